@@ -1,0 +1,29 @@
+"""Turn a labelled SQLite table into a text classifier, inside Datasette."""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import TYPE_CHECKING, Any
+
+from datasette import hookimpl
+
+if TYPE_CHECKING:
+    import click
+    from datasette.app import Datasette
+
+
+@hookimpl
+def prepare_connection(conn: sqlite3.Connection, database: str, datasette: Datasette) -> None:
+    from .functions import register
+
+    register(conn, time_limit=datasette.setting("sql_time_limit_ms") / 1000)
+
+
+@hookimpl
+def register_commands(cli: click.Group) -> None:
+    from .cli import ftclassify
+
+    cli.add_command(ftclassify)
+
+
+__all__: list[Any] = ["prepare_connection", "register_commands"]

@@ -1,0 +1,233 @@
+"""Is there enough to learn from, and of every label?"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+
+from ..labels import MAX_LABELS, LabelValue, folded, label_name
+from .conditions import in_list
+from .report import Finding, listing, rows_text
+from .scan import Facts
+
+FEWEST = 10
+"""Examples below which OpenAI and Azure refuse a training file."""
+ADVISED = 100
+"""Examples, in all and of each label, that the providers' guides advise."""
+RARE = 5
+"""Examples with which a label can be in all three splits and in two folds."""
+IMBALANCE = 10
+STRONG_IMBALANCE = 50
+MAJORITY = 0.9
+_LISTED = 500
+
+
+def amount_findings(facts: Facts) -> Iterator[Finding]:
+    if not facts.usable:
+        yield facts.finding(
+            "no-examples",
+            "error",
+            facts.total,
+            f"None of the {facts.total:,} rows has both a text and a label.",
+            "Label some rows, or name another label column or condition.",
+        )
+        return
+    if facts.too_many_labels:
+        yield _too_many(facts)
+        return
+    yield from _examples(facts)
+    counts = {label: n for label, n in facts.counts.items() if n}
+    if _free_text(facts, len(counts)):
+        yield _free_text_labels(facts, len(counts))
+        return
+    yield from _one(facts, len(counts))
+    yield from _small_labels(facts, counts)
+    yield from _imbalance(facts, counts)
+    yield from _variants(facts, counts)
+
+
+def _too_many(facts: Facts) -> Finding:
+    return facts.finding(
+        "too-many-labels",
+        "error",
+        MAX_LABELS + 1,
+        f"There are more than {MAX_LABELS:,} different labels, more than a classifier can hold.",
+        "Check that this is the label column; if it is, group the labels into coarser ones.",
+    )
+
+
+def _examples(facts: Facts) -> Iterator[Finding]:
+    n = facts.usable
+    if n >= ADVISED:
+        return
+    refused = f", and providers take no fewer than {FEWEST}" if n < FEWEST else ""
+    yield facts.finding(
+        "too-few-examples",
+        "error" if n < FEWEST else "warning",
+        n,
+        f"There are {n} labelled examples in all{refused}.",
+        f"Label more rows: at least {ADVISED}, better some hundreds; every doubling helps.",
+    )
+
+
+def _free_text(facts: Facts, labels: int) -> bool:
+    if facts.task.multilabel:
+        return False
+    return facts.usable >= 20 and labels > 0.8 * facts.distinct_texts
+
+
+def _free_text_labels(facts: Facts, labels: int) -> Finding:
+    return facts.finding(
+        "free-text-labels",
+        "error",
+        labels,
+        f"The {facts.usable:,} examples have {labels:,} different labels, so nearly every row has "
+        "one of its own.",
+        "Name a column with few values that come back: this one looks like free text or a key.",
+    )
+
+
+def _one(facts: Facts, labels: int) -> Iterator[Finding]:
+    if labels == 1 and not (facts.task.multilabel and () in facts.combinations):
+        only = next(iter(facts.names))
+        yield facts.finding(
+            "one-label",
+            "error",
+            facts.usable,
+            f"All {rows_text(facts.usable)} have the label {listing([only])}.",
+            "Add rows with other labels: with one there is nothing to tell apart.",
+        )
+    if facts.distinct_texts == 1 and facts.usable > 1:
+        yield facts.finding(
+            "one-text",
+            "error",
+            facts.usable,
+            f"All {facts.usable:,} examples have the same text.",
+            "Name the column that differs from row to row, or mend the template.",
+        )
+
+
+def _small_labels(facts: Facts, counts: dict[LabelValue, int]) -> Iterator[Finding]:
+    single = _between(counts, 1, 2)
+    rare = _between(counts, 2, RARE)
+    small = _between(counts, RARE, ADVISED)
+    if single:
+        yield _labels_finding(
+            facts,
+            "single-example-labels",
+            single,
+            f"{_labels(single)} one example only",
+            "Label more rows of them, or merge them into other labels: one example cannot be both "
+            "learnt and tested.",
+        )
+    if rare:
+        yield _labels_finding(
+            facts,
+            "rare-labels",
+            rare,
+            f"{_labels(rare)} fewer than {RARE} examples",
+            "Label more rows of them, or merge them into other labels: they cannot be measured.",
+        )
+    if small:
+        yield _labels_finding(
+            facts,
+            "small-labels",
+            small,
+            f"{_labels(small)} fewer than {ADVISED} examples",
+            f"Where a label matters, aim at {ADVISED} examples of it.",
+        )
+
+
+def _between(counts: dict[LabelValue, int], low: int, high: int) -> dict[LabelValue, int]:
+    some = {label: n for label, n in counts.items() if low <= n < high}
+    return dict(sorted(some.items(), key=lambda item: (item[1], label_name(item[0]))))
+
+
+def _labels(labels: Sequence[LabelValue] | dict[LabelValue, int]) -> str:
+    return "1 label has" if len(labels) == 1 else f"{len(labels):,} labels have"
+
+
+def _labels_finding(
+    facts: Facts, code: str, labels: dict[LabelValue, int], message: str, advice: str
+) -> Finding:
+    names = [label_name(label) for label in labels]
+    return facts.finding(
+        code,
+        "info" if code == "small-labels" else "warning",
+        len(labels),
+        f"{message}: {listing(names)}.",
+        advice,
+        where=labels_condition(facts, list(labels)),
+        rows=sum(labels.values()),
+        labels=dict(zip(names[:_LISTED], list(labels.values())[:_LISTED], strict=True)),
+    )
+
+
+def labels_condition(facts: Facts, labels: Sequence[LabelValue]) -> str | None:
+    """The rows with these labels, where one column holds one label."""
+    if facts.task.multilabel or len(labels) > _LISTED:
+        return None
+    return in_list(facts.task.labels[0], labels)
+
+
+def _imbalance(facts: Facts, counts: dict[LabelValue, int]) -> Iterator[Finding]:
+    if len(counts) < 2:
+        return
+    largest = max(counts, key=lambda label: counts[label])
+    smallest = min(counts, key=lambda label: counts[label])
+    ratio = counts[largest] / counts[smallest]
+    share = counts[largest] / facts.usable
+    if ratio < IMBALANCE and share < MAJORITY:
+        return
+    yield facts.finding(
+        "imbalance",
+        "warning" if ratio >= STRONG_IMBALANCE or share >= MAJORITY else "info",
+        counts[largest],
+        f"The label {listing([label_name(largest)])} has {counts[largest]:,} examples "
+        f"({share:.0%}), {ratio:,.0f} times as many as {listing([label_name(smallest)])}.",
+        f"Look at the measures of each label rather than accuracy (always answering the largest "
+        f"scores {share:.0%}), and label more of the small ones.",
+        largest=label_name(largest),
+        smallest=label_name(smallest),
+        ratio=round(ratio, 2),
+        majority_share=round(share, 4),
+    )
+
+
+def _variants(facts: Facts, counts: dict[LabelValue, int]) -> Iterator[Finding]:
+    groups: dict[str, list[LabelValue]] = defaultdict(list)
+    for label in counts:
+        groups[folded(label_name(label))].append(label)
+    twins = [group for group in groups.values() if len({label_name(v) for v in group}) > 1]
+    if twins:
+        yield _variants_finding(facts, counts, twins)
+    same_name = [g for g in groups.values() if len({label_name(v) for v in g}) < len(g)]
+    for group in same_name:
+        name = label_name(group[0])
+        yield facts.finding(
+            "label-types",
+            "error",
+            sum(counts[label] for label in group),
+            f"The label {listing([name])} stands in the column both as a number and as text.",
+            "Make them one type, for instance with UPDATE … SET label = cast(label AS text).",
+            where=labels_condition(facts, group),
+            label=name,
+        )
+
+
+def _variants_finding(
+    facts: Facts, counts: dict[LabelValue, int], twins: list[list[LabelValue]]
+) -> Finding:
+    groups = [sorted(group, key=lambda v: -counts[v]) for group in twins]
+    rarer = [label for group in groups for label in group[1:]]
+    shown = [" / ".join(repr(label_name(label)) for label in group) for group in groups]
+    return facts.finding(
+        "label-variants",
+        "warning",
+        sum(counts[label] for label in rarer),
+        f"{len(shown)} label{'s are' if len(shown) > 1 else ' is'} written in several ways that "
+        f"differ only by case or white space: {listing(shown, 3)}.",
+        "Write each in one way: as they stand they are different labels.",
+        where=labels_condition(facts, rarer),
+        groups=[{label_name(v): counts[v] for v in group} for group in groups[:_LISTED]],
+    )

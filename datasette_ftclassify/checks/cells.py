@@ -1,0 +1,216 @@
+"""Cells that hold nothing to learn from, and rows that say the same or its contrary."""
+
+from __future__ import annotations
+
+import os.path
+from collections.abc import Iterator
+
+from ..labels import LabelValue, label_name
+from ..sql import Key, quote
+from .conditions import Seen
+from .report import Finding, listing, rows_text
+from .scan import Facts
+
+_ENDS = 200
+"""Characters of the two ends of a text that are compared."""
+_LONG_END = 12
+"""Shared characters from which on a beginning or ending looks like a rubric."""
+
+
+def cell_findings(facts: Facts) -> Iterator[Finding]:
+    yield from _texts(facts)
+    yield from _labels(facts)
+    yield from _repeated(facts)
+    yield from _multilabel(facts)
+
+
+def _texts(facts: Facts) -> Iterator[Finding]:
+    one = facts.task.text[0] if len(facts.task.text) == 1 and not facts.task.template else None
+    column = quote(one) if one else None
+    for problem, what, condition in (
+        ("null", "no text at all (NULL)", f"{column} is null"),
+        ("empty", "an empty text", f"trim({column}) = ''"),
+        ("blob", "a BLOB instead of a text", f"typeof({column}) = 'blob'"),
+    ):
+        seen = facts.text_problems.get(problem)
+        if seen:
+            yield facts.finding(
+                f"{problem}-text",
+                "warning",
+                seen.count,
+                f"{rows_text(seen.count).capitalize()} with {what}.",
+                "They are passed over: fill them in, or leave them out with a condition.",
+                seen=seen,
+                where=condition if column else None,
+            )
+
+
+def _labels(facts: Facts) -> Iterator[Finding]:
+    columns = [quote(name) for name in facts.task.labels]
+    unlabelled = facts.label_problems.get("unlabelled")
+    if unlabelled:
+        yield facts.finding(
+            "unlabelled",
+            "info",
+            unlabelled.count,
+            f"{rows_text(unlabelled.count).capitalize()} not labelled yet.",
+            "Nothing to do: a trained classifier can label them.",
+            seen=unlabelled,
+            where=" and ".join(f"{column} is null" for column in columns),
+        )
+    blob = " or ".join(f"typeof({column}) = 'blob'" for column in columns)
+    for problem, what, condition in (
+        ("empty", "an empty label", f"trim({columns[0]}) = ''"),
+        ("blob", "a BLOB instead of a label", f"({blob})"),
+        ("invalid", _invalid(facts), None),
+    ):
+        seen = facts.label_problems.get(problem)
+        if seen:
+            yield facts.finding(
+                f"{problem}-label",
+                "warning",
+                seen.count,
+                f"{rows_text(seen.count).capitalize()} with {what}.",
+                "They are passed over: mend the cells, or set them to NULL for rows not labelled.",
+                seen=seen,
+                where=condition,
+            )
+
+
+def _invalid(facts: Facts) -> str:
+    if len(facts.task.labels) > 1:
+        return "something else than 0 and 1 in a label column"
+    return "label cells that are no JSON array of texts and numbers"
+
+
+def _repeated(facts: Facts) -> Iterator[Finding]:
+    if facts.surplus.count:
+        yield facts.finding(
+            "exact-duplicates",
+            "warning",
+            facts.surplus.count,
+            f"{rows_text(facts.surplus.count).capitalize()} repeat the text and labels of an "
+            "earlier one, case and white space aside.",
+            "Delete the copies, unless they should count more; all copies are kept in one split.",
+            seen=facts.surplus,
+        )
+    if facts.conflicting.count:
+        texts = len(facts.conflicts)
+        yield facts.finding(
+            "conflicting-labels",
+            "warning",
+            facts.conflicting.count,
+            f"{rows_text(facts.conflicting.count).capitalize()} share {texts:,} "
+            f"text{'s' if texts > 1 else ''} but have different labels.",
+            "Decide on one label for each text: no classifier can be right on all of them.",
+            seen=facts.conflicting,
+            texts=texts,
+        )
+
+
+def _multilabel(facts: Facts) -> Iterator[Finding]:
+    if not facts.task.multilabel or facts.too_many_labels:
+        return
+    none = facts.combinations.get((), 0)
+    if none:
+        yield facts.finding(
+            "rows-without-labels",
+            "info",
+            none,
+            f"{rows_text(none).capitalize()} with none of the labels.",
+            "Nothing to do if they were looked at: set the cells to NULL where they were not.",
+        )
+    together = _together(facts)
+    if together:
+        names = [" + ".join(group) for group in together]
+        yield facts.finding(
+            "labels-always-together",
+            "warning",
+            sum(len(group) for group in together),
+            f"Labels that never stand apart: {listing(names)}.",
+            "Merge them into one label, or add rows that have one without the other.",
+            groups=together[:100],
+        )
+
+
+def _together(facts: Facts) -> list[list[str]]:
+    """Labels with exactly the same rows, at least five of them: the same set of combinations."""
+    where: dict[LabelValue, list[int]] = {}
+    for number, labels in enumerate(facts.combinations):
+        for label in labels:
+            where.setdefault(label, []).append(number)
+    groups: dict[tuple[int, ...], list[str]] = {}
+    counts = facts.counts
+    for label, numbers in where.items():
+        if counts[label] >= 5:
+            groups.setdefault(tuple(numbers), []).append(label_name(label))
+    return [sorted(group) for group in groups.values() if len(group) > 1]
+
+
+class ShortTexts:
+    """Texts with next to nothing in them."""
+
+    def __init__(self) -> None:
+        self.seen = Seen()
+
+    def see(self, key: Key, text: str, labels: tuple[LabelValue, ...]) -> None:
+        if len(text) < 40 and sum(map(str.isalnum, text)) < 3:
+            self.seen.add(key)
+
+    def findings(self, facts: Facts) -> Iterator[Finding]:
+        if self.seen.count:
+            yield facts.finding(
+                "very-short-texts",
+                "info",
+                self.seen.count,
+                f"{rows_text(self.seen.count).capitalize()} with fewer than 3 letters and digits "
+                "in the text.",
+                "Read them: a label that cannot be told from the text teaches noise.",
+                seen=self.seen,
+            )
+
+
+class CommonEnds:
+    """What all texts begin and end with, word by word: it costs tokens and says nothing."""
+
+    def __init__(self) -> None:
+        self.rows = 0
+        self.beginning: str | None = None
+        self.ending: str | None = None
+
+    def see(self, key: Key, text: str, labels: tuple[LabelValue, ...]) -> None:
+        self.rows += 1
+        start, end = text[:_ENDS], text[-_ENDS:][::-1]
+        self.beginning = _shared(self.beginning, start)
+        self.ending = _shared(self.ending, end)
+
+    def findings(self, facts: Facts) -> Iterator[Finding]:
+        made_here = facts.task.template is not None or len(facts.task.text) > 1
+        if made_here or self.rows < 2 or facts.distinct_texts < 2:
+            return
+        ending = (self.ending or "")[::-1]
+        for code, verb, common, least in (
+            ("common-beginning", "begin", self.beginning or "", _LONG_END),
+            ("common-ending", "end", ending, 5),
+        ):
+            if len(common.strip()) >= least:
+                yield facts.finding(
+                    code,
+                    "info",
+                    self.rows,
+                    f"All texts {verb} with {_quoted(common)}.",
+                    "Leave it out: it is paid for in every row and says nothing about the label; "
+                    "what is kept must also be there in texts to classify later.",
+                    common=common,
+                )
+
+
+def _shared(known: str | None, text: str) -> str:
+    if known is None or text.startswith(known):
+        return text if known is None else known
+    return os.path.commonprefix([known, text])
+
+
+def _quoted(text: str) -> str:
+    flat = text.replace("\n", "\\n").strip()
+    return f"“{flat if len(flat) <= 60 else flat[:59] + '…'}”"

@@ -1,0 +1,95 @@
+"""Every finding there is: its name, how grave it can be, and what it means.
+
+A code is a promise: scripts compare it and pages link to it. So all of them stand here, a finding
+can be made with no other, and the documentation is checked against this list.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Severity = Literal["error", "warning", "info"]
+SEVERITIES: tuple[Severity, ...] = ("error", "warning", "info")
+
+
+@dataclass(frozen=True)
+class Code:
+    """severities: those a finding of this code may have, gravest first."""
+
+    severities: tuple[Severity, ...]
+    meaning: str
+
+
+_ERROR: tuple[Severity, ...] = ("error",)
+_WARNING: tuple[Severity, ...] = ("warning",)
+_INFO: tuple[Severity, ...] = ("info",)
+
+CODES: dict[str, Code] = {
+    # Amounts
+    "no-examples": Code(_ERROR, "No row has both a text and a label."),
+    "too-few-examples": Code(
+        ("error", "warning"),
+        "Fewer than 10 examples (providers refuse the file), or fewer than 100.",
+    ),
+    "one-label": Code(_ERROR, "All examples have the same label."),
+    "one-text": Code(_ERROR, "All examples have the same text."),
+    "too-many-labels": Code(_ERROR, "More distinct labels than a classifier can hold."),
+    "free-text-labels": Code(_ERROR, "Nearly every row has a label of its own."),
+    "single-example-labels": Code(_WARNING, "Labels with one example."),
+    "rare-labels": Code(_WARNING, "Labels with two to four examples."),
+    "small-labels": Code(_INFO, "Labels with fewer than 100 examples."),
+    "imbalance": Code(
+        ("warning", "info"),
+        "The largest label has at least 10 times the examples of the smallest, or 90 % of all.",
+    ),
+    # Cells
+    "null-text": Code(_WARNING, "Rows whose text is NULL."),
+    "empty-text": Code(_WARNING, "Rows whose text is empty or white space."),
+    "blob-text": Code(_WARNING, "Rows whose text is a BLOB."),
+    "empty-label": Code(_WARNING, "Rows whose label is empty or white space."),
+    "blob-label": Code(_WARNING, "Rows whose label is a BLOB."),
+    "invalid-label": Code(_WARNING, "Rows whose labels are no list, or no 0 and 1."),
+    "unlabelled": Code(_INFO, "Rows that are not labelled yet."),
+    "very-short-texts": Code(_INFO, "Texts with fewer than 3 letters and digits."),
+    "common-beginning": Code(_INFO, "All texts begin with the same words."),
+    "common-ending": Code(_INFO, "All texts end with the same words."),
+    # Labels
+    "label-variants": Code(_WARNING, "Labels that differ only by case or white space."),
+    "label-types": Code(_ERROR, "A label stands in the column as a number and as text."),
+    "rows-without-labels": Code(_INFO, "Rows that have none of the labels (multilabel)."),
+    "labels-always-together": Code(_WARNING, "Labels that no row has apart (multilabel)."),
+    # The same text twice
+    "exact-duplicates": Code(_WARNING, "Rows that repeat the text and labels of another."),
+    "conflicting-labels": Code(_WARNING, "Rows that share a text but not their labels."),
+    # Splits
+    "no-training-rows": Code(_ERROR, "No row is in the train split."),
+    "no-test-rows": Code(_WARNING, "No row is in the test split."),
+    "small-test-split": Code(_INFO, "Fewer than 100 rows in the test split."),
+    "validation-from-train": Code(_INFO, "The split column names no validation rows."),
+    "split-values-left-out": Code(_WARNING, "Rows whose split is none of the three."),
+    "shared-across-splits": Code(_WARNING, "Validation or test rows whose text is in train."),
+    "label-missing-from-split": Code(("warning", "info"), "Labels that a split lacks."),
+    # The model and its provider
+    "over-token-limit": Code(_WARNING, "Texts longer than the model reads."),
+    "separator-in-text": Code(_WARNING, "Texts that hold the separator."),
+    "stop-in-text": Code(_INFO, "Texts that hold the stop sequence."),
+    "stop-in-label": Code(_ERROR, "Labels that hold the stop sequence."),
+    "labels-of-several-tokens": Code(_INFO, "Labels that are not one token for the model."),
+    "labels-share-first-token": Code(_INFO, "Labels that begin with the same token."),
+    "vocabulary-unknown": Code(_INFO, "Tokens are estimated: the vocabulary is not at hand."),
+    "file-too-large": Code(
+        ("error", "warning"), "The training file would be larger than a provider takes."
+    ),
+    # Private data
+    "email-addresses": Code(("warning", "info"), "Texts with e-mail addresses."),
+    "phone-numbers": Code(("warning", "info"), "Texts with phone numbers."),
+    "card-numbers": Code(("warning", "info"), "Texts with payment card numbers."),
+    "bank-accounts": Code(("warning", "info"), "Texts with IBANs."),
+    "secret-keys": Code(("warning", "info"), "Texts with API keys, tokens or private keys."),
+    # Deep checks
+    "likely-mislabelled": Code(_WARNING, "Rows whose label a cross-validated model denies."),
+    "leaking-words": Code(("warning", "info"), "A word that gives a label away."),
+    "leaking-columns": Code(("warning", "info"), "A column that gives the label away."),
+    "label-in-text": Code(_INFO, "Labels that stand in their own texts."),
+}

@@ -1,0 +1,129 @@
+"""What the checks hand back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..sql import Cell, Key
+from ..tasks import Task
+from .codes import CODES, SEVERITIES, Severity
+
+MAX_KEYS = 10
+"""Sample keys of a finding."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was found in the data.
+
+    code:     stable name, one of `CODES`
+    count:    how many rows (or labels, words, columns: the message says which)
+    message:  what was found, one sentence
+    advice:   what to do next, one sentence
+    keys:     keys of up to 10 of the rows
+    details:  JSON-safe
+    where:    condition on the source that selects exactly the rows in question, None when there
+              is no simple one
+    """
+
+    code: str
+    severity: Severity
+    count: int
+    message: str
+    advice: str
+    keys: tuple[Key, ...] = ()
+    details: dict[str, Any] = field(default_factory=dict)
+    where: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.severity not in CODES[self.code].severities:
+            raise ValueError(f"{self.code} cannot be of severity {self.severity}")
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "code": self.code,
+            "severity": self.severity,
+            "count": self.count,
+            "message": self.message,
+            "advice": self.advice,
+            "keys": [json_key(key) for key in self.keys],
+            "details": self.details,
+            "where": self.where,
+        }
+
+
+@dataclass
+class CheckReport:
+    """All findings about a task's rows, gravest first, and what the rows look like.
+
+    rows:           {"total", "labelled", "unlabelled", "usable"}: rows; total is labelled plus
+                    unlabelled, where a row with a faulty label cell counts as unlabelled
+    distributions:  {"labels": {split: {label name: rows}},
+                    "characters" and "tokens": {"min", "median", "p95", "max", "bins"} or None};
+                    a bin is {"from", "to", "count"}, its upper end exclusive and None for the last
+    sample:         random examples: {"key", "text", "labels"}, long texts cut
+    splits:         {"rows": {split: rows}, "left_out": {value: rows}, "shared": rows, "given": bool}
+    tokens:         {"model", "exact", "note", "counted_rows", "text_tokens", "training_tokens",
+                    "bytes"} of the training file; None when the texts stay on this machine
+    estimate:       what one training run costs, as prices.py says; None when that is not known
+    """
+
+    task: Task
+    findings: tuple[Finding, ...]
+    rows: dict[str, int]
+    distributions: dict[str, Any]
+    sample: list[dict[str, Any]]
+    splits: dict[str, Any]
+    tokens: dict[str, Any] | None = None
+    estimate: dict[str, Any] | None = None
+
+    def finding(self, code: str) -> Finding | None:
+        """The first finding of that code."""
+        return next((f for f in self.findings if f.code == code), None)
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing was found that stops a training run."""
+        return not any(f.severity == "error" for f in self.findings)
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "task": self.task.to_dict(),
+            "findings": [finding.to_dict() for finding in self.findings],
+            "rows": self.rows,
+            "distributions": self.distributions,
+            "sample": self.sample,
+            "splits": self.splits,
+            "tokens": self.tokens,
+            "estimate": self.estimate,
+        }
+
+
+def ordered(findings: list[Finding]) -> tuple[Finding, ...]:
+    """Gravest first, then the larger count, then by code."""
+    return tuple(sorted(findings, key=lambda f: (SEVERITIES.index(f.severity), -f.count, f.code)))
+
+
+def json_key(key: Key) -> list[Any]:
+    return [json_cell(cell) for cell in key]
+
+
+def json_cell(cell: Cell) -> str | int | float | None:
+    """A cell as JSON has it: bytes as hexadecimal digits, infinities as text."""
+    if isinstance(cell, bytes):
+        return cell.hex()
+    if isinstance(cell, float) and cell in (float("inf"), float("-inf")):
+        return str(cell)
+    return cell
+
+
+def listing(names: list[str] | tuple[str, ...], most: int = 5) -> str:
+    """`a, b, c and 4 more`."""
+    shown = ", ".join(name if len(name) <= 40 else name[:39] + "…" for name in names[:most])
+    rest = len(names) - most
+    return f"{shown} and {rest:,} more" if rest > 0 else shown
+
+
+def rows_text(count: int) -> str:
+    return "1 row" if count == 1 else f"{count:,} rows"

@@ -1,0 +1,246 @@
+"""Reading the rows: one pass for what the cells say, one for the splits.
+
+A split depends on all rows, so it takes a second pass to say which row is where. Of each row only
+numbers and hashes stay behind, and the texts of two samples of fixed size, so that memory does not
+follow the table.
+"""
+
+from __future__ import annotations
+
+import random
+import sqlite3
+from array import array
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from ..examples import Record, read_records
+from ..labels import MAX_LABELS, LabelValue, label_name
+from ..sql import Key, Relation, relation
+from ..splits import SplitPlan, SplitReport, Splitter, text_hash
+from ..tasks import Task
+from .codes import Severity
+from .conditions import Seen, checked, of_keys
+from .report import MAX_KEYS, Finding, json_key
+
+Progress = Callable[[str, float], None]
+DEEP_ROWS = 20_000
+"""Rows that the deep checks look at."""
+DEEP_CHARACTERS = 4_000
+"""Characters of each of them: beyond that a text says little more about its label."""
+SAMPLE_CHARACTERS = 2_000
+_STEP = 2_000
+
+
+class Watcher(Protocol):
+    """Looks at every usable row of the first pass, then says what it found."""
+
+    def see(self, key: Key, text: str, labels: tuple[LabelValue, ...]) -> None: ...
+
+    def findings(self, facts: Facts) -> Iterator[Finding]: ...
+
+
+class Counting(Protocol):
+    """Looks at every example of the second pass."""
+
+    def see(self, text: str, labels: tuple[LabelValue, ...], split: str) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Sampled:
+    key: Key
+    text: str
+    labels: tuple[LabelValue, ...]
+
+
+@dataclass
+class Facts:
+    """What the passes leave behind, and the source that it is about."""
+
+    conn: sqlite3.Connection
+    task: Task
+    plan: SplitPlan
+    source: Relation
+    total: int = 0
+    labelled: int = 0
+    usable: int = 0
+    characters: array[int] = field(default_factory=lambda: array("Q"))
+    text_problems: dict[str, Seen] = field(default_factory=lambda: defaultdict(Seen))
+    label_problems: dict[str, Seen] = field(default_factory=lambda: defaultdict(Seen))
+    combinations: Counter[tuple[LabelValue, ...]] = field(default_factory=Counter)
+    too_many_labels: bool = False
+    surplus: Seen = field(default_factory=Seen)
+    conflicts: dict[int, set[int]] = field(default_factory=dict)
+    conflicting: Seen = field(default_factory=Seen)
+    distinct_texts: int = 0
+    report: SplitReport = field(default_factory=SplitReport)
+    given_validation: bool = False
+    left_out: Seen = field(default_factory=Seen)
+    shared: Seen = field(default_factory=Seen)
+    sample: list[dict[str, Any]] = field(default_factory=list)
+    deep: list[Sampled] = field(default_factory=list)
+
+    @property
+    def counts(self) -> Counter[LabelValue]:
+        """Usable rows by label; every label column of several has its entry."""
+        counts: Counter[LabelValue] = Counter()
+        if len(self.task.labels) > 1:
+            counts.update(dict.fromkeys(self.task.labels, 0))
+        for labels, rows in self.combinations.items():
+            for label in labels:
+                counts[label] += rows
+        return counts
+
+    @property
+    def names(self) -> Counter[str]:
+        names: Counter[str] = Counter()
+        for label, rows in self.counts.items():
+            names[label_name(label)] += rows
+        return names
+
+    def finding(
+        self,
+        code: str,
+        severity: Severity,
+        count: int,
+        message: str,
+        advice: str,
+        *,
+        seen: Seen | None = None,
+        where: str | None = None,
+        rows: int | None = None,
+        **details: Any,
+    ) -> Finding:
+        """A finding with its condition: `where` if it selects `rows` (default: `count`) rows,
+        else the list of the keys `seen`."""
+        rows = count if rows is None else rows
+        condition = checked(self.conn, self.task, self.source, where, rows)
+        if condition is None and seen is not None and seen.complete:
+            by_key = of_keys(self.source.identity, seen.keys)
+            condition = checked(self.conn, self.task, self.source, by_key, seen.count)
+        keys = tuple(seen.keys[:MAX_KEYS]) if seen else ()
+        return Finding(code, severity, count, message, advice, keys, details, condition)
+
+
+def first_pass(facts: Facts, watchers: Sequence[Watcher], progress: Progress) -> Splitter:
+    """Fills everything of `facts` that does not depend on the splits."""
+    splitter = Splitter(facts.plan, split_column=facts.task.split_column is not None)
+    texts = _Texts(facts)
+    labels_seen: set[LabelValue] = set()
+    for record in read_records(facts.conn, facts.task):
+        facts.total += 1
+        if facts.total % _STEP == 0:
+            progress("Reading the rows", facts.total)
+        _note_problems(facts, record)
+        text, labels = record.text, record.labels.values
+        if text is None or labels is None:
+            continue
+        facts.usable += 1
+        facts.given_validation |= record.split == "validation"
+        facts.characters.append(len(text))
+        if not facts.too_many_labels:
+            labels_seen.update(labels)
+            facts.too_many_labels = len(labels_seen) > MAX_LABELS
+            facts.combinations[labels] += 1
+            texts.see(record.key, text, labels)
+            splitter.add(record)
+        for watcher in watchers:
+            watcher.see(record.key, text, labels)
+    facts.distinct_texts = len(texts.first)
+    return splitter
+
+
+def _note_problems(facts: Facts, record: Record) -> None:
+    if record.rendered.problem is not None:
+        facts.text_problems[record.rendered.problem].add(record.key)
+    if record.labels.values is not None:
+        facts.labelled += 1
+    else:
+        facts.label_problems[record.labels.problem or "unlabelled"].add(record.key)
+
+
+class _Texts:
+    """Finds repeated texts by hash: 64 bits and the number of its labels for each distinct text."""
+
+    def __init__(self, facts: Facts) -> None:
+        self.facts = facts
+        self.first: dict[int, int] = {}
+        self.label_numbers: dict[tuple[LabelValue, ...], int] = {}
+
+    def see(self, key: Key, text: str, labels: tuple[LabelValue, ...]) -> None:
+        name = text_hash(text)
+        # Two lists of the same labels in another order say the same.
+        wanted = tuple(sorted(labels, key=label_name)) if len(labels) > 1 else labels
+        number = self.label_numbers.setdefault(wanted, len(self.label_numbers))
+        known = self.first.get(name)
+        if known is None:
+            self.first[name] = number
+            return
+        others = self.facts.conflicts.get(name, set())
+        if number == known or number in others:
+            self.facts.surplus.add(key)
+        else:
+            self.facts.conflicts[name] = others | {number}
+
+
+def second_pass(
+    facts: Facts,
+    splitter: Splitter,
+    counting: Sequence[Counting],
+    rng: random.Random,
+    sample_size: int,
+    deep: bool,
+    progress: Progress,
+) -> None:
+    """Fills what depends on the splits, and draws the samples."""
+    facts.report.left_out.update(splitter.left_out)
+    sample = _Sampler(facts.usable, sample_size, rng)
+    deep_sample = _Sampler(facts.usable, DEEP_ROWS if deep else 0, rng)
+    for number, record in enumerate(read_records(facts.conn, facts.task), 1):
+        if number % _STEP == 0:
+            progress("Dividing the rows", number)
+        text, labels = record.text, record.labels.values
+        if text is None or labels is None:
+            continue
+        if facts.conflicts and text_hash(text) in facts.conflicts:
+            facts.conflicting.add(record.key)
+        if sample.take():
+            facts.sample.append(_sample_row(record, text, labels))
+        if deep_sample.take():
+            facts.deep.append(Sampled(record.key, text[:DEEP_CHARACTERS], labels))
+        split = splitter.split_of(record)
+        if split is None:
+            facts.left_out.add(record.key)
+            continue
+        facts.report.count(split, labels)
+        if facts.task.split_column and split != "train" and splitter.shares_train(record):
+            facts.report.shared += 1
+            facts.shared.add(record.key)
+        for counter in counting:
+            counter.see(text, labels, split)
+
+
+def _sample_row(record: Record, text: str, labels: tuple[LabelValue, ...]) -> dict[str, Any]:
+    cut = text if len(text) <= SAMPLE_CHARACTERS else text[: SAMPLE_CHARACTERS - 1] + "…"
+    return {"key": json_key(record.key), "text": cut, "labels": list(map(label_name, labels))}
+
+
+class _Sampler:
+    """Takes exactly `size` of `rows` rows, in their order, each with the same chance.
+
+    Selection sampling: Knuth, The Art of Computer Programming, volume 2, algorithm 3.4.2 S.
+    """
+
+    def __init__(self, rows: int, size: int, rng: random.Random) -> None:
+        self.left, self.wanted, self.rng = rows, min(rows, size), rng
+
+    def take(self) -> bool:
+        chosen = self.rng.random() * self.left < self.wanted
+        self.left -= 1
+        self.wanted -= chosen
+        return chosen
+
+
+def facts_of(conn: sqlite3.Connection, task: Task, plan: SplitPlan) -> Facts:
+    return Facts(conn, task, plan, relation(conn, task.source))

@@ -1,0 +1,35 @@
+"""`datasette ftclassify …`: a thin face over the core.
+
+Loaded whenever Datasette starts, so the modules behind the commands are imported in the commands.
+"""
+
+from __future__ import annotations
+
+import click
+
+from .check import check
+from .classifiers import classifiers
+from .demo import demo
+from .evaluate import evaluate
+from .export import export
+from .predict import predict
+from .train import train
+
+
+@click.group()
+def ftclassify() -> None:
+    """Turn a labelled table into a text classifier.
+
+    \b
+    The usual way:
+      datasette ftclassify check    mail.db messages --text body --label folder
+      datasette ftclassify train    mail.db messages --text body --label folder
+      datasette ftclassify predict  mail.db messages --unlabelled
+      datasette mail.db             # select ft_classify('where is my parcel?')
+
+    To see it all at once: datasette ftclassify demo
+    """
+
+
+for command in (check, export, train, evaluate, predict, classifiers, demo):
+    ftclassify.add_command(command)

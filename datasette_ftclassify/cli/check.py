@@ -1,0 +1,128 @@
+"""`check`"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from .options import json_option, open_database, plan_from, plan_options, task_from, task_options
+from .output import friendly, print_json, say, step_progress
+
+if TYPE_CHECKING:
+    from ..checks import CheckReport, Finding
+
+_COLOURS = {"error": "red", "warning": "yellow", "info": "cyan"}
+_BAR = 30
+
+
+@click.command()
+@task_options
+@click.option("--model", help="Count tokens and money for this model.")
+@click.option("--sample", default=5, show_default=True, help="Random examples to show.")
+@click.option("--quick", is_flag=True, help="Without the search for label errors and leaks.")
+@plan_options
+@json_option
+@friendly
+def check(database: str, as_json: bool, **given: Any) -> None:
+    """Look for what is wrong with a labelled table before training on it.
+
+    \b
+      datasette ftclassify check mail.db messages --text body --label folder
+      datasette ftclassify check ads.db ads --label relevant \\
+          --template 'Company: {{ company }}\\nAd: {{ ad }}'
+      datasette ftclassify check posts.db posts --text body --label a --label b --label c
+    """
+    from ..checks import run_checks
+
+    with open_database(database) as conn, step_progress() as progress:
+        task = task_from(conn, given)
+        plan = plan_from(given)
+        report = run_checks(
+            conn,
+            task,
+            plan=plan,
+            model=given["model"],
+            sample_size=given["sample"],
+            seed=plan.seed,
+            deep=not given["quick"],
+            download=True,
+            progress=progress,
+        )
+    if as_json:
+        print_json(report.to_dict())
+    else:
+        _describe(report)
+
+
+def _describe(report: CheckReport) -> None:
+    rows, task = report.rows, report.task
+    click.echo(
+        f"{task.source}: {rows['total']:,} rows, {rows['labelled']:,} labelled,"
+        f" {rows['usable']:,} usable as examples; {task.kind}"
+        + (f", labels separated by {task.delimiter}" if task.delimiter else "")
+    )
+    splits = ", ".join(f"{n:,} {name}" for name, n in report.splits["rows"].items())
+    click.echo(f"Split: {splits}\n")
+    _describe_labels(report)
+    _describe_lengths(report)
+    for example in report.sample:
+        labels = ", ".join(map(str, example["labels"]))
+        click.echo(f"  e.g. {example['key']} {labels}: {_one_line(example['text'])}")
+    click.echo()
+    for finding in report.findings:
+        _describe_finding(finding)
+    if report.ok:
+        say("No error stands in the way of training. Next: datasette ftclassify train …")
+
+
+def _describe_labels(report: CheckReport, most: int = 15) -> None:
+    counts: dict[str, int] = {}
+    for by_label in report.distributions["labels"].values():
+        for name, n in by_label.items():
+            counts[name] = counts.get(name, 0) + n
+    ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+    largest = max(counts.values(), default=1)
+    width = max((len(_one_line(name, 30)) for name in counts), default=0)
+    for name, n in ordered[:most]:
+        bar = "█" * max(1, round(_BAR * n / largest))
+        click.echo(f"  {_one_line(name, 30):{width}}  {n:7,}  {bar}")
+    if len(ordered) > most:
+        rest = ordered[most:]
+        click.echo(f"  … {len(rest):,} more labels, the smallest with {rest[-1][1]:,} rows")
+
+
+def _describe_lengths(report: CheckReport) -> None:
+    for unit in ("characters", "tokens"):
+        lengths = report.distributions.get(unit)
+        if lengths:
+            click.echo(
+                f"  {unit} a text: {lengths['min']:,} to {lengths['max']:,},"
+                f" median {lengths['median']:,}, 95 % under {lengths['p95']:,}"
+            )
+    if report.tokens:
+        exact = "" if report.tokens["exact"] else " (an estimate)"
+        click.echo(
+            f"  {report.tokens['training_tokens']:,} training tokens for"
+            f" {report.tokens['model']}{exact}"
+        )
+    if report.estimate and report.estimate.get("usd") is not None:
+        click.echo(f"  training would cost about ${report.estimate['usd']:,.2f}")
+
+
+def _describe_finding(finding: Finding) -> None:
+    colour = _COLOURS[finding.severity]
+    click.echo(f"{click.style(finding.severity, fg=colour, bold=True)}: {finding.message}")
+    click.echo(f"    {finding.advice}")
+    if finding.keys:
+        keys = ", ".join(_key(key) for key in finding.keys)
+        click.echo(f"    rows: {keys}")
+
+
+def _key(key: tuple[object, ...]) -> str:
+    return str(key[0]) if len(key) == 1 else "(" + ", ".join(map(str, key)) + ")"
+
+
+def _one_line(text: object, most: int = 90) -> str:
+    plain = " ".join(str(text).split())
+    return plain if len(plain) <= most else plain[: most - 1] + "…"

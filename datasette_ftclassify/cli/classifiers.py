@@ -1,0 +1,180 @@
+"""`classifiers list | show | rename | default | delete`"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from .evaluate import describe_metrics
+from .options import database_argument, json_option, open_database
+from .output import friendly, print_json
+
+if TYPE_CHECKING:
+    import sqlite3
+
+    from ..store.classifiers import Classifier
+
+
+@click.group()
+def classifiers() -> None:
+    """The classifiers in a database: list, show, rename, make default, delete."""
+
+
+@classifiers.command("list")
+@database_argument
+@json_option
+@friendly
+def list_command(database: str, as_json: bool) -> None:
+    """All classifiers and their versions."""
+    from ..store.classifiers import default_name, has_store, list_classifiers
+
+    with open_database(database) as conn:
+        found = list_classifiers(conn)
+        default = default_name(conn) if has_store(conn) else None
+        rows = [_summary(conn, classifier, default) for classifier in found]
+    if as_json:
+        print_json({"classifiers": rows})
+        return
+    if not rows:
+        click.echo("There is no classifier yet: make one with datasette ftclassify train.")
+    for row in rows:
+        mark = "*" if row["default"] else " "
+        click.echo(
+            f"{mark} {row['classifier']}@{row['version']}  {row['trainer']}, {row['kind']},"
+            f" {row['labels']} labels, {row['training_rows']:,} rows of {row['source']},"
+            f" {row['created_at']}  {row['quality']}"
+        )
+    if default:
+        click.echo("* the default: what ft_classify(text) uses without a name")
+
+
+def _summary(
+    conn: sqlite3.Connection, classifier: Classifier, default: str | None
+) -> dict[str, Any]:
+    from ..store.evaluations import latest_evaluation
+
+    metrics = latest_evaluation(conn, classifier) or {}
+    quality = next(
+        (
+            f"{key.replace('_', ' ')} {metrics[key]:.3f}"
+            for key in ("accuracy", "micro_f1")
+            if metrics.get(key) is not None
+        ),
+        "not evaluated",
+    )
+    return {
+        "classifier": classifier.name,
+        "version": classifier.version,
+        "default": classifier.name == default,
+        "trainer": classifier.trainer,
+        "kind": classifier.labels.kind,
+        "labels": len(classifier.labels),
+        "source": classifier.task.source,
+        "training_rows": classifier.training_rows,
+        "created_at": classifier.created_at,
+        "quality": quality,
+    }
+
+
+@classifiers.command()
+@database_argument
+@click.argument("name", required=False)
+@json_option
+@friendly
+def show(database: str, name: str | None, as_json: bool) -> None:
+    """Everything about one classifier: task, training, quality, and the SQL to use it."""
+    from ..store.classifiers import default_name, find_classifier
+    from ..store.evaluations import latest_evaluation
+
+    with open_database(database) as conn:
+        classifier = find_classifier(conn, name)
+        summary = _summary(conn, classifier, default_name(conn))
+        metrics = latest_evaluation(conn, classifier)
+    details = {
+        **summary,
+        "labels": list(classifier.labels.values),
+        "task": classifier.task.to_dict(),
+        "report": classifier.report,
+        "metrics": metrics,
+        "sql": usage_sql(classifier),
+    }
+    if as_json:
+        print_json(details)
+        return
+    task = classifier.task
+    click.echo(f"{classifier.title}: {classifier.labels.kind}, by the {classifier.trainer} trainer")
+    click.echo(f"  text    {', '.join(task.text)} of {task.source}")
+    click.echo(f"  labels  {', '.join(classifier.labels.names)}")
+    click.echo(f"  rows    {classifier.training_rows:,} trained on, {classifier.created_at}")
+    if "why" in classifier.report:
+        click.echo(f"  recipe  {classifier.report['why']}")
+    click.echo(f"  SQL     {usage_sql(classifier)}\n")
+    if metrics:
+        describe_metrics(metrics)
+
+
+def usage_sql(classifier: Classifier) -> str:
+    """A query that classifies the classifier's own source."""
+    from ..sql import quote
+
+    task = classifier.task
+    name = "'" + classifier.name.replace("'", "''") + "'"
+    function = "ft_labels" if task.multilabel else "ft_classify"
+    text = quote(task.text[0])
+    if task.template is None and len(task.text) > 1:
+        text = " || char(10) || ".join(
+            "'" + f"{column}: ".replace("'", "''") + f"' || coalesce({quote(column)}, '')"
+            for column in task.text
+        )
+    elif task.template is not None:
+        text = "'…the text as the template renders it…'"
+    return f"select {function}({text}, {name}) from {quote(task.source)} limit 10"
+
+
+@classifiers.command()
+@database_argument
+@click.argument("old")
+@click.argument("new")
+@friendly
+def rename(database: str, old: str, new: str) -> None:
+    """Rename a classifier, with all its versions."""
+    from ..store.classifiers import rename_classifier
+
+    with open_database(database) as conn:
+        rename_classifier(conn, old, new)
+    click.echo(f"{old} is now called {new}.")
+
+
+@classifiers.command("default")
+@database_argument
+@click.argument("name")
+@friendly
+def default_command(database: str, name: str) -> None:
+    """Make a classifier the one that the SQL functions use without a name."""
+    from ..store.classifiers import set_default
+
+    with open_database(database) as conn:
+        set_default(conn, name)
+    click.echo(f"{name} is now the default classifier.")
+
+
+@classifiers.command()
+@database_argument
+@click.argument("name")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@friendly
+def delete(database: str, name: str, yes: bool) -> None:
+    """Delete a classifier with all its versions, or the one version NAME@VERSION.
+
+    Columns with its predictions stay.
+    """
+    from ..store.classifiers import delete_classifier, find_classifier
+
+    with open_database(database) as conn:
+        found = find_classifier(conn, name)
+        if not yes:
+            what = "all versions of " if found.name == name else ""
+            click.confirm(f"Delete {what}{name}?", abort=True, err=True)
+        gone = delete_classifier(conn, name)
+    click.echo(f"Deleted {', '.join(c.title for c in gone)}.")

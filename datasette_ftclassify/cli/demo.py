@@ -1,0 +1,31 @@
+"""`demo`"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from .output import friendly, print_json, say, step_progress
+
+
+@click.command()
+@click.argument("path", default="ftclassify-demo.db", type=click.Path(dir_okay=False))
+@click.option("--overwrite", is_flag=True, help="Replace the file if it is there.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
+@friendly
+def demo(path: str, overwrite: bool, as_json: bool) -> None:
+    """Make a small database of messages to a town hall, and run the whole path on it.
+
+    No key, no network. Prints what it found and what to type next.
+    """
+    from ..demo import build
+
+    say(f"Making {path}: check, train, evaluate, predict …")
+    with step_progress() as progress:
+        result = build.run(Path(path), overwrite=overwrite, progress=progress)
+    if as_json:
+        print_json(result.to_dict())
+        return
+    for line in result.lines():
+        click.echo(line)

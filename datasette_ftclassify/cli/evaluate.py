@@ -1,0 +1,72 @@
+"""`evaluate`"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from .options import database_argument, json_option, open_database
+from .output import friendly, print_json
+
+
+@click.command()
+@database_argument
+@click.argument("name", required=False)
+@json_option
+@friendly
+def evaluate(database: str, name: str | None, as_json: bool) -> None:
+    """Evaluate a classifier on the test rows that were held back when it was trained.
+
+    NAME is a classifier's name, or name@version; without it, the default one.
+
+    \b
+      datasette ftclassify evaluate mail.db messages
+      datasette ftclassify evaluate mail.db messages@1 --json
+    """
+    from ..jobs.evaluate import evaluate_classifier
+    from ..store.classifiers import find_classifier
+
+    with open_database(database) as conn:
+        metrics = evaluate_classifier(conn, find_classifier(conn, name))
+    if as_json:
+        print_json(metrics)
+    else:
+        describe_metrics(metrics)
+
+
+def describe_metrics(metrics: dict[str, Any]) -> None:
+    """The headline, the labels as a table, and the commonest confusions."""
+    from ..evaluation import headline
+
+    click.echo(f"{metrics['classifier']}@{metrics['version']}: {headline(metrics)}")
+    width = max(len("label"), *(min(len(name), 40) for name in metrics["labels"]))
+    click.echo(f"\n{'label':{width}}  precision  recall     f1  support")
+    for name, row in metrics["labels"].items():
+        click.echo(
+            f"{_short(name, width):{width}}  {row['precision']:9.3f}  {row['recall']:6.3f}"
+            f"  {row['f1']:5.3f}  {row['support']:7,}"
+        )
+    confusions = _confusions(metrics.get("confusion"))
+    if confusions:
+        click.echo("\nMost confused:")
+    for count, truth, answer in confusions:
+        click.echo(f"  {count:5,} x {truth} taken for {answer}")
+
+
+def _short(name: str, width: int) -> str:
+    plain = " ".join(name.split())
+    return plain if len(plain) <= width else plain[: width - 1] + "…"
+
+
+def _confusions(confusion: dict[str, Any] | None, most: int = 5) -> list[tuple[int, str, str]]:
+    if confusion is None:
+        return []
+    names = [*confusion["labels"], "no answer"]
+    pairs = [
+        (count, names[i], names[j])
+        for i, row in enumerate(confusion["matrix"])
+        for j, count in enumerate(row)
+        if count and i != j
+    ]
+    return sorted(pairs, key=lambda pair: -pair[0])[:most]

@@ -1,0 +1,86 @@
+"""`predict`"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from .options import database_argument, json_option, open_database
+from .output import friendly, print_json, row_progress, say
+
+
+@click.command()
+@database_argument
+@click.argument("table")
+@click.option("--classifier", metavar="NAME", help="Name or name@version. [the default one]")
+@click.option("--where", metavar="SQL", help="Only rows that meet this condition.")
+@click.option(
+    "-p",
+    "--param",
+    type=(str, str),
+    multiple=True,
+    metavar="NAME VALUE",
+    help="A :NAME in the condition.",
+)
+@click.option("--unlabelled", is_flag=True, help="Only rows without a label.")
+@click.option(
+    "--columns-prefix", metavar="P", help="Write P_label, P_score, P_logprob, P_logprobs."
+)
+@click.option(
+    "--column",
+    type=(click.Choice(["label", "score", "logprob", "logprobs"]), str),
+    multiple=True,
+    metavar="ROLE NAME",
+    help="Write a role to a column of this name; an empty name leaves it out.",
+)
+@click.option("--overwrite", is_flag=True, help="Allow writing to columns that are there already.")
+@json_option
+@friendly
+def predict(database: str, table: str, as_json: bool, **given: Any) -> None:
+    """Classify the rows of a table into new columns.
+
+    Interrupted, the same command goes on where it stopped.
+
+    \b
+      datasette ftclassify predict mail.db messages --classifier messages --unlabelled
+      datasette ftclassify predict mail.db messages --where "received > '2026'" --columns-prefix ai
+      datasette ftclassify predict mail.db messages --column label topic --column logprobs ''
+    """
+    from ..jobs.predict import Columns, column_prefix, predict_rows
+    from ..store.classifiers import find_classifier
+
+    with open_database(database) as conn, row_progress("Classifying") as progress:
+        classifier = find_classifier(conn, given["classifier"])
+        columns = Columns.named(given["columns_prefix"] or column_prefix(classifier.name))
+        columns = columns.renamed(dict(given["column"]))
+        result = predict_rows(
+            conn,
+            classifier,
+            table,
+            columns=columns,
+            where=given["where"],
+            params=dict(given["param"]),
+            unlabelled=given["unlabelled"],
+            overwrite=given["overwrite"],
+            progress=progress,
+        )
+    if as_json:
+        print_json(
+            {
+                "classifier": classifier.name,
+                "version": classifier.version,
+                "table": table,
+                **result.to_dict(),
+            }
+        )
+        return
+    if result.resumed_at:
+        say(f"Went on after {result.resumed_at:,} rows that were already written.")
+    names = ", ".join(name for _, name in columns.items())
+    click.echo(
+        f"{classifier.title} classified {result.written:,} of {result.total:,} rows"
+        f" of {table} into {names}."
+    )
+    if result.skipped:
+        click.echo(f"{result.skipped:,} rows have no text and got NULL.")

@@ -1,0 +1,99 @@
+"""`train`"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from .options import json_option, open_database, plan_from, plan_options, task_from, task_options
+from .output import friendly, print_json, say, step_progress
+
+if TYPE_CHECKING:
+    from ..jobs.train import TrainResult
+
+
+@click.command()
+@task_options
+@click.option("--name", help="Of the classifier; an existing one gets a new version. [the table's]")
+@click.option("--trainer", default="local", show_default=True, help="Who trains.")
+@click.option(
+    "--embeddings",
+    metavar="MODEL",
+    help="Folder or hub name of a static embedding model (model2vec), to try beside TF-IDF.",
+)
+@plan_options
+@json_option
+@friendly
+def train(database: str, as_json: bool, **given: Any) -> None:
+    """Train a classifier on a labelled table, and evaluate it on rows held back.
+
+    \b
+      datasette ftclassify train mail.db messages --text body --label folder
+      datasette ftclassify train ads.db ads --label relevant \\
+          --template 'Company: {{ company }}\\nAd: {{ ad }}' --name ad-match
+      datasette ftclassify train posts.db posts --text body --label topics --delimiter ';'
+    """
+    from ..jobs.train import train_classifier
+    from ..trainers.base import TrainerOptions
+
+    with open_database(database) as conn, step_progress() as progress:
+        task = task_from(conn, given)
+        plan = plan_from(given)
+        result = train_classifier(
+            conn,
+            task,
+            name=given["name"],
+            trainer=given["trainer"],
+            plan=plan,
+            options=TrainerOptions(seed=plan.seed, embeddings=given["embeddings"]),
+            progress=progress,
+        )
+    if as_json:
+        print_json(_as_dict(result))
+    else:
+        _describe(result, database)
+
+
+def _as_dict(result: TrainResult) -> dict[str, Any]:
+    classifier = result.classifier
+    return {
+        "classifier": classifier.name,
+        "version": classifier.version,
+        "trainer": classifier.trainer,
+        "kind": classifier.labels.kind,
+        "labels": list(classifier.labels.values),
+        "rows": dict(result.split.rows),
+        "left_out": dict(result.split.left_out),
+        "shared_with_train": result.split.shared,
+        "report": classifier.report,
+        "metrics": result.metrics,
+    }
+
+
+def _describe(result: TrainResult, database: str) -> None:
+    classifier, split = result.classifier, result.split
+    rows = ", ".join(f"{n:,} {name}" for name, n in sorted(split.rows.items()))
+    click.echo(f"Trained {classifier.title} on {classifier.training_rows:,} rows ({rows}).")
+    click.echo(f"  {len(classifier.labels)} labels, {classifier.labels.kind}")
+    for value, count in split.left_out.items():
+        click.echo(f"  left out: {count:,} rows whose split column says {value}")
+    if split.shared:
+        click.echo(f"  {split.shared:,} rows held back have a text that also stands in train")
+    for line in _report_lines(classifier.report):
+        click.echo(f"  {line}")
+    if result.metrics is None:
+        click.echo("  Not evaluated: no rows were held back for a test.")
+    else:
+        from ..evaluation import headline
+
+        click.echo(f"  {headline(result.metrics)}")
+    say(
+        f"\nNext: datasette ftclassify predict {database} {classifier.task.source}"
+        f" --classifier {classifier.name} --unlabelled"
+    )
+
+
+def _report_lines(report: dict[str, Any]) -> list[str]:
+    lines = [report["why"]] if "why" in report else []
+    return lines + [f"warning: {warning}" for warning in report.get("warnings", [])]

@@ -1,0 +1,52 @@
+"""What can go wrong, by name.
+
+Every error that a person may meet derives from `FtclassifyError`. Its message says what
+happened, to which table, row or classifier, and what to do next: the command line prints it as
+one line, pages and the JSON API show it as it is.
+"""
+
+from __future__ import annotations
+
+
+class FtclassifyError(Exception):
+    """The base of all errors of this package; its text is meant for the user."""
+
+
+class SourceError(FtclassifyError):
+    """The table, view, column or condition to read from is not there or cannot be used."""
+
+
+class TaskError(FtclassifyError):
+    """The description of what to learn does not fit the data, or contradicts itself."""
+
+
+class LabelError(FtclassifyError):
+    """The labels cannot form a label set."""
+
+
+class TemplateError(FtclassifyError):
+    """A template that renders columns into a text is malformed or uses what is not allowed."""
+
+
+class ExportError(FtclassifyError):
+    """Examples cannot be written in, or read back from, the requested format."""
+
+
+class TrainingError(FtclassifyError):
+    """There is not enough, or not the right data to train on."""
+
+
+class EvaluationError(FtclassifyError):
+    """There is nothing to evaluate on."""
+
+
+class PredictError(FtclassifyError):
+    """Predictions cannot be written where they were asked for."""
+
+
+class ClassifierNotFound(FtclassifyError):
+    """No classifier of that name, or no default one, is in the database."""
+
+
+class ArtifactError(FtclassifyError):
+    """A stored classifier is damaged, or was not made by this software."""

@@ -1,0 +1,53 @@
+"""An evaluation in one line, for a page, a terminal or a commit message."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def headline(result: dict[str, Any]) -> str:
+    """The doubt and the baseline stand beside the figure, whatever the kind of the classifier."""
+    parts = _multilabel(result) if "subset_accuracy" in result else _single(result)
+    if result["abstained"]:
+        parts.append(f"{_rows(result['abstained'])} got no answer and count as wrong")
+    parts.append(_calibration(result))
+    return "; ".join(parts)
+
+
+def _single(result: dict[str, Any]) -> list[str]:
+    return [
+        f"accuracy {result['accuracy']:.3f} ({_interval(result, 'accuracy')}) "
+        f"on {_rows(result['n_test'], 'test ')}",
+        f"always answering “{result['majority_label']}” would score "
+        f"{result['majority_accuracy']:.3f}",
+        f"macro F1 {result['macro_f1']:.3f}",
+    ]
+
+
+def _multilabel(result: dict[str, Any]) -> list[str]:
+    names = " + ".join(f"“{name}”" for name in result["majority_labels"])
+    return [
+        f"micro F1 {result['micro_f1']:.3f}, macro F1 {result['macro_f1']:.3f} "
+        f"on {_rows(result['n_test'], 'test ')}",
+        f"all labels of a row right {result['subset_accuracy']:.3f} "
+        f"({_interval(result, 'subset_accuracy')})",
+        f"always answering {names or 'no label'} would score "
+        f"{result['majority_subset_accuracy']:.3f}",
+    ]
+
+
+def _calibration(result: dict[str, Any]) -> str:
+    if result["ece"] is None:
+        return "no probabilities to check"
+    text = f"expected calibration error {result['ece']:.3f}"
+    if result["n_scored"] < result["n_test"]:
+        text += f" on {_rows(result['n_scored'])} with probabilities"
+    return text
+
+
+def _interval(result: dict[str, Any], name: str) -> str:
+    return f"95 % interval {result[f'{name}_low']:.3f}–{result[f'{name}_high']:.3f}"
+
+
+def _rows(count: int, kind: str = "") -> str:
+    return f"{count:,} {kind}{'row' if count == 1 else 'rows'}"

@@ -1,0 +1,17 @@
+"""Examples as files that any fine-tuning service reads, and back again."""
+
+from __future__ import annotations
+
+from .files import ExportedFile, ExportResult, export, read_back
+from .formats import Codec, ExportFormat
+from .manifest import Manifest
+
+__all__ = [
+    "Codec",
+    "ExportFormat",
+    "ExportResult",
+    "ExportedFile",
+    "Manifest",
+    "export",
+    "read_back",
+]

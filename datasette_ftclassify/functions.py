@@ -1,0 +1,229 @@
+"""The SQL functions: classifiers inside any query.
+
+They answer from what is stored in the database of their own connection (main or attached), see a
+new classifier at the next query, and never raise: SQLite would show a bare "user-defined function
+raised exception" in place of a page. What went wrong is told by ft_classify_json and ft_explain.
+
+Nothing heavy is imported until the first text is classified.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import sqlite3
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Any
+
+from .errors import FtclassifyError
+from .predictions import Prediction, label_cell
+from .resolver import Loaded, Resolver
+
+MEMO_SIZE = 2_048
+"""Answers kept for each connection: one page of a view asks for the same row several times."""
+MEMO_TEXT = 20_000
+"""Characters of the longest text whose answer is kept."""
+MANY_LIMIT = 100_000
+"""Texts that one ft_classify_many takes."""
+TIME_LIMIT = 60.0
+"""Seconds one ft_classify_many may take, unless told otherwise."""
+
+Scalar = str | int | float | None
+
+
+def register(conn: sqlite3.Connection, *, time_limit: float = TIME_LIMIT) -> None:
+    """Adds the functions to a connection.
+
+    `time_limit` bounds one call of ft_classify_many, which SQLite's own limits cannot interrupt.
+    None is declared deterministic: the answer depends on the stored classifier, and an index
+    made of it would silently grow old.
+    """
+    functions = Functions(_Borrowed(conn), time_limit)
+    for name, counts, function in functions.table():
+        for count in counts:
+            conn.create_function(name, count, _never_raise(function))
+
+
+class _Borrowed:
+    """A connection that is not kept alive.
+
+    SQLite keeps a function as long as its connection; a function that in turn kept the Python
+    connection would make both immortal, beyond the reach of the garbage collector, and leak a file
+    handle for every connection that is dropped without close(). sqlite3.Connection has no weak
+    references. A function only ever runs while a statement of its own connection does, so the
+    object is alive whenever it is looked up here.
+    """
+
+    def __init__(self, conn: sqlite3.Connection) -> None:
+        self._address = id(conn)
+
+    def __call__(self) -> sqlite3.Connection:
+        conn: sqlite3.Connection = ctypes.cast(self._address, ctypes.py_object).value
+        return conn
+
+
+def _never_raise(function: Callable[..., Scalar]) -> Callable[..., Scalar]:
+    def guarded(*arguments: object) -> Scalar:
+        try:
+            return function(*arguments)
+        except Exception:
+            # Whatever a stranger's file makes us trip over, a query goes on.
+            return None
+
+    return guarded
+
+
+class Functions:
+    """The functions of one connection, and what they remember."""
+
+    def __init__(self, connection: Callable[[], sqlite3.Connection], time_limit: float) -> None:
+        self._resolver = Resolver(connection)
+        self._time_limit = time_limit
+        self._memo: OrderedDict[tuple[str, str], Prediction] = OrderedDict()
+
+    def table(self) -> list[tuple[str, tuple[int, ...], Callable[..., Scalar]]]:
+        """(name, numbers of arguments, function)"""
+        return [
+            ("ft_classify", (1, 2), self.classify),
+            ("ft_score", (1, 2), self.score),
+            ("ft_logprob", (1, 2), self.logprob),
+            ("ft_classify_json", (1, 2), self.classify_json),
+            ("ft_labels", (1, 2), self.labels),
+            ("ft_classify_many", (1, 2), self.classify_many),
+            ("ft_explain", (1, 2), self.explain),
+            ("ft_tokens", (1, 2), count_tokens),
+        ]
+
+    def classify(self, text: object, classifier: object = None) -> Scalar:
+        """The label of the text; a JSON array of labels for a multilabel classifier."""
+        loaded = self._resolver.resolve(classifier)
+        prediction = self._predict(text, loaded)
+        return None if prediction is None else label_cell(loaded.labels, prediction)
+
+    def score(self, text: object, classifier: object = None) -> Scalar:
+        """The probability of what ft_classify answers, 0-1."""
+        prediction = self._predict(text, self._resolver.resolve(classifier))
+        return None if prediction is None else prediction.score
+
+    def logprob(self, text: object, classifier: object = None) -> Scalar:
+        """The natural logarithm of ft_score."""
+        prediction = self._predict(text, self._resolver.resolve(classifier))
+        return None if prediction is None else prediction.logprob
+
+    def labels(self, text: object, classifier: object = None) -> Scalar:
+        """A JSON array of the labels: any number for multilabel, else one."""
+        prediction = self._predict(text, self._resolver.resolve(classifier))
+        return None if prediction is None else _json(prediction.labels)
+
+    def classify_json(self, text: object, classifier: object = None) -> Scalar:
+        """All there is to say about the text, or `{"error": …}`. NULL for NULL."""
+        if text is None:
+            return None
+        try:
+            loaded = self._resolver.resolve(classifier)
+        except FtclassifyError as error:
+            return _json({"error": str(error), "classifier": _name(classifier)})
+        prediction = self._predict(text, loaded)
+        if prediction is None:
+            return _json({"error": "The value is a BLOB, not a text.", **loaded.identity})
+        return _json(_full_answer(prediction, loaded))
+
+    def classify_many(self, texts: object, classifier: object = None) -> Scalar:
+        """A JSON array of labels for a JSON array of texts, null for null; NULL past the limits."""
+        items = json.loads(texts) if isinstance(texts, str) else None
+        if not isinstance(items, list) or len(items) > MANY_LIMIT:
+            return None
+        loaded = self._resolver.resolve(classifier)
+        known = [text for text in map(as_text, items) if text is not None]
+        deadline = time.monotonic() + self._time_limit
+        answers = []
+        for start in range(0, len(known), 256):
+            if time.monotonic() > deadline:
+                return None
+            answers += loaded.answerer.answers(known[start : start + 256])
+        left = iter(answers)
+        return _json(
+            [None if as_text(item) is None else _shown(next(left), loaded) for item in items]
+        )
+
+    def explain(self, text: object, classifier: object = None) -> Scalar:
+        """The words that spoke for (above 0) and against the answer, strongest first, as JSON."""
+        plain = as_text(text)
+        if plain is None:
+            return None
+        try:
+            loaded = self._resolver.resolve(classifier)
+        except FtclassifyError as error:
+            return _json({"error": str(error), "classifier": _name(classifier)})
+        prediction = loaded.answerer.answer(plain)
+        spoken = {}
+        for label in prediction.labels:
+            words = loaded.answerer.predictor.explain(plain, loaded.labels.positions([label])[0])
+            spoken[label] = [{"word": word, "weight": round(weight, 4)} for word, weight in words]
+        if loaded.labels.multilabel:
+            return _json({"labels": prediction.labels, "words": spoken})
+        return _json({"label": prediction.labels[0], "words": spoken[prediction.labels[0]]})
+
+    def _predict(self, text: object, loaded: Loaded) -> Prediction | None:
+        plain = as_text(text)
+        if plain is None:
+            return None
+        if len(plain) > MEMO_TEXT:
+            return loaded.answerer.answer(plain)
+        key = (loaded.uid, plain)
+        prediction = self._memo.get(key)
+        if prediction is None:
+            prediction = self._memo[key] = loaded.answerer.answer(plain)
+            if len(self._memo) > MEMO_SIZE:
+                self._memo.popitem(last=False)
+        return prediction
+
+
+def as_text(value: object) -> str | None:
+    """A cell as a text to classify: numbers as SQLite shows them; None for NULL and BLOB."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return None
+    return str(value)
+
+
+def _full_answer(prediction: Prediction, loaded: Loaded) -> dict[str, Any]:
+    logprobs = {
+        name: round(value, 6)
+        for name, value in zip(loaded.labels.names, prediction.logprobs, strict=True)
+    }
+    answer: dict[str, Any] = {"label": prediction.labels[0]} if not loaded.labels.multilabel else {}
+    if loaded.labels.multilabel:
+        answer = {"labels": prediction.labels}
+    return {
+        **answer,
+        "score": prediction.score,
+        "logprob": prediction.logprob,
+        "logprobs": logprobs,
+        **loaded.identity,
+    }
+
+
+def _shown(prediction: Prediction, loaded: Loaded) -> Any:
+    return list(prediction.labels) if loaded.labels.multilabel else prediction.labels[0]
+
+
+def count_tokens(text: object, model: object = None) -> Scalar:
+    """How many tokens the text has for a model; NULL for NULL and BLOB."""
+    plain = as_text(text)
+    if plain is None:
+        return None
+    from .tokens import tokenizer_for
+
+    return tokenizer_for(model if isinstance(model, str) else None).count(plain)
+
+
+def _name(classifier: object) -> object:
+    return classifier if isinstance(classifier, (str, int, float)) else None
+
+
+def _json(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False)

@@ -1,0 +1,149 @@
+"""Training: from a task to a stored classifier that has been evaluated."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any
+
+from ..errors import EvaluationError, TrainingError
+from ..examples import Example, Record, read_records
+from ..labels import LabelSet
+from ..splits import SplitPlan, SplitReport, Splitter, split_examples, text_hash
+from ..store.classifiers import Classifier, add_classifier, check_name
+from ..store.splits import Member, add_split
+from ..tasks import Task
+from ..trainers.base import Progress, TrainerOptions, TrainingSet, no_progress
+from ..trainers.registry import get_trainer
+from .evaluate import evaluate_classifier
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """A new classifier; its metrics on the test split, None where there are no test rows."""
+
+    classifier: Classifier
+    split: SplitReport
+    metrics: dict[str, Any] | None
+
+
+def train_classifier(
+    conn: sqlite3.Connection,
+    task: Task,
+    *,
+    name: str | None = None,
+    trainer: str = "local",
+    plan: SplitPlan | None = None,
+    options: TrainerOptions | None = None,
+    progress: Progress = no_progress,
+) -> TrainResult:
+    """Splits the task's rows, trains on them, stores the classifier, evaluates it.
+
+    `name` defaults to the source's; an existing name gets a new version. The local trainer
+    learns from train and validation rows alike, since it validates by cross-validation.
+    Raises TrainingError when the rows do not suffice.
+    """
+    name = check_name(name or task.source)
+    chosen = get_trainer(trainer)
+    plan = plan or SplitPlan()
+    options = options or TrainerOptions(seed=plan.seed)
+    progress("reading rows", 0.0)
+    data = read_split(conn, task, plan)
+    training = [e for e in data.examples if e.split != "test"]
+    training_set = as_training_set(training, data.labels)
+    trained = chosen.train(training_set, options, progress)
+    progress("storing", 1.0)
+    split_id = add_split(conn, task, data.plan, data.members)
+    classifier = add_classifier(
+        conn,
+        name=name,
+        trainer=trainer,
+        labels=data.labels,
+        task=task,
+        split_id=split_id,
+        seed=plan.seed,
+        training_rows=len(training),
+        header=trained.header,
+        parts=trained.parts,
+        report={**trained.report, **_about_rows(training, data)},
+    )
+    progress("evaluating", 1.0)
+    try:
+        metrics = evaluate_classifier(conn, classifier)
+    except EvaluationError:
+        metrics = None
+    return TrainResult(classifier, data.report, metrics)
+
+
+@dataclass(frozen=True)
+class SplitData:
+    """The examples of a task with their splits, and the record of who is where."""
+
+    examples: list[Example]
+    members: list[Member]
+    labels: LabelSet
+    report: SplitReport
+    plan: dict[str, Any]
+
+
+def read_split(conn: sqlite3.Connection, task: Task, plan: SplitPlan) -> SplitData:
+    """Reads all examples of the task and divides them. Raises TrainingError when there are none."""
+    splitter = Splitter(plan, split_column=task.split_column is not None)
+    records = _usable(conn, task)
+    for record in records:
+        splitter.add(record)
+    report = SplitReport(left_out=splitter.left_out)
+    examples = list(split_examples(records, splitter, report))
+    if not examples:
+        raise TrainingError(
+            f"{task.source} has no row with both a text and a label"
+            + (
+                f" and train, validation or test in {task.split_column}"
+                if task.split_column
+                else ""
+            )
+            + ": look at the findings of datasette ftclassify check."
+        )
+    report.shared = sum(map(splitter.shares_train, records))
+    members = [(e.key, text_hash(e.text), e.split) for e in examples]
+    described = {"seed": plan.seed, "validation": plan.validation, "test": plan.test}
+    if task.split_column:
+        described["split_column"] = task.split_column  # type: ignore[assignment]
+    return SplitData(
+        examples, members, task.label_set(v for e in examples for v in e.labels), report, described
+    )
+
+
+def _usable(conn: sqlite3.Connection, task: Task) -> list[Record]:
+    return [record for record in read_records(conn, task) if record.usable]
+
+
+def as_training_set(examples: list[Example], labels: LabelSet) -> TrainingSet:
+    """Raises TrainingError when fewer than two labels are left to tell apart."""
+    import numpy as np
+
+    seen = Counter(label for example in examples for label in example.labels)
+    if len(labels) < 2 and not labels.multilabel:
+        raise TrainingError(
+            f"All rows have the label {labels.names[0]}: a classifier needs at least two labels."
+        )
+    if len(seen) < (1 if labels.multilabel else 2):
+        raise TrainingError("The training rows have fewer than two labels: look at the split.")
+    if labels.multilabel:
+        targets = np.zeros((len(examples), len(labels)), dtype=np.int8)
+        for row, example in enumerate(examples):
+            targets[row, labels.positions(example.labels)] = 1
+    else:
+        targets = np.array([labels.positions(e.labels)[0] for e in examples], dtype=np.int32)
+    return TrainingSet([e.text for e in examples], targets, labels)
+
+
+def _about_rows(training: list[Example], data: SplitData) -> dict[str, Any]:
+    counts = Counter(label for example in training for label in example.labels)
+    majority = max(range(len(data.labels)), key=lambda i: counts[data.labels.values[i]])
+    return {
+        "rows": dict(data.report.rows),
+        "majority": majority,
+        "label_counts": [counts[value] for value in data.labels.values],
+    }

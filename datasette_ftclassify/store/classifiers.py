@@ -1,0 +1,322 @@
+"""Classifiers in the database: kept, found, renamed, deleted.
+
+A name stands for its newest version. Reading works on any database that holds the tables,
+attached, immutable or in memory, and trusts nothing that it reads.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from typing import Any
+
+from ..errors import ArtifactError, ClassifierNotFound, FtclassifyError
+from ..labels import LabelSet
+from ..sql import did_you_mean, quote
+from ..tasks import Task
+from .schema import ensure_schema
+
+MAX_ARTIFACT = 1_000_000_000
+"""Bytes of all parts of one classifier; SQLite's own default limit for one value."""
+
+_COLUMNS = (
+    "c.id, c.uid, c.name, c.version, c.trainer, c.labels, c.task_id, c.split_id, c.seed,"
+    " c.training_rows, c.header, c.report, c.created_at, t.definition"
+)
+
+
+@dataclass(frozen=True)
+class Classifier:
+    """What is stored of one version of a classifier, without its artifact."""
+
+    id: int
+    uid: str
+    name: str
+    version: int
+    trainer: str
+    labels: LabelSet
+    task: Task
+    split_id: int
+    seed: int
+    training_rows: int
+    header: dict[str, Any]
+    report: dict[str, Any]
+    created_at: str
+
+    @property
+    def title(self) -> str:
+        return f"{self.name}@{self.version}"
+
+
+def now() -> str:
+    """The time as stored: UTC, to the second, ISO 8601."""
+    return datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def add_classifier(
+    conn: sqlite3.Connection,
+    *,
+    name: str,
+    trainer: str,
+    labels: LabelSet,
+    task: Task,
+    split_id: int,
+    seed: int,
+    training_rows: int,
+    header: Mapping[str, Any],
+    parts: Mapping[str, bytes],
+    report: Mapping[str, Any],
+) -> Classifier:
+    """Stores a trained classifier as the next version of `name`, whole or not at all.
+
+    The first classifier of a database becomes its default.
+    """
+    ensure_schema(conn)
+    with conn:
+        task_id = add_task(conn, task)
+        version = 1 + _highest_version(conn, name)
+        cursor = conn.execute(
+            "insert into _ftclassify_classifiers (uid, name, version, trainer, kind, labels,"
+            " task_id, split_id, seed, training_rows, header, report, created_at)"
+            " values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            [
+                uuid.uuid4().hex,
+                name,
+                version,
+                trainer,
+                labels.kind,
+                _json(labels.to_dict()),
+                task_id,
+                split_id,
+                seed,
+                training_rows,
+                _json(header),
+                _json(report),
+                now(),
+            ],
+        )
+        classifier_id = cursor.lastrowid
+        conn.executemany(
+            "insert into _ftclassify_artifacts (classifier_id, part, data) values (?, ?, ?)",
+            [(classifier_id, part, data) for part, data in parts.items()],
+        )
+        conn.execute(
+            "insert or ignore into _ftclassify_settings (key, value) values ('default', ?)", [name]
+        )
+    return find_classifier(conn, f"{name}@{version}")
+
+
+def _json(data: object) -> str:
+    return json.dumps(data, ensure_ascii=False)
+
+
+def _highest_version(conn: sqlite3.Connection, name: str) -> int:
+    row = conn.execute(
+        "select max(version) from _ftclassify_classifiers where name = ?", [name]
+    ).fetchone()
+    return int(row[0] or 0)
+
+
+def add_task(conn: sqlite3.Connection, task: Task) -> int:
+    """The id of the stored task, storing it if it is new. Call inside a transaction."""
+    definition = json.dumps(task.to_dict(), ensure_ascii=False, sort_keys=True)
+    conn.execute(
+        "insert or ignore into _ftclassify_tasks (definition, created_at) values (?, ?)",
+        [definition, now()],
+    )
+    row = conn.execute("select id from _ftclassify_tasks where definition = ?", [definition])
+    return int(row.fetchone()[0])
+
+
+def has_store(conn: sqlite3.Connection, schema: str = "main") -> bool:
+    """Whether the (attached) database holds our tables."""
+    sql = f"select 1 from {quote(schema)}.sqlite_master where name = '_ftclassify_classifiers'"
+    return conn.execute(sql).fetchone() is not None
+
+
+def find_classifier(
+    conn: sqlite3.Connection, name: str | None = None, schema: str = "main"
+) -> Classifier:
+    """The classifier called `name` (newest version), `name@version`, or the default one.
+
+    Raises ClassifierNotFound, or ArtifactError when what is stored makes no sense.
+    """
+    row = None
+    if has_store(conn, schema):
+        row = _find(conn, name or default_name(conn, schema), schema)
+    if row is None:
+        raise ClassifierNotFound(_not_found(conn, name, schema))
+    return _classifier(row)
+
+
+def _find(conn: sqlite3.Connection, name: str | None, schema: str) -> tuple[Any, ...] | None:
+    if name is None:
+        return None
+    sql = _select(schema, "where c.name = ? order by c.version desc limit 1")
+    row: tuple[Any, ...] | None = conn.execute(sql, [name]).fetchone()
+    base, at, version = name.rpartition("@")
+    if row is None and at and version.isdigit() and len(version) < 10:
+        sql = _select(schema, "where c.name = ? and c.version = ?")
+        row = conn.execute(sql, [base, int(version)]).fetchone()
+    return row
+
+
+def _select(schema: str, tail: str) -> str:
+    s = quote(schema)
+    return (
+        f"select {_COLUMNS} from {s}._ftclassify_classifiers c"
+        f" join {s}._ftclassify_tasks t on t.id = c.task_id {tail}"
+    )
+
+
+def _not_found(conn: sqlite3.Connection, name: str | None, schema: str) -> str:
+    known: list[str] = []
+    if has_store(conn, schema):
+        names = f"select distinct name from {quote(schema)}._ftclassify_classifiers"
+        known = [str(row[0]) for row in conn.execute(names)]
+    if not known:
+        return "There is no classifier in this database: make one with datasette ftclassify train."
+    if name is None:
+        return (
+            "The database has no default classifier: set one with ftclassify classifiers default."
+        )
+    return f"No classifier called {name}{did_you_mean(name, known)}"
+
+
+def _classifier(row: tuple[Any, ...]) -> Classifier:
+    try:
+        return Classifier(
+            id=row[0],
+            uid=str(row[1]),
+            name=str(row[2]),
+            version=int(row[3]),
+            trainer=str(row[4]),
+            labels=LabelSet.from_dict(_object(row[5])),
+            task=Task.from_dict(_object(row[13])),
+            split_id=row[7],
+            seed=int(row[8]),
+            training_rows=int(row[9]),
+            header=_object(row[10]),
+            report=_object(row[11]),
+            created_at=str(row[12]),
+        )
+    except (ValueError, TypeError, RecursionError, FtclassifyError) as error:
+        raise ArtifactError(
+            f"Classifier {row[2]} is damaged in this file ({error}): train it again."
+        ) from error
+
+
+def _object(text: object) -> dict[str, Any]:
+    data = json.loads(text) if isinstance(text, str) else None
+    if not isinstance(data, dict):
+        raise ValueError("a JSON object is missing")
+    return data
+
+
+def list_classifiers(conn: sqlite3.Connection, schema: str = "main") -> list[Classifier]:
+    """All versions of all classifiers, by name, newest version first."""
+    if not has_store(conn, schema):
+        return []
+    rows = conn.execute(_select(schema, "order by c.name, c.version desc")).fetchall()
+    return [_classifier(row) for row in rows]
+
+
+def load_parts(
+    conn: sqlite3.Connection, classifier: Classifier, schema: str = "main"
+) -> dict[str, bytes]:
+    """The parts of the artifact by name. Raises ArtifactError when they are not what was stored."""
+    s = quote(schema)
+    where = f"from {s}._ftclassify_artifacts where classifier_id = ?"
+    size = conn.execute(f"select sum(length(data)) {where}", [classifier.id]).fetchone()[0]
+    if size is not None and size > MAX_ARTIFACT:
+        raise ArtifactError(f"Classifier {classifier.title} claims {size:,} bytes: too many.")
+    parts = {}
+    for part, data in conn.execute(f"select part, data {where}", [classifier.id]):
+        if not isinstance(part, str) or not isinstance(data, bytes):
+            raise ArtifactError(f"Classifier {classifier.title} is damaged: a part is no BLOB.")
+        parts[part] = data
+    return parts
+
+
+def default_name(conn: sqlite3.Connection, schema: str = "main") -> str | None:
+    """The name of the database's default classifier."""
+    row = conn.execute(
+        f"select value from {quote(schema)}._ftclassify_settings where key = 'default'"
+    ).fetchone()
+    return None if row is None else str(row[0])
+
+
+def set_default(conn: sqlite3.Connection, name: str) -> None:
+    """Makes `name` the classifier that the SQL functions use without a name."""
+    name = find_classifier(conn, name).name
+    with conn:
+        conn.execute("replace into _ftclassify_settings (key, value) values ('default', ?)", [name])
+
+
+def rename_classifier(conn: sqlite3.Connection, old: str, new: str) -> None:
+    """Renames all versions. Raises ClassifierNotFound, or FtclassifyError when `new` is taken."""
+    old = find_classifier(conn, old).name
+    check_name(new)
+    with conn:
+        if _highest_version(conn, new):
+            raise FtclassifyError(f"There is already a classifier called {new}: choose another.")
+        conn.execute("update _ftclassify_classifiers set name = ? where name = ?", [new, old])
+        conn.execute(
+            "update _ftclassify_columns set classifier = ? where classifier = ?", [new, old]
+        )
+        conn.execute(
+            "update _ftclassify_settings set value = ? where key = 'default' and value = ?",
+            [new, old],
+        )
+
+
+def check_name(name: str) -> str:
+    """`name` without surrounding white space. Raises FtclassifyError when it cannot be one."""
+    name = name.strip()
+    if not name or len(name) > 100 or "@" in name or not name.isprintable():
+        raise FtclassifyError(
+            "A classifier's name has 1 to 100 printable characters and no @ "
+            "(which stands before a version)."
+        )
+    return name
+
+
+def delete_classifier(conn: sqlite3.Connection, name: str) -> list[Classifier]:
+    """Deletes all versions of `name`, or the one of `name@version`; gives what was deleted.
+
+    Columns with predictions stay. When the default goes, the newest classifier left takes over.
+    """
+    found = find_classifier(conn, name)
+    one_version = found.name != name
+    gone = [
+        c
+        for c in list_classifiers(conn)
+        if c.name == found.name and (not one_version or c.version == found.version)
+    ]
+    with conn:
+        for classifier in gone:
+            _delete_version(conn, classifier)
+        if default_name(conn) == found.name and not _highest_version(conn, found.name):
+            _next_default(conn)
+    return gone
+
+
+def _delete_version(conn: sqlite3.Connection, classifier: Classifier) -> None:
+    for table in ("artifacts", "evaluations", "jobs"):
+        conn.execute(f"delete from _ftclassify_{table} where classifier_id = ?", [classifier.id])
+    conn.execute("delete from _ftclassify_classifiers where id = ?", [classifier.id])
+    unused = "select split_id from _ftclassify_classifiers"
+    conn.execute(f"delete from _ftclassify_split_rows where split_id not in ({unused})")
+    conn.execute(f"delete from _ftclassify_splits where id not in ({unused})")
+
+
+def _next_default(conn: sqlite3.Connection) -> None:
+    conn.execute("delete from _ftclassify_settings where key = 'default'")
+    conn.execute(
+        "insert into _ftclassify_settings (key, value)"
+        " select 'default', name from _ftclassify_classifiers order by id desc limit 1"
+    )

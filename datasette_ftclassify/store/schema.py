@@ -1,0 +1,128 @@
+"""Our own tables, as migrations.
+
+They live beside the user's data, so that a copy of the file is a copy of the work. A published
+copy may be read by an old SQLite: nothing here needs one newer than 3.34.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from sqlite_utils import Database
+
+PREFIX = "_ftclassify_"
+
+
+def ensure_schema(conn: sqlite3.Connection) -> None:
+    """Creates or upgrades the `_ftclassify_*` tables. Does nothing when they are up to date."""
+    from sqlite_utils import Database
+    from sqlite_utils.migrations import Migrations
+
+    migrations = Migrations("datasette-ftclassify")
+    migrations()(m001_main_job)
+    db = Database(conn, execute_plugins=False)
+    if migrations.pending(db):
+        migrations.apply(db)
+
+
+def m001_main_job(db: Database) -> None:
+    for statement in _MAIN_JOB:
+        db.execute(statement)
+
+
+_MAIN_JOB = (
+    """
+    create table _ftclassify_tasks (
+        id integer primary key,
+        definition text not null unique, -- JSON, see tasks.Task
+        created_at text not null
+    )
+    """,
+    """
+    create table _ftclassify_splits (
+        id integer primary key,
+        task_id integer not null references _ftclassify_tasks(id),
+        plan text not null,              -- JSON: seed and shares, or the column that gave it
+        digest text not null unique,     -- of the members, so that equal splits are kept once
+        created_at text not null
+    )
+    """,
+    """
+    create table _ftclassify_split_rows (
+        split_id integer not null references _ftclassify_splits(id),
+        row_key text not null,           -- JSON array of the primary key's values
+        text_hash integer not null,      -- of the normalised text the row had
+        split text not null,             -- train, validation or test
+        primary key (split_id, row_key)
+    ) without rowid
+    """,
+    """
+    create table _ftclassify_classifiers (
+        id integer primary key,
+        uid text not null unique,        -- names this very training, wherever the file goes
+        name text not null,
+        version integer not null,
+        trainer text not null,
+        kind text not null,
+        labels text not null,            -- JSON, see labels.LabelSet
+        task_id integer not null references _ftclassify_tasks(id),
+        split_id integer not null references _ftclassify_splits(id),
+        seed integer not null,
+        training_rows integer not null,
+        header text not null,            -- JSON: what the trainer needs to load the artifact
+        report text not null,            -- JSON: how it was trained, for people
+        created_at text not null,
+        unique (name, version)
+    )
+    """,
+    """
+    create table _ftclassify_artifacts (
+        id integer primary key,
+        classifier_id integer not null references _ftclassify_classifiers(id),
+        part text not null,
+        data blob not null,              -- plain arrays and UTF-8 text, never anything executable
+        unique (classifier_id, part)
+    )
+    """,
+    """
+    create table _ftclassify_evaluations (
+        id integer primary key,
+        classifier_id integer not null references _ftclassify_classifiers(id),
+        split text not null,
+        metrics text not null,           -- JSON, see evaluation.evaluate
+        created_at text not null
+    )
+    """,
+    """
+    create table _ftclassify_jobs (
+        id integer primary key,
+        kind text not null,              -- predict
+        state text not null,             -- running, finished
+        classifier_id integer not null references _ftclassify_classifiers(id),
+        settings text not null unique,   -- JSON: what makes a job the same job
+        position text,                   -- JSON: the key of the last row committed
+        total integer not null,
+        done integer not null,
+        skipped integer not null,
+        created_at text not null,
+        updated_at text not null
+    )
+    """,
+    """
+    create table _ftclassify_columns (
+        source text not null,            -- the table that predictions were written to
+        column_name text not null,
+        classifier text not null,        -- the classifier's name
+        role text not null,              -- label, score, logprob or logprobs
+        primary key (source, column_name)
+    ) without rowid
+    """,
+    """
+    create table _ftclassify_settings (
+        key text primary key,
+        value text not null
+    ) without rowid
+    """,
+)

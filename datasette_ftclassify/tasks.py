@@ -1,0 +1,243 @@
+"""What to learn: which rows, which text, which labels.
+
+A task is plain data. It is stored with every classifier trained on it, so that the same rows can
+be read again and the same text rendered, years later and by another trainer.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from .errors import SourceError, TaskError
+from .labels import KINDS, Kind, LabelSet, LabelValue
+from .rendering import renderer, template_columns
+from .sql import Relation, condition, quote, relation
+
+DELIMITERS = ("|", ";", ",")
+_SAMPLE = 5_000
+"""Distinct label cells looked at when the kind is proposed."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """A labelled source and how to read it. Make one with `define`, which checks it.
+
+    source:       name of a table or view
+    text:         columns that make up the text, in order
+    labels:       one label column, or several 0/1 columns (multilabel)
+    kind:         binary, multiclass or multilabel
+    template:     renders the text columns; None: one column as it is, several as `name: value`
+    where:        condition that the rows must meet, SQL, with `params` as its named parameters
+    split_column: holds train, validation or test for each row; None: a seeded split
+    delimiter:    between labels in one column (multilabel); None: a JSON array
+    """
+
+    source: str
+    text: tuple[str, ...]
+    labels: tuple[str, ...]
+    kind: Kind
+    template: str | None = None
+    where: str | None = None
+    params: Mapping[str, Any] = field(default_factory=dict)
+    split_column: str | None = None
+    delimiter: str | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        return {**asdict(self), "params": dict(self.params)}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Task:
+        """Reads `to_dict`'s form, also from a stranger's file.
+
+        Raises TaskError when anything in it has the wrong type.
+        """
+        try:
+            task = cls(
+                source=_string(data["source"]),
+                text=tuple(map(_string, data["text"])),
+                labels=tuple(map(_string, data["labels"])),
+                kind=data["kind"],
+                template=_optional(data.get("template")),
+                where=_optional(data.get("where")),
+                params=dict(data.get("params") or {}),
+                split_column=_optional(data.get("split_column")),
+                delimiter=_optional(data.get("delimiter")),
+            )
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise TaskError("A stored task is damaged: train the classifier again.") from error
+        if task.kind not in KINDS or not task.text or not task.labels:
+            raise TaskError("A stored task is damaged: train the classifier again.")
+        return task
+
+    @property
+    def multilabel(self) -> bool:
+        return self.kind == "multilabel"
+
+    def label_set(self, values: Iterable[LabelValue]) -> LabelSet:
+        """The label set, from the labels of all examples. Raises LabelError (see LabelSet).
+
+        Label columns keep the order the user gave them, as their 0/1 strings do.
+        """
+        if len(self.labels) > 1:
+            return LabelSet(self.labels, "multilabel")
+        return LabelSet.of(values, self.kind)
+
+
+def _string(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError(value)
+    return value
+
+
+def _optional(value: object) -> str | None:
+    return None if value is None else _string(value)
+
+
+def define(
+    conn: sqlite3.Connection,
+    source: str,
+    *,
+    text: Sequence[str] = (),
+    labels: Sequence[str],
+    template: str | None = None,
+    kind: Kind | None = None,
+    where: str | None = None,
+    params: Mapping[str, Any] | None = None,
+    split_column: str | None = None,
+    delimiter: str | None = None,
+) -> Task:
+    """A checked task; the kind is proposed from the data when None.
+
+    Raises SourceError for a source, column or condition that is not there or does not run,
+    TaskError for contradictions, TemplateError for a bad template.
+    """
+    source_relation = relation(conn, source)
+    columns = _text_columns(source_relation, text, template)
+    _check_columns(source_relation, columns, labels, split_column)
+    where = (where or "").strip() or None
+    _check_condition(conn, source_relation, where, params or {})
+    if delimiter is not None and (not delimiter or len(labels) > 1):
+        raise TaskError("A delimiter separates the labels of one column: name it with one column.")
+    draft = Task(
+        source=source_relation.name,
+        text=columns,
+        labels=tuple(labels),
+        kind=kind or "multiclass",
+        template=template,
+        where=where,
+        params=dict(params or {}),
+        split_column=split_column,
+        delimiter=delimiter,
+    )
+    renderer(columns, template)
+    return _with_kind(conn, draft, kind)
+
+
+def _text_columns(source: Relation, text: Sequence[str], template: str | None) -> tuple[str, ...]:
+    if template is not None and text:
+        raise TaskError("Give either text columns or a template, not both.")
+    if template is not None:
+        return template_columns(template, source.columns)
+    if not text:
+        raise TaskError(f"Name a text column or a template: there is {', '.join(source.columns)}.")
+    return tuple(text)
+
+
+def _check_columns(
+    source: Relation, text: Sequence[str], labels: Sequence[str], split_column: str | None
+) -> None:
+    if not labels:
+        raise TaskError(f"Name a label column: there is {', '.join(source.columns)}.")
+    split = [split_column] if split_column else []
+    source.require_columns([*text, *labels, *split])
+    for name in [*labels, *split]:
+        if name in text:
+            raise TaskError(f"Column {name} cannot be both text and label or split.")
+    if split_column in labels:
+        raise TaskError(f"Column {split_column} cannot be both label and split.")
+    if len(set(labels)) < len(labels) or len(set(text)) < len(text):
+        raise TaskError("A column is named twice.")
+
+
+def _check_condition(
+    conn: sqlite3.Connection, source: Relation, where: str | None, params: Mapping[str, Any]
+) -> None:
+    try:
+        conn.execute(
+            f"select 1 from {quote(source.name)} where {condition(where)} limit 1", dict(params)
+        ).fetchone()
+    except (sqlite3.Error, sqlite3.Warning) as error:
+        what = "The condition" if where else f"The {source.kind} {source.name}"
+        raise SourceError(f"{what} does not run: {error}.") from error
+
+
+def _with_kind(conn: sqlite3.Connection, draft: Task, kind: Kind | None) -> Task:
+    if kind is not None and kind not in KINDS:
+        raise TaskError(f"The kind is one of {', '.join(KINDS)}, not {kind}.")
+    several = len(draft.labels) > 1 or draft.delimiter is not None
+    if several and kind not in (None, "multilabel"):
+        raise TaskError(f"Several label columns, or a delimiter, mean multilabel, not {kind}.")
+    data = draft.to_dict()
+    if several:
+        return Task.from_dict({**data, "kind": "multilabel"})
+    proposed, delimiter = propose_kind(_distinct_labels(conn, draft))
+    if kind == "multilabel":
+        return Task.from_dict({**data, "kind": kind, "delimiter": delimiter})
+    if kind is not None:
+        return Task.from_dict({**data, "kind": kind})
+    return Task.from_dict({**data, "kind": proposed, "delimiter": delimiter})
+
+
+def _distinct_labels(conn: sqlite3.Connection, task: Task) -> list[object]:
+    column = quote(task.labels[0])
+    rows = conn.execute(
+        f"select distinct {column} from {quote(task.source)}"
+        f" where {condition(task.where)} and {column} is not null limit {_SAMPLE}",
+        dict(task.params),
+    )
+    return [row[0] for row in rows]
+
+
+def propose_kind(cells: Iterable[object]) -> tuple[Kind, str | None]:
+    """The kind, and the delimiter if it is a delimited list, that distinct label cells suggest.
+
+    JSON arrays mean multilabel. So does a delimiter whose parts recombine: the cells that hold it
+    are made of no more different parts than there are such cells, and half of the parts come back.
+    """
+    values = [v for v in cells if not (isinstance(v, str) and not v.strip())]
+    texts = [v for v in values if isinstance(v, str)]
+    if texts and len(texts) == len(values):
+        if all(_is_json_array(text) for text in texts):
+            return "multilabel", None
+        for delimiter in DELIMITERS:
+            if _recombines(texts, delimiter):
+                return "multilabel", delimiter
+    return ("binary" if len(values) == 2 else "multiclass"), None
+
+
+def _is_json_array(text: str) -> bool:
+    if not text.strip().startswith("["):
+        return False
+    try:
+        return isinstance(json.loads(text), list)
+    except ValueError:
+        return False
+
+
+def _recombines(texts: Sequence[str], delimiter: str) -> bool:
+    """Whether lists, rather than names that happen to hold the character, explain `texts`."""
+    lists = [text for text in texts if delimiter in text]
+    if len(lists) < 2:
+        return False
+    parts = [{p.strip() for p in text.split(delimiter) if p.strip()} for text in lists]
+    singles = {text.strip() for text in texts if delimiter not in text}
+    uses: dict[str, int] = dict.fromkeys(singles, 1)
+    for part in (p for group in parts for p in group):
+        uses[part] = uses.get(part, 0) + 1
+    vocabulary = set().union(*parts)
+    again = sum(uses[part] > 1 for part in vocabulary)
+    return len(vocabulary) <= max(len(texts), 2) and again * 2 >= len(vocabulary)

@@ -1,0 +1,34 @@
+"""The local trainer: a text classifier from scikit-learn that predicts with numpy alone.
+
+Importing this package imports neither; each name is loaded when it is first used.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .curve import curve_sentence, learning_curve
+    from .fit import fit
+    from .model import LocalModel
+    from .out_of_fold import out_of_fold
+
+__all__ = ["LocalModel", "curve_sentence", "fit", "learning_curve", "out_of_fold"]
+
+_HOMES = {
+    "LocalModel": "model",
+    "curve_sentence": "curve",
+    "fit": "fit",
+    "learning_curve": "curve",
+    "out_of_fold": "out_of_fold",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    value = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value

@@ -1,0 +1,100 @@
+"""Making probabilities mean what they say, on predictions for rows the model had not seen.
+
+Temperature scaling (Guo et al. 2017, arXiv:1706.04599) for labels that exclude each other; Platt
+scaling (Platt 1999) label by label where a row may have several.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from .linear import Array, log_softmax
+
+ECE_BINS = 15
+MIN_ROWS = 20  # fewer unseen rows than this say nothing about a temperature
+_LOWEST, _HIGHEST = 0.02, 50.0
+
+
+def expected_calibration_error(log_probabilities: Array, labels: npt.NDArray[Any]) -> float:
+    """Mean gap between confidence and accuracy over 15 equal-width bins of the top label's
+    probability, weighted by rows (Naeini et al. 2015); 0..1."""
+    confidence = np.exp(log_probabilities.max(axis=1))
+    correct = log_probabilities.argmax(axis=1) == labels
+    bins = np.minimum((confidence * ECE_BINS).astype(int), ECE_BINS - 1)
+    gaps = np.bincount(bins, confidence - correct, minlength=ECE_BINS)
+    return float(np.abs(gaps).sum() / len(labels))
+
+
+def temperature(logits: Array, labels: npt.NDArray[Any]) -> float:
+    """The number to divide logits by that makes the labels most likely; 0.02..50."""
+
+    def loss(log_temperature: float) -> float:
+        scaled = log_softmax(logits / np.exp(log_temperature))
+        return -float(scaled[np.arange(len(labels)), labels].mean())
+
+    low, high = float(np.log(_LOWEST)), float(np.log(_HIGHEST))
+    golden = (np.sqrt(5) - 1) / 2
+    for _ in range(40):  # the loss has one minimum, so golden-section search finds it
+        step = golden * (high - low)
+        if loss(high - step) <= loss(low + step):
+            high = low + step
+        else:
+            low = high - step
+    return float(np.exp((low + high) / 2))
+
+
+def calibrate(
+    logits: Array, labels: npt.NDArray[Any], usable: npt.NDArray[np.bool_]
+) -> tuple[float, dict[str, Any]]:
+    """A temperature from out-of-fold logits, and what to report of it.
+
+    `usable` marks the rows whose label occurred in the training part of their fold: the others
+    are wrong by construction and would make the model look worse than it is.
+    """
+    logits, labels = logits[usable].astype(np.float64), labels[usable]
+    report: dict[str, Any] = {"method": "temperature", "rows": len(labels)}
+    if len(labels) < MIN_ROWS:
+        why = f"only {len(labels)} unseen rows have a label that other rows share"
+        return 1.0, report | {"applied": False, "temperature": 1.0, "why": why}
+    found = temperature(logits, labels)
+    report |= {
+        "ece_before": expected_calibration_error(log_softmax(logits), labels),
+        "ece_after": expected_calibration_error(log_softmax(logits / found), labels),
+        "temperature": found,
+        "applied": True,
+        "why": f"measured on {len(labels)} rows that the model had not seen",
+    }
+    return found, report
+
+
+def platt(scores: Array, positive: npt.NDArray[Any]) -> tuple[float, float]:
+    """Slope and intercept that turn one label's scores into log-odds.
+
+    Newton's method on the smoothed targets of Platt (1999); a slope that is not positive (the
+    scores say nothing) becomes 0, so that the probability is the label's share of the rows.
+    """
+    n_positive = int(positive.sum())
+    n_negative = len(positive) - n_positive
+    goal = np.where(positive == 1, (n_positive + 1) / (n_positive + 2), 1 / (n_negative + 2))
+    prior = float(np.log((n_positive + 1) / (n_negative + 1)))
+    spread = float(scores.std())
+    if n_positive == 0 or n_negative == 0 or spread == 0:
+        return 0.0, prior
+    middle = float(scores.mean())
+    inputs = np.stack([(scores - middle) / spread, np.ones_like(scores)], axis=1)
+    solution = np.array([1.0, prior])
+    for _ in range(50):
+        chance = 1 / (1 + np.exp(-np.clip(inputs @ solution, -30, 30)))
+        slope = inputs.T @ (chance - goal) + 1e-3 * solution * (1, 0)
+        curve = (inputs * (chance * (1 - chance))[:, None]).T @ inputs + 1e-3 * np.eye(2)
+        step = np.linalg.solve(curve, slope)
+        solution -= np.clip(step, -2, 2)
+        if np.abs(step).max() < 1e-6:
+            break
+    if solution[0] <= 0:
+        return 0.0, prior
+    a = float(solution[0] / spread)
+    return a, float(solution[1] - a * middle)

@@ -1,0 +1,75 @@
+"""Which recipes are compared, by the size of the table. The first one is taken unless another is
+clearly better on rows that neither had seen."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from .descent import logistic
+from .recipes import Base, Recipe, bayes, machine, ridge
+
+RIDGE = Base("ridge", ridge, 1.0)
+BAYES = Base("naive Bayes", bayes, 0.03)
+MACHINE = Base("support vector machine", machine, 0.5)
+SMOOTH_MACHINE = Base("smoother support vector machine", machine, 0.15)
+DESCENT = Base("logistic regression", logistic, 1.0)
+
+FEW_ROWS = 300
+SLOW = 1.2e9  # stored values times labels, from where one solver call per label takes minutes
+
+
+def candidates(
+    n_rows: int, n_labels: int, cost: float, *, multilabel: bool, embedding: bool
+) -> tuple[Recipe, ...]:
+    """The recipes to compare; `cost` is the number of stored feature values times labels."""
+    recipes = _multilabel(cost) if multilabel else _exclusive(n_rows, n_labels, cost)
+    if not embedding:
+        return recipes
+    return recipes + tuple(map(_with_embedding, recipes))
+
+
+def _exclusive(n_rows: int, n_labels: int, cost: float) -> tuple[Recipe, ...]:
+    if cost > SLOW:
+        return (_alone(DESCENT),)
+    if n_rows <= FEW_ROWS:
+        usual, plain = _mixed(RIDGE, BAYES, 0.5), _alone(RIDGE)
+        if n_rows < 5 * n_labels:  # so few rows of a label leave naive Bayes nothing to count
+            return (plain, usual)
+        return (usual, plain, _mixed(RIDGE, BAYES, 1.0), _alone(BAYES))
+    if cost > SLOW / 6:
+        return (_alone(MACHINE), _mixed(MACHINE, BAYES, 0.5))
+    return (
+        _alone(MACHINE),
+        _mixed(MACHINE, BAYES, 0.5),
+        _mixed(MACHINE, BAYES, 1.0),
+        _alone(SMOOTH_MACHINE),
+        _mixed(SMOOTH_MACHINE, BAYES, 0.5),
+        _alone(BAYES),
+    )
+
+
+def _multilabel(cost: float) -> tuple[Recipe, ...]:
+    if cost > SLOW:
+        return (_alone(DESCENT),)
+    usual = replace(MACHINE, strength=0.1)
+    smooth = replace(SMOOTH_MACHINE, strength=0.03)
+    return (_alone(usual), _alone(smooth))
+
+
+def _alone(base: Base) -> Recipe:
+    return Recipe(base.name, ((base, 1.0),))
+
+
+def _mixed(first: Base, second: Base, share: float) -> Recipe:
+    part = "an equal part" if share == 1.0 else f"{share:g} parts"
+    return Recipe(f"{first.name} with {part} of {second.name}", ((first, 1.0), (second, share)))
+
+
+def _with_embedding(recipe: Recipe) -> Recipe:
+    mixture = tuple(
+        (replace(base, name=f"{base.name} on embeddings too", embedding=True), share)
+        if base.solve is not bayes
+        else (base, share)
+        for base, share in recipe.mixture
+    )
+    return Recipe(f"{recipe.name}, with embeddings", mixture)

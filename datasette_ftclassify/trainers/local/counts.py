@@ -1,0 +1,132 @@
+"""Counting the terms of many texts at once, for training.
+
+scikit-learn's vectorisers cut every word of every row into n-grams again; here each distinct word
+is cut once, and the rows are counted by a sparse product (rows x distinct words) x (distinct words
+x n-grams). The result is the same matrix. Raw counts are kept, so that each fold of a
+cross-validation can weigh its own training rows without reading the texts again.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from scipy import sparse
+
+from .features import FloatArray, IntArray, char_terms, prepare, word_terms
+
+Matrix = Any  # scipy.sparse.csr_matrix; scipy carries no types
+
+
+@dataclass(frozen=True)
+class TermCounts:
+    """How often each term occurs in each row.
+
+    `counts` is a float32 CSR matrix of shape (rows, len(words) + len(chars)), words first.
+    """
+
+    words: list[str]
+    chars: list[str]
+    counts: Matrix
+
+    @property
+    def n_words(self) -> int:
+        return len(self.words)
+
+    def terms_kept(self, keep: IntArray) -> tuple[list[str], list[str]]:
+        """The word terms and the character terms among the features `keep` (ascending)."""
+        split = int(np.searchsorted(keep, self.n_words))
+        words = [self.words[i] for i in keep[:split]]
+        return words, [self.chars[i - self.n_words] for i in keep[split:]]
+
+
+def count_terms(texts: Sequence[str], *, min_rows: int = 1) -> TermCounts:
+    """Count word and character terms; those in fewer than `min_rows` texts are left out."""
+    prepared = [prepare(text) for text in texts]
+    words, word_counts = _count(word_terms(text) for text in prepared)
+    words, word_counts = _drop_rare(words, word_counts, min_rows)
+    distinct, occurrences = _count(text.split() for text in prepared)
+    chars, grams = _count(char_terms(word) for word in distinct)
+    char_counts = (occurrences @ grams).tocsr()
+    char_counts.sort_indices()
+    chars, char_counts = _drop_rare(chars, char_counts, min_rows)
+    return TermCounts(words, chars, sparse.hstack([word_counts, char_counts], format="csr"))
+
+
+def _count(rows: Iterable[list[str]]) -> tuple[list[str], Matrix]:
+    numbers: dict[str, int] = {}
+    indices = array("i")
+    ends = array("q", [0])
+    for terms in rows:
+        indices.extend([numbers.setdefault(term, len(numbers)) for term in terms])
+        ends.append(len(indices))
+    matrix = sparse.csr_matrix(
+        (
+            np.ones(len(indices), dtype=np.float32),
+            np.frombuffer(indices, dtype=np.int32) if indices else np.empty(0, dtype=np.int32),
+            np.frombuffer(ends, dtype=np.int64),
+        ),
+        shape=(len(ends) - 1, len(numbers)),
+    )
+    matrix.sum_duplicates()
+    return list(numbers), matrix
+
+
+def _drop_rare(terms: list[str], counts: Matrix, min_rows: int) -> tuple[list[str], Matrix]:
+    frequent = row_frequency(counts) >= min_rows
+    # A lone surrogate cannot be written as UTF-8, so it could not be stored with the model.
+    keep = np.array([i for i in np.flatnonzero(frequent) if _is_unicode(terms[i])], dtype=np.int32)
+    if len(keep) == len(terms):
+        return terms, counts
+    return [terms[i] for i in keep], counts[:, keep]
+
+
+def _is_unicode(term: str) -> bool:
+    return term.isascii() or not any("\ud800" <= c <= "\udfff" for c in term)
+
+
+def row_frequency(counts: Matrix) -> IntArray:
+    """In how many rows each term occurs."""
+    return np.bincount(counts.indices, minlength=counts.shape[1]).astype(np.int32)
+
+
+@dataclass(frozen=True)
+class Weighting:
+    """Which features are used (`keep`, ascending) and their inverse document frequencies."""
+
+    keep: IntArray
+    n_words: int  # of the kept ones
+    idf: FloatArray
+
+    @classmethod
+    def learn(cls, terms: TermCounts, rows: IntArray, *, min_rows: int, most: int) -> Weighting:
+        """From the training rows: terms in at least `min_rows` of them, the `most` frequent ones.
+
+        idf = ln((1 + n) / (1 + df)) + 1, as scikit-learn's `smooth_idf` has it.
+        """
+        frequency = row_frequency(terms.counts[rows])
+        keep = np.flatnonzero(frequency >= max(1, min_rows))
+        if len(keep) > most:
+            order = np.argsort(-frequency[keep], kind="stable")[:most]
+            keep = np.sort(keep[order])
+        idf = np.log((1 + len(rows)) / (1 + frequency[keep])) + 1
+        n_words = int(np.searchsorted(keep, terms.n_words))
+        return cls(keep.astype(np.int32), n_words, idf.astype(np.float32))
+
+    def apply(self, terms: TermCounts, rows: IntArray) -> Matrix:
+        """Sublinear TF-IDF of the given rows, words and characters each of Euclidean length 1."""
+        counts = terms.counts[rows][:, self.keep]
+        values = counts.data
+        np.log(values, out=values)
+        values += 1
+        values *= self.idf[counts.indices]
+        is_word = counts.indices < self.n_words
+        owner = np.repeat(np.arange(counts.shape[0]), np.diff(counts.indptr))
+        for block in (is_word, ~is_word):
+            squares = np.bincount(owner[block], values[block] ** 2, minlength=counts.shape[0])
+            squares[squares == 0] = 1
+            values[block] /= np.sqrt(squares)[owner[block]]
+        return counts

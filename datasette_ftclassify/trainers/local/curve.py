@@ -1,0 +1,125 @@
+"""Would more labels help? The answer that people want before they label another thousand rows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from .fit import Data, as_indicators
+from .folds import Rows
+from .out_of_fold import quick_base, sample
+from .recipes import Targets
+from .thresholds import best_threshold, f1_scores
+
+MAX_ROWS = 12_000
+MAX_CELLS = 1_000_000  # rows x labels
+MIN_TRAINING = 4
+MIN_UNSEEN = 5
+_Z = 1.96  # of a 95 % interval
+
+
+def learning_curve(
+    texts: Sequence[str],
+    targets: npt.NDArray[Any],
+    n_labels: int,
+    *,
+    multilabel: bool,
+    seed: int = 0,
+    fractions: Sequence[float] = (0.1, 0.25, 0.5, 1.0),
+    progress: Callable[[str, float], None] | None = None,
+) -> list[dict[str, Any]]:
+    """How the score on unseen rows grows with the number of training rows.
+
+    Each point is {rows, metric, score, low, high}: trained on that many rows, measured on a fifth
+    that is held out (several times where rows are few), with a 95 % interval. The metric is
+    accuracy, or micro F1 where a row may have several labels. A quick recipe is used, so the
+    scores are those of a somewhat simpler model than the one `fit` makes; points with too few
+    rows to mean anything are left out, which may leave none.
+    """
+    wanted = as_indicators(targets, len(texts), n_labels, multilabel)
+    rows = sample(wanted, max(500, min(MAX_ROWS, MAX_CELLS // n_labels)), seed)
+    wanted = wanted[rows]
+    n_rows = len(rows)
+    n_unseen = max(1, n_rows // 5)
+    if n_unseen < MIN_UNSEEN:
+        return []
+    data = Data.read([texts[row] for row in rows], wanted, n_labels)
+    repeats = 10 if n_rows <= 200 else 5 if n_rows <= 1_000 else 2
+    sizes = sorted({round(part * (n_rows - n_unseen)) for part in fractions if 0 < part <= 1})
+    sizes = [size for size in sizes if size >= MIN_TRAINING]
+    points = []
+    for done, size in enumerate(sizes):
+        scores = [
+            score
+            for repeat in range(repeats)
+            if (score := _once(data, wanted, size, n_unseen, seed + repeat, multilabel)) is not None
+        ]
+        if progress is not None:
+            progress("learning curve", (done + 1) / len(sizes))
+        if scores:
+            metric = "micro F1" if multilabel else "accuracy"
+            seen = min(n_rows, n_unseen * len(scores))
+            points.append({"rows": size, "metric": metric} | _interval(scores, seen))
+    return points
+
+
+def curve_sentence(points: Sequence[dict[str, Any]]) -> str:
+    """One honest sentence on whether more labels would help, from a learning curve."""
+    if len(points) < 2:
+        return "There are too few rows to say whether more labels would help."
+    before, last = points[-2], points[-1]
+    gain = last["score"] - before["score"]
+    times = last["rows"] / before["rows"]
+    noise = (last["high"] - last["low"]) / 2
+    change = (
+        f"from {before['rows']:,} to {last['rows']:,} rows the {last['metric']} went from "
+        f"{before['score']:.3f} to {last['score']:.3f}"
+    )
+    if gain <= 0.002:
+        return f"More labels of this kind would probably not help: {change}."
+    if gain <= noise / 2:
+        return f"More labels might help a little, but the difference is within the noise: {change}."
+    return (
+        f"More labels would probably help: {change}, and {times:.3g} times as many again would "
+        f"add less than the same {gain:.3f} once more."
+    )
+
+
+def _once(
+    data: Data, targets: Targets, size: int, n_unseen: int, seed: int, multilabel: bool
+) -> float | None:
+    order: Rows = np.random.default_rng(seed).permutation(len(targets))
+    unseen, training = order[:n_unseen], np.sort(order[n_unseen : n_unseen + size])
+    varied = targets[training].any(axis=0).sum() > 1
+    if not varied and not multilabel:
+        return None
+    base = quick_base(data)
+    weighting = data.weighting(training)
+    known = data.design(weighting, training)
+    model = base.fit(known, targets[training], seed)
+    logits = base.decide(model, data.design(weighting, unseen))
+    if not multilabel:
+        return float((logits.argmax(axis=1) == targets[unseen].argmax(axis=1)).mean())
+    # One threshold for all labels, chosen on one half of the unseen rows, measured on the other.
+    scores = []
+    halves = unseen[::2], unseen[1::2]
+    parts = logits[::2], logits[1::2]
+    for ours, other in ((0, 1), (1, 0)):
+        limit, _ = best_threshold(parts[ours].ravel(), targets[halves[ours]].ravel(), clip=False)
+        scores.append(f1_scores(parts[other] >= limit, targets[halves[other]])[0])
+    return float(np.mean(scores))
+
+
+def _interval(scores: list[float], seen: int) -> dict[str, float]:
+    """Wilson's interval for a share measured on `seen` distinct rows."""
+    mean = float(np.mean(scores))
+    middle = (mean + _Z**2 / (2 * seen)) / (1 + _Z**2 / seen)
+    half = _Z * np.sqrt(mean * (1 - mean) / seen + _Z**2 / (4 * seen**2)) / (1 + _Z**2 / seen)
+    return {
+        "score": mean,
+        "low": max(0.0, float(middle - half)),
+        "high": min(1.0, float(middle + half)),
+    }

@@ -1,0 +1,131 @@
+"""From a text to the numbers a linear model reads, without scikit-learn.
+
+Importing scikit-learn takes a second and its vectorisers are made for batches; a SQL function
+answers one row at a time in a process that should start at once. So training uses scikit-learn's
+TfidfVectorizer, and this module repeats exactly what it computes. It is faster because a word's
+character n-grams never cross the word's borders: they are looked up once per distinct word and
+kept.
+"""
+
+from __future__ import annotations
+
+import re
+from array import array
+from collections.abc import Mapping
+
+import numpy as np
+import numpy.typing as npt
+
+IntArray = npt.NDArray[np.int32]
+FloatArray = npt.NDArray[np.float32]
+
+MAX_CHARACTERS = 20_000
+"""A text is used up to this many characters, in training and in prediction alike."""
+
+TOKEN_PATTERN = r"(?u)\b\w\w+\b"  # scikit-learn's default: words of two characters or more
+WORD_NGRAMS = (1, 2)
+CHAR_NGRAMS = (2, 5)
+
+_MAX_CACHED_WORDS = 20_000
+_MAX_CACHED_LENGTH = 64
+_find_tokens = re.compile(TOKEN_PATTERN).findall
+# A term that occurs c times weighs 1 + ln c.
+_SUBLINEAR = np.ones(1024, dtype=np.float32)
+_SUBLINEAR[1:] += np.log(np.arange(1, 1024)).astype(np.float32)
+
+
+def prepare(text: str) -> str:
+    """The part of a text that is looked at, in lower case."""
+    return text[:MAX_CHARACTERS].lower()
+
+
+def word_terms(prepared: str) -> list[str]:
+    """The words and pairs of neighbouring words of a prepared text."""
+    tokens = _find_tokens(prepared)
+    return tokens + [f"{a} {b}" for a, b in zip(tokens, tokens[1:], strict=False)]
+
+
+def char_terms(word: str) -> list[str]:
+    """The character n-grams of one whitespace-separated word, padded with a space on each side.
+
+    As `analyzer="char_wb"` does it: a word shorter than n gives itself once, and no longer n-grams.
+    """
+    padded = f" {word} "
+    length = len(padded)
+    low, high = CHAR_NGRAMS
+    terms: list[str] = []
+    for size in range(low, high + 1):
+        if length <= size:
+            terms.append(padded)
+            break
+        terms += [padded[i : i + size] for i in range(length - size + 1)]
+    return terms
+
+
+class Vectorizer:
+    """Sublinear TF-IDF over words (1-2) and characters (2-5); each block has Euclidean length 1.
+
+    Features 0..len(words)-1 are the word terms, the character terms follow. `idf` has one positive
+    weight per feature. Safe to use from several threads at once.
+    """
+
+    def __init__(self, words: Mapping[str, int], chars: Mapping[str, int], idf: FloatArray) -> None:
+        """`words` and `chars` map each term to its feature number, in one shared numbering."""
+        self.words = words
+        self.chars = chars
+        self.idf = idf
+        self._n_words = len(words)
+        self._word_grams: dict[str, bytes] = {}
+
+    def row(self, text: str) -> tuple[IntArray, FloatArray]:
+        """The features of a text in ascending order, and the value of each."""
+        prepared = prepare(text)
+        find = self.words.get
+        found = [i for i in map(find, word_terms(prepared)) if i is not None]
+        pieces = [array("i", found).tobytes()]
+        cache = self._word_grams
+        for word in prepared.split():
+            grams = cache.get(word)
+            pieces.append(self._look_up(word) if grams is None else grams)
+        return self._weigh(np.frombuffer(b"".join(pieces), dtype=np.int32))
+
+    def _look_up(self, word: str) -> bytes:
+        find = self.chars.get
+        grams = array("i", [i for i in map(find, char_terms(word)) if i is not None]).tobytes()
+        if len(word) <= _MAX_CACHED_LENGTH:
+            if len(self._word_grams) >= _MAX_CACHED_WORDS:
+                self._word_grams.clear()
+            self._word_grams[word] = grams
+        return grams
+
+    def _weigh(self, occurrences: IntArray) -> tuple[IntArray, FloatArray]:
+        if not len(occurrences):
+            return occurrences, np.empty(0, dtype=np.float32)
+        ordered = np.sort(occurrences)
+        starts = np.empty(len(ordered), dtype=np.bool_)
+        starts[0] = True
+        np.not_equal(ordered[1:], ordered[:-1], out=starts[1:])
+        (first,) = starts.nonzero()
+        features = ordered[first]
+        values = self.idf.take(features)
+        if len(first) < len(ordered):
+            counts = np.empty(len(first), dtype=np.intp)
+            np.subtract(first[1:], first[:-1], out=counts[:-1])
+            counts[-1] = len(ordered) - first[-1]
+            values *= _sublinear(counts)
+        split = int(features.searchsorted(self._n_words))
+        _normalise(values[:split])
+        _normalise(values[split:])
+        return features, values
+
+
+def _sublinear(counts: npt.NDArray[np.intp]) -> FloatArray:
+    if int(counts.max()) < len(_SUBLINEAR):
+        return _SUBLINEAR.take(counts)
+    return (1 + np.log(counts)).astype(np.float32)
+
+
+def _normalise(block: FloatArray) -> None:
+    """Scale to length 1, in place. Not by a BLAS routine: its result may depend on the threads."""
+    if len(block):
+        block *= 1 / np.sqrt(np.add.reduce(block * block))

@@ -1,0 +1,44 @@
+"""Dividing rows for cross-validation so that it works with one or two examples of a label too."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Rows = npt.NDArray[np.intp]
+
+
+def deal(targets: npt.NDArray[Any], n_folds: int, seed: int) -> Rows:
+    """The fold number of each row: every label's rows are dealt out in turn, like cards.
+
+    With several labels a row, the row counts for its rarest label. Labels with fewer rows than
+    folds are simply absent from some folds; nothing is refused.
+    """
+    rarity = np.where(targets == 1, targets.sum(axis=0), np.iinfo(np.int64).max)
+    key = np.where(targets.any(axis=1), rarity.argmin(axis=1), targets.shape[1])
+    shuffled = np.random.default_rng(seed).permutation(len(targets))
+    order = shuffled[np.argsort(key[shuffled], kind="stable")]
+    folds = np.empty(len(targets), dtype=np.intp)
+    folds[order] = np.arange(len(targets)) % n_folds
+    return folds
+
+
+def splits(targets: npt.NDArray[Any], seed: int, cost: float) -> list[list[tuple[Rows, Rows]]]:
+    """Repeats of folds, each (training rows, held-out rows): many where rows are few.
+
+    `cost` is the number of stored feature values times labels; above what fits in a minute a
+    single held-out tenth has to do.
+    """
+    n = len(targets)
+    if cost > 1e9:
+        return [_folds(targets, 10, seed)[:1]]
+    repeats = 4 if n <= 200 else 2 if n <= 500 else 1
+    n_folds = min(n, 5 if n <= 3_000 else 3)
+    return [_folds(targets, n_folds, seed + repeat) for repeat in range(repeats)]
+
+
+def _folds(targets: npt.NDArray[Any], n_folds: int, seed: int) -> list[tuple[Rows, Rows]]:
+    fold = deal(targets, n_folds, seed)
+    return [(np.flatnonzero(fold != i), np.flatnonzero(fold == i)) for i in range(n_folds)]

@@ -1,0 +1,133 @@
+"""A trained local classifier: arrays, a vocabulary, and the arithmetic that turns text into
+probabilities.
+
+Everything is label-agnostic (labels are 0..k-1) and one linear model: whatever recipes training
+mixed, their weights were added up before they came here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from .explain import explain
+from .features import FloatArray, Vectorizer
+from .linear import Array, log_sigmoid, log_softmax
+from .static import StaticEmbedding
+
+
+class LocalModel:
+    """A text classifier of `n_labels` labels that needs numpy alone.
+
+    `weights` has shape (features, columns) and `bias` (columns,), where columns is `n_labels`, or 1
+    when two labels exclude each other: then the column is the second label's logit minus the
+    first's. Logits are divided by `temperature`. `thresholds` (multilabel only) are the
+    probabilities, one per label, from which on a label is given. Safe to use from several threads.
+    """
+
+    def __init__(
+        self,
+        vectorizer: Vectorizer,
+        weights: FloatArray,
+        bias: FloatArray,
+        *,
+        n_labels: int,
+        multilabel: bool,
+        temperature: float = 1.0,
+        thresholds: Array | None = None,
+        embedding: StaticEmbedding | None = None,
+        embedding_weights: FloatArray | None = None,
+    ) -> None:
+        self.vectorizer = vectorizer
+        self.weights = weights
+        self.bias = bias
+        self.n_labels = n_labels
+        self.multilabel = multilabel
+        self.temperature = temperature
+        self.thresholds = thresholds
+        self.embedding = embedding
+        self.embedding_weights = embedding_weights
+
+    def log_probabilities(self, texts: Sequence[str]) -> Array:
+        """Natural logarithms of each label's probability, shape (len(texts), n_labels).
+
+        Labels that exclude each other have probabilities that sum to 1; with several labels a row,
+        each is the probability of that label alone.
+        """
+        logits = self.logits(texts)
+        return log_sigmoid(logits) if self.multilabel else log_softmax(logits)
+
+    def log_probabilities_one(self, text: str) -> Array:
+        """The same for one text, shape (n_labels,)."""
+        logits = self.logits_one(text)
+        return log_sigmoid(logits) if self.multilabel else log_softmax(logits)
+
+    def logits(self, texts: Sequence[str]) -> Array:
+        """Scores before the probability function, shape (len(texts), n_labels).
+
+        Multilabel: the log-odds of each label, so ln(1 - p) is `log_sigmoid(-logits)`.
+        """
+        out = np.empty((len(texts), self.n_labels), dtype=np.float64)
+        for row, text in enumerate(texts):
+            out[row] = self.logits_one(text)
+        return out
+
+    def logits_one(self, text: str) -> Array:
+        """The same for one text, shape (n_labels,)."""
+        features, values = self.vectorizer.row(text)
+        # einsum, not a matrix product: BLAS may add up in another order with other thread counts.
+        scores = np.einsum("i,ij->j", values, self.weights.take(features, axis=0))
+        if self.embedding is not None and self.embedding_weights is not None:
+            scores += np.einsum("i,ij->j", self.embedding.row(text), self.embedding_weights)
+        logits: Array = scores.astype(np.float64)
+        logits += self.bias
+        logits /= self.temperature
+        if len(logits) == self.n_labels:
+            return logits
+        half = 0.5 * float(logits[0])
+        return np.array((-half, half))
+
+    def explain(self, text: str, label: int, top: int = 8) -> list[tuple[str, float]]:
+        """The words of a text that speak most for (positive) or against (negative) a label.
+
+        Each word comes with its contribution to that label's logit relative to the mean of the
+        other labels (multilabel: to the label's own log-odds); largest absolute value first.
+        Raises IndexError when there is no such label.
+        """
+        return explain(self, text, label, top)
+
+    def direction(self, matrix: FloatArray, label: int) -> Array:
+        """What one unit of each row of a weight matrix adds to a label, relative to the others."""
+        if not 0 <= label < self.n_labels:
+            raise IndexError(f"label {label} is not among the {self.n_labels} labels")
+        wide = matrix.astype(np.float64) / self.temperature
+        if wide.shape[1] < self.n_labels:
+            return wide[:, 0] if label else -wide[:, 0]
+        if self.multilabel or self.n_labels == 1:
+            return wide[:, label]
+        relative: Array = (wide[:, label] * self.n_labels - wide.sum(axis=1)) / (self.n_labels - 1)
+        return relative
+
+    def to_parts(self) -> tuple[dict[str, object], dict[str, bytes]]:
+        """A JSON-safe header and named blobs: raw little-endian arrays and UTF-8 text."""
+        from .parts import to_parts
+
+        return to_parts(self)
+
+    @classmethod
+    def from_parts(cls, header: Mapping[str, object], parts: Mapping[str, bytes]) -> LocalModel:
+        """The reverse of `to_parts`, for data that nobody vouches for.
+
+        Raises ArtifactError when anything is missing, of the wrong size or out of range.
+        """
+        from .parts import from_parts
+
+        return from_parts(header, parts)
+
+
+def as_stored(weights: npt.NDArray[np.floating]) -> FloatArray:
+    """Weights rounded to the half precision they are stored in, so that saving changes nothing."""
+    limit = float(np.finfo(np.float16).max)
+    return np.clip(weights, -limit, limit).astype(np.float16).astype(np.float32)

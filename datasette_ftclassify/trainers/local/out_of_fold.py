@@ -1,0 +1,107 @@
+"""Predictions for labelled rows by a model that has not seen them, quick enough for a check.
+
+They tell which rows are probably mislabelled. Speed and bounded memory matter more here than the
+last point of accuracy, so a large table is sampled.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from .calibration import calibrate, platt
+from .candidates import BAYES, MACHINE, RIDGE
+from .fit import Data, as_indicators
+from .folds import Rows, deal
+from .linear import Array, log_sigmoid, log_softmax
+from .recipes import Base, Targets
+
+MAX_CELLS = 8_000_000  # rows x labels: 64 MB of probabilities
+MAX_TOTAL_CHARACTERS = 6_000_000
+N_FOLDS = 3
+_MACHINE_COST = 6e7  # stored values times labels: some seconds
+
+
+def out_of_fold(
+    texts: Sequence[str],
+    targets: npt.NDArray[Any],
+    n_labels: int,
+    *,
+    multilabel: bool = False,
+    seed: int = 0,
+    max_rows: int = 20_000,
+) -> tuple[Array, Rows]:
+    """Log-probabilities (n, n_labels) of rows under a model that did not see them, and which rows
+    these are (ascending positions in `texts`).
+
+    All rows, when there are at most `max_rows`; otherwise a sample in which every label keeps its
+    share and rare labels keep all their rows. Raises TrainingError for targets that do not fit.
+    """
+    wanted = as_indicators(targets, len(texts), n_labels, multilabel)
+    most = min(max_rows, max(100, MAX_CELLS // n_labels))
+    rows = sample(wanted, _affordable(texts, most), seed)
+    wanted = wanted[rows]
+    data = Data.read([texts[row] for row in rows], wanted, n_labels)
+    base = quick_base(data)
+    logits = np.empty(wanted.shape, dtype=np.float32)
+    usable = np.empty(len(rows), dtype=np.bool_)
+    fold = deal(wanted, min(N_FOLDS, len(rows)), seed)
+    for number in range(int(fold.max()) + 1):
+        training, unseen = np.flatnonzero(fold != number), np.flatnonzero(fold == number)
+        weighting = data.weighting(training)
+        model = base.fit(data.design(weighting, training), wanted[training], seed)
+        logits[unseen] = base.decide(model, data.design(weighting, unseen))
+        usable[unseen] = (wanted[unseen] <= wanted[training].any(axis=0)).all(axis=1)
+    return _probabilities(logits, wanted, usable, multilabel), rows
+
+
+def quick_base(data: Data) -> Base:
+    """The best algorithm that takes seconds for this much data."""
+    if data.cost <= _MACHINE_COST and len(data.targets) > 300:
+        return MACHINE
+    exclusive = bool((data.targets.sum(axis=1) == 1).all())
+    return RIDGE if len(data.targets) <= 300 and exclusive else BAYES
+
+
+def sample(targets: Targets, most: int, seed: int) -> Rows:
+    """At most `most` rows: from each label in turn, so that the rarest labels stay whole, and the
+    rest at random."""
+    n_rows, n_labels = targets.shape
+    if n_rows <= most:
+        return np.arange(n_rows)
+    shuffled = np.random.default_rng(seed).permutation(n_rows)
+    fewest = max(1, min(10, most // (2 * n_labels)))
+    chosen = np.zeros(n_rows, dtype=np.bool_)
+    for label in range(n_labels):
+        chosen[shuffled[targets[shuffled, label] == 1][:fewest]] = True
+    missing = most - int(chosen.sum())
+    if missing > 0:
+        chosen[shuffled[~chosen[shuffled]][:missing]] = True
+    return np.flatnonzero(chosen)[:most]
+
+
+def _affordable(texts: Sequence[str], most: int) -> int:
+    """How many rows of texts as long as these can be counted in bounded memory."""
+    step = max(1, len(texts) // 1_000)
+    mean = float(np.mean([min(len(text), 20_000) for text in texts[::step]]))
+    return max(200, min(most, int(MAX_TOTAL_CHARACTERS / max(1.0, mean))))
+
+
+def _probabilities(
+    logits: npt.NDArray[np.float32],
+    targets: Targets,
+    usable: npt.NDArray[np.bool_],
+    multilabel: bool,
+) -> Array:
+    if not multilabel:
+        scores = (logits - logits.mean(axis=1, keepdims=True)) / (float(logits.std()) or 1.0)
+        found, _ = calibrate(scores, targets.argmax(axis=1), usable)
+        return log_softmax(scores.astype(np.float64) / found)
+    wide = logits.astype(np.float64)
+    for label in range(wide.shape[1]):
+        slope, intercept = platt(wide[:, label], targets[:, label])
+        wide[:, label] = wide[:, label] * slope + intercept
+    return log_sigmoid(wide)
