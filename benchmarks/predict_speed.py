@@ -31,7 +31,7 @@ from datasette_ftclassify.trainers.local import LocalModel, fit
 from datasette_ftclassify.trainers.local.features import CHAR_NGRAMS, WORD_NGRAMS
 from datasette_ftclassify.trainers.local.linear import log_softmax
 
-SYLLABLES = "ba co di fu ge hi ka lo mi nu pe ri sa to va we xi yo zu chi tra ple ing est".split()
+SYLLABLES = list("aeiou") + [a + b for a in "bdfgklmnprstvz" for b in "aeiou"]
 
 
 def made_up(rows: int, labels: int, characters: int, seed: int) -> tuple[list[str], list[str]]:
@@ -46,8 +46,10 @@ def made_up(rows: int, labels: int, characters: int, seed: int) -> tuple[list[st
         label = row % labels
         chosen: list[str] = []
         while sum(map(len, chosen)) + len(chosen) < characters:
-            pool = chooser.random() < 0.2
-            chosen += chooser.choices(typical[label]) if pool else chooser.choices(words, frequencies)
+            special = chooser.random() < 0.2
+            chosen += (
+                chooser.choices(typical[label]) if special else chooser.choices(words, frequencies)
+            )
         texts.append(" ".join(chosen).capitalize() + chooser.choice(".?!"))
         names.append(f"label {label}")
     return texts, names
@@ -87,7 +89,10 @@ class Scikit:
     def _vectorizer(terms: Any, start: int, idf: Any, analyzer: str, ngrams: Any) -> Any:
         vocabulary = {term: number - start for term, number in terms.items()}
         made = TfidfVectorizer(
-            analyzer=analyzer, ngram_range=ngrams, vocabulary=vocabulary, sublinear_tf=True,
+            analyzer=analyzer,
+            ngram_range=ngrams,
+            vocabulary=vocabulary,
+            sublinear_tf=True,
             dtype=np.float32,
         )
         made.idf_ = idf

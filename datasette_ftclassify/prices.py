@@ -56,7 +56,7 @@ class Price:
 
 @dataclass(frozen=True)
 class PriceTable:
-    """Prices by model, with the day they were read and where.
+    """Prices by model, with the day the table was made and its sources.
 
     training_ends: the last day on which the provider starts a training job for anyone
     """
@@ -137,7 +137,7 @@ class _Reader:
             raise self.fail("currency", "must be USD")
         day = self.day(data.get("date"), "date")
         if day is None:
-            raise self.fail("date", "is missing: write the day the prices were read, YYYY-MM-DD")
+            raise self.fail("date", "is missing: write the day the table was made, YYYY-MM-DD")
         models = {name.lower(): self.price(name.lower(), e) for name, e in data["models"].items()}
         return PriceTable(
             date=day,
@@ -249,7 +249,7 @@ def _no_price(table: PriceTable, model: str, what: str) -> str:
 
 
 def _of(table: PriceTable) -> str:
-    return f"as of {table.date}"
+    return f"by the price table of {table.date}"
 
 
 def _stops(price: Price) -> str:

@@ -14,11 +14,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from .errors import ClassifierNotFound, FtclassifyError
+from .errors import ArtifactError, ClassifierNotFound, FtclassifyError
 from .labels import LabelSet
 from .predictions import Answerer
 from .sql import quote
-from .store.classifiers import Classifier, find_classifier, has_store
+from .store.classifiers import find_classifier, has_store
 
 MAX_LOADED = 8
 """Classifiers kept in memory at once, in all."""
@@ -26,7 +26,7 @@ MAX_LOADED = 8
 
 @dataclass(frozen=True)
 class Loaded:
-    """A classifier that is ready to answer."""
+    """A classifier that is ready to answer, by the name it was found under."""
 
     uid: str
     answerer: Answerer
@@ -46,46 +46,46 @@ class Resolver:
 
     def __init__(self, connection: Callable[[], sqlite3.Connection]) -> None:
         self._connection = connection
-        self._stamp: tuple[int, ...] | None = None
-        self._schemas: list[tuple[str, str]] = []
+        self._stamp: list[object] | None = None
+        self._version_queries: list[str] = []
         self._known: dict[str | None, Loaded] = {}
 
     def resolve(self, name: object = None) -> Loaded:
         """The loaded classifier. Raises FtclassifyError: not found, or damaged."""
         conn = self._connection()
-        stamp = self._read_stamp(conn)
-        if stamp != self._stamp:
-            self._schemas = _schemas(conn)
+        if self._read_stamp(conn) != self._stamp:
             self._known.clear()
-            self._stamp = self._read_stamp(conn)
         key = None if name is None else str(name)
         found = self._known.get(key)
-        if found is not None:
-            return found
-        loaded = self._look_up(conn, key)
-        if len(self._known) >= MAX_LOADED:
-            self._known.clear()
-        self._known[key] = loaded
-        return loaded
+        if found is None:
+            found = self._known[key] = self._look_up(conn, key)
+        return found
 
-    def _read_stamp(self, conn: sqlite3.Connection) -> tuple[int, ...]:
-        versions = (
-            conn.execute(f"pragma {quote(schema)}.data_version").fetchone()[0]
-            for schema, _ in self._schemas
-        )
-        return (conn.total_changes, *versions)
+    def _read_stamp(self, conn: sqlite3.Connection) -> list[object]:
+        """What changes whenever a database of the connection does. The hot path: keep it bare."""
+        stamp: list[object] = [conn.execute(sql).fetchone() for sql in self._version_queries]
+        stamp.append(conn.total_changes)
+        return stamp
 
     def _look_up(self, conn: sqlite3.Connection, name: str | None) -> Loaded:
-        # Asked again for each look-up: a database may have been attached since.
-        self._schemas = _schemas(conn)
+        if len(self._known) >= MAX_LOADED:
+            self._known.clear()
+        # Listed anew for each look-up: a database may have been attached since the last one.
+        schemas = _schemas(conn)
+        self._version_queries = [f"pragma {quote(schema)}.data_version" for schema, _ in schemas]
+        self._stamp = self._read_stamp(conn)
         problem: FtclassifyError | None = None
-        for schema, path in self._schemas:
+        for schema, path in schemas:
             try:
-                return _load(conn, find_classifier(conn, name, schema), schema, path)
+                return _load(conn, name, schema, path)
             except ClassifierNotFound as error:
                 # The first database that has classifiers at all says best what is missing.
                 if problem is None or has_store(conn, schema):
                     problem = error
+            except sqlite3.Error as error:
+                raise ArtifactError(
+                    f"The classifiers in this file cannot be read: {error}."
+                ) from error
         raise problem or ClassifierNotFound("The connection has no database.")
 
 
@@ -95,27 +95,26 @@ def _schemas(conn: sqlite3.Connection) -> list[tuple[str, str]]:
     return [(name, path or "") for _, name, path in rows if name != "temp"]
 
 
-_loaded: OrderedDict[tuple[str, str], Loaded] = OrderedDict()
+_answerers: OrderedDict[tuple[str, str], Answerer] = OrderedDict()
 _lock = threading.Lock()
 
 
-def _load(conn: sqlite3.Connection, classifier: Classifier, schema: str, path: str) -> Loaded:
-    """Shared by file and training. A database in memory has no name to share by but its own
-    connection's address."""
+def _load(conn: sqlite3.Connection, name: str | None, schema: str, path: str) -> Loaded:
+    classifier = find_classifier(conn, name, schema)
+    # A database in memory has no file to be known by but its own connection.
     key = (path or f"memory-{id(conn)}", classifier.uid)
     with _lock:
-        loaded = _loaded.get(key)
-        if loaded is not None:
-            _loaded.move_to_end(key)
-    if loaded is None:
+        answerer = _answerers.get(key)
+    if answerer is None:
         # Outside the lock: a large classifier must not make the small ones wait.
         from .loading import load_answerer
 
         answerer = load_answerer(conn, classifier, schema)
-        identity = {"classifier": classifier.name, "version": classifier.version}
-        loaded = Loaded(classifier.uid, answerer, identity)
     with _lock:
-        _loaded[key] = loaded
-        while len(_loaded) > MAX_LOADED:
-            _loaded.popitem(last=False)
-    return loaded
+        _answerers[key] = answerer
+        _answerers.move_to_end(key)
+        while len(_answerers) > MAX_LOADED:
+            _answerers.popitem(last=False)
+    return Loaded(
+        classifier.uid, answerer, {"classifier": classifier.name, "version": classifier.version}
+    )

@@ -200,6 +200,10 @@ def _download(encoding: str) -> bool:
     return False
 
 
+def _download_url(encoding: str) -> str:
+    return _URL.format(encoding)
+
+
 def _fetch(encoding: str) -> None:
     path = _cache_path(encoding)
     if path is None:
@@ -207,7 +211,7 @@ def _fetch(encoding: str) -> None:
     try:
         import requests
 
-        response = requests.get(_URL.format(encoding), timeout=(3, DOWNLOAD_SECONDS))
+        response = requests.get(_download_url(encoding), timeout=(3, DOWNLOAD_SECONDS))
         if not _is_genuine(response.content, encoding):
             return
         path.parent.mkdir(parents=True, exist_ok=True)

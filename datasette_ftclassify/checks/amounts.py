@@ -41,9 +41,12 @@ def amount_findings(facts: Facts) -> Iterator[Finding]:
         yield _free_text_labels(facts, len(counts))
         return
     yield from _one(facts, len(counts))
-    yield from _small_labels(facts, counts)
-    yield from _imbalance(facts, counts)
-    yield from _variants(facts, counts)
+    groups = _spellings(counts)
+    # The rarer spellings of a label are reported as such, not as labels that lack examples.
+    proper = {group[0]: counts[group[0]] for group in groups}
+    yield from _small_labels(facts, proper)
+    yield from _imbalance(facts, proper)
+    yield from _variants(facts, counts, groups)
 
 
 def _too_many(facts: Facts) -> Finding:
@@ -158,7 +161,7 @@ def _labels_finding(
         f"{message}: {listing(names)}.",
         advice,
         where=labels_condition(facts, list(labels)),
-        rows=sum(labels.values()),
+        where_rows=sum(labels.values()),
         labels=dict(zip(names[:_LISTED], list(labels.values())[:_LISTED], strict=True)),
     )
 
@@ -194,14 +197,21 @@ def _imbalance(facts: Facts, counts: dict[LabelValue, int]) -> Iterator[Finding]
     )
 
 
-def _variants(facts: Facts, counts: dict[LabelValue, int]) -> Iterator[Finding]:
+def _spellings(counts: dict[LabelValue, int]) -> list[list[LabelValue]]:
+    """Labels that differ only by case or white space together, the commonest first."""
     groups: dict[str, list[LabelValue]] = defaultdict(list)
     for label in counts:
         groups[folded(label_name(label))].append(label)
-    twins = [group for group in groups.values() if len({label_name(v) for v in group}) > 1]
+    return [sorted(group, key=lambda v: -counts[v]) for group in groups.values()]
+
+
+def _variants(
+    facts: Facts, counts: dict[LabelValue, int], groups: list[list[LabelValue]]
+) -> Iterator[Finding]:
+    twins = [group for group in groups if len({label_name(v) for v in group}) > 1]
     if twins:
         yield _variants_finding(facts, counts, twins)
-    same_name = [g for g in groups.values() if len({label_name(v) for v in g}) < len(g)]
+    same_name = [g for g in groups if len({label_name(v) for v in g}) < len(g)]
     for group in same_name:
         name = label_name(group[0])
         yield facts.finding(
@@ -216,9 +226,8 @@ def _variants(facts: Facts, counts: dict[LabelValue, int]) -> Iterator[Finding]:
 
 
 def _variants_finding(
-    facts: Facts, counts: dict[LabelValue, int], twins: list[list[LabelValue]]
+    facts: Facts, counts: dict[LabelValue, int], groups: list[list[LabelValue]]
 ) -> Finding:
-    groups = [sorted(group, key=lambda v: -counts[v]) for group in twins]
     rarer = [label for group in groups for label in group[1:]]
     shown = [" / ".join(repr(label_name(label)) for label in group) for group in groups]
     return facts.finding(

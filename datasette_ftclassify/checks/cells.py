@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os.path
 from collections.abc import Iterator
 
 from ..labels import LabelValue, label_name
@@ -150,6 +149,8 @@ def _together(facts: Facts) -> list[list[str]]:
 class ShortTexts:
     """Texts with next to nothing in them."""
 
+    every_text = False
+
     def __init__(self) -> None:
         self.seen = Seen()
 
@@ -171,7 +172,9 @@ class ShortTexts:
 
 
 class CommonEnds:
-    """What all texts begin and end with, word by word: it costs tokens and says nothing."""
+    """What all texts begin and end with: it costs tokens and says nothing."""
+
+    every_text = False
 
     def __init__(self) -> None:
         self.rows = 0
@@ -208,7 +211,8 @@ class CommonEnds:
 def _shared(known: str | None, text: str) -> str:
     if known is None or text.startswith(known):
         return text if known is None else known
-    return os.path.commonprefix([known, text])
+    same = next((i for i, (a, b) in enumerate(zip(known, text, strict=False)) if a != b), None)
+    return known[: len(text) if same is None else same]
 
 
 def _quoted(text: str) -> str:

@@ -19,6 +19,8 @@ ERRORS_LEFT = 0.2
 """Of the errors of always giving the commonest label, at most this share may remain."""
 MOST_COLUMNS = 60
 _LEAST_ROWS = 20
+_LONGEST = 200
+"""Mean characters of a column's values: longer ones are texts, and costly to group by."""
 _PURE = 10
 """Values of a column to name."""
 
@@ -28,7 +30,7 @@ def column_findings(facts: Facts) -> Iterator[Finding]:
     task = facts.task
     if len(task.labels) > 1 or facts.usable < _LEAST_ROWS or facts.too_many_labels:
         return
-    ours = {*task.labels, *facts.source.identity, *([task.split_column] if task.split_column else [])}
+    ours = {*task.labels, *facts.source.identity, task.split_column}
     single_text = set(task.text) if len(task.text) == 1 else set()
     columns = [c for c in facts.source.columns if c not in ours | single_text]
     for column in columns[:MOST_COLUMNS]:
@@ -70,6 +72,11 @@ def _predicts(facts: Facts, column: str) -> dict[str, Any] | None:
     source = (
         f"from {quote(facts.source.name)} where {condition(task.where)} and {label} is not null"
     )
+    length = facts.conn.execute(
+        f"select avg(length(v)) from (select {value} as v {source} limit 1000)", dict(task.params)
+    ).fetchone()[0]
+    if length is None or length > _LONGEST:
+        return None
     distinct, rows = facts.conn.execute(
         f"select count(distinct {value}), count(*) {source}", dict(task.params)
     ).fetchone()
@@ -120,9 +127,7 @@ def _count(groups: Any) -> tuple[int, dict[Any, int], list[tuple[Any, Any, int, 
     return right, labels, values
 
 
-def _best(
-    values: list[tuple[Any, Any, int, int]], labels: dict[Any, int]
-) -> list[dict[str, Any]]:
+def _best(values: list[tuple[Any, Any, int, int]], labels: dict[Any, int]) -> list[dict[str, Any]]:
     """The values with the most rows: what each says, how surely, and how much of that label."""
     most = sorted(values, key=lambda v: -v[2])[:_PURE]
     return [

@@ -37,7 +37,7 @@ class Seen:
 
 
 def literal(cell: Cell) -> str | None:
-    """A cell as SQL; None for one that cannot be written simply (NULL, infinity, NUL, bad UTF-8)."""
+    """A cell as SQL; None for what has no simple form (NULL, infinity, NUL, bad UTF-8)."""
     if isinstance(cell, str):
         plain = "\0" not in cell and "\ufffd" not in cell
         return "'" + cell.replace("'", "''") + "'" if plain else None

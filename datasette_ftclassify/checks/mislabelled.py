@@ -8,7 +8,6 @@ serve as thresholds, so that a label that is hard to tell is not doubted for bei
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -25,6 +24,17 @@ LEAST_ROWS = 50
 _LEAST_OF_LABEL = 5
 _CLEARLY = 0.5
 """How much likelier than the given label, in probability, the suggested one must be."""
+_AGREED = 0.6
+"""Mean of that margin and of the suggested label's lead among the nearest texts. Of labels changed
+at random in 3% of the rows this finds about 0.7 with a precision of 0.95 (SMS spam), 0.6 with 0.66
+(banking77), 0.4 with 0.4 (complaints, where one in four true labels is denied by any model)."""
+_MOST_CANDIDATES = 1_000
+_NEIGHBOURS = 10
+_CHUNK = 200
+_TRUSTED = 0.8
+"""Of the rows in which the model is that sure of a label, as many must have it (multilabel)."""
+_LIKELY = 0.9
+"""Probability from which on a label that a row lacks is suggested (multilabel)."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +68,7 @@ def mislabelled_findings(facts: Facts, seed: int) -> Iterator[Finding]:
         "likely-mislabelled",
         "warning",
         len(doubts),
-        f"{rows_text(len(doubts)).capitalize()} probably have a wrong label{sample.note}{more}.",
+        f"{rows_text(len(doubts)).capitalize()} may well have a wrong label{sample.note}{more}.",
         "Read them beside the suggested label, the most likely first, and correct what is wrong.",
         seen=seen,
         rows_looked_at=len(sample.rows),
@@ -94,20 +104,88 @@ def _doubts(sample: DeepSample, multilabel: bool, seed: int) -> list[Doubt]:
 
 
 def _wrong(sample: DeepSample, probabilities: Any, rows: Any, given: Any) -> list[Doubt]:
-    """One label a row: the suggested one is above its threshold, and clearly above the given."""
+    """One label a row: the model is confident of another one, and the nearest texts agree."""
     import numpy as np
 
     k = probabilities.shape[1]
-    own = probabilities[np.arange(len(given)), given]
+    every = np.arange(len(given))
+    own = probabilities[every, given]
     counts = np.bincount(given, minlength=k)
     sums = np.bincount(given, weights=own, minlength=k)
     thresholds = np.where(counts > 0, sums / np.maximum(counts, 1), 1.0)
     confident = np.where(probabilities >= thresholds, probabilities, -1.0)
     suggested = confident.argmax(axis=1)
-    best = confident[np.arange(len(given)), suggested]
-    margin = best - own
+    margin = confident[every, suggested] - own
+    candidates = np.flatnonzero((suggested != given) & (margin >= _CLEARLY))
+    candidates = candidates[np.argsort(-margin[candidates], kind="stable")][:_MOST_CANDIDATES]
+    if not len(candidates):
+        return []
+    texts = [sample.rows[row].text for row in rows]
+    votes = neighbour_votes(texts, given, candidates)
+    for_suggested = votes[np.arange(len(candidates)), suggested[candidates]]
+    for_given = votes[np.arange(len(candidates)), given[candidates]]
+    score = (margin[candidates] + for_suggested - for_given) / 2
     names = sample.names
     return [
-        Doubt(int(rows[i]), names[given[i]], names[suggested[i]], float(best[i]), float(margin[i]))
-        for i in np.flatnonzero((suggested != given) & (margin >= _CLEARLY))
+        Doubt(
+            int(rows[i]),
+            names[given[i]],
+            names[suggested[i]],
+            float(probabilities[i, suggested[i]]),
+            float(score[n]),
+        )
+        for n, i in enumerate(candidates)
+        if score[n] >= _AGREED and not sample.rows[rows[i]].disputed
     ]
+
+
+def neighbour_votes(texts: list[str], labels: Any, of: Any) -> Any:
+    """Shares of the labels among the 10 texts most like each of `of`, weighted by likeness.
+
+    Shape (len(of), labels). Cosine of TF-IDF word vectors: another kind of evidence than the
+    model's, so that what both say is seldom the model's quirk.
+    """
+    import numpy as np
+    from sklearn.feature_extraction.text import TfidfVectorizer
+
+    n_labels = int(labels.max()) + 1
+    votes = np.zeros((len(of), n_labels))
+    try:
+        # Words in a fifth of all texts say little and cost most of the time.
+        vectors = TfidfVectorizer(sublinear_tf=True, max_df=0.2).fit_transform(texts)
+    except ValueError:  # no words
+        return votes
+    for start in range(0, len(of), _CHUNK):
+        chunk = of[start : start + _CHUNK]
+        likeness = (vectors[chunk] @ vectors.T).toarray()
+        likeness[np.arange(len(chunk)), chunk] = 0
+        nearest = np.argsort(-likeness, axis=1)[:, :_NEIGHBOURS]
+        weights = np.take_along_axis(likeness, nearest, axis=1)
+        shares = weights / np.maximum(weights.sum(axis=1, keepdims=True), 1e-9)
+        lines = np.repeat(np.arange(start, start + len(chunk)), nearest.shape[1])
+        np.add.at(votes, (lines, labels[nearest].ravel()), shares.ravel())
+    return votes
+
+
+def _missing(sample: DeepSample, probabilities: Any, rows: Any, given: Any) -> list[Doubt]:
+    """Several labels a row: one that it lacks is as likely as where it is given, and most likely.
+
+    Labels that a row has without need are not doubted: rare labels look unlikely everywhere.
+    """
+    import numpy as np
+
+    counts = given.sum(axis=0)
+    thresholds = (probabilities * given).sum(axis=0) / np.maximum(counts, 1)
+    thresholds = np.maximum(np.where(counts > 0, thresholds, 1.0), _LIKELY)
+    above = probabilities >= thresholds
+    # Where the model is often wrong when it is sure, its word counts for nothing.
+    trusted = (above & (given == 1)).sum(axis=0) >= _TRUSTED * np.maximum(above.sum(axis=0), 1)
+    names = sample.names
+    doubts = []
+    for i, j in zip(*np.nonzero((given == 0) & above & trusted), strict=True):
+        if sample.rows[rows[i]].disputed:
+            continue
+        p = float(probabilities[i, j])
+        had = " + ".join(names[label] for label in np.flatnonzero(given[i]))
+        doubts.append(Doubt(int(rows[i]), had, names[j], p, p))
+    return doubts

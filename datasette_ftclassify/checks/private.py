@@ -118,7 +118,9 @@ DETECTORS: dict[str, tuple[str, Callable[[str], bool]]] = {
 
 
 class PrivateData:
-    """Counts rows by what their text holds."""
+    """Counts rows by what their text holds, labelled or not: the others are sent to be labelled."""
+
+    every_text = True
 
     def __init__(self, leaves_machine: bool) -> None:
         self.leaves_machine = leaves_machine

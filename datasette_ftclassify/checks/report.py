@@ -61,9 +61,10 @@ class CheckReport:
                     unlabelled, where a row with a faulty label cell counts as unlabelled
     distributions:  {"labels": {split: {label name: rows}},
                     "characters" and "tokens": {"min", "median", "p95", "max", "bins"} or None};
-                    a bin is {"from", "to", "count"}, its upper end exclusive and None for the last
+                    a bin is {"from", "to", "count"}, its end exclusive and None for the last
     sample:         random examples: {"key", "text", "labels"}, long texts cut
-    splits:         {"rows": {split: rows}, "left_out": {value: rows}, "shared": rows, "given": bool}
+    splits:         {"rows": {split: rows}, "left_out": {value: rows}, "shared": rows,
+                    "given": bool}
     tokens:         {"model", "exact", "note", "counted_rows", "text_tokens", "training_tokens",
                     "bytes"} of the training file; None when the texts stay on this machine
     estimate:       what one training run costs, as prices.py says; None when that is not known

@@ -43,5 +43,3 @@ def deep_sample(facts: Facts, least: int) -> DeepSample:
     sampled = len(facts.deep) < facts.usable
     note = f" among {len(facts.deep):,} sampled rows" if sampled else ""
     return DeepSample(tuple(rows), values, tuple(targets), note)
-
-

@@ -17,8 +17,8 @@ from typing import Any, Protocol
 
 from ..examples import Record, read_records
 from ..labels import MAX_LABELS, LabelValue, label_name
-from ..sql import Key, Relation, relation
 from ..splits import SplitPlan, SplitReport, Splitter, text_hash
+from ..sql import Key, Relation, relation
 from ..tasks import Task
 from .codes import Severity
 from .conditions import Seen, checked, of_keys
@@ -34,7 +34,10 @@ _STEP = 2_000
 
 
 class Watcher(Protocol):
-    """Looks at every usable row of the first pass, then says what it found."""
+    """Looks at every example of the first pass, or every text, then says what it found."""
+
+    every_text: bool
+    """Whether to see rows that are not labelled too."""
 
     def see(self, key: Key, text: str, labels: tuple[LabelValue, ...]) -> None: ...
 
@@ -49,9 +52,12 @@ class Counting(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Sampled:
+    """disputed: whether another row gives the same text other labels."""
+
     key: Key
     text: str
     labels: tuple[LabelValue, ...]
+    disputed: bool
 
 
 @dataclass
@@ -109,13 +115,13 @@ class Facts:
         *,
         seen: Seen | None = None,
         where: str | None = None,
-        rows: int | None = None,
+        where_rows: int | None = None,
         **details: Any,
     ) -> Finding:
-        """A finding with its condition: `where` if it selects `rows` (default: `count`) rows,
-        else the list of the keys `seen`."""
-        rows = count if rows is None else rows
-        condition = checked(self.conn, self.task, self.source, where, rows)
+        """A finding with its condition: `where` if it selects `where_rows` (default: `count`)
+        rows, else the list of the keys `seen`."""
+        expected = count if where_rows is None else where_rows
+        condition = checked(self.conn, self.task, self.source, where, expected)
         if condition is None and seen is not None and seen.complete:
             by_key = of_keys(self.source.identity, seen.keys)
             condition = checked(self.conn, self.task, self.source, by_key, seen.count)
@@ -134,6 +140,10 @@ def first_pass(facts: Facts, watchers: Sequence[Watcher], progress: Progress) ->
             progress("Reading the rows", facts.total)
         _note_problems(facts, record)
         text, labels = record.text, record.labels.values
+        if text is not None:
+            for watcher in watchers:
+                if labels is not None or watcher.every_text:
+                    watcher.see(record.key, text, labels or ())
         if text is None or labels is None:
             continue
         facts.usable += 1
@@ -145,8 +155,6 @@ def first_pass(facts: Facts, watchers: Sequence[Watcher], progress: Progress) ->
             facts.combinations[labels] += 1
             texts.see(record.key, text, labels)
             splitter.add(record)
-        for watcher in watchers:
-            watcher.see(record.key, text, labels)
     facts.distinct_texts = len(texts.first)
     return splitter
 
@@ -203,12 +211,13 @@ def second_pass(
         text, labels = record.text, record.labels.values
         if text is None or labels is None:
             continue
-        if facts.conflicts and text_hash(text) in facts.conflicts:
+        disputed = bool(facts.conflicts) and text_hash(text) in facts.conflicts
+        if disputed:
             facts.conflicting.add(record.key)
         if sample.take():
             facts.sample.append(_sample_row(record, text, labels))
         if deep_sample.take():
-            facts.deep.append(Sampled(record.key, text[:DEEP_CHARACTERS], labels))
+            facts.deep.append(Sampled(record.key, text[:DEEP_CHARACTERS], labels, disputed))
         split = splitter.split_of(record)
         if split is None:
             facts.left_out.add(record.key)

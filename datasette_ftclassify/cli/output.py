@@ -25,6 +25,8 @@ def friendly(command: Command) -> Command:
     def guarded(*args: Any, **kwargs: Any) -> Any:
         try:
             return command(*args, **kwargs)
+        except BrokenPipeError:
+            raise  # `| head` has seen enough; click ends quietly
         except (FtclassifyError, sqlite3.Error, OSError) as error:
             raise click.ClickException(" ".join(str(error).split())) from error
 

@@ -22,6 +22,11 @@ if TYPE_CHECKING:
     metavar="MODEL",
     help="Folder or hub name of a static embedding model (model2vec), to try beside TF-IDF.",
 )
+@click.option(
+    "--curve/--no-curve",
+    default=True,
+    help="Estimate whether more labels would help (a learning curve). [on]",
+)
 @plan_options
 @json_option
 @friendly
@@ -46,6 +51,7 @@ def train(database: str, as_json: bool, **given: Any) -> None:
             name=given["name"],
             trainer=given["trainer"],
             plan=plan,
+            curve=given["curve"],
             options=TrainerOptions(seed=plan.seed, embeddings=given["embeddings"]),
             progress=progress,
         )
@@ -96,4 +102,6 @@ def _describe(result: TrainResult, database: str) -> None:
 
 def _report_lines(report: dict[str, Any]) -> list[str]:
     lines = [report["why"]] if "why" in report else []
+    if "learning_curve" in report:
+        lines.append(report["learning_curve"]["summary"])
     return lines + [f"warning: {warning}" for warning in report.get("warnings", [])]

@@ -48,41 +48,41 @@ class ExportedFile:
 
 @dataclass(frozen=True)
 class ExportResult:
-    """What was written, and the splits without rows, for which nothing was."""
+    """The files that were written; a split without rows has none."""
 
-    files: tuple[ExportedFile, ...]
-    empty: tuple[str, ...]
-
-    @property
-    def rows(self) -> int:
-        return sum(file.rows for file in self.files)
+    written: tuple[ExportedFile, ...]
 
     @property
-    def tokens(self) -> int | None:
-        """Of all files; None when they were not counted."""
-        counted = [file.tokens for file in self.files if file.tokens is not None]
-        return sum(counted) if counted else None
+    def files(self) -> dict[str, Path]:
+        """The file of each split that has one."""
+        return {file.split: file.path for file in self.written}
+
+    @property
+    def rows(self) -> dict[str, int]:
+        """Rows of each split, 0 where there is no file."""
+        return dict.fromkeys(SPLITS, 0) | {file.split: file.rows for file in self.written}
+
+    @property
+    def tokens(self) -> dict[str, int] | None:
+        """Training tokens of each file; None when they were not counted."""
+        counted = {f.split: f.tokens for f in self.written if f.tokens is not None}
+        return counted or None
 
     @property
     def notes(self) -> tuple[str, ...]:
         """What a person should know, as sentences."""
-        notes = [f"No {split}.jsonl: no row is in that split." for split in self.empty]
-        blurred = sum(file.separator_rows for file in self.files)
+        empty = [split for split, rows in self.rows.items() if not rows]
+        notes = [f"No {split}.jsonl: no row is in that split." for split in empty]
+        blurred = sum(file.separator_rows for file in self.written)
         if blurred:
             notes.append(f"{blurred:,} texts hold the separator: choose one that is in no text.")
         return tuple(notes)
 
     def to_dict(self) -> dict[str, Any]:
         files = [
-            {**asdict(f), "path": str(f.path), "manifest": str(f.manifest)} for f in self.files
+            {**asdict(f), "path": str(f.path), "manifest": str(f.manifest)} for f in self.written
         ]
-        return {
-            "files": files,
-            "rows": self.rows,
-            "tokens": self.tokens,
-            "empty": list(self.empty),
-            "notes": list(self.notes),
-        }
+        return {"files": files, "rows": self.rows, "tokens": self.tokens, "notes": list(self.notes)}
 
 
 def export(
@@ -229,7 +229,6 @@ class _Writer:
         counts: Counter[str] = Counter()
         for values, rows in self.counts.items():
             counts.update({label_name(value): rows for value in values})
-        tokenizer = self._tokenizer
         return Manifest(
             file=self.path.name,
             split=self.split,
@@ -238,17 +237,21 @@ class _Writer:
             sha256=self._digest.hexdigest(),
             format=self.codec.resolved,
             labels=self.codec.labels,
-            counts=counts,
+            counts=dict(counts),
             plan=asdict(plan),
             task=task.to_dict(),
-            tokens=tokenizer
-            and {
-                "total": self.total,
-                "longest": self.longest,
-                "model": tokenizer.model,
-                "exact": tokenizer.exact,
-            },
+            tokens=self._token_report(),
         )
+
+    def _token_report(self) -> dict[str, Any] | None:
+        if self._tokenizer is None:
+            return None
+        return {
+            "total": self.total,
+            "longest": self.longest,
+            "model": self._tokenizer.model,
+            "exact": self._tokenizer.exact,
+        }
 
 
 def _publish(
@@ -256,11 +259,12 @@ def _publish(
 ) -> ExportResult:
     for writer in writers.values():
         writer.close()
-    empty = tuple(split for split in SPLITS if split not in writers)
-    for split in empty:
-        _remove_earlier(folder, split)
-    files = tuple(writers[split].publish(task, plan) for split in SPLITS if split in writers)
-    return ExportResult(files, empty)
+    for split in SPLITS:
+        if split not in writers:
+            _remove_earlier(folder, split)
+    return ExportResult(
+        tuple(writers[split].publish(task, plan) for split in SPLITS if split in writers)
+    )
 
 
 def _remove_earlier(folder: Path, split: str) -> None:

@@ -36,12 +36,14 @@ def train_classifier(
     trainer: str = "local",
     plan: SplitPlan | None = None,
     options: TrainerOptions | None = None,
+    curve: bool = True,
     progress: Progress = no_progress,
 ) -> TrainResult:
     """Splits the task's rows, trains on them, stores the classifier, evaluates it.
 
     `name` defaults to the source's; an existing name gets a new version. The local trainer
     learns from train and validation rows alike, since it validates by cross-validation.
+    `curve` adds a learning curve, by a quick local recipe, to the classifier's report.
     Raises TrainingError when the rows do not suffice.
     """
     name = check_name(name or task.source)
@@ -53,6 +55,9 @@ def train_classifier(
     training = [e for e in data.examples if e.split != "test"]
     training_set = as_training_set(training, data.labels)
     trained = chosen.train(training_set, options, progress)
+    about = _about_rows(training, data)
+    if curve:
+        about["learning_curve"] = _learning_curve(training_set, plan.seed, progress)
     progress("storing", 1.0)
     split_id = add_split(conn, task, data.plan, data.members)
     classifier = add_classifier(
@@ -66,7 +71,7 @@ def train_classifier(
         training_rows=len(training),
         header=trained.header,
         parts=trained.parts,
-        report={**trained.report, **_about_rows(training, data)},
+        report={**trained.report, **about},
     )
     progress("evaluating", 1.0)
     try:
@@ -147,3 +152,18 @@ def _about_rows(training: list[Example], data: SplitData) -> dict[str, Any]:
         "majority": majority,
         "label_counts": [counts[value] for value in data.labels.values],
     }
+
+
+def _learning_curve(data: TrainingSet, seed: int, progress: Progress) -> dict[str, Any]:
+    """Scores at growing numbers of rows, and what they say about labelling more."""
+    from ..trainers.local.curve import curve_sentence, learning_curve
+
+    points = learning_curve(
+        data.texts,
+        data.targets,
+        len(data.labels),
+        multilabel=data.labels.multilabel,
+        seed=seed,
+        progress=progress,
+    )
+    return {"points": points, "summary": curve_sentence(points)}

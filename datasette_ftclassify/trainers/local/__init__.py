@@ -9,18 +9,18 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .curve import curve_sentence, learning_curve
-    from .fit import fit
     from .model import LocalModel
-    from .out_of_fold import out_of_fold
+    from .training import fit
+    from .unseen import out_of_fold
 
 __all__ = ["LocalModel", "curve_sentence", "fit", "learning_curve", "out_of_fold"]
 
 _HOMES = {
     "LocalModel": "model",
     "curve_sentence": "curve",
-    "fit": "fit",
+    "fit": "training",
     "learning_curve": "curve",
-    "out_of_fold": "out_of_fold",
+    "out_of_fold": "unseen",
 }
 
 

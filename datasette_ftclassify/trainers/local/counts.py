@@ -17,6 +17,7 @@ import numpy as np
 from scipy import sparse
 
 from .features import FloatArray, IntArray, char_terms, prepare, word_terms
+from .folds import Rows
 
 Matrix = Any  # scipy.sparse.csr_matrix; scipy carries no types
 
@@ -102,7 +103,7 @@ class Weighting:
     idf: FloatArray
 
     @classmethod
-    def learn(cls, terms: TermCounts, rows: IntArray, *, min_rows: int, most: int) -> Weighting:
+    def learn(cls, terms: TermCounts, rows: Rows, *, min_rows: int, most: int) -> Weighting:
         """From the training rows: terms in at least `min_rows` of them, the `most` frequent ones.
 
         idf = ln((1 + n) / (1 + df)) + 1, as scikit-learn's `smooth_idf` has it.
@@ -116,7 +117,7 @@ class Weighting:
         n_words = int(np.searchsorted(keep, terms.n_words))
         return cls(keep.astype(np.int32), n_words, idf.astype(np.float32))
 
-    def apply(self, terms: TermCounts, rows: IntArray) -> Matrix:
+    def apply(self, terms: TermCounts, rows: Rows) -> Matrix:
         """Sublinear TF-IDF of the given rows, words and characters each of Euclidean length 1."""
         counts = terms.counts[rows][:, self.keep]
         values = counts.data

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from .fit import Data, as_indicators
+from .data import Data, as_indicators
 from .folds import Rows
-from .out_of_fold import quick_base, sample
 from .recipes import Targets
 from .thresholds import best_threshold, f1_scores
+from .unseen import quick_base, sample
 
 MAX_ROWS = 12_000
 MAX_CELLS = 1_000_000  # rows x labels

@@ -67,7 +67,8 @@ def _term_amounts(model: LocalModel, text: str, label: int) -> np.ndarray:
 
 
 def _embedding_amounts(model: LocalModel, text: str, label: int) -> np.ndarray:
-    assert model.embedding is not None and model.embedding_weights is not None
+    assert model.embedding is not None
+    assert model.embedding_weights is not None
     spans = [match.span() for match in _find_words(text)]
     amounts = np.zeros(len(spans))
     starts = np.array([start for start, _ in spans])

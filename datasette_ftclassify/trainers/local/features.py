@@ -9,9 +9,11 @@ kept.
 
 from __future__ import annotations
 
+import math
 import re
 from array import array
 from collections.abc import Mapping
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -28,10 +30,15 @@ CHAR_NGRAMS = (2, 5)
 
 _MAX_CACHED_WORDS = 20_000
 _MAX_CACHED_LENGTH = 64
+_ONE_THREAD = 2_000
 _find_tokens = re.compile(TOKEN_PATTERN).findall
-# A term that occurs c times weighs 1 + ln c.
-_SUBLINEAR = np.ones(1024, dtype=np.float32)
-_SUBLINEAR[1:] += np.log(np.arange(1, 1024)).astype(np.float32)
+# A term that occurs c times weighs 1 + ln c. No term occurs more often than there are characters,
+# and lower() makes at most two of one.
+_SUBLINEAR = np.ones(2 * MAX_CHARACTERS + 2, dtype=np.float32)
+_SUBLINEAR[1:] += np.log(np.arange(1, len(_SUBLINEAR))).astype(np.float32)
+# Two numbers that no feature has stand before and after the sorted ones, so that every run of
+# equal numbers has two neighbours that differ.
+_BEFORE_AND_AFTER = array("i", [-1, 2**31 - 1]).tobytes()
 
 
 def prepare(text: str) -> str:
@@ -42,7 +49,7 @@ def prepare(text: str) -> str:
 def word_terms(prepared: str) -> list[str]:
     """The words and pairs of neighbouring words of a prepared text."""
     tokens = _find_tokens(prepared)
-    return tokens + [f"{a} {b}" for a, b in zip(tokens, tokens[1:], strict=False)]
+    return tokens + [f"{a} {b}" for a, b in pairwise(tokens)]
 
 
 def char_terms(word: str) -> list[str]:
@@ -74,7 +81,6 @@ class Vectorizer:
         self.words = words
         self.chars = chars
         self.idf = idf
-        self._n_words = len(words)
         self._word_grams: dict[str, bytes] = {}
 
     def row(self, text: str) -> tuple[IntArray, FloatArray]:
@@ -82,12 +88,21 @@ class Vectorizer:
         prepared = prepare(text)
         find = self.words.get
         found = [i for i in map(find, word_terms(prepared)) if i is not None]
-        pieces = [array("i", found).tobytes()]
+        pieces = [_BEFORE_AND_AFTER, array("i", found).tobytes()]
         cache = self._word_grams
         for word in prepared.split():
             grams = cache.get(word)
             pieces.append(self._look_up(word) if grams is None else grams)
-        return self._weigh(np.frombuffer(b"".join(pieces), dtype=np.int32))
+        ordered = np.sort(np.frombuffer(b"".join(pieces), dtype=np.int32))
+        (borders,) = (ordered[1:] != ordered[:-1]).nonzero()
+        last = borders[1:]
+        features = ordered.take(last)
+        values = self.idf.take(features)
+        values *= _SUBLINEAR.take(last - borders[:-1])
+        split = len(set(found))
+        _normalise(values[:split])
+        _normalise(values[split:])
+        return features, values
 
     def _look_up(self, word: str) -> bytes:
         find = self.chars.get
@@ -98,34 +113,13 @@ class Vectorizer:
             self._word_grams[word] = grams
         return grams
 
-    def _weigh(self, occurrences: IntArray) -> tuple[IntArray, FloatArray]:
-        if not len(occurrences):
-            return occurrences, np.empty(0, dtype=np.float32)
-        ordered = np.sort(occurrences)
-        starts = np.empty(len(ordered), dtype=np.bool_)
-        starts[0] = True
-        np.not_equal(ordered[1:], ordered[:-1], out=starts[1:])
-        (first,) = starts.nonzero()
-        features = ordered[first]
-        values = self.idf.take(features)
-        if len(first) < len(ordered):
-            counts = np.empty(len(first), dtype=np.intp)
-            np.subtract(first[1:], first[:-1], out=counts[:-1])
-            counts[-1] = len(ordered) - first[-1]
-            values *= _sublinear(counts)
-        split = int(features.searchsorted(self._n_words))
-        _normalise(values[:split])
-        _normalise(values[split:])
-        return features, values
-
-
-def _sublinear(counts: npt.NDArray[np.intp]) -> FloatArray:
-    if int(counts.max()) < len(_SUBLINEAR):
-        return _SUBLINEAR.take(counts)
-    return (1 + np.log(counts)).astype(np.float32)
-
 
 def _normalise(block: FloatArray) -> None:
-    """Scale to length 1, in place. Not by a BLAS routine: its result may depend on the threads."""
+    """Scale to length 1, in place.
+
+    BLAS may spread a long product over threads, whose number would then show in the last bit.
+    """
     if len(block):
-        block *= 1 / np.sqrt(np.add.reduce(block * block))
+        short = len(block) < _ONE_THREAD
+        square = block.dot(block) if short else np.add.reduce(block * block)
+        block *= 1 / math.sqrt(square)

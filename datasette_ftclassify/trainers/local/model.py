@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from .explain import explain
 from .features import FloatArray, Vectorizer
-from .linear import Array, log_sigmoid, log_softmax
+from .linear import Array, log_sigmoid, log_sigmoid_pair, log_softmax_one
 from .static import StaticEmbedding
 
 
@@ -56,13 +56,19 @@ class LocalModel:
         Labels that exclude each other have probabilities that sum to 1; with several labels a row,
         each is the probability of that label alone.
         """
-        logits = self.logits(texts)
-        return log_sigmoid(logits) if self.multilabel else log_softmax(logits)
+        out = np.empty((len(texts), self.n_labels), dtype=np.float64)
+        for row, text in enumerate(texts):
+            out[row] = self.log_probabilities_one(text)
+        return out
 
     def log_probabilities_one(self, text: str) -> Array:
         """The same for one text, shape (n_labels,)."""
-        logits = self.logits_one(text)
-        return log_sigmoid(logits) if self.multilabel else log_softmax(logits)
+        scores = self._scores(text)
+        if self.multilabel:
+            return log_sigmoid(scores)
+        if len(scores) < self.n_labels:
+            return log_sigmoid_pair(float(scores[0]))
+        return log_softmax_one(scores)
 
     def logits(self, texts: Sequence[str]) -> Array:
         """Scores before the probability function, shape (len(texts), n_labels).
@@ -76,18 +82,22 @@ class LocalModel:
 
     def logits_one(self, text: str) -> Array:
         """The same for one text, shape (n_labels,)."""
+        scores = self._scores(text)
+        if len(scores) == self.n_labels:
+            return scores
+        half = 0.5 * float(scores[0])
+        return np.array((-half, half))
+
+    def _scores(self, text: str) -> Array:
+        """One score per column of the weights, divided by the temperature."""
         features, values = self.vectorizer.row(text)
         # einsum, not a matrix product: BLAS may add up in another order with other thread counts.
         scores = np.einsum("i,ij->j", values, self.weights.take(features, axis=0))
         if self.embedding is not None and self.embedding_weights is not None:
             scores += np.einsum("i,ij->j", self.embedding.row(text), self.embedding_weights)
-        logits: Array = scores.astype(np.float64)
-        logits += self.bias
-        logits /= self.temperature
-        if len(logits) == self.n_labels:
-            return logits
-        half = 0.5 * float(logits[0])
-        return np.array((-half, half))
+        wide: Array = np.add(scores, self.bias, dtype=np.float64)
+        wide /= self.temperature
+        return wide
 
     def explain(self, text: str, label: int, top: int = 8) -> list[tuple[str, float]]:
         """The words of a text that speak most for (positive) or against (negative) a label.
@@ -130,4 +140,5 @@ class LocalModel:
 def as_stored(weights: npt.NDArray[np.floating]) -> FloatArray:
     """Weights rounded to the half precision they are stored in, so that saving changes nothing."""
     limit = float(np.finfo(np.float16).max)
-    return np.clip(weights, -limit, limit).astype(np.float16).astype(np.float32)
+    stored: FloatArray = np.clip(weights, -limit, limit).astype(np.float16).astype(np.float32)
+    return stored

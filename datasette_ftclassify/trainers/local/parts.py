@@ -60,6 +60,7 @@ def to_parts(model: LocalModel) -> tuple[dict[str, Any], dict[str, bytes]]:
         parts["vectors"] = embedding.vectors.astype("<f2").tobytes()
         parts["tokenizer"] = embedding.tokenizer.encode("utf-8")
         parts["embedding_weights"] = model.embedding_weights.astype("<f4").tobytes()
+    header["sizes"] = {name: len(blob) for name, blob in parts.items()}
     return header, parts
 
 
@@ -86,6 +87,7 @@ def from_parts(header: Mapping[str, Any], parts: Mapping[str, bytes]) -> LocalMo
     n_features = n_words + n_chars
     if n_features * columns > MAX_WEIGHTS:
         raise _damaged(f"{n_features} features times {columns} columns are too many")
+    _check_sizes(header.get("sizes"), parts)
     thresholds = _thresholds(header, n_labels, multilabel)
     temperature = _number(header, "temperature", 1e-6, 1e6)
     weights = _array(parts, "weights", "<f2", (n_features, columns))
@@ -124,9 +126,17 @@ def _whole(header: Mapping[str, Any], name: str, low: int, high: int) -> int:
 
 def _number(header: Mapping[str, Any], name: str, low: float, high: float) -> float:
     value = header.get(name)
-    if type(value) not in (int, float) or not low <= value <= high:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not low <= value <= high:
         raise _damaged(f"{name} is not a number from {low:g} to {high:g}")
     return float(value)
+
+
+def _check_sizes(sizes: Any, parts: Mapping[str, bytes]) -> None:
+    if not isinstance(sizes, Mapping):
+        raise _damaged("the sizes of its parts are not given")
+    for name, blob in parts.items():
+        if not isinstance(blob, bytes) or len(blob) != sizes.get(name):
+            raise _damaged(f"the part {str(name)[:20]!r} does not have its declared size")
 
 
 def _thresholds(header: Mapping[str, Any], n_labels: int, multilabel: bool) -> Any:
@@ -145,17 +155,15 @@ def _thresholds(header: Mapping[str, Any], n_labels: int, multilabel: bool) -> A
 
 def _blob(parts: Mapping[str, bytes], name: str) -> bytes:
     blob = parts.get(name)
-    if not isinstance(blob, (bytes, memoryview)):
+    if blob is None:
         raise _damaged(f"the part {name!r} is missing")
-    return bytes(blob)
+    return blob
 
 
 def _array(parts: Mapping[str, bytes], name: str, dtype: str, shape: tuple[int, ...]) -> FloatArray:
     """A part as float32, once its length and every value of it were checked."""
     flat = _raw(parts, name, dtype, shape)
-    array = flat.astype(np.float32, copy=False).reshape(shape)
-    if not array.flags.aligned or not array.flags.c_contiguous:
-        array = np.ascontiguousarray(array)
+    array: FloatArray = np.require(flat, np.float32, ["C", "A"]).reshape(shape)
     return array
 
 

@@ -43,7 +43,7 @@ class Design:
 
     def similarity(self) -> npt.NDArray[np.float64]:
         """Inner products between all rows."""
-        product = (self.tfidf @ self.tfidf.T).toarray().astype(np.float64)
+        product: npt.NDArray[np.float64] = (self.tfidf @ self.tfidf.T).toarray().astype(np.float64)
         if self.embedding is not None:
             product += self.embedding @ self.embedding.T
         return product

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from .calibration import calibrate, platt
 from .candidates import BAYES, MACHINE, RIDGE
-from .fit import Data, as_indicators
+from .data import Data, as_indicators
 from .folds import Rows, deal
 from .linear import Array, log_sigmoid, log_softmax
 from .recipes import Base, Targets

@@ -1,0 +1,116 @@
+"""How well local classifiers do on a table with a given test part.
+
+    python benchmarks/accuracy.py FILE.csv [--delimiter "|"] [--sizes 100 1000 0] [--seeds 3]
+
+FILE has the columns text, label and split (train or test). For each size (0 means all rows) and
+seed, that many training rows are drawn at random with at least one per label, a classifier is
+trained on them, and accuracy and expected calibration error are measured on the test part. With
+--delimiter a row may have several labels, and micro and macro F1 are measured.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+import numpy as np
+
+from datasette_ftclassify.trainers.local import fit
+from datasette_ftclassify.trainers.local.calibration import expected_calibration_error
+from datasette_ftclassify.trainers.local.thresholds import f1_scores
+
+
+def read(path: str, delimiter: str | None) -> tuple[list[str], Any, Any, list[str]]:
+    """Texts, 0/1 targets (rows, labels), whether each row is for training, label names."""
+    with open(path, newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    named = [
+        [name for name in row["label"].split(delimiter) if name] if delimiter else [row["label"]]
+        for row in rows
+    ]
+    labels = sorted({name for names in named for name in names})
+    numbers = {name: number for number, name in enumerate(labels)}
+    targets = np.zeros((len(rows), len(labels)), dtype=np.int8)
+    for row, names in enumerate(named):
+        targets[row, [numbers[name] for name in names]] = 1
+    return (
+        [row["text"] for row in rows],
+        targets,
+        np.array([row["split"] == "train" for row in rows]),
+        labels,
+    )
+
+
+def draw(targets: Any, size: int, seed: int) -> Any:
+    """Positions of `size` random rows, among them one of each label; 0 means all rows."""
+    order = np.random.default_rng(seed).permutation(len(targets))
+    if not size or size >= len(order):
+        return np.sort(order)
+    chosen: list[int] = []
+    missing = set(range(targets.shape[1]))
+    for row in order:
+        if new := missing & set(np.flatnonzero(targets[row]).tolist()):
+            missing -= new
+            chosen.append(int(row))
+    taken = set(chosen)
+    chosen += [int(row) for row in order if int(row) not in taken]
+    return np.array(chosen[:size])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("csv")
+    parser.add_argument("--delimiter", help="between several labels of a row")
+    parser.add_argument("--sizes", type=int, nargs="+", default=[100, 1000, 0])
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--first-seed", type=int, default=0)
+    parser.add_argument("--embeddings", help="folder or cached hub name of a model2vec model")
+    options = parser.parse_args()
+    texts, targets, is_training, labels = read(options.csv, options.delimiter)
+    training, test = np.flatnonzero(is_training), np.flatnonzero(~is_training)
+    wanted = targets[test]
+    for size in options.sizes:
+        results = []
+        whole = not size or size >= len(training)
+        for seed in range(options.first_seed, options.first_seed + (1 if whole else options.seeds)):
+            rows = training[draw(targets[training], size, seed)]
+            given = targets[rows] if options.delimiter else targets[rows].argmax(axis=1)
+            start = time.perf_counter()
+            model, report = fit(
+                [texts[row] for row in rows],
+                given,
+                len(labels),
+                multilabel=bool(options.delimiter),
+                seed=seed,
+                embeddings=options.embeddings,
+            )
+            seconds = time.perf_counter() - start
+            answers = model.log_probabilities([texts[row] for row in test])
+            if options.delimiter:
+                names = ("micro F1", "macro F1")
+                found = f1_scores(np.exp(answers) >= model.thresholds, wanted)
+            else:
+                names = ("accuracy", "ECE")
+                right = wanted.argmax(axis=1)
+                found = (
+                    float((answers.argmax(axis=1) == right).mean()),
+                    expected_calibration_error(answers, right),
+                )
+            results.append(found)
+            print(
+                f"{len(rows):7,} rows  seed {seed}  {names[0]} {found[0]:.4f}  "
+                f"{names[1]} {found[1]:.4f}  {seconds:6.1f} s  {report['recipe']}",
+                flush=True,
+            )
+        first, second = np.mean(results, axis=0)
+        print(f"{len(rows):7,} rows  mean    {names[0]} {first:.4f}  {names[1]} {second:.4f}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,217 @@
+"""All checks in order, as one report."""
+
+from __future__ import annotations
+
+import random
+import sqlite3
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from ..errors import ExportError, LabelError
+from ..labels import LabelSet
+from ..splits import SplitPlan
+from ..sql import condition, count, quote
+from ..tasks import Task
+from .amounts import amount_findings
+from .cells import CommonEnds, ShortTexts, cell_findings
+from .columns import column_findings
+from .distributions import distribution
+from .leaks import label_word_findings, word_findings
+from .mislabelled import mislabelled_findings
+from .model import (
+    EPOCHS,
+    LongTexts,
+    Marks,
+    TokenCounts,
+    file_findings,
+    label_token_findings,
+    stop_finding,
+)
+from .private import PrivateData
+from .report import CheckReport, Finding, ordered
+from .scan import Facts, Watcher, facts_of, first_pass, second_pass
+from .splitting import split_findings
+
+if TYPE_CHECKING:
+    from ..export import Codec, ExportFormat
+
+Progress = Callable[[str, float], None]
+
+
+def run_checks(
+    conn: sqlite3.Connection,
+    task: Task,
+    *,
+    plan: SplitPlan | None = None,
+    model: str | None = None,
+    leaves_machine: bool = True,
+    sample_size: int = 10,
+    seed: int = 0,
+    deep: bool = True,
+    fmt: ExportFormat | None = None,
+    progress: Progress | None = None,
+) -> CheckReport:
+    """Looks at all rows of the task and reports what stands in the way of a good classifier.
+
+    plan:           how rows are divided; the default one when None
+    model:          the hosted model to count tokens for; tokens.DEFAULT_MODEL when None
+    leaves_machine: whether the texts will be sent to a provider: counts tokens and costs, and
+                    takes private data more seriously
+    sample_size:    examples in the report's sample
+    seed:           of the samples and of the mislabelled check
+    deep:           also look for mislabelled rows and leaks (seconds, on at most 20,000 rows)
+    fmt:            the form in which examples will be written
+    progress:       called with what is being done and the share of all work done (0-1)
+
+    Reads the source twice and writes nothing. Any cell can stand in the table. Raises SourceError
+    or TaskError when the task does not fit the database, PriceError for a malformed price table.
+    """
+    report = progress or (lambda what, share: None)
+    facts = facts_of(conn, task, plan or SplitPlan())
+    rng = random.Random(seed)
+    hosted = Hosted(model, fmt) if leaves_machine else None
+    watchers: list[Watcher] = [ShortTexts(), CommonEnds(), PrivateData(leaves_machine)]
+    watchers += hosted.watchers if hosted else []
+    _read(facts, watchers, hosted, rng, sample_size, deep, report)
+    findings = [*amount_findings(facts), *cell_findings(facts), *split_findings(facts)]
+    for watcher in watchers:
+        findings.extend(watcher.findings(facts))
+    if hosted:
+        findings.extend(hosted.findings(facts))
+    if deep:
+        findings.extend(_deep(facts, seed, report))
+    report("Done", 1.0)
+    return _report(facts, findings, hosted)
+
+
+class Hosted:
+    """What is only asked when a provider trains: the model, its tokens and its prices."""
+
+    def __init__(self, model: str | None, fmt: ExportFormat | None) -> None:
+        from ..export import ExportFormat
+        from ..prices import load_prices
+        from ..tokens import DEFAULT_MODEL, tokenizer_for
+
+        self.model = model or DEFAULT_MODEL
+        self.format = fmt or ExportFormat()
+        self.table = load_prices()
+        self.price = self.table.get(self.model)
+        self.tokenizer = tokenizer_for(self.model)
+        limit = self.price.example_tokens if self.price else None
+        self.watchers: list[Watcher] = [LongTexts(self.tokenizer, limit)]
+        if self.format.form == "completion":
+            self.watchers.append(Marks(self.format.separator, self.format.stop))
+        self.codec: Codec | None = None
+        self.codec_problem: str | None = None
+        self.tokens: TokenCounts | None = None
+
+    def counter(self, facts: Facts, rng: random.Random) -> TokenCounts:
+        try:
+            self.codec = self.format.bind(_label_set(facts))
+        except LabelError:  # other findings say what is wrong with the labels
+            pass
+        except ExportError as error:
+            self.codec_problem = str(error)
+        self.tokens = TokenCounts(self.tokenizer, self.codec, facts, rng)
+        return self.tokens
+
+    def findings(self, facts: Facts) -> Iterator[Finding]:
+        if self.codec_problem:
+            yield stop_finding(facts, self.codec_problem, self.format.stop)
+        yield from label_token_findings(facts, self.tokenizer, self.codec)
+        if self.tokens:
+            limit = self.price.file_bytes if self.price else None
+            yield from file_findings(facts, self.tokens, limit)
+
+    def estimate(self) -> dict[str, Any] | None:
+        from ..prices import estimate_training
+
+        if self.tokens is None:
+            return None
+        tokens = self.tokens.training_tokens()
+        estimate = estimate_training(self.table, self.model, tokens, EPOCHS)
+        return {
+            **estimate.to_dict(),
+            "model": self.model,
+            "epochs": EPOCHS,
+            "table_date": self.table.date.isoformat(),
+        }
+
+
+def _label_set(facts: Facts) -> LabelSet:
+    if len(facts.task.labels) > 1:
+        return LabelSet(facts.task.labels, "multilabel")
+    return LabelSet.of(facts.counts, facts.task.kind)
+
+
+def _read(
+    facts: Facts,
+    watchers: list[Watcher],
+    hosted: Hosted | None,
+    rng: random.Random,
+    sample_size: int,
+    deep: bool,
+    report: Progress,
+) -> None:
+    rows = count(
+        facts.conn,
+        f"select count(*) from {quote(facts.source.name)} where {condition(facts.task.where)}",
+        dict(facts.task.params),
+    )
+    # The deep checks take about as long as the reading.
+    reading = 0.25 if deep else 0.5
+
+    def first(what: str, done: float) -> None:
+        report(what, min(done / max(rows, 1), 1) * reading)
+
+    def second(what: str, done: float) -> None:
+        report(what, reading + min(done / max(rows, 1), 1) * reading)
+
+    splitter = first_pass(facts, watchers, first)
+    if facts.too_many_labels:
+        return
+    counting = [hosted.counter(facts, rng)] if hosted else []
+    second_pass(facts, splitter, counting, rng, sample_size, deep, second)
+
+
+def _deep(facts: Facts, seed: int, report: Progress) -> Iterator[Finding]:
+    if facts.too_many_labels or any(True for f in amount_findings(facts) if f.code in _HOPELESS):
+        return
+    report("Looking for words that give labels away", 0.55)
+    yield from word_findings(facts)
+    yield from label_word_findings(facts)
+    report("Looking for columns that give labels away", 0.65)
+    yield from column_findings(facts)
+    report("Looking for wrong labels", 0.7)
+    yield from mislabelled_findings(facts, seed)
+
+
+_HOPELESS = {"no-examples", "free-text-labels", "one-label", "one-text"}
+
+
+def _report(facts: Facts, findings: list[Finding], hosted: Hosted | None) -> CheckReport:
+    tokens = hosted.tokens if hosted else None
+    return CheckReport(
+        task=facts.task,
+        findings=ordered(findings),
+        rows={
+            "total": facts.total,
+            "labelled": facts.labelled,
+            "unlabelled": facts.total - facts.labelled,
+            "usable": facts.usable,
+        },
+        distributions={
+            "labels": {split: dict(c.most_common()) for split, c in facts.report.counts.items()},
+            "characters": distribution(facts.characters),
+            "tokens": tokens.distribution() if tokens else None,
+        },
+        sample=facts.sample,
+        splits={
+            "rows": {split: facts.report.rows[split] for split in ("train", "validation", "test")},
+            "left_out": dict(facts.report.left_out.most_common(50)),
+            "shared": facts.report.shared,
+            "given": facts.task.split_column is not None,
+        },
+        tokens=tokens.to_dict() if tokens else None,
+        estimate=hosted.estimate() if hosted else None,
+    )

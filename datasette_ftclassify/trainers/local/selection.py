@@ -1,0 +1,128 @@
+"""Choosing a recipe by cross-validation, with what else out-of-fold predictions are good for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from .data import Data
+from .features import FloatArray
+from .folds import Rows, splits
+from .recipes import Recipe, Targets
+from .thresholds import best_threshold, f1_scores
+
+Progress = Callable[[str, float], None]
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What cross-validation found. `logits` are out of fold, NaN where no row was held out."""
+
+    recipe: Recipe
+    scales: dict[str, float]
+    logits: FloatArray  # (rows, labels) of the chosen recipe
+    usable: npt.NDArray[np.bool_]  # held out, and its label occurred in the training part
+    table: list[dict[str, Any]]
+    metric: str
+    why: str
+
+
+def compare(
+    data: Data, recipes: tuple[Recipe, ...], seed: int, multilabel: bool, tell: Progress
+) -> Trial:
+    """Score every recipe on rows that it did not see, and choose."""
+    bases = {base.name: base for recipe in recipes for base, _ in recipe.mixture}
+    repeats = splits(data.targets, seed, data.cost)
+    usable = np.zeros(len(data.targets), dtype=np.bool_)
+    held: list[dict[str, FloatArray]] = []
+    steps, done = sum(map(len, repeats)) * len(bases), 0
+    for folds in repeats:
+        scores = {name: np.full(data.targets.shape, np.nan, dtype=np.float32) for name in bases}
+        for training, unseen in folds:
+            weighting = data.weighting(training)
+            known = data.design(weighting, training)
+            asked = data.design(weighting, unseen)
+            for name, base in bases.items():
+                model = base.fit(known, data.targets[training], seed)
+                scores[name][unseen] = _centred(base.decide(model, asked), multilabel)
+                done += 1
+                tell("comparing", 0.15 + 0.6 * done / steps)
+            usable[unseen] |= _label_seen(data.targets, training, unseen)
+        held.append(scores)
+    rows = np.flatnonzero(~np.isnan(next(iter(held[0].values()))[:, 0]))
+    scales = {name: _spread(held[0][name][rows]) for name in bases}
+    mixed = [[_mix(recipe, scores, scales) for recipe in recipes] for scores in held]
+    score = _multilabel_scores if multilabel else _hits
+    by_row = np.mean([[score(z[rows], data.targets[rows]) for z in zs] for zs in mixed], axis=0)
+    metric = "mean of micro and macro F1" if multilabel else "accuracy"
+    chosen, table, why = _choose(recipes, by_row, metric)
+    usable &= np.isin(np.arange(len(usable)), rows)
+    return Trial(recipes[chosen], scales, mixed[0][chosen], usable, table, metric, why)
+
+
+def _choose(
+    recipes: tuple[Recipe, ...], by_row: npt.NDArray[Any], metric: str
+) -> tuple[int, list[dict[str, Any]], str]:
+    """The best recipe, unless it beats the first one by less than chance could do."""
+    means = by_row.mean(axis=1)
+    table = [
+        {"recipe": recipe.name, "score": round(float(mean), 4)}
+        for recipe, mean in zip(recipes, means, strict=True)
+    ]
+    best = int(means.argmax())
+    if len(recipes) == 1:
+        return 0, table, f"It is the one recipe for a table of this size ({metric} {means[0]:.3f})."
+    lead = by_row[best] - by_row[0]
+    noise = float(lead.std() / np.sqrt(len(lead))) if len(lead) > 1 else 0.0
+    if best == 0:
+        return 0, table, f"It had the highest {metric} on unseen rows, {means[0]:.3f}."
+    if lead.mean() <= noise:
+        return (
+            0,
+            table,
+            f"It is the usual choice, and no other recipe was clearly better on unseen rows "
+            f"({metric} {means[0]:.3f}, the best one {means[best]:.3f}).",
+        )
+    return (
+        best,
+        table,
+        f"It had the highest {metric} on unseen rows, {means[best]:.3f}, "
+        f"against {means[0]:.3f} for the usual choice ({recipes[0].name}).",
+    )
+
+
+def _centred(scores: FloatArray, multilabel: bool) -> FloatArray:
+    return scores if multilabel else scores - scores.mean(axis=1, keepdims=True)
+
+
+def _spread(scores: FloatArray) -> float:
+    return float(scores.std()) or 1.0
+
+
+def _mix(recipe: Recipe, scores: dict[str, FloatArray], scales: dict[str, float]) -> FloatArray:
+    parts = [share / scales[base.name] * scores[base.name] for base, share in recipe.mixture]
+    return np.asarray(sum(parts[1:], parts[0]), dtype=np.float32)
+
+
+def _hits(logits: FloatArray, targets: Targets) -> npt.NDArray[Any]:
+    return np.asarray(logits.argmax(axis=1) == targets.argmax(axis=1), dtype=np.float64)
+
+
+def _multilabel_scores(logits: FloatArray, targets: Targets) -> npt.NDArray[Any]:
+    """The mean of micro and macro F1 with the best threshold for each label, in each of ten
+    parts of the rows so that the noise can be seen."""
+    limits = [
+        best_threshold(logits[:, k], targets[:, k], clip=False)[0] for k in range(targets.shape[1])
+    ]
+    given = logits >= np.array(limits)
+    parts = np.array_split(np.arange(len(targets)), min(10, len(targets)))
+    return np.array([np.mean(f1_scores(given[part], targets[part])) for part in parts])
+
+
+def _label_seen(targets: Targets, training: Rows, unseen: Rows) -> npt.NDArray[np.bool_]:
+    seen = targets[training].any(axis=0)
+    return np.asarray((targets[unseen] <= seen).all(axis=1))

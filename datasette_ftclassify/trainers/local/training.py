@@ -1,0 +1,163 @@
+"""Training: compare a few recipes on unseen rows, then fit the chosen one on all rows.
+
+Everything that is learnt beside the weights (the scale of mixtures, the temperature, thresholds)
+comes from out-of-fold predictions, so none of it has seen the answer.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from .calibration import calibrate, expected_calibration_error, platt
+from .candidates import candidates
+from .data import Data, as_indicators
+from .embeddings import load as load_embedding
+from .features import MAX_CHARACTERS, Vectorizer
+from .linear import log_sigmoid
+from .model import LocalModel, as_stored
+from .recipes import EMBEDDING_WEIGHT, WORD_WEIGHT, Linear, Targets
+from .selection import Progress, Trial, compare
+from .thresholds import choose_thresholds, f1_scores
+
+
+def fit(
+    texts: Sequence[str],
+    targets: npt.NDArray[Any],
+    n_labels: int,
+    *,
+    multilabel: bool,
+    seed: int = 0,
+    embeddings: str | None = None,
+    progress: Progress | None = None,
+) -> tuple[LocalModel, dict[str, Any]]:
+    """Train a classifier; see the package's `fit`."""
+    started = time.monotonic()
+    tell = progress or _silent
+    wanted = as_indicators(targets, len(texts), n_labels, multilabel)
+    embedding = load_embedding(embeddings) if embeddings else None
+    tell("reading", 0.0)
+    data = Data.read(texts, wanted, n_labels, embedding)
+    tell("comparing", 0.15)
+    recipes = candidates(
+        len(texts), n_labels, data.cost, multilabel=multilabel, embedding=embedding is not None
+    )
+    trial = compare(data, recipes, seed, multilabel, tell)
+    tell("fitting", 0.75)
+    model, n_features = finish(data, trial, seed, multilabel)
+    calibration = _calibrate(model, data, trial, multilabel)
+    tell("done", 1.0)
+    report = {
+        "recipes": trial.table,
+        "metric": trial.metric,
+        "recipe": trial.recipe.name,
+        "why": trial.why,
+        "embeddings": embeddings if model.embedding is not None else None,
+        "calibration": calibration,
+        "n_rows": len(texts),
+        "n_features": n_features,
+        "seconds": round(time.monotonic() - started, 2),
+        "warnings": _warnings(texts, wanted),
+    }
+    return model, report
+
+
+def finish(data: Data, trial: Trial, seed: int, multilabel: bool) -> tuple[LocalModel, int]:
+    """The chosen recipe on all rows, its parts added up into one set of weights."""
+    rows = np.arange(len(data.targets))
+    weighting = data.weighting(rows)
+    design = data.design(weighting, rows)
+    n_terms = len(weighting.keep)
+    width = n_terms + (0 if data.embedded is None else data.embedded.shape[1])
+    n_labels = data.targets.shape[1]
+    weights = np.zeros((width, n_labels), dtype=np.float32)
+    bias = np.zeros(n_labels, dtype=np.float32)
+    for base, share in trial.recipe.mixture:
+        part: Linear = base.fit(design, data.targets, seed)
+        factor = np.float32(share / trial.scales[base.name])
+        weights[: len(part.weights)] += factor * part.weights
+        bias += factor * part.bias
+    if not multilabel:
+        weights -= weights.mean(axis=1, keepdims=True)
+        bias -= bias.mean()
+        if n_labels == 2:
+            weights, bias = weights[:, 1:] - weights[:, :1], bias[1:] - bias[:1]
+    weights[: weighting.n_words] *= np.float32(WORD_WEIGHT)
+    weights[n_terms:] *= np.float32(EMBEDDING_WEIGHT)
+    embedded = any(base.embedding for base, _ in trial.recipe.mixture)
+    words, chars = data.terms.terms_kept(weighting.keep)
+    numbers = range(n_terms)
+    vectorizer = Vectorizer(
+        dict(zip(words, numbers, strict=False)),
+        dict(zip(chars, numbers[len(words) :], strict=True)),
+        weighting.idf,
+    )
+    model = LocalModel(
+        vectorizer,
+        as_stored(weights[:n_terms]),
+        bias,
+        n_labels=n_labels,
+        multilabel=multilabel,
+        embedding=data.embedding if embedded else None,
+        embedding_weights=np.ascontiguousarray(weights[n_terms:]) if embedded else None,
+    )
+    return model, n_terms
+
+
+def _calibrate(model: LocalModel, data: Data, trial: Trial, multilabel: bool) -> dict[str, Any]:
+    if multilabel:
+        return _calibrate_multilabel(model, data, trial)
+    labels = data.targets.argmax(axis=1)
+    model.temperature, report = calibrate(trial.logits.astype(np.float64), labels, trial.usable)
+    return report
+
+
+def _calibrate_multilabel(model: LocalModel, data: Data, trial: Trial) -> dict[str, Any]:
+    rows = ~np.isnan(trial.logits[:, 0])
+    logits, targets = trial.logits[rows].astype(np.float64), data.targets[rows]
+    fitted = [platt(logits[:, k], targets[:, k]) for k in range(targets.shape[1])]
+    slopes, intercepts = np.array(fitted).T
+    model.weights = as_stored(model.weights * slopes)
+    model.bias = (model.bias * slopes + intercepts).astype(np.float32)
+    if model.embedding_weights is not None:
+        model.embedding_weights = (model.embedding_weights * slopes).astype(np.float32)
+    probabilities = np.exp(log_sigmoid(logits * slopes + intercepts))
+    model.thresholds = choose_thresholds(probabilities, targets)
+    micro, macro = f1_scores(probabilities >= model.thresholds, targets)
+    half_micro, half_macro = f1_scores(probabilities >= 0.5, targets)
+    both = np.stack([1 - probabilities, probabilities], axis=-1).reshape(-1, 2)
+    return {
+        "method": "platt",
+        "applied": True,
+        "rows": int(rows.sum()),
+        "ece_after": expected_calibration_error(np.log(np.maximum(both, 1e-12)), targets.ravel()),
+        "micro_f1": micro,
+        "macro_f1": macro,
+        "micro_f1_at_half": half_micro,
+        "macro_f1_at_half": half_macro,
+        "why": f"measured on {int(rows.sum())} rows that the model had not seen",
+    }
+
+
+def _warnings(texts: Sequence[str], targets: Targets) -> list[str]:
+    found = []
+    counts = targets.sum(axis=0)
+    if absent := int((counts == 0).sum()):
+        found.append(f"{absent} of {len(counts)} labels have no example and will hardly be given.")
+    if rare := int(((counts > 0) & (counts < 5)).sum()):
+        found.append(f"{rare} of {len(counts)} labels have fewer than five examples.")
+    if long := sum(len(text) > MAX_CHARACTERS for text in texts):
+        found.append(
+            f"{long} texts are longer than {MAX_CHARACTERS:,} characters; the rest is not used."
+        )
+    if empty := sum(not text.strip() for text in texts):
+        found.append(f"{empty} texts are empty.")
+    return found
+
+
+def _silent(stage: str, fraction: float) -> None:
+    pass

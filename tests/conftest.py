@@ -1,0 +1,54 @@
+"""Shared fixtures."""
+
+from __future__ import annotations
+
+import gzip
+import os
+import shutil
+from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+_VOCABULARIES = {
+    "o200k_base": "fb374d419588a4632f3f557e76b4b70aebbca790",
+    "cl100k_base": "9b5ad71b2ce5302211f9c61530b329a4922fc6a4",
+}
+
+
+@pytest.fixture(scope="session")
+def vocabularies(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """OpenAI's vocabularies where tiktoken looks for them, so that counts are the real ones."""
+    folder = tmp_path_factory.mktemp("vocabularies")
+    # Found and not imported: only the data is of use here.
+    spec = find_spec("bpe_openai")
+    assert spec is not None
+    assert spec.origin is not None
+    data = Path(spec.origin).with_name("data")
+    for name, cached in _VOCABULARIES.items():
+        packed = (data / f"{name}.tiktoken.gz").read_bytes()
+        (folder / cached).write_bytes(gzip.decompress(packed))
+    earlier = os.environ.get("TIKTOKEN_CACHE_DIR")
+    os.environ["TIKTOKEN_CACHE_DIR"] = str(folder)
+    yield folder
+    if earlier is None:
+        del os.environ["TIKTOKEN_CACHE_DIR"]
+    else:
+        os.environ["TIKTOKEN_CACHE_DIR"] = earlier
+
+
+@pytest.fixture(scope="session")
+def trained_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database with three trained classifiers; read it, never write it."""
+    from towns import make_trained
+
+    path = tmp_path_factory.mktemp("trained") / "town.db"
+    make_trained(path)
+    return path
+
+
+@pytest.fixture
+def trained(trained_file: Path, tmp_path: Path) -> Path:
+    """A copy of it that a test may change."""
+    return Path(shutil.copy(trained_file, tmp_path / "town.db"))
