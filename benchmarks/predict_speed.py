@@ -16,6 +16,7 @@ import random
 import sys
 import time
 from collections.abc import Callable
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -38,18 +39,16 @@ def made_up(rows: int, labels: int, characters: int, seed: int) -> tuple[list[st
     """Texts from a vocabulary with natural word frequencies, a fifth of it typical of a label."""
     chooser = random.Random(0)
     words = ["".join(chooser.choices(SYLLABLES, k=chooser.randint(1, 4))) for _ in range(6_000)]
-    frequencies = [1 / (rank + 3) for rank in range(len(words))]
     typical = [chooser.sample(words[50:], 12) for _ in range(labels)]
+    usual = list(accumulate(1 / (rank + 3) for rank in range(len(words))))
     chooser = random.Random(seed)
     texts, names = [], []
     for row in range(rows):
         label = row % labels
-        chosen: list[str] = []
-        while sum(map(len, chosen)) + len(chosen) < characters:
-            special = chooser.random() < 0.2
-            chosen += (
-                chooser.choices(typical[label]) if special else chooser.choices(words, frequencies)
-            )
+        chosen = chooser.choices(words, cum_weights=usual, k=1 + characters // 6)
+        for place in range(len(chosen)):
+            if chooser.random() < 0.2:
+                chosen[place] = chooser.choice(typical[label])
         texts.append(" ".join(chosen).capitalize() + chooser.choice(".?!"))
         names.append(f"label {label}")
     return texts, names

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
 from datasette import hookimpl
@@ -26,4 +27,17 @@ def register_commands(cli: click.Group) -> None:
     cli.add_command(ftclassify)
 
 
-__all__: list[Any] = ["prepare_connection", "register_commands"]
+@hookimpl
+def register_routes() -> list[tuple[str, Callable[..., Any]]]:
+    from .web.pages import classifiers_page
+
+    return [(r"^/(?P<database>[^/]+)/-/ftclassify(?P<format>\.json)?$", classifiers_page)]
+
+
+@hookimpl
+def database_actions(
+    datasette: Datasette, actor: Any, database: str
+) -> Callable[[], Awaitable[list[dict[str, str]]]]:
+    from .web.menus import database_menu
+
+    return lambda: database_menu(datasette, database)

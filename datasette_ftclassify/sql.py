@@ -16,6 +16,9 @@ from pathlib import Path
 
 from .errors import SourceError
 
+BUSY_SECONDS = 30.0
+"""How long to wait for another process that is writing."""
+
 ROWID_NAMES = ("rowid", "_rowid_", "oid")
 
 Cell = str | int | float | bytes | None
@@ -39,7 +42,7 @@ def connect(path: str | Path, *, must_exist: bool = True) -> sqlite3.Connection:
     if must_exist and not Path(path).is_file():
         raise SourceError(f"No database file at {path}: check the path.")
     try:
-        conn = sqlite3.connect(path, timeout=30)
+        conn = sqlite3.connect(path, timeout=BUSY_SECONDS)
         conn.execute("select 1 from sqlite_master limit 1").fetchone()
     except sqlite3.Error as error:
         raise SourceError(f"Cannot open {path} as a SQLite database: {error}.") from error

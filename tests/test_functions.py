@@ -105,7 +105,7 @@ def test_many_has_a_limit_on_texts_and_on_time(trained, monkeypatch):
         register(conn)
         assert value(conn, "select ft_classify_many('[\"a\"]')") is not None
         monkeypatch.setattr(functions, "MANY_LIMIT", 1)
-        assert value(conn, "select ft_classify_many('[\"a\", \"b\"]')") is None
+        assert value(conn, 'select ft_classify_many(\'["a", "b"]\')') is None
 
 
 def test_explain_names_the_words_that_spoke(conn):
@@ -239,7 +239,7 @@ def test_an_attached_database_is_looked_through(trained, tmp_path):
     with closing(sqlite3.connect(":memory:")) as conn:
         register(conn)
         assert value(conn, "select ft_classify('x')") is None
-        conn.execute("attach ? as [odd \"name]", [str(trained)])
+        conn.execute('attach ? as [odd "name]', [str(trained)])
         assert value(conn, "select ft_classify(?)", [DRAIN]) == "Water and drains"
         with closing(connect(trained)) as other:
             rename_classifier(other, "topics", "themes")

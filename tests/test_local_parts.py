@@ -163,8 +163,9 @@ def test_an_idf_that_is_not_positive_is_refused(stored):
 def test_a_vocabulary_with_a_term_twice_or_not_utf8_is_refused(stored):
     lines = stored[1]["words"].split(b"\n")
     twice = b"\n".join([lines[1], *lines[1:]])
+    sizes = {"sizes": {**stored[0]["sizes"], "words": len(twice)}}
     with pytest.raises(ArtifactError, match="twice"):
-        LocalModel.from_parts(*changed(stored, parts={"words": twice}))
+        LocalModel.from_parts(*changed(stored, sizes, {"words": twice}))
     broken = b"\xff" + stored[1]["words"][1:]
     with pytest.raises(ArtifactError, match="UTF-8"):
         LocalModel.from_parts(*changed(stored, parts={"words": broken}))

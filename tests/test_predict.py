@@ -272,9 +272,7 @@ def test_kill_9_loses_no_row_and_writes_none_twice(conn, trained):
             [sys.executable, "-c", SLOW, str(trained)], stdout=subprocess.PIPE, text=True
         )
         assert process.stdout is not None
-        lines = 0
-        for _ in process.stdout:
-            lines += 1
+        for lines, _ in enumerate(process.stdout, 1):
             if kills < 4 and lines == 3 + kills:
                 os.kill(process.pid, signal.SIGKILL)
                 kills += 1

@@ -61,18 +61,14 @@ TAMPERING = {
         "update _ftclassify_artifacts set data = cast(replace(hex(data), '0', 'F') as blob)"
     ),
     "all ones": lambda c: [
-        c.execute(
-            "update _ftclassify_artifacts set data = ? where id = ?", [b"\xff" * size, id_]
-        )
+        c.execute("update _ftclassify_artifacts set data = ? where id = ?", [b"\xff" * size, id_])
         for id_, size in rows(c, "select id, length(data) from _ftclassify_artifacts")
     ],
     "a pickle": lambda c: set_parts(c, pickle.dumps(Bomb("was-run"))),
     "text for a BLOB": lambda c: set_parts(c, "text"),
     "NULLed number": lambda c: c.execute("update _ftclassify_artifacts set data = 7"),
     "parts missing": lambda c: c.execute("delete from _ftclassify_artifacts"),
-    "parts swapped": lambda c: c.execute(
-        "update _ftclassify_artifacts set part = part || 'x'"
-    ),
+    "parts swapped": lambda c: c.execute("update _ftclassify_artifacts set part = part || 'x'"),
     "huge sizes declared": lambda c: edit_json(c, "header", header_numbers(10**12)),
     "negative sizes declared": lambda c: edit_json(c, "header", header_numbers(-1)),
     "header emptied": lambda c: edit_json(c, "header", lambda d: d.clear()),

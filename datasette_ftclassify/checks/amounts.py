@@ -76,7 +76,7 @@ def _examples(facts: Facts) -> Iterator[Finding]:
 def _free_text(facts: Facts, labels: int) -> bool:
     if facts.task.multilabel:
         return False
-    return facts.usable >= 20 and labels > 0.8 * facts.distinct_texts
+    return labels >= 10 and facts.usable >= 20 and labels > 0.8 * facts.distinct_texts
 
 
 def _free_text_labels(facts: Facts, labels: int) -> Finding:

@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ExportError, LabelError
-from ..labels import LabelSet
 from ..splits import SplitPlan
 from ..sql import condition, count, quote
 from ..tasks import Task
@@ -107,7 +106,7 @@ class Hosted:
 
     def counter(self, facts: Facts, rng: random.Random) -> TokenCounts:
         try:
-            self.codec = self.format.bind(_label_set(facts))
+            self.codec = self.format.bind(facts.task.label_set(facts.counts))
         except LabelError:  # other findings say what is wrong with the labels
             pass
         except ExportError as error:
@@ -136,12 +135,6 @@ class Hosted:
             "epochs": EPOCHS,
             "table_date": self.table.date.isoformat(),
         }
-
-
-def _label_set(facts: Facts) -> LabelSet:
-    if len(facts.task.labels) > 1:
-        return LabelSet(facts.task.labels, "multilabel")
-    return LabelSet.of(facts.counts, facts.task.kind)
 
 
 def _read(

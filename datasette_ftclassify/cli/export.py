@@ -6,8 +6,16 @@ from typing import Any
 
 import click
 
-from .options import json_option, open_database, plan_from, plan_options, task_from, task_options
-from .output import friendly, print_json, row_progress
+from .options import (
+    json_option,
+    open_database,
+    plan_from,
+    plan_options,
+    task_from,
+    task_options,
+    unescape,
+)
+from .output import friendly, print_json, row_progress, say
 
 
 @click.command()
@@ -30,6 +38,9 @@ from .output import friendly, print_json, row_progress
     show_default=True,
     help="Several labels as a JSON array, or as 0s and 1s in a fixed order.",
 )
+@click.option("--separator", help="After the prompt (completion). [\\n\\n###\\n\\n]")
+@click.option("--stop", help="After the answer (completion). [one that is in no label]")
+@click.option("--model", help="Count the tokens for this model.")
 @click.option("--system", help="System message, in place of the one that lists the labels.")
 @click.option(
     "--bom", is_flag=True, help="Start the files with a byte order mark (Azure wants it)."
@@ -41,6 +52,9 @@ from .output import friendly, print_json, row_progress
 def export(database: str, as_json: bool, **given: Any) -> None:
     """Write fine-tuning files, one for each split, each with a manifest.
 
+    A manifest holds the label map, the counts, the seed and the task: with it a file can be
+    understood, and turned back into texts and labels, alone.
+
     \b
       datasette ftclassify export mail.db messages --text body --label folder --out mail/
       datasette ftclassify export mail.db messages --text body --label folder \\
@@ -48,17 +62,15 @@ def export(database: str, as_json: bool, **given: Any) -> None:
     """
     from ..export import ExportFormat
     from ..jobs.export import export_task
+    from ..tokens import tokenizer_for
 
     with open_database(database) as conn:
         task = task_from(conn, given)
         plan = plan_from(given)
-        fmt = ExportFormat(
-            form=given["form"],
-            labels=given["labels"],
-            multilabel=given["multilabel"],
-            system=given["system"],
-            bom=given["bom"],
-        )
+        given["separator"] = unescape(given["separator"])
+        given["stop"] = unescape(given["stop"])
+        chosen = ("form", "labels", "multilabel", "separator", "stop", "system", "bom")
+        fmt = ExportFormat(**{k: v for k, v in given.items() if k in chosen and v is not None})
         with row_progress("Exporting") as progress:
             result = export_task(
                 conn,
@@ -67,6 +79,7 @@ def export(database: str, as_json: bool, **given: Any) -> None:
                 given["out"],
                 plan=plan,
                 overwrite=given["overwrite"],
+                tokenizer=tokenizer_for(given["model"], download=True),
                 progress=progress,
             )
     if as_json:
@@ -75,3 +88,5 @@ def export(database: str, as_json: bool, **given: Any) -> None:
     for name, rows in result.rows.items():
         path = result.files.get(name)
         click.echo(f"{name:10} {rows:8,} rows  {path if path else 'no file, since it has no rows'}")
+    for note in result.notes:
+        say(note)

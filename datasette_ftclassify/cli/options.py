@@ -103,6 +103,11 @@ def open_database(path: str) -> Iterator[sqlite3.Connection]:
         conn.close()
 
 
+def unescape(text: str | None) -> str | None:
+    """Line breaks and tabs for the two characters that a shell passes on for them."""
+    return None if text is None else text.replace("\\n", "\n").replace("\\t", "\t")
+
+
 def task_from(conn: sqlite3.Connection, given: dict[str, Any]) -> Task:
     """The task that the options of `task_options` describe; takes them out of `given`."""
     from ..tasks import define
@@ -112,8 +117,7 @@ def task_from(conn: sqlite3.Connection, given: dict[str, Any]) -> Task:
         conn,
         given.pop("table"),
         text=given.pop("text"),
-        # A shell passes the two characters; nobody means a backslash and an n.
-        template=template and template.replace("\\n", "\n").replace("\\t", "\t"),
+        template=unescape(template),
         labels=given.pop("label"),
         kind=given.pop("kind"),
         where=given.pop("where"),

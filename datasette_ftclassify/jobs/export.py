@@ -12,6 +12,7 @@ from ..export import ExportFormat, ExportResult, export
 from ..labels import LabelValue
 from ..splits import SplitPlan, Splitter, split_examples
 from ..tasks import Task
+from ..tokens import Tokenizer
 
 
 def export_task(
@@ -22,6 +23,7 @@ def export_task(
     *,
     plan: SplitPlan | None = None,
     overwrite: bool = False,
+    tokenizer: Tokenizer | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> ExportResult:
     """Splits the task's examples and writes a file and a manifest for each split.
@@ -51,5 +53,6 @@ def export_task(
         Path(out_dir),
         plan=plan,
         overwrite=overwrite,
+        tokenizer=tokenizer,
         progress=lambda done: progress(done, usable),
     )

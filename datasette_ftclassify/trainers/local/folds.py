@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 Rows = npt.NDArray[np.intp]
+ONE_PART = 1e9
 
 
 def deal(targets: npt.NDArray[Any], n_folds: int, seed: int) -> Rows:
@@ -32,7 +33,7 @@ def splits(targets: npt.NDArray[Any], seed: int, cost: float) -> list[list[tuple
     single held-out tenth has to do.
     """
     n = len(targets)
-    if cost > 1e9:
+    if cost > ONE_PART:
         return [_folds(targets, 10, seed)[:1]]
     repeats = 4 if n <= 200 else 2 if n <= 500 else 1
     n_folds = min(n, 5 if n <= 3_000 else 3)

@@ -1,0 +1,1 @@
+"""Pages: a face over the core, for people with a browser."""

@@ -1,0 +1,121 @@
+"""Wrong labels and leaks: planted ones are found, and clean data stays clean."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+from checking import Row, check, clean_rows, codes, found, sentence
+from towns import messages
+
+import datasette_ftclassify.checks.scan as scan
+
+
+def test_rows_with_a_wrong_label() -> None:
+    rows = clean_rows(100)
+    for number in (30, 91, 200):
+        text, label = rows[number]
+        rows[number] = (text, "port" if label != "port" else "garden")
+    finding = found(check(rows, deep=True), "likely-mislabelled")
+    assert {row["key"][0] for row in finding.details["rows"]} == {31, 92, 201}
+    first = finding.details["rows"][0]
+    assert first["suggested"] == clean_rows(100)[first["key"][0] - 1][1]
+    assert first["given"] == rows[first["key"][0] - 1][1]
+    assert 0.5 < first["probability"] <= 1
+
+
+def test_planted_errors_in_the_demo() -> None:
+    rng = random.Random(3)
+    rows = [(m["message"], m["topic"]) for m in messages() if m["topic"]]
+    topics = sorted({topic for _, topic in rows if topic[0].isupper()})
+    before = check(rows, deep=True, leaves_machine=False).finding("likely-mislabelled")
+    known = {row["key"][0] for row in before.details["rows"]} if before else set()
+    assert len(known) < 0.05 * len(rows)
+    chosen = rng.sample(range(len(rows)), 20)
+    planted = {number + 1 for number in chosen}
+    for number in chosen:
+        text, topic = rows[number]
+        rows[number] = (text, rng.choice([t for t in topics if t != topic]))
+    after = found(check(rows, deep=True, leaves_machine=False), "likely-mislabelled")
+    listed = {row["key"][0] for row in after.details["rows"]}
+    assert len(listed & planted) >= 6
+    assert len(listed & planted) >= len(listed - planted - known)
+
+
+def test_a_row_that_contradicts_another_is_reported_once() -> None:
+    text, label = clean_rows()[0]
+    report = check([*clean_rows(), (text, "port")], deep=True)
+    assert label == "garden"
+    assert found(report, "conflicting-labels").count == 2
+    assert "likely-mislabelled" not in codes(report)
+
+
+def test_a_missing_one_of_several_labels() -> None:
+    rows: list[Row] = []
+    for n in range(150):
+        both = n % 3 == 0
+        words = sentence("garden", n) + (" " + sentence("port", n) if both else "")
+        rows.append((words if n % 3 < 2 else sentence("port", n), n % 3 < 2, both or n % 3 == 2))
+    rows[60] = (rows[60][0], 1, 0)
+    report = check(rows, "text, garden, port", labels=["garden", "port"], deep=True)
+    finding = found(report, "likely-mislabelled")
+    assert finding.keys == ((61,),)
+    assert finding.details["rows"][0]["suggested"] == "port"
+
+
+def test_a_word_that_gives_the_label_away() -> None:
+    rows = [(f"{t} Ref HX{'P' if la == 'port' else 'Q'}1", la) for t, la in clean_rows()]
+    leak = found(check(rows, deep=True), "leaking-words")
+    assert leak.severity == "warning"
+    word = leak.details["words"][0]
+    assert word == {"word": "hxp1", "label": "port", "precision": 1, "recall": 1, "rows": 110}
+
+
+def test_the_largest_label_is_not_given_away_by_common_words() -> None:
+    rows = [(f"thanks and regards {n}", "no" if n % 25 else "yes") for n in range(600)]
+    assert "leaking-words" not in codes(check(rows, deep=True))
+
+
+def test_columns_that_give_the_label_away() -> None:
+    rng = random.Random(0)
+    desk = {"garden": "A", "house": "B", "port": None}
+    rows = [
+        (text, label, desk[label], rng.choice("xyz"), n, n // 2)
+        for n, (text, label) in enumerate(clean_rows())
+    ]
+    columns = "text, label, desk, weekday, number, pair"
+    finding = found(check(rows, columns, deep=True), "leaking-columns")
+    assert finding.details["column"] == "desk"
+    assert finding.severity == "info"
+    assert finding.details["accuracy"] == 1
+    values = {v["value"]: (v["label"], v["precision"]) for v in finding.details["values"]}
+    assert values == {"A": ("garden", 1), "B": ("house", 1), "None": ("port", 1)}
+    report = check(rows, columns, text=["text", "desk"], deep=True)
+    assert found(report, "leaking-columns").severity == "warning"
+
+
+def test_a_column_is_judged_by_other_rows_only() -> None:
+    """Two rows to a value agree by chance often enough to look good on themselves."""
+    rng = random.Random(0)
+    rows = [(t, la, rng.randrange(160)) for t, la in clean_rows()]
+    assert "leaking-columns" not in codes(check(rows, "text, label, chance", deep=True))
+
+
+def test_labels_in_their_own_texts() -> None:
+    rows = [(f"{t} topic {la}", la) for t, la in clean_rows()]
+    assert found(check(rows, deep=True), "label-in-text").details["shares"]["garden"] == 1
+    everywhere = [(f"{t} garden house port", la) for t, la in clean_rows()]
+    assert "label-in-text" not in codes(check(everywhere, deep=True))
+    assert "label-in-text" not in codes(check([(f"{t} yes", "yes") for t, _ in rows], deep=True))
+
+
+def test_large_tables_are_sampled_and_say_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scan, "DEEP_ROWS", 120)
+    rows = [(f"{t} HX{la}1", la) for t, la in clean_rows()]
+    assert "among 120 sampled rows" in found(check(rows, deep=True), "leaking-words").message
+
+
+def test_deep_checks_can_be_left_out() -> None:
+    rows = [(f"{t} HX{la}1", la) for t, la in clean_rows()]
+    assert "leaking-words" in codes(check(rows, deep=True))
+    assert "leaking-words" not in codes(check(rows, deep=False))

@@ -1,0 +1,279 @@
+"""The command line, as scripts and people use it."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import subprocess
+import sys
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+from towns import town_database, value
+
+from datasette_ftclassify.cli import ftclassify
+from datasette_ftclassify.export import read_back
+from datasette_ftclassify.sql import connect
+
+TASK = ["--text", "message", "--label", "topic"]
+
+
+@pytest.fixture
+def town(tmp_path: Path) -> Path:
+    path = tmp_path / "town.db"
+    town_database(path).close()
+    return path
+
+
+def run(*arguments: object, code: int = 0) -> Result:
+    result = CliRunner().invoke(ftclassify, [str(a) for a in arguments])
+    if result.exception and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    assert result.exit_code == code, result.output
+    return result
+
+
+def run_json(*arguments: object) -> dict:
+    """What --json prints: exactly one JSON object on standard output."""
+    return json.loads(run(*arguments, "--json").stdout)
+
+
+def test_the_whole_path(town: Path, tmp_path: Path):
+    checked = run_json("check", town, "messages", *TASK)
+    assert checked["rows"]["total"] == 557
+    codes = {finding["code"] for finding in checked["findings"]}
+    assert {"exact-duplicates", "conflicting-labels", "labels-differ-by-case"} & codes
+
+    exported = run_json("export", town, "messages", *TASK, "--out", tmp_path / "out")
+    assert sum(exported["rows"].values()) == checked["rows"]["usable"]
+    back = list(read_back(tmp_path / "out" / "train.manifest.json"))
+    assert len(back) == exported["rows"]["train"]
+
+    trained = run_json("train", town, "messages", *TASK, "--name", "topics")
+    assert (trained["classifier"], trained["version"]) == ("topics", 1)
+    assert trained["report"]["learning_curve"]["summary"]
+
+    evaluated = run_json("evaluate", town, "topics")
+    assert evaluated["accuracy"] == trained["metrics"]["accuracy"]
+    assert evaluated["accuracy_low"] < evaluated["accuracy"] < evaluated["accuracy_high"]
+    expected = {
+        "classifier", "n_test", "accuracy", "accuracy_low", "accuracy_high", "macro_f1",
+        "weighted_f1", "log_loss", "ece", "majority_accuracy", "labels", "confusion",
+    }  # fmt: skip
+    assert expected <= set(evaluated)
+
+    predicted = run_json("predict", town, "messages", "--classifier", "topics", "--unlabelled")
+    assert predicted["predicted"] == checked["rows"]["unlabelled"]
+
+    found = run_json("classifiers", "list", town)["classifiers"]
+    assert [(c["classifier"], c["default"]) for c in found] == [("topics", True)]
+    shown = run_json("classifiers", "show", town, "topics")
+    assert shown["sql"] == """select ft_classify("message", 'topics') from "messages" limit 10"""
+
+
+def test_for_people_it_prints_sentences(town: Path):
+    assert "labelled" in run("check", town, "messages", *TASK, "--quick").stdout
+    trained = run("train", town, "messages", *TASK)
+    assert "accuracy" in trained.stdout
+    assert "predict" in trained.stderr  # what to type next is not part of the result
+    assert "Most confused" in run("evaluate", town).stdout
+    assert "messages_label" in run("predict", town, "messages", "--where", "id < 5").stdout
+    assert "messages@1" in run("classifiers", "list", town).stdout
+    assert "ft_classify" in run("classifiers", "show", town).stdout
+
+
+def test_managing_classifiers(town: Path):
+    for name in ("a", "b", "b"):
+        run("train", town, "messages", *TASK, "--name", name, "--no-curve")
+    run("classifiers", "default", town, "b")
+    run("classifiers", "rename", town, "b", "c")
+    found = run_json("classifiers", "list", town)["classifiers"]
+    assert [(c["classifier"], c["version"], c["default"]) for c in found] == [
+        ("a", 1, False), ("c", 2, True), ("c", 1, True),
+    ]  # fmt: skip
+    assert "already" in run("classifiers", "rename", town, "a", "c", code=1).stderr
+    run("classifiers", "delete", town, "c", code=1)  # nobody answered the question
+    assert "c@1" in run("classifiers", "delete", town, "c@1", "--yes").stdout
+    run("classifiers", "delete", town, "c", "--yes")
+    assert [c["classifier"] for c in run_json("classifiers", "list", town)["classifiers"]] == ["a"]
+    assert run_json("classifiers", "list", town)["classifiers"][0]["default"]
+
+
+def test_multilabel_by_a_delimiter(town: Path):
+    with closing(connect(town)) as conn, conn:
+        conn.execute("alter table messages add column tags text")
+        conn.execute(
+            "update messages set tags = topic || case when message like '%street%'"
+            " then ' + street' else '' end"
+        )
+    metrics = run_json(
+        "train", town, "messages", "--text", "message", "--label", "tags", "--delimiter", "+"
+    )["metrics"]
+    assert {"micro_f1", "macro_f1", "subset_accuracy"} <= set(metrics)
+    assert "accuracy" not in metrics
+    assert "street" in metrics["labels"]
+
+
+def test_multilabel_by_several_columns(town: Path):
+    with closing(connect(town)) as conn, conn:
+        for column, word in (("road", "road"), ("night", "night")):
+            conn.execute(f"alter table messages add column {column} integer")
+            conn.execute(f"update messages set {column} = message like '%{word}%'")
+    labels = ["--label", "road", "--label", "night"]
+    trained = run_json("train", town, "messages", "--text", "message", *labels)
+    assert (trained["kind"], trained["labels"]) == ("multilabel", ["road", "night"])
+
+
+def test_a_template_renders_several_columns(town: Path):
+    template = r"Ward: {{ ward }}\nMessage: {{ message }}"
+    run_json("train", town, "messages", "--template", template, "--label", "topic")
+    shown = run_json("classifiers", "show", town)
+    assert shown["task"]["template"] == "Ward: {{ ward }}\nMessage: {{ message }}"
+    assert shown["task"]["text"] == ["ward", "message"]
+    assert run_json("predict", town, "messages")["predicted"] == 557
+
+
+def test_the_sql_that_is_shown_for_several_columns_renders_as_training_did(town: Path):
+    run("train", town, "messages", "--text", "ward", "--text", "message", "--label", "topic")
+    sql = run_json("classifiers", "show", town)["sql"]
+    run("predict", town, "messages")
+    with closing(connect(town)) as conn:
+        from datasette_ftclassify.functions import register
+
+        register(conn)
+        answers = [row[0] for row in conn.execute(sql)]
+        written = conn.execute("select messages_label from messages limit 10").fetchall()
+    assert answers == [row[0] for row in written]
+
+
+def test_a_split_column_decides(town: Path):
+    with closing(connect(town)) as conn, conn:
+        conn.execute("alter table messages add column part text")
+        conn.execute(
+            "update messages set part = case id % 5 when 0 then 'test' when 1 then 'later'"
+            " else 'train' end"
+        )
+    trained = run_json("train", town, "messages", *TASK, "--split-column", "part")
+    with closing(connect(town)) as conn:
+        tests = "select count(*) from messages where topic is not null and part = 'test'"
+        assert trained["metrics"]["n_test"] == value(conn, tests)
+    assert trained["rows"]["validation"] > 0
+    assert trained["left_out"]["later"] > 0
+
+
+def test_a_seed_gives_the_same_classifier_again(town: Path):
+    first = run_json("train", town, "messages", *TASK, "--seed", "7", "--no-curve")
+    again = run_json("train", town, "messages", *TASK, "--seed", "7", "--no-curve")
+    other = run_json("train", town, "messages", *TASK, "--seed", "8", "--no-curve")
+    assert first["metrics"]["confusion"] == again["metrics"]["confusion"]
+    assert first["metrics"]["log_loss"] == again["metrics"]["log_loss"]
+    assert first["metrics"]["confusion"] != other["metrics"]["confusion"]
+
+
+ERRORS = {
+    "no such file": (["check", "nowhere.db", "messages", *TASK], "nowhere.db"),
+    "no such table": (["check", "DB", "mesages", *TASK], "did you mean messages?"),
+    "no such column": (
+        ["train", "DB", "messages", "--text", "mesage", "--label", "topic"],
+        "did you mean message?",
+    ),
+    "text and label alike": (
+        ["train", "DB", "messages", "--text", "topic", "--label", "topic"],
+        "both text and label",
+    ),
+    "no text": (["train", "DB", "messages", "--label", "topic"], "Name a text column"),
+    "bad condition": (["train", "DB", "messages", *TASK, "--where", "nonsense = 1"], "nonsense"),
+    "no rows": (["train", "DB", "messages", *TASK, "--where", "id < 0"], "no row"),
+    "one label": (["train", "DB", "messages", *TASK, "--where", "topic = 'Noise'"], "two labels"),
+    "bad template": (
+        ["train", "DB", "messages", "--template", "{{ message", "--label", "topic"],
+        "does not parse",
+    ),
+    "unknown trainer": (["train", "DB", "messages", *TASK, "--trainer", "magic"], "no trainer"),
+    "bad name": (["train", "DB", "messages", *TASK, "--name", "a@b"], "name"),
+    "nothing to evaluate": (["evaluate", "DB"], "no classifier"),
+    "no classifier": (["predict", "DB", "messages"], "no classifier"),
+    "too large shares": (["train", "DB", "messages", *TASK, "--test", "0.9"], "0.9"),
+    "all rows are free text": (
+        ["train", "DB", "messages", "--text", "message", "--label", "id", "--kind", "multilabel"],
+        "label",
+    ),
+}
+
+
+@pytest.mark.parametrize("what", ERRORS)
+def test_errors_are_one_line_and_exit_code_1(town: Path, what: str):
+    arguments, message = ERRORS[what]
+    result = run(*[town if a == "DB" else a for a in arguments], code=1)
+    assert result.stdout == ""
+    assert result.stderr.startswith("Error: ")
+    assert message in result.stderr
+    assert result.stderr.count("\n") == 1
+
+
+def test_bad_usage_is_exit_code_2(town: Path):
+    run("check", town, "messages", code=2)
+    run("check", town, "messages", *TASK, "--kind", "guess", code=2)
+    run("frobnicate", code=2)
+
+
+def test_a_file_that_is_no_database(tmp_path: Path):
+    path = tmp_path / "notes.txt"
+    path.write_text("no database at all, but long enough to be looked at by SQLite" * 20)
+    assert "not a database" in run("check", path, "messages", *TASK, code=1).stderr
+
+
+def test_a_locked_database_is_one_line_too(town: Path, monkeypatch):
+    run("train", town, "messages", *TASK, "--no-curve")
+    monkeypatch.setattr("datasette_ftclassify.sql.BUSY_SECONDS", 0.05)
+    with closing(sqlite3.connect(town)) as other:
+        other.execute("begin exclusive")
+        assert "locked" in run("predict", town, "messages", code=1).stderr
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["check", "export", "train", "evaluate", "predict", "classifiers", "demo"],
+)
+def test_help_has_an_example(command: str):
+    text = run(command, "--help").stdout
+    assert text.startswith("Usage: ")
+    if command not in ("classifiers", "demo"):
+        assert "datasette ftclassify " + command in text
+
+
+def test_it_is_a_command_of_datasette_itself(town: Path):
+    found = subprocess.run(
+        [sys.executable, "-m", "datasette", "ftclassify", "check", str(town), "messages", *TASK,
+         "--quick", "--json"],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert json.loads(found.stdout)["rows"]["total"] == 557
+
+
+def test_a_reader_that_leaves_early_is_no_error(town: Path):
+    """`… | head -1`"""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "datasette", "ftclassify", "check", str(town), "messages", *TASK],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert process.stdout is not None
+    assert process.stderr is not None
+    process.stdout.close()
+    assert "Error" not in process.stderr.read()
+    process.stderr.close()
+    process.wait()
+
+
+def test_demo(tmp_path: Path):
+    path = tmp_path / "demo.db"
+    told = run("demo", path)
+    assert "datasette" in told.stdout
+    assert "ft_classify" in told.stdout
+    assert "already there" in run("demo", path, code=1).stderr
+    again = run_json("demo", path, "--overwrite")
+    assert again["answer"]["label"] == "Street lighting"
+    assert again["predicted"]["predicted"] == 69
+    assert {"exact-duplicates"} <= {f["code"] for f in again["findings"]}
