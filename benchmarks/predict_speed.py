@@ -24,13 +24,13 @@ for _variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(_variable, "1")
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-import numpy as np
-from scipy import sparse
-from sklearn.feature_extraction.text import TfidfVectorizer
+import numpy as np  # noqa: E402
+from scipy import sparse  # noqa: E402
+from sklearn.feature_extraction.text import TfidfVectorizer  # noqa: E402
 
-from datasette_ftclassify.trainers.local import LocalModel, fit
-from datasette_ftclassify.trainers.local.features import CHAR_NGRAMS, WORD_NGRAMS
-from datasette_ftclassify.trainers.local.linear import log_softmax
+from datasette_ftclassify.trainers.local import LocalModel, fit  # noqa: E402
+from datasette_ftclassify.trainers.local.features import CHAR_NGRAMS, WORD_NGRAMS  # noqa: E402
+from datasette_ftclassify.trainers.local.linear import log_softmax  # noqa: E402
 
 SYLLABLES = list("aeiou") + [a + b for a in "bdfgklmnprstvz" for b in "aeiou"]
 

@@ -15,11 +15,14 @@ import sqlite3
 import time
 from collections import OrderedDict
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .errors import FtclassifyError
 from .predictions import Prediction, label_cell
 from .resolver import Loaded, Resolver
+
+if TYPE_CHECKING:
+    import numpy as np
 
 MEMO_SIZE = 2_048
 """Answers kept for each connection: one page of a view asks for the same row several times."""
@@ -57,10 +60,11 @@ class _Borrowed:
     """
 
     def __init__(self, conn: sqlite3.Connection) -> None:
-        self._address = id(conn)
+        # A view of the bare address: unlike py_object(conn), it owns no reference.
+        self._view = ctypes.py_object.from_buffer(ctypes.c_size_t(id(conn)))
 
     def __call__(self) -> sqlite3.Connection:
-        conn: sqlite3.Connection = ctypes.cast(self._address, ctypes.py_object).value
+        conn: sqlite3.Connection = self._view.value
         return conn
 
 
@@ -81,7 +85,7 @@ class Functions:
     def __init__(self, connection: Callable[[], sqlite3.Connection], time_limit: float) -> None:
         self._resolver = Resolver(connection)
         self._time_limit = time_limit
-        self._memo: OrderedDict[tuple[str, str], Prediction] = OrderedDict()
+        self._memo: OrderedDict[tuple[str, str], np.ndarray] = OrderedDict()
 
     def table(self) -> list[tuple[str, tuple[int, ...], Callable[..., Scalar]]]:
         """(name, numbers of arguments, function)"""
@@ -99,8 +103,12 @@ class Functions:
     def classify(self, text: object, classifier: object = None) -> Scalar:
         """The label of the text; a JSON array of labels for a multilabel classifier."""
         loaded = self._resolver.resolve(classifier)
-        prediction = self._predict(text, loaded)
-        return None if prediction is None else label_cell(loaded.labels, prediction)
+        row = self._logprobs(text, loaded)
+        if row is None:
+            return None
+        if loaded.labels.multilabel:
+            return label_cell(loaded.labels, loaded.answerer.from_logprobs(row))
+        return loaded.labels.values[row.argmax()]
 
     def score(self, text: object, classifier: object = None) -> Scalar:
         """The probability of what ft_classify answers, 0-1."""
@@ -167,18 +175,23 @@ class Functions:
         return _json({"label": prediction.labels[0], "words": spoken[prediction.labels[0]]})
 
     def _predict(self, text: object, loaded: Loaded) -> Prediction | None:
-        plain = as_text(text)
+        row = self._logprobs(text, loaded)
+        return None if row is None else loaded.answerer.from_logprobs(row)
+
+    def _logprobs(self, text: object, loaded: Loaded) -> np.ndarray | None:
+        """Of all labels; None where there is no text. Remembered, for the next function asks too."""
+        plain = text if isinstance(text, str) else as_text(text)
         if plain is None:
             return None
-        if len(plain) > MEMO_TEXT:
-            return loaded.answerer.answer(plain)
         key = (loaded.uid, plain)
-        prediction = self._memo.get(key)
-        if prediction is None:
-            prediction = self._memo[key] = loaded.answerer.answer(plain)
+        row = self._memo.get(key)
+        if row is None:
+            row = loaded.answerer.predictor.log_probabilities_one(plain)
+            if len(plain) <= MEMO_TEXT:
+                self._memo[key] = row
             if len(self._memo) > MEMO_SIZE:
                 self._memo.popitem(last=False)
-        return prediction
+        return row
 
 
 def as_text(value: object) -> str | None:

@@ -68,12 +68,11 @@ class Answerer:
         self.predictor = predictor
         self.labels = labels
 
-    def chosen_label(self, text: str) -> LabelValue:
-        """The most probable label of a single-label classifier; the least that a query needs."""
-        return self.labels.values[int(self.predictor.log_probabilities_one(text).argmax())]
-
     def answer(self, text: str) -> Prediction:
-        row = self.predictor.log_probabilities_one(text)
+        return self.from_logprobs(self.predictor.log_probabilities_one(text))
+
+    def from_logprobs(self, row: np.ndarray) -> Prediction:
+        """The answer that one row of log-probabilities, (K,), means."""
         if self.labels.multilabel:
             return self._multilabel(row[None, :])[0]
         best = int(row.argmax())

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from checking import SUBJECTS, check, clean_rows, codes, found, sentence, table
 
-from datasette_ftclassify.checks import CODES, Finding, run_checks
+from datasette_ftclassify.checks import CODES, Finding, model, run_checks
 from datasette_ftclassify.checks.distributions import distribution
 from datasette_ftclassify.export import ExportFormat
 from datasette_ftclassify.splits import SplitPlan
@@ -315,6 +315,21 @@ def test_tokens_and_costs_are_those_of_the_exported_file(
     assert report.estimate is not None
     assert report.estimate["usd"] > 0
     assert re.fullmatch(r"\d{4}-\d\d-\d\d", report.estimate["table_date"])
+
+
+def test_tokens_of_large_tables_are_projected(
+    vocabularies: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counted = check(clean_rows(400)).tokens
+    monkeypatch.setattr(model, "TOKEN_ROWS", 200)
+    projected = check(clean_rows(400)).tokens
+    assert counted is not None
+    assert projected is not None
+    assert (counted["exact"], projected["exact"]) == (True, False)
+    assert projected["note"] == f"Projected from {projected['counted_rows']} rows."
+    assert 120 < projected["counted_rows"] < 280
+    for figure in ("text_tokens", "training_tokens", "bytes"):
+        assert projected[figure] == pytest.approx(counted[figure], rel=0.05)
 
 
 def test_texts_over_the_limit(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

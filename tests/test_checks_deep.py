@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import random
 
+import numpy as np
 import pytest
-from checking import Row, check, clean_rows, codes, found, sentence
+from checking import SUBJECTS, Row, check, clean_rows, codes, found, sentence
 from towns import messages
 
-import datasette_ftclassify.checks.scan as scan
+from datasette_ftclassify.checks import mislabelled, scan
+from datasette_ftclassify.checks.samples import DeepSample
 
 
 def test_rows_with_a_wrong_label() -> None:
@@ -52,7 +54,7 @@ def test_a_row_that_contradicts_another_is_reported_once() -> None:
 
 def test_a_missing_one_of_several_labels() -> None:
     rows: list[Row] = []
-    for n in range(150):
+    for n in range(450):
         both = n % 3 == 0
         words = sentence("garden", n) + (" " + sentence("port", n) if both else "")
         rows.append((words if n % 3 < 2 else sentence("port", n), n % 3 < 2, both or n % 3 == 2))
@@ -99,6 +101,34 @@ def test_a_column_is_judged_by_other_rows_only() -> None:
     rng = random.Random(0)
     rows = [(t, la, rng.randrange(160)) for t, la in clean_rows()]
     assert "leaking-columns" not in codes(check(rows, "text, label, chance", deep=True))
+
+
+def test_columns_of_long_texts_are_left_alone() -> None:
+    rows = [(text, label, label * 60) for text, label in clean_rows()]
+    assert "leaking-columns" not in codes(check(rows, "text, label, reply", deep=True))
+
+
+def test_the_votes_of_the_nearest_texts(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = clean_rows(40)
+    texts = [text for text, _ in rows]
+    labels = np.array([list(SUBJECTS).index(label) for _, label in rows])
+    some = np.arange(0, 120, 7)
+    votes = mislabelled.neighbour_votes(texts, labels, some)
+    assert votes.shape == (len(some), 3)
+    assert votes.sum(axis=1) == pytest.approx(1)
+    assert (votes.argmax(axis=1) == labels[some]).all()
+    monkeypatch.setattr(mislabelled, "_CHUNK", 5)
+    assert mislabelled.neighbour_votes(texts, labels, some) == pytest.approx(votes)
+    assert not mislabelled.neighbour_votes(["?", "!"], np.array([0, 1]), np.array([1])).any()
+
+
+def test_a_label_the_model_is_often_wrong_about_is_not_suggested() -> None:
+    rows = tuple(scan.Sampled((n,), "", (), False) for n in range(12))
+    sample = DeepSample(rows, ("known", "guessed"), ((),) * 12, "")
+    given = np.array([[n < 10, n < 5] for n in range(12)]).astype(int)
+    probabilities = np.array([[0.95 if n < 11 else 0.1, 0.95] for n in range(12)])
+    doubts = mislabelled._missing(sample, probabilities, np.arange(12), given)
+    assert [(doubt.row, doubt.suggested) for doubt in doubts] == [(10, "known")]
 
 
 def test_labels_in_their_own_texts() -> None:

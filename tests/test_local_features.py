@@ -86,7 +86,11 @@ def test_counting_for_training_finds_what_scikit_learn_finds(rows):
     shared = {"lowercase": True}
     for terms, counts, options in (
         (ours.words, ours.counts[:, : ours.n_words], {"ngram_range": (1, 2)}),
-        (ours.chars, ours.counts[:, ours.n_words :], {"analyzer": "char_wb", "ngram_range": (2, 5)}),
+        (
+            ours.chars,
+            ours.counts[:, ours.n_words :],
+            {"analyzer": "char_wb", "ngram_range": (2, 5)},
+        ),
     ):
         counter = CountVectorizer(**shared, **options)
         try:

@@ -239,7 +239,6 @@ def test_importing_the_package_and_predicting_need_no_scikit_learn():
     script = (
         "import sys\n"
         "import datasette_ftclassify.trainers.local as local\n"
-    
         "local.LocalModel\n"
         "print(sorted({'sklearn', 'scipy', 'model2vec', 'tokenizers'} & set(sys.modules)))\n"
     )

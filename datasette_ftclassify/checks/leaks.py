@@ -63,21 +63,21 @@ def _words(sample: DeepSample) -> list[dict[str, Any]]:
     both = (presence.T @ labels).tocoo()
     with_word = presence.sum(axis=0).A1
     with_label = labels.sum(axis=0).A1
+    precision = both.data / with_word[both.row]
+    recall = both.data / with_label[both.col]
+    prior = with_label[both.col] / len(sample.rows)
+    telling = (precision >= PRECISION) & (recall >= RECALL) & (precision >= LIFT * prior)
     names, vocabulary = sample.names, words.get_feature_names_out()
-    found = []
-    for word, label, n in zip(both.row, both.col, both.data, strict=True):
-        precision, recall = n / with_word[word], n / with_label[label]
-        prior = with_label[label] / len(sample.rows)
-        if precision >= PRECISION and recall >= RECALL and precision >= LIFT * prior:
-            found.append(
-                {
-                    "word": str(vocabulary[word]),
-                    "label": names[label],
-                    "precision": round(float(precision), 4),
-                    "recall": round(float(recall), 4),
-                    "rows": int(n),
-                }
-            )
+    found = [
+        {
+            "word": str(vocabulary[both.row[i]]),
+            "label": names[both.col[i]],
+            "precision": round(float(precision[i]), 4),
+            "recall": round(float(recall[i]), 4),
+            "rows": int(both.data[i]),
+        }
+        for i in telling.nonzero()[0]
+    ]
     return sorted(found, key=lambda w: -w["precision"] * w["recall"])[:50]
 
 
@@ -93,10 +93,15 @@ def _indicators(sample: DeepSample) -> Any:
 def label_word_findings(facts: Facts) -> Iterator[Finding]:
     """Labels whose own name is in half of their texts, and not nearly as often in the others."""
     sample = deep_sample(facts, 5)
+    own: list[list[str]] = [[] for _ in sample.names]
+    for row, target in zip(sample.rows, sample.targets, strict=True):
+        for number in target:
+            own[number].append(row.text)
     shares = {}
     for number, name in enumerate(sample.names):
-        share = _own_share(sample, number, name)
-        if share is not None:
+        pattern = _name_pattern(name)
+        share = _share(pattern, own[number]) if pattern else 0.0
+        if pattern and share >= _SHARE and share >= 2 * _elsewhere(pattern, sample, number):
             shares[name] = share
     if shares:
         shown = [f"{name} ({share:.0%})" for name, share in shares.items()]
@@ -111,18 +116,21 @@ def label_word_findings(facts: Facts) -> Iterator[Finding]:
         )
 
 
-def _own_share(sample: DeepSample, number: int, name: str) -> float | None:
+def _name_pattern(name: str) -> re.Pattern[str] | None:
+    """Finds the label's name in a text; None for names too short or too plain to mean anything."""
     words = folded(re.sub(r"[_\-/]+", " ", name)).split()
     phrase = " ".join(words)
     if len(phrase) < 3 or phrase in _PLAIN or not any(c.isalpha() for c in phrase):
         return None
-    pattern = re.compile(r"(?<!\w)" + r"[\s_\-/]+".join(map(re.escape, words)) + r"(?!\w)", re.I)
-    own = [r.text for r, t in zip(sample.rows, sample.targets, strict=True) if number in t]
-    share = sum(pattern.search(text) is not None for text in own) / len(own)
-    if share < _SHARE:
-        return None
-    rest = [r.text for r, t in zip(sample.rows, sample.targets, strict=True) if number not in t]
-    if not rest:
-        return None
-    elsewhere = sum(pattern.search(text) is not None for text in rest) / len(rest)
-    return share if share >= 2 * elsewhere else None
+    return re.compile(r"(?<!\w)" + r"[\s_\-/]+".join(map(re.escape, words)) + r"(?!\w)", re.I)
+
+
+def _share(pattern: re.Pattern[str], texts: list[str]) -> float:
+    return sum(pattern.search(text) is not None for text in texts) / len(texts)
+
+
+def _elsewhere(pattern: re.Pattern[str], sample: DeepSample, number: int) -> float:
+    """The share of texts without the label; 1 when there is no such text."""
+    rows = zip(sample.rows, sample.targets, strict=True)
+    others = [row.text for row, target in rows if number not in target]
+    return _share(pattern, others) if others else 1.0

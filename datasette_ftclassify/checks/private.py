@@ -87,7 +87,7 @@ def _digits(text: str) -> str:
 
 
 def _is_card(digits: str) -> bool:
-    if not _CARD_PREFIX.fullmatch(digits) or len(set(digits)) < 3:
+    if not _CARD_PREFIX.fullmatch(digits) or len(set(digits)) < 2:
         return False
     doubled = [int(d) * 2 if i % 2 else int(d) for i, d in enumerate(reversed(digits))]
     return sum(d - 9 if d > 9 else d for d in doubled) % 10 == 0

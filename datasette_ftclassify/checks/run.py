@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from ..export import Codec, ExportFormat
 
 Progress = Callable[[str, float], None]
+_HOPELESS = {"no-examples", "too-many-labels", "free-text-labels", "one-label", "one-text"}
+"""Findings after which a look for wrong labels and leaks says nothing."""
 
 
 def run_checks(
@@ -77,7 +79,7 @@ def run_checks(
         findings.extend(watcher.findings(facts))
     if hosted:
         findings.extend(hosted.findings(facts))
-    if deep:
+    if deep and not any(finding.code in _HOPELESS for finding in findings):
         findings.extend(_deep(facts, seed, report))
     report("Done", 1.0)
     return _report(facts, findings, hosted)
@@ -168,8 +170,6 @@ def _read(
 
 
 def _deep(facts: Facts, seed: int, report: Progress) -> Iterator[Finding]:
-    if facts.too_many_labels or any(True for f in amount_findings(facts) if f.code in _HOPELESS):
-        return
     report("Looking for words that give labels away", 0.55)
     yield from word_findings(facts)
     yield from label_word_findings(facts)
@@ -177,9 +177,6 @@ def _deep(facts: Facts, seed: int, report: Progress) -> Iterator[Finding]:
     yield from column_findings(facts)
     report("Looking for wrong labels", 0.7)
     yield from mislabelled_findings(facts, seed)
-
-
-_HOPELESS = {"no-examples", "free-text-labels", "one-label", "one-text"}
 
 
 def _report(facts: Facts, findings: list[Finding], hosted: Hosted | None) -> CheckReport:

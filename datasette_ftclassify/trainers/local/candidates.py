@@ -15,7 +15,8 @@ SMOOTH_MACHINE = Base("smoother support vector machine", machine, 0.15)
 DESCENT = Base("logistic regression", logistic, 1.0)
 
 FEW_ROWS = 300
-SLOW = 1.2e9  # stored values times labels, from where one solver call per label takes minutes
+LARGE = 1e8  # stored values times labels, from where a comparison would take minutes
+SLOW = 1.2e9  # and from where one solver call per label would
 
 
 def candidates(
@@ -34,10 +35,10 @@ def _exclusive(n_rows: int, n_labels: int, cost: float) -> tuple[Recipe, ...]:
     if n_rows <= FEW_ROWS:
         usual, plain = _mixed(RIDGE, BAYES, 0.5), _alone(RIDGE)
         if n_rows < 5 * n_labels:  # so few rows of a label leave naive Bayes nothing to count
-            return (plain, usual)
+            return (plain,)
         return (usual, plain, _mixed(RIDGE, BAYES, 1.0), _alone(BAYES))
-    if cost > SLOW / 6:
-        return (_alone(MACHINE), _mixed(MACHINE, BAYES, 0.5))
+    if cost > LARGE:
+        return (_alone(replace(MACHINE, strength=1.0)),)
     return (
         _alone(MACHINE),
         _mixed(MACHINE, BAYES, 0.5),

@@ -20,6 +20,7 @@ from .features import FloatArray, IntArray, char_terms, prepare, word_terms
 from .folds import Rows
 
 Matrix = Any  # scipy.sparse.csr_matrix; scipy carries no types
+_ROWS_AT_ONCE = 2_048  # temporary arrays of several times their size are made
 
 
 @dataclass(frozen=True)
@@ -119,15 +120,25 @@ class Weighting:
 
     def apply(self, terms: TermCounts, rows: Rows) -> Matrix:
         """Sublinear TF-IDF of the given rows, words and characters each of Euclidean length 1."""
-        counts = terms.counts[rows][:, self.keep]
-        values = counts.data
+        counts = _columns(terms.counts[rows], self.keep)
+        for start in range(0, counts.shape[0], _ROWS_AT_ONCE):
+            ends = counts.indptr[start : start + _ROWS_AT_ONCE + 1]
+            piece = slice(ends[0], ends[-1])
+            self._weigh(counts.data[piece], counts.indices[piece], np.diff(ends))
+        return counts
+
+    def _weigh(self, values: FloatArray, features: IntArray, lengths: Rows) -> None:
+        """Turn the counts of some rows into weights of length 1 per row and block, in place."""
         np.log(values, out=values)
         values += 1
-        values *= self.idf[counts.indices]
-        is_word = counts.indices < self.n_words
-        owner = np.repeat(np.arange(counts.shape[0]), np.diff(counts.indptr))
-        for block in (is_word, ~is_word):
-            squares = np.bincount(owner[block], values[block] ** 2, minlength=counts.shape[0])
-            squares[squares == 0] = 1
-            values[block] /= np.sqrt(squares)[owner[block]]
-        return counts
+        values *= self.idf[features]
+        # Two blocks a row: its words are number 2 * row, its characters number 2 * row + 1.
+        block = np.repeat(np.arange(0, 2 * len(lengths), 2), lengths)
+        block += features >= self.n_words
+        squares = np.bincount(block, values**2, minlength=2 * len(lengths))
+        squares[squares == 0] = 1
+        values /= np.sqrt(squares).astype(np.float32)[block]
+
+
+def _columns(counts: Matrix, keep: IntArray) -> Matrix:
+    return counts if len(keep) == counts.shape[1] else counts[:, keep]

@@ -12,7 +12,7 @@ from .data import Data, as_indicators
 from .folds import Rows
 from .recipes import Targets
 from .thresholds import best_threshold, f1_scores
-from .unseen import quick_base, sample
+from .unseen import MAX_WEIGHTS, quick_base, sample
 
 MAX_ROWS = 12_000
 MAX_CELLS = 1_000_000  # rows x labels
@@ -46,7 +46,7 @@ def learning_curve(
     n_unseen = max(1, n_rows // 5)
     if n_unseen < MIN_UNSEEN:
         return []
-    data = Data.read([texts[row] for row in rows], wanted, n_labels)
+    data = Data.read([texts[row] for row in rows], wanted, n_labels, max_weights=MAX_WEIGHTS)
     repeats = 10 if n_rows <= 200 else 5 if n_rows <= 1_000 else 2
     sizes = sorted({round(part * (n_rows - n_unseen)) for part in fractions if 0 < part <= 1})
     sizes = [size for size in sizes if size >= MIN_TRAINING]
@@ -121,5 +121,5 @@ def _interval(scores: list[float], seen: int) -> dict[str, float]:
     return {
         "score": mean,
         "low": max(0.0, float(middle - half)),
-        "high": min(1.0, float(middle + half)),
+        "high": min(1.0, max(mean, float(middle + half))),
     }

@@ -54,6 +54,7 @@ class Data:
     min_rows: int
     embedding: StaticEmbedding | None
     embedded: FloatArray | None
+    max_weights: int = MAX_WEIGHTS
 
     @classmethod
     def read(
@@ -62,19 +63,20 @@ class Data:
         targets: Targets,
         n_labels: int,
         embedding: StaticEmbedding | None = None,
+        max_weights: int = MAX_WEIGHTS,
     ) -> Data:
         # A term that occurs in one row only helps where rows are few.
         min_rows = 1 if len(texts) <= 500 else 2 if len(texts) <= 50_000 else 4
         terms = count_terms(texts, min_rows=min_rows)
         embedded = None if embedding is None else embed(embedding, texts) * EMBEDDING_WEIGHT
-        return cls(terms, targets, min_rows, embedding, embedded)
+        return cls(terms, targets, min_rows, embedding, embedded, max_weights)
 
     @property
     def cost(self) -> float:
         return float(self.terms.counts.nnz) * int(self.targets.shape[1])
 
     def weighting(self, rows: Rows) -> Weighting:
-        most = min(MAX_FEATURES, MAX_WEIGHTS // self.targets.shape[1])
+        most = min(MAX_FEATURES, self.max_weights // self.targets.shape[1])
         return Weighting.learn(self.terms, rows, min_rows=self.min_rows, most=most)
 
     def design(self, weighting: Weighting, rows: Rows) -> Design:

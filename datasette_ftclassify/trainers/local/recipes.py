@@ -116,16 +116,17 @@ def ridge(design: Design, targets: Targets, strength: float, seed: int) -> Linea
 
 def bayes(design: Design, targets: Targets, strength: float, seed: int) -> Linear:
     """Complement naive Bayes (Rennie et al. 2003) on the TF-IDF values, without a prior."""
-    width = design.tfidf.shape[1]
-    inside = np.asarray(design.tfidf.T @ targets.astype(np.float32))
-    outside = inside.sum(axis=1, keepdims=True) - inside
-    outside += np.float32(strength)
-    weights = -np.log(outside / outside.sum(axis=0))
-    weights -= weights.mean(axis=1, keepdims=True)
-    extra = 0 if design.embedding is None else design.embedding.shape[1]
-    padded = np.zeros((width + extra, targets.shape[1]), dtype=np.float32)
-    padded[:width] = weights
-    return Linear(padded, np.zeros(targets.shape[1], dtype=np.float32))
+    weights = np.asarray(design.tfidf.T @ targets.astype(np.float32))
+    # In place, since there may be many features and labels: what the other labels have of each
+    # feature, its share among all features, and minus the logarithm of that.
+    np.subtract(weights.sum(axis=1, keepdims=True), weights, out=weights)
+    weights += np.float32(strength)
+    weights /= weights.sum(axis=0)
+    np.log(weights, out=weights)
+    np.subtract(weights.mean(axis=1, keepdims=True), weights, out=weights)
+    if design.embedding is not None:
+        weights = np.pad(weights, ((0, design.embedding.shape[1]), (0, 0)))
+    return Linear(weights, np.zeros(targets.shape[1], dtype=np.float32))
 
 
 def machine(design: Design, targets: Targets, strength: float, seed: int) -> Linear:

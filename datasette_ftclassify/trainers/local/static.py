@@ -53,7 +53,10 @@ class StaticEmbedding:
         text = text[:MAX_CHARACTERS]
         try:
             encoded = tokenizer.encode(text, add_special_tokens=False)
-        except UnicodeEncodeError:  # a lone surrogate; one "?" for each keeps positions in place
+        except (
+            TypeError,
+            UnicodeEncodeError,
+        ):  # a lone surrogate; one "?" for each keeps positions in place
             text = text.encode("utf-8", "replace").decode("utf-8")
             encoded = tokenizer.encode(text, add_special_tokens=False)
         limit = len(self.vectors)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-MIN_POSITIVE = 5  # a label with fewer examples borrows the threshold that suits all labels together
+COMMON_EXAMPLES = 20
 _LOWEST, _HIGHEST = 0.02, 0.98
 
 Probabilities = npt.NDArray[np.floating]
@@ -41,17 +41,28 @@ def best_threshold(
 def choose_thresholds(
     probabilities: Probabilities, targets: npt.NDArray[Any]
 ) -> npt.NDArray[np.float64]:
-    """A threshold for each label from out-of-fold probabilities (rows, labels)."""
+    """A threshold for each label from out-of-fold probabilities (rows, labels).
+
+    The best threshold of a label with few examples is mostly chance, so each is drawn (in
+    log-odds) towards the one that suits all labels together, as if that had been found on 20 more
+    examples of the label.
+    """
     common, _ = best_threshold(probabilities.ravel(), targets.ravel())
-    counts = targets.sum(axis=0)
-    return np.array(
+    own = np.array(
         [
-            best_threshold(probabilities[:, label], targets[:, label])[0]
-            if counts[label] >= MIN_POSITIVE
-            else common
-            for label in range(targets.shape[1])
+            best_threshold(chance, truth)[0]
+            for chance, truth in zip(probabilities.T, targets.T, strict=True)
         ]
     )
+    counts = targets.sum(axis=0)
+    mixed = counts * _log_odds(own) + COMMON_EXAMPLES * _log_odds(np.array(common))
+    found: npt.NDArray[np.float64] = 1 / (1 + np.exp(-mixed / (counts + COMMON_EXAMPLES)))
+    return found
+
+
+def _log_odds(probabilities: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    odds: npt.NDArray[np.float64] = np.log(probabilities / (1 - probabilities))
+    return odds
 
 
 def f1_scores(given: npt.NDArray[np.bool_], targets: npt.NDArray[Any]) -> tuple[float, float]:

@@ -15,12 +15,14 @@ import numpy.typing as npt
 from .calibration import calibrate, platt
 from .candidates import BAYES, MACHINE, RIDGE
 from .data import Data, as_indicators
+from .features import FloatArray
 from .folds import Rows, deal
 from .linear import Array, log_sigmoid, log_softmax
 from .recipes import Base, Targets
 
 MAX_CELLS = 8_000_000  # rows x labels: 64 MB of probabilities
-MAX_TOTAL_CHARACTERS = 6_000_000
+MAX_TOTAL_CHARACTERS = 2_000_000
+MAX_WEIGHTS = 5_000_000  # features x labels
 N_FOLDS = 3
 _MACHINE_COST = 6e7  # stored values times labels: some seconds
 
@@ -44,18 +46,26 @@ def out_of_fold(
     most = min(max_rows, max(100, MAX_CELLS // n_labels))
     rows = sample(wanted, _affordable(texts, most), seed)
     wanted = wanted[rows]
-    data = Data.read([texts[row] for row in rows], wanted, n_labels)
+    scores, usable = _unseen_scores([texts[row] for row in rows], wanted, seed)
+    return _probabilities(scores, wanted, usable, multilabel), rows
+
+
+def _unseen_scores(
+    texts: list[str], targets: Targets, seed: int
+) -> tuple[FloatArray, npt.NDArray[np.bool_]]:
+    """Scores of each row from a model of the other folds, and whether its labels occur there."""
+    data = Data.read(texts, targets, targets.shape[1], max_weights=MAX_WEIGHTS)
     base = quick_base(data)
-    logits = np.empty(wanted.shape, dtype=np.float32)
-    usable = np.empty(len(rows), dtype=np.bool_)
-    fold = deal(wanted, min(N_FOLDS, len(rows)), seed)
+    scores = np.empty(targets.shape, dtype=np.float32)
+    usable = np.empty(len(texts), dtype=np.bool_)
+    fold = deal(targets, min(N_FOLDS, len(texts)), seed)
     for number in range(int(fold.max()) + 1):
         training, unseen = np.flatnonzero(fold != number), np.flatnonzero(fold == number)
         weighting = data.weighting(training)
-        model = base.fit(data.design(weighting, training), wanted[training], seed)
-        logits[unseen] = base.decide(model, data.design(weighting, unseen))
-        usable[unseen] = (wanted[unseen] <= wanted[training].any(axis=0)).all(axis=1)
-    return _probabilities(logits, wanted, usable, multilabel), rows
+        model = base.fit(data.design(weighting, training), targets[training], seed)
+        scores[unseen] = base.decide(model, data.design(weighting, unseen))
+        usable[unseen] = (targets[unseen] <= targets[training].any(axis=0)).all(axis=1)
+    return scores, usable
 
 
 def quick_base(data: Data) -> Base:

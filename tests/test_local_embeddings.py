@@ -1,0 +1,211 @@
+"""Sentence embeddings: used when they help, carried along, and never downloaded."""
+
+from __future__ import annotations
+
+import builtins
+import json
+import sys
+
+import numpy as np
+import pytest
+
+from datasette_ftclassify.errors import ArtifactError, PredictError, TrainingError
+from datasette_ftclassify.trainers.local import LocalModel, fit
+from datasette_ftclassify.trainers.local.embeddings import embed, from_model, load
+
+model2vec = pytest.importorskip("model2vec")
+from tokenizers import Tokenizer  # noqa: E402
+from tokenizers.models import WordLevel  # noqa: E402
+from tokenizers.pre_tokenizers import Whitespace  # noqa: E402
+
+ANIMALS = [
+    "cat",
+    "dog",
+    "horse",
+    "cow",
+    "sheep",
+    "goat",
+    "pig",
+    "hen",
+    "duck",
+    "goose",
+    "lion",
+    "tiger",
+    "bear",
+    "wolf",
+    "fox",
+    "hare",
+]
+TOOLS = [
+    "saw",
+    "drill",
+    "hammer",
+    "nail",
+    "screw",
+    "pliers",
+    "wrench",
+    "chisel",
+    "file",
+    "clamp",
+    "rasp",
+    "anvil",
+    "vice",
+    "awl",
+    "adze",
+]
+
+
+def static_model() -> model2vec.StaticModel:
+    """Vectors in which animals point one way and tools another."""
+    chooser = np.random.default_rng(0)
+    words = ["[UNK]", *ANIMALS, *TOOLS]
+    vectors = chooser.normal(0, 0.3, size=(len(words), 8))
+    vectors[1 : len(ANIMALS) + 1, 0] += 2
+    vectors[len(ANIMALS) + 1 :, 1] += 2
+    tokenizer = Tokenizer(WordLevel({word: n for n, word in enumerate(words)}, unk_token="[UNK]"))
+    tokenizer.pre_tokenizer = Whitespace()
+    return model2vec.StaticModel(vectors.astype(np.float32), tokenizer, normalize=True)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> str:
+    path = tmp_path_factory.mktemp("vectors")
+    static_model().save_pretrained(path)
+    return str(path)
+
+
+def rows(words: list[str]) -> list[str]:
+    return [f"{a} {b}" for a, b in zip(words[::2], words[1::2], strict=False)]
+
+
+@pytest.fixture(scope="module")
+def trained(folder) -> tuple[LocalModel, dict]:
+    texts = rows(ANIMALS) + rows(TOOLS)
+    names = np.array([0] * len(rows(ANIMALS)) + [1] * len(rows(TOOLS)))
+    return fit(texts, names, 2, multilabel=False, embeddings=folder)
+
+
+def test_vectors_are_those_of_model2vec(folder):
+    texts = ["cat dog", "saw", "", "nothing known", "cat cat unknown saw"]
+    ours = embed(load(folder), texts)
+    np.testing.assert_allclose(ours, static_model().encode(texts), atol=2e-3)
+
+
+def test_a_quantised_vocabulary_and_token_weights_are_resolved():
+    plain = static_model()
+    n = len(plain.embedding)
+    weighted = model2vec.StaticModel(
+        plain.embedding[::-1].copy(),
+        plain.tokenizer,
+        normalize=True,
+        weights=np.linspace(0.5, 2, n),
+        token_mapping=np.arange(n)[::-1].copy(),
+    )
+    texts = ["cat dog", "saw anvil cat"]
+    np.testing.assert_allclose(
+        embed(from_model(weighted), texts), weighted.encode(texts), atol=2e-3
+    )
+
+
+def test_embeddings_are_used_when_they_help(trained, folder):
+    model, report = trained
+    assert model.embedding is not None
+    assert report["embeddings"] == folder
+    assert report["recipe"].endswith("with embeddings")
+    assert any(not row["recipe"].endswith("with embeddings") for row in report["recipes"])
+    # No text of the training rows has these pairs' letters: only the vectors tell.
+    assert model.log_probabilities(["lion hare", "anvil file"]).argmax(axis=1).tolist() == [0, 1]
+
+
+def test_embeddings_that_do_not_help_are_not_carried_along(folder):
+    texts = [f"{word} {n}" for n in range(20) for word in ("yes please", "never ever")]
+    model, report = fit(texts, np.arange(40) % 2, 2, multilabel=False, embeddings=folder)
+    assert model.embedding is None
+    assert report["embeddings"] is None
+    assert "vectors" not in model.to_parts()[1]
+
+
+def test_the_stored_classifier_needs_no_model(trained):
+    header, parts = trained[0].to_parts()
+    loaded = LocalModel.from_parts(json.loads(json.dumps(header)), parts)
+    asked = ["lion hare", "", "\x00", "bad \ud800 cat", "🎉 anvil", "cat " * 1_000]
+    np.testing.assert_array_equal(
+        loaded.log_probabilities(asked), trained[0].log_probabilities(asked)
+    )
+
+
+def test_contributions_with_embeddings_add_up_too(trained):
+    model, _ = trained
+    text = "A lion, hare and anvil"
+    total = sum(amount for _, amount in model.explain(text, 0, top=99))
+    logits = model.logits_one(text)
+    bias = float(model.bias[0]) / model.temperature
+    assert total == pytest.approx(logits[0] - logits[1] + bias, abs=1e-4)
+    assert dict(model.explain(text, 0))["lion"] > 0 > dict(model.explain(text, 0))["anvil"]
+
+
+@pytest.mark.parametrize(
+    ("name", "blob"),
+    [
+        ("tokenizer", b"{}"),
+        ("tokenizer", b"\xff"),
+        ("tokenizer", b"[" * 100_000),
+        ("vectors", b"\x00"),
+        ("embedding_weights", b""),
+    ],
+)
+def test_damaged_embeddings_are_refused(trained, name, blob):
+    header, parts = trained[0].to_parts()
+    header["sizes"] = {**header["sizes"], name: len(blob)}
+    with pytest.raises(ArtifactError):
+        LocalModel.from_parts(header, {**parts, name: blob}).log_probabilities_one("cat")
+
+
+def test_a_token_without_a_vector_is_left_out(trained):
+    header, parts = trained[0].to_parts()
+    shorter = parts["vectors"][: 2 * 8 * 5]
+    header["embedding"] = {**header["embedding"], "n_tokens": 5}
+    header["sizes"] = {**header["sizes"], "vectors": len(shorter)}
+    model = LocalModel.from_parts(header, {**parts, "vectors": shorter})
+    assert np.isfinite(model.log_probabilities_one("adze cat")).all()
+
+
+def test_vectors_that_are_not_finite_are_refused(trained):
+    header, parts = trained[0].to_parts()
+    vectors = np.frombuffer(parts["vectors"], dtype="<f2").copy()
+    vectors[3] = np.nan
+    with pytest.raises(ArtifactError, match="vectors"):
+        LocalModel.from_parts(header, {**parts, "vectors": vectors.tobytes()})
+
+
+def test_a_missing_tokenizers_package_is_named(trained, monkeypatch):
+    loaded = LocalModel.from_parts(*trained[0].to_parts())
+    monkeypatch.setitem(sys.modules, "tokenizers", None)
+    with pytest.raises(PredictError, match=r"datasette-ftclassify\[embeddings\]"):
+        loaded.log_probabilities_one("cat")
+
+
+def test_a_missing_model2vec_package_is_named(monkeypatch):
+    real = builtins.__import__
+
+    def without(name, *args, **kwargs):
+        if name.startswith("model2vec"):
+            raise ImportError(name)
+        return real(name, *args, **kwargs)
+
+    monkeypatch.setattr(builtins, "__import__", without)
+    with pytest.raises(TrainingError, match=r"datasette-ftclassify\[embeddings\]"):
+        load("anything")
+
+
+def test_a_model_that_is_not_here_is_not_downloaded(monkeypatch, tmp_path):
+    import socket
+
+    def no_network(*args, **kwargs):
+        raise AssertionError("the network was used")
+
+    monkeypatch.setattr(socket, "getaddrinfo", no_network)
+    with pytest.raises(TrainingError, match="hf download some/model"):
+        load("some/model")
+    with pytest.raises(TrainingError, match="not a model2vec model"):
+        load(str(tmp_path))

@@ -1,0 +1,126 @@
+"""Out-of-fold predictions and the learning curve."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from datasette_ftclassify.trainers.local import curve_sentence, learning_curve, out_of_fold
+from datasette_ftclassify.trainers.local.unseen import sample
+
+WORDS = ["alpha beta gamma", "delta epsilon zeta", "eta theta iota"]
+FILLER = ["one", "two", "three", "four", "five", "six", "seven", "eight"]
+
+
+def table(rows: int, seed: int = 0) -> tuple[list[str], np.ndarray]:
+    chooser = np.random.default_rng(seed)
+    names = np.arange(rows) % 3
+    return [
+        " ".join([*chooser.choice(FILLER, 3), *chooser.choice(WORDS[name].split(), 2)])
+        for name in names
+    ], names
+
+
+@pytest.mark.parametrize("rows", [60, 400, 1_200])
+def test_a_wrong_label_is_contradicted_by_the_other_rows(rows):
+    texts, names = table(rows)
+    wrong = names.copy()
+    wrong[:5] = (wrong[:5] + 1) % 3
+    answers, positions = out_of_fold(texts, wrong, 3)
+    np.testing.assert_array_equal(positions, np.arange(rows))
+    np.testing.assert_allclose(np.exp(answers).sum(axis=1), 1)
+    assert (answers[:5].argmax(axis=1) == names[:5]).all()
+    assert (answers.argmax(axis=1) == names).mean() > 0.9
+
+
+def test_labels_of_one_or_two_rows_are_no_obstacle():
+    texts = ["red apple", "red cherry", "blue sea", "green grass", "green leaf"]
+    answers, rows = out_of_fold(texts, np.array([0, 0, 1, 2, 2]), 4)
+    assert answers.shape == (5, 4)
+    assert np.isfinite(answers).all()
+    assert len(rows) == 5
+
+
+def test_several_labels_a_row():
+    texts, names = table(300)
+    targets = np.eye(3, dtype=int)[names]
+    targets[::2, 0] = 1
+    answers, _ = out_of_fold(texts, targets, 3, multilabel=True)
+    chances = np.exp(answers)
+    assert chances[names == 1, 1].mean() > 0.8
+    assert chances[names != 1, 1].mean() < 0.2
+
+
+def test_a_large_table_is_sampled_and_rare_labels_are_kept():
+    names = np.zeros(5_000, dtype=int)
+    names[::2] = 1
+    names[[7, 4_001]] = 2
+    rows = sample(np.eye(3, dtype=np.int8)[names], 200, seed=0)
+    assert len(rows) == 200
+    assert (np.diff(rows) > 0).all()
+    assert {7, 4_001} <= set(rows.tolist())
+    assert 60 < (names[rows] == 0).sum() < 140
+    texts = [f"word{name} {number % 7}" for number, name in enumerate(names)]
+    answers, chosen = out_of_fold(texts, names, 3, max_rows=200)
+    assert answers.shape == (200, 3)
+    assert len(chosen) == 200
+
+
+def test_long_texts_make_the_sample_smaller():
+    texts = [f"word{n % 2} " * 3_000 for n in range(900)]
+    answers, _ = out_of_fold(texts, np.arange(900) % 2, 2)
+    assert 200 <= len(answers) < 900
+
+
+def test_the_curve_rises_with_the_rows():
+    texts, names = table(300)
+    points = learning_curve(texts, names, 3, multilabel=False, fractions=(0.02, 0.2, 1.0))
+    json.dumps(points)
+    assert [point["rows"] for point in points] == [5, 48, 240]
+    assert points[0]["score"] < points[-1]["score"]
+    for point in points:
+        assert point["metric"] == "accuracy"
+        assert 0 <= point["low"] <= point["score"] <= point["high"] <= 1
+        assert point["low"] < point["high"]
+
+
+def test_the_curve_of_several_labels_a_row():
+    texts, names = table(300)
+    seen: list[float] = []
+    points = learning_curve(
+        texts,
+        np.eye(3, dtype=int)[names],
+        3,
+        multilabel=True,
+        progress=lambda stage, part: seen.append(part),
+    )
+    assert points[-1]["metric"] == "micro F1"
+    assert points[-1]["score"] > 0.8
+    assert seen[-1] == 1.0
+
+
+def test_too_few_rows_have_no_curve():
+    assert learning_curve(["a", "b", "c"], np.array([0, 1, 0]), 2, multilabel=False) == []
+    assert "too few rows" in curve_sentence([])
+
+
+def point(rows: int, score: float) -> dict[str, object]:
+    interval = {"low": score - 0.02, "high": score + 0.02}
+    return {"rows": rows, "metric": "accuracy", "score": score, **interval}
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "expected"),
+    [
+        (0.7, 0.8, "would probably help"),
+        (0.795, 0.8, "might help a little"),
+        (0.8, 0.8, "would probably not help"),
+        (0.81, 0.8, "would probably not help"),
+    ],
+)
+def test_the_sentence_says_what_the_curve_says(before, after, expected):
+    sentence = curve_sentence([point(100, before), point(200, after)])
+    assert expected in sentence
+    assert "from 100 to 200 rows" in sentence
