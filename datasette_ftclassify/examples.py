@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from .labels import Labels, LabelValue, read_labels
 from .rendering import Rendered, renderer
-from .sql import Key, condition, quote, quote_all, relation
+from .sql import Key, Relation, condition, quote, quote_all, reading, relation
 from .tasks import Task
 
 Split = Literal["train", "validation", "test"]
@@ -20,7 +20,8 @@ SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 class Record:
     """One row of the source as the task sees it, usable or not.
 
-    key:    values of the identity columns; for a view without them the row's number, from 1
+    key:    values of the identity columns, followed by the rowid when there is a NULL among
+            them; for a view without them the row's number, from 1
     split:  what the split column says, lower-cased and stripped; None without one, or for NULL
     """
 
@@ -55,23 +56,38 @@ def key_columns(conn: sqlite3.Connection, task: Task) -> tuple[str, ...]:
 
 
 def read_records(conn: sqlite3.Connection, task: Task) -> Iterator[Record]:
-    """All rows of the task's source, in the source's own order, without holding them in memory."""
+    """All rows of the task's source, in the source's own order, without holding them in memory.
+
+    Raises SourceError when the source has changed so that the task no longer fits it.
+    """
     source = relation(conn, task.source)
     identity = source.identity
     split = [task.split_column] if task.split_column else []
-    columns = [*identity, *task.text, *task.labels, *split]
-    rows = conn.execute(
-        f"select {quote_all(columns)} from {quote(source.name)} where {condition(task.where)}",
-        dict(task.params),
-    )
+    # SQLite takes a quoted name that is no column for a text, and would read that.
+    source.require_columns([*task.text, *task.labels, *split])
+    # A declared key may hold NULLs, in any number of rows.
+    rowid = [source.rowid] if source.rowid and source.primary_key else []
+    columns = [*identity, *task.text, *task.labels, *split, *rowid]
     render = renderer(task.text, task.template)
     n_key, n_text, n_labels = len(identity), len(task.text), len(task.labels)
     text_end = n_key + n_text
     label_end = text_end + n_labels
-    for number, row in enumerate(rows, 1):
+    for number, row in enumerate(_rows(conn, task, source, columns), 1):
+        key = tuple(row[:n_key])
+        if rowid and None in key:
+            key = (*key, row[-1])
+        given = row[label_end] if split else None
         yield Record(
-            key=tuple(row[:n_key]) if n_key else (number,),
+            key=key or (number,),
             rendered=render(row[n_key:text_end]),
             labels=read_labels(row[text_end:label_end], task.kind, task.labels, task.delimiter),
-            split=str(row[-1]).strip().lower() if split and row[-1] is not None else None,
+            split=None if given is None else str(given).strip().lower(),
         )
+
+
+def _rows(
+    conn: sqlite3.Connection, task: Task, source: Relation, columns: Sequence[str]
+) -> Iterator[tuple[Any, ...]]:
+    sql = f"select {quote_all(columns)} from {quote(source.name)} where {condition(task.where)}"
+    with reading(source, task.where):
+        yield from conn.execute(sql, dict(task.params))

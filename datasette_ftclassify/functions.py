@@ -61,7 +61,7 @@ class _Borrowed:
 
     def __init__(self, conn: sqlite3.Connection) -> None:
         # A view of the bare address: unlike py_object(conn), it owns no reference.
-        self._view = ctypes.py_object.from_buffer(ctypes.c_size_t(id(conn)))
+        self._view: Any = ctypes.py_object.from_buffer(ctypes.c_size_t(id(conn)))
 
     def __call__(self) -> sqlite3.Connection:
         conn: sqlite3.Connection = self._view.value

@@ -8,6 +8,7 @@ string is needed (JSON keys, exports, pages).
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -115,11 +116,7 @@ class LabelSet:
     def from_dict(cls, data: Mapping[str, Any]) -> LabelSet:
         """Reads `to_dict`'s form. Raises LabelError when it is not that."""
         values, kind = data.get("values"), data.get("kind")
-        if (
-            not isinstance(values, list)
-            or kind not in KINDS
-            or not all(type(v) in (str, int, float) for v in values)
-        ):
+        if not isinstance(values, list) or kind not in KINDS or not all(map(_is_label, values)):
             raise LabelError("A stored label set is damaged: train the classifier again.")
         return cls(tuple(values), kind)
 
@@ -163,6 +160,8 @@ def read_labels(
 def _single(cell: object) -> Labels:
     if isinstance(cell, str) and not cell.strip():
         return Labels(None, "empty")
+    if isinstance(cell, float) and not math.isfinite(cell):
+        return Labels(None, "invalid")
     assert isinstance(cell, (str, int, float))
     return Labels((cell,))
 
@@ -185,10 +184,26 @@ def _from_list(text: str, delimiter: str | None) -> Labels:
         return Labels(tuple(dict.fromkeys(part for part in parts if part)))
     if not text:
         return Labels(())
-    try:
-        items = json.loads(text)
-    except ValueError:
-        return Labels(None, "invalid")
-    if not isinstance(items, list) or not all(type(i) in (str, int, float) for i in items):
+    items = json_array(text)
+    if items is None or not all(map(_is_label, items)):
         return Labels(None, "invalid")
     return Labels(tuple(dict.fromkeys(items)))
+
+
+def json_array(text: str) -> list[Any] | None:
+    """The items of a JSON array; None for any other text."""
+    if not text.lstrip().startswith("["):
+        return None
+    try:
+        items = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    return items if isinstance(items, list) else None
+
+
+def _is_label(item: object) -> bool:
+    """Whether SQLite and JSON can hold it: no nested value, no NaN or infinity, no half of a
+    surrogate pair."""
+    if isinstance(item, str):
+        return item.isascii() or not any("\ud800" <= c <= "\udfff" for c in item)
+    return type(item) is int or (isinstance(item, float) and math.isfinite(item))

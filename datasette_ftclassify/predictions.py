@@ -106,7 +106,8 @@ def chosen_labels(logprobs: np.ndarray, thresholds: np.ndarray | None) -> np.nda
     """Which labels of (n, K) log-probabilities reach their threshold (0.5 without): bool (n, K)."""
     import numpy as np
 
-    return np.exp(logprobs) >= (0.5 if thresholds is None else thresholds)
+    chosen: np.ndarray = np.exp(logprobs) >= (0.5 if thresholds is None else thresholds)
+    return chosen
 
 
 def joint_logprobs(logprobs: np.ndarray, on: np.ndarray) -> np.ndarray:
@@ -118,7 +119,8 @@ def joint_logprobs(logprobs: np.ndarray, on: np.ndarray) -> np.ndarray:
 
     x = np.minimum(logprobs, -1e-12)
     off = np.where(x > -math.log(2), np.log(-np.expm1(x)), np.log1p(-np.exp(x)))
-    return np.where(on, logprobs, off).sum(axis=1)
+    joint: np.ndarray = np.where(on, logprobs, off).sum(axis=1)
+    return joint
 
 
 class LogprobsJson:

@@ -8,7 +8,7 @@ for gigabytes) are not in the language at all.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -19,6 +19,8 @@ from .sql import Cell
 _FILTERS = {"trim", "lower", "upper", "title", "capitalize", "default", "d", "truncate", "string"}
 MAX_TEMPLATE = 20_000
 """Characters a template may have."""
+MAX_DEPTH = 50
+"""How deep its conditions and filters may nest; Python's own compiler gives up at 100."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,7 @@ def renderer(columns: Sequence[str], template: str | None = None) -> Renderer:
     Raises TemplateError when the template is malformed or uses a name that is not a column.
     """
     if template is not None:
+        template_columns(template, columns)
         compiled = _compile(template)
         return _guard(lambda cells: compiled(dict(zip(columns, map(_text, cells), strict=True))))
     if len(columns) == 1:
@@ -73,7 +76,9 @@ def template_columns(template: str, columns: Sequence[str]) -> tuple[str, ...]:
     A column whose name is no Jinja name is written `row["the name"]`.
     Raises TemplateError for a malformed template, one that names no column, or an unknown one.
     """
-    names = _names(template)
+    from jinja2 import nodes
+
+    names = {n.arg.value for n in _parse(template).find_all(nodes.Getitem)}
     for name in sorted(names - set(columns)):
         raise TemplateError(
             f"The template uses {name}, which is not a column: there is {', '.join(columns)}."
@@ -84,20 +89,6 @@ def template_columns(template: str, columns: Sequence[str]) -> tuple[str, ...]:
             'as {{ row["the name"] }}.'
         )
     return tuple(column for column in columns if column in names)
-
-
-def _names(template: str) -> set[str]:
-    from jinja2 import nodes
-
-    tree = _parse(template)
-    subscripts = [n for n in tree.find_all(nodes.Getitem) if _is_row(n.node)]
-    rows = {id(n.node) for n in subscripts}
-    plain = {n.name for n in tree.find_all(nodes.Name) if id(n) not in rows}
-    return plain | {n.arg.value for n in subscripts if isinstance(n.arg, nodes.Const)}
-
-
-def _is_row(node: Any) -> bool:
-    return getattr(node, "name", None) == "row"
 
 
 @lru_cache(maxsize=1)
@@ -111,6 +102,7 @@ def _environment() -> Any:
 
 
 def _parse(template: str) -> Any:
+    """The template's syntax tree, checked, in which every column is a subscript of `row`."""
     from jinja2 import TemplateSyntaxError
 
     if len(template) > MAX_TEMPLATE:
@@ -118,14 +110,50 @@ def _parse(template: str) -> Any:
     try:
         tree = _environment().parse(template)
     except TemplateSyntaxError as error:
+        reason = str(error.message).rstrip(".")
         raise TemplateError(
-            f"The template does not parse, line {error.lineno}: {error.message}."
+            f"The template does not parse, line {error.lineno}: {reason}."
         ) from error
-    _check_nodes(tree)
-    return tree
+    except RecursionError:
+        raise TemplateError(_TOO_DEEP) from None
+    except ValueError as error:  # a number with thousands of digits
+        raise TemplateError(f"The template does not parse: {error}.") from error
+    _check_nodes(_walk(tree))
+    return _subscripted(tree)
 
 
-def _check_nodes(tree: Any) -> None:
+_TOO_DEEP = f"The template nests deeper than {MAX_DEPTH} levels: make it simpler."
+
+
+def _walk(tree: Any) -> Iterator[Any]:
+    """All nodes, without recursion. Raises TemplateError for a tree that is too deep for one."""
+    waiting = [(tree, 0)]
+    while waiting:
+        node, depth = waiting.pop()
+        if depth > MAX_DEPTH:
+            raise TemplateError(_TOO_DEEP)
+        yield node
+        waiting.extend((child, depth + 1) for child in node.iter_child_nodes())
+
+
+def _subscripted(tree: Any) -> Any:
+    """`{{ name }}` as `{{ row["name"] }}`: so a column may have a name that means something else
+    to Jinja, such as `self`, and one called `row` is a column like any other."""
+    from jinja2 import nodes
+    from jinja2.visitor import NodeTransformer
+
+    class Subscripts(NodeTransformer):
+        def visit_Getitem(self, node: nodes.Getitem) -> nodes.Getitem:
+            return node
+
+        def visit_Name(self, node: nodes.Name) -> nodes.Getitem:
+            row = nodes.Name("row", "load")
+            return nodes.Getitem(row, nodes.Const(node.name), "load", lineno=node.lineno)
+
+    return Subscripts().visit(tree)
+
+
+def _check_nodes(tree: Iterable[Any]) -> None:
     """Refuses whatever is not on the short list, so that new syntax is refused too."""
     from jinja2 import nodes
 
@@ -134,7 +162,7 @@ def _check_nodes(tree: Any) -> None:
         nodes.Getitem, nodes.Filter, nodes.If, nodes.CondExpr, nodes.Compare, nodes.Operand,
         nodes.And, nodes.Or, nodes.Not,
     )  # fmt: skip
-    for node in tree.find_all(nodes.Node):
+    for node in tree:
         if not isinstance(node, allowed):
             raise TemplateError(
                 f"A template may hold {{{{ column }}}}, filters and {{% if %}}, "
@@ -144,22 +172,24 @@ def _check_nodes(tree: Any) -> None:
             raise TemplateError(
                 f"The filter {node.name} is not allowed: use one of {', '.join(sorted(_FILTERS))}."
             )
-        if isinstance(node, nodes.Getitem) and not (
-            _is_row(node.node) and isinstance(node.arg, nodes.Const)
-        ):
+        if isinstance(node, nodes.Getitem) and not _is_column(node):
             raise TemplateError('Only row["column name"] may be subscripted in a template.')
 
 
-def _compile(template: str) -> Callable[[dict[str, str]], str]:
-    from jinja2 import TemplateError as JinjaError
+def _is_column(node: Any) -> bool:
+    """Whether a subscript is `row["…"]`."""
+    named = isinstance(getattr(node.arg, "value", None), str)
+    return named and getattr(node.node, "name", None) == "row"
 
-    _parse(template)
-    compiled = _environment().from_string(template)
+
+def _compile(template: str) -> Callable[[dict[str, str]], str]:
+    compiled = _environment().from_string(_parse(template))
 
     def render(values: dict[str, str]) -> str:
         try:
-            return str(compiled.render({**values, "row": values}))
-        except (JinjaError, TypeError, ValueError) as error:
-            raise TemplateError(f"The template failed on a row: {error}.") from error
+            return str(compiled.render(row=values))
+        except Exception as error:  # whatever a filter trips over: truncate asserts, for one
+            reason = str(error).rstrip(".")
+            raise TemplateError(f"The template failed on a row: {reason}.") from error
 
     return render

@@ -30,7 +30,8 @@ class SplitPlan:
     test: float = 0.1
 
     def __post_init__(self) -> None:
-        if min(self.validation, self.test) < 0 or self.validation + self.test > 0.9:
+        # Written so that it refuses NaN as well.
+        if not (self.validation >= 0 and self.test >= 0 and self.validation + self.test <= 0.9):
             raise TaskError(
                 "The shares for validation and test are between 0 and 0.9 together, "
                 f"not {self.validation} and {self.test}."

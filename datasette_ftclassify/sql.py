@@ -9,10 +9,11 @@ from __future__ import annotations
 import difflib
 import json
 import sqlite3
-from collections.abc import Iterable, Sequence
-from contextlib import closing
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from .errors import SourceError
 
@@ -41,10 +42,13 @@ def connect(path: str | Path, *, must_exist: bool = True) -> sqlite3.Connection:
     """
     if must_exist and not Path(path).is_file():
         raise SourceError(f"No database file at {path}: check the path.")
+    conn = None
     try:
         conn = sqlite3.connect(path, timeout=BUSY_SECONDS)
         conn.execute("select 1 from sqlite_master limit 1").fetchone()
     except sqlite3.Error as error:
+        if conn is not None:
+            conn.close()
         raise SourceError(f"Cannot open {path} as a SQLite database: {error}.") from error
     conn.text_factory = decode
     return conn
@@ -117,11 +121,17 @@ def relation(conn: sqlite3.Connection, name: str) -> Relation:
         [name],
     ).fetchone()
     if row is None:
-        names = [r[0] for r in conn.execute("select name from sqlite_master where type = 'table'")]
-        visible = [n for n in names if not n.startswith(("sqlite_", "_ftclassify_"))]
+        every = conn.execute("select name from sqlite_master where type in ('table', 'view')")
+        visible = [n for (n,) in every if not n.startswith(("sqlite_", "_sqlite_", "_ftclassify_"))]
         raise SourceError(f"No table or view called {name}{did_you_mean(name, visible)}")
     is_view, real_name = row[0] == "view", row[1]
-    info = conn.execute(f"select name, pk from pragma_table_xinfo({quote(real_name)})").fetchall()
+    try:
+        # The name is bound: quoted, a table called `name` would be the pragma's own column.
+        info = conn.execute(
+            "select name, pk from pragma_table_xinfo(?) where hidden <> 1", [real_name]
+        ).fetchall()
+    except sqlite3.Error as error:
+        raise SourceError(f"The {row[0]} {real_name} cannot be read: {error}.") from error
     columns = tuple(r[0] for r in info)
     primary_key = tuple(n for _, n in sorted((pk, n) for n, pk in info if pk))
     rowid = None if is_view else _rowid_name(conn, real_name, columns)
@@ -150,11 +160,43 @@ def condition(where: str | None) -> str:
     return f"({where}\n)" if where else "1"
 
 
+@contextmanager
+def reading(source: Relation, where: str | None) -> Iterator[None]:
+    """Around the reading of rows: what SQLite has against it becomes a SourceError."""
+    try:
+        yield
+    except (sqlite3.Error, sqlite3.Warning, ValueError, OverflowError) as error:
+        # ValueError and OverflowError: parameters that SQLite cannot hold.
+        what = (
+            "The condition does not run"
+            if where
+            else f"The {source.kind} {source.name} cannot be read"
+        )
+        raise SourceError(f"{what}: {str(error).rstrip('.')}.") from error
+
+
+def check_condition(
+    conn: sqlite3.Connection, source: Relation, where: str | None, params: Mapping[str, Any]
+) -> None:
+    """Raises SourceError when rows of the source cannot be read, or not by this condition.
+
+    The condition has to make sense within brackets and without: `1) or (1=1` would escape from
+    those of `condition`, and undo whatever else the rows have to meet.
+    """
+    sql = f"select 1 from {quote(source.name)} where"
+    with reading(source, where):
+        conn.execute(f"{sql} {condition(where)} limit 1", dict(params)).fetchone()
+        if where:
+            conn.execute(f"explain {sql} {where}", dict(params)).close()
+
+
 def key_text(key: Key) -> str:
-    """A row's key as JSON, for storage and for people: `[12]`, `["a", 3]`."""
-    return json.dumps(
-        [cell.hex() if isinstance(cell, bytes) else cell for cell in key], ensure_ascii=False
-    )
+    """A row's key as JSON, for storage and for people: `[12]`, `["a", 3]`, `[{"blob": "ff"}]`.
+
+    Different keys have different texts.
+    """
+    cells = [{"blob": cell.hex()} if isinstance(cell, bytes) else cell for cell in key]
+    return json.dumps(cells, ensure_ascii=False)
 
 
 def count(conn: sqlite3.Connection, sql: str, params: object = ()) -> int:

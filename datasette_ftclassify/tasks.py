@@ -6,16 +6,15 @@ be read again and the same text rendered, years later and by another trainer.
 
 from __future__ import annotations
 
-import json
 import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from .errors import SourceError, TaskError
-from .labels import KINDS, Kind, LabelSet, LabelValue
+from .errors import TaskError
+from .labels import KINDS, Kind, LabelSet, LabelValue, json_array
 from .rendering import renderer, template_columns
-from .sql import Relation, condition, quote, relation
+from .sql import Relation, check_condition, condition, quote, reading, relation
 
 DELIMITERS = ("|", ";", ",")
 _SAMPLE = 5_000
@@ -58,18 +57,25 @@ class Task:
         try:
             task = cls(
                 source=_string(data["source"]),
-                text=tuple(map(_string, data["text"])),
-                labels=tuple(map(_string, data["labels"])),
+                text=_strings(data["text"]),
+                labels=_strings(data["labels"]),
                 kind=data["kind"],
                 template=_optional(data.get("template")),
                 where=_optional(data.get("where")),
-                params=dict(data.get("params") or {}),
+                params=_params(data.get("params") or {}),
                 split_column=_optional(data.get("split_column")),
                 delimiter=_optional(data.get("delimiter")),
             )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise TaskError("A stored task is damaged: train the classifier again.") from error
-        if task.kind not in KINDS or not task.text or not task.labels:
+        several = len(task.labels) > 1 or task.delimiter is not None
+        if (
+            not task.text
+            or not task.labels
+            or task.kind not in KINDS
+            or (several and not task.multilabel)
+            or task.delimiter == ""
+        ):
             raise TaskError("A stored task is damaged: train the classifier again.")
         return task
 
@@ -93,8 +99,20 @@ def _string(value: object) -> str:
     return value
 
 
+def _strings(values: object) -> tuple[str, ...]:
+    if not isinstance(values, (list, tuple)):
+        raise TypeError(values)
+    return tuple(map(_string, values))
+
+
 def _optional(value: object) -> str | None:
     return None if value is None else _string(value)
+
+
+def _params(values: Mapping[str, Any]) -> dict[str, Any]:
+    if not all(v is None or isinstance(v, (str, int, float)) for v in values.values()):
+        raise TypeError(values)
+    return dict(values)
 
 
 def define(
@@ -119,7 +137,7 @@ def define(
     columns = _text_columns(source_relation, text, template)
     _check_columns(source_relation, columns, labels, split_column)
     where = (where or "").strip() or None
-    _check_condition(conn, source_relation, where, params or {})
+    check_condition(conn, source_relation, where, params or {})
     if delimiter is not None and (not delimiter or len(labels) > 1):
         raise TaskError("A delimiter separates the labels of one column: name it with one column.")
     draft = Task(
@@ -134,7 +152,7 @@ def define(
         delimiter=delimiter,
     )
     renderer(columns, template)
-    return _with_kind(conn, draft, kind)
+    return _with_kind(conn, source_relation, draft, kind)
 
 
 def _text_columns(source: Relation, text: Sequence[str], template: str | None) -> tuple[str, ...]:
@@ -163,19 +181,7 @@ def _check_columns(
         raise TaskError("A column is named twice.")
 
 
-def _check_condition(
-    conn: sqlite3.Connection, source: Relation, where: str | None, params: Mapping[str, Any]
-) -> None:
-    try:
-        conn.execute(
-            f"select 1 from {quote(source.name)} where {condition(where)} limit 1", dict(params)
-        ).fetchone()
-    except (sqlite3.Error, sqlite3.Warning) as error:
-        what = "The condition" if where else f"The {source.kind} {source.name}"
-        raise SourceError(f"{what} does not run: {error}.") from error
-
-
-def _with_kind(conn: sqlite3.Connection, draft: Task, kind: Kind | None) -> Task:
+def _with_kind(conn: sqlite3.Connection, source: Relation, draft: Task, kind: Kind | None) -> Task:
     if kind is not None and kind not in KINDS:
         raise TaskError(f"The kind is one of {', '.join(KINDS)}, not {kind}.")
     several = len(draft.labels) > 1 or draft.delimiter is not None
@@ -184,34 +190,48 @@ def _with_kind(conn: sqlite3.Connection, draft: Task, kind: Kind | None) -> Task
     data = draft.to_dict()
     if several:
         return Task.from_dict({**data, "kind": "multilabel"})
-    proposed, delimiter = propose_kind(_distinct_labels(conn, draft))
+    cells = _distinct_labels(conn, source, draft)
+    proposed, delimiter = propose_kind(cells)
     if kind == "multilabel":
+        if cells and proposed != kind and not any(json_array(str(cell)) for cell in cells):
+            raise TaskError(
+                f"Column {draft.labels[0]} holds neither JSON arrays nor lists that can be told "
+                "from single labels: name the delimiter."
+            )
         return Task.from_dict({**data, "kind": kind, "delimiter": delimiter})
+    if kind == "binary" and len(cells) > 2:
+        raise TaskError(
+            f"Column {draft.labels[0]} holds more than two labels: the kind is {proposed}."
+        )
     if kind is not None:
         return Task.from_dict({**data, "kind": kind})
     return Task.from_dict({**data, "kind": proposed, "delimiter": delimiter})
 
 
-def _distinct_labels(conn: sqlite3.Connection, task: Task) -> list[object]:
+def _distinct_labels(conn: sqlite3.Connection, source: Relation, task: Task) -> list[LabelValue]:
+    """Different labels, not more than a sample; a column may declare that case is no difference."""
     column = quote(task.labels[0])
-    rows = conn.execute(
-        f"select distinct {column} from {quote(task.source)}"
-        f" where {condition(task.where)} and {column} is not null limit {_SAMPLE}",
-        dict(task.params),
+    sql = (
+        f"select distinct {column} collate binary from {quote(task.source)}"
+        f" where {condition(task.where)} and {column} is not null limit {_SAMPLE}"
     )
-    return [row[0] for row in rows]
+    with reading(source, task.where):
+        cells = [row[0] for row in conn.execute(sql, dict(task.params))]
+    return [v for v in cells if not isinstance(v, bytes) and str(v).strip()]
 
 
-def propose_kind(cells: Iterable[object]) -> tuple[Kind, str | None]:
+def propose_kind(cells: Iterable[LabelValue]) -> tuple[Kind, str | None]:
     """The kind, and the delimiter if it is a delimited list, that distinct label cells suggest.
 
-    JSON arrays mean multilabel. So does a delimiter whose parts recombine: the cells that hold it
-    are made of no more different parts than there are such cells, and half of the parts come back.
+    JSON arrays (most of the cells: a few may be damaged) mean multilabel. So does a delimiter whose
+    parts recombine: the cells are made of no more different parts than there are cells, and half
+    of the parts come back. Of commas, which also stand in names and in numbers, lists must differ
+    in length, too.
     """
     values = [v for v in cells if not (isinstance(v, str) and not v.strip())]
     texts = [v for v in values if isinstance(v, str)]
     if texts and len(texts) == len(values):
-        if all(_is_json_array(text) for text in texts):
+        if sum(json_array(text) is not None for text in texts) * 2 > len(texts):
             return "multilabel", None
         for delimiter in DELIMITERS:
             if _recombines(texts, delimiter):
@@ -219,19 +239,10 @@ def propose_kind(cells: Iterable[object]) -> tuple[Kind, str | None]:
     return ("binary" if len(values) == 2 else "multiclass"), None
 
 
-def _is_json_array(text: str) -> bool:
-    if not text.strip().startswith("["):
-        return False
-    try:
-        return isinstance(json.loads(text), list)
-    except ValueError:
-        return False
-
-
 def _recombines(texts: Sequence[str], delimiter: str) -> bool:
     """Whether lists, rather than names that happen to hold the character, explain `texts`."""
     lists = [text for text in texts if delimiter in text]
-    if len(lists) < 2:
+    if len(lists) < 2 or (delimiter == "," and len({t.count(",") for t in texts}) < 2):
         return False
     parts = [{p.strip() for p in text.split(delimiter) if p.strip()} for text in lists]
     singles = {text.strip() for text in texts if delimiter not in text}

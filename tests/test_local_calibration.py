@@ -12,10 +12,11 @@ from sklearn.metrics import f1_score
 from datasette_ftclassify.trainers.local.calibration import (
     calibrate,
     expected_calibration_error,
+    matching_temperature,
     platt,
     temperature,
 )
-from datasette_ftclassify.trainers.local.folds import deal, splits
+from datasette_ftclassify.trainers.local.folds import copies, deal, splits
 from datasette_ftclassify.trainers.local.linear import (
     log_sigmoid,
     log_sigmoid_pair,
@@ -40,6 +41,18 @@ def sharpened(rows: int = 2_000, factor: float = 4.0) -> tuple[np.ndarray, np.nd
 def test_the_temperature_undoes_what_made_logits_too_sure():
     logits, labels = sharpened()
     assert temperature(logits, labels) == pytest.approx(4.0, rel=0.15)
+
+
+def test_wrong_labels_do_not_make_a_good_model_modest():
+    logits, _ = sharpened()
+    labels = logits.argmax(axis=1)
+    labels[::10] = (labels[::10] + 1) % 3
+    found, report = calibrate(logits, labels, np.ones(len(labels), dtype=bool))
+    assert found < temperature(logits, labels)
+    assert found == matching_temperature(logits, labels)
+    confidence = np.exp(log_softmax(logits / found).max(axis=1)).mean()
+    assert confidence == pytest.approx(0.9, abs=0.001)
+    assert report["ece_after"] < 0.15
 
 
 def test_calibration_reports_the_error_before_and_after():
@@ -143,7 +156,7 @@ def test_micro_and_macro_f1_are_those_of_scikit_learn():
 )
 def test_every_label_is_spread_over_the_folds(names, n_folds, seed):
     targets = np.eye(7, dtype=int)[names]
-    fold = deal(targets, n_folds, seed)
+    fold = deal(targets, np.arange(len(names)), n_folds, seed)
     for label in set(names):
         sizes = np.bincount(fold[np.array(names) == label], minlength=n_folds)
         assert sizes.max() - sizes.min() <= 1
@@ -151,9 +164,28 @@ def test_every_label_is_spread_over_the_folds(names, n_folds, seed):
     assert sizes.max() - sizes.min() <= 1
 
 
+def test_copies_of_a_text_share_a_fold():
+    middle = " ".join(f"filler{n}" for n in range(30))
+    letters = [f"{'dear bank ' * 5} {middle} my name is {n} {'yours truly ' * 5}" for n in range(4)]
+    texts = [*letters, *(f"short text {n}" for n in range(20)), "Short  TEXT 0"]
+    groups = copies(texts)
+    assert len(set(groups[:4])) == 1
+    assert groups[-1] == groups[4]
+    assert len(set(groups)) == 21
+    targets = np.eye(2, dtype=int)[np.arange(25) % 2]
+    fold = deal(targets, groups, 5, seed=0)
+    assert len(set(fold[:4])) == 1
+    assert set(fold) == set(range(5))
+
+
+def test_rows_that_are_all_the_same_are_dealt_out_all_the_same():
+    fold = deal(np.eye(2, dtype=int)[np.arange(20) % 2], np.zeros(20, dtype=int), 5, seed=0)
+    assert np.bincount(fold).tolist() == [4] * 5
+
+
 def test_folds_never_show_a_row_that_is_held_out():
     targets = np.eye(2, dtype=int)[np.arange(50) % 2]
-    for folds in splits(targets, 0, 1.0):
+    for folds in splits(targets, np.arange(50), 0, 1.0):
         assert sorted(np.concatenate([unseen for _, unseen in folds])) == list(range(50))
         for training, unseen in folds:
             assert not set(training) & set(unseen)

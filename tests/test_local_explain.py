@@ -14,6 +14,7 @@ TEXTS = [
     *(f"lunch at {n} with mum" for n in range(10)),
     *(f"budget meeting {n} on monday" for n in range(10)),
 ]
+WORDS = ["free", "FREE", "prize,", "lunch", "mum", "don't", "(budget)", "🎉", "at", "\x00"]
 NAMES = np.repeat([0, 1, 2], 10)
 
 
@@ -24,11 +25,7 @@ def model() -> LocalModel:
 
 @settings(max_examples=100, deadline=None)
 @given(
-    words=st.lists(
-        st.sampled_from(
-            ["free", "FREE", "prize,", "lunch", "mum", "don't", "(budget)", "🎉", "at", "\x00"]
-        )
-    ),
+    words=st.lists(st.sampled_from(WORDS)),
     label=st.integers(0, 2),
 )
 def test_the_contributions_add_up_to_the_logit(model, words, label):

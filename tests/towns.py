@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import sqlite3
-from importlib.resources import files
+from importlib.resources import as_file, files
 from pathlib import Path
 
 from datasette_ftclassify.demo.build import load_messages
@@ -42,7 +42,7 @@ def make_trained(path: Path) -> None:
 
 def messages() -> list[dict[str, str]]:
     source = files("datasette_ftclassify.demo").joinpath("messages.csv")
-    with source.open(encoding="utf-8", newline="") as file:
+    with as_file(source) as path, path.open(encoding="utf-8", newline="") as file:
         return list(csv.DictReader(file))
 
 

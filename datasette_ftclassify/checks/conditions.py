@@ -37,15 +37,20 @@ class Seen:
 
 
 def literal(cell: Cell) -> str | None:
-    """A cell as SQL; None for what has no simple form (NULL, infinity, NUL, bad UTF-8)."""
+    """A cell as SQL; None for what has no simple form (NULL, long reals, NUL, bad UTF-8)."""
     if isinstance(cell, str):
         plain = "\0" not in cell and "\ufffd" not in cell
         return "'" + cell.replace("'", "''") + "'" if plain else None
     if isinstance(cell, bytes):
         return f"X'{cell.hex()}'"
-    if cell is None or cell in (float("inf"), float("-inf")):
+    if cell is None or (isinstance(cell, float) and not _is_short(cell)):
         return None
     return repr(cell)
+
+
+def _is_short(number: float) -> bool:
+    """Whether SQLite reads the number back as it was: it rounds the last digits of long ones."""
+    return number == 0 or (1e-9 < abs(number) < 1e15 and len(repr(abs(number))) <= 16)
 
 
 def in_list(column: str, cells: Iterable[Cell]) -> str | None:

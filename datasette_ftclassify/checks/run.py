@@ -50,6 +50,7 @@ def run_checks(
     seed: int = 0,
     deep: bool = True,
     fmt: ExportFormat | None = None,
+    download: bool = False,
     progress: Progress | None = None,
 ) -> CheckReport:
     """Looks at all rows of the task and reports what stands in the way of a good classifier.
@@ -62,6 +63,7 @@ def run_checks(
     seed:           of the samples and of the mislabelled check
     deep:           also look for mislabelled rows and leaks (seconds, on at most 20,000 rows)
     fmt:            the form in which examples will be written
+    download:       whether a vocabulary may be downloaded, so that token counts are exact
     progress:       called with what is being done and the share of all work done (0-1)
 
     Reads the source twice and writes nothing. Any cell can stand in the table. Raises SourceError
@@ -70,7 +72,7 @@ def run_checks(
     report = progress or (lambda what, share: None)
     facts = facts_of(conn, task, plan or SplitPlan())
     rng = random.Random(seed)
-    hosted = Hosted(model, fmt) if leaves_machine else None
+    hosted = Hosted(model, fmt, download) if leaves_machine else None
     watchers: list[Watcher] = [ShortTexts(), CommonEnds(), PrivateData(leaves_machine)]
     watchers += hosted.watchers if hosted else []
     _read(facts, watchers, hosted, rng, sample_size, deep, report)
@@ -88,7 +90,7 @@ def run_checks(
 class Hosted:
     """What is only asked when a provider trains: the model, its tokens and its prices."""
 
-    def __init__(self, model: str | None, fmt: ExportFormat | None) -> None:
+    def __init__(self, model: str | None, fmt: ExportFormat | None, download: bool) -> None:
         from ..export import ExportFormat
         from ..prices import load_prices
         from ..tokens import DEFAULT_MODEL, tokenizer_for
@@ -97,7 +99,7 @@ class Hosted:
         self.format = fmt or ExportFormat()
         self.table = load_prices()
         self.price = self.table.get(self.model)
-        self.tokenizer = tokenizer_for(self.model)
+        self.tokenizer = tokenizer_for(self.model, download=download)
         limit = self.price.example_tokens if self.price else None
         self.watchers: list[Watcher] = [LongTexts(self.tokenizer, limit)]
         if self.format.form == "completion":

@@ -19,6 +19,7 @@ _BAR = 30
 @click.command()
 @task_options
 @click.option("--model", help="Count tokens and money for this model.")
+@click.option("--local", is_flag=True, help="The texts stay on this machine: no tokens, no cost.")
 @click.option("--sample", default=5, show_default=True, help="Random examples to show.")
 @click.option("--quick", is_flag=True, help="Without the search for label errors and leaks.")
 @plan_options
@@ -43,6 +44,7 @@ def check(database: str, as_json: bool, **given: Any) -> None:
             task,
             plan=plan,
             model=given["model"],
+            leaves_machine=not given["local"],
             sample_size=given["sample"],
             seed=plan.seed,
             deep=not given["quick"],

@@ -6,7 +6,7 @@ import csv
 import sqlite3
 from contextlib import closing
 from dataclasses import dataclass
-from importlib.resources import files
+from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any
 
@@ -96,7 +96,7 @@ def run(path: Path, *, overwrite: bool = False, progress: Progress = no_progress
 def load_messages(conn: sqlite3.Connection) -> None:
     """Creates the table of messages; an empty topic means not labelled yet."""
     source = files(__package__).joinpath("messages.csv")
-    with source.open(encoding="utf-8", newline="") as file, conn:
+    with as_file(source) as path, path.open(encoding="utf-8", newline="") as file, conn:
         conn.execute(f"create table {TABLE} ({_COLUMNS})")
         conn.executemany(
             f"insert into {TABLE} values (:id, :received, :ward, :channel, :message,"

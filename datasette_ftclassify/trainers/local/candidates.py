@@ -40,8 +40,8 @@ def _exclusive(n_rows: int, n_labels: int, cost: float) -> tuple[Recipe, ...]:
     if cost > LARGE:
         return (_alone(replace(MACHINE, strength=1.0)),)
     return (
-        _alone(MACHINE),
         _mixed(MACHINE, BAYES, 0.5),
+        _alone(MACHINE),
         _mixed(MACHINE, BAYES, 1.0),
         _alone(SMOOTH_MACHINE),
         _mixed(SMOOTH_MACHINE, BAYES, 0.5),

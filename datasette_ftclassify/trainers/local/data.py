@@ -13,7 +13,7 @@ from ...errors import TrainingError
 from .counts import TermCounts, Weighting, count_terms
 from .embeddings import embed
 from .features import FloatArray
-from .folds import Rows
+from .folds import Rows, copies
 from .recipes import EMBEDDING_WEIGHT, WORD_WEIGHT, Design, Targets
 from .static import StaticEmbedding
 
@@ -51,6 +51,7 @@ class Data:
 
     terms: TermCounts
     targets: Targets
+    groups: Rows  # the same number for copies of a text
     min_rows: int
     embedding: StaticEmbedding | None
     embedded: FloatArray | None
@@ -69,7 +70,7 @@ class Data:
         min_rows = 1 if len(texts) <= 500 else 2 if len(texts) <= 50_000 else 4
         terms = count_terms(texts, min_rows=min_rows)
         embedded = None if embedding is None else embed(embedding, texts) * EMBEDDING_WEIGHT
-        return cls(terms, targets, min_rows, embedding, embedded, max_weights)
+        return cls(terms, targets, copies(texts), min_rows, embedding, embedded, max_weights)
 
     @property
     def cost(self) -> float:

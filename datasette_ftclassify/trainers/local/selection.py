@@ -36,7 +36,7 @@ def compare(
 ) -> Trial:
     """Score every recipe on rows that it did not see, and choose."""
     bases = {base.name: base for recipe in recipes for base, _ in recipe.mixture}
-    repeats = splits(data.targets, seed, data.cost)
+    repeats = splits(data.targets, data.groups, seed, data.cost)
     usable = np.zeros(len(data.targets), dtype=np.bool_)
     held: list[dict[str, FloatArray]] = []
     steps, done = sum(map(len, repeats)) * len(bases), 0

@@ -58,7 +58,7 @@ def _unseen_scores(
     base = quick_base(data)
     scores = np.empty(targets.shape, dtype=np.float32)
     usable = np.empty(len(texts), dtype=np.bool_)
-    fold = deal(targets, min(N_FOLDS, len(texts)), seed)
+    fold = deal(targets, data.groups, min(N_FOLDS, len(texts)), seed)
     for number in range(int(fold.max()) + 1):
         training, unseen = np.flatnonzero(fold != number), np.flatnonzero(fold == number)
         weighting = data.weighting(training)
