@@ -44,7 +44,7 @@ def test_the_whole_path(town: Path, tmp_path: Path):
     checked = run_json("check", town, "messages", *TASK)
     assert checked["rows"]["total"] == 557
     codes = {finding["code"] for finding in checked["findings"]}
-    assert {"exact-duplicates", "conflicting-labels", "labels-differ-by-case"} & codes
+    assert {"exact-duplicates", "conflicting-labels", "label-variants"} <= codes
 
     exported = run_json("export", town, "messages", *TASK, "--out", tmp_path / "out")
     assert sum(exported["rows"].values()) == checked["rows"]["usable"]
@@ -276,4 +276,9 @@ def test_demo(tmp_path: Path):
     again = run_json("demo", path, "--overwrite")
     assert again["answer"]["label"] == "Street lighting"
     assert again["predicted"]["predicted"] == 69
-    assert {"exact-duplicates"} <= {f["code"] for f in again["findings"]}
+    assert again["mended"] == 3
+    found = {f["code"] for f in again["findings"]}
+    assert {
+        "exact-duplicates", "conflicting-labels", "label-variants", "likely-mislabelled", "unlabelled",
+    } <= found  # fmt: skip
+    assert len(again["metrics"]["labels"]) == 7

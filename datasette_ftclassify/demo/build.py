@@ -34,6 +34,7 @@ class DemoResult:
 
     path: Path
     checks: CheckReport
+    mended: int
     trained: TrainResult
     predicted: PredictResult
     answer: str
@@ -42,6 +43,7 @@ class DemoResult:
         return {
             "database": str(self.path),
             "findings": self.checks.to_dict()["findings"],
+            "mended": self.mended,
             "classifier": self.trained.classifier.name,
             "metrics": self.trained.metrics,
             "predicted": self.predicted.to_dict(),
@@ -58,6 +60,7 @@ class DemoResult:
         return [
             f"1. Checked the {self.checks.rows['total']:,} rows of {TABLE}:",
             *found,
+            f"   Wrote {self.mended} labels as the other rows write them; the rest is left for you.",
             f"2. Trained {self.trained.classifier.title} on"
             f" {self.trained.classifier.training_rows:,} labelled rows.",
             f"   {self.trained.classifier.report['why']}",
@@ -86,11 +89,12 @@ def run(path: Path, *, overwrite: bool = False, progress: Progress = no_progress
         load_messages(conn)
         task = define(conn, TABLE, text=["message"], labels=["topic"])
         checks = run_checks(conn, task, leaves_machine=False, progress=progress)
+        mended = merge_label_variants(conn)
         trained = train_classifier(conn, task, name=CLASSIFIER, progress=progress)
         predicted = predict_rows(conn, trained.classifier, TABLE, unlabelled=True)
         register(conn)
         answer = conn.execute("select ft_classify(?)", [_TRY]).fetchone()[0]
-    return DemoResult(path, checks, trained, predicted, answer)
+    return DemoResult(path, checks, mended, trained, predicted, answer)
 
 
 def load_messages(conn: sqlite3.Connection) -> None:
@@ -103,3 +107,18 @@ def load_messages(conn: sqlite3.Connection) -> None:
             " nullif(:topic, ''))",
             csv.DictReader(file),
         )
+
+
+def merge_label_variants(conn: sqlite3.Connection) -> int:
+    """Writes labels that differ by case or white space the commonest way; gives the rows changed."""
+    with conn:
+        return conn.execute(
+            f"""
+            update {TABLE} set topic = (
+                select other.topic from {TABLE} other
+                where lower(trim(other.topic)) = lower(trim({TABLE}.topic))
+                group by other.topic order by count(*) desc limit 1
+            )
+            where topic in (select topic from {TABLE} group by topic having count(*) = 1)
+            """
+        ).rowcount
