@@ -44,8 +44,8 @@ def folded(name: str) -> str:
 class LabelSet:
     """The labels a classifier may answer, in a fixed order: numbers by size, then texts.
 
-    Raises LabelError when it is empty, too large, or when two labels have the same name
-    (the number 1 beside the text '1').
+    Raises LabelError when it is empty, too large for its kind, or when two labels have the same
+    name (the number 1 beside the text '1').
     """
 
     values: tuple[LabelValue, ...]
@@ -58,6 +58,11 @@ class LabelSet:
             raise LabelError(
                 f"{len(self.values):,} different labels are more than the {MAX_LABELS:,} a "
                 "classifier can hold: is this the right column?"
+            )
+        if self.kind == "binary" and len(self.values) > 2:
+            raise LabelError(
+                f"Binary means two labels, and there are {len(self.values):,}: "
+                "the kind is multiclass."
             )
         if len(set(self.names)) < len(self.values):
             twin = next(n for n in self.names if self.names.count(n) > 1)
@@ -116,7 +121,11 @@ class LabelSet:
     def from_dict(cls, data: Mapping[str, Any]) -> LabelSet:
         """Reads `to_dict`'s form. Raises LabelError when it is not that."""
         values, kind = data.get("values"), data.get("kind")
-        if not isinstance(values, list) or kind not in KINDS or not all(map(_is_label, values)):
+        if (
+            not isinstance(values, list)
+            or kind not in KINDS
+            or not all(type(v) in (str, int, float) for v in values)
+        ):
             raise LabelError("A stored label set is damaged: train the classifier again.")
         return cls(tuple(values), kind)
 

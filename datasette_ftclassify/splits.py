@@ -155,6 +155,7 @@ class _Group:
 
 
 _NOTHING: frozenset[str] = frozenset()
+_HELD_OUT: tuple[Split, ...] = ("test", "validation")
 
 
 def _stratify(groups: dict[int, _Group], plan: SplitPlan) -> dict[int, Split]:
@@ -172,7 +173,24 @@ def _stratify(groups: dict[int, _Group], plan: SplitPlan) -> dict[int, Split]:
     for names in strata.values():
         names.sort(key=lambda n: _order(n, plan.seed))
         _divide(names, groups, plan, splits)
+    _teach_every_label(groups, plan, splits)
     return splits
+
+
+def _teach_every_label(
+    groups: dict[int, _Group], plan: SplitPlan, splits: dict[int, Split]
+) -> None:
+    """Moves what it takes so that no label is missing from train, where large shares took all
+    of a small class, or where a label only stands beside rarer ones."""
+    taught = {v for name, group in groups.items() if splits[name] == "train" for v in group.labels}
+    untaught = {v for group in groups.values() for v in group.labels} - taught
+    if not untaught:
+        return
+    spare = [n for n, group in groups.items() if untaught.intersection(group.labels)]
+    for name in sorted(spare, key=lambda n: _order(n, plan.seed), reverse=True):
+        if untaught.intersection(groups[name].labels):
+            splits[name] = "train"
+            untaught.difference_update(groups[name].labels)
 
 
 def _order(name: int, seed: int) -> bytes:
@@ -185,20 +203,26 @@ def _divide(
     names: Sequence[int], groups: dict[int, _Group], plan: SplitPlan, splits: dict[int, Split]
 ) -> None:
     rows = sum(groups[name].rows for name in names)
-    wanted = {
+    wanted: dict[Split, int] = {
         "test": _quota(rows, len(names), plan.test, 2),
         "validation": _quota(rows, len(names), plan.validation, 4 if plan.test else 2),
     }
-    filled: Counter[str] = Counter()
+    filled: Counter[Split] = Counter()
     for name in names:
         size = groups[name].rows
         splits[name] = "train"
-        for split in ("test", "validation"):
-            fits = filled[split] + size <= max(wanted[split], 1)
-            if filled[split] < wanted[split] and fits:
-                splits[name] = "test" if split == "test" else "validation"
+        for split in _HELD_OUT:
+            if filled[split] + size <= wanted[split]:
+                splits[name] = split
                 filled[split] += size
                 break
+    for split in _HELD_OUT:
+        # A text that stands in many rows may be larger than the whole share: the smallest, then.
+        left = [name for name in names if splits[name] == "train"]
+        if wanted[split] and not filled[split] and len(left) > 1:
+            smallest = min(left, key=lambda n: groups[n].rows)
+            splits[smallest] = split
+            filled[split] += groups[smallest].rows
 
 
 def _quota(rows: int, groups: int, share: float, least_groups: int) -> int:

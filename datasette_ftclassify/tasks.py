@@ -193,16 +193,9 @@ def _with_kind(conn: sqlite3.Connection, source: Relation, draft: Task, kind: Ki
     cells = _distinct_labels(conn, source, draft)
     proposed, delimiter = propose_kind(cells)
     if kind == "multilabel":
-        if cells and proposed != kind and not any(json_array(str(cell)) for cell in cells):
-            raise TaskError(
-                f"Column {draft.labels[0]} holds neither JSON arrays nor lists that can be told "
-                "from single labels: name the delimiter."
-            )
+        if proposed != kind:  # the user knows better: lists that do not look like it
+            delimiter = next((d for d in DELIMITERS if any(d in str(c) for c in cells)), None)
         return Task.from_dict({**data, "kind": kind, "delimiter": delimiter})
-    if kind == "binary" and len(cells) > 2:
-        raise TaskError(
-            f"Column {draft.labels[0]} holds more than two labels: the kind is {proposed}."
-        )
     if kind is not None:
         return Task.from_dict({**data, "kind": kind})
     return Task.from_dict({**data, "kind": proposed, "delimiter": delimiter})

@@ -13,7 +13,7 @@ from datasette_ftclassify.checks import CODES, Finding, model, run_checks
 from datasette_ftclassify.checks.distributions import distribution
 from datasette_ftclassify.export import ExportFormat
 from datasette_ftclassify.splits import SplitPlan
-from datasette_ftclassify.tasks import define
+from datasette_ftclassify.tasks import Task, define
 
 DOCS = Path(__file__).parent.parent / "docs" / "checks.md"
 
@@ -145,7 +145,8 @@ def test_white_space_that_sql_does_not_trim_is_found_by_key() -> None:
 
 def test_labels_that_are_no_list() -> None:
     rows = [("a", '["x"]'), ("b", '["x", "y"]'), ("c", "x"), ("d", "[1")]
-    report = check(rows, task={"kind": "multilabel"})
+    task = Task("t", ("text",), ("label",), "multilabel")
+    report = run_checks(table(rows), task, deep=False)
     assert found(report, "invalid-label").keys == ((3,), (4,))
 
 
@@ -156,6 +157,13 @@ def test_conditions_of_the_task_stay_in_force() -> None:
     assert finding.count == 1
     conn = table(rows)
     assert conn.execute(f"select id from t where {finding.where}").fetchall() == [(331,)]
+
+
+def test_messages_count_in_words() -> None:
+    one = check([*clean_rows(), ("not yet", None)])
+    two = check([*clean_rows(), ("not yet", None), ("nor this", None)])
+    assert found(one, "unlabelled").message == "1 row not labelled yet."
+    assert found(two, "unlabelled").message == "2 rows not labelled yet."
 
 
 def test_very_short_texts() -> None:
@@ -354,7 +362,9 @@ def test_separator_and_stop_sequence() -> None:
     assert found(report, "separator-in-text").keys == ((331,),)
     assert found(report, "stop-in-text").keys == ((332,),)
     assert found(report, "stop-in-label").details["labels"] == ["the END"]
-    assert not codes(check(rows)) & {"separator-in-text", "stop-in-text", "stop-in-label"}
+    in_chat = check(rows)
+    assert found(in_chat, "separator-in-text").severity == "info"
+    assert not codes(in_chat) & {"stop-in-text", "stop-in-label"}
 
 
 def test_what_stays_here_is_not_counted_for_a_provider() -> None:

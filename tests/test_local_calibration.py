@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import f1_score
 
+from datasette_ftclassify.trainers.local import copies as copies_module
 from datasette_ftclassify.trainers.local.calibration import (
     calibrate,
     expected_calibration_error,
@@ -16,7 +17,9 @@ from datasette_ftclassify.trainers.local.calibration import (
     platt,
     temperature,
 )
-from datasette_ftclassify.trainers.local.folds import copies, deal, splits
+from datasette_ftclassify.trainers.local.copies import copies
+from datasette_ftclassify.trainers.local.counts import count_terms
+from datasette_ftclassify.trainers.local.folds import deal, splits
 from datasette_ftclassify.trainers.local.linear import (
     log_sigmoid,
     log_sigmoid_pair,
@@ -164,16 +167,22 @@ def test_every_label_is_spread_over_the_folds(names, n_folds, seed):
     assert sizes.max() - sizes.min() <= 1
 
 
-def test_copies_of_a_text_share_a_fold():
+def letters(count: int) -> list[str]:
+    """Letters that differ in a name, and short texts that do not resemble each other."""
     middle = " ".join(f"filler{n}" for n in range(30))
-    letters = [f"{'dear bank ' * 5} {middle} my name is {n} {'yours truly ' * 5}" for n in range(4)]
-    texts = [*letters, *(f"short text {n}" for n in range(20)), "Short  TEXT 0"]
-    groups = copies(texts)
+    form = [f"{'dear bank ' * 5} {middle} I am {n} {'yours truly ' * 5}" for n in range(4)]
+    return [*form, *(f"{chr(97 + n % 26) * 3}{n}" for n in range(count)), "AAA0"]
+
+
+@pytest.mark.parametrize("compared", [2_000, 5])
+def test_copies_of_a_text_share_a_fold(monkeypatch, compared):
+    monkeypatch.setattr(copies_module, "MAX_COMPARED", compared)
+    texts = letters(40)
+    groups = copies(texts, count_terms(texts))
     assert len(set(groups[:4])) == 1
     assert groups[-1] == groups[4]
-    assert len(set(groups)) == 21
-    targets = np.eye(2, dtype=int)[np.arange(25) % 2]
-    fold = deal(targets, groups, 5, seed=0)
+    assert len(set(groups)) == 41
+    fold = deal(np.ones((45, 1), dtype=int), groups, 5, seed=0)
     assert len(set(fold[:4])) == 1
     assert set(fold) == set(range(5))
 

@@ -28,7 +28,7 @@ def _texts(facts: Facts) -> Iterator[Finding]:
     column = quote(one) if one else None
     for problem, what, condition in (
         ("null", "no text at all (NULL)", f"{column} is null"),
-        ("empty", "an empty text", f"trim({column}) = ''"),
+        ("empty", "an empty text", f"typeof({column}) = 'text' and trim({column}) = ''"),
         ("blob", "a BLOB instead of a text", f"typeof({column}) = 'blob'"),
     ):
         seen = facts.text_problems.get(problem)
@@ -59,7 +59,7 @@ def _labels(facts: Facts) -> Iterator[Finding]:
         )
     blob = " or ".join(f"typeof({column}) = 'blob'" for column in columns)
     for problem, what, condition in (
-        ("empty", "an empty label", f"trim({columns[0]}) = ''"),
+        ("empty", "an empty label", f"typeof({columns[0]}) = 'text' and trim({columns[0]}) = ''"),
         ("blob", "a BLOB instead of a label", f"({blob})"),
         ("invalid", _invalid(facts), None),
     ):

@@ -72,7 +72,7 @@ CODES: dict[str, Code] = {
     "label-missing-from-split": Code(("warning", "info"), "Labels that a split lacks."),
     # The model and its provider
     "over-token-limit": Code(_WARNING, "Texts longer than the model reads."),
-    "separator-in-text": Code(_WARNING, "Texts that hold the separator."),
+    "separator-in-text": Code(("warning", "info"), "Texts that hold the separator."),
     "stop-in-text": Code(_INFO, "Texts that hold the stop sequence."),
     "stop-in-label": Code(_ERROR, "Labels that hold the stop sequence."),
     "labels-of-several-tokens": Code(_INFO, "Labels that are not one token for the model."),

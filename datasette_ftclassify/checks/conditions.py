@@ -49,8 +49,8 @@ def literal(cell: Cell) -> str | None:
 
 
 def _is_short(number: float) -> bool:
-    """Whether SQLite reads the number back as it was: it rounds the last digits of long ones."""
-    return number == 0 or (1e-9 < abs(number) < 1e15 and len(repr(abs(number))) <= 16)
+    """Whether SQLite very likely reads the number back as it was: it may round the last bit."""
+    return number == 0 or (1e-3 < abs(number) < 1e6 and len(repr(abs(number))) <= 8)
 
 
 def in_list(column: str, cells: Iterable[Cell]) -> str | None:

@@ -17,7 +17,7 @@ from .report import Finding, listing, rows_text
 from .scan import Facts
 
 if TYPE_CHECKING:
-    from ..export import Codec
+    from ..export import Codec, ExportFormat
     from ..tokens import Tokenizer
 
 TOKEN_ROWS = 20_000
@@ -73,12 +73,17 @@ class LongTexts:
 
 
 class Marks:
-    """The separator and the stop sequence of the prompt-and-completion form, inside texts."""
+    """The separator and the stop sequence of the prompt-and-completion form, inside texts.
+
+    The separator is looked for in chat form as well: the other form may be chosen later.
+    """
 
     every_text = False
 
-    def __init__(self, separator: str | None, stop: str | None) -> None:
-        self.separator, self.stop = separator, stop
+    def __init__(self, fmt: ExportFormat) -> None:
+        self.completion = fmt.form == "completion"
+        self.separator = fmt.separator
+        self.stop = fmt.stop if self.completion else None
         self.with_separator, self.with_stop = Seen(), Seen()
 
     def see(self, key: Key, text: str, labels: tuple[LabelValue, ...]) -> None:
@@ -91,11 +96,12 @@ class Marks:
         if self.with_separator.count:
             yield facts.finding(
                 "separator-in-text",
-                "warning",
+                "warning" if self.completion else "info",
                 self.with_separator.count,
                 f"{rows_text(self.with_separator.count).capitalize()} with the separator "
                 f"{json.dumps(self.separator)} inside the text.",
-                "Choose another separator: the model takes what comes after it for the answer.",
+                "As prompt and completion, choose another separator: the model takes what comes "
+                "after it for the answer.",
                 seen=self.with_separator,
                 separator=self.separator,
             )

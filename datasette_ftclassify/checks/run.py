@@ -102,8 +102,7 @@ class Hosted:
         self.tokenizer = tokenizer_for(self.model, download=download)
         limit = self.price.example_tokens if self.price else None
         self.watchers: list[Watcher] = [LongTexts(self.tokenizer, limit)]
-        if self.format.form == "completion":
-            self.watchers.append(Marks(self.format.separator, self.format.stop))
+        self.watchers.append(Marks(self.format))
         self.codec: Codec | None = None
         self.codec_problem: str | None = None
         self.tokens: TokenCounts | None = None

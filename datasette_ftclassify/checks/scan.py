@@ -121,9 +121,14 @@ class Facts:
         """A finding with its condition: `where` if it selects `where_rows` (default: `count`)
         rows, else the list of the keys `seen`."""
         expected = count if where_rows is None else where_rows
+        by_key = of_keys(self.source.identity, seen.keys) if seen else None
         condition = checked(self.conn, self.task, self.source, where, expected)
+        if condition and seen and by_key:
+            # As many rows, but other ones?
+            both = f"{condition} and {by_key}"
+            if checked(self.conn, self.task, self.source, both, len(seen.keys)) is None:
+                condition = None
         if condition is None and seen is not None and seen.complete:
-            by_key = of_keys(self.source.identity, seen.keys)
             condition = checked(self.conn, self.task, self.source, by_key, seen.count)
         keys = tuple(seen.keys[:MAX_KEYS]) if seen else ()
         return Finding(code, severity, count, message, advice, keys, details, condition)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import sys
 from pathlib import Path
 
 import click
@@ -27,5 +29,14 @@ def demo(path: str, overwrite: bool, as_json: bool) -> None:
     if as_json:
         print_json(result.to_dict())
         return
-    for line in result.lines():
+    for line in result.lines(_program("datasette"), _program("sqlite-utils")):
         click.echo(line)
+
+
+def _program(name: str) -> str:
+    """What to type for a program that stands beside this one, which may not be on the PATH."""
+    beside = Path(sys.argv[0]).with_name(name)
+    on_path = shutil.which(name)
+    if not beside.exists() or (on_path and Path(on_path).resolve() == beside.resolve()):
+        return name
+    return str(beside)

@@ -50,13 +50,10 @@ class DemoResult:
             "answer": {"text": _TRY, "label": self.answer},
         }
 
-    def lines(self) -> list[str]:
-        """The same for people, with what to type next."""
+    def lines(self, datasette: str = "datasette", sqlite_utils: str = "sqlite-utils") -> list[str]:
+        """The same for people, with what to type next, and how the programs are called here."""
         assert self.trained.metrics is not None
-        found = [
-            f"  {finding.severity:7} {finding.count:4,}  {finding.message}"
-            for finding in self.checks.findings
-        ]
+        found = [f"   {finding.severity:7} {finding.message}" for finding in self.checks.findings]
         return [
             f"1. Checked the {self.checks.rows['total']:,} rows of {TABLE}:",
             *found,
@@ -70,12 +67,12 @@ class DemoResult:
             f"5. select ft_classify('{_TRY}') answers: {self.answer}",
             "",
             "Next:",
-            f"  datasette {self.path}",
+            f"  {datasette} {self.path}",
             "  and in its SQL box, for example:",
             f"    select message, {CLASSIFIER}_label, round({CLASSIFIER}_score, 2) from {TABLE}",
             f"    where topic is null order by {CLASSIFIER}_score",
-            f"  datasette ftclassify evaluate {self.path} {CLASSIFIER}",
-            f"  sqlite-utils query {self.path} \"select ft_explain('{_TRY}')\"",
+            f"  {datasette} ftclassify evaluate {self.path} {CLASSIFIER}",
+            f"  {sqlite_utils} query {self.path} \"select ft_explain('{_TRY}')\"",
         ]
 
 

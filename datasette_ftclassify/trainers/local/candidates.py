@@ -8,11 +8,13 @@ from dataclasses import replace
 from .descent import logistic
 from .recipes import Base, Recipe, bayes, machine, ridge
 
-RIDGE = Base("ridge", ridge, 1.0)
+RIDGE = Base("ridge", ridge, 3.0)
 BAYES = Base("naive Bayes", bayes, 0.03)
 MACHINE = Base("support vector machine", machine, 0.5)
 SMOOTH_MACHINE = Base("smoother support vector machine", machine, 0.15)
 DESCENT = Base("logistic regression", logistic, 1.0)
+
+NO_VECTORS = Recipe(BAYES.name, ((BAYES, 1.0),))  # it counts, and vectors are no counts
 
 FEW_ROWS = 300
 LARGE = 1e8  # stored values times labels, from where a comparison would take minutes
@@ -26,7 +28,7 @@ def candidates(
     recipes = _multilabel(cost) if multilabel else _exclusive(n_rows, n_labels, cost)
     if not embedding:
         return recipes
-    return recipes + tuple(map(_with_embedding, recipes))
+    return recipes + tuple(_with_embedding(recipe) for recipe in recipes if recipe != NO_VECTORS)
 
 
 def _exclusive(n_rows: int, n_labels: int, cost: float) -> tuple[Recipe, ...]:
@@ -36,7 +38,7 @@ def _exclusive(n_rows: int, n_labels: int, cost: float) -> tuple[Recipe, ...]:
         usual, plain = _mixed(RIDGE, BAYES, 0.5), _alone(RIDGE)
         if n_rows < 5 * n_labels:  # so few rows of a label leave naive Bayes nothing to count
             return (plain,)
-        return (usual, plain, _mixed(RIDGE, BAYES, 1.0), _alone(BAYES))
+        return (usual, plain, _mixed(RIDGE, BAYES, 1.0), NO_VECTORS)
     if cost > LARGE:
         return (_alone(replace(MACHINE, strength=1.0)),)
     return (
@@ -45,7 +47,7 @@ def _exclusive(n_rows: int, n_labels: int, cost: float) -> tuple[Recipe, ...]:
         _mixed(MACHINE, BAYES, 1.0),
         _alone(SMOOTH_MACHINE),
         _mixed(SMOOTH_MACHINE, BAYES, 0.5),
-        _alone(BAYES),
+        NO_VECTORS,
     )
 
 

@@ -10,10 +10,11 @@ import numpy as np
 import numpy.typing as npt
 
 from ...errors import TrainingError
+from .copies import copies
 from .counts import TermCounts, Weighting, count_terms
 from .embeddings import embed
 from .features import FloatArray
-from .folds import Rows, copies
+from .folds import Rows
 from .recipes import EMBEDDING_WEIGHT, WORD_WEIGHT, Design, Targets
 from .static import StaticEmbedding
 
@@ -70,7 +71,7 @@ class Data:
         min_rows = 1 if len(texts) <= 500 else 2 if len(texts) <= 50_000 else 4
         terms = count_terms(texts, min_rows=min_rows)
         embedded = None if embedding is None else embed(embedding, texts) * EMBEDDING_WEIGHT
-        return cls(terms, targets, copies(texts), min_rows, embedding, embedded, max_weights)
+        return cls(terms, targets, copies(texts, terms), min_rows, embedding, embedded, max_weights)
 
     @property
     def cost(self) -> float:

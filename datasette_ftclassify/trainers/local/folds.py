@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -12,37 +11,22 @@ Rows = npt.NDArray[np.intp]
 ONE_PART = 1e9
 
 
-def copies(texts: Sequence[str]) -> Rows:
-    """A number per row, the same for rows whose texts are copies of each other, or nearly.
-
-    Form letters: the first ten and the last ten words are the same (of a short text: all words).
-    A copy on both sides of a fold would make the model look better than it is.
-    """
-    numbers: dict[tuple[str, ...], int] = {}
-    found = []
-    for text in texts:
-        words = text.lower().split()
-        found.append(numbers.setdefault((*words[:10], "", *words[-10:]), len(numbers)))
-    return np.array(found, dtype=np.intp)
-
-
 def deal(targets: npt.NDArray[Any], groups: Rows, n_folds: int, seed: int) -> Rows:
     """The fold number of each row: every label's rows are dealt out in turn, like cards.
 
-    Rows of the same group go together, as one card, unless there are too few groups for that.
-    With several labels a row, the row counts for its rarest label. Labels with fewer rows than
-    folds are simply absent from some folds; nothing is refused.
+    Rows of the same group go together, as one card, unless that is more than a fold's share of
+    their label. With several labels a row, the row counts for its rarest label. Labels with fewer
+    rows than folds are simply absent from some folds; nothing is refused.
     """
-    _, first, members = np.unique(groups, return_index=True, return_inverse=True)
-    if len(first) < 2 * n_folds:
-        first = members = np.arange(len(targets))
-    cards = targets[first]
-    rarity = np.where(cards == 1, targets.sum(axis=0), np.iinfo(np.int64).max)
-    key = np.where(cards.any(axis=1), rarity.argmin(axis=1), cards.shape[1])
-    shuffled = np.random.default_rng(seed).permutation(len(cards))
-    order = shuffled[np.argsort(key[shuffled], kind="stable")]
-    folds = np.empty(len(cards), dtype=np.intp)
-    folds[order] = np.arange(len(cards)) % n_folds
+    rarity = np.where(targets == 1, targets.sum(axis=0), np.iinfo(np.int64).max)
+    label = np.where(targets.any(axis=1), rarity.argmin(axis=1), targets.shape[1])
+    together = np.bincount(groups)[groups] * n_folds <= np.bincount(label)[label]
+    cards = np.where(together, groups, len(groups) + np.arange(len(groups)))
+    _, first, members = np.unique(cards, return_index=True, return_inverse=True)
+    shuffled = np.random.default_rng(seed).permutation(len(first))
+    order = shuffled[np.argsort(label[first][shuffled], kind="stable")]
+    folds = np.empty(len(first), dtype=np.intp)
+    folds[order] = np.arange(len(first)) % n_folds
     return folds[members]
 
 

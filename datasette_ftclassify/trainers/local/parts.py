@@ -27,6 +27,7 @@ MAX_WEIGHTS = 64_000_000
 MAX_TOKENS = 1_000_000
 MAX_DIMENSIONS = 4_096
 MAX_TOKENIZER_BYTES = 64_000_000
+MAX_VALUE = 1e6  # far from where sums of single precision overflow
 
 
 def to_parts(model: LocalModel) -> tuple[dict[str, Any], dict[str, bytes]]:
@@ -164,6 +165,8 @@ def _array(parts: Mapping[str, bytes], name: str, dtype: str, shape: tuple[int, 
     """A part as float32, once its length and every value of it were checked."""
     flat = _raw(parts, name, dtype, shape)
     array: FloatArray = np.require(flat, np.float32, ["C", "A"]).reshape(shape)
+    if dtype == "<f4" and len(flat) and float(np.abs(flat).max()) > MAX_VALUE:
+        raise _damaged(f"the part {name!r} holds a value that is too large")
     return array
 
 

@@ -89,6 +89,10 @@ class Recipe:
     name: str
     mixture: tuple[tuple[Base, float], ...]
 
+    @property
+    def embedding(self) -> bool:
+        return any(base.embedding for base, _ in self.mixture)
+
 
 def row_weights(targets: Targets) -> npt.NDArray[np.float64]:
     """Weights of mean 1 that give each label that occurs the same total weight."""

@@ -35,7 +35,18 @@ def fit(
     embeddings: str | None = None,
     progress: Progress | None = None,
 ) -> tuple[LocalModel, dict[str, Any]]:
-    """Train a classifier; see the package's `fit`."""
+    """Train a classifier, and report how it was chosen.
+
+    `targets` holds label numbers 0..n_labels-1, shape (rows,), or with `multilabel` 0 or 1 for
+    each label, shape (rows, n_labels). `embeddings` names a folder or a cached hub model of
+    model2vec; cross-validation decides whether it is used. `progress` is called with a stage and
+    the fraction done, 0..1. The same rows and seed give the same classifier, bit by bit.
+
+    The report is safe for JSON: recipes (each with its score on unseen rows), metric, recipe,
+    why, embeddings, calibration, n_rows, n_features, seconds, warnings.
+
+    Raises TrainingError when the targets do not fit or the embeddings cannot be had.
+    """
     started = time.monotonic()
     tell = progress or _silent
     wanted = as_indicators(targets, len(texts), n_labels, multilabel)
@@ -88,7 +99,7 @@ def finish(data: Data, trial: Trial, seed: int, multilabel: bool) -> tuple[Local
             weights, bias = weights[:, 1:] - weights[:, :1], bias[1:] - bias[:1]
     weights[: weighting.n_words] *= np.float32(WORD_WEIGHT)
     weights[n_terms:] *= np.float32(EMBEDDING_WEIGHT)
-    embedded = any(base.embedding for base, _ in trial.recipe.mixture)
+    embedded = trial.recipe.embedding
     words, chars = data.terms.terms_kept(weighting.keep)
     numbers = range(n_terms)
     vectorizer = Vectorizer(

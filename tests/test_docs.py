@@ -1,0 +1,68 @@
+"""What the documents say is what the software does."""
+
+from __future__ import annotations
+
+import re
+import runpy
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from datasette_ftclassify.cli import ftclassify
+from datasette_ftclassify.functions import register
+from datasette_ftclassify.sql import connect
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def blocks(document: str, language: str) -> list[str]:
+    text = (ROOT / document).read_text(encoding="utf-8")
+    return re.findall(rf"^```{language}\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
+
+
+def test_the_reference_of_commands_is_up_to_date():
+    made = runpy.run_path(str(ROOT / "docs" / "make_cli.py"))["render"]()
+    assert (ROOT / "docs" / "cli.md").read_text(encoding="utf-8") == made, (
+        "run python docs/make_cli.py"
+    )
+
+
+@pytest.mark.parametrize("document", ["README.md", "docs/sql.md"])
+def test_every_query_in_the_documents_runs_and_answers(document: str, trained: Path):
+    found = 0
+    with closing(connect(trained)) as conn:
+        register(conn)
+        for block in blocks(document, "sql"):
+            for statement in re.sub(r"^--.*$", "", block, flags=re.MULTILINE).split(";"):
+                if statement.strip():
+                    rows = conn.execute(statement).fetchall()
+                    assert rows, statement
+                    assert any(cell is not None for row in rows for cell in row), statement
+                    found += 1
+    assert found >= 3
+
+
+def test_every_command_of_the_readme_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    commands = re.findall(r"^    datasette ftclassify (.*)$", text, re.MULTILINE)
+    assert len(commands) >= 5
+    for line in ["demo", *commands]:
+        result = CliRunner().invoke(ftclassify, line.split())
+        assert result.exit_code == 0, f"{line}: {result.output}"
+
+
+def test_every_function_is_documented():
+    text = (ROOT / "docs" / "sql.md").read_text(encoding="utf-8")
+    source = (ROOT / "datasette_ftclassify" / "functions.py").read_text(encoding="utf-8")
+    names = set(re.findall(r'"(ft_\w+)", \(', source))
+    assert len(names) == 8
+    assert names <= set(re.findall(r"`(ft_\w+)\(", text))
+
+
+def test_links_between_the_documents_lead_somewhere():
+    for document in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]:
+        for target in re.findall(r"\]\(([^)#:]+)\)", document.read_text(encoding="utf-8")):
+            assert (document.parent / target).exists(), f"{document.name}: {target}"
