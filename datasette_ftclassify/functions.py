@@ -179,7 +179,7 @@ class Functions:
         return None if row is None else loaded.answerer.from_logprobs(row)
 
     def _logprobs(self, text: object, loaded: Loaded) -> np.ndarray | None:
-        """Of all labels; None where there is no text. Remembered, for the next function asks too."""
+        """Of all labels, remembered for the next function; None where there is no text."""
         plain = text if isinstance(text, str) else as_text(text)
         if plain is None:
             return None

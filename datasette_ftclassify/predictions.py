@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
@@ -134,7 +135,8 @@ class LogprobsJson:
         self._pattern = "{" + ", ".join(f"{key}: %.6g" for key in keys) + "}"
 
     def __call__(self, logprobs: Sequence[float]) -> str:
-        return self._pattern % tuple(logprobs)
+        # A probability of 0 has no logarithm that JSON could hold.
+        return self._pattern % tuple(max(value, -sys.float_info.max) for value in logprobs)
 
 
 def label_cell(labels: LabelSet, prediction: Prediction) -> LabelValue:

@@ -1,20 +1,21 @@
 """Which classifier a query means, loaded once and dropped when it is gone.
 
-Every call asks SQLite whether the file has changed (`pragma data_version`, two microseconds, for
-other connections; `total_changes` for our own). Only then is the name looked up again, and only a
-different training is loaded. Loaded classifiers are shared by the connections of a process.
+SQLite is asked whether the file has changed (`pragma data_version` for other connections,
+`total_changes` for our own). Only then is the name looked up again, and only a different training
+is loaded. Loaded classifiers are shared by the connections of a process.
 """
 
 from __future__ import annotations
 
 import sqlite3
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from .errors import ArtifactError, ClassifierNotFound, FtclassifyError
+from .errors import ClassifierNotFound, FtclassifyError
 from .labels import LabelSet
 from .predictions import Answerer
 from .sql import quote
@@ -24,17 +25,23 @@ MAX_LOADED = 8
 """Classifiers kept in memory at once, in all."""
 
 
+CHECK_EVERY = 0.000_25
+"""Seconds for which the answer of `pragma data_version` is trusted.
+
+A statement never sees a change while it runs, so one check for each would do, but a function is not
+told where a statement begins. Asking at every row costs a tenth of the time of a short text; a
+quarter of a millisecond is less than it takes to store a classifier and to send the next query.
+"""
+
+
 @dataclass(frozen=True)
 class Loaded:
     """A classifier that is ready to answer, by the name it was found under."""
 
     uid: str
+    labels: LabelSet
     answerer: Answerer
     identity: dict[str, Any]
-
-    @property
-    def labels(self) -> LabelSet:
-        return self.answerer.labels
 
 
 class Resolver:
@@ -46,26 +53,32 @@ class Resolver:
 
     def __init__(self, connection: Callable[[], sqlite3.Connection]) -> None:
         self._connection = connection
-        self._stamp: list[object] | None = None
+        self._checked = 0.0
+        self._changes = -1
+        self._versions: list[object] = []
         self._version_queries: list[str] = []
-        self._known: dict[str | None, Loaded] = {}
+        self._known: dict[object, Loaded] = {}
 
     def resolve(self, name: object = None) -> Loaded:
         """The loaded classifier. Raises FtclassifyError: not found, or damaged."""
         conn = self._connection()
-        if self._read_stamp(conn) != self._stamp:
-            self._known.clear()
-        key = None if name is None else str(name)
-        found = self._known.get(key)
+        if time.perf_counter() - self._checked > CHECK_EVERY or conn.total_changes != self._changes:
+            self._check(conn)
+        found = self._known.get(name)
         if found is None:
-            found = self._known[key] = self._look_up(conn, key)
+            found = self._known[name] = self._look_up(conn, None if name is None else str(name))
         return found
 
-    def _read_stamp(self, conn: sqlite3.Connection) -> list[object]:
-        """What changes whenever a database of the connection does. The hot path: keep it bare."""
-        stamp: list[object] = [conn.execute(sql).fetchone() for sql in self._version_queries]
-        stamp.append(conn.total_changes)
-        return stamp
+    def _check(self, conn: sqlite3.Connection) -> None:
+        versions = self._read_versions(conn)
+        if versions != self._versions or conn.total_changes != self._changes:
+            self._known.clear()
+        self._changes = conn.total_changes
+        self._versions = versions
+        self._checked = time.perf_counter()
+
+    def _read_versions(self, conn: sqlite3.Connection) -> list[object]:
+        return [conn.execute(sql).fetchone() for sql in self._version_queries]
 
     def _look_up(self, conn: sqlite3.Connection, name: str | None) -> Loaded:
         if len(self._known) >= MAX_LOADED:
@@ -73,7 +86,7 @@ class Resolver:
         # Listed anew for each look-up: a database may have been attached since the last one.
         schemas = _schemas(conn)
         self._version_queries = [f"pragma {quote(schema)}.data_version" for schema, _ in schemas]
-        self._stamp = self._read_stamp(conn)
+        self._versions = self._read_versions(conn)
         problem: FtclassifyError | None = None
         for schema, path in schemas:
             try:
@@ -82,10 +95,6 @@ class Resolver:
                 # The first database that has classifiers at all says best what is missing.
                 if problem is None or has_store(conn, schema):
                     problem = error
-            except sqlite3.Error as error:
-                raise ArtifactError(
-                    f"The classifiers in this file cannot be read: {error}."
-                ) from error
         raise problem or ClassifierNotFound("The connection has no database.")
 
 
@@ -115,6 +124,5 @@ def _load(conn: sqlite3.Connection, name: str | None, schema: str, path: str) ->
         _answerers.move_to_end(key)
         while len(_answerers) > MAX_LOADED:
             _answerers.popitem(last=False)
-    return Loaded(
-        classifier.uid, answerer, {"classifier": classifier.name, "version": classifier.version}
-    )
+    identity = {"classifier": classifier.name, "version": classifier.version}
+    return Loaded(classifier.uid, answerer.labels, answerer, identity)

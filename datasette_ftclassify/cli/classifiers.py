@@ -169,12 +169,10 @@ def delete(database: str, name: str, yes: bool) -> None:
 
     Columns with its predictions stay.
     """
-    from ..store.classifiers import delete_classifier, find_classifier
+    from ..store.classifiers import delete_classifier
 
     with open_database(database) as conn:
-        found = find_classifier(conn, name)
         if not yes:
-            what = "all versions of " if found.name == name else ""
-            click.confirm(f"Delete {what}{name}?", abort=True, err=True)
+            click.confirm(f"Delete {name}?", abort=True, err=True)
         gone = delete_classifier(conn, name)
-    click.echo(f"Deleted {', '.join(c.title for c in gone)}.")
+    click.echo(f"Deleted {', '.join(gone)}.")

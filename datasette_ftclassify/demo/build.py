@@ -57,7 +57,7 @@ class DemoResult:
         return [
             f"1. Checked the {self.checks.rows['total']:,} rows of {TABLE}:",
             *found,
-            f"   Wrote {self.mended} labels as the other rows write them; the rest is left for you.",
+            f"   Wrote {self.mended} labels as the other rows write them; the rest is left.",
             f"2. Trained {self.trained.classifier.title} on"
             f" {self.trained.classifier.training_rows:,} labelled rows.",
             f"   {self.trained.classifier.report['why']}",
@@ -107,7 +107,7 @@ def load_messages(conn: sqlite3.Connection) -> None:
 
 
 def merge_label_variants(conn: sqlite3.Connection) -> int:
-    """Writes labels that differ by case or white space the commonest way; gives the rows changed."""
+    """Writes labels that differ by case or white space in the commonest way; counts the rows."""
     with conn:
         return conn.execute(
             f"""

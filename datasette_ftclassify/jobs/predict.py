@@ -18,11 +18,11 @@ from ..labels import LabelSet
 from ..loading import load_answerer
 from ..predictions import Answerer, LogprobsJson, Prediction, label_cell
 from ..rendering import renderer
-from ..sql import Cell, Relation, condition, count, quote, quote_all, relation
+from ..sql import Cell, Relation, check_condition, condition, count, quote, quote_all, relation
 from ..store.classifiers import Classifier
 from ..store.columns import column_owners, own_column
 from ..store.jobs import Job, finish_job, save_position, start_job
-from ..store.schema import ensure_schema
+from ..store.schema import ensure_schema, transaction
 
 BATCH = 1_000
 """Rows between commits."""
@@ -98,6 +98,7 @@ def predict_rows(
     """
     target = _check_target(conn, classifier, table)
     columns = columns or Columns.named(column_prefix(classifier.name))
+    check_condition(conn, target, where, params or {})
     rows = _Rows(target, classifier, where, dict(params or {}), unlabelled)
     total = rows.count(conn)
     answerer = load_answerer(conn, classifier)
@@ -115,7 +116,7 @@ def predict_rows(
     resumed_at = job.done + job.skipped
     writer = _Writer(target, columns, classifier.labels)
     while batch := rows.after(conn, job.position):
-        with conn:
+        with transaction(conn):
             _classify(conn, batch, answerer, writer, job)
         progress(min(job.done + job.skipped, total), total)
     finish_job(conn, job)
@@ -234,8 +235,7 @@ def _start(
     types = {"label": classifier.labels.sqlite_type, "logprobs": "TEXT"}
     table = quote(target.name)
     try:
-        with conn:
-            conn.execute("begin immediate")
+        with transaction(conn):
             for role, column in columns.items():
                 if target.column(column) is None:
                     type_ = types.get(role, "REAL")

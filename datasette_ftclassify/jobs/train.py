@@ -12,6 +12,7 @@ from ..examples import Example, Record, read_records
 from ..labels import LabelSet
 from ..splits import SplitPlan, SplitReport, Splitter, split_examples, text_hash
 from ..store.classifiers import Classifier, add_classifier, check_name
+from ..store.schema import ensure_schema, transaction
 from ..store.splits import Member, add_split
 from ..tasks import Task
 from ..trainers.base import Progress, TrainerOptions, TrainingSet, no_progress
@@ -59,20 +60,22 @@ def train_classifier(
     if curve:
         about["learning_curve"] = _learning_curve(training_set, plan.seed, progress)
     progress("storing", 1.0)
-    split_id = add_split(conn, task, data.plan, data.members)
-    classifier = add_classifier(
-        conn,
-        name=name,
-        trainer=trainer,
-        labels=data.labels,
-        task=task,
-        split_id=split_id,
-        seed=plan.seed,
-        training_rows=len(training),
-        header=trained.header,
-        parts=trained.parts,
-        report={**trained.report, **about},
-    )
+    ensure_schema(conn)
+    with transaction(conn):
+        split_id = add_split(conn, task, data.plan, data.members)
+        classifier = add_classifier(
+            conn,
+            name=name,
+            trainer=trainer,
+            labels=data.labels,
+            task=task,
+            split_id=split_id,
+            seed=plan.seed,
+            training_rows=len(training),
+            header=trained.header,
+            parts=trained.parts,
+            report={**trained.report, **about},
+        )
     progress("evaluating", 1.0)
     try:
         metrics = evaluate_classifier(conn, classifier)

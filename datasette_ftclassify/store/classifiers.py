@@ -9,7 +9,8 @@ from __future__ import annotations
 import json
 import sqlite3
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Any
@@ -18,7 +19,7 @@ from ..errors import ArtifactError, ClassifierNotFound, FtclassifyError
 from ..labels import LabelSet
 from ..sql import did_you_mean, quote
 from ..tasks import Task
-from .schema import ensure_schema
+from .schema import ensure_schema, transaction
 
 MAX_ARTIFACT = 1_000_000_000
 """Bytes of all parts of one classifier; SQLite's own default limit for one value."""
@@ -76,7 +77,7 @@ def add_classifier(
     The first classifier of a database becomes its default.
     """
     ensure_schema(conn)
-    with conn:
+    with transaction(conn):
         task_id = add_task(conn, task)
         version = 1 + _highest_version(conn, name)
         cursor = conn.execute(
@@ -145,12 +146,22 @@ def find_classifier(
 
     Raises ClassifierNotFound, or ArtifactError when what is stored makes no sense.
     """
-    row = None
-    if has_store(conn, schema):
-        row = _find(conn, name or default_name(conn, schema), schema)
-    if row is None:
-        raise ClassifierNotFound(_not_found(conn, name, schema))
+    with reading_store():
+        row = None
+        if has_store(conn, schema):
+            row = _find(conn, name or default_name(conn, schema), schema)
+        if row is None:
+            raise ClassifierNotFound(_not_found(conn, name, schema))
     return _classifier(row)
+
+
+@contextmanager
+def reading_store() -> Iterator[None]:
+    """Around reading: tables of our name that somebody else has changed are an ArtifactError."""
+    try:
+        yield
+    except sqlite3.DatabaseError as error:
+        raise ArtifactError(f"The classifiers in this file cannot be read: {error}.") from error
 
 
 def _find(conn: sqlite3.Connection, name: str | None, schema: str) -> tuple[Any, ...] | None:
@@ -159,7 +170,7 @@ def _find(conn: sqlite3.Connection, name: str | None, schema: str) -> tuple[Any,
     sql = _select(schema, "where c.name = ? order by c.version desc limit 1")
     row: tuple[Any, ...] | None = conn.execute(sql, [name]).fetchone()
     base, at, version = name.rpartition("@")
-    if row is None and at and version.isdigit() and len(version) < 10:
+    if row is None and at and version.isdecimal() and len(version) < 10:
         sql = _select(schema, "where c.name = ? and c.version = ?")
         row = conn.execute(sql, [base, int(version)]).fetchone()
     return row
@@ -204,7 +215,7 @@ def _classifier(row: tuple[Any, ...]) -> Classifier:
             report=_object(row[11]),
             created_at=str(row[12]),
         )
-    except (ValueError, TypeError, RecursionError, FtclassifyError) as error:
+    except (ValueError, TypeError, OverflowError, RecursionError, FtclassifyError) as error:
         raise ArtifactError(
             f"Classifier {row[2]} is damaged in this file ({error}): train it again."
         ) from error
@@ -218,11 +229,19 @@ def _object(text: object) -> dict[str, Any]:
 
 
 def list_classifiers(conn: sqlite3.Connection, schema: str = "main") -> list[Classifier]:
-    """All versions of all classifiers, by name, newest version first."""
+    """All versions of all classifiers, by name, newest version first; without damaged ones."""
     if not has_store(conn, schema):
         return []
-    rows = conn.execute(_select(schema, "order by c.name, c.version desc")).fetchall()
-    return [_classifier(row) for row in rows]
+    with reading_store():
+        rows = conn.execute(_select(schema, "order by c.name, c.version desc")).fetchall()
+    return [found for found in map(_classifier_or_none, rows) if found is not None]
+
+
+def _classifier_or_none(row: tuple[Any, ...]) -> Classifier | None:
+    try:
+        return _classifier(row)
+    except ArtifactError:
+        return None
 
 
 def load_parts(
@@ -231,11 +250,13 @@ def load_parts(
     """The parts of the artifact by name. Raises ArtifactError when they are not what was stored."""
     s = quote(schema)
     where = f"from {s}._ftclassify_artifacts where classifier_id = ?"
-    size = conn.execute(f"select sum(length(data)) {where}", [classifier.id]).fetchone()[0]
-    if size is not None and size > MAX_ARTIFACT:
-        raise ArtifactError(f"Classifier {classifier.title} claims {size:,} bytes: too many.")
+    with reading_store():
+        size = conn.execute(f"select sum(length(data)) {where}", [classifier.id]).fetchone()[0]
+        if size is not None and size > MAX_ARTIFACT:
+            raise ArtifactError(f"Classifier {classifier.title} claims {size:,} bytes: too many.")
+        rows = conn.execute(f"select part, data {where}", [classifier.id]).fetchall()
     parts = {}
-    for part, data in conn.execute(f"select part, data {where}", [classifier.id]):
+    for part, data in rows:
         if not isinstance(part, str) or not isinstance(data, bytes):
             raise ArtifactError(f"Classifier {classifier.title} is damaged: a part is no BLOB.")
         parts[part] = data
@@ -260,7 +281,7 @@ def set_default(conn: sqlite3.Connection, name: str) -> None:
 def rename_classifier(conn: sqlite3.Connection, old: str, new: str) -> None:
     """Renames all versions. Raises ClassifierNotFound, or FtclassifyError when `new` is taken."""
     old = find_classifier(conn, old).name
-    check_name(new)
+    new = check_name(new)
     with conn:
         if _highest_version(conn, new):
             raise FtclassifyError(f"There is already a classifier called {new}: choose another.")
@@ -285,30 +306,34 @@ def check_name(name: str) -> str:
     return name
 
 
-def delete_classifier(conn: sqlite3.Connection, name: str) -> list[Classifier]:
-    """Deletes all versions of `name`, or the one of `name@version`; gives what was deleted.
+def delete_classifier(conn: sqlite3.Connection, name: str) -> list[str]:
+    """Deletes all versions of `name`, or the one of `name@version`; gives their titles.
 
-    Columns with predictions stay. When the default goes, the newest classifier left takes over.
+    Works on damaged ones, too. Columns with predictions stay. When the default goes, the newest
+    classifier left takes over.
     """
-    found = find_classifier(conn, name)
-    one_version = found.name != name
-    gone = [
-        c
-        for c in list_classifiers(conn)
-        if c.name == found.name and (not one_version or c.version == found.version)
-    ]
+    row = _find(conn, name, "main") if has_store(conn) else None
+    if row is None:
+        raise ClassifierNotFound(_not_found(conn, name, "main"))
+    found, version = row[2], row[3]
+    only = "" if found == name else " and version = :version"
+    gone = conn.execute(
+        "select id, name || '@' || version from _ftclassify_classifiers"
+        f" where name = :name{only} order by version desc",
+        {"name": found, "version": version},
+    ).fetchall()
     with conn:
-        for classifier in gone:
-            _delete_version(conn, classifier)
-        if default_name(conn) == found.name and not _highest_version(conn, found.name):
+        for classifier_id, _ in gone:
+            _delete_version(conn, classifier_id)
+        if default_name(conn) == found and not _highest_version(conn, found):
             _next_default(conn)
-    return gone
+    return [title for _, title in gone]
 
 
-def _delete_version(conn: sqlite3.Connection, classifier: Classifier) -> None:
+def _delete_version(conn: sqlite3.Connection, classifier_id: int) -> None:
     for table in ("artifacts", "evaluations", "jobs"):
-        conn.execute(f"delete from _ftclassify_{table} where classifier_id = ?", [classifier.id])
-    conn.execute("delete from _ftclassify_classifiers where id = ?", [classifier.id])
+        conn.execute(f"delete from _ftclassify_{table} where classifier_id = ?", [classifier_id])
+    conn.execute("delete from _ftclassify_classifiers where id = ?", [classifier_id])
     unused = "select split_id from _ftclassify_classifiers"
     conn.execute(f"delete from _ftclassify_split_rows where split_id not in ({unused})")
     conn.execute(f"delete from _ftclassify_splits where id not in ({unused})")

@@ -6,6 +6,7 @@ import json
 import sqlite3
 from typing import Any
 
+from ..errors import ArtifactError
 from ..sql import quote
 from .classifiers import Classifier, now
 
@@ -30,4 +31,9 @@ def latest_evaluation(
         " where classifier_id = ? order by id desc limit 1",
         [classifier.id],
     ).fetchone()
-    return None if row is None else dict(json.loads(row[0]))
+    try:
+        return None if row is None else dict(json.loads(row[0]))
+    except (ValueError, TypeError, RecursionError) as error:
+        raise ArtifactError(
+            f"The evaluation of {classifier.title} is damaged: evaluate it again."
+        ) from error

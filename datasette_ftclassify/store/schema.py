@@ -7,6 +7,8 @@ copy may be read by an old SQLite: nothing here needs one newer than 3.34.
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -24,7 +26,20 @@ def ensure_schema(conn: sqlite3.Connection) -> None:
     migrations()(m001_main_job)
     db = Database(conn, execute_plugins=False)
     if migrations.pending(db):
-        migrations.apply(db)
+        # Another process may be at it: whoever comes second finds nothing left to do.
+        with transaction(conn):
+            migrations.apply(db)
+
+
+@contextmanager
+def transaction(conn: sqlite3.Connection) -> Iterator[None]:
+    """All or nothing. Inside another one it is part of that; else no other process writes in it."""
+    if conn.in_transaction:
+        yield
+        return
+    conn.execute("begin immediate")
+    with conn:
+        yield
 
 
 def m001_main_job(db: Database) -> None:

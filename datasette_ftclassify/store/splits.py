@@ -12,7 +12,7 @@ from ..examples import Split
 from ..sql import Key, key_text
 from ..tasks import Task
 from .classifiers import add_task, now
-from .schema import ensure_schema
+from .schema import ensure_schema, transaction
 
 Member = tuple[Key, int, Split]
 """A row's key, the hash of its normalised text, and its split."""
@@ -28,7 +28,7 @@ def add_split(
     found = conn.execute("select id from _ftclassify_splits where digest = ?", [digest]).fetchone()
     if found is not None:
         return int(found[0])
-    with conn:
+    with transaction(conn):
         cursor = conn.execute(
             "insert into _ftclassify_splits (task_id, plan, digest, created_at)"
             " values (?, ?, ?, ?)",
@@ -49,7 +49,7 @@ class Membership:
 
     def __init__(self, conn: sqlite3.Connection, split_id: int) -> None:
         self._by_key: dict[str, tuple[int, str]] = {}
-        self._by_hash: dict[int, str] = {}
+        self._tested: set[int] = set()
         self._seen: set[int] = set()
         rows = conn.execute(
             "select row_key, text_hash, split from _ftclassify_split_rows where split_id = ?",
@@ -57,9 +57,7 @@ class Membership:
         )
         for key, text_hash, split in rows:
             self._by_key[key] = (text_hash, split)
-            self._by_hash.setdefault(text_hash, split)
-            if split != "test":
-                self._seen.add(text_hash)
+            (self._tested if split == "test" else self._seen).add(text_hash)
 
     def __len__(self) -> int:
         return len(self._by_key)
@@ -71,7 +69,7 @@ class Membership:
         `key` is None for a source without keys.
         """
         if key is None:
-            return self._by_hash.get(text_hash) == "test"
+            return text_hash in self._tested and text_hash not in self._seen
         known = self._by_key.get(key_text(key))
         if known is None or known[1] != "test":
             return False
