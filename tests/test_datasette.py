@@ -152,3 +152,11 @@ async def test_hostile_names_are_escaped(trained: Path):
     assert page.status_code == 200
     assert "<script>alert(1)" not in page.text
     assert html.escape("<script>alert(1)") in page.text
+
+
+async def test_damaged_metrics_do_not_take_the_page_down(trained: Path):
+    with closing(connect(trained)) as conn, conn:
+        conn.execute("update _ftclassify_evaluations set metrics = '{\"n_test\": []}'")
+    response = await Datasette([str(trained)]).client.get("/town/-/ftclassify")
+    assert response.status_code == 200
+    assert "evaluate it again" in response.text

@@ -11,9 +11,8 @@ from .options import database_argument, json_option, open_database
 from .output import friendly, print_json
 
 if TYPE_CHECKING:
-    import sqlite3
-
     from ..store.classifiers import Classifier
+    from ..store.summaries import Summary
 
 
 @click.group()
@@ -27,54 +26,38 @@ def classifiers() -> None:
 @friendly
 def list_command(database: str, as_json: bool) -> None:
     """All classifiers and their versions."""
-    from ..store.classifiers import default_name, has_store, list_classifiers
+    from ..store.summaries import summaries
 
     with open_database(database) as conn:
-        found = list_classifiers(conn)
-        default = default_name(conn) if has_store(conn) else None
-        rows = [_summary(conn, classifier, default) for classifier in found]
+        found = summaries(conn)
     if as_json:
-        print_json({"classifiers": rows})
+        print_json({"classifiers": [_listed(summary) for summary in found]})
         return
-    if not rows:
+    if not found:
         click.echo("There is no classifier yet: make one with datasette ftclassify train.")
-    for row in rows:
-        mark = "*" if row["default"] else " "
+    for summary in found:
+        row = _listed(summary)
+        mark = "*" if summary.default else " "
         click.echo(
-            f"{mark} {row['classifier']}@{row['version']}  {row['trainer']}, {row['kind']},"
-            f" {row['labels']} labels, {row['training_rows']:,} rows of {row['source']},"
+            f"{mark} {summary.classifier.title}  {row['trainer']}, {row['kind']},"
+            f" {len(row['labels'])} labels, {row['training_rows']:,} rows of {row['source']},"
             f" {row['created_at']}  {row['quality']}"
         )
-    if default:
+    if any(summary.default for summary in found):
         click.echo("* the default: what ft_classify(text) uses without a name")
 
 
-def _summary(
-    conn: sqlite3.Connection, classifier: Classifier, default: str | None
-) -> dict[str, Any]:
-    from ..store.evaluations import latest_evaluation
-
-    metrics = latest_evaluation(conn, classifier) or {}
+def _listed(summary: Summary) -> dict[str, Any]:
+    metrics = summary.metrics or {}
     quality = next(
         (
             f"{key.replace('_', ' ')} {metrics[key]:.3f}"
             for key in ("accuracy", "micro_f1")
-            if metrics.get(key) is not None
+            if isinstance(metrics.get(key), float)
         ),
         "not evaluated",
     )
-    return {
-        "classifier": classifier.name,
-        "version": classifier.version,
-        "default": classifier.name == default,
-        "trainer": classifier.trainer,
-        "kind": classifier.labels.kind,
-        "labels": len(classifier.labels),
-        "source": classifier.task.source,
-        "training_rows": classifier.training_rows,
-        "created_at": classifier.created_at,
-        "quality": quality,
-    }
+    return {**summary.to_dict(), "quality": quality}
 
 
 @classifiers.command()
@@ -84,19 +67,17 @@ def _summary(
 @friendly
 def show(database: str, name: str | None, as_json: bool) -> None:
     """Everything about one classifier: task, training, quality, and the SQL to use it."""
-    from ..store.classifiers import default_name, find_classifier
-    from ..store.evaluations import latest_evaluation
+    from ..store.classifiers import find_classifier
+    from ..store.summaries import summarise
 
     with open_database(database) as conn:
         classifier = find_classifier(conn, name)
-        summary = _summary(conn, classifier, default_name(conn))
-        metrics = latest_evaluation(conn, classifier)
+        summary = summarise(conn, classifier)
     details = {
-        **summary,
-        "labels": list(classifier.labels.values),
+        **_listed(summary),
         "task": classifier.task.to_dict(),
         "report": classifier.report,
-        "metrics": metrics,
+        "metrics": summary.metrics,
         "sql": usage_sql(classifier),
     }
     if as_json:
@@ -110,8 +91,8 @@ def show(database: str, name: str | None, as_json: bool) -> None:
     if "why" in classifier.report:
         click.echo(f"  recipe  {classifier.report['why']}")
     click.echo(f"  SQL     {usage_sql(classifier)}\n")
-    if metrics:
-        describe_metrics(metrics)
+    if summary.metrics:
+        describe_metrics(summary.metrics)
 
 
 def usage_sql(classifier: Classifier) -> str:

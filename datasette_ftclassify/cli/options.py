@@ -23,6 +23,17 @@ json_option = click.option(
 )
 
 
+where_option = click.option("--where", metavar="SQL", help="Only rows that meet this condition.")
+param_option = click.option(
+    "-p",
+    "--param",
+    type=(str, str),
+    multiple=True,
+    metavar="NAME VALUE",
+    help="A :NAME in the condition.",
+)
+
+
 def task_options(command: Command) -> Command:
     """What describes a task: the source, the text, the labels."""
     for option in reversed(
@@ -46,15 +57,8 @@ def task_options(command: Command) -> Command:
             click.option(
                 "--kind", type=click.Choice(KINDS), help="Proposed from the data when not given."
             ),
-            click.option("--where", metavar="SQL", help="Only rows that meet this condition."),
-            click.option(
-                "-p",
-                "--param",
-                type=(str, str),
-                multiple=True,
-                metavar="NAME VALUE",
-                help="A :NAME in the condition.",
-            ),
+            where_option,
+            param_option,
             click.option(
                 "--split-column", metavar="COL", help="Column that says train, validation or test."
             ),

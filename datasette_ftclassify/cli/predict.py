@@ -6,7 +6,13 @@ from typing import Any
 
 import click
 
-from .options import database_argument, json_option, open_database
+from .options import (
+    database_argument,
+    json_option,
+    open_database,
+    param_option,
+    where_option,
+)
 from .output import friendly, print_json, row_progress, say
 
 
@@ -14,15 +20,8 @@ from .output import friendly, print_json, row_progress, say
 @database_argument
 @click.argument("table")
 @click.option("--classifier", metavar="NAME", help="Name or name@version. [the default one]")
-@click.option("--where", metavar="SQL", help="Only rows that meet this condition.")
-@click.option(
-    "-p",
-    "--param",
-    type=(str, str),
-    multiple=True,
-    metavar="NAME VALUE",
-    help="A :NAME in the condition.",
-)
+@where_option
+@param_option
 @click.option("--unlabelled", is_flag=True, help="Only rows without a label.")
 @click.option(
     "--columns-prefix", metavar="P", help="Write P_label, P_score, P_logprob, P_logprobs."

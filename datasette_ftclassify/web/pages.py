@@ -8,8 +8,7 @@ from urllib.parse import urlencode
 
 from datasette.utils.asgi import Forbidden, NotFound, Response
 
-from ..store.classifiers import Classifier, default_name, has_store, list_classifiers
-from ..store.evaluations import latest_evaluation
+from ..store.summaries import summaries
 from .permissions import may_view_database, may_view_table
 
 if TYPE_CHECKING:
@@ -50,30 +49,7 @@ async def classifiers_page(request: Request, datasette: Datasette) -> Response:
 
 
 def _read(conn: sqlite3.Connection) -> list[dict[str, Any]]:
-    if not has_store(conn):
-        return []
-    default = default_name(conn)
-    return [_describe(conn, classifier, default) for classifier in list_classifiers(conn)]
-
-
-def _describe(
-    conn: sqlite3.Connection, classifier: Classifier, default: str | None
-) -> dict[str, Any]:
-    from ..evaluation import headline  # numpy comes with it
-
-    metrics = latest_evaluation(conn, classifier)
-    return {
-        "classifier": classifier.name,
-        "version": classifier.version,
-        "default": classifier.name == default,
-        "trainer": classifier.trainer,
-        "kind": classifier.labels.kind,
-        "labels": list(classifier.labels.names),
-        "source": classifier.task.source,
-        "training_rows": classifier.training_rows,
-        "created_at": classifier.created_at,
-        "quality": headline(metrics) if metrics else "Not evaluated.",
-    }
+    return [{**summary.to_dict(), "quality": summary.headline()} for summary in summaries(conn)]
 
 
 def _urls(datasette: Datasette, database: str, row: dict[str, Any]) -> dict[str, str]:
