@@ -48,5 +48,17 @@ class ClassifierNotFound(FtclassifyError):
     """No classifier of that name, or no default one, is in the database."""
 
 
+class JobError(FtclassifyError):
+    """A job cannot do what was asked of it in the state it is in."""
+
+
+class JobNotFound(JobError):
+    """No job of that number is in the database."""
+
+
+class JobStopped(FtclassifyError):
+    """Somebody asked for a running job to pause or to be cancelled."""
+
+
 class ArtifactError(FtclassifyError):
     """A stored classifier is damaged, or was not made by this software."""

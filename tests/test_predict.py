@@ -293,7 +293,7 @@ def test_killed_between_new_columns_and_the_first_row_still_goes_on(conn, topics
         raise sqlite3.OperationalError("disk full")
 
     with monkeypatch.context() as patch:
-        patch.setattr(predict_module, "start_job", fail)
+        patch.setattr(predict_module, "save_progress", fail)
         with pytest.raises(PredictError, match="disk full"):
             predict_rows(conn, topics, "messages")
     assert "topics_label" not in [r[1] for r in rows(conn, "pragma table_info(messages)")]

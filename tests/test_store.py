@@ -34,7 +34,7 @@ from datasette_ftclassify.store.classifiers import (
     set_default,
 )
 from datasette_ftclassify.store.evaluations import add_evaluation, latest_evaluation
-from datasette_ftclassify.store.jobs import finish_job, save_position, start_job
+from datasette_ftclassify.store.jobs import add_job
 from datasette_ftclassify.store.schema import PREFIX, ensure_schema
 from datasette_ftclassify.store.splits import Membership, add_split
 from datasette_ftclassify.tasks import Task
@@ -163,8 +163,7 @@ def test_deleting_the_last_one_leaves_nothing_of_it(conn: sqlite3.Connection) ->
     newest = add(conn)
     set_default(conn, "topics")
     add_evaluation(conn, newest, "test", {"accuracy": 1})
-    with conn:
-        start_job(conn, "predict", newest.id, {}, 5)
+    add_job(conn, "predict", {}, classifier_id=newest.id)
     assert delete_classifier(conn, "topics") == ["topics@2", "topics@1"]
     assert default_name(conn) == "older"
     left = counts(conn)
@@ -420,24 +419,6 @@ def test_rows_of_a_view_are_known_by_their_text(conn: sqlite3.Connection) -> Non
     assert membership.is_test(None, 22)
     assert not membership.is_test(None, 11)
     assert not membership.is_test(None, 99)
-
-
-def test_a_job_goes_on_where_it_was(conn: sqlite3.Connection) -> None:
-    added = add(conn)
-    settings = {"table": "t", "é": None}
-    with conn:
-        job = start_job(conn, "predict", added.id, settings, 5)
-        job.position, job.done, job.skipped = [2, "x"], 1, 1
-        save_position(conn, job)
-    with conn:
-        again = start_job(conn, "predict", added.id, settings, 6)
-        other = start_job(conn, "predict", added.id, {"table": "u"}, 6)
-    assert (again.id, again.position, again.done, again.skipped) == (job.id, [2, "x"], 1, 1)
-    assert (other.position, other.done) == (None, 0)
-    finish_job(conn, again)
-    with conn:
-        anew = start_job(conn, "predict", added.id, settings, 6)
-    assert (anew.position, anew.done, anew.skipped) == (None, 0, 0)
 
 
 def test_what_is_stored_is_json(conn: sqlite3.Connection) -> None:

@@ -134,3 +134,12 @@ def test_a_default_that_cannot_be_read_is_said_as_well(trained):
     with closing(connect(trained)) as conn:
         register(conn)
         assert "cannot be read" in answer(conn, "select ft_classify_json('a drain')")["error"]
+
+
+def test_metrics_that_make_no_sense_are_said_to_be_damaged(trained):
+    with closing(connect(trained)) as conn, conn:
+        conn.execute("update _ftclassify_evaluations set metrics = '{\"labels\": 7}'")
+    for command in (["classifiers", "list"], ["classifiers", "show"]):
+        result = CliRunner().invoke(ftclassify, [*command, str(trained)])
+        assert result.exit_code == 0
+    assert "evaluate it again" in result.stdout

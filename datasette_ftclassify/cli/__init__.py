@@ -12,6 +12,7 @@ from .classifiers import classifiers
 from .demo import demo
 from .evaluate import evaluate
 from .export import export
+from .jobs import jobs, work
 from .predict import predict
 from .train import train
 
@@ -31,5 +32,5 @@ def ftclassify() -> None:
     """
 
 
-for command in (check, export, train, evaluate, predict, classifiers, demo):
+for command in (check, export, train, evaluate, predict, classifiers, jobs, work, demo):
     ftclassify.add_command(command)

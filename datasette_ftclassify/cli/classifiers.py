@@ -91,8 +91,12 @@ def show(database: str, name: str | None, as_json: bool) -> None:
     if "why" in classifier.report:
         click.echo(f"  recipe  {classifier.report['why']}")
     click.echo(f"  SQL     {usage_sql(classifier)}\n")
-    if summary.metrics:
-        describe_metrics(summary.metrics)
+    try:
+        if summary.metrics:
+            describe_metrics(summary.metrics)
+    except (KeyError, TypeError, ValueError, AttributeError):
+        # The file may be a stranger's; what it says of its quality need not make sense.
+        click.echo(summary.headline())
 
 
 def usage_sql(classifier: Classifier) -> str:

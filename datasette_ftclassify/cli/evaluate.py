@@ -6,16 +6,17 @@ from typing import Any
 
 import click
 
-from .options import database_argument, json_option, open_database
-from .output import friendly, print_json
+from .options import database_argument, json_option, open_database, queue_option
+from .output import friendly, print_json, tell_queued
 
 
 @click.command()
 @database_argument
 @click.argument("name", required=False)
+@queue_option
 @json_option
 @friendly
-def evaluate(database: str, name: str | None, as_json: bool) -> None:
+def evaluate(database: str, name: str | None, queue: bool, as_json: bool) -> None:
     """Evaluate a classifier on the test rows that were held back when it was trained.
 
     NAME is a classifier's name, or name@version; without it, the default one.
@@ -24,11 +25,15 @@ def evaluate(database: str, name: str | None, as_json: bool) -> None:
       datasette ftclassify evaluate mail.db messages
       datasette ftclassify evaluate mail.db messages@1 --json
     """
-    from ..jobs.evaluate import evaluate_classifier
+    from ..jobs.runner import run_job, submit_evaluate
     from ..store.classifiers import find_classifier
 
     with open_database(database) as conn:
-        metrics = evaluate_classifier(conn, find_classifier(conn, name))
+        job = submit_evaluate(conn, find_classifier(conn, name).id)
+        if queue:
+            tell_queued(job, database, as_json)
+            return
+        metrics = run_job(conn, job.id).result or {}
     if as_json:
         print_json(metrics)
     else:

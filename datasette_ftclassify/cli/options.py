@@ -23,6 +23,9 @@ json_option = click.option(
 )
 
 
+queue_option = click.option(
+    "--queue", is_flag=True, help="Only note the job; datasette ftclassify work runs it."
+)
 where_option = click.option("--where", metavar="SQL", help="Only rows that meet this condition.")
 param_option = click.option(
     "-p",

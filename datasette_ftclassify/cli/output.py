@@ -9,11 +9,14 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from ..errors import FtclassifyError
+
+if TYPE_CHECKING:
+    from ..store.jobs import Job
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -40,6 +43,14 @@ def print_json(data: object) -> None:
 def say(message: str = "") -> None:
     """A message for the person at the terminal, out of the way of what a program reads."""
     click.echo(message, err=True)
+
+
+def tell_queued(job: Job, database: str, as_json: bool) -> None:
+    """Says that a job waits, and who runs it."""
+    if as_json:
+        print_json(job.to_dict())
+    else:
+        click.echo(f"Job {job.id} waits. Run it with: datasette ftclassify work {database}")
 
 
 class StepProgress:

@@ -11,9 +11,10 @@ from .options import (
     json_option,
     open_database,
     param_option,
+    queue_option,
     where_option,
 )
-from .output import friendly, print_json, row_progress, say
+from .output import friendly, print_json, row_progress, say, tell_queued
 
 
 @click.command()
@@ -34,6 +35,7 @@ from .output import friendly, print_json, row_progress, say
     help="Write a role to a column of this name; an empty name leaves it out.",
 )
 @click.option("--overwrite", is_flag=True, help="Allow writing to columns that are there already.")
+@queue_option
 @json_option
 @friendly
 def predict(database: str, table: str, as_json: bool, **given: Any) -> None:
@@ -46,24 +48,27 @@ def predict(database: str, table: str, as_json: bool, **given: Any) -> None:
       datasette ftclassify predict mail.db messages --where "received > '2026'" --columns-prefix ai
       datasette ftclassify predict mail.db messages --column label topic --column logprobs ''
     """
-    from ..jobs.predict import Columns, column_prefix, predict_rows
+    from ..jobs.predict import Columns, column_prefix, predict_rows, submit_predict
     from ..store.classifiers import find_classifier
 
     with open_database(database) as conn, row_progress("Classifying") as progress:
         classifier = find_classifier(conn, given["classifier"])
         columns = Columns.named(given["columns_prefix"] or column_prefix(classifier.name))
         columns = columns.renamed(dict(given["column"]))
-        result = predict_rows(
-            conn,
-            classifier,
-            table,
-            columns=columns,
-            where=given["where"],
-            params=dict(given["param"]),
-            unlabelled=given["unlabelled"],
-            overwrite=given["overwrite"],
-            progress=progress,
-        )
+        asked: dict[str, Any] = {
+            "columns": columns,
+            "where": given["where"],
+            "params": dict(given["param"]),
+            "unlabelled": given["unlabelled"],
+            "overwrite": given["overwrite"],
+        }
+        if given["queue"]:
+            tell_queued(submit_predict(conn, classifier, table, **asked), database, as_json)
+            return
+        try:
+            result = predict_rows(conn, classifier, table, **asked, progress=progress)
+        except KeyboardInterrupt:
+            raise click.ClickException("Stopped. The same command goes on where it was.") from None
     if as_json:
         print_json(
             {

@@ -6,8 +6,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .options import json_option, open_database, plan_from, plan_options, task_from, task_options
-from .output import friendly, print_json, say, step_progress
+from .options import (
+    json_option,
+    open_database,
+    plan_from,
+    plan_options,
+    queue_option,
+    task_from,
+    task_options,
+)
+from .output import friendly, print_json, say, step_progress, tell_queued
 
 if TYPE_CHECKING:
     from ..jobs.train import TrainResult
@@ -27,6 +35,7 @@ if TYPE_CHECKING:
     default=True,
     help="Estimate whether more labels would help (a learning curve). [on]",
 )
+@queue_option
 @plan_options
 @json_option
 @friendly
@@ -39,54 +48,40 @@ def train(database: str, as_json: bool, **given: Any) -> None:
           --template 'Company: {{ company }}\\nAd: {{ ad }}' --name ad-match
       datasette ftclassify train posts.db posts --text body --label topics --delimiter ';'
     """
-    from ..jobs.train import train_classifier
+    from ..jobs.train import submit_train, train_classifier
     from ..trainers.base import TrainerOptions
 
     with open_database(database) as conn, step_progress() as progress:
         task = task_from(conn, given)
         plan = plan_from(given)
-        result = train_classifier(
-            conn,
-            task,
-            name=given["name"],
-            trainer=given["trainer"],
-            plan=plan,
-            curve=given["curve"],
-            options=TrainerOptions(seed=plan.seed, embeddings=given["embeddings"]),
-            progress=progress,
-        )
+        asked: dict[str, Any] = {
+            "name": given["name"],
+            "trainer": given["trainer"],
+            "plan": plan,
+            "curve": given["curve"],
+            "options": TrainerOptions(seed=plan.seed, embeddings=given["embeddings"]),
+        }
+        if given["queue"]:
+            tell_queued(submit_train(conn, task, **asked), database, as_json)
+            return
+        result = train_classifier(conn, task, **asked, progress=progress)
     if as_json:
-        print_json(_as_dict(result))
+        print_json(result.to_dict())
     else:
         _describe(result, database)
 
 
-def _as_dict(result: TrainResult) -> dict[str, Any]:
-    classifier = result.classifier
-    return {
-        "classifier": classifier.name,
-        "version": classifier.version,
-        "trainer": classifier.trainer,
-        "kind": classifier.labels.kind,
-        "labels": list(classifier.labels.values),
-        "rows": dict(result.split.rows),
-        "left_out": dict(result.split.left_out),
-        "shared_with_train": result.split.shared,
-        "report": classifier.report,
-        "metrics": result.metrics,
-    }
-
-
 def _describe(result: TrainResult, database: str) -> None:
-    classifier, split = result.classifier, result.split
-    rows = ", ".join(f"{n:,} {name}" for name, n in sorted(split.rows.items()))
+    classifier, report = result.classifier, result.classifier.report
+    rows = ", ".join(f"{n:,} {name}" for name, n in sorted(report["rows"].items()))
     click.echo(f"Trained {classifier.title} on {classifier.training_rows:,} rows ({rows}).")
     click.echo(f"  {len(classifier.labels)} labels, {classifier.labels.kind}")
-    for value, count in split.left_out.items():
+    for value, count in report["left_out"].items():
         click.echo(f"  left out: {count:,} rows whose split column says {value}")
-    if split.shared:
-        click.echo(f"  {split.shared:,} rows held back have a text that also stands in train")
-    for line in _report_lines(classifier.report):
+    if report["shared_with_train"]:
+        shared = report["shared_with_train"]
+        click.echo(f"  {shared:,} rows held back have a text that also stands in train")
+    for line in _report_lines(report):
         click.echo(f"  {line}")
     if result.metrics is None:
         click.echo("  Not evaluated: no rows were held back for a test.")

@@ -19,10 +19,11 @@ from ..loading import load_answerer
 from ..predictions import Answerer, LogprobsJson, Prediction, label_cell
 from ..rendering import renderer
 from ..sql import Cell, Relation, check_condition, condition, count, quote, quote_all, relation
-from ..store.classifiers import Classifier
+from ..store.classifiers import Classifier, find_by_uid
 from ..store.columns import column_owners, own_column
-from ..store.jobs import Job, finish_job, save_position, start_job
+from ..store.jobs import Job, add_job, save_progress
 from ..store.schema import ensure_schema, transaction
+from .lease import Lease, leased
 
 BATCH = 1_000
 """Rows between commits."""
@@ -55,7 +56,8 @@ class Columns:
 
 @dataclass(frozen=True)
 class PredictResult:
-    """What a prediction job did: rows answered, rows without a text, rows resumed from."""
+    """What a prediction job did: rows in all, rows answered, rows without a text, and how many of
+    them an interrupted attempt had already done."""
 
     columns: Columns
     total: int
@@ -71,6 +73,12 @@ class PredictResult:
             "resumed_at": self.resumed_at,
             "columns": asdict(self.columns),
         }
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> PredictResult:
+        """Reads `to_dict`'s form."""
+        columns = Columns(**data["columns"])
+        return cls(columns, data["rows"], data["predicted"], data["skipped"], data["resumed_at"])
 
 
 def column_prefix(classifier_name: str) -> str:
@@ -92,35 +100,86 @@ def predict_rows(
 ) -> PredictResult:
     """Classifies the rows of `table` (all, the unlabelled ones, those that meet `where`).
 
+    Asked again in the same words after an interruption, it goes on where it stopped.
     Rows without a text get NULLs. Columns that this classifier filled before are written again;
     any other existing one needs `overwrite`.
-    Raises PredictError when the table cannot be written, SourceError when it does not fit.
+    Raises PredictError when the table cannot be written, SourceError when it does not fit, JobError
+    when another process is at it.
     """
-    target = _check_target(conn, classifier, table)
-    columns = columns or Columns.named(column_prefix(classifier.name))
-    check_condition(conn, target, where, params or {})
-    rows = _Rows(target, classifier, where, dict(params or {}), unlabelled)
-    total = rows.count(conn)
-    answerer = load_answerer(conn, classifier)
+    job = submit_predict(
+        conn,
+        classifier,
+        table,
+        columns=columns,
+        where=where,
+        params=params,
+        unlabelled=unlabelled,
+        overwrite=overwrite,
+    )
+    with leased(conn, job.id) as lease:
+        lease.result = run_predict(lease, progress).to_dict()
+    return PredictResult.from_dict(lease.result)
+
+
+def submit_predict(
+    conn: sqlite3.Connection,
+    classifier: Classifier,
+    table: str,
+    *,
+    columns: Columns | None = None,
+    where: str | None = None,
+    params: Mapping[str, Any] | None = None,
+    unlabelled: bool = False,
+    overwrite: bool = False,
+) -> Job:
+    """A queued job that does what `predict_rows` says; refuses at once what cannot work."""
     ensure_schema(conn)
-    _check_columns(conn, target, columns, classifier, overwrite)
+    columns = columns or Columns.named(column_prefix(classifier.name))
     settings = {
-        "classifier": classifier.uid,
-        "table": target.name,
+        "classifier": classifier.title,
+        "uid": classifier.uid,
+        "table": relation(conn, table).name,
         "columns": asdict(columns),
         "where": where,
-        "params": rows.params,
+        "params": dict(params or {}),
         "unlabelled": unlabelled,
+        "overwrite": overwrite,
     }
-    job = _start(conn, target, columns, classifier, settings, total)
+    _Plan(conn, classifier, settings)
+    return add_job(conn, "predict", settings, classifier_id=classifier.id)
+
+
+def run_predict(lease: Lease, progress: RowProgress) -> PredictResult:
+    """Runs a claimed job from its position to the end."""
+    conn, job = lease.conn, lease.job
+    plan = _Plan(conn, find_by_uid(conn, job.settings["uid"]), job.settings)
+    answerer = load_answerer(conn, plan.classifier)
+    _make_columns(conn, plan, job)
     resumed_at = job.done + job.skipped
-    writer = _Writer(target, columns, classifier.labels)
-    while batch := rows.after(conn, job.position):
+    writer = _Writer(plan.target, plan.columns, plan.classifier.labels)
+    while batch := plan.rows.after(conn, job.position):
+        lease.check()
         with transaction(conn):
             _classify(conn, batch, answerer, writer, job)
-        progress(min(job.done + job.skipped, total), total)
-    finish_job(conn, job)
-    return PredictResult(columns, total, job.done, job.skipped, resumed_at)
+        done = job.done + job.skipped
+        job.total = max(job.total or 0, done)
+        progress(done, job.total)
+    return PredictResult(plan.columns, job.done + job.skipped, job.done, job.skipped, resumed_at)
+
+
+class _Plan:
+    """What a job's settings mean in the database as it is now. Raises as `predict_rows` does."""
+
+    def __init__(
+        self, conn: sqlite3.Connection, classifier: Classifier, settings: Mapping[str, Any]
+    ) -> None:
+        where, params = settings["where"], settings["params"]
+        self.classifier = classifier
+        self.columns = Columns(**settings["columns"])
+        self.target = _check_target(conn, classifier, settings["table"])
+        check_condition(conn, self.target, where, params)
+        _check_columns(conn, self.target, self.columns, classifier, settings["overwrite"])
+        self.rows = _Rows(self.target, classifier, where, params, settings["unlabelled"])
 
 
 def _check_target(conn: sqlite3.Connection, classifier: Classifier, table: str) -> Relation:
@@ -223,27 +282,22 @@ def _check_columns(
             )
 
 
-def _start(
-    conn: sqlite3.Connection,
-    target: Relation,
-    columns: Columns,
-    classifier: Classifier,
-    settings: dict[str, Any],
-    total: int,
-) -> Job:
-    """Adds the columns, notes that they are ours, and writes the job down: all or nothing."""
-    types = {"label": classifier.labels.sqlite_type, "logprobs": "TEXT"}
-    table = quote(target.name)
+def _make_columns(conn: sqlite3.Connection, plan: _Plan, job: Job) -> None:
+    """Adds the columns, notes that they are ours, and counts the rows: all or nothing."""
+    types = {"label": plan.classifier.labels.sqlite_type, "logprobs": "TEXT"}
+    table = quote(plan.target.name)
     try:
         with transaction(conn):
-            for role, column in columns.items():
-                if target.column(column) is None:
+            for role, column in plan.columns.items():
+                if plan.target.column(column) is None:
                     type_ = types.get(role, "REAL")
                     conn.execute(f"alter table {table} add column {quote(column)} {type_}")
-                own_column(conn, target.name, column, classifier.name, role)
-            return start_job(conn, "predict", classifier.id, settings, total)
+                own_column(conn, plan.target.name, column, plan.classifier.name, role)
+            job.step = "classifying"
+            job.total = plan.rows.count(conn)
+            save_progress(conn, job)
     except sqlite3.OperationalError as error:
-        raise PredictError(f"Table {target.name} cannot get new columns: {error}.") from error
+        raise PredictError(f"Table {plan.target.name} cannot get new columns: {error}.") from error
 
 
 class _Writer:
@@ -285,7 +339,7 @@ def _classify(
     job.position = [_pack(value) for value in batch[-1][0]]
     job.done += len(texts)
     job.skipped += len(batch) - len(texts)
-    save_position(conn, job)
+    save_progress(conn, job)
 
 
 def _pack(value: Cell) -> Any:

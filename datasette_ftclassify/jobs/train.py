@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import sqlite3
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from ..errors import EvaluationError, TrainingError
 from ..examples import Example, Record, read_records
 from ..labels import LabelSet
 from ..splits import SplitPlan, SplitReport, Splitter, split_examples, text_hash
-from ..store.classifiers import Classifier, add_classifier, check_name
-from ..store.schema import ensure_schema, transaction
+from ..store.classifiers import Classifier, add_classifier, check_name, find_by_id
+from ..store.jobs import Job, add_job, save_progress
+from ..store.schema import transaction
 from ..store.splits import Member, add_split
 from ..tasks import Task
 from ..trainers.base import Progress, TrainerOptions, TrainingSet, no_progress
 from ..trainers.registry import get_trainer
 from .evaluate import evaluate_classifier
+from .lease import Lease, leased
 
 
 @dataclass(frozen=True)
@@ -25,8 +27,22 @@ class TrainResult:
     """A new classifier; its metrics on the test split, None where there are no test rows."""
 
     classifier: Classifier
-    split: SplitReport
     metrics: dict[str, Any] | None
+
+    def to_dict(self) -> dict[str, Any]:
+        classifier = self.classifier
+        return {
+            "classifier": classifier.name,
+            "version": classifier.version,
+            "trainer": classifier.trainer,
+            "kind": classifier.labels.kind,
+            "labels": list(classifier.labels.values),
+            "rows": classifier.report["rows"],
+            "left_out": classifier.report["left_out"],
+            "shared_with_train": classifier.report["shared_with_train"],
+            "report": classifier.report,
+            "metrics": self.metrics,
+        }
 
 
 def train_classifier(
@@ -45,43 +61,92 @@ def train_classifier(
     `name` defaults to the source's; an existing name gets a new version. The local trainer
     learns from train and validation rows alike, since it validates by cross-validation.
     `curve` adds a learning curve, by a quick local recipe, to the classifier's report.
-    Raises TrainingError when the rows do not suffice.
+    Raises TrainingError when the rows do not suffice, JobError when another process is at it.
     """
-    name = check_name(name or task.source)
-    chosen = get_trainer(trainer)
+    job = submit_train(
+        conn, task, name=name, trainer=trainer, plan=plan, options=options, curve=curve
+    )
+    with leased(conn, job.id) as lease:
+        result = run_train(lease, progress)
+        lease.result = result.to_dict()
+    return result
+
+
+def submit_train(
+    conn: sqlite3.Connection,
+    task: Task,
+    *,
+    name: str | None = None,
+    trainer: str = "local",
+    plan: SplitPlan | None = None,
+    options: TrainerOptions | None = None,
+    curve: bool = True,
+) -> Job:
+    """A queued job that does what `train_classifier` says."""
+    get_trainer(trainer)
     plan = plan or SplitPlan()
-    options = options or TrainerOptions(seed=plan.seed)
-    progress("reading rows", 0.0)
+    settings = {
+        "task": task.to_dict(),
+        "name": check_name(name or task.source),
+        "trainer": trainer,
+        "plan": asdict(plan),
+        "options": asdict(options or TrainerOptions(seed=plan.seed)),
+        "curve": curve,
+    }
+    return add_job(conn, "train", settings)
+
+
+def run_train(lease: Lease, progress: Progress) -> TrainResult:
+    """Runs a claimed job. A classifier that an interrupted attempt stored is not trained again."""
+    conn, job = lease.conn, lease.job
+
+    def tell(step: str, share: float) -> None:
+        lease.check()
+        progress(step, share)
+
+    if job.classifier_id is None:
+        _train(conn, job, tell)
+    classifier = find_by_id(conn, int(job.classifier_id or 0))
+    tell("evaluating", 1.0)
+    try:
+        metrics = evaluate_classifier(conn, classifier)
+    except EvaluationError:
+        metrics = None
+    return TrainResult(classifier, metrics)
+
+
+def _train(conn: sqlite3.Connection, job: Job, tell: Progress) -> None:
+    settings = job.settings
+    task = Task.from_dict(settings["task"])
+    plan = SplitPlan(**settings["plan"])
+    tell("reading rows", 0.0)
     data = read_split(conn, task, plan)
     training = [e for e in data.examples if e.split != "test"]
     training_set = as_training_set(training, data.labels)
-    trained = chosen.train(training_set, options, progress)
+    options = TrainerOptions(**settings["options"])
+    trained = get_trainer(settings["trainer"]).train(training_set, options, tell)
     about = _about_rows(training, data)
-    if curve:
-        about["learning_curve"] = _learning_curve(training_set, plan.seed, progress)
-    progress("storing", 1.0)
-    ensure_schema(conn)
+    if settings["curve"]:
+        about["learning_curve"] = _learning_curve(training_set, plan.seed, tell)
+    tell("storing", 1.0)
+    # One transaction: a job that was killed has either stored its classifier and knows it, or not.
     with transaction(conn):
-        split_id = add_split(conn, task, data.plan, data.members)
         classifier = add_classifier(
             conn,
-            name=name,
-            trainer=trainer,
+            name=settings["name"],
+            trainer=settings["trainer"],
             labels=data.labels,
             task=task,
-            split_id=split_id,
+            split_id=add_split(conn, task, data.plan, data.members),
             seed=plan.seed,
             training_rows=len(training),
             header=trained.header,
             parts=trained.parts,
             report={**trained.report, **about},
         )
-    progress("evaluating", 1.0)
-    try:
-        metrics = evaluate_classifier(conn, classifier)
-    except EvaluationError:
-        metrics = None
-    return TrainResult(classifier, data.report, metrics)
+        job.classifier_id = classifier.id
+        job.step = "evaluating"
+        save_progress(conn, job)
 
 
 @dataclass(frozen=True)
@@ -152,6 +217,8 @@ def _about_rows(training: list[Example], data: SplitData) -> dict[str, Any]:
     majority = max(range(len(data.labels)), key=lambda i: counts[data.labels.values[i]])
     return {
         "rows": dict(data.report.rows),
+        "left_out": dict(data.report.left_out),
+        "shared_with_train": data.report.shared,
         "majority": majority,
         "label_counts": [counts[value] for value in data.labels.values],
     }

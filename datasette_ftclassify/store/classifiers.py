@@ -155,6 +155,24 @@ def find_classifier(
     return _classifier(row)
 
 
+def find_by_uid(conn: sqlite3.Connection, uid: str) -> Classifier:
+    """The very training that `uid` names. Raises ClassifierNotFound when it was deleted."""
+    return _find_exactly(conn, "uid", uid)
+
+
+def find_by_id(conn: sqlite3.Connection, classifier_id: int) -> Classifier:
+    """The one with that id in this database. Raises ClassifierNotFound when it was deleted."""
+    return _find_exactly(conn, "id", classifier_id)
+
+
+def _find_exactly(conn: sqlite3.Connection, column: str, value: object) -> Classifier:
+    with reading_store():
+        row = conn.execute(_select("main", f"where c.{column} = ?"), [value]).fetchone()
+    if row is None:
+        raise ClassifierNotFound("The classifier of this job was deleted: cancel the job.")
+    return _classifier(row)
+
+
 @contextmanager
 def reading_store() -> Iterator[None]:
     """Around reading: tables of our name that somebody else has changed are an ArtifactError."""
@@ -331,6 +349,11 @@ def delete_classifier(conn: sqlite3.Connection, name: str) -> list[str]:
 
 
 def _delete_version(conn: sqlite3.Connection, classifier_id: int) -> None:
+    conn.execute(
+        "delete from _ftclassify_job_events where job_id in"
+        " (select id from _ftclassify_jobs where classifier_id = ?)",
+        [classifier_id],
+    )
     for table in ("artifacts", "evaluations", "jobs"):
         conn.execute(f"delete from _ftclassify_{table} where classifier_id = ?", [classifier_id])
     conn.execute("delete from _ftclassify_classifiers where id = ?", [classifier_id])

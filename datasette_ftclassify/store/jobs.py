@@ -1,65 +1,302 @@
-"""Jobs: what was asked for, and how far it has come."""
+"""Jobs: what was asked for, who is at it, and how far it has come.
+
+A process runs a job under a lease, which it renews while it lives. What is written under a lease is
+written in a transaction that also proves the lease, so a process that was taken for dead, and
+replaced, can no longer write.
+"""
 
 from __future__ import annotations
 
 import json
+import os
+import socket
 import sqlite3
+import time
+import uuid
 from dataclasses import dataclass
 from typing import Any
 
-from .classifiers import now
+from ..errors import JobError, JobNotFound
+from .classifiers import has_store, now
+from .schema import ensure_schema, transaction
+
+LEASE_SECONDS = 30.0
+"""How long a process may be silent before another one takes its job."""
+
+UNFINISHED = ("queued", "running", "paused", "failed")
+STATES = (*UNFINISHED, "finished", "cancelled")
+
+_COLUMNS = (
+    "id, kind, state, wanted, step, settings, classifier_id, position, total, done, skipped,"
+    " result, error, owner, lease_until, created_at, started_at, updated_at"
+)
 
 
 @dataclass
 class Job:
-    """A prediction job. `position` is the key of the last row whose answer is committed."""
+    """A job as it stands in the database; fields as described in the schema."""
 
     id: int
+    kind: str
+    state: str
+    wanted: str | None
+    step: str
+    settings: dict[str, Any]
+    classifier_id: int | None
     position: list[Any] | None
-    total: int
+    total: int | None
     done: int
     skipped: int
+    result: dict[str, Any] | None
+    error: str | None
+    owner: str | None
+    lease_until: float | None
+    created_at: str
+    started_at: str | None
+    updated_at: str
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether it counts as running, but nobody runs it."""
+        return self.state == "running" and not _is_leased(self.owner, self.lease_until)
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "id": self.id,
+            "kind": self.kind,
+            "state": "interrupted" if self.interrupted else self.state,
+            "step": self.step,
+            "settings": self.settings,
+            "total": self.total,
+            "done": self.done,
+            "skipped": self.skipped,
+            "result": self.result,
+            "error": self.error,
+            "created_at": self.created_at,
+            "started_at": self.started_at,
+            "updated_at": self.updated_at,
+        }
 
 
-def start_job(
-    conn: sqlite3.Connection, kind: str, classifier_id: int, settings: dict[str, Any], total: int
+def new_owner() -> str:
+    """Names this very attempt of this process: host, process id, and a token."""
+    return f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex}"
+
+
+def _is_leased(owner: str | None, until: float | None) -> bool:
+    if owner is None or until is None or until < time.time():
+        return False
+    host, _, rest = owner.partition(":")
+    pid = rest.partition(":")[0]
+    if host != socket.gethostname() or not pid.isdecimal():
+        return True
+    return _is_alive(int(pid))
+
+
+def _is_alive(pid: int) -> bool:
+    """A process of this machine that is gone need not be waited for."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except (PermissionError, OverflowError):
+        return True
+    return True
+
+
+def add_job(
+    conn: sqlite3.Connection,
+    kind: str,
+    settings: dict[str, Any],
+    *,
+    classifier_id: int | None = None,
 ) -> Job:
-    """A new job, or the same one (equal settings) where it was interrupted.
+    """A new queued job, or the unfinished one that was asked for in the same words."""
+    ensure_schema(conn)
+    text = json.dumps(settings, ensure_ascii=False, sort_keys=True)
+    marks = ", ".join("?" * len(UNFINISHED))
+    with transaction(conn):
+        row = conn.execute(
+            "select id from _ftclassify_jobs where kind = ? and settings = ?"
+            f" and state in ({marks}) order by id limit 1",
+            [kind, text, *UNFINISHED],
+        ).fetchone()
+        if row is None:
+            cursor = conn.execute(
+                "insert into _ftclassify_jobs (kind, state, settings, classifier_id, created_at,"
+                " updated_at) values (?, 'queued', ?, ?, ?, ?)",
+                [kind, text, classifier_id, now(), now()],
+            )
+            row = (cursor.lastrowid,)
+    return get_job(conn, row[0])
 
-    Call inside a transaction.
+
+def get_job(conn: sqlite3.Connection, job_id: int) -> Job:
+    """Raises JobNotFound."""
+    row = None
+    if has_store(conn):
+        sql = f"select {_COLUMNS} from _ftclassify_jobs where id = ?"
+        row = conn.execute(sql, [job_id]).fetchone()
+    if row is None:
+        raise JobNotFound(f"There is no job {job_id} in this database: see ftclassify jobs list.")
+    return _job(row)
+
+
+def list_jobs(conn: sqlite3.Connection) -> list[Job]:
+    """All jobs, newest first."""
+    if not has_store(conn):
+        return []
+    rows = conn.execute(f"select {_COLUMNS} from _ftclassify_jobs order by id desc")
+    return [_job(row) for row in rows.fetchall()]
+
+
+def _job(row: tuple[Any, ...]) -> Job:
+    values = list(row)
+    try:
+        for index in (5, 7, 11):
+            values[index] = None if values[index] is None else json.loads(values[index])
+    except (ValueError, TypeError, RecursionError) as error:
+        raise JobError(f"Job {row[0]} is damaged in this file: delete its row.") from error
+    return Job(*values)
+
+
+def claim_job(conn: sqlite3.Connection, job_id: int, owner: str) -> Job:
+    """Takes a queued, paused, failed or interrupted job for `owner`.
+
+    Raises JobError when somebody is at it, or it has ended.
     """
-    text = json.dumps({"kind": kind, **settings}, ensure_ascii=False, sort_keys=True)
-    row = conn.execute(
-        "select id, position, done, skipped from _ftclassify_jobs"
-        " where settings = ? and state = 'running'",
-        [text],
-    ).fetchone()
-    if row is not None:
-        conn.execute("update _ftclassify_jobs set total = ? where id = ?", [total, row[0]])
-        position = None if row[1] is None else json.loads(row[1])
-        return Job(row[0], position, total, row[2], row[3])
-    conn.execute("delete from _ftclassify_jobs where settings = ?", [text])
-    cursor = conn.execute(
-        "insert into _ftclassify_jobs (kind, state, classifier_id, settings, total, done, skipped,"
-        " created_at, updated_at) values (?, 'running', ?, ?, ?, 0, 0, ?, ?)",
-        [kind, classifier_id, text, total, now(), now()],
-    )
-    assert cursor.lastrowid is not None
-    return Job(cursor.lastrowid, None, total, 0, 0)
-
-
-def save_position(conn: sqlite3.Connection, job: Job) -> None:
-    """Writes down how far the job has come. Call in the transaction that writes its answers."""
-    conn.execute(
-        "update _ftclassify_jobs set position = ?, done = ?, skipped = ?, updated_at = ?"
-        " where id = ?",
-        [json.dumps(job.position), job.done, job.skipped, now(), job.id],
-    )
-
-
-def finish_job(conn: sqlite3.Connection, job: Job) -> None:
-    with conn:
+    with transaction(conn):
+        job = get_job(conn, job_id)
+        if job.state == "running" and not job.interrupted:
+            raise JobError(
+                f"Job {job_id} is running in another process: follow it with "
+                f"ftclassify jobs follow, or wait until it has ended."
+            )
+        if job.state not in UNFINISHED:
+            raise JobError(f"Job {job_id} is {job.state}: there is nothing left to run.")
         conn.execute(
-            "update _ftclassify_jobs set state = 'finished', updated_at = ? where id = ?",
-            [now(), job.id],
+            "update _ftclassify_jobs set state = 'running', wanted = null, error = null,"
+            " owner = ?, lease_until = ?, started_at = coalesce(started_at, ?), updated_at = ?"
+            " where id = ?",
+            [owner, time.time() + LEASE_SECONDS, now(), now(), job_id],
         )
+        _note(conn, job_id, "goes on" if job.started_at else "started")
+    return get_job(conn, job_id)
+
+
+def next_job(conn: sqlite3.Connection) -> int | None:
+    """The oldest job that waits for a worker: queued, or left behind by a dead process."""
+    waiting = [job for job in list_jobs(conn) if job.state == "queued" or job.interrupted]
+    return waiting[-1].id if waiting else None
+
+
+def renew_lease(conn: sqlite3.Connection, job_id: int, owner: str) -> str | None:
+    """Shows that `owner` lives; gives what somebody wants of it: pause, cancel, or None.
+
+    Raises JobError when the job is no longer the owner's.
+    """
+    with transaction(conn):
+        return _prove(conn, job_id, owner)
+
+
+def save_progress(conn: sqlite3.Connection, job: Job) -> None:
+    """Writes down step, position and counts, and learns what is wanted of the job.
+
+    Call in the transaction that writes the answers.
+
+    Raises JobError, and with it undoes the transaction, when the job is no longer its owner's.
+    """
+    job.wanted = _prove(conn, job.id, job.owner)
+    conn.execute(
+        "update _ftclassify_jobs set step = ?, classifier_id = ?, position = ?, total = ?,"
+        " done = ?, skipped = ? where id = ?",
+        [
+            job.step,
+            job.classifier_id,
+            None if job.position is None else json.dumps(job.position),
+            job.total,
+            job.done,
+            job.skipped,
+            job.id,
+        ],
+    )
+
+
+def _prove(conn: sqlite3.Connection, job_id: int, owner: str | None) -> str | None:
+    changed = conn.execute(
+        "update _ftclassify_jobs set lease_until = ?, updated_at = ?"
+        " where id = ? and owner = ? and state = 'running'",
+        [time.time() + LEASE_SECONDS, now(), job_id, owner],
+    ).rowcount
+    if not changed:
+        raise JobError(f"Job {job_id} was taken over by another process, which goes on with it.")
+    row = conn.execute("select wanted from _ftclassify_jobs where id = ?", [job_id]).fetchone()
+    return None if row[0] is None else str(row[0])
+
+
+def end_job(
+    conn: sqlite3.Connection,
+    job: Job,
+    state: str,
+    *,
+    result: dict[str, Any] | None = None,
+    error: str | None = None,
+) -> None:
+    """Writes down how it ended, or that it rests, and gives up the lease."""
+    with transaction(conn):
+        _prove(conn, job.id, job.owner)
+        conn.execute(
+            "update _ftclassify_jobs set state = ?, wanted = null, result = ?, error = ?,"
+            " owner = null, lease_until = null where id = ?",
+            [
+                state,
+                None if result is None else json.dumps(result, ensure_ascii=False),
+                error,
+                job.id,
+            ],
+        )
+        _note(conn, job.id, f"{state}: {error}" if error else state)
+
+
+def ask_job(conn: sqlite3.Connection, job_id: int, wish: str) -> Job:
+    """Asks for `pause`, `cancel`, `resume` or `retry`.
+
+    Whoever runs the job does so at the next batch; a job that nobody runs changes at once.
+    Raises JobError when the job's state does not allow it.
+    """
+    allowed = {
+        "pause": ("queued", "running"),
+        "cancel": ("queued", "running", "paused", "failed"),
+        "resume": ("paused",),
+        "retry": ("failed", "cancelled"),
+    }
+    becomes = {"pause": "paused", "cancel": "cancelled", "resume": "queued", "retry": "queued"}
+    with transaction(conn):
+        job = get_job(conn, job_id)
+        if job.state not in allowed[wish]:
+            raise JobError(f"Job {job_id} is {job.state}: there is nothing to {wish}.")
+        if job.state == "running" and not job.interrupted:
+            conn.execute("update _ftclassify_jobs set wanted = ? where id = ?", [wish, job_id])
+        else:
+            conn.execute(
+                "update _ftclassify_jobs set state = ?, wanted = null, owner = null,"
+                " lease_until = null, updated_at = ? where id = ?",
+                [becomes[wish], now(), job_id],
+            )
+        _note(conn, job_id, f"asked to {wish}")
+    return get_job(conn, job_id)
+
+
+def _note(conn: sqlite3.Connection, job_id: int, message: str) -> None:
+    conn.execute(
+        "insert into _ftclassify_job_events (job_id, created_at, message) values (?, ?, ?)",
+        [job_id, now(), message],
+    )
+
+
+def job_events(conn: sqlite3.Connection, job_id: int) -> list[tuple[str, str]]:
+    """(time, what happened), oldest first."""
+    return conn.execute(
+        "select created_at, message from _ftclassify_job_events where job_id = ? order by id",
+        [job_id],
+    ).fetchall()

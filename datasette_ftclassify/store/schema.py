@@ -113,16 +113,31 @@ _MAIN_JOB = (
     """
     create table _ftclassify_jobs (
         id integer primary key,
-        kind text not null,              -- predict
-        state text not null,             -- running, finished
-        classifier_id integer not null references _ftclassify_classifiers(id),
-        settings text not null unique,   -- JSON: what makes a job the same job
+        kind text not null,              -- train, evaluate or predict
+        state text not null,             -- queued, running, paused, finished, failed, cancelled
+        wanted text,                     -- pause or cancel, asked of whoever runs it
+        step text not null default '',   -- what it is doing
+        settings text not null,          -- JSON: what was asked for
+        classifier_id integer,           -- used, or made
         position text,                   -- JSON: the key of the last row committed
-        total integer not null,
-        done integer not null,
-        skipped integer not null,
+        total integer,                   -- rows to do, once that is known
+        done integer not null default 0,
+        skipped integer not null default 0,
+        result text,                     -- JSON: what a finished job did
+        error text,                      -- why it failed
+        owner text,                      -- the process that runs it
+        lease_until real,                -- Unix time: until then nobody else may
         created_at text not null,
+        started_at text,
         updated_at text not null
+    )
+    """,
+    """
+    create table _ftclassify_job_events (
+        id integer primary key,
+        job_id integer not null references _ftclassify_jobs(id),
+        created_at text not null,
+        message text not null
     )
     """,
     """

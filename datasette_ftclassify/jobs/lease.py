@@ -1,0 +1,98 @@
+"""Running a job under its lease.
+
+The lease is renewed by a thread with a connection of its own, so that a long training counts as
+alive. Between its steps the job itself asks whether it may go on.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from typing import Any
+
+from ..errors import FtclassifyError, JobError, JobStopped
+from ..sql import connect
+from ..store.jobs import Job, claim_job, end_job, new_owner, renew_lease
+
+RENEW_EVERY = 2.0
+"""Seconds between renewals, and so the time that a request to pause a training may take."""
+
+
+class Lease:
+    """The right to run a job. Fill `result` before the block ends."""
+
+    def __init__(self, conn: sqlite3.Connection, job: Job) -> None:
+        self.conn = conn
+        self.job = job
+        self.result: dict[str, Any] | None = None
+        self.lost = threading.Event()
+
+    def check(self) -> None:
+        """Raises JobStopped when somebody asked for a pause or an end, JobError without a lease.
+
+        Asks no database: what is wanted was seen at the last renewal or the last batch.
+        """
+        if self.lost.is_set():
+            raise JobError(f"Job {self.job.id} was taken over by another process.")
+        if self.job.wanted:
+            raise JobStopped(f"Job {self.job.id} was asked to {self.job.wanted}, and did.")
+
+
+@contextmanager
+def leased(conn: sqlite3.Connection, job_id: int) -> Iterator[Lease]:
+    """Claims the job, and writes down how the block ended.
+
+    finished, when it ends; failed with the error, when it raises one; paused, when it is
+    interrupted from the keyboard; paused or cancelled, when somebody asked for that (JobStopped
+    goes on to the caller). A killed process writes nothing: its lease runs out.
+    """
+    lease = Lease(conn, claim_job(conn, job_id, new_owner()))
+    try:
+        with _renewed(lease):
+            yield lease
+    except JobStopped:
+        end_job(conn, lease.job, "paused" if lease.job.wanted == "pause" else "cancelled")
+        raise
+    except KeyboardInterrupt:
+        end_job(conn, lease.job, "paused")
+        raise
+    except Exception as error:
+        if not lease.lost.is_set():
+            end_job(conn, lease.job, "failed", error=_text(error))
+        raise
+    end_job(conn, lease.job, "finished", result=lease.result)
+
+
+def _text(error: Exception) -> str:
+    return str(error) if isinstance(error, FtclassifyError) else f"{type(error).__name__}: {error}"
+
+
+@contextmanager
+def _renewed(lease: Lease) -> Iterator[None]:
+    """Keeps the lease alive in the background; a database in memory has no second connection."""
+    path = lease.conn.execute("pragma database_list").fetchone()[2]
+    if not path:
+        yield
+        return
+    over = threading.Event()
+    thread = threading.Thread(target=_renew, args=(lease, path, over), daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+
+
+def _renew(lease: Lease, path: str, over: threading.Event) -> None:
+    with closing(connect(path)) as conn:
+        while not over.wait(RENEW_EVERY):
+            try:
+                lease.job.wanted = renew_lease(conn, lease.job.id, str(lease.job.owner))
+            except JobError:
+                lease.lost.set()
+                return
+            except sqlite3.OperationalError:
+                continue  # locked by a long write: the lease has room for some more tries
