@@ -17,11 +17,11 @@ NAME = "datasette_ftclassify"
 
 DOMAIN = [
     "errors", "sql", "labels", "rendering", "tasks", "examples", "splits", "checks", "tokens",
-    "prices", "export", "evaluation", "predictions",
+    "prices", "export", "evaluation", "predictions", "answers", "token_scores",
 ]  # fmt: skip
 LAYERS = [
     DOMAIN,
-    ["trainers"],
+    ["hookspecs", "trainers"],
     ["store"],
     ["loading"],
     ["jobs"],

@@ -15,6 +15,7 @@ from .export import export
 from .jobs import jobs, work
 from .predict import predict
 from .train import train
+from .trainers import trainers
 
 
 @click.group()
@@ -32,5 +33,5 @@ def ftclassify() -> None:
     """
 
 
-for command in (check, export, train, evaluate, predict, classifiers, jobs, work, demo):
+for command in (check, export, train, evaluate, predict, classifiers, trainers, jobs, work, demo):
     ftclassify.add_command(command)

@@ -54,10 +54,39 @@ class TrainerOptions:
     embeddings: str | None = None
 
 
-class Trainer(Protocol):
-    """Turns a training set into a classifier, and a stored one back into a predictor."""
+@dataclass(frozen=True)
+class Capabilities:
+    """What a trainer can do, and what it takes. Commands and pages follow this, not names.
 
-    name: str
+    trains:             makes a model of its own from examples; False: asks a ready one
+    needs_examples:     cannot work without labelled rows
+    scores_every_label: its answers carry a probability for each label
+    leaves_machine:     texts are sent somewhere else
+    costs_money:        training or answering is paid for
+    """
+
+    trains: bool
+    needs_examples: bool
+    scores_every_label: bool
+    leaves_machine: bool
+    costs_money: bool
+
+
+class Trainer(Protocol):
+    """Turns a training set into a classifier, and a stored one back into a predictor.
+
+    name:  short, lower case, unique; stored with every classifier it makes
+    title: for people, one line
+    """
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def title(self) -> str: ...
+
+    @property
+    def capabilities(self) -> Capabilities: ...
 
     def train(
         self, data: TrainingSet, options: TrainerOptions, progress: Progress = no_progress
@@ -65,4 +94,7 @@ class Trainer(Protocol):
         """Raises TrainingError when the data do not suffice."""
 
     def load(self, header: Mapping[str, Any], parts: Mapping[str, bytes]) -> Predictor:
-        """Raises ArtifactError when what was stored is damaged."""
+        """From what `Trained` held, after a way through a file that anyone may have written.
+
+        Raises ArtifactError when it is damaged.
+        """

@@ -1,53 +1,54 @@
-"""Trainers by name."""
+"""Trainers by name: the ones that come with the plugin, and those that other packages bring."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from functools import lru_cache
 
+import pluggy
+
+from .. import hookspecs
 from ..errors import TrainingError
-from ..predictions import Predictor
-from .base import Progress, Trained, Trainer, TrainerOptions, TrainingSet, no_progress
+from .base import Trainer
+from .local.trainer import LocalTrainer
+
+ENTRY_POINTS = "datasette_ftclassify"
+
+_BUILT_IN: dict[str, Trainer] = {"local": LocalTrainer()}
 
 
-class LocalTrainer:
-    """Trains on this machine; nothing leaves it, nothing is paid."""
-
-    name = "local"
-
-    def train(
-        self, data: TrainingSet, options: TrainerOptions, progress: Progress = no_progress
-    ) -> Trained:
-        from .local import fit
-
-        model, report = fit(
-            data.texts,
-            data.targets,
-            len(data.labels),
-            multilabel=data.labels.multilabel,
-            seed=options.seed,
-            embeddings=options.embeddings,
-            progress=progress,
-        )
-        header, parts = model.to_parts()
-        return Trained(model, header, parts, report)
-
-    def load(self, header: Mapping[str, Any], parts: Mapping[str, bytes]) -> Predictor:
-        from .local import LocalModel
-
-        return LocalModel.from_parts(header, parts)
+@lru_cache(maxsize=1)
+def _registered() -> dict[str, Trainer]:
+    """All trainers. Raises TrainingError when two packages claim one name."""
+    manager = pluggy.PluginManager("datasette_ftclassify")
+    manager.add_hookspecs(hookspecs)
+    manager.load_setuptools_entrypoints(ENTRY_POINTS)
+    found = dict(_BUILT_IN)
+    for trainers in manager.hook.register_trainers():
+        for trainer in trainers:
+            if trainer.name in found:
+                raise TrainingError(
+                    f"Two installed packages bring a trainer called {trainer.name}: "
+                    "uninstall one of them."
+                )
+            found[trainer.name] = trainer
+    return found
 
 
-_TRAINERS: dict[str, Trainer] = {"local": LocalTrainer()}
-
-
-def trainer_names() -> list[str]:
-    return sorted(_TRAINERS)
+def list_trainers() -> list[Trainer]:
+    """All trainers, by name."""
+    return [trainer for _, trainer in sorted(_registered().items())]
 
 
 def get_trainer(name: str) -> Trainer:
-    """Raises TrainingError for a name that nothing registered."""
-    trainer = _TRAINERS.get(name)
+    """Raises TrainingError for a name that nothing registered.
+
+    Looks for other packages only when it must: a query should not wait for that.
+    """
+    trainer = _BUILT_IN.get(name) or _registered().get(name)
     if trainer is None:
-        raise TrainingError(f"There is no trainer called {name}: use {', '.join(trainer_names())}.")
+        known = ", ".join(trainer.name for trainer in list_trainers())
+        raise TrainingError(
+            f"There is no trainer called {name}: there is {known}. Is the package that brings it "
+            "installed?"
+        )
     return trainer

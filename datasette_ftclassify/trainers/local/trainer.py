@@ -1,0 +1,47 @@
+"""The local trainer as one of the trainers. Imports what it needs when it is asked to work."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ...predictions import Predictor
+from ..base import Capabilities, Progress, Trained, TrainerOptions, TrainingSet, no_progress
+
+
+class LocalTrainer:
+    """Trains on this machine; nothing leaves it, nothing is paid."""
+
+    name = "local"
+    title = "On this machine: linear models over words and characters"
+    capabilities = Capabilities(
+        trains=True,
+        needs_examples=True,
+        scores_every_label=True,
+        leaves_machine=False,
+        costs_money=False,
+    )
+
+    def train(
+        self, data: TrainingSet, options: TrainerOptions, progress: Progress = no_progress
+    ) -> Trained:
+        """See `fit`."""
+        from . import fit
+
+        model, report = fit(
+            data.texts,
+            data.targets,
+            len(data.labels),
+            multilabel=data.labels.multilabel,
+            seed=options.seed,
+            embeddings=options.embeddings,
+            progress=progress,
+        )
+        header, parts = model.to_parts()
+        return Trained(model, header, parts, report)
+
+    def load(self, header: Mapping[str, Any], parts: Mapping[str, bytes]) -> Predictor:
+        """See `LocalModel.from_parts`."""
+        from . import LocalModel
+
+        return LocalModel.from_parts(header, parts)

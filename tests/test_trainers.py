@@ -1,0 +1,79 @@
+"""Trainers from other packages: installed, listed, trained with, loaded, missed."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from towns import answer, town_database
+
+from datasette_ftclassify.cli import ftclassify
+from datasette_ftclassify.errors import TrainingError
+from datasette_ftclassify.functions import register
+from datasette_ftclassify.sql import connect
+from datasette_ftclassify.trainers.registry import get_trainer, list_trainers
+
+EXAMPLE = Path(__file__).with_name("example_trainer")
+
+
+@pytest.fixture(scope="session")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the example package in it, as pip installs it."""
+    target = tmp_path_factory.mktemp("site")
+    source = tmp_path_factory.mktemp("source")
+    for file in EXAMPLE.iterdir():
+        if file.is_file():
+            (source / file.name).write_bytes(file.read_bytes())
+    subprocess.run(
+        [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-build-isolation",
+         "--disable-pip-version-check", "--target", str(target), str(source)],
+        check=True,
+    )  # fmt: skip
+    return target
+
+
+def run_with(installed: Path, *arguments: object) -> dict:
+    """A command in a process that finds the example package; its JSON."""
+    result = subprocess.run(
+        [sys.executable, "-m", "datasette", "ftclassify", *map(str, arguments), "--json"],
+        env={**os.environ, "PYTHONPATH": str(installed)},
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    return json.loads(result.stdout)
+
+
+def test_an_installed_trainer_is_listed_with_what_it_declares(installed: Path):
+    found = {t["name"]: t for t in run_with(installed, "trainers")["trainers"]}
+    assert set(found) == {"local", "majority"}
+    assert found["majority"]["costs_money"] is False
+    assert found["local"]["scores_every_label"] is True
+
+
+def test_it_trains_evaluates_predicts_and_is_missed_where_it_is_not(installed, tmp_path):
+    path = tmp_path / "town.db"
+    town_database(path).close()
+    task = ["--text", "message", "--label", "topic", "--name", "dull", "--no-curve"]
+    trained = run_with(installed, "train", path, "messages", *task, "--trainer", "majority")
+    assert trained["trainer"] == "majority"
+    metrics = trained["metrics"]
+    assert metrics["accuracy"] == metrics["majority_accuracy"]
+    assert run_with(installed, "predict", path, "messages")["predicted"] == 557
+    # In this process the package is not installed: a clear answer instead of a crash.
+    with closing(connect(path)) as conn:
+        register(conn)
+        told = answer(conn, "select ft_classify_json('a text')")
+    assert "no trainer called majority" in told["error"]
+
+
+def test_the_local_trainer_is_always_there():
+    assert [trainer.name for trainer in list_trainers()] == ["local"]
+    assert not get_trainer("local").capabilities.leaves_machine
+    with pytest.raises(TrainingError, match="there is local"):
+        get_trainer("magic")
+    assert "nothing leaves this machine" in CliRunner().invoke(ftclassify, ["trainers"]).stdout
