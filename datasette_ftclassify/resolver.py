@@ -25,12 +25,12 @@ MAX_LOADED = 8
 """Classifiers kept in memory at once, in all."""
 
 
-CHECK_EVERY = 0.000_25
+CHECK_EVERY = 0.001
 """Seconds for which the answer of `pragma data_version` is trusted.
 
 A statement never sees a change while it runs, so one check for each would do, but a function is not
-told where a statement begins. Asking at every row costs a tenth of the time of a short text; a
-quarter of a millisecond is less than it takes to store a classifier and to send the next query.
+told where a statement begins. Asking at every row would cost a tenth of the time of a short text; a
+millisecond is less than it takes to store a classifier and then to send the next query.
 """
 
 
