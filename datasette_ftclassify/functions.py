@@ -135,7 +135,8 @@ class Functions:
             return _json({"error": str(error), "classifier": _name(classifier)})
         prediction = self._predict(text, loaded)
         if prediction is None:
-            return _json({"error": "The value is a BLOB, not a text.", **loaded.identity})
+            what = "a BLOB, not a text" if isinstance(text, bytes) else "empty"
+            return _json({"error": f"The value is {what}.", **loaded.identity})
         return _json(_full_answer(prediction, loaded))
 
     def classify_many(self, texts: object, classifier: object = None) -> Scalar:
@@ -144,7 +145,8 @@ class Functions:
         if not isinstance(items, list) or len(items) > MANY_LIMIT:
             return None
         loaded = self._resolver.resolve(classifier)
-        known = [text for text in map(as_text, items) if text is not None]
+        plain = [classifiable(item) for item in items]
+        known = [text for text in plain if text is not None]
         deadline = time.monotonic() + self._time_limit
         answers = []
         for start in range(0, len(known), 256):
@@ -152,13 +154,11 @@ class Functions:
                 return None
             answers += loaded.answerer.answers(known[start : start + 256])
         left = iter(answers)
-        return _json(
-            [None if as_text(item) is None else _shown(next(left), loaded) for item in items]
-        )
+        return _json([None if text is None else _shown(next(left), loaded) for text in plain])
 
     def explain(self, text: object, classifier: object = None) -> Scalar:
         """The words that spoke for (above 0) and against the answer, strongest first, as JSON."""
-        plain = as_text(text)
+        plain = classifiable(text)
         if plain is None:
             return None
         try:
@@ -180,7 +180,7 @@ class Functions:
 
     def _logprobs(self, text: object, loaded: Loaded) -> np.ndarray | None:
         """Of all labels, remembered for the next function; None where there is no text."""
-        plain = text if isinstance(text, str) else as_text(text)
+        plain = classifiable(text)
         if plain is None:
             return None
         key = (loaded.uid, plain)
@@ -194,8 +194,15 @@ class Functions:
         return row
 
 
+def classifiable(value: object) -> str | None:
+    """The text of a cell; None where a row of a table would have no text either: NULL, BLOB,
+    nothing but white space."""
+    plain = value if isinstance(value, str) else as_text(value)
+    return None if not plain or plain.isspace() else plain
+
+
 def as_text(value: object) -> str | None:
-    """A cell as a text to classify: numbers as SQLite shows them; None for NULL and BLOB."""
+    """A cell as text: numbers as Python shows them; None for NULL and BLOB."""
     if isinstance(value, str):
         return value
     if isinstance(value, bool) or not isinstance(value, (int, float)):

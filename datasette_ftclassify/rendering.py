@@ -14,7 +14,7 @@ from functools import lru_cache
 from typing import Any
 
 from .errors import TemplateError
-from .sql import Cell
+from .sql import Cell, quote, quote_text
 
 _FILTERS = {"trim", "lower", "upper", "title", "capitalize", "default", "d", "truncate", "string"}
 MAX_TEMPLATE = 20_000
@@ -193,3 +193,37 @@ def _compile(template: str) -> Callable[[dict[str, str]], str]:
             raise TemplateError(f"The template failed on a row: {reason}.") from error
 
     return render
+
+
+def sql_expression(columns: Sequence[str], template: str | None = None) -> str | None:
+    """SQL that puts the text together from the columns as `renderer` does.
+
+    None for a template with filters or conditions, which SQL cannot repeat.
+    """
+    if template is None and len(columns) == 1:
+        return quote(columns[0])
+    if template is None:
+        lines = [f"{quote_text(f'{name}: ')} || {_sql_cell(name)}" for name in columns]
+        return " || char(10) || ".join(lines)
+    parts = _plain_parts(_parse(template))
+    return None if parts is None else " || ".join(parts)
+
+
+def _plain_parts(tree: Any) -> list[str] | None:
+    from jinja2 import nodes
+
+    if not all(isinstance(node, nodes.Output) for node in tree.body):
+        return None
+    parts = []
+    for node in (part for output in tree.body for part in output.nodes):
+        if isinstance(node, nodes.TemplateData):
+            parts.append(quote_text(node.data))
+        elif isinstance(node, nodes.Getitem) and isinstance(node.arg, nodes.Const):
+            parts.append(_sql_cell(node.arg.value))
+        else:
+            return None
+    return parts
+
+
+def _sql_cell(column: str) -> str:
+    return f"coalesce({quote(column)}, '')"

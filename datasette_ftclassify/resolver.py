@@ -47,8 +47,9 @@ class Loaded:
 class Resolver:
     """Resolves classifier names for one connection.
 
-    A name is looked for in the main database, then in attached ones. Without a name, the default
-    of the first that has classifiers.
+    A name is looked for in the main database, then in attached ones. Without a name it is the
+    default of the main database, else of the attached one that has classifiers; with several such
+    ones a name must be given.
     """
 
     def __init__(self, connection: Callable[[], sqlite3.Connection]) -> None:
@@ -87,14 +88,18 @@ class Resolver:
         schemas = _schemas(conn)
         self._version_queries = [f"pragma {quote(schema)}.data_version" for schema, _ in schemas]
         self._versions = self._read_versions(conn)
+        holding = [(schema, path) for schema, path in schemas if has_store(conn, schema)]
+        if name is None and len(holding) > 1 and holding[0][0] != "main":
+            names = ", ".join(schema for schema, _ in holding)
+            raise ClassifierNotFound(
+                f"Several attached databases have classifiers ({names}): name one of them."
+            )
         problem: FtclassifyError | None = None
-        for schema, path in schemas:
+        for schema, path in holding or schemas[:1]:
             try:
                 return _load(conn, name, schema, path)
             except ClassifierNotFound as error:
-                # The first database that has classifiers at all says best what is missing.
-                if problem is None or has_store(conn, schema):
-                    problem = error
+                problem = problem or error
         raise problem or ClassifierNotFound("The connection has no database.")
 
 

@@ -31,6 +31,11 @@ def quote(identifier: str) -> str:
     return '"' + identifier.replace('"', '""') + '"'
 
 
+def quote_text(value: str) -> str:
+    """`value` as a text literal, for SQL that people are shown; our own statements bind values."""
+    return "'" + value.replace("'", "''") + "'"
+
+
 def quote_all(identifiers: Iterable[str]) -> str:
     return ", ".join(quote(identifier) for identifier in identifiers)
 
@@ -52,6 +57,22 @@ def connect(path: str | Path, *, must_exist: bool = True) -> sqlite3.Connection:
         raise SourceError(f"Cannot open {path} as a SQLite database: {error}.") from error
     conn.text_factory = decode
     return conn
+
+
+def is_read_only(conn: sqlite3.Connection) -> bool:
+    """Whether nothing can be written: a read-only file, folder or connection."""
+    version = count(conn, "pragma user_version")
+    try:
+        # A transaction alone begins without complaint: only a write is refused.
+        conn.execute("begin immediate")
+        conn.execute(f"pragma user_version = {version}")
+    except sqlite3.OperationalError as error:
+        if "readonly" not in str(error):
+            raise
+        return True
+    finally:
+        conn.rollback()
+    return False
 
 
 def decode(value: bytes) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sqlite3
 import subprocess
 import sys
@@ -193,6 +194,8 @@ ERRORS = {
     ),
     "unknown trainer": (["train", "DB", "messages", *TASK, "--trainer", "magic"], "no trainer"),
     "bad name": (["train", "DB", "messages", *TASK, "--name", "a@b"], "name"),
+    "empty name": (["train", "DB", "messages", *TASK, "--name", ""], "name"),
+    "no lists": (["train", "DB", "messages", *TASK, "--kind", "multilabel"], "delimiter"),
     "nothing to evaluate": (["evaluate", "DB"], "no classifier"),
     "no classifier": (["predict", "DB", "messages"], "no classifier"),
     "too large shares": (["train", "DB", "messages", *TASK, "--test", "0.9"], "0.9"),
@@ -281,3 +284,108 @@ def test_demo(tmp_path: Path):
     assert {"exact-duplicates", "conflicting-labels", "label-variants"} <= found
     assert {"likely-mislabelled", "unlabelled"} <= found
     assert len(again["metrics"]["labels"]) == 7
+
+
+def test_evaluate_says_what_became_of_the_rows_held_back(town: Path):
+    run("train", town, "messages", *TASK, "--no-curve")
+    before = run_json("evaluate", town)
+    assert (before["held_back"], before["missing"], before["unknown_labels"]) == (
+        before["n_test"], 0, 0,
+    )  # fmt: skip
+    with closing(connect(town)) as conn, conn:
+        conn.execute("update messages set topic = 'Something new' where topic = 'Noise'")
+        conn.execute("delete from messages where topic = 'Parking'")
+    after = run_json("evaluate", town)
+    assert after["unknown_labels"] > 0
+    assert after["missing"] > 0
+    lost = after["missing"] + after["unknown_labels"]
+    assert after["n_test"] + lost == after["held_back"] == before["n_test"]
+    told = run("evaluate", town).stdout
+    assert "does not know" in told
+    assert "are gone" in told
+    with closing(connect(town)) as conn, conn:
+        conn.execute("delete from messages")
+    assert "none is left" in run("evaluate", town, code=1).stderr
+
+
+def test_rows_without_a_key_are_known_again_after_vacuum(town: Path):
+    with closing(connect(town)) as conn:
+        conn.execute("create table plain as select message, topic from messages")
+        conn.commit()
+    before = run_json("train", town, "plain", *TASK, "--no-curve")["metrics"]["n_test"]
+    with closing(connect(town)) as conn:
+        conn.execute("delete from plain where rowid in (select rowid from plain limit 5)")
+        conn.commit()
+        conn.execute("vacuum")
+    assert run_json("evaluate", town)["n_test"] >= before - 5
+
+
+def test_a_read_only_file_is_evaluated_but_not_changed(town: Path):
+    run("train", town, "messages", *TASK, "--no-curve")
+    stored = value_in(town, "select count(*) from _ftclassify_evaluations")
+    read_only = """
+import sys, sqlite3
+from click.testing import CliRunner
+from datasette_ftclassify import sql
+from datasette_ftclassify.cli import ftclassify
+def connect(path, *, must_exist=True):
+    conn = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
+    conn.text_factory = sql.decode
+    return conn
+sql.connect = connect
+for command in (["evaluate", sys.argv[1]], ["classifiers", "rename", sys.argv[1], "messages", "x"]):
+    result = CliRunner().invoke(ftclassify, command)
+    print(result.exit_code, result.output)
+"""
+    told = subprocess.run(
+        [sys.executable, "-c", read_only, str(town)], capture_output=True, text=True, check=True
+    ).stdout
+    assert "0 The file is read-only" in told
+    assert "accuracy" in told
+    assert "1 Error: The database file, or its folder, is read-only" in told
+    assert value_in(town, "select count(*) from _ftclassify_evaluations") == stored
+
+
+def value_in(path: Path, sql: str) -> object:
+    with closing(connect(path)) as conn:
+        return value(conn, sql)
+
+
+def test_predict_without_a_name_takes_the_classifier_of_that_table(town: Path):
+    with closing(connect(town)) as conn, conn:
+        conn.execute("create table letters as select message, ward from messages limit 200")
+    run("train", town, "messages", *TASK, "--no-curve")
+    run("train", town, "letters", "--text", "message", "--label", "ward", "--no-curve")
+    assert run_json("predict", town, "letters")["classifier"] == "letters"
+    told = run("predict", town, "letters", "--classifier", "messages")
+    assert "was trained on messages, not on letters" in told.stderr
+
+
+def test_next_steps_can_be_typed(town: Path):
+    with closing(connect(town)) as conn, conn:
+        conn.execute('create table "we\'ird [t]" as select * from messages where topic is not null')
+        conn.execute("create view seen as select * from messages")
+    odd = run("train", town, "we'ird [t]", *TASK, "--no-curve", "--name", "it's").stderr
+    words = shlex.split(odd.partition("Next: ")[2])
+    assert words[:2] == ["datasette", "ftclassify"]
+    assert "--unlabelled" not in words
+    run(*words[2:])
+    view = run("train", town, "seen", *TASK, "--no-curve").stderr
+    assert "ft_classify" in view.partition("Next: ")[2]
+
+
+def test_deleting_the_default_says_who_takes_over(town: Path):
+    for name in ("a", "b"):
+        run("train", town, "messages", *TASK, "--name", name, "--no-curve")
+    assert "b is the default now" in run("classifiers", "delete", town, "a", "--yes").stdout
+    assert "no default any more" in run("classifiers", "delete", town, "b", "--yes").stdout
+
+
+def test_the_sql_of_a_template_is_shown_where_there_is_one(town: Path):
+    template = "{{ ward }} / {{ message }}"
+    run("train", town, "messages", "--template", template, "--label", "topic", "--no-curve")
+    assert run_json("classifiers", "show", town)["sql"].startswith("select ft_classify(coalesce(")
+    upper = "{{ message|upper }}"
+    run("train", town, "messages", "--template", upper, "--label", "topic", "--no-curve")
+    assert run_json("classifiers", "show", town)["sql"] is None
+    assert "cannot be written in SQL" in run("classifiers", "show", town).stdout

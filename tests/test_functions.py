@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from towns import answer, rows, value
 
 from datasette_ftclassify import functions
-from datasette_ftclassify.functions import register
+from datasette_ftclassify.functions import classifiable, register
 from datasette_ftclassify.jobs.train import train_classifier
 from datasette_ftclassify.sql import connect
 from datasette_ftclassify.store.classifiers import (
@@ -152,6 +152,14 @@ def test_a_blob_is_not_a_text(conn):
     assert "BLOB" in answer(conn, "select ft_classify_json(x'00ff')")["error"]
 
 
+@pytest.mark.parametrize("empty", ["", "   ", "\n\t "])
+def test_an_empty_text_has_no_label_as_in_predict(conn, empty):
+    assert value(conn, "select ft_classify(?)", [empty]) is None
+    assert "empty" in answer(conn, "select ft_classify_json(?)", [empty])["error"]
+    many = value(conn, "select ft_classify_many(?)", [json.dumps([empty, DRAIN])])
+    assert json.loads(many) == [None, "Water and drains"]
+
+
 def test_numbers_are_texts(conn):
     assert value(conn, "select ft_classify(12)") == value(conn, "select ft_classify('12')")
     assert value(conn, "select ft_classify(1.5)") == value(conn, "select ft_classify('1.5')")
@@ -168,10 +176,12 @@ def test_nothing_that_sqlite_can_hold_makes_them_raise(trained_file, cell):
             return  # a lone surrogate cannot be stored at all
         for call in ("ft_classify", "ft_score", "ft_classify_json", "ft_explain", "ft_tokens"):
             got = value(conn, f"select {call}(?)", [cell])
-            # An error object for a BLOB is an answer, too.
-            expects_null = stored is None or (
-                isinstance(stored, bytes) and call != "ft_classify_json"
-            )
+            if call == "ft_classify_json":
+                expects_null = stored is None  # an error object is an answer, too
+            elif call == "ft_tokens":
+                expects_null = stored is None or isinstance(stored, bytes)
+            else:
+                expects_null = classifiable(stored) is None
             assert (got is None) == expects_null
 
 
@@ -244,6 +254,24 @@ def test_an_attached_database_is_looked_through(trained, tmp_path):
         with closing(connect(trained)) as other:
             rename_classifier(other, "topics", "themes")
         assert answer(conn, "select ft_classify_json('x')")["classifier"] == "themes"
+
+
+def test_of_several_attached_databases_one_must_be_named(trained, tmp_path):
+    other = tmp_path / "other.db"
+    other.write_bytes(trained.read_bytes())
+    with closing(connect(other)) as conn:
+        rename_classifier(conn, "topics", "themes")
+    with closing(sqlite3.connect(":memory:")) as conn:
+        register(conn)
+        conn.execute("attach ? as a", [str(trained)])
+        conn.execute("attach ? as b", [str(other)])
+        assert value(conn, "select ft_classify('x')") is None
+        assert "(a, b): name one" in answer(conn, "select ft_classify_json('x')")["error"]
+        assert answer(conn, "select ft_classify_json('x', 'themes')")["classifier"] == "themes"
+    with closing(connect(trained)) as conn:  # the main database has the first word
+        register(conn)
+        conn.execute("attach ? as b", [str(other)])
+        assert answer(conn, "select ft_classify_json('x')")["classifier"] == "topics"
 
 
 def test_a_database_in_memory_holds_classifiers_as_well(trained):

@@ -228,7 +228,25 @@ def test_rows_that_arrive_during_the_job_are_classified_too(conn, topics, monkey
             conn.execute("insert into messages (message) values ('a late message about noise')")
             conn.commit()
 
-    assert predict_rows(conn, topics, "messages", progress=arrive).written == 558
+    result = predict_rows(conn, topics, "messages", progress=arrive)
+    assert (result.written, result.total) == (558, 558)
+
+
+def test_others_can_write_while_texts_are_classified(conn, topics, trained, monkeypatch):
+    """The write lock is held for the writing alone, not for the thinking."""
+    monkeypatch.setattr(predict_module, "BATCH", 100)
+    real = predict_module._answers
+    written = []
+
+    def answers_while_somebody_writes(*arguments):
+        with closing(sqlite3.connect(trained, timeout=0)) as other, other:
+            other.execute("update messages set ward = 'Abbey' where id = 1")
+        written.append(True)
+        return real(*arguments)
+
+    monkeypatch.setattr(predict_module, "_answers", answers_while_somebody_writes)
+    predict_rows(conn, topics, "messages")
+    assert len(written) == 6
 
 
 def test_an_error_half_way_keeps_what_was_written_and_goes_on(conn, topics, monkeypatch):

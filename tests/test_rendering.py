@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,6 +16,7 @@ from datasette_ftclassify.rendering import (
     MAX_TEMPLATE,
     Rendered,
     renderer,
+    sql_expression,
     template_columns,
 )
 
@@ -232,3 +236,30 @@ def test_huge_cells() -> None:
     text = "x" * 5_000_000
     assert render("{{ a }}{{ a|trim }}", a=text) == text * 2
     assert render(None, a=text, n=2**62) == f"a: {text}\nn: {2**62}"
+
+
+@pytest.mark.parametrize(
+    ("columns", "template"),
+    [
+        (("a",), None),
+        (("a", "it's b"), None),
+        (("a",), "Company: {{ a }}\n'quoted' {{ a }}"),
+        (("a", "it's b"), '{{ row["it\'s b"] }}, {{ a }}'),
+    ],
+)
+def test_the_sql_puts_the_text_together_as_training_did(
+    columns: tuple[str, ...], template: str | None
+) -> None:
+    expression = sql_expression(columns, template)
+    render = renderer(columns, template)
+    with closing(sqlite3.connect(":memory:")) as conn:
+        conn.execute("""create table t ("a", "it's b")""")
+        conn.executemany("insert into t values (?, ?)", [("x", 1), ("{{ a }}", None), (2.5, "y")])
+        names = ", ".join('"' + column + '"' for column in columns)
+        for row in conn.execute(f"select {expression}, {names} from t"):
+            assert str(row[0]) == render(row[1:]).text
+
+
+def test_filters_and_conditions_have_no_sql() -> None:
+    assert sql_expression(("a",), "{{ a|upper }}") is None
+    assert sql_expression(("a",), "{% if a %}{{ a }}{% endif %}") is None

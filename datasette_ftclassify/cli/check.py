@@ -28,6 +28,8 @@ _BAR = 30
 def check(database: str, as_json: bool, **given: Any) -> None:
     """Look for what is wrong with a labelled table before training on it.
 
+    The exit code is 0 whatever is found; scripts read the severities from --json.
+
     \b
       datasette ftclassify check mail.db messages --text body --label folder
       datasette ftclassify check ads.db ads --label relevant \\
@@ -76,6 +78,8 @@ def _describe(report: CheckReport) -> None:
         _describe_finding(finding)
     if report.ok:
         say("No error stands in the way of training. Next: datasette ftclassify train …")
+    else:
+        say("Errors stand in the way of training: mend them first.")
 
 
 def _describe_labels(report: CheckReport, most: int = 15) -> None:

@@ -90,7 +90,10 @@ def show(database: str, name: str | None, as_json: bool) -> None:
     click.echo(f"  rows    {classifier.training_rows:,} trained on, {classifier.created_at}")
     if "why" in classifier.report:
         click.echo(f"  recipe  {classifier.report['why']}")
-    click.echo(f"  SQL     {usage_sql(classifier)}\n")
+    if task.template is not None:
+        click.echo(f"  written {task.template!r}")
+    sql = details["sql"] or "its template cannot be written in SQL: classify with predict"
+    click.echo(f"  SQL     {sql}\n")
     try:
         if summary.metrics:
             describe_metrics(summary.metrics)
@@ -99,22 +102,19 @@ def show(database: str, name: str | None, as_json: bool) -> None:
         click.echo(summary.headline())
 
 
-def usage_sql(classifier: Classifier) -> str:
-    """A query that classifies the classifier's own source."""
-    from ..sql import quote
+def usage_sql(classifier: Classifier) -> str | None:
+    """A query that classifies the classifier's own source; None where the text cannot be put
+    together in SQL as training did."""
+    from ..rendering import sql_expression
+    from ..sql import quote, quote_text
 
     task = classifier.task
-    name = "'" + classifier.name.replace("'", "''") + "'"
+    text = sql_expression(task.text, task.template)
+    if text is None:
+        return None
     function = "ft_labels" if task.multilabel else "ft_classify"
-    text = quote(task.text[0])
-    if task.template is None and len(task.text) > 1:
-        text = " || char(10) || ".join(
-            "'" + f"{column}: ".replace("'", "''") + f"' || coalesce({quote(column)}, '')"
-            for column in task.text
-        )
-    elif task.template is not None:
-        text = "'…the text as the template renders it…'"
-    return f"select {function}({text}, {name}) from {quote(task.source)} limit 10"
+    call = f"{function}({text}, {quote_text(classifier.name)})"
+    return f"select {call} from {quote(task.source)} limit 10"
 
 
 @classifiers.command()
@@ -154,10 +154,14 @@ def delete(database: str, name: str, yes: bool) -> None:
 
     Columns with its predictions stay.
     """
-    from ..store.classifiers import delete_classifier
+    from ..store.classifiers import default_name, delete_classifier, has_store
 
     with open_database(database) as conn:
+        before = default_name(conn) if has_store(conn) else None
         if not yes:
             click.confirm(f"Delete {name}?", abort=True, err=True)
         gone = delete_classifier(conn, name)
+        after = default_name(conn)
     click.echo(f"Deleted {', '.join(gone)}.")
+    if after != before:
+        click.echo(f"{after} is the default now." if after else "There is no default any more.")

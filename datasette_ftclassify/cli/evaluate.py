@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from .options import database_argument, json_option, open_database, queue_option
-from .output import friendly, print_json, tell_queued
+from .output import friendly, print_json, say, tell_queued
 
 
 @click.command()
@@ -25,15 +25,26 @@ def evaluate(database: str, name: str | None, queue: bool, as_json: bool) -> Non
       datasette ftclassify evaluate mail.db messages
       datasette ftclassify evaluate mail.db messages@1 --json
     """
+    from ..jobs.evaluate import evaluate_classifier
     from ..jobs.runner import run_job, submit_evaluate
+    from ..sql import is_read_only
     from ..store.classifiers import find_classifier
 
     with open_database(database) as conn:
+        if is_read_only(conn):
+            metrics = evaluate_classifier(conn, find_classifier(conn, name), store=False)
+            say("The file is read-only, so this evaluation is not kept in it.")
+            _show(metrics, as_json)
+            return
         job = submit_evaluate(conn, find_classifier(conn, name).id)
         if queue:
             tell_queued(job, database, as_json)
             return
         metrics = run_job(conn, job.id).result or {}
+    _show(metrics, as_json)
+
+
+def _show(metrics: dict[str, Any], as_json: bool) -> None:
     if as_json:
         print_json(metrics)
     else:
@@ -45,6 +56,15 @@ def describe_metrics(metrics: dict[str, Any]) -> None:
     from ..evaluation import headline
 
     click.echo(f"{metrics['classifier']}@{metrics['version']}: {headline(metrics)}")
+    if metrics.get("missing"):
+        click.echo(
+            f"  {metrics['missing']:,} of the {metrics['held_back']:,} rows held back are gone, or"
+            " now have a text that was trained on."
+        )
+    if metrics.get("unknown_labels"):
+        click.echo(
+            f"  {metrics['unknown_labels']:,} rows held back have a label that it does not know."
+        )
     width = max(len("label"), *(min(len(name), 40) for name in metrics["labels"]))
     click.echo(f"\n{'label':{width}}  precision  recall     f1  support")
     for name, row in metrics["labels"].items():

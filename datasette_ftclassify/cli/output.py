@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import shlex
 import sqlite3
 import sys
 import time
@@ -31,9 +32,18 @@ def friendly(command: Command) -> Command:
         except BrokenPipeError:
             raise  # `| head` has seen enough; click ends quietly
         except (FtclassifyError, sqlite3.Error, OSError) as error:
-            raise click.ClickException(" ".join(str(error).split())) from error
+            raise click.ClickException(_one_line(error)) from error
 
     return guarded  # type: ignore[return-value]
+
+
+def _one_line(error: Exception) -> str:
+    text = " ".join(str(error).split())
+    if isinstance(error, sqlite3.OperationalError) and "readonly" in text:
+        return "The database file, or its folder, is read-only: work on a copy that is not."
+    if isinstance(error, sqlite3.OperationalError) and "locked" in text:
+        return "The database is locked by another process: try again when that has finished."
+    return text
 
 
 def print_json(data: object) -> None:
@@ -50,7 +60,8 @@ def tell_queued(job: Job, database: str, as_json: bool) -> None:
     if as_json:
         print_json(job.to_dict())
     else:
-        click.echo(f"Job {job.id} waits. Run it with: datasette ftclassify work {database}")
+        command = shlex.join(["datasette", "ftclassify", "work", database])
+        click.echo(f"Job {job.id} waits. Run it with: {command}")
 
 
 class StepProgress:

@@ -20,7 +20,9 @@ from .output import friendly, print_json, row_progress, say, tell_queued
 @click.command()
 @database_argument
 @click.argument("table")
-@click.option("--classifier", metavar="NAME", help="Name or name@version. [the default one]")
+@click.option(
+    "--classifier", metavar="NAME", help="Name or name@version. [one trained on this table]"
+)
 @where_option
 @param_option
 @click.option("--unlabelled", is_flag=True, help="Only rows without a label.")
@@ -49,10 +51,13 @@ def predict(database: str, table: str, as_json: bool, **given: Any) -> None:
       datasette ftclassify predict mail.db messages --column label topic --column logprobs ''
     """
     from ..jobs.predict import Columns, column_prefix, predict_rows, submit_predict
-    from ..store.classifiers import find_classifier
+    from ..store.classifiers import find_classifier, find_for_table
 
     with open_database(database) as conn, row_progress("Classifying") as progress:
-        classifier = find_classifier(conn, given["classifier"])
+        name = given["classifier"]
+        classifier = find_classifier(conn, name) if name else find_for_table(conn, table)
+        if classifier.task.source.lower() != table.lower():
+            say(f"{classifier.title} was trained on {classifier.task.source}, not on {table}.")
         columns = Columns.named(given["columns_prefix"] or column_prefix(classifier.name))
         columns = columns.renamed(dict(given["column"]))
         asked: dict[str, Any] = {

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from ..sql import quote_text
 from .options import (
     json_option,
     open_database,
@@ -18,7 +20,10 @@ from .options import (
 from .output import friendly, print_json, say, step_progress, tell_queued
 
 if TYPE_CHECKING:
+    import sqlite3
+
     from ..jobs.train import TrainResult
+    from ..store.classifiers import Classifier
 
 
 @click.command()
@@ -65,16 +70,17 @@ def train(database: str, as_json: bool, **given: Any) -> None:
             tell_queued(submit_train(conn, task, **asked), database, as_json)
             return
         result = train_classifier(conn, task, **asked, progress=progress)
+        next_step = _next_step(conn, result.classifier, database)
     if as_json:
         print_json(result.to_dict())
     else:
-        _describe(result, database)
+        _describe(result, next_step)
 
 
-def _describe(result: TrainResult, database: str) -> None:
+def _describe(result: TrainResult, next_step: str) -> None:
     classifier, report = result.classifier, result.classifier.report
-    rows = ", ".join(f"{n:,} {name}" for name, n in sorted(report["rows"].items()))
-    click.echo(f"Trained {classifier.title} on {classifier.training_rows:,} rows ({rows}).")
+    used = " and ".join(f"{n:,} {name}" for name, n in report["rows"].items() if name != "test")
+    click.echo(f"Trained {classifier.title} on {classifier.training_rows:,} rows ({used}).")
     click.echo(f"  {len(classifier.labels)} labels, {classifier.labels.kind}")
     for value, count in report["left_out"].items():
         click.echo(f"  left out: {count:,} rows whose split column says {value}")
@@ -89,10 +95,23 @@ def _describe(result: TrainResult, database: str) -> None:
         from ..evaluation import headline
 
         click.echo(f"  {headline(result.metrics)}")
-    say(
-        f"\nNext: datasette ftclassify predict {database} {classifier.task.source}"
-        f" --classifier {classifier.name} --unlabelled"
-    )
+    say(f"\nNext: {next_step}")
+
+
+def _next_step(conn: sqlite3.Connection, classifier: Classifier, database: str) -> str:
+    """The command or query that people want after a training."""
+    from ..jobs.predict import count_unlabelled
+    from ..sql import relation
+
+    source = relation(conn, classifier.task.source)
+    if source.is_view:
+        sql = f"select ft_classify('a text', {quote_text(classifier.name)})"
+        return f"ask it in SQL, since a view has no columns to write: {sql}"
+    words = ["datasette", "ftclassify", "predict", database, source.name]
+    words += ["--classifier", classifier.name]
+    if count_unlabelled(conn, classifier):
+        words.append("--unlabelled")
+    return shlex.join(words)
 
 
 def _report_lines(report: dict[str, Any]) -> list[str]:

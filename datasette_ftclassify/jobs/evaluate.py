@@ -8,11 +8,12 @@ from typing import Any
 
 from ..errors import EvaluationError
 from ..evaluation import evaluate
-from ..examples import Record, key_columns, read_records
+from ..examples import Record, read_records
 from ..labels import LabelSet, LabelValue
 from ..loading import load_answerer
 from ..predictions import Answerer, chosen_labels
 from ..splits import text_hash
+from ..sql import relation
 from ..store.classifiers import Classifier
 from ..store.evaluations import add_evaluation
 from ..store.splits import Membership
@@ -20,39 +21,57 @@ from ..store.splits import Membership
 _BATCH = 1_000
 
 
-def evaluate_classifier(conn: sqlite3.Connection, classifier: Classifier) -> dict[str, Any]:
-    """Metrics on the test split as it was stored at training, kept with the classifier.
+def evaluate_classifier(
+    conn: sqlite3.Connection, classifier: Classifier, *, store: bool = True
+) -> dict[str, Any]:
+    """Metrics on the test split as it was when the classifier was trained, kept with it if `store`.
 
-    Rows deleted since are missing; rows whose label is new to the classifier are left out and
-    counted as `unknown_labels`. Raises EvaluationError when no test row is left.
+    `held_back` rows were in it. `missing` of them are gone, or now have a text that was trained on;
+    `unknown_labels` have a label that the classifier does not know. Neither counts as wrong.
+    Raises EvaluationError when no row is left.
     """
     answerer = load_answerer(conn, classifier)
-    rows = [r for r in _test_rows(conn, classifier) if r.usable]
+    membership = Membership(conn, classifier.split_id)
+    rows = list(_test_rows(conn, classifier, membership))
     known = [r for r in rows if _known(classifier.labels, r.labels.values or ())]
     if not known:
-        raise EvaluationError(
-            f"There are no test rows for {classifier.title}: train with a test split "
-            "(a share above 0, or test in the split column)."
-        )
-    metrics = _evaluate(answerer, known, classifier)
+        raise EvaluationError(_nothing_left(classifier, membership.held_back))
     metrics = {
         "classifier": classifier.name,
         "version": classifier.version,
         "kind": classifier.labels.kind,
-        **metrics,
+        **_evaluate(answerer, known, classifier),
+        "held_back": membership.held_back,
+        "missing": max(membership.held_back - len(rows), 0),
         "unknown_labels": len(rows) - len(known),
     }
-    add_evaluation(conn, classifier, "test", metrics)
+    if store:
+        add_evaluation(conn, classifier, "test", metrics)
     return metrics
 
 
-def _test_rows(conn: sqlite3.Connection, classifier: Classifier) -> Iterator[Record]:
-    membership = Membership(conn, classifier.split_id)
-    has_keys = bool(key_columns(conn, classifier.task))
+def _nothing_left(classifier: Classifier, held_back: int) -> str:
+    if not held_back:
+        return (
+            f"No rows were held back when {classifier.title} was trained: train it with a test "
+            "split (a share above 0, or test in the split column)."
+        )
+    return (
+        f"Of the {held_back:,} rows of {classifier.task.source} that were held back when "
+        f"{classifier.title} was trained, none is left with a label it knows: train it again."
+    )
+
+
+def _test_rows(
+    conn: sqlite3.Connection, classifier: Classifier, membership: Membership
+) -> Iterator[Record]:
+    source = relation(conn, classifier.task.source)
+    has_keys, stable = bool(source.identity), bool(source.primary_key)
     for record in read_records(conn, classifier.task):
-        if record.text is None:
+        if not record.usable or record.text is None:
             continue
-        if membership.is_test(record.key if has_keys else None, text_hash(record.text)):
+        key = record.key if has_keys else None
+        if membership.is_test(key, text_hash(record.text), stable=stable):
             yield record
 
 

@@ -159,11 +159,10 @@ def run_predict(lease: Lease, progress: RowProgress) -> PredictResult:
     writer = _Writer(plan.target, plan.columns, plan.classifier.labels)
     while batch := plan.rows.after(conn, job.position):
         lease.check()
+        updates = _answers(batch, answerer, writer)
         with transaction(conn):
-            _classify(conn, batch, answerer, writer, job)
-        done = job.done + job.skipped
-        job.total = max(job.total or 0, done)
-        progress(done, job.total)
+            _write(conn, batch, updates, writer, job)
+        progress(job.done + job.skipped, job.total or 0)
     return PredictResult(plan.columns, job.done + job.skipped, job.done, job.skipped, resumed_at)
 
 
@@ -238,9 +237,7 @@ class _Rows:
         except (sqlite3.Error, sqlite3.Warning) as error:
             raise SourceError(f"The condition does not run: {error}.") from error
 
-    def after(
-        self, conn: sqlite3.Connection, position: Sequence[Any] | None
-    ) -> list[tuple[tuple[Cell, ...], str | None]]:
+    def after(self, conn: sqlite3.Connection, position: Sequence[Any] | None) -> Batch:
         """The next rows as (key, text); the text is None where there is none to classify."""
         if position is None:
             cursor = conn.execute(self._first, self.params)
@@ -257,6 +254,14 @@ def _is_unlabelled(target: Relation, classifier: Classifier) -> str:
         f"({quote(column)} is null or trim({quote(column)}) = '')"
         for column in classifier.task.labels
     )
+
+
+def count_unlabelled(conn: sqlite3.Connection, classifier: Classifier) -> int:
+    """Rows of the classifier's own source that it could label."""
+    source = relation(conn, classifier.task.source)
+    where = f"{condition(classifier.task.where)} and {_is_unlabelled(source, classifier)}"
+    sql = f"select count(*) from {quote(source.name)} where {where}"
+    return count(conn, sql, dict(classifier.task.params))
 
 
 def _check_columns(
@@ -278,7 +283,7 @@ def _check_columns(
         if owners.get(name) != classifier.name and not overwrite:
             raise PredictError(
                 f"Table {target.name} already has a column {name}: choose another prefix, "
-                "or allow overwriting."
+                "or allow overwriting (--overwrite)."
             )
 
 
@@ -323,22 +328,26 @@ class _Writer:
         return [value(prediction) for value in self._values] + list(key)
 
 
-def _classify(
-    conn: sqlite3.Connection,
-    batch: list[tuple[tuple[Cell, ...], str | None]],
-    answerer: Answerer,
-    writer: _Writer,
-    job: Job,
+Batch = list[tuple[tuple[Cell, ...], str | None]]
+"""Rows as (key, text)."""
+
+
+def _answers(batch: Batch, answerer: Answerer, writer: _Writer) -> list[list[Any]]:
+    """The parameters of the UPDATE, for each row. Done before the write lock is taken: whoever
+    else wants to write must wait for the writing alone."""
+    answers = iter(answerer.answers([text for _, text in batch if text is not None]))
+    return [writer.parameters(None if text is None else next(answers), key) for key, text in batch]
+
+
+def _write(
+    conn: sqlite3.Connection, batch: Batch, updates: list[list[Any]], writer: _Writer, job: Job
 ) -> None:
-    texts = [text for _, text in batch if text is not None]
-    answers = iter(answerer.answers(texts))
-    conn.executemany(
-        writer.sql,
-        [writer.parameters(None if text is None else next(answers), key) for key, text in batch],
-    )
+    conn.executemany(writer.sql, updates)
+    answered = sum(text is not None for _, text in batch)
     job.position = [_pack(value) for value in batch[-1][0]]
-    job.done += len(texts)
-    job.skipped += len(batch) - len(texts)
+    job.done += answered
+    job.skipped += len(batch) - answered
+    job.total = max(job.total or 0, job.done + job.skipped)  # rows may have come since
     save_progress(conn, job)
 
 

@@ -87,13 +87,19 @@ def submit_train(
     plan = plan or SplitPlan()
     settings = {
         "task": task.to_dict(),
-        "name": check_name(name or task.source),
+        "name": check_name(_name_for(task) if name is None else name),
         "trainer": trainer,
         "plan": asdict(plan),
         "options": asdict(options or TrainerOptions(seed=plan.seed)),
         "curve": curve,
     }
     return add_job(conn, "train", settings)
+
+
+def _name_for(task: Task) -> str:
+    """A name from the source's, which may hold what a classifier's name may not."""
+    plain = "".join(c if c.isprintable() and c != "@" else "_" for c in task.source)
+    return plain.strip()[:100] or "classifier"
 
 
 def run_train(lease: Lease, progress: Progress) -> TrainResult:
@@ -169,15 +175,7 @@ def read_split(conn: sqlite3.Connection, task: Task, plan: SplitPlan) -> SplitDa
     report = SplitReport(left_out=splitter.left_out)
     examples = list(split_examples(records, splitter, report))
     if not examples:
-        raise TrainingError(
-            f"{task.source} has no row with both a text and a label"
-            + (
-                f" and train, validation or test in {task.split_column}"
-                if task.split_column
-                else ""
-            )
-            + ": look at the findings of datasette ftclassify check."
-        )
+        raise TrainingError(_no_examples(conn, task))
     report.shared = sum(map(splitter.shares_train, records))
     members = [(e.key, text_hash(e.text), e.split) for e in examples]
     described = {"seed": plan.seed, "validation": plan.validation, "test": plan.test}
@@ -185,6 +183,19 @@ def read_split(conn: sqlite3.Connection, task: Task, plan: SplitPlan) -> SplitDa
         described["split_column"] = task.split_column  # type: ignore[assignment]
     return SplitData(
         examples, members, task.label_set(v for e in examples for v in e.labels), report, described
+    )
+
+
+def _no_examples(conn: sqlite3.Connection, task: Task) -> str:
+    if any(record.labels.problem == "invalid" for record in read_records(conn, task)):
+        return (
+            f"The cells of {', '.join(task.labels)} are neither JSON arrays nor 0 and 1: several "
+            "labels in one cell need a delimiter (--delimiter), one label a cell another kind."
+        )
+    split = f" and train, validation or test in {task.split_column}" if task.split_column else ""
+    return (
+        f"{task.source} has no row with both a text and a label{split}: look at the findings of "
+        "datasette ftclassify check."
     )
 
 

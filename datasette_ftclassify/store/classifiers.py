@@ -155,6 +155,16 @@ def find_classifier(
     return _classifier(row)
 
 
+def find_for_table(conn: sqlite3.Connection, table: str) -> Classifier:
+    """The one to classify a table with when none is named: the default if it was trained on that
+    table, else the newest that was, else the default. Raises as `find_classifier` does."""
+    trained = [c for c in list_classifiers(conn) if c.task.source.lower() == table.lower()]
+    default = default_name(conn) if has_store(conn) else None
+    if not trained or any(c.name == default for c in trained):
+        return find_classifier(conn)
+    return max(trained, key=lambda c: c.id)
+
+
 def find_by_uid(conn: sqlite3.Connection, uid: str) -> Classifier:
     """The very training that `uid` names. Raises ClassifierNotFound when it was deleted."""
     return _find_exactly(conn, "uid", uid)

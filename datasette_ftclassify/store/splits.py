@@ -62,15 +62,21 @@ class Membership:
     def __len__(self) -> int:
         return len(self._by_key)
 
-    def is_test(self, key: Key | None, text_hash: int) -> bool:
+    @property
+    def held_back(self) -> int:
+        """How many rows were in the test split."""
+        return sum(split == "test" for _, split in self._by_key.values())
+
+    def is_test(self, key: Key | None, text_hash: int, *, stable: bool = True) -> bool:
         """Whether a row belongs to the test split, as it reads now.
 
-        A row edited since then still does, unless its new text was trained on.
-        `key` is None for a source without keys.
+        A row edited since then still does, unless its new text was trained on. `key` is None for
+        a source without keys; `stable` is False where keys may have moved to other rows since (a
+        rowid after VACUUM): there the text decides as soon as the two disagree.
         """
-        if key is None:
+        known = None if key is None else self._by_key.get(key_text(key))
+        if known is not None and known[0] == text_hash:
+            return known[1] == "test"
+        if key is None or not stable:
             return text_hash in self._tested and text_hash not in self._seen
-        known = self._by_key.get(key_text(key))
-        if known is None or known[1] != "test":
-            return False
-        return known[0] == text_hash or text_hash not in self._seen
+        return known is not None and known[1] == "test" and text_hash not in self._seen

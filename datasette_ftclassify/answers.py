@@ -1,0 +1,227 @@
+"""What a language model's answer says: labels of the set, or why it is none of them.
+
+A fine-tuned model nearly always answers as it was trained to. What it says otherwise is read only
+as far as nobody could read it differently; everything else is an abstention with its reason, never
+a guess.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import unicodedata
+from dataclasses import dataclass
+from typing import Literal
+
+from rapidfuzz import process
+from rapidfuzz.distance import OSA
+
+from .export.formats import Codec
+from .labels import LabelValue, folded, label_name
+
+How = Literal["exact", "folded", "nearest"]
+Reason = Literal["outside the label set", "empty answer", "cut off", "refused", "filtered"]
+
+CHARACTERS_PER_EDIT = 5
+MAX_EDITS = 3
+"""An answer may differ from a label by one edit (a character put in, left out or changed, or two
+neighbours swapped) for each five characters of the label, and three in all. Labels of fewer than
+five characters must be written rightly: `ham` and `spam` are two edits apart."""
+
+_QUOTES = "\"'`*“”‘’„‚«»‹› "
+_PUNCTUATION = ".,;:!?…。"
+_HOWS: tuple[How, ...] = ("exact", "folded", "nearest")
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An answer, read.
+
+    labels: in the order of the label set; a tuple of one, or of any length for multilabel; None
+            for an abstention
+    how:    `exact` as the examples were written; `folded` but for case, white space, quotes and
+            punctuation after it; `nearest` but for a few letters. None for an abstention
+    reason: why it is an abstention; None when it is not
+    raw:    what the model said
+    """
+
+    labels: tuple[LabelValue, ...] | None
+    how: How | None
+    reason: Reason | None
+    raw: str
+
+
+class AnswerReader:
+    """Reads the answers to prompts of one codec."""
+
+    def __init__(self, codec: Codec) -> None:
+        self._codec = codec
+        labels = codec.labels
+        self._flags = labels.multilabel and codec.format.multilabel == "flags"
+        names = labels.names if codec.codes is None else tuple(codec.codes)
+        self._names = {name: i for i, name in enumerate(names)}
+        # None stands for a fold that two labels share: an answer in that form names neither.
+        self._folds: dict[str, int | None] = {}
+        for i, name in enumerate(names):
+            fold = fold_answer(name)
+            self._folds[fold] = None if fold in self._folds else i
+        self._folds.pop("", None)
+        self._choices = [] if codec.codes is not None or self._flags else list(self._folds)
+        self._longest = max(map(len, self._choices), default=0)
+
+    def read(
+        self, raw: str | None, *, finish_reason: str | None = None, refusal: str | None = None
+    ) -> Answer:
+        """Reads an answer. Never raises.
+
+        raw:           the message's content or the completion's text, with or without the stop
+                       sequence; None counts as ""
+        finish_reason: as the provider gave it. After `length` an answer counts only when no
+                       label goes on from there: `1` may have been on its way to `12`. So let
+                       the model say one token more than its longest label has
+        refusal:       the message's refusal, which providers keep apart from its content
+        """
+        text = raw or ""
+        if refusal:
+            return Answer(None, None, "refused", text or refusal)
+        if finish_reason == "content_filter":
+            return Answer(None, None, "filtered", text)
+        stop = self._codec.stop
+        body = text.partition(stop)[0] if stop else text
+        cut = finish_reason == "length" and body == text
+        found = self._exact(text, body, cut) or self._near(body, cut)
+        if found is not None:
+            return Answer(*found, None, text)
+        if cut:
+            return Answer(None, None, "cut off", text)
+        reason: Reason = "outside the label set" if body.strip() else "empty answer"
+        return Answer(None, None, reason, text)
+
+    def _exact(self, text: str, body: str, cut: bool) -> tuple[tuple[LabelValue, ...], How] | None:
+        labels = self._codec.decode_answer(text)
+        if labels is None or (cut and self._goes_on(body)):
+            return None
+        return labels, "exact"
+
+    def _near(self, body: str, cut: bool) -> tuple[tuple[LabelValue, ...], How] | None:
+        if self._flags:
+            return self._near_flags(body)
+        if self._codec.labels.multilabel:
+            return self._near_array(body)
+        if cut and self._goes_on(body):
+            return None
+        found = self._look_up(body, near=not cut)
+        return None if found is None else ((self._codec.labels.values[found[0]],), found[1])
+
+    def _goes_on(self, body: str) -> bool:
+        """Whether the answer, cut off, might have become another label."""
+        if self._codec.labels.multilabel:
+            return False  # the end of an array shows, and so does the length of a string of flags
+        fold = fold_answer(body)
+        return any(name != fold and name.startswith(fold) for name in self._folds)
+
+    def _look_up(self, name: str, near: bool = True) -> tuple[int, How] | None:
+        """The position of the one label that `name` can mean."""
+        exact = self._names.get(name, self._names.get(name.strip()))
+        if exact is not None:
+            return exact, "exact"
+        fold = fold_answer(name)
+        if fold in self._folds:
+            index = self._folds[fold]
+            return None if index is None else (index, "folded")
+        return self._nearest(fold) if near else None
+
+    def _nearest(self, fold: str) -> tuple[int, How] | None:
+        """The label nearest to an answer, when it is near enough and nearer than any other.
+
+        Beginnings and numbers must agree, since `atypical` is not `typical` misspelt, nor
+        `level 2` `level 1`.
+        """
+        if not fold or len(fold) > self._longest + MAX_EDITS:
+            return None
+        best = process.extract(
+            fold,
+            self._choices,
+            scorer=OSA.distance,
+            score_cutoff=MAX_EDITS,
+            limit=2,
+            processor=None,
+        )
+        if not best or (len(best) == 2 and best[0][1] == best[1][1]):
+            return None
+        name, distance, _ = best[0]
+        index = self._folds[name]
+        if (
+            index is None
+            or distance > len(name) // CHARACTERS_PER_EDIT
+            or name[0] != fold[0]
+            or not any(map(str.isalpha, name))
+            or _numbers(name) != _numbers(fold)
+        ):
+            return None
+        return index, "nearest"
+
+    def _near_flags(self, body: str) -> tuple[tuple[LabelValue, ...], How] | None:
+        labels = self._codec.decode_answer("".join(fold_answer(body).split()))
+        return None if labels is None else (labels, "folded")
+
+    def _near_array(self, body: str) -> tuple[tuple[LabelValue, ...], How] | None:
+        items = array_items(body)
+        if items is None:
+            return None
+        found = [self._look_up(item) for item in items]
+        chosen = {entry[0]: entry[1] for entry in found if entry is not None}
+        if None in found:
+            return None  # to leave out the item that is no label would be a guess
+        worst = max([1, *(_HOWS.index(entry[1]) for entry in found if entry is not None)])
+        values = tuple(v for i, v in enumerate(self._codec.labels.values) if i in chosen)
+        return values, _HOWS[worst]
+
+
+def fold_answer(text: str) -> str:
+    """What answers share that differ only by case, white space, composition of accents, quotes
+    around them and punctuation after them."""
+    text = unicodedata.normalize("NFC", folded(unicodedata.normalize("NFC", text)))
+    return text.rstrip(_QUOTES + _PUNCTUATION).lstrip(_QUOTES)
+
+
+_ITEM = re.compile(r"""\s*("(?:[^"\\]|\\.)*"|'[^'"\\]*'|-?[0-9]+(?:\.[0-9]+)?)\s*""", re.DOTALL)
+
+
+def array_items(text: str) -> list[str] | None:
+    """The names in something like a JSON array; None for anything else.
+
+    Forgives what a Python list differs in (single quotes, when no quote or backslash is within, a
+    comma after the last item) and a fence or quotes around the array. It must be closed and flat.
+    """
+    text = text.strip().removeprefix("```json").strip(_QUOTES + "\t\r\n").rstrip(_PUNCTUATION)
+    if len(text) < 2 or text[0] != "[" or text[-1] != "]":
+        return None
+    items: list[str] = []
+    at, end = 1, len(text) - 1
+    while at < end and (item := _ITEM.match(text, at, end)) is not None:
+        name = _item_name(item[1])
+        if name is None:
+            return None
+        items.append(name)
+        at = item.end()
+        if at < end and text[at] != ",":
+            return None
+        at += 1
+    return None if text[at:end].strip() else items
+
+
+def _item_name(item: str) -> str | None:
+    if item[0] == "'":
+        return item[1:-1]
+    try:
+        return label_name(json.loads(item))
+    except ValueError:
+        return None
+
+
+_NUMBER = re.compile(r"[-+]?\d+(?:[.,]\d+)*")
+
+
+def _numbers(text: str) -> list[str]:
+    return _NUMBER.findall(text)
