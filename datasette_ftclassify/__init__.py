@@ -21,6 +21,15 @@ def prepare_connection(conn: sqlite3.Connection, database: str, datasette: Datas
 
 
 @hookimpl
+def get_metadata(datasette: Datasette, database: str | None) -> dict[str, Any]:
+    # Datasette 1.0 hides tables whose names begin with an underscore, and has no such hook.
+    from .store.schema import TABLES
+
+    hidden = {"tables": {table: {"hidden": True} for table in TABLES}}
+    return {"databases": {name: hidden for name in datasette.databases}}
+
+
+@hookimpl
 def register_commands(cli: click.Group) -> None:
     from .cli import ftclassify
 

@@ -14,6 +14,7 @@ from datasette.app import Datasette
 
 from datasette_ftclassify.jobs.train import train_classifier
 from datasette_ftclassify.sql import connect
+from datasette_ftclassify.store.schema import TABLES
 from datasette_ftclassify.tasks import define
 
 DRAIN = "The drain on Mill Lane is blocked and the road floods"
@@ -160,3 +161,19 @@ async def test_damaged_metrics_do_not_take_the_page_down(trained: Path):
     response = await Datasette([str(trained)]).client.get("/town/-/ftclassify")
     assert response.status_code == 200
     assert "evaluate it again" in response.text
+
+
+async def test_our_tables_are_hidden(trained: Path):
+    datasette = Datasette([str(trained)])
+    hidden = set(await datasette.get_database("town").hidden_table_names())
+    with closing(connect(trained)) as conn:
+        ours = conn.execute(
+            "select name from sqlite_master where type = 'table' and name like '\\_ft%' escape '\\'"
+        ).fetchall()
+    assert {name for (name,) in ours} == set(TABLES)
+    assert set(TABLES) <= hidden
+    assert "messages" not in hidden
+    page = await datasette.client.get("/town.json")
+    shown = {table["name"] for table in page.json()["tables"] if not table["hidden"]}
+    assert "messages" in shown
+    assert not shown & set(TABLES)

@@ -14,7 +14,13 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from sqlite_utils import Database
 
-PREFIX = "_ftclassify_"
+TABLES = tuple(
+    f"_ftclassify_{name}"
+    for name in (
+        "tasks", "splits", "split_rows", "classifiers", "artifacts", "evaluations", "jobs",
+        "job_events", "columns", "settings",
+    )
+)  # fmt: skip
 
 
 def ensure_schema(conn: sqlite3.Connection) -> None:
