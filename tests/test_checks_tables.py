@@ -8,12 +8,13 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
-from checking import clean_rows, table
+from checking import check, clean_rows, codes, found, sentence, table
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from datasette_ftclassify.checks import CheckReport, run_checks
 from datasette_ftclassify.checks.conditions import literal, of_keys
+from datasette_ftclassify.checks.report import listing, named, together
 from datasette_ftclassify.tasks import Task, define
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
@@ -158,3 +159,90 @@ def test_keys_that_cannot_be_written() -> None:
     assert of_keys(("a", "b"), [(1, "x"), (b"\x01", 2.5)]) == (
         "(\"a\", \"b\") in (values (1, 'x'), (X'01', 2.5))"
     )
+
+
+# What the sentences say
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("Crime", "Crime"),
+        ("Mortgage / loan (new)", "Mortgage / loan (new)"),
+        ("City, council", "'City, council'"),
+        ('Culture "arts"', "'Culture \"arts\"'"),
+        ("mayor's office", '"mayor\'s office"'),
+        ("two\nlines", "'two\\nlines'"),
+        ("two\u2028lines", "'two\\u2028lines'"),
+        (" padded ", "' padded '"),
+        ("", "''"),
+        ("x" * 41, "x" * 39 + "…"),
+    ],
+)
+def test_a_name_in_a_sentence_cannot_be_taken_for_another(name: str, shown: str) -> None:
+    assert named(name) == shown
+    assert named("Crime", always=True) == "'Crime'"
+
+
+def test_long_lists_are_cut() -> None:
+    assert listing(["a", "b", "c"], 2) == "a, b and 1 more"
+    assert together(["a", "b, c"], " + ") == "a + 'b, c'"
+    assert together(list("abcdef"), " / ") == "a / b / c / d / …"
+
+
+def test_names_with_commas_and_line_breaks_are_quoted_in_every_finding() -> None:
+    odd = ["City, council", 'Culture "arts"', "two\nlines", "Two\nlines"]
+    rows = [(sentence("garden", n), odd[n % 4], "train") for n in range(200)]
+    rows += [(f"about {odd[n % 2]} and {n}", odd[n % 2], "test") for n in range(20)]
+    rows += [("number 7", "once, only", "train"), ("number 8", "Crime", "dev,\nx")]
+    report = check(rows, "text, label, part", task={"split_column": "part"}, deep=True)
+    told = {finding.code: finding.message for finding in report.findings}
+    assert all(message.isprintable() for message in told.values())
+    assert "'City, council'" in told["small-labels"]
+    assert "'once, only'" in told["single-example-labels"]
+    assert "than 'once, only'" in told["imbalance"] or "as 'once, only'" in told["imbalance"]
+    assert "'two\\nlines' / 'Two\\nlines'" in told["label-variants"]
+    assert "'dev,\\nx' (1)" in told["split-values-left-out"]
+    assert "'two\\nlines'" in told["label-missing-from-split"]
+
+
+def test_labels_that_stand_in_texts_or_beside_others_are_quoted() -> None:
+    rows = [
+        (f"City, council {n}" if n % 2 else f"other {n}", "City, council" if n % 2 else "b")
+        for n in range(60)
+    ]
+    told = found(check(rows, deep=True), "label-in-text").message
+    assert "'City, council' (100%)" in told
+    assert "('City, council')" in found(check(rows, deep=True), "leaking-words").message
+    lists = [(f"text {n}", '["a, b", "c"]') for n in range(6)]
+    several = found(check(lists, task={"kind": "multilabel"}), "labels-always-together")
+    assert "'a, b' + c" in several.message
+
+
+def test_one_of_something_is_said_in_the_singular() -> None:
+    def told(rows: Sequence[Sequence[Any]], code: str, **options: Any) -> str:
+        return found(check(rows, **options), code).message
+
+    split = {"columns": "text, label, part", "task": {"split_column": "part"}}
+    rows = [(text, label, "train") for text, label in clean_rows(20)]
+    assert told([], "no-examples") == "There are no rows."
+    assert told([("a text", None)], "no-examples") == "The one row lacks a text or a label."
+    assert told([("a", None)] * 2, "no-examples").startswith("None of the 2 rows has")
+    assert told([("a", "b")], "one-label") == "The one row has the label b."
+    assert told([("a", "b"), ("c", "b")], "one-label") == "All 2 rows have the label b."
+    assert told([("a", "b")], "too-few-examples").startswith("There is 1 labelled example in all,")
+    assert told([("a", "b"), ("c", "b")], "too-few-examples").startswith("There are 2 labelled")
+    assert told([*clean_rows(), clean_rows()[0]], "exact-duplicates").startswith("1 row repeats")
+    left_out = told([*rows, ("new", "garden", "x")], "split-values-left-out", **split)
+    assert left_out.startswith("1 row is in no split")
+    shared = told([*rows, (*rows[0][:2], "test")], "shared-across-splits", **split)
+    assert shared.startswith("1 row of validation or test has a text")
+
+
+def test_texts_that_the_local_trainer_cuts() -> None:
+    rows = [*clean_rows(), ("y" * 20_000, "garden"), ("x" * 20_001, "garden"), ("z" * 30_000, None)]
+    finding = found(check(rows, leaves_machine=False), "long-texts-cut")
+    assert (finding.severity, finding.count, finding.keys) == ("info", 2, ((332,), (333,)))
+    assert finding.details == {"limit": 20_000, "longest": 30_000}
+    assert "2 rows with a text of more than 20,000 characters" in finding.message
+    assert "long-texts-cut" not in codes(check(rows))

@@ -58,6 +58,24 @@ def test_wrong_labels_do_not_make_a_good_model_modest():
     assert report["ece_after"] < 0.15
 
 
+@pytest.mark.parametrize("rows", [20, 240])
+@pytest.mark.parametrize("way", [temperature, matching_temperature])
+def test_rows_without_an_error_do_not_promise_certainty(rows, way):
+    labels = np.arange(rows) % 5
+    logits = np.eye(5)[labels] * 3
+    confidence = np.exp(log_softmax(logits / way(logits, labels)).max(axis=1)).mean()
+    assert confidence == pytest.approx((rows + 1) / (rows + 2), abs=1e-3)
+
+
+@pytest.mark.parametrize("rows", [20, 50, 100, 200, 400, 1_000, 2_000])
+def test_confidence_never_exceeds_what_the_rows_show(rows):
+    logits, labels = sharpened(rows)
+    found, _ = calibrate(logits, labels, np.ones(rows, dtype=bool))
+    correct = int((logits.argmax(axis=1) == labels).sum())
+    confidence = np.exp(log_softmax(logits / found).max(axis=1)).mean()
+    assert confidence <= (correct + 1) / (rows + 2) + 1e-6
+
+
 def test_calibration_reports_the_error_before_and_after():
     logits, labels = sharpened()
     found, report = calibrate(logits, labels, np.ones(len(labels), dtype=bool))
@@ -82,7 +100,9 @@ def test_too_few_rows_are_not_calibrated_on():
     found, report = calibrate(logits, labels, np.ones(19, dtype=bool))
     assert found == 1.0
     assert not report["applied"]
-    assert "only 19" in report["why"]
+    assert "only 19 unseen rows have" in report["why"]
+    _, report = calibrate(logits[:1], labels[:1], np.ones(1, dtype=bool))
+    assert "only 1 unseen row has" in report["why"]
 
 
 def test_expected_calibration_error_by_hand():

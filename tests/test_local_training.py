@@ -42,6 +42,22 @@ def trained():
     return fit(texts, names, 4, multilabel=False, seed=1)
 
 
+def test_topics_without_an_error_are_told_without_boasting():
+    """Five topics of 48 rows that share no word: every unseen row is told right."""
+    chooser = np.random.default_rng(0)
+    words = np.array([[f"{c}{v}{c}{d}o" for v in "aeiou" for d in "lnr"] for c in "bdgkp"])
+    names = np.arange(240) % 5
+    texts = [" ".join(chooser.choice(words[name], 4)) for name in names]
+    model, report = fit(texts, names, 5, multilabel=False)
+    assert report["recipes"][0]["score"] == 1.0
+    known = model.log_probabilities(texts)
+    assert (known.argmax(axis=1) == names).all()
+    assert known.min() > -20
+    assert np.exp(known.max(axis=1)).mean() > 0.98
+    unknown = np.exp(model.log_probabilities(["zzz qqq", "", "的"]))
+    assert unknown.max() < 0.35  # the share of each label is 0.2
+
+
 def test_a_classifier_learns_and_says_how(trained):
     model, report = trained
     texts, names = table(80, seed=9)
@@ -51,6 +67,7 @@ def test_a_classifier_learns_and_says_how(trained):
     np.testing.assert_allclose(np.exp(answers).sum(axis=1), 1)
     json.dumps(report)
     assert report["recipe"] in [row["recipe"] for row in report["recipes"]]
+    assert report["why"].startswith(f"Chose {report['recipe']}: ")
     assert report["why"].endswith(".")
     assert report["metric"] == "accuracy"
     assert report["calibration"]["applied"]
@@ -117,7 +134,18 @@ def test_texts_without_any_word_still_make_a_classifier():
 def test_long_texts_are_warned_of():
     long = "word " * 5_000
     _, report = fit([long + "a", "short b"] * 3, np.array([0, 1] * 3), 2, multilabel=False)
-    assert any("20,000 characters" in warning for warning in report["warnings"])
+    assert "3 texts are longer than 20,000 characters; the rest is not used." in report["warnings"]
+
+
+def test_one_of_something_is_warned_of_in_the_singular():
+    texts = ["word " * 5_000, "", *["short"] * 6]
+    _, report = fit(texts, np.array([0] * 7 + [1]), 3, multilabel=False)
+    assert report["warnings"] == [
+        "1 of 3 labels has no example and will hardly be given.",
+        "1 of 3 labels has fewer than five examples.",
+        "1 text is longer than 20,000 characters; the rest is not used.",
+        "1 text is empty.",
+    ]
 
 
 def test_strange_text_can_be_learnt():

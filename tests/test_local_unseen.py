@@ -108,7 +108,7 @@ def test_too_few_rows_have_no_curve():
 
 def point(rows: int, score: float) -> dict[str, object]:
     interval = {"low": score - 0.02, "high": score + 0.02}
-    return {"rows": rows, "metric": "accuracy", "score": score, **interval}
+    return {"rows": rows, "labels": 3, "metric": "accuracy", "score": score, **interval}
 
 
 @pytest.mark.parametrize(
@@ -124,3 +124,13 @@ def test_the_sentence_says_what_the_curve_says(before, after, expected):
     sentence = curve_sentence([point(100, before), point(200, after)])
     assert expected in sentence
     assert "from 100 to 200 rows" in sentence
+
+
+def test_a_flat_curve_of_labels_with_few_rows_says_nothing_against_more():
+    texts = [f"{chr(97 + n % 26) * 4} number{n}" for n in range(60)]
+    points = learning_curve(texts, np.arange(60), 60, multilabel=False)
+    assert points[-1]["labels"] == 60
+    sentence = curve_sentence(points)
+    assert "too few rows of each label" in sentence
+    assert "48 rows for 60 labels" in sentence
+    assert "not help" not in sentence

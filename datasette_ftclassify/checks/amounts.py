@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from ..labels import MAX_LABELS, LabelValue, folded, label_name
 from .conditions import in_list
-from .report import Finding, listing, rows_text
+from .report import Finding, listing, named, names_listing, one_or_more, together
 from .scan import Facts
 
 FEWEST = 10
@@ -28,7 +28,7 @@ def amount_findings(facts: Facts) -> Iterator[Finding]:
             "no-examples",
             "error",
             facts.total,
-            f"None of the {facts.total:,} rows has both a text and a label.",
+            _none_usable(facts.total),
             "Label some rows, or name another label column or condition.",
         )
         return
@@ -47,6 +47,12 @@ def amount_findings(facts: Facts) -> Iterator[Finding]:
     yield from _small_labels(facts, proper)
     yield from _imbalance(facts, proper)
     yield from _variants(facts, counts, groups)
+
+
+def _none_usable(rows: int) -> str:
+    if rows < 2:
+        return "The one row lacks a text or a label." if rows else "There are no rows."
+    return f"None of the {rows:,} rows has both a text and a label."
 
 
 def _too_many(facts: Facts) -> Finding:
@@ -68,7 +74,8 @@ def _examples(facts: Facts) -> Iterator[Finding]:
         "too-few-examples",
         "error" if n < FEWEST else "warning",
         n,
-        f"There are {n} labelled examples in all{refused}.",
+        f"There {one_or_more(n, 'is 1 labelled example', f'are {n} labelled examples')} in all"
+        f"{refused}.",
         f"Label more rows: at least {ADVISED}, better some hundreds; every doubling helps.",
     )
 
@@ -92,12 +99,13 @@ def _free_text_labels(facts: Facts, labels: int) -> Finding:
 
 def _one(facts: Facts, labels: int) -> Iterator[Finding]:
     if labels == 1 and not (facts.task.multilabel and () in facts.combinations):
-        only = next(iter(facts.names))
+        only = named(next(iter(facts.names)))
+        every = one_or_more(facts.usable, "The one row has", f"All {facts.usable:,} rows have")
         yield facts.finding(
             "one-label",
             "error",
             facts.usable,
-            f"All {rows_text(facts.usable)} have the label {listing([only])}.",
+            f"{every} the label {only}.",
             "Add rows with other labels: with one there is nothing to tell apart.",
         )
     if facts.distinct_texts == 1 and facts.usable > 1:
@@ -158,7 +166,7 @@ def _labels_finding(
         code,
         "info" if code == "small-labels" else "warning",
         len(labels),
-        f"{message}: {listing(names)}.",
+        f"{message}: {names_listing(names)}.",
         advice,
         where=labels_condition(facts, list(labels)),
         where_rows=sum(labels.values()),
@@ -186,8 +194,8 @@ def _imbalance(facts: Facts, counts: dict[LabelValue, int]) -> Iterator[Finding]
         "imbalance",
         "warning" if ratio >= STRONG_IMBALANCE or share >= MAJORITY else "info",
         counts[largest],
-        f"The label {listing([label_name(largest)])} has {counts[largest]:,} examples "
-        f"({share:.0%}), {ratio:,.0f} times as many as {listing([label_name(smallest)])}.",
+        f"The label {named(label_name(largest))} has {counts[largest]:,} examples "
+        f"({share:.0%}), {ratio:,.0f} times as many as {named(label_name(smallest))}.",
         f"Look at the measures of each label rather than accuracy (always answering the largest "
         f"scores {share:.0%}), and label more of the small ones.",
         largest=label_name(largest),
@@ -218,7 +226,7 @@ def _variants(
             "label-types",
             "error",
             sum(counts[label] for label in group),
-            f"The label {listing([name])} stands in the column both as a number and as text.",
+            f"The label {named(name)} stands in the column both as a number and as text.",
             "Make them one type, for instance with UPDATE … SET label = cast(label AS text).",
             where=labels_condition(facts, group),
             label=name,
@@ -229,7 +237,7 @@ def _variants_finding(
     facts: Facts, counts: dict[LabelValue, int], groups: list[list[LabelValue]]
 ) -> Finding:
     rarer = [label for group in groups for label in group[1:]]
-    shown = [" / ".join(repr(label_name(label)) for label in group) for group in groups]
+    shown = [together(list(map(label_name, group)), " / ", always=True) for group in groups]
     return facts.finding(
         "label-variants",
         "warning",

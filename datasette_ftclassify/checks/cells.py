@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from ..labels import LabelValue, label_name
 from ..sql import Key, quote
 from .conditions import Seen
-from .report import Finding, listing, rows_text
+from .report import Finding, listing, one_or_more, rows_text, together
 from .scan import Facts
 
 _ENDS = 200
@@ -38,7 +38,7 @@ def _texts(facts: Facts) -> Iterator[Finding]:
                 "warning",
                 seen.count,
                 f"{rows_text(seen.count).capitalize()} with {what}.",
-                "They are passed over: fill them in, or leave them out with a condition.",
+                "Such rows are passed over: fill them in, or leave them out with a condition.",
                 seen=seen,
                 where=condition if column else None,
             )
@@ -70,7 +70,7 @@ def _labels(facts: Facts) -> Iterator[Finding]:
                 "warning",
                 seen.count,
                 f"{rows_text(seen.count).capitalize()} with {what}.",
-                "They are passed over: mend the cells, or set them to NULL for rows not labelled.",
+                "Such rows are passed over: mend the cells, or set those not labelled to NULL.",
                 seen=seen,
                 where=condition,
             )
@@ -88,7 +88,8 @@ def _repeated(facts: Facts) -> Iterator[Finding]:
             "exact-duplicates",
             "warning",
             facts.surplus.count,
-            f"{rows_text(facts.surplus.count).capitalize()} repeat the text and labels of an "
+            f"{rows_text(facts.surplus.count).capitalize()} "
+            f"{one_or_more(facts.surplus.count, 'repeats', 'repeat')} the text and labels of an "
             "earlier one, case and white space aside.",
             "Delete the copies, unless they should count more; all copies are kept in one split.",
             seen=facts.surplus,
@@ -119,20 +120,20 @@ def _multilabel(facts: Facts) -> Iterator[Finding]:
             f"{rows_text(none).capitalize()} with none of the labels.",
             "Nothing to do if they were looked at: set the cells to NULL where they were not.",
         )
-    together = _together(facts)
-    if together:
-        names = [" + ".join(group) for group in together]
+    inseparable = _inseparable(facts)
+    if inseparable:
+        names = [together(group, " + ") for group in inseparable]
         yield facts.finding(
             "labels-always-together",
             "warning",
-            sum(len(group) for group in together),
+            sum(len(group) for group in inseparable),
             f"Labels that never stand apart: {listing(names)}.",
             "Merge them into one label, or add rows that have one without the other.",
-            groups=together[:100],
+            groups=inseparable[:100],
         )
 
 
-def _together(facts: Facts) -> list[list[str]]:
+def _inseparable(facts: Facts) -> list[list[str]]:
     """Labels with exactly the same rows, at least five of them: the same set of combinations."""
     where: dict[LabelValue, list[int]] = {}
     for number, labels in enumerate(facts.combinations):
@@ -168,6 +169,37 @@ class ShortTexts:
                 "in the text.",
                 "Read them: a label that cannot be told from the text teaches noise.",
                 seen=self.seen,
+            )
+
+
+class CutTexts:
+    """Texts longer than what the local trainer reads of each."""
+
+    every_text = True
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self.seen = Seen()
+        self.longest = 0
+
+    def see(self, key: Key, text: str, labels: tuple[LabelValue, ...]) -> None:
+        if len(text) > self.limit:
+            self.seen.add(key)
+            self.longest = max(self.longest, len(text))
+
+    def findings(self, facts: Facts) -> Iterator[Finding]:
+        if self.seen.count:
+            yield facts.finding(
+                "long-texts-cut",
+                "info",
+                self.seen.count,
+                f"{rows_text(self.seen.count).capitalize()} with a text of more than "
+                f"{self.limit:,} characters, all that the local trainer reads of one; the longest "
+                f"has {self.longest:,}.",
+                "Nothing to do if the beginning tells the label; else put what matters there.",
+                seen=self.seen,
+                limit=self.limit,
+                longest=self.longest,
             )
 
 

@@ -52,6 +52,7 @@ CODES: dict[str, Code] = {
     "invalid-label": Code(_WARNING, "Rows whose labels are no list, or no 0 and 1."),
     "unlabelled": Code(_INFO, "Rows that are not labelled yet."),
     "very-short-texts": Code(_INFO, "Texts with fewer than 3 letters and digits."),
+    "long-texts-cut": Code(_INFO, "Texts longer than the local trainer reads."),
     "common-beginning": Code(_INFO, "All texts begin with the same words."),
     "common-ending": Code(_INFO, "All texts end with the same words."),
     # Labels

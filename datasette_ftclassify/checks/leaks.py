@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from ..labels import folded
-from .report import Finding, listing
+from .report import Finding, listing, named
 from .samples import DeepSample, deep_sample
 from .scan import Facts
 
@@ -38,7 +38,7 @@ def word_findings(facts: Facts) -> Iterator[Finding]:
     if not leaks:
         return
     sure = any(w["precision"] >= SURE_PRECISION and w["recall"] >= SURE_RECALL for w in leaks)
-    shown = [f"{w['word']} ({w['label']})" for w in leaks]
+    shown = [f"{w['word']} ({named(w['label'])})" for w in leaks]
     yield facts.finding(
         "leaking-words",
         "warning" if sure else "info",
@@ -104,7 +104,7 @@ def label_word_findings(facts: Facts) -> Iterator[Finding]:
         if pattern and share >= _SHARE and share >= 2 * _elsewhere(pattern, sample, number):
             shares[name] = share
     if shares:
-        shown = [f"{name} ({share:.0%})" for name, share in shares.items()]
+        shown = [f"{named(name)} ({share:.0%})" for name, share in shares.items()]
         yield facts.finding(
             "label-in-text",
             "info",

@@ -70,7 +70,7 @@ def mislabelled_findings(facts: Facts, seed: int) -> Iterator[Finding]:
         "warning",
         len(doubts),
         f"{rows_text(len(doubts)).capitalize()} may well have a wrong label{sample.note}{more}.",
-        "Read them beside the suggested label, the most likely first, and correct what is wrong.",
+        "Read each beside the suggested label, the most likely first, and correct what is wrong.",
         seen=seen,
         rows_looked_at=len(sample.rows),
         rows=[_detail(sample, doubt) for doubt in listed],

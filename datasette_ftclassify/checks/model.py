@@ -13,7 +13,7 @@ from ..labels import LabelValue
 from ..sql import Key
 from .conditions import Seen
 from .distributions import distribution
-from .report import Finding, listing, rows_text
+from .report import Finding, listing, names_listing, one_or_more, rows_text, together
 from .scan import Facts
 
 if TYPE_CHECKING:
@@ -239,8 +239,8 @@ def _several(facts: Facts, names: Sequence[str], several: list[str]) -> Finding:
         "labels-of-several-tokens",
         "info",
         len(several),
-        f"{len(several):,} of {len(names):,} labels are not one token for the model: "
-        f"{listing(several)}.",
+        f"{len(several):,} of {len(names):,} labels {one_or_more(len(several), 'is', 'are')} not "
+        f"one token for the model: {names_listing(several)}.",
         "Write labels as codes: each is one token, which makes its probability exact.",
         codes=codes,
     )
@@ -253,13 +253,13 @@ def _same_start(
     for name in names:
         starts[tokenizer.first_token(prefix + name)].append(name)
     groups = [group for group in starts.values() if len(group) > 1]
+    shown = [together(group, " / ") for group in groups]
     if groups:
         yield facts.finding(
             "labels-share-first-token",
             "info",
             sum(map(len, groups)),
-            "Labels begin with the same token: "
-            f"{listing([' / '.join(group[:4]) for group in groups], 3)}.",
+            f"Labels begin with the same token: {listing(shown, 3)}.",
             "Write labels as codes: the first token then tells them apart.",
             groups=groups[:_LISTED],
         )

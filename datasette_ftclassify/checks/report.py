@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,6 +12,7 @@ from .codes import CODES, SEVERITIES, Severity
 
 MAX_KEYS = 10
 """Sample keys of a finding."""
+_MOST_TOGETHER = 4
 
 
 @dataclass(frozen=True)
@@ -119,12 +121,35 @@ def json_cell(cell: Cell) -> str | int | float | None:
     return cell
 
 
-def listing(names: list[str] | tuple[str, ...], most: int = 5) -> str:
-    """`a, b, c and 4 more`."""
-    shown = ", ".join(name if len(name) <= 40 else name[:39] + "…" for name in names[:most])
-    rest = len(names) - most
-    return f"{shown} and {rest:,} more" if rest > 0 else shown
+def listing(shown: Sequence[str], most: int = 5) -> str:
+    """`a, b, c and 4 more`, of names as `named` shows them or of what was made with it."""
+    rest = len(shown) - most
+    listed = ", ".join(shown[:most])
+    return f"{listed} and {rest:,} more" if rest > 0 else listed
+
+
+def names_listing(names: Sequence[str], most: int = 5) -> str:
+    return listing([named(name) for name in names], most)
+
+
+def together(names: Sequence[str], mark: str, *, always: bool = False) -> str:
+    """Up to four names of a group, with `mark` between them."""
+    shown = [named(name, always=always) for name in names[:_MOST_TOGETHER]]
+    return mark.join(shown + ["…"] * (len(names) > _MOST_TOGETHER))
+
+
+def named(name: str, *, always: bool = False) -> str:
+    """A label in a sentence of one line: cut when long, and in quotes (always, or) where it could
+    be taken for several names, for quotes or for white space."""
+    short = name if len(name) <= 40 else name[:39] + "…"
+    plain = short.isprintable() and short == short.strip() and not set(short) & set(",\"'")
+    return short if plain and short and not always else repr(short)
 
 
 def rows_text(count: int) -> str:
     return "1 row" if count == 1 else f"{count:,} rows"
+
+
+def one_or_more(count: int, one: str, more: str) -> str:
+    """The form of a verb or noun that goes with the number."""
+    return one if count == 1 else more

@@ -12,7 +12,7 @@ from ..splits import SplitPlan
 from ..sql import condition, count, quote
 from ..tasks import Task
 from .amounts import amount_findings
-from .cells import CommonEnds, ShortTexts, cell_findings
+from .cells import CommonEnds, CutTexts, ShortTexts, cell_findings
 from .columns import column_findings
 from .distributions import distribution
 from .leaks import label_word_findings, word_findings
@@ -74,7 +74,7 @@ def run_checks(
     rng = random.Random(seed)
     hosted = Hosted(model, fmt, download) if leaves_machine else None
     watchers: list[Watcher] = [ShortTexts(), CommonEnds(), PrivateData(leaves_machine)]
-    watchers += hosted.watchers if hosted else []
+    watchers += hosted.watchers if hosted else [_local_limit()]
     _read(facts, watchers, hosted, rng, sample_size, deep, report)
     findings = [*amount_findings(facts), *cell_findings(facts), *split_findings(facts)]
     for watcher in watchers:
@@ -85,6 +85,12 @@ def run_checks(
         findings.extend(_deep(facts, seed, report))
     report("Done", 1.0)
     return _report(facts, findings, hosted)
+
+
+def _local_limit() -> Watcher:
+    from ..trainers.local.features import MAX_CHARACTERS
+
+    return CutTexts(MAX_CHARACTERS)
 
 
 class Hosted:

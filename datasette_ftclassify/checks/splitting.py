@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from ..examples import SPLITS
 from ..sql import quote
 from .amounts import ADVISED
-from .report import Finding, listing, rows_text
+from .report import Finding, listing, named, names_listing, one_or_more, rows_text
 from .scan import Facts
 
 _SURE = 5
@@ -49,12 +49,15 @@ def split_findings(facts: Facts) -> Iterator[Finding]:
 
 def _given(facts: Facts, column: str) -> Iterator[Finding]:
     if facts.left_out.count:
-        values = [f"{value} ({n:,})" for value, n in facts.report.left_out.most_common()]
+        values = [
+            f"{named(str(value))} ({n:,})" for value, n in facts.report.left_out.most_common()
+        ]
         yield facts.finding(
             "split-values-left-out",
             "warning",
             facts.left_out.count,
-            f"{rows_text(facts.left_out.count).capitalize()} are in no split, because "
+            f"{rows_text(facts.left_out.count).capitalize()} "
+            f"{one_or_more(facts.left_out.count, 'is', 'are')} in no split, because "
             f"{column} is {listing(values)}.",
             "Write train, validation or test there, or leave the rows out with a condition.",
             seen=facts.left_out,
@@ -67,9 +70,9 @@ def _given(facts: Facts, column: str) -> Iterator[Finding]:
             "shared-across-splits",
             "warning",
             facts.shared.count,
-            f"{rows_text(facts.shared.count).capitalize()} of validation or test have a text that "
-            "is also in train.",
-            "Move or delete them: on these rows the measures show memory, not skill.",
+            f"{rows_text(facts.shared.count).capitalize()} of validation or test "
+            f"{one_or_more(facts.shared.count, 'has', 'have')} a text that is also in train.",
+            "Move or delete such rows: on them the measures show memory, not skill.",
             seen=facts.shared,
         )
     n = facts.report.rows["validation"]
@@ -78,7 +81,8 @@ def _given(facts: Facts, column: str) -> Iterator[Finding]:
             "validation-from-train",
             "info",
             n,
-            f"{column} names no validation rows, so {rows_text(n)} of train are used for it.",
+            f"{column} names no validation rows, so {rows_text(n)} of train "
+            f"{one_or_more(n, 'is', 'are')} used for it.",
             "Nothing to do, or write validation into the split column of some rows.",
         )
 
@@ -99,7 +103,7 @@ def _missing(facts: Facts) -> Iterator[Finding]:
             "label-missing-from-split",
             "warning" if split == "train" else "info",
             len(missing),
-            f"The {split} split has no row of {listing(missing)}.",
+            f"The {split} split has no row of {names_listing(missing)}.",
             f"Add such rows: what is not in {split} cannot {cannot}.",
             split=split,
             labels=missing[:500],

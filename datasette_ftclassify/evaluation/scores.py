@@ -118,4 +118,5 @@ def _probability(logprobs: Floats) -> NDArray[np.float64]:
 
 def _loss(probability: NDArray[np.float64]) -> float:
     """Summed negative logarithm of the probabilities given to what was true."""
-    return float(-np.log(np.maximum(probability, EPSILON)).sum())
+    # Subtracted, since a minus sign would make -0.0 of a loss of nothing.
+    return 0.0 - float(np.log(np.maximum(probability, EPSILON)).sum())

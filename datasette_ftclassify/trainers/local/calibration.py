@@ -30,11 +30,19 @@ def expected_calibration_error(log_probabilities: Array, labels: npt.NDArray[Any
 
 
 def temperature(logits: Array, labels: npt.NDArray[Any]) -> float:
-    """The number to divide logits by that makes the labels most likely; 0.02..50."""
+    """The number to divide logits by that makes the labels most likely; 0.02..50.
+
+    Each label gives 1 / (rows + 2) of its certainty to the others, as the targets of `platt` do:
+    rows that are told apart without an error would else ask for endless certainty.
+    """
+    n_rows, n_labels = logits.shape
+    doubt = 1 / (n_rows + 2)
 
     def loss(log_temperature: float) -> float:
         scaled = log_softmax(logits / np.exp(log_temperature))
-        return -float(scaled[np.arange(len(labels)), labels].mean())
+        own = scaled[np.arange(n_rows), labels]
+        others = (scaled.sum(axis=1) - own) / max(1, n_labels - 1)
+        return -float(((1 - doubt) * own + doubt * others).mean())
 
     low, high = float(np.log(_LOWEST)), float(np.log(_HIGHEST))
     golden = (np.sqrt(5) - 1) / 2
@@ -47,18 +55,26 @@ def temperature(logits: Array, labels: npt.NDArray[Any]) -> float:
     return float(np.exp((low + high) / 2))
 
 
+def honest_confidence(logits: Array, labels: npt.NDArray[Any]) -> float:
+    """(correct + 1) / (rows + 2), Laplace's rule of succession: rows without an error show that
+    errors are rare, not that there are none."""
+    correct = int((logits.argmax(axis=1) == labels).sum())
+    return (correct + 1) / (len(labels) + 2)
+
+
 def matching_temperature(logits: Array, labels: npt.NDArray[Any]) -> float:
-    """The temperature at which the mean confidence is the accuracy; 0.02..50.
+    """The temperature at which the mean confidence is the accuracy, as `honest_confidence` puts
+    it; 0.02..50.
 
     The likeliest temperature pays much for each wrong label in the data and leaves a model that
     is right too modest; this one does not.
     """
-    accuracy = float((logits.argmax(axis=1) == labels).mean())
+    goal = honest_confidence(logits, labels)
     low, high = np.log(_LOWEST), np.log(_HIGHEST)
     for _ in range(40):  # the confidence falls as the temperature rises
         middle = (low + high) / 2
         confidence = np.exp(log_softmax(logits / np.exp(middle)).max(axis=1)).mean()
-        low, high = (middle, high) if confidence > accuracy else (low, middle)
+        low, high = (middle, high) if confidence > goal else (low, middle)
     return float(np.exp((low + high) / 2))
 
 
@@ -73,14 +89,16 @@ def calibrate(
     logits, labels = logits[usable].astype(np.float64), labels[usable]
     report: dict[str, Any] = {"method": "temperature", "rows": len(labels)}
     if len(labels) < MIN_ROWS:
-        why = f"only {len(labels)} unseen rows have a label that other rows share"
+        shared = "row has" if len(labels) == 1 else "rows have"
+        why = f"only {len(labels)} unseen {shared} a label that other rows share"
         return 1.0, report | {"applied": False, "temperature": 1.0, "why": why}
 
     def error(candidate: float) -> float:
         return expected_calibration_error(log_softmax(logits / candidate), labels)
 
     found, other = temperature(logits, labels), matching_temperature(logits, labels)
-    if error(other) < error(found) - CLEARLY_LESS:
+    # The matching one is also a limit: at a lower temperature the model boasts.
+    if other > found or error(other) < error(found) - CLEARLY_LESS:
         found = other
     report |= {
         "ece_before": error(1.0),

@@ -18,6 +18,7 @@ MAX_ROWS = 12_000
 MAX_CELLS = 1_000_000  # rows x labels
 MIN_TRAINING = 4
 MIN_UNSEEN = 5
+ENOUGH_EACH = 5  # rows a label, below which a flat curve says nothing
 _Z = 1.96  # of a 95 % interval
 
 
@@ -33,16 +34,18 @@ def learning_curve(
 ) -> list[dict[str, Any]]:
     """How the score on unseen rows grows with the number of training rows.
 
-    Each point is {rows, metric, score, low, high}: trained on that many rows, measured on a fifth
-    that is held out (several times where rows are few), with a 95 % interval. The metric is
-    accuracy, or micro F1 where a row may have several labels. A quick recipe is used, so the
-    scores are those of a somewhat simpler model than the one `fit` makes; points with too few
-    rows to mean anything are left out, which may leave none.
+    Each point is {rows, labels, metric, score, low, high}: trained on that many rows, of a table
+    in which that many labels occur, and measured on a fifth that is held out (several times where
+    rows are few), with a 95 % interval. The metric is accuracy, or micro F1 where a row may have
+    several labels. A quick recipe is used, so the scores are those of a somewhat simpler model
+    than the one `fit` makes; points with too few rows to mean anything are left out, which may
+    leave none.
     """
     wanted = as_indicators(targets, len(texts), n_labels, multilabel)
     rows = sample(wanted, max(500, min(MAX_ROWS, MAX_CELLS // n_labels)), seed)
     wanted = wanted[rows]
     n_rows = len(rows)
+    n_used = int(wanted.any(axis=0).sum())
     n_unseen = max(1, n_rows // 5)
     if n_unseen < MIN_UNSEEN:
         return []
@@ -62,7 +65,8 @@ def learning_curve(
         if scores:
             metric = "micro F1" if multilabel else "accuracy"
             seen = min(n_rows, n_unseen * len(scores))
-            points.append({"rows": size, "metric": metric} | _interval(scores, seen))
+            about = {"rows": size, "labels": n_used, "metric": metric}
+            points.append(about | _interval(scores, seen))
     return points
 
 
@@ -78,6 +82,12 @@ def curve_sentence(points: Sequence[dict[str, Any]]) -> str:
         f"from {before['rows']:,} to {last['rows']:,} rows the {last['metric']} went from "
         f"{before['score']:.3f} to {last['score']:.3f}"
     )
+    if gain <= noise / 2 and last["rows"] < ENOUGH_EACH * last["labels"]:
+        return (
+            "There are too few rows of each label to say how much more would help: "
+            f"{last['rows']:,} rows for {last['labels']:,} labels gave {last['metric']} "
+            f"{last['score']:.3f}, so label more rows of each."
+        )
     if gain <= 0.002:
         return f"More labels of this kind would probably not help: {change}."
     if gain <= noise / 2:

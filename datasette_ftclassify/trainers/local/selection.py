@@ -78,20 +78,31 @@ def _choose(
         for recipe, mean in zip(recipes, means, strict=True)
     ]
     best = int(means.argmax())
+
+    def score_of(recipe: int) -> str:
+        return f"{means[recipe]:.3f} for {recipes[recipe].name}"
+
     if len(recipes) == 1:
-        return 0, table, f"It is the one recipe for a table like this ({metric} {means[0]:.3f})."
+        only = f"the one recipe for a table like this ({metric} {means[0]:.3f} on unseen rows)"
+        return 0, table, f"Chose {recipes[0].name}: {only}."
     kin = [i for i, recipe in enumerate(recipes) if recipe.embedding == recipes[best].embedding]
     usual = kin[0] if means[kin[0]] > means[0] else 0
+    highest = (
+        f"Chose {recipes[best].name}: the highest {metric} on unseen rows, {means[best]:.3f}, "
+        "against"
+    )
     if best in (0, usual):
-        return best, table, f"It had the highest {metric} on unseen rows, {means[best]:.3f}."
+        second = max((i for i in range(len(recipes)) if i != best), key=lambda i: means[i])
+        if round(means[second], 3) == round(means[best], 3):
+            equal = f"no other recipe was better on unseen rows ({metric} {means[best]:.3f})"
+            return best, table, f"Chose {recipes[best].name}: {equal}."
+        return best, table, f"{highest} {score_of(second)}."
     lead = by_row[best] - by_row[usual]
-    against = f"{means[usual]:.3f} for the usual choice"
     if lead.mean() > lead.std() / np.sqrt(len(lead)):
-        why = f"It had the highest {metric} on unseen rows, {means[best]:.3f}, against {against}."
-        return best, table, why
+        return best, table, f"{highest} {score_of(usual)}, the usual choice."
     why = (
-        "It is the usual choice, and no other recipe was clearly better on unseen rows "
-        f"({metric} {means[usual]:.3f}, the best one {means[best]:.3f})."
+        f"Chose {recipes[usual].name}: the usual choice, since no other recipe was clearly better "
+        f"on unseen rows ({metric} {means[usual]:.3f}, against {score_of(best)})."
     )
     return usual, table, why
 

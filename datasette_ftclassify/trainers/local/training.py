@@ -158,15 +158,18 @@ def _warnings(texts: Sequence[str], targets: Targets) -> list[str]:
     found = []
     counts = targets.sum(axis=0)
     if absent := int((counts == 0).sum()):
-        found.append(f"{absent} of {len(counts)} labels have no example and will hardly be given.")
+        has = "has" if absent == 1 else "have"
+        found.append(f"{absent} of {len(counts)} labels {has} no example and will hardly be given.")
     if rare := int(((counts > 0) & (counts < 5)).sum()):
-        found.append(f"{rare} of {len(counts)} labels have fewer than five examples.")
+        has = "has" if rare == 1 else "have"
+        found.append(f"{rare} of {len(counts)} labels {has} fewer than five examples.")
     if long := sum(len(text) > MAX_CHARACTERS for text in texts):
         found.append(
-            f"{long} texts are longer than {MAX_CHARACTERS:,} characters; the rest is not used."
+            f"{'1 text is' if long == 1 else f'{long} texts are'} longer than {MAX_CHARACTERS:,} "
+            "characters; the rest is not used."
         )
     if empty := sum(not text.strip() for text in texts):
-        found.append(f"{empty} texts are empty.")
+        found.append("1 text is empty." if empty == 1 else f"{empty} texts are empty.")
     return found
 
 
