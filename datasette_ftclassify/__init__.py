@@ -26,7 +26,7 @@ def get_metadata(datasette: Datasette, database: str | None) -> dict[str, Any]:
     from .store.schema import TABLES
 
     hidden = {"tables": {table: {"hidden": True} for table in TABLES}}
-    return {"databases": {name: hidden for name in datasette.databases}}
+    return {"databases": dict.fromkeys(datasette.databases, hidden)}
 
 
 @hookimpl

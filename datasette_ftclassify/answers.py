@@ -169,11 +169,13 @@ class AnswerReader:
         items = array_items(body)
         if items is None:
             return None
-        found = [self._look_up(item) for item in items]
-        chosen = {entry[0]: entry[1] for entry in found if entry is not None}
-        if None in found:
-            return None  # to leave out the item that is no label would be a guess
-        worst = max([1, *(_HOWS.index(entry[1]) for entry in found if entry is not None)])
+        chosen: dict[int, int] = {}
+        for item in items:
+            found = self._look_up(item)
+            if found is None:
+                return None  # to leave out what is no label would be a guess
+            chosen[found[0]] = _HOWS.index(found[1])
+        worst = max([1, *chosen.values()])
         values = tuple(v for i, v in enumerate(self._codec.labels.values) if i in chosen)
         return values, _HOWS[worst]
 
@@ -185,7 +187,9 @@ def fold_answer(text: str) -> str:
     return text.rstrip(_QUOTES + _PUNCTUATION).lstrip(_QUOTES)
 
 
-_ITEM = re.compile(r"""\s*("(?:[^"\\]|\\.)*"|'[^'"\\]*'|-?[0-9]+(?:\.[0-9]+)?)\s*""", re.DOTALL)
+_ITEM = re.compile(
+    r"""\s*("(?:[^"\\]|\\.)*"|'[^'"\\]*'|-?[0-9]{1,30}(?:\.[0-9]{1,30})?)\s*""", re.DOTALL
+)
 
 
 def array_items(text: str) -> list[str] | None:
@@ -194,7 +198,8 @@ def array_items(text: str) -> list[str] | None:
     Forgives what a Python list differs in (single quotes, when no quote or backslash is within, a
     comma after the last item) and a fence or quotes around the array. It must be closed and flat.
     """
-    text = text.strip().removeprefix("```json").strip(_QUOTES + "\t\r\n").rstrip(_PUNCTUATION)
+    text = text.strip().removeprefix("```json").lstrip(_QUOTES + "\r\n")
+    text = text.rstrip(_QUOTES + _PUNCTUATION + "\r\n")
     if len(text) < 2 or text[0] != "[" or text[-1] != "]":
         return None
     items: list[str] = []
