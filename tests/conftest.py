@@ -8,8 +8,13 @@ import shutil
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from openai import OpenAI
+    from openai_server import OpenAIServer
 
 _VOCABULARIES = {
     "o200k_base": "fb374d419588a4632f3f557e76b4b70aebbca790",
@@ -52,3 +57,28 @@ def trained_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def trained(trained_file: Path, tmp_path: Path) -> Path:
     """A copy of it that a test may change."""
     return Path(shutil.copy(trained_file, tmp_path / "town.db"))
+
+
+@pytest.fixture
+def openai_server() -> Iterator[OpenAIServer]:
+    """A server that speaks OpenAI's protocol, learns, and fails when told to."""
+    from openai_server import OpenAIServer
+
+    with OpenAIServer() as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def tuned() -> Iterator[tuple[OpenAIServer, OpenAI, str]]:
+    """Such a server, its client and the name of a model tuned on label codes."""
+    from openai_server import OpenAIServer
+    from openai_talk import chat_lines, examples, tune
+
+    with OpenAIServer() as server:
+        model = tune(server, chat_lines(examples())).fine_tuned_model
+        assert model is not None
+        yield server, server.client(), model
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "contract: needs node, and OpenAI's description")

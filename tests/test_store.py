@@ -35,7 +35,7 @@ from datasette_ftclassify.store.classifiers import (
 )
 from datasette_ftclassify.store.evaluations import add_evaluation, latest_evaluation
 from datasette_ftclassify.store.jobs import add_job
-from datasette_ftclassify.store.schema import PREFIX, ensure_schema
+from datasette_ftclassify.store.schema import TABLES, ensure_schema
 from datasette_ftclassify.store.splits import Membership, add_split
 from datasette_ftclassify.tasks import Task
 
@@ -70,7 +70,7 @@ def add(conn: sqlite3.Connection, name: str = "topics", **changes: Any) -> Class
 def counts(conn: sqlite3.Connection) -> dict[str, int]:
     """Rows of each of our tables."""
     names = [r[0] for r in conn.execute("select name from sqlite_master where type = 'table'")]
-    ours = [n for n in names if n.startswith(PREFIX)]
+    ours = [n for n in names if n in TABLES]
     return {n: conn.execute(f"select count(*) from {n}").fetchone()[0] for n in ours}
 
 

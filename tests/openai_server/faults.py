@@ -48,7 +48,7 @@ _REFUSALS: dict[str, tuple[int, str | None, str, str]] = {
     "unavailable": (503, None, "server_error", "The engine is currently overloaded."),
 }  # fmt: skip
 REFUSALS = frozenset(_REFUSALS)
-DELIVERY = frozenset({"drop", "hang", "slow", "malformed_json", "html", "redirect"})
+DELIVERY = frozenset({"drop", "hang", "slow", "truncated", "malformed_json", "html", "redirect"})
 ANSWERS = frozenset({"no_logprobs", "out_of_set", "refusal", "content_filter", "empty"})
 JOBS = frozenset({"job_fails", "job_stalls", "job_paused", "job_cancelled"})
 BATCHES = frozenset({"batch_fails", "batch_stalls", "batch_expires"})
@@ -149,9 +149,7 @@ class Faults:
     def __init__(self) -> None:
         self._all: list[Fault] = []
 
-    def add(
-        self, pattern: str, kind: str | int, times: int | None = 1, **options: Any
-    ) -> Fault:
+    def add(self, pattern: str, kind: str | int, times: int | None = 1, **options: Any) -> Fault:
         """Plans a fault; see Fault. A status as its kind means the usual refusal with it.
 
         One with `seconds` strikes any number of times. Raises ValueError for an unknown kind.

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from functools import lru_cache
+from functools import cache
 from typing import Any
 
 from openai import BaseModel
@@ -47,7 +47,7 @@ UPLOAD = UploadCreateParams
 UPLOAD_COMPLETE = UploadCompleteParams
 
 
-@lru_cache(maxsize=None)
+@cache
 def validator(params: Any) -> SchemaValidator:
     return SchemaValidator(_strict(TypeAdapter(params).core_schema))
 

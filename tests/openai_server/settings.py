@@ -51,7 +51,7 @@ class Settings:
                        its own result columns; compatible takes hyperparameters at the top alone
     api_key:           the one that is let in
     extra_body:        fields beyond OpenAI's that request bodies may have
-    latency:           seconds that each answer of a model takes
+    latency:           seconds that each answer of a model takes, its computation included
     pace:              seconds that a job or batch stays in each state
     metrics:           metric events of a job at most
     base64_results:    whether result files are base64

@@ -6,7 +6,7 @@ import gzip
 import os
 import re
 import tempfile
-from functools import lru_cache
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -47,7 +47,7 @@ class Vocabulary:
         return self._ids[piece]
 
 
-@lru_cache(maxsize=None)
+@cache
 def vocabulary(name: str) -> Vocabulary:
     """The vocabulary `name`; never from the network."""
     return Vocabulary(_load(name))
