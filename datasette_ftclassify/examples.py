@@ -50,11 +50,6 @@ class Example:
     split: Split
 
 
-def key_columns(conn: sqlite3.Connection, task: Task) -> tuple[str, ...]:
-    """The names of the columns that `Record.key` holds; empty for a view."""
-    return relation(conn, task.source).identity
-
-
 def read_records(conn: sqlite3.Connection, task: Task) -> Iterator[Record]:
     """All rows of the task's source, in the source's own order, without holding them in memory.
 

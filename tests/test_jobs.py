@@ -266,10 +266,17 @@ def test_ctrl_c_pauses(conn, topics, monkeypatch):
 
 def test_a_damaged_job_is_an_error_and_not_a_crash(conn):
     add_job(conn, "evaluate", {})
-    with conn:
-        conn.execute("update _ftclassify_jobs set settings = '{'")
-    with pytest.raises(JobError, match="damaged"):
-        list_jobs(conn)
+    for settings in ("{", "[]", "7"):
+        with conn:
+            conn.execute("update _ftclassify_jobs set settings = ?", [settings])
+        with pytest.raises(JobError, match="damaged"):
+            list_jobs(conn)
+
+
+@pytest.mark.parametrize("kind", ["train", "predict", "evaluate"])
+def test_a_job_with_settings_missing_is_listed(conn, trained, kind):
+    add_job(conn, kind, {})
+    assert kind in run("jobs", "list", trained)
 
 
 def test_an_unknown_kind_of_job_fails_in_plain_words(conn):

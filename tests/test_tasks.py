@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from tables import HOSTILE_NAMES, database, table
 
 from datasette_ftclassify.errors import FtclassifyError, SourceError, TaskError, TemplateError
-from datasette_ftclassify.examples import key_columns, read_records
+from datasette_ftclassify.examples import read_records
+from datasette_ftclassify.sql import relation
 from datasette_ftclassify.tasks import Task, define, propose_kind
 
 
@@ -285,7 +286,7 @@ def test_records() -> None:
     )
     task = define(conn, "t", text=["text"], labels=["label"], split_column="part")
     records = list(read_records(conn, task))
-    assert key_columns(conn, task) == ("rowid",)
+    assert relation(conn, task.source).identity == ("rowid",)
     assert [r.key for r in records] == [(1,), (2,), (3,), (4,), (5,)]
     assert [r.usable for r in records] == [True, False, False, False, False]
     assert [r.split for r in records] == ["train", None, "3", "", "test"]
@@ -320,7 +321,7 @@ def test_the_rows_of_a_view_are_numbered() -> None:
     conn = table(["text", "label"], [("x", "a"), ("y", "b")])
     conn.execute("create view v as select text, label from t")
     task = define(conn, "v", text=["text"], labels=["label"])
-    assert key_columns(conn, task) == ()
+    assert relation(conn, task.source).identity == ()
     assert [r.key for r in read_records(conn, task)] == [(1,), (2,)]
 
 

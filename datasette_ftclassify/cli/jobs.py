@@ -58,9 +58,9 @@ def _line(job: Job) -> str:
 def _about(job: Job) -> str:
     settings = job.settings
     if job.kind == "train":
-        return f"{settings['name']} from {settings['task']['source']}"
+        return str(settings.get("name", ""))
     if job.kind == "predict":
-        return f"{settings['table']} with {settings['classifier']}"
+        return f"{settings.get('table', '')} with {settings.get('classifier', '')}"
     return ""
 
 

@@ -74,12 +74,6 @@ class PredictResult:
             "columns": asdict(self.columns),
         }
 
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> PredictResult:
-        """Reads `to_dict`'s form."""
-        columns = Columns(**data["columns"])
-        return cls(columns, data["rows"], data["predicted"], data["skipped"], data["resumed_at"])
-
 
 def column_prefix(classifier_name: str) -> str:
     """The classifier's name as the start of a column name: letters, digits and underscores."""
@@ -117,8 +111,9 @@ def predict_rows(
         overwrite=overwrite,
     )
     with leased(conn, job.id) as lease:
-        lease.result = run_predict(lease, progress).to_dict()
-    return PredictResult.from_dict(lease.result)
+        result = run_predict(lease, progress)
+        lease.result = result.to_dict()
+    return result
 
 
 def submit_predict(

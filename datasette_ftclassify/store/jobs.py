@@ -24,7 +24,6 @@ LEASE_SECONDS = 30.0
 """How long a process may be silent before another one takes its job."""
 
 UNFINISHED = ("queued", "running", "paused", "failed")
-STATES = (*UNFINISHED, "finished", "cancelled")
 
 _COLUMNS = (
     "id, kind, state, wanted, step, settings, classifier_id, position, total, done, skipped,"
@@ -155,6 +154,8 @@ def _job(row: tuple[Any, ...]) -> Job:
     try:
         for index in (5, 7, 11):
             values[index] = None if values[index] is None else json.loads(values[index])
+        if not isinstance(values[5], dict):
+            raise ValueError("settings are a JSON object")
     except (ValueError, TypeError, RecursionError) as error:
         raise JobError(f"Job {row[0]} is damaged in this file: delete its row.") from error
     return Job(*values)

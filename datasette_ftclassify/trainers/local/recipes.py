@@ -22,7 +22,6 @@ from .features import FloatArray
 Targets = npt.NDArray[np.int8]  # 0/1, (rows, labels)
 WORD_WEIGHT = 0.7  # of the word block relative to the character block
 EMBEDDING_WEIGHT = 1.0
-MAX_RIDGE_ROWS = 1_500  # a dense (rows, rows) system is solved
 
 
 @dataclass(frozen=True)
