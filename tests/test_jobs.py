@@ -378,7 +378,9 @@ def test_the_command_line_queues_lists_works_and_shows(tmp_path: Path):
     assert "no job yet" in run("jobs", "list", town)
     task = ["--text", "message", "--label", "topic", "--no-curve"]
     assert "ftclassify work" in run("train", town, "messages", *task, "--queue")
-    assert "queued" in run("jobs", "list", town)
+    listed = run("jobs", "list", town)
+    assert "queued" in listed
+    assert "messages from messages" in listed
     assert "paused" in run("jobs", "pause", town, 1)
     assert "No job waits" in run("work", town)
     assert "nothing to pause" in run("jobs", "pause", town, 1, code=1)

@@ -58,7 +58,9 @@ def _line(job: Job) -> str:
 def _about(job: Job) -> str:
     settings = job.settings
     if job.kind == "train":
-        return str(settings.get("name", ""))
+        task = settings.get("task")
+        source = task.get("source") if isinstance(task, dict) else None
+        return f"{settings.get('name', '')} from {source or 'nowhere'}"
     if job.kind == "predict":
         return f"{settings.get('table', '')} with {settings.get('classifier', '')}"
     return ""
