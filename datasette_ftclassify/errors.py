@@ -62,3 +62,11 @@ class JobStopped(FtclassifyError):
 
 class ArtifactError(FtclassifyError):
     """A stored classifier is damaged, or was not made by this software."""
+
+
+class AccessError(FtclassifyError):
+    """A key, an address or a limit that the operator sets is missing or malformed."""
+
+
+class LimitReached(FtclassifyError):
+    """A job would cost more than it was allowed to."""

@@ -61,7 +61,7 @@ def state(conn, job_id=1):
 
 
 def messages_of(conn, job_id=1):
-    return [message for _, message in job_events(conn, job_id)]
+    return [event.message for event in job_events(conn, job_id)]
 
 
 def test_a_queued_job_is_run_by_whoever_works(conn, topics):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -79,12 +80,12 @@ def show(database: str, job_id: int, as_json: bool) -> None:
         job = get_job(conn, job_id)
         events = job_events(conn, job_id)
     if as_json:
-        listed = [{"at": at, "message": message} for at, message in events]
+        listed = [asdict(event) for event in events]
         print_json({**job.to_dict(), "events": listed})
         return
     click.echo(_line(job))
-    for at, message in events:
-        click.echo(f"      {at}  {message}")
+    for event in events:
+        click.echo(f"      {event.at}  {event.message}")
 
 
 @jobs.command()

@@ -16,7 +16,7 @@ from ..store.jobs import Job, add_job, save_progress
 from ..store.schema import transaction
 from ..store.splits import Member, add_split
 from ..tasks import Task
-from ..trainers.base import Progress, TrainerOptions, TrainingSet, no_progress
+from ..trainers.base import Learner, Progress, TrainerOptions, TrainingSet, no_progress
 from ..trainers.registry import get_trainer
 from .evaluate import evaluate_classifier
 from .lease import Lease, leased
@@ -130,7 +130,10 @@ def _train(conn: sqlite3.Connection, job: Job, tell: Progress) -> None:
     training = [e for e in data.examples if e.split != "test"]
     training_set = as_training_set(training, data.labels)
     options = TrainerOptions(**settings["options"])
-    trained = get_trainer(settings["trainer"]).train(training_set, options, tell)
+    trainer = get_trainer(settings["trainer"])
+    if not isinstance(trainer, Learner):
+        raise TrainingError(f"The trainer {trainer.name} does not train in this process.")
+    trained = trainer.train(training_set, options, tell)
     about = _about_rows(training, data)
     if settings["curve"]:
         about["learning_curve"] = _learning_curve(training_set, plan.seed, tell)

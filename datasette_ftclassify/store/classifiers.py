@@ -343,6 +343,7 @@ def delete_classifier(conn: sqlite3.Connection, name: str) -> list[str]:
     row = _find(conn, name, "main") if has_store(conn) else None
     if row is None:
         raise ClassifierNotFound(_not_found(conn, name, "main"))
+    ensure_schema(conn)
     found, version = row[2], row[3]
     only = "" if found == name else " and version = :version"
     gone = conn.execute(
@@ -364,7 +365,7 @@ def _delete_version(conn: sqlite3.Connection, classifier_id: int) -> None:
         " (select id from _ftclassify_jobs where classifier_id = ?)",
         [classifier_id],
     )
-    for table in ("artifacts", "evaluations", "jobs"):
+    for table in ("artifacts", "evaluations", "answers", "jobs"):
         conn.execute(f"delete from _ftclassify_{table} where classifier_id = ?", [classifier_id])
     conn.execute("delete from _ftclassify_classifiers where id = ?", [classifier_id])
     unused = "select split_id from _ftclassify_classifiers"

@@ -27,8 +27,11 @@ UNFINISHED = ("queued", "running", "paused", "failed")
 
 _COLUMNS = (
     "id, kind, state, wanted, step, settings, classifier_id, position, total, done, skipped,"
-    " result, error, owner, lease_until, created_at, started_at, updated_at"
+    " result, error, owner, lease_until, created_at, started_at, updated_at, remote, estimate,"
+    " failed"
 )
+_JSON = [_COLUMNS.split(", ").index(name) for name in ("settings", "position", "result")]
+_JSON += [_COLUMNS.split(", ").index(name) for name in ("remote", "estimate")]
 
 
 @dataclass
@@ -53,6 +56,9 @@ class Job:
     created_at: str
     started_at: str | None
     updated_at: str
+    remote: dict[str, Any] | None = None
+    estimate: dict[str, Any] | None = None
+    failed: int = 0
 
     @property
     def interrupted(self) -> bool:
@@ -69,6 +75,8 @@ class Job:
             "total": self.total,
             "done": self.done,
             "skipped": self.skipped,
+            "failed": self.failed,
+            "estimate": self.estimate,
             "result": self.result,
             "error": self.error,
             "created_at": self.created_at,
@@ -109,8 +117,12 @@ def add_job(
     settings: dict[str, Any],
     *,
     classifier_id: int | None = None,
+    estimate: dict[str, Any] | None = None,
 ) -> Job:
-    """A new queued job, or the unfinished one that was asked for in the same words."""
+    """A new queued job, or the unfinished one that was asked for in the same words.
+
+    estimate: what it is expected to cost, as it was confirmed; kept with the job
+    """
     ensure_schema(conn)
     text = json.dumps(settings, ensure_ascii=False, sort_keys=True)
     marks = ", ".join("?" * len(UNFINISHED))
@@ -127,6 +139,11 @@ def add_job(
                 [kind, text, classifier_id, now(), now()],
             )
             row = (cursor.lastrowid,)
+        if estimate is not None:
+            conn.execute(
+                "update _ftclassify_jobs set estimate = ? where id = ?",
+                [json.dumps(estimate, ensure_ascii=False), row[0]],
+            )
     return get_job(conn, row[0])
 
 
@@ -152,9 +169,9 @@ def list_jobs(conn: sqlite3.Connection) -> list[Job]:
 def _job(row: tuple[Any, ...]) -> Job:
     values = list(row)
     try:
-        for index in (5, 7, 11):
+        for index in _JSON:
             values[index] = None if values[index] is None else json.loads(values[index])
-        if not isinstance(values[5], dict):
+        if not isinstance(values[5], dict) or not isinstance(values[_JSON[3]] or {}, dict):
             raise ValueError("settings are a JSON object")
     except (ValueError, TypeError, RecursionError) as error:
         raise JobError(f"Job {row[0]} is damaged in this file: delete its row.") from error
@@ -210,7 +227,7 @@ def save_progress(conn: sqlite3.Connection, job: Job) -> None:
     job.wanted = _prove(conn, job.id, job.owner)
     conn.execute(
         "update _ftclassify_jobs set step = ?, classifier_id = ?, position = ?, total = ?,"
-        " done = ?, skipped = ? where id = ?",
+        " done = ?, skipped = ?, failed = ?, remote = ? where id = ?",
         [
             job.step,
             job.classifier_id,
@@ -218,9 +235,29 @@ def save_progress(conn: sqlite3.Connection, job: Job) -> None:
             job.total,
             job.done,
             job.skipped,
+            job.failed,
+            None if job.remote is None else json.dumps(job.remote, ensure_ascii=False),
             job.id,
         ],
     )
+
+
+def add_event(
+    conn: sqlite3.Connection,
+    job: Job,
+    message: str,
+    *,
+    data: dict[str, Any] | None = None,
+    key: str | None = None,
+) -> None:
+    """Notes something that happened in a running job; nothing when the key was noted before.
+
+    data: figures, such as {"step": 10, "train_loss": 0.3}
+    Raises JobError when the job is no longer its owner's.
+    """
+    with transaction(conn):
+        _prove(conn, job.id, job.owner)
+        _note(conn, job.id, message, data, key)
 
 
 def _prove(conn: sqlite3.Connection, job_id: int, owner: str | None) -> str | None:
@@ -288,16 +325,41 @@ def ask_job(conn: sqlite3.Connection, job_id: int, wish: str) -> Job:
     return get_job(conn, job_id)
 
 
-def _note(conn: sqlite3.Connection, job_id: int, message: str) -> None:
+def _note(
+    conn: sqlite3.Connection,
+    job_id: int,
+    message: str,
+    data: dict[str, Any] | None = None,
+    key: str | None = None,
+) -> None:
     conn.execute(
-        "insert into _ftclassify_job_events (job_id, created_at, message) values (?, ?, ?)",
-        [job_id, now(), message],
+        "insert or ignore into _ftclassify_job_events"
+        " (job_id, created_at, message, data, event_key) values (?, ?, ?, ?, ?)",
+        [job_id, now(), message, None if data is None else json.dumps(data), key],
     )
 
 
-def job_events(conn: sqlite3.Connection, job_id: int) -> list[tuple[str, str]]:
-    """(time, what happened), oldest first."""
-    return conn.execute(
-        "select created_at, message from _ftclassify_job_events where job_id = ? order by id",
+@dataclass(frozen=True)
+class Event:
+    """Something that happened in a job; `data` holds figures, if any."""
+
+    at: str
+    message: str
+    data: dict[str, Any] | None = None
+
+
+def job_events(conn: sqlite3.Connection, job_id: int) -> list[Event]:
+    """Oldest first."""
+    rows = conn.execute(
+        "select created_at, message, data from _ftclassify_job_events where job_id = ? order by id",
         [job_id],
-    ).fetchall()
+    )
+    return [Event(at, message, _figures(data)) for at, message, data in rows.fetchall()]
+
+
+def _figures(text: object) -> dict[str, Any] | None:
+    try:
+        data = json.loads(text) if isinstance(text, str) else None
+    except (ValueError, RecursionError):
+        return None
+    return data if isinstance(data, dict) else None

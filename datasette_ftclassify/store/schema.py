@@ -18,7 +18,7 @@ TABLES = tuple(
     f"_ftclassify_{name}"
     for name in (
         "tasks", "splits", "split_rows", "classifiers", "artifacts", "evaluations", "jobs",
-        "job_events", "columns", "settings",
+        "job_events", "columns", "settings", "answers", "spending", "batches",
     )
 )  # fmt: skip
 
@@ -30,6 +30,7 @@ def ensure_schema(conn: sqlite3.Connection) -> None:
 
     migrations = Migrations("datasette-ftclassify")
     migrations()(m001_main_job)
+    migrations()(m002_services)
     db = Database(conn, execute_plugins=False)
     if migrations.pending(db):
         # Another process may be at it: whoever comes second finds nothing left to do.
@@ -50,6 +51,11 @@ def transaction(conn: sqlite3.Connection) -> Iterator[None]:
 
 def m001_main_job(db: Database) -> None:
     for statement in _MAIN_JOB:
+        db.execute(statement)
+
+
+def m002_services(db: Database) -> None:
+    for statement in _SERVICES:
         db.execute(statement)
 
 
@@ -160,5 +166,66 @@ _MAIN_JOB = (
         key text primary key,
         value text not null
     ) without rowid
+    """,
+)
+
+_SERVICES = (
+    # JSON: what a training at a service has done so far, with the service's ids
+    "alter table _ftclassify_jobs add column remote text",
+    # JSON: what it was expected to cost when it was confirmed
+    "alter table _ftclassify_jobs add column estimate text",
+    # rows that got no label, and why they did not is in the reason column
+    "alter table _ftclassify_jobs add column failed integer not null default 0",
+    # JSON: figures, such as the loss at a step
+    "alter table _ftclassify_job_events add column data text",
+    # names an event that is told once, such as the service's id of it
+    "alter table _ftclassify_job_events add column event_key text",
+    """
+    create unique index _ftclassify_job_events_key
+        on _ftclassify_job_events (job_id, event_key) where event_key is not null
+    """,
+    """
+    create table _ftclassify_answers (
+        classifier_id integer not null references _ftclassify_classifiers(id),
+        input blob not null,             -- first 16 bytes of the SHA-256 of the text
+        labels text,                     -- JSON array; NULL for an abstention
+        how text,                        -- exact, folded or nearest
+        reason text,                     -- why it is an abstention
+        raw text,                        -- what the model said
+        logprobs text,                   -- JSON array in the label set's order, or NULL
+        other real,                      -- probability of an answer outside the label set
+        created_at text not null,
+        primary key (classifier_id, input)
+    ) without rowid
+    """,
+    """
+    create table _ftclassify_spending (
+        day text not null,               -- UTC
+        job_id integer not null,         -- 0: asked by SQL functions
+        usd real not null,
+        requests integer not null,
+        input_tokens integer not null,
+        cached_tokens integer not null,  -- among the input tokens
+        output_tokens integer not null,
+        trained_tokens integer not null,
+        primary key (day, job_id)
+    ) without rowid
+    """,
+    """
+    create table _ftclassify_batches (
+        id integer primary key,
+        job_id integer not null references _ftclassify_jobs(id),
+        tag text not null unique,        -- names the batch, also to the service
+        state text not null,             -- prepared, uploaded, running, ended or done
+        requests integer not null,
+        after_position text,             -- JSON: the key of the last row before its rows
+        position text,                   -- JSON: the key of its last row
+        file_id text,
+        batch_id text,
+        done integer not null default 0,
+        detail text,
+        created_at text not null,
+        updated_at text not null
+    )
     """,
 )

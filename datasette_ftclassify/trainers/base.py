@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from ..labels import LabelSet
 from ..predictions import Predictor
@@ -34,7 +34,8 @@ class TrainingSet:
 
 @dataclass(frozen=True)
 class Trained:
-    """The outcome of a training: a predictor, its storable form, and a report for people."""
+    """The outcome of a training in this process: a predictor, its storable form, and a report for
+    people."""
 
     predictor: Predictor
     header: Mapping[str, Any]
@@ -44,14 +45,50 @@ class Trained:
 
 @dataclass(frozen=True)
 class TrainerOptions:
-    """What a user may say about a training.
+    """What a user may say about a training. A trainer ignores nothing silently: it raises
+    TrainingError for an option that it does not know what to do with.
 
-    seed:       of everything random
-    embeddings: folder or hub name of a static embedding model; None: TF-IDF alone
+    seed:          of everything random
+    embeddings:    folder or hub name of a static embedding model; None: TF-IDF alone
+    model:         the service's model to tune, or to ask
+    epochs:        times that every example is learnt from; None: chosen by the number of rows
+    batch_size:    examples a step; None: the service chooses
+    learning_rate: factor on the service's own rate; None: the service chooses
+    suffix:        goes into the tuned model's name
+    wandb:         project at Weights & Biases that the service reports to
+    format:        `ExportFormat.to_dict()` of prompts and answers; None: the trainer chooses
+    descriptions:  what labels mean, by name, for models that are asked untrained
+    extra:         further fields of the request that creates the training, as they are
     """
 
     seed: int = 0
     embeddings: str | None = None
+    model: str | None = None
+    epochs: int | None = None
+    batch_size: int | None = None
+    learning_rate: float | None = None
+    suffix: str | None = None
+    wandb: str | None = None
+    format: Mapping[str, Any] | None = None
+    descriptions: Mapping[str, str] = field(default_factory=dict)
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a trainer takes; None: no limit, or not known.
+
+    examples:   the fewest training rows
+    file_bytes: of one training file
+    suffix:     characters
+    epochs, batch_size: (least, most)
+    """
+
+    examples: int = 2
+    file_bytes: int | None = None
+    suffix: int | None = None
+    epochs: tuple[int, int] | None = None
+    batch_size: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True)
@@ -63,6 +100,9 @@ class Capabilities:
     scores_every_label: its answers carry a probability for each label
     leaves_machine:     texts are sent somewhere else
     costs_money:        training or answering is paid for
+    says_anything:      answers are text, and may lie outside the label set
+    batch:              takes many questions at once, for less money and within a day
+    cancels:            a training can be ended while it runs
     """
 
     trains: bool
@@ -70,10 +110,15 @@ class Capabilities:
     scores_every_label: bool
     leaves_machine: bool
     costs_money: bool
+    says_anything: bool = False
+    batch: bool = False
+    cancels: bool = True
+    limits: Limits = Limits()
 
 
 class Trainer(Protocol):
-    """Turns a training set into a classifier, and a stored one back into a predictor.
+    """What every trainer says of itself. It is besides either a `Learner` (in this
+    process) or a `Service` (somewhere else, see `service`).
 
     name:  short, lower case, unique; stored with every classifier it makes
     title: for people, one line
@@ -87,6 +132,12 @@ class Trainer(Protocol):
 
     @property
     def capabilities(self) -> Capabilities: ...
+
+
+@runtime_checkable
+class Learner(Trainer, Protocol):
+    """A trainer that works in this process: from a training set to a predictor, and from a stored
+    one back."""
 
     def train(
         self, data: TrainingSet, options: TrainerOptions, progress: Progress = no_progress

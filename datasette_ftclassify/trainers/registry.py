@@ -8,21 +8,24 @@ import pluggy
 
 from .. import hookspecs
 from ..errors import TrainingError
+from . import built_in
 from .base import Trainer
-from .local.trainer import LocalTrainer
 
 ENTRY_POINTS = "datasette_ftclassify"
 
-_BUILT_IN: dict[str, Trainer] = {"local": LocalTrainer()}
 
+@lru_cache(maxsize=2)
+def _registered(*, others: bool) -> dict[str, Trainer]:
+    """The trainers by name, with or without those of other packages.
 
-@lru_cache(maxsize=1)
-def _registered() -> dict[str, Trainer]:
-    """All trainers. Raises TrainingError when two packages claim one name."""
+    Raises TrainingError when two packages claim one name.
+    """
     manager = pluggy.PluginManager("datasette_ftclassify")
     manager.add_hookspecs(hookspecs)
-    manager.load_setuptools_entrypoints(ENTRY_POINTS)
-    found = dict(_BUILT_IN)
+    manager.register(built_in)
+    if others:
+        manager.load_setuptools_entrypoints(ENTRY_POINTS)
+    found: dict[str, Trainer] = {}
     for trainers in manager.hook.register_trainers():
         for trainer in trainers:
             if trainer.name in found:
@@ -36,7 +39,7 @@ def _registered() -> dict[str, Trainer]:
 
 def list_trainers() -> list[Trainer]:
     """All trainers, by name."""
-    return [trainer for _, trainer in sorted(_registered().items())]
+    return [trainer for _, trainer in sorted(_registered(others=True).items())]
 
 
 def get_trainer(name: str) -> Trainer:
@@ -44,7 +47,7 @@ def get_trainer(name: str) -> Trainer:
 
     Looks for other packages only when it must: a query should not wait for that.
     """
-    trainer = _BUILT_IN.get(name) or _registered().get(name)
+    trainer = _registered(others=False).get(name) or _registered(others=True).get(name)
     if trainer is None:
         known = ", ".join(trainer.name for trainer in list_trainers())
         raise TrainingError(

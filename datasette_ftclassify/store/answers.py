@@ -1,0 +1,106 @@
+"""Answers that a service gave, kept so that the same question is never paid for twice.
+
+They belong to one version of a classifier, whose model and prompts never change.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Any
+
+from ..labels import LabelValue
+from ..sql import quote
+from .classifiers import now
+
+_ASKED_AT_ONCE = 500
+"""Keys in one query: SQLite takes 999 parameters."""
+
+
+@dataclass(frozen=True, slots=True)
+class KeptAnswer:
+    """What a service said about a text.
+
+    labels:   a tuple of one (binary, multiclass), or of any length (multilabel); None for an
+              abstention, whose `reason` says why
+    logprobs: of each label, natural logarithms, in the label set's order; None: no scores
+    other:    the probability of an answer outside the label set, 0-1
+    """
+
+    labels: tuple[LabelValue, ...] | None
+    how: str | None = None
+    reason: str | None = None
+    raw: str | None = None
+    logprobs: tuple[float, ...] | None = None
+    other: float | None = None
+
+
+def input_key(text: str) -> bytes:
+    """The 16 bytes by which an answer to a question about the text is found."""
+    return sha256(text.encode("utf-8", "surrogatepass")).digest()[:16]
+
+
+def keep_answers(
+    conn: sqlite3.Connection, classifier_id: int, answers: Mapping[bytes, KeptAnswer]
+) -> None:
+    """Keeps them; one that is there already is replaced. Call inside a transaction."""
+    at = now()
+    conn.executemany(
+        "replace into _ftclassify_answers"
+        " (classifier_id, input, labels, how, reason, raw, logprobs, other, created_at)"
+        " values (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        [
+            (
+                classifier_id,
+                key,
+                _json(answer.labels),
+                answer.how,
+                answer.reason,
+                answer.raw,
+                _json(answer.logprobs),
+                answer.other,
+                at,
+            )
+            for key, answer in answers.items()
+        ],
+    )
+
+
+def _json(values: Sequence[Any] | None) -> str | None:
+    return None if values is None else json.dumps(values, ensure_ascii=False)
+
+
+def find_answers(
+    conn: sqlite3.Connection, classifier_id: int, keys: Iterable[bytes], schema: str = "main"
+) -> dict[bytes, KeptAnswer]:
+    """Those of the keys that are known. A damaged answer counts as unknown."""
+    wanted = list(dict.fromkeys(keys))
+    found: dict[bytes, KeptAnswer] = {}
+    for start in range(0, len(wanted), _ASKED_AT_ONCE):
+        some = wanted[start : start + _ASKED_AT_ONCE]
+        rows = conn.execute(
+            "select input, labels, how, reason, raw, logprobs, other"
+            f" from {quote(schema)}._ftclassify_answers"
+            f" where classifier_id = ? and input in ({', '.join('?' * len(some))})",
+            [classifier_id, *some],
+        )
+        found.update((row[0], answer) for row in rows if (answer := _read(row)) is not None)
+    return found
+
+
+def _read(row: tuple[Any, ...]) -> KeptAnswer | None:
+    try:
+        labels = None if row[1] is None else tuple(json.loads(row[1]))
+        logprobs = None if row[5] is None else tuple(map(float, json.loads(row[5])))
+        return KeptAnswer(labels, row[2], row[3], row[4], logprobs, row[6])
+    except (ValueError, TypeError, RecursionError):
+        return None
+
+
+def count_answers(conn: sqlite3.Connection, classifier_id: int) -> int:
+    """How many questions to the classifier need not be asked again."""
+    sql = "select count(*) from _ftclassify_answers where classifier_id = ?"
+    return int(conn.execute(sql, [classifier_id]).fetchone()[0])

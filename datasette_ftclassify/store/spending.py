@@ -1,0 +1,67 @@
+"""What was spent, for each day and job, from the figures that services report."""
+
+from __future__ import annotations
+
+import sqlite3
+from dataclasses import asdict, dataclass
+from datetime import datetime, timezone
+from typing import Any
+
+SQL_FUNCTIONS = 0
+"""Stands for the job's id where a SQL function asked."""
+
+
+@dataclass(frozen=True)
+class Spent:
+    """Money and what it was spent on. usd counts nothing for a model whose price is not known."""
+
+    usd: float = 0.0
+    requests: int = 0
+    input_tokens: int = 0
+    cached_tokens: int = 0
+    output_tokens: int = 0
+    trained_tokens: int = 0
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+_FIELDS = tuple(Spent.__dataclass_fields__)
+_SUMS = ", ".join(f"coalesce(sum({name}), 0)" for name in _FIELDS)
+
+
+def today() -> str:
+    """The day (UTC) as stored."""
+    return datetime.now(timezone.utc).strftime("%Y-%m-%d")
+
+
+def add_spending(conn: sqlite3.Connection, job_id: int, spent: Spent) -> None:
+    """Adds to today's. Call in the transaction that stores what was paid for."""
+    values = [getattr(spent, name) for name in _FIELDS]
+    changes = ", ".join(f"{name} = {name} + ?" for name in _FIELDS)
+    day = today()
+    conn.execute(
+        f"insert or ignore into _ftclassify_spending (day, job_id, {', '.join(_FIELDS)})"
+        f" values (?, ?{', 0' * len(_FIELDS)})",
+        [day, job_id],
+    )
+    conn.execute(
+        f"update _ftclassify_spending set {changes} where day = ? and job_id = ?",
+        [*values, day, job_id],
+    )
+
+
+def spent_by_job(conn: sqlite3.Connection, job_id: int) -> Spent:
+    """Over all days."""
+    row = conn.execute(f"select {_SUMS} from _ftclassify_spending where job_id = ?", [job_id])
+    return Spent(*row.fetchone())
+
+
+def spent_today(conn: sqlite3.Connection, job_id: int | None = None) -> Spent:
+    """Of one job, or of all jobs and SQL functions together."""
+    only = "" if job_id is None else " and job_id = :job"
+    row = conn.execute(
+        f"select {_SUMS} from _ftclassify_spending where day = :day{only}",
+        {"day": today(), "job": job_id},
+    )
+    return Spent(*row.fetchone())

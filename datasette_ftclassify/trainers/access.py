@@ -1,0 +1,127 @@
+"""What the operator lets trainers reach and spend.
+
+It comes from the environment, the plugin's configuration or the command line, never from a
+database file or a page: a file that somebody else made must not choose where a key is sent, nor how
+much is spent. It is never stored, and keys are in no representation of it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from ..errors import AccessError
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """How one service is reached.
+
+    api_key:     None: none is known
+    base_url:    None: the service's own
+    api_version: Azure's older form of addresses; None: its v1 form
+    extra_body:  fields added to every request that trains or asks, as some servers want them
+    """
+
+    api_key: str | None = field(default=None, repr=False)
+    base_url: str | None = None
+    api_version: str | None = None
+    extra_body: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Access:
+    """Endpoints by the name of the trainer, and limits in USD (None: none was set).
+
+    usd_per_job:     for each training, evaluation or prediction
+    usd_per_day:     for all of them in one database file and one day (UTC)
+    sql_usd_per_day: for what SQL functions ask; None: they never ask
+    """
+
+    endpoints: Mapping[str, Endpoint] = field(default_factory=dict)
+    usd_per_job: float | None = None
+    usd_per_day: float | None = None
+    sql_usd_per_day: float | None = None
+
+    def endpoint(self, trainer: str) -> Endpoint:
+        """Of a trainer; an empty one when nothing is known of it."""
+        return self.endpoints.get(trainer, Endpoint())
+
+    def at(self, trainer: str, base_url: str | None) -> Access:
+        """The same with another base URL for one trainer; None changes nothing."""
+        if base_url is None:
+            return self
+        changed = replace(self.endpoint(trainer), base_url=base_url)
+        return replace(self, endpoints={**self.endpoints, trainer: changed})
+
+
+_OPENAI = {"api_key": "OPENAI_API_KEY", "base_url": "OPENAI_BASE_URL"}
+_AZURE = {
+    "api_key": "AZURE_OPENAI_API_KEY",
+    "base_url": "AZURE_OPENAI_ENDPOINT",
+    "api_version": "OPENAI_API_VERSION",
+}
+_VARIABLES = {"openai": _OPENAI, "decisions": _OPENAI, "azure": _AZURE}
+_LIMITS = {
+    "usd_per_job": "FTCLASSIFY_USD_PER_JOB",
+    "usd_per_day": "FTCLASSIFY_USD_PER_DAY",
+    "sql_usd_per_day": "FTCLASSIFY_SQL_USD_PER_DAY",
+}
+
+
+def read_access(
+    config: Mapping[str, Any] | None = None, environ: Mapping[str, str] | None = None
+) -> Access:
+    """From the plugin's configuration where it says something, else from the environment.
+
+    config: `{"usd_per_job": 5, "openai": {"api_key": …, "base_url": …, "extra_body": {…}}, …}`,
+            in which an endpoint has the fields of `Endpoint`. `decisions` uses what `openai` has.
+    The environment's variables are those of OpenAI's SDK (OPENAI_API_KEY, OPENAI_BASE_URL,
+    AZURE_OPENAI_API_KEY, AZURE_OPENAI_ENDPOINT, OPENAI_API_VERSION) and FTCLASSIFY_USD_PER_JOB,
+    FTCLASSIFY_USD_PER_DAY, FTCLASSIFY_SQL_USD_PER_DAY.
+    Raises AccessError, naming the setting and never its value, when one is malformed.
+    """
+    config = config or {}
+    environ = os.environ if environ is None else environ
+    limits = {
+        name: _amount(name, config[name]) if name in config else _amount(v, environ.get(v) or None)
+        for name, v in _LIMITS.items()
+    }
+    names = {*_VARIABLES, *(name for name, v in config.items() if isinstance(v, Mapping))}
+    endpoints = {name: _endpoint(name, config, environ) for name in sorted(names)}
+    return Access(endpoints=endpoints, **limits)
+
+
+def _endpoint(name: str, config: Mapping[str, Any], environ: Mapping[str, str]) -> Endpoint:
+    given = config.get(name, config.get("openai") if name == "decisions" else None) or {}
+    if not isinstance(given, Mapping):
+        raise AccessError(f"The setting {name} of datasette-ftclassify must be an object.")
+    unknown = set(given) - set(Endpoint.__dataclass_fields__)
+    if unknown:
+        known = ", ".join(Endpoint.__dataclass_fields__)
+        raise AccessError(f"The setting {name} has {sorted(unknown)[0]}: there is {known}.")
+    found: dict[str, Any] = {}
+    for setting, variable in _VARIABLES.get(name, {}).items():
+        value = given.get(setting) or environ.get(variable)
+        if value is not None and not isinstance(value, str):
+            raise AccessError(f"The setting {name}.{setting} must be a text.")
+        found[setting] = (value or "").strip() or None
+    extra = given.get("extra_body") or {}
+    if not isinstance(extra, Mapping):
+        raise AccessError(f"The setting {name}.extra_body must be an object.")
+    others = {k: v for k, v in given.items() if k not in found and k != "extra_body"}
+    return Endpoint(**found, **others, extra_body=dict(extra))
+
+
+def _amount(name: str, value: object) -> float | None:
+    if value is None:
+        return None
+    try:
+        amount = float(str(value))
+    except ValueError:
+        amount = -1.0
+    if isinstance(value, bool) or not 0 <= amount < float("inf"):
+        raise AccessError(f"{name} must be an amount in USD, such as 5 or 0.50.")
+    return amount

@@ -1,0 +1,263 @@
+"""What a trainer is whose models live elsewhere: trained by a service, and asked over a network.
+
+A training there is a conversation that outlives this process, so everything that must not be said
+twice is written into a diary before it is said. A question is answered by a `Reply`, or fails in
+one of three ways that whoever asks treats differently.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+
+from ..answers import Answer
+from ..errors import FtclassifyError
+from ..labels import LabelSet
+from ..token_scores import LabelScores
+from .access import Endpoint
+from .base import Trainer, TrainerOptions
+
+if TYPE_CHECKING:
+    from ..export import Codec
+
+
+class ServiceProblem(FtclassifyError):
+    """Something that a service refused or did not answer, in its own words, with what to do."""
+
+
+class RowRejected(ServiceProblem):
+    """This one text cannot be answered (too long, against a policy); others can."""
+
+
+class TryAgain(ServiceProblem):
+    """A request may succeed later.
+
+    after:        seconds that the service asked to wait; None: it did not say
+    rate_limited: the service is well and wants fewer requests, so it is no failure of the row
+    """
+
+    def __init__(
+        self, message: str, *, after: float | None = None, rate_limited: bool = False
+    ) -> None:
+        super().__init__(message)
+        self.after = after
+        self.rate_limited = rate_limited
+
+
+class ServiceRefused(ServiceProblem):
+    """Every further request would fail as well: no such key, no money left, no such model.
+
+    code: the service's own, such as `insufficient_quota` or `training_not_available`; or None
+    """
+
+    def __init__(self, message: str, *, code: str | None = None) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens of one or more questions; `cached_tokens` are among `input_tokens`."""
+
+    input_tokens: int = 0
+    cached_tokens: int = 0
+    output_tokens: int = 0
+
+    def __add__(self, other: Usage) -> Usage:
+        return Usage(
+            self.input_tokens + other.input_tokens,
+            self.cached_tokens + other.cached_tokens,
+            self.output_tokens + other.output_tokens,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What a model said about one text.
+
+    scores: of every label; None when the service gave none, or they do not say enough
+    hold:   seconds for which the service wants no further request (its rate-limit headers)
+    """
+
+    answer: Answer
+    scores: LabelScores | None
+    usage: Usage
+    hold: float | None = None
+
+
+class Asker(Protocol):
+    """Asks one stored classifier's model about texts. For one event loop.
+
+    model: the name by which prices are looked up
+    """
+
+    @property
+    def model(self) -> str: ...
+
+    async def ask(self, text: str) -> Reply:
+        """One request, without retries. Raises RowRejected, TryAgain or ServiceRefused."""
+
+    def expected(self, text: str) -> Usage:
+        """The tokens that a question about the text takes, at most, before it is asked."""
+
+    async def close(self) -> None: ...
+
+
+@dataclass(frozen=True)
+class BatchState:
+    """A batch at the service.
+
+    status:  `running`, `ended` (some or all requests are answered: done, expired or cancelled) or
+             `failed` (none is); `detail` says more in the service's words
+    results: the files in which answers and errors are found
+    """
+
+    status: str
+    done: int
+    total: int
+    results: tuple[str, ...] = ()
+    detail: str | None = None
+
+
+class Batcher(Protocol):
+    """Sends many questions at once. Every method is one request or a few, without retries of what
+    must not be done twice, and raises as `Asker.ask` does.
+
+    max_requests, max_bytes: of one batch
+    """
+
+    max_requests: int
+    max_bytes: int
+
+    def line(self, key: str, text: str) -> bytes:
+        """A question as a line of the file, line break included; its answer has the `key`."""
+
+    def upload(self, path: Path, name: str) -> str:
+        """Sends the file; gives the service's id of it."""
+
+    def find(self, tag: str, file_id: str) -> str | None:
+        """The id of the batch made with the tag or from the file, if there is one."""
+
+    def create(self, file_id: str, tag: str) -> str:
+        """Starts a batch; gives its id."""
+
+    def state(self, batch_id: str) -> BatchState: ...
+
+    def cancel(self, batch_id: str) -> None: ...
+
+    def read(self, file_id: str) -> Any:
+        """Iterates over (key, Reply | RowRejected | TryAgain) of a result file."""
+
+    def delete(self, file_id: str) -> None: ...
+
+    def close(self) -> None: ...
+
+
+class Diary(Protocol):
+    """What a training at a service remembers, whatever happens to this process.
+
+    state:  as last saved; JSON
+    tag:    names this training and no other, also to the service
+    wanted: `pause` or `cancel` when somebody asked for that
+    """
+
+    @property
+    def state(self) -> Mapping[str, Any]: ...
+
+    @property
+    def tag(self) -> str: ...
+
+    @property
+    def wanted(self) -> str | None: ...
+
+    def save(self, **changes: Any) -> None:
+        """Commits the changes. Raises JobError when another process has taken the training over."""
+
+    def event(
+        self, message: str, *, data: Mapping[str, Any] | None = None, key: str | None = None
+    ) -> None:
+        """Notes what happened; a second event with the same key is not noted again.
+
+        data: figures, such as {"step": 10, "train_loss": 0.3}
+        """
+
+    def tell(self, step: str, share: float) -> None:
+        """Shows what is being done and how far along it is, 0-1."""
+
+    def wait(self, seconds: float) -> None:
+        """Waits so long, or until something is wanted."""
+
+    def check(self) -> None:
+        """Raises JobStopped when something is wanted, JobError when the training was taken over."""
+
+
+@dataclass(frozen=True)
+class Order:
+    """A training to be had from a service.
+
+    model:   to tune (or to ask, where nothing is trained)
+    epochs:  times that every example is learnt from
+    write:   writes the examples of a split (`train`, `validation`) as JSON lines into a folder;
+             gives the file, None for a split without rows. Call it only when it is needed
+    """
+
+    model: str
+    epochs: int
+    labels: LabelSet
+    codec: Codec
+    options: TrainerOptions
+    write: Callable[[str, Path], Path | None]
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """The outcome of a training at a service.
+
+    header:         JSON, what asking needs: the model, the format of prompts, and the host that
+                    has the model. The host is compared with the one that the operator set, so that
+                    no other is asked; where a key is sent is never read from a file
+    report:         JSON, for people: checkpoints, curves, the service's ids, dates
+    trained_tokens: what the service says it billed; None: it did not
+    """
+
+    header: Mapping[str, Any]
+    report: Mapping[str, Any]
+    trained_tokens: int | None = None
+
+
+@runtime_checkable
+class Service(Trainer, Protocol):
+    """A trainer that is reached over a network."""
+
+    def check(self, order: Order, endpoint: Endpoint) -> None:
+        """Raises TrainingError or AccessError for what the service would refuse; asks nobody."""
+
+    def choose_format(self, labels: LabelSet, options: TrainerOptions) -> Mapping[str, Any]:
+        """The `ExportFormat.to_dict()` of a training: what the options say, else what suits the
+        model."""
+
+    def train(self, order: Order, diary: Diary, endpoint: Endpoint) -> Tuned:
+        """Goes on from what the diary says, to the end.
+
+        Raises TrainingError or ServiceProblem in the service's words with what to do, JobStopped
+        when it was asked to rest or end (and has told the service).
+        """
+
+    def asker(self, header: Mapping[str, Any], labels: LabelSet, endpoint: Endpoint) -> Asker:
+        """Raises ArtifactError for a damaged header, AccessError without a key."""
+
+    def batcher(self, header: Mapping[str, Any], labels: LabelSet, endpoint: Endpoint) -> Batcher:
+        """As `asker`; where `capabilities.batch` says so."""
+
+    def forget(
+        self, header: Mapping[str, Any], report: Mapping[str, Any], endpoint: Endpoint
+    ) -> list[str]:
+        """Deletes the model and its files at the service; gives what was deleted, for people."""
+
+
+__all__ = [
+    "Asker", "BatchState", "Batcher", "Diary", "Endpoint", "Order", "Reply", "RowRejected",
+    "Service", "ServiceProblem", "ServiceRefused", "TryAgain", "Tuned", "Usage",
+]  # fmt: skip
