@@ -38,9 +38,30 @@ def register_commands(cli: click.Group) -> None:
 
 @hookimpl
 def register_routes() -> list[tuple[str, Callable[..., Any]]]:
-    from .web.pages import classifiers_page
+    from .web.routes import registered
 
-    return [(r"^/(?P<database>[^/]+)/-/ftclassify(?P<format>\.json)?$", classifiers_page)]
+    return registered()
+
+
+@hookimpl
+def register_actions() -> list[Any]:  # Datasette 1.0
+    from .web.permissions import actions
+
+    return actions()
+
+
+@hookimpl
+def permission_resources_sql(datasette: Datasette, actor: Any, action: str) -> Any:  # 1.0
+    from .web.permissions import new_permission
+
+    return new_permission(datasette, actor, action)
+
+
+@hookimpl
+def permission_allowed(datasette: Datasette, actor: Any, action: str) -> bool | None:  # 0.65
+    from .web.permissions import old_permission
+
+    return old_permission(datasette, actor, action)
 
 
 @hookimpl

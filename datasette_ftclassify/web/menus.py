@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ..store.classifiers import has_store
-from .pages import classifiers_path
+from .routing import page_url
 
 if TYPE_CHECKING:
     from datasette.app import Datasette
@@ -17,7 +17,7 @@ async def database_menu(datasette: Datasette, database: str) -> list[dict[str, s
         return []
     return [
         {
-            "href": classifiers_path(datasette, database),
+            "href": page_url(datasette, database),
             "label": "Classifiers",
             "description": "What was learnt from the tables of this database",
         }

@@ -1,0 +1,258 @@
+"""From a request to a view that may answer it.
+
+A route says what it is about (a database, a table, a classifier, a job) and which action it takes.
+The table behind that is found here, and the permission is asked here, before the view is called:
+a view cannot forget it, and a route cannot be declared without it.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from urllib.parse import parse_qs
+
+from datasette.utils import tilde_decode
+from datasette.utils.asgi import Forbidden, NotFound, Response
+
+from ..errors import ClassifierNotFound, FtclassifyError, JobNotFound, SourceError
+from ..sql import relation
+from ..store.classifiers import Classifier, find_by_id, find_classifier
+from ..store.jobs import Job, get_job
+from .permissions import VIEW, may, may_view_database
+
+if TYPE_CHECKING:
+    from datasette.app import Datasette
+    from datasette.database import Database
+    from datasette.utils.asgi import Request
+
+T = TypeVar("T")
+
+BASE = r"^/(?P<database>[^/]+)/-/ftclassify"
+About = Literal["database", "table", "classifier", "job"]
+MAX_BODY = 2_000_000
+"""Bytes of a form or of JSON: a text to try, never a table."""
+
+
+@dataclass
+class Ask:
+    """A request that was let in, and what it is about.
+
+    given: the fields of a form or a JSON body; a list where a field came several times
+    table: the table (or view) whose permissions count; None for a route about a database
+    """
+
+    datasette: Datasette
+    request: Request
+    database: str
+    given: dict[str, Any] = field(default_factory=dict)
+    table: str | None = None
+    classifier: Classifier | None = None
+    job: Job | None = None
+
+    @property
+    def actor(self) -> Any:
+        return self.request.actor
+
+    @property
+    def db(self) -> Database:
+        return self.datasette.get_database(self.database)
+
+    @property
+    def method(self) -> str:
+        return str(self.request.method)
+
+    @property
+    def wants_json(self) -> bool:
+        return wants_json(self.request)
+
+    def url(self, *parts: object, **query: object) -> str:
+        """Of one of our pages of this database: url("jobs", 3)."""
+        return page_url(self.datasette, self.database, *parts, **query)
+
+    def argument(self, name: str, default: str = "") -> str:
+        """One value of the query string."""
+        return str(self.request.args.get(name) or default)
+
+    def arguments(self, name: str) -> list[str]:
+        """All values of the query string with that name."""
+        return [str(value) for value in self.request.args.getlist(name)]
+
+    def one(self, name: str, default: str = "") -> str:
+        """One value of the form or JSON body, as text."""
+        value = self.given.get(name, default)
+        if isinstance(value, list):
+            value = value[-1] if value else default
+        return default if value is None else str(value)
+
+    def many(self, name: str) -> list[str]:
+        """All values of that field, without empty ones."""
+        value = self.given.get(name, [])
+        values = value if isinstance(value, list) else [value]
+        return [str(v) for v in values if v not in (None, "")]
+
+    def checked(self, name: str) -> bool:
+        """Whether a box is ticked, or a JSON field true."""
+        return self.one(name).lower() in ("1", "true", "on", "yes")
+
+    async def read(self, function: Callable[[sqlite3.Connection], T]) -> T:
+        """What a function finds with one of Datasette's connections for reading."""
+        result: T = await self.db.execute_fn(function)
+        return result
+
+    async def may(self, action: str, table: str | None = None) -> bool:
+        about = self.table if table is None else table
+        return about is not None and await may(
+            self.datasette, self.actor, action, self.database, about
+        )
+
+
+View = Callable[[Ask], Awaitable[Response]]
+
+
+@dataclass(frozen=True)
+class Route:
+    """A path below /DB/-/ftclassify, and who may ask it for what.
+
+    path:    a regular expression; its groups `name` (a classifier) and `id` (a job) are looked up.
+             `.json` may follow it
+    about:   what decides which table's permissions count. `database`: the view itself shows only
+             what belongs to tables that the actor may see
+    reads:   action for GET; None: there is no GET
+    writes:  action for POST; None: there is no POST
+    """
+
+    path: str
+    view: View
+    about: About
+    reads: str | None = VIEW
+    writes: str | None = None
+
+    @property
+    def pattern(self) -> str:
+        return BASE + self.path + r"(?P<format>\.json)?$"
+
+    async def __call__(self, request: Request, datasette: Datasette) -> Response:
+        """Lets the request in, or says why not, in the form that was asked for."""
+        try:
+            action = {"GET": self.reads, "HEAD": self.reads, "POST": self.writes}.get(
+                request.method
+            )
+            if action is None:
+                return error_response("This page takes no such request.", 405)
+            ask = await self._let_in(request, datasette, action)
+            return await self.view(ask)
+        except (Forbidden, NotFound, FtclassifyError) as error:
+            if not wants_json(request) and not isinstance(error, FtclassifyError):
+                raise
+            if wants_json(request):
+                return error_response(str(error), _status(error))
+            return await error_page(datasette, request, error)
+
+    async def _let_in(self, request: Request, datasette: Datasette, action: str) -> Ask:
+        name = tilde_decode(request.url_vars["database"])
+        if name not in datasette.databases:
+            raise NotFound(f"Database not found: {name}")
+        if not await may_view_database(datasette, request.actor, name):
+            raise Forbidden("You may not see this database.")
+        given = await _body(request) if request.method == "POST" else {}
+        ask = Ask(datasette, request, name, given)
+        if self.about == "database":
+            return ask
+        await self._find(ask)
+        if not await ask.may(VIEW):
+            raise NotFound(f"There is no such {self.about} here, or you may not see it.")
+        if not await ask.may(action):
+            raise Forbidden(f"You may not do this: it needs the permission {action}.")
+        return ask
+
+    async def _find(self, ask: Ask) -> None:
+        """Fills in the classifier or job, and the table. Raises NotFound."""
+        variables = ask.request.url_vars
+        try:
+            if self.about == "classifier":
+                title = tilde_decode(variables["name"])
+                ask.classifier = await ask.read(lambda conn: find_classifier(conn, title))
+                ask.table = ask.classifier.task.source
+            elif self.about == "job":
+                number = int(variables["id"])
+                ask.job = await ask.read(lambda conn: get_job(conn, number))
+                ask.table = await ask.read(lambda conn: job_table(conn, number))
+            else:
+                wanted = ask.one("table") or ask.argument("table")
+                ask.table = await ask.read(lambda conn: relation(conn, wanted).name)
+        except (ClassifierNotFound, JobNotFound, SourceError) as error:
+            raise NotFound(str(error)) from error
+
+
+def job_table(conn: sqlite3.Connection, job_id: int) -> str | None:
+    """The table that a job reads or writes; None when its row does not say."""
+    job = get_job(conn, job_id)
+    task = job.settings.get("task")
+    table = task.get("source") if isinstance(task, Mapping) else job.settings.get("table")
+    if isinstance(table, str):
+        return table
+    if job.classifier_id is None:
+        return None
+    return find_by_id(conn, job.classifier_id).task.source
+
+
+def page_url(datasette: Datasette, database: str, *parts: object, **query: object) -> str:
+    """The address of one of our pages."""
+    from urllib.parse import urlencode
+
+    from datasette.utils import tilde_encode
+
+    path = "/".join([str(datasette.urls.database(database)) + "/-/ftclassify"]
+                    + [tilde_encode(str(part)) for part in parts])  # fmt: skip
+    shown = {name: value for name, value in query.items() if value not in (None, "")}
+    return path + ("?" + urlencode(shown, doseq=True) if shown else "")
+
+
+def wants_json(request: Request) -> bool:
+    """Whether the answer is for a program."""
+    if request.url_vars.get("format"):
+        return True
+    kind = request.headers.get("content-type", "") + request.headers.get("accept", "")
+    return "application/json" in kind and "text/html" not in kind
+
+
+async def _body(request: Request) -> dict[str, Any]:
+    """The fields of a form, or of a JSON object. Raises FtclassifyError for anything else."""
+    raw = await request.post_body()
+    if len(raw) > MAX_BODY:
+        raise FtclassifyError(f"The request has more than {MAX_BODY:,} bytes: send less.")
+    if "application/json" in request.headers.get("content-type", ""):
+        try:
+            data = json.loads(raw or b"{}")
+        except (ValueError, RecursionError) as error:
+            raise FtclassifyError(f"The request is not JSON: {error}.") from error
+        if not isinstance(data, dict):
+            raise FtclassifyError("The request must be a JSON object.")
+        return data
+    fields = parse_qs(raw.decode("utf-8", "replace"), keep_blank_values=True)
+    return {name: values if len(values) > 1 else values[0] for name, values in fields.items()}
+
+
+def _status(error: Exception) -> int:
+    if isinstance(error, Forbidden):
+        return 403
+    return 404 if isinstance(error, NotFound) else 400
+
+
+def error_response(message: str, status: int) -> Response:
+    """An error in the shape that Datasette's JSON API has."""
+    body = {"ok": False, "error": message, "errors": [message], "status": status}
+    return Response.json(body, status=status)
+
+
+async def error_page(datasette: Datasette, request: Request, error: Exception) -> Response:
+    """An error for a person, on a page that leads back."""
+    html = await datasette.render_template(
+        ["400.html", "error.html"],
+        {"ok": False, "error": str(error), "status": 400, "title": "This did not work"},
+        request=request,
+    )
+    return Response.html(html, status=400)

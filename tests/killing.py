@@ -1,0 +1,107 @@
+"""Commands in processes that can be killed, without paying for the imports each time.
+
+A process of its own imports everything once and forks a child for each command; it has no threads,
+so a fork of it is a whole one.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+
+_NURSERY = """
+import json, os, sys
+import datasette_ftclassify.cli, openai, numpy, sqlite_utils, tiktoken, sklearn.linear_model
+import datasette_ftclassify.jobs.runner
+from datasette_ftclassify.cli import ftclassify
+print("ready", flush=True)
+for line in sys.stdin:
+    order = json.loads(line)
+    pid = os.fork()
+    if pid == 0:
+        log = os.open(order["log"], os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+        null = os.open(os.devnull, os.O_RDONLY)
+        os.dup2(null, 0); os.dup2(log, 1); os.dup2(log, 2)
+        try:
+            ftclassify(order["argv"], standalone_mode=True)
+        finally:
+            os._exit(int(getattr(sys.exc_info()[1], "code", 0) or 0))
+    print(pid, flush=True)
+    _, status = os.waitpid(pid, 0)
+    print(os.waitstatus_to_exitcode(status), flush=True)
+"""
+
+
+class Run:
+    """One command that runs; `kill` ends it as a power cut would."""
+
+    def __init__(self, nursery: Nursery, pid: int, log: Path) -> None:
+        self.pid = pid
+        self.log = log
+        self._nursery = nursery
+
+    def kill(self) -> None:
+        try:
+            os.kill(self.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+
+    def wait(self) -> int:
+        """The exit code; below 0: the signal that ended it."""
+        return int(self._nursery.read())
+
+    @property
+    def output(self) -> str:
+        return self.log.read_text(errors="replace")
+
+
+class Nursery:
+    """Forks commands; a context manager. `environ` is added to their environment."""
+
+    def __init__(self, folder: Path, environ: Mapping[str, str] | None = None) -> None:
+        self._folder = folder
+        self._runs = 0
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", _NURSERY],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env={**os.environ, **(environ or {})},
+        )
+        assert self.read() == "ready"
+
+    def read(self) -> str:
+        assert self._process.stdout is not None
+        return self._process.stdout.readline().strip()
+
+    def start(self, *argv: object) -> Run:
+        """Starts `datasette ftclassify argv…`; one at a time."""
+        import json
+
+        assert self._process.stdin is not None
+        self._runs += 1
+        log = self._folder / f"run-{os.getpid()}-{id(self)}-{self._runs}.log"
+        order = {"argv": [str(a) for a in argv], "log": str(log)}
+        self._process.stdin.write(json.dumps(order) + "\n")
+        self._process.stdin.flush()
+        return Run(self, int(self.read()), log)
+
+    def __enter__(self) -> Nursery:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        self._process.wait(30)
+        if self._process.stdout is not None:
+            self._process.stdout.close()
