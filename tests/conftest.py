@@ -60,6 +60,12 @@ def trained(trained_file: Path, tmp_path: Path) -> Path:
 
 
 @pytest.fixture
+def no_certificates(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Those of the world are of no use on loopback, and loading them takes a client 50 ms."""
+    monkeypatch.setenv("SSL_CERT_DIR", str(tmp_path))
+
+
+@pytest.fixture
 def openai_server() -> Iterator[OpenAIServer]:
     """A server that speaks OpenAI's protocol, learns, and fails when told to."""
     from openai_server import OpenAIServer
@@ -81,4 +87,4 @@ def tuned() -> Iterator[tuple[OpenAIServer, OpenAI, str]]:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "contract: needs node, and OpenAI's description")
+    config.addinivalue_line("markers", "contract: needs node; see tests/judges.py")

@@ -1,41 +1,19 @@
-"""The server that stands for OpenAI, behind a validator of OpenAI's published description.
-
-Prism stands between the client and the server and answers 422 to a request, 500 to an answer that
-breaks the description. It is an npm package: have `prism` on the path, or node, from which npx
-fetches it. The description (https://github.com/openai/openai-openapi, made strict JSON Schema) is
-not part of the project: name a copy in FTCLASSIFY_OPENAPI. The one tried was older than decisions.
-"""
+"""The server that stands for OpenAI, behind a validator of OpenAI's published description."""
 
 from __future__ import annotations
 
 import json
-import os
-import shutil
-import socket
-import subprocess
-import threading
 from collections.abc import Iterator
 from typing import Any
 
 import openai
 import pytest
+from judges import prism
 from openai import DefaultHttpxClient, OpenAI
 from openai_server import OpenAIServer
 from openai_talk import ask, chat_lines, completion_lines, epochs, examples, messages, upload
 
 pytestmark = pytest.mark.contract
-
-DESCRIPTION = os.environ.get("FTCLASSIFY_OPENAPI", "")
-
-
-def command() -> list[str] | None:
-    if not DESCRIPTION:
-        return None
-    if shutil.which("prism"):
-        return ["prism"]
-    if shutil.which("npx"):
-        return ["npx", "-y", "@stoplight/prism-cli"]
-    return None
 
 
 def show_violations(response: Any) -> None:
@@ -54,32 +32,9 @@ def server() -> Iterator[OpenAIServer]:
 @pytest.fixture(scope="module")
 def client(server: OpenAIServer) -> Iterator[OpenAI]:
     """A client that talks through Prism."""
-    start = command()
-    if start is None:
-        pytest.skip("needs node, and FTCLASSIFY_OPENAPI with a copy of OpenAI's description")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    process = subprocess.Popen(
-        [*start, "proxy", "--errors", DESCRIPTION, server.base_url, "-p", str(port)],
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True,
-    )  # fmt: skip
-    assert process.stdout is not None
-    try:
-        said = ""
-        for line in process.stdout:
-            said += line
-            if "is listening" in line:
-                break
-        else:
-            pytest.fail(f"Prism did not start: {said}")
-        # It stops when nobody reads what it says.
-        threading.Thread(target=process.stdout.read, daemon=True).start()
+    with prism(server.base_url, "--errors") as judge:
         http = DefaultHttpxClient(event_hooks={"response": [show_violations]})
-        yield server.client(base_url=f"http://127.0.0.1:{port}", timeout=60.0, http_client=http)
-    finally:
-        os.killpg(process.pid, 15)
-        process.wait()
+        yield server.client(base_url=judge.url, timeout=60.0, http_client=http)
 
 
 def test_the_validator_sees_violations(server: OpenAIServer, client: OpenAI):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from functools import lru_cache
 from random import Random
 from typing import TYPE_CHECKING, Any
@@ -13,11 +12,11 @@ from openai.types.chat import ChatCompletion
 
 from . import wild
 from .errors import ApiError, bad_request
-from .examples import content_text, split_messages
+from .examples import split_messages
 from .faults import ANSWERS, Fault
 from .http import Request, Response
 from .models import resolve
-from .schemas import CHAT, COMPLETION, answer, check_range, checked, read_json
+from .schemas import CHAT, COMPLETION, answer, answer_again, check_range, checked, read_json
 from .settings import BaseModelInfo
 from .speaking import Speaker, Spoken, Step
 from .state import TunedModel, new_id, now
@@ -54,7 +53,8 @@ async def chat(app: App, request: Request) -> Response:
     refusal = fault.text if fault is not None and fault.kind == "refusal" else None
     shown = wants and not _is(fault, "no_logprobs") and refusal is None
     content = None if refusal is not None else spoken.text
-    prompt = 3 + sum(4 + words.count(content_text(m.get("content"))) for m in body["messages"])
+    prompt = 3 + 4 * len(body["messages"]) + words.count(text)
+    prompt += sum(words.count_again(said) for _, said in frame)
     record = {
         "id": new_id("chatcmpl"),
         "object": "chat.completion",
@@ -74,7 +74,8 @@ async def chat(app: App, request: Request) -> Response:
         ],
         "usage": _usage(prompt, spoken.tokens),
     }  # fmt: skip
-    return answer(ChatCompletion, record)
+    shape = (finish, content is None, refusal is None, spoken.steps != [] if shown else None)
+    return answer_again(ChatCompletion, record, shape)
 
 
 async def complete(app: App, request: Request) -> Response:
@@ -198,7 +199,6 @@ async def _say(
         speaker, masses = await _tuned(app, tuned, info, frame, text, words)
     stop = body.get("stop") or ()
     temperature = body.get("temperature")
-    await asyncio.sleep(0)
     return speaker.speak(
         masses,
         most=most,
@@ -249,7 +249,13 @@ def _chat_logprobs(steps: list[Step]) -> dict[str, Any]:
 
 
 def _token(token: bytes, logprob: float) -> dict[str, Any]:
-    return {"token": printable(token), "bytes": list(token), "logprob": max(logprob, -9999.0)}
+    text, numbers = _spelled(token)
+    return {"token": text, "bytes": numbers, "logprob": max(logprob, -9999.0)}
+
+
+@lru_cache(maxsize=10_000)
+def _spelled(token: bytes) -> tuple[str, list[int]]:
+    return printable(token), list(token)
 
 
 def _completion_logprobs(steps: list[Step], offset: int) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The ASGI application: one request from its arrival to its answer, and what may befall it."""
+"""The application: one request from its arrival to its answer, and what may befall it."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from collections import deque
 from collections.abc import Coroutine
 from functools import partial
 from typing import Any
-from urllib.parse import parse_qsl
 
 from . import answers, batches, decisions, files, jobs, models, training
 from .errors import ApiError
 from .examples import read
 from .faults import DELIVERY, REFUSALS, Fault, Faults
-from .http import Request, Response, Router, locate
+from .http import Request, Response, Router
 from .learner import Learner
 from .settings import Settings
 from .speaking import Speaker
 from .state import State, new_id
+from .wire import Connection, head
 
 ANSWERING = ("/chat/completions", "/completions", "/decisions")
 
@@ -26,8 +26,9 @@ ANSWERING = ("/chat/completions", "/completions", "/decisions")
 class App:
     """What all endpoints share.
 
-    held:   states in which jobs and batches stay for now
-    taught: what decisions know
+    held:     states in which jobs and batches stay for now
+    taught:   what decisions know
+    answered: requests to models that were answered well, batches' apart
     """
 
     def __init__(self, state: State, settings: Settings, faults: Faults) -> None:
@@ -39,6 +40,7 @@ class App:
         self.speakers: dict[int, Speaker] = {}
         self.log: list[Request] = []
         self.requests = 0
+        self.answered = 0
         self.in_flight = 0
         self.in_flight_max = 0
         self._answering = 0
@@ -91,21 +93,21 @@ class App:
         held = self.state.contents.get(contents[-1].replace("training-", "validation-", 1))
         return Learner(examples, epochs, read(held) if held else ())
 
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        request = await _receive(scope, receive)
+    async def serve(self, request: Request, connection: Connection) -> None:
+        """One request, and what befalls it."""
         self.requests += 1
         if self.settings.keep_log:
             self.log.append(request)
         self.in_flight += 1
         self.in_flight_max = max(self.in_flight_max, self.in_flight)
         try:
-            await self._serve(request, send)
+            await self._serve(request, connection)
         finally:
             self.in_flight -= 1
 
-    async def _serve(self, request: Request, send: Any) -> None:
+    async def _serve(self, request: Request, connection: Connection) -> None:
         fault = self.faults.take(request, DELIVERY | REFUSALS)
-        if fault is not None and not fault.after and await _before(fault, send):
+        if fault is not None and not fault.after and await _before(fault, connection):
             return
         if fault is not None and not fault.after and fault.kind in REFUSALS:
             response = fault.error().response()
@@ -113,14 +115,13 @@ class App:
             response = await self.answer(request)
         if fault is not None:
             if fault.after and fault.kind == "drop":
-                _abort(send)
+                connection.abort()
                 return
             response = _spoil(fault, response)
         request.status = response.status
-        if fault is not None and fault.kind == "truncated":
-            await _send(send, response, request, part=0.5)
-            return
-        await _send(send, response, request, _delay(fault))
+        await _send(connection, response, fault)
+        if request.headers.get("connection", "").lower() == "close":
+            connection.transport.close()
 
     async def answer(self, request: Request) -> Response:
         """What the endpoint says; also for the requests within a batch."""
@@ -150,12 +151,15 @@ class App:
                 self.state.save()
             return response
         self._answering += 1
-        done = time.monotonic() + self.settings.latency
+        done = request.arrived + self.settings.latency
         try:
             response = await handler(request, **arguments)
-            await asyncio.sleep(done - time.monotonic())
+            rest = done - time.monotonic()
+            if rest > 0:
+                await asyncio.sleep(rest)
         finally:
             self._answering -= 1
+        self.answered += 1
         response.headers.update(self._limit_headers())
         return response
 
@@ -211,35 +215,16 @@ def _no_route(request: Request, status: int) -> ApiError:
     return ApiError(404, f"Invalid URL ({request.method} {request.url})")
 
 
-async def _receive(scope: Any, receive: Any) -> Request:
-    body = bytearray()
-    more = True
-    while more:
-        message = await receive()
-        body += message.get("body", b"")
-        more = message.get("more_body", False)
-    query = parse_qsl(scope["query_string"].decode(), keep_blank_values=True)
-    place = locate(scope["path"], versioned="api-version" in dict(query))
-    headers = {name.decode(): value.decode("latin-1") for name, value in scope["headers"]}
-    path, deployment = place or ("", None)
-    return Request(scope["method"], path, scope["path"], query, headers, bytes(body), deployment)
-
-
-async def _before(fault: Fault, send: Any) -> bool:
+async def _before(fault: Fault, connection: Connection) -> bool:
     """Does what needs no answer of the endpoint; whether that was all."""
     if fault.kind == "drop":
-        _abort(send)
+        connection.abort()
     elif fault.kind == "hang":
         await asyncio.sleep(fault.duration if fault.duration != 1.0 else 3600)
-        _abort(send)
+        connection.abort()
     else:
         return False
     return True
-
-
-def _abort(send: Any) -> None:
-    # ASGI has no way to hang up; uvicorn's send belongs to the cycle that has the transport.
-    send.__self__.transport.abort()
 
 
 def _spoil(fault: Fault, response: Response) -> Response:
@@ -255,33 +240,24 @@ def _spoil(fault: Fault, response: Response) -> Response:
     return response
 
 
-def _delay(fault: Fault | None) -> float:
-    return fault.duration if fault is not None and fault.kind == "slow" else 0.0
-
-
-async def _send(
-    send: Any, response: Response, request: Request, duration: float = 0.0, part: float = 1.0
-) -> None:
+async def _send(connection: Connection, response: Response, fault: Fault | None) -> None:
+    body = response.body
     headers = {
         "content-type": response.media_type,
-        "content-length": str(len(response.body)),
+        "content-length": str(len(body)),
         "x-request-id": new_id("req", "_"),
         **response.headers,
     }
-    raw = [(name.encode(), value.encode()) for name, value in headers.items()]
-    await send({"type": "http.response.start", "status": response.status, "headers": raw})
-    if duration:
-        size = len(response.body) // 10 + 1
-        for start in range(0, len(response.body), size):
-            piece = response.body[start : start + size]
-            await send({"type": "http.response.body", "body": piece, "more_body": True})
-            await asyncio.sleep(duration / 10)
-        await send({"type": "http.response.body", "body": b""})
-        return
-    if part < 1:
-        piece = response.body[: int(len(response.body) * part)]
-        await send({"type": "http.response.body", "body": piece, "more_body": True})
+    kind = fault.kind if fault is not None else ""
+    if kind == "slow" and fault is not None:
+        connection.write(head(response.status, headers))
+        size = len(body) // 10 + 1
+        for start in range(0, len(body), size):
+            connection.write(body[start : start + size])
+            await asyncio.sleep(fault.duration / 10)
+    elif kind == "truncated":
+        connection.write(head(response.status, headers), body[: len(body) // 2])
         await asyncio.sleep(0.01)
-        _abort(send)
-        return
-    await send({"type": "http.response.body", "body": response.body})
+        connection.abort()
+    else:
+        connection.write(head(response.status, headers), body)

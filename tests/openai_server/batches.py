@@ -26,7 +26,10 @@ ENDED = ("failed", "completed", "expired", "cancelled")
 
 
 async def create(app: App, request: Request) -> Response:
-    body = checked(BATCH, read_json(request), app.settings.extra_body)
+    given = read_json(request)
+    if isinstance(given, dict) and "endpoint" in given:
+        given = {**given, "endpoint": _versioned(app, given["endpoint"])}
+    body = checked(BATCH, given, app.settings.extra_body)
     file = app.state.files.get(body["input_file_id"])
     if file is None or file["purpose"] != "batch":
         raise bad_request(
@@ -59,6 +62,13 @@ async def create(app: App, request: Request) -> Response:
     app.state.batches_created += 1
     app.start(live(app, batch))
     return answer(BatchModel, record)
+
+
+def _versioned(app: App, path: Any) -> Any:
+    """Azure names the endpoints of batches without a version."""
+    if app.settings.dialect == "azure" and f"/v1{path}" in ENDPOINTS:
+        return f"/v1{path}"
+    return path
 
 
 def find(app: App, id: str) -> Batch:
@@ -131,7 +141,7 @@ async def _stay(app: App, batch: Batch, status: str) -> None:
 def _lines(app: App, batch: Batch) -> list[dict[str, Any]] | None:
     """The requests of the input file; None when the batch has failed."""
     content = app.state.contents.get(batch.record["input_file_id"], b"")
-    lines, errors = _parse(content, batch.record["endpoint"])
+    lines, errors = _parse(app, content, batch.record["endpoint"])
     if batch.fate and batch.fate["kind"] == "batch_fails":
         errors = [_error(batch.fate["code"], batch.fate["message"])]
     elif not errors:
@@ -142,7 +152,9 @@ def _lines(app: App, batch: Batch) -> list[dict[str, Any]] | None:
     return None
 
 
-def _parse(content: bytes, endpoint: str) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+def _parse(
+    app: App, content: bytes, endpoint: str
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     lines: list[dict[str, Any]] = []
     errors = []
     seen: set[str] = set()
@@ -154,6 +166,8 @@ def _parse(content: bytes, endpoint: str) -> tuple[list[dict[str, Any]], list[di
                 _error("invalid_json_line", "This line is not parseable as JSON.", number)
             )
             continue
+        if isinstance(line, dict) and "url" in line:
+            line["url"] = _versioned(app, line["url"])
         problem = _problem(line, endpoint, seen)
         if problem:
             errors.append(_error(*problem, line=number))

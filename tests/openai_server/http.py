@@ -22,6 +22,7 @@ class Request:
     headers:    names in lower case
     deployment: the name in Azure's older URLs
     status:     of the answer; None while it is being worked on, or when there was none
+    arrived:    when all of it was here, by time.monotonic()
     """
 
     method: str
@@ -33,6 +34,7 @@ class Request:
     deployment: str | None = None
     in_batch: bool = False
     status: int | None = None
+    arrived: float = 0.0
 
     @cached_property
     def json(self) -> Any:
@@ -70,16 +72,22 @@ class Router:
     """Finds the handler of a path; `{name}` in a pattern becomes an argument."""
 
     def __init__(self) -> None:
+        self._plain: dict[tuple[str, str], Handler] = {}
         self._routes: list[tuple[str, re.Pattern[str], Handler]] = []
 
     def add(self, route: str, handler: Handler) -> None:
         """`route` is a method and a pattern, as in `GET /files/{id}`."""
         method, pattern = route.split()
+        if "{" not in pattern:
+            self._plain[method, pattern] = handler
         expression = re.sub(r"\{(\w+)\}", r"(?P<\1>[^/]+)", pattern)
         self._routes.append((method, re.compile(expression), handler))
 
     def find(self, method: str, path: str) -> tuple[Handler, dict[str, str]] | int:
         """The handler and its arguments, or 404 or 405."""
+        plain = self._plain.get((method, path))
+        if plain is not None:
+            return plain, {}
         status = 404
         for allowed, pattern, handler in self._routes:
             match = pattern.fullmatch(path)

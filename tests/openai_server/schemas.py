@@ -7,7 +7,7 @@ them; the copies made here do neither.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable
 from functools import cache
 from typing import Any
 
@@ -24,7 +24,7 @@ from openai.types.fine_tuning.job_create_params import JobCreateParams
 from openai.types.upload_complete_params import UploadCompleteParams
 from openai.types.upload_create_params import UploadCreateParams
 from pydantic import TypeAdapter, ValidationError
-from pydantic_core import SchemaValidator
+from pydantic_core import SchemaValidator, to_json
 from typing_extensions import Required, TypedDict
 
 from .errors import ApiError, bad_request
@@ -84,7 +84,8 @@ def checked(params: Any, body: Any, extra: Iterable[str] = ()) -> dict[str, Any]
     """
     if not isinstance(body, dict):
         raise bad_request("The request body is not a JSON object.", "invalid_type")
-    known = {key: value for key, value in body.items() if key not in set(extra)}
+    extra = set(extra)
+    known = {k: v for k, v in body.items() if k not in extra} if extra else body
     try:
         validator(params).validate_python(known, strict=True)
     except ValidationError as error:
@@ -158,6 +159,22 @@ def dump(model: type[BaseModel], data: dict[str, Any]) -> dict[str, Any]:
 
 def answer(model: type[BaseModel], data: dict[str, Any]) -> Response:
     return Response(json.dumps(dump(model, data)).encode())
+
+
+_proven: set[tuple[type[BaseModel], Hashable]] = set()
+
+
+def answer_again(model: type[BaseModel], data: dict[str, Any], shape: Hashable) -> Response:
+    """As `answer`, and faster: the SDK's model reads the first answer of each shape alone.
+
+    shape: equal for answers that differ in nothing but numbers, texts, and the length of lists
+    """
+    if (model, shape) not in _proven:
+        made = dump(model, data)
+        if made != data:
+            raise ValueError(f"{model.__name__} makes {made} of {data}.")
+        _proven.add((model, shape))
+    return Response(to_json(data))
 
 
 def page(

@@ -11,7 +11,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-import uvicorn
 from openai import OpenAI
 
 from .app import App
@@ -25,6 +24,7 @@ from .settings import Settings
 from .state import ENDED as JOB_ENDED
 from .state import Batch, Job, State
 from .vocabulary import vocabulary
+from .wire import Connection
 
 T = TypeVar("T")
 
@@ -43,7 +43,8 @@ class OpenAIServer:
         self.folder = folder
         self.port = port
         self.app = App(State.load(folder), self.settings, self.faults)
-        self._server: _Uvicorn | None = None
+        self._ready = threading.Event()
+        self._leaving = asyncio.Event()
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -173,29 +174,38 @@ class OpenAIServer:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(("127.0.0.1", self.port))
         self.port = listener.getsockname()[1]
-        config = uvicorn.Config(
-            self.app, lifespan="off", log_level="critical", access_log=False, proxy_headers=False,
-            server_header=False, backlog=2048, ws="none",
-        )  # fmt: skip
-        self._server = _Uvicorn(config, self._began)
-        serve = self._server.serve(sockets=[listener])
-        self._thread = threading.Thread(target=asyncio.run, args=(serve,), daemon=True)
+        self._ready.clear()
+        self._thread = threading.Thread(target=asyncio.run, args=(self._live(listener),))
+        self._thread.daemon = True
         self._thread.start()
-        if not self._server.ready.wait(30):
+        if not self._ready.wait(30):
             raise RuntimeError("The server did not start.")
         return self
 
-    def _began(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = loop
-        self.app.go_on()
+    async def _live(self, listener: socket.socket) -> None:
+        """Listens until it is to leave, and then hangs up on everybody at once."""
+        self._loop = asyncio.get_running_loop()
+        self._leaving = asyncio.Event()
+        connections: set[Connection] = set()
+        app = self.app
+        server = await self._loop.create_server(
+            lambda: Connection(app.serve, connections), sock=listener, backlog=2048
+        )
+        app.go_on()
+        self._ready.set()
+        await self._leaving.wait()
+        server.close()
+        for connection in list(connections):
+            connection.abort()
+        await asyncio.sleep(0)
 
     def stop(self) -> None:
         """Hangs up on everybody and ends the thread; with a folder, the state is kept."""
-        if self._server is None or self._thread is None:
+        if self._thread is None:
             return
-        self._call(self._server.leaving.set)
+        self._call(self._leaving.set)
         self._thread.join()
-        self._server = self._thread = None
+        self._thread = None
 
     def kill(self) -> None:
         """As stop, and what is in memory alone is lost: `start` goes on from the folder."""
@@ -220,29 +230,3 @@ class OpenAIServer:
         except concurrent.futures.TimeoutError:
             future.cancel()
             raise TimeoutError(f"Nothing came of it within {timeout} seconds.") from None
-
-
-class _Uvicorn(uvicorn.Server):
-    """Uvicorn without its ticks and its patience: stops at once, and hangs up on everybody."""
-
-    def __init__(
-        self, config: uvicorn.Config, began: Callable[[asyncio.AbstractEventLoop], None]
-    ) -> None:
-        super().__init__(config)
-        self.ready = threading.Event()
-        self.leaving = asyncio.Event()
-        self._began = began
-
-    async def main_loop(self) -> None:
-        self._began(asyncio.get_running_loop())
-        self.ready.set()
-        await self.leaving.wait()
-
-    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        for server in self.servers:
-            server.close()
-        for listener in sockets or []:
-            listener.close()
-        for connection in list(self.server_state.connections):
-            connection.transport.abort()
-        await asyncio.sleep(0)

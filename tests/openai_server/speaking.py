@@ -7,7 +7,7 @@ through it together, which is what a language model that believes in those answe
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from random import Random
 
 import numpy as np
@@ -38,6 +38,23 @@ class Spoken:
     tokens: int
 
 
+@dataclass(frozen=True)
+class _Node:
+    """A place in the prefix tree.
+
+    rows:   of the texts that go through it
+    branch: of each of these, the index of its next token
+    tokens: how they are spelled; the texts that end here have the end's spelling
+    after:  the places to which tokens lead, as far as anyone went there
+    """
+
+    rows: np.ndarray
+    branch: np.ndarray
+    tokens: list[bytes]
+    depth: int
+    after: dict[int, _Node] = field(default_factory=dict)
+
+
 class Speaker:
     """Says one of a set of texts, token by token."""
 
@@ -60,15 +77,21 @@ class Speaker:
         for row, tokens in zip(self._table, ids, strict=True):
             row[: len(tokens)] = tokens
         self._variant_of = np.array([i for i, _ in self._parents], dtype=int)
+        counts = np.bincount(self._variant_of, minlength=self._n)
+        self._spoken_otherwise = (counts > 0).astype(float)
+        self._share = 1 / np.maximum(counts, 1)[self._variant_of]
+        self._start = self._node(np.arange(len(ids)), 0)
 
     def masses(self, probabilities: np.ndarray, variants: float, other: float) -> np.ndarray:
         """Spreads (K,) over the answers, their other spellings and texts that are no answer."""
-        counts = np.bincount(self._variant_of, minlength=self._n)
-        main = np.where(counts > 0, probabilities * (1 - variants), probabilities)
-        share = probabilities * variants / np.maximum(counts, 1)
-        junk = np.full(len(self._junk), other / max(len(self._junk), 1))
-        known = np.concatenate([main, share[self._variant_of]])
-        return np.concatenate([known * (1 - other), junk]) + 1e-12
+        known = len(self._table) - len(self._junk)
+        masses = np.empty(len(self._table))
+        masses[: self._n] = probabilities * (1 - variants * self._spoken_otherwise)
+        masses[self._n : known] = probabilities[self._variant_of] * (variants * self._share)
+        masses[:known] *= 1 - other
+        masses[known:] = other / max(len(self._junk), 1)
+        masses += 1e-12
+        return masses
 
     def speak(
         self,
@@ -82,26 +105,35 @@ class Speaker:
     ) -> Spoken:
         """Says something, at most `most` tokens long. Log-probabilities are those before the
         temperature is applied, as in the API."""
-        choose = _chooser(temperature, random or Random())
-        live = np.arange(len(masses))
+        choose = _chooser(temperature, random)
+        node = self._start
         said = b""
         steps: list[Step] = []
         while most is None or len(steps) < most:
-            ids, inverse = np.unique(self._table[live, len(steps)], return_inverse=True)
-            weights = np.bincount(inverse, masses[live])
+            weights = np.bincount(node.branch, masses[node.rows])
             logs = np.log(weights / weights.sum())
             pick = choose(weights)
-            if ids[pick] == END:
+            if node.tokens[pick] == self._end:
                 return Spoken(said.decode(errors="replace"), steps, "stop", len(steps))
-            best = np.argsort(-weights, kind="stable")[:top]
-            spelled = [(self._spell(ids[i]), float(logs[i])) for i in best]
-            steps.append(Step(self._spell(ids[pick]), float(logs[pick]), spelled))
+            best = np.argsort(-weights, kind="stable")[:top].tolist()
+            values = logs.tolist()
+            spelled = [(node.tokens[i], values[i]) for i in best]
+            steps.append(Step(node.tokens[pick], values[pick], spelled))
             said += steps[-1].token
-            live = live[inverse == pick]
+            node = self._after(node, pick)
             cut = _cut(said.decode(errors="replace"), stops)
             if cut is not None:
                 return Spoken(cut, _within(steps, len(cut.encode())), "stop", len(steps))
         return Spoken(said.decode(errors="replace"), steps, "length", len(steps))
+
+    def _after(self, node: _Node, pick: int) -> _Node:
+        if pick not in node.after:
+            node.after[pick] = self._node(node.rows[node.branch == pick], node.depth + 1)
+        return node.after[pick]
+
+    def _node(self, rows: np.ndarray, depth: int) -> _Node:
+        ids, branch = np.unique(self._table[rows, depth], return_inverse=True)
+        return _Node(rows, branch, [self._spell(id) for id in ids], depth)
 
     def _spell(self, id: int) -> bytes:
         return self._end if id == END else self._vocabulary.token(int(id))
@@ -113,9 +145,10 @@ def _variants(answer: str) -> list[str]:
     return [text for text in (spaced, cased) if text and text != answer]
 
 
-def _chooser(temperature: float, random: Random) -> Callable[[np.ndarray], int]:
+def _chooser(temperature: float, random: Random | None) -> Callable[[np.ndarray], int]:
     if temperature < 1e-3:
         return lambda weights: int(weights.argmax())
+    random = random or Random()
 
     def sample(weights: np.ndarray) -> int:
         tempered = (weights / weights.max()) ** (1 / temperature)

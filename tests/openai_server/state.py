@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
+import secrets
 import time
-import uuid
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -170,7 +170,7 @@ def _write(path: Path, content: bytes) -> None:
 
 
 def new_id(prefix: str, mark: str = "-") -> str:
-    return f"{prefix}{mark}{uuid.uuid4().hex[:24]}"
+    return f"{prefix}{mark}{secrets.token_hex(12)}"
 
 
 def now() -> int:

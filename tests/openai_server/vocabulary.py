@@ -11,10 +11,11 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-_CACHED = {
+CACHED = {
     "o200k_base": "fb374d419588a4632f3f557e76b4b70aebbca790",
     "cl100k_base": "9b5ad71b2ce5302211f9c61530b329a4922fc6a4",
 }
+"""Names of the files in which tiktoken keeps vocabularies."""
 
 
 class Vocabulary:
@@ -24,6 +25,7 @@ class Vocabulary:
         self._encoding = encoding
         self._ids: dict[bytes, int] = {}
         self._tokens: list[bytes] = []
+        self._counts: dict[str, int] = {}
 
     def encode(self, text: str) -> list[int]:
         if self._encoding is not None:
@@ -33,6 +35,14 @@ class Vocabulary:
 
     def count(self, text: str) -> int:
         return len(self.encode(text))
+
+    def count_again(self, text: str) -> int:
+        """As `count`, for a text that will come again, such as a system message."""
+        if text not in self._counts:
+            if len(self._counts) > 1_000:
+                self._counts.clear()
+            self._counts[text] = self.count(text)
+        return self._counts[text]
 
     def token(self, id: int) -> bytes:
         if self._encoding is not None:
@@ -53,16 +63,25 @@ def vocabulary(name: str) -> Vocabulary:
     return Vocabulary(_load(name))
 
 
-def _load(name: str) -> Any:
+def unpack(name: str, folder: Path) -> bool:
+    """Puts a vocabulary into the folder as tiktoken keeps it; whether it was to be had."""
     spec = find_spec("bpe_openai")
-    if spec is None or spec.origin is None or find_spec("tiktoken") is None:
+    if spec is None or spec.origin is None:
+        return False
+    packed = Path(spec.origin).with_name("data") / f"{name}.tiktoken.gz"
+    (folder / CACHED[name]).write_bytes(gzip.decompress(packed.read_bytes()))
+    return True
+
+
+def _load(name: str) -> Any:
+    if find_spec("tiktoken") is None:
         return None
     import tiktoken
 
-    packed = Path(spec.origin).with_name("data") / f"{name}.tiktoken.gz"
     earlier = os.environ.get("TIKTOKEN_CACHE_DIR")
     with tempfile.TemporaryDirectory() as folder:
-        Path(folder, _CACHED[name]).write_bytes(gzip.decompress(packed.read_bytes()))
+        if not unpack(name, Path(folder)):
+            return None
         os.environ["TIKTOKEN_CACHE_DIR"] = folder
         try:
             return tiktoken.get_encoding(name)
