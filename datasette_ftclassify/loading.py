@@ -10,7 +10,7 @@ from .store.classifiers import Classifier, load_parts
 from .trainers.access import Access
 from .trainers.base import Learner
 from .trainers.registry import get_trainer
-from .trainers.service import Asker, Service
+from .trainers.service import Asker, Batcher, Service
 
 
 def service_of(classifier: Classifier) -> Service | None:
@@ -30,6 +30,17 @@ def load_asker(classifier: Classifier, access: Access) -> Asker:
         raise TrainingError(f"{classifier.title} answers from its file: there is nobody to ask.")
     endpoint = access.endpoint(classifier.trainer)
     return service.asker(classifier.header, classifier.labels, endpoint)
+
+
+def load_batcher(classifier: Classifier, access: Access) -> Batcher:
+    """As `load_asker`. Raises TrainingError, too, when the service takes no batches."""
+    service = service_of(classifier)
+    if service is None or not service.capabilities.batch:
+        raise TrainingError(
+            f"{classifier.title} is not asked in batches ({classifier.trainer}): leave out --batch."
+        )
+    endpoint = access.endpoint(classifier.trainer)
+    return service.batcher(classifier.header, classifier.labels, endpoint)
 
 
 def load_answerer(

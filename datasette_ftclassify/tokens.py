@@ -78,6 +78,12 @@ class Tokenizer:
             return None
         return [token for part in _slices(text) for token in self._vocabulary.encode_ordinary(part)]
 
+    def split(self, text: str) -> list[bytes] | None:
+        """`text` as the model's own tokens, in UTF-8: one may be a part of a character. None when
+        they are not known."""
+        tokens = self.encode(text)
+        return None if tokens is None else self._vocabulary.decode_tokens_bytes(tokens)
+
     def first_token(self, text: str) -> int | None:
         """The id of the first token; None for an empty text, or when ids are not known."""
         tokens = self.encode(text[:SLICE])

@@ -151,6 +151,23 @@ class _Server(BaseHTTPRequestHandler):
         pass
 
 
+def test_a_text_in_the_tokens_of_the_model(vocabularies: Path) -> None:
+    tokenizer = tokenizer_for("gpt-4.1")
+    assert tokenizer.split("baseball 6") == [b"base", b"ball", b" ", b"6"]
+    assert tokenizer.split("") == []
+    # A token may be a part of a character.
+    assert tokenizer.split("🛣") == [b"\xf0\x9f", b"\x9b", b"\xa3"]
+    assert tokenizer_for("my-own-model").split("ham") is None
+
+
+@given(st.text(max_size=200))
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_tokens_together_are_the_text(vocabularies: Path, text: str) -> None:
+    pieces = tokenizer_for("gpt-3.5-turbo").split(text)
+    assert pieces is not None
+    assert b"".join(pieces).decode() == text
+
+
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[type[_Server]]:
     """A local server in the place of the one that has the vocabularies."""

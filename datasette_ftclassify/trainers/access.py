@@ -70,6 +70,14 @@ _LIMITS = {
     "sql_usd_per_day": "FTCLASSIFY_SQL_USD_PER_DAY",
 }
 
+_NO_ENDPOINTS = {"permissions"}
+"""Settings that are objects and say nothing about a service."""
+
+
+def variables_of(trainer: str) -> Mapping[str, str]:
+    """The environment variable of each setting that is read for a trainer: {"api_key": …, …}."""
+    return _VARIABLES.get(trainer, {})
+
 
 def read_access(
     config: Mapping[str, Any] | None = None, environ: Mapping[str, str] | None = None
@@ -89,7 +97,8 @@ def read_access(
         name: _amount(name, config[name]) if name in config else _amount(v, environ.get(v) or None)
         for name, v in _LIMITS.items()
     }
-    names = {*_VARIABLES, *(name for name, v in config.items() if isinstance(v, Mapping))}
+    others = {name for name, value in config.items() if isinstance(value, Mapping)}
+    names = {*_VARIABLES, *(others - _NO_ENDPOINTS)}
     endpoints = {name: _endpoint(name, config, environ) for name in sorted(names)}
     return Access(endpoints=endpoints, **limits)
 

@@ -74,6 +74,14 @@ class TrainerOptions:
     extra: Mapping[str, Any] = field(default_factory=dict)
 
 
+@runtime_checkable
+class ChecksOptions(Protocol):
+    """What a trainer may be besides: one that looks at the options before a job is noted."""
+
+    def check_options(self, options: TrainerOptions) -> None:
+        """Raises TrainingError for an option that it does not know what to do with."""
+
+
 @dataclass(frozen=True)
 class Limits:
     """What a trainer takes; None: no limit, or not known.

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from ..hookspecs import hookimpl
 from .base import Trainer
+from .decisions.trainer import DecisionsTrainer
 from .local.trainer import LocalTrainer
+from .openai.azure import AzureTrainer
+from .openai.trainer import OpenAITrainer
 
 
 @hookimpl
 def register_trainers() -> list[Trainer]:
-    return [LocalTrainer()]
+    return [LocalTrainer(), OpenAITrainer(), AzureTrainer(), DecisionsTrainer()]

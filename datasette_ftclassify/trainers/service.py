@@ -7,10 +7,10 @@ one of three ways that whoever asks treats differently.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import IO, TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from ..answers import Answer
 from ..errors import FtclassifyError
@@ -110,7 +110,7 @@ class BatchState:
     """A batch at the service.
 
     status:  `running`, `ended` (some or all requests are answered: done, expired or cancelled) or
-             `failed` (none is); `detail` says more in the service's words
+             `failed` (none is); `detail` says more in the service's words, `code` is its own
     results: the files in which answers and errors are found
     """
 
@@ -119,11 +119,12 @@ class BatchState:
     total: int
     results: tuple[str, ...] = ()
     detail: str | None = None
+    code: str | None = None
 
 
 class Batcher(Protocol):
     """Sends many questions at once. Every method is one request or a few, without retries of what
-    must not be done twice, and raises as `Asker.ask` does.
+    must not be done twice, and raises TryAgain or ServiceRefused.
 
     max_requests, max_bytes: of one batch
     """
@@ -131,14 +132,25 @@ class Batcher(Protocol):
     max_requests: int
     max_bytes: int
 
+    @property
+    def model(self) -> str:
+        """As an asker's."""
+
+    def expected(self, text: str) -> Usage:
+        """As an asker's."""
+
     def line(self, key: str, text: str) -> bytes:
         """A question as a line of the file, line break included; its answer has the `key`."""
 
-    def upload(self, path: Path, name: str) -> str:
-        """Sends the file; gives the service's id of it."""
+    def upload(self, file: IO[bytes], name: str) -> str:
+        """Sends the file from its beginning; gives the service's id of it."""
+
+    def find_file(self, name: str) -> str | None:
+        """The id of an uploaded file, if there is one."""
 
     def find(self, tag: str, file_id: str) -> str | None:
-        """The id of the batch made with the tag or from the file, if there is one."""
+        """The id of the batch made with the tag or from the file, if there is one that was not
+        refused."""
 
     def create(self, file_id: str, tag: str) -> str:
         """Starts a batch; gives its id."""
@@ -147,12 +159,17 @@ class Batcher(Protocol):
 
     def cancel(self, batch_id: str) -> None: ...
 
-    def read(self, file_id: str) -> Any:
-        """Iterates over (key, Reply | RowRejected | TryAgain) of a result file."""
+    def read(self, file_id: str) -> Iterator[tuple[str, Reply | ServiceProblem]]:
+        """Iterates over (key, Reply | ServiceProblem) of a result file; nothing when it is gone."""
 
     def delete(self, file_id: str) -> None: ...
 
     def close(self) -> None: ...
+
+
+OVER = "over"
+"""What a diary's state has as its `step` when a training ended without a model. Tried again, it is
+another training, under another tag."""
 
 
 class Diary(Protocol):
@@ -233,6 +250,9 @@ class Service(Trainer, Protocol):
 
     def check(self, order: Order, endpoint: Endpoint) -> None:
         """Raises TrainingError or AccessError for what the service would refuse; asks nobody."""
+
+    def epochs_for(self, rows: int) -> int:
+        """Times that so many training examples are learnt from when nobody says how often."""
 
     def choose_format(self, labels: LabelSet, options: TrainerOptions) -> Mapping[str, Any]:
         """The `ExportFormat.to_dict()` of a training: what the options say, else what suits the

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import fields
 from typing import Any
 
+from ...errors import TrainingError
 from ...predictions import Predictor
 from ..base import Capabilities, Progress, Trained, TrainerOptions, TrainingSet, no_progress
 
@@ -22,10 +24,21 @@ class LocalTrainer:
         costs_money=False,
     )
 
+    def check_options(self, options: TrainerOptions) -> None:
+        """Raises TrainingError for an option that is for services alone."""
+        for option in fields(TrainerOptions):
+            given = getattr(options, option.name)
+            if option.name not in ("seed", "embeddings") and given not in (None, {}):
+                raise TrainingError(
+                    f"The trainer {self.name} has no use for the option {option.name}: leave it "
+                    "out."
+                )
+
     def train(
         self, data: TrainingSet, options: TrainerOptions, progress: Progress = no_progress
     ) -> Trained:
         """See `fit`."""
+        self.check_options(options)
         from . import fit
 
         model, report = fit(

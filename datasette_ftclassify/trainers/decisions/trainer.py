@@ -1,0 +1,148 @@
+"""OpenAI's Decisions API as one of the trainers. Imports what it needs when it is asked to work."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ...errors import AccessError, ArtifactError, TrainingError
+from ...export import ExportFormat
+from ...labels import LabelSet
+from ..access import Endpoint
+from ..base import Capabilities, Limits, TrainerOptions
+from ..service import Asker, Batcher, Diary, Order, Tuned
+from .questions import build_questions, check_fits
+
+NAME = "decisions"
+DEFAULT_MODEL = "gpt-6-luna"
+"""The one model that the API has had (2026-11)."""
+PRICED_AS = "{}-decisions"
+"""The model's name in price tables: decisions cost something else than its chat does."""
+
+_NOT_HERE = ("embeddings", "epochs", "batch_size", "learning_rate", "suffix", "wandb")
+
+
+class DecisionsTrainer:
+    """Trains nothing: a ready model is asked which label fits, and needs no examples."""
+
+    name = NAME
+    title = "At OpenAI, untrained: closed questions about each text (Decisions API)"
+    capabilities = Capabilities(
+        trains=False,
+        needs_examples=False,
+        scores_every_label=True,
+        leaves_machine=True,
+        costs_money=True,
+        says_anything=True,
+        limits=Limits(examples=0),
+    )
+    default_model = DEFAULT_MODEL
+    priced_as = PRICED_AS.format(DEFAULT_MODEL)
+
+    def check(self, order: Order, endpoint: Endpoint) -> None:
+        """Raises TrainingError for labels that make no question, or options that mean nothing
+        here; AccessError without a key."""
+        _check_options(order.options)
+        check_fits(order.labels, order.options.descriptions)
+        from ..openai.client import open_client
+
+        open_client(endpoint, trainer=NAME).close()
+
+    def epochs_for(self, rows: int) -> int:
+        """Once, as far as that means anything where nothing is learnt."""
+        return 1
+
+    def host(self, endpoint: Endpoint) -> str:
+        """The one that is asked. Raises AccessError when the address is none."""
+        from ..openai.client import host_of
+
+        return host_of(endpoint, NAME)
+
+    def choose_format(self, labels: LabelSet, options: TrainerOptions) -> Mapping[str, Any]:
+        """The usual one: nothing is written in it."""
+        return ExportFormat().to_dict()
+
+    def train(self, order: Order, diary: Diary, endpoint: Endpoint) -> Tuned:
+        """Asks nobody: a classifier is the questions, and they are made of the labels."""
+        diary.check()
+        self.check(order, endpoint)
+        model, host = order.model or DEFAULT_MODEL, self.host(endpoint)
+        descriptions = dict(order.options.descriptions)
+        count = len(order.labels)
+        asked = (
+            f"{count} questions, one for each label"
+            if order.labels.multilabel
+            else f"one question with {count} choices"
+        )
+        described = f", {len(descriptions)} of them described" if descriptions else ""
+        why = f"{model} is asked as it is, and nothing was trained: {asked}{described}."
+        return Tuned(
+            header={
+                "model": model,
+                "base": PRICED_AS.format(model),
+                "host": host,
+                "descriptions": descriptions,
+            },
+            report={"why": why, "service": {"model": model, "host": host}},
+            trained_tokens=0,
+        )
+
+    def asker(self, header: Mapping[str, Any], labels: LabelSet, endpoint: Endpoint) -> Asker:
+        """Raises ArtifactError for a damaged header, AccessError without a key, or when the model
+        is at another host than the one the operator set."""
+        model, descriptions = _read_header(header, labels)
+        here = self.host(endpoint)
+        if header["host"] != here:
+            raise AccessError(
+                f"{model} was to be asked at {header['host']}, and {NAME} is set up to "
+                f"ask {here}. If you trust the former with your key and texts, give its address "
+                "with --base-url."
+            )
+        from .asking import DecisionAsker
+
+        return DecisionAsker(model, build_questions(labels, descriptions), labels, endpoint)
+
+    def batcher(self, header: Mapping[str, Any], labels: LabelSet, endpoint: Endpoint) -> Batcher:
+        raise TrainingError("The Decisions API takes no batches: predict without one.")
+
+    def forget(
+        self, header: Mapping[str, Any], report: Mapping[str, Any], endpoint: Endpoint
+    ) -> list[str]:
+        """Nothing: the service keeps neither a model nor a file of ours."""
+        return []
+
+
+def _check_options(options: TrainerOptions) -> None:
+    given = [name for name in _NOT_HERE if getattr(options, name) is not None]
+    given += ["extra"] * bool(options.extra)
+    if given:
+        raise TrainingError(
+            f"{given[0].replace('_', ' ')} means nothing to the trainer {NAME}, which trains "
+            "nothing: leave it out."
+        )
+    if options.format is not None and dict(options.format) != ExportFormat().to_dict():
+        raise TrainingError(
+            f"The trainer {NAME} has no format of prompts and answers: leave it out."
+        )
+
+
+def _read_header(header: Mapping[str, Any], labels: LabelSet) -> tuple[str, dict[str, str]]:
+    """(model, descriptions), from a file that anyone may have written."""
+    model, descriptions = header.get("model"), header.get("descriptions")
+    if (
+        not _is_name(model)
+        or not _is_name(header.get("host"))
+        or not isinstance(descriptions, Mapping)
+        or not all(isinstance(text, str) for text in descriptions.values())
+    ):
+        raise ArtifactError("What is stored of the classifier is damaged: train it again.")
+    assert isinstance(model, str)
+    try:
+        check_fits(labels, descriptions)
+    except TrainingError as error:
+        raise ArtifactError(f"The classifier does not fit the Decisions API: {error}") from error
+    return model, dict(descriptions)
+
+
+def _is_name(value: object) -> bool:
+    return isinstance(value, str) and 0 < len(value) <= 200 and value.isprintable()

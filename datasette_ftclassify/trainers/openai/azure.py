@@ -1,0 +1,46 @@
+"""Training at Azure OpenAI (Foundry): OpenAI's protocol with rules of its own.
+
+A suffix is short and has no dots, files begin with a byte order mark, and a tuned model answers
+only when somebody has deployed it, under the name that the deployment was given.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ...errors import AccessError
+from ...labels import LabelSet
+from ..access import Endpoint
+from ..service import Asker, Batcher
+from .trainer import OpenAITrainer, with_limits
+
+
+class AzureTrainer(OpenAITrainer):
+    """Tunes a language model at an Azure resource, and asks its deployment."""
+
+    name = "azure"
+    title = "Azure OpenAI: a language model is tuned and deployed at your resource"
+    # Azure's guide to fine-tuning: files under 512 MB, a suffix of 18 characters.
+    capabilities = with_limits(OpenAITrainer.capabilities, file_bytes=512 * 1024**2, suffix=18)
+    marks_files = True
+    suffix_may_have_dots = False
+
+    def asker(self, header: Mapping[str, Any], labels: LabelSet, endpoint: Endpoint) -> Asker:
+        """As OpenAITrainer's. Raises AccessError for a model without a deployment."""
+        _require_deployment(header)
+        return super().asker(header, labels, endpoint)
+
+    def batcher(self, header: Mapping[str, Any], labels: LabelSet, endpoint: Endpoint) -> Batcher:
+        """As OpenAITrainer's. Raises AccessError for a model without a deployment."""
+        _require_deployment(header)
+        return super().batcher(header, labels, endpoint)
+
+
+def _require_deployment(header: Mapping[str, Any]) -> None:
+    if not header.get("deployment"):
+        raise AccessError(
+            f"The model {header.get('model')} is trained, and Azure answers only for models that "
+            "are deployed. Deploy it in Azure, then give the deployment's name: "
+            "datasette ftclassify evaluate DB NAME --deployment DEPLOYMENT"
+        )

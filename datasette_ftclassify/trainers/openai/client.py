@@ -1,0 +1,223 @@
+"""The SDK's client, set up so that a key goes to the host that the operator chose and no other.
+
+The SDK follows redirects, and a header of ours would go along to another host. It also retries by
+itself, which pays for some things twice; here whoever asks decides about that. For the many small
+requests that ask a model there are plain HTTP clients besides: the SDK's own work on each request
+is a third of what such a request takes.
+"""
+
+from __future__ import annotations
+
+import ssl
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+from urllib.parse import SplitResult, quote, urlsplit
+
+import httpx2
+import openai
+from openai.lib.azure import AsyncAzureOpenAI, AzureOpenAI
+
+from ...errors import AccessError
+from ..access import Endpoint
+
+OPENAI_URL = "https://api.openai.com/v1"
+
+POOL = 16
+"""Requests at once in one pool of a `Poster`."""
+
+CONNECT_SECONDS = 10.0
+"""The longest that a connection may take to be made."""
+
+_KEYS = {"azure": "AZURE_OPENAI_API_KEY", "openai": "OPENAI_API_KEY", "decisions": "OPENAI_API_KEY"}
+_AZURE_PATHS = ("", "/openai")
+"""Paths of an Azure endpoint as its pages show it, without the form of the API."""
+
+
+def open_client(
+    endpoint: Endpoint, *, trainer: str = "openai", timeout: float = 60.0
+) -> openai.OpenAI:
+    """A client that retries nothing and follows no redirect; `timeout` in seconds.
+
+    Raises AccessError when the key is missing or the address is none.
+    """
+    options = _options(endpoint, trainer, timeout)
+    http = openai.DefaultHttpxClient(
+        timeout=options["timeout"], follow_redirects=False, verify=_certificates()
+    )
+    if trainer == "azure":
+        http.event_hooks = {"request": [_drop_bearer]}
+    if _is_older_azure(endpoint, trainer):
+        return AzureOpenAI(**options, http_client=http)
+    return openai.OpenAI(**options, http_client=http)
+
+
+def open_async_client(
+    endpoint: Endpoint, *, trainer: str = "openai", timeout: float = 60.0, connections: int = 128
+) -> openai.AsyncOpenAI:
+    """As `open_client`, for one event loop and so many requests at once."""
+    options = _options(endpoint, trainer, timeout)
+    limits = httpx2.Limits(max_connections=connections, max_keepalive_connections=connections)
+    http = openai.DefaultAsyncHttpxClient(
+        timeout=options["timeout"], follow_redirects=False, verify=_certificates(), limits=limits
+    )
+    if trainer == "azure":
+        http.event_hooks = {"request": [_async_drop_bearer]}
+    if _is_older_azure(endpoint, trainer):
+        return AsyncAzureOpenAI(**options, http_client=http)
+    return openai.AsyncOpenAI(**options, http_client=http)
+
+
+class Poster:
+    """Sends JSON to one endpoint of a service, as the SDK would, for one event loop.
+
+    Requests are spread over pools of few connections: the time that a pool takes to find a free
+    one grows with their number (at 128 in one pool, to half of a request's own time).
+    """
+
+    def __init__(self, endpoint: Endpoint, *, trainer: str = "openai", timeout: float = 60.0):
+        """timeout: seconds. Raises AccessError as `open_client` does."""
+        options = _options(endpoint, trainer, timeout)
+        with open_client(endpoint, trainer=trainer, timeout=timeout) as sdk:
+            base, usual = sdk.base_url, sdk.default_headers
+        self._base = str(base).rstrip("/") + "/"  # also of an address without a path
+        self._timeout = options["timeout"]
+        self._query = f"?api-version={quote(endpoint.api_version or '', safe='')}"
+        self._older_azure = _is_older_azure(endpoint, trainer)
+        # With what the environment adds, such as an organization or a gateway's own headers.
+        self._headers = httpx2.Headers({k: v for k, v in usual.items() if isinstance(v, str)})
+        self._headers["Content-Type"] = "application/json"
+        if trainer == "azure":
+            self._headers.pop("Authorization", None)
+            self._headers["api-key"] = options["api_key"]
+        else:
+            self._headers.setdefault("Authorization", f"Bearer {options['api_key']}")
+        self._pools: list[_Pool] = []
+
+    def url(self, path: str, model: str) -> str:
+        """The address of `path`, such as `chat/completions`."""
+        if not self._older_azure:
+            return self._base + path
+        return f"{self._base}deployments/{quote(model, safe='')}/{path}{self._query}"
+
+    async def post(self, url: str, content: bytes) -> httpx2.Response:
+        """The answer, whatever its status. Raises httpx2.HTTPError."""
+        pool = self._pool()
+        pool.in_flight += 1
+        try:
+            return await pool.client.post(url, content=content)
+        finally:
+            pool.in_flight -= 1
+
+    async def close(self) -> None:
+        for pool in self._pools:
+            await pool.client.aclose()
+
+    def _pool(self) -> _Pool:
+        for pool in self._pools:
+            if pool.in_flight < POOL:
+                return pool
+        limits = httpx2.Limits(max_connections=None, max_keepalive_connections=POOL)
+        client = openai.DefaultAsyncHttpxClient(
+            headers=self._headers, timeout=self._timeout, follow_redirects=False, limits=limits,
+            verify=_certificates(),
+        )  # fmt: skip
+        self._pools.append(_Pool(client))
+        return self._pools[-1]
+
+
+@dataclass
+class _Pool:
+    client: httpx2.AsyncClient
+    in_flight: int = 0
+
+
+def host_of(endpoint: Endpoint, trainer: str = "openai") -> str:
+    """The host that is asked, with its port unless it is the usual one: `api.openai.com`.
+
+    Raises AccessError when the address is none.
+    """
+    url = _address(endpoint, trainer)
+    usual = ":443" if url.scheme == "https" else ":80"
+    return url.netloc.lower().removesuffix(usual)
+
+
+def _options(endpoint: Endpoint, trainer: str, timeout: float) -> dict[str, Any]:
+    key = _key(endpoint, trainer)
+    options: dict[str, Any] = {
+        "api_key": key,
+        "max_retries": 0,
+        "timeout": httpx2.Timeout(timeout, connect=min(timeout, CONNECT_SECONDS)),
+    }
+    url = _address(endpoint, trainer)
+    if trainer != "azure":
+        # Always given, for the SDK would look into the environment by itself.
+        return {**options, "base_url": url.geturl()}
+    path = url.path.rstrip("/")
+    if endpoint.api_version is not None:
+        path = path.removesuffix("/v1").removesuffix("/openai")
+        where = {"azure_endpoint": url._replace(path=path).geturl()}
+        return {**options, **where, "api_version": endpoint.api_version}
+    if path in _AZURE_PATHS:
+        path = "/openai/v1"
+    base_url = url._replace(path=path + "/").geturl()
+    return {**options, "base_url": base_url, "default_headers": {"api-key": key}}
+
+
+def _drop_bearer(request: httpx2.Request) -> None:
+    # The SDK insists on it, and Azure reads a bearer token as one of Entra ID, not as a key.
+    request.headers.pop("authorization", None)
+
+
+async def _async_drop_bearer(request: httpx2.Request) -> None:
+    _drop_bearer(request)
+
+
+@lru_cache(maxsize=1)
+def _certificates() -> ssl.SSLContext:
+    # What an HTTP client would load for itself, in 20 ms each time.
+    return httpx2.create_ssl_context()
+
+
+def _is_older_azure(endpoint: Endpoint, trainer: str) -> bool:
+    return trainer == "azure" and endpoint.api_version is not None
+
+
+def _key(endpoint: Endpoint, trainer: str) -> str:
+    key = (endpoint.api_key or "").strip()
+    name = _KEYS.get(trainer)
+    if not key:
+        where = f"{name}, or api_key in" if name else f"{trainer}.api_key in"
+        raise AccessError(f"There is no key for {trainer}. Set {where} the plugin's configuration.")
+    if not key.isascii() or not key.isprintable() or " " in key:
+        # Found here, because the error of the HTTP library would show it.
+        raise AccessError(
+            f"The key for {trainer} has characters that no key has (a space, a line break, an "
+            f"accent). Copy it again into {name or 'the configuration'}."
+        )
+    return key
+
+
+def _address(endpoint: Endpoint, trainer: str) -> SplitResult:
+    if trainer == "azure" and endpoint.base_url is None:
+        raise AccessError(
+            "There is no address of an Azure resource. Set AZURE_OPENAI_ENDPOINT, or give "
+            "--base-url https://RESOURCE.openai.azure.com"
+        )
+    given = (endpoint.base_url or OPENAI_URL).strip()
+    try:
+        url = urlsplit(given)
+        _ = url.port  # which is when a malformed one is noticed
+    except ValueError:
+        url = urlsplit("")
+    if url.scheme not in ("http", "https") or not url.hostname:
+        raise AccessError(
+            f"The base URL of {trainer} must begin with https:// (or http://) and a host, such as "
+            f"{OPENAI_URL}."
+        )
+    if url.username is not None or url.password is not None:
+        raise AccessError(
+            f"The base URL of {trainer} has a user or password in it. Leave them out, and set "
+            "the key as api_key."
+        )
+    return url

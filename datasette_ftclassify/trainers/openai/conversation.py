@@ -1,0 +1,98 @@
+"""What every step of a training shares: a request and its failures, lists in pages, and patience.
+
+A list may come from a server that only resembles OpenAI's, so nothing here trusts that a page ends,
+that it is newest first, or that an answer is what the SDK's types promise.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import openai
+
+from ..service import Diary, TryAgain
+from .problems import FAILURES, problem
+
+TRIES = 10
+"""Times that a request is made before its failure counts, where it may be made twice: over a minute
+with the usual waits. A running job is asked about without such an end."""
+
+MOST_PAGES = 100
+"""Of one list: 10,000 jobs."""
+
+LONGEST_WAIT = 3600.0
+"""Seconds; a service may ask for more."""
+
+
+@dataclass(frozen=True)
+class Conversation:
+    """A client, the diary, and how they are used.
+
+    host: for people
+    poll: seconds of the first and of the longest wait between two questions
+    deaf: whether to go on whatever is wanted meanwhile, as what was wanted is being told
+    """
+
+    client: openai.OpenAI
+    diary: Diary
+    host: str
+    poll: tuple[float, float]
+    deaf: bool = False
+
+    def call(self, act: Callable[[], Any], need: str = "id") -> Any:
+        """One request. Raises ServiceProblem; an answer without the field `need` is TryAgain."""
+        try:
+            answer = act()
+        except FAILURES as error:
+            raise problem(error) from None
+        if getattr(answer, need, None) is None:
+            raise TryAgain(f"{self.host} answered something that is not in OpenAI's form.")
+        return answer
+
+    def insist(self, act: Callable[[], Any], need: str = "id") -> Any:
+        """A request that may be made twice, again and again while that may help.
+
+        Raises ServiceProblem after TRIES times, JobStopped when something is wanted meanwhile.
+        """
+        for attempt in range(TRIES - 1):
+            try:
+                return self.call(act, need)
+            except TryAgain as trouble:
+                self.wait(attempt, trouble.after)
+                self.heed()
+        return self.call(act, need)
+
+    def pages(self, first: Callable[[], Any]) -> Iterator[list[Any]]:
+        """The pages of a list, `first` being the request for the first. Raises ServiceProblem."""
+        act, seen = first, set()
+        for _ in range(MOST_PAGES):
+            page = self.call(act, need="data")
+            items = list(page.data)
+            # A server that does not know `after` gives the first page for ever.
+            if not items or items[0].id in seen:
+                return
+            seen.add(items[0].id)
+            yield items
+            if not page.has_next_page():
+                return
+            act = page.get_next_page
+
+    def heed(self) -> None:
+        """Raises JobStopped when something is wanted, JobError when another process is at it."""
+        if not self.deaf:
+            self.diary.check()
+
+    def wait(self, attempt: int, after: float | None = None) -> None:
+        """Waits longer with each attempt (from 0), or as long as the service asked for."""
+        least, most = self.poll
+        seconds = min(least * 1.5 ** min(attempt, 20), most)
+        if after is not None:
+            seconds = max(seconds, min(after, LONGEST_WAIT))
+        until = time.monotonic() + seconds
+        self.diary.wait(seconds)
+        if self.deaf:
+            # The diary does not wait while something is wanted.
+            time.sleep(max(until - time.monotonic(), 0.0))

@@ -1,0 +1,172 @@
+"""Creating the job: the one request that costs money, and must not be made twice.
+
+What is about to be asked is in the diary before it is asked. When nobody knows whether it was
+heard (a lost connection, an error of the server, a process that was killed), the job is looked for
+by its tag and its file before it is asked for again.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import openai
+
+from ..access import Endpoint
+from ..service import Order, TryAgain
+from .conversation import TRIES, Conversation
+from .options import extra_fields, hyperparameters
+from .problems import FAILURES, problem
+
+TAG = "ftclassify"
+"""The key in the job's metadata under which the diary's tag stands."""
+
+CREATES = 3
+"""Times that a job is asked for at most when it stays unknown whether that was heard."""
+
+LOOKS = 4
+"""Times that a job is looked for: a list may lag behind."""
+
+_OPTIONAL = ("metadata", "method")
+_UNKNOWN = re.compile(
+    r"unknown|unsupported|unrecogni[sz]ed|unexpected|extra|not (?:permitted|supported|allowed)",
+    re.IGNORECASE,
+)
+
+
+def create_job(
+    talk: Conversation, order: Order, endpoint: Endpoint, files: dict[str, str | None]
+) -> str:
+    """The id of the training's job, which is created when there is none yet.
+
+    Raises ServiceProblem or JobStopped; then there is no job, or the diary says that one may be
+    there.
+    """
+    diary = talk.diary
+    if diary.state.get("step") == "create":
+        found = find_job(talk, files)
+        if found is not None:
+            return found
+    unheard = limited = 0
+    while True:
+        diary.check()
+        diary.tell(f"asking {talk.host} for the training", 0.0)
+        diary.save(step="create")
+        try:
+            return _create(talk, order, endpoint, files)
+        except TryAgain as trouble:
+            found = find_job(talk, files, after=trouble.after)
+            if found is not None:
+                return found
+            unheard += not trouble.rate_limited
+            limited += trouble.rate_limited
+            if unheard >= CREATES or limited >= TRIES:
+                raise
+
+
+def find_job(
+    talk: Conversation,
+    files: dict[str, str | None],
+    *,
+    after: float | None = None,
+) -> str | None:
+    """The id of the job with our tag or our file; None when it was not there each time.
+
+    A list that cannot be had is waited for: without it, nothing may be created.
+    Raises ServiceRefused when it is never to be had, JobStopped when something is wanted, and
+    TryAgain after TRIES times when that is not heeded.
+    """
+    looked = failed = 0
+    while True:
+        try:
+            found = _look(talk, files.get("train"))
+            looked += 1
+            failed = 0
+        except TryAgain as trouble:
+            found, after = None, trouble.after
+            failed += 1
+            if failed >= TRIES and talk.deaf:
+                raise
+        if found is not None or looked >= LOOKS:
+            return found
+        talk.wait(looked + failed - 1, after)
+        talk.heed()
+
+
+def _look(talk: Conversation, file_id: str | None) -> str | None:
+    tag = talk.diary.tag
+    for page in talk.pages(lambda: talk.client.fine_tuning.jobs.list(limit=100)):
+        for job in page:
+            metadata = getattr(job, "metadata", None)
+            tagged = isinstance(metadata, dict) and metadata.get(TAG) == tag
+            if tagged or (file_id and getattr(job, "training_file", None) == file_id):
+                return str(job.id)
+    return None
+
+
+def _create(
+    talk: Conversation, order: Order, endpoint: Endpoint, files: dict[str, str | None]
+) -> str:
+    """One job. Raises ServiceProblem; after TryAgain it may be there all the same."""
+    while True:
+        without = list(talk.diary.state.get("without") or [])
+        try:
+            job = talk.client.fine_tuning.jobs.create(
+                **_fields(talk.diary.tag, order, endpoint, files, without)
+            )
+        except FAILURES as error:
+            # A refusal creates nothing, so asking at once without the field is safe.
+            field = refused_field(error)
+            if field is None or field in without:
+                raise problem(error) from None
+            talk.diary.save(without=[*without, field])
+            talk.diary.event(f"{talk.host} does not take the field {field}: asked without it")
+            continue
+        id = getattr(job, "id", None)
+        if not isinstance(id, str) or not id:
+            raise TryAgain(f"{talk.host} answered something that is not in OpenAI's form.")
+        return id
+
+
+def _fields(
+    tag: str,
+    order: Order,
+    endpoint: Endpoint,
+    files: dict[str, str | None],
+    without: list[str],
+) -> dict[str, Any]:
+    options = order.options
+    extra, legacy = extra_fields(options, endpoint)
+    chosen = hyperparameters(order)
+    fields: dict[str, Any] = {
+        "model": order.model,
+        "training_file": files["train"],
+        "seed": options.seed,
+    }
+    if files.get("validation"):
+        fields["validation_file"] = files["validation"]
+    if options.suffix is not None:
+        fields["suffix"] = options.suffix
+    if options.wandb is not None:
+        fields["integrations"] = [{"type": "wandb", "wandb": {"project": options.wandb}}]
+    if legacy or "method" in without:
+        fields["hyperparameters"] = chosen
+    else:
+        fields["method"] = {"type": "supervised", "supervised": {"hyperparameters": chosen}}
+    if not legacy and "metadata" not in without:
+        fields["metadata"] = {TAG: tag}
+    if extra:
+        fields["extra_body"] = extra
+    return fields
+
+
+def refused_field(error: Exception) -> str | None:
+    """Which of the fields that some servers do not have was refused, if that was the reason."""
+    if not isinstance(error, openai.APIStatusError) or error.status_code not in (400, 422):
+        return None
+    if error.param in _OPTIONAL:
+        return str(error.param)
+    said = str(error)
+    if error.param is not None or not _UNKNOWN.search(said):
+        return None
+    return next((name for name in _OPTIONAL if re.search(rf"\b{name}\b", said)), None)

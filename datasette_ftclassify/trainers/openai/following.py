@@ -1,0 +1,202 @@
+"""Following a job to its end, and telling the service what is wanted of it meanwhile.
+
+Nothing is lost when a question fails: the job goes on at the service, and is asked about again,
+for as long as it takes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ...errors import TrainingError
+from ..service import RowRejected, ServiceProblem, ServiceRefused, TryAgain
+from .conversation import TRIES, Conversation
+from .results import point
+
+ENDED = ("succeeded", "failed", "cancelled")
+"""Any other status is not the end, whatever it means."""
+
+EVENTS = 50
+"""Asked for at once; the usual news of a few seconds."""
+
+_STEPS = {
+    "validating_files": "{} is checking the examples",
+    "queued": "waiting in the queue at {}",
+    "paused": "paused at {}",
+}
+
+
+def follow(talk: Conversation, job_id: str) -> Any:
+    """The job when it has ended, its events noted.
+
+    Raises ServiceRefused when asking is refused, JobStopped when something is wanted.
+    """
+    return _Following(talk, job_id).run()
+
+
+class _Following:
+    """One job, for as long as this process follows it."""
+
+    def __init__(self, talk: Conversation, job_id: str) -> None:
+        self.talk = talk
+        self.job_id = job_id
+        self._seen: set[str] = set()
+        self._events_to_be_had = True
+        self._said: str | None = None
+
+    def run(self) -> Any:
+        polls = failures = 0
+        status = None
+        while True:
+            try:
+                job = self.talk.call(self._retrieve, need="status")
+                if job.status == "paused":
+                    self._meet_pause()
+                failures = 0
+            except TryAgain as trouble:
+                self._say_once(f"{trouble} The training goes on there; asking again.")
+                self.talk.wait(failures, trouble.after)
+                failures += 1
+                self.talk.diary.check()
+                continue
+            if job.status in ENDED:
+                self._note_last_events()
+                return job
+            self._note_events()
+            self._tell(job.status)
+            polls = 0 if job.status != status else polls + 1
+            status = job.status
+            self.talk.wait(polls)
+            self.talk.diary.check()
+
+    def _retrieve(self) -> Any:
+        return self.talk.client.fine_tuning.jobs.retrieve(self.job_id)
+
+    def _tell(self, status: str) -> None:
+        step = _STEPS.get(status, "training at {}").format(self.talk.host)
+        self.talk.diary.tell(step, float(self.talk.diary.state.get("share") or 0.0))
+
+    def _say_once(self, message: str) -> None:
+        if message != self._said:
+            self._said = message
+            self.talk.diary.event(message)
+
+    def _meet_pause(self) -> None:
+        """Resumes what we paused; what somebody else paused is waited for."""
+        if not self.talk.diary.state.get("paused"):
+            self._say_once(
+                f"The job is paused at {self.talk.host}, and goes on when it is resumed there."
+            )
+            return
+        self.talk.call(lambda: self.talk.client.fine_tuning.jobs.resume(self.job_id))
+        self.talk.diary.save(paused=False)
+
+    def _note_last_events(self) -> None:
+        for attempt in range(TRIES):
+            if self._note_events():
+                return
+            self.talk.wait(attempt)
+
+    def _note_events(self) -> bool:
+        """Notes what is new, oldest first; whether it is known now."""
+        if not self._events_to_be_had:
+            return True
+        try:
+            news = self._news()
+        except TryAgain:
+            return False
+        except ServiceProblem:
+            # Some servers have none; whether the job may still be asked about is seen elsewhere.
+            self._events_to_be_had = False
+            return True
+        share = None
+        for event in news:
+            figures = point(event.data) if isinstance(event.data, Mapping) else {}
+            self.talk.diary.event(
+                str(event.message), data=figures if "step" in figures else None, key=event.id
+            )
+            if figures.get("total_steps"):
+                share = min(figures.get("step", 0) / figures["total_steps"], 1.0)
+        if news:
+            changes = {"last_event": news[-1].id}
+            self.talk.diary.save(**changes, **({} if share is None else {"share": share}))
+            self._seen |= {event.id for event in news}
+        return True
+
+    def _news(self) -> list[Any]:
+        """Events that were not noted yet, oldest first. Raises ServiceProblem."""
+        known = {*self._seen, self.talk.diary.state.get("last_event")}
+        news: list[Any] = []
+        jobs = self.talk.client.fine_tuning.jobs
+        for page in self.talk.pages(lambda: jobs.list_events(self.job_id, limit=EVENTS)):
+            fresh = [event for event in page if event.id not in known]
+            news += fresh
+            if len(fresh) < len(page):
+                break
+        # Newest first as they come; of one second, in the order that this implies.
+        news.reverse()
+        return sorted(news, key=lambda event: event.created_at or 0)
+
+
+def pause_job(talk: Conversation, job_id: str) -> None:
+    """Asks the service to pause. Where it does not do that, the training goes on there."""
+    talk.diary.save(paused=True)
+    try:
+        talk.insist(lambda: talk.client.fine_tuning.jobs.pause(job_id))
+    except ServiceProblem as trouble:
+        # One that is paused already, as by ourselves before we were killed, is refused as well.
+        if not _may_be_paused(talk, job_id):
+            talk.diary.save(paused=False)
+            talk.diary.event(
+                f"The job {job_id} cannot be paused now and goes on at {talk.host}: {trouble}"
+            )
+            return
+    talk.diary.event(f"The job {job_id} is paused at {talk.host}")
+
+
+def _may_be_paused(talk: Conversation, job_id: str) -> bool:
+    """Also when that cannot be found out: a job that is not will not be resumed."""
+    try:
+        job = talk.call(lambda: talk.client.fine_tuning.jobs.retrieve(job_id), need="status")
+    except ServiceProblem:
+        return True
+    return bool(job.status == "paused")
+
+
+def cancel_job(talk: Conversation, job_id: str) -> None:
+    """Ends the job at the service, and sees that it has ended.
+
+    Raises TrainingError when that could not be had: the job may still run, and cost.
+    """
+    jobs = talk.client.fine_tuning.jobs
+    last = f"its status is not {ENDED[-1]}."
+    for attempt in range(2 * TRIES):
+        try:
+            job = talk.call(lambda: jobs.retrieve(job_id), need="status")
+            if job.status not in ENDED:
+                job = talk.call(lambda: jobs.cancel(job_id), need="status")
+            if job.status in ENDED:
+                _note_end(talk, job)
+                return
+        except (TryAgain, RowRejected) as trouble:
+            # It may have ended between the two questions, which is a refusal.
+            last = str(trouble)
+        except ServiceRefused as refusal:
+            last = str(refusal)
+            if attempt >= 2:
+                break
+        talk.wait(attempt)
+    raise TrainingError(
+        f"The job {job_id} at {talk.host} could not be cancelled and may still run and cost "
+        f"money: cancel it there. {last}"
+    )
+
+
+def _note_end(talk: Conversation, job: Any) -> None:
+    if job.status == "cancelled":
+        talk.diary.event(f"The job {job.id} is cancelled at {talk.host}")
+        return
+    model = getattr(job, "fine_tuned_model", None)
+    left = f" Its model {model} is there, and was paid for." if model else ""
+    talk.diary.event(f"The job {job.id} had {job.status} at {talk.host} already.{left}")

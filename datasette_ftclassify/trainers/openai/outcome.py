@@ -1,0 +1,258 @@
+"""What a training leaves: the model, and what people want to know about how it came to be."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import openai
+
+from ...errors import ArtifactError, TrainingError
+from ..service import Order, ServiceProblem, TryAgain, Tuned
+from .conversation import TRIES, Conversation
+from .problems import FAILURES, problem
+from .results import best, point, read_results
+from .uploads import forget_file
+
+_ADVICE = (
+    (
+        ("policy", "safety", "moderation", "unsafe", "harmful"),
+        "The provider's policy forbids some of the examples: find and remove them, or train on "
+        "this machine with the trainer local.",
+    ),
+    (
+        ("quota", "billing", "credit", "balance"),
+        "Add credit or raise the limit at the provider, then retry.",
+    ),
+    (
+        ("file", "examples", "format", "token", "line"),
+        "Line N of the file is the Nth example: `datasette ftclassify export` writes the same "
+        "lines, and `datasette ftclassify check` looks for such rows.",
+    ),
+)
+_USUAL = "Retry; when it fails again, ask the provider and name the job."
+
+
+def failure(job: Any, host: str) -> TrainingError:
+    """Of a job that failed or was cancelled by somebody else, in the service's own words."""
+    if job.status == "cancelled":
+        return TrainingError(
+            f"The job {job.id} was cancelled at {host} by somebody else. Retry to train again, "
+            "which is paid for again."
+        )
+    error = getattr(job, "error", None)
+    message = str(getattr(error, "message", None) or "it does not say why").rstrip(".")
+    code, param = (getattr(error, name, None) for name in ("code", "param"))
+    details = ", ".join(str(part) for part in (code, param) if part)
+    advice = next(
+        (
+            text
+            for words, text in _ADVICE
+            if any(word in f"{code} {param} {message}".lower() for word in words)
+        ),
+        _USUAL,
+    )
+    return TrainingError(
+        f"The training failed at {host}, job {job.id}: {message}"
+        f"{f' ({details})' if details else ''}. {advice}"
+    )
+
+
+def harvest(talk: Conversation, order: Order, job: Any) -> Tuned:
+    """Everything about a job that succeeded. Only the model's name is indispensable: what else
+    cannot be had becomes a warning. Raises TrainingError without one."""
+    job = _with_model(talk, job)
+    model = str(job.fine_tuned_model)
+    talk.diary.tell(f"reading the results at {talk.host}", 1.0)
+    warnings: list[str] = []
+    checkpoints = _try("checkpoints", lambda: _checkpoints(talk, job.id), warnings) or []
+    curve = _curve(talk, job, warnings)
+    shutdown = _shutdown_date(talk, model, job.model)
+    if shutdown:
+        warnings.append(f"{talk.host} says that this model stops on {shutdown}.")
+    chosen = _hyperparameters(job)
+    files = talk.diary.state.get("files") or {}
+    service = {
+        "host": talk.host,
+        "job": job.id,
+        "model": model,
+        "base": job.model,
+        "files": dict(files),
+        "result_files": list(job.result_files or []),
+        "suffix": order.options.suffix,
+        "seed": getattr(job, "seed", None),
+        "hyperparameters": chosen,
+    }
+    return Tuned(
+        header={
+            "model": model,
+            "base": job.model,
+            "format": order.codec.resolved.to_dict(),
+            "host": talk.host,
+            "deployment": None,
+        },
+        report={
+            "service": service,
+            "checkpoints": checkpoints,
+            "curve": curve,
+            "why": _why(talk.host, job, chosen, checkpoints, curve),
+            "shutdown_date": shutdown,
+            "warnings": warnings,
+        },
+        trained_tokens=job.trained_tokens,
+    )
+
+
+def forget(
+    client: openai.OpenAI, host: str, header: Mapping[str, Any], report: Mapping[str, Any]
+) -> list[str]:
+    """Deletes the model and its files; gives what was deleted. What is gone already is no error.
+
+    Raises ArtifactError when the header names another host, or is damaged; ServiceProblem.
+    """
+    model, service = header.get("model"), report.get("service") or {}
+    if not isinstance(model, str) or not isinstance(service, Mapping):
+        raise ArtifactError("The stored classifier does not say which model it has.")
+    if header.get("host") != host:
+        raise ArtifactError(
+            f"The model is at {header.get('host')}, and the base URL that is set leads to {host}."
+        )
+    files = service.get("files")
+    ids = [*(files.values() if isinstance(files, Mapping) else ())]
+    ids += service.get("result_files") or []
+    deleted = []
+    # A checkpoint that was chosen goes with the model that it is of.
+    name = service.get("model")
+    for tuned in dict.fromkeys([name if isinstance(name, str) else model, model]):
+        if _forget_model(client, tuned):
+            deleted.append(f"model {tuned}")
+    for id in ids:
+        if isinstance(id, str) and id and forget_file(client, id):
+            deleted.append(f"file {id}")
+    return deleted
+
+
+def _forget_model(client: openai.OpenAI, model: str) -> bool:
+    try:
+        client.models.delete(model)
+    except openai.NotFoundError:
+        return False
+    except FAILURES as error:
+        raise problem(error) from None
+    return True
+
+
+def _with_model(talk: Conversation, job: Any) -> Any:
+    """The job once it names its model, which may take a moment."""
+    id = job.id
+    for attempt in range(TRIES):
+        if job.fine_tuned_model:
+            return job
+        talk.wait(attempt)
+        job = talk.insist(lambda: talk.client.fine_tuning.jobs.retrieve(id))
+    raise TrainingError(
+        f"The job {id} succeeded at {talk.host}, which does not name its model: look there, "
+        "and resume or retry later."
+    )
+
+
+def _try(what: str, act: Callable[[], Any], warnings: list[str]) -> Any:
+    """The outcome of `act`, which asks the service; None with a warning when it gives none."""
+    try:
+        return act()
+    except ServiceProblem as trouble:
+        warnings.append(f"The {what} could not be read: {trouble}")
+        return None
+
+
+def _checkpoints(talk: Conversation, job_id: str) -> list[dict[str, Any]]:
+    """By step: the model's name, the step, and figures."""
+    api = talk.client.fine_tuning.jobs.checkpoints
+    found = [item for page in _pages(talk, lambda: api.list(job_id)) for item in page]
+    kept = []
+    for item in sorted(found, key=lambda item: item.step_number or 0):
+        metrics = getattr(item, "metrics", None)
+        figures = point(metrics.model_dump()) if metrics is not None else {}
+        figures.pop("step", None)
+        kept.append(
+            {"model": item.fine_tuned_model_checkpoint, "step": item.step_number, **figures}
+        )
+    return kept
+
+
+def _pages(talk: Conversation, first: Callable[[], Any]) -> list[list[Any]]:
+    """All pages of a list, tried several times."""
+    for attempt in range(TRIES - 1):
+        try:
+            return list(talk.pages(first))
+        except TryAgain as trouble:
+            talk.wait(attempt, trouble.after)
+    return list(talk.pages(first))
+
+
+def _curve(talk: Conversation, job: Any, warnings: list[str]) -> list[dict[str, float]]:
+    """Figures by step: from the result file, else from the events."""
+    for id in job.result_files or []:
+        try:
+            return read_results(_content(talk, id))
+        except ServiceProblem as trouble:
+            warnings.append(f"A result file could not be read: {trouble}")
+        except ValueError as error:
+            warnings.append(str(error))
+    api = talk.client.fine_tuning.jobs
+    events = _try(
+        "events", lambda: _pages(talk, lambda: api.list_events(job.id, limit=100)), warnings
+    )
+    data = [event.data for page in events or [] for event in page]
+    points = [point(figures) for figures in data if isinstance(figures, Mapping)]
+    return sorted((p for p in points if "step" in p), key=lambda p: p["step"])
+
+
+def _content(talk: Conversation, id: str) -> bytes:
+    answer = talk.insist(lambda: talk.client.files.content(id), need="content")
+    return bytes(answer.content)
+
+
+def _shutdown_date(talk: Conversation, model: str, base: str | None) -> str | None:
+    """When the provider will stop the model, if it says so; nice to know, so nothing is raised."""
+    for name in filter(None, (model, base)):
+        try:
+            date = getattr(talk.client.models.retrieve(name), "shutdown_date", None)
+        except FAILURES:
+            continue
+        if isinstance(date, str) and date:
+            return date
+    return None
+
+
+def _hyperparameters(job: Any) -> dict[str, Any]:
+    """As the service used them."""
+    method = getattr(job, "method", None)
+    inner = getattr(getattr(method, "supervised", None), "hyperparameters", None)
+    used = inner or getattr(job, "hyperparameters", None)
+    dump = used.model_dump() if isinstance(used, openai.BaseModel) else used
+    return {k: v for k, v in dump.items() if v is not None} if isinstance(dump, Mapping) else {}
+
+
+def _why(
+    host: str,
+    job: Any,
+    chosen: Mapping[str, Any],
+    checkpoints: list[dict[str, Any]],
+    curve: list[dict[str, float]],
+) -> str:
+    """The training in a sentence or two."""
+    epochs, tokens = chosen.get("n_epochs"), job.trained_tokens
+    said = f"Tuned from {job.model} at {host}"
+    if isinstance(epochs, int):
+        said += f" for {epochs} epoch{'s' if epochs != 1 else ''}"
+    if tokens is not None:
+        said += f", {tokens:,} tokens billed"
+    said += "."
+    last = next((p["valid_loss"] for p in reversed(curve) if "valid_loss" in p), None)
+    if last is not None:
+        said += f" The validation loss ended at {last:.3f}."
+    lowest = best(checkpoints)
+    if lowest is not None and len(checkpoints) > 1 and lowest is not checkpoints[-1]:
+        said += f" The checkpoint at step {lowest['step']} had the lowest."
+    return said

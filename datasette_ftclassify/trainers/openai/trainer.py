@@ -1,0 +1,124 @@
+"""Training at OpenAI, and at servers that speak its protocol, as one of the trainers.
+
+Imports what it needs when it is asked to work: the SDK takes a while to load.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from ...labels import LabelSet
+from ..access import Endpoint
+from ..base import Capabilities, Limits, TrainerOptions
+from ..service import Asker, Batcher, Diary, Order, Tuned
+
+_GIB = 1024**3
+
+
+class OpenAITrainer:
+    """Tunes a language model at OpenAI or a compatible server, and asks it there.
+
+    settings: of `training.train`: poll, file_bytes, part_bytes
+    timeout:  seconds for a request
+    """
+
+    name = "openai"
+    title = "OpenAI, or a server that speaks its protocol: a language model is tuned there"
+    capabilities = Capabilities(
+        trains=True,
+        needs_examples=True,
+        scores_every_label=True,
+        leaves_machine=True,
+        costs_money=True,
+        says_anything=True,
+        batch=True,
+        cancels=True,
+        # OpenAI's guide and API reference: files of 512 MB, and of 8 GB as Uploads.
+        limits=Limits(
+            examples=10, file_bytes=8 * _GIB, suffix=64, epochs=(1, 50), batch_size=(1, 256)
+        ),
+    )
+    marks_files = False
+    suffix_may_have_dots = True
+
+    def __init__(self, *, timeout: float = 60.0, **settings: Any) -> None:
+        self._timeout = timeout
+        self._settings = settings
+
+    def epochs_for(self, rows: int) -> int:
+        """See `options.default_epochs`."""
+        from .options import default_epochs
+
+        return default_epochs(rows)
+
+    def choose_format(self, labels: LabelSet, options: TrainerOptions) -> Mapping[str, Any]:
+        """See `options.choose_format`."""
+        from .options import choose_format
+
+        return choose_format(labels, options, bom=self.marks_files)
+
+    def check(self, order: Order, endpoint: Endpoint) -> None:
+        """Raises TrainingError or AccessError for what the service would refuse; asks nobody."""
+        self._check_order(order, endpoint)
+        self._open(endpoint).close()
+
+    def host(self, endpoint: Endpoint) -> str:
+        """The one that is asked. Raises AccessError when the address is none."""
+        from .client import host_of
+
+        return host_of(endpoint, self.name)
+
+    def train(self, order: Order, diary: Diary, endpoint: Endpoint) -> Tuned:
+        """See `training.train`."""
+        self._check_order(order, endpoint)
+        from .training import train
+
+        with self._open(endpoint) as client:
+            return train(
+                client,
+                order,
+                diary,
+                endpoint,
+                host=self.host(endpoint),
+                limits=self.capabilities.limits,
+                **self._settings,
+            )
+
+    def asker(self, header: Mapping[str, Any], labels: LabelSet, endpoint: Endpoint) -> Asker:
+        """See `asking.OpenAIAsker`."""
+        from .asking import OpenAIAsker
+
+        return OpenAIAsker(header, labels, endpoint, trainer=self.name)
+
+    def batcher(self, header: Mapping[str, Any], labels: LabelSet, endpoint: Endpoint) -> Batcher:
+        """See `batches.OpenAIBatcher`."""
+        from .batches import OpenAIBatcher
+
+        return OpenAIBatcher(header, labels, endpoint, trainer=self.name)
+
+    def forget(
+        self, header: Mapping[str, Any], report: Mapping[str, Any], endpoint: Endpoint
+    ) -> list[str]:
+        """See `outcome.forget`."""
+        with self._open(endpoint) as client:
+            from .outcome import forget
+
+            return forget(client, self.host(endpoint), header, report)
+
+    def _check_order(self, order: Order, endpoint: Endpoint) -> None:
+        from .options import check_order
+
+        limits = self.capabilities.limits
+        check_order(order, endpoint, limits, self.name, dots=self.suffix_may_have_dots)
+
+    def _open(self, endpoint: Endpoint) -> Any:
+        from .client import open_client
+
+        return open_client(endpoint, trainer=self.name, timeout=self._timeout)
+
+
+def with_limits(capabilities: Capabilities, **changes: Any) -> Capabilities:
+    """The same with other limits."""
+    return replace(capabilities, limits=replace(capabilities.limits, **changes))
