@@ -60,6 +60,10 @@ class JobStopped(FtclassifyError):
     """Somebody asked for a running job to pause or to be cancelled."""
 
 
+class JobPaused(JobStopped):
+    """A running job rests for a reason of its own: a limit of money, or a service that refuses."""
+
+
 class ArtifactError(FtclassifyError):
     """A stored classifier is damaged, or was not made by this software."""
 

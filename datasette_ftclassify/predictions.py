@@ -141,6 +141,9 @@ class LogprobsJson:
 
 def label_cell(labels: LabelSet, prediction: Prediction) -> LabelValue:
     """What stands in a label column: the label as it was, or a JSON array (multilabel)."""
-    if labels.multilabel:
-        return json.dumps(prediction.labels, ensure_ascii=False)
-    return prediction.labels[0]
+    return labels_cell(labels, prediction.labels)
+
+
+def labels_cell(labels: LabelSet, values: Sequence[LabelValue]) -> LabelValue:
+    """The same from the labels that were chosen: one, or any number of them (multilabel)."""
+    return json.dumps(values, ensure_ascii=False) if labels.multilabel else values[0]

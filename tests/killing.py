@@ -6,7 +6,9 @@ so a fork of it is a whole one.
 
 from __future__ import annotations
 
+import json
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -51,6 +53,11 @@ class Run:
         except ProcessLookupError:
             pass
 
+    @property
+    def ended(self) -> bool:
+        """Whether it has ended; its exit code can then be had at once."""
+        return self._nursery.has_said()
+
     def wait(self) -> int:
         """The exit code; below 0: the signal that ended it."""
         return int(self._nursery.read())
@@ -79,10 +86,13 @@ class Nursery:
         assert self._process.stdout is not None
         return self._process.stdout.readline().strip()
 
+    def has_said(self) -> bool:
+        """Whether there is something to read."""
+        assert self._process.stdout is not None
+        return bool(select.select([self._process.stdout], [], [], 0)[0])
+
     def start(self, *argv: object) -> Run:
         """Starts `datasette ftclassify argv…`; one at a time."""
-        import json
-
         assert self._process.stdin is not None
         self._runs += 1
         log = self._folder / f"run-{os.getpid()}-{id(self)}-{self._runs}.log"

@@ -20,9 +20,9 @@ from datasette_ftclassify.errors import JobError, JobNotFound, JobStopped, Sourc
 from datasette_ftclassify.jobs import lease as lease_module
 from datasette_ftclassify.jobs import predict as predict_module
 from datasette_ftclassify.jobs.lease import leased
-from datasette_ftclassify.jobs.predict import predict_rows, submit_predict
+from datasette_ftclassify.jobs.predict import PredictRequest, predict_rows, submit_predict
 from datasette_ftclassify.jobs.runner import run_job, submit_evaluate, work
-from datasette_ftclassify.jobs.train import submit_train
+from datasette_ftclassify.jobs.train import TrainRequest, submit_train
 from datasette_ftclassify.sql import connect
 from datasette_ftclassify.store.classifiers import delete_classifier, find_classifier
 from datasette_ftclassify.store.jobs import (
@@ -78,7 +78,7 @@ def test_a_queued_job_is_run_by_whoever_works(conn, topics):
 
 def test_jobs_run_in_the_order_they_were_asked_for(conn, topics):
     task = define(conn, "messages", text=["message"], labels=["ward"])
-    submit_train(conn, task, name="wards", curve=False)
+    submit_train(conn, task, TrainRequest(name="wards", curve=False))
     submit_evaluate(conn, topics.id)
     ran = []
     assert work(conn, ended=lambda job: ran.append((job.kind, job.state))) == 2
@@ -90,7 +90,7 @@ def test_jobs_run_in_the_order_they_were_asked_for(conn, topics):
 def test_the_same_words_mean_the_same_unfinished_job(conn, topics):
     first = submit_predict(conn, topics, "messages")
     assert submit_predict(conn, topics, "messages").id == first.id
-    assert submit_predict(conn, topics, "messages", where="id < 9").id != first.id
+    assert submit_predict(conn, topics, "messages", PredictRequest(where="id < 9")).id != first.id
     work(conn)
     assert submit_predict(conn, topics, "messages").id not in (first.id, first.id + 1)
 
@@ -145,7 +145,7 @@ def test_pause_and_resume_keep_the_place(conn, topics, monkeypatch, trained):
 def test_cancel_stops_a_training_and_stores_nothing(conn, trained, monkeypatch):
     monkeypatch.setattr(lease_module, "RENEW_EVERY", 0.01)
     task = define(conn, "messages", text=["message"], labels=["ward"])
-    job = submit_train(conn, task, name="wards")
+    job = submit_train(conn, task, TrainRequest(name="wards"))
     asked = []
 
     def cancel(step, share):
@@ -324,7 +324,9 @@ def start_worker(path: Path) -> subprocess.Popen[str]:
 def test_two_workers_share_the_jobs_and_run_none_twice(conn, topics, trained):
     note_every_write(conn)
     for first in range(0, 560, 40):
-        submit_predict(conn, topics, "messages", where=f"id between {first} and {first + 39}")
+        submit_predict(
+            conn, topics, "messages", PredictRequest(where=f"id between {first} and {first + 39}")
+        )
     workers = [start_worker(trained), start_worker(trained)]
     for worker in workers:
         assert worker.wait(timeout=120) == 0
@@ -346,7 +348,7 @@ def test_kill_9_at_random_moments_of_training_and_prediction(tmp_path, trained):
             conn.execute("delete from _ftclassify_jobs")
         note_every_write(conn)
         task = define(conn, "messages", text=["message"], labels=["channel"])
-        train = submit_train(conn, task, name="channels", curve=False)
+        train = submit_train(conn, task, TrainRequest(name="channels", curve=False))
         predict = submit_predict(conn, find_classifier(conn, "topics"), "messages")
         kills = 0
         while not all(get_job(conn, j.id).state == "finished" for j in (train, predict)):

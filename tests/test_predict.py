@@ -16,8 +16,9 @@ import pytest
 from towns import messages, rows, value
 
 from datasette_ftclassify.errors import PredictError, SourceError
+from datasette_ftclassify.jobs import plan as plan_module
 from datasette_ftclassify.jobs import predict as predict_module
-from datasette_ftclassify.jobs.predict import Columns, predict_rows
+from datasette_ftclassify.jobs.predict import Columns, PredictRequest, predict_rows
 from datasette_ftclassify.sql import connect
 from datasette_ftclassify.store.classifiers import find_classifier
 
@@ -71,14 +72,20 @@ def test_only_unlabelled_rows(conn, topics):
     conn.execute("update messages set topic = '  ' where id = 1")
     conn.commit()
     unlabelled = value(conn, "select count(*) from messages where trim(coalesce(topic, '')) = ''")
-    assert predict_rows(conn, topics, "messages", unlabelled=True).written == unlabelled
+    assert (
+        predict_rows(conn, topics, "messages", PredictRequest(unlabelled=True)).written
+        == unlabelled
+    )
     written = "select count(*) from messages where topics_label is not null"
     assert value(conn, written) == unlabelled
 
 
 def test_only_rows_that_meet_a_condition(conn, topics):
     result = predict_rows(
-        conn, topics, "messages", where="ward = :ward -- really", params={"ward": "Abbey"}
+        conn,
+        topics,
+        "messages",
+        PredictRequest(where="ward = :ward -- really", params={"ward": "Abbey"}),
     )
     assert result.written == value(conn, "select count(*) from messages where ward = 'Abbey'")
     written = "select distinct ward from messages where topics_label is not null"
@@ -87,16 +94,16 @@ def test_only_rows_that_meet_a_condition(conn, topics):
 
 def test_a_condition_on_the_very_columns_that_are_written(conn, topics):
     """Rows that stop meeting it as they are written must not shift the rows behind them."""
-    predict_rows(conn, topics, "messages", where="id = 1")
+    predict_rows(conn, topics, "messages", PredictRequest(where="id = 1"))
     conn.execute("update messages set topics_label = null")
     conn.commit()
-    result = predict_rows(conn, topics, "messages", where="topics_label is null")
+    result = predict_rows(conn, topics, "messages", PredictRequest(where="topics_label is null"))
     assert result.written == 557
 
 
 def test_a_bad_condition_is_refused_before_anything_is_written(conn, topics):
     with pytest.raises(SourceError, match="does not run"):
-        predict_rows(conn, topics, "messages", where="nonsense = 1")
+        predict_rows(conn, topics, "messages", PredictRequest(where="nonsense = 1"))
     assert "topics_label" not in [r[1] for r in rows(conn, "pragma table_info(messages)")]
 
 
@@ -119,28 +126,30 @@ def test_a_users_column_is_never_overwritten_unless_asked(conn, topics):
         predict_rows(conn, topics, "messages")
     assert value(conn, "select distinct topics_score from messages") == "precious"
     assert "topics_label" not in [r[1] for r in rows(conn, "pragma table_info(messages)")]
-    predict_rows(conn, topics, "messages", overwrite=True)
+    predict_rows(conn, topics, "messages", PredictRequest(overwrite=True))
     assert value(conn, "select count(*) from messages where topics_score = 'precious'") == 0
 
 
 def test_columns_of_another_classifier_are_not_taken_over(conn, topics):
     columns = Columns.named("guess")
-    predict_rows(conn, topics, "messages", columns=columns)
+    predict_rows(conn, topics, "messages", PredictRequest(columns=columns))
     with pytest.raises(PredictError, match="guess_label"):
-        predict_rows(conn, find_classifier(conn, "urgent"), "messages", columns=columns)
-    predict_rows(conn, topics, "messages", columns=columns)  # its own: no question
+        predict_rows(
+            conn, find_classifier(conn, "urgent"), "messages", PredictRequest(columns=columns)
+        )
+    predict_rows(conn, topics, "messages", PredictRequest(columns=columns))  # its own: no question
 
 
 @pytest.mark.parametrize("name", ["message", "topic", "id"])
 def test_what_the_classifier_reads_is_never_written(conn, topics, name):
     columns = Columns(name, None, None, None)
     with pytest.raises(PredictError, match="choose another name"):
-        predict_rows(conn, topics, "messages", columns=columns, overwrite=True)
+        predict_rows(conn, topics, "messages", PredictRequest(columns=columns, overwrite=True))
 
 
 def test_names_can_be_chosen_and_left_out(conn, topics):
     columns = Columns.named("x").renamed({"label": 'odd "name]', "logprobs": ""})
-    predict_rows(conn, topics, "messages", columns=columns)
+    predict_rows(conn, topics, "messages", PredictRequest(columns=columns))
     names = [r[1] for r in rows(conn, "pragma table_info(messages)")]
     assert 'odd "name]' in names
     assert "x_logprobs" not in names
@@ -311,7 +320,7 @@ def test_killed_between_new_columns_and_the_first_row_still_goes_on(conn, topics
         raise sqlite3.OperationalError("disk full")
 
     with monkeypatch.context() as patch:
-        patch.setattr(predict_module, "save_progress", fail)
+        patch.setattr(plan_module, "save_progress", fail)
         with pytest.raises(PredictError, match="disk full"):
             predict_rows(conn, topics, "messages")
     assert "topics_label" not in [r[1] for r in rows(conn, "pragma table_info(messages)")]

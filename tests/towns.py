@@ -9,7 +9,7 @@ from importlib.resources import as_file, files
 from pathlib import Path
 
 from datasette_ftclassify.demo.build import load_messages
-from datasette_ftclassify.jobs.train import train_classifier
+from datasette_ftclassify.jobs.train import TrainRequest, train_classifier
 from datasette_ftclassify.sql import connect
 from datasette_ftclassify.tasks import define
 
@@ -36,7 +36,7 @@ def make_trained(path: Path) -> None:
         )
     for name, label in (("topics", "topic"), ("urgent", "urgent"), ("subjects", "subjects")):
         task = define(conn, "messages", text=["message"], labels=[label])
-        train_classifier(conn, task, name=name, curve=False)
+        train_classifier(conn, task, TrainRequest(name=name, curve=False))
     conn.close()
 
 

@@ -13,6 +13,7 @@ from .demo import demo
 from .evaluate import evaluate
 from .export import export
 from .jobs import jobs, work
+from .move import move
 from .predict import predict
 from .train import train
 from .trainers import trainers
@@ -33,5 +34,7 @@ def ftclassify() -> None:
     """
 
 
-for command in (check, export, train, evaluate, predict, classifiers, trainers, jobs, work, demo):
+for command in (
+    check, export, train, evaluate, predict, move, classifiers, trainers, jobs, work, demo,
+):  # fmt: skip
     ftclassify.add_command(command)

@@ -1,16 +1,19 @@
-"""`classifiers list | show | rename | default | delete`"""
+"""`classifiers list | show | rename | default | checkpoint | delete`"""
 
 from __future__ import annotations
 
+import shlex
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from .evaluate import describe_metrics
-from .options import database_argument, json_option, open_database
-from .output import friendly, print_json
+from .options import base_url_option, database_argument, json_option, open_database
+from .output import friendly, print_json, say
+from .training import access_for
 
 if TYPE_CHECKING:
+    from ..jobs.at_service import ServiceFacts
     from ..store.classifiers import Classifier
     from ..store.summaries import Summary
 
@@ -41,7 +44,7 @@ def list_command(database: str, as_json: bool) -> None:
         click.echo(
             f"{mark} {summary.classifier.title}  {row['trainer']}, {row['kind']},"
             f" {len(row['labels'])} labels, {row['training_rows']:,} rows of {row['source']},"
-            f" {row['created_at']}  {row['quality']}"
+            f" {row['created_at']}  {row['quality']}{_stops(row['shutdown_date'])}"
         )
     if any(summary.default for summary in found):
         click.echo("* the default: what ft_classify(text) uses without a name")
@@ -57,7 +60,18 @@ def _listed(summary: Summary) -> dict[str, Any]:
         ),
         "not evaluated",
     )
-    return {**summary.to_dict(), "quality": quality}
+    from ..jobs.at_service import is_elsewhere, shutdown_of
+
+    stops = shutdown_of(summary.classifier) if is_elsewhere(summary.classifier) else None
+    return {
+        **summary.to_dict(),
+        "quality": quality,
+        "shutdown_date": None if stops is None else stops.isoformat(),
+    }
+
+
+def _stops(day: str | None) -> str:
+    return "" if day is None else f"  stops on {day}"
 
 
 @classifiers.command()
@@ -67,17 +81,20 @@ def _listed(summary: Summary) -> dict[str, Any]:
 @friendly
 def show(database: str, name: str | None, as_json: bool) -> None:
     """Everything about one classifier: task, training, quality, and the SQL to use it."""
+    from ..jobs.at_service import service_facts
     from ..store.classifiers import find_classifier
     from ..store.summaries import summarise
 
     with open_database(database) as conn:
         classifier = find_classifier(conn, name)
         summary = summarise(conn, classifier)
+        facts = service_facts(conn, classifier)
     details = {
         **_listed(summary),
         "task": classifier.task.to_dict(),
         "report": classifier.report,
         "metrics": summary.metrics,
+        "service": None if facts is None else facts.to_dict(),
         "sql": usage_sql(classifier),
     }
     if as_json:
@@ -90,6 +107,8 @@ def show(database: str, name: str | None, as_json: bool) -> None:
     click.echo(f"  rows    {classifier.training_rows:,} trained on, {classifier.created_at}")
     if "why" in classifier.report:
         click.echo(f"  recipe  {classifier.report['why']}")
+    if facts is not None:
+        _describe_service(facts)
     if task.template is not None:
         click.echo(f"  written {task.template!r}")
     sql = details["sql"] or "its template cannot be written in SQL: classify with predict"
@@ -100,6 +119,23 @@ def show(database: str, name: str | None, as_json: bool) -> None:
     except (KeyError, TypeError, ValueError, AttributeError):
         # The file may be a stranger's; what it says of its quality need not make sense.
         click.echo(summary.headline())
+
+
+def _describe_service(facts: ServiceFacts) -> None:
+    click.echo(f"  model   {facts.model} at {facts.host}")
+    if facts.deployment:
+        click.echo(f"  asked   as the deployment {facts.deployment}")
+    if facts.shutdown is not None and facts.days_left is not None:
+        left = f"in {facts.days_left:,} days" if facts.days_left > 0 else "which is past"
+        click.echo(f"  stops   {facts.shutdown}, {left}: move it to another trainer before")
+    for checkpoint in facts.checkpoints:
+        figures = ", ".join(
+            f"{name} {checkpoint[key]:.3f}"
+            for key, name in (("train_loss", "loss"), ("valid_loss", "validation loss"))
+            if isinstance(checkpoint.get(key), float)
+        )
+        click.echo(f"  kept    checkpoint of step {checkpoint.get('step')}  {figures}")
+    click.echo(f"  spent   ${facts.usd:,.4f}")
 
 
 def usage_sql(classifier: Classifier) -> str | None:
@@ -147,19 +183,54 @@ def default_command(database: str, name: str) -> None:
 @classifiers.command()
 @database_argument
 @click.argument("name")
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.argument("step", type=int)
+@json_option
 @friendly
-def delete(database: str, name: str, yes: bool) -> None:
+def checkpoint(database: str, name: str, step: int, as_json: bool) -> None:
+    """Use the model as it was at a STEP of its training, as a new version.
+
+    `classifiers show` lists the steps that the service has kept.
+    """
+    from ..jobs.at_service import use_checkpoint
+    from ..store.classifiers import find_classifier
+    from ..store.summaries import summarise
+
+    with open_database(database) as conn:
+        classifier = use_checkpoint(conn, find_classifier(conn, name), step)
+        row = _listed(summarise(conn, classifier))
+    if as_json:
+        print_json(row)
+        return
+    click.echo(f"{classifier.title} asks {classifier.header['model']}.")
+    command = shlex.join(["datasette", "ftclassify", "evaluate", database, classifier.title])
+    say(f"\nNext: {command}")
+
+
+@classifiers.command()
+@database_argument
+@click.argument("name")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option(
+    "--at-service", is_flag=True, help="Delete the model and its files at the service as well."
+)
+@base_url_option
+@friendly
+def delete(database: str, name: str, yes: bool, at_service: bool, base_url: str | None) -> None:
     """Delete a classifier with all its versions, or the one version NAME@VERSION.
 
     Columns with its predictions stay.
     """
-    from ..store.classifiers import default_name, delete_classifier, has_store
+    from ..jobs.at_service import forget_models
+    from ..store.classifiers import default_name, delete_classifier, find_classifier, has_store
 
     with open_database(database) as conn:
         before = default_name(conn) if has_store(conn) else None
         if not yes:
             click.confirm(f"Delete {name}?", abort=True, err=True)
+        if at_service:
+            access = access_for(find_classifier(conn, name).trainer, base_url)
+            for what in forget_models(conn, name, access) or ["nothing, it was gone"]:
+                click.echo(f"At the service: deleted {what}.")
         gone = delete_classifier(conn, name)
         after = default_name(conn)
     click.echo(f"Deleted {', '.join(gone)}.")

@@ -8,15 +8,17 @@ import click
 
 from .options import database_argument, json_option, open_database, queue_option
 from .output import friendly, print_json, say, tell_queued
+from .paying import agree, asking_options, reach
 
 
 @click.command()
 @database_argument
 @click.argument("name", required=False)
+@asking_options
 @queue_option
 @json_option
 @friendly
-def evaluate(database: str, name: str | None, queue: bool, as_json: bool) -> None:
+def evaluate(database: str, name: str | None, as_json: bool, **given: Any) -> None:
     """Evaluate a classifier on the test rows that were held back when it was trained.
 
     NAME is a classifier's name, or name@version; without it, the default one.
@@ -25,22 +27,27 @@ def evaluate(database: str, name: str | None, queue: bool, as_json: bool) -> Non
       datasette ftclassify evaluate mail.db messages
       datasette ftclassify evaluate mail.db messages@1 --json
     """
-    from ..jobs.evaluate import evaluate_classifier
-    from ..jobs.runner import run_job, submit_evaluate
+    from ..jobs.evaluate import estimate_evaluate, evaluate_classifier, submit_evaluate
+    from ..jobs.runner import run_job
     from ..sql import is_read_only
     from ..store.classifiers import find_classifier
 
     with open_database(database) as conn:
+        classifier = find_classifier(conn, name)
         if is_read_only(conn):
-            metrics = evaluate_classifier(conn, find_classifier(conn, name), store=False)
+            metrics = evaluate_classifier(conn, classifier, store=False)
             say("The file is read-only, so this evaluation is not kept in it.")
             _show(metrics, as_json)
             return
-        job = submit_evaluate(conn, find_classifier(conn, name).id)
-        if queue:
+        classifier, access = reach(conn, classifier, given)
+        estimate = estimate_evaluate(conn, classifier, access)
+        agree(estimate, yes=given["yes"])
+        limit = given["limit_usd"]
+        job = submit_evaluate(conn, classifier.id, limit_usd=limit, estimate=estimate)
+        if given["queue"]:
             tell_queued(job, database, as_json)
             return
-        metrics = run_job(conn, job.id).result or {}
+        metrics = run_job(conn, job.id, access=access).result or {}
     _show(metrics, as_json)
 
 
@@ -65,6 +72,8 @@ def describe_metrics(metrics: dict[str, Any]) -> None:
         click.echo(
             f"  {metrics['unknown_labels']:,} rows held back have a label that it does not know."
         )
+    for reason, count in (metrics.get("abstained_reasons") or {}).items():
+        click.echo(f"  {count:,} rows held back got no answer: {reason}")
     width = max(len("label"), *(min(len(name), 40) for name in metrics["labels"]))
     click.echo(f"\n{'label':{width}}  precision  recall     f1  support")
     for name, row in metrics["labels"].items():

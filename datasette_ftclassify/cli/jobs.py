@@ -2,20 +2,32 @@
 
 from __future__ import annotations
 
+import shlex
 import time
-from dataclasses import asdict
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from .job_lines import describe, event_line, event_object, line, rows_done, shows_step
 from .options import database_argument, json_option, open_database
 from .output import friendly, print_json, say, step_progress
 
 if TYPE_CHECKING:
+    import sqlite3
+
     from ..store.jobs import Job
+    from ..trainers.access import Access
+    from .output import StepProgress
 
 _LOOK_EVERY = 0.5
 """Seconds between looks at a job that is followed, or for one that waits."""
+
+_PATIENCE = 5.0
+"""Seconds after which a job that is followed has no worker, it seems."""
+
+_INTERRUPTED = 130
+"""The exit code of a command that was ended with Ctrl-C."""
 
 
 @click.group()
@@ -23,7 +35,8 @@ def jobs() -> None:
     """Training, evaluation and prediction as jobs that survive their process.
 
     Every train, evaluate and predict is a job. One that was interrupted goes on when the same
-    command is given again, or with: datasette ftclassify work DB
+    command is given again, when Datasette serves the database, or with:
+    datasette ftclassify work DB
     """
 
 
@@ -37,34 +50,13 @@ def list_command(database: str, as_json: bool) -> None:
 
     with open_database(database) as conn:
         found = list_jobs(conn)
-    if as_json:
-        print_json({"jobs": [job.to_dict() for job in found]})
-        return
+        if as_json:
+            print_json({"jobs": [describe(conn, job) for job in found]})
+            return
+        for job in found:
+            click.echo(line(conn, job))
     if not found:
         click.echo("There is no job yet.")
-    for job in found:
-        click.echo(_line(job))
-
-
-def _line(job: Job) -> str:
-    state = job.to_dict()["state"]
-    rows = f"  {job.done + job.skipped:,} of {job.total:,} rows" if job.total is not None else ""
-    step = f"  {job.step}" if job.state == "running" and job.step else ""
-    error = f"  {job.error}" if job.error else ""
-    return (
-        f"{job.id:4}  {job.kind:8}  {state:11}  {job.created_at}  {_about(job)}{rows}{step}{error}"
-    )
-
-
-def _about(job: Job) -> str:
-    settings = job.settings
-    if job.kind == "train":
-        task = settings.get("task")
-        source = task.get("source") if isinstance(task, dict) else None
-        return f"{settings.get('name', '')} from {source or 'nowhere'}"
-    if job.kind == "predict":
-        return f"{settings.get('table', '')} with {settings.get('classifier', '')}"
-    return ""
 
 
 @jobs.command()
@@ -73,19 +65,18 @@ def _about(job: Job) -> str:
 @json_option
 @friendly
 def show(database: str, job_id: int, as_json: bool) -> None:
-    """One job: its settings, its events, what it did."""
+    """One job: what it did and cost, and what happened in it."""
     from ..store.jobs import get_job, job_events
 
     with open_database(database) as conn:
         job = get_job(conn, job_id)
         events = job_events(conn, job_id)
-    if as_json:
-        listed = [asdict(event) for event in events]
-        print_json({**job.to_dict(), "events": listed})
-        return
-    click.echo(_line(job))
+        if as_json:
+            print_json({**describe(conn, job), "events": [event_object(e) for e in events]})
+            return
+        click.echo(line(conn, job))
     for event in events:
-        click.echo(f"      {event.at}  {event.message}")
+        click.echo(f"      {event_line(event)}")
 
 
 @jobs.command()
@@ -94,19 +85,77 @@ def show(database: str, job_id: int, as_json: bool) -> None:
 @json_option
 @friendly
 def follow(database: str, job_id: int, as_json: bool) -> None:
-    """Wait until a job has ended, and say how far it is meanwhile."""
-    from ..store.jobs import get_job
+    """Wait until a job has ended, and say how far it is meanwhile.
 
+    Exit code 1 when it has failed. Ctrl-C ends the following, not the job.
+    """
     with open_database(database) as conn, step_progress() as progress:
-        job = get_job(conn, job_id)
-        while job.state == "running" and not job.interrupted:
-            progress(job.step, (job.done + job.skipped) / job.total if job.total else 0.0)
+        try:
+            job = _Follower(conn, job_id, database, progress).follow()
+        except KeyboardInterrupt:
+            progress.done()
+            say(f"Job {job_id} is no longer followed; it is not stopped.")
+            raise SystemExit(_INTERRUPTED) from None
+        progress.done()
+        if as_json:
+            print_json(describe(conn, job))
+        else:
+            click.echo(line(conn, job))
+    if job.state == "failed":
+        raise SystemExit(1)
+
+
+class _Follower:
+    """Looks at a job until it has ended or rests."""
+
+    def __init__(
+        self, conn: sqlite3.Connection, job_id: int, database: str, progress: StepProgress
+    ) -> None:
+        self._conn, self._job_id, self._database = conn, job_id, database
+        self._progress = progress
+        self._alone_since: float | None = None
+        self._told: set[str] = set()
+
+    def follow(self) -> Job:
+        from ..store.jobs import get_job, job_events
+
+        seen = len(job_events(self._conn, self._job_id))
+        while True:
+            job = get_job(self._conn, self._job_id)
+            events = job_events(self._conn, self._job_id)
+            for event in events[seen:]:
+                self._say(event_line(event))
+            seen = len(events)
+            if job.state not in ("queued", "running"):
+                return job
+            self._look_at(job)
             time.sleep(_LOOK_EVERY)
-            job = get_job(conn, job_id)
-    if as_json:
-        print_json(job.to_dict())
-    else:
-        click.echo(_line(job))
+
+    def _look_at(self, job: Job) -> None:
+        if job.state == "running" and not job.interrupted:
+            self._alone_since = None
+            rate = describe(self._conn, job)["rows_per_second"]
+            step = f"{job.step}, {rate:,.0f} rows/s," if rate else job.step
+            self._progress(step, rows_done(job) / job.total if job.total else 0.0)
+            return
+        self._alone_since = self._alone_since or time.monotonic()
+        if shows_step(job):
+            self._say_once(f"Job {job.id} {job.step}")
+        elif time.monotonic() - self._alone_since > _PATIENCE:
+            command = shlex.join(["datasette", "ftclassify", "work", self._database])
+            self._say_once(
+                f"Nobody runs job {job.id} yet: serve {self._database} with Datasette, or, in "
+                f"another terminal: {command}"
+            )
+
+    def _say_once(self, text: str) -> None:
+        if text not in self._told:
+            self._told.add(text)
+            self._say(text)
+
+    def _say(self, text: str) -> None:
+        self._progress.done()
+        say(text)
 
 
 def _asking(wish: str, text: str) -> click.Command:
@@ -120,10 +169,10 @@ def _asking(wish: str, text: str) -> click.Command:
 
         with open_database(database) as conn:
             job = ask_job(conn, job_id, wish)
-        if as_json:
-            print_json(job.to_dict())
-        else:
-            click.echo(_line(job))
+            if as_json:
+                print_json(describe(conn, job))
+            else:
+                click.echo(line(conn, job))
 
     return ask
 
@@ -140,33 +189,104 @@ for _wish, _text in (
 @click.command()
 @database_argument
 @click.option("--wait", is_flag=True, help="Go on waiting for new jobs when none is left.")
+@click.option(
+    "--base-url",
+    metavar="URL",
+    help="Of a server that speaks OpenAI's protocol. [OPENAI_BASE_URL, or OpenAI]",
+)
+@click.option(
+    "--limit-usd",
+    type=click.FloatRange(min=0),
+    metavar="USD",
+    help="What each job may cost in all. [FTCLASSIFY_USD_PER_JOB]",
+)
 @json_option
 @friendly
-def work(database: str, wait: bool, as_json: bool) -> None:
+def work(
+    database: str, wait: bool, base_url: str | None, limit_usd: float | None, as_json: bool
+) -> None:
     """Run the jobs that wait in a database, one after the other, without a server.
+
+    A job that costs money is left alone unless a limit is set: --limit-usd, or one of
+    FTCLASSIFY_USD_PER_JOB and FTCLASSIFY_USD_PER_DAY in the environment.
+    Ctrl-C pauses the job at hand. One whose process is ended otherwise goes on at the next start.
 
     \b
       datasette ftclassify predict mail.db messages --queue
       datasette ftclassify work mail.db
     """
-    from ..jobs.runner import work as run_waiting
-
-    ran: list[dict[str, Any]] = []
-
-    def ended(job: Job) -> None:
-        ran.append(job.to_dict())
-        say(_line(job))
-
     with open_database(database) as conn, step_progress() as progress:
-        run_waiting(conn, ended=ended, steps=progress, rows=_as_steps(progress))
-        while wait:
-            time.sleep(_LOOK_EVERY)
-            run_waiting(conn, ended=ended, steps=progress, rows=_as_steps(progress))
+        worker = _Work(conn, _access(base_url, limit_usd), progress)
+        try:
+            worker.run()
+            while wait:
+                time.sleep(_LOOK_EVERY)
+                worker.run()
+        except KeyboardInterrupt:
+            progress.done()
+            worker.tell_paused(database)
+            raise SystemExit(_INTERRUPTED) from None
     if as_json:
-        print_json({"jobs": ran})
+        left = [{"id": job_id, "why": why} for job_id, why in worker.left.items()]
+        print_json({"jobs": worker.ran, "left": left})
     else:
-        click.echo(f"Ran {len(ran)} jobs." if ran else "No job waits.")
+        click.echo(worker.summary())
 
 
-def _as_steps(progress: Any) -> Any:
-    return lambda done, total: progress("classifying", done / total if total else 1.0)
+def _access(base_url: str | None, limit_usd: float | None) -> Access:
+    from ..trainers.access import read_access
+
+    access = read_access()
+    for trainer in ("openai", "decisions"):
+        access = access.at(trainer, base_url)
+    return access if limit_usd is None else replace(access, usd_per_job=limit_usd)
+
+
+class _Work:
+    """Runs what waits; `ran` and `left` say what became of it."""
+
+    def __init__(self, conn: sqlite3.Connection, access: Access, progress: StepProgress) -> None:
+        self.ran: list[dict[str, Any]] = []
+        self.left: dict[int, str] = {}
+        self._conn, self._access, self._progress = conn, access, progress
+        self._current: int | None = None
+
+    def run(self) -> None:
+        from ..jobs.runner import work as run_waiting
+
+        run_waiting(
+            self._conn,
+            access=self._access,
+            started=self._started,
+            ended=self._ended,
+            held=self._held,
+            steps=self._progress,
+            rows=lambda done, total: self._progress("classifying", done / total if total else 1.0),
+        )
+
+    def summary(self) -> str:
+        if not self.ran:
+            return f"Left {len(self.left)} jobs." if self.left else "No job waits."
+        left = f", left {len(self.left)}" if self.left else ""
+        return f"Ran {len(self.ran)} jobs{left}."
+
+    def tell_paused(self, database: str) -> None:
+        if self._current is not None:
+            words = ["datasette", "ftclassify", "jobs", "resume", database, str(self._current)]
+            say(f"Job {self._current} is paused and keeps its place: {shlex.join(words)}")
+
+    def _started(self, job: Job) -> None:
+        self._current = job.id
+        self.left.pop(job.id, None)
+
+    def _ended(self, job: Job) -> None:
+        self._current = None
+        self._progress.done()
+        self.ran.append(describe(self._conn, job))
+        say(line(self._conn, job))
+
+    def _held(self, job: Job, why: str) -> None:
+        if self.left.get(job.id) != why:
+            self._progress.done()
+            say(f"Left job {job.id}: {why}")
+        self.left[job.id] = why

@@ -26,6 +26,18 @@ json_option = click.option(
 queue_option = click.option(
     "--queue", is_flag=True, help="Only note the job; datasette ftclassify work runs it."
 )
+base_url_option = click.option(
+    "--base-url",
+    metavar="URL",
+    help="Address of the service, in place of OPENAI_BASE_URL or AZURE_OPENAI_ENDPOINT.",
+)
+limit_option = click.option(
+    "--limit-usd",
+    type=click.FloatRange(0),
+    metavar="X",
+    help="Stop before it costs more than X US dollars.",
+)
+yes_option = click.option("--yes", is_flag=True, help="Agree to what it costs without being asked.")
 where_option = click.option("--where", metavar="SQL", help="Only rows that meet this condition.")
 param_option = click.option(
     "-p",
@@ -93,6 +105,79 @@ def plan_options(command: Command) -> Command:
                 show_default=True,
                 help="Share of the labelled rows for the test.",
             ),
+        ]
+    ):
+        command = option(command)
+    return command
+
+
+def training_options(command: Command) -> Command:
+    """What a trainer may be told, and how the command goes about it."""
+    for option in reversed(
+        [
+            click.option(
+                "--embeddings",
+                metavar="MODEL",
+                help="Folder or hub name of a static embedding model (model2vec), to try beside"
+                " TF-IDF (local).",
+            ),
+            click.option(
+                "--curve/--no-curve",
+                default=True,
+                help="Estimate whether more labels would help (local): a learning curve. [on]",
+            ),
+            click.option("--model", help="The service's model to tune, or to ask."),
+            base_url_option,
+            click.option("--epochs", type=int, help="Times that every example is learnt from."),
+            click.option("--batch-size", type=int, help="Examples a step."),
+            click.option("--learning-rate", type=float, help="Factor on the service's own rate."),
+            click.option("--suffix", help="Goes into the tuned model's name."),
+            click.option(
+                "--wandb", metavar="PROJECT", help="Report to a project at Weights & Biases."
+            ),
+            click.option(
+                "--continue-from",
+                metavar="CLASSIFIER",
+                help="Train the model of an earlier classifier further, with the same labels.",
+            ),
+            click.option(
+                "--form",
+                type=click.Choice(["chat", "completion"]),
+                help="Form of the examples. [what suits the model]",
+            ),
+            click.option(
+                "--labels-as",
+                type=click.Choice(["text", "code"]),
+                help="Answers are labels, or numbers that are one token each. [what suits them]",
+            ),
+            click.option(
+                "--multilabel-as",
+                type=click.Choice(["array", "flags"]),
+                help="Several labels as a JSON array, or as 0s and 1s in a fixed order. [array]",
+            ),
+            click.option(
+                "--system", help="System message, in place of the one that lists the labels."
+            ),
+            click.option(
+                "--describe",
+                type=(str, str),
+                multiple=True,
+                metavar="LABEL TEXT",
+                help="What a label means, for a model that is asked untrained; repeat for more.",
+            ),
+            click.option(
+                "--extra",
+                metavar="JSON",
+                help="Further fields of the request that creates the training.",
+            ),
+            limit_option,
+            yes_option,
+            click.option(
+                "--follow/--no-follow",
+                default=True,
+                help="Wait for the end, or only note the job, as --queue does. [follow]",
+            ),
+            queue_option,
         ]
     ):
         command = option(command)

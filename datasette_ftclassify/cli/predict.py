@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -15,6 +15,11 @@ from .options import (
     where_option,
 )
 from .output import friendly, print_json, row_progress, say, tell_queued
+from .paying import agree, asking_options, reach
+
+if TYPE_CHECKING:
+    from ..jobs.predict import PredictRequest, PredictResult
+    from ..store.classifiers import Classifier
 
 
 @click.command()
@@ -27,16 +32,44 @@ from .output import friendly, print_json, row_progress, say, tell_queued
 @param_option
 @click.option("--unlabelled", is_flag=True, help="Only rows without a label.")
 @click.option(
-    "--columns-prefix", metavar="P", help="Write P_label, P_score, P_logprob, P_logprobs."
+    "--columns-prefix", metavar="P", help="Write P_label, P_score, P_logprob, P_logprobs …"
 )
 @click.option(
     "--column",
-    type=(click.Choice(["label", "score", "logprob", "logprobs"]), str),
+    type=(click.Choice(["label", "score", "logprob", "logprobs", "raw", "reason"]), str),
     multiple=True,
     metavar="ROLE NAME",
     help="Write a role to a column of this name; an empty name leaves it out.",
 )
 @click.option("--overwrite", is_flag=True, help="Allow writing to columns that are there already.")
+@click.option(
+    "--min-score",
+    "threshold",
+    type=click.FloatRange(0, 1),
+    metavar="P",
+    help="Write no label whose score is below P; the score is kept. [every label]",
+)
+@click.option(
+    "--concurrency",
+    type=click.IntRange(1, 512),
+    metavar="N",
+    help="Requests to a service at once, at most. [32]",
+)
+@click.option("--batch", is_flag=True, help="Ask a service in batches: cheaper, within a day.")
+@click.option(
+    "--on-error",
+    default="null",
+    metavar="WHAT",
+    help="For a row without an answer: null, a label, or fail, which ends the job. [null]",
+)
+@click.option(
+    "--max-errors",
+    type=click.FloatRange(0, 1),
+    default=0.2,
+    show_default=True,
+    help="Share of rows without an answer that ends the job.",
+)
+@asking_options
 @queue_option
 @json_option
 @friendly
@@ -50,46 +83,79 @@ def predict(database: str, table: str, as_json: bool, **given: Any) -> None:
       datasette ftclassify predict mail.db messages --where "received > '2026'" --columns-prefix ai
       datasette ftclassify predict mail.db messages --column label topic --column logprobs ''
     """
-    from ..jobs.predict import Columns, column_prefix, predict_rows, submit_predict
+    from ..jobs.estimates import estimate_predict
+    from ..jobs.predict import predict_rows, submit_predict
     from ..store.classifiers import find_classifier, find_for_table
 
-    with open_database(database) as conn, row_progress("Classifying") as progress:
+    with open_database(database) as conn:
         name = given["classifier"]
         classifier = find_classifier(conn, name) if name else find_for_table(conn, table)
         if classifier.task.source.lower() != table.lower():
             say(f"{classifier.title} was trained on {classifier.task.source}, not on {table}.")
-        columns = Columns.named(given["columns_prefix"] or column_prefix(classifier.name))
-        columns = columns.renamed(dict(given["column"]))
-        asked: dict[str, Any] = {
-            "columns": columns,
-            "where": given["where"],
-            "params": dict(given["param"]),
-            "unlabelled": given["unlabelled"],
-            "overwrite": given["overwrite"],
-        }
+        classifier, access = reach(conn, classifier, given)
+        request = _request(classifier, given)
+        estimate = estimate_predict(conn, classifier, table, request, access)
+        agree(estimate, yes=given["yes"])
         if given["queue"]:
-            tell_queued(submit_predict(conn, classifier, table, **asked), database, as_json)
+            job = submit_predict(conn, classifier, table, request, estimate=estimate)
+            tell_queued(job, database, as_json)
             return
         try:
-            result = predict_rows(conn, classifier, table, **asked, progress=progress)
+            with row_progress("Classifying") as progress:
+                result = predict_rows(
+                    conn,
+                    classifier,
+                    table,
+                    request,
+                    access=access,
+                    estimate=estimate,
+                    progress=progress,
+                )
         except KeyboardInterrupt:
             raise click.ClickException("Stopped. The same command goes on where it was.") from None
     if as_json:
-        print_json(
-            {
-                "classifier": classifier.name,
-                "version": classifier.version,
-                "table": table,
-                **result.to_dict(),
-            }
-        )
-        return
+        named = {"classifier": classifier.name, "version": classifier.version, "table": table}
+        print_json({**named, **result.to_dict()})
+    else:
+        _describe(result, classifier, table)
+
+
+def _request(classifier: Classifier, given: dict[str, Any]) -> PredictRequest:
+    from ..jobs.predict import Columns, PredictRequest, column_prefix
+    from ..loading import service_of
+
+    service = service_of(classifier)
+    columns = Columns.named(
+        given["columns_prefix"] or column_prefix(classifier.name),
+        says_anything=service is not None and service.capabilities.says_anything,
+    )
+    same = (
+        "where", "unlabelled", "overwrite", "threshold", "concurrency", "limit_usd", "on_error",
+    )  # fmt: skip
+    return PredictRequest(
+        columns=columns.renamed(dict(given["column"])),
+        params=dict(given["param"]),
+        max_errors=given["max_errors"],
+        batch=given["batch"],
+        **{name: given[name] for name in same},
+    )
+
+
+def _describe(result: PredictResult, classifier: Classifier, table: str) -> None:
     if result.resumed_at:
         say(f"Went on after {result.resumed_at:,} rows that were already written.")
-    names = ", ".join(name for _, name in columns.items())
+    names = ", ".join(name for _, name in result.columns.items())
     click.echo(
         f"{classifier.title} classified {result.written:,} of {result.total:,} rows"
         f" of {table} into {names}."
     )
+    if result.abstained:
+        click.echo(f"{result.abstained:,} rows have a score below --min-score and no label.")
     if result.skipped:
         click.echo(f"{result.skipped:,} rows have no text and got NULL.")
+    if result.failed:
+        click.echo(f"{result.failed:,} rows got no answer:")
+    for reason, count in result.reasons.items():
+        click.echo(f"  {count:5,} x {reason}")
+    if result.spent is not None:
+        click.echo(f"Spent ${result.spent.usd:.4g} on {result.spent.requests:,} questions.")

@@ -2,120 +2,79 @@
 
 from __future__ import annotations
 
-import shlex
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
-from ..sql import quote_text
 from .options import (
     json_option,
     open_database,
     plan_from,
     plan_options,
-    queue_option,
     task_from,
     task_options,
+    training_options,
 )
-from .output import friendly, print_json, say, step_progress, tell_queued
-
-if TYPE_CHECKING:
-    import sqlite3
-
-    from ..jobs.train import TrainResult
-    from ..store.classifiers import Classifier
+from .output import friendly, print_json, say, tell_queued
+from .training import (
+    access_for,
+    agree,
+    describe_training,
+    follow_training,
+    local_command,
+    next_step,
+    options_from,
+    request_with,
+)
 
 
 @click.command()
 @task_options
 @click.option("--name", help="Of the classifier; an existing one gets a new version. [the table's]")
 @click.option("--trainer", default="local", show_default=True, help="Who trains.")
-@click.option(
-    "--embeddings",
-    metavar="MODEL",
-    help="Folder or hub name of a static embedding model (model2vec), to try beside TF-IDF.",
-)
-@click.option(
-    "--curve/--no-curve",
-    default=True,
-    help="Estimate whether more labels would help (a learning curve). [on]",
-)
-@queue_option
+@training_options
 @plan_options
 @json_option
 @friendly
 def train(database: str, as_json: bool, **given: Any) -> None:
     """Train a classifier on a labelled table, and evaluate it on rows held back.
 
+    A trainer that costs money says first what it will cost, and asks. Its key is read from
+    OPENAI_API_KEY (AZURE_OPENAI_API_KEY for azure) and never stored.
+
     \b
       datasette ftclassify train mail.db messages --text body --label folder
       datasette ftclassify train ads.db ads --label relevant \\
           --template 'Company: {{ company }}\\nAd: {{ ad }}' --name ad-match
       datasette ftclassify train posts.db posts --text body --label topics --delimiter ';'
+      datasette ftclassify train mail.db messages --text body --label folder \\
+          --trainer openai --model gpt-4.1-mini --limit-usd 5
     """
-    from ..jobs.train import submit_train, train_classifier
-    from ..trainers.base import TrainerOptions
+    from ..jobs.train import TrainRequest, submit_train
 
-    with open_database(database) as conn, step_progress() as progress:
+    with open_database(database) as conn:
+        access = access_for(given["trainer"], given["base_url"])
         task = task_from(conn, given)
         plan = plan_from(given)
-        asked: dict[str, Any] = {
-            "name": given["name"],
-            "trainer": given["trainer"],
-            "plan": plan,
-            "curve": given["curve"],
-            "options": TrainerOptions(seed=plan.seed, embeddings=given["embeddings"]),
-        }
-        if given["queue"]:
-            tell_queued(submit_train(conn, task, **asked), database, as_json)
+        request = TrainRequest(
+            name=given["name"],
+            trainer=given["trainer"],
+            plan=plan,
+            options=options_from(given, plan.seed),
+            curve=given["curve"],
+            limit_usd=given["limit_usd"],
+        )
+        request = request_with(conn, request, access, given["continue_from"])
+        free = local_command(database, task, request)
+        estimate = agree(conn, task, request, access, yes=given["yes"], free=free)
+        job = submit_train(conn, task, request, estimate)
+        if given["queue"] or not given["follow"]:
+            tell_queued(job, database, as_json)
             return
-        result = train_classifier(conn, task, **asked, progress=progress)
-        next_step = _next_step(conn, result.classifier, database)
+        result = follow_training(conn, job, access, database)
+        following = next_step(conn, result, database)
     if as_json:
         print_json(result.to_dict())
     else:
-        _describe(result, next_step)
-
-
-def _describe(result: TrainResult, next_step: str) -> None:
-    classifier, report = result.classifier, result.classifier.report
-    used = " and ".join(f"{n:,} {name}" for name, n in report["rows"].items() if name != "test")
-    click.echo(f"Trained {classifier.title} on {classifier.training_rows:,} rows ({used}).")
-    click.echo(f"  {len(classifier.labels)} labels, {classifier.labels.kind}")
-    for value, count in report["left_out"].items():
-        click.echo(f"  left out: {count:,} rows whose split column says {value}")
-    if report["shared_with_train"]:
-        shared = report["shared_with_train"]
-        click.echo(f"  {shared:,} rows held back have a text that also stands in train")
-    for line in _report_lines(report):
-        click.echo(f"  {line}")
-    if result.metrics is None:
-        click.echo("  Not evaluated: no rows were held back for a test.")
-    else:
-        from ..evaluation import headline
-
-        click.echo(f"  {headline(result.metrics)}")
-    say(f"\nNext: {next_step}")
-
-
-def _next_step(conn: sqlite3.Connection, classifier: Classifier, database: str) -> str:
-    """The command or query that people want after a training."""
-    from ..jobs.predict import count_unlabelled
-    from ..sql import relation
-
-    source = relation(conn, classifier.task.source)
-    if source.is_view:
-        sql = f"select ft_classify('a text', {quote_text(classifier.name)})"
-        return f"ask it in SQL, since a view has no columns to write: {sql}"
-    words = ["datasette", "ftclassify", "predict", database, source.name]
-    words += ["--classifier", classifier.name]
-    if count_unlabelled(conn, classifier):
-        words.append("--unlabelled")
-    return shlex.join(words)
-
-
-def _report_lines(report: dict[str, Any]) -> list[str]:
-    lines = [report["why"]] if "why" in report else []
-    if "learning_curve" in report:
-        lines.append(report["learning_curve"]["summary"])
-    return lines + [f"warning: {warning}" for warning in report.get("warnings", [])]
+        describe_training(result, database)
+        say(f"\nNext: {following}")

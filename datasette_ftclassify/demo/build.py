@@ -14,8 +14,8 @@ from ..checks import CheckReport, run_checks
 from ..errors import SourceError
 from ..evaluation import headline
 from ..functions import register
-from ..jobs.predict import PredictResult, predict_rows
-from ..jobs.train import TrainResult, train_classifier
+from ..jobs.predict import PredictRequest, PredictResult, predict_rows
+from ..jobs.train import TrainRequest, TrainResult, train_classifier
 from ..sql import connect
 from ..tasks import define
 from ..trainers.base import Progress, no_progress
@@ -87,8 +87,8 @@ def run(path: Path, *, overwrite: bool = False, progress: Progress = no_progress
         task = define(conn, TABLE, text=["message"], labels=["topic"])
         checks = run_checks(conn, task, leaves_machine=False, progress=progress)
         mended = merge_label_variants(conn)
-        trained = train_classifier(conn, task, name=CLASSIFIER, progress=progress)
-        predicted = predict_rows(conn, trained.classifier, TABLE, unlabelled=True)
+        trained = train_classifier(conn, task, TrainRequest(name=CLASSIFIER), progress=progress)
+        predicted = predict_rows(conn, trained.classifier, TABLE, PredictRequest(unlabelled=True))
         register(conn)
         answer = conn.execute("select ft_classify(?)", [_TRY]).fetchone()[0]
     return DemoResult(path, checks, mended, trained, predicted, answer)

@@ -4,50 +4,132 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..errors import EvaluationError
 from ..evaluation import evaluate
 from ..examples import Record, read_records
 from ..labels import LabelSet, LabelValue
-from ..loading import load_answerer
+from ..loading import load_answerer, load_asker, service_of
 from ..predictions import Answerer, chosen_labels
 from ..splits import text_hash
 from ..sql import relation
-from ..store.classifiers import Classifier
+from ..store.classifiers import Classifier, find_by_id
 from ..store.evaluations import add_evaluation
+from ..store.jobs import Job, add_job, note_terms
+from ..store.schema import ensure_schema, transaction
+from ..store.spending import Spent, spent_by_job
 from ..store.splits import Membership
+from ..trainers.access import Access, read_access
+from .estimates import JobEstimate, agreed, estimate_questions, without_answer
+from .lease import Lease, leased
+
+if TYPE_CHECKING:
+    import numpy as np
+
+Figures = dict[str, Any]
 
 _BATCH = 1_000
 
 
 def evaluate_classifier(
-    conn: sqlite3.Connection, classifier: Classifier, *, store: bool = True
+    conn: sqlite3.Connection,
+    classifier: Classifier,
+    *,
+    store: bool = True,
+    access: Access | None = None,
+    lease: Lease | None = None,
 ) -> dict[str, Any]:
     """Metrics on the test split as it was when the classifier was trained, kept with it if `store`.
 
     `held_back` rows were in it. `missing` of them are gone, or now have a text that was trained on;
     `unknown_labels` have a label that the classifier does not know. Neither counts as wrong.
-    Raises EvaluationError when no row is left.
+    For a model at a service there are also `abstained_reasons` with their counts, and `spent` on
+    the answers that were not kept from before.
+
+    lease:  of the job in whose name a service is asked; without one, that is a job of its own
+    access: to the service; None: from the environment
+    Raises EvaluationError when no row is left. Of a service: AccessError without a key, JobPaused
+    when a limit is reached, it refuses or does not answer.
     """
-    answerer = load_answerer(conn, classifier)
+    if lease is None and store and service_of(classifier) is not None:
+        return _as_a_job(conn, classifier, access)
+    rows, counts = read_test_rows(conn, classifier)
+    if service_of(classifier) is None:
+        figures = _answered_here(load_answerer(conn, classifier), rows, classifier)
+    else:
+        figures = _answered_there(conn, lease, rows, classifier, access or read_access())
+    metrics = {
+        "classifier": classifier.name,
+        "version": classifier.version,
+        "kind": classifier.labels.kind,
+        **figures,
+        **counts,
+    }
+    if store:
+        add_evaluation(conn, classifier, "test", metrics)
+    return metrics
+
+
+def submit_evaluate(
+    conn: sqlite3.Connection,
+    classifier_id: int,
+    *,
+    limit_usd: float | None = None,
+    estimate: JobEstimate | None = None,
+) -> Job:
+    """A queued job that evaluates a classifier on its test rows.
+
+    estimate, limit_usd: what it is expected to cost as it was confirmed, and what it may cost
+    """
+    settings = {"classifier_id": classifier_id}
+    ensure_schema(conn)
+    with transaction(conn):
+        job = add_job(conn, "evaluate", settings, classifier_id=classifier_id)
+        if service_of(find_by_id(conn, classifier_id)) is None:
+            return job
+        spent = spent_by_job(conn, job.id).usd
+        return note_terms(conn, job.id, agreed(estimate, limit_usd, spent))
+
+
+def estimate_evaluate(
+    conn: sqlite3.Connection, classifier: Classifier, access: Access
+) -> JobEstimate | None:
+    """Of the test rows that have no kept answer; None when nothing is paid for.
+
+    Raises EvaluationError when there is no row to evaluate on, AccessError without a key.
+    """
+    service = service_of(classifier)
+    if service is None or not service.capabilities.costs_money:
+        return None
+    rows, _ = read_test_rows(conn, classifier)
+    texts = without_answer(conn, classifier, [r.text or "" for r in rows])
+    return estimate_questions(load_asker(classifier, access), texts)
+
+
+def _as_a_job(
+    conn: sqlite3.Connection, classifier: Classifier, access: Access | None
+) -> dict[str, Any]:
+    job = submit_evaluate(conn, classifier.id)
+    with leased(conn, job.id) as lease:
+        lease.result = evaluate_classifier(conn, classifier, access=access, lease=lease)
+        return lease.result
+
+
+def read_test_rows(
+    conn: sqlite3.Connection, classifier: Classifier
+) -> tuple[list[Record], dict[str, int]]:
+    """The rows to evaluate on, and how many others there are. Raises EvaluationError for none."""
     membership = Membership(conn, classifier.split_id)
     rows = list(_test_rows(conn, classifier, membership))
     known = [r for r in rows if _known(classifier.labels, r.labels.values or ())]
     if not known:
         raise EvaluationError(_nothing_left(classifier, membership.held_back))
-    metrics = {
-        "classifier": classifier.name,
-        "version": classifier.version,
-        "kind": classifier.labels.kind,
-        **_evaluate(answerer, known, classifier),
+    return known, {
         "held_back": membership.held_back,
         "missing": max(membership.held_back - len(rows), 0),
         "unknown_labels": len(rows) - len(known),
     }
-    if store:
-        add_evaluation(conn, classifier, "test", metrics)
-    return metrics
 
 
 def _nothing_left(classifier: Classifier, held_back: int) -> str:
@@ -79,10 +161,9 @@ def _known(labels: LabelSet, values: Sequence[LabelValue]) -> bool:
     return all(labels.index(value) is not None for value in values)
 
 
-def _evaluate(answerer: Answerer, rows: list[Record], classifier: Classifier) -> dict[str, Any]:
+def _answered_here(answerer: Answerer, rows: list[Record], classifier: Classifier) -> Figures:
     import numpy as np
 
-    labels = classifier.labels
     predictor = answerer.predictor
     logprobs = np.concatenate(
         [
@@ -90,17 +171,55 @@ def _evaluate(answerer: Answerer, rows: list[Record], classifier: Classifier) ->
             for i in range(0, len(rows), _BATCH)
         ]
     )
+    chosen = None
+    if classifier.labels.multilabel:
+        chosen = chosen_labels(logprobs, predictor.thresholds)
+    return _figures(rows, classifier, logprobs, chosen)
+
+
+def _answered_there(
+    conn: sqlite3.Connection,
+    lease: Lease | None,
+    rows: list[Record],
+    classifier: Classifier,
+    access: Access,
+) -> Figures:
+    from .asking.evaluating import Asked, as_arrays, ask_texts, kept_answers, reasons
+
+    texts = [r.text or "" for r in rows]
+    if lease is None:
+        asked = Asked(kept_answers(conn, classifier, texts), Spent())
+    else:
+        lease.job.step = "evaluating"
+        asked = ask_texts(lease, classifier, texts, access)
+    chosen, logprobs = as_arrays(asked.answers, classifier.labels)
+    return {
+        **_figures(rows, classifier, logprobs, chosen),
+        "abstained_reasons": reasons(asked.answers),
+        "spent": asked.spent.to_dict(),
+    }
+
+
+def _figures(
+    rows: list[Record],
+    classifier: Classifier,
+    logprobs: np.ndarray,
+    chosen: np.ndarray | None,
+) -> Figures:
+    import numpy as np
+
+    labels = classifier.labels
     positions = [labels.positions(r.labels.values or ()) for r in rows]
     if labels.multilabel:
         truth = np.zeros((len(rows), len(labels)), dtype=np.int8)
         for row, on in enumerate(positions):
             truth[row, on] = 1
-        chosen = chosen_labels(logprobs, predictor.thresholds)
         return evaluate(labels.names, truth, logprobs, multilabel=True, chosen=chosen)
     return evaluate(
         labels.names,
         np.array([p[0] for p in positions]),
         logprobs,
+        chosen=chosen,
         positive=labels.positive,
         majority=_majority(classifier),
     )

@@ -1,15 +1,16 @@
-"""Export of a task: two passes over its rows, neither of which holds them."""
+"""Export of a task, into files or as a download: two passes over its rows, neither of which holds
+them."""
 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from ..errors import ExportError
 from ..examples import read_records
-from ..export import ExportFormat, ExportResult, export
-from ..labels import LabelValue
+from ..export import ExportFormat, ExportResult, Lines, Manifest, export
+from ..labels import LabelSet, LabelValue
 from ..splits import SplitPlan, Splitter, split_examples
 from ..tasks import Task
 from ..tokens import Tokenizer
@@ -31,6 +32,24 @@ def export_task(
     Raises ExportError when there is nothing to write, or files are in the way.
     """
     plan = plan or SplitPlan()
+    splitter, labels, usable = _divide(conn, task, plan)
+    return export(
+        split_examples(read_records(conn, task), splitter),
+        labels,
+        task,
+        fmt,
+        Path(out_dir),
+        plan=plan,
+        overwrite=overwrite,
+        tokenizer=tokenizer,
+        progress=lambda done: progress(done, usable),
+    )
+
+
+def _divide(
+    conn: sqlite3.Connection, task: Task, plan: SplitPlan
+) -> tuple[Splitter, LabelSet, int]:
+    """The first pass: who goes where, the label set, and how many rows there are to write."""
     splitter = Splitter(plan, split_column=task.split_column is not None)
     seen: set[LabelValue] = set()
     usable = 0
@@ -44,15 +63,42 @@ def export_task(
             f"{task.source} has no row with both a text and a label: look at the findings of "
             "datasette ftclassify check."
         )
-    labels = task.label_set(seen)
-    return export(
-        split_examples(read_records(conn, task), splitter),
-        labels,
-        task,
-        fmt,
-        Path(out_dir),
-        plan=plan,
-        overwrite=overwrite,
-        tokenizer=tokenizer,
-        progress=lambda done: progress(done, usable),
-    )
+    return splitter, task.label_set(seen), usable
+
+
+class SplitExport:
+    """One split as it would be exported, without a file: for a download.
+
+    conn is used as long as chunks are read, in one thread at a time.
+    Raises ExportError when there is nothing to write, or the format does not suit the labels.
+    """
+
+    def __init__(
+        self, conn: sqlite3.Connection, task: Task, fmt: ExportFormat, plan: SplitPlan, split: str
+    ) -> None:
+        self._conn, self._task, self._plan = conn, task, plan
+        self._splitter, labels, _ = _divide(conn, task, plan)
+        self._lines = Lines(split, fmt.bind(labels))
+
+    def chunks(self, size: int = 1 << 16) -> Iterator[bytes]:
+        """The content in pieces of about so many bytes. Raises ExportError for a split without
+        rows, before the first piece."""
+        waiting = [self._lines.start()]
+        length = 0
+        for example in split_examples(read_records(self._conn, self._task), self._splitter):
+            if example.split != self._lines.split:
+                continue
+            line = self._lines.line(example)
+            waiting.append(line)
+            length += len(line)
+            if length >= size:
+                yield b"".join(waiting)
+                waiting, length = [], 0
+        if not self._lines.rows:
+            raise ExportError(f"No row is in the split {self._lines.split}: choose other shares.")
+        if waiting:
+            yield b"".join(waiting)
+
+    def manifest(self, file: str) -> Manifest:
+        """Of a file with that name and the chunks so far; of all, when they have been read."""
+        return self._lines.manifest(file, self._task, self._plan)

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from typing import Any
 
-from ..errors import FtclassifyError, JobError, JobStopped
+from ..errors import FtclassifyError, JobError, JobPaused, JobStopped
 from ..sql import connect
 from ..store.jobs import Job, claim_job, end_job, new_owner, renew_lease
 
@@ -46,12 +46,16 @@ def leased(conn: sqlite3.Connection, job_id: int) -> Iterator[Lease]:
 
     finished, when it ends; failed with the error, when it raises one; paused, when it is
     interrupted from the keyboard; paused or cancelled, when somebody asked for that (JobStopped
-    goes on to the caller). A killed process writes nothing: its lease runs out.
+    goes on to the caller); paused with the reason, when it has one (JobPaused goes on, too).
+    A killed process writes nothing: its lease runs out.
     """
     lease = Lease(conn, claim_job(conn, job_id, new_owner()))
     try:
         with _renewed(lease):
             yield lease
+    except JobPaused as reason:
+        end_job(conn, lease.job, "paused", error=str(reason))
+        raise
     except JobStopped:
         end_job(conn, lease.job, "paused" if lease.job.wanted == "pause" else "cancelled")
         raise

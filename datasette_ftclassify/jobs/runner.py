@@ -3,34 +3,44 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from typing import Any
 
-from ..errors import JobError
-from ..store.classifiers import find_by_id
-from ..store.jobs import Job, add_job, get_job, next_job
+from ..errors import FtclassifyError, JobError
+from ..store.classifiers import Classifier, find_by_id, find_by_uid
+from ..store.jobs import Job, get_job, next_job
+from ..trainers.access import Access, read_access
 from ..trainers.base import Progress, no_progress
-from .evaluate import evaluate_classifier
+from ..trainers.registry import get_trainer
+from .check import run_check
+from .evaluate import evaluate_classifier, submit_evaluate
 from .lease import Lease, leased
-from .predict import RowProgress, run_predict
+from .predict import RowProgress, no_row_progress, run_predict
 from .train import run_train
+
+__all__ = ["may_run", "paid_trainer", "run_job", "submit_evaluate", "work"]
 
 
 def run_job(
     conn: sqlite3.Connection,
     job_id: int,
     *,
+    access: Access | None = None,
     steps: Progress = no_progress,
-    rows: RowProgress = lambda done, total: None,
+    rows: RowProgress = no_row_progress,
 ) -> Job:
     """Claims the job and runs it to its end; gives it as it then stands.
 
+    access: to services, and the limits of what they may cost; None: from the environment
     Raises JobError when it cannot be claimed, JobStopped when somebody asked it to pause or end,
-    and whatever made it fail.
+    JobPaused when it rests for a reason of its own, and whatever made it fail.
     """
+    reach = read_access() if access is None else access
     runners: dict[str, Callable[[Lease], dict[str, object]]] = {
-        "train": lambda lease: run_train(lease, steps).to_dict(),
-        "predict": lambda lease: run_predict(lease, rows).to_dict(),
-        "evaluate": _evaluate,
+        "train": lambda lease: run_train(lease, steps, reach).to_dict(),
+        "predict": lambda lease: run_predict(lease, rows, reach).to_dict(),
+        "evaluate": lambda lease: _evaluate(lease, reach),
+        "check": lambda lease: run_check(lease, steps),
     }
     with leased(conn, job_id) as lease:
         if lease.job.kind not in runners:
@@ -39,33 +49,86 @@ def run_job(
     return get_job(conn, job_id)
 
 
-def submit_evaluate(conn: sqlite3.Connection, classifier_id: int) -> Job:
-    """A queued job that evaluates a classifier on its test rows."""
-    return add_job(conn, "evaluate", {"classifier_id": classifier_id}, classifier_id=classifier_id)
-
-
-def _evaluate(lease: Lease) -> dict[str, object]:
+def _evaluate(lease: Lease, access: Access) -> dict[str, object]:
     classifier = find_by_id(lease.conn, int(lease.job.classifier_id or 0))
-    return evaluate_classifier(lease.conn, classifier)
+    return evaluate_classifier(lease.conn, classifier, access=access, lease=lease)
+
+
+def may_run(conn: sqlite3.Connection, job: Job, access: Access) -> str | None:
+    """Why a job is not run without being asked for by somebody who sees what it costs; None when
+    nothing is against it.
+
+    The file, and with it the job, may come from anywhere: only the operator's limits, and none that
+    stands in it, allow it to spend.
+    """
+    if access.usd_per_job is not None or access.usd_per_day is not None:
+        return None
+    paid = paid_trainer(conn, job)
+    if paid is None:
+        return None
+    return (
+        f"Job {job.id} costs money ({paid}), and no limit is set: set FTCLASSIFY_USD_PER_JOB or "
+        "FTCLASSIFY_USD_PER_DAY, or give its command again without --queue."
+    )
+
+
+def paid_trainer(conn: sqlite3.Connection, job: Job) -> str | None:
+    """The trainer that the job costs money with; None when it costs none."""
+    return next((name for name in _trainers(conn, job) if _costs_money(name)), None)
+
+
+def _trainers(conn: sqlite3.Connection, job: Job) -> Iterator[str]:
+    """Every trainer that the job may lead to: its fields need not agree with each other."""
+    if "trainer" in job.settings:
+        yield str(job.settings["trainer"])
+    uid = job.settings.get("uid")
+    finders: list[tuple[Callable[[sqlite3.Connection, Any], Classifier], object]] = [
+        (find_by_uid, None if uid is None else str(uid)),
+        (find_by_id, job.classifier_id),
+    ]
+    for find, value in finders:
+        try:
+            if value is not None:
+                yield find(conn, value).trainer
+        except FtclassifyError:
+            continue  # it is gone, and so is what it could cost
+
+
+def _costs_money(trainer: str) -> bool:
+    try:
+        return get_trainer(trainer).capabilities.costs_money
+    except FtclassifyError:
+        return False  # there is none of that name, and the job says so in its own record
 
 
 def work(
     conn: sqlite3.Connection,
     *,
+    access: Access | None = None,
     started: Callable[[Job], None] = lambda job: None,
     ended: Callable[[Job], None] = lambda job: None,
+    held: Callable[[Job, str], None] = lambda job, why: None,
     steps: Progress = no_progress,
-    rows: RowProgress = lambda done, total: None,
+    rows: RowProgress = no_row_progress,
 ) -> int:
     """Runs the waiting jobs until none is left; gives how many it ran.
 
-    A job that fails says so in its own record, and the next one follows.
+    A job that fails says so in its own record, and the next one follows. One that may not run (see
+    `may_run`) stays in the queue, and `held` is told why, once in each call.
     """
+    reach = read_access() if access is None else access
     ran = 0
-    while (job_id := next_job(conn)) is not None:
-        started(get_job(conn, job_id))
+    left: set[int] = set()
+    while (job_id := next_job(conn, left)) is not None:
+        job = get_job(conn, job_id)
+        why = may_run(conn, job, reach)
+        if why is not None:
+            left.add(job_id)
+            held(job, why)
+            continue
+        started(job)
         try:
-            run_job(conn, job_id, steps=steps, rows=rows)
+            run_job(conn, job_id, access=reach, steps=steps, rows=rows)
         except Exception:
             # Paused, cancelled, failed or taken: it is in the job's record, or there is no end.
             if get_job(conn, job_id).state == "queued":

@@ -2,32 +2,62 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
-from collections import Counter
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
-from ..errors import EvaluationError, TrainingError
-from ..examples import Example, Record, read_records
-from ..labels import LabelSet
-from ..splits import SplitPlan, SplitReport, Splitter, split_examples, text_hash
-from ..store.classifiers import Classifier, add_classifier, check_name, find_by_id
-from ..store.jobs import Job, add_job, save_progress
-from ..store.schema import transaction
-from ..store.splits import Member, add_split
+from ..errors import (
+    AccessError,
+    ArtifactError,
+    EvaluationError,
+    JobPaused,
+    LimitReached,
+    TrainingError,
+)
+from ..store.classifiers import Classifier, find_by_id
+from ..store.jobs import UNFINISHED, Job, add_job, list_jobs, note_terms
+from ..store.spending import spent_by_job
+from ..store.summaries import Summary
 from ..tasks import Task
-from ..trainers.base import Learner, Progress, TrainerOptions, TrainingSet, no_progress
+from ..trainers.access import Access, read_access
+from ..trainers.base import Learner, Progress, no_progress
 from ..trainers.registry import get_trainer
+from ..trainers.service import Service, ServiceProblem
 from .evaluate import evaluate_classifier
 from .lease import Lease, leased
+from .request import TrainRequest, read_settings
+from .train_local import train_here
+from .train_plan import (
+    TrainEstimate,
+    check_limits,
+    estimate_plan,
+    local_of_split,
+    plan_training,
+)
+from .train_service import train_there
+
+__all__ = [
+    "TrainEstimate", "TrainRequest", "TrainResult", "begun", "estimate_train", "run_submitted",
+    "run_train", "submit_train", "train_classifier",
+]  # fmt: skip
 
 
 @dataclass(frozen=True)
 class TrainResult:
-    """A new classifier; its metrics on the test split, None where there are no test rows."""
+    """A new classifier.
+
+    metrics:       on the test split; None where there are none, and then
+    not_evaluated: says why
+    local:         classifiers made on this machine from the same split, when this one was not
+    usd:           spent on the training and its evaluation
+    """
 
     classifier: Classifier
     metrics: dict[str, Any] | None
+    not_evaluated: str | None = None
+    local: tuple[Summary, ...] = ()
+    usd: float = 0.0
 
     def to_dict(self) -> dict[str, Any]:
         classifier = self.classifier
@@ -42,212 +72,136 @@ class TrainResult:
             "shared_with_train": classifier.report["shared_with_train"],
             "report": classifier.report,
             "metrics": self.metrics,
+            "not_evaluated": self.not_evaluated,
+            "local": [{**s.to_dict(), "metrics": s.metrics} for s in self.local],
+            "usd": self.usd,
         }
 
 
 def train_classifier(
     conn: sqlite3.Connection,
     task: Task,
+    request: TrainRequest | None = None,
     *,
-    name: str | None = None,
-    trainer: str = "local",
-    plan: SplitPlan | None = None,
-    options: TrainerOptions | None = None,
-    curve: bool = True,
+    access: Access | None = None,
     progress: Progress = no_progress,
 ) -> TrainResult:
     """Splits the task's rows, trains on them, stores the classifier, evaluates it.
 
-    `name` defaults to the source's; an existing name gets a new version. The local trainer
-    learns from train and validation rows alike, since it validates by cross-validation.
-    `curve` adds a learning curve, by a quick local recipe, to the classifier's report.
-    Raises TrainingError when the rows do not suffice, JobError when another process is at it.
+    A trainer in this process learns from train and validation rows alike, since it validates by
+    cross-validation. A service costs money: nobody is asked here (see `estimate_train`), but limits
+    are kept. access: what may be reached and spent; None: what the environment says
+    Raises TrainingError when the rows do not suffice or the service refuses them, LimitReached
+    before anything is sent, ServiceProblem when the service fails (the same request goes on),
+    JobError when another process is at it.
     """
-    job = submit_train(
-        conn, task, name=name, trainer=trainer, plan=plan, options=options, curve=curve
-    )
-    with leased(conn, job.id) as lease:
-        result = run_train(lease, progress)
-        lease.result = result.to_dict()
-    return result
+    job = submit_train(conn, task, request or TrainRequest())
+    return run_submitted(conn, job, access=access, progress=progress)
 
 
 def submit_train(
     conn: sqlite3.Connection,
     task: Task,
-    *,
-    name: str | None = None,
-    trainer: str = "local",
-    plan: SplitPlan | None = None,
-    options: TrainerOptions | None = None,
-    curve: bool = True,
+    request: TrainRequest,
+    estimate: TrainEstimate | None = None,
 ) -> Job:
-    """A queued job that does what `train_classifier` says."""
-    get_trainer(trainer)
-    plan = plan or SplitPlan()
-    settings = {
-        "task": task.to_dict(),
-        "name": check_name(_name_for(task) if name is None else name),
-        "trainer": trainer,
-        "plan": asdict(plan),
-        "options": asdict(options or TrainerOptions(seed=plan.seed)),
-        "curve": curve,
-    }
-    return add_job(conn, "train", settings)
+    """A queued job that does what `train_classifier` says.
+
+    estimate: what somebody agreed to pay; a training that would cost more asks again
+    """
+    job = add_job(conn, "train", request.settings(task))
+    if estimate is None and request.limit_usd is None:
+        return job
+    agreed = estimate.to_dict() if estimate is not None else job.estimate or {}
+    return note_terms(conn, job.id, {**agreed, "limit_usd": request.limit_usd})
 
 
-def _name_for(task: Task) -> str:
-    """A name from the source's, which may hold what a classifier's name may not."""
-    plain = "".join(c if c.isprintable() and c != "@" else "_" for c in task.source)
-    return plain.strip()[:100] or "classifier"
+def begun(conn: sqlite3.Connection, task: Task, request: TrainRequest) -> Job | None:
+    """The unfinished job that was asked for in the same words, and has been agreed to: it has begun
+    to send, or more."""
+    words = json.loads(json.dumps(request.settings(task)))
+    for job in list_jobs(conn):
+        if (job.kind, job.settings) == ("train", words) and job.state in UNFINISHED:
+            return job if "preparation" in (job.remote or {}) else None
+    return None
 
 
-def run_train(lease: Lease, progress: Progress) -> TrainResult:
+def run_submitted(
+    conn: sqlite3.Connection,
+    job: Job,
+    *,
+    access: Access | None = None,
+    progress: Progress = no_progress,
+) -> TrainResult:
+    """Runs a queued training to its end. Raises as `train_classifier` does."""
+    with leased(conn, job.id) as lease:
+        result = run_train(lease, progress, access)
+        lease.result = result.to_dict()
+    return result
+
+
+def estimate_train(
+    conn: sqlite3.Connection,
+    task: Task,
+    request: TrainRequest,
+    access: Access,
+    *,
+    download: bool = False,
+) -> TrainEstimate | None:
+    """What a training will send and cost; None when it is free. Asks nobody and writes nothing.
+
+    Raises what would stop the training before it was sent: TrainingError, AccessError, or
+    LimitReached when it would cost more than it may.
+    """
+    trainer = get_trainer(request.trainer)
+    if not isinstance(trainer, Service) or not trainer.capabilities.costs_money:
+        return None
+    plan = plan_training(conn, task, request, trainer, access)
+    estimate = estimate_plan(conn, task, plan, trainer, access, download=download)
+    check_limits(conn, estimate, access, request.limit_usd)
+    return estimate
+
+
+def run_train(
+    lease: Lease, progress: Progress = no_progress, access: Access | None = None
+) -> TrainResult:
     """Runs a claimed job. A classifier that an interrupted attempt stored is not trained again."""
     conn, job = lease.conn, lease.job
+    task, request = read_settings(job.settings)
+    trainer = get_trainer(request.trainer)
+    if access is None:
+        access = read_access() if isinstance(trainer, Service) else Access()
 
     def tell(step: str, share: float) -> None:
         lease.check()
         progress(step, share)
 
-    if job.classifier_id is None:
-        _train(conn, job, tell)
+    if job.classifier_id is None and isinstance(trainer, Service):
+        train_there(lease, task, request, trainer, access, progress)
+    elif job.classifier_id is None and isinstance(trainer, Learner):
+        train_here(lease, task, request, trainer, tell)
+    elif job.classifier_id is None:
+        raise TrainingError(f"The trainer {trainer.name} can neither train here nor elsewhere.")
     classifier = find_by_id(conn, int(job.classifier_id or 0))
     tell("evaluating", 1.0)
+    metrics, why = _evaluate(lease, classifier, access)
+    local: list[Summary] = []
+    if isinstance(trainer, Service):
+        local = local_of_split(conn, classifier.split_id)
+    return TrainResult(classifier, metrics, why, tuple(local), spent_by_job(conn, job.id).usd)
+
+
+_NOT_NOW = (
+    EvaluationError, ServiceProblem, AccessError, LimitReached, ArtifactError, JobPaused,
+)  # fmt: skip
+
+
+def _evaluate(
+    lease: Lease, classifier: Classifier, access: Access
+) -> tuple[dict[str, Any] | None, str | None]:
+    """The metrics, or why there are none: a training that was paid for has not failed because its
+    model cannot be asked yet."""
     try:
-        metrics = evaluate_classifier(conn, classifier)
-    except EvaluationError:
-        metrics = None
-    return TrainResult(classifier, metrics)
-
-
-def _train(conn: sqlite3.Connection, job: Job, tell: Progress) -> None:
-    settings = job.settings
-    task = Task.from_dict(settings["task"])
-    plan = SplitPlan(**settings["plan"])
-    tell("reading rows", 0.0)
-    data = read_split(conn, task, plan)
-    training = [e for e in data.examples if e.split != "test"]
-    training_set = as_training_set(training, data.labels)
-    options = TrainerOptions(**settings["options"])
-    trainer = get_trainer(settings["trainer"])
-    if not isinstance(trainer, Learner):
-        raise TrainingError(f"The trainer {trainer.name} does not train in this process.")
-    trained = trainer.train(training_set, options, tell)
-    about = _about_rows(training, data)
-    if settings["curve"]:
-        about["learning_curve"] = _learning_curve(training_set, plan.seed, tell)
-    tell("storing", 1.0)
-    # One transaction: a job that was killed has either stored its classifier and knows it, or not.
-    with transaction(conn):
-        classifier = add_classifier(
-            conn,
-            name=settings["name"],
-            trainer=settings["trainer"],
-            labels=data.labels,
-            task=task,
-            split_id=add_split(conn, task, data.plan, data.members),
-            seed=plan.seed,
-            training_rows=len(training),
-            header=trained.header,
-            parts=trained.parts,
-            report={**trained.report, **about},
-        )
-        job.classifier_id = classifier.id
-        job.step = "evaluating"
-        save_progress(conn, job)
-
-
-@dataclass(frozen=True)
-class SplitData:
-    """The examples of a task with their splits, and the record of who is where."""
-
-    examples: list[Example]
-    members: list[Member]
-    labels: LabelSet
-    report: SplitReport
-    plan: dict[str, Any]
-
-
-def read_split(conn: sqlite3.Connection, task: Task, plan: SplitPlan) -> SplitData:
-    """Reads all examples of the task and divides them. Raises TrainingError when there are none."""
-    splitter = Splitter(plan, split_column=task.split_column is not None)
-    records = _usable(conn, task)
-    for record in records:
-        splitter.add(record)
-    report = SplitReport(left_out=splitter.left_out)
-    examples = list(split_examples(records, splitter, report))
-    if not examples:
-        raise TrainingError(_no_examples(conn, task))
-    report.shared = sum(map(splitter.shares_train, records))
-    members = [(e.key, text_hash(e.text), e.split) for e in examples]
-    described = {"seed": plan.seed, "validation": plan.validation, "test": plan.test}
-    if task.split_column:
-        described["split_column"] = task.split_column  # type: ignore[assignment]
-    return SplitData(
-        examples, members, task.label_set(v for e in examples for v in e.labels), report, described
-    )
-
-
-def _no_examples(conn: sqlite3.Connection, task: Task) -> str:
-    if any(record.labels.problem == "invalid" for record in read_records(conn, task)):
-        return (
-            f"The cells of {', '.join(task.labels)} are neither JSON arrays nor 0 and 1: several "
-            "labels in one cell need a delimiter (--delimiter), one label a cell another kind."
-        )
-    split = f" and train, validation or test in {task.split_column}" if task.split_column else ""
-    return (
-        f"{task.source} has no row with both a text and a label{split}: look at the findings of "
-        "datasette ftclassify check."
-    )
-
-
-def _usable(conn: sqlite3.Connection, task: Task) -> list[Record]:
-    return [record for record in read_records(conn, task) if record.usable]
-
-
-def as_training_set(examples: list[Example], labels: LabelSet) -> TrainingSet:
-    """Raises TrainingError when fewer than two labels are left to tell apart."""
-    import numpy as np
-
-    seen = Counter(label for example in examples for label in example.labels)
-    if len(labels) < 2 and not labels.multilabel:
-        raise TrainingError(
-            f"All rows have the label {labels.names[0]}: a classifier needs at least two labels."
-        )
-    if len(seen) < (1 if labels.multilabel else 2):
-        raise TrainingError("The training rows have fewer than two labels: look at the split.")
-    if labels.multilabel:
-        targets = np.zeros((len(examples), len(labels)), dtype=np.int8)
-        for row, example in enumerate(examples):
-            targets[row, labels.positions(example.labels)] = 1
-    else:
-        targets = np.array([labels.positions(e.labels)[0] for e in examples], dtype=np.int32)
-    return TrainingSet([e.text for e in examples], targets, labels)
-
-
-def _about_rows(training: list[Example], data: SplitData) -> dict[str, Any]:
-    counts = Counter(label for example in training for label in example.labels)
-    majority = max(range(len(data.labels)), key=lambda i: counts[data.labels.values[i]])
-    return {
-        "rows": dict(data.report.rows),
-        "left_out": dict(data.report.left_out),
-        "shared_with_train": data.report.shared,
-        "majority": majority,
-        "label_counts": [counts[value] for value in data.labels.values],
-    }
-
-
-def _learning_curve(data: TrainingSet, seed: int, progress: Progress) -> dict[str, Any]:
-    """Scores at growing numbers of rows, and what they say about labelling more."""
-    from ..trainers.local.curve import curve_sentence, learning_curve
-
-    points = learning_curve(
-        data.texts,
-        data.targets,
-        len(data.labels),
-        multilabel=data.labels.multilabel,
-        seed=seed,
-        progress=progress,
-    )
-    return {"points": points, "summary": curve_sentence(points)}
+        return evaluate_classifier(lease.conn, classifier, access=access, lease=lease), None
+    except _NOT_NOW as error:
+        return None, str(error)

@@ -19,6 +19,9 @@ from .classifiers import now
 _ASKED_AT_ONCE = 500
 """Keys in one query: SQLite takes 999 parameters."""
 
+_KEPT_AT_ONCE = 100
+"""Rows of 9 values in one statement, for the same reason."""
+
 
 @dataclass(frozen=True, slots=True)
 class KeptAnswer:
@@ -43,30 +46,42 @@ def input_key(text: str) -> bytes:
     return sha256(text.encode("utf-8", "surrogatepass")).digest()[:16]
 
 
+def has_answers(conn: sqlite3.Connection, schema: str = "main") -> bool:
+    """Whether the (attached) database can hold answers: one from an earlier version cannot."""
+    sql = f"select 1 from {quote(schema)}.sqlite_master where name = '_ftclassify_answers'"
+    return conn.execute(sql).fetchone() is not None
+
+
 def keep_answers(
     conn: sqlite3.Connection, classifier_id: int, answers: Mapping[bytes, KeptAnswer]
 ) -> None:
     """Keeps them; one that is there already is replaced. Call inside a transaction."""
     at = now()
-    conn.executemany(
-        "replace into _ftclassify_answers"
-        " (classifier_id, input, labels, how, reason, raw, logprobs, other, created_at)"
-        " values (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        [
-            (
-                classifier_id,
-                key,
-                _json(answer.labels),
-                answer.how,
-                answer.reason,
-                answer.raw,
-                _json(answer.logprobs),
-                answer.other,
-                at,
-            )
-            for key, answer in answers.items()
-        ],
-    )
+    rows = [
+        (
+            classifier_id,
+            key,
+            _json(answer.labels),
+            answer.how,
+            answer.reason,
+            answer.raw,
+            _json(answer.logprobs),
+            answer.other,
+            at,
+        )
+        for key, answer in answers.items()
+    ]
+    # Many rows in one statement: each statement gives way to the other threads of the process, and
+    # one that is busy with a network takes its time to give way in turn.
+    for start in range(0, len(rows), _KEPT_AT_ONCE):
+        some = rows[start : start + _KEPT_AT_ONCE]
+        marks = ", ".join(["(?, ?, ?, ?, ?, ?, ?, ?, ?)"] * len(some))
+        conn.execute(
+            "replace into _ftclassify_answers"
+            " (classifier_id, input, labels, how, reason, raw, logprobs, other, created_at)"
+            f" values {marks}",
+            [cell for row in some for cell in row],
+        )
 
 
 def _json(values: Sequence[Any] | None) -> str | None:

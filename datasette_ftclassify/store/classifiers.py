@@ -323,6 +323,17 @@ def rename_classifier(conn: sqlite3.Connection, old: str, new: str) -> None:
         )
 
 
+def set_deployment(conn: sqlite3.Connection, classifier: Classifier, name: str) -> Classifier:
+    """Notes under which name the classifier's model is asked, as Azure's deployments have one."""
+    header = {**classifier.header, "deployment": name}
+    with transaction(conn):
+        conn.execute(
+            "update _ftclassify_classifiers set header = ? where id = ?",
+            [_json(header), classifier.id],
+        )
+    return find_by_id(conn, classifier.id)
+
+
 def check_name(name: str) -> str:
     """`name` without surrounding white space. Raises FtclassifyError when it cannot be one."""
     name = name.strip()
@@ -360,17 +371,23 @@ def delete_classifier(conn: sqlite3.Connection, name: str) -> list[str]:
 
 
 def _delete_version(conn: sqlite3.Connection, classifier_id: int) -> None:
-    conn.execute(
-        "delete from _ftclassify_job_events where job_id in"
-        " (select id from _ftclassify_jobs where classifier_id = ?)",
-        [classifier_id],
-    )
+    for table in ("job_events", "batches"):
+        conn.execute(
+            f"delete from _ftclassify_{table} where job_id in"
+            " (select id from _ftclassify_jobs where classifier_id = ?)",
+            [classifier_id],
+        )
     for table in ("artifacts", "evaluations", "answers", "jobs"):
         conn.execute(f"delete from _ftclassify_{table} where classifier_id = ?", [classifier_id])
     conn.execute("delete from _ftclassify_classifiers where id = ?", [classifier_id])
-    unused = "select split_id from _ftclassify_classifiers"
-    conn.execute(f"delete from _ftclassify_split_rows where split_id not in ({unused})")
-    conn.execute(f"delete from _ftclassify_splits where id not in ({unused})")
+    # A training at a service notes its split before there is a classifier.
+    noted = "case when json_valid(remote) then json_extract(remote, '$.preparation.split_id') end"
+    used = (
+        "select split_id from _ftclassify_classifiers"
+        f" union select {noted} from _ftclassify_jobs where {noted} is not null"
+    )
+    conn.execute(f"delete from _ftclassify_split_rows where split_id not in ({used})")
+    conn.execute(f"delete from _ftclassify_splits where id not in ({used})")
 
 
 def _next_default(conn: sqlite3.Connection) -> None:

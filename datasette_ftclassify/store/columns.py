@@ -22,3 +22,26 @@ def own_column(
         " values (?, ?, ?, ?)",
         [source, column, classifier, role],
     )
+
+
+def label_column(conn: sqlite3.Connection, source: str, classifier: str) -> str | None:
+    """The column of a table that holds the labels which a classifier gave; None when it gave
+    none."""
+    row = conn.execute(
+        "select column_name from _ftclassify_columns"
+        " where source = ? and classifier = ? and role = 'label' limit 1",
+        [source, classifier],
+    ).fetchone()
+    return None if row is None else str(row[0])
+
+
+def our_columns(conn: sqlite3.Connection) -> dict[tuple[str, str], tuple[str, str]]:
+    """{(table, column): (role, kind)} of all columns that predictions were written to.
+
+    kind: of the labels; empty when the classifier is gone
+    """
+    rows = conn.execute(
+        "select source, column_name, role, coalesce((select kind from _ftclassify_classifiers c"
+        " where c.name = classifier order by version desc limit 1), '') from _ftclassify_columns"
+    )
+    return {(source, column): (role, kind) for source, column, role, kind in rows.fetchall()}

@@ -13,6 +13,7 @@ import socket
 import sqlite3
 import time
 import uuid
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,6 +25,14 @@ LEASE_SECONDS = 30.0
 """How long a process may be silent before another one takes its job."""
 
 UNFINISHED = ("queued", "running", "paused", "failed")
+
+WISHES = {
+    "pause": ("queued", "running"),
+    "resume": ("paused",),
+    "retry": ("failed", "cancelled"),
+    "cancel": ("queued", "running", "paused", "failed"),
+}
+"""What may be asked of a job, and in which states."""
 
 _COLUMNS = (
     "id, kind, state, wanted, step, settings, classifier_id, position, total, done, skipped,"
@@ -198,14 +207,25 @@ def claim_job(conn: sqlite3.Connection, job_id: int, owner: str) -> Job:
             " where id = ?",
             [owner, time.time() + LEASE_SECONDS, now(), now(), job_id],
         )
-        _note(conn, job_id, "goes on" if job.started_at else "started")
+        through = job.done + job.skipped + job.failed
+        note(conn, job_id, "goes on" if job.started_at else "started", {"rows": through})
     return get_job(conn, job_id)
 
 
-def next_job(conn: sqlite3.Connection) -> int | None:
+def note_terms(conn: sqlite3.Connection, job_id: int, terms: Mapping[str, Any]) -> Job:
+    """Keeps with a job what it is expected to cost and may cost, as it was agreed last."""
+    with transaction(conn):
+        conn.execute(
+            "update _ftclassify_jobs set estimate = ? where id = ?",
+            [json.dumps(terms, ensure_ascii=False), job_id],
+        )
+    return get_job(conn, job_id)
+
+
+def next_job(conn: sqlite3.Connection, besides: Collection[int] = ()) -> int | None:
     """The oldest job that waits for a worker: queued, or left behind by a dead process."""
-    waiting = [job for job in list_jobs(conn) if job.state == "queued" or job.interrupted]
-    return waiting[-1].id if waiting else None
+    waiting = [job.id for job in list_jobs(conn) if job.state == "queued" or job.interrupted]
+    return next((id_ for id_ in reversed(waiting) if id_ not in besides), None)
 
 
 def renew_lease(conn: sqlite3.Connection, job_id: int, owner: str) -> str | None:
@@ -257,7 +277,7 @@ def add_event(
     """
     with transaction(conn):
         _prove(conn, job.id, job.owner)
-        _note(conn, job.id, message, data, key)
+        note(conn, job.id, message, data, key)
 
 
 def _prove(conn: sqlite3.Connection, job_id: int, owner: str | None) -> str | None:
@@ -293,7 +313,7 @@ def end_job(
                 job.id,
             ],
         )
-        _note(conn, job.id, f"{state}: {error}" if error else state)
+        note(conn, job.id, f"{state}: {error}" if error else state)
 
 
 def ask_job(conn: sqlite3.Connection, job_id: int, wish: str) -> Job:
@@ -302,16 +322,10 @@ def ask_job(conn: sqlite3.Connection, job_id: int, wish: str) -> Job:
     Whoever runs the job does so at the next batch; a job that nobody runs changes at once.
     Raises JobError when the job's state does not allow it.
     """
-    allowed = {
-        "pause": ("queued", "running"),
-        "cancel": ("queued", "running", "paused", "failed"),
-        "resume": ("paused",),
-        "retry": ("failed", "cancelled"),
-    }
     becomes = {"pause": "paused", "cancel": "cancelled", "resume": "queued", "retry": "queued"}
     with transaction(conn):
         job = get_job(conn, job_id)
-        if job.state not in allowed[wish]:
+        if job.state not in WISHES[wish]:
             raise JobError(f"Job {job_id} is {job.state}: there is nothing to {wish}.")
         if job.state == "running" and not job.interrupted:
             conn.execute("update _ftclassify_jobs set wanted = ? where id = ?", [wish, job_id])
@@ -321,17 +335,18 @@ def ask_job(conn: sqlite3.Connection, job_id: int, wish: str) -> Job:
                 " lease_until = null, updated_at = ? where id = ?",
                 [becomes[wish], now(), job_id],
             )
-        _note(conn, job_id, f"asked to {wish}")
+        note(conn, job_id, f"asked to {wish}")
     return get_job(conn, job_id)
 
 
-def _note(
+def note(
     conn: sqlite3.Connection,
     job_id: int,
     message: str,
     data: dict[str, Any] | None = None,
     key: str | None = None,
 ) -> None:
+    """Adds an event, without a proof of the lease: `add_event` is for those who have one."""
     conn.execute(
         "insert or ignore into _ftclassify_job_events"
         " (job_id, created_at, message, data, event_key) values (?, ?, ?, ?, ?)",
@@ -354,10 +369,11 @@ def job_events(conn: sqlite3.Connection, job_id: int) -> list[Event]:
         "select created_at, message, data from _ftclassify_job_events where job_id = ? order by id",
         [job_id],
     )
-    return [Event(at, message, _figures(data)) for at, message, data in rows.fetchall()]
+    return [Event(at, message, figures(data)) for at, message, data in rows.fetchall()]
 
 
-def _figures(text: object) -> dict[str, Any] | None:
+def figures(text: object) -> dict[str, Any] | None:
+    """An event's data as stored; None when there are none, or they make no sense."""
     try:
         data = json.loads(text) if isinstance(text, str) else None
     except (ValueError, RecursionError):

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sqlite3
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, astuple, dataclass
 from datetime import datetime, timezone
+from operator import add
 from typing import Any
 
 SQL_FUNCTIONS = 0
@@ -21,6 +22,9 @@ class Spent:
     cached_tokens: int = 0
     output_tokens: int = 0
     trained_tokens: int = 0
+
+    def __add__(self, other: Spent) -> Spent:
+        return Spent(*map(add, astuple(self), astuple(other)))
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -54,6 +58,16 @@ def add_spending(conn: sqlite3.Connection, job_id: int, spent: Spent) -> None:
 def spent_by_job(conn: sqlite3.Connection, job_id: int) -> Spent:
     """Over all days."""
     row = conn.execute(f"select {_SUMS} from _ftclassify_spending where job_id = ?", [job_id])
+    return Spent(*row.fetchone())
+
+
+def spent_on_classifier(conn: sqlite3.Connection, classifier_id: int) -> Spent:
+    """By all jobs that made or used a classifier, but not by SQL functions."""
+    row = conn.execute(
+        f"select {_SUMS} from _ftclassify_spending where job_id in"
+        " (select id from _ftclassify_jobs where classifier_id = ?)",
+        [classifier_id],
+    )
     return Spent(*row.fetchone())
 
 

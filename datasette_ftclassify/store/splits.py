@@ -8,10 +8,11 @@ from collections.abc import Iterable
 from hashlib import sha256
 from typing import Any
 
+from ..errors import ArtifactError
 from ..examples import Split
 from ..sql import Key, key_text
 from ..tasks import Task
-from .classifiers import add_task, now
+from .classifiers import add_task, has_store, now
 from .schema import ensure_schema, transaction
 
 Member = tuple[Key, int, Split]
@@ -23,11 +24,11 @@ def add_split(
 ) -> int:
     """Stores the membership of a task's examples, once for equal ones; gives its id."""
     ensure_schema(conn)
-    rows = sorted((key_text(key), text_hash, split) for key, text_hash, split in members)
-    digest = sha256(json.dumps([task.to_dict(), plan, rows], sort_keys=True).encode()).hexdigest()
-    found = conn.execute("select id from _ftclassify_splits where digest = ?", [digest]).fetchone()
+    rows = _sorted(members)
+    digest = _digest(task, plan, rows)
+    found = _find(conn, digest)
     if found is not None:
-        return int(found[0])
+        return found
     with transaction(conn):
         cursor = conn.execute(
             "insert into _ftclassify_splits (task_id, plan, digest, created_at)"
@@ -44,20 +45,53 @@ def add_split(
     return split_id
 
 
+def find_split(
+    conn: sqlite3.Connection, task: Task, plan: dict[str, Any], members: Iterable[Member]
+) -> int | None:
+    """The id of a split with these very members; None when no classifier has it."""
+    return _find(conn, _digest(task, plan, _sorted(members))) if has_store(conn) else None
+
+
+def split_plan(conn: sqlite3.Connection, split_id: int) -> dict[str, Any]:
+    """How a stored split was made: seed and shares, or the column that gave it."""
+    sql = "select plan from _ftclassify_splits where id = ?"
+    row = conn.execute(sql, [split_id]).fetchone()
+    try:
+        return dict(json.loads(row[0]))
+    except (ValueError, TypeError, RecursionError) as error:
+        raise ArtifactError("The split of a classifier is damaged in this file.") from error
+
+
+def _sorted(members: Iterable[Member]) -> list[tuple[str, int, Split]]:
+    return sorted((key_text(key), text_hash, split) for key, text_hash, split in members)
+
+
+def _digest(task: Task, plan: dict[str, Any], rows: list[tuple[str, int, Split]]) -> str:
+    return sha256(json.dumps([task.to_dict(), plan, rows], sort_keys=True).encode()).hexdigest()
+
+
+def _find(conn: sqlite3.Connection, digest: str) -> int | None:
+    row = conn.execute("select id from _ftclassify_splits where digest = ?", [digest]).fetchone()
+    return None if row is None else int(row[0])
+
+
 class Membership:
     """What a classifier has seen: asked by key where the source has one, else by text."""
 
     def __init__(self, conn: sqlite3.Connection, split_id: int) -> None:
-        self._by_key: dict[str, tuple[int, str]] = {}
+        self._by_key: dict[str, tuple[int, Split]] = {}
         self._tested: set[int] = set()
-        self._seen: set[int] = set()
+        self._seen: dict[int, Split] = {}
         rows = conn.execute(
             "select row_key, text_hash, split from _ftclassify_split_rows where split_id = ?",
             [split_id],
         )
         for key, text_hash, split in rows:
             self._by_key[key] = (text_hash, split)
-            (self._tested if split == "test" else self._seen).add(text_hash)
+            if split == "test":
+                self._tested.add(text_hash)
+            else:
+                self._seen[text_hash] = split
 
     def __len__(self) -> int:
         return len(self._by_key)
@@ -80,3 +114,19 @@ class Membership:
         if key is None or not stable:
             return text_hash in self._tested and text_hash not in self._seen
         return known is not None and known[1] == "test" and text_hash not in self._seen
+
+    def split_of(self, key: Key | None, text_hash: int, *, stable: bool = True) -> Split | None:
+        """The split of a row as it reads now, `key` and `stable` as for `is_test`; None for a row
+        that was not there, and for one that may not be told from a row of the test."""
+        if self.is_test(key, text_hash, stable=stable):
+            return "test"
+        if text_hash in self._seen:
+            return self._seen[text_hash]
+        known = self._by_key.get(key_text(key)) if key is not None and stable else None
+        if known is None or known[1] == "test" or self.is_tested(text_hash):
+            return None
+        return known[1]
+
+    def is_tested(self, text_hash: int) -> bool:
+        """Whether a row with this text was in the test split."""
+        return text_hash in self._tested

@@ -1,0 +1,121 @@
+"""How jobs and their events are told: as lines for people, as objects for programs."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import sqlite3
+
+    from ..store.jobs import Event, Job
+
+
+def describe(conn: sqlite3.Connection, job: Job) -> dict[str, Any]:
+    """The job as an object: what `Job.to_dict` says, what was spent, how fast it is.
+
+    usd:             spent so far
+    rows_per_second, seconds_left: since this attempt began; None where that is not known
+    """
+    from ..store.spending import spent_by_job
+
+    rate, left = _pace(conn, job)
+    usd = round(spent_by_job(conn, job.id).usd, 6)
+    return {**job.to_dict(), "usd": usd, "rows_per_second": rate, "seconds_left": left}
+
+
+def rows_done(job: Job) -> int:
+    """Rows that the job is through with, whatever they got."""
+    return job.done + job.skipped + job.failed
+
+
+def _pace(conn: sqlite3.Connection, job: Job) -> tuple[float | None, int | None]:
+    if job.state != "running" or job.interrupted or not job.total:
+        return None, None
+    from ..store.watching import last_start
+
+    began = last_start(conn, job.id)
+    before = None if began is None else (began.data or {}).get("rows")
+    if began is None or not isinstance(before, int):
+        return None, None
+    seconds = (_time(job.updated_at) - _time(began.at)).total_seconds()
+    rows = rows_done(job) - before
+    if seconds < 1 or rows <= 0:
+        return None, None
+    rate = rows / seconds
+    return round(rate, 2), round((job.total - rows_done(job)) / rate)
+
+
+def _time(text: str) -> datetime:
+    return datetime.strptime(text, "%Y-%m-%dT%H:%M:%SZ")
+
+
+def line(conn: sqlite3.Connection, job: Job) -> str:
+    """All that fits on one line."""
+    told = describe(conn, job)
+    parts = [
+        f"{job.id:4}", f"{job.kind:8}", f"{told['state']:11}", job.created_at,
+        *(part for part in (_about(job), *_figures(job, told)) if part),
+    ]  # fmt: skip
+    return "  ".join(parts)
+
+
+def _figures(job: Job, told: dict[str, Any]) -> list[str]:
+    parts = []
+    if job.total is not None:
+        parts.append(f"{rows_done(job):,} of {job.total:,} rows")
+    if job.failed:
+        parts.append(f"{job.failed:,} without an answer")
+    if told["rows_per_second"]:
+        left = f", about {duration(told['seconds_left'])} left" if told["seconds_left"] else ""
+        parts.append(f"{told['rows_per_second']:,.0f} rows/s{left}")
+    parts.append(money(job, told["usd"]))
+    if shows_step(job):
+        parts.append(job.step)
+    return [*parts, job.error or ""]
+
+
+def shows_step(job: Job) -> bool:
+    """Whether the step says something of now: what it is doing, or why it waits."""
+    return (job.state == "running" and not job.interrupted) or job.step.startswith("waits: ")
+
+
+def money(job: Job, usd: float) -> str:
+    """What was spent, and what was expected; empty where nothing is paid for."""
+    expected = (job.estimate or {}).get("usd")
+    known = isinstance(expected, (int, float)) and not isinstance(expected, bool)
+    if not usd and not known:
+        return ""
+    return f"${usd:.4f} spent" + (f" of about ${expected:.4f}" if known else "")
+
+
+def duration(seconds: int) -> str:
+    if seconds < 90:
+        return f"{seconds} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def _about(job: Job) -> str:
+    settings = job.settings
+    if job.kind == "train":
+        task = settings.get("task")
+        source = task.get("source") if isinstance(task, dict) else None
+        return f"{settings.get('name', '')} from {source or 'nowhere'}"
+    if job.kind == "predict":
+        return f"{settings.get('table', '')} with {settings.get('classifier', '')}"
+    return ""
+
+
+def event_line(event: Event) -> str:
+    """When, what, and the figures that came with it."""
+    figures = [
+        f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}"
+        for name, value in (event.data or {}).items()
+        if isinstance(value, (int, float, str))
+    ]
+    return "  ".join([event.at, event.message, *([", ".join(figures)] if figures else [])])
+
+
+def event_object(event: Event) -> dict[str, Any]:
+    return asdict(event)

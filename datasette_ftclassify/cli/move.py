@@ -1,0 +1,104 @@
+"""`move`"""
+
+from __future__ import annotations
+
+import shlex
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from .options import database_argument, json_option, open_database, training_options
+from .output import friendly, print_json, say, tell_queued
+from .training import (
+    access_for,
+    agree,
+    describe_training,
+    follow_training,
+    next_step,
+    options_from,
+    request_with,
+)
+
+if TYPE_CHECKING:
+    from ..jobs.move import Comparison
+
+
+@click.command()
+@database_argument
+@click.argument("name")
+@click.option("--trainer", required=True, help="Who trains the second classifier.")
+@click.option("--name", "new_name", help="Of the second one. [NAME-TRAINER]")
+@click.option(
+    "--on-predictions",
+    is_flag=True,
+    help="Learn as well from rows without a label, by the label that NAME wrote into its column.",
+)
+@training_options
+@json_option
+@friendly
+def move(database: str, name: str, as_json: bool, **given: Any) -> None:
+    """Train a second classifier by another trainer on the rows of a first one, and compare them.
+
+    Every row stays in the split it was in, so both are judged by the same rows; rows that have
+    come since are left out.
+
+    \b
+      datasette ftclassify move mail.db messages --trainer openai --model gpt-4.1-mini
+      datasette ftclassify move mail.db messages-openai --trainer local
+      datasette ftclassify move mail.db messages-openai --trainer local --on-predictions
+    """
+    from ..jobs.move import compare_or_why, move_request
+    from ..jobs.train import TrainRequest, submit_train
+    from ..store.classifiers import find_classifier
+
+    with open_database(database) as conn:
+        access = access_for(given["trainer"], given["base_url"])
+        first = find_classifier(conn, name)
+        request = move_request(
+            first,
+            TrainRequest(
+                name=given["new_name"],
+                trainer=given["trainer"],
+                options=options_from(given, first.seed),
+                curve=given["curve"],
+                limit_usd=given["limit_usd"],
+            ),
+            on_predictions=given["on_predictions"],
+        )
+        request = request_with(conn, request, access, given["continue_from"])
+        free = shlex.join(
+            ["datasette", "ftclassify", "move", database, first.name, "--trainer", "local"]
+        )
+        estimate = agree(conn, first.task, request, access, yes=given["yes"], free=free)
+        job = submit_train(conn, first.task, request, estimate)
+        if given["queue"] or not given["follow"]:
+            tell_queued(job, database, as_json)
+            return
+        result = follow_training(conn, job, access, database)
+        comparison, why_not = compare_or_why(conn, first, result.classifier)
+        following = next_step(conn, result, database)
+    if as_json:
+        compared = comparison.to_dict() if comparison else None
+        print_json({**result.to_dict(), "comparison": compared, "not_compared": why_not})
+        return
+    describe_training(result, database)
+    if comparison is None:
+        click.echo(f"\nNot compared: {why_not}")
+    else:
+        describe_comparison(comparison)
+    say(f"\nNext: {following}")
+
+
+def describe_comparison(comparison: Comparison) -> None:
+    click.echo(f"\nOn the same {comparison.rows:,} test rows:")
+    both = (comparison.first, comparison.second)
+    width = max(len(c.title) for c in both)
+    for classifier, (share, low, high) in zip(both, comparison.accuracy, strict=True):
+        click.echo(
+            f"  {classifier.title:{width}}  {classifier.trainer:9}  accuracy {share:.3f}"
+            f" (95 % interval {low:.3f}–{high:.3f})"
+        )
+    click.echo(f"  {'':{width}}  {'':9}  the commonest answer alone {comparison.majority:.3f}")
+    click.echo(f"  {comparison.sentence()}")
+    if comparison.unanswered:
+        click.echo(f"  {comparison.unanswered:,} more test rows were not asked about.")

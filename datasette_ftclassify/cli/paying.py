@@ -1,0 +1,86 @@
+"""What commands share that may cost money: where to ask, for how much, and the question before."""
+
+from __future__ import annotations
+
+import sqlite3
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from .output import say
+
+if TYPE_CHECKING:
+    from ..jobs.estimates import JobEstimate
+    from ..store.classifiers import Classifier
+    from ..trainers.access import Access
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+def asking_options(command: Command) -> Command:
+    """For classifiers whose model is at a service."""
+    for option in reversed(
+        [
+            click.option(
+                "--limit-usd",
+                type=click.FloatRange(0),
+                metavar="X",
+                help="What the whole job may cost. [half as much again as the estimate]",
+            ),
+            click.option("--yes", is_flag=True, help="Agree to the estimated cost beforehand."),
+            click.option(
+                "--base-url", metavar="URL", help="Of the service that has the model. [its own]"
+            ),
+            click.option(
+                "--deployment",
+                metavar="NAME",
+                help="Azure: the name under which the model is deployed; kept with the classifier.",
+            ),
+        ]
+    ):
+        command = option(command)
+    return command
+
+
+def reach(
+    conn: sqlite3.Connection, classifier: Classifier, given: dict[str, Any]
+) -> tuple[Classifier, Access]:
+    """The classifier as `asking_options` change it, and the way to its model."""
+    from ..store.classifiers import set_deployment
+    from ..trainers.access import read_access
+
+    if given["deployment"]:
+        classifier = set_deployment(conn, classifier, given["deployment"])
+    return classifier, read_access().at(classifier.trainer, given["base_url"])
+
+
+def agree(estimate: JobEstimate | None, *, yes: bool) -> None:
+    """Says what it will cost and asks; returns when somebody agrees, or nothing is asked.
+
+    Raises click's exceptions otherwise.
+    """
+    if estimate is None or estimate.requests == 0:
+        return
+    say(describe_estimate(estimate))
+    ask(yes=yes)
+
+
+def ask(*, yes: bool) -> None:
+    """Asks whether to go on and pay, unless that was said beforehand.
+
+    Raises ClickException for a no, and where nobody can be asked.
+    """
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise click.ClickException("Nothing was sent. To agree to that, add --yes.")
+    if not click.confirm("Go on?", err=True):
+        raise click.ClickException("Nothing was sent.")
+
+
+def describe_estimate(estimate: JobEstimate) -> str:
+    tokens = f"{estimate.requests:,} questions, about {estimate.input_tokens:,} tokens"
+    cost = "an unknown amount" if estimate.usd is None else f"about ${estimate.usd:.4g}"
+    return f"{tokens}: {cost}. {estimate.note}"

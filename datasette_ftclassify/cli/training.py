@@ -1,0 +1,256 @@
+"""What `train` and `move` share: reading their options, asking before money is spent, following a
+training, and saying what came of it."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from dataclasses import fields
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ..errors import TrainingError
+from ..sql import quote_text
+from .output import say, step_progress
+from .paying import ask
+
+if TYPE_CHECKING:
+    import sqlite3
+
+    from ..jobs.train import TrainEstimate, TrainRequest, TrainResult
+    from ..store.classifiers import Classifier
+    from ..store.jobs import Job
+    from ..tasks import Task
+    from ..trainers.access import Access
+    from ..trainers.base import TrainerOptions
+
+_FORMAT = {"form": "form", "labels_as": "labels", "multilabel_as": "multilabel", "system": "system"}
+
+
+def options_from(given: dict[str, Any], seed: int) -> TrainerOptions:
+    """The options of `training_options`."""
+    from ..trainers.base import TrainerOptions
+
+    fmt = {field: given[name] for name, field in _FORMAT.items() if given[name] is not None}
+    simple = {f.name: given[f.name] for f in fields(TrainerOptions) if f.name in given}
+    simple["extra"] = _json_object(given["extra"])
+    return TrainerOptions(
+        **simple, seed=seed, format=fmt or None, descriptions=dict(given["describe"])
+    )
+
+
+def _json_object(text: str | None) -> dict[str, Any]:
+    try:
+        data = json.loads(text) if text else {}
+    except (ValueError, RecursionError):
+        data = None
+    if not isinstance(data, dict):
+        raise TrainingError('--extra must be a JSON object, such as \'{"priority": "low"}\'.')
+    return data
+
+
+def access_for(trainer: str, base_url: str | None) -> Access:
+    """What the environment lets a trainer reach, with another address for it if one was given."""
+    from ..trainers.access import Access, read_access
+    from ..trainers.registry import get_trainer
+
+    if not get_trainer(trainer).capabilities.leaves_machine:
+        if base_url is not None:
+            raise TrainingError(f"The trainer {trainer} asks no server: leave out --base-url.")
+        return Access()
+    return read_access().at(trainer, base_url)
+
+
+def request_with(
+    conn: sqlite3.Connection, request: TrainRequest, access: Access, continue_from: str | None
+) -> TrainRequest:
+    """The request with the host that it is for, and what it continues from."""
+    from dataclasses import replace
+
+    from ..jobs.request import continued
+    from ..jobs.train_plan import host_of
+    from ..store.classifiers import find_classifier
+    from ..trainers.registry import get_trainer
+    from ..trainers.service import Service
+
+    trainer = get_trainer(request.trainer)
+    if isinstance(trainer, Service):
+        request = replace(request, host=host_of(trainer, access.endpoint(trainer.name)))
+    if continue_from is None:
+        return request
+    return continued(conn, request, find_classifier(conn, continue_from).uid)
+
+
+def agree(
+    conn: sqlite3.Connection,
+    task: Task,
+    request: TrainRequest,
+    access: Access,
+    *,
+    yes: bool,
+    free: str,
+) -> TrainEstimate | None:
+    """Says what a training will send and cost, and asks; None when there is nothing to ask.
+
+    free: the command that trains the same on this machine
+    Raises ClickException for a no, and where nobody can be asked.
+    """
+    from ..jobs.train import begun, estimate_train
+
+    job = begun(conn, task, request)
+    if job is not None:
+        say(f"Job {job.id} was agreed to, and goes on.")
+        return None
+    estimate = estimate_train(conn, task, request, access, download=True)
+    if estimate is None:
+        return None
+    for line in estimate_lines(estimate, free):
+        say(line)
+    ask(yes=yes)
+    return estimate
+
+
+def estimate_lines(estimate: TrainEstimate, free: str) -> list[str]:
+    """What somebody should know before agreeing to it."""
+    exact = "" if estimate.exact else " (an estimate)"
+    lines = [f"{estimate.rows_sent:,} rows will leave this machine, to {estimate.host}."]
+    if estimate.billed_tokens:
+        lines.append(
+            f"Training {estimate.model}: {estimate.training_tokens:,} tokens{exact} x"
+            f" {estimate.epochs} epochs, {_usd(estimate.training_usd)}."
+        )
+    if estimate.requests:
+        lines.append(
+            f"Then {estimate.requests:,} questions to evaluate it: {_usd(estimate.evaluation_usd)}."
+        )
+    lines.append(f"Together {_usd(estimate.usd)}.")
+    lines += estimate.notes
+    if estimate.local:
+        lines.append("On the same rows, on this machine and for nothing:")
+        lines += [f"  {line}" for line in estimate.local]
+    else:
+        lines.append(
+            "Nobody has trained on the same rows on this machine, which is free and may do as well:"
+            f" {free}"
+        )
+    return lines
+
+
+def local_command(database: str, task: Task, request: TrainRequest) -> str:
+    """The command that trains the same task on the same split, on this machine."""
+    from ..splits import SplitPlan
+
+    words = ["datasette", "ftclassify", "train", database, task.source, "--kind", task.kind]
+    if task.template is not None:
+        words += ["--template", task.template]
+    else:
+        words += [word for column in task.text for word in ("--text", column)]
+    words += [word for column in task.labels for word in ("--label", column)]
+    words += [w for name, v in task.params.items() for w in ("--param", name, str(v))]
+    for option, value in (
+        ("--where", task.where),
+        ("--split-column", task.split_column),
+        ("--delimiter", task.delimiter),
+    ):
+        words += [option, value] if value is not None else []
+    usual = SplitPlan()
+    for name in ("seed", "validation", "test"):
+        value = getattr(request.plan, name)
+        words += [f"--{name}", str(value)] if value != getattr(usual, name) else []
+    name = request.settings(task)["name"]
+    return shlex.join([*words, "--name", f"{name}-local"])
+
+
+def _usd(amount: float | None) -> str:
+    if amount is None:
+        return "at a price that is not known"
+    return f"about ${amount:,.2f}" if amount >= 0.01 or not amount else "less than $0.01"
+
+
+def follow_training(
+    conn: sqlite3.Connection, job: Job, access: Access, database: str
+) -> TrainResult:
+    """Runs a training to its end. Interrupted from the keyboard, it leaves one at a service to go
+    on there, and the job to whoever comes next."""
+    from ..jobs.train import run_submitted
+    from ..store.jobs import ask_job, get_job
+
+    try:
+        with step_progress() as progress:
+            return run_submitted(conn, job, access=access, progress=progress)
+    except KeyboardInterrupt:
+        job = get_job(conn, job.id)
+        if job.remote is None:
+            raise click.ClickException(
+                "Stopped. The same command begins the training again."
+            ) from None
+        if job.state == "paused":
+            job = ask_job(conn, job.id, "resume")
+        host = job.settings.get("host") or "the service"
+        command = shlex.join(["datasette", "ftclassify", "work", database])
+        raise click.ClickException(
+            f"Stopped following job {job.id}. What has begun at {host} goes on there. Give the same"
+            f" command again to follow it to its end, or: {command}"
+        ) from None
+
+
+def describe_training(result: TrainResult, database: str) -> None:
+    classifier, report = result.classifier, result.classifier.report
+    used = " and ".join(f"{n:,} {name}" for name, n in report["rows"].items() if name != "test")
+    click.echo(f"Trained {classifier.title} on {classifier.training_rows:,} rows ({used}).")
+    click.echo(f"  {len(classifier.labels)} labels, {classifier.labels.kind}")
+    for value, count in report["left_out"].items():
+        click.echo(f"  left out: {count:,} rows whose split column says {value}")
+    if report.get("left_out_new"):
+        click.echo(f"  left out: {report['left_out_new']:,} rows that have come since")
+    if report.get("predicted_labels"):
+        click.echo(f"  {report['predicted_labels']:,} rows have the label that was predicted")
+    if report["shared_with_train"]:
+        shared = report["shared_with_train"]
+        click.echo(f"  {shared:,} rows held back have a text that also stands in train")
+    for line in _report_lines(report):
+        click.echo(f"  {line}")
+    if result.usd:
+        click.echo(f"  ${result.usd:,.4f} spent")
+    _describe_quality(result, database)
+
+
+def _describe_quality(result: TrainResult, database: str) -> None:
+    from ..evaluation import headline
+
+    if result.metrics is None:
+        click.echo(f"  Not evaluated: {result.not_evaluated or 'no rows were held back.'}")
+    else:
+        click.echo(f"  {headline(result.metrics)}")
+    if result.local and result.metrics:
+        click.echo("  On the same rows, on this machine:")
+        for summary in result.local:
+            click.echo(f"    {summary.classifier.title}: {summary.headline()}")
+
+
+def _report_lines(report: dict[str, Any]) -> list[str]:
+    lines = [report["why"]] if "why" in report else []
+    if "learning_curve" in report:
+        lines.append(report["learning_curve"]["summary"])
+    return lines + [f"warning: {warning}" for warning in report.get("warnings", [])]
+
+
+def next_step(conn: sqlite3.Connection, result: TrainResult, database: str) -> str:
+    """The command or query that people want after a training."""
+    from ..jobs.predict import count_unlabelled
+    from ..sql import relation
+
+    classifier: Classifier = result.classifier
+    held_back = (classifier.report.get("rows") or {}).get("test")
+    if result.metrics is None and held_back:
+        return shlex.join(["datasette", "ftclassify", "evaluate", database, classifier.name])
+    source = relation(conn, classifier.task.source)
+    if source.is_view:
+        sql = f"select ft_classify('a text', {quote_text(classifier.name)})"
+        return f"ask it in SQL, since a view has no columns to write: {sql}"
+    words = ["datasette", "ftclassify", "predict", database, source.name]
+    words += ["--classifier", classifier.name]
+    if count_unlabelled(conn, classifier):
+        words.append("--unlabelled")
+    return shlex.join(words)

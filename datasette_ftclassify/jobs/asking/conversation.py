@@ -1,0 +1,330 @@
+"""Questions to one classifier at a service: what is sent when, tried again, given up, kept.
+
+Runs in the job's thread. A question counts as under way until its answer is committed, so a process
+that is killed has asked at most so many questions in vain as may be under way.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
+from heapq import heappop, heappush
+from itertools import count
+from types import TracebackType
+
+from ...errors import FtclassifyError, JobPaused
+from ...store.answers import KeptAnswer, find_answers, input_key, keep_answers
+from ...store.classifiers import Classifier
+from ...store.jobs import Job, save_progress
+from ...store.schema import transaction
+from ...store.spending import Spent, add_spending
+from ...trainers.service import Asker, Reply, RowRejected, ServiceRefused, TryAgain, Usage
+from ..budget import Budget
+from ..lease import Lease
+from .engine import Engine, Question, Result
+from .keeping import is_sound, kept_from, no_answer
+from .pace import Pace
+
+_LOOK_EVERY = 0.25
+"""Seconds between looks at what is wanted of the job, while nothing comes."""
+
+_SHOWN_FROM = 2.0
+"""A shorter wait is not worth a word."""
+
+_MOST_GIVEN_UP = 10_000
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How long to go on against failures; times in seconds.
+
+    tries:       of one text, failures for want of patience not counted
+    down:        failures in a row, of any texts, after which a text that is out of tries means
+                 that the service is down
+    base, cap:   the wait before another try is up to base, and doubles up to cap
+    ready_every: between questions to a model that is not there yet
+    ready_for:   after a classifier was made, a model that is not there may still come
+    leave, interrupt: for what is under way, when the job stops, or is interrupted by hand
+    """
+
+    tries: int = 6
+    down: int = 20
+    base: float = 0.5
+    cap: float = 30.0
+    ready_every: float = 10.0
+    ready_for: float = 1200.0
+    leave: float = 30.0
+    interrupt: float = 3.0
+
+
+PATIENCE = Patience()
+
+
+class Conversation:
+    """Use it as a context manager: what is under way when it ends is waited for, and kept."""
+
+    def __init__(
+        self,
+        lease: Lease,
+        classifier: Classifier,
+        asker: Asker,
+        budget: Budget,
+        *,
+        concurrency: int | None = None,
+        patience: Patience | None = None,
+    ) -> None:
+        self.conn: sqlite3.Connection = lease.conn
+        self.job = lease.job
+        self._patience = patience or PATIENCE
+        self.pace = Pace(concurrency, base=self._patience.base, cap=self._patience.cap)
+        self.spent = Spent()
+        self._lease = lease
+        self._classifier = classifier
+        self._asker = asker
+        self._budget = budget
+        self._engine = Engine(asker)
+        self._open: dict[bytes, Question] = {}
+        self._given_up: dict[bytes, KeptAnswer] = {}
+        self._ready: deque[Question] = deque()
+        self._later: list[tuple[float, int, Question]] = []
+        self._number = count()
+        self._under_way = 0
+        self._fresh: list[tuple[Question, Spent]] = []
+        self._failures = 0
+        self._pausing: JobPaused | None = None
+        self._broken: Exception | None = None
+        self._out_of_money = False
+        self._step = self.job.step
+        self._shown_until = 0.0
+
+    def __enter__(self) -> Conversation:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        try:
+            if error is not None and not isinstance(error, sqlite3.Error):
+                interrupted = isinstance(error, KeyboardInterrupt)
+                self._leave(self._patience.interrupt if interrupted else self._patience.leave)
+        except (FtclassifyError, sqlite3.Error):
+            pass  # the first error says more
+        finally:
+            self._engine.close()
+
+    @property
+    def unanswered(self) -> int:
+        """Questions that are asked or will be."""
+        return len(self._open)
+
+    @property
+    def hungry(self) -> bool:
+        """Whether there should be more questions to go on with."""
+        return len(self._ready) + len(self._later) < self.pace.allowed
+
+    def ask(self, texts: Sequence[str]) -> list[Question]:
+        """A question for each text, one and the same for equal texts; those that have a kept answer
+        are answered."""
+        keys = [input_key(text) for text in texts]
+        asked = dict(zip(keys, texts, strict=True))
+        unknown = [k for k in asked if k not in self._open and k not in self._given_up]
+        kept = find_answers(self.conn, self._classifier.id, unknown)
+        found: dict[bytes, Question] = {}
+        for key, text in asked.items():
+            found[key] = self._open.get(key) or self._question(key, text, kept.get(key))
+        return [found[key] for key in keys]
+
+    def _question(self, key: bytes, text: str, kept: KeptAnswer | None) -> Question:
+        if kept is not None and is_sound(kept, self._classifier.labels):
+            return Question(key, "", kept, kept=True)
+        if key in self._given_up:
+            return Question(key, "", self._given_up[key])
+        question = self._open[key] = Question(key, text)
+        self._ready.append(question)
+        return question
+
+    @property
+    def has_news(self) -> bool:
+        """Whether answers have come that are not kept yet."""
+        return bool(self._fresh)
+
+    def turn(self) -> None:
+        """Sends what may be sent, and takes what comes; call `commit` when there is news.
+
+        Raises JobStopped when somebody wants that, JobPaused when nothing more can be asked.
+        """
+        self._lease.check()
+        if self._broken is not None:
+            raise self._broken
+        self._send()
+        self._show_wait()
+        if self._under_way:
+            self._take(self._engine.collect(_LOOK_EVERY, self._under_way))
+        elif self._pausing is not None:
+            raise self._pausing
+        elif self._out_of_money:
+            raise JobPaused(self._budget.why())
+        elif self._open:
+            time.sleep(min(_LOOK_EVERY, self._idle_for()))
+
+    def _idle_for(self) -> float:
+        """Seconds until something may be sent, when nothing is under way."""
+        if self._ready:
+            return self.pace.held_for
+        due = self._later[0][0] - time.monotonic() if self._later else 0.0
+        return max(due, self.pace.held_for, 0.0)
+
+    def _send(self) -> None:
+        if self._pausing is not None or self.pace.held_for:
+            return
+        while self._later and self._later[0][0] <= time.monotonic():
+            self._ready.appendleft(heappop(self._later)[2])
+        self._out_of_money = False
+        going: list[Question] = []
+        while self._ready and self._under_way < self.pace.allowed:
+            question = self._ready[0]
+            expected = self._asker.expected(question.text) if self._budget.limited else Usage()
+            reserved = self._budget.reserve(expected)
+            if reserved is None:
+                self._out_of_money = True
+                break
+            question.reserved, question.round = reserved, self.pace.round
+            going.append(self._ready.popleft())
+            self._under_way += 1
+        if going:
+            self._engine.send(going)
+
+    def _take(self, results: list[Result]) -> None:
+        for question, result in results:
+            if isinstance(result, Reply):
+                self._answered(question, result)
+                continue
+            self._under_way -= 1
+            self._budget.release(question.reserved)
+            if isinstance(result, RowRejected):
+                self._failures = 0  # the service is well
+                self._give_up(question, str(result))
+            elif isinstance(result, TryAgain):
+                self._try_again(question, result)
+            elif isinstance(result, ServiceRefused):
+                self._refused(question, result)
+            else:
+                self._broken = result
+
+    def _answered(self, question: Question, reply: Reply) -> None:
+        self._failures = 0
+        self.pace.answered()
+        if reply.hold:
+            self.pace.hold(reply.hold)
+        question.answer, question.kept = kept_from(reply), True
+        self._fresh.append((question, self._budget.settle(question.reserved, reply.usage)))
+
+    def _try_again(self, question: Question, problem: TryAgain) -> None:
+        if problem.rate_limited:
+            self.pace.refused(question.round, problem.after)
+            self._ready.appendleft(question)
+            return
+        self._failures += 1
+        question.tries += 1
+        if problem.after is not None:
+            self.pace.hold(problem.after)
+        if question.tries < self._patience.tries:
+            due = time.monotonic() + self.pace.backoff(question.tries)
+            heappush(self._later, (due, next(self._number), question))
+        elif self._failures >= self._patience.down:
+            self._ready.appendleft(question)
+            self._pause(f"The service does not answer: {problem}")
+        else:
+            question.exhausted = True
+            self._give_up(question, f"no answer after {question.tries} tries: {problem}")
+
+    def _refused(self, question: Question, problem: ServiceRefused) -> None:
+        self._ready.appendleft(question)
+        if problem.code == "model_not_found" and self._is_new():
+            self.pace.hold(self._patience.ready_every)
+        else:
+            self._pause(str(problem))
+
+    def _is_new(self) -> bool:
+        oldest = datetime.now(timezone.utc) - timedelta(seconds=self._patience.ready_for)
+        # As text: a file that somebody else made may hold anything in the place of a time.
+        return self._classifier.created_at > oldest.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+    def _pause(self, why: str) -> None:
+        """Lets what is under way come in, and then rests."""
+        self._pausing = self._pausing or JobPaused(why)
+
+    def _give_up(self, question: Question, reason: str) -> None:
+        question.answer, question.text = no_answer(reason), ""
+        self._open.pop(question.key, None)
+        if len(self._given_up) < _MOST_GIVEN_UP:
+            self._given_up[question.key] = question.answer
+
+    def commit(self, also: Callable[[], None] = lambda: None) -> None:
+        """Keeps the answers that have come, what they cost, and how far the job is, together with
+        whatever else is to be written. Raises JobError when the job was taken over."""
+        spent = _total(cost for _, cost in self._fresh)
+        with _undone_with(self.job), transaction(self.conn):
+            if self._fresh:
+                answers = {q.key: q.answer for q, _ in self._fresh if q.answer is not None}
+                keep_answers(self.conn, self._classifier.id, answers)
+                add_spending(self.conn, self.job.id, spent)
+            also()
+            save_progress(self.conn, self.job)
+        self._budget.refresh()
+        self.spent = _total((self.spent, spent))
+        self._under_way -= len(self._fresh)
+        for question, _ in self._fresh:
+            question.text = ""
+            self._open.pop(question.key, None)
+        self._fresh.clear()
+
+    def _show_wait(self) -> None:
+        """Says in the job's record for how long nothing is sent."""
+        seconds = self.pace.held_for
+        until = time.monotonic() + seconds if seconds >= _SHOWN_FROM else 0.0
+        if abs(until - self._shown_until) < _SHOWN_FROM:
+            return
+        self._shown_until = until
+        at = datetime.now(timezone.utc) + timedelta(seconds=seconds)
+        waiting = f"waiting for the service until {at:%H:%M:%S} UTC"
+        self.job.step = waiting if until else self._step
+        self.commit()
+
+    def _leave(self, seconds: float) -> None:
+        """Waits so long for what is under way, and keeps what comes of it."""
+        deadline = time.monotonic() + seconds
+        while self._under_way > len(self._fresh) and not self._lease.lost.is_set():
+            left = deadline - time.monotonic()
+            if left <= 0:
+                break
+            self._take(self._engine.collect(min(left, _LOOK_EVERY), self._under_way))
+            if self._fresh:
+                self.commit()
+        self.commit()
+
+
+@contextmanager
+def _undone_with(job: Job) -> Iterator[None]:
+    """Around a transaction: what is undone in the database is undone in the job's place, too. An
+    interruption may come at any moment, and what is under way is kept after it."""
+    before = (job.position, job.total, job.done, job.skipped, job.failed)
+    try:
+        yield
+    except BaseException:
+        job.position, job.total, job.done, job.skipped, job.failed = before
+        raise
+
+
+def _total(amounts: Iterable[Spent]) -> Spent:
+    names = Spent.__dataclass_fields__
+    every = list(amounts)
+    return Spent(**{name: sum(getattr(a, name) for a in every) for name in names})

@@ -1,0 +1,54 @@
+"""The questions of a prediction in batches, before its rows are gone through."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing
+
+from ...errors import JobPaused, LimitReached
+from ...loading import load_batcher
+from ...trainers.access import Access
+from ...trainers.service import ServiceProblem, Usage
+from ..batching import Pace, fill_by_batches
+from ..budget import Budget
+from ..estimates import pricing
+from ..gathering import Page, Position
+from ..lease import Lease
+from ..plan import Plan
+from ..predict import RowProgress
+from ..rows import position_of
+
+PAGE = 1_000
+"""Rows read at once."""
+
+
+def ask_in_batches(
+    lease: Lease, plan: Plan, progress: RowProgress, access: Access, pace: Pace | None = None
+) -> None:
+    """Fills the kept answers, see `batching.fill_by_batches`. Call it after Plan.begin.
+
+    Raises JobPaused when a limit is reached or the service refuses, JobStopped, AccessError.
+    """
+    conn, job = lease.conn, lease.job
+
+    def pages(after: Position | None) -> Iterator[Page]:
+        while batch := plan.rows.after(conn, after, PAGE):
+            page = [(position_of(key), text) for key, text in batch]
+            after = page[-1][0]
+            yield page
+
+    with closing(load_batcher(plan.classifier, access)) as batcher:
+        cost = pricing(batcher, batch=True)
+
+        def limit(expected: Usage) -> None:
+            budget = Budget(conn, job, access, cost)
+            if budget.reserve(expected) is None:
+                raise LimitReached(budget.why())
+
+        try:
+            fill_by_batches(
+                lease, plan.classifier, batcher, pages,
+                cost=cost, limit=limit, progress=progress, pace=pace,
+            )  # fmt: skip
+        except (LimitReached, ServiceProblem) as error:
+            raise JobPaused(str(error)) from error

@@ -1,0 +1,180 @@
+"""Rows whose answers are awaited, some pages of them at once, so that one slow answer does not
+hold up the others. Pages are written in the order of the table's key, each with its position."""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from dataclasses import dataclass
+from typing import Any
+
+from ...errors import PredictError
+from ...sql import Cell, key_text
+from ...store.answers import KeptAnswer
+from ...store.jobs import Job
+from ..plan import Plan
+from ..predict import done_rows, update_sql
+from ..rows import position_of
+from .conversation import Conversation
+from .engine import Question
+from .keeping import Cells
+
+PAGE = 100
+"""Rows read at once, and the fewest that are written at once."""
+
+MOST_AHEAD = 100
+"""Pages between the first row that waits and the last one that was asked about."""
+
+MOST_WRITTEN = 2_000
+"""Rows in one transaction."""
+
+_JUDGED_FROM = 50
+"""Rows after which the share of those without an answer says something."""
+
+_MOST_REASONS = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """question: None for a row without a text."""
+
+    key: tuple[Cell, ...]
+    question: Question | None
+
+
+class _Prepared:
+    """What is written in one transaction, and what that adds to the job's counts."""
+
+    def __init__(self) -> None:
+        self.updates: list[list[Any]] = []
+        self.position: list[Any] | None = None
+        self.done = 0
+        self.skipped = 0
+        self.reasons: Counter[str] = Counter()
+
+    def add(self, update: list[Any], answer: KeptAnswer | None) -> None:
+        self.updates.append(update)
+        if answer is None:
+            self.skipped += 1
+        elif answer.labels is not None:
+            self.done += 1
+        else:
+            self.reasons[_reason(answer)] += 1
+
+
+class Pages:
+    """Of one prediction job, from its position on."""
+
+    def __init__(self, plan: Plan, job: Job, conversation: Conversation, max_errors: float) -> None:
+        self.reasons: Counter[str] = Counter()
+        self._plan = plan
+        self._job = job
+        self._conversation = conversation
+        self._max_errors = max_errors
+        self._open: deque[list[Row]] = deque()
+        self._read_to = job.position
+        self._all_read = False
+        self._prepared = _Prepared()
+        self._refused: PredictError | None = None
+        labels = plan.classifier.labels
+        self._cells = Cells(plan.columns, labels, plan.default, plan.threshold)
+        self.abstained = 0
+        self._sql = update_sql(plan.target, [name for _, name in plan.columns.items()])
+
+    @property
+    def done(self) -> bool:
+        return self._all_read and not self._open
+
+    @property
+    def ready(self) -> bool:
+        """Whether the first page can be written."""
+        return bool(self._open) and _is_answered(self._open[0])
+
+    def fill(self) -> None:
+        """Reads ahead as far as there should be questions to ask."""
+        while not self._all_read and len(self._open) < MOST_AHEAD and self._conversation.hungry:
+            batch = self._plan.rows.after(self._conversation.conn, self._read_to, PAGE)
+            if not batch:
+                self._all_read = True
+                return
+            self._read_to = position_of(batch[-1][0])
+            questions = iter(self._conversation.ask([t for _, t in batch if t is not None]))
+            self._open.append(
+                [Row(key, None if text is None else next(questions)) for key, text in batch]
+            )
+
+    def prepare(self) -> None:
+        """Makes ready what `write` writes: whoever else wants to write must wait for that alone."""
+        self._prepared = _Prepared()
+        while self.ready and len(self._prepared.updates) < MOST_WRITTEN:
+            page = self._open[0]
+            self._refused = self._refused_row(page)
+            if self._refused is not None:
+                return
+            self._open.popleft()
+            for row in page:
+                answer = None if row.question is None else row.question.answer
+                self._prepared.add([*self._cells(answer), *row.key], answer)
+                self.abstained += self._cells.abstains(answer)
+            self._prepared.position = position_of(page[-1].key)
+
+    def write(self) -> None:
+        """Writes the pages that are prepared into their columns, and the job's place behind them.
+        Call inside the transaction that keeps their answers."""
+        job, new = self._job, self._prepared
+        if new.position is None:
+            return
+        self._conversation.conn.executemany(self._sql, new.updates)
+        job.position = new.position
+        job.done += new.done
+        job.skipped += new.skipped
+        job.failed += sum(new.reasons.values())
+        job.total = max(job.total or 0, done_rows(job))  # rows may have come since
+
+    def check(self, *, ended: bool = False) -> None:
+        """Raises PredictError when a row has no answer and none may, or too many have none."""
+        for reason, number in self._prepared.reasons.items():
+            if reason in self.reasons or len(self.reasons) < _MOST_REASONS:
+                self.reasons[reason] += number
+        self._prepared = _Prepared()
+        if self._refused is not None:
+            raise self._refused
+        if too_many_failed(self._job, self._max_errors, ended=ended):
+            raise PredictError(self._too_many())
+
+    def _refused_row(self, page: list[Row]) -> PredictError | None:
+        if self._plan.on_error != "fail":
+            return None
+        for row in page:
+            answer = None if row.question is None else row.question.answer
+            if answer is not None and answer.labels is None:
+                return PredictError(
+                    f"The row {key_text(row.key)} of {self._plan.target.name} has no answer: "
+                    f"{_reason(answer)}. With --on-error null, or a label, such rows do not end "
+                    "the job."
+                )
+        return None
+
+    def _too_many(self) -> str:
+        job = self._job
+        reasons = "; ".join(f"{n:,} x {reason}" for reason, n in self.reasons.most_common(3))
+        return (
+            f"{job.failed:,} of {job.done + job.failed:,} rows got no answer, more than the share "
+            f"of {self._max_errors:g} that may (--max-errors): {reasons or 'see the reasons'}. "
+            "What was written stays, and answers are not paid for again."
+        )
+
+
+def too_many_failed(job: Job, max_errors: float, *, ended: bool) -> bool:
+    """Whether so many rows have no answer that the rest is not worth asking about."""
+    asked = job.done + job.failed
+    if ended and job.failed and not job.done:
+        return True
+    return (ended or asked >= _JUDGED_FROM) and job.failed > max_errors * asked
+
+
+def _is_answered(page: list[Row]) -> bool:
+    return all(row.question is None or row.question.answer is not None for row in page)
+
+
+def _reason(answer: KeptAnswer) -> str:
+    return answer.reason or "no answer"

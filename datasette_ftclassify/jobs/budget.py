@@ -1,0 +1,112 @@
+"""What a job may still spend. The cost of a question is set aside before it is sent, so that what
+is under way can never go beyond a limit together."""
+
+from __future__ import annotations
+
+import math
+import sqlite3
+from collections.abc import Callable
+
+from ..errors import LimitReached
+from ..store.jobs import Job
+from ..store.spending import Spent, spent_by_job, spent_today
+from ..trainers.access import Access
+from ..trainers.service import Usage
+
+Cost = Callable[[Usage], float | None]
+"""From tokens to USD; None when no price is known."""
+
+
+class Budget:
+    """Of one job, in USD.
+
+    limit:     for the job, over all its attempts; None: none. What a job says of itself can only
+               lower what the operator set
+    day_limit: for all jobs of the database file and one day (UTC); None: none
+    Raises LimitReached when there is a limit, and no price to keep to it by.
+    """
+
+    def __init__(self, conn: sqlite3.Connection, job: Job, access: Access, cost: Cost) -> None:
+        agreed = (job.estimate or {}).get("limit_usd")
+        self.limit = _lowest(agreed, access.usd_per_job)
+        self.day_limit = access.usd_per_day
+        self.spent = spent_by_job(conn, job.id).usd
+        self._conn = conn
+        self._job = job
+        self._cost = cost
+        self._by_operator = self.limit is not None and self.limit == access.usd_per_job
+        self._today = spent_today(conn).usd
+        self._reserved = 0.0
+        if self.limited and cost(Usage(1, 0, 1)) is None:
+            raise LimitReached(
+                "A limit of money was set, but no price of the model is known to keep to it: set "
+                "FTCLASSIFY_PRICES to a table that has it (0 for a model of your own)."
+            )
+
+    @property
+    def limited(self) -> bool:
+        return self.limit is not None or self.day_limit is not None
+
+    def reserve(self, expected: Usage) -> float | None:
+        """Sets aside what a question costs at most; None when a limit leaves no room for it."""
+        amount = self._cost(expected) or 0.0
+        if self._exceeded(amount):
+            return None
+        self._reserved += amount
+        return amount
+
+    def _exceeded(self, amount: float) -> bool:
+        coming = self._reserved + amount
+        return (self.limit is not None and self.spent + coming > self.limit) or (
+            self.day_limit is not None and self._today + coming > self.day_limit
+        )
+
+    def release(self, reserved: float) -> None:
+        """Gives back what was set aside for a question that was not answered."""
+        self._reserved = max(self._reserved - reserved, 0.0)
+
+    def settle(self, reserved: float, usage: Usage) -> Spent:
+        """Puts the actual cost of an answer in the place of what was set aside for it."""
+        self.release(reserved)
+        usd = self._cost(usage) or 0.0
+        self.spent += usd
+        self._today += usd
+        return Spent(usd, 1, usage.input_tokens, usage.cached_tokens, usage.output_tokens)
+
+    def refresh(self) -> None:
+        """Learns what others have spent meanwhile. Call when everything settled is stored."""
+        if self.day_limit is not None:
+            self._today = spent_today(self._conn).usd
+
+    def why(self) -> str:
+        """What was reached, and how to go on."""
+        job = self._job
+        done = job.done + job.skipped + job.failed
+        resume = f"ftclassify jobs resume DB {self._job.id}"
+        if self._day_is_tighter():
+            limit = f"the limit of ${self.day_limit:.4g} for a day (UTC)"
+            spent = f"${self._today:.4g} was spent today, ${self.spent:.4g} of it by this job"
+            how = f"Go on tomorrow, or with a larger FTCLASSIFY_USD_PER_DAY: {resume}"
+        elif self._by_operator:
+            limit = f"the limit of ${self.limit:.4g} for a job"
+            spent = f"${self.spent:.4g} was spent"
+            how = f"Go on with a larger FTCLASSIFY_USD_PER_JOB: {resume}"
+        else:
+            limit = f"the limit of ${self.limit:.4g} for this job"
+            spent = f"${self.spent:.4g} was spent"
+            how = "Go on with the same command and a larger --limit-usd"
+        return (
+            f"The next question might exceed {limit}. {spent}, and {done:,} of "
+            f"{job.total or done:,} rows are done. {how}."
+        )
+
+    def _day_is_tighter(self) -> bool:
+        if self.day_limit is None or self.limit is None:
+            return self.limit is None
+        return self.day_limit - self._today < self.limit - self.spent
+
+
+def _lowest(*limits: object) -> float | None:
+    """Infinity and NaN can stand in a file that somebody else made: they are no limits."""
+    amounts = [float(x) for x in limits if isinstance(x, (int, float)) and math.isfinite(x)]
+    return min(amounts, default=None)

@@ -1,0 +1,78 @@
+"""Checking the rows of a task as a job, for pages: it may take longer than anyone waits for one."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+from ..checks import run_checks
+from ..checks.conditions import MOST_KEYS
+from ..checks.report import json_key
+from ..errors import JobError
+from ..splits import SplitPlan
+from ..sql import condition, quote, quote_all, relation
+from ..store.jobs import Job, add_job
+from ..tasks import Task
+from ..trainers.base import Progress, no_progress
+from .lease import Lease
+
+LISTED = 1_000
+"""Keys that are kept of a finding's rows, where a condition leads to all of them."""
+
+
+def submit_check(
+    conn: sqlite3.Connection,
+    task: Task,
+    plan: SplitPlan,
+    *,
+    model: str | None = None,
+    leaves_machine: bool = False,
+    fields: Mapping[str, Any] | None = None,
+) -> Job:
+    """A queued job whose result is the report of `run_checks`, with these of its arguments.
+
+    fields: JSON, kept with the job: what a page needs to show its form as it was
+    """
+    words = {"model": model, "leaves_machine": leaves_machine, "fields": dict(fields or {})}
+    return add_job(conn, "check", {"task": task.to_dict(), "plan": asdict(plan), **words})
+
+
+def run_check(lease: Lease, progress: Progress = no_progress) -> dict[str, Any]:
+    """Runs a claimed check. Raises as `run_checks` does; JobError for settings that are none."""
+    settings = lease.job.settings
+    try:
+        task = Task.from_dict(settings["task"])
+        plan = SplitPlan(**settings["plan"])
+        model, leaves = settings["model"], bool(settings["leaves_machine"])
+    except (KeyError, TypeError) as error:
+        raise JobError("The settings of this job were not written by this software.") from error
+
+    def tell(step: str, share: float) -> None:
+        lease.check()
+        progress(step, share)
+
+    report = run_checks(
+        lease.conn,
+        task,
+        plan=plan,
+        model=model,
+        leaves_machine=leaves,
+        seed=plan.seed,
+        most_keys=MOST_KEYS,
+        progress=tell,
+    ).to_dict()
+    source = relation(lease.conn, task.source)
+    for finding in report["findings"]:
+        if finding["where"] and source.identity:
+            finding["keys"] = _keys(lease.conn, source.name, source.identity, finding["where"])
+    return report
+
+
+def _keys(
+    conn: sqlite3.Connection, table: str, identity: tuple[str, ...], where: str
+) -> list[list[Any]]:
+    """Of the rows that the checks' own condition selects."""
+    sql = f"select {quote_all(identity)} from {quote(table)} where {condition(where)} limit ?"
+    return [json_key(tuple(row)) for row in conn.execute(sql, [LISTED])]

@@ -1,0 +1,104 @@
+"""Runs one job in a process of its own: `python -m datasette_ftclassify.jobs.child DB ID`.
+
+So a training keeps its memory and its interpreter lock to itself, has a low priority, and takes
+nobody along when it crashes. What it may reach and spend comes as one line on standard input:
+arguments and environments can be read by others. The input stays open as long as the parent lives.
+Its end ends this process at once, as kill -9 would, so that a killed server leaves nobody behind.
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import json
+import os
+import sqlite3
+import sys
+import threading
+import time
+from contextlib import closing
+from dataclasses import asdict
+
+from ..errors import JobNotFound
+from ..sql import connect
+from ..store.jobs import get_job
+from ..store.schema import ensure_schema
+from ..store.waiting import note_step
+from ..trainers.access import Access, Endpoint
+from ..trainers.base import Progress
+
+NICE = 10
+"""Added to the parent's niceness: pages come first."""
+
+TELL_EVERY = 1.0
+"""Seconds between two writes of what a training is doing."""
+
+_STDIN = 0
+
+
+def access_line(access: Access) -> bytes:
+    """What a child is told on its standard input. It holds keys: for a pipe, and nothing else."""
+    return json.dumps(asdict(access)).encode() + b"\n"
+
+
+def read_line(line: bytes) -> Access:
+    """The other way round."""
+    data = json.loads(line)
+    endpoints = {name: Endpoint(**given) for name, given in data.pop("endpoints").items()}
+    return Access(endpoints=endpoints, **data)
+
+
+def main(database: str, job_id: int) -> None:
+    """Runs the job. Ends without an error when the job's record says how it ended."""
+    faulthandler.enable()  # a crash of a library says where, for the job's record
+    access = read_line(_first_line())
+    threading.Thread(target=_end_with_the_parent, daemon=True).start()
+    if hasattr(os, "nice"):
+        os.nice(NICE)
+    from .runner import run_job
+
+    with closing(connect(database)) as conn:
+        ensure_schema(conn)
+        try:
+            run_job(conn, job_id, access=access, steps=_teller(conn, job_id))
+        except JobNotFound:
+            return
+        except Exception:
+            if get_job(conn, job_id).state in ("queued", "running"):
+                raise
+
+
+def _teller(conn: sqlite3.Connection, job_id: int) -> Progress:
+    """Writes what is being done into the job, where pages and commands find it."""
+    told = [0.0]
+
+    def tell(step: str, share: float) -> None:
+        if conn.in_transaction or time.monotonic() - told[0] < TELL_EVERY:
+            return
+        told[0] = time.monotonic()
+        try:
+            note_step(conn, job_id, f"{step} {share:.0%}" if 0 < share < 1 else step)
+        except sqlite3.OperationalError:
+            pass  # locked by a long write: the next one will do
+
+    return tell
+
+
+def _first_line() -> bytes:
+    """Read without a buffer: at the end of Python, a thread that waits in one is a fatal error."""
+    line = b""
+    while not line.endswith(b"\n"):
+        byte = os.read(_STDIN, 1)
+        if not byte:
+            os._exit(1)
+        line += byte
+    return line
+
+
+def _end_with_the_parent() -> None:
+    while os.read(_STDIN, 1024):
+        pass
+    os._exit(1)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], int(sys.argv[2]))

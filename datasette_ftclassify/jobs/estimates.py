@@ -1,0 +1,134 @@
+"""What a job is expected to cost, before anybody agrees to pay for it."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from ..loading import load_asker, service_of
+from ..prices import PriceTable, estimate_inference, load_prices
+from ..store.answers import find_answers, input_key
+from ..store.classifiers import Classifier, has_store
+from ..trainers.access import Access
+from ..trainers.service import Asker, Batcher, Usage
+from .plan import Plan, PredictRequest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+SAMPLED_ROWS = 2_000
+"""Rows whose texts are counted; of more, so many are drawn at random."""
+
+MARGIN = 1.5
+SPARE_USD = 0.01
+"""A job may cost MARGIN times its estimate and SPARE_USD, unless another limit was given."""
+
+
+@dataclass(frozen=True)
+class JobEstimate:
+    """What a job is expected to cost in USD; None, with the reason in the note, when no price is
+    known. The note also says where the price is from, and what is uncertain."""
+
+    usd: float | None
+    requests: int
+    input_tokens: int
+    output_tokens: int
+    note: str
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def agreed(estimate: JobEstimate | None, limit_usd: float | None, spent: float) -> dict[str, Any]:
+    """What is kept with a job as agreed: its estimate, and what it may cost in all.
+
+    limit_usd: of the whole job, as it was given; None: what `estimate` leaves room for
+    spent:     by the job so far, USD; the estimate is of the rest
+    """
+    if limit_usd is None and estimate is not None and estimate.usd is not None:
+        limit_usd = round(spent + MARGIN * estimate.usd + SPARE_USD, 6)
+    known = {} if estimate is None else estimate.to_dict()
+    return {**known, "limit_usd": limit_usd}
+
+
+def estimate_predict(
+    conn: sqlite3.Connection,
+    classifier: Classifier,
+    table: str,
+    request: PredictRequest,
+    access: Access,
+) -> JobEstimate | None:
+    """Of the questions that have no kept answer; None when nothing is paid for.
+
+    Exact for up to SAMPLED_ROWS rows, scaled from so many for more.
+    Raises as `predict_rows` does, and AccessError without a key.
+    """
+    service = service_of(classifier)
+    if service is None or not service.capabilities.costs_money:
+        return None
+    plan = Plan(conn, classifier, request.settings(conn, classifier, table))
+    total = plan.rows.count(conn)
+    texts = plan.rows.sample(conn, SAMPLED_ROWS)
+    asker = load_asker(classifier, access)
+    unanswered = without_answer(conn, classifier, texts)
+    return estimate_questions(
+        asker, unanswered, batch=request.batch, scale=max(1.0, total / SAMPLED_ROWS)
+    )
+
+
+def without_answer(
+    conn: sqlite3.Connection, classifier: Classifier, texts: Iterable[str]
+) -> list[str]:
+    """The texts, each once, that no kept answer is about."""
+    by_key = {input_key(text): text for text in texts}
+    kept = find_answers(conn, classifier.id, by_key) if has_store(conn) else {}
+    return [text for key, text in by_key.items() if key not in kept]
+
+
+def estimate_questions(
+    asker: Asker, texts: Iterable[str], *, batch: bool = False, scale: float = 1.0
+) -> JobEstimate:
+    """What it costs at most to ask about the texts, each of which is asked about once.
+
+    scale: the questions are so many times as many, and like these
+    """
+    usage, requests = Usage(), 0
+    for text in dict.fromkeys(texts):
+        usage += asker.expected(text)
+        requests += 1
+    input_tokens, output_tokens = (
+        round(n * scale) for n in (usage.input_tokens, usage.output_tokens)
+    )
+    price = estimate_inference(
+        load_prices(),
+        asker.model,
+        input_tokens=input_tokens,
+        output_tokens=output_tokens,
+        cached_tokens=round(usage.cached_tokens * scale),
+        batch=batch,
+    )
+    note = price.note
+    if scale > 1:
+        note += f" Scaled from {SAMPLED_ROWS:,} rows; repeated texts make it less."
+    return JobEstimate(price.usd, round(requests * scale), input_tokens, output_tokens, note)
+
+
+def pricing(
+    asker: Asker | Batcher, *, batch: bool = False, table: PriceTable | None = None
+) -> Callable[[Usage], float | None]:
+    """A function from tokens to USD; it gives None when the model has no known price."""
+    prices = table or load_prices()
+
+    def cost(usage: Usage) -> float | None:
+        return estimate_inference(
+            prices,
+            asker.model,
+            input_tokens=usage.input_tokens,
+            output_tokens=usage.output_tokens,
+            cached_tokens=usage.cached_tokens,
+            batch=batch,
+        ).usd
+
+    return cost

@@ -1,0 +1,150 @@
+"""What a prediction was asked to do, and what that means in the database as it is now."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from ..errors import PredictError
+from ..labels import LabelSet, LabelValue
+from ..loading import service_of
+from ..sql import check_condition, relation
+from ..store.classifiers import Classifier
+from ..store.jobs import Job, save_progress
+from ..store.schema import transaction
+from .columns import Columns, check_columns, column_prefix, make_columns
+from .rows import Rows, find_target
+
+ON_ERROR = ("null", "fail")
+MAX_ERRORS = 0.2
+"""The share of rows without an answer beyond which a prediction is not worth going on with."""
+
+
+@dataclass(frozen=True)
+class PredictRequest:
+    """Which rows of a table to classify, and how.
+
+    columns:     None: named after the classifier
+    where, params: only rows that meet the condition; the values of its :names
+    unlabelled:  only rows without a label
+    overwrite:   allow writing to columns that somebody else made
+    threshold:   the least score (0-1) of a label; below it a row gets none, and keeps its score.
+                 None: every label is written
+
+    For classifiers whose model is at a service:
+
+    concurrency: the most requests at once; None: 32
+    limit_usd:   what the whole job may cost; None: half as much again as the estimate
+    on_error:    what a row gets that has no answer: `null`, a label of the set, or `fail`, which
+                 ends the job
+    max_errors:  the share (0-1) of such rows beyond which the job fails, once there are 50 rows
+    batch:       through the service's batch API: for less money, within a day
+    """
+
+    columns: Columns | None = None
+    where: str | None = None
+    params: Mapping[str, Any] = field(default_factory=dict)
+    unlabelled: bool = False
+    overwrite: bool = False
+    threshold: float | None = None
+    concurrency: int | None = None
+    limit_usd: float | None = None
+    on_error: str = "null"
+    max_errors: float = MAX_ERRORS
+    batch: bool = False
+
+    def settings(self, conn: sqlite3.Connection, classifier: Classifier, table: str) -> Any:
+        """What makes two prediction jobs the same one, as JSON. How fast and for how much money it
+        runs is not among it: see `terms`."""
+        service = service_of(classifier)
+        anything = service is not None and service.capabilities.says_anything
+        prefix = column_prefix(classifier.name)
+        columns = self.columns or Columns.named(prefix, says_anything=anything)
+        settings: dict[str, Any] = {
+            "classifier": classifier.title,
+            "uid": classifier.uid,
+            "table": relation(conn, table).name,
+            "columns": asdict(columns),
+            "where": self.where,
+            "params": dict(self.params),
+            "unlabelled": self.unlabelled,
+            "overwrite": self.overwrite,
+        }
+        if self.threshold is not None:
+            settings["threshold"] = self.threshold
+        if service is None:
+            return settings
+        return {**settings, "on_error": self.on_error}
+
+    def terms(self) -> dict[str, Any]:
+        """What may be agreed anew when a job goes on."""
+        return {
+            "concurrency": self.concurrency,
+            "max_errors": self.max_errors,
+            "batch": self.batch,
+        }
+
+
+class Plan:
+    """A request at work. Raises PredictError when the table cannot be written, SourceError when it
+    does not fit."""
+
+    def __init__(
+        self, conn: sqlite3.Connection, classifier: Classifier, settings: Mapping[str, Any]
+    ) -> None:
+        where, params = settings["where"], settings["params"]
+        self.classifier = classifier
+        self.columns = Columns(**settings["columns"])
+        self.on_error = str(settings.get("on_error", "null"))
+        self.default = default_labels(classifier.labels, self.on_error)
+        self.threshold = check_threshold(classifier, settings.get("threshold"))
+        self.target = find_target(conn, classifier, settings["table"])
+        check_condition(conn, self.target, where, params)
+        if service_of(classifier) is None and (self.columns.raw or self.columns.reason):
+            raise PredictError(
+                f"{classifier.title} always answers with a label: leave out the columns raw and "
+                "reason."
+            )
+        check_columns(conn, self.target, self.columns, classifier, settings["overwrite"])
+        self.rows = Rows(self.target, classifier, where, params, settings["unlabelled"])
+
+    def begin(self, conn: sqlite3.Connection, job: Job) -> None:
+        """Adds the columns, notes that they are ours, and counts the rows: all or nothing."""
+        try:
+            with transaction(conn):
+                make_columns(conn, self.target, self.columns, self.classifier)
+                job.step = "classifying"
+                job.total = self.rows.count(conn)
+                save_progress(conn, job)
+        except sqlite3.OperationalError as error:
+            raise PredictError(
+                f"Table {self.target.name} cannot get new columns: {error}."
+            ) from error
+
+
+def check_threshold(classifier: Classifier, threshold: Any) -> float | None:
+    """The least score of a label. Raises PredictError when it is none, or cannot be applied."""
+    if threshold is None:
+        return None
+    if classifier.labels.multilabel:
+        raise PredictError(
+            f"{classifier.title} may give a row several labels, each from a score of its own: "
+            "leave out the least score (--min-score)."
+        )
+    if not isinstance(threshold, (int, float)) or not 0 <= threshold <= 1:
+        raise PredictError("The least score of a label (--min-score) must be from 0 to 1.")
+    return float(threshold)
+
+
+def default_labels(labels: LabelSet, on_error: str) -> tuple[LabelValue, ...] | None:
+    """What a row without an answer gets. Raises PredictError when it is no label of the set."""
+    if on_error in ON_ERROR:
+        return None
+    if on_error not in labels.names:
+        raise PredictError(
+            f"--on-error {on_error} is neither null nor fail nor one of the labels "
+            f"{', '.join(labels.names[:20])}."
+        )
+    return (labels.values[labels.names.index(on_error)],)

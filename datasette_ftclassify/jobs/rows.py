@@ -1,0 +1,117 @@
+"""The rows of a table that a classifier is to answer about, in an order that SQLite guarantees.
+
+Rows are taken by the rowid, or by the primary key of a WITHOUT ROWID table: so a job can go on
+after the last row that it wrote.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ..errors import PredictError, SourceError
+from ..rendering import renderer
+from ..sql import Cell, Relation, condition, count, quote, quote_all, relation
+from ..store.classifiers import Classifier
+
+Batch = list[tuple[tuple[Cell, ...], str | None]]
+"""Rows as (key, text); the text is None where there is none to classify."""
+
+
+def find_target(conn: sqlite3.Connection, classifier: Classifier, table: str) -> Relation:
+    """The table to write to. Raises PredictError when it cannot be written, SourceError when it
+    lacks what the classifier reads."""
+    target = relation(conn, table)
+    if target.is_view:
+        raise PredictError(
+            f"{target.name} is a view and has no columns of its own to write: predict into the "
+            "table behind it, or use ft_classify() in the view."
+        )
+    if not target.cursor:
+        raise PredictError(
+            f"Table {target.name} has no primary key and columns called rowid, _rowid_ and oid, "
+            "so its rows cannot be told apart: rename one of those columns."
+        )
+    try:
+        target.require_columns(classifier.task.text)
+    except SourceError as error:
+        raise SourceError(
+            f"{classifier.title} reads {', '.join(classifier.task.text)}: {error}"
+        ) from error
+    return target
+
+
+class Rows:
+    """The rows to classify, a batch at a time, in the order of the table's cursor."""
+
+    def __init__(
+        self,
+        target: Relation,
+        classifier: Classifier,
+        where: str | None,
+        params: Mapping[str, Any],
+        unlabelled: bool,
+    ) -> None:
+        self.params = dict(params)
+        conditions = [condition(where)]
+        if unlabelled:
+            conditions.append(_is_unlabelled(target, classifier))
+        self._from = f"from {quote(target.name)} where {' and '.join(conditions)}"
+        self._keys = quote_all(target.cursor)
+        self._marks = ", ".join(f":_ft_{i}" for i in range(len(target.cursor)))
+        self._text = quote_all(classifier.task.text)
+        self._n_keys = len(target.cursor)
+        self._render = renderer(classifier.task.text, classifier.task.template)
+
+    def count(self, conn: sqlite3.Connection) -> int:
+        """Raises SourceError when the condition does not run."""
+        try:
+            return count(conn, f"select count(*) {self._from}", self.params)
+        except (sqlite3.Error, sqlite3.Warning) as error:
+            raise SourceError(f"The condition does not run: {error}.") from error
+
+    def after(self, conn: sqlite3.Connection, position: Sequence[Any] | None, most: int) -> Batch:
+        """The next rows after a job's position, or the first ones."""
+        marks = {f"_ft_{i}": _unpack(value) for i, value in enumerate(position or ())}
+        later = f" and ({self._keys}) > ({self._marks})" if position is not None else ""
+        cursor = conn.execute(
+            f"select {self._keys}, {self._text} {self._from}{later}"
+            f" order by {self._keys} limit {most}",
+            {**self.params, **marks},
+        )
+        n = self._n_keys
+        return [(tuple(row[:n]), self._render(row[n:]).text) for row in cursor]
+
+    def sample(self, conn: sqlite3.Connection, most: int) -> list[str]:
+        """The texts of all rows, or of so many drawn at random."""
+        cursor = conn.execute(
+            f"select {self._text} {self._from} order by random() limit {most}", self.params
+        )
+        texts = (self._render(tuple(row)).text for row in cursor)
+        return [text for text in texts if text is not None]
+
+
+def _is_unlabelled(target: Relation, classifier: Classifier) -> str:
+    target.require_columns(classifier.task.labels)
+    return " and ".join(
+        f"({quote(column)} is null or trim({quote(column)}) = '')"
+        for column in classifier.task.labels
+    )
+
+
+def count_unlabelled(conn: sqlite3.Connection, classifier: Classifier) -> int:
+    """Rows of the classifier's own source that it could label."""
+    source = relation(conn, classifier.task.source)
+    where = f"{condition(classifier.task.where)} and {_is_unlabelled(source, classifier)}"
+    sql = f"select count(*) from {quote(source.name)} where {where}"
+    return count(conn, sql, dict(classifier.task.params))
+
+
+def position_of(key: tuple[Cell, ...]) -> list[Any]:
+    """A row's key as JSON; a BLOB as an object, so that it comes back as one."""
+    return [{"blob": value.hex()} if isinstance(value, bytes) else value for value in key]
+
+
+def _unpack(value: Any) -> Cell:
+    return bytes.fromhex(value["blob"]) if isinstance(value, dict) else value

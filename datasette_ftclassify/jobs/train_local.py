@@ -1,0 +1,64 @@
+"""Training in this process: from the rows to a stored classifier."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..store.classifiers import add_classifier
+from ..store.jobs import save_progress
+from ..store.schema import transaction
+from ..store.splits import add_split
+from ..tasks import Task
+from ..trainers.base import Learner, Progress, TrainingSet
+from .lease import Lease
+from .request import TrainRequest, read_rows
+from .train_rows import about_rows, as_training_set
+
+
+def train_here(
+    lease: Lease, task: Task, request: TrainRequest, trainer: Learner, tell: Progress
+) -> None:
+    """Stores a classifier and notes it in the job. Raises as `train_classifier` does."""
+    conn, job = lease.conn, lease.job
+    tell("reading rows", 0.0)
+    data = read_rows(conn, task, request)
+    training = data.of("train", "validation")
+    training_set = as_training_set(training, data.labels)
+    trained = trainer.train(training_set, request.chosen, tell)
+    about = about_rows(training, data)
+    if request.curve:
+        about["learning_curve"] = _learning_curve(training_set, request.plan.seed, tell)
+    tell("storing", 1.0)
+    # One transaction: a job that was killed has either stored its classifier and knows it, or not.
+    with transaction(conn):
+        classifier = add_classifier(
+            conn,
+            name=str(request.name),
+            trainer=request.trainer,
+            labels=data.labels,
+            task=task,
+            split_id=add_split(conn, task, data.plan, data.members),
+            seed=request.plan.seed,
+            training_rows=len(training),
+            header=trained.header,
+            parts=trained.parts,
+            report={**trained.report, **about},
+        )
+        job.classifier_id = classifier.id
+        job.step = "evaluating"
+        save_progress(conn, job)
+
+
+def _learning_curve(data: TrainingSet, seed: int, progress: Progress) -> dict[str, Any]:
+    """Scores at growing numbers of rows, and what they say about labelling more."""
+    from ..trainers.local.curve import curve_sentence, learning_curve
+
+    points = learning_curve(
+        data.texts,
+        data.targets,
+        len(data.labels),
+        multilabel=data.labels.multilabel,
+        seed=seed,
+        progress=progress,
+    )
+    return {"points": points, "summary": curve_sentence(points)}

@@ -1,0 +1,304 @@
+"""What a training at a service sends, asks and costs, known before anything leaves this machine."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from ..errors import AccessError, LimitReached, TrainingError
+from ..examples import Example
+from ..export import Codec, ExportFormat, export
+from ..prices import estimate_inference, estimate_training, load_prices
+from ..store.classifiers import has_store, list_classifiers
+from ..store.schema import ensure_schema
+from ..store.spending import spent_by_job, spent_today
+from ..store.splits import find_split
+from ..store.summaries import Summary, summarise
+from ..tasks import Task
+from ..tokens import tokenizer_for
+from ..trainers.access import Access, Endpoint
+from ..trainers.service import Order, Service
+from .request import TrainRequest, check_continued, read_rows
+from .train_rows import SplitData, require_labels
+
+MORE = 1.1
+"""A training may cost so many times what was confirmed before it is asked about again."""
+
+
+@dataclass(frozen=True)
+class TrainPlan:
+    """An order, with the rows that it is made of.
+
+    digest: of all that is sent; another one means that the rows have changed
+    """
+
+    data: SplitData
+    order: Order
+    digest: str
+
+    @property
+    def training(self) -> list[Example]:
+        return self.data.of("train")
+
+
+@dataclass(frozen=True)
+class TrainEstimate:
+    """What a training at a service, and the evaluation after it, will take.
+
+    usd:           of both; None when a price is not known (see `notes`)
+    billed_tokens: of the training, all epochs together; `exact` when they are the model's own
+    requests:      questions of the evaluation, with their tokens
+    rows_sent:     rows that leave this machine, to `host`
+    local:         headlines of classifiers that were made on this machine from the same rows
+    """
+
+    model: str
+    host: str
+    rows_sent: int
+    epochs: int
+    training_tokens: int
+    billed_tokens: int
+    exact: bool
+    training_usd: float | None
+    evaluation_usd: float | None
+    requests: int
+    input_tokens: int
+    output_tokens: int
+    notes: tuple[str, ...]
+    local: tuple[str, ...]
+    digest: str
+
+    @property
+    def usd(self) -> float | None:
+        if self.training_usd is None or self.evaluation_usd is None:
+            return None
+        return self.training_usd + self.evaluation_usd
+
+    def to_dict(self) -> dict[str, Any]:
+        return {"usd": self.usd, **asdict(self), "note": " ".join(self.notes)}
+
+
+def plan_training(
+    conn: sqlite3.Connection, task: Task, request: TrainRequest, service: Service, access: Access
+) -> TrainPlan:
+    """Reads the rows and puts them in order, without asking anybody.
+
+    Raises TrainingError or AccessError for what the service would refuse.
+    """
+    endpoint = access.endpoint(request.trainer)
+    check_host(service, endpoint, request.host)
+    data = read_rows(conn, task, request)
+    training = data.of("train")
+    if service.capabilities.needs_examples:
+        require_labels(training, data.labels)
+    options = request.chosen
+    fmt = dict(service.choose_format(data.labels, replace(options, format=None)))
+    if options.format is not None:
+        fmt |= options.format
+        if fmt["form"] == "completion" and not options.format.get("system"):
+            fmt["system"] = None  # which is a chat's
+        options = replace(options, format=fmt)
+        fmt = dict(service.choose_format(data.labels, options))
+    codec = ExportFormat.from_dict(fmt).bind(data.labels)
+    check_continued(conn, request, data.labels, codec.resolved.to_dict())
+    order = Order(
+        model=options.model or _default_model(service),
+        epochs=options.epochs or _epochs(service, len(training)),
+        labels=data.labels,
+        codec=codec,
+        options=options,
+        write=lambda split, folder: write_examples(data, codec, task, request, split, folder),
+    )
+    service.check(order, endpoint)
+    return TrainPlan(data, order, _digest(data, codec))
+
+
+def _default_model(service: Service) -> str:
+    model = getattr(service, "default_model", None)
+    if not isinstance(model, str):
+        raise TrainingError(f"Name the model that {service.name} is to tune: --model MODEL")
+    return model
+
+
+def _epochs(service: Service, rows: int) -> int:
+    """As many as the service chooses itself for so many rows, where it says so."""
+    choose = getattr(service, "epochs_for", None)
+    return int(choose(rows)) if choose is not None else 1
+
+
+def _digest(data: SplitData, codec: Codec) -> str:
+    digest = sha256(repr((codec.resolved.to_dict(), data.labels.to_dict())).encode())
+    for example in data.of("train", "validation"):
+        text = repr((example.split, example.text, example.labels))
+        digest.update(text.encode("utf-8", "backslashreplace"))
+    return digest.hexdigest()
+
+
+def write_examples(
+    data: SplitData, codec: Codec, task: Task, request: TrainRequest, split: str, folder: Path
+) -> Path | None:
+    """Writes the lines of a split; None when it has no row."""
+    examples = [example for example in data.examples if example.split == split]
+    if not examples:
+        return None
+    # A folder of its own: an export takes the files of the other splits for older ones.
+    written = export(
+        examples, data.labels, task, codec.format, folder / split, plan=request.plan, overwrite=True
+    )
+    return written.files[split]
+
+
+def host_of(service: Service, endpoint: Endpoint) -> str:
+    """The host that is asked, as the service says, else as the address does."""
+    own = getattr(service, "host", None)
+    if callable(own):
+        return str(own(endpoint))
+    return urlsplit(endpoint.base_url or "").netloc.lower() or service.title
+
+
+def check_host(service: Service, endpoint: Endpoint, asked: str | None) -> None:
+    """Raises AccessError when rows would go to another host than the one they were meant for."""
+    found = host_of(service, endpoint)
+    if asked is not None and asked != found:
+        raise AccessError(
+            f"This training was asked for at {asked}, and now {found} is set: give --base-url as "
+            "before, or set it in the environment or the plugin's configuration."
+        )
+
+
+def estimate_plan(
+    conn: sqlite3.Connection,
+    task: Task,
+    plan: TrainPlan,
+    service: Service,
+    access: Access,
+    *,
+    download: bool = False,
+) -> TrainEstimate:
+    """What carrying out the plan takes, by the price table.
+
+    download: fetch the model's vocabulary for exact counts when it is not here (see `tokens`)
+    """
+    order = plan.order
+    tokenizer = tokenizer_for(order.model, download=download)
+    count = order.codec.token_counter(tokenizer)
+    trains = service.capabilities.trains
+    tokens = sum(count(e.text, e.labels) for e in plan.training) if trains else 0
+    test = plan.data.of("test")
+    answers = sum(tokenizer.count(order.codec.answer_for(e.labels)) for e in test)
+    asked = sum(count(e.text, e.labels) for e in test) - answers
+    table = load_prices()
+    training = estimate_training(table, order.model, tokens, order.epochs)
+    # What is asked untrained may have a price of its own.
+    asks = order.model if trains else getattr(service, "priced_as", order.model)
+    asking = estimate_inference(table, asks, input_tokens=asked, output_tokens=answers)
+    free = not service.capabilities.costs_money
+    notes = [] if free else [training.note] if trains else []
+    if test and not free and (asking.usd is None or not trains):
+        notes.append(asking.note)
+    if tokenizer.note:
+        notes.append(tokenizer.note)
+    rows_sent = len(plan.data.of("train", "validation")) if trains else 0
+    return TrainEstimate(
+        model=order.model,
+        host=host_of(service, access.endpoint(service.name)),
+        rows_sent=rows_sent + len(test) if service.capabilities.leaves_machine else 0,
+        epochs=order.epochs,
+        training_tokens=tokens,
+        billed_tokens=training.tokens_billed,
+        exact=tokenizer.exact,
+        training_usd=0.0 if free or not trains else training.usd,
+        evaluation_usd=0.0 if free or not test else asking.usd,
+        requests=len(test),
+        input_tokens=asked,
+        output_tokens=answers,
+        notes=tuple(notes),
+        local=tuple(
+            f"{s.classifier.title} ({s.classifier.trainer}): {s.headline()}"
+            for s in made_here(conn, task, plan)
+        ),
+        digest=plan.digest,
+    )
+
+
+def made_here(conn: sqlite3.Connection, task: Task, plan: TrainPlan) -> list[Summary]:
+    """The evaluated classifiers that trainers on this machine made from the same rows and split."""
+    split_id = find_split(conn, task, plan.data.plan, plan.data.members)
+    return [] if split_id is None else local_of_split(conn, split_id)
+
+
+def local_of_split(conn: sqlite3.Connection, split_id: int) -> list[Summary]:
+    """The evaluated classifiers with the split whose models are in the file, newest first."""
+    from ..loading import service_of
+
+    found = []
+    for classifier in list_classifiers(conn):
+        try:
+            here = classifier.split_id == split_id and service_of(classifier) is None
+        except TrainingError:
+            continue  # by a trainer that is not installed
+        if here and (summary := summarise(conn, classifier)).metrics:
+            found.append(summary)
+    return sorted(found, key=lambda summary: -summary.classifier.id)
+
+
+def check_limits(
+    conn: sqlite3.Connection,
+    estimate: TrainEstimate,
+    access: Access,
+    limit_usd: float | None,
+    job_id: int | None = None,
+) -> None:
+    """Raises LimitReached when the training would cost more than it may, or nobody knows whether.
+
+    limit_usd: of this training; what the operator allows for a job and a day counts as well
+    """
+    if estimate.usd == 0:
+        return
+    spent, day = _spent(conn, job_id)
+    for what, limit, used in (
+        ("this training", limit_usd, spent),
+        ("a job", access.usd_per_job, spent),
+        ("a day", access.usd_per_day, day),
+    ):
+        if limit is None:
+            continue
+        if estimate.usd is None:
+            raise LimitReached(
+                f"Nobody can promise to keep the limit of ${limit:,.2f} for {what}. "
+                f"{' '.join(estimate.notes)} Or leave the limit out. Nothing was sent."
+            )
+        if estimate.usd > limit - used:
+            left = f", of which ${max(limit - used, 0):,.2f} is left" if used else ""
+            raise LimitReached(
+                f"It would cost about ${estimate.usd:,.2f}, more than the limit of ${limit:,.2f} "
+                f"for {what}{left}. Nothing was sent. Train on fewer rows (--where), with fewer "
+                "epochs or a cheaper model, or raise the limit."
+            )
+
+
+def _spent(conn: sqlite3.Connection, job_id: int | None) -> tuple[float, float]:
+    """USD of the job, and of today."""
+    if not has_store(conn):
+        return 0.0, 0.0
+    ensure_schema(conn)
+    of_job = 0.0 if job_id is None else spent_by_job(conn, job_id).usd
+    return of_job, spent_today(conn).usd
+
+
+def check_confirmed(estimate: TrainEstimate, confirmed: Mapping[str, Any] | None) -> None:
+    """Raises LimitReached when the rows have changed since somebody agreed to the price, so that
+    it is a higher one."""
+    agreed = (confirmed or {}).get("usd")
+    if not isinstance(agreed, (int, float)) or estimate.usd is None:
+        return
+    if confirmed and confirmed.get("digest") != estimate.digest and estimate.usd > agreed * MORE:
+        raise LimitReached(
+            f"The rows have changed since about ${agreed:,.2f} were agreed to: it would be about "
+            f"${estimate.usd:,.2f} now. Give the train command again to agree."
+        )

@@ -1,0 +1,200 @@
+"""The rows of a training: read once, each with its split, and the record of who is where."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from ..errors import TrainingError
+from ..examples import Example, Record, Split, read_records
+from ..labels import LabelSet, label_name
+from ..splits import SplitPlan, SplitReport, Splitter, split_examples, text_hash
+from ..sql import relation
+from ..store.classifiers import Classifier
+from ..store.columns import label_column
+from ..store.splits import Member, Membership, split_plan
+from ..tasks import Task
+from ..trainers.base import TrainingSet
+
+
+@dataclass(frozen=True)
+class SplitData:
+    """The examples of a task with their splits.
+
+    plan:  how they were divided, as it is stored
+    notes: what else the classifier's report says of its rows, figures by name
+    """
+
+    examples: list[Example]
+    members: list[Member]
+    labels: LabelSet
+    report: SplitReport
+    plan: dict[str, Any]
+    notes: dict[str, int] = field(default_factory=dict)
+
+    def of(self, *splits: Split) -> list[Example]:
+        return [example for example in self.examples if example.split in splits]
+
+
+def read_split(
+    conn: sqlite3.Connection,
+    task: Task,
+    plan: SplitPlan,
+    descriptions: Mapping[str, str] | None = None,
+) -> SplitData:
+    """Reads all examples of the task and divides them.
+
+    descriptions: of labels, for a trainer that can do without examples; a label that no row has
+                  counts as well
+    Raises TrainingError when there are no examples, nor descriptions.
+    """
+    splitter = Splitter(plan, split_column=task.split_column is not None)
+    records = [record for record in read_records(conn, task) if record.usable]
+    for record in records:
+        splitter.add(record)
+    report = SplitReport(left_out=splitter.left_out)
+    examples = list(split_examples(records, splitter, report))
+    if not examples and not descriptions:
+        raise TrainingError(_no_examples(conn, task))
+    report.shared = sum(map(splitter.shares_train, records))
+    described: dict[str, Any] = {
+        "seed": plan.seed,
+        "validation": plan.validation,
+        "test": plan.test,
+    }
+    if task.split_column:
+        described["split_column"] = task.split_column
+    seen = dict.fromkeys(label for example in examples for label in example.labels)
+    names = set(map(label_name, seen))
+    labels = task.label_set([*seen, *(name for name in descriptions or () if name not in names)])
+    return SplitData(examples, _members(examples), labels, report, described)
+
+
+def _members(examples: list[Example]) -> list[Member]:
+    return [(e.key, text_hash(e.text), e.split) for e in examples]
+
+
+def _no_examples(conn: sqlite3.Connection, task: Task) -> str:
+    if any(record.labels.problem == "invalid" for record in read_records(conn, task)):
+        return (
+            f"The cells of {', '.join(task.labels)} are neither JSON arrays nor 0 and 1: several "
+            "labels in one cell need a delimiter (--delimiter), one label a cell another kind."
+        )
+    split = f" and train, validation or test in {task.split_column}" if task.split_column else ""
+    return (
+        f"{task.source} has no row with both a text and a label{split}: look at the findings of "
+        "datasette ftclassify check."
+    )
+
+
+def read_as_split_before(
+    conn: sqlite3.Connection, first: Classifier, *, on_predictions: bool = False
+) -> SplitData:
+    """The examples of a classifier's task, each in the split it was in when that was trained.
+
+    Rows that have come since, and rows with a label that the classifier does not know, are left
+    out, so that a second classifier learns from the same and is judged by the same.
+    on_predictions: rows without a label get the one that the first classifier wrote into its
+    column, and are trained on; the test keeps to the true labels
+    Raises TrainingError when no row is left, or no column holds the predictions.
+    """
+    before = Membership(conn, first.split_id)
+    source = relation(conn, first.task.source)
+    has_keys, stable = bool(source.identity), bool(source.primary_key)
+    examples: list[Example] = []
+    report = SplitReport()
+    left_out = 0
+    for record in _known(read_records(conn, first.task), first.labels):
+        text = record.text or ""
+        key = record.key if has_keys else None
+        split = before.split_of(key, text_hash(text), stable=stable)
+        if split is None:
+            left_out += 1
+            continue
+        examples.append(Example(record.key, text, record.labels.values or (), split))
+        report.count(split, record.labels.values or ())
+    notes = {"left_out_new": left_out}
+    if on_predictions:
+        predicted = list(_predicted(conn, first, before))
+        notes["predicted_labels"] = len(predicted)
+        for example in predicted:
+            report.count("train", example.labels)
+        examples += predicted
+    if not examples:
+        raise TrainingError(
+            f"None of the rows that {first.title} was trained on is in {source.name} any more: "
+            "train anew with datasette ftclassify train."
+        )
+    plan = split_plan(conn, first.split_id)
+    if on_predictions:
+        plan["predictions_of"] = first.uid
+    return SplitData(examples, _members(examples), first.labels, report, plan, notes)
+
+
+def _known(records: Iterator[Record], labels: LabelSet) -> Iterator[Record]:
+    for record in records:
+        values = record.labels.values or ()
+        if record.usable and all(labels.index(value) is not None for value in values):
+            yield record
+
+
+def _predicted(
+    conn: sqlite3.Connection, first: Classifier, before: Membership
+) -> Iterator[Example]:
+    """The rows without a label, with the label that the first classifier gave them."""
+    source = relation(conn, first.task.source).name
+    column = label_column(conn, source, first.name)
+    if column is None:
+        raise TrainingError(
+            f"{first.title} has written no labels into {source}: let it first, with datasette "
+            "ftclassify predict --unlabelled."
+        )
+    task = replace(first.task, labels=(column,), delimiter=None, split_column=None)
+    unlabelled = {r.key for r in read_records(conn, first.task) if r.labels.values is None}
+    for record in _known(read_records(conn, task), first.labels):
+        text = record.text or ""
+        # A text that is tested must not be trained on, whoever labelled it.
+        if record.key in unlabelled and not before.is_tested(text_hash(text)):
+            yield Example(record.key, text, record.labels.values or (), "train")
+
+
+def as_training_set(examples: list[Example], labels: LabelSet) -> TrainingSet:
+    """Raises TrainingError when fewer than two labels are left to tell apart."""
+    import numpy as np
+
+    require_labels(examples, labels)
+    if labels.multilabel:
+        targets = np.zeros((len(examples), len(labels)), dtype=np.int8)
+        for row, example in enumerate(examples):
+            targets[row, labels.positions(example.labels)] = 1
+    else:
+        targets = np.array([labels.positions(e.labels)[0] for e in examples], dtype=np.int32)
+    return TrainingSet([e.text for e in examples], targets, labels)
+
+
+def require_labels(examples: list[Example], labels: LabelSet) -> None:
+    """Raises TrainingError when fewer than two labels are left to tell apart."""
+    seen = {label for example in examples for label in example.labels}
+    if len(labels) < 2 and not labels.multilabel:
+        raise TrainingError(
+            f"All rows have the label {labels.names[0]}: a classifier needs at least two labels."
+        )
+    if len(seen) < (1 if labels.multilabel else 2):
+        raise TrainingError("The training rows have fewer than two labels: look at the split.")
+
+
+def about_rows(training: list[Example], data: SplitData) -> dict[str, Any]:
+    """What a classifier's report says of the rows it was trained on."""
+    counts = Counter(label for example in training for label in example.labels)
+    majority = max(range(len(data.labels)), key=lambda i: counts[data.labels.values[i]])
+    return {
+        "rows": dict(data.report.rows),
+        "left_out": dict(data.report.left_out),
+        "shared_with_train": data.report.shared,
+        "majority": majority,
+        "label_counts": [counts[value] for value in data.labels.values],
+        **data.notes,
+    }

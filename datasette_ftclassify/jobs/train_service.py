@@ -1,0 +1,223 @@
+"""Training at a service: a state machine that may die at any point and never pays twice.
+
+1. The rows are read, divided, and noted with everything that the classifier will need. Until they
+   have been sent, rows that change mean that this is done anew: nothing has been paid.
+2. The service trains. What was noted counts from then on, whatever happens to the table.
+3. The classifier, its cost, and the job's knowledge of both are committed together.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..export import ExportFormat
+from ..labels import LabelSet
+from ..prices import estimate_training, load_prices
+from ..store.classifiers import add_classifier
+from ..store.jobs import save_progress
+from ..store.schema import transaction
+from ..store.spending import Spent, add_spending
+from ..store.splits import add_split
+from ..tasks import Task
+from ..trainers.access import Access
+from ..trainers.base import Progress
+from ..trainers.service import OVER, Order, Service, Tuned
+from .diary import JobDiary
+from .lease import Lease
+from .request import TrainRequest
+from .train_plan import (
+    TrainPlan,
+    check_confirmed,
+    check_host,
+    check_limits,
+    estimate_plan,
+    plan_training,
+    write_examples,
+)
+from .train_rows import about_rows
+
+_PREPARATION = "preparation"
+
+
+class _RowsChanged(Exception):
+    """The rows to be sent are not those that were noted."""
+
+
+@dataclass(frozen=True)
+class _Prepared:
+    """What is noted before anything is sent; in the job's `remote`, as JSON."""
+
+    split_id: int
+    labels: LabelSet
+    format: ExportFormat
+    model: str
+    epochs: int
+    training_rows: int
+    tokens: int
+    digest: str
+    about: Mapping[str, Any]
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            **self.__dict__,
+            "labels": self.labels.to_dict(),
+            "format": self.format.to_dict(),
+            "about": dict(self.about),
+        }
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> _Prepared:
+        labels = LabelSet.from_dict(data["labels"])
+        return cls(**{**data, "labels": labels, "format": ExportFormat.from_dict(data["format"])})
+
+
+class _Training:
+    """One attempt of this process at a job."""
+
+    def __init__(
+        self,
+        lease: Lease,
+        task: Task,
+        request: TrainRequest,
+        service: Service,
+        access: Access,
+        progress: Progress,
+    ) -> None:
+        self.lease, self.task, self.request = lease, task, request
+        self.service, self.access = service, access
+        self.diary = JobDiary(lease, progress)
+        self._plan: TrainPlan | None = None
+
+    @property
+    def conn(self) -> sqlite3.Connection:
+        return self.lease.conn
+
+    def run(self) -> None:
+        endpoint = self.access.endpoint(self.service.name)
+        check_host(self.service, endpoint, self.request.host)
+        if self.diary.state.get("step") == OVER:
+            self._begin_anew("The earlier training ended without a model: this is another one.")
+        while True:
+            prepared = self._prepared()
+            try:
+                tuned = self.service.train(self._order(prepared), self.diary, endpoint)
+                break
+            except _RowsChanged:
+                self._begin_anew("The rows changed before all were sent: they are sent anew.")
+        self._store(prepared, tuned)
+
+    def _begin_anew(self, why: str) -> None:
+        self._plan = None
+        self.diary.event(why)
+        self.diary.forget()
+
+    def _prepared(self) -> _Prepared:
+        """What was noted, or what is noted now."""
+        noted = self.diary.state.get(_PREPARATION)
+        if noted is not None:
+            return _Prepared.from_dict(noted)
+        self.diary.tell("reading rows", 0.0)
+        plan = self._read()
+        job = self.lease.job
+        estimate = estimate_plan(self.conn, self.task, plan, self.service, self.access)
+        limit = (job.estimate or {}).get("limit_usd")
+        check_limits(self.conn, estimate, self.access, limit, job.id)
+        check_confirmed(estimate, job.estimate)
+        with transaction(self.conn):
+            prepared = _Prepared(
+                split_id=add_split(self.conn, self.task, plan.data.plan, plan.data.members),
+                labels=plan.data.labels,
+                format=plan.order.codec.format,
+                model=plan.order.model,
+                epochs=plan.order.epochs,
+                training_rows=len(plan.training),
+                tokens=estimate.training_tokens,
+                digest=plan.digest,
+                about=about_rows(plan.training, plan.data),
+            )
+            self.diary.save(**{_PREPARATION: prepared.to_dict()})
+        return prepared
+
+    def _read(self) -> TrainPlan:
+        if self._plan is None:
+            self._plan = plan_training(
+                self.conn, self.task, self.request, self.service, self.access
+            )
+        return self._plan
+
+    def _order(self, prepared: _Prepared) -> Order:
+        return Order(
+            model=prepared.model,
+            epochs=prepared.epochs,
+            labels=prepared.labels,
+            codec=prepared.format.bind(prepared.labels),
+            options=self.request.chosen,
+            write=lambda split, folder: self._write(prepared, split, folder),
+        )
+
+    def _write(self, prepared: _Prepared, split: str, folder: Path) -> Path | None:
+        """The examples of a split, as long as they are those that were noted."""
+        plan = self._read()
+        if plan.digest != prepared.digest:
+            raise _RowsChanged
+        return write_examples(plan.data, plan.order.codec, self.task, self.request, split, folder)
+
+    def _store(self, prepared: _Prepared, tuned: Tuned) -> None:
+        job, spent, note = self.lease.job, *_cost(prepared, tuned, self.service)
+        report = {**tuned.report, **prepared.about, "usd": spent.usd}
+        if note:
+            report["warnings"] = [*report.get("warnings", []), note]
+        # One transaction: a job that was killed has either stored its classifier, or not.
+        with transaction(self.conn):
+            classifier = add_classifier(
+                self.conn,
+                name=str(self.request.name),
+                trainer=self.service.name,
+                labels=prepared.labels,
+                task=self.task,
+                split_id=prepared.split_id,
+                seed=self.request.plan.seed,
+                training_rows=prepared.training_rows,
+                header=tuned.header,
+                parts={},
+                report=report,
+            )
+            if spent.trained_tokens:
+                add_spending(self.conn, job.id, spent)
+            job.classifier_id = classifier.id
+            job.step = "evaluating"
+            save_progress(self.conn, job)
+
+
+def _cost(prepared: _Prepared, tuned: Tuned, service: Service) -> tuple[Spent, str | None]:
+    """What the training took, and what is to be said about that."""
+    can = service.capabilities
+    if not (can.trains and can.costs_money):
+        return Spent(), None
+    tokens = tuned.trained_tokens
+    billed = prepared.tokens * prepared.epochs if tokens is None else tokens
+    estimate = estimate_training(load_prices(), prepared.model, billed, 1)
+    note = None
+    if estimate.usd is None:
+        note = f"What the training cost is not known. {estimate.note}"
+    elif tokens is None:
+        note = "The service did not say what it billed: the cost is an estimate."
+    return Spent(usd=estimate.usd or 0.0, trained_tokens=billed), note
+
+
+def train_there(
+    lease: Lease,
+    task: Task,
+    request: TrainRequest,
+    service: Service,
+    access: Access,
+    progress: Progress,
+) -> None:
+    """Goes on with a training at a service from where the job stands; stores a classifier and
+    notes it in the job. Raises as `Service.train` does, LimitReached when it may not cost so much.
+    """
+    _Training(lease, task, request, service, access, progress).run()

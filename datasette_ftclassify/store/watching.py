@@ -1,0 +1,115 @@
+"""What pages ask about jobs, again and again while people look at them: cheap questions."""
+
+from __future__ import annotations
+
+import sqlite3
+from dataclasses import dataclass
+from typing import Any
+
+from ..errors import JobError
+from .classifiers import has_store
+from .jobs import Event, Job, figures, get_job
+
+ACTIVE = ("queued", "running")
+"""States of jobs that are at work, or soon will be."""
+
+
+@dataclass(frozen=True)
+class Noted(Event):
+    """An event, and the number by which what came after it is asked for."""
+
+    id: int = 0
+
+
+def newest_jobs(conn: sqlite3.Connection, most: int, *, active: bool = False) -> list[Job]:
+    """Newest first. One whose row is damaged is left out.
+
+    active: only those at work, or waiting for it
+    """
+    if not has_store(conn):
+        return []
+    only = f" where state in ({', '.join('?' * len(ACTIVE))})" if active else ""
+    rows = conn.execute(
+        f"select id from _ftclassify_jobs{only} order by id desc limit ?",
+        [*(ACTIVE if active else ()), most],
+    )
+    found = [_job_or_none(conn, job_id) for (job_id,) in rows.fetchall()]
+    return [job for job in found if job is not None]
+
+
+def _job_or_none(conn: sqlite3.Connection, job_id: int) -> Job | None:
+    try:
+        return get_job(conn, job_id)
+    except JobError:
+        return None
+
+
+def has_active_jobs(conn: sqlite3.Connection) -> bool:
+    return bool(newest_jobs(conn, 1, active=True))
+
+
+def events_after(conn: sqlite3.Connection, job_id: int, after: int, most: int) -> list[Noted]:
+    """The next events of a job after that number, oldest first."""
+    rows = conn.execute(
+        "select created_at, message, data, id from _ftclassify_job_events"
+        " where job_id = ? and id > ? order by id limit ?",
+        [job_id, after, most],
+    )
+    return [_noted(row) for row in rows.fetchall()]
+
+
+def last_events(conn: sqlite3.Connection, job_id: int, most: int) -> tuple[list[Noted], int]:
+    """The last events of a job, oldest first, and how many there were before them."""
+    rows = conn.execute(
+        "select created_at, message, data, id from _ftclassify_job_events"
+        " where job_id = ? order by id desc limit ?",
+        [job_id, most],
+    ).fetchall()
+    sql = "select count(*) from _ftclassify_job_events where job_id = ?"
+    total = int(conn.execute(sql, [job_id]).fetchone()[0])
+    return [_noted(row) for row in reversed(rows)], total - len(rows)
+
+
+def _noted(row: tuple[Any, ...]) -> Noted:
+    at, message, data, number = row
+    return Noted(str(at), str(message), figures(data), number)
+
+
+def last_start(conn: sqlite3.Connection, job_id: int) -> Event | None:
+    """The event of the job's last beginning; its `data` has the rows that were done by then."""
+    row = conn.execute(
+        "select created_at, message, data from _ftclassify_job_events where job_id = ?"
+        " and message in ('started', 'goes on') order by id desc limit 1",
+        [job_id],
+    ).fetchone()
+    return None if row is None else Event(row[0], row[1], figures(row[2]))
+
+
+def training_figures(conn: sqlite3.Connection, job_id: int) -> list[dict[str, Any]]:
+    """Losses and accuracies of a training so far, as its events have them, oldest first."""
+    rows = conn.execute(
+        "select data from _ftclassify_job_events where job_id = ? and data is not null order by id",
+        [job_id],
+    )
+    found = [figures(data) for (data,) in rows.fetchall()]
+    return [data for data in found if data and "step" in data]
+
+
+def checkpoint_messages(conn: sqlite3.Connection, job_id: int) -> list[str]:
+    """What a service said when it kept a checkpoint."""
+    rows = conn.execute(
+        "select message from _ftclassify_job_events"
+        " where job_id = ? and message like '%checkpoint%step%' order by id",
+        [job_id],
+    )
+    return [str(message) for (message,) in rows.fetchall()]
+
+
+def batch_ids(conn: sqlite3.Connection, job_id: int) -> list[tuple[str, str, int]]:
+    """(id at the service, its state with us, questions) of the job's batches."""
+    rows = conn.execute(
+        "select batch_id, state, requests from _ftclassify_batches"
+        " where job_id = ? and batch_id is not null order by id",
+        [job_id],
+    )
+    return [(str(name), str(state), count) for name, state, count in rows.fetchall()]

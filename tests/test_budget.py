@@ -1,0 +1,284 @@
+"""Money: what a job may spend, what it is expected to, and what the commands say about it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+from asked import ASK, access_to, add_asked, quick, report_table, train_at
+from click.testing import CliRunner
+from openai_server import OpenAIServer
+from towns import value
+
+from datasette_ftclassify.cli import ftclassify
+from datasette_ftclassify.errors import JobPaused, LimitReached
+from datasette_ftclassify.jobs import estimates as estimates_module
+from datasette_ftclassify.jobs.asking import conversation as conversation_module
+from datasette_ftclassify.jobs.budget import Budget
+from datasette_ftclassify.jobs.estimates import JobEstimate, agreed, estimate_predict
+from datasette_ftclassify.jobs.predict import PredictRequest, predict_rows, submit_predict
+from datasette_ftclassify.jobs.runner import work
+from datasette_ftclassify.sql import connect
+from datasette_ftclassify.store.classifiers import find_classifier
+from datasette_ftclassify.store.jobs import add_job, ask_job, get_job, list_jobs, note_terms
+from datasette_ftclassify.store.schema import transaction
+from datasette_ftclassify.store.spending import Spent, add_spending, spent_by_job, spent_today
+from datasette_ftclassify.trainers.access import Access
+from datasette_ftclassify.trainers.service import Usage
+
+
+@pytest.fixture(scope="module")
+def running() -> Iterator[tuple[OpenAIServer, str]]:
+    with OpenAIServer() as server:
+        yield server, train_at(server)
+
+
+@pytest.fixture
+def server(running: tuple[OpenAIServer, str], monkeypatch: pytest.MonkeyPatch) -> Any:
+    monkeypatch.setattr(conversation_module, "PATIENCE", quick())
+    running[0].log.clear()
+    yield running[0]
+    running[0].faults.clear()
+
+
+@pytest.fixture
+def path(running: tuple[OpenAIServer, str], tmp_path: Path) -> Path:
+    with closing(report_table(tmp_path / "town.db", 120)) as conn:
+        add_asked(conn, *running)
+    return tmp_path / "town.db"
+
+
+@pytest.fixture
+def conn(path: Path) -> Any:
+    with closing(connect(path)) as conn:
+        yield conn
+
+
+@pytest.fixture
+def topics(conn: Any) -> Any:
+    return find_classifier(conn, "topics")
+
+
+def dollar_a_thousand(usage: Usage) -> float:
+    return (usage.input_tokens + usage.output_tokens) / 1000
+
+
+THOUSAND = Usage(900, 0, 100)
+
+
+def test_what_is_under_way_counts_until_it_is_settled(conn: Any) -> None:
+    job = add_job(conn, "predict", {}, estimate={"limit_usd": 3})
+    budget = Budget(conn, job, Access(), dollar_a_thousand)
+    held = [budget.reserve(THOUSAND) for _ in range(4)]
+    assert held == [1.0, 1.0, 1.0, None]
+    budget.settle(1.0, Usage(400, 0, 100))  # it was less
+    assert budget.reserve(Usage(500)) == 0.5
+    budget.release(1.0)
+    assert budget.reserve(THOUSAND) == 1.0
+    assert budget.reserve(Usage(1)) is None
+
+
+@pytest.mark.parametrize(
+    ("says", "operator", "limit"),
+    [(5, None, 5), (5, 2, 2), (2, 5, 2), (None, 5, 5), (None, None, None)],
+)
+def test_a_job_can_only_lower_what_the_operator_allows(
+    conn: Any, says: float | None, operator: float | None, limit: float | None
+) -> None:
+    job = add_job(conn, "predict", {}, estimate={"limit_usd": says})
+    assert Budget(conn, job, Access(usd_per_job=operator), dollar_a_thousand).limit == limit
+
+
+@pytest.mark.parametrize("planted", ["NaN", "Infinity", "-Infinity", '"9"', "[]", "true"])
+def test_a_limit_that_is_no_amount_is_none(conn: Any, planted: str) -> None:
+    job = add_job(conn, "predict", {})
+    with conn:
+        conn.execute("update _ftclassify_jobs set estimate = ?", [f'{{"limit_usd": {planted}}}'])
+    limit = Budget(conn, get_job(conn, job.id), Access(usd_per_job=1), dollar_a_thousand).limit
+    assert limit == 1
+
+
+def test_a_limit_without_a_price_cannot_be_kept(conn: Any) -> None:
+    job = add_job(conn, "predict", {}, estimate={"limit_usd": 3})
+    with pytest.raises(LimitReached, match="FTCLASSIFY_PRICES"):
+        Budget(conn, job, Access(), lambda usage: None)
+    free = note_terms(conn, job.id, {})
+    assert Budget(conn, free, Access(), lambda usage: None).reserve(THOUSAND) == 0
+
+
+def test_other_jobs_count_for_the_day_and_not_for_the_job(conn: Any) -> None:
+    other, job = (add_job(conn, "predict", {"n": n}) for n in (1, 2))
+    with transaction(conn):
+        add_spending(conn, other.id, Spent(usd=2.0))
+    budget = Budget(conn, job, Access(usd_per_day=3, usd_per_job=3), dollar_a_thousand)
+    assert [budget.reserve(THOUSAND), budget.reserve(THOUSAND)] == [1.0, None]
+    assert "for a day" in budget.why()
+
+
+def test_agreed_is_the_estimate_and_half_as_much_beside_what_was_spent() -> None:
+    estimate = JobEstimate(2.0, 10, 100, 10, "")
+    assert agreed(estimate, None, 1.0)["limit_usd"] == 4.01
+    assert agreed(estimate, 0.5, 1.0)["limit_usd"] == 0.5
+    assert agreed(None, None, 0)["limit_usd"] is None
+
+
+def test_an_estimate_is_of_the_questions_that_were_never_answered(
+    conn: Any, topics: Any, server: OpenAIServer
+) -> None:
+    access = access_to(server)
+    first = estimate_predict(conn, topics, "reports", PredictRequest(), access)
+    assert first is not None
+    assert first.requests == 120
+    predict_rows(conn, topics, "reports", PredictRequest(where="id <= 70"), access=access)
+    second = estimate_predict(conn, topics, "reports", PredictRequest(), access)
+    assert second is not None
+    assert second.requests == 50
+    assert first.usd is not None
+    assert second.usd is not None
+    assert 0 < second.usd < first.usd
+    batch = estimate_predict(conn, topics, "reports", PredictRequest(batch=True), access)
+    assert batch is not None
+    assert batch.usd == pytest.approx(second.usd / 2)
+
+
+def test_an_estimate_is_near_to_what_is_spent(
+    conn: Any, topics: Any, server: OpenAIServer, vocabularies: Path
+) -> None:
+    access = access_to(server)
+    estimate = estimate_predict(conn, topics, "reports", PredictRequest(), access)
+    result = predict_rows(conn, topics, "reports", access=access)
+    assert estimate is not None
+    assert result.spent is not None
+    assert estimate.input_tokens == result.spent.input_tokens
+    assert estimate.output_tokens >= result.spent.output_tokens
+
+
+def test_many_rows_are_sampled(
+    conn: Any, topics: Any, server: OpenAIServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(estimates_module, "SAMPLED_ROWS", 30)
+    estimate = estimate_predict(conn, topics, "reports", PredictRequest(), access_to(server))
+    assert estimate is not None
+    assert estimate.requests == 120
+    assert "Scaled from 30 rows" in estimate.note
+
+
+def test_half_way_at_the_limit_and_on_with_a_larger_one(
+    conn: Any, topics: Any, server: OpenAIServer
+) -> None:
+    access = access_to(server)
+    with pytest.raises(JobPaused, match=r"might exceed the limit of \$0.002 for this job"):
+        predict_rows(conn, topics, "reports", PredictRequest(limit_usd=0.002), access=access)
+    job = get_job(conn, 1)
+    assert job.state == "paused"
+    assert "larger --limit-usd" in str(job.error)
+    spent = spent_by_job(conn, 1)
+    assert 0.001 < spent.usd <= 0.0021  # without the vocabulary, tokens are an estimate
+    assert server.count(ASK) == spent.requests
+    result = predict_rows(conn, topics, "reports", PredictRequest(limit_usd=1), access=access)
+    assert result.written == 120
+    assert [job.id for job in list_jobs(conn)] == [1]
+    assert server.count(ASK) == 120
+
+
+def test_a_day_has_a_limit_for_all_jobs(conn: Any, topics: Any, server: OpenAIServer) -> None:
+    access = access_to(server, usd_per_day=0.002)
+    with pytest.raises(JobPaused, match=r"for a day \(UTC\).*FTCLASSIFY_USD_PER_DAY"):
+        predict_rows(conn, topics, "reports", access=access)
+    asked = server.count(ASK)
+    with pytest.raises(JobPaused, match="for a day"):
+        predict_rows(conn, topics, "reports", PredictRequest(where="id > 60"), access=access)
+    assert server.count(ASK) <= asked + 1
+    assert spent_today(conn).usd <= 0.0021
+
+
+def test_resumed_after_the_operator_raised_the_limit(
+    conn: Any, topics: Any, server: OpenAIServer
+) -> None:
+    submit_predict(conn, topics, "reports")
+    assert work(conn, access=access_to(server, usd_per_job=0.001)) == 1
+    job = get_job(conn, 1)
+    assert job.state == "paused"
+    assert "FTCLASSIFY_USD_PER_JOB: ftclassify jobs resume DB 1" in str(job.error)
+    assert work(conn, access=access_to(server, usd_per_job=1)) == 0
+    ask_job(conn, 1, "resume")
+    assert work(conn, access=access_to(server, usd_per_job=1)) == 1
+    assert get_job(conn, 1).state == "finished"
+    assert server.count(ASK) == 120
+
+
+# The commands
+
+
+@pytest.fixture
+def environ(server: OpenAIServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", server.api_key)
+    monkeypatch.setenv("OPENAI_BASE_URL", server.base_url)
+
+
+def run(*arguments: object, code: int = 0) -> str:
+    result = CliRunner().invoke(ftclassify, [str(a) for a in arguments])
+    assert result.exit_code == code, result.output
+    return result.output
+
+
+def test_nothing_is_sent_before_somebody_agrees(
+    path: Path, server: OpenAIServer, environ: None
+) -> None:
+    said = run("predict", path, "reports", code=1)
+    assert "120 questions" in said
+    assert "$0.00" in said
+    assert "--yes" in said
+    assert server.count(ASK) == 0
+    assert "120 questions" in run("predict", path, "reports", "--queue", code=1)
+    assert "10 questions" in run("evaluate", path, "topics", code=1)
+    with closing(connect(path)) as conn:
+        assert list_jobs(conn) == []
+
+
+def test_the_whole_way_by_command(path: Path, server: OpenAIServer, environ: None) -> None:
+    paused = run("predict", path, "reports", "--limit-usd", 0.002, "--yes", code=1)
+    assert "larger --limit-usd" in paused
+    assert "Traceback" not in paused
+    said = run("predict", path, "reports", "--yes", "--concurrency", 4)
+    assert "classified 120 of 120 rows" in said
+    assert "Spent $" in said
+    evaluated = run("evaluate", path, "topics", "--json")
+    assert json.loads(evaluated)["accuracy"] == 1.0  # no question is left to pay for
+    assert server.count(ASK) == 120
+    with closing(connect(path)) as conn:
+        limit = value(conn, "select json_extract(estimate, '$.limit_usd') from _ftclassify_jobs")
+        assert 0.002 < float(str(limit)) < 0.03
+
+
+def test_an_unknown_price_is_said(
+    path: Path, server: OpenAIServer, environ: None, tmp_path: Path, monkeypatch: Any
+) -> None:
+    prices = tmp_path / "prices.json"
+    prices.write_text('{"date": "2026-11-21", "models": {}}')
+    monkeypatch.setenv("FTCLASSIFY_PRICES", str(prices))
+    said = run("predict", path, "reports", code=1)
+    assert "an unknown amount" in said
+    assert "FTCLASSIFY_PRICES" in said
+    limited = run("predict", path, "reports", "--yes", "--limit-usd", 1, code=1)
+    assert "no price of the model is known" in limited
+    assert "classified 120" in run("predict", path, "reports", "--yes", "--where", "1")
+
+
+def test_a_deployment_is_kept_with_the_classifier(
+    path: Path, server: OpenAIServer, environ: None
+) -> None:
+    run("predict", path, "reports", "--deployment", "my-topics", code=1)
+    with closing(connect(path)) as conn:
+        assert find_classifier(conn, "topics").header["deployment"] == "my-topics"
+
+
+def test_another_base_url_is_not_asked_for_a_model_that_is_elsewhere(
+    path: Path, server: OpenAIServer, environ: None
+) -> None:
+    said = run("predict", path, "reports", "--base-url", "http://127.0.0.1:9/v1", code=1)
+    assert "127.0.0.1:9" in said
