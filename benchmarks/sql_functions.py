@@ -26,7 +26,7 @@ from typing import Any
 from predict_speed import Scikit, best, from_csv, made_up, of_length
 
 from datasette_ftclassify.functions import register
-from datasette_ftclassify.jobs.train import train_classifier
+from datasette_ftclassify.jobs.train import TrainRequest, train_classifier
 from datasette_ftclassify.loading import load_answerer
 from datasette_ftclassify.sql import connect
 from datasette_ftclassify.store.classifiers import find_classifier
@@ -56,7 +56,7 @@ def make_database(path: Path, texts: list[str], names: list[str]) -> None:
             rows = zip(texts, names, strict=True)
             conn.executemany("insert into t (text, label) values (?, ?)", rows)
         task = define(conn, "t", text=["text"], labels=["label"])
-        train_classifier(conn, task, name="bench", curve=False)
+        train_classifier(conn, task, TrainRequest(name="bench", curve=False))
 
 
 def classify_all(path: Path, table: str) -> None:

@@ -3,6 +3,7 @@
 They answer from what is stored in the database of their own connection (main or attached), see a
 new classifier at the next query, and never raise: SQLite would show a bare "user-defined function
 raised exception" in place of a page. What went wrong is told by ft_classify_json and ft_explain.
+For a classifier whose model is at a service, what is stored are its answers (see `sql_answers`).
 
 Nothing heavy is imported until the first text is classified.
 """
@@ -15,14 +16,18 @@ import sqlite3
 import time
 from collections import OrderedDict
 from collections.abc import Callable
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from .errors import FtclassifyError
 from .predictions import Prediction, label_cell
-from .resolver import Loaded, Resolver
+from .resolver import Loaded, Resolver, Served
+from .trainers.access import Access, read_access
 
 if TYPE_CHECKING:
     import numpy as np
+
+    from .sql_answers import KeptAnswers
 
 MEMO_SIZE = 2_048
 """Answers kept for each connection: one page of a view asks for the same row several times."""
@@ -36,14 +41,23 @@ TIME_LIMIT = 60.0
 Scalar = str | int | float | None
 
 
-def register(conn: sqlite3.Connection, *, time_limit: float = TIME_LIMIT) -> None:
+def register(
+    conn: sqlite3.Connection,
+    *,
+    time_limit: float = TIME_LIMIT,
+    access: Callable[[], Access] = read_access,
+    writable: Callable[[str], bool] = lambda path: True,
+) -> None:
     """Adds the functions to a connection.
 
-    `time_limit` bounds one call of ft_classify_many, which SQLite's own limits cannot interrupt.
+    `time_limit` bounds, in seconds, one call of ft_classify_many and the waiting for services,
+    which SQLite's own limits cannot interrupt. `access` is asked when a text of a classifier at a
+    service has no kept answer, and may raise AccessError; `writable` says of a database file
+    whether an answer that was paid for may be kept in it.
     None is declared deterministic: the answer depends on the stored classifier, and an index
     made of it would silently grow old.
     """
-    functions = Functions(_Borrowed(conn), time_limit)
+    functions = Functions(_Borrowed(conn), time_limit, access, writable)
     for name, counts, function in functions.table():
         for count in counts:
             conn.create_function(name, count, _never_raise(function))
@@ -82,10 +96,26 @@ def _never_raise(function: Callable[..., Scalar]) -> Callable[..., Scalar]:
 class Functions:
     """The functions of one connection, and what they remember."""
 
-    def __init__(self, connection: Callable[[], sqlite3.Connection], time_limit: float) -> None:
+    def __init__(
+        self,
+        connection: Callable[[], sqlite3.Connection],
+        time_limit: float,
+        access: Callable[[], Access],
+        writable: Callable[[str], bool],
+    ) -> None:
+        self._connection = connection
         self._resolver = Resolver(connection)
         self._time_limit = time_limit
+        self._access = access
+        self._writable = writable
         self._memo: OrderedDict[tuple[str, str], np.ndarray] = OrderedDict()
+
+    @cached_property
+    def _kept(self) -> KeptAnswers:
+        from .sql_answers import Asking, KeptAnswers
+
+        asking = Asking(self._access, self._writable, self._time_limit)
+        return KeptAnswers(self._connection, asking)
 
     def table(self) -> list[tuple[str, tuple[int, ...], Callable[..., Scalar]]]:
         """(name, numbers of arguments, function)"""
@@ -103,6 +133,8 @@ class Functions:
     def classify(self, text: object, classifier: object = None) -> Scalar:
         """The label of the text; a JSON array of labels for a multilabel classifier."""
         loaded = self._resolver.resolve(classifier)
+        if isinstance(loaded, Served):
+            return self._kept.classify(text, loaded)
         row = self._logprobs(text, loaded)
         if row is None:
             return None
@@ -112,17 +144,26 @@ class Functions:
 
     def score(self, text: object, classifier: object = None) -> Scalar:
         """The probability of what ft_classify answers, 0-1."""
-        prediction = self._predict(text, self._resolver.resolve(classifier))
+        loaded = self._resolver.resolve(classifier)
+        if isinstance(loaded, Served):
+            return self._kept.score(text, loaded)
+        prediction = self._predict(text, loaded)
         return None if prediction is None else prediction.score
 
     def logprob(self, text: object, classifier: object = None) -> Scalar:
         """The natural logarithm of ft_score."""
-        prediction = self._predict(text, self._resolver.resolve(classifier))
+        loaded = self._resolver.resolve(classifier)
+        if isinstance(loaded, Served):
+            return self._kept.logprob(text, loaded)
+        prediction = self._predict(text, loaded)
         return None if prediction is None else prediction.logprob
 
     def labels(self, text: object, classifier: object = None) -> Scalar:
         """A JSON array of the labels: any number for multilabel, else one."""
-        prediction = self._predict(text, self._resolver.resolve(classifier))
+        loaded = self._resolver.resolve(classifier)
+        if isinstance(loaded, Served):
+            return self._kept.labels(text, loaded)
+        prediction = self._predict(text, loaded)
         return None if prediction is None else _json(prediction.labels)
 
     def classify_json(self, text: object, classifier: object = None) -> Scalar:
@@ -133,10 +174,13 @@ class Functions:
             loaded = self._resolver.resolve(classifier)
         except FtclassifyError as error:
             return _json({"error": str(error), "classifier": _name(classifier)})
-        prediction = self._predict(text, loaded)
-        if prediction is None:
+        plain = classifiable(text)
+        if plain is None:
             what = "a BLOB, not a text" if isinstance(text, bytes) else "empty"
             return _json({"error": f"The value is {what}.", **loaded.identity})
+        if isinstance(loaded, Served):
+            return _json(self._kept.full(plain, loaded))
+        prediction = loaded.answerer.from_logprobs(self._logprobs_of(plain, loaded))
         return _json(_full_answer(prediction, loaded))
 
     def classify_many(self, texts: object, classifier: object = None) -> Scalar:
@@ -148,6 +192,9 @@ class Functions:
         plain = [classifiable(item) for item in items]
         known = [text for text in plain if text is not None]
         deadline = time.monotonic() + self._time_limit
+        if isinstance(loaded, Served):
+            found = self._kept.many(plain, loaded, deadline)
+            return None if found is None else _json(found)
         answers = []
         for start in range(0, len(known), 256):
             if time.monotonic() > deadline:
@@ -165,6 +212,8 @@ class Functions:
             loaded = self._resolver.resolve(classifier)
         except FtclassifyError as error:
             return _json({"error": str(error), "classifier": _name(classifier)})
+        if isinstance(loaded, Served):
+            return _json({"error": self._kept.cannot_explain(loaded), **loaded.identity})
         prediction = loaded.answerer.answer(plain)
         spoken = {}
         for label in prediction.labels:
@@ -181,8 +230,9 @@ class Functions:
     def _logprobs(self, text: object, loaded: Loaded) -> np.ndarray | None:
         """Of all labels, remembered for the next function; None where there is no text."""
         plain = classifiable(text)
-        if plain is None:
-            return None
+        return None if plain is None else self._logprobs_of(plain, loaded)
+
+    def _logprobs_of(self, plain: str, loaded: Loaded) -> np.ndarray:
         key = (loaded.uid, plain)
         row = self._memo.get(key)
         if row is None:

@@ -2,7 +2,8 @@
 
 SQLite is asked whether the file has changed (`pragma data_version` for other connections,
 `total_changes` for our own). Only then is the name looked up again, and only a different training
-is loaded. Loaded classifiers are shared by the connections of a process.
+is loaded. Loaded classifiers are shared by the connections of a process. Of a classifier whose
+model is at a service nothing is loaded: it is there with the answers that the file keeps.
 """
 
 from __future__ import annotations
@@ -12,14 +13,15 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from .errors import ClassifierNotFound, FtclassifyError
 from .labels import LabelSet
 from .predictions import Answerer
 from .sql import quote
-from .store.classifiers import find_classifier, has_store
+from .store.answers import KeptAnswer, has_answers
+from .store.classifiers import Classifier, find_classifier, has_store
 
 MAX_LOADED = 8
 """Classifiers kept in memory at once, in all."""
@@ -44,6 +46,31 @@ class Loaded:
     identity: dict[str, Any]
 
 
+@dataclass(frozen=True)
+class Served:
+    """A classifier whose model is at a service.
+
+    schema, path: of the database that it was found in; no path: it is in memory
+    keeps:        whether that database can hold answers
+    known:        answers found in it by this connection, by text; None: it has none. Good until
+                  the file changes, as this whole object is
+    """
+
+    classifier: Classifier
+    schema: str
+    path: str
+    keeps: bool
+    known: dict[str, KeptAnswer | None] = field(default_factory=dict)
+
+    @property
+    def labels(self) -> LabelSet:
+        return self.classifier.labels
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        return {"classifier": self.classifier.name, "version": self.classifier.version}
+
+
 class Resolver:
     """Resolves classifier names for one connection.
 
@@ -58,10 +85,10 @@ class Resolver:
         self._changes = -1
         self._versions: list[object] = []
         self._version_queries: list[str] = []
-        self._known: dict[object, Loaded] = {}
+        self._known: dict[object, Loaded | Served] = {}
 
-    def resolve(self, name: object = None) -> Loaded:
-        """The loaded classifier. Raises FtclassifyError: not found, or damaged."""
+    def resolve(self, name: object = None) -> Loaded | Served:
+        """The classifier, ready to answer. Raises FtclassifyError: not found, or damaged."""
         conn = self._connection()
         if time.perf_counter() - self._checked > CHECK_EVERY or conn.total_changes != self._changes:
             self._check(conn)
@@ -81,7 +108,7 @@ class Resolver:
     def _read_versions(self, conn: sqlite3.Connection) -> list[object]:
         return [conn.execute(sql).fetchone() for sql in self._version_queries]
 
-    def _look_up(self, conn: sqlite3.Connection, name: str | None) -> Loaded:
+    def _look_up(self, conn: sqlite3.Connection, name: str | None) -> Loaded | Served:
         if len(self._known) >= MAX_LOADED:
             self._known.clear()
         # Listed anew for each look-up: a database may have been attached since the last one.
@@ -113,7 +140,7 @@ _answerers: OrderedDict[tuple[str, str], Answerer] = OrderedDict()
 _lock = threading.Lock()
 
 
-def _load(conn: sqlite3.Connection, name: str | None, schema: str, path: str) -> Loaded:
+def _load(conn: sqlite3.Connection, name: str | None, schema: str, path: str) -> Loaded | Served:
     classifier = find_classifier(conn, name, schema)
     # A database in memory has no file to be known by but its own connection.
     key = (path or f"memory-{id(conn)}", classifier.uid)
@@ -121,8 +148,10 @@ def _load(conn: sqlite3.Connection, name: str | None, schema: str, path: str) ->
         answerer = _answerers.get(key)
     if answerer is None:
         # Outside the lock: a large classifier must not make the small ones wait.
-        from .loading import load_answerer
+        from .loading import load_answerer, service_of
 
+        if service_of(classifier) is not None:
+            return Served(classifier, schema, path, has_answers(conn, schema))
         answerer = load_answerer(conn, classifier, schema)
     with _lock:
         _answerers[key] = answerer

@@ -20,7 +20,7 @@ from towns import answer, rows, value
 
 from datasette_ftclassify import functions
 from datasette_ftclassify.functions import classifiable, register
-from datasette_ftclassify.jobs.train import train_classifier
+from datasette_ftclassify.jobs.train import TrainRequest, train_classifier
 from datasette_ftclassify.sql import connect
 from datasette_ftclassify.store.classifiers import (
     delete_classifier,
@@ -187,7 +187,7 @@ def test_nothing_that_sqlite_can_hold_makes_them_raise(trained_file, cell):
 
 def test_versions_are_addressed_with_an_at_sign(conn, trained):
     task = define(conn, "messages", text=["message"], labels=["topic"])
-    train_classifier(conn, task, name="topics", curve=False)
+    train_classifier(conn, task, TrainRequest(name="topics", curve=False))
     assert answer(conn, "select ft_classify_json('x')")["version"] == 2
     assert answer(conn, "select ft_classify_json('x', 'topics@1')")["version"] == 1
     assert "error" in answer(conn, "select ft_classify_json('x', 'topics@3')")
@@ -197,7 +197,7 @@ def test_a_new_classifier_is_seen_by_the_next_query_of_another_connection(conn, 
     assert value(conn, "select ft_classify('x', 'second')") is None
     with closing(connect(trained)) as other:
         task = define(other, "messages", text=["message"], labels=["channel"])
-        train_classifier(other, task, name="second", curve=False)
+        train_classifier(other, task, TrainRequest(name="second", curve=False))
     assert value(conn, "select ft_classify('x', 'second')") is not None
 
 
