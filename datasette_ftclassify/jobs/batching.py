@@ -210,6 +210,8 @@ class _Run:
             return self.batcher.find(batch.tag, file_id)
 
         batch_id = desk.patiently(find) if unsure else None
+        if unsure and batch_id is None:
+            desk.check()  # it may have been asked to end, by whom the last process did not hear
         if unsure and batch_id is None and not self._may_cost(sent.usage):
             self._give_up(sent)
             return

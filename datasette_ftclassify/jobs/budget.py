@@ -8,6 +8,7 @@ import sqlite3
 from collections.abc import Callable
 
 from ..errors import LimitReached
+from ..prices import dollars
 from ..store.jobs import Job
 from ..store.spending import Spent, spent_by_job, spent_today
 from ..trainers.access import Access
@@ -37,6 +38,7 @@ class Budget:
         self._by_operator = self.limit is not None and self.limit == access.usd_per_job
         self._today = spent_today(conn).usd
         self._reserved = 0.0
+        self._dearer = 1.0
         if self.limited and cost(Usage(1, 0, 1)) is None:
             raise LimitReached(
                 "A limit of money was set, but no price of the model is known to keep to it: set "
@@ -48,7 +50,11 @@ class Budget:
         return self.limit is not None or self.day_limit is not None
 
     def reserve(self, expected: Usage) -> float | None:
-        """Sets aside what a question costs at most; None when a limit leaves no room for it."""
+        """Sets aside what a question costs at most; None when a limit leaves no room for it.
+
+        Without the model's vocabulary that is an estimate: once an answer has cost more than was
+        set aside for it, so much more is expected of all others.
+        """
         amount = self._cost(expected) or 0.0
         if self._exceeded(amount):
             return None
@@ -56,7 +62,7 @@ class Budget:
         return amount
 
     def _exceeded(self, amount: float) -> bool:
-        coming = self._reserved + amount
+        coming = (self._reserved + amount) * self._dearer
         return (self.limit is not None and self.spent + coming > self.limit) or (
             self.day_limit is not None and self._today + coming > self.day_limit
         )
@@ -69,6 +75,8 @@ class Budget:
         """Puts the actual cost of an answer in the place of what was set aside for it."""
         self.release(reserved)
         usd = self._cost(usage) or 0.0
+        if reserved:
+            self._dearer = max(self._dearer, usd / reserved)
         self.spent += usd
         self._today += usd
         return Spent(usd, 1, usage.input_tokens, usage.cached_tokens, usage.output_tokens)
@@ -84,20 +92,23 @@ class Budget:
         done = job.done + job.skipped + job.failed
         resume = f"ftclassify jobs resume DB {self._job.id}"
         if self._day_is_tighter():
-            limit = f"the limit of ${self.day_limit:.4g} for a day (UTC)"
-            spent = f"${self._today:.4g} was spent today, ${self.spent:.4g} of it by this job"
+            limit = f"the limit of {dollars(self.day_limit or 0)} for a day (UTC)"
+            spent = (
+                f"{dollars(self._today)} was spent today, {dollars(self.spent)} of it by this job"
+            )
             how = f"Go on tomorrow, or with a larger FTCLASSIFY_USD_PER_DAY: {resume}"
         elif self._by_operator:
-            limit = f"the limit of ${self.limit:.4g} for a job"
-            spent = f"${self.spent:.4g} was spent"
+            limit = f"the limit of {dollars(self.limit or 0)} for a job"
+            spent = f"{dollars(self.spent)} was spent"
             how = f"Go on with a larger FTCLASSIFY_USD_PER_JOB: {resume}"
         else:
-            limit = f"the limit of ${self.limit:.4g} for this job"
-            spent = f"${self.spent:.4g} was spent"
+            limit = f"the limit of {dollars(self.limit or 0)} for this job"
+            spent = f"{dollars(self.spent)} was spent"
             how = "Go on with the same command and a larger --limit-usd"
+        kept = spent_by_job(self._conn, job.id).requests
         return (
-            f"The next question might exceed {limit}. {spent}, and {done:,} of "
-            f"{job.total or done:,} rows are done. {how}."
+            f"The next question might exceed {limit}. {spent}, {kept:,} answers are kept, and "
+            f"{done:,} of {job.total or done:,} rows are written. {how}."
         )
 
     def _day_is_tighter(self) -> bool:

@@ -50,6 +50,8 @@ def agreed(estimate: JobEstimate | None, limit_usd: float | None, spent: float) 
     if limit_usd is None and estimate is not None and estimate.usd is not None:
         limit_usd = round(spent + MARGIN * estimate.usd + SPARE_USD, 6)
     known = {} if estimate is None else estimate.to_dict()
+    if estimate is not None and estimate.usd is not None:
+        known["usd"] = round(spent + estimate.usd, 9)  # of the whole job, as what it has spent
     return {**known, "limit_usd": limit_usd}
 
 

@@ -15,13 +15,14 @@ from ..predictions import Answerer, chosen_labels
 from ..splits import text_hash
 from ..sql import relation
 from ..store.classifiers import Classifier, find_by_id
-from ..store.evaluations import add_evaluation
+from ..store.evaluations import JudgedRow, add_evaluation
 from ..store.jobs import Job, add_job, note_terms
 from ..store.schema import ensure_schema, transaction
 from ..store.spending import Spent, spent_by_job
 from ..store.splits import Membership
 from ..trainers.access import Access, read_access
 from .estimates import JobEstimate, agreed, estimate_questions, without_answer
+from .judging import judge
 from .lease import Lease, leased
 
 if TYPE_CHECKING:
@@ -56,9 +57,9 @@ def evaluate_classifier(
         return _as_a_job(conn, classifier, access)
     rows, counts = read_test_rows(conn, classifier)
     if service_of(classifier) is None:
-        figures = _answered_here(load_answerer(conn, classifier), rows, classifier)
+        figures, judged = _answered_here(load_answerer(conn, classifier), rows, classifier)
     else:
-        figures = _answered_there(conn, lease, rows, classifier, access or read_access())
+        figures, judged = _answered_there(conn, lease, rows, classifier, access or read_access())
     metrics = {
         "classifier": classifier.name,
         "version": classifier.version,
@@ -67,7 +68,9 @@ def evaluate_classifier(
         **counts,
     }
     if store:
-        add_evaluation(conn, classifier, "test", metrics)
+        # A view's rows have numbers only, which say nothing when they are read again.
+        named = relation(conn, classifier.task.source).identity
+        add_evaluation(conn, classifier, "test", metrics, judged if named else [])
     return metrics
 
 
@@ -161,7 +164,9 @@ def _known(labels: LabelSet, values: Sequence[LabelValue]) -> bool:
     return all(labels.index(value) is not None for value in values)
 
 
-def _answered_here(answerer: Answerer, rows: list[Record], classifier: Classifier) -> Figures:
+def _answered_here(
+    answerer: Answerer, rows: list[Record], classifier: Classifier
+) -> tuple[Figures, list[JudgedRow]]:
     import numpy as np
 
     predictor = answerer.predictor
@@ -174,7 +179,8 @@ def _answered_here(answerer: Answerer, rows: list[Record], classifier: Classifie
     chosen = None
     if classifier.labels.multilabel:
         chosen = chosen_labels(logprobs, predictor.thresholds)
-    return _figures(rows, classifier, logprobs, chosen)
+    figures = _figures(rows, classifier, logprobs, chosen)
+    return figures, judge(rows, classifier.labels, logprobs, chosen)
 
 
 def _answered_there(
@@ -183,7 +189,7 @@ def _answered_there(
     rows: list[Record],
     classifier: Classifier,
     access: Access,
-) -> Figures:
+) -> tuple[Figures, list[JudgedRow]]:
     from .asking.evaluating import Asked, as_arrays, ask_texts, kept_answers, reasons
 
     texts = [r.text or "" for r in rows]
@@ -193,11 +199,12 @@ def _answered_there(
         lease.job.step = "evaluating"
         asked = ask_texts(lease, classifier, texts, access)
     chosen, logprobs = as_arrays(asked.answers, classifier.labels)
-    return {
+    figures = {
         **_figures(rows, classifier, logprobs, chosen),
         "abstained_reasons": reasons(asked.answers),
         "spent": asked.spent.to_dict(),
     }
+    return figures, judge(rows, classifier.labels, logprobs, chosen)
 
 
 def _figures(

@@ -4,7 +4,7 @@ them."""
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from pathlib import Path
 
 from ..errors import ExportError
@@ -80,7 +80,7 @@ class SplitExport:
         self._splitter, labels, _ = _divide(conn, task, plan)
         self._lines = Lines(split, fmt.bind(labels))
 
-    def chunks(self, size: int = 1 << 16) -> Iterator[bytes]:
+    def chunks(self, size: int = 1 << 16) -> Generator[bytes, None, None]:
         """The content in pieces of about so many bytes. Raises ExportError for a split without
         rows, before the first piece."""
         waiting = [self._lines.start()]

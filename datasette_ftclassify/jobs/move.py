@@ -90,8 +90,12 @@ class Comparison:
             f" {second:,} by {self.second.title} alone"
         )
         if self.pairs["p_value"] < 0.05:
-            return f"{counts}: {better.title} is better (p = {self.pairs['p_value']:.3f})."
-        return f"{counts}: too little to tell which is better (p = {self.pairs['p_value']:.3f})."
+            return f"{counts}: {better.title} is better ({_p(self.pairs['p_value'])})."
+        return f"{counts}: too little to tell which is better ({_p(self.pairs['p_value'])})."
+
+
+def _p(value: float) -> str:
+    return f"p = {value:.3f}" if value >= 0.001 else "p < 0.001"
 
 
 def compare(conn: sqlite3.Connection, first: Classifier, second: Classifier) -> Comparison:

@@ -8,7 +8,7 @@ from typing import Any
 
 from ..errors import FtclassifyError, JobError
 from ..store.classifiers import Classifier, find_by_id, find_by_uid
-from ..store.jobs import Job, get_job, next_job
+from ..store.jobs import Job, get_job, is_ending, next_job
 from ..trainers.access import Access, read_access
 from ..trainers.base import Progress, no_progress
 from ..trainers.registry import get_trainer
@@ -61,7 +61,7 @@ def may_run(conn: sqlite3.Connection, job: Job, access: Access) -> str | None:
     The file, and with it the job, may come from anywhere: only the operator's limits, and none that
     stands in it, allow it to spend.
     """
-    if access.usd_per_job is not None or access.usd_per_day is not None:
+    if access.usd_per_job is not None or access.usd_per_day is not None or is_ending(job):
         return None
     paid = paid_trainer(conn, job)
     if paid is None:

@@ -8,7 +8,6 @@ from dataclasses import asdict, dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from ..errors import AccessError, LimitReached, TrainingError
 from ..examples import Example
@@ -108,7 +107,7 @@ def plan_training(
     check_continued(conn, request, data.labels, codec.resolved.to_dict())
     order = Order(
         model=options.model or _default_model(service),
-        epochs=options.epochs or _epochs(service, len(training)),
+        epochs=options.epochs or service.epochs_for(len(training)),
         labels=data.labels,
         codec=codec,
         options=options,
@@ -119,16 +118,10 @@ def plan_training(
 
 
 def _default_model(service: Service) -> str:
-    model = getattr(service, "default_model", None)
-    if not isinstance(model, str):
+    model = service.default_model
+    if model is None:
         raise TrainingError(f"Name the model that {service.name} is to tune: --model MODEL")
     return model
-
-
-def _epochs(service: Service, rows: int) -> int:
-    """As many as the service chooses itself for so many rows, where it says so."""
-    choose = getattr(service, "epochs_for", None)
-    return int(choose(rows)) if choose is not None else 1
 
 
 def _digest(data: SplitData, codec: Codec) -> str:
@@ -153,17 +146,9 @@ def write_examples(
     return written.files[split]
 
 
-def host_of(service: Service, endpoint: Endpoint) -> str:
-    """The host that is asked, as the service says, else as the address does."""
-    own = getattr(service, "host", None)
-    if callable(own):
-        return str(own(endpoint))
-    return urlsplit(endpoint.base_url or "").netloc.lower() or service.title
-
-
 def check_host(service: Service, endpoint: Endpoint, asked: str | None) -> None:
     """Raises AccessError when rows would go to another host than the one they were meant for."""
-    found = host_of(service, endpoint)
+    found = service.host(endpoint)
     if asked is not None and asked != found:
         raise AccessError(
             f"This training was asked for at {asked}, and now {found} is set: give --base-url as "
@@ -195,7 +180,7 @@ def estimate_plan(
     table = load_prices()
     training = estimate_training(table, order.model, tokens, order.epochs)
     # What is asked untrained may have a price of its own.
-    asks = order.model if trains else getattr(service, "priced_as", order.model)
+    asks = order.model if trains else service.priced_as(order.model)
     asking = estimate_inference(table, asks, input_tokens=asked, output_tokens=answers)
     free = not service.capabilities.costs_money
     notes = [] if free else [training.note] if trains else []
@@ -206,7 +191,7 @@ def estimate_plan(
     rows_sent = len(plan.data.of("train", "validation")) if trains else 0
     return TrainEstimate(
         model=order.model,
-        host=host_of(service, access.endpoint(service.name)),
+        host=service.host(access.endpoint(service.name)),
         rows_sent=rows_sent + len(test) if service.capabilities.leaves_machine else 0,
         epochs=order.epochs,
         training_tokens=tokens,

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ..errors import TrainingError
 from ..export import ExportFormat
 from ..labels import LabelSet
 from ..prices import estimate_training, load_prices
@@ -100,7 +101,7 @@ class _Training:
         endpoint = self.access.endpoint(self.service.name)
         check_host(self.service, endpoint, self.request.host)
         if self.diary.state.get("step") == OVER:
-            self._begin_anew("The earlier training ended without a model: this is another one.")
+            self._after_the_end()
         while True:
             prepared = self._prepared()
             try:
@@ -109,6 +110,19 @@ class _Training:
             except _RowsChanged:
                 self._begin_anew("The rows changed before all were sent: they are sent anew.")
         self._store(prepared, tuned)
+
+    def _after_the_end(self) -> None:
+        """Another training costs money again, so somebody must have asked for it: a process that
+        takes the job over only writes down how the first one ended."""
+        if not self.lease.job.tried_again:
+            self.lease.check()
+            why = (
+                self.diary.state.get("why") or "The training ended at the service without a model."
+            )
+            raise TrainingError(
+                f"{why} To pay for another training: ftclassify jobs retry DB {self.lease.job.id}"
+            )
+        self._begin_anew("The earlier training ended without a model: this is another one.")
 
     def _begin_anew(self, why: str) -> None:
         self._plan = None
@@ -121,6 +135,7 @@ class _Training:
         if noted is not None:
             return _Prepared.from_dict(noted)
         self.diary.tell("reading rows", 0.0)
+        self.lease.check()
         plan = self._read()
         job = self.lease.job
         estimate = estimate_plan(self.conn, self.task, plan, self.service, self.access)
@@ -134,7 +149,7 @@ class _Training:
                 format=plan.order.codec.format,
                 model=plan.order.model,
                 epochs=plan.order.epochs,
-                training_rows=len(plan.training),
+                training_rows=len(plan.training) if self.service.capabilities.trains else 0,
                 tokens=estimate.training_tokens,
                 digest=plan.digest,
                 about=about_rows(plan.training, plan.data),

@@ -19,9 +19,6 @@ from .classifiers import now
 _ASKED_AT_ONCE = 500
 """Keys in one query: SQLite takes 999 parameters."""
 
-_KEPT_AT_ONCE = 100
-"""Rows of 9 values in one statement, for the same reason."""
-
 
 @dataclass(frozen=True, slots=True)
 class KeptAnswer:
@@ -71,17 +68,12 @@ def keep_answers(
         )
         for key, answer in answers.items()
     ]
-    # Many rows in one statement: each statement gives way to the other threads of the process, and
-    # one that is busy with a network takes its time to give way in turn.
-    for start in range(0, len(rows), _KEPT_AT_ONCE):
-        some = rows[start : start + _KEPT_AT_ONCE]
-        marks = ", ".join(["(?, ?, ?, ?, ?, ?, ?, ?, ?)"] * len(some))
-        conn.execute(
-            "replace into _ftclassify_answers"
-            " (classifier_id, input, labels, how, reason, raw, logprobs, other, created_at)"
-            f" values {marks}",
-            [cell for row in some for cell in row],
-        )
+    conn.executemany(
+        "replace into _ftclassify_answers"
+        " (classifier_id, input, labels, how, reason, raw, logprobs, other, created_at)"
+        " values (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        rows,
+    )
 
 
 def _json(values: Sequence[Any] | None) -> str | None:

@@ -79,7 +79,7 @@ def add_classifier(
     ensure_schema(conn)
     with transaction(conn):
         task_id = add_task(conn, task)
-        version = 1 + _highest_version(conn, name)
+        version = 1 + highest_version(conn, name)
         cursor = conn.execute(
             "insert into _ftclassify_classifiers (uid, name, version, trainer, kind, labels,"
             " task_id, split_id, seed, training_rows, header, report, created_at)"
@@ -115,7 +115,7 @@ def _json(data: object) -> str:
     return json.dumps(data, ensure_ascii=False)
 
 
-def _highest_version(conn: sqlite3.Connection, name: str) -> int:
+def highest_version(conn: sqlite3.Connection, name: str) -> int:
     row = conn.execute(
         "select max(version) from _ftclassify_classifiers where name = ?", [name]
     ).fetchone()
@@ -149,9 +149,9 @@ def find_classifier(
     with reading_store():
         row = None
         if has_store(conn, schema):
-            row = _find(conn, name or default_name(conn, schema), schema)
+            row = find_row(conn, name or default_name(conn, schema), schema)
         if row is None:
-            raise ClassifierNotFound(_not_found(conn, name, schema))
+            raise ClassifierNotFound(not_found(conn, name, schema))
     return _classifier(row)
 
 
@@ -192,7 +192,8 @@ def reading_store() -> Iterator[None]:
         raise ArtifactError(f"The classifiers in this file cannot be read: {error}.") from error
 
 
-def _find(conn: sqlite3.Connection, name: str | None, schema: str) -> tuple[Any, ...] | None:
+def find_row(conn: sqlite3.Connection, name: str | None, schema: str) -> tuple[Any, ...] | None:
+    """What is stored under a name, unread: it may be damaged."""
     if name is None:
         return None
     sql = _select(schema, "where c.name = ? order by c.version desc limit 1")
@@ -212,7 +213,7 @@ def _select(schema: str, tail: str) -> str:
     )
 
 
-def _not_found(conn: sqlite3.Connection, name: str | None, schema: str) -> str:
+def not_found(conn: sqlite3.Connection, name: str | None, schema: str) -> str:
     known: list[str] = []
     if has_store(conn, schema):
         names = f"select distinct name from {quote(schema)}._ftclassify_classifiers"
@@ -311,7 +312,7 @@ def rename_classifier(conn: sqlite3.Connection, old: str, new: str) -> None:
     old = find_classifier(conn, old).name
     new = check_name(new)
     with conn:
-        if _highest_version(conn, new):
+        if highest_version(conn, new):
             raise FtclassifyError(f"There is already a classifier called {new}: choose another.")
         conn.execute("update _ftclassify_classifiers set name = ? where name = ?", [new, old])
         conn.execute(
@@ -343,56 +344,3 @@ def check_name(name: str) -> str:
             "(which stands before a version)."
         )
     return name
-
-
-def delete_classifier(conn: sqlite3.Connection, name: str) -> list[str]:
-    """Deletes all versions of `name`, or the one of `name@version`; gives their titles.
-
-    Works on damaged ones, too. Columns with predictions stay. When the default goes, the newest
-    classifier left takes over.
-    """
-    row = _find(conn, name, "main") if has_store(conn) else None
-    if row is None:
-        raise ClassifierNotFound(_not_found(conn, name, "main"))
-    ensure_schema(conn)
-    found, version = row[2], row[3]
-    only = "" if found == name else " and version = :version"
-    gone = conn.execute(
-        "select id, name || '@' || version from _ftclassify_classifiers"
-        f" where name = :name{only} order by version desc",
-        {"name": found, "version": version},
-    ).fetchall()
-    with conn:
-        for classifier_id, _ in gone:
-            _delete_version(conn, classifier_id)
-        if default_name(conn) == found and not _highest_version(conn, found):
-            _next_default(conn)
-    return [title for _, title in gone]
-
-
-def _delete_version(conn: sqlite3.Connection, classifier_id: int) -> None:
-    for table in ("job_events", "batches"):
-        conn.execute(
-            f"delete from _ftclassify_{table} where job_id in"
-            " (select id from _ftclassify_jobs where classifier_id = ?)",
-            [classifier_id],
-        )
-    for table in ("artifacts", "evaluations", "answers", "jobs"):
-        conn.execute(f"delete from _ftclassify_{table} where classifier_id = ?", [classifier_id])
-    conn.execute("delete from _ftclassify_classifiers where id = ?", [classifier_id])
-    # A training at a service notes its split before there is a classifier.
-    noted = "case when json_valid(remote) then json_extract(remote, '$.preparation.split_id') end"
-    used = (
-        "select split_id from _ftclassify_classifiers"
-        f" union select {noted} from _ftclassify_jobs where {noted} is not null"
-    )
-    conn.execute(f"delete from _ftclassify_split_rows where split_id not in ({used})")
-    conn.execute(f"delete from _ftclassify_splits where id not in ({used})")
-
-
-def _next_default(conn: sqlite3.Connection) -> None:
-    conn.execute("delete from _ftclassify_settings where key = 'default'")
-    conn.execute(
-        "insert into _ftclassify_settings (key, value)"
-        " select 'default', name from _ftclassify_classifiers order by id desc limit 1"
-    )

@@ -45,3 +45,13 @@ def our_columns(conn: sqlite3.Connection) -> dict[tuple[str, str], tuple[str, st
         " where c.name = classifier order by version desc limit 1), '') from _ftclassify_columns"
     )
     return {(source, column): (role, kind) for source, column, role, kind in rows.fetchall()}
+
+
+def label_columns_of(conn: sqlite3.Connection, classifier: str) -> list[tuple[str, str]]:
+    """(table, column) of the labels that a classifier gave."""
+    rows = conn.execute(
+        "select source, column_name from _ftclassify_columns"
+        " where classifier = ? and role = 'label' order by source, column_name",
+        [classifier],
+    )
+    return rows.fetchall()

@@ -1,25 +1,71 @@
-"""Evaluations, stored with the classifier they judge."""
+"""Evaluations, stored with the classifier they judge, and what it answered to each test row."""
 
 from __future__ import annotations
 
 import json
 import sqlite3
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from ..errors import ArtifactError
-from ..sql import quote
+from ..sql import Key, quote
 from .classifiers import Classifier, now
+from .schema import ensure_schema, transaction
+
+
+@dataclass(frozen=True, slots=True)
+class JudgedRow:
+    """A test row: the positions of its labels, and of those that were answered (None: no answer).
+
+    score: the probability of the answer, 0-1; None when there is none
+    """
+
+    key: Key
+    truth: tuple[int, ...]
+    chosen: tuple[int, ...] | None
+    score: float | None
 
 
 def add_evaluation(
-    conn: sqlite3.Connection, classifier: Classifier, split: str, metrics: dict[str, Any]
+    conn: sqlite3.Connection,
+    classifier: Classifier,
+    split: str,
+    metrics: dict[str, Any],
+    rows: Iterable[JudgedRow] = (),
 ) -> None:
-    with conn:
-        conn.execute(
+    """Keeps an evaluation. The rows of an earlier one go: they were about the same test split."""
+    ensure_schema(conn)
+    with transaction(conn):
+        _forget_rows(conn, classifier)
+        cursor = conn.execute(
             "insert into _ftclassify_evaluations (classifier_id, split, metrics, created_at)"
             " values (?, ?, ?, ?)",
             [classifier.id, split, json.dumps(metrics, ensure_ascii=False), now()],
         )
+        conn.executemany(
+            "insert or ignore into _ftclassify_evaluation_rows"
+            " (evaluation_id, row_key, truth, chosen, score) values (?, ?, ?, ?, ?)",
+            ((cursor.lastrowid, *_cells(row)) for row in rows if _storable(row.key)),
+        )
+
+
+def _forget_rows(conn: sqlite3.Connection, classifier: Classifier) -> None:
+    conn.execute(
+        "delete from _ftclassify_evaluation_rows where evaluation_id in"
+        " (select id from _ftclassify_evaluations where classifier_id = ?)",
+        [classifier.id],
+    )
+
+
+def _storable(key: Key) -> bool:
+    # JSON has no bytes: a row with a BLOB for a key counts, but is not listed.
+    return not any(isinstance(value, bytes) for value in key)
+
+
+def _cells(row: JudgedRow) -> tuple[Any, ...]:
+    chosen = None if row.chosen is None else json.dumps(row.chosen)
+    return json.dumps(row.key, ensure_ascii=False), json.dumps(row.truth), chosen, row.score
 
 
 def latest_evaluation(
@@ -37,3 +83,74 @@ def latest_evaluation(
         raise ArtifactError(
             f"The evaluation of {classifier.title} is damaged: evaluate it again."
         ) from error
+
+
+def judged_rows(
+    conn: sqlite3.Connection,
+    classifier: Classifier,
+    *,
+    truth: int | None = None,
+    chosen: int | None = None,
+    abstained: bool = False,
+    wrong: bool = False,
+    limit: int = 100,
+    offset: int = 0,
+) -> tuple[list[JudgedRow], int]:
+    """Test rows of the newest evaluation, least sure first, and how many there are in all.
+
+    truth, chosen: only rows that have, or were given, the label at that position
+    abstained:     only rows without an answer
+    wrong:         only rows whose answer is not the truth
+    A file from an earlier version has none.
+    """
+    if not _has_rows(conn):
+        return [], 0
+    conditions = ["e.classifier_id = :classifier"]
+    if truth is not None:
+        conditions.append(_holds("r.truth", ":truth"))
+    if chosen is not None:
+        conditions.append(_holds("r.chosen", ":chosen"))
+    if abstained:
+        conditions.append("r.chosen is null")
+    if wrong:
+        conditions.append("r.chosen is not r.truth")
+    values = {
+        "classifier": classifier.id, "truth": truth, "chosen": chosen, "limit": limit,
+        "offset": offset,
+    }  # fmt: skip
+    where = (
+        "from _ftclassify_evaluation_rows r join _ftclassify_evaluations e"
+        f" on e.id = r.evaluation_id where {' and '.join(conditions)}"
+    )
+    total = int(conn.execute(f"select count(*) {where}", values).fetchone()[0])
+    found = conn.execute(
+        f"select r.row_key, r.truth, r.chosen, r.score {where}"
+        " order by r.score is null desc, r.score, r.row_key limit :limit offset :offset",
+        values,
+    )
+    return [row for row in map(_row, found.fetchall()) if row is not None], total
+
+
+def _has_rows(conn: sqlite3.Connection) -> bool:
+    sql = "select 1 from sqlite_master where name = '_ftclassify_evaluation_rows'"
+    return conn.execute(sql).fetchone() is not None
+
+
+def _holds(array: str, position: str) -> str:
+    """A condition: the JSON array, as we write it, holds the position."""
+    # [1, 12] becomes ", 1, 12,": plain text functions, since an old SQLite may lack JSON.
+    plain = f"replace(replace({array}, '[', ', '), ']', ',')"
+    return f"instr({plain}, ', ' || {position} || ',') > 0"
+
+
+def _row(cells: Sequence[Any]) -> JudgedRow | None:
+    try:
+        key, truth = tuple(json.loads(cells[0])), _positions(cells[1])
+        chosen = None if cells[2] is None else _positions(cells[2])
+        return JudgedRow(key, truth, chosen, None if cells[3] is None else float(cells[3]))
+    except (ValueError, TypeError, RecursionError):
+        return None
+
+
+def _positions(text: str) -> tuple[int, ...]:
+    return tuple(int(position) for position in json.loads(text))

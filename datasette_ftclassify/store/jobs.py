@@ -8,18 +8,23 @@ replaced, can no longer write.
 from __future__ import annotations
 
 import json
-import os
-import socket
 import sqlite3
 import time
-import uuid
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from ..errors import JobError, JobNotFound
 from .classifiers import has_store, now
+from .ending import TO_BE_CANCELLED, goes_on_elsewhere, is_ending
+from .owners import is_leased, new_owner
 from .schema import ensure_schema, transaction
+
+__all__ = [
+    "LEASE_SECONDS", "UNFINISHED", "WISHES", "Event", "Job", "add_event", "add_job", "ask_job",
+    "claim_job", "end_job", "figures", "get_job", "is_ending", "job_events", "list_jobs",
+    "new_owner", "next_job", "note", "note_terms", "renew_lease", "save_progress",
+]  # fmt: skip
 
 LEASE_SECONDS = 30.0
 """How long a process may be silent before another one takes its job."""
@@ -68,11 +73,13 @@ class Job:
     remote: dict[str, Any] | None = None
     estimate: dict[str, Any] | None = None
     failed: int = 0
+    tried_again: bool = False
+    """In the process that claimed it: whether somebody asked for another try of a failed one."""
 
     @property
     def interrupted(self) -> bool:
         """Whether it counts as running, but nobody runs it."""
-        return self.state == "running" and not _is_leased(self.owner, self.lease_until)
+        return self.state == "running" and not is_leased(self.owner, self.lease_until)
 
     def to_dict(self) -> dict[str, Any]:
         return {
@@ -92,32 +99,6 @@ class Job:
             "started_at": self.started_at,
             "updated_at": self.updated_at,
         }
-
-
-def new_owner() -> str:
-    """Names this very attempt of this process: host, process id, and a token."""
-    return f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex}"
-
-
-def _is_leased(owner: str | None, until: float | None) -> bool:
-    if owner is None or until is None or until < time.time():
-        return False
-    host, _, rest = owner.partition(":")
-    pid = rest.partition(":")[0]
-    if host != socket.gethostname() or not pid.isdecimal():
-        return True
-    return _is_alive(int(pid))
-
-
-def _is_alive(pid: int) -> bool:
-    """A process of this machine that is gone need not be waited for."""
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except (PermissionError, OverflowError):
-        return True
-    return True
 
 
 def add_job(
@@ -142,18 +123,29 @@ def add_job(
             [kind, text, *UNFINISHED],
         ).fetchone()
         if row is None:
-            cursor = conn.execute(
-                "insert into _ftclassify_jobs (kind, state, settings, classifier_id, created_at,"
-                " updated_at) values (?, 'queued', ?, ?, ?, ?)",
-                [kind, text, classifier_id, now(), now()],
+            row = (_new_id(conn),)
+            conn.execute(
+                "insert into _ftclassify_jobs (id, kind, state, settings, classifier_id,"
+                " created_at, updated_at) values (?, ?, 'queued', ?, ?, ?, ?)",
+                [row[0], kind, text, classifier_id, now(), now()],
             )
-            row = (cursor.lastrowid,)
         if estimate is not None:
             conn.execute(
                 "update _ftclassify_jobs set estimate = ? where id = ?",
                 [json.dumps(estimate, ensure_ascii=False), row[0]],
             )
     return get_job(conn, row[0])
+
+
+def _new_id(conn: sqlite3.Connection) -> int:
+    """One that no job has had: what deleted jobs spent is kept under theirs."""
+    row = conn.execute(
+        "select max(coalesce((select max(id) from _ftclassify_jobs), 0), coalesce("
+        "(select max(job_id) from _ftclassify_spending where typeof(job_id) = 'integer'"
+        " and job_id < ?), 0))",
+        [2**53],  # a file that somebody else made may hold a number that has no next one
+    )
+    return int(row.fetchone()[0]) + 1
 
 
 def get_job(conn: sqlite3.Connection, job_id: int) -> Job:
@@ -190,6 +182,7 @@ def _job(row: tuple[Any, ...]) -> Job:
 def claim_job(conn: sqlite3.Connection, job_id: int, owner: str) -> Job:
     """Takes a queued, paused, failed or interrupted job for `owner`.
 
+    A pause or an end that was asked of a process which died before it saw it is still wanted.
     Raises JobError when somebody is at it, or it has ended.
     """
     with transaction(conn):
@@ -201,15 +194,18 @@ def claim_job(conn: sqlite3.Connection, job_id: int, owner: str) -> Job:
             )
         if job.state not in UNFINISHED:
             raise JobError(f"Job {job_id} is {job.state}: there is nothing left to run.")
+        wanted = job.wanted if job.wanted in ("pause", "cancel") else None
         conn.execute(
-            "update _ftclassify_jobs set state = 'running', wanted = null, error = null,"
+            "update _ftclassify_jobs set state = 'running', wanted = ?, error = null,"
             " owner = ?, lease_until = ?, started_at = coalesce(started_at, ?), updated_at = ?"
             " where id = ?",
-            [owner, time.time() + LEASE_SECONDS, now(), now(), job_id],
+            [wanted, owner, time.time() + LEASE_SECONDS, now(), now(), job_id],
         )
         through = job.done + job.skipped + job.failed
         note(conn, job_id, "goes on" if job.started_at else "started", {"rows": through})
-    return get_job(conn, job_id)
+    claimed = get_job(conn, job_id)
+    claimed.tried_again = job.state == "failed" or job.wanted == "retry"
+    return claimed
 
 
 def note_terms(conn: sqlite3.Connection, job_id: int, terms: Mapping[str, Any]) -> Job:
@@ -319,7 +315,9 @@ def end_job(
 def ask_job(conn: sqlite3.Connection, job_id: int, wish: str) -> Job:
     """Asks for `pause`, `cancel`, `resume` or `retry`.
 
-    Whoever runs the job does so at the next batch; a job that nobody runs changes at once.
+    Whoever runs the job does so at the next batch; a job that nobody runs changes at once. Only
+    one of which something goes on at a service, and is to be cancelled, is queued for whoever can
+    tell the service; asked a second time, it is cancelled here alone.
     Raises JobError when the job's state does not allow it.
     """
     becomes = {"pause": "paused", "cancel": "cancelled", "resume": "queued", "retry": "queued"}
@@ -327,16 +325,29 @@ def ask_job(conn: sqlite3.Connection, job_id: int, wish: str) -> Job:
         job = get_job(conn, job_id)
         if job.state not in WISHES[wish]:
             raise JobError(f"Job {job_id} is {job.state}: there is nothing to {wish}.")
+        told = f"asked to {wish}"
         if job.state == "running" and not job.interrupted:
             conn.execute("update _ftclassify_jobs set wanted = ? where id = ?", [wish, job_id])
+        elif wish == "cancel" and goes_on_elsewhere(conn, job) and not is_ending(job):
+            _set_aside(conn, job, "queued", wish, TO_BE_CANCELLED)
         else:
-            conn.execute(
-                "update _ftclassify_jobs set state = ?, wanted = null, owner = null,"
-                " lease_until = null, updated_at = ? where id = ?",
-                [becomes[wish], now(), job_id],
-            )
-        note(conn, job_id, f"asked to {wish}")
+            if is_ending(job) and wish == "cancel":
+                told += ", and nobody told the service: what it has begun goes on there"
+            # A retry is remembered: it is the permission to pay for another training.
+            _set_aside(conn, job, becomes[wish], wish if wish == "retry" else None, "")
+        note(conn, job_id, told)
     return get_job(conn, job_id)
+
+
+def _set_aside(
+    conn: sqlite3.Connection, job: Job, state: str, wanted: str | None, step: str
+) -> None:
+    step = step or ("" if job.step == TO_BE_CANCELLED else job.step)
+    conn.execute(
+        "update _ftclassify_jobs set state = ?, wanted = ?, step = ?, owner = null,"
+        " lease_until = null, updated_at = ? where id = ?",
+        [state, wanted, step, now(), job.id],
+    )
 
 
 def note(

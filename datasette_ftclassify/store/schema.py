@@ -18,7 +18,8 @@ TABLES = tuple(
     f"_ftclassify_{name}"
     for name in (
         "tasks", "splits", "split_rows", "classifiers", "artifacts", "evaluations", "jobs",
-        "job_events", "columns", "settings", "answers", "spending", "batches",
+        "job_events", "columns", "settings", "answers", "spending", "batches", "following",
+        "evaluation_rows",
     )
 )  # fmt: skip
 
@@ -31,6 +32,8 @@ def ensure_schema(conn: sqlite3.Connection) -> None:
     migrations = Migrations("datasette-ftclassify")
     migrations()(m001_main_job)
     migrations()(m002_services)
+    migrations()(m003_following)
+    migrations()(m004_evaluation_rows)
     db = Database(conn, execute_plugins=False)
     if migrations.pending(db):
         # Another process may be at it: whoever comes second finds nothing left to do.
@@ -57,6 +60,14 @@ def m001_main_job(db: Database) -> None:
 def m002_services(db: Database) -> None:
     for statement in _SERVICES:
         db.execute(statement)
+
+
+def m003_following(db: Database) -> None:
+    db.execute(_FOLLOWING)
+
+
+def m004_evaluation_rows(db: Database) -> None:
+    db.execute(_EVALUATION_ROWS)
 
 
 _MAIN_JOB = (
@@ -229,3 +240,24 @@ _SERVICES = (
     )
     """,
 )
+
+_FOLLOWING = """
+create table _ftclassify_following (
+    source text not null,            -- the table whose new rows are classified as they come
+    uid text not null,               -- of the classifier
+    job_id integer not null,         -- which goes on whenever there are new rows
+    created_at text not null,
+    primary key (source, uid)
+) without rowid
+"""
+
+_EVALUATION_ROWS = """
+    create table _ftclassify_evaluation_rows (
+        evaluation_id integer not null references _ftclassify_evaluations(id),
+        row_key text not null,           -- JSON array of the primary key's values
+        truth text not null,             -- JSON array of positions in the label set
+        chosen text,                     -- the same; NULL for an abstention
+        score real,                      -- probability of what was chosen, 0-1
+        primary key (evaluation_id, row_key)
+    ) without rowid
+"""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 
 from .classifiers import has_store, now
-from .jobs import Job, get_job, note
+from .jobs import Job, ask_job, get_job, note
 from .schema import transaction
 
 MAX_DEATHS = 3
@@ -23,6 +23,12 @@ def maybe_waiting(conn: sqlite3.Connection) -> list[int]:
 def is_waiting(job: Job) -> bool:
     """Whether a worker may take it: queued, or left behind by a dead process."""
     return job.state == "queued" or job.interrupted
+
+
+def put_in_queue(conn: sqlite3.Connection, job: Job) -> Job:
+    """The job, waiting for whoever comes: one that rests or has failed is asked to go on."""
+    wish = {"paused": "resume", "failed": "retry"}.get(job.state)
+    return job if wish is None else ask_job(conn, job.id, wish)
 
 
 def hold_job(conn: sqlite3.Connection, job: Job, reason: str) -> None:

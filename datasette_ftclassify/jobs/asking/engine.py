@@ -1,17 +1,19 @@
 """The network side: an event loop in a thread of its own, which knows neither rows nor limits.
 
-The job's thread has the database and all decisions. It hands questions over and takes results, so
-nothing else is shared between the two.
+It runs only while the job's thread waits for it. Two threads that both have work to do are slower
+than one: SQLite gives way to the other after every row that it reads or writes, and gets its turn
+back milliseconds later. Meanwhile what comes waits in the system's buffers. The thread is there
+because the job's own may have an event loop already, and is the one that Ctrl-C interrupts.
 """
 
 from __future__ import annotations
 
 import asyncio
-import queue
-import threading
-import time
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Coroutine, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Any
 
 from ...store.answers import KeptAnswer
 from ...trainers.service import Asker, Reply
@@ -51,54 +53,45 @@ class Engine:
 
     def __init__(self, asker: Asker) -> None:
         self._asker = asker
-        self._results: queue.SimpleQueue[Result] = queue.SimpleQueue()
+        self._results: deque[Result] = deque()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._news = asyncio.Event()
         self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._run, name="asking", daemon=True)
-        self._thread.start()
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="asking")
 
     def send(self, questions: Sequence[Question]) -> None:
-        """Asks all of them at once."""
-        self._loop.call_soon_threadsafe(self._start, list(questions))
-
-    def collect(self, timeout: float, most: int) -> list[Result]:
-        """Results that have come, at most so many; waits for the first one up to `timeout`."""
-        try:
-            found = [self._results.get(timeout=timeout)]
-        except queue.Empty:
-            return []
-        if self._results.qsize() + 1 < most:
-            time.sleep(LINGER)
-        while len(found) < most:
-            try:
-                found.append(self._results.get_nowait())
-            except queue.Empty:
-                break
-        return found
-
-    def close(self) -> None:
-        """Gives up what is under way."""
-        ending = asyncio.run_coroutine_threadsafe(self._end(), self._loop)
-        try:
-            ending.result(_CLOSE_SECONDS)
-        except Exception:  # whatever it is, nobody is interested any more
-            pass
-        finally:
-            self._loop.call_soon_threadsafe(self._loop.stop)
-            self._thread.join(_CLOSE_SECONDS)
-
-    def _run(self) -> None:
-        asyncio.set_event_loop(self._loop)
-        try:
-            self._loop.run_forever()
-        finally:
-            self._loop.close()
-
-    def _start(self, questions: Sequence[Question]) -> None:
+        """Asks all of them at once, while `collect` waits."""
         for question in questions:
             task = self._loop.create_task(self._ask(question))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
+
+    def collect(self, timeout: float, most: int) -> list[Result]:
+        """Results that have come, at most so many; waits for the first one up to `timeout`."""
+        self._run(self._wait(timeout, most)).result()
+        return [self._results.popleft() for _ in range(min(most, len(self._results)))]
+
+    def close(self) -> None:
+        """Gives up what is under way."""
+        try:
+            self._run(self._end()).result(_CLOSE_SECONDS)
+        except Exception:  # whatever it is, nobody is interested any more
+            pass
+        finally:
+            self._thread.submit(self._loop.close)
+            self._thread.shutdown(wait=False)
+
+    def _run(self, work: Coroutine[Any, Any, None]) -> Future[None]:
+        return self._thread.submit(self._loop.run_until_complete, work)
+
+    async def _wait(self, timeout: float, most: int) -> None:
+        if not self._results:
+            self._news.clear()
+            timer = self._loop.call_later(timeout, self._news.set)
+            await self._news.wait()
+            timer.cancel()
+        if 0 < len(self._results) < most:
+            await asyncio.sleep(LINGER)
 
     async def _ask(self, question: Question) -> None:
         result: Reply | Exception
@@ -106,7 +99,8 @@ class Engine:
             result = await self._asker.ask(question.text)
         except Exception as error:
             result = error
-        self._results.put((question, result))
+        self._results.append((question, result))
+        self._news.set()
 
     async def _end(self) -> None:
         for task in self._tasks:

@@ -1,0 +1,74 @@
+"""Classifying new rows as they come.
+
+One prediction over all rows of a table remembers how far it came, as every job does. Whenever there
+are rows behind that place, the same job is queued again and goes on from it: so new rows are found
+by the table's rowid, at the cost of one look into an index. Rows that are changed later keep their
+answers, and so do those that get the rowid of a deleted one.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+
+from ..errors import FtclassifyError, PredictError
+from ..loading import service_of
+from ..store.classifiers import Classifier, find_by_uid
+from ..store.following import Following, add_following, go_on, list_following
+from ..store.jobs import Job, get_job
+from ..store.schema import ensure_schema, transaction
+from .plan import Plan, PredictRequest
+from .predict import submit_predict
+from .rows import find_target
+
+
+def check_follow(
+    conn: sqlite3.Connection, classifier: Classifier, table: str, request: PredictRequest
+) -> None:
+    """Raises PredictError when new rows cannot be followed in this way."""
+    if service_of(classifier) is not None:
+        raise PredictError(
+            f"{classifier.title} is asked at a service: new rows are classified as they come only "
+            "by classifiers whose model is in the file."
+        )
+    if request.where or request.unlabelled:
+        raise PredictError("New rows are classified as they come only where all rows are chosen.")
+    target = find_target(conn, classifier, table)
+    if target.rowid is None:
+        raise PredictError(
+            f"Table {target.name} is without a rowid, so its new rows cannot be told from others."
+        )
+
+
+def submit_follow(
+    conn: sqlite3.Connection, classifier: Classifier, table: str, request: PredictRequest
+) -> Job:
+    """A queued job that classifies all rows, and goes on with new ones until it is told not to."""
+    check_follow(conn, classifier, table, request)
+    ensure_schema(conn)
+    with transaction(conn):
+        job = submit_predict(conn, classifier, table, request)
+        add_following(conn, str(job.settings["table"]), classifier.uid, job.id)
+    return job
+
+
+def queue_new_rows(conn: sqlite3.Connection) -> list[int]:
+    """Has the jobs go on whose tables have new rows; gives their ids. Cheap when there are none.
+
+    One that failed or rests goes on when somebody asks it to.
+    """
+    return [one.job_id for one in list_following(conn) if _has_new_rows(conn, one)
+            and go_on(conn, one.job_id)]  # fmt: skip
+
+
+def _has_new_rows(conn: sqlite3.Connection, following: Following) -> bool:
+    try:
+        job = get_job(conn, following.job_id)
+        if job.state != "finished":
+            return False
+        classifier = find_by_uid(conn, following.uid)
+        plan = Plan(conn, classifier, job.settings)
+        check_follow(conn, classifier, following.source, PredictRequest(where=job.settings["where"],
+                     unlabelled=bool(job.settings["unlabelled"])))  # fmt: skip
+        return bool(plan.rows.after(conn, job.position, 1))
+    except (FtclassifyError, KeyError, TypeError):
+        return False  # the table, the classifier or the job is gone, or no longer fits

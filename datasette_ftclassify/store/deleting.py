@@ -1,0 +1,67 @@
+"""Deleting classifiers, with all that belongs to them and to nothing else."""
+
+from __future__ import annotations
+
+import sqlite3
+
+from ..errors import ClassifierNotFound
+from .classifiers import default_name, find_row, has_store, highest_version, not_found
+from .schema import ensure_schema
+
+
+def delete_classifier(conn: sqlite3.Connection, name: str) -> list[str]:
+    """Deletes all versions of `name`, or the one of `name@version`; gives their titles.
+
+    Works on damaged ones, too. Columns with predictions stay. When the default goes, the newest
+    classifier left takes over.
+    """
+    row = find_row(conn, name, "main") if has_store(conn) else None
+    if row is None:
+        raise ClassifierNotFound(not_found(conn, name, "main"))
+    ensure_schema(conn)
+    found, version = row[2], row[3]
+    only = "" if found == name else " and version = :version"
+    gone = conn.execute(
+        "select id, name || '@' || version from _ftclassify_classifiers"
+        f" where name = :name{only} order by version desc",
+        {"name": found, "version": version},
+    ).fetchall()
+    with conn:
+        for classifier_id, _ in gone:
+            _delete_version(conn, classifier_id)
+        if default_name(conn) == found and not highest_version(conn, found):
+            _next_default(conn)
+    return [title for _, title in gone]
+
+
+def _delete_version(conn: sqlite3.Connection, classifier_id: int) -> None:
+    for table in ("job_events", "batches"):
+        conn.execute(
+            f"delete from _ftclassify_{table} where job_id in"
+            " (select id from _ftclassify_jobs where classifier_id = ?)",
+            [classifier_id],
+        )
+    conn.execute(
+        "delete from _ftclassify_evaluation_rows where evaluation_id in"
+        " (select id from _ftclassify_evaluations where classifier_id = ?)",
+        [classifier_id],
+    )
+    for table in ("artifacts", "evaluations", "answers", "jobs"):
+        conn.execute(f"delete from _ftclassify_{table} where classifier_id = ?", [classifier_id])
+    conn.execute("delete from _ftclassify_classifiers where id = ?", [classifier_id])
+    # A training at a service notes its split before there is a classifier.
+    noted = "case when json_valid(remote) then json_extract(remote, '$.preparation.split_id') end"
+    used = (
+        "select split_id from _ftclassify_classifiers"
+        f" union select {noted} from _ftclassify_jobs where {noted} is not null"
+    )
+    conn.execute(f"delete from _ftclassify_split_rows where split_id not in ({used})")
+    conn.execute(f"delete from _ftclassify_splits where id not in ({used})")
+
+
+def _next_default(conn: sqlite3.Connection) -> None:
+    conn.execute("delete from _ftclassify_settings where key = 'default'")
+    conn.execute(
+        "insert into _ftclassify_settings (key, value)"
+        " select 'default', name from _ftclassify_classifiers order by id desc limit 1"
+    )

@@ -1,0 +1,34 @@
+"""Jobs that are cancelled while something of theirs goes on at a service, and is paid for there.
+
+Nobody runs such a job, so nobody tells the service: it is queued once more, with the wish that it
+shall end, and whoever claims it does nothing else.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import TYPE_CHECKING
+
+from .batches import open_batches
+
+if TYPE_CHECKING:
+    from .jobs import Job
+
+TO_BE_CANCELLED = "waits: to be cancelled at the service, where it goes on"
+"""The step of a job whose end a service has yet to hear of."""
+
+
+def is_ending(job: Job) -> bool:
+    """Whether it is queued for nothing but to be cancelled at a service."""
+    return job.state == "queued" and job.wanted == "cancel"
+
+
+def goes_on_elsewhere(conn: sqlite3.Connection, job: Job) -> bool:
+    """Whether a training or batches of the job may still be at a service."""
+    from ..trainers.service import OVER
+
+    if job.kind == "train":
+        # A service notes a step in the diary before it sends anything.
+        step = (job.remote or {}).get("step")
+        return job.classifier_id is None and step not in (None, OVER)
+    return bool(open_batches(conn, job.id))

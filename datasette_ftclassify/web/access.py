@@ -1,0 +1,65 @@
+"""What the operator of a Datasette lets trainers reach and spend.
+
+The plugin's settings come first, then the environment, then keys kept by datasette-secrets, where
+that is installed. It is asked each time, since a secret may be changed while the server runs.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from ..trainers.access import Access, Endpoint, read_access
+
+if TYPE_CHECKING:
+    from datasette.app import Datasette
+
+PLUGIN = "datasette-ftclassify"
+
+_SECRETS = {
+    "OPENAI_API_KEY": ("OpenAI", ("openai", "decisions")),
+    "AZURE_OPENAI_API_KEY": ("Azure OpenAI", ("azure",)),
+}
+"""Names of secrets; whose they are, and the trainers that use them."""
+
+_log = logging.getLogger(__name__)
+
+
+def plugin_settings(datasette: Datasette) -> dict[str, Any]:
+    """The plugin's settings, those from the environment or a file (`$env`, `$file`) resolved."""
+    return datasette.plugin_config(PLUGIN) or {}
+
+
+async def access_of(datasette: Datasette) -> Access:
+    """Raises AccessError, naming the setting, when one is malformed."""
+    access = read_access(plugin_settings(datasette))
+    endpoints = dict(access.endpoints)
+    for secret, (_, trainers) in _SECRETS.items():
+        without = [name for name in trainers if access.endpoint(name).api_key is None]
+        key = await _secret(datasette, secret) if without else None
+        for name in without:
+            endpoints[name] = replace(endpoints.get(name, Endpoint()), api_key=key)
+    return replace(access, endpoints=endpoints)
+
+
+async def _secret(datasette: Datasette, name: str) -> str | None:
+    try:
+        from datasette_secrets import get_secret
+    except ImportError:
+        return None
+    try:
+        return await get_secret(datasette, name) or None
+    except Exception as error:  # a wrong encryption key, a missing table: theirs to explain
+        _log.warning("datasette-secrets cannot give %s: %s", name, type(error).__name__)
+        return None
+
+
+def secrets() -> list[Any]:
+    """What datasette-secrets offers to keep for us."""
+    from datasette_secrets import Secret
+
+    return [
+        Secret(name=name, description=f"{whose} key, for training and asking classifiers")
+        for name, (whose, _) in _SECRETS.items()
+    ]

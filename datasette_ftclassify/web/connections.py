@@ -1,0 +1,35 @@
+"""The SQL functions in Datasette's connections, and what they may ask and write there."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from typing import TYPE_CHECKING
+
+from ..functions import register
+from ..trainers.access import Access, read_access
+
+if TYPE_CHECKING:
+    from datasette.app import Datasette
+
+
+def add_functions(conn: sqlite3.Connection, datasette: Datasette) -> None:
+    """Made for every connection, so the settings are read only when a service is to be asked."""
+
+    def access() -> Access:
+        from .access import plugin_settings
+
+        return read_access(plugin_settings(datasette))
+
+    def writable(path: str) -> bool:
+        return any(
+            database.is_mutable and database.path and _same(database.path, path)
+            for database in datasette.databases.values()
+        )
+
+    limit = datasette.setting("sql_time_limit_ms") / 1000
+    register(conn, time_limit=limit, access=access, writable=writable)
+
+
+def _same(one: str | os.PathLike[str], other: str) -> bool:
+    return os.path.realpath(one) == os.path.realpath(other)

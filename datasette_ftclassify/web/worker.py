@@ -1,0 +1,197 @@
+"""The worker of a Datasette: looks for jobs that wait, and has them run in processes of their own.
+
+It is a thread, on both lines of Datasette: a look reads a database file, which must block neither
+the event loop nor Datasette's few read threads. Several servers may serve one file, since whoever
+claims a job first has it. See `lifespan` for its beginning and its end.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sqlite3
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..errors import AccessError, FtclassifyError, JobNotFound
+from ..sql import connect
+from ..store.classifiers import find_by_id
+from ..store.jobs import Job, get_job
+from ..store.schema import ensure_schema
+from ..store.waiting import hold_job, is_waiting, maybe_waiting, note_death
+from ..trainers.access import Access
+from ..trainers.registry import get_trainer
+from .access import access_of
+from .children import Child
+
+if TYPE_CHECKING:
+    from datasette.app import Datasette
+
+LOOK_EVERY = 1.0
+"""Seconds between looks into the databases."""
+
+CHILDREN = {"computing": 1, "checking": 1, "waiting": 3}
+"""Processes at once: of jobs that compute here, of checks, which somebody waits for at a page, and
+of jobs that mostly wait for a service."""
+
+NEW_ROWS_EVERY = 5.0
+"""Seconds between looks for new rows of the tables that have theirs classified as they come."""
+
+REST = 60.0
+"""Seconds for which a held job, or a file that cannot be worked on, is left alone."""
+
+_POLL_EVERY = 0.1
+_ANSWER_SECONDS = 10.0
+_STOP_SECONDS = 10.0
+_log = logging.getLogger(__name__)
+
+
+class Worker:
+    """Runs the waiting jobs of all mutable database files of a Datasette, from now on."""
+
+    def __init__(self, datasette: Datasette, loop: asyncio.AbstractEventLoop) -> None:
+        self._datasette = datasette
+        self._loop = loop
+        self._children: list[Child] = []
+        self._resting: dict[tuple[str, int], float] = {}
+        self._followed: dict[str, float] = {}
+        self._prepared: set[str] = set()
+        self._over = threading.Event()
+        self._woken = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="ftclassify-worker", daemon=True)
+        self._thread.start()
+
+    def wake(self) -> None:
+        self._resting.clear()
+        self._woken.set()
+
+    def stop(self) -> None:
+        """Ends the children, whose jobs go on at the next start, and the thread."""
+        self._over.set()
+        self._woken.set()
+        self._thread.join(_STOP_SECONDS)  # it may wait for a locked file; nothing is lost then
+
+    def _run(self) -> None:
+        next_look = 0.0
+        try:
+            while not self._over.is_set():
+                if self._reap() or self._woken.is_set() or time.monotonic() >= next_look:
+                    self._woken.clear()
+                    self._look()
+                    next_look = time.monotonic() + LOOK_EVERY
+                self._woken.wait(_POLL_EVERY if self._children else LOOK_EVERY)
+        finally:
+            for child in self._children:
+                child.stop()
+
+    def _look(self) -> None:
+        for path in self._files():
+            if self._over.is_set() or self._rests(path):
+                continue
+            try:
+                with closing(_open(path)) as conn:
+                    self._look_into(path, conn)
+            except Exception as error:  # one file's trouble is no other's, nor the worker's end
+                self._leave(path, error)
+
+    def _files(self) -> Iterator[str]:
+        """Database files that may be written. Databases come and go while the server runs."""
+        for database in list(self._datasette.databases.values()):
+            if database.path and database.is_mutable and not database.is_memory:
+                yield str(Path(database.path).resolve())
+
+    def _look_into(self, path: str, conn: sqlite3.Connection) -> None:
+        if time.monotonic() >= self._followed.get(path, 0.0):
+            from ..jobs.following import queue_new_rows
+
+            self._followed[path] = time.monotonic() + NEW_ROWS_EVERY
+            queue_new_rows(conn)
+        ours = {child.job_id for child in self._children if child.path == path}
+        for job_id in maybe_waiting(conn):
+            if job_id not in ours and not self._rests(path, job_id) and not self._over.is_set():
+                self._consider(path, conn, job_id)
+
+    def _consider(self, path: str, conn: sqlite3.Connection, job_id: int) -> None:
+        """Has the job run, if it waits, may run, and there is a place."""
+        if path not in self._prepared:
+            ensure_schema(conn)  # the job may have been queued by an older version
+            self._prepared.add(path)
+        job = get_job(conn, job_id)
+        if not is_waiting(job):
+            return
+        manner = _manner(conn, job)
+        if sum(child.manner == manner for child in self._children) >= CHILDREN[manner]:
+            return
+        access, reason = self._permission(conn, job)
+        if reason is not None:
+            hold_job(conn, job, reason)
+            self._rest(path, job_id)
+            return
+        self._children.append(Child(path, job_id, access, manner=manner))
+
+    def _permission(self, conn: sqlite3.Connection, job: Job) -> tuple[Access, str | None]:
+        """What the job may reach and spend, and why it must not run, if so."""
+        from ..jobs.runner import may_run
+
+        asked = asyncio.run_coroutine_threadsafe(access_of(self._datasette), self._loop)
+        try:
+            access = asked.result(_ANSWER_SECONDS)
+        except AccessError as error:
+            return Access(), str(error)
+        return access, may_run(conn, job, access)
+
+    def _reap(self) -> bool:
+        """Takes leave of children that have ended; whether there were any."""
+        ended = [child for child in self._children if child.returncode is not None]
+        for child in ended:
+            self._children.remove(child)
+            try:
+                if child.returncode:
+                    self._note_death(child)
+            except JobNotFound:
+                pass  # deleted with its classifier
+            except Exception as error:
+                self._leave(child.path, error)
+            finally:
+                child.close()
+        return bool(ended)
+
+    def _note_death(self, child: Child) -> None:
+        how = child.last_words()
+        with closing(_open(child.path)) as conn:
+            if note_death(conn, child.job_id, how):
+                _log.error("The process of job %d in %s died: %s", child.job_id, child.path, how)
+
+    def _rests(self, path: str, job_id: int = 0) -> bool:
+        """A job (0: the whole file) that is not to be looked at yet."""
+        return time.monotonic() < self._resting.get((path, job_id), 0.0)
+
+    def _rest(self, path: str, job_id: int = 0) -> None:
+        self._resting[path, job_id] = time.monotonic() + REST
+
+    def _leave(self, path: str, error: Exception) -> None:
+        self._rest(path)
+        known = isinstance(error, (FtclassifyError, sqlite3.Error, OSError))
+        _log.error("Cannot work on the jobs of %s: %s", path, error, exc_info=not known)
+
+
+def _open(path: str) -> sqlite3.Connection:
+    conn = connect(path)
+    conn.execute("pragma busy_timeout = 2000")  # a later look will do, and a shutdown waits for it
+    return conn
+
+
+def _manner(conn: sqlite3.Connection, job: Job) -> str:
+    """What the job mostly does; one of CHILDREN."""
+    if job.kind == "check":
+        return "checking"
+    try:
+        name = job.settings.get("trainer") or find_by_id(conn, int(job.classifier_id or 0)).trainer
+        away = get_trainer(str(name)).capabilities.leaves_machine
+    except FtclassifyError:
+        return "computing"  # it will fail, and say why
+    return "waiting" if away else "computing"
