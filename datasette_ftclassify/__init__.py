@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 
 @hookimpl
 def prepare_connection(conn: sqlite3.Connection, database: str, datasette: Datasette) -> None:
-    from .functions import register
+    from .web.connections import add_functions
 
-    register(conn, time_limit=datasette.setting("sql_time_limit_ms") / 1000)
+    add_functions(conn, datasette)
 
 
 @hookimpl
@@ -58,10 +58,12 @@ def permission_resources_sql(datasette: Datasette, actor: Any, action: str) -> A
 
 
 @hookimpl
-def permission_allowed(datasette: Datasette, actor: Any, action: str) -> bool | None:  # 0.65
+def permission_allowed(  # 0.65
+    datasette: Datasette, actor: Any, action: str, resource: Any
+) -> bool | None:
     from .web.permissions import old_permission
 
-    return old_permission(datasette, actor, action)
+    return old_permission(datasette, actor, action, resource)
 
 
 @hookimpl
@@ -71,3 +73,79 @@ def database_actions(
     from .web.menus import database_menu
 
     return lambda: database_menu(datasette, database)
+
+
+@hookimpl
+def table_actions(
+    datasette: Datasette, actor: Any, database: str, table: str, request: Any
+) -> Callable[[], Awaitable[list[dict[str, str]]]]:
+    from .web.menus import table_menu
+
+    return lambda: table_menu(datasette, actor, database, table, request)
+
+
+@hookimpl
+def view_actions(  # Datasette 1.0; for 0.65 a view is a table
+    datasette: Datasette, actor: Any, database: str, view: str, request: Any
+) -> Callable[[], Awaitable[list[dict[str, str]]]]:
+    from .web.menus import table_menu
+
+    return lambda: table_menu(datasette, actor, database, view, request)
+
+
+@hookimpl
+def row_actions(  # Datasette 1.0
+    datasette: Datasette, actor: Any, database: str, table: str, row: Any
+) -> Callable[[], Awaitable[list[dict[str, str]]]]:
+    from .web.menus import row_menu
+
+    return lambda: row_menu(datasette, actor, database, table, row)
+
+
+@hookimpl
+def menu_links(datasette: Datasette, actor: Any) -> Callable[[], Awaitable[list[dict[str, str]]]]:
+    from .web.menus import main_menu
+
+    return lambda: main_menu(datasette, actor)
+
+
+@hookimpl
+def extra_js_urls(
+    datasette: Datasette, database: str | None, table: str | None, view_name: str, request: Any
+) -> Callable[[], Awaitable[list[Any]]]:
+    from .web.strip import script_urls
+
+    return lambda: script_urls(datasette, request, view_name, database, table)
+
+
+@hookimpl
+def extra_css_urls(
+    datasette: Datasette, database: str | None, table: str | None, view_name: str, request: Any
+) -> Callable[[], Awaitable[list[Any]]]:
+    from .web.strip import style_urls
+
+    return lambda: style_urls(datasette, request, view_name, database, table)
+
+
+@hookimpl
+def render_cell(
+    datasette: Datasette, database: str | None, table: str | None, column: str, value: Any
+) -> Any:
+    from .web.cells import cell
+
+    return cell(datasette, database, table, column, value)
+
+
+@hookimpl
+def asgi_wrapper(datasette: Datasette) -> Callable[[Any], Any]:
+    from .web.lifespan import with_worker
+
+    return lambda app: with_worker(app, datasette)
+
+
+@hookimpl
+def register_secrets() -> list[Any]:
+    # A hook of the plugin datasette-secrets, which alone calls it.
+    from .web.access import secrets
+
+    return secrets()

@@ -238,7 +238,20 @@ def estimate_inference(
     fresh = input_tokens - cached_tokens
     usd = fresh * price.input + cached_tokens * cached_price + output_tokens * price.output
     note = f"${price.input:g} for a million input tokens and ${price.output:g} for output"
+    if factor != 1:
+        note += f", and {1 - factor:.0%} less in batches"
     return Estimate(billed, usd * factor / 1_000_000, f"{note}, {_of(table)}.{_stops(price)}")
+
+
+def dollars(amount: float) -> str:
+    """For people: cents from a dollar on, else four digits that say something ("$0.0000728")."""
+    if amount >= 1:
+        return f"${amount:,.2f}"
+    if not 0 < amount < math.inf:
+        return "$0"
+    places = min(max(3 - math.floor(math.log10(amount)), 2), 12)
+    text = f"{amount:.{places}f}".rstrip("0")
+    return f"${text + '0' * (2 - len(text.partition('.')[2]))}"
 
 
 def _no_price(table: PriceTable, model: str, what: str) -> str:

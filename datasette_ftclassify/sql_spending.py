@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from .errors import LimitReached
+from .prices import dollars
 from .store.answers import KeptAnswer, keep_answers
 from .store.schema import transaction
 from .store.spending import SQL_FUNCTIONS, Spent, add_spending, spent_today, today
@@ -68,13 +69,13 @@ class Books:
         limit = access.sql_usd_per_day or 0.0
         if by_functions + usd > limit:
             raise LimitReached(
-                f"SQL functions have spent ${by_functions:.4g} today (UTC) of the "
-                f"${limit:.4g} that they may, and the next question might exceed it."
+                f"SQL functions have spent {dollars(by_functions)} today (UTC) of the "
+                f"{dollars(limit)} that they may, and the next question might exceed it."
             )
         if access.usd_per_day is not None and by_all + usd > access.usd_per_day:
             raise LimitReached(
-                f"${by_all:.4g} was spent today (UTC), and the next question might exceed the "
-                f"limit of ${access.usd_per_day:.4g} for a day."
+                f"{dollars(by_all)} was spent today (UTC), and the next question might exceed the "
+                f"limit of {dollars(access.usd_per_day)} for a day."
             )
         page = self._pages[path]
         page.reserved += usd

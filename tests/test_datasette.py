@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from datasette.app import Datasette
 
-from datasette_ftclassify.jobs.train import train_classifier
+from datasette_ftclassify.jobs.train import TrainRequest, train_classifier
 from datasette_ftclassify.sql import connect
 from datasette_ftclassify.store.schema import TABLES
 from datasette_ftclassify.tasks import define
@@ -57,7 +57,7 @@ async def test_a_classifier_trained_while_the_server_runs_is_seen(trained: Path)
     assert await query(datasette, sql) == [[None]]
     with closing(connect(trained)) as conn:
         task = define(conn, "messages", text=["message"], labels=["ward"])
-        train_classifier(conn, task, name="wards", curve=False)
+        train_classifier(conn, task, TrainRequest(name="wards", curve=False))
     assert await query(datasette, sql) != [[None]]
 
 
@@ -67,7 +67,7 @@ async def test_a_train_in_the_write_thread_is_seen(trained: Path):
 
     def train(conn: sqlite3.Connection) -> None:
         task = define(conn, "messages", text=["message"], labels=["ward"])
-        train_classifier(conn, task, name="wards", curve=False)
+        train_classifier(conn, task, TrainRequest(name="wards", curve=False))
 
     await database.execute_write_fn(train)
     assert await query(datasette, "select ft_classify('x', 'wards')") != [[None]]
@@ -116,7 +116,7 @@ async def test_the_database_menu_leads_there(trained: Path, tmp_path: Path):
     sqlite3.connect(other).execute("create table t (x)")
     datasette = Datasette([str(trained), str(other)])
     assert "/town/-/ftclassify" in (await datasette.client.get("/town")).text
-    assert "/-/ftclassify" not in (await datasette.client.get("/other")).text
+    assert "/other/-/ftclassify" not in (await datasette.client.get("/other")).text
     empty = await datasette.client.get("/other/-/ftclassify")
     assert "no classifier here yet" in empty.text
     assert (await datasette.client.get("/nowhere/-/ftclassify")).status_code == 404

@@ -23,10 +23,10 @@ from datasette_ftclassify.functions import classifiable, register
 from datasette_ftclassify.jobs.train import TrainRequest, train_classifier
 from datasette_ftclassify.sql import connect
 from datasette_ftclassify.store.classifiers import (
-    delete_classifier,
     rename_classifier,
     set_default,
 )
+from datasette_ftclassify.store.deleting import delete_classifier
 from datasette_ftclassify.tasks import define
 
 DRAIN = "The drain on Mill Lane is blocked and the road floods"

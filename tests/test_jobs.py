@@ -24,7 +24,8 @@ from datasette_ftclassify.jobs.predict import PredictRequest, predict_rows, subm
 from datasette_ftclassify.jobs.runner import run_job, submit_evaluate, work
 from datasette_ftclassify.jobs.train import TrainRequest, submit_train
 from datasette_ftclassify.sql import connect
-from datasette_ftclassify.store.classifiers import delete_classifier, find_classifier
+from datasette_ftclassify.store.classifiers import find_classifier
+from datasette_ftclassify.store.deleting import delete_classifier
 from datasette_ftclassify.store.jobs import (
     add_job,
     ask_job,

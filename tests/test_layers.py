@@ -19,13 +19,17 @@ DOMAIN = [
     "errors", "sql", "labels", "rendering", "tasks", "examples", "splits", "checks", "tokens",
     "prices", "export", "evaluation", "predictions", "answers", "token_scores",
 ]  # fmt: skip
+FACES = [
+    "functions", "resolver", "sql_answers", "sql_asking", "sql_spending", "cli", "demo", "web",
+    "sqlite_utils_plugin", "__init__",
+]  # fmt: skip
 LAYERS = [
     DOMAIN,
     ["hookspecs", "trainers"],
     ["store"],
-    ["loading"],
+    ["loading", "usage"],
     ["jobs"],
-    ["functions", "resolver", "cli", "demo", "web", "sqlite_utils_plugin", "__init__"],
+    FACES,
 ]
 LEVEL = {room: level for level, rooms in enumerate(LAYERS) for room in rooms}
 MODULES = [

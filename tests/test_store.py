@@ -25,7 +25,6 @@ from datasette_ftclassify.store.classifiers import (
     add_task,
     check_name,
     default_name,
-    delete_classifier,
     find_classifier,
     has_store,
     list_classifiers,
@@ -33,6 +32,7 @@ from datasette_ftclassify.store.classifiers import (
     rename_classifier,
     set_default,
 )
+from datasette_ftclassify.store.deleting import delete_classifier
 from datasette_ftclassify.store.evaluations import add_evaluation, latest_evaluation
 from datasette_ftclassify.store.jobs import add_job
 from datasette_ftclassify.store.schema import TABLES, ensure_schema

@@ -11,7 +11,7 @@ from ..tasks import Task
 from .codes import CODES, SEVERITIES, Severity
 
 MAX_KEYS = 10
-"""Sample keys of a finding."""
+"""Sample keys of a finding, where nobody asks for more."""
 _MOST_TOGETHER = 4
 
 
@@ -23,7 +23,7 @@ class Finding:
     count:    how many rows (or labels, words, columns: the message says which)
     message:  what was found, one sentence
     advice:   what to do next, one sentence
-    keys:     keys of up to 10 of the rows
+    keys:     keys of some of the rows, as many as `run_checks` was asked for
     details:  JSON-safe
     where:    condition on the source that selects exactly the rows in question, None when there
               is no simple one

@@ -27,7 +27,7 @@ from .model import (
     stop_finding,
 )
 from .private import PrivateData
-from .report import CheckReport, Finding, ordered
+from .report import MAX_KEYS, CheckReport, Finding, ordered
 from .scan import Facts, Watcher, facts_of, first_pass, second_pass
 from .splitting import split_findings
 
@@ -51,6 +51,7 @@ def run_checks(
     deep: bool = True,
     fmt: ExportFormat | None = None,
     download: bool = False,
+    most_keys: int = MAX_KEYS,
     progress: Progress | None = None,
 ) -> CheckReport:
     """Looks at all rows of the task and reports what stands in the way of a good classifier.
@@ -64,6 +65,7 @@ def run_checks(
     deep:           also look for mislabelled rows and leaks (seconds, on at most 20,000 rows)
     fmt:            the form in which examples will be written
     download:       whether a vocabulary may be downloaded, so that token counts are exact
+    most_keys:      keys of a finding at most; none has more than conditions.MOST_KEYS
     progress:       called with what is being done and the share of all work done (0-1)
 
     Reads the source twice and writes nothing. Any cell can stand in the table. Raises SourceError
@@ -71,6 +73,7 @@ def run_checks(
     """
     report = progress or (lambda what, share: None)
     facts = facts_of(conn, task, plan or SplitPlan())
+    facts.most_keys = most_keys
     rng = random.Random(seed)
     hosted = Hosted(model, fmt, download) if leaves_machine else None
     watchers: list[Watcher] = [ShortTexts(), CommonEnds(), PrivateData(leaves_machine)]

@@ -68,6 +68,7 @@ class Facts:
     task: Task
     plan: SplitPlan
     source: Relation
+    most_keys: int = MAX_KEYS
     total: int = 0
     labelled: int = 0
     usable: int = 0
@@ -130,7 +131,7 @@ class Facts:
                 condition = None
         if condition is None and seen is not None and seen.complete:
             condition = checked(self.conn, self.task, self.source, by_key, seen.count)
-        keys = tuple(seen.keys[:MAX_KEYS]) if seen else ()
+        keys = tuple(seen.keys[: self.most_keys]) if seen else ()
         return Finding(code, severity, count, message, advice, keys, details, condition)
 
 

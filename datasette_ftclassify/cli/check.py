@@ -113,7 +113,10 @@ def _describe_lengths(report: CheckReport) -> None:
             f" {report.tokens['model']}{exact}"
         )
     if report.estimate and report.estimate.get("usd") is not None:
-        click.echo(f"  training would cost about ${report.estimate['usd']:,.2f}")
+        click.echo(
+            f"  training there would cost about ${report.estimate['usd']:,.2f} for"
+            f" {report.estimate['epochs']} epochs; train says it exactly, and asks, beforehand"
+        )
 
 
 def _describe_finding(finding: Finding) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ..usage import usage_sql
 from .evaluate import describe_metrics
 from .options import base_url_option, database_argument, json_option, open_database
 from .output import friendly, print_json, say
@@ -14,13 +15,12 @@ from .training import access_for
 
 if TYPE_CHECKING:
     from ..jobs.at_service import ServiceFacts
-    from ..store.classifiers import Classifier
     from ..store.summaries import Summary
 
 
 @click.group()
 def classifiers() -> None:
-    """The classifiers in a database: list, show, rename, make default, delete."""
+    """The classifiers in a database: list, show, rename, make default, use a checkpoint, delete."""
 
 
 @classifiers.command("list")
@@ -138,21 +138,6 @@ def _describe_service(facts: ServiceFacts) -> None:
     click.echo(f"  spent   ${facts.usd:,.4f}")
 
 
-def usage_sql(classifier: Classifier) -> str | None:
-    """A query that classifies the classifier's own source; None where the text cannot be put
-    together in SQL as training did."""
-    from ..rendering import sql_expression
-    from ..sql import quote, quote_text
-
-    task = classifier.task
-    text = sql_expression(task.text, task.template)
-    if text is None:
-        return None
-    function = "ft_labels" if task.multilabel else "ft_classify"
-    call = f"{function}({text}, {quote_text(classifier.name)})"
-    return f"select {call} from {quote(task.source)} limit 10"
-
-
 @classifiers.command()
 @database_argument
 @click.argument("old")
@@ -221,7 +206,8 @@ def delete(database: str, name: str, yes: bool, at_service: bool, base_url: str 
     Columns with its predictions stay.
     """
     from ..jobs.at_service import forget_models
-    from ..store.classifiers import default_name, delete_classifier, find_classifier, has_store
+    from ..store.classifiers import default_name, find_classifier, has_store
+    from ..store.deleting import delete_classifier
 
     with open_database(database) as conn:
         before = default_name(conn) if has_store(conn) else None

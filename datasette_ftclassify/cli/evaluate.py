@@ -41,11 +41,11 @@ def evaluate(database: str, name: str | None, as_json: bool, **given: Any) -> No
             return
         classifier, access = reach(conn, classifier, given)
         estimate = estimate_evaluate(conn, classifier, access)
-        agree(estimate, yes=given["yes"])
+        agree(estimate, yes=given["yes"], limit_usd=given["limit_usd"])
         limit = given["limit_usd"]
         job = submit_evaluate(conn, classifier.id, limit_usd=limit, estimate=estimate)
         if given["queue"]:
-            tell_queued(job, database, as_json)
+            tell_queued(conn, job, database, as_json)
             return
         metrics = run_job(conn, job.id, access=access).result or {}
     _show(metrics, as_json)

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from datetime import datetime
+from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import sqlite3
 
     from ..store.jobs import Event, Job
+
+MOST_FIGURES = 4
+"""Events with figures in a row that are shown one by one."""
 
 
 def describe(conn: sqlite3.Connection, job: Job) -> dict[str, Any]:
@@ -56,7 +60,7 @@ def line(conn: sqlite3.Connection, job: Job) -> str:
     told = describe(conn, job)
     parts = [
         f"{job.id:4}", f"{job.kind:8}", f"{told['state']:11}", job.created_at,
-        *(part for part in (_about(job), *_figures(job, told)) if part),
+        *(part for part in (_about(conn, job), *_figures(job, told)) if part),
     ]  # fmt: skip
     return "  ".join(parts)
 
@@ -73,7 +77,8 @@ def _figures(job: Job, told: dict[str, Any]) -> list[str]:
     parts.append(money(job, told["usd"]))
     if shows_step(job):
         parts.append(job.step)
-    return [*parts, job.error or ""]
+    # Of a job that waits or runs again, the error is an old one.
+    return [*parts, (job.error or "") if job.state in ("paused", "failed", "cancelled") else ""]
 
 
 def shows_step(job: Job) -> bool:
@@ -85,7 +90,7 @@ def money(job: Job, usd: float) -> str:
     """What was spent, and what was expected; empty where nothing is paid for."""
     expected = (job.estimate or {}).get("usd")
     known = isinstance(expected, (int, float)) and not isinstance(expected, bool)
-    if not usd and not known:
+    if not usd and not (known and expected):
         return ""
     return f"${usd:.4f} spent" + (f" of about ${expected:.4f}" if known else "")
 
@@ -96,7 +101,10 @@ def duration(seconds: int) -> str:
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
-def _about(job: Job) -> str:
+def _about(conn: sqlite3.Connection, job: Job) -> str:
+    from ..errors import FtclassifyError
+    from ..store.classifiers import find_by_id
+
     settings = job.settings
     if job.kind == "train":
         task = settings.get("task")
@@ -104,7 +112,21 @@ def _about(job: Job) -> str:
         return f"{settings.get('name', '')} from {source or 'nowhere'}"
     if job.kind == "predict":
         return f"{settings.get('table', '')} with {settings.get('classifier', '')}"
-    return ""
+    try:
+        return find_by_id(conn, int(job.classifier_id or 0)).title
+    except FtclassifyError:
+        return ""  # it is about none, or about one that is gone
+
+
+def event_lines(events: list[Event]) -> list[str]:
+    """A line for each event; of a row of figures the first and the last."""
+    lines: list[str] = []
+    for is_figures, group in groupby(events, lambda event: "step" in (event.data or {})):
+        some = [event_line(event) for event in group]
+        if is_figures and len(some) > MOST_FIGURES:
+            some[1:-1] = [f"… {len(some) - 2:,} more events with figures: add --json to see them"]
+        lines += some
+    return lines
 
 
 def event_line(event: Event) -> str:
@@ -112,7 +134,7 @@ def event_line(event: Event) -> str:
     figures = [
         f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}"
         for name, value in (event.data or {}).items()
-        if isinstance(value, (int, float, str))
+        if isinstance(value, (int, float, str)) and name not in ("step", "total_steps")
     ]
     return "  ".join([event.at, event.message, *([", ".join(figures)] if figures else [])])
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .job_lines import describe, event_line, event_object, line, rows_done, shows_step
+from .job_lines import describe, event_line, event_lines, event_object, line, rows_done, shows_step
 from .options import database_argument, json_option, open_database
 from .output import friendly, print_json, say, step_progress
 
@@ -75,8 +75,8 @@ def show(database: str, job_id: int, as_json: bool) -> None:
             print_json({**describe(conn, job), "events": [event_object(e) for e in events]})
             return
         click.echo(line(conn, job))
-    for event in events:
-        click.echo(f"      {event_line(event)}")
+    for text in event_lines(events):
+        click.echo(f"      {text}")
 
 
 @jobs.command()
@@ -169,12 +169,36 @@ def _asking(wish: str, text: str) -> click.Command:
 
         with open_database(database) as conn:
             job = ask_job(conn, job_id, wish)
+            if wish == "cancel":
+                job = _tell_service(conn, job)
             if as_json:
                 print_json(describe(conn, job))
             else:
                 click.echo(line(conn, job))
+        if wish == "cancel" and job.state == "failed":
+            raise SystemExit(1)
 
     return ask
+
+
+def _tell_service(conn: sqlite3.Connection, job: Job) -> Job:
+    """Cancels at its service what nobody is at here. Says so when that cannot be done."""
+    from ..errors import FtclassifyError, JobStopped
+    from ..jobs.runner import run_job
+    from ..store.jobs import get_job, is_ending
+
+    if not is_ending(job):
+        return job
+    try:
+        return run_job(conn, job.id)
+    except JobStopped:
+        pass
+    except FtclassifyError:
+        say(
+            f"The service was not told, and what job {job.id} has begun there may go on and be "
+            "paid for. Mend what the job says and cancel it again, or cancel it at the service."
+        )
+    return get_job(conn, job.id)
 
 
 for _wish, _text in (
@@ -242,6 +266,10 @@ def _access(base_url: str | None, limit_usd: float | None) -> Access:
     return access if limit_usd is None else replace(access, usd_per_job=limit_usd)
 
 
+def _jobs(count: int) -> str:
+    return "1 job" if count == 1 else f"{count:,} jobs"
+
+
 class _Work:
     """Runs what waits; `ran` and `left` say what became of it."""
 
@@ -266,9 +294,9 @@ class _Work:
 
     def summary(self) -> str:
         if not self.ran:
-            return f"Left {len(self.left)} jobs." if self.left else "No job waits."
+            return f"Left {_jobs(len(self.left))}." if self.left else "No job waits."
         left = f", left {len(self.left)}" if self.left else ""
-        return f"Ran {len(self.ran)} jobs{left}."
+        return f"Ran {_jobs(len(self.ran))}{left}."
 
     def tell_paused(self, database: str) -> None:
         if self._current is not None:

@@ -72,7 +72,7 @@ def move(database: str, name: str, as_json: bool, **given: Any) -> None:
         estimate = agree(conn, first.task, request, access, yes=given["yes"], free=free)
         job = submit_train(conn, first.task, request, estimate)
         if given["queue"] or not given["follow"]:
-            tell_queued(job, database, as_json)
+            tell_queued(conn, job, database, as_json)
             return
         result = follow_training(conn, job, access, database)
         comparison, why_not = compare_or_why(conn, first, result.classifier)

@@ -55,8 +55,11 @@ def say(message: str = "") -> None:
     click.echo(message, err=True)
 
 
-def tell_queued(job: Job, database: str, as_json: bool) -> None:
-    """Says that a job waits, and who runs it."""
+def tell_queued(conn: sqlite3.Connection, job: Job, database: str, as_json: bool) -> None:
+    """Has a job wait, and says who runs it."""
+    from ..store.waiting import put_in_queue
+
+    job = put_in_queue(conn, job)
     if as_json:
         print_json(job.to_dict())
     else:

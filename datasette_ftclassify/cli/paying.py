@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from ..prices import dollars
 from .output import say
 
 if TYPE_CHECKING:
@@ -56,14 +57,20 @@ def reach(
     return classifier, read_access().at(classifier.trainer, given["base_url"])
 
 
-def agree(estimate: JobEstimate | None, *, yes: bool) -> None:
+def agree(estimate: JobEstimate | None, *, yes: bool, limit_usd: float | None = None) -> None:
     """Says what it will cost and asks; returns when somebody agrees, or nothing is asked.
 
+    limit_usd: what it may cost, as it was given
     Raises click's exceptions otherwise.
     """
     if estimate is None or estimate.requests == 0:
         return
     say(describe_estimate(estimate))
+    if limit_usd is not None and estimate.usd is not None and limit_usd < estimate.usd:
+        say(
+            f"The limit of {dollars(limit_usd)} will be reached before the end: the job then "
+            "rests, and keeps what it has."
+        )
     ask(yes=yes)
 
 
@@ -82,5 +89,5 @@ def ask(*, yes: bool) -> None:
 
 def describe_estimate(estimate: JobEstimate) -> str:
     tokens = f"{estimate.requests:,} questions, about {estimate.input_tokens:,} tokens"
-    cost = "an unknown amount" if estimate.usd is None else f"about ${estimate.usd:.4g}"
+    cost = "an unknown amount" if estimate.usd is None else f"about {dollars(estimate.usd)}"
     return f"{tokens}: {cost}. {estimate.note}"

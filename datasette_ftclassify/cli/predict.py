@@ -83,6 +83,7 @@ def predict(database: str, table: str, as_json: bool, **given: Any) -> None:
       datasette ftclassify predict mail.db messages --where "received > '2026'" --columns-prefix ai
       datasette ftclassify predict mail.db messages --column label topic --column logprobs ''
     """
+    from ..errors import JobPaused
     from ..jobs.estimates import estimate_predict
     from ..jobs.predict import predict_rows, submit_predict
     from ..store.classifiers import find_classifier, find_for_table
@@ -95,10 +96,10 @@ def predict(database: str, table: str, as_json: bool, **given: Any) -> None:
         classifier, access = reach(conn, classifier, given)
         request = _request(classifier, given)
         estimate = estimate_predict(conn, classifier, table, request, access)
-        agree(estimate, yes=given["yes"])
+        agree(estimate, yes=given["yes"], limit_usd=given["limit_usd"])
         if given["queue"]:
             job = submit_predict(conn, classifier, table, request, estimate=estimate)
-            tell_queued(job, database, as_json)
+            tell_queued(conn, job, database, as_json)
             return
         try:
             with row_progress("Classifying") as progress:
@@ -111,6 +112,9 @@ def predict(database: str, table: str, as_json: bool, **given: Any) -> None:
                     estimate=estimate,
                     progress=progress,
                 )
+        except JobPaused as reason:
+            again = "The same command goes on with it, and pays for no answer again."
+            raise click.ClickException(f"{reason} The job rests. {again}") from None
         except KeyboardInterrupt:
             raise click.ClickException("Stopped. The same command goes on where it was.") from None
     if as_json:
@@ -142,6 +146,8 @@ def _request(classifier: Classifier, given: dict[str, Any]) -> PredictRequest:
 
 
 def _describe(result: PredictResult, classifier: Classifier, table: str) -> None:
+    from ..prices import dollars
+
     if result.resumed_at:
         say(f"Went on after {result.resumed_at:,} rows that were already written.")
     names = ", ".join(name for _, name in result.columns.items())
@@ -158,4 +164,8 @@ def _describe(result: PredictResult, classifier: Classifier, table: str) -> None
     for reason, count in result.reasons.items():
         click.echo(f"  {count:5,} x {reason}")
     if result.spent is not None:
-        click.echo(f"Spent ${result.spent.usd:.4g} on {result.spent.requests:,} questions.")
+        if result.spent.requests:
+            spent = f"{dollars(result.spent.usd)} on {result.spent.requests:,} questions"
+            click.echo(f"Spent {spent}.")
+        else:
+            click.echo("Spent nothing: every answer was kept from earlier questions.")

@@ -69,7 +69,7 @@ def train(database: str, as_json: bool, **given: Any) -> None:
         estimate = agree(conn, task, request, access, yes=given["yes"], free=free)
         job = submit_train(conn, task, request, estimate)
         if given["queue"] or not given["follow"]:
-            tell_queued(job, database, as_json)
+            tell_queued(conn, job, database, as_json)
             return
         result = follow_training(conn, job, access, database)
         following = next_step(conn, result, database)

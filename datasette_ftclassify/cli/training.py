@@ -69,14 +69,13 @@ def request_with(
     from dataclasses import replace
 
     from ..jobs.request import continued
-    from ..jobs.train_plan import host_of
     from ..store.classifiers import find_classifier
     from ..trainers.registry import get_trainer
     from ..trainers.service import Service
 
     trainer = get_trainer(request.trainer)
     if isinstance(trainer, Service):
-        request = replace(request, host=host_of(trainer, access.endpoint(trainer.name)))
+        request = replace(request, host=trainer.host(access.endpoint(trainer.name)))
     if continue_from is None:
         return request
     return continued(conn, request, find_classifier(conn, continue_from).uid)
@@ -100,9 +99,13 @@ def agree(
 
     job = begun(conn, task, request)
     if job is not None:
-        say(f"Job {job.id} was agreed to, and goes on.")
+        usd = (job.estimate or {}).get("usd")
+        sum_ = f" ({_usd(usd)})" if isinstance(usd, (int, float)) else ""
+        say(f"Job {job.id} was agreed to{sum_}, and goes on.")
         return None
-    estimate = estimate_train(conn, task, request, access, download=True)
+    with step_progress() as progress:
+        progress("counting tokens", 0.0)  # which may fetch a vocabulary first
+        estimate = estimate_train(conn, task, request, access, download=True)
     if estimate is None:
         return None
     for line in estimate_lines(estimate, free):
@@ -198,7 +201,10 @@ def follow_training(
 def describe_training(result: TrainResult, database: str) -> None:
     classifier, report = result.classifier, result.classifier.report
     used = " and ".join(f"{n:,} {name}" for name, n in report["rows"].items() if name != "test")
-    click.echo(f"Trained {classifier.title} on {classifier.training_rows:,} rows ({used}).")
+    if classifier.training_rows:
+        click.echo(f"Trained {classifier.title} on {classifier.training_rows:,} rows ({used}).")
+    else:
+        click.echo(f"{classifier.title} is ready.")
     click.echo(f"  {len(classifier.labels)} labels, {classifier.labels.kind}")
     for value, count in report["left_out"].items():
         click.echo(f"  left out: {count:,} rows whose split column says {value}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .files import ExportedFile, ExportResult, export, read_back
+from .files import ExportedFile, ExportResult, Lines, export, read_back
 from .formats import Codec, ExportFormat
 from .manifest import Manifest
 
@@ -11,6 +11,7 @@ __all__ = [
     "ExportFormat",
     "ExportResult",
     "ExportedFile",
+    "Lines",
     "Manifest",
     "export",
     "read_back",

@@ -160,30 +160,27 @@ def _read_lines(path: Path, codec: Codec) -> Iterator[tuple[str, tuple[LabelValu
             yield codec.decode(line.decode("utf-8"))
 
 
-class _Writer:
-    """One split's file on its way."""
+class Lines:
+    """The lines of one split as bytes, and what its manifest says of those that were written."""
 
-    def __init__(self, folder: Path, split: str, codec: Codec, tokenizer: Tokenizer | None) -> None:
+    def __init__(self, split: str, codec: Codec, tokenizer: Tokenizer | None = None) -> None:
         self.split = split
-        self.path = folder / f"{split}.jsonl"
-        self.manifest_path = folder / f"{split}.manifest.json"
         self.codec = codec
         self.rows = self.size = self.total = self.longest = self.separator_rows = 0
         self.counts: Counter[tuple[LabelValue, ...]] = Counter()
-        self._tokenizer = tokenizer
+        self.tokenizer = tokenizer
         self._count = codec.token_counter(tokenizer) if tokenizer else None
         self._separator = codec.format.separator if codec.format.form == "completion" else None
         self._digest = sha256()
-        self._part = folder / f".{split}.{os.getpid()}.part"
-        self._file = self._part.open("wb", buffering=1 << 18)
-        if codec.format.bom:
-            self._put(BOM)
 
-    def write(self, example: Example) -> None:
+    def start(self) -> bytes:
+        """What stands before the first line; often nothing."""
+        return self._counted(BOM) if self.codec.format.bom else b""
+
+    def line(self, example: Example) -> bytes:
+        """Raises ExportError for an example that is not in the label set."""
         text, values = example.text, example.labels
         line = self.codec.encode(text, values) + "\n"
-        # Half a surrogate pair is no UTF-8; its backslash form is the JSON escape.
-        self._put(line.encode("utf-8", "backslashreplace"))
         self.rows += 1
         self.counts[values] += 1
         if self._separator is not None and self._separator in text:
@@ -192,45 +189,21 @@ class _Writer:
             tokens = self._count(text, values)
             self.total += tokens
             self.longest = max(self.longest, tokens)
+        # Half a surrogate pair is no UTF-8; its backslash form is the JSON escape.
+        return self._counted(line.encode("utf-8", "backslashreplace"))
 
-    def _put(self, data: bytes) -> None:
+    def _counted(self, data: bytes) -> bytes:
         self._digest.update(data)
-        self._file.write(data)
         self.size += len(data)
+        return data
 
-    def close(self) -> None:
-        """Makes sure that the content is on disk before the name points to it."""
-        self._file.flush()
-        os.fsync(self._file.fileno())
-        self._file.close()
-
-    def publish(self, task: Task, plan: SplitPlan) -> ExportedFile:
-        manifest = self._manifest(task, plan)
-        os.replace(self._part, self.path)
-        _write_atomically(self.manifest_path, manifest.to_json())
-        counted = self._tokenizer is not None
-        return ExportedFile(
-            split=self.split,
-            path=self.path,
-            manifest=self.manifest_path,
-            rows=self.rows,
-            size=self.size,
-            tokens=self.total if counted else None,
-            longest=self.longest if counted else None,
-            separator_rows=self.separator_rows,
-        )
-
-    def discard(self) -> None:
-        self._file.close()
-        with suppress(OSError):
-            self._part.unlink(missing_ok=True)
-
-    def _manifest(self, task: Task, plan: SplitPlan) -> Manifest:
+    def manifest(self, file: str, task: Task, plan: SplitPlan) -> Manifest:
+        """Of a file with that name and all the lines so far."""
         counts: Counter[str] = Counter()
         for values, rows in self.counts.items():
             counts.update({label_name(value): rows for value in values})
         return Manifest(
-            file=self.path.name,
+            file=file,
             split=self.split,
             rows=self.rows,
             size=self.size,
@@ -244,14 +217,57 @@ class _Writer:
         )
 
     def _token_report(self) -> dict[str, Any] | None:
-        if self._tokenizer is None:
+        if self.tokenizer is None:
             return None
         return {
             "total": self.total,
             "longest": self.longest,
-            "model": self._tokenizer.model,
-            "exact": self._tokenizer.exact,
+            "model": self.tokenizer.model,
+            "exact": self.tokenizer.exact,
         }
+
+
+class _Writer:
+    """One split's file on its way."""
+
+    def __init__(self, folder: Path, split: str, codec: Codec, tokenizer: Tokenizer | None) -> None:
+        self.path = folder / f"{split}.jsonl"
+        self.manifest_path = folder / f"{split}.manifest.json"
+        self.lines = Lines(split, codec, tokenizer)
+        self._part = folder / f".{split}.{os.getpid()}.part"
+        self._file = self._part.open("wb", buffering=1 << 18)
+        self._file.write(self.lines.start())
+
+    def write(self, example: Example) -> None:
+        self._file.write(self.lines.line(example))
+
+    def close(self) -> None:
+        """Makes sure that the content is on disk before the name points to it."""
+        self._file.flush()
+        os.fsync(self._file.fileno())
+        self._file.close()
+
+    def publish(self, task: Task, plan: SplitPlan) -> ExportedFile:
+        lines = self.lines
+        manifest = lines.manifest(self.path.name, task, plan)
+        os.replace(self._part, self.path)
+        _write_atomically(self.manifest_path, manifest.to_json())
+        counted = lines.tokenizer is not None
+        return ExportedFile(
+            split=lines.split,
+            path=self.path,
+            manifest=self.manifest_path,
+            rows=lines.rows,
+            size=lines.size,
+            tokens=lines.total if counted else None,
+            longest=lines.longest if counted else None,
+            separator_rows=lines.separator_rows,
+        )
+
+    def discard(self) -> None:
+        self._file.close()
+        with suppress(OSError):
+            self._part.unlink(missing_ok=True)
 
 
 def _publish(

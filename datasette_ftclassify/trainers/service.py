@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Protocol, runtime_checkable
+from urllib.parse import urlsplit
 
 from ..answers import Answer
 from ..errors import FtclassifyError
@@ -246,13 +247,30 @@ class Tuned:
 
 @runtime_checkable
 class Service(Trainer, Protocol):
-    """A trainer that is reached over a network."""
+    """A trainer that is reached over a network. One that derives from this class has the defaults.
+
+    default_model: the one to tune, or to ask, when nobody names any; None: somebody must
+    """
+
+    @property
+    def default_model(self) -> str | None:
+        return None
+
+    def priced_as(self, model: str) -> str:
+        """The name by which price tables know what it costs to ask a model, untrained."""
+        return model
+
+    def host(self, endpoint: Endpoint) -> str:
+        """The host that is asked, for people, and for the rule that no other one is. Raises
+        AccessError when the address is none."""
+        return urlsplit(endpoint.base_url or "").netloc.lower() or self.title
 
     def check(self, order: Order, endpoint: Endpoint) -> None:
         """Raises TrainingError or AccessError for what the service would refuse; asks nobody."""
 
     def epochs_for(self, rows: int) -> int:
         """Times that so many training examples are learnt from when nobody says how often."""
+        return 1
 
     def choose_format(self, labels: LabelSet, options: TrainerOptions) -> Mapping[str, Any]:
         """The `ExportFormat.to_dict()` of a training: what the options say, else what suits the

@@ -1,13 +1,20 @@
-"""The classifiers of a database, as a page and as JSON."""
+"""What there is: the classifiers and jobs of a database, and the databases of a Datasette."""
 
 from __future__ import annotations
 
 import sqlite3
+from itertools import groupby
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
+from ..errors import FtclassifyError
+from ..store.classifiers import list_classifiers
 from ..store.summaries import summaries
-from .permissions import VIEW
+from ..store.watching import newest_jobs
+from . import job_parts as parts
+from .jobs import visible_jobs
+from .permissions import TRAIN, VIEW, may, may_view_database, tables_allowed
+from .routing import page_url
 from .showing import show
 
 if TYPE_CHECKING:
@@ -15,13 +22,37 @@ if TYPE_CHECKING:
 
     from .routing import Ask
 
+SHOWN_JOBS = 10
+SHOWN_TABLES = 50
+"""Tables to train on that are listed; each table's own menu leads there, too."""
+
 
 async def database_page(ask: Ask) -> Response:
-    """GET /DB/-/ftclassify: the classifiers whose source table the visitor may see."""
+    """GET /DB/-/ftclassify: the classifiers and newest jobs whose table the visitor may see, and
+    where to train. `table=` leaves only that table's."""
+    table = ask.argument("table") or None
     rows = await ask.read(_read)
-    shown = [{**row, "urls": _urls(ask, row)} for row in rows if await ask.may(VIEW, row["source"])]
-    data = {"database": ask.database, "classifiers": shown}
-    return await show(ask, "ftclassify_classifiers.html", data)
+    visible = await tables_allowed(
+        ask.datasette, ask.actor, VIEW, ask.database, {row["source"] for row in rows}
+    )
+    shown = [
+        {**row, "urls": _urls(ask, row)} for row in rows
+        if row["source"] in visible and table in (None, row["source"])
+    ]  # fmt: skip
+    trainable = await _trainable(ask, table)
+    data = {
+        "database": ask.database,
+        "table": table,
+        "classifiers": shown,
+        "jobs": await visible_jobs(ask, SHOWN_JOBS, table=table),
+        "train": [
+            {"table": name, "url": ask.url("train", table=name)}
+            for name in trainable[:SHOWN_TABLES]
+        ],
+    }
+    named = [list(versions) for _, versions in groupby(shown, key=lambda row: row["classifier"])]
+    more = {"named": named, "more_tables": max(len(trainable) - SHOWN_TABLES, 0)}
+    return await show(ask, "ftclassify_database.html", data, more=more)
 
 
 def _read(conn: sqlite3.Connection) -> list[dict[str, Any]]:
@@ -29,10 +60,59 @@ def _read(conn: sqlite3.Connection) -> list[dict[str, Any]]:
 
 
 def _urls(ask: Ask, row: dict[str, Any]) -> dict[str, str]:
-    title = f"{row['classifier']}@{row['version']}".replace("'", "''")
-    sql = f"select ft_classify_json(:text, '{title}') as answer"
+    title = f"{row['classifier']}@{row['version']}"
+    quoted = title.replace("'", "''")
+    sql = f"select ft_classify_json(:text, '{quoted}') as answer"
     database = ask.datasette.urls.database(ask.database)
     return {
         "source": str(ask.datasette.urls.table(ask.database, row["source"])),
+        "page": ask.url("classifiers", title),
         "try": f"{database}?{urlencode({'sql': sql, 'text': ''})}",
     }
+
+
+async def _trainable(ask: Ask, table: str | None) -> list[str]:
+    """Tables and views that the visitor may train on; or only the one that is looked at."""
+    if not ask.db.is_mutable:
+        return []
+    hidden = set(await ask.db.hidden_table_names())
+    names = [*await ask.db.table_names(), *await ask.db.view_names()]
+    # Names that begin with _ are hidden on Datasette 1.0 alone.
+    shown = (n for n in names if n not in hidden and not n.startswith("_"))
+    wanted = [name for name in shown if table in (None, name)]
+    allowed = await tables_allowed(ask.datasette, ask.actor, TRAIN, ask.database, wanted)
+    return [name for name in wanted if name in allowed]
+
+
+async def instance_page(ask: Ask) -> Response:
+    """GET /-/ftclassify: the databases that the visitor may see, and what is in each."""
+    databases = []
+    for name in list(ask.datasette.databases):
+        if await may_view_database(ask.datasette, ask.actor, name):
+            databases.append(await _database(ask, name))
+    return await show(ask, "ftclassify_index.html", {"databases": databases})
+
+
+async def _database(ask: Ask, name: str) -> dict[str, Any]:
+    database = ask.datasette.get_database(name)
+    try:
+        sources, worked_on = await database.execute_fn(_sources)
+    except (sqlite3.Error, FtclassifyError):  # tables of ours that we cannot read
+        sources, worked_on = [], []
+    seen = {t for t in {*sources, *worked_on} if await may(
+        ask.datasette, ask.actor, VIEW, name, t
+    )}  # fmt: skip
+    return {
+        "database": name,
+        "url": page_url(ask.datasette, name),
+        "classifiers": sum(source in seen for source in sources),
+        "active_jobs": sum(table in seen for table in worked_on),
+    }
+
+
+def _sources(conn: sqlite3.Connection) -> tuple[list[str], list[str]]:
+    """The table of each classifier (its newest version), and of each job at work."""
+    newest = reversed(list_classifiers(conn))  # so that a name's newest version comes last
+    by_name = {classifier.name: classifier.task.source for classifier in newest}
+    jobs = [parts.table_or_none(conn, job) for job in newest_jobs(conn, 100, active=True)]
+    return list(by_name.values()), [table for table in jobs if table is not None]

@@ -1,24 +1,162 @@
-"""Where people meet the pages: items of Datasette's own menus."""
+"""Where people meet the pages: items of Datasette's own menus, each where it leads somewhere."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import sqlite3
+import time
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
-from ..store.classifiers import has_store
+from ..errors import FtclassifyError
+from ..store.classifiers import has_store, list_classifiers
+from .filters import LEFT_BEHIND, carried
+from .permissions import TRAIN, VIEW, may, may_view_database, may_write
 from .routing import page_url
 
 if TYPE_CHECKING:
     from datasette.app import Datasette
+    from datasette.database import Database
+
+Items = list[dict[str, str]]
+
+REST = 30.0
+"""Seconds for which the main menu believes that a database is without our tables."""
+
+_without: WeakKeyDictionary[Database, float] = WeakKeyDictionary()
+_with: WeakKeyDictionary[Database, bool] = WeakKeyDictionary()
 
 
-async def database_menu(datasette: Datasette, database: str) -> list[dict[str, str]]:
+async def main_menu(datasette: Datasette, actor: Any) -> Items:
+    """A link to all databases' classifiers, for whoever may see a database that has some."""
+    for name, database in list(datasette.databases.items()):
+        if await _holds_ours(database) and await may_view_database(datasette, actor, name):
+            return [{"href": datasette.urls.path("/-/ftclassify"), "label": "Classifiers"}]
+    return []
+
+
+async def _holds_ours(database: Database) -> bool:
+    """Asked for every database on every page, so it is remembered."""
+    if database in _with:
+        return True
+    if time.monotonic() - _without.get(database, -REST) < REST:
+        return False
+    try:
+        found = await database.execute_fn(has_store)
+    except sqlite3.Error:  # a file that is locked must not take every page down
+        found = False
+    if found:
+        _with[database] = True
+    else:
+        _without[database] = time.monotonic()
+    return bool(found)
+
+
+async def database_menu(datasette: Datasette, database: str) -> Items:
     """A link to the classifiers of a database that holds our tables."""
     if not await datasette.get_database(database).execute_fn(has_store):
         return []
     return [
-        {
-            "href": page_url(datasette, database),
-            "label": "Classifiers",
-            "description": "What was learnt from the tables of this database",
-        }
+        _item(
+            page_url(datasette, database),
+            "Classifiers and jobs",
+            "What was learnt from the tables of this database",
+        )
     ]
+
+
+async def table_menu(
+    datasette: Datasette, actor: Any, database: str, table: str, request: Any
+) -> Items:
+    """For a table or a view, with the filters that are set on its page."""
+    db = datasette.get_database(database)
+    filters = _filters(request)
+    any_, of_table = await _classifiers(db, table)
+    items = []
+    if await may(datasette, actor, TRAIN, database, table):
+        if db.is_mutable:
+            items.append(
+                _item(
+                    page_url(datasette, database, "train", table=table, **filters),
+                    "Train a classifier on this table",
+                    "Check the labelled rows, and learn from them",
+                )
+            )
+        items.append(
+            _item(
+                page_url(datasette, database, "export", table=table, **filters),
+                "Export for fine-tuning",
+                "The labelled rows as files that services train on",
+            )
+        )
+    if any_ and await _may_classify(datasette, actor, database, table):
+        items.append(
+            _item(
+                page_url(datasette, database, "classify", table=table, **filters),
+                "Classify rows",
+                "Put a classifier's labels into columns of this table",
+            )
+        )
+    if of_table and await may(datasette, actor, VIEW, database, table):
+        items.append(
+            _item(
+                page_url(datasette, database, table=table),
+                "Classifiers of this table",
+                "What was learnt from it, and the jobs on it",
+            )
+        )
+    return items
+
+
+async def row_menu(
+    datasette: Datasette, actor: Any, database: str, table: str, row: Mapping[str, Any]
+) -> Items:
+    """For a row, which is found again by its primary key."""
+    db = datasette.get_database(database)
+    any_, _ = await _classifiers(db, table)
+    if not any_ or not await _may_classify(datasette, actor, database, table):
+        return []
+    keys = await db.primary_keys(table) or ["rowid"]
+    names = set(row.keys())
+    if not names.issuperset(keys) or any(row[key] is None for key in keys):
+        return []
+    only = {f"{key}__exact": row[key] for key in keys}
+    return [
+        _item(
+            page_url(datasette, database, "classify", table=table, **only),
+            "Classify this row",
+            "Put a classifier's label into columns of this row",
+        )
+    ]
+
+
+def _item(href: str, label: str, description: str) -> dict[str, str]:
+    return {"href": href, "label": label, "description": description}
+
+
+def _filters(request: Any) -> dict[str, list[str]]:
+    """The filters of a table's page, as arguments of ours; and what our pages cannot follow, so
+    that they can say so."""
+    if request is None:
+        return {}
+    given = {name: request.args.getlist(name) for name in request.args}
+    kept: dict[str, list[str]] = {}
+    for name, value in carried(given):
+        kept.setdefault(name, []).append(value)
+    return kept | {name: v for name, v in given.items() if name.startswith(LEFT_BEHIND)}
+
+
+async def _classifiers(database: Database, table: str) -> tuple[bool, bool]:
+    """Whether there are any at all, and any that learnt from the table."""
+    try:
+        found = await database.execute_fn(list_classifiers)
+    except (sqlite3.Error, FtclassifyError):  # tables of ours that we cannot read
+        found = []
+    return bool(found), any(classifier.task.source == table for classifier in found)
+
+
+async def _may_classify(datasette: Datasette, actor: Any, database: str, table: str) -> bool:
+    """Columns are written into tables, and not into views."""
+    if not await may_write(datasette, actor, database, table):
+        return False
+    return table not in await datasette.get_database(database).view_names()

@@ -3,20 +3,27 @@
 Every action is asked for a table. Seeing what was learnt from a table is for whoever may see the
 table, unless the configuration says otherwise; everything else is for root, and for those to whom
 it is granted: with a `permissions:` block on Datasette 1.0, and on both lines in our own
-configuration, `permissions: {ftclassify-train: {"id": "ann"}}`.
+configuration, `permissions: {ftclassify-train: {"id": "ann"}}`, of all, of a database or of a table.
+
+Our own tables tell of all tables that something was learnt from: keys, labels, words, settings of
+jobs, ids at services. So they are for root, and for whom an `allow` block of that very table names.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Collection, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from datasette.utils import actor_matches_allow
 from datasette.utils.asgi import Forbidden
 
+from ..store.schema import TABLES
+
 if TYPE_CHECKING:
     from datasette.app import Datasette
 
+PLUGIN = "datasette-ftclassify"
 VIEW = "ftclassify-view"
 TRAIN = "ftclassify-train"
 PREDICT = "ftclassify-predict"
@@ -54,6 +61,13 @@ async def may_view_database(datasette: Datasette, actor: Any, database: str) -> 
     return bool(visible)
 
 
+async def may_view_instance(datasette: Datasette, actor: Any) -> bool:
+    """Whether the actor may see what is about no database in particular."""
+    if is_modern(datasette):
+        return bool(await datasette.allowed(action="view-instance", actor=actor))
+    return bool(await datasette.permission_allowed(actor, "view-instance", default=True))
+
+
 async def may_view_table(datasette: Datasette, actor: Any, database: str, table: str) -> bool:
     """Whether the actor may see the rows of the table."""
     if is_modern(datasette):
@@ -79,6 +93,19 @@ async def may(datasette: Datasette, actor: Any, action: str, database: str, tabl
         actor, action, resource=(database, table), default=action == VIEW
     )
     return bool(granted)
+
+
+async def tables_allowed(
+    datasette: Datasette, actor: Any, action: str, database: str, tables: Collection[str]
+) -> set[str]:
+    """Those of the tables on which the actor may do one of our actions."""
+    if not is_modern(datasette):
+        return {t for t in tables if await may(datasette, actor, action, database, t)}
+    found = set(tables)
+    for name in ("view-table", action):  # one query for all tables of a database
+        page = await datasette.allowed_resources(name, actor, parent=database, limit=1000)
+        found &= {resource.child for resource in page.resources}
+    return found
 
 
 async def may_write(datasette: Datasette, actor: Any, database: str, table: str) -> bool:
@@ -107,36 +134,103 @@ async def _allowed(
     return bool(await datasette.allowed(action=action, resource=resource, actor=actor))
 
 
-def granted(datasette: Datasette, actor: Any, action: str) -> bool | None:
-    """What our own configuration says about an actor and one of our actions; None: nothing."""
-    config = datasette.plugin_config("datasette-ftclassify") or {}
-    blocks = config.get("permissions")
-    block = blocks.get(action) if isinstance(blocks, Mapping) else None
-    return None if block is None else bool(actor_matches_allow(actor, block))
+Rule = tuple["str | None", "str | None", bool]
+"""Database, table, and what our configuration says there of an actor and an action."""
 
 
-def old_permission(datasette: Datasette, actor: Any, action: str) -> bool | None:
-    """The answer of Datasette 0.65's permission_allowed hook; None: no opinion."""
+def _rules(datasette: Datasette, actor: Any, action: str) -> Iterator[Rule]:
+    """From the whole of Datasette, by its databases, to single tables."""
+    databases = _configured(datasette)
+    places: list[tuple[str | None, str | None]] = [(None, None)]
+    places += [(database, None) for database in databases]
+    places += [(database, t) for database, block in databases.items() for t in _tables(block)]
+    for database, table in places:
+        settings = datasette.plugin_config(PLUGIN, database=database, table=table, fallback=False)
+        permissions = (settings or {}).get("permissions")
+        said = permissions.get(action) if isinstance(permissions, Mapping) else None
+        if said is not None:
+            yield database, table, bool(actor_matches_allow(actor, said))
+
+
+def _configured(datasette: Datasette) -> Mapping[str, Any]:
+    """What the configuration says of databases, where the line has it."""
+    config = datasette.config if is_modern(datasette) else datasette.metadata()
+    return (config or {}).get("databases") or {}
+
+
+def _tables(block: Any) -> Mapping[str, Any]:
+    return (block or {}).get("tables") or {}
+
+
+def _is_root(datasette: Datasette, actor: Any) -> bool:
+    known = bool(actor) and actor.get("id") == "root"
+    return known and (not is_modern(datasette) or bool(datasette.root_enabled))
+
+
+def _opened(datasette: Datasette, database: str, table: str) -> bool:
+    """Whether the configuration itself says who may see one of our tables."""
+    block = _tables(_configured(datasette).get(database)).get(table) or {}
+    return "allow" in block or "view-table" in (block.get("permissions") or {})
+
+
+def old_permission(datasette: Datasette, actor: Any, action: str, resource: Any) -> bool | None:
+    """The answer of Datasette 0.65's permission_allowed hook; None: no opinion.
+
+    The last plugin that has one is believed, so a closed table of ours stays closed.
+    """
+    if action == "view-table" and resource and str(resource[1]).lower() in TABLES:
+        if _is_root(datasette, actor) or _opened(datasette, *resource):
+            return None
+        return False
     if action not in DESCRIPTIONS:
         return None
-    said = granted(datasette, actor, action)
-    if said is None and action != VIEW and actor and actor.get("id") == "root":
-        return True
-    return said
+    database, table = resource or (None, None)
+    places = ((None, None), (database, None), (database, table))
+    said = [allow for *place, allow in _rules(datasette, actor, action) if tuple(place) in places]
+    if said:
+        return said[-1]  # what is said of the table goes before what is said of all
+    return True if action != VIEW and _is_root(datasette, actor) else None
 
 
 def new_permission(datasette: Datasette, actor: Any, action: str) -> Any:
     """The answer of Datasette 1.0's permission_resources_sql hook; None: no opinion."""
     from datasette.permissions import PermissionSQL
 
+    if action == "view-table":
+        return None if _is_root(datasette, actor) else _closed(datasette)
     if action not in DESCRIPTIONS:
         return None
-    said = granted(datasette, actor, action)
-    if said is None:
+    rules: list[Rule] = list(_rules(datasette, actor, action))
+    if action == VIEW and not any(database is None for database, _, _ in rules):
         # Seeing a table is asked besides, so this opens nothing that was closed.
-        return PermissionSQL.allow(reason="whoever sees the table") if action == VIEW else None
-    reason = "the configuration of datasette-ftclassify"
-    return PermissionSQL.allow(reason=reason) if said else PermissionSQL.deny(reason=reason)
+        rules.append((None, None, True))
+    if not rules:
+        return None
+    sql = (
+        "select json_extract(value, '$[0]') as parent, json_extract(value, '$[1]') as child,"
+        " json_extract(value, '$[2]') as allow, :ftclassify_reason as reason"
+        " from json_each(:ftclassify_rules)"
+    )
+    params = {"ftclassify_rules": json.dumps(rules), "ftclassify_reason": f"{PLUGIN}, {action}"}
+    return PermissionSQL(sql=sql, params=params)
+
+
+def _closed(datasette: Datasette) -> Any:
+    """Our tables in all databases, but for those that the configuration opens."""
+    from datasette.permissions import PermissionSQL
+
+    closed = [
+        (database, table)
+        for database in datasette.databases
+        for table in TABLES
+        if not _opened(datasette, database, table)
+    ]
+    sql = (
+        "select json_extract(value, '$[0]') as parent, json_extract(value, '$[1]') as child,"
+        " 0 as allow, 'tells of tables that may not be seen' as reason"
+        " from json_each(:ftclassify_closed)"
+    )
+    return PermissionSQL(sql=sql, params={"ftclassify_closed": json.dumps(closed)})
 
 
 def actions() -> list[Any]:

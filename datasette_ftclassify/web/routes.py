@@ -5,15 +5,35 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
-from .listing import database_page
+from .card import card_page
+from .checking import finding_page
+from .classify import classify_page
+from .export import export_page
+from .jobs import job_page, jobs_page
+from .judged import judged_page
+from .listing import database_page, instance_page
+from .permissions import DELETE, PREDICT, TRAIN, VIEW
 from .routing import Route
+from .train import train_page
+from .trying import try_page
 
 if TYPE_CHECKING:
     from datasette.app import Datasette
     from datasette.utils.asgi import Request, Response
 
 ROUTES = [
+    Route("", instance_page, "instance"),
     Route("", database_page, "database"),
+    Route(r"/classifiers/(?P<name>[^/]+?)", card_page, "classifier", writes=DELETE),
+    Route(r"/classifiers/(?P<name>[^/]+?)/rows", judged_page, "classifier"),
+    Route(r"/classifiers/(?P<name>[^/]+?)/try", try_page, "classifier"),
+    Route("/classify", classify_page, "table", reads=PREDICT, writes=PREDICT),
+    Route("/jobs", jobs_page, "database"),
+    # What else a POST needs depends on the kind of job: the view asks for it.
+    Route(r"/jobs/(?P<id>[0-9]{1,15})", job_page, "job", writes=VIEW),
+    Route(r"/jobs/(?P<id>[0-9]{1,15})/finding/(?P<number>[0-9]{1,6})", finding_page, "job", TRAIN),
+    Route("/train", train_page, "table", TRAIN, TRAIN),
+    Route("/export", export_page, "table", TRAIN),
 ]
 
 

@@ -21,7 +21,7 @@ from ..errors import ClassifierNotFound, FtclassifyError, JobNotFound, SourceErr
 from ..sql import relation
 from ..store.classifiers import Classifier, find_by_id, find_classifier
 from ..store.jobs import Job, get_job
-from .permissions import VIEW, may, may_view_database
+from .permissions import VIEW, may, may_view_database, may_view_instance
 
 if TYPE_CHECKING:
     from datasette.app import Datasette
@@ -30,8 +30,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+INSTANCE = r"^/-/ftclassify"
 BASE = r"^/(?P<database>[^/]+)/-/ftclassify"
-About = Literal["database", "table", "classifier", "job"]
+About = Literal["instance", "database", "table", "classifier", "job"]
 MAX_BODY = 2_000_000
 """Bytes of a form or of JSON: a text to try, never a table."""
 
@@ -114,12 +115,12 @@ View = Callable[[Ask], Awaitable[Response]]
 
 @dataclass(frozen=True)
 class Route:
-    """A path below /DB/-/ftclassify, and who may ask it for what.
+    """A path below /DB/-/ftclassify (or /-/ftclassify), and who may ask it for what.
 
     path:    a regular expression; its groups `name` (a classifier) and `id` (a job) are looked up.
              `.json` may follow it
     about:   what decides which table's permissions count. `database`: the view itself shows only
-             what belongs to tables that the actor may see
+             what belongs to tables that the actor may see. `instance`: only databases, too
     reads:   action for GET; None: there is no GET
     writes:  action for POST; None: there is no POST
     """
@@ -132,7 +133,8 @@ class Route:
 
     @property
     def pattern(self) -> str:
-        return BASE + self.path + r"(?P<format>\.json)?$"
+        base = INSTANCE if self.about == "instance" else BASE
+        return base + self.path + r"(?P<format>\.json)?$"
 
     async def __call__(self, request: Request, datasette: Datasette) -> Response:
         """Lets the request in, or says why not, in the form that was asked for."""
@@ -152,6 +154,10 @@ class Route:
             return await error_page(datasette, request, error)
 
     async def _let_in(self, request: Request, datasette: Datasette, action: str) -> Ask:
+        if self.about == "instance":
+            if not await may_view_instance(datasette, request.actor):
+                raise Forbidden("You may not see this.")
+            return Ask(datasette, request, "")
         name = tilde_decode(request.url_vars["database"])
         if name not in datasette.databases:
             raise NotFound(f"Database not found: {name}")
@@ -163,7 +169,7 @@ class Route:
             return ask
         await self._find(ask)
         if not await ask.may(VIEW):
-            raise NotFound(f"There is no such {self.about} here, or you may not see it.")
+            raise NotFound(_missing(self.about))
         if not await ask.may(action):
             raise Forbidden(f"You may not do this: it needs the permission {action}.")
         return ask
@@ -184,12 +190,21 @@ class Route:
                 wanted = ask.one("table") or ask.argument("table")
                 ask.table = await ask.read(lambda conn: relation(conn, wanted).name)
         except (ClassifierNotFound, JobNotFound, SourceError) as error:
-            raise NotFound(str(error)) from error
+            # Not in the words of the error: it names what is there, also to who may not know.
+            raise NotFound(_missing(self.about)) from error
+
+
+def _missing(about: str) -> str:
+    return f"There is no such {about} here, or you may not see it."
 
 
 def job_table(conn: sqlite3.Connection, job_id: int) -> str | None:
     """The table that a job reads or writes; None when its row does not say."""
-    job = get_job(conn, job_id)
+    return table_of(conn, get_job(conn, job_id))
+
+
+def table_of(conn: sqlite3.Connection, job: Job) -> str | None:
+    """Raises ClassifierNotFound when only a classifier that is gone could say it."""
     task = job.settings.get("task")
     table = task.get("source") if isinstance(task, Mapping) else job.settings.get("table")
     if isinstance(table, str):

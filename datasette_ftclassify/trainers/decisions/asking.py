@@ -16,7 +16,7 @@ from ...labels import LabelSet
 from ...token_scores import FLOOR, LabelScores
 from ...tokens import tokenizer_for
 from ..access import Endpoint
-from ..openai.client import Poster
+from ..openai.poster import Poster
 from ..openai.problems import FAILURES, Refusal, hold_of, problem
 from ..service import Reply, TryAgain, Usage
 from .trainer import NAME, PRICED_AS
@@ -50,14 +50,13 @@ class DecisionAsker:
         self._head = json.dumps(body)[:-1] + ', "input": '
         self._tokenizer = tokenizer_for(model)
         self._question_tokens = self._tokenizer.count(json.dumps(questions, ensure_ascii=False))
-        self._poster = Poster(endpoint, trainer=NAME, timeout=TIMEOUT)
-        self._url = self._poster.url("decisions", model)
+        self._poster = Poster(endpoint, "decisions", model, trainer=NAME, timeout=TIMEOUT)
 
     async def ask(self, text: str) -> Reply:
         """One request, without retries. Raises RowRejected, TryAgain or ServiceRefused."""
         body = f"{self._head}{json.dumps(text)}}}"
         try:
-            response = await self._poster.post(self._url, body.encode())
+            response = await self._poster.post(body.encode())
             if not response.is_success:
                 raise Refusal.of(response).problem()
             said = json.loads(response.content)

@@ -36,8 +36,11 @@ class DecisionsTrainer:
         says_anything=True,
         limits=Limits(examples=0),
     )
-    default_model = DEFAULT_MODEL
-    priced_as = PRICED_AS.format(DEFAULT_MODEL)
+    default_model: str | None = DEFAULT_MODEL
+
+    def priced_as(self, model: str) -> str:
+        """Decisions cost something else than the model's chat does."""
+        return PRICED_AS.format(model)
 
     def check(self, order: Order, endpoint: Endpoint) -> None:
         """Raises TrainingError for labels that make no question, or options that mean nothing

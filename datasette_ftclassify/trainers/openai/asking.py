@@ -16,8 +16,8 @@ from ...answers import Answer
 from ...labels import LabelSet
 from ..access import Endpoint
 from ..service import Reply, TryAgain, Usage
-from .client import Poster
 from .fields import Fields
+from .poster import Poster
 from .problems import FAILURES, Refusal, hold_of, problem
 from .questions import Questions
 
@@ -44,9 +44,8 @@ class OpenAIAsker:
     ) -> None:
         self._questions = Questions(header, labels, endpoint, trainer=trainer)
         self._tuned = self._questions.tuned
-        self._poster = Poster(endpoint, trainer=trainer, timeout=timeout)
         path = "chat/completions" if self._questions.form == "chat" else "completions"
-        self._url = self._poster.url(path, self._tuned.asked)
+        self._poster = Poster(endpoint, path, self._tuned.asked, trainer=trainer, timeout=timeout)
         self._fields = Fields.of(self._questions, endpoint)
         # Replaced and never changed, so that a question can see whether another one has learnt.
         self._options = self._questions.options
@@ -105,7 +104,7 @@ class OpenAIAsker:
         """The reply, and whether reasoning left no tokens for it; or why there is none."""
         body = json.dumps(self._questions.body(text, options), ensure_ascii=False)
         try:
-            response = await self._poster.post(self._url, body.encode("utf-8", "replace"))
+            response = await self._poster.post(body.encode("utf-8", "replace"))
             if not response.is_success:
                 return Refusal.of(response)
             data = json.loads(response.content)

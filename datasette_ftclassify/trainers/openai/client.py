@@ -1,15 +1,13 @@
 """The SDK's client, set up so that a key goes to the host that the operator chose and no other.
 
 The SDK follows redirects, and a header of ours would go along to another host. It also retries by
-itself, which pays for some things twice; here whoever asks decides about that. For the many small
-requests that ask a model there are plain HTTP clients besides: the SDK's own work on each request
-is a third of what such a request takes.
+itself, which pays for some things twice; here whoever asks decides about that. The many small
+requests that ask a model go past it, see `poster`.
 """
 
 from __future__ import annotations
 
 import ssl
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 from urllib.parse import SplitResult, quote, urlsplit
@@ -22,9 +20,6 @@ from ...errors import AccessError
 from ..access import Endpoint
 
 OPENAI_URL = "https://api.openai.com/v1"
-
-POOL = 16
-"""Requests at once in one pool of a `Poster`."""
 
 CONNECT_SECONDS = 10.0
 """The longest that a connection may take to be made."""
@@ -43,7 +38,7 @@ def open_client(
     """
     options = _options(endpoint, trainer, timeout)
     http = openai.DefaultHttpxClient(
-        timeout=options["timeout"], follow_redirects=False, verify=_certificates()
+        timeout=options["timeout"], follow_redirects=False, verify=certificates()
     )
     if trainer == "azure":
         http.event_hooks = {"request": [_drop_bearer]}
@@ -59,7 +54,7 @@ def open_async_client(
     options = _options(endpoint, trainer, timeout)
     limits = httpx2.Limits(max_connections=connections, max_keepalive_connections=connections)
     http = openai.DefaultAsyncHttpxClient(
-        timeout=options["timeout"], follow_redirects=False, verify=_certificates(), limits=limits
+        timeout=options["timeout"], follow_redirects=False, verify=certificates(), limits=limits
     )
     if trainer == "azure":
         http.event_hooks = {"request": [_async_drop_bearer]}
@@ -68,68 +63,27 @@ def open_async_client(
     return openai.AsyncOpenAI(**options, http_client=http)
 
 
-class Poster:
-    """Sends JSON to one endpoint of a service, as the SDK would, for one event loop.
-
-    Requests are spread over pools of few connections: the time that a pool takes to find a free
-    one grows with their number (at 128 in one pool, to half of a request's own time).
-    """
-
-    def __init__(self, endpoint: Endpoint, *, trainer: str = "openai", timeout: float = 60.0):
-        """timeout: seconds. Raises AccessError as `open_client` does."""
-        options = _options(endpoint, trainer, timeout)
-        with open_client(endpoint, trainer=trainer, timeout=timeout) as sdk:
-            base, usual = sdk.base_url, sdk.default_headers
-        self._base = str(base).rstrip("/") + "/"  # also of an address without a path
-        self._timeout = options["timeout"]
-        self._query = f"?api-version={quote(endpoint.api_version or '', safe='')}"
-        self._older_azure = _is_older_azure(endpoint, trainer)
-        # With what the environment adds, such as an organization or a gateway's own headers.
-        self._headers = httpx2.Headers({k: v for k, v in usual.items() if isinstance(v, str)})
-        self._headers["Content-Type"] = "application/json"
-        if trainer == "azure":
-            self._headers.pop("Authorization", None)
-            self._headers["api-key"] = options["api_key"]
-        else:
-            self._headers.setdefault("Authorization", f"Bearer {options['api_key']}")
-        self._pools: list[_Pool] = []
-
-    def url(self, path: str, model: str) -> str:
-        """The address of `path`, such as `chat/completions`."""
-        if not self._older_azure:
-            return self._base + path
-        return f"{self._base}deployments/{quote(model, safe='')}/{path}{self._query}"
-
-    async def post(self, url: str, content: bytes) -> httpx2.Response:
-        """The answer, whatever its status. Raises httpx2.HTTPError."""
-        pool = self._pool()
-        pool.in_flight += 1
-        try:
-            return await pool.client.post(url, content=content)
-        finally:
-            pool.in_flight -= 1
-
-    async def close(self) -> None:
-        for pool in self._pools:
-            await pool.client.aclose()
-
-    def _pool(self) -> _Pool:
-        for pool in self._pools:
-            if pool.in_flight < POOL:
-                return pool
-        limits = httpx2.Limits(max_connections=None, max_keepalive_connections=POOL)
-        client = openai.DefaultAsyncHttpxClient(
-            headers=self._headers, timeout=self._timeout, follow_redirects=False, limits=limits,
-            verify=_certificates(),
-        )  # fmt: skip
-        self._pools.append(_Pool(client))
-        return self._pools[-1]
-
-
-@dataclass
-class _Pool:
-    client: httpx2.AsyncClient
-    in_flight: int = 0
+def address_of(
+    endpoint: Endpoint, path: str, model: str, *, trainer: str = "openai", timeout: float = 60.0
+) -> tuple[str, dict[str, str], httpx2.Timeout]:
+    """Where and how the SDK would send JSON: the URL of `path`, such as `chat/completions`, the
+    headers, which hold the key, and its patience. Raises AccessError as `open_client` does."""
+    options = _options(endpoint, trainer, timeout)
+    with open_client(endpoint, trainer=trainer, timeout=timeout) as sdk:
+        base, usual = str(sdk.base_url).rstrip("/"), sdk.default_headers
+    # With what the environment adds, such as an organization or a gateway's own headers.
+    headers = httpx2.Headers({k: v for k, v in usual.items() if isinstance(v, str)})
+    headers["Content-Type"] = "application/json"
+    if trainer == "azure":
+        headers.pop("Authorization", None)
+        headers["api-key"] = options["api_key"]
+    else:
+        headers.setdefault("Authorization", f"Bearer {options['api_key']}")
+    url = f"{base}/{path}"
+    if _is_older_azure(endpoint, trainer):
+        version = quote(endpoint.api_version or "", safe="")
+        url = f"{base}/deployments/{quote(model, safe='')}/{path}?api-version={version}"
+    return url, dict(headers), options["timeout"]
 
 
 def host_of(endpoint: Endpoint, trainer: str = "openai") -> str:
@@ -174,8 +128,8 @@ async def _async_drop_bearer(request: httpx2.Request) -> None:
 
 
 @lru_cache(maxsize=1)
-def _certificates() -> ssl.SSLContext:
-    # What an HTTP client would load for itself, in 20 ms each time.
+def certificates() -> ssl.SSLContext:
+    """What an HTTP client would load for itself, in 20 ms each time."""
     return httpx2.create_ssl_context()
 
 

@@ -40,6 +40,7 @@ class OpenAITrainer:
             examples=10, file_bytes=8 * _GIB, suffix=64, epochs=(1, 50), batch_size=(1, 256)
         ),
     )
+    default_model: str | None = None
     marks_files = False
     suffix_may_have_dots = True
 
@@ -52,6 +53,10 @@ class OpenAITrainer:
         from .options import default_epochs
 
         return default_epochs(rows)
+
+    def priced_as(self, model: str) -> str:
+        """By its own name."""
+        return model
 
     def choose_format(self, labels: LabelSet, options: TrainerOptions) -> Mapping[str, Any]:
         """See `options.choose_format`."""

@@ -62,8 +62,9 @@ def train(
     except RowRejected as refusal:
         raise TrainingError(str(refusal)) from None
     if job.status != "succeeded":
-        _end(talk)
-        raise failure(job, host)
+        reason = failure(job, host)
+        _end(talk, str(reason))
+        raise reason
     return harvest(replace(talk, deaf=True), order, job)
 
 
@@ -93,16 +94,16 @@ def _settle(talk: Conversation) -> None:
         pause_job(talk, job_id)
     if wanted == "cancel" and job_id is not None:
         cancel_job(talk, job_id)
-        _end(talk)
+        _end(talk, f"The training was cancelled at {talk.host}.")
     elif wanted == "cancel":
         _clean_up(talk)
 
 
-def _end(talk: Conversation) -> None:
+def _end(talk: Conversation, why: str) -> None:
     """The job ended without a model: its files are of no use."""
     delete_files(talk, _file_ids(talk))
-    # The last thing that is done: whoever finds it may begin another training.
-    talk.diary.save(step=OVER)
+    # The last thing that is done: another training may begin, if somebody asks for it.
+    talk.diary.save(step=OVER, why=why)
 
 
 def _clean_up(talk: Conversation) -> None:

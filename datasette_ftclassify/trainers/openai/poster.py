@@ -1,0 +1,99 @@
+"""Many small requests to one address of a service, for as little work as each can be had.
+
+What the SDK's client and the HTTP client below it do for every request (options, cookies,
+redirects, hooks, a search for a free connection) is about half of what such a request takes, and
+asking about a table is thousands of them. So they go to the layer that both stand on.
+"""
+
+from __future__ import annotations
+
+from urllib.request import getproxies
+
+import httpcore2
+import httpx2
+
+from ..access import Endpoint
+from .client import address_of, certificates
+
+KEEP_SECONDS = 5.0
+"""The longest that a connection is kept which nobody uses: servers close such ones without a word,
+and what is sent at that moment fails. The usual time of HTTP clients here."""
+
+_FAILED = (httpcore2.NetworkError, httpcore2.ProtocolError, httpcore2.ProxyError)
+
+
+class Poster:
+    """Sends JSON to one address of a service with the SDK's headers, for one event loop.
+
+    Never follows a redirect and never tries again. Where the environment has a proxy, an HTTP
+    client is used after all, which knows how to go through it, or past it.
+    """
+
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        path: str,
+        model: str,
+        *,
+        trainer: str = "openai",
+        timeout: float = 60.0,
+    ) -> None:
+        """path: such as `chat/completions`; timeout: seconds. Raises AccessError as `open_client`
+        does."""
+        url, headers, limits = address_of(endpoint, path, model, trainer=trainer, timeout=timeout)
+        self._to = httpx2.Request("POST", url, headers={**headers, "Accept-Encoding": "gzip"})
+        where = self._to.url
+        self._url = httpcore2.URL(
+            scheme=where.raw_scheme, host=where.raw_host, port=where.port, target=where.raw_path
+        )
+        self._headers = [(k, v) for k, v in self._to.headers.raw if k.lower() != b"content-length"]
+        self._extensions = {"timeout": limits.as_dict()}
+        # One connection in each: a pool looks at every one it has, twice for each request.
+        self._pools: list[httpcore2.AsyncConnectionPool] = []
+        self._idle: list[httpcore2.AsyncConnectionPool] = []
+        self._client: httpx2.AsyncClient | None = None
+        if {"http", "https", "all"} & getproxies().keys():
+            many = httpx2.Limits(max_connections=None, max_keepalive_connections=None)
+            self._client = httpx2.AsyncClient(
+                headers=headers, timeout=limits, limits=many, verify=certificates()
+            )
+
+    @property
+    def url(self) -> str:
+        return str(self._to.url)
+
+    async def post(self, content: bytes) -> httpx2.Response:
+        """The answer, whatever its status, read to its end. Raises httpx2.HTTPError."""
+        if self._client is not None:
+            return await self._client.post(self._to.url, content=content)
+        pool = self._idle.pop() if self._idle else self._new_pool()
+        try:
+            answer = await pool.request(
+                "POST",
+                self._url,
+                headers=[*self._headers, (b"Content-Length", b"%d" % len(content))],
+                content=content,
+                extensions=self._extensions,
+            )
+        except httpcore2.TimeoutException as error:
+            raise httpx2.TimeoutException(str(error), request=self._to) from error
+        except _FAILED as error:
+            raise httpx2.TransportError(str(error), request=self._to) from error
+        finally:
+            self._idle.append(pool)  # one that has failed makes a new connection
+        return httpx2.Response(
+            answer.status, headers=answer.headers, content=answer.content, request=self._to
+        )
+
+    async def close(self) -> None:
+        if self._client is not None:
+            await self._client.aclose()
+        for pool in self._pools:
+            await pool.aclose()
+
+    def _new_pool(self) -> httpcore2.AsyncConnectionPool:
+        pool = httpcore2.AsyncConnectionPool(
+            ssl_context=certificates(), keepalive_expiry=KEEP_SECONDS
+        )
+        self._pools.append(pool)
+        return pool

@@ -1,0 +1,58 @@
+"""Work that would hold up Datasette's few read threads or its event loop: in a thread beside them,
+with a connection of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from ..errors import FtclassifyError
+from ..sql import connect, decode
+
+if TYPE_CHECKING:
+    from .routing import Ask
+
+T = TypeVar("T")
+
+
+def path_of(ask: Ask) -> str:
+    """The database's file. Raises FtclassifyError for a database in memory."""
+    if not ask.db.path:
+        raise FtclassifyError(
+            f"The database {ask.database} is in memory: this needs one that is a file."
+        )
+    return str(ask.db.path)
+
+
+def open_to_read(ask: Ask) -> sqlite3.Connection:
+    """A connection that can write nothing, for one thread at a time."""
+    mode = "mode=ro" if ask.db.is_mutable else "immutable=1"
+    uri = f"{Path(path_of(ask)).resolve().as_uri()}?{mode}"
+    conn = sqlite3.connect(uri, uri=True, check_same_thread=False)
+    conn.text_factory = decode
+    return conn
+
+
+async def read_aside(ask: Ask, function: Callable[[sqlite3.Connection], T]) -> T:
+    """What a function finds that may take its time."""
+
+    def run() -> T:
+        with closing(open_to_read(ask)) as conn:
+            return function(conn)
+
+    return await asyncio.to_thread(run)
+
+
+async def write_aside(ask: Ask, function: Callable[[sqlite3.Connection], T]) -> T:
+    """What a function does that writes; it commits by itself."""
+    path = path_of(ask)
+
+    def run() -> T:
+        with closing(connect(path)) as conn:
+            return function(conn)
+
+    return await asyncio.to_thread(run)

@@ -1,0 +1,204 @@
+"""The page of one classifier: what it is, how good it is, and how to use it.
+
+It is also the model card that a published copy shows: everything on it comes from the file.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
+
+from ..errors import FtclassifyError
+from ..store.classifiers import Classifier, list_classifiers, rename_classifier, set_default
+from ..store.columns import label_columns_of
+from ..store.deleting import delete_classifier
+from ..store.summaries import summarise
+from ..usage import usage_sql
+from . import pictures
+from .permissions import DELETE, may_view_table, may_write
+from .showing import done, show
+
+if TYPE_CHECKING:
+    from datasette.utils.asgi import Response
+
+    from .routing import Ask
+
+
+_PRIVATE = ("service", "checkpoints")
+_MOST_VERSIONS = 20
+
+
+async def card_page(ask: Ask) -> Response:
+    """GET and POST /DB/-/ftclassify/classifiers/NAME; POST takes an `action`: default, rename (to
+    `new_name`) or delete."""
+    classifier = ask.classifier
+    assert classifier is not None
+    if ask.method == "POST":
+        return await _change(ask, classifier)
+    found = await ask.read(lambda conn: _read(conn, classifier))
+    metrics = found["metrics"] or {}
+    more = {
+        "drawn": _drawn(metrics, found["report"]),
+        "may_change": ask.db.is_mutable and await ask.may(DELETE),
+        "links": await _links(ask, classifier, found["sql"]),
+        "versions": found.pop("versions"),
+        "written": await _written(ask, classifier),
+    }
+    return await show(ask, "ftclassify_classifier.html", found, more=more)
+
+
+async def _change(ask: Ask, classifier: Classifier) -> Response:
+    if not ask.db.is_mutable:
+        raise FtclassifyError(f"{ask.database} cannot be changed: it is a published copy.")
+    action, new = ask.one("action"), ask.one("new_name")
+    said = {
+        "default": f"{classifier.name} is now the default classifier.",
+        "rename": f"{classifier.name} is now called {new.strip()}.",
+        "delete": f"Deleted {classifier.title}.",
+    }
+    if action not in said:
+        raise FtclassifyError(f"The action is one of {', '.join(said)}.")
+
+    def change(conn: sqlite3.Connection) -> None:
+        if action == "default":
+            set_default(conn, classifier.name)
+        elif action == "rename":
+            rename_classifier(conn, classifier.name, new)
+        else:
+            delete_classifier(conn, classifier.title)
+
+    await ask.db.execute_write_fn(change)
+    where = {
+        "default": ask.url("classifiers", classifier.title),
+        "rename": ask.url("classifiers", f"{new.strip()}@{classifier.version}"),
+        "delete": ask.url(),
+    }
+    return await done(ask, where[action], {"message": said[action]}, said[action])
+
+
+def _read(conn: sqlite3.Connection, classifier: Classifier) -> dict[str, Any]:
+    summary = summarise(conn, classifier)
+    others = [c for c in list_classifiers(conn) if c.name == classifier.name]
+    versions = [summarise(conn, c) for c in others[:_MOST_VERSIONS]]
+    return {
+        **summary.to_dict(),
+        "title": classifier.title,
+        "task": classifier.task.to_dict(),
+        "report": _public(classifier.report),
+        "metrics": summary.metrics,
+        "quality": summary.headline(),
+        "sql": usage_sql(classifier),
+        "versions": [v.to_dict() | {"title": v.classifier.title, "quality": v.headline()}
+                     for v in versions],
+    }  # fmt: skip
+
+
+def _public(report: Mapping[str, Any]) -> dict[str, Any]:
+    """Without the service's ids, which are nobody's business on a published page."""
+    return {name: value for name, value in report.items() if name not in _PRIVATE}
+
+
+async def _links(ask: Ask, classifier: Classifier, sql: str | None) -> dict[str, Any]:
+    table = classifier.task.source
+    here = ("classifiers", classifier.title)
+
+    def cell(truth: str, chosen: str | None = "") -> str:
+        if chosen is None:
+            return ask.url(*here, "rows", truth=truth, abstained=1)
+        return ask.url(*here, "rows", truth=truth, chosen=chosen)
+
+    return {
+        "source": str(ask.datasette.urls.table(ask.database, table)),
+        "self": ask.url(*here),
+        "try": ask.url(*here, "try"),
+        "wrong": ask.url(*here, "rows", wrong=1),
+        "query": f"{ask.datasette.urls.database(ask.database)}?{urlencode({'sql': sql or ''})}",
+        "classify": ask.url("classify", table=table, classifier=classifier.title)
+        if await may_write(ask.datasette, ask.actor, ask.database, table)
+        else None,
+        "cell": cell,
+    }
+
+
+async def _written(ask: Ask, classifier: Classifier) -> list[dict[str, str]]:
+    """The label columns that the classifier filled, in tables that the actor may see."""
+    found = await ask.read(lambda conn: label_columns_of(conn, classifier.name))
+    return [
+        {
+            "name": f"{table}.{column}",
+            "href": str(ask.datasette.urls.table(ask.database, table))
+            + f"?{urlencode({'_facet': column})}",
+        }
+        for table, column in found
+        if await may_view_table(ask.datasette, ask.actor, ask.database, table)
+    ]
+
+
+def _drawn(metrics: Mapping[str, Any], report: Mapping[str, Any]) -> dict[str, Any]:
+    """The pictures; one whose figures a stranger's file has damaged is left out."""
+    makers: dict[str, Callable[[], Any]] = {
+        "confusion": lambda: _confusion(metrics),
+        "reliability": lambda: pictures.reliability(metrics.get("reliability") or []),
+        "scores": lambda: pictures.histogram(_score_bins(metrics)),
+        "thresholds": lambda: thresholds(metrics),
+        "curve": lambda: _learning_curve(report),
+        "labels": lambda: _label_rows(metrics),
+    }
+    drawn: dict[str, Any] = {}
+    for name, make in makers.items():
+        try:
+            drawn[name] = make()
+        except (KeyError, TypeError, ValueError, AttributeError, IndexError, ZeroDivisionError):
+            drawn[name] = None
+    return drawn
+
+
+def _confusion(metrics: Mapping[str, Any]) -> dict[str, Any] | None:
+    found = metrics.get("confusion")
+    return None if not found else pictures.confusion(found["labels"], found["matrix"])
+
+
+def _score_bins(metrics: Mapping[str, Any]) -> list[dict[str, Any]]:
+    if "confusion" not in metrics:
+        return []  # with several labels a row, the bins are of decisions and not of rows
+    return [
+        {"from": b["low"], "to": b["high"], "count": b["count"]}
+        for b in metrics.get("reliability") or []
+    ]
+
+
+def thresholds(metrics: Mapping[str, Any]) -> list[dict[str, float]]:
+    """For each lowest score that could be asked for: how many of the scored test rows would get an
+    answer (`coverage`, 0-1), and how many of those answers are right (`precision`, 0-1)."""
+    if "confusion" not in metrics:
+        return []
+    bins = list(metrics.get("reliability") or [])
+    total = sum(b["count"] for b in bins)
+    rows, right, found = 0, 0.0, []
+    for b in reversed(bins):
+        rows += b["count"]
+        right += b["count"] * (b["accuracy"] or 0.0)
+        if rows:
+            found.append({"score": b["low"], "coverage": rows / total, "precision": right / rows})
+    return found[::-1]
+
+
+def _learning_curve(report: Mapping[str, Any]) -> dict[str, Any] | None:
+    curve = report.get("learning_curve")
+    points: Sequence[Mapping[str, Any]] = curve["points"] if curve else []
+    if not points:
+        return None
+    line = [(p["rows"], p["score"]) for p in points]
+    band = [(p["rows"], p["low"], p["high"]) for p in points]
+    name = str(points[0]["metric"]).replace("_", " ")
+    return pictures.lines({name: line}, bands={name: band}, share=True)
+
+
+def _label_rows(metrics: Mapping[str, Any]) -> list[dict[str, Any]]:
+    rows = [{"name": name, **figures} for name, figures in (metrics.get("labels") or {}).items()]
+    for row in rows:
+        for key in ("precision", "recall", "f1"):
+            row[key] = float(row[key])
+    return sorted(rows, key=lambda row: -row["support"])

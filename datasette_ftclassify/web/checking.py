@@ -1,0 +1,249 @@
+"""What a check has found, for the page: how far it is, its findings with links to their very rows,
+and the figures behind its pictures."""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
+
+from datasette.utils import sqlite_timelimit, tilde_encode
+from datasette.utils.asgi import NotFound
+
+from ..checks.codes import SEVERITIES
+from ..errors import FtclassifyError
+from ..jobs.check import LISTED
+from ..labels import label_name
+from ..splits import SplitPlan
+from ..sql import Relation, check_condition, condition, quote_all, relation
+from ..store.jobs import Job, get_job
+from ..tasks import Task
+from . import pictures
+from .aside import read_aside
+from .filters import Pair, in_filter
+from .showing import show
+
+if TYPE_CHECKING:
+    from datasette.utils.asgi import Response
+
+    from .proposing import Look
+    from .routing import Ask
+
+PAGE_ROWS = 50
+_LOOK_MS = 2_000
+_LONGEST_ADDRESS = 1_800
+"""Characters; proxies and browsers start to refuse addresses at a few thousand."""
+
+_NULLS = re.compile(r'"((?:[^"]|"")+)" is null(?: and |$)')
+_IN = re.compile(r'"((?:[^"]|"")+)" in \((.*)\)', re.DOTALL)
+_LITERAL = re.compile(r"(?:'((?:[^']|'')*)'|(-?\d+))(?:, |$)")
+
+
+def find_check(conn: sqlite3.Connection, number: str, table: str) -> Job | None:
+    """The check of that table with that number; None when there is none, or it is damaged."""
+    try:
+        job = get_job(conn, int(number))
+        task = Task.from_dict(job.settings["task"])
+        SplitPlan(**job.settings["plan"])
+    except (ValueError, OverflowError, KeyError, TypeError, FtclassifyError):
+        return None
+    return job if job.kind == "check" and task.source == table else None
+
+
+def progress_of(job: Job) -> dict[str, Any]:
+    """How far a check is, in a few words; cheap, for a page that asks again and again."""
+    state = "interrupted" if job.interrupted else job.state
+    active = state in ("queued", "running", "interrupted")
+    return {"id": job.id, "state": state, "active": active, "step": job.step, "error": job.error}
+
+
+def is_about(job: Job, look: Look) -> bool:
+    """Whether the check was of what is chosen now."""
+    task, plan = job.settings["task"], job.settings["plan"]
+    choices = look.choices
+    try:
+        now = choices.plan()
+    except FtclassifyError:
+        return False
+    return (
+        (task["template"] or "") == choices.template
+        and (bool(choices.template) or tuple(task["text"]) == choices.text)
+        and tuple(task["labels"]) == choices.label
+        and (task["split_column"] or "") == choices.split_column
+        and (not choices.kind or task["kind"] == choices.kind)
+        and (not choices.delimiter or task["delimiter"] == choices.delimiter)
+        and (task["where"], task["params"]) == (look.filter.where, dict(look.filter.params))
+        and (plan["seed"], plan["validation"], plan["test"]) == (now.seed, now.validation, now.test)
+    )
+
+
+def report_of(
+    ask: Ask, job: Job, source: Relation
+) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
+    """The report of a check that has ended well, its findings with addresses of their rows, and
+    its pictures; None for what a stranger's file has damaged."""
+    if job.state != "finished" or job.result is None:
+        return None, None
+    try:
+        report = _report(ask, job, job.result, source)
+        return report, _pictures(ask, report, job.result["task"])
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError):
+        return None, None
+
+
+def _report(ask: Ask, job: Job, result: Mapping[str, Any], source: Relation) -> dict[str, Any]:
+    findings = []
+    for number, finding in enumerate(result["findings"]):
+        told = {k: finding[k] for k in ("code", "severity", "count", "message", "advice")}
+        findings.append({**told, "url": _address(ask, job, number, finding, source)})
+    worst = [{"name": s, "count": sum(f["severity"] == s for f in findings)} for s in SEVERITIES]
+    kept = ("rows", "distributions", "sample", "splits", "tokens")
+    sample = [{**row, "url": row_url(ask, source, row["key"])} for row in result["sample"]]
+    return {**{name: result[name] for name in kept}, "sample": sample, "findings": findings,
+            "severities": worst, "kind": result["task"]["kind"],
+            "delimiter": result["task"]["delimiter"]}  # fmt: skip
+
+
+def _address(
+    ask: Ask, job: Job, number: int, finding: Mapping[str, Any], source: Relation
+) -> str | None:
+    """Of the finding's rows: the table page with filters where those say the same, else ours."""
+    where, keys = finding["where"], finding["keys"]
+    filters = as_filters(where) if where else None
+    whole = finding["count"] == len(keys) or (where and len(keys) < LISTED)
+    if filters is None and keys and whole and len(source.identity) == 1:
+        pair = in_filter(source.identity[0], [key[0] for key in keys])
+        filters = [pair] if pair and all(len(key) == 1 for key in keys) else None
+    if filters:
+        table = str(ask.datasette.urls.table(ask.database, source.name))
+        address = f"{table}?{urlencode(filters)}"
+        if len(address) <= _LONGEST_ADDRESS:
+            return address
+    return ask.url("jobs", job.id, "finding", number) if keys or where else None
+
+
+def as_filters(where: str) -> list[Pair] | None:
+    """A condition of the checks as Datasette's filters; None when it is none of the two simple
+    forms: columns that are NULL, and a column that has one of some values."""
+    nulls = list(_NULLS.finditer(where))
+    if nulls and sum(len(found[0]) for found in nulls) == len(where):
+        return [(f"{_unquoted(found[1])}__isnull", "1") for found in nulls]
+    listed = _IN.fullmatch(where)
+    if listed is None:
+        return None
+    values: list[str | int] = []
+    at = 0
+    while at < len(listed[2]):
+        literal = _LITERAL.match(listed[2], at)
+        if literal is None:
+            return None
+        text, number = literal[1], literal[2]
+        values.append(int(number) if number else text.replace("''", "'"))
+        at = literal.end()
+    pair = in_filter(_unquoted(listed[1]), values)
+    return [pair] if pair else None
+
+
+def _unquoted(name: str) -> str:
+    return name.replace('""', '"')
+
+
+def row_url(ask: Ask, source: Relation, key: list[Any]) -> str | None:
+    """The row's own page; None for a row without one, as in a view."""
+    if source.is_view or len(key) != len(source.identity) or None in key:
+        return None
+    path = ",".join(tilde_encode(str(cell)) for cell in key)
+    return str(ask.datasette.urls.row(ask.database, source.name, path))
+
+
+def _pictures(ask: Ask, report: Mapping[str, Any], task: Mapping[str, Any]) -> dict[str, Any]:
+    """Bars of the labels, each with a link to its rows, and histograms of the lengths."""
+    counts: dict[str, int] = {}
+    for by_label in report["distributions"]["labels"].values():
+        for name, rows in by_label.items():
+            counts[name] = counts.get(name, 0) + rows
+    links = {}
+    if len(task["labels"]) == 1 and task["kind"] != "multilabel":
+        table = str(ask.datasette.urls.table(ask.database, task["source"]))
+        links = {n: f"{table}?{urlencode({task['labels'][0] + '__exact': n})}" for n in counts}
+    lengths = {}
+    for unit in ("characters", "tokens"):
+        found = report["distributions"].get(unit)
+        if found:
+            lengths[unit] = {**found, "picture": pictures.histogram(found["bins"])}
+    return {"labels": pictures.bars(counts), "links": links, "lengths": lengths}
+
+
+async def finding_page(ask: Ask) -> Response:
+    """GET …/jobs/ID/finding/N?start=0: the rows of a finding that no table page can list."""
+    job = ask.job
+    number = int(ask.request.url_vars["number"])
+    findings = (job.result or {}).get("findings") if job and job.kind == "check" else None
+    if job is None or not isinstance(findings, list) or number >= len(findings):
+        raise NotFound("There is no such finding: check the rows again.")
+    finding = findings[number]
+    start = int(ask.argument("start")) if ask.argument("start").isdecimal() else 0
+    try:
+        task = Task.from_dict(job.settings["task"])
+        shown = {k: finding[k] for k in ("code", "severity", "count", "message", "advice")}
+        rows, source = await read_aside(ask, lambda conn: _rows(conn, task, finding, start))
+    except (KeyError, TypeError, AttributeError, ValueError, OverflowError) as error:
+        raise FtclassifyError(
+            "This check is damaged in this file: check the rows again."
+        ) from error
+    for row in rows:
+        row["url"] = row_url(ask, source, row["key"])
+    data = {"finding": shown, "start": start, "columns": [*task.text, *task.labels],
+            "rows": rows[:PAGE_ROWS], "more": len(rows) > PAGE_ROWS}  # fmt: skip
+    complete = finding["where"] or finding["count"] == len(finding["keys"])
+    listed = "All rows" if complete else f"The first {len(finding['keys']):,} rows"
+    more = {
+        "source": source.name,
+        "listed": listed,
+        "is_view": source.is_view,
+        "identity": source.identity or ("row",),
+        "next": ask.url("jobs", job.id, "finding", number, start=start + PAGE_ROWS),
+        "back": ask.url("train", table=source.name, check=job.id),
+    }
+    return await show(ask, "ftclassify_finding.html", data, more=more)
+
+
+def _rows(
+    conn: sqlite3.Connection, task: Task, finding: Mapping[str, Any], start: int
+) -> tuple[list[dict[str, Any]], Relation]:
+    """A page of the finding's rows and one more, if there is one."""
+    source = relation(conn, task.source)
+    columns = quote_all([*task.text, *task.labels])
+    identity = source.identity
+    most = PAGE_ROWS + 1
+    try:
+        with sqlite_timelimit(conn, _LOOK_MS):
+            if finding["where"] and identity:
+                # It stands in a file that anybody may have written.
+                check_condition(conn, source, finding["where"], {})
+                sql = (
+                    f"select {quote_all(identity)}, {columns} from {quote_all([source.name])}"
+                    f" where {condition(finding['where'])} limit {most} offset ?"
+                )
+                found = conn.execute(sql, [start]).fetchall()
+                return [_row(list(r[: len(identity)]), r[len(identity) :]) for r in found], source
+            keys = finding["keys"][start : start + most]
+            if not identity:
+                return [_row(key, ()) for key in keys], source
+            marks = " and ".join(f"{quote_all([name])} = ?" for name in identity)
+            sql = f"select {columns} from {quote_all([source.name])} where {marks}"
+            return [
+                _row(key, conn.execute(sql, key[: len(identity)]).fetchone() or ()) for key in keys
+            ], source
+    except sqlite3.Error as error:
+        raise FtclassifyError(
+            f"The rows cannot be listed: {error}. Check the rows again, since the table may have "
+            "changed."
+        ) from error
+
+
+def _row(key: list[Any], cells: Any) -> dict[str, Any]:
+    shown = ["" if c is None else "BLOB" if isinstance(c, bytes) else label_name(c) for c in cells]
+    return {"key": key, "cells": [t if len(t) <= 400 else t[:399] + "…" for t in shown]}

@@ -1,0 +1,236 @@
+"""What somebody has chosen on the page that prepares a training: from an address or a form, and
+back into an address, so that nothing typed is lost and every choice can be linked to."""
+
+from __future__ import annotations
+
+import math
+import sqlite3
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..errors import FtclassifyError
+from ..jobs.request import TrainRequest
+from ..labels import KINDS, Kind
+from ..splits import SplitPlan
+from ..tasks import Task, define
+from ..trainers.base import TrainerOptions
+from .filters import Pair, RowFilter, filter_pairs, read_filters
+
+SETTINGS = (
+    "model", "epochs", "batch_size", "learning_rate", "suffix", "form", "labels_as",
+    "multilabel_as", "system", "descriptions",
+)  # fmt: skip
+"""What may be said to a trainer. On the page each trainer has its own: `TRAINER-epochs`.
+
+An embedding model is none of them: it is a folder of the server, or something to be downloaded."""
+
+_FORMAT = {"form": "form", "labels_as": "labels", "multilabel_as": "multilabel", "system": "system"}
+_PLAIN = (
+    "template", "kind", "delimiter", "split_column", "validation", "test", "seed", "name",
+    "trainer", "limit_usd",
+)  # fmt: skip
+
+
+class FieldError(FtclassifyError):
+    """What was typed into one field cannot be used.
+
+    field: its name, so that the page shows the error beside it
+    """
+
+    def __init__(self, field: str, message: str) -> None:
+        super().__init__(message)
+        self.field = field
+
+
+@dataclass(frozen=True)
+class Choices:
+    """As typed: every value is text, an empty one was not chosen.
+
+    settings: of trainers, `NAME` or `TRAINER-NAME` of SETTINGS
+    """
+
+    table: str
+    text: tuple[str, ...] = ()
+    label: tuple[str, ...] = ()
+    template: str = ""
+    kind: str = ""
+    delimiter: str = ""
+    split_column: str = ""
+    validation: str = ""
+    test: str = ""
+    seed: str = ""
+    name: str = ""
+    trainer: str = ""
+    limit_usd: str = ""
+    settings: Mapping[str, str] = field(default_factory=dict)
+    filters: tuple[Pair, ...] = ()
+
+    @classmethod
+    def read(cls, table: str, fields: Mapping[str, Any]) -> Choices:
+        """From the fields of an address, a form or a JSON body; those of others are passed over."""
+        plain = {name: _one(fields.get(name)) for name in _PLAIN}
+        plain["template"] = plain["template"].replace("\r\n", "\n")
+        settings = {
+            name: _described(fields[name])
+            for name in fields
+            if name.rpartition("-")[2] in SETTINGS and fields[name] not in (None, "", [])
+        }
+        return cls(
+            table=table,
+            text=_many(fields.get("text")),
+            label=_many(fields.get("label")),
+            settings=settings,
+            filters=tuple(sorted(filter_pairs(fields))),
+            **plain,
+        )
+
+    def query(self) -> dict[str, Any]:
+        """As arguments of an address."""
+        arguments: dict[str, Any] = {"table": self.table, "text": list(self.text)}
+        arguments["label"] = list(self.label)
+        arguments |= {name: getattr(self, name) for name in _PLAIN}
+        arguments |= self.settings
+        for name, value in self.filters:
+            arguments.setdefault(name, []).append(value)
+        return {name: value for name, value in arguments.items() if value not in ("", [])}
+
+    def fields(self) -> list[Pair]:
+        """As the hidden fields of a form."""
+        pairs: list[Pair] = []
+        for name, value in self.query().items():
+            pairs += [(name, v) for v in (value if isinstance(value, list) else [value])]
+        return pairs
+
+    def setting(self, trainer: str, name: str) -> str:
+        """What was said to one trainer; empty when nothing was."""
+        return self.settings.get(f"{trainer}-{name}") or self.settings.get(name, "")
+
+    def proposed_kind(self) -> Kind | None:
+        """The kind that was chosen; None: as the data say. Raises FieldError for another word."""
+        kind = next((k for k in KINDS if k == self.kind), None)
+        if self.kind and kind is None:
+            raise FieldError("kind", f"The kind is one of {', '.join(KINDS)}, not {self.kind}.")
+        return kind
+
+    def plan(self) -> SplitPlan:
+        """Raises FieldError or TaskError."""
+        usual = SplitPlan()
+        return SplitPlan(
+            seed=_whole("seed", self.seed, usual.seed),
+            validation=_amount("validation", self.validation, usual.validation),
+            test=_amount("test", self.test, usual.test),
+        )
+
+    def filter(self, conn: sqlite3.Connection) -> RowFilter:
+        """Raises SourceError for a filter that does not fit the table."""
+        return read_filters(conn, self.table, self.filters)
+
+    def task(self, conn: sqlite3.Connection) -> Task:
+        """The checked task. Looks at all label cells: not for a page that somebody waits for.
+
+        Raises SourceError, TaskError, TemplateError or FieldError.
+        """
+        chosen = self.filter(conn)
+        return define(
+            conn,
+            self.table,
+            text=() if self.template else self.text,
+            template=self.template or None,
+            labels=self.label,
+            kind=self.proposed_kind(),
+            where=chosen.where,
+            params=chosen.params,
+            split_column=self.split_column or None,
+            delimiter=self.delimiter or None,
+        )
+
+    def request(self, host: str | None = None, model: str | None = None) -> TrainRequest:
+        """What the trainer is asked for. Raises FieldError.
+
+        host: where the rows go; model: the one that is meant when none was named
+        """
+        plan = self.plan()
+        return TrainRequest(
+            name=self.name or None,
+            trainer=self.trainer or TrainRequest.trainer,
+            plan=plan,
+            options=self._options(self.trainer or TrainRequest.trainer, plan.seed, model),
+            limit_usd=None if not self.limit_usd else _amount("limit_usd", self.limit_usd, 0.0),
+            host=host,
+        )
+
+    def _options(self, trainer: str, seed: int, model: str | None) -> TrainerOptions:
+        def said(name: str) -> str | None:
+            return self.setting(trainer, name) or None
+
+        def whole(name: str) -> int | None:
+            text = said(name)
+            return None if text is None else _whole(f"{trainer}-{name}", text, 0)
+
+        rate = said("learning_rate")
+        fmt = {field: said(name) for name, field in _FORMAT.items() if said(name) is not None}
+        return TrainerOptions(
+            seed=seed,
+            model=said("model") or model,
+            epochs=whole("epochs"),
+            batch_size=whole("batch_size"),
+            learning_rate=None if not rate else _amount(f"{trainer}-learning_rate", rate, 0.0),
+            suffix=said("suffix"),
+            format=fmt or None,
+            descriptions=_descriptions(trainer, said("descriptions") or ""),
+        )
+
+
+def _one(value: Any) -> str:
+    if isinstance(value, list):
+        value = value[-1] if value else ""
+    return "" if value is None else str(value)
+
+
+def _many(value: Any) -> tuple[str, ...]:
+    values = value if isinstance(value, list) else [value]
+    return tuple(dict.fromkeys(str(v) for v in values if v not in (None, "")))
+
+
+def _described(value: Any) -> str:
+    """A setting as text; descriptions of labels may come as a JSON object."""
+    if isinstance(value, Mapping):
+        return "\n".join(f"{label}: {text}" for label, text in value.items())
+    return _one(value).replace("\r\n", "\n")
+
+
+def _descriptions(trainer: str, text: str) -> dict[str, str]:
+    """From lines of `label: what it means`. Raises FieldError for another line."""
+    found = {}
+    for line in text.split("\n"):
+        label, colon, meaning = (part.strip() for part in line.partition(": "))
+        if not line.strip():
+            continue
+        if not (label and colon and meaning):
+            raise FieldError(
+                f"{trainer}-descriptions", f"Write `label: what it means` on each line, not {line}."
+            )
+        found[label] = meaning
+    return found
+
+
+def _whole(name: str, text: str, usual: int) -> int:
+    try:
+        return int(text) if text.strip() else usual
+    except ValueError:
+        raise FieldError(name, f"{_called(name)} is a whole number, not {text}.") from None
+
+
+def _amount(name: str, text: str, usual: float) -> float:
+    try:
+        amount = float(text) if text.strip() else usual
+    except ValueError:
+        amount = math.nan
+    if not math.isfinite(amount):
+        raise FieldError(name, f"{_called(name)} is a number, not {text}.")
+    return amount
+
+
+def _called(name: str) -> str:
+    return name.rpartition("-")[2].replace("_", " ").capitalize()

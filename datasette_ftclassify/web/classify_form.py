@@ -1,0 +1,219 @@
+"""What somebody has chosen on the page that classifies rows: from an address, a form or JSON to a
+request for a prediction, and back into fields, so that nothing typed is lost."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from datasette.utils import tilde_encode, urlsafe_components
+
+from ..errors import SourceError
+from ..jobs.columns import ROLES, Columns, column_prefix
+from ..jobs.plan import MAX_ERRORS, PredictRequest
+from ..loading import service_of
+from ..sql import Relation, quote
+from ..store.classifiers import Classifier
+from .choices import FieldError
+from .filters import Pair, filter_pairs, read_filters
+
+ROWS = ("all", "unlabelled", "filter", "row")
+MOST_AT_ONCE = 512
+"""Requests to a service at once, as on the command line."""
+
+MAX_PREFIX = 200
+"""Characters: a column's name is not a text."""
+
+_PLAIN = (
+    "classifier", "rows", "row", "prefix", "min_score", "on_error", "default_label", "max_errors",
+    "concurrency", "limit_usd",
+)  # fmt: skip
+
+_BOXES = ("batch", "overwrite", "follow")
+
+
+@dataclass(frozen=True)
+class Form:
+    """As typed: every value is text, an empty one was not chosen.
+
+    rows:     one of ROWS
+    row:      a row's key as in Datasette's address of it
+    roles:    of the columns to write; None: all that the classifier has
+    on_error: `null`, `fail` or `label`, which is `default_label` then
+    follow:   new rows, too, as they come
+    """
+
+    table: str
+    classifier: str = ""
+    rows: str = ""
+    row: str = ""
+    prefix: str = ""
+    min_score: str = ""
+    on_error: str = ""
+    default_label: str = ""
+    max_errors: str = ""
+    concurrency: str = ""
+    limit_usd: str = ""
+    batch: bool = False
+    overwrite: bool = False
+    follow: bool = False
+    roles: tuple[str, ...] | None = None
+    filters: tuple[Pair, ...] = ()
+
+    @classmethod
+    def read(cls, table: str, fields: Mapping[str, Any]) -> Form:
+        """From the fields of an address, a form or a JSON body; those of others are passed over."""
+        plain = {name: _one(fields.get(name)).strip() for name in _PLAIN}
+        plain["row"] = _row(fields.get("row"))
+        filters = tuple(sorted(filter_pairs(fields)))
+        if not plain["rows"]:
+            plain["rows"] = "row" if plain["row"] else "filter" if filters else "all"
+        if plain["on_error"] not in ("", "null", "fail", "label"):  # a label, as commands take it
+            plain |= {"on_error": "label", "default_label": plain["on_error"]}
+        roles = fields.get("roles")
+        return cls(
+            table=table,
+            batch=_ticked(fields.get("batch")),
+            overwrite=_ticked(fields.get("overwrite")),
+            follow=_ticked(fields.get("follow")),
+            roles=None if roles is None else tuple(r for r in ROLES if r in _many(roles)),
+            filters=filters,
+            **plain,
+        )
+
+    def fields(self) -> list[Pair]:
+        """As the hidden fields of a form."""
+        pairs: list[Pair] = [("table", self.table), *self.filters]
+        pairs += [(name, getattr(self, name)) for name in _PLAIN if getattr(self, name)]
+        pairs += [(name, "1") for name in _BOXES if getattr(self, name)]
+        if self.roles is not None:
+            pairs += [("roles", role) for role in ("", *self.roles)]
+        return pairs
+
+    def wants(self, role: str) -> bool:
+        """Whether the column of that role is to be written."""
+        return self.roles is None or role in self.roles
+
+    def columns(self, classifier: Classifier) -> Columns:
+        """The columns to write. Raises FieldError when there is none."""
+        named = named_columns(classifier, self.prefix)
+        left_out = {role: "" for role, _ in named.items() if not self.wants(role)}
+        columns = named.renamed(left_out)
+        if not columns.items():
+            raise FieldError("roles", "Choose at least one column to write.")
+        return columns
+
+    def request(
+        self, conn: sqlite3.Connection, classifier: Classifier, target: Relation
+    ) -> PredictRequest:
+        """Raises FieldError or SourceError."""
+        if len(self.prefix) > MAX_PREFIX or "\0" in self.prefix:
+            raise FieldError("prefix", f"A prefix has at most {MAX_PREFIX} characters.")
+        where, params = self._where(conn, target)
+        given: dict[str, Any] = {}
+        if service_of(classifier) is not None:
+            concurrency = _number("concurrency", self.concurrency, 1, MOST_AT_ONCE)
+            max_errors = _number("max_errors", self.max_errors, 0, 1)
+            given = {
+                "concurrency": None if concurrency is None else int(concurrency),
+                "max_errors": MAX_ERRORS if max_errors is None else max_errors,
+                "limit_usd": self.limit(),
+                "on_error": self._on_error(classifier),
+                "batch": self.batch,
+            }
+        return PredictRequest(
+            columns=self.columns(classifier),
+            where=where,
+            params=params,
+            unlabelled=self.rows == "unlabelled",
+            overwrite=self.overwrite,
+            threshold=_number("min_score", self.min_score, 0, 1),
+            **given,
+        )
+
+    def limit(self) -> float | None:
+        """What the job may cost in USD, as typed. Raises FieldError."""
+        return _number("limit_usd", self.limit_usd, 0, 1e9)
+
+    def _on_error(self, classifier: Classifier) -> str:
+        if self.on_error != "label":
+            return self.on_error or "null"
+        if self.default_label not in classifier.labels.names:
+            raise FieldError(
+                "default_label",
+                f"{classifier.title} has no label {self.default_label!r}: choose one of "
+                f"{', '.join(classifier.labels.names[:20])}.",
+            )
+        return self.default_label
+
+    def _where(
+        self, conn: sqlite3.Connection, target: Relation
+    ) -> tuple[str | None, Mapping[str, Any]]:
+        """The condition for the rows that were chosen, and its parameters."""
+        if self.rows == "row":
+            return row_condition(target, self.row)
+        if self.rows == "filter":
+            chosen = read_filters(conn, target.name, self.filters)
+            return chosen.where, chosen.params
+        if self.rows not in ROWS:
+            raise FieldError("rows", f"The rows are one of {', '.join(ROWS)}, not {self.rows}.")
+        return None, {}
+
+
+def named_columns(classifier: Classifier, prefix: str = "") -> Columns:
+    """All columns that the classifier can write, named with the prefix or after itself."""
+    service = service_of(classifier)
+    anything = service is not None and service.capabilities.says_anything
+    return Columns.named(prefix or column_prefix(classifier.name), says_anything=anything)
+
+
+def row_condition(target: Relation, row: str) -> tuple[str, dict[str, str]]:
+    """A condition for one row by its key in an address, and its parameters.
+
+    Raises SourceError when the key has not as many parts as the table's.
+    """
+    values = urlsafe_components(row)
+    if not target.identity or len(values) != len(target.identity):
+        raise SourceError(
+            f"A row of {target.name} is named by {', '.join(target.identity) or 'nothing'}: {row} "
+            "does not fit."
+        )
+    condition = " and ".join(f"{quote(c)} = :pk{i}" for i, c in enumerate(target.identity))
+    return condition, {f"pk{i}": value for i, value in enumerate(values)}
+
+
+def _row(value: Any) -> str:
+    """JSON may give the parts of a key as a list."""
+    if isinstance(value, list) and len(value) > 1:
+        return ",".join(tilde_encode(str(part)) for part in value)
+    return _one(value)
+
+
+def _one(value: Any) -> str:
+    if isinstance(value, list):
+        value = value[-1] if value else ""
+    return "" if value is None else str(value)
+
+
+def _many(value: Any) -> Sequence[str]:
+    return [str(v) for v in (value if isinstance(value, list) else [value])]
+
+
+def _ticked(value: Any) -> bool:
+    return _one(value).lower() in ("1", "true", "on", "yes")
+
+
+def _number(field: str, text: str, least: float, most: float) -> float | None:
+    """None when nothing was typed. Raises FieldError outside of the range."""
+    if not text:
+        return None
+    try:
+        number = float(text)
+    except ValueError:
+        number = float("nan")
+    if not least <= number <= most:
+        name = field.replace("_", " ").replace("usd", "in USD").capitalize()
+        raise FieldError(field, f"{name} must be a number from {least:g} to {most:g}, not {text}.")
+    return number

@@ -1,0 +1,258 @@
+"""From figures to the coordinates of a picture.
+
+Pictures are SVG and HTML made on the server, so that they are there without JavaScript, on a
+published copy, and in a print. The drawing is in templates/ftclassify/pictures.html.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+WIDTH, HEIGHT = 480.0, 240.0
+"""Of every chart, in its own units; the page scales it."""
+
+LEFT, RIGHT, TOP, BOTTOM = 52.0, 12.0, 12.0, 34.0
+"""Margins for the axes' figures."""
+
+MATRIX_LABELS = 25
+"""Labels of a confusion matrix that is still read at a glance; of more, the most confused ones."""
+
+
+@dataclass(frozen=True)
+class Tick:
+    """A mark on an axis: where, and what stands beside it."""
+
+    at: float
+    text: str
+
+
+@dataclass(frozen=True)
+class Axis:
+    """A range of values along a side of a chart, from `start` to `end` in the chart's units."""
+
+    low: float
+    high: float
+    start: float
+    end: float
+    ticks: tuple[Tick, ...]
+
+    @classmethod
+    def across(cls, low: float, high: float, *, share: bool = False) -> Axis:
+        return cls._with_ticks(low, high, LEFT, WIDTH - RIGHT, share, 6)
+
+    @classmethod
+    def up(cls, low: float, high: float, *, share: bool = False) -> Axis:
+        return cls._with_ticks(low, high, HEIGHT - BOTTOM, TOP, share, 5)
+
+    @classmethod
+    def _with_ticks(
+        cls, low: float, high: float, start: float, end: float, share: bool, most: int
+    ) -> Axis:
+        if not high > low:
+            high = low + (abs(low) or 1.0)
+        bare = cls(low, high, start, end, ())
+        ticks = tuple(
+            Tick(round(bare(value), 2), f"{value:.0%}" if share else figure(value))
+            for value in nice_values(low, high, most)
+        )
+        return cls(low, high, start, end, ticks)
+
+    def __call__(self, value: float) -> float:
+        """Where a value stands."""
+        return self.start + (value - self.low) / (self.high - self.low) * (self.end - self.start)
+
+
+def nice_values(low: float, high: float, most: int) -> list[float]:
+    """At most about `most` round numbers from low to high."""
+    rough = (high - low) / max(most - 1, 1)
+    power = 10.0 ** math.floor(math.log10(rough))
+    step = next(power * m for m in (1, 2, 2.5, 5, 10) if power * m >= rough * 0.999)
+    first = math.ceil(low / step - 1e-9)
+    last = math.floor(high / step + 1e-9)
+    return [round(i * step, 12) for i in range(first, last + 1)]
+
+
+def figure(value: float) -> str:
+    """A number as short as it may be said: 1,200 or 0.05."""
+    if value == int(value):
+        return f"{int(value):,}"
+    return f"{value:.4g}"
+
+
+def bars(
+    counts: Mapping[str, int] | Sequence[tuple[str, int]], most: int = 40
+) -> list[dict[str, Any]]:
+    """Rows of a bar table, largest first: {"name", "count", "share" of the largest, "rest"}.
+
+    What is beyond `most` comes as one row, `rest` being how many names it stands for.
+    """
+    items = list(counts.items()) if isinstance(counts, Mapping) else list(counts)
+    items.sort(key=lambda item: (-item[1], item[0]))
+    largest = max((count for _, count in items), default=0) or 1
+    rows = [
+        {"name": name, "count": count, "share": count / largest, "rest": 0}
+        for name, count in items[:most]
+    ]
+    if len(items) > most:
+        others = sum(count for _, count in items[most:])
+        rest = len(items) - most
+        rows.append({"name": "", "count": others, "share": None, "rest": rest})
+    return rows
+
+
+def histogram(bins: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
+    """Columns for bins of {"from", "to", "count"}; a last bin without an end has its width.
+
+    None when nothing was counted.
+    """
+    top = max((int(b["count"]) for b in bins), default=0)
+    if not top:
+        return None
+    y = Axis.up(0, top)
+    width = (WIDTH - LEFT - RIGHT) / len(bins)
+    columns = [
+        {
+            "x": round(LEFT + i * width, 2),
+            "y": round(y(b["count"]), 2),
+            "width": round(max(width - 1, 0.5), 2),
+            "height": round(y.start - y(b["count"]), 2),
+            "text": f"{_span(b)}: {b['count']:,}",
+        }
+        for i, b in enumerate(bins)
+    ]
+    shown = {0, len(bins) // 2, len(bins) - 1} if len(bins) > 6 else set(range(len(bins)))
+    marks = [
+        Tick(round(LEFT + i * width, 2), figure(round(bins[i]["from"], 2))) for i in sorted(shown)
+    ]
+    return {"columns": columns, "x_ticks": marks, "y": y}
+
+
+def _span(bin_: Mapping[str, Any]) -> str:
+    low, high = bin_["from"], bin_.get("to")
+    return f"{figure(low)} and more" if high is None else f"{figure(low)} to {figure(high)}"
+
+
+def lines(
+    series: Mapping[str, Sequence[tuple[float, float]]],
+    *,
+    marks: Sequence[float] = (),
+    share: bool = False,
+    bands: Mapping[str, Sequence[tuple[float, float, float]]] | None = None,
+) -> dict[str, Any] | None:
+    """A line for each series of (x, y), and vertical marks at some x. None without two points.
+
+    share: the values are parts of 1, and the axis goes from 0 to 1
+    bands: (x, low, high) around a series, such as a 95 % interval
+    """
+    points = [p for line in series.values() for p in line if _finite(*p)]
+    if len({x for x, _ in points}) < 2:
+        return None
+    xs = [x for x, _ in points]
+    ys = [y for _, y in points]
+    x = Axis.across(min(xs), max(xs))
+    y = Axis.up(0, 1, share=True) if share else Axis.up(min(0.0, *ys), max(ys))
+    return {
+        "x": x,
+        "y": y,
+        "lines": [
+            {"name": name, "points": _points(line, x, y), "number": i}
+            for i, (name, line) in enumerate(series.items())
+            if line
+        ],
+        "bands": [_band(band, x, y) for band in (bands or {}).values() if band],
+        "marks": [round(x(mark), 2) for mark in marks if x.low <= mark <= x.high],
+    }
+
+
+def _finite(*values: float) -> bool:
+    return all(math.isfinite(value) for value in values)
+
+
+def _points(line: Sequence[tuple[float, float]], x: Axis, y: Axis) -> str:
+    return " ".join(f"{x(a):.2f},{y(b):.2f}" for a, b in line if _finite(a, b))
+
+
+def _band(band: Sequence[tuple[float, float, float]], x: Axis, y: Axis) -> str:
+    upper = [(at, high) for at, _, high in band]
+    lower = [(at, low) for at, low, _ in reversed(band)]
+    return _points([*upper, *lower], x, y)
+
+
+def reliability(bins: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
+    """Dots for bins of {"confidence", "accuracy", "count"}, in area as the rows in them, and the
+    diagonal on which they would be if every score meant what it says. None without any."""
+    filled = [b for b in bins if b["count"]]
+    if not filled:
+        return None
+    x, y = Axis.across(0, 1, share=True), Axis.up(0, 1, share=True)
+    most = max(b["count"] for b in filled)
+    dots = [
+        {
+            "x": round(x(b["confidence"]), 2),
+            "y": round(y(b["accuracy"]), 2),
+            "r": round(2 + 8 * math.sqrt(b["count"] / most), 2),
+            "text": f"said {b['confidence']:.0%}, right {b['accuracy']:.0%}: {b['count']:,}",
+        }
+        for b in filled
+    ]
+    diagonal = f"{x(0):.2f},{y(0):.2f} {x(1):.2f},{y(1):.2f}"
+    line = " ".join(f"{dot['x']},{dot['y']}" for dot in dots)
+    return {"x": x, "y": y, "dots": dots, "diagonal": diagonal, "line": line}
+
+
+def confusion(labels: Sequence[str], matrix: Sequence[Sequence[int]]) -> dict[str, Any]:
+    """Rows of cells, the truth down and the answer across, each with its share of its row.
+
+    Of more than MATRIX_LABELS labels, only those that are confused most: `left_out` says how many
+    are not shown. `pairs` are the commonest confusions among all labels.
+    """
+    k = len(labels)
+    abstains = bool(matrix) and len(matrix[0]) > k
+    wrong = [
+        (matrix[i][j], i, j) for i in range(k) for j in range(len(matrix[i])) if i != j
+        and matrix[i][j]
+    ]  # fmt: skip
+    wrong.sort(key=lambda item: (-item[0], item[1], item[2]))
+    shown = _most_confused(k, wrong)
+    columns = [*shown, *([k] if abstains else [])]
+    names = [*labels, "no answer"]
+    return {
+        "columns": [names[j] for j in columns],
+        "rows": [_matrix_row(names, matrix[i], i, columns) for i in shown],
+        "left_out": k - len(shown),
+        "pairs": [
+            {"truth": names[i], "chosen": names[j], "abstained": j == k, "count": count}
+            for count, i, j in wrong[:20]
+        ],
+    }
+
+
+def _most_confused(k: int, wrong: Sequence[tuple[int, int, int]]) -> list[int]:
+    if k <= MATRIX_LABELS:
+        return list(range(k))
+    chosen: dict[int, None] = {}
+    for _, i, j in wrong:
+        for label in (i, j):
+            if label < k and len(chosen) < MATRIX_LABELS:
+                chosen[label] = None
+    return sorted(chosen)
+
+
+def _matrix_row(
+    names: Sequence[str], counts: Sequence[int], truth: int, columns: Sequence[int]
+) -> dict[str, Any]:
+    total = sum(counts) or 1
+    cells = [
+        {
+            "chosen": names[j],
+            "abstained": j == len(names) - 1,
+            "count": counts[j],
+            "share": counts[j] / total,
+            "right": j == truth,
+        }
+        for j in columns
+    ]
+    return {"truth": names[truth], "cells": cells, "total": sum(counts)}

@@ -1,0 +1,287 @@
+"""A first look at a table: which columns may be the text and the labels, and how some rows render.
+
+Somebody waits for this, so it reads some rows here and there, never a whole table, and gives up
+after a moment: a filter may have to search a million rows for the first that it lets through.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from datasette.utils import sqlite_timelimit
+
+from ..errors import FtclassifyError, SourceError, TemplateError
+from ..labels import Kind, label_name, read_labels
+from ..rendering import renderer, template_columns
+from ..sql import Cell, Relation, condition, quote, quote_all, relation
+from ..store.classifiers import has_store
+from ..store.columns import column_owners
+from ..tasks import propose_kind
+from .choices import Choices, FieldError
+from .filters import RowFilter
+
+EXAMPLES = 5
+SHOWN_CHARACTERS = 1_200
+"""Of an example on the page."""
+
+_SAMPLE_ROWS = 1_000
+_PLACES = 5
+"""A table is often sorted by label: its first rows alone would show one."""
+_LOOK_MS = 150
+_CELL_CHARACTERS = 500
+_MOST_LABELS = 300
+_HINTS = ("label", "class", "category", "topic", "tag", "folder", "target", "intent", "sentiment")
+
+
+@dataclass(frozen=True)
+class Column:
+    """What the sample says of a column: mean length of its texts in characters (0: none),
+    different values, rows with a value. `ours`: predictions are written into it."""
+
+    name: str
+    length: int
+    different: int
+    filled: int
+    cells: frozenset[Cell] = frozenset()
+    ours: bool = False
+    is_key: bool = False
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "name": self.name, "length": self.length, "different": self.different,
+            "filled": self.filled, "ours": self.ours,
+        }  # fmt: skip
+
+
+@dataclass
+class Look:
+    """Everything that the page says without having read the table.
+
+    choices:  with proposals in the place of what was not chosen
+    proposed: names of the fields that were
+    kind:     as the sample suggests; None without a label column
+    errors:   by field; `rows` for what concerns no field
+    """
+
+    choices: Choices
+    source: Relation
+    columns: list[Column]
+    sampled: int
+    filter: RowFilter = field(default_factory=RowFilter)
+    proposed: tuple[str, ...] = ()
+    kind: Kind | None = None
+    delimiter: str | None = None
+    examples: list[dict[str, Any]] = field(default_factory=list)
+    errors: dict[str, str] = field(default_factory=dict)
+
+
+def look_at(conn: sqlite3.Connection, choices: Choices) -> Look:
+    """Raises SourceError when there is no such table. Everything else that is wrong is told in
+    `errors`, beside what could be found."""
+    source = relation(conn, choices.table)
+    rows = _sample(conn, source)
+    look = Look(choices, source, _columns(conn, source, rows), len(rows))
+    _propose(look)
+    try:
+        look.filter = look.choices.filter(conn)
+    except SourceError as error:
+        look.errors["filter"] = str(error)
+    try:
+        _propose_kind(look)
+        look.choices.plan()
+    except FieldError as error:
+        look.errors[error.field] = str(error)
+    except FtclassifyError as error:
+        look.errors["test"] = str(error)
+    columns = _text_columns(look)
+    if columns and not look.errors.get("filter"):
+        look.examples = _examples(conn, look, columns)
+    return look
+
+
+def _sample(conn: sqlite3.Connection, source: Relation) -> list[tuple[Cell, ...]]:
+    """Some rows from several places, long texts cut; as many as could be read in a moment."""
+    cells = [
+        f"case typeof({quote(c)}) when 'blob' then x'' when 'text' then"
+        f" substr({quote(c)}, 1, {_CELL_CHARACTERS}) else {quote(c)} end"
+        for c in source.columns
+    ]
+    sql = f"select {', '.join(cells)} from {quote(source.name)}"
+    rows: list[tuple[Cell, ...]] = []
+    with _for_a_moment(conn):
+        for where in _places(conn, source):
+            rows += conn.execute(f"{sql} {where} limit {_SAMPLE_ROWS // _PLACES}").fetchall()
+    if len(rows) < _SAMPLE_ROWS:
+        with _for_a_moment(conn):
+            few = conn.execute(f"{sql} limit {_SAMPLE_ROWS}").fetchall()
+            rows = max(rows, few, key=len)
+    return rows
+
+
+def _places(conn: sqlite3.Connection, source: Relation) -> Iterator[str]:
+    if source.rowid is None:
+        return
+    # Unquoted, since a quoted name that is no column would be a text; it is one of three words.
+    rowid = source.rowid
+    table = quote(source.name)
+    # Each by itself, or SQLite reads the whole table.
+    sql = f"select (select min({rowid}) from {table}), (select max({rowid}) from {table})"
+    low, high = conn.execute(sql).fetchone()
+    if low is None or high - low < _SAMPLE_ROWS:
+        return
+    for place in range(_PLACES):
+        yield f"where {rowid} >= {low + (high - low) * place // _PLACES} order by {rowid}"
+
+
+@contextmanager
+def _for_a_moment(conn: sqlite3.Connection) -> Iterator[None]:
+    """Ends a query that takes long, and what SQLite has against it, with what was read so far."""
+    try:
+        with sqlite_timelimit(conn, _LOOK_MS):
+            yield
+    except (sqlite3.Error, sqlite3.Warning):
+        pass
+
+
+def _columns(
+    conn: sqlite3.Connection, source: Relation, rows: Sequence[tuple[Cell, ...]]
+) -> list[Column]:
+    ours = set(column_owners(conn, source.name)) if has_store(conn) else set()
+    found = []
+    for index, name in enumerate(source.columns):
+        cells = [row[index] for row in rows if row[index] not in (None, "", b"")]
+        texts = [cell for cell in cells if isinstance(cell, str)]
+        length = round(sum(map(len, texts)) / len(texts)) if texts else 0
+        found.append(
+            Column(
+                name,
+                length=length if len(texts) * 2 > len(cells) else 0,
+                different=len(set(cells)),
+                filled=len(cells),
+                cells=frozenset(cells) if length <= 60 else frozenset(cells[:50]),
+                ours=name in ours,
+                is_key=name in source.primary_key,
+            )
+        )
+    return found
+
+
+def _propose(look: Look) -> None:
+    """Fills in the text and the label that nobody chose."""
+    choices = look.choices
+    free = [c for c in look.columns if c.filled and not c.ours and c.name != choices.split_column]
+    if not choices.text and not choices.template:
+        texts = [c for c in free if c.length and c.name not in choices.label]
+        if texts:
+            # A key may be long, too, and is rarely what a text is about.
+            best = max(texts, key=lambda c: c.length / 4 if c.is_key else c.length)
+            choices = replace(choices, text=(best.name,))
+            look.proposed += ("text",)
+    if not choices.label:
+        used = set(choices.text)
+        labels = [c for c in free if c.name not in used and not c.is_key and _may_be_label(c)]
+        if labels:
+            best = min(labels, key=_as_label)
+            choices = replace(choices, label=(best.name,))
+            look.proposed += ("label",)
+    look.choices = choices
+
+
+def _may_be_label(column: Column) -> bool:
+    most = min(_MOST_LABELS, column.filled // 2)
+    return 2 <= column.different <= most and column.length <= 60
+
+
+def _as_label(column: Column) -> tuple[bool, bool, int]:
+    """Names that say so first, then texts before numbers, then the fewer values."""
+    hinted = any(hint in column.name.lower() for hint in _HINTS)
+    return not hinted, not column.length, column.different
+
+
+def _propose_kind(look: Look) -> None:
+    choices = look.choices
+    chosen = choices.proposed_kind()
+    if len(choices.label) > 1 or choices.delimiter:
+        look.kind, look.delimiter = "multilabel", choices.delimiter or None
+        return
+    cells = next((c.cells for c in look.columns if c.name in choices.label), None)
+    if cells is not None:
+        proposed, delimiter = propose_kind(c for c in cells if isinstance(c, (str, int, float)))
+        look.kind = chosen or proposed
+        look.delimiter = delimiter if look.kind == "multilabel" else None
+
+
+def _text_columns(look: Look) -> tuple[str, ...]:
+    """The columns that the text is made of; empty, with an error noted, when there are none."""
+    choices, known = look.choices, look.source.columns
+    for what, names in (("text", choices.text), ("label", choices.label)):
+        unknown = [name for name in names if name not in known]
+        if unknown:
+            look.errors[what] = f"There is no column {unknown[0]}."
+    if choices.split_column and choices.split_column not in known:
+        look.errors["split_column"] = f"There is no column {choices.split_column}."
+    both = set(choices.label) & set(choices.text)
+    if both and not choices.template:
+        look.errors["label"] = f"{sorted(both)[0]} cannot be both text and label."
+    if not choices.label:
+        look.errors.setdefault("label", "Choose the column that holds the labels.")
+    if choices.template:
+        try:
+            return template_columns(choices.template, known)
+        except TemplateError as error:
+            look.errors["template"] = str(error)
+            return ()
+    if not choices.text:
+        look.errors.setdefault("text", "Choose the column that holds the text.")
+    return () if "text" in look.errors else choices.text
+
+
+def _examples(
+    conn: sqlite3.Connection, look: Look, columns: tuple[str, ...]
+) -> list[dict[str, Any]]:
+    """The first labelled rows as a trainer reads them."""
+    labels = () if "label" in look.errors else look.choices.label
+    identity = look.source.identity
+    labelled = " or ".join(f"{quote(name)} is not null" for name in labels) or "1"
+    sql = (
+        f"select {quote_all([*identity, *columns, *labels])} from {quote(look.source.name)}"
+        f" where {condition(look.filter.where)} and ({labelled}) limit {EXAMPLES}"
+    )
+    rows: list[tuple[Cell, ...]] = []
+    read = []  # nothing, when there was no time
+    with _for_a_moment(conn):
+        rows += conn.execute(sql, dict(look.filter.params)).fetchall()
+        read.append(True)
+    if not read:
+        look.errors["rows"] = "The first rows could not be read in a moment: check the rows."
+        return []
+    if not rows:
+        look.errors["rows"] = "No labelled row is left: remove a filter, or choose another label."
+    try:
+        return [_example(look, columns, labels, row) for row in rows]
+    except TemplateError as error:
+        look.errors["template"] = str(error)
+        return []
+
+
+def _example(
+    look: Look, columns: tuple[str, ...], labels: tuple[str, ...], row: tuple[Cell, ...]
+) -> dict[str, Any]:
+    from ..checks.report import json_key
+
+    n_key, end = len(look.source.identity), len(look.source.identity) + len(columns)
+    rendered = renderer(columns, look.choices.template or None)(row[n_key:end])
+    text = rendered.text or ""
+    kind = look.kind or "multiclass"
+    read = read_labels(row[end:], kind, labels, look.delimiter) if labels else None
+    values = read.values if read else None
+    return {
+        "key": json_key(row[:n_key]),
+        "text": text[:SHOWN_CHARACTERS] + ("…" if len(text) > SHOWN_CHARACTERS else ""),
+        "labels": [label_name(value) for value in values or ()],
+        "problem": rendered.problem or (read.problem if read else None),
+    }

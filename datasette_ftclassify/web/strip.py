@@ -1,0 +1,65 @@
+"""What a table's own page gets from us: a strip while jobs are at work on the table, and the
+styles of our cells. A page of a table that we have nothing to do with gets nothing."""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
+
+from ..store.watching import newest_jobs
+from .cells import columns_of
+from .job_parts import table_or_none
+from .permissions import VIEW, may
+from .routing import page_url
+
+if TYPE_CHECKING:
+    from datasette.app import Datasette
+
+_MOST = 50
+"""Active jobs that are looked at; more than a server works at by far."""
+
+
+async def script_urls(
+    datasette: Datasette, request: Any, view: str, database: str | None, table: str | None
+) -> list[dict[str, Any]]:
+    """The strip's script, which is told in its own address where to ask; none without a job."""
+    if view != "table" or not await _is_worked_on(datasette, request, database, table):
+        return []
+    path = page_url(datasette, str(database), "jobs") + ".json"
+    jobs = f"{path}?{urlencode({'table': table, 'active': 1})}"
+    script = datasette.urls.static_plugins("datasette_ftclassify", "strip.js")
+    return [{"url": script + "?" + urlencode({"jobs": jobs}), "module": True}]
+
+
+async def style_urls(
+    datasette: Datasette, request: Any, view: str, database: str | None, table: str | None
+) -> list[str]:
+    """Our styles, for a page with our columns or a strip."""
+    if view not in ("table", "row") or not database or not table:
+        return []
+    columns = await columns_of(datasette.get_database(database))
+    ours = any(source == table for source, _ in columns)
+    if not ours and not await _is_worked_on(datasette, request, database, table):
+        return []
+    return [datasette.urls.static_plugins("datasette_ftclassify", "ftclassify.css")]
+
+
+async def _is_worked_on(
+    datasette: Datasette, request: Any, database: str | None, table: str | None
+) -> bool:
+    """Whether a job is at work on the table that the visitor may know of."""
+    if not database or not table or database not in datasette.databases:
+        return False
+    db = datasette.get_database(database)
+    if not db.is_mutable:
+        return False
+    try:
+        found = await db.execute_fn(lambda conn: _has_active(conn, table))
+    except sqlite3.Error:  # a page of somebody's table does not fail for our sake
+        return False
+    return found and await may(datasette, request.actor, VIEW, database, table)
+
+
+def _has_active(conn: sqlite3.Connection, table: str) -> bool:
+    return any(table_or_none(conn, job) == table for job in newest_jobs(conn, _MOST, active=True))
