@@ -205,7 +205,7 @@ def test_ctrl_c_stops_following_and_the_same_command_goes_on(db, tmp_path):
         server.release()
         done = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=90)
         assert done.returncode == 0, done.stderr
-        assert "Job 1 was agreed to, and goes on." in done.stderr
+        assert "Job 1 was agreed to (about $0." in done.stderr
         assert "Trained messages@1" in done.stdout
         assert server.jobs_created == 1
 

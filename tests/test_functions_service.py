@@ -343,7 +343,7 @@ def test_what_others_spent_counts(path, openai_server):
     with closing(sqlite3.connect(path)) as conn, conn:
         add_spending(conn, SQL_FUNCTIONS, Spent(usd=1.0))
     with asking(path, openai_server) as conn:
-        assert "have spent $1 today" in told(conn)["error"]
+        assert "have spent $1.00 today" in told(conn)["error"]
 
 
 def test_the_limit_of_a_day_holds_for_functions_too(path, openai_server):
@@ -352,7 +352,7 @@ def test_the_limit_of_a_day_holds_for_functions_too(path, openai_server):
     access = access_to(openai_server, sql_usd_per_day=1.0, usd_per_day=2.0)
     with closing(connect(path)) as conn:
         register(conn, access=lambda: access)
-        assert "limit of $2 for a day" in told(conn)["error"]
+        assert "limit of $2.00 for a day" in told(conn)["error"]
     assert openai_server.log == []
 
 

@@ -388,7 +388,7 @@ def test_the_command_line_queues_lists_works_and_shows(tmp_path: Path):
     assert "No job waits" in run("work", town)
     assert "nothing to pause" in run("jobs", "pause", town, 1, code=1)
     run("jobs", "resume", town, 1)
-    assert "Ran 1 jobs" in run("work", town)
+    assert "Ran 1 job" in run("work", town)
     assert "finished" in run("jobs", "follow", town, 1)
     shown = run("jobs", "show", town, 1)
     assert "asked to pause" in shown

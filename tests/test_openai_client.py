@@ -111,6 +111,31 @@ async def test_a_key_is_nowhere_to_be_seen(service: OpenAIServer, header: Header
             assert "12**cd" not in shown
 
 
+async def test_a_proxy_of_the_environment_is_used(
+    service: OpenAIServer, header: Header, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HTTP_PROXY", service.origin)
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    async with asking(service, header) as asker:
+        assert (await asker.ask("a kerb")).answer.labels == ("Roads",)
+    away = {**header, "host": "model.example"}
+    async with asking(service, away, base_url="http://model.example/v1") as asker:
+        with pytest.raises(ServiceProblem):  # our server is no proxy
+            await asker.ask("a kerb")
+    assert service.log[-1].url == f"http://model.example/v1{CHAT}"
+
+
+async def test_a_connection_that_the_server_has_closed_is_not_used_again(
+    service: OpenAIServer, header: Header
+) -> None:
+    async with asking(service, header) as asker:
+        for _ in range(2):
+            service.faults.add("*", "drop")
+            with pytest.raises(ServiceProblem, match=r"127\.0\.0\.1.*failed"):
+                await asker.ask("a kerb")
+            assert (await asker.ask("a kerb")).answer.labels == ("Roads",)
+
+
 _TALK = """
 import asyncio, json, logging, sys
 logging.basicConfig(level=logging.DEBUG, stream=sys.stdout)

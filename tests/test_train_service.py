@@ -450,7 +450,7 @@ def test_an_earlier_checkpoint_is_a_version_of_its_own(conn, openai_server):
 
 
 def test_a_split_that_a_training_has_noted_outlives_other_classifiers(conn, openai_server):
-    from datasette_ftclassify.store.classifiers import delete_classifier
+    from datasette_ftclassify.store.deleting import delete_classifier
 
     access = access_to(openai_server)
     train_classifier(conn, topics(conn), TrainRequest(name="here", curve=False))

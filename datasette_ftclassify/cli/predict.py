@@ -113,8 +113,10 @@ def predict(database: str, table: str, as_json: bool, **given: Any) -> None:
                     progress=progress,
                 )
         except JobPaused as reason:
-            again = "The same command goes on with it, and pays for no answer again."
-            raise click.ClickException(f"{reason} The job rests. {again}") from None
+            text = str(reason)
+            if "same command" not in text:
+                text += " The job rests: the same command goes on, and pays for no answer again."
+            raise click.ClickException(text) from None
         except KeyboardInterrupt:
             raise click.ClickException("Stopped. The same command goes on where it was.") from None
     if as_json:

@@ -117,11 +117,12 @@ def agree(
 def estimate_lines(estimate: TrainEstimate, free: str) -> list[str]:
     """What somebody should know before agreeing to it."""
     exact = "" if estimate.exact else " (an estimate)"
+    epochs = "epoch" if estimate.epochs == 1 else "epochs"
     lines = [f"{estimate.rows_sent:,} rows will leave this machine, to {estimate.host}."]
     if estimate.billed_tokens:
         lines.append(
             f"Training {estimate.model}: {estimate.training_tokens:,} tokens{exact} x"
-            f" {estimate.epochs} epochs, {_usd(estimate.training_usd)}."
+            f" {estimate.epochs} {epochs}, {_usd(estimate.training_usd)}."
         )
     if estimate.requests:
         lines.append(

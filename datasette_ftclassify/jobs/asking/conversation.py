@@ -101,6 +101,7 @@ class Conversation:
         self._out_of_money = False
         self._step = self.job.step
         self._shown_until = 0.0
+        self._waits_for = ""
 
     def __enter__(self) -> Conversation:
         return self
@@ -221,6 +222,7 @@ class Conversation:
 
     def _answered(self, question: Question, reply: Reply) -> None:
         self._failures = 0
+        self._waits_for = ""
         self.pace.answered()
         if reply.hold:
             self.pace.hold(reply.hold)
@@ -249,6 +251,7 @@ class Conversation:
     def _refused(self, question: Question, problem: ServiceRefused) -> None:
         self._ready.appendleft(question)
         if problem.code == "model_not_found" and self._is_new():
+            self._waits_for = ": the model is not there yet"
             self.pace.hold(self._patience.ready_every)
         else:
             self._pause(str(problem))
@@ -295,7 +298,7 @@ class Conversation:
             return
         self._shown_until = until
         at = datetime.now(timezone.utc) + timedelta(seconds=seconds)
-        waiting = f"waiting for the service until {at:%H:%M:%S} UTC"
+        waiting = f"waiting for the service until {at:%H:%M:%S} UTC{self._waits_for}"
         self.job.step = waiting if until else self._step
         self.commit()
 

@@ -156,11 +156,17 @@ class Pages:
 
     def _too_many(self) -> str:
         job = self._job
+        asked = job.done + job.failed
+        got = f"None of {asked:,} rows got an answer"
+        if job.done:
+            got = (
+                f"{job.failed:,} of {asked:,} rows got no answer, more than the share of "
+                f"{self._max_errors:g} that may (--max-errors)"
+            )
         reasons = "; ".join(f"{n:,} x {reason}" for reason, n in self.reasons.most_common(3))
         return (
-            f"{job.failed:,} of {job.done + job.failed:,} rows got no answer, more than the share "
-            f"of {self._max_errors:g} that may (--max-errors): {reasons or 'see the reasons'}. "
-            "What was written stays, and answers are not paid for again."
+            f"{got}: {reasons or 'see the reasons'}. What was written stays, and answers are not "
+            "paid for again."
         )
 
 
