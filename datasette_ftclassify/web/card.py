@@ -6,9 +6,11 @@ It is also the model card that a published copy shows: everything on it comes fr
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
+
+from datasette.utils.asgi import Forbidden
 
 from ..errors import FtclassifyError
 from ..store.classifiers import Classifier, list_classifiers, rename_classifier, set_default
@@ -17,7 +19,8 @@ from ..store.deleting import delete_classifier
 from ..store.summaries import summarise
 from ..usage import usage_sql
 from . import pictures
-from .permissions import DELETE, may_view_table, may_write
+from .names import may_all, tables_behind
+from .permissions import DELETE, VIEW, may_view_table, may_write
 from .showing import done, show
 
 if TYPE_CHECKING:
@@ -37,13 +40,15 @@ async def card_page(ask: Ask) -> Response:
     assert classifier is not None
     if ask.method == "POST":
         return await _change(ask, classifier)
-    found = await ask.read(lambda conn: _read(conn, classifier))
+    # Other versions may have learnt from tables that are not this visitor's to know of.
+    sources = await tables_behind(ask, classifier.name)
+    seen = {source for source in sources if await ask.may(VIEW, source)}
+    found = await ask.read(lambda conn: _read(conn, classifier, seen))
     metrics = found["metrics"] or {}
     more = {
         "drawn": _drawn(metrics, found["report"]),
         "may_change": ask.db.is_mutable and await ask.may(DELETE),
         "links": await _links(ask, classifier, found["sql"]),
-        "versions": found.pop("versions"),
         "written": await _written(ask, classifier),
     }
     return await show(ask, "ftclassify_classifier.html", found, more=more)
@@ -60,6 +65,13 @@ async def _change(ask: Ask, classifier: Classifier) -> Response:
     }
     if action not in said:
         raise FtclassifyError(f"The action is one of {', '.join(said)}.")
+
+    # What is done to a name is done to all its versions.
+    if action != "delete" and not await may_all(ask, DELETE, classifier.name):
+        raise Forbidden(
+            f"You may not do this with all versions of {classifier.name}: it needs the "
+            f"permission {DELETE} for each table that one was trained on."
+        )
 
     def change(conn: sqlite3.Connection) -> None:
         if action == "default":
@@ -78,9 +90,13 @@ async def _change(ask: Ask, classifier: Classifier) -> Response:
     return await done(ask, where[action], {"message": said[action]}, said[action])
 
 
-def _read(conn: sqlite3.Connection, classifier: Classifier) -> dict[str, Any]:
+def _read(
+    conn: sqlite3.Connection, classifier: Classifier, seen: Collection[str]
+) -> dict[str, Any]:
     summary = summarise(conn, classifier)
-    others = [c for c in list_classifiers(conn) if c.name == classifier.name]
+    others = [
+        c for c in list_classifiers(conn) if c.name == classifier.name and c.task.source in seen
+    ]
     versions = [summarise(conn, c) for c in others[:_MOST_VERSIONS]]
     return {
         **summary.to_dict(),

@@ -18,7 +18,7 @@ from .classify_form import Form, named_columns, row_condition
 from .filters import RowFilter, read_filters
 from .timed import TooSlow, within
 
-COUNT_SECONDS = 0.06
+COUNT_SECONDS = 0.04
 """For each number of rows on the page; larger tables have theirs said in another way."""
 
 MAX_SHOWN = 400

@@ -73,7 +73,7 @@ def _urls(ask: Ask, row: dict[str, Any]) -> dict[str, str]:
 
 async def _trainable(ask: Ask, table: str | None) -> list[str]:
     """Tables and views that the visitor may train on; or only the one that is looked at."""
-    if not ask.db.is_mutable:
+    if not ask.db.is_mutable or not ask.db.path:  # jobs need a file
         return []
     hidden = set(await ask.db.hidden_table_names())
     names = [*await ask.db.table_names(), *await ask.db.view_names()]

@@ -73,7 +73,7 @@ async def table_menu(
     filters = _filters(request)
     any_, of_table = await _classifiers(db, table)
     items = []
-    if await may(datasette, actor, TRAIN, database, table):
+    if db.path and await may(datasette, actor, TRAIN, database, table):  # not one in memory
         if db.is_mutable:
             items.append(
                 _item(

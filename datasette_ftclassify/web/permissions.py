@@ -3,7 +3,7 @@
 Every action is asked for a table. Seeing what was learnt from a table is for whoever may see the
 table, unless the configuration says otherwise; everything else is for root, and for those to whom
 it is granted: with a `permissions:` block on Datasette 1.0, and on both lines in our own
-configuration, `permissions: {ftclassify-train: {"id": "ann"}}`, of all, of a database or of a table.
+configuration, `permissions: {ftclassify-train: {"id": "ann"}}`, of all, a database or a table.
 
 Our own tables tell of all tables that something was learnt from: keys, labels, words, settings of
 jobs, ids at services. So they are for root, and for whom an `allow` block of that very table names.
@@ -101,11 +101,28 @@ async def tables_allowed(
     """Those of the tables on which the actor may do one of our actions."""
     if not is_modern(datasette):
         return {t for t in tables if await may(datasette, actor, action, database, t)}
-    found = set(tables)
+    db = datasette.get_database(database)
+    there = {*await db.table_names(), *await db.view_names()}
+    # Datasette lists only what is there; what was learnt from a table outlives it.
+    gone = {t for t in set(tables) - there if await may(datasette, actor, action, database, t)}
+    found = there.intersection(tables)
     for name in ("view-table", action):  # one query for all tables of a database
-        page = await datasette.allowed_resources(name, actor, parent=database, limit=1000)
-        found &= {resource.child for resource in page.resources}
-    return found
+        if found:
+            found &= await _listed(datasette, actor, name, database)
+    return found | gone
+
+
+async def _listed(datasette: Datasette, actor: Any, action: str, database: str) -> set[str]:
+    names: set[str] = set()
+    token = None
+    while True:
+        page = await datasette.allowed_resources(
+            action, actor, parent=database, limit=1000, next=token
+        )
+        names.update(resource.child for resource in page.resources)
+        token = page.next
+        if token is None:
+            return names
 
 
 async def may_write(datasette: Datasette, actor: Any, database: str, table: str) -> bool:

@@ -31,7 +31,7 @@ SHOWN_CHARACTERS = 1_200
 _SAMPLE_ROWS = 1_000
 _PLACES = 5
 """A table is often sorted by label: its first rows alone would show one."""
-_LOOK_MS = 150
+_LOOK_MS = 100
 _CELL_CHARACTERS = 500
 _MOST_LABELS = 300
 _HINTS = ("label", "class", "category", "topic", "tag", "folder", "target", "intent", "sentiment")

@@ -26,8 +26,9 @@ from .checking import find_check, is_about, progress_of, report_of, row_url
 from .choices import Choices, FieldError
 from .filters import left_behind
 from .lifespan import wake
+from .names import may_all
 from .offers import offers, usd, usual_model, why_not
-from .permissions import SPEND
+from .permissions import SPEND, TRAIN
 from .proposing import Look, look_at
 from .showing import done, show
 
@@ -235,6 +236,10 @@ async def _train(ask: Ask, choices: Choices) -> Response:
         raise AccessError(missing)
     request = choices.request(_host(trainer, access), usual_model(trainer) or None)
     task = await read_aside(ask, choices.task)
+    name = request.settings(task)["name"]
+    if not await may_all(ask, TRAIN, name):
+        # The new version would answer in the place of one that belongs to another table.
+        raise Forbidden(f"You may not train a new version of {name}: choose another name.")
     estimate = await _agreed(ask, task, request, access)
     from ..jobs.train import submit_train
 
