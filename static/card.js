@@ -13,7 +13,8 @@ if (form) {
       const response = await fetch(`${form.action}?${query}`, { headers: { accept: "text/html" } });
       const page = new DOMParser().parseFromString(await response.text(), "text/html");
       const answer = page.querySelector(".ft-said, .ft-error, [style*='border']");
-      if (mine === asked) said.replaceChildren(...(answer ? [answer] : []));
+      const parts = answer?.matches(".ft-said") ? answer.childNodes : answer ? [answer] : [];
+      if (mine === asked) said.replaceChildren(...parts);
     } catch {
       if (mine === asked) said.textContent = "The server did not answer. Try again.";
     }

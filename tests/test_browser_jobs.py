@@ -2,23 +2,15 @@
 
 from __future__ import annotations
 
-import json
-import shutil
-import socket
 import sqlite3
-import subprocess
-import sys
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
-from datasette.app import Datasette
-from visiting import ROOT, is_065
-from working import wait_for, without_jobs
+from browsing import Server, chromium, needs_browser, served, signed_in, sync_api
+from working import without_jobs
 
 from datasette_ftclassify.sql import connect
 from datasette_ftclassify.store.jobs import (
@@ -32,16 +24,9 @@ from datasette_ftclassify.store.jobs import (
 )
 from datasette_ftclassify.store.schema import transaction
 
-sync_api = pytest.importorskip("playwright.sync_api")
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium")
-
+pytestmark = needs_browser
 ELSEWHERE = "another-machine:1:token"
-SWITCHES = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-            "--disable-background-networking", "--disable-component-update",
-            "--disable-sync"]  # fmt: skip
 TASK = {"source": "messages", "text": ["message"], "labels": ["topic"], "kind": "multiclass"}
-PATIENCE = 20_000.0
 
 
 @pytest.fixture
@@ -56,52 +41,23 @@ def conn(town: Path) -> Iterator[sqlite3.Connection]:
 
 
 @pytest.fixture
-def base(town: Path) -> Iterator[str]:
-    """The address of a server that runs no jobs itself."""
-    config = town.with_name("config.json")
-    permissions = {"update-row": {"id": ROOT}, "alter-table": {"id": ROOT}}
-    plugins = {"plugins": {"datasette-ftclassify": {"worker": False}}}
-    config.write_text(json.dumps(plugins if is_065() else {**plugins, "permissions": permissions}))
-    with closing(socket.create_server(("127.0.0.1", 0))) as free:
-        port = free.getsockname()[1]
-    command = [sys.executable, "-m", "datasette", "serve", str(town), "-p", str(port), "--root",
-               "--secret", "s", "-m" if is_065() else "-c", str(config)]  # fmt: skip
-    server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    address = f"http://127.0.0.1:{port}"
-    try:
-        wait_for(lambda: answers(address), "the server")
-        yield address
-    finally:
-        server.terminate()
-        server.wait()
+def base(town: Path) -> Iterator[Server]:
+    """A server that runs no jobs itself."""
+    with served(town, worker=False) as server:
+        yield server
 
 
-def answers(address: str) -> bool:
-    try:
-        urllib.request.urlopen(f"{address}/-/versions.json").close()
-    except urllib.error.URLError:
-        return False
-    return True
+@pytest.fixture(scope="module")
+def chrome() -> Iterator[Any]:
+    with chromium() as found:
+        yield found
 
 
 @pytest.fixture
-def browser(base: str) -> Iterator[Any]:
+def browser(base: Server, chrome: Any) -> Iterator[Any]:
     """A context in which root is signed in; whatever the console complains of fails the test."""
-    signed = Datasette(secret="s").sign({"a": {"id": ROOT}}, "actor")
-    complaints: list[str] = []
-    with sync_api.sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=SWITCHES)
-        context = chromium.new_context()
-        context.set_default_timeout(PATIENCE)
-        sync_api.expect.set_options(timeout=PATIENCE)
-        context.add_cookies([{"name": "ds_actor", "value": signed, "url": base}])
-        context.on(
-            "console", lambda m: complaints.append(m.text) if m.type in ("error", "warning") else 0
-        )
-        context.on("weberror", lambda e: complaints.append(str(e.error)))
-        yield context
-        chromium.close()
-    assert complaints == []
+    with signed_in(chrome, base) as page:
+        yield page.context
 
 
 def begin(conn: sqlite3.Connection, kind: str, settings: dict[str, Any]) -> Job:
@@ -120,8 +76,8 @@ def test_a_prediction_is_followed_paused_and_seen_to_its_end(base, browser, conn
     columns = {"label": "topics_label"}
     job = begin(conn, "predict", {"table": "messages", "classifier": "x", "columns": columns})
     page, table = browser.new_page(), browser.new_page()
-    table.goto(f"{base}/town/messages")
-    page.goto(f"{base}/town/-/ftclassify/jobs/{job.id}")
+    table.goto("/town/messages")
+    page.goto(f"/town/-/ftclassify/jobs/{job.id}")
     page.evaluate("window.same = true")
     sync_api.expect(table.locator("ft-strip")).to_contain_text("10 %")
     advance(conn, job, 55)
@@ -144,7 +100,7 @@ def test_a_prediction_is_followed_paused_and_seen_to_its_end(base, browser, conn
 def test_curves_and_events_grow(base, browser, conn):
     job = begin(conn, "train", {"task": TASK, "name": "tuned", "trainer": "openai"})
     page = browser.new_page()
-    page.goto(f"{base}/town/-/ftclassify/jobs/{job.id}")
+    page.goto(f"/town/-/ftclassify/jobs/{job.id}")
     sync_api.expect(page.locator("svg.ft-chart")).to_have_count(0)
     for step in range(1, 6):
         add_event(conn, job, f"<b>step</b> {step}", data={"step": step, "train_loss": 1 / step})
@@ -160,7 +116,7 @@ def test_curves_and_events_grow(base, browser, conn):
 def test_a_page_that_lost_its_server_says_so_and_goes_on(base, browser, conn):
     job = begin(conn, "predict", {"table": "messages", "classifier": "x"})
     page = browser.new_page()
-    page.goto(f"{base}/town/-/ftclassify/jobs/{job.id}")
+    page.goto(f"/town/-/ftclassify/jobs/{job.id}")
     page.route("**/jobs/*.json*", lambda route: route.fulfill(status=200, body="no json"))
     sync_api.expect(page.get_by_text("No answer from the server")).to_be_visible()
     page.unroute("**/jobs/*.json*")
@@ -170,14 +126,12 @@ def test_a_page_that_lost_its_server_says_so_and_goes_on(base, browser, conn):
     sync_api.expect(page.get_by_text("No answer from the server")).to_be_hidden()
 
 
-def test_without_javascript_the_page_can_be_read_and_reloaded(base, browser, conn):
+def test_without_javascript_the_page_can_be_read_and_reloaded(base, chrome, conn):
     job = begin(conn, "predict", {"table": "messages", "classifier": "x"})
-    context = browser.browser.new_context(java_script_enabled=False)
-    page = context.new_page()
-    page.goto(f"{base}/town/-/ftclassify/jobs/{job.id}")
-    sync_api.expect(page.get_by_text("10 of 100 rows")).to_be_visible()
-    assert page.locator('meta[http-equiv="refresh"]').count() == 1
-    advance(conn, job, 80)
-    page.get_by_role("link", name="Reload it now").click()
-    sync_api.expect(page.get_by_text("80 of 100 rows")).to_be_visible()
-    context.close()
+    with signed_in(chrome, base, java_script_enabled=False) as page:
+        page.goto(f"/town/-/ftclassify/jobs/{job.id}")
+        sync_api.expect(page.get_by_text("10 of 100 rows")).to_be_visible()
+        assert page.locator('meta[http-equiv="refresh"]').count() == 1
+        advance(conn, job, 80)
+        page.get_by_role("link", name="Reload it now").click()
+        sync_api.expect(page.get_by_text("80 of 100 rows")).to_be_visible()
