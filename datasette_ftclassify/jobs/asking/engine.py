@@ -18,8 +18,9 @@ from typing import Any
 from ...store.answers import KeptAnswer
 from ...trainers.service import Asker, Reply
 
-LINGER = 0.004
-"""Seconds to wait for more results after the first: what comes together is committed together."""
+TOGETHER = 12
+"""Results that are taken at once. What comes together is committed together, but in a larger group
+the first would wait long for the last, and so would the questions that are to follow."""
 
 _CLOSE_SECONDS = 5.0
 
@@ -68,8 +69,10 @@ class Engine:
 
     def collect(self, timeout: float, most: int) -> list[Result]:
         """Results that have come, at most so many; waits for the first one up to `timeout`."""
-        self._run(self._wait(timeout, most)).result()
-        return [self._results.popleft() for _ in range(min(most, len(self._results)))]
+        if len(self._results) < TOGETHER:
+            self._run(self._wait(timeout)).result()
+        taken = min(most, TOGETHER, len(self._results))
+        return [self._results.popleft() for _ in range(taken)]
 
     def close(self) -> None:
         """Gives up what is under way."""
@@ -84,14 +87,13 @@ class Engine:
     def _run(self, work: Coroutine[Any, Any, None]) -> Future[None]:
         return self._thread.submit(self._loop.run_until_complete, work)
 
-    async def _wait(self, timeout: float, most: int) -> None:
+    async def _wait(self, timeout: float) -> None:
         if not self._results:
             self._news.clear()
             timer = self._loop.call_later(timeout, self._news.set)
             await self._news.wait()
             timer.cancel()
-        if 0 < len(self._results) < most:
-            await asyncio.sleep(LINGER)
+        await asyncio.sleep(0)
 
     async def _ask(self, question: Question) -> None:
         result: Reply | Exception
