@@ -65,7 +65,7 @@ def test_money_is_only_spent_when_somebody_agrees(db, openai_server):
     assert openai_server.log == []
     assert "no job yet" in run("jobs", "list", db)
     told = train(db, "--yes", "--limit-usd", "0.01", code=1)
-    assert told.startswith("Error: It would cost about $0.1")
+    assert told.startswith("Error: It would cost about $0.")
     assert openai_server.log == []
     local(db)
     said = train(db, "--yes", said="here@1 (local): accuracy")

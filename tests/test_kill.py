@@ -1,6 +1,6 @@
 """kill -9 at random moments: nothing lost, nothing written twice, nothing paid twice.
 
-FTCLASSIFY_KILLS says how often a job is killed (8; 30 in CI); the seed is printed with a failure.
+FTCLASSIFY_KILLS says how often a job is killed: 8 times unless told otherwise.
 """
 
 from __future__ import annotations

@@ -69,8 +69,8 @@ class Engine:
 
     def collect(self, timeout: float, most: int) -> list[Result]:
         """Results that have come, at most so many; waits for the first one up to `timeout`."""
-        if len(self._results) < TOGETHER:
-            self._run(self._wait(timeout)).result()
+        # Also with results at hand: one turn of the loop sends what was handed over since.
+        self._run(self._wait(timeout)).result()
         taken = min(most, TOGETHER, len(self._results))
         return [self._results.popleft() for _ in range(taken)]
 
@@ -93,7 +93,8 @@ class Engine:
             timer = self._loop.call_later(timeout, self._news.set)
             await self._news.wait()
             timer.cancel()
-        await asyncio.sleep(0)
+        if len(self._results) < TOGETHER:
+            await asyncio.sleep(0)
 
     async def _ask(self, question: Question) -> None:
         result: Reply | Exception
