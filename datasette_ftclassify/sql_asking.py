@@ -118,9 +118,7 @@ class Desk:
         """
         key = (served.path, served.classifier.uid, input_key(text))
         with self._lock:
-            remembered = self._remembered.get(key)
-        if isinstance(remembered, str):
-            raise RowRejected(remembered)
+            remembered = self._recall(key)
         if remembered is not None:
             return remembered
         service = _service(served, access)
@@ -128,6 +126,11 @@ class Desk:
         patient = patience()
         self._load(served, access)
         with self._lock:
+            # Again, and under the same lock: the answer may have come since, and one that has come
+            # is no longer pending, so that it would be paid for twice.
+            remembered = self._recall(key)
+            if remembered is not None:
+                return remembered
             future = self._pending.get(key)
             if future is None:
                 if len(self._pending) >= MOST_IN_FLIGHT:
@@ -140,6 +143,13 @@ class Desk:
         except concurrent.futures.TimeoutError:
             self._hush(service, "It did not answer in time.", QUIET_SECONDS, overdue=True)
             raise NoAnswer("The service did not answer in time: ask again later.") from None
+
+    def _recall(self, key: Key) -> KeptAnswer | None:
+        """An answer that came earlier. Raises RowRejected when the text was rejected."""
+        remembered = self._remembered.get(key)
+        if isinstance(remembered, str):
+            raise RowRejected(remembered)
+        return remembered
 
     def _load(self, served: Served, access: Access) -> None:
         """Loads the asker apart from the first question: importing the SDK takes its time."""

@@ -571,6 +571,23 @@ def test_a_query_over_a_table_keeps_what_it_asked(path, openai_server):
         assert count_answers(conn, find_classifier(conn).id) == 3
 
 
+def test_an_answer_that_comes_while_another_is_about_to_ask_is_not_paid_twice(path, openai_server):
+    """Between its look at what is remembered and its question, another asks and is answered."""
+    meanwhile = iter([lambda: value(other, "select ft_classify(?)", [NEW])])
+
+    class Interrupted(Access):
+        def endpoint(self, trainer: str) -> Any:
+            next(meanwhile, lambda: None)()
+            return super().endpoint(trainer)
+
+    allowed = access_to(openai_server, sql_usd_per_day=1.0)
+    with asking(path, openai_server) as other, closing(connect(path)) as conn:
+        register(conn, access=lambda: Interrupted(allowed.endpoints, sql_usd_per_day=1.0))
+        assert value(conn, "select ft_classify(?)", [NEW]) == "Roads"
+    assert next(meanwhile, None) is None
+    assert asked(openai_server) == 1
+
+
 def test_a_database_in_memory_can_ask(path, openai_server):
     with closing(connect(path)) as source, closing(sqlite3.connect(":memory:")) as conn:
         source.backup(conn)
