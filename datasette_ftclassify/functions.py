@@ -15,7 +15,7 @@ import json
 import sqlite3
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -35,6 +35,12 @@ MEMO_TEXT = 20_000
 """Characters of the longest text whose answer is kept."""
 MANY_LIMIT = 100_000
 """Texts that one ft_classify_many takes."""
+MANY_CHARACTERS = 50_000_000
+"""Characters that they may have in all: parsed JSON takes many times the room."""
+CHUNK_TEXTS, CHUNK_CHARACTERS = 256, 100_000
+"""What ft_classify_many answers between two looks at the clock, each text for itself at least."""
+TOKENS_CHARACTERS = 2_000_000
+"""Characters of the longest text whose tokens are counted: some tenths of a second."""
 TIME_LIMIT = 60.0
 """Seconds one ft_classify_many may take, unless told otherwise."""
 
@@ -185,7 +191,9 @@ class Functions:
 
     def classify_many(self, texts: object, classifier: object = None) -> Scalar:
         """A JSON array of labels for a JSON array of texts, null for null; NULL past the limits."""
-        items = json.loads(texts) if isinstance(texts, str) else None
+        if not isinstance(texts, str) or len(texts) > MANY_CHARACTERS:
+            return None
+        items = json.loads(texts)
         if not isinstance(items, list) or len(items) > MANY_LIMIT:
             return None
         loaded = self._resolver.resolve(classifier)
@@ -196,10 +204,10 @@ class Functions:
             found = self._kept.many(plain, loaded, deadline)
             return None if found is None else _json(found)
         answers = []
-        for start in range(0, len(known), 256):
+        for chunk in _chunks(known):
             if time.monotonic() > deadline:
                 return None
-            answers += loaded.answerer.answers(known[start : start + 256])
+            answers += loaded.answerer.answers(chunk)
         left = iter(answers)
         return _json([None if text is None else _shown(next(left), loaded) for text in plain])
 
@@ -260,6 +268,20 @@ def as_text(value: object) -> str | None:
     return str(value)
 
 
+def _chunks(texts: Sequence[str]) -> Iterator[list[str]]:
+    """The texts in order, few enough at a time that none keeps anybody waiting for long."""
+    chunk: list[str] = []
+    size = 0
+    for text in texts:
+        if chunk and (len(chunk) == CHUNK_TEXTS or size + len(text) > CHUNK_CHARACTERS):
+            yield chunk
+            chunk, size = [], 0
+        chunk.append(text)
+        size += len(text)
+    if chunk:
+        yield chunk
+
+
 def _full_answer(prediction: Prediction, loaded: Loaded) -> dict[str, Any]:
     logprobs = {
         name: round(value, 6)
@@ -282,9 +304,10 @@ def _shown(prediction: Prediction, loaded: Loaded) -> Any:
 
 
 def count_tokens(text: object, model: object = None) -> Scalar:
-    """How many tokens the text has for a model; NULL for NULL and BLOB."""
+    """How many tokens the text has for a model; NULL for NULL, BLOB and a text of millions of
+    characters, at which nothing could interrupt the count."""
     plain = as_text(text)
-    if plain is None:
+    if plain is None or len(plain) > TOKENS_CHARACTERS:
         return None
     from .tokens import tokenizer_for
 

@@ -26,6 +26,9 @@ from .store.classifiers import Classifier, find_classifier, has_store
 MAX_LOADED = 8
 """Classifiers kept in memory at once, in all."""
 
+LONGEST_NAME = 200
+"""Characters; a name has at most 100, and a version. To look for one like a longer text takes long,
+and much memory."""
 
 CHECK_EVERY = 0.001
 """Seconds for which the answer of `pragma data_version` is trusted.
@@ -109,6 +112,8 @@ class Resolver:
         return [conn.execute(sql).fetchone() for sql in self._version_queries]
 
     def _look_up(self, conn: sqlite3.Connection, name: str | None) -> Loaded | Served:
+        if name is not None and len(name) > LONGEST_NAME:
+            raise ClassifierNotFound(f"No classifier has a name of {len(name):,} characters.")
         if len(self._known) >= MAX_LOADED:
             self._known.clear()
         # Listed anew for each look-up: a database may have been attached since the last one.

@@ -108,6 +108,34 @@ def test_many_has_a_limit_on_texts_and_on_time(trained, monkeypatch):
         assert value(conn, 'select ft_classify_many(\'["a", "b"]\')') is None
 
 
+def test_many_looks_at_the_clock_between_long_texts(trained, monkeypatch):
+    now = iter(range(100))
+    monkeypatch.setattr(functions.time, "monotonic", lambda: next(now))
+    texts = json.dumps([str(i) * functions.CHUNK_CHARACTERS for i in range(3)])
+    with closing(connect(trained)) as conn:
+        register(conn, time_limit=2)
+        assert value(conn, "select ft_classify_many(?)", [texts]) is None
+        register(conn, time_limit=3)
+        assert len(json.loads(value(conn, "select ft_classify_many(?)", [texts]))) == 3
+
+
+def test_many_does_not_parse_what_would_not_fit_into_memory(conn, monkeypatch):
+    monkeypatch.setattr(functions, "MANY_CHARACTERS", 10)
+    assert value(conn, "select ft_classify_many('[\"abcdef\"]')") is not None
+    assert value(conn, "select ft_classify_many('[\"abcdefg\"]')") is None
+
+
+def test_a_name_of_any_length_is_refused_at_once(conn, monkeypatch):
+    monkeypatch.setattr("datasette_ftclassify.store.classifiers.did_you_mean", None)
+    told = answer(conn, "select ft_classify_json('a', printf('%.*c', 300, 'x'))")
+    assert told["error"] == "No classifier has a name of 300 characters."
+
+
+def test_tokens_of_millions_of_characters_are_not_counted(conn):
+    assert value(conn, "select ft_tokens(printf('%.*c', 2000000, ' '))") is not None
+    assert value(conn, "select ft_tokens(printf('%.*c', 2000001, ' '))") is None
+
+
 def test_explain_names_the_words_that_spoke(conn):
     told = answer(conn, "select ft_explain(?)", [DRAIN])
     assert told["label"] == "Water and drains"
