@@ -53,11 +53,11 @@ def answer_round(pace: Pace) -> None:
 
 
 def test_the_pace_doubles_until_the_most() -> None:
-    pace, seen = Pace(100), []
+    pace, seen = Pace(300), []
     for _ in range(6):
         seen.append(pace.allowed)
         answer_round(pace)
-    assert seen == [8, 16, 32, 64, 100, 100]
+    assert seen == [32, 64, 128, 256, 300, 300]
     assert Pace(3).allowed == 3
 
 

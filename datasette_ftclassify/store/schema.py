@@ -7,8 +7,8 @@ copy may be read by an old SQLite: nothing here needs one newer than 3.34.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -42,14 +42,22 @@ def ensure_schema(conn: sqlite3.Connection) -> None:
 
 
 @contextmanager
-def transaction(conn: sqlite3.Connection) -> Iterator[None]:
-    """All or nothing. Inside another one it is part of that; else no other process writes in it."""
+def transaction(
+    conn: sqlite3.Connection, meanwhile: Callable[[], AbstractContextManager[None]] = nullcontext
+) -> Iterator[None]:
+    """All or nothing. Inside another one it is part of that; else no other process writes in it.
+
+    meanwhile: entered while the disk confirms what was written, which may take milliseconds in
+               which this thread runs no Python
+    """
     if conn.in_transaction:
         yield
         return
     conn.execute("begin immediate")
     with conn:
         yield
+        with meanwhile():
+            conn.commit()
 
 
 def m001_main_job(db: Database) -> None:

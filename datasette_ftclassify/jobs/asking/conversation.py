@@ -275,7 +275,7 @@ class Conversation:
         """Keeps the answers that have come, what they cost, and how far the job is, together with
         whatever else is to be written. Raises JobError when the job was taken over."""
         spent = _total(cost for _, cost in self._fresh)
-        with _undone_with(self.job), transaction(self.conn):
+        with _undone_with(self.job), transaction(self.conn, self._engine.going_on):
             if self._fresh:
                 answers = {q.key: q.answer for q, _ in self._fresh if q.answer is not None}
                 keep_answers(self.conn, self._classifier.id, answers)
@@ -289,6 +289,7 @@ class Conversation:
             question.text = ""
             self._open.pop(question.key, None)
         self._fresh.clear()
+        self._engine.settle()
 
     def _show_wait(self) -> None:
         """Says in the job's record for how long nothing is sent."""

@@ -1,17 +1,19 @@
 """The network side: an event loop in a thread of its own, which knows neither rows nor limits.
 
-It runs only while the job's thread waits for it. Two threads that both have work to do are slower
-than one: SQLite gives way to the other after every row that it reads or writes, and gets its turn
-back milliseconds later. Meanwhile what comes waits in the system's buffers. The thread is there
-because the job's own may have an event loop already, and is the one that Ctrl-C interrupts.
+It runs only while the job's thread waits: for it, or for the disk. Two threads that both have
+work to do are slower than one: SQLite gives way to the other after every row that it reads or
+writes, and gets its turn back milliseconds later. Meanwhile what comes waits in the system's
+buffers. The thread is there because the job's own may have an event loop already, and is the one
+that Ctrl-C interrupts.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -59,9 +61,11 @@ class Engine:
         self._news = asyncio.Event()
         self._loop = asyncio.new_event_loop()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="asking")
+        self._meanwhile: Future[Any] | None = None
 
     def send(self, questions: Sequence[Question]) -> None:
         """Asks all of them at once, while `collect` waits."""
+        self.settle()
         for question in questions:
             task = self._loop.create_task(self._ask(question))
             self._tasks.add(task)
@@ -74,6 +78,23 @@ class Engine:
         taken = min(most, TOGETHER, len(self._results))
         return [self._results.popleft() for _ in range(taken)]
 
+    @contextmanager
+    def going_on(self) -> Iterator[None]:
+        """What is under way goes on in here, while the caller waits for something that is not
+        Python. It ends soon after; call `settle` to be sure of that."""
+        over = asyncio.Event()
+        self._meanwhile = self._run(over.wait())
+        try:
+            yield
+        finally:
+            self._loop.call_soon_threadsafe(over.set)
+
+    def settle(self) -> None:
+        """Waits for the end of what went on."""
+        if self._meanwhile is not None:
+            self._meanwhile.result()
+            self._meanwhile = None
+
     def close(self) -> None:
         """Gives up what is under way."""
         try:
@@ -84,7 +105,7 @@ class Engine:
             self._thread.submit(self._loop.close)
             self._thread.shutdown(wait=False)
 
-    def _run(self, work: Coroutine[Any, Any, None]) -> Future[None]:
+    def _run(self, work: Coroutine[Any, Any, Any]) -> Future[Any]:
         return self._thread.submit(self._loop.run_until_complete, work)
 
     async def _wait(self, timeout: float) -> None:

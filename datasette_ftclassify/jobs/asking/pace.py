@@ -11,9 +11,9 @@ from collections.abc import Callable
 from random import random
 
 MOST = 32
-"""Requests at once, unless somebody chose another number."""
+"""Requests at once, unless somebody chose another number. A larger one is grown into from here: a
+smaller start would cost an answer's time for each doubling, and a refusal costs nothing."""
 
-_FIRST = 8
 _LONGEST_HOLD = 7 * 24 * 3600.0
 
 
@@ -35,7 +35,7 @@ class Pace:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.most = max(1, MOST if most is None else most)
-        self.allowed = min(_FIRST, self.most)
+        self.allowed = min(MOST, self.most)
         self.round = 0
         self._base, self._cap, self._clock = base, cap, clock
         self._answers = 0
