@@ -14,7 +14,7 @@ from ..store.classifiers import find_by_id
 from ..store.jobs import WISHES
 from ..store.watching import ACTIVE
 from . import pictures
-from .routing import table_of
+from .routing import table_of, tables_behind
 
 if TYPE_CHECKING:
     from ..store.jobs import Job
@@ -64,6 +64,12 @@ def table_or_none(conn: sqlite3.Connection, job: Job) -> str | None:
         return table_of(conn, job)
     except FtclassifyError:
         return None
+
+
+def told_of(conn: sqlite3.Connection, job: Job) -> frozenset[str]:
+    """All tables that a job tells of: it is for who may see each. None when nothing says which."""
+    table = table_or_none(conn, job)
+    return frozenset() if table is None else tables_behind(conn, job) | {table}
 
 
 def title(job: Job, classifier: str | None) -> str:

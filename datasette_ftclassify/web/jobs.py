@@ -244,18 +244,19 @@ async def visible_jobs(
     """The newest jobs of tables that the actor may see."""
     found = await ask.read(lambda conn: _summaries(conn, most, table, active))
     seen: dict[str, bool] = {}
-    for name in {job["table"] for job in found}:
+    for name in frozenset().union(*(tables for _, tables in found)):
         seen[name] = await ask.may(VIEW, name)
-    shown = [job for job in found if seen[job["table"]]]
+    shown = [job for job, tables in found if all(seen[name] for name in tables)]
     return [{**job, "url": ask.url("jobs", job["id"])} for job in shown]
 
 
 def _summaries(
     conn: sqlite3.Connection, most: int, table: str | None, active: bool
-) -> list[dict[str, Any]]:
+) -> list[tuple[dict[str, Any], frozenset[str]]]:
+    """Each with the tables that it tells of."""
     jobs = newest_jobs(conn, most, active=active)
-    rows = [_summary(conn, job) for job in jobs]
-    return [r for r in rows if r["table"] is not None and table in (None, r["table"])]
+    rows = [(_summary(conn, job), parts.told_of(conn, job)) for job in jobs]
+    return [(row, told) for row, told in rows if told and table in (None, row["table"])]
 
 
 def _summary(conn: sqlite3.Connection, job: Job) -> dict[str, Any]:

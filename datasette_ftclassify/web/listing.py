@@ -99,20 +99,20 @@ async def _database(ask: Ask, name: str) -> dict[str, Any]:
         sources, worked_on = await database.execute_fn(_sources)
     except (sqlite3.Error, FtclassifyError):  # tables of ours that we cannot read
         sources, worked_on = [], []
-    seen = {t for t in {*sources, *worked_on} if await may(
+    seen = {t for t in frozenset(sources).union(*worked_on) if await may(
         ask.datasette, ask.actor, VIEW, name, t
     )}  # fmt: skip
     return {
         "database": name,
         "url": page_url(ask.datasette, name),
         "classifiers": sum(source in seen for source in sources),
-        "active_jobs": sum(table in seen for table in worked_on),
+        "active_jobs": sum(tables <= seen for tables in worked_on),
     }
 
 
-def _sources(conn: sqlite3.Connection) -> tuple[list[str], list[str]]:
-    """The table of each classifier (its newest version), and of each job at work."""
+def _sources(conn: sqlite3.Connection) -> tuple[list[str], list[frozenset[str]]]:
+    """The table of each classifier (its newest version), and those of each job at work."""
     newest = reversed(list_classifiers(conn))  # so that a name's newest version comes last
     by_name = {classifier.name: classifier.task.source for classifier in newest}
-    jobs = [parts.table_or_none(conn, job) for job in newest_jobs(conn, 100, active=True)]
-    return list(by_name.values()), [table for table in jobs if table is not None]
+    jobs = [parts.told_of(conn, job) for job in newest_jobs(conn, 100, active=True)]
+    return list(by_name.values()), [tables for tables in jobs if tables]

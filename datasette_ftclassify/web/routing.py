@@ -43,6 +43,7 @@ class Ask:
 
     given: the fields of a form or a JSON body; a list where a field came several times
     table: the table (or view) whose permissions count; None for a route about a database
+    behind: other tables that it tells of, which the visitor must see as well
     """
 
     datasette: Datasette
@@ -52,6 +53,7 @@ class Ask:
     table: str | None = None
     classifier: Classifier | None = None
     job: Job | None = None
+    behind: frozenset[str] = frozenset()
 
     @property
     def actor(self) -> Any:
@@ -168,7 +170,7 @@ class Route:
         if self.about == "database":
             return ask
         await self._find(ask)
-        if not await ask.may(VIEW):
+        if not all([await ask.may(VIEW, table) for table in (ask.table, *ask.behind)]):
             raise NotFound(_missing(self.about))
         if not await ask.may(action):
             raise Forbidden(f"You may not do this: it needs the permission {action}.")
@@ -185,7 +187,7 @@ class Route:
             elif self.about == "job":
                 number = int(variables["id"])
                 ask.job = await ask.read(lambda conn: get_job(conn, number))
-                ask.table = await ask.read(lambda conn: job_table(conn, number))
+                ask.table, ask.behind = await ask.read(lambda conn: tables_of(conn, number))
             else:
                 wanted = ask.one("table") or ask.argument("table")
                 ask.table = await ask.read(lambda conn: relation(conn, wanted).name)
@@ -198,9 +200,10 @@ def _missing(about: str) -> str:
     return f"There is no such {about} here, or you may not see it."
 
 
-def job_table(conn: sqlite3.Connection, job_id: int) -> str | None:
-    """The table that a job reads or writes; None when its row does not say."""
-    return table_of(conn, get_job(conn, job_id))
+def tables_of(conn: sqlite3.Connection, job_id: int) -> tuple[str | None, frozenset[str]]:
+    """The table that a job reads or writes, None when its row does not say; and those behind it."""
+    job = get_job(conn, job_id)
+    return table_of(conn, job), tables_behind(conn, job)
 
 
 def table_of(conn: sqlite3.Connection, job: Job) -> str | None:
@@ -212,6 +215,16 @@ def table_of(conn: sqlite3.Connection, job: Job) -> str | None:
     if job.classifier_id is None:
         return None
     return find_by_id(conn, job.classifier_id).task.source
+
+
+def tables_behind(conn: sqlite3.Connection, job: Job) -> frozenset[str]:
+    """What the job's classifier learnt from: a prediction names it, and may be of another table."""
+    if job.classifier_id is None:
+        return frozenset()
+    try:
+        return frozenset([find_by_id(conn, job.classifier_id).task.source])
+    except FtclassifyError:  # it is gone, and its name with it
+        return frozenset()
 
 
 def page_url(datasette: Datasette, database: str, *parts: object, **query: object) -> str:

@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 
 from ..store.watching import newest_jobs
 from .cells import columns_of
-from .job_parts import table_or_none
+from .job_parts import table_or_none, told_of
 from .permissions import VIEW, may
 from .routing import page_url
 
@@ -55,11 +55,16 @@ async def _is_worked_on(
     if not db.is_mutable:
         return False
     try:
-        found = await db.execute_fn(lambda conn: _has_active(conn, table))
+        jobs = await db.execute_fn(lambda conn: _active(conn, table))
     except sqlite3.Error:  # a page of somebody's table does not fail for our sake
         return False
-    return found and await may(datasette, request.actor, VIEW, database, table)
+    seen: dict[str, bool] = {}
+    for name in frozenset().union(*jobs):
+        seen[name] = await may(datasette, request.actor, VIEW, database, name)
+    return any(all(seen[name] for name in tables) for tables in jobs)
 
 
-def _has_active(conn: sqlite3.Connection, table: str) -> bool:
-    return any(table_or_none(conn, job) == table for job in newest_jobs(conn, _MOST, active=True))
+def _active(conn: sqlite3.Connection, table: str) -> set[frozenset[str]]:
+    """The tables that each job at work on this one tells of."""
+    jobs = newest_jobs(conn, _MOST, active=True)
+    return {told_of(conn, job) for job in jobs if table_or_none(conn, job) == table}
