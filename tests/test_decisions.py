@@ -143,9 +143,13 @@ def test_failures_are_of_the_row_of_a_while_or_of_all(
 
 def test_fields_of_the_operators_go_along(openai_server: OpenAIServer):
     openai_server.settings.extra_body = {"tier"}
-    endpoint = Endpoint(openai_server.api_key, openai_server.base_url, extra_body={"tier": "x"})
+    endpoint = Endpoint(openai_server.api_key, openai_server.base_url, extra_body={
+        "tier": "x", "legacy_hyperparameters": True,
+    })  # fmt: skip
     ask(openai_server, "x", endpoint=endpoint)
-    assert json.loads(openai_server.log[-1].body)["tier"] == "x"
+    body = json.loads(openai_server.log[-1].body)
+    assert body["tier"] == "x"
+    assert "legacy_hyperparameters" not in body  # which is about trainings
 
 
 def test_what_is_expected_is_at_least_what_is_used(openai_server: OpenAIServer):

@@ -101,6 +101,16 @@ async def test_the_prompt_is_that_of_the_training(service: OpenAIServer, header:
     }  # fmt: skip
 
 
+async def test_a_switch_about_training_is_not_sent_with_a_question(
+    service: OpenAIServer, header: Header
+) -> None:
+    start = len(service.log)
+    await ask(service, header, extra_body={"legacy_hyperparameters": True, "user": "me"})
+    (body,) = bodies(service, start)
+    assert body["user"] == "me"
+    assert "legacy_hyperparameters" not in body
+
+
 async def test_a_completion_has_a_stop_sequence(service: OpenAIServer) -> None:
     fmt = ExportFormat("completion")
     start = len(service.log)

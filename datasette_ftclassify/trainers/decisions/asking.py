@@ -16,6 +16,7 @@ from ...labels import LabelSet
 from ...token_scores import FLOOR, LabelScores
 from ...tokens import tokenizer_for
 from ..access import Endpoint
+from ..openai.options import extra_body_of
 from ..openai.poster import Poster
 from ..openai.problems import FAILURES, Refusal, hold_of, problem
 from ..service import Reply, TryAgain, Usage
@@ -46,7 +47,7 @@ class DecisionAsker:
         self.model = PRICED_AS.format(model)
         self._labels = labels
         self._questions = len(questions)
-        body = {**endpoint.extra_body, "model": model, "questions": questions}
+        body = {**extra_body_of(endpoint), "model": model, "questions": questions}
         self._head = json.dumps(body)[:-1] + ', "input": '
         self._tokenizer = tokenizer_for(model)
         self._question_tokens = self._tokenizer.count(json.dumps(questions, ensure_ascii=False))

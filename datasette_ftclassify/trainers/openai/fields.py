@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..access import Endpoint
+from .options import extra_body_of
 from .problems import Refusal
 from .questions import TOKEN_LIMITS, Questions
 
@@ -35,7 +36,7 @@ class Fields:
 
     @classmethod
     def of(cls, questions: Questions, endpoint: Endpoint) -> Fields:
-        return cls(frozenset(endpoint.extra_body), questions.form, questions.max_output)
+        return cls(frozenset(extra_body_of(endpoint)), questions.form, questions.max_output)
 
     def without_refused(
         self, options: Mapping[str, Any], refusal: Refusal, text: str

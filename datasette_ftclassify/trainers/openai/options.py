@@ -119,6 +119,11 @@ def extra_fields(options: TrainerOptions, endpoint: Endpoint) -> tuple[dict[str,
     return extra, legacy
 
 
+def extra_body_of(endpoint: Endpoint) -> dict[str, Any]:
+    """The operator's fields of a request that asks a model."""
+    return {name: value for name, value in endpoint.extra_body.items() if name != LEGACY}
+
+
 def hyperparameters(order: Order) -> dict[str, Any]:
     """As the request has them; what is left out is chosen by the service."""
     given = {

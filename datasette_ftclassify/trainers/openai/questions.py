@@ -21,6 +21,7 @@ from ...tokens import Tokenizer, encoding_of, tokenizer_for
 from ..access import Endpoint
 from ..service import Reply, TryAgain, Usage
 from .client import host_of
+from .options import extra_body_of
 from .problems import Refusal
 
 NAME_LENGTH = 500
@@ -99,7 +100,7 @@ class Questions:
         self.form = codec.format.form
         tokenizer = tokenizer_for(self.tuned.base)
         self.max_output = longest_answer(codec, tokenizer)
-        self.options: Mapping[str, Any] = {**self._usual_options(), **endpoint.extra_body}
+        self.options: Mapping[str, Any] = {**self._usual_options(), **extra_body_of(endpoint)}
         self._scorer = TokenScorer(codec, tokenizer.split)
         # Most answers of a fine-tuned model are one of a few texts.
         self._read = lru_cache(maxsize=1000)(AnswerReader(codec).read)
