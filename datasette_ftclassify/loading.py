@@ -6,6 +6,7 @@ import sqlite3
 
 from .errors import ArtifactError, TrainingError
 from .predictions import Answerer
+from .prices import PriceTable, load_prices
 from .store.classifiers import Classifier, load_parts
 from .trainers.access import Access
 from .trainers.base import Learner
@@ -41,6 +42,14 @@ def load_batcher(classifier: Classifier, access: Access) -> Batcher:
         )
     endpoint = access.endpoint(classifier.trainer)
     return service.batcher(classifier.header, classifier.labels, endpoint)
+
+
+def prices_of(classifier: Classifier, access: Access) -> PriceTable:
+    """The prices at the service that has the classifier's model. Raises PriceError, AccessError."""
+    service = service_of(classifier)
+    if service is None:
+        return load_prices()
+    return service.prices(access.endpoint(classifier.trainer))
 
 
 def load_answerer(

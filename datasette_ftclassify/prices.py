@@ -12,7 +12,7 @@ import math
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import date as Date
 from functools import lru_cache
 from pathlib import Path
@@ -59,6 +59,8 @@ class PriceTable:
     """Prices by model, with the day the table was made and its sources.
 
     training_ends: the last day on which the provider starts a training job for anyone
+    host:          of the provider whose figures they are; None: they hold wherever they are used
+    used_for:      the host that is asked, where that is another one
     """
 
     date: Date
@@ -66,6 +68,12 @@ class PriceTable:
     sources: tuple[str, ...]
     models: Mapping[str, Price]
     training_ends: Date | None = None
+    host: str | None = None
+    used_for: str | None = None
+
+    def at(self, host: str) -> PriceTable:
+        """The same for a host, which may ask for other prices than the one they are from."""
+        return self if self.host in (None, host) else replace(self, used_for=host)
 
     def get(self, model: str) -> Price | None:
         """The price of a model, of a dated version, or of a fine-tune of it."""
@@ -145,6 +153,7 @@ class _Reader:
             sources=self.sources(data.get("sources"), "sources"),
             models=models,
             training_ends=self.day(data.get("training_ends"), "training_ends"),
+            host=self.host(data.get("host")),
         )
 
     def price(self, model: str, entry: object) -> Price:
@@ -190,6 +199,11 @@ class _Reader:
             return Date.fromisoformat(str(value))
         except ValueError:
             raise self.fail(where, f"must be a date like 2026-11-21, not {value!r}") from None
+
+    def host(self, value: object) -> str | None:
+        if value is not None and (not isinstance(value, str) or not value):
+            raise self.fail("host", 'must be a name such as "api.openai.com"')
+        return value
 
     def sources(self, value: object, where: str) -> tuple[str, ...]:
         if value is None:
@@ -262,8 +276,12 @@ def _no_price(table: PriceTable, model: str, what: str) -> str:
 
 
 def _of(table: PriceTable) -> str:
-    return f"by the price table of {table.date}"
+    whose = f" for {table.host}; {table.used_for} may differ" if table.used_for else ""
+    return f"by the price table of {table.date}{whose}"
 
 
 def _stops(price: Price) -> str:
-    return f" {price.model} and its fine-tunes stop on {price.shutdown}." if price.shutdown else ""
+    if price.shutdown is None:
+        return ""
+    verb = "stop" if price.shutdown > Date.today() else "stopped"
+    return f" {price.model} and its fine-tunes {verb} on {price.shutdown}."

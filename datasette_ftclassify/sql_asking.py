@@ -202,10 +202,11 @@ class Desk:
     ) -> KeptAnswer:
         from .jobs.asking.keeping import kept_from
         from .jobs.estimates import pricing
+        from .loading import prices_of
 
         service = _service(served, access)
         asker = await self._asker(served, access)
-        cost = pricing(asker)
+        cost = pricing(asker, prices_of(served.classifier, access))
         try:
             expected = cost(asker.expected(text))
             if expected is None:

@@ -23,6 +23,7 @@ from datasette_ftclassify.jobs.lease import leased
 from datasette_ftclassify.jobs.plan import Plan, PredictRequest
 from datasette_ftclassify.jobs.predict import submit_predict
 from datasette_ftclassify.jobs.rows import position_of
+from datasette_ftclassify.prices import load_prices
 from datasette_ftclassify.sql import connect
 from datasette_ftclassify.store.classifiers import find_classifier
 from datasette_ftclassify.tokens import tokenizer_for
@@ -62,8 +63,8 @@ def fill(
                 yield page
 
         fill_by_batches(
-            lease, classifier, batcher, pages,
-            cost=pricing(batcher, batch=True), limit=limit, progress=progress, pace=pace,
+            lease, classifier, batcher, pages, limit=limit, progress=progress, pace=pace,
+            cost=pricing(batcher, load_prices(), batch=True),
         )  # fmt: skip
 
 

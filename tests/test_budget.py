@@ -270,9 +270,18 @@ def test_an_unknown_price_is_said(
 
 
 def test_a_deployment_is_kept_with_the_classifier(
-    path: Path, server: OpenAIServer, environ: None
+    path: Path, server: OpenAIServer, environ: None, monkeypatch: Any
 ) -> None:
-    run("predict", path, "reports", "--deployment", "my-topics", code=1)
+    said = run("predict", path, "reports", "--deployment", "my-topics", code=1)
+    assert "openai, which has no deployments" in said
+    with closing(connect(path)) as conn, conn:
+        assert "deployment" not in find_classifier(conn, "topics").header
+        conn.execute("update _ftclassify_classifiers set trainer = 'azure'")
+    monkeypatch.setenv("AZURE_OPENAI_API_KEY", server.api_key)
+    monkeypatch.setenv("AZURE_OPENAI_ENDPOINT", server.base_url)
+    assert "120 questions" in run(
+        "predict", path, "reports", "--deployment", "my-topics", code=1
+    )  # it asks whether to go on
     with closing(connect(path)) as conn:
         assert find_classifier(conn, "topics").header["deployment"] == "my-topics"
 

@@ -71,6 +71,23 @@ def test_notes_say_when_it_ends() -> None:
     assert "2027-01-14" in note
 
 
+def test_what_has_ended_is_told_as_that(tmp_path: Path) -> None:
+    for day, verb in (("2020-01-01", "stopped"), ("2999-01-01", "stop")):
+        table = load_prices(write(tmp_path / f"{verb}.json", tiny={"training": 1, "shutdown": day}))
+        note = estimate_training(table, "tiny", 1_000, 1).note
+        assert f"tiny and its fine-tunes {verb} on {day}." in note
+
+
+def test_one_providers_prices_may_not_be_anothers(tmp_path: Path) -> None:
+    table = load_prices()
+    assert table.at("api.openai.com") is table
+    note = estimate_training(table.at("town.openai.azure.com"), "gpt-4.1-mini", 1_000, 1).note
+    assert "for api.openai.com; town.openai.azure.com may differ." in note
+    # A table of the operator's own is for whoever the operator asks.
+    own = load_prices(write(tmp_path / "own.json", tiny={"training": 1}))
+    assert own.at("town.openai.azure.com") is own
+
+
 def test_inference_knows_cache_and_batch(tmp_path: Path) -> None:
     entry = {"input": 2.0, "cached_input": 0.5, "output": 10.0, "batch_discount": 0.5}
     table = load_prices(write(tmp_path / "p.json", tiny=entry))
@@ -120,6 +137,7 @@ def test_an_operator_replaces_the_table(tmp_path: Path, monkeypatch: pytest.Monk
         ('{"models": {}}', "date is missing"),
         ('{"date": "soon", "models": {}}', "'soon'"),
         ('{"date": "2027-01-01", "currency": "EUR", "models": {}}', "USD"),
+        ('{"date": "2027-01-01", "host": 5, "models": {}}', "host"),
         ('{"date": "2027-01-01", "models": {"m": 3}}', "m must be"),
         ('{"date": "2027-01-01", "models": {"m": {"training": "5"}}}', "m.training"),
         ('{"date": "2027-01-01", "models": {"m": {"training": true}}}', "m.training"),

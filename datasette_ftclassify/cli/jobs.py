@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import time
 from dataclasses import replace
@@ -260,9 +261,8 @@ def work(
 def _access(base_url: str | None, limit_usd: float | None) -> Access:
     from ..trainers.access import read_access
 
-    access = read_access()
-    for trainer in ("openai", "decisions"):
-        access = access.at(trainer, base_url)
+    given = {} if base_url is None else {"OPENAI_BASE_URL": base_url}
+    access = read_access(environ={**os.environ, **given})
     return access if limit_usd is None else replace(access, usd_per_job=limit_usd)
 
 

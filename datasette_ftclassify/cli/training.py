@@ -54,8 +54,9 @@ def access_for(trainer: str, base_url: str | None) -> Access:
     """What the environment lets a trainer reach, with another address for it if one was given."""
     from ..trainers.access import Access, read_access
     from ..trainers.registry import get_trainer
+    from ..trainers.service import Service
 
-    if not get_trainer(trainer).capabilities.leaves_machine:
+    if not isinstance(get_trainer(trainer), Service):
         if base_url is not None:
             raise TrainingError(f"The trainer {trainer} asks no server: leave out --base-url.")
         return Access()

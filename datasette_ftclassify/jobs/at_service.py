@@ -44,8 +44,11 @@ def shutdown_of(classifier: Classifier) -> date | None:
         return date.fromisoformat(str(said))
     except ValueError:
         pass  # it did not say
+    table, host = load_prices(), classifier.header.get("host")
+    if table.host not in (None, host):
+        return None  # whoever else has a model of that name may keep it longer
     for name in (classifier.header.get("base"), classifier.header.get("model")):
-        price = load_prices().get(name) if isinstance(name, str) else None
+        price = table.get(name) if isinstance(name, str) else None
         if price is not None and price.shutdown is not None:
             return price.shutdown
     return None

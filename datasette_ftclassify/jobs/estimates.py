@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from ..loading import load_asker, service_of
-from ..prices import PriceTable, estimate_inference, load_prices
+from ..loading import load_asker, prices_of, service_of
+from ..prices import PriceTable, estimate_inference
 from ..store.answers import find_answers, input_key
 from ..store.classifiers import Classifier, has_store
 from ..trainers.access import Access
@@ -75,9 +75,8 @@ def estimate_predict(
     texts = plan.rows.sample(conn, SAMPLED_ROWS)
     asker = load_asker(classifier, access)
     unanswered = without_answer(conn, classifier, texts)
-    return estimate_questions(
-        asker, unanswered, batch=request.batch, scale=max(1.0, total / SAMPLED_ROWS)
-    )
+    prices, scale = prices_of(classifier, access), max(1.0, total / SAMPLED_ROWS)
+    return estimate_questions(asker, unanswered, prices, batch=request.batch, scale=scale)
 
 
 def without_answer(
@@ -90,7 +89,12 @@ def without_answer(
 
 
 def estimate_questions(
-    asker: Asker, texts: Iterable[str], *, batch: bool = False, scale: float = 1.0
+    asker: Asker,
+    texts: Iterable[str],
+    prices: PriceTable,
+    *,
+    batch: bool = False,
+    scale: float = 1.0,
 ) -> JobEstimate:
     """What it costs at most to ask about the texts, each of which is asked about once.
 
@@ -104,7 +108,7 @@ def estimate_questions(
         round(n * scale) for n in (usage.input_tokens, usage.output_tokens)
     )
     price = estimate_inference(
-        load_prices(),
+        prices,
         asker.model,
         input_tokens=input_tokens,
         output_tokens=output_tokens,
@@ -118,10 +122,9 @@ def estimate_questions(
 
 
 def pricing(
-    asker: Asker | Batcher, *, batch: bool = False, table: PriceTable | None = None
+    asker: Asker | Batcher, prices: PriceTable, *, batch: bool = False
 ) -> Callable[[Usage], float | None]:
     """A function from tokens to USD; it gives None when the model has no known price."""
-    prices = table or load_prices()
 
     def cost(usage: Usage) -> float | None:
         return estimate_inference(

@@ -10,7 +10,7 @@ from ..errors import EvaluationError
 from ..evaluation import evaluate
 from ..examples import Record, read_records
 from ..labels import LabelSet, LabelValue
-from ..loading import load_answerer, load_asker, service_of
+from ..loading import load_answerer, load_asker, prices_of, service_of
 from ..predictions import Answerer, chosen_labels
 from ..splits import text_hash
 from ..sql import relation
@@ -107,7 +107,8 @@ def estimate_evaluate(
         return None
     rows, _ = read_test_rows(conn, classifier)
     texts = without_answer(conn, classifier, [r.text or "" for r in rows])
-    return estimate_questions(load_asker(classifier, access), texts)
+    prices = prices_of(classifier, access)
+    return estimate_questions(load_asker(classifier, access), texts, prices)
 
 
 def _as_a_job(

@@ -12,7 +12,7 @@ from typing import Any
 from ..errors import AccessError, LimitReached, TrainingError
 from ..examples import Example
 from ..export import Codec, ExportFormat, export
-from ..prices import estimate_inference, estimate_training, load_prices
+from ..prices import estimate_inference, estimate_training
 from ..store.classifiers import has_store, list_classifiers
 from ..store.schema import ensure_schema
 from ..store.spending import spent_by_job, spent_today
@@ -177,7 +177,7 @@ def estimate_plan(
     test = plan.data.of("test")
     answers = sum(tokenizer.count(order.codec.answer_for(e.labels)) for e in test)
     asked = sum(count(e.text, e.labels) for e in test) - answers
-    table = load_prices()
+    table = service.prices(access.endpoint(service.name))
     training = estimate_training(table, order.model, tokens, order.epochs)
     # What is asked untrained may have a price of its own.
     asks = order.model if trains else service.priced_as(order.model)

@@ -17,7 +17,7 @@ from typing import Any
 from ..errors import TrainingError
 from ..export import ExportFormat
 from ..labels import LabelSet
-from ..prices import estimate_training, load_prices
+from ..prices import PriceTable, estimate_training
 from ..store.classifiers import add_classifier
 from ..store.jobs import save_progress
 from ..store.schema import transaction
@@ -182,7 +182,8 @@ class _Training:
         return write_examples(plan.data, plan.order.codec, self.task, self.request, split, folder)
 
     def _store(self, prepared: _Prepared, tuned: Tuned) -> None:
-        job, spent, note = self.lease.job, *_cost(prepared, tuned, self.service)
+        prices = self.service.prices(self.access.endpoint(self.service.name))
+        job, spent, note = self.lease.job, *_cost(prepared, tuned, self.service, prices)
         report = {**tuned.report, **prepared.about, "usd": spent.usd}
         if note:
             report["warnings"] = [*report.get("warnings", []), note]
@@ -208,14 +209,16 @@ class _Training:
             save_progress(self.conn, job)
 
 
-def _cost(prepared: _Prepared, tuned: Tuned, service: Service) -> tuple[Spent, str | None]:
+def _cost(
+    prepared: _Prepared, tuned: Tuned, service: Service, prices: PriceTable
+) -> tuple[Spent, str | None]:
     """What the training took, and what is to be said about that."""
     can = service.capabilities
     if not (can.trains and can.costs_money):
         return Spent(), None
     tokens = tuned.trained_tokens
     billed = prepared.tokens * prepared.epochs if tokens is None else tokens
-    estimate = estimate_training(load_prices(), prepared.model, billed, 1)
+    estimate = estimate_training(prices, prepared.model, billed, 1)
     note = None
     if estimate.usd is None:
         note = f"What the training cost is not known. {estimate.note}"

@@ -57,13 +57,6 @@ class Access:
         return replace(self, endpoints={**self.endpoints, trainer: changed})
 
 
-_OPENAI = {"api_key": "OPENAI_API_KEY", "base_url": "OPENAI_BASE_URL"}
-_AZURE = {
-    "api_key": "AZURE_OPENAI_API_KEY",
-    "base_url": "AZURE_OPENAI_ENDPOINT",
-    "api_version": "OPENAI_API_VERSION",
-}
-_VARIABLES = {"openai": _OPENAI, "decisions": _OPENAI, "azure": _AZURE}
 _LIMITS = {
     "usd_per_job": "FTCLASSIFY_USD_PER_JOB",
     "usd_per_day": "FTCLASSIFY_USD_PER_DAY",
@@ -74,23 +67,19 @@ _NO_ENDPOINTS = {"permissions"}
 """Settings that are objects and say nothing about a service."""
 
 
-def variables_of(trainer: str) -> Mapping[str, str]:
-    """The environment variable of each setting that is read for a trainer: {"api_key": …, …}."""
-    return _VARIABLES.get(trainer, {})
-
-
 def read_access(
     config: Mapping[str, Any] | None = None, environ: Mapping[str, str] | None = None
 ) -> Access:
     """From the plugin's configuration where it says something, else from the environment.
 
     config: `{"usd_per_job": 5, "openai": {"api_key": …, "base_url": …, "extra_body": {…}}, …}`,
-            in which an endpoint has the fields of `Endpoint`. `decisions` uses what `openai` has.
-    The environment's variables are those of OpenAI's SDK (OPENAI_API_KEY, OPENAI_BASE_URL,
-    AZURE_OPENAI_API_KEY, AZURE_OPENAI_ENDPOINT, OPENAI_API_VERSION) and FTCLASSIFY_USD_PER_JOB,
-    FTCLASSIFY_USD_PER_DAY, FTCLASSIFY_SQL_USD_PER_DAY.
+            in which an endpoint has the fields of `Endpoint`
+    The environment's variables are those that each service names (`Service.variables`), and
+    FTCLASSIFY_USD_PER_JOB, FTCLASSIFY_USD_PER_DAY, FTCLASSIFY_SQL_USD_PER_DAY.
     Raises AccessError, naming the setting and never its value, when one is malformed.
     """
+    from .registry import list_services  # which imports the trainers, and they this module
+
     config = config or {}
     environ = os.environ if environ is None else environ
     limits = {
@@ -98,13 +87,18 @@ def read_access(
         for name, v in _LIMITS.items()
     }
     others = {name for name, value in config.items() if isinstance(value, Mapping)}
-    names = {*_VARIABLES, *(others - _NO_ENDPOINTS)}
-    endpoints = {name: _endpoint(name, config, environ) for name in sorted(names)}
+    services = {service.name: service for service in list_services()}
+    endpoints = {}
+    for name in sorted({*services, *(others - _NO_ENDPOINTS)}):
+        service = services.get(name)
+        given = config.get(name, config.get(service.reached_as) if service else None) or {}
+        variables = service.variables if service else {}
+        endpoints[name] = _endpoint(name, given, {f: environ.get(v) for f, v in variables.items()})
     return Access(endpoints=endpoints, **limits)
 
 
-def _endpoint(name: str, config: Mapping[str, Any], environ: Mapping[str, str]) -> Endpoint:
-    given = config.get(name, config.get("openai") if name == "decisions" else None) or {}
+def _endpoint(name: str, given: object, usual: Mapping[str, str | None]) -> Endpoint:
+    """From the setting, and what the environment says for some of its fields."""
     if not isinstance(given, Mapping):
         raise AccessError(f"The setting {name} of datasette-ftclassify must be an object.")
     unknown = set(given) - set(Endpoint.__dataclass_fields__)
@@ -112,16 +106,15 @@ def _endpoint(name: str, config: Mapping[str, Any], environ: Mapping[str, str]) 
         known = ", ".join(Endpoint.__dataclass_fields__)
         raise AccessError(f"The setting {name} has {sorted(unknown)[0]}: there is {known}.")
     found: dict[str, Any] = {}
-    for setting, variable in _VARIABLES.get(name, {}).items():
-        value = given.get(setting) or environ.get(variable)
+    for setting in ("api_key", "base_url", "api_version"):
+        value = given.get(setting) or usual.get(setting)
         if value is not None and not isinstance(value, str):
             raise AccessError(f"The setting {name}.{setting} must be a text.")
         found[setting] = (value or "").strip() or None
     extra = given.get("extra_body") or {}
     if not isinstance(extra, Mapping):
         raise AccessError(f"The setting {name}.extra_body must be an object.")
-    others = {k: v for k, v in given.items() if k not in found and k != "extra_body"}
-    return Endpoint(**found, **others, extra_body=dict(extra))
+    return Endpoint(**found, extra_body=dict(extra))
 
 
 def _amount(name: str, value: object) -> float | None:

@@ -111,6 +111,8 @@ class Capabilities:
     says_anything:      answers are text, and may lie outside the label set
     batch:              takes many questions at once, for less money and within a day
     cancels:            a training can be ended while it runs
+    deploys:            a trained model answers once somebody has deployed it, under a name that is
+                        then given
     """
 
     trains: bool
@@ -121,6 +123,7 @@ class Capabilities:
     says_anything: bool = False
     batch: bool = False
     cancels: bool = True
+    deploys: bool = False
     limits: Limits = Limits()
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 from functools import lru_cache
+from importlib.metadata import entry_points
 
 import pluggy
 
@@ -10,8 +12,11 @@ from .. import hookspecs
 from ..errors import TrainingError
 from . import built_in
 from .base import Trainer
+from .service import Service
 
 ENTRY_POINTS = "datasette_ftclassify"
+
+_log = logging.getLogger(__name__)
 
 
 @lru_cache(maxsize=2)
@@ -24,7 +29,7 @@ def _registered(*, others: bool) -> dict[str, Trainer]:
     manager.add_hookspecs(hookspecs)
     manager.register(built_in)
     if others:
-        manager.load_setuptools_entrypoints(ENTRY_POINTS)
+        _load_others(manager)
     found: dict[str, Trainer] = {}
     for trainers in manager.hook.register_trainers():
         for trainer in trainers:
@@ -37,9 +42,25 @@ def _registered(*, others: bool) -> dict[str, Trainer]:
     return found
 
 
+def _load_others(manager: pluggy.PluginManager) -> None:
+    """Registers the packages that can be loaded: one that is broken must not take the others' and
+    our own trainers along."""
+    for entry in entry_points(group=ENTRY_POINTS):
+        try:
+            manager.load_setuptools_entrypoints(ENTRY_POINTS, entry.name)
+        except Exception as error:
+            package = entry.dist.name if entry.dist else entry.value
+            _log.warning("The trainers of %s cannot be loaded: %s", package, error)
+
+
 def list_trainers() -> list[Trainer]:
     """All trainers, by name."""
     return [trainer for _, trainer in sorted(_registered(others=True).items())]
+
+
+def list_services() -> list[Service]:
+    """Those of all trainers that are reached over a network, by name."""
+    return [trainer for trainer in list_trainers() if isinstance(trainer, Service)]
 
 
 def get_trainer(name: str) -> Trainer:

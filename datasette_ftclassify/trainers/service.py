@@ -7,21 +7,22 @@ one of three ways that whoever asks treats differently.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+import re
+from abc import abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import IO, Any, Protocol, runtime_checkable
 from urllib.parse import urlsplit
 
 from ..answers import Answer
-from ..errors import FtclassifyError
+from ..errors import FtclassifyError, TrainingError
+from ..export import Codec, ExportFormat
 from ..labels import LabelSet
+from ..prices import PriceTable, load_prices
 from ..token_scores import LabelScores
 from .access import Endpoint
 from .base import Trainer, TrainerOptions
-
-if TYPE_CHECKING:
-    from ..export import Codec
 
 
 class ServiceProblem(FtclassifyError):
@@ -247,14 +248,37 @@ class Tuned:
 
 @runtime_checkable
 class Service(Trainer, Protocol):
-    """A trainer that is reached over a network. One that derives from this class has the defaults.
+    """A trainer that is reached over a network. Derive from this class: it has defaults for what
+    most services have in common, and what is added later comes with one, too.
 
     default_model: the one to tune, or to ask, when nobody names any; None: somebody must
+    reached_as:    the name under which the operator configures how it is reached, unless it has an
+                   entry of its own; its own name
+    variables:     the environment variable of each field of its `Endpoint` that is read from there;
+                   without one for `api_key` it needs no key. Its name with _API_KEY and _BASE_URL
     """
 
     @property
     def default_model(self) -> str | None:
         return None
+
+    @property
+    def reached_as(self) -> str:
+        return self.name
+
+    @property
+    def variables(self) -> Mapping[str, str]:
+        stem = re.sub(r"\W", "_", self.name).upper()
+        return {"api_key": f"{stem}_API_KEY", "base_url": f"{stem}_BASE_URL"}
+
+    def proposed_models(self) -> Sequence[str]:
+        """Models to propose to a person, the usual one first; the default one, if there is any."""
+        return [self.default_model] if self.default_model else []
+
+    def prices(self, endpoint: Endpoint) -> PriceTable:
+        """What its models cost, by the names that `priced_as` and `Asker.model` give; the usual
+        table, which the operator may have replaced. Raises PriceError, AccessError."""
+        return load_prices().at(self.host(endpoint))
 
     def priced_as(self, model: str) -> str:
         """The name by which price tables know what it costs to ask a model, untrained."""
@@ -265,6 +289,7 @@ class Service(Trainer, Protocol):
         AccessError when the address is none."""
         return urlsplit(endpoint.base_url or "").netloc.lower() or self.title
 
+    @abstractmethod
     def check(self, order: Order, endpoint: Endpoint) -> None:
         """Raises TrainingError or AccessError for what the service would refuse; asks nobody."""
 
@@ -274,8 +299,10 @@ class Service(Trainer, Protocol):
 
     def choose_format(self, labels: LabelSet, options: TrainerOptions) -> Mapping[str, Any]:
         """The `ExportFormat.to_dict()` of a training: what the options say, else what suits the
-        model."""
+        model; the usual one."""
+        return dict(options.format or ExportFormat().to_dict())
 
+    @abstractmethod
     def train(self, order: Order, diary: Diary, endpoint: Endpoint) -> Tuned:
         """Goes on from what the diary says, to the end.
 
@@ -283,12 +310,15 @@ class Service(Trainer, Protocol):
         when it was asked to rest or end (and has told the service).
         """
 
+    @abstractmethod
     def asker(self, header: Mapping[str, Any], labels: LabelSet, endpoint: Endpoint) -> Asker:
         """Raises ArtifactError for a damaged header, AccessError without a key."""
 
     def batcher(self, header: Mapping[str, Any], labels: LabelSet, endpoint: Endpoint) -> Batcher:
         """As `asker`; where `capabilities.batch` says so."""
+        raise TrainingError(f"The trainer {self.name} takes no batches: predict without one.")
 
+    @abstractmethod
     def forget(
         self, header: Mapping[str, Any], report: Mapping[str, Any], endpoint: Endpoint
     ) -> list[str]:

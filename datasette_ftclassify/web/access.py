@@ -11,17 +11,12 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ..trainers.access import Access, Endpoint, read_access
+from ..trainers.registry import list_services
 
 if TYPE_CHECKING:
     from datasette.app import Datasette
 
 PLUGIN = "datasette-ftclassify"
-
-_SECRETS = {
-    "OPENAI_API_KEY": ("OpenAI", ("openai", "decisions")),
-    "AZURE_OPENAI_API_KEY": ("Azure OpenAI", ("azure",)),
-}
-"""Names of secrets; whose they are, and the trainers that use them."""
 
 _log = logging.getLogger(__name__)
 
@@ -35,12 +30,21 @@ async def access_of(datasette: Datasette) -> Access:
     """Raises AccessError, naming the setting, when one is malformed."""
     access = read_access(plugin_settings(datasette))
     endpoints = dict(access.endpoints)
-    for secret, (_, trainers) in _SECRETS.items():
+    for secret, trainers in _secrets().items():
         without = [name for name in trainers if access.endpoint(name).api_key is None]
         key = await _secret(datasette, secret) if without else None
         for name in without:
             endpoints[name] = replace(endpoints.get(name, Endpoint()), api_key=key)
     return replace(access, endpoints=endpoints)
+
+
+def _secrets() -> dict[str, list[str]]:
+    """The trainers that use a key, by its name."""
+    found: dict[str, list[str]] = {}
+    for service in list_services():
+        if key := service.variables.get("api_key"):
+            found.setdefault(key, []).append(service.name)
+    return found
 
 
 async def _secret(datasette: Datasette, name: str) -> str | None:
@@ -60,6 +64,6 @@ def secrets() -> list[Any]:
     from datasette_secrets import Secret
 
     return [
-        Secret(name=name, description=f"{whose} key, for training and asking classifiers")
-        for name, (whose, _) in _SECRETS.items()
+        Secret(name=name, description=f"For training and asking classifiers: {', '.join(users)}")
+        for name, users in _secrets().items()
     ]

@@ -11,8 +11,7 @@ from ..errors import AccessError, TrainingError
 from ..export import ExportFormat
 from ..labels import LabelSet
 from ..prices import PriceTable, estimate_inference, estimate_training, load_prices
-from ..tokens import DEFAULT_MODEL
-from ..trainers.access import Access, variables_of
+from ..trainers.access import Access
 from ..trainers.base import ChecksOptions, Trainer, TrainerOptions
 from ..trainers.registry import list_trainers
 from ..trainers.service import Order, Service
@@ -40,8 +39,8 @@ def _offer(
 ) -> dict[str, Any]:
     able = trainer.capabilities
     missing = why_not(trainer, access)
-    table = load_prices()
-    model = choices.setting(trainer.name, "model") or usual_model(trainer, table)
+    table = _prices(trainer, access)
+    model = choices.setting(trainer.name, "model") or usual_model(trainer)
     priced = trainer.priced_as(model) if isinstance(trainer, Service) else model
     shutdown = getattr(table.get(priced) or table.get(model), "shutdown", None) if model else None
     return {
@@ -55,7 +54,7 @@ def _offer(
         "leaves": _leaves(trainer, access, report, missing),
         "can": _can(trainer),
         "until": shutdown.isoformat() if isinstance(shutdown, date) else None,
-        "settings": _settings(trainer, choices, model, table),
+        "settings": _settings(trainer, choices, model),
     }
 
 
@@ -64,7 +63,7 @@ def why_not(trainer: Trainer, access: Access) -> str | None:
     endpoint = access.endpoint(trainer.name)
     if not isinstance(trainer, Service):
         return None
-    key = variables_of(trainer.name).get("api_key")
+    key = trainer.variables.get("api_key")
     if key and endpoint.api_key is None:
         # Said without asking the trainer, which would import a whole SDK first.
         return (
@@ -90,22 +89,21 @@ def why_not(trainer: Trainer, access: Access) -> str | None:
     return None
 
 
-def usual_model(trainer: Trainer, table: PriceTable | None = None) -> str:
+def usual_model(trainer: Trainer) -> str:
     """The model that is meant when none is named; empty where there is none to name."""
-    table = table or load_prices()
     if not isinstance(trainer, Service):
         return ""
-    return trainer.default_model or (DEFAULT_MODEL if DEFAULT_MODEL in table.models else "")
+    return trainer.default_model or next(iter(trainer.proposed_models()), "")
 
 
-def _models(table: PriceTable) -> list[str]:
-    """Those that can still be tuned."""
-    today = date.today()
-    return [
-        name
-        for name, price in table.models.items()
-        if price.training is not None and (price.shutdown is None or price.shutdown > today)
-    ]
+def _prices(trainer: Trainer, access: Access) -> PriceTable:
+    """By the host that is asked, as far as that is known."""
+    if not isinstance(trainer, Service):
+        return load_prices()
+    try:
+        return trainer.prices(access.endpoint(trainer.name))
+    except AccessError:
+        return load_prices()
 
 
 def _cost(trainer: Trainer, model: str, table: PriceTable, report: Mapping[str, Any] | None) -> str:
@@ -185,9 +183,7 @@ def _can(trainer: Trainer) -> list[str]:
     return [text for text, holds in said.items() if holds]
 
 
-def _settings(
-    trainer: Trainer, choices: Choices, model: str, table: PriceTable
-) -> list[dict[str, Any]]:
+def _settings(trainer: Trainer, choices: Choices, model: str) -> list[dict[str, Any]]:
     """The fields for what the trainer knows, in order: `name`, `label`, `type` and more."""
     able = trainer.capabilities
     if isinstance(trainer, ChecksOptions):
@@ -207,7 +203,8 @@ def _settings(
         elif name == "suffix" and limits.suffix:
             more = {"most": limits.suffix}
         elif name == "model":
-            more = {"proposed": _models(table), "usual": model}
+            proposed = trainer.proposed_models() if isinstance(trainer, Service) else ()
+            more = {"proposed": list(proposed), "usual": model}
         value = choices.setting(trainer.name, name)
         fields.append({**field, **more, "name": f"{trainer.name}-{name}", "value": value})
     return fields

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import closing
 
 from ...errors import JobPaused, LimitReached
-from ...loading import load_batcher
+from ...loading import load_batcher, prices_of
 from ...trainers.access import Access
 from ...trainers.service import ServiceProblem, Usage
 from ..batching import Pace, fill_by_batches
@@ -38,7 +38,7 @@ def ask_in_batches(
             yield page
 
     with closing(load_batcher(plan.classifier, access)) as batcher:
-        cost = pricing(batcher, batch=True)
+        cost = pricing(batcher, prices_of(plan.classifier, access), batch=True)
 
         def limit(expected: Usage) -> None:
             budget = Budget(conn, job, access, cost)

@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 from ...errors import JobPaused, LimitReached
-from ...loading import load_asker
+from ...loading import load_asker, prices_of
 from ...store.classifiers import Classifier
 from ...store.jobs import Job
 from ...store.spending import spent_by_job
@@ -31,7 +31,8 @@ def converse(lease: Lease, classifier: Classifier, access: Access) -> Conversati
     """
     asker = load_asker(classifier, access)
     try:
-        budget = Budget(lease.conn, lease.job, access, pricing(asker))
+        cost = pricing(asker, prices_of(classifier, access))
+        budget = Budget(lease.conn, lease.job, access, cost)
     except LimitReached as error:
         raise JobPaused(str(error)) from error
     concurrency = agreed_number(lease.job, "concurrency", MOST)

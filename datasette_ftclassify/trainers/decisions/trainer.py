@@ -10,7 +10,8 @@ from ...export import ExportFormat
 from ...labels import LabelSet
 from ..access import Endpoint
 from ..base import Capabilities, Limits, TrainerOptions
-from ..service import Asker, Batcher, Diary, Order, Tuned
+from ..openai.trainer import OPENAI_VARIABLES
+from ..service import Asker, Diary, Order, Service, Tuned
 from .questions import build_questions, check_fits
 
 NAME = "decisions"
@@ -22,7 +23,7 @@ PRICED_AS = "{}-decisions"
 _NOT_HERE = ("embeddings", "epochs", "batch_size", "learning_rate", "suffix", "wandb")
 
 
-class DecisionsTrainer:
+class DecisionsTrainer(Service):
     """Trains nothing: a ready model is asked which label fits, and needs no examples."""
 
     name = NAME
@@ -36,7 +37,9 @@ class DecisionsTrainer:
         says_anything=True,
         limits=Limits(examples=0),
     )
-    default_model: str | None = DEFAULT_MODEL
+    default_model = DEFAULT_MODEL
+    reached_as = "openai"
+    variables = OPENAI_VARIABLES
 
     def priced_as(self, model: str) -> str:
         """Decisions cost something else than the model's chat does."""
@@ -51,19 +54,11 @@ class DecisionsTrainer:
 
         open_client(endpoint, trainer=NAME).close()
 
-    def epochs_for(self, rows: int) -> int:
-        """Once, as far as that means anything where nothing is learnt."""
-        return 1
-
     def host(self, endpoint: Endpoint) -> str:
         """The one that is asked. Raises AccessError when the address is none."""
         from ..openai.client import host_of
 
         return host_of(endpoint, NAME)
-
-    def choose_format(self, labels: LabelSet, options: TrainerOptions) -> Mapping[str, Any]:
-        """The usual one: nothing is written in it."""
-        return ExportFormat().to_dict()
 
     def train(self, order: Order, diary: Diary, endpoint: Endpoint) -> Tuned:
         """Asks nobody: a classifier is the questions, and they are made of the labels."""
@@ -104,9 +99,6 @@ class DecisionsTrainer:
         from .asking import DecisionAsker
 
         return DecisionAsker(model, build_questions(labels, descriptions), labels, endpoint)
-
-    def batcher(self, header: Mapping[str, Any], labels: LabelSet, endpoint: Endpoint) -> Batcher:
-        raise TrainingError("The Decisions API takes no batches: predict without one.")
 
     def forget(
         self, header: Mapping[str, Any], report: Mapping[str, Any], endpoint: Endpoint

@@ -7,6 +7,7 @@ only when somebody has deployed it, under the name that the deployment was given
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from ...errors import AccessError
@@ -22,7 +23,14 @@ class AzureTrainer(OpenAITrainer):
     name = "azure"
     title = "Azure OpenAI: a language model is tuned and deployed at your resource"
     # Azure's guide to fine-tuning: files under 512 MB, a suffix of 18 characters.
-    capabilities = with_limits(OpenAITrainer.capabilities, file_bytes=512 * 1024**2, suffix=18)
+    capabilities = replace(
+        with_limits(OpenAITrainer.capabilities, file_bytes=512 * 1024**2, suffix=18), deploys=True
+    )
+    variables: Mapping[str, str] = {
+        "api_key": "AZURE_OPENAI_API_KEY",
+        "base_url": "AZURE_OPENAI_ENDPOINT",
+        "api_version": "OPENAI_API_VERSION",
+    }
     marks_files = True
     suffix_may_have_dots = False
 

@@ -5,19 +5,25 @@ Imports what it needs when it is asked to work: the SDK takes a while to load.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from datetime import date
 from typing import Any
 
 from ...labels import LabelSet
+from ...prices import load_prices
+from ...tokens import DEFAULT_MODEL
 from ..access import Endpoint
 from ..base import Capabilities, Limits, TrainerOptions
-from ..service import Asker, Batcher, Diary, Order, Tuned
+from ..service import Asker, Batcher, Diary, Order, Service, Tuned
+
+OPENAI_VARIABLES = {"api_key": "OPENAI_API_KEY", "base_url": "OPENAI_BASE_URL"}
+"""Those of OpenAI's SDK."""
 
 _GIB = 1024**3
 
 
-class OpenAITrainer:
+class OpenAITrainer(Service):
     """Tunes a language model at OpenAI or a compatible server, and asks it there.
 
     settings: of `training.train`: poll, file_bytes, part_bytes
@@ -40,7 +46,7 @@ class OpenAITrainer:
             examples=10, file_bytes=8 * _GIB, suffix=64, epochs=(1, 50), batch_size=(1, 256)
         ),
     )
-    default_model: str | None = None
+    variables: Mapping[str, str] = OPENAI_VARIABLES
     marks_files = False
     suffix_may_have_dots = True
 
@@ -54,9 +60,16 @@ class OpenAITrainer:
 
         return default_epochs(rows)
 
-    def priced_as(self, model: str) -> str:
-        """By its own name."""
-        return model
+    def proposed_models(self) -> Sequence[str]:
+        """Those of the price table that can still be tuned."""
+        table = load_prices()
+        found = [
+            name
+            for name, price in table.models.items()
+            if price.training is not None
+            and (price.shutdown is None or price.shutdown > date.today())
+        ]
+        return sorted(found, key=lambda name: name != DEFAULT_MODEL)
 
     def choose_format(self, labels: LabelSet, options: TrainerOptions) -> Mapping[str, Any]:
         """See `options.choose_format`."""
