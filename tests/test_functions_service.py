@@ -667,6 +667,28 @@ async def test_datasette_with_a_budget(path, openai_server):
     assert found == [[3]]
 
 
+async def test_the_box_to_try_a_text_spends_for_those_alone_who_may(path, openai_server):
+    patient = {"settings": {"sql_time_limit_ms": 10_000}}
+    datasette = Datasette(
+        [str(path)], **patient, **settings_for(openai_server, sql_usd_per_day=0.5)
+    )
+    if hasattr(datasette, "allowed"):
+        datasette.root_enabled = True
+    box = "/reports/-/ftclassify/classifiers/topics/try.json"
+    for who in (None, "ann"):
+        jar = {"ds_actor": datasette.sign({"a": {"id": who}}, "actor")} if who else {}
+        kept = (await datasette.client.get(box, params={"text": DRAIN}, cookies=jar)).json()
+        assert kept["answer"]["label"] == "Water"
+        assert kept["scores"][0] == {"name": "Water", "score": pytest.approx(0.7, abs=1e-4)}
+        new = (await datasette.client.get(box, params={"text": NEW}, cookies=jar)).json()
+        assert "ftclassify-spend" in new["answer"]["error"]
+    assert openai_server.log == []
+    root = {"ds_actor": datasette.sign({"a": {"id": "root"}}, "actor")}
+    new = (await datasette.client.get(box, params={"text": NEW}, cookies=root)).json()
+    assert new["answer"]["label"] == "Roads"
+    assert asked(openai_server) == 1
+
+
 async def test_datasette_never_writes_an_immutable_file(path, openai_server):
     before = path.read_bytes()
     datasette = Datasette(

@@ -99,6 +99,19 @@ async def test_an_anonymous_visitor_cannot_ask_without_end():
     assert not limit.allows("a", 1.1)
 
 
+async def test_the_box_holds_back_the_anonymous_and_nobody_else(trained: Path, monkeypatch: Any):
+    from datasette_ftclassify.web import trying
+
+    monkeypatch.setattr(trying, "_limit", trying.RateLimit(2))
+    ds = serve(trained)
+    page = f"{CARD}/try?text=bins"
+    assert [(await get(ds, page)).status_code for _ in range(3)] == [200, 200, 429]
+    refused = await get(ds, f"{CARD}/try.json?text=bins")
+    assert (refused.status_code, refused.json()["status"]) == (429, 429)
+    assert "wait a minute" in refused.json()["error"]
+    assert (await get(ds, page, "ann")).status_code == 200
+
+
 async def test_a_published_copy_is_complete_and_read_only(trained: Path):
     ds = Datasette([], immutables=[str(trained)])
     page = await ds.client.get(CARD)

@@ -267,7 +267,7 @@ async def _body(request: Request) -> dict[str, Any]:
 def _status(error: Exception) -> int:
     if isinstance(error, Forbidden):
         return 403
-    return 404 if isinstance(error, NotFound) else 400
+    return 404 if isinstance(error, NotFound) else int(getattr(error, "status", 400))
 
 
 def error_response(message: str, status: int) -> Response:
@@ -278,9 +278,10 @@ def error_response(message: str, status: int) -> Response:
 
 async def error_page(datasette: Datasette, request: Request, error: Exception) -> Response:
     """An error for a person, on a page that leads back."""
+    status = _status(error)
     html = await datasette.render_template(
         ["400.html", "error.html"],
-        {"ok": False, "error": str(error), "status": 400, "title": "This did not work"},
+        {"ok": False, "error": str(error), "status": status, "title": "This did not work"},
         request=request,
     )
-    return Response.html(html, status=400)
+    return Response.html(html, status=status)

@@ -1,4 +1,8 @@
-"""The box to try a text: what a classifier says of it, with all scores and the words behind it."""
+"""The box to try a text: what a classifier says of it, with all scores and the words behind it.
+
+A classifier whose model is at a service costs money for each text that it has no kept answer to.
+It is asked for those who may spend, within the operator's budget for SQL functions, and no others.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +14,14 @@ from collections import OrderedDict
 from typing import TYPE_CHECKING, Any
 
 from ..errors import FtclassifyError
+from ..loading import service_of
+from ..resolver import Resolver, Served
+from ..sql_answers import Asking, KeptAnswers
+from ..sql_asking import NoAnswer
+from ..store.answers import KeptAnswer
+from ..store.classifiers import Classifier
+from ..trainers.access import Access
+from .permissions import SPEND
 from .showing import show
 
 if TYPE_CHECKING:
@@ -53,6 +65,22 @@ _limit = RateLimit(PER_MINUTE)
 class TooMany(FtclassifyError):
     """A visitor asks more often than is good for the others."""
 
+    status = 429
+
+
+class _AsksNobody(Asking):
+    """For a visitor who may not spend."""
+
+    def __init__(self) -> None:
+        super().__init__(Access, lambda path: False, 0.0)
+
+    def ask(self, served: Served, text: str) -> KeptAnswer:
+        """Raises NoAnswer."""
+        raise NoAnswer(
+            f"{served.classifier.title} has no kept answer to this text, and asking for one costs "
+            f"money: that needs the permission {SPEND}."
+        )
+
 
 async def try_page(ask: Ask) -> Response:
     """GET /DB/-/ftclassify/classifiers/NAME/try?text=…, a page without JavaScript and JSON with."""
@@ -63,7 +91,10 @@ async def try_page(ask: Ask) -> Response:
         raise FtclassifyError(f"The text has more than {MAX_TEXT:,} characters: try a shorter one.")
     if ask.actor is None and not _limit.allows(_visitor(ask)):
         raise TooMany("You have tried many texts in a short time: wait a minute.")
-    answer = await ask.read(lambda conn: _answer(conn, text, classifier.title)) if text else None
+    answer = None
+    if text:
+        find = _answer if await ask.may(SPEND) or not _is_asked(classifier) else _kept
+        answer = await ask.read(lambda conn: find(conn, text, classifier.title))
     data = {"classifier": classifier.name, "version": classifier.version, "text": text,
             "answer": answer, "scores": _scores(answer)}  # fmt: skip
     more = {"title": classifier.title, "back": ask.url("classifiers", classifier.title)}
@@ -73,6 +104,19 @@ async def try_page(ask: Ask) -> Response:
 def _visitor(ask: Ask) -> str:
     client = ask.request.scope.get("client")
     return str(client[0]) if client else ""
+
+
+def _is_asked(classifier: Classifier) -> bool:
+    """Whether its model is at a service. Raises TrainingError when its trainer is not here."""
+    return service_of(classifier) is not None
+
+
+def _kept(conn: sqlite3.Connection, text: str, title: str) -> dict[str, Any]:
+    """What the file already knows."""
+    served = Resolver(lambda: conn).resolve(title)
+    if not isinstance(served, Served):
+        raise NoAnswer(f"{title} has been replaced just now: try again.")
+    return KeptAnswers(lambda: conn, _AsksNobody()).full(text, served)
 
 
 def _answer(conn: sqlite3.Connection, text: str, title: str) -> dict[str, Any]:
@@ -91,5 +135,8 @@ def _scores(answer: dict[str, Any] | None) -> list[dict[str, Any]]:
     import math
 
     logprobs = (answer or {}).get("logprobs") or {}
-    rows = [{"name": name, "score": math.exp(value)} for name, value in logprobs.items()]
+    rows = [
+        {"name": name, "score": 0.0 if value is None else math.exp(value)}
+        for name, value in logprobs.items()
+    ]
     return sorted(rows, key=lambda row: -row["score"])
