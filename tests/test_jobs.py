@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import random
 import signal
 import sqlite3
 import subprocess
 import sys
 import time
-from contextlib import closing
+from contextlib import closing, suppress
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
@@ -24,9 +26,12 @@ from datasette_ftclassify.jobs.predict import PredictRequest, predict_rows, subm
 from datasette_ftclassify.jobs.runner import run_job, submit_evaluate, work
 from datasette_ftclassify.jobs.train import TrainRequest, submit_train
 from datasette_ftclassify.sql import connect
+from datasette_ftclassify.store import owners
 from datasette_ftclassify.store.classifiers import find_classifier
 from datasette_ftclassify.store.deleting import delete_classifier
 from datasette_ftclassify.store.jobs import (
+    LEASE_SECONDS,
+    Job,
     add_job,
     ask_job,
     claim_job,
@@ -224,6 +229,60 @@ def test_a_dead_process_of_this_machine_need_not_be_waited_for(conn):
     assert next_job(conn) == job.id
 
 
+def test_a_laptop_that_slept_has_lost_no_job(conn, monkeypatch):
+    job = claim_job(conn, add_job(conn, "evaluate", {}).id, new_owner())
+    by_day, by_clock = time.time(), time.monotonic()
+    monkeypatch.setattr(owners.time, "time", lambda: by_day + 9 * 3600)
+    assert not get_job(conn, job.id).interrupted
+    with pytest.raises(JobError, match="running in another process"):
+        claim_job(conn, job.id, new_owner())
+    monkeypatch.setattr(owners.time, "monotonic", lambda: by_clock + LEASE_SECONDS + 1)
+    assert get_job(conn, job.id).interrupted
+
+
+def test_another_container_of_the_same_name_is_no_dead_process(conn):
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    process.wait()
+    host = new_owner().partition("+")[0]
+    job = add_job(conn, "evaluate", {})
+    claim_job(conn, job.id, f"{host}+another-boot.1:{process.pid}:token")
+    assert not get_job(conn, job.id).interrupted
+
+
+@pytest.mark.parametrize("column", [f.name for f in fields(Job)][2:-1])
+def test_a_damaged_job_holds_up_no_other(conn, column):
+    for state in ("queued", "running"):
+        for cell in (b"\xff", "x", "[]", 1.5, -1, 10**18):
+            with conn:
+                conn.execute("delete from _ftclassify_jobs")
+            first, second = (add_job(conn, "evaluate", {"n": n}).id for n in range(2))
+            with conn:
+                conn.execute(
+                    "update _ftclassify_jobs set state = ?, owner = 'x:1:y', lease_until = 9e15"
+                    " where id = ?",
+                    [state, first],
+                )
+                sql = f"update _ftclassify_jobs set {column} = ? where id = ?"
+                conn.execute(sql, [cell, first])
+            assert second in [job.id for job in json_of(list_jobs(conn))]
+            assert next_job(conn, {first}) == second
+            with suppress(JobError):
+                claim_job(conn, first, new_owner())
+
+
+def test_jobs_of_an_older_version_can_be_read(conn):
+    add_job(conn, "evaluate", {})
+    with conn:
+        conn.execute("alter table _ftclassify_jobs drop column lease_clock")
+    assert [job.lease_clock for job in list_jobs(conn)] == [None]
+
+
+def json_of(jobs: list[Job]) -> list[Job]:
+    """The same, when each can be told as JSON."""
+    assert json.dumps([job.to_dict() for job in jobs])
+    return jobs
+
+
 def test_who_was_replaced_can_no_longer_write(conn, trained):
     job = add_job(conn, "evaluate", {})
     slow = claim_job(conn, job.id, ELSEWHERE)
@@ -271,7 +330,8 @@ def test_a_damaged_job_is_an_error_and_not_a_crash(conn):
         with conn:
             conn.execute("update _ftclassify_jobs set settings = ?", [settings])
         with pytest.raises(JobError, match="damaged"):
-            list_jobs(conn)
+            get_job(conn, 1)
+        assert list_jobs(conn) == []
 
 
 @pytest.mark.parametrize("kind", ["train", "predict", "evaluate"])

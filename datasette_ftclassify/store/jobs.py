@@ -9,15 +9,15 @@ from __future__ import annotations
 
 import json
 import sqlite3
-import time
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields
 from typing import Any
 
 from ..errors import JobError, JobNotFound
 from .classifiers import has_store, now
 from .ending import TO_BE_CANCELLED, goes_on_elsewhere, is_ending
-from .owners import is_leased, new_owner
+from .events import Event, figures, job_events, note
+from .owners import LEASE_SECONDS, is_leased, lease_ends, new_owner
 from .schema import ensure_schema, transaction
 
 __all__ = [
@@ -25,9 +25,6 @@ __all__ = [
     "claim_job", "end_job", "figures", "get_job", "is_ending", "job_events", "list_jobs",
     "new_owner", "next_job", "note", "note_terms", "renew_lease", "save_progress",
 ]  # fmt: skip
-
-LEASE_SECONDS = 30.0
-"""How long a process may be silent before another one takes its job."""
 
 UNFINISHED = ("queued", "running", "paused", "failed")
 
@@ -38,14 +35,6 @@ WISHES = {
     "cancel": ("queued", "running", "paused", "failed"),
 }
 """What may be asked of a job, and in which states."""
-
-_COLUMNS = (
-    "id, kind, state, wanted, step, settings, classifier_id, position, total, done, skipped,"
-    " result, error, owner, lease_until, created_at, started_at, updated_at, remote, estimate,"
-    " failed"
-)
-_JSON = [_COLUMNS.split(", ").index(name) for name in ("settings", "position", "result")]
-_JSON += [_COLUMNS.split(", ").index(name) for name in ("remote", "estimate")]
 
 
 @dataclass
@@ -73,13 +62,16 @@ class Job:
     remote: dict[str, Any] | None = None
     estimate: dict[str, Any] | None = None
     failed: int = 0
+    lease_clock: float | None = None
     tried_again: bool = False
     """In the process that claimed it: whether somebody asked for another try of a failed one."""
 
     @property
     def interrupted(self) -> bool:
         """Whether it counts as running, but nobody runs it."""
-        return self.state == "running" and not is_leased(self.owner, self.lease_until)
+        return self.state == "running" and not is_leased(
+            self.owner, self.lease_until, self.lease_clock
+        )
 
     def to_dict(self) -> dict[str, Any]:
         return {
@@ -152,31 +144,60 @@ def get_job(conn: sqlite3.Connection, job_id: int) -> Job:
     """Raises JobNotFound."""
     row = None
     if has_store(conn):
-        sql = f"select {_COLUMNS} from _ftclassify_jobs where id = ?"
-        row = conn.execute(sql, [job_id]).fetchone()
+        row = next(_rows(conn, "where id = ?", [job_id]), None)
     if row is None:
         raise JobNotFound(f"There is no job {job_id} in this database: see ftclassify jobs list.")
     return _job(row)
 
 
 def list_jobs(conn: sqlite3.Connection) -> list[Job]:
-    """All jobs, newest first."""
+    """All jobs, newest first; without damaged ones."""
     if not has_store(conn):
         return []
-    rows = conn.execute(f"select {_COLUMNS} from _ftclassify_jobs order by id desc")
-    return [_job(row) for row in rows.fetchall()]
+    every = list(_rows(conn, "order by id desc"))
+    return [job for job in map(_job_or_none, every) if job is not None]
 
 
-def _job(row: tuple[Any, ...]) -> Job:
-    values = list(row)
+def _rows(
+    conn: sqlite3.Connection, tail: str, values: Sequence[Any] = ()
+) -> Iterator[dict[str, Any]]:
+    """Rows by column: a file of an older version, which cannot be written, has fewer."""
+    cursor = conn.execute(f"select * from _ftclassify_jobs {tail}", values)
+    names = [column[0] for column in cursor.description]
+    return (dict(zip(names, row, strict=True)) for row in cursor)
+
+
+def _job_or_none(row: dict[str, Any]) -> Job | None:
     try:
-        for index in _JSON:
-            values[index] = None if values[index] is None else json.loads(values[index])
-        if not isinstance(values[5], dict) or not isinstance(values[_JSON[3]] or {}, dict):
-            raise ValueError("settings are a JSON object")
+        return _job(row)
+    except JobError:
+        return None
+
+
+def _job(row: dict[str, Any]) -> Job:
+    try:
+        return Job(**{name: _checked(name, row[name]) for name in _STORED if name in row})
     except (ValueError, TypeError, RecursionError) as error:
-        raise JobError(f"Job {row[0]} is damaged in this file: delete its row.") from error
-    return Job(*values)
+        raise JobError(f"Job {row['id']} is damaged in this file: delete its row.") from error
+
+
+_STORED = tuple(field.name for field in fields(Job) if field.name != "tried_again")
+_JSON = {"settings": dict, "position": list, "result": dict, "remote": dict, "estimate": dict}
+_NUMBERS: dict[str, type | tuple[type, ...]] = dict.fromkeys(
+    ("id", "classifier_id", "total", "done", "skipped", "failed"), int
+)
+_NUMBERS |= dict.fromkeys(("lease_until", "lease_clock"), (int, float))
+_REQUIRED = ("id", "kind", "state", "step", "settings", "done", "skipped", "failed")
+
+
+def _checked(name: str, cell: Any) -> Any:
+    """A cell as a job has it. Raises ValueError for what can stand in none that we wrote."""
+    if cell is None and name not in _REQUIRED:
+        return None
+    value = json.loads(cell) if name in _JSON else cell
+    if not isinstance(value, _JSON.get(name) or _NUMBERS.get(name, str)):
+        raise ValueError(f"{name} is not what it should be")
+    return value
 
 
 def claim_job(conn: sqlite3.Connection, job_id: int, owner: str) -> Job:
@@ -196,10 +217,10 @@ def claim_job(conn: sqlite3.Connection, job_id: int, owner: str) -> Job:
             raise JobError(f"Job {job_id} is {job.state}: there is nothing left to run.")
         wanted = job.wanted if job.wanted in ("pause", "cancel") else None
         conn.execute(
-            "update _ftclassify_jobs set state = 'running', wanted = ?, error = null,"
-            " owner = ?, lease_until = ?, started_at = coalesce(started_at, ?), updated_at = ?"
-            " where id = ?",
-            [wanted, owner, time.time() + LEASE_SECONDS, now(), now(), job_id],
+            "update _ftclassify_jobs set state = 'running', wanted = ?, error = null, owner = ?,"
+            " lease_until = ?, lease_clock = ?, started_at = coalesce(started_at, ?),"
+            " updated_at = ? where id = ?",
+            [wanted, owner, *lease_ends(), now(), now(), job_id],
         )
         through = job.done + job.skipped + job.failed
         note(conn, job_id, "goes on" if job.started_at else "started", {"rows": through})
@@ -278,9 +299,9 @@ def add_event(
 
 def _prove(conn: sqlite3.Connection, job_id: int, owner: str | None) -> str | None:
     changed = conn.execute(
-        "update _ftclassify_jobs set lease_until = ?, updated_at = ?"
+        "update _ftclassify_jobs set lease_until = ?, lease_clock = ?, updated_at = ?"
         " where id = ? and owner = ? and state = 'running'",
-        [time.time() + LEASE_SECONDS, now(), job_id, owner],
+        [*lease_ends(), now(), job_id, owner],
     ).rowcount
     if not changed:
         raise JobError(f"Job {job_id} was taken over by another process, which goes on with it.")
@@ -348,45 +369,3 @@ def _set_aside(
         " lease_until = null, updated_at = ? where id = ?",
         [state, wanted, step, now(), job.id],
     )
-
-
-def note(
-    conn: sqlite3.Connection,
-    job_id: int,
-    message: str,
-    data: dict[str, Any] | None = None,
-    key: str | None = None,
-) -> None:
-    """Adds an event, without a proof of the lease: `add_event` is for those who have one."""
-    conn.execute(
-        "insert or ignore into _ftclassify_job_events"
-        " (job_id, created_at, message, data, event_key) values (?, ?, ?, ?, ?)",
-        [job_id, now(), message, None if data is None else json.dumps(data), key],
-    )
-
-
-@dataclass(frozen=True)
-class Event:
-    """Something that happened in a job; `data` holds figures, if any."""
-
-    at: str
-    message: str
-    data: dict[str, Any] | None = None
-
-
-def job_events(conn: sqlite3.Connection, job_id: int) -> list[Event]:
-    """Oldest first."""
-    rows = conn.execute(
-        "select created_at, message, data from _ftclassify_job_events where job_id = ? order by id",
-        [job_id],
-    )
-    return [Event(at, message, figures(data)) for at, message, data in rows.fetchall()]
-
-
-def figures(text: object) -> dict[str, Any] | None:
-    """An event's data as stored; None when there are none, or they make no sense."""
-    try:
-        data = json.loads(text) if isinstance(text, str) else None
-    except (ValueError, RecursionError):
-        return None
-    return data if isinstance(data, dict) else None

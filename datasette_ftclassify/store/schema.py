@@ -34,6 +34,7 @@ def ensure_schema(conn: sqlite3.Connection) -> None:
     migrations()(m002_services)
     migrations()(m003_following)
     migrations()(m004_evaluation_rows)
+    migrations()(m005_reservations)
     db = Database(conn, execute_plugins=False)
     if migrations.pending(db):
         # Another process may be at it: whoever comes second finds nothing left to do.
@@ -76,6 +77,11 @@ def m003_following(db: Database) -> None:
 
 def m004_evaluation_rows(db: Database) -> None:
     db.execute(_EVALUATION_ROWS)
+
+
+def m005_reservations(db: Database) -> None:
+    for statement in _RESERVATIONS:
+        db.execute(statement)
 
 
 _MAIN_JOB = (
@@ -269,3 +275,15 @@ _EVALUATION_ROWS = """
         primary key (evaluation_id, row_key)
     ) without rowid
 """
+
+_RESERVATIONS = (
+    # seconds on the owner's machine, by a clock that nobody sets: see owners.lease_ends
+    "alter table _ftclassify_jobs add column lease_clock real",
+    # USD that questions under way may cost: no other job may spend it
+    "alter table _ftclassify_jobs add column reserved real not null default 0",
+    # USD that the batch may cost; NULL when no price is known
+    "alter table _ftclassify_batches add column usd real",
+    # of the questions in it, 16 bytes each, until it is done
+    "alter table _ftclassify_batches add column keys blob",
+    "create index _ftclassify_job_events_job on _ftclassify_job_events (job_id)",
+)

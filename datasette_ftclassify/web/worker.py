@@ -17,7 +17,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..errors import AccessError, FtclassifyError, JobNotFound
+from ..errors import AccessError, FtclassifyError, JobError, JobNotFound
 from ..sql import connect
 from ..store.classifiers import find_by_id
 from ..store.jobs import Job, get_job
@@ -112,8 +112,12 @@ class Worker:
             queue_new_rows(conn)
         ours = {child.job_id for child in self._children if child.path == path}
         for job_id in maybe_waiting(conn):
-            if job_id not in ours and not self._rests(path, job_id) and not self._over.is_set():
+            if job_id in ours or self._rests(path, job_id) or self._over.is_set():
+                continue
+            try:
                 self._consider(path, conn, job_id)
+            except JobError as error:  # a damaged one holds up no other
+                self._leave(path, error, job_id)
 
     def _consider(self, path: str, conn: sqlite3.Connection, job_id: int) -> None:
         """Has the job run, if it waits, may run, and there is a place."""
@@ -173,8 +177,8 @@ class Worker:
     def _rest(self, path: str, job_id: int = 0) -> None:
         self._resting[path, job_id] = time.monotonic() + REST
 
-    def _leave(self, path: str, error: Exception) -> None:
-        self._rest(path)
+    def _leave(self, path: str, error: Exception, job_id: int = 0) -> None:
+        self._rest(path, job_id)
         known = isinstance(error, (FtclassifyError, sqlite3.Error, OSError))
         _log.error("Cannot work on the jobs of %s: %s", path, error, exc_info=not known)
 
