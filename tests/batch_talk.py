@@ -20,9 +20,9 @@ from datasette_ftclassify.jobs.batching import Pace, fill_by_batches
 from datasette_ftclassify.jobs.estimates import pricing
 from datasette_ftclassify.jobs.gathering import Page, Position
 from datasette_ftclassify.jobs.lease import leased
+from datasette_ftclassify.jobs.places import position_of
 from datasette_ftclassify.jobs.plan import Plan, PredictRequest
 from datasette_ftclassify.jobs.predict import submit_predict
-from datasette_ftclassify.jobs.rows import position_of
 from datasette_ftclassify.prices import load_prices
 from datasette_ftclassify.sql import connect
 from datasette_ftclassify.store.classifiers import find_classifier

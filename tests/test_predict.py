@@ -9,6 +9,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import time
 from contextlib import closing
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from datasette_ftclassify.jobs import predict as predict_module
 from datasette_ftclassify.jobs.predict import Columns, PredictRequest, predict_rows
 from datasette_ftclassify.sql import connect
 from datasette_ftclassify.store.classifiers import find_classifier
+from datasette_ftclassify.store.jobs import job_events, list_jobs
 
 ALL_COLUMNS = ["topics_label", "topics_score", "topics_logprob", "topics_logprobs"]
 
@@ -239,6 +241,95 @@ def test_rows_that_arrive_during_the_job_are_classified_too(conn, topics, monkey
 
     result = predict_rows(conn, topics, "messages", progress=arrive)
     assert (result.written, result.total) == (558, 558)
+
+
+@pytest.mark.parametrize(
+    ("shape", "written"),
+    [("integer key", 175), ("text key", 175), ("no key", 103), ("without rowid", 175)],
+)
+def test_a_vacuum_half_way_loses_no_row_and_mixes_none_up(
+    conn, topics, trained, monkeypatch, shape, written
+):
+    monkeypatch.setattr(predict_module, "BATCH", 50)
+    conn.execute(SHAPES[shape])
+    for number, message in enumerate(messages()[:175]):
+        key = 3 * number if shape == "integer key" else f"k{number:03}"
+        conn.execute("insert into t values (?, ?)", [key, message["message"]])
+    conn.commit()
+    predict_rows(conn, topics, "t", PredictRequest(columns=Columns.named("right")))
+    gone = [key for (key,) in rows(conn, "select id from t order by id limit 89")[17:]]
+    real, vacuums = predict_module._answers, []
+
+    def answers_after_a_vacuum(*arguments):
+        if not vacuums and value(conn, "select count(topics_label) from t") == 100:
+            with closing(sqlite3.connect(trained)) as other:
+                other.executemany("delete from t where id = ?", [[key] for key in gone])
+                other.commit()
+                other.execute("vacuum")
+            vacuums.append(True)
+        return real(*arguments)
+
+    monkeypatch.setattr(predict_module, "_answers", answers_after_a_vacuum)
+    result = predict_rows(conn, topics, "t")
+    assert vacuums == [True]
+    assert value(conn, "select count(*) from t where topics_label is null") == 0
+    assert value(conn, "select count(*) from t where topics_score is not right_score") == 0
+    assert result.written == written
+    assert ("starts over" in str(job_events(conn, list_jobs(conn)[0].id))) == (shape == "no key")
+
+
+def test_a_vacuum_between_two_attempts(conn, topics, monkeypatch):
+    monkeypatch.setattr(predict_module, "BATCH", 50)
+    conn.execute(SHAPES["no key"])
+    texts = [(n, m["message"]) for n, m in enumerate(messages()[:175])]
+    conn.executemany("insert into t values (?, ?)", texts)
+    conn.commit()
+
+    def interrupt(done, total):
+        if done == 100:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        predict_rows(conn, topics, "t", progress=interrupt)
+    conn.execute("delete from t where rowid < 90")
+    conn.commit()
+    conn.execute("vacuum")
+    assert predict_rows(conn, topics, "t").resumed_at == 0
+    assert value(conn, "select count(*) from t where topics_label is null") == 0
+
+
+def test_a_table_that_was_made_anew_is_classified_from_its_first_row(conn, topics, monkeypatch):
+    monkeypatch.setattr(predict_module, "BATCH", 50)
+    conn.execute(SHAPES["integer key"])
+    texts = [(n, m["message"]) for n, m in enumerate(messages()[:175])]
+    conn.executemany("insert into t values (?, ?)", texts)
+    conn.commit()
+
+    def interrupt(done, total):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        predict_rows(conn, topics, "t", progress=interrupt)
+    conn.execute("drop table t")
+    conn.execute(SHAPES["integer key"])
+    conn.executemany("insert into t values (?, ?)", texts)
+    conn.commit()
+    assert predict_rows(conn, topics, "t").written == 175
+    assert value(conn, "select count(*) from t where topics_label is null") == 0
+
+
+def test_a_table_that_is_changed_again_and_again_is_given_up(conn, topics, monkeypatch):
+    monkeypatch.setattr(predict_module, "BATCH", 50)
+    conn.execute(SHAPES["no key"])
+    texts = [(n, m["message"]) for n, m in enumerate(messages()[:175])]
+    conn.executemany("insert into t values (?, ?)", texts)
+    conn.commit()
+
+    def change(done, total):
+        conn.execute(f"create table if not exists other{time.monotonic_ns()} (x)")
+
+    with pytest.raises(PredictError, match="has no primary key"):
+        predict_rows(conn, topics, "t", progress=change)
 
 
 def test_others_can_write_while_texts_are_classified(conn, topics, trained, monkeypatch):

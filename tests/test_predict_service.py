@@ -122,6 +122,31 @@ def town(
         town.conn.close()
 
 
+def test_a_vacuum_half_way_loses_no_row_and_mixes_none_up(town: Town) -> None:
+    given = reports(250)
+    town.fill(10)
+    assert town.conn is not None
+    town.conn.execute("create table t (body, topic text)")
+    town.conn.executemany("insert into t values (?, ?)", given)
+    town.conn.commit()
+    vacuums = []
+
+    def vacuum(done: int, total: int) -> None:
+        if not vacuums and done >= 100:
+            with closing(sqlite3.connect(town.path)) as other:
+                other.execute("delete from t where rowid <= 90")
+                other.commit()
+                other.execute("vacuum")
+            vacuums.append(done)
+
+    result = town.predict("t", progress=vacuum)
+    assert vacuums
+    assert (result.written, result.resumed_at) == (160, 0)
+    assert town.value("select count(*) from t where topics_label is null") == 0
+    assert town.value("select avg(topics_label = topic) from t") > 0.9
+    assert len(town.asked) == len(set(town.asked)) == 250
+
+
 def test_rows_get_what_the_model_said(town: Town) -> None:
     town.fill(250)
     result = town.predict()

@@ -81,12 +81,15 @@ def taken_columns(
 
 def make_columns(
     conn: sqlite3.Connection, target: Relation, columns: Columns, classifier: Classifier
-) -> None:
-    """Adds those that are missing, and notes that they are ours. Call inside a transaction."""
+) -> bool:
+    """Adds those that are missing, and notes that they are ours; whether any was missing. Call
+    inside a transaction."""
     types = {"label": classifier.labels.sqlite_type, "score": "REAL", "logprob": "REAL"}
     table = quote(target.name)
+    missing = [column for _, column in columns.items() if target.column(column) is None]
     for role, column in columns.items():
-        if target.column(column) is None:
+        if column in missing:
             type_ = types.get(role, "TEXT")
             conn.execute(f"alter table {table} add column {quote(column)} {type_}")
         own_column(conn, target.name, column, classifier.name, role)
+    return bool(missing)

@@ -69,6 +69,7 @@ def _has_new_rows(conn: sqlite3.Connection, following: Following) -> bool:
         plan = Plan(conn, classifier, job.settings)
         check_follow(conn, classifier, following.source, PredictRequest(where=job.settings["where"],
                      unlabelled=bool(job.settings["unlabelled"])))  # fmt: skip
-        return bool(plan.rows.after(conn, job.position, 1))
+        position = plan.places.now(conn, job.position)
+        return bool(plan.rows.after(conn, position, 1))
     except (FtclassifyError, KeyError, TypeError):
         return False  # the table, the classifier or the job is gone, or no longer fits

@@ -15,6 +15,7 @@ from ..store.classifiers import Classifier
 from ..store.jobs import Job, save_progress
 from ..store.schema import transaction
 from .columns import Columns, check_columns, column_prefix, make_columns
+from .places import Places, start_over
 from .rows import Rows, find_target
 
 ON_ERROR = ("null", "fail")
@@ -108,13 +109,18 @@ class Plan:
                 "reason."
             )
         check_columns(conn, self.target, self.columns, classifier, settings["overwrite"])
+        self.places = Places(conn, self.target)
         self.rows = Rows(self.target, classifier, where, params, settings["unlabelled"])
 
     def begin(self, conn: sqlite3.Connection, job: Job) -> None:
-        """Adds the columns, notes that they are ours, and counts the rows: all or nothing."""
+        """Adds the columns, notes that they are ours, finds the job's place, and counts the rows:
+        all or nothing."""
         try:
             with transaction(conn):
-                make_columns(conn, self.target, self.columns, self.classifier)
+                made = make_columns(conn, self.target, self.columns, self.classifier)
+                if made and job.position is not None:
+                    start_over(conn, job, "the table has lost what was written, and is another one")
+                self.places.begin(conn, job)
                 job.step = "classifying"
                 job.total = self.rows.count(conn)
                 save_progress(conn, job)
@@ -122,6 +128,13 @@ class Plan:
             raise PredictError(
                 f"Table {self.target.name} cannot get new columns: {error}."
             ) from error
+
+    def find_place(self, conn: sqlite3.Connection, job: Job) -> None:
+        """Goes on, after RowsMoved, behind the last row that was written. Raises as
+        `Places.begin` does."""
+        with transaction(conn):
+            self.places.begin(conn, job)
+            save_progress(conn, job)
 
 
 def check_threshold(classifier: Classifier, threshold: Any) -> float | None:

@@ -24,8 +24,9 @@ from ..store.spending import Spent, spent_by_job
 from ..trainers.access import Access, read_access
 from .columns import Columns, column_prefix
 from .lease import Lease, leased
+from .places import RowsMoved
 from .plan import Plan, PredictRequest
-from .rows import Batch, count_unlabelled, position_of
+from .rows import Batch, count_unlabelled
 
 if TYPE_CHECKING:
     from .estimates import JobEstimate
@@ -174,11 +175,22 @@ def run_predict(lease: Lease, progress: RowProgress, access: Access | None = Non
     plan.begin(conn, job)
     resumed_at = done_rows(job)
     writer = _Writer(plan)
-    while batch := plan.rows.after(conn, job.position, BATCH):
+    while True:
+        batch = plan.rows.after(conn, job.position, BATCH)
         lease.check()
-        updates = _answers(batch, answerer, writer)
-        with transaction(conn):
-            _write(conn, batch, updates, writer, job)
+        updates, abstained = _answers(batch, answerer, writer) if batch else ([], 0)
+        try:
+            with transaction(conn):
+                plan.places.check(conn)
+                _write(conn, batch, updates, writer, plan, job)
+        except RowsMoved:
+            plan.find_place(conn, job)
+            if job.position is None:
+                writer.forget()
+            continue
+        if not batch:
+            break
+        writer.count(abstained)
         progress(job.done + job.skipped, job.total or 0)
     return PredictResult.of(job, plan.columns, resumed_at, abstained=writer.abstained)
 
@@ -189,7 +201,7 @@ class _Writer:
     def __init__(self, plan: Plan) -> None:
         self._labels = plan.classifier.labels
         self._threshold = plan.threshold
-        self.abstained = None if plan.threshold is None else 0
+        self.forget()
         logprobs_json = LogprobsJson(self._labels)
         values: dict[str, Callable[[Prediction], Any]] = {
             "label": self._label,
@@ -201,18 +213,26 @@ class _Writer:
         self._values = [values[role] for role, _ in wanted]
         self.sql = update_sql(plan.target, [name for _, name in wanted])
 
-    def _label(self, prediction: Prediction) -> LabelValue | None:
-        return None if self._too_low(prediction) else label_cell(self._labels, prediction)
+    def forget(self) -> None:
+        """Counts anew."""
+        self.abstained = None if self._threshold is None else 0
 
-    def _too_low(self, prediction: Prediction) -> bool:
+    def count(self, abstained: int) -> None:
+        """Adds those of rows that are written."""
+        if self.abstained is not None:
+            self.abstained += abstained
+
+    def _label(self, prediction: Prediction) -> LabelValue | None:
+        return None if self.too_low(prediction) else label_cell(self._labels, prediction)
+
+    def too_low(self, prediction: Prediction) -> bool:
+        """Whether the answer is not sure enough for a label."""
         return self._threshold is not None and prediction.score < self._threshold
 
     def parameters(self, prediction: Prediction | None, key: tuple[Cell, ...]) -> list[Any]:
         """The answer and the row's key; NULLs for a row that has no text to classify."""
         if prediction is None:
             return [None] * len(self._values) + list(key)
-        if self.abstained is not None:
-            self.abstained += self._too_low(prediction)
         return [value(prediction) for value in self._values] + list(key)
 
 
@@ -223,19 +243,31 @@ def update_sql(target: Relation, columns: list[str]) -> str:
     return f"update {quote(target.name)} set {assignments} where {matches}"
 
 
-def _answers(batch: Batch, answerer: Answerer, writer: _Writer) -> list[list[Any]]:
-    """The parameters of the UPDATE, for each row. Done before the write lock is taken: whoever
-    else wants to write must wait for the writing alone."""
-    answers = iter(answerer.answers([text for _, text in batch if text is not None]))
-    return [writer.parameters(None if text is None else next(answers), key) for key, text in batch]
+def _answers(batch: Batch, answerer: Answerer, writer: _Writer) -> tuple[list[list[Any]], int]:
+    """The parameters of the UPDATE, for each row, and how many rows get no label for want of a
+    score. Done before the write lock is taken: whoever else wants to write must wait for the
+    writing alone."""
+    every = answerer.answers([text for _, text in batch if text is not None])
+    answers = iter(every)
+    updates = [
+        writer.parameters(None if text is None else next(answers), key) for key, text in batch
+    ]
+    return updates, sum(map(writer.too_low, every))
 
 
 def _write(
-    conn: sqlite3.Connection, batch: Batch, updates: list[list[Any]], writer: _Writer, job: Job
+    conn: sqlite3.Connection,
+    batch: Batch,
+    updates: list[list[Any]],
+    writer: _Writer,
+    plan: Plan,
+    job: Job,
 ) -> None:
+    if not batch:
+        return
     conn.executemany(writer.sql, updates)
     answered = sum(text is not None for _, text in batch)
-    job.position = position_of(batch[-1][0])
+    job.position = plan.places.after(conn, batch[-1][0])
     job.done += answered
     job.skipped += len(batch) - answered
     job.total = max(job.total or 0, job.done + job.skipped)  # rows may have come since

@@ -14,6 +14,7 @@ from ..errors import PredictError, SourceError
 from ..rendering import renderer
 from ..sql import Cell, Relation, condition, count, quote, quote_all, relation
 from ..store.classifiers import Classifier
+from .places import unpack
 
 Batch = list[tuple[tuple[Cell, ...], str | None]]
 """Rows as (key, text); the text is None where there is none to classify."""
@@ -73,7 +74,8 @@ class Rows:
 
     def after(self, conn: sqlite3.Connection, position: Sequence[Any] | None, most: int) -> Batch:
         """The next rows after a job's position, or the first ones."""
-        marks = {f"_ft_{i}": _unpack(value) for i, value in enumerate(position or ())}
+        key = (position or ())[: self._n_keys]
+        marks = {f"_ft_{i}": unpack(value) for i, value in enumerate(key)}
         later = f" and ({self._keys}) > ({self._marks})" if position is not None else ""
         cursor = conn.execute(
             f"select {self._keys}, {self._text} {self._from}{later}"
@@ -106,12 +108,3 @@ def count_unlabelled(conn: sqlite3.Connection, classifier: Classifier) -> int:
     where = f"{condition(classifier.task.where)} and {_is_unlabelled(source, classifier)}"
     sql = f"select count(*) from {quote(source.name)} where {where}"
     return count(conn, sql, dict(classifier.task.params))
-
-
-def position_of(key: tuple[Cell, ...]) -> list[Any]:
-    """A row's key as JSON; a BLOB as an object, so that it comes back as one."""
-    return [{"blob": value.hex()} if isinstance(value, bytes) else value for value in key]
-
-
-def _unpack(value: Any) -> Cell:
-    return bytes.fromhex(value["blob"]) if isinstance(value, dict) else value

@@ -14,9 +14,9 @@ from ..budget import Budget
 from ..estimates import pricing
 from ..gathering import Page, Position
 from ..lease import Lease
+from ..places import position_of
 from ..plan import Plan
 from ..predict import RowProgress
-from ..rows import position_of
 
 PAGE = 1_000
 """Rows read at once."""

@@ -11,9 +11,9 @@ from ...errors import PredictError
 from ...sql import Cell, key_text
 from ...store.answers import KeptAnswer
 from ...store.jobs import Job
+from ..places import position_of
 from ..plan import Plan
 from ..predict import done_rows, update_sql
-from ..rows import position_of
 from .conversation import Conversation
 from .engine import Question
 from .keeping import Cells
@@ -46,13 +46,15 @@ class _Prepared:
 
     def __init__(self) -> None:
         self.updates: list[list[Any]] = []
-        self.position: list[Any] | None = None
+        self.last: tuple[Cell, ...] | None = None
         self.done = 0
         self.skipped = 0
+        self.abstained = 0
         self.reasons: Counter[str] = Counter()
 
-    def add(self, update: list[Any], answer: KeptAnswer | None) -> None:
+    def add(self, update: list[Any], answer: KeptAnswer | None, abstains: bool) -> None:
         self.updates.append(update)
+        self.abstained += abstains
         if answer is None:
             self.skipped += 1
         elif answer.labels is not None:
@@ -113,18 +115,29 @@ class Pages:
             self._open.popleft()
             for row in page:
                 answer = None if row.question is None else row.question.answer
-                self._prepared.add([*self._cells(answer), *row.key], answer)
-                self.abstained += self._cells.abstains(answer)
-            self._prepared.position = position_of(page[-1].key)
+                update = [*self._cells(answer), *row.key]
+                self._prepared.add(update, answer, self._cells.abstains(answer))
+            self._prepared.last = page[-1].key
+
+    def go_back(self) -> None:
+        """After RowsMoved: reads again what follows the last row that was written."""
+        self._plan.find_place(self._conversation.conn, self._job)
+        self._open.clear()
+        self._prepared, self._refused = _Prepared(), None
+        self._read_to, self._all_read = self._job.position, False
+        if self._job.position is None:
+            self.abstained = 0
+            self.reasons.clear()
 
     def write(self) -> None:
         """Writes the pages that are prepared into their columns, and the job's place behind them.
-        Call inside the transaction that keeps their answers."""
-        job, new = self._job, self._prepared
-        if new.position is None:
+        Call inside the transaction that keeps their answers. Raises RowsMoved, see `go_back`."""
+        job, new, conn = self._job, self._prepared, self._conversation.conn
+        if new.last is None:
             return
-        self._conversation.conn.executemany(self._sql, new.updates)
-        job.position = new.position
+        self._plan.places.check(conn)
+        conn.executemany(self._sql, new.updates)
+        job.position = self._plan.places.after(conn, new.last)
         job.done += new.done
         job.skipped += new.skipped
         job.failed += sum(new.reasons.values())
@@ -135,6 +148,7 @@ class Pages:
         for reason, number in self._prepared.reasons.items():
             if reason in self.reasons or len(self.reasons) < _MOST_REASONS:
                 self.reasons[reason] += number
+        self.abstained += self._prepared.abstained
         self._prepared = _Prepared()
         if self._refused is not None:
             raise self._refused

@@ -14,6 +14,7 @@ from ...trainers.access import Access
 from ..budget import Budget
 from ..estimates import pricing
 from ..lease import Lease
+from ..places import RowsMoved
 from ..plan import MAX_ERRORS, Plan
 from ..predict import PredictResult, RowProgress, done_rows
 from .conversation import Conversation
@@ -66,8 +67,8 @@ def ask_rows(
     max_errors = agreed_number(job, "max_errors", MAX_ERRORS)
     if too_many_failed(job, max_errors, ended=True):
         job.position, job.done, job.skipped, job.failed = None, 0, 0, 0
-    resumed_at = done_rows(job)
     plan.begin(conn, job)
+    resumed_at = done_rows(job)
     if (job.estimate or {}).get("batch") is True:
         from .in_batches import ask_in_batches
 
@@ -77,16 +78,20 @@ def ask_rows(
         pages = Pages(plan, job, conversation, max_errors)
         while True:
             lease.check()
-            pages.fill()
-            if pages.ready or conversation.has_news:
-                pages.prepare()
-                conversation.commit(pages.write)
-                pages.check()
-                progress(done_rows(job), job.total or 0)
-            elif pages.done:
-                break
-            else:
-                conversation.turn()
+            try:
+                pages.fill()
+                if pages.ready or conversation.has_news:
+                    pages.prepare()
+                    conversation.commit(pages.write)
+                    pages.check()
+                    progress(done_rows(job), job.total or 0)
+                elif pages.done:
+                    plan.places.check(conn)
+                    break
+                else:
+                    conversation.turn()
+            except RowsMoved:
+                pages.go_back()
         pages.check(ended=True)
     return _result(lease, plan, resumed_at, pages)
 
