@@ -22,18 +22,32 @@ if (form) {
   });
 }
 
-const chooser = document.querySelector("form.ft-threshold");
+const figure = document.querySelector("figure.ft-threshold");
+const chooser = figure?.querySelector("[data-chooser]");
 if (chooser) {
-  const rows = [...chooser.querySelectorAll("tr[data-score]")];
+  const rows = [...figure.querySelectorAll("tr[data-score]")];
   const slider = chooser.querySelector("input");
+  const cut = figure.querySelector(".ft-cut");
+  const link = chooser.querySelector("[data-with-score]");
   const percent = (value) => `${(value * 100).toFixed(1)} %`;
   const show = () => {
-    const { score, coverage, precision } = rows[slider.value].dataset;
-    chooser.querySelector("output").textContent = Number(score).toFixed(2);
+    const { score, rows: answered, coverage, precision, x } = rows[slider.value].dataset;
+    const least = Number(score).toFixed(2);
+    chooser.querySelector("output").textContent = least;
+    slider.setAttribute("aria-valuetext", least);
     chooser.querySelector(".ft-threshold-said").textContent =
-      `${percent(coverage)} of the test rows get an answer, and ${percent(precision)} of those answers are right.`;
+      `${percent(coverage)} of the test rows (${Number(answered).toLocaleString("en")}) get an answer,` +
+      ` and ${percent(precision)} of those answers are right.`;
+    cut.setAttribute("x1", x);
+    cut.setAttribute("x2", x);
+    cut.setAttribute("visibility", "visible");
+    if (link) {
+      const address = new URL(link.href);
+      address.searchParams.set("min_score", least);
+      link.href = address;
+    }
   };
   slider.addEventListener("input", show);
-  slider.hidden = false;
+  chooser.hidden = false;
   show();
 }

@@ -2,6 +2,8 @@
 //
 // Figures are written where they stand. When the state changes, or a curve grows, the page itself
 // is asked for again and its parts are taken over, so that all drawing is done on the server.
+// A job that rests or is over is looked at again only when somebody comes back to the page: it may
+// have been resumed elsewhere.
 
 const FASTEST = 1000; // milliseconds between questions
 const SLOWEST = 5000;
@@ -14,6 +16,7 @@ class FtJob extends HTMLElement {
     this.wait = FASTEST;
     this.redrawn = Date.now();
     this.curvesAreOld = false;
+    this.resting = !this.hasAttribute("data-active");
     this.over = new AbortController();
     const wake = () => this.wake();
     const options = { signal: this.over.signal };
@@ -24,10 +27,6 @@ class FtJob extends HTMLElement {
   }
 
   disconnectedCallback() {
-    this.stop();
-  }
-
-  stop() {
     clearTimeout(this.timer);
     this.over.abort();
   }
@@ -41,7 +40,7 @@ class FtJob extends HTMLElement {
 
   plan() {
     clearTimeout(this.timer);
-    if (!document.hidden && !this.over.signal.aborted) {
+    if (!document.hidden && !this.resting && !this.over.signal.aborted) {
       this.timer = setTimeout(() => this.ask(), this.wait);
     }
   }
@@ -75,9 +74,10 @@ class FtJob extends HTMLElement {
     const changed = job.updated_at !== this.updated || events.length > 0;
     this.updated = job.updated_at;
     this.wait = changed ? FASTEST : Math.min(this.wait * 1.3, SLOWEST);
-    for (const name of ["state_text", "step", "rows_text", "money_text", "updated_at"]) {
+    for (const name of ["state_text", "step", "rows_text", "money_text"]) {
       this.say(name, job[name] ?? "");
     }
+    this.querySelector('[data-live="updated_at"]').replaceChildren(when(job.updated_at));
     this.say("trouble", "");
     this.show(job.share);
     this.add(events);
@@ -89,7 +89,8 @@ class FtJob extends HTMLElement {
       this.dataset.state = job.state;
       this.dataset.actions = actions;
     }
-    if (!job.active) this.stop();
+    // What happened while nobody looked may be more than one answer holds.
+    this.resting = !job.active && events.length === 0;
   }
 
   say(name, text) {
@@ -128,6 +129,7 @@ class FtJob extends HTMLElement {
     const bar = this.querySelector(".ft-progress");
     const other = fresh(".ft-progress");
     if (bar && other) bar.replaceChildren(...other.childNodes);
+    document.title = page.title;
     this.redrawn = Date.now();
     this.curvesAreOld = false;
   }
@@ -148,13 +150,19 @@ function replace(part, other) {
 
 function line(event) {
   const item = document.createElement("li");
-  const time = document.createElement("time");
   const message = document.createElement("span");
-  time.dateTime = time.textContent = event.at;
   message.dir = "auto";
   message.textContent = event.message;
-  item.append(time, " ", message);
+  item.append(when(event.at), " ", message);
   return item;
+}
+
+// As templates/ftclassify/words.html writes a moment.
+function when(iso) {
+  const time = document.createElement("time");
+  time.dateTime = iso;
+  time.textContent = iso.replace("T", " ").replace("Z", " UTC");
+  return time;
 }
 
 customElements.define("ft-job", FtJob);

@@ -17,6 +17,7 @@ from datasette_ftclassify.store.jobs import (
     Job,
     add_event,
     add_job,
+    ask_job,
     claim_job,
     end_job,
     get_job,
@@ -124,6 +125,27 @@ def test_a_page_that_lost_its_server_says_so_and_goes_on(base, browser, conn):
     page.evaluate("window.dispatchEvent(new Event('online'))")
     sync_api.expect(page.locator(".ft-percent")).to_have_text("70 %")
     sync_api.expect(page.get_by_text("No answer from the server")).to_be_hidden()
+
+
+def test_what_happened_while_the_computer_slept_is_all_there_afterwards(base, browser, conn):
+    job = begin(conn, "train", {"task": TASK, "name": "tuned", "trainer": "openai"})
+    page = browser.new_page()
+    page.goto(f"/town/-/ftclassify/jobs/{job.id}")
+    page.route("**/jobs/*.json*", lambda route: route.fulfill(status=200, body="no json"))
+    sync_api.expect(page.get_by_text("No answer from the server")).to_be_visible()
+    with transaction(conn):  # more than one answer holds
+        for step in range(1, 701):
+            add_event(conn, job, f"step {step}")
+    end_job(conn, job, "paused")
+    page.unroute("**/jobs/*.json*")
+    page.evaluate("window.dispatchEvent(new Event('online'))")
+    sync_api.expect(page.locator("[data-events] li").last).to_contain_text("paused")
+    sync_api.expect(page.locator("[data-events] li")).to_have_count(1 + 700 + 1)
+    sync_api.expect(page).to_have_title("Job 1: Training of tuned: paused")
+    ask_job(conn, job.id, "resume")  # by somebody else
+    claim_job(conn, job.id, ELSEWHERE)
+    page.evaluate("window.dispatchEvent(new Event('pageshow'))")
+    sync_api.expect(page.locator(".ft-state")).to_have_text("Running")
 
 
 def test_without_javascript_the_page_can_be_read_and_reloaded(base, chrome, conn):

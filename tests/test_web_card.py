@@ -13,7 +13,11 @@ import pytest
 from datasette.app import Datasette
 from visiting import ROOT, get, send, serve, submit
 
+from datasette_ftclassify.jobs.plan import PredictRequest
+from datasette_ftclassify.jobs.predict import predict_rows
+from datasette_ftclassify.jobs.train import TrainRequest, train_classifier
 from datasette_ftclassify.sql import connect
+from datasette_ftclassify.store.classifiers import find_classifier
 
 CARD = "/town/-/ftclassify/classifiers/topics"
 
@@ -166,3 +170,43 @@ async def test_a_strangers_figures_do_not_take_the_page_down(trained: Path):
             conn.commit()
             page = await Datasette([str(trained)]).client.get(CARD)
             assert page.status_code == 200
+
+
+async def test_versions_are_compared_on_the_rows_that_both_were_tested_on(trained: Path):
+    with closing(connect(trained)) as conn:
+        task = find_classifier(conn, "topics").task
+        for name in ("topics", "again"):
+            train_classifier(conn, task, TrainRequest(name=name, curve=False))
+        right = "select row_key from _ftclassify_evaluation_rows where evaluation_id = 1 and"
+        keys = [key for (key,) in conn.execute(f"{right} chosen = truth order by row_key limit 3")]
+        forget = "update _ftclassify_evaluation_rows set chosen = null where evaluation_id ="
+        newest = "(select max(id) - 1 from _ftclassify_evaluations)"
+        with conn:  # two rows that the first version gets wrong, and one that the second one does
+            conn.execute(f"{forget} 1 and row_key in (?, ?)", keys[:2])
+            conn.execute(f"{forget} {newest} and row_key = ?", keys[2:])
+    ds = Datasette([str(trained)])
+    data = (await ds.client.get(f"{CARD}@1.json")).json()
+    compared = {v["title"]: v["compared"] for v in data["versions"]}
+    assert set(compared) == {"topics@1", "topics@2", "again@1"}
+    assert compared["topics@1"] is None
+    second = compared["topics@2"]
+    assert (second["rows"], second["only_first"], second["only_second"]) == (48, 1, 2)
+    assert second["p_value"] == 1.0
+    assert second["sentence"].startswith("No telling which is better: of 48 rows in common, 2 ")
+    assert second["sentence"] in (await ds.client.get(f"{CARD}@1")).text
+
+
+async def test_the_card_leads_to_its_predictions_and_its_answers(trained: Path):
+    with closing(connect(trained)) as conn:
+        predict_rows(conn, find_classifier(conn, "topics"), "messages", PredictRequest())
+    ds = Datasette([str(trained)])
+    page = (await ds.client.get(CARD)).text
+    assert "<title>topics@1 in town</title>" in page
+    made = page[page.index("Its predictions so far") :]
+    assert re.search(
+        r'<a href="/town/-/ftclassify/jobs/\d+"[^>]*>\d+: Prediction for messages', made
+    )
+    rows = re.findall(r'<a href="([^"]+)" title="Rows answered with Noise">', page)
+    answered = (await ds.client.get(unescape(rows[0]).replace("/rows?", "/rows.json?"))).json()
+    assert answered["total"] > 0
+    assert {tuple(row["chosen"]) for row in answered["rows"]} == {("Noise",)}

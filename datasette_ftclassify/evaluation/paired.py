@@ -7,22 +7,31 @@ from typing import Any
 
 
 def compare_pairs(first: Sequence[bool], second: Sequence[bool]) -> dict[str, Any]:
-    """Counts of the rows that both, one or neither of two classifiers got right.
+    """Counts of the rows that both, one or neither of two classifiers got right, as
+    `compare_counts` tells them. Each list says of the same rows whether they were."""
+    pairs = list(zip(first, second, strict=True))
+    return compare_counts(
+        both=sum(a and b for a, b in pairs),
+        only_first=sum(a and not b for a, b in pairs),
+        only_second=sum(b and not a for a, b in pairs),
+        neither=sum(not a and not b for a, b in pairs),
+    )
+
+
+def compare_counts(*, both: int, only_first: int, only_second: int, neither: int) -> dict[str, Any]:
+    """These counts, the `rows` in all, and `p_value`, 0-1.
 
     p_value is McNemar's in its exact form: how often two equally good classifiers would differ on
     these rows at least as much. Only rows that one of them got right speak for either. Source:
     Q. McNemar, "Note on the sampling error of the difference between correlated proportions or
     percentages", Psychometrika 12 (1947), 153-157.
     """
-    pairs = list(zip(first, second, strict=True))
-    only_first = sum(a and not b for a, b in pairs)
-    only_second = sum(b and not a for a, b in pairs)
     return {
-        "rows": len(pairs),
-        "both": sum(a and b for a, b in pairs),
+        "rows": both + only_first + only_second + neither,
+        "both": both,
         "only_first": only_first,
         "only_second": only_second,
-        "neither": sum(not a and not b for a, b in pairs),
+        "neither": neither,
         "p_value": _exact_p(only_first, only_second),
     }
 

@@ -131,6 +131,26 @@ def judged_rows(
     return [row for row in map(_row, found.fetchall()) if row is not None], total
 
 
+def paired_counts(
+    conn: sqlite3.Connection, first: Classifier, second: Classifier
+) -> dict[str, int]:
+    """How many of the test rows on which both were evaluated were got right by `both`, by
+    `only_first`, by `only_second` and by `neither`."""
+    names = ("both", "only_first", "only_second", "neither")
+    if not _has_rows(conn):
+        return dict.fromkeys(names, 0)
+    evaluation = "(select max(id) from _ftclassify_evaluations where classifier_id = {})"
+    counts = conn.execute(
+        "select sum(f and s), sum(f and not s), sum(s and not f), sum(not f and not s) from"
+        " (select a.chosen is a.truth as f, b.chosen is b.truth as s"
+        " from _ftclassify_evaluation_rows a join _ftclassify_evaluation_rows b"
+        f" on b.evaluation_id = {evaluation.format(':second')} and b.row_key = a.row_key"
+        f" where a.evaluation_id = {evaluation.format(':first')})",
+        {"first": first.id, "second": second.id},
+    ).fetchone()
+    return {name: count or 0 for name, count in zip(names, counts, strict=True)}
+
+
 def _has_rows(conn: sqlite3.Connection) -> bool:
     sql = "select 1 from sqlite_master where name = '_ftclassify_evaluation_rows'"
     return conn.execute(sql).fetchone() is not None

@@ -21,17 +21,27 @@ class Noted(Event):
     id: int = 0
 
 
-def newest_jobs(conn: sqlite3.Connection, most: int, *, active: bool = False) -> list[Job]:
+def newest_jobs(
+    conn: sqlite3.Connection, most: int, *, active: bool = False, predicted_by: int | None = None
+) -> list[Job]:
     """Newest first. One whose row is damaged is left out.
 
-    active: only those at work, or waiting for it
+    active:       only those at work, or waiting for it
+    predicted_by: only the predictions of the classifier with that id
     """
     if not has_store(conn):
         return []
-    only = f" where state in ({', '.join('?' * len(ACTIVE))})" if active else ""
+    conditions, values = ["1"], list[Any]()
+    if active:
+        conditions.append(f"state in ({', '.join('?' * len(ACTIVE))})")
+        values += ACTIVE
+    if predicted_by is not None:
+        conditions.append("kind = 'predict' and classifier_id = ?")
+        values.append(predicted_by)
     rows = conn.execute(
-        f"select id from _ftclassify_jobs{only} order by id desc limit ?",
-        [*(ACTIVE if active else ()), most],
+        f"select id from _ftclassify_jobs where {' and '.join(conditions)}"
+        " order by id desc limit ?",
+        [*values, most],
     )
     found = [_job_or_none(conn, job_id) for (job_id,) in rows.fetchall()]
     return [job for job in found if job is not None]

@@ -18,7 +18,8 @@ from ..store.columns import label_columns_of
 from ..store.deleting import delete_classifier
 from ..store.summaries import summarise
 from ..usage import usage_sql
-from . import pictures
+from . import pictures, quality
+from .jobs import visible_jobs
 from .names import may_all, tables_behind
 from .permissions import DELETE, VIEW, may_view_table, may_write
 from .showing import done, show
@@ -31,6 +32,10 @@ if TYPE_CHECKING:
 
 _PRIVATE = ("service", "checkpoints")
 _MOST_VERSIONS = 20
+_MOST_COMPARED = 5
+"""Others of the same task that are compared with this one row by row."""
+
+_MOST_JOBS = 5
 
 
 async def card_page(ask: Ask) -> Response:
@@ -46,6 +51,8 @@ async def card_page(ask: Ask) -> Response:
     found = await ask.read(lambda conn: _read(conn, classifier, seen))
     metrics = found["metrics"] or {}
     more = {
+        "database": ask.database,
+        "predictions": await visible_jobs(ask, _MOST_JOBS, predicted_by=classifier.id),
         "drawn": _drawn(metrics, found["report"]),
         "may_change": ask.db.is_mutable and await ask.may(DELETE),
         "links": await _links(ask, classifier, found["sql"]),
@@ -95,9 +102,10 @@ def _read(
 ) -> dict[str, Any]:
     summary = summarise(conn, classifier)
     others = [
-        c for c in list_classifiers(conn) if c.name == classifier.name and c.task.source in seen
-    ]
-    versions = [summarise(conn, c) for c in others[:_MOST_VERSIONS]]
+        c for c in list_classifiers(conn)
+        if c.task.source in seen and (c.name == classifier.name or c.task == classifier.task)
+    ]  # fmt: skip
+    others.sort(key=lambda c: c.name != classifier.name)  # its own versions first
     return {
         **summary.to_dict(),
         "title": classifier.title,
@@ -106,9 +114,29 @@ def _read(
         "metrics": summary.metrics,
         "quality": summary.headline(),
         "sql": usage_sql(classifier),
-        "versions": [v.to_dict() | {"title": v.classifier.title, "quality": v.headline()}
-                     for v in versions],
-    }  # fmt: skip
+        "versions": _compared(conn, classifier, others[:_MOST_VERSIONS]),
+    }
+
+
+def _compared(
+    conn: sqlite3.Connection, classifier: Classifier, others: Sequence[Classifier]
+) -> list[dict[str, Any]]:
+    """Its versions, and what else was trained on the same task, each beside this one."""
+    found = []
+    left = _MOST_COMPARED
+    for other in others:
+        summary = summarise(conn, other)
+        compared = None
+        if other.id != classifier.id and left:
+            compared = quality.comparison(conn, classifier, other)
+            left -= 1
+        found.append({
+            **summary.to_dict(),
+            "title": other.title,
+            "quality": summary.headline(),
+            "compared": compared,
+        })  # fmt: skip
+    return found
 
 
 def _public(report: Mapping[str, Any]) -> dict[str, Any]:
@@ -120,7 +148,7 @@ async def _links(ask: Ask, classifier: Classifier, sql: str | None) -> dict[str,
     table = classifier.task.source
     here = ("classifiers", classifier.title)
 
-    def cell(truth: str, chosen: str | None = "") -> str:
+    def cell(truth: str = "", chosen: str | None = "") -> str:
         if chosen is None:
             return ask.url(*here, "rows", truth=truth, abstained=1)
         return ask.url(*here, "rows", truth=truth, chosen=chosen)
@@ -155,6 +183,7 @@ async def _written(ask: Ask, classifier: Classifier) -> list[dict[str, str]]:
 def _drawn(metrics: Mapping[str, Any], report: Mapping[str, Any]) -> dict[str, Any]:
     """The pictures; one whose figures a stranger's file has damaged is left out."""
     makers: dict[str, Callable[[], Any]] = {
+        "tiles": lambda: quality.tiles(metrics),
         "confusion": lambda: _confusion(metrics),
         "reliability": lambda: pictures.reliability(metrics.get("reliability") or []),
         "scores": lambda: pictures.histogram(_score_bins(metrics)),
@@ -187,17 +216,22 @@ def _score_bins(metrics: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 def thresholds(metrics: Mapping[str, Any]) -> list[dict[str, float]]:
     """For each lowest score that could be asked for: how many of the scored test rows would get an
-    answer (`coverage`, 0-1), and how many of those answers are right (`precision`, 0-1)."""
+    answer (`rows`, and `coverage`, 0-1), and how many of those answers are right (`precision`,
+    0-1); `x` is where the score stands in the histogram."""
     if "confusion" not in metrics:
         return []
     bins = list(metrics.get("reliability") or [])
     total = sum(b["count"] for b in bins)
+    across = pictures.Axis.across(0, 1)
     rows, right, found = 0, 0.0, []
     for b in reversed(bins):
         rows += b["count"]
         right += b["count"] * (b["accuracy"] or 0.0)
         if rows:
-            found.append({"score": b["low"], "coverage": rows / total, "precision": right / rows})
+            found.append({
+                "score": b["low"], "rows": rows, "coverage": rows / total,
+                "precision": right / rows, "x": round(across(b["low"]), 2),
+            })  # fmt: skip
     return found[::-1]
 
 
@@ -213,8 +247,9 @@ def _learning_curve(report: Mapping[str, Any]) -> dict[str, Any] | None:
 
 
 def _label_rows(metrics: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Each label's figures, the weakest first: that is where work pays."""
     rows = [{"name": name, **figures} for name, figures in (metrics.get("labels") or {}).items()]
     for row in rows:
         for key in ("precision", "recall", "f1"):
             row[key] = float(row[key])
-    return sorted(rows, key=lambda row: -row["support"])
+    return sorted(rows, key=lambda row: (row["f1"], -row["support"], row["name"]))

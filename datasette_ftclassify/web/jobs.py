@@ -239,10 +239,18 @@ async def jobs_page(ask: Ask) -> Response:
 
 
 async def visible_jobs(
-    ask: Ask, most: int, *, table: str | None = None, active: bool = False
+    ask: Ask,
+    most: int,
+    *,
+    table: str | None = None,
+    active: bool = False,
+    predicted_by: int | None = None,
 ) -> list[dict[str, Any]]:
-    """The newest jobs of tables that the actor may see."""
-    found = await ask.read(lambda conn: _summaries(conn, most, table, active))
+    """The newest jobs of tables that the actor may see.
+
+    predicted_by: only the predictions of the classifier with that id
+    """
+    found = await ask.read(lambda conn: _summaries(conn, most, table, active, predicted_by))
     seen: dict[str, bool] = {}
     for name in frozenset().union(*(tables for _, tables in found)):
         seen[name] = await ask.may(VIEW, name)
@@ -251,10 +259,10 @@ async def visible_jobs(
 
 
 def _summaries(
-    conn: sqlite3.Connection, most: int, table: str | None, active: bool
+    conn: sqlite3.Connection, most: int, table: str | None, active: bool, predicted_by: int | None
 ) -> list[tuple[dict[str, Any], frozenset[str]]]:
     """Each with the tables that it tells of."""
-    jobs = newest_jobs(conn, most, active=active)
+    jobs = newest_jobs(conn, most, active=active, predicted_by=predicted_by)
     rows = [(_summary(conn, job), parts.told_of(conn, job)) for job in jobs]
     return [(row, told) for row, told in rows if told and table in (None, row["table"])]
 

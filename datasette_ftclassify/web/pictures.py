@@ -14,8 +14,8 @@ from typing import Any
 WIDTH, HEIGHT = 480.0, 240.0
 """Of every chart, in its own units; the page scales it."""
 
-LEFT, RIGHT, TOP, BOTTOM = 52.0, 12.0, 12.0, 34.0
-"""Margins for the axes' figures."""
+LEFT, RIGHT, TOP, BOTTOM = 52.0, 12.0, 26.0, 34.0
+"""Margins for the axes' figures; above the chart stands what goes up."""
 
 MATRIX_LABELS = 25
 """Labels of a confusion matrix that is still read at a glance; of more, the most confused ones."""
@@ -44,12 +44,20 @@ class Axis:
         return cls._with_ticks(low, high, LEFT, WIDTH - RIGHT, share, 6)
 
     @classmethod
-    def up(cls, low: float, high: float, *, share: bool = False) -> Axis:
-        return cls._with_ticks(low, high, HEIGHT - BOTTOM, TOP, share, 5)
+    def up(cls, low: float, high: float, *, share: bool = False, whole: bool = False) -> Axis:
+        """whole: of things that are counted, so that no tick stands at half a row"""
+        return cls._with_ticks(low, high, HEIGHT - BOTTOM, TOP, share, 5, whole)
 
     @classmethod
     def _with_ticks(
-        cls, low: float, high: float, start: float, end: float, share: bool, most: int
+        cls,
+        low: float,
+        high: float,
+        start: float,
+        end: float,
+        share: bool,
+        most: int,
+        whole: bool = False,
     ) -> Axis:
         if not high > low:
             high = low + (abs(low) or 1.0)
@@ -57,6 +65,7 @@ class Axis:
         ticks = tuple(
             Tick(round(bare(value), 2), f"{value:.0%}" if share else figure(value))
             for value in nice_values(low, high, most)
+            if not whole or value == int(value)
         )
         return cls(low, high, start, end, ticks)
 
@@ -83,7 +92,7 @@ def figure(value: float) -> str:
 
 
 def bars(
-    counts: Mapping[str, int] | Sequence[tuple[str, int]], most: int = 40
+    counts: Mapping[str, int] | Sequence[tuple[str, int]], most: int = 500
 ) -> list[dict[str, Any]]:
     """Rows of a bar table, largest first: {"name", "count", "share" of the largest, "rest"}.
 
@@ -104,33 +113,40 @@ def bars(
 
 
 def histogram(bins: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
-    """Columns for bins of {"from", "to", "count"}; a last bin without an end has its width.
+    """Columns for bins of one width, {"from", "to", "count"}; a last one may be open.
 
     None when nothing was counted.
     """
     top = max((int(b["count"]) for b in bins), default=0)
     if not top:
         return None
-    y = Axis.up(0, top)
-    width = (WIDTH - LEFT - RIGHT) / len(bins)
+    low, high = _ends(bins)
+    x, y = Axis.across(low, high), Axis.up(0, top, whole=True)
+    width = (x.end - x.start) / len(bins)
     columns = [
         {
             "x": round(LEFT + i * width, 2),
             "y": round(y(b["count"]), 2),
             "width": round(max(width - 1, 0.5), 2),
             "height": round(y.start - y(b["count"]), 2),
-            "text": f"{_span(b)}: {b['count']:,}",
+            "text": f"{span(b)}: {b['count']:,}",
         }
         for i, b in enumerate(bins)
     ]
-    shown = {0, len(bins) // 2, len(bins) - 1} if len(bins) > 6 else set(range(len(bins)))
-    marks = [
-        Tick(round(LEFT + i * width, 2), figure(round(bins[i]["from"], 2))) for i in sorted(shown)
-    ]
-    return {"columns": columns, "x_ticks": marks, "y": y}
+    return {"columns": columns, "x": x, "y": y}
 
 
-def _span(bin_: Mapping[str, Any]) -> str:
+def _ends(bins: Sequence[Mapping[str, Any]]) -> tuple[float, float]:
+    """Where bins of one width begin and end."""
+    first, last = bins[0], bins[-1]
+    if last.get("to") is not None:
+        return float(first["from"]), float(last["to"])
+    width = (last["from"] - first["from"]) / (len(bins) - 1) if len(bins) > 1 else 1
+    return float(first["from"]), float(last["from"] + width)
+
+
+def span(bin_: Mapping[str, Any]) -> str:
+    """A bin's range in words."""
     low, high = bin_["from"], bin_.get("to")
     return f"{figure(low)} and more" if high is None else f"{figure(low)} to {figure(high)}"
 
