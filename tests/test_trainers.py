@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from example_packages import install
 from towns import answer, town_database
 
 from datasette_ftclassify.cli import ftclassify
@@ -19,23 +20,11 @@ from datasette_ftclassify.functions import register
 from datasette_ftclassify.sql import connect
 from datasette_ftclassify.trainers.registry import get_trainer, list_trainers
 
-EXAMPLE = Path(__file__).with_name("example_trainer")
-
 
 @pytest.fixture(scope="session")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the example package in it, as pip installs it."""
-    target = tmp_path_factory.mktemp("site")
-    source = tmp_path_factory.mktemp("source")
-    for file in EXAMPLE.iterdir():
-        if file.is_file():
-            (source / file.name).write_bytes(file.read_bytes())
-    subprocess.run(
-        [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-build-isolation",
-         "--disable-pip-version-check", "--target", str(target), str(source)],
-        check=True,
-    )  # fmt: skip
-    return target
+    return install("example_trainer", tmp_path_factory.mktemp("packages"))
 
 
 def run_with(installed: Path, *arguments: object) -> dict:
