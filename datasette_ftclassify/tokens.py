@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from .prices import PriceTable, base_model, load_prices
+from .prices import base_model
 
 DEFAULT_MODEL = "gpt-4.1-mini"
 """The model that counts and estimates are for when none is named."""
@@ -102,15 +102,6 @@ def code_for(index: int) -> str:
     cl100k_base; ` 6` is two.
     """
     return str(index)
-
-
-def context_limit(model: str, table: PriceTable | None = None) -> int | None:
-    """The tokens that one training example may have; None when not known.
-
-    From the same table as the prices. Raises PriceError when the operator's table is malformed.
-    """
-    price = (table or load_prices()).get(model)
-    return price.example_tokens if price else None
 
 
 def tokenizer_for(model: str | None = None, *, download: bool = False) -> Tokenizer:

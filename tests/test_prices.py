@@ -53,6 +53,7 @@ def test_base_model(name: str, base: str) -> None:
 def test_dated_and_tuned_models_have_the_price_of_their_base() -> None:
     table = load_prices()
     assert table.get("ft:gpt-4.1-mini-2025-04-14:org::id") is table.get("gpt-4.1-mini")
+    assert table.get("gpt-4.1-mini").example_tokens == 65_536
     assert table.get("gpt-4.1-mini-turbo") is None
 
 

@@ -13,7 +13,6 @@ from datasette_ftclassify import tokens
 from datasette_ftclassify.tokens import (
     SLICE,
     code_for,
-    context_limit,
     encoding_of,
     tokenizer_for,
 )
@@ -206,8 +205,3 @@ def test_offline_means_no_request(
     monkeypatch.setenv("FTCLASSIFY_OFFLINE", "1")
     assert not tokenizer_for("gpt-4", download=True).exact
     assert server.requests == 0
-
-
-def test_context_limit_comes_from_the_price_table() -> None:
-    assert context_limit("ft:gpt-4.1-mini-2025-04-14:org::id") == 65_536
-    assert context_limit("my-own-model") is None

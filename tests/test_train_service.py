@@ -94,6 +94,22 @@ def test_from_the_table_to_an_evaluated_classifier(conn, openai_server, vocabula
     assert any("train_loss" in (event.data or {}) for event in job_events(conn, 1))
 
 
+def test_examples_that_would_lose_their_label_are_told_before(
+    conn, openai_server, vocabularies, tmp_path, monkeypatch
+):
+    longest = 180  # of the frame, the system message and a text of usual length
+    prices = tmp_path / "prices.json"
+    entry = {"training": 5.0, "input": 1.0, "output": 1.0, "example_tokens": longest}
+    prices.write_text(json.dumps({"date": "2026-11-21", "models": {MODEL: entry}}))
+    monkeypatch.setenv("FTCLASSIFY_PRICES", str(prices))
+    access = access_to(openai_server)
+    assert "more than" not in " ".join(estimate_train(conn, topics(conn), request(), access).notes)
+    with conn:
+        conn.execute("update messages set message = message || ? where rowid < 50", [" x" * 99])
+    told = " ".join(estimate_train(conn, topics(conn), request(), access).notes)
+    assert "examples have more than the 180 tokens that a training reads" in told
+
+
 @pytest.mark.parametrize("model", ["babbage-002", "davinci-002"])
 def test_models_that_complete_texts_are_trained_in_their_form(conn, openai_server, model):
     access = access_to(openai_server)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from hashlib import sha256
 from pathlib import Path
@@ -12,7 +12,7 @@ from typing import Any
 from ..errors import AccessError, LimitReached, TrainingError
 from ..examples import Example
 from ..export import Codec, ExportFormat, export
-from ..prices import estimate_inference, estimate_training
+from ..prices import Price, estimate_inference, estimate_training
 from ..store.classifiers import has_store, list_classifiers
 from ..store.schema import ensure_schema
 from ..store.spending import spent_by_job, spent_today
@@ -173,7 +173,8 @@ def estimate_plan(
     tokenizer = tokenizer_for(order.model, download=download)
     count = order.codec.token_counter(tokenizer)
     trains = service.capabilities.trains
-    tokens = sum(count(e.text, e.labels) for e in plan.training) if trains else 0
+    counts = [count(e.text, e.labels) for e in plan.training] if trains else []
+    tokens = sum(counts)
     test = plan.data.of("test")
     answers = sum(tokenizer.count(order.codec.answer_for(e.labels)) for e in test)
     asked = sum(count(e.text, e.labels) for e in test) - answers
@@ -188,6 +189,7 @@ def estimate_plan(
         notes.append(asking.note)
     if tokenizer.note:
         notes.append(tokenizer.note)
+    notes += _too_long(counts, table.get(order.model))
     rows_sent = len(plan.data.of("train", "validation")) if trains else 0
     return TrainEstimate(
         model=order.model,
@@ -209,6 +211,18 @@ def estimate_plan(
         ),
         digest=plan.digest,
     )
+
+
+def _too_long(counts: Sequence[int], price: Price | None) -> list[str]:
+    most = price.example_tokens if price is not None else None
+    long = 0 if most is None else sum(count > most for count in counts)
+    if not long:
+        return []
+    examples = "1 example has" if long == 1 else f"{long:,} examples have"
+    return [
+        f"{examples} more than the {most:,} tokens that a training reads of one: the rest is cut "
+        "off, and the label with it. Leave such rows out (--where)."
+    ]
 
 
 def made_here(conn: sqlite3.Connection, task: Task, plan: TrainPlan) -> list[Summary]:
