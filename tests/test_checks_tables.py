@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from checking import check, clean_rows, codes, found, sentence, table
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from datasette_ftclassify.checks import CheckReport, run_checks
@@ -40,7 +40,7 @@ def adds_up(report: CheckReport) -> None:
     json.dumps(report.to_dict(), allow_nan=False)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=60)
 @given(
     rows=st.lists(st.tuples(CELLS, CELLS, SPLIT), max_size=25),
     kind=st.sampled_from(["binary", "multiclass", "multilabel"]),
@@ -62,7 +62,7 @@ def test_any_cell_can_be_checked(
             assert set(finding.keys) <= set(selected)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(rows=st.lists(st.tuples(CELLS, CELLS, CELLS), max_size=15))
 def test_any_cell_in_several_label_columns(rows: Any) -> None:
     conn = table(rows, "text, one, two")

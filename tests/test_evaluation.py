@@ -67,7 +67,7 @@ def multi_label(draw: st.DrawFn) -> tuple[Array, Array]:
 
 @pytest.mark.filterwarnings("ignore:A single label was found")
 @given(single_label(st.integers(1, 6)))
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 def test_single_label_figures_agree_with_scikit_learn(case: tuple[Array, Array]) -> None:
     truth, logprobs = case
     size = logprobs.shape[1]
@@ -96,7 +96,7 @@ def test_single_label_figures_agree_with_scikit_learn(case: tuple[Array, Array])
 
 
 @given(single_label(st.just(2)), st.sampled_from([0, 1]))
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 def test_binary_ranking_agrees_with_scikit_learn(case: tuple[Array, Array], positive: int) -> None:
     truth, logprobs = case
     result = evaluate(["ham", "spam"], truth, logprobs, positive=positive)
@@ -254,7 +254,7 @@ def test_narrow_floats_are_taken_as_they_are(precision: Any) -> None:
 
 
 @given(multi_label())
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 def test_multilabel_figures_agree_with_scikit_learn(case: tuple[Array, Array]) -> None:
     truth, logprobs = case
     size = truth.shape[1]

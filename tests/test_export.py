@@ -339,7 +339,7 @@ def _one_name_each(values: list[LabelValue]) -> list[LabelValue]:
     return list({LabelSet((v,), "multilabel").names[0]: v for v in values}.values())
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     values=st.lists(label_values, min_size=1, max_size=6).map(_one_name_each),
     rows=st.lists(

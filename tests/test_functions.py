@@ -193,7 +193,7 @@ def test_numbers_are_texts(conn):
     assert value(conn, "select ft_classify(1.5)") == value(conn, "select ft_classify('1.5')")
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.one_of(st.text(), st.integers(-(2**63), 2**63 - 1), st.floats(), st.binary(), st.none()))
 def test_nothing_that_sqlite_can_hold_makes_them_raise(trained_file, cell):
     with closing(connect(trained_file)) as conn:

@@ -136,7 +136,7 @@ def test_scores_that_say_nothing_leave_the_share_of_the_label(scores, positive):
     assert np.exp(log_sigmoid(np.array([intercept])))[0] == pytest.approx(share)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.lists(st.tuples(st.integers(0, 5), st.booleans()), min_size=1, max_size=20))
 def test_no_other_threshold_has_a_higher_f1(rows):
     scores = np.array([score for score, _ in rows]) / 10

@@ -23,7 +23,7 @@ def model() -> LocalModel:
     return fit(TEXTS, NAMES, 3, multilabel=False)[0]
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(
     words=st.lists(st.sampled_from(WORDS)),
     label=st.integers(0, 2),

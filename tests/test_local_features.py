@@ -51,7 +51,7 @@ def trained() -> tuple[Vectorizer, TfidfVectorizer, TfidfVectorizer]:
     return ours, words, chars
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(text=texts)
 def test_a_row_has_the_features_of_scikit_learn(trained, text):
     ours, words, chars = trained
@@ -79,7 +79,7 @@ def test_the_memory_of_words_is_bounded(trained, monkeypatch):
     assert max(map(len, ours._word_grams)) < 100
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.lists(texts, min_size=1, max_size=8))
 def test_counting_for_training_finds_what_scikit_learn_finds(rows):
     ours = count_terms(rows)

@@ -185,7 +185,7 @@ json_values = st.recursive(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(data=st.data())
 def test_no_change_to_the_stored_form_raises_anything_else(stored, data):
     header, parts = dict(stored[0]), dict(stored[1])

@@ -345,7 +345,6 @@ LABELS = st.lists(st.text("abc", min_size=1, max_size=4), min_size=2, max_size=4
 SEEDS = st.integers(0, 10_000)
 
 
-@settings(deadline=None)
 @given(st.permutations("abc"), st.lists(st.text("abc", max_size=3), min_size=3, max_size=3), SEEDS)
 def test_labels_told_apart_by_their_first_token_are_exact(
     firsts: list[str], rests: list[str], seed: int
@@ -362,7 +361,7 @@ def test_labels_told_apart_by_their_first_token_are_exact(
         assert found.other == near(other, abs=1e-9)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(LABELS, SEEDS, st.integers(1, 11), st.booleans(), st.booleans())
 def test_what_is_called_exact_is(
     labels: list[str], seed: int, top: int, end: bool, spaces: bool
@@ -387,7 +386,6 @@ def most(listed: Mapping[Any, float], said: Any, top: int) -> dict[Any, float]:
     return {**dict(first), said: listed[said]}
 
 
-@settings(deadline=None)
 @given(LABELS, SEEDS, st.randoms(use_true_random=False), st.integers(1, 11))
 def test_no_order_matters(labels: list[str], seed: int, chance: random.Random, top: int) -> None:
     places = one_answer(closed_model(labels, seed), random.Random(seed))
@@ -448,7 +446,7 @@ JSON = st.recursive(
 KEYS = st.sampled_from(["content", "tokens", "token_logprobs", "top_logprobs"])
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(
     st.sampled_from(SCORERS),
     st.fixed_dictionaries({"content": st.lists(PLACES, max_size=4)})

@@ -77,7 +77,7 @@ def test_codes_up_to_999_are_one_token(vocabularies: Path, model: str) -> None:
     assert tokenizer.encode("\n\n###\n\n176") == [*end, *(tokenizer.encode("176") or [])]
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=30)
 @given(words=st.lists(st.text(st.characters(codec="utf-8"), min_size=1, max_size=12), min_size=1))
 def test_long_texts_count_the_same_in_slices(vocabularies: Path, words: list[str]) -> None:
     text = " word ".join([*words, ""])
