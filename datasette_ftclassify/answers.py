@@ -25,8 +25,17 @@ Reason = Literal["outside the label set", "empty answer", "cut off", "refused", 
 CHARACTERS_PER_EDIT = 5
 MAX_EDITS = 3
 """An answer may differ from a label by one edit (a character put in, left out or changed, or two
-neighbours swapped) for each five characters of the label, and three in all. Labels of fewer than
-five characters must be written rightly: `ham` and `spam` are two edits apart."""
+neighbours swapped) for each five characters, in each word and in the whole label, and three in all.
+Words of fewer than five characters must be written rightly: `ham` is not `spam`, and `not` is not
+`now`."""
+
+_OPPOSED = re.compile(
+    r"^(?:hyper|hypo|inter|intra|pre|pro|post|ante|anti|macro|micro|over|under)|(?:er|or|ee)$"
+)
+"""What makes another word of a word, and may be but one or two letters."""
+
+_EAST_ASIAN = "\u2e80"
+"""From here on scripts write whole words in one or two characters."""
 
 _QUOTES = "\"'`*“”‘’„‚«»‹› "
 _PUNCTUATION = ".,;:!?…。"
@@ -132,11 +141,8 @@ class AnswerReader:
         return self._nearest(fold) if near else None
 
     def _nearest(self, fold: str) -> tuple[int, How] | None:
-        """The label nearest to an answer, when it is near enough and nearer than any other.
-
-        Beginnings and numbers must agree, since `atypical` is not `typical` misspelt, nor
-        `level 2` `level 1`.
-        """
+        """The label nearest to an answer, when it is near enough and nearer than any other, and
+        every word of it is the same one; `level 2` is no slip of `level 1`."""
         if not fold or len(fold) > self._longest + MAX_EDITS:
             return None
         best = process.extract(
@@ -154,9 +160,9 @@ class AnswerReader:
         if (
             index is None
             or distance > len(name) // CHARACTERS_PER_EDIT
-            or name[0] != fold[0]
             or not any(map(str.isalpha, name))
             or _numbers(name) != _numbers(fold)
+            or not _same_words(name, fold)
         ):
             return None
         return index, "nearest"
@@ -225,6 +231,29 @@ def _item_name(item: str) -> str | None:
         return None
 
 
+def _same_words(label: str, said: str) -> bool:
+    """Whether each word said is the label's in its place, perhaps with a slip in it."""
+    words, others = (_WORD.findall(text) for text in (label, said))
+    if "".join(words) == "".join(others):
+        return label[0] == said[0]
+    return len(words) == len(others) and all(map(_is_slip, words, others))
+
+
+def _is_slip(word: str, said: str) -> bool:
+    """Whether a word was meant, and no other one: `atypical` is not `typical` misspelt, nor
+    `employee` `employer`."""
+    if word == said:
+        return True
+    parts, others = _OPPOSED.findall(word), _OPPOSED.findall(said)
+    return (
+        word[0] == said[0]
+        and max(word) < _EAST_ASIAN
+        and (parts == others or not (parts and others))
+        and OSA.distance(word, said) <= len(word) // CHARACTERS_PER_EDIT
+    )
+
+
+_WORD = re.compile(r"\w+")
 _NUMBER = re.compile(r"[-+]?\d+(?:[.,]\d+)*")
 
 

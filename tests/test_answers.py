@@ -79,10 +79,36 @@ def test_short_labels_and_numbers_are_never_mended() -> None:
 
 def test_edits_grow_with_the_label() -> None:
     labels = reader("card arrival", "declined transfer of money abroad")
-    assert labels.read("cord arrivel").how == "nearest"
-    assert labels.read("cord errivel").labels is None
-    assert labels.read("declinet transfir ov money abroad").how == "nearest"
-    assert labels.read("declinet transfir ov muney abroad").labels is None
+    assert labels.read("card arrivel").how == "nearest"
+    assert labels.read("card errivel").labels is None
+    assert labels.read("declinet transfir of muney abroad").how == "nearest"
+    assert labels.read("declinet transfir of muney abrood").labels is None
+    assert labels.read("card-arrival").how == labels.read("cardarrival").how == "nearest"
+
+
+@pytest.mark.parametrize(
+    ("label", "said"),
+    [
+        ("user is authorised", "user is unauthorised"),
+        ("payment unsuccessful due to card", "payment successful due to card"),
+        ("complaint without refund request", "complaint with refund request"),
+        ("card not working today", "card now working today"),
+        ("refund is possible", "refund impossible"),
+        ("customer can be refunded", "customer can't be refunded"),
+        ("request for a new account", "request for no new account"),
+        ("class A felony", "class B felony"),
+        ("north-east region", "north-west region"),
+        ("hypertension", "hypotension"),
+        ("interstate", "intrastate"),
+        ("employer", "employee"),
+        ("prescribed", "proscribed"),
+        ("客户可以退款的情况", "客户不可退款的情况"),
+        ("кошелёк доступен", "кошелёк недоступен"),
+    ],
+)
+def test_a_few_letters_make_another_word(label: str, said: str) -> None:
+    assert reader(label, "zebra").read(said).labels is None
+    assert reader(said, "zebra").read(label).labels is None
 
 
 def test_numbers_keep_their_type() -> None:
@@ -226,7 +252,7 @@ def test_every_answer_of_training_is_read_exactly(names: list[str], data: st.Dat
 
 @given(st.sampled_from(["baseball", "ice hockey", "advanced"]), st.data())
 def test_one_slip_is_mended(label: str, data: st.DataObject) -> None:
-    at = data.draw(st.integers(1, len(label) - 1))
+    at = data.draw(st.integers(max(1, label.find(" ") + 2), len(label) - 1))
     slip = label[:at] + data.draw(st.sampled_from("äöü")) + label[at + 1 :]
     assert SPORTS.read(slip).labels == (label,)
 
