@@ -15,6 +15,7 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 import pytest
 from openai_server import OpenAIServer
 from service_towns import environment
+from sqlite_utils import Database
 from towns import town_database
 from visiting import ROOT, get, is_065, send, serve, submit
 from working import job_of
@@ -22,6 +23,7 @@ from working import job_of
 from datasette_ftclassify.jobs.runner import run_job
 from datasette_ftclassify.sql import connect
 from datasette_ftclassify.store.jobs import list_jobs
+from datasette_ftclassify.store.schema import m001_main_job
 from datasette_ftclassify.web.checking import as_filters
 from datasette_ftclassify.web.filters import carried
 
@@ -436,6 +438,24 @@ async def test_a_price_is_agreed_to_before_anything_is_paid(
     assert job.estimate["usd"] == estimate["usd"]
     assert job.settings["host"] == estimate["host"]
     assert service.api_key not in agreed.text + form.text
+
+
+async def test_a_file_of_an_earlier_version_gets_its_estimate(
+    town: Path, service: OpenAIServer, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("FTCLASSIFY_USD_PER_JOB", "5")
+    with closing(connect(town)) as conn, conn:
+        conn.executescript(
+            "create table _sqlite_migrations (id integer primary key, migration_set text,"
+            " name text, applied_at text)"
+        )
+        m001_main_job(Database(conn))
+        conn.execute(
+            "insert into _sqlite_migrations (migration_set, name) values"
+            " ('datasette-ftclassify', 'm001_main_job')"
+        )
+    asked = await train_paid(serve(town, grants=PAYING))
+    assert asked.json()["estimate"]["usd"] > 0
 
 
 async def test_settings_of_a_trainer_reach_it(

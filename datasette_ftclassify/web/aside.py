@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, TypeVar
 
 from ..errors import FtclassifyError
 from ..sql import connect, decode
+from ..store.classifiers import has_store
+from ..store.schema import ensure_schema
 
 if TYPE_CHECKING:
     from .routing import Ask
@@ -45,6 +47,12 @@ async def read_aside(ask: Ask, function: Callable[[sqlite3.Connection], T]) -> T
             return function(conn)
 
     return await asyncio.to_thread(run)
+
+
+async def bring_up_to_date(ask: Ask) -> None:
+    """Gives the database what our tables have had since an earlier version made them, which who
+    only reads could not."""
+    await write_aside(ask, lambda conn: ensure_schema(conn) if has_store(conn) else None)
 
 
 async def write_aside(ask: Ask, function: Callable[[sqlite3.Connection], T]) -> T:

@@ -26,7 +26,7 @@ from ..store.jobs import Job, ask_job
 from ..store.schema import TABLES
 from ..store.spending import spent_today
 from .access import access_of
-from .aside import read_aside, write_aside
+from .aside import bring_up_to_date, read_aside, write_aside
 from .choices import FieldError
 from .classify_facts import Choice, choices, facts, pick
 from .classify_form import Form
@@ -115,6 +115,7 @@ async def _post(ask: Ask, form: Form) -> Response:
         if not await ask.may(SPEND):
             raise Forbidden(f"{choice.title} costs money: that needs the permission {SPEND}.")
         _require_limits(choice, access)
+        await bring_up_to_date(ask)
     prepared = await read_aside(ask, lambda conn: _prepare(conn, form, choice, access))
     confirmed = ask.checked("confirm")
     if prepared.paid and not confirmed and _asks(prepared):

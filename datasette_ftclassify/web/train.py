@@ -21,7 +21,7 @@ from ..trainers.base import Trainer
 from ..trainers.registry import get_trainer, list_trainers
 from ..trainers.service import Service
 from .access import access_of
-from .aside import path_of, read_aside, write_aside
+from .aside import bring_up_to_date, path_of, read_aside, write_aside
 from .checking import find_check, is_about, progress_of, report_of, row_url
 from .choices import Choices, FieldError
 from .filters import left_behind
@@ -231,6 +231,7 @@ async def _train(ask: Ask, choices: Choices) -> Response:
     access = await access_of(ask.datasette)
     if trainer.capabilities.costs_money:
         await _may_pay(ask, access)
+        await bring_up_to_date(ask)
     missing = await asyncio.to_thread(why_not, trainer, access)
     if missing:
         raise AccessError(missing)
