@@ -18,7 +18,6 @@ from typing import Any
 
 from datasette_ftclassify.jobs.batching import Pace, fill_by_batches
 from datasette_ftclassify.jobs.estimates import pricing
-from datasette_ftclassify.jobs.gathering import Page, Position
 from datasette_ftclassify.jobs.lease import leased
 from datasette_ftclassify.jobs.places import position_of
 from datasette_ftclassify.jobs.plan import Plan, PredictRequest
@@ -29,7 +28,6 @@ from datasette_ftclassify.store.classifiers import find_classifier
 from datasette_ftclassify.tokens import tokenizer_for
 from datasette_ftclassify.trainers.access import Access, read_access
 from datasette_ftclassify.trainers.openai.batches import OpenAIBatcher
-from datasette_ftclassify.trainers.service import Usage
 
 QUICK = Pace(first=0.01, longest=0.05, patience=5.0, cancelling=10.0)
 
@@ -41,7 +39,7 @@ def fill(
     max_requests: int = 20,
     max_bytes: int = 1_000_000,
     pace: Pace = QUICK,
-    limit: Callable[[Usage], None] = lambda expected: None,
+    limit: Callable[[float], None] = lambda usd: None,
     progress: Callable[[int, int], None] = lambda done, total: None,
     moment: str | None = None,
 ) -> None:
@@ -56,11 +54,11 @@ def fill(
         plan = Plan(conn, classifier, lease.job.settings)
         plan.begin(conn, lease.job)
 
-        def pages(after: Position | None) -> Iterator[Page]:
+        def pages() -> Iterator[list[str]]:
+            after = None
             while batch := plan.rows.after(conn, after, 10):
-                page = [(position_of(key), text) for key, text in batch]
-                after = page[-1][0]
-                yield page
+                after = position_of(batch[-1][0])
+                yield [text for _, text in batch if text is not None]
 
         fill_by_batches(
             lease, classifier, batcher, pages, limit=limit, progress=progress, pace=pace,

@@ -143,7 +143,7 @@ def test_several_batches_are_at_the_service_at_once_and_no_more(server, town):
     server.hold("in_progress")
     most = []
 
-    def limit(expected: Usage) -> None:
+    def limit(usd: float) -> None:
         most.append(sum(b.record["status"] != "completed" for b in server.batches.values()))
         if len(most) == 4:
             server.release()
@@ -418,8 +418,8 @@ def when(condition: Callable[[], bool], act: Callable[[], None]) -> Iterator[Non
 def test_a_limit_is_met_before_a_batch_is_made(server, town):
     expected = []
 
-    def limit(usage: Usage) -> None:
-        expected.append(usage.input_tokens)
+    def limit(usd: float) -> None:
+        expected.append(usd)
         if len(expected) == 3:
             raise LimitReached("That is enough.")
 
@@ -451,7 +451,7 @@ def test_the_limit_of_a_job_holds_for_batches(server, town):
 def test_a_paused_job_leaves_its_batches_to_the_service(server, town):
     server.hold("in_progress")
 
-    def limit(usage: Usage) -> None:
+    def limit(usd: float) -> None:
         if server.batches_created == 2:
             ask_job(town, list_jobs(town)[0].id, "pause")
 
@@ -465,10 +465,47 @@ def test_a_paused_job_leaves_its_batches_to_the_service(server, town):
     assert answers(town) == spent(town).requests == 60
 
 
+def test_rows_that_come_while_a_job_rests_make_no_question_twice(server, town):
+    server.hold("in_progress")
+    with town:
+        town.execute("update reports set id = id * 100")
+
+    def limit(usd: float) -> None:
+        if server.batches_created == 2:
+            ask_job(town, list_jobs(town)[0].id, "pause")
+
+    with pytest.raises(JobStopped):
+        fill(town, access_to(server), limit=limit)
+    with town:
+        more = [(n, f"a new report, number {n}") for n in range(1, 30)]
+        town.executemany("insert into reports (id, body) values (?, ?)", more)
+    server.release()
+    fill(town, access_to(server))
+    assert answers(town) == spent(town).requests == 89
+    assert town.execute("select count(*) from _ftclassify_batch_keys").fetchone() == (0,)
+
+
+def test_a_batch_of_an_older_version_is_waited_for(server, town):
+    server.hold("in_progress")
+
+    def limit(usd: float) -> None:
+        if server.batches_created == 2:
+            ask_job(town, list_jobs(town)[0].id, "pause")
+
+    with pytest.raises(JobStopped):
+        fill(town, access_to(server), limit=limit)
+    with town:
+        town.execute("delete from _ftclassify_batch_keys")
+    server.release()
+    fill(town, access_to(server))
+    assert server.batches_created == 3
+    assert answers(town) == spent(town).requests == 60
+
+
 def test_a_cancelled_job_cancels_its_batches_and_keeps_what_they_had_answered(server, town):
     server.hold("in_progress")
 
-    def limit(usage: Usage) -> None:
+    def limit(usd: float) -> None:
         if server.batches_created == 2:
             ask_job(town, list_jobs(town)[0].id, "cancel")
 
@@ -485,7 +522,7 @@ def test_a_cancelled_job_cancels_its_batches_and_keeps_what_they_had_answered(se
 def test_a_batch_that_is_slow_to_cancel_is_fetched_by_a_retry(server, town):
     server.hold("in_progress", "cancelling", "finalizing")
 
-    def limit(usage: Usage) -> None:
+    def limit(usd: float) -> None:
         if server.batches_created == 2:
             ask_job(town, list_jobs(town)[0].id, "cancel")
 
@@ -503,7 +540,7 @@ def test_a_batch_that_is_slow_to_cancel_is_fetched_by_a_retry(server, town):
 def test_rows_that_change_while_a_batch_runs_are_asked_in_the_next(server, town):
     server.hold("in_progress")
 
-    def limit(usage: Usage) -> None:
+    def limit(usd: float) -> None:
         ask_job(town, list_jobs(town)[0].id, "pause")
 
     with pytest.raises(JobStopped):

@@ -23,12 +23,26 @@ from datasette_ftclassify.jobs.estimates import JobEstimate, agreed, estimate_pr
 from datasette_ftclassify.jobs.predict import PredictRequest, predict_rows, submit_predict
 from datasette_ftclassify.jobs.runner import work
 from datasette_ftclassify.sql import connect
+from datasette_ftclassify.store.batches import add_batch, change_batch
 from datasette_ftclassify.store.classifiers import find_classifier
-from datasette_ftclassify.store.jobs import add_job, ask_job, get_job, list_jobs, note_terms
+from datasette_ftclassify.store.jobs import (
+    add_job,
+    ask_job,
+    claim_job,
+    get_job,
+    list_jobs,
+    note_terms,
+)
 from datasette_ftclassify.store.schema import transaction
-from datasette_ftclassify.store.spending import Spent, add_spending, spent_by_job, spent_today
+from datasette_ftclassify.store.spending import (
+    Spent,
+    add_spending,
+    spent_by_job,
+    spent_today,
+    today,
+)
 from datasette_ftclassify.trainers.access import Access
-from datasette_ftclassify.trainers.service import Usage
+from datasette_ftclassify.trainers.service import OVER, Usage
 
 
 @pytest.fixture(scope="module")
@@ -117,6 +131,77 @@ def test_other_jobs_count_for_the_day_and_not_for_the_job(conn: Any) -> None:
     budget = Budget(conn, job, Access(usd_per_day=3, usd_per_job=3), dollar_a_thousand)
     assert [budget.reserve(THOUSAND), budget.reserve(THOUSAND)] == [1.0, None]
     assert "for a day" in budget.why()
+
+
+def test_jobs_at_the_same_time_keep_to_the_limit_of_a_day_together(path: Path, conn: Any) -> None:
+    with closing(connect(path)) as other:
+        jobs = [add_job(conn, "predict", {"n": n}) for n in (1, 2)]
+        budgets = [
+            Budget(c, claim_job(c, job.id, f"elsewhere:{job.id}:x"), day(10), dollar_a_thousand)
+            for c, job in zip((conn, other), jobs, strict=True)
+        ]
+        under_way: list[list[float]] = [[], []]
+        for turn in range(60):
+            mine, budget, job = under_way[turn % 2], budgets[turn % 2], jobs[turn % 2]
+            reserved = budget.reserve(THOUSAND)
+            if reserved is not None:
+                mine.append(reserved)
+            if mine and turn % 3 == 0:
+                with transaction(budget._conn):
+                    add_spending(budget._conn, job.id, budget.settle(mine.pop(0), THOUSAND))
+                budget.refresh()
+            assert spent_today(conn).usd + sum(map(sum, under_way)) <= 10
+        assert spent_today(conn).usd + sum(map(sum, under_way)) > 8
+        assert "may cost" in budgets[0].why()
+
+
+def day(usd: float) -> Access:
+    return Access(usd_per_day=usd)
+
+
+def test_what_a_batch_or_a_training_may_cost_is_no_other_jobs(conn: Any) -> None:
+    batched, trained, job = (add_job(conn, kind, {}) for kind in ("predict", "train", "evaluate"))
+    with conn:
+        batch = add_batch(conn, batched.id, [b"k" * 16], 4.0)
+        add_batch(conn, batched.id, [b"l" * 16], None)
+        remote = {"step": "created", "preparation": {"usd": 3.0}}
+        sql = "update _ftclassify_jobs set remote = ? where id = ?"
+        conn.execute(sql, [json.dumps(remote), trained.id])
+    budget = Budget(conn, job, day(10), dollar_a_thousand)
+    assert not budget.has_room(3.1)
+    assert budget.has_room(2.9)
+    assert Budget(conn, batched, day(10), dollar_a_thousand).has_room(6.9)
+    with conn:
+        change_batch(conn, batch, state="done")
+        conn.execute(sql, [json.dumps({**remote, "step": OVER}), trained.id])
+    assert budget.has_room(9.9)
+
+
+def test_a_service_that_does_not_say_what_it_used_has_used_what_was_expected(conn: Any) -> None:
+    budget = Budget(conn, add_job(conn, "predict", {}), day(10), dollar_a_thousand)
+    reserved = budget.reserve(THOUSAND)
+    assert reserved == 1.0
+    assert budget.settle(reserved, Usage()).usd == 1.0
+
+
+@pytest.mark.parametrize("planted", [-1e9, "-9", b"-9", float("-inf")])
+def test_a_file_cannot_make_room_for_more(conn: Any, planted: object) -> None:
+    other, job = (add_job(conn, kind, {}) for kind in ("train", "predict"))
+    with conn:
+        add_spending(conn, other.id, Spent(usd=1.0))
+        add_spending(conn, job.id, Spent(usd=1.0))
+        conn.execute("insert into _ftclassify_spending select '2000', job_id, ?, 0, 0, 0, 0, 0"
+                     " from _ftclassify_spending", [planted])  # fmt: skip
+        conn.execute("insert into _ftclassify_spending values (?, 99, ?, 0, 0, 0, 0, 0)",
+                     [today(), planted])  # fmt: skip
+        conn.execute("update _ftclassify_jobs set reserved = ?, state = 'running'", [planted])
+        conn.execute("update _ftclassify_jobs set remote = ? where id = ?",
+                     ['{"preparation": {"usd": -5}}', other.id])  # fmt: skip
+    access = Access(usd_per_day=3, usd_per_job=1.5)
+    budget = Budget(conn, get_job(conn, job.id), access, dollar_a_thousand)
+    assert budget.has_room(0.4)
+    assert not budget.has_room(0.6)
+    assert not Budget(conn, get_job(conn, job.id), day(3), dollar_a_thousand).has_room(1.1)
 
 
 def test_agreed_is_the_estimate_and_half_as_much_beside_what_was_spent() -> None:

@@ -14,7 +14,7 @@ from typing import TypeVar
 from ..store.batches import Batch, add_batch, change_batch
 from ..store.jobs import add_event, save_progress
 from ..store.schema import transaction
-from ..trainers.service import Batcher, ServiceProblem, TryAgain, Usage
+from ..trainers.service import Batcher, ServiceProblem, TryAgain
 from .gathering import Load
 from .lease import Lease
 
@@ -40,14 +40,16 @@ class Pace:
 class Sent:
     """A batch that is not done.
 
-    keys, usage: of its questions, as far as they are known, and the tokens expected
-    refused:     questions that the service will not answer
+    refused: questions that the service will not answer
     """
 
     batch: Batch
-    keys: set[bytes]
-    usage: Usage
     refused: int = 0
+
+    @property
+    def keys(self) -> frozenset[bytes]:
+        """Of its questions, as far as they are known."""
+        return self.batch.keys or frozenset()
 
     @property
     def is_made(self) -> bool:
@@ -83,10 +85,10 @@ class Desk:
         """Questions of the batches seen so far."""
         return self._closed + sum(sent.batch.requests for sent in self.open)
 
-    def add(self, load: Load) -> Sent:
+    def add(self, load: Load, usd: float | None) -> Sent:
+        """usd: what the batch may cost"""
         with transaction(self.conn):
-            batch = add_batch(self.conn, self.job.id, len(load.keys), load.after, load.position)
-            sent = Sent(batch, load.keys, load.usage)
+            sent = Sent(add_batch(self.conn, self.job.id, load.keys, usd))
             self.open.append(sent)
             self.save()
         return sent

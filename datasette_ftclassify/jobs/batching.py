@@ -14,6 +14,7 @@ from functools import partial
 from ..errors import JobStopped, LimitReached
 from ..store.batches import open_batches
 from ..store.classifiers import Classifier
+from ..store.schema import transaction
 from ..trainers.service import Batcher, BatchState, ServiceProblem, ServiceRefused, Usage
 from .batch_answers import Keeper
 from .batch_desk import Desk, Pace, Sent
@@ -39,7 +40,7 @@ def fill_by_batches(
     pages: Pages,
     *,
     cost: Callable[[Usage], float | None],
-    limit: Callable[[Usage], None] = lambda expected: None,
+    limit: Callable[[float], None] = lambda usd: None,
     progress: Callable[[int, int], None] = lambda done, total: None,
     pace: Pace | None = None,
 ) -> None:
@@ -49,10 +50,10 @@ def fill_by_batches(
     those that the service refused for their text, and those that no batch answered in ROUNDS.
     Nothing is done when that has begun (the job has a position).
 
-    pages:    gives (position, text) pages of the job's rows, see gathering.Pages
+    pages:    gives the texts of the job's rows, see gathering.Pages
     cost:     USD at the price of batches; None: not known
-    limit:    called before a batch is made, with the tokens that it and the other unfinished ones
-              may take; raises LimitReached, and then the others are waited for and kept first
+    limit:    called before a batch is made, with the USD that it and the other unfinished ones
+              may cost; raises LimitReached, and then the others are waited for and kept first
     progress: called with the answers kept and the questions asked in batches so far
     Raises ServiceRefused in the service's words, TryAgain when it did not answer for an hour,
     JobStopped when the job was asked to pause (the batches go on at the service, and are read when
@@ -64,7 +65,7 @@ def fill_by_batches(
     desk = Desk(lease, batcher, pace or Pace())
     gatherer = Gatherer(lease.conn, classifier.id, batcher, pages)
     keeper = Keeper(desk, classifier.id, gatherer, cost, progress)
-    run = _Run(desk, gatherer, keeper, limit)
+    run = _Run(desk, gatherer, keeper, cost, limit)
     try:
         run.fill()
     except JobStopped:
@@ -88,12 +89,14 @@ class _Run:
         desk: Desk,
         gatherer: Gatherer,
         keeper: Keeper,
-        limit: Callable[[Usage], None],
+        cost: Callable[[Usage], float | None],
+        limit: Callable[[float], None],
     ) -> None:
         self.desk = desk
         self.batcher = desk.batcher
         self.gatherer = gatherer
         self.keeper = keeper
+        self.cost = cost
         self.limit = limit
         self.missing = 0
         self.is_smaller = False
@@ -138,19 +141,20 @@ class _Run:
     # From questions to a batch at the service
 
     def _take_up(self) -> bool:
-        """Goes on with the batches that an earlier process left; whether there were any. Their
-        rows may have changed since, so what they asked is known only when they are read."""
+        """Goes on with the batches that an earlier process left; whether there were any."""
         batches = open_batches(self.desk.conn, self.desk.job.id)
         for batch in batches:
-            sent = Sent(batch, set(), Usage())
+            sent = Sent(batch)
             self.desk.open.append(sent)
             if batch.file_id is None:
                 self._give_up(sent)
                 continue
             self.desk.kept += batch.done
-            sent.keys, sent.usage = self.gatherer.of_batch(batch)
+            self.gatherer.busy |= sent.keys
             if not sent.is_made:
                 self._make(sent, unsure=True)
+        if any(sent.batch.keys is None for sent in self.desk.open):
+            self._drain()  # what they asked, of an older version, is known when they are read
         return bool(batches)
 
     def _give_up(self, sent: Sent) -> None:
@@ -166,28 +170,37 @@ class _Run:
         for load in self.gatherer.loads():
             with load.file:
                 self._wait_for_room()
-                if self.limit_reached is None and self._may_cost(load.usage):
-                    self._send(load)
-                if self.limit_reached is not None:
+                sent = self._add(load)
+                if sent is None:
                     return
+                self._send(sent, load)
+            if self.limit_reached is not None:
+                return
+
+    def _add(self, load: Load) -> Sent | None:
+        """Notes the batch; None when a limit forbids it. In one transaction, so that no two jobs
+        take the same money for theirs."""
+        usd = self.cost(load.usage)
+        with transaction(self.desk.conn):
+            may = self.limit_reached is None and self._may_cost(usd or 0.0)
+            return self.desk.add(load, usd) if may else None
 
     def _wait_for_room(self) -> None:
         delay = self.desk.pace.first
         while len(self.desk.open) >= AT_ONCE or not all(s.is_made for s in self.desk.open):
             delay = self._look(delay)
 
-    def _may_cost(self, usage: Usage) -> bool:
-        made = [sent.usage for sent in self.desk.open if sent.is_made]
+    def _may_cost(self, usd: float) -> bool:
+        made = [sent.batch.usd or 0.0 for sent in self.desk.open if sent.is_made]
         try:
-            self.limit(sum(made, usage))
+            self.limit(sum(made, usd))
         except LimitReached as error:
             self.limit_reached = error
             if made:
                 self.desk.tell(f"{error} Waits for the answers of batches that were sent before.")
         return self.limit_reached is None
 
-    def _send(self, load: Load) -> None:
-        sent = self.desk.add(load)
+    def _send(self, sent: Sent, load: Load) -> None:
         try:
             file_id = self.desk.patiently(
                 lambda: self.batcher.upload(load.file, sent.file_name),
@@ -212,7 +225,7 @@ class _Run:
         batch_id = desk.patiently(find) if unsure else None
         if unsure and batch_id is None:
             desk.check()  # it may have been asked to end, by whom the last process did not hear
-        if unsure and batch_id is None and not self._may_cost(sent.usage):
+        if unsure and batch_id is None and not self._may_cost(sent.batch.usd or 0.0):
             self._give_up(sent)
             return
         try:

@@ -10,9 +10,14 @@ from collections.abc import Callable
 from ..errors import LimitReached
 from ..prices import dollars
 from ..store.jobs import Job
+from ..store.reserving import reserved_by_others, set_reserved
+from ..store.schema import transaction
 from ..store.spending import Spent, spent_by_job, spent_today
 from ..trainers.access import Access
 from ..trainers.service import Usage
+
+AHEAD = 2.0
+"""How many times what it needs a job takes of the day's limit at once."""
 
 Cost = Callable[[Usage], float | None]
 """From tokens to USD; None when no price is known."""
@@ -38,6 +43,8 @@ class Budget:
         self._by_operator = self.limit is not None and self.limit == access.usd_per_job
         self._today = spent_today(conn).usd
         self._reserved = 0.0
+        self._unsaved = 0.0
+        self._allotted = 0.0
         self._dearer = 1.0
         if self.limited and cost(Usage(1, 0, 1)) is None:
             raise LimitReached(
@@ -56,35 +63,59 @@ class Budget:
         set aside for it, so much more is expected of all others.
         """
         amount = self._cost(expected) or 0.0
-        if self._exceeded(amount):
+        coming = (self._reserved + amount) * self._dearer
+        if self._exceeds_job(coming) or not self._allot(self._unsaved + coming):
             return None
         self._reserved += amount
         return amount
 
-    def _exceeded(self, amount: float) -> bool:
-        coming = (self._reserved + amount) * self._dearer
-        return (self.limit is not None and self.spent + coming > self.limit) or (
-            self.day_limit is not None and self._today + coming > self.day_limit
-        )
+    def has_room(self, usd: float) -> bool:
+        """Whether so much may be spent, all that is under way in this job included. Call in the
+        transaction that notes what it is spent on."""
+        return not self._exceeds_job(usd) and usd <= self._free_today()
+
+    def _exceeds_job(self, usd: float) -> bool:
+        return self.limit is not None and self.spent + usd > self.limit
+
+    def _free_today(self) -> float:
+        """What the day's limit leaves to this job, as the database has it now."""
+        if self.day_limit is None:
+            return math.inf
+        self._today = spent_today(self._conn).usd
+        return self.day_limit - self._today - reserved_by_others(self._conn, self._job.id)
+
+    def _allot(self, usd: float) -> bool:
+        """Sees that so much of the day's limit is this job's, and no other's, before it is spent.
+        It takes some more at a time, so as to ask seldom."""
+        if self.day_limit is None or usd <= self._allotted:
+            return True
+        with transaction(self._conn):
+            free = self._free_today()
+            if usd > free:
+                return False
+            self._allotted = min(free, AHEAD * usd)
+            set_reserved(self._conn, self._job, self._allotted)
+        return True
 
     def release(self, reserved: float) -> None:
         """Gives back what was set aside for a question that was not answered."""
         self._reserved = max(self._reserved - reserved, 0.0)
 
     def settle(self, reserved: float, usage: Usage) -> Spent:
-        """Puts the actual cost of an answer in the place of what was set aside for it."""
+        """Puts the actual cost of an answer in the place of what was set aside for it. That stays,
+        when the service does not say what it used."""
         self.release(reserved)
-        usd = self._cost(usage) or 0.0
+        usd = reserved if usage == Usage() else self._cost(usage) or 0.0
         if reserved:
             self._dearer = max(self._dearer, usd / reserved)
         self.spent += usd
-        self._today += usd
+        self._unsaved += usd
         return Spent(usd, 1, usage.input_tokens, usage.cached_tokens, usage.output_tokens)
 
     def refresh(self) -> None:
-        """Learns what others have spent meanwhile. Call when everything settled is stored."""
-        if self.day_limit is not None:
-            self._today = spent_today(self._conn).usd
+        """Call when everything settled is stored."""
+        self._allotted = max(self._allotted - self._unsaved, 0.0)
+        self._unsaved = 0.0
 
     def why(self) -> str:
         """What was reached, and how to go on."""
@@ -93,8 +124,10 @@ class Budget:
         resume = f"ftclassify jobs resume DB {self._job.id}"
         if self._day_is_tighter():
             limit = f"the limit of {dollars(self.day_limit or 0)} for a day (UTC)"
+            others = reserved_by_others(self._conn, self._job.id)
             spent = (
                 f"{dollars(self._today)} was spent today, {dollars(self.spent)} of it by this job"
+                + (f", and what others have begun may cost {dollars(others)}" if others else "")
             )
             how = f"Go on tomorrow, or with a larger FTCLASSIFY_USD_PER_DAY: {resume}"
         elif self._by_operator:

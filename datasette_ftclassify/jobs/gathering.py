@@ -9,20 +9,13 @@ from __future__ import annotations
 import sqlite3
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import IO, Any
+from typing import IO
 
 from ..store.answers import find_answers, input_key
-from ..store.batches import Batch
 from ..trainers.service import Batcher, Usage
 
-Position = list[Any]
-"""A row's key as JSON, as in a job's position."""
-
-Page = Sequence[tuple[Position, str | None]]
-"""Rows as (position, text), in the order of their keys; None for a row without a text."""
-
-Pages = Callable[[Position | None], Iterable[Page]]
-"""Gives the rows after a position, or all of them."""
+Pages = Callable[[], Iterable[Sequence[str]]]
+"""Gives the texts of all rows of the job, some at a time."""
 
 
 class Load:
@@ -31,23 +24,19 @@ class Load:
     The file has no name: nothing of it is left behind by a process that dies.
     keys:  of the texts
     usage: tokens expected
-    after, position: of the last row before the first question, and of the last question's row
     """
 
-    def __init__(self, after: Position | None) -> None:
-        self.after = after
-        self.position = after
+    def __init__(self) -> None:
         self.keys: set[bytes] = set()
         self.usage = Usage()
         self.bytes = 0
         self.file: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115
 
-    def add(self, key: bytes, line: bytes, position: Position, usage: Usage) -> None:
+    def add(self, key: bytes, line: bytes, usage: Usage) -> None:
         self.file.write(line)
         self.bytes += len(line)
         self.keys.add(key)
         self.usage += usage
-        self.position = position
 
 
 class Gatherer:
@@ -78,8 +67,7 @@ class Gatherer:
         """The questions from the first row to the last, a batch at a time. The keys of a load are
         busy; `ended` frees them."""
         load: Load | None = None
-        before: Position | None = None
-        for position, key, text in self._unanswered(None):
+        for key, text in self._unanswered():
             line = self._batcher.line(key.hex(), text)
             if len(line) > self._batcher.max_bytes:
                 self.left.add(key)
@@ -90,40 +78,25 @@ class Gatherer:
                 if self._is_known(key):
                     continue  # another batch ended while this one was sent
             if load is None:
-                load = Load(before)
-            load.add(key, line, position, self._batcher.expected(text))
+                load = Load()
+            load.add(key, line, self._batcher.expected(text))
             self.busy.add(key)
-            before = position
         if load is not None:
             yield load
 
-    def ended(self, keys: set[bytes]) -> None:
+    def ended(self, keys: frozenset[bytes]) -> None:
         """Their batch is read, so the kept answers say which of them are still to be asked."""
         self.busy -= keys
         self._just_ended |= keys
 
-    def of_batch(self, batch: Batch) -> tuple[set[bytes], Usage]:
-        """The keys of the questions in a batch that another process sent, as far as they are not
-        answered, and the tokens expected. Rows that came since may be among them."""
-        keys: set[bytes] = set()
-        usage = Usage()
-        for position, key, text in self._unanswered(batch.after_position):
-            keys.add(key)
-            self.busy.add(key)
-            usage += self._batcher.expected(text)
-            if position == batch.position or len(keys) == batch.requests:
-                break
-        return keys, usage
-
-    def _unanswered(self, after: Position | None) -> Iterator[tuple[Position, bytes, str]]:
-        for page in self._pages(after):
-            texts = [(position, text) for position, text in page if text is not None]
-            keys = [input_key(text) for _, text in texts]
+    def _unanswered(self) -> Iterator[tuple[bytes, str]]:
+        for texts in self._pages():
+            keys = list(map(input_key, texts))
             answered = find_answers(self._conn, self._classifier_id, keys)
             self._just_ended.clear()
-            for (position, text), key in zip(texts, keys, strict=True):
+            for key, text in zip(keys, texts, strict=True):
                 if key not in answered and not self._is_known(key):
-                    yield position, key, text
+                    yield key, text
 
     def _is_known(self, key: bytes) -> bool:
         return key in self.busy or key in self.left or key in self._just_ended

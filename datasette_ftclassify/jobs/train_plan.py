@@ -14,6 +14,7 @@ from ..examples import Example
 from ..export import Codec, ExportFormat, export
 from ..prices import Price, estimate_inference, estimate_training
 from ..store.classifiers import has_store, list_classifiers
+from ..store.reserving import reserved_by_others
 from ..store.schema import ensure_schema
 from ..store.spending import spent_by_job, spent_today
 from ..store.splits import find_split
@@ -282,12 +283,12 @@ def check_limits(
 
 
 def _spent(conn: sqlite3.Connection, job_id: int | None) -> tuple[float, float]:
-    """USD of the job, and of today."""
+    """USD of the job, and of today, with what other jobs have begun."""
     if not has_store(conn):
         return 0.0, 0.0
     ensure_schema(conn)
     of_job = 0.0 if job_id is None else spent_by_job(conn, job_id).usd
-    return of_job, spent_today(conn).usd
+    return of_job, spent_today(conn).usd + reserved_by_others(conn, job_id)
 
 
 def check_confirmed(estimate: TrainEstimate, confirmed: Mapping[str, Any] | None) -> None:

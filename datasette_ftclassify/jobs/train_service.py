@@ -61,6 +61,7 @@ class _Prepared:
     tokens: int
     digest: str
     about: Mapping[str, Any]
+    usd: float | None = None
 
     def to_dict(self) -> dict[str, Any]:
         return {
@@ -140,9 +141,10 @@ class _Training:
         job = self.lease.job
         estimate = estimate_plan(self.conn, self.task, plan, self.service, self.access)
         limit = (job.estimate or {}).get("limit_usd")
-        check_limits(self.conn, estimate, self.access, limit, job.id)
         check_confirmed(estimate, job.estimate)
+        # One transaction, so that no two jobs take the same money for theirs.
         with transaction(self.conn):
+            check_limits(self.conn, estimate, self.access, limit, job.id)
             prepared = _Prepared(
                 split_id=add_split(self.conn, self.task, plan.data.plan, plan.data.members),
                 labels=plan.data.labels,
@@ -153,6 +155,7 @@ class _Training:
                 tokens=estimate.training_tokens,
                 digest=plan.digest,
                 about=about_rows(plan.training, plan.data),
+                usd=estimate.usd,
             )
             self.diary.save(**{_PREPARATION: prepared.to_dict()})
         return prepared

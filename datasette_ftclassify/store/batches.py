@@ -12,53 +12,59 @@ done:     they are kept, and its files deleted; or it came to nothing, as `detai
 
 from __future__ import annotations
 
-import json
 import sqlite3
 import uuid
-from collections.abc import Sequence
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from typing import Any
 
 from .classifiers import now
 
+_KEY = 16
 _COLUMNS = (
-    "id, job_id, tag, state, requests, after_position, position, file_id, batch_id, done, detail"
+    "id, job_id, tag, state, requests, usd, file_id, batch_id, done, detail,"
+    " (select keys from _ftclassify_batch_keys where batch_id = b.id)"
 )
 
 
 @dataclass(frozen=True)
 class Batch:
-    """A row; fields as described in the schema. `done` counts the answers that were kept."""
+    """A row; fields as described in the schema. `done` counts the answers that were kept, and
+    `keys` is None when they are not known, as of a batch that an older version made."""
 
     id: int
     job_id: int
     tag: str
     state: str
     requests: int
-    after_position: list[Any] | None
-    position: list[Any] | None
+    usd: float | None = None
     file_id: str | None = None
     batch_id: str | None = None
     done: int = 0
     detail: str | None = None
+    keys: frozenset[bytes] | None = None
 
 
 def add_batch(
-    conn: sqlite3.Connection,
-    job_id: int,
-    requests: int,
-    after_position: Sequence[Any] | None,
-    position: Sequence[Any] | None,
+    conn: sqlite3.Connection, job_id: int, keys: Collection[bytes], usd: float | None
 ) -> Batch:
-    """A prepared batch, with a tag of its own."""
-    values = [job_id, f"ftclassify-{uuid.uuid4().hex}", "prepared", requests]
+    """A prepared batch, with a tag of its own.
+
+    keys: of its questions, see answers.input_key
+    usd:  what it may cost; None: no price is known
+    """
+    values = [job_id, f"ftclassify-{uuid.uuid4().hex}", "prepared", len(keys), usd]
     cursor = conn.execute(
         "insert into _ftclassify_batches"
-        " (job_id, tag, state, requests, after_position, position, created_at, updated_at)"
-        " values (?, ?, ?, ?, ?, ?, ?, ?)",
-        [*values, _packed(after_position), _packed(position), now(), now()],
+        " (job_id, tag, state, requests, usd, created_at, updated_at)"
+        " values (?, ?, ?, ?, ?, ?, ?)",
+        [*values, now(), now()],
     )
-    sql = f"select {_COLUMNS} from _ftclassify_batches where id = ?"
+    conn.execute(
+        "insert into _ftclassify_batch_keys (batch_id, keys) values (?, ?)",
+        [cursor.lastrowid, b"".join(keys)],
+    )
+    sql = f"select {_COLUMNS} from _ftclassify_batches b where id = ?"
     return _batch(conn.execute(sql, [cursor.lastrowid]).fetchone())
 
 
@@ -73,33 +79,26 @@ def change_batch(conn: sqlite3.Connection, batch: Batch, **changes: Any) -> Batc
         f"update _ftclassify_batches set {assignments}, updated_at = ? where id = ?",
         [*changes.values(), now(), batch.id],
     )
+    if changes.get("state") == "done":
+        conn.execute("delete from _ftclassify_batch_keys where batch_id = ?", [batch.id])
     return replace(batch, **changes)
 
 
 def open_batches(conn: sqlite3.Connection, job_id: int) -> list[Batch]:
     """Those that are not done, oldest first."""
     rows = conn.execute(
-        f"select {_COLUMNS} from _ftclassify_batches where job_id = ? and state <> 'done'"
+        f"select {_COLUMNS} from _ftclassify_batches b where job_id = ? and state <> 'done'"
         " order by id",
         [job_id],
     )
     return [_batch(row) for row in rows.fetchall()]
 
 
-def _packed(position: Sequence[Any] | None) -> str | None:
-    return None if position is None else json.dumps(list(position), ensure_ascii=False)
-
-
 def _batch(row: tuple[Any, ...]) -> Batch:
-    values = [*row]
-    values[5:7] = map(_unpacked, row[5:7])
-    return Batch(*values)
+    return replace(Batch(*row[:-1]), keys=_unpacked(row[-1]))
 
 
-def _unpacked(text: object) -> list[Any] | None:
-    """None for a damaged one: then the rows of the batch are looked for from the beginning."""
-    try:
-        position = json.loads(text) if isinstance(text, str) else None
-    except (ValueError, RecursionError):
+def _unpacked(keys: object) -> frozenset[bytes] | None:
+    if not isinstance(keys, bytes) or len(keys) % _KEY:
         return None
-    return position if isinstance(position, list) else None
+    return frozenset(keys[i : i + _KEY] for i in range(0, len(keys), _KEY))

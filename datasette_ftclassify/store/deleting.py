@@ -35,6 +35,12 @@ def delete_classifier(conn: sqlite3.Connection, name: str) -> list[str]:
 
 
 def _delete_version(conn: sqlite3.Connection, classifier_id: int) -> None:
+    conn.execute(
+        "delete from _ftclassify_batch_keys where batch_id in (select b.id from"
+        " _ftclassify_batches b join _ftclassify_jobs j on j.id = b.job_id"
+        " where j.classifier_id = ?)",
+        [classifier_id],
+    )
     for table in ("job_events", "batches"):
         conn.execute(
             f"delete from _ftclassify_{table} where job_id in"

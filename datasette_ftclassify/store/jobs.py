@@ -219,7 +219,7 @@ def claim_job(conn: sqlite3.Connection, job_id: int, owner: str) -> Job:
         conn.execute(
             "update _ftclassify_jobs set state = 'running', wanted = ?, error = null, owner = ?,"
             " lease_until = ?, lease_clock = ?, started_at = coalesce(started_at, ?),"
-            " updated_at = ? where id = ?",
+            " updated_at = ?, reserved = 0 where id = ?",
             [wanted, owner, *lease_ends(), now(), now(), job_id],
         )
         through = job.done + job.skipped + job.failed

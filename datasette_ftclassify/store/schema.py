@@ -19,7 +19,7 @@ TABLES = tuple(
     for name in (
         "tasks", "splits", "split_rows", "classifiers", "artifacts", "evaluations", "jobs",
         "job_events", "columns", "settings", "answers", "spending", "batches", "following",
-        "evaluation_rows",
+        "evaluation_rows", "batch_keys",
     )
 )  # fmt: skip
 
@@ -243,8 +243,8 @@ _SERVICES = (
         tag text not null unique,        -- names the batch, also to the service
         state text not null,             -- prepared, uploaded, running, ended or done
         requests integer not null,
-        after_position text,             -- JSON: the key of the last row before its rows
-        position text,                   -- JSON: the key of its last row
+        after_position text,             -- of an older version: JSON, the row before its rows
+        position text,                   -- of an older version: JSON, its last row
         file_id text,
         batch_id text,
         done integer not null default 0,
@@ -283,7 +283,11 @@ _RESERVATIONS = (
     "alter table _ftclassify_jobs add column reserved real not null default 0",
     # USD that the batch may cost; NULL when no price is known
     "alter table _ftclassify_batches add column usd real",
-    # of the questions in it, 16 bytes each, until it is done
-    "alter table _ftclassify_batches add column keys blob",
+    """
+    create table _ftclassify_batch_keys (
+        batch_id integer primary key references _ftclassify_batches(id),
+        keys blob not null               -- of its questions, 16 bytes each, until it is done
+    )
+    """,
     "create index _ftclassify_job_events_job on _ftclassify_job_events (job_id)",
 )

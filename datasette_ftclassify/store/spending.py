@@ -31,7 +31,8 @@ class Spent:
 
 
 _FIELDS = tuple(Spent.__dataclass_fields__)
-_SUMS = ", ".join(f"coalesce(sum({name}), 0)" for name in _FIELDS)
+# A file that somebody else made may hold anything, and less than nothing makes room for no more.
+_SUMS = ", ".join(f"coalesce(sum(max({name} + 0, 0)), 0)" for name in _FIELDS)
 
 
 def today() -> str:

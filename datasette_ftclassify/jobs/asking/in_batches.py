@@ -8,11 +8,10 @@ from contextlib import closing
 from ...errors import JobPaused, LimitReached
 from ...loading import load_batcher, prices_of
 from ...trainers.access import Access
-from ...trainers.service import ServiceProblem, Usage
+from ...trainers.service import ServiceProblem
 from ..batching import Pace, fill_by_batches
 from ..budget import Budget
 from ..estimates import pricing
-from ..gathering import Page, Position
 from ..lease import Lease
 from ..places import position_of
 from ..plan import Plan
@@ -31,18 +30,18 @@ def ask_in_batches(
     """
     conn, job = lease.conn, lease.job
 
-    def pages(after: Position | None) -> Iterator[Page]:
+    def pages() -> Iterator[list[str]]:
+        after = None
         while batch := plan.rows.after(conn, after, PAGE):
-            page = [(position_of(key), text) for key, text in batch]
-            after = page[-1][0]
-            yield page
+            after = position_of(batch[-1][0])
+            yield [text for _, text in batch if text is not None]
 
     with closing(load_batcher(plan.classifier, access)) as batcher:
         cost = pricing(batcher, prices_of(plan.classifier, access), batch=True)
 
-        def limit(expected: Usage) -> None:
+        def limit(usd: float) -> None:
             budget = Budget(conn, job, access, cost)
-            if budget.reserve(expected) is None:
+            if not budget.has_room(usd):
                 raise LimitReached(budget.why())
 
         try:
