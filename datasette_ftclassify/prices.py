@@ -223,7 +223,8 @@ def estimate_training(table: PriceTable, model: str, training_tokens: int, epoch
     if price is None or price.training is None:
         return Estimate(billed, None, _no_price(table, model, "training"))
     usd = billed / 1_000_000 * price.training
-    ends = f" Training there ends on {table.training_ends}." if table.training_ends else ""
+    where = f"At {table.host} training" if table.used_for else "Training there"
+    ends = f" {where} ends on {table.training_ends}." if table.training_ends else ""
     return Estimate(
         billed, usd, f"${price.training:g} for a million tokens, {_of(table)}.{ends}{_stops(price)}"
     )

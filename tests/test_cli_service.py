@@ -59,7 +59,7 @@ def test_money_is_only_spent_when_somebody_agrees(db, openai_server):
     assert "488 rows will leave this machine, to 127.0.0.1:" in told
     assert "Together about $0." in told
     assert "stop on 2027-01-14" in told
-    assert "Training there ends on 2027-01-06" in told
+    assert "At api.openai.com training ends on 2027-01-06" in told
     assert "--trainer" not in told.split("on this machine, which is free")[1]
     assert told.splitlines()[-1] == "Error: Nothing was sent. To agree to that, add --yes."
     assert openai_server.log == []

@@ -10,6 +10,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from datasette_ftclassify import tokens
+from datasette_ftclassify.export.wording import system_message
+from datasette_ftclassify.labels import LabelSet
 from datasette_ftclassify.tokens import (
     SLICE,
     code_for,
@@ -117,13 +119,18 @@ def test_without_vocabulary_counts_are_estimates_near_the_truth(
         "I ordered a coffee grinder two weeks ago (order 48213) and it still has not arrived. "
         "Your tracking page says that it was delivered, which is not true. Please refund me."
     )
-    real = tokenizer_for("gpt-4o").count(text)
+    # It stands before every example, so what is missed there is missed a thousand times.
+    names = ["Bins and recycling", "card_arrival", "Noise", "Parks (all)", "Water", "Street lights"]
+    listed = system_message(LabelSet.of(names, "multiclass"), codes="012345", flags=False)
+    real, real_list = (tokenizer_for("gpt-4o").count(t) for t in (text, listed))
     request.getfixturevalue("no_vocabulary")
     tokenizer = tokenizer_for("gpt-4o")
     assert not tokenizer.exact
     assert tokenizer.note is not None
     assert "o200k_base" in tokenizer.note
     assert tokenizer.count(text) == pytest.approx(real, rel=0.15)
+    assert tokenizer.count(listed) == pytest.approx(real_list, rel=0.1)
+    assert tokenizer.count(" " * 1_000_000 + "\n") >= 1
     assert tokenizer.count("") == 0
     assert tokenizer.count("我昨天订购了一台电脑") > 4
     assert tokenizer.encode(text) is None

@@ -17,6 +17,7 @@ from openai_server import OpenAIServer
 from service_towns import MODEL, access_to, environment, quick_to_ask, request, topics, town
 from towns import rows, value
 
+from datasette_ftclassify import tokens
 from datasette_ftclassify.errors import (
     AccessError,
     JobError,
@@ -338,6 +339,20 @@ def test_what_was_spent_today_counts(conn, openai_server):
         add_spending(conn, 7, Spent(usd=0.95))
     with pytest.raises(LimitReached, match=r"a day, of which \$0.05 is left"):
         estimate_train(conn, topics(conn), request(), access)
+
+
+def test_a_limit_holds_when_tokens_are_only_estimated(conn, openai_server, tmp_path, monkeypatch):
+    monkeypatch.setenv("TIKTOKEN_CACHE_DIR", str(tmp_path / "none"))
+    monkeypatch.setattr(tokens, "_loaded", {})
+    access = access_to(openai_server)
+    estimate = estimate_train(conn, topics(conn), request(), access)
+    assert not estimate.exact
+    asked = replace(request(), limit_usd=estimate.usd * 1.05)
+    with pytest.raises(LimitReached, match=r"about \$0\.\d\d and perhaps \$0\.\d\d, more than"):
+        estimate_train(conn, topics(conn), asked, access)
+    within = replace(request(), limit_usd=estimate.usd * 1.26)
+    result = train_classifier(conn, topics(conn), within, access=access)
+    assert result.usd <= within.limit_usd
 
 
 def test_no_limit_is_promised_where_no_price_is_known(conn, openai_server, tmp_path, monkeypatch):

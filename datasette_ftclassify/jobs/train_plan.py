@@ -29,6 +29,9 @@ from .train_rows import SplitData, require_labels
 MORE = 1.1
 """A training may cost so many times what was confirmed before it is asked about again."""
 
+UNSURE = 1.25
+"""Estimated tokens may be so many times as many, where a limit is to be kept."""
+
 
 @dataclass(frozen=True)
 class TrainPlan:
@@ -78,6 +81,11 @@ class TrainEstimate:
         if self.training_usd is None or self.evaluation_usd is None:
             return None
         return self.training_usd + self.evaluation_usd
+
+    @property
+    def most_usd(self) -> float | None:
+        """What it may come to when the tokens that were estimated turn out to be more."""
+        return self.usd if self.usd is None or self.exact else self.usd * UNSURE
 
     def to_dict(self) -> dict[str, Any]:
         return {"usd": self.usd, **asdict(self), "note": " ".join(self.notes)}
@@ -258,7 +266,8 @@ def check_limits(
 
     limit_usd: of this training; what the operator allows for a job and a day counts as well
     """
-    if estimate.usd == 0:
+    most = estimate.most_usd
+    if most == 0:
         return
     spent, day = _spent(conn, job_id)
     for what, limit, used in (
@@ -268,17 +277,18 @@ def check_limits(
     ):
         if limit is None:
             continue
-        if estimate.usd is None:
+        if most is None:
             raise LimitReached(
                 f"Nobody can promise to keep the limit of ${limit:,.2f} for {what}. "
                 f"{' '.join(estimate.notes)} Or leave the limit out. Nothing was sent."
             )
-        if estimate.usd > limit - used:
+        if most > limit - used:
             left = f", of which ${max(limit - used, 0):,.2f} is left" if used else ""
+            perhaps = "" if estimate.exact else f" and perhaps ${most:,.2f}"
             raise LimitReached(
-                f"It would cost about ${estimate.usd:,.2f}, more than the limit of ${limit:,.2f} "
-                f"for {what}{left}. Nothing was sent. Train on fewer rows (--where), with fewer "
-                "epochs or a cheaper model, or raise the limit."
+                f"It would cost about ${estimate.usd:,.2f}{perhaps}, more than the limit of "
+                f"${limit:,.2f} for {what}{left}. Nothing was sent. Train on fewer rows "
+                "(--where), with fewer epochs or a cheaper model, or raise the limit."
             )
 
 
