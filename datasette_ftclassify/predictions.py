@@ -11,6 +11,7 @@ import math
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from heapq import nlargest
 from typing import TYPE_CHECKING, Protocol
 
 from .labels import LabelSet, LabelValue
@@ -124,19 +125,33 @@ def joint_logprobs(logprobs: np.ndarray, on: np.ndarray) -> np.ndarray:
     return joint
 
 
+LISTED_ALL = 50
+"""Labels of a set of which every one's log-probability is written into a column."""
+
+LISTED_MOST = 20
+"""Labels whose log-probabilities are written, of a larger set."""
+
+
 class LogprobsJson:
-    """Writes the log-probabilities of a label set as a JSON object, `{"ham": -0.013, …}`.
+    """Writes the log-probabilities of a label set as a JSON object, `{"ham": -0.013, …}`: of all
+    labels in the set's order; of a set of more than LISTED_ALL, of the LISTED_MOST most probable
+    ones, the most probable first. All 230 labels of 120,000 rows took most of a gigabyte.
 
     Six significant digits: more than the scores mean, and a third less to store.
     """
 
     def __init__(self, labels: LabelSet) -> None:
-        keys = (json.dumps(name, ensure_ascii=False).replace("%", "%%") for name in labels.names)
-        self._pattern = "{" + ", ".join(f"{key}: %.6g" for key in keys) + "}"
+        names = (json.dumps(name, ensure_ascii=False).replace("%", "%%") for name in labels.names)
+        self._each = [f"{name}: %.6g" for name in names]
+        self._all = "{" + ", ".join(self._each) + "}" if len(labels) <= LISTED_ALL else None
 
     def __call__(self, logprobs: Sequence[float]) -> str:
         # A probability of 0 has no logarithm that JSON could hold.
-        return self._pattern % tuple(max(value, -sys.float_info.max) for value in logprobs)
+        finite = [max(value, -sys.float_info.max) for value in logprobs]
+        if self._all is not None:
+            return self._all % tuple(finite)
+        most = nlargest(LISTED_MOST, range(len(finite)), key=finite.__getitem__)
+        return "{" + ", ".join([self._each[i] % finite[i] for i in most]) + "}"
 
 
 def label_cell(labels: LabelSet, prediction: Prediction) -> LabelValue:

@@ -16,6 +16,8 @@ from tables import HOSTILE_NAMES
 
 from datasette_ftclassify.labels import LabelSet
 from datasette_ftclassify.predictions import (
+    LISTED_ALL,
+    LISTED_MOST,
     Answerer,
     LogprobsJson,
     Prediction,
@@ -114,7 +116,12 @@ def no_constants(name: str) -> None:
 
 
 @given(
-    st.lists(st.tuples(st.text(), NUMBERS), min_size=1, unique_by=lambda pair: pair[0]),
+    st.lists(
+        st.tuples(st.text(), NUMBERS),
+        min_size=1,
+        max_size=LISTED_ALL,
+        unique_by=lambda pair: pair[0],
+    ),
 )
 def test_logprobs_are_json(pairs: list[tuple[str, float]]) -> None:
     given = dict(pairs)
@@ -124,6 +131,16 @@ def test_logprobs_are_json(pairs: list[tuple[str, float]]) -> None:
     assert list(back) == list(labels.names)
     for name, logprob in back.items():
         assert logprob == pytest.approx(given[name], rel=1e-5, abs=1e-300)
+
+
+@pytest.mark.parametrize("name", ["many", *HOSTILE_NAMES, "%d %s"])
+def test_of_many_labels_the_most_probable_are_written(name: str) -> None:
+    names = tuple(f"{name} {n}" for n in range(LISTED_ALL + 1))
+    logprobs = [-1.0 - (7 * n % len(names)) for n in range(len(names))]
+    logprobs[3] = -math.inf
+    written = json.loads(LogprobsJson(LabelSet(names, "multiclass"))(logprobs))
+    most = sorted(zip(logprobs, names, strict=True), reverse=True)[:LISTED_MOST]
+    assert list(written.items()) == [(name, logprob) for logprob, name in most]
 
 
 @pytest.mark.parametrize("name", [*HOSTILE_NAMES, "%d %(x)s %%", "\\", "\n", "a\x00b", "\u2028"])

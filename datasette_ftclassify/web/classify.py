@@ -50,7 +50,7 @@ ROLES_TEXT = {
     "label": "the label",
     "score": "its probability, 0 to 1",
     "logprob": "the natural logarithm of that",
-    "logprobs": "those of all labels, as JSON",
+    "logprobs": "those of all labels, as JSON; of more than 50, the 20 most probable",
     "raw": "what the model said",
     "reason": "why a row has no label",
 }
