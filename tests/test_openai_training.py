@@ -127,9 +127,13 @@ def test_forgetting_deletes_the_model_and_its_files_and_may_be_repeated(
 ):
     tuned = setting.train(Diary())
     forget = setting.trainer.forget
+    kept = [checkpoint["model"] for checkpoint in tuned.report["checkpoints"]]
+    assert len(kept) > 1
+    assert server.state.models.keys() >= set(kept)
     done = forget(tuned.header, tuned.report, setting.endpoint)
-    assert len(done) == 4
+    assert not server.state.models.keys() & set(kept)
     assert done[0] == f"model {tuned.header['model']}"
+    assert [what.partition(" ")[0] for what in done] == ["model"] * (1 + len(kept)) + ["file"] * 3
     assert not server.state.files
     assert tuned.header["model"] not in server.state.models
     assert forget(tuned.header, tuned.report, setting.endpoint) == []
@@ -268,6 +272,17 @@ def test_a_refusal_is_told_in_the_words_of_the_service(
     with pytest.raises((ServiceRefused, TrainingError), match=message):
         setting.train(Diary())
     assert len(setting.created()) == 1
+    assert not server.state.files  # nobody would delete them later
+
+
+def test_files_stay_when_a_job_may_use_them(setting: Setting, server: OpenAIServer):
+    server.faults.add(CREATE, "drop")
+    server.faults.add(CREATE, "insufficient_quota")
+    diary = Diary()
+    with pytest.raises(ServiceRefused, match="quota"):
+        setting.train(diary)
+    assert server.state.files  # the first request may have been heard, and its job be listed late
+    is_whole(setting, setting.train(diary), diary)
 
 
 # Files

@@ -60,6 +60,8 @@ def create_job(
                 return found
             unheard += not trouble.rate_limited
             limited += trouble.rate_limited
+            if unheard:
+                diary.save(unheard=True)  # a job may be there whatever is answered from now on
             if unheard >= CREATES or limited >= TRIES:
                 raise
 

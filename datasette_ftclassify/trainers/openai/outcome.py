@@ -121,15 +121,29 @@ def forget(
     ids = [*(files.values() if isinstance(files, Mapping) else ())]
     ids += service.get("result_files") or []
     deleted = []
-    # A checkpoint that was chosen goes with the model that it is of.
+    # A checkpoint that was chosen goes with the model that it is of, and all others, too.
     name = service.get("model")
-    for tuned in dict.fromkeys([name if isinstance(name, str) else model, model]):
+    name = name if isinstance(name, str) else model
+    for tuned in dict.fromkeys([name, model]):
         if _forget_model(client, tuned):
             deleted.append(f"model {tuned}")
+    for tuned in _checkpoint_models(report, name):
+        try:
+            if tuned != model and _forget_model(client, tuned):
+                deleted.append(f"model {tuned}")
+        except ServiceProblem:
+            continue  # some services delete them with the model, and by no name of their own
     for id in ids:
         if isinstance(id, str) and id and forget_file(client, id):
             deleted.append(f"file {id}")
     return deleted
+
+
+def _checkpoint_models(report: Mapping[str, Any], model: str) -> list[str]:
+    """Of the model, by their names: the file may come from anywhere."""
+    kept = report.get("checkpoints")
+    named = [c.get("model") for c in kept if isinstance(c, dict)] if isinstance(kept, list) else []
+    return [n for n in named if isinstance(n, str) and n.startswith(f"{model}:")]
 
 
 def _forget_model(client: openai.OpenAI, model: str) -> bool:

@@ -74,8 +74,8 @@ def _begin(
     """The id of the job, created or found, in the diary."""
     try:
         job_id = create_job(talk, order, endpoint, files)
-    except ServiceRefused as refusal:
-        if refusal.code == "training_not_available":
+    except (ServiceRefused, RowRejected):
+        if not talk.diary.state.get("unheard"):
             # Without a job nobody has use for the files, and nobody would delete them.
             _clean_up(talk)
         raise
