@@ -47,12 +47,23 @@ class Preview extends HTMLElement {
       const text = data.errors[place.id.slice("ft-error-".length)] ?? "";
       place.textContent = text;
       place.hidden = !text;
+      const field = this.form.querySelector(`[aria-describedby~="${place.id}"]`);
+      if (text) field?.setAttribute("aria-invalid", "true");
+      else field?.removeAttribute("aria-invalid");
     }
     const separated = data.delimiter ? `, labels separated by ${data.delimiter}` : "";
     document.getElementById("ft-said-kind").textContent = data.kind
       ? `Now: ${data.kind}${separated}`
       : "";
-    this.querySelector("tbody").replaceChildren(...data.examples.map(row));
+    const examples = data.examples.map(row);
+    this.querySelector("tbody").replaceChildren(...(examples.length ? examples : [this.none()]));
+  }
+
+  none() {
+    const cell = element("td", this.dataset.none);
+    cell.colSpan = 3;
+    cell.className = "ft-quiet";
+    return element("tr", cell);
   }
 }
 

@@ -47,8 +47,11 @@ def download(split: str = "train", **query: object) -> str:
 async def test_the_page_offers_each_split_in_each_format(town: Path):
     response = await get(serve(town, grants=TRAIN), page(), "ann")
     assert response.status_code == 200
-    for value in ("chat", "completion", "code", "flags", "train", "validation", "test"):
+    for value in ("chat", "completion", "code", "train", "validation", "test"):
         assert f'value="{value}"' in response.text
+    assert 'value="flags"' not in response.text  # a row has one label
+    several = await get(serve(town, grants=TRAIN), page(kind="multilabel"), "ann")
+    assert 'value="flags"' in several.text
     # A form that is sent by GET must not put the token into an address.
     assert "csrftoken" not in response.text.partition('class="ft-form')[2].partition("</form>")[0]
 

@@ -86,6 +86,8 @@ def _drawn(
     role, kind = columns.get((table, column), ("", ""))
     if role == "score":
         return score(value)
+    if role == "logprob":
+        return logprob(value)
     if role == "logprobs":
         return logprobs(value)
     if role != "label":
@@ -103,6 +105,15 @@ def score(value: Any) -> markupsafe.Markup | None:
     return markupsafe.Markup(
         '<span class="ft-score" style="--ft-share: {:.1f}%" title="{}">{}</span>'
     ).format(value * 100, value, f"{value:.3f}")
+
+
+def logprob(value: Any) -> markupsafe.Markup | None:
+    """A natural logarithm of a probability, short, with all its digits in the title."""
+    if not isinstance(value, (int, float)) or value > 0:
+        return None
+    return markupsafe.Markup('<span class="ft-logprob" title="{}">{}</span>').format(
+        value, f"{value:.4g}"
+    )
 
 
 def logprobs(value: Any) -> markupsafe.Markup | None:

@@ -164,16 +164,26 @@ def _pictures(ask: Ask, report: Mapping[str, Any], task: Mapping[str, Any]) -> d
     for by_label in report["distributions"]["labels"].values():
         for name, rows in by_label.items():
             counts[name] = counts.get(name, 0) + rows
-    links = {}
-    if len(task["labels"]) == 1 and task["kind"] != "multilabel":
-        table = str(ask.datasette.urls.table(ask.database, task["source"]))
-        links = {n: f"{table}?{urlencode({task['labels'][0] + '__exact': n})}" for n in counts}
+    table = str(ask.datasette.urls.table(ask.database, task["source"]))
+    links = {
+        name: f"{table}?{urlencode([pair])}" for name in counts if (pair := _having(task, name))
+    }
     lengths = {}
     for unit in ("characters", "tokens"):
         found = report["distributions"].get(unit)
         if found:
             lengths[unit] = {**found, "picture": pictures.histogram(found["bins"])}
     return {"labels": pictures.bars(counts), "links": links, "lengths": lengths}
+
+
+def _having(task: Mapping[str, Any], name: str) -> Pair | None:
+    """The filter of the table's page for the rows with a label; None where it has none."""
+    if len(task["labels"]) > 1:
+        return (f"{name}__exact", "1") if name in task["labels"] else None
+    column = task["labels"][0]
+    if task["kind"] != "multilabel":
+        return f"{column}__exact", name
+    return None if task["delimiter"] else (f"{column}__arraycontains", name)
 
 
 async def finding_page(ask: Ask) -> Response:

@@ -79,13 +79,17 @@ class Look:
     errors: dict[str, str] = field(default_factory=dict)
 
 
-def look_at(conn: sqlite3.Connection, choices: Choices) -> Look:
+def look_at(conn: sqlite3.Connection, choices: Choices, *, propose: bool = True) -> Look:
     """Raises SourceError when there is no such table. Everything else that is wrong is told in
-    `errors`, beside what could be found."""
+    `errors`, beside what could be found.
+
+    propose: fill in the text and the label that nobody chose; not for who left them out on purpose
+    """
     source = relation(conn, choices.table)
     rows = _sample(conn, source)
     look = Look(choices, source, _columns(conn, source, rows), len(rows))
-    _propose(look)
+    if propose:
+        _propose(look)
     try:
         look.filter = look.choices.filter(conn)
     except SourceError as error:

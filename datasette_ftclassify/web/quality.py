@@ -48,7 +48,7 @@ def _tile(
 
 def _baseline(metrics: Mapping[str, Any], several: bool) -> dict[str, Any]:
     names = metrics["majority_labels"] if several else [metrics["majority_label"]]
-    said = " + ".join(f"“{name}”" for name in names) or "no label"
+    said = " + ".join(f"“{name[:60]}{'…' * (len(name) > 60)}”" for name in names) or "no label"
     value = metrics["majority_subset_accuracy" if several else "majority_accuracy"]
     return _tile("For comparison", value, f"always answering {said}")
 

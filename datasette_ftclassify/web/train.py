@@ -71,7 +71,7 @@ async def train_page(ask: Ask) -> Response:
         job = await ask.read(lambda conn: find_check(conn, ask.argument("check"), table))
         return await show(ask, TEMPLATE, {"check": progress_of(job) if job else None})
     if ask.wants_json and ask.argument("preview"):
-        look = await ask.read(lambda conn: look_at(conn, choices))
+        look = await ask.read(lambda conn: look_at(conn, choices, propose=False))
         return await show(ask, TEMPLATE, _previewed(ask, look))
     return await _form(ask, choices, ask.argument("check"))
 
@@ -88,7 +88,7 @@ async def _form(
     """The page with everything as it was chosen, and an error or an estimate at its top."""
     if not (choices.text or choices.template or choices.label) and check:
         choices = await _as_checked(ask, choices, check)
-    look = await ask.read(lambda conn: look_at(conn, choices))
+    look = await ask.read(lambda conn: look_at(conn, choices, propose=error is None))
     if isinstance(error, FieldError):
         look.errors[error.field] = str(error)
     elif isinstance(error, TemplateError):
