@@ -549,6 +549,7 @@ def test_azure(vocabularies: Path):
         assert server.state.contents[file].startswith(BOM + b"{")
         assert tuned.header["model"].endswith("-town")
         assert tuned.header["format"]["bom"] is True
+        assert tuned.report["shutdown_date"] == "2027-01-14"  # which Azure says in seconds
         curve = tuned.report["curve"]
         assert {"train_loss", "valid_mean_token_accuracy"} <= set(curve[0])
         # Azure writes -1 where an epoch has not ended: no figure is below 0.

@@ -24,13 +24,17 @@ def _record(app: App, id: str) -> dict[str, Any]:
     tuned = app.state.models.get(id)
     info = app.settings.models[tuned.base if tuned else id]
     shutdown = (tuned.shutdown_date if tuned else None) or info.shutdown_date
-    return {
+    record = {
         "id": id,
         "object": "model",
         "created": tuned.created if tuned else CREATED,
         "owned_by": app.settings.organization if tuned else "system",
-        "shutdown_date": shutdown,
     }
+    if app.settings.dialect != "azure":
+        return {**record, "shutdown_date": shutdown}
+    # Azure's reference of its models ("Models - List") has seconds since 1970.
+    day = datetime.datetime.fromisoformat(f"{shutdown or '2030-01-01'}T00:00:00+00:00")
+    return {**record, "deprecation": {"inference": int(day.timestamp())}}
 
 
 async def list_models(app: App, request: Request) -> Response:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from datetime import datetime, timezone
 from typing import Any
 
 import openai
@@ -30,6 +31,9 @@ _ADVICE = (
         "lines, and `datasette ftclassify check` looks for such rows.",
     ),
 )
+_YEAR_3000 = 32_503_680_000
+"""In seconds since 1970."""
+
 _USUAL = "Retry; when it fails again, ask the provider and name the job."
 
 
@@ -231,11 +235,17 @@ def _shutdown_date(talk: Conversation, model: str, base: str | None) -> str | No
     """When the provider will stop the model, if it says so; nice to know, so nothing is raised."""
     for name in filter(None, (model, base)):
         try:
-            date = getattr(talk.client.models.retrieve(name), "shutdown_date", None)
+            found = talk.client.models.retrieve(name)
         except FAILURES:
             continue
+        date = getattr(found, "shutdown_date", None)
         if isinstance(date, str) and date:
             return date
+        # Azure's reference of its models: seconds since 1970.
+        ends = getattr(found, "deprecation", None)
+        seconds = ends.get("inference") if isinstance(ends, dict) else None
+        if isinstance(seconds, int) and 0 < seconds < _YEAR_3000:
+            return datetime.fromtimestamp(seconds, timezone.utc).date().isoformat()
     return None
 
 
