@@ -33,6 +33,10 @@ def test_the_built_in_table_is_dated_and_sourced() -> None:
         assert price is not None
         assert price.shutdown == date(2027, 1, 14)
         assert price.file_bytes == 512 * 1024 * 1024
+        # Without all of these no limit can be kept, nor a page start anything.
+        assert price.training
+        assert price.output
+        assert 0 < price.cached_input < price.input < price.output
 
 
 @pytest.mark.parametrize(
