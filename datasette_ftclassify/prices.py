@@ -26,6 +26,10 @@ _DATED = re.compile(r"-\d{4}-\d{2}-\d{2}$")
 _AZURE_TUNED = re.compile(r"\.ft-.*$")
 
 
+UNTUNED = "-untuned"
+"""Ends the names of the entries for models as their provider made them."""
+
+
 class PriceError(FtclassifyError):
     """A price table cannot be read, or something in it is not what it must be."""
 
@@ -104,6 +108,13 @@ def base_model(model: str) -> str:
     if name.startswith("ft:"):
         name = name.split(":")[1]
     return _AZURE_TUNED.sub("", name)
+
+
+def untuned_name(model: str) -> str:
+    """The name by which the table prices a model that is asked without having been tuned; the
+    model's own where it has no such entry, whose price is that of a fine-tune: at least as high."""
+    name = _DATED.sub("", base_model(model)) + UNTUNED
+    return name if name in load_prices().models else model
 
 
 def load_prices(path: str | Path | None = None) -> PriceTable:
@@ -239,7 +250,7 @@ def estimate_inference(
     cached_tokens: int = 0,
     batch: bool = False,
 ) -> Estimate:
-    """What it costs to ask a fine-tune of the model.
+    """What it costs to ask a fine-tune of the model, or, by its `untuned_name`, the model itself.
 
     cached_tokens: how many of the input tokens are a prefix that the provider has cached
     batch:         through the Batch API, whose discount does not add to the cache's
@@ -285,4 +296,5 @@ def _stops(price: Price) -> str:
     if price.shutdown is None:
         return ""
     verb = "stop" if price.shutdown > Date.today() else "stopped"
-    return f" {price.model} and its fine-tunes {verb} on {price.shutdown}."
+    name = price.model.removesuffix(UNTUNED)
+    return f" {name} and its fine-tunes {verb} on {price.shutdown}."

@@ -15,7 +15,8 @@ HEAD = """# Commands
 Written by `docs/make_cli.py` from the commands' own help.
 
 Results go to standard output, progress and messages to standard error. With `--json` the result is
-one JSON object. An error is one line and exit code 1; bad usage is exit code 2.
+one JSON object. An error is one line and exit code 1, as is a job that failed; bad usage is exit
+code 2, and Ctrl-C 130. NO_COLOR in the environment leaves colours out.
 """
 
 

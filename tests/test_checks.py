@@ -20,7 +20,7 @@ DOCS = Path(__file__).parent.parent / "docs" / "checks.md"
 
 def test_a_clean_table_has_nothing_to_correct(vocabularies: Path) -> None:
     report = check(clean_rows(340), deep=True)
-    assert report.findings == ()
+    assert codes(report) == {"no-label-for-the-rest"}  # which is good to know, and no fault
     assert report.ok
     assert report.rows == {"total": 1020, "labelled": 1020, "unlabelled": 0, "usable": 1020}
 
@@ -92,6 +92,28 @@ def test_more_labels_than_a_classifier_holds() -> None:
     report = check(rows, deep=True)
     assert codes(report) >= {"too-many-labels"}
     assert report.rows["usable"] == 10_010
+
+
+@pytest.mark.parametrize(
+    ("labels", "warned"),
+    [
+        (("hockey", "baseball"), True),
+        (("hockey", "baseball", "Other sports"), False),
+        (("hockey", "baseball", "none of these"), False),
+        (("hockey", "baseball", "mother"), True),
+        (("relevant", "irrelevant"), False),
+        ((0, 1), False),
+        (("yes", "no"), False),
+    ],
+)
+def test_whether_a_label_stands_for_the_rest(labels, warned) -> None:
+    rows = [(f"text number {n} about {label}", label) for n in range(20) for label in labels]
+    report = check(rows)
+    assert ("no-label-for-the-rest" in codes(report)) == warned
+    if warned:
+        told = found(report, "no-label-for-the-rest")
+        assert told.message.startswith(f"A text about anything else gets one of the {len(labels)}")
+        assert "--min-score" in told.advice
 
 
 def test_imbalance() -> None:

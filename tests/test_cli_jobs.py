@@ -151,10 +151,10 @@ def test_work_leaves_what_costs_money_unless_there_is_a_limit(town: Path, conn):
     assert [job["id"] for job in told["left"]] == [paid]
     assert "no limit is set" in told["left"][0]["why"]
     assert "Left 1 job" in run("work", town)
-    assert "Ran 1 job." in run("work", town, "--limit-usd", "0.5")
+    assert "Ran 1 job." in run("work", town, "--limit-usd", "0.5", code=1)
     assert get_job(conn, paid).state == "failed"  # it says no more than who trains
     ask_job(conn, paid, "retry")
-    assert "Ran 1 job." in run("work", town, FTCLASSIFY_USD_PER_DAY="0.5")
+    assert "Ran 1 job." in run("work", town, code=1, FTCLASSIFY_USD_PER_DAY="0.5")
 
 
 @pytest.mark.parametrize(

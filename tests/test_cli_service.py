@@ -195,7 +195,7 @@ def test_ctrl_c_stops_following_and_the_same_command_goes_on(db, tmp_path):
                 time.sleep(0.05)
         process.send_signal(signal.SIGINT)
         _, err = process.communicate(timeout=60)
-        assert process.returncode == 1
+        assert process.returncode == 130
         assert "Stopped following job 1." in err
         assert "Give the same command again" in err
         with closing(connect(db)) as conn:

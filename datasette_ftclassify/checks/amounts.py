@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 
@@ -20,6 +21,12 @@ IMBALANCE = 10
 STRONG_IMBALANCE = 50
 MAJORITY = 0.9
 _LISTED = 500
+_REST = {
+    "0", "false", "else", "general", "misc", "miscellaneous", "na", "negative", "neither",
+    "neutral", "no", "none", "not", "other", "others", "rest", "unclear", "unknown", "unrelated",
+    "various",
+}  # fmt: skip
+"""Words of labels that may stand for whatever the others do not."""
 
 
 def amount_findings(facts: Facts) -> Iterator[Finding]:
@@ -47,6 +54,7 @@ def amount_findings(facts: Facts) -> Iterator[Finding]:
     yield from _small_labels(facts, proper)
     yield from _imbalance(facts, proper)
     yield from _variants(facts, counts, groups)
+    yield from _rest(facts, [label_name(label) for label in proper])
 
 
 def _none_usable(rows: int) -> str:
@@ -156,6 +164,28 @@ def _between(counts: dict[LabelValue, int], low: int, high: int) -> dict[LabelVa
 
 def _labels(labels: Sequence[LabelValue] | dict[LabelValue, int]) -> str:
     return "1 label has" if len(labels) == 1 else f"{len(labels):,} labels have"
+
+
+def _rest(facts: Facts, names: list[str]) -> Iterator[Finding]:
+    """A classifier of hockey and baseball calls football one of them: better known beforehand."""
+    if facts.task.multilabel or len(names) < 2 or any(map(_may_be_rest, names)):
+        return
+    if any(a != b and b.endswith(a) for a in names for b in names):
+        return  # relevant and irrelevant
+    yield facts.finding(
+        "no-label-for-the-rest",
+        "info",
+        len(names),
+        f"A text about anything else gets one of the {len(names):,} labels, too: none of them says "
+        "that it stands for the rest.",
+        "If such texts will come, label some of them as other; and see with predict --min-score "
+        "which answers are unsure.",
+    )
+
+
+def _may_be_rest(name: str) -> bool:
+    words = re.findall(r"\w+", name.casefold())
+    return not words or bool(_REST & {*words, words[0].rstrip("s")})
 
 
 def _labels_finding(

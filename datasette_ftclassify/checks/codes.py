@@ -39,6 +39,11 @@ CODES: dict[str, Code] = {
     "single-example-labels": Code(_WARNING, "Labels with one example."),
     "rare-labels": Code(_WARNING, "Labels with two to four examples."),
     "small-labels": Code(_INFO, "Labels with fewer than 100 examples."),
+    "no-label-for-the-rest": Code(
+        ("info",),
+        "No label stands for whatever the others do not: a text about something else gets one of "
+        "them all the same.",
+    ),
     "imbalance": Code(
         ("warning", "info"),
         "The largest label has at least 10 times the examples of the smallest, or 90 % of all.",

@@ -10,8 +10,9 @@ import click
 from ..usage import usage_sql
 from .evaluate import describe_metrics
 from .options import base_url_option, database_argument, json_option, open_database
-from .output import friendly, print_json, say
-from .training import access_for
+from .output import friendly, print_json, rows, say
+from .paying import confirm
+from .training import access_for, describe_comparison
 
 if TYPE_CHECKING:
     from ..jobs.at_service import ServiceFacts
@@ -20,7 +21,8 @@ if TYPE_CHECKING:
 
 @click.group()
 def classifiers() -> None:
-    """The classifiers in a database: list, show, rename, make default, use a checkpoint, delete."""
+    """The classifiers in a database: list, show, compare, rename, make default, use a checkpoint,
+    delete."""
 
 
 @classifiers.command("list")
@@ -43,8 +45,9 @@ def list_command(database: str, as_json: bool) -> None:
         mark = "*" if summary.default else " "
         click.echo(
             f"{mark} {summary.classifier.title}  {row['trainer']}, {row['kind']},"
-            f" {len(row['labels'])} labels, {row['training_rows']:,} rows of {row['source']},"
-            f" {row['created_at']}  {row['quality']}{_stops(row['shutdown_date'])}"
+            f" {len(row['labels'])} labels, {rows(row['training_rows'])} of {row['source']},"
+            f" {row['created_at']}  {row['quality']}{_interval(summary)}"
+            f"{_stops(row['shutdown_date'])}"
         )
     if any(summary.default for summary in found):
         click.echo("* the default: what ft_classify(text) uses without a name")
@@ -68,6 +71,13 @@ def _listed(summary: Summary) -> dict[str, Any]:
         "quality": quality,
         "shutdown_date": None if stops is None else stops.isoformat(),
     }
+
+
+def _interval(summary: Summary) -> str:
+    """Of the accuracy, so that nobody takes two figures for different that are not."""
+    low, high = ((summary.metrics or {}).get(f"accuracy_{end}") for end in ("low", "high"))
+    known = isinstance(low, float) and isinstance(high, float)
+    return f" ({low:.3f}–{high:.3f})" if known else ""
 
 
 def _stops(day: str | None) -> str:
@@ -140,29 +150,65 @@ def _describe_service(facts: ServiceFacts) -> None:
 
 @classifiers.command()
 @database_argument
+@click.argument("first")
+@click.argument("second")
+@json_option
+@friendly
+def compare(database: str, first: str, second: str, as_json: bool) -> None:
+    """Compare two classifiers on the test rows that were held back from both.
+
+    A row counts that both have answered. A model at a service is not asked: it counts with the
+    answers that it gave when it was evaluated.
+
+    \b
+      datasette ftclassify classifiers compare mail.db messages messages-openai
+      datasette ftclassify classifiers compare mail.db messages@1 messages@2
+    """
+    from ..jobs.move import compare as compare_classifiers
+    from ..store.classifiers import find_classifier
+
+    with open_database(database) as conn:
+        both = find_classifier(conn, first), find_classifier(conn, second)
+        comparison = compare_classifiers(conn, *both)
+    if as_json:
+        print_json(comparison.to_dict())
+    else:
+        describe_comparison(comparison)
+
+
+@classifiers.command()
+@database_argument
 @click.argument("old")
 @click.argument("new")
+@json_option
 @friendly
-def rename(database: str, old: str, new: str) -> None:
+def rename(database: str, old: str, new: str, as_json: bool) -> None:
     """Rename a classifier, with all its versions."""
     from ..store.classifiers import rename_classifier
 
     with open_database(database) as conn:
         rename_classifier(conn, old, new)
-    click.echo(f"{old} is now called {new}.")
+    if as_json:
+        print_json({"old": old, "name": new})
+    else:
+        click.echo(f"{old} is now called {new}.")
 
 
 @classifiers.command("default")
 @database_argument
 @click.argument("name")
+@json_option
 @friendly
-def default_command(database: str, name: str) -> None:
+def default_command(database: str, name: str, as_json: bool) -> None:
     """Make a classifier the one that the SQL functions use without a name."""
     from ..store.classifiers import set_default
 
     with open_database(database) as conn:
         set_default(conn, name)
-    click.echo(f"{name} is now the default classifier.")
+    if as_json:
+        print_json({"default": name})
+    else:
+        click.echo(f"{name} is now the default classifier.")
 
 
 @classifiers.command()
@@ -199,26 +245,34 @@ def checkpoint(database: str, name: str, step: int, as_json: bool) -> None:
     "--at-service", is_flag=True, help="Delete the model and its files at the service as well."
 )
 @base_url_option
+@json_option
 @friendly
-def delete(database: str, name: str, yes: bool, at_service: bool, base_url: str | None) -> None:
+def delete(
+    database: str, name: str, yes: bool, at_service: bool, base_url: str | None, as_json: bool
+) -> None:
     """Delete a classifier with all its versions, or the one version NAME@VERSION.
 
     Columns with its predictions stay.
     """
     from ..jobs.at_service import forget_models
-    from ..store.classifiers import default_name, find_classifier, has_store
+    from ..store.classifiers import default_name, find_classifier
     from ..store.deleting import delete_classifier
 
+    there: list[str] = []
     with open_database(database) as conn:
-        before = default_name(conn) if has_store(conn) else None
-        if not yes:
-            click.confirm(f"Delete {name}?", abort=True, err=True)
+        classifier = find_classifier(conn, name)
+        before = default_name(conn)
+        confirm(f"Delete {name}?", yes=yes, otherwise="Nothing was deleted.")
         if at_service:
-            access = access_for(find_classifier(conn, name).trainer, base_url)
-            for what in forget_models(conn, name, access) or ["nothing, it was gone"]:
-                click.echo(f"At the service: deleted {what}.")
+            access = access_for(classifier.trainer, base_url)
+            there = forget_models(conn, name, access)
+            for what in there or ["nothing, it was gone"]:
+                click.echo(f"At the service: deleted {what}.", err=as_json)
         gone = delete_classifier(conn, name)
         after = default_name(conn)
+    if as_json:
+        print_json({"deleted": gone, "deleted_at_service": there, "default": after})
+        return
     click.echo(f"Deleted {', '.join(gone)}.")
     if after != before:
         click.echo(f"{after} is the default now." if after else "There is no default any more.")

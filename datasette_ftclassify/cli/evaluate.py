@@ -7,8 +7,9 @@ from typing import Any
 import click
 
 from .options import database_argument, json_option, open_database, queue_option
-from .output import friendly, print_json, say, tell_queued
+from .output import friendly, print_json, say
 from .paying import agree, asking_options, reach
+from .running import run_here, tell_queued
 
 
 @click.command()
@@ -28,7 +29,6 @@ def evaluate(database: str, name: str | None, as_json: bool, **given: Any) -> No
       datasette ftclassify evaluate mail.db messages@1 --json
     """
     from ..jobs.evaluate import estimate_evaluate, evaluate_classifier, submit_evaluate
-    from ..jobs.runner import run_job
     from ..sql import is_read_only
     from ..store.classifiers import find_classifier
 
@@ -47,7 +47,7 @@ def evaluate(database: str, name: str | None, as_json: bool, **given: Any) -> No
         if given["queue"]:
             tell_queued(conn, job, database, as_json)
             return
-        metrics = run_job(conn, job.id, access=access).result or {}
+        metrics = run_here(conn, job, access, database).result or {}
     _show(metrics, as_json)
 
 

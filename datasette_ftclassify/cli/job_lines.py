@@ -118,6 +118,30 @@ def _about(conn: sqlite3.Connection, job: Job) -> str:
         return ""  # it is about none, or about one that is gone
 
 
+def settings_lines(job: Job) -> list[str]:
+    """What was asked for, a line for each group of settings; whatever a stranger's file says."""
+    plain = {name: value for name, value in job.settings.items() if not isinstance(value, dict)}
+    groups = {"settings": plain, **{n: v for n, v in job.settings.items() if isinstance(v, dict)}}
+    agreed = {name: (job.estimate or {}).get(name) for name in _AGREED}
+    return [
+        f"{name:10}{', '.join(words)}"
+        for name, group in {**groups, "agreed": agreed}.items()
+        if (words := _words(group))
+    ]
+
+
+_AGREED = ("limit_usd", "concurrency", "max_errors", "batch")
+
+
+def _words(group: dict[str, Any]) -> list[str]:
+    """The settings that say something."""
+    return [
+        f"{name.replace('_', ' ')} {', '.join(map(str, v)) if isinstance(v, list) else v}"
+        for name, v in group.items()
+        if v not in (None, "", False, [], {}) and name not in ("uid", "like")
+    ]
+
+
 def event_lines(events: list[Event]) -> list[str]:
     """A line for each event; of a row of figures the first and the last."""
     lines: list[str] = []

@@ -3,26 +3,23 @@
 from __future__ import annotations
 
 import os
-import shlex
 import time
+from contextlib import ExitStack
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from .job_lines import describe, event_line, event_lines, event_object, line, rows_done, shows_step
+from .job_lines import describe, event_lines, event_object, line, settings_lines, shows_step
 from .options import database_argument, json_option, open_database
-from .output import friendly, print_json, say, step_progress
+from .output import StepProgress, friendly, print_json, say, step_progress
+from .running import LOOK_EVERY, jobs_command, now_line, watched, work_command
 
 if TYPE_CHECKING:
     import sqlite3
 
     from ..store.jobs import Job
     from ..trainers.access import Access
-    from .output import StepProgress
-
-_LOOK_EVERY = 0.5
-"""Seconds between looks at a job that is followed, or for one that waits."""
 
 _PATIENCE = 5.0
 """Seconds after which a job that is followed has no worker, it seems."""
@@ -76,7 +73,7 @@ def show(database: str, job_id: int, as_json: bool) -> None:
             print_json({**describe(conn, job), "events": [event_object(e) for e in events]})
             return
         click.echo(line(conn, job))
-    for text in event_lines(events):
+    for text in (*settings_lines(job), *event_lines(events)):
         click.echo(f"      {text}")
 
 
@@ -124,26 +121,24 @@ class _Follower:
         while True:
             job = get_job(self._conn, self._job_id)
             events = job_events(self._conn, self._job_id)
-            for event in events[seen:]:
-                self._say(event_line(event))
+            for text in event_lines(events[seen:]):
+                self._say(text)
             seen = len(events)
             if job.state not in ("queued", "running"):
                 return job
             self._look_at(job)
-            time.sleep(_LOOK_EVERY)
+            time.sleep(LOOK_EVERY)
 
     def _look_at(self, job: Job) -> None:
         if job.state == "running" and not job.interrupted:
             self._alone_since = None
-            rate = describe(self._conn, job)["rows_per_second"]
-            step = f"{job.step}, {rate:,.0f} rows/s," if rate else job.step
-            self._progress(step, rows_done(job) / job.total if job.total else 0.0)
+            self._progress.show(now_line(self._conn, job))
             return
         self._alone_since = self._alone_since or time.monotonic()
         if shows_step(job):
             self._say_once(f"Job {job.id} {job.step}")
         elif time.monotonic() - self._alone_since > _PATIENCE:
-            command = shlex.join(["datasette", "ftclassify", "work", self._database])
+            command = work_command(self._conn, job, self._database)
             self._say_once(
                 f"Nobody runs job {job.id} yet: serve {self._database} with Datasette, or, in "
                 f"another terminal: {command}"
@@ -235,27 +230,29 @@ def work(
     A job that costs money is left alone unless a limit is set: --limit-usd, or one of
     FTCLASSIFY_USD_PER_JOB and FTCLASSIFY_USD_PER_DAY in the environment.
     Ctrl-C pauses the job at hand. One whose process is ended otherwise goes on at the next start.
+    Exit code 1 when a job has failed.
 
     \b
       datasette ftclassify predict mail.db messages --queue
       datasette ftclassify work mail.db
     """
     with open_database(database) as conn, step_progress() as progress:
-        worker = _Work(conn, _access(base_url, limit_usd), progress)
+        worker = _Work(conn, _access(base_url, limit_usd), database, progress)
         try:
             worker.run()
             while wait:
-                time.sleep(_LOOK_EVERY)
+                time.sleep(LOOK_EVERY)
                 worker.run()
         except KeyboardInterrupt:
-            progress.done()
-            worker.tell_paused(database)
+            worker.tell_paused()
             raise SystemExit(_INTERRUPTED) from None
     if as_json:
         left = [{"id": job_id, "why": why} for job_id, why in worker.left.items()]
         print_json({"jobs": worker.ran, "left": left})
     else:
         click.echo(worker.summary())
+    if any(job["state"] == "failed" for job in worker.ran):
+        raise SystemExit(1)
 
 
 def _access(base_url: str | None, limit_usd: float | None) -> Access:
@@ -273,11 +270,15 @@ def _jobs(count: int) -> str:
 class _Work:
     """Runs what waits; `ran` and `left` say what became of it."""
 
-    def __init__(self, conn: sqlite3.Connection, access: Access, progress: StepProgress) -> None:
+    def __init__(
+        self, conn: sqlite3.Connection, access: Access, database: str, progress: StepProgress
+    ) -> None:
         self.ran: list[dict[str, Any]] = []
         self.left: dict[int, str] = {}
         self._conn, self._access, self._progress = conn, access, progress
+        self._database = database
         self._current: int | None = None
+        self._watch = ExitStack()
 
     def run(self) -> None:
         from ..jobs.runner import work as run_waiting
@@ -288,8 +289,6 @@ class _Work:
             started=self._started,
             ended=self._ended,
             held=self._held,
-            steps=self._progress,
-            rows=lambda done, total: self._progress("classifying", done / total if total else 1.0),
         )
 
     def summary(self) -> str:
@@ -298,23 +297,25 @@ class _Work:
         left = f", left {len(self.left)}" if self.left else ""
         return f"Ran {_jobs(len(self.ran))}{left}."
 
-    def tell_paused(self, database: str) -> None:
+    def tell_paused(self) -> None:
+        self._watch.close()
         if self._current is not None:
-            words = ["datasette", "ftclassify", "jobs", "resume", database, str(self._current)]
-            say(f"Job {self._current} is paused and keeps its place: {shlex.join(words)}")
+            command = jobs_command("resume", self._database, self._current)
+            say(f"Job {self._current} is paused and keeps its place: {command}")
 
     def _started(self, job: Job) -> None:
         self._current = job.id
         self.left.pop(job.id, None)
+        self._watch.enter_context(watched(self._database, job.id, self._progress))
 
     def _ended(self, job: Job) -> None:
         self._current = None
-        self._progress.done()
+        self._watch.close()
         self.ran.append(describe(self._conn, job))
         say(line(self._conn, job))
 
     def _held(self, job: Job, why: str) -> None:
         if self.left.get(job.id) != why:
-            self._progress.done()
-            say(f"Left job {job.id}: {why}")
+            command = work_command(self._conn, job, self._database)
+            say(f"Left. {why} Or: {command}")
         self.left[job.id] = why

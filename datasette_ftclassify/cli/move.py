@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 import shlex
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from .options import database_argument, json_option, open_database, training_options
-from .output import friendly, print_json, say, tell_queued
+from .output import friendly, print_json, say
+from .running import tell_queued
 from .training import (
     access_for,
     agree,
+    describe_comparison,
     describe_training,
     follow_training,
     next_step,
     options_from,
     request_with,
 )
-
-if TYPE_CHECKING:
-    from ..jobs.move import Comparison
 
 
 @click.command()
@@ -85,20 +84,6 @@ def move(database: str, name: str, as_json: bool, **given: Any) -> None:
     if comparison is None:
         click.echo(f"\nNot compared: {why_not}")
     else:
+        click.echo()
         describe_comparison(comparison)
     say(f"\nNext: {following}")
-
-
-def describe_comparison(comparison: Comparison) -> None:
-    click.echo(f"\nOn the same {comparison.rows:,} test rows:")
-    both = (comparison.first, comparison.second)
-    width = max(len(c.title) for c in both)
-    for classifier, (share, low, high) in zip(both, comparison.accuracy, strict=True):
-        click.echo(
-            f"  {classifier.title:{width}}  {classifier.trainer:9}  accuracy {share:.3f}"
-            f" (95 % interval {low:.3f}–{high:.3f})"
-        )
-    click.echo(f"  {'':{width}}  {'':9}  the commonest answer alone {comparison.majority:.3f}")
-    click.echo(f"  {comparison.sentence()}")
-    if comparison.unanswered:
-        click.echo(f"  {comparison.unanswered:,} more test rows were not asked about.")

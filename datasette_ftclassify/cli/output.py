@@ -4,33 +4,51 @@ from __future__ import annotations
 
 import functools
 import json
-import shlex
+import os
+import shutil
 import sqlite3
 import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import IO, Any, TypeVar
 
 import click
 
 from ..errors import FtclassifyError
-
-if TYPE_CHECKING:
-    from ..store.jobs import Job
+from .job_lines import duration
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
+class Stopped(click.ClickException):
+    """Ended with Ctrl-C: no error, and the exit code that shells know for it."""
+
+    exit_code = 130
+
+    def show(self, file: IO[Any] | None = None) -> None:
+        say(self.message)
+
+
 def friendly(command: Command) -> Command:
-    """Turns what may go wrong into one line on standard error and exit code 1."""
+    """Turns what may go wrong into one line on standard error and exit code 1, and Ctrl-C into one
+    line and exit code 130. Without colours where NO_COLOR says so (https://no-color.org)."""
 
     @functools.wraps(command)
     def guarded(*args: Any, **kwargs: Any) -> Any:
+        if os.environ.get("NO_COLOR"):
+            click.get_current_context().color = False
         try:
             return command(*args, **kwargs)
         except BrokenPipeError:
             raise  # `| head` has seen enough; click ends quietly
+        except KeyboardInterrupt:
+            raise Stopped("Stopped.") from None
+        except UnicodeEncodeError as error:
+            what = repr(error.object[error.start : error.end])
+            raise click.ClickException(
+                f"{what} is no text in UTF-8: check the name, and the terminal's encoding."
+            ) from None
         except (FtclassifyError, sqlite3.Error, OSError) as error:
             raise click.ClickException(_one_line(error)) from error
 
@@ -46,6 +64,15 @@ def _one_line(error: Exception) -> str:
     return text
 
 
+def rows(count: int) -> str:
+    """So many rows, in good grammar."""
+    return "1 row" if count == 1 else f"{count:,} rows"
+
+
+def rows_have(count: int) -> str:
+    return f"{rows(count)} {'has' if count == 1 else 'have'}"
+
+
 def print_json(data: object) -> None:
     click.echo(json.dumps(data, ensure_ascii=False, indent=2, default=str))
 
@@ -55,31 +82,25 @@ def say(message: str = "") -> None:
     click.echo(message, err=True)
 
 
-def tell_queued(conn: sqlite3.Connection, job: Job, database: str, as_json: bool) -> None:
-    """Has a job wait, and says who runs it."""
-    from ..store.waiting import put_in_queue
-
-    job = put_in_queue(conn, job)
-    if as_json:
-        print_json(job.to_dict())
-    else:
-        command = shlex.join(["datasette", "ftclassify", "work", database])
-        click.echo(f"Job {job.id} waits. Run it with: {command}")
-
-
 class StepProgress:
-    """The step at hand and how far it is, on one line that is rewritten; silent in a pipe."""
+    """What is being done and how far it is, on one line that is rewritten; silent in a pipe."""
 
     def __init__(self) -> None:
-        self._visible = sys.stderr.isatty()
+        self.visible = sys.stderr.isatty()
         self._shown = ""
         self._started = time.monotonic()
 
     def __call__(self, step: str, share: float) -> None:
-        if not self._visible:
+        self.show(f"{step} {share:4.0%}" if share else step)
+
+    def show(self, text: str) -> None:
+        """The text and the time since the beginning, cut to the terminal's width: what is longer
+        would go on below, where nothing takes it away again."""
+        if not self.visible:
             return
-        seconds = time.monotonic() - self._started
-        line = f"{step} {share:4.0%}  {seconds:.0f} s"
+        since = f"  {duration(int(time.monotonic() - self._started))}"
+        room = shutil.get_terminal_size().columns - len(since) - 1
+        line = (text if len(text) <= room else text[: max(room - 1, 0)] + "…") + since
         click.echo("\r" + line.ljust(len(self._shown)), nl=False, err=True)
         self._shown = line
 

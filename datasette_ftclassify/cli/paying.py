@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from ..prices import dollars
-from .output import say
+from .output import Stopped, say
 
 if TYPE_CHECKING:
     from ..jobs.estimates import JobEstimate
@@ -84,14 +84,28 @@ def agree(estimate: JobEstimate | None, *, yes: bool, limit_usd: float | None = 
 def ask(*, yes: bool) -> None:
     """Asks whether to go on and pay, unless that was said beforehand.
 
-    Raises ClickException for a no, and where nobody can be asked.
+    Raises ClickException for a no, and where nobody can be asked; Stopped for Ctrl-C.
+    """
+    confirm("Go on?", yes=yes, otherwise="Nothing was sent.")
+
+
+def confirm(question: str, *, yes: bool, otherwise: str) -> None:
+    """Asks, unless the answer was given beforehand.
+
+    otherwise: what a no means, for people
+    Raises ClickException for a no, and where nobody can be asked; Stopped for Ctrl-C.
     """
     if yes:
         return
     if not sys.stdin.isatty():
-        raise click.ClickException("Nothing was sent. To agree to that, add --yes.")
-    if not click.confirm("Go on?", err=True):
-        raise click.ClickException("Nothing was sent.")
+        raise click.ClickException(f"{otherwise} To agree to that, add --yes.")
+    try:
+        agreed = click.confirm(question, err=True)
+    except click.Abort:
+        say()
+        raise Stopped(otherwise) from None
+    if not agreed:
+        raise click.ClickException(otherwise)
 
 
 def describe_estimate(estimate: JobEstimate) -> str:

@@ -14,11 +14,14 @@ from .options import (
     queue_option,
     where_option,
 )
-from .output import friendly, print_json, row_progress, say, tell_queued
+from .output import friendly, print_json, rows, rows_have, say
 from .paying import agree, asking_options, reach
+from .running import batches_there, run_here, tell_queued
 
 if TYPE_CHECKING:
-    from ..jobs.predict import PredictRequest, PredictResult
+    import sqlite3
+
+    from ..jobs.predict import PredictRequest
     from ..store.classifiers import Classifier
 
 
@@ -83,12 +86,13 @@ def predict(database: str, table: str, as_json: bool, **given: Any) -> None:
       datasette ftclassify predict mail.db messages --where "received > '2026'" --columns-prefix ai
       datasette ftclassify predict mail.db messages --column label topic --column logprobs ''
     """
-    from ..errors import JobPaused
     from ..jobs.estimates import estimate_predict
-    from ..jobs.predict import predict_rows, submit_predict
+    from ..jobs.predict import submit_predict
+    from ..sql import relation
     from ..store.classifiers import find_classifier, find_for_table
 
     with open_database(database) as conn:
+        relation(conn, table)
         name = given["classifier"]
         classifier = find_classifier(conn, name) if name else find_for_table(conn, table)
         if classifier.task.source.lower() != table.lower():
@@ -96,50 +100,58 @@ def predict(database: str, table: str, as_json: bool, **given: Any) -> None:
         classifier, access = reach(conn, classifier, given)
         request = _request(classifier, given)
         estimate = estimate_predict(conn, classifier, table, request, access)
+        _tell_begun(conn, request.settings(conn, classifier, table))
         agree(estimate, yes=given["yes"], limit_usd=given["limit_usd"])
+        job = submit_predict(conn, classifier, table, request, estimate=estimate)
         if given["queue"]:
-            job = submit_predict(conn, classifier, table, request, estimate=estimate)
             tell_queued(conn, job, database, as_json)
             return
-        try:
-            with row_progress("Classifying") as progress:
-                result = predict_rows(
-                    conn,
-                    classifier,
-                    table,
-                    request,
-                    access=access,
-                    estimate=estimate,
-                    progress=progress,
-                )
-        except JobPaused as reason:
-            text = str(reason)
-            if "same command" not in text:
-                text += " The job rests: the same command goes on, and pays for no answer again."
-            raise click.ClickException(text) from None
-        except KeyboardInterrupt:
-            raise click.ClickException("Stopped. The same command goes on where it was.") from None
+        result = run_here(conn, job, access, database).result or {}
     if as_json:
         named = {"classifier": classifier.name, "version": classifier.version, "table": table}
-        print_json({**named, **result.to_dict()})
+        print_json({**named, **result})
     else:
         _describe(result, classifier, table)
 
 
+def _tell_begun(conn: sqlite3.Connection, settings: dict[str, Any]) -> None:
+    """Says of which questions the estimate counts a second time: those that an interrupted job has
+    at a service, in batches whose answers are still to come."""
+    from ..store.classifiers import has_store
+    from ..store.jobs import UNFINISHED, list_jobs
+
+    for job in list_jobs(conn) if has_store(conn) else []:
+        begun = (job.kind, job.settings) == ("predict", settings) and job.state in UNFINISHED
+        if begun and (batches := batches_there(conn, job.id)):
+            what = "1 batch" if batches == 1 else f"{batches} batches"
+            say(
+                f"Job {job.id} goes on, with {what} at the service: what these ask is not sent"
+                " or paid for again, though the estimate below counts it."
+            )
+
+
 def _request(classifier: Classifier, given: dict[str, Any]) -> PredictRequest:
+    from ..errors import PredictError
     from ..jobs.predict import Columns, PredictRequest, column_prefix
     from ..loading import service_of
 
     service = service_of(classifier)
+    if given["batch"] and (service is None or not service.capabilities.batch):
+        raise PredictError(
+            f"{classifier.title} is not asked in batches ({classifier.trainer}): leave out --batch."
+        )
     columns = Columns.named(
         given["columns_prefix"] or column_prefix(classifier.name),
         says_anything=service is not None and service.capabilities.says_anything,
     )
+    columns = columns.renamed(dict(given["column"]))
+    if not columns.items():
+        raise PredictError("Every column is left out: name one that is to be written.")
     same = (
         "where", "unlabelled", "overwrite", "threshold", "concurrency", "limit_usd", "on_error",
     )  # fmt: skip
     return PredictRequest(
-        columns=columns.renamed(dict(given["column"])),
+        columns=columns,
         params=dict(given["param"]),
         max_errors=given["max_errors"],
         batch=given["batch"],
@@ -147,27 +159,29 @@ def _request(classifier: Classifier, given: dict[str, Any]) -> PredictRequest:
     )
 
 
-def _describe(result: PredictResult, classifier: Classifier, table: str) -> None:
-    from ..prices import dollars
-
-    if result.resumed_at:
-        say(f"Went on after {result.resumed_at:,} rows that were already written.")
-    names = ", ".join(name for _, name in result.columns.items())
+def _describe(result: dict[str, Any], classifier: Classifier, table: str) -> None:
+    if result["resumed_at"]:
+        say(f"Went on after {rows(result['resumed_at'])} already written.")
+    names = ", ".join(name for name in result["columns"].values() if name)
     click.echo(
-        f"{classifier.title} classified {result.written:,} of {result.total:,} rows"
+        f"{classifier.title} classified {result['predicted']:,} of {rows(result['rows'])}"
         f" of {table} into {names}."
     )
-    if result.abstained:
-        click.echo(f"{result.abstained:,} rows have a score below --min-score and no label.")
-    if result.skipped:
-        click.echo(f"{result.skipped:,} rows have no text and got NULL.")
-    if result.failed:
-        click.echo(f"{result.failed:,} rows got no answer:")
-    for reason, count in result.reasons.items():
+    if result.get("abstained"):
+        click.echo(f"{rows_have(result['abstained'])} a score below --min-score and no label.")
+    if result["skipped"]:
+        click.echo(f"{rows_have(result['skipped'])} no text and got NULL.")
+    if result.get("failed"):
+        click.echo(f"{rows(result['failed'])} got no answer:")
+    for reason, count in result.get("reasons", {}).items():
         click.echo(f"  {count:5,} x {reason}")
-    if result.spent is not None:
-        if result.spent.requests:
-            spent = f"{dollars(result.spent.usd)} on {result.spent.requests:,} questions"
-            click.echo(f"Spent {spent}.")
-        else:
-            click.echo("Spent nothing: every answer was kept from earlier questions.")
+    if "spent" in result:
+        click.echo(_spent(result["spent"]))
+
+
+def _spent(spent: dict[str, Any]) -> str:
+    from ..prices import dollars
+
+    if spent["requests"]:
+        return f"Spent {dollars(spent['usd'])} on {spent['requests']:,} questions."
+    return "Spent nothing: every answer was kept from earlier questions."

@@ -15,7 +15,8 @@ from .options import (
     task_options,
     training_options,
 )
-from .output import friendly, print_json, say, tell_queued
+from .output import friendly, print_json, say
+from .running import tell_queued
 from .training import (
     access_for,
     agree,

@@ -10,14 +10,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..errors import TrainingError
+from ..errors import JobStopped, TrainingError
 from ..sql import quote_text
-from .output import say, step_progress
+from .output import Stopped, rows, rows_have, say, step_progress
 from .paying import ask
+from .running import again, jobs_command, work_command
 
 if TYPE_CHECKING:
     import sqlite3
 
+    from ..jobs.move import Comparison
     from ..jobs.train import TrainEstimate, TrainRequest, TrainResult
     from ..store.classifiers import Classifier
     from ..store.jobs import Job
@@ -119,7 +121,7 @@ def estimate_lines(estimate: TrainEstimate, free: str) -> list[str]:
     """What somebody should know before agreeing to it."""
     exact = "" if estimate.exact else " (an estimate)"
     epochs = "epoch" if estimate.epochs == 1 else "epochs"
-    lines = [f"{estimate.rows_sent:,} rows will leave this machine, to {estimate.host}."]
+    lines = [f"{rows(estimate.rows_sent)} will leave this machine, to {estimate.host}."]
     if estimate.billed_tokens:
         lines.append(
             f"Training {estimate.model}: {estimate.training_tokens:,} tokens{exact} x"
@@ -179,24 +181,26 @@ def follow_training(
     """Runs a training to its end. Interrupted from the keyboard, it leaves one at a service to go
     on there, and the job to whoever comes next."""
     from ..jobs.train import run_submitted
+    from ..store.ending import goes_on_elsewhere
     from ..store.jobs import ask_job, get_job
 
     try:
         with step_progress() as progress:
             return run_submitted(conn, job, access=access, progress=progress)
+    except JobStopped as stopped:
+        raise click.ClickException(f"{stopped} {again(conn, job.id, database)}") from None
     except KeyboardInterrupt:
         job = get_job(conn, job.id)
-        if job.remote is None:
-            raise click.ClickException(
-                "Stopped. The same command begins the training again."
-            ) from None
+        if not goes_on_elsewhere(conn, job):
+            goes_on = "goes on" if job.remote else "begins the training again"
+            raise Stopped(f"Stopped. The same command {goes_on}.") from None
         if job.state == "paused":
             job = ask_job(conn, job.id, "resume")
         host = job.settings.get("host") or "the service"
-        command = shlex.join(["datasette", "ftclassify", "work", database])
-        raise click.ClickException(
+        raise Stopped(
             f"Stopped following job {job.id}. What has begun at {host} goes on there. Give the same"
-            f" command again to follow it to its end, or: {command}"
+            f" command again to follow it to its end, or: {work_command(conn, job, database)}"
+            f"\nTo end it there: {jobs_command('cancel', database, job.id)}"
         ) from None
 
 
@@ -204,19 +208,19 @@ def describe_training(result: TrainResult, database: str) -> None:
     classifier, report = result.classifier, result.classifier.report
     used = " and ".join(f"{n:,} {name}" for name, n in report["rows"].items() if name != "test")
     if classifier.training_rows:
-        click.echo(f"Trained {classifier.title} on {classifier.training_rows:,} rows ({used}).")
+        click.echo(f"Trained {classifier.title} on {rows(classifier.training_rows)} ({used}).")
     else:
         click.echo(f"{classifier.title} is ready.")
     click.echo(f"  {len(classifier.labels)} labels, {classifier.labels.kind}")
     for value, count in report["left_out"].items():
-        click.echo(f"  left out: {count:,} rows whose split column says {value}")
+        click.echo(f"  left out: {rows(count)} whose split column says {value}")
     if report.get("left_out_new"):
-        click.echo(f"  left out: {report['left_out_new']:,} rows that have come since")
+        click.echo(f"  left out: {rows(report['left_out_new'])} that came since")
     if report.get("predicted_labels"):
-        click.echo(f"  {report['predicted_labels']:,} rows have the label that was predicted")
+        click.echo(f"  {rows_have(report['predicted_labels'])} the label that was predicted")
     if report["shared_with_train"]:
         shared = report["shared_with_train"]
-        click.echo(f"  {shared:,} rows held back have a text that also stands in train")
+        click.echo(f"  {rows_have(shared)} been held back with a text that also stands in train")
     for line in _report_lines(report):
         click.echo(f"  {line}")
     if result.usd:
@@ -262,3 +266,18 @@ def next_step(conn: sqlite3.Connection, result: TrainResult, database: str) -> s
     if count_unlabelled(conn, classifier):
         words.append("--unlabelled")
     return shlex.join(words)
+
+
+def describe_comparison(comparison: Comparison) -> None:
+    click.echo(f"On the same {comparison.rows:,} test rows:")
+    both = (comparison.first, comparison.second)
+    width = max(len(c.title) for c in both)
+    for classifier, (share, low, high) in zip(both, comparison.accuracy, strict=True):
+        click.echo(
+            f"  {classifier.title:{width}}  {classifier.trainer:9}  accuracy {share:.3f}"
+            f" (95 % interval {low:.3f}–{high:.3f})"
+        )
+    click.echo(f"  {'':{width}}  {'':9}  the commonest answer alone {comparison.majority:.3f}")
+    click.echo(f"  {comparison.sentence()}")
+    if comparison.unanswered:
+        click.echo(f"  {comparison.unanswered:,} more test rows were not asked about.")

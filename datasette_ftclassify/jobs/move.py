@@ -86,7 +86,7 @@ class Comparison:
         first, second = self.pairs["only_first"], self.pairs["only_second"]
         better = self.first if first > second else self.second
         counts = (
-            f"{first:,} rows are right by {self.first.title} alone,"
+            f"{first:,} {'row is' if first == 1 else 'rows are'} right by {self.first.title} alone,"
             f" {second:,} by {self.second.title} alone"
         )
         if self.pairs["p_value"] < 0.05:

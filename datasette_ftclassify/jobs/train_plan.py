@@ -129,7 +129,8 @@ def plan_training(
 def _default_model(service: Service) -> str:
     model = service.default_model
     if model is None:
-        raise TrainingError(f"Name the model that {service.name} is to tune: --model MODEL")
+        use = "tune" if service.capabilities.trains else "ask"
+        raise TrainingError(f"Name the model that {service.name} is to {use}: --model MODEL")
     return model
 
 

@@ -7,9 +7,12 @@ from .base import Trainer
 from .decisions.trainer import DecisionsTrainer
 from .local.trainer import LocalTrainer
 from .openai.azure import AzureTrainer
+from .openai.prompted import PromptedTrainer
 from .openai.trainer import OpenAITrainer
 
 
 @hookimpl
 def register_trainers() -> list[Trainer]:
-    return [LocalTrainer(), OpenAITrainer(), AzureTrainer(), DecisionsTrainer()]
+    return [
+        LocalTrainer(), OpenAITrainer(), AzureTrainer(), DecisionsTrainer(), PromptedTrainer(),
+    ]  # fmt: skip

@@ -24,7 +24,10 @@ OPENAI_URL = "https://api.openai.com/v1"
 CONNECT_SECONDS = 10.0
 """The longest that a connection may take to be made."""
 
-_KEYS = {"azure": "AZURE_OPENAI_API_KEY", "openai": "OPENAI_API_KEY", "decisions": "OPENAI_API_KEY"}
+_KEYS = {
+    "azure": "AZURE_OPENAI_API_KEY",
+    **dict.fromkeys(("openai", "decisions", "prompted"), "OPENAI_API_KEY"),
+}
 _AZURE_PATHS = ("", "/openai")
 """Paths of an Azure endpoint as its pages show it, without the form of the API."""
 

@@ -1,0 +1,108 @@
+"""A ready language model asked with the labels in its prompt, and nothing trained: what a tuned
+one is to be compared with, on the same rows, before or after it is paid for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ...errors import TrainingError
+from ...labels import LabelSet
+from ...prices import untuned_name
+from ..access import Endpoint
+from ..base import Capabilities, Limits, TrainerOptions
+from ..service import Asker, Batcher, Diary, Order, Tuned
+from .trainer import OpenAITrainer
+
+_NOT_HERE = ("embeddings", "epochs", "batch_size", "learning_rate", "suffix", "wandb")
+
+
+class PromptedTrainer(OpenAITrainer):
+    """Trains nothing: asks a chat model as it is, in the words that a tuned one is trained on."""
+
+    name = "prompted"
+    title = "OpenAI, or a server that speaks its protocol: a language model is asked untrained"
+    capabilities = Capabilities(
+        trains=False,
+        needs_examples=False,
+        scores_every_label=True,
+        leaves_machine=True,
+        costs_money=True,
+        says_anything=True,
+        batch=True,
+        limits=Limits(examples=0),
+    )
+
+    reached_as = "openai"
+
+    def epochs_for(self, rows: int) -> int:
+        """Once, as far as that means anything where nothing is learnt."""
+        return 1
+
+    def priced_as(self, model: str) -> str:
+        """An untuned model is cheaper to ask than a fine-tune of it."""
+        return untuned_name(model)
+
+    def check_options(self, options: TrainerOptions) -> None:
+        """Raises TrainingError for what means nothing where nothing is trained."""
+        given = [name for name in _NOT_HERE if getattr(options, name) is not None]
+        given += ["extra"] * bool(options.extra) + ["descriptions"] * bool(options.descriptions)
+        if given:
+            raise TrainingError(
+                f"The option {given[0]} means nothing to the trainer {self.name}, which trains "
+                "nothing and asks with its system message: leave it out."
+            )
+
+    def check(self, order: Order, endpoint: Endpoint) -> None:
+        """Raises TrainingError for options that mean nothing here, or a model that cannot follow
+        an instruction; AccessError without a key."""
+        self._check_order(order, endpoint)
+        self._open(endpoint).close()
+
+    def train(self, order: Order, diary: Diary, endpoint: Endpoint) -> Tuned:
+        """Asks nobody: a classifier is the prompt, which is made of the labels."""
+        diary.check()
+        self._check_order(order, endpoint)
+        host = self.host(endpoint)
+        return Tuned(
+            header={
+                "model": order.model,
+                "base": order.model,
+                "format": order.codec.resolved.to_dict(),
+                "host": host,
+                "deployment": None,
+            },
+            report={
+                "why": f"{order.model} is asked as it is, at {host}, and nothing was trained.",
+                "service": {"model": order.model, "host": host},
+            },
+            trained_tokens=0,
+        )
+
+    def asker(self, header: Mapping[str, Any], labels: LabelSet, endpoint: Endpoint) -> Asker:
+        """As OpenAITrainer's, at the price of the untuned model."""
+        from .untuned import UntunedAsker
+
+        return UntunedAsker(header, labels, endpoint, trainer=self.name)
+
+    def batcher(self, header: Mapping[str, Any], labels: LabelSet, endpoint: Endpoint) -> Batcher:
+        """As OpenAITrainer's, at the price of the untuned model."""
+        from .untuned import UntunedBatcher
+
+        return UntunedBatcher(header, labels, endpoint, trainer=self.name)
+
+    def forget(
+        self, header: Mapping[str, Any], report: Mapping[str, Any], endpoint: Endpoint
+    ) -> list[str]:
+        """Nothing: the model is the provider's own, and no file was sent."""
+        return []
+
+    def _check_order(self, order: Order, endpoint: Endpoint) -> None:
+        if not order.model:
+            raise TrainingError(f"{self.name} needs the name of a model to ask: give --model.")
+        self.check_options(order.options)
+        if order.codec.format.form != "chat":
+            raise TrainingError(
+                f"{order.model} takes prompts to be completed and follows no instruction, so it "
+                "cannot be asked untrained: name a chat model."
+            )
