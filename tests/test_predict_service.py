@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import math
+import signal
 import sqlite3
 import threading
 import time
@@ -37,7 +38,9 @@ from datasette_ftclassify.errors import (
 )
 from datasette_ftclassify.jobs import lease as lease_module
 from datasette_ftclassify.jobs.asking import conversation as conversation_module
+from datasette_ftclassify.jobs.budget import Budget
 from datasette_ftclassify.jobs.evaluate import estimate_evaluate, evaluate_classifier
+from datasette_ftclassify.jobs.interrupts import uninterrupted
 from datasette_ftclassify.jobs.predict import (
     Columns,
     PredictRequest,
@@ -120,6 +123,48 @@ def town(
     server.settings.api_key = "sk-test-canary"
     if town.conn is not None:
         town.conn.close()
+
+
+def test_ctrl_c_behind_a_transaction_counts_nothing_twice(
+    town: Town, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    town.fill(40)
+    real = Budget.refresh
+    pressed = []
+
+    def press(budget: Budget) -> None:
+        if not pressed:
+            pressed.append(True)
+            signal.raise_signal(signal.SIGINT)
+        real(budget)
+
+    monkeypatch.setattr(Budget, "refresh", press)
+    with pytest.raises(KeyboardInterrupt):
+        town.predict()
+    job = town.job()
+    assert job.state == "paused"
+    assert town.conn is not None
+    kept = town.value("select count(*) from _ftclassify_answers")
+    assert kept == spent_by_job(town.conn, job.id).requests > 0
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    town.predict()
+    assert len(town.asked) == len(set(town.asked)) == 40
+    assert spent_by_job(town.conn, job.id).requests == 40
+
+
+def test_a_second_ctrl_c_does_not_wait() -> None:
+    seen = []
+
+    def press_twice() -> None:
+        with uninterrupted():
+            signal.raise_signal(signal.SIGINT)
+            seen.append(1)
+            signal.raise_signal(signal.SIGINT)
+            seen.append(2)
+
+    with pytest.raises(KeyboardInterrupt):
+        press_twice()
+    assert seen == [1]
 
 
 def test_a_vacuum_half_way_loses_no_row_and_mixes_none_up(town: Town) -> None:

@@ -25,6 +25,7 @@ from ...store.schema import transaction
 from ...store.spending import Spent, add_spending
 from ...trainers.service import Asker, Reply, RowRejected, ServiceRefused, TryAgain, Usage
 from ..budget import Budget
+from ..interrupts import uninterrupted
 from ..lease import Lease
 from .engine import Engine, Question, Result
 from .keeping import is_sound, kept_from, no_answer
@@ -168,7 +169,8 @@ class Conversation:
         self._send()
         self._show_wait()
         if self._under_way:
-            self._take(self._engine.collect(_LOOK_EVERY, self._under_way))
+            with uninterrupted():  # what was collected would be lost, and is paid for
+                self._take(self._engine.collect(_LOOK_EVERY, self._under_way))
         elif self._pausing is not None:
             raise self._pausing
         elif self._out_of_money:
@@ -274,6 +276,10 @@ class Conversation:
     def commit(self, also: Callable[[], None] = lambda: None) -> None:
         """Keeps the answers that have come, what they cost, and how far the job is, together with
         whatever else is to be written. Raises JobError when the job was taken over."""
+        with uninterrupted():
+            self._commit(also)
+
+    def _commit(self, also: Callable[[], None]) -> None:
         spent = _total(cost for _, cost in self._fresh)
         with _undone_with(self.job), transaction(self.conn, self._engine.going_on):
             if self._fresh:
@@ -318,8 +324,8 @@ class Conversation:
 
 @contextmanager
 def _undone_with(job: Job) -> Iterator[None]:
-    """Around a transaction: what is undone in the database is undone in the job's place, too. An
-    interruption may come at any moment, and what is under way is kept after it."""
+    """Around a transaction: what is undone in the database is undone in the job's place, too, since
+    what is under way is kept after an error."""
     before = (job.position, job.total, job.done, job.skipped, job.failed)
     try:
         yield
