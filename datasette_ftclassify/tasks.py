@@ -127,9 +127,11 @@ def define(
     params: Mapping[str, Any] | None = None,
     split_column: str | None = None,
     delimiter: str | None = None,
+    cells: Iterable[LabelValue] | None = None,
 ) -> Task:
     """A checked task; the kind is proposed from the data when None.
 
+    cells: label cells that are known already, to propose the kind from; None: those of all rows
     Raises SourceError for a source, column or condition that is not there or does not run,
     TaskError for contradictions, TemplateError for a bad template.
     """
@@ -152,7 +154,7 @@ def define(
         delimiter=delimiter,
     )
     renderer(columns, template)
-    return _with_kind(conn, source_relation, draft, kind)
+    return _with_kind(conn, source_relation, draft, kind, cells)
 
 
 def _text_columns(source: Relation, text: Sequence[str], template: str | None) -> tuple[str, ...]:
@@ -181,7 +183,13 @@ def _check_columns(
         raise TaskError("A column is named twice.")
 
 
-def _with_kind(conn: sqlite3.Connection, source: Relation, draft: Task, kind: Kind | None) -> Task:
+def _with_kind(
+    conn: sqlite3.Connection,
+    source: Relation,
+    draft: Task,
+    kind: Kind | None,
+    cells: Iterable[LabelValue] | None,
+) -> Task:
     if kind is not None and kind not in KINDS:
         raise TaskError(f"The kind is one of {', '.join(KINDS)}, not {kind}.")
     several = len(draft.labels) > 1 or draft.delimiter is not None
@@ -190,15 +198,13 @@ def _with_kind(conn: sqlite3.Connection, source: Relation, draft: Task, kind: Ki
     data = draft.to_dict()
     if several:
         return Task.from_dict({**data, "kind": "multilabel"})
-    cells = _distinct_labels(conn, source, draft)
-    proposed, delimiter = propose_kind(cells)
-    if kind == "multilabel":
-        if proposed != kind:  # the user knows better: lists that do not look like it
-            delimiter = next((d for d in DELIMITERS if any(d in str(c) for c in cells)), None)
-        return Task.from_dict({**data, "kind": kind, "delimiter": delimiter})
-    if kind is not None:
+    if kind is not None and kind != "multilabel":
         return Task.from_dict({**data, "kind": kind})
-    return Task.from_dict({**data, "kind": proposed, "delimiter": delimiter})
+    known = _distinct_labels(conn, source, draft) if cells is None else list(cells)
+    proposed, delimiter = propose_kind(known)
+    if kind is not None and proposed != kind:  # the user knows better: lists not looking like it
+        delimiter = next((d for d in DELIMITERS if any(d in str(c) for c in known)), None)
+    return Task.from_dict({**data, "kind": kind or proposed, "delimiter": delimiter})
 
 
 def _distinct_labels(conn: sqlite3.Connection, source: Relation, task: Task) -> list[LabelValue]:

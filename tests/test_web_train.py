@@ -21,10 +21,12 @@ from visiting import ROOT, get, is_065, send, serve, submit
 from working import job_of
 
 from datasette_ftclassify.jobs.runner import run_job
-from datasette_ftclassify.sql import connect
+from datasette_ftclassify.sql import connect, relation
 from datasette_ftclassify.store.jobs import list_jobs
 from datasette_ftclassify.store.schema import m001_main_job
+from datasette_ftclassify.web import sampling
 from datasette_ftclassify.web.checking import as_filters
+from datasette_ftclassify.web.choices import Choices
 from datasette_ftclassify.web.filters import carried
 
 TRAIN = {"ftclassify-train": {"id": "ann"}}
@@ -504,6 +506,31 @@ async def test_a_million_rows_open_in_a_moment(tmp_path: Path, keyless: None):
         assert data["choices"]["label"] == ["kind"]
         assert min(times) < 0.3, times
     assert data["errors"]["rows"]
+
+
+@pytest.mark.parametrize("in_time", [True, False])
+def test_the_kind_is_known_in_a_moment_also_of_a_large_sorted_table(
+    monkeypatch: Any, in_time: bool
+):
+    if not in_time:
+        monkeypatch.setattr(sampling, "_SCAN_MS", 0)
+    with closing(sqlite3.connect(":memory:")) as conn:
+        conn.execute("create table t (id integer primary key, body, topic, tags, half)")
+        conn.executemany(
+            "insert into t (body, topic, tags, half) values (?, ?, ?, ?)",
+            [("a text", f"topic {i // 1000}", '["a", "b"]', i // 2500) for i in range(5000)],
+        )
+
+        def kind(label: str, **more: Any) -> str:
+            return Choices.read("t", {"text": "body", "label": label, **more}).task(conn).kind
+
+        found, complete = sampling.label_cells(conn, relation(conn, "t"), "topic", None, {})
+        assert (set(found), complete) == ({f"topic {i}" for i in range(5)}, in_time)
+        assert kind("topic") == "multiclass"
+        assert kind("tags") == "multilabel"
+        # There may be a third label somewhere, and binary would then refuse to be trained.
+        assert kind("half") == ("binary" if in_time else "multiclass")
+        assert kind("half", kind="binary") == "binary"
 
 
 async def test_both_lines_show_the_same_choices(town: Path):

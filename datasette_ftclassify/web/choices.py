@@ -6,16 +6,18 @@ from __future__ import annotations
 import math
 import sqlite3
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ..errors import FtclassifyError
 from ..jobs.request import TrainRequest
-from ..labels import KINDS, Kind
+from ..labels import KINDS, Kind, LabelValue
 from ..splits import SplitPlan
+from ..sql import relation
 from ..tasks import Task, define
 from ..trainers.base import TrainerOptions
 from .filters import Pair, RowFilter, filter_pairs, read_filters
+from .sampling import label_cells
 
 SETTINGS = (
     "model", "epochs", "batch_size", "learning_rate", "suffix", "form", "labels_as",
@@ -127,23 +129,38 @@ class Choices:
         return read_filters(conn, self.table, self.filters)
 
     def task(self, conn: sqlite3.Connection) -> Task:
-        """The checked task. Looks at all label cells: not for a page that somebody waits for.
+        """The checked task, in a moment: of a large table it looks at the labels of some rows.
 
         Raises SourceError, TaskError, TemplateError or FieldError.
         """
         chosen = self.filter(conn)
-        return define(
+        kind = self.proposed_kind()
+        cells, complete = self._label_cells(conn, chosen)
+        task = define(
             conn,
             self.table,
             text=() if self.template else self.text,
             template=self.template or None,
             labels=self.label,
-            kind=self.proposed_kind(),
+            kind=kind,
             where=chosen.where,
             params=chosen.params,
             split_column=self.split_column or None,
             delimiter=self.delimiter or None,
+            cells=cells,
         )
+        # Two labels here and there may be all, or not: multiclass holds either way.
+        unsure = kind is None and not complete and task.kind == "binary"
+        return replace(task, kind="multiclass") if unsure else task
+
+    def _label_cells(
+        self, conn: sqlite3.Connection, chosen: RowFilter
+    ) -> tuple[list[LabelValue], bool]:
+        """What the kind is proposed from; nothing where `define` needs nothing, or will refuse."""
+        source = relation(conn, self.table)
+        if len(self.label) != 1 or self.delimiter or self.label[0] not in source.columns:
+            return [], True
+        return label_cells(conn, source, self.label[0], chosen.where, chosen.params)
 
     def request(self, host: str | None = None, model: str | None = None) -> TrainRequest:
         """What the trainer is asked for. Raises FieldError.

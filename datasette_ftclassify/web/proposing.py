@@ -7,12 +7,9 @@ after a moment: a filter may have to search a million rows for the first that it
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
-
-from datasette.utils import sqlite_timelimit
 
 from ..errors import FtclassifyError, SourceError, TemplateError
 from ..labels import Kind, label_name, read_labels
@@ -23,14 +20,13 @@ from ..store.columns import column_owners
 from ..tasks import propose_kind
 from .choices import Choices, FieldError
 from .filters import RowFilter
+from .sampling import PLACES, in_a_moment, places
 
 EXAMPLES = 5
 SHOWN_CHARACTERS = 1_200
 """Of an example on the page."""
 
 _SAMPLE_ROWS = 1_000
-_PLACES = 5
-"""A table is often sorted by label: its first rows alone would show one."""
 _LOOK_MS = 100
 _CELL_CHARACTERS = 500
 _MOST_LABELS = 300
@@ -116,39 +112,18 @@ def _sample(conn: sqlite3.Connection, source: Relation) -> list[tuple[Cell, ...]
     ]
     sql = f"select {', '.join(cells)} from {quote(source.name)}"
     rows: list[tuple[Cell, ...]] = []
-    with _for_a_moment(conn):
-        for where in _places(conn, source):
-            rows += conn.execute(f"{sql} {where} limit {_SAMPLE_ROWS // _PLACES}").fetchall()
+    first: list[tuple[Cell, ...]] = []
+
+    def from_places() -> None:
+        for place in places(conn, source, _SAMPLE_ROWS):
+            rows.extend(conn.execute(f"{sql} where {place} limit {_SAMPLE_ROWS // PLACES}"))
+
+    in_a_moment(conn, _LOOK_MS, from_places)
     if len(rows) < _SAMPLE_ROWS:
-        with _for_a_moment(conn):
-            few = conn.execute(f"{sql} limit {_SAMPLE_ROWS}").fetchall()
-            rows = max(rows, few, key=len)
-    return rows
-
-
-def _places(conn: sqlite3.Connection, source: Relation) -> Iterator[str]:
-    if source.rowid is None:
-        return
-    # Unquoted, since a quoted name that is no column would be a text; it is one of three words.
-    rowid = source.rowid
-    table = quote(source.name)
-    # Each by itself, or SQLite reads the whole table.
-    sql = f"select (select min({rowid}) from {table}), (select max({rowid}) from {table})"
-    low, high = conn.execute(sql).fetchone()
-    if low is None or high - low < _SAMPLE_ROWS:
-        return
-    for place in range(_PLACES):
-        yield f"where {rowid} >= {low + (high - low) * place // _PLACES} order by {rowid}"
-
-
-@contextmanager
-def _for_a_moment(conn: sqlite3.Connection) -> Iterator[None]:
-    """Ends a query that takes long, and what SQLite has against it, with what was read so far."""
-    try:
-        with sqlite_timelimit(conn, _LOOK_MS):
-            yield
-    except (sqlite3.Error, sqlite3.Warning):
-        pass
+        in_a_moment(
+            conn, _LOOK_MS, lambda: first.extend(conn.execute(f"{sql} limit {_SAMPLE_ROWS}"))
+        )
+    return max(rows, first, key=len)
 
 
 def _columns(
@@ -256,11 +231,8 @@ def _examples(
         f" where {condition(look.filter.where)} and ({labelled}) limit {EXAMPLES}"
     )
     rows: list[tuple[Cell, ...]] = []
-    read = []  # nothing, when there was no time
-    with _for_a_moment(conn):
-        rows += conn.execute(sql, dict(look.filter.params)).fetchall()
-        read.append(True)
-    if not read:
+    params = dict(look.filter.params)
+    if not in_a_moment(conn, _LOOK_MS, lambda: rows.extend(conn.execute(sql, params))):
         look.errors["rows"] = "The first rows could not be read in a moment: check the rows."
         return []
     if not rows:

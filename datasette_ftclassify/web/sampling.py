@@ -1,0 +1,78 @@
+"""Some rows of a table in a moment, for pages that somebody waits at: never the whole of it."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from typing import Any
+
+from datasette.utils import sqlite_timelimit
+
+from ..labels import MAX_LABELS, LabelValue
+from ..sql import Relation, condition, quote
+
+PLACES = 5
+"""A table is often sorted by label: its first rows alone would show one."""
+
+_SCAN_MS = 60
+"""For the labels of all rows; about 100,000 rows."""
+
+_PLACE_MS = 15
+_PLACE_ROWS = 200
+
+
+def in_a_moment(conn: sqlite3.Connection, milliseconds: int, read: Callable[[], object]) -> bool:
+    """Reads, and whether to the end: a query that takes longer is ended, and what SQLite has
+    against one is not told."""
+    try:
+        with sqlite_timelimit(conn, milliseconds):
+            read()
+    except (sqlite3.Error, sqlite3.Warning):
+        return False
+    return True
+
+
+def places(conn: sqlite3.Connection, source: Relation, rows: int) -> Iterator[str]:
+    """Conditions, each with an order, for rows from PLACES on of a table that has more than
+    `rows`; none for a smaller one, a view, or a table without rowid."""
+    if source.rowid is None:
+        return
+    # Unquoted, since a quoted name that is no column would be a text; it is one of three words.
+    rowid = source.rowid
+    table = quote(source.name)
+    # Each by itself, or SQLite reads the whole table.
+    sql = f"select (select min({rowid}) from {table}), (select max({rowid}) from {table})"
+    low, high = conn.execute(sql).fetchone()
+    if low is None or high - low < rows:
+        return
+    for place in range(PLACES):
+        yield f"{rowid} >= {low + (high - low) * place // PLACES} order by {rowid}"
+
+
+def label_cells(
+    conn: sqlite3.Connection,
+    source: Relation,
+    column: str,
+    where: str | None,
+    params: Mapping[str, Any],
+) -> tuple[list[LabelValue], bool]:
+    """Different labels: of all rows where that takes no longer than a moment, else of some here
+    and there; and whether of all. Not more than a label set can have."""
+    label = quote(column)
+    rows = f"from {quote(source.name)} where {condition(where)} and {label} is not null"
+    found: dict[LabelValue, None] = {}
+
+    def read(sql: str) -> None:
+        for (cell,) in conn.execute(sql, dict(params)):
+            if not isinstance(cell, bytes) and str(cell).strip():
+                found[cell] = None
+
+    # A column may declare that case is no difference.
+    every = f"select distinct {label} collate binary {rows} limit {MAX_LABELS}"
+    if in_a_moment(conn, _SCAN_MS, lambda: read(every)):
+        return list(found), True
+    for place in places(conn, source, 0):
+        some = f"select {label} {rows} and {place} limit {_PLACE_ROWS}"
+        in_a_moment(conn, _PLACE_MS, partial(read, some))
+    return list(found), False
