@@ -98,6 +98,16 @@ async def test_a_running_training_shows_its_curves_money_and_ids(town: Path, con
     assert "job.js" in page
 
 
+async def test_a_training_here_says_what_it_does_step_by_step(trained: Path):
+    events = (await get(serve(trained), f"{PAGE}1.json", ROOT)).json()["events"]
+    said = [event["message"] for event in events]
+    assert said[0] == "started"
+    assert said[1] == "read 440 rows to learn from and 48 to test with, 10 labels"
+    assert said[2:5] == ["reading", "comparing", "fitting"]
+    assert said[5].startswith("Chose ")
+    assert said[-2:] == ["stored as topics@1", "finished"]
+
+
 async def test_ids_at_another_host_are_no_links(town: Path, conn):
     job = paid_training(conn)
     conn.execute("""update _ftclassify_jobs set estimate = '{"host": "llm.example"}'""")

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
+from ..examples import Example
 from ..store.classifiers import add_classifier
-from ..store.jobs import save_progress
+from ..store.jobs import add_event, save_progress
 from ..store.schema import transaction
 from ..store.splits import add_split
 from ..tasks import Task
 from ..trainers.base import Learner, Progress, TrainingSet
 from .lease import Lease
 from .request import TrainRequest, read_rows
-from .train_rows import about_rows, as_training_set
+from .train_rows import SplitData, about_rows, as_training_set
 
 
 def train_here(
@@ -20,14 +22,22 @@ def train_here(
 ) -> None:
     """Stores a classifier and notes it in the job. Raises as `train_classifier` does."""
     conn, job = lease.conn, lease.job
+    told = _noting(lease, tell)
     tell("reading rows", 0.0)
     data = read_rows(conn, task, request)
     training = data.of("train", "validation")
+    add_event(conn, job, _about_data(training, data))
     training_set = as_training_set(training, data.labels)
-    trained = trainer.train(training_set, request.chosen, tell)
+    trained = trainer.train(training_set, request.chosen, told)
+    for said in [trained.report.get("why"), *(trained.report.get("warnings") or ())]:
+        if isinstance(said, str):
+            add_event(conn, job, said)
     about = about_rows(training, data)
     if request.curve:
-        about["learning_curve"] = _learning_curve(training_set, request.plan.seed, tell)
+        curve = _learning_curve(training_set, request.plan.seed, told)
+        about["learning_curve"] = curve
+        if curve["summary"]:
+            add_event(conn, job, curve["summary"])
     tell("storing", 1.0)
     # One transaction: a job that was killed has either stored its classifier and knows it, or not.
     with transaction(conn):
@@ -44,9 +54,30 @@ def train_here(
             parts=trained.parts,
             report={**trained.report, **about},
         )
+        add_event(conn, job, f"stored as {classifier.title}")
         job.classifier_id = classifier.id
         job.step = "evaluating"
         save_progress(conn, job)
+
+
+def _noting(lease: Lease, tell: Progress) -> Progress:
+    """Tells a trainer's steps, and notes each as an event when it begins."""
+    begun: set[str] = set()
+
+    def told(step: str, share: float) -> None:
+        tell(step, share)
+        if step not in begun and share < 1:
+            begun.add(step)
+            add_event(lease.conn, lease.job, step)
+
+    return told
+
+
+def _about_data(training: Sequence[Example], data: SplitData) -> str:
+    """What there is to learn from, in a few words."""
+    amounts = {"row": len(training), "label": len(data.labels)}
+    rows, labels = (f"{n:,} {what}{'' if n == 1 else 's'}" for what, n in amounts.items())
+    return f"read {rows} to learn from and {len(data.of('test')):,} to test with, {labels}"
 
 
 def _learning_curve(data: TrainingSet, seed: int, progress: Progress) -> dict[str, Any]:
