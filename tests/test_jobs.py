@@ -18,7 +18,7 @@ from click.testing import CliRunner
 from towns import rows, town_database, value
 
 from datasette_ftclassify.cli import ftclassify
-from datasette_ftclassify.errors import JobError, JobNotFound, JobStopped, SourceError
+from datasette_ftclassify.errors import JobError, JobNotFound, JobPaused, JobStopped, SourceError
 from datasette_ftclassify.jobs import lease as lease_module
 from datasette_ftclassify.jobs import predict as predict_module
 from datasette_ftclassify.jobs.lease import leased
@@ -322,6 +322,29 @@ def test_ctrl_c_pauses(conn, topics, monkeypatch):
         predict_rows(conn, topics, "messages", progress=interrupt)
     assert (state(conn), get_job(conn, 1).done) == ("paused", 100)
     assert predict_rows(conn, topics, "messages").resumed_at == 100
+
+
+@pytest.mark.parametrize("why", [KeyboardInterrupt(), JobPaused("a limit")])
+def test_a_job_that_is_to_be_cancelled_does_not_rest_instead(conn, topics, monkeypatch, why):
+    monkeypatch.setattr(lease_module, "RENEW_EVERY", 0.01)
+    job = submit_predict(conn, topics, "messages")
+
+    def run_and_stop():
+        with leased(conn, job.id) as lease:
+            ask_job(conn, job.id, "cancel")
+            wait_for(lambda: lease.job.wanted == "cancel")
+            raise why
+
+    with pytest.raises(type(why)):
+        run_and_stop()
+    assert state(conn) == "cancelled"
+
+
+def wait_for(condition):
+    deadline = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
 
 
 def test_a_damaged_job_is_an_error_and_not_a_crash(conn):

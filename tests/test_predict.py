@@ -318,6 +318,49 @@ def test_a_table_that_was_made_anew_is_classified_from_its_first_row(conn, topic
     assert value(conn, "select count(*) from t where topics_label is null") == 0
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        "alter table messages rename column message to body",
+        "alter table messages rename column topics_label to label",
+        "alter table messages rename to letters",
+    ],
+)
+def test_a_table_that_is_changed_half_way_fails_the_job_in_plain_words(
+    conn, topics, monkeypatch, change
+):
+    """SQLite takes the quoted name of a column that is gone for a text, and all rows for that."""
+    monkeypatch.setattr(predict_module, "BATCH", 100)
+
+    def alter(done, total):
+        if done == 200:
+            conn.execute(change)
+
+    with pytest.raises(sqlite3.OperationalError, match="no such"):
+        predict_rows(conn, topics, "messages", progress=alter)
+    job = list_jobs(conn)[0]
+    assert (job.state, job.done) == ("failed", 200)
+    assert "A table was changed while the job was at it: no such" in job.error
+
+
+def test_a_database_that_others_keep_busy_fails_no_job(conn, topics, trained, monkeypatch):
+    monkeypatch.setattr(predict_module, "BATCH", 100)
+    conn.execute("pragma busy_timeout = 10")
+    with closing(sqlite3.connect(trained, isolation_level=None)) as other:
+
+        def lock(done, total):
+            if done == 200:
+                other.execute("begin immediate")
+
+        with pytest.raises(sqlite3.OperationalError, match="locked"):
+            predict_rows(conn, topics, "messages", progress=lock)
+    with conn:  # as when the process has ended
+        assert value(conn, "select error from _ftclassify_jobs") is None
+        conn.execute("update _ftclassify_jobs set owner = null")
+    assert list_jobs(conn)[0].interrupted
+    assert predict_rows(conn, topics, "messages").resumed_at == 200
+
+
 def test_a_table_that_is_changed_again_and_again_is_given_up(conn, topics, monkeypatch):
     monkeypatch.setattr(predict_module, "BATCH", 50)
     conn.execute(SHAPES["no key"])

@@ -14,7 +14,7 @@ from typing import Any
 
 from ..errors import FtclassifyError, JobError, JobPaused, JobStopped
 from ..sql import connect
-from ..store.jobs import Job, claim_job, end_job, new_owner, renew_lease
+from ..store.jobs import Job, ask_job, claim_job, end_job, new_owner, renew_lease
 
 RENEW_EVERY = 2.0
 """Seconds between renewals, and so the time that a request to pause a training may take."""
@@ -47,30 +47,54 @@ def leased(conn: sqlite3.Connection, job_id: int) -> Iterator[Lease]:
     finished, when it ends; failed with the error, when it raises one; paused, when it is
     interrupted from the keyboard; paused or cancelled, when somebody asked for that (JobStopped
     goes on to the caller); paused with the reason, when it has one (JobPaused goes on, too).
-    A killed process writes nothing: its lease runs out.
+    A killed process writes nothing: its lease runs out. So does that of a process which another one
+    kept from writing for too long: nothing is wrong with the job.
     """
     lease = Lease(conn, claim_job(conn, job_id, new_owner()))
     try:
         with _renewed(lease):
             yield lease
     except JobPaused as reason:
-        end_job(conn, lease.job, "paused", error=str(reason))
+        _rest(lease, str(reason))
         raise
     except JobStopped:
         end_job(conn, lease.job, "paused" if lease.job.wanted == "pause" else "cancelled")
         raise
     except KeyboardInterrupt:
-        end_job(conn, lease.job, "paused")
+        _rest(lease)
         raise
     except Exception as error:
-        if not lease.lost.is_set():
+        if not lease.lost.is_set() and not _is_busy(error):
             end_job(conn, lease.job, "failed", error=_text(error))
         raise
     end_job(conn, lease.job, "finished", result=lease.result)
 
 
+def _rest(lease: Lease, why: str | None = None) -> None:
+    """Pauses the job. One that somebody wants cancelled is cancelled, as one at rest is."""
+    wanted = lease.job.wanted
+    end_job(lease.conn, lease.job, "paused", error=why)
+    if wanted == "cancel":
+        ask_job(lease.conn, lease.job.id, wanted)
+
+
+def _is_busy(error: Exception) -> bool:
+    return isinstance(error, sqlite3.OperationalError) and "locked" in str(error)
+
+
 def _text(error: Exception) -> str:
-    return str(error) if isinstance(error, FtclassifyError) else f"{type(error).__name__}: {error}"
+    if isinstance(error, FtclassifyError):
+        return str(error)
+    if not isinstance(error, sqlite3.Error):
+        return f"{type(error).__name__}: {error}"
+    if "no such" in str(error):
+        return (
+            f"A table was changed while the job was at it: {error}. When it is as it was, "
+            "ftclassify jobs retry goes on; otherwise cancel the job, and give a new command."
+        )
+    if "full" in str(error):
+        return f"There is no room for more: {error}. Make some, then: ftclassify jobs retry."
+    return f"The database does not let the job go on: {error}. See to that, then: jobs retry."
 
 
 @contextmanager

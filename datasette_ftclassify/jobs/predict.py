@@ -239,8 +239,9 @@ class _Writer:
 def update_sql(target: Relation, columns: list[str]) -> str:
     """The UPDATE of one row: the columns' values, then its key."""
     assignments = ", ".join(f"{quote(name)} = ?" for name in columns)
-    matches = " and ".join(f"{quote(key)} = ?" for key in target.cursor)
-    return f"update {quote(target.name)} set {assignments} where {matches}"
+    table = quote(target.name)
+    matches = " and ".join(f"{table}.{quote(key)} = ?" for key in target.cursor)
+    return f"update {table} set {assignments} where {matches}"
 
 
 def _answers(batch: Batch, answerer: Answerer, writer: _Writer) -> tuple[list[list[Any]], int]:

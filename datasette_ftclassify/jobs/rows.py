@@ -12,7 +12,7 @@ from typing import Any
 
 from ..errors import PredictError, SourceError
 from ..rendering import renderer
-from ..sql import Cell, Relation, condition, count, quote, quote_all, relation
+from ..sql import Cell, Relation, condition, count, quote, relation
 from ..store.classifiers import Classifier
 from .places import unpack
 
@@ -55,13 +55,15 @@ class Rows:
         unlabelled: bool,
     ) -> None:
         self.params = dict(params)
+        # With the table's name: a column that is gone would otherwise be read as a text.
+        own = quote(target.name)
         conditions = [condition(where)]
         if unlabelled:
             conditions.append(_is_unlabelled(target, classifier))
-        self._from = f"from {quote(target.name)} where {' and '.join(conditions)}"
-        self._keys = quote_all(target.cursor)
+        self._from = f"from {own} where {' and '.join(conditions)}"
+        self._keys = ", ".join(f"{own}.{quote(name)}" for name in target.cursor)
         self._marks = ", ".join(f":_ft_{i}" for i in range(len(target.cursor)))
-        self._text = quote_all(classifier.task.text)
+        self._text = ", ".join(f"{own}.{quote(name)}" for name in classifier.task.text)
         self._n_keys = len(target.cursor)
         self._render = renderer(classifier.task.text, classifier.task.template)
 
@@ -96,10 +98,8 @@ class Rows:
 
 def _is_unlabelled(target: Relation, classifier: Classifier) -> str:
     target.require_columns(classifier.task.labels)
-    return " and ".join(
-        f"({quote(column)} is null or trim({quote(column)}) = '')"
-        for column in classifier.task.labels
-    )
+    names = (f"{quote(target.name)}.{quote(column)}" for column in classifier.task.labels)
+    return " and ".join(f"({name} is null or trim({name}) = '')" for name in names)
 
 
 def count_unlabelled(conn: sqlite3.Connection, classifier: Classifier) -> int:
