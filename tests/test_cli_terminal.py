@@ -163,3 +163,13 @@ def test_a_name_that_is_no_text_is_one_line(trained):
     told = run("check", trained, "\udcff", *TASK[1:], code=1).stderr
     assert told.startswith("Error: '\\udcff' is no text in UTF-8")
     assert len(told.splitlines()) == 1
+
+
+def test_a_service_that_does_not_answer_is_no_silence(db, openai_server):
+    openai_server.stop()
+    train = [*TASK, "--trainer", "openai", "--model", MODEL, "--yes"]
+    with Terminal("train", db, *train) as terminal:
+        terminal.wait_for("trying again: The connection to 127.0.0.1:")
+        terminal.press(CTRL_C)
+        assert terminal.end() == 130
+    assert "Stopped following job 1." in terminal.said

@@ -7,9 +7,10 @@ from typing import Any
 import click
 
 from .options import database_argument, json_option, open_database, queue_option
-from .output import friendly, print_json, say
+from .output import friendly, print_json, rows_have, say
 from .paying import agree, asking_options, reach
 from .running import run_here, tell_queued
+from .training import unanswered_lines
 
 
 @click.command()
@@ -45,7 +46,7 @@ def evaluate(database: str, name: str | None, as_json: bool, **given: Any) -> No
         limit = given["limit_usd"]
         job = submit_evaluate(conn, classifier.id, limit_usd=limit, estimate=estimate)
         if given["queue"]:
-            tell_queued(conn, job, database, as_json)
+            tell_queued(conn, job, database, as_json, given["base_url"])
             return
         metrics = run_here(conn, job, access, database).result or {}
     _show(metrics, as_json)
@@ -69,11 +70,10 @@ def describe_metrics(metrics: dict[str, Any]) -> None:
             " now have a text that was trained on."
         )
     if metrics.get("unknown_labels"):
-        click.echo(
-            f"  {metrics['unknown_labels']:,} rows held back have a label that it does not know."
-        )
-    for reason, count in (metrics.get("abstained_reasons") or {}).items():
-        click.echo(f"  {count:,} rows held back got no answer: {reason}")
+        unknown = rows_have(metrics["unknown_labels"])
+        click.echo(f"  {unknown} been held back with a label that it does not know.")
+    for text in unanswered_lines(metrics):
+        click.echo(f"  {text}")
     width = max(len("label"), *(min(len(name), 40) for name in metrics["labels"]))
     click.echo(f"\n{'label':{width}}  precision  recall     f1  support")
     for name, row in metrics["labels"].items():

@@ -71,11 +71,11 @@ def move(database: str, name: str, as_json: bool, **given: Any) -> None:
         estimate = agree(conn, first.task, request, access, yes=given["yes"], free=free)
         job = submit_train(conn, first.task, request, estimate)
         if given["queue"] or not given["follow"]:
-            tell_queued(conn, job, database, as_json)
+            tell_queued(conn, job, database, as_json, given["base_url"])
             return
-        result = follow_training(conn, job, access, database)
+        result = follow_training(conn, job, access, database, given["base_url"])
         comparison, why_not = compare_or_why(conn, first, result.classifier)
-        following = next_step(conn, result, database)
+        following = next_step(conn, result, database, given["base_url"])
     if as_json:
         compared = comparison.to_dict() if comparison else None
         print_json({**result.to_dict(), "comparison": compared, "not_compared": why_not})

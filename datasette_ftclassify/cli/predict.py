@@ -104,7 +104,7 @@ def predict(database: str, table: str, as_json: bool, **given: Any) -> None:
         agree(estimate, yes=given["yes"], limit_usd=given["limit_usd"])
         job = submit_predict(conn, classifier, table, request, estimate=estimate)
         if given["queue"]:
-            tell_queued(conn, job, database, as_json)
+            tell_queued(conn, job, database, as_json, given["base_url"])
             return
         result = run_here(conn, job, access, database).result or {}
     if as_json:

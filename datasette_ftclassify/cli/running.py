@@ -76,7 +76,9 @@ def jobs_command(wish: str, database: str, job_id: int) -> str:
     return shlex.join(["datasette", "ftclassify", "jobs", wish, database, str(job_id)])
 
 
-def work_command(conn: sqlite3.Connection, job: Job, database: str) -> str:
+def work_command(
+    conn: sqlite3.Connection, job: Job, database: str, base_url: str | None = None
+) -> str:
     """What runs a job that waits. One that costs money is not run without a limit."""
     from ..jobs.runner import paid_trainer
 
@@ -87,18 +89,23 @@ def work_command(conn: sqlite3.Connection, job: Job, database: str) -> str:
         limit = 1.5 * usd if isinstance(usd, (int, float)) else None
     if limit is not None and paid_trainer(conn, job) is not None:
         words += ["--limit-usd", f"{math.ceil(100 * limit) / 100:.2f}"]
+    words += ["--base-url", base_url] if base_url is not None else []
     return shlex.join(words)
 
 
-def tell_queued(conn: sqlite3.Connection, job: Job, database: str, as_json: bool) -> None:
-    """Has a job wait, and says who runs it."""
+def tell_queued(
+    conn: sqlite3.Connection, job: Job, database: str, as_json: bool, base_url: str | None
+) -> None:
+    """Has a job wait, and says who runs it; `base_url` is the service's, as it was given."""
     from ..store.waiting import put_in_queue
 
     job = put_in_queue(conn, job)
     if as_json:
         print_json(job.to_dict())
     else:
-        click.echo(f"Job {job.id} waits. Run it with: {work_command(conn, job, database)}")
+        click.echo(
+            f"Job {job.id} waits. Run it with: {work_command(conn, job, database, base_url)}"
+        )
 
 
 @contextmanager

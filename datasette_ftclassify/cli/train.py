@@ -70,10 +70,10 @@ def train(database: str, as_json: bool, **given: Any) -> None:
         estimate = agree(conn, task, request, access, yes=given["yes"], free=free)
         job = submit_train(conn, task, request, estimate)
         if given["queue"] or not given["follow"]:
-            tell_queued(conn, job, database, as_json)
+            tell_queued(conn, job, database, as_json, given["base_url"])
             return
-        result = follow_training(conn, job, access, database)
-        following = next_step(conn, result, database)
+        result = follow_training(conn, job, access, database, given["base_url"])
+        following = next_step(conn, result, database, given["base_url"])
     if as_json:
         print_json(result.to_dict())
     else:

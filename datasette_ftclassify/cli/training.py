@@ -176,10 +176,13 @@ def _usd(amount: float | None) -> str:
 
 
 def follow_training(
-    conn: sqlite3.Connection, job: Job, access: Access, database: str
+    conn: sqlite3.Connection, job: Job, access: Access, database: str, base_url: str | None
 ) -> TrainResult:
     """Runs a training to its end. Interrupted from the keyboard, it leaves one at a service to go
-    on there, and the job to whoever comes next."""
+    on there, and the job to whoever comes next.
+
+    base_url: the service's, as it was given
+    """
     from ..jobs.train import run_submitted
     from ..store.ending import goes_on_elsewhere
     from ..store.jobs import ask_job, get_job
@@ -197,11 +200,18 @@ def follow_training(
         if job.state == "paused":
             job = ask_job(conn, job.id, "resume")
         host = job.settings.get("host") or "the service"
+        command = work_command(conn, job, database, base_url)
         raise Stopped(
             f"Stopped following job {job.id}. What has begun at {host} goes on there. Give the same"
-            f" command again to follow it to its end, or: {work_command(conn, job, database)}"
+            f" command again to follow it to its end, or: {command}"
             f"\nTo end it there: {jobs_command('cancel', database, job.id)}"
         ) from None
+
+
+def unanswered_lines(metrics: dict[str, Any]) -> list[str]:
+    """Why rows held back got no answer, the commonest reasons first."""
+    reasons = metrics.get("abstained_reasons") or {}
+    return [f"{rows(count)} held back got no answer: {why}" for why, count in reasons.items()]
 
 
 def describe_training(result: TrainResult, database: str) -> None:
@@ -235,6 +245,8 @@ def _describe_quality(result: TrainResult, database: str) -> None:
         click.echo(f"  Not evaluated: {result.not_evaluated or 'no rows were held back.'}")
     else:
         click.echo(f"  {headline(result.metrics)}")
+        for text in unanswered_lines(result.metrics):
+            click.echo(f"  {text}")
     if result.local and result.metrics:
         click.echo("  On the same rows, on this machine:")
         for summary in result.local:
@@ -248,15 +260,25 @@ def _report_lines(report: dict[str, Any]) -> list[str]:
     return lines + [f"warning: {warning}" for warning in report.get("warnings", [])]
 
 
-def next_step(conn: sqlite3.Connection, result: TrainResult, database: str) -> str:
-    """The command or query that people want after a training."""
+def next_step(
+    conn: sqlite3.Connection, result: TrainResult, database: str, base_url: str | None
+) -> str:
+    """The command or query that people want after a training, as it will work.
+
+    base_url: the service's, as it was given
+    """
     from ..jobs.predict import count_unlabelled
     from ..sql import relation
+    from ..trainers.registry import get_trainer
 
     classifier: Classifier = result.classifier
+    there = ["--base-url", base_url] if base_url is not None else []
+    if get_trainer(classifier.trainer).capabilities.deploys and not is_deployed(classifier):
+        there += ["--deployment", "DEPLOYMENT"]
     held_back = (classifier.report.get("rows") or {}).get("test")
     if result.metrics is None and held_back:
-        return shlex.join(["datasette", "ftclassify", "evaluate", database, classifier.name])
+        words = ["datasette", "ftclassify", "evaluate", database, classifier.name]
+        return shlex.join([*words, *there])
     source = relation(conn, classifier.task.source)
     if source.is_view:
         sql = f"select ft_classify('a text', {quote_text(classifier.name)})"
@@ -265,16 +287,21 @@ def next_step(conn: sqlite3.Connection, result: TrainResult, database: str) -> s
     words += ["--classifier", classifier.name]
     if count_unlabelled(conn, classifier):
         words.append("--unlabelled")
-    return shlex.join(words)
+    return shlex.join([*words, *there])
+
+
+def is_deployed(classifier: Classifier) -> bool:
+    return bool(classifier.header.get("deployment"))
 
 
 def describe_comparison(comparison: Comparison) -> None:
     click.echo(f"On the same {comparison.rows:,} test rows:")
     both = (comparison.first, comparison.second)
     width = max(len(c.title) for c in both)
+    what = "all labels right" if comparison.first.labels.multilabel else "accuracy"
     for classifier, (share, low, high) in zip(both, comparison.accuracy, strict=True):
         click.echo(
-            f"  {classifier.title:{width}}  {classifier.trainer:9}  accuracy {share:.3f}"
+            f"  {classifier.title:{width}}  {classifier.trainer:9}  {what} {share:.3f}"
             f" (95 % interval {low:.3f}–{high:.3f})"
         )
     click.echo(f"  {'':{width}}  {'':9}  the commonest answer alone {comparison.majority:.3f}")

@@ -47,7 +47,11 @@ class Conversation:
         try:
             answer = act()
         except FAILURES as error:
-            raise problem(error) from None
+            trouble = problem(error)
+            if isinstance(trouble, TryAgain):
+                share = float(self.diary.state.get("shown") or 0.0)
+                self.diary.tell(f"trying again: {trouble}", share)
+            raise trouble from None
         if getattr(answer, need, None) is None:
             raise TryAgain(f"{self.host} answered something that is not in OpenAI's form.")
         return answer
