@@ -37,7 +37,7 @@ _NO_MONEY = {
 _FILTER = {"content_filter", "content_filtered", "responsibleaipolicyviolation"}
 _POLICY = {*_FILTER, "content_policy_violation", "invalid_prompt", "cyber_policy_violation"}
 _TOO_LONG = {"context_length_exceeded", "string_above_max_length", "request_too_large"}
-_NO_MODEL = {"model_not_found", "deploymentnotfound", "invalid_model", "model_not_available"}
+_NO_MODEL = {"model_not_found", "invalid_model", "model_not_available"}
 _BAD_SETTING = {
     "unsupported_parameter", "unsupported_value", "unknown_parameter", "invalid_parameter",
     "invalid_value", "invalid_type", "missing_required_parameter", "operationnotsupported",
@@ -156,6 +156,12 @@ class Refusal:
             return TryAgain(str(self), after=after, rate_limited=status == 429)
         if status in (401, 403):
             return self._not_allowed()
+        if "deploymentnotfound" in self.codes:
+            # No reason to wait: more often than not it is another name.
+            return self._refused(
+                "Give the deployment's name as Azure shows it (--deployment); a new one answers "
+                "after some minutes."
+            )
         if self.codes & _NO_MODEL:
             return self._refused(
                 "The model may have been deleted or shut down, belong to another organization, or "
