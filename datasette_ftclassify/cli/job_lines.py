@@ -43,7 +43,7 @@ def _pace(conn: sqlite3.Connection, job: Job) -> tuple[float | None, int | None]
     before = None if began is None else (began.data or {}).get("rows")
     if began is None or not isinstance(before, int):
         return None, None
-    seconds = (_time(job.updated_at) - _time(began.at)).total_seconds()
+    seconds = (moment(job.updated_at) - moment(began.at)).total_seconds()
     rows = rows_done(job) - before
     if seconds < 1 or rows <= 0:
         return None, None
@@ -51,7 +51,8 @@ def _pace(conn: sqlite3.Connection, job: Job) -> tuple[float | None, int | None]
     return round(rate, 2), round((job.total - rows_done(job)) / rate)
 
 
-def _time(text: str) -> datetime:
+def moment(text: str) -> datetime:
+    """A time as the store writes it. Raises ValueError for anything else."""
     return datetime.strptime(text, "%Y-%m-%dT%H:%M:%SZ")
 
 

@@ -165,7 +165,8 @@ def state_text(job: Job, served: bool) -> str:
     """
     state = state_of(job)
     if job.wanted and state == "running":
-        return f"Was asked to {job.wanted}, and does so after the rows at hand."
+        when = "after the rows at hand" if job.kind == "predict" else "as soon as it can"
+        return f"Was asked to {job.wanted}, and does so {when}."
     nobody = "" if served else (
         " This server runs no jobs: run datasette ftclassify work in a terminal."
     )  # fmt: skip
@@ -178,6 +179,19 @@ def state_text(job: Job, served: bool) -> str:
         "cancelled": "It was ended. What it had written stays. Retry it to go on from there.",
         "finished": "It is done.",
     }.get(state, "")
+
+
+def took(job: Job) -> str:
+    """How long a job was at work that is over; empty for any other."""
+    from ..cli.job_lines import duration, moment
+
+    if is_active(job) or not job.started_at:
+        return ""
+    try:
+        began, ended = moment(job.started_at), moment(job.updated_at)
+    except ValueError:  # a stranger's file
+        return ""
+    return duration(max(round((ended - began).total_seconds()), 0))
 
 
 def settings_list(settings: Mapping[str, Any]) -> list[tuple[str, str]]:

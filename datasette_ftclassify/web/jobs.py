@@ -76,6 +76,7 @@ async def _shown(ask: Ask, error: str = "") -> Response:
     more: dict[str, Any] = {"problem": error, "paid": paid is not None, "trains": trains}
     if not ask.wants_json:
         more["open_events"] = OPEN_EVENTS
+        more["took"] = parts.took(job)
         more["curves"] = await ask.read(lambda conn: _curves(conn, job)) if trains else None
         if trains:
             more["settings_list"] = parts.settings_list(job.settings)
