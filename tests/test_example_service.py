@@ -179,8 +179,8 @@ def test_a_package_that_cannot_be_loaded_takes_no_other_along(
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: ftclassify-broken\nVersion: 1.0\n")
     (info / "entry_points.txt").write_text("[datasette_ftclassify]\nbroken = no_such_module\n")
     monkeypatch.syspath_prepend(str(tmp_path))
-    names = [trainer.name for trainer in registry.list_trainers()]
-    assert names == ["azure", "decisions", "local", "openai", "postroom"]
+    names = {trainer.name for trainer in registry.list_trainers()}
+    assert names >= {"azure", "decisions", "local", "openai", "postroom"}
     assert "ftclassify-broken cannot be loaded: No module named 'no_such_module'" in caplog.text
 
 
