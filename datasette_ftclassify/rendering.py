@@ -21,6 +21,9 @@ MAX_TEMPLATE = 20_000
 """Characters a template may have."""
 MAX_DEPTH = 50
 """How deep its conditions and filters may nest; Python's own compiler gives up at 100."""
+MAX_WORK = 20_000_000
+"""Characters that one row's columns and filters may handle in all. A column may be named a thousand
+times, so that a cell of some megabytes would make gigabytes."""
 
 
 @dataclass(frozen=True)
@@ -183,9 +186,19 @@ def _is_column(node: Any) -> bool:
 
 
 def _compile(template: str) -> Callable[[dict[str, str]], str]:
-    compiled = _environment().from_string(_parse(template))
+    from jinja2 import nodes
+
+    tree = _parse(template)
+    uses = sum(isinstance(node, (nodes.Getitem, nodes.Filter)) for node in _walk(tree))
+    compiled = _environment().from_string(tree)
 
     def render(values: dict[str, str]) -> str:
+        longest = max(map(len, values.values()))
+        if uses * longest > MAX_WORK:
+            raise TemplateError(
+                f"The template failed on a row: a cell of {longest:,} characters is too long for "
+                f"one with {uses:,} columns and filters."
+            )
         try:
             return str(compiled.render(row=values))
         except Exception as error:  # whatever a filter trips over: truncate asserts, for one

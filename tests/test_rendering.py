@@ -14,6 +14,7 @@ from datasette_ftclassify.errors import TemplateError
 from datasette_ftclassify.rendering import (
     MAX_DEPTH,
     MAX_TEMPLATE,
+    MAX_WORK,
     Rendered,
     renderer,
     sql_expression,
@@ -263,3 +264,13 @@ def test_the_sql_puts_the_text_together_as_training_did(
 def test_filters_and_conditions_have_no_sql() -> None:
     assert sql_expression(("a",), "{{ a|upper }}") is None
     assert sql_expression(("a",), "{% if a %}{{ a }}{% endif %}") is None
+
+
+@pytest.mark.parametrize(
+    "template", ["{{ a }}" * 1800, "{{ a" + "|title" * 40 + " }}", "{{ a }}" * 5]
+)
+def test_a_long_cell_does_not_become_gigabytes(template):
+    cell = "x" * (MAX_WORK // 5 + 1)
+    with pytest.raises(TemplateError, match="a cell of 4,000,001 characters is too long"):
+        renderer(["a"], template)([cell])
+    assert renderer(["a"], "{{ a }}" * 5)([cell[:-1]]).text == cell[:-1] * 5
