@@ -111,6 +111,18 @@ async def test_a_table_that_may_not_be_seen_is_not_exported(town: Path):
     assert (await get(datasette, download(), "ann")).status_code in (403, 404)
 
 
+async def test_columns_of_an_immutable_file_are_chosen_on_the_page_itself(town: Path):
+    """It has no page that prepares a training."""
+    shown = (await get(serve(immutables=(town,), grants=TRAIN), page(text="ward"), "ann")).text
+    assert "/-/ftclassify/train" not in shown
+    assert 'type="hidden" name="text"' not in shown
+    chosen = re.findall(r'<select id="ft-(text|label)".*?<option value="(\w+)" selected', shown)
+    assert chosen == [("text", "ward"), ("label", "topic")]
+    several = page(text=["ward", "message"])
+    shown = (await get(serve(immutables=(town,), grants=TRAIN), several, "ann")).text
+    assert len(re.findall(r'<select id="ft-text" name="text" multiple', shown)) == 1
+
+
 async def test_an_immutable_file_can_be_exported(town: Path):
     datasette = serve(immutables=(town,), grants=TRAIN)
     assert (await get(datasette, download(), "ann")).status_code == 200

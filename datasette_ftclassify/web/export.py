@@ -61,15 +61,20 @@ async def _choose(ask: Ask, look: Look, chosen: dict[str, Any]) -> Response:
         "errors": look.errors,
     }
     # What the form itself has fields for.
-    own = ("form", "labels_as", "multilabel_as", "bom", "split", "manifest", "download")
+    own = ["form", "labels_as", "multilabel_as", "bom", "split", "manifest", "download"]
+    # The page that prepares a training has more to choose from; a published copy has no such page.
+    prepares = ask.db.is_mutable
+    if not prepares:
+        own += ["text", "label"]
     more = {
         "choices": choices,
         "fields": [(name, value) for name, value in choices.fields() if name not in own],
         "filters": look.filter.texts,
+        "columns": look.source.columns,
         "splits": SPLITS,
         "links": {
             "self": ask.url("export"),
-            "train": ask.url("train", **query),
+            "train": ask.url("train", **query) if prepares else None,
             "table": str(ask.datasette.urls.table(ask.database, look.source.name)),
         },
     }
