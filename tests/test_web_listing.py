@@ -296,3 +296,29 @@ def test_labels_of_any_content():
     assert str(labels("/t", "c", '["a", "b"]')).count("<a ") == 2
     for other in ("[]", "x", "[[1]]", "{}", 3, "[" * 100_000):
         assert labels("/t", "c", other) is None
+
+
+@pytest.mark.parametrize("immutable", [True, False])
+async def test_a_file_of_the_first_version_can_be_looked_at(trained: Path, immutable: bool):
+    since = ("answers", "spending", "batches", "batch_keys", "following", "evaluation_rows")
+    with closing(connect(trained)) as conn, conn:
+        for table in since:
+            conn.execute(f"drop table _ftclassify_{table}")
+    datasette = serve(immutables=(trained,)) if immutable else serve(trained)
+    ours = "/town/-/ftclassify"
+    for path in (
+        ours, f"{ours}/jobs", f"{ours}/jobs/1", f"{ours}/jobs/1.json", f"{ours}/classifiers/topics",
+        f"{ours}/classifiers/topics/rows", f"{ours}/classifiers/topics/try?text=noise",
+        f"{ours}/classify?table=messages", f"{ours}/export?table=messages", "/town/messages",
+    ):  # fmt: skip
+        assert (await get(datasette, path, ROOT)).status_code == 200, path
+
+
+async def test_what_sqlite_has_against_our_tables_is_told(trained: Path):
+    with closing(connect(trained)) as conn, conn:
+        conn.execute("drop table _ftclassify_job_events")
+    for path in ("/town/-/ftclassify/jobs/1", "/town/-/ftclassify/jobs/1.json"):
+        response = await get(serve(trained), path, ROOT)
+        assert response.status_code == 500
+        assert "no such table: _ftclassify_job_events" in response.text
+        assert "may be damaged" in response.text

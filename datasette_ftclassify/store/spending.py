@@ -57,9 +57,16 @@ def add_spending(conn: sqlite3.Connection, job_id: int, spent: Spent) -> None:
 
 
 def spent_by_job(conn: sqlite3.Connection, job_id: int) -> Spent:
-    """Over all days."""
+    """Over all days; nothing in a file of a version that spent nothing."""
+    if not _has_spending(conn):
+        return Spent()
     row = conn.execute(f"select {_SUMS} from _ftclassify_spending where job_id = ?", [job_id])
     return Spent(*row.fetchone())
+
+
+def _has_spending(conn: sqlite3.Connection) -> bool:
+    sql = "select 1 from sqlite_master where name = '_ftclassify_spending'"
+    return conn.execute(sql).fetchone() is not None
 
 
 def spent_on_classifier(conn: sqlite3.Connection, classifier_id: int) -> Spent:

@@ -116,7 +116,12 @@ def checkpoint_messages(conn: sqlite3.Connection, job_id: int) -> list[str]:
 
 
 def batch_ids(conn: sqlite3.Connection, job_id: int) -> list[tuple[str, str, int]]:
-    """(id at the service, its state with us, questions) of the job's batches."""
+    """(id at the service, its state with us, questions) of the job's batches; none in a file of a
+    version that had no batches."""
+    if not conn.execute(
+        "select 1 from sqlite_master where name = '_ftclassify_batches'"
+    ).fetchone():
+        return []
     rows = conn.execute(
         "select batch_id, state, requests from _ftclassify_batches"
         " where job_id = ? and batch_id is not null order by id",

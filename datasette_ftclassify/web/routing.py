@@ -8,6 +8,7 @@ a view cannot forget it, and a route cannot be declared without it.
 from __future__ import annotations
 
 import json
+import logging
 import sqlite3
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
@@ -30,11 +31,26 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+_log = logging.getLogger(__name__)
+
 INSTANCE = r"^/-/ftclassify"
 BASE = r"^/(?P<database>[^/]+)/-/ftclassify"
 About = Literal["instance", "database", "table", "classifier", "job"]
 MAX_BODY = 2_000_000
 """Bytes of a form or of JSON: a text to try, never a table."""
+
+
+class Unreadable(FtclassifyError):
+    """SQLite could not do what a page asked of it."""
+
+    status = 500
+
+    def __init__(self, error: sqlite3.Error) -> None:
+        super().__init__(
+            f"SQLite says: {error}. If the database is locked, try again. Else its tables "
+            "_ftclassify_* may be damaged, or of another version of datasette-ftclassify: "
+            "train again in a copy of the file without them."
+        )
 
 
 @dataclass
@@ -148,12 +164,15 @@ class Route:
                 return error_response("This page takes no such request.", 405)
             ask = await self._let_in(request, datasette, action)
             return await self.view(ask)
-        except (Forbidden, NotFound, FtclassifyError) as error:
-            if not wants_json(request) and not isinstance(error, FtclassifyError):
+        except (Forbidden, NotFound) as error:
+            if not wants_json(request):
                 raise
-            if wants_json(request):
-                return error_response(str(error), _status(error))
-            return await error_page(datasette, request, error)
+            return error_response(str(error), _status(error))
+        except FtclassifyError as error:
+            return await _told(datasette, request, error)
+        except sqlite3.Error as error:  # a stranger's file may hold anything in our tables' place
+            _log.exception("SQLite could not answer %s", request.path)
+            return await _told(datasette, request, Unreadable(error))
 
     async def _let_in(self, request: Request, datasette: Datasette, action: str) -> Ask:
         if self.about == "instance":
@@ -274,6 +293,12 @@ def error_response(message: str, status: int) -> Response:
     """An error in the shape that Datasette's JSON API has."""
     body = {"ok": False, "error": message, "errors": [message], "status": status}
     return Response.json(body, status=status)
+
+
+async def _told(datasette: Datasette, request: Request, error: FtclassifyError) -> Response:
+    if wants_json(request):
+        return error_response(str(error), _status(error))
+    return await error_page(datasette, request, error)
 
 
 async def error_page(datasette: Datasette, request: Request, error: Exception) -> Response:
