@@ -591,6 +591,13 @@ def test_legacy_hyperparameters_and_extra_fields(vocabularies: Path, place: str)
         assert not {"method", "metadata", "legacy_hyperparameters"} & set(body)
 
 
+def test_a_server_without_seeds(setting: Setting, server: OpenAIServer):
+    server.faults.add(CREATE, "bad_request", message="Extra inputs are not permitted: seed")
+    diary = Diary()
+    is_whole(setting, setting.train(diary), diary)
+    assert ["seed" in body for body in setting.created()] == [True, False]
+
+
 @pytest.mark.parametrize(
     ("message", "code"),
     [("Unknown parameter: 'metadata'.", "unknown_parameter"), ("extra fields not permitted: "

@@ -27,7 +27,7 @@ CREATES = 3
 LOOKS = 4
 """Times that a job is looked for: a list may lag behind."""
 
-_OPTIONAL = ("metadata", "method")
+_OPTIONAL = ("metadata", "method", "seed")
 _UNKNOWN = re.compile(
     r"unknown|unsupported|unrecogni[sz]ed|unexpected|extra|not (?:permitted|supported|allowed)",
     re.IGNORECASE,
@@ -143,8 +143,9 @@ def _fields(
     fields: dict[str, Any] = {
         "model": order.model,
         "training_file": files["train"],
-        "seed": options.seed,
     }
+    if "seed" not in without:
+        fields["seed"] = options.seed
     if files.get("validation"):
         fields["validation_file"] = files["validation"]
     if options.suffix is not None:
