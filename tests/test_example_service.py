@@ -20,6 +20,7 @@ from visiting import get, send, serve
 
 import datasette_ftclassify
 from datasette_ftclassify.cli import ftclassify
+from datasette_ftclassify.functions import register
 from datasette_ftclassify.jobs.runner import run_job
 from datasette_ftclassify.sql import connect
 from datasette_ftclassify.store.jobs import ask_job, list_jobs
@@ -68,7 +69,9 @@ def words(room: Postroom) -> int:
     return sum(len(body["text"].split()) for body in room.said("POST", "/models/"))
 
 
-def test_from_a_table_to_columns_within_limits(room: Postroom, town: Path) -> None:
+def test_from_a_table_to_columns_within_limits(
+    room: Postroom, town: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     listed = {t["name"]: t for t in json.loads(run("trainers", "--json"))["trainers"]}
     assert listed["postroom"]["costs_money"]
     told = train(town, code=1)
@@ -100,6 +103,16 @@ def test_from_a_table_to_columns_within_limits(room: Postroom, town: Path) -> No
     assert all(0 <= score <= 1 for _, _, score in rows)
     assert sum(a == b for a, b, _ in rows) > 0.6 * sum(a is not None for a, _, _ in rows)
     assert KEY.encode() not in town.read_bytes()
+
+    monkeypatch.setenv("FTCLASSIFY_SQL_USD_PER_DAY", "1")
+    with closing(connect(town)) as conn:
+        register(conn)
+        lamp = "the lamp outside our house flickers all night"
+        ask = "select ft_classify(?1, 'post'), ft_score(?1, 'post')"
+        label, score = conn.execute(ask, [lamp]).fetchone()
+    assert label == "Street lighting"
+    assert 0.2 < score < 1
+    assert room.said("POST", "/models/")[-1] == {"text": lamp}
 
     assert f"model {training['model']}" in run(
         "classifiers", "delete", town, "post", "--at-service", "--yes"
