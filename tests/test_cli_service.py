@@ -160,6 +160,17 @@ def test_what_cannot_work_is_one_line(db, openai_server, options, words):
     assert openai_server.log == []
 
 
+def test_a_second_training_is_asked_about_as_the_first_was(db, openai_server):
+    openai_server.faults.add("POST /fine_tuning/jobs", "job_fails", times=1)
+    assert "Error: The training failed at 127.0.0.1:" in train(db, "--yes", code=1)
+    told = train(db, code=1)
+    assert "Training gpt-4.1-mini:" in told
+    assert told.splitlines()[-1] == "Error: Nothing was sent. To agree to that, add --yes."
+    assert openai_server.jobs_created == 1
+    assert "Trained messages@1" in train(db, "--yes")
+    assert openai_server.jobs_created == 2
+
+
 def test_without_a_key_nothing_begins(db, monkeypatch):
     monkeypatch.delenv("OPENAI_API_KEY")
     assert "OPENAI_API_KEY" in train(db, "--yes", code=1)

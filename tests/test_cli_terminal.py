@@ -91,6 +91,15 @@ def test_a_queued_job_is_told_with_the_command_that_runs_it(asked, openai_server
     assert _jobs(asked)[0]["state"] == "finished"
 
 
+def test_the_next_command_leads_where_the_model_is(db, openai_server, monkeypatch):
+    monkeypatch.delenv("OPENAI_BASE_URL")
+    there = ["--base-url", openai_server.base_url]
+    told = run("train", db, *BASE, "--test", 0, "--yes", *there).stderr
+    command = shlex.split(told.partition("Next: ")[2])
+    assert command[-2:] == there
+    assert "classified 69 of 69 rows" in run(*command[2:], "--yes").stdout
+
+
 def test_what_cannot_be_written_is_said_before_anything_is_asked(asked, openai_server):
     every = ("label", "score", "logprob", "logprobs", "raw", "reason")
     leave_out = [word for role in every for word in ("--column", role, "")]

@@ -64,9 +64,13 @@ def _one_line(error: Exception) -> str:
     return text
 
 
+def counted(count: int, what: str) -> str:
+    """So many of something, in good grammar."""
+    return f"{count:,} {what}" + ("" if count == 1 else "s")
+
+
 def rows(count: int) -> str:
-    """So many rows, in good grammar."""
-    return "1 row" if count == 1 else f"{count:,} rows"
+    return counted(count, "row")
 
 
 def rows_have(count: int) -> str:

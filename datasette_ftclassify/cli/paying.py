@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from ..prices import dollars
-from .output import Stopped, say
+from .output import Stopped, counted, say
 
 if TYPE_CHECKING:
     from ..jobs.estimates import JobEstimate
@@ -109,6 +109,6 @@ def confirm(question: str, *, yes: bool, otherwise: str) -> None:
 
 
 def describe_estimate(estimate: JobEstimate) -> str:
-    tokens = f"{estimate.requests:,} questions, about {estimate.input_tokens:,} tokens"
+    tokens = f"{counted(estimate.requests, 'question')}, about {estimate.input_tokens:,} tokens"
     cost = "an unknown amount" if estimate.usd is None else f"about {dollars(estimate.usd)}"
     return f"{tokens}: {cost}. {estimate.note}"

@@ -14,7 +14,7 @@ from .options import (
     queue_option,
     where_option,
 )
-from .output import friendly, print_json, rows, rows_have, say
+from .output import counted, friendly, print_json, rows, rows_have, say
 from .paying import agree, asking_options, reach
 from .running import batches_there, run_here, tell_queued
 
@@ -183,5 +183,5 @@ def _spent(spent: dict[str, Any]) -> str:
     from ..prices import dollars
 
     if spent["requests"]:
-        return f"Spent {dollars(spent['usd'])} on {spent['requests']:,} questions."
+        return f"Spent {dollars(spent['usd'])} on {counted(spent['requests'], 'question')}."
     return "Spent nothing: every answer was kept from earlier questions."

@@ -12,7 +12,7 @@ import click
 
 from ..errors import JobStopped, TrainingError
 from ..sql import quote_text
-from .output import Stopped, rows, rows_have, say, step_progress
+from .output import Stopped, counted, rows, rows_have, say, step_progress
 from .paying import ask
 from .running import again, jobs_command, work_command
 
@@ -129,7 +129,8 @@ def estimate_lines(estimate: TrainEstimate, free: str) -> list[str]:
         )
     if estimate.requests:
         lines.append(
-            f"Then {estimate.requests:,} questions to evaluate it: {_usd(estimate.evaluation_usd)}."
+            f"Then {counted(estimate.requests, 'question')} to evaluate it:"
+            f" {_usd(estimate.evaluation_usd)}."
         )
     lines.append(f"Together {_usd(estimate.usd)}.")
     lines += estimate.notes

@@ -23,7 +23,7 @@ from ..tasks import Task
 from ..trainers.access import Access, read_access
 from ..trainers.base import Learner, Progress, no_progress
 from ..trainers.registry import get_trainer
-from ..trainers.service import Service, ServiceProblem
+from ..trainers.service import OVER, Service, ServiceProblem
 from .evaluate import evaluate_classifier
 from .lease import Lease, leased
 from .request import TrainRequest, read_settings
@@ -118,11 +118,13 @@ def submit_train(
 
 def begun(conn: sqlite3.Connection, task: Task, request: TrainRequest) -> Job | None:
     """The unfinished job that was asked for in the same words, and has been agreed to: it has begun
-    to send, or more."""
+    to send, or more. None where its training ended without a model: another one costs money anew.
+    """
     words = json.loads(json.dumps(request.settings(task)))
     for job in list_jobs(conn):
         if (job.kind, job.settings) == ("train", words) and job.state in UNFINISHED:
-            return job if "preparation" in (job.remote or {}) else None
+            remote = job.remote or {}
+            return job if "preparation" in remote and remote.get("step") != OVER else None
     return None
 
 
