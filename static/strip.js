@@ -63,7 +63,10 @@ class FtStrip extends HTMLElement {
       this.append(row);
       this.known.set(job.id, row);
     }
-    if (job.share !== null) row.querySelector("progress").value = job.share;
+    const bar = row.querySelector("progress");
+    if (job.share !== null) bar.value = job.share;
+    // Without a share, a bar moves while something is at work, and only then.
+    bar.hidden = job.share === null && job.state !== "running";
     const percent = job.share === null ? "" : `${Math.floor(job.share * 100)} %`;
     const figures = row.querySelector("span");
     const text = [job.state === "running" ? "" : job.state, percent].filter(Boolean).join(", ");

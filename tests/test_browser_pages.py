@@ -62,6 +62,7 @@ def visit_all(page: Any) -> Iterator[str]:
         job, f"{OURS}/jobs/1", f"{OURS}/jobs", OURS, "/-/ftclassify", CARD,
         f"{job}/finding/0", f"{CARD}/rows?wrong=1", f"{CARD}/try?text=the+lamp+flickers",
         CLASSIFY, f"{CLASSIFY}&ward__exact=Northgate", EXPORT,
+        f"{PREPARE}&template={{{{+nothing+}}}}&test=7",  # with errors beside their fields
     ):  # fmt: skip
         response = page.goto(address)
         assert response.ok, address
@@ -102,7 +103,8 @@ def test_without_javascript(demo: Any):
         page.get_by_label("ward is text").check()
         page.get_by_role("button", name="Preview").click()
         expect(page.locator(".ft-examples .ft-text").first).not_to_contain_text(".")
-        page.goto(PREPARE)
+        page.goto(f"{PREPARE}&id__lte=280")
+        expect(page.get_by_text("id ≤ 280")).to_be_visible()
         page.get_by_role("button", name="Check the rows").click()
         wait_for_newest_job(page)
         again = page.get_by_role("button", name="See how far it is")
