@@ -17,7 +17,7 @@ from urllib.parse import urlencode
 
 import pytest
 from towns import town_database
-from visiting import get, serve
+from visiting import cookies, get, serve
 
 from datasette_ftclassify.export import ExportFormat, Manifest
 from datasette_ftclassify.jobs.export import export_task
@@ -109,6 +109,15 @@ async def test_who_may(town: Path, who: str | None, status: int):
 async def test_a_table_that_may_not_be_seen_is_not_exported(town: Path):
     datasette = serve(town, grants=TRAIN, tables={"messages": {"allow": {"id": "bob"}}})
     assert (await get(datasette, download(), "ann")).status_code in (403, 404)
+
+
+async def test_who_asks_for_the_head_alone_gets_no_rows(town: Path):
+    datasette = serve(town, grants=TRAIN)
+    jar = cookies(datasette, "ann")
+    head = await datasette.client.request("HEAD", download(), cookies=jar)
+    assert head.status_code == 200
+    assert "messages-train.jsonl" in head.headers["content-disposition"]
+    assert head.content == b""
 
 
 async def test_columns_of_an_immutable_file_are_chosen_on_the_page_itself(town: Path):

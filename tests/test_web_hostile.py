@@ -15,7 +15,7 @@ from urllib.parse import urlencode, urljoin, urlsplit
 
 import pytest
 from datasette.utils import tilde_encode
-from visiting import ROOT, get, is_065, send, serve
+from visiting import ROOT, cookies, get, is_065, send, serve
 
 from datasette_ftclassify.jobs.plan import PredictRequest
 from datasette_ftclassify.jobs.predict import submit_predict
@@ -259,3 +259,27 @@ async def test_datasettes_pages_of_hostile_tables_with_our_columns(hostile: Path
         assert not page.tags & {"img", "b", "iframe"}
         assert not [v for n, v in page.attributes if n.startswith("on") and "alert" in v]
         assert not [s for s in page.scripts if s.strip() == "alert(1)"]
+
+
+@pytest.mark.parametrize("page", ["train", "classify"])
+async def test_half_a_character_is_refused(trained: Path, page: str):
+    """JSON can escape what is no text, and what neither SQLite nor a page can hold."""
+    datasette = serve(trained, writers=ROOT)
+    chosen = {"table": "messages", "text": "message", "label": "topic", "classifier": "topics"}
+    sent = await datasette.client.post(
+        f"/town/-/ftclassify/{page}",
+        content=json.dumps({**chosen, "topic__exact": ["\ud800"]}),
+        cookies=cookies(datasette, ROOT),
+        headers={"content-type": "application/json", "sec-fetch-site": "same-origin",
+                 "authorization": "Bearer none"},
+    )  # fmt: skip
+    assert sent.status_code == 400
+    assert "half a character" in sent.json()["error"]
+
+
+@pytest.mark.parametrize("page", ["train", "classify", "export"])
+async def test_a_filter_with_a_number_beyond_sqlites_is_told(trained: Path, page: str):
+    address = f"/town/-/ftclassify/{page}?table=messages&id__gt={'9' * 400}"
+    response = await get(serve(trained, writers=ROOT), address, ROOT)
+    assert response.status_code in (200, 400)
+    assert page == "export" or "too large for a column" in response.text

@@ -166,7 +166,7 @@ class Download(Response):  # type: ignore[misc]
             raw = [[k.encode("latin-1"), v.encode("latin-1")] for k, v in headers.items()]
             raw += [[b"set-cookie", c.encode("latin-1")] for c in self._set_cookie_headers]
             await send({"type": "http.response.start", "status": self.status, "headers": raw})
-            chunk = self._first
+            chunk = b"" if self._request.method == "HEAD" else self._first
             while chunk and not gone.done():
                 await send({"type": "http.response.body", "body": chunk, "more_body": True})
                 chunk = await self._rows.run(lambda: next(self._chunks, b""))

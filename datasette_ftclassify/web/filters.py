@@ -105,6 +105,8 @@ def read_filters(conn: sqlite3.Connection, table: str, pairs: Iterable[Pair]) ->
         )
     except (ValueError, TypeError, AttributeError) as error:  # a list that is no JSON
         raise SourceError("A filter cannot be read: remove it, and set it again.") from error
+    if any(isinstance(v, int) and not -(2**63) <= v < 2**63 for v in params.values()):
+        raise SourceError("A filter has a number that is too large for a column: change it.")
     return RowFilter(chosen, " and ".join(f"({c})" for c in clauses), params, texts)
 
 

@@ -278,9 +278,22 @@ async def _body(request: Request) -> dict[str, Any]:
             raise FtclassifyError(f"The request is not JSON: {error}.") from error
         if not isinstance(data, dict):
             raise FtclassifyError("The request must be a JSON object.")
+        if not _is_text(data):
+            raise FtclassifyError(
+                "The request has half a character: a surrogate without the other."
+            )
         return data
     fields = parse_qs(raw.decode("utf-8", "replace"), keep_blank_values=True)
     return {name: values if len(values) > 1 else values[0] for name, values in fields.items()}
+
+
+def _is_text(data: object) -> bool:
+    """Whether all texts in it can be written down: JSON can escape what no text holds."""
+    try:
+        json.dumps(data, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _status(error: Exception) -> int:
