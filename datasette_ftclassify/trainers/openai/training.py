@@ -8,6 +8,7 @@ before it begins, so a process that is killed between any two lines pays for not
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import openai
 
@@ -55,7 +56,7 @@ def train(
                     talk, order, limits, file_bytes=file_bytes, part_bytes=part_bytes
                 )
             job_id = _begin(talk, order, endpoint, files)
-        job = follow(talk, job_id)
+        job = _follow(talk, job_id)
     except JobStopped:
         _settle(replace(talk, deaf=True))
         raise
@@ -66,6 +67,18 @@ def train(
         _end(talk, str(reason))
         raise reason
     return harvest(replace(talk, deaf=True), order, job)
+
+
+def _follow(talk: Conversation, job_id: str) -> Any:
+    """The job when it has ended. A refusal to tell about it does not end it, which is said."""
+    try:
+        return follow(talk, job_id)
+    except ServiceRefused as refusal:
+        raise ServiceRefused(
+            f"{refusal} The training {job_id} may go on at {talk.host}, and is not paid for again: "
+            "mend that, then retry, and it is followed to its end.",
+            code=refusal.code,
+        ) from None
 
 
 def _begin(
