@@ -184,17 +184,40 @@ async def test_a_page_trains_by_it(
     assert "POSTROOM_API_KEY" in (await offer())["missing"]
 
 
-def test_a_package_that_cannot_be_loaded_takes_no_other_along(
-    room: Postroom, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: Any
+BROKEN = {
+    "import no_such_module": "No module named 'no_such_module'",
+    """
+from datasette_ftclassify.hookspecs import hookimpl
+from datasette_ftclassify.trainers.service import Service
+class Half(Service):
+    name = "half"
+@hookimpl
+def register_trainers():
+    return [Half()]
+""": "abstract",
+}
+
+
+@pytest.mark.parametrize(("code", "why"), BROKEN.items(), ids=["import", "half a service"])
+def test_a_broken_package_takes_no_other_along(
+    room: Postroom,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: Any,
+    code: str,
+    why: str,
 ) -> None:
     info = tmp_path / "ftclassify_broken-1.0.dist-info"
     info.mkdir()
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: ftclassify-broken\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text("[datasette_ftclassify]\nbroken = no_such_module\n")
+    (info / "entry_points.txt").write_text("[datasette_ftclassify]\nb = ftclassify_broken\n")
+    (tmp_path / "ftclassify_broken.py").write_text(code)
     monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.delitem(sys.modules, "ftclassify_broken", raising=False)
     names = {trainer.name for trainer in registry.list_trainers()}
     assert names >= {"azure", "decisions", "local", "openai", "postroom"}
-    assert "ftclassify-broken cannot be loaded: No module named 'no_such_module'" in caplog.text
+    assert "The trainers of ftclassify-broken cannot be used: " in caplog.text
+    assert why in caplog.text
 
 
 def test_no_face_and_no_job_knows_a_service_by_name() -> None:

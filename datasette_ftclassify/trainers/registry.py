@@ -25,32 +25,34 @@ def _registered(*, others: bool) -> dict[str, Trainer]:
 
     Raises TrainingError when two packages claim one name.
     """
-    manager = pluggy.PluginManager("datasette_ftclassify")
-    manager.add_hookspecs(hookspecs)
-    manager.register(built_in)
-    if others:
-        _load_others(manager)
     found: dict[str, Trainer] = {}
-    for trainers in manager.hook.register_trainers():
-        for trainer in trainers:
-            if trainer.name in found:
-                raise TrainingError(
-                    f"Two installed packages bring a trainer called {trainer.name}: "
-                    "uninstall one of them."
-                )
-            found[trainer.name] = trainer
+    for trainer in [*_brought_by(built_in), *(_of_others() if others else [])]:
+        if trainer.name in found:
+            raise TrainingError(
+                f"Two installed packages bring a trainer called {trainer.name}: "
+                "uninstall one of them."
+            )
+        found[trainer.name] = trainer
     return found
 
 
-def _load_others(manager: pluggy.PluginManager) -> None:
-    """Registers the packages that can be loaded: one that is broken must not take the others' and
-    our own trainers along."""
+def _brought_by(plugin: object) -> list[Trainer]:
+    manager = pluggy.PluginManager(ENTRY_POINTS)
+    manager.add_hookspecs(hookspecs)
+    manager.register(plugin)
+    return [trainer for trainers in manager.hook.register_trainers() for trainer in trainers]
+
+
+def _of_others() -> list[Trainer]:
+    """Of the packages that work: one that is broken must not take the others and our own along."""
+    found: list[Trainer] = []
     for entry in entry_points(group=ENTRY_POINTS):
         try:
-            manager.load_setuptools_entrypoints(ENTRY_POINTS, entry.name)
+            found += _brought_by(entry.load())
         except Exception as error:
             package = entry.dist.name if entry.dist else entry.value
-            _log.warning("The trainers of %s cannot be loaded: %s", package, error)
+            _log.warning("The trainers of %s cannot be used: %s", package, error)
+    return found
 
 
 def list_trainers() -> list[Trainer]:
