@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 import signal
 import sqlite3
 import subprocess
@@ -361,6 +362,19 @@ def test_a_damaged_job_is_an_error_and_not_a_crash(conn):
 def test_a_job_with_settings_missing_is_listed(conn, trained, kind):
     add_job(conn, kind, {})
     assert kind in run("jobs", "list", trained)
+
+
+@pytest.mark.parametrize("cell", [None, "x", [1]])
+def test_a_prediction_with_settings_of_somebody_else_fails_in_plain_words(conn, topics, cell):
+    settings = PredictRequest(where="id < 3").settings(conn, topics, "messages")
+    for name in settings:
+        with conn:
+            conn.execute("delete from _ftclassify_jobs")
+        add_job(conn, "predict", {**settings, name: cell})
+        assert work(conn) == 1
+        job = list_jobs(conn)[0]
+        assert job.state in ("failed", "finished")
+        assert not re.match(r"\w+(Error|Warning)\b", job.error or ""), (name, job.error)
 
 
 def test_an_unknown_kind_of_job_fails_in_plain_words(conn):

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from ..errors import PredictError
+from ..errors import JobError, PredictError
 from ..labels import LabelValue
 from ..loading import load_answerer, service_of
 from ..predictions import Answerer, LogprobsJson, Prediction, label_cell
@@ -166,7 +166,7 @@ def _check_batch(classifier: Classifier, request: PredictRequest) -> None:
 def run_predict(lease: Lease, progress: RowProgress, access: Access | None = None) -> PredictResult:
     """Runs a claimed job from its position to the end."""
     conn, job = lease.conn, lease.job
-    plan = Plan(conn, find_by_uid(conn, job.settings["uid"]), job.settings)
+    plan = _read_plan(conn, job)
     if service_of(plan.classifier) is not None:
         from .asking.predicting import ask_rows
 
@@ -193,6 +193,18 @@ def run_predict(lease: Lease, progress: RowProgress, access: Access | None = Non
         writer.count(abstained)
         progress(job.done + job.skipped, job.total or 0)
     return PredictResult.of(job, plan.columns, resumed_at, abstained=writer.abstained)
+
+
+def _read_plan(conn: sqlite3.Connection, job: Job) -> Plan:
+    """From what `PredictRequest.settings` gave, perhaps years ago, or from what somebody else wrote
+    there."""
+    try:
+        return Plan(conn, find_by_uid(conn, str(job.settings["uid"])), job.settings)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise JobError(
+            "The settings of this job were not written by this software: cancel it, and give the "
+            "predict command again."
+        ) from error
 
 
 class _Writer:
