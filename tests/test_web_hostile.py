@@ -15,8 +15,10 @@ from urllib.parse import urlencode, urljoin, urlsplit
 
 import pytest
 from datasette.utils import tilde_encode
+from datasette.utils.asgi import Request
 from visiting import ROOT, cookies, get, is_065, send, serve
 
+from datasette_ftclassify.errors import FtclassifyError
 from datasette_ftclassify.jobs.plan import PredictRequest
 from datasette_ftclassify.jobs.predict import submit_predict
 from datasette_ftclassify.jobs.runner import run_job
@@ -24,6 +26,7 @@ from datasette_ftclassify.jobs.train import TrainRequest, train_classifier
 from datasette_ftclassify.sql import connect, quote, quote_all
 from datasette_ftclassify.store.classifiers import find_classifier
 from datasette_ftclassify.tasks import define
+from datasette_ftclassify.web.routing import _body
 
 SCRIPT = "<script>alert(1)</script>"
 PRODUCT = "{{ 7777*7 }}{% raw %}"
@@ -283,3 +286,17 @@ async def test_a_filter_with_a_number_beyond_sqlites_is_told(trained: Path, page
     response = await get(serve(trained, writers=ROOT), address, ROOT)
     assert response.status_code in (200, 400)
     assert page == "export" or "too large for a column" in response.text
+
+
+async def test_a_body_without_end_is_not_read_to_its_end():
+    asked = []
+
+    async def receive() -> dict[str, Any]:
+        asked.append(1)
+        return {"type": "http.request", "body": b"x" * 100_000, "more_body": True}
+
+    headers = [(b"content-type", b"application/json")]
+    request = Request({"type": "http", "method": "POST", "headers": headers}, receive)
+    with pytest.raises(FtclassifyError, match="more than 2,000,000 bytes"):
+        await _body(request)
+    assert len(asked) == 21

@@ -268,9 +268,7 @@ def wants_json(request: Request) -> bool:
 
 async def _body(request: Request) -> dict[str, Any]:
     """The fields of a form, or of a JSON object. Raises FtclassifyError for anything else."""
-    raw = await request.post_body()
-    if len(raw) > MAX_BODY:
-        raise FtclassifyError(f"The request has more than {MAX_BODY:,} bytes: send less.")
+    raw = await _raw(request)
     if "application/json" in request.headers.get("content-type", ""):
         try:
             data = json.loads(raw or b"{}")
@@ -285,6 +283,21 @@ async def _body(request: Request) -> dict[str, Any]:
         return data
     fields = parse_qs(raw.decode("utf-8", "replace"), keep_blank_values=True)
     return {name: values if len(values) > 1 else values[0] for name, values in fields.items()}
+
+
+async def _raw(request: Request) -> bytes:
+    """The body. Datasette 0.65 would read one of any size into memory."""
+    raw = bytearray()
+    more = True
+    while more:
+        message = await request.receive()
+        if message["type"] != "http.request":
+            raise FtclassifyError("The request broke off: send it again.")
+        raw += message.get("body", b"")
+        more = message.get("more_body", False)
+        if len(raw) > MAX_BODY:
+            raise FtclassifyError(f"The request has more than {MAX_BODY:,} bytes: send less.")
+    return bytes(raw)
 
 
 def _is_text(data: object) -> bool:
