@@ -269,6 +269,14 @@ async def test_a_service_that_hangs(service: OpenAIServer, header: Header) -> No
         await ask(service, header, timeout=0.2)
 
 
+async def test_a_service_that_drips(service: OpenAIServer, header: Header) -> None:
+    service.faults.add(CHAT, "slow", duration=5.0)  # a piece every half a second
+    async with asking(service, header, timeout=0.7) as asker:
+        with pytest.raises(TryAgain, match="did not answer in time"):
+            await asker.ask("a kerb")
+        assert (await asker.ask("a kerb")).answer.labels == ("Roads",)
+
+
 async def test_others_go_on_when_the_first_question_fails(
     service: OpenAIServer, header: Header
 ) -> None:

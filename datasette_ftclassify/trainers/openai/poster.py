@@ -7,6 +7,9 @@ asking about a table is thousands of them. So they go to the layer that both sta
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
 from urllib.request import getproxies
 
 import httpcore2
@@ -38,8 +41,8 @@ class Poster:
         trainer: str = "openai",
         timeout: float = 60.0,
     ) -> None:
-        """path: such as `chat/completions`; timeout: seconds. Raises AccessError as `open_client`
-        does."""
+        """path: such as `chat/completions`; timeout: seconds for a request, from its first byte to
+        the last of its answer. Raises AccessError as `open_client` does."""
         url, headers, limits = address_of(endpoint, path, model, trainer=trainer, timeout=timeout)
         self._to = httpx2.Request("POST", url, headers={**headers, "Accept-Encoding": "gzip"})
         where = self._to.url
@@ -48,6 +51,7 @@ class Poster:
         )
         self._headers = [(k, v) for k, v in self._to.headers.raw if k.lower() != b"content-length"]
         self._extensions = {"timeout": limits.as_dict()}
+        self._timeout = timeout
         # One connection in each: a pool looks at every one it has, twice for each request.
         self._pools: list[httpcore2.AsyncConnectionPool] = []
         self._idle: list[httpcore2.AsyncConnectionPool] = []
@@ -64,6 +68,11 @@ class Poster:
 
     async def post(self, content: bytes) -> httpx2.Response:
         """The answer, whatever its status, read to its end. Raises httpx2.HTTPError."""
+        # A server that sends a byte now and then never lets a read time out.
+        with _within(self._timeout, self._to):
+            return await self._post(content)
+
+    async def _post(self, content: bytes) -> httpx2.Response:
         if self._client is not None:
             return await self._client.post(self._to.url, content=content)
         pool = self._idle.pop() if self._idle else self._new_pool()
@@ -97,3 +106,28 @@ class Poster:
         )
         self._pools.append(pool)
         return pool
+
+
+@contextmanager
+def _within(seconds: float, request: httpx2.Request) -> Iterator[None]:
+    """Raises TimeoutException in the task at hand when the block takes longer. As asyncio.timeout,
+    which Python 3.10 does not have."""
+    task, loop = asyncio.current_task(), asyncio.get_running_loop()
+    assert task is not None
+    over = False
+
+    def end() -> None:
+        nonlocal over
+        over = task.cancel()
+
+    timer = loop.call_later(seconds, end)
+    try:
+        yield
+    except asyncio.CancelledError:
+        if not over:
+            raise
+        if hasattr(task, "uncancel"):
+            task.uncancel()
+        raise httpx2.TimeoutException("The answer did not end.", request=request) from None
+    finally:
+        timer.cancel()
