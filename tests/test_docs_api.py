@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,9 @@ import pytest
 from visiting import ROOT, get, send, serve
 
 from datasette_ftclassify.demo.build import run
+from datasette_ftclassify.jobs.runner import run_job
+from datasette_ftclassify.sql import connect
+from datasette_ftclassify.web.routes import ROUTES
 
 DOCUMENT = Path(__file__).resolve().parent.parent / "docs" / "api.md"
 
@@ -43,18 +47,29 @@ def holds(answer: Any, shown: Any, where: str = "answer") -> None:
 
 
 @pytest.fixture
-def demo(tmp_path: Path) -> Any:
+def path(tmp_path: Path) -> Path:
     path = tmp_path / "ftclassify-demo.db"
     run(path)
+    return path
+
+
+@pytest.fixture
+def demo(path: Path) -> Any:
     return serve(path, writers=ROOT)
 
 
-async def test_every_example_of_the_api_answers_as_it_says(demo: Any):
+def test_every_route_has_an_example():
+    addresses = [path.partition("?")[0].replace("{job}", "1") for _, path, _, _ in examples()]
+    for route in ROUTES:
+        assert any(re.match(route.pattern, address) for address in addresses), route.path
+
+
+async def test_every_example_of_the_api_answers_as_it_says(path: Path, demo: Any):
     job = 0
     shown = examples()
     assert len(shown) >= 12
-    for method, path, body, expected in shown:
-        address = path.replace("{job}", str(job))
+    for method, example, body, expected in shown:
+        address = example.replace("{job}", str(job))
         if method == "GET":
             response = await get(demo, address, ROOT)
         else:
@@ -67,6 +82,9 @@ async def test_every_example_of_the_api_answers_as_it_says(demo: Any):
         holds(data, expected, f"{method} {address}")
         if isinstance(data.get("job"), dict):
             job = data["job"]["id"]
+            if data["job"]["kind"] == "check":  # the others stay in the queue, to be cancelled
+                with closing(connect(path)) as conn:
+                    run_job(conn, job)
 
 
 async def test_an_error_has_the_shape_that_is_told(demo: Any):
