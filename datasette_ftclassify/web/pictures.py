@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-WIDTH, HEIGHT = 480.0, 240.0
+WIDTH, HEIGHT = 400.0, 230.0
 """Of every chart, in its own units; the page scales it."""
 
 LEFT, RIGHT, TOP, BOTTOM = 52.0, 12.0, 26.0, 34.0
