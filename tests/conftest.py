@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import os
 import shutil
+import signal
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
@@ -94,4 +95,6 @@ def tuned() -> Iterator[tuple[OpenAIServer, OpenAI, str]]:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    # What a shell starts with `&` ignores Ctrl-C, and so would every process that a test sends it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     config.addinivalue_line("markers", "contract: needs node; see tests/judges.py")
