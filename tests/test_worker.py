@@ -13,6 +13,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from urllib.request import urlopen
 
@@ -49,6 +50,7 @@ from datasette_ftclassify.tasks import define
 from datasette_ftclassify.trainers.access import Access, Endpoint
 from datasette_ftclassify.trainers.base import TrainerOptions
 from datasette_ftclassify.web.lifespan import wake
+from datasette_ftclassify.web.worker import has_place
 
 
 class Server:
@@ -406,6 +408,35 @@ def test_why_a_job_waits_is_said_once(conn):
     claim_job(conn, job.id, new_owner())
     hold_job(conn, get_job(conn, job.id), "Something else.")
     assert "Something else" not in get_job(conn, job.id).step
+
+
+@dataclass
+class Beside:
+    """A job that runs."""
+
+    path: str
+    job: Job
+    manner: str
+
+
+def test_predictions_that_ask_the_same_classifier_take_turns(conn):
+    jobs = [
+        add_job(conn, kind, {"n": n}, classifier_id=classifier, estimate=estimate)
+        for n, (kind, classifier, estimate) in enumerate(
+            [
+                ("predict", 1, None),
+                ("predict", 1, {"batch": False}),
+                ("predict", 2, None),
+                ("evaluate", 1, None),
+                ("predict", 1, {"batch": True}),
+            ]
+        )
+    ]
+    beside = [Beside("a.db", jobs[0], "waiting")]
+    assert [has_place(beside, "a.db", job, "waiting") for job in jobs[1:]] == [False, *[True] * 3]
+    assert has_place(beside, "b.db", jobs[1], "waiting")
+    assert has_place([Beside("a.db", jobs[0], "computing")], "a.db", jobs[1], "waiting")
+    assert not has_place([Beside("a.db", jobs[3], "waiting")] * 3, "a.db", jobs[2], "waiting")
 
 
 def test_access_goes_through_the_pipe_whole():

@@ -9,6 +9,7 @@ import sys
 import tempfile
 
 from ..jobs.child import access_line
+from ..store.jobs import Job
 from ..trainers.access import Access
 
 STOP_SECONDS = 5.0
@@ -23,13 +24,13 @@ _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 class Child:
     """A process that runs one job. It ends with this one, however this one ends."""
 
-    def __init__(self, path: str, job_id: int, access: Access, *, manner: str) -> None:
-        self.path, self.job_id, self.manner = path, job_id, manner
+    def __init__(self, path: str, job: Job, access: Access, *, manner: str) -> None:
+        self.path, self.job, self.manner = path, job, manner
         self._keys = [e.api_key for e in access.endpoints.values() if e.api_key]
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed by `close`
         try:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "datasette_ftclassify.jobs.child", path, str(job_id)],
+                [sys.executable, "-m", "datasette_ftclassify.jobs.child", path, str(job.id)],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.DEVNULL,
                 stderr=self._errors,

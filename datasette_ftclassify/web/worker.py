@@ -12,10 +12,10 @@ import logging
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from ..errors import AccessError, FtclassifyError, JobError, JobNotFound
 from ..sql import connect
@@ -110,7 +110,7 @@ class Worker:
 
             self._followed[path] = time.monotonic() + NEW_ROWS_EVERY
             queue_new_rows(conn)
-        ours = {child.job_id for child in self._children if child.path == path}
+        ours = {child.job.id for child in self._children if child.path == path}
         for job_id in maybe_waiting(conn):
             if job_id in ours or self._rests(path, job_id) or self._over.is_set():
                 continue
@@ -128,14 +128,14 @@ class Worker:
         if not is_waiting(job):
             return
         manner = _manner(conn, job)
-        if sum(child.manner == manner for child in self._children) >= CHILDREN[manner]:
+        if not has_place(self._children, path, job, manner):
             return
         access, reason = self._permission(conn, job)
         if reason is not None:
             hold_job(conn, job, reason)
             self._rest(path, job_id)
             return
-        self._children.append(Child(path, job_id, access, manner=manner))
+        self._children.append(Child(path, job, access, manner=manner))
 
     def _permission(self, conn: sqlite3.Connection, job: Job) -> tuple[Access, str | None]:
         """What the job may reach and spend, and why it must not run, if so."""
@@ -167,8 +167,8 @@ class Worker:
     def _note_death(self, child: Child) -> None:
         how = child.last_words()
         with closing(_open(child.path)) as conn:
-            if note_death(conn, child.job_id, how):
-                _log.error("The process of job %d in %s died: %s", child.job_id, child.path, how)
+            if note_death(conn, child.job.id, how):
+                _log.error("The process of job %d in %s died: %s", child.job.id, child.path, how)
 
     def _rests(self, path: str, job_id: int = 0) -> bool:
         """A job (0: the whole file) that is not to be looked at yet."""
@@ -187,6 +187,36 @@ def _open(path: str) -> sqlite3.Connection:
     conn = connect(path)
     conn.execute("pragma busy_timeout = 2000")  # a later look will do, and a shutdown waits for it
     return conn
+
+
+class Running(Protocol):
+    """A job that runs: in which file, and what it mostly does; one of CHILDREN."""
+
+    path: str
+    job: Job
+    manner: str
+
+
+def has_place(running: Sequence[Running], path: str, job: Job, manner: str) -> bool:
+    """Whether one more job may run beside the others.
+
+    Predictions that ask the same classifier take turns: at the same time, each would pay for the
+    texts that they have in common; in turn, the second finds the answers of the first.
+    """
+    if sum(other.manner == manner for other in running) >= CHILDREN[manner]:
+        return False
+    return not _asks(job, manner) or not any(
+        other.path == path
+        and _asks(other.job, other.manner)
+        and other.job.classifier_id == job.classifier_id
+        for other in running
+    )
+
+
+def _asks(job: Job, manner: str) -> bool:
+    """Whether the job asks a service about row after row, and not for a day in batches."""
+    batch = (job.estimate or {}).get("batch") is True
+    return manner == "waiting" and job.kind == "predict" and not batch
 
 
 def _manner(conn: sqlite3.Connection, job: Job) -> str:
