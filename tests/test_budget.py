@@ -351,7 +351,10 @@ def test_an_unknown_price_is_said(
     assert "FTCLASSIFY_PRICES" in said
     limited = run("predict", path, "reports", "--yes", "--limit-usd", 1, code=1)
     assert "no price of the model is known" in limited
-    assert "classified 120" in run("predict", path, "reports", "--yes", "--where", "1")
+    said = run("predict", path, "reports", "--yes", "--where", "1")
+    assert "classified 120" in said
+    assert "Asked 120 questions (" in said
+    assert "Spent" not in said  # as if it had cost nothing
 
 
 def test_a_deployment_is_kept_with_the_classifier(

@@ -182,6 +182,10 @@ def _describe(result: dict[str, Any], classifier: Classifier, table: str) -> Non
 def _spent(spent: dict[str, Any]) -> str:
     from ..prices import dollars
 
-    if spent["requests"]:
-        return f"Spent {dollars(spent['usd'])} on {counted(spent['requests'], 'question')}."
-    return "Spent nothing: every answer was kept from earlier questions."
+    if not spent["requests"]:
+        return "Spent nothing: every answer was kept from earlier questions."
+    questions = counted(spent["requests"], "question")
+    if spent["usd"]:
+        return f"Spent {dollars(spent['usd'])} on {questions}."
+    tokens = spent["input_tokens"] + spent["output_tokens"]
+    return f"Asked {questions} ({tokens:,} tokens), at no price that is known here."
