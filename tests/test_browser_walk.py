@@ -61,6 +61,7 @@ def test_from_the_table_to_classified_rows(browser: Any, town: Path):
         train(page)
         look_at_a_cell_of_the_matrix(page)
         try_a_text(page)
+        choose_a_least_score(page)
         classify(page)
 
 
@@ -119,6 +120,20 @@ def try_a_text(page: Any) -> None:
     page.get_by_role("button", name="Classify").click()
     expect(page.locator(".ft-said")).to_contain_text("Street lighting")
     expect(page.locator(".ft-said")).to_contain_text("Words that spoke for")
+
+
+def choose_a_least_score(page: Any) -> None:
+    """What it would give is said, and it is taken along to the form."""
+    slider = page.get_by_label("Answer only from a score of")
+    said = page.locator(".ft-threshold-said")
+    expect(said).to_contain_text("100.0 % of the test rows")
+    slider.press("End")
+    expect(said).not_to_contain_text("100.0 % of the test rows")
+    least = page.locator("output").inner_text()
+    assert 0.9 < float(least) < 1
+    page.get_by_role("link", name="Classify rows with this least score").click()
+    expect(page.get_by_label("Least score of a label")).to_have_value(least)
+    page.go_back()
 
 
 def classify(page: Any) -> None:

@@ -25,7 +25,7 @@ from datasette_ftclassify.sql import connect, relation
 from datasette_ftclassify.store.jobs import list_jobs
 from datasette_ftclassify.store.schema import m001_main_job
 from datasette_ftclassify.web import sampling
-from datasette_ftclassify.web.checking import as_filters
+from datasette_ftclassify.web.checking import as_filters, label_filter
 from datasette_ftclassify.web.choices import Choices
 from datasette_ftclassify.web.filters import carried
 
@@ -221,6 +221,19 @@ def test_filters_get_an_operator_on_the_way():
 )
 def test_simple_conditions_as_filters(where: str, filters: list | None):
     assert as_filters(where) == filters
+
+
+@pytest.mark.parametrize(
+    ("task", "pair"),
+    [
+        ({"kind": "multiclass", "labels": ["topic"]}, ("topic__exact", "a")),
+        ({"kind": "multilabel", "labels": ["topics"]}, ("topics__arraycontains", "a")),
+        ({"kind": "multilabel", "labels": ["topics"], "delimiter": ";"}, None),
+        ({"kind": "multilabel", "labels": ["a", "b"]}, ("a__exact", "1")),
+    ],
+)
+def test_the_rows_of_a_label_as_a_filter(task: dict, pair: tuple | None):
+    assert label_filter({"delimiter": None, **task}, "a") == pair
 
 
 async def test_a_check_is_a_job_and_its_findings_lead_to_their_rows(town: Path, keyless: None):

@@ -166,7 +166,9 @@ def _pictures(ask: Ask, report: Mapping[str, Any], task: Mapping[str, Any]) -> d
             counts[name] = counts.get(name, 0) + rows
     table = str(ask.datasette.urls.table(ask.database, task["source"]))
     links = {
-        name: f"{table}?{urlencode([pair])}" for name in counts if (pair := _having(task, name))
+        name: f"{table}?{urlencode([pair])}"
+        for name in counts
+        if (pair := label_filter(task, name))
     }
     lengths = {}
     for unit in ("characters", "tokens"):
@@ -176,7 +178,7 @@ def _pictures(ask: Ask, report: Mapping[str, Any], task: Mapping[str, Any]) -> d
     return {"labels": pictures.bars(counts), "links": links, "lengths": lengths}
 
 
-def _having(task: Mapping[str, Any], name: str) -> Pair | None:
+def label_filter(task: Mapping[str, Any], name: str) -> Pair | None:
     """The filter of the table's page for the rows with a label; None where it has none."""
     if len(task["labels"]) > 1:
         return (f"{name}__exact", "1") if name in task["labels"] else None
