@@ -10,6 +10,7 @@ from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+from datasette.app import Datasette
 from visiting import ROOT, get, is_065, serve
 from working import queue_predict, without_jobs
 
@@ -20,6 +21,7 @@ from datasette_ftclassify.store.jobs import add_job
 from datasette_ftclassify.web import cells
 from datasette_ftclassify.web.cells import label, labels, logprobs, score
 
+OURS = "/town/-/ftclassify"
 NASTY = "<script>alert(1)</script>\"'&{{ 7*7 }}"
 modern_only = pytest.mark.skipif(is_065(), reason="Datasette 1.0 has these menus")
 
@@ -305,11 +307,10 @@ async def test_a_file_of_the_first_version_can_be_looked_at(trained: Path, immut
         for table in since:
             conn.execute(f"drop table _ftclassify_{table}")
     datasette = serve(immutables=(trained,)) if immutable else serve(trained)
-    ours = "/town/-/ftclassify"
     for path in (
-        ours, f"{ours}/jobs", f"{ours}/jobs/1", f"{ours}/jobs/1.json", f"{ours}/classifiers/topics",
-        f"{ours}/classifiers/topics/rows", f"{ours}/classifiers/topics/try?text=noise",
-        f"{ours}/classify?table=messages", f"{ours}/export?table=messages", "/town/messages",
+        OURS, f"{OURS}/jobs", f"{OURS}/jobs/1", f"{OURS}/jobs/1.json", f"{OURS}/classifiers/topics",
+        f"{OURS}/classifiers/topics/rows", f"{OURS}/classifiers/topics/try?text=noise",
+        f"{OURS}/classify?table=messages", f"{OURS}/export?table=messages", "/town/messages",
     ):  # fmt: skip
         assert (await get(datasette, path, ROOT)).status_code == 200, path
 
@@ -322,3 +323,26 @@ async def test_what_sqlite_has_against_our_tables_is_told(trained: Path):
         assert response.status_code == 500
         assert "no such table: _ftclassify_job_events" in response.text
         assert "may be damaged" in response.text
+
+
+@pytest.mark.parametrize("who", [None, ROOT])
+async def test_every_address_of_ours_is_below_the_base_url(trained: Path, who: str | None):
+    queue_predict(trained)
+    datasette = Datasette([str(trained)], settings={"base_url": "/in/here/"})
+    if not is_065():
+        datasette.root_enabled = True
+    found = set()
+    for path in (
+        "/-/ftclassify", "/town", "/town/messages", OURS, f"{OURS}/jobs", f"{OURS}/jobs/1",
+        f"{OURS}/classifiers/topics", f"{OURS}/classifiers/topics/rows",
+        f"{OURS}/train?table=messages", f"{OURS}/export?table=messages",
+        f"{OURS}/classify?table=messages",
+    ):  # fmt: skip
+        page = (await get(datasette, path, who)).text
+        found |= set(re.findall(r'="(/[^"]*ftclassify[^"]*)"', page))
+        found |= set(re.findall(r'="(/[^"]*/messages[^"]*)"', page))
+    assert len(found) > 20
+    assert not [address for address in found if not address.startswith("/in/here/")]
+    script = next(address for address in found if "strip.js" in address)
+    asked = parse_qs(urlsplit(html.unescape(script)).query)["jobs"]
+    assert asked == [f"/in/here{OURS}/jobs.json?table=messages&active=1"]
