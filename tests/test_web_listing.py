@@ -62,6 +62,12 @@ async def test_the_table_menu_of_others(trained: Path, who: str | None, seen: se
     assert set(await menu(datasette, "/town/messages", who)) == seen
 
 
+async def test_our_own_tables_have_no_menu(trained: Path):
+    page = await get(serve(trained, writers=ROOT), "/town/_ftclassify_jobs", ROOT)
+    assert page.status_code == 200
+    assert not set(links(page.text)) & MENU
+
+
 async def test_an_immutable_table_can_be_exported_and_not_trained_on(trained: Path):
     datasette = serve(immutables=(trained,), writers=ROOT)
     items = await menu(datasette, "/town/messages", ROOT)

@@ -10,6 +10,7 @@ from weakref import WeakKeyDictionary
 
 from ..errors import FtclassifyError
 from ..store.classifiers import has_store, list_classifiers
+from ..store.schema import TABLES
 from .filters import LEFT_BEHIND, carried
 from .permissions import TRAIN, VIEW, may, may_view_database, may_write
 from .routing import page_url
@@ -68,7 +69,9 @@ async def database_menu(datasette: Datasette, database: str) -> Items:
 async def table_menu(
     datasette: Datasette, actor: Any, database: str, table: str, request: Any
 ) -> Items:
-    """For a table or a view, with the filters that are set on its page."""
+    """For a table or a view, with the filters that are set on its page; nothing for one of ours."""
+    if table in TABLES:
+        return []
     db = datasette.get_database(database)
     filters = _filters(request)
     any_, of_table = await _classifiers(db, table)
@@ -111,7 +114,9 @@ async def table_menu(
 async def row_menu(
     datasette: Datasette, actor: Any, database: str, table: str, row: Mapping[str, Any]
 ) -> Items:
-    """For a row, which is found again by its primary key."""
+    """For a row, which is found again by its primary key; nothing for one of ours."""
+    if table in TABLES:
+        return []
     db = datasette.get_database(database)
     any_, _ = await _classifiers(db, table)
     if not any_ or not await _may_classify(datasette, actor, database, table):
