@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ from typing import Any
 import pytest
 
 from datasette_ftclassify.prices import (
+    Price,
     PriceError,
     base_model,
     estimate_inference,
@@ -160,6 +162,21 @@ def test_errors_name_what_is_wrong(tmp_path: Path, content: str, says: str) -> N
     with pytest.raises(PriceError, match=says) as caught:
         load_prices(path)
     assert "prices.json" in str(caught.value)
+
+
+def test_the_documented_table_is_one(tmp_path: Path) -> None:
+    document = Path(__file__).parent.parent / "docs" / "trainers.md"
+    (example,) = re.findall(r"^```json\n(.*?)^```", document.read_text("utf-8"), re.M | re.S)
+    path = tmp_path / "prices.json"
+    path.write_text(example)
+    table = load_prices(path)
+    price = table.get("llama-3.1-8b")
+    assert price is not None
+    assert {f for f in Price.__dataclass_fields__ if getattr(price, f)} >= {
+        "training", "input", "cached_input", "output", "batch_discount", "example_tokens",
+        "shutdown",
+    }  # fmt: skip
+    assert estimate_training(table.at("llm.example"), "llama-3.1-8b", 10, 1).usd is not None
 
 
 def test_a_missing_table_is_named(tmp_path: Path) -> None:
