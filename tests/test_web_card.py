@@ -18,6 +18,7 @@ from datasette_ftclassify.jobs.predict import predict_rows
 from datasette_ftclassify.jobs.train import TrainRequest, train_classifier
 from datasette_ftclassify.sql import connect
 from datasette_ftclassify.store.classifiers import find_classifier
+from datasette_ftclassify.web import quality
 
 CARD = "/town/-/ftclassify/classifiers/topics"
 
@@ -184,6 +185,10 @@ async def test_versions_are_compared_on_the_rows_that_both_were_tested_on(traine
         with conn:  # two rows that the first version gets wrong, and one that the second one does
             conn.execute(f"{forget} 1 and row_key in (?, ?)", keys[:2])
             conn.execute(f"{forget} {newest} and row_key = ?", keys[2:])
+        again = find_classifier(conn, "again")
+        same = quality.comparison(conn, again, again)
+    assert same is not None
+    assert same["sentence"] == "No difference: of 48 test rows in common, the same are right"
     ds = Datasette([str(trained)])
     data = (await ds.client.get(f"{CARD}@1.json")).json()
     compared = {v["title"]: v["compared"] for v in data["versions"]}
@@ -192,7 +197,9 @@ async def test_versions_are_compared_on_the_rows_that_both_were_tested_on(traine
     second = compared["topics@2"]
     assert (second["rows"], second["only_first"], second["only_second"]) == (48, 1, 2)
     assert second["p_value"] == 1.0
-    assert second["sentence"].startswith("No telling which is better: of 48 rows in common, 2 ")
+    assert second["sentence"].startswith(
+        "No telling which is better: of 48 test rows in common, 2 "
+    )
     assert second["sentence"] in (await ds.client.get(f"{CARD}@1")).text
 
 

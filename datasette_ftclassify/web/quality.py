@@ -76,9 +76,11 @@ def comparison(
 def _sentence(found: Mapping[str, Any]) -> str:
     """Whether the other one is better than this one, as far as that can be told."""
     gains, losses, p = found["only_second"], found["only_first"], found["p_value"]
+    rows = f"{found['rows']:,} test row{'' if found['rows'] == 1 else 's'} in common"
+    if not gains and not losses:
+        return f"No difference: of {rows}, the same are right"
     counts = (
-        f"of {found['rows']:,} rows in common, {gains:,} right that this one gets wrong, and"
-        f" {losses:,} the other way round"
+        f"of {rows}, {gains:,} right that this one gets wrong, and {losses:,} the other way round"
     )
     shown = f"p = {p:.3f}" if p >= 0.001 else "p < 0.001"
     if p >= SURE:
