@@ -206,6 +206,16 @@ def test_every_kind_of_table(conn, topics, shape, monkeypatch):
     assert value(conn, "select count(distinct topics_score) from t") > 150
 
 
+def test_a_key_that_is_no_utf_8_ends_the_job_and_not_never(conn, topics):
+    conn.execute(SHAPES["without rowid"])
+    conn.execute("insert into t values ('a\ufffd', 'a blocked drain')")
+    conn.execute("insert into t values (cast(x'62ff' as text), 'a loud party')")
+    conn.commit()
+    with pytest.raises(PredictError, match="not valid UTF-8"):
+        predict_rows(conn, topics, "t")
+    assert predict_rows(conn, topics, "t", PredictRequest(where="id < 'b'")).written == 1
+
+
 def test_a_view_is_refused_with_a_way_out(conn, topics):
     conn.execute("create view v as select * from messages")
     with pytest.raises(PredictError, match="is a view"):

@@ -12,7 +12,7 @@ from typing import Any
 
 from ..errors import PredictError, SourceError
 from ..rendering import renderer
-from ..sql import Cell, Relation, condition, count, quote, relation
+from ..sql import Cell, Relation, condition, count, key_text, quote, relation
 from ..store.classifiers import Classifier
 from .places import unpack
 
@@ -56,7 +56,7 @@ class Rows:
     ) -> None:
         self.params = dict(params)
         # With the table's name: a column that is gone would otherwise be read as a text.
-        own = quote(target.name)
+        own = self._own = quote(target.name)
         conditions = [condition(where)]
         if unlabelled:
             conditions.append(_is_unlabelled(target, classifier))
@@ -75,7 +75,11 @@ class Rows:
             raise SourceError(f"The condition does not run: {error}.") from error
 
     def after(self, conn: sqlite3.Connection, position: Sequence[Any] | None, most: int) -> Batch:
-        """The next rows after a job's position, or the first ones."""
+        """The next rows after a job's position, or the first ones.
+
+        Raises PredictError for a key that cannot be found again: a text that is no UTF-8, read with
+        signs for what is wrong in it, is not the one that is there.
+        """
         key = (position or ())[: self._n_keys]
         marks = {f"_ft_{i}": unpack(value) for i, value in enumerate(key)}
         later = f" and ({self._keys}) > ({self._marks})" if position is not None else ""
@@ -85,7 +89,19 @@ class Rows:
             {**self.params, **marks},
         )
         n = self._n_keys
-        return [(tuple(row[:n]), self._render(row[n:]).text) for row in cursor]
+        batch = [(tuple(row[:n]), self._render(row[n:]).text) for row in cursor]
+        for row_key, _ in batch:
+            if _has_signs(row_key) and not self._is_there(conn, row_key):
+                raise PredictError(
+                    f"The row with the key {key_text(row_key)} cannot be found again, since its "
+                    "key is not valid UTF-8: mend the key, or leave the row out (--where)."
+                )
+        return batch
+
+    def _is_there(self, conn: sqlite3.Connection, key: tuple[Cell, ...]) -> bool:
+        marks = ", ".join("?" * self._n_keys)
+        sql = f"select 1 from {self._own} where ({self._keys}) = ({marks})"
+        return conn.execute(sql, key).fetchone() is not None
 
     def sample(self, conn: sqlite3.Connection, most: int) -> list[str]:
         """The texts of all rows, or of so many drawn at random."""
@@ -94,6 +110,11 @@ class Rows:
         )
         texts = (self._render(tuple(row)).text for row in cursor)
         return [text for text in texts if text is not None]
+
+
+def _has_signs(key: tuple[Cell, ...]) -> bool:
+    """Whether a text has what `sql.decode` writes for bytes that are no UTF-8."""
+    return any(isinstance(cell, str) and "\ufffd" in cell for cell in key)
 
 
 def _is_unlabelled(target: Relation, classifier: Classifier) -> str:
