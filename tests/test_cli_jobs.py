@@ -116,6 +116,14 @@ def test_to_follow_a_failed_job_is_an_error(town: Path, conn):
     assert json.loads(run("jobs", "follow", town, job.id, "--json", code=1))["state"] == "failed"
 
 
+def test_there_is_nothing_to_follow_in_a_file_without_jobs(tmp_path: Path):
+    sqlite3.connect(tmp_path / "new.db").close()
+    told = CliRunner().invoke(ftclassify, ["jobs", "follow", str(tmp_path / "new.db"), "1"])
+    assert (told.exit_code, told.stderr) == (
+        1, "Error: There is no job 1 in this database: see ftclassify jobs list.\n",
+    )  # fmt: skip
+
+
 def test_following_waits_for_a_worker_and_for_the_end(town: Path):
     job_id = queue_predict(town)
     with start("jobs", "follow", town, job_id) as follower:

@@ -73,6 +73,7 @@ def test_batches_are_seen_working_and_outlive_ctrl_c(asked, openai_server):
 def test_ctrl_c_in_the_place_of_an_answer_sends_nothing(asked, openai_server):
     before = len(openai_server.log)
     with Terminal("predict", asked, "messages", "--classifier", "base") as terminal:
+        terminal.wait_for(f"base@1 asks {MODEL} at 127.0.0.1:")
         terminal.wait_for_question("Go on?")
         terminal.press(CTRL_C)
         assert terminal.end() == 130

@@ -42,7 +42,7 @@ def evaluate(database: str, name: str | None, as_json: bool, **given: Any) -> No
             return
         classifier, access = reach(conn, classifier, given)
         estimate = estimate_evaluate(conn, classifier, access)
-        agree(estimate, yes=given["yes"], limit_usd=given["limit_usd"])
+        agree(estimate, classifier, yes=given["yes"], limit_usd=given["limit_usd"])
         limit = given["limit_usd"]
         job = submit_evaluate(conn, classifier.id, limit_usd=limit, estimate=estimate)
         if given["queue"]:

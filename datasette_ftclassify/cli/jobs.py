@@ -117,6 +117,7 @@ class _Follower:
     def follow(self) -> Job:
         from ..store.jobs import get_job, job_events
 
+        get_job(self._conn, self._job_id)  # there is one, and so there are events
         seen = len(job_events(self._conn, self._job_id))
         while True:
             job = get_job(self._conn, self._job_id)

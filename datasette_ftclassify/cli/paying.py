@@ -64,14 +64,23 @@ def reach(
     return classifier, read_access().at(classifier.trainer, given["base_url"])
 
 
-def agree(estimate: JobEstimate | None, *, yes: bool, limit_usd: float | None = None) -> None:
-    """Says what it will cost and asks; returns when somebody agrees, or nothing is asked.
+def agree(
+    estimate: JobEstimate | None,
+    classifier: Classifier,
+    *,
+    yes: bool,
+    limit_usd: float | None = None,
+) -> None:
+    """Says whom it will ask and what that costs, and asks; returns when somebody agrees, or nothing
+    is asked.
 
     limit_usd: what it may cost, as it was given
     Raises click's exceptions otherwise.
     """
     if estimate is None or estimate.requests == 0:
         return
+    model, host = (classifier.header.get(name) for name in ("model", "host"))
+    say(f"{classifier.title} asks {model} at {host}, so the texts leave this machine.")
     say(describe_estimate(estimate))
     if limit_usd is not None and estimate.usd is not None and limit_usd < estimate.usd:
         say(

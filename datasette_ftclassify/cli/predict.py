@@ -101,7 +101,7 @@ def predict(database: str, table: str, as_json: bool, **given: Any) -> None:
         request = _request(classifier, given)
         estimate = estimate_predict(conn, classifier, table, request, access)
         _tell_begun(conn, request.settings(conn, classifier, table))
-        agree(estimate, yes=given["yes"], limit_usd=given["limit_usd"])
+        agree(estimate, classifier, yes=given["yes"], limit_usd=given["limit_usd"])
         job = submit_predict(conn, classifier, table, request, estimate=estimate)
         if given["queue"]:
             tell_queued(conn, job, database, as_json, given["base_url"])

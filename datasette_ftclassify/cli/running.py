@@ -31,6 +31,7 @@ def run_here(conn: sqlite3.Connection, job: Job, access: Access, database: str) 
     Raises Stopped for Ctrl-C and ClickException for a job that rests, with what to do next.
     """
     from ..jobs.runner import run_job
+    from ..store.jobs import get_job
 
     try:
         with step_progress() as progress, watched(database, job.id, progress):
@@ -43,6 +44,9 @@ def run_here(conn: sqlite3.Connection, job: Job, access: Access, database: str) 
     except JobStopped as stopped:
         raise click.ClickException(f"{stopped} {again(conn, job.id, database)}") from None
     except KeyboardInterrupt:
+        job = get_job(conn, job.id)
+        if job.state == "finished":
+            return job  # it came a moment too late
         raise Stopped(_interrupted(conn, job.id, database)) from None
 
 
