@@ -183,3 +183,12 @@ def test_a_service_that_does_not_answer_is_no_silence(db, openai_server):
         terminal.press(CTRL_C)
         assert terminal.end() == 130
     assert "Stopped following job 1." in terminal.said
+
+
+def test_a_check_leads_to_the_training_of_what_was_checked(trained):
+    given = ["--where", "ward is not null", "--seed", 3, "--test", 0.2]
+    told = run("check", trained, *TASK, "--quick", "--local", *given).stderr
+    command = shlex.split(told.partition("Next: ")[2])
+    assert command[:4] == ["datasette", "ftclassify", "train", str(trained)]
+    task = ["messages", "--kind", "multiclass", *TASK[1:], "--where", "ward is not null"]
+    assert command[4:] == [*task, "--seed", "3", "--test", "0.2"]

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from .options import json_option, open_database, plan_from, plan_options, task_from, task_options
 from .output import friendly, print_json, say, step_progress
+from .training import train_words
 
 if TYPE_CHECKING:
     from ..checks import CheckReport, Finding
@@ -57,6 +59,11 @@ def check(database: str, as_json: bool, **given: Any) -> None:
         print_json(report.to_dict())
     else:
         _describe(report)
+        if report.ok:
+            command = shlex.join(train_words(database, task, plan))
+            say(f"No error stands in the way of training. Next: {command}")
+        else:
+            say("Errors stand in the way of training: mend them first.")
 
 
 def _describe(report: CheckReport) -> None:
@@ -76,10 +83,6 @@ def _describe(report: CheckReport) -> None:
     click.echo()
     for finding in report.findings:
         _describe_finding(finding)
-    if report.ok:
-        say("No error stands in the way of training. Next: datasette ftclassify train …")
-    else:
-        say("Errors stand in the way of training: mend them first.")
 
 
 def _describe_labels(report: CheckReport, most: int = 15) -> None:

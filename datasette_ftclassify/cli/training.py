@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from ..jobs.move import Comparison
     from ..jobs.train import TrainEstimate, TrainRequest, TrainResult
+    from ..splits import SplitPlan
     from ..store.classifiers import Classifier
     from ..store.jobs import Job
     from ..tasks import Task
@@ -147,6 +148,12 @@ def estimate_lines(estimate: TrainEstimate, free: str) -> list[str]:
 
 def local_command(database: str, task: Task, request: TrainRequest) -> str:
     """The command that trains the same task on the same split, on this machine."""
+    name = request.settings(task)["name"]
+    return shlex.join([*train_words(database, task, request.plan), "--name", f"{name}-local"])
+
+
+def train_words(database: str, task: Task, plan: SplitPlan) -> list[str]:
+    """The words of the command that trains a task on a split."""
     from ..splits import SplitPlan
 
     words = ["datasette", "ftclassify", "train", database, task.source, "--kind", task.kind]
@@ -164,10 +171,9 @@ def local_command(database: str, task: Task, request: TrainRequest) -> str:
         words += [option, value] if value is not None else []
     usual = SplitPlan()
     for name in ("seed", "validation", "test"):
-        value = getattr(request.plan, name)
+        value = getattr(plan, name)
         words += [f"--{name}", str(value)] if value != getattr(usual, name) else []
-    name = request.settings(task)["name"]
-    return shlex.join([*words, "--name", f"{name}-local"])
+    return words
 
 
 def _usd(amount: float | None) -> str:
