@@ -149,6 +149,18 @@ async def test_nothing_typed_is_lost(town: Path):
         assert list_jobs(conn) == []
 
 
+async def test_a_label_that_was_unticked_is_not_proposed_again(town: Path):
+    datasette = serve(town, grants=TRAIN)
+    ticked = re.compile(r'name="label" value="topic"[^>]* checked')
+    assert ticked.search((await get(datasette, page(), "ann")).text)
+    form = await submit(datasette, page(), "ann", table="messages", text="message", action="train")
+    assert form.status_code == 400
+    assert not ticked.search(form.text)
+    assert "Choose the column that holds the labels." in form.text
+    preview = await get(datasette, f"{PAGE}.json?table=messages&text=message&preview=1", "ann")
+    assert preview.json()["choices"].get("label") is None
+
+
 async def test_the_preview_button_keeps_choices_in_the_address_without_the_token(town: Path):
     datasette = serve(town, grants=TRAIN)
     response = await submit(
