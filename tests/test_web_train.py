@@ -467,6 +467,27 @@ async def test_a_price_is_agreed_to_before_anything_is_paid(
     assert service.api_key not in agreed.text + form.text
 
 
+async def test_a_model_is_asked_untrained_from_the_page(
+    town: Path, service: OpenAIServer, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("FTCLASSIFY_USD_PER_JOB", "5")
+    datasette = serve(town, grants=PAYING)
+    offer = next(t for t in (await look(datasette))["trainers"] if t["name"] == "prompted")
+    model = offer["settings"][0]
+    assert (model["label"], model["usual"]) == ("Model to ask", "gpt-4.1-mini")
+    assert "babbage-002" not in model["proposed"]
+    assert "epochs" not in str(offer["settings"])
+    chosen = {"trainer": "prompted", "name": "base"}
+    estimate = (await train_paid(datasette, **chosen)).json()["estimate"]
+    assert estimate["training_usd"] == 0 < estimate["usd"]
+    agreed = await train_paid(datasette, **chosen, confirm_usd=estimate["usd"])
+    job = job_of(town, run_last(town))
+    assert (job.id, job.state) == (agreed.json()["job"]["id"], "finished")
+    assert job.result is not None
+    assert job.result["metrics"]["n_test"] == estimate["requests"]
+    assert service.jobs_created == 0
+
+
 async def test_a_file_of_an_earlier_version_gets_its_estimate(
     town: Path, service: OpenAIServer, monkeypatch: pytest.MonkeyPatch
 ):

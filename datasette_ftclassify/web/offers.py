@@ -205,6 +205,7 @@ def _settings(trainer: Trainer, choices: Choices, model: str) -> list[dict[str, 
         elif name == "model":
             proposed = trainer.proposed_models() if isinstance(trainer, Service) else ()
             more = {"proposed": list(proposed), "usual": model}
+            more |= {} if able.trains else {"label": "Model to ask"}
         value = choices.setting(trainer.name, name)
         fields.append({**field, **more, "name": f"{trainer.name}-{name}", "value": value})
     return fields

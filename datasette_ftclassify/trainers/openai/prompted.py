@@ -3,7 +3,7 @@ one is to be compared with, on the same rows, before or after it is paid for."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ...errors import TrainingError
@@ -38,6 +38,12 @@ class PromptedTrainer(OpenAITrainer):
     def epochs_for(self, rows: int) -> int:
         """Once, as far as that means anything where nothing is learnt."""
         return 1
+
+    def proposed_models(self) -> Sequence[str]:
+        """Those of the price table that follow instructions."""
+        from .options import COMPLETION_MODELS
+
+        return [name for name in super().proposed_models() if name not in COMPLETION_MODELS]
 
     def priced_as(self, model: str) -> str:
         """An untuned model is cheaper to ask than a fine-tune of it."""
