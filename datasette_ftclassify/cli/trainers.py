@@ -47,6 +47,7 @@ def _sentence(can: Capabilities) -> str:
             (can.says_anything, "may answer outside the label set"),
             (can.batch, "batches for less money"),
             (can.trains and not can.cancels, "a training cannot be cancelled"),
+            (can.deploys, "a model answers once you have deployed it there"),
         )
         if has
     ]

@@ -179,6 +179,7 @@ def _can(trainer: Trainer) -> list[str]:
         "answers without a network": not able.leaves_machine,
         "cheaper answers in batches, within a day": able.batch,
         "cannot be stopped once it has begun": not able.cancels,
+        "answers once you have deployed the model there": able.deploys,
     }
     return [text for text, holds in said.items() if holds]
 
