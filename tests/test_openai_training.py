@@ -640,6 +640,8 @@ def test_weights_and_biases(setting: Setting):
         (TrainerOptions(descriptions={"Roads": "potholes"}), "descriptions"),
         (TrainerOptions(wandb=" "), "wandb"),
         (TrainerOptions(extra={"model": "gpt-4"}), "model"),
+        (TrainerOptions(extra={"method": {"type": "dpo"}}), "method"),
+        (TrainerOptions(extra={"hyperparameters": {"n_epochs": 20}}), "hyperparameters"),
         (TrainerOptions(extra={"legacy_hyperparameters": "yes"}), "legacy_hyperparameters"),
     ],
 )

@@ -24,7 +24,11 @@ COMPLETION_MODELS = ("davinci-002", "babbage-002")
 
 SEEDS = 2**31
 
-_OURS = {"model", "training_file", "validation_file", "suffix", "seed", "metadata", "integrations"}
+_OURS = {
+    "model", "training_file", "validation_file", "suffix", "seed", "metadata", "integrations",
+    "method", "hyperparameters", "n_epochs",
+}  # fmt: skip
+"""Fields that no option may set besides: epochs in them would cost more than was agreed to."""
 
 
 def default_epochs(rows: int) -> int:
