@@ -17,6 +17,7 @@ from pathlib import Path
 from .errors import LimitReached
 from .prices import dollars
 from .store.answers import KeptAnswer, keep_answers
+from .store.reserving import reserved_by_others
 from .store.schema import transaction
 from .store.spending import SQL_FUNCTIONS, Spent, add_spending, spent_today, today
 from .trainers.access import Access
@@ -133,13 +134,25 @@ def _spent_by(path: str) -> tuple[float, float]:
         return 0.0, 0.0
     try:
         with closing(_open(path, "ro", READ_SECONDS)) as conn:
-            return spent_today(conn, SQL_FUNCTIONS).usd, spent_today(conn).usd
+            by_all = spent_today(conn).usd + _under_way(conn)
+            return spent_today(conn, SQL_FUNCTIONS).usd, by_all
     except sqlite3.Error as error:
         if "locked" in str(error):
             raise LimitReached(
                 "The database is locked, so nobody can say what was spent today. Ask again later."
             ) from None
         return 0.0, 0.0
+
+
+def _under_way(conn: sqlite3.Connection) -> float:
+    """USD that jobs may come to cost by what is under way. A file of an earlier version, which is
+    only read here, does not say it."""
+    try:
+        return reserved_by_others(conn)
+    except sqlite3.OperationalError as error:
+        if "no such" in str(error):
+            return 0.0
+        raise
 
 
 @contextmanager

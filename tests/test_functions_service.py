@@ -29,6 +29,8 @@ from datasette_ftclassify.functions import register
 from datasette_ftclassify.sql import connect
 from datasette_ftclassify.store.answers import KeptAnswer, count_answers
 from datasette_ftclassify.store.classifiers import find_classifier
+from datasette_ftclassify.store.jobs import add_job, claim_job, new_owner
+from datasette_ftclassify.store.reserving import set_reserved
 from datasette_ftclassify.store.spending import SQL_FUNCTIONS, Spent, add_spending, spent_today
 from datasette_ftclassify.trainers.access import Access
 
@@ -344,6 +346,18 @@ def test_what_others_spent_counts(path, openai_server):
         add_spending(conn, SQL_FUNCTIONS, Spent(usd=1.0))
     with asking(path, openai_server) as conn:
         assert "have spent $1.00 today" in told(conn)["error"]
+
+
+def test_what_jobs_have_under_way_counts_for_the_day(path, openai_server):
+    with closing(connect(path)) as conn:
+        job = claim_job(conn, add_job(conn, "predict", {}).id, new_owner())
+        with conn:
+            set_reserved(conn, job, 2.0)
+    access = access_to(openai_server, sql_usd_per_day=1.0, usd_per_day=2.0)
+    with closing(connect(path)) as conn:
+        register(conn, access=lambda: access)
+        assert "limit of $2.00 for a day" in told(conn)["error"]
+    assert asked(openai_server) == 0
 
 
 def test_the_limit_of_a_day_holds_for_functions_too(path, openai_server):
