@@ -16,6 +16,7 @@ from typing import Literal
 from rapidfuzz import process
 from rapidfuzz.distance import OSA
 
+from .answer_wrapping import unwrapped
 from .export.formats import Codec
 from .labels import LabelValue, folded, label_name
 
@@ -29,6 +30,12 @@ neighbours swapped) for each five characters, in each word and in the whole labe
 Words of fewer than five characters must be written rightly: `ham` is not `spam`, and `not` is not
 `now`."""
 
+LEAST_BEGUN = 4
+SHARE_BEGUN = 0.6
+"""An answer of at least so many letters that ends within a word is the one label that begins with
+it, when it has at least this share of it: `entertain` is `entertainment`. A label of so many
+letters is also meant by an answer that is one letter longer: `techn` is `tech`."""
+
 _OPPOSED = re.compile(
     r"^(?:hyper|hypo|inter|intra|pre|pro|post|ante|anti|macro|micro|over|under)|(?:er|or|ee)$"
 )
@@ -36,6 +43,9 @@ _OPPOSED = re.compile(
 
 _EAST_ASIAN = "\u2e80"
 """From here on scripts write whole words in one or two characters."""
+
+_OTHER_WORD = ("less", "free", "er", "or", "ee")
+"""Endings that make another word of the one before them."""
 
 _QUOTES = "\"'`*“”‘’„‚«»‹› "
 _PUNCTUATION = ".,;:!?…。"
@@ -48,8 +58,10 @@ class Answer:
 
     labels: in the order of the label set; a tuple of one, or of any length for multilabel; None
             for an abstention
-    how:    `exact` as the examples were written; `folded` but for case, white space, quotes and
-            punctuation after it; `nearest` but for a few letters. None for an abstention
+    how:    `exact` as the examples were written; `folded` but for case, white space, hyphens and
+            underscores, quotes, punctuation after it and what stands around it (`Label: …`, a
+            list's number, a code fence, JSON); `nearest` but for a few letters. None for an
+            abstention
     reason: why it is an abstention; None when it is not
     raw:    what the model said
     """
@@ -115,12 +127,19 @@ class AnswerReader:
     def _near(self, body: str, cut: bool) -> tuple[tuple[LabelValue, ...], How] | None:
         if self._flags:
             return self._near_flags(body)
-        if self._codec.labels.multilabel:
-            return self._near_array(body)
-        if cut and self._goes_on(body):
-            return None
-        found = self._look_up(body, near=not cut)
-        return None if found is None else ((self._codec.labels.values[found[0]],), found[1])
+        values = self._codec.labels.values
+        for text in unwrapped(body):
+            if self._codec.labels.multilabel:
+                several = self._near_array(text) or self._near_list(text, cut)
+                if several is not None:
+                    return several
+                continue
+            found = self._look_up(text, cut)
+            if found is not None:
+                return (values[found[0]],), found[1] if text == body else max(
+                    found[1], "folded", key=_HOWS.index
+                )
+        return None
 
     def _goes_on(self, body: str) -> bool:
         """Whether the answer, cut off, might have become another label."""
@@ -129,8 +148,10 @@ class AnswerReader:
         fold = fold_answer(body)
         return any(name != fold and name.startswith(fold) for name in self._folds)
 
-    def _look_up(self, name: str, near: bool = True) -> tuple[int, How] | None:
+    def _look_up(self, name: str, cut: bool = False) -> tuple[int, How] | None:
         """The position of the one label that `name` can mean."""
+        if cut and self._goes_on(name):
+            return self._begun(fold_answer(name))
         exact = self._names.get(name, self._names.get(name.strip()))
         if exact is not None:
             return exact, "exact"
@@ -138,7 +159,49 @@ class AnswerReader:
         if fold in self._folds:
             index = self._folds[fold]
             return None if index is None else (index, "folded")
-        return self._nearest(fold) if near else None
+        if self._codec.codes is not None:
+            return self._code_and_name(name)
+        return (None if cut else self._nearest(fold)) or self._begun(fold)
+
+    def _code_and_name(self, text: str) -> tuple[int, How] | None:
+        """`3 = parks`, as the prompt lists it: the code of a label beside its own name."""
+        found = _CODE_AND_NAME.fullmatch(text.strip())
+        index = self._names.get(found[1]) if found else None
+        if found is None or index is None:
+            return None
+        name = self._codec.labels.names[index]
+        return (index, "folded") if fold_answer(found[2]) == fold_answer(name) else None
+
+    def _begun(self, fold: str) -> tuple[int, How] | None:
+        """The one label that an answer begins, or goes beyond by one letter."""
+        if len(fold) < LEAST_BEGUN or len(fold) > self._longest + 1 or not fold[-1].isalpha():
+            return None
+        longer = [name for name in self._choices if name != fold and name.startswith(fold)]
+        shorter = fold[:-1] if fold[:-1] in self._folds else None
+        if shorter is not None:
+            # Of one word of letters: `level 1b` and `class ab` are other names.
+            plain = len(shorter) >= LEAST_BEGUN and fold.isalpha() and fold[-1] < _EAST_ASIAN
+            return self._only(shorter) if plain and not longer and self._is_alone(fold) else None
+        if len(longer) != 1:
+            return None
+        name = longer[0]
+        rest = name[len(fold) :].split(" ")[0]
+        enough = len(fold) >= SHARE_BEGUN * len(name)
+        whole_word = not rest or rest in _OTHER_WORD or not rest[0].isalpha()
+        if not enough or whole_word or max(name) >= _EAST_ASIAN or _numbers(name) != _numbers(fold):
+            return None
+        return self._only(name)
+
+    def _is_alone(self, fold: str) -> bool:
+        """Whether no more than one label is one letter away."""
+        near = process.extract(
+            fold, self._choices, scorer=OSA.distance, score_cutoff=1, limit=2, processor=None
+        )
+        return len(near) == 1
+
+    def _only(self, name: str) -> tuple[int, How] | None:
+        index = self._folds[name]
+        return None if index is None else (index, "nearest")
 
     def _nearest(self, fold: str) -> tuple[int, How] | None:
         """The label nearest to an answer, when it is near enough and nearer than any other, and
@@ -173,8 +236,18 @@ class AnswerReader:
 
     def _near_array(self, body: str) -> tuple[tuple[LabelValue, ...], How] | None:
         items = array_items(body)
-        if items is None:
+        return None if items is None else self._near_items(items)
+
+    def _near_list(self, body: str, cut: bool) -> tuple[tuple[LabelValue, ...], How] | None:
+        """Labels on lines of their own or between commas or semicolons; or a single one, which may
+        have a comma in it."""
+        if cut or not body.strip() or body.lstrip()[0] in "[{":
             return None
+        return self._near_items([body]) or self._near_items(
+            [_BULLET.sub("", item) for item in _BETWEEN.split(body.strip())]
+        )
+
+    def _near_items(self, items: list[str]) -> tuple[tuple[LabelValue, ...], How] | None:
         chosen: dict[int, int] = {}
         for item in items:
             found = self._look_up(item)
@@ -187,11 +260,18 @@ class AnswerReader:
 
 
 def fold_answer(text: str) -> str:
-    """What answers share that differ only by case, white space, composition of accents, quotes
-    around them and punctuation after them."""
-    text = unicodedata.normalize("NFC", folded(unicodedata.normalize("NFC", text)))
+    """What answers share that differ only by case, white space, hyphens and underscores within a
+    name, composition of accents, quotes around them and punctuation after them."""
+    text = _JOINTS.sub(" ", unicodedata.normalize("NFC", text))
+    text = unicodedata.normalize("NFC", folded(text))
     return text.rstrip(_QUOTES + _PUNCTUATION).lstrip(_QUOTES)
 
+
+# Not before a digit, where it may be a sign, unless it joins it to a word.
+_JOINTS = re.compile(r"(?<=\w)_+(?=\w)|(?<=[^\W\d_])[-\u2010-\u2013]+(?=[^\W_])")
+_CODE_AND_NAME = re.compile(r"(\d{1,4})\s*[=:.)–-]\s*(\S.*)", re.DOTALL)
+_BULLET = re.compile(r"^\s*(?:[-*•]\s+(?=\D)|\d{1,4}[.)]\s+)")
+_BETWEEN = re.compile(r"\s*[,;\n]\s*")
 
 _ITEM = re.compile(
     r"""\s*("(?:[^"\\]|\\.)*"|'[^'"\\]*'|-?[0-9]{1,30}(?:\.[0-9]{1,30})?)\s*""", re.DOTALL

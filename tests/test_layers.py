@@ -17,7 +17,8 @@ NAME = "datasette_ftclassify"
 
 DOMAIN = [
     "errors", "sql", "labels", "rendering", "tasks", "examples", "splits", "checks", "tokens",
-    "prices", "export", "evaluation", "predictions", "answers", "token_scores",
+    "prices", "export", "evaluation", "predictions", "answer_wrapping", "answers",
+    "token_scores",
 ]  # fmt: skip
 FACES = [
     "functions", "resolver", "sql_answers", "sql_asking", "sql_spending", "cli", "demo", "web",
