@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ...errors import TrainingError
+from ...errors import ArtifactError, TrainingError
 from .features import FloatArray
+from .parts import MAX_TOKENS, MAX_VECTORS
 from .static import StaticEmbedding
+from .tokenizer import Tokenizer
 
 
 def load(name: str) -> StaticEmbedding:
@@ -45,20 +46,30 @@ def load(name: str) -> StaticEmbedding:
 
 
 def from_model(model: Any) -> StaticEmbedding:
-    """The vectors of a model2vec model, one per token, in the precision they are stored in."""
+    """The vectors of a model2vec model, one per token, in the precision they are stored in.
+
+    Raises TrainingError when its tokenizer does what ours cannot.
+    """
+    try:
+        tokenizer = Tokenizer(model.tokenizer.to_str())
+    except ArtifactError as error:
+        raise TrainingError(f"The tokenizer of these vectors cannot be used: {error}") from None
     vectors = np.asarray(model.embedding, dtype=np.float32)
     if model.token_mapping is not None:
         vectors = vectors[model.token_mapping]
+    if vectors.size > MAX_VECTORS or len(vectors) > MAX_TOKENS:
+        raise TrainingError(
+            f"{len(vectors):,} vectors of {vectors.shape[1]} numbers are more than a classifier "
+            "can carry: choose vectors of fewer tokens or dimensions."
+        )
     if model.weights is not None:
         vectors = vectors * np.asarray(model.weights, dtype=np.float32)[:, None]
     largest = float(np.abs(vectors).max(initial=0.0))
     if largest > 1_000:  # only directions matter: keep clear of the limits of half precision
         vectors = vectors / largest
-    tokenizer = model.tokenizer.to_str()
     unknown = model.unk_token_id
     if unknown is not None and not 0 <= int(unknown) < len(vectors):
         unknown = None
-    json.loads(tokenizer)
     return StaticEmbedding(vectors.astype(np.float16), tokenizer, unknown)
 
 

@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ...errors import ArtifactError
+from . import tokenizer_json
 from .features import FloatArray, Vectorizer
 from .static import StaticEmbedding
+from .tokenizer import Tokenizer
 
 if TYPE_CHECKING:
     from .model import LocalModel
@@ -22,12 +24,16 @@ if TYPE_CHECKING:
 FORMAT = 1
 # Far above what training makes, and low enough that no declared size can exhaust the memory.
 MAX_LABELS = 10_000
-MAX_FEATURES = 5_000_000
-MAX_WEIGHTS = 64_000_000
+MAX_FEATURES = 1_000_000
+MAX_WEIGHTS = 32_000_000
 MAX_TOKENS = 1_000_000
+MAX_VECTORS = 130_000_000
+MAX_TERM_BYTES = 64_000_000
 MAX_DIMENSIONS = 4_096
-MAX_TOKENIZER_BYTES = 64_000_000
 MAX_VALUE = 1e6  # far from where sums of single precision overflow
+
+_BLOCK = 1_000_000
+"""Numbers that are checked at once: no second large array is needed."""
 
 
 def to_parts(model: LocalModel) -> tuple[dict[str, Any], dict[str, bytes]]:
@@ -59,7 +65,7 @@ def to_parts(model: LocalModel) -> tuple[dict[str, Any], dict[str, bytes]]:
             "unknown": embedding.unknown,
         }
         parts["vectors"] = embedding.vectors.astype("<f2").tobytes()
-        parts["tokenizer"] = embedding.tokenizer.encode("utf-8")
+        parts["tokenizer"] = embedding.tokenizer.to_json().encode("utf-8")
         parts["embedding_weights"] = model.embedding_weights.astype("<f4").tobytes()
     header["sizes"] = {name: len(blob) for name, blob in parts.items()}
     return header, parts
@@ -179,28 +185,36 @@ def _raw(parts: Mapping[str, bytes], name: str, dtype: str, shape: tuple[int, ..
     # NaN and infinity have all exponent bits set; comparing the bits is faster than isfinite.
     unsigned, exponent = ("<u2", 0x7C00) if dtype == "<f2" else ("<u4", 0x7F800000)
     bits = flat.view(unsigned)
-    if len(bits) and int((bits & (exponent | (exponent - 1))).max()) >= exponent:
-        raise _damaged(f"the part {name!r} holds a value that is not a number")
+    for start in range(0, len(bits), _BLOCK):
+        if int((bits[start : start + _BLOCK] & (exponent | (exponent - 1))).max()) >= exponent:
+            raise _damaged(f"the part {name!r} holds a value that is not a number")
     return flat
 
 
 def _terms(parts: Mapping[str, bytes], name: str, expected: int, start: int) -> dict[str, int]:
     """A vocabulary: one term a line, numbered from `start`."""
-    blob = _blob(parts, name)
+    text = _text(parts, name, MAX_TERM_BYTES)
     if not expected:
-        if blob:
+        if text:
             raise _damaged(f"the part {name!r} should be empty")
         return {}
-    if blob.count(b"\n") != expected - 1:
+    if text.count("\n") != expected - 1:
         raise _damaged(f"the part {name!r} does not hold {expected} terms")
-    try:
-        lines = blob.decode("utf-8").split("\n")
-    except UnicodeDecodeError:
-        raise _damaged(f"the part {name!r} is not UTF-8 text") from None
+    lines = text.split("\n")
     terms = dict(zip(lines, range(start, start + expected), strict=True))
     if len(terms) != expected:
         raise _damaged(f"the part {name!r} holds a term twice")
     return terms
+
+
+def _text(parts: Mapping[str, bytes], name: str, most: int) -> str:
+    blob = _blob(parts, name)
+    if len(blob) > most:
+        raise _damaged(f"the part {name!r} has more than {most:,} bytes")
+    try:
+        return blob.decode("utf-8")
+    except UnicodeDecodeError:
+        raise _damaged(f"the part {name!r} is not UTF-8 text") from None
 
 
 def _embedding(header: Any, parts: Mapping[str, bytes]) -> StaticEmbedding | None:
@@ -213,12 +227,12 @@ def _embedding(header: Any, parts: Mapping[str, bytes]) -> StaticEmbedding | Non
     unknown = header.get("unknown")
     if unknown is not None:
         unknown = _whole(header, "unknown", 0, n_tokens - 1)
-    text = _blob(parts, "tokenizer")
-    if len(text) > MAX_TOKENIZER_BYTES:
-        raise _damaged("the tokenizer is too large")
+    if n_tokens * dimensions > MAX_VECTORS:
+        raise _damaged(f"{n_tokens} vectors of {dimensions} numbers are too many")
+    text = _text(parts, "tokenizer", tokenizer_json.MAX_BYTES)
     try:
-        tokenizer = text.decode("utf-8")
-    except UnicodeDecodeError:
-        raise _damaged("the tokenizer is not UTF-8 text") from None
+        tokenizer = Tokenizer(text)
+    except ArtifactError as error:
+        raise ArtifactError(f"The classifier's tokenizer cannot be used: {error}") from None
     vectors = _raw(parts, "vectors", "<f2", (n_tokens, dimensions)).reshape(n_tokens, dimensions)
     return StaticEmbedding(vectors, tokenizer, unknown)

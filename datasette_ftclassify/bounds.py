@@ -1,0 +1,101 @@
+"""JSON out of a file that somebody else made, within bounds.
+
+A short text of JSON can take hundreds of times its size in memory, go so deep that whoever walks
+through it fails, or hold numbers that no arithmetic survives. What comes out of here does none of
+that, so that the code behind need not expect it.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any, NoReturn
+
+from .errors import ArtifactError
+
+MOST_BYTES = 4_000_000
+MOST_ITEMS = 400_000
+"""Values and commas. A matrix of 500 labels has 250,000."""
+MOST_DEPTH = 16
+MOST_CHARACTERS = 1_000_000
+"""Of one text."""
+LARGEST = 2**63
+"""Of a whole number: what SQLite can hold."""
+
+
+def read_json(
+    text: object,
+    what: str,
+    *,
+    most_bytes: int = MOST_BYTES,
+    most_items: int = MOST_ITEMS,
+    most_depth: int = MOST_DEPTH,
+) -> Any:
+    """What the JSON says: finite numbers, texts that can be encoded, lists and objects.
+
+    Raises ArtifactError, which names `what`, for anything else. Takes a few tenths of a second and
+    100 MB at the usual bounds.
+    """
+    if not isinstance(text, str):
+        raise ArtifactError(f"The {what} is no text.")
+    size = len(text) if text.isascii() else len(text.encode("utf-8", "replace"))
+    if size > most_bytes:
+        raise ArtifactError(f"The {what} has {size:,} bytes: more than {most_bytes:,}.")
+    # Before the memory is taken: no value goes without one of these, but for the first.
+    if text.count(",") + text.count("[") + text.count("{") > most_items:
+        raise ArtifactError(f"The {what} holds more than {most_items:,} values.")
+    try:
+        data = json.loads(text, parse_constant=_not_finite)
+        _check(data, most_depth)
+    except (ValueError, RecursionError) as error:
+        said = "it is too deep" if isinstance(error, RecursionError) else str(error)[:200]
+        raise ArtifactError(f"The {what} is damaged: {said}.") from None
+    return data
+
+
+def read_object(text: object, what: str, **bounds: int) -> dict[str, Any]:
+    """As `read_json`, of an object."""
+    data = read_json(text, what, **bounds)
+    if not isinstance(data, dict):
+        raise ArtifactError(f"The {what} is damaged: it is no JSON object.")
+    return data
+
+
+def _not_finite(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no number of JSON")
+
+
+def _check(data: Any, most_depth: int) -> None:
+    """Raises ValueError for what would trip somebody up later."""
+    level: list[Any] = [data]
+    for _ in range(most_depth):
+        inner: list[Any] = []
+        for value in level:
+            if isinstance(value, dict):
+                for name in value:
+                    _check_text(name)
+                inner += value.values()
+            elif isinstance(value, list):
+                inner += value
+            else:
+                _check_plain(value)
+        if not inner:
+            return
+        level = inner
+    raise ValueError(f"it is more than {most_depth} levels deep")
+
+
+def _check_plain(value: Any) -> None:
+    if isinstance(value, str):
+        _check_text(value)
+    elif isinstance(value, float) and not math.isfinite(value):
+        raise ValueError("a number is too large")
+    elif isinstance(value, int) and not -LARGEST <= value < LARGEST:
+        raise ValueError("a whole number is too large")
+
+
+def _check_text(text: str) -> None:
+    if len(text) > MOST_CHARACTERS:
+        raise ValueError(f"a text has more than {MOST_CHARACTERS:,} characters")
+    if not text.isascii() and any("\ud800" <= c <= "\udfff" for c in text):
+        raise ValueError("a text has half a character")
