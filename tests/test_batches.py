@@ -21,6 +21,7 @@ from batch_talk import QUICK, fill
 from openai_server import OpenAIServer
 from openai_server.vocabulary import vocabulary
 from openai_talk import tune
+from working import wait_for
 
 from datasette_ftclassify.errors import JobPaused, JobStopped, LimitReached
 from datasette_ftclassify.export.formats import ExportFormat
@@ -34,6 +35,7 @@ from datasette_ftclassify.store.spending import Spent, spent_by_job
 from datasette_ftclassify.trainers.access import Access, Endpoint
 from datasette_ftclassify.trainers.openai.batches import OpenAIBatcher
 from datasette_ftclassify.trainers.service import (
+    BatchState,
     Reply,
     RowRejected,
     ServiceRefused,
@@ -282,7 +284,7 @@ def test_kill_9_anywhere_makes_no_batch_twice_and_loses_no_answer(server, town):
     assert run.stdout.split() == ["-9"] * len(MOMENTS) + ["0"], run.stderr
     assert answers(town) == 60
     assert spent(town).requests == 60
-    assert server.batches_created == 3
+    assert server.batches_created == len(uploads(server)) == 3
     assert len(list_jobs(town)) == 1
     assert server.state.files == {}
 
@@ -372,12 +374,44 @@ def room_for(conn: sqlite3.Connection, server: OpenAIServer, requests: int) -> i
 def test_a_full_queue_is_waited_for(server, town):
     server.settings.batch_tokens = room_for(town, server, 40)
     server.hold("in_progress")
-    with when(lambda: server.batches_created == 3, server.release):
+    with when(lambda: "failed" in at_service(server), server.release):
         fill(town, access_to(server), max_requests=15)
     assert answers(town) == spent(town).requests == 60
-    failed = [b for b in server.batches.values() if b.record["status"] == "failed"]
-    assert failed
     assert len(uploads(server)) == 4  # files that waited were not sent again
+
+
+def at_service(server: OpenAIServer) -> list[str]:
+    return [batch.record["status"] for batch in server.batches.values()]
+
+
+def test_a_batch_refused_beside_others_that_have_ended_is_not_too_large(server, town, monkeypatch):
+    server.settings.batch_tokens = room_for(town, server, 50)
+    server.hold("in_progress")
+    look = OpenAIBatcher.state
+
+    def look_late(self: OpenAIBatcher, batch_id: str) -> BatchState:
+        wait_for(lambda: "failed" in at_service(server), "a full queue")
+        server.release()
+        wait_for(lambda: set(at_service(server)) == {"completed", "failed"}, "the others' end")
+        return look(self, batch_id)
+
+    monkeypatch.setattr(OpenAIBatcher, "state", look_late)
+    fill(town, access_to(server), max_requests=20)
+    assert at_service(server) == ["completed", "completed", "failed", "completed"]
+    assert [len(file) for file in uploads(server)] == [20, 20, 20]
+    assert answers(town) == spent(town).requests == 60
+
+
+def test_a_full_queue_is_asked_again_only_when_a_batch_has_ended(server, town):
+    server.settings.batch_tokens = room_for(town, server, 50)
+    server.hold("in_progress")
+
+    def looks() -> int:
+        return sum(r.method == "GET" and r.path.startswith("/batches/") for r in server.log)
+
+    with when(lambda: looks() > 12, server.release):
+        fill(town, access_to(server), max_requests=20)
+    assert at_service(server) == ["completed", "completed", "failed", "completed"]
 
 
 def test_a_batch_larger_than_the_queue_is_sent_in_smaller_ones(server, town):

@@ -40,11 +40,13 @@ class Pace:
 class Sent:
     """A batch that is not done.
 
-    refused: questions that the service will not answer
+    refused:    questions that the service will not answer
+    met_others: another of the job's batches was, or may have been, at the service with it
     """
 
     batch: Batch
     refused: int = 0
+    met_others: bool = False
 
     @property
     def keys(self) -> frozenset[bytes]:

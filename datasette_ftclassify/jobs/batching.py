@@ -144,10 +144,11 @@ class _Run:
         """Goes on with the batches that an earlier process left; whether there were any."""
         batches = open_batches(self.desk.conn, self.desk.job.id)
         for batch in batches:
-            sent = Sent(batch)
+            sent = Sent(batch, met_others=True)
             self.desk.open.append(sent)
-            if batch.file_id is None:
-                self._give_up(sent)
+            self._find_upload(sent)
+            if sent.batch.file_id is None:
+                self._close(sent, "not sent")
                 continue
             self.desk.kept += batch.done
             self.gatherer.busy |= sent.keys
@@ -159,12 +160,15 @@ class _Run:
 
     def _give_up(self, sent: Sent) -> None:
         """No batch was made of its file, so its questions are gathered anew."""
-        file_id = sent.batch.file_id
-        if file_id is None:
+        self._find_upload(sent)
+        self._close(sent, "not sent")
+
+    def _find_upload(self, sent: Sent) -> None:
+        """Notes the file of a process that sent it, and ended before it could note that."""
+        if sent.batch.file_id is None:
             file_id = self.desk.patiently(lambda: self.batcher.find_file(sent.file_name))
             if file_id is not None:
-                self.desk.delete(file_id)
-        self._close(sent, "not sent")
+                self.desk.note(sent, state="uploaded", file_id=file_id)
 
     def _send_all(self) -> None:
         for load in self.gatherer.loads():
@@ -230,6 +234,7 @@ class _Run:
             return
         try:
             if batch_id is None:
+                self._meet(sent)
                 batch_id = desk.patiently(lambda: self.batcher.create(file_id, batch.tag), find)
         except ServiceRefused as error:
             self._refused(sent, error)
@@ -237,9 +242,18 @@ class _Run:
         desk.note(sent, state="running", batch_id=batch_id, detail=None)
         desk.tell(f"batch {batch_id} has {batch.requests:,} questions", key=f"sent {batch_id}")
 
+    def _meet(self, sent: Sent) -> None:
+        """Notes that the batches at the service share its queue from now on. Which of them the
+        service refuses for that is seen later, when the others may have ended."""
+        others = [other for other in self.desk.open if other.is_made]
+        sent.met_others = bool(others)
+        for other in others:
+            other.met_others = True
+
     def _refused(self, sent: Sent, error: ServiceRefused) -> None:
-        """A batch that is too much waits until another one has ended; alone, it is sent in smaller
-        ones. Raises any other refusal."""
+        """A batch that is too much beside others is made again of the file that is there, when one
+        of them has ended; one that is too much alone is sent in smaller ones. Raises any other
+        refusal."""
         if error.code not in TOO_MUCH:
             # What was not made a batch is found again by whoever goes on with the job.
             if sent.is_made:
@@ -247,8 +261,7 @@ class _Run:
             if self.desk.is_ending:
                 return
             raise error
-        others = any(other.is_made for other in self.desk.open if other is not sent)
-        if others and sent.batch.file_id is not None:
+        if sent.met_others and sent.batch.file_id is not None:
             self.desk.note(sent, state="uploaded", batch_id=None, detail=str(error))
             return
         self._close(sent, str(error))
@@ -272,12 +285,12 @@ class _Run:
         """Looks at every batch once, and waits when none has ended. Gives the next delay."""
         desk = self.desk
         desk.check()
-        ended = False
+        before = len(desk.open)
         for sent in [sent for sent in desk.open if sent.is_made]:
             state = desk.patiently(partial(self.batcher.state, str(sent.batch.batch_id)))
             if state.status != "running":
                 self._end(sent, state)
-                ended = True
+        ended = len(desk.open) < before
         waiting = [sent for sent in desk.open if not sent.is_made]
         if waiting and not desk.is_ending and (ended or len(waiting) == len(desk.open)):
             self._make(waiting[0])
