@@ -22,6 +22,7 @@ from .predictions import Answerer
 from .sql import quote
 from .store.answers import KeptAnswer, has_answers
 from .store.classifiers import Classifier, find_classifier, has_store
+from .store.tables import check_tables
 
 MAX_LOADED = 8
 """Classifiers kept in memory at once, in all."""
@@ -146,6 +147,7 @@ _lock = threading.Lock()
 
 
 def _load(conn: sqlite3.Connection, name: str | None, schema: str, path: str) -> Loaded | Served:
+    check_tables(conn, schema)
     classifier = find_classifier(conn, name, schema)
     # A database in memory has no file to be known by but its own connection.
     key = (path or f"memory-{id(conn)}", classifier.uid)

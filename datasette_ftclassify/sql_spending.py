@@ -20,6 +20,7 @@ from .store.answers import KeptAnswer, keep_answers
 from .store.reserving import reserved_by_others
 from .store.schema import transaction
 from .store.spending import SQL_FUNCTIONS, Spent, add_spending, spent_today, today
+from .store.tables import check_tables
 from .trainers.access import Access
 
 READ_SECONDS = 1.0
@@ -164,4 +165,10 @@ def _writing(path: str) -> Iterator[sqlite3.Connection]:
 
 def _open(path: str, mode: str, timeout: float) -> sqlite3.Connection:
     uri = f"{Path(path).absolute().as_uri()}?mode={mode}"
-    return sqlite3.connect(uri, uri=True, timeout=timeout)
+    conn = sqlite3.connect(uri, uri=True, timeout=timeout)
+    try:
+        check_tables(conn)
+    except BaseException:
+        conn.close()
+        raise
+    return conn

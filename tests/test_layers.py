@@ -16,9 +16,9 @@ PACKAGE = Path(datasette_ftclassify.__file__).parent
 NAME = "datasette_ftclassify"
 
 DOMAIN = [
-    "errors", "bounds", "sql", "labels", "rendering", "tasks", "examples", "splits", "checks",
-    "tokens", "prices", "export", "evaluation", "predictions", "answer_wrapping", "answers",
-    "token_scores",
+    "errors", "bounds", "deadline", "sql", "labels", "rendering", "tasks", "examples", "splits",
+    "checks", "tokens", "prices", "export", "evaluation", "predictions", "answer_wrapping",
+    "answers", "token_scores",
 ]  # fmt: skip
 FACES = [
     "functions", "resolver", "sql_answers", "sql_asking", "sql_spending", "cli", "demo", "web",

@@ -326,7 +326,7 @@ async def test_what_sqlite_has_against_our_tables_is_told(trained: Path):
         conn.execute("drop table _ftclassify_job_events")
     for path in ("/town/-/ftclassify/jobs/1", "/town/-/ftclassify/jobs/1.json"):
         response = await get(serve(trained), path, ROOT)
-        assert response.status_code == 500
+        assert response.status_code == 400
         assert "no such table: _ftclassify_job_events" in response.text
         assert "may be damaged" in response.text
 

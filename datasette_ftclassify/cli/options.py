@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -186,13 +186,10 @@ def training_options(command: Command) -> Command:
 
 @contextmanager
 def open_database(path: str) -> Iterator[sqlite3.Connection]:
-    from ..sql import connect
+    from ..store.tables import open_database as opened
 
-    conn = connect(path)
-    try:
+    with closing(opened(path)) as conn:
         yield conn
-    finally:
-        conn.close()
 
 
 def unescape(text: str | None) -> str | None:

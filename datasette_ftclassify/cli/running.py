@@ -131,10 +131,10 @@ def watched(database: str, job_id: int, progress: StepProgress) -> Iterator[None
 
 
 def _watch(database: str, job_id: int, progress: StepProgress, over: threading.Event) -> None:
-    from ..sql import connect
     from ..store.jobs import get_job
+    from ..store.tables import open_database
 
-    with closing(connect(database)) as conn:
+    with closing(open_database(database)) as conn:
         while not over.wait(LOOK_EVERY):
             try:
                 progress.show(now_line(conn, get_job(conn, job_id)))

@@ -19,9 +19,9 @@ from contextlib import closing
 from dataclasses import asdict
 
 from ..errors import JobNotFound
-from ..sql import connect
 from ..store.jobs import get_job
 from ..store.schema import ensure_schema
+from ..store.tables import open_database
 from ..store.waiting import note_step
 from ..trainers.access import Access, Endpoint
 from ..trainers.base import Progress
@@ -56,7 +56,7 @@ def main(database: str, job_id: int) -> None:
         os.nice(NICE)
     from .runner import run_job
 
-    with closing(connect(database)) as conn:
+    with closing(open_database(database)) as conn:
         ensure_schema(conn)
         try:
             run_job(conn, job_id, access=access, steps=_teller(conn, job_id))

@@ -65,11 +65,14 @@ def _has_new_rows(conn: sqlite3.Connection, following: Following) -> bool:
         job = get_job(conn, following.job_id)
         if job.state != "finished":
             return False
+        settings = job.settings
+        if settings["table"] != following.source:
+            return False
         classifier = find_by_uid(conn, following.uid)
-        plan = Plan(conn, classifier, job.settings)
-        check_follow(conn, classifier, following.source, PredictRequest(where=job.settings["where"],
-                     unlabelled=bool(job.settings["unlabelled"])))  # fmt: skip
-        position = plan.places.now(conn, job.position)
-        return bool(plan.rows.after(conn, position, 1))
+        # First of all: a condition from a file is not to run in a server's own process.
+        check_follow(conn, classifier, following.source, PredictRequest(where=settings["where"],
+                     unlabelled=bool(settings["unlabelled"])))  # fmt: skip
+        plan = Plan(conn, classifier, settings)
+        return plan.rows.has_more(conn, plan.places.now(conn, job.position))
     except (FtclassifyError, KeyError, TypeError):
         return False  # the table, the classifier or the job is gone, or no longer fits

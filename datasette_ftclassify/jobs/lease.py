@@ -13,8 +13,8 @@ from contextlib import closing, contextmanager
 from typing import Any
 
 from ..errors import FtclassifyError, JobError, JobPaused, JobStopped
-from ..sql import connect
 from ..store.jobs import Job, ask_job, claim_job, end_job, new_owner, renew_lease
+from ..store.tables import open_database
 
 RENEW_EVERY = 2.0
 """Seconds between renewals, and so the time that a request to pause a training may take."""
@@ -115,7 +115,7 @@ def _renewed(lease: Lease) -> Iterator[None]:
 
 
 def _renew(lease: Lease, path: str, over: threading.Event) -> None:
-    with closing(connect(path)) as conn:
+    with closing(open_database(path)) as conn:
         while not over.wait(RENEW_EVERY):
             try:
                 lease.job.wanted = renew_lease(conn, lease.job.id, str(lease.job.owner))

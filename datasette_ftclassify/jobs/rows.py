@@ -80,9 +80,7 @@ class Rows:
         Raises PredictError for a key that cannot be found again: a text that is no UTF-8, read with
         signs for what is wrong in it, is not the one that is there.
         """
-        key = (position or ())[: self._n_keys]
-        marks = {f"_ft_{i}": unpack(value) for i, value in enumerate(key)}
-        later = f" and ({self._keys}) > ({self._marks})" if position is not None else ""
+        later, marks = self._later(position)
         cursor = conn.execute(
             f"select {self._keys}, {self._text} {self._from}{later}"
             f" order by {self._keys} limit {most}",
@@ -97,6 +95,19 @@ class Rows:
                     "key is not valid UTF-8: mend the key, or leave the row out (--where)."
                 )
         return batch
+
+    def has_more(self, conn: sqlite3.Connection, position: Sequence[Any] | None) -> bool:
+        """Whether there are rows after a job's position. Reads no cell but their keys."""
+        later, marks = self._later(position)
+        sql = f"select 1 {self._from}{later} limit 1"
+        return conn.execute(sql, {**self.params, **marks}).fetchone() is not None
+
+    def _later(self, position: Sequence[Any] | None) -> tuple[str, dict[str, Cell]]:
+        """A condition for the rows after a position, to be added to others, and its parameters."""
+        if position is None:
+            return "", {}
+        marks = {f"_ft_{i}": unpack(value) for i, value in enumerate(position[: self._n_keys])}
+        return f" and ({self._keys}) > ({self._marks})", marks
 
     def _is_there(self, conn: sqlite3.Connection, key: tuple[Cell, ...]) -> bool:
         marks = ", ".join("?" * self._n_keys)

@@ -24,6 +24,9 @@ from .schema import ensure_schema, transaction
 MAX_ARTIFACT = 1_000_000_000
 """Bytes of all parts of one classifier; SQLite's own default limit for one value."""
 
+MOST_VERSIONS = 5_000
+"""Classifiers in one file, all versions counted: more than anyone trains."""
+
 _COLUMNS = (
     "c.id, c.uid, c.name, c.version, c.trainer, c.labels, c.task_id, c.split_id, c.seed,"
     " c.training_rows, c.header, c.report, c.created_at, t.definition"
@@ -262,7 +265,10 @@ def list_classifiers(conn: sqlite3.Connection, schema: str = "main") -> list[Cla
     if not has_store(conn, schema):
         return []
     with reading_store():
-        rows = conn.execute(_select(schema, "order by c.name, c.version desc")).fetchall()
+        tail = f"order by c.name, c.version desc limit {MOST_VERSIONS + 1}"
+        rows = conn.execute(_select(schema, tail)).fetchall()
+    if len(rows) > MOST_VERSIONS:
+        raise ArtifactError(f"This file has more than {MOST_VERSIONS:,} classifiers: too many.")
     return [found for found in map(_classifier_or_none, rows) if found is not None]
 
 
@@ -303,7 +309,7 @@ def default_name(conn: sqlite3.Connection, schema: str = "main") -> str | None:
 def set_default(conn: sqlite3.Connection, name: str) -> None:
     """Makes `name` the classifier that the SQL functions use without a name."""
     name = find_classifier(conn, name).name
-    with conn:
+    with transaction(conn):
         conn.execute("replace into _ftclassify_settings (key, value) values ('default', ?)", [name])
 
 
@@ -311,7 +317,7 @@ def rename_classifier(conn: sqlite3.Connection, old: str, new: str) -> None:
     """Renames all versions. Raises ClassifierNotFound, or FtclassifyError when `new` is taken."""
     old = find_classifier(conn, old).name
     new = check_name(new)
-    with conn:
+    with transaction(conn):
         if highest_version(conn, new):
             raise FtclassifyError(f"There is already a classifier called {new}: choose another.")
         conn.execute("update _ftclassify_classifiers set name = ? where name = ?", [new, old])

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import sqlite3
 
+MOST_COLUMNS = 10_000
+"""Of all tables together that are drawn as ours. A table can have 2,000."""
+
 
 def column_owners(conn: sqlite3.Connection, source: str) -> dict[str, str]:
     """{column: name of the classifier that filled it} for the columns that we made in a table."""
@@ -43,6 +46,7 @@ def our_columns(conn: sqlite3.Connection) -> dict[tuple[str, str], tuple[str, st
     rows = conn.execute(
         "select source, column_name, role, coalesce((select kind from _ftclassify_classifiers c"
         " where c.name = classifier order by version desc limit 1), '') from _ftclassify_columns"
+        f" limit {MOST_COLUMNS}"
     )
     return {(source, column): (role, kind) for source, column, role, kind in rows.fetchall()}
 

@@ -6,7 +6,7 @@ import sqlite3
 
 from ..errors import ClassifierNotFound
 from .classifiers import default_name, find_row, has_store, highest_version, not_found
-from .schema import ensure_schema
+from .schema import ensure_schema, transaction
 
 
 def delete_classifier(conn: sqlite3.Connection, name: str) -> list[str]:
@@ -26,7 +26,7 @@ def delete_classifier(conn: sqlite3.Connection, name: str) -> list[str]:
         f" where name = :name{only} order by version desc",
         {"name": found, "version": version},
     ).fetchall()
-    with conn:
+    with transaction(conn):
         for classifier_id, _ in gone:
             _delete_version(conn, classifier_id)
         if default_name(conn) == found and not highest_version(conn, found):

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -27,6 +28,9 @@ __all__ = [
 ]  # fmt: skip
 
 UNFINISHED = ("queued", "running", "paused", "failed")
+
+MOST_JOBS = 10_000
+"""In one file. Nobody reads a longer list, and a file that somebody else made may have millions."""
 
 WISHES = {
     "pause": ("queued", "running"),
@@ -151,10 +155,12 @@ def get_job(conn: sqlite3.Connection, job_id: int) -> Job:
 
 
 def list_jobs(conn: sqlite3.Connection) -> list[Job]:
-    """All jobs, newest first; without damaged ones."""
+    """All jobs, newest first; without damaged ones. Raises JobError for more than MOST_JOBS."""
     if not has_store(conn):
         return []
-    every = list(_rows(conn, "order by id desc"))
+    every = list(_rows(conn, f"order by id desc limit {MOST_JOBS + 1}"))
+    if len(every) > MOST_JOBS:
+        raise JobError(f"This file has more than {MOST_JOBS:,} jobs: delete old ones.")
     return [job for job in map(_job_or_none, every) if job is not None]
 
 
@@ -241,8 +247,15 @@ def note_terms(conn: sqlite3.Connection, job_id: int, terms: Mapping[str, Any]) 
 
 def next_job(conn: sqlite3.Connection, besides: Collection[int] = ()) -> int | None:
     """The oldest job that waits for a worker: queued, or left behind by a dead process."""
-    waiting = [job.id for job in list_jobs(conn) if job.state == "queued" or job.interrupted]
-    return next((id_ for id_ in reversed(waiting) if id_ not in besides), None)
+    if not has_store(conn):
+        return None
+    sql = "select id from _ftclassify_jobs where state in ('queued', 'running') order by id"
+    with closing(conn.execute(sql)) as found:
+        ids = (id_ for (id_,) in found if id_ not in besides)
+        jobs = (_job_or_none(row) for id_ in ids for row in _rows(conn, "where id = ?", [id_]))
+        waiting = (job for job in jobs if job and (job.state == "queued" or job.interrupted))
+        first = next(waiting, None)
+    return None if first is None else first.id
 
 
 def renew_lease(conn: sqlite3.Connection, job_id: int, owner: str) -> str | None:

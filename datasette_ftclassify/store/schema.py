@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING
 
+from .tables import check_tables, check_triggers
+
 if TYPE_CHECKING:
     from sqlite_utils import Database
 
@@ -25,10 +27,14 @@ TABLES = tuple(
 
 
 def ensure_schema(conn: sqlite3.Connection) -> None:
-    """Creates or upgrades the `_ftclassify_*` tables. Does nothing when they are up to date."""
+    """Creates or upgrades the `_ftclassify_*` tables. Does nothing when they are up to date.
+
+    Raises ArtifactError when something else stands in their place.
+    """
     from sqlite_utils import Database
     from sqlite_utils.migrations import Migrations
 
+    check_tables(conn)
     migrations = Migrations("datasette-ftclassify")
     migrations()(m001_main_job)
     migrations()(m002_services)
@@ -50,10 +56,14 @@ def transaction(
 
     meanwhile: entered while the disk confirms what was written, which may take milliseconds in
                which this thread runs no Python
+
+    Raises ArtifactError when our tables have triggers: a file that somebody else made would run
+    theirs here.
     """
     if conn.in_transaction:
         yield
         return
+    check_triggers(conn)
     conn.execute("begin immediate")
     with conn:
         yield

@@ -8,6 +8,9 @@ from .classifiers import has_store, now
 from .jobs import Job, ask_job, get_job, note
 from .schema import transaction
 
+MOST_WAITING = 10_000
+"""Jobs of one file that a worker knows of; the next ones come when these have ended."""
+
 MAX_DEATHS = 3
 """How often a job's process may die before the job is given up."""
 
@@ -16,7 +19,10 @@ def maybe_waiting(conn: sqlite3.Connection) -> list[int]:
     """Ids of jobs that wait, or count as running, oldest first: cheap, for a look every second."""
     if not has_store(conn):
         return []
-    sql = "select id from _ftclassify_jobs where state in ('queued', 'running') order by id"
+    sql = (
+        "select id from _ftclassify_jobs where state in ('queued', 'running')"
+        f" order by id limit {MOST_WAITING}"
+    )
     return [job_id for (job_id,) in conn.execute(sql).fetchall()]
 
 

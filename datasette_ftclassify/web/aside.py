@@ -10,15 +10,23 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
+from ..deadline import within
 from ..errors import FtclassifyError
-from ..sql import connect, decode
+from ..sql import decode
 from ..store.classifiers import has_store
 from ..store.schema import ensure_schema
+from ..store.tables import check_tables, open_database
 
 if TYPE_CHECKING:
     from .routing import Ask
 
 T = TypeVar("T")
+
+READ_SECONDS = 30.0
+"""For one reading: a whole table is read to know its labels, a job has no limit like this."""
+
+WRITE_SECONDS = 60.0
+"""For one writing, which may wait half a minute for another process that writes."""
 
 
 def path_of(ask: Ask) -> str:
@@ -30,12 +38,21 @@ def path_of(ask: Ask) -> str:
     return str(ask.db.path)
 
 
+def read_uri(ask: Ask) -> str:
+    """The file's address for a connection that can write nothing."""
+    mode = "mode=ro" if ask.db.is_mutable else "immutable=1"
+    return f"{Path(path_of(ask)).resolve().as_uri()}?{mode}"
+
+
 def open_to_read(ask: Ask) -> sqlite3.Connection:
     """A connection that can write nothing, for one thread at a time."""
-    mode = "mode=ro" if ask.db.is_mutable else "immutable=1"
-    uri = f"{Path(path_of(ask)).resolve().as_uri()}?{mode}"
-    conn = sqlite3.connect(uri, uri=True, check_same_thread=False)
+    conn = sqlite3.connect(read_uri(ask), uri=True, check_same_thread=False)
     conn.text_factory = decode
+    try:
+        check_tables(conn)
+    except BaseException:
+        conn.close()
+        raise
     return conn
 
 
@@ -43,7 +60,7 @@ async def read_aside(ask: Ask, function: Callable[[sqlite3.Connection], T]) -> T
     """What a function finds that may take its time."""
 
     def run() -> T:
-        with closing(open_to_read(ask)) as conn:
+        with closing(open_to_read(ask)) as conn, within(conn, READ_SECONDS):
             return function(conn)
 
     return await asyncio.to_thread(run)
@@ -60,7 +77,7 @@ async def write_aside(ask: Ask, function: Callable[[sqlite3.Connection], T]) -> 
     path = path_of(ask)
 
     def run() -> T:
-        with closing(connect(path)) as conn:
+        with closing(open_database(path)) as conn, within(conn, WRITE_SECONDS):
             return function(conn)
 
     return await asyncio.to_thread(run)

@@ -88,7 +88,7 @@ async def _change(ask: Ask, classifier: Classifier) -> Response:
         else:
             delete_classifier(conn, classifier.title)
 
-    await ask.db.execute_write_fn(change)
+    await ask.write(change)
     where = {
         "default": ask.url("classifiers", classifier.title),
         "rename": ask.url("classifiers", f"{new.strip()}@{classifier.version}"),

@@ -16,8 +16,10 @@ from weakref import WeakKeyDictionary
 
 import markupsafe
 
+from ..errors import FtclassifyError
 from ..store.classifiers import has_store
 from ..store.columns import our_columns
+from .reading import PART_SECONDS, read
 
 if TYPE_CHECKING:
     from datasette.app import Datasette
@@ -29,6 +31,9 @@ Columns = Mapping[tuple[str, str], tuple[str, str]]
 FRESH = 1.0
 """Seconds for which the columns of a database are not asked for again."""
 
+REST = 30.0
+"""Seconds for which a database whose columns could not be read is believed to have none."""
+
 _LONGEST = 200
 """Characters of a label that are shown."""
 
@@ -36,6 +41,7 @@ _MOST = 50
 """Labels of a cell that are shown."""
 
 _remembered: WeakKeyDictionary[Database, tuple[float, Columns]] = WeakKeyDictionary()
+"""Until when, and what."""
 
 
 async def columns_of(database: Database) -> Columns:
@@ -44,11 +50,12 @@ async def columns_of(database: Database) -> Columns:
     if known is not None:
         return known
     found: Columns
+    fresh = FRESH
     try:
-        found = await database.execute_fn(_read)
-    except sqlite3.Error:
-        found = {}
-    _remembered[database] = (time.monotonic(), found)
+        found = await read(database, _read, PART_SECONDS)
+    except (sqlite3.Error, FtclassifyError):  # no page of a table fails for our sake
+        found, fresh = {}, REST
+    _remembered[database] = (time.monotonic() + fresh, found)
     return found
 
 
@@ -57,10 +64,10 @@ def _read(conn: sqlite3.Connection) -> Columns:
 
 
 def _fresh(database: Database) -> Columns | None:
-    when, columns = _remembered.get(database, (0.0, None))
+    until, columns = _remembered.get(database, (0.0, None))
     if columns is None or not database.is_mutable:
         return columns
-    return columns if time.monotonic() - when < FRESH else None
+    return columns if time.monotonic() < until else None
 
 
 def cell(

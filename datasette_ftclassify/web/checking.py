@@ -3,25 +3,26 @@ and the figures behind its pictures."""
 
 from __future__ import annotations
 
+import asyncio
 import re
 import sqlite3
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
-from datasette.utils import sqlite_timelimit, tilde_encode
+from datasette.utils import tilde_encode
 from datasette.utils.asgi import NotFound
 
 from ..checks.codes import SEVERITIES
 from ..errors import FtclassifyError
 from ..jobs.check import LISTED
-from ..labels import label_name
+from ..jobs.finding_rows import read_finding_rows
 from ..splits import SplitPlan
-from ..sql import Relation, check_condition, condition, quote_all, relation
+from ..sql import Relation, relation
 from ..store.jobs import Job, get_job
 from ..tasks import Task
 from . import pictures
-from .aside import read_aside
+from .aside import read_uri
 from .filters import Pair, in_filter
 from .showing import show
 
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
     from .routing import Ask
 
 PAGE_ROWS = 50
-_LOOK_MS = 2_000
 _LONGEST_ADDRESS = 1_800
 """Characters; proxies and browsers start to refuse addresses at a few thousand."""
 
@@ -196,21 +196,25 @@ async def finding_page(ask: Ask) -> Response:
     if job is None or not isinstance(findings, list) or number >= len(findings):
         raise NotFound("There is no such finding: check the rows again.")
     finding = findings[number]
-    start = int(ask.argument("start")) if ask.argument("start").isdecimal() else 0
+    typed = ask.argument("start")
+    start = int(typed) if typed.isdecimal() and len(typed) < 16 else 0
     try:
         task = Task.from_dict(job.settings["task"])
         shown = {k: finding[k] for k in ("code", "severity", "count", "message", "advice")}
-        rows, source = await read_aside(ask, lambda conn: _rows(conn, task, finding, start))
+        complete = finding["where"] or finding["count"] == len(finding["keys"])
+        listed = "All rows" if complete else f"The first {len(finding['keys']):,} rows"
     except (KeyError, TypeError, AttributeError, ValueError, OverflowError) as error:
         raise FtclassifyError(
             "This check is damaged in this file: check the rows again."
         ) from error
+    source = await ask.read(lambda conn: relation(conn, task.source))
+    rows = await asyncio.to_thread(
+        read_finding_rows, read_uri(ask), job.id, number, start, PAGE_ROWS + 1
+    )
     for row in rows:
         row["url"] = row_url(ask, source, row["key"])
     data = {"finding": shown, "start": start, "columns": [*task.text, *task.labels],
             "rows": rows[:PAGE_ROWS], "more": len(rows) > PAGE_ROWS}  # fmt: skip
-    complete = finding["where"] or finding["count"] == len(finding["keys"])
-    listed = "All rows" if complete else f"The first {len(finding['keys']):,} rows"
     more = {
         "source": source.name,
         "listed": listed,
@@ -220,42 +224,3 @@ async def finding_page(ask: Ask) -> Response:
         "back": ask.url("train", table=source.name, check=job.id),
     }
     return await show(ask, "ftclassify_finding.html", data, more=more)
-
-
-def _rows(
-    conn: sqlite3.Connection, task: Task, finding: Mapping[str, Any], start: int
-) -> tuple[list[dict[str, Any]], Relation]:
-    """A page of the finding's rows and one more, if there is one."""
-    source = relation(conn, task.source)
-    columns = quote_all([*task.text, *task.labels])
-    identity = source.identity
-    most = PAGE_ROWS + 1
-    try:
-        with sqlite_timelimit(conn, _LOOK_MS):
-            if finding["where"] and identity:
-                # It stands in a file that anybody may have written.
-                check_condition(conn, source, finding["where"], {})
-                sql = (
-                    f"select {quote_all(identity)}, {columns} from {quote_all([source.name])}"
-                    f" where {condition(finding['where'])} limit {most} offset ?"
-                )
-                found = conn.execute(sql, [start]).fetchall()
-                return [_row(list(r[: len(identity)]), r[len(identity) :]) for r in found], source
-            keys = finding["keys"][start : start + most]
-            if not identity:
-                return [_row(key, ()) for key in keys], source
-            marks = " and ".join(f"{quote_all([name])} = ?" for name in identity)
-            sql = f"select {columns} from {quote_all([source.name])} where {marks}"
-            return [
-                _row(key, conn.execute(sql, key[: len(identity)]).fetchone() or ()) for key in keys
-            ], source
-    except sqlite3.Error as error:
-        raise FtclassifyError(
-            f"The rows cannot be listed: {error}. Check the rows again, since the table may have "
-            "changed."
-        ) from error
-
-
-def _row(key: list[Any], cells: Any) -> dict[str, Any]:
-    shown = ["" if c is None else "BLOB" if isinstance(c, bytes) else label_name(c) for c in cells]
-    return {"key": key, "cells": [t if len(t) <= 400 else t[:399] + "…" for t in shown]}

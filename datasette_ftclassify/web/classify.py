@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from datasette.utils.asgi import Forbidden, NotFound
 
+from ..deadline import TooSlow, within
 from ..errors import AccessError, FtclassifyError, PredictError
 from ..jobs.columns import taken_columns
 from ..jobs.estimates import MARGIN, SPARE_USD, JobEstimate, estimate_predict
@@ -34,7 +35,6 @@ from .filters import left_behind
 from .lifespan import has_worker, wake
 from .permissions import PREDICT, SPEND, VIEW, WRITES, is_modern, may_write
 from .showing import done, show
-from .timed import TooSlow, within
 
 if TYPE_CHECKING:
     from datasette.app import Datasette

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from ..deadline import TooSlow, within
 from ..errors import ClassifierNotFound, FtclassifyError, SourceError, TrainingError
 from ..jobs.columns import taken_columns
 from ..jobs.rows import Rows
@@ -16,7 +17,6 @@ from ..store.classifiers import Classifier, find_for_table, list_classifiers
 from ..store.following import list_following
 from .classify_form import Form, named_columns, row_condition
 from .filters import RowFilter, read_filters
-from .timed import TooSlow, within
 
 COUNT_SECONDS = 0.04
 """For each number of rows on the page; larger tables have theirs said in another way."""

@@ -211,7 +211,7 @@ async def _act(ask: Ask) -> Response:
                 return asked
             return note_terms(conn, job.id, {**(asked.estimate or {}), "limit_usd": limit})
 
-    asked: Job = await ask.db.execute_write_fn(write)
+    asked: Job = await ask.write(write)
     if asked.state == "queued":
         wake(ask.datasette)
     data = {"id": job.id, "state": parts.state_of(asked), "wanted": asked.wanted}

@@ -14,6 +14,7 @@ from ..store.watching import newest_jobs
 from . import job_parts as parts
 from .jobs import visible_jobs
 from .permissions import TRAIN, VIEW, may, may_view_database, tables_allowed
+from .reading import PART_SECONDS, read
 from .routing import page_url
 from .showing import show
 
@@ -97,7 +98,7 @@ async def instance_page(ask: Ask) -> Response:
 async def _database(ask: Ask, name: str) -> dict[str, Any]:
     database = ask.datasette.get_database(name)
     try:
-        sources, worked_on = await database.execute_fn(_sources)
+        sources, worked_on = await read(database, _sources, PART_SECONDS)
     except (sqlite3.Error, FtclassifyError):  # tables of ours that we cannot read
         sources, worked_on = [], []
     seen = {t for t in frozenset(sources).union(*worked_on) if await may(

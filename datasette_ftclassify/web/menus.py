@@ -13,6 +13,7 @@ from ..store.classifiers import has_store, list_classifiers
 from ..store.schema import TABLES
 from .filters import LEFT_BEHIND, carried
 from .permissions import TRAIN, VIEW, may, may_view_database, may_write
+from .reading import PART_SECONDS, read
 from .routing import page_url
 
 if TYPE_CHECKING:
@@ -43,8 +44,8 @@ async def _holds_ours(database: Database) -> bool:
     if time.monotonic() - _without.get(database, -REST) < REST:
         return False
     try:
-        found = await database.execute_fn(has_store)
-    except sqlite3.Error:  # a file that is locked must not take every page down
+        found = await read(database, has_store, PART_SECONDS)
+    except (sqlite3.Error, FtclassifyError):  # a file's trouble must not take every page down
         found = False
     if found:
         _with[database] = True
@@ -55,7 +56,7 @@ async def _holds_ours(database: Database) -> bool:
 
 async def database_menu(datasette: Datasette, database: str) -> Items:
     """A link to the classifiers of a database that holds our tables."""
-    if not await datasette.get_database(database).execute_fn(has_store):
+    if not await _holds_ours(datasette.get_database(database)):
         return []
     return [
         _item(
@@ -154,7 +155,7 @@ def _filters(request: Any) -> dict[str, list[str]]:
 async def _classifiers(database: Database, table: str) -> tuple[bool, bool]:
     """Whether there are any at all, and any that learnt from the table."""
     try:
-        found = await database.execute_fn(list_classifiers)
+        found = await read(database, list_classifiers, PART_SECONDS)
     except (sqlite3.Error, FtclassifyError):  # tables of ours that we cannot read
         found = []
     return bool(found), any(classifier.task.source == table for classifier in found)

@@ -23,6 +23,7 @@ from ..sql import relation
 from ..store.classifiers import Classifier, find_by_id, find_classifier
 from ..store.jobs import Job, get_job
 from .permissions import VIEW, may, may_view_database, may_view_instance
+from .reading import page_seconds, read, write
 
 if TYPE_CHECKING:
     from datasette.app import Datasette
@@ -43,9 +44,8 @@ MAX_BODY = 2_000_000
 class Unreadable(FtclassifyError):
     """SQLite could not do what a page asked of it."""
 
-    status = 500
-
     def __init__(self, error: sqlite3.Error) -> None:
+        self.status = 503 if "locked" in str(error) else 400
         super().__init__(
             f"SQLite says: {error}. If the database is locked, try again. Else its tables "
             "_ftclassify_* may be damaged, or of another version of datasette-ftclassify: "
@@ -118,8 +118,11 @@ class Ask:
 
     async def read(self, function: Callable[[sqlite3.Connection], T]) -> T:
         """What a function finds with one of Datasette's connections for reading."""
-        result: T = await self.db.execute_fn(function)
-        return result
+        return await read(self.db, function, page_seconds(self.datasette))
+
+    async def write(self, function: Callable[[sqlite3.Connection], T]) -> T:
+        """What a function does with Datasette's connection for writing; it commits by itself."""
+        return await write(self.db, function)
 
     async def may(self, action: str, table: str | None = None) -> bool:
         about = self.table if table is None else table

@@ -7,8 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Any
 
-from datasette.utils import sqlite_timelimit
-
+from ..deadline import TooSlow, within
 from ..labels import MAX_LABELS, LabelValue
 from ..sql import Relation, condition, quote
 
@@ -26,9 +25,9 @@ def in_a_moment(conn: sqlite3.Connection, milliseconds: int, read: Callable[[], 
     """Reads, and whether to the end: a query that takes longer is ended, and what SQLite has
     against one is not told."""
     try:
-        with sqlite_timelimit(conn, milliseconds):
+        with within(conn, milliseconds / 1000):
             read()
-    except (sqlite3.Error, sqlite3.Warning):
+    except (sqlite3.Error, sqlite3.Warning, TooSlow):
         return False
     return True
 

@@ -7,10 +7,12 @@ import sqlite3
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
+from ..errors import FtclassifyError
 from ..store.watching import newest_jobs
 from .cells import columns_of
 from .job_parts import table_or_none, told_of
 from .permissions import VIEW, may
+from .reading import PART_SECONDS, read
 from .routing import page_url
 
 if TYPE_CHECKING:
@@ -55,8 +57,8 @@ async def _is_worked_on(
     if not db.is_mutable:
         return False
     try:
-        jobs = await db.execute_fn(lambda conn: _active(conn, table))
-    except sqlite3.Error:  # a page of somebody's table does not fail for our sake
+        jobs = await read(db, lambda conn: _active(conn, table), PART_SECONDS)
+    except (sqlite3.Error, FtclassifyError):  # no page of a table fails for our sake
         return False
     seen: dict[str, bool] = {}
     for name in frozenset().union(*jobs):

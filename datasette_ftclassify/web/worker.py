@@ -17,11 +17,12 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from ..deadline import within
 from ..errors import AccessError, FtclassifyError, JobError, JobNotFound
-from ..sql import connect
 from ..store.classifiers import find_by_id
 from ..store.jobs import Job, get_job
 from ..store.schema import ensure_schema
+from ..store.tables import open_database
 from ..store.waiting import hold_job, is_waiting, maybe_waiting, note_death
 from ..trainers.access import Access
 from ..trainers.registry import get_trainer
@@ -40,6 +41,15 @@ of jobs that mostly wait for a service."""
 
 NEW_ROWS_EVERY = 5.0
 """Seconds between looks for new rows of the tables that have theirs classified as they come."""
+
+LOOK_SECONDS = 2.0
+"""For one reading of a file's jobs."""
+
+CONSIDER_SECONDS = 30.0
+"""For what it takes to start one: an upgrade of our tables, and the operator's settings."""
+
+MOST_LOOKED_AT = 20
+"""Jobs of one file that a look considers, before it comes to the next file."""
 
 REST = 60.0
 """Seconds for which a held job, or a file that cannot be worked on, is left alone."""
@@ -109,13 +119,21 @@ class Worker:
             from ..jobs.following import queue_new_rows
 
             self._followed[path] = time.monotonic() + NEW_ROWS_EVERY
-            queue_new_rows(conn)
+            with within(conn, LOOK_SECONDS):
+                queue_new_rows(conn)
         ours = {child.job.id for child in self._children if child.path == path}
-        for job_id in maybe_waiting(conn):
-            if job_id in ours or self._rests(path, job_id) or self._over.is_set():
+        with within(conn, LOOK_SECONDS):
+            waiting = maybe_waiting(conn)
+        looked_at = 0
+        for job_id in waiting:
+            if job_id in ours or self._rests(path, job_id):
                 continue
+            looked_at += 1
+            if self._over.is_set() or looked_at > MOST_LOOKED_AT:
+                return  # the next look goes on: those that cannot run rest by then
             try:
-                self._consider(path, conn, job_id)
+                with within(conn, CONSIDER_SECONDS):
+                    self._consider(path, conn, job_id)
             except JobError as error:  # a damaged one holds up no other
                 self._leave(path, error, job_id)
 
@@ -184,7 +202,7 @@ class Worker:
 
 
 def _open(path: str) -> sqlite3.Connection:
-    conn = connect(path)
+    conn = open_database(path)
     conn.execute("pragma busy_timeout = 2000")  # a later look will do, and a shutdown waits for it
     return conn
 

@@ -1,0 +1,70 @@
+"""A time limit for what a connection may take."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from .errors import FtclassifyError
+
+_STEPS = 10_000
+"""Of SQLite's machine between looks at the clock: well under a millisecond."""
+
+_ends: dict[int, list[float]] = {}
+"""The limits of each connection that has some now, by its id; the last one is the nearest."""
+
+
+class TooSlow(FtclassifyError):
+    """What was asked of the database takes longer than it may."""
+
+    status = 503
+
+
+@contextmanager
+def within(conn: sqlite3.Connection, seconds: float) -> Iterator[None]:
+    """Ends what runs on the connection after so long. Raises TooSlow then, whatever the code
+    inside makes of the interruption.
+
+    Limits may stand in each other: the nearest end counts, and the outer one goes on after the
+    inner one. SQLite has one handler a connection and does not tell which, so this is not for a
+    SQL function, where Datasette's own limit runs.
+    """
+    ends = _ends.setdefault(id(conn), [])
+    end = min([time.monotonic() + seconds, *ends[-1:]])
+    ends.append(end)
+    late: list[bool] = []
+    _watch(conn, end, late)
+    try:
+        yield
+    except (sqlite3.Error, FtclassifyError) as error:
+        if time.monotonic() > end:
+            raise _too_slow(seconds) from error
+        raise
+    finally:
+        ends.pop()
+        if ends:
+            _watch(conn, ends[-1], [])
+        else:
+            del _ends[id(conn)]
+            conn.set_progress_handler(None, 0)
+    if late:
+        raise _too_slow(seconds)
+
+
+def _watch(conn: sqlite3.Connection, end: float, late: list[bool]) -> None:
+    def is_over() -> bool:
+        if time.monotonic() <= end:
+            return False
+        late.append(True)
+        return True
+
+    conn.set_progress_handler(is_over, _STEPS)
+
+
+def _too_slow(seconds: float) -> TooSlow:
+    return TooSlow(
+        f"The database took longer than {seconds:g} s to answer. Try again when less is going on; "
+        "if it stays so, a table or a view of the file is too large, or made so that it never ends."
+    )

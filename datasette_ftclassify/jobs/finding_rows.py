@@ -1,0 +1,140 @@
+"""The rows of a check's finding, read in a process of its own:
+`python -m datasette_ftclassify.jobs.finding_rows URI JOB FINDING START MOST` prints JSON.
+
+Which rows they are is said by a condition that stands in the file, and so is SQL of whoever made
+the file. A condition can take hours or gigabytes in one step of SQLite, where nothing can stop it,
+so it never runs in a server's own process.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+import subprocess
+import sys
+import threading
+from collections.abc import Mapping
+from contextlib import closing
+from typing import Any
+
+from ..checks.report import json_key
+from ..deadline import TooSlow, within
+from ..errors import FtclassifyError
+from ..labels import label_name
+from ..sql import check_condition, condition, decode, quote, quote_all, relation
+from ..store.jobs import get_job
+from ..store.tables import check_tables
+from ..tasks import Task
+
+SQL_SECONDS = 1.5
+"""For SQLite, where it can be stopped."""
+
+SECONDS = 4.0
+"""For the process, which starts in some tenths of a second."""
+
+MEMORY = 1_000_000_000
+"""Bytes of address space of the process, where the system can limit them."""
+
+LONGEST_CELL = 400
+"""Characters of a cell that are given."""
+
+MOST_AT_ONCE = 2
+"""Processes of this kind at the same time; further requests wait for them."""
+
+_places = threading.BoundedSemaphore(MOST_AT_ONCE)
+
+Row = dict[str, Any]
+"""`key`: the values that identify the row; `cells`: of the text and label columns, as text."""
+
+
+def read_finding_rows(uri: str, job_id: int, finding: int, start: int, most: int) -> list[Row]:
+    """The rows of finding number `finding` of a check, from row number `start` on.
+
+    uri: of the database file, as SQLite takes it
+    Raises TooSlow, or FtclassifyError when the rows cannot be read.
+    """
+    if not _places.acquire(timeout=SECONDS):
+        raise TooSlow("Others are looking at rows of findings: try again in a moment.")
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", __name__, uri, *map(str, (job_id, finding, start, most))],
+            stdin=subprocess.DEVNULL, capture_output=True, timeout=SECONDS, check=False,
+            env={**os.environ, "PYTHONSAFEPATH": "1"},
+        )  # fmt: skip
+    except subprocess.TimeoutExpired as error:
+        raise TooSlow(_HOPELESS) from error
+    finally:
+        _places.release()
+    try:
+        answer = json.loads(done.stdout)
+        rows: list[Row] = answer["rows"]
+    except (ValueError, KeyError) as error:
+        raise FtclassifyError(_HOPELESS) from error
+    if answer["error"]:
+        raise FtclassifyError(answer["error"])
+    return rows
+
+
+_HOPELESS = "The rows of this finding cannot be read in a moment: check the rows again."
+
+
+def main(uri: str, job_id: int, finding: int, start: int, most: int) -> None:
+    _limit_memory()
+    rows: list[Row] = []
+    error = ""
+    try:
+        with closing(sqlite3.connect(uri, uri=True)) as conn, within(conn, SQL_SECONDS):
+            conn.text_factory = decode
+            check_tables(conn)
+            rows = _rows(conn, job_id, finding, start, most)
+    except (FtclassifyError, sqlite3.Error) as problem:
+        error = (
+            f"The rows cannot be listed: {str(problem).rstrip('.')}. Check the rows again, since "
+            "the table may have changed."
+        )
+    except (KeyError, TypeError, AttributeError, ValueError, OverflowError, IndexError):
+        error = "This check is damaged in this file: check the rows again."
+    print(json.dumps({"rows": rows, "error": error}))
+
+
+def _rows(conn: sqlite3.Connection, job_id: int, number: int, start: int, most: int) -> list[Row]:
+    job = get_job(conn, job_id)
+    task = Task.from_dict(job.settings["task"])
+    finding: Mapping[str, Any] = (job.result or {})["findings"][number]
+    source = relation(conn, task.source)
+    columns = quote_all([*task.text, *task.labels])
+    identity = source.identity
+    keys = finding["keys"][start : start + most]
+    if not identity:
+        return [_row(key, ()) for key in keys]
+    n_keys, table = len(identity), quote(source.name)
+    if finding["where"]:
+        check_condition(conn, source, finding["where"], {})
+        sql = (
+            f"select {quote_all(identity)}, {columns} from {table}"
+            f" where {condition(finding['where'])} limit ? offset ?"
+        )
+        found = conn.execute(sql, [most, start])
+        return [_row(json_key(row[:n_keys]), row[n_keys:]) for row in found]
+    marks = " and ".join(f"{quote(name)} = ?" for name in identity)
+    sql = f"select {columns} from {table} where {marks}"
+    return [_row(key, conn.execute(sql, key[:n_keys]).fetchone() or ()) for key in keys]
+
+
+def _row(key: list[Any], cells: Any) -> Row:
+    shown = ["" if c is None else "BLOB" if isinstance(c, bytes) else label_name(c) for c in cells]
+    cut = [t if len(t) <= LONGEST_CELL else t[: LONGEST_CELL - 1] + "…" for t in shown]
+    return {"key": key, "cells": cut}
+
+
+def _limit_memory() -> None:
+    try:
+        import resource
+    except ImportError:  # not on Windows
+        return
+    resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], *map(int, sys.argv[2:]))

@@ -1,0 +1,152 @@
+"""Whether the tables that bear our names are tables like ours.
+
+A file may come from anyone, and hold a view without end in the place of a table of ours, or a table
+whose columns are computed whenever a row of it is read or written. Such a file is refused before
+anything is read: a time limit alone would come too late for what SQLite does in one step.
+
+Only what has no expression in it passes, whatever its columns: what a later version adds does, and
+so does an index or a key that a tool has made.
+"""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+from collections.abc import Iterator
+from functools import lru_cache
+from pathlib import Path
+
+from ..errors import ArtifactError
+from ..sql import connect, quote
+
+PREFIX = "_ftclassify_"
+MIGRATIONS = "_sqlite_migrations"
+"""Where sqlite-utils notes which of our migrations a file has seen."""
+
+MOST_OBJECTS = 1_000
+"""Tables, indexes and triggers of our names; we make about forty."""
+
+_LONGEST = 20_000
+"""Characters of a definition; the longest of ours has 2,000."""
+
+_OURS = (
+    f"(lower(tbl_name) glob '{PREFIX}*' or lower(name) glob '{PREFIX}*'"
+    f" or lower(tbl_name) = '{MIGRATIONS}' or lower(name) = '{MIGRATIONS}')"
+)
+_TOKEN = re.compile(
+    r"""(?P<space>\s+|--[^\n]*|/\*.*?(?:\*/|\Z))
+    | '(?:[^']|'')*' | "(?:[^"]|"")*" | `(?:[^`]|``)*` | \[[^\]]*\] | [\w$]+ | .""",
+    re.DOTALL | re.VERBOSE,
+)
+_NAME = re.compile(r"""['"`\[\w$]""")
+_COMPUTED = {"generated", "as", "check"}
+_KINDS = {"without", "rowid", "strict", ","}
+
+
+def open_database(path: str | Path) -> sqlite3.Connection:
+    """A connection to the file. Raises SourceError when it is no database, ArtifactError when what
+    bears our tables' names is something else."""
+    conn = connect(path)
+    try:
+        check_tables(conn)
+    except BaseException:
+        conn.close()
+        raise
+    return conn
+
+
+def check_tables(conn: sqlite3.Connection, schema: str = "main") -> None:
+    """Raises ArtifactError for anything of our tables' names that is not a plain table, or a plain
+    index of one. Triggers run when a table is written: see `check_triggers`."""
+    for kind, name, sql in _objects(conn, schema, f"{_OURS} and type <> 'trigger'"):
+        wrong = _wrong(kind, sql)
+        if wrong:
+            raise ArtifactError(
+                f"{name} in this file is {wrong}, and none of the tables that "
+                "datasette-ftclassify makes: nothing is read from them. Drop it, or use a copy of "
+                f"the file without the tables {PREFIX}*."
+            )
+
+
+def check_triggers(conn: sqlite3.Connection) -> None:
+    """Raises ArtifactError when a trigger would run as we write our tables."""
+    for _, name, _ in _objects(conn, "main", f"{_OURS} and type = 'trigger'"):
+        raise ArtifactError(
+            f"The trigger {name} in this file runs whenever a table {PREFIX}* is written, so none "
+            f"is: drop it (drop trigger {quote(name)})."
+        )
+
+
+def _objects(
+    conn: sqlite3.Connection, schema: str, which: str
+) -> Iterator[tuple[str, str, str | None]]:
+    """(type, name, definition) of what is to be looked at; the definition is None for what SQLite
+    made by itself."""
+    rows = conn.execute(
+        f"select type, name, substr(sql, 1, {_LONGEST + 1}) from {quote(schema)}.sqlite_master"
+        f" where {which} limit {MOST_OBJECTS + 1}"
+    ).fetchall()
+    if len(rows) > MOST_OBJECTS:
+        raise ArtifactError(f"This file has more than {MOST_OBJECTS:,} tables {PREFIX}*: too many.")
+    for kind, name, sql in rows:
+        yield str(kind), str(name), None if sql is None else str(sql)
+
+
+def _wrong(kind: str, sql: str | None) -> str | None:
+    if kind == "view":
+        return "a view"
+    if kind == "index":
+        return None if sql is None or _is_plain_index(sql) else "an index that computes something"
+    if kind != "table" or sql is None:
+        return "no table"
+    return None if _is_plain_table(sql) else "a table that computes something"
+
+
+@lru_cache(maxsize=512)
+def _is_plain_table(sql: str) -> bool:
+    """Whether it has only stored columns, and no expression in its definition."""
+    tokens = _tokens(sql)
+    if tokens[:2] != ["create", "table"] or len(sql) > _LONGEST or "(" not in tokens:
+        return False
+    start = tokens.index("(")
+    depth, group = 0, list[str]()
+    for place, token in enumerate(tokens[start:], start):
+        if token == "(":
+            depth, group = depth + 1, []
+        elif token == ")":
+            depth -= 1
+            if depth == 0:
+                return set(tokens[place + 1 :]) <= _KINDS
+            if not _is_list(group):
+                return False
+        elif depth == 1 and token in _COMPUTED:
+            return False
+        elif depth > 1:
+            group.append(token)
+        if depth > 2:
+            return False
+    return False
+
+
+@lru_cache(maxsize=512)
+def _is_plain_index(sql: str) -> bool:
+    """Whether it is of columns as they are, perhaps of the rows where one has a value."""
+    tokens = _tokens(sql)
+    if len(sql) > _LONGEST or "(" not in tokens or ")" not in tokens:
+        return False
+    start, end = tokens.index("("), tokens.index(")")
+    where = tokens[end + 1 :]
+    some = len(where) == 5 and where[0] == "where" and where[2:] == ["is", "not", "null"]
+    return _is_list(tokens[start + 1 : end]) and (not where or some)
+
+
+def _is_list(tokens: list[str]) -> bool:
+    """Names, or numbers, with commas between them."""
+    words = [token for token in tokens if token not in ("asc", "desc")]
+    names, commas = words[::2], words[1::2]
+    return all(_NAME.match(name) for name in names) and set(commas) <= {","}
+
+
+def _tokens(sql: str) -> list[str]:
+    """In small letters, without comments and white space."""
+    return [match[0].lower() for match in _TOKEN.finditer(sql) if not match["space"]]
