@@ -84,7 +84,7 @@ def test_a_running_job_says_how_far_how_fast_and_how_dear(town: Path, conn):
         assert "300 of 1,000 rows" in listed
         assert "10 without an answer" in listed
         assert "3 rows/s, about 4 min left" in listed
-        assert "$0.1250 spent of about $0.5000" in listed
+        assert "$0.125 spent of about $0.50" in listed
         assert "asking" in listed
     told = json.loads(run("jobs", "list", town, "--json"))["jobs"][0]
     assert (told["usd"], told["failed"]) == (0.125, 10)

@@ -86,7 +86,7 @@ async def test_a_running_training_shows_its_curves_money_and_ids(town: Path, con
     text = html.unescape(page)
     assert "Training of tuned" in text
     assert 'value="0.4000"' in page
-    assert "$0.1250 spent of at most $1.0000; expected about $0.5000" in text
+    assert "$0.125 spent of at most $1.00; expected about $0.50" in text
     assert page.count("<polyline") == 3
     assert 'class="ft-mark"' in page
     assert "https://platform.openai.com/finetune/ftjob-abc" in page
@@ -175,7 +175,7 @@ async def test_visitors_see_state_and_progress_and_no_more(town: Path, conn):
         assert data["actions"] == []
         hidden = {"events", "settings", "service_ids", "estimate", "result", "usd", "error"}
         assert not hidden & set(data)
-        for secret in ("ftjob-abc", "file-1", "Checkpoint", "0.1250", "epochs", 'name="action"'):
+        for secret in ("ftjob-abc", "file-1", "Checkpoint", "0.125", "epochs", 'name="action"'):
             assert secret not in page, secret
 
 

@@ -25,8 +25,6 @@ TOKEN_CHARACTERS = 20_000_000
 """Tokens are counted in at most so many rows and characters, else projected from a sample."""
 FILE_BYTES = 512_000_000
 """The largest training file that OpenAI takes in one upload, when the price table says nothing."""
-EPOCHS = 3
-"""Of the estimate; what providers choose for tables of a few hundred rows."""
 _FRAME_TOKENS = 12
 """Of an example beside its text, when the labels cannot form a set."""
 _RESERVE = 50

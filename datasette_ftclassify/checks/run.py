@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ExportError, LabelError
+from ..labels import LabelSet
 from ..splits import SplitPlan
 from ..sql import condition, count, quote
 from ..tasks import Task
@@ -18,7 +19,6 @@ from .distributions import distribution
 from .leaks import label_word_findings, word_findings
 from .mislabelled import mislabelled_findings
 from .model import (
-    EPOCHS,
     LongTexts,
     Marks,
     TokenCounts,
@@ -49,7 +49,9 @@ def run_checks(
     sample_size: int = 10,
     seed: int = 0,
     deep: bool = True,
-    fmt: ExportFormat | None = None,
+    fmt: ExportFormat | Callable[[LabelSet], ExportFormat] | None = None,
+    epochs_for: Callable[[int], int] | None = None,
+    private: bool = True,
     download: bool = False,
     most_keys: int = MAX_KEYS,
     progress: Progress | None = None,
@@ -63,7 +65,11 @@ def run_checks(
     sample_size:    examples in the report's sample
     seed:           of the samples and of the mislabelled check
     deep:           also look for mislabelled rows and leaks (seconds, on at most 20,000 rows)
-    fmt:            the form in which examples will be written
+    fmt:            the form in which examples will be written, or a function that chooses it for
+                    the labels, as a trainer does
+    epochs_for:     times that so many training rows will be learnt from; None: as OpenAI's trainer
+                    does
+    private:        look for private data: most of the time that is not spent in the deep checks
     download:       whether a vocabulary may be downloaded, so that token counts are exact
     most_keys:      keys of a finding at most; none has more than conditions.MOST_KEYS
     progress:       called with what is being done and the share of all work done (0-1)
@@ -75,8 +81,9 @@ def run_checks(
     facts = facts_of(conn, task, plan or SplitPlan())
     facts.most_keys = most_keys
     rng = random.Random(seed)
-    hosted = Hosted(model, fmt, download) if leaves_machine else None
-    watchers: list[Watcher] = [ShortTexts(), CommonEnds(), PrivateData(leaves_machine)]
+    hosted = Hosted(model, fmt, download, epochs_for) if leaves_machine else None
+    watchers: list[Watcher] = [ShortTexts(), CommonEnds()]
+    watchers += [PrivateData(leaves_machine)] if private else []
     watchers += hosted.watchers if hosted else [_local_limit()]
     _read(facts, watchers, hosted, rng, sample_size, deep, report)
     findings = [*amount_findings(facts), *cell_findings(facts), *split_findings(facts)]
@@ -99,13 +106,21 @@ def _local_limit() -> Watcher:
 class Hosted:
     """What is only asked when a provider trains: the model, its tokens and its prices."""
 
-    def __init__(self, model: str | None, fmt: ExportFormat | None, download: bool) -> None:
+    def __init__(
+        self,
+        model: str | None,
+        fmt: ExportFormat | Callable[[LabelSet], ExportFormat] | None,
+        download: bool,
+        epochs_for: Callable[[int], int] | None,
+    ) -> None:
         from ..export import ExportFormat
         from ..prices import load_prices
         from ..tokens import DEFAULT_MODEL, tokenizer_for
 
         self.model = model or DEFAULT_MODEL
-        self.format = fmt or ExportFormat()
+        self.choose = fmt if callable(fmt) else None
+        self.format = fmt if isinstance(fmt, ExportFormat) else ExportFormat()
+        self.epochs_for = epochs_for or _usual_epochs
         self.table = load_prices()
         self.price = self.table.get(self.model)
         self.tokenizer = tokenizer_for(self.model, download=download)
@@ -118,7 +133,9 @@ class Hosted:
 
     def counter(self, facts: Facts, rng: random.Random) -> TokenCounts:
         try:
-            self.codec = self.format.bind(facts.task.label_set(facts.counts))
+            labels = facts.task.label_set(facts.counts)
+            self.format = self.choose(labels) if self.choose else self.format
+            self.codec = self.format.bind(labels)
         except LabelError:  # other findings say what is wrong with the labels
             pass
         except ExportError as error:
@@ -140,13 +157,20 @@ class Hosted:
         if self.tokens is None:
             return None
         tokens = self.tokens.training_tokens()
-        estimate = estimate_training(self.table, self.model, tokens, EPOCHS)
+        epochs = self.epochs_for(self.tokens.train_rows)
+        estimate = estimate_training(self.table, self.model, tokens, epochs)
         return {
             **estimate.to_dict(),
             "model": self.model,
-            "epochs": EPOCHS,
+            "epochs": epochs,
             "table_date": self.table.date.isoformat(),
         }
+
+
+def _usual_epochs(rows: int) -> int:
+    from ..trainers.openai.options import default_epochs
+
+    return default_epochs(rows)
 
 
 def _read(

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ..prices import dollars
 from .options import json_option, open_database, plan_from, plan_options, task_from, task_options
-from .output import friendly, print_json, say, step_progress
+from .output import counted, friendly, print_json, say, step_progress
 from .training import train_words
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ _BAR = 30
 @click.command()
 @task_options
 @click.option("--model", help="Count tokens and money for this model.")
+@click.option("--trainer", default="openai", show_default=True, help="Whose training is priced.")
 @click.option("--local", is_flag=True, help="The texts stay on this machine: no tokens, no cost.")
 @click.option("--sample", default=5, show_default=True, help="Random examples to show.")
 @click.option("--quick", is_flag=True, help="Without the search for label errors and leaks.")
@@ -39,6 +41,7 @@ def check(database: str, as_json: bool, **given: Any) -> None:
       datasette ftclassify check posts.db posts --text body --label a --label b --label c
     """
     from ..checks import run_checks
+    from ..jobs.check import as_trained_by
 
     with open_database(database) as conn, step_progress() as progress:
         task = task_from(conn, given)
@@ -54,6 +57,7 @@ def check(database: str, as_json: bool, **given: Any) -> None:
             deep=not given["quick"],
             download=True,
             progress=progress,
+            **as_trained_by(given["trainer"], given["model"]),
         )
     if as_json:
         print_json(report.to_dict())
@@ -117,8 +121,8 @@ def _describe_lengths(report: CheckReport) -> None:
         )
     if report.estimate and report.estimate.get("usd") is not None:
         click.echo(
-            f"  training there would cost about ${report.estimate['usd']:,.2f} for"
-            f" {report.estimate['epochs']} epochs; train says it exactly, and asks, beforehand"
+            f"  training there would cost about {dollars(report.estimate['usd'])} for"
+            f" {counted(report.estimate['epochs'], 'epoch')}; train asks before it pays"
         )
 
 

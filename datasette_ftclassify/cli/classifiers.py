@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ..prices import dollars
 from ..usage import usage_sql
 from .evaluate import describe_metrics
 from .options import base_url_option, database_argument, json_option, open_database
@@ -145,7 +146,7 @@ def _describe_service(facts: ServiceFacts) -> None:
             if isinstance(checkpoint.get(key), float)
         )
         click.echo(f"  kept    checkpoint of step {checkpoint.get('step')}  {figures}")
-    click.echo(f"  spent   ${facts.usd:,.4f}")
+    click.echo(f"  spent   {dollars(facts.usd)}")
 
 
 @classifiers.command()

@@ -89,11 +89,12 @@ def shows_step(job: Job) -> bool:
 
 def money(job: Job, usd: float) -> str:
     """What was spent, and what was expected; empty where nothing is paid for."""
+    from ..prices import dollars
+
     expected = (job.estimate or {}).get("usd")
-    known = isinstance(expected, (int, float)) and not isinstance(expected, bool)
-    if not usd and not (known and expected):
-        return ""
-    return f"${usd:.4f} spent" + (f" of about ${expected:.4f}" if known else "")
+    if isinstance(expected, bool) or not isinstance(expected, (int, float)):
+        return f"{dollars(usd)} spent" if usd else ""
+    return f"{dollars(usd)} spent of about {dollars(expected)}" if usd or expected else ""
 
 
 def duration(seconds: int) -> str:

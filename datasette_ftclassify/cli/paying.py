@@ -81,7 +81,7 @@ def agree(
         return
     model, host = (classifier.header.get(name) for name in ("model", "host"))
     say(f"{classifier.title} asks {model} at {host}, so the texts leave this machine.")
-    say(describe_estimate(estimate))
+    say(describe_estimate(estimate, limit_usd))
     if limit_usd is not None and estimate.usd is not None and limit_usd < estimate.usd:
         say(
             f"The limit of {dollars(limit_usd)} will be reached before the end: the job then "
@@ -117,7 +117,10 @@ def confirm(question: str, *, yes: bool, otherwise: str) -> None:
         raise click.ClickException(otherwise)
 
 
-def describe_estimate(estimate: JobEstimate) -> str:
+def describe_estimate(estimate: JobEstimate, limit_usd: float | None = None) -> str:
+    """limit_usd: what it may cost, as it was given"""
+    from ..jobs.estimates import price
+
+    cost = price(estimate.usd, estimate.most_usd if limit_usd is None else limit_usd)
     tokens = f"{counted(estimate.requests, 'question')}, about {estimate.input_tokens:,} tokens"
-    cost = "an unknown amount" if estimate.usd is None else f"about {dollars(estimate.usd)}"
     return f"{tokens}: {cost}. {estimate.note}"

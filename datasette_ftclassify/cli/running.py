@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import shlex
 import sqlite3
 import threading
@@ -84,15 +83,16 @@ def work_command(
     conn: sqlite3.Connection, job: Job, database: str, base_url: str | None = None
 ) -> str:
     """What runs a job that waits. One that costs money is not run without a limit."""
+    from ..jobs.estimates import usual_limit, whole_cents
     from ..jobs.runner import paid_trainer
 
     words = ["datasette", "ftclassify", "work", database]
     limit = (job.estimate or {}).get("limit_usd")
     if not isinstance(limit, (int, float)):
         usd = (job.estimate or {}).get("usd")
-        limit = 1.5 * usd if isinstance(usd, (int, float)) else None
+        limit = usual_limit(usd) if isinstance(usd, (int, float)) else None
     if limit is not None and paid_trainer(conn, job) is not None:
-        words += ["--limit-usd", f"{math.ceil(100 * limit) / 100:.2f}"]
+        words += ["--limit-usd", f"{whole_cents(limit):.2f}"]
     words += ["--base-url", base_url] if base_url is not None else []
     return shlex.join(words)
 

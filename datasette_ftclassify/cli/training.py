@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..errors import JobStopped, TrainingError
+from ..prices import dollars
 from ..sql import quote_text
 from .output import Stopped, counted, rows, rows_have, say, step_progress
 from .paying import ask
@@ -104,7 +105,7 @@ def agree(
     job = begun(conn, task, request)
     if job is not None:
         usd = (job.estimate or {}).get("usd")
-        sum_ = f" ({_usd(usd)})" if isinstance(usd, (int, float)) else ""
+        sum_ = f" (about {dollars(usd)})" if isinstance(usd, (int, float)) else ""
         say(f"Job {job.id} was agreed to{sum_}, and goes on.")
         return None
     with step_progress() as progress:
@@ -121,19 +122,21 @@ def agree(
 def estimate_lines(estimate: TrainEstimate, free: str) -> list[str]:
     """What somebody should know before agreeing to it."""
     exact = "" if estimate.exact else " (an estimate)"
+    from ..jobs.estimates import price
+
     epochs = "epoch" if estimate.epochs == 1 else "epochs"
     lines = [f"{rows(estimate.rows_sent)} will leave this machine, to {estimate.host}."]
     if estimate.billed_tokens:
         lines.append(
             f"Training {estimate.model}: {estimate.training_tokens:,} tokens{exact} x"
-            f" {estimate.epochs} {epochs}, {_usd(estimate.training_usd)}."
+            f" {estimate.epochs} {epochs}, {price(estimate.training_usd)}."
         )
     if estimate.requests:
         lines.append(
             f"Then {counted(estimate.requests, 'question')} to evaluate it:"
-            f" {_usd(estimate.evaluation_usd)}."
+            f" {price(estimate.evaluation_usd)}."
         )
-    lines.append(f"Together {_usd(estimate.usd)}.")
+    lines.append(f"Together {estimate.price}.")
     lines += estimate.notes
     if estimate.local:
         lines.append("On the same rows, on this machine and for nothing:")
@@ -174,12 +177,6 @@ def train_words(database: str, task: Task, plan: SplitPlan) -> list[str]:
         value = getattr(plan, name)
         words += [f"--{name}", str(value)] if value != getattr(usual, name) else []
     return words
-
-
-def _usd(amount: float | None) -> str:
-    if amount is None:
-        return "at a price that is not known"
-    return f"about ${amount:,.2f}" if amount >= 0.01 or not amount else "less than $0.01"
 
 
 def follow_training(
@@ -241,7 +238,7 @@ def describe_training(result: TrainResult, database: str) -> None:
     for line in _report_lines(report):
         click.echo(f"  {line}")
     if result.usd:
-        click.echo(f"  ${result.usd:,.4f} spent")
+        click.echo(f"  {dollars(result.usd)} spent")
     _describe_quality(result, database)
 
 

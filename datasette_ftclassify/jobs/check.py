@@ -11,11 +11,16 @@ from ..checks import run_checks
 from ..checks.conditions import MOST_KEYS
 from ..checks.report import json_key
 from ..errors import JobError
+from ..export import ExportFormat
+from ..labels import LabelSet
 from ..splits import SplitPlan
 from ..sql import condition, quote, quote_all, relation
 from ..store.jobs import Job, add_job
 from ..tasks import Task
-from ..trainers.base import Progress, no_progress
+from ..tokens import DEFAULT_MODEL
+from ..trainers.base import Progress, TrainerOptions, no_progress
+from ..trainers.registry import get_trainer
+from ..trainers.service import Service
 from .lease import Lease
 
 LISTED = 1_000
@@ -28,15 +33,36 @@ def submit_check(
     plan: SplitPlan,
     *,
     model: str | None = None,
+    trainer: str | None = None,
     leaves_machine: bool = False,
     fields: Mapping[str, Any] | None = None,
 ) -> Job:
     """A queued job whose result is the report of `run_checks`, with these of its arguments.
 
+    trainer: whose training is priced; None: OpenAI's
     fields: JSON, kept with the job: what a page needs to show its form as it was
     """
-    words = {"model": model, "leaves_machine": leaves_machine, "fields": dict(fields or {})}
+    words = {
+        "model": model,
+        "trainer": trainer,
+        "leaves_machine": leaves_machine,
+        "fields": dict(fields or {}),
+    }
     return add_job(conn, "check", {"task": task.to_dict(), "plan": asdict(plan), **words})
+
+
+def as_trained_by(trainer: str, model: str | None) -> dict[str, Any]:
+    """Arguments of `run_checks` by which it counts what a training by that trainer would send and
+    cost; nothing for one that trains nothing elsewhere. Raises TrainingError for an unknown one."""
+    service = get_trainer(trainer)
+    if not isinstance(service, Service) or not service.capabilities.trains:
+        return {}
+    options = TrainerOptions(model=model or DEFAULT_MODEL)
+
+    def choose(labels: LabelSet) -> ExportFormat:
+        return ExportFormat.from_dict(service.choose_format(labels, options))
+
+    return {"fmt": choose, "epochs_for": service.epochs_for}
 
 
 def run_check(lease: Lease, progress: Progress = no_progress) -> dict[str, Any]:
@@ -46,6 +72,7 @@ def run_check(lease: Lease, progress: Progress = no_progress) -> dict[str, Any]:
         task = Task.from_dict(settings["task"])
         plan = SplitPlan(**settings["plan"])
         model, leaves = settings["model"], bool(settings["leaves_machine"])
+        priced = as_trained_by(str(settings.get("trainer") or "openai"), model)
     except (KeyError, TypeError) as error:
         raise JobError("The settings of this job were not written by this software.") from error
 
@@ -62,6 +89,7 @@ def run_check(lease: Lease, progress: Progress = no_progress) -> dict[str, Any]:
         seed=plan.seed,
         most_keys=MOST_KEYS,
         progress=tell,
+        **priced,
     ).to_dict()
     source = relation(lease.conn, task.source)
     for finding in report["findings"]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import sqlite3
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from ..loading import load_asker, prices_of, service_of
-from ..prices import PriceTable, estimate_inference
+from ..prices import PriceTable, dollars, estimate_inference
 from ..store.answers import find_answers, input_key
 from ..store.classifiers import Classifier, has_store
 from ..trainers.access import Access
@@ -26,10 +27,35 @@ SPARE_USD = 0.01
 """A job may cost MARGIN times its estimate and SPARE_USD, unless another limit was given."""
 
 
+def usual_limit(usd: float, spent: float = 0.0) -> float:
+    """What a job may cost in USD that is expected to cost so much, beside what it has spent; in
+    cents, rounded up, so that what is shown is what holds."""
+    return whole_cents(spent + MARGIN * usd + SPARE_USD)
+
+
+def whole_cents(usd: float) -> float:
+    """Rounded up, for whoever has to type a limit."""
+    return math.ceil(round(100 * usd, 6)) / 100
+
+
+def price(usd: float | None, most_usd: float | None = None) -> str:
+    """An estimate with its upper bound, as everybody is told it."""
+    if usd is None:
+        return "an unknown amount"
+    if most_usd is None:
+        return f"about {dollars(usd)}"
+    if most_usd == usd:
+        return f"at most {dollars(usd)}"
+    return f"about {dollars(usd)}, at most {dollars(most_usd)}"
+
+
 @dataclass(frozen=True)
 class JobEstimate:
     """What a job is expected to cost in USD; None, with the reason in the note, when no price is
-    known. The note also says where the price is from, and what is uncertain."""
+    known. The note also says where the price is from, and what is uncertain.
+
+    most_usd: what the job may cost unless another limit is given; it rests before that is exceeded
+    """
 
     usd: float | None
     requests: int
@@ -37,8 +63,16 @@ class JobEstimate:
     output_tokens: int
     note: str
 
+    @property
+    def most_usd(self) -> float | None:
+        return None if self.usd is None else usual_limit(self.usd)
+
+    @property
+    def price(self) -> str:
+        return price(self.usd, self.most_usd)
+
     def to_dict(self) -> dict[str, Any]:
-        return asdict(self)
+        return {**asdict(self), "most_usd": self.most_usd}
 
 
 def agreed(estimate: JobEstimate | None, limit_usd: float | None, spent: float) -> dict[str, Any]:
@@ -48,7 +82,7 @@ def agreed(estimate: JobEstimate | None, limit_usd: float | None, spent: float) 
     spent:     by the job so far, USD; the estimate is of the rest
     """
     if limit_usd is None and estimate is not None and estimate.usd is not None:
-        limit_usd = round(spent + MARGIN * estimate.usd + SPARE_USD, 6)
+        limit_usd = usual_limit(estimate.usd, spent)
     known = {} if estimate is None else estimate.to_dict()
     if estimate is not None and estimate.usd is not None:
         known["usd"] = round(spent + estimate.usd, 9)  # of the whole job, as what it has spent
@@ -107,7 +141,7 @@ def estimate_questions(
     input_tokens, output_tokens = (
         round(n * scale) for n in (usage.input_tokens, usage.output_tokens)
     )
-    price = estimate_inference(
+    found = estimate_inference(
         prices,
         asker.model,
         input_tokens=input_tokens,
@@ -115,10 +149,10 @@ def estimate_questions(
         cached_tokens=round(usage.cached_tokens * scale),
         batch=batch,
     )
-    note = price.note
+    note = found.note
     if scale > 1:
         note += f" Scaled from {SAMPLED_ROWS:,} rows; repeated texts make it less."
-    return JobEstimate(price.usd, round(requests * scale), input_tokens, output_tokens, note)
+    return JobEstimate(found.usd, round(requests * scale), input_tokens, output_tokens, note)
 
 
 def pricing(

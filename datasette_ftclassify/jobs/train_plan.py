@@ -12,7 +12,7 @@ from typing import Any
 from ..errors import AccessError, LimitReached, TrainingError
 from ..examples import Example
 from ..export import Codec, ExportFormat, export
-from ..prices import Price, estimate_inference, estimate_training
+from ..prices import Price, dollars, estimate_inference, estimate_training
 from ..store.classifiers import has_store, list_classifiers
 from ..store.reserving import reserved_by_others
 from ..store.schema import ensure_schema
@@ -23,6 +23,7 @@ from ..tasks import Task
 from ..tokens import tokenizer_for
 from ..trainers.access import Access, Endpoint
 from ..trainers.service import Order, Service
+from .estimates import price
 from .request import TrainRequest, check_continued, read_rows
 from .train_rows import SplitData, require_labels
 
@@ -87,8 +88,13 @@ class TrainEstimate:
         """What it may come to when the tokens that were estimated turn out to be more."""
         return self.usd if self.usd is None or self.exact else self.usd * UNSURE
 
+    @property
+    def price(self) -> str:
+        return price(self.usd, self.most_usd)
+
     def to_dict(self) -> dict[str, Any]:
-        return {"usd": self.usd, **asdict(self), "note": " ".join(self.notes)}
+        figures = {"usd": self.usd, "most_usd": self.most_usd}
+        return {**figures, **asdict(self), "note": " ".join(self.notes)}
 
 
 def plan_training(
@@ -280,15 +286,14 @@ def check_limits(
             continue
         if most is None:
             raise LimitReached(
-                f"Nobody can promise to keep the limit of ${limit:,.2f} for {what}. "
+                f"Nobody can promise to keep the limit of {dollars(limit)} for {what}. "
                 f"{' '.join(estimate.notes)} Or leave the limit out. Nothing was sent."
             )
         if most > limit - used:
-            left = f", of which ${max(limit - used, 0):,.2f} is left" if used else ""
-            perhaps = "" if estimate.exact else f" and perhaps ${most:,.2f}"
+            left = f", of which {dollars(max(limit - used, 0))} is left" if used else ""
             raise LimitReached(
-                f"It would cost about ${estimate.usd:,.2f}{perhaps}, more than the limit of "
-                f"${limit:,.2f} for {what}{left}. Nothing was sent. Train on fewer rows "
+                f"It would cost {estimate.price}, more than the limit of "
+                f"{dollars(limit)} for {what}{left}. Nothing was sent. Train on fewer rows "
                 "(--where), with fewer epochs or a cheaper model, or raise the limit."
             )
 
@@ -310,6 +315,6 @@ def check_confirmed(estimate: TrainEstimate, confirmed: Mapping[str, Any] | None
         return
     if confirmed and confirmed.get("digest") != estimate.digest and estimate.usd > agreed * MORE:
         raise LimitReached(
-            f"The rows have changed since about ${agreed:,.2f} were agreed to: it would be about "
-            f"${estimate.usd:,.2f} now. Give the train command again to agree."
+            f"The rows have changed since about {dollars(agreed)} were agreed to: it would cost "
+            f"{estimate.price} now. Give the train command again to agree."
         )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from datasette.utils.asgi import Forbidden, NotFound
@@ -16,10 +16,11 @@ from datasette.utils.asgi import Forbidden, NotFound
 from ..deadline import TooSlow, within
 from ..errors import AccessError, FtclassifyError, PredictError
 from ..jobs.columns import taken_columns
-from ..jobs.estimates import MARGIN, SPARE_USD, JobEstimate, estimate_predict
+from ..jobs.estimates import JobEstimate, estimate_predict
 from ..jobs.following import check_follow, submit_follow
 from ..jobs.plan import Plan, PredictRequest
 from ..jobs.predict import submit_predict
+from ..prices import dollars
 from ..sql import relation
 from ..store.classifiers import Classifier, has_store
 from ..store.following import end_following
@@ -184,11 +185,12 @@ async def _review(ask: Ask, form: Form, prepared: _Prepared, access: Access) -> 
     """The estimate, and the button that agrees to it."""
     estimate = prepared.estimate
     limit = prepared.request.limit_usd
-    if limit is None and estimate is not None and estimate.usd is not None:
-        limit = round(MARGIN * estimate.usd + SPARE_USD, 2)
+    if limit is None and estimate is not None:
+        limit = estimate.most_usd
     review = {
         "classifier": prepared.classifier.title,
         "estimate": None if estimate is None else estimate.to_dict(),
+        "price": None if estimate is None else estimate.price,
         "limit_usd": limit,
         "batch": prepared.request.batch,
         "usd_per_job": access.usd_per_job,
@@ -200,7 +202,7 @@ async def _review(ask: Ask, form: Form, prepared: _Prepared, access: Access) -> 
     found = await _found(ask, form)
     hidden = [pair for pair in form.fields() if pair[0] != "limit_usd"]
     return await show(ask, "ftclassify_classify.html", found, more={
-        "form": form, "review": review, "hidden": hidden, "links": _links(ask),
+        "form": form, "review": review, "hidden": hidden, "links": _links(ask), "usd": dollars,
         "columns": form.columns(prepared.classifier).items(),
     })  # fmt: skip
 
@@ -213,8 +215,8 @@ def _asks_to_confirm(review: dict[str, Any]) -> str:
             "may cost at most."
         )
     return (
-        f"{review['classifier']} asks {estimate['requests']:,} questions, about "
-        f"${estimate['usd']:.4g}. {estimate['note']} Send confirm to agree, and limit_usd for what "
+        f"{review['classifier']} asks {estimate['requests']:,} questions, "
+        f"{review['price']}. {estimate['note']} Send confirm to agree, and limit_usd for what "
         "it may cost at most."
     )
 
@@ -223,6 +225,8 @@ async def _show_form(ask: Ask, form: Form, error: Exception | None = None) -> Re
     if error is not None and ask.wants_json:
         raise error
     found = await _found(ask, form)
+    if not form.rows and ask.method != "POST":
+        form = replace(form, rows=found.get("proposed_rows", "all"))
     offered = {choice["title"]: choice for choice in found["classifiers"]}
     more = {
         "form": form,
@@ -324,8 +328,8 @@ def _links(ask: Ask) -> dict[str, str]:
 
 
 def result_url(datasette: Datasette, database: str, job: Job, *, multilabel: bool = False) -> str:
-    """Where the labels of a prediction job can be seen: its table, with a facet of the labels, the
-    surest first.
+    """Where the labels of a prediction job can be seen: the rows of its table that have one, with a
+    facet of the labels, the least sure first, since those want to be looked at.
 
     For the page of a finished job, and safe on whatever settings a file holds: without columns it
     is the table as it is, without a table the database.
@@ -345,6 +349,8 @@ def result_url(datasette: Datasette, database: str, job: Job, *, multilabel: boo
         # Datasette takes what begins with a brace for JSON.
         facet = "_facet_array" if multilabel else "_facet"
         query[facet] = json.dumps({"simple": label}) if label.startswith("{") else label
+        if not label.startswith("_"):  # which are no filters of Datasette's
+            query[f"{label}__notnull"] = "1"
     if isinstance(score, str):
-        query["_sort_desc"] = score
+        query["_sort"] = score
     return str(datasette.urls.table(database, table)) + (f"?{urlencode(query)}" if query else "")

@@ -119,15 +119,19 @@ def facts(conn: sqlite3.Connection, form: Form, allowed: Sequence[Choice]) -> di
         "classifier": None if chosen is None else chosen.title,
         "filters": list(filters.texts),
         "rows": {},
+        "proposed_rows": "all",
         "row": None,
         "followed_by": _followed_by(conn, target, allowed),
     }
     if chosen is None:
         return data
     classifier = chosen.classifier
+    rows = _counts(conn, target, classifier, filters)
+    unlabelled = rows.get("unlabelled", {"count": 0})["count"] != 0
     return {
         **data,
-        "rows": _counts(conn, target, classifier, filters),
+        "rows": rows,
+        "proposed_rows": "unlabelled" if unlabelled else "all",
         "row": _row(conn, target, classifier, form.row) if form.row else None,
         "labels": classifier.labels.names,
         "columns": dict(named_columns(classifier, form.prefix).items()),

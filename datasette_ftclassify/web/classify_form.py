@@ -38,7 +38,7 @@ _BOXES = ("batch", "overwrite", "follow")
 class Form:
     """As typed: every value is text, an empty one was not chosen.
 
-    rows:     one of ROWS
+    rows:     one of ROWS; empty, as when it was not chosen, means all of them
     row:      a row's key as in Datasette's address of it
     roles:    of the columns to write; None: all that the classifier has
     on_error: `null`, `fail` or `label`, which is `default_label` then
@@ -69,7 +69,7 @@ class Form:
         plain["row"] = _row(fields.get("row"))
         filters = tuple(sorted(filter_pairs(fields)))
         if not plain["rows"]:
-            plain["rows"] = "row" if plain["row"] else "filter" if filters else "all"
+            plain["rows"] = "row" if plain["row"] else "filter" if filters else ""
         if plain["on_error"] not in ("", "null", "fail", "label"):  # a label, as commands take it
             plain |= {"on_error": "label", "default_label": plain["on_error"]}
         roles = fields.get("roles")
@@ -157,7 +157,7 @@ class Form:
         if self.rows == "filter":
             chosen = read_filters(conn, target.name, self.filters)
             return chosen.where, chosen.params
-        if self.rows not in ROWS:
+        if self.rows not in ("", *ROWS):
             raise FieldError("rows", f"The rows are one of {', '.join(ROWS)}, not {self.rows}.")
         return None, {}
 

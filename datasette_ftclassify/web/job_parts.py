@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from ..errors import FtclassifyError
+from ..prices import dollars
 from ..store.classifiers import find_by_id
 from ..store.jobs import WISHES
 from ..store.watching import ACTIVE
@@ -144,10 +145,11 @@ def money_text(job: Job, usd: float) -> str:
     expected, limit = amount(job, "usd"), amount(job, "limit_usd")
     if not usd and expected is None and limit is None:
         return ""
-    parts = [f"${usd:.4f} spent"]
+    parts = [f"{dollars(usd)} spent"]
     if limit is not None:
-        parts.append(f"of at most ${limit:.4f}")
-    return " ".join(parts) + (f"; expected about ${expected:.4f}" if expected is not None else "")
+        parts.append(f"of at most {dollars(limit)}")
+    expects = f"; expected about {dollars(expected)}" if expected is not None else ""
+    return " ".join(parts) + expects
 
 
 def amount(job: Job, name: str) -> float | None:

@@ -10,7 +10,7 @@ from typing import Any
 from ..errors import AccessError, TrainingError
 from ..export import ExportFormat
 from ..labels import LabelSet
-from ..prices import PriceTable, estimate_inference, estimate_training, load_prices
+from ..prices import PriceTable, dollars, estimate_inference, estimate_training, load_prices
 from ..trainers.access import Access
 from ..trainers.base import ChecksOptions, Trainer, TrainerOptions
 from ..trainers.registry import list_trainers
@@ -119,9 +119,8 @@ def _cost(trainer: Trainer, model: str, table: PriceTable, report: Mapping[str, 
         price = estimate_training(table, model, tokens["training_tokens"], epochs)
         if price.usd is None:
             return price.note
-        return (
-            f"About {usd(price.usd)} to train {model} ({epochs} epochs), and then for each answer"
-        )
+        times = "1 epoch" if epochs == 1 else f"{epochs} epochs"
+        return f"About {dollars(price.usd)} to train {model} ({times}), and then for each answer"
     each = tokens["text_tokens"] / max(rows, 1)
     priced = trainer.priced_as(model) if isinstance(trainer, Service) else model
     asking = estimate_inference(
@@ -129,14 +128,7 @@ def _cost(trainer: Trainer, model: str, table: PriceTable, report: Mapping[str, 
     )
     if asking.usd is None:
         return asking.note
-    return f"Nothing to train; about {usd(asking.usd)} and more for {_ASKED:,} answers"
-
-
-def usd(amount: float | None) -> str:
-    """An amount for people."""
-    if amount is None:
-        return "an amount that nobody knows"
-    return f"${amount:,.2f}" if amount >= 0.01 or not amount else "less than $0.01"
+    return f"Nothing to train; about {dollars(asking.usd)} and more for {_ASKED:,} answers"
 
 
 def _time(trainer: Trainer, report: Mapping[str, Any] | None) -> str:

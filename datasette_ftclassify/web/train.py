@@ -12,8 +12,10 @@ from datasette.utils.asgi import Forbidden, NotFound
 
 from ..errors import AccessError, FtclassifyError, LimitReached, TemplateError
 from ..jobs.check import submit_check
+from ..jobs.estimates import price
 from ..jobs.request import TrainRequest
 from ..jobs.train_plan import MORE
+from ..prices import dollars
 from ..store.jobs import Job
 from ..tasks import Task
 from ..trainers.access import Access
@@ -27,7 +29,7 @@ from .choices import Choices, FieldError
 from .filters import left_behind
 from .lifespan import wake
 from .names import may_all
-from .offers import offers, usd, usual_model, why_not
+from .offers import offers, usual_model, why_not
 from .permissions import SPEND, TRAIN
 from .proposing import Look, look_at
 from .showing import done, show
@@ -117,7 +119,8 @@ async def _form(
         "error": str(error) if error else None,
         "trouble": trouble,
         "may_spend": await ask.may(SPEND),
-        "usd": usd,
+        "usd": dollars,
+        "price": price,
         "links": _links(ask, look, check),
     }
     return await show(ask, TEMPLATE, data, more=more, status=status)
@@ -209,10 +212,13 @@ async def _check(ask: Ask, choices: Choices) -> Response:
     chosen = get_trainer(choices.trainer or TrainRequest.trainer)
     sends = await asyncio.to_thread(_leaves_machine, access)
     model = choices.setting(chosen.name, "model") or None
+    trainer = chosen.name if chosen.capabilities.trains and isinstance(chosen, Service) else None
     fields = {k: v for k, v in choices.query().items() if k not in ("table", "trainer")}
 
     def submit(conn: sqlite3.Connection) -> Job:
-        return submit_check(conn, task, plan, model=model, leaves_machine=sends, fields=fields)
+        return submit_check(
+            conn, task, plan, model=model, trainer=trainer, leaves_machine=sends, fields=fields
+        )
 
     job = await write_aside(ask, submit)
     wake(ask.datasette)
@@ -293,8 +299,8 @@ async def _agreed(
         raise FieldError("confirm_usd", f"confirm_usd is an amount in USD, not {typed}.") from None
     if confirmed is not None and estimate.usd is not None and estimate.usd <= confirmed * MORE:
         return estimate
-    said = "" if confirmed is None else f", more than the {usd(confirmed)} that were agreed to"
+    said = "" if confirmed is None else f", more than the {dollars(confirmed)} that were agreed to"
     raise NotAgreed(
-        f"It will cost about {usd(estimate.usd)}{said}. To agree to that, send confirm_usd.",
+        f"It will cost {estimate.price}{said}. To agree to that, send confirm_usd.",
         estimate,
     )
