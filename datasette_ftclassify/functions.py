@@ -5,23 +5,27 @@ new classifier at the next query, and never raise: SQLite would show a bare "use
 raised exception" in place of a page. What went wrong is told by ft_classify_json and ft_explain.
 For a classifier whose model is at a service, what is stored are its answers (see `sql_answers`).
 
+A query may ask for anything any number of times, so each call looks at the time that its query has
+left, and takes a bounded time and room by itself.
+
 Nothing heavy is imported until the first text is classified.
 """
 
 from __future__ import annotations
 
-import ctypes
 import json
+import re
 import sqlite3
-import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from .errors import FtclassifyError
+from .function_calls import Borrowed, CutText, Scalar, create_function
 from .predictions import Prediction, label_cell
-from .resolver import Loaded, Resolver, Served
+from .query_limit import QueryLimit
+from .resolver import LONGEST_NAME, Loaded, Resolver, Served
 from .trainers.access import Access, read_access
 
 if TYPE_CHECKING:
@@ -31,72 +35,46 @@ if TYPE_CHECKING:
 
 MEMO_SIZE = 2_048
 """Answers kept for each connection: one page of a view asks for the same row several times."""
-MEMO_TEXT = 20_000
-"""Characters of the longest text whose answer is kept."""
+MEMO_CHARACTERS = 4_000_000
+"""Characters of the texts whose answers are kept, in all."""
+TEXT_BYTES = 1_000_000
+"""UTF-8 of a text that is looked at; classifiers read its first 20,000 characters."""
+MANY_BYTES = 50_000_000
+"""The longest array that ft_classify_many takes."""
 MANY_LIMIT = 100_000
 """Texts that one ft_classify_many takes."""
-MANY_CHARACTERS = 50_000_000
-"""Characters that they may have in all: parsed JSON takes many times the room."""
 CHUNK_TEXTS, CHUNK_CHARACTERS = 256, 100_000
 """What ft_classify_many answers between two looks at the clock, each text for itself at least."""
-TOKENS_CHARACTERS = 2_000_000
-"""Characters of the longest text whose tokens are counted: some tenths of a second."""
-TIME_LIMIT = 60.0
-"""Seconds one ft_classify_many may take, unless told otherwise."""
+TOKENS_BYTES = 2_000_000
+"""The longest text whose tokens are counted."""
+WAIT_SECONDS = 60.0
+"""How long the functions of a query may wait for services, unless told otherwise."""
 
-Scalar = str | int | float | None
+_skip_space = re.compile(r"[ \t\n\r]*").match
+_decode_item = json.JSONDecoder().raw_decode
 
 
 def register(
     conn: sqlite3.Connection,
     *,
-    time_limit: float = TIME_LIMIT,
+    time_limit: float = WAIT_SECONDS,
     access: Callable[[], Access] = read_access,
     writable: Callable[[str], bool] = lambda path: True,
 ) -> None:
     """Adds the functions to a connection.
 
-    `time_limit` bounds, in seconds, one call of ft_classify_many and the waiting for services,
-    which SQLite's own limits cannot interrupt. `access` is asked when a text of a classifier at a
+    A query ends as interrupted when the connection's progress handler says so, which is how
+    Datasette limits a query; without a handler it may take as long as it likes. `time_limit`
+    bounds, in seconds, the waiting for services. `access` is asked when a text of a classifier at a
     service has no kept answer, and may raise AccessError; `writable` says of a database file
     whether an answer that was paid for may be kept in it.
     None is declared deterministic: the answer depends on the stored classifier, and an index
     made of it would silently grow old.
     """
-    functions = Functions(_Borrowed(conn), time_limit, access, writable)
-    for name, counts, function in functions.table():
-        for count in counts:
-            conn.create_function(name, count, _never_raise(function))
-
-
-class _Borrowed:
-    """A connection that is not kept alive.
-
-    SQLite keeps a function as long as its connection; a function that in turn kept the Python
-    connection would make both immortal, beyond the reach of the garbage collector, and leak a file
-    handle for every connection that is dropped without close(). sqlite3.Connection has no weak
-    references. A function only ever runs while a statement of its own connection does, so the
-    object is alive whenever it is looked up here.
-    """
-
-    def __init__(self, conn: sqlite3.Connection) -> None:
-        # A view of the bare address: unlike py_object(conn), it owns no reference.
-        self._view: Any = ctypes.py_object.from_buffer(ctypes.c_size_t(id(conn)))
-
-    def __call__(self) -> sqlite3.Connection:
-        conn: sqlite3.Connection = self._view.value
-        return conn
-
-
-def _never_raise(function: Callable[..., Scalar]) -> Callable[..., Scalar]:
-    def guarded(*arguments: object) -> Scalar:
-        try:
-            return function(*arguments)
-        except Exception:
-            # Whatever a stranger's file makes us trip over, a query goes on.
-            return None
-
-    return guarded
+    functions = Functions(Borrowed(conn), time_limit, access, writable)
+    for name, longest, function in functions.table():
+        for count in (1, 2):
+            create_function(conn, name, count, functions.within_limit(function), longest)
 
 
 class Functions:
@@ -114,7 +92,9 @@ class Functions:
         self._time_limit = time_limit
         self._access = access
         self._writable = writable
+        self._limit = QueryLimit(connection)
         self._memo: OrderedDict[tuple[str, str], np.ndarray] = OrderedDict()
+        self._memo_characters = 0
 
     @cached_property
     def _kept(self) -> KeptAnswers:
@@ -123,18 +103,31 @@ class Functions:
         asking = Asking(self._access, self._writable, self._time_limit)
         return KeptAnswers(self._connection, asking)
 
-    def table(self) -> list[tuple[str, tuple[int, ...], Callable[..., Scalar]]]:
-        """(name, numbers of arguments, function)"""
+    def table(self) -> list[tuple[str, int, Callable[..., Scalar]]]:
+        """(name, bytes of the longest text that it is given whole, function)"""
         return [
-            ("ft_classify", (1, 2), self.classify),
-            ("ft_score", (1, 2), self.score),
-            ("ft_logprob", (1, 2), self.logprob),
-            ("ft_classify_json", (1, 2), self.classify_json),
-            ("ft_labels", (1, 2), self.labels),
-            ("ft_classify_many", (1, 2), self.classify_many),
-            ("ft_explain", (1, 2), self.explain),
-            ("ft_tokens", (1, 2), count_tokens),
+            ("ft_classify", TEXT_BYTES, self.classify),
+            ("ft_score", TEXT_BYTES, self.score),
+            ("ft_logprob", TEXT_BYTES, self.logprob),
+            ("ft_classify_json", TEXT_BYTES, self.classify_json),
+            ("ft_labels", TEXT_BYTES, self.labels),
+            ("ft_classify_many", MANY_BYTES, self.classify_many),
+            ("ft_explain", TEXT_BYTES, self.explain),
+            ("ft_tokens", TOKENS_BYTES, self.tokens),
         ]
+
+    def within_limit(self, function: Callable[..., Scalar]) -> Callable[..., Scalar]:
+        """The function, which raises QueryStopped when the query has used up its time."""
+        check, note_call = self._limit.check, self._resolver.note_call
+
+        def limited(*arguments: object) -> Scalar:
+            check()
+            try:
+                return function(*arguments)
+            finally:
+                note_call()
+
+        return limited
 
     def classify(self, text: object, classifier: object = None) -> Scalar:
         """The label of the text; a JSON array of labels for a multilabel classifier."""
@@ -191,25 +184,35 @@ class Functions:
 
     def classify_many(self, texts: object, classifier: object = None) -> Scalar:
         """A JSON array of labels for a JSON array of texts, null for null; NULL past the limits."""
-        if not isinstance(texts, str) or len(texts) > MANY_CHARACTERS:
-            return None
-        items = json.loads(texts)
-        if not isinstance(items, list) or len(items) > MANY_LIMIT:
+        if not isinstance(texts, str) or isinstance(texts, CutText):
             return None
         loaded = self._resolver.resolve(classifier)
-        plain = [classifiable(item) for item in items]
-        known = [text for text in plain if text is not None]
-        deadline = time.monotonic() + self._time_limit
-        if isinstance(loaded, Served):
-            found = self._kept.many(plain, loaded, deadline)
-            return None if found is None else _json(found)
-        answers = []
-        for chunk in _chunks(known):
-            if time.monotonic() > deadline:
+        plain: list[str | None] = []
+        for item in array_items(texts):
+            if len(plain) == MANY_LIMIT:
                 return None
-            answers += loaded.answerer.answers(chunk)
-        left = iter(answers)
-        return _json([None if text is None else _shown(next(left), loaded) for text in plain])
+            long = isinstance(item, str) and len(item) > TEXT_BYTES
+            plain.append(classifiable(CutText(item[:TEXT_BYTES]) if long else item))  # type: ignore[index]
+            if len(plain) % CHUNK_TEXTS == 0:
+                self._limit.check()
+        if isinstance(loaded, Served):
+            return _json(self._kept.many(plain, loaded, self._limit.check))
+        answers = self._answers((text for text in plain if text is not None), loaded)
+        told: list[str] = []
+        room = MANY_BYTES
+        for text in plain:
+            told.append("null" if text is None else next(answers))
+            room -= len(told[-1])
+            if room < 0:  # labels of a stranger's file may be of any length
+                return None
+        return f"[{', '.join(told)}]"
+
+    def _answers(self, texts: Iterable[str], loaded: Loaded) -> Iterator[str]:
+        """The labels of each text as JSON."""
+        for chunk in _chunks(texts):
+            self._limit.check()
+            for prediction in loaded.answerer.answers(chunk):
+                yield _json(prediction.labels if loaded.labels.multilabel else prediction.labels[0])
 
     def explain(self, text: object, classifier: object = None) -> Scalar:
         """The words that spoke for (above 0) and against the answer, strongest first, as JSON."""
@@ -225,11 +228,27 @@ class Functions:
         prediction = loaded.answerer.answer(plain)
         spoken = {}
         for label in prediction.labels:
+            self._limit.check()
             words = loaded.answerer.predictor.explain(plain, loaded.labels.positions([label])[0])
             spoken[label] = [{"word": word, "weight": round(weight, 4)} for word, weight in words]
         if loaded.labels.multilabel:
             return _json({"labels": prediction.labels, "words": spoken})
         return _json({"label": prediction.labels[0], "words": spoken[prediction.labels[0]]})
+
+    def tokens(self, text: object, model: object = None) -> Scalar:
+        """How many tokens the text has for a model; NULL for NULL, BLOB and a longer text."""
+        plain = as_text(text)
+        if plain is None or isinstance(plain, CutText):
+            return None
+        from .tokens import slices, tokenizer_for
+
+        named = isinstance(model, str) and len(model) <= LONGEST_NAME
+        tokenizer = tokenizer_for(str(model) if named else None)
+        count = 0
+        for part in slices(plain):
+            self._limit.check()
+            count += tokenizer.count(part)
+        return count
 
     def _predict(self, text: object, loaded: Loaded) -> Prediction | None:
         row = self._logprobs(text, loaded)
@@ -244,12 +263,34 @@ class Functions:
         key = (loaded.uid, plain)
         row = self._memo.get(key)
         if row is None:
-            row = loaded.answerer.predictor.log_probabilities_one(plain)
-            if len(plain) <= MEMO_TEXT:
-                self._memo[key] = row
-            if len(self._memo) > MEMO_SIZE:
-                self._memo.popitem(last=False)
+            row = self._memo[key] = loaded.answerer.predictor.log_probabilities_one(plain)
+            self._memo_characters += len(plain)
+            while len(self._memo) > MEMO_SIZE or self._memo_characters > MEMO_CHARACTERS:
+                (_, oldest), _ = self._memo.popitem(last=False)
+                self._memo_characters -= len(oldest)
         return row
+
+
+def array_items(array: str) -> Iterator[object]:
+    """The texts, numbers and nulls of a JSON array, one by one: parsed as a whole it could take a
+    hundred times its room. Raises ValueError for anything else, an array within it included."""
+    place = _skip_space(array).end()  # type: ignore[union-attr]
+    if array[place : place + 1] != "[":
+        raise ValueError("This is no JSON array.")
+    place = _skip_space(array, place + 1).end()  # type: ignore[union-attr]
+    follows = ","
+    if array[place : place + 1] == "]":
+        follows, place = "]", _skip_space(array, place + 1).end()  # type: ignore[union-attr]
+    while follows == ",":
+        if array[place : place + 1] in "[{":
+            raise ValueError("Not a text, a number or null.")
+        item, place = _decode_item(array, place)
+        yield item
+        place = _skip_space(array, place).end()  # type: ignore[union-attr]
+        follows = array[place : place + 1]
+        place = _skip_space(array, place + 1).end()  # type: ignore[union-attr]
+    if follows != "]" or place < len(array):
+        raise ValueError("This is no JSON array.")
 
 
 def classifiable(value: object) -> str | None:
@@ -268,7 +309,7 @@ def as_text(value: object) -> str | None:
     return str(value)
 
 
-def _chunks(texts: Sequence[str]) -> Iterator[list[str]]:
+def _chunks(texts: Iterable[str]) -> Iterator[list[str]]:
     """The texts in order, few enough at a time that none keeps anybody waiting for long."""
     chunk: list[str] = []
     size = 0
@@ -299,23 +340,9 @@ def _full_answer(prediction: Prediction, loaded: Loaded) -> dict[str, Any]:
     }
 
 
-def _shown(prediction: Prediction, loaded: Loaded) -> Any:
-    return list(prediction.labels) if loaded.labels.multilabel else prediction.labels[0]
-
-
-def count_tokens(text: object, model: object = None) -> Scalar:
-    """How many tokens the text has for a model; NULL for NULL, BLOB and a text of millions of
-    characters, at which nothing could interrupt the count."""
-    plain = as_text(text)
-    if plain is None or len(plain) > TOKENS_CHARACTERS:
-        return None
-    from .tokens import tokenizer_for
-
-    return tokenizer_for(model if isinstance(model, str) else None).count(plain)
-
-
 def _name(classifier: object) -> object:
-    return classifier if isinstance(classifier, (str, int, float)) else None
+    named = classifier[:LONGEST_NAME] if isinstance(classifier, str) else classifier
+    return named if isinstance(named, (str, int, float)) else None
 
 
 def _json(value: object) -> str:

@@ -32,11 +32,15 @@ LONGEST_NAME = 200
 and much memory."""
 
 CHECK_EVERY = 0.001
-"""Seconds for which the answer of `pragma data_version` is trusted.
+"""Seconds for which the answer of `pragma data_version` is trusted while call follows call."""
+
+SAME_STATEMENT = 10e-6
+"""Seconds between two calls of functions in which nobody can have stored anything.
 
 A statement never sees a change while it runs, so one check for each would do, but a function is not
-told where a statement begins. Asking at every row would cost a tenth of the time of a short text; a
-millisecond is less than it takes to store a classifier and then to send the next query.
+told where a statement begins. Asking at every row would cost a twentieth of the time of a short
+text. Between two rows of a statement there are a few microseconds; to end a statement, to commit
+in another connection and to begin the next statement takes several times that.
 """
 
 
@@ -56,7 +60,7 @@ class Served:
 
     schema, path: of the database that it was found in; no path: it is in memory
     keeps:        whether that database can hold answers
-    known:        answers found in it by this connection, by text; None: it has none. Good until
+    known:        answers found in it by this connection, by key; None: it has none. Good until
                   the file changes, as this whole object is
     """
 
@@ -64,7 +68,7 @@ class Served:
     schema: str
     path: str
     keeps: bool
-    known: dict[str, KeptAnswer | None] = field(default_factory=dict)
+    known: dict[bytes, KeptAnswer | None] = field(default_factory=dict)
 
     @property
     def labels(self) -> LabelSet:
@@ -86,22 +90,43 @@ class Resolver:
     def __init__(self, connection: Callable[[], sqlite3.Connection]) -> None:
         self._connection = connection
         self._checked = 0.0
+        self._called = 0.0
         self._changes = -1
         self._versions: list[object] = []
         self._version_queries: list[str] = []
         self._known: dict[object, Loaded | Served] = {}
+        self._missing: dict[object, FtclassifyError] = {}
 
     def resolve(self, name: object = None) -> Loaded | Served:
         """The classifier, ready to answer. Raises FtclassifyError: not found, or damaged."""
         conn = self._connection()
-        if time.perf_counter() - self._checked > CHECK_EVERY or conn.total_changes != self._changes:
+        now = time.perf_counter()
+        recent = now - self._called < SAME_STATEMENT and now - self._checked < CHECK_EVERY
+        if not recent or conn.total_changes != self._changes:
             self._check(conn)
+        if isinstance(name, str) and len(name) > LONGEST_NAME:
+            raise ClassifierNotFound(f"No classifier has a name of {len(name):,} characters.")
         found = self._known.get(name)
         if found is None:
-            found = self._known[name] = self._look_up(conn, None if name is None else str(name))
+            found = self._known[name] = self._find(conn, name)
         return found
 
+    def _find(self, conn: sqlite3.Connection, name: object) -> Loaded | Served:
+        """As `resolve`. That there is none is known until the next check: one may be attached."""
+        missing = self._missing.get(name)
+        if missing is None:
+            try:
+                return self._look_up(conn, name)
+            except FtclassifyError as error:
+                missing = self._missing[name] = error
+        raise type(missing)(str(missing))
+
+    def note_call(self) -> None:
+        """Call it when a function has answered: what follows at once is of the same statement."""
+        self._called = time.perf_counter()
+
     def _check(self, conn: sqlite3.Connection) -> None:
+        self._missing.clear()
         versions = self._read_versions(conn)
         if versions != self._versions or conn.total_changes != self._changes:
             self._known.clear()
@@ -112,9 +137,10 @@ class Resolver:
     def _read_versions(self, conn: sqlite3.Connection) -> list[object]:
         return [conn.execute(sql).fetchone() for sql in self._version_queries]
 
-    def _look_up(self, conn: sqlite3.Connection, name: str | None) -> Loaded | Served:
-        if name is not None and len(name) > LONGEST_NAME:
-            raise ClassifierNotFound(f"No classifier has a name of {len(name):,} characters.")
+    def _look_up(self, conn: sqlite3.Connection, named: object) -> Loaded | Served:
+        if isinstance(named, bytes):
+            raise ClassifierNotFound("A classifier is named by a text, not by a BLOB.")
+        name = None if named is None else str(named)
         if len(self._known) >= MAX_LOADED:
             self._known.clear()
         # Listed anew for each look-up: a database may have been attached since the last one.

@@ -15,6 +15,7 @@ from typing import Any
 
 from . import sql_asking
 from .errors import AccessError, FtclassifyError
+from .function_calls import CutText
 from .functions import classifiable
 from .jobs.asking.keeping import chosen_logprob, is_sound
 from .labels import LabelValue
@@ -129,18 +130,20 @@ class KeptAnswers:
         )
 
     def many(
-        self, texts: Sequence[str | None], served: Served, deadline: float
-    ) -> list[Any] | None:
-        """A label or list of labels for each text, None where there is none. None in all when the
-        deadline (of time.monotonic) passes before the kept answers are looked up."""
-        wanted = list(dict.fromkeys(text for text in texts if text is not None))
+        self, texts: Sequence[str | None], served: Served, check: Callable[[], None]
+    ) -> list[Any]:
+        """A label or list of labels for each text, None where there is none.
+
+        check: called now and then; may raise to stop
+        """
+        asked = (t for t in texts if t is not None and not isinstance(t, CutText))
+        wanted = list(dict.fromkeys(asked))
         found: dict[str, KeptAnswer] = {}
         for start in range(0, len(wanted), LOOKED_UP_AT_ONCE):
-            if time.monotonic() > deadline:
-                return None
+            check()
             found |= self._look_up(wanted[start : start + LOOKED_UP_AT_ONCE], served)
         for text in wanted:
-            if text not in found and time.monotonic() < deadline:
+            if text not in found:
                 try:
                     found[text] = self._asking.ask(served, text)
                 except RowRejected:
@@ -157,14 +160,16 @@ class KeptAnswers:
         text = classifiable(value)
         if text is None:
             return _NOTHING
-        known = served.known
-        if text not in known:
+        if isinstance(text, CutText):
+            raise NoAnswer("The text is too long: no model reads a million bytes.")
+        known, key = served.known, input_key(text)
+        if key not in known:
             if len(known) >= MEMO_SIZE:
                 known.clear()
-            known[text] = self._look_up([text], served).get(text)
-        answer = known[text]
+            known[key] = self._look_up([text], served).get(text)
+        answer = known[key]
         if answer is None:
-            answer = known[text] = self._asking.ask(served, text)
+            answer = known[key] = self._asking.ask(served, text)
         return answer
 
     def _look_up(self, texts: Sequence[str], served: Served) -> dict[str, KeptAnswer]:

@@ -70,13 +70,13 @@ class Tokenizer:
             return _estimate(text, self.encoding or O200K)
         if len(text) <= SLICE:
             return len(self._vocabulary.encode_ordinary(text))
-        return sum(len(self._vocabulary.encode_ordinary(part)) for part in _slices(text))
+        return sum(len(self._vocabulary.encode_ordinary(part)) for part in slices(text))
 
     def encode(self, text: str) -> list[int] | None:
         """The model's own token ids of `text`; None when they are not known."""
         if not self.exact:
             return None
-        return [token for part in _slices(text) for token in self._vocabulary.encode_ordinary(part)]
+        return [token for part in slices(text) for token in self._vocabulary.encode_ordinary(part)]
 
     def split(self, text: str) -> list[bytes] | None:
         """`text` as the model's own tokens, in UTF-8: one may be a part of a character. None when
@@ -219,7 +219,7 @@ def _fetch(encoding: str) -> None:
         return
 
 
-def _slices(text: str) -> Iterator[str]:
+def slices(text: str) -> Iterator[str]:
     """Parts of at most SLICE characters.
 
     Cut before a space that follows something else, where both vocabularies cut too, so that

@@ -57,7 +57,7 @@ def test_every_command_of_the_readme_runs(tmp_path: Path, monkeypatch: pytest.Mo
 def test_every_function_is_documented():
     text = (ROOT / "docs" / "sql.md").read_text(encoding="utf-8")
     source = (ROOT / "datasette_ftclassify" / "functions.py").read_text(encoding="utf-8")
-    names = set(re.findall(r'"(ft_\w+)", \(', source))
+    names = set(re.findall(r'"(ft_\w+)", [A-Z]', source))
     assert len(names) == 8
     assert names <= set(re.findall(r"`(ft_\w+)\(", text))
 

@@ -18,8 +18,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from towns import answer, rows, value
 
-from datasette_ftclassify import functions
-from datasette_ftclassify.functions import classifiable, register
+from datasette_ftclassify import function_calls, functions
+from datasette_ftclassify.function_calls import create_function
+from datasette_ftclassify.functions import array_items, classifiable, register
 from datasette_ftclassify.jobs.train import TrainRequest, train_classifier
 from datasette_ftclassify.sql import connect
 from datasette_ftclassify.store.classifiers import (
@@ -98,31 +99,30 @@ def test_many_of_something_else_is_null(conn, bad):
     assert value(conn, "select ft_classify_many(?)", [bad]) is None
 
 
-def test_many_has_a_limit_on_texts_and_on_time(trained, monkeypatch):
+def test_many_has_limits_on_texts_and_on_their_bytes(trained, monkeypatch):
+    monkeypatch.setattr(functions, "MANY_LIMIT", 2)
+    monkeypatch.setattr(functions, "MANY_BYTES", 60)
     with closing(connect(trained)) as conn:
-        register(conn, time_limit=-1)
-        assert value(conn, "select ft_classify_many('[\"a\"]')") is None
         register(conn)
-        assert value(conn, "select ft_classify_many('[\"a\"]')") is not None
-        monkeypatch.setattr(functions, "MANY_LIMIT", 1)
-        assert value(conn, 'select ft_classify_many(\'["a", "b"]\')') is None
+        for few in ('["a", "b"]', f'["{"é" * 28}"]', '["1", 2]'):
+            assert value(conn, "select ft_classify_many(?)", [few]) is not None
+        for many in ('["a", "b", "c"]', f'["{"é" * 29}"]', "[1, 2, 3]"):
+            assert value(conn, "select ft_classify_many(?)", [many]) is None
 
 
-def test_many_looks_at_the_clock_between_long_texts(trained, monkeypatch):
-    now = iter(range(100))
-    monkeypatch.setattr(functions.time, "monotonic", lambda: next(now))
-    texts = json.dumps([str(i) * functions.CHUNK_CHARACTERS for i in range(3)])
-    with closing(connect(trained)) as conn:
-        register(conn, time_limit=2)
-        assert value(conn, "select ft_classify_many(?)", [texts]) is None
-        register(conn, time_limit=3)
-        assert len(json.loads(value(conn, "select ft_classify_many(?)", [texts]))) == 3
+@pytest.mark.parametrize(
+    "array",
+    ['["a",]', '["a"', '["a"]]', '[,"a"]', '["a" "b"]', '["a", ["b"]]', '[{"a": 1}]', '"a"', "["],
+)
+def test_many_takes_an_array_of_texts_and_nothing_else(conn, array):
+    assert value(conn, "select ft_classify_many(?)", [array]) is None
 
 
-def test_many_does_not_parse_what_would_not_fit_into_memory(conn, monkeypatch):
-    monkeypatch.setattr(functions, "MANY_CHARACTERS", 10)
-    assert value(conn, "select ft_classify_many('[\"abcdef\"]')") is not None
-    assert value(conn, "select ft_classify_many('[\"abcdefg\"]')") is None
+@settings(max_examples=100)
+@given(st.lists(st.one_of(st.none(), st.text(), st.integers(), st.floats(allow_nan=False))))
+def test_many_reads_arrays_as_json_does(items):
+    for indent in (None, 2):
+        assert list(array_items(json.dumps(items, indent=indent))) == items
 
 
 def test_a_name_of_any_length_is_refused_at_once(conn, monkeypatch):
@@ -131,7 +131,7 @@ def test_a_name_of_any_length_is_refused_at_once(conn, monkeypatch):
     assert told["error"] == "No classifier has a name of 300 characters."
 
 
-def test_tokens_of_millions_of_characters_are_not_counted(conn):
+def test_tokens_of_millions_of_bytes_are_not_counted(conn):
     assert value(conn, "select ft_tokens(printf('%.*c', 2000000, ' '))") is not None
     assert value(conn, "select ft_tokens(printf('%.*c', 2000001, ' '))") is None
 
@@ -213,6 +213,56 @@ def test_nothing_that_sqlite_can_hold_makes_them_raise(trained_file, cell):
             assert (got is None) == expects_null
 
 
+CALLS = (
+    "ft_classify", "ft_score", "ft_logprob", "ft_labels", "ft_classify_json", "ft_explain",
+    "ft_tokens",
+)  # fmt: skip
+
+
+@settings(max_examples=60)
+@given(st.binary(min_size=1))
+def test_a_text_that_is_not_utf8_is_answered_as_predict_reads_it(trained_file, data):
+    """Windows-1252, loaded byte for byte: what is no UTF-8 is replaced, for each query as for
+    predict, and no query ends because of it."""
+    with closing(connect(trained_file)) as conn:
+        register(conn)
+        read = conn.execute("select cast(? as text)", [data]).fetchone()[0]
+        for call in CALLS:
+            ours, theirs = rows(conn, f"select {call}(cast(? as text)), {call}(?)", [data, read])[0]
+            assert ours == theirs
+        many = "select ft_classify_many(cast(? as text))"
+        assert value(conn, many, [b'["' + DRAIN.encode() + b' \xfc"]']) is not None
+        assert value(conn, "select ft_classify('a', cast(? as text))", [b"\xff" + data]) is None
+
+
+def test_a_text_of_any_length_is_answered_by_its_beginning(conn):
+    start = "The drain on Mill Lane is blocked. " * 1_000
+    query = "select ft_score(?)"
+    assert value(conn, query, [start * 40]) == value(conn, query, [start])
+    assert value(conn, "select ft_classify(? || 'a')", [start * 40]) == "Water and drains"
+
+
+@pytest.mark.parametrize("label", ["\ud800", 2**70, True, float("inf"), float("nan")])
+def test_an_answer_that_sqlite_cannot_hold_ends_no_query(label):
+    with closing(sqlite3.connect(":memory:")) as conn:
+        create_function(conn, "answer", 0, lambda: label, 100)
+        assert value(conn, "select answer() is null") in (0, 1)
+
+
+def test_a_connection_that_is_dropped_lets_its_functions_go(trained):
+    gc.collect()
+    before = len(function_calls._registered)
+    conn = sqlite3.connect(trained)
+    register(conn)
+    conn.execute("select ft_classify('x')").fetchone()
+    register(conn)
+    assert len(function_calls._registered) == before + 16
+    conn.close()
+    del conn
+    gc.collect()
+    assert len(function_calls._registered) == before
+
+
 def test_versions_are_addressed_with_an_at_sign(conn, trained):
     task = define(conn, "messages", text=["message"], labels=["topic"])
     train_classifier(conn, task, TrainRequest(name="topics", curve=False))
@@ -227,6 +277,18 @@ def test_a_new_classifier_is_seen_by_the_next_query_of_another_connection(conn, 
         task = define(other, "messages", text=["message"], labels=["channel"])
         train_classifier(other, task, TrainRequest(name="second", curve=False))
     assert value(conn, "select ft_classify('x', 'second')") is not None
+
+
+def test_a_change_is_seen_however_soon_the_next_query_comes(conn, trained):
+    with closing(sqlite3.connect(trained, isolation_level=None)) as other:
+        other.execute("pragma synchronous = off")
+        other.execute("pragma journal_mode = off")
+        for i in range(300):
+            old, new = ("urgent", "haste") if i % 2 == 0 else ("haste", "urgent")
+            query = "select ft_labels('x', ?)"
+            assert value(conn, query, [old]) is not None
+            other.execute("update _ftclassify_classifiers set name = ? where name = ?", [new, old])
+            assert value(conn, query, [old]) is None
 
 
 def test_a_deleted_classifier_is_gone_at_the_next_query(conn, trained):

@@ -21,8 +21,8 @@ DOMAIN = [
     "answers", "token_scores",
 ]  # fmt: skip
 FACES = [
-    "functions", "resolver", "sql_answers", "sql_asking", "sql_spending", "cli", "demo", "web",
-    "sqlite_utils_plugin", "__init__",
+    "functions", "function_calls", "query_limit", "resolver", "sql_answers", "sql_asking",
+    "sql_spending", "cli", "demo", "web", "sqlite_utils_plugin", "__init__",
 ]  # fmt: skip
 LAYERS = [
     DOMAIN,

@@ -13,6 +13,11 @@ if TYPE_CHECKING:
     from datasette.app import Datasette
 
 
+_SHARE_TO_WAIT = 0.7
+"""Of a query's time, that which may be spent on waiting for services: the rest is for the answers
+that there are, which would not be shown if the query were ended."""
+
+
 def add_functions(conn: sqlite3.Connection, datasette: Datasette) -> None:
     """Made for every connection, so the settings are read only when a service is to be asked."""
 
@@ -27,8 +32,8 @@ def add_functions(conn: sqlite3.Connection, datasette: Datasette) -> None:
             for database in datasette.databases.values()
         )
 
-    limit = datasette.setting("sql_time_limit_ms") / 1000
-    register(conn, time_limit=limit, access=access, writable=writable)
+    wait = _SHARE_TO_WAIT * datasette.setting("sql_time_limit_ms") / 1000
+    register(conn, time_limit=wait, access=access, writable=writable)
 
 
 def _same(one: str | os.PathLike[str], other: str) -> bool:
