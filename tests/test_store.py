@@ -258,7 +258,7 @@ def test_the_schema_is_made_whole_or_not_at_all(
 ) -> None:
     broken = (*schema._MAIN_JOB[:4], "create table oops (", *schema._MAIN_JOB[4:])
     with monkeypatch.context() as patch:
-        patch.setattr(schema, "_MAIN_JOB", broken)
+        patch.setitem(schema._MIGRATIONS, "m001_main_job", broken)
         with pytest.raises(sqlite3.OperationalError):
             ensure_schema(conn)
     assert counts(conn) == {}

@@ -15,7 +15,6 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 import pytest
 from openai_server import OpenAIServer
 from service_towns import environment
-from sqlite_utils import Database
 from towns import town_database
 from visiting import ROOT, get, is_065, send, serve, submit
 from working import job_of
@@ -23,7 +22,7 @@ from working import job_of
 from datasette_ftclassify.jobs.runner import run_job
 from datasette_ftclassify.sql import connect, relation
 from datasette_ftclassify.store.jobs import list_jobs
-from datasette_ftclassify.store.schema import m001_main_job
+from datasette_ftclassify.store.schema import _MIGRATIONS
 from datasette_ftclassify.web import sampling
 from datasette_ftclassify.web.checking import as_filters, label_filter
 from datasette_ftclassify.web.choices import Choices
@@ -497,7 +496,8 @@ async def test_a_file_of_an_earlier_version_gets_its_estimate(
             "create table _sqlite_migrations (id integer primary key, migration_set text,"
             " name text, applied_at text)"
         )
-        m001_main_job(Database(conn))
+        for statement in _MIGRATIONS["m001_main_job"]:
+            conn.execute(statement)
         conn.execute(
             "insert into _sqlite_migrations (migration_set, name) values"
             " ('datasette-ftclassify', 'm001_main_job')"

@@ -9,12 +9,9 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import TYPE_CHECKING
+from datetime import datetime, timezone
 
 from .tables import check_tables, check_triggers
-
-if TYPE_CHECKING:
-    from sqlite_utils import Database
 
 TABLES = tuple(
     f"_ftclassify_{name}"
@@ -29,23 +26,36 @@ TABLES = tuple(
 def ensure_schema(conn: sqlite3.Connection) -> None:
     """Creates or upgrades the `_ftclassify_*` tables. Does nothing when they are up to date.
 
-    Raises ArtifactError when something else stands in their place.
+    Leaves every setting of the connection as it is, since the user's rows are written with it:
+    sqlite_utils.Database would switch recursive triggers on. What was applied is noted where
+    sqlite-utils notes it, so that its command `migrate --list` shows ours, too.
+    Raises ArtifactError when something else stands in the place of our tables.
     """
-    from sqlite_utils import Database
-    from sqlite_utils.migrations import Migrations
-
     check_tables(conn)
-    migrations = Migrations("datasette-ftclassify")
-    migrations()(m001_main_job)
-    migrations()(m002_services)
-    migrations()(m003_following)
-    migrations()(m004_evaluation_rows)
-    migrations()(m005_reservations)
-    db = Database(conn, execute_plugins=False)
-    if migrations.pending(db):
-        # Another process may be at it: whoever comes second finds nothing left to do.
-        with transaction(conn):
-            migrations.apply(db)
+    if not _pending(conn):
+        return
+    # Another process may be at it: whoever comes second finds nothing left to do.
+    with transaction(conn):
+        for statement in _NOTES:
+            conn.execute(statement)
+        for name in _pending(conn):
+            for statement in _MIGRATIONS[name]:
+                conn.execute(statement)
+            conn.execute(
+                "insert into _sqlite_migrations (migration_set, name, applied_at) values (?, ?, ?)",
+                [_SET, name, str(datetime.now(timezone.utc))],
+            )
+
+
+def _pending(conn: sqlite3.Connection) -> list[str]:
+    found = conn.execute(
+        "select 1 from sqlite_master where name = '_sqlite_migrations' and type = 'table'"
+    )
+    if found.fetchone() is None:
+        return list(_MIGRATIONS)
+    rows = conn.execute("select name from _sqlite_migrations where migration_set = ?", [_SET])
+    applied = {row[0] for row in rows.fetchall()}
+    return [name for name in _MIGRATIONS if name not in applied]
 
 
 @contextmanager
@@ -69,29 +79,6 @@ def transaction(
         yield
         with meanwhile():
             conn.commit()
-
-
-def m001_main_job(db: Database) -> None:
-    for statement in _MAIN_JOB:
-        db.execute(statement)
-
-
-def m002_services(db: Database) -> None:
-    for statement in _SERVICES:
-        db.execute(statement)
-
-
-def m003_following(db: Database) -> None:
-    db.execute(_FOLLOWING)
-
-
-def m004_evaluation_rows(db: Database) -> None:
-    db.execute(_EVALUATION_ROWS)
-
-
-def m005_reservations(db: Database) -> None:
-    for statement in _RESERVATIONS:
-        db.execute(statement)
 
 
 _MAIN_JOB = (
@@ -301,3 +288,30 @@ _RESERVATIONS = (
     """,
     "create index _ftclassify_job_events_job on _ftclassify_job_events (job_id)",
 )
+
+_SET = "datasette-ftclassify"
+
+# As sqlite-utils makes it, which shares it with other software; one of an earlier version of it has
+# no id, and the two names as its primary key.
+_NOTES = (
+    """
+    create table if not exists _sqlite_migrations (
+        "id" integer primary key,
+        "migration_set" text,
+        "name" text,
+        "applied_at" text
+    )
+    """,
+    """
+    create unique index if not exists "idx__sqlite_migrations_migration_set_name"
+        on _sqlite_migrations ("migration_set", "name")
+    """,
+)
+
+_MIGRATIONS: dict[str, tuple[str, ...]] = {
+    "m001_main_job": _MAIN_JOB,
+    "m002_services": _SERVICES,
+    "m003_following": (_FOLLOWING,),
+    "m004_evaluation_rows": (_EVALUATION_ROWS,),
+    "m005_reservations": _RESERVATIONS,
+}
