@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import sqlite3
+from datetime import date
 
 from .errors import ArtifactError, TrainingError
 from .predictions import Answerer
-from .prices import PriceTable, load_prices
+from .prices import PriceTable, load_prices, today
 from .store.classifiers import Classifier, load_parts
 from .trainers.access import Access
 from .trainers.base import Learner
 from .trainers.registry import get_trainer
-from .trainers.service import Asker, Batcher, Service
+from .trainers.service import Asker, Batcher, Reply, Service, ServiceRefused, Usage
 
 
 def service_of(classifier: Classifier) -> Service | None:
@@ -23,14 +24,74 @@ def service_of(classifier: Classifier) -> Service | None:
     return trainer if isinstance(trainer, Service) else None
 
 
+def shutdown_of(classifier: Classifier) -> date | None:
+    """The day from which the classifier's model answers no more, as the service said it when the
+    model was trained, else by the price table; None when neither says so."""
+    return next(iter(_shutdowns(classifier)), None)
+
+
+def why_stopped(classifier: Classifier, day: date) -> str | None:
+    """Why the model of a classifier at a service answers no more, with what to do; None while all
+    that is known does not say so. A day that was put off since it was said counts."""
+    days = _shutdowns(classifier)
+    if not days or max(days) > day:
+        return None
+    model, host = (classifier.header.get(name) for name in ("model", "host"))
+    return (
+        f"The model of {classifier.title}, {model}, stopped answering at {host} on {max(days)}. "
+        "Its columns and kept answers stay; to classify more, move it to another trainer."
+    )
+
+
+def _shutdowns(classifier: Classifier) -> list[date]:
+    """By whoever says one: the service, then the price table. Any of it may be a stranger's."""
+    header, found = classifier.header, []
+    try:
+        found.append(date.fromisoformat(str(classifier.report.get("shutdown_date"))))
+    except ValueError:
+        pass  # it did not say
+    host = header.get("host")
+    table = load_prices().at(host) if isinstance(host, str) else load_prices()
+    for name in (header.get("base"), header.get("model")):
+        price = table.get(name) if isinstance(name, str) else None
+        if price is not None and price.shutdown is not None:
+            return [*found, price.shutdown]
+    return found
+
+
+class _StoppedAsker:
+    """In the place of one whose model answers no more: it tells what questions would have been, and
+    refuses them before they are sent."""
+
+    def __init__(self, asker: Asker, why: str) -> None:
+        self._asker, self._why = asker, why
+
+    @property
+    def model(self) -> str:
+        return self._asker.model
+
+    async def ask(self, text: str) -> Reply:
+        raise ServiceRefused(self._why, code="model_stopped")
+
+    def expected(self, text: str) -> Usage:
+        return self._asker.expected(text)
+
+    async def close(self) -> None:
+        await self._asker.close()
+
+
 def load_asker(classifier: Classifier, access: Access) -> Asker:
-    """Raises ArtifactError for a damaged header, AccessError without a key, TrainingError when no
+    """One whose questions are refused at once when the model has stopped, see `why_stopped`.
+
+    Raises ArtifactError for a damaged header, AccessError without a key, TrainingError when no
     service has the model."""
     service = service_of(classifier)
     if service is None:
         raise TrainingError(f"{classifier.title} answers from its file: there is nobody to ask.")
     endpoint = access.endpoint(classifier.trainer)
-    return service.asker(classifier.header, classifier.labels, endpoint)
+    asker = service.asker(classifier.header, classifier.labels, endpoint)
+    why = why_stopped(classifier, today())
+    return asker if why is None else _StoppedAsker(asker, why)
 
 
 def load_batcher(classifier: Classifier, access: Access) -> Batcher:

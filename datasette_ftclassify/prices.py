@@ -1,8 +1,9 @@
-"""What training and asking a hosted model costs, from a dated table.
+"""What training and asking a hosted model costs and until when it can be done, as dated data.
 
-Prices change more often than software is released, so they are data: a table with its date and
-its sources, which an operator replaces by a file of the same form (FTCLASSIFY_PRICES). What is not
-in the table has no price here; nothing is guessed.
+Three layers, the first that knows a model counts: the operator's table (FTCLASSIFY_PRICES), the
+one that comes with this package (prices of training and of fine-tunes, dates, hosts), and, for
+models asked as their provider made them, the library genai-prices (see `published_prices`). What is
+in none of them has no price here; nothing is guessed.
 """
 
 from __future__ import annotations
@@ -10,8 +11,6 @@ from __future__ import annotations
 import json
 import math
 import os
-import re
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import date as Date
 from functools import lru_cache
@@ -19,70 +18,29 @@ from pathlib import Path
 from typing import Any
 
 from .errors import FtclassifyError
+from .price_table import (
+    DECISIONS,
+    UNTUNED,
+    OtherHost,
+    Price,
+    PriceTable,
+    base_model,
+    today,
+    untuned_name,
+)
 
 BUILT_IN = Path(__file__).with_name("prices.json")
 
-_DATED = re.compile(r"-\d{4}-\d{2}-\d{2}$")
-_AZURE_TUNED = re.compile(r"\.ft-.*$")
 
-
-UNTUNED = "-untuned"
-"""Ends the names of the entries for models as their provider made them."""
+__all__ = [
+    "DECISIONS", "UNTUNED", "Estimate", "OtherHost", "Price", "PriceError", "PriceTable",
+    "base_model", "dollars", "estimate_inference", "estimate_training", "load_prices", "today",
+    "untuned_name",
+]  # fmt: skip
 
 
 class PriceError(FtclassifyError):
     """A price table cannot be read, or something in it is not what it must be."""
-
-
-@dataclass(frozen=True)
-class Price:
-    """One model. Amounts are USD for a million tokens; None: not known.
-
-    training:        for each token of the training file, times the epochs
-    input, output:   asking the fine-tuned model; cached_input: a prefix it has seen lately
-    batch_discount:  what the Batch API takes off input and output (0-1)
-    example_tokens:  the longest training example
-    file_bytes:      the largest training file
-    shutdown:        the day from which the model, and every fine-tune of it, answers no more
-    """
-
-    model: str
-    training: float | None = None
-    input: float | None = None
-    cached_input: float | None = None
-    output: float | None = None
-    batch_discount: float | None = None
-    example_tokens: int | None = None
-    file_bytes: int | None = None
-    shutdown: Date | None = None
-    sources: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class PriceTable:
-    """Prices by model, with the day the table was made and its sources.
-
-    training_ends: the last day on which the provider starts a training job for anyone
-    host:          of the provider whose figures they are; None: they hold wherever they are used
-    used_for:      the host that is asked, where that is another one
-    """
-
-    date: Date
-    currency: str
-    sources: tuple[str, ...]
-    models: Mapping[str, Price]
-    training_ends: Date | None = None
-    host: str | None = None
-    used_for: str | None = None
-
-    def at(self, host: str) -> PriceTable:
-        """The same for a host, which may ask for other prices than the one they are from."""
-        return self if self.host in (None, host) else replace(self, used_for=host)
-
-    def get(self, model: str) -> Price | None:
-        """The price of a model, of a dated version, or of a fine-tune of it."""
-        name = base_model(model)
-        return self.models.get(name) or self.models.get(_DATED.sub("", name))
 
 
 @dataclass(frozen=True)
@@ -98,28 +56,10 @@ class Estimate:
         return asdict(self)
 
 
-def base_model(model: str) -> str:
-    """The model that a fine-tune was made from.
-
-    OpenAI's `ft:gpt-4.1-mini-2025-04-14:org:suffix:id` and Azure's
-    `gpt-4.1-mini-2025-04-14.ft-id` give `gpt-4.1-mini-2025-04-14`; other names are their own.
-    """
-    name = model.strip().lower()
-    if name.startswith("ft:"):
-        name = name.split(":")[1]
-    return _AZURE_TUNED.sub("", name)
-
-
-def untuned_name(model: str) -> str:
-    """The name by which the table prices a model that is asked without having been tuned; the
-    model's own where it has no such entry, whose price is that of a fine-tune: at least as high."""
-    name = _DATED.sub("", base_model(model)) + UNTUNED
-    return name if name in load_prices().models else model
-
-
 def load_prices(path: str | Path | None = None) -> PriceTable:
-    """The price table at `path`, else at FTCLASSIFY_PRICES, else the one that is built in.
+    """The price table at `path`, else at FTCLASSIFY_PRICES, on top of the one that is built in.
 
+    An entry of it replaces the whole entry of that name; an empty one takes the price away.
     Raises PriceError, naming the file and the entry, when it is missing or malformed.
     """
     chosen = Path(path or os.environ.get("FTCLASSIFY_PRICES") or BUILT_IN)
@@ -137,7 +77,12 @@ def _load(path: Path, modified: int) -> PriceTable:
         data = json.loads(path.read_text(encoding="utf-8-sig"))
     except ValueError as error:
         raise PriceError(f"The price table {path} is not JSON: {error}.") from error
-    return _Reader(path).table(data)
+    except RecursionError:
+        raise PriceError(f"The price table {path} is nested too deeply.") from None
+    table = _Reader(path).table(data)
+    if path == BUILT_IN:
+        return replace(table, published=True)
+    return replace(table, under=_load(BUILT_IN, BUILT_IN.stat().st_mtime_ns))
 
 
 @dataclass(frozen=True)
@@ -157,20 +102,49 @@ class _Reader:
         day = self.day(data.get("date"), "date")
         if day is None:
             raise self.fail("date", "is missing: write the day the table was made, YYYY-MM-DD")
-        models = {name.lower(): self.price(name.lower(), e) for name, e in data["models"].items()}
+        host, ends = (
+            self.host(data.get("host")),
+            self.day(data.get("training_ends"), "training_ends"),
+        )
+        usual = Price("", training_ends=ends, origin=f"by the price table of {day}", host=host)
+        models = {n.lower(): self.price(n.lower(), e, usual) for n, e in data["models"].items()}
         return PriceTable(
             date=day,
             currency="USD",
             sources=self.sources(data.get("sources"), "sources"),
             models=models,
-            training_ends=self.day(data.get("training_ends"), "training_ends"),
-            host=self.host(data.get("host")),
+            training_ends=ends,
+            host=host,
+            others=self.others(data.get("others")),
         )
 
-    def price(self, model: str, entry: object) -> Price:
+    def others(self, value: object) -> tuple[OtherHost, ...]:
+        """`[{"hosts": ["*.example.com"], "models": {name: {"training_ends", "shutdown"}}}]`"""
+        if value is None:
+            return ()
+        if not isinstance(value, list):
+            raise self.fail("others", "must be a list of objects")
+        return tuple(self.other(entry, f"others[{i}]") for i, entry in enumerate(value))
+
+    def other(self, entry: object, where: str) -> OtherHost:
+        if not isinstance(entry, dict) or not isinstance(entry.get("models"), dict):
+            raise self.fail(where, 'must be an object with "hosts" and "models"')
+        dates = {}
+        for name, given in entry["models"].items():
+            if not isinstance(given, dict) or given.keys() - {"training_ends", "shutdown"}:
+                raise self.fail(f"{where}.{name}", "must have training_ends, shutdown or neither")
+            ends, shutdown = (
+                self.day(given.get(field), f"{where}.{name}.{field}")
+                for field in ("training_ends", "shutdown")
+            )
+            dates[name.lower()] = (ends, shutdown)
+        return OtherHost(self.sources(entry.get("hosts"), f"{where}.hosts"), dates)
+
+    def price(self, model: str, entry: object, usual: Price) -> Price:
+        """usual: what all entries of the table have, unless they say otherwise"""
         if not isinstance(entry, dict):
             raise self.fail(model, "must be an object")
-        known = Price.__dataclass_fields__.keys() - {"model"}
+        known = Price.__dataclass_fields__.keys() - {"model", "origin", "host", "borrowed"}
         for name in entry.keys() - known:
             raise self.fail(f"{model}.{name}", f"is not known: there is {', '.join(sorted(known))}")
 
@@ -181,7 +155,9 @@ class _Reader:
             number = amount(name)
             return None if number is None else int(number)
 
-        return Price(
+        ends = self.day(entry.get("training_ends"), f"{model}.training_ends")
+        return replace(
+            usual,
             model=model,
             training=amount("training"),
             input=amount("input"),
@@ -190,6 +166,7 @@ class _Reader:
             batch_discount=amount("batch_discount", 1),
             example_tokens=whole("example_tokens"),
             file_bytes=whole("file_bytes"),
+            training_ends=ends or usual.training_ends,
             shutdown=self.day(entry.get("shutdown"), f"{model}.shutdown"),
             sources=self.sources(entry.get("sources"), f"{model}.sources"),
         )
@@ -209,7 +186,7 @@ class _Reader:
         try:
             return Date.fromisoformat(str(value))
         except ValueError:
-            raise self.fail(where, f"must be a date like 2026-11-21, not {value!r}") from None
+            raise self.fail(where, f"must be a date like 2026-11-29, not {value!r}") from None
 
     def host(self, value: object) -> str | None:
         if value is not None and (not isinstance(value, str) or not value):
@@ -234,11 +211,9 @@ def estimate_training(table: PriceTable, model: str, training_tokens: int, epoch
     if price is None or price.training is None:
         return Estimate(billed, None, _no_price(table, model, "training"))
     usd = billed / 1_000_000 * price.training
-    where = f"At {table.host} training" if table.used_for else "Training there"
-    ends = f" {where} ends on {table.training_ends}." if table.training_ends else ""
-    return Estimate(
-        billed, usd, f"${price.training:g} for a million tokens, {_of(table)}.{ends}{_stops(price)}"
-    )
+    ends = f" Training there ends on {price.training_ends}." if price.training_ends else ""
+    note = f"${price.training:g} for a million tokens, {_of(table, price)}.{ends}{_stops(price)}"
+    return Estimate(billed, usd, note)
 
 
 def estimate_inference(
@@ -266,7 +241,9 @@ def estimate_inference(
     note = f"${price.input:g} for a million input tokens and ${price.output:g} for output"
     if factor != 1:
         note += f", and {1 - factor:.0%} less in batches"
-    return Estimate(billed, usd * factor / 1_000_000, f"{note}, {_of(table)}.{_stops(price)}")
+    return Estimate(
+        billed, usd * factor / 1_000_000, f"{note}, {_of(table, price)}.{_stops(price)}"
+    )
 
 
 def dollars(amount: float) -> str:
@@ -281,20 +258,23 @@ def dollars(amount: float) -> str:
 
 
 def _no_price(table: PriceTable, model: str, what: str) -> str:
+    name = base_model(model).removesuffix(UNTUNED).removesuffix(DECISIONS)
     return (
-        f"No price known for {what} {base_model(model)}, {_of(table)}: set FTCLASSIFY_PRICES to a "
-        "table that has it."
+        f"No price known for {what} {name}, by the price table of {table.date}: set "
+        "FTCLASSIFY_PRICES to a table that has it."
     )
 
 
-def _of(table: PriceTable) -> str:
-    whose = f" for {table.host}; {table.used_for} may differ" if table.used_for else ""
-    return f"by the price table of {table.date}{whose}"
+def _of(table: PriceTable, price: Price) -> str:
+    asked, origin = table.used_for, price.origin or f"by the price table of {table.date}"
+    if price.host is None or asked is None or asked == price.host:
+        return origin
+    return f"{origin} for {price.host}; {asked} may differ"
 
 
 def _stops(price: Price) -> str:
     if price.shutdown is None:
         return ""
-    verb = "stop" if price.shutdown > Date.today() else "stopped"
+    verb = "stop" if price.is_open(today()) else "stopped"
     name = price.model.removesuffix(UNTUNED)
     return f" {name} and its fine-tunes {verb} on {price.shutdown}."

@@ -344,7 +344,7 @@ def test_an_unknown_price_is_said(
     path: Path, server: OpenAIServer, environ: None, tmp_path: Path, monkeypatch: Any
 ) -> None:
     prices = tmp_path / "prices.json"
-    prices.write_text('{"date": "2026-11-21", "models": {}}')
+    prices.write_text('{"date": "2026-11-21", "models": {"gpt-4.1-mini": {}}}')
     monkeypatch.setenv("FTCLASSIFY_PRICES", str(prices))
     said = run("predict", path, "reports", code=1)
     assert "an unknown amount" in said

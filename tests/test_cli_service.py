@@ -58,8 +58,9 @@ def test_money_is_only_spent_when_somebody_agrees(db, openai_server):
     told = train(db, code=1)
     assert "488 rows will leave this machine, to 127.0.0.1:" in told
     assert "Together about $0." in told
-    assert "stop on 2027-01-14" in told
-    assert "At api.openai.com training ends on 2027-01-06" in told
+    assert "for api.openai.com; 127.0.0.1:" in told
+    # Until when another host trains, and has the model, is not OpenAI's to say.
+    assert "2027-01" not in told
     assert "--trainer" not in told.split("on this machine, which is free")[1]
     assert told.splitlines()[-1] == "Error: Nothing was sent. To agree to that, add --yes."
     assert openai_server.log == []
@@ -90,12 +91,12 @@ def test_the_whole_life_of_a_tuned_model(db, openai_server):
     assert result["metrics"]["accuracy"] > 0.8
     assert result["usd"] > 0
     assert ":town:" in result["report"]["service"]["model"]
-    assert "stops on 2027-01-14" in run("classifiers", "list", db)
+    assert "stops on 2099-01-14" in run("classifiers", "list", db)
     shown = run("classifiers", "show", db, "messages")
     assert "model   ft:gpt-4.1-mini" in shown
     assert "spent   $0." in shown
     facts = json.loads(run("classifiers", "show", db, "messages", "--json"))["service"]
-    assert facts["shutdown"] == "2027-01-14"
+    assert facts["shutdown"] == "2099-01-14"
     step = facts["checkpoints"][0]["step"]
     told = run("classifiers", "checkpoint", db, "messages", step, said="evaluate")
     assert told.startswith(f"messages@2 asks {facts['checkpoints'][0]['model']}")

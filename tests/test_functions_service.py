@@ -381,7 +381,7 @@ def test_files_share_one_budget(path, openai_server, tmp_path):
 
 def test_no_price_no_question(path, openai_server, tmp_path, monkeypatch):
     table = tmp_path / "prices.json"
-    table.write_text('{"date": "2026-11-21", "models": {}}')
+    table.write_text('{"date": "2026-11-21", "models": {"gpt-6-luna-decisions": {}}}')
     monkeypatch.setenv("FTCLASSIFY_PRICES", str(table))
     with asking(path, openai_server) as conn:
         assert "FTCLASSIFY_PRICES" in told(conn)["error"]

@@ -17,8 +17,8 @@ NAME = "datasette_ftclassify"
 
 DOMAIN = [
     "errors", "bounds", "deadline", "sql", "labels", "rendering", "tasks", "examples", "splits",
-    "checks", "tokens", "prices", "export", "evaluation", "predictions", "answer_wrapping",
-    "answers", "token_scores",
+    "checks", "tokens", "price_table", "prices", "published_prices", "export", "evaluation",
+    "predictions", "answer_wrapping", "answers", "token_scores",
 ]  # fmt: skip
 FACES = [
     "functions", "function_calls", "query_limit", "resolver", "sql_answers", "sql_asking",

@@ -174,7 +174,7 @@ def test_models_that_refuse_what_others_allow(openai_server: OpenAIServer):
 def test_models_come_and_go(tuned):
     server, client, model = tuned
     listed = {m.id: m for m in client.models.list()}
-    assert listed["gpt-4.1-mini"].shutdown_date == listed[model].shutdown_date == "2027-01-14"
+    assert listed["gpt-4.1-mini"].shutdown_date == listed[model].shutdown_date == "2099-01-14"
     assert not any("ckpt" in id for id in listed)
     assert client.models.retrieve(model).owned_by == "org-test"
     with pytest.raises(openai.PermissionDeniedError):

@@ -11,11 +11,15 @@ import pytest
 from datasette_ftclassify.prices import (
     Price,
     PriceError,
+    PriceTable,
     base_model,
     estimate_inference,
     estimate_training,
     load_prices,
+    untuned_name,
 )
+from datasette_ftclassify.trainers.access import Endpoint
+from datasette_ftclassify.trainers.registry import list_services
 
 
 def write(path: Path, **models: Any) -> Path:
@@ -30,6 +34,8 @@ def test_the_built_in_table_is_dated_and_sourced() -> None:
     assert table.currency == "USD"
     assert all(price.sources for price in table.models.values())
     assert table.training_ends == date(2027, 1, 6)
+    closed = {m for m, p in table.models.items() if not p.is_open(table.date)}
+    assert closed == {"o4-mini", "gpt-3.5-turbo", "davinci-002", "babbage-002", "gpt-4.1-nano"}
     for model in ("gpt-4o", "gpt-4o-mini", "gpt-4.1", "gpt-4.1-mini"):
         price = table.get(model)
         assert price is not None
@@ -87,12 +93,13 @@ def test_what_has_ended_is_told_as_that(tmp_path: Path) -> None:
 
 def test_one_providers_prices_may_not_be_anothers(tmp_path: Path) -> None:
     table = load_prices()
-    assert table.at("api.openai.com") is table
+    note = estimate_training(table.at("api.openai.com"), "gpt-4.1-mini", 1_000, 1).note
+    assert "may differ" not in note
     note = estimate_training(table.at("town.openai.azure.com"), "gpt-4.1-mini", 1_000, 1).note
     assert "for api.openai.com; town.openai.azure.com may differ." in note
     # A table of the operator's own is for whoever the operator asks.
     own = load_prices(write(tmp_path / "own.json", tiny={"training": 1}))
-    assert own.at("town.openai.azure.com") is own
+    assert "differ" not in estimate_training(own.at("town.example"), "tiny", 1_000, 1).note
 
 
 def test_inference_knows_cache_and_batch(tmp_path: Path) -> None:
@@ -124,15 +131,105 @@ def test_an_unknown_model_has_no_price() -> None:
     training = estimate_training(table, "gpt-6-luna", 1_000, 2)
     assert (training.tokens_billed, training.usd) == (2_000, None)
     assert "No price known" in training.note
-    assert estimate_inference(table, "gpt-6-luna", input_tokens=1, output_tokens=1).usd is None
+    assert estimate_inference(table, "gpt-7-sol", input_tokens=1, output_tokens=1).usd is None
 
 
-def test_an_operator_replaces_the_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = write(tmp_path / "own.json", **{"Our-Model": {"training": 1}})
-    monkeypatch.setenv("FTCLASSIFY_PRICES", str(path))
+def test_an_operators_table_lies_on_top(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ours = {"Our-Model": {"training": 1}, "gpt-4o": {"training": 1.5}, "gpt-4.1": {}}
+    monkeypatch.setenv("FTCLASSIFY_PRICES", str(write(tmp_path / "own.json", **ours)))
     table = load_prices()
-    assert table.get("our-model") is not None
-    assert table.get("gpt-4.1-mini") is None
+    assert table.get("our-model").training == 1
+    # An entry replaces the whole one, dates included; an empty one takes the price away.
+    assert (table.get("gpt-4o").training, table.get("gpt-4o").input) == (1.5, None)
+    assert table.get("gpt-4o").is_open(date(2030, 1, 1))
+    assert estimate_training(table, "gpt-4.1", 1_000, 1).usd is None
+    assert ask(table, untuned_name("gpt-4.1")) is None
+    assert table.get("gpt-4.1-mini").training == 5
+
+
+def ask(table: PriceTable, name: str) -> float | None:
+    """USD for a million tokens read and none written."""
+    return estimate_inference(table, name, input_tokens=1_000_000, output_tokens=0).usd
+
+
+OPENAI, AZURE, OTHER = "api.openai.com", "town.openai.azure.com", "llm.example:8000"
+TUNED = ["gpt-4.1", "gpt-4.1-mini", "gpt-4o", "gpt-4o-mini"]
+
+
+@pytest.mark.parametrize(
+    ("day", "openai", "azure", "untuned"),
+    [
+        ("2026-11-29", TUNED, {*TUNED, "gpt-4.1-nano"}, [*TUNED, "gpt-6-luna"]),
+        ("2027-01-07", [], {*TUNED, "gpt-4.1-nano"}, [*TUNED, "gpt-6-luna"]),
+        ("2027-01-15", [], {*TUNED, "gpt-4.1-nano"}, ["gpt-6-luna"]),
+        ("2027-10-20", [], set(), ["gpt-6-luna"]),
+    ],
+)
+def test_what_is_offered_is_open_on_that_day(
+    day: str, openai: list[str], azure: set[str], untuned: list[str]
+) -> None:
+    table, now = load_prices(), date.fromisoformat(day)
+    assert table.at(OPENAI).trainable(now) == openai
+    assert set(table.at(AZURE).trainable(now)) == azure
+    assert table.at(OPENAI).answering(now) == untuned
+    # What another host has is not known, and neither until when.
+    assert table.at(OTHER).trainable(now) == table.at(OTHER).answering(now) == []
+    assert table.at(OTHER).why_closed("gpt-4.1", now, trains=True) is None
+    services = {service.name: service for service in list_services()}
+    for name, url in (("openai", OPENAI), ("azure", AZURE), ("prompted", OPENAI)):
+        endpoint = Endpoint(base_url=f"https://{url}/v1")
+        offered = services[name].proposed_models(endpoint, now)
+        assert all(services[name].why_closed(m, endpoint, now) is None for m in offered)
+        assert (services[name].why_closed(None, endpoint, now) is None) == bool(offered)
+        assert not {"babbage-002", "davinci-002", "gpt-3.5-turbo", "o4-mini"} & set(offered)
+    assert services["decisions"].proposed_models(Endpoint(), now) == ["gpt-6-luna"]
+
+
+@pytest.mark.parametrize(
+    ("model", "host", "day", "trains", "says"),
+    [
+        (
+            "gpt-4.1-mini",
+            OPENAI,
+            "2027-01-07",
+            True,
+            "no training of gpt-4.1-mini since 2027-01-06",
+        ),
+        ("something-new", OPENAI, "2027-01-07", True, "since 2027-01-06"),
+        ("something-new", OPENAI, "2027-01-07", False, None),
+        ("gpt-4.1-mini", OPENAI, "2027-01-13", False, None),
+        ("ft:gpt-4o-2024-08-06:a::b", OPENAI, "2027-01-14", False, "on 2027-01-14"),
+        ("o4-mini-2025-04-16", OPENAI, "2026-11-29", False, "on 2026-10-23"),
+        ("gpt-4o-mini", AZURE, "2027-04-01", True, None),
+        ("gpt-4o-mini", AZURE, "2027-04-02", True, "since 2027-04-01"),
+        ("gpt-4.1-mini-2025-04-14.ft-1", AZURE, "2027-10-13", False, None),
+        ("gpt-4.1-mini-2025-04-14.ft-1", AZURE, "2027-10-14", False, "on 2027-10-14"),
+        ("babbage-002", AZURE, "2026-11-29", True, "on 2025-01-27"),
+    ],
+)
+def test_what_is_closed_is_said_with_its_day(
+    model: str, host: str, day: str, trains: bool, says: str | None
+) -> None:
+    why = load_prices().at(host).why_closed(model, date.fromisoformat(day), trains=trains)
+    assert why is None if says is None else says in (why or "")
+
+
+def test_a_plain_model_has_the_published_price_of_its_host() -> None:
+    table = load_prices().at(OPENAI)
+    assert ask(table, untuned_name("gpt-6-luna")) == pytest.approx(0.1)
+    assert ask(table, "gpt-6-luna-decisions") == pytest.approx(0.1)
+    # Not in our table: from genai-prices, which is told, and no fine-tune's.
+    untuned = table.get(untuned_name("gpt-4o-2024-08-06"))
+    assert untuned.input < table.get("gpt-4o").input
+    assert untuned.shutdown == date(2027, 1, 14)
+    note = estimate_inference(table, "gpt-4o-untuned", input_tokens=1, output_tokens=1).note
+    assert "by genai-prices" in note
+    assert "gpt-4o and its fine-tunes stop on 2027-01-14" in note
+    assert ask(load_prices().at("api.groq.com"), "llama-3.1-8b-instant-untuned") is not None
+    assert ask(load_prices().at("api.groq.com"), "llama-3.1-8b-instant") is None
+    # A name that only begins like a known one is another model.
+    assert ask(table, untuned_name("gpt-6-luna-large")) is None
+    assert ask(load_prices().at(OTHER), untuned_name("my-llama")) is None
 
 
 @pytest.mark.parametrize(
@@ -153,6 +250,10 @@ def test_an_operator_replaces_the_table(tmp_path: Path, monkeypatch: pytest.Monk
         ('{"date": "2027-01-01", "models": {"m": {"batch_discount": 50}}}', "m.batch_discount"),
         ('{"date": "2027-01-01", "models": {"m": {"trainning": 5}}}', "m.trainning"),
         ('{"date": "2027-01-01", "models": {"m": {"shutdown": 5}}}', "m.shutdown"),
+        ('{"date": "2027-01-01", "models": {}, "others": 5}', "others must"),
+        ('{"date": "2027-01-01", "models": {}, "others": [{}]}', r"others\[0\]"),
+        ('{"date": "2027-01-01", "models": {}, "others": [{"hosts": 1, "models": {}}]}', "hosts"),
+        ("[" * 100_000, "nested"),
         ('{"date": "2027-01-01", "models": {"m": {"sources": "x"}}}', "m.sources"),
     ],
 )
@@ -174,7 +275,7 @@ def test_the_documented_table_is_one(tmp_path: Path) -> None:
     assert price is not None
     assert {f for f in Price.__dataclass_fields__ if getattr(price, f)} >= {
         "training", "input", "cached_input", "output", "batch_discount", "example_tokens",
-        "shutdown",
+        "training_ends", "shutdown",
     }  # fmt: skip
     assert estimate_training(table.at("llm.example"), "llama-3.1-8b", 10, 1).usd is not None
 

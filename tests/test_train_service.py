@@ -357,7 +357,7 @@ def test_a_limit_holds_when_tokens_are_only_estimated(conn, openai_server, tmp_p
 
 def test_no_limit_is_promised_where_no_price_is_known(conn, openai_server, tmp_path, monkeypatch):
     prices = tmp_path / "prices.json"
-    prices.write_text(json.dumps({"date": "2026-11-01", "models": {}}))
+    prices.write_text(json.dumps({"date": "2026-11-01", "models": {MODEL: {}}}))
     monkeypatch.setenv("FTCLASSIFY_PRICES", str(prices))
     access = access_to(openai_server)
     assert estimate_train(conn, topics(conn), request(), access).usd is None

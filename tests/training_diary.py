@@ -165,7 +165,7 @@ def is_whole(setting: Setting, tuned: Tuned, diary: Diary) -> None:
     assert purposes == [*sent, "fine-tune-results"]
     assert tuned.report["curve"][-1]["step"] == setting.epochs * ROWS
     assert tuned.report["warnings"] == [f"{tuned.header['host']} says that this model stops on "
-                                        "2027-01-14."]  # fmt: skip
+                                        "2099-01-14."]  # fmt: skip
     assert sum("Step " in message for message in diary.messages) == len(tuned.report["curve"])
 
 

@@ -152,15 +152,17 @@ class Hosted:
             yield from file_findings(facts, self.tokens, limit)
 
     def estimate(self) -> dict[str, Any] | None:
-        from ..prices import estimate_training
+        from ..prices import estimate_training, today
 
         if self.tokens is None:
             return None
         tokens = self.tokens.training_tokens()
         epochs = self.epochs_for(self.tokens.train_rows)
         estimate = estimate_training(self.table, self.model, tokens, epochs)
+        closed = self.table.why_closed(self.model, today(), trains=True)
         return {
             **estimate.to_dict(),
+            **({"usd": None, "note": closed} if closed else {}),
             "model": self.model,
             "epochs": epochs,
             "table_date": self.table.date.isoformat(),

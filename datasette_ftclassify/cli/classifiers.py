@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..prices import dollars
+from ..prices import dollars, today
 from ..usage import usage_sql
 from .evaluate import describe_metrics
 from .options import base_url_option, database_argument, json_option, open_database
@@ -64,7 +64,8 @@ def _listed(summary: Summary) -> dict[str, Any]:
         ),
         "not evaluated",
     )
-    from ..jobs.at_service import is_elsewhere, shutdown_of
+    from ..jobs.at_service import is_elsewhere
+    from ..loading import shutdown_of
 
     stops = shutdown_of(summary.classifier) if is_elsewhere(summary.classifier) else None
     return {
@@ -82,7 +83,9 @@ def _interval(summary: Summary) -> str:
 
 
 def _stops(day: str | None) -> str:
-    return "" if day is None else f"  stops on {day}"
+    if day is None:
+        return ""
+    return f"  {'stops' if day > today().isoformat() else 'stopped'} on {day}"
 
 
 @classifiers.command()

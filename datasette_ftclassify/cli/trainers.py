@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from ..errors import AccessError
 from .options import json_option
 from .output import friendly, print_json
 
 if TYPE_CHECKING:
-    from ..trainers.base import Capabilities, Limits
+    from ..trainers.access import Access
+    from ..trainers.base import Capabilities, Limits, Trainer
 
 
 @click.command()
@@ -19,11 +21,15 @@ if TYPE_CHECKING:
 @friendly
 def trainers(as_json: bool) -> None:
     """Who can train: what each trainer does, and what it takes."""
+    from ..trainers.access import read_access
     from ..trainers.registry import list_trainers
 
-    found = list_trainers()
+    found, access = list_trainers(), read_access()
     if as_json:
-        rows = [{"name": t.name, "title": t.title, **asdict(t.capabilities)} for t in found]
+        rows = [
+            {"name": t.name, "title": t.title, **asdict(t.capabilities), **_models(t, access)}
+            for t in found
+        ]
         print_json({"trainers": rows})
         return
     for trainer in found:
@@ -31,6 +37,26 @@ def trainers(as_json: bool) -> None:
         click.echo(f"{'':10}  {_sentence(trainer.capabilities)}")
         if limits := _limits(trainer.capabilities.limits):
             click.echo(f"{'':10}  {limits}")
+        offered = _models(trainer, access)
+        if offered.get("closed"):
+            click.echo(f"{'':10}  {offered['closed']}")
+        elif offered.get("models"):
+            click.echo(f"{'':10}  models: {', '.join(offered['models'])}")
+
+
+def _models(trainer: Trainer, access: Access) -> dict[str, Any]:
+    """The models that are known to be at the host and open today, and why there is none."""
+    from ..prices import today
+    from ..trainers.service import Service
+
+    if not isinstance(trainer, Service):
+        return {}
+    endpoint = access.endpoint(trainer.name)
+    try:
+        models = list(trainer.proposed_models(endpoint, today()))
+        return {"models": models, "closed": trainer.why_closed(None, endpoint, today())}
+    except AccessError:
+        return {"models": [], "closed": None}  # nobody has said where it is
 
 
 def _sentence(can: Capabilities) -> str:

@@ -8,8 +8,8 @@ from datetime import date
 from typing import Any
 
 from ..errors import FtclassifyError, TrainingError
-from ..loading import service_of
-from ..prices import load_prices
+from ..loading import service_of, shutdown_of
+from ..prices import today
 from ..store.classifiers import Classifier, add_classifier, find_classifier, list_classifiers
 from ..store.spending import spent_on_classifier
 from ..trainers.access import Access
@@ -37,23 +37,6 @@ class ServiceFacts:
         return {**self.__dict__, "shutdown": shutdown, "checkpoints": checkpoints}
 
 
-def shutdown_of(classifier: Classifier) -> date | None:
-    """When the classifier's model stops, as the service said it, else by the price table."""
-    said = classifier.report.get("shutdown_date")
-    try:
-        return date.fromisoformat(str(said))
-    except ValueError:
-        pass  # it did not say
-    table, host = load_prices(), classifier.header.get("host")
-    if table.host not in (None, host):
-        return None  # whoever else has a model of that name may keep it longer
-    for name in (classifier.header.get("base"), classifier.header.get("model")):
-        price = table.get(name) if isinstance(name, str) else None
-        if price is not None and price.shutdown is not None:
-            return price.shutdown
-    return None
-
-
 def service_facts(conn: sqlite3.Connection, classifier: Classifier) -> ServiceFacts | None:
     """None for a classifier whose model is in the file, or whose trainer is not installed."""
     if not is_elsewhere(classifier):
@@ -66,7 +49,7 @@ def service_facts(conn: sqlite3.Connection, classifier: Classifier) -> ServiceFa
         host=_text(header.get("host")),
         deployment=_text(header.get("deployment")),
         shutdown=shutdown,
-        days_left=None if shutdown is None else (shutdown - date.today()).days,
+        days_left=None if shutdown is None else (shutdown - today()).days,
         checkpoints=tuple(checkpoints),
         usd=spent_on_classifier(conn, classifier.id).usd,
     )

@@ -8,8 +8,9 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from ..loading import load_asker, prices_of, service_of
-from ..prices import PriceTable, dollars, estimate_inference
+from ..errors import TrainingError
+from ..loading import load_asker, prices_of, service_of, why_stopped
+from ..prices import PriceTable, dollars, estimate_inference, today
 from ..store.answers import find_answers, input_key
 from ..store.classifiers import Classifier, has_store
 from ..trainers.access import Access
@@ -109,8 +110,16 @@ def estimate_predict(
     texts = plan.rows.sample(conn, SAMPLED_ROWS)
     asker = load_asker(classifier, access)
     unanswered = without_answer(conn, classifier, texts)
+    if unanswered:
+        check_answers(classifier)
     prices, scale = prices_of(classifier, access), max(1.0, total / SAMPLED_ROWS)
     return estimate_questions(asker, unanswered, prices, batch=request.batch, scale=scale)
+
+
+def check_answers(classifier: Classifier) -> None:
+    """Raises TrainingError when the classifier's model is known to answer no more."""
+    if (why := why_stopped(classifier, today())) is not None:
+        raise TrainingError(why)
 
 
 def without_answer(

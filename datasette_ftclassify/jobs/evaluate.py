@@ -21,7 +21,7 @@ from ..store.schema import ensure_schema, transaction
 from ..store.spending import Spent, spent_by_job
 from ..store.splits import Membership
 from ..trainers.access import Access, read_access
-from .estimates import JobEstimate, agreed, estimate_questions, without_answer
+from .estimates import JobEstimate, agreed, check_answers, estimate_questions, without_answer
 from .judging import judge
 from .lease import Lease, leased
 
@@ -107,6 +107,8 @@ def estimate_evaluate(
         return None
     rows, _ = read_test_rows(conn, classifier)
     texts = without_answer(conn, classifier, [r.text or "" for r in rows])
+    if texts:
+        check_answers(classifier)
     prices = prices_of(classifier, access)
     return estimate_questions(load_asker(classifier, access), texts, prices)
 

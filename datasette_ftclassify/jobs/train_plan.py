@@ -12,7 +12,7 @@ from typing import Any
 from ..errors import AccessError, LimitReached, TrainingError
 from ..examples import Example
 from ..export import Codec, ExportFormat, export
-from ..prices import Price, dollars, estimate_inference, estimate_training
+from ..prices import Price, dollars, estimate_inference, estimate_training, today
 from ..store.classifiers import has_store, list_classifiers
 from ..store.reserving import reserved_by_others
 from ..store.schema import ensure_schema
@@ -129,6 +129,7 @@ def plan_training(
         write=lambda split, folder: write_examples(data, codec, task, request, split, folder),
     )
     service.check(order, endpoint)
+    check_open(service, order.model, endpoint)
     return TrainPlan(data, order, _digest(data, codec))
 
 
@@ -160,6 +161,15 @@ def write_examples(
         examples, data.labels, task, codec.format, folder / split, plan=request.plan, overwrite=True
     )
     return written.files[split]
+
+
+def check_open(service: Service, model: str, endpoint: Endpoint) -> None:
+    """Raises TrainingError for a model that is known to be trained, or asked, no more."""
+    if (why := service.why_closed(model, endpoint, today())) is None:
+        return
+    others = ", ".join(service.proposed_models(endpoint, today()))
+    instead = f"There is {others} there, or another trainer" if others else "Use another trainer"
+    raise TrainingError(f"{why} Nothing was sent. {instead}: local works on this machine.")
 
 
 def check_host(service: Service, endpoint: Endpoint, asked: str | None) -> None:

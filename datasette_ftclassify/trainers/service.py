@@ -11,6 +11,7 @@ import re
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from typing import IO, Any, Protocol, runtime_checkable
 from urllib.parse import urlsplit
@@ -271,9 +272,20 @@ class Service(Trainer, Protocol):
         stem = re.sub(r"\W", "_", self.name).upper()
         return {"api_key": f"{stem}_API_KEY", "base_url": f"{stem}_BASE_URL"}
 
-    def proposed_models(self) -> Sequence[str]:
-        """Models to propose to a person, the usual one first; the default one, if there is any."""
-        return [self.default_model] if self.default_model else []
+    def proposed_models(self, endpoint: Endpoint, day: date) -> Sequence[str]:
+        """Models to propose to a person on a day, the usual one first: those that are known to be
+        at the host and open; the default one, if there is any. Raises PriceError, AccessError."""
+        model = self.default_model
+        return [model] if model and self.why_closed(model, endpoint, day) is None else []
+
+    def why_closed(self, model: str | None, endpoint: Endpoint, day: date) -> str | None:
+        """Why a model can no longer be trained, or asked where nothing is trained, in a sentence;
+        None while it can, as far as the price table knows. Without a model: why none can.
+        Raises PriceError, AccessError."""
+        table, trains = self.prices(endpoint), self.capabilities.trains
+        if model is None:
+            return table.training_over(day) if trains else None
+        return table.why_closed(model if trains else self.priced_as(model), day, trains=trains)
 
     def prices(self, endpoint: Endpoint) -> PriceTable:
         """What its models cost, by the names that `priced_as` and `Asker.model` give; the usual

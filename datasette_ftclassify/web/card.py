@@ -13,6 +13,7 @@ from urllib.parse import urlencode
 from datasette.utils.asgi import Forbidden
 
 from ..errors import FtclassifyError
+from ..loading import shutdown_of
 from ..store.classifiers import Classifier, list_classifiers, rename_classifier, set_default
 from ..store.columns import label_columns_of
 from ..store.deleting import delete_classifier
@@ -110,12 +111,18 @@ def _read(
         **summary.to_dict(),
         "title": classifier.title,
         "task": classifier.task.to_dict(),
-        "report": _public(classifier.report),
+        "report": {**_public(classifier.report), **_shutdown(classifier)},
         "metrics": summary.metrics,
         "quality": summary.headline(),
         "sql": usage_sql(classifier),
         "versions": _compared(conn, classifier, others[:_MOST_VERSIONS]),
     }
+
+
+def _shutdown(classifier: Classifier) -> dict[str, str]:
+    """The day from which its model answers no more, also where only the price table knows it."""
+    day = shutdown_of(classifier)
+    return {} if day is None else {"shutdown_date": day.isoformat()}
 
 
 def _compared(

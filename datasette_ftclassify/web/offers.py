@@ -3,14 +3,20 @@ it can do, and what may be said to it. All of it follows from what a trainer say
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from datetime import date
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..errors import AccessError, TrainingError
 from ..export import ExportFormat
 from ..labels import LabelSet
-from ..prices import PriceTable, dollars, estimate_inference, estimate_training, load_prices
+from ..prices import (
+    PriceTable,
+    dollars,
+    estimate_inference,
+    estimate_training,
+    load_prices,
+    today,
+)
 from ..trainers.access import Access
 from ..trainers.base import ChecksOptions, Trainer, TrainerOptions
 from ..trainers.registry import list_trainers
@@ -40,21 +46,22 @@ def _offer(
     able = trainer.capabilities
     missing = why_not(trainer, access)
     table = _prices(trainer, access)
-    model = choices.setting(trainer.name, "model") or usual_model(trainer)
+    model = choices.setting(trainer.name, "model") or usual_model(trainer, access)
     priced = trainer.priced_as(model) if isinstance(trainer, Service) else model
-    shutdown = getattr(table.get(priced) or table.get(model), "shutdown", None) if model else None
+    price = table.get(priced) if model else None
+    closed = _why_closed(trainer, model or None, access)
     return {
         "name": trainer.name,
         "title": trainer.title,
         "missing": missing,
         "paid": able.costs_money,
         "leaves_machine": able.leaves_machine,
-        "cost": _cost(trainer, model, table, report),
+        "cost": closed or _cost(trainer, model, table, report),
         "time": _time(trainer, report),
         "leaves": _leaves(trainer, access, report, missing),
         "can": _can(trainer),
-        "until": shutdown.isoformat() if isinstance(shutdown, date) else None,
-        "settings": _settings(trainer, choices, model),
+        "until": price.shutdown.isoformat() if price and price.shutdown and not closed else None,
+        "settings": _settings(trainer, choices, model, access),
     }
 
 
@@ -72,7 +79,7 @@ def why_not(trainer: Trainer, access: Access) -> str | None:
         )
     labels = LabelSet(("a", "b"), "multiclass")
     order = Order(
-        model=usual_model(trainer) or "model",
+        model=usual_model(trainer, access) or "model",
         epochs=1,
         labels=labels,
         codec=ExportFormat().bind(labels),
@@ -86,14 +93,31 @@ def why_not(trainer: Trainer, access: Access) -> str | None:
         return str(error)
     except TrainingError:
         pass  # about this order, which is none
-    return None
+    return _why_closed(trainer, None, access)
 
 
-def usual_model(trainer: Trainer) -> str:
-    """The model that is meant when none is named; empty where there is none to name."""
+def _why_closed(trainer: Trainer, model: str | None, access: Access) -> str | None:
+    """Why the trainer has nothing to train or ask, as far as that is known."""
     if not isinstance(trainer, Service):
-        return ""
-    return trainer.default_model or next(iter(trainer.proposed_models()), "")
+        return None
+    try:
+        return trainer.why_closed(model, access.endpoint(trainer.name), today())
+    except AccessError:
+        return None
+
+
+def usual_model(trainer: Trainer, access: Access) -> str:
+    """The model that is meant when none is named; empty where there is none to name."""
+    return next(iter(_proposed(trainer, access)), "")
+
+
+def _proposed(trainer: Trainer, access: Access) -> Sequence[str]:
+    if not isinstance(trainer, Service):
+        return ()
+    try:
+        return trainer.proposed_models(access.endpoint(trainer.name), today())
+    except AccessError:
+        return ()
 
 
 def _prices(trainer: Trainer, access: Access) -> PriceTable:
@@ -176,7 +200,9 @@ def _can(trainer: Trainer) -> list[str]:
     return [text for text, holds in said.items() if holds]
 
 
-def _settings(trainer: Trainer, choices: Choices, model: str) -> list[dict[str, Any]]:
+def _settings(
+    trainer: Trainer, choices: Choices, model: str, access: Access
+) -> list[dict[str, Any]]:
     """The fields for what the trainer knows, in order: `name`, `label`, `type` and more."""
     able = trainer.capabilities
     if isinstance(trainer, ChecksOptions):
@@ -196,8 +222,7 @@ def _settings(trainer: Trainer, choices: Choices, model: str) -> list[dict[str, 
         elif name == "suffix" and limits.suffix:
             more = {"most": limits.suffix}
         elif name == "model":
-            proposed = trainer.proposed_models() if isinstance(trainer, Service) else ()
-            more = {"proposed": list(proposed), "usual": model}
+            more = {"proposed": list(_proposed(trainer, access)), "usual": model}
             more |= {} if able.trains else {"label": "Model to ask"}
         value = choices.setting(trainer.name, name)
         fields.append({**field, **more, "name": f"{trainer.name}-{name}", "value": value})

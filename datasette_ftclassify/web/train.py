@@ -241,7 +241,7 @@ async def _train(ask: Ask, choices: Choices) -> Response:
     missing = await asyncio.to_thread(why_not, trainer, access)
     if missing:
         raise AccessError(missing)
-    request = choices.request(_host(trainer, access), usual_model(trainer) or None)
+    request = choices.request(_host(trainer, access), usual_model(trainer, access) or None)
     task = await read_aside(ask, choices.task)
     name = request.settings(task)["name"]
     if not await may_all(ask, TRAIN, name):

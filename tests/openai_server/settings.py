@@ -28,7 +28,7 @@ class BaseModelInfo:
 
 
 def _models() -> dict[str, BaseModelInfo]:
-    end = "2027-01-14"
+    end = "2099-01-14"
     models = {}
     for alias, date in (
         ("gpt-4.1", "2025-04-14"), ("gpt-4.1-mini", "2025-04-14"), ("gpt-4o", "2024-08-06"),

@@ -7,11 +7,12 @@ from contextlib import closing
 
 from ...errors import JobPaused, LimitReached
 from ...loading import load_batcher, prices_of
+from ...store.batches import open_batches
 from ...trainers.access import Access
 from ...trainers.service import ServiceProblem
 from ..batching import Pace, fill_by_batches
 from ..budget import Budget
-from ..estimates import pricing
+from ..estimates import check_answers, pricing
 from ..lease import Lease
 from ..places import position_of
 from ..plan import Plan
@@ -44,6 +45,8 @@ def ask_in_batches(
             if not budget.has_room(usd):
                 raise LimitReached(budget.why())
 
+        if not open_batches(conn, job.id):
+            check_answers(plan.classifier)
         try:
             fill_by_batches(
                 lease, plan.classifier, batcher, pages,

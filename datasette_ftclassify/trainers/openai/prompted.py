@@ -4,11 +4,13 @@ one is to be compared with, on the same rows, before or after it is paid for."""
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import date
 from typing import Any
 
 from ...errors import TrainingError
 from ...labels import LabelSet
 from ...prices import untuned_name
+from ...tokens import DEFAULT_MODEL
 from ..access import Endpoint
 from ..base import Capabilities, Limits, TrainerOptions
 from ..service import Asker, Batcher, Diary, Order, Tuned
@@ -39,11 +41,10 @@ class PromptedTrainer(OpenAITrainer):
         """Once, as far as that means anything where nothing is learnt."""
         return 1
 
-    def proposed_models(self) -> Sequence[str]:
-        """Those of the price table that follow instructions."""
-        from .options import COMPLETION_MODELS
-
-        return [name for name in super().proposed_models() if name not in COMPLETION_MODELS]
+    def proposed_models(self, endpoint: Endpoint, day: date) -> Sequence[str]:
+        """Those that the price table knows to answer at the host on that day."""
+        found = self.prices(endpoint).answering(day)
+        return sorted(found, key=lambda name: name != DEFAULT_MODEL)
 
     def priced_as(self, model: str) -> str:
         """An untuned model is cheaper to ask than a fine-tune of it."""

@@ -11,7 +11,6 @@ from datetime import date
 from typing import Any
 
 from ...labels import LabelSet
-from ...prices import load_prices
 from ...tokens import DEFAULT_MODEL
 from ..access import Endpoint
 from ..base import Capabilities, Limits, TrainerOptions
@@ -60,15 +59,9 @@ class OpenAITrainer(Service):
 
         return default_epochs(rows)
 
-    def proposed_models(self) -> Sequence[str]:
-        """Those of the price table that can still be tuned."""
-        table = load_prices()
-        found = [
-            name
-            for name, price in table.models.items()
-            if price.training is not None
-            and (price.shutdown is None or price.shutdown > date.today())
-        ]
+    def proposed_models(self, endpoint: Endpoint, day: date) -> Sequence[str]:
+        """Those that the price table knows to be tuned at the host on that day."""
+        found = self.prices(endpoint).trainable(day)
         return sorted(found, key=lambda name: name != DEFAULT_MODEL)
 
     def choose_format(self, labels: LabelSet, options: TrainerOptions) -> Mapping[str, Any]:
