@@ -11,9 +11,10 @@ import sqlite3
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.request import urlopen
 
@@ -50,7 +51,7 @@ from datasette_ftclassify.tasks import define
 from datasette_ftclassify.trainers.access import Access, Endpoint
 from datasette_ftclassify.trainers.base import TrainerOptions
 from datasette_ftclassify.web.lifespan import wake
-from datasette_ftclassify.web.worker import has_place
+from datasette_ftclassify.web.worker import BESIDES, TURN_SECONDS, has_place
 
 
 class Server:
@@ -251,6 +252,74 @@ def test_a_job_whose_process_always_dies_is_given_up(town: Path, tmp_path: Path)
     assert "sk-very-secret" not in dump + "".join(server.log)
 
 
+ENDLESS = "id in (with recursive n(i) as (select 1 union all select i + 1 from n) select -i from n)"
+ONE_STEP = "instr(hex(zeroblob(4000000)), hex(zeroblob(2000000)) || 'b') > 0"
+"""To know whether it is true takes hours, in one step of SQLite that nothing interrupts."""
+
+
+def queue_for_ever(path: Path, where: str) -> int:
+    """A prediction whose condition never ends, as somebody may have put it into the file."""
+    job_id = queue_predict(path)
+    with closing(connect(path)) as conn, conn:
+        settings = {**get_job(conn, job_id).settings, "where": where}
+        conn.execute(
+            "update _ftclassify_jobs set settings = ? where id = ?", [json.dumps(settings), job_id]
+        )
+    return job_id
+
+
+def test_a_job_without_end_leaves_room_for_those_of_other_files(town: Path, tmp_path: Path):
+    other = tmp_path / "other.db"
+    other.write_bytes(town.read_bytes())
+    endless = queue_for_ever(town, ENDLESS)
+    path = impatient(tmp_path / "site", "datasette_ftclassify.web.worker", TURN_SECONDS=1.0)
+    with serving(town, other, PYTHONPATH=path):
+        wait_for(lambda: job_of(town, endless).state == "running", "the endless one")
+        elsewhere = queue_predict(other)
+        wait_for_end(other, elsewhere)
+    assert job_of(town, endless).state == "running"
+
+
+def test_a_file_with_a_long_queue_lets_others_have_their_turn(town: Path, tmp_path: Path):
+    other = tmp_path / "other.db"
+    other.write_bytes(town.read_bytes())
+    last = [queue_predict(town, f"id > {n}") for n in range(5)][-1]
+    elsewhere = queue_predict(other)
+    with serving(town, other):
+        wait_for_end(other, elsewhere)
+        assert job_of(town, last).state == "queued"
+
+
+def impatient(folder: Path, module: str, **limits: float) -> str:
+    """A PYTHONPATH with which that module has other limits."""
+    folder.mkdir()
+    changes = "".join(f"{module.rsplit('.')[-1]}.{name} = {n}\n" for name, n in limits.items())
+    package, _, name = module.rpartition(".")
+    (folder / "sitecustomize.py").write_text(f"from {package} import {name}\n{changes}")
+    return os.pathsep.join([str(folder), *filter(None, [os.environ.get("PYTHONPATH")])])
+
+
+def test_a_job_that_is_stuck_in_one_step_is_given_up(town: Path, tmp_path: Path):
+    path = impatient(tmp_path / "site", "datasette_ftclassify.jobs.stuck", STUCK_SECONDS=2.0)
+    job_id = queue_for_ever(town, ONE_STEP)
+    with serving(town, PYTHONPATH=path):
+        wait_for_end(town, job_id, state="failed")
+    assert "may never end" in str(job_of(town, job_id).error)
+
+
+def test_a_file_gets_a_place_when_others_have_had_their_turn(conn):
+    job = add_job(conn, "train", {})
+    long_ago = time.monotonic() - TURN_SECONDS - 1
+    fresh, old = Beside("a.db", job, "computing"), Beside("a.db", job, "computing", long_ago)
+    assert not has_place([fresh], "b.db", job, "computing")
+    assert has_place([old], "b.db", job, "computing")
+    assert not has_place([old], "a.db", job, "computing")
+    beside = [Beside(f"{n}.db", job, "computing", long_ago) for n in range(1 + BESIDES)]
+    assert has_place(beside[:-1], "b.db", job, "computing")
+    assert not has_place(beside, "b.db", job, "computing")
+    assert not has_place([old, Beside("c.db", job, "computing")], "b.db", job, "computing")
+
+
 def test_a_job_that_costs_money_is_held_until_a_limit_is_set(town: Path):
     """And holds up nobody else."""
     with closing(connect(town)) as conn:
@@ -417,6 +486,7 @@ class Beside:
     path: str
     job: Job
     manner: str
+    since: float = field(default_factory=time.monotonic)
 
 
 def test_predictions_that_ask_the_same_classifier_take_turns(conn):

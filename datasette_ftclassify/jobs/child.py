@@ -25,6 +25,7 @@ from ..store.tables import open_database
 from ..store.waiting import note_step
 from ..trainers.access import Access, Endpoint
 from ..trainers.base import Progress
+from .stuck import end_when_stuck
 
 NICE = 10
 """Added to the parent's niceness: pages come first."""
@@ -52,6 +53,7 @@ def main(database: str, job_id: int) -> None:
     faulthandler.enable()  # a crash of a library says where, for the job's record
     access = read_line(_first_line())
     threading.Thread(target=_end_with_the_parent, daemon=True).start()
+    end_when_stuck()
     if hasattr(os, "nice"):
         os.nice(NICE)
     from .runner import run_job

@@ -115,6 +115,8 @@ class Plan:
     def begin(self, conn: sqlite3.Connection, job: Job) -> None:
         """Adds the columns, notes that they are ours, finds the job's place, and counts the rows:
         all or nothing."""
+        # Before the transaction: a condition may take long, and nobody else could write meanwhile.
+        total = self.rows.count(conn)
         try:
             with transaction(conn):
                 made = make_columns(conn, self.target, self.columns, self.classifier)
@@ -122,7 +124,7 @@ class Plan:
                     start_over(conn, job, "the table has lost what was written, and is another one")
                 self.places.begin(conn, job)
                 job.step = "classifying"
-                job.total = self.rows.count(conn)
+                job.total = total
                 save_progress(conn, job)
         except sqlite3.OperationalError as error:
             raise PredictError(

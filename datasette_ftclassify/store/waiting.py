@@ -56,8 +56,9 @@ def note_step(conn: sqlite3.Connection, job_id: int, step: str) -> None:
         conn.execute(sql, [step, job_id])
 
 
-def note_death(conn: sqlite3.Connection, job_id: int, how: str) -> bool:
-    """Notes that the job's process died without a word. One death too many fails the job.
+def note_death(conn: sqlite3.Connection, job_id: int, how: str, *, again: bool = True) -> bool:
+    """Notes that the job's process died without a word. One death too many fails the job, and so
+    does one after which there is nothing to be tried `again`.
 
     Deaths are counted in the job's events, since somebody last asked to try again. Nothing is
     noted for a job that does not wait: it has ended, or another process has taken it.
@@ -68,11 +69,14 @@ def note_death(conn: sqlite3.Connection, job_id: int, how: str) -> bool:
             return False
         every = _count(conn, job_id, after=0)
         note(conn, job_id, f"its process died: {how}", key=f"died {every + 1}")
-        if _count(conn, job_id, after=_last_retry(conn, job_id)) > MAX_DEATHS:
+        deaths = _count(conn, job_id, after=_last_retry(conn, job_id))
+        if not again or deaths > MAX_DEATHS:
             error = (
                 f"Its process died {MAX_DEATHS + 1} times without saying why, at last: {how}. "
                 "Try it in a terminal (ftclassify jobs retry, then ftclassify work) to see more."
             )
+            if not again:
+                error = f"Its process was ended: {how}. See to that, then retry."
             conn.execute(
                 "update _ftclassify_jobs set state = 'failed', error = ?, wanted = null,"
                 " owner = null, lease_until = null, updated_at = ? where id = ?",

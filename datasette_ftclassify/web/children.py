@@ -7,8 +7,10 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 
 from ..jobs.child import access_line
+from ..jobs.stuck import STUCK_CODE
 from ..store.jobs import Job
 from ..trainers.access import Access
 
@@ -26,6 +28,7 @@ class Child:
 
     def __init__(self, path: str, job: Job, access: Access, *, manner: str) -> None:
         self.path, self.job, self.manner = path, job, manner
+        self.since = time.monotonic()
         self._keys = [e.api_key for e in access.endpoints.values() if e.api_key]
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed by `close`
         try:
@@ -51,6 +54,11 @@ class Child:
     def returncode(self) -> int | None:
         """None while it runs, below 0 for a signal."""
         return self._process.poll()
+
+    @property
+    def was_stuck(self) -> bool:
+        """Whether it ended itself, since one step took too long."""
+        return self._process.returncode == STUCK_CODE
 
     def last_words(self) -> str:
         """How it ended, for people: the signal or the code, and its last line, without keys."""

@@ -39,6 +39,13 @@ CHILDREN = {"computing": 1, "checking": 1, "waiting": 3}
 """Processes at once: of jobs that compute here, of checks, which somebody waits for at a page, and
 of jobs that mostly wait for a service."""
 
+TURN_SECONDS = 20.0
+"""How long the jobs of other files keep a file waiting whose jobs have no process."""
+
+BESIDES = 3
+"""Processes of one manner that may be added for files that waited so long: a job may last for
+hours, or, in a file that somebody made so, for ever."""
+
 NEW_ROWS_EVERY = 5.0
 """Seconds between looks for new rows of the tables that have theirs classified as they come."""
 
@@ -70,6 +77,7 @@ class Worker:
         self._resting: dict[tuple[str, int], float] = {}
         self._followed: dict[str, float] = {}
         self._prepared: set[str] = set()
+        self._served: dict[str, float] = {}
         self._over = threading.Event()
         self._woken = threading.Event()
         self._thread = threading.Thread(target=self._run, name="ftclassify-worker", daemon=True)
@@ -99,7 +107,8 @@ class Worker:
                 child.stop()
 
     def _look(self) -> None:
-        for path in self._files():
+        # First the file that has waited longest, or a long queue in one would keep all the others.
+        for path in sorted(set(self._files()), key=lambda path: self._served.get(path, 0.0)):
             if self._over.is_set() or self._rests(path):
                 continue
             try:
@@ -154,6 +163,7 @@ class Worker:
             self._rest(path, job_id)
             return
         self._children.append(Child(path, job, access, manner=manner))
+        self._served[path] = time.monotonic()
 
     def _permission(self, conn: sqlite3.Connection, job: Job) -> tuple[Access, str | None]:
         """What the job may reach and spend, and why it must not run, if so."""
@@ -185,7 +195,7 @@ class Worker:
     def _note_death(self, child: Child) -> None:
         how = child.last_words()
         with closing(_open(child.path)) as conn:
-            if note_death(conn, child.job.id, how):
+            if note_death(conn, child.job.id, how, again=not child.was_stuck):
                 _log.error("The process of job %d in %s died: %s", child.job.id, child.path, how)
 
     def _rests(self, path: str, job_id: int = 0) -> bool:
@@ -208,20 +218,24 @@ def _open(path: str) -> sqlite3.Connection:
 
 
 class Running(Protocol):
-    """A job that runs: in which file, and what it mostly does; one of CHILDREN."""
+    """A job that runs: in which file, what it mostly does (one of CHILDREN), and since when, by
+    time.monotonic()."""
 
     path: str
     job: Job
     manner: str
+    since: float
 
 
 def has_place(running: Sequence[Running], path: str, job: Job, manner: str) -> bool:
     """Whether one more job may run beside the others.
 
+    No file has all the places for longer than TURN_SECONDS: then a file without any gets one more.
     Predictions that ask the same classifier take turns: at the same time, each would pay for the
     texts that they have in common; in turn, the second finds the answers of the first.
     """
-    if sum(other.manner == manner for other in running) >= CHILDREN[manner]:
+    alike = [other for other in running if other.manner == manner]
+    if len(alike) >= CHILDREN[manner] and not _has_waited(alike, path, manner):
         return False
     return not _asks(job, manner) or not any(
         other.path == path
@@ -229,6 +243,13 @@ def has_place(running: Sequence[Running], path: str, job: Job, manner: str) -> b
         and other.job.classifier_id == job.classifier_id
         for other in running
     )
+
+
+def _has_waited(alike: Sequence[Running], path: str, manner: str) -> bool:
+    """Whether a file without a process has been kept waiting for a whole turn."""
+    if len(alike) >= CHILDREN[manner] + BESIDES or any(other.path == path for other in alike):
+        return False
+    return time.monotonic() - max(other.since for other in alike) >= TURN_SECONDS
 
 
 def _asks(job: Job, manner: str) -> bool:
