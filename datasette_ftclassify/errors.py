@@ -7,6 +7,8 @@ one line, pages and the JSON API show it as it is.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 
 class FtclassifyError(Exception):
     """The base of all errors of this package; its text is meant for the user."""
@@ -45,7 +47,14 @@ class PredictError(FtclassifyError):
 
 
 class ClassifierNotFound(FtclassifyError):
-    """No classifier of that name, or no default one, is in the database."""
+    """No classifier of that name, or no default one, is in the database.
+
+    similar: names of classifiers that are nearly the one that was asked for, the nearest first
+    """
+
+    def __init__(self, message: str, similar: Sequence[str] = ()) -> None:
+        super().__init__(message)
+        self.similar = tuple(similar)
 
 
 class JobError(FtclassifyError):

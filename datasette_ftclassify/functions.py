@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterable, Iterator
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from .errors import FtclassifyError
+from .errors import ClassifierNotFound, FtclassifyError
 from .function_calls import Borrowed, CutText, Scalar, create_function
 from .predictions import Prediction, label_cell
 from .query_limit import QueryLimit
@@ -172,7 +172,7 @@ class Functions:
         try:
             loaded = self._resolver.resolve(classifier)
         except FtclassifyError as error:
-            return _json({"error": str(error), "classifier": _name(classifier)})
+            return _json(_unresolved(classifier, error))
         plain = classifiable(text)
         if plain is None:
             what = "a BLOB, not a text" if isinstance(text, bytes) else "empty"
@@ -222,7 +222,7 @@ class Functions:
         try:
             loaded = self._resolver.resolve(classifier)
         except FtclassifyError as error:
-            return _json({"error": str(error), "classifier": _name(classifier)})
+            return _json(_unresolved(classifier, error))
         if isinstance(loaded, Served):
             return _json({"error": self._kept.cannot_explain(loaded), **loaded.identity})
         prediction = loaded.answerer.answer(plain)
@@ -338,6 +338,13 @@ def _full_answer(prediction: Prediction, loaded: Loaded) -> dict[str, Any]:
         "logprobs": logprobs,
         **loaded.identity,
     }
+
+
+def _unresolved(classifier: object, error: FtclassifyError) -> dict[str, Any]:
+    """Why no classifier answers, and which names are like the one that was given."""
+    similar = error.similar if isinstance(error, ClassifierNotFound) else ()
+    told = {"error": str(error), "classifier": _name(classifier)}
+    return {**told, "similar": similar} if similar else told
 
 
 def _name(classifier: object) -> object:

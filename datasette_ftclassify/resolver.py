@@ -119,7 +119,7 @@ class Resolver:
                 return self._look_up(conn, name)
             except FtclassifyError as error:
                 missing = self._missing[name] = error
-        raise type(missing)(str(missing))
+        raise missing.with_traceback(None)
 
     def note_call(self) -> None:
         """Call it when a function has answered: what follows at once is of the same statement."""

@@ -1,6 +1,7 @@
-// A slim strip on a table's page while jobs are at work on that table.
+// A slim strip on a page of Datasette's: jobs that are at work on its table, and classifiers that its
+// SQL names and that do not answer.
 //
-// Where to ask stands in this script's own address: Datasette's page has no place for it.
+// What to say and where to ask stands in this script's own address: the page has no place for it.
 
 const EVERY = 2000; // milliseconds
 const SLOWEST = 30000;
@@ -91,8 +92,29 @@ customElements.define("ft-strip", FtStrip);
 const content = document.querySelector("section.content");
 const heads = content?.querySelectorAll(":scope > .page-header, :scope > .page-action-menu");
 const head = heads && [...heads].at(-1);
-if (content && here.searchParams.get("jobs")) {
-  const strip = document.createElement("ft-strip");
+
+function place(strip) {
   if (head) head.after(strip);
-  else content.prepend(strip);
+  else content?.prepend(strip);
+}
+
+if (here.searchParams.get("jobs")) place(document.createElement("ft-strip"));
+
+const said = here.searchParams.getAll("say");
+if (said.length) {
+  const strip = document.createElement("div");
+  strip.className = "ft-strip";
+  strip.setAttribute("role", "status");
+  for (const sentence of said) {
+    const row = document.createElement("p");
+    const text = document.createElement("span");
+    text.dir = "auto";
+    text.textContent = sentence;
+    const link = document.createElement("a");
+    link.href = here.searchParams.get("see");
+    link.textContent = "See the classifiers";
+    row.append(text, " ", link);
+    strip.append(row);
+  }
+  place(strip);
 }

@@ -90,6 +90,11 @@ def test_managing_classifiers(town: Path):
         run("train", town, "messages", *TASK, "--name", name, "--no-curve")
     run("classifiers", "default", town, "b")
     run("classifiers", "rename", town, "b", "c")
+    assert "also called b" in run("classifiers", "list", town).stdout
+    assert run_json("classifiers", "show", town, "b")["aliases"] == ["b"]
+    run("classifiers", "remove-alias", town, "b")
+    assert "also called" not in run("classifiers", "list", town).stdout
+    assert "no classifier" in run("classifiers", "remove-alias", town, "b", code=1).stderr.lower()
     found = run_json("classifiers", "list", town)["classifiers"]
     assert [(c["classifier"], c["version"], c["default"]) for c in found] == [
         ("a", 1, False), ("c", 2, True), ("c", 1, True),

@@ -23,6 +23,7 @@ from datasette_ftclassify.function_calls import create_function
 from datasette_ftclassify.functions import array_items, classifiable, register
 from datasette_ftclassify.jobs.train import TrainRequest, train_classifier
 from datasette_ftclassify.sql import connect
+from datasette_ftclassify.store.aliases import remove_alias
 from datasette_ftclassify.store.classifiers import (
     rename_classifier,
     set_default,
@@ -166,6 +167,8 @@ def test_an_unknown_classifier_is_null_and_the_json_form_says_why(conn):
     told = answer(conn, "select ft_classify_json('x', 'topisc')")
     assert "did you mean topics?" in told["error"]
     assert told["classifier"] == "topisc"
+    assert told["similar"] == ["topics"]
+    assert "similar" not in answer(conn, "select ft_classify_json('x', 'zzzz')")
 
 
 def test_a_database_without_classifiers_says_what_to_do(tmp_path):
@@ -301,8 +304,11 @@ def test_a_deleted_classifier_is_gone_at_the_next_query(conn, trained):
 def test_a_change_on_the_same_connection_is_seen_too(conn):
     assert value(conn, "select ft_classify('x')") is not None
     rename_classifier(conn, "urgent", "haste")
-    assert value(conn, "select ft_classify('x', 'urgent')") is None
     assert value(conn, "select ft_classify('x', 'haste')") is not None
+    old, new = "select ft_classify_json('x', 'urgent')", "select ft_classify_json('x', 'haste')"
+    assert value(conn, old) == value(conn, new)  # the old name is an alias
+    remove_alias(conn, "urgent")
+    assert value(conn, "select ft_classify('x', 'urgent')") is None
     set_default(conn, "haste")
     assert answer(conn, "select ft_classify_json('x')")["classifier"] == "haste"
 

@@ -19,6 +19,7 @@ from datasette_ftclassify.errors import ArtifactError, ClassifierNotFound, Ftcla
 from datasette_ftclassify.examples import SPLITS
 from datasette_ftclassify.labels import LabelSet
 from datasette_ftclassify.store import schema
+from datasette_ftclassify.store.aliases import aliases_of, remove_alias
 from datasette_ftclassify.store.classifiers import (
     Classifier,
     add_classifier,
@@ -133,7 +134,52 @@ def test_renaming_takes_along_all_that_bears_the_name(conn: sqlite3.Connection) 
     with pytest.raises(FtclassifyError, match="1 to 100 printable"):
         rename_classifier(conn, "subjects", "a@1")
     with pytest.raises(ClassifierNotFound):
-        rename_classifier(conn, "topics", "x")
+        rename_classifier(conn, "tropics", "x")
+
+
+def test_a_renamed_classifier_answers_to_its_old_names(conn: sqlite3.Connection) -> None:
+    add(conn)
+    add(conn)
+    rename_classifier(conn, "topics", "subjects")
+    rename_classifier(conn, "topics", "themes")
+    assert aliases_of(conn, "themes") == ["subjects", "topics"]
+    for name in ("topics", "subjects", "themes"):
+        assert find_classifier(conn, name).title == "themes@2"
+        assert find_classifier(conn, f"{name}@1").title == "themes@1"
+    with pytest.raises(ClassifierNotFound):
+        find_classifier(conn, "topics@3")
+    set_default(conn, "topics")
+    assert default_name(conn) == "themes"
+    rename_classifier(conn, "themes", "topics")  # back again
+    assert aliases_of(conn, "topics") == ["subjects", "themes"]
+    remove_alias(conn, "themes")
+    with pytest.raises(ClassifierNotFound, match="No classifier called themes"):
+        find_classifier(conn, "themes")
+    with pytest.raises(ClassifierNotFound, match="has the alias themes"):
+        remove_alias(conn, "themes")
+
+
+def test_a_new_classifier_takes_a_name_from_an_alias(conn: sqlite3.Connection) -> None:
+    add(conn)
+    rename_classifier(conn, "topics", "subjects")
+    assert add(conn).title == "topics@1"
+    assert aliases_of(conn, "subjects") == []
+    delete_classifier(conn, "topics")
+    with pytest.raises(ClassifierNotFound):  # not of another one all at once
+        find_classifier(conn, "topics")
+
+
+def test_aliases_go_with_the_classifier(conn: sqlite3.Connection) -> None:
+    add(conn)
+    add(conn)
+    rename_classifier(conn, "topics", "subjects")
+    assert delete_classifier(conn, "topics@1") == ["subjects@1"]
+    assert aliases_of(conn, "subjects") == ["topics"]
+    add(conn, "topic")
+    assert delete_classifier(conn, "topics") == ["subjects@2"]
+    add(conn, "subjects")
+    with pytest.raises(ClassifierNotFound, match="did you mean topic"):
+        find_classifier(conn, "topics")
 
 
 @pytest.mark.parametrize("name", ["", "  ", "a@2", "x" * 101, "a\nb", "a\x00b"])

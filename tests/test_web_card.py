@@ -136,7 +136,13 @@ async def test_rename_default_and_delete(trained: Path, how: Any):
         return int(response.status_code)
 
     assert await ask(CARD, action="rename", new_name="subject areas") in (200, 302)
-    assert (await get(ds, "/town/-/ftclassify/classifiers/subject~20areas")).status_code == 200
+    renamed = "/town/-/ftclassify/classifiers/subject~20areas"
+    assert (await get(ds, f"{renamed}.json")).json()["aliases"] == ["topics"]
+    assert "Also called" in (await get(ds, CARD)).text
+    assert await ask(renamed, action="remove-alias", alias="urgent") == 400
+    assert await ask(renamed, action="remove-alias", alias="topics") in (200, 302)
+    assert (await get(ds, f"{renamed}.json")).json()["aliases"] == []
+    assert (await get(ds, CARD)).status_code == 404
     urgent = "/town/-/ftclassify/classifiers/urgent"
     assert await ask(urgent, action="default") in (200, 302)
     assert (await get(ds, f"{urgent}.json")).json()["default"] is True

@@ -1,4 +1,4 @@
-"""`classifiers list | show | rename | default | checkpoint | delete`"""
+"""`classifiers list | show | rename | remove-alias | default | checkpoint | delete`"""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def list_command(database: str, as_json: bool) -> None:
             f"{mark} {summary.classifier.title}  {row['trainer']}, {row['kind']},"
             f" {len(row['labels'])} labels, {rows(row['training_rows'])} of {row['source']},"
             f" {row['created_at']}  {row['quality']}{_interval(summary)}"
-            f"{_stops(row['shutdown_date'])}"
+            f"{_stops(row['shutdown_date'])}{_also(summary.aliases)}"
         )
     if any(summary.default for summary in found):
         click.echo("* the default: what ft_classify(text) uses without a name")
@@ -80,6 +80,10 @@ def _interval(summary: Summary) -> str:
     low, high = ((summary.metrics or {}).get(f"accuracy_{end}") for end in ("low", "high"))
     known = isinstance(low, float) and isinstance(high, float)
     return f" ({low:.3f}–{high:.3f})" if known else ""
+
+
+def _also(aliases: tuple[str, ...]) -> str:
+    return f"  also called {', '.join(aliases)}" if aliases else ""
 
 
 def _stops(day: str | None) -> str:
@@ -187,7 +191,10 @@ def compare(database: str, first: str, second: str, as_json: bool) -> None:
 @json_option
 @friendly
 def rename(database: str, old: str, new: str, as_json: bool) -> None:
-    """Rename a classifier, with all its versions."""
+    """Rename a classifier, with all its versions.
+
+    Queries that use the old name go on working: `remove-alias` ends that.
+    """
     from ..store.classifiers import rename_classifier
 
     with open_database(database) as conn:
@@ -195,7 +202,24 @@ def rename(database: str, old: str, new: str, as_json: bool) -> None:
     if as_json:
         print_json({"old": old, "name": new})
     else:
-        click.echo(f"{old} is now called {new}.")
+        click.echo(f"{old} is now called {new}. Queries with the old name go on working.")
+
+
+@classifiers.command("remove-alias")
+@database_argument
+@click.argument("alias")
+@json_option
+@friendly
+def remove_alias_command(database: str, alias: str, as_json: bool) -> None:
+    """Let a classifier no longer answer to an earlier name."""
+    from ..store.aliases import remove_alias
+
+    with open_database(database) as conn:
+        remove_alias(conn, alias)
+    if as_json:
+        print_json({"removed": alias})
+    else:
+        click.echo(f"{alias} is no longer the name of a classifier.")
 
 
 @classifiers.command("default")

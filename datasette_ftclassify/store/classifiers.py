@@ -6,6 +6,7 @@ attached, immutable or in memory, and trusts nothing that it reads.
 
 from __future__ import annotations
 
+import difflib
 import json
 import sqlite3
 import uuid
@@ -19,6 +20,7 @@ from ..errors import ArtifactError, ClassifierNotFound, FtclassifyError
 from ..labels import LabelSet
 from ..sql import did_you_mean, quote
 from ..tasks import Task
+from .aliases import note_name, note_renaming, resolve_alias
 from .schema import ensure_schema, transaction
 
 MAX_ARTIFACT = 1_000_000_000
@@ -82,6 +84,7 @@ def add_classifier(
     ensure_schema(conn)
     with transaction(conn):
         task_id = add_task(conn, task)
+        note_name(conn, name)
         version = 1 + highest_version(conn, name)
         cursor = conn.execute(
             "insert into _ftclassify_classifiers (uid, name, version, trainer, kind, labels,"
@@ -154,7 +157,7 @@ def find_classifier(
         if has_store(conn, schema):
             row = find_row(conn, name or default_name(conn, schema), schema)
         if row is None:
-            raise ClassifierNotFound(not_found(conn, name, schema))
+            raise not_found(conn, name, schema)
     return _classifier(row)
 
 
@@ -196,9 +199,19 @@ def reading_store() -> Iterator[None]:
 
 
 def find_row(conn: sqlite3.Connection, name: str | None, schema: str) -> tuple[Any, ...] | None:
-    """What is stored under a name, unread: it may be damaged."""
+    """What is stored under a name or an alias, unread: it may be damaged."""
     if name is None:
         return None
+    return _find_named(conn, resolve_name(conn, name, schema), schema)
+
+
+def resolve_name(conn: sqlite3.Connection, name: str, schema: str = "main") -> str:
+    """The name by which a classifier is stored that answers to `name`."""
+    stored = _find_named(conn, name, schema) is not None
+    return name if stored else resolve_alias(conn, name, schema)
+
+
+def _find_named(conn: sqlite3.Connection, name: str, schema: str) -> tuple[Any, ...] | None:
     sql = _select(schema, "where c.name = ? order by c.version desc limit 1")
     row: tuple[Any, ...] | None = conn.execute(sql, [name]).fetchone()
     base, at, version = name.rpartition("@")
@@ -216,18 +229,25 @@ def _select(schema: str, tail: str) -> str:
     )
 
 
-def not_found(conn: sqlite3.Connection, name: str | None, schema: str) -> str:
+def not_found(conn: sqlite3.Connection, name: str | None, schema: str) -> ClassifierNotFound:
+    """What to raise for a name that no classifier has, with the names that are like it."""
     known: list[str] = []
     if has_store(conn, schema):
-        names = f"select distinct name from {quote(schema)}._ftclassify_classifiers"
+        names = (  # few and short enough to be compared
+            f"select distinct name from {quote(schema)}._ftclassify_classifiers"
+            " where length(name) <= 100 limit 500"
+        )
         known = [str(row[0]) for row in conn.execute(names)]
     if not known:
-        return "There is no classifier in this database: make one with datasette ftclassify train."
+        return ClassifierNotFound(
+            "There is no classifier in this database: make one with datasette ftclassify train."
+        )
     if name is None:
-        return (
+        return ClassifierNotFound(
             "The database has no default classifier: set one with ftclassify classifiers default."
         )
-    return f"No classifier called {name}{did_you_mean(name, known)}"
+    similar = difflib.get_close_matches(name, known, n=5)
+    return ClassifierNotFound(f"No classifier called {name}{did_you_mean(name, known)}", similar)
 
 
 def _classifier(row: tuple[Any, ...]) -> Classifier:
@@ -314,7 +334,10 @@ def set_default(conn: sqlite3.Connection, name: str) -> None:
 
 
 def rename_classifier(conn: sqlite3.Connection, old: str, new: str) -> None:
-    """Renames all versions. Raises ClassifierNotFound, or FtclassifyError when `new` is taken."""
+    """Renames all versions; the old name stays as an alias.
+
+    Raises ClassifierNotFound, or FtclassifyError when `new` is taken.
+    """
     old = find_classifier(conn, old).name
     new = check_name(new)
     with transaction(conn):
@@ -328,6 +351,7 @@ def rename_classifier(conn: sqlite3.Connection, old: str, new: str) -> None:
             "update _ftclassify_settings set value = ? where key = 'default' and value = ?",
             [new, old],
         )
+        note_renaming(conn, old, new)
 
 
 def set_deployment(conn: sqlite3.Connection, classifier: Classifier, name: str) -> Classifier:

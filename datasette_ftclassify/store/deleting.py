@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import sqlite3
 
-from ..errors import ClassifierNotFound
-from .classifiers import default_name, find_row, has_store, highest_version, not_found
+from .aliases import note_deletion
+from .classifiers import default_name, find_row, has_store, highest_version, not_found, resolve_name
 from .schema import ensure_schema, transaction
 
 
@@ -15,9 +15,12 @@ def delete_classifier(conn: sqlite3.Connection, name: str) -> list[str]:
     Works on damaged ones, too. Columns with predictions stay. When the default goes, the newest
     classifier left takes over.
     """
-    row = find_row(conn, name, "main") if has_store(conn) else None
+    row = None
+    if has_store(conn):
+        name = resolve_name(conn, name)
+        row = find_row(conn, name, "main")
     if row is None:
-        raise ClassifierNotFound(not_found(conn, name, "main"))
+        raise not_found(conn, name, "main")
     ensure_schema(conn)
     found, version = row[2], row[3]
     only = "" if found == name else " and version = :version"
@@ -29,8 +32,10 @@ def delete_classifier(conn: sqlite3.Connection, name: str) -> list[str]:
     with transaction(conn):
         for classifier_id, _ in gone:
             _delete_version(conn, classifier_id)
-        if default_name(conn) == found and not highest_version(conn, found):
-            _next_default(conn)
+        if not highest_version(conn, found):
+            note_deletion(conn, found)
+            if default_name(conn) == found:
+                _next_default(conn)
     return [title for _, title in gone]
 
 

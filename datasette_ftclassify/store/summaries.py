@@ -7,17 +7,20 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..errors import ArtifactError
+from .aliases import aliases_of
 from .classifiers import Classifier, default_name, has_store, list_classifiers
 from .evaluations import latest_evaluation
 
 
 @dataclass(frozen=True)
 class Summary:
-    """A classifier, whether it is the default, and its newest metrics (None: not evaluated)."""
+    """A classifier, whether it is the default, its newest metrics (None: not evaluated), and the
+    earlier names that it answers to."""
 
     classifier: Classifier
     default: bool
     metrics: dict[str, Any] | None
+    aliases: tuple[str, ...] = ()
 
     def headline(self) -> str:
         """How good it is, in one sentence for people; never raises, whatever the file says."""
@@ -34,6 +37,7 @@ class Summary:
             "classifier": classifier.name,
             "version": classifier.version,
             "default": self.default,
+            "aliases": list(self.aliases),
             "trainer": classifier.trainer,
             "kind": classifier.labels.kind,
             "labels": list(classifier.labels.values),
@@ -49,7 +53,8 @@ def summarise(conn: sqlite3.Connection, classifier: Classifier) -> Summary:
         metrics = latest_evaluation(conn, classifier)
     except ArtifactError:
         metrics = None
-    return Summary(classifier, classifier.name == default_name(conn), metrics)
+    aliases = tuple(aliases_of(conn, classifier.name))
+    return Summary(classifier, classifier.name == default_name(conn), metrics, aliases)
 
 
 def summaries(conn: sqlite3.Connection) -> list[Summary]:

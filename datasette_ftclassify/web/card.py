@@ -14,6 +14,7 @@ from datasette.utils.asgi import Forbidden
 
 from ..errors import FtclassifyError
 from ..loading import shutdown_of
+from ..store.aliases import aliases_of, remove_alias
 from ..store.classifiers import Classifier, list_classifiers, rename_classifier, set_default
 from ..store.columns import label_columns_of
 from ..store.deleting import delete_classifier
@@ -41,7 +42,7 @@ _MOST_JOBS = 5
 
 async def card_page(ask: Ask) -> Response:
     """GET and POST /DB/-/ftclassify/classifiers/NAME; POST takes an `action`: default, rename (to
-    `new_name`) or delete."""
+    `new_name`), remove-alias (`alias`) or delete."""
     classifier = ask.classifier
     assert classifier is not None
     if ask.method == "POST":
@@ -65,10 +66,11 @@ async def card_page(ask: Ask) -> Response:
 async def _change(ask: Ask, classifier: Classifier) -> Response:
     if not ask.db.is_mutable:
         raise FtclassifyError(f"{ask.database} cannot be changed: it is a published copy.")
-    action, new = ask.one("action"), ask.one("new_name")
+    action, new, alias = ask.one("action"), ask.one("new_name"), ask.one("alias")
     said = {
         "default": f"{classifier.name} is now the default classifier.",
         "rename": f"{classifier.name} is now called {new.strip()}.",
+        "remove-alias": f"{alias} is no longer the name of a classifier.",
         "delete": f"Deleted {classifier.title}.",
     }
     if action not in said:
@@ -86,6 +88,10 @@ async def _change(ask: Ask, classifier: Classifier) -> Response:
             set_default(conn, classifier.name)
         elif action == "rename":
             rename_classifier(conn, classifier.name, new)
+        elif action == "remove-alias":
+            if alias not in aliases_of(conn, classifier.name):
+                raise FtclassifyError(f"{classifier.name} has no alias {alias}.")
+            remove_alias(conn, alias)
         else:
             delete_classifier(conn, classifier.title)
 
@@ -93,6 +99,7 @@ async def _change(ask: Ask, classifier: Classifier) -> Response:
     where = {
         "default": ask.url("classifiers", classifier.title),
         "rename": ask.url("classifiers", f"{new.strip()}@{classifier.version}"),
+        "remove-alias": ask.url("classifiers", classifier.title),
         "delete": ask.url(),
     }
     return await done(ask, where[action], {"message": said[action]}, said[action])

@@ -1,5 +1,6 @@
-"""What a table's own page gets from us: a strip while jobs are at work on the table, and the
-styles of our cells. A page of a table that we have nothing to do with gets nothing."""
+"""What a page of Datasette's gets from us: a strip while jobs are at work on its table, what is
+wrong with the classifiers that its SQL names, and the styles of our cells. A page that we have
+nothing to do with gets nothing."""
 
 from __future__ import annotations
 
@@ -11,6 +12,7 @@ from ..errors import FtclassifyError
 from ..store.watching import newest_jobs
 from .cells import columns_of
 from .job_parts import table_or_none, told_of
+from .named_classifiers import silent_classifiers
 from .permissions import VIEW, may
 from .reading import PART_SECONDS, read
 from .routing import page_url
@@ -25,26 +27,35 @@ _MOST = 50
 async def script_urls(
     datasette: Datasette, request: Any, view: str, database: str | None, table: str | None
 ) -> list[dict[str, Any]]:
-    """The strip's script, which is told in its own address where to ask; none without a job."""
-    if view != "table" or not await _is_worked_on(datasette, request, database, table):
+    """The strip's script, which is told in its own address what to say, and where to ask for jobs;
+    none when there is nothing."""
+    told: dict[str, Any] = {}
+    if view == "table" and await _is_worked_on(datasette, request, database, table):
+        path = page_url(datasette, str(database), "jobs") + ".json"
+        told["jobs"] = f"{path}?{urlencode({'table': table, 'active': 1})}"
+    said = await silent_classifiers(datasette, request, database, table)
+    if said:
+        told |= {"say": said, "see": page_url(datasette, str(database))}
+    if not told:
         return []
-    path = page_url(datasette, str(database), "jobs") + ".json"
-    jobs = f"{path}?{urlencode({'table': table, 'active': 1})}"
     script = datasette.urls.static_plugins("datasette_ftclassify", "strip.js")
-    return [{"url": script + "?" + urlencode({"jobs": jobs}), "module": True}]
+    return [{"url": script + "?" + urlencode(told, doseq=True), "module": True}]
 
 
 async def style_urls(
     datasette: Datasette, request: Any, view: str, database: str | None, table: str | None
 ) -> list[str]:
     """Our styles, for a page with our columns or a strip."""
+    styles = [datasette.urls.static_plugins("datasette_ftclassify", "ftclassify.css")]
+    if await silent_classifiers(datasette, request, database, table):
+        return styles
     if view not in ("table", "row") or not database or not table:
         return []
     columns = await columns_of(datasette.get_database(database))
     ours = any(source == table for source, _ in columns)
     if not ours and not await _is_worked_on(datasette, request, database, table):
         return []
-    return [datasette.urls.static_plugins("datasette_ftclassify", "ftclassify.css")]
+    return styles
 
 
 async def _is_worked_on(

@@ -1,0 +1,68 @@
+"""Earlier names of classifiers, so that queries, views and dashboards that use them go on working.
+
+A classifier that is renamed keeps its old name as an alias; one that really has the name comes
+first. They are settings of the database, which all versions of our tables have: `alias:OLD` is NEW.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+
+from ..errors import ClassifierNotFound
+from ..sql import quote
+from .schema import transaction
+
+_PREFIX = "alias:"
+
+
+def resolve_alias(conn: sqlite3.Connection, name: str, schema: str = "main") -> str:
+    """The name that an alias stands for, `new@2` for `old@2`; any other name as it is."""
+    base, at, version = name.partition("@")
+    row = conn.execute(
+        f"select value from {quote(schema)}._ftclassify_settings where key = ?", [_PREFIX + base]
+    ).fetchone()
+    return name if row is None else f"{row[0]}{at}{version}"
+
+
+def aliases_of(conn: sqlite3.Connection, name: str) -> list[str]:
+    """The earlier names that `name` still answers to, in alphabetical order."""
+    rows = conn.execute(
+        "select substr(key, ?) from _ftclassify_settings where key like ? and value = ?"
+        " order by 1 limit 100",
+        [len(_PREFIX) + 1, f"{_PREFIX}%", name],
+    )
+    return [str(row[0]) for row in rows]
+
+
+def remove_alias(conn: sqlite3.Connection, alias: str) -> None:
+    """Raises ClassifierNotFound when no classifier has that alias."""
+    with transaction(conn):
+        gone = _forget(conn, "key = ?", _PREFIX + alias)
+    if not gone:
+        raise ClassifierNotFound(f"No classifier has the alias {alias}.")
+
+
+def note_name(conn: sqlite3.Connection, name: str) -> None:
+    """Call it when a classifier gets a name: the name is no alias any more. In a transaction."""
+    _forget(conn, "key = ?", _PREFIX + name)
+
+
+def note_renaming(conn: sqlite3.Connection, old: str, new: str) -> None:
+    """Makes `old` and its aliases those of `new`. In a transaction."""
+    note_name(conn, new)
+    conn.execute(
+        "update _ftclassify_settings set value = ? where key like ? and value = ?",
+        [new, f"{_PREFIX}%", old],
+    )
+    conn.execute(
+        "replace into _ftclassify_settings (key, value) values (?, ?)", [_PREFIX + old, new]
+    )
+
+
+def note_deletion(conn: sqlite3.Connection, name: str) -> None:
+    """Call it when no version of `name` is left. In a transaction."""
+    _forget(conn, f"key like '{_PREFIX}%' and value = ?", name)
+
+
+def _forget(conn: sqlite3.Connection, which: str, value: str) -> int:
+    return conn.execute(f"delete from _ftclassify_settings where {which}", [value]).rowcount

@@ -1,0 +1,157 @@
+"""Which classifiers the SQL of a page names, and which of them do not answer.
+
+A function cannot raise: for a name that no classifier has, or one that is damaged, every answer is
+NULL. So a page whose SQL does that says so: a query, a canned query, a view.
+"""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from datasette.utils import tilde_decode
+
+from ..errors import ClassifierNotFound, FtclassifyError
+from ..resolver import Resolver
+from .permissions import is_modern
+from .reading import PART_SECONDS, read
+
+if TYPE_CHECKING:
+    from datasette.app import Datasette
+
+_FUNCTIONS = {
+    "ft_classify", "ft_score", "ft_logprob", "ft_classify_json", "ft_labels", "ft_classify_many",
+    "ft_explain",
+}  # fmt: skip
+_LONGEST = 200_000
+"""Characters of SQL that is looked through for one page, with that of the views it reads."""
+_MOST_VIEWS = 500
+_MOST_NAMES = 8
+"""Of one page, each of which may have to be loaded."""
+
+_TOKEN = re.compile(
+    r"""(?P<space>\s+|--[^\n]*|/\*.*?(?:\*/|\Z))
+    | '(?P<text>(?:[^']|'')*)' | [:@$](?P<parameter>\w+)
+    | "(?P<name>(?:[^"]|"")*)" | `(?P<tick>[^`]*)` | \[(?P<bracket>[^\]]*)\] | (?P<word>\w+) | .""",
+    re.DOTALL | re.VERBOSE,
+)
+
+
+async def silent_classifiers(
+    datasette: Datasette, request: Any, database: str | None, table: str | None
+) -> list[str]:
+    """One sentence for each classifier that the page's SQL asks in vain."""
+    if request is None or database is None or database not in datasette.databases:
+        return []
+    if hasattr(request, "_ftclassify_silent"):
+        found: list[str] = request._ftclassify_silent
+        return found
+    sql = None if table else await _query_of(datasette, request, database)
+    parameters = {name: request.args[name] for name in request.args}
+    db = datasette.get_database(database)
+    try:
+        said = await read(db, lambda conn: _silent(conn, sql, table, parameters), PART_SECONDS)
+    except (sqlite3.Error, FtclassifyError):  # no page of anybody's fails for our sake
+        said = []
+    request._ftclassify_silent = said
+    return said
+
+
+async def _query_of(datasette: Datasette, request: Any, database: str) -> str | None:
+    """The SQL of a page that shows a query: the visitor's own, or a canned one."""
+    if request.args.get("sql"):
+        return str(request.args["sql"])
+    name = tilde_decode(request.url_vars.get("table") or "")
+    if not name:
+        return None
+    if is_modern(datasette):
+        stored = await datasette.get_query(database, name)
+        return None if stored is None else str(stored.sql)
+    canned = await datasette.get_canned_query(database, name, request.actor)
+    return str(canned["sql"]) if canned else None
+
+
+def _silent(
+    conn: sqlite3.Connection, sql: str | None, table: str | None, parameters: Mapping[str, str]
+) -> list[str]:
+    found = conn.execute(
+        "select name, substr(sql, 1, ?) from sqlite_master where type = 'view' limit ?",
+        [_LONGEST, _MOST_VIEWS],
+    )
+    views = {str(name).lower(): str(text) for name, text in found}
+    start = views.get((table or "").lower()) if sql is None else sql
+    if start is None:
+        return []
+    resolver = Resolver(lambda: conn)
+    named = dict.fromkeys(
+        name for text in _with_views(start, views) for name in named_classifiers(text, parameters)
+    )
+    said = (_why_silent(resolver, name) for name in list(named)[:_MOST_NAMES])
+    return [sentence for sentence in said if sentence]
+
+
+def _why_silent(resolver: Resolver, name: str | None) -> str | None:
+    try:
+        resolver.resolve(name)
+    except ClassifierNotFound:
+        which = "called " + name[:100] if name else "that answers where none is named"
+        why = f"This database has no classifier {which}."
+    except FtclassifyError as error:
+        why = str(error)
+    else:
+        return None
+    return f"{why} What this page asks of it is empty (NULL)."
+
+
+def _with_views(sql: str, views: Mapping[str, str]) -> Iterator[str]:
+    """The SQL, and that of all views it reads, directly or through others."""
+    waiting, seen, left = [sql], set[str](), _LONGEST
+    while waiting and left > 0:
+        text = waiting.pop()[:left]
+        left -= len(text)
+        yield text
+        for token in _TOKEN.finditer(text):
+            name = _identifier(token)
+            if name in views and name not in seen:
+                seen.add(name)
+                waiting.append(views[name])
+
+
+def named_classifiers(sql: str, parameters: Mapping[str, str]) -> Iterator[str | None]:
+    """What calls of our functions name, as text or as a parameter whose value is known; None where
+    a call names none. A name that is computed is left out."""
+    calls: list[list[list[re.Match[str]]] | None] = []
+    previous = ""
+    for token in _TOKEN.finditer(sql):
+        if token["space"]:
+            continue
+        if token[0] == "(":
+            # The arguments of a call of ours; None for any other bracket.
+            calls.append([[]] if previous in _FUNCTIONS else None)
+        elif token[0] == ")" and calls:
+            arguments = calls.pop()
+            if arguments and len(arguments) == 1:
+                yield None
+            elif arguments and len(arguments[1]) == 1:
+                yield from _named_by(arguments[1][0], parameters)
+        elif calls and calls[-1]:
+            if token[0] == ",":
+                calls[-1].append([])
+            else:
+                calls[-1][-1].append(token)
+        previous = _identifier(token)
+
+
+def _named_by(token: re.Match[str], parameters: Mapping[str, str]) -> Iterator[str]:
+    if token["text"] is not None:
+        yield token["text"].replace("''", "'")
+    elif token["parameter"] in parameters:
+        yield parameters[token["parameter"]]
+
+
+def _identifier(token: re.Match[str]) -> str:
+    """In small letters; empty for what is no name."""
+    name = token["word"] or token["tick"] or token["bracket"] or ""
+    return (name or (token["name"] or "").replace('""', '"')).lower()
