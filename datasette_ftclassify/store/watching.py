@@ -10,6 +10,16 @@ from ..errors import JobError
 from .classifiers import has_store
 from .jobs import Event, Job, figures, get_job
 
+MOST_FIGURES = 20_000
+"""Of a training, the newest: a picture has room for some hundred."""
+
+MOST_MESSAGES = 1_000
+"""Of those about checkpoints or batches that are looked at, the newest."""
+
+_MESSAGE = "substr(message, 1, 10000)"
+_DATA = "substr(data, 1, 100000)"
+"""A file may hold an event of any length; figures that were cut count as none."""
+
 ACTIVE = ("queued", "running")
 """States of jobs that are at work, or soon will be."""
 
@@ -61,7 +71,7 @@ def has_active_jobs(conn: sqlite3.Connection) -> bool:
 def events_after(conn: sqlite3.Connection, job_id: int, after: int, most: int) -> list[Noted]:
     """The next events of a job after that number, oldest first."""
     rows = conn.execute(
-        "select created_at, message, data, id from _ftclassify_job_events"
+        f"select created_at, {_MESSAGE}, {_DATA}, id from _ftclassify_job_events"
         " where job_id = ? and id > ? order by id limit ?",
         [job_id, after, most],
     )
@@ -71,7 +81,7 @@ def events_after(conn: sqlite3.Connection, job_id: int, after: int, most: int) -
 def last_events(conn: sqlite3.Connection, job_id: int, most: int) -> tuple[list[Noted], int]:
     """The last events of a job, oldest first, and how many there were before them."""
     rows = conn.execute(
-        "select created_at, message, data, id from _ftclassify_job_events"
+        f"select created_at, {_MESSAGE}, {_DATA}, id from _ftclassify_job_events"
         " where job_id = ? order by id desc limit ?",
         [job_id, most],
     ).fetchall()
@@ -98,21 +108,22 @@ def last_start(conn: sqlite3.Connection, job_id: int) -> Event | None:
 def training_figures(conn: sqlite3.Connection, job_id: int) -> list[dict[str, Any]]:
     """Losses and accuracies of a training so far, as its events have them, oldest first."""
     rows = conn.execute(
-        "select data from _ftclassify_job_events where job_id = ? and data is not null order by id",
-        [job_id],
+        f"select {_DATA} from _ftclassify_job_events where job_id = ? and data is not null"
+        " order by id desc limit ?",
+        [job_id, MOST_FIGURES],
     )
-    found = [figures(data) for (data,) in rows.fetchall()]
+    found = [figures(data) for (data,) in reversed(rows.fetchall())]
     return [data for data in found if data and "step" in data]
 
 
 def checkpoint_messages(conn: sqlite3.Connection, job_id: int) -> list[str]:
     """What a service said when it kept a checkpoint."""
     rows = conn.execute(
-        "select message from _ftclassify_job_events"
-        " where job_id = ? and message like '%checkpoint%step%' order by id",
-        [job_id],
+        f"select {_MESSAGE} from _ftclassify_job_events"
+        " where job_id = ? and message like '%checkpoint%step%' order by id desc limit ?",
+        [job_id, MOST_MESSAGES],
     )
-    return [str(message) for (message,) in rows.fetchall()]
+    return [str(message) for (message,) in reversed(rows.fetchall())]
 
 
 def batch_ids(conn: sqlite3.Connection, job_id: int) -> list[tuple[str, str, int]]:
@@ -124,7 +135,7 @@ def batch_ids(conn: sqlite3.Connection, job_id: int) -> list[tuple[str, str, int
         return []
     rows = conn.execute(
         "select batch_id, state, requests from _ftclassify_batches"
-        " where job_id = ? and batch_id is not null order by id",
-        [job_id],
+        " where job_id = ? and batch_id is not null order by id desc limit ?",
+        [job_id, MOST_MESSAGES],
     )
-    return [(str(name), str(state), count) for name, state, count in rows.fetchall()]
+    return [(str(name), str(state), count) for name, state, count in reversed(rows.fetchall())]

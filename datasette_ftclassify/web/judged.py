@@ -101,7 +101,7 @@ def _text(
     conn: sqlite3.Connection, classifier: Classifier, source: Relation | None, row: JudgedRow
 ) -> str | None:
     """As the row is now; None when it is gone."""
-    if source is None or len(row.key) != len(source.identity):
+    if source is None or not source.identity or len(row.key) != len(source.identity):
         return None
     task = classifier.task
     where = " and ".join(f"{quote(column)} is ?" for column in source.identity)
