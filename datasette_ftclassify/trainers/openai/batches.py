@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from typing import IO, Any, TypeVar, cast
 
@@ -28,6 +28,7 @@ from ..service import (
 )
 from .client import host_of, open_client
 from .fields import Fields
+from .listing import pages
 from .problems import FAILURES, Refusal, problem
 from .questions import Questions
 
@@ -38,8 +39,8 @@ MAX_BYTES = 200_000_000
 FILE_SECONDS = 600.0
 """For a request that carries a file."""
 
-MOST_LISTED = 100_000
-"""Batches or files that are looked through for one of ours."""
+LINE_BYTES = 8 * 1024**2
+"""Of one line of a result file; a longer one is none of ours."""
 
 TAG = "ftclassify"
 """The key of a batch's metadata that holds its tag."""
@@ -249,12 +250,9 @@ class OpenAIBatcher:
         except FAILURES as error:
             raise problem(error) from None
 
-    def _listed(self, first: Callable[[], Iterable[T]]) -> Iterator[T]:
-        """The entries of a list, page by page."""
-        try:
-            yield from itertools.islice(first(), MOST_LISTED)
-        except FAILURES as error:
-            raise problem(error) from None
+    def _listed(self, first: Callable[[], Any]) -> Iterator[Any]:
+        """The entries of a list, page by page. Raises ServiceProblem."""
+        return itertools.chain.from_iterable(pages(self._call, first))
 
 
 def _id_of(made: Any) -> str:
@@ -264,9 +262,15 @@ def _id_of(made: Any) -> str:
 
 
 def _lines(chunks: Iterator[bytes]) -> Iterator[bytes]:
-    """Lines that end in a line feed, and in nothing else that Unicode calls a break."""
-    rest = b""
+    """Lines that end in a line feed, and in nothing else that Unicode calls a break; of one that is
+    too long nothing."""
+    rest: bytes | None = b""
     for chunk in chunks:
-        *lines, rest = (rest + chunk).split(b"\n")
-        yield from lines
-    yield rest
+        first, *lines = chunk.split(b"\n")
+        rest = None if rest is None or len(rest) + len(first) > LINE_BYTES else rest + first
+        if not lines:
+            continue
+        yield rest or b""
+        *whole, rest = lines
+        yield from whole
+    yield rest or b""

@@ -7,17 +7,16 @@ requests that ask a model go past it, see `poster`.
 
 from __future__ import annotations
 
-import ssl
-from functools import lru_cache
 from typing import Any
 from urllib.parse import SplitResult, quote, urlsplit
 
 import httpx2
 import openai
-from openai.lib.azure import AsyncAzureOpenAI, AzureOpenAI
+from openai.lib.azure import AzureOpenAI
 
 from ...errors import AccessError
 from ..access import Endpoint
+from .bounded import BoundedClient
 
 OPENAI_URL = "https://api.openai.com/v1"
 
@@ -40,30 +39,12 @@ def open_client(
     Raises AccessError when the key is missing or the address is none.
     """
     options = _options(endpoint, trainer, timeout)
-    http = openai.DefaultHttpxClient(
-        timeout=options["timeout"], follow_redirects=False, verify=certificates()
-    )
+    http = BoundedClient(timeout=options["timeout"])
     if trainer == "azure":
         http.event_hooks = {"request": [_drop_bearer]}
     if _is_older_azure(endpoint, trainer):
         return AzureOpenAI(**options, http_client=http)
     return openai.OpenAI(**options, http_client=http)
-
-
-def open_async_client(
-    endpoint: Endpoint, *, trainer: str = "openai", timeout: float = 60.0, connections: int = 128
-) -> openai.AsyncOpenAI:
-    """As `open_client`, for one event loop and so many requests at once."""
-    options = _options(endpoint, trainer, timeout)
-    limits = httpx2.Limits(max_connections=connections, max_keepalive_connections=connections)
-    http = openai.DefaultAsyncHttpxClient(
-        timeout=options["timeout"], follow_redirects=False, verify=certificates(), limits=limits
-    )
-    if trainer == "azure":
-        http.event_hooks = {"request": [_async_drop_bearer]}
-    if _is_older_azure(endpoint, trainer):
-        return AsyncAzureOpenAI(**options, http_client=http)
-    return openai.AsyncOpenAI(**options, http_client=http)
 
 
 def address_of(
@@ -124,16 +105,6 @@ def _options(endpoint: Endpoint, trainer: str, timeout: float) -> dict[str, Any]
 def _drop_bearer(request: httpx2.Request) -> None:
     # The SDK insists on it, and Azure reads a bearer token as one of Entra ID, not as a key.
     request.headers.pop("authorization", None)
-
-
-async def _async_drop_bearer(request: httpx2.Request) -> None:
-    _drop_bearer(request)
-
-
-@lru_cache(maxsize=1)
-def certificates() -> ssl.SSLContext:
-    """What an HTTP client would load for itself, in 20 ms each time."""
-    return httpx2.create_ssl_context()
 
 
 def _is_older_azure(endpoint: Endpoint, trainer: str) -> bool:

@@ -1,7 +1,6 @@
 """What every step of a training shares: a request and its failures, lists in pages, and patience.
 
-A list may come from a server that only resembles OpenAI's, so nothing here trusts that a page ends,
-that it is newest first, or that an answer is what the SDK's types promise.
+Nothing here trusts that an answer is what the SDK's types promise.
 """
 
 from __future__ import annotations
@@ -14,14 +13,12 @@ from typing import Any
 import openai
 
 from ..service import Diary, TryAgain
+from .listing import pages
 from .problems import FAILURES, problem
 
 TRIES = 10
 """Times that a request is made before its failure counts, where it may be made twice: over a minute
 with the usual waits. A running job is asked about without such an end."""
-
-MOST_PAGES = 100
-"""Of one list: 10,000 jobs."""
 
 LONGEST_WAIT = 3600.0
 """Seconds; a service may ask for more."""
@@ -71,18 +68,7 @@ class Conversation:
 
     def pages(self, first: Callable[[], Any]) -> Iterator[list[Any]]:
         """The pages of a list, `first` being the request for the first. Raises ServiceProblem."""
-        act, seen = first, set()
-        for _ in range(MOST_PAGES):
-            page = self.call(act, need="data")
-            items = list(page.data)
-            # A server that does not know `after` gives the first page for ever.
-            if not items or items[0].id in seen:
-                return
-            seen.add(items[0].id)
-            yield items
-            if not page.has_next_page():
-                return
-            act = page.get_next_page
+        return pages(lambda act: self.call(act, need="data"), first)
 
     def heed(self) -> None:
         """Raises JobStopped when something is wanted, JobError when another process is at it."""

@@ -20,6 +20,12 @@ ENDED = ("succeeded", "failed", "cancelled")
 EVENTS = 50
 """Asked for at once; the usual news of a few seconds."""
 
+MOST_NEWS = 1_000
+"""Events that are noted at once, the newest of them."""
+
+MESSAGE = 2_000
+"""Characters of an event that are noted."""
+
 _STEPS = {
     "validating_files": "{} is checking the examples",
     "queued": "waiting in the queue at {}",
@@ -114,7 +120,9 @@ class _Following:
         for event in news:
             figures = point(event.data) if isinstance(event.data, Mapping) else {}
             self.talk.diary.event(
-                str(event.message), data=figures if "step" in figures else None, key=event.id
+                str(event.message)[:MESSAGE],
+                data=figures if "step" in figures else None,
+                key=event.id,
             )
             if figures.get("total_steps"):
                 share = min(figures.get("step", 0) / figures["total_steps"], 1.0)
@@ -131,8 +139,8 @@ class _Following:
         jobs = self.talk.client.fine_tuning.jobs
         for page in self.talk.pages(lambda: jobs.list_events(self.job_id, limit=EVENTS)):
             fresh = [event for event in page if event.id not in known]
-            news += fresh
-            if len(fresh) < len(page):
+            news += fresh[: max(MOST_NEWS - len(news), 0)]
+            if len(fresh) < len(page) or len(news) == MOST_NEWS:
                 break
         # Newest first as they come; of one second, in the order that this implies.
         news.reverse()

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Mapping
 from datetime import datetime, timezone
-from typing import Any
+from typing import Any, TypeVar
 
 import openai
 
@@ -12,8 +13,10 @@ from ...errors import ArtifactError, TrainingError
 from ..service import Order, ServiceProblem, TryAgain, Tuned
 from .conversation import TRIES, Conversation
 from .problems import FAILURES, problem
-from .results import best, point, read_results
+from .results import MOST_POINTS, best, point, read_results
 from .uploads import forget_file
+
+T = TypeVar("T")
 
 _ADVICE = (
     (
@@ -186,26 +189,32 @@ def _try(what: str, act: Callable[[], Any], warnings: list[str]) -> Any:
 def _checkpoints(talk: Conversation, job_id: str) -> list[dict[str, Any]]:
     """By step: the model's name, the step, and figures."""
     api = talk.client.fine_tuning.jobs.checkpoints
-    found = [item for page in _pages(talk, lambda: api.list(job_id)) for item in page]
-    kept = []
-    for item in sorted(found, key=lambda item: item.step_number or 0):
-        metrics = getattr(item, "metrics", None)
-        figures = point(metrics.model_dump()) if metrics is not None else {}
-        figures.pop("step", None)
-        kept.append(
-            {"model": item.fine_tuned_model_checkpoint, "step": item.step_number, **figures}
-        )
-    return kept
+    found = _entries(talk, lambda: api.list(job_id), _checkpoint)
+    return sorted(found, key=lambda kept: kept["step"] or 0)
 
 
-def _pages(talk: Conversation, first: Callable[[], Any]) -> list[list[Any]]:
-    """All pages of a list, tried several times."""
+def _checkpoint(item: Any) -> dict[str, Any]:
+    metrics = getattr(item, "metrics", None)
+    figures = point(metrics.model_dump()) if metrics is not None else {}
+    figures.pop("step", None)
+    return {"model": item.fine_tuned_model_checkpoint, "step": item.step_number, **figures}
+
+
+def _entries(
+    talk: Conversation, first: Callable[[], Any], keep: Callable[[Any], T | None]
+) -> list[T]:
+    """What is kept of each entry of a list, of MOST_POINTS at most; tried several times."""
+
+    def read() -> list[T]:
+        kept = (keep(item) for page in talk.pages(first) for item in page)
+        return list(itertools.islice((k for k in kept if k is not None), MOST_POINTS))
+
     for attempt in range(TRIES - 1):
         try:
-            return list(talk.pages(first))
+            return read()
         except TryAgain as trouble:
             talk.wait(attempt, trouble.after)
-    return list(talk.pages(first))
+    return read()
 
 
 def _curve(talk: Conversation, job: Any, warnings: list[str]) -> list[dict[str, float]]:
@@ -218,12 +227,17 @@ def _curve(talk: Conversation, job: Any, warnings: list[str]) -> list[dict[str, 
         except ValueError as error:
             warnings.append(str(error))
     api = talk.client.fine_tuning.jobs
-    events = _try(
-        "events", lambda: _pages(talk, lambda: api.list_events(job.id, limit=100)), warnings
-    )
-    data = [event.data for page in events or [] for event in page]
-    points = [point(figures) for figures in data if isinstance(figures, Mapping)]
-    return sorted((p for p in points if "step" in p), key=lambda p: p["step"])
+
+    def events() -> Any:
+        return api.list_events(job.id, limit=100)
+
+    points = _try("events", lambda: _entries(talk, events, _figures), warnings) or []
+    return sorted(points, key=lambda p: p["step"])
+
+
+def _figures(event: Any) -> dict[str, float] | None:
+    figures = point(event.data) if isinstance(event.data, Mapping) else {}
+    return figures if "step" in figures else None
 
 
 def _content(talk: Conversation, id: str) -> bytes:

@@ -10,19 +10,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
-from urllib.request import getproxies
 
 import httpcore2
 import httpx2
 
 from ..access import Endpoint
-from .client import address_of, certificates
-
-KEEP_SECONDS = 5.0
-"""The longest that a connection is kept which nobody uses: servers close such ones without a word,
-and what is sent at that moment fails. The usual time of HTTP clients here."""
-
-_FAILED = (httpcore2.NetworkError, httpcore2.ProtocolError, httpcore2.ProxyError)
+from .bounded import KEEP_SECONDS, certificates, has_proxy, read_answer, translated
+from .client import address_of
 
 
 class Poster:
@@ -56,7 +50,7 @@ class Poster:
         self._pools: list[httpcore2.AsyncConnectionPool] = []
         self._idle: list[httpcore2.AsyncConnectionPool] = []
         self._client: httpx2.AsyncClient | None = None
-        if {"http", "https", "all"} & getproxies().keys():
+        if has_proxy():
             many = httpx2.Limits(max_connections=None, max_keepalive_connections=None)
             self._client = httpx2.AsyncClient(
                 headers=headers, timeout=limits, limits=many, verify=certificates()
@@ -74,25 +68,23 @@ class Poster:
 
     async def _post(self, content: bytes) -> httpx2.Response:
         if self._client is not None:
-            return await self._client.post(self._to.url, content=content)
+            sent = self._client.stream("POST", self._to.url, content=content)
+            async with sent as streamed:
+                return await read_answer(streamed, self._to)
         pool = self._idle.pop() if self._idle else self._new_pool()
+        asked = pool.stream(
+            "POST",
+            self._url,
+            headers=[*self._headers, (b"Content-Length", b"%d" % len(content))],
+            content=content,
+            extensions=self._extensions,
+        )
         try:
-            answer = await pool.request(
-                "POST",
-                self._url,
-                headers=[*self._headers, (b"Content-Length", b"%d" % len(content))],
-                content=content,
-                extensions=self._extensions,
-            )
-        except httpcore2.TimeoutException as error:
-            raise httpx2.TimeoutException(str(error), request=self._to) from error
-        except _FAILED as error:
-            raise httpx2.TransportError(str(error), request=self._to) from error
+            with translated(self._to):
+                async with asked as answer:
+                    return await read_answer(answer, self._to)
         finally:
             self._idle.append(pool)  # one that has failed makes a new connection
-        return httpx2.Response(
-            answer.status, headers=answer.headers, content=answer.content, request=self._to
-        )
 
     async def close(self) -> None:
         if self._client is not None:

@@ -19,6 +19,7 @@ import httpx2
 import openai
 
 from ..service import RowRejected, ServiceProblem, ServiceRefused, TryAgain
+from .bounded import TooLarge
 from .rate_limits import hold_of, wait_of
 
 FAILURES = (openai.OpenAIError, httpx2.HTTPError, httpx2.StreamError, ValueError, RecursionError)
@@ -66,6 +67,8 @@ def problem(error: Exception) -> ServiceProblem:
     if isinstance(error, openai.APIResponseValidationError):
         host = _host(_request(error))
         return TryAgain(f"{host} answered something that is not in OpenAI's form. Try again.")
+    if isinstance(cause := error.__cause__ or error, TooLarge):
+        return TryAgain(f"{_host(_request(cause))}: {cause}, and the rest was not read.")
     if isinstance(error, (openai.APIConnectionError, httpx2.HTTPError, httpx2.StreamError)):
         return _of_connection(error)
     if isinstance(error, (ValueError, RecursionError)):

@@ -10,12 +10,16 @@ import base64
 import binascii
 import csv
 import io
+import itertools
 import math
 from collections.abc import Mapping
 from typing import Any
 
-MOST_BYTES = 64 * 1024**2
+MOST_BYTES = 8 * 1024**2
 """Of a result file; a larger one is none."""
+
+MOST_POINTS = 100_000
+"""Of a curve: more steps are not kept."""
 
 FIGURES = {
     "step": "step",
@@ -71,15 +75,16 @@ def read_results(content: bytes) -> list[dict[str, float]]:
     if len(content) > MOST_BYTES:
         raise ValueError("The result file is too large to be one.")
     text = _plain(content).decode("utf-8-sig", "replace")
+    rows = csv.DictReader(io.StringIO(text))
+    points = (point({k: v for k, v in row.items() if k is not None}) for row in rows)
     try:
-        rows = list(csv.DictReader(io.StringIO(text)))
+        found = (p for p in points if "step" in p and len(p) > 1)
+        points_kept = list(itertools.islice(found, MOST_POINTS))
     except csv.Error as error:
         raise ValueError("The result file is not a table.") from error
-    points = [point({k: v for k, v in row.items() if k is not None}) for row in rows]
-    points = [p for p in points if "step" in p and len(p) > 1]
-    if not points:
+    if not points_kept:
         raise ValueError("The result file has no column of steps, or no figures.")
-    return sorted(points, key=lambda p: p["step"])
+    return sorted(points_kept, key=lambda p: p["step"])
 
 
 def _plain(content: bytes) -> bytes:
