@@ -49,12 +49,14 @@ async def columns_of(database: Database) -> Columns:
     known = _fresh(database)
     if known is not None:
         return known
-    found: Columns
+    found: Columns = {}
     fresh = FRESH
     try:
         found = await read(database, _read, PART_SECONDS)
-    except (sqlite3.Error, FtclassifyError):  # no page of a table fails for our sake
-        found, fresh = {}, REST
+    except sqlite3.Error:  # no page of a table fails for our sake
+        pass
+    except FtclassifyError:  # nor is it slow for a file that is not as ours are
+        fresh = REST
     _remembered[database] = (time.monotonic() + fresh, found)
     return found
 

@@ -56,7 +56,11 @@ async def _holds_ours(database: Database) -> bool:
 
 async def database_menu(datasette: Datasette, database: str) -> Items:
     """A link to the classifiers of a database that holds our tables."""
-    if not await _holds_ours(datasette.get_database(database)):
+    try:
+        found = await read(datasette.get_database(database), has_store, PART_SECONDS)
+    except (sqlite3.Error, FtclassifyError):
+        found = False
+    if not found:
         return []
     return [
         _item(
