@@ -322,8 +322,11 @@ def test_interrupted_within_a_transaction_no_row_is_lost(
     except KeyboardInterrupt:
         job = get_job(conn, 1)
         assert job.state == "paused"
-        written = "select count(*) from reports where topics_label is not null"
-        assert value(conn, written) == job.done
+        columns = [row[1] for row in conn.execute("pragma table_info(reports)")]
+        assert ("topics_label" in columns) == (job.done > 0)  # they come with the first rows
+        if job.done:
+            written = "select count(*) from reports where topics_label is not null"
+            assert value(conn, written) == job.done
     predict(conn, topics, asker)
     assert get_job(conn, 1).done == 500
     assert value(conn, "select count(*) from reports where topics_label is null") == 0

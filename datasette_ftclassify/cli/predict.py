@@ -172,7 +172,8 @@ def _describe(result: dict[str, Any], classifier: Classifier, table: str) -> Non
     if result["skipped"]:
         click.echo(f"{rows_have(result['skipped'])} no text and got NULL.")
     if result.get("failed"):
-        click.echo(f"{rows(result['failed'])} got no answer:")
+        what = "got no answer, or were not written" if "spent" in result else "not written"
+        click.echo(f"{rows(result['failed'])} {what}:")
     for reason, count in result.get("reasons", {}).items():
         click.echo(f"  {count:5,} x {reason}")
     if "spent" in result:

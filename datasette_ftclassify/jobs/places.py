@@ -71,6 +71,10 @@ class Places:
         if self._moves and _version(conn) != self._version:
             raise RowsMoved
 
+    def note_version(self, conn: sqlite3.Connection) -> None:
+        """After a change of the schema by the transaction that has checked the place."""
+        self._version = _version(conn) if self._moves else 0
+
     def after(self, conn: sqlite3.Connection, key: tuple[Cell, ...]) -> list[Any]:
         """The place behind a row, as JSON."""
         place = position_of(key)

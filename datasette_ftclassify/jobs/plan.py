@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -14,8 +14,9 @@ from ..sql import check_condition, relation
 from ..store.classifiers import Classifier
 from ..store.jobs import Job, save_progress
 from ..store.schema import transaction
-from .columns import Columns, check_columns, column_prefix, make_columns
+from .columns import Columns, check_columns, column_prefix
 from .places import Places, start_over
+from .row_updates import RowUpdates
 from .rows import Rows, find_target
 
 ON_ERROR = ("null", "fail")
@@ -110,26 +111,42 @@ class Plan:
             )
         check_columns(conn, self.target, self.columns, classifier, settings["overwrite"])
         self.places = Places(conn, self.target)
+        self.updates = RowUpdates(
+            self.target, self.columns, classifier, overwrite=settings["overwrite"]
+        )
         self.rows = Rows(self.target, classifier, where, params, settings["unlabelled"])
 
     def begin(self, conn: sqlite3.Connection, job: Job) -> None:
-        """Adds the columns, notes that they are ours, finds the job's place, and counts the rows:
-        all or nothing."""
+        """Finds the job's place and counts the rows: all or nothing. Raises PredictError when the
+        first of them cannot be written. The columns are made with the first rows, see `write`."""
         # Before the transaction: a condition may take long, and nobody else could write meanwhile.
         total = self.rows.count(conn)
-        try:
-            with transaction(conn):
-                made = make_columns(conn, self.target, self.columns, self.classifier)
-                if made and job.position is not None:
-                    start_over(conn, job, "the table has lost what was written, and is another one")
-                self.places.begin(conn, job)
-                job.step = "classifying"
-                job.total = total
-                save_progress(conn, job)
-        except sqlite3.OperationalError as error:
-            raise PredictError(
-                f"Table {self.target.name} cannot get new columns: {error}."
-            ) from error
+        first = self.rows.after(conn, self.places.now(conn, job.position), 1)
+        if self.updates.triggers(conn):
+            # One may move a row behind the others, where it would be met again and again.
+            self.rows.end_at_the_last(conn)
+        with transaction(conn):
+            if job.position is not None and self.updates.are_missing(conn):
+                start_over(conn, job, "the table has lost what was written, and is another one")
+            self.places.begin(conn, job)
+            job.step = "classifying"
+            job.total = total
+            save_progress(conn, job)
+            self.updates.rehearse(conn, first[0][0] if first else None)
+            self.places.note_version(conn)
+
+    def write(self, conn: sqlite3.Connection, updates: Sequence[list[Any]]) -> dict[int, str]:
+        """See RowUpdates.write. Raises RowsMoved when the rows may be other ones by now."""
+        self.places.check(conn)
+        kept = self.updates.write(conn, updates)
+        self.places.note_version(conn)  # ours may be the columns that are new
+        return kept
+
+    def finish(self, conn: sqlite3.Connection) -> None:
+        """Call when all rows are through."""
+        with transaction(conn):
+            self.places.check(conn)
+            self.updates.finish(conn)
 
     def find_place(self, conn: sqlite3.Connection, job: Job) -> None:
         """Goes on, after RowsMoved, behind the last row that was written. Raises as

@@ -8,6 +8,7 @@ service is asked by `asking`.
 from __future__ import annotations
 
 import sqlite3
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -16,7 +17,7 @@ from ..errors import JobError, PredictError
 from ..labels import LabelValue
 from ..loading import load_answerer, service_of
 from ..predictions import Answerer, LogprobsJson, Prediction, label_cell
-from ..sql import Cell, Relation, quote
+from ..sql import Cell
 from ..store.classifiers import Classifier, find_by_uid
 from ..store.jobs import Job, add_job, note_terms, save_progress
 from ..store.schema import ensure_schema, transaction
@@ -52,8 +53,8 @@ class PredictResult:
     """What a prediction job did.
 
     total, written, skipped, failed: rows in all, with a label of the model, without a text, and
-                without an answer
-    reasons:    why rows had none, in this attempt
+                without an answer, or not written, since a trigger kept them as they were
+    reasons:    why these were, in this attempt
     abstained:  answers whose score was too low for a label, in this attempt; None where any score
                 is high enough
     resumed_at: rows that an interrupted attempt had already done
@@ -86,14 +87,10 @@ class PredictResult:
         }
         if self.abstained is not None:
             given["abstained"] = self.abstained
-        if self.spent is None:
+        if self.spent is None and not self.failed:
             return given
-        return {
-            **given,
-            "failed": self.failed,
-            "reasons": dict(self.reasons),
-            "spent": self.spent.to_dict(),
-        }
+        given |= {"failed": self.failed, "reasons": dict(self.reasons)}
+        return given if self.spent is None else {**given, "spent": self.spent.to_dict()}
 
 
 def done_rows(job: Job) -> int:
@@ -181,8 +178,7 @@ def run_predict(lease: Lease, progress: RowProgress, access: Access | None = Non
         updates, abstained = _answers(batch, answerer, writer) if batch else ([], 0)
         try:
             with transaction(conn):
-                plan.places.check(conn)
-                _write(conn, batch, updates, writer, plan, job)
+                kept = _write(conn, batch, updates, plan, job)
         except RowsMoved:
             plan.find_place(conn, job)
             if job.position is None:
@@ -191,8 +187,11 @@ def run_predict(lease: Lease, progress: RowProgress, access: Access | None = Non
         if not batch:
             break
         writer.count(abstained)
-        progress(job.done + job.skipped, job.total or 0)
-    return PredictResult.of(job, plan.columns, resumed_at, abstained=writer.abstained)
+        writer.reasons.update(kept.values())
+        progress(done_rows(job), job.total or 0)
+    return PredictResult.of(
+        job, plan.columns, resumed_at, abstained=writer.abstained, reasons=dict(writer.reasons)
+    )
 
 
 def _read_plan(conn: sqlite3.Connection, job: Job) -> Plan:
@@ -221,13 +220,12 @@ class _Writer:
             "logprob": lambda p: p.logprob,
             "logprobs": lambda p: logprobs_json(p.logprobs),
         }
-        wanted = [(role, name) for role, name in plan.columns.items() if role in values]
-        self._values = [values[role] for role, _ in wanted]
-        self.sql = update_sql(plan.target, [name for _, name in wanted])
+        self._values = [values[role] for role, _ in plan.columns.items()]
 
     def forget(self) -> None:
         """Counts anew."""
         self.abstained = None if self._threshold is None else 0
+        self.reasons: Counter[str] = Counter()
 
     def count(self, abstained: int) -> None:
         """Adds those of rows that are written."""
@@ -248,14 +246,6 @@ class _Writer:
         return [value(prediction) for value in self._values] + list(key)
 
 
-def update_sql(target: Relation, columns: list[str]) -> str:
-    """The UPDATE of one row: the columns' values, then its key."""
-    assignments = ", ".join(f"{quote(name)} = ?" for name in columns)
-    table = quote(target.name)
-    matches = " and ".join(f"{table}.{quote(key)} = ?" for key in target.cursor)
-    return f"update {table} set {assignments} where {matches}"
-
-
 def _answers(batch: Batch, answerer: Answerer, writer: _Writer) -> tuple[list[list[Any]], int]:
     """The parameters of the UPDATE, for each row, and how many rows get no label for want of a
     score. Done before the write lock is taken: whoever else wants to write must wait for the
@@ -269,19 +259,18 @@ def _answers(batch: Batch, answerer: Answerer, writer: _Writer) -> tuple[list[li
 
 
 def _write(
-    conn: sqlite3.Connection,
-    batch: Batch,
-    updates: list[list[Any]],
-    writer: _Writer,
-    plan: Plan,
-    job: Job,
-) -> None:
+    conn: sqlite3.Connection, batch: Batch, updates: list[list[Any]], plan: Plan, job: Job
+) -> dict[int, str]:
+    """Writes the rows, and the job's place behind them; {position: why} of those that stayed as
+    they were."""
+    kept = plan.write(conn, updates)
     if not batch:
-        return
-    conn.executemany(writer.sql, updates)
-    answered = sum(text is not None for _, text in batch)
+        return kept
+    answered = sum(text is not None and i not in kept for i, (_, text) in enumerate(batch))
     job.position = plan.places.after(conn, batch[-1][0])
     job.done += answered
-    job.skipped += len(batch) - answered
-    job.total = max(job.total or 0, job.done + job.skipped)  # rows may have come since
+    job.failed += len(kept)
+    job.skipped += len(batch) - answered - len(kept)
+    job.total = max(job.total or 0, done_rows(job))  # rows may have come since
     save_progress(conn, job)
+    return kept

@@ -62,9 +62,11 @@ class Rows:
             conditions.append(_is_unlabelled(target, classifier))
         self._from = f"from {own} where {' and '.join(conditions)}"
         self._keys = ", ".join(f"{own}.{quote(name)}" for name in target.cursor)
+        self._descending = ", ".join(f"{own}.{quote(name)} desc" for name in target.cursor)
         self._marks = ", ".join(f":_ft_{i}" for i in range(len(target.cursor)))
         self._text = ", ".join(f"{own}.{quote(name)}" for name in classifier.task.text)
         self._n_keys = len(target.cursor)
+        self._last: tuple[Cell, ...] | None = None
         self._render = renderer(classifier.task.text, classifier.task.template)
 
     def count(self, conn: sqlite3.Connection) -> int:
@@ -74,6 +76,12 @@ class Rows:
         except (sqlite3.Error, sqlite3.Warning) as error:
             raise SourceError(f"The condition does not run: {error}.") from error
 
+    def end_at_the_last(self, conn: sqlite3.Connection) -> None:
+        """Leaves out rows that come to stand behind the one that is the last now."""
+        sql = f"select {self._keys} from {self._own} order by {self._descending} limit 1"
+        row = conn.execute(sql).fetchone()
+        self._last = None if row is None else tuple(row)
+
     def after(self, conn: sqlite3.Connection, position: Sequence[Any] | None, most: int) -> Batch:
         """The next rows after a job's position, or the first ones.
 
@@ -81,6 +89,10 @@ class Rows:
         signs for what is wrong in it, is not the one that is there.
         """
         later, marks = self._later(position)
+        if self._last is not None:
+            ends = {f"_ft_last_{i}": value for i, value in enumerate(self._last)}
+            later += f" and ({self._keys}) <= ({', '.join(f':{name}' for name in ends)})"
+            marks |= ends
         cursor = conn.execute(
             f"select {self._keys}, {self._text} {self._from}{later}"
             f" order by {self._keys} limit {most}",

@@ -4,6 +4,7 @@ hold up the others. Pages are written in the order of the table's key, each with
 from __future__ import annotations
 
 from collections import Counter, deque
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +14,7 @@ from ...store.answers import KeptAnswer
 from ...store.jobs import Job
 from ..places import position_of
 from ..plan import Plan
-from ..predict import done_rows, update_sql
+from ..predict import done_rows
 from .conversation import Conversation
 from .engine import Question
 from .keeping import Cells
@@ -46,6 +47,7 @@ class _Prepared:
 
     def __init__(self) -> None:
         self.updates: list[list[Any]] = []
+        self._answers: list[tuple[KeptAnswer | None, bool]] = []
         self.last: tuple[Cell, ...] | None = None
         self.done = 0
         self.skipped = 0
@@ -54,13 +56,22 @@ class _Prepared:
 
     def add(self, update: list[Any], answer: KeptAnswer | None, abstains: bool) -> None:
         self.updates.append(update)
-        self.abstained += abstains
-        if answer is None:
-            self.skipped += 1
-        elif answer.labels is not None:
-            self.done += 1
-        else:
-            self.reasons[_reason(answer)] += 1
+        self._answers.append((answer, abstains))
+
+    def tell(self, kept: Mapping[int, str]) -> None:
+        """Counts the rows, once it is known which of them stayed as they were, and why."""
+        self.done = self.skipped = self.abstained = 0
+        self.reasons = Counter(kept.values())
+        for position, (answer, abstains) in enumerate(self._answers):
+            if position in kept:
+                continue
+            self.abstained += abstains
+            if answer is None:
+                self.skipped += 1
+            elif answer.labels is not None:
+                self.done += 1
+            else:
+                self.reasons[_reason(answer)] += 1
 
 
 class Pages:
@@ -80,7 +91,6 @@ class Pages:
         labels = plan.classifier.labels
         self._cells = Cells(plan.columns, labels, plan.default, plan.threshold)
         self.abstained = 0
-        self._sql = update_sql(plan.target, [name for _, name in plan.columns.items()])
 
     @property
     def done(self) -> bool:
@@ -135,8 +145,7 @@ class Pages:
         job, new, conn = self._job, self._prepared, self._conversation.conn
         if new.last is None:
             return
-        self._plan.places.check(conn)
-        conn.executemany(self._sql, new.updates)
+        new.tell(self._plan.write(conn, new.updates))
         job.position = self._plan.places.after(conn, new.last)
         job.done += new.done
         job.skipped += new.skipped

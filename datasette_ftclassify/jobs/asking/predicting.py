@@ -86,7 +86,7 @@ def ask_rows(
                     pages.check()
                     progress(done_rows(job), job.total or 0)
                 elif pages.done:
-                    plan.places.check(conn)
+                    plan.finish(conn)
                     break
                 else:
                     conversation.turn()
