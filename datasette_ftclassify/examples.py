@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 from .labels import Labels, LabelValue, read_labels
 from .rendering import Rendered, renderer
-from .sql import Key, Relation, condition, quote, quote_all, reading, relation
+from .row_pages import read_rows
+from .sql import Key, relation
 from .tasks import Task
 
 Split = Literal["train", "validation", "test"]
@@ -51,7 +52,8 @@ class Example:
 
 
 def read_records(conn: sqlite3.Connection, task: Task) -> Iterator[Record]:
-    """All rows of the task's source, in the source's own order, without holding them in memory.
+    """All rows of the task's source, in the source's own order, without holding them in memory, and
+    without holding up others for longer than it takes to read a page: see `row_pages`.
 
     Raises SourceError when the source has changed so that the task no longer fits it.
     """
@@ -67,7 +69,8 @@ def read_records(conn: sqlite3.Connection, task: Task) -> Iterator[Record]:
     n_key, n_text, n_labels = len(identity), len(task.text), len(task.labels)
     text_end = n_key + n_text
     label_end = text_end + n_labels
-    for number, row in enumerate(_rows(conn, task, source, columns), 1):
+    rows = read_rows(conn, source, columns, task.where, task.params)
+    for number, row in enumerate(rows, 1):
         key = tuple(row[:n_key])
         if rowid and None in key:
             key = (*key, row[-1])
@@ -78,11 +81,3 @@ def read_records(conn: sqlite3.Connection, task: Task) -> Iterator[Record]:
             labels=read_labels(row[text_end:label_end], task.kind, task.labels, task.delimiter),
             split=None if given is None else str(given).strip().lower(),
         )
-
-
-def _rows(
-    conn: sqlite3.Connection, task: Task, source: Relation, columns: Sequence[str]
-) -> Iterator[tuple[Any, ...]]:
-    sql = f"select {quote_all(columns)} from {quote(source.name)} where {condition(task.where)}"
-    with reading(source, task.where):
-        yield from conn.execute(sql, dict(task.params))

@@ -16,9 +16,9 @@ PACKAGE = Path(datasette_ftclassify.__file__).parent
 NAME = "datasette_ftclassify"
 
 DOMAIN = [
-    "errors", "bounds", "deadline", "sql", "labels", "rendering", "tasks", "examples", "splits",
-    "checks", "tokens", "price_table", "prices", "published_prices", "export", "evaluation",
-    "predictions", "answer_wrapping", "answers", "token_scores",
+    "errors", "bounds", "deadline", "sql", "row_pages", "labels", "rendering", "tasks", "examples",
+    "splits", "checks", "tokens", "price_table", "prices", "published_prices", "export",
+    "evaluation", "predictions", "answer_wrapping", "answers", "token_scores",
 ]  # fmt: skip
 FACES = [
     "functions", "function_calls", "query_limit", "resolver", "sql_answers", "sql_asking",

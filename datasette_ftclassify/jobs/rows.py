@@ -93,13 +93,13 @@ class Rows:
             ends = {f"_ft_last_{i}": value for i, value in enumerate(self._last)}
             later += f" and ({self._keys}) <= ({', '.join(f':{name}' for name in ends)})"
             marks |= ends
-        cursor = conn.execute(
+        found = conn.execute(
             f"select {self._keys}, {self._text} {self._from}{later}"
             f" order by {self._keys} limit {most}",
             {**self.params, **marks},
-        )
+        ).fetchall()  # read before anything is done with it: nobody waits for that
         n = self._n_keys
-        batch = [(tuple(row[:n]), self._render(row[n:]).text) for row in cursor]
+        batch = [(tuple(row[:n]), self._render(row[n:]).text) for row in found]
         for row_key, _ in batch:
             if _has_signs(row_key) and not self._is_there(conn, row_key):
                 raise PredictError(
@@ -131,7 +131,7 @@ class Rows:
         cursor = conn.execute(
             f"select {self._text} {self._from} order by random() limit {most}", self.params
         )
-        texts = (self._render(tuple(row)).text for row in cursor)
+        texts = (self._render(tuple(row)).text for row in cursor.fetchall())
         return [text for text in texts if text is not None]
 
 
