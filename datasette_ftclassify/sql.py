@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import re
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
@@ -43,20 +44,46 @@ def quote_all(identifiers: Iterable[str]) -> str:
 def connect(path: str | Path, *, must_exist: bool = True) -> sqlite3.Connection:
     """A connection to the database file; invalid UTF-8 is read as Datasette reads it.
 
+    A file in WAL mode needs one beside it even to be read. Where none can be made, in a read-only
+    folder, it is read as immutable, unless one with changes is there.
     Raises SourceError when the file is missing or is no SQLite database.
     """
     if must_exist and not Path(path).is_file():
         raise SourceError(f"No database file at {path}: check the path.")
-    conn = None
     try:
-        conn = sqlite3.connect(path, timeout=BUSY_SECONDS)
-        conn.execute("select 1 from sqlite_master limit 1").fetchone()
+        conn = _opened(f"{path}")
     except sqlite3.Error as error:
-        if conn is not None:
-            conn.close()
-        raise SourceError(f"Cannot open {path} as a SQLite database: {error}.") from error
+        refused = any(what in str(error) for what in ("unable to open", "readonly"))
+        if not refused or not _is_wal(path):
+            raise SourceError(f"Cannot open {path} as a SQLite database: {error}.") from error
+        wal = Path(f"{path}-wal")
+        if wal.exists() and wal.stat().st_size:
+            raise SourceError(
+                f"Cannot read {path}: its folder is read-only, and {wal.name} holds changes that "
+                "cannot be read without writing there. Copy both files to a folder of your own."
+            ) from error
+        conn = _opened(f"{Path(path).resolve().as_uri()}?immutable=1", uri=True)
     conn.text_factory = decode
     return conn
+
+
+def _opened(name: str, *, uri: bool = False) -> sqlite3.Connection:
+    conn = sqlite3.connect(name, timeout=BUSY_SECONDS, uri=uri)
+    try:
+        conn.execute("select 1 from sqlite_master limit 1").fetchone()
+    except sqlite3.Error:
+        conn.close()
+        raise
+    return conn
+
+
+def _is_wal(path: str | Path) -> bool:
+    """By the byte of the file's header that says how it is read."""
+    try:
+        with Path(path).open("rb") as file:
+            return file.read(20)[19:] == b"\x02"
+    except OSError:
+        return False
 
 
 def is_read_only(conn: sqlite3.Connection) -> bool:
@@ -91,6 +118,8 @@ class Relation:
     rowid: str | None
     """A name by which the rowid can be read; None for views, WITHOUT ROWID tables, and tables
     whose own columns hide all three names."""
+    is_virtual: bool = False
+    """Whether a module makes its rows, such as full text: it can have no more columns."""
 
     @property
     def identity(self) -> tuple[str, ...]:
@@ -137,7 +166,7 @@ def did_you_mean(name: str, known: Sequence[str]) -> str:
 def relation(conn: sqlite3.Connection, name: str) -> Relation:
     """Describes the table or view called `name`. Raises SourceError when there is none."""
     row = conn.execute(
-        "select type, name from sqlite_master where type in ('table', 'view') and name = ?"
+        "select type, name, sql from sqlite_master where type in ('table', 'view') and name = ?"
         " collate nocase",
         [name],
     ).fetchone()
@@ -156,7 +185,8 @@ def relation(conn: sqlite3.Connection, name: str) -> Relation:
     columns = tuple(r[0] for r in info)
     primary_key = tuple(n for _, n in sorted((pk, n) for n, pk in info if pk))
     rowid = None if is_view else _rowid_name(conn, real_name, columns)
-    return Relation(real_name, is_view, columns, primary_key, rowid)
+    is_virtual = re.match(r"\s*create\s+virtual\b", str(row[2]), re.IGNORECASE) is not None
+    return Relation(real_name, is_view, columns, primary_key, rowid, is_virtual)
 
 
 def _rowid_name(conn: sqlite3.Connection, table: str, columns: Sequence[str]) -> str | None:

@@ -469,3 +469,11 @@ def test_what_fails_before_the_first_row_leaves_no_columns_and_goes_on(conn, top
             predict_rows(conn, topics, "messages")
     assert "topics_label" not in [r[1] for r in rows(conn, "pragma table_info(messages)")]
     assert predict_rows(conn, topics, "messages").written == 557
+
+
+def test_a_table_of_full_text_is_refused_with_what_to_do(conn, topics):
+    conn.execute("create virtual table letters using fts5(message)")
+    with pytest.raises(PredictError, match=r"create table copied as select \* from \"letters\""):
+        predict_rows(conn, topics, "letters")
+    conn.execute('create table copied as select * from "letters"')
+    assert predict_rows(conn, topics, "copied").total == 0

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
+import tempfile
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -18,6 +21,7 @@ from datasette_ftclassify.sql import (
     connect,
     count,
     did_you_mean,
+    is_read_only,
     key_text,
     quote,
     relation,
@@ -235,3 +239,32 @@ def test_key_texts() -> None:
     assert key_text(("aé",)) == '["aé"]'
     assert json.loads(key_text((b"\xff",))) == [{"blob": "ff"}]
     assert key_text((b"\xff",)) != key_text(("ff",))
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="needs another user")
+@pytest.mark.parametrize("changes", [False, True])
+def test_a_wal_file_in_a_folder_that_cannot_be_written(changes: bool) -> None:
+    with tempfile.TemporaryDirectory() as name:
+        folder, path = Path(name), Path(name) / "w.db"
+        folder.chmod(0o755)
+        conn = sqlite3.connect(path)
+        conn.execute("pragma journal_mode = wal")
+        with conn:
+            conn.execute("create table t (a)")
+            conn.execute("insert into t values (1)")
+        if changes:  # the folder of a process that was killed
+            kept = Path(f"{path}-wal").read_bytes()
+        conn.close()
+        if changes:
+            Path(f"{path}-wal").write_bytes(kept)
+        os.seteuid(65534)
+        try:
+            if changes:
+                with pytest.raises(SourceError, match="-wal holds changes"):
+                    connect(path)
+                return
+            with closing(connect(path)) as reader:
+                assert reader.execute("select a from t").fetchall() == [(1,)]
+                assert is_read_only(reader)
+        finally:
+            os.seteuid(0)

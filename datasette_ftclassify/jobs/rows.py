@@ -29,6 +29,12 @@ def find_target(conn: sqlite3.Connection, classifier: Classifier, table: str) ->
             f"{target.name} is a view and has no columns of its own to write: predict into the "
             "table behind it, or use ft_classify() in the view."
         )
+    if target.is_virtual:
+        raise PredictError(
+            f"{target.name} is a virtual table, such as one of full text, and can have no more "
+            "columns: predict into the table that it is made of, or into a copy of it (create "
+            f"table copied as select * from {quote(target.name)}), or use ft_classify() in a query."
+        )
     if not target.cursor:
         raise PredictError(
             f"Table {target.name} has no primary key and columns called rowid, _rowid_ and oid, "
