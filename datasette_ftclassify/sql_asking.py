@@ -16,7 +16,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from typing import Any, TypeVar
 
 from .errors import FtclassifyError, LimitReached
@@ -25,7 +25,7 @@ from .sql_spending import Books
 from .store.answers import KeptAnswer, input_key
 from .store.spending import Spent
 from .trainers.access import Access, Endpoint
-from .trainers.service import Asker, RowRejected, ServiceProblem, TryAgain
+from .trainers.service import Asker, RowRejected, ServiceProblem, TryAgain, Usage
 
 T = TypeVar("T")
 
@@ -223,15 +223,13 @@ class Desk:
         except ServiceProblem as error:
             self._note_failure(key, service, error, expected)
             raise
-        except asyncio.CancelledError:
-            self._books.spend(served.path, Spent(expected))  # nobody will know
+        except BaseException:
+            self._books.lose(served.path, expected)  # nobody will know
             raise
-        finally:
-            self._books.release(served.path, expected)
         usage, answer = reply.usage, kept_from(reply)
-        usd = cost(usage) or 0.0
-        spent = Spent(usd, 1, usage.input_tokens, usage.cached_tokens, usage.output_tokens)
-        self._books.spend(served.path, spent)
+        usd = None if usage == Usage() else cost(usage)
+        spent = Spent(expected if usd is None else usd, 1, *astuple(usage))
+        self._books.spend(served.path, expected, spent)
         self._remember(key, answer)
         self._books.keep(served.path, served.classifier.id, key[2], answer)
         self._write(served.path)
@@ -239,8 +237,10 @@ class Desk:
         return answer
 
     def _note_failure(self, key: Key, service: str, error: ServiceProblem, usd: float) -> None:
-        if isinstance(error, TryAgain) and not error.rate_limited:
-            self._books.spend(key[0], Spent(usd))  # it may have been answered, and billed
+        if error.unbilled:
+            self._books.release(key[0], usd)
+        else:
+            self._books.lose(key[0], usd)
             self._write(key[0])
         if isinstance(error, RowRejected):
             self._remember(key, str(error))
@@ -282,6 +282,7 @@ class Desk:
         await asyncio.gather(*others, return_exceptions=True)
         for path in self._books.unwritten():
             self._books.write(path)
+        self._books.close()
         for _, asker in self._askers.values():
             await asker.close()
 

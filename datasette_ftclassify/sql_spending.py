@@ -1,8 +1,9 @@
 """What SQL functions spent and were told, until the database file has it.
 
 A statement that reads a table keeps everybody from committing to that file (but in WAL mode), and
-the one that asks is usually such a statement. So this is kept in the process first, counts there
-towards the limits, and is written when the file lets it be. A published file never does.
+the one that asks is usually such a statement. So this is kept in the process first, and is written
+when the file lets it be. A published file never does. What counts towards the limits is in the
+ledger of the installation, before a question is sent.
 """
 
 from __future__ import annotations
@@ -10,35 +11,36 @@ from __future__ import annotations
 import sqlite3
 from collections import defaultdict
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
-from dataclasses import dataclass, field, replace
+from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from .errors import LimitReached
+from .ledger import Account, Ledger, LedgerError, Limits, Room, functions_of
 from .prices import dollars
 from .store.answers import KeptAnswer, keep_answers
-from .store.reserving import reserved_by_others
-from .store.schema import transaction
-from .store.spending import SQL_FUNCTIONS, Spent, add_spending, spent_today, today
+from .store.schema import is_full, transaction
+from .store.spending import SQL_FUNCTIONS, Spent, add_spending
 from .store.tables import check_tables
 from .trainers.access import Access
 
-READ_SECONDS = 1.0
-"""How long to wait for a file to be read."""
 WRITE_SECONDS = 0.05
 """How long to wait for a file to be written: new readers have to wait as well, meanwhile."""
 
 
 @dataclass
 class _Page:
-    """Of one file: USD set aside for questions under way, what was spent and is not in the file,
-    USD that this process has written into it, and answers to write, by classifier."""
+    """Of one file: its account in the ledger, what was spent and the file's report does not say
+    yet, and answers to write, by classifier.
 
-    reserved: float = 0.0
+    full: there was no room to write them
+    """
+
+    account: Account
     owed: Spent = field(default_factory=Spent)
-    written: float = 0.0
     answers: dict[int, dict[bytes, KeptAnswer]] = field(default_factory=lambda: defaultdict(dict))
     writable: bool = True
+    full: bool = False
 
     @property
     def unwritten(self) -> bool:
@@ -46,57 +48,56 @@ class _Page:
 
 
 class Books:
-    """Of one process, in USD and for the day (UTC). For one thread."""
+    """Of one process, in USD; what is decided is decided by the ledger. For one thread."""
 
     def __init__(self) -> None:
-        self._day = today()
-        self._pages: dict[str, _Page] = defaultdict(_Page)
+        self._pages: dict[str, _Page] = {}
 
     def reserve(self, path: str, access: Access, usd: float, *, writable: bool) -> None:
-        """Sets the cost of a question aside. Raises LimitReached when a limit leaves no room.
+        """Sets the cost of a question aside. Raises LimitReached when a limit leaves no room, the
+        ledger cannot be used, or the file has no room for the answer.
 
         path:     of the database file; empty for one in memory
         writable: whether it may be written
         """
-        self._begin_day()
-        by_functions, by_all = _spent_by(path)
-        own = self._pages[path].reserved + self._pages[path].owed.usd
-        others = sum(
-            page.reserved + page.owed.usd + page.written
-            for other, page in self._pages.items()
-            if other != path
-        )
-        by_functions += own + others
-        by_all += own
-        limit = access.sql_usd_per_day or 0.0
-        if by_functions + usd > limit:
-            raise LimitReached(
-                f"SQL functions have spent {dollars(by_functions)} today (UTC) of the "
-                f"{dollars(limit)} that they may, and the next question might exceed it."
+        with _without_ledger():
+            page = self._page(path, access)
+            if page.full and not self.write(path):
+                raise LimitReached("There is no room on the disk to keep answers: nobody is asked.")
+            page.account.limits = Limits(
+                day=access.usd_per_day, functions=access.sql_usd_per_day or 0.0
             )
-        if access.usd_per_day is not None and by_all + usd > access.usd_per_day:
-            raise LimitReached(
-                f"{dollars(by_all)} was spent today (UTC), and the next question might exceed the "
-                f"limit of {dollars(access.usd_per_day)} for a day."
-            )
-        page = self._pages[path]
-        page.reserved += usd
+            if not page.account.reserve([usd]):
+                raise LimitReached(_why(page.account.room))
         page.writable = page.writable and writable and bool(path)
 
-    def _begin_day(self) -> None:
-        if self._day != today():
-            self._day = today()
-            for page in self._pages.values():
-                page.written, page.owed = 0.0, replace(page.owed, usd=0.0)
+    def _page(self, path: str, access: Access) -> _Page:
+        if path not in self._pages:
+            account = Ledger(access.ledger).account(functions_of(path), Limits())
+            self._pages[path] = _Page(account)
+        return self._pages[path]
 
-    def release(self, path: str, usd: float) -> None:
-        """Gives back what was set aside."""
-        page = self._pages[path]
-        page.reserved = max(page.reserved - usd, 0.0)
+    def release(self, path: str, reserved: float) -> None:
+        """Gives back what was set aside for a question that the service refused."""
+        self._pages[path].account.release(reserved)
 
-    def spend(self, path: str, spent: Spent) -> None:
+    def lose(self, path: str, reserved: float) -> None:
+        """A question whose answer never came, and may have been given: counts as spent."""
+        self.spend(path, reserved, Spent(reserved, 1))
+
+    def spend(self, path: str, reserved: float, spent: Spent) -> None:
+        """Puts what an answer cost in the place of what was set aside for it."""
         page = self._pages[path]
-        page.owed = page.owed + spent
+        page.account.settle(reserved, spent)
+        page.owed += spent
+        with suppress(LedgerError):  # it counts as under way, until the ledger can be written
+            page.account.save()
+
+    def close(self) -> None:
+        """At the end of the process."""
+        for page in self._pages.values():
+            with suppress(LedgerError):
+                page.account.close()
 
     def keep(self, path: str, classifier_id: int, key: bytes, answer: KeptAnswer) -> None:
         """To be written into the file."""
@@ -120,40 +121,34 @@ class Books:
                     keep_answers(conn, classifier_id, answers)
                 add_spending(conn, SQL_FUNCTIONS, page.owed)
         except sqlite3.Error as error:
-            page.writable = "locked" in str(error)
+            page.full = is_full(error)
+            page.writable = page.full or "locked" in str(error)
             return not page.writable
-        page.written += page.owed.usd
         page.owed = Spent()
         page.answers.clear()
+        page.full = False
         return True
 
 
-def _spent_by(path: str) -> tuple[float, float]:
-    """(by SQL functions, in all) today, as far as the file says. Raises LimitReached when it is
-    locked, so that it cannot be known."""
-    if not path:
-        return 0.0, 0.0
-    try:
-        with closing(_open(path, "ro", READ_SECONDS)) as conn:
-            by_all = spent_today(conn).usd + _under_way(conn)
-            return spent_today(conn, SQL_FUNCTIONS).usd, by_all
-    except sqlite3.Error as error:
-        if "locked" in str(error):
-            raise LimitReached(
-                "The database is locked, so nobody can say what was spent today. Ask again later."
-            ) from None
-        return 0.0, 0.0
+def _why(room: Room) -> str:
+    under_way = f", with what is under way {dollars(room.spent + room.others)}," * bool(room.others)
+    if room.scope == "functions":
+        return (
+            f"SQL functions have spent {dollars(room.spent)}{under_way} today (UTC) of the "
+            f"{dollars(room.limit)} that they may, and the next question might exceed it."
+        )
+    return (
+        f"{dollars(room.spent)}{under_way} was spent today (UTC), and the next question might "
+        f"exceed the limit of {dollars(room.limit)} for a day."
+    )
 
 
-def _under_way(conn: sqlite3.Connection) -> float:
-    """USD that jobs may come to cost by what is under way. A file of an earlier version, which is
-    only read here, does not say it."""
+@contextmanager
+def _without_ledger() -> Iterator[None]:
     try:
-        return reserved_by_others(conn)
-    except sqlite3.OperationalError as error:
-        if "no such" in str(error):
-            return 0.0
-        raise
+        yield
+    except LedgerError as error:
+        raise LimitReached(str(error)) from error
 
 
 @contextmanager

@@ -17,6 +17,7 @@ from contextlib import closing
 from typing import Any
 
 from datasette_ftclassify.jobs.batching import Pace, fill_by_batches
+from datasette_ftclassify.jobs.budget import Holds
 from datasette_ftclassify.jobs.estimates import pricing
 from datasette_ftclassify.jobs.lease import leased
 from datasette_ftclassify.jobs.places import position_of
@@ -25,6 +26,7 @@ from datasette_ftclassify.jobs.predict import submit_predict
 from datasette_ftclassify.prices import load_prices
 from datasette_ftclassify.sql import connect
 from datasette_ftclassify.store.classifiers import find_classifier
+from datasette_ftclassify.store.jobs import Job
 from datasette_ftclassify.tokens import tokenizer_for
 from datasette_ftclassify.trainers.access import Access, read_access
 from datasette_ftclassify.trainers.openai.batches import OpenAIBatcher
@@ -61,9 +63,21 @@ def fill(
                 yield [text for _, text in batch if text is not None]
 
         fill_by_batches(
-            lease, classifier, batcher, pages, limit=limit, progress=progress, pace=pace,
-            cost=pricing(batcher, load_prices(), batch=True),
+            lease, classifier, batcher, pages, holds=Watched(conn, lease.job, access, limit),
+            progress=progress, pace=pace, cost=pricing(batcher, load_prices(), batch=True),
         )  # fmt: skip
+
+
+class Watched(Holds):
+    """Tells `limit` first what a batch may cost."""
+
+    def __init__(self, conn: Any, job: Job, access: Access, limit: Callable[[float], None]) -> None:
+        super().__init__(conn, job, access)
+        self._limit = limit
+
+    def hold(self, name: str, usd: float | None, requests: int, digest: str = "") -> None:
+        self._limit(usd or 0.0)
+        super().hold(name, usd, requests, digest)
 
 
 class Mortal(OpenAIBatcher):

@@ -6,6 +6,7 @@ import gzip
 import os
 import shutil
 import signal
+import tempfile
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
@@ -67,6 +68,14 @@ def trained(trained_file: Path, tmp_path: Path) -> Path:
     return Path(shutil.copy(trained_file, tmp_path / "town.db"))
 
 
+@pytest.fixture(autouse=True)
+def ledger(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A ledger of the test's own, also for the processes that it starts."""
+    path = tmp_path_factory.mktemp("ledger") / "ledger.db"
+    monkeypatch.setenv("FTCLASSIFY_LEDGER", str(path))
+    return path
+
+
 @pytest.fixture
 def no_certificates(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Those of the world are of no use on loopback, and loading them takes a client 50 ms."""
@@ -95,6 +104,10 @@ def tuned() -> Iterator[tuple[OpenAIServer, OpenAI, str]]:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    # For fixtures that outlive a test; never the ledger of whoever runs the tests.
+    folder = tempfile.TemporaryDirectory(prefix="ftclassify-ledger-")
+    config.add_cleanup(folder.cleanup)
+    os.environ["FTCLASSIFY_LEDGER"] = str(Path(folder.name) / "ledger.db")
     # What a shell starts with `&` ignores Ctrl-C, and so would every process that a test sends it.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     config.addinivalue_line("markers", "contract: needs node; see tests/judges.py")

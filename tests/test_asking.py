@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from asked import LABELS, quick, report_table, reports
 from towns import value
+from working import agreed_job
 
 from datasette_ftclassify.answers import Answer
 from datasette_ftclassify.errors import JobError
@@ -29,7 +30,7 @@ from datasette_ftclassify.labels import LabelSet
 from datasette_ftclassify.sql import connect
 from datasette_ftclassify.store.answers import KeptAnswer, count_answers
 from datasette_ftclassify.store.classifiers import Classifier, add_classifier
-from datasette_ftclassify.store.jobs import add_job, get_job
+from datasette_ftclassify.store.jobs import get_job
 from datasette_ftclassify.store.splits import add_split
 from datasette_ftclassify.tasks import define
 from datasette_ftclassify.token_scores import LabelScores
@@ -196,7 +197,7 @@ def topics(conn: Any) -> Classifier:
 def ask_all(
     conn: Any, topics: Classifier, asker: PlainAsker, texts: list[str], **options: Any
 ) -> list[Question]:
-    job = add_job(conn, "evaluate", {"n": len(texts)})
+    job = agreed_job(conn, "evaluate", {"n": len(texts)})
     patience = options.pop("patience", quick())
     with leased(conn, job.id) as lease:
         budget = Budget(conn, lease.job, Access(), lambda usage: 0.001)
@@ -270,7 +271,7 @@ def predict(
 ) -> Any:
     """Goes through the rows as a prediction does; interrupted by hand in the n-th transaction."""
     request = PredictRequest(columns=Columns.named("topics", says_anything=True))
-    job = add_job(conn, "predict", request.settings(conn, topics, "reports"))
+    job = agreed_job(conn, "predict", request.settings(conn, topics, "reports"))
     plan = Plan(conn, topics, job.settings)
     commits = 0
     with leased(conn, job.id) as lease:

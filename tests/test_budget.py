@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+import shutil
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -17,32 +19,29 @@ from towns import value
 from datasette_ftclassify.cli import ftclassify
 from datasette_ftclassify.errors import JobPaused, LimitReached
 from datasette_ftclassify.jobs import estimates as estimates_module
+from datasette_ftclassify.jobs.agreements import agree, key_of
+from datasette_ftclassify.jobs.agreements import ask as ask_for
 from datasette_ftclassify.jobs.asking import conversation as conversation_module
-from datasette_ftclassify.jobs.budget import Budget
+from datasette_ftclassify.jobs.budget import Budget, Holds
 from datasette_ftclassify.jobs.estimates import JobEstimate, agreed, estimate_predict
 from datasette_ftclassify.jobs.predict import PredictRequest, predict_rows, submit_predict
 from datasette_ftclassify.jobs.runner import work
+from datasette_ftclassify.ledger import Ledger
 from datasette_ftclassify.sql import connect
-from datasette_ftclassify.store.batches import add_batch, change_batch
 from datasette_ftclassify.store.classifiers import find_classifier
 from datasette_ftclassify.store.jobs import (
+    Job,
     add_job,
-    ask_job,
-    claim_job,
     get_job,
     list_jobs,
-    note_terms,
 )
-from datasette_ftclassify.store.schema import transaction
 from datasette_ftclassify.store.spending import (
     Spent,
     add_spending,
     spent_by_job,
-    spent_today,
-    today,
 )
 from datasette_ftclassify.trainers.access import Access
-from datasette_ftclassify.trainers.service import OVER, Usage
+from datasette_ftclassify.trainers.service import Usage
 
 
 @pytest.fixture(scope="module")
@@ -84,75 +83,101 @@ def dollar_a_thousand(usage: Usage) -> float:
 THOUSAND = Usage(900, 0, 100)
 
 
+def agreed_job(
+    conn: Any, limit: float | None = None, *, kind: str = "predict", **settings: Any
+) -> Job:
+    """A job that a person has agreed to."""
+    job = add_job(conn, kind, settings)
+    agree(conn, job, Access(), limit)
+    return job
+
+
 def test_what_is_under_way_counts_until_it_is_settled(conn: Any) -> None:
-    job = add_job(conn, "predict", {}, estimate={"limit_usd": 3})
-    budget = Budget(conn, job, Access(), dollar_a_thousand)
-    held = [budget.reserve(THOUSAND) for _ in range(4)]
-    assert held == [1.0, 1.0, 1.0, None]
+    budget = Budget(conn, agreed_job(conn, 3), Access(), dollar_a_thousand)
+    assert budget.reserve([THOUSAND] * 4) == [1.0, 1.0, 1.0]
     budget.settle(1.0, Usage(400, 0, 100))  # it was less
-    assert budget.reserve(Usage(500)) == 0.5
+    assert budget.reserve([Usage(500)]) == [0.5]
     budget.release(1.0)
-    assert budget.reserve(THOUSAND) == 1.0
-    assert budget.reserve(Usage(1)) is None
+    assert budget.reserve([THOUSAND, Usage(1)]) == [1.0]
+    budget.close()
+
+
+def test_once_an_answer_was_dearer_than_expected_so_are_all_others(conn: Any) -> None:
+    budget = Budget(conn, agreed_job(conn, 10), Access(), dollar_a_thousand)
+    assert budget.reserve([THOUSAND] * 2) == [1.0, 1.0]
+    budget.settle(1.0, Usage(2700, 0, 300))  # three times as much
+    # 3 are spent, 1 is under way and may cost 3: one more fits into 10, and no second one.
+    assert budget.reserve([THOUSAND] * 2) == [1.0]
+    budget.close()
 
 
 @pytest.mark.parametrize(
-    ("says", "operator", "limit"),
+    ("agreed_limit", "operator", "limit"),
     [(5, None, 5), (5, 2, 2), (2, 5, 2), (None, 5, 5), (None, None, None)],
 )
-def test_a_job_can_only_lower_what_the_operator_allows(
-    conn: Any, says: float | None, operator: float | None, limit: float | None
+def test_an_agreement_can_only_lower_what_the_operator_allows(
+    conn: Any, agreed_limit: float | None, operator: float | None, limit: float | None
 ) -> None:
-    job = add_job(conn, "predict", {}, estimate={"limit_usd": says})
-    assert Budget(conn, job, Access(usd_per_job=operator), dollar_a_thousand).limit == limit
+    job = agreed_job(conn, agreed_limit)
+    access = Access(usd_per_job=operator)
+    assert Budget(conn, job, access, dollar_a_thousand).limits.job == limit
 
 
-@pytest.mark.parametrize("planted", ["NaN", "Infinity", "-Infinity", '"9"', "[]", "true"])
-def test_a_limit_that_is_no_amount_is_none(conn: Any, planted: str) -> None:
-    job = add_job(conn, "predict", {})
+@pytest.mark.parametrize("planted", ["NaN", "Infinity", "-Infinity", '"9"', "[]", "true", "1e9"])
+def test_what_a_job_says_of_its_own_limit_counts_for_nothing(conn: Any, planted: str) -> None:
+    job = agreed_job(conn, 1)
     with conn:
         conn.execute("update _ftclassify_jobs set estimate = ?", [f'{{"limit_usd": {planted}}}'])
-    limit = Budget(conn, get_job(conn, job.id), Access(usd_per_job=1), dollar_a_thousand).limit
-    assert limit == 1
+    assert Budget(conn, get_job(conn, job.id), Access(), dollar_a_thousand).limits.job == 1
+
+
+@pytest.mark.parametrize("limit", [math.nan, math.inf, -1.0])
+def test_a_limit_that_is_no_amount_is_refused(conn: Any, limit: float) -> None:
+    with pytest.raises(LimitReached, match="amount in USD"):
+        agreed_job(conn, limit)
 
 
 def test_a_limit_without_a_price_cannot_be_kept(conn: Any) -> None:
-    job = add_job(conn, "predict", {}, estimate={"limit_usd": 3})
     with pytest.raises(LimitReached, match="FTCLASSIFY_PRICES"):
-        Budget(conn, job, Access(), lambda usage: None)
-    free = note_terms(conn, job.id, {})
-    assert Budget(conn, free, Access(), lambda usage: None).reserve(THOUSAND) == 0
+        Budget(conn, agreed_job(conn, 3), Access(), lambda usage: None)
+    free = Budget(conn, agreed_job(conn, n=2), Access(), lambda usage: None)
+    assert free.reserve([THOUSAND]) == [0.0]
+    free.close()
 
 
 def test_other_jobs_count_for_the_day_and_not_for_the_job(conn: Any) -> None:
-    other, job = (add_job(conn, "predict", {"n": n}) for n in (1, 2))
-    with transaction(conn):
-        add_spending(conn, other.id, Spent(usd=2.0))
-    budget = Budget(conn, job, Access(usd_per_day=3, usd_per_job=3), dollar_a_thousand)
-    assert [budget.reserve(THOUSAND), budget.reserve(THOUSAND)] == [1.0, None]
-    assert "for a day" in budget.why()
+    other, job = (agreed_job(conn, n=n) for n in (1, 2))
+    spend(conn, other, 2.0)
+    access = Access(usd_per_day=3, usd_per_job=3)
+    budget = Budget(conn, job, access, dollar_a_thousand)
+    assert budget.reserve([THOUSAND] * 2) == [1.0]
+    assert "for a day" in budget.why(budget.room)
+    budget.close()
 
 
-def test_jobs_at_the_same_time_keep_to_the_limit_of_a_day_together(path: Path, conn: Any) -> None:
-    with closing(connect(path)) as other:
-        jobs = [add_job(conn, "predict", {"n": n}) for n in (1, 2)]
+def spend(conn: Any, job: Job, usd: float) -> None:
+    Ledger().settle(key_of(conn, job), "", Spent(usd, 1))
+
+
+def test_jobs_of_two_databases_keep_to_the_limit_of_a_day_together(
+    path: Path, conn: Any, tmp_path: Path
+) -> None:
+    with closing(connect(shutil.copy(path, tmp_path / "copy.db"))) as other:
         budgets = [
-            Budget(c, claim_job(c, job.id, f"elsewhere:{job.id}:x"), day(10), dollar_a_thousand)
-            for c, job in zip((conn, other), jobs, strict=True)
+            Budget(c, agreed_job(c, n=n), day(10), dollar_a_thousand)
+            for n, c in enumerate((conn, other))
         ]
         under_way: list[list[float]] = [[], []]
         for turn in range(60):
-            mine, budget, job = under_way[turn % 2], budgets[turn % 2], jobs[turn % 2]
-            reserved = budget.reserve(THOUSAND)
-            if reserved is not None:
-                mine.append(reserved)
+            mine, budget = under_way[turn % 2], budgets[turn % 2]
+            mine += budget.reserve([THOUSAND])
             if mine and turn % 3 == 0:
-                with transaction(budget._conn):
-                    add_spending(budget._conn, job.id, budget.settle(mine.pop(0), THOUSAND))
+                budget.settle(mine.pop(0), THOUSAND)
                 budget.refresh()
-            assert spent_today(conn).usd + sum(map(sum, under_way)) <= 10
-        assert spent_today(conn).usd + sum(map(sum, under_way)) > 8
-        assert "may cost" in budgets[0].why()
+            assert Ledger().spent_today().usd + sum(map(sum, under_way)) <= 10
+        assert Ledger().spent_today().usd + sum(map(sum, under_way)) > 8
+        assert [budget.close().usd for budget in budgets] == [sum(mine) for mine in under_way]
+        assert Ledger().spent_today().usd == 10  # what was sent and not answered counts
 
 
 def day(usd: float) -> Access:
@@ -160,48 +185,48 @@ def day(usd: float) -> Access:
 
 
 def test_what_a_batch_or_a_training_may_cost_is_no_other_jobs(conn: Any) -> None:
-    batched, trained, job = (add_job(conn, kind, {}) for kind in ("predict", "train", "evaluate"))
-    with conn:
-        batch = add_batch(conn, batched.id, [b"k" * 16], 4.0)
-        add_batch(conn, batched.id, [b"l" * 16], None)
-        remote = {"step": "created", "preparation": {"usd": 3.0}}
-        sql = "update _ftclassify_jobs set remote = ? where id = ?"
-        conn.execute(sql, [json.dumps(remote), trained.id])
-    budget = Budget(conn, job, day(10), dollar_a_thousand)
-    assert not budget.has_room(3.1)
-    assert budget.has_room(2.9)
-    assert Budget(conn, batched, day(10), dollar_a_thousand).has_room(6.9)
-    with conn:
-        change_batch(conn, batch, state="done")
-        conn.execute(sql, [json.dumps({**remote, "step": OVER}), trained.id])
-    assert budget.has_room(9.9)
+    batched, trained, job = (agreed_job(conn, kind=kind) for kind in ("predict", "train", "check"))
+    Holds(conn, batched, day(10)).hold("batch", 4.0, 2)
+    training = Holds(conn, trained, day(10))
+    training.hold("training", 3.0, 0)
+    with pytest.raises(LimitReached, match="for a day"):
+        Holds(conn, job, day(10)).hold("more", 3.1, 1)
+    Holds(conn, job, day(10)).hold("more", 2.9, 1)
+    training.settle("training", Spent(), 1.0)
+    training.end("training")
+    assert Holds(conn, job, day(10)).renew("more")
+    Holds(conn, job, day(10)).hold("more", 4.9, 1)
+    assert Ledger().spent_today().usd == 1.0
 
 
 def test_a_service_that_does_not_say_what_it_used_has_used_what_was_expected(conn: Any) -> None:
-    budget = Budget(conn, add_job(conn, "predict", {}), day(10), dollar_a_thousand)
-    reserved = budget.reserve(THOUSAND)
+    budget = Budget(conn, agreed_job(conn), day(10), dollar_a_thousand)
+    (reserved,) = budget.reserve([THOUSAND])
     assert reserved == 1.0
     assert budget.settle(reserved, Usage()).usd == 1.0
+    budget.close()
 
 
-@pytest.mark.parametrize("planted", [-1e9, "-9", b"-9", float("-inf")])
-def test_a_file_cannot_make_room_for_more(conn: Any, planted: object) -> None:
-    other, job = (add_job(conn, kind, {}) for kind in ("train", "predict"))
+@pytest.mark.parametrize("planted", [-1e9, "-9", b"-9", float("-inf"), 1e9, None])
+def test_nothing_in_a_file_makes_room_for_more(conn: Any, planted: object) -> None:
+    job = agreed_job(conn)
+    spend(conn, job, 1.0)
+    spend(conn, agreed_job(conn, kind="train"), 1.0)
     with conn:
-        add_spending(conn, other.id, Spent(usd=1.0))
         add_spending(conn, job.id, Spent(usd=1.0))
-        conn.execute("insert into _ftclassify_spending select '2000', job_id, ?, 0, 0, 0, 0, 0"
-                     " from _ftclassify_spending", [planted])  # fmt: skip
-        conn.execute("insert into _ftclassify_spending values (?, 99, ?, 0, 0, 0, 0, 0)",
-                     [today(), planted])  # fmt: skip
-        conn.execute("update _ftclassify_jobs set reserved = ?, state = 'running'", [planted])
-        conn.execute("update _ftclassify_jobs set remote = ? where id = ?",
-                     ['{"preparation": {"usd": -5}}', other.id])  # fmt: skip
+        conn.execute("update _ftclassify_spending set usd = ?", [planted or 0])
+        conn.execute("update _ftclassify_jobs set reserved = ?, estimate = ?, remote = ?",
+                     [planted or 0, '{"limit_usd": 1e9, "usd": 0}',
+                      '{"preparation": {"usd": -5}}'])  # fmt: skip
+        conn.execute("delete from _ftclassify_spending where ? is null", [planted])
     access = Access(usd_per_day=3, usd_per_job=1.5)
     budget = Budget(conn, get_job(conn, job.id), access, dollar_a_thousand)
-    assert budget.has_room(0.4)
-    assert not budget.has_room(0.6)
-    assert not Budget(conn, get_job(conn, job.id), day(3), dollar_a_thousand).has_room(1.1)
+    assert budget.reserve([Usage(600)]) == []
+    assert budget.reserve([Usage(400)]) == [0.4]
+    budget.close()
+    wide = Budget(conn, get_job(conn, job.id), day(3), dollar_a_thousand)
+    assert wide.reserve([Usage(700)]) == []
+    wide.close()
 
 
 def test_agreed_is_the_estimate_and_half_as_much_beside_what_was_spent() -> None:
@@ -278,7 +303,7 @@ def test_a_day_has_a_limit_for_all_jobs(conn: Any, topics: Any, server: OpenAISe
     with pytest.raises(JobPaused, match="for a day"):
         predict_rows(conn, topics, "reports", PredictRequest(where="id > 60"), access=access)
     assert server.count(ASK) <= asked + 1
-    assert spent_today(conn).usd <= 0.0021
+    assert Ledger().spent_today().usd <= 0.0021
 
 
 def test_resumed_after_the_operator_raised_the_limit(
@@ -290,7 +315,7 @@ def test_resumed_after_the_operator_raised_the_limit(
     assert job.state == "paused"
     assert "FTCLASSIFY_USD_PER_JOB: ftclassify jobs resume DB 1" in str(job.error)
     assert work(conn, access=access_to(server, usd_per_job=1)) == 0
-    ask_job(conn, 1, "resume")
+    ask_for(conn, 1, "resume", Access())
     assert work(conn, access=access_to(server, usd_per_job=1)) == 1
     assert get_job(conn, 1).state == "finished"
     assert server.count(ASK) == 120

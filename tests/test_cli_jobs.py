@@ -13,7 +13,15 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from working import is_in_the_middle, job_of, make_slow, queue_predict, wait_for, without_jobs
+from working import (
+    agreed_job,
+    is_in_the_middle,
+    job_of,
+    make_slow,
+    queue_predict,
+    wait_for,
+    without_jobs,
+)
 
 from datasette_ftclassify.cli import ftclassify
 from datasette_ftclassify.sql import connect
@@ -152,7 +160,7 @@ def test_ctrl_c_ends_the_following_alone(town: Path):
 
 
 def test_work_leaves_what_costs_money_unless_there_is_a_limit(town: Path, conn):
-    paid = add_job(conn, "train", {"trainer": "openai"}).id
+    paid = agreed_job(conn, "train", {"trainer": "openai"}).id
     free = queue_predict(town)
     told = json.loads(run("work", town, "--json"))
     assert [job["id"] for job in told["jobs"]] == [free]

@@ -22,16 +22,17 @@ from datasette.app import Datasette
 from openai_server import OpenAIServer
 from served import SEVERAL, access_to, endpoint_of, keep, serve, teach
 from towns import answer, rows, value
+from working import agreed_job
 
 from datasette_ftclassify import sql_asking
 from datasette_ftclassify.errors import AccessError
 from datasette_ftclassify.functions import register
+from datasette_ftclassify.jobs.budget import Holds
+from datasette_ftclassify.ledger import JobKey, Ledger, functions_of
 from datasette_ftclassify.sql import connect
 from datasette_ftclassify.store.answers import KeptAnswer, count_answers
 from datasette_ftclassify.store.classifiers import find_classifier
-from datasette_ftclassify.store.jobs import add_job, claim_job, new_owner
-from datasette_ftclassify.store.reserving import set_reserved
-from datasette_ftclassify.store.spending import SQL_FUNCTIONS, Spent, add_spending, spent_today
+from datasette_ftclassify.store.spending import SQL_FUNCTIONS, Spent, spent_today
 from datasette_ftclassify.trainers.access import Access
 
 DRAIN, BENCH, NEW = "a drain, seen today", "a bench, seen today", "a kerb, seen today"
@@ -342,17 +343,31 @@ def test_a_budget_of_nothing_asks_nothing(path, openai_server):
 
 
 def test_what_others_spent_counts(path, openai_server):
-    with closing(sqlite3.connect(path)) as conn, conn:
-        add_spending(conn, SQL_FUNCTIONS, Spent(usd=1.0))
+    Ledger().settle(functions_of("elsewhere.db"), "", Spent(usd=1.0))
     with asking(path, openai_server) as conn:
         assert "have spent $1.00 today" in told(conn)["error"]
 
 
+def test_what_the_file_says_was_spent_counts_for_nothing(path, openai_server):
+    with asking(path, openai_server) as conn:
+        assert value(conn, "select ft_classify(?)", [NEW]) == "Roads"
+    first = Ledger().spent_today().usd
+    with closing(sqlite3.connect(path)) as conn, conn:
+        conn.execute(
+            "create trigger forget after update on _ftclassify_spending begin"
+            " delete from _ftclassify_spending; end"
+        )
+        conn.execute("delete from _ftclassify_spending")
+        conn.execute("delete from _ftclassify_answers")
+    with asking(path, openai_server, usd=first * 1.5) as conn:
+        assert "have spent" in told(conn, BENCH)["error"]
+    assert asked(openai_server) == 1
+
+
 def test_what_jobs_have_under_way_counts_for_the_day(path, openai_server):
     with closing(connect(path)) as conn:
-        job = claim_job(conn, add_job(conn, "predict", {}).id, new_owner())
-        with conn:
-            set_reserved(conn, job, 2.0)
+        job = agreed_job(conn, "predict", {})
+        Holds(conn, job, Access()).hold("batch", 2.0, 10)
     access = access_to(openai_server, sql_usd_per_day=1.0, usd_per_day=2.0)
     with closing(connect(path)) as conn:
         register(conn, access=lambda: access)
@@ -361,13 +376,20 @@ def test_what_jobs_have_under_way_counts_for_the_day(path, openai_server):
 
 
 def test_the_limit_of_a_day_holds_for_functions_too(path, openai_server):
-    with closing(sqlite3.connect(path)) as conn, conn:
-        add_spending(conn, 7, Spent(usd=2.0))
+    Ledger().settle(JobKey("elsewhere.db", 7, "n"), "", Spent(usd=2.0))
     access = access_to(openai_server, sql_usd_per_day=1.0, usd_per_day=2.0)
     with closing(connect(path)) as conn:
         register(conn, access=lambda: access)
         assert "limit of $2.00 for a day" in told(conn)["error"]
     assert openai_server.log == []
+
+
+def test_without_a_ledger_nobody_is_asked(path, openai_server, tmp_path, monkeypatch):
+    monkeypatch.setenv("FTCLASSIFY_LEDGER", str(tmp_path))  # a folder
+    with asking(path, openai_server) as conn:
+        assert "ledger" in told(conn)["error"]
+        assert value(conn, "select ft_classify(?)", [DRAIN]) == "Water"  # kept
+    assert asked(openai_server) == 0
 
 
 def test_files_share_one_budget(path, openai_server, tmp_path):

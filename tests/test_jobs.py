@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 from towns import rows, town_database, value
+from working import agreed_job
 
 from datasette_ftclassify.cli import ftclassify
 from datasette_ftclassify.errors import JobError, JobNotFound, JobPaused, JobStopped, SourceError
@@ -33,7 +34,6 @@ from datasette_ftclassify.store.deleting import delete_classifier
 from datasette_ftclassify.store.jobs import (
     LEASE_SECONDS,
     Job,
-    add_job,
     ask_job,
     claim_job,
     get_job,
@@ -192,7 +192,7 @@ ALLOWED = {
 @pytest.mark.parametrize("before", ALLOWED)
 @pytest.mark.parametrize("wish", ["pause", "resume", "cancel", "retry"])
 def test_what_may_be_asked_of_a_job_that_nobody_runs(conn, before, wish):
-    job = add_job(conn, "evaluate", {})
+    job = agreed_job(conn, "evaluate", {})
     with conn:
         conn.execute("update _ftclassify_jobs set state = ?", [before])
     if wish in ALLOWED[before]:
@@ -203,7 +203,7 @@ def test_what_may_be_asked_of_a_job_that_nobody_runs(conn, before, wish):
 
 
 def test_a_job_under_a_living_lease_is_left_alone(conn):
-    job = add_job(conn, "evaluate", {})
+    job = agreed_job(conn, "evaluate", {})
     claim_job(conn, job.id, ELSEWHERE)
     assert next_job(conn) is None
     with pytest.raises(JobError, match="running in another process"):
@@ -211,7 +211,7 @@ def test_a_job_under_a_living_lease_is_left_alone(conn):
 
 
 def test_a_lease_that_has_run_out_is_taken_over(conn):
-    job = add_job(conn, "evaluate", {})
+    job = agreed_job(conn, "evaluate", {})
     claim_job(conn, job.id, ELSEWHERE)
     with conn:
         conn.execute("update _ftclassify_jobs set lease_until = ?", [time.time() - 1])
@@ -224,14 +224,14 @@ def test_a_lease_that_has_run_out_is_taken_over(conn):
 def test_a_dead_process_of_this_machine_need_not_be_waited_for(conn):
     process = subprocess.Popen([sys.executable, "-c", ""])
     process.wait()
-    job = add_job(conn, "evaluate", {})
+    job = agreed_job(conn, "evaluate", {})
     host = new_owner().partition(":")[0]
     claim_job(conn, job.id, f"{host}:{process.pid}:token")
     assert next_job(conn) == job.id
 
 
 def test_a_laptop_that_slept_has_lost_no_job(conn, monkeypatch):
-    job = claim_job(conn, add_job(conn, "evaluate", {}).id, new_owner())
+    job = claim_job(conn, agreed_job(conn, "evaluate", {}).id, new_owner())
     by_day, by_clock = time.time(), time.monotonic()
     monkeypatch.setattr(owners.time, "time", lambda: by_day + 9 * 3600)
     assert not get_job(conn, job.id).interrupted
@@ -245,7 +245,7 @@ def test_another_container_of_the_same_name_is_no_dead_process(conn):
     process = subprocess.Popen([sys.executable, "-c", ""])
     process.wait()
     host = new_owner().partition("+")[0]
-    job = add_job(conn, "evaluate", {})
+    job = agreed_job(conn, "evaluate", {})
     claim_job(conn, job.id, f"{host}+another-boot.1:{process.pid}:token")
     assert not get_job(conn, job.id).interrupted
 
@@ -256,7 +256,7 @@ def test_a_damaged_job_holds_up_no_other(conn, column):
         for cell in (b"\xff", "x", "[]", 1.5, -1, 10**18):
             with conn:
                 conn.execute("delete from _ftclassify_jobs")
-            first, second = (add_job(conn, "evaluate", {"n": n}).id for n in range(2))
+            first, second = (agreed_job(conn, "evaluate", {"n": n}).id for n in range(2))
             with conn:
                 conn.execute(
                     "update _ftclassify_jobs set state = ?, owner = 'x:1:y', lease_until = 9e15"
@@ -272,7 +272,7 @@ def test_a_damaged_job_holds_up_no_other(conn, column):
 
 
 def test_jobs_of_an_older_version_can_be_read(conn):
-    add_job(conn, "evaluate", {})
+    agreed_job(conn, "evaluate", {})
     with conn:
         conn.execute("alter table _ftclassify_jobs drop column lease_clock")
     assert [job.lease_clock for job in list_jobs(conn)] == [None]
@@ -285,7 +285,7 @@ def json_of(jobs: list[Job]) -> list[Job]:
 
 
 def test_who_was_replaced_can_no_longer_write(conn, trained):
-    job = add_job(conn, "evaluate", {})
+    job = agreed_job(conn, "evaluate", {})
     slow = claim_job(conn, job.id, ELSEWHERE)
     with conn:
         conn.execute("update _ftclassify_jobs set lease_until = 0")
@@ -304,7 +304,7 @@ def test_who_was_replaced_can_no_longer_write(conn, trained):
 
 def test_a_long_step_keeps_its_lease(conn, trained, monkeypatch):
     monkeypatch.setattr(lease_module, "RENEW_EVERY", 0.01)
-    job = add_job(conn, "evaluate", {})
+    job = agreed_job(conn, "evaluate", {})
     with leased(conn, job.id), closing(connect(trained)) as other:
         first = get_job(other, job.id).lease_until
         deadline = time.monotonic() + 20
@@ -349,7 +349,7 @@ def wait_for(condition):
 
 
 def test_a_damaged_job_is_an_error_and_not_a_crash(conn):
-    add_job(conn, "evaluate", {})
+    agreed_job(conn, "evaluate", {})
     for settings in ("{", "[]", "7"):
         with conn:
             conn.execute("update _ftclassify_jobs set settings = ?", [settings])
@@ -360,7 +360,7 @@ def test_a_damaged_job_is_an_error_and_not_a_crash(conn):
 
 @pytest.mark.parametrize("kind", ["train", "predict", "evaluate"])
 def test_a_job_with_settings_missing_is_listed(conn, trained, kind):
-    add_job(conn, kind, {})
+    agreed_job(conn, kind, {})
     assert kind in run("jobs", "list", trained)
 
 
@@ -370,7 +370,7 @@ def test_a_prediction_with_settings_of_somebody_else_fails_in_plain_words(conn, 
     for name in settings:
         with conn:
             conn.execute("delete from _ftclassify_jobs")
-        add_job(conn, "predict", {**settings, name: cell})
+        agreed_job(conn, "predict", {**settings, name: cell})
         assert work(conn) == 1
         job = list_jobs(conn)[0]
         assert job.state in ("failed", "finished")
@@ -378,7 +378,7 @@ def test_a_prediction_with_settings_of_somebody_else_fails_in_plain_words(conn, 
 
 
 def test_an_unknown_kind_of_job_fails_in_plain_words(conn):
-    add_job(conn, "fly", {})
+    agreed_job(conn, "fly", {})
     assert work(conn) == 1
     assert "cannot run" in get_job(conn, 1).error
 

@@ -28,6 +28,7 @@ LAYERS = [
     DOMAIN,
     ["hookspecs", "trainers"],
     ["store"],
+    ["ledger"],
     ["loading", "usage"],
     ["jobs"],
     FACES,

@@ -12,6 +12,7 @@ from click.testing import CliRunner
 from openai_server import OpenAIServer
 from service_towns import access_to, environment, quick_to_ask, request, topics, town
 from towns import value
+from working import agreed_job
 
 from datasette_ftclassify.cli import ftclassify
 from datasette_ftclassify.errors import JobStopped, TrainingError
@@ -116,7 +117,8 @@ def test_a_wish_outlives_the_process_that_did_not_hear_it(conn, openai_server, w
 
 
 def test_a_local_job_obeys_too(conn):
-    job = add_job(conn, "train", request("local", model=None, epochs=None).settings(topics(conn)))
+    words = request("local", model=None, epochs=None).settings(topics(conn))
+    job = agreed_job(conn, "train", words)
     with conn:
         conn.execute("update _ftclassify_jobs set state = 'running', wanted = 'cancel'")
     work(conn, access=Access())

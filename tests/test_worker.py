@@ -25,6 +25,7 @@ from service_talk import reports
 from towns import rows, value
 from working import (
     PATIENCE,
+    agreed_job,
     is_in_the_middle,
     job_of,
     make_slow,
@@ -323,7 +324,7 @@ def test_a_file_gets_a_place_when_others_have_had_their_turn(conn):
 def test_a_job_that_costs_money_is_held_until_a_limit_is_set(town: Path):
     """And holds up nobody else."""
     with closing(connect(town)) as conn:
-        paid = add_job(conn, "train", {"trainer": "openai"}).id
+        paid = agreed_job(conn, "train", {"trainer": "openai"}).id
     free = queue_predict(town)
     with serving(town):
         wait_for_end(town, free)

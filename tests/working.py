@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import sqlite3
 import time
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
+from datasette_ftclassify.jobs.agreements import agree
 from datasette_ftclassify.jobs.predict import PredictRequest, submit_predict
 from datasette_ftclassify.sql import connect
 from datasette_ftclassify.store.classifiers import find_classifier
-from datasette_ftclassify.store.jobs import Job, get_job
+from datasette_ftclassify.store.jobs import Job, add_job, get_job
+from datasette_ftclassify.trainers.access import Access
 
 PATIENCE = 120.0
 """Seconds to wait for what should have happened by then."""
@@ -21,6 +25,20 @@ def wait_for(condition: Callable[[], object], what: str) -> None:
     while not condition():
         assert time.monotonic() < deadline, f"waited in vain for {what}"
         time.sleep(0.02)
+
+
+def agreed_job(
+    conn: sqlite3.Connection,
+    kind: str,
+    settings: dict[str, Any],
+    *,
+    limit_usd: float | None = None,
+    **more: Any,
+) -> Job:
+    """A queued job that a person has agreed to."""
+    job = add_job(conn, kind, settings, **more)
+    agree(conn, job, Access(), limit_usd)
+    return job
 
 
 def job_of(path: Path, job_id: int) -> Job:

@@ -44,7 +44,9 @@ def evaluate(database: str, name: str | None, as_json: bool, **given: Any) -> No
         estimate = estimate_evaluate(conn, classifier, access)
         agree(estimate, classifier, yes=given["yes"], limit_usd=given["limit_usd"])
         limit = given["limit_usd"]
-        job = submit_evaluate(conn, classifier.id, limit_usd=limit, estimate=estimate)
+        job = submit_evaluate(
+            conn, classifier.id, limit_usd=limit, estimate=estimate, access=access
+        )
         if given["queue"]:
             tell_queued(conn, job, database, as_json, given["base_url"])
             return

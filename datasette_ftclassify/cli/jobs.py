@@ -1,4 +1,4 @@
-"""`jobs list | show | follow | pause | resume | cancel | retry`, and `work`"""
+"""`jobs list | show | follow | run | pause | resume | cancel | retry`, and `work`"""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .job_lines import describe, event_lines, event_object, line, settings_lines, shows_step
-from .options import database_argument, json_option, open_database
+from .options import database_argument, json_option, open_database, usd
 from .output import StepProgress, friendly, print_json, say, step_progress
 from .running import LOOK_EVERY, jobs_command, now_line, watched, work_command
 
@@ -156,16 +156,24 @@ class _Follower:
 
 
 def _asking(wish: str, text: str) -> click.Command:
+    limits = wish in ("run", "resume", "retry")
+    limit_option = click.option(
+        "--limit-usd", type=usd, metavar="USD", hidden=not limits,
+        help="What the job may cost in all.",
+    )  # fmt: skip
+
     @click.command(wish, help=text)
     @database_argument
     @click.argument("job_id", metavar="ID", type=int)
+    @limit_option
     @json_option
     @friendly
-    def ask(database: str, job_id: int, as_json: bool) -> None:
-        from ..store.jobs import ask_job
+    def ask(database: str, job_id: int, limit_usd: float | None, as_json: bool) -> None:
+        from ..jobs.agreements import ask as ask_for
+        from ..trainers.access import read_access
 
         with open_database(database) as conn:
-            job = ask_job(conn, job_id, wish)
+            job = ask_for(conn, job_id, wish, read_access(), limit_usd)
             if wish == "cancel":
                 job = _tell_service(conn, job)
             if as_json:
@@ -199,6 +207,11 @@ def _tell_service(conn: sqlite3.Connection, job: Job) -> Job:
 
 
 for _wish, _text in (
+    (
+        "run",
+        "Agree to a job that came with the file, or was changed since somebody agreed to it: "
+        "see what it does with `jobs show`. A server, or `work`, then runs it.",
+    ),
     ("pause", "Let a job rest; it keeps its place."),
     ("resume", "Put a paused job back in the queue."),
     ("cancel", "End a job; what it has written stays."),
@@ -217,7 +230,7 @@ for _wish, _text in (
 )
 @click.option(
     "--limit-usd",
-    type=click.FloatRange(min=0),
+    type=usd,
     metavar="USD",
     help="What each job may cost in all. [FTCLASSIFY_USD_PER_JOB]",
 )

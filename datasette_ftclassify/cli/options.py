@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
@@ -31,9 +32,22 @@ base_url_option = click.option(
     metavar="URL",
     help="Address of the service, in place of OPENAI_BASE_URL or AZURE_OPENAI_ENDPOINT.",
 )
+
+
+def usd(text: str) -> float:
+    """An option's type: an amount above 0. click's FloatRange takes NaN and infinity."""
+    try:
+        amount = float(text)
+    except ValueError:
+        amount = math.nan
+    if not (math.isfinite(amount) and amount > 0):
+        raise click.BadParameter(f"{text} is no amount above 0, such as 5 or 0.50.")
+    return amount
+
+
 limit_option = click.option(
     "--limit-usd",
-    type=click.FloatRange(0),
+    type=usd,
     metavar="X",
     help="Stop before it costs more than X US dollars.",
 )

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from ..prices import dollars
+from .options import usd
 from .output import Stopped, counted, say
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ def asking_options(command: Command) -> Command:
         [
             click.option(
                 "--limit-usd",
-                type=click.FloatRange(0),
+                type=usd,
                 metavar="X",
                 help="What the whole job may cost. [half as much again as the estimate]",
             ),

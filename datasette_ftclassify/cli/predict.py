@@ -102,7 +102,7 @@ def predict(database: str, table: str, as_json: bool, **given: Any) -> None:
         estimate = estimate_predict(conn, classifier, table, request, access)
         _tell_begun(conn, request.settings(conn, classifier, table))
         agree(estimate, classifier, yes=given["yes"], limit_usd=given["limit_usd"])
-        job = submit_predict(conn, classifier, table, request, estimate=estimate)
+        job = submit_predict(conn, classifier, table, request, estimate=estimate, access=access)
         if given["queue"]:
             tell_queued(conn, job, database, as_json, given["base_url"])
             return

@@ -68,7 +68,7 @@ def train(database: str, as_json: bool, **given: Any) -> None:
         request = request_with(conn, request, access, given["continue_from"])
         free = local_command(database, task, request)
         estimate = agree(conn, task, request, access, yes=given["yes"], free=free)
-        job = submit_train(conn, task, request, estimate)
+        job = submit_train(conn, task, request, estimate, access=access)
         if given["queue"] or not given["follow"]:
             tell_queued(conn, job, database, as_json, given["base_url"])
             return

@@ -7,6 +7,7 @@ over it, is counted only as far as its answers were not kept before.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import astuple
 from functools import partial
 
 from ..store.answers import find_answers, keep_answers
@@ -93,7 +94,10 @@ class Keeper:
             new = {key: reply for key, reply in replies.items() if key not in known}
             keep_answers(conn, self._classifier_id, {k: kept_from(r) for k, r in new.items()})
             usage = sum((reply.usage for reply in new.values()), Usage())
-            add_spending(conn, desk.job.id, _spent(usage, len(new), self._cost(usage)))
+            if new:
+                usd = None if usage == Usage() else self._cost(usage)
+                spent = Spent(0.0, len(new), *astuple(usage))
+                add_spending(conn, desk.job.id, desk.holds.settle(sent.batch.tag, spent, usd))
             sent.batch = change_batch(conn, sent.batch, done=sent.batch.done + len(new))
             desk.kept += len(new)
             desk.save()
@@ -107,7 +111,3 @@ def _key(name: str) -> bytes | None:
     except ValueError:
         return None
     return key if len(key) == 16 else None
-
-
-def _spent(usage: Usage, requests: int, usd: float | None) -> Spent:
-    return Spent(usd or 0.0, requests, usage.input_tokens, usage.cached_tokens, usage.output_tokens)

@@ -15,6 +15,7 @@ from ..store.batches import Batch, add_batch, change_batch
 from ..store.jobs import add_event, save_progress
 from ..store.schema import transaction
 from ..trainers.service import Batcher, ServiceProblem, TryAgain
+from .budget import Holds
 from .gathering import Load
 from .lease import Lease
 
@@ -65,18 +66,20 @@ class Sent:
 
 
 class Desk:
-    """The batches of a job that are not done, and the connection, the lease and the service.
+    """The batches of a job that are not done, and the connection, the lease, the service, and what
+    the ledger holds for them.
 
     kept:      answers of all batches seen so far
     is_ending: the job was cancelled, and nothing stops what is left to do
     """
 
-    def __init__(self, lease: Lease, batcher: Batcher, pace: Pace) -> None:
+    def __init__(self, lease: Lease, batcher: Batcher, pace: Pace, holds: Holds) -> None:
         self.lease = lease
         self.conn = lease.conn
         self.job = lease.job
         self.batcher = batcher
         self.pace = pace
+        self.holds = holds
         self.open: list[Sent] = []
         self.kept = 0
         self.is_ending = False
@@ -87,10 +90,10 @@ class Desk:
         """Questions of the batches seen so far."""
         return self._closed + sum(sent.batch.requests for sent in self.open)
 
-    def add(self, load: Load, usd: float | None) -> Sent:
-        """usd: what the batch may cost"""
+    def add(self, load: Load, usd: float | None, tag: str) -> Sent:
+        """usd: what the batch may cost; that is set aside under its tag"""
         with transaction(self.conn):
-            sent = Sent(add_batch(self.conn, self.job.id, load.keys, usd))
+            sent = Sent(add_batch(self.conn, self.job.id, load.keys, usd, tag))
             self.open.append(sent)
             self.save()
         return sent
@@ -114,6 +117,7 @@ class Desk:
         if is_read:
             self._closed += sent.batch.requests
         self.note(sent, state="done", detail=detail)
+        self.holds.end(sent.batch.tag)
 
     def delete(self, file_id: str) -> None:
         """As far as possible: the service deletes files of batches by itself after a month."""

@@ -12,12 +12,12 @@ from collections.abc import Callable
 from functools import partial
 
 from ..errors import JobStopped, LimitReached
-from ..store.batches import open_batches
+from ..store.batches import new_tag, open_batches
 from ..store.classifiers import Classifier
-from ..store.schema import transaction
 from ..trainers.service import Batcher, BatchState, ServiceProblem, ServiceRefused, Usage
 from .batch_answers import Keeper
 from .batch_desk import Desk, Pace, Sent
+from .budget import Holds
 from .gathering import Gatherer, Load, Pages
 from .lease import Lease
 
@@ -40,7 +40,7 @@ def fill_by_batches(
     pages: Pages,
     *,
     cost: Callable[[Usage], float | None],
-    limit: Callable[[float], None] = lambda usd: None,
+    holds: Holds,
     progress: Callable[[int, int], None] = lambda done, total: None,
     pace: Pace | None = None,
 ) -> None:
@@ -52,8 +52,8 @@ def fill_by_batches(
 
     pages:    gives the texts of the job's rows, see gathering.Pages
     cost:     USD at the price of batches; None: not known
-    limit:    called before a batch is made, with the USD that it and the other unfinished ones
-              may cost; raises LimitReached, and then the others are waited for and kept first
+    holds:    sets aside what a batch may cost before it is made; when it raises LimitReached, the
+              others are waited for and kept first
     progress: called with the answers kept and the questions asked in batches so far
     Raises ServiceRefused in the service's words, TryAgain when it did not answer for an hour,
     JobStopped when the job was asked to pause (the batches go on at the service, and are read when
@@ -62,10 +62,10 @@ def fill_by_batches(
     """
     if lease.job.position is not None:
         return
-    desk = Desk(lease, batcher, pace or Pace())
+    desk = Desk(lease, batcher, pace or Pace(), holds)
     gatherer = Gatherer(lease.conn, classifier.id, batcher, pages)
     keeper = Keeper(desk, classifier.id, gatherer, cost, progress)
-    run = _Run(desk, gatherer, keeper, cost, limit)
+    run = _Run(desk, gatherer, keeper, cost)
     try:
         run.fill()
     except JobStopped:
@@ -90,14 +90,12 @@ class _Run:
         gatherer: Gatherer,
         keeper: Keeper,
         cost: Callable[[Usage], float | None],
-        limit: Callable[[float], None],
     ) -> None:
         self.desk = desk
         self.batcher = desk.batcher
         self.gatherer = gatherer
         self.keeper = keeper
         self.cost = cost
-        self.limit = limit
         self.missing = 0
         self.is_smaller = False
         self.limit_reached: LimitReached | None = None
@@ -143,6 +141,7 @@ class _Run:
     def _take_up(self) -> bool:
         """Goes on with the batches that an earlier process left; whether there were any."""
         batches = open_batches(self.desk.conn, self.desk.job.id)
+        self.desk.holds.keep([batch.tag for batch in batches])
         for batch in batches:
             sent = Sent(batch, met_others=True)
             self.desk.open.append(sent)
@@ -182,27 +181,27 @@ class _Run:
                 return
 
     def _add(self, load: Load) -> Sent | None:
-        """Notes the batch; None when a limit forbids it. In one transaction, so that no two jobs
-        take the same money for theirs."""
-        usd = self.cost(load.usage)
-        with transaction(self.desk.conn):
-            may = self.limit_reached is None and self._may_cost(usd or 0.0)
-            return self.desk.add(load, usd) if may else None
+        """Notes the batch; None when a limit forbids it."""
+        usd, tag = self.cost(load.usage), new_tag()
+        hold = partial(self.desk.holds.hold, tag, usd, len(load.keys))
+        return self.desk.add(load, usd, tag) if self._may(hold) else None
 
     def _wait_for_room(self) -> None:
         delay = self.desk.pace.first
         while len(self.desk.open) >= AT_ONCE or not all(s.is_made for s in self.desk.open):
             delay = self._look(delay)
 
-    def _may_cost(self, usd: float) -> bool:
-        made = [sent.batch.usd or 0.0 for sent in self.desk.open if sent.is_made]
+    def _may(self, hold: Callable[[], object]) -> bool:
+        """Whether what a batch may cost could be set aside."""
+        if self.limit_reached is not None:
+            return False
         try:
-            self.limit(sum(made, usd))
+            return hold() is not False
         except LimitReached as error:
             self.limit_reached = error
-            if made:
+            if any(sent.is_made for sent in self.desk.open):
                 self.desk.tell(f"{error} Waits for the answers of batches that were sent before.")
-        return self.limit_reached is None
+            return False
 
     def _send(self, sent: Sent, load: Load) -> None:
         try:
@@ -229,7 +228,7 @@ class _Run:
         batch_id = desk.patiently(find) if unsure else None
         if unsure and batch_id is None:
             desk.check()  # it may have been asked to end, by whom the last process did not hear
-        if unsure and batch_id is None and not self._may_cost(sent.batch.usd or 0.0):
+        if unsure and batch_id is None and not self._may(partial(desk.holds.renew, batch.tag)):
             self._give_up(sent)
             return
         try:

@@ -3,140 +3,82 @@ is under way can never go beyond a limit together."""
 
 from __future__ import annotations
 
-import math
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import replace
 
-from ..errors import LimitReached
+from ..errors import JobPaused, LimitReached
+from ..ledger import Ledger, Limits, Room
 from ..prices import dollars
 from ..store.jobs import Job
-from ..store.reserving import reserved_by_others, set_reserved
-from ..store.schema import transaction
-from ..store.spending import Spent, spent_by_job, spent_today
+from ..store.spending import Spent, spent_by_job
 from ..trainers.access import Access
 from ..trainers.service import Usage
-
-AHEAD = 2.0
-"""How many times what it needs a job takes of the day's limit at once."""
+from .agreements import agreement_to, key_of
 
 Cost = Callable[[Usage], float | None]
 """From tokens to USD; None when no price is known."""
 
 
-class Budget:
-    """Of one job, in USD.
+def limits_of(conn: sqlite3.Connection, job: Job, access: Access) -> Limits:
+    """What the operator allows, and what was agreed for the job. What stands in the file counts for
+    nothing. Raises JobPaused when nobody on this machine has agreed to the job."""
+    agreement = agreement_to(conn, job, access)
+    if agreement is None:
+        raise JobPaused(f"Job {job.id} asks nothing: nobody on this machine has agreed to it.")
+    return Limits(lowest(agreement.limit_usd, access.usd_per_job), access.usd_per_day)
 
-    limit:     for the job, over all its attempts; None: none. What a job says of itself can only
-               lower what the operator set
-    day_limit: for all jobs of the database file and one day (UTC); None: none
-    Raises LimitReached when there is a limit, and no price to keep to it by.
+
+def lowest(*limits: float | None) -> float | None:
+    """Of the limits that are set; None: none is."""
+    return min((limit for limit in limits if limit is not None), default=None)
+
+
+class Money:
+    """What one job may spend, as the installation's ledger has it, in USD.
+
+    Raises JobPaused when nobody has agreed to the job, LedgerError when the ledger cannot be used.
     """
 
-    def __init__(self, conn: sqlite3.Connection, job: Job, access: Access, cost: Cost) -> None:
-        agreed = (job.estimate or {}).get("limit_usd")
-        self.limit = _lowest(agreed, access.usd_per_job)
-        self.day_limit = access.usd_per_day
-        self.spent = spent_by_job(conn, job.id).usd
+    def __init__(self, conn: sqlite3.Connection, job: Job, access: Access) -> None:
+        self.limits = limits_of(conn, job, access)
+        self.key = key_of(conn, job)
+        self.ledger = Ledger(access.ledger)
         self._conn = conn
         self._job = job
-        self._cost = cost
-        self._by_operator = self.limit is not None and self.limit == access.usd_per_job
-        self._today = spent_today(conn).usd
-        self._reserved = 0.0
-        self._unsaved = 0.0
-        self._allotted = 0.0
-        self._dearer = 1.0
-        if self.limited and cost(Usage(1, 0, 1)) is None:
+        self._by_operator = self.limits.job is not None and self.limits.job == access.usd_per_job
+
+    @property
+    def limited(self) -> bool:
+        return self.limits.job is not None or self.limits.day is not None
+
+    def known(self, usd: float | None) -> float:
+        """An amount. Raises LimitReached when it is not known and there is a limit to keep to."""
+        if usd is None and self.limited:
             raise LimitReached(
                 "A limit of money was set, but no price of the model is known to keep to it: set "
                 "FTCLASSIFY_PRICES to a table that has it (0 for a model of your own)."
             )
+        return usd or 0.0
 
-    @property
-    def limited(self) -> bool:
-        return self.limit is not None or self.day_limit is not None
-
-    def reserve(self, expected: Usage) -> float | None:
-        """Sets aside what a question costs at most; None when a limit leaves no room for it.
-
-        Without the model's vocabulary that is an estimate: once an answer has cost more than was
-        set aside for it, so much more is expected of all others.
-        """
-        amount = self._cost(expected) or 0.0
-        coming = (self._reserved + amount) * self._dearer
-        if self._exceeds_job(coming) or not self._allot(self._unsaved + coming):
-            return None
-        self._reserved += amount
-        return amount
-
-    def has_room(self, usd: float) -> bool:
-        """Whether so much may be spent, all that is under way in this job included. Call in the
-        transaction that notes what it is spent on."""
-        return not self._exceeds_job(usd) and usd <= self._free_today()
-
-    def _exceeds_job(self, usd: float) -> bool:
-        return self.limit is not None and self.spent + usd > self.limit
-
-    def _free_today(self) -> float:
-        """What the day's limit leaves to this job, as the database has it now."""
-        if self.day_limit is None:
-            return math.inf
-        self._today = spent_today(self._conn).usd
-        return self.day_limit - self._today - reserved_by_others(self._conn, self._job.id)
-
-    def _allot(self, usd: float) -> bool:
-        """Sees that so much of the day's limit is this job's, and no other's, before it is spent.
-        It takes some more at a time, so as to ask seldom."""
-        if self.day_limit is None or usd <= self._allotted:
-            return True
-        with transaction(self._conn):
-            free = self._free_today()
-            if usd > free:
-                return False
-            self._allotted = min(free, AHEAD * usd)
-            set_reserved(self._conn, self._job, self._allotted)
-        return True
-
-    def release(self, reserved: float) -> None:
-        """Gives back what was set aside for a question that was not answered."""
-        self._reserved = max(self._reserved - reserved, 0.0)
-
-    def settle(self, reserved: float, usage: Usage) -> Spent:
-        """Puts the actual cost of an answer in the place of what was set aside for it. That stays,
-        when the service does not say what it used."""
-        self.release(reserved)
-        usd = reserved if usage == Usage() else self._cost(usage) or 0.0
-        if reserved:
-            self._dearer = max(self._dearer, usd / reserved)
-        self.spent += usd
-        self._unsaved += usd
-        return Spent(usd, 1, usage.input_tokens, usage.cached_tokens, usage.output_tokens)
-
-    def refresh(self) -> None:
-        """Call when everything settled is stored."""
-        self._allotted = max(self._allotted - self._unsaved, 0.0)
-        self._unsaved = 0.0
-
-    def why(self) -> str:
-        """What was reached, and how to go on."""
+    def why(self, room: Room) -> str:
+        """What was reached, and how to go on. room: as the ledger gave it"""
         job = self._job
         done = job.done + job.skipped + job.failed
         resume = f"ftclassify jobs resume DB {self._job.id}"
-        if self._day_is_tighter():
-            limit = f"the limit of {dollars(self.day_limit or 0)} for a day (UTC)"
-            others = reserved_by_others(self._conn, self._job.id)
-            spent = (
-                f"{dollars(self._today)} was spent today, {dollars(self.spent)} of it by this job"
-                + (f", and what others have begun may cost {dollars(others)}" if others else "")
-            )
+        spent = f"{dollars(room.spent)} was spent"
+        if room.others:
+            spent += f", and what is under way may cost {dollars(room.others)}"
+        if room.scope == "day":
+            limit = f"the limit of {dollars(room.limit)} for a day (UTC)"
+            mine = dollars(self.ledger.spent(self.key).usd)
+            spent = spent.replace(" was spent", f" was spent today, {mine} of it by this job", 1)
             how = f"Go on tomorrow, or with a larger FTCLASSIFY_USD_PER_DAY: {resume}"
         elif self._by_operator:
-            limit = f"the limit of {dollars(self.limit or 0)} for a job"
-            spent = f"{dollars(self.spent)} was spent"
+            limit = f"the limit of {dollars(room.limit)} for a job"
             how = f"Go on with a larger FTCLASSIFY_USD_PER_JOB: {resume}"
         else:
-            limit = f"the limit of {dollars(self.limit or 0)} for this job"
-            spent = f"{dollars(self.spent)} was spent"
+            limit = f"the limit of {dollars(room.limit)} for this job"
             how = "Go on with the same command and a larger --limit-usd"
         kept = spent_by_job(self._conn, job.id).requests
         return (
@@ -144,13 +86,91 @@ class Budget:
             f"{done:,} of {job.total or done:,} rows are written. {how}."
         )
 
-    def _day_is_tighter(self) -> bool:
-        if self.day_limit is None or self.limit is None:
-            return self.limit is None
-        return self.day_limit - self._today < self.limit - self.spent
+    def rooms(self) -> list[Room]:
+        """What each limit leaves, as the ledger has it now."""
+        return self.ledger.rooms(self.key, self.limits)
 
 
-def _lowest(*limits: object) -> float | None:
-    """Infinity and NaN can stand in a file that somebody else made: they are no limits."""
-    amounts = [float(x) for x in limits if isinstance(x, (int, float)) and math.isfinite(x)]
-    return min(amounts, default=None)
+class Holds(Money):
+    """What a job's batches and trainings may cost: they go on at the service without a process."""
+
+    def hold(self, name: str, usd: float | None, requests: int, digest: str = "") -> None:
+        """Sets it aside before anything is made there. Raises LimitReached when there is no room.
+
+        name: at the service, too, and of no other one
+        """
+        room = self.ledger.hold(
+            self.key, name, self.known(usd), requests, self.limits, digest=digest
+        )
+        if room is not None:
+            raise LimitReached(self.why(room))
+
+    def renew(self, name: str) -> bool:
+        """Whether what was set aside for it still is. Raises LimitReached when there is no room for
+        it any more, as with a lower limit."""
+        held = self.ledger.held(self.key, name)
+        if held is not None:
+            self.hold(name, *held)
+        return held is not None
+
+    def settle(self, name: str, spent: Spent, usd: float | None) -> Spent:
+        """Some of its requests were answered. usd: None: it is not known what that cost."""
+        known = replace(spent, usd=usd or 0.0)
+        return self.ledger.settle(self.key, name, known, priced=usd is not None)
+
+    def holds(self, name: str, digest: str) -> bool:
+        """Whether something is set aside by that name, for what has that digest."""
+        return self.ledger.held(self.key, name, digest) is not None
+
+    def end(self, name: str) -> None:
+        """Nothing more comes of it."""
+        self.ledger.end(name)
+
+    def keep(self, names: Collection[str]) -> None:
+        """Of all that the job holds, only these are still to come."""
+        self.ledger.end_others(self.key, names)
+
+
+class Budget(Money):
+    """Of the questions of one job, one by one. For one thread; close it.
+
+    Raises LimitReached, too, when there is a limit, and no price to keep to it by.
+    """
+
+    def __init__(self, conn: sqlite3.Connection, job: Job, access: Access, cost: Cost) -> None:
+        super().__init__(conn, job, access)
+        self._cost = cost
+        self.known(cost(Usage(1, 0, 1)))
+        self._account = self.ledger.account(self.key, self.limits)
+
+    def reserve(self, expected: Sequence[Usage]) -> list[float]:
+        """Sets aside what questions cost at most; gives the amounts of the first ones, as many as
+        there is room for. What has no known price counts as nothing, where there is no limit."""
+        amounts = [self.known(self._cost(usage)) for usage in expected]
+        granted = self._account.reserve(amounts)
+        self.room = self._account.room
+        return amounts[:granted]
+
+    def release(self, reserved: float) -> None:
+        """Gives back what was set aside for a question that the service refused."""
+        self._account.release(reserved)
+
+    def lose(self, reserved: float) -> Spent:
+        """A question whose answer never came, and may have been given: counts as spent."""
+        return self._account.lose(reserved)
+
+    def settle(self, reserved: float, usage: Usage) -> Spent:
+        """Puts the actual cost of an answer in the place of what was set aside for it. That stays,
+        when the service does not say what it used."""
+        usd = reserved if usage == Usage() else self.known(self._cost(usage))
+        spent = Spent(usd, 1, usage.input_tokens, usage.cached_tokens, usage.output_tokens)
+        self._account.settle(reserved, spent)
+        return spent
+
+    def refresh(self) -> None:
+        """Writes down what was settled. Call when the answers are stored."""
+        self._account.save()
+
+    def close(self) -> Spent:
+        """What is still under way counts as spent. Gives that."""
+        return self._account.close()

@@ -16,11 +16,14 @@ from ..labels import LabelSet
 from ..splits import SplitPlan
 from ..sql import condition, quote, quote_all, relation
 from ..store.jobs import Job, add_job
+from ..store.schema import ensure_schema, transaction
 from ..tasks import Task
 from ..tokens import DEFAULT_MODEL
+from ..trainers.access import Access, read_access
 from ..trainers.base import Progress, TrainerOptions, no_progress
 from ..trainers.registry import get_trainer
 from ..trainers.service import Service
+from .agreements import agree
 from .lease import Lease
 
 LISTED = 1_000
@@ -36,8 +39,10 @@ def submit_check(
     trainer: str | None = None,
     leaves_machine: bool = False,
     fields: Mapping[str, Any] | None = None,
+    access: Access | None = None,
 ) -> Job:
-    """A queued job whose result is the report of `run_checks`, with these of its arguments.
+    """A queued job, and a person's agreement to it. Its result is the report of `run_checks`, with
+    these of its arguments.
 
     trainer: whose training is priced; None: OpenAI's
     fields: JSON, kept with the job: what a page needs to show its form as it was
@@ -48,7 +53,11 @@ def submit_check(
         "leaves_machine": leaves_machine,
         "fields": dict(fields or {}),
     }
-    return add_job(conn, "check", {"task": task.to_dict(), "plan": asdict(plan), **words})
+    ensure_schema(conn)
+    with transaction(conn):
+        job = add_job(conn, "check", {"task": task.to_dict(), "plan": asdict(plan), **words})
+        agree(conn, job, access or read_access())
+    return job
 
 
 def as_trained_by(trainer: str, model: str | None) -> dict[str, Any]:

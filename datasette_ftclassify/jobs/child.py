@@ -36,22 +36,26 @@ TELL_EVERY = 1.0
 _STDIN = 0
 
 
-def access_line(access: Access) -> bytes:
-    """What a child is told on its standard input. It holds keys: for a pipe, and nothing else."""
-    return json.dumps(asdict(access)).encode() + b"\n"
+def access_line(access: Access, digest: str | None = None) -> bytes:
+    """What a child is told on its standard input. It holds keys: for a pipe, and nothing else.
+
+    digest: of the job that was agreed to
+    """
+    return json.dumps({**asdict(access), "digest": digest}).encode() + b"\n"
 
 
-def read_line(line: bytes) -> Access:
+def read_line(line: bytes) -> tuple[Access, str | None]:
     """The other way round."""
     data = json.loads(line)
+    digest = data.pop("digest")
     endpoints = {name: Endpoint(**given) for name, given in data.pop("endpoints").items()}
-    return Access(endpoints=endpoints, **data)
+    return Access(endpoints=endpoints, **data), digest
 
 
 def main(database: str, job_id: int) -> None:
     """Runs the job. Ends without an error when the job's record says how it ended."""
     faulthandler.enable()  # a crash of a library says where, for the job's record
-    access = read_line(_first_line())
+    access, digest = read_line(_first_line())
     threading.Thread(target=_end_with_the_parent, daemon=True).start()
     end_when_stuck()
     if hasattr(os, "nice"):
@@ -61,7 +65,7 @@ def main(database: str, job_id: int) -> None:
     with closing(open_database(database)) as conn:
         ensure_schema(conn)
         try:
-            run_job(conn, job_id, access=access, steps=_teller(conn, job_id))
+            run_job(conn, job_id, access=access, steps=_teller(conn, job_id), digest=digest)
         except JobNotFound:
             return
         except Exception:

@@ -18,9 +18,10 @@ from ..store.classifiers import Classifier, find_by_id
 from ..store.evaluations import JudgedRow, add_evaluation
 from ..store.jobs import Job, add_job, note_terms
 from ..store.schema import ensure_schema, transaction
-from ..store.spending import Spent, spent_by_job
+from ..store.spending import Spent
 from ..store.splits import Membership
 from ..trainers.access import Access, read_access
+from .agreements import agree, spent_by
 from .estimates import JobEstimate, agreed, check_answers, estimate_questions, without_answer
 from .judging import judge
 from .lease import Lease, leased
@@ -80,8 +81,9 @@ def submit_evaluate(
     *,
     limit_usd: float | None = None,
     estimate: JobEstimate | None = None,
+    access: Access | None = None,
 ) -> Job:
-    """A queued job that evaluates a classifier on its test rows.
+    """A queued job that evaluates a classifier on its test rows, and a person's agreement to it.
 
     estimate, limit_usd: what it is expected to cost as it was confirmed, and what it may cost
     """
@@ -89,10 +91,14 @@ def submit_evaluate(
     ensure_schema(conn)
     with transaction(conn):
         job = add_job(conn, "evaluate", settings, classifier_id=classifier_id)
+        reach = access or read_access()
         if service_of(find_by_id(conn, classifier_id)) is None:
+            agree(conn, job, reach)
             return job
-        spent = spent_by_job(conn, job.id).usd
-        return note_terms(conn, job.id, agreed(estimate, limit_usd, spent))
+        terms = agreed(estimate, limit_usd, spent_by(conn, job, reach))
+        job = note_terms(conn, job.id, terms)
+        agree(conn, job, reach, terms["limit_usd"], terms.get("usd"))
+        return job
 
 
 def estimate_evaluate(
@@ -116,8 +122,8 @@ def estimate_evaluate(
 def _as_a_job(
     conn: sqlite3.Connection, classifier: Classifier, access: Access | None
 ) -> dict[str, Any]:
-    job = submit_evaluate(conn, classifier.id)
-    with leased(conn, job.id) as lease:
+    job = submit_evaluate(conn, classifier.id, access=access)
+    with leased(conn, job.id, access) as lease:
         lease.result = evaluate_classifier(conn, classifier, access=access, lease=lease)
         return lease.result
 

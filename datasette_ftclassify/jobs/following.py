@@ -16,6 +16,8 @@ from ..store.classifiers import Classifier, find_by_uid
 from ..store.following import Following, add_following, go_on, list_following
 from ..store.jobs import Job, get_job
 from ..store.schema import ensure_schema, transaction
+from ..trainers.access import Access, read_access
+from .agreements import agreement_to
 from .plan import Plan, PredictRequest
 from .predict import submit_predict
 from .rows import find_target
@@ -40,30 +42,36 @@ def check_follow(
 
 
 def submit_follow(
-    conn: sqlite3.Connection, classifier: Classifier, table: str, request: PredictRequest
+    conn: sqlite3.Connection,
+    classifier: Classifier,
+    table: str,
+    request: PredictRequest,
+    access: Access | None = None,
 ) -> Job:
     """A queued job that classifies all rows, and goes on with new ones until it is told not to."""
     check_follow(conn, classifier, table, request)
     ensure_schema(conn)
     with transaction(conn):
-        job = submit_predict(conn, classifier, table, request)
+        job = submit_predict(conn, classifier, table, request, access=access)
         add_following(conn, str(job.settings["table"]), classifier.uid, job.id)
     return job
 
 
-def queue_new_rows(conn: sqlite3.Connection) -> list[int]:
+def queue_new_rows(conn: sqlite3.Connection, access: Access | None = None) -> list[int]:
     """Has the jobs go on whose tables have new rows; gives their ids. Cheap when there are none.
 
-    One that failed or rests goes on when somebody asks it to.
+    One that failed or rests goes on when somebody asks it to, and one that nobody on this machine
+    has agreed to when somebody does.
     """
-    return [one.job_id for one in list_following(conn) if _has_new_rows(conn, one)
+    reach = access or read_access()
+    return [one.job_id for one in list_following(conn) if _has_new_rows(conn, one, reach)
             and go_on(conn, one.job_id)]  # fmt: skip
 
 
-def _has_new_rows(conn: sqlite3.Connection, following: Following) -> bool:
+def _has_new_rows(conn: sqlite3.Connection, following: Following, access: Access) -> bool:
     try:
         job = get_job(conn, following.job_id)
-        if job.state != "finished":
+        if job.state != "finished" or agreement_to(conn, job, access) is None:
             return False
         settings = job.settings
         if settings["table"] != following.source:

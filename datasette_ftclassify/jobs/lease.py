@@ -13,8 +13,23 @@ from contextlib import closing, contextmanager
 from typing import Any
 
 from ..errors import FtclassifyError, JobError, JobPaused, JobStopped
-from ..store.jobs import Job, ask_job, claim_job, end_job, new_owner, renew_lease
+from ..ledger import Ledger, LedgerError
+from ..prices import dollars
+from ..store.jobs import (
+    Job,
+    add_event,
+    ask_job,
+    claim_job,
+    end_job,
+    get_job,
+    new_owner,
+    renew_lease,
+)
+from ..store.schema import is_full, transaction
+from ..store.spending import add_spending
 from ..store.tables import open_database
+from ..trainers.access import Access, read_access
+from .agreements import key_of, require_agreement
 
 RENEW_EVERY = 2.0
 """Seconds between renewals, and so the time that a request to pause a training may take."""
@@ -41,8 +56,17 @@ class Lease:
 
 
 @contextmanager
-def leased(conn: sqlite3.Connection, job_id: int) -> Iterator[Lease]:
-    """Claims the job, and writes down how the block ended.
+def leased(
+    conn: sqlite3.Connection,
+    job_id: int,
+    access: Access | None = None,
+    digest: str | None = None,
+) -> Iterator[Lease]:
+    """Claims a job that a person on this machine has agreed to, and writes down how the block
+    ended. What its last process had under way when it died counts as spent from here on.
+
+    access: where the ledger is; None: as the environment says
+    digest: of the job, as whoever started this process knows it agreed to
 
     finished, when it ends; failed with the error, when it raises one; paused, when it is
     interrupted from the keyboard; paused or cancelled, when somebody asked for that (JobStopped
@@ -50,8 +74,13 @@ def leased(conn: sqlite3.Connection, job_id: int) -> Iterator[Lease]:
     A killed process writes nothing: its lease runs out. So does that of a process which another one
     kept from writing for too long: nothing is wrong with the job.
     """
+    reach = access or read_access()
+    require_agreement(conn, get_job(conn, job_id), reach, digest)
     lease = Lease(conn, claim_job(conn, job_id, new_owner()))
     try:
+        # Again: the claim is a write, and so may set off a trigger.
+        require_agreement(conn, lease.job, reach, digest)
+        _count_lost(lease, reach)
         with _renewed(lease):
             yield lease
     except JobPaused as reason:
@@ -68,6 +97,25 @@ def leased(conn: sqlite3.Connection, job_id: int) -> Iterator[Lease]:
             end_job(conn, lease.job, "failed", error=_text(error))
         raise
     end_job(conn, lease.job, "finished", result=lease.result)
+
+
+def _count_lost(lease: Lease, access: Access) -> None:
+    """What the job's last process had under way when it died counts as spent."""
+    try:
+        lost = Ledger(access.ledger).take_over(key_of(lease.conn, lease.job))
+    except LedgerError:
+        return  # and so nothing that costs money will be asked
+    if not lost.requests:
+        return
+    with transaction(lease.conn):
+        add_spending(lease.conn, lease.job.id, lost)
+        questions = "1 question was" if lost.requests == 1 else f"{lost.requests:,} questions were"
+        add_event(
+            lease.conn,
+            lease.job,
+            f"{questions} under way when its process died: counted as {dollars(lost.usd)}, and "
+            "asked again",
+        )
 
 
 def _rest(lease: Lease, why: str | None = None) -> None:
@@ -92,7 +140,7 @@ def _text(error: Exception) -> str:
             f"A table was changed while the job was at it: {error}. When it is as it was, "
             "ftclassify jobs retry goes on; otherwise cancel the job, and give a new command."
         )
-    if "full" in str(error):
+    if is_full(error):
         return f"There is no room for more: {error}. Make some, then: ftclassify jobs retry."
     return f"The database does not let the job go on: {error}. See to that, then: jobs retry."
 

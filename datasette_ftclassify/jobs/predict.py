@@ -21,8 +21,9 @@ from ..sql import Cell
 from ..store.classifiers import Classifier, find_by_uid
 from ..store.jobs import Job, add_job, note_terms, save_progress
 from ..store.schema import ensure_schema, transaction
-from ..store.spending import Spent, spent_by_job
+from ..store.spending import Spent
 from ..trainers.access import Access, read_access
+from .agreements import agree, spent_by
 from .columns import Columns, column_prefix
 from .lease import Lease, leased
 from .places import RowsMoved
@@ -120,8 +121,8 @@ def predict_rows(
     when another process is at it. Of a service: AccessError without a key, JobPaused when a limit
     is reached or the service refuses, PredictError when too many rows have no answer.
     """
-    job = submit_predict(conn, classifier, table, request, estimate=estimate)
-    with leased(conn, job.id) as lease:
+    job = submit_predict(conn, classifier, table, request, estimate=estimate, access=access)
+    with leased(conn, job.id, access) as lease:
         result = run_predict(lease, progress, access)
         lease.result = result.to_dict()
     return result
@@ -134,8 +135,10 @@ def submit_predict(
     request: PredictRequest | None = None,
     *,
     estimate: JobEstimate | None = None,
+    access: Access | None = None,
 ) -> Job:
-    """A queued job that does what `predict_rows` says; refuses at once what cannot work."""
+    """A queued job that does what `predict_rows` says, and a person's agreement to it; refuses at
+    once what cannot work."""
     from .estimates import agreed
 
     ensure_schema(conn)
@@ -145,11 +148,14 @@ def submit_predict(
     Plan(conn, classifier, settings)
     with transaction(conn):
         job = add_job(conn, "predict", settings, classifier_id=classifier.id)
+        reach = access or read_access()
         if service_of(classifier) is None:
+            agree(conn, job, reach)
             return job
-        spent = spent_by_job(conn, job.id).usd
-        terms = agreed(estimate, request.limit_usd, spent)
-        return note_terms(conn, job.id, {**terms, **request.terms()})
+        terms = agreed(estimate, request.limit_usd, spent_by(conn, job, reach))
+        job = note_terms(conn, job.id, {**terms, **request.terms()})
+        agree(conn, job, reach, terms["limit_usd"], terms.get("usd"))
+        return job
 
 
 def _check_batch(classifier: Classifier, request: PredictRequest) -> None:

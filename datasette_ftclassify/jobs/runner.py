@@ -12,6 +12,7 @@ from ..store.jobs import Job, get_job, is_ending, next_job
 from ..trainers.access import Access, read_access
 from ..trainers.base import Progress, no_progress
 from ..trainers.registry import get_trainer
+from .agreements import NOT_AGREED, agreement_to
 from .check import run_check
 from .evaluate import evaluate_classifier, submit_evaluate
 from .lease import Lease, leased
@@ -28,12 +29,15 @@ def run_job(
     access: Access | None = None,
     steps: Progress = no_progress,
     rows: RowProgress = no_row_progress,
+    digest: str | None = None,
 ) -> Job:
     """Claims the job and runs it to its end; gives it as it then stands.
 
     access: to services, and the limits of what they may cost; None: from the environment
-    Raises JobError when it cannot be claimed, JobStopped when somebody asked it to pause or end,
-    JobPaused when it rests for a reason of its own, and whatever made it fail.
+    digest: of the job, as whoever starts this process knows it agreed to; None: see the ledger
+    Raises JobError when it cannot be claimed, or nobody on this machine has agreed to it,
+    JobStopped when somebody asked it to pause or end, JobPaused when it rests for a reason of its
+    own, and whatever made it fail.
     """
     reach = read_access() if access is None else access
     runners: dict[str, Callable[[Lease], dict[str, object]]] = {
@@ -42,7 +46,7 @@ def run_job(
         "evaluate": lambda lease: _evaluate(lease, reach),
         "check": lambda lease: run_check(lease, steps),
     }
-    with leased(conn, job_id) as lease:
+    with leased(conn, job_id, reach, digest) as lease:
         if lease.job.kind not in runners:
             raise JobError(f"Job {job_id} is a {lease.job.kind}, which this version cannot run.")
         lease.result = runners[lease.job.kind](lease)
@@ -55,12 +59,13 @@ def _evaluate(lease: Lease, access: Access) -> dict[str, object]:
 
 
 def may_run(conn: sqlite3.Connection, job: Job, access: Access) -> str | None:
-    """Why a job is not run without being asked for by somebody who sees what it costs; None when
-    nothing is against it.
+    """Why a worker may not start this job by itself; None if it may.
 
-    The file, and with it the job, may come from anywhere: only the operator's limits, and none that
-    stands in it, allow it to spend.
+    The file, and with it the job, may come from anywhere: it waits for a person on this machine.
+    What costs money waits for the operator's limits, too.
     """
+    if agreement_to(conn, job, access) is None:
+        return NOT_AGREED
     if access.usd_per_job is not None or access.usd_per_day is not None or is_ending(job):
         return None
     paid = paid_trainer(conn, job)

@@ -15,8 +15,10 @@ from ..errors import (
     LimitReached,
     TrainingError,
 )
+from ..ledger import Ledger, Limits
 from ..store.classifiers import Classifier, find_by_id
 from ..store.jobs import UNFINISHED, Job, add_job, list_jobs, note_terms
+from ..store.schema import ensure_schema, transaction
 from ..store.spending import spent_by_job
 from ..store.summaries import Summary
 from ..tasks import Task
@@ -24,6 +26,8 @@ from ..trainers.access import Access, read_access
 from ..trainers.base import Learner, Progress, no_progress
 from ..trainers.registry import get_trainer
 from ..trainers.service import OVER, Service, ServiceProblem
+from .agreements import agree
+from .budget import lowest
 from .evaluate import evaluate_classifier
 from .lease import Lease, leased
 from .request import TrainRequest, read_settings
@@ -95,7 +99,7 @@ def train_classifier(
     before anything is sent, ServiceProblem when the service fails (the same request goes on),
     JobError when another process is at it.
     """
-    job = submit_train(conn, task, request or TrainRequest())
+    job = submit_train(conn, task, request or TrainRequest(), access=access)
     return run_submitted(conn, job, access=access, progress=progress)
 
 
@@ -104,16 +108,23 @@ def submit_train(
     task: Task,
     request: TrainRequest,
     estimate: TrainEstimate | None = None,
+    *,
+    access: Access | None = None,
 ) -> Job:
-    """A queued job that does what `train_classifier` says.
+    """A queued job that does what `train_classifier` says, and a person's agreement to it.
 
     estimate: what somebody agreed to pay; a training that would cost more asks again
+    access:   None: from the environment
     """
-    job = add_job(conn, "train", request.settings(task))
-    if estimate is None and request.limit_usd is None:
-        return job
-    agreed = estimate.to_dict() if estimate is not None else job.estimate or {}
-    return note_terms(conn, job.id, {**agreed, "limit_usd": request.limit_usd})
+    ensure_schema(conn)
+    with transaction(conn):
+        job = add_job(conn, "train", request.settings(task))
+        if estimate is not None or request.limit_usd is not None:
+            terms = estimate.to_dict() if estimate is not None else job.estimate or {}
+            job = note_terms(conn, job.id, {**terms, "limit_usd": request.limit_usd})
+        usd = None if estimate is None else estimate.usd
+        agree(conn, job, access or read_access(), request.limit_usd, usd)
+    return job
 
 
 def begun(conn: sqlite3.Connection, task: Task, request: TrainRequest) -> Job | None:
@@ -136,7 +147,7 @@ def run_submitted(
     progress: Progress = no_progress,
 ) -> TrainResult:
     """Runs a queued training to its end. Raises as `train_classifier` does."""
-    with leased(conn, job.id) as lease:
+    with leased(conn, job.id, access) as lease:
         result = run_train(lease, progress, access)
         lease.result = result.to_dict()
     return result
@@ -160,7 +171,8 @@ def estimate_train(
         return None
     plan = plan_training(conn, task, request, trainer, access)
     estimate = estimate_plan(conn, task, plan, trainer, access, download=download)
-    check_limits(conn, estimate, access, request.limit_usd)
+    limits = Limits(lowest(request.limit_usd, access.usd_per_job), access.usd_per_day)
+    check_limits(estimate, Ledger(access.ledger).rooms(None, limits))
     return estimate
 
 

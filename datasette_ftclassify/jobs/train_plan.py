@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from hashlib import sha256
 from pathlib import Path
@@ -12,11 +12,9 @@ from typing import Any
 from ..errors import AccessError, LimitReached, TrainingError
 from ..examples import Example
 from ..export import Codec, ExportFormat, export
+from ..ledger import Room
 from ..prices import Price, dollars, estimate_inference, estimate_training, today
-from ..store.classifiers import has_store, list_classifiers
-from ..store.reserving import reserved_by_others
-from ..store.schema import ensure_schema
-from ..store.spending import spent_by_job, spent_today
+from ..store.classifiers import list_classifiers
 from ..store.splits import find_split
 from ..store.summaries import Summary, summarise
 from ..tasks import Task
@@ -272,59 +270,38 @@ def local_of_split(conn: sqlite3.Connection, split_id: int) -> list[Summary]:
     return sorted(found, key=lambda summary: -summary.classifier.id)
 
 
-def check_limits(
-    conn: sqlite3.Connection,
-    estimate: TrainEstimate,
-    access: Access,
-    limit_usd: float | None,
-    job_id: int | None = None,
-) -> None:
+def check_limits(estimate: TrainEstimate, rooms: Sequence[Room]) -> None:
     """Raises LimitReached when the training would cost more than it may, or nobody knows whether.
 
-    limit_usd: of this training; what the operator allows for a job and a day counts as well
+    rooms: what the limits leave that count for it
     """
     most = estimate.most_usd
     if most == 0:
         return
-    spent, day = _spent(conn, job_id)
-    for what, limit, used in (
-        ("this training", limit_usd, spent),
-        ("a job", access.usd_per_job, spent),
-        ("a day", access.usd_per_day, day),
-    ):
-        if limit is None:
-            continue
+    for room in rooms:
+        what = {"job": "this training", "day": "a day"}[room.scope]
         if most is None:
             raise LimitReached(
-                f"Nobody can promise to keep the limit of {dollars(limit)} for {what}. "
+                f"Nobody can promise to keep the limit of {dollars(room.limit)} for {what}. "
                 f"{' '.join(estimate.notes)} Or leave the limit out. Nothing was sent."
             )
-        if most > limit - used:
-            left = f", of which {dollars(max(limit - used, 0))} is left" if used else ""
+        if most > room.left:
+            used = room.spent + room.others
+            left = f", of which {dollars(max(room.left, 0))} is left" if used else ""
             raise LimitReached(
                 f"It would cost {estimate.price}, more than the limit of "
-                f"{dollars(limit)} for {what}{left}. Nothing was sent. Train on fewer rows "
+                f"{dollars(room.limit)} for {what}{left}. Nothing was sent. Train on fewer rows "
                 "(--where), with fewer epochs or a cheaper model, or raise the limit."
             )
 
 
-def _spent(conn: sqlite3.Connection, job_id: int | None) -> tuple[float, float]:
-    """USD of the job, and of today, with what other jobs have begun."""
-    if not has_store(conn):
-        return 0.0, 0.0
-    ensure_schema(conn)
-    of_job = 0.0 if job_id is None else spent_by_job(conn, job_id).usd
-    return of_job, spent_today(conn).usd + reserved_by_others(conn, job_id)
-
-
-def check_confirmed(estimate: TrainEstimate, confirmed: Mapping[str, Any] | None) -> None:
-    """Raises LimitReached when the rows have changed since somebody agreed to the price, so that
-    it is a higher one."""
-    agreed = (confirmed or {}).get("usd")
-    if not isinstance(agreed, (int, float)) or estimate.usd is None:
+def check_confirmed(estimate: TrainEstimate, agreed: float | None) -> None:
+    """Raises LimitReached when it has become dearer since somebody agreed to the price: the rows
+    have changed, or the prices."""
+    if agreed is None or estimate.usd is None:
         return
-    if confirmed and confirmed.get("digest") != estimate.digest and estimate.usd > agreed * MORE:
+    if estimate.usd > agreed * MORE:
         raise LimitReached(
-            f"The rows have changed since about {dollars(agreed)} were agreed to: it would cost "
-            f"{estimate.price} now. Give the train command again to agree."
+            f"The rows or the prices have changed since about {dollars(agreed)} were agreed to: it "
+            f"would cost {estimate.price} now. Give the train command again to agree."
         )

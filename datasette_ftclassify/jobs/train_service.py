@@ -8,13 +8,15 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Mapping
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from ..errors import TrainingError
+from ..errors import JobStopped, TrainingError
 from ..export import ExportFormat
 from ..labels import LabelSet
 from ..prices import PriceTable, estimate_training
@@ -27,6 +29,8 @@ from ..tasks import Task
 from ..trainers.access import Access
 from ..trainers.base import Progress
 from ..trainers.service import OVER, Order, Service, Tuned
+from .agreements import agreement_to
+from .budget import Holds
 from .diary import JobDiary
 from .lease import Lease
 from .request import TrainRequest
@@ -93,6 +97,9 @@ class _Training:
         self.service, self.access = service, access
         self.diary = JobDiary(lease, progress)
         self._plan: TrainPlan | None = None
+        self._holds: Holds | None = None
+        if service.capabilities.costs_money:
+            self._holds = Holds(lease.conn, lease.job, access)
 
     @property
     def conn(self) -> sqlite3.Connection:
@@ -110,7 +117,27 @@ class _Training:
                 break
             except _RowsChanged:
                 self._begin_anew("The rows changed before all were sent: they are sent anew.")
+            except (JobStopped, TrainingError):
+                self._settle_end()
+                raise
         self._store(prepared, tuned)
+
+    def _settle_end(self) -> None:
+        """What was set aside for a training that has ended without a model. A cancelled one counts
+        as spent: no service says what it bills for the part that was done."""
+        if self._holds is None:
+            return
+        if self.diary.state.get("step") == OVER:
+            self._holds.end(self.diary.tag)
+        elif self.lease.job.wanted == "cancel" and self._has_begun():
+            spent = self._holds.settle(self.diary.tag, Spent(), None)
+            self._holds.end(self.diary.tag)
+            with transaction(self.conn):
+                add_spending(self.conn, self.lease.job.id, spent)
+
+    def _has_begun(self) -> bool:
+        """Whether the training is at the service, so that following it costs no more."""
+        return bool(self.diary.state.get("job_id"))
 
     def _after_the_end(self) -> None:
         """Another training costs money again, so somebody must have asked for it: a process that
@@ -128,23 +155,27 @@ class _Training:
     def _begin_anew(self, why: str) -> None:
         self._plan = None
         self.diary.event(why)
+        if self._holds is not None:
+            self._holds.end(self.diary.tag)
         self.diary.forget()
 
     def _prepared(self) -> _Prepared:
         """What was noted, or what is noted now."""
         noted = self.diary.state.get(_PREPARATION)
-        if noted is not None:
+        if noted is not None and self._is_held(noted):
             return _Prepared.from_dict(noted)
+        if noted is not None:
+            self._begin_anew("What was noted of it is not from here: the training begins anew.")
         self.diary.tell("reading rows", 0.0)
         self.lease.check()
         plan = self._read()
         job = self.lease.job
         estimate = estimate_plan(self.conn, self.task, plan, self.service, self.access)
-        limit = (job.estimate or {}).get("limit_usd")
-        check_confirmed(estimate, job.estimate)
-        # One transaction, so that no two jobs take the same money for theirs.
+        if self._holds is not None:
+            agreement = agreement_to(self.conn, job, self.access)
+            check_confirmed(estimate, agreement.expected_usd if agreement else None)
+            check_limits(estimate, self._holds.rooms())
         with transaction(self.conn):
-            check_limits(self.conn, estimate, self.access, limit, job.id)
             prepared = _Prepared(
                 split_id=add_split(self.conn, self.task, plan.data.plan, plan.data.members),
                 labels=plan.data.labels,
@@ -157,8 +188,17 @@ class _Training:
                 about=about_rows(plan.training, plan.data),
                 usd=estimate.usd,
             )
-            self.diary.save(**{_PREPARATION: prepared.to_dict()})
+            noted = json.loads(json.dumps(prepared.to_dict()))
+            if self._holds is not None:
+                self._holds.hold(self.diary.tag, estimate.most_usd, 0, _digest(noted))
+            self.diary.save(**{_PREPARATION: noted})
         return prepared
+
+    def _is_held(self, noted: Mapping[str, Any]) -> bool:
+        """Whether it was noted here, with what it costs set aside; else the file brought it."""
+        if self._holds is None or self._has_begun():
+            return True
+        return self._holds.holds(self.diary.tag, _digest(noted))
 
     def _read(self) -> TrainPlan:
         if self._plan is None:
@@ -205,11 +245,18 @@ class _Training:
                 parts={},
                 report=report,
             )
-            if spent.trained_tokens:
+            if self._holds is not None and spent.trained_tokens:
+                spent = self._holds.settle(self.diary.tag, spent, spent.usd)
                 add_spending(self.conn, job.id, spent)
             job.classifier_id = classifier.id
             job.step = "evaluating"
             save_progress(self.conn, job)
+        if self._holds is not None:
+            self._holds.end(self.diary.tag)
+
+
+def _digest(noted: Mapping[str, Any]) -> str:
+    return sha256(json.dumps(noted, sort_keys=True).encode()).hexdigest()
 
 
 def _cost(

@@ -45,15 +45,25 @@ class Batch:
     keys: frozenset[bytes] | None = None
 
 
+def new_tag() -> str:
+    """Names a batch, also to the service."""
+    return f"ftclassify-{uuid.uuid4().hex}"
+
+
 def add_batch(
-    conn: sqlite3.Connection, job_id: int, keys: Collection[bytes], usd: float | None
+    conn: sqlite3.Connection,
+    job_id: int,
+    keys: Collection[bytes],
+    usd: float | None,
+    tag: str | None = None,
 ) -> Batch:
-    """A prepared batch, with a tag of its own.
+    """A prepared batch.
 
     keys: of its questions, see answers.input_key
     usd:  what it may cost; None: no price is known
+    tag:  of no other one; None: a new one
     """
-    values = [job_id, f"ftclassify-{uuid.uuid4().hex}", "prepared", len(keys), usd]
+    values = [job_id, tag or new_tag(), "prepared", len(keys), usd]
     cursor = conn.execute(
         "insert into _ftclassify_batches"
         " (job_id, tag, state, requests, usd, created_at, updated_at)"

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import uuid
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, fields
@@ -37,6 +38,7 @@ WISHES = {
     "resume": ("paused",),
     "retry": ("failed", "cancelled"),
     "cancel": ("queued", "running", "paused", "failed"),
+    "run": ("queued", "running"),
 }
 """What may be asked of a job, and in which states."""
 
@@ -67,6 +69,8 @@ class Job:
     estimate: dict[str, Any] | None = None
     failed: int = 0
     lease_clock: float | None = None
+    nonce: str | None = None
+    """Random: by it the installation's ledger knows the job; None in a file of an older version."""
     tried_again: bool = False
     """In the process that claimed it: whether somebody asked for another try of a failed one."""
 
@@ -121,10 +125,13 @@ def add_job(
         if row is None:
             row = (_new_id(conn),)
             conn.execute(
-                "insert into _ftclassify_jobs (id, kind, state, settings, classifier_id,"
-                " created_at, updated_at) values (?, ?, 'queued', ?, ?, ?, ?)",
-                [row[0], kind, text, classifier_id, now(), now()],
+                "insert into _ftclassify_jobs (id, kind, state, settings, classifier_id, nonce,"
+                " created_at, updated_at) values (?, ?, 'queued', ?, ?, ?, ?, ?)",
+                [row[0], kind, text, classifier_id, uuid.uuid4().hex, now(), now()],
             )
+        else:
+            sql = "update _ftclassify_jobs set nonce = ? where id = ? and nonce is null"
+            conn.execute(sql, [uuid.uuid4().hex, row[0]])
         if estimate is not None:
             conn.execute(
                 "update _ftclassify_jobs set estimate = ? where id = ?",
@@ -225,7 +232,7 @@ def claim_job(conn: sqlite3.Connection, job_id: int, owner: str) -> Job:
         conn.execute(
             "update _ftclassify_jobs set state = 'running', wanted = ?, error = null, owner = ?,"
             " lease_until = ?, lease_clock = ?, started_at = coalesce(started_at, ?),"
-            " updated_at = ?, reserved = 0 where id = ?",
+            " updated_at = ? where id = ?",
             [wanted, owner, *lease_ends(), now(), now(), job_id],
         )
         through = job.done + job.skipped + job.failed
@@ -354,11 +361,13 @@ def ask_job(conn: sqlite3.Connection, job_id: int, wish: str) -> Job:
     tell the service; asked a second time, it is cancelled here alone.
     Raises JobError when the job's state does not allow it.
     """
-    becomes = {"pause": "paused", "cancel": "cancelled", "resume": "queued", "retry": "queued"}
+    becomes = {"pause": "paused", "cancel": "cancelled"}
     with transaction(conn):
         job = get_job(conn, job_id)
         if job.state not in WISHES[wish]:
             raise JobError(f"Job {job_id} is {job.state}: there is nothing to {wish}.")
+        if wish == "run" and job.state == "running" and not job.interrupted:
+            raise JobError(f"Job {job_id} is running already.")
         told = f"asked to {wish}"
         if job.state == "running" and not job.interrupted:
             conn.execute("update _ftclassify_jobs set wanted = ? where id = ?", [wish, job_id])
@@ -368,7 +377,8 @@ def ask_job(conn: sqlite3.Connection, job_id: int, wish: str) -> Job:
             if is_ending(job) and wish == "cancel":
                 told += ", and nobody told the service: what it has begun goes on there"
             # A retry is remembered: it is the permission to pay for another training.
-            _set_aside(conn, job, becomes[wish], wish if wish == "retry" else None, "")
+            state = becomes.get(wish, "queued")
+            _set_aside(conn, job, state, wish if wish == "retry" else None, "")
         note(conn, job_id, told)
     return get_job(conn, job_id)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import socket
 import time
@@ -41,6 +42,22 @@ def is_leased(owner: str | None, until: float | None, clock: float | None = None
         # for the night.
         return clock >= time.monotonic()
     return until >= time.time()
+
+
+def is_gone(owner: str) -> bool:
+    """Whether the process certainly lives no more: it was one of this machine, and has ended, or
+    the machine has been started since."""
+    machine = owner.partition(":")[0]
+    if machine == _machine():
+        return not is_leased(owner, math.inf)
+    host, boot = _start_of(machine)
+    return bool(boot) and host == _start_of(_machine())[0] and boot != _start_of(_machine())[1]
+
+
+def _start_of(machine: str) -> tuple[str, str]:
+    """The host, and its boot's id where that is known."""
+    host, _, rest = machine.partition("+")
+    return host, rest.partition(".")[0]
 
 
 @cache

@@ -36,14 +36,16 @@ class Access:
     """Endpoints by the name of the trainer, and limits in USD (None: none was set).
 
     usd_per_job:     for each training, evaluation or prediction
-    usd_per_day:     for all of them in one database file and one day (UTC)
-    sql_usd_per_day: for what SQL functions ask; None: they never ask
+    usd_per_day:     for everything that this installation spends in a day (UTC)
+    sql_usd_per_day: for what SQL functions ask, in all files; None: they never ask
+    ledger:          the file that keeps what was agreed to and spent; None: the usual one
     """
 
     endpoints: Mapping[str, Endpoint] = field(default_factory=dict)
     usd_per_job: float | None = None
     usd_per_day: float | None = None
     sql_usd_per_day: float | None = None
+    ledger: str | None = None
 
     def endpoint(self, trainer: str) -> Endpoint:
         """Of a trainer; an empty one when nothing is known of it."""
@@ -94,7 +96,14 @@ def read_access(
         given = config.get(name, config.get(service.reached_as) if service else None) or {}
         variables = service.variables if service else {}
         endpoints[name] = _endpoint(name, given, {f: environ.get(v) for f, v in variables.items()})
-    return Access(endpoints=endpoints, **limits)
+    return Access(endpoints=endpoints, ledger=_ledger(config, environ), **limits)
+
+
+def _ledger(config: Mapping[str, Any], environ: Mapping[str, str]) -> str | None:
+    path = config.get("ledger") or environ.get("FTCLASSIFY_LEDGER") or None
+    if path is not None and not isinstance(path, str):
+        raise AccessError("The setting ledger of datasette-ftclassify must be a path.")
+    return path
 
 
 def _endpoint(name: str, given: object, usual: Mapping[str, str | None]) -> Endpoint:

@@ -27,7 +27,13 @@ from .base import Trainer, TrainerOptions
 
 
 class ServiceProblem(FtclassifyError):
-    """Something that a service refused or did not answer, in its own words, with what to do."""
+    """Something that a service refused or did not answer, in its own words, with what to do.
+
+    unbilled: whether nothing was done for the request, so that it costs nothing; else the answer
+                may have been given, and billed, and was lost on its way
+    """
+
+    unbilled = True
 
 
 class RowRejected(ServiceProblem):
@@ -39,14 +45,21 @@ class TryAgain(ServiceProblem):
 
     after:        seconds that the service asked to wait; None: it did not say
     rate_limited: the service is well and wants fewer requests, so it is no failure of the row
+    unbilled:   see `ServiceProblem`; None: only when it is `rate_limited`
     """
 
     def __init__(
-        self, message: str, *, after: float | None = None, rate_limited: bool = False
+        self,
+        message: str,
+        *,
+        after: float | None = None,
+        rate_limited: bool = False,
+        unbilled: bool | None = None,
     ) -> None:
         super().__init__(message)
         self.after = after
         self.rate_limited = rate_limited
+        self.unbilled = rate_limited if unbilled is None else unbilled
 
 
 class ServiceRefused(ServiceProblem):

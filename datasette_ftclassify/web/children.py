@@ -26,7 +26,9 @@ _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 class Child:
     """A process that runs one job. It ends with this one, however this one ends."""
 
-    def __init__(self, path: str, job: Job, access: Access, *, manner: str) -> None:
+    def __init__(
+        self, path: str, job: Job, access: Access, *, manner: str, digest: str | None = None
+    ) -> None:
         self.path, self.job, self.manner = path, job, manner
         self.since = time.monotonic()
         self._keys = [e.api_key for e in access.endpoints.values() if e.api_key]
@@ -45,7 +47,7 @@ class Child:
             raise
         try:
             assert self._process.stdin is not None
-            self._process.stdin.write(access_line(access))
+            self._process.stdin.write(access_line(access, digest))
             self._process.stdin.flush()
         except BrokenPipeError:
             pass  # it is dead already: `returncode` will say so

@@ -15,6 +15,7 @@ from datasette.utils.asgi import Forbidden, NotFound
 
 from ..deadline import TooSlow, within
 from ..errors import AccessError, FtclassifyError, PredictError
+from ..jobs.agreements import spent_today
 from ..jobs.columns import taken_columns
 from ..jobs.estimates import JobEstimate, estimate_predict
 from ..jobs.following import check_follow, submit_follow
@@ -26,7 +27,6 @@ from ..store.classifiers import Classifier, has_store
 from ..store.following import end_following
 from ..store.jobs import Job, ask_job
 from ..store.schema import TABLES
-from ..store.spending import spent_today
 from .access import access_of
 from .aside import bring_up_to_date, read_aside, write_aside
 from .choices import FieldError
@@ -123,7 +123,7 @@ async def _post(ask: Ask, form: Form) -> Response:
         return await _review(ask, form, prepared, access)
     if prepared.slow and prepared.request.limit_usd is None:
         raise FieldError("limit_usd", "There is no estimate: say what it may cost at most.")
-    job = await write_aside(ask, lambda conn: _submit(conn, form, prepared))
+    job = await write_aside(ask, lambda conn: _submit(conn, form, prepared, access))
     wake(ask.datasette)
     where = ask.url("jobs", job.id)
     return await done(ask, where, {"job": job.id, "url": where}, _queued(ask, job))
@@ -159,16 +159,18 @@ def _prepare(conn: sqlite3.Connection, form: Form, choice: Choice, access: Acces
         slow = True
     if choice.paid and estimate is not None and estimate.usd is None:
         raise AccessError(f"{classifier.title} cannot be kept to a limit: {estimate.note}")
-    return _Prepared(classifier, request, estimate, choice.paid, slow, spent_today(conn).usd)
+    return _Prepared(classifier, request, estimate, choice.paid, slow, spent_today(access))
 
 
-def _submit(conn: sqlite3.Connection, form: Form, prepared: _Prepared) -> Job:
+def _submit(conn: sqlite3.Connection, form: Form, prepared: _Prepared, access: Access) -> Job:
     """Queues the job. One that rests or failed after the same words goes on."""
     classifier, request = prepared.classifier, prepared.request
     if form.follow:
-        job = submit_follow(conn, classifier, form.table, request)
+        job = submit_follow(conn, classifier, form.table, request, access)
     else:
-        job = submit_predict(conn, classifier, form.table, request, estimate=prepared.estimate)
+        job = submit_predict(
+            conn, classifier, form.table, request, estimate=prepared.estimate, access=access
+        )
     wish = {"paused": "resume", "failed": "retry"}.get(job.state)
     return job if wish is None else ask_job(conn, job.id, wish)
 

@@ -95,11 +95,17 @@ def is_active(job: Job) -> bool:
     return job.state in ACTIVE
 
 
-def wishes(job: Job) -> list[str]:
-    """What may be asked of the job in its state; what was asked already is not asked again."""
+def wishes(job: Job, *, agreed: bool = True) -> list[str]:
+    """What may be asked of the job in its state; what was asked already is not asked again.
+
+    agreed: whether somebody on this machine has agreed to it
+    """
+    if not agreed and (job.state == "queued" or job.interrupted):
+        return ["run", "cancel"]
     return [
         wish for wish, states in WISHES.items()
-        if job.state in states and (job.wanted is None or wish == "cancel" != job.wanted)
+        if wish != "run" and job.state in states
+        and (job.wanted is None or wish == "cancel" != job.wanted)
     ]  # fmt: skip
 
 
@@ -160,12 +166,19 @@ def amount(job: Job, name: str) -> float | None:
     return float(value) if math.isfinite(value) else None
 
 
-def state_text(job: Job, served: bool) -> str:
+def state_text(job: Job, served: bool, agreed: bool) -> str:
     """What is going on, and what happens or may be done next.
 
     served: whether this server runs jobs
+    agreed: whether somebody on this machine has agreed to the job
     """
     state = state_of(job)
+    if state in ("queued", "interrupted") and not agreed:
+        return (
+            "Waits for somebody to agree: nobody on this server has asked for it, or it was changed"
+            " since. It came with the file, perhaps from somebody else. Look at what it does below,"
+            " then run it or cancel it."
+        )
     if job.wanted and state == "running":
         when = "after the rows at hand" if job.kind == "predict" else "as soon as it can"
         return f"Was asked to {job.wanted}, and does so {when}."

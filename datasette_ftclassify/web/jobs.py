@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 from datasette.utils.asgi import Forbidden
 
 from ..errors import FtclassifyError, JobError
-from ..store.jobs import WISHES, ask_job, note_terms
+from ..jobs.agreements import agreement_to
+from ..jobs.agreements import ask as ask_for
+from ..store.jobs import WISHES, note_terms
 from ..store.schema import transaction
 from ..store.watching import (
     Noted,
@@ -22,6 +24,7 @@ from ..store.watching import (
     training_figures,
 )
 from . import job_parts as parts
+from .access import access_of
 from .classify import result_url
 from .lifespan import has_worker, wake
 from .permissions import PREDICT, SPEND, TRAIN, VIEW, may_write
@@ -46,8 +49,8 @@ MOST_JOBS = 200
 async def job_page(ask: Ask) -> Response:
     """GET /DB/-/ftclassify/jobs/ID, of which `.json?since=EVENT` is cheap enough for each second.
 
-    POST with action=pause, resume, cancel or retry; with limit_usd, a resumed or retried job may
-    cost another sum in all.
+    POST with action=run, pause, resume, cancel or retry. Run agrees to a job that came with the
+    file; with limit_usd, a job that is run, resumed or retried may cost another sum in all.
     """
     if ask.method != "POST":
         return await _shown(ask)
@@ -63,11 +66,13 @@ async def _shown(ask: Ask, error: str = "") -> Response:
     job = ask.job
     assert job is not None
     served = has_worker(ask.datasette)
-    data, inside, paid = await ask.read(lambda conn: _told(conn, job, served))
+    access = await access_of(ask.datasette)
+    agreed = await ask.read(lambda conn: agreement_to(conn, job, access) is not None)
+    data, inside, paid = await ask.read(lambda conn: _told(conn, job, served, agreed))
     trains, acts = await ask.may(TRAIN), await _may_act(ask, job, paid)
     if trains or acts:
         data |= inside
-    data["actions"] = parts.wishes(job) if acts else []
+    data["actions"] = parts.wishes(job, agreed=agreed) if acts else []
     data["links"] = _links(ask, job, data, trains)
     since = ask.argument("since")
     after = int(since) if since.isdecimal() and len(since) < 16 else None
@@ -85,7 +90,7 @@ async def _shown(ask: Ask, error: str = "") -> Response:
 
 
 def _told(
-    conn: sqlite3.Connection, job: Job, served: bool
+    conn: sqlite3.Connection, job: Job, served: bool, agreed: bool
 ) -> tuple[dict[str, Any], dict[str, Any], str | None]:
     """What everybody may know who may see the table; the reasons and the money, for those who may
     do something about them; and the trainer that costs money, if any."""
@@ -106,7 +111,8 @@ def _told(
         "rows": rows_done(job),
         "share": parts.share_of(job),
         "active": parts.is_active(job),
-        "state_text": parts.state_text(job, served),
+        "state_text": parts.state_text(job, served, agreed),
+        "agreed": agreed,
         "rows_text": parts.rows_text(job, told),
     }
     inside = {
@@ -202,11 +208,13 @@ async def _act(ask: Ask) -> Response:
         raise JobError(
             f"A job can be asked to {', '.join(WISHES)}, and not to {wish or 'nothing'}."
         )
-    limit = _limit(ask.one("limit_usd")) if paid and wish in ("resume", "retry") else None
+    limit = _limit(ask.one("limit_usd")) if paid and wish in ("run", "resume", "retry") else None
+
+    access = await access_of(ask.datasette)
 
     def write(conn: sqlite3.Connection) -> Job:
         with transaction(conn):  # a worker must not take it under the old terms
-            asked = ask_job(conn, job.id, wish)
+            asked = ask_for(conn, job.id, wish, access, limit)
             if limit is None:
                 return asked
             return note_terms(conn, job.id, {**(asked.estimate or {}), "limit_usd": limit})

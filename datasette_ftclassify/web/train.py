@@ -217,7 +217,14 @@ async def _check(ask: Ask, choices: Choices) -> Response:
 
     def submit(conn: sqlite3.Connection) -> Job:
         return submit_check(
-            conn, task, plan, model=model, trainer=trainer, leaves_machine=sends, fields=fields
+            conn,
+            task,
+            plan,
+            model=model,
+            trainer=trainer,
+            leaves_machine=sends,
+            fields=fields,
+            access=access,
         )
 
     job = await write_aside(ask, submit)
@@ -250,7 +257,9 @@ async def _train(ask: Ask, choices: Choices) -> Response:
     estimate = await _agreed(ask, task, request, access)
     from ..jobs.train import submit_train
 
-    job = await write_aside(ask, lambda conn: submit_train(conn, task, request, estimate))
+    job = await write_aside(
+        ask, lambda conn: submit_train(conn, task, request, estimate, access=access)
+    )
     wake(ask.datasette)
     message = f"Job {job.id} trains {job.settings['name']}."
     return await done(ask, ask.url("jobs", job.id), {"job": job.to_dict()}, message)

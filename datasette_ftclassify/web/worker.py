@@ -12,13 +12,15 @@ import logging
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from ..deadline import within
 from ..errors import AccessError, FtclassifyError, JobError, JobNotFound
+from ..jobs.agreements import agreement_to, agreements_in, digest_of
+from ..ledger import identity_of
 from ..store.classifiers import find_by_id
 from ..store.jobs import Job, get_job
 from ..store.schema import ensure_schema
@@ -112,8 +114,12 @@ class Worker:
             if self._over.is_set() or self._rests(path):
                 continue
             try:
+                access, trouble = self._access()
+                agreed = agreements_in(identity_of(path), access)
+                if not agreed:
+                    continue  # whatever the file asks for, nobody here has agreed to it
                 with closing(_open(path)) as conn:
-                    self._look_into(path, conn)
+                    self._look_into(path, conn, access, trouble, {key.job for key in agreed})
             except Exception as error:  # one file's trouble is no other's, nor the worker's end
                 self._leave(path, error)
 
@@ -123,31 +129,43 @@ class Worker:
             if database.path and database.is_mutable and not database.is_memory:
                 yield str(Path(database.path).resolve())
 
-    def _look_into(self, path: str, conn: sqlite3.Connection) -> None:
+    def _look_into(
+        self,
+        path: str,
+        conn: sqlite3.Connection,
+        access: Access,
+        trouble: str | None,
+        agreed: Collection[int],
+    ) -> None:
         if time.monotonic() >= self._followed.get(path, 0.0):
             from ..jobs.following import queue_new_rows
 
             self._followed[path] = time.monotonic() + NEW_ROWS_EVERY
             with within(conn, LOOK_SECONDS):
-                queue_new_rows(conn)
+                queue_new_rows(conn, access)
         ours = {child.job.id for child in self._children if child.path == path}
         with within(conn, LOOK_SECONDS):
             waiting = maybe_waiting(conn)
         looked_at = 0
         for job_id in waiting:
-            if job_id in ours or self._rests(path, job_id):
+            if job_id in ours or job_id not in agreed or self._rests(path, job_id):
                 continue
             looked_at += 1
             if self._over.is_set() or looked_at > MOST_LOOKED_AT:
                 return  # the next look goes on: those that cannot run rest by then
             try:
                 with within(conn, CONSIDER_SECONDS):
-                    self._consider(path, conn, job_id)
+                    self._consider(path, conn, job_id, access, trouble)
             except JobError as error:  # a damaged one holds up no other
                 self._leave(path, error, job_id)
 
-    def _consider(self, path: str, conn: sqlite3.Connection, job_id: int) -> None:
-        """Has the job run, if it waits, may run, and there is a place."""
+    def _consider(
+        self, path: str, conn: sqlite3.Connection, job_id: int, access: Access, trouble: str | None
+    ) -> None:
+        """Has the job run, if it waits, may run, and there is a place. One that nobody here has
+        agreed to, as it now is, is left as it is: not even a note is written into its file."""
+        if agreement_to(conn, get_job(conn, job_id), access) is None:
+            return
         if path not in self._prepared:
             ensure_schema(conn)  # the job may have been queued by an older version
             self._prepared.add(path)
@@ -157,24 +175,24 @@ class Worker:
         manner = _manner(conn, job)
         if not has_place(self._children, path, job, manner):
             return
-        access, reason = self._permission(conn, job)
+        from ..jobs.runner import may_run
+
+        reason = trouble or may_run(conn, job, access)
         if reason is not None:
             hold_job(conn, job, reason)
             self._rest(path, job_id)
             return
-        self._children.append(Child(path, job, access, manner=manner))
+        digest = digest_of(conn, job)
+        self._children.append(Child(path, job, access, manner=manner, digest=digest))
         self._served[path] = time.monotonic()
 
-    def _permission(self, conn: sqlite3.Connection, job: Job) -> tuple[Access, str | None]:
-        """What the job may reach and spend, and why it must not run, if so."""
-        from ..jobs.runner import may_run
-
+    def _access(self) -> tuple[Access, str | None]:
+        """What jobs may reach and spend, and why none may run, if so."""
         asked = asyncio.run_coroutine_threadsafe(access_of(self._datasette), self._loop)
         try:
-            access = asked.result(_ANSWER_SECONDS)
+            return asked.result(_ANSWER_SECONDS), None
         except AccessError as error:
             return Access(), str(error)
-        return access, may_run(conn, job, access)
 
     def _reap(self) -> bool:
         """Takes leave of children that have ended; whether there were any."""

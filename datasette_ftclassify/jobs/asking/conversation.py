@@ -14,16 +14,24 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from heapq import heappop, heappush
-from itertools import count
+from itertools import count, islice
 from types import TracebackType
 
 from ...errors import FtclassifyError, JobPaused
+from ...ledger import LedgerError
 from ...store.answers import KeptAnswer, find_answers, input_key, keep_answers
 from ...store.classifiers import Classifier
 from ...store.jobs import Job, save_progress
-from ...store.schema import transaction
+from ...store.schema import is_full, transaction
 from ...store.spending import Spent, add_spending
-from ...trainers.service import Asker, Reply, RowRejected, ServiceRefused, TryAgain, Usage
+from ...trainers.service import (
+    Asker,
+    Reply,
+    RowRejected,
+    ServiceProblem,
+    ServiceRefused,
+    TryAgain,
+)
 from ..budget import Budget
 from ..interrupts import uninterrupted
 from ..lease import Lease
@@ -51,6 +59,7 @@ class Patience:
     ready_every: between questions to a model that is not there yet
     ready_for:   after a classifier was made, a model that is not there may still come
     leave, interrupt: for what is under way, when the job stops, or is interrupted by hand
+    full:        for room on a full disk, with answers that were paid for in hand
     """
 
     tries: int = 6
@@ -61,6 +70,7 @@ class Patience:
     ready_for: float = 1200.0
     leave: float = 30.0
     interrupt: float = 3.0
+    full: float = 600.0
 
 
 PATIENCE = Patience()
@@ -96,6 +106,7 @@ class Conversation:
         self._number = count()
         self._under_way = 0
         self._fresh: list[tuple[Question, Spent]] = []
+        self._lost = Spent()
         self._failures = 0
         self._pausing: JobPaused | None = None
         self._broken: Exception | None = None
@@ -121,6 +132,26 @@ class Conversation:
             pass  # the first error says more
         finally:
             self._engine.close()
+            self._close_budget()
+
+    def _close_budget(self) -> None:
+        """What was given up counts as spent; what the ledger cannot note now it counts as under way
+        until it can."""
+        try:
+            lost = self._lost + self._budget.close()
+            if lost != Spent() and not self._lease.lost.is_set():
+                with transaction(self.conn):
+                    add_spending(self.conn, self.job.id, lost)
+        except (FtclassifyError, sqlite3.Error):
+            pass
+
+    @contextmanager
+    def _pausing_without_ledger(self) -> Iterator[None]:
+        """Lets the job rest when the ledger cannot be used: nothing may be sent then."""
+        try:
+            yield
+        except LedgerError as error:
+            self._pause(str(error))
 
     @property
     def unanswered(self) -> int:
@@ -174,7 +205,7 @@ class Conversation:
         elif self._pausing is not None:
             raise self._pausing
         elif self._out_of_money:
-            raise JobPaused(self._budget.why())
+            raise JobPaused(self._budget.why(self._budget.room))
         elif self._open:
             time.sleep(min(_LOOK_EVERY, self._idle_for()))
 
@@ -190,18 +221,21 @@ class Conversation:
             return
         while self._later and self._later[0][0] <= time.monotonic():
             self._ready.appendleft(heappop(self._later)[2])
+        free = max(self.pace.allowed - self._under_way, 0)
+        chosen = list(islice(self._ready, free))
         self._out_of_money = False
-        going: list[Question] = []
-        while self._ready and self._under_way < self.pace.allowed:
-            question = self._ready[0]
-            expected = self._asker.expected(question.text) if self._budget.limited else Usage()
-            reserved = self._budget.reserve(expected)
-            if reserved is None:
-                self._out_of_money = True
-                break
-            question.reserved, question.round = reserved, self.pace.round
-            going.append(self._ready.popleft())
-            self._under_way += 1
+        if not chosen:
+            return
+        # One transaction of the ledger for all of them, before any is sent.
+        reserved: list[float] = []
+        with self._pausing_without_ledger():
+            reserved = self._budget.reserve([self._asker.expected(q.text) for q in chosen])
+        self._out_of_money = len(reserved) < len(chosen)
+        going = chosen[: len(reserved)]
+        for question, usd in zip(going, reserved, strict=True):
+            question.reserved, question.round = usd, self.pace.round
+            self._ready.popleft()
+        self._under_way += len(going)
         if going:
             self._engine.send(going)
 
@@ -211,7 +245,10 @@ class Conversation:
                 self._answered(question, result)
                 continue
             self._under_way -= 1
-            self._budget.release(question.reserved)
+            if isinstance(result, ServiceProblem) and result.unbilled:
+                self._budget.release(question.reserved)
+            else:
+                self._lost += self._budget.lose(question.reserved)
             if isinstance(result, RowRejected):
                 self._failures = 0  # the service is well
                 self._give_up(question, str(result))
@@ -273,28 +310,45 @@ class Conversation:
         if len(self._given_up) < _MOST_GIVEN_UP:
             self._given_up[question.key] = question.answer
 
-    def commit(self, also: Callable[[], None] = lambda: None) -> None:
+    def commit(self, also: Callable[[], None] = lambda: None, *, patient: bool = True) -> None:
         """Keeps the answers that have come, what they cost, and how far the job is, together with
-        whatever else is to be written. Raises JobError when the job was taken over."""
-        with uninterrupted():
-            self._commit(also)
+        whatever else is to be written.
+
+        On a full disk it waits for room, and nothing more is sent meanwhile: what has come is paid.
+        patient: False: not then
+        Raises JobError when the job was taken over.
+        """
+        deadline = time.monotonic() + (self._patience.full if patient else 0.0)
+        while True:
+            try:
+                with uninterrupted():
+                    self._commit(also)
+                return
+            except sqlite3.OperationalError as error:
+                if not is_full(error) or time.monotonic() >= deadline:
+                    raise
+            self._engine.settle()
+            time.sleep(_LOOK_EVERY)
+            self._lease.check()
 
     def _commit(self, also: Callable[[], None]) -> None:
-        spent = _total(cost for _, cost in self._fresh)
+        spent = _total((self._lost, *(cost for _, cost in self._fresh)))
         with _undone_with(self.job), transaction(self.conn, self._engine.going_on):
-            if self._fresh:
+            if spent != Spent():
                 answers = {q.key: q.answer for q, _ in self._fresh if q.answer is not None}
                 keep_answers(self.conn, self._classifier.id, answers)
                 add_spending(self.conn, self.job.id, spent)
             also()
             save_progress(self.conn, self.job)
-        self._budget.refresh()
+        with self._pausing_without_ledger():
+            self._budget.refresh()
         self.spent = _total((self.spent, spent))
         self._under_way -= len(self._fresh)
         for question, _ in self._fresh:
             question.text = ""
             self._open.pop(question.key, None)
         self._fresh.clear()
+        self._lost = Spent()
         self._engine.settle()
 
     def _show_wait(self) -> None:
@@ -318,8 +372,8 @@ class Conversation:
                 break
             self._take(self._engine.collect(min(left, _LOOK_EVERY), self._under_way))
             if self._fresh:
-                self.commit()
-        self.commit()
+                self.commit(patient=False)
+        self.commit(patient=False)
 
 
 @contextmanager

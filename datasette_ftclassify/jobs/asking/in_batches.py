@@ -6,12 +6,13 @@ from collections.abc import Iterator
 from contextlib import closing
 
 from ...errors import JobPaused, LimitReached
+from ...ledger import LedgerError
 from ...loading import load_batcher, prices_of
 from ...store.batches import open_batches
 from ...trainers.access import Access
 from ...trainers.service import ServiceProblem
 from ..batching import Pace, fill_by_batches
-from ..budget import Budget
+from ..budget import Holds
 from ..estimates import check_answers, pricing
 from ..lease import Lease
 from ..places import position_of
@@ -40,17 +41,12 @@ def ask_in_batches(
     with closing(load_batcher(plan.classifier, access)) as batcher:
         cost = pricing(batcher, prices_of(plan.classifier, access), batch=True)
 
-        def limit(usd: float) -> None:
-            budget = Budget(conn, job, access, cost)
-            if not budget.has_room(usd):
-                raise LimitReached(budget.why())
-
         if not open_batches(conn, job.id):
             check_answers(plan.classifier)
         try:
             fill_by_batches(
                 lease, plan.classifier, batcher, pages,
-                cost=cost, limit=limit, progress=progress, pace=pace,
+                cost=cost, holds=Holds(conn, job, access), progress=progress, pace=pace,
             )  # fmt: skip
-        except (LimitReached, ServiceProblem) as error:
+        except (LimitReached, LedgerError, ServiceProblem) as error:
             raise JobPaused(str(error)) from error

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
+import sqlite3
 from typing import Any
 
 from ...errors import JobPaused, LimitReached
+from ...ledger import LedgerError
 from ...loading import load_asker, prices_of
 from ...store.classifiers import Classifier
 from ...store.jobs import Job
+from ...store.schema import check_room, is_full
 from ...store.spending import spent_by_job
 from ...trainers.access import Access
 from ..budget import Budget
@@ -28,14 +31,22 @@ MOST_CONCURRENCY = 512
 def converse(lease: Lease, classifier: Classifier, access: Access) -> Conversation:
     """Opens a conversation for a job that runs, within what was agreed for it.
 
-    Raises AccessError without a key, JobPaused when a limit cannot be kept to.
+    Raises AccessError without a key, JobPaused when a limit cannot be kept to, there is no room for
+    the answers, or the ledger cannot be used.
     """
     asker = load_asker(classifier, access)
     try:
+        check_room(lease.conn)
         cost = pricing(asker, prices_of(classifier, access))
         budget = Budget(lease.conn, lease.job, access, cost)
-    except LimitReached as error:
+    except (LimitReached, LedgerError) as error:
         raise JobPaused(str(error)) from error
+    except sqlite3.OperationalError as error:
+        if not is_full(error):
+            raise
+        raise JobPaused(
+            f"There is no room on the disk to keep answers, so none was paid for: {error}."
+        ) from error
     concurrency = agreed_number(lease.job, "concurrency", MOST)
     return Conversation(
         lease,

@@ -15,6 +15,7 @@ from http import HTTPStatus
 from typing import Any
 from urllib.parse import urlsplit
 
+import httpcore2
 import httpx2
 import openai
 
@@ -52,6 +53,9 @@ _LOOKS_LIKE_KEY = re.compile(
     r"\bsk-[\w*-]{3,}|\bbearer\s+\S{8,}|\S*\*{3,}\S*|(?<=api-key: )\S+", re.IGNORECASE
 )
 _LATER = (408, 409, 423, 424, 425)
+_NOT_BEGUN = (*_LATER, 429, 503, 529)
+"""A service that says so has done nothing for the request. Behind any other failure (500, or a
+gateway's 502 and 504) may be an answer that is billed."""
 
 __all__ = ["FAILURES", "Refusal", "hold_of", "problem"]
 
@@ -156,7 +160,12 @@ class Refusal:
             return RowRejected(f"{self} The text has more tokens than a minute's limit.")
         if status == 429 or status in _LATER or status >= 500 or status < 300:
             after = wait_of(self.headers, self.words, limited=status == 429)
-            return TryAgain(str(self), after=after, rate_limited=status == 429)
+            return TryAgain(
+                str(self),
+                after=after,
+                rate_limited=status == 429,
+                unbilled=status in _NOT_BEGUN,
+            )
         if status in (401, 403):
             return self._not_allowed()
         if "deploymentnotfound" in self.codes:
@@ -234,7 +243,8 @@ def _of_connection(error: Exception) -> ServiceProblem:
         return ServiceRefused(f"The base URL cannot be used: {what}.")
     return TryAgain(
         f"The connection to {_host(request)} failed: {what}. Is the address right, and is the "
-        "network up?"
+        "network up?",
+        unbilled=isinstance(cause, (httpx2.ConnectError, httpcore2.ConnectError)),
     )
 
 

@@ -1,0 +1,157 @@
+"""Agreeing to jobs: nobody but a person on this machine has one run.
+
+A job is a row in a database file, and the file may come from anyone, or hold triggers that change
+the row. So what was agreed to is noted in the installation's ledger, with a digest of all that
+decides what the job does: its settings, and the classifier that it uses.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import sqlite3
+from collections.abc import Callable, Mapping
+from hashlib import sha256
+from typing import Any
+
+from ..errors import FtclassifyError, JobError, JobPaused, LimitReached
+from ..ledger import Agreement, JobKey, Ledger, LedgerError, identity_of
+from ..store.classifiers import Classifier, find_by_id, find_by_uid
+from ..store.jobs import Job, ask_job, is_ending
+from ..store.schema import transaction
+from ..trainers.access import Access
+
+_here: dict[JobKey, Agreement] = {}
+"""Agreements to jobs that cost nothing, while the ledger cannot be written."""
+
+
+def key_of(conn: sqlite3.Connection, job: Job) -> JobKey:
+    return JobKey(identity_of(conn), job.id, job.nonce or "")
+
+
+def digest_of(conn: sqlite3.Connection, job: Job) -> str:
+    """Of what the job does: which rows, which columns, which model at which host."""
+    return digest_of_words(conn, job.kind, job.settings, job.classifier_id)
+
+
+def digest_of_words(
+    conn: sqlite3.Connection, kind: str, settings: Mapping[str, Any], classifier_id: int | None
+) -> str:
+    words: list[Any] = [kind, settings]
+    if kind in ("predict", "evaluate"):
+        words.append(_classifier_facts(conn, settings, classifier_id))
+    text = json.dumps(words, sort_keys=True, default=str)
+    return sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _classifier_facts(
+    conn: sqlite3.Connection, settings: Mapping[str, Any], classifier_id: int | None
+) -> list[Any] | None:
+    """None when it is gone: then the job does nothing."""
+    find: Callable[[], Classifier] = lambda: find_by_id(conn, int(classifier_id or 0))  # noqa: E731
+    if "uid" in settings:
+        find = lambda: find_by_uid(conn, str(settings["uid"]))  # noqa: E731
+    try:
+        found = find()
+    except FtclassifyError:
+        return None
+    return [found.uid, found.trainer, found.labels.to_dict(), dict(found.header)]
+
+
+def agree(
+    conn: sqlite3.Connection,
+    job: Job,
+    access: Access,
+    limit_usd: float | None = None,
+    expected_usd: float | None = None,
+) -> None:
+    """Notes that a person wants the job done as it now stands. Call in the transaction that queues
+    it, so that nobody finds it without that.
+
+    limit_usd, expected_usd: what it may cost in all, and what it was said to
+    Raises LimitReached for a limit that is no amount, LedgerError for a job that costs money when
+    the ledger cannot be written.
+    """
+    from .runner import paid_trainer
+
+    if limit_usd is not None and not 0 <= limit_usd < math.inf:
+        raise LimitReached(f"A limit is an amount in USD, such as 5 or 0.50, not {limit_usd}.")
+    key = key_of(conn, job)
+    agreement = Agreement(digest_of(conn, job), limit_usd, expected_usd)
+    if not key.nonce:
+        raise JobError(f"Job {job.id} is of an older version: give its command again.")
+    try:
+        Ledger(access.ledger).agree(key, agreement)
+    except LedgerError:
+        if paid_trainer(conn, job) is not None:
+            raise
+        _here[key] = agreement
+
+
+def spent_by(conn: sqlite3.Connection, job: Job, access: Access) -> float:
+    """USD, as the ledger has it. Raises LedgerError."""
+    return Ledger(access.ledger).spent(key_of(conn, job)).usd
+
+
+def spent_today(access: Access) -> float:
+    """USD that this installation has spent today (UTC), all databases together. Raises
+    LedgerError."""
+    return Ledger(access.ledger).spent_today().usd
+
+
+def agreement_to(conn: sqlite3.Connection, job: Job, access: Access) -> Agreement | None:
+    """What a person on this machine has agreed to; None when nobody has agreed to this job, or it
+    has been changed since."""
+    key = key_of(conn, job)
+    found = agreements_in(key.database, access).get(key)
+    if found is None or found.digest != digest_of(conn, job):
+        return None
+    return found
+
+
+def agreements_in(database: str, access: Access) -> dict[JobKey, Agreement]:
+    """To all jobs of a database; none when the ledger cannot be read."""
+    here = {key: found for key, found in _here.items() if key.database == database}
+    try:
+        return {**Ledger(access.ledger).agreements(database), **here}
+    except LedgerError:
+        return here
+
+
+NOT_AGREED = (
+    "nobody on this machine has agreed to this job: it came with the file, or was changed since. "
+    "Run it from its page, or with: ftclassify jobs run"
+)
+
+
+def require_agreement(
+    conn: sqlite3.Connection, job: Job, access: Access, digest: str | None = None
+) -> None:
+    """Raises JobPaused for a job that a trigger changed while it was claimed.
+
+    digest: of the job as whoever starts this process has seen it agreed to
+    """
+    if digest is not None and digest == digest_of(conn, job):
+        return
+    if agreement_to(conn, job, access) is None:
+        raise JobPaused(f"Job {job.id} is not run: {NOT_AGREED}.")
+
+
+def ask(
+    conn: sqlite3.Connection,
+    job_id: int,
+    wish: str,
+    access: Access,
+    limit_usd: float | None = None,
+) -> Job:
+    """`store.jobs.ask_job` for a person: to have a job go on is to agree to it.
+
+    limit_usd: what it may cost in all from now on; None: as agreed before
+    """
+    with transaction(conn):  # a worker must not take it under the old terms
+        job = ask_job(conn, job_id, wish)
+        if wish in ("run", "resume", "retry") or is_ending(job):
+            before = agreement_to(conn, job, access) or Agreement("")
+            limit = before.limit_usd if limit_usd is None else limit_usd
+            agree(conn, job, access, limit, before.expected_usd)
+    return job

@@ -1,0 +1,192 @@
+"""What one process has under way for one job, within its limits.
+
+The cost of a request is set aside in the ledger before it is sent, in one transaction that sees all
+others. So jobs of any databases and processes keep to the limits together, and a process that is
+killed has asked nothing that the ledger does not know of.
+"""
+
+from __future__ import annotations
+
+import math
+import sqlite3
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ..errors import JobError
+from ..store.owners import new_owner
+from ..store.spending import Spent, today
+from .keys import JobKey
+from .totals import add_spent, spent_where, usd_under_way
+
+if TYPE_CHECKING:
+    from .ledger import Ledger
+
+
+@dataclass(frozen=True)
+class Limits:
+    """In USD; None: no limit.
+
+    job:       for the job, over all its attempts
+    day:       for everything that this installation spends in a day (UTC)
+    functions: for what SQL functions of all databases spend in a day
+    """
+
+    job: float | None = None
+    day: float | None = None
+    functions: float | None = None
+
+
+@dataclass(frozen=True)
+class Room:
+    """What the tightest limit leaves, in USD.
+
+    scope:  job, day or functions; empty where there is no limit
+    spent:  of the limit
+    others: what else is under way that counts towards it
+    """
+
+    scope: str = ""
+    limit: float = math.inf
+    spent: float = 0.0
+    others: float = 0.0
+
+    @property
+    def left(self) -> float:
+        return self.limit - self.spent - self.others
+
+
+def tightest(db: sqlite3.Connection, key: JobKey, limits: Limits, holder: str) -> Room:
+    """holder: whose own reservations do not count"""
+    return min(rooms(db, key, limits, holder), key=lambda room: room.left, default=Room())
+
+
+def rooms(db: sqlite3.Connection, key: JobKey, limits: Limits, holder: str) -> list[Room]:
+    """What each of the limits that are set leaves."""
+    job, whose = "database = :database and nonce = :nonce", "nonce = ''"
+    values = {**vars(key), "day": today(), "holder": holder}
+    found = []
+    for scope, limit, spent, under_way in (
+        ("job", limits.job, job, job),
+        ("day", limits.day, "day = :day", "1"),
+        ("functions", limits.functions, f"day = :day and {whose}", whose),
+    ):
+        if limit is not None:
+            others = usd_under_way(db, f"{under_way} and holder <> :holder", values)
+            found.append(Room(scope, limit, spent_where(db, spent, values).usd, others))
+    return found
+
+
+class Account:
+    """Reserves, settles, releases; amounts in USD. For one thread. Close it.
+
+    Without the model's vocabulary an amount is an estimate: once an answer has cost more than was
+    set aside for it, so much more is expected of all others.
+    Methods raise LedgerError when the ledger cannot be written, JobError when another process has
+    taken the job over.
+    """
+
+    def __init__(self, ledger: Ledger, key: JobKey, limits: Limits) -> None:
+        self.key, self.limits = key, limits
+        self._ledger = ledger
+        self._holder = new_owner()
+        self._reserved = 0.0
+        self._requests = 0
+        self._dearer = 1.0
+        self._unsaved = Spent()
+        self._noted = False
+        self.room = Room()
+
+    def reserve(self, amounts: Sequence[float]) -> int:
+        """Sets aside what requests cost at most; gives how many of the first ones there is room
+        for. `room` then says what the tightest limit had."""
+        granted, usd = 0, 0.0
+        with self._ledger.writing() as db:
+            self._save_spent(db)
+            self.room = tightest(db, self.key, self.limits, self._holder)
+            for amount in amounts:
+                if (self._reserved + usd + amount) * self._dearer > self.room.left:
+                    break
+                usd += amount
+                granted += 1
+            self._note(db, self._reserved + usd, self._requests + granted)
+        self._reserved += usd
+        self._requests += granted
+        self._saved()
+        return granted
+
+    def settle(self, reserved: float, spent: Spent) -> None:
+        """Puts what one request cost in the place of what was set aside for it. It is in the ledger
+        with the next `reserve` or `save`; until then it counts as under way."""
+        if reserved:
+            self._dearer = max(self._dearer, spent.usd / reserved)
+        self._unsaved += spent
+        self._give_back(reserved)
+
+    def release(self, reserved: float) -> None:
+        """Gives back what was set aside for a request that cost nothing: the service refused it."""
+        self._give_back(reserved)
+
+    def lose(self, reserved: float) -> Spent:
+        """Counts a request as spent whose answer never came: it may have been answered there."""
+        spent = Spent(reserved, 1)
+        self.settle(reserved, spent)
+        return spent
+
+    def _give_back(self, reserved: float) -> None:
+        self._requests = max(self._requests - 1, 0)
+        self._reserved = max(self._reserved - reserved, 0.0) if self._requests else 0.0
+
+    def save(self) -> None:
+        """Writes down what was settled."""
+        with self._ledger.writing() as db:
+            self._save_spent(db)
+            self._note(db, self._reserved, self._requests)
+        self._saved()
+
+    def close(self) -> Spent:
+        """Ends it. What is still under way counts as spent: it was sent. Gives that."""
+        lost = Spent(self._reserved, self._requests)
+        with self._ledger.writing() as db:
+            self._unsaved += lost
+            self._reserved, self._requests = 0.0, 0
+            self._save_spent(db)
+            db.execute("delete from under_way where holder = ?", [self._holder])
+        self._saved()
+        self._noted = False
+        self._ledger.close()
+        return lost
+
+    def _save_spent(self, db: sqlite3.Connection) -> None:
+        if self._unsaved != Spent():
+            add_spent(db, self.key, self._unsaved)
+
+    def _saved(self) -> None:
+        self._unsaved = Spent()
+
+    def _note(self, db: sqlite3.Connection, usd: float, requests: int) -> None:
+        values = [usd * self._dearer, requests, today(), self._holder]
+        sql = "update under_way set usd = ?, requests = ?, day = ? where holder = ?"
+        if self._noted and not db.execute(sql, values).rowcount:
+            raise JobError(f"Job {self.key.job} was taken over by another process.")
+        if not self._noted:
+            hold(db, self._holder, self.key, usd * self._dearer, requests, owner=self._holder)
+            self._noted = True
+
+
+def hold(
+    db: sqlite3.Connection,
+    holder: str,
+    key: JobKey,
+    usd: float,
+    requests: int,
+    *,
+    owner: str | None = None,
+    digest: str = "",
+) -> None:
+    """Notes what is under way, in the place of what the holder had."""
+    db.execute(
+        "insert or replace into under_way (holder, owner, day, database, job, nonce, usd,"
+        " requests, digest) values (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        [holder, owner, today(), key.database, key.job, key.nonce, usd, requests, digest],
+    )

@@ -1,0 +1,46 @@
+"""By what the ledger knows databases and jobs."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class JobKey:
+    """A job of one database.
+
+    database: see `identity_of`
+    job:      its number there; 0 for SQL functions, for people only
+    nonce:    random, noted in its row; empty for SQL functions
+    """
+
+    database: str
+    job: int
+    nonce: str
+
+
+def identity_of(database: sqlite3.Connection | str) -> str:
+    """A database file as this very file: where it really is, and its inode. A copy, and a file that
+    was put in the place of another one, is another database.
+
+    database: a connection, or a path; a database in memory is itself as long as it lasts
+    """
+    path = database
+    if isinstance(path, sqlite3.Connection):
+        path = str(path.execute("pragma database_list").fetchone()[2] or "")
+        if not path:
+            return f"memory:{os.getpid()}:{id(database)}"
+    if not path:
+        return f"memory:{os.getpid()}"
+    real = os.path.realpath(path)
+    try:
+        return f"{real}#{os.stat(real).st_ino}"
+    except OSError:
+        return real
+
+
+def functions_of(database: sqlite3.Connection | str) -> JobKey:
+    """What SQL functions ask in a database."""
+    return JobKey(identity_of(database), 0, "")

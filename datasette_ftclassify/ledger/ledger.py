@@ -1,0 +1,157 @@
+"""The ledger as the rest of the package uses it."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Collection, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+from ..store.spending import Spent, today
+from .account import Account, Limits, Room, hold, rooms, tightest
+from .agreements import Agreement, add_agreement, agreements_in
+from .keys import JobKey
+from .place import connect, default_path, writing
+from .totals import add_spent, book_lost, spent_where, usd_under_way
+
+
+class Ledger:
+    """Of this installation. Cheap to make; opened when it is first used, for one thread.
+
+    path: None: where `default_path` says
+    Every method raises LedgerError when the ledger cannot be used.
+    """
+
+    def __init__(self, path: str | Path | None = None) -> None:
+        self.path = default_path() if path is None else Path(path)
+        self._conn: sqlite3.Connection | None = None
+
+    def close(self) -> None:
+        if self._conn is not None:
+            self._conn.close()
+            self._conn = None
+
+    @contextmanager
+    def writing(self) -> Iterator[sqlite3.Connection]:
+        """A transaction, on a connection that stays open."""
+        if self._conn is None:
+            self._conn = connect(self.path)
+        with writing(self._conn, self.path) as db:
+            yield db
+
+    @contextmanager
+    def _once(self) -> Iterator[sqlite3.Connection]:
+        """A transaction, on a connection of its own: pages ask from many threads."""
+        with closing(connect(self.path)) as conn, writing(conn, self.path) as db:
+            yield db
+
+    # Agreements
+
+    def agree(self, key: JobKey, agreement: Agreement) -> None:
+        """Notes that a person on this machine wants the job done."""
+        with self._once() as db:
+            add_agreement(db, key, agreement)
+
+    def agreements(self, database: str) -> dict[JobKey, Agreement]:
+        """To all jobs of a database."""
+        with self._once() as db:
+            return agreements_in(db, database)
+
+    def agreement(self, key: JobKey) -> Agreement | None:
+        """None: nobody has agreed to such a job."""
+        return self.agreements(key.database).get(key)
+
+    # Spending
+
+    def account(self, key: JobKey, limits: Limits) -> Account:
+        """For the requests of this process. Counts first what dead processes had under way."""
+        with self.writing() as db:
+            book_lost(db)
+        return Account(self, key, limits)
+
+    def take_over(self, key: JobKey) -> Spent:
+        """Call for a job that this process has claimed, before it asks: what the last process had
+        under way counts as spent. Gives that."""
+        with self._once() as db:
+            return book_lost(db, key)
+
+    def spent(self, key: JobKey) -> Spent:
+        """By a job, over all days."""
+        where = "database = :database and nonce = :nonce"
+        with self._once() as db:
+            return spent_where(db, where, vars(key))
+
+    def spent_today(self, *, functions: bool = False) -> Spent:
+        """By everything, or by SQL functions alone."""
+        only = " and nonce = ''" if functions else ""
+        with self._once() as db:
+            return spent_where(db, f"day = :day{only}", {"day": today()})
+
+    def under_way(self) -> float:
+        """USD that may come to be spent by what is under way."""
+        with self._once() as db:
+            return usd_under_way(db, "1", {})
+
+    def rooms(self, key: JobKey | None, limits: Limits) -> list[Room]:
+        """What each limit leaves; of a job that is still to be (None), all of its own."""
+        with self._once() as db:
+            return rooms(db, key or JobKey("", 0, "new"), limits, "")
+
+    # Batches and trainings, which outlive their process
+
+    def hold(
+        self, key: JobKey, name: str, usd: float, requests: int, limits: Limits, digest: str = ""
+    ) -> Room | None:
+        """Sets aside what a batch or a training costs at most. None when that is done; else the
+        limit that leaves no room for it.
+
+        name: of no other one; held again, the last figures count
+        """
+        with self._once() as db:
+            room = tightest(db, key, limits, name)
+            if usd > room.left:
+                return room
+            hold(db, name, key, usd, requests, digest=digest)
+        return None
+
+    def held(self, key: JobKey, name: str, digest: str = "") -> tuple[float, int] | None:
+        """(USD, requests) that were set aside for it and are not settled; None: nothing was, by
+        that name and digest."""
+        with self._once() as db:
+            row: tuple[float, int] | None = db.execute(
+                "select usd, requests from under_way where holder = ? and database = ?"
+                " and nonce = ? and digest = ?",
+                [name, key.database, key.nonce, digest],
+            ).fetchone()
+            return row
+
+    def settle(self, key: JobKey, name: str, spent: Spent, *, priced: bool = True) -> Spent:
+        """Puts what was spent in the place of a part of what is held: of its requests, so many.
+
+        priced: False: nobody knows what it cost, and it counts at what was expected
+        Gives what was spent.
+        """
+        with self._once() as db:
+            row = db.execute("select usd, requests from under_way where holder = ?", [name])
+            usd, requests = row.fetchone() or (0.0, 0)
+            share = usd * min(spent.requests / requests, 1.0) if requests else usd
+            if not priced:
+                spent = replace(spent, usd=share)
+            add_spent(db, key, spent)
+            left = [usd - share, max(requests - spent.requests, 0), name]
+            db.execute("update under_way set usd = ?, requests = ? where holder = ?", left)
+        return spent
+
+    def end(self, *names: str) -> None:
+        """Nothing more comes of them."""
+        with self._once() as db:
+            db.executemany("delete from under_way where holder = ?", [[name] for name in names])
+
+    def end_others(self, key: JobKey, names: Collection[str]) -> None:
+        """Nothing comes of what the job holds beside those, as of batches that were never made."""
+        with self._once() as db:
+            sql = "select holder from under_way where owner is null and database = ? and nonce = ?"
+            found = {name for (name,) in db.execute(sql, [key.database, key.nonce])}
+            gone = [[name] for name in found.difference(names)]
+            db.executemany("delete from under_way where holder = ?", gone)

@@ -1,0 +1,155 @@
+"""Where the ledger is, and how its file is opened.
+
+The write-ahead log with `synchronous = NORMAL` makes a commit take some 50 microseconds. What is
+committed outlives every end of the process; a power cut, or a crash of the system, may lose the
+commits since the last checkpoint.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from ..errors import FtclassifyError
+
+VARIABLE = "FTCLASSIFY_LEDGER"
+BUSY_SECONDS = 10.0
+"""How long to wait for another process: each holds the ledger for less than a millisecond."""
+
+_APPLICATION = 0x66744C67
+"""SQLite's application_id of a ledger, so that no other database is taken for one."""
+
+
+class LedgerError(FtclassifyError):
+    """The ledger cannot be read or written, so nothing that costs money may be done."""
+
+
+def default_path() -> Path:
+    """FTCLASSIFY_LEDGER, else ledger.db in the user's data folder for this package.
+
+    Not beside Datasette's internal database: commands do not know it, and what a command and a
+    server spend has one limit.
+    """
+    if named := os.environ.get(VARIABLE):
+        return Path(named).expanduser()
+    return _data_folder() / "datasette-ftclassify" / "ledger.db"
+
+
+def _data_folder() -> Path:
+    if sys.platform == "win32":
+        return Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
+    if sys.platform == "darwin":
+        return Path.home() / "Library" / "Application Support"
+    return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share")
+
+
+def connect(path: Path) -> sqlite3.Connection:
+    """Opens the ledger; makes it, readable by its owner alone, when it is not there. For one
+    thread. Raises LedgerError."""
+    with explained(path):
+        if not path.exists():
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+        conn = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None)
+        try:
+            _prepare(conn, path)
+        except BaseException:
+            conn.close()
+            raise
+        return conn
+
+
+def _prepare(conn: sqlite3.Connection, path: Path) -> None:
+    conn.execute("pragma synchronous = normal")
+    if _pragma(conn, "application_id") == _APPLICATION and _pragma(conn, "user_version") >= 1:
+        return
+    conn.execute("pragma journal_mode = wal")
+    conn.execute("begin immediate")
+    with conn:
+        if _pragma(conn, "application_id") == _APPLICATION:
+            return  # another process was faster
+        if conn.execute("select 1 from sqlite_master limit 1").fetchone():
+            raise LedgerError(
+                f"{path} is a database, but no ledger: set {VARIABLE} to a file of its own."
+            )
+        for statement in _SCHEMA:
+            conn.execute(statement)
+        conn.execute(f"pragma application_id = {_APPLICATION}")
+        conn.execute("pragma user_version = 1")
+
+
+def _pragma(conn: sqlite3.Connection, name: str) -> int:
+    return int(conn.execute(f"pragma {name}").fetchone()[0])
+
+
+@contextmanager
+def explained(path: Path) -> Iterator[None]:
+    """Raises LedgerError in the place of what SQLite and the system say."""
+    try:
+        yield
+    except (sqlite3.Error, OSError, RuntimeError) as error:
+        why = getattr(error, "strerror", None) or str(error)
+        raise LedgerError(
+            f"The ledger {path}, which keeps what is spent here, cannot be used: {why}. Nothing "
+            f"that costs money is done before it can; {VARIABLE} names another file."
+        ) from error
+
+
+@contextmanager
+def writing(conn: sqlite3.Connection, path: Path) -> Iterator[sqlite3.Connection]:
+    """A transaction in which no other process writes. Raises LedgerError."""
+    with explained(path):
+        conn.execute("begin immediate")
+        with conn:
+            yield conn
+
+
+_SCHEMA = (
+    """
+    create table agreements (
+        database text not null,          -- see keys.identity_of
+        nonce text not null,             -- random, also in the job's row
+        job integer not null,
+        digest text not null,            -- of what was agreed to
+        limit_usd real,                  -- for the job in all; NULL: none was set
+        expected_usd real,               -- what it was said to cost
+        agreed_at text not null,
+        primary key (database, job, nonce)
+    ) without rowid
+    """,
+    """
+    create table spending (
+        day text not null,               -- UTC
+        database text not null,
+        nonce text not null,             -- '': asked by SQL functions
+        job integer not null,            -- 0: the same
+        usd real not null default 0,
+        requests integer not null default 0,
+        input_tokens integer not null default 0,
+        cached_tokens integer not null default 0,
+        output_tokens integer not null default 0,
+        trained_tokens integer not null default 0,
+        repeats integer not null default 0, -- among the requests: their process died before it
+                                            -- kept the answers, and they are asked again
+        primary key (day, database, nonce)
+    ) without rowid
+    """,
+    "create index spending_of_jobs on spending (database, nonce)",
+    """
+    create table under_way (
+        holder text primary key,         -- a process's requests, a batch, or a training
+        owner text,                      -- the process whose end is theirs; NULL: they outlive it
+        day text not null,               -- of the last change, UTC
+        database text not null,
+        nonce text not null,
+        job integer not null,
+        usd real not null,
+        requests integer not null,
+        digest text not null default ''  -- of what they are for
+    ) without rowid
+    """,
+)

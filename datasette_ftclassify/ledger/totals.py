@@ -1,0 +1,70 @@
+"""Sums over the ledger's tables, and what is added to them. Call in a transaction of the ledger."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Mapping
+from datetime import datetime, timedelta, timezone
+
+from ..store.owners import is_gone
+from ..store.spending import Spent, today
+from .keys import JobKey
+
+LONGEST_DAYS = 30
+"""A batch or a training that nobody has collected for so long counts as spent."""
+
+_FIELDS = tuple(Spent.__dataclass_fields__)
+_SUMS = ", ".join(f"coalesce(sum({name}), 0)" for name in _FIELDS)
+
+
+def add_spent(
+    db: sqlite3.Connection, key: JobKey, spent: Spent, *, day: str | None = None, repeats: int = 0
+) -> None:
+    """Adds to what was spent on a day (UTC), today unless told otherwise."""
+    when = [day or today(), key.database, key.nonce]
+    db.execute(
+        "insert or ignore into spending (day, database, nonce, job) values (?, ?, ?, ?)",
+        [*when, key.job],
+    )
+    changes = ", ".join(f"{name} = {name} + ?" for name in (*_FIELDS, "repeats"))
+    db.execute(
+        f"update spending set {changes} where day = ? and database = ? and nonce = ?",
+        [*(getattr(spent, name) for name in _FIELDS), repeats, *when],
+    )
+
+
+def spent_where(db: sqlite3.Connection, condition: str, values: Mapping[str, object]) -> Spent:
+    return Spent(*db.execute(f"select {_SUMS} from spending where {condition}", values).fetchone())
+
+
+def usd_under_way(db: sqlite3.Connection, condition: str, values: Mapping[str, object]) -> float:
+    sql = f"select coalesce(sum(usd), 0) from under_way where {condition}"
+    return float(db.execute(sql, values).fetchone()[0])
+
+
+def day_before(days: int) -> str:
+    """The day (UTC) so many days ago, as stored."""
+    return (datetime.now(timezone.utc) - timedelta(days)).strftime("%Y-%m-%d")
+
+
+def book_lost(db: sqlite3.Connection, key: JobKey | None = None) -> Spent:
+    """What was under way in processes that live no more counts as spent, at what it was expected to
+    cost: nobody will know. Gives how much that was.
+
+    key: of a job that this process has taken over, so that whoever had it has it no more
+    """
+    rows = db.execute(
+        "select holder, owner, day, database, job, nonce, usd, requests from under_way"
+    ).fetchall()
+    lost, oldest = Spent(), day_before(LONGEST_DAYS)
+    for holder, owner, day, database, job, nonce, usd, requests in rows:
+        whose = JobKey(database, job, nonce)
+        is_over = day < oldest if owner is None else whose == key or is_gone(owner)
+        if not is_over:
+            continue
+        db.execute("delete from under_way where holder = ?", [holder])
+        if requests or usd:
+            spent = Spent(usd, requests)
+            add_spent(db, whose, spent, day=day, repeats=requests)
+            lost += spent if whose == key else Spent()
+    return lost
