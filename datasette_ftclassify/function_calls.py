@@ -23,7 +23,6 @@ from pathlib import Path
 from typing import Any
 
 from .query_limit import QueryStopped
-from .sql import decode
 
 Scalar = str | int | float | None
 
@@ -132,6 +131,10 @@ def _candidates() -> Iterator[str | None]:
         yield str(Path(file).with_name("sqlite3.dll"))
 
 
+_decode = ctypes.pythonapi["PyUnicode_DecodeUTF8"]  # as bytes.decode, without the bytes
+_decode.restype, _decode.argtypes = (
+    ctypes.py_object, (ctypes.c_void_p, ctypes.c_ssize_t, ctypes.c_char_p)
+)  # fmt: skip
 _Opened = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p)
 _Call = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int, ctypes.POINTER(ctypes.c_void_p))
 _Destroy = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
@@ -173,7 +176,7 @@ class _Library:
         self._seen: list[int] = []
         # SQLite may call these until the process ends, later than Python takes this module apart.
         self._probe = _immortal(_Opened(self._note))
-        self._calls = _immortal(_Call(self._call))
+        self._calls = _immortal(_Call(self._caller()))
         self._destroys = _immortal(_Destroy(_forget))
 
     def is_python_s(self) -> bool:
@@ -206,28 +209,41 @@ class _Library:
         arguments = (name.encode(), count, _UTF8, key, self._calls, None, None, self._destroys)
         return bool(self._create(_handle(conn), *arguments) == 0)
 
-    def _call(self, context: int, count: int, values: Any) -> None:
-        try:
-            function, longest = _registered[self._user_data(context)]
-            arguments = [self._read(values[i], longest) for i in range(count)]
-            answer = function(*arguments)
-            # NULL is what SQLite takes where nothing is said.
-            if answer is not None:
-                self._give(context, answer)
-        except Exception as error:
-            # Whatever a stranger's file makes us trip over, a query goes on.
-            if isinstance(error, QueryStopped):
-                self._give_error(context, _INTERRUPT)
-        except BaseException:  # Ctrl-C
-            self._give_error(context, _INTERRUPT)
+    def _caller(self) -> Callable[[int, int, Any], None]:
+        """What SQLite calls for each row, so it looks up nothing that it need not."""
+        user_data, type_of, text_of, bytes_of = (
+            self._user_data, self._type, self._text, self._bytes
+        )  # fmt: skip
+        read_other, give, fail, registered = self._read, self._give, self._give_error, _registered
 
-    def _read(self, value: int, longest: int) -> object:
+        def call(context: int, count: int, values: Any) -> None:
+            try:
+                function, longest = registered[user_data(context)]
+                arguments = []
+                for value in values[:count]:
+                    if type_of(value) != _TEXT:
+                        arguments.append(read_other(value))
+                        continue
+                    text, size = text_of(value), bytes_of(value)
+                    if size <= longest:
+                        arguments.append(_decode(text, size, b"replace"))
+                    else:
+                        arguments.append(CutText(_decode(text, longest, b"replace")))
+                answer = function(*arguments)
+                # NULL is what SQLite takes where nothing is said.
+                if answer is not None:
+                    give(context, answer)
+            except Exception as error:
+                # Whatever a stranger's file makes us trip over, a query goes on.
+                if isinstance(error, QueryStopped):
+                    fail(context, _INTERRUPT)
+            except BaseException:  # Ctrl-C
+                fail(context, _INTERRUPT)
+
+        return call
+
+    def _read(self, value: int) -> object:
         kind = self._type(value)
-        if kind == _TEXT:
-            pointer, size = self._text(value), self._bytes(value)
-            if size > longest:
-                return CutText(decode(ctypes.string_at(pointer, longest)))
-            return decode(ctypes.string_at(pointer, size))
         if kind == _INTEGER:
             return self._int64(value)
         if kind == _FLOAT:
