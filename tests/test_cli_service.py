@@ -229,3 +229,21 @@ def test_trainers_say_what_they_do():
     found = {t["name"]: t for t in json.loads(run("trainers", "--json"))["trainers"]}
     assert found["openai"]["batch"] is True
     assert found["azure"]["limits"]["suffix"] == 18
+
+
+def test_the_printed_command_reaches_the_service_that_was_asked(
+    tmp_path, monkeypatch, vocabularies
+):
+    with OpenAIServer(dialect="azure", pace=0.0) as server:
+        monkeypatch.setenv("AZURE_OPENAI_API_KEY", server.api_key)
+        monkeypatch.delenv("AZURE_OPENAI_ENDPOINT", raising=False)
+        town(tmp_path / "town.db").close()
+        task = ["messages", "--text", "message", "--label", "topic", "--trainer", "azure"]
+        asked = ["--model", MODEL, "--base-url", server.origin, "--epochs", 1, "--yes", "--queue"]
+        told = run("train", tmp_path / "town.db", *task, *asked)
+        setting, _, *command = told.split("Run it with: ")[1].split()
+        name, _, address = setting.partition("=")
+        assert (name, address) == ("AZURE_OPENAI_ENDPOINT", server.origin)
+        monkeypatch.setenv(name, address)
+        run(*command[1:])
+        assert server.jobs_created == 1

@@ -7,9 +7,10 @@ import json
 import math
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
+from openai.types.shared import ReasoningEffort
 from openai_questions import (
     CHAT,
     CODES,
@@ -33,7 +34,9 @@ from datasette_ftclassify.errors import ArtifactError
 from datasette_ftclassify.export.formats import ExportFormat
 from datasette_ftclassify.labels import LabelSet
 from datasette_ftclassify.trainers.openai.asking import OpenAIAsker
-from datasette_ftclassify.trainers.openai.fields import REASONING_TOKENS
+from datasette_ftclassify.trainers.openai.fields import REASONING_TOKENS, Fields
+from datasette_ftclassify.trainers.openai.problems import Refusal
+from datasette_ftclassify.trainers.openai.questions import Questions
 from datasette_ftclassify.trainers.service import (
     Reply,
     RowRejected,
@@ -429,3 +432,20 @@ def test_a_header_made_by_a_stranger(change: dict[str, Any]) -> None:
     header = {**untuned(server, "gpt-4o"), **change}
     with pytest.raises(ArtifactError, match="does not say rightly which model"):
         OpenAIAsker(header, TOWN, endpoint(server), trainer="azure")
+
+
+def test_a_model_that_reasons_is_told_not_to(service: OpenAIServer, header: Header) -> None:
+    def questions(model: str) -> Questions:
+        return Questions({**header, "model": model, "base": model}, TOWN, endpoint(service))
+
+    assert "reasoning_effort" not in questions("gpt-4.1-mini").options
+    asked = questions("gpt-6-luna")
+    fields = Fields.of(asked, endpoint(service))
+    options, efforts = dict(asked.options), []
+    refusal = Refusal(400, {"error": {"param": "reasoning_effort", "code": "unsupported_value"}})
+    while "reasoning_effort" in options:
+        efforts.append(options["reasoning_effort"])
+        options = fields.without_refused(options, refusal, "a kerb") or {}
+    assert efforts == ["none", "minimal", "low"]
+    assert options["logprobs"] is True
+    assert set(efforts) <= set(get_args(get_args(ReasoningEffort)[0]))

@@ -17,7 +17,8 @@ from datasette_ftclassify.labels import LabelSet
 from datasette_ftclassify.trainers.access import Endpoint
 from datasette_ftclassify.trainers.base import TrainerOptions
 from datasette_ftclassify.trainers.openai.azure import AzureTrainer
-from datasette_ftclassify.trainers.openai.options import default_epochs
+from datasette_ftclassify.trainers.openai.creating import _fields
+from datasette_ftclassify.trainers.openai.options import default_epochs, extra_body_of
 from datasette_ftclassify.trainers.openai.trainer import OpenAITrainer
 from datasette_ftclassify.trainers.registry import get_trainer
 from datasette_ftclassify.trainers.service import Service, ServiceRefused, TryAgain
@@ -591,6 +592,50 @@ def test_legacy_hyperparameters_and_extra_fields(vocabularies: Path, place: str)
         assert body["project"] == "p1"
         assert body["hyperparameters"] == {"n_epochs": 2}
         assert not {"method", "metadata", "legacy_hyperparameters"} & set(body)
+
+
+@pytest.mark.parametrize("place", ["endpoint", "options"])
+@pytest.mark.parametrize("legacy", [True, False])
+def test_lora_is_asked_for_beside_the_agreed_epochs(
+    setting: Setting, server: OpenAIServer, place: str, legacy: bool
+):
+    extra = {"legacy_hyperparameters": legacy, "hyperparameters": {"lora": True, "batch_size": 4}}
+    options = TrainerOptions(batch_size=8, extra=extra if place == "options" else {})
+    body = _fields(
+        "tag",
+        replace(setting.order, options=options),
+        Endpoint("k", extra_body=extra if place == "endpoint" else {}),
+        {"train": "file-1"},
+        [],
+    )
+    held = body if legacy else body["method"]["supervised"]
+    assert held["hyperparameters"] == {"lora": True, "n_epochs": 2, "batch_size": 8}
+    assert "hyperparameters" not in body.get("extra_body", {})
+
+
+@pytest.mark.parametrize(
+    "extra",
+    [
+        {"hyperparameters": {"n_epochs": 20}}, {"hyperparameters": {"max_steps": 9}},
+        {"hyperparameters": 5}, {"method": {"type": "dpo"}}, {"model": "gpt-4"},
+        {"training_file": "file-2"}, {"n_epochs": 20},
+    ],
+)  # fmt: skip
+def test_no_extra_field_changes_what_was_agreed(
+    setting: Setting, server: OpenAIServer, extra: dict[str, object]
+):
+    setting.extra_body = extra
+    with pytest.raises(TrainingError, match="extra field"):
+        setting.train(Diary())
+    assert server.log == []
+
+
+@pytest.mark.parametrize("name", ["model", "messages", "n", "stop", "max_tokens", "stream"])
+def test_no_extra_field_changes_a_question(name: str):
+    with pytest.raises(AccessError, match=f"field {name} of extra_body"):
+        extra_body_of(Endpoint("k", extra_body={name: 2}))
+    kept = Endpoint("k", extra_body={"temperature": 0.3, "hyperparameters": {"lora": True}})
+    assert extra_body_of(kept) == {"temperature": 0.3}
 
 
 def test_a_server_without_seeds(setting: Setting, server: OpenAIServer):

@@ -93,8 +93,20 @@ def work_command(
         limit = usual_limit(usd) if isinstance(usd, (int, float)) else None
     if limit is not None and paid_trainer(conn, job) is not None:
         words += ["--limit-usd", f"{whole_cents(limit):.2f}"]
-    words += ["--base-url", base_url] if base_url is not None else []
-    return shlex.join(words)
+    variable = _address_variable(paid_trainer(conn, job))
+    if base_url is None or variable == "OPENAI_BASE_URL":
+        return shlex.join([*words, *(["--base-url", base_url] if base_url is not None else [])])
+    # The option is OpenAI's; another service's address goes by the name that it has itself.
+    return f"{variable}={shlex.quote(base_url)} {shlex.join(words)}"
+
+
+def _address_variable(trainer: str | None) -> str:
+    """The environment variable of a service's address."""
+    from ..trainers.registry import list_services
+
+    services = {service.name: service for service in list_services()}
+    known = services[trainer].variables if trainer in services else {}
+    return known.get("base_url", "OPENAI_BASE_URL")
 
 
 def tell_queued(

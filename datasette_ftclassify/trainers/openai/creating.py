@@ -138,8 +138,8 @@ def _fields(
     without: list[str],
 ) -> dict[str, Any]:
     options = order.options
-    extra, legacy = extra_fields(options, endpoint)
-    chosen = hyperparameters(order)
+    extra, legacy, beside = extra_fields(options, endpoint)
+    chosen = {**beside, **hyperparameters(order)}
     fields: dict[str, Any] = {
         "model": order.model,
         "training_file": files["train"],

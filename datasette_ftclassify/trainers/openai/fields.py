@@ -13,12 +13,14 @@ from typing import Any
 from ..access import Endpoint
 from .options import extra_body_of
 from .problems import Refusal
-from .questions import TOKEN_LIMITS, Questions
+from .questions import EFFORTS, TOKEN_LIMITS, Questions
 
 REASONING_TOKENS = 2_000
 """Added to the tokens of an answer once a model has spent them all on reasoning."""
 
-_NAMED = re.compile(r"\b(max_completion_tokens|max_tokens|temperature|top_logprobs|logprobs)\b")
+_NAMED = re.compile(
+    r"\b(reasoning_effort|max_completion_tokens|max_tokens|temperature|top_logprobs|logprobs)\b"
+)
 _SPENT = re.compile(r"output limit was reached|higher max_tokens", re.IGNORECASE)
 
 
@@ -54,7 +56,10 @@ class Fields:
         if field is None or field == "stop":
             return None
         changed = {k: v for k, v in options.items() if k != field}
-        if field == "max_completion_tokens":
+        if field == "reasoning_effort":
+            weaker = EFFORTS[1 + EFFORTS.index(options[field]) :]
+            changed |= {field: weaker[0]} if weaker else {}
+        elif field == "max_completion_tokens":
             changed["max_tokens"] = options[field]
         elif field == "max_tokens" and self.form == "completion":
             return None  # which have no other name for it, and say little without

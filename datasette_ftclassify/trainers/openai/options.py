@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from ...errors import TrainingError
+from ...errors import AccessError, TrainingError
 from ...export import ExportFormat
 from ...labels import LabelSet
 from ...prices import base_model
@@ -24,11 +24,21 @@ COMPLETION_MODELS = ("davinci-002", "babbage-002")
 
 SEEDS = 2**31
 
+HYPERPARAMETERS = "hyperparameters"
+"""The extra field that is put beside ours, as for LoRA at some servers, never in their place."""
+
+_EPOCHS = {"n_epochs", "epochs", "num_epochs", "num_train_epochs", "max_steps"}
 _OURS = {
     "model", "training_file", "validation_file", "suffix", "seed", "metadata", "integrations",
-    "method", "hyperparameters", "n_epochs",
+    "method", *_EPOCHS,
 }  # fmt: skip
-"""Fields that no option may set besides: epochs in them would cost more than was agreed to."""
+"""Fields that nobody may set besides: epochs in them would cost more than was agreed to."""
+
+_ASKED = {
+    "model", "messages", "prompt", "input", "questions", "n", "best_of", "echo", "stop", "stream",
+    "max_tokens", "max_completion_tokens",
+}  # fmt: skip
+"""The same of requests that ask: several answers, or longer ones, would cost more."""
 
 
 def default_epochs(rows: int) -> int:
@@ -108,24 +118,43 @@ def check_suffix(suffix: str | None, most: int | None, title: str, *, dots: bool
         raise TrainingError(f"The option suffix may have no dots for {title}.")
 
 
-def extra_fields(options: TrainerOptions, endpoint: Endpoint) -> tuple[dict[str, Any], bool]:
-    """Further fields of the request that creates a job, and whether hyperparameters go at its top.
+def extra_fields(
+    options: TrainerOptions, endpoint: Endpoint
+) -> tuple[dict[str, Any], bool, dict[str, Any]]:
+    """Further fields of the request that creates a job, whether hyperparameters go at its top, and
+    those that are put beside ours.
 
-    Raises TrainingError for fields that are not the user's to set.
+    Raises TrainingError for fields that would change what was agreed to, whoever set them.
     """
     extra = {**endpoint.extra_body, **options.extra}
     legacy = extra.pop(LEGACY, False)
     if not isinstance(legacy, bool):
         raise TrainingError(f"The extra field {LEGACY} must be true or false.")
-    taken = sorted(_OURS & set(options.extra))
+    extra.pop(HYPERPARAMETERS, None)
+    beside: dict[str, Any] = {}
+    for given in (endpoint.extra_body, options.extra):
+        more = given.get(HYPERPARAMETERS) or {}
+        if not isinstance(more, Mapping):
+            raise TrainingError(f"The extra field {HYPERPARAMETERS} must be an object.")
+        beside |= more
+    taken = sorted(_OURS & set(extra))
+    taken += [f"{HYPERPARAMETERS}.{name}" for name in sorted(_EPOCHS & set(beside))]
     if taken:
         raise TrainingError(f"The extra field {taken[0]} is set by the training itself.")
-    return extra, legacy
+    return extra, legacy, beside
 
 
 def extra_body_of(endpoint: Endpoint) -> dict[str, Any]:
-    """The operator's fields of a request that asks a model."""
-    return {name: value for name, value in endpoint.extra_body.items() if name != LEGACY}
+    """The operator's fields of a request that asks a model. Raises AccessError for one that would
+    change what was agreed to."""
+    taken = sorted(_ASKED & set(endpoint.extra_body))
+    if taken:
+        raise AccessError(
+            f"The field {taken[0]} of extra_body in the configuration is set by each request "
+            "itself: leave it out there."
+        )
+    ours = (LEGACY, HYPERPARAMETERS)
+    return {name: value for name, value in endpoint.extra_body.items() if name not in ours}
 
 
 def hyperparameters(order: Order) -> dict[str, Any]:

@@ -6,6 +6,7 @@ one or thousands in a file, asks and reads alike.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -32,6 +33,13 @@ TOP_CHAT, TOP_COMPLETION = 20, 5
 
 TOKEN_LIMITS = ("max_completion_tokens", "max_tokens")
 """Names that servers have for the most tokens of an answer."""
+
+EFFORTS = ("none", "minimal", "low")
+"""Of reasoning, least first: the SDK's `ReasoningEffort`. A model that reasons gives no
+log-probabilities, and is paid for its thoughts."""
+
+_REASONS = re.compile(r"(?:.*/)?(?:ft:)?(?:gpt-(?:[5-9]|\d\d)|o\d)")
+"""Models that reason unless they are told not to."""
 
 _DAMAGED = "The stored classifier does not say rightly which model to ask"
 
@@ -150,9 +158,11 @@ class Questions:
 
     def _usual_options(self) -> dict[str, Any]:
         if self.form == "chat":
+            effort = {"reasoning_effort": EFFORTS[0]} if _REASONS.match(self.tuned.base) else {}
             return {
                 "max_completion_tokens": self.max_output, "temperature": 0,
                 "logprobs": True, "top_logprobs": TOP_CHAT,
+                **effort,
             }  # fmt: skip
         stop = {"stop": self._codec.stop} if self._codec.stop else {}
         return {
