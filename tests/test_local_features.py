@@ -135,6 +135,14 @@ def test_too_many_features_leave_the_frequent_ones():
     assert terms.terms_kept(rare.keep)[0] == ["one"]
 
 
+def test_words_keep_their_places_beside_more_frequent_characters():
+    terms = count_terms([f"filler{n % 3} word{n % 9}" for n in range(90)])
+    weighting = Weighting.learn(terms, np.arange(90), min_rows=1, most=30)
+    words, chars = terms.terms_kept(weighting.keep)
+    assert len(words) == 12
+    assert len(chars) == 18
+
+
 def test_rare_terms_are_left_out_of_the_count():
     terms = count_terms(["one two", "one three"], min_rows=2)
     assert terms.words == ["one"]

@@ -6,11 +6,19 @@ import numpy as np
 import pytest
 
 from datasette_ftclassify.trainers.local.candidates import candidates
-from datasette_ftclassify.trainers.local.recipes import Recipe
-from datasette_ftclassify.trainers.local.selection import _choose
+from datasette_ftclassify.trainers.local.data import Data
+from datasette_ftclassify.trainers.local.folds import splits
+from datasette_ftclassify.trainers.local.recipes import Recipe, bayes
+from datasette_ftclassify.trainers.local.selection import _choose, compare
+from datasette_ftclassify.trainers.local.thresholds import (
+    across_halves,
+    best_threshold,
+    f1_scores,
+)
 
 PLAIN = candidates(100, 2, 1e5, multilabel=False, embedding=False)
 BOTH = candidates(100, 2, 1e5, multilabel=False, embedding=True)
+WORDS = ["red", "blue", "green", "grey", "black", "white", "pink", "brown", "gold", "silver"]
 
 
 def outcomes(*shares: float) -> np.ndarray:
@@ -52,9 +60,64 @@ def test_embeddings_are_used_when_they_help_at_all():
     found, _, _ = _choose(BOTH, outcomes(*plain, *extra), "accuracy")
     assert BOTH[found].embedding
     found, _, _ = _choose(BOTH, outcomes(*plain, 0.8, 0.8, 0.8), "accuracy")
-    assert found == 0
+    assert BOTH[found].embedding, "a tie is no reason to drop what was asked for"
     found, _, _ = _choose(BOTH, outcomes(*plain, 0.79, 0.81, 0.8), "accuracy")
     assert found == 0
+
+
+def test_one_row_a_label_tells_nothing_against_the_embeddings():
+    found, _, why = _choose(BOTH, outcomes(*[0.0] * 7), "accuracy")
+    assert found == 4
+    assert "the embeddings that were asked for, since no held-out row could tell" in why
+    found, _, why = _choose(PLAIN, outcomes(*[0.0] * 4), "accuracy")
+    assert found == 0
+    assert "the usual choice, since no held-out row could tell" in why
+
+
+@pytest.mark.parametrize("cost", [1e3, 2e8, 1e10])
+@pytest.mark.parametrize(("rows", "labels"), [(6_000, 5), (12_000, 1_500), (120_000, 230)])
+def test_naive_bayes_and_a_mixture_with_it_are_compared_at_every_size(rows, labels, cost):
+    """They cost next to nothing, and are the best on some tables."""
+    recipes = candidates(rows, labels, cost, multilabel=False, embedding=False)
+    parts = [{base.solve for base, _ in recipe.mixture} for recipe in recipes]
+    assert {bayes} in parts
+    assert any(bayes in solvers and len(solvers) == 2 for solvers in parts)
+
+
+def test_what_a_fold_holds_out_teaches_it_neither_terms_nor_their_weights():
+    """Out-of-fold scores are those of a model that has never read the row."""
+    chooser = np.random.default_rng(5)
+    texts = [f"{' '.join(chooser.choice(WORDS, 4))} only{row}" for row in range(80)]
+    targets = np.eye(2, dtype=np.int8)[np.arange(80) % 2]
+    data = Data.read(texts, targets, 2)
+    recipe = candidates(80, 2, data.cost, multilabel=False, embedding=False)[1]
+    trial = compare(data, (recipe,), 0, False, lambda step, done: None)
+    ((base, share),) = recipe.mixture
+    for training, unseen in splits(targets, data.groups, 0, data.cost)[0]:
+        weighting = data.weighting(training)
+        model = base.fit(data.design(weighting, training), targets[training], 0)
+        scores = base.decide(model, data.design(weighting, unseen))
+        centred = scores - scores.mean(axis=1, keepdims=True)
+        np.testing.assert_allclose(
+            trial.logits[unseen], share * centred / trial.scales[base.name], rtol=1e-4, atol=1e-5
+        )
+
+
+def test_thresholds_are_measured_on_rows_that_they_were_not_chosen_on():
+    """Scores of pure chance: chosen and measured on the same rows, thresholds look skilful."""
+    chooser = np.random.default_rng(0)
+    scores = chooser.random((200, 30)).astype(np.float32)
+    targets = (chooser.random((200, 30)) < 0.03).astype(np.int8)
+
+    def best(half):
+        return np.array(
+            [best_threshold(scores[half, k], targets[half, k], clip=False)[0] for k in range(30)]
+        )
+
+    cheating = f1_scores(scores >= best(np.arange(200)), targets)
+    honest = f1_scores(across_halves(scores, targets, best), targets)
+    assert honest[1] < cheating[1] / 1.5
+    assert f1_scores(scores >= 0, targets)[1] * 1.6 > honest[1], "no better than giving every label"
 
 
 def test_the_only_recipe_says_so():

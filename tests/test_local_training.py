@@ -243,8 +243,9 @@ def test_every_algorithm_tells_the_topics_apart(solve):
 
 
 def test_large_tables_get_the_algorithm_that_takes_all_labels_at_once():
-    (recipe,) = candidates(120_000, 230, 1e10, multilabel=False, embedding=False)
-    assert recipe.mixture[0][0].solve is logistic
+    recipes = candidates(120_000, 230, 1e10, multilabel=False, embedding=False)
+    dear = {base.solve for recipe in recipes for base, _ in recipe.mixture} - {bayes}
+    assert dear == {logistic}
     (recipe,) = candidates(120_000, 230, 1e10, multilabel=True, embedding=False)
     assert recipe.mixture[0][0].solve is logistic
 
@@ -257,7 +258,7 @@ def test_a_table_too_large_for_folds_is_trained_with_one_held_out_part(monkeypat
     monkeypatch.setattr(folds, "ONE_PART", 10)
     texts, names = table(400)
     model, report = fit(texts, names, 4, multilabel=False)
-    assert report["recipe"] == "logistic regression"
+    assert "logistic regression" in [row["recipe"] for row in report["recipes"]]
     assert report["calibration"]["rows"] == 40
     asked, wanted = table(80, seed=9)
     assert (model.log_probabilities(asked).argmax(axis=1) == wanted).mean() > 0.9

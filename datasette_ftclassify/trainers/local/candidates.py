@@ -17,8 +17,8 @@ DESCENT = Base("logistic regression", logistic, 1.0)
 NO_VECTORS = Recipe(BAYES.name, ((BAYES, 1.0),))  # it counts, and vectors are no counts
 
 FEW_ROWS = 300
-LARGE = 1e8  # stored values times labels, from where a comparison would take minutes
-SLOW = 1.2e9  # and from where one solver call per label would
+LARGE = 1e8  # stored values times labels, from where only one setting of the machine is tried
+SLOW = 4e9  # and from where one solver call per label would take minutes
 
 
 def candidates(
@@ -33,14 +33,14 @@ def candidates(
 
 def _exclusive(n_rows: int, n_labels: int, cost: float) -> tuple[Recipe, ...]:
     if cost > SLOW:
-        return (_alone(DESCENT),)
+        return _with_bayes(DESCENT)
     if n_rows <= FEW_ROWS:
         usual, plain = _mixed(RIDGE, BAYES, 0.5), _alone(RIDGE)
         if n_rows < 5 * n_labels:  # so few rows of a label leave naive Bayes nothing to count
             return (plain,)
         return (usual, plain, _mixed(RIDGE, BAYES, 1.0), NO_VECTORS)
     if cost > LARGE:
-        return (_alone(replace(MACHINE, strength=1.0)),)
+        return _with_bayes(replace(MACHINE, strength=1.0))
     return (
         _mixed(MACHINE, BAYES, 0.5),
         _alone(MACHINE),
@@ -49,6 +49,12 @@ def _exclusive(n_rows: int, n_labels: int, cost: float) -> tuple[Recipe, ...]:
         _mixed(SMOOTH_MACHINE, BAYES, 0.5),
         NO_VECTORS,
     )
+
+
+def _with_bayes(base: Base) -> tuple[Recipe, ...]:
+    """Naive Bayes costs one product whatever the size, and a mixture costs nothing more, so both
+    are always compared with the one base that is dear."""
+    return (_alone(base), _mixed(base, BAYES, 0.5), _mixed(base, BAYES, 1.0), NO_VECTORS)
 
 
 def _multilabel(cost: float) -> tuple[Recipe, ...]:

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from .data import Data, as_indicators
 from .folds import Rows
 from .recipes import Targets
-from .thresholds import best_threshold, f1_scores
+from .thresholds import across_halves, best_threshold, f1_scores
 from .unseen import MAX_WEIGHTS, quick_base, sample
 
 MAX_ROWS = 12_000
@@ -113,14 +113,12 @@ def _once(
     logits = base.decide(model, data.design(weighting, unseen))
     if not multilabel:
         return float((logits.argmax(axis=1) == targets[unseen].argmax(axis=1)).mean())
-    # One threshold for all labels, chosen on one half of the unseen rows, measured on the other.
-    scores = []
-    halves = unseen[::2], unseen[1::2]
-    parts = logits[::2], logits[1::2]
-    for ours, other in ((0, 1), (1, 0)):
-        limit, _ = best_threshold(parts[ours].ravel(), targets[halves[ours]].ravel(), clip=False)
-        scores.append(f1_scores(parts[other] >= limit, targets[halves[other]])[0])
-    return float(np.mean(scores))
+    wanted = targets[unseen]
+
+    def limit(half: Rows) -> npt.NDArray[np.float64]:  # one threshold for all labels
+        return np.array(best_threshold(logits[half].ravel(), wanted[half].ravel(), clip=False)[0])
+
+    return f1_scores(across_halves(logits, wanted, limit), wanted)[0]
 
 
 def _interval(scores: list[float], seen: int) -> dict[str, float]:

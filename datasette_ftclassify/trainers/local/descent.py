@@ -10,22 +10,28 @@ import numpy as np
 from .recipes import Design, Linear, Targets
 
 BATCH = 256
-PASSES = 5
+PASSES = (5, 20)
+"""Fewest and most times that every row is seen."""
+WORK = 6e10
+"""Stored values times labels times passes: some minutes."""
 
 
 def logistic(design: Design, targets: Targets, strength: float, seed: int) -> Linear:
     """Softmax (labels exclude each other) or one sigmoid per label, AdaGrad with one step size per
-    feature; `strength` is the initial step size. Rows are seen five times in random order."""
+    feature; `strength` is the initial step size. Rows are seen in random order, 5 to 20 times: the
+    smaller the table, the oftener, since a label of eight rows has learnt little from five passes
+    (1,500 such labels: accuracy .68 after 5, .80 after 15)."""
     matrix = design.matrix.tocsr()
     n_rows, n_labels = targets.shape
+    passes = int(np.clip(WORK / max(matrix.nnz * n_labels, 1), *PASSES))
     exclusive = bool((targets.sum(axis=1) == 1).all())
     weights = np.zeros((matrix.shape[1], n_labels), dtype=np.float32)
     bias = np.log((targets.sum(axis=0) + 1) / (n_rows + 1)).astype(np.float32)
     history = np.full(matrix.shape[1], 1e-6, dtype=np.float32)
     shuffle = np.random.default_rng(seed)
-    for turn in range(PASSES):
+    for turn in range(passes):
         order = shuffle.permutation(n_rows)
-        step = np.float32(strength * (1 - turn / PASSES))
+        step = np.float32(strength * (1 - turn / passes))
         for start in range(0, n_rows, BATCH):
             rows = order[start : start + BATCH]
             batch = matrix[rows]

@@ -13,7 +13,7 @@ from .data import Data
 from .features import FloatArray
 from .folds import Rows, splits
 from .recipes import Recipe, Targets
-from .thresholds import best_threshold, f1_scores
+from .thresholds import across_halves, best_threshold, f1_scores
 
 Progress = Callable[[str, float], None]
 
@@ -69,15 +69,16 @@ def _choose(
 ) -> tuple[int, list[dict[str, Any]], str]:
     """The best recipe, unless it beats the usual one by less than chance could do.
 
-    The usual one is the first, or the first with embeddings when one of those is best: whoever
-    named a model wants it used where it helps at all.
+    The usual one is the first, or the first with embeddings when one of those is best or no worse:
+    whoever named a model wants it used unless the rows speak against it. They say nothing where
+    every label has one row, so that no held-out row can be answered.
     """
     means = by_row.mean(axis=1)
     table = [
-        {"recipe": recipe.name, "score": round(float(mean), 4)}
+        {"recipe": recipe.name, "score": round(float(mean), 4), "embedding": recipe.embedding}
         for recipe, mean in zip(recipes, means, strict=True)
     ]
-    best = int(means.argmax())
+    best = max(range(len(recipes)), key=lambda i: (means[i], recipes[i].embedding, -i))
 
     def score_of(recipe: int) -> str:
         return f"{means[recipe]:.3f} for {recipes[recipe].name}"
@@ -86,7 +87,11 @@ def _choose(
         only = f"the one recipe for a table like this ({metric} {means[0]:.3f} on unseen rows)"
         return 0, table, f"Chose {recipes[0].name}: {only}."
     kin = [i for i, recipe in enumerate(recipes) if recipe.embedding == recipes[best].embedding]
-    usual = kin[0] if means[kin[0]] > means[0] else 0
+    usual = kin[0] if means[kin[0]] >= means[0] else 0
+    if not by_row.any():
+        asked = "the one with the embeddings that were asked for" if usual else "the usual choice"
+        unknown = f"{asked}, since no held-out row could tell ({metric} 0.000 for every recipe)"
+        return usual, table, f"Chose {recipes[usual].name}: {unknown}."
     highest = (
         f"Chose {recipes[best].name}: the highest {metric} on unseen rows, {means[best]:.3f}, "
         "against"
@@ -125,12 +130,16 @@ def _hits(logits: FloatArray, targets: Targets) -> npt.NDArray[Any]:
 
 
 def _multilabel_scores(logits: FloatArray, targets: Targets) -> npt.NDArray[Any]:
-    """The mean of micro and macro F1 with the best threshold for each label, in each of ten
-    parts of the rows so that the noise can be seen."""
-    limits = [
-        best_threshold(logits[:, k], targets[:, k], clip=False)[0] for k in range(targets.shape[1])
-    ]
-    given = logits >= np.array(limits)
+    """The mean of micro and macro F1 in each of ten parts of the rows, so that the noise can be
+    seen, with a threshold for each label that suits the other half of the rows best."""
+
+    def limits(rows: Rows) -> npt.NDArray[np.float64]:
+        columns = range(targets.shape[1])
+        return np.array(
+            [best_threshold(logits[rows, k], targets[rows, k], clip=False)[0] for k in columns]
+        )
+
+    given = across_halves(logits, targets, limits)
     parts = np.array_split(np.arange(len(targets)), min(10, len(targets)))
     return np.array([np.mean(f1_scores(given[part], targets[part])) for part in parts])
 

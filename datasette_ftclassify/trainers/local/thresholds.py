@@ -6,6 +6,7 @@ all, rare labels are almost never given.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ COMMON_EXAMPLES = 20
 _LOWEST, _HIGHEST = 0.02, 0.98
 
 Probabilities = npt.NDArray[np.floating]
+Rows = npt.NDArray[np.intp]
 
 
 def best_threshold(
@@ -58,6 +60,25 @@ def choose_thresholds(
     mixed = counts * _log_odds(own) + COMMON_EXAMPLES * _log_odds(np.array(common))
     found: npt.NDArray[np.float64] = 1 / (1 + np.exp(-mixed / (counts + COMMON_EXAMPLES)))
     return found
+
+
+def across_halves(
+    scores: Probabilities, targets: npt.NDArray[Any], choose: Callable[[Rows], npt.NDArray[Any]]
+) -> npt.NDArray[np.bool_]:
+    """Which labels are given (rows, labels) when the thresholds of each half of the rows are those
+    that `choose` finds on the other half: measured on the rows that they were chosen on, thresholds
+    look better than they are.
+
+    A half without any label has nothing to choose by, so all rows serve as both halves then.
+    """
+    rows = np.arange(len(targets))
+    halves = [rows[::2], rows[1::2]]
+    if not all(targets[half].any() for half in halves):
+        halves = [rows, rows]
+    given = np.empty(targets.shape, dtype=np.bool_)
+    for here, there in (halves, halves[::-1]):
+        given[here] = scores[here] >= choose(there)
+    return given
 
 
 def _log_odds(probabilities: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
