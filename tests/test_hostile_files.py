@@ -150,6 +150,8 @@ def pages(database: str, name: str) -> list[str]:
         f"{ours}/classifiers/topics/try?text=a+drain", OURS, f"/{database}",
         f"/{database}.json?sql=select+ft_classify_json('a+drain')&_shape=array",
     ]  # fmt: skip
+    if name.startswith("very many tables"):
+        own.remove(f"/{database}")  # Datasette counts the rows of each
     if name.startswith("messages are a view"):
         return own  # Datasette's own pages of the view would not end, nor ours that show its rows
     return [
