@@ -35,6 +35,10 @@ RENEW_EVERY = 2.0
 """Seconds between renewals, and so the time that a request to pause a training may take."""
 
 
+RENEW_PATIENCE_MS = 200
+"""How long a renewal waits for others; ten more come before the lease is over."""
+
+
 class Lease:
     """The right to run a job. Fill `result` before the block ends."""
 
@@ -164,6 +168,9 @@ def _renewed(lease: Lease) -> Iterator[None]:
 
 def _renew(lease: Lease, path: str, over: threading.Event) -> None:
     with closing(open_database(path)) as conn:
+        # While the job reads, a writer that waits for it keeps every new reader out: Datasette,
+        # which reads each file's schema for any page, among them.
+        conn.execute(f"pragma busy_timeout = {RENEW_PATIENCE_MS}")
         while not over.wait(RENEW_EVERY):
             try:
                 lease.job.wanted = renew_lease(conn, lease.job.id, str(lease.job.owner))
