@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -22,6 +23,10 @@ KINDS: tuple[Kind, ...] = ("binary", "multiclass", "multilabel")
 
 MAX_LABELS = 5_000
 """More distinct values than this are not a label set but free text."""
+MAX_NAME = 10_000
+"""Characters of a label."""
+MAX_NAMES = 1_000_000
+"""Characters of all labels of a set: they are on a classifier's page."""
 
 _POSITIVE = ("1", "true", "yes", "y", "t", "positive", "pos", "spam", "match")
 _ON = {
@@ -64,8 +69,14 @@ class LabelSet:
                 f"Binary means two labels, and there are {len(self.values):,}: "
                 "the kind is multiclass."
             )
+        longest = max(map(len, self.names))
+        if longest > MAX_NAME or sum(map(len, self.names)) > MAX_NAMES:
+            raise LabelError(
+                f"The labels are too long: the longest has {longest:,} characters. A label has at "
+                f"most {MAX_NAME:,}, and all together {MAX_NAMES:,}: is this the right column?"
+            )
         if len(set(self.names)) < len(self.values):
-            twin = next(n for n in self.names if self.names.count(n) > 1)
+            twin = Counter(self.names).most_common(1)[0][0]
             raise LabelError(
                 f"The label {twin} stands in the column both as a number and as text: "
                 "make them one type with an UPDATE … SET label = cast(label as text)."
@@ -124,7 +135,9 @@ class LabelSet:
         if (
             not isinstance(values, list)
             or kind not in KINDS
+            or len(values) > MAX_LABELS
             or not all(type(v) in (str, int, float) for v in values)
+            or not all(math.isfinite(v) for v in values if type(v) is float)
         ):
             raise LabelError("A stored label set is damaged: train the classifier again.")
         return cls(tuple(values), kind)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import sqlite3
 import threading
 import time
+import weakref
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -21,7 +22,7 @@ from .labels import LabelSet
 from .predictions import Answerer
 from .sql import quote
 from .store.answers import KeptAnswer, has_answers
-from .store.classifiers import Classifier, find_classifier, has_store
+from .store.classifiers import Classifier, artifact_size, find_classifier, has_store
 from .store.tables import check_tables
 
 MAX_LOADED = 8
@@ -94,8 +95,15 @@ class Resolver:
         self._changes = -1
         self._versions: list[object] = []
         self._version_queries: list[str] = []
-        self._known: dict[object, Loaded | Served] = {}
+        self._known: dict[object, Loaded | Served | FtclassifyError] = {}
         self._missing: dict[object, FtclassifyError] = {}
+        with _lock:
+            _resolvers.add(self)
+
+    def rest(self) -> None:
+        """Forgets what it knows, unless it is at work just now. Any thread may call this."""
+        if time.perf_counter() - self._checked > AT_REST:
+            self._known.clear()
 
     def resolve(self, name: object = None) -> Loaded | Served:
         """The classifier, ready to answer. Raises FtclassifyError: not found, or damaged."""
@@ -109,16 +117,26 @@ class Resolver:
         found = self._known.get(name)
         if found is None:
             found = self._known[name] = self._find(conn, name)
+        if isinstance(found, FtclassifyError):
+            raise found.with_traceback(None)
         return found
 
-    def _find(self, conn: sqlite3.Connection, name: object) -> Loaded | Served:
-        """As `resolve`. That there is none is known until the next check: one may be attached."""
+    def _find(self, conn: sqlite3.Connection, name: object) -> Loaded | Served | FtclassifyError:
+        """What is wrong with it is known until the file changes: a query asks for every row, and it
+        takes as long to read what is damaged. That there is none is known until the next check, as
+        one may be attached; raised then, as what SQLite says is, such as that a file is locked."""
         missing = self._missing.get(name)
         if missing is None:
             try:
                 return self._look_up(conn, name)
             except FtclassifyError as error:
-                missing = self._missing[name] = error
+                if isinstance(error.__cause__, sqlite3.Error):
+                    raise
+                error.__cause__ = error.__context__ = None  # they hold all that was read
+                missing = error.with_traceback(None)
+                if not isinstance(error, ClassifierNotFound):
+                    return missing
+                self._missing[name] = missing
         raise missing.with_traceback(None)
 
     def note_call(self) -> None:
@@ -168,7 +186,14 @@ def _schemas(conn: sqlite3.Connection) -> list[tuple[str, str]]:
     return [(name, path or "") for _, name, path in rows if name != "temp"]
 
 
-_answerers: OrderedDict[tuple[str, str], Answerer] = OrderedDict()
+MAX_LOADED_BYTES = 400_000_000
+"""Of what was read from files for all classifiers in memory; one is kept, whatever its size."""
+
+AT_REST = 1.0
+"""Seconds after which a connection that asks for no classifier is taken to be done."""
+
+_resolvers: weakref.WeakSet[Resolver] = weakref.WeakSet()
+_answerers: OrderedDict[tuple[str, str], tuple[Answerer, int]] = OrderedDict()
 _lock = threading.Lock()
 
 
@@ -178,18 +203,34 @@ def _load(conn: sqlite3.Connection, name: str | None, schema: str, path: str) ->
     # A database in memory has no file to be known by but its own connection.
     key = (path or f"memory-{id(conn)}", classifier.uid)
     with _lock:
-        answerer = _answerers.get(key)
-    if answerer is None:
+        kept = _answerers.get(key)
+    if kept is None:
         # Outside the lock: a large classifier must not make the small ones wait.
         from .loading import load_answerer, service_of
 
         if service_of(classifier) is not None:
             return Served(classifier, schema, path, has_answers(conn, schema))
-        answerer = load_answerer(conn, classifier, schema)
+        _make_room(artifact_size(conn, classifier, schema))
+        kept = load_answerer(conn, classifier, schema), artifact_size(conn, classifier, schema)
+    answerer, _ = kept
     with _lock:
-        _answerers[key] = answerer
+        _answerers[key] = kept
         _answerers.move_to_end(key)
-        while len(_answerers) > MAX_LOADED:
-            _answerers.popitem(last=False)
+    _make_room(0)
     identity = {"classifier": classifier.name, "version": classifier.version}
     return Loaded(classifier.uid, answerer.labels, answerer, identity)
+
+
+def _make_room(size: int) -> None:
+    """Forgets the classifiers that were asked least lately, where they and a new one of so many
+    bytes would be too many; connections at rest, which know them as well, forget all of theirs."""
+    with _lock:
+        before = len(_answerers)
+        while len(_answerers) > 1 and (
+            len(_answerers) > MAX_LOADED
+            or sum(known for _, known in _answerers.values()) + size > MAX_LOADED_BYTES
+        ):
+            _answerers.popitem(last=False)
+        if len(_answerers) < before:
+            for resolver in list(_resolvers):
+                resolver.rest()

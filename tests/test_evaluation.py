@@ -368,3 +368,24 @@ def test_multilabel_without_any_scores_or_labels() -> None:
     assert (result["subset_accuracy"], result["macro_f1"], result["log_loss"]) == (1.0, 0.0, None)
     assert "always answering no label would score 1.000" in headline(result)
     assert is_json(result)
+
+
+def test_a_confusion_matrix_of_many_labels_keeps_its_cells_alone():
+    from datasette_ftclassify.evaluation.counts import WHOLE_MATRIX, confusion_cells
+    from datasette_ftclassify.evaluation.stored import read_metrics
+
+    size = WHOLE_MATRIX + 1
+    chooser = np.random.default_rng(0)
+    truth = chooser.integers(0, size, 1_000)
+    chosen = np.where(chooser.random(1_000) < 0.1, -1, chooser.integers(0, size, 1_000))
+    labels = names(size)
+    result = evaluate(labels, truth, np.full((1_000, size), np.nan), chosen=chosen)
+    assert "matrix" not in result["confusion"]
+    assert result["confusion"]["left_out"] == 0
+    found = np.zeros((size, size + 1), dtype=int)
+    for i, j, count in confusion_cells(result["confusion"]):
+        found[i, j] = count
+    expected = np.zeros_like(found)
+    np.add.at(expected, (truth, np.where(chosen < 0, size, chosen)), 1)
+    np.testing.assert_array_equal(found, expected)
+    assert read_metrics(json.dumps(result)) == result

@@ -9,6 +9,8 @@ import os
 import sqlite3
 import subprocess
 import sys
+import weakref
+from collections import OrderedDict
 from contextlib import closing
 from pathlib import Path
 
@@ -423,3 +425,47 @@ def test_tokens_are_counted_for_a_model(conn, vocabularies):
     assert value(conn, "select ft_tokens('hello world', 'gpt-4.1-mini')") == 2
     assert value(conn, "select ft_tokens('hello world', 'ft:gpt-4.1-mini:org::id')") == 2
     assert value(conn, "select ft_tokens('<|endoftext|>')") > 1
+
+
+def test_what_cannot_be_loaded_is_not_tried_for_every_row(trained, monkeypatch):
+    from datasette_ftclassify import loading
+
+    tried = []
+    load = loading.load_answerer
+
+    def counted(*arguments):
+        tried.append(1)
+        return load(*arguments)
+
+    monkeypatch.setattr(loading, "load_answerer", counted)
+    with closing(connect(trained)) as conn, conn:
+        conn.execute("update _ftclassify_artifacts set data = x'00' where part = 'weights'")
+    with closing(connect(trained)) as conn:
+        register(conn)
+        assert value(conn, "select count(ft_classify(message)) from messages") == 0
+        assert len(tried) == 1
+        with conn:  # a change, after which it may be good
+            conn.execute("update _ftclassify_artifacts set part = part")
+        assert value(conn, "select ft_classify('a drain')") is None
+        assert len(tried) == 2
+
+
+def test_loaded_classifiers_have_a_limit_of_memory_in_all(trained, monkeypatch):
+    from datasette_ftclassify import resolver
+
+    names = ("topics", "urgent", "subjects")
+    monkeypatch.setattr(resolver, "_answerers", OrderedDict())
+    monkeypatch.setattr(resolver, "MAX_LOADED_BYTES", 1_000_000)
+    monkeypatch.setattr(resolver, "AT_REST", 0.0)
+    with closing(connect(trained)) as conn, closing(connect(trained)) as other:
+        register(conn)
+        register(other)
+        first = value(other, "select ft_classify('a drain', 'topics')")
+        for name in names:
+            assert value(conn, "select ft_classify('a drain', ?)", [name]) is not None
+            sizes = [size for _, size in resolver._answerers.values()]
+            assert sum(sizes) <= 1_000_000 or len(sizes) == 1
+        gone = weakref.ref(next(iter(resolver._answerers.values()))[0])
+        assert value(other, "select ft_classify('a drain', 'topics')") == first
+        gc.collect()
+        assert gone() is None or len(resolver._answerers) > 1

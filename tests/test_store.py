@@ -9,6 +9,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -16,6 +17,7 @@ from sqlite_utils import Database
 from sqlite_utils.migrations import Migrations
 
 from datasette_ftclassify.errors import ArtifactError, ClassifierNotFound, FtclassifyError
+from datasette_ftclassify.evaluation import evaluate
 from datasette_ftclassify.examples import SPLITS
 from datasette_ftclassify.labels import LabelSet
 from datasette_ftclassify.store import schema
@@ -339,7 +341,6 @@ def test_an_attached_database_is_read(tmp_path: Path) -> None:
     path = tmp_path / "models.db"
     first = sqlite3.connect(path)
     added = add(first)
-    add_evaluation(first, added, "test", {"accuracy": 0.5})
     first.close()
     conn = sqlite3.connect(":memory:")
     conn.execute("attach ? as 'other \"files\"'", [f"{path}"])
@@ -351,7 +352,6 @@ def test_an_attached_database_is_read(tmp_path: Path) -> None:
     assert list_classifiers(conn, name) == [added]
     assert load_parts(conn, found, name)["weights"] == b"\x00\xff"
     assert default_name(conn, name) == "topics"
-    assert latest_evaluation(conn, found, name) == {"accuracy": 0.5}
     conn.close()
 
 
@@ -397,9 +397,10 @@ def test_damaged_parts(conn: sqlite3.Connection, column: str, value: Any) -> Non
 def test_evaluations(conn: sqlite3.Connection) -> None:
     added = add(conn)
     assert latest_evaluation(conn, added) is None
-    add_evaluation(conn, added, "test", {"accuracy": 0.5})
-    add_evaluation(conn, added, "test", {"accuracy": 0.6, "é": None})
-    assert latest_evaluation(conn, added) == {"accuracy": 0.6, "é": None}
+    figures = evaluate(["ham", "spam"], np.array([0, 1]), np.log([[0.7, 0.3], [0.6, 0.4]]))
+    add_evaluation(conn, added, "test", {})
+    add_evaluation(conn, added, "test", {**figures, "é": None})
+    assert latest_evaluation(conn, added) == {**figures, "é": None}
 
 
 def test_equal_splits_are_stored_once(conn: sqlite3.Connection) -> None:
@@ -543,3 +544,34 @@ def test_another_process_may_make_the_tables_meanwhile(tmp_path: Path) -> None:
         one.set_trace_callback(before_the_first_write)
         ensure_schema(one)
         assert find_classifier(one, add(other).name).title == "topics@1"
+
+
+def test_sizes_are_added_up_before_anything_is_read(
+    conn: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from datasette_ftclassify.store import classifiers
+
+    added = add(conn, parts={"a": b"x" * 60, "b": b"y" * 60})
+    assert set(load_parts(conn, added)) == {"a", "b"}
+    monkeypatch.setattr(classifiers, "MAX_ARTIFACT", 100)
+    statements: list[str] = []
+    conn.set_trace_callback(statements.append)
+    with pytest.raises(ArtifactError, match="2 parts and 120 bytes"):
+        load_parts(conn, added)
+    assert len(statements) == 1
+    assert "length(data)" in statements[0]
+
+
+def test_more_than_can_be_listed_is_refused_and_not_cut_off(
+    conn: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from datasette_ftclassify.store import classifiers
+
+    add(conn)
+    assert len(list_classifiers(conn)) == 1
+    monkeypatch.setattr(classifiers, "LISTED_BYTES", 100)
+    with pytest.raises(ArtifactError, match="too many to list"):
+        list_classifiers(conn)
+    monkeypatch.setattr(classifiers, "MOST_VERSIONS", 0)
+    with pytest.raises(ArtifactError, match="more than 0 classifiers"):
+        list_classifiers(conn)

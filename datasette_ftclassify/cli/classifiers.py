@@ -131,12 +131,10 @@ def show(database: str, name: str | None, as_json: bool) -> None:
         click.echo(f"  written {task.template!r}")
     sql = details["sql"] or "its template cannot be written in SQL: classify with predict"
     click.echo(f"  SQL     {sql}\n")
-    try:
-        if summary.metrics:
-            describe_metrics(summary.metrics)
-    except (KeyError, TypeError, ValueError, AttributeError):
-        # The file may be a stranger's; what it says of its quality need not make sense.
-        click.echo(summary.headline())
+    if summary.problem:
+        click.echo(summary.problem)
+    if summary.metrics:
+        describe_metrics(summary.metrics)
 
 
 def _describe_service(facts: ServiceFacts) -> None:

@@ -65,7 +65,7 @@ def describe_metrics(metrics: dict[str, Any]) -> None:
     """The headline, the labels as a table, and the commonest confusions."""
     from ..evaluation import headline
 
-    click.echo(f"{metrics['classifier']}@{metrics['version']}: {headline(metrics)}")
+    click.echo(f"{metrics.get('classifier')}@{metrics.get('version')}: {headline(metrics)}")
     if metrics.get("missing"):
         click.echo(
             f"  {metrics['missing']:,} of the {metrics['held_back']:,} rows held back are gone, or"
@@ -98,11 +98,8 @@ def _short(name: str, width: int) -> str:
 def _confusions(confusion: dict[str, Any] | None, most: int = 5) -> list[tuple[int, str, str]]:
     if confusion is None:
         return []
+    from ..evaluation.counts import confusion_cells
+
     names = [*confusion["labels"], "no answer"]
-    pairs = [
-        (count, names[i], names[j])
-        for i, row in enumerate(confusion["matrix"])
-        for j, count in enumerate(row)
-        if count and i != j
-    ]
+    pairs = [(count, names[i], names[j]) for i, j, count in confusion_cells(confusion) if i != j]
     return sorted(pairs, key=lambda pair: -pair[0])[:most]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,6 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .checks import Bools, Ints
+from .stored import MOST_CELLS
+
+WHOLE_MATRIX = 200
+"""Labels of a confusion matrix that is stored whole: 5,000 labels have 25 million cells."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +77,39 @@ def confusion_matrix(truth: Ints, chosen: Ints, size: int) -> Ints:
     columns = np.where(chosen < 0, size, chosen)
     cells = np.bincount(truth * (size + 1) + columns, minlength=size * (size + 1))
     return cells.reshape(size, size + 1)
+
+
+def stored_confusion(labels: list[str], matrix: Ints) -> dict[str, Any]:
+    """A confusion matrix (K, K or K + 1) as JSON: whole, or of many labels the cells that are no 0.
+
+    `matrix` has the rows of the matrix; `cells` has row, column and count of each cell one after
+    the other, the largest first. Of more than MOST_CELLS, `left_out` is the sum of the others.
+    """
+    if len(labels) <= WHOLE_MATRIX:
+        return {"labels": labels, "matrix": matrix.tolist()}
+    rows, columns = matrix.nonzero()
+    counts = matrix[rows, columns]
+    order = np.argsort(-counts, kind="stable")
+    kept = order[:MOST_CELLS]
+    cells = np.stack([rows[kept], columns[kept], counts[kept]], axis=1)
+    return {
+        "labels": labels,
+        "cells": cells.ravel().tolist(),
+        "left_out": int(counts[order[MOST_CELLS:]].sum()),
+    }
+
+
+def confusion_cells(confusion: Mapping[str, Any]) -> list[tuple[int, int, int]]:
+    """(row, column, count) of each cell of a stored confusion matrix that is no 0."""
+    if "cells" in confusion:
+        flat = confusion["cells"]
+        return list(zip(flat[::3], flat[1::3], flat[2::3], strict=True))
+    return [
+        (i, j, count)
+        for i, row in enumerate(confusion["matrix"])
+        for j, count in enumerate(row)
+        if count
+    ]
 
 
 def _ratio(part: Ints, whole: Ints) -> NDArray[np.float64]:

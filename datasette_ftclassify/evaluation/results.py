@@ -46,7 +46,8 @@ def evaluate(
     truth or the choices, `weighted_f1` weighs by the truth, and 0 / 0 is 0. Calibration is of the
     most probable label, whatever was chosen. `majority` is the index of the training rows'
     commonest label for the baseline (default: the test rows'). `confusion` has the truth in rows
-    and the choice in columns, with one more column at the end where there are abstentions. With
+    and the choice in columns, with one more column at the end where there are abstentions (see
+    `counts.stored_confusion` for its form). With
     K = 2 come the figures of the label with the index `positive` (default 1), which is ranked by
     its own log-probability; `auroc` and `average_precision` are None when a class is absent.
 
@@ -108,10 +109,7 @@ def _single(
         "abstained": abstained,
         **scores.single_scores(truth, logprobs, np.flatnonzero(scored)),
         "labels": tally.by_label(labels),
-        "confusion": {
-            "labels": labels,
-            "matrix": (matrix if abstained else matrix[:, :-1]).tolist(),
-        },
+        "confusion": counts.stored_confusion(labels, matrix if abstained else matrix[:, :-1]),
     }
 
 

@@ -14,9 +14,9 @@ from ..examples import Example
 from ..export import Codec, ExportFormat, export
 from ..ledger import Room
 from ..prices import Price, dollars, estimate_inference, estimate_training, today
-from ..store.classifiers import list_classifiers
+from ..store.classifiers import Classifier, list_classifiers
 from ..store.splits import find_split
-from ..store.summaries import Summary, summarise
+from ..store.summaries import Summary, summaries_of
 from ..tasks import Task
 from ..tokens import tokenizer_for
 from ..trainers.access import Access, Endpoint
@@ -259,15 +259,14 @@ def local_of_split(conn: sqlite3.Connection, split_id: int) -> list[Summary]:
     """The evaluated classifiers with the split whose models are in the file, newest first."""
     from ..loading import service_of
 
-    found = []
-    for classifier in list_classifiers(conn):
+    def is_here(classifier: Classifier) -> bool:
         try:
-            here = classifier.split_id == split_id and service_of(classifier) is None
-        except TrainingError:
-            continue  # by a trainer that is not installed
-        if here and (summary := summarise(conn, classifier)).metrics:
-            found.append(summary)
-    return sorted(found, key=lambda summary: -summary.classifier.id)
+            return classifier.split_id == split_id and service_of(classifier) is None
+        except TrainingError:  # by a trainer that is not installed
+            return False
+
+    found = summaries_of(conn, list(filter(is_here, list_classifiers(conn))))
+    return sorted((s for s in found if s.metrics), key=lambda summary: -summary.classifier.id)
 
 
 def check_limits(estimate: TrainEstimate, rooms: Sequence[Room]) -> None:

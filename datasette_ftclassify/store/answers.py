@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
 
+from ..bounds import read_json
+from ..errors import ArtifactError
 from ..labels import LabelValue
 from ..sql import quote
 from .classifiers import now
@@ -105,10 +107,10 @@ def find_answers(
 
 def _read(row: tuple[Any, ...]) -> KeptAnswer | None:
     try:
-        labels = None if row[1] is None else tuple(json.loads(row[1]))
-        logprobs = None if row[5] is None else tuple(map(float, json.loads(row[5])))
+        labels = None if row[1] is None else tuple(read_json(row[1], "answer"))
+        logprobs = None if row[5] is None else tuple(map(float, read_json(row[5], "answer")))
         return KeptAnswer(labels, row[2], row[3], row[4], logprobs, row[6])
-    except (ValueError, TypeError, RecursionError):
+    except (ValueError, TypeError, ArtifactError):
         return None
 
 

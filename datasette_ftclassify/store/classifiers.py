@@ -16,23 +16,35 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Any
 
+from ..bounds import read_object
 from ..errors import ArtifactError, ClassifierNotFound, FtclassifyError
 from ..labels import LabelSet
 from ..sql import did_you_mean, quote
 from ..tasks import Task
 from .aliases import note_name, note_renaming, resolve_alias
+from .bounded import at_most
+from .reports import read_report
 from .schema import ensure_schema, transaction
 
-MAX_ARTIFACT = 1_000_000_000
-"""Bytes of all parts of one classifier; SQLite's own default limit for one value."""
+MAX_ARTIFACT = 400_000_000
+"""Bytes of all parts of one classifier: of half a million vectors, or of ten times the weights that
+training keeps."""
+MAX_PARTS = 100
+LISTED_BYTES = 32_000_000
+"""Characters that are read for a list in all: about half a second."""
 
 MOST_VERSIONS = 5_000
 """Classifiers in one file, all versions counted: more than anyone trains."""
 
-_COLUMNS = (
-    "c.id, c.uid, c.name, c.version, c.trainer, c.labels, c.task_id, c.split_id, c.seed,"
-    " c.training_rows, c.header, c.report, c.created_at, t.definition"
-)
+_LONGEST = 200
+"""Characters of a name, an id, a time."""
+
+_COLUMNS = ", ".join([
+    "c.id", *(at_most(f"c.{name}", _LONGEST) for name in ("uid", "name")), "c.version",
+    at_most("c.trainer", _LONGEST), at_most("c.labels"), "c.task_id", "c.split_id", "c.seed",
+    "c.training_rows", at_most("c.header"), at_most("c.report"),
+    at_most("c.created_at", _LONGEST), at_most("t.definition"),
+])  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -254,42 +266,67 @@ def _classifier(row: tuple[Any, ...]) -> Classifier:
     try:
         return Classifier(
             id=row[0],
-            uid=str(row[1]),
-            name=str(row[2]),
+            uid=_short(row[1]),
+            name=_short(row[2]),
             version=int(row[3]),
-            trainer=str(row[4]),
-            labels=LabelSet.from_dict(_object(row[5])),
-            task=Task.from_dict(_object(row[13])),
+            trainer=_short(row[4]),
+            labels=LabelSet.from_dict(read_object(row[5], "label set")),
+            task=Task.from_dict(read_object(row[13], "task")),
             split_id=row[7],
             seed=int(row[8]),
             training_rows=int(row[9]),
-            header=_object(row[10]),
-            report=_object(row[11]),
-            created_at=str(row[12]),
+            header=read_object(row[10], "header"),
+            report=read_report(row[11]),
+            created_at=_short(row[12]),
         )
-    except (ValueError, TypeError, OverflowError, RecursionError, FtclassifyError) as error:
+    except (ValueError, TypeError, OverflowError, FtclassifyError) as error:
         raise ArtifactError(
-            f"Classifier {row[2]} is damaged in this file ({error}): train it again."
+            f"Classifier {str(row[2])[:100]} is damaged in this file ({str(error)[:300]}): "
+            "train it again."
         ) from error
 
 
-def _object(text: object) -> dict[str, Any]:
-    data = json.loads(text) if isinstance(text, str) else None
-    if not isinstance(data, dict):
-        raise ValueError("a JSON object is missing")
-    return data
+def _short(cell: object) -> str:
+    if not isinstance(cell, str) or len(cell) > _LONGEST:
+        raise ValueError("a name or a time makes no sense")
+    return cell
 
 
-def list_classifiers(conn: sqlite3.Connection, schema: str = "main") -> list[Classifier]:
-    """All versions of all classifiers, by name, newest version first; without damaged ones."""
+def list_classifiers(
+    conn: sqlite3.Connection, schema: str = "main", name: str | None = None
+) -> list[Classifier]:
+    """All versions of all classifiers, or of those called `name`, by name, newest version first.
+
+    Without damaged ones. Raises ArtifactError for more than MOST_VERSIONS or LISTED_BYTES.
+    """
     if not has_store(conn, schema):
         return []
     with reading_store():
-        tail = f"order by c.name, c.version desc limit {MOST_VERSIONS + 1}"
-        rows = conn.execute(_select(schema, tail)).fetchall()
-    if len(rows) > MOST_VERSIONS:
+        found = list(_newest(conn, schema, name))
+    return sorted(found, key=lambda c: (c.name, -c.version))
+
+
+def _newest(conn: sqlite3.Connection, schema: str, name: str | None) -> Iterator[Classifier]:
+    # One row at a time: sorting would hold all of them, and they may be of any size.
+    ids = conn.execute(
+        f"select id from {quote(schema)}._ftclassify_classifiers where ?1 is null or name = ?1"
+        " limit ?2",
+        [name, MOST_VERSIONS + 1],
+    ).fetchall()
+    if len(ids) > MOST_VERSIONS:
         raise ArtifactError(f"This file has more than {MOST_VERSIONS:,} classifiers: too many.")
-    return [found for found in map(_classifier_or_none, rows) if found is not None]
+    left = LISTED_BYTES
+    for (number,) in ids:
+        row = conn.execute(_select(schema, "where c.id = ?"), [number]).fetchone()
+        left -= sum(len(cell) for cell in row or () if isinstance(cell, (str, bytes)))
+        if left < 0:
+            raise ArtifactError(
+                f"The classifiers in this file have more than {LISTED_BYTES:,} characters of "
+                "labels, headers and reports: too many to list."
+            )
+        found = None if row is None else _classifier_or_none(row)
+        if found is not None:
+            yield found
 
 
 def _classifier_or_none(row: tuple[Any, ...]) -> Classifier | None:
@@ -305,17 +342,29 @@ def load_parts(
     """The parts of the artifact by name. Raises ArtifactError when they are not what was stored."""
     s = quote(schema)
     where = f"from {s}._ftclassify_artifacts where classifier_id = ?"
+    what = f"{at_most('part', _LONGEST)}, case when typeof(data) = 'blob' then length(data) end"
     with reading_store():
-        size = conn.execute(f"select sum(length(data)) {where}", [classifier.id]).fetchone()[0]
-        if size is not None and size > MAX_ARTIFACT:
-            raise ArtifactError(f"Classifier {classifier.title} claims {size:,} bytes: too many.")
-        rows = conn.execute(f"select part, data {where}", [classifier.id]).fetchall()
-    parts = {}
-    for part, data in rows:
-        if not isinstance(part, str) or not isinstance(data, bytes):
-            raise ArtifactError(f"Classifier {classifier.title} is damaged: a part is no BLOB.")
-        parts[part] = data
-    return parts
+        # Nothing of a BLOB is read for its length.
+        sizes = conn.execute(f"select {what} {where} limit {MAX_PARTS + 1}", [classifier.id])
+        _check_sizes(classifier, sizes.fetchall())
+        return dict(conn.execute(f"select part, data {where}", [classifier.id]).fetchall())
+
+
+def artifact_size(conn: sqlite3.Connection, classifier: Classifier, schema: str = "main") -> int:
+    """Bytes of all parts of the artifact."""
+    sql = f"select total(length(data)) from {quote(schema)}._ftclassify_artifacts"
+    with reading_store():
+        return int(conn.execute(f"{sql} where classifier_id = ?", [classifier.id]).fetchone()[0])
+
+
+def _check_sizes(classifier: Classifier, sizes: list[tuple[Any, Any]]) -> None:
+    if any(type(name) is not str or size is None for name, size in sizes):
+        raise ArtifactError(f"Classifier {classifier.title} is damaged: a part is no BLOB.")
+    total = sum(size for _, size in sizes)
+    if total > MAX_ARTIFACT or len(sizes) > MAX_PARTS:
+        raise ArtifactError(
+            f"Classifier {classifier.title} has {len(sizes)} parts and {total:,} bytes: too many."
+        )
 
 
 def default_name(conn: sqlite3.Connection, schema: str = "main") -> str | None:

@@ -6,12 +6,18 @@ import json
 import sqlite3
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from types import NoneType
 from typing import Any
 
+from ..bounds import read_json
 from ..errors import ArtifactError
-from ..sql import Key, quote
+from ..sql import Key
+from .bounded import at_most
 from .classifiers import Classifier, now
 from .schema import ensure_schema, transaction
+
+LONGEST_CELL = 50_000
+"""Bytes of a row's key or positions."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,21 +74,38 @@ def _cells(row: JudgedRow) -> tuple[Any, ...]:
     return json.dumps(row.key, ensure_ascii=False), json.dumps(row.truth), chosen, row.score
 
 
-def latest_evaluation(
-    conn: sqlite3.Connection, classifier: Classifier, schema: str = "main"
-) -> dict[str, Any] | None:
-    """The newest metrics of the classifier; None when it was never evaluated."""
+def evaluation_text(conn: sqlite3.Connection, classifier: Classifier) -> str | None:
+    """The newest metrics of the classifier as they are stored; None when it was never evaluated.
+
+    Raises ArtifactError when they are no text.
+    """
     row = conn.execute(
-        f"select metrics from {quote(schema)}._ftclassify_evaluations"
+        f"select {at_most('metrics')} from _ftclassify_evaluations"
         " where classifier_id = ? order by id desc limit 1",
         [classifier.id],
     ).fetchone()
+    if row is not None and not isinstance(row[0], str):
+        raise ArtifactError("The evaluation is no text.")
+    return None if row is None else row[0]
+
+
+def metrics_of(classifier: Classifier, text: str) -> dict[str, Any]:
+    """The metrics in a stored text. Raises ArtifactError: they are damaged, or too many."""
+    from ..evaluation.stored import read_metrics  # numpy comes with it
+
     try:
-        return None if row is None else dict(json.loads(row[0]))
-    except (ValueError, TypeError, RecursionError) as error:
-        raise ArtifactError(
-            f"The evaluation of {classifier.title} is damaged: evaluate it again."
-        ) from error
+        return read_metrics(text)
+    except ArtifactError as error:
+        raise ArtifactError(f"{error} Evaluate {classifier.title} again.") from None
+
+
+def latest_evaluation(conn: sqlite3.Connection, classifier: Classifier) -> dict[str, Any] | None:
+    """The newest metrics of the classifier; None when it was never evaluated.
+
+    Raises ArtifactError when they are damaged, or too many to be read.
+    """
+    text = evaluation_text(conn, classifier)
+    return None if text is None else metrics_of(classifier, text)
 
 
 def judged_rows(
@@ -122,9 +145,10 @@ def judged_rows(
         "from _ftclassify_evaluation_rows r join _ftclassify_evaluations e"
         f" on e.id = r.evaluation_id where {' and '.join(conditions)}"
     )
+    cells = ", ".join(at_most(f"r.{name}", LONGEST_CELL) for name in ("row_key", "truth", "chosen"))
     total = int(conn.execute(f"select count(*) {where}", values).fetchone()[0])
     found = conn.execute(
-        f"select r.row_key, r.truth, r.chosen, r.score {where}"
+        f"select {cells}, r.score {where}"
         " order by r.score is null desc, r.score, r.row_key limit :limit offset :offset",
         values,
     )
@@ -165,12 +189,25 @@ def _holds(array: str, position: str) -> str:
 
 def _row(cells: Sequence[Any]) -> JudgedRow | None:
     try:
-        key, truth = tuple(json.loads(cells[0])), _positions(cells[1])
+        key, truth = tuple(_list(cells[0])), _positions(cells[1])
         chosen = None if cells[2] is None else _positions(cells[2])
-        return JudgedRow(key, truth, chosen, None if cells[3] is None else float(cells[3]))
-    except (ValueError, TypeError, RecursionError):
+        score = None if cells[3] is None else float(cells[3])
+    except (ValueError, TypeError, ArtifactError):
         return None
+    if not all(type(value) in (str, int, float, NoneType) for value in key):
+        return None
+    return JudgedRow(key, truth, chosen, score) if score is None or 0 <= score <= 1 else None
 
 
 def _positions(text: str) -> tuple[int, ...]:
-    return tuple(int(position) for position in json.loads(text))
+    positions = _list(text)
+    if not all(type(position) is int and position >= 0 for position in positions):
+        raise ValueError("a position is none")
+    return tuple(positions)
+
+
+def _list(text: str) -> list[Any]:
+    items = read_json(text, "row of the evaluation", most_bytes=LONGEST_CELL)
+    if not isinstance(items, list):
+        raise ValueError("it is no JSON array")
+    return items

@@ -15,7 +15,8 @@ from contextlib import closing
 from dataclasses import dataclass, fields
 from typing import Any
 
-from ..errors import JobError, JobNotFound
+from ..bounds import read_json
+from ..errors import ArtifactError, JobError, JobNotFound
 from .classifiers import has_store, now
 from .ending import TO_BE_CANCELLED, goes_on_elsewhere, is_ending
 from .events import Event, figures, job_events, note
@@ -190,7 +191,7 @@ def _job_or_none(row: dict[str, Any]) -> Job | None:
 def _job(row: dict[str, Any]) -> Job:
     try:
         return Job(**{name: _checked(name, row[name]) for name in _STORED if name in row})
-    except (ValueError, TypeError, RecursionError) as error:
+    except (ValueError, TypeError, ArtifactError) as error:
         raise JobError(f"Job {row['id']} is damaged in this file: delete its row.") from error
 
 
@@ -207,7 +208,7 @@ def _checked(name: str, cell: Any) -> Any:
     """A cell as a job has it. Raises ValueError for what can stand in none that we wrote."""
     if cell is None and name not in _REQUIRED:
         return None
-    value = json.loads(cell) if name in _JSON else cell
+    value = read_json(cell, name) if name in _JSON else cell
     if not isinstance(value, _JSON.get(name) or _NUMBERS.get(name, str)):
         raise ValueError(f"{name} is not what it should be")
     return value

@@ -8,10 +8,12 @@ from collections.abc import Iterable
 from hashlib import sha256
 from typing import Any
 
+from ..bounds import read_object
 from ..errors import ArtifactError
 from ..examples import Split
 from ..sql import Key, key_text
 from ..tasks import Task
+from .bounded import at_most
 from .classifiers import add_task, has_store, now
 from .schema import ensure_schema, transaction
 
@@ -54,11 +56,11 @@ def find_split(
 
 def split_plan(conn: sqlite3.Connection, split_id: int) -> dict[str, Any]:
     """How a stored split was made: seed and shares, or the column that gave it."""
-    sql = "select plan from _ftclassify_splits where id = ?"
+    sql = f"select {at_most('plan')} from _ftclassify_splits where id = ?"
     row = conn.execute(sql, [split_id]).fetchone()
     try:
-        return dict(json.loads(row[0]))
-    except (ValueError, TypeError, RecursionError) as error:
+        return read_object(row and row[0], "plan of the split")
+    except ArtifactError as error:
         raise ArtifactError("The split of a classifier is damaged in this file.") from error
 
 

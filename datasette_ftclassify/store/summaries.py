@@ -3,33 +3,37 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from ..errors import ArtifactError
 from .aliases import aliases_of
-from .classifiers import Classifier, default_name, has_store, list_classifiers
-from .evaluations import latest_evaluation
+from .classifiers import LISTED_BYTES, Classifier, default_name, has_store, list_classifiers
+from .evaluations import evaluation_text, metrics_of
 
 
 @dataclass(frozen=True)
 class Summary:
     """A classifier, whether it is the default, its newest metrics (None: not evaluated), and the
-    earlier names that it answers to."""
+    earlier names that it answers to.
+
+    problem: why there are no metrics although it was evaluated
+    """
 
     classifier: Classifier
     default: bool
     metrics: dict[str, Any] | None
     aliases: tuple[str, ...] = ()
+    problem: str | None = None
 
     def headline(self) -> str:
         """How good it is, in one sentence for people; never raises, whatever the file says."""
         from ..evaluation import headline  # numpy comes with it
 
-        try:
-            return headline(self.metrics) if self.metrics else "Not evaluated."
-        except (KeyError, TypeError, ValueError, AttributeError):
-            return "Its evaluation is damaged: evaluate it again."
+        if self.metrics is None:
+            return self.problem or "Not evaluated."
+        return headline(self.metrics)
 
     def to_dict(self) -> dict[str, Any]:
         classifier = self.classifier
@@ -49,16 +53,32 @@ class Summary:
 
 def summarise(conn: sqlite3.Connection, classifier: Classifier) -> Summary:
     """Raises nothing for damaged metrics: they count as missing, and can be made again."""
-    try:
-        metrics = latest_evaluation(conn, classifier)
-    except ArtifactError:
-        metrics = None
-    aliases = tuple(aliases_of(conn, classifier.name))
-    return Summary(classifier, classifier.name == default_name(conn), metrics, aliases)
+    return summaries_of(conn, [classifier])[0]
+
+
+def summaries_of(conn: sqlite3.Connection, classifiers: Sequence[Classifier]) -> list[Summary]:
+    """Of these, in their order. Of a list, metrics are read as far as LISTED_BYTES go."""
+    default = default_name(conn) if classifiers else None
+    left = LISTED_BYTES
+    found = []
+    for classifier in classifiers:
+        metrics, problem = None, None
+        try:
+            text = evaluation_text(conn, classifier)
+            left -= len(text or "")
+            if left < 0:
+                problem = "Its figures are on its own page: there are too many to list."
+            else:
+                metrics = None if text is None else metrics_of(classifier, text)
+        except ArtifactError:
+            problem = "Its evaluation is damaged: evaluate it again."
+        aliases = tuple(aliases_of(conn, classifier.name))
+        found.append(Summary(classifier, classifier.name == default, metrics, aliases, problem))
+    return found
 
 
 def summaries(conn: sqlite3.Connection) -> list[Summary]:
     """Of all classifiers, by name, newest version first."""
     if not has_store(conn):
         return []
-    return [summarise(conn, classifier) for classifier in list_classifiers(conn)]
+    return summaries_of(conn, list_classifiers(conn))

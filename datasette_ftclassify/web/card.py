@@ -6,7 +6,7 @@ It is also the model card that a published copy shows: everything on it comes fr
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
@@ -18,7 +18,7 @@ from ..store.aliases import aliases_of, remove_alias
 from ..store.classifiers import Classifier, list_classifiers, rename_classifier, set_default
 from ..store.columns import label_columns_of
 from ..store.deleting import delete_classifier
-from ..store.summaries import summarise
+from ..store.summaries import summaries_of, summarise
 from ..usage import usage_sql
 from . import pictures, quality
 from .jobs import visible_jobs
@@ -38,6 +38,11 @@ _MOST_COMPARED = 5
 """Others of the same task that are compared with this one row by row."""
 
 _MOST_JOBS = 5
+_MOST_LABELS = 300
+"""Labels whose figures are shown, the weakest ones."""
+
+_LONGEST_ADDRESS = 1_800
+"""Characters; proxies and browsers start to refuse addresses at a few thousand."""
 
 
 async def card_page(ask: Ask) -> Response:
@@ -51,11 +56,11 @@ async def card_page(ask: Ask) -> Response:
     sources = await tables_behind(ask, classifier.name)
     seen = {source for source in sources if await ask.may(VIEW, source)}
     found = await ask.read(lambda conn: _read(conn, classifier, seen))
-    metrics = found["metrics"] or {}
+    drawn = found.pop("drawn")
     more = {
         "database": ask.database,
         "predictions": await visible_jobs(ask, _MOST_JOBS, predicted_by=classifier.id),
-        "drawn": _drawn(metrics, found["report"]),
+        "drawn": drawn,
         "may_change": ask.db.is_mutable and await ask.may(DELETE),
         "links": await _links(ask, classifier, found["sql"]),
         "written": await _written(ask, classifier),
@@ -121,8 +126,11 @@ def _read(
         "report": {**_public(classifier.report), **_shutdown(classifier)},
         "metrics": summary.metrics,
         "quality": summary.headline(),
+        "problem": summary.problem,
         "sql": usage_sql(classifier),
         "versions": _compared(conn, classifier, others[:_MOST_VERSIONS]),
+        # Here, since this runs in a thread: the event loop is everybody's.
+        "drawn": _drawn(summary.metrics, classifier.report),
     }
 
 
@@ -138,9 +146,8 @@ def _compared(
     """Its versions, and what else was trained on the same task, each beside this one."""
     found = []
     left = _MOST_COMPARED
-    for other in others:
-        summary = summarise(conn, other)
-        compared = None
+    for summary in summaries_of(conn, others):
+        other, compared = summary.classifier, None
         if other.id != classifier.id and left:
             compared = quality.comparison(conn, classifier, other)
             left -= 1
@@ -162,10 +169,10 @@ async def _links(ask: Ask, classifier: Classifier, sql: str | None) -> dict[str,
     table = classifier.task.source
     here = ("classifiers", classifier.title)
 
-    def cell(truth: str = "", chosen: str | None = "") -> str:
-        if chosen is None:
-            return ask.url(*here, "rows", truth=truth, abstained=1)
-        return ask.url(*here, "rows", truth=truth, chosen=chosen)
+    def cell(truth: str = "", chosen: str | None = "") -> str | None:
+        answer = {"abstained": 1} if chosen is None else {"chosen": chosen}
+        address = ask.url(*here, "rows", truth=truth, **answer)
+        return address if len(address) <= _LONGEST_ADDRESS else None
 
     return {
         "source": str(ask.datasette.urls.table(ask.database, table)),
@@ -194,37 +201,37 @@ async def _written(ask: Ask, classifier: Classifier) -> list[dict[str, str]]:
     ]
 
 
-def _drawn(metrics: Mapping[str, Any], report: Mapping[str, Any]) -> dict[str, Any]:
-    """The pictures; one whose figures a stranger's file has damaged is left out."""
-    makers: dict[str, Callable[[], Any]] = {
-        "tiles": lambda: quality.tiles(metrics),
-        "confusion": lambda: _confusion(metrics),
-        "reliability": lambda: pictures.reliability(metrics.get("reliability") or []),
-        "scores": lambda: pictures.histogram(_score_bins(metrics)),
-        "thresholds": lambda: thresholds(metrics),
-        "curve": lambda: _learning_curve(report),
-        "labels": lambda: _label_rows(metrics),
+def _drawn(metrics: Mapping[str, Any] | None, report: Mapping[str, Any]) -> dict[str, Any]:
+    """The pictures. `read_metrics` and `read_report` have seen to it that they can be drawn."""
+    if metrics is None:
+        return {}
+    labels = _label_rows(metrics)
+    return {
+        "tiles": quality.tiles(metrics),
+        "confusion": _confusion(metrics),
+        "reliability": pictures.reliability(metrics["reliability"]),
+        "scores": pictures.histogram(_score_bins(metrics)),
+        "thresholds": thresholds(metrics),
+        "curve": _learning_curve(report),
+        "labels": labels[:_MOST_LABELS],
+        "more_labels": len(labels[_MOST_LABELS:]),
     }
-    drawn: dict[str, Any] = {}
-    for name, make in makers.items():
-        try:
-            drawn[name] = make()
-        except (KeyError, TypeError, ValueError, AttributeError, IndexError, ZeroDivisionError):
-            drawn[name] = None
-    return drawn
 
 
 def _confusion(metrics: Mapping[str, Any]) -> dict[str, Any] | None:
+    from ..evaluation.counts import confusion_cells
+
     found = metrics.get("confusion")
-    return None if not found else pictures.confusion(found["labels"], found["matrix"])
+    if not found:
+        return None
+    return pictures.confusion(found["labels"], confusion_cells(found), found.get("left_out", 0))
 
 
 def _score_bins(metrics: Mapping[str, Any]) -> list[dict[str, Any]]:
     if "confusion" not in metrics:
         return []  # with several labels a row, the bins are of decisions and not of rows
     return [
-        {"from": b["low"], "to": b["high"], "count": b["count"]}
-        for b in metrics.get("reliability") or []
+        {"from": b["low"], "to": b["high"], "count": b["count"]} for b in metrics["reliability"]
     ]
 
 
@@ -234,7 +241,7 @@ def thresholds(metrics: Mapping[str, Any]) -> list[dict[str, float]]:
     0-1); `x` is where the score stands in the histogram."""
     if "confusion" not in metrics:
         return []
-    bins = list(metrics.get("reliability") or [])
+    bins = metrics["reliability"]
     total = sum(b["count"] for b in bins)
     across = pictures.Axis.across(0, 1)
     rows, right, found = 0, 0.0, []
@@ -262,8 +269,5 @@ def _learning_curve(report: Mapping[str, Any]) -> dict[str, Any] | None:
 
 def _label_rows(metrics: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Each label's figures, the weakest first: that is where work pays."""
-    rows = [{"name": name, **figures} for name, figures in (metrics.get("labels") or {}).items()]
-    for row in rows:
-        for key in ("precision", "recall", "f1"):
-            row[key] = float(row[key])
+    rows = [{**figures, "name": name} for name, figures in metrics["labels"].items()]
     return sorted(rows, key=lambda row: (row["f1"], -row["support"], row["name"]))

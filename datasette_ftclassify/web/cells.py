@@ -5,7 +5,6 @@ Datasette asks for every cell of every page, so which columns are ours is rememb
 
 from __future__ import annotations
 
-import json
 import math
 import sqlite3
 import time
@@ -16,7 +15,8 @@ from weakref import WeakKeyDictionary
 
 import markupsafe
 
-from ..errors import FtclassifyError
+from ..bounds import read_json
+from ..errors import ArtifactError, FtclassifyError
 from ..store.classifiers import has_store
 from ..store.columns import our_columns
 from .reading import PART_SECONDS, read
@@ -144,11 +144,15 @@ def logprobs(value: Any) -> markupsafe.Markup | None:
     ).format(f"{len(found):,}", rows)
 
 
+_MOST_BYTES = 100_000
+"""Of a JSON cell that is drawn: a page has hundreds of them."""
+
+
 def _json(value: Any) -> Any:
     """What a JSON text says; None when it is none."""
     try:
-        return json.loads(value) if isinstance(value, str) else None
-    except (ValueError, RecursionError):
+        return read_json(value, "cell", most_bytes=_MOST_BYTES)
+    except ArtifactError:
         return None
 
 

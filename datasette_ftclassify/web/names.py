@@ -12,8 +12,8 @@ if TYPE_CHECKING:
 
 async def tables_behind(ask: Ask, name: str) -> set[str]:
     """The tables that the versions of this name were trained on."""
-    every = await ask.read(list_classifiers)
-    return {one.task.source for one in every if one.name == name}
+    every = await ask.read(lambda conn: list_classifiers(conn, name=name))
+    return {one.task.source for one in every}
 
 
 async def may_all(ask: Ask, action: str, name: str) -> bool:

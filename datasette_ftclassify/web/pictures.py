@@ -219,26 +219,33 @@ def reliability(bins: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
     return {"x": x, "y": y, "dots": dots, "diagonal": diagonal, "line": line}
 
 
-def confusion(labels: Sequence[str], matrix: Sequence[Sequence[int]]) -> dict[str, Any]:
+def confusion(
+    labels: Sequence[str], cells: Sequence[tuple[int, int, int]], uncounted: int = 0
+) -> dict[str, Any]:
     """Rows of cells, the truth down and the answer across, each with its share of its row.
 
     Of more than MATRIX_LABELS labels, only those that are confused most: `left_out` says how many
     are not shown. `pairs` are the commonest confusions among all labels.
+
+    cells:     (row, column, count) of those that are no 0; the column behind the last label is of
+               rows without an answer
+    uncounted: test rows that are in no cell, having been left out where there were too many cells
     """
     k = len(labels)
-    abstains = bool(matrix) and len(matrix[0]) > k
-    wrong = [
-        (matrix[i][j], i, j) for i in range(k) for j in range(len(matrix[i])) if i != j
-        and matrix[i][j]
-    ]  # fmt: skip
+    abstains = any(j == k for _, j, _ in cells)
+    wrong = [(count, i, j) for i, j, count in cells if i != j]
     wrong.sort(key=lambda item: (-item[0], item[1], item[2]))
     shown = _most_confused(k, wrong)
     columns = [*shown, *([k] if abstains else [])]
     names = [*labels, "no answer"]
+    rows: dict[int, dict[int, int]] = {}
+    for i, j, count in cells:
+        rows.setdefault(i, {})[j] = count
     return {
         "columns": [names[j] for j in columns],
-        "rows": [_matrix_row(names, matrix[i], i, columns) for i in shown],
+        "rows": [_matrix_row(names, rows.get(i, {}), i, columns) for i in shown],
         "left_out": k - len(shown),
+        "uncounted": uncounted,
         "pairs": [
             {"truth": names[i], "chosen": names[j], "abstained": j == k, "count": count}
             for count, i, j in wrong[:20]
@@ -258,17 +265,17 @@ def _most_confused(k: int, wrong: Sequence[tuple[int, int, int]]) -> list[int]:
 
 
 def _matrix_row(
-    names: Sequence[str], counts: Sequence[int], truth: int, columns: Sequence[int]
+    names: Sequence[str], counts: Mapping[int, int], truth: int, columns: Sequence[int]
 ) -> dict[str, Any]:
-    total = sum(counts) or 1
+    total = sum(counts.values())
     cells = [
         {
             "chosen": names[j],
             "abstained": j == len(names) - 1,
-            "count": counts[j],
-            "share": counts[j] / total,
+            "count": counts.get(j, 0),
+            "share": counts.get(j, 0) / (total or 1),
             "right": j == truth,
         }
         for j in columns
     ]
-    return {"truth": names[truth], "cells": cells, "total": sum(counts)}
+    return {"truth": names[truth], "cells": cells, "total": total}
