@@ -8,7 +8,8 @@ from datetime import date
 from .errors import ArtifactError, TrainingError
 from .predictions import Answerer
 from .prices import PriceTable, load_prices, today
-from .store.classifiers import Classifier, load_parts
+from .store.artifacts import load_parts
+from .store.classifiers import Classifier
 from .trainers.access import Access
 from .trainers.base import Learner
 from .trainers.registry import get_trainer

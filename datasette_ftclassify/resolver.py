@@ -22,7 +22,8 @@ from .labels import LabelSet
 from .predictions import Answerer
 from .sql import quote
 from .store.answers import KeptAnswer, has_answers
-from .store.classifiers import Classifier, artifact_size, find_classifier, has_store
+from .store.artifacts import artifact_size
+from .store.classifiers import Classifier, find_classifier, has_store
 from .store.tables import check_tables
 
 MAX_LOADED = 8

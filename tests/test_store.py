@@ -22,6 +22,7 @@ from datasette_ftclassify.examples import SPLITS
 from datasette_ftclassify.labels import LabelSet
 from datasette_ftclassify.store import schema
 from datasette_ftclassify.store.aliases import aliases_of, remove_alias
+from datasette_ftclassify.store.artifacts import load_parts
 from datasette_ftclassify.store.classifiers import (
     Classifier,
     add_classifier,
@@ -31,7 +32,6 @@ from datasette_ftclassify.store.classifiers import (
     find_classifier,
     has_store,
     list_classifiers,
-    load_parts,
     rename_classifier,
     set_default,
 )
@@ -549,11 +549,11 @@ def test_another_process_may_make_the_tables_meanwhile(tmp_path: Path) -> None:
 def test_sizes_are_added_up_before_anything_is_read(
     conn: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from datasette_ftclassify.store import classifiers
+    from datasette_ftclassify.store import artifacts
 
     added = add(conn, parts={"a": b"x" * 60, "b": b"y" * 60})
     assert set(load_parts(conn, added)) == {"a", "b"}
-    monkeypatch.setattr(classifiers, "MAX_ARTIFACT", 100)
+    monkeypatch.setattr(artifacts, "MAX_ARTIFACT", 100)
     statements: list[str] = []
     conn.set_trace_callback(statements.append)
     with pytest.raises(ArtifactError, match="2 parts and 120 bytes"):
