@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 
 from ..labels import LabelValue
 from ..sql import Key
+from .codes import Severity
 from .conditions import Seen
 from .report import Finding, rows_text
 from .scan import Facts
@@ -132,18 +133,18 @@ class PrivateData:
                 self.seen[code].add(key)
 
     def findings(self, facts: Facts) -> Iterator[Finding]:
-        advice = (
-            "These texts would leave this machine: mask what is private first, or train locally."
-            if self.leaves_machine
-            else "Nothing leaves this machine, but think of it before you publish the table."
-        )
         for code, seen in self.seen.items():
             if seen.count:
-                yield facts.finding(
-                    code,
-                    "warning" if self.leaves_machine else "info",
-                    seen.count,
-                    f"{rows_text(seen.count).capitalize()} with {DETECTORS[code][0]} in the text.",
-                    advice,
-                    seen=seen,
-                )
+                message, advice = private_text(code, seen.count, self.leaves_machine)
+                severity: Severity = "warning" if self.leaves_machine else "info"
+                yield facts.finding(code, severity, seen.count, message, advice, seen=seen)
+
+
+def private_text(code: str, count: int, leaves_machine: bool) -> tuple[str, str]:
+    """The message and the advice for so many rows."""
+    advice = (
+        "These texts would leave this machine: mask what is private first, or train locally."
+        if leaves_machine
+        else "Nothing leaves this machine, but think of it before you publish the table."
+    )
+    return f"{rows_text(count).capitalize()} with {DETECTORS[code][0]} in the text.", advice

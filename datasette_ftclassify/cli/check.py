@@ -9,7 +9,7 @@ import click
 
 from ..prices import dollars
 from .options import json_option, open_database, plan_from, plan_options, task_from, task_options
-from .output import counted, friendly, print_json, say, step_progress
+from .output import counted, friendly, one_line, print_json, say, step_progress
 from .training import train_words
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ def _describe(report: CheckReport) -> None:
     _describe_lengths(report)
     for example in report.sample:
         labels = ", ".join(map(str, example["labels"]))
-        click.echo(f"  e.g. {example['key']} {labels}: {_one_line(example['text'])}")
+        click.echo(f"  e.g. {example['key']} {labels}: {one_line(example['text'])}")
     click.echo()
     for finding in report.findings:
         _describe_finding(finding)
@@ -96,10 +96,10 @@ def _describe_labels(report: CheckReport, most: int = 15) -> None:
             counts[name] = counts.get(name, 0) + n
     ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
     largest = max(counts.values(), default=1)
-    width = max((len(_one_line(name, 30)) for name in counts), default=0)
+    width = max((len(one_line(name, 30)) for name in counts), default=0)
     for name, n in ordered[:most]:
         bar = "█" * max(1, round(_BAR * n / largest))
-        click.echo(f"  {_one_line(name, 30):{width}}  {n:7,}  {bar}")
+        click.echo(f"  {one_line(name, 30):{width}}  {n:7,}  {bar}")
     if len(ordered) > most:
         rest = ordered[most:]
         click.echo(f"  … {len(rest):,} more labels, the smallest with {rest[-1][1]:,} rows")
@@ -137,8 +137,3 @@ def _describe_finding(finding: Finding) -> None:
 
 def _key(key: tuple[object, ...]) -> str:
     return str(key[0]) if len(key) == 1 else "(" + ", ".join(map(str, key)) + ")"
-
-
-def _one_line(text: object, most: int = 90) -> str:
-    plain = " ".join(str(text).split())
-    return plain if len(plain) <= most else plain[: most - 1] + "…"

@@ -68,7 +68,8 @@ def move(database: str, name: str, as_json: bool, **given: Any) -> None:
         free = shlex.join(
             ["datasette", "ftclassify", "move", database, first.name, "--trainer", "local"]
         )
-        estimate = agree(conn, first.task, request, access, yes=given["yes"], free=free)
+        estimate = agree(conn, first.task, request, access, yes=given["yes"], free=free,
+            despite_findings=given["despite_findings"])  # fmt: skip
         job = submit_train(conn, first.task, request, estimate, access=access)
         if given["queue"] or not given["follow"]:
             tell_queued(conn, job, database, as_json, given["base_url"])

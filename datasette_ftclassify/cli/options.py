@@ -52,6 +52,9 @@ limit_option = click.option(
     help="Stop before it costs more than X US dollars.",
 )
 yes_option = click.option("--yes", is_flag=True, help="Agree to what it costs without being asked.")
+despite_option = click.option(
+    "--despite-findings", is_flag=True, help="Pay though the checks found errors in the rows."
+)
 where_option = click.option("--where", metavar="SQL", help="Only rows that meet this condition.")
 param_option = click.option(
     "-p",
@@ -186,6 +189,7 @@ def training_options(command: Command) -> Command:
             ),
             limit_option,
             yes_option,
+            despite_option,
             click.option(
                 "--follow/--no-follow",
                 default=True,

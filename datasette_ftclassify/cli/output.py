@@ -64,6 +64,12 @@ def _one_line(error: Exception) -> str:
     return text
 
 
+def one_line(text: object, most: int = 90) -> str:
+    """A text on a line, cut when it is long."""
+    plain = " ".join(str(text).split())
+    return plain if len(plain) <= most else plain[: most - 1] + "…"
+
+
 def counted(count: int, what: str) -> str:
     """So many of something, in good grammar."""
     return f"{count:,} {what}" + ("" if count == 1 else "s")

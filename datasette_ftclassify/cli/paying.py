@@ -11,9 +11,10 @@ import click
 
 from ..prices import dollars
 from .options import usd
-from .output import Stopped, counted, say
+from .output import Stopped, counted, one_line, say
 
 if TYPE_CHECKING:
+    from ..jobs.confirming import Review
     from ..jobs.estimates import JobEstimate
     from ..store.classifiers import Classifier
     from ..trainers.access import Access
@@ -71,11 +72,14 @@ def agree(
     *,
     yes: bool,
     limit_usd: float | None = None,
+    review: Review | None = None,
+    despite_findings: bool = False,
 ) -> None:
     """Says whom it will ask and what that costs, and asks; returns when somebody agrees, or nothing
     is asked.
 
     limit_usd: what it may cost, as it was given
+    review:    what was found in the rows; despite_findings: pay though there are errors in it
     Raises click's exceptions otherwise.
     """
     if estimate is None or estimate.requests == 0:
@@ -88,7 +92,33 @@ def agree(
             f"The limit of {dollars(limit_usd)} will be reached before the end: the job then "
             "rests, and keeps what it has."
         )
+    if review is not None:
+        for line in review_lines(review):
+            say(line)
+        refuse_errors(review, despite_findings)
     ask(yes=yes)
+
+
+def review_lines(review: Review) -> list[str]:
+    """What leaves this machine, and what the checks found."""
+    sends = review.sending
+    what = f"Of each the text of {', '.join(sends.columns)}"
+    what += f", with the labels of {', '.join(sends.labels)}" if sends.labels else ""
+    example = "" if sends.example is None else f", such as: {one_line(sends.example)}"
+    lines = [f"{what}, goes to {sends.host}{example}"]
+    for found in review.findings:
+        lines += [f"{found.severity}: {found.message}", f"    {found.advice}"]
+    if review.warnings:
+        lines.append(f"{counted(review.warnings, 'more warning')}: see datasette ftclassify check.")
+    return [*lines, review.checked]
+
+
+def refuse_errors(review: Review, despite: bool) -> None:
+    """Raises ClickException for errors that somebody has not agreed to pay despite of."""
+    if review.refusal is not None and not despite:
+        raise click.ClickException(
+            f"{review.refusal} Mend the rows, or pay despite that: --despite-findings."
+        )
 
 
 def ask(*, yes: bool) -> None:

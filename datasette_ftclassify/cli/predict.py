@@ -8,6 +8,7 @@ import click
 
 from .options import (
     database_argument,
+    despite_option,
     json_option,
     open_database,
     param_option,
@@ -21,6 +22,7 @@ from .running import batches_there, run_here, tell_queued
 if TYPE_CHECKING:
     import sqlite3
 
+    from ..jobs.estimates import JobEstimate
     from ..jobs.predict import PredictRequest
     from ..store.classifiers import Classifier
 
@@ -73,6 +75,7 @@ if TYPE_CHECKING:
     help="Share of rows without an answer that ends the job.",
 )
 @asking_options
+@despite_option
 @queue_option
 @json_option
 @friendly
@@ -86,7 +89,7 @@ def predict(database: str, table: str, as_json: bool, **given: Any) -> None:
       datasette ftclassify predict mail.db messages --where "received > '2026'" --columns-prefix ai
       datasette ftclassify predict mail.db messages --column label topic --column logprobs ''
     """
-    from ..jobs.estimates import estimate_predict
+    from ..jobs.confirming import confirm_predict
     from ..jobs.predict import submit_predict
     from ..sql import relation
     from ..store.classifiers import find_classifier, find_for_table
@@ -99,9 +102,19 @@ def predict(database: str, table: str, as_json: bool, **given: Any) -> None:
             say(f"{classifier.title} was trained on {classifier.task.source}, not on {table}.")
         classifier, access = reach(conn, classifier, given)
         request = _request(classifier, given)
-        estimate = estimate_predict(conn, classifier, table, request, access)
+        found = confirm_predict(conn, classifier, table, request, access)
+        estimate = None if found is None else found.estimate
         _tell_begun(conn, request.settings(conn, classifier, table))
-        agree(estimate, classifier, yes=given["yes"], limit_usd=given["limit_usd"])
+        if found is not None:
+            _tell_unlabelled(found.unlabelled)
+        agree(
+            estimate,
+            classifier,
+            yes=given["yes"],
+            limit_usd=given["limit_usd"],
+            review=None if found is None else found.review,
+            despite_findings=given["despite_findings"],
+        )
         job = submit_predict(conn, classifier, table, request, estimate=estimate, access=access)
         if given["queue"]:
             tell_queued(conn, job, database, as_json, given["base_url"])
@@ -112,6 +125,12 @@ def predict(database: str, table: str, as_json: bool, **given: Any) -> None:
         print_json({**named, **result})
     else:
         _describe(result, classifier, table)
+
+
+def _tell_unlabelled(estimate: JobEstimate | None) -> None:
+    if estimate is not None:
+        questions = counted(estimate.requests, "question")
+        say(f"The rows without a label alone (--unlabelled): {questions}, {estimate.price}.")
 
 
 def _tell_begun(conn: sqlite3.Connection, settings: dict[str, Any]) -> None:

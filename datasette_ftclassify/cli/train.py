@@ -67,7 +67,8 @@ def train(database: str, as_json: bool, **given: Any) -> None:
         )
         request = request_with(conn, request, access, given["continue_from"])
         free = local_command(database, task, request)
-        estimate = agree(conn, task, request, access, yes=given["yes"], free=free)
+        estimate = agree(conn, task, request, access, yes=given["yes"], free=free,
+            despite_findings=given["despite_findings"])  # fmt: skip
         job = submit_train(conn, task, request, estimate, access=access)
         if given["queue"] or not given["follow"]:
             tell_queued(conn, job, database, as_json, given["base_url"])

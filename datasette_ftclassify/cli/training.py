@@ -14,7 +14,7 @@ from ..errors import JobStopped, TrainingError
 from ..prices import dollars
 from ..sql import quote_text
 from .output import Stopped, counted, rows, rows_have, say, step_progress
-from .paying import ask
+from .paying import ask, refuse_errors, review_lines
 from .running import again, jobs_command, work_command
 
 if TYPE_CHECKING:
@@ -94,13 +94,16 @@ def agree(
     *,
     yes: bool,
     free: str,
+    despite_findings: bool = False,
 ) -> TrainEstimate | None:
     """Says what a training will send and cost, and asks; None when there is nothing to ask.
 
     free: the command that trains the same on this machine
+    despite_findings: pay though the checks found errors
     Raises ClickException for a no, and where nobody can be asked.
     """
-    from ..jobs.train import begun, estimate_train
+    from ..jobs.confirming import confirm_train
+    from ..jobs.train import begun
 
     job = begun(conn, task, request)
     if job is not None:
@@ -110,13 +113,14 @@ def agree(
         return None
     with step_progress() as progress:
         progress("counting tokens", 0.0)  # which may fetch a vocabulary first
-        estimate = estimate_train(conn, task, request, access, download=True)
-    if estimate is None:
+        found = confirm_train(conn, task, request, access, download=True)
+    if found is None:
         return None
-    for line in estimate_lines(estimate, free):
+    for line in [*estimate_lines(found.estimate, free), *review_lines(found.review)]:
         say(line)
+    refuse_errors(found.review, despite_findings)
     ask(yes=yes)
-    return estimate
+    return found.estimate
 
 
 def estimate_lines(estimate: TrainEstimate, free: str) -> list[str]:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
+from hashlib import sha256
 from typing import Any
 
 from ..checks import run_checks
 from ..checks.conditions import MOST_KEYS
 from ..checks.report import json_key
 from ..errors import JobError
+from ..examples import read_records
 from ..export import ExportFormat
 from ..labels import LabelSet
 from ..splits import SplitPlan
@@ -60,6 +62,25 @@ def submit_check(
     return job
 
 
+@dataclass(frozen=True)
+class RowsDigest:
+    """A hash of all that a task reads of its rows, in their order, and how many there are."""
+
+    value: str
+    rows: int
+
+
+def rows_digest(conn: sqlite3.Connection, task: Task) -> RowsDigest:
+    """Takes a tenth of the time of the checks, or less. Raises SourceError when the source has
+    changed so that the task no longer fits it."""
+    digest, rows = sha256(), 0
+    for record in read_records(conn, task):
+        words = (record.key, record.rendered, record.labels, record.split)
+        digest.update(repr(words).encode("utf-8", "backslashreplace"))
+        rows += 1
+    return RowsDigest(digest.hexdigest(), rows)
+
+
 def as_trained_by(trainer: str, model: str | None) -> dict[str, Any]:
     """Arguments of `run_checks` by which it counts what a training by that trainer would send and
     cost; nothing for one that trains nothing elsewhere. Raises TrainingError for an unknown one."""
@@ -89,6 +110,7 @@ def run_check(lease: Lease, progress: Progress = no_progress) -> dict[str, Any]:
         lease.check()
         progress(step, share)
 
+    before = rows_digest(lease.conn, task)
     report = run_checks(
         lease.conn,
         task,
@@ -100,6 +122,9 @@ def run_check(lease: Lease, progress: Progress = no_progress) -> dict[str, Any]:
         progress=tell,
         **priced,
     ).to_dict()
+    # Whoever asks later whether these are the same rows must not be told so of others.
+    same = rows_digest(lease.conn, task) == before
+    report["rows_digest"] = before.value if same else None
     source = relation(lease.conn, task.source)
     for finding in report["findings"]:
         if finding["where"] and source.identity:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -108,12 +108,29 @@ def estimate_predict(
     plan = Plan(conn, classifier, request.settings(conn, classifier, table))
     total = plan.rows.count(conn)
     texts = plan.rows.sample(conn, SAMPLED_ROWS)
+    return estimate_texts(conn, classifier, texts, total, access, batch=request.batch)
+
+
+def estimate_texts(
+    conn: sqlite3.Connection,
+    classifier: Classifier,
+    texts: Sequence[str | None],
+    total: int,
+    access: Access,
+    *,
+    batch: bool = False,
+) -> JobEstimate:
+    """Of the questions about `total` rows, whose texts these are, or those of some at random; None
+    for a row without one."""
+    counted = texts[:SAMPLED_ROWS]
+    unanswered = without_answer(conn, classifier, [text for text in counted if text is not None])
+    prices, rows = prices_of(classifier, access), max(len(counted), 1)
     asker = load_asker(classifier, access)
-    unanswered = without_answer(conn, classifier, texts)
     if unanswered:
         check_answers(classifier)
-    prices, scale = prices_of(classifier, access), max(1.0, total / SAMPLED_ROWS)
-    return estimate_questions(asker, unanswered, prices, batch=request.batch, scale=scale)
+    return estimate_questions(
+        asker, unanswered, prices, batch=batch, scale=max(1.0, total / rows), rows=rows
+    )
 
 
 def check_answers(classifier: Classifier) -> None:
@@ -138,10 +155,11 @@ def estimate_questions(
     *,
     batch: bool = False,
     scale: float = 1.0,
+    rows: int = SAMPLED_ROWS,
 ) -> JobEstimate:
     """What it costs at most to ask about the texts, each of which is asked about once.
 
-    scale: the questions are so many times as many, and like these
+    scale: the questions are so many times as many, and like these, which are of so many `rows`
     """
     usage, requests = Usage(), 0
     for text in dict.fromkeys(texts):
@@ -160,7 +178,7 @@ def estimate_questions(
     )
     note = found.note
     if scale > 1:
-        note += f" Scaled from {SAMPLED_ROWS:,} rows; repeated texts make it less."
+        note += f" Scaled from {rows:,} rows; repeated texts make it less."
     return JobEstimate(found.usd, round(requests * scale), input_tokens, output_tokens, note)
 
 

@@ -6,6 +6,7 @@ after the last row that it wrote.
 
 from __future__ import annotations
 
+import math
 import sqlite3
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -132,13 +133,23 @@ class Rows:
         sql = f"select 1 from {self._own} where ({self._keys}) = ({marks})"
         return conn.execute(sql, key).fetchone() is not None
 
-    def sample(self, conn: sqlite3.Connection, most: int) -> list[str]:
-        """The texts of all rows, or of so many drawn at random."""
+    def sample(
+        self, conn: sqlite3.Connection, most: int, characters: int | None = None
+    ) -> list[str | None]:
+        """The texts of all rows, or of so many drawn at random; no more of them than have so many
+        characters together. None for a row without one."""
         cursor = conn.execute(
             f"select {self._text} {self._from} order by random() limit {most}", self.params
         )
-        texts = (self._render(tuple(row)).text for row in cursor.fetchall())
-        return [text for text in texts if text is not None]
+        texts: list[str | None] = []
+        room = math.inf if characters is None else characters
+        while room >= 0 and (rows := cursor.fetchmany(100)):
+            for row in rows:
+                text = self._render(tuple(row)).text
+                texts.append(text)
+                room -= len(text or "")
+        cursor.close()
+        return texts
 
 
 def _has_signs(key: tuple[Cell, ...]) -> bool:

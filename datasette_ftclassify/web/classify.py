@@ -17,7 +17,8 @@ from ..deadline import TooSlow, within
 from ..errors import AccessError, FtclassifyError, PredictError
 from ..jobs.agreements import spent_today
 from ..jobs.columns import taken_columns
-from ..jobs.estimates import JobEstimate, estimate_predict
+from ..jobs.confirming import PredictConfirmation, confirm_predict
+from ..jobs.estimates import JobEstimate
 from ..jobs.following import check_follow, submit_follow
 from ..jobs.plan import Plan, PredictRequest
 from ..jobs.predict import submit_predict
@@ -47,6 +48,8 @@ if TYPE_CHECKING:
 ESTIMATE_SECONDS = 10.0
 """How long an estimate may take before somebody is asked to go on without one."""
 
+TICK = "Mend the rows, or tick the box beside the button to pay all the same."
+
 ROLES_TEXT = {
     "label": "the label",
     "score": "its probability, 0 to 1",
@@ -68,17 +71,25 @@ ADVANCED = ("default_label", "max_errors", "concurrency", "limit_usd")
 
 @dataclass(frozen=True)
 class _Prepared:
-    """A request that can work, with what it is expected to cost.
+    """A request that can work, with what is to be agreed to.
 
     slow: there are too many rows to look at in the time that a page has
     """
 
     classifier: Classifier
     request: PredictRequest
-    estimate: JobEstimate | None
+    confirmation: PredictConfirmation | None
     paid: bool
     slow: bool
     spent_today: float
+
+    @property
+    def estimate(self) -> JobEstimate | None:
+        return None if self.confirmation is None else self.confirmation.estimate
+
+    @property
+    def refusal(self) -> str | None:
+        return None if self.confirmation is None else self.confirmation.review.refusal
 
 
 async def classify_page(ask: Ask) -> Response:
@@ -119,8 +130,9 @@ async def _post(ask: Ask, form: Form) -> Response:
         await bring_up_to_date(ask)
     prepared = await read_aside(ask, lambda conn: _prepare(conn, form, choice, access))
     confirmed = ask.checked("confirm")
-    if prepared.paid and not confirmed and _asks(prepared):
-        return await _review(ask, form, prepared, access)
+    despite = prepared.refusal is None or ask.checked("despite_findings")
+    if prepared.paid and _asks(prepared) and not (confirmed and despite):
+        return await _review(ask, form, prepared, access, confirmed=confirmed)
     if prepared.slow and prepared.request.limit_usd is None:
         raise FieldError("limit_usd", "There is no estimate: say what it may cost at most.")
     job = await write_aside(ask, lambda conn: _submit(conn, form, prepared, access))
@@ -150,16 +162,16 @@ def _prepare(conn: sqlite3.Connection, form: Form, choice: Choice, access: Acces
         )
     if form.follow:
         check_follow(conn, classifier, form.table, request)
-    estimate, slow = None, False
+    found, slow = None, False
     try:
         with within(conn, ESTIMATE_SECONDS):
             Plan(conn, classifier, request.settings(conn, classifier, form.table))
-            estimate = estimate_predict(conn, classifier, form.table, request, access)
+            found = confirm_predict(conn, classifier, form.table, request, access)
     except TooSlow:
         slow = True
-    if choice.paid and estimate is not None and estimate.usd is None:
-        raise AccessError(f"{classifier.title} cannot be kept to a limit: {estimate.note}")
-    return _Prepared(classifier, request, estimate, choice.paid, slow, spent_today(access))
+    if choice.paid and found is not None and found.estimate.usd is None:
+        raise AccessError(f"{classifier.title} cannot be kept to a limit: {found.estimate.note}")
+    return _Prepared(classifier, request, found, choice.paid, slow, spent_today(access))
 
 
 def _submit(conn: sqlite3.Connection, form: Form, prepared: _Prepared, access: Access) -> Job:
@@ -183,9 +195,14 @@ async def _stop_following(ask: Ask, form: Form) -> Response:
     return await done(ask, where, {}, "New rows are no longer classified as they come.")
 
 
-async def _review(ask: Ask, form: Form, prepared: _Prepared, access: Access) -> Response:
-    """The estimate, and the button that agrees to it."""
-    estimate = prepared.estimate
+async def _review(
+    ask: Ask, form: Form, prepared: _Prepared, access: Access, *, confirmed: bool
+) -> Response:
+    """The estimate, what was found and what leaves this machine, and the button that agrees to it.
+
+    confirmed: somebody has, and not to the errors that were found
+    """
+    confirmation, estimate = prepared.confirmation, prepared.estimate
     limit = prepared.request.limit_usd
     if limit is None and estimate is not None:
         limit = estimate.most_usd
@@ -199,17 +216,26 @@ async def _review(ask: Ask, form: Form, prepared: _Prepared, access: Access) -> 
         "usd_per_day": access.usd_per_day,
         "spent_today": prepared.spent_today,
     }
+    problem = _asks_to_confirm(review, prepared.refusal, confirmed)
     if ask.wants_json:
-        raise PredictError(_asks_to_confirm(review))
+        data = {"error": problem, "errors": [problem], "status": 400}
+        data |= {} if confirmation is None else confirmation.to_dict()
+        return await show(ask, "ftclassify_classify.html", data, status=400)
     found = await _found(ask, form)
     hidden = [pair for pair in form.fields() if pair[0] != "limit_usd"]
     return await show(ask, "ftclassify_classify.html", found, more={
         "form": form, "review": review, "hidden": hidden, "links": _links(ask), "usd": dollars,
         "columns": form.columns(prepared.classifier).items(),
-    })  # fmt: skip
+        "found": None if confirmation is None else confirmation.review,
+        "unlabelled": None if confirmation is None else confirmation.unlabelled,
+        "error": f"{prepared.refusal} {TICK}" if confirmed else None,
+    }, status=400 if confirmed else 200)  # fmt: skip
 
 
-def _asks_to_confirm(review: dict[str, Any]) -> str:
+def _asks_to_confirm(review: dict[str, Any], refusal: str | None, confirmed: bool) -> str:
+    despite = "" if refusal is None else f"{refusal} Send despite_findings to pay all the same. "
+    if confirmed:
+        return despite.rstrip()
     estimate = review["estimate"]
     if estimate is None:
         return (
@@ -218,8 +244,8 @@ def _asks_to_confirm(review: dict[str, Any]) -> str:
         )
     return (
         f"{review['classifier']} asks {estimate['requests']:,} questions, "
-        f"{review['price']}. {estimate['note']} Send confirm to agree, and limit_usd for what "
-        "it may cost at most."
+        f"{review['price']}. {estimate['note']} {despite}Send confirm to agree, and "
+        "limit_usd for what it may cost at most."
     )
 
 

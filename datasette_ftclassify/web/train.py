@@ -12,6 +12,7 @@ from datasette.utils.asgi import Forbidden, NotFound
 
 from ..errors import AccessError, FtclassifyError, LimitReached, TemplateError
 from ..jobs.check import submit_check
+from ..jobs.confirming import TrainConfirmation, confirm_train
 from ..jobs.estimates import price
 from ..jobs.request import TrainRequest
 from ..jobs.train_plan import MORE
@@ -26,6 +27,7 @@ from .access import access_of
 from .aside import bring_up_to_date, path_of, read_aside, write_aside
 from .checking import find_check, is_about, progress_of, report_of, row_url
 from .choices import Choices, FieldError
+from .classify import TICK
 from .filters import left_behind
 from .lifespan import wake
 from .names import may_all
@@ -44,14 +46,17 @@ TEMPLATE = "ftclassify_train.html"
 
 
 class NotAgreed(FtclassifyError):
-    """A training costs money, and nobody has agreed to its price yet.
+    """A training costs money, and nobody has agreed to its price yet, or to what was found.
 
-    estimate: what it will take
+    refused: somebody has agreed, though not to the errors that were found
     """
 
-    def __init__(self, message: str, estimate: TrainEstimate) -> None:
+    def __init__(
+        self, message: str, confirmation: TrainConfirmation, *, refused: bool = False
+    ) -> None:
         super().__init__(message)
-        self.estimate = estimate
+        self.confirmation = confirmation
+        self.refused = refused
 
 
 async def train_page(ask: Ask) -> Response:
@@ -85,9 +90,9 @@ async def _form(
     *,
     error: Exception | None = None,
     status: int = 200,
-    estimate: TrainEstimate | None = None,
+    confirmation: TrainConfirmation | None = None,
 ) -> Response:
-    """The page with everything as it was chosen, and an error or an estimate at its top."""
+    """The page with everything as it was chosen; at its top errors, or what is to be agreed to."""
     if not (choices.text or choices.template or choices.label) and check:
         choices = await _as_checked(ask, choices, check)
     look = await ask.read(lambda conn: look_at(conn, choices, propose=error is None))
@@ -106,7 +111,8 @@ async def _form(
         "columns": [column.to_dict() for column in look.columns],
         "check": {**progress_of(job), "current": current, "report": report} if job else None,
         "trainers": offered,
-        "estimate": estimate.to_dict() if estimate else None,
+        "estimate": confirmation.estimate.to_dict() if confirmation else None,
+        "review": confirmation.review.to_dict() if confirmation else None,
         "limits": {"usd_per_job": access.usd_per_job, "usd_per_day": access.usd_per_day},
     }
     more = {
@@ -121,6 +127,7 @@ async def _form(
         "may_spend": await ask.may(SPEND),
         "usd": dollars,
         "price": price,
+        "confirmed": confirmation.review if confirmation else None,
         "links": _links(ask, look, check),
     }
     return await show(ask, TEMPLATE, data, more=more, status=status)
@@ -195,9 +202,12 @@ async def _act(ask: Ask, choices: Choices) -> Response:
     except NotAgreed as question:
         if ask.wants_json:
             data = {"error": str(question), "errors": [str(question)], "status": 400,
-                    "estimate": question.estimate.to_dict()}  # fmt: skip
+                    **question.confirmation.to_dict()}  # fmt: skip
             return await show(ask, TEMPLATE, data, status=400)
-        return await _form(ask, choices, check, estimate=question.estimate)
+        refusal = question.confirmation.review.refusal
+        error = FtclassifyError(f"{refusal} {TICK}") if question.refused else None
+        return await _form(ask, choices, check, error=error, status=400 if error else 200,
+                           confirmation=question.confirmation)  # fmt: skip
     except (FtclassifyError, Forbidden) as error:
         if ask.wants_json:
             raise
@@ -292,13 +302,15 @@ async def _agreed(
 ) -> TrainEstimate | None:
     """The estimate, once somebody has agreed to it; None when there is nothing to pay.
 
-    Raises NotAgreed when nobody has, or it has become more than was agreed to.
+    Raises NotAgreed when nobody has, or it has become more than was agreed to, or the checks found
+    an error that nobody has agreed to.
     """
-    from ..jobs.train import estimate_train
-
-    estimate = await read_aside(ask, lambda conn: estimate_train(conn, task, request, access))
-    if estimate is None:
+    found = await read_aside(ask, lambda conn: confirm_train(conn, task, request, access))
+    if found is None:
         return None
+    estimate, refusal = found.estimate, found.review.refusal
+    despite = refusal is None or ask.checked("despite_findings")
+    said_despite = f" {refusal} Send despite_findings to pay all the same." if refusal else ""
     typed = ask.one("confirm_usd")
     try:
         confirmed = float(typed) if typed else None
@@ -307,9 +319,11 @@ async def _agreed(
     except ValueError:
         raise FieldError("confirm_usd", f"confirm_usd is an amount in USD, not {typed}.") from None
     if confirmed is not None and estimate.usd is not None and estimate.usd <= confirmed * MORE:
+        if not despite:
+            raise NotAgreed(said_despite.strip(), found, refused=True)
         return estimate
     said = "" if confirmed is None else f", more than the {dollars(confirmed)} that were agreed to"
     raise NotAgreed(
-        f"It will cost {estimate.price}{said}. To agree to that, send confirm_usd.",
-        estimate,
+        f"It will cost {estimate.price}{said}. To agree to that, send confirm_usd.{said_despite}",
+        found,
     )

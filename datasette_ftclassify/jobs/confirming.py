@@ -1,0 +1,276 @@
+"""What somebody sees before paying, besides the price: what the checks found, and what leaves this
+machine.
+
+The checks that matter are run, or the result of the last check job is taken when it was about the
+very same rows. Private data is looked for in the texts that would be sent, and in no others.
+"""
+
+from __future__ import annotations
+
+import random
+import sqlite3
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from ..checks.private import DETECTORS, private_text
+from ..loading import service_of
+from ..store.classifiers import Classifier
+from ..tasks import Task
+from ..trainers.access import Access
+from ..trainers.registry import get_trainer
+from ..trainers.service import Service
+from .checked import Checked, Found, check_rows
+from .estimates import JobEstimate, estimate_texts, without_answer
+from .plan import Plan, PredictRequest
+from .request import TrainRequest
+from .rows import Rows
+from .train_plan import TrainEstimate, TrainPlan, check_limits, estimate_plan, plan_training
+
+SCANNED = 20_000
+SCANNED_CHARACTERS = 10_000_000
+"""Private data is looked for in so many texts, about a second's work; of more, in so many drawn at
+random, unless a check has looked through all of them."""
+
+CHECKED_ROWS = 20_000
+"""Before a prediction, the labels of so many rows are checked at most: it would take too long."""
+
+EXAMPLE = 300
+"""Characters of the text that is shown."""
+
+_ABOUT_AMOUNTS = {"no-examples", "too-few-examples", "one-label", "no-training-rows"}
+"""Errors that are none for a trainer that needs no examples."""
+
+_ABOUT_TRAINING = {"no-training-rows", "file-too-large", "stop-in-label"}
+"""Errors that are none for a model that is trained already."""
+
+
+@dataclass(frozen=True)
+class Sending:
+    """What leaves this machine.
+
+    rows:    of a training, with its evaluation; texts of a prediction, equal ones once
+    columns: that the texts are made of
+    labels:  columns whose labels go along
+    example: the beginning of one of the texts; None where there is none
+    """
+
+    host: str
+    rows: int
+    columns: tuple[str, ...]
+    labels: tuple[str, ...]
+    example: str | None
+
+
+@dataclass(frozen=True)
+class Review:
+    """What was found in the rows.
+
+    findings: errors, and private data in what would be sent
+    warnings: other findings that say that the rows should be looked at
+    checked:  when that was looked for and in how much of it, in a sentence
+    """
+
+    sending: Sending
+    findings: tuple[Found, ...]
+    warnings: int
+    checked: str
+
+    @property
+    def errors(self) -> tuple[Found, ...]:
+        return tuple(found for found in self.findings if found.severity == "error")
+
+    @property
+    def refusal(self) -> str | None:
+        """Why nobody pays for this without saying so; None without an error."""
+        if not self.errors:
+            return None
+        first = self.errors[0].message
+        more = f" (and {len(self.errors) - 1} more)" if len(self.errors) > 1 else ""
+        return f"The checks found an error: {first}{more} Nothing was sent."
+
+    def to_dict(self) -> dict[str, Any]:
+        return {**asdict(self), "errors": len(self.errors)}
+
+
+@dataclass(frozen=True)
+class TrainConfirmation:
+    estimate: TrainEstimate
+    review: Review
+
+    def to_dict(self) -> dict[str, Any]:
+        return {"estimate": self.estimate.to_dict(), "review": self.review.to_dict()}
+
+
+@dataclass(frozen=True)
+class PredictConfirmation:
+    """unlabelled: what the rows without a label alone would cost; None where that is no less"""
+
+    estimate: JobEstimate
+    review: Review
+    unlabelled: JobEstimate | None
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "estimate": self.estimate.to_dict(),
+            "review": self.review.to_dict(),
+            "unlabelled": None if self.unlabelled is None else self.unlabelled.to_dict(),
+        }
+
+
+def confirm_train(
+    conn: sqlite3.Connection,
+    task: Task,
+    request: TrainRequest,
+    access: Access,
+    *,
+    download: bool = False,
+) -> TrainConfirmation | None:
+    """What is to be agreed to before a training; None when it is free. Asks nobody, writes nothing.
+
+    Raises as `estimate_train` does.
+    """
+    trainer = get_trainer(request.trainer)
+    if not isinstance(trainer, Service) or not trainer.capabilities.costs_money:
+        return None
+    plan = plan_training(conn, task, request, trainer, access)
+    estimate = estimate_plan(conn, task, plan, trainer, access, download=download)
+    check_limits(conn, estimate, access, request.limit_usd)
+    review = _review_training(conn, task, request, trainer, plan, estimate)
+    return TrainConfirmation(estimate, review)
+
+
+def confirm_predict(
+    conn: sqlite3.Connection,
+    classifier: Classifier,
+    table: str,
+    request: PredictRequest,
+    access: Access,
+) -> PredictConfirmation | None:
+    """What is to be agreed to before a prediction; None when it is free.
+
+    Raises as `predict_rows` does, and AccessError without a key.
+    """
+    service = service_of(classifier)
+    if service is None or not service.capabilities.costs_money:
+        return None
+    plan = Plan(conn, classifier, request.settings(conn, classifier, table))
+    texts = plan.rows.sample(conn, SCANNED, SCANNED_CHARACTERS)
+    total = plan.rows.count(conn)
+    estimate = estimate_texts(conn, classifier, texts, total, access, batch=request.batch)
+    review = _review_prediction(conn, classifier, plan, service, texts, total, estimate)
+    unlabelled = None
+    if estimate.requests and not request.unlabelled and request.where is None:
+        unlabelled = _unlabelled(conn, classifier, plan, total, request, access)
+    return PredictConfirmation(estimate, review, unlabelled)
+
+
+def _unlabelled(
+    conn: sqlite3.Connection,
+    classifier: Classifier,
+    plan: Plan,
+    total: int,
+    request: PredictRequest,
+    access: Access,
+) -> JobEstimate | None:
+    if not set(plan.target.columns).issuperset(classifier.task.labels):
+        return None
+    rows = Rows(plan.target, classifier, None, {}, unlabelled=True)
+    count = rows.count(conn)
+    if not 0 < count < total:
+        return None
+    texts = rows.sample(conn, SCANNED, SCANNED_CHARACTERS)
+    return estimate_texts(conn, classifier, texts, count, access, batch=request.batch)
+
+
+def _review_training(
+    conn: sqlite3.Connection,
+    task: Task,
+    request: TrainRequest,
+    trainer: Service,
+    plan: TrainPlan,
+    estimate: TrainEstimate,
+) -> Review:
+    trains = trainer.capabilities.trains
+    sent = plan.data.examples if trains else plan.data.of("test")
+    checked = check_rows(conn, task, request.plan, trainer, plan.order.model)
+    texts = [example.text for example in sent]
+    # The test rows go without their labels.
+    labels = task.labels if trains else ()
+    sending = Sending(estimate.host, estimate.rows_sent, task.text, labels, _example(texts))
+    aside = set() if trainer.capabilities.needs_examples else _ABOUT_AMOUNTS
+    return _review(sending, checked, texts, len(texts), aside)
+
+
+def _review_prediction(
+    conn: sqlite3.Connection,
+    classifier: Classifier,
+    plan: Plan,
+    service: Service,
+    texts: Sequence[str | None],
+    total: int,
+    estimate: JobEstimate,
+) -> Review:
+    unanswered = without_answer(conn, classifier, [text for text in texts if text is not None])
+    task = replace(classifier.task, source=plan.target.name)
+    needed = [*task.text, *task.labels, *([task.split_column] if task.split_column else [])]
+    if set(plan.target.columns).issuperset(needed):
+        checked = check_rows(conn, task, None, service, None, most=CHECKED_ROWS)
+    else:
+        checked = Checked(None, "It has no labels that could be checked.")
+    host = str(classifier.header.get("host") or service.title)
+    sending = Sending(host, estimate.requests, task.text, (), _example(unanswered))
+    aside = set(_ABOUT_TRAINING)
+    aside |= set() if service.capabilities.needs_examples else _ABOUT_AMOUNTS
+    in_all = len(unanswered) if len(texts) >= total else max(estimate.requests, len(unanswered))
+    return _review(sending, checked, unanswered, in_all, aside)
+
+
+def _example(texts: Sequence[str]) -> str | None:
+    if not texts:
+        return None
+    text = texts[0]
+    return text if len(text) <= EXAMPLE else text[: EXAMPLE - 1] + "…"
+
+
+def _review(
+    sending: Sending, checked: Checked, texts: Sequence[str], in_all: int, aside: set[str]
+) -> Review:
+    """texts: those that would be sent, or some of them, of `in_all`
+    aside: errors that are none here"""
+    found = checked.findings or ()
+    errors = [f for f in found if f.severity == "error" and f.code not in aside]
+    others = [f for f in found if f.severity != "info" and f.code not in DETECTORS]
+    kept = [replace(f, severity="warning") for f in found if f.code in DETECTORS]
+    some = _some(texts)
+    if len(some) < in_all and checked.job is not None:
+        private, where = kept, f"for private data, too: in all rows, by job {checked.job.id}"
+    else:
+        private = _private(some)
+        of = "all" if len(some) >= in_all else f"{len(some):,} drawn at random of"
+        where = f"for private data in {of} {in_all:,} texts"
+    how = f"{checked.how} Looked {where}."
+    return Review(sending, (*errors, *private), len(others) - len(errors), how)
+
+
+def _some(texts: Sequence[str]) -> Sequence[str]:
+    """At most SCANNED of them, drawn at random, with SCANNED_CHARACTERS in all."""
+    if len(texts) > SCANNED:
+        texts = random.Random(0).sample(texts, SCANNED)
+    room = SCANNED_CHARACTERS
+    some: list[str] = []
+    for text in texts:
+        room -= len(text)
+        if room < 0 and some:
+            break
+        some.append(text[:SCANNED_CHARACTERS])
+    return some
+
+
+def _private(texts: Sequence[str]) -> list[Found]:
+    counts = {code: sum(map(detect, texts)) for code, (_, detect) in DETECTORS.items()}
+    return [
+        Found(code, "warning", count, *private_text(code, count, leaves_machine=True))
+        for code, count in counts.items()
+        if count
+    ]
