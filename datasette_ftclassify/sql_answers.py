@@ -18,7 +18,7 @@ from .errors import AccessError, FtclassifyError
 from .function_calls import CutText
 from .functions import classifiable
 from .jobs.asking.keeping import chosen_logprob, is_sound
-from .labels import LabelValue
+from .labels import LabelSet, LabelValue
 from .predictions import labels_cell
 from .resolver import Served
 from .sql_asking import ASK_SECONDS, NoAnswer, Patience
@@ -120,7 +120,7 @@ class KeptAnswers:
             answer = self._answer(text, served)
         except FtclassifyError as error:
             return {"error": str(error), **served.identity}
-        return {**_described(answer, served), **served.identity}
+        return {**described(answer, served.labels), **served.identity}
 
     def cannot_explain(self, served: Served) -> str:
         title, trainer = served.classifier.title, served.classifier.trainer
@@ -151,7 +151,7 @@ class KeptAnswers:
                 except FtclassifyError:
                     break  # the others would fare no better
         return [
-            None if text is None or text not in found else _plain(found[text], served)
+            None if text is None or text not in found else _plain(found[text], served.labels)
             for text in texts
         ]
 
@@ -187,15 +187,15 @@ def _cell(answer: KeptAnswer, served: Served) -> LabelValue | None:
     return None if answer.labels is None else labels_cell(served.labels, answer.labels)
 
 
-def _plain(answer: KeptAnswer, served: Served) -> Any:
+def _plain(answer: KeptAnswer, labels: LabelSet) -> Any:
     if answer.labels is None:
         return None
-    return list(answer.labels) if served.labels.multilabel else answer.labels[0]
+    return list(answer.labels) if labels.multilabel else answer.labels[0]
 
 
-def _described(answer: KeptAnswer, served: Served) -> dict[str, Any]:
-    labels = served.labels
-    told: dict[str, Any] = {"labels" if labels.multilabel else "label": _plain(answer, served)}
+def described(answer: KeptAnswer, labels: LabelSet) -> dict[str, Any]:
+    """An answer as ft_classify_json gives it, JSON-safe."""
+    told: dict[str, Any] = {"labels" if labels.multilabel else "label": _plain(answer, labels)}
     if answer.labels is None:
         told |= {"reason": answer.reason, "raw": answer.raw}
     logprob = chosen_logprob(answer, labels)

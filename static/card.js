@@ -2,7 +2,7 @@
 
 const form = document.querySelector("form.ft-try");
 if (form) {
-  const said = form.querySelector(".ft-said");
+  const said = document.querySelector(".ft-said");
   let asked = 0;
   form.addEventListener("submit", async (event) => {
     event.preventDefault();

@@ -90,7 +90,8 @@ def test_two_that_share_no_answered_row_are_not_compared(db):
     [
         (["--model", MODEL, "--epochs", 2], "The option epochs means nothing"),
         (["--model", MODEL, "--suffix", "x"], "The option suffix means nothing"),
-        (["--model", MODEL, "--describe", "Noise", "loud"], "The option descriptions"),
+        (["--model", MODEL, "--describe", "Noise", "loud", "--system", "x"], "either that or them"),
+        (["--model", MODEL, "--describe", "Noise", " "], "The description of Noise is empty"),
         (["--model", "babbage-002"], "name a chat model"),
         ([], "Name the model that prompted is to ask: --model MODEL"),
     ],

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import click
 
+from .ask import ask
 from .check import check
 from .classifiers import classifiers
 from .demo import demo
@@ -35,6 +36,6 @@ def ftclassify() -> None:
 
 
 for command in (
-    check, export, train, evaluate, predict, move, classifiers, trainers, jobs, work, demo,
+    check, export, train, evaluate, ask, predict, move, classifiers, trainers, jobs, work, demo,
 ):  # fmt: skip
     ftclassify.add_command(command)

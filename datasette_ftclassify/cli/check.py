@@ -22,7 +22,7 @@ _BAR = 30
 @click.command()
 @task_options
 @click.option("--model", help="Count tokens and money for this model.")
-@click.option("--trainer", default="openai", show_default=True, help="Whose training is priced.")
+@click.option("--trainer", help="Whose training is priced. [a service that trains]")
 @click.option("--local", is_flag=True, help="The texts stay on this machine: no tokens, no cost.")
 @click.option("--sample", default=5, show_default=True, help="Random examples to show.")
 @click.option("--quick", is_flag=True, help="Without the search for label errors and leaks.")

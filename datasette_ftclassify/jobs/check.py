@@ -23,7 +23,7 @@ from ..tasks import Task
 from ..tokens import DEFAULT_MODEL
 from ..trainers.access import Access, read_access
 from ..trainers.base import Progress, TrainerOptions, no_progress
-from ..trainers.registry import get_trainer
+from ..trainers.registry import get_trainer, list_services
 from ..trainers.service import Service
 from .agreements import agree
 from .lease import Lease
@@ -46,7 +46,7 @@ def submit_check(
     """A queued job, and a person's agreement to it. Its result is the report of `run_checks`, with
     these of its arguments.
 
-    trainer: whose training is priced; None: OpenAI's
+    trainer: whose training is priced; None: as `as_trained_by` says
     fields: JSON, kept with the job: what a page needs to show its form as it was
     """
     words = {
@@ -81,10 +81,16 @@ def rows_digest(conn: sqlite3.Connection, task: Task) -> RowsDigest:
     return RowsDigest(digest.hexdigest(), rows)
 
 
-def as_trained_by(trainer: str, model: str | None) -> dict[str, Any]:
+def as_trained_by(trainer: object, model: str | None) -> dict[str, Any]:
     """Arguments of `run_checks` by which it counts what a training by that trainer would send and
-    cost; nothing for one that trains nothing elsewhere. Raises TrainingError for an unknown one."""
-    service = get_trainer(trainer)
+    cost; nothing for one that trains nothing elsewhere.
+
+    trainer: its name; None: a service that trains, rather one whose models answer at once
+    Raises TrainingError for an unknown one.
+    """
+    training = [service for service in list_services() if service.capabilities.trains]
+    training.sort(key=lambda service: service.capabilities.deploys)
+    service = next(iter(training), None) if trainer is None else get_trainer(str(trainer))
     if not isinstance(service, Service) or not service.capabilities.trains:
         return {}
     options = TrainerOptions(model=model or DEFAULT_MODEL)
@@ -102,7 +108,7 @@ def run_check(lease: Lease, progress: Progress = no_progress) -> dict[str, Any]:
         task = Task.from_dict(settings["task"])
         plan = SplitPlan(**settings["plan"])
         model, leaves = settings["model"], bool(settings["leaves_machine"])
-        priced = as_trained_by(str(settings.get("trainer") or "openai"), model)
+        priced = as_trained_by(settings.get("trainer"), model)
     except (KeyError, TypeError) as error:
         raise JobError("The settings of this job were not written by this software.") from error
 

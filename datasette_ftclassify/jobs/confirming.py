@@ -25,7 +25,8 @@ from .estimates import JobEstimate, estimate_texts, without_answer
 from .plan import Plan, PredictRequest
 from .request import TrainRequest
 from .rows import Rows
-from .train_plan import TrainEstimate, TrainPlan, check_limits, estimate_plan, plan_training
+from .train import plan_and_estimate
+from .train_plan import TrainEstimate, TrainPlan
 
 SCANNED = 20_000
 SCANNED_CHARACTERS = 10_000_000
@@ -133,9 +134,7 @@ def confirm_train(
     trainer = get_trainer(request.trainer)
     if not isinstance(trainer, Service) or not trainer.capabilities.costs_money:
         return None
-    plan = plan_training(conn, task, request, trainer, access)
-    estimate = estimate_plan(conn, task, plan, trainer, access, download=download)
-    check_limits(conn, estimate, access, request.limit_usd)
+    plan, estimate = plan_and_estimate(conn, task, request, trainer, access, download=download)
     review = _review_training(conn, task, request, trainer, plan, estimate)
     return TrainConfirmation(estimate, review)
 

@@ -55,6 +55,7 @@ class JobEstimate:
     """What a job is expected to cost in USD; None, with the reason in the note, when no price is
     known. The note also says where the price is from, and what is uncertain.
 
+    tries:    of one question, for somebody who waits for its answer; None: of many
     most_usd: what the job may cost unless another limit is given; it rests before that is exceeded
     """
 
@@ -63,17 +64,21 @@ class JobEstimate:
     input_tokens: int
     output_tokens: int
     note: str
+    tries: int | None = None
 
     @property
     def most_usd(self) -> float | None:
-        return None if self.usd is None else usual_limit(self.usd)
+        if self.usd is None or self.tries is None:
+            return None if self.usd is None else usual_limit(self.usd)
+        return round(self.tries * self.usd + 1e-8, 9)  # a sum of prices may be rounded up
 
     @property
     def price(self) -> str:
         return price(self.usd, self.most_usd)
 
     def to_dict(self) -> dict[str, Any]:
-        return {**asdict(self), "most_usd": self.most_usd}
+        figures = {name: value for name, value in asdict(self).items() if name != "tries"}
+        return {**figures, "most_usd": self.most_usd}
 
 
 def agreed(estimate: JobEstimate | None, limit_usd: float | None, spent: float) -> dict[str, Any]:
@@ -83,7 +88,7 @@ def agreed(estimate: JobEstimate | None, limit_usd: float | None, spent: float) 
     spent:     by the job so far, USD; the estimate is of the rest
     """
     if limit_usd is None and estimate is not None and estimate.usd is not None:
-        limit_usd = usual_limit(estimate.usd, spent)
+        limit_usd = usual_limit(estimate.usd, spent) if spent else estimate.most_usd
     known = {} if estimate is None else estimate.to_dict()
     if estimate is not None and estimate.usd is not None:
         known["usd"] = round(spent + estimate.usd, 9)  # of the whole job, as what it has spent
@@ -156,6 +161,7 @@ def estimate_questions(
     batch: bool = False,
     scale: float = 1.0,
     rows: int = SAMPLED_ROWS,
+    tries: int | None = None,
 ) -> JobEstimate:
     """What it costs at most to ask about the texts, each of which is asked about once.
 
@@ -179,7 +185,7 @@ def estimate_questions(
     note = found.note
     if scale > 1:
         note += f" Scaled from {rows:,} rows; repeated texts make it less."
-    return JobEstimate(found.usd, round(requests * scale), input_tokens, output_tokens, note)
+    return JobEstimate(found.usd, round(requests * scale), input_tokens, output_tokens, note, tries)
 
 
 def pricing(

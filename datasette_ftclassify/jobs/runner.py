@@ -13,6 +13,7 @@ from ..trainers.access import Access, read_access
 from ..trainers.base import Progress, no_progress
 from ..trainers.registry import get_trainer
 from .agreements import NOT_AGREED, agreement_to
+from .ask import end_abandoned
 from .check import run_check
 from .evaluate import evaluate_classifier, submit_evaluate
 from .lease import Lease, leased
@@ -45,6 +46,7 @@ def run_job(
         "predict": lambda lease: run_predict(lease, rows, reach).to_dict(),
         "evaluate": lambda lease: _evaluate(lease, reach),
         "check": lambda lease: run_check(lease, steps),
+        "ask": lambda lease: end_abandoned(lease),
     }
     with leased(conn, job_id, reach, digest) as lease:
         if lease.job.kind not in runners:

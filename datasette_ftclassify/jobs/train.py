@@ -34,6 +34,7 @@ from .request import TrainRequest, read_settings
 from .train_local import train_here
 from .train_plan import (
     TrainEstimate,
+    TrainPlan,
     check_limits,
     estimate_plan,
     local_of_split,
@@ -169,11 +170,24 @@ def estimate_train(
     trainer = get_trainer(request.trainer)
     if not isinstance(trainer, Service) or not trainer.capabilities.costs_money:
         return None
+    return plan_and_estimate(conn, task, request, trainer, access, download=download)[1]
+
+
+def plan_and_estimate(
+    conn: sqlite3.Connection,
+    task: Task,
+    request: TrainRequest,
+    trainer: Service,
+    access: Access,
+    *,
+    download: bool = False,
+) -> tuple[TrainPlan, TrainEstimate]:
+    """What a training that is paid for will send, too. Raises as `estimate_train` does."""
     plan = plan_training(conn, task, request, trainer, access)
     estimate = estimate_plan(conn, task, plan, trainer, access, download=download)
     limits = Limits(lowest(request.limit_usd, access.usd_per_job), access.usd_per_day)
     check_limits(estimate, Ledger(access.ledger).rooms(None, limits))
-    return estimate
+    return plan, estimate
 
 
 def run_train(

@@ -1,6 +1,7 @@
 """Classifiers in the database: kept, found, renamed, deleted.
 
-A name stands for its newest version. Reading works on any database that holds the tables,
+A name stands for its newest version, or for the one before while that is a checkpoint that nobody
+has evaluated. Reading works on any database that holds the tables,
 attached, immutable or in memory, and trusts nothing that it reads.
 """
 
@@ -220,13 +221,20 @@ def resolve_name(conn: sqlite3.Connection, name: str, schema: str = "main") -> s
 
 
 def _find_named(conn: sqlite3.Connection, name: str, schema: str) -> tuple[Any, ...] | None:
-    sql = _select(schema, "where c.name = ? order by c.version desc limit 1")
+    sql = _select(schema, f"where c.name = ? order by {_untried(schema)}, c.version desc limit 1")
     row: tuple[Any, ...] | None = conn.execute(sql, [name]).fetchone()
     base, at, version = name.rpartition("@")
     if row is None and at and version.isdecimal() and len(version) < 10:
         sql = _select(schema, "where c.name = ? and c.version = ?")
         row = conn.execute(sql, [base, int(version)]).fetchone()
     return row
+
+
+def _untried(schema: str) -> str:
+    """1 for a checkpoint that was never evaluated: its name stands for an earlier version."""
+    report = "case when json_valid(c.report) then json_extract(c.report, '$.checkpoint') end"
+    evaluated = f"select 1 from {quote(schema)}._ftclassify_evaluations where classifier_id = c.id"
+    return f"({report} is not null and not exists ({evaluated}))"
 
 
 def _select(schema: str, tail: str) -> str:

@@ -70,6 +70,13 @@ def _delete_version(conn: sqlite3.Connection, classifier_id: int) -> None:
     conn.execute(f"delete from _ftclassify_splits where id not in ({used})")
 
 
+def delete_job(conn: sqlite3.Connection, job_id: int) -> None:
+    """Deletes a job that has no batches, with its events; what it spent stays."""
+    with transaction(conn):
+        conn.execute("delete from _ftclassify_job_events where job_id = ?", [job_id])
+        conn.execute("delete from _ftclassify_jobs where id = ?", [job_id])
+
+
 def _next_default(conn: sqlite3.Connection) -> None:
     conn.execute("delete from _ftclassify_settings where key = 'default'")
     conn.execute(

@@ -254,10 +254,14 @@ def note_terms(conn: sqlite3.Connection, job_id: int, terms: Mapping[str, Any]) 
 
 
 def next_job(conn: sqlite3.Connection, besides: Collection[int] = ()) -> int | None:
-    """The oldest job that waits for a worker: queued, or left behind by a dead process."""
+    """The oldest job that waits for a worker: queued, or left behind by a dead process. Who asks
+    about a text runs that at once, in a process of their own."""
     if not has_store(conn):
         return None
-    sql = "select id from _ftclassify_jobs where state in ('queued', 'running') order by id"
+    sql = (
+        "select id from _ftclassify_jobs where state = 'running'"
+        " or (state = 'queued' and kind <> 'ask') order by id"
+    )
     with closing(conn.execute(sql)) as found:
         ids = (id_ for (id_,) in found if id_ not in besides)
         jobs = (_job_or_none(row) for id_ in ids for row in _rows(conn, "where id = ?", [id_]))

@@ -10,6 +10,7 @@ import logging
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from ..errors import AccessError
 from ..trainers.access import Access, Endpoint, read_access
 from ..trainers.registry import list_services
 
@@ -36,6 +37,16 @@ async def access_of(datasette: Datasette) -> Access:
         for name in without:
             endpoints[name] = replace(endpoints.get(name, Endpoint()), api_key=key)
     return replace(access, endpoints=endpoints)
+
+
+def require_limits(title: str, access: Access) -> None:
+    """Raises AccessError when nobody has said how much may be spent from pages."""
+    if access.usd_per_job is None and access.usd_per_day is None:
+        raise AccessError(
+            f"{title} costs money, and this Datasette has no limit of what may be spent: "
+            "its operator sets usd_per_job or usd_per_day for datasette-ftclassify, or "
+            "FTCLASSIFY_USD_PER_JOB or FTCLASSIFY_USD_PER_DAY."
+        )
 
 
 def _secrets() -> dict[str, list[str]]:

@@ -15,10 +15,17 @@ from datasette.utils.asgi import Forbidden
 from ..errors import FtclassifyError
 from ..loading import shutdown_of
 from ..store.aliases import aliases_of, remove_alias
-from ..store.classifiers import Classifier, list_classifiers, rename_classifier, set_default
+from ..store.classifiers import (
+    Classifier,
+    list_classifiers,
+    rename_classifier,
+    set_default,
+    set_deployment,
+)
 from ..store.columns import label_columns_of
 from ..store.deleting import delete_classifier
 from ..store.summaries import summaries_of, summarise
+from ..trainers.registry import get_trainer
 from ..usage import usage_sql
 from . import pictures, quality
 from .jobs import visible_jobs
@@ -43,11 +50,14 @@ _MOST_LABELS = 300
 
 _LONGEST_ADDRESS = 1_800
 """Characters; proxies and browsers start to refuse addresses at a few thousand."""
+MAX_DEPLOYMENT = 200
+"""Characters: names of deployments are short."""
 
 
 async def card_page(ask: Ask) -> Response:
     """GET and POST /DB/-/ftclassify/classifiers/NAME; POST takes an `action`: default, rename (to
-    `new_name`), remove-alias (`alias`) or delete."""
+    `new_name`), remove-alias (`alias`), delete, or deploy, which notes by which name (`deployment`)
+    a service answers for a model that somebody has to deploy there."""
     classifier = ask.classifier
     assert classifier is not None
     if ask.method == "POST":
@@ -61,6 +71,10 @@ async def card_page(ask: Ask) -> Response:
         "database": ask.database,
         "predictions": await visible_jobs(ask, _MOST_JOBS, predicted_by=classifier.id),
         "drawn": drawn,
+        "deploys": _deploys(classifier),
+        "deployment": classifier.header.get("deployment"),
+        "columns": dict.fromkeys(classifier.task.text, ""),
+        "several": classifier.task.template is not None or len(classifier.task.text) > 1,
         "may_change": ask.db.is_mutable and await ask.may(DELETE),
         "links": await _links(ask, classifier, found["sql"]),
         "written": await _written(ask, classifier),
@@ -72,21 +86,26 @@ async def _change(ask: Ask, classifier: Classifier) -> Response:
     if not ask.db.is_mutable:
         raise FtclassifyError(f"{ask.database} cannot be changed: it is a published copy.")
     action, new, alias = ask.one("action"), ask.one("new_name"), ask.one("alias")
+    deployment = ask.one("deployment").strip()
     said = {
         "default": f"{classifier.name} is now the default classifier.",
         "rename": f"{classifier.name} is now called {new.strip()}.",
         "remove-alias": f"{alias} is no longer the name of a classifier.",
         "delete": f"Deleted {classifier.title}.",
+        "deploy": f"{classifier.title} is asked by the name {deployment}.",
     }
     if action not in said:
         raise FtclassifyError(f"The action is one of {', '.join(said)}.")
 
     # What is done to a name is done to all its versions.
-    if action != "delete" and not await may_all(ask, DELETE, classifier.name):
+    if action not in ("delete", "deploy") and not await may_all(ask, DELETE, classifier.name):
         raise Forbidden(
             f"You may not do this with all versions of {classifier.name}: it needs the "
             f"permission {DELETE} for each table that one was trained on."
         )
+
+    if action == "deploy":
+        _check_deployment(classifier, deployment)
 
     def change(conn: sqlite3.Connection) -> None:
         if action == "default":
@@ -97,6 +116,8 @@ async def _change(ask: Ask, classifier: Classifier) -> Response:
             if alias not in aliases_of(conn, classifier.name):
                 raise FtclassifyError(f"{classifier.name} has no alias {alias}.")
             remove_alias(conn, alias)
+        elif action == "deploy":
+            set_deployment(conn, classifier, deployment)
         else:
             delete_classifier(conn, classifier.title)
 
@@ -106,8 +127,25 @@ async def _change(ask: Ask, classifier: Classifier) -> Response:
         "rename": ask.url("classifiers", f"{new.strip()}@{classifier.version}"),
         "remove-alias": ask.url("classifiers", classifier.title),
         "delete": ask.url(),
+        "deploy": ask.url("classifiers", classifier.title),
     }
     return await done(ask, where[action], {"message": said[action]}, said[action])
+
+
+def _check_deployment(classifier: Classifier, name: str) -> None:
+    """Raises FtclassifyError for a name that cannot be one, or where there are no deployments."""
+    if not _deploys(classifier):
+        raise FtclassifyError(f"{classifier.title} needs no deployment: it is ready to be asked.")
+    if not name or len(name) > MAX_DEPLOYMENT or not name.isprintable():
+        raise FtclassifyError("Give the name that the deployment has at the service.")
+
+
+def _deploys(classifier: Classifier) -> bool:
+    """Whether its model answers only where somebody has deployed it."""
+    try:
+        return get_trainer(classifier.trainer).capabilities.deploys
+    except FtclassifyError:
+        return False  # it is not installed here
 
 
 def _read(

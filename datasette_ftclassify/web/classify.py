@@ -28,7 +28,7 @@ from ..store.classifiers import Classifier, has_store
 from ..store.following import end_following
 from ..store.jobs import Job, ask_job
 from ..store.schema import TABLES
-from .access import access_of
+from .access import access_of, require_limits
 from .aside import bring_up_to_date, read_aside, write_aside
 from .choices import FieldError
 from .classify_facts import Choice, choices, facts, pick
@@ -126,7 +126,7 @@ async def _post(ask: Ask, form: Form) -> Response:
     if choice.paid:
         if not await ask.may(SPEND):
             raise Forbidden(f"{choice.title} costs money: that needs the permission {SPEND}.")
-        _require_limits(choice, access)
+        require_limits(choice.title, access)
         await bring_up_to_date(ask)
     prepared = await read_aside(ask, lambda conn: _prepare(conn, form, choice, access))
     confirmed = ask.checked("confirm")
@@ -315,15 +315,6 @@ async def _blocked(ask: Ask) -> str | None:
     if not await may_write(ask.datasette, ask.actor, ask.database, table):
         return f"You may not write into {table}: that needs the permissions {_writes(ask)}."
     return None
-
-
-def _require_limits(choice: Choice, access: Access) -> None:
-    if access.usd_per_job is None and access.usd_per_day is None:
-        raise AccessError(
-            f"{choice.title} costs money, and this Datasette has no limit of what may be spent: "
-            "its operator sets usd_per_job or usd_per_day for datasette-ftclassify, or "
-            "FTCLASSIFY_USD_PER_JOB or FTCLASSIFY_USD_PER_DAY."
-        )
 
 
 def _writes(ask: Ask) -> str:

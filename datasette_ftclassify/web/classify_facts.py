@@ -13,7 +13,12 @@ from ..jobs.columns import taken_columns
 from ..jobs.rows import Rows
 from ..loading import service_of
 from ..sql import Relation, condition, count, quote, relation
-from ..store.classifiers import Classifier, find_for_table, list_classifiers
+from ..store.classifiers import (
+    Classifier,
+    find_classifier,
+    find_for_table,
+    list_classifiers,
+)
 from ..store.following import list_following
 from .classify_form import Form, named_columns, row_condition
 from .filters import RowFilter, read_filters
@@ -29,7 +34,7 @@ MAX_SHOWN = 400
 class Choice:
     """A classifier that fits the table.
 
-    newest: no later version of it can be chosen
+    newest: it is the version that the name alone stands for
     remote: texts are sent somewhere else
     paid:   its answers cost money
     batch:  its service takes many questions at once, for less
@@ -66,15 +71,25 @@ def choices(conn: sqlite3.Connection, table: str) -> list[Choice]:
     """The classifiers whose text columns the table has: newest versions first, by name."""
     columns = set(relation(conn, table).columns)
     found: list[Choice] = []
-    names: set[str] = set()
+    meant: dict[str, str] = {}
     for classifier in list_classifiers(conn):
         if not columns.issuperset(classifier.task.text):
             continue
-        choice = _choice(classifier, newest=classifier.name not in names)
+        name = classifier.name
+        if name not in meant:
+            meant[name] = _meant_by(conn, classifier)
+        choice = _choice(classifier, newest=classifier.title == meant[name])
         if choice is not None:
             found.append(choice)
-            names.add(classifier.name)
     return sorted(found, key=lambda choice: not choice.newest)
+
+
+def _meant_by(conn: sqlite3.Connection, newest: Classifier) -> str:
+    """The version that the name of a classifier stands for, which may be damaged."""
+    try:
+        return find_classifier(conn, newest.name).title
+    except FtclassifyError:
+        return newest.title
 
 
 def _choice(classifier: Classifier, *, newest: bool) -> Choice | None:

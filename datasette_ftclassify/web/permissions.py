@@ -35,7 +35,7 @@ DESCRIPTIONS = {
     TRAIN: "Check a table, export it, train and evaluate classifiers on it",
     PREDICT: "Classify the rows of a table into columns of it",
     SPEND: "Start what costs money, within the configured limits",
-    DELETE: "Rename and delete classifiers of a table, and choose the default",
+    DELETE: "Rename and delete classifiers of a table, choose the default, name deployments",
 }
 """Our actions, each for a table."""
 

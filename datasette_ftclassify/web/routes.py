@@ -26,7 +26,8 @@ ROUTES = [
     Route("", database_page, "database"),
     Route(r"/classifiers/(?P<name>[^/]+?)", card_page, "classifier", writes=DELETE),
     Route(r"/classifiers/(?P<name>[^/]+?)/rows", judged_page, "classifier"),
-    Route(r"/classifiers/(?P<name>[^/]+?)/try", try_page, "classifier"),
+    # A POST that costs money needs another permission: the view asks for it.
+    Route(r"/classifiers/(?P<name>[^/]+?)/try", try_page, "classifier", writes=VIEW),
     Route("/classify", classify_page, "table", reads=PREDICT, writes=PREDICT),
     Route("/jobs", jobs_page, "database"),
     # What else a POST needs depends on the kind of job: the view asks for it.

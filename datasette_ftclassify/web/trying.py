@@ -1,26 +1,32 @@
 """The box to try a text: what a classifier says of it, with all scores and the words behind it.
 
 A classifier whose model is at a service costs money for each text that it has no kept answer to.
-It is asked for those who may spend, within the operator's budget for SQL functions, and no others.
+To show a page never costs anything: whoever may spend sees the price, and agrees to it.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import sqlite3
 import threading
 import time
 from collections import OrderedDict
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from datasette.utils.asgi import Forbidden
+
 from ..errors import FtclassifyError
+from ..jobs.ask import ask_text, estimate_text, kept_answer, text_of
+from ..jobs.estimates import JobEstimate
 from ..loading import service_of
-from ..resolver import Resolver, Served
-from ..sql_answers import Asking, KeptAnswers
-from ..sql_asking import NoAnswer
-from ..store.answers import KeptAnswer
+from ..prices import dollars
+from ..sql_answers import described
 from ..store.classifiers import Classifier
 from ..trainers.access import Access
+from .access import access_of, require_limits
+from .aside import bring_up_to_date, path_of, read_aside, write_aside
 from .permissions import SPEND
 from .showing import show
 
@@ -68,37 +74,132 @@ class TooMany(FtclassifyError):
     status = 429
 
 
-class _AsksNobody(Asking):
-    """For a visitor who may not spend."""
-
-    def __init__(self) -> None:
-        super().__init__(Access, lambda path: False, 0.0)
-
-    def ask(self, served: Served, text: str) -> KeptAnswer:
-        """Raises NoAnswer."""
-        raise NoAnswer(
-            f"{served.classifier.title} has no kept answer to this text, and asking for one costs "
-            f"money: that needs the permission {SPEND}."
-        )
-
-
 async def try_page(ask: Ask) -> Response:
-    """GET /DB/-/ftclassify/classifiers/NAME/try?text=…, a page without JavaScript and JSON with."""
+    """GET /DB/-/ftclassify/classifiers/NAME/try?text=…, or with a `column-NAME` for each column
+    that the classifier reads: what it says of a text, as far as that costs nothing.
+
+    POST asks a classifier at a service, after `confirm_usd` says that the price is agreed to. JSON
+    may have `columns`, an object, in the place of the text.
+    """
     classifier = ask.classifier
     assert classifier is not None
-    text = ask.argument("text")
-    if len(text) > MAX_TEXT:
-        raise FtclassifyError(f"The text has more than {MAX_TEXT:,} characters: try a shorter one.")
     if ask.actor is None and not _limit.allows(_visitor(ask)):
         raise TooMany("You have tried many texts in a short time: wait a minute.")
-    answer = None
-    if text:
-        find = _answer if await ask.may(SPEND) or not _is_asked(classifier) else _kept
-        answer = await ask.read(lambda conn: find(conn, text, classifier.title))
+    if ask.method == "POST" and not ask.db.is_mutable:
+        raise FtclassifyError(
+            f"{ask.database} cannot be changed here, so no answer that is paid for could be kept."
+        )
+    typed, columns = _typed(ask, classifier)
+    text = text_of(classifier, typed, columns) if typed or any(columns.values()) else ""
+    if len(text) > MAX_TEXT:
+        raise FtclassifyError(f"The text has more than {MAX_TEXT:,} characters: try a shorter one.")
+    told = _Told()
+    if text and not _is_asked(classifier):
+        told = _Told(await ask.read(lambda conn: _answer(conn, text, classifier.title)))
+    elif text:
+        told = await _of_service(ask, classifier, text)
+    several = classifier.task.template is not None or len(classifier.task.text) > 1
     data = {"classifier": classifier.name, "version": classifier.version, "text": text,
-            "answer": answer, "scores": _scores(answer)}  # fmt: skip
-    more = {"title": classifier.title, "back": ask.url("classifiers", classifier.title)}
-    return await show(ask, "ftclassify_try.html", data, more=more)
+            "answer": told.answer, "scores": _scores(told.answer), "usd": told.usd,
+            "estimate": None if told.estimate is None else told.estimate.to_dict()}  # fmt: skip
+    if told.problem:
+        data |= {"error": told.problem, "errors": [told.problem], "status": 400}
+    more = {
+        "title": classifier.title,
+        "back": ask.url("classifiers", classifier.title),
+        "action": ask.url("classifiers", classifier.title, "try"),
+        "typed": typed,
+        "columns": {name: columns.get(name, "") for name in classifier.task.text},
+        "several": several and not typed,
+        "price": None if told.estimate is None else told.estimate.price,
+        "asks": {name: classifier.header.get(name) for name in ("model", "host")},
+        "cost": None if told.usd is None else dollars(told.usd),
+        "problem": told.problem,
+    }
+    status = 400 if told.problem else 200
+    return await show(ask, "ftclassify_try.html", data, more=more, status=status)
+
+
+@dataclass(frozen=True)
+class _Told:
+    """answer: None: there is none yet; then `estimate` is what it would cost
+    usd:     what it cost just now; None: nothing was asked
+    problem: why a request to pay was not carried out
+    """
+
+    answer: dict[str, Any] | None = None
+    estimate: JobEstimate | None = None
+    usd: float | None = None
+    problem: str | None = None
+
+
+def _typed(ask: Ask, classifier: Classifier) -> tuple[str, dict[str, str]]:
+    """The text, and the values of columns, of a form, an address or JSON."""
+    given = ask.given.get("columns") if ask.method == "POST" else None
+    if isinstance(given, dict):
+        return ask.one("text"), {str(name): str(value) for name, value in given.items()}
+    one = ask.one if ask.method == "POST" else ask.argument
+    values = {name: one(f"column-{name}") for name in classifier.task.text}
+    return one("text"), {name: value for name, value in values.items() if value}
+
+
+async def _of_service(ask: Ask, classifier: Classifier, text: str) -> _Told:
+    """The kept answer; else, for who may spend, its price, or what it says once that is agreed."""
+    kept = await ask.read(lambda conn: kept_answer(conn, classifier, text))
+    identity = {"classifier": classifier.name, "version": classifier.version}
+    if kept is not None:
+        return _Told({**described(kept, classifier.labels), **identity})
+    try:
+        access = await _may_ask(ask, classifier)
+        estimate = await read_aside(ask, lambda conn: estimate_text(classifier, text, access))
+    except (FtclassifyError, Forbidden) as error:
+        if ask.method == "POST":
+            raise
+        return _Told({"error": str(error), **identity})
+    if ask.method != "POST":
+        return _Told(estimate=estimate)
+    if (problem := _not_agreed(ask, estimate)) is not None:
+        return _Told(estimate=estimate, problem=problem)
+    await bring_up_to_date(ask)
+    asked = await write_aside(
+        ask, lambda conn: ask_text(conn, classifier, text, access, estimate=estimate)
+    )
+    answer = {**described(asked.answer, classifier.labels), **identity}
+    return _Told(answer, usd=asked.spent.usd)
+
+
+async def _may_ask(ask: Ask, classifier: Classifier) -> Access:
+    """Raises Forbidden or FtclassifyError when the visitor cannot have it asked."""
+    title = classifier.title
+    if not await ask.may(SPEND):
+        raise Forbidden(
+            f"{title} has no kept answer to this text, and asking for one costs money: that needs "
+            f"the permission {SPEND}."
+        )
+    if not ask.db.is_mutable:
+        raise FtclassifyError(
+            f"{title} has no kept answer to this text, and {ask.database} cannot be changed here, "
+            "so one that is paid for could not be kept."
+        )
+    path_of(ask)
+    access = await access_of(ask.datasette)
+    require_limits(title, access)
+    return access
+
+
+def _not_agreed(ask: Ask, estimate: JobEstimate | None) -> str | None:
+    """Why nothing is asked yet; None when the price is agreed to."""
+    if estimate is None:
+        return None
+    if estimate.usd is None:
+        return f"It cannot be kept to a limit: {estimate.note}"
+    try:
+        confirmed = float(ask.one("confirm_usd") or "nan")
+    except ValueError:
+        confirmed = math.nan
+    if estimate.usd <= confirmed < math.inf:
+        return None
+    return f"It costs {estimate.price}. {estimate.note} To agree to that, send confirm_usd."
 
 
 def _visitor(ask: Ask) -> str:
@@ -109,14 +210,6 @@ def _visitor(ask: Ask) -> str:
 def _is_asked(classifier: Classifier) -> bool:
     """Whether its model is at a service. Raises TrainingError when its trainer is not here."""
     return service_of(classifier) is not None
-
-
-def _kept(conn: sqlite3.Connection, text: str, title: str) -> dict[str, Any]:
-    """What the file already knows."""
-    served = Resolver(lambda: conn).resolve(title)
-    if not isinstance(served, Served):
-        raise NoAnswer(f"{title} has been replaced just now: try again.")
-    return KeptAnswers(lambda: conn, _AsksNobody()).full(text, served)
 
 
 def _answer(conn: sqlite3.Connection, text: str, title: str) -> dict[str, Any]:
@@ -132,8 +225,6 @@ def _answer(conn: sqlite3.Connection, text: str, title: str) -> dict[str, Any]:
 
 def _scores(answer: dict[str, Any] | None) -> list[dict[str, Any]]:
     """All labels with their probability (0-1), most probable first."""
-    import math
-
     logprobs = (answer or {}).get("logprobs") or {}
     rows = [
         {"name": name, "score": 0.0 if value is None else math.exp(value)}

@@ -20,7 +20,7 @@ from ..lease import Lease
 from ..places import RowsMoved
 from ..plan import MAX_ERRORS, Plan
 from ..predict import PredictResult, RowProgress, done_rows
-from .conversation import Conversation
+from .conversation import Conversation, Patience
 from .pace import MOST
 from .pages import Pages, too_many_failed
 
@@ -28,7 +28,9 @@ MOST_CONCURRENCY = 512
 """Requests at once: more would be no faster here, and a file that somebody else made may say it."""
 
 
-def converse(lease: Lease, classifier: Classifier, access: Access) -> Conversation:
+def converse(
+    lease: Lease, classifier: Classifier, access: Access, *, patience: Patience | None = None
+) -> Conversation:
     """Opens a conversation for a job that runs, within what was agreed for it.
 
     Raises AccessError without a key, JobPaused when a limit cannot be kept to, there is no room for
@@ -54,6 +56,7 @@ def converse(lease: Lease, classifier: Classifier, access: Access) -> Conversati
         asker,
         budget,
         concurrency=min(int(concurrency), MOST_CONCURRENCY),
+        patience=patience,
     )
 
 

@@ -8,6 +8,7 @@ from datetime import date
 from typing import Any
 
 from ...errors import TrainingError
+from ...export import Codec, ExportFormat
 from ...labels import LabelSet
 from ...prices import untuned_name
 from ...tokens import DEFAULT_MODEL
@@ -50,10 +51,26 @@ class PromptedTrainer(OpenAITrainer):
         """An untuned model is cheaper to ask than a fine-tune of it."""
         return untuned_name(model)
 
+    def choose_format(self, labels: LabelSet, options: TrainerOptions) -> Mapping[str, Any]:
+        """As OpenAITrainer's, with descriptions of labels in the system message."""
+        fmt = dict(super().choose_format(labels, options))
+        if options.descriptions and fmt["system"] is None:
+            fmt["system"] = describing(
+                ExportFormat.from_dict(fmt).bind(labels), options.descriptions
+            )
+        return fmt
+
     def check_options(self, options: TrainerOptions) -> None:
         """Raises TrainingError for what means nothing where nothing is trained."""
+        self._refuse(options)
+        if options.descriptions and (options.format or {}).get("system") is not None:
+            raise TrainingError(
+                "Descriptions of labels go into the system message: give either that or them."
+            )
+
+    def _refuse(self, options: TrainerOptions) -> None:
         given = [name for name in _NOT_HERE if getattr(options, name) is not None]
-        given += ["extra"] * bool(options.extra) + ["descriptions"] * bool(options.descriptions)
+        given += ["extra"] * bool(options.extra)
         if given:
             raise TrainingError(
                 f"The option {given[0]} means nothing to the trainer {self.name}, which trains "
@@ -107,9 +124,26 @@ class PromptedTrainer(OpenAITrainer):
     def _check_order(self, order: Order, endpoint: Endpoint) -> None:
         if not order.model:
             raise TrainingError(f"{self.name} needs the name of a model to ask: give --model.")
-        self.check_options(order.options)
+        self._refuse(order.options)
         if order.codec.format.form != "chat":
             raise TrainingError(
                 f"{order.model} takes prompts to be completed and follows no instruction, so it "
                 "cannot be asked untrained: name a chat model."
             )
+
+
+def describing(codec: Codec, descriptions: Mapping[str, str]) -> str:
+    """The codec's system message, and what labels mean: by their codes, where answers are those.
+
+    Raises TrainingError for a description of what is no label, or of nothing.
+    """
+    labels = codec.labels.names
+    named = dict(zip(labels, codec.codes or labels, strict=True))
+    lines = []
+    for name, meaning in descriptions.items():
+        if name not in named or not meaning.strip():
+            raise TrainingError(f"The description of {name} is empty, or {name} is no label.")
+        code = named[name]
+        label = name if code == name else f"{code} = {name}"
+        lines.append(f"{' '.join(label.split())}: {' '.join(meaning.split())}")
+    return "\n".join([codec.system, "What the labels mean:", *lines])

@@ -1,0 +1,134 @@
+"""`ask`"""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from .options import database_argument, json_option, open_database
+from .output import friendly, print_json, say
+from .paying import asking_options, reach
+
+if TYPE_CHECKING:
+    import sqlite3
+
+    from ..store.classifiers import Classifier
+
+MOST_LABELS = 10
+"""Labels whose probabilities are shown."""
+
+
+@click.command()
+@database_argument
+@click.argument("classifier")
+@click.argument("text", required=False)
+@click.option(
+    "--column",
+    type=(str, str),
+    multiple=True,
+    metavar="NAME VALUE",
+    help="In place of TEXT: a column that the classifier reads; repeat for more.",
+)
+@asking_options
+@json_option
+@friendly
+def ask(database: str, classifier: str, text: str | None, as_json: bool, **given: Any) -> None:
+    """Ask a classifier about one text, or about standard input where TEXT is -.
+
+    One at a service says first what that costs, and asks; a text that it was asked about before
+    costs nothing.
+
+    \b
+      datasette ftclassify ask mail.db messages 'Where is my parcel?'
+      datasette ftclassify ask mail.db messages@2 - --yes --json < letter.txt
+      datasette ftclassify ask ads.db ad-match --column company Acme --column ad 'Anvils!'
+    """
+    from ..jobs.ask import text_of
+    from ..store.classifiers import find_classifier
+
+    with open_database(database) as conn:
+        found = find_classifier(conn, classifier)
+        if text == "-":
+            text = sys.stdin.read()
+        asked = text_of(found, text, dict(given.pop("column")))
+        answer = _answer(conn, found, asked, given)
+    if as_json:
+        print_json(answer)
+    else:
+        _describe(answer)
+    if "error" in answer:
+        click.get_current_context().exit(1)
+
+
+def _answer(
+    conn: sqlite3.Connection, classifier: Classifier, text: str, given: dict[str, Any]
+) -> dict[str, Any]:
+    """As ft_classify_json gives it; `usd` is what it cost now."""
+    from ..loading import service_of
+
+    if service_of(classifier) is None:
+        return _here(conn, classifier, text)
+    return _there(conn, classifier, text, given)
+
+
+def _here(conn: sqlite3.Connection, classifier: Classifier, text: str) -> dict[str, Any]:
+    import json
+
+    from ..functions import register
+
+    register(conn)
+    said = conn.execute("select ft_classify_json(?, ?)", [text, classifier.title]).fetchone()[0]
+    answer: dict[str, Any] = json.loads(said) if said else {"error": "There is no answer."}
+    return {**answer, "usd": 0.0}
+
+
+def _there(
+    conn: sqlite3.Connection, classifier: Classifier, text: str, given: dict[str, Any]
+) -> dict[str, Any]:
+    from ..jobs.ask import ask_text, estimate_text, kept_answer
+    from ..sql import is_read_only
+    from ..sql_answers import described
+    from .paying import agree
+
+    identity = {"classifier": classifier.name, "version": classifier.version}
+    kept = kept_answer(conn, classifier, text)
+    if kept is not None:
+        say("It was asked about this text before: the kept answer costs nothing.")
+        return {**described(kept, classifier.labels), **identity, "usd": 0.0}
+    if is_read_only(conn):
+        raise click.ClickException(
+            "The file is read-only, so an answer that is paid for could not be kept: ask in a copy."
+        )
+    classifier, access = reach(conn, classifier, given)
+    estimate = estimate_text(classifier, text, access)
+    agree(estimate, classifier, yes=given["yes"], limit_usd=given["limit_usd"])
+    asked = ask_text(
+        conn, classifier, text, access, estimate=estimate, limit_usd=given["limit_usd"]
+    )
+    return {**described(asked.answer, classifier.labels), **identity, "usd": asked.spent.usd}
+
+
+def _describe(answer: dict[str, Any]) -> None:
+    import math
+
+    from ..prices import dollars
+
+    if "error" in answer:
+        say(f"Error: {answer['error']}")
+        return
+    labels = answer.get("labels", answer.get("label"))
+    if labels is None:
+        click.echo(f"no label: {answer.get('reason') or 'no answer'}")
+    else:
+        said = ", ".join(map(str, labels)) if isinstance(labels, list) else str(labels)
+        score = "" if answer["score"] is None else f"  (score {answer['score']:.3f})"
+        click.echo(f"{said or 'none of the labels'}{score}")
+    scores = {
+        name: value for name, value in (answer["logprobs"] or {}).items() if value is not None
+    }
+    for name in sorted(scores, key=lambda name: -scores[name])[:MOST_LABELS]:
+        click.echo(f"  {math.exp(scores[name]):.3f}  {name}")
+    if answer["usd"]:
+        say(f"Spent {dollars(answer['usd'])}.")

@@ -1,0 +1,156 @@
+"""One text asked about, for somebody who waits for the answer.
+
+It is a job like any other that spends: it keeps to the same limits, keeps its answer, and is asked
+about under a lease. It leaves nothing behind but the answer and what it cost: the text is in no
+record.
+"""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import NoReturn
+from uuid import uuid4
+
+from ..errors import FtclassifyError, JobError, JobPaused
+from ..loading import load_asker, prices_of, service_of
+from ..rendering import renderer
+from ..store.answers import KeptAnswer, find_answers, input_key
+from ..store.classifiers import Classifier, has_store
+from ..store.deleting import delete_job
+from ..store.jobs import Job, add_job
+from ..store.schema import ensure_schema, transaction
+from ..store.spending import Spent
+from ..trainers.access import Access
+from .agreements import agree
+from .asking.conversation import Patience
+from .asking.keeping import is_sound
+from .asking.predicting import converse
+from .estimates import JobEstimate, agreed, check_answers, estimate_questions
+from .lease import Lease, leased
+
+ASK_SECONDS = 60.0
+"""The longest that somebody waits for one answer."""
+
+TRIES = 2
+"""Of one text: the first that came to nothing may be billed all the same."""
+
+PATIENCE = Patience(tries=TRIES, down=TRIES, cap=5.0, ready_every=5.0, leave=5.0)
+
+
+@dataclass(frozen=True)
+class AskedText:
+    """An answer, and what it cost now."""
+
+    answer: KeptAnswer
+    spent: Spent
+
+
+def text_of(
+    classifier: Classifier, text: str | None, columns: Mapping[str, str] | None = None
+) -> str:
+    """The text that the classifier reads: as given, or rendered from values of its text columns.
+
+    columns: by name; one that is left out is NULL
+    Raises FtclassifyError when there is none, or a column is not among those it reads.
+    """
+    names = classifier.task.text
+    given = dict(columns or {})
+    if given and text:
+        raise FtclassifyError("Give either a text, or the values of its columns.")
+    unknown = [name for name in given if name not in names]
+    if unknown:
+        raise FtclassifyError(
+            f"{classifier.title} reads {', '.join(names)}, and no column {unknown[0]}."
+        )
+    if given:
+        text = renderer(names, classifier.task.template)([given.get(name) for name in names]).text
+    if text is None or not text.strip():
+        raise FtclassifyError("There is no text to classify.")
+    return text
+
+
+def kept_answer(conn: sqlite3.Connection, classifier: Classifier, text: str) -> KeptAnswer | None:
+    """What a classifier at a service has said of the text before."""
+    if not has_store(conn):
+        return None
+    key = input_key(text)
+    found = find_answers(conn, classifier.id, [key]).get(key)
+    return found if found is not None and is_sound(found, classifier.labels) else None
+
+
+def estimate_text(classifier: Classifier, text: str, access: Access) -> JobEstimate | None:
+    """What it costs to ask about a text; None where nothing is paid for.
+
+    Raises AccessError without a key, TrainingError when the model answers no more, or its trainer
+    is not here.
+    """
+    service = service_of(classifier)
+    if service is None or not service.capabilities.costs_money:
+        return None
+    asker, prices = load_asker(classifier, access), prices_of(classifier, access)
+    check_answers(classifier)
+    return estimate_questions(asker, [text], prices, tries=TRIES)
+
+
+def ask_text(
+    conn: sqlite3.Connection,
+    classifier: Classifier,
+    text: str,
+    access: Access,
+    *,
+    estimate: JobEstimate | None = None,
+    limit_usd: float | None = None,
+) -> AskedText:
+    """The answer of a classifier at a service: the kept one, or what it says now.
+
+    estimate:  as somebody agreed to it
+    limit_usd: what it may cost; None: what the estimate says it does at most
+    Raises JobPaused when there is no answer: a limit, a refusal, a service that is down.
+    """
+    words = {"classifier": classifier.title, "uid": classifier.uid, "once": uuid4().hex}
+    terms = agreed(estimate, limit_usd, 0.0)
+    ensure_schema(conn)
+    with transaction(conn):
+        job = add_job(conn, "ask", words, classifier_id=classifier.id, estimate=terms)
+        agree(conn, job, access, terms["limit_usd"], terms.get("usd"))
+    try:
+        with leased(conn, job.id, access) as lease:
+            return _ask(lease, classifier, text, access)
+    except JobPaused as reason:
+        # There are no rows to tell of, and no job to go on with.
+        raise JobPaused(re.split(r", [\d,]+ answers are kept", str(reason))[0]) from None
+    finally:
+        _forget(conn, job)
+
+
+def _ask(lease: Lease, classifier: Classifier, text: str, access: Access) -> AskedText:
+    until = time.monotonic() + ASK_SECONDS
+    with converse(lease, classifier, access, patience=PATIENCE) as conversation:
+        (question,) = conversation.ask([text])
+        while conversation.unanswered or conversation.has_news:
+            conversation.turn()
+            if conversation.has_news:
+                conversation.commit()
+            if time.monotonic() > until:
+                raise JobPaused("The service did not answer in time: ask again later.")
+        if question.answer is None or question.exhausted:
+            raise JobPaused(f"The service did not answer. {(question.answer or _NONE).reason}")
+        return AskedText(question.answer, conversation.spent)
+
+
+_NONE = KeptAnswer(None, reason="Ask again later.")
+
+
+def _forget(conn: sqlite3.Connection, job: Job) -> None:
+    with suppress(FtclassifyError, sqlite3.Error):  # a worker will find it, and end it
+        delete_job(conn, job.id)
+
+
+def end_abandoned(lease: Lease) -> NoReturn:
+    """For a worker that finds the job of a killed process. Raises JobError."""
+    raise JobError("Whoever asked about a text did not wait for the answer: ask again.")
