@@ -10,7 +10,7 @@ import random
 import sqlite3
 import threading
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -20,6 +20,8 @@ from openai_server import OpenAIServer
 from openai_talk import WORDS
 from service_talk import NAMES, access_to, reports, train_at
 
+from datasette_ftclassify.jobs.agreements import key_of
+from datasette_ftclassify.ledger import JobKey, default_path
 from datasette_ftclassify.sql import connect
 from datasette_ftclassify.store.jobs import list_jobs
 
@@ -62,8 +64,17 @@ class Moments:
         threading.Event().wait(self._chance.uniform(0, 0.03))
 
 
-def killed_often(nursery: Nursery, argv: list[object], kills: int, moments: Moments) -> int:
-    """Runs the command, kills it at random moments, and lets it end at last. How many kills hit."""
+def killed_often(
+    nursery: Nursery,
+    argv: list[object],
+    kills: int,
+    moments: Moments,
+    killed: Callable[[], object] = lambda: None,
+) -> int:
+    """Runs the command, kills it at random moments, and lets it end at last. How many kills hit.
+
+    killed: called after each
+    """
     hits = 0
     while True:
         run = nursery.start(*argv)
@@ -75,6 +86,7 @@ def killed_often(nursery: Nursery, argv: list[object], kills: int, moments: Mome
             return hits
         assert code == -9, run.output
         hits += 1
+        killed()
 
 
 def fill(conn: sqlite3.Connection, rows: int) -> None:
@@ -117,6 +129,26 @@ def predict_command(path: Path) -> list[object]:
             "--concurrency", IN_FLIGHT, "--yes"]  # fmt: skip
 
 
+def check_books(server: OpenAIServer, key: JobKey) -> int:
+    """Every question at the service is in the ledger, spent or under way; gives how many repeats
+    it counted. Call when no process is at it."""
+    with closing(sqlite3.connect(default_path())) as db:
+        booked, repeats, usd = db.execute(
+            "select sum(requests), sum(repeats), sum(usd) from spending where nonce = ?",
+            [key.nonce],
+        ).fetchone()
+        (under_way,) = db.execute("select coalesce(sum(requests), 0) from under_way").fetchone()
+    assert server.count(CHAT) <= (booked or 0) + under_way
+    assert booked is None or usd > 0
+    return repeats or 0
+
+
+def predict_key(path: Path) -> JobKey:
+    with closing(connect(path)) as conn:
+        (job,) = (job for job in list_jobs(conn) if job.kind == "predict")
+        return key_of(conn, job)
+
+
 def check_rows(path: Path) -> None:
     with closing(connect(path)) as conn:
         wrong = conn.execute("select count(*) from fresh where ai_label is not label").fetchone()[0]
@@ -129,14 +161,20 @@ def check_rows(path: Path) -> None:
 
 
 def test_a_prediction_killed_again_and_again(server, predicting, tmp_path):
+    def check() -> None:
+        if server.count(CHAT):
+            check_books(server, predict_key(predicting))
+
     with Nursery(tmp_path, environment(server)) as nursery:
-        hits = killed_often(nursery, predict_command(predicting), KILLS, Moments(server, 1, 80))
+        moments = Moments(server, 1, 80)
+        hits = killed_often(nursery, predict_command(predicting), KILLS, moments, check)
     check_rows(predicting)
+    counted = check_books(server, predict_key(predicting))
     asked = Counter(request.body for request in server.log if request.path == "/chat/completions")
     repeated = sum(asked.values()) - len(asked)
     assert len(asked) == ROWS
-    print(f"{hits} kills, {repeated} of {ROWS} questions asked again")
-    assert 0 < repeated <= hits * IN_FLIGHT
+    print(f"{hits} kills, {repeated} of {ROWS} questions asked again, {counted} booked as such")
+    assert 0 < repeated <= counted <= hits * IN_FLIGHT
     assert hits >= min(KILLS, 4)
 
 

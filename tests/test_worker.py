@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import re
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -34,6 +35,8 @@ from working import (
     without_jobs,
 )
 
+from datasette_ftclassify.jobs.agreements import agree
+from datasette_ftclassify.jobs.agreements import ask as ask_for
 from datasette_ftclassify.jobs.child import access_line, read_line
 from datasette_ftclassify.jobs.train import TrainRequest, submit_train
 from datasette_ftclassify.sql import connect
@@ -259,14 +262,36 @@ ONE_STEP = "instr(hex(zeroblob(4000000)), hex(zeroblob(2000000)) || 'b') > 0"
 
 
 def queue_for_ever(path: Path, where: str) -> int:
-    """A prediction whose condition never ends, as somebody may have put it into the file."""
+    """A prediction whose condition never ends, as somebody may have put it into the file, and to
+    which a person has agreed all the same."""
     job_id = queue_predict(path)
     with closing(connect(path)) as conn, conn:
         settings = {**get_job(conn, job_id).settings, "where": where}
         conn.execute(
             "update _ftclassify_jobs set settings = ? where id = ?", [json.dumps(settings), job_id]
         )
+        agree(conn, get_job(conn, job_id), Access())
     return job_id
+
+
+def test_a_job_that_nobody_here_agreed_to_is_left_as_it_is(town: Path):
+    """A free one that came with the file, as a copy of a file has it, and one changed since."""
+    came = queue_predict(town)
+    copy = Path(shutil.copy(town, town.with_name("copy.db")))
+    changed, own = (queue_predict(copy, where) for where in ("id > 1", "id > 2"))
+    with closing(connect(copy)) as conn, conn:
+        conn.execute("update _ftclassify_jobs set settings = replace(settings, 'id > 1', 'id > 0')")
+        before = conn.execute("select * from _ftclassify_jobs where id = ?", [came]).fetchall()
+    with serving(copy) as server:
+        wait_for_end(copy, own)
+        page = urlopen(f"{server.url}/copy/-/ftclassify/jobs/{came}").read().decode()
+        assert "Waits for somebody to agree" in page
+        with closing(connect(copy)) as conn:
+            sql = "select * from _ftclassify_jobs where id = ?"
+            assert conn.execute(sql, [came]).fetchall() == before
+            assert get_job(conn, changed).state == "queued"
+            ask_for(conn, came, "run", Access())
+        wait_for_end(copy, came)
 
 
 def test_a_job_without_end_leaves_room_for_those_of_other_files(town: Path, tmp_path: Path):
