@@ -24,8 +24,9 @@ from datasette_ftclassify.jobs.agreements import ask as ask_for
 from datasette_ftclassify.jobs.asking import conversation as conversation_module
 from datasette_ftclassify.jobs.budget import Budget, Holds
 from datasette_ftclassify.jobs.estimates import JobEstimate, agreed, estimate_predict
+from datasette_ftclassify.jobs.following import queue_new_rows
 from datasette_ftclassify.jobs.predict import PredictRequest, predict_rows, submit_predict
-from datasette_ftclassify.jobs.runner import work
+from datasette_ftclassify.jobs.runner import run_job, work
 from datasette_ftclassify.ledger import Ledger
 from datasette_ftclassify.sql import connect
 from datasette_ftclassify.store.classifiers import find_classifier
@@ -319,6 +320,60 @@ def test_resumed_after_the_operator_raised_the_limit(
     assert work(conn, access=access_to(server, usd_per_job=1)) == 1
     assert get_job(conn, 1).state == "finished"
     assert server.count(ASK) == 120
+
+
+def test_a_strangers_queue_spends_nothing_before_somebody_agrees(
+    path: Path, server: OpenAIServer, tmp_path: Path
+) -> None:
+    with closing(connect(path)) as conn:
+        topics = find_classifier(conn, "topics")
+        for n in range(20):
+            request = PredictRequest(where=f"id > {n}", limit_usd=1e6)
+            submit_predict(conn, topics, "reports", request)
+        terms = json.dumps({"usd": 0, "limit_usd": 1e9})
+        with conn:
+            conn.execute("update _ftclassify_jobs set estimate = ?", [terms])
+            conn.execute("update _ftclassify_spending set usd = -1e9")
+    access = access_to(server, usd_per_day=1.0, usd_per_job=1.0)
+    with closing(connect(shutil.copy(path, tmp_path / "theirs.db"))) as conn:
+        held: list[str] = []
+        assert work(conn, access=access, held=lambda job, why: held.append(why)) == 0
+        assert len(held) == 20
+        assert "nobody on this machine has agreed" in held[0]
+        with pytest.raises(JobPaused, match="nobody on this machine"):
+            run_job(conn, 1, access=access)
+        assert queue_new_rows(conn, access) == []
+        assert server.count(ASK) == 0
+        ask_for(conn, 1, "run", access, limit_usd=0.002)
+        assert work(conn, access=access) == 1
+        assert get_job(conn, 1).state == "paused"
+    assert 0 < server.count(ASK) <= Ledger().spent_today().requests
+    assert Ledger().spent_today().usd <= 0.0021
+
+
+@pytest.mark.parametrize(
+    ("fault", "booked"),
+    [("server_error", True), ("drop", True), ("rate_limit", False), ("unavailable", False)],
+)
+def test_an_answer_that_was_lost_counts_and_a_refusal_does_not(
+    conn: Any, topics: Any, server: OpenAIServer, fault: str, booked: bool
+) -> None:
+    server.faults.add(ASK, fault, 3)
+    predict_rows(conn, topics, "reports", PredictRequest(where="id <= 9"), access=access_to(server))
+    assert Ledger().spent_today().requests == 9 + 3 * booked
+    assert spent_by_job(conn, 1).requests == 9 + 3 * booked
+
+
+def test_on_a_full_disk_nothing_is_asked(conn: Any, topics: Any, server: OpenAIServer) -> None:
+    submit_predict(conn, topics, "reports")
+    pages = value(conn, "pragma page_count")
+    conn.execute(f"pragma max_page_count = {pages}")
+    with pytest.raises(JobPaused, match="no room on the disk"):
+        run_job(conn, 1, access=access_to(server))
+    assert server.count(ASK) == 0
+    conn.execute("pragma max_page_count = 1000000")
+    ask_for(conn, 1, "resume", Access())
+    assert run_job(conn, 1, access=access_to(server)).state == "finished"
 
 
 # The commands
