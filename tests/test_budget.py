@@ -124,7 +124,7 @@ def test_an_agreement_can_only_lower_what_the_operator_allows(
     assert Budget(conn, job, access, dollar_a_thousand).limits.job == limit
 
 
-@pytest.mark.parametrize("planted", ["NaN", "Infinity", "-Infinity", '"9"', "[]", "true", "1e9"])
+@pytest.mark.parametrize("planted", ['"9"', "[]", "true", "1e9", "-5"])
 def test_what_a_job_says_of_its_own_limit_counts_for_nothing(conn: Any, planted: str) -> None:
     job = agreed_job(conn, 1)
     with conn:
