@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from .labels import Labels, LabelValue, read_labels
+from .labels import Labels, LabelValue, read_labels, trimmed
 from .rendering import Rendered, renderer
 from .row_pages import read_rows
 from .sql import Key, relation
@@ -79,5 +79,5 @@ def read_records(conn: sqlite3.Connection, task: Task) -> Iterator[Record]:
             key=key or (number,),
             rendered=render(row[n_key:text_end]),
             labels=read_labels(row[text_end:label_end], task.kind, task.labels, task.delimiter),
-            split=None if given is None else str(given).strip().lower(),
+            split=None if given is None else trimmed(str(given)).lower(),
         )

@@ -11,11 +11,12 @@ import json
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal
 
 from .errors import LabelError
+from .sql import quote
 
 LabelValue = str | int | float
 Kind = Literal["binary", "multiclass", "multilabel"]
@@ -29,10 +30,63 @@ MAX_NAMES = 1_000_000
 """Characters of all labels of a set: they are on a classifier's page."""
 
 _POSITIVE = ("1", "true", "yes", "y", "t", "positive", "pos", "spam", "match")
-_ON = {
-    "1": True, "1.0": True, "true": True, "yes": True,
-    "0": False, "0.0": False, "false": False, "no": False, "": False,
+_ON: dict[object, bool] = {
+    1: True, "1": True, "1.0": True, "true": True, "t": True, "yes": True, "y": True, "on": True,
+    "x": True, "\u2713": True, "\u2714": True,
+    0: False, "0": False, "0.0": False, "false": False, "f": False, "no": False, "n": False,
+    "off": False,
 }  # fmt: skip
+_WHITE_SPACE = (
+    "\t\n\v\f\r\x1c\x1d\x1e\x1f \x85\xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007"
+    "\u2008\u2009\u200a\u2028\u2029\u202f\u205f\u3000"
+)
+"""What str.strip() takes away."""
+INVISIBLE = "".join(
+    chr(code)
+    for first, last in (
+        (0xAD, 0xAD), (0x34F, 0x34F), (0x61C, 0x61C), (0x115F, 0x1160), (0x17B4, 0x17B5),
+        (0x180B, 0x180F), (0x200B, 0x200F), (0x202A, 0x202E), (0x2060, 0x206F), (0x3164, 0x3164),
+        (0xFE00, 0xFE0F), (0xFEFF, 0xFEFF), (0xFFA0, 0xFFA0),
+    )
+    for code in range(first, last + 1)
+)  # fmt: skip
+"""Characters without a shape or a width: zero-width spaces and joiners, byte order marks, soft
+hyphens, marks of direction and variation (Unicode: Default_Ignorable_Code_Point, first plane)."""
+BLANKS = _WHITE_SPACE + INVISIBLE
+"""A cell with nothing but these is blank, in Python and in SQL."""
+
+
+def is_blank(cell: object) -> bool:
+    """Whether a label cell says nothing: NULL, or a text of BLANKS. A row whose label cells are all
+    blank is not labelled; see `unlabelled_sql` for the same in SQL."""
+    if not isinstance(cell, str):
+        return cell is None
+    text = cell.strip()
+    return not text or (text[0] > "\x7f" and not text.strip(BLANKS))
+
+
+def unlabelled_sql(columns: Iterable[str], table: str | None = None) -> str:
+    """The condition for rows that are not labelled: all label cells are blank, as `is_blank` says.
+
+    table: before the names of the columns, where a name that is no column must not be a text
+    """
+    before = f"{quote(table)}." if table else ""
+    names = [before + quote(column) for column in columns]
+    return " and ".join(
+        f"({name} is null or (typeof({name}) = 'text' and {trimmed_sql(name)} = ''))"
+        for name in names
+    )
+
+
+def trimmed(text: str) -> str:
+    """Without BLANKS at its ends."""
+    text = text.strip()
+    return text if text.isascii() else text.strip(BLANKS)
+
+
+def trimmed_sql(expression: str) -> str:
+    """`trimmed` in SQL. The characters are numbers there, which every encoding takes alike."""
+    return f"trim({expression}, char({','.join(str(ord(c)) for c in BLANKS)}))"
 
 
 def label_name(value: LabelValue) -> str:
@@ -153,35 +207,35 @@ class Labels:
 
     `values` is None for a row that is not (or not properly) labelled, a tuple of one for binary
     and multiclass, of any length for multilabel. `problem` names what is wrong with the cells:
-    `empty`, `blob`, `invalid`; None when nothing is, and for NULL, which means not yet labelled.
+    `empty` (not labelled, as NULL is, but in blank text), `blob`, `invalid`; None when nothing is,
+    and for NULL. partly_blank: of several flags, some are blank, which counts as off
     """
 
     values: tuple[LabelValue, ...] | None
     problem: str | None = None
+    partly_blank: bool = field(default=False, compare=False)
 
 
 UNLABELLED = Labels(None)
+_EMPTY = Labels(None, "empty")
 
 
 def read_labels(
     cells: Sequence[object], kind: Kind, columns: Sequence[str], delimiter: str | None
 ) -> Labels:
     """Reads the label cells of one row; never raises."""
-    if all(cell is None for cell in cells):
-        return UNLABELLED
+    if all(map(is_blank, cells)):
+        return UNLABELLED if all(cell is None for cell in cells) else _EMPTY
     if any(isinstance(cell, bytes) for cell in cells):
         return Labels(None, "blob")
     if kind != "multilabel":
         return _single(cells[0])
     if len(columns) > 1:
         return _from_flags(cells, columns)
-    text = str(cells[0]).strip()
-    return _from_list(text, delimiter)
+    return _from_list(trimmed(str(cells[0])), delimiter)
 
 
 def _single(cell: object) -> Labels:
-    if isinstance(cell, str) and not cell.strip():
-        return Labels(None, "empty")
     if isinstance(cell, float) and not math.isfinite(cell):
         return Labels(None, "invalid")
     assert isinstance(cell, (str, int, float))
@@ -189,23 +243,27 @@ def _single(cell: object) -> Labels:
 
 
 def _from_flags(cells: Sequence[object], columns: Sequence[str]) -> Labels:
+    """A blank beside a flag is off: many sheets only mark what applies."""
     chosen: list[LabelValue] = []
+    partly_blank = False
     for cell, column in zip(cells, columns, strict=True):
-        on = False if cell is None else _ON.get(str(cell).strip().lower())
+        on = _ON.get(cell)
+        if on is None and isinstance(cell, str):
+            on = _ON.get(trimmed(cell).lower())
+        if on is None and is_blank(cell):
+            on, partly_blank = False, True
         if on is None:
             return Labels(None, "invalid")
         if on:
             chosen.append(column)
-    return Labels(tuple(chosen))
+    return Labels(tuple(chosen), partly_blank=partly_blank)
 
 
 def _from_list(text: str, delimiter: str | None) -> Labels:
-    """A JSON array, or a delimited list; an empty text is a row with none of the labels."""
-    if delimiter is not None:
-        parts = [part.strip() for part in text.split(delimiter)]
+    """A JSON array, or a delimited list; `[]` is a row with none of the labels."""
+    if delimiter is not None and text != "[]":
+        parts = map(trimmed, text.split(delimiter))
         return Labels(tuple(dict.fromkeys(part for part in parts if part)))
-    if not text:
-        return Labels(())
     items = json_array(text)
     if items is None or not all(map(_is_label, items)):
         return Labels(None, "invalid")

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from .errors import TaskError
-from .labels import KINDS, Kind, LabelSet, LabelValue, json_array
+from .labels import KINDS, Kind, LabelSet, LabelValue, is_blank, json_array, unlabelled_sql
 from .rendering import renderer, template_columns
 from .sql import Relation, check_condition, condition, quote, reading, relation
 
@@ -212,11 +212,11 @@ def _distinct_labels(conn: sqlite3.Connection, source: Relation, task: Task) -> 
     column = quote(task.labels[0])
     sql = (
         f"select distinct {column} collate binary from {quote(task.source)}"
-        f" where {condition(task.where)} and {column} is not null limit {_SAMPLE}"
+        f" where {condition(task.where)} and not ({unlabelled_sql(task.labels)}) limit {_SAMPLE}"
     )
     with reading(source, task.where):
         cells = [row[0] for row in conn.execute(sql, dict(task.params))]
-    return [v for v in cells if not isinstance(v, bytes) and str(v).strip()]
+    return [v for v in cells if not isinstance(v, bytes)]
 
 
 def propose_kind(cells: Iterable[LabelValue]) -> tuple[Kind, str | None]:
@@ -227,7 +227,7 @@ def propose_kind(cells: Iterable[LabelValue]) -> tuple[Kind, str | None]:
     of the parts come back. Of commas, which also stand in names and in numbers, lists must differ
     in length, too.
     """
-    values = [v for v in cells if not (isinstance(v, str) and not v.strip())]
+    values = [v for v in cells if not is_blank(v)]
     texts = [v for v in values if isinstance(v, str)]
     if texts and len(texts) == len(values):
         if sum(json_array(text) is not None for text in texts) * 2 > len(texts):

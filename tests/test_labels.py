@@ -226,7 +226,7 @@ def test_rows_of_flags(cells: tuple[object, ...], labels: Labels) -> None:
     ("cell", "labels"),
     [
         (None, UNLABELLED),
-        ("", Labels(())),
+        ("", Labels(None, "empty")),
         ("[]", Labels(())),
         (' ["a", 2, 2.5] ', Labels(("a", 2, 2.5))),
         ('["a", "b", "a"]', Labels(("a", "b"))),
@@ -255,7 +255,7 @@ def test_json_arrays(cell: object, labels: Labels) -> None:
     ("cell", "labels"),
     [
         (None, UNLABELLED),
-        ("", Labels(())),
+        ("", Labels(None, "empty")),
         ("|", Labels(())),
         ("a", Labels(("a",))),
         (" a | b||a|", Labels(("a", "b"))),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ..labels import LabelValue, label_name
+from ..labels import LabelValue, label_name, unlabelled_sql
 from ..sql import Key, quote
 from .conditions import Seen
 from .report import Finding, listing, one_or_more, rows_text, together
@@ -46,6 +46,7 @@ def _texts(facts: Facts) -> Iterator[Finding]:
 
 def _labels(facts: Facts) -> Iterator[Finding]:
     columns = [quote(name) for name in facts.task.labels]
+    null = " and ".join(f"{column} is null" for column in columns)
     unlabelled = facts.label_problems.get("unlabelled")
     if unlabelled:
         yield facts.finding(
@@ -55,11 +56,34 @@ def _labels(facts: Facts) -> Iterator[Finding]:
             f"{rows_text(unlabelled.count).capitalize()} not labelled yet.",
             "Nothing to do: a trained classifier can label them.",
             seen=unlabelled,
-            where=" and ".join(f"{column} is null" for column in columns),
+            where=null,
+        )
+    blank = facts.label_problems.get("empty")
+    if blank:
+        yield facts.finding(
+            "empty-label",
+            "info",
+            blank.count,
+            f"{rows_text(blank.count).capitalize()} not labelled yet: the label is blank text.",
+            "Nothing to do: they count as rows whose label is NULL.",
+            seen=blank,
+            where=f"({unlabelled_sql(facts.task.labels)}) and not ({null})",
+        )
+    partly = facts.partly_blank
+    if partly.count:
+        any_blank = " or ".join(f"({unlabelled_sql([name])})" for name in facts.task.labels)
+        yield facts.finding(
+            "partly-blank-flags",
+            "info",
+            partly.count,
+            f"{rows_text(partly.count).capitalize()} with some flags blank: blank counts as off "
+            "there.",
+            "Nothing to do if blank means no; blank all flags of a row that nobody has looked at.",
+            seen=partly,
+            where=f"({any_blank}) and not ({unlabelled_sql(facts.task.labels)})",
         )
     blob = " or ".join(f"typeof({column}) = 'blob'" for column in columns)
     for problem, what, condition in (
-        ("empty", "an empty label", f"typeof({columns[0]}) = 'text' and trim({columns[0]}) = ''"),
         ("blob", "a BLOB instead of a label", f"({blob})"),
         ("invalid", _invalid(facts), None),
     ):

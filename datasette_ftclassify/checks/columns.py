@@ -10,6 +10,7 @@ import sqlite3
 from collections.abc import Iterator
 from typing import Any
 
+from ..labels import unlabelled_sql
 from ..sql import condition, quote
 from .report import Finding
 from .scan import Facts
@@ -70,7 +71,8 @@ def _predicts(facts: Facts, column: str) -> dict[str, Any] | None:
     task = facts.task
     label, value = quote(task.labels[0]), quote(column)
     source = (
-        f"from {quote(facts.source.name)} where {condition(task.where)} and {label} is not null"
+        f"from {quote(facts.source.name)} where {condition(task.where)}"
+        f" and not ({unlabelled_sql(task.labels)})"
     )
     length = facts.conn.execute(
         f"select avg(length(v)) from (select {value} as v {source} limit 1000)", dict(task.params)

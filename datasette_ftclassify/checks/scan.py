@@ -76,6 +76,7 @@ class Facts:
     text_problems: dict[str, Seen] = field(default_factory=lambda: defaultdict(Seen))
     label_problems: dict[str, Seen] = field(default_factory=lambda: defaultdict(Seen))
     combinations: Counter[tuple[LabelValue, ...]] = field(default_factory=Counter)
+    partly_blank: Seen = field(default_factory=Seen)
     too_many_labels: bool = False
     surplus: Seen = field(default_factory=Seen)
     conflicts: dict[int, set[int]] = field(default_factory=dict)
@@ -170,6 +171,8 @@ def _note_problems(facts: Facts, record: Record) -> None:
         facts.text_problems[record.rendered.problem].add(record.key)
     if record.labels.values is not None:
         facts.labelled += 1
+        if record.labels.partly_blank:
+            facts.partly_blank.add(record.key)
     else:
         facts.label_problems[record.labels.problem or "unlabelled"].add(record.key)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ..examples import SPLITS
+from ..labels import trimmed_sql
 from ..sql import quote
 from .amounts import ADVISED
 from .report import Finding, listing, named, names_listing, one_or_more, rows_text
@@ -61,7 +62,7 @@ def _given(facts: Facts, column: str) -> Iterator[Finding]:
             f"{column} is {listing(values)}.",
             "Write train, validation or test there, or leave the rows out with a condition.",
             seen=facts.left_out,
-            where=f"coalesce(lower(trim({quote(column)})), '') not in"
+            where=f"coalesce(lower({trimmed_sql(quote(column))}), '') not in"
             " ('train', 'validation', 'test')",
             values=dict(facts.report.left_out.most_common(50)),
         )

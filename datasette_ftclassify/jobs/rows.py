@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..errors import PredictError, SourceError
+from ..labels import unlabelled_sql
 from ..rendering import renderer
 from ..sql import Cell, Relation, condition, count, key_text, quote, relation
 from ..store.classifiers import Classifier
@@ -159,8 +160,7 @@ def _has_signs(key: tuple[Cell, ...]) -> bool:
 
 def _is_unlabelled(target: Relation, classifier: Classifier) -> str:
     target.require_columns(classifier.task.labels)
-    names = (f"{quote(target.name)}.{quote(column)}" for column in classifier.task.labels)
-    return " and ".join(f"({name} is null or trim({name}) = '')" for name in names)
+    return unlabelled_sql(classifier.task.labels, target.name)
 
 
 def count_unlabelled(conn: sqlite3.Connection, classifier: Classifier) -> int:

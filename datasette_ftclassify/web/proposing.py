@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ..errors import FtclassifyError, SourceError, TemplateError
-from ..labels import Kind, label_name, read_labels
+from ..labels import Kind, is_blank, label_name, read_labels, unlabelled_sql
 from ..rendering import renderer, template_columns
 from ..sql import Cell, Relation, condition, quote, quote_all, relation
 from ..store.classifiers import has_store
@@ -132,7 +132,7 @@ def _columns(
     ours = set(column_owners(conn, source.name)) if has_store(conn) else set()
     found = []
     for index, name in enumerate(source.columns):
-        cells = [row[index] for row in rows if row[index] not in (None, "", b"")]
+        cells = [c for row in rows if not is_blank(c := row[index]) and c != b""]
         texts = [cell for cell in cells if isinstance(cell, str)]
         length = round(sum(map(len, texts)) / len(texts)) if texts else 0
         found.append(
@@ -225,7 +225,7 @@ def _examples(
     """The first labelled rows as a trainer reads them."""
     labels = () if "label" in look.errors else look.choices.label
     identity = look.source.identity
-    labelled = " or ".join(f"{quote(name)} is not null" for name in labels) or "1"
+    labelled = f"not ({unlabelled_sql(labels)})" if labels else "1"
     sql = (
         f"select {quote_all([*identity, *columns, *labels])} from {quote(look.source.name)}"
         f" where {condition(look.filter.where)} and ({labelled}) limit {EXAMPLES}"

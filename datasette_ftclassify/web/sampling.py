@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 from ..deadline import TooSlow, within
-from ..labels import MAX_LABELS, LabelValue
+from ..labels import MAX_LABELS, LabelValue, unlabelled_sql
 from ..sql import Relation, condition, quote
 
 PLACES = 5
@@ -59,12 +59,15 @@ def label_cells(
     """Different labels: of all rows where that takes no longer than a moment, else of some here
     and there; and whether of all. Not more than a label set can have."""
     label = quote(column)
-    rows = f"from {quote(source.name)} where {condition(where)} and {label} is not null"
+    rows = (
+        f"from {quote(source.name)} where {condition(where)}"
+        f" and not ({unlabelled_sql([column], source.name)})"
+    )
     found: dict[LabelValue, None] = {}
 
     def read(sql: str) -> None:
         for (cell,) in conn.execute(sql, dict(params)):
-            if not isinstance(cell, bytes) and str(cell).strip():
+            if not isinstance(cell, bytes):
                 found[cell] = None
 
     # A column may declare that case is no difference.
