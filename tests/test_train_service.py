@@ -38,10 +38,11 @@ from datasette_ftclassify.jobs.train import (
     submit_train,
     train_classifier,
 )
+from datasette_ftclassify.ledger import JobKey, Ledger
 from datasette_ftclassify.sql import connect
 from datasette_ftclassify.store.classifiers import find_by_id, find_classifier, list_classifiers
 from datasette_ftclassify.store.jobs import ask_job, get_job, job_events
-from datasette_ftclassify.store.spending import Spent, add_spending, spent_by_job
+from datasette_ftclassify.store.spending import Spent, spent_by_job
 from datasette_ftclassify.store.splits import Membership
 from datasette_ftclassify.tasks import define
 from datasette_ftclassify.trainers.base import TrainerOptions
@@ -335,9 +336,7 @@ def test_nothing_is_sent_when_it_would_cost_more_than_it_may(conn, openai_server
 def test_what_was_spent_today_counts(conn, openai_server):
     access = access_to(openai_server, usd_per_day=1.0)
     assert estimate_train(conn, topics(conn), request(), access) is not None
-    submit_train(conn, topics(conn), request())
-    with conn:
-        add_spending(conn, 7, Spent(usd=0.95))
+    Ledger().settle(JobKey("elsewhere.db", 7, "n"), "", Spent(usd=0.95))
     with pytest.raises(LimitReached, match=r"a day, of which \$0.05 is left"):
         estimate_train(conn, topics(conn), request(), access)
 
@@ -378,7 +377,7 @@ def test_more_rows_than_were_agreed_to_are_not_sent(conn, openai_server):
             "insert into messages (message, topic) select message || ' (again)', topic"
             " from messages where topic is not null"
         )
-    with pytest.raises(LimitReached, match="The rows have changed since"):
+    with pytest.raises(LimitReached, match="rows or the prices have changed since"):
         run_submitted(conn, job, access=access)
     assert openai_server.log == []
     more = estimate_train(conn, topics(conn), request(), access)

@@ -539,4 +539,4 @@ def test_access_goes_through_the_pipe_whole():
     endpoint = Endpoint("sk-ümlaut\n", "http://127.0.0.1:1", None, {"a": {"b": [1]}})
     access = Access({"openai": endpoint, "mine": Endpoint()}, 1.5, None, 0.0)
     assert access_line(access).count(b"\n") == 1
-    assert read_line(access_line(access)) == access
+    assert read_line(access_line(access, "d")) == (access, "d")
