@@ -13,6 +13,7 @@ import pytest
 from datasette_ftclassify.errors import ArtifactError, TrainingError
 from datasette_ftclassify.trainers.local import LocalModel, fit
 from datasette_ftclassify.trainers.local.embeddings import embed, from_model, load
+from datasette_ftclassify.trainers.local.recipes import Base
 
 model2vec = pytest.importorskip("model2vec")
 from tokenizers import Tokenizer  # noqa: E402
@@ -85,12 +86,31 @@ def test_embeddings_are_used_when_they_help(trained, folder):
     assert model.log_probabilities(["yak elk", "nut peg"]).argmax(axis=1).tolist() == [0, 1]
 
 
-def test_embeddings_that_do_not_help_are_not_carried_along(folder):
-    texts = [f"{word} {n}" for n in range(20) for word in ("yes please", "never ever")]
-    model, report = fit(texts, np.arange(40) % 2, 2, multilabel=False, embeddings=folder)
+TWO = [f"{word} {n}" for n in range(20) for word in ("yes please", "never ever")]
+
+
+def test_embeddings_that_do_harm_are_not_carried_along_and_that_is_said(folder, monkeypatch):
+    decide = Base.decide
+
+    def badly(base, model, design):
+        return (-1 if base.embedding else 1) * decide(base, model, design)
+
+    monkeypatch.setattr(Base, "decide", badly)
+    model, report = fit(TWO, np.arange(40) % 2, 2, multilabel=False, embeddings=folder)
     assert model.embedding is None
     assert report["embeddings"] is None
     assert "vectors" not in model.to_parts()[1]
+    assert any("The embeddings are not used" in warning for warning in report["warnings"])
+
+
+def test_embeddings_that_were_asked_for_are_used_where_they_do_no_harm(folder):
+    model, report = fit(TWO, np.arange(40) % 2, 2, multilabel=False, embeddings=folder)
+    assert report["embeddings"] == folder
+    assert model.embedding is not None
+    texts = [f"word{n}" for n in range(12)]  # one row a label: no fold can tell
+    model, report = fit(texts, np.arange(12), 12, multilabel=False, embeddings=folder)
+    assert model.embedding is not None
+    assert "no held-out row could tell" in report["why"]
 
 
 def test_the_stored_classifier_needs_no_model(trained):

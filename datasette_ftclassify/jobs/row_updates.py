@@ -88,13 +88,13 @@ class RowUpdates:
     def triggers(self, conn: sqlite3.Connection) -> dict[str, str]:
         """{name: definition} of what runs when one of the table's rows is written, triggers of
         triggers included."""
-        sql = f"update {quote(self._target.name)} set {{}} = {{}} where 0"
-        column = quote(next(iter(self._target.columns)))
         if not self.are_missing(conn):
             sql, values = self._sql, [None] * (len(self._names) + len(self._target.cursor))
         else:
             # The columns are not there yet: any other column stands for them.
-            sql, values = sql.format(column, column), []
+            column = quote(next(iter(self._target.columns)))
+            sql = f"update {quote(self._target.name)} set {column} = {column} where 0"
+            values = []
         try:
             steps = conn.execute(f"explain {sql}", values).fetchall()
         except sqlite3.Error:  # a trigger needs what this connection has not
