@@ -17,11 +17,15 @@ from .errors import TaskError
 from .examples import SPLITS, Example, Record, Split
 from .labels import LabelValue, label_name
 
+SEEDS = 2**31
+"""As many seeds as services take (OpenAI's fine-tuning API); scikit-learn takes twice as many."""
+
 
 @dataclass(frozen=True)
 class SplitPlan:
     """How to divide: shares of the labelled rows for validation and test (0-1), and the seed.
 
+    seed: any whole number; kept modulo SEEDS, so the usual ones as they are
     Raises TaskError for shares that leave nothing to train on.
     """
 
@@ -30,6 +34,7 @@ class SplitPlan:
     test: float = 0.1
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "seed", self.seed % SEEDS)
         # Written so that it refuses NaN as well.
         if not (self.validation >= 0 and self.test >= 0 and self.validation + self.test <= 0.9):
             raise TaskError(

@@ -271,3 +271,11 @@ def test_the_first_label_of_a_text_stands_for_all_its_rows(seed: int) -> None:
     records = [record("same", "a", key=0), record("same", "b", key=1), record("x", "b", key=2)]
     found = splits(records, SplitPlan(seed))
     assert found[(0,)] == found[(1,)]
+
+
+@pytest.mark.parametrize("seed", [-1, 2**31, 2**32, 2**63, -(2**70), 10**400])
+def test_a_seed_is_any_whole_number(seed: int) -> None:
+    plan = SplitPlan(seed)
+    assert plan == SplitPlan(seed)
+    assert 0 <= plan.seed < 2**31
+    assert SplitPlan(7).seed == 7
