@@ -137,6 +137,15 @@ def render_cell(
 
 
 @hookimpl
+def startup() -> None:
+    from datasette.plugins import pm
+
+    from .trainers.registry import warn_of_unregistered
+
+    warn_of_unregistered(pm.get_plugins())
+
+
+@hookimpl
 def asgi_wrapper(datasette: Datasette) -> Callable[[Any], Any]:
     from .web.lifespan import with_worker
 

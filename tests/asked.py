@@ -93,3 +93,9 @@ def asked_texts(server: OpenAIServer) -> list[str]:
 def quick() -> Patience:
     """As patient as usual, but for how long."""
     return Patience(base=0.002, cap=0.02, ready_every=0.02, leave=5.0)
+
+
+def count_answers(conn: sqlite3.Connection, classifier_id: int) -> int:
+    """Questions to the classifier whose answers are kept."""
+    sql = "select count(*) from _ftclassify_answers where classifier_id = ?"
+    return int(conn.execute(sql, [classifier_id]).fetchone()[0])

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from asked import LABELS, quick, report_table, reports
+from asked import LABELS, count_answers, quick, report_table, reports
 from towns import value
 from working import agreed_job
 
@@ -28,7 +28,7 @@ from datasette_ftclassify.jobs.lease import leased
 from datasette_ftclassify.jobs.plan import Plan, PredictRequest
 from datasette_ftclassify.labels import LabelSet
 from datasette_ftclassify.sql import connect
-from datasette_ftclassify.store.answers import KeptAnswer, count_answers
+from datasette_ftclassify.store.answers import KeptAnswer
 from datasette_ftclassify.store.classifiers import Classifier, add_classifier
 from datasette_ftclassify.store.jobs import get_job
 from datasette_ftclassify.store.splits import add_split

@@ -18,6 +18,7 @@ from typing import Any
 
 import pytest
 import sqlite_utils
+from asked import count_answers
 from datasette.app import Datasette
 from openai_server import OpenAIServer
 from served import SEVERAL, access_to, endpoint_of, keep, serve, teach
@@ -30,7 +31,7 @@ from datasette_ftclassify.functions import register
 from datasette_ftclassify.jobs.budget import Holds
 from datasette_ftclassify.ledger import JobKey, Ledger, functions_of
 from datasette_ftclassify.sql import connect
-from datasette_ftclassify.store.answers import KeptAnswer, count_answers
+from datasette_ftclassify.store.answers import KeptAnswer
 from datasette_ftclassify.store.classifiers import find_classifier
 from datasette_ftclassify.store.spending import SQL_FUNCTIONS, Spent, spent_today
 from datasette_ftclassify.trainers.access import Access

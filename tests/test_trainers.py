@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from datasette.app import Datasette
+from datasette.plugins import pm
 from example_packages import install
 from towns import answer, town_database
 
@@ -71,3 +73,19 @@ def test_the_local_trainer_is_always_there():
     listed = CliRunner().invoke(ftclassify, ["trainers"]).stdout
     assert listed.count("nothing leaves this machine") == 1
     assert listed.count("once you have deployed it") == 1  # Azure's
+
+
+async def test_a_plugin_that_datasette_alone_knows_is_told_that_its_trainers_are_not_used(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
+    plugin = "from datasette_ftclassify.hookspecs import hookimpl\n\n\n"
+    plugin += "@hookimpl\ndef register_trainers():\n    raise AssertionError\n"
+    (tmp_path / "mine.py").write_text(plugin)
+    datasette = Datasette(plugins_dir=str(tmp_path))
+    try:
+        await datasette.invoke_startup()
+    finally:
+        for found in [p for p in pm.get_plugins() if getattr(p, "__name__", "") == "mine.py"]:
+            pm.unregister(found)
+    (told,) = [r.getMessage() for r in caplog.records if "trainers of the plugin" in r.getMessage()]
+    assert "mine.py are not used: install it as a package with an entry point" in told

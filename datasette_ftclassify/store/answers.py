@@ -112,9 +112,3 @@ def _read(row: tuple[Any, ...]) -> KeptAnswer | None:
         return KeptAnswer(labels, row[2], row[3], row[4], logprobs, row[6])
     except (ValueError, TypeError, ArtifactError):
         return None
-
-
-def count_answers(conn: sqlite3.Connection, classifier_id: int) -> int:
-    """How many questions to the classifier need not be asked again."""
-    sql = "select count(*) from _ftclassify_answers where classifier_id = ?"
-    return int(conn.execute(sql, [classifier_id]).fetchone()[0])

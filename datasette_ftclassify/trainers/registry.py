@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable
 from functools import lru_cache
 from importlib.metadata import entry_points
 
@@ -53,6 +54,24 @@ def _of_others() -> list[Trainer]:
             package = entry.dist.name if entry.dist else entry.value
             _log.warning("The trainers of %s cannot be used: %s", package, error)
     return found
+
+
+def warn_of_unregistered(plugins: Iterable[object]) -> None:
+    """Says of plugins of a host, such as Datasette's, that their trainers are never asked for.
+
+    A job runs in a process of its own, and a classifier is used on the command line, too: neither
+    knows the host's plugins, such as those of --plugins-dir.
+    """
+    known = {entry.module for entry in entry_points(group=ENTRY_POINTS)}
+    for plugin in plugins:
+        name = getattr(plugin, "__name__", "")
+        if callable(getattr(plugin, "register_trainers", None)) and name not in known:
+            _log.warning(
+                "The trainers of the plugin %s are not used: install it as a package with an entry "
+                "point in the group %s (docs/trainers.md).",
+                name or plugin,
+                ENTRY_POINTS,
+            )
 
 
 def list_trainers() -> list[Trainer]:
