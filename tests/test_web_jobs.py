@@ -423,3 +423,34 @@ async def test_jobs_as_a_list_choose_by_table_and_state(town: Path, conn):
     assert data["jobs"][0]["share"] == 0.1
     assert "so it is" not in json.dumps(data)
     assert get_job(conn, active.id).state == "running"
+
+
+async def test_older_jobs_of_a_table_are_found_behind_newer_ones_of_others(
+    town: Path, conn: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch
+):
+    from datasette_ftclassify.web import jobs
+
+    monkeypatch.setattr(jobs, "MOST_JOBS", 3)
+    mine = queue_predict(town)
+    with conn:
+        conn.execute("create table secret (message, topic)")
+    for n in range(7):
+        add_job(conn, "check", {"n": n, "task": {**TASK, "source": "secret"}})
+    datasette = serve(town, tables={"secret": {"allow": {"id": ROOT}}})
+    of_table = (await get(datasette, PAGE[:-1] + ".json?table=messages", ROOT)).json()["jobs"]
+    assert [job["id"] for job in of_table] == [mine]
+    of_anyone = (await get(datasette, PAGE[:-1] + ".json")).json()["jobs"]
+    assert [job["id"] for job in of_anyone] == [mine]
+    newest = (await get(datasette, PAGE[:-1] + ".json", ROOT)).json()["jobs"]
+    assert [job["id"] for job in newest] == [mine + 7, mine + 6, mine + 5]
+
+
+async def test_labels_of_several_a_row_are_faceted_one_by_one(town: Path, conn: sqlite3.Connection):
+    from datasette_ftclassify.jobs.predict import predict_rows
+    from datasette_ftclassify.store.classifiers import find_classifier
+
+    predict_rows(conn, find_classifier(conn, "subjects"), "messages")
+    data = (await get(serve(town), f"{PAGE}1.json", ROOT)).json()
+    assert "_facet_array=subjects_label" in data["links"]["result"]
+    shown = await get(serve(town), data["links"]["result"], ROOT)
+    assert shown.status_code == 200

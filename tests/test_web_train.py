@@ -592,3 +592,19 @@ async def test_both_lines_show_the_same_choices(town: Path):
     token = re.search(r'name="csrftoken" value="([^"]*)"', response.text)
     assert token is not None
     assert token[1] or not is_065()
+
+
+@pytest.mark.parametrize("action", ["check", "train"])
+@pytest.mark.parametrize("state", ["failed", "paused"])
+async def test_the_same_again_after_it_failed_or_was_paused_goes_on(
+    town: Path, keyless: None, action: str, state: str
+):
+    datasette = serve(town, grants=TRAIN)
+    fields = {"table": "messages", "action": action, "name": "desk", "trainer": "local", **CHOSEN}
+    await submit(datasette, page(), "ann", **fields)
+    with closing(connect(town)) as conn, conn:
+        conn.execute("update _ftclassify_jobs set state = ?, error = 'broken'", [state])
+    assert (await submit(datasette, page(), "ann", **fields)).status_code == 302
+    with closing(connect(town)) as conn:
+        (job,) = list_jobs(conn)
+    assert job.state == "queued"

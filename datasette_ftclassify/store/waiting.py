@@ -32,7 +32,10 @@ def is_waiting(job: Job) -> bool:
 
 
 def put_in_queue(conn: sqlite3.Connection, job: Job) -> Job:
-    """The job, waiting for whoever comes: one that rests or has failed is asked to go on."""
+    """The job, waiting for whoever comes: one that rests or has failed is asked to go on.
+
+    For every face that leaves a job to others, after `add_job`, which may give an old one.
+    """
     wish = {"paused": "resume", "failed": "retry"}.get(job.state)
     return job if wish is None else ask_job(conn, job.id, wish)
 

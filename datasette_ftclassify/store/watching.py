@@ -32,12 +32,18 @@ class Noted(Event):
 
 
 def newest_jobs(
-    conn: sqlite3.Connection, most: int, *, active: bool = False, predicted_by: int | None = None
+    conn: sqlite3.Connection,
+    most: int,
+    *,
+    active: bool = False,
+    predicted_by: int | None = None,
+    before: int | None = None,
 ) -> list[Job]:
     """Newest first. One whose row is damaged is left out.
 
     active:       only those at work, or waiting for it
     predicted_by: only the predictions of the classifier with that id
+    before:       only those older than the job with that id
     """
     if not has_store(conn):
         return []
@@ -48,6 +54,9 @@ def newest_jobs(
     if predicted_by is not None:
         conditions.append("kind = 'predict' and classifier_id = ?")
         values.append(predicted_by)
+    if before is not None:
+        conditions.append("id < ?")
+        values.append(before)
     rows = conn.execute(
         f"select id from _ftclassify_jobs where {' and '.join(conditions)}"
         " order by id desc limit ?",
@@ -62,10 +71,6 @@ def _job_or_none(conn: sqlite3.Connection, job_id: int) -> Job | None:
         return get_job(conn, job_id)
     except JobError:
         return None
-
-
-def has_active_jobs(conn: sqlite3.Connection) -> bool:
-    return bool(newest_jobs(conn, 1, active=True))
 
 
 def events_after(conn: sqlite3.Connection, job_id: int, after: int, most: int) -> list[Noted]:

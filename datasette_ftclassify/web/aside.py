@@ -16,8 +16,11 @@ from ..sql import decode
 from ..store.classifiers import has_store
 from ..store.schema import ensure_schema
 from ..store.tables import check_tables, open_database
+from ..store.waiting import put_in_queue
+from .lifespan import wake
 
 if TYPE_CHECKING:
+    from ..store.jobs import Job
     from .routing import Ask
 
 T = TypeVar("T")
@@ -81,3 +84,11 @@ async def write_aside(ask: Ask, function: Callable[[sqlite3.Connection], T]) -> 
             return function(conn)
 
     return await asyncio.to_thread(run)
+
+
+async def queue_aside(ask: Ask, submit: Callable[[sqlite3.Connection], Job]) -> Job:
+    """The job that a function submits, waiting for a worker; an old one in the same words that
+    rests or has failed goes on."""
+    job = await write_aside(ask, lambda conn: put_in_queue(conn, submit(conn)))
+    wake(ask.datasette)
+    return job

@@ -26,15 +26,15 @@ from ..prices import dollars
 from ..sql import relation
 from ..store.classifiers import Classifier, has_store
 from ..store.following import end_following
-from ..store.jobs import Job, ask_job
+from ..store.jobs import Job
 from ..store.schema import TABLES
 from .access import access_of, require_limits
-from .aside import bring_up_to_date, read_aside, write_aside
+from .aside import bring_up_to_date, queue_aside, read_aside, write_aside
 from .choices import FieldError
 from .classify_facts import Choice, choices, facts, pick
 from .classify_form import Form
 from .filters import left_behind
-from .lifespan import has_worker, wake
+from .lifespan import has_worker
 from .permissions import PREDICT, SPEND, VIEW, WRITES, is_modern, may_write
 from .showing import done, show
 
@@ -135,8 +135,7 @@ async def _post(ask: Ask, form: Form) -> Response:
         return await _review(ask, form, prepared, access, confirmed=confirmed)
     if prepared.slow and prepared.request.limit_usd is None:
         raise FieldError("limit_usd", "There is no estimate: say what it may cost at most.")
-    job = await write_aside(ask, lambda conn: _submit(conn, form, prepared, access))
-    wake(ask.datasette)
+    job = await queue_aside(ask, lambda conn: _submit(conn, form, prepared, access))
     where = ask.url("jobs", job.id)
     return await done(ask, where, {"job": job.id, "url": where}, _queued(ask, job))
 
@@ -175,16 +174,12 @@ def _prepare(conn: sqlite3.Connection, form: Form, choice: Choice, access: Acces
 
 
 def _submit(conn: sqlite3.Connection, form: Form, prepared: _Prepared, access: Access) -> Job:
-    """Queues the job. One that rests or failed after the same words goes on."""
     classifier, request = prepared.classifier, prepared.request
     if form.follow:
-        job = submit_follow(conn, classifier, form.table, request, access)
-    else:
-        job = submit_predict(
-            conn, classifier, form.table, request, estimate=prepared.estimate, access=access
-        )
-    wish = {"paused": "resume", "failed": "retry"}.get(job.state)
-    return job if wish is None else ask_job(conn, job.id, wish)
+        return submit_follow(conn, classifier, form.table, request, access)
+    return submit_predict(
+        conn, classifier, form.table, request, estimate=prepared.estimate, access=access
+    )
 
 
 async def _stop_following(ask: Ask, form: Form) -> Response:

@@ -59,6 +59,15 @@ def classifier_of(conn: sqlite3.Connection, job: Job) -> str | None:
         return None
 
 
+def is_multilabel(conn: sqlite3.Connection, job: Job) -> bool:
+    """Whether the job's classifier gives several labels to a row, while it is there."""
+    try:
+        found = None if job.classifier_id is None else find_by_id(conn, job.classifier_id)
+    except FtclassifyError:
+        return False
+    return found is not None and found.labels.multilabel
+
+
 def table_or_none(conn: sqlite3.Connection, job: Job) -> str | None:
     """The job's table; None when nothing says it any more."""
     try:

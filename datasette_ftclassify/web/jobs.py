@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import sqlite3
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from datasette.utils.asgi import Forbidden
@@ -45,6 +46,9 @@ OPEN_EVENTS = 20
 
 MOST_JOBS = 200
 
+MOST_READ = 5_000
+"""Of the newest jobs, among which those are looked for that a page shows."""
+
 
 async def job_page(ask: Ask) -> Response:
     """GET /DB/-/ftclassify/jobs/ID, of which `.json?since=EVENT` is cheap enough for each second.
@@ -73,7 +77,8 @@ async def _shown(ask: Ask, error: str = "") -> Response:
     if trains or acts:
         data |= inside
     data["actions"] = parts.wishes(job, agreed=agreed) if acts else []
-    data["links"] = _links(ask, job, data, trains)
+    multilabel = await ask.read(lambda conn: parts.is_multilabel(conn, job))
+    data["links"] = _links(ask, job, data, trains, multilabel)
     since = ask.argument("since")
     after = int(since) if since.isdecimal() and len(since) < 16 else None
     if trains:
@@ -161,7 +166,9 @@ def _curves(conn: sqlite3.Connection, job: Job) -> dict[str, Any] | None:
     return parts.curves(training_figures(conn, job.id), marks)
 
 
-def _links(ask: Ask, job: Job, data: dict[str, Any], trains: bool) -> dict[str, str]:
+def _links(
+    ask: Ask, job: Job, data: dict[str, Any], trains: bool, multilabel: bool
+) -> dict[str, str]:
     """Where to go from here; `result` is what the job made, once it has."""
     table = str(ask.datasette.urls.table(ask.database, data["table"]))
     links = {"self": ask.url("jobs", job.id), "all": ask.url(), "table": table}
@@ -169,7 +176,7 @@ def _links(ask: Ask, job: Job, data: dict[str, Any], trains: bool) -> dict[str, 
         links["classifier"] = ask.url("classifiers", data["classifier"])
     if job.state == "finished":
         if job.kind == "predict":
-            links["result"] = result_url(ask.datasette, ask.database, job)
+            links["result"] = result_url(ask.datasette, ask.database, job, multilabel=multilabel)
         elif job.kind == "check" and trains:
             links["result"] = ask.url("train", table=data["table"], check=job.id)
         elif "classifier" in links:
@@ -184,12 +191,19 @@ def _paid(conn: sqlite3.Connection, job: Job) -> str | None:
 
 
 async def _may_act(ask: Ask, job: Job, paid: str | None) -> bool:
-    """Whether the actor may pause, resume, cancel and retry: who may start such a job, may."""
-    if not ask.db.is_mutable or (paid is not None and not await ask.may(SPEND)):
+    return await may_act(ask, job.kind, str(ask.table), paid is not None)
+
+
+async def may_act(ask: Ask, kind: str, table: str, paid: bool) -> bool:
+    """Whether the actor may pause, resume, cancel and retry a job: who may start such a job, may.
+
+    table: that the job reads or writes
+    """
+    if not ask.db.is_mutable or (paid and not await ask.may(SPEND, table)):
         return False
-    if job.kind != "predict":
-        return await ask.may(TRAIN)
-    return await may_write(ask.datasette, ask.actor, ask.database, str(ask.table))
+    if kind != "predict":
+        return await ask.may(TRAIN, table)
+    return await may_write(ask.datasette, ask.actor, ask.database, table)
 
 
 async def _act(ask: Ask) -> Response:
@@ -259,21 +273,30 @@ async def visible_jobs(
 
     predicted_by: only the predictions of the classifier with that id
     """
-    found = await ask.read(lambda conn: _summaries(conn, most, table, active, predicted_by))
+    shown: list[Job] = []
     seen: dict[str, bool] = {}
-    for name in frozenset().union(*(tables for _, tables in found)):
-        seen[name] = await ask.may(VIEW, name)
-    shown = [job for job, tables in found if all(seen[name] for name in tables)]
-    return [{**job, "url": ask.url("jobs", job["id"])} for job in shown]
+    before: int | None = None
+    for _ in range(MOST_READ // MOST_JOBS):
+        some = partial(_some, before=before, active=active, predicted_by=predicted_by)
+        found = await ask.read(some)
+        for job, of, tables in found:
+            for name in tables - seen.keys():
+                seen[name] = await ask.may(VIEW, name)
+            if tables and table in (None, of) and all(seen[name] for name in tables):
+                shown.append(job)
+        if len(shown) >= most or not found:
+            break
+        before = found[-1][0].id
+    rows = await ask.read(lambda conn: [_summary(conn, job) for job in shown[:most]])
+    return [{**row, "url": ask.url("jobs", row["id"])} for row in rows]
 
 
-def _summaries(
-    conn: sqlite3.Connection, most: int, table: str | None, active: bool, predicted_by: int | None
-) -> list[tuple[dict[str, Any], frozenset[str]]]:
-    """Each with the tables that it tells of."""
-    jobs = newest_jobs(conn, most, active=active, predicted_by=predicted_by)
-    rows = [(_summary(conn, job), parts.told_of(conn, job)) for job in jobs]
-    return [(row, told) for row, told in rows if told and table in (None, row["table"])]
+def _some(
+    conn: sqlite3.Connection, *, before: int | None, active: bool, predicted_by: int | None
+) -> list[tuple[Job, str | None, frozenset[str]]]:
+    """The next jobs before that one, the table of each, and the tables that it tells of."""
+    jobs = newest_jobs(conn, MOST_JOBS, active=active, predicted_by=predicted_by, before=before)
+    return [(job, parts.table_or_none(conn, job), parts.told_of(conn, job)) for job in jobs]
 
 
 def _summary(conn: sqlite3.Connection, job: Job) -> dict[str, Any]:

@@ -24,12 +24,11 @@ from ..trainers.base import Trainer
 from ..trainers.registry import get_trainer, list_trainers
 from ..trainers.service import Service
 from .access import access_of
-from .aside import bring_up_to_date, path_of, read_aside, write_aside
+from .aside import bring_up_to_date, path_of, queue_aside, read_aside
 from .checking import find_check, is_about, progress_of, report_of, row_url
 from .choices import Choices, FieldError
 from .classify import TICK
 from .filters import left_behind
-from .lifespan import wake
 from .names import may_all
 from .offers import offers, usual_model, why_not
 from .permissions import SPEND, TRAIN
@@ -237,8 +236,7 @@ async def _check(ask: Ask, choices: Choices) -> Response:
             access=access,
         )
 
-    job = await write_aside(ask, submit)
-    wake(ask.datasette)
+    job = await queue_aside(ask, submit)
     where = ask.url("train", **choices.query(), check=job.id) + "#ft-checked"
     return await done(ask, where, {"job": job.to_dict()})
 
@@ -267,10 +265,9 @@ async def _train(ask: Ask, choices: Choices) -> Response:
     estimate = await _agreed(ask, task, request, access)
     from ..jobs.train import submit_train
 
-    job = await write_aside(
+    job = await queue_aside(
         ask, lambda conn: submit_train(conn, task, request, estimate, access=access)
     )
-    wake(ask.datasette)
     message = f"Job {job.id} trains {job.settings['name']}."
     return await done(ask, ask.url("jobs", job.id), {"job": job.to_dict()}, message)
 
