@@ -57,6 +57,16 @@ class ClassifierNotFound(FtclassifyError):
         self.similar = tuple(similar)
 
 
+class ClassifierInUse(FtclassifyError):
+    """A classifier cannot be deleted while jobs are busy with it; `jobs` are their numbers."""
+
+    status = 409
+
+    def __init__(self, message: str, jobs: tuple[int, ...]) -> None:
+        super().__init__(message)
+        self.jobs = jobs
+
+
 class JobError(FtclassifyError):
     """A job cannot do what was asked of it in the state it is in."""
 

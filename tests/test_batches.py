@@ -16,20 +16,23 @@ from pathlib import Path
 
 import batch_talk
 import pytest
-from asked import LABELS, access_to, add_asked, report_table, reports, train_at
+from asked import LABELS, access_to, add_asked, count_answers, report_table, reports, train_at
 from batch_talk import QUICK, fill
+from click.testing import CliRunner
 from openai_server import OpenAIServer
 from openai_server.vocabulary import vocabulary
 from openai_talk import tune
 from working import wait_for
 
-from datasette_ftclassify.errors import JobPaused, JobStopped, LimitReached
+from datasette_ftclassify.cli import ftclassify
+from datasette_ftclassify.errors import ClassifierInUse, JobPaused, JobStopped, LimitReached
 from datasette_ftclassify.export.formats import ExportFormat
 from datasette_ftclassify.jobs.plan import PredictRequest
 from datasette_ftclassify.jobs.predict import predict_rows
 from datasette_ftclassify.prices import estimate_inference, load_prices
-from datasette_ftclassify.store.answers import count_answers, input_key
+from datasette_ftclassify.store.answers import input_key
 from datasette_ftclassify.store.classifiers import find_classifier
+from datasette_ftclassify.store.deleting import delete_classifier
 from datasette_ftclassify.store.jobs import ask_job, get_job, job_events, list_jobs
 from datasette_ftclassify.store.spending import Spent, spent_by_job
 from datasette_ftclassify.trainers.access import Access, Endpoint
@@ -590,6 +593,32 @@ def test_rows_that_change_while_a_batch_runs_are_asked_in_the_next(server, town)
         input_key(t).hex() for t in ("a new flood", "a new bench")
     )
     assert answers(town) == 62
+
+
+def test_a_classifier_with_open_batches_is_deleted_when_they_are_cancelled(
+    server, town, monkeypatch
+):
+    server.hold("in_progress")
+
+    def limit(usd: float) -> None:
+        if server.batches_created == 2:
+            ask_job(town, list_jobs(town)[0].id, "pause")
+
+    with pytest.raises(JobStopped):
+        fill(town, access_to(server), limit=limit)
+    with pytest.raises(ClassifierInUse, match="goes on at a service, where it is billed"):
+        delete_classifier(town, "topics")
+    path = town.execute("pragma database_list").fetchone()[2]
+    monkeypatch.setenv("OPENAI_API_KEY", server.api_key)
+    monkeypatch.setenv("OPENAI_BASE_URL", server.base_url)
+    words = ["classifiers", "delete", path, "topics", "--yes", "--json"]
+    refused = CliRunner().invoke(ftclassify, words)
+    assert (refused.exit_code, "--cancel-jobs" in refused.stderr) == (1, True)
+    assert set(at_service(server)) == {"in_progress"}
+    done = CliRunner().invoke(ftclassify, [*words, "--cancel-jobs"])
+    assert json.loads(done.stdout)["deleted"] == ["topics@1"], done.stderr
+    assert set(at_service(server)) == {"cancelled"}
+    assert town.execute("select count(*) from _ftclassify_batches").fetchone() == (0,)
 
 
 # What is read

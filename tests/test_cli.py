@@ -394,3 +394,12 @@ def test_the_sql_of_a_template_is_shown_where_there_is_one(town: Path):
     run("train", town, "messages", "--template", upper, "--label", "topic", "--no-curve")
     assert run_json("classifiers", "show", town)["sql"] is None
     assert "cannot be written in SQL" in run("classifiers", "show", town).stdout
+
+
+@pytest.mark.parametrize("seed", [-1, 2**40, 10**30])
+def test_a_seed_of_any_size(town: Path, seed: int):
+    with closing(connect(town)) as conn, conn:
+        conn.execute("delete from messages where id > 80")
+    trained = run_json("train", town, "messages", *TASK, "--no-curve", "--seed", seed)
+    again = run_json("train", town, "messages", *TASK, "--no-curve", "--seed", seed)
+    assert again["metrics"] == trained["metrics"]

@@ -34,6 +34,7 @@ from datasette_ftclassify.store.deleting import delete_classifier
 from datasette_ftclassify.store.jobs import (
     LEASE_SECONDS,
     Job,
+    add_job,
     ask_job,
     claim_job,
     get_job,
@@ -495,3 +496,30 @@ def test_the_command_line_queues_lists_works_and_shows(tmp_path: Path):
     with closing(connect(town)) as conn:
         assert value(conn, "select count(*) from messages where messages_label is null") == 0
     assert "There is no job 7" in run("jobs", "show", town, 7, code=1)
+
+
+def test_a_lease_outlives_a_file_that_is_locked_when_it_is_opened(conn, topics, monkeypatch):
+    job = submit_predict(conn, topics, "messages")
+    monkeypatch.setattr(lease_module, "RENEW_EVERY", 0.01)
+    opened = []
+    really_open = lease_module.open_database
+
+    def open_locked(path):
+        opened.append(path)
+        if len(opened) < 4:
+            raise SourceError(f"Cannot open {path} as a SQLite database: database is locked.")
+        return really_open(path)
+
+    monkeypatch.setattr(lease_module, "open_database", open_locked)
+    with leased(conn, job.id) as lease:
+        with conn:
+            conn.execute("update _ftclassify_jobs set wanted = 'pause'")
+        wait_for(lambda: lease.job.wanted == "pause")
+        assert len(opened) >= 4
+
+
+def test_a_job_that_is_being_cancelled_is_not_the_one_that_is_asked_for(conn):
+    first = add_job(conn, "check", {"n": 1})
+    claim_job(conn, first.id, ELSEWHERE)
+    ask_job(conn, first.id, "cancel")
+    assert add_job(conn, "check", {"n": 1}).id != first.id

@@ -164,7 +164,7 @@ def test_a_renamed_classifier_answers_to_its_old_names(conn: sqlite3.Connection)
 def test_a_new_classifier_takes_a_name_from_an_alias(conn: sqlite3.Connection) -> None:
     add(conn)
     rename_classifier(conn, "topics", "subjects")
-    assert add(conn).title == "topics@1"
+    assert add(conn).title == "topics@2"  # topics@1 was the other one
     assert aliases_of(conn, "subjects") == []
     delete_classifier(conn, "topics")
     with pytest.raises(ClassifierNotFound):  # not of another one all at once
@@ -175,10 +175,10 @@ def test_aliases_go_with_the_classifier(conn: sqlite3.Connection) -> None:
     add(conn)
     add(conn)
     rename_classifier(conn, "topics", "subjects")
-    assert delete_classifier(conn, "topics@1") == ["subjects@1"]
+    assert delete_classifier(conn, "topics@1").titles == ("subjects@1",)
     assert aliases_of(conn, "subjects") == ["topics"]
     add(conn, "topic")
-    assert delete_classifier(conn, "topics") == ["subjects@2"]
+    assert delete_classifier(conn, "topics").titles == ("subjects@2",)
     add(conn, "subjects")
     with pytest.raises(ClassifierNotFound, match="did you mean topic"):
         find_classifier(conn, "topics")
@@ -197,7 +197,7 @@ def test_names() -> None:
 def test_deleting_a_version(conn: sqlite3.Connection) -> None:
     add(conn)
     second = add(conn)
-    assert delete_classifier(conn, "topics@1") == ["topics@1"]
+    assert delete_classifier(conn, "topics@1").titles == ("topics@1",)
     assert list_classifiers(conn) == [second]
     assert default_name(conn) == "topics"
     assert load_parts(conn, second)
@@ -212,7 +212,7 @@ def test_deleting_the_last_one_leaves_nothing_of_it(conn: sqlite3.Connection) ->
     set_default(conn, "topics")
     add_evaluation(conn, newest, "test", {"accuracy": 1})
     add_job(conn, "predict", {}, classifier_id=newest.id)
-    assert delete_classifier(conn, "topics") == ["topics@2", "topics@1"]
+    assert delete_classifier(conn, "topics").titles == ("topics@2", "topics@1")
     assert default_name(conn) == "older"
     left = counts(conn)
     assert left["_ftclassify_classifiers"] == left["_ftclassify_splits"] == 1

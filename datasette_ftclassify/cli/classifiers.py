@@ -10,6 +10,7 @@ import click
 from ..prices import dollars, today
 from ..usage import usage_sql
 from .evaluate import describe_metrics
+from .jobs import tell_service
 from .options import base_url_option, database_argument, json_option, open_database
 from .output import friendly, print_json, rows, say
 from .paying import confirm
@@ -32,14 +33,18 @@ def classifiers() -> None:
 @friendly
 def list_command(database: str, as_json: bool) -> None:
     """All classifiers and their versions."""
+    from ..store.damaged import damaged_classifiers
     from ..store.summaries import summaries
 
     with open_database(database) as conn:
-        found = summaries(conn)
+        found, damaged = summaries(conn), damaged_classifiers(conn)
     if as_json:
-        print_json({"classifiers": [_listed(summary) for summary in found]})
+        print_json({
+            "classifiers": [_listed(summary) for summary in found],
+            "damaged": [{"title": one.title, "error": one.why} for one in damaged],
+        })  # fmt: skip
         return
-    if not found:
+    if not found and not damaged:
         click.echo("There is no classifier yet: make one with datasette ftclassify train.")
     for summary in found:
         row = _listed(summary)
@@ -50,6 +55,8 @@ def list_command(database: str, as_json: bool) -> None:
             f" {row['created_at']}  {row['quality']}{_interval(summary)}"
             f"{_stops(row['shutdown_date'])}{_also(summary.aliases)}"
         )
+    for one in damaged:
+        click.echo(f"! {one.title}  {one.why}")
     if any(summary.default for summary in found):
         click.echo("* the default: what ft_classify(text) uses without a name")
 
@@ -268,37 +275,56 @@ def checkpoint(database: str, name: str, step: int, as_json: bool) -> None:
 @click.argument("name")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @click.option(
+    "--cancel-jobs", is_flag=True, help="Cancel the jobs that are busy with it, and wait for that."
+)
+@click.option(
     "--at-service", is_flag=True, help="Delete the model and its files at the service as well."
 )
 @base_url_option
 @json_option
 @friendly
 def delete(
-    database: str, name: str, yes: bool, at_service: bool, base_url: str | None, as_json: bool
+    database: str,
+    name: str,
+    yes: bool,
+    cancel_jobs: bool,
+    at_service: bool,
+    base_url: str | None,
+    as_json: bool,
 ) -> None:
     """Delete a classifier with all its versions, or the one version NAME@VERSION.
 
-    Columns with its predictions stay.
+    Columns with its predictions stay. Jobs that are busy with it are cancelled first, with
+    --cancel-jobs; else nothing is deleted. The numbers of deleted versions are not given again.
     """
     from ..jobs.at_service import forget_models
-    from ..store.classifiers import default_name, find_classifier
-    from ..store.deleting import delete_classifier
+    from ..jobs.deletion import end_jobs
+    from ..store.classifiers import find_classifier
+    from ..store.deleting import delete_classifier, plan_deletion
 
     there: list[str] = []
     with open_database(database) as conn:
-        classifier = find_classifier(conn, name)
-        before = default_name(conn)
+        plan = plan_deletion(conn, name)
+        if plan.busy and not cancel_jobs:
+            raise click.ClickException(f"{plan.in_use()} To cancel that first: --cancel-jobs.")
+        if plan.consequence:
+            say(plan.consequence)
         confirm(f"Delete {name}?", yes=yes, otherwise="Nothing was deleted.")
+        if plan.busy:
+            say(f"Cancels {', '.join(f'job {job.id}' for job in plan.busy)}.")
+            end_jobs(conn, name, tell_service=lambda job: tell_service(conn, job))
+            if (left := plan_deletion(conn, name)).busy:
+                raise left.in_use()  # before the model is deleted at the service
         if at_service:
-            access = access_for(classifier.trainer, base_url)
-            there = forget_models(conn, name, access)
+            trainer = find_classifier(conn, name).trainer
+            there = forget_models(conn, name, access_for(trainer, base_url))
             for what in there or ["nothing, it was gone"]:
                 click.echo(f"At the service: deleted {what}.", err=as_json)
         gone = delete_classifier(conn, name)
-        after = default_name(conn)
     if as_json:
-        print_json({"deleted": gone, "deleted_at_service": there, "default": after})
+        print_json({
+            "deleted": list(gone.titles), "deleted_at_service": there, "default": gone.default,
+            "cancelled_jobs": [job.id for job in plan.busy],
+        })  # fmt: skip
         return
-    click.echo(f"Deleted {', '.join(gone)}.")
-    if after != before:
-        click.echo(f"{after} is the default now." if after else "There is no default any more.")
+    click.echo(gone.done)

@@ -175,7 +175,7 @@ def _asking(wish: str, text: str) -> click.Command:
         with open_database(database) as conn:
             job = ask_for(conn, job_id, wish, read_access(), limit_usd)
             if wish == "cancel":
-                job = _tell_service(conn, job)
+                job = tell_service(conn, job)
             if as_json:
                 print_json(describe(conn, job))
             else:
@@ -186,7 +186,7 @@ def _asking(wish: str, text: str) -> click.Command:
     return ask
 
 
-def _tell_service(conn: sqlite3.Connection, job: Job) -> Job:
+def tell_service(conn: sqlite3.Connection, job: Job) -> Job:
     """Cancels at its service what nobody is at here. Says so when that cannot be done."""
     from ..errors import FtclassifyError, JobStopped
     from ..jobs.runner import run_job

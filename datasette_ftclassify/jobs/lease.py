@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from typing import Any
 
-from ..errors import FtclassifyError, JobError, JobPaused, JobStopped
+from ..errors import FtclassifyError, JobError, JobPaused, JobStopped, SourceError
 from ..ledger import Ledger, LedgerError
 from ..prices import dollars
 from ..store.jobs import (
@@ -40,13 +40,17 @@ RENEW_PATIENCE_MS = 200
 
 
 class Lease:
-    """The right to run a job. Fill `result` before the block ends."""
+    """The right to run a job. Fill `result` before the block ends.
+
+    lost: set when the job is no longer this process's; `why_lost` says why
+    """
 
     def __init__(self, conn: sqlite3.Connection, job: Job) -> None:
         self.conn = conn
         self.job = job
         self.result: dict[str, Any] | None = None
         self.lost = threading.Event()
+        self.why_lost = f"Job {job.id} was taken over by another process."
 
     def check(self) -> None:
         """Raises JobStopped when somebody asked for a pause or an end, JobError without a lease.
@@ -54,7 +58,7 @@ class Lease:
         Asks no database: what is wanted was seen at the last renewal or the last batch.
         """
         if self.lost.is_set():
-            raise JobError(f"Job {self.job.id} was taken over by another process.")
+            raise JobError(self.why_lost)
         if self.job.wanted:
             raise JobStopped(f"Job {self.job.id} was asked to {self.job.wanted}, and did.")
 
@@ -167,15 +171,17 @@ def _renewed(lease: Lease) -> Iterator[None]:
 
 
 def _renew(lease: Lease, path: str, over: threading.Event) -> None:
-    with closing(open_database(path)) as conn:
-        # While the job reads, a writer that waits for it keeps every new reader out: Datasette,
-        # which reads each file's schema for any page, among them.
-        conn.execute(f"pragma busy_timeout = {RENEW_PATIENCE_MS}")
-        while not over.wait(RENEW_EVERY):
-            try:
+    while not over.wait(RENEW_EVERY):
+        try:
+            # Opened anew each time: the file may be locked when it is opened, too.
+            with closing(open_database(path)) as conn:
+                # While the job reads, a writer that waits for it keeps every new reader out:
+                # Datasette, which reads each file's schema for any page, among them.
+                conn.execute(f"pragma busy_timeout = {RENEW_PATIENCE_MS}")
                 lease.job.wanted = renew_lease(conn, lease.job.id, str(lease.job.owner))
-            except JobError:
-                lease.lost.set()
-                return
-            except sqlite3.OperationalError:
-                continue  # locked by a long write: the lease has room for some more tries
+        except JobError as error:
+            lease.why_lost = str(error)
+            lease.lost.set()
+            return
+        except (sqlite3.OperationalError, SourceError):
+            continue  # locked by a long write: the lease has room for some more tries

@@ -104,6 +104,15 @@ def open_batches(conn: sqlite3.Connection, job_id: int) -> list[Batch]:
     return [_batch(row) for row in rows.fetchall()]
 
 
+def has_open_batches(conn: sqlite3.Connection, job_id: int) -> bool:
+    """Whether any is not done; of a file of a version that had no batches: no."""
+    known = "select 1 from sqlite_master where name = '_ftclassify_batches'"
+    if conn.execute(known).fetchone() is None:
+        return False
+    sql = "select 1 from _ftclassify_batches where job_id = ? and state <> 'done'"
+    return conn.execute(sql, [job_id]).fetchone() is not None
+
+
 def _batch(row: tuple[Any, ...]) -> Batch:
     return replace(Batch(*row[:-1]), keys=_unpacked(row[-1]))
 

@@ -26,6 +26,7 @@ from .aliases import note_name, note_renaming, resolve_alias
 from .bounded import at_most
 from .reports import read_report
 from .schema import ensure_schema, transaction
+from .version_numbers import keep_version_numbers, next_version, split_title
 
 LISTED_BYTES = 32_000_000
 """Characters that are read for a list in all: about half a second."""
@@ -94,7 +95,7 @@ def add_classifier(
     with transaction(conn):
         task_id = add_task(conn, task)
         note_name(conn, name)
-        version = 1 + highest_version(conn, name)
+        version = next_version(conn, name)
         cursor = conn.execute(
             "insert into _ftclassify_classifiers (uid, name, version, trainer, kind, labels,"
             " task_id, split_id, seed, training_rows, header, report, created_at)"
@@ -130,11 +131,10 @@ def _json(data: object) -> str:
     return json.dumps(data, ensure_ascii=False)
 
 
-def highest_version(conn: sqlite3.Connection, name: str) -> int:
-    row = conn.execute(
-        "select max(version) from _ftclassify_classifiers where name = ?", [name]
-    ).fetchone()
-    return int(row[0] or 0)
+def is_taken(conn: sqlite3.Connection, name: str) -> bool:
+    """Whether there is a classifier of that name, read or not."""
+    sql = "select 1 from _ftclassify_classifiers where name = ?"
+    return conn.execute(sql, [name]).fetchone() is not None
 
 
 def add_task(conn: sqlite3.Connection, task: Task) -> int:
@@ -221,16 +221,16 @@ def resolve_name(conn: sqlite3.Connection, name: str, schema: str = "main") -> s
 
 
 def _find_named(conn: sqlite3.Connection, name: str, schema: str) -> tuple[Any, ...] | None:
-    sql = _select(schema, f"where c.name = ? order by {_untried(schema)}, c.version desc limit 1")
+    sql = _select(schema, f"where c.name = ? order by {untried(schema)}, c.version desc limit 1")
     row: tuple[Any, ...] | None = conn.execute(sql, [name]).fetchone()
-    base, at, version = name.rpartition("@")
-    if row is None and at and version.isdecimal() and len(version) < 10:
+    base, version = split_title(name)
+    if row is None and base and version.isdecimal() and len(version) < 10:
         sql = _select(schema, "where c.name = ? and c.version = ?")
         row = conn.execute(sql, [base, int(version)]).fetchone()
     return row
 
 
-def _untried(schema: str) -> str:
+def untried(schema: str) -> str:
     """1 for a checkpoint that was never evaluated: its name stands for an earlier version."""
     report = "case when json_valid(c.report) then json_extract(c.report, '$.checkpoint') end"
     evaluated = f"select 1 from {quote(schema)}._ftclassify_evaluations where classifier_id = c.id"
@@ -241,7 +241,7 @@ def _select(schema: str, tail: str) -> str:
     s = quote(schema)
     return (
         f"select {_COLUMNS} from {s}._ftclassify_classifiers c"
-        f" join {s}._ftclassify_tasks t on t.id = c.task_id {tail}"
+        f" left join {s}._ftclassify_tasks t on t.id = c.task_id {tail}"
     )
 
 
@@ -363,8 +363,9 @@ def rename_classifier(conn: sqlite3.Connection, old: str, new: str) -> None:
     old = find_classifier(conn, old).name
     new = check_name(new)
     with transaction(conn):
-        if highest_version(conn, new):
+        if is_taken(conn, new):
             raise FtclassifyError(f"There is already a classifier called {new}: choose another.")
+        keep_version_numbers(conn, old, new)
         conn.execute("update _ftclassify_classifiers set name = ? where name = ?", [new, old])
         conn.execute(
             "update _ftclassify_columns set classifier = ? where classifier = ?", [new, old]

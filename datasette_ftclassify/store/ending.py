@@ -9,7 +9,7 @@ from __future__ import annotations
 import sqlite3
 from typing import TYPE_CHECKING
 
-from .batches import open_batches
+from .batches import has_open_batches
 
 if TYPE_CHECKING:
     from .jobs import Job
@@ -31,4 +31,18 @@ def goes_on_elsewhere(conn: sqlite3.Connection, job: Job) -> bool:
         # A service notes a step in the diary before it sends anything.
         step = (job.remote or {}).get("step")
         return job.classifier_id is None and step not in (None, OVER)
-    return bool(open_batches(conn, job.id))
+    return has_open_batches(conn, job.id)
+
+
+def why_lost(conn: sqlite3.Connection, job_id: int) -> str:
+    """Why a process may go on no more with a job that it had claimed."""
+    sql = "select state, wanted from _ftclassify_jobs where id = ?"
+    row = conn.execute(sql, [job_id]).fetchone()
+    if row is None:
+        return f"Job {job_id} was deleted meanwhile, and its classifier with it."
+    if row[0] == "running":
+        return f"Job {job_id} was taken over by another process, which goes on with it."
+    waits = " to be cancelled at the service" if row[1] == "cancel" else ""
+    return (
+        f"Job {job_id} was stopped meanwhile, while this process was silent: it is {row[0]}{waits}."
+    )

@@ -18,7 +18,7 @@ from typing import Any
 from ..bounds import read_json
 from ..errors import ArtifactError, JobError, JobNotFound
 from .classifiers import has_store, now
-from .ending import TO_BE_CANCELLED, goes_on_elsewhere, is_ending
+from .ending import TO_BE_CANCELLED, goes_on_elsewhere, is_ending, why_lost
 from .events import Event, figures, job_events, note
 from .owners import LEASE_SECONDS, is_leased, lease_ends, new_owner
 from .schema import ensure_schema, transaction
@@ -110,7 +110,8 @@ def add_job(
     classifier_id: int | None = None,
     estimate: dict[str, Any] | None = None,
 ) -> Job:
-    """A new queued job, or the unfinished one that was asked for in the same words.
+    """A new queued job, or the unfinished one that was asked for in the same words and that nobody
+    has asked to end.
 
     estimate: what it is expected to cost, as it was confirmed; kept with the job
     """
@@ -120,7 +121,7 @@ def add_job(
     with transaction(conn):
         row = conn.execute(
             "select id from _ftclassify_jobs where kind = ? and settings = ?"
-            f" and state in ({marks}) order by id limit 1",
+            f" and state in ({marks}) and wanted is not 'cancel' order by id limit 1",
             [kind, text, *UNFINISHED],
         ).fetchone()
         if row is None:
@@ -329,7 +330,7 @@ def _prove(conn: sqlite3.Connection, job_id: int, owner: str | None) -> str | No
         [*lease_ends(), now(), job_id, owner],
     ).rowcount
     if not changed:
-        raise JobError(f"Job {job_id} was taken over by another process, which goes on with it.")
+        raise JobError(why_lost(conn, job_id))
     row = conn.execute("select wanted from _ftclassify_jobs where id = ?", [job_id]).fetchone()
     return None if row[0] is None else str(row[0])
 

@@ -10,9 +10,12 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
-from datasette.utils.asgi import Forbidden
+from datasette.utils import tilde_decode
+from datasette.utils.asgi import Forbidden, Response
 
-from ..errors import FtclassifyError
+from ..errors import ArtifactError, ClassifierInUse, FtclassifyError
+from ..jobs.deletion import end_jobs
+from ..jobs.runner import paid_trainer
 from ..loading import shutdown_of
 from ..store.aliases import aliases_of, remove_alias
 from ..store.classifiers import (
@@ -23,19 +26,21 @@ from ..store.classifiers import (
     set_deployment,
 )
 from ..store.columns import label_columns_of
-from ..store.deleting import delete_classifier
+from ..store.deleting import busy_text, delete_classifier, plan_deletion
 from ..store.summaries import summaries_of, summarise
 from ..trainers.registry import get_trainer
 from ..usage import usage_sql
 from . import pictures, quality
-from .jobs import visible_jobs
+from .aside import write_aside
+from .jobs import may_act, visible_jobs
+from .lifespan import has_worker
 from .names import may_all, tables_behind
 from .permissions import DELETE, VIEW, may_view_table, may_write
+from .routing import table_of
 from .showing import done, show
 
 if TYPE_CHECKING:
-    from datasette.utils.asgi import Response
-
+    from ..store.jobs import Job
     from .routing import Ask
 
 
@@ -53,20 +58,26 @@ _LONGEST_ADDRESS = 1_800
 MAX_DEPLOYMENT = 200
 """Characters: names of deployments are short."""
 
+CANCEL_SECONDS = 8.0
+"""How long a page waits for cancelled jobs to end before it says that they are still at it."""
+
 
 async def card_page(ask: Ask) -> Response:
     """GET and POST /DB/-/ftclassify/classifiers/NAME; POST takes an `action`: default, rename (to
-    `new_name`), remove-alias (`alias`), delete, or deploy, which notes by which name (`deployment`)
-    a service answers for a model that somebody has to deploy there."""
+    `new_name`), remove-alias (`alias`), delete (with `cancel_jobs`, to cancel first what is busy
+    with it), or deploy, which notes by which name (`deployment`) a service answers for a model that
+    somebody has to deploy there."""
     classifier = ask.classifier
-    assert classifier is not None
     if ask.method == "POST":
-        return await _change(ask, classifier)
+        return await (_delete(ask) if ask.one("action") == "delete" else _change(ask))
+    if classifier is None:
+        return await _damaged(ask)
     # Other versions may have learnt from tables that are not this visitor's to know of.
     sources = await tables_behind(ask, classifier.name)
     seen = {source for source in sources if await ask.may(VIEW, source)}
     found = await ask.read(lambda conn: _read(conn, classifier, seen))
     drawn = found.pop("drawn")
+    may_change = ask.db.is_mutable and await ask.may(DELETE)
     more = {
         "database": ask.database,
         "predictions": await visible_jobs(ask, _MOST_JOBS, predicted_by=classifier.id),
@@ -75,30 +86,107 @@ async def card_page(ask: Ask) -> Response:
         "deployment": classifier.header.get("deployment"),
         "columns": dict.fromkeys(classifier.task.text, ""),
         "several": classifier.task.template is not None or len(classifier.task.text) > 1,
-        "may_change": ask.db.is_mutable and await ask.may(DELETE),
+        "may_change": may_change,
+        "deletion": await _deletion(ask, classifier.title) if may_change else None,
         "links": await _links(ask, classifier, found["sql"]),
         "written": await _written(ask, classifier),
     }
     return await show(ask, "ftclassify_classifier.html", found, more=more)
 
 
-async def _change(ask: Ask, classifier: Classifier) -> Response:
+async def _damaged(ask: Ask) -> Response:
+    """Of a classifier that cannot be read: why, and how to be rid of it."""
+    title = tilde_decode(ask.request.url_vars["name"])
+    data = {"database": ask.database, "title": title, "error": ask.damaged}
+    may_change = ask.db.is_mutable and await ask.may(DELETE)
+    more = {
+        "may_change": may_change,
+        "deletion": await _deletion(ask, title) if may_change else None,
+        "links": {"self": ask.url("classifiers", title)},
+    }
+    return await show(ask, "ftclassify_damaged.html", data, more=more)
+
+
+async def _deletion(ask: Ask, title: str) -> dict[str, Any]:
+    """What deleting would do, in words."""
+    plan = await ask.read(lambda conn: plan_deletion(conn, title))
+    return {
+        "consequence": plan.consequence,
+        "busy": [
+            {"text": busy_text(job), "url": ask.url("jobs", job.id), "id": job.id}
+            for job in plan.busy
+        ],
+        "others": plan.others,
+    }
+
+
+async def _delete(ask: Ask) -> Response:
+    _require_mutable(ask)
+    known = ask.classifier
+    title = tilde_decode(ask.request.url_vars["name"]) if known is None else known.title
+    plan = await ask.read(lambda conn: plan_deletion(conn, title))
+    if plan.busy and ask.checked("cancel_jobs"):
+        for job in plan.busy:
+            await _require_may_cancel(ask, job)
+        await write_aside(ask, lambda conn: end_jobs(conn, title, seconds=CANCEL_SECONDS))
+    try:
+        gone = await ask.write(lambda conn: delete_classifier(conn, title))
+    except ClassifierInUse as error:
+        told = _in_words(ask, error)
+        if ask.wants_json:
+            raise told from None
+        ask.datasette.add_message(ask.request, str(told), ask.datasette.ERROR)
+        return Response.redirect(ask.url("classifiers", title))
+    data = {
+        "message": gone.done, "deleted": list(gone.titles), "default": gone.default,
+        "cancelled_jobs": [job.id for job in plan.busy],
+    }  # fmt: skip
+    return await done(ask, ask.url(), data, gone.done)
+
+
+def _in_words(ask: Ask, error: ClassifierInUse) -> ClassifierInUse:
+    """With what to do next, for whom it is told to."""
+    if not ask.checked("cancel_jobs"):
+        how = "Send cancel_jobs to cancel" if ask.wants_json else "Below you can cancel"
+        return ClassifierInUse(f"{error} {how} that first.", error.jobs)
+    again = "Delete it when that has ended."
+    if not has_worker(ask.datasette):
+        again += " This server runs no jobs: somebody has to run them where the file is."
+    return ClassifierInUse(f"{error} {again}", error.jobs)
+
+
+async def _require_may_cancel(ask: Ask, job: Job) -> None:
+    def about(conn: sqlite3.Connection) -> tuple[str, bool]:
+        return str(table_of(conn, job)), paid_trainer(conn, job) is not None
+
+    table, paid = await ask.read(about)
+    if not await may_act(ask, job.kind, table, paid):
+        raise Forbidden(f"You may not cancel job {job.id}, which is busy with this classifier.")
+
+
+def _require_mutable(ask: Ask) -> None:
     if not ask.db.is_mutable:
         raise FtclassifyError(f"{ask.database} cannot be changed: it is a published copy.")
+
+
+async def _change(ask: Ask) -> Response:
+    _require_mutable(ask)
+    classifier = ask.classifier
     action, new, alias = ask.one("action"), ask.one("new_name"), ask.one("alias")
     deployment = ask.one("deployment").strip()
+    if action not in ("default", "rename", "remove-alias", "deploy"):
+        raise FtclassifyError("The action is one of default, rename, remove-alias, delete, deploy.")
+    if classifier is None:
+        raise ArtifactError(f"{ask.damaged} Or delete it.")
     said = {
         "default": f"{classifier.name} is now the default classifier.",
         "rename": f"{classifier.name} is now called {new.strip()}.",
         "remove-alias": f"{alias} is no longer the name of a classifier.",
-        "delete": f"Deleted {classifier.title}.",
         "deploy": f"{classifier.title} is asked by the name {deployment}.",
     }
-    if action not in said:
-        raise FtclassifyError(f"The action is one of {', '.join(said)}.")
 
     # What is done to a name is done to all its versions.
-    if action not in ("delete", "deploy") and not await may_all(ask, DELETE, classifier.name):
+    if action != "deploy" and not await may_all(ask, DELETE, classifier.name):
         raise Forbidden(
             f"You may not do this with all versions of {classifier.name}: it needs the "
             f"permission {DELETE} for each table that one was trained on."
@@ -110,8 +198,6 @@ async def _change(ask: Ask, classifier: Classifier) -> Response:
     def change(conn: sqlite3.Connection) -> None:
         if action == "default":
             set_default(conn, classifier.name)
-        elif action == "rename":
-            rename_classifier(conn, classifier.name, new)
         elif action == "remove-alias":
             if alias not in aliases_of(conn, classifier.name):
                 raise FtclassifyError(f"{classifier.name} has no alias {alias}.")
@@ -119,14 +205,13 @@ async def _change(ask: Ask, classifier: Classifier) -> Response:
         elif action == "deploy":
             set_deployment(conn, classifier, deployment)
         else:
-            delete_classifier(conn, classifier.title)
+            rename_classifier(conn, classifier.name, new)
 
     await ask.write(change)
     where = {
         "default": ask.url("classifiers", classifier.title),
         "rename": ask.url("classifiers", f"{new.strip()}@{classifier.version}"),
         "remove-alias": ask.url("classifiers", classifier.title),
-        "delete": ask.url(),
         "deploy": ask.url("classifiers", classifier.title),
     }
     return await done(ask, where[action], {"message": said[action]}, said[action])

@@ -9,13 +9,14 @@ from urllib.parse import urlencode
 
 from ..errors import FtclassifyError
 from ..store.classifiers import list_classifiers
+from ..store.damaged import damaged_classifiers
 from ..store.summaries import summaries
 from ..store.watching import newest_jobs
 from . import job_parts as parts
 from .jobs import visible_jobs
-from .permissions import TRAIN, VIEW, may, may_view_database, tables_allowed
+from .permissions import DELETE, TRAIN, VIEW, may, may_view_database, tables_allowed
 from .reading import PART_SECONDS, read
-from .routing import page_url
+from .routing import CLASSIFIERS, page_url
 from .showing import show
 
 if TYPE_CHECKING:
@@ -40,11 +41,18 @@ async def database_page(ask: Ask) -> Response:
         {**row, "urls": _urls(ask, row)} for row in rows
         if row["source"] in visible and table in (None, row["source"])
     ]  # fmt: skip
+    # Nothing says of which tables they are.
+    shows_damaged = table is None and await ask.may(DELETE, CLASSIFIERS)
+    damaged = await ask.read(damaged_classifiers) if shows_damaged else []
     trainable = await _trainable(ask, table)
     data = {
         "database": ask.database,
         "table": table,
         "classifiers": shown,
+        "damaged": [
+            {"title": one.title, "error": one.why, "url": ask.url("classifiers", one.title)}
+            for one in damaged
+        ],
         "jobs": await visible_jobs(ask, SHOWN_JOBS, table=table),
         "train": [
             {"table": name, "url": ask.url("train", table=name)}

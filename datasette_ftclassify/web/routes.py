@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 ROUTES = [
     Route("", instance_page, "instance"),
     Route("", database_page, "database"),
-    Route(r"/classifiers/(?P<name>[^/]+?)", card_page, "classifier", writes=DELETE),
+    Route(r"/classifiers/(?P<name>[^/]+?)", card_page, "classifier", writes=DELETE, damaged=True),
     Route(r"/classifiers/(?P<name>[^/]+?)/rows", judged_page, "classifier"),
     # A POST that costs money needs another permission: the view asks for it.
     Route(r"/classifiers/(?P<name>[^/]+?)/try", try_page, "classifier", writes=VIEW),

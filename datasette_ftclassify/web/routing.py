@@ -18,7 +18,13 @@ from urllib.parse import parse_qs
 from datasette.utils import tilde_decode
 from datasette.utils.asgi import Forbidden, NotFound, Response
 
-from ..errors import ClassifierNotFound, FtclassifyError, JobNotFound, SourceError
+from ..errors import (
+    ArtifactError,
+    ClassifierNotFound,
+    FtclassifyError,
+    JobNotFound,
+    SourceError,
+)
 from ..sql import relation
 from ..store.classifiers import Classifier, find_by_id, find_classifier
 from ..store.jobs import Job, get_job
@@ -37,6 +43,7 @@ _log = logging.getLogger(__name__)
 INSTANCE = r"^/-/ftclassify"
 BASE = r"^/(?P<database>[^/]+)/-/ftclassify"
 About = Literal["instance", "database", "table", "classifier", "job"]
+CLASSIFIERS = "_ftclassify_classifiers"
 MAX_BODY = 2_000_000
 """Bytes of a form or of JSON: a text to try, never a table."""
 
@@ -60,6 +67,8 @@ class Ask:
     given: the fields of a form or a JSON body; a list where a field came several times
     table: the table (or view) whose permissions count; None for a route about a database
     behind: other tables that it tells of, which the visitor must see as well
+    damaged: why the classifier cannot be read; `table` is then our own of all classifiers, because
+            nothing says what it was trained on
     """
 
     datasette: Datasette
@@ -70,6 +79,7 @@ class Ask:
     classifier: Classifier | None = None
     job: Job | None = None
     behind: frozenset[str] = frozenset()
+    damaged: str | None = None
 
     @property
     def actor(self) -> Any:
@@ -144,6 +154,7 @@ class Route:
              what belongs to tables that the actor may see. `instance`: only databases, too
     reads:   action for GET; None: there is no GET
     writes:  action for POST; None: there is no POST
+    damaged: whether the view is for classifiers that cannot be read as well
     """
 
     path: str
@@ -151,6 +162,7 @@ class Route:
     about: About
     reads: str | None = VIEW
     writes: str | None = None
+    damaged: bool = False
 
     @property
     def pattern(self) -> str:
@@ -204,8 +216,7 @@ class Route:
         try:
             if self.about == "classifier":
                 title = tilde_decode(variables["name"])
-                ask.classifier = await ask.read(lambda conn: find_classifier(conn, title))
-                ask.table = ask.classifier.task.source
+                await self._find_classifier(ask, title)
             elif self.about == "job":
                 number = int(variables["id"])
                 ask.job = await ask.read(lambda conn: get_job(conn, number))
@@ -216,6 +227,15 @@ class Route:
         except (ClassifierNotFound, JobNotFound, SourceError) as error:
             # Not in the words of the error: it names what is there, also to who may not know.
             raise NotFound(_missing(self.about)) from error
+
+    async def _find_classifier(self, ask: Ask, title: str) -> None:
+        try:
+            ask.classifier = await ask.read(lambda conn: find_classifier(conn, title))
+            ask.table = ask.classifier.task.source
+        except ArtifactError as error:
+            if not self.damaged:
+                raise
+            ask.damaged, ask.table = str(error), CLASSIFIERS
 
 
 def _missing(about: str) -> str:
