@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from .labels import Labels, LabelValue, read_labels, trimmed
-from .rendering import Rendered, renderer
+from .rendering import Rendered
 from .row_pages import read_rows
 from .sql import Key, relation
 from .tasks import Task
@@ -65,7 +65,7 @@ def read_records(conn: sqlite3.Connection, task: Task) -> Iterator[Record]:
     # A declared key may hold NULLs, in any number of rows.
     rowid = [source.rowid] if source.rowid and source.primary_key else []
     columns = [*identity, *task.text, *task.labels, *split, *rowid]
-    render = renderer(task.text, task.template)
+    render = task.renderer()
     n_key, n_text, n_labels = len(identity), len(task.text), len(task.labels)
     text_end = n_key + n_text
     label_end = text_end + n_labels

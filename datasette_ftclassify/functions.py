@@ -173,14 +173,13 @@ class Functions:
             loaded = self._resolver.resolve(classifier)
         except FtclassifyError as error:
             return _json(_unresolved(classifier, error))
-        plain = classifiable(text)
-        if plain is None:
+        if text_for(text, loaded) is None:
             what = "a BLOB, not a text" if isinstance(text, bytes) else "empty"
             return _json({"error": f"The value is {what}.", **loaded.identity})
         if isinstance(loaded, Served):
-            return _json(self._kept.full(plain, loaded))
-        prediction = loaded.answerer.from_logprobs(self._logprobs_of(plain, loaded))
-        return _json(_full_answer(prediction, loaded))
+            return _json(self._kept.full(text, loaded))
+        prediction = self._predict(text, loaded)
+        return None if prediction is None else _json(_full_answer(prediction, loaded))
 
     def classify_many(self, texts: object, classifier: object = None) -> Scalar:
         """A JSON array of labels for a JSON array of texts, null for null; NULL past the limits."""
@@ -192,7 +191,8 @@ class Functions:
             if len(plain) == MANY_LIMIT:
                 return None
             long = isinstance(item, str) and len(item) > TEXT_BYTES
-            plain.append(classifiable(CutText(item[:TEXT_BYTES]) if long else item))  # type: ignore[index]
+            item = CutText(item[:TEXT_BYTES]) if long else item  # type: ignore[index]
+            plain.append(text_for(item, loaded))
             if len(plain) % CHUNK_TEXTS == 0:
                 self._limit.check()
         if isinstance(loaded, Served):
@@ -216,8 +216,7 @@ class Functions:
 
     def explain(self, text: object, classifier: object = None) -> Scalar:
         """The words that spoke for (above 0) and against the answer, strongest first, as JSON."""
-        plain = classifiable(text)
-        if plain is None:
+        if classifiable(text) is None:
             return None
         try:
             loaded = self._resolver.resolve(classifier)
@@ -225,6 +224,9 @@ class Functions:
             return _json(_unresolved(classifier, error))
         if isinstance(loaded, Served):
             return _json({"error": self._kept.cannot_explain(loaded), **loaded.identity})
+        plain = text_for(text, loaded)
+        if plain is None:
+            return None
         prediction = loaded.answerer.answer(plain)
         spoken = {}
         for label in prediction.labels:
@@ -256,14 +258,16 @@ class Functions:
 
     def _logprobs(self, text: object, loaded: Loaded) -> np.ndarray | None:
         """Of all labels, remembered for the next function; None where there is no text."""
-        plain = classifiable(text)
-        return None if plain is None else self._logprobs_of(plain, loaded)
-
-    def _logprobs_of(self, plain: str, loaded: Loaded) -> np.ndarray:
+        plain = text if isinstance(text, str) else as_text(text)
+        if plain is None:
+            return None
         key = (loaded.uid, plain)
         row = self._memo.get(key)
         if row is None:
-            row = self._memo[key] = loaded.answerer.predictor.log_probabilities_one(plain)
+            read = text_for(plain, loaded)
+            if read is None:
+                return None
+            row = self._memo[key] = loaded.answerer.predictor.log_probabilities_one(read)
             self._memo_characters += len(plain)
             while len(self._memo) > MEMO_SIZE or self._memo_characters > MEMO_CHARACTERS:
                 (_, oldest), _ = self._memo.popitem(last=False)
@@ -291,6 +295,19 @@ def array_items(array: str) -> Iterator[object]:
         place = _skip_space(array, place + 1).end()  # type: ignore[union-attr]
     if follows != "]" or place < len(array):
         raise ValueError("This is no JSON array.")
+
+
+def text_for(value: object, classifier: Loaded | Served) -> str | None:
+    """The text of a cell as a classifier reads it; None where a row would have no text."""
+    plain = classifiable(value)
+    if plain is None:
+        return None
+    text = classifier.read(plain)
+    if text is plain:
+        return plain
+    if not text or text.isspace():
+        return None
+    return CutText(text) if isinstance(plain, CutText) else text
 
 
 def classifiable(value: object) -> str | None:

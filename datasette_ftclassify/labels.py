@@ -16,7 +16,7 @@ from functools import cached_property
 from typing import Any, Literal
 
 from .errors import LabelError
-from .sql import quote
+from .sql import NotUtf8, quote
 
 LabelValue = str | int | float
 Kind = Literal["binary", "multiclass", "multilabel"]
@@ -207,8 +207,9 @@ class Labels:
 
     `values` is None for a row that is not (or not properly) labelled, a tuple of one for binary
     and multiclass, of any length for multilabel. `problem` names what is wrong with the cells:
-    `empty` (not labelled, as NULL is, but in blank text), `blob`, `invalid`; None when nothing is,
-    and for NULL. partly_blank: of several flags, some are blank, which counts as off
+    `empty` (not labelled, as NULL is, but in blank text), `blob`, `undecodable`, `invalid`; None
+    when nothing is, and for NULL.
+    partly_blank: of several flags, some are blank, which counts as off
     """
 
     values: tuple[LabelValue, ...] | None
@@ -228,6 +229,9 @@ def read_labels(
         return UNLABELLED if all(cell is None for cell in cells) else _EMPTY
     if any(isinstance(cell, bytes) for cell in cells):
         return Labels(None, "blob")
+    if any(isinstance(cell, NotUtf8) for cell in cells):
+        # With signs in it, it would come back as another label than the one in the cell.
+        return Labels(None, "undecodable")
     if kind != "multilabel":
         return _single(cells[0])
     if len(columns) > 1:

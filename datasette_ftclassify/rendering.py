@@ -14,7 +14,8 @@ from functools import lru_cache
 from typing import Any
 
 from .errors import TemplateError
-from .sql import Cell, quote, quote_text
+from .sql import Cell, NotUtf8, quote, quote_text
+from .texts import Read
 
 _FILTERS = {"trim", "lower", "upper", "title", "capitalize", "default", "d", "truncate", "string"}
 MAX_TEMPLATE = 20_000
@@ -28,34 +29,44 @@ times, so that a cell of some megabytes would make gigabytes."""
 
 @dataclass(frozen=True)
 class Rendered:
-    """A row's text, or why there is none: `null`, `empty`, `blob`."""
+    """A row's text, or why there is none: `null`, `empty`, `blob`.
+
+    not_utf8: whether a cell of it has bytes that are no UTF-8
+    """
 
     text: str | None
     problem: str | None = None
+    not_utf8: bool = False
 
 
 Renderer = Callable[[Sequence[Cell]], Rendered]
 
 
-def renderer(columns: Sequence[str], template: str | None = None) -> Renderer:
+def renderer(
+    columns: Sequence[str], template: str | None = None, read: Read | None = None
+) -> Renderer:
     """A function from the cells of `columns` (in that order) to the text.
 
+    read: what is done with the text that was put together; None: nothing
     Raises TemplateError when the template is malformed or uses a name that is not a column.
     """
     if template is not None:
         template_columns(template, columns)
         compiled = _compile(template)
-        return _guard(lambda cells: compiled(dict(zip(columns, map(_text, cells), strict=True))))
+        return _guard(
+            lambda cells: compiled(dict(zip(columns, map(_text, cells), strict=True))), read
+        )
     if len(columns) == 1:
-        return _guard(lambda cells: _text(cells[0]))
+        return _guard(lambda cells: _text(cells[0]), read)
     return _guard(
         lambda cells: "\n".join(
             f"{name}: {_text(cell)}" for name, cell in zip(columns, cells, strict=True)
-        )
+        ),
+        read,
     )
 
 
-def _guard(render: Callable[[Sequence[Cell]], str]) -> Renderer:
+def _guard(render: Callable[[Sequence[Cell]], str], read: Read | None) -> Renderer:
     def checked(cells: Sequence[Cell]) -> Rendered:
         if all(cell is None for cell in cells):
             return Rendered(None, "null")
@@ -64,12 +75,17 @@ def _guard(render: Callable[[Sequence[Cell]], str]) -> Renderer:
         if all(cell is None or (isinstance(cell, str) and not cell.strip()) for cell in cells):
             return Rendered(None, "empty")
         text = render(cells)
-        return Rendered(text) if text.strip() else Rendered(None, "empty")
+        if read is not None:
+            text = read(text)
+        if not text.strip():
+            return Rendered(None, "empty")
+        return Rendered(text, not_utf8=any(isinstance(cell, NotUtf8) for cell in cells))
 
     return checked
 
 
 def _text(cell: Cell) -> str:
+    # A str even of a NotUtf8: what is made of it is a text like any other.
     return "" if cell is None else str(cell)
 
 

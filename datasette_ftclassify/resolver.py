@@ -25,6 +25,7 @@ from .store.answers import KeptAnswer, has_answers
 from .store.artifacts import artifact_size
 from .store.classifiers import Classifier, find_classifier, has_store
 from .store.tables import check_tables
+from .texts import Read
 
 MAX_LOADED = 8
 """Classifiers kept in memory at once, in all."""
@@ -48,12 +49,16 @@ in another connection and to begin the next statement takes several times that.
 
 @dataclass(frozen=True)
 class Loaded:
-    """A classifier that is ready to answer, by the name it was found under."""
+    """A classifier that is ready to answer, by the name it was found under.
+
+    read: from a text to the one that the answerer is given, as it was when it was trained
+    """
 
     uid: str
     labels: LabelSet
     answerer: Answerer
     identity: dict[str, Any]
+    read: Read
 
 
 @dataclass(frozen=True)
@@ -75,6 +80,10 @@ class Served:
     @property
     def labels(self) -> LabelSet:
         return self.classifier.labels
+
+    @property
+    def read(self) -> Read:
+        return self.classifier.task.read
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -219,7 +228,7 @@ def _load(conn: sqlite3.Connection, name: str | None, schema: str, path: str) ->
         _answerers.move_to_end(key)
     _make_room(0)
     identity = {"classifier": classifier.name, "version": classifier.version}
-    return Loaded(classifier.uid, answerer.labels, answerer, identity)
+    return Loaded(classifier.uid, answerer.labels, answerer, identity, classifier.task.read)
 
 
 def _make_room(size: int) -> None:

@@ -7,12 +7,13 @@ before anything is done with what it gave.
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from typing import Any
 
-from .sql import Relation, condition, quote, quote_all, reading
+from .sql import NotUtf8, Relation, condition, quote, quote_all, reading
 
 PAGE = 1_000
 """Rows of a table that one statement goes through, whether they meet the condition or not."""
@@ -86,11 +87,21 @@ def _at_one_go(
     where: str | None,
     params: Mapping[str, Any],
 ) -> Iterator[tuple[Any, ...]]:
-    marks = ", ".join("?" * n_columns)
+    marks = ", ".join("?" * (n_columns + 1))
     with closing(sqlite3.connect("")) as copy:  # a file of its own, which is gone when it is closed
-        copy.execute(f"create table rows ({', '.join(f'c{i}' for i in range(n_columns))})")
+        copy.execute(f"create table rows ({', '.join(f'c{i}' for i in range(n_columns))}, odd)")
         with reading(source, where):
             cursor = conn.execute(sql, dict(params))
             while rows := cursor.fetchmany(PAGE):
-                copy.executemany(f"insert into rows values ({marks})", map(tuple, rows))
-        yield from copy.execute("select * from rows order by rowid")
+                copied = ((*row, _not_utf8(row)) for row in rows)
+                copy.executemany(f"insert into rows values ({marks})", copied)
+        for *cells, odd in copy.execute("select * from rows order by rowid"):
+            for i in json.loads(odd or "[]"):
+                cells[i] = NotUtf8(cells[i])
+            yield tuple(cells)
+
+
+def _not_utf8(row: Sequence[Any]) -> str | None:
+    """Positions of such cells, which the copy would not tell from others."""
+    odd = [i for i, cell in enumerate(row) if isinstance(cell, NotUtf8)]
+    return json.dumps(odd) if odd else None

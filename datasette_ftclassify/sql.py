@@ -102,8 +102,18 @@ def is_read_only(conn: sqlite3.Connection) -> bool:
     return False
 
 
+class NotUtf8(str):
+    """A TEXT cell whose bytes are no UTF-8, with signs (U+FFFD) in the place of what is wrong."""
+
+    __slots__ = ()
+
+
 def decode(value: bytes) -> str:
-    return value.decode("utf-8", "replace")
+    """A TEXT cell as Datasette reads it; a NotUtf8 where it is none."""
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        return NotUtf8(value.decode("utf-8", "replace"))
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from typing import Any
 from . import sql_asking
 from .errors import AccessError, FtclassifyError
 from .function_calls import CutText
-from .functions import classifiable
+from .functions import text_for
 from .jobs.asking.keeping import chosen_logprob, is_sound
 from .labels import LabelSet, LabelValue
 from .predictions import labels_cell
@@ -157,7 +157,7 @@ class KeptAnswers:
 
     def _answer(self, value: object, served: Served) -> KeptAnswer:
         """Raises FtclassifyError when a text has none; to no text the answer is no label."""
-        text = classifiable(value)
+        text = text_for(value, served)
         if text is None:
             return _NOTHING
         if isinstance(text, CutText):

@@ -13,8 +13,10 @@ from typing import Any
 
 from .errors import TaskError
 from .labels import KINDS, Kind, LabelSet, LabelValue, is_blank, json_array, unlabelled_sql
-from .rendering import renderer, template_columns
+from .rendering import Renderer, renderer, template_columns
 from .sql import Relation, check_condition, condition, quote, reading, relation
+from .texts import TEXT_FORM, Read
+from .texts import reading as reading_of
 
 DELIMITERS = ("|", ";", ",")
 _SAMPLE = 5_000
@@ -33,6 +35,7 @@ class Task:
     where:        condition that the rows must meet, SQL, with `params` as its named parameters
     split_column: holds train, validation or test for each row; None: a seeded split
     delimiter:    between labels in one column (multilabel); None: a JSON array
+    text_form:    how texts are read, see `texts.py`
     """
 
     source: str
@@ -44,6 +47,7 @@ class Task:
     params: Mapping[str, Any] = field(default_factory=dict)
     split_column: str | None = None
     delimiter: str | None = None
+    text_form: int = TEXT_FORM
 
     def to_dict(self) -> dict[str, Any]:
         return {**asdict(self), "params": dict(self.params)}
@@ -65,6 +69,7 @@ class Task:
                 params=_params(data.get("params") or {}),
                 split_column=_optional(data.get("split_column")),
                 delimiter=_optional(data.get("delimiter")),
+                text_form=_text_form(data.get("text_form", 0)),
             )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise TaskError("A stored task is damaged: train the classifier again.") from error
@@ -82,6 +87,17 @@ class Task:
     @property
     def multilabel(self) -> bool:
         return self.kind == "multilabel"
+
+    @property
+    def read(self) -> Read:
+        """From a text put together of a row's cells to the one that is learnt and asked."""
+        return reading_of(self.text_form)
+
+    def renderer(self) -> Renderer:
+        """A function from the cells of the text columns to the text that is learnt and asked.
+
+        Raises TemplateError."""
+        return renderer(self.text, self.template, self.read)
 
     def label_set(self, values: Iterable[LabelValue]) -> LabelSet:
         """The label set, from the labels of all examples. Raises LabelError (see LabelSet).
@@ -103,6 +119,12 @@ def _strings(values: object) -> tuple[str, ...]:
     if not isinstance(values, (list, tuple)):
         raise TypeError(values)
     return tuple(map(_string, values))
+
+
+def _text_form(value: object) -> int:
+    if type(value) is not int or not 0 <= value <= TEXT_FORM:
+        raise TypeError(value)
+    return value
 
 
 def _optional(value: object) -> str | None:

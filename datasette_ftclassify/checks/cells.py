@@ -14,6 +14,10 @@ _ENDS = 200
 """Characters of the two ends of a text that are compared."""
 _LONG_END = 12
 """Shared characters from which on a beginning or ending looks like a rubric."""
+_IMPORT_AGAIN = (
+    "Import the rows again, and name the encoding of the file that they came from: often "
+    "Windows-1252 (cp1252)."
+)
 
 
 def cell_findings(facts: Facts) -> Iterator[Finding]:
@@ -42,6 +46,17 @@ def _texts(facts: Facts) -> Iterator[Finding]:
                 seen=seen,
                 where=condition if column else None,
             )
+
+    if facts.not_utf8.count:
+        yield facts.finding(
+            "undecodable-text",
+            "warning",
+            facts.not_utf8.count,
+            f"{rows_text(facts.not_utf8.count).capitalize()} with a text that is not valid UTF-8: "
+            "a sign (\ufffd) is read for each character that is wrong.",
+            _IMPORT_AGAIN,
+            seen=facts.not_utf8,
+        )
 
 
 def _labels(facts: Facts) -> Iterator[Finding]:
@@ -85,6 +100,7 @@ def _labels(facts: Facts) -> Iterator[Finding]:
     blob = " or ".join(f"typeof({column}) = 'blob'" for column in columns)
     for problem, what, condition in (
         ("blob", "a BLOB instead of a label", f"({blob})"),
+        ("undecodable", "a label that is not valid UTF-8", None),
         ("invalid", _invalid(facts), None),
     ):
         seen = facts.label_problems.get(problem)
@@ -94,7 +110,9 @@ def _labels(facts: Facts) -> Iterator[Finding]:
                 "warning",
                 seen.count,
                 f"{rows_text(seen.count).capitalize()} with {what}.",
-                "Such rows are passed over: mend the cells, or set those not labelled to NULL.",
+                "Such rows are passed over: mend the cells, or set those not labelled to NULL."
+                if problem != "undecodable"
+                else f"Such rows are passed over. {_IMPORT_AGAIN}",
                 seen=seen,
                 where=condition,
             )

@@ -75,6 +75,7 @@ class Facts:
     characters: array[int] = field(default_factory=lambda: array("Q"))
     text_problems: dict[str, Seen] = field(default_factory=lambda: defaultdict(Seen))
     label_problems: dict[str, Seen] = field(default_factory=lambda: defaultdict(Seen))
+    not_utf8: Seen = field(default_factory=Seen)
     combinations: Counter[tuple[LabelValue, ...]] = field(default_factory=Counter)
     partly_blank: Seen = field(default_factory=Seen)
     too_many_labels: bool = False
@@ -169,6 +170,8 @@ def first_pass(facts: Facts, watchers: Sequence[Watcher], progress: Progress) ->
 def _note_problems(facts: Facts, record: Record) -> None:
     if record.rendered.problem is not None:
         facts.text_problems[record.rendered.problem].add(record.key)
+    if record.rendered.not_utf8:
+        facts.not_utf8.add(record.key)
     if record.labels.values is not None:
         facts.labelled += 1
         if record.labels.partly_blank:

@@ -53,7 +53,7 @@ class AskedText:
 def text_of(
     classifier: Classifier, text: str | None, columns: Mapping[str, str] | None = None
 ) -> str:
-    """The text that the classifier reads: as given, or rendered from values of its text columns.
+    """The text to ask about: as given, or rendered from values of its text columns.
 
     columns: by name; one that is left out is NULL
     Raises FtclassifyError when there is none, or a column is not among those it reads.
@@ -69,7 +69,7 @@ def text_of(
         )
     if given:
         text = renderer(names, classifier.task.template)([given.get(name) for name in names]).text
-    if text is None or not text.strip():
+    if text is None or not classifier.task.read(text).strip():
         raise FtclassifyError("There is no text to classify.")
     return text
 
@@ -78,7 +78,7 @@ def kept_answer(conn: sqlite3.Connection, classifier: Classifier, text: str) -> 
     """What a classifier at a service has said of the text before."""
     if not has_store(conn):
         return None
-    key = input_key(text)
+    key = input_key(classifier.task.read(text))
     found = find_answers(conn, classifier.id, [key]).get(key)
     return found if found is not None and is_sound(found, classifier.labels) else None
 
@@ -94,7 +94,7 @@ def estimate_text(classifier: Classifier, text: str, access: Access) -> JobEstim
         return None
     asker, prices = load_asker(classifier, access), prices_of(classifier, access)
     check_answers(classifier)
-    return estimate_questions(asker, [text], prices, tries=TRIES)
+    return estimate_questions(asker, [classifier.task.read(text)], prices, tries=TRIES)
 
 
 def ask_text(
@@ -131,7 +131,7 @@ def ask_text(
 def _ask(lease: Lease, classifier: Classifier, text: str, access: Access) -> AskedText:
     until = time.monotonic() + ASK_SECONDS
     with converse(lease, classifier, access, patience=PATIENCE) as conversation:
-        (question,) = conversation.ask([text])
+        (question,) = conversation.ask([classifier.task.read(text)])
         while conversation.unanswered or conversation.has_news:
             conversation.turn()
             if conversation.has_news:

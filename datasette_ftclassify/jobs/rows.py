@@ -13,7 +13,6 @@ from typing import Any
 
 from ..errors import PredictError, SourceError
 from ..labels import unlabelled_sql
-from ..rendering import renderer
 from ..sql import Cell, Relation, condition, count, key_text, quote, relation
 from ..store.classifiers import Classifier
 from .places import unpack
@@ -75,7 +74,7 @@ class Rows:
         self._text = ", ".join(f"{own}.{quote(name)}" for name in classifier.task.text)
         self._n_keys = len(target.cursor)
         self._last: tuple[Cell, ...] | None = None
-        self._render = renderer(classifier.task.text, classifier.task.template)
+        self._render = classifier.task.renderer()
 
     def count(self, conn: sqlite3.Connection) -> int:
         """Raises SourceError when the condition does not run."""

@@ -6,7 +6,6 @@ import sqlite3
 from typing import TYPE_CHECKING, Any
 
 from ..errors import FtclassifyError, SourceError
-from ..rendering import renderer
 from ..sql import Relation, quote, quote_all, relation
 from ..store.classifiers import Classifier
 from ..store.evaluations import JudgedRow, judged_rows
@@ -108,7 +107,7 @@ def _text(
     cells = conn.execute(
         f"select {quote_all(task.text)} from {quote(source.name)} where {where}", row.key
     ).fetchone()
-    text = None if cells is None else renderer(task.text, task.template)(cells).text
+    text = None if cells is None else task.renderer()(cells).text
     return text if text is None or len(text) <= _LONGEST else text[:_LONGEST] + "…"
 
 
