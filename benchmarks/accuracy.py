@@ -14,6 +14,7 @@ import argparse
 import csv
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import numpy as np
 
+from datasette_ftclassify.evaluation.scores import calibration_error
 from datasette_ftclassify.trainers.local import fit
 from datasette_ftclassify.trainers.local.calibration import expected_calibration_error
 from datasette_ftclassify.trainers.local.thresholds import f1_scores
@@ -93,8 +95,11 @@ def main() -> None:
             seconds = time.perf_counter() - start
             answers = model.log_probabilities([texts[row] for row in test])
             if options.delimiter:
-                names = ("micro F1", "macro F1")
-                found = f1_scores(np.exp(answers) >= model.thresholds, wanted)
+                names = ("micro F1", "macro F1", "ECE of the labels given")
+                chances = np.exp(answers)
+                on = chances >= model.thresholds
+                ece = calibration_error(chances[on], wanted[on] == 1)
+                found = (*f1_scores(on, wanted), ece or 0.0)
             else:
                 names = ("accuracy", "ECE")
                 right = wanted.argmax(axis=1)
@@ -103,13 +108,16 @@ def main() -> None:
                     expected_calibration_error(answers, right),
                 )
             results.append(found)
+            said = told(names, found)
             print(
-                f"{len(rows):7,} rows  seed {seed}  {names[0]} {found[0]:.4f}  "
-                f"{names[1]} {found[1]:.4f}  {seconds:6.1f} s  {report['recipe']}",
+                f"{len(rows):7,} rows  seed {seed}  {said}  {seconds:6.1f} s  {report['recipe']}",
                 flush=True,
             )
-        first, second = np.mean(results, axis=0)
-        print(f"{len(rows):7,} rows  mean    {names[0]} {first:.4f}  {names[1]} {second:.4f}")
+        print(f"{len(rows):7,} rows  mean    {told(names, np.mean(results, axis=0))}")
+
+
+def told(names: Sequence[str], figures: Sequence[float]) -> str:
+    return "  ".join(f"{name} {figure:.4f}" for name, figure in zip(names, figures, strict=True))
 
 
 if __name__ == "__main__":

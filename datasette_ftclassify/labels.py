@@ -154,8 +154,9 @@ class LabelSet:
         return self._index.get(value)
 
     def positions(self, values: Iterable[LabelValue]) -> list[int]:
-        """The positions of labels that are all in the set. Raises KeyError otherwise."""
-        return [self._index[value] for value in values]
+        """The positions of labels that are all in the set, ascending: in which order a cell names
+        its labels says nothing. Raises KeyError for a value that is not in the set."""
+        return sorted({self._index[value] for value in values})
 
     def __len__(self) -> int:
         return len(self.values)

@@ -32,7 +32,7 @@ if (chooser) {
   const percent = (value) => `${(value * 100).toFixed(1)} %`;
   const show = () => {
     const { score, rows: answered, coverage, precision, x } = rows[slider.value].dataset;
-    const least = Number(score).toFixed(2);
+    const least = Number(score).toFixed(3);
     chooser.querySelector("output").textContent = least;
     slider.setAttribute("aria-valuetext", least);
     chooser.querySelector(".ft-threshold-said").textContent =
@@ -43,7 +43,8 @@ if (chooser) {
     cut.setAttribute("visibility", "visible");
     if (link) {
       const address = new URL(link.href);
-      address.searchParams.set("min_score", least);
+      // Rounded, it would let other rows pass than those that were counted.
+      address.searchParams.set("min_score", score);
       link.href = address;
     }
   };

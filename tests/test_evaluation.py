@@ -297,16 +297,29 @@ def test_the_multilabel_baseline_is_the_commonest_set() -> None:
     assert headline(result) == (
         "micro F1 0.800, macro F1 0.778 on 4 test rows; all labels of a row right 0.750 "
         "(95 % interval 0.301–0.954); always answering “a” + “c” would score 0.500; "
-        "expected calibration error 0.067"
+        "expected calibration error 0.100"
     )
 
 
-def test_multilabel_calibration_is_of_every_decision() -> None:
-    # The four decisions at 0.3 came true once, the two at 0.8 both times.
-    truth = np.array([[1, 0, 1], [0, 0, 1]])
-    result = evaluate(names(3), truth, logs([[0.3, 0.3, 0.8]] * 2), multilabel=True)
-    assert result["ece"] == pytest.approx((4 * abs(0.3 - 0.25) + 2 * abs(0.8 - 1)) / 6)
-    assert [bin["count"] for bin in result["reliability"] if bin["count"]] == [4, 2]
+def test_multilabel_calibration_is_of_the_labels_that_were_given() -> None:
+    # Of four labels given at 0.9 three are right; 96 that are rightly not given hide nothing.
+    truth = np.zeros((4, 25), dtype=int)
+    truth[:3, 0] = 1
+    result = evaluate(names(25), truth, logs([[0.9] + [0.01] * 24] * 4), multilabel=True)
+    assert result["ece"] == pytest.approx(0.9 - 0.75)
+    assert [bin["count"] for bin in result["reliability"] if bin["count"]] == [4]
+    whole = [bin for bin in result["row_reliability"] if bin["count"]]
+    assert [(bin["count"], bin["accuracy"]) for bin in whole] == [(4, 0.75)]
+    assert whole[0]["confidence"] == pytest.approx(0.9 * 0.99**24)
+
+
+def test_a_label_given_below_one_half_is_judged_at_its_own_probability() -> None:
+    truth, chosen = np.array([[1, 0], [0, 1]]), np.array([[1, 0], [1, 0]])
+    result = evaluate(["a", "b"], truth, logs([[0.3, 0.1]] * 2), multilabel=True, chosen=chosen)
+    assert result["ece"] == pytest.approx(abs(0.3 - 0.5))
+    none = evaluate(["a", "b"], truth, logs([[0.3, 0.1]] * 2), multilabel=True)
+    assert (none["ece"], none["reliability"]) == (None, [])
+    assert none["row_reliability"]
 
 
 def test_multilabel_blocks_add_up(monkeypatch: pytest.MonkeyPatch) -> None:

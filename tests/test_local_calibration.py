@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import f1_score
 
+from datasette_ftclassify.evaluation import evaluate
 from datasette_ftclassify.trainers.local import copies as copies_module
 from datasette_ftclassify.trainers.local.calibration import (
     calibrate,
@@ -103,6 +104,18 @@ def test_too_few_rows_are_not_calibrated_on():
     assert "only 19 unseen rows have" in report["why"]
     _, report = calibrate(logits[:1], labels[:1], np.ones(1, dtype=bool))
     assert "only 1 unseen row has" in report["why"]
+
+
+@given(st.integers(0, 2**32 - 1))
+@settings(max_examples=30)
+def test_training_and_evaluation_measure_calibration_alike(seed: int):
+    chooser = np.random.default_rng(seed)
+    # Fifteenths stand on the edges of bins.
+    sure = chooser.integers(8, 15, size=40) / 15
+    logs = np.log(np.stack([sure, 1 - sure], axis=1))
+    labels = chooser.integers(0, 2, size=40)
+    measured = evaluate(["a", "b"], labels, logs)["ece"]
+    assert expected_calibration_error(logs, labels) == pytest.approx(measured)
 
 
 def test_expected_calibration_error_by_hand():

@@ -55,9 +55,11 @@ def evaluate(
     label being true; `chosen` is bool (n, K), or int with rows of -1 for abstentions, by default
     the labels of probability 0.5 and more. An abstention is never right, not even where no label
     was. As in scikit-learn `macro_f1` is over all K labels here. `log_loss` is the mean binary
-    cross-entropy, and `ece` and `reliability` are over all decisions: `confidence` is the
-    probability of a label and `accuracy` how often it was true. The baseline is the commonest set
-    of labels among the test rows; `positive` and `majority` have no meaning here and are ignored.
+    cross-entropy of all labels; `ece` and `reliability` are of those that were chosen: `confidence`
+    is the probability of such a label and `accuracy` how often it was true. `row_reliability` is of
+    the whole answers: the probability of exactly these labels, and how often all were right.
+    The baseline is the commonest set of labels among the test rows; `positive` and `majority` have
+    no meaning here and are ignored.
 
     The `_low` and `_high` of an accuracy are its 95 % interval: see `wilson_interval`.
     Raises EvaluationError when there are no rows, or the arrays do not fit what is said above.
@@ -151,7 +153,7 @@ def _multilabel(
         "micro_recall": float(pooled.recall[0]),
         "macro_f1": float(tally.f1.mean()),
         "abstained": int(abstained.sum()),
-        **scores.multilabel_scores(truth, logprobs, np.flatnonzero(scored)),
+        **scores.multilabel_scores(truth, logprobs, answers, abstained, np.flatnonzero(scored)),
         "labels": tally.by_label(labels),
     }
 

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..predictions import joint_logprobs
 from .checks import Bools, Floats, Ints
 
 BINS = 15
@@ -42,38 +43,60 @@ def single_scores(truth: Ints, logprobs: Floats, rows: Ints) -> dict[str, Any]:
     top = logprobs.argmax(axis=1)[rows]
     loss = _loss(_probability(logprobs[rows, truth[rows]]))
     sums = bin_sums(_probability(logprobs[rows, top]), top == truth[rows])
-    return score_figures(len(rows), loss, sums)
+    return score_figures(len(rows), len(rows), loss, sums)
 
 
-def multilabel_scores(truth: Bools, logprobs: Floats, rows: Ints) -> dict[str, Any]:
-    """`score_figures` over every label of `rows`, each a yes-or-no decision of its own."""
+def multilabel_scores(
+    truth: Bools, logprobs: Floats, chosen: Bools, abstained: Bools, rows: Ints
+) -> dict[str, Any]:
+    """`score_figures` of `rows`: the loss of every label, the calibration of those that were given.
+
+    The many labels that a row has not, and of which nobody is told, would hide among them how often
+    a given one is wrong. `row_reliability` are the bins of the whole answers: their score, and
+    whether all their labels were right and none was missing.
+    """
     step = max(1, BLOCK_CELLS // truth.shape[1])
     loss = 0.0
-    sums = np.zeros((3, BINS))
+    given_sums, row_sums = np.zeros((3, BINS)), np.zeros((3, BINS))
     for start in range(0, len(rows), step):
         block = rows[start : start + step]
-        true = truth[block].ravel()
-        probability = _probability(logprobs[block].ravel())
+        true, given, logs = truth[block], chosen[block], logprobs[block]
+        probability = _probability(logs)
         loss += _loss(np.where(true, probability, 1 - probability))
-        sums += bin_sums(probability, true)
-    return score_figures(len(rows), loss, sums)
+        given_sums += bin_sums(probability[given], true[given])
+        whole = _probability(joint_logprobs(logs.astype(np.float64), given))
+        said = ~abstained[block]
+        row_sums += bin_sums(whole[said], (true == given).all(axis=1)[said])
+    figures = score_figures(len(rows), len(rows) * truth.shape[1], loss, given_sums)
+    return {**figures, "row_reliability": _bins(row_sums)}
 
 
-def score_figures(n_scored: int, loss: float, sums: NDArray[np.float64]) -> dict[str, Any]:
-    """The summed loss and the bin sums as figures, None (and no bins) where nothing was scored.
+def calibration_error(confidence: NDArray[np.float64], right: Bools) -> float | None:
+    """The `ece` of `score_figures`, 0-1; None where there is nothing to judge."""
+    return _gap(bin_sums(confidence, right))
+
+
+def _gap(sums: NDArray[np.float64]) -> float | None:
+    counts, confidences, rights = sums
+    decisions = counts.sum()
+    return float(np.abs(confidences - rights).sum() / decisions) if decisions else None
+
+
+def score_figures(
+    n_scored: int, decisions: int, loss: float, sums: NDArray[np.float64]
+) -> dict[str, Any]:
+    """The summed loss of `decisions` and the bin sums as figures, None (and no bins) where nothing
+    was scored.
 
     `log_loss` is a mean in nats. `ece` is the expected calibration error, 0-1: the mean gap
     between confidence and accuracy. Source: C. Guo, G. Pleiss, Y. Sun, K. Q. Weinberger, "On
     Calibration of Modern Neural Networks", ICML 2017, equation 3, with their 15 equal-width bins.
     """
-    counts, confidences, rights = sums
-    decisions = counts.sum()
-    gap = np.abs(confidences - rights).sum()
     return {
         "n_scored": n_scored,
         "log_loss": float(loss / decisions) if decisions else None,
-        "ece": float(gap / decisions) if decisions else None,
-        "reliability": _reliability(sums) if decisions else [],
+        "ece": _gap(sums),
+        "reliability": _bins(sums),
     }
 
 
@@ -98,8 +121,11 @@ def ranking(true: Bools, score: Floats) -> tuple[float | None, float | None]:
     return auroc, float((positives * precision).sum() / n_positive)
 
 
-def _reliability(sums: NDArray[np.float64]) -> list[dict[str, Any]]:
-    """The bins of a reliability diagram; the means of an empty bin are None."""
+def _bins(sums: NDArray[np.float64]) -> list[dict[str, Any]]:
+    """The bins of a reliability diagram, none without any row; the means of an empty bin are
+    None."""
+    if not sums[0].any():
+        return []
     return [
         {
             "low": i / BINS,

@@ -113,6 +113,7 @@ def _is_confusion(value: Any) -> bool:
 
 _FIGURES: dict[str, Check] = {
     "precision": _is_share, "recall": _is_share, "f1": _is_share, "support": _is_count,
+    "threshold": _is_share_or_none,
 }  # fmt: skip
 _BIN: dict[str, Check] = {"low": _is_share, "high": _is_share, "count": _is_count}
 _MAY_BE: dict[str, Check] = {
@@ -123,6 +124,7 @@ _MAY_BE: dict[str, Check] = {
     "unknown_labels": _is_count,
     "abstained_reasons": _are_counts,
     "confusion": _is_confusion,
+    "row_reliability": _are_bins,
 }
 _COMMON: dict[str, Check] = {
     "n_test": _is_count,

@@ -189,6 +189,10 @@ def _answered_here(
     if classifier.labels.multilabel:
         chosen = chosen_labels(logprobs, predictor.thresholds)
     figures = _figures(rows, classifier, logprobs, chosen)
+    if predictor.thresholds is not None:
+        names = classifier.labels.names
+        for name, least in zip(names, predictor.thresholds.tolist(), strict=True):
+            figures["labels"][name]["threshold"] = least
     return figures, judge(rows, classifier.labels, logprobs, chosen)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -16,6 +17,7 @@ from ..loading import load_answerer, service_of
 from ..sql import Key
 from ..store.answers import find_answers, input_key
 from ..store.classifiers import Classifier
+from ..store.evaluations import JudgedRow
 from .evaluate import read_test_rows
 from .request import TrainRequest
 
@@ -115,18 +117,19 @@ def compare(conn: sqlite3.Connection, first: Classifier, second: Classifier) -> 
             f"{first.title} and {second.title} have answered no test row in common: evaluate both "
             "with datasette ftclassify evaluate."
         )
-    truth = [frozenset(records[i].labels.values or ()) for i in asked]
+    truth = [_positions(first, records[i].labels.values or ()) for i in asked]
     right = [
-        [_is(given[i], true) for i, true in zip(asked, truth, strict=True)] for given in answers
+        [_row(c, records[i], given[i]).right for i in asked]
+        for c, given in zip((first, second), answers, strict=True)
     ]
-    commonest = max(set(truth), key=truth.count)
+    most = max(Counter(truth).values())
     return Comparison(
         first=first,
         second=second,
         rows=len(asked),
         unanswered=len(records) - len(asked),
         accuracy=(_share(right[0]), _share(right[1])),
-        majority=truth.count(commonest) / len(truth),
+        majority=most / len(truth),
         pairs=compare_pairs(*right),
     )
 
@@ -136,8 +139,15 @@ def _rows(conn: sqlite3.Connection, classifier: Classifier) -> dict[Key, Record]
     return {record.key: record for record in records}
 
 
-def _is(given: Labels | None, true: frozenset[LabelValue]) -> bool:
-    return given is not None and frozenset(given) == true
+def _row(classifier: Classifier, record: Record, given: Labels | None) -> JudgedRow:
+    """As an evaluation keeps it, so that both tell the same rows as right."""
+    truth = _positions(classifier, record.labels.values or ())
+    chosen = None if given is None else _positions(classifier, given)
+    return JudgedRow(record.key, truth, chosen, None)
+
+
+def _positions(classifier: Classifier, labels: Labels) -> tuple[int, ...]:
+    return tuple(classifier.labels.positions(labels))
 
 
 def _share(right: Sequence[bool]) -> tuple[float, float, float]:

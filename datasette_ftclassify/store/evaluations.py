@@ -22,7 +22,8 @@ LONGEST_CELL = 50_000
 
 @dataclass(frozen=True, slots=True)
 class JudgedRow:
-    """A test row: the positions of its labels, and of those that were answered (None: no answer).
+    """A test row: the positions of its labels, and of those that were answered (None: no answer),
+    ascending, so that equal sets of labels are equal, here and as stored.
 
     score: the probability of the answer, 0-1; None when there is none
     """
@@ -31,6 +32,15 @@ class JudgedRow:
     truth: tuple[int, ...]
     chosen: tuple[int, ...] | None
     score: float | None
+
+    @property
+    def right(self) -> bool:
+        """Whether exactly the labels of the row were answered."""
+        return self.chosen == self.truth
+
+
+RIGHT = "{0}.chosen is {0}.truth"
+"""The same in SQL, of a row of _ftclassify_evaluation_rows by the name in its place."""
 
 
 def add_evaluation(
@@ -136,7 +146,7 @@ def judged_rows(
     if abstained:
         conditions.append("r.chosen is null")
     if wrong:
-        conditions.append("r.chosen is not r.truth")
+        conditions.append(f"not ({RIGHT.format('r')})")
     values = {
         "classifier": classifier.id, "truth": truth, "chosen": chosen, "limit": limit,
         "offset": offset,
@@ -166,7 +176,7 @@ def paired_counts(
     evaluation = "(select max(id) from _ftclassify_evaluations where classifier_id = {})"
     counts = conn.execute(
         "select sum(f and s), sum(f and not s), sum(s and not f), sum(not f and not s) from"
-        " (select a.chosen is a.truth as f, b.chosen is b.truth as s"
+        f" (select {RIGHT.format('a')} as f, {RIGHT.format('b')} as s"
         " from _ftclassify_evaluation_rows a join _ftclassify_evaluation_rows b"
         f" on b.evaluation_id = {evaluation.format(':second')} and b.row_key = a.row_key"
         f" where a.evaluation_id = {evaluation.format(':first')})",

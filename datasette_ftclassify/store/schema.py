@@ -300,6 +300,14 @@ _EVALUATION_ROWS = """
     ) without rowid
 """
 
+# They stood in the order of the cell, so that equal sets of labels looked different.
+_TRUTH_IN_ORDER = """
+    update _ftclassify_evaluation_rows set truth = (
+        select '[' || coalesce(group_concat(position, ', '), '') || ']'
+        from (select distinct value as position from json_each(truth) order by value)
+    ) where instr(truth, ',') and json_valid(truth)
+"""
+
 _RESERVATIONS = (
     # seconds on the owner's machine, by a clock that nobody sets: see owners.lease_ends
     "alter table _ftclassify_jobs add column lease_clock real",
@@ -343,4 +351,5 @@ _MIGRATIONS: dict[str, tuple[str, ...]] = {
     "m005_reservations": _RESERVATIONS,
     # random: names this very job to the ledger of an installation
     "m006_nonces": ("alter table _ftclassify_jobs add column nonce text",),
+    "m007_truth_in_order": (_TRUTH_IN_ORDER,),
 }

@@ -32,6 +32,7 @@ from ..trainers.registry import get_trainer
 from ..usage import usage_sql
 from . import pictures, quality
 from .aside import write_aside
+from .filters import facet_of
 from .jobs import may_act, visible_jobs
 from .lifespan import has_worker
 from .names import may_all, tables_behind
@@ -317,7 +318,7 @@ async def _written(ask: Ask, classifier: Classifier) -> list[dict[str, str]]:
         {
             "name": f"{table}.{column}",
             "href": str(ask.datasette.urls.table(ask.database, table))
-            + f"?{urlencode({'_facet': column})}",
+            + f"?{urlencode(facet_of(column, multilabel=classifier.labels.multilabel))}",
         }
         for table, column in found
         if await may_view_table(ask.datasette, ask.actor, ask.database, table)
@@ -333,6 +334,7 @@ def _drawn(metrics: Mapping[str, Any] | None, report: Mapping[str, Any]) -> dict
         "tiles": quality.tiles(metrics),
         "confusion": _confusion(metrics),
         "reliability": pictures.reliability(metrics["reliability"]),
+        "by_label": "row_reliability" in metrics,
         "scores": pictures.histogram(_score_bins(metrics)),
         "thresholds": thresholds(metrics),
         "curve": _learning_curve(report),
@@ -350,21 +352,23 @@ def _confusion(metrics: Mapping[str, Any]) -> dict[str, Any] | None:
     return pictures.confusion(found["labels"], confusion_cells(found), found.get("left_out", 0))
 
 
+def _answer_bins(metrics: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Bins of the scores of whole answers. With several labels a row, the other ones are of single
+    labels."""
+    name = "reliability" if "confusion" in metrics else "row_reliability"
+    return list(metrics.get(name) or [])
+
+
 def _score_bins(metrics: Mapping[str, Any]) -> list[dict[str, Any]]:
-    if "confusion" not in metrics:
-        return []  # with several labels a row, the bins are of decisions and not of rows
-    return [
-        {"from": b["low"], "to": b["high"], "count": b["count"]} for b in metrics["reliability"]
-    ]
+    bins = _answer_bins(metrics)
+    return [{"from": b["low"], "to": b["high"], "count": b["count"]} for b in bins]
 
 
 def thresholds(metrics: Mapping[str, Any]) -> list[dict[str, float]]:
     """For each lowest score that could be asked for: how many of the scored test rows would get an
     answer (`rows`, and `coverage`, 0-1), and how many of those answers are right (`precision`,
     0-1); `x` is where the score stands in the histogram."""
-    if "confusion" not in metrics:
-        return []
-    bins = metrics["reliability"]
+    bins = _answer_bins(metrics)
     total = sum(b["count"] for b in bins)
     across = pictures.Axis.across(0, 1)
     rows, right, found = 0, 0.0, []

@@ -6,7 +6,6 @@ of the worker; this page only looks, asks and queues.
 
 from __future__ import annotations
 
-import json
 import sqlite3
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -33,7 +32,7 @@ from .aside import bring_up_to_date, queue_aside, read_aside, write_aside
 from .choices import FieldError
 from .classify_facts import Choice, choices, facts, pick
 from .classify_form import Form
-from .filters import left_behind
+from .filters import facet_of, left_behind
 from .lifespan import has_worker
 from .permissions import PREDICT, SPEND, VIEW, WRITES, is_modern, may_write
 from .showing import done, show
@@ -341,7 +340,7 @@ def _links(ask: Ask) -> dict[str, str]:
     }
 
 
-def result_url(datasette: Datasette, database: str, job: Job, *, multilabel: bool = False) -> str:
+def result_url(datasette: Datasette, database: str, job: Job, *, multilabel: bool) -> str:
     """Where the labels of a prediction job can be seen: the rows of its table that have one, with a
     facet of the labels, the least sure first, since those want to be looked at.
 
@@ -360,9 +359,7 @@ def result_url(datasette: Datasette, database: str, job: Job, *, multilabel: boo
     label, score = (columns.get(role) for role in ("label", "score"))
     query = {}
     if isinstance(label, str):
-        # Datasette takes what begins with a brace for JSON.
-        facet = "_facet_array" if multilabel else "_facet"
-        query[facet] = json.dumps({"simple": label}) if label.startswith("{") else label
+        query = facet_of(label, multilabel=multilabel)
         if not label.startswith("_"):  # which are no filters of Datasette's
             query[f"{label}__notnull"] = "1"
     if isinstance(score, str):

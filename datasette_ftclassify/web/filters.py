@@ -73,6 +73,14 @@ def filter_pairs(arguments: Mapping[str, Any]) -> list[Pair]:
     return pairs
 
 
+def facet_of(column: str, *, multilabel: bool) -> dict[str, str]:
+    """The argument of a table page that counts the labels in a column; those of JSON arrays
+    (`multilabel`) one by one."""
+    # Datasette takes what begins with a brace for JSON.
+    plain = json.dumps({"simple": column}) if column.startswith("{") else column
+    return {"_facet_array" if multilabel else "_facet": plain}
+
+
 def left_behind(arguments: Iterable[str]) -> list[str]:
     """The arguments of a table page that our pages do not follow."""
     return sorted(name for name in arguments if name.startswith(LEFT_BEHIND))

@@ -11,22 +11,20 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ...evaluation.scores import calibration_error
 from .linear import Array, log_softmax
 
-ECE_BINS = 15
 CLEARLY_LESS = 0.01
 MIN_ROWS = 20  # fewer unseen rows than this say nothing about a temperature
 _LOWEST, _HIGHEST = 0.02, 50.0
 
 
 def expected_calibration_error(log_probabilities: Array, labels: npt.NDArray[Any]) -> float:
-    """Mean gap between confidence and accuracy over 15 equal-width bins of the top label's
-    probability, weighted by rows (Naeini et al. 2015); 0..1."""
+    """Of the top label's probability, as an evaluation measures it; 0..1. For at least one row."""
     confidence = np.exp(log_probabilities.max(axis=1))
-    correct = log_probabilities.argmax(axis=1) == labels
-    bins = np.minimum((confidence * ECE_BINS).astype(int), ECE_BINS - 1)
-    gaps = np.bincount(bins, confidence - correct, minlength=ECE_BINS)
-    return float(np.abs(gaps).sum() / len(labels))
+    error = calibration_error(confidence, log_probabilities.argmax(axis=1) == labels)
+    assert error is not None
+    return error
 
 
 def temperature(logits: Array, labels: npt.NDArray[Any]) -> float:

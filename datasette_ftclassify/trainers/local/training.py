@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from .calibration import calibrate, expected_calibration_error, platt
+from ...evaluation.scores import calibration_error
+from .calibration import calibrate, platt
 from .candidates import candidates
 from .data import Data, as_indicators
 from .embeddings import load as load_embedding
@@ -143,12 +144,11 @@ def _calibrate_multilabel(model: LocalModel, data: Data, trial: Trial) -> dict[s
     )
     micro, macro = f1_scores(given, targets)
     half_micro, half_macro = f1_scores(probabilities >= 0.5, targets)
-    both = np.stack([1 - probabilities, probabilities], axis=-1).reshape(-1, 2)
     return {
         "method": "platt",
         "applied": True,
         "rows": int(rows.sum()),
-        "ece_after": expected_calibration_error(np.log(np.maximum(both, 1e-12)), targets.ravel()),
+        "ece_after": calibration_error(probabilities[given], targets[given] == 1),
         "micro_f1": micro,
         "macro_f1": macro,
         "micro_f1_at_half": half_micro,
