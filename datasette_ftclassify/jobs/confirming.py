@@ -42,8 +42,9 @@ EXAMPLE = 300
 _ABOUT_AMOUNTS = {"no-examples", "too-few-examples", "one-label", "no-training-rows"}
 """Errors that are none for a trainer that needs no examples."""
 
-_ABOUT_TRAINING = {"no-training-rows", "file-too-large", "stop-in-label"}
-"""Errors that are none for a model that is trained already."""
+_ABOUT_TRAINING = {*_ABOUT_AMOUNTS, "file-too-large", "stop-in-label", "label-types"}
+"""Errors that are none for a model that is trained already: the rows that are to be classified may
+have no label at all."""
 
 
 @dataclass(frozen=True)
@@ -219,10 +220,8 @@ def _review_prediction(
         checked = Checked(None, "It has no labels that could be checked.")
     host = str(classifier.header.get("host") or service.title)
     sending = Sending(host, estimate.requests, task.text, (), _example(unanswered))
-    aside = set(_ABOUT_TRAINING)
-    aside |= set() if service.capabilities.needs_examples else _ABOUT_AMOUNTS
     in_all = len(unanswered) if len(texts) >= total else max(estimate.requests, len(unanswered))
-    return _review(sending, checked, unanswered, in_all, aside)
+    return _review(sending, checked, unanswered, in_all, _ABOUT_TRAINING)
 
 
 def _example(texts: Sequence[str]) -> str | None:
