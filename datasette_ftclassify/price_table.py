@@ -68,15 +68,30 @@ class Price:
 
 
 @dataclass(frozen=True)
+class ClosedTo:
+    """Whom a provider trains nothing for, since a day."""
+
+    since: Date
+    whom: str
+
+
+@dataclass(frozen=True)
 class OtherHost:
     """Dates that are other ones at hosts which have the same models.
 
     hosts: patterns such as `*.openai.azure.com`
     dates: (training_ends, shutdown) by model; a model that is not among them is not there
+    open_to: whom they train for, for people; None: anyone
     """
 
     hosts: tuple[str, ...]
     dates: Mapping[str, tuple[Date | None, Date | None]]
+    open_to: str | None = None
+
+    def trains_until(self, day: Date) -> Date | None:
+        """The last day of training there, of the models that are trained on a day; None: none."""
+        ends = [last for last, _ in self.dates.values() if last is not None and last >= day]
+        return max(ends, default=None)
 
     def covers(self, host: str) -> bool:
         name = host.rpartition(":")[0] or host
@@ -88,6 +103,7 @@ class PriceTable:
     """Prices by model, with the day the table was made and its sources.
 
     training_ends: the last day on which the provider starts a training job for anyone
+    closed_to:     whom it started none for before that
     host:          of the provider whose figures they are; None: they hold wherever they are used
     used_for:      the host that is asked, where it is known
     others:        hosts that have the same models until other days
@@ -100,6 +116,7 @@ class PriceTable:
     sources: tuple[str, ...]
     models: Mapping[str, Price]
     training_ends: Date | None = None
+    closed_to: tuple[ClosedTo, ...] = ()
     host: str | None = None
     used_for: str | None = None
     others: tuple[OtherHost, ...] = ()
@@ -212,6 +229,32 @@ class PriceTable:
             return None
         ends = [min(e for e in (p.training_ends, p.shutdown) if e is not None) for p in tuned]
         return f"{self.used_for or self.host} has started no training since {max(ends)}."
+
+    def why_refused(self, host: str, day: Date) -> str | None:
+        """Whom a host trains nothing for on a day, in a sentence; None when that is not known. Of
+        the table as it was loaded (see `at`)."""
+        table = next((t for t in self.layers() if t.host == host), None)
+        if table is None:
+            return None
+        said = [f"{c.whom} (since {c.since})" for c in table.closed_to if c.since <= day]
+        if table.training_ends is not None:
+            since = "since" if table.training_ends < day else "after"
+            said.append(f"anybody {since} {table.training_ends}")
+        return f"{host} trains nothing for {', nor for '.join(said)}." if said else None
+
+    def trained_elsewhere(self, host: str, day: Date) -> list[str]:
+        """Where models are trained on a day besides a host, for people. Of the table as it was
+        loaded (see `at`)."""
+        found = []
+        for table in self.layers():
+            ends = table.training_ends
+            if table.host not in (None, host) and ends is not None and ends >= day:
+                found.append(f"{table.host} (until {ends})")
+            for other in table.others:
+                until = None if other.covers(host) else other.trains_until(day)
+                whom = f"for {other.open_to}, " if other.open_to else ""
+                found += [f"{other.hosts[0]} ({whom}until {until})"] if until else []
+        return found
 
 
 def _elsewhere(name: str, price: Price, other: OtherHost | None) -> Price:

@@ -21,6 +21,7 @@ from .errors import FtclassifyError
 from .price_table import (
     DECISIONS,
     UNTUNED,
+    ClosedTo,
     OtherHost,
     Price,
     PriceTable,
@@ -33,9 +34,9 @@ BUILT_IN = Path(__file__).with_name("prices.json")
 
 
 __all__ = [
-    "DECISIONS", "UNTUNED", "Estimate", "OtherHost", "Price", "PriceError", "PriceTable",
-    "base_model", "dollars", "estimate_inference", "estimate_training", "load_prices", "today",
-    "untuned_name",
+    "DECISIONS", "UNTUNED", "ClosedTo", "Estimate", "OtherHost", "Price", "PriceError",
+    "PriceTable", "base_model", "dollars", "estimate_inference", "estimate_training", "load_prices",
+    "today", "untuned_name",
 ]  # fmt: skip
 
 
@@ -116,10 +117,28 @@ class _Reader:
             training_ends=ends,
             host=host,
             others=self.others(data.get("others")),
+            closed_to=self.closed_to(data.get("closed_to")),
         )
 
+    def closed_to(self, value: object) -> tuple[ClosedTo, ...]:
+        """`[{"since": "2026-05-07", "whom": "organizations that …"}]`"""
+        if value is None:
+            return ()
+        if not isinstance(value, list):
+            raise self.fail("closed_to", "must be a list of objects")
+        found = []
+        for i, entry in enumerate(value):
+            where = f"closed_to[{i}]"
+            entry = entry if isinstance(entry, dict) else {}
+            since, whom = self.day(entry.get("since"), f"{where}.since"), entry.get("whom")
+            if since is None or not isinstance(whom, str) or not whom:
+                raise self.fail(where, 'must be an object with "since" and "whom"')
+            found.append(ClosedTo(since, whom))
+        return tuple(found)
+
     def others(self, value: object) -> tuple[OtherHost, ...]:
-        """`[{"hosts": ["*.example.com"], "models": {name: {"training_ends", "shutdown"}}}]`"""
+        """`[{"hosts": ["*.example.com"], "open_to": "existing customers", "models": {name:
+        {"training_ends", "shutdown"}}}]`"""
         if value is None:
             return ()
         if not isinstance(value, list):
@@ -138,7 +157,10 @@ class _Reader:
                 for field in ("training_ends", "shutdown")
             )
             dates[name.lower()] = (ends, shutdown)
-        return OtherHost(self.sources(entry.get("hosts"), f"{where}.hosts"), dates)
+        hosts, open_to = self.sources(entry.get("hosts"), f"{where}.hosts"), entry.get("open_to")
+        if not hosts or not isinstance(open_to or "", str):
+            raise self.fail(where, 'must have "hosts", and "open_to" as a text')
+        return OtherHost(hosts, dates, open_to or None)
 
     def price(self, model: str, entry: object, usual: Price) -> Price:
         """usual: what all entries of the table have, unless they say otherwise"""

@@ -14,12 +14,15 @@ from datasette_ftclassify.export.formats import ExportFormat
 from datasette_ftclassify.labels import LabelSet
 from datasette_ftclassify.trainers.access import Endpoint
 from datasette_ftclassify.trainers.openai.asking import OpenAIAsker
+from datasette_ftclassify.trainers.openai.azure import AzureTrainer
+from datasette_ftclassify.trainers.openai.dialect import OPENAI
 from datasette_ftclassify.trainers.service import Reply
 
 NAMES = ["Roads", "Parks", "Water works"]
 TOWN = LabelSet.of(NAMES, "multiclass")
 MANY = LabelSet.of(NAMES, "multilabel")
 CODES = ExportFormat(labels="code")
+AZURE = AzureTrainer().dialect
 CHAT, COMPLETION = "/chat/completions", "/completions"
 Header = dict[str, Any]
 
@@ -59,9 +62,9 @@ async def asking(
     server: OpenAIServer, header: Header, labels: LabelSet = TOWN, **options: Any
 ) -> AsyncIterator[OpenAIAsker]:
     timeout = options.pop("timeout", 20.0)
-    trainer = options.pop("trainer", "openai")
+    dialect = options.pop("dialect", OPENAI)
     where = endpoint(server, **options)
-    asker = OpenAIAsker(header, labels, where, trainer=trainer, timeout=timeout)
+    asker = OpenAIAsker(header, labels, where, dialect, timeout=timeout)
     try:
         yield asker
     finally:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -11,6 +12,8 @@ from pathlib import Path
 import pytest
 
 import datasette_ftclassify
+from datasette_ftclassify.trainers.built_in import register_trainers
+from datasette_ftclassify.trainers.service import Service
 
 PACKAGE = Path(datasette_ftclassify.__file__).parent
 NAME = "datasette_ftclassify"
@@ -135,3 +138,32 @@ def test_nothing_is_unpickled_and_no_room_is_too_large(path: Path) -> None:
     roots = {name.split(".")[0] for name, _ in imports(path)}
     assert not roots & {"pickle", "joblib", "shelve", "marshal", "multiprocessing"}
     assert len(path.read_text(encoding="utf-8").splitlines()) <= 400
+
+
+SERVICES = {trainer.name for trainer in register_trainers() if isinstance(trainer, Service)}
+
+
+def texts(tree: ast.AST) -> Iterator[str]:
+    """All but docstrings."""
+    skipped = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and id(node) not in skipped:
+            yield str(node.value)
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_nobody_asks_which_service_it_is(path: Path) -> None:
+    # What differs is said by the service itself, so that one from another package can say it, too.
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    if room(path) != "trainers":
+        assert not SERVICES & set(texts(tree))
+    for node in ast.walk(tree):
+        if isinstance(node, (ast.Compare, ast.Dict)):
+            assert not SERVICES & set(texts(node))
+
+
+@pytest.mark.parametrize("path", sorted((PACKAGE / "trainers").rglob("*.py")), ids=str)
+def test_what_a_trainer_says_can_stand_on_a_page(path: Path) -> None:
+    # Commands say which of their options is meant; on a page there are none.
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    assert not [text for text in texts(tree) if re.search(r"--[a-z]|datasette ftclassify", text)]

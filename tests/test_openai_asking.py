@@ -12,6 +12,7 @@ from typing import Any, get_args
 import pytest
 from openai.types.shared import ReasoningEffort
 from openai_questions import (
+    AZURE,
     CHAT,
     CODES,
     MANY,
@@ -208,7 +209,7 @@ async def test_a_content_filter_that_is_an_error_is_an_answer(
          "billing_hard_limit_reached"),
         (401, {}, ServiceRefused, "Check the key", "invalid_api_key"),
         (403, {}, ServiceRefused, "permissions", "insufficient_permissions"),
-        ("training_not_available", {}, ServiceRefused, "2026-05-07", "training_not_available"),
+        ("training_not_available", {}, ServiceRefused, "not available", "training_not_available"),
         (404, {}, ServiceRefused, "base URL", "invalid_request_error"),
         ("model_not_ready", {}, ServiceRefused, "not be ready yet", "model_not_found"),
         (429, {}, TryAgain, "Rate limit reached", None),
@@ -431,7 +432,7 @@ def test_a_header_made_by_a_stranger(change: dict[str, Any]) -> None:
     server = OpenAIServer(port=1)
     header = {**untuned(server, "gpt-4o"), **change}
     with pytest.raises(ArtifactError, match="does not say rightly which model"):
-        OpenAIAsker(header, TOWN, endpoint(server), trainer="azure")
+        OpenAIAsker(header, TOWN, endpoint(server), AZURE)
 
 
 def test_a_model_that_reasons_is_told_not_to(service: OpenAIServer, header: Header) -> None:

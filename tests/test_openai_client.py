@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from openai_questions import (
+    AZURE,
     CHAT,
     CODES,
     TOWN,
@@ -29,6 +30,7 @@ from datasette_ftclassify.errors import AccessError
 from datasette_ftclassify.trainers.access import Endpoint
 from datasette_ftclassify.trainers.openai.asking import OpenAIAsker
 from datasette_ftclassify.trainers.openai.client import host_of, open_client
+from datasette_ftclassify.trainers.openai.dialect import OPENAI, Dialect
 from datasette_ftclassify.trainers.openai.problems import FAILURES, problem
 from datasette_ftclassify.trainers.service import (
     ServiceProblem,
@@ -56,7 +58,7 @@ async def test_azure_by_deployment(vocabularies: Path) -> None:
         header |= {"deployment": "my-deployment"}
         for version in (None, "2024-10-21"):
             async with asking(
-                server, header, trainer="azure", base_url=server.origin, api_version=version
+                server, header, dialect=AZURE, base_url=server.origin, api_version=version
             ) as asker:
                 assert (await asker.ask("a kerb")).answer.raw
                 assert asker.model == "gpt-4.1-mini"
@@ -69,18 +71,20 @@ async def test_azure_by_deployment(vocabularies: Path) -> None:
             assert "authorization" not in request.headers
 
 
-@pytest.mark.parametrize("trainer", ["openai", "azure"])
-async def test_a_key_does_not_go_along_with_a_redirect(vocabularies: Path, trainer: str) -> None:
-    dialect = "azure" if trainer == "azure" else "openai"
-    with OpenAIServer(dialect=dialect) as server, OpenAIServer(dialect=dialect) as other:
+@pytest.mark.parametrize("dialect", [OPENAI, AZURE], ids=lambda d: d.trainer)
+async def test_a_key_does_not_go_along_with_a_redirect(
+    vocabularies: Path, dialect: Dialect
+) -> None:
+    name = dialect.trainer
+    with OpenAIServer(dialect=name) as server, OpenAIServer(dialect=name) as other:
         where = f"http://localhost:{other.port}"
         server.faults.add("*", "redirect", times=None, location=f"{where}/v1{CHAT}?k=1")
         with pytest.raises(ServiceRefused, match=f"redirects to {where}, and") as caught:
-            await ask(server, untuned(server, "gpt-4o"), trainer=trainer)
+            await ask(server, untuned(server, "gpt-4o"), dialect=dialect)
         assert caught.value.code == "redirect"
-        for version in (None, "2024-10-21") if trainer == "azure" else (None,):
+        for version in (None, "2024-10-21") if dialect == AZURE else (None,):
             at = endpoint(server, api_version=version)
-            with open_client(at, trainer=trainer) as client:
+            with open_client(at, dialect) as client:
                 with pytest.raises(FAILURES) as failed:
                     client.files.list()
                 assert isinstance(problem(failed.value), ServiceRefused)
@@ -166,41 +170,41 @@ def test_a_key_is_not_logged(service: OpenAIServer, header: Header) -> None:
 def test_only_the_host_that_the_operator_chose_is_asked() -> None:
     server = OpenAIServer(port=1)
     header = {**untuned(server, "gpt-4o"), "host": "evil.example"}
-    with pytest.raises(AccessError, match=r"is at evil\.example.* ask 127\.0\.0\.1:1.*--base-url"):
+    with pytest.raises(AccessError, match=r"is at evil\.example.* ask 127\.0\.0\.1:1.*base URL"):
         OpenAIAsker(header, TOWN, endpoint(server))
 
 
 @pytest.mark.parametrize(
-    ("trainer", "options", "host"),
+    ("dialect", "options", "host"),
     [
-        ("openai", {}, "api.openai.com"),
-        ("openai", {"base_url": "https://API.example:443/v1"}, "api.example"),
-        ("openai", {"base_url": "http://localhost:8000/v1"}, "localhost:8000"),
-        ("azure", {"base_url": "https://r.openai.azure.com"}, "r.openai.azure.com"),
+        (OPENAI, {}, "api.openai.com"),
+        (OPENAI, {"base_url": "https://API.example:443/v1"}, "api.example"),
+        (OPENAI, {"base_url": "http://localhost:8000/v1"}, "localhost:8000"),
+        (AZURE, {"base_url": "https://r.openai.azure.com"}, "r.openai.azure.com"),
     ],
 )
-def test_hosts(trainer: str, options: dict[str, Any], host: str) -> None:
-    assert host_of(Endpoint(**options), trainer) == host
+def test_hosts(dialect: Dialect, options: dict[str, Any], host: str) -> None:
+    assert host_of(Endpoint(**options), dialect) == host
 
 
 @pytest.mark.parametrize(
-    ("trainer", "options", "text"),
+    ("dialect", "options", "text"),
     [
-        ("openai", {}, "Set OPENAI_API_KEY, or api_key in"),
-        ("azure", {"base_url": "https://r.example"}, "Set AZURE_OPENAI_API_KEY"),
-        ("other", {}, "There is no key for other"),
-        ("openai", {"api_key": "sk-canary\nx"}, "Copy it again"),
-        ("openai", {"api_key": "sk-canary-…"}, "Copy it again"),
-        ("azure", {"api_key": "k"}, "AZURE_OPENAI_ENDPOINT"),
-        ("openai", {"api_key": "k", "base_url": "api.openai.com/v1"}, "must begin with https://"),
-        ("openai", {"api_key": "k", "base_url": "file:///etc"}, "must begin with https://"),
-        ("openai", {"api_key": "k", "base_url": "http://[::1"}, "must begin with https://"),
-        ("openai", {"api_key": "k", "base_url": "http://a:b@c/v1"}, "user or password"),
+        (OPENAI, {}, "Set OPENAI_API_KEY, or api_key in"),
+        (AZURE, {"base_url": "https://r.example"}, "Set AZURE_OPENAI_API_KEY"),
+        (Dialect("other"), {}, "There is no key for other"),
+        (OPENAI, {"api_key": "sk-canary\nx"}, "Copy it again"),
+        (OPENAI, {"api_key": "sk-canary-…"}, "Copy it again"),
+        (AZURE, {"api_key": "k"}, "AZURE_OPENAI_ENDPOINT"),
+        (OPENAI, {"api_key": "k", "base_url": "api.openai.com/v1"}, "must begin with https://"),
+        (OPENAI, {"api_key": "k", "base_url": "file:///etc"}, "must begin with https://"),
+        (OPENAI, {"api_key": "k", "base_url": "http://[::1"}, "must begin with https://"),
+        (OPENAI, {"api_key": "k", "base_url": "http://a:b@c/v1"}, "user or password"),
     ],
 )
-def test_what_the_operator_has_to_set(trainer: str, options: dict[str, Any], text: str) -> None:
+def test_what_the_operator_has_to_set(dialect: Dialect, options: dict[str, Any], text: str) -> None:
     with pytest.raises(AccessError, match=text) as caught:
-        open_client(Endpoint(**options), trainer=trainer)
+        open_client(Endpoint(**options), dialect)
     assert "canary" not in str(caught.value)
 
 
@@ -216,6 +220,6 @@ def test_what_the_operator_has_to_set(trainer: str, options: dict[str, Any], tex
 )
 def test_azure_addresses(base_url: str, version: str | None, found: str) -> None:
     where = Endpoint(api_key="k", base_url=base_url, api_version=version)
-    with open_client(where, trainer="azure") as client:
+    with open_client(where, AZURE) as client:
         assert str(client.base_url) == found
         assert client.max_retries == 0

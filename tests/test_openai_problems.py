@@ -155,7 +155,7 @@ def refused(status: int, body: object, **headers: str) -> ServiceProblem:
          RowRejected, "policy"),
         (402, {"message": "Pay first"}, ServiceRefused, "Pay first. Add credit"),
         (404, {"error": {"code": "DeploymentNotFound", "message": "No deployment"}},
-         ServiceRefused, "--deployment.; a new one answers after some minutes"),
+         ServiceRefused, "deployment's name.*; a new one answers after some minutes"),
         (404, "<html>nginx</html>", ServiceRefused, "404: Not Found. Is the base URL right"),
         (429, {"error": {"type": "insufficient_quota"}}, ServiceRefused, "Add credit"),
         (529, {}, TryAgain, "529: no reason given"),

@@ -254,11 +254,29 @@ def test_closed_to_newcomers_the_files_are_deleted_and_the_way_on_is_named(
 ):
     server.faults.add(CREATE, "training_not_available")
     diary = Diary()
-    with pytest.raises(ServiceRefused, match=r"not available to your organization.*azure"):
+    with pytest.raises(
+        ServiceRefused, match=r"not available to your organization.*On 20"
+    ) as caught:
         setting.train(diary)
+    assert caught.value.code == "training_not_available"
     assert not server.state.files
     # Once the organization is let in, it begins anew.
     is_whole(setting, setting.train(diary), diary)
+
+
+@pytest.mark.parametrize("times", [2, None])
+def test_a_file_that_stays_at_the_service_is_told(
+    setting: Setting, server: OpenAIServer, times: int | None
+):
+    server.faults.add(CREATE, "training_not_available")
+    server.faults.add("DELETE /files/*", "server_error", times=times)
+    diary = Diary()
+    with pytest.raises(ServiceRefused, match="not available"):
+        setting.train(diary)
+    left = [message for message in diary.messages if "delete it there" in message]
+    assert len(left) == len(server.state.files) == (2 if times is None else 0)
+    for id in server.state.files:
+        assert id in str(left)
 
 
 @pytest.mark.parametrize(
@@ -560,7 +578,7 @@ def test_azure(vocabularies: Path):
         assert "full_valid_loss" in curve[-1]
         assert "full_valid_loss" not in curve[0]
         for ask in (setting.trainer.asker, setting.trainer.batcher):
-            with pytest.raises(AccessError, match=r"Deploy it in Azure.*--deployment"):
+            with pytest.raises(AccessError, match=r"Deploy it in Azure.*name of the deployment"):
                 ask(tuned.header, LABELS, setting.endpoint)
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from datasette_ftclassify.prices import (
+    BUILT_IN,
     Price,
     PriceError,
     PriceTable,
@@ -19,6 +20,7 @@ from datasette_ftclassify.prices import (
     untuned_name,
 )
 from datasette_ftclassify.trainers.access import Endpoint
+from datasette_ftclassify.trainers.openai.trainer import ways_on
 from datasette_ftclassify.trainers.registry import list_services
 
 
@@ -253,6 +255,13 @@ def test_a_plain_model_has_the_published_price_of_its_host() -> None:
         ('{"date": "2027-01-01", "models": {}, "others": 5}', "others must"),
         ('{"date": "2027-01-01", "models": {}, "others": [{}]}', r"others\[0\]"),
         ('{"date": "2027-01-01", "models": {}, "others": [{"hosts": 1, "models": {}}]}', "hosts"),
+        (
+            '{"date": "2027-01-01", "models": {}, "others": [{"hosts": ["a"], "open_to": 1, '
+            '"models": {}}]}',
+            "open_to",
+        ),
+        ('{"date": "2027-01-01", "models": {}, "closed_to": 5}', "closed_to must"),
+        ('{"date": "2027-01-01", "models": {}, "closed_to": [{"whom": "a"}]}', r"closed_to\[0\]"),
         ("[" * 100_000, "nested"),
         ('{"date": "2027-01-01", "models": {"m": {"sources": "x"}}}', "m.sources"),
     ],
@@ -278,6 +287,28 @@ def test_the_documented_table_is_one(tmp_path: Path) -> None:
         "training_ends", "shutdown",
     }  # fmt: skip
     assert estimate_training(table.at("llm.example"), "llama-3.1-8b", 10, 1).usd is not None
+
+
+@pytest.mark.parametrize(
+    ("host", "day", "says", "not_"),
+    [
+        ("api.openai.com", "2026-05-06", "nothing for anybody after 2027-01-06", "2026-05-07"),
+        ("api.openai.com", "2026-11-29", r"2026-05-07\), nor for .*2026-07-02\), nor for anybody "
+         r"after 2027-01-06.*On 2026-11-29.*azure.com \(for existing customers, until 2027-04-14\)",
+         "api.openai.com \\(until"),
+        ("api.openai.com", "2027-01-07", "anybody since 2027-01-06.*azure.com", "after"),
+        ("api.openai.com", "2027-04-15", "On 2027-04-15 .*on this machine .*, or at", "azure"),
+        ("r.openai.azure.com", "2027-01-02", r"at api.openai.com \(until 2027-01-06\)", "azure"),
+        ("127.0.0.1:80", "2026-11-29", r"^On 2026-11-29 .*openai.com \(until.*azure", "nothing"),
+    ],
+)  # fmt: skip
+def test_what_is_possible_for_whom_nothing_is_trained(
+    host: str, day: str, says: str, not_: str
+) -> None:
+    said = ways_on(load_prices(BUILT_IN), host, date.fromisoformat(day))
+    assert re.search(says, said), said
+    assert not re.search(not_, said), said
+    assert "--" not in said
 
 
 def test_a_missing_table_is_named(tmp_path: Path) -> None:

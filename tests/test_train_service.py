@@ -133,7 +133,7 @@ def test_azure_ends_well_before_the_model_is_deployed(conn):
         access = access_to(server, "azure")
         result = train_classifier(conn, topics(conn), request("azure"), access=access)
         assert result.metrics is None
-        assert "--deployment" in result.not_evaluated
+        assert "name of the deployment" in result.not_evaluated
         assert get_job(conn, 1).state == "finished"
         assert spent_by_job(conn, 1).trained_tokens > 10_000
 
@@ -400,7 +400,7 @@ def test_what_cannot_work_is_refused_before_anything_is_sent(conn, openai_server
         (request(epochs=51), task, "epochs"),
         (request(embeddings="some"), task, "embeddings"),
         (request(descriptions={"Noise": "loud"}), task, "descriptions"),
-        (replace(request(), options=TrainerOptions()), task, "--model"),
+        (replace(request(), options=TrainerOptions()), task, "Name the model"),
     ):
         with pytest.raises(TrainingError, match=words):
             estimate_train(conn, task_, asked, access)

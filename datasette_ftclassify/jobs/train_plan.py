@@ -135,7 +135,7 @@ def _default_model(service: Service) -> str:
     model = service.default_model
     if model is None:
         use = "tune" if service.capabilities.trains else "ask"
-        raise TrainingError(f"Name the model that {service.name} is to {use}: --model MODEL")
+        raise TrainingError(f"Name the model that {service.name} is to {use}.")
     return model
 
 
@@ -175,8 +175,8 @@ def check_host(service: Service, endpoint: Endpoint, asked: str | None) -> None:
     found = service.host(endpoint)
     if asked is not None and asked != found:
         raise AccessError(
-            f"This training was asked for at {asked}, and now {found} is set: give --base-url as "
-            "before, or set it in the environment or the plugin's configuration."
+            f"This training was asked for at {asked}, and now {found} is set: set the former "
+            f"address again as the base URL of {service.name}."
         )
 
 

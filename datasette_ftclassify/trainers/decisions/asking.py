@@ -20,7 +20,7 @@ from ..openai.options import extra_body_of
 from ..openai.poster import Poster
 from ..openai.problems import FAILURES, Refusal, hold_of, problem
 from ..service import Reply, TryAgain, Usage
-from .trainer import NAME, PRICED_AS
+from .trainer import DIALECT, PRICED_AS
 
 TIMEOUT = 60.0
 """Seconds for one request; the API answers within a second or so."""
@@ -51,7 +51,7 @@ class DecisionAsker:
         self._head = json.dumps(body)[:-1] + ', "input": '
         self._tokenizer = tokenizer_for(model)
         self._question_tokens = self._tokenizer.count(json.dumps(questions, ensure_ascii=False))
-        self._poster = Poster(endpoint, "decisions", model, trainer=NAME, timeout=TIMEOUT)
+        self._poster = Poster(endpoint, "decisions", model, DIALECT, timeout=TIMEOUT)
 
     async def ask(self, text: str) -> Reply:
         """One request, without retries. Raises RowRejected, TryAgain or ServiceRefused."""

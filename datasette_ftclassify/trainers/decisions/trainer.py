@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
-from ...errors import AccessError, ArtifactError, TrainingError
+from ...errors import ArtifactError, TrainingError
 from ...export import ExportFormat
 from ...labels import LabelSet
 from ..access import Endpoint
 from ..base import Capabilities, Limits, TrainerOptions
-from ..openai.trainer import OPENAI_VARIABLES
+from ..openai.dialect import OPENAI, OPENAI_VARIABLES
 from ..service import Asker, Diary, Order, Service, Tuned
+from ..stored import DAMAGED, check_host, read_name
 from .questions import build_questions, check_fits
 
 NAME = "decisions"
@@ -19,6 +21,8 @@ DEFAULT_MODEL = "gpt-6-luna"
 """The one model that the API has had (2026-11)."""
 PRICED_AS = "{}-decisions"
 """The model's name in price tables: decisions cost something else than its chat does."""
+
+DIALECT = replace(OPENAI, trainer=NAME)
 
 _NOT_HERE = ("embeddings", "epochs", "batch_size", "learning_rate", "suffix", "wandb")
 
@@ -38,7 +42,7 @@ class DecisionsTrainer(Service):
         limits=Limits(examples=0),
     )
     default_model = DEFAULT_MODEL
-    reached_as = "openai"
+    reached_as = OPENAI.trainer
     variables = OPENAI_VARIABLES
 
     def priced_as(self, model: str) -> str:
@@ -52,13 +56,13 @@ class DecisionsTrainer(Service):
         check_fits(order.labels, order.options.descriptions)
         from ..openai.client import open_client
 
-        open_client(endpoint, trainer=NAME).close()
+        open_client(endpoint, DIALECT).close()
 
     def host(self, endpoint: Endpoint) -> str:
         """The one that is asked. Raises AccessError when the address is none."""
         from ..openai.client import host_of
 
-        return host_of(endpoint, NAME)
+        return host_of(endpoint, DIALECT)
 
     def train(self, order: Order, diary: Diary, endpoint: Endpoint) -> Tuned:
         """Asks nobody: a classifier is the questions, and they are made of the labels."""
@@ -89,13 +93,7 @@ class DecisionsTrainer(Service):
         """Raises ArtifactError for a damaged header, AccessError without a key, or when the model
         is at another host than the one the operator set."""
         model, descriptions = _read_header(header, labels)
-        here = self.host(endpoint)
-        if header["host"] != here:
-            raise AccessError(
-                f"{model} was to be asked at {header['host']}, and {NAME} is set up to "
-                f"ask {here}. If you trust the former with your key and texts, give its address "
-                "with --base-url."
-            )
+        check_host(model, read_name(header, "host").lower(), NAME, self.host(endpoint))
         from .asking import DecisionAsker
 
         return DecisionAsker(model, build_questions(labels, descriptions), labels, endpoint)
@@ -123,21 +121,15 @@ def _check_options(options: TrainerOptions) -> None:
 
 def _read_header(header: Mapping[str, Any], labels: LabelSet) -> tuple[str, dict[str, str]]:
     """(model, descriptions), from a file that anyone may have written."""
-    model, descriptions = header.get("model"), header.get("descriptions")
-    if (
-        not _is_name(model)
-        or not _is_name(header.get("host"))
-        or not isinstance(descriptions, Mapping)
-        or not all(isinstance(text, str) for text in descriptions.values())
+    model, descriptions = read_name(header, "model"), header.get("descriptions")
+    if not isinstance(descriptions, Mapping) or not all(
+        isinstance(text, str) for text in descriptions.values()
     ):
-        raise ArtifactError("What is stored of the classifier is damaged: train it again.")
-    assert isinstance(model, str)
+        raise ArtifactError(
+            f"{DAMAGED}: its descriptions are missing or malformed. Train it again."
+        )
     try:
         check_fits(labels, descriptions)
     except TrainingError as error:
         raise ArtifactError(f"The classifier does not fit the Decisions API: {error}") from error
     return model, dict(descriptions)
-
-
-def _is_name(value: object) -> bool:
-    return isinstance(value, str) and 0 < len(value) <= 200 and value.isprintable()

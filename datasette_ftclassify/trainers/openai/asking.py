@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -16,6 +16,7 @@ from ...answers import Answer
 from ...labels import LabelSet
 from ..access import Endpoint
 from ..service import Reply, TryAgain, Usage
+from .dialect import OPENAI, Dialect
 from .fields import Fields
 from .poster import Poster
 from .problems import FAILURES, Refusal, hold_of, problem
@@ -28,7 +29,8 @@ SCOUT_SECONDS = 2.0
 class OpenAIAsker:
     """Asks one model; see `Asker`. For one event loop.
 
-    timeout: seconds that a question may take
+    priced_as: from the name of the model that it was tuned from to the one that prices are under
+    timeout:   seconds that a question may take
     Raises ArtifactError for a damaged header, and AccessError without a key, or when the model is
     not at the host that the operator set.
     """
@@ -38,23 +40,21 @@ class OpenAIAsker:
         header: Mapping[str, Any],
         labels: LabelSet,
         endpoint: Endpoint,
+        dialect: Dialect = OPENAI,
         *,
-        trainer: str = "openai",
+        priced_as: Callable[[str], str] = str,
         timeout: float = 60.0,
     ) -> None:
-        self._questions = Questions(header, labels, endpoint, trainer=trainer)
+        self._questions = Questions(header, labels, endpoint, dialect)
         self._tuned = self._questions.tuned
+        self.model = priced_as(self._tuned.base)
         path = "chat/completions" if self._questions.form == "chat" else "completions"
-        self._poster = Poster(endpoint, path, self._tuned.asked, trainer=trainer, timeout=timeout)
+        self._poster = Poster(endpoint, path, self._tuned.asked, dialect, timeout=timeout)
         self._fields = Fields.of(self._questions, endpoint)
         # Replaced and never changed, so that a question can see whether another one has learnt.
         self._options = self._questions.options
         self._scouting = False
         self._scouted = asyncio.Event()
-
-    @property
-    def model(self) -> str:
-        return self._tuned.base
 
     async def ask(self, text: str) -> Reply:
         """One question. A request that is refused for one of its fields is sent again without it.

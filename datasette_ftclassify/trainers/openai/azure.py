@@ -14,6 +14,7 @@ from ...errors import AccessError
 from ...labels import LabelSet
 from ..access import Endpoint
 from ..service import Asker, Batcher
+from .dialect import Dialect
 from .trainer import OpenAITrainer, with_limits
 
 
@@ -34,21 +35,34 @@ class AzureTrainer(OpenAITrainer):
     marks_files = True
     suffix_may_have_dots = False
 
+    @property
+    def dialect(self) -> Dialect:
+        """As OpenAITrainer's, with Azure's addresses and deployments."""
+        return replace(
+            super().dialect,
+            home=None,
+            no_home=f"Set {self.variables['base_url']}, or base_url in the plugin's configuration, "
+            "to that of the Azure resource: https://RESOURCE.openai.azure.com",
+            root="/openai/v1",
+            key_header="api-key",
+            batch_root="",  # as Azure's guide to batches names the paths
+            deployments=True,
+        )
+
     def asker(self, header: Mapping[str, Any], labels: LabelSet, endpoint: Endpoint) -> Asker:
         """As OpenAITrainer's. Raises AccessError for a model without a deployment."""
-        _require_deployment(header)
+        self._require_deployment(header)
         return super().asker(header, labels, endpoint)
 
     def batcher(self, header: Mapping[str, Any], labels: LabelSet, endpoint: Endpoint) -> Batcher:
         """As OpenAITrainer's. Raises AccessError for a model without a deployment."""
-        _require_deployment(header)
+        self._require_deployment(header)
         return super().batcher(header, labels, endpoint)
 
-
-def _require_deployment(header: Mapping[str, Any]) -> None:
-    if not header.get("deployment"):
-        raise AccessError(
-            f"The model {header.get('model')} is trained, and Azure answers only for models that "
-            "are deployed. Deploy it in Azure, then give the deployment's name: "
-            "datasette ftclassify evaluate DB NAME --deployment DEPLOYMENT"
-        )
+    def _require_deployment(self, header: Mapping[str, Any]) -> None:
+        if not header.get("deployment"):
+            raise AccessError(
+                f"The model {header.get('model')} is trained, and Azure answers only for models "
+                "that are deployed. Deploy it in Azure, then evaluate the classifier with the "
+                "name of the deployment."
+            )

@@ -27,6 +27,7 @@ from ..service import (
     Usage,
 )
 from .client import host_of, open_client
+from .dialect import OPENAI, Dialect
 from .fields import Fields
 from .listing import pages
 from .problems import FAILURES, Refusal, problem
@@ -47,7 +48,7 @@ TAG = "ftclassify"
 
 _ENDED = ("completed", "expired", "cancelled", "canceled")
 _PROCESSING = ("pending", "running", "notrunning", "importing")
-_PATHS = {"chat": "/v1/chat/completions", "completion": "/v1/completions"}
+_PATHS = {"chat": "/chat/completions", "completion": "/completions"}
 
 T = TypeVar("T")
 
@@ -55,6 +56,7 @@ T = TypeVar("T")
 class OpenAIBatcher:
     """Sends and reads batches about one stored classifier's model.
 
+    priced_as: see `OpenAIAsker`
     Raises ArtifactError for a damaged header, and AccessError without a key, or when the model is
     not at the host that the operator set.
     """
@@ -64,25 +66,22 @@ class OpenAIBatcher:
         header: Mapping[str, Any],
         labels: LabelSet,
         endpoint: Endpoint,
+        dialect: Dialect = OPENAI,
         *,
-        trainer: str = "openai",
+        priced_as: Callable[[str], str] = str,
         max_requests: int = MAX_REQUESTS,
         max_bytes: int = MAX_BYTES,
     ) -> None:
         self.max_requests = max_requests
         self.max_bytes = max_bytes
-        self._questions = Questions(header, labels, endpoint, trainer=trainer)
+        self._questions = Questions(header, labels, endpoint, dialect)
+        self.model = priced_as(self._questions.tuned.base)
         self._fields = Fields.of(self._questions, endpoint)
         self._options = self._questions.options
-        # Azure's guide to batches names the path without the version.
-        self._path = _PATHS[self._questions.form].removeprefix("/v1" if trainer == "azure" else "")
-        self._host = host_of(endpoint, trainer)
+        self._path = dialect.batch_root + _PATHS[self._questions.form]
+        self._host = host_of(endpoint, dialect)
         self._secrets = (endpoint.api_key,) if endpoint.api_key else ()
-        self._client = open_client(endpoint, trainer=trainer)
-
-    @property
-    def model(self) -> str:
-        return self._questions.tuned.base
+        self._client = open_client(endpoint, dialect)
 
     def expected(self, text: str) -> Usage:
         """See `Questions.expected`."""

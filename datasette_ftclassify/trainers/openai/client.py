@@ -17,89 +17,83 @@ from openai.lib.azure import AzureOpenAI
 from ...errors import AccessError
 from ..access import Endpoint
 from .bounded import BoundedClient
-
-OPENAI_URL = "https://api.openai.com/v1"
+from .dialect import OPENAI, OPENAI_URL, Dialect
 
 CONNECT_SECONDS = 10.0
 """The longest that a connection may take to be made."""
 
-_KEYS = {
-    "azure": "AZURE_OPENAI_API_KEY",
-    **dict.fromkeys(("openai", "decisions", "prompted"), "OPENAI_API_KEY"),
-}
-_AZURE_PATHS = ("", "/openai")
-"""Paths of an Azure endpoint as its pages show it, without the form of the API."""
-
 
 def open_client(
-    endpoint: Endpoint, *, trainer: str = "openai", timeout: float = 60.0
+    endpoint: Endpoint, dialect: Dialect = OPENAI, *, timeout: float = 60.0
 ) -> openai.OpenAI:
     """A client that retries nothing and follows no redirect; `timeout` in seconds.
 
     Raises AccessError when the key is missing or the address is none.
     """
-    options = _options(endpoint, trainer, timeout)
+    options = _options(endpoint, dialect, timeout)
     http = BoundedClient(timeout=options["timeout"])
-    if trainer == "azure":
+    if dialect.key_header is not None:
         http.event_hooks = {"request": [_drop_bearer]}
-    if _is_older_azure(endpoint, trainer):
+    if _has_older_addresses(endpoint, dialect):
         return AzureOpenAI(**options, http_client=http)
     return openai.OpenAI(**options, http_client=http)
 
 
 def address_of(
-    endpoint: Endpoint, path: str, model: str, *, trainer: str = "openai", timeout: float = 60.0
+    endpoint: Endpoint, path: str, model: str, dialect: Dialect = OPENAI, *, timeout: float = 60.0
 ) -> tuple[str, dict[str, str], httpx2.Timeout]:
     """Where and how the SDK would send JSON: the URL of `path`, such as `chat/completions`, the
     headers, which hold the key, and its patience. Raises AccessError as `open_client` does."""
-    options = _options(endpoint, trainer, timeout)
-    with open_client(endpoint, trainer=trainer, timeout=timeout) as sdk:
+    options = _options(endpoint, dialect, timeout)
+    with open_client(endpoint, dialect, timeout=timeout) as sdk:
         base, usual = str(sdk.base_url).rstrip("/"), sdk.default_headers
     # With what the environment adds, such as an organization or a gateway's own headers.
     headers = httpx2.Headers({k: v for k, v in usual.items() if isinstance(v, str)})
     headers["Content-Type"] = "application/json"
-    if trainer == "azure":
+    if dialect.key_header is not None:
         headers.pop("Authorization", None)
-        headers["api-key"] = options["api_key"]
+        headers[dialect.key_header] = options["api_key"]
     else:
         headers.setdefault("Authorization", f"Bearer {options['api_key']}")
     url = f"{base}/{path}"
-    if _is_older_azure(endpoint, trainer):
+    if _has_older_addresses(endpoint, dialect):
         version = quote(endpoint.api_version or "", safe="")
         url = f"{base}/deployments/{quote(model, safe='')}/{path}?api-version={version}"
     return url, dict(headers), options["timeout"]
 
 
-def host_of(endpoint: Endpoint, trainer: str = "openai") -> str:
+def host_of(endpoint: Endpoint, dialect: Dialect = OPENAI) -> str:
     """The host that is asked, with its port unless it is the usual one: `api.openai.com`.
 
     Raises AccessError when the address is none.
     """
-    url = _address(endpoint, trainer)
+    url = _address(endpoint, dialect)
     usual = ":443" if url.scheme == "https" else ":80"
     return url.netloc.lower().removesuffix(usual)
 
 
-def _options(endpoint: Endpoint, trainer: str, timeout: float) -> dict[str, Any]:
-    key = _key(endpoint, trainer)
+def _options(endpoint: Endpoint, dialect: Dialect, timeout: float) -> dict[str, Any]:
+    key = _key(endpoint, dialect)
     options: dict[str, Any] = {
         "api_key": key,
         "max_retries": 0,
         "timeout": httpx2.Timeout(timeout, connect=min(timeout, CONNECT_SECONDS)),
     }
-    url = _address(endpoint, trainer)
-    if trainer != "azure":
-        # Always given, for the SDK would look into the environment by itself.
-        return {**options, "base_url": url.geturl()}
-    path = url.path.rstrip("/")
-    if endpoint.api_version is not None:
-        path = path.removesuffix("/v1").removesuffix("/openai")
+    url = _address(endpoint, dialect)
+    path, (stem, _, form) = url.path.rstrip("/"), dialect.root.rpartition("/")
+    if _has_older_addresses(endpoint, dialect):
+        path = path.removesuffix(f"/{form}").removesuffix(stem)
         where = {"azure_endpoint": url._replace(path=path).geturl()}
         return {**options, **where, "api_version": endpoint.api_version}
-    if path in _AZURE_PATHS:
-        path = "/openai/v1"
-    base_url = url._replace(path=path + "/").geturl()
-    return {**options, "base_url": base_url, "default_headers": {"api-key": key}}
+    # Always given, for the SDK would look into the environment by itself.
+    options["base_url"] = url.geturl()
+    if dialect.root:
+        # An address as the provider's pages show it has not yet the form of the API.
+        path = dialect.root if path in ("", stem) else path
+        options["base_url"] = url._replace(path=path + "/").geturl()
+    if dialect.key_header is not None:
+        options["default_headers"] = {dialect.key_header: key}
+    return options
 
 
 def _drop_bearer(request: httpx2.Request) -> None:
@@ -107,13 +101,13 @@ def _drop_bearer(request: httpx2.Request) -> None:
     request.headers.pop("authorization", None)
 
 
-def _is_older_azure(endpoint: Endpoint, trainer: str) -> bool:
-    return trainer == "azure" and endpoint.api_version is not None
+def _has_older_addresses(endpoint: Endpoint, dialect: Dialect) -> bool:
+    return dialect.deployments and endpoint.api_version is not None
 
 
-def _key(endpoint: Endpoint, trainer: str) -> str:
+def _key(endpoint: Endpoint, dialect: Dialect) -> str:
     key = (endpoint.api_key or "").strip()
-    name = _KEYS.get(trainer)
+    trainer, name = dialect.trainer, dialect.key_variable
     if not key:
         where = f"{name}, or api_key in" if name else f"{trainer}.api_key in"
         raise AccessError(f"There is no key for {trainer}. Set {where} the plugin's configuration.")
@@ -126,15 +120,12 @@ def _key(endpoint: Endpoint, trainer: str) -> str:
     return key
 
 
-def _address(endpoint: Endpoint, trainer: str) -> SplitResult:
-    if trainer == "azure" and endpoint.base_url is None:
-        raise AccessError(
-            "There is no address of an Azure resource. Set AZURE_OPENAI_ENDPOINT, or give "
-            "--base-url https://RESOURCE.openai.azure.com"
-        )
-    given = (endpoint.base_url or OPENAI_URL).strip()
+def _address(endpoint: Endpoint, dialect: Dialect) -> SplitResult:
+    trainer, given = dialect.trainer, endpoint.base_url or dialect.home
+    if given is None:
+        raise AccessError(f"There is no address of the trainer {trainer}. {dialect.no_home}")
     try:
-        url = urlsplit(given)
+        url = urlsplit(given.strip())
         _ = url.port  # which is when a malformed one is noticed
     except ValueError:
         url = urlsplit("")

@@ -5,16 +5,19 @@ Nothing here trusts that an answer is what the SDK's types promise.
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import openai
 
 from ..service import Diary, TryAgain
 from .listing import pages
 from .problems import FAILURES, problem
+
+T = TypeVar("T")
 
 TRIES = 10
 """Times that a request is made before its failure counts, where it may be made twice: over a minute
@@ -58,13 +61,19 @@ class Conversation:
 
         Raises ServiceProblem after TRIES times, JobStopped when something is wanted meanwhile.
         """
-        for attempt in range(TRIES - 1):
+        return self.retry(lambda: self.call(act, need))
+
+    def retry(self, act: Callable[[], T], tries: int = TRIES) -> T:
+        """Does something of several requests again, as `insist` one request."""
+        for attempt in itertools.count(1):
             try:
-                return self.call(act, need)
+                return act()
             except TryAgain as trouble:
-                self.wait(attempt, trouble.after)
+                if attempt >= tries:
+                    raise
+                self.wait(attempt - 1, trouble.after)
                 self.heed()
-        return self.call(act, need)
+        raise AssertionError("the last attempt returns or raises")
 
     def pages(self, first: Callable[[], Any]) -> Iterator[list[Any]]:
         """The pages of a list, `first` being the request for the first. Raises ServiceProblem."""

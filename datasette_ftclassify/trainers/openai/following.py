@@ -7,6 +7,8 @@ for as long as it takes.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 from ...errors import TrainingError
@@ -69,7 +71,8 @@ class _Following:
             if job.status in ENDED:
                 self._note_last_events()
                 return job
-            self._note_events()
+            with suppress(TryAgain):
+                self._note_events()
             self._tell(job.status)
             polls = 0 if job.status != status else polls + 1
             status = job.status
@@ -99,23 +102,21 @@ class _Following:
         self.talk.diary.save(paused=False)
 
     def _note_last_events(self) -> None:
-        for attempt in range(TRIES):
-            if self._note_events():
-                return
-            self.talk.wait(attempt)
+        with suppress(TryAgain):
+            replace(self.talk, deaf=True).retry(self._note_events)
 
-    def _note_events(self) -> bool:
-        """Notes what is new, oldest first; whether it is known now."""
+    def _note_events(self) -> None:
+        """Notes what is new, oldest first. Raises TryAgain while that is not to be had."""
         if not self._events_to_be_had:
-            return True
+            return
         try:
             news = self._news()
         except TryAgain:
-            return False
+            raise
         except ServiceProblem:
             # Some servers have none; whether the job may still be asked about is seen elsewhere.
             self._events_to_be_had = False
-            return True
+            return
         share = None
         for event in news:
             figures = point(event.data) if isinstance(event.data, Mapping) else {}
@@ -130,7 +131,6 @@ class _Following:
             changes = {"last_event": news[-1].id}
             self.talk.diary.save(**changes, **({} if share is None else {"share": share}))
             self._seen |= {event.id for event in news}
-        return True
 
     def _news(self) -> list[Any]:
         """Events that were not noted yet, oldest first. Raises ServiceProblem."""

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import openai
 
 from ...errors import ArtifactError, TrainingError
-from ..service import Order, ServiceProblem, TryAgain, Tuned
+from ..service import Order, ServiceProblem, Tuned
 from .conversation import TRIES, Conversation
 from .problems import FAILURES, problem
 from .results import MOST_POINTS, best, point, read_results
@@ -30,8 +30,8 @@ _ADVICE = (
     ),
     (
         ("file", "examples", "format", "token", "line"),
-        "Line N of the file is the Nth example: `datasette ftclassify export` writes the same "
-        "lines, and `datasette ftclassify check` looks for such rows.",
+        "Line N of the file is the Nth example: an export has the same lines, and a check of the "
+        "table looks for such rows.",
     ),
 )
 _YEAR_3000 = 32_503_680_000
@@ -209,12 +209,7 @@ def _entries(
         kept = (keep(item) for page in talk.pages(first) for item in page)
         return list(itertools.islice((k for k in kept if k is not None), MOST_POINTS))
 
-    for attempt in range(TRIES - 1):
-        try:
-            return read()
-        except TryAgain as trouble:
-            talk.wait(attempt, trouble.after)
-    return read()
+    return talk.retry(read)
 
 
 def _curve(talk: Conversation, job: Any, warnings: list[str]) -> list[dict[str, float]]:

@@ -17,6 +17,7 @@ import httpx2
 from ..access import Endpoint
 from .bounded import KEEP_SECONDS, certificates, has_proxy, read_answer, translated
 from .client import address_of
+from .dialect import OPENAI, Dialect
 
 
 class Poster:
@@ -31,13 +32,13 @@ class Poster:
         endpoint: Endpoint,
         path: str,
         model: str,
+        dialect: Dialect = OPENAI,
         *,
-        trainer: str = "openai",
         timeout: float = 60.0,
     ) -> None:
         """path: such as `chat/completions`; timeout: seconds for a request, from its first byte to
         the last of its answer. Raises AccessError as `open_client` does."""
-        url, headers, limits = address_of(endpoint, path, model, trainer=trainer, timeout=timeout)
+        url, headers, limits = address_of(endpoint, path, model, dialect, timeout=timeout)
         self._to = httpx2.Request("POST", url, headers={**headers, "Accept-Encoding": "gzip"})
         where = self._to.url
         self._url = httpcore2.URL(

@@ -26,8 +26,8 @@ from .rate_limits import hold_of, wait_of
 FAILURES = (openai.OpenAIError, httpx2.HTTPError, httpx2.StreamError, ValueError, RecursionError)
 """What the SDK's methods raise; `problem` translates them. A ValueError is JSON that is none."""
 
-NEW_CUSTOMERS_UNTIL = "2026-05-07"
-"""When OpenAI closed fine-tuning to organizations that had not used it (its deprecations page)."""
+NOT_AVAILABLE = "training_not_available"
+"""The code of a service that trains no longer for who asks."""
 
 WORDS = 400
 """Characters of a provider's message that are shown."""
@@ -171,8 +171,8 @@ class Refusal:
         if "deploymentnotfound" in self.codes:
             # No reason to wait: more often than not it is another name.
             return self._refused(
-                "Give the deployment's name as Azure shows it (--deployment); a new one answers "
-                "after some minutes."
+                "Give the deployment's name as Azure shows it; a new one answers after some "
+                "minutes."
             )
         if self.codes & _NO_MODEL:
             return self._refused(
@@ -191,12 +191,8 @@ class Refusal:
         return ServiceRefused(f"{self} {advice}", code=code or self.code)
 
     def _not_allowed(self) -> ServiceRefused:
-        if "training_not_available" in self.codes:
-            return self._refused(
-                "OpenAI has closed fine-tuning to organizations that had not used it before "
-                f"{NEW_CUSTOMERS_UNTIL}. Another trainer can do this: local on this machine, "
-                "azure, or a compatible server with --base-url."
-            )
+        if NOT_AVAILABLE in self.codes:
+            return ServiceRefused(str(self), code=NOT_AVAILABLE)  # who trains says what is possible
         if self.status == 401:
             return self._refused("Check the key: it may be wrong, expired or revoked.")
         return self._refused(

@@ -14,7 +14,8 @@ from ...prices import untuned_name
 from ...tokens import DEFAULT_MODEL
 from ..access import Endpoint
 from ..base import Capabilities, Limits, TrainerOptions
-from ..service import Asker, Batcher, Diary, Order, Tuned
+from ..service import Diary, Order, Tuned
+from .dialect import OPENAI
 from .trainer import OpenAITrainer
 
 _NOT_HERE = ("embeddings", "epochs", "batch_size", "learning_rate", "suffix", "wandb")
@@ -36,7 +37,7 @@ class PromptedTrainer(OpenAITrainer):
         limits=Limits(examples=0),
     )
 
-    reached_as = "openai"
+    reached_as = OPENAI.trainer
 
     def epochs_for(self, rows: int) -> int:
         """Once, as far as that means anything where nothing is learnt."""
@@ -103,18 +104,6 @@ class PromptedTrainer(OpenAITrainer):
             trained_tokens=0,
         )
 
-    def asker(self, header: Mapping[str, Any], labels: LabelSet, endpoint: Endpoint) -> Asker:
-        """As OpenAITrainer's, at the price of the untuned model."""
-        from .untuned import UntunedAsker
-
-        return UntunedAsker(header, labels, endpoint, trainer=self.name)
-
-    def batcher(self, header: Mapping[str, Any], labels: LabelSet, endpoint: Endpoint) -> Batcher:
-        """As OpenAITrainer's, at the price of the untuned model."""
-        from .untuned import UntunedBatcher
-
-        return UntunedBatcher(header, labels, endpoint, trainer=self.name)
-
     def forget(
         self, header: Mapping[str, Any], report: Mapping[str, Any], endpoint: Endpoint
     ) -> list[str]:
@@ -123,7 +112,7 @@ class PromptedTrainer(OpenAITrainer):
 
     def _check_order(self, order: Order, endpoint: Endpoint) -> None:
         if not order.model:
-            raise TrainingError(f"{self.name} needs the name of a model to ask: give --model.")
+            raise TrainingError(f"{self.name} needs the name of a model to ask.")
         self._refuse(order.options)
         if order.codec.format.form != "chat":
             raise TrainingError(

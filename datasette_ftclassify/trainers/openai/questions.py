@@ -13,7 +13,7 @@ from functools import lru_cache
 from typing import Any
 
 from ...answers import AnswerReader
-from ...errors import AccessError, ArtifactError, ExportError
+from ...errors import ArtifactError, ExportError
 from ...export.formats import Codec, ExportFormat
 from ...labels import LabelSet
 from ...prices import base_model
@@ -21,12 +21,11 @@ from ...token_scores import TokenScorer
 from ...tokens import Tokenizer, encoding_of, tokenizer_for
 from ..access import Endpoint
 from ..service import Reply, TryAgain, Usage
+from ..stored import DAMAGED, check_host, read_name
 from .client import host_of
+from .dialect import OPENAI, Dialect
 from .options import extra_body_of
 from .problems import Refusal
-
-NAME_LENGTH = 500
-"""Characters of the name of a model: the longest known are a quarter of it."""
 
 TOP_CHAT, TOP_COMPLETION = 20, 5
 """Log-probabilities beside each token: the most that OpenAI's API gives (its reference)."""
@@ -40,8 +39,6 @@ log-probabilities, and is paid for its thoughts."""
 
 _REASONS = re.compile(r"(?:.*/)?(?:ft:)?(?:gpt-(?:[5-9]|\d\d)|o\d)")
 """Models that reason unless they are told not to."""
-
-_DAMAGED = "The stored classifier does not say rightly which model to ask"
 
 
 @dataclass(frozen=True)
@@ -61,24 +58,24 @@ class TunedModel:
     codec: Codec
 
     @classmethod
-    def of(cls, header: Mapping[str, Any], labels: LabelSet, trainer: str) -> TunedModel:
-        """Of `{"model", "format", "host"}` and, optionally, "base" and "deployment" (Azure's).
+    def of(cls, header: Mapping[str, Any], labels: LabelSet, dialect: Dialect) -> TunedModel:
+        """Of `{"model", "format", "host"}` and, optionally, "base" and "deployment".
 
         Raises ArtifactError for anything else: somebody else may have made the file.
         """
         if not isinstance(header, Mapping) or not isinstance(header.get("format"), Mapping):
-            raise ArtifactError(f"{_DAMAGED}: the format of prompts is missing. Train it again.")
-        model, host = _name(header, "model"), _name(header, "host")
-        base = _name(header, "base") if header.get("base") is not None else model
+            raise ArtifactError(f"{DAMAGED}: the format of prompts is missing. Train it again.")
+        model, host = read_name(header, "model"), read_name(header, "host")
+        base = read_name(header, "base") if header.get("base") is not None else model
         if encoding_of(model) is not None:
             base = base_model(model)  # known by its name, so it has no other price
         asked = model
-        if trainer == "azure" and header.get("deployment") is not None:
-            asked = _name(header, "deployment")
+        if dialect.deployments and header.get("deployment") is not None:
+            asked = read_name(header, "deployment")
         try:
             codec = ExportFormat.from_dict(header["format"]).bind(labels)
         except ExportError as error:
-            raise ArtifactError(f"{_DAMAGED}: {error}") from error
+            raise ArtifactError(f"{DAMAGED}: {error}") from error
         return cls(model, asked, base, host.lower(), codec)
 
 
@@ -99,11 +96,11 @@ class Questions:
         header: Mapping[str, Any],
         labels: LabelSet,
         endpoint: Endpoint,
-        *,
-        trainer: str = "openai",
+        dialect: Dialect = OPENAI,
     ) -> None:
-        self.tuned = TunedModel.of(header, labels, trainer)
-        _check_host(self.tuned, endpoint, trainer)
+        self.tuned = TunedModel.of(header, labels, dialect)
+        here = host_of(endpoint, dialect)
+        check_host(self.tuned.model, self.tuned.host, dialect.trainer, here)
         codec = self._codec = self.tuned.codec
         self.form = codec.format.form
         tokenizer = tokenizer_for(self.tuned.base)
@@ -196,27 +193,6 @@ def longest_answer(codec: Codec, tokenizer: Tokenizer) -> int:
         return tokenizer.count(text) if exact else len(text.encode("utf-8", "replace"))
 
     return 1 + max(count(codec.prefix + codec.answer_for(a) + codec.stop) for a in answers)
-
-
-def _check_host(tuned: TunedModel, endpoint: Endpoint, trainer: str) -> None:
-    host = host_of(endpoint, trainer)
-    if tuned.host != host:
-        raise AccessError(
-            f"The model {tuned.model} is at {tuned.host}, and {trainer} is set up to ask {host}. "
-            f"If you trust {tuned.host} with your key and texts, give its address with --base-url."
-        )
-
-
-def _name(header: Mapping[str, Any], field: str) -> str:
-    name = header.get(field)
-    if (
-        not isinstance(name, str)
-        or not 0 < len(name) <= NAME_LENGTH
-        or not name.isprintable()
-        or not name.strip(". ")
-    ):
-        raise ArtifactError(f"{_DAMAGED}: its {field} is missing or malformed. Train it again.")
-    return name
 
 
 def _text(value: object) -> str | None:

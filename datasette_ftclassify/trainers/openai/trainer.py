@@ -11,13 +11,12 @@ from datetime import date
 from typing import Any
 
 from ...labels import LabelSet
+from ...prices import PriceTable, load_prices, today
 from ...tokens import DEFAULT_MODEL
 from ..access import Endpoint
 from ..base import Capabilities, Limits, TrainerOptions
-from ..service import Asker, Batcher, Diary, Order, Service, Tuned
-
-OPENAI_VARIABLES = {"api_key": "OPENAI_API_KEY", "base_url": "OPENAI_BASE_URL"}
-"""Those of OpenAI's SDK."""
+from ..service import Asker, Batcher, Diary, Order, Service, ServiceRefused, Tuned
+from .dialect import OPENAI, OPENAI_VARIABLES, Dialect
 
 _GIB = 1024**3
 
@@ -29,7 +28,7 @@ class OpenAITrainer(Service):
     timeout:  seconds for a request
     """
 
-    name = "openai"
+    name = OPENAI.trainer
     title = "OpenAI, or a server that speaks its protocol: a language model is tuned there"
     capabilities = Capabilities(
         trains=True,
@@ -52,6 +51,11 @@ class OpenAITrainer(Service):
     def __init__(self, *, timeout: float = 60.0, **settings: Any) -> None:
         self._timeout = timeout
         self._settings = settings
+
+    @property
+    def dialect(self) -> Dialect:
+        """What its requests have of their own."""
+        return Dialect(self.name, self.variables.get("api_key"))
 
     def epochs_for(self, rows: int) -> int:
         """See `options.default_epochs`."""
@@ -79,35 +83,37 @@ class OpenAITrainer(Service):
         """The one that is asked. Raises AccessError when the address is none."""
         from .client import host_of
 
-        return host_of(endpoint, self.name)
+        return host_of(endpoint, self.dialect)
 
     def train(self, order: Order, diary: Diary, endpoint: Endpoint) -> Tuned:
         """See `training.train`."""
         self._check_order(order, endpoint)
+        from .problems import NOT_AVAILABLE
         from .training import train
 
+        host, limits = self.host(endpoint), self.capabilities.limits
         with self._open(endpoint) as client:
-            return train(
-                client,
-                order,
-                diary,
-                endpoint,
-                host=self.host(endpoint),
-                limits=self.capabilities.limits,
-                **self._settings,
-            )
+            try:
+                return train(
+                    client, order, diary, endpoint, host=host, limits=limits, **self._settings
+                )
+            except ServiceRefused as refusal:
+                if refusal.code != NOT_AVAILABLE:
+                    raise
+                ways = ways_on(load_prices(), host, today())
+                raise ServiceRefused(f"{refusal} {ways}", code=refusal.code) from None
 
     def asker(self, header: Mapping[str, Any], labels: LabelSet, endpoint: Endpoint) -> Asker:
         """See `asking.OpenAIAsker`."""
         from .asking import OpenAIAsker
 
-        return OpenAIAsker(header, labels, endpoint, trainer=self.name)
+        return OpenAIAsker(header, labels, endpoint, self.dialect, priced_as=self.priced_as)
 
     def batcher(self, header: Mapping[str, Any], labels: LabelSet, endpoint: Endpoint) -> Batcher:
         """See `batches.OpenAIBatcher`."""
         from .batches import OpenAIBatcher
 
-        return OpenAIBatcher(header, labels, endpoint, trainer=self.name)
+        return OpenAIBatcher(header, labels, endpoint, self.dialect, priced_as=self.priced_as)
 
     def forget(
         self, header: Mapping[str, Any], report: Mapping[str, Any], endpoint: Endpoint
@@ -127,7 +133,17 @@ class OpenAITrainer(Service):
     def _open(self, endpoint: Endpoint) -> Any:
         from .client import open_client
 
-        return open_client(endpoint, trainer=self.name, timeout=self._timeout)
+        return open_client(endpoint, self.dialect, timeout=self._timeout)
+
+
+def ways_on(table: PriceTable, host: str, day: date) -> str:
+    """What is possible on a day, by the table, for whom a host trains nothing."""
+    why = table.why_refused(host, day)
+    where = ["on this machine (local)", *(f"at {h}" for h in table.trained_elsewhere(host, day))]
+    return (
+        f"{f'{why} ' if why else ''}On {day} a model can be trained {', '.join(where)}, or at "
+        "another server that speaks OpenAI's protocol, once its address is set as the base URL."
+    )
 
 
 def with_limits(capabilities: Capabilities, **changes: Any) -> Capabilities:

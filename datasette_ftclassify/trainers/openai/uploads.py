@@ -9,6 +9,8 @@ from __future__ import annotations
 import hashlib
 import itertools
 import tempfile
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,8 +18,8 @@ import openai
 
 from ...errors import TrainingError
 from ..base import Limits
-from ..service import Order, RowRejected, ServiceRefused, TryAgain
-from .conversation import TRIES, Conversation
+from ..service import Order, RowRejected, ServiceProblem, ServiceRefused
+from .conversation import Conversation
 from .problems import FAILURES, problem
 
 FILE_BYTES = 512 * 1024**2
@@ -28,6 +30,9 @@ PART_BYTES = 64 * 1024**2
 
 SECONDS = 600.0
 """For a request that carries a file."""
+
+DELETES = 3
+"""Times that a file is deleted before it is left to people."""
 
 SPLITS = ("train", "validation")
 PURPOSE: Final = "fine-tune"
@@ -76,15 +81,20 @@ def send_files(
 
 
 def delete_files(talk: Conversation, ids: list[str]) -> list[str]:
-    """Deletes files of ours as far as possible; gives the ids of those that were deleted."""
-    deleted = []
+    """Deletes files of ours, whatever is wanted meanwhile; gives the ids of those that are gone.
+    Those that cannot be deleted are noted: there are people's texts in them."""
+    talk, gone = replace(talk, deaf=True), []
     for id in ids:
         try:
-            talk.client.files.delete(id)
-        except FAILURES:
+            talk.retry(partial(forget_file, talk.client, id), DELETES)
+        except ServiceProblem as trouble:
+            talk.diary.event(
+                f"The file {id} could not be deleted at {talk.host}: delete it there. {trouble}",
+                key=f"left-{id}",
+            )
             continue
-        deleted.append(id)
-    return deleted
+        gone.append(id)
+    return gone
 
 
 def _check_file(path: Path | None, split: str, limits: Limits) -> None:
@@ -142,17 +152,13 @@ class _Sending:
 
         again: whether it may be there already
         """
-        for attempt in range(TRIES):
-            try:
-                id = self._find() if again else None
-                return id or (self._send_parts() if self.in_parts else self._send_whole())
-            except TryAgain as trouble:
-                if attempt == TRIES - 1:
-                    raise
-                again = True
-                self.talk.wait(attempt, trouble.after)
-                self.talk.diary.check()
-        raise AssertionError("the last attempt returns or raises")
+        looks = itertools.count(again)
+
+        def act() -> str:
+            id = self._find() if next(looks) else None
+            return id or (self._send_parts() if self.in_parts else self._send_whole())
+
+        return self.talk.retry(act)
 
     def _find(self) -> str | None:
         """Of the newest file with our name and the same size. One of another size is from before
