@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from .labels import Labels, LabelValue, read_labels, trimmed
+from .labels import Labels, LabelValue, trimmed
+from .notations import label_reader
 from .rendering import Rendered
 from .row_pages import read_rows
 from .sql import Key, relation
@@ -66,6 +67,7 @@ def read_records(conn: sqlite3.Connection, task: Task) -> Iterator[Record]:
     rowid = [source.rowid] if source.rowid and source.primary_key else []
     columns = [*identity, *task.text, *task.labels, *split, *rowid]
     render = task.renderer()
+    read_labels = label_reader(task.label_reading, task.labels)
     n_key, n_text, n_labels = len(identity), len(task.text), len(task.labels)
     text_end = n_key + n_text
     label_end = text_end + n_labels
@@ -78,6 +80,6 @@ def read_records(conn: sqlite3.Connection, task: Task) -> Iterator[Record]:
         yield Record(
             key=key or (number,),
             rendered=render(row[n_key:text_end]),
-            labels=read_labels(row[text_end:label_end], task.kind, task.labels, task.delimiter),
+            labels=read_labels(row[text_end:label_end]),
             split=None if given is None else trimmed(str(given)).lower(),
         )

@@ -175,10 +175,12 @@ class LabelSet:
 
     @cached_property
     def sqlite_type(self) -> str:
-        """The type of a column that holds these labels, so that they come back as they were."""
-        if self.multilabel or any(isinstance(v, str) for v in self.values):
+        """The type of a column that holds these labels, so that they come back as they were: none
+        for labels of several types, which every other type would make alike."""
+        types = {type(v) for v in self.values}
+        if self.multilabel or types == {str}:
             return "TEXT"
-        return "REAL" if any(isinstance(v, float) for v in self.values) else "INTEGER"
+        return {int: "INTEGER", float: "REAL"}[types.pop()] if len(types) == 1 else ""
 
     def to_dict(self) -> dict[str, Any]:
         return {"values": list(self.values), "kind": self.kind}
@@ -208,8 +210,8 @@ class Labels:
 
     `values` is None for a row that is not (or not properly) labelled, a tuple of one for binary
     and multiclass, of any length for multilabel. `problem` names what is wrong with the cells:
-    `empty` (not labelled, as NULL is, but in blank text), `blob`, `undecodable`, `invalid`; None
-    when nothing is, and for NULL.
+    `empty` (not labelled, as NULL is, but in blank text), `blob`, `undecodable`, `invalid`,
+    `vector` (0s and 1s that nobody has named); None when nothing is, and for NULL.
     partly_blank: of several flags, some are blank, which counts as off
     """
 
@@ -270,7 +272,7 @@ def _from_list(text: str, delimiter: str | None) -> Labels:
         parts = map(trimmed, text.split(delimiter))
         return Labels(tuple(dict.fromkeys(part for part in parts if part)))
     items = json_array(text)
-    if items is None or not all(map(_is_label, items)):
+    if items is None or not all(map(is_label, items)):
         return Labels(None, "invalid")
     return Labels(tuple(dict.fromkeys(items)))
 
@@ -286,7 +288,7 @@ def json_array(text: str) -> list[Any] | None:
     return items if isinstance(items, list) else None
 
 
-def _is_label(item: object) -> bool:
+def is_label(item: object) -> bool:
     """Whether SQLite and JSON can hold it: no nested value, no NaN or infinity, no half of a
     surrogate pair."""
     if isinstance(item, str):

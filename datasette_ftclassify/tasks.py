@@ -12,13 +12,13 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from .errors import TaskError
-from .labels import KINDS, Kind, LabelSet, LabelValue, is_blank, json_array, unlabelled_sql
+from .labels import KINDS, Kind, LabelSet, LabelValue, unlabelled_sql
+from .notations import DELIMITERS, NOTATIONS, Notation, Reading, propose_reading, vector_problem
 from .rendering import Renderer, renderer, template_columns
 from .sql import Relation, check_condition, condition, quote, reading, relation
 from .texts import TEXT_FORM, Read
 from .texts import reading as reading_of
 
-DELIMITERS = ("|", ";", ",")
 _SAMPLE = 5_000
 """Distinct label cells looked at when the kind is proposed."""
 
@@ -36,6 +36,8 @@ class Task:
     split_column: holds train, validation or test for each row; None: a seeded split
     delimiter:    between labels in one column (multilabel); None: a JSON array
     text_form:    how texts are read, see `texts.py`
+    notation:     of several labels in one column, where it is another one (see notations)
+    label_names:  the labels of vectors of 0 and 1, in their order
     """
 
     source: str
@@ -48,9 +50,14 @@ class Task:
     split_column: str | None = None
     delimiter: str | None = None
     text_form: int = TEXT_FORM
+    notation: Notation | None = None
+    label_names: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
-        return {**asdict(self), "params": dict(self.params)}
+        data = {**asdict(self), "params": dict(self.params)}
+        # As they were before there were these, so that the same task is the same text.
+        unused = [name for name in ("notation", "label_names") if not data[name]]
+        return {name: value for name, value in data.items() if name not in unused}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Task:
@@ -70,6 +77,8 @@ class Task:
                 split_column=_optional(data.get("split_column")),
                 delimiter=_optional(data.get("delimiter")),
                 text_form=_text_form(data.get("text_form", 0)),
+                notation=data.get("notation"),
+                label_names=_strings(data.get("label_names") or ()),
             )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise TaskError("A stored task is damaged: train the classifier again.") from error
@@ -79,6 +88,9 @@ class Task:
             or not task.labels
             or task.kind not in KINDS
             or (several and not task.multilabel)
+            or task.notation not in (None, *NOTATIONS)
+            or (task.notation is not None and (several or not task.multilabel))
+            or bool(task.label_names and task.notation != "vector")
             or task.delimiter == ""
         ):
             raise TaskError("A stored task is damaged: train the classifier again.")
@@ -99,13 +111,23 @@ class Task:
         Raises TemplateError."""
         return renderer(self.text, self.template, self.read)
 
+    @property
+    def named_labels(self) -> tuple[str, ...]:
+        """Labels that are there whether a row has them or not: of several columns, or a vector."""
+        return self.labels if len(self.labels) > 1 else self.label_names
+
+    @property
+    def label_reading(self) -> Reading:
+        """How the label cells are read."""
+        return Reading(self.kind, self.delimiter, self.notation, self.label_names)
+
     def label_set(self, values: Iterable[LabelValue]) -> LabelSet:
         """The label set, from the labels of all examples. Raises LabelError (see LabelSet).
 
-        Label columns keep the order the user gave them, as their 0/1 strings do.
+        Named labels keep the order the user gave them, as their 0/1 strings do.
         """
-        if len(self.labels) > 1:
-            return LabelSet(self.labels, "multilabel")
+        if self.named_labels:
+            return LabelSet(self.named_labels, "multilabel")
         return LabelSet.of(values, self.kind)
 
 
@@ -149,6 +171,7 @@ def define(
     params: Mapping[str, Any] | None = None,
     split_column: str | None = None,
     delimiter: str | None = None,
+    label_names: Sequence[str] = (),
     cells: Iterable[LabelValue] | None = None,
 ) -> Task:
     """A checked task; the kind is proposed from the data when None.
@@ -174,9 +197,22 @@ def define(
         params=dict(params or {}),
         split_column=split_column,
         delimiter=delimiter,
+        label_names=_checked_names(label_names, draft_of=labels, delimiter=delimiter),
     )
     renderer(columns, template)
     return _with_kind(conn, source_relation, draft, kind, cells)
+
+
+def _checked_names(
+    names: Sequence[str], *, draft_of: Sequence[str], delimiter: str | None
+) -> tuple[str, ...]:
+    if not names:
+        return ()
+    if len(draft_of) > 1 or delimiter is not None:
+        raise TaskError("Label names go with vectors of 0 and 1 in one column, undelimited.")
+    if len(set(names)) < len(names) or not all(name.strip() for name in names):
+        raise TaskError("A label name is empty or given twice.")
+    return tuple(names)
 
 
 def _text_columns(source: Relation, text: Sequence[str], template: str | None) -> tuple[str, ...]:
@@ -218,15 +254,21 @@ def _with_kind(
     if several and kind not in (None, "multilabel"):
         raise TaskError(f"Several label columns, or a delimiter, mean multilabel, not {kind}.")
     data = draft.to_dict()
+    if draft.label_names:
+        if kind not in (None, "multilabel"):
+            raise TaskError(f"Label names mean multilabel, not {kind}.")
+        return Task.from_dict({**data, "kind": "multilabel", "notation": "vector"})
     if several:
         return Task.from_dict({**data, "kind": "multilabel"})
     if kind is not None and kind != "multilabel":
         return Task.from_dict({**data, "kind": kind})
     known = _distinct_labels(conn, source, draft) if cells is None else list(cells)
-    proposed, delimiter = propose_kind(known)
-    if kind is not None and proposed != kind:  # the user knows better: lists not looking like it
+    proposed = propose_reading(known)
+    delimiter = proposed.delimiter
+    if kind is not None and proposed.kind != kind:  # the user knows better: unlike any lists
         delimiter = next((d for d in DELIMITERS if any(d in str(c) for c in known)), None)
-    return Task.from_dict({**data, "kind": kind or proposed, "delimiter": delimiter})
+    read = {"kind": kind or proposed.kind, "delimiter": delimiter, "notation": proposed.notation}
+    return Task.from_dict({**data, **read})
 
 
 def _distinct_labels(conn: sqlite3.Connection, source: Relation, task: Task) -> list[LabelValue]:
@@ -241,35 +283,15 @@ def _distinct_labels(conn: sqlite3.Connection, source: Relation, task: Task) -> 
     return [v for v in cells if not isinstance(v, bytes)]
 
 
-def propose_kind(cells: Iterable[LabelValue]) -> tuple[Kind, str | None]:
-    """The kind, and the delimiter if it is a delimited list, that distinct label cells suggest.
-
-    JSON arrays (most of the cells: a few may be damaged) mean multilabel. So does a delimiter whose
-    parts recombine: the cells are made of no more different parts than there are cells, and half
-    of the parts come back. Of commas, which also stand in names and in numbers, lists must differ
-    in length, too.
-    """
-    values = [v for v in cells if not is_blank(v)]
-    texts = [v for v in values if isinstance(v, str)]
-    if texts and len(texts) == len(values):
-        if sum(json_array(text) is not None for text in texts) * 2 > len(texts):
-            return "multilabel", None
-        for delimiter in DELIMITERS:
-            if _recombines(texts, delimiter):
-                return "multilabel", delimiter
-    return ("binary" if len(values) == 2 else "multiclass"), None
-
-
-def _recombines(texts: Sequence[str], delimiter: str) -> bool:
-    """Whether lists, rather than names that happen to hold the character, explain `texts`."""
-    lists = [text for text in texts if delimiter in text]
-    if len(lists) < 2 or (delimiter == "," and len({t.count(",") for t in texts}) < 2):
-        return False
-    parts = [{p.strip() for p in text.split(delimiter) if p.strip()} for text in lists]
-    singles = {text.strip() for text in texts if delimiter not in text}
-    uses: dict[str, int] = dict.fromkeys(singles, 1)
-    for part in (p for group in parts for p in group):
-        uses[part] = uses.get(part, 0) + 1
-    vocabulary = set().union(*parts)
-    again = sum(uses[part] > 1 for part in vocabulary)
-    return len(vocabulary) <= max(len(texts), 2) and again * 2 >= len(vocabulary)
+def unnamed_vectors(conn: sqlite3.Connection, task: Task) -> tuple[str, str] | None:
+    """What is wrong with label cells that are vectors of 0 and 1 whose labels nobody has named, and
+    what to do; None when they are not."""
+    if task.notation != "vector" or task.label_names:
+        return None
+    column = quote(task.labels[0])
+    sql = (
+        f"select {column} from {quote(task.source)} where {condition(task.where)}"
+        f" and not ({unlabelled_sql(task.labels)}) limit 1"
+    )
+    row = conn.execute(sql, dict(task.params)).fetchone()
+    return vector_problem(task.labels[0], str(row[0]) if row else "")

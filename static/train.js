@@ -51,9 +51,8 @@ class Preview extends HTMLElement {
       if (text) field?.setAttribute("aria-invalid", "true");
       else field?.removeAttribute("aria-invalid");
     }
-    const separated = data.delimiter ? `, labels separated by ${data.delimiter}` : "";
     document.getElementById("ft-said-kind").textContent = data.kind
-      ? `Now: ${data.kind}${separated}`
+      ? `Now: ${data.read_as}`
       : "";
     const examples = data.examples.map(row);
     this.querySelector("tbody").replaceChildren(...(examples.length ? examples : [this.none()]));

@@ -12,12 +12,14 @@ from tables import HOSTILE_NAMES, database, table
 
 from datasette_ftclassify.errors import FtclassifyError, SourceError, TaskError, TemplateError
 from datasette_ftclassify.examples import read_records
+from datasette_ftclassify.notations import propose_reading
 from datasette_ftclassify.sql import relation
-from datasette_ftclassify.tasks import Task, define, propose_kind
+from datasette_ftclassify.tasks import Task, define
 
 
 def kind_of(*cells: Any) -> tuple[str, str | None]:
-    return propose_kind(cells)
+    proposed = propose_reading(cells)
+    return proposed.kind, proposed.delimiter
 
 
 @pytest.mark.parametrize(
@@ -46,7 +48,7 @@ def kind_of(*cells: Any) -> tuple[str, str | None]:
     ],
 )
 def test_the_kind_that_cells_suggest(cells: list[Any], proposed: tuple[str, str | None]) -> None:
-    assert propose_kind(cells) == proposed
+    assert kind_of(*cells) == proposed
 
 
 @pytest.mark.parametrize(
@@ -62,7 +64,7 @@ def test_the_kind_that_cells_suggest(cells: list[Any], proposed: tuple[str, str 
     ],
 )
 def test_names_and_numbers_that_hold_a_delimiter_are_no_lists(cells: list[str]) -> None:
-    assert propose_kind(cells) == ("multiclass", None)
+    assert kind_of(*cells) == ("multiclass", None)
 
 
 @given(st.lists(st.sampled_from("abcde"), min_size=1, unique=True).map("|".join))
@@ -72,7 +74,7 @@ def test_one_list_alone_is_a_label(cell: str) -> None:
 
 @given(st.lists(st.one_of(st.text(), st.integers(), st.floats(allow_nan=False)), max_size=30))
 def test_any_cells_suggest_something(cells: list[Any]) -> None:
-    kind, delimiter = propose_kind(cells)
+    kind, delimiter = kind_of(*cells)
     assert kind in ("binary", "multiclass", "multilabel")
     assert kind == "multilabel" or delimiter is None
 

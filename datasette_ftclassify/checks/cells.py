@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ..labels import LabelValue, label_name, unlabelled_sql
+from ..notations import NOTATIONS
 from ..sql import Key, quote
 from .conditions import Seen
 from .report import Finding, listing, one_or_more, rows_text, together
@@ -121,6 +122,10 @@ def _labels(facts: Facts) -> Iterator[Finding]:
 def _invalid(facts: Facts) -> str:
     if len(facts.task.labels) > 1:
         return "something else than 0 and 1 in a label column"
+    if facts.task.label_names:
+        return f"label cells that are no {len(facts.task.label_names)} flags of 0 and 1"
+    if facts.task.notation:
+        return f"label cells that cannot be read as {NOTATIONS[facts.task.notation]}"
     return "label cells that are no JSON array of texts and numbers"
 
 

@@ -66,6 +66,12 @@ CODES: dict[str, Code] = {
     # Labels
     "label-variants": Code(_WARNING, "Labels that differ only by case or white space."),
     "label-types": Code(_ERROR, "A label stands in the column as a number and as text."),
+    "label-notation": Code(
+        ("error", "warning", "info"),
+        "How several labels in a cell were read; labels with pieces of another notation; vectors "
+        "of 0 and 1 without label names.",
+    ),
+    "label-on-every-row": Code(("error", "warning"), "A label that every row has (multilabel)."),
     "rows-without-labels": Code(_INFO, "Rows that have none of the labels (multilabel)."),
     "labels-always-together": Code(_WARNING, "Labels that no row has apart (multilabel)."),
     # The same text twice

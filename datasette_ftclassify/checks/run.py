@@ -26,6 +26,7 @@ from .model import (
     label_token_findings,
     stop_finding,
 )
+from .notation import notation_findings
 from .private import PrivateData
 from .report import MAX_KEYS, CheckReport, Finding, ordered
 from .scan import Facts, Watcher, facts_of, first_pass, second_pass
@@ -86,7 +87,8 @@ def run_checks(
     watchers += [PrivateData(leaves_machine)] if private else []
     watchers += hosted.watchers if hosted else [_local_limit()]
     _read(facts, watchers, hosted, rng, sample_size, deep, report)
-    findings = [*amount_findings(facts), *cell_findings(facts), *split_findings(facts)]
+    findings = [*amount_findings(facts), *notation_findings(facts), *cell_findings(facts)]
+    findings.extend(split_findings(facts))
     for watcher in watchers:
         findings.extend(watcher.findings(facts))
     if hosted:

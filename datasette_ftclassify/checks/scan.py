@@ -13,10 +13,12 @@ from array import array
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Protocol
 
 from ..examples import Record, read_records
-from ..labels import MAX_LABELS, LabelValue, label_name
+from ..labels import MAX_LABELS, Labels, LabelValue, label_name
+from ..notations import label_reader
 from ..splits import SplitPlan, SplitReport, Splitter, text_hash
 from ..sql import Key, Relation, relation
 from ..tasks import Task
@@ -90,12 +92,15 @@ class Facts:
     sample: list[dict[str, Any]] = field(default_factory=list)
     deep: list[Sampled] = field(default_factory=list)
 
+    @cached_property
+    def read_labels(self) -> Callable[[Sequence[object]], Labels]:
+        return label_reader(self.task.label_reading, self.task.labels)
+
     @property
     def counts(self) -> Counter[LabelValue]:
         """Usable rows by label; every label column of several has its entry."""
         counts: Counter[LabelValue] = Counter()
-        if len(self.task.labels) > 1:
-            counts.update(dict.fromkeys(self.task.labels, 0))
+        counts.update(dict.fromkeys(self.task.named_labels, 0))
         for labels, rows in self.combinations.items():
             for label in labels:
                 counts[label] += rows

@@ -17,6 +17,11 @@ if TYPE_CHECKING:
 
 _COLOURS = {"error": "red", "warning": "yellow", "info": "cyan"}
 _BAR = 30
+_OPTIONS = {
+    "label-notation": "--label-names a,b,c, --delimiter CHAR, --kind KIND",
+    "label-on-every-row": "--label-names a,b,c",
+}
+"""What an advice is called on the command line."""
 
 
 @click.command()
@@ -44,7 +49,7 @@ def check(database: str, as_json: bool, **given: Any) -> None:
     from ..jobs.check import as_trained_by
 
     with open_database(database) as conn, step_progress() as progress:
-        task = task_from(conn, given)
+        task = task_from(conn, given, checks=True)
         plan = plan_from(given)
         report = run_checks(
             conn,
@@ -74,8 +79,7 @@ def _describe(report: CheckReport) -> None:
     rows, task = report.rows, report.task
     click.echo(
         f"{task.source}: {rows['total']:,} rows, {rows['labelled']:,} labelled,"
-        f" {rows['usable']:,} usable as examples; {task.kind}"
-        + (f", labels separated by {task.delimiter}" if task.delimiter else "")
+        f" {rows['usable']:,} usable as examples; {task.kind}" + task.label_reading.words
     )
     splits = ", ".join(f"{n:,} {name}" for name, n in report.splits["rows"].items())
     click.echo(f"Split: {splits}\n")
@@ -129,7 +133,8 @@ def _describe_lengths(report: CheckReport) -> None:
 def _describe_finding(finding: Finding) -> None:
     colour = _COLOURS[finding.severity]
     click.echo(f"{click.style(finding.severity, fg=colour, bold=True)}: {finding.message}")
-    click.echo(f"    {finding.advice}")
+    option = _OPTIONS.get(finding.code)
+    click.echo(f"    {finding.advice}{f' ({option})' if option else ''}")
     if finding.keys:
         keys = ", ".join(_key(key) for key in finding.keys)
         click.echo(f"    rows: {keys}")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from ..errors import TaskError
 from ..labels import KINDS
 
 if TYPE_CHECKING:
@@ -96,6 +97,12 @@ def task_options(command: Command) -> Command:
             ),
             click.option(
                 "--delimiter", metavar="CHAR", help="Between several labels in one column."
+            ),
+            click.option(
+                "--label-names",
+                metavar="A,B,C",
+                help="Labels of a column of vectors such as [0, 1, 0], in their order; a JSON array"
+                " where a name has a comma.",
             ),
         ]
     ):
@@ -215,12 +222,16 @@ def unescape(text: str | None) -> str | None:
     return None if text is None else text.replace("\\n", "\n").replace("\\t", "\t")
 
 
-def task_from(conn: sqlite3.Connection, given: dict[str, Any]) -> Task:
-    """The task that the options of `task_options` describe; takes them out of `given`."""
-    from ..tasks import define
+def task_from(conn: sqlite3.Connection, given: dict[str, Any], *, checks: bool = False) -> Task:
+    """The task that the options of `task_options` describe; takes them out of `given`.
+
+    checks: whether the task is checked, so that a finding says what cannot be learnt
+    """
+    from ..notations import name_list
+    from ..tasks import define, unnamed_vectors
 
     template = given.pop("template")
-    return define(
+    task = define(
         conn,
         given.pop("table"),
         text=given.pop("text"),
@@ -230,8 +241,12 @@ def task_from(conn: sqlite3.Connection, given: dict[str, Any]) -> Task:
         where=given.pop("where"),
         params=dict(given.pop("param")),
         split_column=given.pop("split_column"),
-        delimiter=given.pop("delimiter"),
+        delimiter=unescape(given.pop("delimiter")),
+        label_names=name_list(given.pop("label_names") or ""),
     )
+    if not checks and (problem := unnamed_vectors(conn, task)):
+        raise TaskError(f"{problem[0]} {problem[1]} (--label-names a,b,c)")
+    return task
 
 
 def plan_from(given: dict[str, Any]) -> SplitPlan:

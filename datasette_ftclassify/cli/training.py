@@ -174,6 +174,7 @@ def train_words(database: str, task: Task, plan: SplitPlan) -> list[str]:
         ("--where", task.where),
         ("--split-column", task.split_column),
         ("--delimiter", task.delimiter),
+        ("--label-names", json.dumps(task.label_names) if task.label_names else None),
     ):
         words += [option, value] if value is not None else []
     usual = SplitPlan()
@@ -239,6 +240,8 @@ def describe_training(result: TrainResult, database: str) -> None:
     if report["shared_with_train"]:
         shared = report["shared_with_train"]
         click.echo(f"  {rows_have(shared)} been held back with a text that also stands in train")
+    for line in report.get("labels_said", []):
+        click.echo(f"  {line}")
     for line in _report_lines(report):
         click.echo(f"  {line}")
     if result.usd:

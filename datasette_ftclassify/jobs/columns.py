@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 import sqlite3
 from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 
 from ..errors import PredictError
+from ..labels import LabelSet
 from ..sql import Relation, quote
 from ..store.classifiers import Classifier
 from ..store.columns import column_owners, own_column
@@ -62,12 +64,47 @@ def check_columns(
             continue
         if name in (*target.primary_key, *task.text, *task.labels, task.split_column):
             raise PredictError(f"Column {name} is what the classifier reads: choose another name.")
+    label = target.column(columns.label) if columns.label else None
+    if label and (changed := _changed_by(conn, target.name, label, classifier.labels)):
+        raise PredictError(
+            f"Column {label} of {target.name} has a type in which the label {changed} would become "
+            f"another value: drop it (alter table {quote(target.name)} drop column {quote(label)})"
+            " so that it is made anew, or choose another prefix."
+        )
     taken = taken_columns(conn, target, columns, classifier)
     if taken and not overwrite:
         raise PredictError(
             f"Table {target.name} already has a column {taken[0]}: choose another prefix, "
             "or allow overwriting (--overwrite)."
         )
+
+
+def _changed_by(conn: sqlite3.Connection, table: str, column: str, labels: LabelSet) -> str | None:
+    """A label that the column, as it is declared, would not give back as it is."""
+    if labels.multilabel:
+        return None
+    sql = "select type from pragma_table_xinfo(?) where name = ?"
+    (type_,) = conn.execute(sql, [table, column]).fetchone()
+    declared = f"{quote(type_)} " if type_ else ""
+    strict = " strict" if _is_strict(conn, table) else ""
+    with closing(sqlite3.connect(":memory:")) as trial:
+        try:
+            trial.execute(f"create table t (id integer primary key, c {declared}){strict}")
+            trial.executemany("insert into t (c) values (?)", [(value,) for value in labels.values])
+        except sqlite3.Error:
+            return labels.names[0]
+        kept = [value for (value,) in trial.execute("select c from t order by id")]
+    for name, value, back in zip(labels.names, labels.values, kept, strict=True):
+        if back != value or isinstance(back, str) != isinstance(value, str):
+            return name
+    return None
+
+
+def _is_strict(conn: sqlite3.Connection, table: str) -> bool:
+    if sqlite3.sqlite_version_info < (3, 37):
+        return False
+    row = conn.execute("select strict from pragma_table_list(?)", [table]).fetchone()
+    return bool(row and row[0])
 
 
 def taken_columns(
@@ -84,7 +121,8 @@ def make_columns(
 ) -> bool:
     """Adds those that are missing, and notes that they are ours; whether any was missing. Call
     inside a transaction."""
-    types = {"label": classifier.labels.sqlite_type, "score": "REAL", "logprob": "REAL"}
+    label = classifier.labels.sqlite_type or ("ANY" if _is_strict(conn, target.name) else "")
+    types = {"label": label, "score": "REAL", "logprob": "REAL"}
     table = quote(target.name)
     missing = [column for _, column in columns.items() if target.column(column) is None]
     for role, column in columns.items():

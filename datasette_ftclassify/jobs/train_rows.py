@@ -11,12 +11,13 @@ from typing import Any
 from ..errors import TrainingError
 from ..examples import Example, Record, Split, read_records
 from ..labels import LabelSet, label_name
+from ..notations import torn
 from ..splits import SplitPlan, SplitReport, Splitter, split_examples, text_hash
 from ..sql import relation
 from ..store.classifiers import Classifier
 from ..store.columns import label_column
 from ..store.splits import Member, Membership, split_plan
-from ..tasks import Task
+from ..tasks import Task, unnamed_vectors
 from ..trainers.base import TrainingSet
 
 
@@ -25,7 +26,7 @@ class SplitData:
     """The examples of a task with their splits.
 
     plan:  how they were divided, as it is stored
-    notes: what else the classifier's report says of its rows, figures by name
+    notes: what else the classifier's report says of its rows, by name
     """
 
     examples: list[Example]
@@ -33,7 +34,7 @@ class SplitData:
     labels: LabelSet
     report: SplitReport
     plan: dict[str, Any]
-    notes: dict[str, int] = field(default_factory=dict)
+    notes: dict[str, Any] = field(default_factory=dict)
 
     def of(self, *splits: Split) -> list[Example]:
         return [example for example in self.examples if example.split in splits]
@@ -70,7 +71,8 @@ def read_split(
     seen = dict.fromkeys(label for example in examples for label in example.labels)
     names = set(map(label_name, seen))
     labels = task.label_set([*seen, *(name for name in descriptions or () if name not in names)])
-    return SplitData(examples, _members(examples), labels, report, described)
+    notes = {"labels_said": _said(labels, task)}
+    return SplitData(examples, _members(examples), labels, report, described, notes)
 
 
 def _members(examples: list[Example]) -> list[Member]:
@@ -78,6 +80,8 @@ def _members(examples: list[Example]) -> list[Member]:
 
 
 def _no_examples(conn: sqlite3.Connection, task: Task) -> str:
+    if problem := unnamed_vectors(conn, task):
+        return " ".join(problem)
     if any(record.labels.problem == "invalid" for record in read_records(conn, task)):
         return (
             f"The cells of {', '.join(task.labels)} are neither JSON arrays nor 0 and 1: several "
@@ -116,7 +120,7 @@ def read_as_split_before(
             continue
         examples.append(Example(record.key, text, record.labels.values or (), split))
         report.count(split, record.labels.values or ())
-    notes = {"left_out_new": left_out}
+    notes: dict[str, Any] = {"left_out_new": left_out}
     if on_predictions:
         predicted = list(_predicted(conn, first, before))
         notes["predicted_labels"] = len(predicted)
@@ -152,7 +156,14 @@ def _predicted(
             f"{first.title} has written no labels into {source}: let it first, with datasette "
             "ftclassify predict --unlabelled."
         )
-    task = replace(first.task, labels=(column,), delimiter=None, split_column=None)
+    task = replace(
+        first.task,
+        labels=(column,),
+        delimiter=None,
+        notation=None,
+        label_names=(),
+        split_column=None,
+    )
     unlabelled = {r.key for r in read_records(conn, first.task) if r.labels.values is None}
     for record in _known(read_records(conn, task), first.labels):
         text = record.text or ""
@@ -198,3 +209,16 @@ def about_rows(training: list[Example], data: SplitData) -> dict[str, Any]:
         "label_counts": [counts[value] for value in data.labels.values],
         **data.notes,
     }
+
+
+def _said(labels: LabelSet, task: Task) -> list[str]:
+    """How the labels were read, where that was a guess, and what looks wrong about them."""
+    words = task.label_reading.words
+    lines = [f"The cells of {task.labels[0]} were{words[1:]}."] if words else []
+    odd = torn(labels.names)
+    if odd:
+        lines.append(
+            f"warning: {len(odd):,} of {len(labels):,} labels have brackets or quotes, as pieces "
+            f"of another notation: {', '.join(odd[:3])}. See the findings of a check."
+        )
+    return lines

@@ -17,6 +17,7 @@ from ..checks.codes import SEVERITIES
 from ..errors import FtclassifyError
 from ..jobs.check import LISTED
 from ..jobs.finding_rows import read_finding_rows
+from ..notations import name_list
 from ..splits import SplitPlan
 from ..sql import Relation, relation
 from ..store.jobs import Job, get_job
@@ -74,6 +75,7 @@ def is_about(job: Job, look: Look) -> bool:
         and (task["split_column"] or "") == choices.split_column
         and (not choices.kind or task["kind"] == choices.kind)
         and (not choices.delimiter or task["delimiter"] == choices.delimiter)
+        and list(task.get("label_names", ())) == name_list(choices.label_names)
         and (task["where"], task["params"]) == (look.filter.where, dict(look.filter.params))
         and (plan["seed"], plan["validation"], plan["test"]) == (now.seed, now.validation, now.test)
     )
@@ -99,11 +101,13 @@ def _report(ask: Ask, job: Job, result: Mapping[str, Any], source: Relation) -> 
         told = {k: finding[k] for k in ("code", "severity", "count", "message", "advice")}
         findings.append({**told, "url": _address(ask, job, number, finding, source)})
     worst = [{"name": s, "count": sum(f["severity"] == s for f in findings)} for s in SEVERITIES]
+    reading = Task.from_dict(result["task"]).label_reading
+    read_as = reading.kind + reading.words
     kept = ("rows", "distributions", "sample", "splits", "tokens")
     sample = [{**row, "url": row_url(ask, source, row["key"])} for row in result["sample"]]
     return {**{name: result[name] for name in kept}, "sample": sample, "findings": findings,
             "severities": worst, "kind": result["task"]["kind"],
-            "delimiter": result["task"]["delimiter"]}  # fmt: skip
+            "delimiter": result["task"]["delimiter"], "read_as": read_as}  # fmt: skip
 
 
 def _address(
@@ -185,7 +189,8 @@ def label_filter(task: Mapping[str, Any], name: str) -> Pair | None:
     column = task["labels"][0]
     if task["kind"] != "multilabel":
         return f"{column}__exact", name
-    return None if task["delimiter"] else (f"{column}__arraycontains", name)
+    plain = not (task["delimiter"] or task.get("notation"))
+    return None if not plain else (f"{column}__arraycontains", name)
 
 
 async def finding_page(ask: Ask) -> Response:

@@ -3,6 +3,7 @@ back into an address, so that nothing typed is lost and every choice can be link
 
 from __future__ import annotations
 
+import json
 import math
 import sqlite3
 from collections.abc import Mapping
@@ -12,9 +13,10 @@ from typing import Any
 from ..errors import FtclassifyError
 from ..jobs.request import TrainRequest
 from ..labels import KINDS, Kind, LabelValue
+from ..notations import name_list
 from ..splits import SplitPlan
 from ..sql import relation
-from ..tasks import Task, define
+from ..tasks import Task, define, unnamed_vectors
 from ..trainers.base import TrainerOptions
 from .filters import Pair, RowFilter, filter_pairs, read_filters
 from .sampling import label_cells
@@ -29,8 +31,8 @@ An embedding model is none of them: it is a folder of the server, or something t
 
 _FORMAT = {"form": "form", "labels_as": "labels", "multilabel_as": "multilabel", "system": "system"}
 _PLAIN = (
-    "template", "kind", "delimiter", "split_column", "validation", "test", "seed", "name",
-    "trainer", "limit_usd",
+    "template", "kind", "delimiter", "label_names", "split_column", "validation", "test", "seed",
+    "name", "trainer", "limit_usd",
 )  # fmt: skip
 
 
@@ -58,6 +60,7 @@ class Choices:
     template: str = ""
     kind: str = ""
     delimiter: str = ""
+    label_names: str = ""
     split_column: str = ""
     validation: str = ""
     test: str = ""
@@ -72,6 +75,8 @@ class Choices:
     def read(cls, table: str, fields: Mapping[str, Any]) -> Choices:
         """From the fields of an address, a form or a JSON body; those of others are passed over."""
         plain = {name: _one(fields.get(name)) for name in _PLAIN}
+        if isinstance(fields.get("label_names"), list):
+            plain["label_names"] = json.dumps(fields["label_names"])
         plain["template"] = plain["template"].replace("\r\n", "\n")
         settings = {
             name: _described(fields[name])
@@ -147,8 +152,11 @@ class Choices:
             params=chosen.params,
             split_column=self.split_column or None,
             delimiter=self.delimiter or None,
+            label_names=name_list(self.label_names),
             cells=cells,
         )
+        if problem := unnamed_vectors(conn, task):
+            raise FieldError("label_names", " ".join(problem))
         # Two labels here and there may be all, or not: multiclass holds either way.
         unsure = kind is None and not complete and task.kind == "binary"
         return replace(task, kind="multiclass") if unsure else task

@@ -56,7 +56,7 @@ async def _choose(ask: Ask, look: Look, chosen: dict[str, Any]) -> Response:
         "database": ask.database,
         "table": look.source.name,
         "choices": query,
-        "kind": look.kind,
+        "kind": look.reading.kind if look.reading else None,
         "format": chosen,
         "errors": look.errors,
     }

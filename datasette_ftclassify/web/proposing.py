@@ -12,12 +12,12 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ..errors import FtclassifyError, SourceError, TemplateError
-from ..labels import Kind, is_blank, label_name, read_labels, unlabelled_sql
+from ..labels import is_blank, label_name, unlabelled_sql
+from ..notations import Reading, label_reader, name_list, propose_reading, vector_problem
 from ..rendering import renderer, template_columns
 from ..sql import Cell, Relation, condition, quote, quote_all, relation
 from ..store.classifiers import has_store
 from ..store.columns import column_owners
-from ..tasks import propose_kind
 from .choices import Choices, FieldError
 from .filters import RowFilter
 from .sampling import PLACES, in_a_moment, places
@@ -59,7 +59,7 @@ class Look:
 
     choices:  with proposals in the place of what was not chosen
     proposed: names of the fields that were
-    kind:     as the sample suggests; None without a label column
+    reading:  of the labels, as the sample suggests; None without a label column
     errors:   by field; `rows` for what concerns no field
     """
 
@@ -69,8 +69,7 @@ class Look:
     sampled: int
     filter: RowFilter = field(default_factory=RowFilter)
     proposed: tuple[str, ...] = ()
-    kind: Kind | None = None
-    delimiter: str | None = None
+    reading: Reading | None = None
     examples: list[dict[str, Any]] = field(default_factory=list)
     errors: dict[str, str] = field(default_factory=dict)
 
@@ -185,13 +184,21 @@ def _propose_kind(look: Look) -> None:
     choices = look.choices
     chosen = choices.proposed_kind()
     if len(choices.label) > 1 or choices.delimiter:
-        look.kind, look.delimiter = "multilabel", choices.delimiter or None
+        look.reading = Reading("multilabel", choices.delimiter or None)
+        return
+    if choices.label_names:
+        names = tuple(name_list(choices.label_names))
+        look.reading = Reading("multilabel", notation="vector", names=names)
         return
     cells = next((c.cells for c in look.columns if c.name in choices.label), None)
     if cells is not None:
-        proposed, delimiter = propose_kind(c for c in cells if isinstance(c, (str, int, float)))
-        look.kind = chosen or proposed
-        look.delimiter = delimiter if look.kind == "multilabel" else None
+        proposed = propose_reading(c for c in cells if isinstance(c, (str, int, float)))
+        fits = chosen in (None, proposed.kind)
+        look.reading = proposed if fits else Reading(chosen or proposed.kind)
+        if look.reading.notation == "vector":
+            look.errors["label_names"] = vector_problem(
+                choices.label[0], next(c for c in cells if isinstance(c, str) and not is_blank(c))
+            )[1]
 
 
 def _text_columns(look: Look) -> tuple[str, ...]:
@@ -252,8 +259,8 @@ def _example(
     n_key, end = len(look.source.identity), len(look.source.identity) + len(columns)
     rendered = renderer(columns, look.choices.template or None)(row[n_key:end])
     text = rendered.text or ""
-    kind = look.kind or "multiclass"
-    read = read_labels(row[end:], kind, labels, look.delimiter) if labels else None
+    reading = look.reading or Reading("multiclass")
+    read = label_reader(reading, labels)(row[end:]) if labels else None
     values = read.values if read else None
     return {
         "key": json_key(row[:n_key]),

@@ -138,8 +138,10 @@ def _previewed(ask: Ask, look: Look) -> dict[str, Any]:
         "table": look.source.name,
         "choices": look.choices.query(),
         "proposed": list(look.proposed),
-        "kind": look.kind,
-        "delimiter": look.delimiter,
+        "kind": look.reading.kind if look.reading else None,
+        "delimiter": look.reading.delimiter if look.reading else None,
+        "notation": look.reading.notation if look.reading else None,
+        "read_as": f"{look.reading.kind}{look.reading.words}" if look.reading else "",
         "examples": examples,
         "errors": look.errors,
     }

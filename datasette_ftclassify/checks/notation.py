@@ -1,0 +1,120 @@
+"""Whether labels were read as they were meant: what was guessed, and what looks odd about it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import islice
+
+from ..labels import label_name, unlabelled_sql
+from ..notations import likely_delimiter, torn
+from ..sql import condition, quote
+from ..tasks import unnamed_vectors
+from .report import Finding, listing, named, names_listing, one_or_more, together
+from .scan import Facts
+
+_LEAST_ROWS = 20
+_SHOWN = 3
+
+
+def notation_findings(facts: Facts) -> Iterator[Finding]:
+    yield from _unnamed(facts)
+    if not facts.usable or facts.too_many_labels:
+        return
+    yield from _read_as(facts)
+    yield from _torn(facts)
+    yield from _lists(facts)
+    yield from _everywhere(facts)
+
+
+def _unnamed(facts: Facts) -> Iterator[Finding]:
+    seen = facts.label_problems.get("vector")
+    if seen:
+        problem, advice = unnamed_vectors(facts.conn, facts.task) or ("", "")
+        yield facts.finding("label-notation", "error", seen.count, problem, advice, seen=seen)
+
+
+def _cells(facts: Facts) -> Iterator[str]:
+    """Different label cells, in no order."""
+    column = quote(facts.task.labels[0])
+    sql = (
+        f"select distinct {column} from {quote(facts.source.name)} where"
+        f" {condition(facts.task.where)} and not ({unlabelled_sql(facts.task.labels)}) limit 50"
+    )
+    cells = facts.conn.execute(sql, dict(facts.task.params)).fetchall()
+    return (str(cell) for (cell,) in cells if not isinstance(cell, bytes))
+
+
+def _read_as(facts: Facts) -> Iterator[Finding]:
+    """What the cells were taken for, with some of them."""
+    task = facts.task
+    if not task.label_reading.words:
+        return
+    read = ((cell, facts.read_labels((cell,)).values) for cell in _cells(facts))
+    several = ((c, v) for c, v in read if v is not None and len(v) > 1)
+    shown = [
+        f"{named(cell, always=True)} as {together(list(map(label_name, labels)), ' + ')}"
+        for cell, labels in islice(several, _SHOWN)
+    ]
+    yield facts.finding(
+        "label-notation",
+        "info",
+        facts.usable,
+        f"The cells of {task.labels[0]} are {task.label_reading.words.removeprefix(', ')}"
+        f"{': ' if shown else ''}{', '.join(shown)}.",
+        "Nothing to do if that is right: else choose another delimiter or kind.",
+        notation=task.notation,
+        delimiter=task.delimiter,
+    )
+
+
+def _torn(facts: Facts) -> Iterator[Finding]:
+    names = [name for name, rows in facts.names.items() if rows]
+    odd = torn(names)
+    if odd:
+        yield facts.finding(
+            "label-notation",
+            "error" if len(odd) * 2 > len(names) else "warning",
+            len(odd),
+            f"{len(odd):,} {one_or_more(len(odd), 'label looks', 'labels look')} like a piece of "
+            f"another notation, with brackets or quotes: {names_listing(odd)}.",
+            "Choose the delimiter or the kind by which the cells are read rightly, or write "
+            "several labels as a JSON array.",
+            labels=odd[:50],
+        )
+
+
+def _lists(facts: Facts) -> Iterator[Finding]:
+    """Labels that look like lists with a delimiter that also stands in names."""
+    if facts.task.multilabel:
+        return
+    names = [name for name, rows in facts.names.items() if rows]
+    delimiter = likely_delimiter(names)
+    if delimiter is not None:
+        lists = [name for name in names if delimiter in name]
+        yield facts.finding(
+            "label-notation",
+            "warning",
+            len(lists),
+            f"{len(lists):,} labels look like several labels with {delimiter} between them: "
+            f"{names_listing(lists, 3)}.",
+            f"If they are, choose {delimiter} as the delimiter: as they stand, each is one label.",
+            delimiter=delimiter,
+        )
+
+
+def _everywhere(facts: Facts) -> Iterator[Finding]:
+    if not facts.task.multilabel or facts.usable < _LEAST_ROWS:
+        return
+    every = [name for name, rows in facts.names.items() if rows == facts.usable]
+    if every:
+        digits = {"0", "1", "true", "false"} >= {name.lower() for name in every}
+        yield facts.finding(
+            "label-on-every-row",
+            "error" if digits else "warning",
+            len(every),
+            f"Every row has {one_or_more(len(every), 'the label', 'the labels')} "
+            f"{listing([named(name) for name in every])}.",
+            "If the cells are vectors of 0 and 1, give the label names in their order; else leave "
+            "out what tells no row from another.",
+            labels=every[:50],
+        )

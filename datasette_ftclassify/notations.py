@@ -1,0 +1,328 @@
+"""How several labels are written into one cell: recognised, read, and questioned.
+
+Data sets and labelling tools each have a notation of their own. Taken as it stands, `['a', 'b']` is
+one odd label and `[0, 1, 0]` a row with the labels 0 and 1; so what the cells look like is proposed
+from many of them, shown before anything is learnt, and stored with the task.
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from .labels import (
+    UNLABELLED,
+    Kind,
+    Labels,
+    LabelValue,
+    is_blank,
+    is_label,
+    json_array,
+    read_labels,
+    trimmed,
+)  # fmt: skip
+
+Notation = Literal["python", "tool", "object", "vector"]
+NOTATIONS: dict[Notation, str] = {
+    "python": "lists as Python writes them",
+    "tool": "JSON of a labelling tool",
+    "object": "JSON objects of true and false",
+    "vector": "vectors of 0 and 1",
+}
+DELIMITERS = ("|", ";", "#", "\n", ",")
+_MOST_CHARACTERS = 20_000
+"""Of a cell that is no JSON array: more is no list of labels."""
+_CACHED, _CACHED_CHARACTERS = 20_000, 1_000
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How label cells are read.
+
+    delimiter: between labels in one column; None: a JSON array, or the notation
+    notation:  None for the plain ones (one label, JSON arrays, delimited lists)
+    names:     of vectors: the labels, in the order of their 0s and 1s; empty until named
+    """
+
+    kind: Kind
+    delimiter: str | None = None
+    notation: Notation | None = None
+    names: tuple[str, ...] = ()
+
+    @property
+    def words(self) -> str:
+        """`, labels separated by ;`, to go on after the kind; empty for plain cells."""
+        if self.notation:
+            return f", read from {NOTATIONS[self.notation]}"
+        if self.delimiter is None:
+            return ""
+        spelled = {"\n": "line breaks", "\t": "tabs"}.get(self.delimiter, self.delimiter)
+        return f", labels separated by {spelled}"
+
+
+def label_reader(reading: Reading, columns: Sequence[str]) -> Callable[[Sequence[object]], Labels]:
+    """Reads the label cells of a row, as `read_labels` does: never raises. Remembers texts, since
+    labels come back."""
+    kind, delimiter = reading.kind, reading.delimiter
+    if kind != "multilabel" or len(columns) > 1:
+        return lambda cells: read_labels(cells, kind, columns, delimiter)
+    known: dict[str, Labels] = {}
+
+    def read(cells: Sequence[object]) -> Labels:
+        cell = cells[0]
+        if type(cell) is not str or len(cell) > _CACHED_CHARACTERS:
+            return _read(reading, cell, columns)
+        labels = known.get(cell)
+        if labels is None:
+            labels = _read(reading, cell, columns)
+            if len(known) < _CACHED:
+                known[cell] = labels
+        return labels
+
+    return read
+
+
+def _read(reading: Reading, cell: object, columns: Sequence[str]) -> Labels:
+    if reading.notation is None or is_blank(cell) or type(cell) not in (str, int, float):
+        return read_labels([cell], reading.kind, columns, reading.delimiter)
+    text = trimmed(str(cell))
+    if reading.notation == "vector":
+        flags = vector(text)
+        if not reading.names:
+            return Labels(None, "vector")
+        if flags is None or len(flags) != len(reading.names):
+            return Labels(None, "invalid")
+        chosen = zip(reading.names, flags, strict=True)
+        return Labels(tuple(name for name, flag in chosen if flag))
+    items = json_array(text)
+    if not _are_labels(items):
+        items = _PARSERS[reading.notation](text)
+    if items is None and reading.notation == "tool" and text[:1] not in '[{"':
+        items = [cell]  # Label Studio writes a single choice as it is
+    if items == [] and text[:1] == "{" and '"answer"' in text:
+        return UNLABELLED
+    if items is None or not _are_labels(items):
+        return Labels(None, "invalid")
+    return Labels(tuple(dict.fromkeys(items)))
+
+
+_FLAGS = {
+    "0": False, "0.": False, "0.0": False, "false": False,
+    "1": True, "1.": True, "1.0": True, "true": True,
+}  # fmt: skip
+
+
+def vector(text: str) -> list[bool] | None:
+    """The flags of `[0, 1, 0]`, `0,1,0`, `[0. 1.]`, `[true, false]`; None for any other text."""
+    if len(text) > _MOST_CHARACTERS:
+        return None
+    bare = text.removeprefix("array").strip("()") if text.startswith("array(") else text
+    if bare[:1] + bare[-1:] in ("[]", "()"):
+        bare = bare[1:-1]
+    flags = [_FLAGS.get(part.lower()) for part in re.split(r"\s*[,;|\s]\s*", bare.strip(" ,"))]
+    return None if None in flags else [bool(flag) for flag in flags]
+
+
+_LITERAL = re.compile(
+    r"""\s*(?:(?P<text>'(?:[^'\\\n]|\\.)*'|"(?:[^"\\\n]|\\.)*")|(?P<number>[+-]?\d+(?:\.\d+)?))\s*,?"""
+)
+_CALL = re.compile(r"(?s)(?:array|set|frozenset)\((.*?)(?:,\s*dtype=[\w<>']+)?\s*\)")
+
+
+def python_list(text: str) -> list[Any] | None:
+    """The items of `['a', 'b']`, of a tuple, a set or a NumPy array of texts or numbers."""
+    if len(text) > _MOST_CHARACTERS:
+        return None
+    if text == "set()":
+        return []
+    call = _CALL.fullmatch(text)
+    text = call[1].strip() if call else text
+    inside = text[1:-1].strip()
+    if len(text) < 2 or text[0] + text[-1] not in ("[]", "()", "{}"):
+        return None
+    if text[0] == "(" and inside and "," not in inside:
+        return None  # a label in brackets: a tuple of one is written ('a',)
+    items: list[Any] = []
+    position = 0
+    while position < len(inside):
+        literal = _LITERAL.match(inside, position)
+        if literal is None:
+            return None
+        try:
+            items.append(ast.literal_eval((literal["text"] or literal["number"]).lstrip("+")))
+        except (ValueError, SyntaxError):
+            return None
+        position = literal.end()
+    return items
+
+
+_KEYS = ("choices", "accept", "labels", "label", "value", "result", "annotations", "cats")
+"""Where labelling tools keep the labels: `{"choices": ["a"]}`, `[{"value": {"choices": ["a"]}}]`
+(Label Studio), `[{"label": "a"}]` (doccano), `{"accept": ["a"], "answer": "accept"}` (Prodigy),
+`{"cats": {"a": 1.0, "b": 0.0}}` (spaCy)."""
+
+
+def tool_labels(text: str) -> list[Any] | None:
+    """The labels in JSON of a labelling tool; none for an answer that was passed over there."""
+    return _labels_in(_json(text))
+
+
+def _labels_in(value: Any, depth: int = 0) -> list[Any] | None:
+    if isinstance(value, list) and depth < 6:
+        parts = [_labels_in(v, depth + 1) if isinstance(v, dict) else [v] for v in value]
+        if any(part is None for part in parts):
+            return None
+        return [label for part in parts for label in part or ()]
+    if not isinstance(value, dict) or depth >= 6:
+        return None
+    if value.get("answer", "accept") != "accept":
+        return []
+    keys = [key for key in _KEYS if key in value]
+    if not keys:
+        return None
+    inner = value[keys[0]]
+    if keys[0] == "cats" and isinstance(inner, dict):
+        return _chosen(inner)
+    return _labels_in(inner, depth + 1) if isinstance(inner, (dict, list)) else [inner]
+
+
+def object_labels(text: str) -> list[Any] | None:
+    """The keys of `{"a": true, "b": false}` that are true, 1 or "1"."""
+    value = _json(text)
+    return _chosen(value) if isinstance(value, dict) else None
+
+
+def _chosen(flags: dict[str, Any]) -> list[Any] | None:
+    on = {
+        key: False if flag is None else _FLAGS.get(str(flag).lower()) for key, flag in flags.items()
+    }
+    return None if not on or None in on.values() else [key for key, flag in on.items() if flag]
+
+
+def _json(text: str) -> Any:
+    if len(text) > _MOST_CHARACTERS or text[:1] not in ("[", "{"):
+        return None
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+
+
+_PARSERS: dict[str, Callable[[str], list[Any] | None]] = {
+    "python": python_list, "tool": tool_labels, "object": object_labels,
+}  # fmt: skip
+
+
+def propose_reading(cells: Iterable[LabelValue]) -> Reading:
+    """How distinct label cells are to be read, as far as they say.
+
+    A list notation is one that most cells are written in: a few may be damaged. A delimiter is one
+    whose parts recombine: the cells are made of no more different parts than there are cells, and
+    half of the parts come back. Of commas, which also stand in names and in numbers, lists must
+    differ in length, too.
+    """
+    values = [v for v in cells if not is_blank(v)]
+    texts = [trimmed(v) for v in values if isinstance(v, str)]
+    if texts and len(texts) == len(values):
+        if (notation := _notation(texts)) is not None:
+            return Reading("multilabel", notation=notation)
+        if sum(json_array(text) is not None for text in texts) * 2 > len(texts):
+            return Reading("multilabel")
+        for delimiter in DELIMITERS:
+            if _recombines(texts, delimiter):
+                return Reading("multilabel", delimiter)
+    return Reading("binary" if len(values) == 2 else "multiclass")
+
+
+def _notation(texts: list[str]) -> Notation | None:
+    if _are_vectors(texts):
+        return "vector"
+    if sum(_are_labels(json_array(text)) for text in texts) * 2 > len(texts):
+        return None
+    for notation, parse in _PARSERS.items():
+        read = [text for text in texts if _are_labels(parse(text))]
+        if len(read) * 2 > len(texts):
+            return notation  # type: ignore[return-value]
+        bare = [text for text in texts if text[:1] not in ("[", "{")]
+        if notation == "tool" and len(read) >= 2 and len(read) + len(bare) == len(texts):
+            return "tool"
+    return None
+
+
+def _are_labels(items: list[Any] | None) -> bool:
+    return items is not None and all(map(is_label, items))
+
+
+def _are_vectors(texts: list[str]) -> bool:
+    """Whether nearly all are as long as each other: three flags at least, two in brackets."""
+    vectors = [flags for flags in map(vector, texts) if flags is not None]
+    if len(vectors) < 2 or len(vectors) < 0.9 * len(texts):
+        return False
+    lengths = {len(flags) for flags in vectors}
+    least = 2 if all(text[:1] in ("[", "(", "a") for text in texts) else 3
+    return len(lengths) == 1 and min(lengths) >= least
+
+
+def _recombines(texts: Sequence[str], delimiter: str) -> bool:
+    """Whether lists, rather than names that happen to hold the character, explain `texts`."""
+    lists = [text for text in texts if delimiter in text]
+    if len(lists) < 2 or (delimiter == "," and len({t.count(",") for t in texts}) < 2):
+        return False
+    parts = [{p.strip() for p in text.split(delimiter) if p.strip()} for text in lists]
+    singles = {text.strip() for text in texts if delimiter not in text}
+    uses: dict[str, int] = dict.fromkeys(singles, 1)
+    for part in (p for group in parts for p in group):
+        uses[part] = uses.get(part, 0) + 1
+    vocabulary = set().union(*parts)
+    again = sum(uses[part] > 1 for part in vocabulary)
+    return len(vocabulary) <= max(len(texts), 2) and again * 2 >= len(vocabulary)
+
+
+_TORN = re.compile(
+    r"""^[\[{(]\s*["'] | ["']\s*[\]})]$ | ["']\s*:\s | ^"[^"]*"$ | ^'[^']*'$ |
+        ^[\[{][^\]}]*$ | ^[^\[{]*[\]}]$""",
+    re.VERBOSE,
+)
+
+
+def torn(names: Iterable[str]) -> list[str]:
+    """Those that look like a piece of another notation: `['bill'`, `"a"`, `{"choices": ["a"`."""
+    return [name for name in names if _TORN.search(name[:1_000])]
+
+
+_DOUBTFUL = ("/", "+", "&", "::", "·", "\t")
+"""Delimiters that stand in names as well, so that people are asked."""
+
+
+def likely_delimiter(names: Sequence[str]) -> str | None:
+    """One of _DOUBTFUL by which the names are lists of the others: every part is a name, too."""
+    alone = {name.strip() for name in names}
+    for delimiter in _DOUBTFUL:
+        lists = [name for name in names if delimiter in name]
+        parts = {part.strip() for name in lists for part in name.split(delimiter)}
+        if len(lists) > 1 and len(parts) > 1 and parts <= alone:
+            return delimiter
+    return None
+
+
+def vector_problem(column: str, cell: str) -> tuple[str, str]:
+    """What to say of vectors that nobody has named, and what to do."""
+    flags = vector(trimmed(cell)) or []
+    shown = cell if len(cell) <= 60 else f"{cell[:60]}…"
+    return (
+        f"The cells of {column} look like vectors of 0 and 1 for {len(flags)} labels, such as "
+        f"{shown}, and the names of the labels are not known.",
+        "Give the label names in the order of the 0s and 1s.",
+    )
+
+
+def name_list(text: str) -> list[str]:
+    """Label names as people write them: `a, b, c`, or a JSON array of texts."""
+    items = json_array(text)
+    if items is not None and all(isinstance(item, str) for item in items):
+        return items
+    return [name for name in map(trimmed, text.split(",")) if name]
