@@ -1,13 +1,16 @@
 """Train, validation and test: who is in which, decided once and written down.
 
-A split is seeded and stratified. Rows with the same normalised text always share one, since a
-test row that was also trained on measures memory, not skill. Membership follows from a keyed hash
-of the text, so a table that grows keeps nearly all of its rows where they were.
+A split is seeded and stratified. Rows whose texts are equal or near copies (`near_duplicates`)
+always share one, since a test row that was also trained on measures memory, not skill. Membership
+follows from a keyed hash of the text, of near copies the smallest hash among them, so a table that
+grows keeps nearly all of its rows where they were: a group moves only, as a whole, when a new copy
+has a smaller hash than all of its texts.
 """
 
 from __future__ import annotations
 
 import unicodedata
+from array import array
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -50,7 +53,11 @@ def normalise(text: str) -> str:
 
 def text_hash(text: str) -> int:
     """64 signed bits that name the normalised text (BLAKE2b)."""
-    digest = blake2b(normalise(text).encode("utf-8", "surrogatepass"), digest_size=8).digest()
+    return _hash(normalise(text))
+
+
+def _hash(normal: str) -> int:
+    digest = blake2b(normal.encode("utf-8", "surrogatepass"), digest_size=8).digest()
     return int.from_bytes(digest, "big", signed=True)
 
 
@@ -61,7 +68,8 @@ class SplitReport:
     counts:     {split: {label name: rows}}; a row with several labels counts for each
     rows:       {split: rows}
     left_out:   {value of the split column: rows} that is none of train, validation, test
-    shared:     rows of validation or test whose text also stands in train (given splits only)
+    shared:     rows of validation or test whose text, or a near copy, also stands in train (given
+                splits only)
     """
 
     counts: dict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
@@ -77,15 +85,24 @@ class SplitReport:
 class Splitter:
     """Decides the split of every example of a task. Feed it all records, then ask.
 
-    Holds some 100 bytes a distinct text, nothing of the texts themselves.
+    Holds some 300 bytes a distinct text, and less of the many of a large table (`near_duplicates`);
+    nothing of the texts themselves.
     """
 
     def __init__(self, plan: SplitPlan, *, split_column: bool = False) -> None:
+        from .near_duplicates import Sketches  # numpy is loaded when it is first used
+
         self.plan = plan
         self._given = split_column
-        self._groups: dict[int, _Group] = {}
-        self._label_tuples: dict[tuple[LabelValue, ...], tuple[LabelValue, ...]] = {}
-        self._splits: dict[int, Split] | None = None
+        self._sketches = Sketches()
+        # Of each distinct text: its number, rows, a number for its labels, the splits it was given.
+        self._numbers: dict[int, int] = {}
+        self._rows = array("I")
+        self._labels = array("I")
+        self._givens = array("B")
+        self._label_numbers: dict[tuple[LabelValue, ...], int] = {}
+        self._decided: _Decided | None = None
+        self._last: tuple[str, NearCopies | None, Split | None] | None = None
         self._has_validation = False
         self.left_out: Counter[str] = Counter()
 
@@ -95,13 +112,20 @@ class Splitter:
             return
         if self._given and not self._note_given(record.split):
             return
-        name = text_hash(record.text)
-        group = self._groups.get(name)
-        if group is None:
-            group = self._groups[name] = _Group()
-        labels = record.labels.values or ()
-        labels = self._label_tuples.setdefault(labels, labels)
-        group.add(labels, record.split if self._given else None)
+        normal = normalise(record.text)
+        name = _hash(normal)
+        number = self._numbers.get(name)
+        if number is None:
+            number = self._numbers[name] = len(self._numbers)
+            self._sketches.add(normal)
+            labels = record.labels.values or ()
+            # The first row's labels stand for its text: where rows disagree, no choice is right.
+            self._labels.append(self._label_numbers.setdefault(labels, len(self._label_numbers)))
+            self._rows.append(0)
+            self._givens.append(0)
+        self._rows[number] += 1
+        if self._given:
+            self._givens[number] |= _BITS[record.split or ""]
 
     def _note_given(self, value: str | None) -> bool:
         if value not in SPLITS:
@@ -114,56 +138,117 @@ class Splitter:
         """The record's split; None when it has none (not labelled, or left out)."""
         if not record.usable or record.text is None:
             return None
-        if self._splits is None:
-            self._splits = self._decide()
-        name = text_hash(record.text)
-        if not self._given:
-            return self._splits.get(name)
-        given = next((s for s in SPLITS if s == record.split), None)
-        if given == "train" and not self._has_validation:
-            return self._splits.get(name, "train")
-        return given
+        group, split = self._looked_up(record.text)
+        if self._given:
+            given = next((s for s in SPLITS if s == record.split), None)
+            if given != "train" or self._has_validation:
+                return given
+        return None if group is None else split or "train"
 
     def shares_train(self, record: Record) -> bool:
-        """Whether the row was given to validation or test, and its text to train as well."""
+        """Whether the row was given to validation or test, and its text, or a near copy, to train
+        as well."""
         if not (self._given and record.usable and record.split in ("validation", "test")):
             return False
-        return "train" in self._groups[text_hash(record.text or "")].given
+        group = self.near_copies(record)
+        return group is not None and bool(group.given & _BITS["train"])
 
-    def _decide(self) -> dict[int, Split]:
-        if not self._given:
-            return _stratify(self._groups, self.plan)
-        if self._has_validation:
-            return {}
-        # Only train and test were given: validation comes out of the train rows.
-        train = {n: g for n, g in self._groups.items() if g.given == {"train"}}
-        return _stratify(train, SplitPlan(self.plan.seed, self.plan.validation, 0.0))
+    def near_copies(self, record: Record) -> NearCopies | None:
+        """The group of texts that the record's text is in, alone or with near copies; None for a
+        record that was not added."""
+        return self._looked_up(record.text or "")[0]
+
+    def _looked_up(self, text: str) -> tuple[NearCopies | None, Split | None]:
+        """Of the text's group: itself and its split. Several questions are asked of each row."""
+        if self._last is None or self._last[0] is not text:
+            decided = self._decide()
+            number = self._numbers.get(text_hash(text))
+            if number is None:
+                self._last = (text, None, None)
+            else:
+                name = decided.names[number]
+                self._last = (text, decided.groups[name], decided.splits.get(name))
+        return self._last[1], self._last[2]
+
+    def groups(self) -> Iterable[NearCopies]:
+        """All groups, in no order."""
+        return self._decide().groups.values()
+
+    def _decide(self) -> _Decided:
+        if self._decided is None:
+            names, groups = self._grouped()
+            stratified = groups
+            plan = self.plan
+            if self._given:
+                # Only train and test were given: validation comes out of the train rows.
+                none = self._has_validation
+                only = _BITS["train"]
+                stratified = {n: g for n, g in groups.items() if not none and g.given == only}
+                plan = SplitPlan(plan.seed, plan.validation, 0.0)
+            self._decided = _Decided(names, groups, _stratify(stratified, plan))
+        return self._decided
+
+    def _grouped(self) -> tuple[array[int], dict[int, NearCopies]]:
+        import numpy as np
+
+        hashes = np.fromiter(self._numbers, dtype=np.int64, count=len(self._numbers))
+        names = array("q", hashes[self._sketches.groups(hashes)].tobytes())
+        label_sets = list(self._label_numbers)
+        groups: dict[int, NearCopies] = {}
+        # The text that gives a group its name gives it its labels too.
+        for name, text, labels in zip(names, self._numbers, self._labels, strict=True):
+            if name == text:
+                groups[name] = NearCopies(label_sets[labels])
+        for number, name in enumerate(names):
+            group = groups[name]
+            group.texts += 1
+            group.rows += self._rows[number]
+            group.given |= self._givens[number]
+            labels_of_text = label_sets[self._labels[number]]
+            if labels_of_text != group.labels:
+                group.more_labels |= set(labels_of_text) - set(group.labels)
+                group.disputed |= set(labels_of_text) != set(group.labels)
+        return names, groups
 
 
-class _Group:
-    """The examples that share one normalised text."""
+@dataclass
+class _Decided:
+    """names: of the group of each text, by its number; splits: by the name of the group."""
 
-    __slots__ = ("given", "labels", "rows")
-
-    def __init__(self) -> None:
-        self.rows = 0
-        self.labels: tuple[LabelValue, ...] = ()
-        self.given: set[str] | frozenset[str] = _NOTHING
-
-    def add(self, labels: tuple[LabelValue, ...], given: str | None) -> None:
-        # The first row's labels stand for the group: where rows disagree, no choice is right.
-        if not self.rows:
-            self.labels = labels
-        self.rows += 1
-        if given is not None and given not in self.given:
-            self.given = self.given | {given}
+    names: array[int]
+    groups: dict[int, NearCopies]
+    splits: dict[int, Split]
 
 
-_NOTHING: frozenset[str] = frozenset()
+class NearCopies:
+    """Texts that are near copies of each other, or one text alone, as one unit to divide.
+
+    texts, rows: how many
+    labels:      of the text with the smallest hash; the group's stratum
+    more_labels: what others of the texts have beside them
+    disputed:    whether the texts differ in their labels
+    given:       in which splits they stand, as `_BITS`
+    """
+
+    __slots__ = ("disputed", "given", "labels", "more_labels", "rows", "texts")
+
+    def __init__(self, labels: tuple[LabelValue, ...]) -> None:
+        self.labels = labels
+        self.more_labels: set[LabelValue] | frozenset[LabelValue] = _NOTHING
+        self.texts = self.rows = self.given = 0
+        self.disputed = False
+
+    @property
+    def all_labels(self) -> set[LabelValue]:
+        return {*self.labels, *self.more_labels}
+
+
+_BITS: dict[str, int] = {"": 0, **{name: 1 << i for i, name in enumerate(SPLITS)}}
+_NOTHING: frozenset[LabelValue] = frozenset()
 _HELD_OUT: tuple[Split, ...] = ("test", "validation")
 
 
-def _stratify(groups: dict[int, _Group], plan: SplitPlan) -> dict[int, Split]:
+def _stratify(groups: dict[int, NearCopies], plan: SplitPlan) -> dict[int, Split]:
     """Stratum by stratum, in the order of a keyed hash, test and validation fill up first.
 
     With several labels a row belongs to the stratum of its rarest one (the idea of Sechidis,
@@ -183,19 +268,23 @@ def _stratify(groups: dict[int, _Group], plan: SplitPlan) -> dict[int, Split]:
 
 
 def _teach_every_label(
-    groups: dict[int, _Group], plan: SplitPlan, splits: dict[int, Split]
+    groups: dict[int, NearCopies], plan: SplitPlan, splits: dict[int, Split]
 ) -> None:
     """Moves what it takes so that no label is missing from train, where large shares took all
     of a small class, or where a label only stands beside rarer ones."""
-    taught = {v for name, group in groups.items() if splits[name] == "train" for v in group.labels}
-    untaught = {v for group in groups.values() for v in group.labels} - taught
+    taught: set[LabelValue] = set()
+    untaught: set[LabelValue] = set()
+    for name, group in groups.items():
+        for labels in (group.labels, group.more_labels):
+            (taught if splits[name] == "train" else untaught).update(labels)
+    untaught -= taught
     if not untaught:
         return
-    spare = [n for n, group in groups.items() if untaught.intersection(group.labels)]
+    spare = [n for n, group in groups.items() if untaught & group.all_labels]
     for name in sorted(spare, key=lambda n: _order(n, plan.seed), reverse=True):
-        if untaught.intersection(groups[name].labels):
+        if untaught & groups[name].all_labels:
             splits[name] = "train"
-            untaught.difference_update(groups[name].labels)
+            untaught -= groups[name].all_labels
 
 
 def _order(name: int, seed: int) -> bytes:
@@ -205,7 +294,7 @@ def _order(name: int, seed: int) -> bytes:
 
 
 def _divide(
-    names: Sequence[int], groups: dict[int, _Group], plan: SplitPlan, splits: dict[int, Split]
+    names: Sequence[int], groups: dict[int, NearCopies], plan: SplitPlan, splits: dict[int, Split]
 ) -> None:
     rows = sum(groups[name].rows for name in names)
     wanted: dict[Split, int] = {

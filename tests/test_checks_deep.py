@@ -56,9 +56,12 @@ def test_a_missing_one_of_several_labels() -> None:
     rows: list[Row] = []
     for n in range(450):
         both = n % 3 == 0
-        words = sentence("garden", n) + (" " + sentence("port", n) if both else "")
-        rows.append((words if n % 3 < 2 else sentence("port", n), n % 3 < 2, both or n % 3 == 2))
-    rows[60] = (rows[60][0], 1, 0)
+        words = sentence("garden", n // 3) + (" " + sentence("port", n // 12) if both else "")
+        rows.append(
+            (words if n % 3 < 2 else sentence("port", n // 3), n % 3 < 2, both or n % 3 == 2)
+        )
+    # Half of the rows with a label are surer of it than the mean: this one clearly is.
+    rows[60] = (f"{rows[60][0]} {sentence('port', 3)} {sentence('port', 4)}", 1, 0)
     report = check(rows, "text, garden, port", labels=["garden", "port"], deep=True)
     finding = found(report, "likely-mislabelled")
     assert finding.keys == ((61,),)

@@ -10,7 +10,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import f1_score
 
 from datasette_ftclassify.evaluation import evaluate
-from datasette_ftclassify.trainers.local import copies as copies_module
+from datasette_ftclassify.near_duplicates import near_groups
 from datasette_ftclassify.trainers.local.calibration import (
     calibrate,
     expected_calibration_error,
@@ -18,8 +18,6 @@ from datasette_ftclassify.trainers.local.calibration import (
     platt,
     temperature,
 )
-from datasette_ftclassify.trainers.local.copies import copies
-from datasette_ftclassify.trainers.local.counts import count_terms
 from datasette_ftclassify.trainers.local.folds import deal, splits
 from datasette_ftclassify.trainers.local.linear import (
     log_sigmoid,
@@ -207,11 +205,9 @@ def letters(count: int) -> list[str]:
     return [*form, *(f"{chr(97 + n % 26) * 3}{n}" for n in range(count)), "AAA0"]
 
 
-@pytest.mark.parametrize("compared", [2_000, 5])
-def test_copies_of_a_text_share_a_fold(monkeypatch, compared):
-    monkeypatch.setattr(copies_module, "MAX_COMPARED", compared)
+def test_copies_of_a_text_share_a_fold():
     texts = letters(40)
-    groups = copies(texts, count_terms(texts))
+    groups = near_groups(texts)
     assert len(set(groups[:4])) == 1
     assert groups[-1] == groups[4]
     assert len(set(groups)) == 41

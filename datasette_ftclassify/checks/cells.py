@@ -13,6 +13,10 @@ from .scan import Facts
 
 _ENDS = 200
 """Characters of the two ends of a text that are compared."""
+MANY_NEAR_COPIES = 0.1
+"""Share of the examples from which on near copies are a warning."""
+LEAST_GROUPS = 10
+"""Different texts below which nothing can be measured."""
 _LONG_END = 12
 """Shared characters from which on a beginning or ending looks like a rubric."""
 _IMPORT_AGAIN = (
@@ -25,6 +29,7 @@ def cell_findings(facts: Facts) -> Iterator[Finding]:
     yield from _texts(facts)
     yield from _labels(facts)
     yield from _repeated(facts)
+    yield from _near_copies(facts)
     yield from _multilabel(facts)
 
 
@@ -152,6 +157,49 @@ def _repeated(facts: Facts) -> Iterator[Finding]:
             "Decide on one label for each text: no classifier can be right on all of them.",
             seen=facts.conflicting,
             texts=texts,
+        )
+
+
+def _near_copies(facts: Facts) -> Iterator[Finding]:
+    near, groups = facts.near_copies, facts.near_groups
+    if near.count:
+        yield facts.finding(
+            "near-duplicates",
+            "warning" if near.count >= MANY_NEAR_COPIES * facts.usable else "info",
+            near.count,
+            f"{rows_text(near.count).capitalize()} are near copies of others (form letters, quoted "
+            f"mails, retweets, templates filled in): {groups:,} group{'s' if groups > 1 else ''} "
+            "of texts that differ in few words.",
+            "Each group is kept in one split and measured as one text; label more of other texts, "
+            "since copies teach little.",
+            seen=near,
+            groups=groups,
+            largest=facts.largest_group,
+        )
+    if facts.disputed_copies.count:
+        yield facts.finding(
+            "conflicting-near-duplicates",
+            "warning",
+            facts.disputed_copies.count,
+            f"{rows_text(facts.disputed_copies.count).capitalize()} are near copies of each other "
+            f"with different labels, in {facts.disputed_groups:,} "
+            f"group{'s' if facts.disputed_groups > 1 else ''}.",
+            "Read them side by side: either a label is wrong, or the few words that differ decide.",
+            seen=facts.disputed_copies,
+            groups=facts.disputed_groups,
+        )
+    repeated = facts.usable - facts.groups
+    few = facts.groups < LEAST_GROUPS or facts.largest_group > facts.usable / 2
+    if facts.groups > 1 and few and repeated:
+        yield facts.finding(
+            "few-different-texts",
+            "warning",
+            facts.usable,
+            f"The {facts.usable:,} examples hold {facts.groups:,} texts that are neither equal nor "
+            f"near copies; one stands in {rows_text(facts.largest_group)}.",
+            "Label other texts: what is measured on so few says little about new ones.",
+            groups=facts.groups,
+            largest=facts.largest_group,
         )
 
 

@@ -77,13 +77,25 @@ CODES: dict[str, Code] = {
     # The same text twice
     "exact-duplicates": Code(_WARNING, "Rows that repeat the text and labels of another."),
     "conflicting-labels": Code(_WARNING, "Rows that share a text but not their labels."),
+    "near-duplicates": Code(
+        ("warning", "info"),
+        "Rows whose texts differ in few words, or quote each other whole; from 10 % of the "
+        "examples on a warning.",
+    ),
+    "conflicting-near-duplicates": Code(_WARNING, "Near copies with different labels."),
+    "few-different-texts": Code(
+        _WARNING,
+        "Fewer than 10 texts that are no copies of each other, or one of them in most examples.",
+    ),
     # Splits
     "no-training-rows": Code(_ERROR, "No row is in the train split."),
     "no-test-rows": Code(_WARNING, "No row is in the test split."),
     "small-test-split": Code(_INFO, "Fewer than 100 rows in the test split."),
     "validation-from-train": Code(_INFO, "The split column names no validation rows."),
     "split-values-left-out": Code(_WARNING, "Rows whose split is none of the three."),
-    "shared-across-splits": Code(_WARNING, "Validation or test rows whose text is in train."),
+    "shared-across-splits": Code(
+        _WARNING, "Validation or test rows whose text, or a near copy, is in train."
+    ),
     "label-missing-from-split": Code(("warning", "info"), "Labels that a split lacks."),
     # The model and its provider
     "over-token-limit": Code(_WARNING, "Texts longer than the model reads."),

@@ -85,6 +85,12 @@ class Facts:
     conflicts: dict[int, set[int]] = field(default_factory=dict)
     conflicting: Seen = field(default_factory=Seen)
     distinct_texts: int = 0
+    near_copies: Seen = field(default_factory=Seen)
+    near_groups: int = 0
+    disputed_copies: Seen = field(default_factory=Seen)
+    disputed_groups: int = 0
+    groups: int = 0
+    largest_group: int = 0
     report: SplitReport = field(default_factory=SplitReport)
     given_validation: bool = False
     left_out: Seen = field(default_factory=Seen)
@@ -222,6 +228,7 @@ def second_pass(
     facts.report.left_out.update(splitter.left_out)
     sample = _Sampler(facts.usable, sample_size, rng)
     deep_sample = _Sampler(facts.usable, DEEP_ROWS if deep else 0, rng)
+    _note_groups(facts, splitter)
     for number, record in enumerate(read_records(facts.conn, facts.task), 1):
         if number % _STEP == 0:
             progress("Dividing the rows", number)
@@ -235,6 +242,11 @@ def second_pass(
             facts.sample.append(_sample_row(record, text, labels))
         if deep_sample.take():
             facts.deep.append(Sampled(record.key, text[:DEEP_CHARACTERS], labels, disputed))
+        group = splitter.near_copies(record)
+        if group is not None and group.texts > 1:
+            facts.near_copies.add(record.key)
+            if group.disputed:
+                facts.disputed_copies.add(record.key)
         split = splitter.split_of(record)
         if split is None:
             facts.left_out.add(record.key)
@@ -245,6 +257,14 @@ def second_pass(
             facts.shared.add(record.key)
         for counter in counting:
             counter.see(text, labels, split)
+
+
+def _note_groups(facts: Facts, splitter: Splitter) -> None:
+    for group in splitter.groups():
+        facts.groups += 1
+        facts.near_groups += group.texts > 1
+        facts.disputed_groups += group.disputed
+        facts.largest_group = max(facts.largest_group, group.rows)
 
 
 def _sample_row(record: Record, text: str, labels: tuple[LabelValue, ...]) -> dict[str, Any]:

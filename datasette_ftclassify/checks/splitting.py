@@ -72,7 +72,8 @@ def _given(facts: Facts, column: str) -> Iterator[Finding]:
             "warning",
             facts.shared.count,
             f"{rows_text(facts.shared.count).capitalize()} of validation or test "
-            f"{one_or_more(facts.shared.count, 'has', 'have')} a text that is also in train.",
+            f"{one_or_more(facts.shared.count, 'has', 'have')} a text that is also in train, "
+            "or a near copy of one.",
             "Move or delete such rows: on them the measures show memory, not skill.",
             seen=facts.shared,
         )

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ...errors import TrainingError
-from .copies import copies
+from ...near_duplicates import near_groups
 from .counts import TermCounts, Weighting, count_terms
 from .embeddings import embed
 from .features import FloatArray
@@ -52,7 +52,7 @@ class Data:
 
     terms: TermCounts
     targets: Targets
-    groups: Rows  # the same number for copies of a text
+    groups: Rows  # the same number for equal texts and near copies
     min_rows: int
     embedding: StaticEmbedding | None
     embedded: FloatArray | None
@@ -71,7 +71,7 @@ class Data:
         min_rows = 1 if len(texts) <= 500 else 2 if len(texts) <= 50_000 else 4
         terms = count_terms(texts, min_rows=min_rows)
         embedded = None if embedding is None else embed(embedding, texts) * EMBEDDING_WEIGHT
-        return cls(terms, targets, copies(texts, terms), min_rows, embedding, embedded, max_weights)
+        return cls(terms, targets, near_groups(texts), min_rows, embedding, embedded, max_weights)
 
     @property
     def cost(self) -> float:

@@ -1,0 +1,187 @@
+"""Form letters, quoted mails, retweets: one notion of what is the same text."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tables import record
+
+from datasette_ftclassify import near_duplicates
+from datasette_ftclassify.near_duplicates import near_groups
+from datasette_ftclassify.splits import SplitPlan, Splitter
+
+WORDS = [f"{a}{b}{c}" for a in "bdfgklmn" for b in "aeiou" for c in ("ra", "st", "nk", "lo", "ven")]
+
+
+def letter(seed: int, words: int = 40) -> str:
+    """A text of its own: letters with different seeds have hardly a pair of words in common."""
+    return " ".join(random.Random(seed).choices(WORDS, k=words))
+
+
+def groups(*texts: str, among: int = 200) -> list[int]:
+    """The groups of these texts in a table with `among` others, numbered from 0."""
+    found = near_groups([*texts, *map(letter, range(10_000, 10_000 + among))])
+    assert len(set(found[len(texts) :])) == among
+    numbers: dict[int, int] = {}
+    return [numbers.setdefault(g, len(numbers)) for g in found[: len(texts)]]
+
+
+LETTER = letter(1)
+CHINESE = (
+    "尊敬的客户您好，您在我店购买的商品已经发货，请注意查收，"
+    "如有任何问题请随时联系我们的客服人员，感谢您的支持与信任。"
+)
+THAI = (
+    "เรียนลูกค้าที่เคารพ สินค้าที่ท่านสั่งซื้อได้ถูกจัดส่งเรียบร้อยแล้ว กรุณาตรวจสอบพัสดุของท่าน หากมีข้อสงสัยโปรดติดต่อเจ้าหน้าที่"
+)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (f"Dear Anna, {LETTER} 3.4.2026", f"Dear Bo, {LETTER} 28.11.2026"),
+        (LETTER, f"Thanks, that was quick.\n\nOn Monday you wrote:\n> {LETTER}"),
+        (LETTER, f"{letter(2, 60)}\n> {LETTER[:100]}\n> {LETTER[100:]}"),
+        (LETTER, f"RT @someone: {LETTER}"),
+        (letter(3, 5), f"RT @someone: {letter(3, 5)}"),
+        (letter(3, 5), f"Re: {letter(3, 5)}!!"),
+        (f"Caf\u00e9 {LETTER}", f"CAFE\u0301   {LETTER.upper()}"),
+        (LETTER, LETTER.replace(" ", ", ", 9) + "..."),
+        (f"王小明{CHINESE}", f"李雷{CHINESE}"),
+        (f"{THAI} สมชาย", f"{THAI} วิภา"),
+        (letter(4, 600), letter(4, 600).replace(letter(4, 600).split()[300], "Anna")),
+    ],
+)
+def test_near_copies_are_one_group(one: str, other: str) -> None:
+    assert groups(one, other) == [0, 0]
+    assert groups(other, one) == [0, 0]
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("the order is late", "the order is lost"),
+        ("my card was stolen yesterday", "my card was swallowed yesterday"),
+        ("room 12", "room 15"),
+        ("how do I top up by transfer", "how do I top up by cheque"),
+        (letter(1), letter(2)),
+        (CHINESE, CHINESE[::-1]),
+        ("订单还没有到", "订单已经到了"),
+        (f"{letter(5, 20)} {letter(6, 20)}", f"{letter(5, 20)} {letter(7, 20)}"),
+        ("", "!"),
+        ("\ud800", "x"),
+    ],
+)
+def test_texts_that_merely_share_words_are_not(one: str, other: str) -> None:
+    assert groups(one, other) == [0, 1]
+
+
+def test_the_form_that_most_texts_have_makes_no_copies() -> None:
+    footer = letter(99, 60)
+    texts = [f"name: {letter(n, 6)}\nreason: {letter(n + 500, 6)}\n{footer}" for n in range(60)]
+    assert len(set(near_groups(texts))) == 60
+    twice = [*texts, *(f"name: {letter(0, 6)}\nreason: {letter(n, 30)}\n{footer}" for n in (7, 7))]
+    assert len(set(near_groups(twice))) == 61
+
+
+def test_a_chain_of_changes_is_not_one_group() -> None:
+    words = letter(1, 200).split()
+    chain = [" ".join(words[n : n + 40]) for n in range(0, 160, 2)]
+    sizes = Counter(groups(*chain))
+    assert max(sizes.values()) < 40
+    assert len(sizes) < 40
+
+
+TEXTS = st.lists(
+    st.tuples(st.integers(0, 8), st.sampled_from(["", "Anna", "Bo", "12", "> ", "RT @x: "])),
+    max_size=30,
+).map(lambda drawn: [f"{extra}{letter(n)}" for n, extra in drawn])
+
+
+@settings(max_examples=30)
+@given(TEXTS, st.randoms())
+def test_groups_do_not_depend_on_the_order(texts: list[str], rng: random.Random) -> None:
+    def sets(of: list[str]) -> set[frozenset[str]]:
+        found = near_groups(of)
+        return {
+            frozenset(t for t, g in zip(of, found, strict=True) if g == group) for group in found
+        }
+
+    shuffled = list(texts)
+    rng.shuffle(shuffled)
+    assert sets(texts) == sets(shuffled)
+
+
+@settings(max_examples=30)
+@given(st.lists(st.text(), max_size=20))
+def test_any_text_can_be_grouped(texts: list[str]) -> None:
+    found = near_groups(texts)
+    assert found.shape == (len(texts),)
+    for text, group in zip(texts, found, strict=True):
+        assert found[texts.index(text)] == group
+
+
+def test_smaller_sketches_of_many_texts_find_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    texts = [f"Dear {name}, {letter(n)}" for n in range(300) for name in ("Anna", "Bo")]
+    whole = near_groups(texts)
+    monkeypatch.setattr(near_duplicates, "MANY", 100)
+    monkeypatch.setattr(near_duplicates, "_BLOCK_TEXTS", 50)
+    assert len(set(whole)) == len(set(near_groups(texts))) == 300
+    assert np.array_equal(whole, near_groups(texts))
+
+
+def form_letters(letters: int, copies: int = 4) -> list:
+    names = ["Anna", "Bo", "Cem", "Dana", "Eli", "Fay"]
+    rows = [
+        (f"{letter(n)} {names[(n + i) % 6]}, {i}.5.2026", "ab"[n % 2])
+        for n in range(letters)
+        for i in range(copies)
+    ]
+    return [record(text, label, key=key) for key, (text, label) in enumerate(rows)]
+
+
+def splits_of(records: list, plan: SplitPlan) -> list:
+    splitter = Splitter(plan)
+    for each in records:
+        splitter.add(each)
+    return [splitter.split_of(each) for each in records]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_form_letters_are_in_one_split_and_keep_the_shares(seed: int) -> None:
+    found = splits_of(form_letters(150), SplitPlan(seed))
+    for start in range(0, 600, 4):
+        assert len(set(found[start : start + 4])) == 1
+    counts = Counter(found)
+    assert 52 <= counts["test"] <= 60
+    assert 52 <= counts["validation"] <= 60
+
+
+def test_a_table_with_form_letters_that_grows_keeps_its_splits() -> None:
+    more = form_letters(170)
+    before, after = splits_of(more[:600], SplitPlan()), splits_of(more, SplitPlan())
+    moved = sum(a != b for a, b in zip(before, after, strict=False))
+    assert moved < 0.04 * len(before)
+
+
+def test_a_table_of_one_letter_is_trained_on() -> None:
+    assert set(splits_of(form_letters(1, copies=4), SplitPlan())) == {"train"}
+
+
+def test_near_copies_on_both_sides_of_a_given_split_are_told() -> None:
+    letters = form_letters(50, copies=2)
+    records = [
+        record(r.text, *r.labels.values, key=r.key[0], split="train" if n % 2 or n < 90 else "test")
+        for n, r in enumerate(letters)
+    ]
+    splitter = Splitter(SplitPlan(), split_column=True)
+    for each in records:
+        splitter.add(each)
+    shared = [each.key[0] for each in records if splitter.shares_train(each)]
+    assert shared == [90, 92, 94, 96, 98]
+    assert all(splitter.split_of(records[n]) == "test" for n in shared)
