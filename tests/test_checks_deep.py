@@ -3,14 +3,27 @@
 from __future__ import annotations
 
 import random
+from contextlib import closing
+from pathlib import Path
 
 import numpy as np
 import pytest
 from checking import SUBJECTS, Row, check, clean_rows, codes, found, sentence
+from click.testing import CliRunner
 from towns import messages
 
 from datasette_ftclassify.checks import mislabelled, scan
 from datasette_ftclassify.checks.samples import DeepSample
+from datasette_ftclassify.cli.check import check as check_command
+from datasette_ftclassify.jobs.check import run_check, submit_check
+from datasette_ftclassify.jobs.lease import leased
+from datasette_ftclassify.jobs.predict import PredictRequest, predict_rows
+from datasette_ftclassify.jobs.train import TrainRequest, train_classifier
+from datasette_ftclassify.splits import SplitPlan
+from datasette_ftclassify.sql import connect
+from datasette_ftclassify.store.classifiers import find_classifier
+from datasette_ftclassify.store.deleting import delete_classifier
+from datasette_ftclassify.tasks import define
 
 
 def test_rows_with_a_wrong_label() -> None:
@@ -152,3 +165,31 @@ def test_deep_checks_can_be_left_out() -> None:
     rows = [(f"{t} HX{la}1", la) for t, la in clean_rows()]
     assert "leaking-words" in codes(check(rows, deep=True))
     assert "leaking-words" not in codes(check(rows, deep=False))
+
+
+@pytest.mark.parametrize("source", ["town", "of_town"])
+def test_our_own_predictions_give_no_label_away(tmp_path: Path, source: str) -> None:
+    """Neither those of the classifier that is there, nor those of one that is gone."""
+    path = tmp_path / "town.db"
+    with closing(connect(path, must_exist=False)) as conn:
+        with conn:
+            conn.execute("create table town (id integer primary key, text, label)")
+            conn.executemany("insert into town (text, label) values (?, ?)", clean_rows())
+        task = define(conn, "town", text=["text"], labels=["label"])
+        for name in ("old", "new"):
+            train_classifier(conn, task, TrainRequest(name=name, curve=False))
+            predict_rows(conn, find_classifier(conn, name), "town", PredictRequest())
+        delete_classifier(conn, "old@1")
+        with conn:
+            conn.execute("create view of_town as select * from town")
+        task = define(conn, source, text=["text"], labels=["label"])
+        job = submit_check(conn, task, SplitPlan())
+        with leased(conn, job.id) as lease:
+            report = run_check(lease)
+        assert "leaking-columns" not in [finding["code"] for finding in report["findings"]]
+    asked = [str(path), source, "--text", "text", "--label", "label", "--local", "--json"]
+    said = CliRunner().invoke(check_command, asked)
+    assert said.exit_code == 0, said.output
+    assert "leaking-columns" not in said.output
+    asked = [*asked[:2], "--text", "text", "--text", "new_label", *asked[4:]]
+    assert '"leaking-columns"' in CliRunner().invoke(check_command, asked).output

@@ -33,6 +33,8 @@ def column_findings(facts: Facts) -> Iterator[Finding]:
         return
     ours = {*task.labels, *facts.source.identity, task.split_column}
     single_text = set(task.text) if len(task.text) == 1 else set()
+    # A classifier's answers follow from the label; as a part of the text they do give it away.
+    ours.update(column for column in facts.predicted if column not in task.text)
     columns = [c for c in facts.source.columns if c not in ours | single_text]
     for column in columns[:MOST_COLUMNS]:
         try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ExportError, LabelError
@@ -55,6 +55,7 @@ def run_checks(
     private: bool = True,
     download: bool = False,
     most_keys: int = MAX_KEYS,
+    predicted: Collection[str] = (),
     progress: Progress | None = None,
 ) -> CheckReport:
     """Looks at all rows of the task and reports what stands in the way of a good classifier.
@@ -73,6 +74,7 @@ def run_checks(
     private:        look for private data: most of the time that is not spent in the deep checks
     download:       whether a vocabulary may be downloaded, so that token counts are exact
     most_keys:      keys of a finding at most; none has more than conditions.MOST_KEYS
+    predicted:      columns that hold a classifier's answers, which give no label away
     progress:       called with what is being done and the share of all work done (0-1)
 
     Reads the source twice and writes nothing. Any cell can stand in the table. Raises SourceError
@@ -81,6 +83,7 @@ def run_checks(
     report = progress or (lambda what, share: None)
     facts = facts_of(conn, task, plan or SplitPlan())
     facts.most_keys = most_keys
+    facts.predicted = predicted
     rng = random.Random(seed)
     hosted = Hosted(model, fmt, download, epochs_for) if leaves_machine else None
     watchers: list[Watcher] = [ShortTexts(), CommonEnds()]

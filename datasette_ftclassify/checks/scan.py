@@ -11,7 +11,7 @@ import random
 import sqlite3
 from array import array
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Protocol
@@ -71,6 +71,7 @@ class Facts:
     plan: SplitPlan
     source: Relation
     most_keys: int = MAX_KEYS
+    predicted: Collection[str] = ()
     total: int = 0
     labelled: int = 0
     usable: int = 0

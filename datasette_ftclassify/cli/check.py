@@ -47,6 +47,8 @@ def check(database: str, as_json: bool, **given: Any) -> None:
     """
     from ..checks import run_checks
     from ..jobs.check import as_trained_by
+    from ..sql import relation
+    from ..store.columns import predicted_columns
 
     with open_database(database) as conn, step_progress() as progress:
         task = task_from(conn, given, checks=True)
@@ -61,6 +63,7 @@ def check(database: str, as_json: bool, **given: Any) -> None:
             seed=plan.seed,
             deep=not given["quick"],
             download=True,
+            predicted=predicted_columns(conn, relation(conn, task.source)),
             progress=progress,
             **as_trained_by(given["trainer"], given["model"]),
         )

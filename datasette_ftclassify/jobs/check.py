@@ -17,6 +17,7 @@ from ..export import ExportFormat
 from ..labels import LabelSet
 from ..splits import SplitPlan
 from ..sql import condition, quote, quote_all, relation
+from ..store.columns import predicted_columns
 from ..store.jobs import Job, add_job
 from ..store.schema import ensure_schema, transaction
 from ..tasks import Task
@@ -125,6 +126,7 @@ def run_check(lease: Lease, progress: Progress = no_progress) -> dict[str, Any]:
         leaves_machine=leaves,
         seed=plan.seed,
         most_keys=MOST_KEYS,
+        predicted=predicted_columns(lease.conn, relation(lease.conn, task.source)),
         progress=tell,
         **priced,
     ).to_dict()

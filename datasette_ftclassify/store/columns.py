@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import sqlite3
 
+from ..sql import Relation
+from .classifiers import has_store
+
 MOST_COLUMNS = 10_000
 """Of all tables together that are drawn as ours. A table can have 2,000."""
 
@@ -14,6 +17,18 @@ def column_owners(conn: sqlite3.Connection, source: str) -> dict[str, str]:
         "select column_name, classifier from _ftclassify_columns where source = ?", [source]
     )
     return dict(rows.fetchall())
+
+
+def predicted_columns(conn: sqlite3.Connection, source: Relation) -> frozenset[str]:
+    """The columns of a table that hold predictions, of whatever classifier; of a view, those that
+    are called as a column with predictions is in any table."""
+    if not has_store(conn):
+        return frozenset()
+    rows = conn.execute(
+        f"select column_name from _ftclassify_columns where ? or source = ? limit {MOST_COLUMNS}",
+        [source.is_view, source.name],
+    )
+    return frozenset(name for (name,) in rows.fetchall())
 
 
 def own_column(

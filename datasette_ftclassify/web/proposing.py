@@ -16,8 +16,7 @@ from ..labels import is_blank, label_name, unlabelled_sql
 from ..notations import Reading, label_reader, name_list, propose_reading, vector_problem
 from ..rendering import renderer, template_columns
 from ..sql import Cell, Relation, condition, quote, quote_all, relation
-from ..store.classifiers import has_store
-from ..store.columns import column_owners
+from ..store.columns import predicted_columns
 from .choices import Choices, FieldError
 from .filters import RowFilter
 from .sampling import PLACES, in_a_moment, places
@@ -128,7 +127,7 @@ def _sample(conn: sqlite3.Connection, source: Relation) -> list[tuple[Cell, ...]
 def _columns(
     conn: sqlite3.Connection, source: Relation, rows: Sequence[tuple[Cell, ...]]
 ) -> list[Column]:
-    ours = set(column_owners(conn, source.name)) if has_store(conn) else set()
+    ours = predicted_columns(conn, source)
     found = []
     for index, name in enumerate(source.columns):
         cells = [c for row in rows if not is_blank(c := row[index]) and c != b""]
