@@ -25,7 +25,15 @@ from .sql_spending import Books
 from .store.answers import KeptAnswer, input_key
 from .store.spending import Spent
 from .trainers.access import Access, Endpoint
-from .trainers.service import Asker, RowRejected, ServiceProblem, TryAgain, Usage
+from .trainers.service import (
+    MOST_AGAIN,
+    AskAgain,
+    Asker,
+    RowRejected,
+    ServiceProblem,
+    TryAgain,
+    Usage,
+)
 
 T = TypeVar("T")
 
@@ -89,6 +97,27 @@ def _service(served: Served, access: Access) -> str:
     return f"{trainer} {access.endpoint(trainer).base_url}"
 
 
+@dataclass(frozen=True)
+class _Question:
+    """A text that is asked about. may_write: whether the file may be written"""
+
+    key: Key
+    served: Served
+    text: str
+    access: Access
+    may_write: bool
+
+    @property
+    def service(self) -> str:
+        return _service(self.served, self.access)
+
+
+def _spent(usage: Usage, expected: float, cost: Callable[[Usage], float | None]) -> Spent:
+    """On one request; as expected where the service does not say what it used."""
+    usd = None if usage == Usage() else cost(usage)
+    return Spent(expected if usd is None else usd, 1, *astuple(usage))
+
+
 class Desk:
     """Where all functions of a process ask: a thread with an event loop, started when needed."""
 
@@ -136,7 +165,8 @@ class Desk:
                 if len(self._pending) >= MOST_IN_FLIGHT:
                     raise NoAnswer("Many questions are under way already: ask again later.")
                 may_write = writable(served.path)
-                future = self._run(self._answer(key, served, text, access, may_write))
+                question = _Question(key, served, text, access, may_write)
+                future = self._run(self._answer(question))
                 self._pending[key] = future
         try:
             return patient.wait(future)
@@ -188,48 +218,52 @@ class Desk:
         for key in idle[: max(len(self._askers) - MOST_ASKERS, 0)]:
             await self._askers.pop(key)[1].close()
 
-    async def _answer(
-        self, key: Key, served: Served, text: str, access: Access, may_write: bool
-    ) -> KeptAnswer:
+    async def _answer(self, question: _Question) -> KeptAnswer:
         try:
-            return await self._ask(key, served, text, access, may_write)
+            for _ in range(MOST_AGAIN):
+                with suppress(AskAgain):
+                    return await self._ask(question)
+            raise NoAnswer("The service refuses one request after another.")
         finally:
             with self._lock:
-                self._pending.pop(key, None)
+                self._pending.pop(question.key, None)
 
-    async def _ask(
-        self, key: Key, served: Served, text: str, access: Access, may_write: bool
-    ) -> KeptAnswer:
+    async def _ask(self, question: _Question) -> KeptAnswer:
+        """One request. Raises AskAgain when there is to be another."""
         from .jobs.asking.keeping import kept_from
         from .jobs.estimates import pricing
         from .loading import prices_of
 
-        service = _service(served, access)
-        asker = await self._asker(served, access)
-        cost = pricing(asker, prices_of(served.classifier, access))
+        key, served, service = question.key, question.served, question.service
+        asker = await self._asker(served, question.access)
+        cost = pricing(asker, prices_of(served.classifier, question.access))
         try:
-            expected = cost(asker.expected(text))
+            expected = cost(asker.expected(question.text))
             if expected is None:
                 raise LimitReached(
                     f"No price of {asker.model} is known to keep to the budget by: set "
                     "FTCLASSIFY_PRICES to a table that has it."
                 )
-            self._books.reserve(served.path, access, expected, writable=may_write)
+            self._books.reserve(served.path, question.access, expected, writable=question.may_write)
         except LimitReached as error:
             self._hush(service, str(error), LIMIT_SECONDS)
             raise
         try:
-            reply = await asker.ask(text)
+            reply = await asker.ask(question.text)
+        except AskAgain as again:
+            if again.usage is not None:
+                self._books.spend(served.path, expected, _spent(again.usage, expected, cost))
+            else:
+                self._books.release(served.path, expected, sent=again.sent)
+            raise
         except ServiceProblem as error:
             self._note_failure(key, service, error, expected)
             raise
         except BaseException:
             self._books.lose(served.path, expected)  # nobody will know
             raise
-        usage, answer = reply.usage, kept_from(reply)
-        usd = None if usage == Usage() else cost(usage)
-        spent = Spent(expected if usd is None else usd, 1, *astuple(usage))
-        self._books.spend(served.path, expected, spent)
+        answer = kept_from(reply)
+        self._books.spend(served.path, expected, _spent(reply.usage, expected, cost))
         self._remember(key, answer)
         self._books.keep(served.path, served.classifier.id, key[2], answer)
         self._write(served.path)

@@ -77,9 +77,14 @@ class Books:
             self._pages[path] = _Page(account)
         return self._pages[path]
 
-    def release(self, path: str, reserved: float) -> None:
-        """Gives back what was set aside for a question that the service refused."""
-        self._pages[path].account.release(reserved)
+    def release(self, path: str, reserved: float, *, sent: bool = True) -> None:
+        """Gives back what was set aside for a question that the service refused, or that was not
+        sent after all."""
+        account = self._pages[path].account
+        if sent:
+            account.refuse(reserved)
+        else:
+            account.release(reserved)
 
     def lose(self, path: str, reserved: float) -> None:
         """A question whose answer never came, and may have been given: counts as spent."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 from openai_server import OpenAIServer
@@ -16,7 +16,7 @@ from datasette_ftclassify.trainers.access import Endpoint
 from datasette_ftclassify.trainers.openai.asking import OpenAIAsker
 from datasette_ftclassify.trainers.openai.azure import AzureTrainer
 from datasette_ftclassify.trainers.openai.dialect import OPENAI
-from datasette_ftclassify.trainers.service import Reply
+from datasette_ftclassify.trainers.service import AskAgain, Reply
 
 NAMES = ["Roads", "Parks", "Water works"]
 TOWN = LabelSet.of(NAMES, "multiclass")
@@ -73,7 +73,14 @@ async def asking(
 
 async def ask(server: OpenAIServer, header: Header, text: str = "a kerb", **options: Any) -> Reply:
     async with asking(server, header, **options) as asker:
-        return await asker.ask(text)
+        return await insist(asker, text)
+
+
+async def insist(asker: OpenAIAsker, text: str) -> Reply:
+    """Asks until there is an answer, as whoever counts the requests does."""
+    while True:
+        with suppress(AskAgain):
+            return await asker.ask(text)
 
 
 def bodies(server: OpenAIServer, start: int) -> list[dict[str, Any]]:

@@ -42,7 +42,7 @@ from datasette_ftclassify.store.spending import (
     spent_by_job,
 )
 from datasette_ftclassify.trainers.access import Access
-from datasette_ftclassify.trainers.service import Usage
+from datasette_ftclassify.trainers.service import TryAgain, Usage
 
 
 @pytest.fixture(scope="module")
@@ -98,7 +98,7 @@ def test_what_is_under_way_counts_until_it_is_settled(conn: Any) -> None:
     assert budget.reserve([THOUSAND] * 4) == [1.0, 1.0, 1.0]
     budget.settle(1.0, Usage(400, 0, 100))  # it was less
     assert budget.reserve([Usage(500)]) == [0.5]
-    budget.release(1.0)
+    assert budget.failed(1.0, TryAgain("Too many.", rate_limited=True)) == Spent()
     assert budget.reserve([THOUSAND, Usage(1)]) == [1.0]
     budget.close()
 

@@ -23,6 +23,7 @@ from openai_questions import (
     asking,
     bodies,
     endpoint,
+    insist,
     tuned,
     untuned,
     values_of,
@@ -341,7 +342,7 @@ async def test_a_field_that_a_server_does_not_know_is_left_out(
     fault = service.faults.add(CHAT, 400, times=None, where=where, message=message)
     start = len(service.log)
     async with asking(service, header) as asker:
-        replies = await asyncio.gather(*(asker.ask(text) for text, _ in HELD_OUT))
+        replies = await asyncio.gather(*(insist(asker, text) for text, _ in HELD_OUT))
         await asker.ask("a kerb")
     if field != "temperature":  # without it, answers are drawn by lot
         assert [r.answer.labels for r in replies] == [(NAMES[int(n)],) for _, n in HELD_OUT]
@@ -412,7 +413,7 @@ async def test_room_for_reasoning(service: OpenAIServer, header: Header) -> None
         message="Could not finish: max_tokens or model output limit was reached.",
     )  # fmt: skip
     async with asking(service, header) as asker:
-        assert (await asker.ask("a kerb")).answer.labels == ("Roads",)
+        assert (await insist(asker, "a kerb")).answer.labels == ("Roads",)
         assert asker.expected("a kerb").output_tokens == 2 + REASONING_TOKENS
 
 

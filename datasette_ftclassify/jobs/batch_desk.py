@@ -117,7 +117,8 @@ class Desk:
         if is_read:
             self._closed += sent.batch.requests
         self.note(sent, state="done", detail=detail)
-        self.holds.end(sent.batch.tag)
+        unanswered = max(sent.batch.requests - sent.batch.done, 0)
+        self.holds.end(sent.batch.tag, unbilled=unanswered if is_read else 0)
 
     def delete(self, file_id: str) -> None:
         """As far as possible: the service deletes files of batches by itself after a month."""

@@ -13,7 +13,7 @@ from ..prices import dollars
 from ..store.jobs import Job
 from ..store.spending import Spent, spent_by_job
 from ..trainers.access import Access
-from ..trainers.service import Usage
+from ..trainers.service import AskAgain, ServiceProblem, Usage
 from .agreements import agreement_to, key_of
 
 Cost = Callable[[Usage], float | None]
@@ -122,9 +122,9 @@ class Holds(Money):
         """Whether something is set aside by that name, for what has that digest."""
         return self.ledger.held(self.key, name, digest) is not None
 
-    def end(self, name: str) -> None:
-        """Nothing more comes of it."""
-        self.ledger.end(name)
+    def end(self, name: str, *, unbilled: int = 0) -> None:
+        """Nothing more comes of it. unbilled: of its requests, those that cost nothing"""
+        self.ledger.end(name, unbilled=unbilled)
 
     def keep(self, names: Collection[str]) -> None:
         """Of all that the job holds, only these are still to come."""
@@ -151,13 +151,17 @@ class Budget(Money):
         self.room = self._account.room
         return amounts[:granted]
 
-    def release(self, reserved: float) -> None:
-        """Gives back what was set aside for a question that the service refused."""
-        self._account.release(reserved)
-
-    def lose(self, reserved: float) -> Spent:
-        """A question whose answer never came, and may have been given: counts as spent."""
-        return self._account.lose(reserved)
+    def failed(self, reserved: float, error: Exception) -> Spent:
+        """A request that brought no answer to keep. Gives what that cost."""
+        if isinstance(error, AskAgain) and error.usage is not None:
+            return self.settle(reserved, error.usage)
+        if isinstance(error, AskAgain) and not error.sent:
+            self._account.release(reserved)
+        elif isinstance(error, ServiceProblem) and error.unbilled:
+            self._account.refuse(reserved)
+        else:
+            return self._account.lose(reserved)
+        return Spent()
 
     def settle(self, reserved: float, usage: Usage) -> Spent:
         """Puts the actual cost of an answer in the place of what was set aside for it. That stays,

@@ -94,6 +94,7 @@ class Account:
         self._requests = 0
         self._dearer = 1.0
         self._unsaved = Spent()
+        self._unbilled = 0
         self._noted = False
         self.room = Room()
 
@@ -123,8 +124,13 @@ class Account:
         self._unsaved += spent
         self._give_back(reserved)
 
+    def refuse(self, reserved: float) -> None:
+        """Gives back what was set aside for a request that the service refused: it cost nothing."""
+        self._unbilled += 1
+        self._give_back(reserved)
+
     def release(self, reserved: float) -> None:
-        """Gives back what was set aside for a request that cost nothing: the service refused it."""
+        """Gives back what was set aside for a request that was not sent."""
         self._give_back(reserved)
 
     def lose(self, reserved: float) -> Spent:
@@ -158,11 +164,11 @@ class Account:
         return lost
 
     def _save_spent(self, db: sqlite3.Connection) -> None:
-        if self._unsaved != Spent():
-            add_spent(db, self.key, self._unsaved)
+        if self._unsaved != Spent() or self._unbilled:
+            add_spent(db, self.key, self._unsaved, unbilled=self._unbilled)
 
     def _saved(self) -> None:
-        self._unsaved = Spent()
+        self._unsaved, self._unbilled = Spent(), 0
 
     def _note(self, db: sqlite3.Connection, usd: float, requests: int) -> None:
         values = [usd * self._dearer, requests, today(), self._holder]

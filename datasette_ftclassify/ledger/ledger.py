@@ -143,10 +143,13 @@ class Ledger:
             db.execute("update under_way set usd = ?, requests = ? where holder = ?", left)
         return spent
 
-    def end(self, *names: str) -> None:
-        """Nothing more comes of them."""
+    def end(self, name: str, *, unbilled: int = 0) -> None:
+        """Nothing more comes of it. unbilled: of its requests, those that cost nothing"""
         with self._once() as db:
-            db.executemany("delete from under_way where holder = ?", [[name] for name in names])
+            sql = "select database, job, nonce from under_way where holder = ?"
+            for row in db.execute(sql, [name]).fetchall():
+                add_spent(db, JobKey(*row), Spent(), unbilled=unbilled)
+            db.execute("delete from under_way where holder = ?", [name])
 
     def end_others(self, key: JobKey, names: Collection[str]) -> None:
         """Nothing comes of what the job holds beside those, as of batches that were never made."""

@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ..errors import FtclassifyError
+from .schema import VERSIONS
 
 VARIABLE = "FTCLASSIFY_LEDGER"
 BUSY_SECONDS = 10.0
@@ -65,21 +66,27 @@ def connect(path: Path) -> sqlite3.Connection:
 
 def _prepare(conn: sqlite3.Connection, path: Path) -> None:
     conn.execute("pragma synchronous = normal")
-    if _pragma(conn, "application_id") == _APPLICATION and _pragma(conn, "user_version") >= 1:
+    if _version(conn) >= len(VERSIONS):
         return
     conn.execute("pragma journal_mode = wal")
     conn.execute("begin immediate")
     with conn:
-        if _pragma(conn, "application_id") == _APPLICATION:
-            return  # another process was faster
-        if conn.execute("select 1 from sqlite_master limit 1").fetchone():
+        version = _version(conn)  # another process may have been faster
+        if not version and conn.execute("select 1 from sqlite_master limit 1").fetchone():
             raise LedgerError(
                 f"{path} is a database, but no ledger: set {VARIABLE} to a file of its own."
             )
-        for statement in _SCHEMA:
-            conn.execute(statement)
+        for statements in VERSIONS[version:]:
+            for statement in statements:
+                conn.execute(statement)
         conn.execute(f"pragma application_id = {_APPLICATION}")
-        conn.execute("pragma user_version = 1")
+        conn.execute(f"pragma user_version = {max(version, len(VERSIONS))}")
+
+
+def _version(conn: sqlite3.Connection) -> int:
+    """Of the tables; 0 for no ledger."""
+    is_ledger = _pragma(conn, "application_id") == _APPLICATION
+    return _pragma(conn, "user_version") if is_ledger else 0
 
 
 def _pragma(conn: sqlite3.Connection, name: str) -> int:
@@ -106,50 +113,3 @@ def writing(conn: sqlite3.Connection, path: Path) -> Iterator[sqlite3.Connection
         conn.execute("begin immediate")
         with conn:
             yield conn
-
-
-_SCHEMA = (
-    """
-    create table agreements (
-        database text not null,          -- see keys.identity_of
-        nonce text not null,             -- random, also in the job's row
-        job integer not null,
-        digest text not null,            -- of what was agreed to
-        limit_usd real,                  -- for the job in all; NULL: none was set
-        expected_usd real,               -- what it was said to cost
-        agreed_at text not null,
-        primary key (database, job, nonce)
-    ) without rowid
-    """,
-    """
-    create table spending (
-        day text not null,               -- UTC
-        database text not null,
-        nonce text not null,             -- '': asked by SQL functions
-        job integer not null,            -- 0: the same
-        usd real not null default 0,
-        requests integer not null default 0,
-        input_tokens integer not null default 0,
-        cached_tokens integer not null default 0,
-        output_tokens integer not null default 0,
-        trained_tokens integer not null default 0,
-        repeats integer not null default 0, -- among the requests: their process died before it
-                                            -- kept the answers, and they are asked again
-        primary key (day, database, nonce)
-    ) without rowid
-    """,
-    "create index spending_of_jobs on spending (database, nonce)",
-    """
-    create table under_way (
-        holder text primary key,         -- a process's requests, a batch, or a training
-        owner text,                      -- the process whose end is theirs; NULL: they outlive it
-        day text not null,               -- of the last change, UTC
-        database text not null,
-        nonce text not null,
-        job integer not null,
-        usd real not null,
-        requests integer not null,
-        digest text not null default ''  -- of what they are for
-    ) without rowid
-    """,
-)

@@ -18,18 +18,28 @@ _SUMS = ", ".join(f"coalesce(sum({name}), 0)" for name in _FIELDS)
 
 
 def add_spent(
-    db: sqlite3.Connection, key: JobKey, spent: Spent, *, day: str | None = None, repeats: int = 0
+    db: sqlite3.Connection,
+    key: JobKey,
+    spent: Spent,
+    *,
+    day: str | None = None,
+    repeats: int = 0,
+    unbilled: int = 0,
 ) -> None:
-    """Adds to what was spent on a day (UTC), today unless told otherwise."""
+    """Adds to what was spent on a day (UTC), today unless told otherwise.
+
+    repeats:  among the requests
+    unbilled: requests beside them, which cost nothing
+    """
     when = [day or today(), key.database, key.nonce]
     db.execute(
         "insert or ignore into spending (day, database, nonce, job) values (?, ?, ?, ?)",
         [*when, key.job],
     )
-    changes = ", ".join(f"{name} = {name} + ?" for name in (*_FIELDS, "repeats"))
+    changes = ", ".join(f"{name} = {name} + ?" for name in (*_FIELDS, "repeats", "unbilled"))
     db.execute(
         f"update spending set {changes} where day = ? and database = ? and nonce = ?",
-        [*(getattr(spent, name) for name in _FIELDS), repeats, *when],
+        [*(getattr(spent, name) for name in _FIELDS), repeats, unbilled, *when],
     )
 
 

@@ -62,6 +62,23 @@ class TryAgain(ServiceProblem):
         self.unbilled = rate_limited if unbilled is None else unbilled
 
 
+MOST_AGAIN = 20
+"""Requests about one text that only show how it must be asked; there are fewer fields."""
+
+
+class AskAgain(TryAgain):
+    """The same question is to be asked once more, at once and as a request of its own: the asker
+    has learnt from this one how it must be put.
+
+    usage: of the answer that came of it, which is billed; None: there was none
+    sent:  whether there was a request at all
+    """
+
+    def __init__(self, message: str, *, usage: Usage | None = None, sent: bool = True) -> None:
+        super().__init__(message, unbilled=usage is None)
+        self.usage, self.sent = usage, sent
+
+
 class ServiceRefused(ServiceProblem):
     """Every further request would fail as well: no such key, no money left, no such model.
 
@@ -113,10 +130,11 @@ class Asker(Protocol):
     def model(self) -> str: ...
 
     async def ask(self, text: str) -> Reply:
-        """One request, without retries. Raises RowRejected, TryAgain or ServiceRefused."""
+        """One request at most, without retries: it is counted as one, and may cost what `expected`
+        said. Raises RowRejected, TryAgain (and AskAgain) or ServiceRefused."""
 
     def expected(self, text: str) -> Usage:
-        """The tokens that a question about the text takes, at most, before it is asked."""
+        """The tokens that a question about the text takes, at most, if it is asked next."""
 
     async def close(self) -> None: ...
 
@@ -351,6 +369,7 @@ class Service(Trainer, Protocol):
 
 
 __all__ = [
-    "Asker", "BatchState", "Batcher", "Diary", "Endpoint", "Order", "Reply", "RowRejected",
-    "Service", "ServiceProblem", "ServiceRefused", "TryAgain", "Tuned", "Usage",
+    "MOST_AGAIN", "AskAgain", "Asker", "BatchState", "Batcher", "Diary", "Endpoint", "Order",
+    "Reply", "RowRejected", "Service", "ServiceProblem", "ServiceRefused", "TryAgain", "Tuned",
+    "Usage",
 ]  # fmt: skip

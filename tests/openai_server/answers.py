@@ -72,7 +72,7 @@ async def chat(app: App, request: Request) -> Response:
                 "logprobs": _chat_logprobs(spoken.steps) if shown else None,
             }
         ],
-        "usage": _usage(prompt, spoken.tokens),
+        "usage": _usage(prompt, spoken.tokens, reasoned=_is(fault, "reasons")),
     }  # fmt: skip
     shape = (finish, content is None, refusal is None, spoken.steps != [] if shown else None)
     return answer_again(ChatCompletion, record, shape)
@@ -193,6 +193,8 @@ async def _say(
         masses = speaker.masses(np.ones(1), 0, app.settings.other)
     elif _is(fault, "empty") or _is(fault, "content_filter") or _is(fault, "refusal"):
         return Spoken("", [], "stop", 0)
+    elif _is(fault, "reasons"):  # until no tokens are left for an answer
+        return Spoken("", [], "length", most or 1)
     elif tuned is None:
         speaker, masses = _untuned(frame, text, words, info.form)
     else:
@@ -273,14 +275,14 @@ def _completion_logprobs(steps: list[Step], offset: int) -> dict[str, Any]:
     }
 
 
-def _usage(prompt: int, said: int) -> dict[str, Any]:
+def _usage(prompt: int, said: int, *, reasoned: bool = False) -> dict[str, Any]:
     return {
         "prompt_tokens": prompt,
         "completion_tokens": said,
         "total_tokens": prompt + said,
         "prompt_tokens_details": {"cached_tokens": 0, "audio_tokens": 0},
         "completion_tokens_details": {
-            "reasoning_tokens": 0, "audio_tokens": 0,
+            "reasoning_tokens": said if reasoned else 0, "audio_tokens": 0,
             "accepted_prediction_tokens": 0, "rejected_prediction_tokens": 0,
         },
     }  # fmt: skip

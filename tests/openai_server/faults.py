@@ -49,7 +49,7 @@ _REFUSALS: dict[str, tuple[int, str | None, str, str]] = {
 }  # fmt: skip
 REFUSALS = frozenset(_REFUSALS)
 DELIVERY = frozenset({"drop", "hang", "slow", "truncated", "malformed_json", "html", "redirect"})
-ANSWERS = frozenset({"no_logprobs", "out_of_set", "refusal", "content_filter", "empty"})
+ANSWERS = frozenset({"no_logprobs", "out_of_set", "refusal", "content_filter", "empty", "reasons"})
 JOBS = frozenset({"job_fails", "job_stalls", "job_paused", "job_cancelled"})
 BATCHES = frozenset({"batch_fails", "batch_stalls", "batch_expires"})
 KINDS = REFUSALS | DELIVERY | ANSWERS | JOBS | BATCHES

@@ -25,10 +25,11 @@ from ...store.jobs import Job, save_progress
 from ...store.schema import is_full, transaction
 from ...store.spending import Spent, add_spending
 from ...trainers.service import (
+    MOST_AGAIN,
+    AskAgain,
     Asker,
     Reply,
     RowRejected,
-    ServiceProblem,
     ServiceRefused,
     TryAgain,
 )
@@ -245,11 +246,11 @@ class Conversation:
                 self._answered(question, result)
                 continue
             self._under_way -= 1
-            if isinstance(result, ServiceProblem) and result.unbilled:
-                self._budget.release(question.reserved)
-            else:
-                self._lost += self._budget.lose(question.reserved)
-            if isinstance(result, RowRejected):
+            self._lost += self._budget.failed(question.reserved, result)
+            if isinstance(result, AskAgain) and question.again < MOST_AGAIN:
+                question.again += 1
+                self._ready.appendleft(question)
+            elif isinstance(result, RowRejected):
                 self._failures = 0  # the service is well
                 self._give_up(question, str(result))
             elif isinstance(result, TryAgain):

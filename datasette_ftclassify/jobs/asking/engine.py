@@ -34,6 +34,7 @@ class Question:
     answer: None: none yet. It has a reason in the place of labels when the row gets none
     kept:   whether the answer is one that the model gave, and stands for good
     tries:  failures so far that were not for too many requests
+    again:  requests that only showed how it must be asked
     exhausted: whether it was given up because it was tried too often
     round, reserved: of the pace, and of the budget, when it was sent
     """
@@ -43,6 +44,7 @@ class Question:
     answer: KeptAnswer | None = None
     kept: bool = False
     tries: int = 0
+    again: int = 0
     exhausted: bool = False
     round: int = 0
     reserved: float = 0.0
@@ -67,7 +69,7 @@ class Engine:
         """Asks all of them at once, while `collect` waits."""
         self.settle()
         for question in questions:
-            task = self._loop.create_task(self._ask(question))
+            task = self._loop.create_task(self._ask(question, self._asker.ask(question.text)))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
@@ -117,10 +119,10 @@ class Engine:
         if len(self._results) < TOGETHER:
             await asyncio.sleep(0)
 
-    async def _ask(self, question: Question) -> None:
+    async def _ask(self, question: Question, asking: Coroutine[Any, Any, Reply]) -> None:
         result: Reply | Exception
         try:
-            result = await self._asker.ask(question.text)
+            result = await asking
         except Exception as error:
             result = error
         self._results.append((question, result))

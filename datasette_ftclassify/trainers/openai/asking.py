@@ -8,19 +8,18 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Mapping
-from dataclasses import replace
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
 
 from ...answers import Answer
 from ...labels import LabelSet
 from ..access import Endpoint
-from ..service import Reply, TryAgain, Usage
+from ..service import AskAgain, Reply, Usage
 from .dialect import OPENAI, Dialect
 from .fields import Fields
 from .poster import Poster
 from .problems import FAILURES, Refusal, hold_of, problem
-from .questions import Questions
+from .questions import TOKEN_LIMITS, Questions
 
 SCOUT_SECONDS = 2.0
 """The longest that others wait for the first question to show what the server takes."""
@@ -56,24 +55,35 @@ class OpenAIAsker:
         self._scouting = False
         self._scouted = asyncio.Event()
 
-    async def ask(self, text: str) -> Reply:
-        """One question. A request that is refused for one of its fields is sent again without it.
+    def ask(self, text: str) -> Coroutine[Any, Any, Reply]:
+        """One request. A refusal of one of its fields, and an answer that was all reasoning, are
+        learnt from: they raise AskAgain.
 
         Raises RowRejected, TryAgain or ServiceRefused.
         """
-        if self._scouted.is_set():
-            return await self._ask(text)
-        if self._scouting:
+        return self._ask(text, self._options)  # what it may cost was counted with these
+
+    async def _ask(self, text: str, counted: Mapping[str, Any]) -> Reply:
+        await self._wait_for_scout()
+        if _most_tokens(self._options) > _most_tokens(counted):
+            raise AskAgain("The model needs more tokens than were counted.", sent=False)
+        try:
+            return await self._send(text, self._options)
+        except AskAgain:
+            self._scouting = False  # the next one finds out more
+            raise
+        except BaseException:
+            self._scouted.set()
+            raise
+
+    async def _wait_for_scout(self) -> None:
+        """Lets one question go first, until it is known what the server takes."""
+        if self._scouting and not self._scouted.is_set():
             try:
                 await asyncio.wait_for(self._scouted.wait(), SCOUT_SECONDS)
             except (asyncio.TimeoutError, TimeoutError):
                 pass
-            return await self._ask(text)
         self._scouting = True
-        try:
-            return await self._ask(text)
-        finally:
-            self._scouted.set()
 
     def expected(self, text: str) -> Usage:
         """See `Questions.expected`."""
@@ -82,36 +92,30 @@ class OpenAIAsker:
     async def close(self) -> None:
         await self._poster.close()
 
-    async def _ask(self, text: str) -> Reply:
-        spent = Usage()
-        # Each round leaves out, or changes, one of the few fields that can be.
-        for _ in range(2 * len(self._options)):
-            options = self._options
-            outcome = await self._send(text, options)
-            if isinstance(outcome, Refusal):
-                if outcome.filtered:
-                    return Reply(Answer(None, None, "filtered", outcome.words), None, spent)
-                if not self._learn(options, self._fields.without_refused(options, outcome, text)):
-                    raise outcome.problem()
-                continue
-            reply, reasoned = outcome
-            spent += reply.usage
-            if not (reasoned and self._learn(options, self._fields.longer(options))):
-                return replace(reply, usage=spent)
-        raise TryAgain(f"{self._tuned.host} refuses one field of the request after another.")
-
-    async def _send(self, text: str, options: Mapping[str, Any]) -> Refusal | tuple[Reply, bool]:
-        """The reply, and whether reasoning left no tokens for it; or why there is none."""
+    async def _send(self, text: str, options: Mapping[str, Any]) -> Reply:
         body = json.dumps(self._questions.body(text, options), ensure_ascii=False)
         try:
             response = await self._poster.post(body.encode("utf-8", "replace"))
             if not response.is_success:
-                return Refusal.of(response)
+                return self._refused(Refusal.of(response), text, options)
             data = json.loads(response.content)
         except FAILURES as error:
             raise problem(error) from None
         reply = self._questions.read(data, hold_of(response.headers))
-        return reply, reply.answer.reason == "cut off" and _has_reasoned(data)
+        cut = reply.answer.reason == "cut off" and _has_reasoned(data)
+        if cut and self._learn(options, self._fields.longer(options)):
+            raise AskAgain("Reasoning left no tokens for an answer.", usage=reply.usage)
+        self._scouted.set()
+        return reply
+
+    def _refused(self, refusal: Refusal, text: str, options: Mapping[str, Any]) -> Reply:
+        """What a refusal is: an answer, or a problem to raise."""
+        if refusal.filtered:
+            self._scouted.set()
+            return Reply(Answer(None, None, "filtered", refusal.words), None, Usage())
+        if self._learn(options, self._fields.without_refused(options, refusal, text)):
+            raise AskAgain(str(refusal))
+        raise refusal.problem()
 
     def _learn(self, used: Mapping[str, Any], better: dict[str, Any] | None) -> bool:
         """Whether there are other options to try: the better ones, or what another question has
@@ -119,6 +123,11 @@ class OpenAIAsker:
         if better is not None and self._options is used:
             self._options = better
         return better is not None
+
+
+def _most_tokens(options: Mapping[str, Any]) -> float:
+    """Of an answer, as far as the options say it."""
+    return max((options[name] for name in TOKEN_LIMITS if name in options), default=0)
 
 
 def _has_reasoned(data: Any) -> bool:
