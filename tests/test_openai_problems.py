@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
 from email.utils import formatdate
 from typing import Any
 
+import httpcore2
 import httpx2
 import openai
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from datasette_ftclassify.trainers.openai.bounded import read_answer
 from datasette_ftclassify.trainers.openai.problems import FAILURES, Refusal, problem
 from datasette_ftclassify.trainers.openai.rate_limits import LONGEST, duration, hold_of, wait_of
 from datasette_ftclassify.trainers.service import (
@@ -199,12 +202,34 @@ def test_errors_of_the_sdk() -> None:
     body = {"code": "context_length_exceeded", "message": "Long"}
     assert isinstance(problem(openai.APIStatusError("", response=response, body=body)), RowRejected)
     assert problem(found) is found
-    for bad in (b"{", b"\xff"):
-        with pytest.raises(FAILURES) as caught:
-            json.loads(bad)
-        assert isinstance(problem(caught.value), TryAgain)
 
 
-def test_a_mistake_of_ours_is_not_hidden() -> None:
-    with pytest.raises(KeyError):
-        problem(KeyError("x"))
+@pytest.mark.parametrize("body", [b"{", b"\xff", b"9" * 5_000, b"[" * 200_000], ids=len)
+def test_an_answer_that_is_no_json_is_the_fault_of_the_service(body: bytes) -> None:
+    async def answer(request: httpx2.Request) -> httpx2.Response:
+        return await read_answer(httpcore2.Response(200, content=body), request)
+
+    request = httpx2.Request("GET", "https://llm.example/v1")
+    with pytest.raises(FAILURES) as caught:
+        asyncio.run(answer(request)).json()
+    found = problem(caught.value)
+    assert isinstance(found, TryAgain)
+    assert "llm.example gave an answer that is not JSON" in str(found)
+
+
+@pytest.mark.parametrize("mistake", [KeyError("x"), ValueError("x"), RecursionError("x")], ids=repr)
+def test_a_mistake_of_ours_is_not_hidden(mistake: Exception) -> None:
+    assert not isinstance(mistake, FAILURES)
+    with pytest.raises(type(mistake)):
+        problem(mistake)
+
+
+def test_a_mistake_of_ours_is_no_lost_connection() -> None:
+    def sending(request: httpx2.Request) -> httpx2.Response:
+        raise ValueError("a mistake")
+
+    http = httpx2.Client(transport=httpx2.MockTransport(sending))
+    client = openai.OpenAI(api_key="k", http_client=http, max_retries=0)
+    with client, pytest.raises(ValueError, match="a mistake") as caught:
+        client.models.list()
+    assert not isinstance(caught.value, FAILURES)

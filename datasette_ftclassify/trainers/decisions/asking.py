@@ -60,7 +60,7 @@ class DecisionAsker:
             response = await self._poster.post(body.encode())
             if not response.is_success:
                 raise Refusal.of(response).problem()
-            said = json.loads(response.content)
+            said = response.json()
         except FAILURES as error:
             raise problem(error) from None
         try:

@@ -98,7 +98,7 @@ class OpenAIAsker:
             response = await self._poster.post(body.encode("utf-8", "replace"))
             if not response.is_success:
                 return self._refused(Refusal.of(response), text, options)
-            data = json.loads(response.content)
+            data = response.json()
         except FAILURES as error:
             raise problem(error) from None
         reply = self._questions.read(data, hold_of(response.headers))

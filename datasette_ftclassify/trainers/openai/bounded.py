@@ -49,6 +49,21 @@ class TooLarge(httpx2.TransportError):
     """A body has more bytes than it may; the rest was not read."""
 
 
+class NotJson(httpx2.DecodingError):
+    """A body is no JSON. Of an error of ours nothing like it is raised."""
+
+
+class BoundedResponse(httpx2.Response):
+    """A response that has been read, and says so when it is no JSON."""
+
+    def json(self, **options: Any) -> Any:
+        """Raises NotJson."""
+        try:
+            return super().json(**options)
+        except (ValueError, RecursionError):  # also of a number with thousands of digits
+            raise NotJson("The answer is not JSON", request=self.request) from None
+
+
 class BoundedClient(httpx2.Client):
     """A client for one thread that follows no redirect, and whose answers have bounds.
 
@@ -101,12 +116,12 @@ def check_size(size: int, most: int, request: httpx2.Request) -> None:
         raise TooLarge(f"The answer has more than {most / MIB:,.0f} MB", request=request)
 
 
-def whole(response: httpx2.Response, body: bytes) -> httpx2.Response:
+def whole(response: httpx2.Response, body: bytes) -> BoundedResponse:
     """The response with its body, which is unpacked."""
     headers = [
         (k, v) for k, v in response.headers.raw if k.decode().lower() not in _OF_THE_TRANSFER
     ]
-    return httpx2.Response(
+    return BoundedResponse(
         response.status_code,
         headers=headers,
         content=body,
@@ -130,7 +145,7 @@ async def read_answer(
         pieces.append(piece)
     if not any(name.lower() == b"content-encoding" for name, _ in headers):
         body = b"".join(pieces)
-        return httpx2.Response(status, headers=headers, content=body, request=request)
+        return BoundedResponse(status, headers=headers, content=body, request=request)
     packed = httpx2.Response(status, headers=headers, stream=_Pieces(pieces), request=request)
     unpacked = _within(packed.iter_bytes(), ANSWER_BYTES, float("inf"), request)
     return whole(packed, b"".join(unpacked))

@@ -20,11 +20,11 @@ import httpx2
 import openai
 
 from ..service import RowRejected, ServiceProblem, ServiceRefused, TryAgain
-from .bounded import TooLarge
+from .bounded import NotJson, TooLarge
 from .rate_limits import hold_of, wait_of
 
-FAILURES = (openai.OpenAIError, httpx2.HTTPError, httpx2.StreamError, ValueError, RecursionError)
-"""What the SDK's methods raise; `problem` translates them. A ValueError is JSON that is none."""
+FAILURES = (openai.OpenAIError, httpx2.HTTPError, httpx2.StreamError)
+"""What requests raise, of the SDK's and of ours; `problem` translates them."""
 
 NOT_AVAILABLE = "training_not_available"
 """The code of a service that trains no longer for who asks."""
@@ -73,10 +73,10 @@ def problem(error: Exception) -> ServiceProblem:
         return TryAgain(f"{host} answered something that is not in OpenAI's form. Try again.")
     if isinstance(cause := error.__cause__ or error, TooLarge):
         return TryAgain(f"{_host(_request(cause))}: {cause}, and the rest was not read.")
+    if isinstance(error, NotJson):
+        return TryAgain(f"{_host(error.request)} gave an answer that is not JSON. Try again.")
     if isinstance(error, (openai.APIConnectionError, httpx2.HTTPError, httpx2.StreamError)):
         return _of_connection(error)
-    if isinstance(error, (ValueError, RecursionError)):
-        return TryAgain("The service's answer is not JSON. Try again.")
     if isinstance(error, openai.OpenAIError):
         return ServiceRefused(_clean(str(error), _secrets(_request(error))))
     raise error
