@@ -13,6 +13,7 @@ from typing import Any
 
 from .errors import TaskError
 from .labels import KINDS, Kind, LabelSet, LabelValue, unlabelled_sql
+from .markup import MARKUPS, Markup
 from .notations import DELIMITERS, NOTATIONS, Notation, Reading, propose_reading, vector_problem
 from .rendering import Renderer, renderer, template_columns
 from .sql import Relation, check_condition, condition, quote, reading, relation
@@ -38,6 +39,7 @@ class Task:
     text_form:    how texts are read, see `texts.py`
     notation:     of several labels in one column, where it is another one (see notations)
     label_names:  the labels of vectors of 0 and 1, in their order
+    markup:       html: of texts in HTML the words are read; None: all texts as they are
     """
 
     source: str
@@ -52,6 +54,7 @@ class Task:
     text_form: int = TEXT_FORM
     notation: Notation | None = None
     label_names: tuple[str, ...] = ()
+    markup: Markup | None = None
 
     def to_dict(self) -> dict[str, Any]:
         data = {**asdict(self), "params": dict(self.params)}
@@ -79,6 +82,7 @@ class Task:
                 text_form=_text_form(data.get("text_form", 0)),
                 notation=data.get("notation"),
                 label_names=_strings(data.get("label_names") or ()),
+                markup=_markup(data.get("markup")),
             )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise TaskError("A stored task is damaged: train the classifier again.") from error
@@ -103,7 +107,7 @@ class Task:
     @property
     def read(self) -> Read:
         """From a text put together of a row's cells to the one that is learnt and asked."""
-        return reading_of(self.text_form)
+        return reading_of(self.text_form, self.markup)
 
     def renderer(self) -> Renderer:
         """A function from the cells of the text columns to the text that is learnt and asked.
@@ -149,6 +153,12 @@ def _text_form(value: object) -> int:
     return value
 
 
+def _markup(value: object) -> Markup | None:
+    if value is None:
+        return None
+    return MARKUPS[MARKUPS.index(_string(value))]
+
+
 def _optional(value: object) -> str | None:
     return None if value is None else _string(value)
 
@@ -172,6 +182,7 @@ def define(
     split_column: str | None = None,
     delimiter: str | None = None,
     label_names: Sequence[str] = (),
+    markup: str | None = None,
     cells: Iterable[LabelValue] | None = None,
 ) -> Task:
     """A checked task; the kind is proposed from the data when None.
@@ -198,6 +209,7 @@ def define(
         split_column=split_column,
         delimiter=delimiter,
         label_names=_checked_names(label_names, draft_of=labels, delimiter=delimiter),
+        markup=_known_markup(markup),
     )
     renderer(columns, template)
     return _with_kind(conn, source_relation, draft, kind, cells)
@@ -213,6 +225,15 @@ def _checked_names(
     if len(set(names)) < len(names) or not all(name.strip() for name in names):
         raise TaskError("A label name is empty or given twice.")
     return tuple(names)
+
+
+def _known_markup(name: str | None) -> Markup | None:
+    if not name or name == "none":
+        return None
+    found = next((markup for markup in MARKUPS if markup == name), None)
+    if found is None:
+        raise TaskError(f"The markup is one of none, {', '.join(MARKUPS)}, not {name}.")
+    return found
 
 
 def _text_columns(source: Relation, text: Sequence[str], template: str | None) -> tuple[str, ...]:

@@ -13,6 +13,8 @@ import unicodedata
 from collections.abc import Callable
 from functools import lru_cache
 
+from .markup import Markup, words_of_html
+
 TEXT_FORM = 1
 """The form of new tasks; 0: texts as they stand, as in tasks stored before there were forms."""
 
@@ -31,9 +33,14 @@ _drop_unseen = re.compile(f"[{_UNSEEN}]+").sub
 _mend_surrogates = re.compile("[\ud800-\udfff]").sub
 
 
-def reading(form: int) -> Read:
-    """The function by which texts are read in a form."""
-    return _clean if form else _as_it_stands
+@lru_cache
+def reading(form: int, markup: Markup | None = None) -> Read:
+    """The function by which texts are read in a form.
+
+    markup: texts with markup of that kind are read without it, others as they are
+    """
+    clean = _clean if form else _as_it_stands
+    return clean if markup is None else lambda text: clean(words_of_html(text))
 
 
 def _as_it_stands(text: str) -> str:

@@ -19,8 +19,8 @@ PACKAGE = Path(datasette_ftclassify.__file__).parent
 NAME = "datasette_ftclassify"
 
 DOMAIN = [
-    "errors", "bounds", "deadline", "sql", "row_pages", "labels", "notations", "texts", "rendering",
-    "tasks", "near_duplicates",
+    "errors", "bounds", "deadline", "sql", "row_pages", "labels", "notations", "markup", "texts",
+    "rendering", "tasks", "near_duplicates",
     "examples", "splits", "checks", "tokens", "price_table", "prices", "published_prices", "export",
     "evaluation", "predictions", "answer_wrapping", "answers", "token_scores",
 ]  # fmt: skip

@@ -19,6 +19,8 @@ LEAST_GROUPS = 10
 """Different texts below which nothing can be measured."""
 _LONG_END = 12
 """Shared characters from which on a beginning or ending looks like a rubric."""
+_MANY_CUT = 0.1
+"""Share of the rows of which most is not read, from which on that is a warning."""
 _IMPORT_AGAIN = (
     "Import the rows again, and name the encoding of the file that they came from: often "
     "Windows-1252 (cp1252)."
@@ -275,26 +277,31 @@ class CutTexts:
     def __init__(self, limit: int) -> None:
         self.limit = limit
         self.seen = Seen()
+        self.rows = 0
+        self.mostly = 0
         self.longest = 0
 
     def see(self, key: Key, text: str, labels: tuple[LabelValue, ...]) -> None:
+        self.rows += 1
         if len(text) > self.limit:
             self.seen.add(key)
+            self.mostly += len(text) > 2 * self.limit
             self.longest = max(self.longest, len(text))
 
     def findings(self, facts: Facts) -> Iterator[Finding]:
         if self.seen.count:
             yield facts.finding(
                 "long-texts-cut",
-                "info",
+                "warning" if self.mostly >= _MANY_CUT * self.rows else "info",
                 self.seen.count,
                 f"{rows_text(self.seen.count).capitalize()} with a text of more than "
                 f"{self.limit:,} characters, all that the local trainer reads of one; the longest "
-                f"has {self.longest:,}.",
+                f"has {self.longest:,}, and of {self.mostly:,} more than half is not read.",
                 "Nothing to do if the beginning tells the label; else put what matters there.",
                 seen=self.seen,
                 limit=self.limit,
                 longest=self.longest,
+                mostly_cut=self.mostly,
             )
 
 

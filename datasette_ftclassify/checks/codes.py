@@ -60,7 +60,12 @@ CODES: dict[str, Code] = {
     "unlabelled": Code(_INFO, "Rows that are not labelled yet."),
     "partly-blank-flags": Code(_INFO, "Rows with some label columns blank, which count as off."),
     "very-short-texts": Code(_INFO, "Texts with fewer than 3 letters and digits."),
-    "long-texts-cut": Code(_INFO, "Texts longer than the local trainer reads."),
+    "long-texts-cut": Code(
+        ("warning", "info"),
+        "Texts longer than the local trainer reads; of a tenth of the rows not even half is read.",
+    ),
+    "html-in-text": Code(("warning", "info"), "Texts in HTML, whose tags are read as words."),
+    "encoded-text": Code(_WARNING, "Texts in RTF, quoted-printable or base64."),
     "common-beginning": Code(_INFO, "All texts begin with the same words."),
     "common-ending": Code(_INFO, "All texts end with the same words."),
     # Labels

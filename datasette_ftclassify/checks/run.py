@@ -16,6 +16,7 @@ from .amounts import amount_findings
 from .cells import CommonEnds, CutTexts, ShortTexts, cell_findings
 from .columns import column_findings
 from .distributions import distribution
+from .forms import EncodedTexts, MarkupTexts
 from .leaks import label_word_findings, word_findings
 from .mislabelled import mislabelled_findings
 from .model import (
@@ -86,9 +87,10 @@ def run_checks(
     facts.predicted = predicted
     rng = random.Random(seed)
     hosted = Hosted(model, fmt, download, epochs_for) if leaves_machine else None
-    watchers: list[Watcher] = [ShortTexts(), CommonEnds()]
+    watchers: list[Watcher] = [ShortTexts(), CommonEnds(), EncodedTexts()]
+    watchers += [MarkupTexts(None if hosted else _local_limit())]
     watchers += [PrivateData(leaves_machine)] if private else []
-    watchers += hosted.watchers if hosted else [_local_limit()]
+    watchers += hosted.watchers if hosted else [CutTexts(_local_limit())]
     _read(facts, watchers, hosted, rng, sample_size, deep, report)
     findings = [*amount_findings(facts), *notation_findings(facts), *cell_findings(facts)]
     findings.extend(split_findings(facts))
@@ -102,10 +104,10 @@ def run_checks(
     return _report(facts, findings, hosted)
 
 
-def _local_limit() -> Watcher:
+def _local_limit() -> int:
     from ..trainers.local.features import MAX_CHARACTERS
 
-    return CutTexts(MAX_CHARACTERS)
+    return MAX_CHARACTERS
 
 
 class Hosted:

@@ -82,7 +82,9 @@ def _describe(report: CheckReport) -> None:
     rows, task = report.rows, report.task
     click.echo(
         f"{task.source}: {rows['total']:,} rows, {rows['labelled']:,} labelled,"
-        f" {rows['usable']:,} usable as examples; {task.kind}" + task.label_reading.words
+        f" {rows['usable']:,} usable as examples; {task.kind}"
+        + task.label_reading.words
+        + (f", texts in {task.markup} read as their words" if task.markup else "")
     )
     splits = ", ".join(f"{n:,} {name}" for name, n in report.splits["rows"].items())
     click.echo(f"Split: {splits}\n")

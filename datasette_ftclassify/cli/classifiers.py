@@ -136,6 +136,8 @@ def show(database: str, name: str | None, as_json: bool) -> None:
         _describe_service(facts)
     if task.template is not None:
         click.echo(f"  written {task.template!r}")
+    if task.markup is not None:
+        click.echo(f"  markup  {task.markup}: read as its words, in SQL as well")
     sql = details["sql"] or "its template cannot be written in SQL: classify with predict"
     click.echo(f"  SQL     {sql}\n")
     if summary.problem:

@@ -12,6 +12,7 @@ import click
 
 from ..errors import TaskError
 from ..labels import KINDS
+from ..markup import MARKUPS
 
 if TYPE_CHECKING:
     from ..splits import SplitPlan
@@ -103,6 +104,12 @@ def task_options(command: Command) -> Command:
                 metavar="A,B,C",
                 help="Labels of a column of vectors such as [0, 1, 0], in their order; a JSON array"
                 " where a name has a comma.",
+            ),
+            click.option(
+                "--markup",
+                type=click.Choice(["none", *MARKUPS]),
+                default="none",
+                help="html: of texts in HTML read the words, without tags and styles.",
             ),
         ]
     ):
@@ -243,6 +250,7 @@ def task_from(conn: sqlite3.Connection, given: dict[str, Any], *, checks: bool =
         split_column=given.pop("split_column"),
         delimiter=unescape(given.pop("delimiter")),
         label_names=name_list(given.pop("label_names") or ""),
+        markup=given.pop("markup"),
     )
     if not checks and (problem := unnamed_vectors(conn, task)):
         raise TaskError(f"{problem[0]} {problem[1]} (--label-names a,b,c)")

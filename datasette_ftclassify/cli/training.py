@@ -175,6 +175,7 @@ def train_words(database: str, task: Task, plan: SplitPlan) -> list[str]:
         ("--split-column", task.split_column),
         ("--delimiter", task.delimiter),
         ("--label-names", json.dumps(task.label_names) if task.label_names else None),
+        ("--markup", task.markup),
     ):
         words += [option, value] if value is not None else []
     usual = SplitPlan()

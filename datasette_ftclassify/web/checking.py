@@ -71,6 +71,7 @@ def is_about(job: Job, look: Look) -> bool:
     return (
         (task["template"] or "") == choices.template
         and (bool(choices.template) or tuple(task["text"]) == choices.text)
+        and (task.get("markup") or "") == choices.markup
         and tuple(task["labels"]) == choices.label
         and (task["split_column"] or "") == choices.split_column
         and (not choices.kind or task["kind"] == choices.kind)

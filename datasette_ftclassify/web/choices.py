@@ -31,8 +31,8 @@ An embedding model is none of them: it is a folder of the server, or something t
 
 _FORMAT = {"form": "form", "labels_as": "labels", "multilabel_as": "multilabel", "system": "system"}
 _PLAIN = (
-    "template", "kind", "delimiter", "label_names", "split_column", "validation", "test", "seed",
-    "name", "trainer", "limit_usd",
+    "template", "markup", "kind", "delimiter", "label_names", "split_column", "validation", "test",
+    "seed", "name", "trainer", "limit_usd",
 )  # fmt: skip
 
 
@@ -58,6 +58,7 @@ class Choices:
     text: tuple[str, ...] = ()
     label: tuple[str, ...] = ()
     template: str = ""
+    markup: str = ""
     kind: str = ""
     delimiter: str = ""
     label_names: str = ""
@@ -146,6 +147,7 @@ class Choices:
             self.table,
             text=() if self.template else self.text,
             template=self.template or None,
+            markup=self.markup or None,
             labels=self.label,
             kind=kind,
             where=chosen.where,

@@ -13,10 +13,13 @@ from typing import Any
 
 from ..errors import FtclassifyError, SourceError, TemplateError
 from ..labels import is_blank, label_name, unlabelled_sql
+from ..markup import MARKUPS
 from ..notations import Reading, label_reader, name_list, propose_reading, vector_problem
 from ..rendering import renderer, template_columns
 from ..sql import Cell, Relation, condition, quote, quote_all, relation
 from ..store.columns import predicted_columns
+from ..texts import TEXT_FORM
+from ..texts import reading as reading_of
 from .choices import Choices, FieldError
 from .filters import RowFilter
 from .sampling import PLACES, in_a_moment, places
@@ -256,7 +259,9 @@ def _example(
     from ..checks.report import json_key
 
     n_key, end = len(look.source.identity), len(look.source.identity) + len(columns)
-    rendered = renderer(columns, look.choices.template or None)(row[n_key:end])
+    markup = next((m for m in MARKUPS if m == look.choices.markup), None)
+    render = renderer(columns, look.choices.template or None, reading_of(TEXT_FORM, markup))
+    rendered = render(row[n_key:end])
     text = rendered.text or ""
     reading = look.reading or Reading("multiclass")
     read = label_reader(reading, labels)(row[end:]) if labels else None
