@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from datasette_ftclassify.errors import FtclassifyError
 from datasette_ftclassify.evaluation import EvaluationError, evaluate, headline, wilson_interval
+from datasette_ftclassify.evaluation.intervals import independent_rows, ratio_interval
 
 # --- intervals ---------------------------------------------------------------------------------
 
@@ -120,3 +121,43 @@ def test_rounding_a_little_above_certainty_is_forgiven() -> None:
     result = evaluate(["a", "b"], ONE, np.array([[1e-6, -20.0]]))
     assert json.dumps(result["log_loss"]) == "0.0"  # not -0.0
     assert result["ece"] == 0.0
+
+
+def test_copies_count_as_one_in_the_interval() -> None:
+    """Fifteen letters in four copies each are fifteen, whatever number of rows they fill."""
+    right = np.repeat(np.arange(15) < 12, 4)
+    truth = np.zeros(60, dtype=int)
+    logprobs = np.log(np.where(right[:, None], [0.9, 0.1], [0.1, 0.9]))
+    single = evaluate(["a", "b"], truth, logprobs, groups=np.repeat(np.arange(15), 4))
+    assert single["n_distinct"] == 15
+    assert single["accuracy"] == 0.8
+    low, high = single["accuracy_low"], single["accuracy_high"]
+    assert (low, high) == pytest.approx(wilson_interval(12, 15))
+    assert "on 60 test rows (15 different texts)" in headline(single)
+    alone = evaluate(["a", "b"], truth, logprobs)
+    assert alone["n_distinct"] == 60
+    assert (alone["accuracy_low"], alone["accuracy_high"]) == wilson_interval(48, 60)
+    flags = np.stack([truth == 0, truth == 1], axis=1)
+    several = evaluate(["a", "b"], flags, logprobs, multilabel=True, groups=truth)
+    assert several["n_distinct"] == 1
+    assert several["subset_accuracy_high"] - several["subset_accuracy_low"] > 0.6
+
+
+@given(st.lists(st.integers(1, 50), min_size=1, max_size=30))
+def test_independent_rows_lie_between_one_and_the_groups(sizes: list[int]) -> None:
+    counted = independent_rows(np.array(sizes))
+    assert 1 - 1e-9 <= counted <= len(sizes) + 1e-9
+    assert independent_rows(np.ones(len(sizes))) == pytest.approx(len(sizes))
+
+
+def test_an_interval_of_f1_holds_the_true_one() -> None:
+    """Of 60 groups whose rows are right together: about 95 % of the intervals hold the mean."""
+    chooser, held = np.random.default_rng(0), 0
+    for seed in range(200):
+        wholes = 2.0 * chooser.integers(1, 5, 60)
+        parts = wholes * (chooser.random(60) < 0.7)
+        low, high = ratio_interval(parts, wholes, seed)
+        assert 0 <= low <= high <= 1
+        held += low <= 0.7 <= high
+    assert held >= 176
+    assert ratio_interval(np.ones(3), np.ones(3)) == (0.0, 1.0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 
 import numpy as np
 import pytest
@@ -107,8 +108,9 @@ def test_too_few_rows_have_no_curve():
 
 
 def point(rows: int, score: float) -> dict[str, object]:
-    interval = {"low": score - 0.02, "high": score + 0.02}
-    return {"rows": rows, "labels": 3, "metric": "accuracy", "score": score, **interval}
+    interval = {"low": score - 0.02, "high": min(score + 0.02, 1.0)}
+    about = {"rows": rows, "labels": 3, "metric": "accuracy", "baseline": 0.4, "all_rows": 250}
+    return {**about, "score": score, **interval}
 
 
 @pytest.mark.parametrize(
@@ -118,6 +120,14 @@ def point(rows: int, score: float) -> dict[str, object]:
         (0.795, 0.8, "might help a little"),
         (0.8, 0.8, "would probably not help"),
         (0.81, 0.8, "would probably not help"),
+        (
+            0.399,
+            0.405,
+            "would probably not help: from 100 to 200 rows the accuracy went from 0.399 "
+            "to 0.405, where always giving the commonest label has 0.400",
+        ),
+        (0.96, 0.99, "would add less than 0.010 more"),
+        (0.96, 1.0, "can hardly help"),
     ],
 )
 def test_the_sentence_says_what_the_curve_says(before, after, expected):
@@ -134,3 +144,32 @@ def test_a_flat_curve_of_labels_with_few_rows_says_nothing_against_more():
     assert "too few rows of each label" in sentence
     assert "48 rows for 60 labels" in sentence
     assert "not help" not in sentence
+
+
+@pytest.mark.parametrize(("before", "said"), [(0.7, "still helped"), (0.799, "no longer helped")])
+def test_the_sentence_of_a_sample_promises_nothing_for_the_table(before, said):
+    last = {**point(200, 0.8), "all_rows": 50_000}
+    sentence = curve_sentence([point(100, before), last])
+    assert "than the 50,000 would add was not measured" in sentence
+    assert said in sentence
+
+
+@pytest.mark.parametrize("multilabel", [False, True])
+@pytest.mark.parametrize("form", ["{}", "Dear {1} {0}"])
+def test_copies_of_unseen_rows_are_not_learnt_from(form, multilabel):
+    """Labels drawn at random for each letter: with copies in training the score nears 1."""
+    chooser = random.Random(3)
+    letters = [" ".join(chooser.choices(SYLLABLES, k=40)) for _ in range(120)]
+    names = [n % 2 for n in range(120) for _ in range(4)]
+    texts = [
+        form.format(letter, name) for letter in letters for name in ("Anna", "Bo", "Cem", "Di")
+    ]
+    targets = np.eye(2, dtype=int)[names] if multilabel else np.array(names)
+    points = learning_curve(texts, targets, 2, multilabel=multilabel)
+    assert all(p["score"] < 0.75 for p in points)
+    # Of 120 texts, not of 480 rows. Two labels a row: always giving both has 2/3, without a doubt.
+    assert points[-1]["high"] - points[-1]["low"] > (0.03 if multilabel else 0.12)
+    assert "would probably help" not in curve_sentence(points)
+
+
+SYLLABLES = [f"{a}{b}{c}" for a in "bdfgklmn" for b in "aeiou" for c in ("ra", "st", "nk", "lo")]

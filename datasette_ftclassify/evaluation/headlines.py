@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 
@@ -17,7 +18,7 @@ def headline(result: dict[str, Any]) -> str:
 def _single(result: dict[str, Any]) -> list[str]:
     return [
         f"accuracy {result['accuracy']:.3f} ({_interval(result, 'accuracy')}) "
-        f"on {_rows(result['n_test'], 'test ')}",
+        f"on {test_rows(result)}",
         f"always answering “{result['majority_label']}” would score "
         f"{result['majority_accuracy']:.3f}",
         f"macro F1 {result['macro_f1']:.3f}",
@@ -28,7 +29,7 @@ def _multilabel(result: dict[str, Any]) -> list[str]:
     names = " + ".join(f"“{name}”" for name in result["majority_labels"])
     return [
         f"micro F1 {result['micro_f1']:.3f}, macro F1 {result['macro_f1']:.3f} "
-        f"on {_rows(result['n_test'], 'test ')}",
+        f"on {test_rows(result)}",
         f"all labels of a row right {result['subset_accuracy']:.3f} "
         f"({_interval(result, 'subset_accuracy')})",
         f"always answering {names or 'no label'} would score "
@@ -47,6 +48,16 @@ def _calibration(result: dict[str, Any]) -> str:
 
 def _interval(result: dict[str, Any], name: str) -> str:
     return f"95 % interval {result[f'{name}_low']:.3f}–{result[f'{name}_high']:.3f}"
+
+
+def test_rows(result: Mapping[str, Any]) -> str:
+    """`60 test rows`, and of how many different texts where some are copies of each other."""
+    rows = _rows(result["n_test"], "test ")
+    # Evaluations of earlier versions do not say.
+    distinct = result.get("n_distinct", result["n_test"])
+    if distinct == result["n_test"]:
+        return rows
+    return f"{rows} ({distinct:,} different text{'' if distinct == 1 else 's'})"
 
 
 def _rows(count: int, kind: str = "") -> str:

@@ -21,7 +21,7 @@ from .checks import (
     label_indices,
     log_probabilities,
 )
-from .intervals import wilson_interval
+from .intervals import independent_rows, wilson_interval
 
 
 def evaluate(
@@ -33,6 +33,7 @@ def evaluate(
     chosen: NDArray[Any] | None = None,
     positive: int | None = None,
     majority: int | None = None,
+    groups: NDArray[Any] | None = None,
 ) -> dict[str, Any]:
     """Figures for n held-out rows and K labels, JSON-safe: what cannot be known is None.
 
@@ -61,19 +62,22 @@ def evaluate(
     The baseline is the commonest set of labels among the test rows; `positive` and `majority` have
     no meaning here and are ignored.
 
-    The `_low` and `_high` of an accuracy are its 95 % interval: see `wilson_interval`.
+    The `_low` and `_high` of an accuracy are its 95 % interval: see `wilson_interval`. `groups` is
+    int (n,), the same for rows whose texts are equal or near copies, which count as one there:
+    `n_distinct` is the number of groups.
     Raises EvaluationError when there are no rows, or the arrays do not fit what is said above.
     """
     names = list(labels)
     check_sizes(len(truth), len(names))
     shape = (len(truth), len(names))
+    sizes = _group_sizes(groups, len(truth))
     numbers, scored = log_probabilities(logprobs, shape)
     if multilabel:
-        return _multilabel(names, truth, numbers, scored, chosen)
+        return _multilabel(names, truth, numbers, scored, chosen, sizes)
     actual = label_indices("truth", truth, len(names), lowest=0)
     check_shape("truth", actual, shape[:1])
     answers = _single_choice(numbers, scored, chosen)
-    result = _single(names, actual, numbers, scored, answers, majority)
+    result = _single(names, actual, numbers, scored, answers, majority, sizes)
     if len(names) == 2:
         target = _label_index("positive", positive, names, default=1)
         result |= _binary(result["labels"], names[target])
@@ -96,6 +100,7 @@ def _single(
     scored: Bools,
     chosen: Ints,
     majority: int | None,
+    sizes: Ints,
 ) -> dict[str, Any]:
     matrix = counts.confusion_matrix(truth, chosen, len(labels))
     tally = counts.count_single(matrix)
@@ -103,7 +108,8 @@ def _single(
     common = _label_index("majority", majority, labels, default=int(tally.support.argmax()))
     return {
         "n_test": len(truth),
-        **_share("accuracy", int(tally.hits.sum()), len(truth)),
+        "n_distinct": len(sizes),
+        **_share("accuracy", int(tally.hits.sum()), sizes),
         "majority_label": labels[common],
         "majority_accuracy": int(tally.support[common]) / len(truth),
         "macro_f1": float(tally.f1[tally.present()].mean()),
@@ -134,6 +140,7 @@ def _multilabel(
     logprobs: Floats,
     scored: Bools,
     chosen: NDArray[Any] | None,
+    sizes: Ints,
 ) -> dict[str, Any]:
     truth = label_flags("truth", np.asarray(given), logprobs.shape)
     answers, abstained = _multilabel_choice(logprobs, scored, chosen)
@@ -144,7 +151,8 @@ def _multilabel(
     common, common_count = _commonest_set(truth)
     return {
         "n_test": len(truth),
-        **_share("subset_accuracy", int((wrong == 0).sum()), len(truth)),
+        "n_distinct": len(sizes),
+        **_share("subset_accuracy", int((wrong == 0).sum()), sizes),
         "majority_labels": [labels[i] for i in common],
         "majority_subset_accuracy": common_count / len(truth),
         "hamming_loss": float(wrong.mean() / len(labels)),
@@ -184,6 +192,15 @@ def _label_index(name: str, index: int | None, labels: list[str], default: int) 
     return int(label_indices(name, [index], len(labels), lowest=0)[0])
 
 
-def _share(name: str, successes: int, n: int) -> dict[str, float]:
-    low, high = wilson_interval(successes, n)
-    return {name: successes / n, f"{name}_low": low, f"{name}_high": high}
+def _group_sizes(groups: NDArray[Any] | None, rows: int) -> Ints:
+    if groups is None:
+        return np.ones(rows, dtype=np.int64)
+    check_shape("groups", groups, (rows,))
+    return np.unique(groups, return_counts=True)[1].astype(np.int64)
+
+
+def _share(name: str, successes: int, sizes: Ints) -> dict[str, float]:
+    share = successes / int(sizes.sum())
+    independent = independent_rows(sizes)
+    low, high = wilson_interval(min(share * independent, independent), independent)
+    return {name: share, f"{name}_low": low, f"{name}_high": high}

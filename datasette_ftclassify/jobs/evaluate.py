@@ -228,13 +228,18 @@ def _figures(
 ) -> Figures:
     import numpy as np
 
+    from ..near_duplicates import near_groups
+
     labels = classifier.labels
+    groups = near_groups([r.text or "" for r in rows])
     positions = [labels.positions(r.labels.values or ()) for r in rows]
     if labels.multilabel:
         truth = np.zeros((len(rows), len(labels)), dtype=np.int8)
         for row, on in enumerate(positions):
             truth[row, on] = 1
-        return evaluate(labels.names, truth, logprobs, multilabel=True, chosen=chosen)
+        return evaluate(
+            labels.names, truth, logprobs, multilabel=True, chosen=chosen, groups=groups
+        )
     return evaluate(
         labels.names,
         np.array([p[0] for p in positions]),
@@ -242,6 +247,7 @@ def _figures(
         chosen=chosen,
         positive=labels.positive,
         majority=_majority(classifier),
+        groups=groups,
     )
 
 

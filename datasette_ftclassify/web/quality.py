@@ -7,6 +7,7 @@ import sqlite3
 from collections.abc import Mapping
 from typing import Any
 
+from ..evaluation.headlines import test_rows
 from ..store.classifiers import Classifier
 from ..store.evaluations import paired_counts
 
@@ -20,7 +21,7 @@ def tiles(metrics: Mapping[str, Any]) -> list[dict[str, Any]]:
     several = "subset_accuracy" in metrics
     main = "subset_accuracy" if several else "accuracy"
     low, high = float(metrics[f"{main}_low"]), float(metrics[f"{main}_high"])
-    rows = f"{metrics['n_test']:,} test row{'' if metrics['n_test'] == 1 else 's'}"
+    rows = test_rows(metrics)
     interval = f"95 % interval {low:.3f}–{high:.3f} on {rows}"
     accuracy = _tile(
         "All labels of a row right" if several else "Accuracy", metrics[main], interval, low, high
