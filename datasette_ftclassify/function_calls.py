@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from .query_limit import QueryStopped
+from .sql import NotUtf8
 
 Scalar = str | int | float | None
 
@@ -256,7 +257,8 @@ class _Library:
         elif isinstance(answer, int) and answer in _INT64:
             self._give_int64(context, answer)
         else:
-            text = str(answer).encode("utf-8", "replace")
+            raw = answer.raw if isinstance(answer, NotUtf8) else None
+            text = str(answer).encode("utf-8", "replace") if raw is None else raw
             self._give_text(context, text, len(text), _COPY_IT)
 
 

@@ -183,7 +183,12 @@ class LabelSet:
         return {int: "INTEGER", float: "REAL"}[types.pop()] if len(types) == 1 else ""
 
     def to_dict(self) -> dict[str, Any]:
-        return {"values": list(self.values), "kind": self.kind}
+        raw = {
+            str(i): value.raw.hex()
+            for i, value in enumerate(self.values)
+            if isinstance(value, NotUtf8)
+        }
+        return {"values": list(self.values), "kind": self.kind, **({"raw": raw} if raw else {})}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> LabelSet:
@@ -197,7 +202,25 @@ class LabelSet:
             or not all(math.isfinite(v) for v in values if type(v) is float)
         ):
             raise LabelError("A stored label set is damaged: train the classifier again.")
+        try:
+            for number, raw in dict(data.get("raw") or {}).items():
+                label = _label_of_bytes(bytes.fromhex(raw))
+                values[values.index(label, int(number))] = label
+        except (ValueError, TypeError) as error:
+            raise LabelError(
+                "A stored label set is damaged: train the classifier again."
+            ) from error
         return cls(tuple(values), kind)
+
+    def as_it_was(self, value: LabelValue) -> LabelValue:
+        """A label of the set as it stood in its cell, where only its text is known."""
+        position = self.index(value)
+        return value if position is None else self.values[position]
+
+    @cached_property
+    def has_raw(self) -> bool:
+        """Whether a label is not UTF-8."""
+        return any(isinstance(value, NotUtf8) for value in self.values)
 
 
 def _order(value: LabelValue) -> tuple[bool, float, str]:
@@ -233,13 +256,21 @@ def read_labels(
     if any(isinstance(cell, bytes) for cell in cells):
         return Labels(None, "blob")
     if any(isinstance(cell, NotUtf8) for cell in cells):
-        # With signs in it, it would come back as another label than the one in the cell.
-        return Labels(None, "undecodable")
+        # What a list is made of cannot be told from the bytes of the whole.
+        one = cells[0] if kind != "multilabel" else None
+        values = (_label_of_bytes(one.raw),) if isinstance(one, NotUtf8) else None
+        return Labels(values, "undecodable")
     if kind != "multilabel":
         return _single(cells[0])
     if len(columns) > 1:
         return _from_flags(cells, columns)
     return _from_list(trimmed(str(cells[0])), delimiter)
+
+
+def _label_of_bytes(raw: bytes) -> NotUtf8:
+    """A label that is not UTF-8. It is shown as `P\\xe4ckchen`, so that labels of different bytes
+    have different names, and goes back into cells as the bytes that it came from."""
+    return NotUtf8(raw.decode("utf-8", "backslashreplace"), raw)
 
 
 def _single(cell: object) -> Labels:

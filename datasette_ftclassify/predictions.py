@@ -161,4 +161,6 @@ def label_cell(labels: LabelSet, prediction: Prediction) -> LabelValue:
 
 def labels_cell(labels: LabelSet, values: Sequence[LabelValue]) -> LabelValue:
     """The same from the labels that were chosen: one, or any number of them (multilabel)."""
-    return json.dumps(values, ensure_ascii=False) if labels.multilabel else values[0]
+    return (
+        json.dumps(values, ensure_ascii=False) if labels.multilabel else labels.as_it_was(values[0])
+    )

@@ -96,12 +96,12 @@ def _at_one_go(
                 copied = ((*row, _not_utf8(row)) for row in rows)
                 copy.executemany(f"insert into rows values ({marks})", copied)
         for *cells, odd in copy.execute("select * from rows order by rowid"):
-            for i in json.loads(odd or "[]"):
-                cells[i] = NotUtf8(cells[i])
+            for i, raw in json.loads(odd or "[]"):
+                cells[i] = NotUtf8(cells[i], bytes.fromhex(raw))
             yield tuple(cells)
 
 
 def _not_utf8(row: Sequence[Any]) -> str | None:
-    """Positions of such cells, which the copy would not tell from others."""
-    odd = [i for i, cell in enumerate(row) if isinstance(cell, NotUtf8)]
+    """Positions and bytes of such cells, which the copy would not tell from others."""
+    odd = [(i, cell.raw.hex()) for i, cell in enumerate(row) if isinstance(cell, NotUtf8)]
     return json.dumps(odd) if odd else None

@@ -103,9 +103,15 @@ def is_read_only(conn: sqlite3.Connection) -> bool:
 
 
 class NotUtf8(str):
-    """A TEXT cell whose bytes are no UTF-8, with signs (U+FFFD) in the place of what is wrong."""
+    """A TEXT cell whose bytes, `raw`, are no UTF-8, with signs (U+FFFD) in the place of what is
+    wrong."""
 
-    __slots__ = ()
+    raw: bytes
+
+    def __new__(cls, shown: str, raw: bytes) -> NotUtf8:
+        text = super().__new__(cls, shown)
+        text.raw = raw
+        return text
 
 
 def decode(value: bytes) -> str:
@@ -113,7 +119,7 @@ def decode(value: bytes) -> str:
     try:
         return value.decode()
     except UnicodeDecodeError:
-        return NotUtf8(value.decode("utf-8", "replace"))
+        return NotUtf8(value.decode("utf-8", "replace"), value)
 
 
 @dataclass(frozen=True)

@@ -14,11 +14,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from datasette_ftclassify.checks import run_checks
+from datasette_ftclassify.errors import LabelError, TaskError
 from datasette_ftclassify.examples import read_records
 from datasette_ftclassify.functions import register
 from datasette_ftclassify.jobs.predict import predict_rows
 from datasette_ftclassify.jobs.request import TrainRequest
 from datasette_ftclassify.jobs.train import train_classifier
+from datasette_ftclassify.labels import LabelSet
 from datasette_ftclassify.sql import connect
 from datasette_ftclassify.tasks import Task, define
 from datasette_ftclassify.texts import TEXT_FORM, reading
@@ -99,8 +101,6 @@ def test_a_text_from_before_there_were_forms_is_read_as_it_stands() -> None:
 
 @pytest.mark.parametrize("damaged", [-1, TEXT_FORM + 1, True, "1", None, 1.0])
 def test_a_form_that_is_none_is_a_damaged_task(damaged: object) -> None:
-    from datasette_ftclassify.errors import TaskError
-
     stored = Task("t", ("text",), ("label",), "binary").to_dict()
     with pytest.raises(TaskError):
         Task.from_dict({**stored, "text_form": damaged})
@@ -138,7 +138,7 @@ def test_all_paths_answer_alike_whatever_the_bytes(tmp_path: Path) -> None:
         assert rows[-1][2] is None
 
 
-def test_cells_that_are_no_utf_8_are_found_and_their_labels_not_learnt(tmp_path: Path) -> None:
+def test_cells_that_are_no_utf_8_are_found(tmp_path: Path) -> None:
     with closing(open_file(tmp_path / "a.db")) as conn:
         odd = [(f"Päckchen {i}".encode("cp1252"), b"Obst") for i in range(3)]
         lost = [(b"Brot", "Käse".encode("cp1252"))] * 2
@@ -156,9 +156,28 @@ def test_cells_that_are_no_utf_8_are_found_and_their_labels_not_learnt(tmp_path:
             assert len(text.keys) == 3
             assert "Windows-1252" in text.advice + label.advice
             learnt = {r.labels.values for r in read_records(conn, task) if r.usable}
-            assert learnt == {("Käse",), ("Obst",), ("R\ufffdst",)}
+            assert learnt == {("Käse",), ("Obst",), ("R\ufffdst",), ("K\\xe4se",)}
         assert text.where is None or conn.execute(f"select count(*) from v where {text.where}")
         classifier = train_classifier(conn, food_task(conn), TrainRequest(name="c")).classifier
         predict_rows(conn, classifier, "t")
         assert conn.execute("select count(*) from t where c_label not in (select label from t)"
                             ).fetchone() == (0,)  # fmt: skip
+
+
+def test_a_label_that_is_no_utf_8_comes_back_as_it_was(tmp_path: Path) -> None:
+    with closing(open_file(tmp_path / "a.db")) as conn:
+        fill(conn, [(text, label.decode().encode("cp1252")) for text, label in foods()])
+        classifier = train_classifier(conn, food_task(conn), TrainRequest(name="c")).classifier
+        assert classifier.labels.names == ("K\\xe4se", "Obst")
+        predict_rows(conn, classifier, "t")
+        found = conn.execute(
+            "select count(*), sum(c_label is label), sum(ft_classify(text) is label),"
+            " min(typeof(c_label)), min(json_valid(ft_classify_json(text))) from t"
+        ).fetchone()
+        assert found == (72, 72, 72, "text", 1)
+
+
+@pytest.mark.parametrize("raw", [{"9": "ff"}, {"0": "zz"}, {"0": "ff"}, [1], "ff", {"x": "61"}])
+def test_stored_bytes_of_a_label_are_checked(raw: object) -> None:
+    with pytest.raises(LabelError):
+        LabelSet.from_dict({"values": ["a", "b"], "kind": "binary", "raw": raw})

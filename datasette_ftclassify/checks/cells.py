@@ -120,10 +120,19 @@ def _labels(facts: Facts) -> Iterator[Finding]:
                 f"{rows_text(seen.count).capitalize()} with {what}.",
                 "Such rows are passed over: mend the cells, or set those not labelled to NULL."
                 if problem != "undecodable"
-                else f"Such rows are passed over. {_IMPORT_AGAIN}",
+                else f"{_kept_bytes(facts)} {_IMPORT_AGAIN}",
                 seen=seen,
                 where=condition,
             )
+
+
+def _kept_bytes(facts: Facts) -> str:
+    if facts.task.multilabel:
+        return "Such rows are passed over."
+    return (
+        "It is learnt and written back with the bytes that it has, and shown with signs such as "
+        "\\xe4."
+    )
 
 
 def _invalid(facts: Facts) -> str:

@@ -188,7 +188,7 @@ def _note_problems(facts: Facts, record: Record) -> None:
         facts.labelled += 1
         if record.labels.partly_blank:
             facts.partly_blank.add(record.key)
-    else:
+    if record.labels.values is None or record.labels.problem is not None:
         facts.label_problems[record.labels.problem or "unlabelled"].add(record.key)
 
 

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..errors import PredictError
-from ..sql import Cell, Relation, quote, relation
+from ..sql import Cell, NotUtf8, Relation, quote, relation
 from ..store.classifiers import Classifier
 from .columns import Columns, check_columns, make_columns
 
@@ -36,7 +36,13 @@ class RowUpdates:
         self._overwrite = overwrite
         self._there = False
         self._names = [name for _, name in columns.items()]
-        assignments = ", ".join(f"{quote(name)} = ?" for name in self._names)
+        # The bytes of a label that is not UTF-8 can only be bound as a BLOB.
+        raw = classifier.labels.has_raw
+        self._raw = [i for i, (role, _) in enumerate(columns.items()) if raw and role == "label"]
+        marks = ["cast(? as text)" if i in self._raw else "?" for i in range(len(self._names))]
+        assignments = ", ".join(
+            f"{quote(name)} = {mark}" for name, mark in zip(self._names, marks, strict=True)
+        )
         table = quote(target.name)
         self._matches = " and ".join(f"{table}.{quote(key)} = ?" for key in target.cursor)
         self._sql = f"update {table} set {assignments} where {self._matches}"
@@ -122,6 +128,11 @@ class RowUpdates:
 
     def _update(self, conn: sqlite3.Connection, update: Sequence[Any]) -> bool:
         """Whether it changed the row."""
+        if self._raw:
+            update = [
+                cell.raw if i in self._raw and isinstance(cell, NotUtf8) else cell
+                for i, cell in enumerate(update)
+            ]
         try:
             return conn.execute(self._sql, update).rowcount > 0
         except sqlite3.Error as error:
