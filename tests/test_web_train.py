@@ -23,6 +23,7 @@ from datasette_ftclassify.jobs.runner import run_job
 from datasette_ftclassify.sql import connect, relation
 from datasette_ftclassify.store.jobs import list_jobs
 from datasette_ftclassify.store.schema import _MIGRATIONS
+from datasette_ftclassify.trainers import model_dates
 from datasette_ftclassify.web import sampling
 from datasette_ftclassify.web.checking import as_filters, label_filter
 from datasette_ftclassify.web.choices import Choices
@@ -442,6 +443,37 @@ async def test_a_paid_training_needs_a_configured_limit(town: Path, service: Ope
     assert response.status_code == 400
     assert "usd_per_job" in response.json()["error"]
     assert "usd_per_job" in (await get(datasette, page(), "ann")).text
+
+
+async def test_until_when_a_model_answers_is_asked_of_its_host_by_who_may_pay(
+    town: Path, service: OpenAIServer
+):
+    datasette = serve(town, grants={**PAYING, "ftclassify-train": {"id": ["ann", "bob"]}})
+
+    def asked() -> int:
+        return sum(request.path == "/models" for request in service.log)
+
+    async def until() -> tuple[str | None, bool]:
+        found = await look(datasette, **CHOSEN, **model_of("openai"))
+        offer = next(t for t in found["trainers"] if t["name"] == "openai")
+        return offer["until"], offer["until_stated"]
+
+    assert await until() == (None, False)
+    await post(datasette, "bob", action="check", **CHOSEN)
+    await get(datasette, page(), None)
+    assert service.log == []
+    service.faults.add("*", "malformed_json", times=None)
+    for _ in range(2):
+        await post(datasette, action="check", **CHOSEN)
+    assert asked() == 1  # and not again for a while
+    assert await until() == (None, False)
+    model_dates._known.clear()
+    service.faults.clear()
+    for _ in range(2):
+        await post(datasette, action="check", **CHOSEN)
+    assert asked() == 2
+    assert await until() == ("2099-01-14", True)
+    assert "2099-01-14" in (await get(datasette, page(**model_of("openai")), "ann")).text
 
 
 async def test_a_price_is_agreed_to_before_anything_is_paid(

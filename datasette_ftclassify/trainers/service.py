@@ -332,6 +332,11 @@ class Service(Trainer, Protocol):
         AccessError when the address is none."""
         return urlsplit(endpoint.base_url or "").netloc.lower() or self.title
 
+    def shutdown_dates(self, endpoint: Endpoint) -> Mapping[str, date]:
+        """The days from which its models answer no more, as the host says when it is asked, within
+        a few seconds; none, unless it says such a thing. Raises ServiceProblem, AccessError."""
+        return {}
+
     @abstractmethod
     def check(self, order: Order, endpoint: Endpoint) -> None:
         """Raises TrainingError or AccessError for what the service would refuse; asks nobody."""

@@ -19,6 +19,7 @@ from ..prices import (
 )
 from ..trainers.access import Access
 from ..trainers.base import ChecksOptions, Trainer, TrainerOptions
+from ..trainers.model_dates import stated_shutdown
 from ..trainers.registry import list_trainers
 from ..trainers.service import Order, Service
 from .choices import Choices
@@ -49,6 +50,10 @@ def _offer(
     model = choices.setting(trainer.name, "model") or usual_model(trainer, access)
     priced = trainer.priced_as(model) if isinstance(trainer, Service) else model
     price = table.get(priced) if model else None
+    stated = None
+    if isinstance(trainer, Service) and model:
+        stated = stated_shutdown(trainer, access, model)
+    until = stated or (price.shutdown if price else None)
     closed = _why_closed(trainer, model or None, access)
     return {
         "name": trainer.name,
@@ -60,7 +65,8 @@ def _offer(
         "time": _time(trainer, report),
         "leaves": _leaves(trainer, access, report, missing),
         "can": _can(trainer),
-        "until": price.shutdown.isoformat() if price and price.shutdown and not closed else None,
+        "until": None if closed or until is None else until.isoformat(),
+        "until_stated": stated is not None,
         "settings": _settings(trainer, choices, model, access),
     }
 

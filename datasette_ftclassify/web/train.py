@@ -21,6 +21,7 @@ from ..store.jobs import Job
 from ..tasks import Task
 from ..trainers.access import Access
 from ..trainers.base import Trainer
+from ..trainers.model_dates import ask_for_dates
 from ..trainers.registry import get_trainer, list_trainers
 from ..trainers.service import Service
 from .access import access_of
@@ -186,6 +187,13 @@ async def _access(ask: Ask) -> tuple[Access, str | None]:
         return Access(), str(error)
 
 
+async def _ask_for_dates(ask: Ask) -> None:
+    """So that until when models answer stands beside them, as their hosts say it now."""
+    if await ask.may(SPEND):
+        access, _ = await _access(ask)
+        await asyncio.to_thread(ask_for_dates, access)
+
+
 async def _act(ask: Ask, choices: Choices) -> Response:
     """Does what a button says. What goes wrong is told on the page, with everything as typed."""
     action = ask.one("action", "train")
@@ -195,6 +203,7 @@ async def _act(ask: Ask, choices: Choices) -> Response:
             return await done(ask, ask.url("train", **choices.query(), check=check), {})
         if action == "export":
             return await done(ask, ask.url("export", **choices.query()), {})
+        await _ask_for_dates(ask)
         if action == "check":
             return await _check(ask, choices)
         if action == "train":

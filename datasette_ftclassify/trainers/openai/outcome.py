@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Mapping
-from datetime import datetime, timezone
 from typing import Any, TypeVar
 
 import openai
@@ -12,6 +11,7 @@ import openai
 from ...errors import ArtifactError, TrainingError
 from ..service import Order, ServiceProblem, Tuned
 from .conversation import TRIES, Conversation
+from .models import shutdown_of
 from .problems import FAILURES, problem
 from .results import MOST_POINTS, best, point, read_results
 from .uploads import forget_file
@@ -34,9 +34,6 @@ _ADVICE = (
         "table looks for such rows.",
     ),
 )
-_YEAR_3000 = 32_503_680_000
-"""In seconds since 1970."""
-
 _USUAL = "Retry; when it fails again, ask the provider and name the job."
 
 
@@ -247,14 +244,8 @@ def _shutdown_date(talk: Conversation, model: str, base: str | None) -> str | No
             found = talk.client.models.retrieve(name)
         except FAILURES:
             continue
-        date = getattr(found, "shutdown_date", None)
-        if isinstance(date, str) and date:
-            return date
-        # Azure's reference of its models: seconds since 1970.
-        ends = getattr(found, "deprecation", None)
-        seconds = ends.get("inference") if isinstance(ends, dict) else None
-        if isinstance(seconds, int) and 0 < seconds < _YEAR_3000:
-            return datetime.fromtimestamp(seconds, timezone.utc).date().isoformat()
+        if (day := shutdown_of(found)) is not None:
+            return day.isoformat()
     return None
 
 

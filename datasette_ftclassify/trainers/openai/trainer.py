@@ -85,6 +85,14 @@ class OpenAITrainer(Service):
 
         return host_of(endpoint, self.dialect)
 
+    def shutdown_dates(self, endpoint: Endpoint) -> Mapping[str, date]:
+        """See `models.shutdown_dates`."""
+        from .client import open_client
+        from .models import SECONDS, shutdown_dates
+
+        with open_client(endpoint, self.dialect, timeout=SECONDS) as client:
+            return shutdown_dates(client)
+
     def train(self, order: Order, diary: Diary, endpoint: Endpoint) -> Tuned:
         """See `training.train`."""
         self._check_order(order, endpoint)
