@@ -68,3 +68,8 @@ def test_a_label_that_is_not_there_is_an_index_error(model):
     for label in (3, -1):
         with pytest.raises(IndexError, match="3 labels"):
             model.explain("free", label)
+
+
+@pytest.mark.parametrize("word", ["हिन्दी", "ภาษาไทย", "नमस्ते", "don't", "Größe", "snake_"])
+def test_a_word_is_named_with_its_vowel_signs_and_without_punctuation(model, word):
+    assert [name for name, _ in model.explain(f"«{word}»!", 0)] == [word]

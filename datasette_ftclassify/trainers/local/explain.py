@@ -6,6 +6,7 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from typing import TYPE_CHECKING
+from unicodedata import category
 
 import numpy as np
 
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
     from .model import LocalModel
 
 _find_words = re.compile(r"\S+").finditer
-_EDGES = re.compile(r"^\W+|\W+$")
 
 
 def explain(model: LocalModel, text: str, label: int, top: int) -> list[tuple[str, float]]:
@@ -27,10 +27,16 @@ def explain(model: LocalModel, text: str, label: int, top: int) -> list[tuple[st
     totals: dict[str, float] = defaultdict(float)
     names: dict[str, str] = {}
     for match, amount in zip(_find_words(text), amounts, strict=False):
-        name = _EDGES.sub("", match[0]) or match[0]
+        name = _without_edges(match[0])
         totals[names.setdefault(name.lower(), name)] += float(amount)
     ranked = sorted(totals.items(), key=lambda item: (-abs(item[1]), item[0]))
     return ranked[:top]
+
+
+def _without_edges(word: str) -> str:
+    """Without punctuation around it. Marks belong to their letter: vowel signs of Hindi or Thai."""
+    inner = [i for i, c in enumerate(word) if c == "_" or c.isalnum() or category(c)[0] == "M"]
+    return word[inner[0] : inner[-1] + 1] if inner else word
 
 
 def _term_amounts(model: LocalModel, text: str, label: int) -> np.ndarray:
