@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import json
 import math
+import re
+import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -95,8 +97,33 @@ def label_name(value: LabelValue) -> str:
 
 
 def folded(name: str) -> str:
-    """What two labels share that differ only by case or white space."""
+    """What two labels share that differ only by case, white space, characters without a width, or
+    the normal form of their accents."""
+    if not name.isascii():
+        name = unicodedata.normalize("NFC", name.translate(_NOTHING))
     return " ".join(name.split()).casefold()
+
+
+_NOTHING = dict.fromkeys(map(ord, INVISIBLE))
+_NUMBER = re.compile(r"(-?(?:0|[1-9][0-9]*))(?:\.([0-9]*?)0*)?")
+
+
+def variant_key(label: LabelValue) -> str:
+    """What two labels share that are one label written in two ways: `folded` names, and of numbers
+    the value, so that 1, 1.0, '1' and '1.00' are variants and 1 and '01' are not."""
+    name = folded(label_name(label))
+    number = _NUMBER.fullmatch(name)
+    return name if number is None else f"{number[1]}.{number[2]}" if number[2] else number[1]
+
+
+def variant_groups(counts: Mapping[LabelValue, int]) -> list[list[LabelValue]]:
+    """Labels that are variants of each other together, the commonest first; most are alone."""
+    groups: dict[str, list[LabelValue]] = {}
+    for label in counts:
+        # Of bytes that are no UTF-8 nobody can say what they look like.
+        key = repr(label) if isinstance(label, NotUtf8) else variant_key(label)
+        groups.setdefault(key, []).append(label)
+    return [sorted(g, key=lambda v: -counts[v]) for g in groups.values()]
 
 
 @dataclass(frozen=True)

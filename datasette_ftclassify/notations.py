@@ -11,7 +11,7 @@ import ast
 import json
 import re
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from .labels import (
@@ -24,6 +24,7 @@ from .labels import (
     json_array,
     read_labels,
     trimmed,
+    variant_key,
 )  # fmt: skip
 
 Notation = Literal["python", "tool", "object", "vector"]
@@ -39,6 +40,9 @@ _MOST_CHARACTERS = 20_000
 _CACHED, _CACHED_CHARACTERS = 20_000, 1_000
 
 
+LabelReader = Callable[[Sequence[object]], Labels]
+
+
 @dataclass(frozen=True)
 class Reading:
     """How label cells are read.
@@ -46,12 +50,14 @@ class Reading:
     delimiter: between labels in one column; None: a JSON array, or the notation
     notation:  None for the plain ones (one label, JSON arrays, delimited lists)
     names:     of vectors: the labels, in the order of their 0s and 1s; empty until named
+    merged:    labels each of which stands for all its variants (see labels.variant_key)
     """
 
     kind: Kind
     delimiter: str | None = None
     notation: Notation | None = None
     names: tuple[str, ...] = ()
+    merged: tuple[LabelValue, ...] = ()
 
     @property
     def words(self) -> str:
@@ -64,31 +70,60 @@ class Reading:
         return f", labels separated by {spelled}"
 
 
-def label_reader(reading: Reading, columns: Sequence[str]) -> Callable[[Sequence[object]], Labels]:
-    """Reads the label cells of a row, as `read_labels` does: never raises. Remembers texts, since
-    labels come back."""
-    kind, delimiter = reading.kind, reading.delimiter
-    if kind != "multilabel" or len(columns) > 1:
-        return lambda cells: read_labels(cells, kind, columns, delimiter)
-    known: dict[str, Labels] = {}
+def label_reader(reading: Reading, columns: Sequence[str]) -> LabelReader:
+    """Reads the label cells of a row, as `read_labels` does: never raises."""
+    read = _cell_reader(reading, columns)
+    if not reading.merged:
+        return read
+    canonical = {variant_key(label): label for label in reading.merged}
+    known: dict[tuple[type, LabelValue], LabelValue] = {}
+
+    def one(label: LabelValue) -> LabelValue:
+        key = (type(label), label)
+        if key not in known and len(known) < _CACHED:
+            known[key] = canonical.get(variant_key(label), label)
+        return known[key] if key in known else canonical.get(variant_key(label), label)
+
+    def merged(cells: Sequence[object]) -> Labels:
+        labels = read(cells)
+        if not labels.values:
+            return labels
+        return replace(labels, values=tuple(dict.fromkeys(map(one, labels.values))))
+
+    return merged
+
+
+def _cell_reader(reading: Reading, columns: Sequence[str]) -> LabelReader:
+    """Remembers what short texts and flags mean, since labels come back."""
+    several = len(columns) > 1
+    known: dict[object, Labels] = {}
 
     def read(cells: Sequence[object]) -> Labels:
-        cell = cells[0]
-        if type(cell) is not str or len(cell) > _CACHED_CHARACTERS:
-            return _read(reading, cell, columns)
-        labels = known.get(cell)
+        # 1 and 1.0 are the same flag and the same key, and two labels.
+        key = tuple(cells) if several else cells[0]
+        if not several and not isinstance(key, str):
+            return _read(reading, cells, columns)
+        labels = known.get(key)
         if labels is None:
-            labels = _read(reading, cell, columns)
-            if len(known) < _CACHED:
-                known[cell] = labels
+            labels = _read(reading, cells, columns)
+            if len(known) < _CACHED and all(map(_is_short, cells)):
+                known[key] = labels
         return labels
 
     return read
 
 
-def _read(reading: Reading, cell: object, columns: Sequence[str]) -> Labels:
+def _is_short(cell: object) -> bool:
+    """Whether it may be remembered: a text with signs may be the reading of bytes that are none."""
+    if type(cell) is str:
+        return len(cell) <= _CACHED_CHARACTERS and "\ufffd" not in cell
+    return cell is None or type(cell) in (int, float)
+
+
+def _read(reading: Reading, cells: Sequence[object], columns: Sequence[str]) -> Labels:
+    cell = cells[0]
     if reading.notation is None or is_blank(cell) or type(cell) not in (str, int, float):
-        return read_labels([cell], reading.kind, columns, reading.delimiter)
+        return read_labels(cells, reading.kind, columns, reading.delimiter)
     text = trimmed(str(cell))
     if reading.notation == "vector":
         flags = vector(text)

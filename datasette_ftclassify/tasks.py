@@ -7,14 +7,31 @@ be read again and the same text rendered, years later and by another trainer.
 from __future__ import annotations
 
 import sqlite3
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from .errors import TaskError
-from .labels import KINDS, Kind, LabelSet, LabelValue, unlabelled_sql
+from .labels import (
+    KINDS,
+    Kind,
+    LabelSet,
+    LabelValue,
+    is_label,
+    unlabelled_sql,
+    variant_groups,
+)
 from .markup import MARKUPS, Markup
-from .notations import DELIMITERS, NOTATIONS, Notation, Reading, propose_reading, vector_problem
+from .notations import (
+    DELIMITERS,
+    NOTATIONS,
+    Notation,
+    Reading,
+    label_reader,
+    propose_reading,
+    vector_problem,
+)
 from .rendering import Renderer, renderer, template_columns
 from .sql import Relation, check_condition, condition, quote, reading, relation
 from .texts import TEXT_FORM, Read
@@ -40,6 +57,7 @@ class Task:
     notation:     of several labels in one column, where it is another one (see notations)
     label_names:  the labels of vectors of 0 and 1, in their order
     markup:       html: of texts in HTML the words are read; None: all texts as they are
+    merged:       labels that stand for all their variants, such as `spam` for `Spam ` (see labels)
     """
 
     source: str
@@ -55,11 +73,12 @@ class Task:
     notation: Notation | None = None
     label_names: tuple[str, ...] = ()
     markup: Markup | None = None
+    merged: tuple[LabelValue, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         data = {**asdict(self), "params": dict(self.params)}
         # As they were before there were these, so that the same task is the same text.
-        unused = [name for name in ("notation", "label_names") if not data[name]]
+        unused = [name for name in ("notation", "label_names", "merged") if not data[name]]
         return {name: value for name, value in data.items() if name not in unused}
 
     @classmethod
@@ -83,6 +102,7 @@ class Task:
                 notation=data.get("notation"),
                 label_names=_strings(data.get("label_names") or ()),
                 markup=_markup(data.get("markup")),
+                merged=_label_values(data.get("merged") or ()),
             )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise TaskError("A stored task is damaged: train the classifier again.") from error
@@ -123,7 +143,7 @@ class Task:
     @property
     def label_reading(self) -> Reading:
         """How the label cells are read."""
-        return Reading(self.kind, self.delimiter, self.notation, self.label_names)
+        return Reading(self.kind, self.delimiter, self.notation, self.label_names, self.merged)
 
     def label_set(self, values: Iterable[LabelValue]) -> LabelSet:
         """The label set, from the labels of all examples. Raises LabelError (see LabelSet).
@@ -159,6 +179,12 @@ def _markup(value: object) -> Markup | None:
     return MARKUPS[MARKUPS.index(_string(value))]
 
 
+def _label_values(values: object) -> tuple[LabelValue, ...]:
+    if not isinstance(values, (list, tuple)) or not all(map(is_label, values)):
+        raise TypeError(values)
+    return tuple(values)
+
+
 def _optional(value: object) -> str | None:
     return None if value is None else _string(value)
 
@@ -183,10 +209,12 @@ def define(
     delimiter: str | None = None,
     label_names: Sequence[str] = (),
     markup: str | None = None,
+    merged: Sequence[LabelValue] = (),
     cells: Iterable[LabelValue] | None = None,
 ) -> Task:
     """A checked task; the kind is proposed from the data when None.
 
+    merged: labels that stand for their variants; see `with_variants_merged` for all there are
     cells: label cells that are known already, to propose the kind from; None: those of all rows
     Raises SourceError for a source, column or condition that is not there or does not run,
     TaskError for contradictions, TemplateError for a bad template.
@@ -208,6 +236,7 @@ def define(
         params=dict(params or {}),
         split_column=split_column,
         delimiter=delimiter,
+        merged=tuple(merged),
         label_names=_checked_names(label_names, draft_of=labels, delimiter=delimiter),
         markup=_known_markup(markup),
     )
@@ -316,3 +345,26 @@ def unnamed_vectors(conn: sqlite3.Connection, task: Task) -> tuple[str, str] | N
     )
     row = conn.execute(sql, dict(task.params)).fetchone()
     return vector_problem(task.labels[0], str(row[0]) if row else "")
+
+
+def with_variants_merged(conn: sqlite3.Connection, task: Task) -> Task:
+    """The task with the labels that its rows write in several ways merged, each into the commonest
+    of them. Reads the label cells of all rows."""
+    if len(task.labels) > 1:
+        return task
+    column = quote(task.labels[0])
+    sql = (
+        f"select {column}, count(*) from {quote(task.source)} where {condition(task.where)}"
+        f" group by typeof({column}), {column} collate binary"
+    )
+    read = label_reader(replace(task.label_reading, merged=()), task.labels)
+    counts: Counter[LabelValue] = Counter()
+    kept: dict[str, LabelValue] = {}  # 1 and 1.0 are one key, and two labels
+    with reading(relation(conn, task.source), task.where):
+        for cell, rows in conn.execute(sql, dict(task.params)):
+            for label in read((cell,)).values or ():
+                counts[kept.setdefault(repr(label), label)] += rows
+    groups = variant_groups(counts)
+    merged = tuple(group[0] for group in groups if len(group) > 1)
+    binary = task.kind == "multiclass" and len(groups) == 2 and bool(merged)
+    return replace(task, merged=merged, kind="binary" if binary else task.kind)

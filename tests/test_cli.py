@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 import sqlite3
 import subprocess
@@ -403,3 +404,31 @@ def test_a_seed_of_any_size(town: Path, seed: int):
     trained = run_json("train", town, "messages", *TASK, "--no-curve", "--seed", seed)
     again = run_json("train", town, "messages", *TASK, "--no-curve", "--seed", seed)
     assert again["metrics"] == trained["metrics"]
+
+
+def test_variants_of_labels_and_vectors_on_the_command_line(tmp_path: Path):
+    path = tmp_path / "labels.db"
+    with closing(sqlite3.connect(path)) as conn, conn:
+        conn.execute("create table t (id integer primary key, text, topic, vector)")
+        topics = ["boats", "boats\u00a0", "Boats", "trees", "trees"]
+        vectors = ["[1, 0]", "[0, 1]", "[1, 1]", "[0, 0]", "[0, 1]"]
+        rows = [(f"about {topics[n % 5]} {n}", topics[n % 5], vectors[n % 5]) for n in range(60)]
+        conn.executemany("insert into t (text, topic, vector) values (?, ?, ?)", rows)
+    task = [path, "t", "--text", "text", "--label", "topic"]
+    said = run("check", *task, "--quick", "--local").stdout
+    assert "1 label is written in several ways" in said
+    assert "(--merge-variants)" in said
+    assert re.search(r"rows: \d+, \d+, \d+", said)
+    apart = run("train", *task, "--no-curve").stdout
+    assert "warning: 1 label written in several ways: 'boats" in apart
+    assert "'boats\\xa0'" in apart
+    merged = run("train", *task, "--no-curve", "--merge-variants").stdout
+    assert "2 labels, binary" in merged
+    assert re.search(r"All ways of writing \S+ count as one label", merged)
+    vector = [path, "t", "--text", "text", "--label", "vector"]
+    refused = run("train", *vector, code=1).output
+    assert "look like vectors of 0 and 1 for 2 labels" in refused
+    assert "--label-names a,b,c" in refused
+    named = run_json("check", *vector, "--quick", "--local", "--label-names", "x,y")
+    assert named["task"]["label_names"] == ["x", "y"]
+    assert named["distributions"]["labels"]["train"].keys() == {"x", "y"}

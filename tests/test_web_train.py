@@ -640,3 +640,44 @@ async def test_the_same_again_after_it_failed_or_was_paused_goes_on(
     with closing(connect(town)) as conn:
         (job,) = list_jobs(conn)
     assert job.state == "queued"
+
+
+async def test_variants_of_labels_are_merged_by_one_button(town: Path, keyless: None):
+    datasette = serve(town, grants=TRAIN)
+    where = await checked(datasette, town)
+    text = (await get(datasette, where, "ann")).text
+    pressed = re.search(r'name="action" value="(merge [^"]+)"[^>]*>Count each as one label<', text)
+    assert pressed is not None
+    action = html.unescape(pressed[1])
+    labels = json.loads(action.removeprefix("merge "))
+    sent = await post(datasette, action=action, **CHOSEN)
+    job = sent.json()["job"]["id"]
+    run_last(town)
+    data = await look(datasette, check=job)
+    assert json.loads(data["choices"]["merged"]) == labels
+    assert data["check"]["current"]
+    findings = {f["code"]: f for f in data["check"]["report"]["findings"]}
+    assert findings["label-variants"]["severity"] == "info"
+    shown = (await get(datasette, page(check=job), "ann")).text
+    assert "Count all ways of writing as one label" in shown
+    assert job_of(town, job).settings["task"]["merged"] == labels
+    wrong = await post(datasette, action="merge nonsense", **CHOSEN)
+    assert wrong.status_code == 400
+
+
+async def test_vectors_ask_for_names_on_the_page(town: Path, keyless: None):
+    with closing(sqlite3.connect(town)) as conn, conn:
+        conn.execute("create table vectors (message, topic)")
+        cells = ["[0, 1, 0]", "[1, 1, 0]", "[0, 0, 1]"]
+        rows = [(f"message {n}", cells[n % 3]) for n in range(60)]
+        conn.executemany("insert into vectors values (?, ?)", rows)
+    datasette = serve(town, grants=TRAIN)
+    unnamed = await look(datasette, **CHOSEN, table="vectors")
+    assert "label names" in unnamed["errors"]["label_names"]
+    refused = await post(datasette, action="train", **{**CHOSEN, "table": "vectors"})
+    assert refused.status_code == 400
+    assert "--" not in refused.json()["errors"][0]
+    named = await look(datasette, **CHOSEN, table="vectors", label_names="a, b, c")
+    assert named["errors"] == {}
+    assert named["read_as"] == "multilabel, read from vectors of 0 and 1"
+    assert [e["labels"] for e in named["examples"]][:2] == [["b"], ["a", "b"]]

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections import defaultdict
+import unicodedata
 from collections.abc import Iterator, Sequence
 
-from ..labels import MAX_LABELS, LabelValue, folded, label_name
+from ..labels import MAX_LABELS, LabelValue, label_name, variant_groups
 from .conditions import in_list
-from .report import Finding, listing, named, names_listing, one_or_more, together
+from .report import Finding, listing, named, names_listing, one_or_more
 from .scan import Facts
 
 FEWEST = 10
@@ -48,12 +48,13 @@ def amount_findings(facts: Facts) -> Iterator[Finding]:
         yield _free_text_labels(facts, len(counts))
         return
     yield from _one(facts, len(counts))
-    groups = _spellings(counts)
+    groups = variant_groups(counts)
     # The rarer spellings of a label are reported as such, not as labels that lack examples.
     proper = {group[0]: counts[group[0]] for group in groups}
     yield from _small_labels(facts, proper)
     yield from _imbalance(facts, proper)
     yield from _variants(facts, counts, groups)
+    yield from _merged(facts)
     yield from _rest(facts, [label_name(label) for label in proper])
 
 
@@ -212,7 +213,7 @@ def labels_condition(facts: Facts, labels: Sequence[LabelValue]) -> str | None:
 
 
 def _imbalance(facts: Facts, counts: dict[LabelValue, int]) -> Iterator[Finding]:
-    if len(counts) < 2:
+    if len(counts) < 2:  # a label alone has a finding of its own
         return
     largest = max(counts, key=lambda label: counts[label])
     smallest = min(counts, key=lambda label: counts[label])
@@ -235,14 +236,6 @@ def _imbalance(facts: Facts, counts: dict[LabelValue, int]) -> Iterator[Finding]
     )
 
 
-def _spellings(counts: dict[LabelValue, int]) -> list[list[LabelValue]]:
-    """Labels that differ only by case or white space together, the commonest first."""
-    groups: dict[str, list[LabelValue]] = defaultdict(list)
-    for label in counts:
-        groups[folded(label_name(label))].append(label)
-    return [sorted(group, key=lambda v: -counts[v]) for group in groups.values()]
-
-
 def _variants(
     facts: Facts, counts: dict[LabelValue, int], groups: list[list[LabelValue]]
 ) -> Iterator[Finding]:
@@ -257,9 +250,11 @@ def _variants(
             "error",
             sum(counts[label] for label in group),
             f"The label {named(name)} stands in the column both as a number and as text.",
-            "Make them one type, for instance with UPDATE … SET label = cast(label AS text).",
+            "Count them as one label, or make them one type, for instance with UPDATE … SET label ="
+            " cast(label AS text).",
             where=labels_condition(facts, group),
             label=name,
+            merge=[group[0]],
         )
 
 
@@ -267,14 +262,38 @@ def _variants_finding(
     facts: Facts, counts: dict[LabelValue, int], groups: list[list[LabelValue]]
 ) -> Finding:
     rarer = [label for group in groups for label in group[1:]]
-    shown = [together(list(map(label_name, group)), " / ", always=True) for group in groups]
+    shown = [_told_apart([label_name(label) for label in group]) for group in groups]
     return facts.finding(
         "label-variants",
         "warning",
         sum(counts[label] for label in rarer),
         f"{len(shown)} label{'s are' if len(shown) > 1 else ' is'} written in several ways that "
-        f"differ only by case or white space: {listing(shown, 3)}.",
-        "Write each in one way: as they stand they are different labels.",
+        "differ only by case, white space, characters without a width, accents or the form of a "
+        f"number: {listing(shown, 3)}.",
+        "Count the ways of writing as one label, or write each in one way: as they stand they are "
+        "different labels.",
+        seen=facts.variants,
         where=labels_condition(facts, rarer),
         groups=[{label_name(v): counts[v] for v in group} for group in groups[:_LISTED]],
+        merge=[group[0] for group in groups],
     )
+
+
+def _told_apart(names: list[str]) -> str:
+    """Variants of a label, each as text that looks like no other of them."""
+    alike = len({repr(unicodedata.normalize("NFC", name)) for name in names}) < len(names)
+    shown = [ascii(name) if alike else named(name, always=True) for name in names[:4]]
+    return " / ".join(shown + ["…"] * (len(names) > 4))
+
+
+def _merged(facts: Facts) -> Iterator[Finding]:
+    names = [label_name(label) for label in facts.task.merged]
+    if names:
+        yield facts.finding(
+            "label-variants",
+            "info",
+            len(names),
+            f"All ways of writing {names_listing(names)} count as one label each.",
+            "Nothing to do: the table stays as it is, and predictions are written in that way.",
+            merged=list(facts.task.merged),
+        )

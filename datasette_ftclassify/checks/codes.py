@@ -69,7 +69,11 @@ CODES: dict[str, Code] = {
     "common-beginning": Code(_INFO, "All texts begin with the same words."),
     "common-ending": Code(_INFO, "All texts end with the same words."),
     # Labels
-    "label-variants": Code(_WARNING, "Labels that differ only by case or white space."),
+    "label-variants": Code(
+        ("warning", "info"),
+        "Labels that are one but for case, white space, characters without a width, accents or the "
+        "form of a number; or that were merged.",
+    ),
     "label-types": Code(_ERROR, "A label stands in the column as a number and as text."),
     "label-notation": Code(
         ("error", "warning", "info"),

@@ -17,7 +17,7 @@ from functools import cached_property
 from typing import Any, Protocol
 
 from ..examples import Record, read_records
-from ..labels import MAX_LABELS, Labels, LabelValue, label_name
+from ..labels import MAX_LABELS, Labels, LabelValue, label_name, variant_groups
 from ..notations import label_reader
 from ..splits import SplitPlan, SplitReport, Splitter, text_hash
 from ..sql import Key, Relation, relation
@@ -81,6 +81,8 @@ class Facts:
     not_utf8: Seen = field(default_factory=Seen)
     combinations: Counter[tuple[LabelValue, ...]] = field(default_factory=Counter)
     partly_blank: Seen = field(default_factory=Seen)
+    variants: Seen = field(default_factory=Seen)
+    """Rows whose label is a rarer way of writing another."""
     too_many_labels: bool = False
     surplus: Seen = field(default_factory=Seen)
     conflicts: dict[int, set[int]] = field(default_factory=dict)
@@ -227,6 +229,8 @@ def second_pass(
 ) -> None:
     """Fills what depends on the splits, and draws the samples."""
     facts.report.left_out.update(splitter.left_out)
+    written = (g for g in variant_groups(facts.counts) if len({label_name(v) for v in g}) > 1)
+    rarer = {label for group in written for label in group[1:]}
     sample = _Sampler(facts.usable, sample_size, rng)
     deep_sample = _Sampler(facts.usable, DEEP_ROWS if deep else 0, rng)
     _note_groups(facts, splitter)
@@ -236,6 +240,8 @@ def second_pass(
         text, labels = record.text, record.labels.values
         if text is None or labels is None:
             continue
+        if rarer and not rarer.isdisjoint(labels):
+            facts.variants.add(record.key)
         disputed = bool(facts.conflicts) and text_hash(text) in facts.conflicts
         if disputed:
             facts.conflicting.add(record.key)

@@ -20,6 +20,8 @@ _BAR = 30
 _OPTIONS = {
     "label-notation": "--label-names a,b,c, --delimiter CHAR, --kind KIND",
     "label-on-every-row": "--label-names a,b,c",
+    "label-variants": "--merge-variants",
+    "label-types": "--merge-variants",
 }
 """What an advice is called on the command line."""
 
@@ -138,7 +140,7 @@ def _describe_lengths(report: CheckReport) -> None:
 def _describe_finding(finding: Finding) -> None:
     colour = _COLOURS[finding.severity]
     click.echo(f"{click.style(finding.severity, fg=colour, bold=True)}: {finding.message}")
-    option = _OPTIONS.get(finding.code)
+    option = _OPTIONS.get(finding.code) if finding.severity != "info" else None
     click.echo(f"    {finding.advice}{f' ({option})' if option else ''}")
     if finding.keys:
         keys = ", ".join(_key(key) for key in finding.keys)

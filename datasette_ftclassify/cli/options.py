@@ -111,6 +111,12 @@ def task_options(command: Command) -> Command:
                 default="none",
                 help="html: of texts in HTML read the words, without tags and styles.",
             ),
+            click.option(
+                "--merge-variants",
+                is_flag=True,
+                help="Count labels that are one but for case, white space, invisible characters,"
+                " accents or the form of a number as the commonest of them.",
+            ),
         ]
     ):
         command = option(command)
@@ -235,7 +241,7 @@ def task_from(conn: sqlite3.Connection, given: dict[str, Any], *, checks: bool =
     checks: whether the task is checked, so that a finding says what cannot be learnt
     """
     from ..notations import name_list
-    from ..tasks import define, unnamed_vectors
+    from ..tasks import define, unnamed_vectors, with_variants_merged
 
     template = given.pop("template")
     task = define(
@@ -252,6 +258,8 @@ def task_from(conn: sqlite3.Connection, given: dict[str, Any], *, checks: bool =
         label_names=name_list(given.pop("label_names") or ""),
         markup=given.pop("markup"),
     )
+    if given.pop("merge_variants"):
+        task = with_variants_merged(conn, task)
     if not checks and (problem := unnamed_vectors(conn, task)):
         raise TaskError(f"{problem[0]} {problem[1]} (--label-names a,b,c)")
     return task

@@ -178,6 +178,7 @@ def train_words(database: str, task: Task, plan: SplitPlan) -> list[str]:
         ("--markup", task.markup),
     ):
         words += [option, value] if value is not None else []
+    words += ["--merge-variants"] if task.merged else []
     usual = SplitPlan()
     for name in ("seed", "validation", "test"):
         value = getattr(plan, name)
@@ -241,6 +242,12 @@ def describe_training(result: TrainResult, database: str) -> None:
     if report["shared_with_train"]:
         shared = report["shared_with_train"]
         click.echo(f"  {rows_have(shared)} been held back with a text that also stands in train")
+    if variants := report.get("label_variants"):
+        shown = "; ".join(" / ".join(map(ascii, group[:4])) for group in variants[:3])
+        click.echo(
+            f"  warning: {counted(len(variants), 'label')} written in several ways: {shown}."
+            " --merge-variants counts them as one"
+        )
     for line in report.get("labels_said", []):
         click.echo(f"  {line}")
     for line in _report_lines(report):

@@ -10,7 +10,7 @@ from typing import Any
 
 from ..errors import TrainingError
 from ..examples import Example, Record, Split, read_records
-from ..labels import LabelSet, label_name
+from ..labels import LabelSet, label_name, variant_groups
 from ..notations import torn
 from ..splits import SplitPlan, SplitReport, Splitter, split_examples, text_hash
 from ..sql import relation
@@ -19,6 +19,8 @@ from ..store.columns import label_column
 from ..store.splits import Member, Membership, split_plan
 from ..tasks import Task, unnamed_vectors
 from ..trainers.base import TrainingSet
+
+_MOST_SAID = 20
 
 
 @dataclass(frozen=True)
@@ -71,7 +73,9 @@ def read_split(
     seen = dict.fromkeys(label for example in examples for label in example.labels)
     names = set(map(label_name, seen))
     labels = task.label_set([*seen, *(name for name in descriptions or () if name not in names)])
-    notes = {"labels_said": _said(labels, task)}
+    counts = Counter(label for example in examples for label in example.labels)
+    groups = [list(map(label_name, g)) for g in variant_groups(counts) if len(g) > 1]
+    notes = {"labels_said": _said(labels, task), "label_variants": groups[:_MOST_SAID]}
     return SplitData(examples, _members(examples), labels, report, described, notes)
 
 
@@ -215,6 +219,9 @@ def _said(labels: LabelSet, task: Task) -> list[str]:
     """How the labels were read, where that was a guess, and what looks wrong about them."""
     words = task.label_reading.words
     lines = [f"The cells of {task.labels[0]} were{words[1:]}."] if words else []
+    if task.merged:
+        some = ", ".join(map(label_name, task.merged[:5])) + ", …" * (len(task.merged) > 5)
+        lines.append(f"All ways of writing {some} count as one label each.")
     odd = torn(labels.names)
     if odd:
         lines.append(

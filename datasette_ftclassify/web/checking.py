@@ -4,6 +4,7 @@ and the figures behind its pictures."""
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 import sqlite3
 from collections.abc import Mapping
@@ -65,7 +66,7 @@ def is_about(job: Job, look: Look) -> bool:
     task, plan = job.settings["task"], job.settings["plan"]
     choices = look.choices
     try:
-        now = choices.plan()
+        now, merged = choices.plan(), choices.merged_labels
     except FtclassifyError:
         return False
     return (
@@ -77,6 +78,7 @@ def is_about(job: Job, look: Look) -> bool:
         and (not choices.kind or task["kind"] == choices.kind)
         and (not choices.delimiter or task["delimiter"] == choices.delimiter)
         and list(task.get("label_names", ())) == name_list(choices.label_names)
+        and list(task.get("merged", ())) == merged
         and (task["where"], task["params"]) == (look.filter.where, dict(look.filter.params))
         and (plan["seed"], plan["validation"], plan["test"]) == (now.seed, now.validation, now.test)
     )
@@ -100,6 +102,8 @@ def _report(ask: Ask, job: Job, result: Mapping[str, Any], source: Relation) -> 
     findings = []
     for number, finding in enumerate(result["findings"]):
         told = {k: finding[k] for k in ("code", "severity", "count", "message", "advice")}
+        merge = (finding.get("details") or {}).get("merge")
+        told["merge"] = json.dumps(merge) if merge else None
         findings.append({**told, "url": _address(ask, job, number, finding, source)})
     worst = [{"name": s, "count": sum(f["severity"] == s for f in findings)} for s in SEVERITIES]
     reading = Task.from_dict(result["task"]).label_reading

@@ -12,7 +12,7 @@ from typing import Any
 
 from ..errors import FtclassifyError
 from ..jobs.request import TrainRequest
-from ..labels import KINDS, Kind, LabelValue
+from ..labels import KINDS, Kind, LabelValue, is_label, json_array
 from ..notations import name_list
 from ..splits import SplitPlan
 from ..sql import relation
@@ -31,8 +31,8 @@ An embedding model is none of them: it is a folder of the server, or something t
 
 _FORMAT = {"form": "form", "labels_as": "labels", "multilabel_as": "multilabel", "system": "system"}
 _PLAIN = (
-    "template", "markup", "kind", "delimiter", "label_names", "split_column", "validation", "test",
-    "seed", "name", "trainer", "limit_usd",
+    "template", "markup", "kind", "delimiter", "label_names", "merged", "split_column",
+    "validation", "test", "seed", "name", "trainer", "limit_usd",
 )  # fmt: skip
 
 
@@ -62,6 +62,7 @@ class Choices:
     kind: str = ""
     delimiter: str = ""
     label_names: str = ""
+    merged: str = ""
     split_column: str = ""
     validation: str = ""
     test: str = ""
@@ -76,8 +77,8 @@ class Choices:
     def read(cls, table: str, fields: Mapping[str, Any]) -> Choices:
         """From the fields of an address, a form or a JSON body; those of others are passed over."""
         plain = {name: _one(fields.get(name)) for name in _PLAIN}
-        if isinstance(fields.get("label_names"), list):
-            plain["label_names"] = json.dumps(fields["label_names"])
+        for name in ("label_names", "merged"):
+            plain[name] = _listed(name, fields.get(name), plain[name])
         plain["template"] = plain["template"].replace("\r\n", "\n")
         settings = {
             name: _described(fields[name])
@@ -92,6 +93,22 @@ class Choices:
             filters=tuple(sorted(filter_pairs(fields))),
             **plain,
         )
+
+    @property
+    def merged_labels(self) -> list[LabelValue]:
+        """Labels that stand for their variants. Raises FieldError for what is no JSON array."""
+        if not self.merged:
+            return []
+        labels = json_array(self.merged)
+        if labels is None or not all(map(is_label, labels)):
+            raise FieldError("merged", "Labels that are merged are a JSON array of labels.")
+        return labels
+
+    def merging(self, labels: str) -> Choices:
+        """With further labels, a JSON array, merged. Raises FieldError."""
+        more = replace(self, merged=labels).merged_labels
+        merged = [*self.merged_labels, *(v for v in more if v not in self.merged_labels)]
+        return replace(self, merged=json.dumps(merged, ensure_ascii=False))
 
     def query(self) -> dict[str, Any]:
         """As arguments of an address."""
@@ -155,6 +172,7 @@ class Choices:
             split_column=self.split_column or None,
             delimiter=self.delimiter or None,
             label_names=name_list(self.label_names),
+            merged=self.merged_labels,
             cells=cells,
         )
         if problem := unnamed_vectors(conn, task):
@@ -225,6 +243,14 @@ def _described(value: Any) -> str:
     if isinstance(value, Mapping):
         return "\n".join(f"{label}: {text}" for label, text in value.items())
     return _one(value).replace("\r\n", "\n")
+
+
+def _listed(name: str, value: Any, text: str) -> str:
+    """What was typed, which an address has in a list of one; a list of a JSON body as JSON."""
+    if not isinstance(value, list) or not value:
+        return text
+    typed = value == [text] and (name == "label_names" or json_array(text) is not None)
+    return text if typed else json.dumps(value)
 
 
 def _descriptions(trainer: str, text: str) -> dict[str, str]:

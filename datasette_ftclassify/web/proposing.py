@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ..errors import FtclassifyError, SourceError, TemplateError
-from ..labels import is_blank, label_name, unlabelled_sql
+from ..labels import LabelValue, is_blank, label_name, unlabelled_sql
 from ..markup import MARKUPS
 from ..notations import Reading, label_reader, name_list, propose_reading, vector_problem
 from ..rendering import renderer, template_columns
@@ -72,6 +72,7 @@ class Look:
     filter: RowFilter = field(default_factory=RowFilter)
     proposed: tuple[str, ...] = ()
     reading: Reading | None = None
+    merged: list[LabelValue] = field(default_factory=list)
     examples: list[dict[str, Any]] = field(default_factory=list)
     errors: dict[str, str] = field(default_factory=dict)
 
@@ -87,6 +88,10 @@ def look_at(conn: sqlite3.Connection, choices: Choices, *, propose: bool = True)
     look = Look(choices, source, _columns(conn, source, rows), len(rows))
     if propose:
         _propose(look)
+    try:
+        look.merged = look.choices.merged_labels
+    except FieldError as error:
+        look.errors["merged"] = str(error)
     try:
         look.filter = look.choices.filter(conn)
     except SourceError as error:
@@ -263,7 +268,7 @@ def _example(
     render = renderer(columns, look.choices.template or None, reading_of(TEXT_FORM, markup))
     rendered = render(row[n_key:end])
     text = rendered.text or ""
-    reading = look.reading or Reading("multiclass")
+    reading = replace(look.reading or Reading("multiclass"), merged=tuple(look.merged))
     read = label_reader(reading, labels)(row[end:]) if labels else None
     values = read.values if read else None
     return {
