@@ -204,7 +204,7 @@ class LabelSet:
     def sqlite_type(self) -> str:
         """The type of a column that holds these labels, so that they come back as they were: none
         for labels of several types, which every other type would make alike."""
-        types = {type(v) for v in self.values}
+        types = {str if isinstance(v, str) else type(v) for v in self.values}
         if self.multilabel or types == {str}:
             return "TEXT"
         return {int: "INTEGER", float: "REAL"}[types.pop()] if len(types) == 1 else ""

@@ -26,6 +26,7 @@ from .labels import (
     trimmed,
     variant_key,
 )  # fmt: skip
+from .sql import NotUtf8
 
 Notation = Literal["python", "tool", "object", "vector"]
 NOTATIONS: dict[Notation, str] = {
@@ -79,6 +80,8 @@ def label_reader(reading: Reading, columns: Sequence[str]) -> LabelReader:
     known: dict[tuple[type, LabelValue], LabelValue] = {}
 
     def one(label: LabelValue) -> LabelValue:
+        if isinstance(label, NotUtf8):
+            return label
         key = (type(label), label)
         if key not in known and len(known) < _CACHED:
             known[key] = canonical.get(variant_key(label), label)
