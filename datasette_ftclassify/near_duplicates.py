@@ -258,10 +258,11 @@ class _Comparison:
         new = np.empty(len(flat), dtype=np.bool_)
         new[:1] = True
         np.not_equal(flat[1:], flat[:-1], out=new[1:])
-        begins = np.flatnonzero(new)
-        counts = np.diff(np.append(begins, len(flat)))
-        several = counts > 1
-        return flat[begins[several]], counts[several]
+        # Of runs of equal hashes where they begin and end: most hashes stand alone.
+        last = np.ones(len(flat), dtype=np.bool_)
+        last[:-1] = new[1:]
+        begins, ends = np.flatnonzero(new & ~last), np.flatnonzero(last & ~new)
+        return flat[begins], ends - begins + 1
 
     def _common(self, shared: Hashes, counts: Numbers) -> npt.NDArray[np.bool_]:
         """Which of the shared hashes are in so many of the sketches in which they could be."""
