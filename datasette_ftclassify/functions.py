@@ -346,6 +346,8 @@ def _full_answer(prediction: Prediction, loaded: Loaded) -> dict[str, Any]:
         for name, value in zip(loaded.labels.names, prediction.logprobs, strict=True)
     }
     answer: dict[str, Any] = {"label": prediction.labels[0]} if not loaded.labels.multilabel else {}
+    if loaded.labels.given is not None:
+        answer["name"] = loaded.labels.name_of(prediction.labels[0])
     if loaded.labels.multilabel:
         answer = {"labels": prediction.labels}
     return {

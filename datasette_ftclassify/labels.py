@@ -130,12 +130,17 @@ def variant_groups(counts: Mapping[LabelValue, int]) -> list[list[LabelValue]]:
 class LabelSet:
     """The labels a classifier may answer, in a fixed order: numbers by size, then texts.
 
+    given:  their names, where the values are keys of another table (see `lookups`), in the same
+            order, as they were when the set was made
+    lookup: that table
     Raises LabelError when it is empty, too large for its kind, or when two labels have the same
     name (the number 1 beside the text '1').
     """
 
     values: tuple[LabelValue, ...]
     kind: Kind
+    given: tuple[str, ...] | None = None
+    lookup: str | None = None
 
     def __post_init__(self) -> None:
         if not self.values:
@@ -168,9 +173,19 @@ class LabelSet:
         """The distinct `values` in order."""
         return cls(tuple(sorted(set(values), key=_order)), kind)
 
+    def named(self, names: Mapping[LabelValue, str], table: str) -> LabelSet:
+        """The same labels by the names that `table` has for them, all different."""
+        return LabelSet(self.values, self.kind, tuple(names[v] for v in self.values), table)
+
     @cached_property
     def names(self) -> tuple[str, ...]:
+        if self.given is not None:
+            return self.given
         return tuple(label_name(value) for value in self.values)
+
+    def name_of(self, value: LabelValue) -> str:
+        """The name of a label in the set. Raises KeyError otherwise."""
+        return self.names[self._index[value]]
 
     @cached_property
     def _index(self) -> dict[LabelValue, int]:
@@ -210,12 +225,17 @@ class LabelSet:
         return {int: "INTEGER", float: "REAL"}[types.pop()] if len(types) == 1 else ""
 
     def to_dict(self) -> dict[str, Any]:
+        data: dict[str, Any] = {"values": list(self.values), "kind": self.kind}
         raw = {
             str(i): value.raw.hex()
             for i, value in enumerate(self.values)
             if isinstance(value, NotUtf8)
         }
-        return {"values": list(self.values), "kind": self.kind, **({"raw": raw} if raw else {})}
+        if raw:
+            data["raw"] = raw
+        if self.given is not None:
+            data |= {"names": list(self.given), "lookup": self.lookup}
+        return data
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> LabelSet:
@@ -237,7 +257,17 @@ class LabelSet:
             raise LabelError(
                 "A stored label set is damaged: train the classifier again."
             ) from error
-        return cls(tuple(values), kind)
+        names, lookup = data.get("names"), data.get("lookup")
+        if names is None:
+            return cls(tuple(values), kind)
+        if (
+            not isinstance(names, list)
+            or len(names) != len(values)
+            or not all(isinstance(name, str) for name in names)
+            or not isinstance(lookup, str)
+        ):
+            raise LabelError("A stored label set is damaged: train the classifier again.")
+        return cls(tuple(values), kind, tuple(names), lookup)
 
     def as_it_was(self, value: LabelValue) -> LabelValue:
         """A label of the set as it stood in its cell, where only its text is known."""

@@ -196,6 +196,8 @@ def _plain(answer: KeptAnswer, labels: LabelSet) -> Any:
 def described(answer: KeptAnswer, labels: LabelSet) -> dict[str, Any]:
     """An answer as ft_classify_json gives it, JSON-safe."""
     told: dict[str, Any] = {"labels" if labels.multilabel else "label": _plain(answer, labels)}
+    if labels.given is not None and answer.labels:
+        told["name"] = labels.name_of(answer.labels[0])
     if answer.labels is None:
         told |= {"reason": answer.reason, "raw": answer.raw}
     logprob = chosen_logprob(answer, labels)

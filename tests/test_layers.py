@@ -20,7 +20,7 @@ NAME = "datasette_ftclassify"
 
 DOMAIN = [
     "errors", "bounds", "deadline", "sql", "row_pages", "labels", "notations", "markup", "texts",
-    "rendering", "tasks", "near_duplicates",
+    "rendering", "tasks", "lookups", "near_duplicates",
     "examples", "splits", "checks", "tokens", "price_table", "prices", "published_prices", "export",
     "evaluation", "predictions", "answer_wrapping", "answers", "token_scores",
 ]  # fmt: skip

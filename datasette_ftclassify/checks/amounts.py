@@ -55,7 +55,7 @@ def amount_findings(facts: Facts) -> Iterator[Finding]:
     yield from _imbalance(facts, proper)
     yield from _variants(facts, counts, groups)
     yield from _merged(facts)
-    yield from _rest(facts, [label_name(label) for label in proper])
+    yield from _rest(facts, [facts.name_of(label) for label in proper])
 
 
 def _none_usable(rows: int) -> str:
@@ -192,7 +192,7 @@ def _may_be_rest(name: str) -> bool:
 def _labels_finding(
     facts: Facts, code: str, labels: dict[LabelValue, int], message: str, advice: str
 ) -> Finding:
-    names = [label_name(label) for label in labels]
+    names = [facts.name_of(label) for label in labels]
     return facts.finding(
         code,
         "info" if code == "small-labels" else "warning",
@@ -225,12 +225,12 @@ def _imbalance(facts: Facts, counts: dict[LabelValue, int]) -> Iterator[Finding]
         "imbalance",
         "warning" if ratio >= STRONG_IMBALANCE or share >= MAJORITY else "info",
         counts[largest],
-        f"The label {named(label_name(largest))} has {counts[largest]:,} examples "
-        f"({share:.0%}), {ratio:,.0f} times as many as {named(label_name(smallest))}.",
+        f"The label {named(facts.name_of(largest))} has {counts[largest]:,} examples "
+        f"({share:.0%}), {ratio:,.0f} times as many as {named(facts.name_of(smallest))}.",
         f"Look at the measures of each label rather than accuracy (always answering the largest "
         f"scores {share:.0%}), and label more of the small ones.",
-        largest=label_name(largest),
-        smallest=label_name(smallest),
+        largest=facts.name_of(largest),
+        smallest=facts.name_of(smallest),
         ratio=round(ratio, 2),
         majority_share=round(share, 4),
     )

@@ -62,6 +62,7 @@ class CheckReport:
     rows:           {"total", "labelled", "unlabelled", "usable"}: rows; total is labelled plus
                     unlabelled, where a row with a faulty label cell counts as unlabelled
     distributions:  {"labels": {split: {label name: rows}},
+                    "keys": {label name: cell}, of labels that another table names,
                     "characters" and "tokens": {"min", "median", "p95", "max", "bins"} or None};
                     a bin is {"from", "to", "count"}, its end exclusive and None for the last
     sample:         random examples: {"key", "text", "labels"}, long texts cut

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import ExportError, LabelError
 from ..labels import LabelSet
+from ..lookups import with_names
 from ..splits import SplitPlan
 from ..sql import condition, count, quote
 from ..tasks import Task
@@ -140,7 +141,7 @@ class Hosted:
 
     def counter(self, facts: Facts, rng: random.Random) -> TokenCounts:
         try:
-            labels = facts.task.label_set(facts.counts)
+            labels = with_names(facts.conn, facts.task, facts.task.label_set(facts.counts))
             self.format = self.choose(labels) if self.choose else self.format
             self.codec = self.format.bind(labels)
         except LabelError:  # other findings say what is wrong with the labels
@@ -235,6 +236,11 @@ def _report(facts: Facts, findings: list[Finding], hosted: Hosted | None) -> Che
         },
         distributions={
             "labels": {split: dict(c.most_common()) for split, c in facts.report.counts.items()},
+            **(
+                {"keys": {name: str(key) for key, name in facts.named.items()}}
+                if facts.named
+                else {}
+            ),
             "characters": distribution(facts.characters),
             "tokens": tokens.distribution() if tokens else None,
         },
@@ -248,3 +254,7 @@ def _report(facts: Facts, findings: list[Finding], hosted: Hosted | None) -> Che
         tokens=tokens.to_dict() if tokens else None,
         estimate=hosted.estimate() if hosted else None,
     )
+
+
+def _keys_by_name(facts: Facts) -> dict[str, str]:
+    return {name: str(key) for key, name in facts.named.items()}

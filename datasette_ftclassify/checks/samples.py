@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from ..labels import LabelValue, label_name
 from .scan import Facts, Sampled
@@ -21,10 +22,12 @@ class DeepSample:
     targets: tuple[tuple[int, ...], ...]
     note: str
     """` among 20,000 sampled rows`, empty when all rows were looked at."""
+    named: Mapping[LabelValue, str] = field(default_factory=dict)
+    """The names of labels that are keys of another table."""
 
     @property
     def names(self) -> list[str]:
-        return [label_name(value) for value in self.values]
+        return [self.named.get(value) or label_name(value) for value in self.values]
 
 
 def deep_sample(facts: Facts, least: int) -> DeepSample:
@@ -42,4 +45,4 @@ def deep_sample(facts: Facts, least: int) -> DeepSample:
             targets.append(target)
     sampled = len(facts.deep) < facts.usable
     note = f" among {len(facts.deep):,} sampled rows" if sampled else ""
-    return DeepSample(tuple(rows), values, tuple(targets), note)
+    return DeepSample(tuple(rows), values, tuple(targets), note, facts.named)

@@ -18,6 +18,7 @@ from typing import Any, Protocol
 
 from ..examples import Record, read_records
 from ..labels import MAX_LABELS, Labels, LabelValue, label_name, variant_groups
+from ..lookups import find_lookup, read_names
 from ..notations import label_reader
 from ..splits import SplitPlan, SplitReport, Splitter, text_hash
 from ..sql import Key, Relation, relation
@@ -119,8 +120,17 @@ class Facts:
     def names(self) -> Counter[str]:
         names: Counter[str] = Counter()
         for label, rows in self.counts.items():
-            names[label_name(label)] += rows
+            names[self.name_of(label)] += rows
         return names
+
+    def name_of(self, label: LabelValue) -> str:
+        """The label for people: by its name in another table, if it is a key of one."""
+        return self.named.get(label) or label_name(label)
+
+    @cached_property
+    def named(self) -> dict[LabelValue, str]:
+        lookup = find_lookup(self.conn, self.task)
+        return {} if lookup is None else read_names(self.conn, lookup, self.counts)
 
     def finding(
         self,
@@ -242,11 +252,12 @@ def second_pass(
             continue
         if rarer and not rarer.isdisjoint(labels):
             facts.variants.add(record.key)
+        names = list(map(facts.name_of, labels))
         disputed = bool(facts.conflicts) and text_hash(text) in facts.conflicts
         if disputed:
             facts.conflicting.add(record.key)
         if sample.take():
-            facts.sample.append(_sample_row(record, text, labels))
+            facts.sample.append(_sample_row(record, text, names))
         if deep_sample.take():
             facts.deep.append(Sampled(record.key, text[:DEEP_CHARACTERS], labels, disputed))
         group = splitter.near_copies(record)
@@ -258,7 +269,7 @@ def second_pass(
         if split is None:
             facts.left_out.add(record.key)
             continue
-        facts.report.count(split, labels)
+        facts.report.count(split, names)
         if facts.task.split_column and split != "train" and splitter.shares_train(record):
             facts.report.shared += 1
             facts.shared.add(record.key)
@@ -274,9 +285,9 @@ def _note_groups(facts: Facts, splitter: Splitter) -> None:
         facts.largest_group = max(facts.largest_group, group.rows)
 
 
-def _sample_row(record: Record, text: str, labels: tuple[LabelValue, ...]) -> dict[str, Any]:
+def _sample_row(record: Record, text: str, names: list[str]) -> dict[str, Any]:
     cut = text if len(text) <= SAMPLE_CHARACTERS else text[: SAMPLE_CHARACTERS - 1] + "…"
-    return {"key": json_key(record.key), "text": cut, "labels": list(map(label_name, labels))}
+    return {"key": json_key(record.key), "text": cut, "labels": names}
 
 
 class _Sampler:

@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, replace
 
 from ..errors import PredictError
 from ..labels import LabelSet
+from ..lookups import find_lookup
 from ..sql import Relation, quote
 from ..store.classifiers import Classifier
 from ..store.columns import column_owners, own_column
@@ -122,6 +123,7 @@ def make_columns(
     """Adds those that are missing, and notes that they are ours; whether any was missing. Call
     inside a transaction."""
     label = classifier.labels.sqlite_type or ("ANY" if _is_strict(conn, target.name) else "")
+    label += _reference(conn, classifier)
     types = {"label": label, "score": "REAL", "logprob": "REAL"}
     table = quote(target.name)
     missing = [column for _, column in columns.items() if target.column(column) is None]
@@ -131,3 +133,13 @@ def make_columns(
             conn.execute(f"alter table {table} add column {quote(column)} {type_}")
         own_column(conn, target.name, column, classifier.name, role)
     return bool(missing)
+
+
+def _reference(conn: sqlite3.Connection, classifier: Classifier) -> str:
+    """What makes a column of keys refer to the table that names them, so that Datasette shows the
+    names as it does in the label column. When such a row is deleted, and foreign keys are enforced,
+    the predictions do not stand in the way."""
+    lookup = find_lookup(conn, classifier.task) if classifier.labels.lookup else None
+    if lookup is None:
+        return ""
+    return f" references {quote(lookup.table)} ({quote(lookup.key)}) on delete set null"

@@ -11,6 +11,7 @@ from ..errors import ExportError
 from ..examples import read_records
 from ..export import ExportFormat, ExportResult, Lines, Manifest, export
 from ..labels import LabelSet, LabelValue
+from ..lookups import with_names
 from ..splits import SplitPlan, Splitter, split_examples
 from ..tasks import Task
 from ..tokens import Tokenizer
@@ -63,7 +64,7 @@ def _divide(
             f"{task.source} has no row with both a text and a label: look at the findings of "
             "datasette ftclassify check."
         )
-    return splitter, task.label_set(seen), usable
+    return splitter, with_names(conn, task, task.label_set(seen)), usable
 
 
 class SplitExport:

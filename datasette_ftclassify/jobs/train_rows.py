@@ -10,7 +10,8 @@ from typing import Any
 
 from ..errors import TrainingError
 from ..examples import Example, Record, Split, read_records
-from ..labels import LabelSet, label_name, variant_groups
+from ..labels import LabelSet, LabelValue, label_name, variant_groups
+from ..lookups import all_keys, find_lookup, with_names
 from ..notations import torn
 from ..splits import SplitPlan, SplitReport, Splitter, split_examples, text_hash
 from ..sql import relation
@@ -71,11 +72,23 @@ def read_split(
     if task.split_column:
         described["split_column"] = task.split_column
     seen = dict.fromkeys(label for example in examples for label in example.labels)
-    names = set(map(label_name, seen))
-    labels = task.label_set([*seen, *(name for name in descriptions or () if name not in names)])
+    described_names = list(descriptions or ())
+    lookup = find_lookup(conn, task) if described_names else None
+    if lookup is not None:  # they are described by name, and stand in the rows as keys
+        keys = all_keys(conn, lookup)
+        more: list[LabelValue] = [keys[name] for name in described_names if name in keys]
+    else:
+        names = set(map(label_name, seen))
+        more = [name for name in described_names if name not in names]
+    labels = with_names(conn, task, task.label_set([*seen, *more]))
     counts = Counter(label for example in examples for label in example.labels)
     groups = [list(map(label_name, g)) for g in variant_groups(counts) if len(g) > 1]
-    notes = {"labels_said": _said(labels, task), "label_variants": groups[:_MOST_SAID]}
+    said = _said(labels, task)
+    if labels.lookup:
+        said.append(
+            f"The labels are keys of {labels.lookup}, and go by the names that it has for them."
+        )
+    notes = {"labels_said": said, "label_variants": groups[:_MOST_SAID]}
     return SplitData(examples, _members(examples), labels, report, described, notes)
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..errors import ArtifactError
+from ..labels import LabelSet
 from .aliases import aliases_of
 from .classifiers import LISTED_BYTES, Classifier, default_name, has_store, list_classifiers
 from .evaluations import evaluation_text, metrics_of
@@ -45,10 +46,18 @@ class Summary:
             "trainer": classifier.trainer,
             "kind": classifier.labels.kind,
             "labels": list(classifier.labels.values),
+            **_named(classifier.labels),
             "source": classifier.task.source,
             "training_rows": classifier.training_rows,
             "created_at": classifier.created_at,
         }
+
+
+def _named(labels: LabelSet) -> dict[str, Any]:
+    """The names of labels that are keys of another table, and that table."""
+    if labels.given is None:
+        return {}
+    return {"label_names": list(labels.given), "lookup": labels.lookup}
 
 
 def summarise(conn: sqlite3.Connection, classifier: Classifier) -> Summary:

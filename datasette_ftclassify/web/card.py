@@ -35,7 +35,7 @@ from .aside import write_aside
 from .filters import facet_of
 from .jobs import may_act, visible_jobs
 from .lifespan import has_worker
-from .names import may_all, tables_behind
+from .names import may_all, tables_behind, tables_told
 from .permissions import DELETE, VIEW, may_view_table, may_write
 from .routing import table_of
 from .showing import done, show
@@ -240,7 +240,7 @@ def _read(
     summary = summarise(conn, classifier)
     others = [
         c for c in list_classifiers(conn)
-        if c.task.source in seen and (c.name == classifier.name or c.task == classifier.task)
+        if tables_told(c) <= set(seen) and (c.name == classifier.name or c.task == classifier.task)
     ]  # fmt: skip
     others.sort(key=lambda c: c.name != classifier.name)  # its own versions first
     return {

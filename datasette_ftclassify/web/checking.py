@@ -177,7 +177,7 @@ def _pictures(ask: Ask, report: Mapping[str, Any], task: Mapping[str, Any]) -> d
     links = {
         name: f"{table}?{urlencode([pair])}"
         for name in counts
-        if (pair := label_filter(task, name))
+        if (pair := label_filter(task, report["distributions"].get("keys", {}).get(name, name)))
     }
     lengths = {}
     for unit in ("characters", "tokens"):

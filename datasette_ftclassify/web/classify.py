@@ -34,6 +34,7 @@ from .classify_facts import Choice, choices, facts, pick
 from .classify_form import Form
 from .filters import facet_of, left_behind
 from .lifespan import has_worker
+from .names import tables_told
 from .permissions import PREDICT, SPEND, VIEW, WRITES, is_modern, may_write
 from .showing import done, show
 
@@ -288,9 +289,9 @@ async def _choices(ask: Ask) -> list[Choice]:
     assert ask.table is not None
     table = ask.table
     every = await ask.read(lambda conn: choices(conn, table) if has_store(conn) else [])
-    sources = {choice.classifier.task.source for choice in every}
-    seen = {source for source in sources if await ask.may(VIEW, source)}
-    return [choice for choice in every if choice.classifier.task.source in seen]
+    tables = {name for choice in every for name in tables_told(choice.classifier)}
+    seen = {name for name in tables if await ask.may(VIEW, name)}
+    return [choice for choice in every if tables_told(choice.classifier) <= seen]
 
 
 async def _blocked(ask: Ask) -> str | None:

@@ -34,12 +34,11 @@ async def database_page(ask: Ask) -> Response:
     where to train. `table=` leaves only that table's."""
     table = ask.argument("table") or None
     rows = await ask.read(_read)
-    visible = await tables_allowed(
-        ask.datasette, ask.actor, VIEW, ask.database, {row["source"] for row in rows}
-    )
+    told = {name for row in rows for name in _tables(row)}
+    visible = await tables_allowed(ask.datasette, ask.actor, VIEW, ask.database, told)
     shown = [
         {**row, "urls": _urls(ask, row)} for row in rows
-        if row["source"] in visible and table in (None, row["source"])
+        if _tables(row) <= set(visible) and table in (None, row["source"])
     ]  # fmt: skip
     # Nothing says of which tables they are.
     shows_damaged = table is None and await ask.may(DELETE, CLASSIFIERS)
@@ -62,6 +61,11 @@ async def database_page(ask: Ask) -> Response:
     named = [list(versions) for _, versions in groupby(shown, key=lambda row: row["classifier"])]
     more = {"named": named, "more_tables": max(len(trainable) - SHOWN_TABLES, 0)}
     return await show(ask, "ftclassify_database.html", data, more=more)
+
+
+def _tables(row: dict[str, Any]) -> set[str]:
+    """What a classifier tells of: see `names.tables_told`."""
+    return {row["source"], row.get("lookup") or row["source"]}
 
 
 def _read(conn: sqlite3.Connection) -> list[dict[str, Any]]:

@@ -4,18 +4,27 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ..store.classifiers import list_classifiers
+from ..store.classifiers import Classifier, list_classifiers
 
 if TYPE_CHECKING:
     from .routing import Ask
 
 
+def tables_told(classifier: Classifier) -> frozenset[str]:
+    """Tables that a classifier tells of: what it was trained on, and what names its labels."""
+    return frozenset(filter(None, (classifier.task.source, classifier.labels.lookup)))
+
+
 async def tables_behind(ask: Ask, name: str) -> set[str]:
-    """The tables that the versions of this name were trained on."""
-    every = await ask.read(lambda conn: list_classifiers(conn, name=name))
-    return {one.task.source for one in every}
+    """The tables that the versions of this name tell of."""
+    return {table for one in await _versions(ask, name) for table in tables_told(one)}
 
 
 async def may_all(ask: Ask, action: str, name: str) -> bool:
-    """Whether the visitor may do that with the tables of all versions of the name."""
-    return all([await ask.may(action, table) for table in await tables_behind(ask, name)])
+    """Whether the visitor may do that with what all versions of the name were trained on."""
+    sources = {one.task.source for one in await _versions(ask, name)}
+    return all([await ask.may(action, table) for table in sources])
+
+
+async def _versions(ask: Ask, name: str) -> list[Classifier]:
+    return await ask.read(lambda conn: list_classifiers(conn, name=name))

@@ -25,9 +25,12 @@ from ..errors import (
     JobNotFound,
     SourceError,
 )
+from ..lookups import find_lookup
 from ..sql import relation
 from ..store.classifiers import Classifier, find_by_id, find_classifier
 from ..store.jobs import Job, get_job
+from ..tasks import Task
+from .names import tables_told
 from .permissions import VIEW, may, may_view_database, may_view_instance
 from .reading import page_seconds, read, write
 
@@ -232,6 +235,7 @@ class Route:
         try:
             ask.classifier = await ask.read(lambda conn: find_classifier(conn, title))
             ask.table = ask.classifier.task.source
+            ask.behind = tables_told(ask.classifier) - {ask.table}
         except ArtifactError as error:
             if not self.damaged:
                 raise
@@ -262,11 +266,20 @@ def table_of(conn: sqlite3.Connection, job: Job) -> str | None:
 def tables_behind(conn: sqlite3.Connection, job: Job) -> frozenset[str]:
     """What the job's classifier learnt from: a prediction names it, and may be of another table."""
     if job.classifier_id is None:
-        return frozenset()
+        return _naming(conn, job)
     try:
-        return frozenset([find_by_id(conn, job.classifier_id).task.source])
+        return tables_told(find_by_id(conn, job.classifier_id))
     except FtclassifyError:  # it is gone, and its name with it
         return frozenset()
+
+
+def _naming(conn: sqlite3.Connection, job: Job) -> frozenset[str]:
+    """The table that names the labels of the job's task."""
+    try:
+        lookup = find_lookup(conn, Task.from_dict(job.settings["task"]))
+    except (KeyError, TypeError, FtclassifyError):  # there is none, or the table is gone
+        return frozenset()
+    return frozenset() if lookup is None else frozenset([lookup.table])
 
 
 def page_url(datasette: Datasette, database: str, *parts: object, **query: object) -> str:
