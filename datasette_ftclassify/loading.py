@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Callable
 from datetime import date
 
 from .errors import ArtifactError, TrainingError
@@ -13,7 +14,15 @@ from .store.classifiers import Classifier
 from .trainers.access import Access
 from .trainers.base import Learner
 from .trainers.registry import get_trainer
-from .trainers.service import Asker, Batcher, Reply, Service, ServiceRefused, Usage
+from .trainers.service import (
+    Asker,
+    Batcher,
+    OfUnknownModel,
+    Reply,
+    Service,
+    ServiceRefused,
+    Usage,
+)
 
 
 def service_of(classifier: Classifier) -> Service | None:
@@ -81,7 +90,12 @@ class _StoppedAsker:
         await self._asker.close()
 
 
-def load_asker(classifier: Classifier, access: Access) -> Asker:
+BaseOf = Callable[[str, str], "str | None"]
+"""From a host and the name under which a model is asked there to the model it was tuned from, as
+this installation knows it; None: it does not."""
+
+
+def load_asker(classifier: Classifier, access: Access, base_of: BaseOf) -> Asker:
     """One whose questions are refused at once when the model has stopped, see `why_stopped`.
 
     Raises ArtifactError for a damaged header, AccessError without a key, TrainingError when no
@@ -91,11 +105,12 @@ def load_asker(classifier: Classifier, access: Access) -> Asker:
         raise TrainingError(f"{classifier.title} answers from its file: there is nobody to ask.")
     endpoint = access.endpoint(classifier.trainer)
     asker = service.asker(classifier.header, classifier.labels, endpoint)
+    _name_model(asker, base_of)
     why = why_stopped(classifier, today())
     return asker if why is None else _StoppedAsker(asker, why)
 
 
-def load_batcher(classifier: Classifier, access: Access) -> Batcher:
+def load_batcher(classifier: Classifier, access: Access, base_of: BaseOf) -> Batcher:
     """As `load_asker`. Raises TrainingError, too, when the service takes no batches."""
     service = service_of(classifier)
     if service is None or not service.capabilities.batch:
@@ -103,7 +118,16 @@ def load_batcher(classifier: Classifier, access: Access) -> Batcher:
             f"{classifier.title} is not asked in batches ({classifier.trainer}): leave out --batch."
         )
     endpoint = access.endpoint(classifier.trainer)
-    return service.batcher(classifier.header, classifier.labels, endpoint)
+    batcher = service.batcher(classifier.header, classifier.labels, endpoint)
+    _name_model(batcher, base_of)
+    return batcher
+
+
+def _name_model(asks: object, base_of: BaseOf) -> None:
+    if isinstance(asks, OfUnknownModel) and asks.unknown_as is not None:
+        base = base_of(*asks.unknown_as)
+        if base is not None:
+            asks.stands_for(base)
 
 
 def prices_of(classifier: Classifier, access: Access) -> PriceTable:

@@ -201,7 +201,7 @@ class Desk:
         return asyncio.run_coroutine_threadsafe(work, self._loop)
 
     async def _asker(self, served: Served, access: Access) -> Asker:
-        from .loading import load_asker
+        from .jobs.model_names import load_asker
 
         key = (served.path, served.classifier.uid)
         endpoint = access.endpoint(served.classifier.trainer)
@@ -240,6 +240,7 @@ class Desk:
         try:
             expected = cost(asker.expected(question.text))
             if expected is None:
+                await self._askers.pop(key[:2])[1].close()  # it may be known the next time
                 raise LimitReached(
                     f"No price of {asker.model} is known to keep to the budget by: set "
                     "FTCLASSIFY_PRICES to a table that has it."

@@ -52,18 +52,19 @@ def reach(
 ) -> tuple[Classifier, Access]:
     """The classifier as `asking_options` change it, and the way to its model."""
     from ..errors import TrainingError
-    from ..store.classifiers import set_deployment
+    from ..jobs.model_names import deploy
     from ..trainers.access import read_access
     from ..trainers.registry import get_trainer
 
+    access = read_access().at(classifier.trainer, given["base_url"])
     if given["deployment"]:
         if not get_trainer(classifier.trainer).capabilities.deploys:
             raise TrainingError(
                 f"{classifier.title} is by {classifier.trainer}, which has no deployments: leave "
                 "out --deployment."
             )
-        classifier = set_deployment(conn, classifier, given["deployment"])
-    return classifier, read_access().at(classifier.trainer, given["base_url"])
+        classifier = deploy(conn, classifier, given["deployment"], access)
+    return classifier, access
 
 
 def agree(

@@ -17,7 +17,7 @@ from typing import NoReturn
 from uuid import uuid4
 
 from ..errors import FtclassifyError, JobError, JobPaused
-from ..loading import load_asker, prices_of, service_of
+from ..loading import prices_of, service_of
 from ..rendering import renderer
 from ..store.answers import KeptAnswer, find_answers, input_key
 from ..store.classifiers import Classifier, has_store
@@ -32,6 +32,7 @@ from .asking.keeping import is_sound
 from .asking.predicting import converse
 from .estimates import JobEstimate, agreed, check_answers, estimate_questions
 from .lease import Lease, leased
+from .model_names import load_asker
 
 ASK_SECONDS = 60.0
 """The longest that somebody waits for one answer."""

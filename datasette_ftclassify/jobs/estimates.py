@@ -9,12 +9,13 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from ..errors import TrainingError
-from ..loading import load_asker, prices_of, service_of, why_stopped
+from ..loading import prices_of, service_of, why_stopped
 from ..prices import PriceTable, dollars, estimate_inference, today
 from ..store.answers import find_answers, input_key
 from ..store.classifiers import Classifier, has_store
 from ..trainers.access import Access
 from ..trainers.service import Asker, Batcher, Usage
+from .model_names import load_asker
 from .plan import Plan, PredictRequest
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from ..errors import EvaluationError
 from ..evaluation import evaluate
 from ..examples import Record, read_records
 from ..labels import LabelSet, LabelValue
-from ..loading import load_answerer, load_asker, prices_of, service_of
+from ..loading import load_answerer, prices_of, service_of
 from ..predictions import Answerer, chosen_labels
 from ..splits import text_hash
 from ..sql import relation
@@ -25,6 +25,7 @@ from .agreements import agree, spent_by
 from .estimates import JobEstimate, agreed, check_answers, estimate_questions, without_answer
 from .judging import judge
 from .lease import Lease, leased
+from .model_names import load_asker
 
 if TYPE_CHECKING:
     import numpy as np

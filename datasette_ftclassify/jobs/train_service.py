@@ -33,6 +33,7 @@ from .agreements import agreement_to
 from .budget import Holds
 from .diary import JobDiary
 from .lease import Lease
+from .model_names import note_trained
 from .request import TrainRequest
 from .train_plan import (
     TrainPlan,
@@ -230,6 +231,7 @@ class _Training:
         report = {**tuned.report, **prepared.about, "usd": spent.usd}
         if note:
             report["warnings"] = [*report.get("warnings", []), note]
+        note_trained(self.access, tuned.header, tuned.report)
         # One transaction: a job that was killed has either stored its classifier, or not.
         with transaction(self.conn):
             classifier = add_classifier(

@@ -62,6 +62,21 @@ class Ledger:
         """None: nobody has agreed to such a job."""
         return self.agreements(key.database).get(key)
 
+    # Models
+
+    def note_base(self, host: str, names: Collection[str], base: str) -> None:
+        """Notes from which model those were tuned that are asked by these names at a host."""
+        with self._once() as db:
+            sql = "insert or replace into models (host, name, base) values (?, ?, ?)"
+            db.executemany(sql, [[host, name, base] for name in names])
+
+    def base_of(self, host: str, name: str) -> str | None:
+        """None: this installation does not know it."""
+        with self._once() as db:
+            sql = "select base from models where host = ? and name = ?"
+            row: tuple[str] | None = db.execute(sql, [host, name]).fetchone()
+            return None if row is None else row[0]
+
     # Spending
 
     def account(self, key: JobKey, limits: Limits) -> Account:

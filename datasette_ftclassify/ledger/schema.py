@@ -53,4 +53,15 @@ _SECOND = (
     "alter table spending add column unbilled integer not null default 0",
 )
 
-VERSIONS = (_FIRST, _SECOND)
+_THIRD = (
+    """
+    create table models (
+        host text not null,
+        name text not null,              -- under which it is asked there, such as a deployment's
+        base text not null,              -- the model that it was tuned from, for price tables
+        primary key (host, name)
+    ) without rowid
+    """,
+)
+
+VERSIONS = (_FIRST, _SECOND, _THIRD)

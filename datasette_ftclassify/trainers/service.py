@@ -139,6 +139,20 @@ class Asker(Protocol):
     async def close(self) -> None: ...
 
 
+@runtime_checkable
+class OfUnknownModel(Protocol):
+    """An asker or batcher whose model may be asked under a name that does not say what it costs, as
+    that of a deployment. What a file says of that counts for nothing.
+
+    unknown_as: the host and the name; None: the name says it
+    """
+
+    unknown_as: tuple[str, str] | None
+
+    def stands_for(self, base: str) -> None:
+        """Tells the model that the name stands for, so that `model` has a price."""
+
+
 @dataclass(frozen=True)
 class BatchState:
     """A batch at the service.
@@ -374,7 +388,7 @@ class Service(Trainer, Protocol):
 
 
 __all__ = [
-    "MOST_AGAIN", "AskAgain", "Asker", "BatchState", "Batcher", "Diary", "Endpoint", "Order",
-    "Reply", "RowRejected", "Service", "ServiceProblem", "ServiceRefused", "TryAgain", "Tuned",
-    "Usage",
+    "MOST_AGAIN", "AskAgain", "Asker", "BatchState", "Batcher", "Diary", "Endpoint",
+    "OfUnknownModel", "Order", "Reply", "RowRejected", "Service", "ServiceProblem",
+    "ServiceRefused", "TryAgain", "Tuned", "Usage",
 ]  # fmt: skip

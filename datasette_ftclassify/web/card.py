@@ -15,6 +15,7 @@ from datasette.utils.asgi import Forbidden, Response
 
 from ..errors import ArtifactError, ClassifierInUse, FtclassifyError
 from ..jobs.deletion import end_jobs
+from ..jobs.model_names import deploy
 from ..jobs.runner import paid_trainer
 from ..loading import shutdown_of
 from ..store.aliases import aliases_of, remove_alias
@@ -23,7 +24,6 @@ from ..store.classifiers import (
     list_classifiers,
     rename_classifier,
     set_default,
-    set_deployment,
 )
 from ..store.columns import label_columns_of
 from ..store.deleting import busy_text, delete_classifier, plan_deletion
@@ -31,6 +31,7 @@ from ..store.summaries import summaries_of, summarise
 from ..trainers.registry import get_trainer
 from ..usage import usage_sql
 from . import pictures, quality
+from .access import access_of
 from .aside import write_aside
 from .filters import facet_of
 from .jobs import may_act, visible_jobs
@@ -195,6 +196,7 @@ async def _change(ask: Ask) -> Response:
 
     if action == "deploy":
         _check_deployment(classifier, deployment)
+    access = await access_of(ask.datasette)
 
     def change(conn: sqlite3.Connection) -> None:
         if action == "default":
@@ -204,7 +206,7 @@ async def _change(ask: Ask) -> Response:
                 raise FtclassifyError(f"{classifier.name} has no alias {alias}.")
             remove_alias(conn, alias)
         elif action == "deploy":
-            set_deployment(conn, classifier, deployment)
+            deploy(conn, classifier, deployment, access)
         else:
             rename_classifier(conn, classifier.name, new)
 

@@ -7,7 +7,7 @@ from contextlib import closing
 
 from ...errors import JobPaused, LimitReached
 from ...ledger import LedgerError
-from ...loading import load_batcher, prices_of
+from ...loading import prices_of
 from ...store.batches import open_batches
 from ...trainers.access import Access
 from ...trainers.service import ServiceProblem
@@ -15,6 +15,7 @@ from ..batching import Pace, fill_by_batches
 from ..budget import Holds
 from ..estimates import check_answers, pricing
 from ..lease import Lease
+from ..model_names import load_batcher
 from ..places import position_of
 from ..plan import Plan
 from ..predict import RowProgress

@@ -8,7 +8,7 @@ from typing import Any
 
 from ...errors import JobPaused, LimitReached
 from ...ledger import LedgerError
-from ...loading import load_asker, prices_of
+from ...loading import prices_of
 from ...store.classifiers import Classifier
 from ...store.jobs import Job
 from ...store.schema import check_room, is_full
@@ -17,6 +17,7 @@ from ...trainers.access import Access
 from ..budget import Budget
 from ..estimates import pricing
 from ..lease import Lease
+from ..model_names import load_asker
 from ..places import RowsMoved
 from ..plan import MAX_ERRORS, Plan
 from ..predict import PredictResult, RowProgress, done_rows

@@ -46,7 +46,9 @@ class OpenAIAsker:
     ) -> None:
         self._questions = Questions(header, labels, endpoint, dialect)
         self._tuned = self._questions.tuned
-        self.model = priced_as(self._tuned.base)
+        self.model = priced_as(self._tuned.priced)
+        self.unknown_as = None if self._tuned.known else (self._tuned.host, self._tuned.asked)
+        self._priced_as = priced_as
         path = "chat/completions" if self._questions.form == "chat" else "completions"
         self._poster = Poster(endpoint, path, self._tuned.asked, dialect, timeout=timeout)
         self._fields = Fields.of(self._questions, endpoint)
@@ -84,6 +86,10 @@ class OpenAIAsker:
             except (asyncio.TimeoutError, TimeoutError):
                 pass
         self._scouting = True
+
+    def stands_for(self, base: str) -> None:
+        """See `OfUnknownModel`."""
+        self.model, self.unknown_as = self._priced_as(base), None
 
     def expected(self, text: str) -> Usage:
         """See `Questions.expected`."""

@@ -75,13 +75,23 @@ class OpenAIBatcher:
         self.max_requests = max_requests
         self.max_bytes = max_bytes
         self._questions = Questions(header, labels, endpoint, dialect)
-        self.model = priced_as(self._questions.tuned.base)
+        self.model = priced_as(self._questions.tuned.priced)
+        self.unknown_as = (
+            None
+            if self._questions.tuned.known
+            else (self._questions.tuned.host, self._questions.tuned.asked)
+        )
+        self._priced_as = priced_as
         self._fields = Fields.of(self._questions, endpoint)
         self._options = self._questions.options
         self._path = dialect.batch_root + _PATHS[self._questions.form]
         self._host = host_of(endpoint, dialect)
         self._secrets = (endpoint.api_key,) if endpoint.api_key else ()
         self._client = open_client(endpoint, dialect)
+
+    def stands_for(self, base: str) -> None:
+        """See `OfUnknownModel`."""
+        self.model, self.unknown_as = self._priced_as(base), None
 
     def expected(self, text: str) -> Usage:
         """See `Questions.expected`."""

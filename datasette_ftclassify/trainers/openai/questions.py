@@ -47,8 +47,10 @@ class TunedModel:
 
     model: as the service names it
     asked: the name in requests, which at Azure is the deployment's
-    base:  the model it was tuned from, by which vocabulary and prices are found
+    base:  the model it was tuned from, as the file says it, by which the vocabulary is found
     host:  who has it
+    known: the model that the asked name itself stands for; None: it may stand for any
+    is_deployed: whether the name is a deployment's
     """
 
     model: str
@@ -56,6 +58,16 @@ class TunedModel:
     base: str
     host: str
     codec: Codec
+    known: str | None
+    is_deployed: bool
+
+    @property
+    def priced(self) -> str:
+        """By which prices are found, whatever the file says: the model, else the name that is
+        asked; of a deployment with its host, since it may be called like another model."""
+        if self.known is not None:
+            return self.known
+        return f"{self.host}/{self.asked}" if self.is_deployed else self.asked
 
     @classmethod
     def of(cls, header: Mapping[str, Any], labels: LabelSet, dialect: Dialect) -> TunedModel:
@@ -76,7 +88,10 @@ class TunedModel:
             codec = ExportFormat.from_dict(header["format"]).bind(labels)
         except ExportError as error:
             raise ArtifactError(f"{DAMAGED}: {error}") from error
-        return cls(model, asked, base, host.lower(), codec)
+        is_deployed = dialect.deployments
+        by_name = not is_deployed and encoding_of(asked) is not None
+        known = base_model(asked) if by_name else None
+        return cls(model, asked, base, host.lower(), codec, known, is_deployed)
 
 
 class Questions:
