@@ -21,6 +21,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import numpy as np
+import temporary_ledger  # noqa: F401
 
 from datasette_ftclassify.evaluation.scores import calibration_error
 from datasette_ftclassify.trainers.local import fit

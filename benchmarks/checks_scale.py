@@ -18,6 +18,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import temporary_ledger  # noqa: F401
+
 SIZES = (12_000, 120_000)
 LABELS = 230
 

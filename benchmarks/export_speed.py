@@ -19,6 +19,8 @@ import tempfile
 import time
 from pathlib import Path
 
+import temporary_ledger  # noqa: F401
+
 from datasette_ftclassify.export import ExportFormat
 from datasette_ftclassify.jobs.export import export_task
 from datasette_ftclassify.labels import LabelSet

@@ -17,6 +17,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
 
+import temporary_ledger  # noqa: F401
 from hostile_service import MIB, HostileService, bomb, deep, endless, large, trickle
 from hostile_service import trickled_headers as slow_headers
 

@@ -24,6 +24,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import temporary_ledger  # noqa: F401
 from service_server import Server, use_vocabularies
 from service_speed import access_to, fill, make
 

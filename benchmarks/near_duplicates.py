@@ -18,6 +18,8 @@ import time
 from collections.abc import Iterator
 from itertools import pairwise
 
+import temporary_ledger  # noqa: F401
+
 SIZES = (10_000, 100_000, 1_000_000)
 NAMES = ("Anna", "Bo", "Cem", "Dana", "Eli", "Fay", "Gus", "Hana", "Ivo", "Jo", "Kim", "Lev")
 

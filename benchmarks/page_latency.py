@@ -26,6 +26,7 @@ from pathlib import Path
 from urllib.parse import urlencode
 
 import datasette
+import temporary_ledger  # noqa: F401
 
 from datasette_ftclassify.jobs.train import TrainRequest, submit_train, train_classifier
 from datasette_ftclassify.sql import connect

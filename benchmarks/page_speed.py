@@ -32,6 +32,7 @@ from pathlib import Path
 from urllib.parse import urlencode
 
 import datasette
+import temporary_ledger  # noqa: F401
 from datasette.app import Datasette
 
 from datasette_ftclassify.jobs.check import submit_check

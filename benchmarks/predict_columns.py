@@ -20,6 +20,7 @@ import time
 from contextlib import closing
 from pathlib import Path
 
+import temporary_ledger  # noqa: F401
 from predict_speed import made_up
 from sql_functions import make_database
 

@@ -26,6 +26,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import temporary_ledger  # noqa: F401
 from service_server import Server, use_vocabularies
 
 csv.field_size_limit(2**24)

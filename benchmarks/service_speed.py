@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx2
+import temporary_ledger  # noqa: F401
 from predict_speed import made_up
 from service_server import Server, use_vocabularies
 

@@ -23,6 +23,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import temporary_ledger  # noqa: F401
 from predict_speed import Scikit, best, from_csv, made_up, of_length
 
 from datasette_ftclassify.functions import register

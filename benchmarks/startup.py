@@ -13,6 +13,8 @@ import statistics
 import subprocess
 import sys
 
+import temporary_ledger  # noqa: F401
+
 CODE = """
 import json, resource, sys, time
 import importlib.metadata as metadata

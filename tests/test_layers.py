@@ -168,3 +168,15 @@ def test_what_a_trainer_says_can_stand_on_a_page(path: Path) -> None:
     # Commands say which of their options is meant; on a page there are none.
     tree = ast.parse(path.read_text(encoding="utf-8"))
     assert not [text for text in texts(tree) if re.search(r"--[a-z]|datasette ftclassify", text)]
+
+
+BENCHMARKS = [
+    path
+    for path in sorted((PACKAGE.parent / "benchmarks").glob("*.py"))
+    if "ftclassify" in path.read_text(encoding="utf-8") and path.name != "temporary_ledger.py"
+]
+
+
+@pytest.mark.parametrize("path", BENCHMARKS, ids=lambda path: path.name)
+def test_benchmarks_spend_in_a_ledger_of_their_own(path: Path) -> None:
+    assert "\nimport temporary_ledger" in path.read_text(encoding="utf-8")

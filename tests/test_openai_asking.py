@@ -143,7 +143,7 @@ async def test_without_the_vocabulary_answers_have_room_and_scores(
 @pytest.mark.parametrize(
     ("model", "base", "found"),
     [
-        ("my-own-model", "gpt-4o", "gpt-4o"),
+        ("my-own-model", "gpt-4o", "my-own-model"),
         ("my-own-model", None, "my-own-model"),
         # A stranger's file does not make a model cheaper than it is.
         ("ft:gpt-4.1-2025-04-14:org::id", "gpt-4.1-nano", "gpt-4.1-2025-04-14"),

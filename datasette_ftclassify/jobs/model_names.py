@@ -13,12 +13,16 @@ from functools import partial
 from typing import Any
 
 from .. import loading
+from ..errors import FtclassifyError
 from ..ledger import Ledger, LedgerError
 from ..prices import base_model
 from ..store.classifiers import Classifier, set_deployment
 from ..tokens import encoding_of
 from ..trainers.access import Access
 from ..trainers.service import Asker, Batcher
+
+MAX_DEPLOYMENT = 200
+"""Characters: names of deployments are short."""
 
 
 def load_asker(classifier: Classifier, access: Access) -> Asker:
@@ -37,6 +41,12 @@ def note_trained(access: Access, header: Mapping[str, Any], report: Mapping[str,
     kept = report.get("checkpoints") or []
     names = [header.get("model"), *(c.get("model") for c in kept if isinstance(c, dict))]
     _note(access, header.get("host"), names, header.get("base"))
+
+
+def check_deployment(name: str) -> None:
+    """Raises FtclassifyError for what cannot be the name of a deployment."""
+    if not name or len(name) > MAX_DEPLOYMENT or not name.isprintable():
+        raise FtclassifyError("Give the name that the deployment has at the service.")
 
 
 def deploy(

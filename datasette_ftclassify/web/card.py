@@ -15,7 +15,7 @@ from datasette.utils.asgi import Forbidden, Response
 
 from ..errors import ArtifactError, ClassifierInUse, FtclassifyError
 from ..jobs.deletion import end_jobs
-from ..jobs.model_names import deploy
+from ..jobs.model_names import check_deployment, deploy
 from ..jobs.runner import paid_trainer
 from ..loading import shutdown_of
 from ..store.aliases import aliases_of, remove_alias
@@ -57,8 +57,6 @@ _MOST_LABELS = 300
 
 _LONGEST_ADDRESS = 1_800
 """Characters; proxies and browsers start to refuse addresses at a few thousand."""
-MAX_DEPLOYMENT = 200
-"""Characters: names of deployments are short."""
 
 CANCEL_SECONDS = 8.0
 """How long a page waits for cancelled jobs to end before it says that they are still at it."""
@@ -224,8 +222,7 @@ def _check_deployment(classifier: Classifier, name: str) -> None:
     """Raises FtclassifyError for a name that cannot be one, or where there are no deployments."""
     if not _deploys(classifier):
         raise FtclassifyError(f"{classifier.title} needs no deployment: it is ready to be asked.")
-    if not name or len(name) > MAX_DEPLOYMENT or not name.isprintable():
-        raise FtclassifyError("Give the name that the deployment has at the service.")
+    check_deployment(name)
 
 
 def _deploys(classifier: Classifier) -> bool:
