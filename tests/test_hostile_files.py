@@ -19,11 +19,12 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.error import HTTPError
+from urllib.parse import urlsplit
 from urllib.request import Request, urlopen
 
 import pytest
 from datasette.app import Datasette
-from hostile import Mutation, jobs, names, tables
+from hostile import Mutation, jobs, names, prices, tables
 from openai_server import OpenAIServer
 from test_worker import serving
 from visiting import ROOT, cookies, is_065
@@ -31,8 +32,10 @@ from working import queue_predict, without_jobs
 
 from datasette_ftclassify.jobs.check import submit_check
 from datasette_ftclassify.jobs.runner import work
+from datasette_ftclassify.ledger import Ledger
 from datasette_ftclassify.splits import SplitPlan
 from datasette_ftclassify.sql import connect
+from datasette_ftclassify.store.spending import Spent
 from datasette_ftclassify.tasks import define
 
 ALL = os.environ.get("FTCLASSIFY_HOSTILE") == "all"
@@ -52,10 +55,14 @@ MEMORY = 1_000_000_000
 """Bytes that the server may have had at once."""
 
 HIDDEN = "reads-hostile-files"
-EVERY: list[tuple[str, Mutation]] = [
+PRICES = dict(prices.mutations())
+OTHER: list[tuple[str, Mutation]] = [
     *tables.mutations(), *jobs.mutations(), *names.mutations(),
 ]  # fmt: skip
-CHOSEN = EVERY if ALL else random.Random(5).sample(EVERY, 2 * SAMPLE)
+EVERY = [*OTHER, *PRICES.items()]
+CHANCE = random.Random(5)
+FEW = [*CHANCE.sample(OTHER, 2 * SAMPLE - 4), *CHANCE.sample(list(PRICES.items()), 4)]
+CHOSEN = EVERY if ALL else CHANCE.sample(FEW, len(FEW))
 BATCHES = [CHOSEN[start : start + BATCH] for start in range(0, len(CHOSEN), BATCH)]
 OURS = "/-/ftclassify"
 
@@ -208,11 +215,18 @@ def test_such_files_hold_up_nobody(
         shutil.copyfile(good, path)
         with closing(sqlite3.connect(path)) as conn:
             mutate(conn)
+            if name in PRICES:
+                host = urlsplit(openai_server.base_url).netloc
+                sql = "update _ftclassify_classifiers set header = replace(header, ?, ?)"
+                conn.execute(sql, [prices.HOST, host])
             conn.commit()
         files[name] = path
     environ = {
         "OPENAI_API_KEY": openai_server.api_key, "OPENAI_BASE_URL": openai_server.base_url,
-        "DATASETTE_SECRET": HIDDEN,
+        "AZURE_OPENAI_API_KEY": openai_server.api_key,
+        "AZURE_OPENAI_ENDPOINT": openai_server.base_url,
+        "FTCLASSIFY_USD_PER_JOB": "1", "FTCLASSIFY_USD_PER_DAY": "1",
+        "FTCLASSIFY_SQL_USD_PER_DAY": "1", "DATASETTE_SECRET": HIDDEN,
     }  # fmt: skip
     arguments = [
         part for path in files.values() for part in (["-i", path] if immutable else [path])
@@ -245,3 +259,5 @@ def test_such_files_hold_up_nobody(
     assert not problems, "\n".join(problems)
     assert memory < MEMORY
     assert openai_server.log == []
+    assert Ledger().spent_today() == Spent()
+    assert Ledger().under_way() == 0
