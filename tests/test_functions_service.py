@@ -451,7 +451,7 @@ def test_a_service_that_hangs_holds_nobody_up_twice(path, openai_server):
         start = time.monotonic()
         sql = "select count(ft_classify(text)), count(ft_score(text)) from reports"
         assert rows(conn, sql) == [(1, 1)]
-        assert time.monotonic() - start < 5
+        assert time.monotonic() - start < 60  # a second for each of the rows would be 500
         assert "did not answer in time" in told(conn)["error"]
         assert asked(openai_server) == 1
 
