@@ -95,6 +95,22 @@ def test_no_page_scrolls_sideways_on_a_phone(demo: Any):
     assert len(found) >= 14
 
 
+def test_no_number_of_a_confusion_matrix_is_broken_on_a_phone(demo: Any):
+    browser, server = demo
+    rows = """links => links.map(link => {
+        const range = document.createRange();
+        range.selectNodeContents(link);
+        return [link.innerText, new Set([...range.getClientRects()].map(r => r.top)).size];
+    })"""
+    with signed_in(browser, server, viewport={"width": 390, "height": 800}) as page:
+        page.goto(CARD)
+        cells = page.locator(".ft-confusion td a")
+        page.locator(".ft-scroll", has=cells).evaluate("e => e.classList.add('ft-upright')")
+        cells.first.evaluate("link => link.innerText = '1234'")  # as with more labels and rows
+        found = cells.evaluate_all(rows)
+    assert [text for text, lines in found if lines != 1] == []
+
+
 def test_without_javascript(demo: Any):
     browser, server = demo
     with signed_in(browser, server, java_script_enabled=False) as page:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import re
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 from checking import SUBJECTS, check, clean_rows, codes, found, sentence, table
 
+from datasette_ftclassify import checks
 from datasette_ftclassify.checks import CODES, Finding, model, run_checks
 from datasette_ftclassify.checks.distributions import distribution
 from datasette_ftclassify.export import ExportFormat
@@ -113,7 +115,17 @@ def test_whether_a_label_stands_for_the_rest(labels, warned) -> None:
     if warned:
         told = found(report, "no-label-for-the-rest")
         assert told.message.startswith(f"A text about anything else gets one of the {len(labels)}")
-        assert "--min-score" in told.advice
+        assert "least score" in told.advice
+
+
+def test_no_finding_tells_readers_of_pages_an_option_of_the_command_line() -> None:
+    named = [
+        (path.name, node.value)
+        for path in Path(checks.__file__).parent.glob("*.py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Constant) and re.search(r"(^|\W)--[a-z]", str(node.value))
+    ]
+    assert named == []
 
 
 def test_imbalance() -> None:

@@ -126,6 +126,8 @@ async def test_pages_show_names_and_the_predictions_lead_to_them(path: Path):
     assert re.search(r'col-topics_label[^>]*"?>\s*<a href="/desk/topics/1">parcel</a>', table)
     facets = table[table.index("facet-results") :]
     assert ">parcel</a>" in facets
+    listed = (await ds.client.get("/desk/-/ftclassify")).text
+    assert "3: parcel, bill, login" in listed
 
 
 async def test_the_bars_of_a_check_lead_to_the_rows_with_the_key(path: Path, tmp_path: Path):
@@ -244,3 +246,5 @@ def test_the_command_line_says_names(path: Path):
     assert "parcel, bill, login" in said
     told = CliRunner().invoke(ftclassify, ["classifiers", "list", str(path), "--json"]).output
     assert '"label_names"' in told
+    asked = CliRunner().invoke(ftclassify, ["ask", str(path), "topics", "the parcel and the van"])
+    assert asked.output.startswith("parcel  (score "), asked.output

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sqlite3
 import time
 from contextlib import closing
@@ -210,7 +211,7 @@ def test_the_command_line_proposes_and_takes_it(tmp_path: Path) -> None:
     words = [path, "mails", "--text", "body", "--label", "topic"]
     run = CliRunner()
     checked = run.invoke(cli, ["ftclassify", "check", *words, "--local"])
-    assert "HTML" in checked.output
+    assert re.search(r"Choose html as the markup .* \(--markup html\)", checked.output)
     checked = run.invoke(cli, ["ftclassify", "check", *words, "--local", "--markup", "html"])
     assert "--markup html" in checked.output
     assert is_html(mail("x"))

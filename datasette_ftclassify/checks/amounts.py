@@ -179,8 +179,8 @@ def _rest(facts: Facts, names: list[str]) -> Iterator[Finding]:
         len(names),
         f"A text about anything else gets one of the {len(names):,} labels, too: none of them says "
         "that it stands for the rest.",
-        "If such texts will come, label some of them as other, or classify with a least score "
-        "(--min-score), so that unsure answers are left out.",
+        "If such texts will come, label some of them as other, or classify with a least score, "
+        "so that unsure answers are left out.",
     )
 
 

@@ -118,7 +118,7 @@ def _describe(answer: dict[str, Any]) -> None:
     if "error" in answer:
         say(f"Error: {answer['error']}")
         return
-    labels = answer.get("labels", answer.get("label"))
+    labels = answer.get("labels", answer.get("name", answer.get("label")))
     if labels is None:
         click.echo(f"no label: {answer.get('reason') or 'no answer'}")
     else:

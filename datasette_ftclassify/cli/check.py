@@ -18,10 +18,12 @@ if TYPE_CHECKING:
 _COLOURS = {"error": "red", "warning": "yellow", "info": "cyan"}
 _BAR = 30
 _OPTIONS = {
+    "html-in-text": "--markup html",
     "label-notation": "--label-names a,b,c, --delimiter CHAR, --kind KIND",
     "label-on-every-row": "--label-names a,b,c",
     "label-variants": "--merge-variants",
     "label-types": "--merge-variants",
+    "no-label-for-the-rest": "predict --min-score SCORE",
 }
 """What an advice is called on the command line."""
 
@@ -140,7 +142,8 @@ def _describe_lengths(report: CheckReport) -> None:
 def _describe_finding(finding: Finding) -> None:
     colour = _COLOURS[finding.severity]
     click.echo(f"{click.style(finding.severity, fg=colour, bold=True)}: {finding.message}")
-    option = _OPTIONS.get(finding.code) if finding.severity != "info" else None
+    nothing = finding.advice.startswith("Nothing to do")
+    option = None if nothing else _OPTIONS.get(finding.code)
     click.echo(f"    {finding.advice}{f' ({option})' if option else ''}")
     if finding.keys:
         keys = ", ".join(_key(key) for key in finding.keys)
