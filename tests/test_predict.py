@@ -224,7 +224,7 @@ def test_a_view_is_refused_with_a_way_out(conn, topics):
 
 def test_a_virtual_table_is_refused_in_plain_words(conn, topics):
     conn.execute("create virtual table f using fts5(message)")
-    with pytest.raises(PredictError, match="cannot get new columns"):
+    with pytest.raises(PredictError, match="is a virtual table"):
         predict_rows(conn, topics, "f")
 
 

@@ -6,6 +6,8 @@ They belong to one version of a classifier, whose model and prompts never change
 from __future__ import annotations
 
 import json
+import math
+import re
 import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -82,6 +84,13 @@ def _json(values: Sequence[Any] | None) -> str | None:
     return None if values is None else json.dumps(values, ensure_ascii=False)
 
 
+def _logprobs(text: object) -> tuple[float, ...]:
+    """As `_json` wrote them. The logarithm of a probability of 0 is no number of JSON; it stands as
+    -Infinity, and is read as a number that overflows to it would be."""
+    values = read_json(re.sub(r"-Infinity\b", "null", str(text)), "answer")
+    return tuple(-math.inf if value is None else float(value) for value in values)
+
+
 def _rounded(logprobs: Sequence[float] | None) -> Sequence[float] | None:
     """To six significant digits: more than they mean, and two thirds less to store."""
     return None if logprobs is None else [float(f"{value:.6g}") for value in logprobs]
@@ -108,7 +117,7 @@ def find_answers(
 def _read(row: tuple[Any, ...]) -> KeptAnswer | None:
     try:
         labels = None if row[1] is None else tuple(read_json(row[1], "answer"))
-        logprobs = None if row[5] is None else tuple(map(float, read_json(row[5], "answer")))
+        logprobs = None if row[5] is None else _logprobs(row[5])
         return KeptAnswer(labels, row[2], row[3], row[4], logprobs, row[6])
     except (ValueError, TypeError, ArtifactError):
         return None
