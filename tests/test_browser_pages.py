@@ -53,6 +53,7 @@ def visit_all(page: Any) -> Iterator[str]:
     checked = page.url
     yield "train, checked"
     page.get_by_role("radio", name="openai").check()
+    page.locator("[name=openai-model]").fill("gpt-4.1-mini")
     page.get_by_role("button", name="Train", exact=True).click()
     expect(page.get_by_role("heading", name="This costs about")).to_be_visible()
     yield "train, estimate"

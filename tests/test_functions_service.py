@@ -707,7 +707,7 @@ async def test_datasette_with_a_budget(path, openai_server):
 async def test_the_box_to_try_a_text_spends_for_those_alone_who_may(path, openai_server):
     patient = {"settings": {"sql_time_limit_ms": 10_000}}
     datasette = Datasette(
-        [str(path)], **patient, **settings_for(openai_server, sql_usd_per_day=0.5)
+        [str(path)], **patient, **settings_for(openai_server, sql_usd_per_day=0.5, usd_per_job=1)
     )
     if hasattr(datasette, "allowed"):
         datasette.root_enabled = True

@@ -143,6 +143,8 @@ def _cost(trainer: Trainer, model: str, table: PriceTable, report: Mapping[str, 
     tokens = (report or {}).get("tokens")
     if report is None or not tokens:
         return "Check the rows to see about how much. You agree to an exact estimate first."
+    if not model:
+        return "Depends on the model: name one. You agree to an exact estimate first."
     rows = report["splits"]["rows"]["train"]
     if able.trains and isinstance(trainer, Service):
         epochs = trainer.epochs_for(rows)
