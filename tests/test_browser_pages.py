@@ -53,9 +53,11 @@ def visit_all(page: Any) -> Iterator[str]:
     checked = page.url
     yield "train, checked"
     page.get_by_role("radio", name="openai").check()
-    page.locator("[name=openai-model]").fill("gpt-4.1-mini")
+    settings = page.locator("fieldset", has=page.get_by_role("radio", name="openai"))
+    settings.get_by_text("Settings").click()
+    settings.get_by_label("Model to tune").fill("gpt-4.1-mini")
     page.get_by_role("button", name="Train", exact=True).click()
-    expect(page.get_by_role("heading", name="This costs about")).to_be_visible()
+    expect(page.get_by_role("heading", name="This costs at most")).to_be_visible()
     yield "train, estimate"
     page.goto(checked)
     job = page.request.get(f"{OURS}/jobs.json").json()["jobs"][0]["url"]

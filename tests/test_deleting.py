@@ -253,7 +253,7 @@ async def test_the_page_names_what_is_running_and_cancels_it(town: Path, conn: s
 async def test_jobs_that_do_not_end_soon_are_said_to_go_on(
     town: Path, conn: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr("datasette_ftclassify.web.card.CANCEL_SECONDS", 0.0)
+    monkeypatch.setattr("datasette_ftclassify.web.deletion.CANCEL_SECONDS", 0.0)
     job = claim_job(conn, queue_predict(town), ELSEWHERE)
     datasette = serve(town)
     sent = await submit(datasette, PAGE, ROOT, action="delete", cancel_jobs="1")

@@ -33,6 +33,7 @@ class Deletion:
     titles:   NAME@VERSION of what is deleted, newest first
     answers:  the version that answers for the name afterwards; None: there is none left
     default:  the default's name afterwards; `changed`: whether it was another one before
+    hidden:   whether whoever reads this may not know the default
     busy:     jobs that must be cancelled before; `others`: how many that rest or wait go with it
     """
 
@@ -42,14 +43,15 @@ class Deletion:
     changed: bool
     busy: tuple[Job, ...]
     others: int
+    hidden: bool = False
 
     @property
     def consequence(self) -> str:
         """Who will answer, in a sentence; empty where that stays as it is."""
-        if self.changed and self.default is None:
+        if self.changed and self.default is None and not self.hidden:
             return "Then there is no default any more."
         if self.changed:
-            return f"{self.default} becomes the default."
+            return f"{self.default or 'Another classifier'} becomes the default."
         return f"{self.answers} will answer for that name." if self.answers else ""
 
     @property
@@ -59,10 +61,10 @@ class Deletion:
         if self.others:
             jobs = "job" if self.others == 1 else "jobs"
             said += f" {self.others} unfinished {jobs} went with it."
-        if self.changed and self.default is None:
+        if self.changed and self.default is None and not self.hidden:
             return f"{said} There is no default any more."
         if self.changed:
-            return f"{said} {self.default} is the default now."
+            return f"{said} {self.default or 'Another classifier'} is the default now."
         return f"{said} {self.answers} answers for that name now." if self.answers else said
 
     def in_use(self) -> ClassifierInUse:

@@ -13,10 +13,8 @@ from urllib.parse import urlencode
 from datasette.utils import tilde_decode
 from datasette.utils.asgi import Forbidden, Response
 
-from ..errors import ArtifactError, ClassifierInUse, FtclassifyError
-from ..jobs.deletion import end_jobs
+from ..errors import ArtifactError, FtclassifyError
 from ..jobs.model_names import check_deployment, deploy
-from ..jobs.runner import paid_trainer
 from ..loading import shutdown_of
 from ..store.aliases import aliases_of, remove_alias
 from ..store.classifiers import (
@@ -26,23 +24,19 @@ from ..store.classifiers import (
     set_default,
 )
 from ..store.columns import label_columns_of
-from ..store.deleting import busy_text, delete_classifier, plan_deletion
 from ..store.summaries import summaries_of, summarise
 from ..trainers.registry import get_trainer
 from ..usage import usage_sql
 from . import pictures, quality
 from .access import access_of
-from .aside import write_aside
+from .deletion import delete_page, deletion_of, require_mutable
 from .filters import facet_of
-from .jobs import may_act, visible_jobs
-from .lifespan import has_worker
+from .jobs import visible_jobs
 from .names import may_all, tables_behind, tables_told
 from .permissions import DELETE, VIEW, may_view_table, may_write
-from .routing import table_of
 from .showing import done, show
 
 if TYPE_CHECKING:
-    from ..store.jobs import Job
     from .routing import Ask
 
 
@@ -58,9 +52,6 @@ _MOST_LABELS = 300
 _LONGEST_ADDRESS = 1_800
 """Characters; proxies and browsers start to refuse addresses at a few thousand."""
 
-CANCEL_SECONDS = 8.0
-"""How long a page waits for cancelled jobs to end before it says that they are still at it."""
-
 
 async def card_page(ask: Ask) -> Response:
     """GET and POST /DB/-/ftclassify/classifiers/NAME; POST takes an `action`: default, rename (to
@@ -69,7 +60,7 @@ async def card_page(ask: Ask) -> Response:
     somebody has to deploy there."""
     classifier = ask.classifier
     if ask.method == "POST":
-        return await (_delete(ask) if ask.one("action") == "delete" else _change(ask))
+        return await (delete_page(ask) if ask.one("action") == "delete" else _change(ask))
     if classifier is None:
         return await _damaged(ask)
     # Other versions may have learnt from tables that are not this visitor's to know of.
@@ -87,7 +78,7 @@ async def card_page(ask: Ask) -> Response:
         "columns": dict.fromkeys(classifier.task.text, ""),
         "several": classifier.task.template is not None or len(classifier.task.text) > 1,
         "may_change": may_change,
-        "deletion": await _deletion(ask, classifier.title) if may_change else None,
+        "deletion": await deletion_of(ask, classifier.title) if may_change else None,
         "links": await _links(ask, classifier, found["sql"]),
         "written": await _written(ask, classifier),
     }
@@ -101,76 +92,14 @@ async def _damaged(ask: Ask) -> Response:
     may_change = ask.db.is_mutable and await ask.may(DELETE)
     more = {
         "may_change": may_change,
-        "deletion": await _deletion(ask, title) if may_change else None,
+        "deletion": await deletion_of(ask, title) if may_change else None,
         "links": {"self": ask.url("classifiers", title)},
     }
     return await show(ask, "ftclassify_damaged.html", data, more=more)
 
 
-async def _deletion(ask: Ask, title: str) -> dict[str, Any]:
-    """What deleting would do, in words."""
-    plan = await ask.read(lambda conn: plan_deletion(conn, title))
-    return {
-        "consequence": plan.consequence,
-        "busy": [
-            {"text": busy_text(job), "url": ask.url("jobs", job.id), "id": job.id}
-            for job in plan.busy
-        ],
-        "others": plan.others,
-    }
-
-
-async def _delete(ask: Ask) -> Response:
-    _require_mutable(ask)
-    known = ask.classifier
-    title = tilde_decode(ask.request.url_vars["name"]) if known is None else known.title
-    plan = await ask.read(lambda conn: plan_deletion(conn, title))
-    if plan.busy and ask.checked("cancel_jobs"):
-        for job in plan.busy:
-            await _require_may_cancel(ask, job)
-        await write_aside(ask, lambda conn: end_jobs(conn, title, seconds=CANCEL_SECONDS))
-    try:
-        gone = await ask.write(lambda conn: delete_classifier(conn, title))
-    except ClassifierInUse as error:
-        told = _in_words(ask, error)
-        if ask.wants_json:
-            raise told from None
-        ask.datasette.add_message(ask.request, str(told), ask.datasette.ERROR)
-        return Response.redirect(ask.url("classifiers", title))
-    data = {
-        "message": gone.done, "deleted": list(gone.titles), "default": gone.default,
-        "cancelled_jobs": [job.id for job in plan.busy],
-    }  # fmt: skip
-    return await done(ask, ask.url(), data, gone.done)
-
-
-def _in_words(ask: Ask, error: ClassifierInUse) -> ClassifierInUse:
-    """With what to do next, for whom it is told to."""
-    if not ask.checked("cancel_jobs"):
-        how = "Send cancel_jobs to cancel" if ask.wants_json else "Below you can cancel"
-        return ClassifierInUse(f"{error} {how} that first.", error.jobs)
-    again = "Delete it when that has ended."
-    if not has_worker(ask.datasette):
-        again += " This server runs no jobs: somebody has to run them where the file is."
-    return ClassifierInUse(f"{error} {again}", error.jobs)
-
-
-async def _require_may_cancel(ask: Ask, job: Job) -> None:
-    def about(conn: sqlite3.Connection) -> tuple[str, bool]:
-        return str(table_of(conn, job)), paid_trainer(conn, job) is not None
-
-    table, paid = await ask.read(about)
-    if not await may_act(ask, job.kind, table, paid):
-        raise Forbidden(f"You may not cancel job {job.id}, which is busy with this classifier.")
-
-
-def _require_mutable(ask: Ask) -> None:
-    if not ask.db.is_mutable:
-        raise FtclassifyError(f"{ask.database} cannot be changed: it is a published copy.")
-
-
 async def _change(ask: Ask) -> Response:
-    _require_mutable(ask)
+    require_mutable(ask)
     classifier = ask.classifier
     action, new, alias = ask.one("action"), ask.one("new_name"), ask.one("alias")
     deployment = ask.one("deployment").strip()
