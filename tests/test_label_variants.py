@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import json
+import re
 import unicodedata
+from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tables import table
+from visiting import get, serve
 
 from datasette_ftclassify.checks import run_checks
 from datasette_ftclassify.errors import TaskError
 from datasette_ftclassify.examples import read_records
+from datasette_ftclassify.jobs.train import TrainRequest, train_classifier
 from datasette_ftclassify.labels import folded, label_name, variant_groups, variant_key
+from datasette_ftclassify.sql import connect
 from datasette_ftclassify.tasks import Task, define, with_variants_merged
 
 NFD = unicodedata.normalize("NFD", "Café")
@@ -84,6 +90,24 @@ def test_merged_they_count_as_the_commonest_and_later_ones_too() -> None:
     assert told is not None
     assert told.severity == "info"
     assert report.finding("label-types") is None
+
+
+async def test_pages_tell_labels_apart_that_differ_by_white_space(tmp_path: Path) -> None:
+    labels = ["boats", "boats ", "boats\u00a0", "trees"]
+    with closing(connect(tmp_path / "town.db", must_exist=False)) as conn:
+        with conn:
+            conn.execute("create table mails (id integer primary key, body text, topic text)")
+            rows = [(f"{labels[n % 4].strip()} number {n}", labels[n % 4]) for n in range(120)]
+            conn.executemany("insert into mails (body, topic) values (?, ?)", rows)
+        task = define(conn, "mails", text=["body"], labels=["topic"])
+        train_classifier(conn, task, TrainRequest(name="topics", curve=False))
+    datasette = serve(tmp_path / "town.db")
+    shown = ["boats", "&#39;boats &#39;", "&#39;boats\\xa0&#39;", "trees"]
+    listed = (await get(datasette, "/town/-/ftclassify")).text
+    assert f"4: {', '.join(shown)}" in listed
+    page = (await get(datasette, "/town/-/ftclassify/classifiers/topics@1")).text
+    heads = re.findall(r'<th scope="row" dir="auto">([^<]*)</th>', page)
+    assert set(heads) == set(shown)
 
 
 def test_two_labels_that_are_written_in_several_ways_are_binary() -> None:
