@@ -69,7 +69,7 @@ def prism(upstream: str, *options: str) -> Iterator[Judge]:
 
 
 @contextmanager
-def aimock(folder: Path, answers: dict[str, str]) -> Iterator[Judge]:
+def aimock(folder: Path, answers: dict[str, str], *options: str) -> Iterator[Judge]:
     """Somebody else's server, which answers to texts that contain a key of `answers`."""
     if not AIMOCK:
         pytest.skip("needs FTCLASSIFY_AIMOCK=1, and node")
@@ -78,7 +78,7 @@ def aimock(folder: Path, answers: dict[str, str]) -> Iterator[Judge]:
         for word, content in answers.items()
     ]
     (folder / "answers.json").write_text(json.dumps({"fixtures": fixtures}))
-    with _judge("llmock", ["-f", str(folder), "--strict", "-p", "0"]) as judge:
+    with _judge("llmock", ["-f", str(folder), "--strict", "-p", "0", *options]) as judge:
         yield judge
 
 

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import select
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping
+import threading
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
 
@@ -53,8 +55,7 @@ class Run:
         except ProcessLookupError:
             pass
 
-    @property
-    def ended(self) -> bool:
+    def has_ended(self) -> bool:
         """Whether it has ended; its exit code can then be had at once."""
         return self._nursery.has_said()
 
@@ -115,3 +116,51 @@ class Nursery:
         self._process.wait(30)
         if self._process.stdout is not None:
             self._process.stdout.close()
+
+
+class Moments:
+    """Random moments to kill at: now and then while the process starts, mostly a little after the
+    service has been asked for something more, wherever the work then is.
+
+    sent:      how many requests have arrived there
+    questions: the most to wait for
+    """
+
+    def __init__(self, sent: Callable[[], int], seed: int, questions: int) -> None:
+        self._sent = sent
+        self._chance = random.Random(seed)
+        self._questions = questions
+
+    def wait(self, has_ended: Callable[[], bool]) -> None:
+        if self._chance.random() < 0.15:
+            threading.Event().wait(self._chance.uniform(0, 0.3))
+            return
+        wanted = self._sent() + self._chance.randint(1, self._questions)
+        while self._sent() < wanted and not has_ended():
+            threading.Event().wait(0.001)
+        threading.Event().wait(self._chance.uniform(0, 0.03))
+
+
+def killed_often(
+    nursery: Nursery,
+    argv: list[object],
+    kills: int,
+    moments: Moments,
+    killed: Callable[[], object] = lambda: None,
+) -> int:
+    """Runs the command, kills it at random moments, and lets it end at last. How many kills hit.
+
+    killed: called after each
+    """
+    hits = 0
+    while True:
+        run = nursery.start(*argv)
+        if hits < kills:
+            moments.wait(run.has_ended)
+            run.kill()
+        code = run.wait()
+        if code == 0:
+            return hits
+        assert code == -9, run.output
+        hits += 1
+        killed()

@@ -6,8 +6,6 @@ FTCLASSIFY_KILLS says how often a job is killed: 8 times unless told otherwise.
 from __future__ import annotations
 
 import os
-import random
-import sqlite3
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -15,13 +13,11 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from killing import Nursery, Run
+from killing import Moments, Nursery, killed_often
 from openai_server import OpenAIServer
-from openai_talk import WORDS
-from service_talk import NAMES, access_to, reports, train_at
+from service_talk import access_to, reports
+from watched_rows import check_books, check_rows, make_watched, predict_command, predict_key
 
-from datasette_ftclassify.jobs.agreements import key_of
-from datasette_ftclassify.ledger import JobKey, default_path
 from datasette_ftclassify.sql import connect
 from datasette_ftclassify.store.jobs import list_jobs
 
@@ -45,131 +41,29 @@ def environment(server: OpenAIServer) -> dict[str, str]:
     }
 
 
-class Moments:
-    """Random moments to kill at: now and then while the process starts, mostly a little after the
-    service has been asked for something more, wherever the work then is."""
-
-    def __init__(self, server: OpenAIServer, seed: int, questions: int) -> None:
-        self._server = server
-        self._chance = random.Random(seed)
-        self._questions = questions
-
-    def wait(self, run: Run) -> None:
-        if self._chance.random() < 0.15:
-            threading.Event().wait(self._chance.uniform(0, 0.3))
-            return
-        asked = self._server.app.requests + self._chance.randint(1, self._questions)
-        while self._server.app.requests < asked and not run.ended:
-            threading.Event().wait(0.001)
-        threading.Event().wait(self._chance.uniform(0, 0.03))
-
-
-def killed_often(
-    nursery: Nursery,
-    argv: list[object],
-    kills: int,
-    moments: Moments,
-    killed: Callable[[], object] = lambda: None,
-) -> int:
-    """Runs the command, kills it at random moments, and lets it end at last. How many kills hit.
-
-    killed: called after each
-    """
-    hits = 0
-    while True:
-        run = nursery.start(*argv)
-        if hits < kills:
-            moments.wait(run)
-            run.kill()
-        code = run.wait()
-        if code == 0:
-            return hits
-        assert code == -9, run.output
-        hits += 1
-        killed()
-
-
-def fill(conn: sqlite3.Connection, rows: int) -> None:
-    """Rows to classify, each with a text of its own."""
-    words = [(word, NAMES[code]) for code in NAMES for word in WORDS[code].split()]
-    with conn:
-        conn.execute("delete from fresh")
-        conn.executemany(
-            "insert into fresh (text, label) values (?, ?)",
-            [(f"row {i}: a {words[i % len(words)][0]}", words[i % len(words)][1])
-             for i in range(rows)],
-        )  # fmt: skip
-
-
-def watch_writes(conn: sqlite3.Connection) -> None:
-    """Has SQLite itself count how often each row gets an answer."""
-    with conn:
-        conn.execute("create table written (id integer)")
-        conn.execute("alter table fresh add column ai_label")
-        conn.execute(
-            "create trigger count_writes after update of ai_label on fresh"
-            " begin insert into written values (new.id); end"
-        )
-
-
 @pytest.fixture
 def predicting(server: OpenAIServer, tmp_path: Path) -> Path:
     """A trained classifier, and rows that SQLite watches."""
     path = tmp_path / "town.db"
-    with closing(reports(path)) as conn:
-        train_at(conn, access_to(server.base_url))
-        fill(conn, ROWS)
-        watch_writes(conn)
+    make_watched(path, access_to(server.base_url), ROWS)
     server.log.clear()
     return path
 
 
-def predict_command(path: Path) -> list[object]:
-    return ["predict", path, "fresh", "--columns-prefix", "ai", "--overwrite",
-            "--concurrency", IN_FLIGHT, "--yes"]  # fmt: skip
-
-
-def check_books(server: OpenAIServer, key: JobKey) -> int:
-    """Every question at the service is in the ledger, spent or under way; gives how many repeats
-    it counted. Call when no process is at it."""
-    with closing(sqlite3.connect(default_path())) as db:
-        booked, repeats, usd = db.execute(
-            "select sum(requests), sum(repeats), sum(usd) from spending where nonce = ?",
-            [key.nonce],
-        ).fetchone()
-        (under_way,) = db.execute("select coalesce(sum(requests), 0) from under_way").fetchone()
-    assert server.count(CHAT) <= (booked or 0) + under_way
-    assert booked is None or usd > 0
-    return repeats or 0
-
-
-def predict_key(path: Path) -> JobKey:
-    with closing(connect(path)) as conn:
-        (job,) = (job for job in list_jobs(conn) if job.kind == "predict")
-        return key_of(conn, job)
-
-
-def check_rows(path: Path) -> None:
-    with closing(connect(path)) as conn:
-        wrong = conn.execute("select count(*) from fresh where ai_label is not label").fetchone()[0]
-        twice = conn.execute("select id from written group by id having count(*) > 1").fetchall()
-        assert wrong <= ROWS * 0.05
-        assert conn.execute("select count(*) from fresh where ai_label is null").fetchone()[0] == 0
-        assert twice == []
-        assert conn.execute("select count(*) from written").fetchone()[0] == ROWS
-        assert [job.state for job in list_jobs(conn) if job.kind == "predict"] == ["finished"]
+def requests_to(server: OpenAIServer) -> Callable[[], int]:
+    return lambda: server.app.requests
 
 
 def test_a_prediction_killed_again_and_again(server, predicting, tmp_path):
     def check() -> None:
         if server.count(CHAT):
-            check_books(server, predict_key(predicting))
+            check_books(server.count(CHAT), predict_key(predicting))
 
     with Nursery(tmp_path, environment(server)) as nursery:
-        moments = Moments(server, 1, 80)
-        hits = killed_often(nursery, predict_command(predicting), KILLS, moments, check)
-    check_rows(predicting)
-    counted = check_books(server, predict_key(predicting))
+        moments = Moments(requests_to(server), 1, 80)
+        hits = killed_often(nursery, predict_command(predicting, IN_FLIGHT), KILLS, moments, check)
+    check_rows(predicting, ROWS)
+    counted = check_books(server.count(CHAT), predict_key(predicting)).repeats
     asked = Counter(request.body for request in server.log if request.path == "/chat/completions")
     repeated = sum(asked.values()) - len(asked)
     assert len(asked) == ROWS
@@ -179,19 +73,19 @@ def test_a_prediction_killed_again_and_again(server, predicting, tmp_path):
 
 
 def test_two_workers_on_one_file_killed_in_turn(server, predicting, tmp_path):
-    command = predict_command(predicting)
+    command = predict_command(predicting, IN_FLIGHT)
     results: list[int] = []
 
     def work(seed: int) -> None:
         """Starts the command until it is done; while the other runs the job it has to wait."""
         folder = tmp_path / f"worker-{seed}"
         folder.mkdir()
-        moments, hits = Moments(server, seed, 80), 0
+        moments, hits = Moments(requests_to(server), seed, 80), 0
         with Nursery(folder, environment(server)) as nursery:
             while True:
                 run = nursery.start(*command)
                 if hits < KILLS // 2:
-                    moments.wait(run)
+                    moments.wait(run.has_ended)
                     run.kill()
                 code = run.wait()
                 hits += code == -9
@@ -230,7 +124,7 @@ def test_a_training_killed_again_and_again_is_paid_once(server, tmp_path):
     command = ["train", path, "reports", "--text", "text", "--label", "label", "--trainer",
                "openai", "--model", "gpt-4.1-mini", "--epochs", 3, "--yes"]  # fmt: skip
     with Nursery(tmp_path, environment(server)) as nursery:
-        hits = killed_often(nursery, command, KILLS, Moments(server, 2, 6))
+        hits = killed_often(nursery, command, KILLS, Moments(requests_to(server), 2, 6))
     assert server.jobs_created == 1
     print(f"{hits} kills, {server.count('POST /fine_tuning/jobs')} requests to create")
     with closing(connect(path)) as conn:

@@ -5,16 +5,13 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import re
 import shutil
 import signal
 import sqlite3
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.request import urlopen
@@ -23,6 +20,7 @@ import pytest
 from datasette.app import Datasette
 from openai_server import OpenAIServer
 from service_talk import reports
+from serving import child_of, serving
 from towns import rows, value
 from working import (
     PATIENCE,
@@ -58,54 +56,6 @@ from datasette_ftclassify.web.lifespan import wake
 from datasette_ftclassify.web.worker import BESIDES, TURN_SECONDS, has_place
 
 
-class Server:
-    """`datasette serve` on a free port of the loopback."""
-
-    def __init__(self, arguments: tuple[object, ...], environ: dict[str, str]) -> None:
-        command = [sys.executable, "-m", "datasette", "serve", "--port", "0"]
-        self.process = subprocess.Popen(
-            [*command, *map(str, arguments)],
-            stderr=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            text=True,
-            env={**os.environ, **environ},
-        )
-        self.log: list[str] = []
-        self.url = self._url()
-        # Read on, so that the server never waits for a full pipe.
-        self._reader = threading.Thread(target=self._read, daemon=True)
-        self._reader.start()
-
-    def _url(self) -> str:
-        assert self.process.stderr is not None
-        for line in self.process.stderr:
-            self.log.append(line)
-            if found := re.search(r"running on (http://127.0.0.1:\d+)", line):
-                return found[1]
-        raise AssertionError("the server did not start: " + "".join(self.log))
-
-    def _read(self) -> None:
-        assert self.process.stderr is not None
-        self.log.extend(self.process.stderr)
-
-    def end(self, how: signal.Signals) -> None:
-        self.process.send_signal(how)
-        self.process.wait(PATIENCE)
-        self._reader.join(PATIENCE)
-
-
-@contextmanager
-def serving(*arguments: object, **environ: str) -> Iterator[Server]:
-    server = Server(arguments, environ)
-    try:
-        yield server
-    finally:
-        if server.process.poll() is None:
-            server.end(signal.SIGTERM)
-        assert server.process.stderr is not None
-        server.process.stderr.close()
-
-
 def wait_for_end(path: Path, *job_ids: int, state: str = "finished") -> None:
     for job_id in job_ids:
         wait_for(
@@ -126,12 +76,6 @@ def is_alive(pid: int) -> bool:
 
 def has_event(conn: sqlite3.Connection, job_id: int, start: str) -> bool:
     return any(event.message.startswith(start) for event in job_events(conn, job_id))
-
-
-def child_of(job: Job) -> int:
-    """The process that has the lease."""
-    assert job.owner is not None
-    return int(job.owner.split(":")[1])
 
 
 @pytest.fixture
