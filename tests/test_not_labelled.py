@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
 import sys
+from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,9 +15,11 @@ from hypothesis import strategies as st
 from tables import database, table
 
 from datasette_ftclassify.checks import run_checks
+from datasette_ftclassify.errors import FtclassifyError
 from datasette_ftclassify.jobs.predict import count_unlabelled
+from datasette_ftclassify.jobs.train import TrainRequest, train_classifier
 from datasette_ftclassify.labels import BLANKS, is_blank, read_labels, unlabelled_sql
-from datasette_ftclassify.sql import decode
+from datasette_ftclassify.sql import connect, decode
 from datasette_ftclassify.tasks import define
 
 INVISIBLE = [
@@ -124,3 +129,20 @@ def test_flags_that_are_partly_blank_are_told_with_their_rows() -> None:
     unlabelled = report.finding("unlabelled") or report.finding("empty-label")
     assert unlabelled is not None
     assert unlabelled.count == 1
+
+
+@pytest.mark.parametrize(
+    ("label", "kind", "said"),
+    [(3, "multilabel", "need a delimiter"), (None, None, "check the rows")],
+)
+def test_a_training_without_rows_says_so_in_words_of_pages_too(
+    tmp_path: Path, label: Any, kind: Any, said: str
+) -> None:
+    with closing(connect(tmp_path / "town.db", must_exist=False)) as conn:
+        with conn:
+            conn.execute("create table t (id integer primary key, body text, topic)")
+            conn.executemany("insert into t (body, topic) values (?, ?)", [("a text", label)] * 20)
+        task = define(conn, "t", text=["body"], labels=["topic"], kind=kind)
+        with pytest.raises(FtclassifyError, match=said) as refused:
+            train_classifier(conn, task, TrainRequest(name="topics"))
+    assert not re.search(r"--\w|datasette ftclassify", str(refused.value))

@@ -61,8 +61,8 @@ def _divide(
             seen.update(record.labels.values or ())
     if not usable:
         raise ExportError(
-            f"{task.source} has no row with both a text and a label: look at the findings of "
-            "datasette ftclassify check."
+            f"{task.source} has no row with both a text and a label: check the rows, "
+            "and see what is found."
         )
     return splitter, with_names(conn, task, task.label_set(seen)), usable
 

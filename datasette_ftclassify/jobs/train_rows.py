@@ -102,12 +102,12 @@ def _no_examples(conn: sqlite3.Connection, task: Task) -> str:
     if any(record.labels.problem == "invalid" for record in read_records(conn, task)):
         return (
             f"The cells of {', '.join(task.labels)} are neither JSON arrays nor 0 and 1: several "
-            "labels in one cell need a delimiter (--delimiter), one label a cell another kind."
+            "labels in one cell need a delimiter, one label a cell another kind."
         )
     split = f" and train, validation or test in {task.split_column}" if task.split_column else ""
     return (
-        f"{task.source} has no row with both a text and a label{split}: look at the findings of "
-        "datasette ftclassify check."
+        f"{task.source} has no row with both a text and a label{split}: check the rows, "
+        "and see what is found."
     )
 
 
