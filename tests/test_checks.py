@@ -139,6 +139,13 @@ def test_imbalance() -> None:
     assert "imbalance" not in codes(check(clean_rows(20) + rows[100:180]))
 
 
+def test_labels_that_are_all_on_nearly_every_row_are_not_compared() -> None:
+    rows = [(f"message {n} of many", "a|b" if n % 20 else "a") for n in range(200)]
+    told = found(check(rows, task={"delimiter": "|"}), "imbalance").message
+    assert "examples (100%)." in told
+    assert "times" not in told
+
+
 def test_labels_spelt_in_several_ways() -> None:
     rows = [*clean_rows(), ("apart", "Garden"), ("apart too", "garden "), ("x y z", "House")]
     report = check(rows)

@@ -157,8 +157,10 @@ def pages(database: str, name: str) -> list[str]:
         f"{ours}/classifiers/topics/try?text=a+drain", OURS, f"/{database}",
         f"/{database}.json?sql=select+ft_classify_json('a+drain')&_shape=array",
     ]  # fmt: skip
-    if name.startswith("very many tables"):
-        own.remove(f"/{database}")  # Datasette counts the rows of each
+    if name.startswith("very many tables") or name.endswith("has a computed column"):
+        # Datasette counts the rows of each table there, by reading them in 1.0: no limit of its own
+        # ends a column that takes hours in one step of SQLite.
+        own.remove(f"/{database}")
     if name.startswith("messages are a view"):
         return own  # Datasette's own pages of the view would not end, nor ours that show its rows
     return [

@@ -221,12 +221,13 @@ def _imbalance(facts: Facts, counts: dict[LabelValue, int]) -> Iterator[Finding]
     share = counts[largest] / facts.usable
     if ratio < IMBALANCE and share < MAJORITY:
         return
+    times = f", {ratio:,.0f} times as many as {named(facts.name_of(smallest))}"
     yield facts.finding(
         "imbalance",
         "warning" if ratio >= STRONG_IMBALANCE or share >= MAJORITY else "info",
         counts[largest],
         f"The label {named(facts.name_of(largest))} has {counts[largest]:,} examples "
-        f"({share:.0%}), {ratio:,.0f} times as many as {named(facts.name_of(smallest))}.",
+        f"({share:.0%}){times if ratio >= 2 else ''}.",
         f"Look at the measures of each label rather than accuracy (always answering the largest "
         f"scores {share:.0%}), and label more of the small ones.",
         largest=facts.name_of(largest),
