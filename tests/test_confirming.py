@@ -170,7 +170,7 @@ async def test_programs_see_the_findings_and_agree_to_errors_by_a_field(
     assert unpriced.status_code == 400
     agreed = {**fields, "confirm_usd": usd, "despite_findings": True}
     assert (await send(datasette, PAGE, agreed, "ann")).json()["ok"]
-    assert service.log == []  # it waits for the worker
+    assert {request.path for request in service.log} <= {"/models"}  # it waits for the worker
 
 
 async def test_the_page_has_a_box_of_its_own_for_errors(
