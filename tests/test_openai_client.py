@@ -61,7 +61,7 @@ async def test_azure_by_deployment(vocabularies: Path) -> None:
                 server, header, dialect=AZURE, base_url=server.origin, api_version=version
             ) as asker:
                 assert (await asker.ask("a kerb")).answer.raw
-                assert asker.model == "gpt-4.1-mini"
+                assert asker.model.endswith("/my-deployment")  # its name says no base
         first, second = server.log
         assert first.url.startswith("/openai/v1/chat/completions")
         assert second.url.startswith("/openai/deployments/my-deployment/chat/completions")
