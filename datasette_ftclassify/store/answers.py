@@ -85,8 +85,8 @@ def _json(values: Sequence[Any] | None) -> str | None:
 
 
 def _logprobs(text: object) -> tuple[float, ...]:
-    """As `_json` wrote them. The logarithm of a probability of 0 is no number of JSON; it stands as
-    -Infinity, and is read as a number that overflows to it would be."""
+    """As `_json` wrote them: the logarithm of a probability of 0 stands as -Infinity, which is no
+    number of JSON, and which `read_json` refuses."""
     values = read_json(re.sub(r"-Infinity\b", "null", str(text)), "answer")
     return tuple(-math.inf if value is None else float(value) for value in values)
 
