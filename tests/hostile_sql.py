@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import asyncio
 import json
-import resource
 import sys
 import time
 from typing import Any
+
+from memory import peak
 
 EVER = "with recursive n(i) as (select 1 union all select i + 1 from n)"
 TEXT = "printf('%.*c', {}, 'word ')"  # of one letter
@@ -90,11 +91,8 @@ def main(path: str, milliseconds: int = 1_000) -> None:
             told[what] = (*seconds, _ending(response.json()))
         return told
 
-    def peak() -> int:
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1_000
-
     told = asyncio.run(ask_all())
-    print(json.dumps({"queries": told, "peak_mb": peak()}, indent=1))
+    print(json.dumps({"queries": told, "peak_mb": peak() // 1_000_000}, indent=1))
 
 
 if __name__ == "__main__":

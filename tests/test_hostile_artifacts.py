@@ -5,10 +5,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-import resource
 import shutil
 import sqlite3
-import sys
 import time
 from collections.abc import Sequence
 from contextlib import closing
@@ -21,6 +19,7 @@ from datasette.app import Datasette
 from datasette.database import Database
 from hostile import Mutation
 from hostile.artifacts import mutations
+from memory import peak
 from visiting import ROOT, cookies, serve
 
 SECONDS = 2.0
@@ -50,12 +49,6 @@ PAGES = {
 
 SAID = {200, 400, 404, 503}
 """An answer, or a refusal in words: damaged, not there, or not in the time that there is."""
-
-
-def peak() -> int:
-    """Bytes of memory that this process has had at most."""
-    size = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return size if sys.platform == "darwin" else size * 1024
 
 
 class Attack:
