@@ -1,8 +1,9 @@
 """What can go wrong, by name.
 
 Every error that a person may meet derives from `FtclassifyError`. Its message says what
-happened, to which table, row or classifier, and what to do next: the command line prints it as
-one line, pages and the JSON API show it as it is.
+happened, to which table, row or classifier, and what to do next, in words that suit every face:
+the command line prints it as one line with its own options behind it, a page shows it beside its
+own field, the JSON API gives it as it is.
 """
 
 from __future__ import annotations
@@ -11,7 +12,15 @@ from collections.abc import Sequence
 
 
 class FtclassifyError(Exception):
-    """The base of all errors of this package; its text is meant for the user."""
+    """The base of all errors of this package; its text is meant for the user, and names no option
+    of a command and no field of a page.
+
+    fields: what can be changed about it, as JSON and forms call it: `where`, `limit_usd`
+    """
+
+    def __init__(self, message: str = "", *, fields: Sequence[str] = ()) -> None:
+        super().__init__(message)
+        self.fields = tuple(fields)
 
 
 class SourceError(FtclassifyError):
@@ -81,6 +90,11 @@ class JobStopped(FtclassifyError):
 
 class JobPaused(JobStopped):
     """A running job rests for a reason of its own: a limit of money, or a service that refuses."""
+
+    @classmethod
+    def by(cls, error: FtclassifyError) -> JobPaused:
+        """What an error that makes a job rest says."""
+        return cls(str(error), fields=error.fields)
 
 
 class ArtifactError(FtclassifyError):

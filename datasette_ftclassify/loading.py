@@ -6,7 +6,7 @@ import sqlite3
 from collections.abc import Callable
 from datetime import date
 
-from .errors import ArtifactError, TrainingError
+from .errors import ArtifactError, PredictError, TrainingError
 from .predictions import Answerer
 from .prices import PriceTable, load_prices, today
 from .store.artifacts import load_parts
@@ -110,13 +110,20 @@ def load_asker(classifier: Classifier, access: Access, base_of: BaseOf) -> Asker
     return asker if why is None else _StoppedAsker(asker, why)
 
 
-def load_batcher(classifier: Classifier, access: Access, base_of: BaseOf) -> Batcher:
-    """As `load_asker`. Raises TrainingError, too, when the service takes no batches."""
+def batch_service(classifier: Classifier) -> Service:
+    """The service that takes batches for it. Raises PredictError when there is none."""
     service = service_of(classifier)
     if service is None or not service.capabilities.batch:
-        raise TrainingError(
-            f"{classifier.title} is not asked in batches ({classifier.trainer}): leave out --batch."
+        raise PredictError(
+            f"{classifier.title} cannot be asked in batches ({classifier.trainer}): ask without.",
+            fields=("batch",),
         )
+    return service
+
+
+def load_batcher(classifier: Classifier, access: Access, base_of: BaseOf) -> Batcher:
+    """As `load_asker`. Raises PredictError, too, when there is no service that takes batches."""
+    service = batch_service(classifier)
     endpoint = access.endpoint(classifier.trainer)
     batcher = service.batcher(classifier.header, classifier.labels, endpoint)
     _name_model(batcher, base_of)

@@ -42,7 +42,8 @@ class SplitPlan:
         if not (self.validation >= 0 and self.test >= 0 and self.validation + self.test <= 0.9):
             raise TaskError(
                 "The shares for validation and test are between 0 and 0.9 together, "
-                f"not {self.validation} and {self.test}."
+                f"not {self.validation} and {self.test}.",
+                fields=("test", "validation"),
             )
 
 

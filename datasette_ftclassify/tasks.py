@@ -225,7 +225,10 @@ def define(
     where = (where or "").strip() or None
     check_condition(conn, source_relation, where, params or {})
     if delimiter is not None and (not delimiter or len(labels) > 1):
-        raise TaskError("A delimiter separates the labels of one column: name it with one column.")
+        raise TaskError(
+            "A delimiter separates the labels of one column: choose one column.",
+            fields=("delimiter",),
+        )
     draft = Task(
         source=source_relation.name,
         text=columns,
@@ -238,7 +241,7 @@ def define(
         delimiter=delimiter,
         merged=tuple(merged),
         label_names=_checked_names(label_names, draft_of=labels, delimiter=delimiter),
-        markup=_known_markup(markup),
+        markup=known_markup(markup),
     )
     renderer(columns, template)
     return _with_kind(conn, source_relation, draft, kind, cells)
@@ -250,28 +253,38 @@ def _checked_names(
     if not names:
         return ()
     if len(draft_of) > 1 or delimiter is not None:
-        raise TaskError("Label names go with vectors of 0 and 1 in one column, undelimited.")
+        raise TaskError(
+            "Label names go with vectors of 0 and 1 in one column, undelimited.",
+            fields=("label_names",),
+        )
     if len(set(names)) < len(names) or not all(name.strip() for name in names):
-        raise TaskError("A label name is empty or given twice.")
+        raise TaskError("A label name is empty or given twice.", fields=("label_names",))
     return tuple(names)
 
 
-def _known_markup(name: str | None) -> Markup | None:
+def known_markup(name: str | None) -> Markup | None:
+    """None for none. Raises TaskError for another word."""
     if not name or name == "none":
         return None
     found = next((markup for markup in MARKUPS if markup == name), None)
     if found is None:
-        raise TaskError(f"The markup is one of none, {', '.join(MARKUPS)}, not {name}.")
+        known = ", ".join(MARKUPS)
+        raise TaskError(f"The markup is one of none, {known}, not {name}.", fields=("markup",))
     return found
 
 
 def _text_columns(source: Relation, text: Sequence[str], template: str | None) -> tuple[str, ...]:
     if template is not None and text:
-        raise TaskError("Give either text columns or a template, not both.")
+        raise TaskError(
+            "Give either text columns or a template, not both.", fields=("text", "template")
+        )
     if template is not None:
         return template_columns(template, source.columns)
     if not text:
-        raise TaskError(f"Name a text column or a template: there is {', '.join(source.columns)}.")
+        raise TaskError(
+            f"Choose text columns or a template. The columns are {', '.join(source.columns)}.",
+            fields=("text", "template"),
+        )
     return tuple(text)
 
 
@@ -279,16 +292,24 @@ def _check_columns(
     source: Relation, text: Sequence[str], labels: Sequence[str], split_column: str | None
 ) -> None:
     if not labels:
-        raise TaskError(f"Name a label column: there is {', '.join(source.columns)}.")
+        raise TaskError(
+            f"Choose a label column. The columns are {', '.join(source.columns)}.",
+            fields=("label",),
+        )
     split = [split_column] if split_column else []
     source.require_columns([*text, *labels, *split])
     for name in [*labels, *split]:
         if name in text:
-            raise TaskError(f"Column {name} cannot be both text and label or split.")
+            field = "label" if name in labels else "split_column"
+            raise TaskError(
+                f"Column {name} cannot be both text and label or split.", fields=(field,)
+            )
     if split_column in labels:
-        raise TaskError(f"Column {split_column} cannot be both label and split.")
+        raise TaskError(
+            f"Column {split_column} cannot be both label and split.", fields=("split_column",)
+        )
     if len(set(labels)) < len(labels) or len(set(text)) < len(text):
-        raise TaskError("A column is named twice.")
+        raise TaskError("A column is named twice.", fields=("text", "label"))
 
 
 def _with_kind(
@@ -299,14 +320,17 @@ def _with_kind(
     cells: Iterable[LabelValue] | None,
 ) -> Task:
     if kind is not None and kind not in KINDS:
-        raise TaskError(f"The kind is one of {', '.join(KINDS)}, not {kind}.")
+        raise TaskError(f"The kind is one of {', '.join(KINDS)}, not {kind}.", fields=("kind",))
     several = len(draft.labels) > 1 or draft.delimiter is not None
     if several and kind not in (None, "multilabel"):
-        raise TaskError(f"Several label columns, or a delimiter, mean multilabel, not {kind}.")
+        raise TaskError(
+            f"Several label columns, or a delimiter, mean multilabel, not {kind}.",
+            fields=("kind",),
+        )
     data = draft.to_dict()
     if draft.label_names:
         if kind not in (None, "multilabel"):
-            raise TaskError(f"Label names mean multilabel, not {kind}.")
+            raise TaskError(f"Label names mean multilabel, not {kind}.", fields=("kind",))
         return Task.from_dict({**data, "kind": "multilabel", "notation": "vector"})
     if several:
         return Task.from_dict({**data, "kind": "multilabel"})

@@ -152,7 +152,7 @@ def test_other_jobs_count_for_the_day_and_not_for_the_job(conn: Any) -> None:
     access = Access(usd_per_day=3, usd_per_job=3)
     budget = Budget(conn, job, access, dollar_a_thousand)
     assert budget.reserve([THOUSAND] * 2) == [1.0]
-    assert "for a day" in budget.why(budget.room)
+    assert "for a day" in str(budget.reached(budget.room))
     budget.close()
 
 
@@ -286,7 +286,7 @@ def test_half_way_at_the_limit_and_on_with_a_larger_one(
         predict_rows(conn, topics, "reports", PredictRequest(limit_usd=0.002), access=access)
     job = get_job(conn, 1)
     assert job.state == "paused"
-    assert "larger --limit-usd" in str(job.error)
+    assert "with a larger limit" in str(job.error)
     spent = spent_by_job(conn, 1)
     assert 0.001 < spent.usd <= 0.0021  # without the vocabulary, tokens are an estimate
     assert server.count(ASK) == spent.requests
@@ -314,7 +314,7 @@ def test_resumed_after_the_operator_raised_the_limit(
     assert work(conn, access=access_to(server, usd_per_job=0.001)) == 1
     job = get_job(conn, 1)
     assert job.state == "paused"
-    assert "FTCLASSIFY_USD_PER_JOB: ftclassify jobs resume DB 1" in str(job.error)
+    assert "Resume the job with a larger FTCLASSIFY_USD_PER_JOB" in str(job.error)
     assert work(conn, access=access_to(server, usd_per_job=1)) == 0
     ask_for(conn, 1, "resume", Access())
     assert work(conn, access=access_to(server, usd_per_job=1)) == 1
@@ -407,7 +407,7 @@ def test_nothing_is_sent_before_somebody_agrees(
 
 def test_the_whole_way_by_command(path: Path, server: OpenAIServer, environ: None) -> None:
     paused = run("predict", path, "reports", "--limit-usd", 0.002, "--yes", code=1)
-    assert "larger --limit-usd" in paused
+    assert "with a larger limit (--limit-usd)" in paused
     assert "Traceback" not in paused
     said = run("predict", path, "reports", "--yes", "--concurrency", 4)
     assert "classified 120 of 120 rows" in said

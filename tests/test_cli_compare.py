@@ -81,7 +81,7 @@ def test_two_that_share_no_answered_row_are_not_compared(db):
     with closing(connect(db)) as conn, conn:
         conn.execute("delete from _ftclassify_answers")
     told = run("classifiers", "compare", db, "one", "base", code=1)
-    assert "evaluate both with datasette ftclassify evaluate" in told
+    assert "test row in common: evaluate both" in told
     assert "No classifier called two" in run("classifiers", "compare", db, "one", "two", code=1)
 
 
@@ -93,7 +93,7 @@ def test_two_that_share_no_answered_row_are_not_compared(db):
         (["--model", MODEL, "--describe", "Noise", "loud", "--system", "x"], "either that or them"),
         (["--model", MODEL, "--describe", "Noise", " "], "The description of Noise is empty"),
         (["--model", "babbage-002"], "name a chat model"),
-        ([], "Name the model that prompted is to ask"),
+        ([], "Name the model that prompted is to ask (--model)"),
     ],
 )
 def test_what_means_nothing_to_an_untuned_model_is_refused(db, openai_server, options, words):

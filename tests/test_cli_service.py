@@ -146,7 +146,7 @@ def test_a_classifier_is_trained_further(db, openai_server):
     [
         (["--trainer", "local", "--epochs", 2], "no use for the option epochs"),
         (["--trainer", "local", "--base-url", "http://localhost:1"], "--base-url"),
-        (["--trainer", "openai"], "Name the model that openai is to tune"),
+        (["--trainer", "openai"], "Name the model that openai is to tune (--model)"),
         (["--trainer", "openai", "--model", MODEL, "--extra", "[1]"], "JSON object"),
         (["--trainer", "openai", "--model", MODEL, "--embeddings", "x"], "embeddings"),
         (["--trainer", "openai", "--model", MODEL, "--suffix", "y" * 70], "suffix"),

@@ -113,7 +113,7 @@ def test_what_cannot_be_written_is_said_before_anything_is_asked(asked, openai_s
 def test_a_classifier_of_this_machine_is_not_asked_in_batches(trained):
     given = ["--classifier", "topics", "--batch"]
     told = run("predict", trained, "messages", *given, code=1).stderr
-    assert told == "Error: topics@1 is not asked in batches (local): leave out --batch.\n"
+    assert told == "Error: topics@1 cannot be asked in batches (local): ask without (--batch).\n"
     told = run("predict", trained, "nosuch", *given, code=1).stderr
     assert told.startswith("Error: No table or view called nosuch")
 

@@ -92,7 +92,7 @@ def test_from_a_table_to_columns_within_limits(
 
     limit = 40 * ASKED_USD
     stopped = run("predict", town, "messages", "--yes", "--limit-usd", limit, code=1)
-    assert "larger --limit-usd" in stopped
+    assert "with a larger limit (--limit-usd)" in stopped
     assert 0 < words(room) - asked <= 40
     done = json.loads(run("predict", town, "messages", "--yes", "--json"))
     texts = [body["text"] for body in room.said("POST", "/models/")]

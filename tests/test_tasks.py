@@ -137,8 +137,8 @@ def test_the_kind_is_that_of_the_rows_that_are_meant() -> None:
 
 
 CONTRADICTIONS: list[tuple[dict[str, Any], str]] = [
-    ({"labels": []}, "Name a label column: there is text, label, part, two words"),
-    ({"text": []}, "Name a text column or a template: there is text, label"),
+    ({"labels": []}, "Choose a label column. The columns are text, label, part, two words"),
+    ({"text": []}, "Choose text columns or a template. The columns are text, label"),
     ({"template": "{{ text }}"}, "either text columns or a template"),
     ({"labels": ["text"]}, "Column text cannot be both text and label"),
     ({"split_column": "text"}, "Column text cannot be both text and label or split"),

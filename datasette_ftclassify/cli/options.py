@@ -261,7 +261,7 @@ def task_from(conn: sqlite3.Connection, given: dict[str, Any], *, checks: bool =
     if given.pop("merge_variants"):
         task = with_variants_merged(conn, task)
     if not checks and (problem := unnamed_vectors(conn, task)):
-        raise TaskError(f"{problem[0]} {problem[1]} (--label-names a,b,c)")
+        raise TaskError(" ".join(problem), fields=("label_names",))
     return task
 
 

@@ -50,9 +50,20 @@ def friendly(command: Command) -> Command:
                 f"{what} is no text in UTF-8: check the name, and the terminal's encoding."
             ) from None
         except (FtclassifyError, sqlite3.Error, OSError) as error:
-            raise click.ClickException(_one_line(error)) from error
+            raise click.ClickException(with_options(error)) from error
 
     return guarded  # type: ignore[return-value]
+
+
+def with_options(error: Exception) -> str:
+    """An error on a line, with those of the running command's options that it is about."""
+    text = _one_line(error)
+    fields = error.fields if isinstance(error, FtclassifyError) else ()
+    context = click.get_current_context(silent=True)
+    params = [] if context is None else context.command.params
+    options = {p.name: max(p.opts, key=len) for p in params if isinstance(p, click.Option)}
+    named = ", ".join(options[field] for field in fields if field in options)
+    return f"{text.removesuffix('.')} ({named})." if named else text
 
 
 def _one_line(error: Exception) -> str:

@@ -152,13 +152,11 @@ def _tell_begun(conn: sqlite3.Connection, settings: dict[str, Any]) -> None:
 def _request(classifier: Classifier, given: dict[str, Any]) -> PredictRequest:
     from ..errors import PredictError
     from ..jobs.predict import Columns, PredictRequest, column_prefix
-    from ..loading import service_of
+    from ..loading import batch_service, service_of
 
     service = service_of(classifier)
-    if given["batch"] and (service is None or not service.capabilities.batch):
-        raise PredictError(
-            f"{classifier.title} is not asked in batches ({classifier.trainer}): leave out --batch."
-        )
+    if given["batch"]:
+        batch_service(classifier)
     columns = Columns.named(
         given["columns_prefix"] or column_prefix(classifier.name),
         says_anything=service is not None and service.capabilities.says_anything,

@@ -13,7 +13,7 @@ import click
 
 from ..errors import FtclassifyError, JobPaused, JobStopped
 from .job_lines import describe, money, rows_done
-from .output import StepProgress, Stopped, print_json, step_progress
+from .output import StepProgress, Stopped, print_json, step_progress, with_options
 
 if TYPE_CHECKING:
     from ..store.jobs import Job
@@ -36,10 +36,9 @@ def run_here(conn: sqlite3.Connection, job: Job, access: Access, database: str) 
         with step_progress() as progress, watched(database, job.id, progress):
             return run_job(conn, job.id, access=access)
     except JobPaused as reason:
-        text = str(reason)
-        if "same command" not in text:
-            text += " The job rests: the same command goes on, and pays for no answer again."
-        raise click.ClickException(text) from None
+        raise click.ClickException(
+            f"{with_options(reason)} {again(conn, job.id, database)}"
+        ) from None
     except JobStopped as stopped:
         raise click.ClickException(f"{stopped} {again(conn, job.id, database)}") from None
     except KeyboardInterrupt:

@@ -13,7 +13,7 @@ import click
 from ..errors import JobStopped, TrainingError
 from ..prices import dollars
 from ..sql import quote_text
-from .output import Stopped, counted, rows, rows_have, say, step_progress
+from .output import Stopped, counted, rows, rows_have, say, step_progress, with_options
 from .paying import ask, refuse_errors, review_lines
 from .running import again, jobs_command, work_command
 
@@ -202,7 +202,9 @@ def follow_training(
         with step_progress() as progress:
             return run_submitted(conn, job, access=access, progress=progress)
     except JobStopped as stopped:
-        raise click.ClickException(f"{stopped} {again(conn, job.id, database)}") from None
+        raise click.ClickException(
+            f"{with_options(stopped)} {again(conn, job.id, database)}"
+        ) from None
     except KeyboardInterrupt:
         job = get_job(conn, job.id)
         if not goes_on_elsewhere(conn, job):

@@ -80,7 +80,10 @@ def run(path: Path, *, overwrite: bool = False, progress: Progress = no_progress
     """Makes the database and takes it through all steps. Raises SourceError if the file exists."""
     if path.exists():
         if not overwrite:
-            raise SourceError(f"{path} is already there: name another file, or use --overwrite.")
+            raise SourceError(
+                f"{path} is already there: name another file, or overwrite it.",
+                fields=("overwrite",),
+            )
         path.unlink()
     with closing(connect(path, must_exist=False)) as conn:
         load_messages(conn)

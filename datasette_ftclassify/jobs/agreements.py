@@ -120,7 +120,7 @@ def agreements_in(database: str, access: Access) -> dict[JobKey, Agreement]:
 
 NOT_AGREED = (
     "nobody on this machine has agreed to this job: it came with the file, or was changed since. "
-    "Run it from its page, or with: ftclassify jobs run"
+    "Look at it, then run it"
 )
 
 

@@ -112,14 +112,17 @@ def forget_models(conn: sqlite3.Connection, name: str, access: Access) -> list[s
     going = [c for c in everything if c.name == found.name and name in (c.name, c.title)]
     elsewhere = [c for c in going if is_elsewhere(c)]
     if not elsewhere:
-        raise FtclassifyError(f"{name} has no model at a service: leave out --at-service.")
+        raise FtclassifyError(
+            f"{name} has no model at a service: delete it here alone.", fields=("at_service",)
+        )
     models = {_tuned(c) for c in elsewhere}
     staying = {c.uid for c in going}
     for other in everything:
         if other.uid not in staying and is_elsewhere(other) and _tuned(other) in models:
             raise FtclassifyError(
                 f"{other.title} asks the same model, or a checkpoint of it: delete that first, or "
-                "leave out --at-service."
+                "leave the model where it is.",
+                fields=("at_service",),
             )
     deleted: list[str] = []
     for classifier in elsewhere:

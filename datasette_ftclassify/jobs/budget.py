@@ -61,11 +61,11 @@ class Money:
             )
         return usd or 0.0
 
-    def why(self, room: Room) -> str:
+    def reached(self, room: Room) -> LimitReached:
         """What was reached, and how to go on. room: as the ledger gave it"""
         job = self._job
         done = job.done + job.skipped + job.failed
-        resume = f"ftclassify jobs resume DB {self._job.id}"
+        fields: tuple[str, ...] = ()
         spent = f"{dollars(room.spent)} was spent"
         if room.others:
             spent += f", and what is under way may cost {dollars(room.others)}"
@@ -73,17 +73,19 @@ class Money:
             limit = f"the limit of {dollars(room.limit)} for a day (UTC)"
             mine = dollars(self.ledger.spent(self.key).usd)
             spent = spent.replace(" was spent", f" was spent today, {mine} of it by this job", 1)
-            how = f"Go on tomorrow, or with a larger FTCLASSIFY_USD_PER_DAY: {resume}"
+            how = "Resume the job tomorrow, or with a larger FTCLASSIFY_USD_PER_DAY"
         elif self._by_operator:
             limit = f"the limit of {dollars(room.limit)} for a job"
-            how = f"Go on with a larger FTCLASSIFY_USD_PER_JOB: {resume}"
+            how = "Resume the job with a larger FTCLASSIFY_USD_PER_JOB"
         else:
             limit = f"the limit of {dollars(room.limit)} for this job"
-            how = "Go on with the same command and a larger --limit-usd"
+            how = "Resume the job with a larger limit"
+            fields = ("limit_usd",)
         kept = spent_by_job(self._conn, job.id).requests
-        return (
+        return LimitReached(
             f"The next question might exceed {limit}. {spent}, {kept:,} answers are kept, and "
-            f"{done:,} of {job.total or done:,} rows are written. {how}."
+            f"{done:,} of {job.total or done:,} rows are written. {how}.",
+            fields=fields,
         )
 
     def rooms(self) -> list[Room]:
@@ -103,7 +105,7 @@ class Holds(Money):
             self.key, name, self.known(usd), requests, self.limits, digest=digest
         )
         if room is not None:
-            raise LimitReached(self.why(room))
+            raise self.reached(room)
 
     def renew(self, name: str) -> bool:
         """Whether what was set aside for it still is. Raises LimitReached when there is no room for

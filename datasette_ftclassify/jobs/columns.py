@@ -76,7 +76,8 @@ def check_columns(
     if taken and not overwrite:
         raise PredictError(
             f"Table {target.name} already has a column {taken[0]}: choose another prefix, "
-            "or allow overwriting (--overwrite)."
+            "or allow overwriting.",
+            fields=("columns_prefix", "prefix", "overwrite"),
         )
 
 

@@ -146,10 +146,10 @@ def _text(error: Exception) -> str:
     if "no such" in str(error):
         return (
             f"A table was changed while the job was at it: {error}. When it is as it was, "
-            "ftclassify jobs retry goes on; otherwise cancel the job, and give a new command."
+            "retry the job; otherwise cancel it, and start a new one."
         )
     if is_full(error):
-        return f"There is no room for more: {error}. Make some, then: ftclassify jobs retry."
+        return f"There is no room for more: {error}. Make some, then retry the job."
     return f"The database does not let the job go on: {error}. See to that, then: jobs retry."
 
 

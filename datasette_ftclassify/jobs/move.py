@@ -114,8 +114,7 @@ def compare(conn: sqlite3.Connection, first: Classifier, second: Classifier) -> 
     asked = [i for i in range(len(records)) if all(i in given for given in answers)]
     if not asked:
         raise EvaluationError(
-            f"{first.title} and {second.title} have answered no test row in common: evaluate both "
-            "with datasette ftclassify evaluate."
+            f"{first.title} and {second.title} have answered no test row in common: evaluate both."
         )
     truth = [_positions(first, records[i].labels.values or ()) for i in asked]
     right = [

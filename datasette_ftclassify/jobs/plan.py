@@ -157,16 +157,17 @@ class Plan:
 
 
 def check_threshold(classifier: Classifier, threshold: Any) -> float | None:
-    """The least score of a label. Raises PredictError when it is none, or cannot be applied."""
+    """The minimum score. Raises PredictError when it is none, or cannot be applied."""
     if threshold is None:
         return None
     if classifier.labels.multilabel:
         raise PredictError(
             f"{classifier.title} may give a row several labels, each from a score of its own: "
-            "leave out the least score (--min-score)."
+            "leave out the minimum score.",
+            fields=("min_score",),
         )
     if not isinstance(threshold, (int, float)) or not 0 <= threshold <= 1:
-        raise PredictError("The least score of a label (--min-score) must be from 0 to 1.")
+        raise PredictError("The minimum score must be from 0 to 1.", fields=("min_score",))
     return float(threshold)
 
 
@@ -176,7 +177,8 @@ def default_labels(labels: LabelSet, on_error: str) -> tuple[LabelValue, ...] | 
         return None
     if on_error not in labels.names:
         raise PredictError(
-            f"--on-error {on_error} is neither null nor fail nor one of the labels "
-            f"{', '.join(labels.names[:20])}."
+            f"What a row without an answer gets is null, fail or one of the labels "
+            f"{', '.join(labels.names[:20])}, not {on_error}.",
+            fields=("on_error",),
         )
     return (labels.values[labels.names.index(on_error)],)

@@ -13,9 +13,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from ..errors import JobError, PredictError
+from ..errors import JobError
 from ..labels import LabelValue
-from ..loading import load_answerer, service_of
+from ..loading import batch_service, load_answerer, service_of
 from ..predictions import Answerer, LogprobsJson, Prediction, label_cell
 from ..sql import Cell
 from ..store.classifiers import Classifier, find_by_uid
@@ -143,7 +143,8 @@ def submit_predict(
 
     ensure_schema(conn)
     request = request or PredictRequest()
-    _check_batch(classifier, request)
+    if request.batch:
+        batch_service(classifier)
     settings = request.settings(conn, classifier, table)
     Plan(conn, classifier, settings)
     with transaction(conn):
@@ -156,14 +157,6 @@ def submit_predict(
         job = note_terms(conn, job.id, {**terms, **request.terms()})
         agree(conn, job, reach, terms["limit_usd"], terms.get("usd"))
         return job
-
-
-def _check_batch(classifier: Classifier, request: PredictRequest) -> None:
-    service = service_of(classifier)
-    if request.batch and (service is None or not service.capabilities.batch):
-        raise PredictError(
-            f"{classifier.title} is not asked in batches ({classifier.trainer}): leave out --batch."
-        )
 
 
 def run_predict(lease: Lease, progress: RowProgress, access: Access | None = None) -> PredictResult:

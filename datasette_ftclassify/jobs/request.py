@@ -114,12 +114,14 @@ def check_continued(
         names = set(first.labels.names) ^ set(labels.names)
         raise TrainingError(
             f"{first.title} has other labels than these rows ({', '.join(sorted(names)[:5])}): "
-            "only a model with the same labels can be trained further. Leave out --continue-from."
+            "only a model with the same labels can be trained further. Train from the start.",
+            fields=("continue_from",),
         )
     if first.header.get("format") != dict(fmt):
         raise TrainingError(
             f"{first.title} was trained with another format of prompts and answers: leave out the "
-            "options that change it, or --continue-from."
+            "options that change it, or train from the start.",
+            fields=("continue_from",),
         )
 
 

@@ -111,7 +111,8 @@ class Rows:
             if _has_signs(row_key) and not self._is_there(conn, row_key):
                 raise PredictError(
                     f"The row with the key {key_text(row_key)} cannot be found again, since its "
-                    "key is not valid UTF-8: mend the key, or leave the row out (--where)."
+                    "key is not valid UTF-8: fix the key, or leave the row out.",
+                    fields=("where",),
                 )
         return batch
 

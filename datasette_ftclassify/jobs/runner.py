@@ -75,7 +75,7 @@ def may_run(conn: sqlite3.Connection, job: Job, access: Access) -> str | None:
         return None
     return (
         f"Job {job.id} costs money ({paid}), and no limit is set: set FTCLASSIFY_USD_PER_JOB or "
-        "FTCLASSIFY_USD_PER_DAY, or give its command again without --queue."
+        "FTCLASSIFY_USD_PER_DAY."
     )
 
 

@@ -135,7 +135,7 @@ def _default_model(service: Service) -> str:
     model = service.default_model
     if model is None:
         use = "tune" if service.capabilities.trains else "ask"
-        raise TrainingError(f"Name the model that {service.name} is to {use}.")
+        raise TrainingError(f"Name the model that {service.name} is to {use}.", fields=("model",))
     return model
 
 
@@ -245,7 +245,7 @@ def _too_long(counts: Sequence[int], price: Price | None) -> list[str]:
     examples = "1 example has" if long == 1 else f"{long:,} examples have"
     return [
         f"{examples} more than the {most:,} tokens that a training reads of one: the rest is cut "
-        "off, and the label with it. Leave such rows out (--where)."
+        "off, and the label with it. Leave such rows out."
     ]
 
 
@@ -289,8 +289,9 @@ def check_limits(estimate: TrainEstimate, rooms: Sequence[Room]) -> None:
             left = f", of which {dollars(max(room.left, 0))} is left" if used else ""
             raise LimitReached(
                 f"It would cost {estimate.price}, more than the limit of "
-                f"{dollars(room.limit)} for {what}{left}. Nothing was sent. Train on fewer rows "
-                "(--where), with fewer epochs or a cheaper model, or raise the limit."
+                f"{dollars(room.limit)} for {what}{left}. Nothing was sent. Train on fewer rows, "
+                "with fewer epochs or a cheaper model, or raise the limit.",
+                fields=("where", "epochs", "model", "limit_usd"),
             )
 
 
@@ -302,5 +303,5 @@ def check_confirmed(estimate: TrainEstimate, agreed: float | None) -> None:
     if estimate.usd > agreed * MORE:
         raise LimitReached(
             f"The rows or the prices have changed since about {dollars(agreed)} were agreed to: it "
-            f"would cost {estimate.price} now. Give the train command again to agree."
+            f"would cost {estimate.price} now. Start the training again to agree."
         )

@@ -147,7 +147,7 @@ def read_as_split_before(
     if not examples:
         raise TrainingError(
             f"None of the rows that {first.title} was trained on is in {source.name} any more: "
-            "train anew with datasette ftclassify train."
+            "train a new classifier."
         )
     plan = split_plan(conn, first.split_id)
     if on_predictions:
@@ -170,8 +170,8 @@ def _predicted(
     column = label_column(conn, source, first.name)
     if column is None:
         raise TrainingError(
-            f"{first.title} has written no labels into {source}: let it first, with datasette "
-            "ftclassify predict --unlabelled."
+            f"{first.title} has written no labels into {source}: classify the rows without a label "
+            "first."
         )
     task = replace(
         first.task,

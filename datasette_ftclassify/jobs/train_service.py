@@ -148,9 +148,7 @@ class _Training:
             why = (
                 self.diary.state.get("why") or "The training ended at the service without a model."
             )
-            raise TrainingError(
-                f"{why} To pay for another training: ftclassify jobs retry DB {self.lease.job.id}"
-            )
+            raise TrainingError(f"{why} Retry the job to pay for another training.")
         self._begin_anew("The earlier training ended without a model: this is another one.")
 
     def _begin_anew(self, why: str) -> None:

@@ -255,12 +255,10 @@ def not_found(conn: sqlite3.Connection, name: str | None, schema: str) -> Classi
         )
         known = [str(row[0]) for row in conn.execute(names)]
     if not known:
-        return ClassifierNotFound(
-            "There is no classifier in this database: make one with datasette ftclassify train."
-        )
+        return ClassifierNotFound("There is no classifier in this database: train one first.")
     if name is None:
         return ClassifierNotFound(
-            "The database has no default classifier: set one with ftclassify classifiers default."
+            "The database has no default classifier: make one the default, or name one."
         )
     similar = difflib.get_close_matches(name, known, n=5)
     return ClassifierNotFound(f"No classifier called {name}{did_you_mean(name, known)}", similar)

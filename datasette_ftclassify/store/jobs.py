@@ -159,7 +159,7 @@ def get_job(conn: sqlite3.Connection, job_id: int) -> Job:
     if has_store(conn):
         row = next(_rows(conn, "where id = ?", [job_id]), None)
     if row is None:
-        raise JobNotFound(f"There is no job {job_id} in this database: see ftclassify jobs list.")
+        raise JobNotFound(f"There is no job {job_id} in this database.")
     return _job(row)
 
 
@@ -224,10 +224,7 @@ def claim_job(conn: sqlite3.Connection, job_id: int, owner: str) -> Job:
     with transaction(conn):
         job = get_job(conn, job_id)
         if job.state == "running" and not job.interrupted:
-            raise JobError(
-                f"Job {job_id} is running in another process: follow it with "
-                f"ftclassify jobs follow, or wait until it has ended."
-            )
+            raise JobError(f"Job {job_id} is running in another process: wait until it has ended.")
         if job.state not in UNFINISHED:
             raise JobError(f"Job {job_id} is {job.state}: there is nothing left to run.")
         wanted = job.wanted if job.wanted in ("pause", "cancel") else None

@@ -76,7 +76,7 @@ def note_death(conn: sqlite3.Connection, job_id: int, how: str, *, again: bool =
         if not again or deaths > MAX_DEATHS:
             error = (
                 f"Its process died {MAX_DEATHS + 1} times without saying why, at last: {how}. "
-                "Try it in a terminal (ftclassify jobs retry, then ftclassify work) to see more."
+                "Retry it once there is more memory, or with fewer rows."
             )
             if not again:
                 error = f"Its process was ended: {how}. See to that, then retry."

@@ -37,14 +37,10 @@ _PLAIN = (
 
 
 class FieldError(FtclassifyError):
-    """What was typed into one field cannot be used.
-
-    field: its name, so that the page shows the error beside it
-    """
+    """What was typed into one field cannot be used; `field` is its name."""
 
     def __init__(self, field: str, message: str) -> None:
-        super().__init__(message)
-        self.field = field
+        super().__init__(message, fields=(field,))
 
 
 @dataclass(frozen=True)

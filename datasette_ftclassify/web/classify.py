@@ -33,6 +33,7 @@ from .choices import FieldError
 from .classify_facts import Choice, choices, facts, pick
 from .classify_form import Form
 from .filters import facet_of, left_behind
+from .job_parts import RUN_ELSEWHERE
 from .lifespan import has_worker
 from .names import tables_told
 from .permissions import PREDICT, SPEND, VIEW, WRITES, is_modern, may_write
@@ -261,7 +262,7 @@ async def _show_form(ask: Ask, form: Form, error: Exception | None = None) -> Re
         "advanced": ADVANCED,
         "unfollowed": left_behind(ask.request.args),
         "error": None if error is None else str(error),
-        "wrong": getattr(error, "field", None),
+        "wrong": next(iter(error.fields), None) if isinstance(error, FtclassifyError) else None,
     }
     status = 200 if error is None else 400
     return await show(ask, "ftclassify_classify.html", found, more=more, status=status)
@@ -320,10 +321,7 @@ def _queued(ask: Ask, job: Job) -> str:
     if job.state == "running":
         return f"Job {job.id} is at these rows already."
     if not has_worker(ask.datasette):
-        return (
-            f"Job {job.id} waits: this server runs no jobs. Start it with: datasette ftclassify "
-            "work, and the path of the database."
-        )
+        return f"Job {job.id} waits: this server runs no jobs. {RUN_ELSEWHERE}"
     return ""
 
 

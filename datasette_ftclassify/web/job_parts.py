@@ -27,6 +27,9 @@ KINDS = {
     "check": "Check",
 }
 
+RUN_ELSEWHERE = "Whoever runs it can turn its worker on, or run a worker beside it."
+"""What to do about a server that runs no jobs."""
+
 MOST_POINTS = 400
 """Of a curve: more than the picture has room for."""
 
@@ -192,7 +195,7 @@ def state_text(job: Job, served: bool, agreed: bool) -> str:
         when = "after the rows at hand" if job.kind == "predict" else "as soon as it can"
         return f"Was asked to {job.wanted}, and does so {when}."
     nobody = "" if served else (
-        " This server runs no jobs: run datasette ftclassify work in a terminal."
+        f" This server runs no jobs. {RUN_ELSEWHERE}"
     )  # fmt: skip
     return {
         "queued": f"Waits for its turn.{nobody}",

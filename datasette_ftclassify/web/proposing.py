@@ -18,6 +18,7 @@ from ..notations import Reading, label_reader, name_list, propose_reading, vecto
 from ..rendering import renderer, template_columns
 from ..sql import Cell, Relation, condition, quote, quote_all, relation
 from ..store.columns import predicted_columns
+from ..tasks import known_markup
 from ..texts import TEXT_FORM
 from ..texts import reading as reading_of
 from .choices import Choices, FieldError
@@ -99,10 +100,9 @@ def look_at(conn: sqlite3.Connection, choices: Choices, *, propose: bool = True)
     try:
         _propose_kind(look)
         look.choices.plan()
-    except FieldError as error:
-        look.errors[error.field] = str(error)
+        known_markup(look.choices.markup)
     except FtclassifyError as error:
-        look.errors["test"] = str(error)
+        look.errors[next(iter(error.fields), "test")] = str(error)
     columns = _text_columns(look)
     if columns and not look.errors.get("filter"):
         look.examples = _examples(conn, look, columns)

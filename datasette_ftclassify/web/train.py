@@ -27,7 +27,7 @@ from ..trainers.service import Service
 from .access import access_of
 from .aside import bring_up_to_date, path_of, queue_aside, read_aside
 from .checking import find_check, is_about, progress_of, report_of, row_url
-from .choices import Choices, FieldError
+from .choices import SETTINGS, Choices, FieldError
 from .classify import TICK
 from .filters import left_behind
 from .names import may_all
@@ -97,10 +97,8 @@ async def _form(
     if not (choices.text or choices.template or choices.label) and check:
         choices = await _as_checked(ask, choices, check)
     look = await ask.read(lambda conn: look_at(conn, choices, propose=error is None))
-    if isinstance(error, FieldError):
-        look.errors[error.field] = str(error)
-    elif isinstance(error, TemplateError):
-        look.errors["template"] = str(error)
+    if error is not None and (name := _field_of(error, look.choices)):
+        look.errors.setdefault(name, str(error))
     job = await ask.read(lambda conn: find_check(conn, check, look.source.name))
     report, drawn = report_of(ask, job, look.source) if job else (None, None)
     current = job is not None and is_about(job, look)
@@ -132,6 +130,15 @@ async def _form(
         "links": _links(ask, look, check),
     }
     return await show(ask, TEMPLATE, data, more=more, status=status)
+
+
+def _field_of(error: Exception, choices: Choices) -> str | None:
+    """The field of the form that an error is about, beside which it stands as well."""
+    if isinstance(error, TemplateError):
+        return "template"
+    name = next(iter(error.fields), None) if isinstance(error, FtclassifyError) else None
+    trainer = choices.trainer or TrainRequest.trainer
+    return f"{trainer}-{name}" if name in SETTINGS else name
 
 
 def _previewed(ask: Ask, look: Look) -> dict[str, Any]:

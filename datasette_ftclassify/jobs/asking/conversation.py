@@ -152,7 +152,7 @@ class Conversation:
         try:
             yield
         except LedgerError as error:
-            self._pause(str(error))
+            self._pausing = self._pausing or JobPaused.by(error)
 
     @property
     def unanswered(self) -> int:
@@ -206,7 +206,7 @@ class Conversation:
         elif self._pausing is not None:
             raise self._pausing
         elif self._out_of_money:
-            raise JobPaused(self._budget.why(self._budget.room))
+            raise JobPaused.by(self._budget.reached(self._budget.room))
         elif self._open:
             time.sleep(min(_LOOK_EVERY, self._idle_for()))
 

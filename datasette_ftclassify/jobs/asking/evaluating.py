@@ -76,7 +76,7 @@ def _require_answers(questions: Sequence[Question]) -> None:
     if failed and failed[0].answer is not None:
         raise JobPaused(
             f"{len(failed):,} of {len(questions):,} texts have no answer yet: "
-            f"{failed[0].answer.reason} The same command asks about them again."
+            f"{failed[0].answer.reason} Resume the job to ask about them again."
         )
 
 

@@ -50,4 +50,4 @@ def ask_in_batches(
                 cost=cost, holds=Holds(conn, job, access), progress=progress, pace=pace,
             )  # fmt: skip
         except (LimitReached, LedgerError, ServiceProblem) as error:
-            raise JobPaused(str(error)) from error
+            raise JobPaused.by(error) from error

@@ -162,7 +162,7 @@ class Pages:
         if self._refused is not None:
             raise self._refused
         if too_many_failed(self._job, self._max_errors, ended=ended):
-            raise PredictError(self._too_many())
+            raise PredictError(self._too_many(), fields=("max_errors",))
 
     def _refused_row(self, page: list[Row]) -> PredictError | None:
         if self._plan.on_error != "fail":
@@ -172,8 +172,9 @@ class Pages:
             if answer is not None and answer.labels is None:
                 return PredictError(
                     f"The row {key_text(row.key)} of {self._plan.target.name} has no answer: "
-                    f"{_reason(answer)}. With --on-error null, or a label, such rows do not end "
-                    "the job."
+                    f"{_reason(answer)}. Where such rows get no label, or one of your choice, they "
+                    "do not end the job.",
+                    fields=("on_error",),
                 )
         return None
 
@@ -184,7 +185,7 @@ class Pages:
         if job.done:
             got = (
                 f"{job.failed:,} of {asked:,} rows got no answer, more than the share of "
-                f"{self._max_errors:g} that may (--max-errors)"
+                f"{self._max_errors:.0%} that may"
             )
         reasons = "; ".join(f"{n:,} x {reason}" for reason, n in self.reasons.most_common(3))
         return (

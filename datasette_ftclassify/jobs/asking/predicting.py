@@ -43,7 +43,7 @@ def converse(
         cost = pricing(asker, prices_of(classifier, access))
         budget = Budget(lease.conn, lease.job, access, cost)
     except (LimitReached, LedgerError) as error:
-        raise JobPaused(str(error)) from error
+        raise JobPaused.by(error) from error
     except sqlite3.OperationalError as error:
         if not is_full(error):
             raise

@@ -64,7 +64,7 @@ def check_order(
     """
     options = order.options
     if not order.model:
-        raise TrainingError(f"{title} needs the name of a model to tune.")
+        raise TrainingError(f"Name the model that {title} is to tune.", fields=("model",))
     _refuse_foreign(options, title)
     _check_range("epochs", order.epochs, limits.epochs, title)
     _check_range("batch_size", options.batch_size, limits.batch_size, title)

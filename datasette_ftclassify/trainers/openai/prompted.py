@@ -112,7 +112,7 @@ class PromptedTrainer(OpenAITrainer):
 
     def _check_order(self, order: Order, endpoint: Endpoint) -> None:
         if not order.model:
-            raise TrainingError(f"{self.name} needs the name of a model to ask.")
+            raise TrainingError(f"Name the model that {self.name} is to ask.", fields=("model",))
         self._refuse(order.options)
         if order.codec.format.form != "chat":
             raise TrainingError(
