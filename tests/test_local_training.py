@@ -138,7 +138,7 @@ def test_long_texts_are_warned_of():
 
 
 def test_one_of_something_is_warned_of_in_the_singular():
-    texts = ["word " * 5_000, "", *["short"] * 6]
+    texts = ["word " * 5_000, "", *(f"short {letter * 2}" for letter in "abcdef")]
     _, report = fit(texts, np.array([0] * 7 + [1]), 3, multilabel=False)
     assert report["warnings"] == [
         "1 of 3 labels has no example and will hardly be given.",

@@ -21,7 +21,7 @@ from .checks import (
     label_indices,
     log_probabilities,
 )
-from .intervals import independent_rows, wilson_interval
+from .intervals import share_interval
 
 
 def evaluate(
@@ -201,6 +201,5 @@ def _group_sizes(groups: NDArray[Any] | None, rows: int) -> Ints:
 
 def _share(name: str, successes: int, sizes: Ints) -> dict[str, float]:
     share = successes / int(sizes.sum())
-    independent = independent_rows(sizes)
-    low, high = wilson_interval(min(share * independent, independent), independent)
+    low, high = share_interval(share, sizes)
     return {name: share, f"{name}_low": low, f"{name}_high": high}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..examples import Example
@@ -34,7 +34,7 @@ def train_here(
             add_event(conn, job, said)
     about = about_rows(training, data)
     if request.curve:
-        curve = _learning_curve(training_set, request.plan.seed, told)
+        curve = _learning_curve(training_set, request.chosen.seed, trained.report, told)
         about["learning_curve"] = curve
         if curve["summary"]:
             add_event(conn, job, curve["summary"])
@@ -80,8 +80,11 @@ def _about_data(training: Sequence[Example], data: SplitData) -> str:
     return f"read {rows} to learn from and {len(data.of('test')):,} to test with, {labels}"
 
 
-def _learning_curve(data: TrainingSet, seed: int, progress: Progress) -> dict[str, Any]:
-    """Scores at growing numbers of rows, and what they say about labelling more."""
+def _learning_curve(
+    data: TrainingSet, seed: int, report: Mapping[str, Any], progress: Progress
+) -> dict[str, Any]:
+    """Scores at growing numbers of rows, and what they say about labelling more; `same_recipe`:
+    whether they are of the recipe that was trained."""
     from ..trainers.local.curve import curve_sentence, learning_curve
 
     points = learning_curve(
@@ -90,6 +93,8 @@ def _learning_curve(data: TrainingSet, seed: int, progress: Progress) -> dict[st
         len(data.labels),
         multilabel=data.labels.multilabel,
         seed=seed,
+        recipe=report.get("recipe"),
         progress=progress,
     )
-    return {"points": points, "summary": curve_sentence(points)}
+    same = bool(points) and points[0]["recipe"] == report.get("recipe")
+    return {"points": points, "summary": curve_sentence(points), "same_recipe": same}

@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from ...evaluation.intervals import independent_rows, ratio_interval, wilson_interval
+from ...evaluation.intervals import (
+    gain_interval,
+    independent_rows,
+    ratio_gain_interval,
+    ratio_interval,
+    share_interval,
+)
+from .candidates import candidates
 from .data import Data, as_indicators
-from .folds import Rows
-from .recipes import Targets
+from .folds import Rows, splits
+from .recipes import Recipe, Targets
+from .selection import held_out, hits, mix, spreads
 from .thresholds import across_halves, best_threshold
-from .unseen import MAX_WEIGHTS, quick_base, sample
+from .unseen import MAX_WEIGHTS, QUICK_COST, quick_base, sample
 
 MAX_ROWS = 12_000
 MAX_CELLS = 1_000_000  # rows x labels
@@ -22,6 +30,8 @@ MIN_TRAINING = 4
 MIN_UNSEEN = 5
 ENOUGH_EACH = 5  # rows a label, below which a flat curve says nothing
 ENOUGH_TO_DOUBT = 50  # rows a label, from which on "nothing was learnt" says something
+WORTH = 0.01  # a gain that is surely below this is called none
+SURE_OF_ALL = 0.97  # the least that a score without an error must surely be to be called the most
 
 
 def learning_curve(
@@ -31,50 +41,57 @@ def learning_curve(
     *,
     multilabel: bool,
     seed: int = 0,
+    recipe: str | None = None,
     fractions: Sequence[float] = (0.1, 0.25, 0.5, 1.0),
     progress: Callable[[str, float], None] | None = None,
 ) -> list[dict[str, Any]]:
     """How the score on unseen rows grows with the number of training rows.
 
-    Each point is {rows, labels, metric, score, low, high, baseline, all_rows}: trained on that many
-    rows, of a table in which that many labels occur, and measured on a fifth that is held out
-    (several times where rows are few), with a 95 % interval. Equal texts and near copies are held
-    out together, and count as one in the interval. The metric is accuracy, or micro F1 where a row
-    may have several labels. baseline: the share of the commonest label, None with several labels.
-    all_rows: of the table, of which very many are sampled. A quick recipe is used, so the scores
-    are those of a somewhat simpler model than the one `fit` makes; points with too few rows to mean
-    anything are left out, which may leave none.
+    Each point is {rows, labels, metric, score, low, high, baseline, all_rows, recipe}: trained on
+    that many rows, of a table in which that many labels occur, and measured on the held-out rows
+    of a cross-validation, the same for every point, with a 95 % interval. From the second on there
+    are gain_low and gain_high, the 95 % interval of what it has more than the one before. Equal
+    texts and near copies are held out together, and count as one in the intervals. The metric is
+    accuracy, or micro F1 where a row may have several labels. baseline: of always giving the
+    commonest label, or the best number of the commonest ones. all_rows: of the table, of which very
+    many are sampled. Points with too few rows to mean anything are left out, which may leave none.
+
+    recipe: as `fit` reports it. Where that takes seconds, the curve is of this recipe in the folds
+            of `fit`, so that the accuracy of its last point is the one that `fit` reports;
+            otherwise a quick one is used, which the points name
     """
     wanted = as_indicators(targets, len(texts), n_labels, multilabel)
     rows = sample(wanted, max(500, min(MAX_ROWS, MAX_CELLS // n_labels)), seed)
     wanted = wanted[rows]
-    n_rows = len(rows)
-    n_used = int(wanted.any(axis=0).sum())
-    n_unseen = max(1, n_rows // 5)
-    if n_unseen < MIN_UNSEEN:
+    if len(rows) // 5 < MIN_UNSEEN:
         return []
-    data = Data.read([texts[row] for row in rows], wanted, n_labels, max_weights=MAX_WEIGHTS)
-    repeats = 10 if n_rows <= 200 else 5 if n_rows <= 1_000 else 2
-    sizes = sorted({round(part * (n_rows - n_unseen)) for part in fractions if 0 < part <= 1})
-    sizes = [size for size in sizes if size >= MIN_TRAINING]
-    points = []
-    for done, size in enumerate(sizes):
-        measured = [
-            found
-            for repeat in range(repeats)
-            if (found := _once(data, wanted, size, n_unseen, seed + repeat, multilabel)) is not None
+    used, data = _recipe([texts[row] for row in rows], wanted, n_labels, multilabel, recipe)
+    repeats = splits(data.targets, data.groups, seed, data.cost)
+    about: dict[str, Any] = {
+        "labels": int(wanted.any(axis=0).sum()),
+        "metric": "micro F1" if multilabel else "accuracy",
+        "baseline": _baseline(wanted, multilabel),
+        "all_rows": len(texts),
+        "recipe": used.name,
+    }
+    points: list[dict[str, Any]] = []
+    before: _Measured | None = None
+    shares = sorted({share for share in fractions if 0 < share <= 1})
+    for done, share in enumerate(shares):
+        cut = [
+            [
+                (_part(training, data.groups, share, [seed, repeat, fold]), unseen)
+                for fold, (training, unseen) in enumerate(folds)
+            ]
+            for repeat, folds in enumerate(repeats)
         ]
+        sizes = [len(training) for folds in cut for training, _ in folds]
+        if sizes and min(sizes) >= MIN_TRAINING:
+            found = _measure(data, used, cut, seed, multilabel)
+            points.append({"rows": round(sum(sizes) / len(sizes)), **about, **found.score(before)})
+            before = found
         if progress is not None:
-            progress("learning curve", (done + 1) / len(sizes))
-        if measured:
-            about: dict[str, Any] = {
-                "rows": size,
-                "labels": n_used,
-                "metric": "micro F1" if multilabel else "accuracy",
-                "baseline": None if multilabel else float(wanted.sum(axis=0).max() / n_rows),
-                "all_rows": len(texts),
-            }
-            points.append(about | _score(measured, data.groups, multilabel))
+            progress("learning curve", (done + 1) / len(shares))
     return points
 
 
@@ -83,106 +100,155 @@ def curve_sentence(points: Sequence[dict[str, Any]]) -> str:
     if len(points) < 2:
         return "There are too few rows to say whether more labels would help."
     before, last = points[-2], points[-1]
-    gain = last["score"] - before["score"]
     times = last["rows"] / before["rows"]
-    noise = (last["high"] - last["low"]) / 2
+    least, most = last["gain_low"], last["gain_high"]
     change = (
         f"from {before['rows']:,} to {last['rows']:,} rows the {last['metric']} went from "
         f"{before['score']:.3f} to {last['score']:.3f}"
     )
+    doubt = f"a change between {least:+.3f} and {most:+.3f} is possible (95 % interval)"
     baseline = last["baseline"]
-    lead = 1.0 if baseline is None else last["score"] - baseline
-    if last["rows"] >= ENOUGH_TO_DOUBT * last["labels"] and lead <= noise and gain <= noise:
+    lead = last["score"] - baseline
+    noise = (last["high"] - last["low"]) / 2
+    nothing = lead <= 0 or (lead <= noise and least <= 0)
+    if last["rows"] >= ENOUGH_TO_DOUBT * last["labels"] and nothing:
+        always = "commonest label" if last["metric"] == "accuracy" else "same labels"
         return (
             f"More labels of this kind would probably not help: {change}, where always giving the "
-            f"commonest label has {baseline:.3f}."
+            f"{always} has {baseline:.3f}."
         )
-    if gain <= noise / 2 and last["rows"] < ENOUGH_EACH * last["labels"]:
+    if least <= 0 and last["rows"] < ENOUGH_EACH * last["labels"]:
         return (
             "There are too few rows of each label to say how much more would help: "
             f"{last['rows']:,} rows for {last['labels']:,} labels gave {last['metric']} "
             f"{last['score']:.3f}, so label more rows of each."
         )
     if last["score"] > 0.9995:
-        return f"More labels can hardly help: {change} on rows that were held out."
+        if last["low"] >= SURE_OF_ALL:
+            return f"More labels can hardly help: {change} on rows that were held out."
+        return (
+            f"These rows cannot show whether more labels would help: {change}, which leaves "
+            f"nothing to gain on them, but {last['low']:.3f} is possible (95 % interval)."
+        )
     if last["all_rows"] > 2 * last["rows"]:
-        helped = "still helped" if gain > noise / 2 else "no longer helped beyond the noise"
+        helped = "still helped" if least > 0 else "did not help beyond the noise"
         return (
             f"What more labels than the {last['all_rows']:,} would add was not measured. On a "
             f"sample, more rows {helped}: {change}."
         )
-    if gain <= 0.002:
+    if least > 0:
+        gain = min(last["score"] - before["score"], 1 - last["score"])
+        return (
+            f"More labels would probably help: {change}, and {times:.3g} times as many again would "
+            f"add less than {gain:.3f} more."
+        )
+    if most < WORTH:
         return f"More labels of this kind would probably not help: {change}."
-    if gain <= noise / 2:
-        return f"More labels might help a little, but the difference is within the noise: {change}."
-    most = min(gain, 1 - last["score"])
-    return (
-        f"More labels would probably help: {change}, and {times:.3g} times as many again would "
-        f"add less than {most:.3f} more."
-    )
+    return f"These rows cannot show whether more labels would help: {change}, where {doubt}."
+
+
+def _recipe(
+    texts: list[str], targets: Targets, n_labels: int, multilabel: bool, name: str | None
+) -> tuple[Recipe, Data]:
+    """The recipe of that name, if it takes seconds with these rows, or a quick one."""
+    data = Data.read(texts, targets, n_labels)
+    known = candidates(len(texts), n_labels, data.cost, multilabel=multilabel, embedding=False)
+    for recipe in known:
+        if recipe.name == name and data.cost <= QUICK_COST:
+            return recipe, data
+    data = replace(data, max_weights=MAX_WEIGHTS)
+    base = quick_base(data)
+    return Recipe(base.name, ((base, 1.0),)), data
+
+
+def _baseline(targets: Targets, multilabel: bool) -> float:
+    counts = np.sort(targets.sum(axis=0, dtype=np.int64))[::-1]
+    if not multilabel:
+        return float(counts[0] / len(targets))
+    given = np.arange(1, len(counts) + 1)  # labels that every row is given, the commonest ones
+    return float((2 * np.cumsum(counts) / (given * len(targets) + counts.sum())).max())
+
+
+def _part(training: Rows, groups: Rows, share: float, seed: list[int]) -> Rows:
+    """That share of the rows, in an order in which copies stand together: a smaller part is in
+    every larger one."""
+    if share == 1.0:
+        return training
+    names, members = np.unique(groups[training], return_inverse=True)
+    place = np.random.default_rng(seed).permutation(len(names))
+    order = np.argsort(place[members], kind="stable")
+    return np.sort(training[order[: round(share * len(training))]])
 
 
 @dataclass(frozen=True)
 class _Measured:
     """Of each row that was held out: what counts as right, of how much. Whether the label is right
-    of 1; for F1 twice the labels that are right, of those given and those that the row has."""
+    of 1; for F1 twice the labels that are right, of those given and those that the row has. As
+    means over the repeats, in which the same rows are held out.
 
-    rows: Rows
+    groups: of the rows, from 0 on
+    """
+
     right: npt.NDArray[np.float64]
     whole: npt.NDArray[np.float64]
+    groups: Rows
+    multilabel: bool
+
+    def score(self, before: _Measured | None) -> dict[str, float]:
+        """The score over all rows, with its interval, and that of the gain."""
+        score = float(self.right.sum() / max(self.whole.sum(), 1e-12))
+        sizes = np.bincount(self.groups)
+        gain = None
+        if self.multilabel:
+            low, high = ratio_interval(*self._by_group())
+            if before is not None:
+                gain = ratio_gain_interval(before._by_group(), self._by_group())
+        else:
+            low, high = share_interval(score, sizes)
+            if before is not None:
+                change = self.right - before.right
+                gain = gain_interval(
+                    float(np.maximum(change, 0).mean()),
+                    float(np.maximum(-change, 0).mean()),
+                    independent_rows(sizes),
+                )
+        found = {"score": score, "low": min(low, score), "high": max(high, score)}
+        return found if gain is None else {**found, "gain_low": gain[0], "gain_high": gain[1]}
+
+    def _by_group(self) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+        right, whole = (np.bincount(self.groups, each) for each in (self.right, self.whole))
+        return right.astype(np.float64), whole.astype(np.float64)
 
 
-def _once(
-    data: Data, targets: Targets, size: int, n_unseen: int, seed: int, multilabel: bool
-) -> _Measured | None:
-    unseen, training = _divided(data.groups, size, n_unseen, seed)
-    varied = targets[training].any(axis=0).sum() > 1
-    if not len(unseen) or not len(training) or not (varied or multilabel):
-        return None
-    base = quick_base(data)
-    weighting = data.weighting(training)
-    known = data.design(weighting, training)
-    model = base.fit(known, targets[training], seed)
-    logits = base.decide(model, data.design(weighting, unseen))
-    wanted = targets[unseen]
+def _measure(
+    data: Data,
+    recipe: Recipe,
+    repeats: list[list[tuple[Rows, Rows]]],
+    seed: int,
+    multilabel: bool,
+) -> _Measured:
+    bases = {base.name: base for base, _ in recipe.mixture}
+    held, _ = held_out(data, bases, repeats, seed, multilabel, lambda step, done: None)
+    rows = np.sort(np.concatenate([unseen for _, unseen in repeats[0]]))
+    groups = np.unique(data.groups[rows], return_inverse=True)[1]
+    targets = data.targets[rows]
+    scales = spreads(held, rows)
+    logits = [mix(recipe, scores, scales)[rows] for scores in held]
     if not multilabel:
-        right = (logits.argmax(axis=1) == wanted.argmax(axis=1)).astype(np.float64)
-        return _Measured(unseen, right, np.ones(len(unseen)))
+        right = np.mean([hits(each, targets) for each in logits], axis=0)
+        return _Measured(right, np.ones(len(rows)), groups, multilabel)
+    counted = [_counted(each, targets, groups) for each in logits]
+    right, whole = np.mean(counted, axis=0)
+    return _Measured(right, whole, groups, multilabel)
 
+
+def _counted(
+    logits: npt.NDArray[Any], targets: Targets, groups: Rows
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
     def limit(half: Rows) -> npt.NDArray[np.float64]:  # one threshold for all labels
-        return np.array(best_threshold(logits[half].ravel(), wanted[half].ravel(), clip=False)[0])
+        return np.array(best_threshold(logits[half].ravel(), targets[half].ravel(), clip=False)[0])
 
-    given = across_halves(logits, wanted, limit)
-    both = (given.astype(bool) & (wanted == 1)).sum(axis=1)
-    return _Measured(unseen, 2.0 * both, given.sum(axis=1) + wanted.sum(axis=1, dtype=np.float64))
-
-
-def _divided(groups: Rows, size: int, n_unseen: int, seed: int) -> tuple[Rows, Rows]:
-    """Whole groups of at most `n_unseen` rows in all, and `size` rows of the others. A group that
-    is too large to be held out is always among the others."""
-    sizes = np.bincount(groups)
-    order = np.random.default_rng(seed).permutation(len(sizes))
-    order = order[np.argsort(sizes[order] > n_unseen, kind="stable")]
-    held_out = np.zeros(len(sizes), dtype=np.bool_)
-    held_out[order[np.cumsum(sizes[order]) <= n_unseen]] = True
-    place = np.empty(len(sizes), dtype=np.intp)
-    place[order] = np.arange(len(sizes))
-    rows = np.argsort(place[groups], kind="stable")
-    others = rows[~held_out[groups[rows]]]
-    return np.flatnonzero(held_out[groups]), np.sort(others[:size])
-
-
-def _score(measured: Sequence[_Measured], groups: Rows, multilabel: bool) -> dict[str, float]:
-    """The score over all repeats, with its interval: a group counts as one."""
-    rows = np.concatenate([each.rows for each in measured])
-    right = np.bincount(groups[rows], np.concatenate([each.right for each in measured]))
-    whole = np.bincount(groups[rows], np.concatenate([each.whole for each in measured]))
-    score = float(right.sum() / max(whole.sum(), 1e-12))
-    seen = np.unique(groups[rows])
-    if multilabel:
-        low, high = ratio_interval(right[seen], whole[seen])
-    else:
-        sizes = np.bincount(groups[np.unique(rows)])
-        independent = independent_rows(sizes[sizes > 0])
-        low, high = wilson_interval(min(score * independent, independent), independent)
-    return {"score": score, "low": min(low, score), "high": max(high, score)}
+    given = across_halves(logits, targets, limit, groups)
+    both = (given & (targets == 1)).sum(axis=1)
+    whole = given.sum(axis=1) + targets.sum(axis=1)
+    return 2.0 * both.astype(np.float64), whole.astype(np.float64)

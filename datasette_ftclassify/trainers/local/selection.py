@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from ...evaluation.intervals import mean_error
 from .data import Data
 from .features import FloatArray
 from .folds import Rows, splits
-from .recipes import Recipe, Targets
+from .recipes import Base, Recipe, Targets
 from .thresholds import across_halves, best_threshold, f1_scores
 
 Progress = Callable[[str, float], None]
@@ -37,6 +38,33 @@ def compare(
     """Score every recipe on rows that it did not see, and choose."""
     bases = {base.name: base for recipe in recipes for base, _ in recipe.mixture}
     repeats = splits(data.targets, data.groups, seed, data.cost)
+    metric = "mean of micro and macro F1" if multilabel else "accuracy"
+    if not repeats[0]:
+        return _untried(data, recipes, bases, seed, multilabel, metric)
+    held, usable = held_out(data, bases, repeats, seed, multilabel, tell)
+    rows = np.flatnonzero(~np.isnan(next(iter(held[0].values()))[:, 0]))
+    scales = spreads(held, rows)
+    mixed = [[mix(recipe, scores, scales) for recipe in recipes] for scores in held]
+    groups, targets = data.groups[rows], data.targets[rows]
+    if multilabel:
+        by_repeat = [[_f1_by_part(z[rows], targets, groups) for z in zs] for zs in mixed]
+    else:
+        by_repeat = [[hits(z[rows], targets) for z in zs] for zs in mixed]
+    by_row = np.mean(by_repeat, axis=0)
+    chosen, table, why = _choose(recipes, by_row, metric, None if multilabel else groups)
+    return Trial(recipes[chosen], scales, mixed[0][chosen], usable, table, metric, why)
+
+
+def held_out(
+    data: Data,
+    bases: Mapping[str, Base],
+    repeats: list[list[tuple[Rows, Rows]]],
+    seed: int,
+    multilabel: bool,
+    tell: Progress,
+) -> tuple[list[dict[str, FloatArray]], npt.NDArray[np.bool_]]:
+    """Of each repeat the scores (rows, labels) of each base, by models of the folds' training rows,
+    NaN where no row was held out; and the rows that were, with labels that those had."""
     usable = np.zeros(len(data.targets), dtype=np.bool_)
     held: list[dict[str, FloatArray]] = []
     steps, done = sum(map(len, repeats)) * len(bases), 0
@@ -53,25 +81,44 @@ def compare(
                 tell("comparing", 0.15 + 0.6 * done / steps)
             usable[unseen] |= _label_seen(data.targets, training, unseen)
         held.append(scores)
-    rows = np.flatnonzero(~np.isnan(next(iter(held[0].values()))[:, 0]))
-    scales = {name: _spread(held[0][name][rows]) for name in bases}
-    mixed = [[_mix(recipe, scores, scales) for recipe in recipes] for scores in held]
-    score = _multilabel_scores if multilabel else _hits
-    by_row = np.mean([[score(z[rows], data.targets[rows]) for z in zs] for zs in mixed], axis=0)
-    metric = "mean of micro and macro F1" if multilabel else "accuracy"
-    chosen, table, why = _choose(recipes, by_row, metric)
-    usable &= np.isin(np.arange(len(usable)), rows)
-    return Trial(recipes[chosen], scales, mixed[0][chosen], usable, table, metric, why)
+    return held, usable
+
+
+def _untried(
+    data: Data,
+    recipes: tuple[Recipe, ...],
+    bases: Mapping[str, Base],
+    seed: int,
+    multilabel: bool,
+    metric: str,
+) -> Trial:
+    """The usual recipe, where no row can be held out: the scales of its parts are those on the
+    rows that they learn from."""
+    rows = np.arange(len(data.targets))
+    held, _ = held_out(data, bases, [[(rows, rows)]], seed, multilabel, lambda step, done: None)
+    recipe = next((each for each in recipes if each.embedding), recipes[0])
+    why = (
+        f"Chose {recipe.name}: the usual choice, since no row could be held out to compare by. "
+        "The rows of each label are copies of one text."
+    )
+    table = [{"recipe": r.name, "score": None, "embedding": r.embedding} for r in recipes]
+    logits = np.full(data.targets.shape, np.nan, dtype=np.float32)
+    usable = np.zeros(len(rows), dtype=np.bool_)
+    return Trial(recipe, spreads(held, rows), logits, usable, table, metric, why)
 
 
 def _choose(
-    recipes: tuple[Recipe, ...], by_row: npt.NDArray[Any], metric: str
+    recipes: tuple[Recipe, ...],
+    by_row: npt.NDArray[Any],
+    metric: str,
+    groups: Rows | None = None,
 ) -> tuple[int, list[dict[str, Any]], str]:
     """The best recipe, unless it beats the usual one by less than chance could do.
 
     The usual one is the first, or the first with embeddings when one of those is best or no worse:
     whoever named a model wants it used unless the rows speak against it. They say nothing where
-    every label has one row, so that no held-out row can be answered.
+    every label has one row, so that no held-out row can be answered. Rows of the same of `groups`
+    count as one.
     """
     means = by_row.mean(axis=1)
     table = [
@@ -103,7 +150,7 @@ def _choose(
             return best, table, f"Chose {recipes[best].name}: {equal}."
         return best, table, f"{highest} {score_of(second)}."
     lead = by_row[best] - by_row[usual]
-    if lead.mean() > lead.std() / np.sqrt(len(lead)):
+    if lead.mean() > mean_error(lead, groups):
         return best, table, f"{highest} {score_of(usual)}, the usual choice."
     why = (
         f"Chose {recipes[usual].name}: the usual choice, since no other recipe was clearly better "
@@ -116,22 +163,27 @@ def _centred(scores: FloatArray, multilabel: bool) -> FloatArray:
     return scores if multilabel else scores - scores.mean(axis=1, keepdims=True)
 
 
-def _spread(scores: FloatArray) -> float:
-    return float(scores.std()) or 1.0
+def spreads(held: list[dict[str, FloatArray]], rows: Rows) -> dict[str, float]:
+    """What each base's scores are divided by in a mixture: how far those of the rows spread."""
+    return {name: float(scores[rows].std()) or 1.0 for name, scores in held[0].items()}
 
 
-def _mix(recipe: Recipe, scores: dict[str, FloatArray], scales: dict[str, float]) -> FloatArray:
+def mix(
+    recipe: Recipe, scores: Mapping[str, FloatArray], scales: Mapping[str, float]
+) -> FloatArray:
+    """The recipe's scores from those of its parts."""
     parts = [share / scales[base.name] * scores[base.name] for base, share in recipe.mixture]
     return np.asarray(sum(parts[1:], parts[0]), dtype=np.float32)
 
 
-def _hits(logits: FloatArray, targets: Targets) -> npt.NDArray[Any]:
+def hits(logits: FloatArray, targets: Targets) -> npt.NDArray[np.float64]:
+    """Whether the label of each row, of which it has one, has the highest score: 1 or 0."""
     return np.asarray(logits.argmax(axis=1) == targets.argmax(axis=1), dtype=np.float64)
 
 
-def _multilabel_scores(logits: FloatArray, targets: Targets) -> npt.NDArray[Any]:
-    """The mean of micro and macro F1 in each of ten parts of the rows, so that the noise can be
-    seen, with a threshold for each label that suits the other half of the rows best."""
+def _f1_by_part(logits: FloatArray, targets: Targets, groups: Rows) -> npt.NDArray[Any]:
+    """The mean of micro and macro F1 in each of ten parts of the groups, so that the noise can be
+    seen, with a threshold for each label that suits the other half of the groups best."""
 
     def limits(rows: Rows) -> npt.NDArray[np.float64]:
         columns = range(targets.shape[1])
@@ -139,9 +191,11 @@ def _multilabel_scores(logits: FloatArray, targets: Targets) -> npt.NDArray[Any]
             [best_threshold(logits[rows, k], targets[rows, k], clip=False)[0] for k in columns]
         )
 
-    given = across_halves(logits, targets, limits)
-    parts = np.array_split(np.arange(len(targets)), min(10, len(targets)))
-    return np.array([np.mean(f1_scores(given[part], targets[part])) for part in parts])
+    given = across_halves(logits, targets, limits, groups)
+    names, members = np.unique(groups, return_inverse=True)
+    parts = np.array_split(np.arange(len(names)), min(10, len(names)))
+    rows = [np.isin(members, part) for part in parts]
+    return np.array([np.mean(f1_scores(given[part], targets[part])) for part in rows])
 
 
 def _label_seen(targets: Targets, training: Rows, unseen: Rows) -> npt.NDArray[np.bool_]:

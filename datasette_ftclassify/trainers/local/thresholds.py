@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ...evaluation.counts import count_multilabel
+
 COMMON_EXAMPLES = 20
 _LOWEST, _HIGHEST = 0.02, 0.98
 
@@ -63,16 +65,20 @@ def choose_thresholds(
 
 
 def across_halves(
-    scores: Probabilities, targets: npt.NDArray[Any], choose: Callable[[Rows], npt.NDArray[Any]]
+    scores: Probabilities,
+    targets: npt.NDArray[Any],
+    choose: Callable[[Rows], npt.NDArray[Any]],
+    groups: Rows,
 ) -> npt.NDArray[np.bool_]:
     """Which labels are given (rows, labels) when the thresholds of each half of the rows are those
     that `choose` finds on the other half: measured on the rows that they were chosen on, thresholds
-    look better than they are.
+    look better than they are. Rows of one of the `groups` are in one half.
 
     A half without any label has nothing to choose by, so all rows serve as both halves then.
     """
     rows = np.arange(len(targets))
-    halves = [rows[::2], rows[1::2]]
+    odd = np.unique(groups, return_inverse=True)[1] % 2 == 1
+    halves = [rows[~odd], rows[odd]]
     if not all(targets[half].any() for half in halves):
         halves = [rows, rows]
     given = np.empty(targets.shape, dtype=np.bool_)
@@ -88,9 +94,7 @@ def _log_odds(probabilities: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]
 
 def f1_scores(given: npt.NDArray[np.bool_], targets: npt.NDArray[Any]) -> tuple[float, float]:
     """Micro and macro F1 (the macro over labels that occur); 0..1."""
-    hits = (given & (targets == 1)).sum(axis=0)
-    sums = given.sum(axis=0) + targets.sum(axis=0)
-    occurs = targets.sum(axis=0) > 0
-    micro = 2 * hits.sum() / max(1, sums.sum())
-    macro = (2 * hits[occurs] / np.maximum(1, sums[occurs])).mean() if occurs.any() else 0.0
-    return float(micro), float(macro)
+    tally = count_multilabel(targets == 1, given)
+    occurs = tally.support > 0
+    macro = tally.f1[occurs].mean() if occurs.any() else 0.0
+    return float(tally.pooled().f1[0]), float(macro)

@@ -19,6 +19,7 @@ from .candidates import candidates
 from .data import Data, as_indicators
 from .embeddings import load as load_embedding
 from .features import MAX_CHARACTERS, Vectorizer
+from .folds import always_learnt
 from .linear import log_sigmoid
 from .model import LocalModel, as_stored
 from .recipes import EMBEDDING_WEIGHT, WORD_WEIGHT, Linear, Targets
@@ -73,7 +74,7 @@ def fit(
         "n_rows": len(texts),
         "n_features": n_features,
         "seconds": round(time.monotonic() - started, 2),
-        "warnings": _warnings(texts, wanted) + _unused(trial, embeddings),
+        "warnings": _warnings(texts, wanted) + _unjudged(data) + _unused(trial, embeddings),
     }
     return model, report
 
@@ -130,6 +131,9 @@ def _calibrate(model: LocalModel, data: Data, trial: Trial, multilabel: bool) ->
 
 def _calibrate_multilabel(model: LocalModel, data: Data, trial: Trial) -> dict[str, Any]:
     rows = ~np.isnan(trial.logits[:, 0])
+    if not rows.any():
+        why = "no row could be held out"
+        return {"method": "platt", "applied": False, "rows": 0, "why": why}
     logits, targets = trial.logits[rows].astype(np.float64), data.targets[rows]
     fitted = [platt(logits[:, k], targets[:, k]) for k in range(targets.shape[1])]
     slopes, intercepts = np.array(fitted).T
@@ -140,7 +144,10 @@ def _calibrate_multilabel(model: LocalModel, data: Data, trial: Trial) -> dict[s
     probabilities = np.exp(log_sigmoid(logits * slopes + intercepts))
     model.thresholds = choose_thresholds(probabilities, targets)
     given = across_halves(
-        probabilities, targets, lambda half: choose_thresholds(probabilities[half], targets[half])
+        probabilities,
+        targets,
+        lambda half: choose_thresholds(probabilities[half], targets[half]),
+        data.groups[rows],
     )
     micro, macro = f1_scores(given, targets)
     half_micro, half_macro = f1_scores(probabilities >= 0.5, targets)
@@ -174,6 +181,23 @@ def _warnings(texts: Sequence[str], targets: Targets) -> list[str]:
     if empty := sum(not text.strip() for text in texts):
         found.append("1 text is empty." if empty == 1 else f"{empty} texts are empty.")
     return found
+
+
+def _unjudged(data: Data) -> list[str]:
+    """Says so where copies of a text were never held out."""
+    learnt = always_learnt(data.targets, data.groups)
+    if not learnt.any():
+        return []
+    held_out = data.targets[~learnt].any(axis=0)
+    missing = int((data.targets.any(axis=0) & ~held_out).sum())
+    copies = (
+        f"{int(learnt.sum()):,} rows are copies of one text that make up most of a label, so they "
+        "were always learnt from and the figures say nothing of them."
+    )
+    if not missing:
+        return [copies]
+    some = "1 label has" if missing == 1 else f"{missing:,} labels have"
+    return [f"{copies} {some} no other text to be judged by: label rows with other texts."]
 
 
 def _unused(trial: Trial, embeddings: str | None) -> list[str]:

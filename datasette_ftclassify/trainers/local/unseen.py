@@ -24,7 +24,7 @@ MAX_CELLS = 8_000_000  # rows x labels: 64 MB of probabilities
 MAX_TOTAL_CHARACTERS = 2_000_000
 MAX_WEIGHTS = 5_000_000  # features x labels
 N_FOLDS = 3
-_MACHINE_COST = 6e7  # stored values times labels: some seconds
+QUICK_COST = 6e7  # stored values times labels: some seconds
 
 
 def out_of_fold(
@@ -40,24 +40,27 @@ def out_of_fold(
     these are (ascending positions in `texts`).
 
     All rows, when there are at most `max_rows`; otherwise a sample in which every label keeps its
-    share and rare labels keep all their rows. Raises TrainingError for targets that do not fit.
+    share and rare labels keep all their rows; without those of which no other text can tell (see
+    `folds.always_learnt`). Raises TrainingError for targets that do not fit.
     """
     wanted = as_indicators(targets, len(texts), n_labels, multilabel)
     most = min(max_rows, max(100, MAX_CELLS // n_labels))
     rows = sample(wanted, _affordable(texts, most), seed)
     wanted = wanted[rows]
-    scores, usable = _unseen_scores([texts[row] for row in rows], wanted, seed)
-    return _probabilities(scores, wanted, usable, multilabel), rows
+    scores, usable, judged = _unseen_scores([texts[row] for row in rows], wanted, seed)
+    found = _probabilities(scores[judged], wanted[judged], usable[judged], multilabel)
+    return found, rows[judged]
 
 
 def _unseen_scores(
     texts: list[str], targets: Targets, seed: int
-) -> tuple[FloatArray, npt.NDArray[np.bool_]]:
-    """Scores of each row from a model of the other folds, and whether its labels occur there."""
+) -> tuple[FloatArray, npt.NDArray[np.bool_], Rows]:
+    """Scores of each row from a model of the other folds, and whether its labels occur there; and
+    which rows are in a fold."""
     data = Data.read(texts, targets, targets.shape[1], max_weights=MAX_WEIGHTS)
     base = quick_base(data)
-    scores = np.empty(targets.shape, dtype=np.float32)
-    usable = np.empty(len(texts), dtype=np.bool_)
+    scores = np.zeros(targets.shape, dtype=np.float32)
+    usable = np.zeros(len(texts), dtype=np.bool_)
     fold = deal(targets, data.groups, min(N_FOLDS, len(texts)), seed)
     for number in range(int(fold.max()) + 1):
         training, unseen = np.flatnonzero(fold != number), np.flatnonzero(fold == number)
@@ -65,12 +68,12 @@ def _unseen_scores(
         model = base.fit(data.design(weighting, training), targets[training], seed)
         scores[unseen] = base.decide(model, data.design(weighting, unseen))
         usable[unseen] = (targets[unseen] <= targets[training].any(axis=0)).all(axis=1)
-    return scores, usable
+    return scores, usable, np.flatnonzero(fold >= 0)
 
 
 def quick_base(data: Data) -> Base:
     """The best algorithm that takes seconds for this much data."""
-    if data.cost <= _MACHINE_COST and len(data.targets) > 300:
+    if data.cost <= QUICK_COST and len(data.targets) > 300:
         return MACHINE
     exclusive = bool((data.targets.sum(axis=1) == 1).all())
     return RIDGE if len(data.targets) <= 300 and exclusive else BAYES
@@ -106,6 +109,8 @@ def _probabilities(
     usable: npt.NDArray[np.bool_],
     multilabel: bool,
 ) -> Array:
+    if not len(logits):
+        return logits.astype(np.float64)
     if not multilabel:
         scores = (logits - logits.mean(axis=1, keepdims=True)) / (float(logits.std()) or 1.0)
         found, _ = calibrate(scores, targets.argmax(axis=1), usable)
