@@ -9,11 +9,13 @@ so it never runs in a server's own process.
 from __future__ import annotations
 
 import json
+import math
 import os
 import sqlite3
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Mapping
 from contextlib import closing
 from typing import Any
@@ -28,10 +30,13 @@ from ..store.tables import check_tables
 from ..tasks import Task
 
 SQL_SECONDS = 1.5
-"""For SQLite, where it can be stopped."""
+"""Of the processor, for SQLite where it can be stopped."""
 
-SECONDS = 4.0
-"""For the process, which starts in some tenths of a second."""
+CPU_SECONDS = 3
+"""Of the processor, after the start, for what cannot be stopped: the system then ends it."""
+
+SECONDS = 20.0
+"""For the process in all, however busy the machine is. It starts in some tenths of a second."""
 
 MEMORY = 1_000_000_000
 """Bytes of address space of the process, where the system can limit them."""
@@ -80,11 +85,14 @@ _HOPELESS = "The rows of this finding cannot be read in a moment: check the rows
 
 
 def main(uri: str, job_id: int, finding: int, start: int, most: int) -> None:
-    _limit_memory()
+    _limit_resources()
     rows: list[Row] = []
     error = ""
     try:
-        with closing(sqlite3.connect(uri, uri=True)) as conn, within(conn, SQL_SECONDS):
+        with (
+            closing(sqlite3.connect(uri, uri=True)) as conn,
+            within(conn, SQL_SECONDS, time.process_time),
+        ):
             conn.text_factory = decode
             check_tables(conn)
             rows = _rows(conn, job_id, finding, start, most)
@@ -128,12 +136,14 @@ def _row(key: list[Any], cells: Any) -> Row:
     return {"key": key, "cells": cut}
 
 
-def _limit_memory() -> None:
+def _limit_resources() -> None:
     try:
         import resource
     except ImportError:  # not on Windows
         return
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+    seconds = math.ceil(time.process_time()) + CPU_SECONDS
+    resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
 
 
 if __name__ == "__main__":
