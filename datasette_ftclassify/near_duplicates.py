@@ -53,8 +53,10 @@ _EMPTY = np.uint32(0xFFFFFFFF)
 _BLOCK_TEXTS, _BLOCK_CHARACTERS = 2_000, 500_000
 _PAIRS = 20_000
 _KEYS = 4
-_NO_SPACES = ((0x0E00, 0x109F), (0x1780, 0x17FF), (0x3040, 0x30FF), (0x3400, 0x4DBF),
-              (0x4E00, 0x9FFF), (0xF900, 0xFAFF))  # fmt: skip
+NO_SPACES = ((0x0E00, 0x109F), (0x1780, 0x17FF), (0x3040, 0x30FF), (0x3400, 0x4DBF),
+             (0x4E00, 0x9FFF), (0xF900, 0xFAFF), (0x20000, 0x3FFFF))  # fmt: skip
+"""Characters of scripts without spaces between words, from each first to each last one: Thai to
+Burmese, Khmer, Japanese, Chinese."""
 _FORWARDED = re.compile(r"(?:(?:rt @\w+:?|re:|fwd?:|aw:|wg:) )+")
 
 
@@ -215,7 +217,7 @@ def _kinds() -> npt.NDArray[np.uint8]:
             kinds[code] = _WORD
         elif category[0] == "N":
             kinds[code] = _DIGIT
-    for first, last in _NO_SPACES:
+    for first, last in NO_SPACES:
         part = kinds[first : last + 1]
         part[part == _WORD] = _SINGLE
     kinds[-1] = _SINGLE  # rare Chinese characters, emoji

@@ -32,6 +32,7 @@ _MAX_CACHED_WORDS = 20_000
 _MAX_CACHED_LENGTH = 64
 _ONE_THREAD = 2_000
 _find_tokens = re.compile(TOKEN_PATTERN).findall
+find_tokens = re.compile(TOKEN_PATTERN).finditer
 # A term that occurs c times weighs 1 + ln c. No term occurs more often than there are characters,
 # and lower() makes at most two of one.
 _SUBLINEAR = np.ones(2 * MAX_CHARACTERS + 2, dtype=np.float32)
@@ -67,6 +68,19 @@ def char_terms(word: str) -> list[str]:
             break
         terms += [padded[i : i + size] for i in range(length - size + 1)]
     return terms
+
+
+def char_spans(length: int) -> list[tuple[int, int]]:
+    """Where each of `char_terms` is in the padded word, for a word of that length."""
+    padded = length + 2
+    low, high = CHAR_NGRAMS
+    spans: list[tuple[int, int]] = []
+    for size in range(low, high + 1):
+        if padded <= size:
+            spans.append((0, padded))
+            break
+        spans += [(i, i + size) for i in range(padded - size + 1)]
+    return spans
 
 
 class Vectorizer:

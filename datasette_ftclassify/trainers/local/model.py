@@ -100,7 +100,8 @@ class LocalModel:
         return wide
 
     def explain(self, text: str, label: int, top: int = 8) -> list[tuple[str, float]]:
-        """The words of a text that speak most for (positive) or against (negative) a label.
+        """The words of a text, or parts of a clause in scripts without spaces, that speak most for
+        (positive) or against (negative) a label.
 
         Each word comes with its contribution to that label's logit relative to the mean of the
         other labels (multilabel: to the label's own log-odds); largest absolute value first.
