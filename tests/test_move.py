@@ -5,7 +5,11 @@ from __future__ import annotations
 from contextlib import closing
 from pathlib import Path
 
+import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.stats import binomtest
 from service_towns import access_to, quick_to_ask, request, topics, town
 from towns import rows, value
 
@@ -14,7 +18,9 @@ from datasette_ftclassify.evaluation.paired import compare_pairs
 from datasette_ftclassify.jobs.move import compare, move_request
 from datasette_ftclassify.jobs.predict import PredictRequest, predict_rows
 from datasette_ftclassify.jobs.train import TrainRequest, train_classifier
+from datasette_ftclassify.store.evaluations import paired_counts
 from datasette_ftclassify.store.splits import Membership
+from datasette_ftclassify.web import quality
 
 
 @pytest.fixture(autouse=True)
@@ -83,7 +89,7 @@ def test_rows_that_have_come_since_are_left_out_and_none_changes_sides(conn, loc
 
 def test_on_predictions_only_true_labels_are_tested(conn, local):
     asked = move_request(local, TrainRequest(curve=False), on_predictions=True)
-    with pytest.raises(TrainingError, match="predict --unlabelled"):
+    with pytest.raises(TrainingError, match="classify the rows without a label first"):
         train_classifier(conn, local.task, asked)
     predict_rows(conn, local, "messages", PredictRequest(unlabelled=True))
     unlabelled = value(conn, "select count(*) from messages where topic is null")
@@ -120,6 +126,65 @@ def test_pairs_are_counted_and_weighed():
     assert pairs["p_value"] == pytest.approx(0.09228515625)
     counts = (pairs["only_first"], pairs["only_second"], pairs["both"], pairs["neither"])
     assert counts == (10, 3, 5, 2)
+    assert (pairs["texts"], pairs["texts_first"], pairs["texts_second"]) == (20, 10, 3)
     assert compare_pairs([True], [True])["p_value"] == 1.0
     assert compare_pairs([], [])["p_value"] == 1.0
     assert compare_pairs([True] * 20_000, [False] * 20_000)["p_value"] == 0.0
+
+
+def test_copies_of_a_letter_are_one_vote():
+    """The first is right on one letter that came 100 times, the second on nine others."""
+    letters = [0] * 100 + list(range(1, 21))
+    first = [True] * 100 + [False] * 9 + [True] * 11
+    second = [False] * 100 + [True] * 20
+    pairs = compare_pairs(first, second, np.array(letters))
+    assert (pairs["rows"], pairs["texts"]) == (120, 21)
+    assert (pairs["only_first"], pairs["only_second"]) == (100, 9)
+    assert (pairs["texts_first"], pairs["texts_second"]) == (1, 9)
+    assert pairs["p_value"] == pytest.approx(0.021484375)  # scipy.stats.binomtest(1, 10).pvalue
+    assert compare_pairs(first, second)["p_value"] < 1e-15
+
+
+@given(st.lists(st.tuples(st.booleans(), st.booleans()), max_size=60), st.integers(1, 5))
+def test_rows_of_a_text_each_are_compared_by_mcnemar_and_copies_change_nothing(rows, copies):
+    first, second = [a for a, _ in rows], [b for _, b in rows]
+    alone = compare_pairs(first, second)
+    more, less = alone["only_first"], alone["only_second"]
+    expected = binomtest(more, more + less).pvalue if more + less else 1.0
+    assert alone["p_value"] == pytest.approx(expected)
+    groups = np.repeat(np.arange(len(rows)), copies)
+    copied = compare_pairs(first * copies, second * copies, np.tile(np.arange(len(rows)), copies))
+    assert copied["p_value"] == alone["p_value"]
+    assert copied["rows"] == len(groups)
+
+
+def test_page_and_command_line_count_copies_alike(conn, local):
+    """Rows that are copies of a test row are tested with it, and neither doubt counts them."""
+    with conn:
+        conn.execute(
+            "insert into messages (id, message, topic) select id + 20000 * c.n, upper(message),"
+            " topic from messages, (select 1 as n union select 2 union select 3) as c"
+            " where topic is not null and id < 200"
+        )
+    asked = TrainRequest(name="copied", curve=False)
+    first = train_classifier(conn, local.task, asked).classifier
+    second = train_classifier(conn, local.task, move_request(first, asked)).classifier
+    with conn:  # the second errs in all copies of one message
+        text = conn.execute(
+            "select lower(m.message) from _ftclassify_evaluation_rows r join messages m"
+            " on m.id = json_extract(r.row_key, '$[0]') where m.id > 20000 and r.chosen = r.truth"
+        ).fetchone()[0]
+        conn.execute(
+            "update _ftclassify_evaluation_rows set chosen = null where row_key in (select"
+            " json_array(id) from messages where lower(message) = ?) and evaluation_id ="
+            " (select max(id) from _ftclassify_evaluations)",
+            [text],
+        )
+    stored = paired_counts(conn, first, second)
+    compared = compare(conn, first, second).pairs
+    assert stored["texts"] == compared["texts"] < compared["rows"]
+    assert (stored["only_first"], stored["texts_first"]) == (4, 1)
+    told = quality.comparison(conn, first, second)
+    assert told is not None
+    assert told["p_value"] == 1.0
+    assert "counting copies of a text once, 0 and 1: p = 1.000" in told["sentence"]

@@ -179,6 +179,8 @@ def _answered_here(
 ) -> tuple[Figures, list[JudgedRow]]:
     import numpy as np
 
+    from ..near_duplicates import near_groups
+
     predictor = answerer.predictor
     logprobs = np.concatenate(
         [
@@ -189,12 +191,13 @@ def _answered_here(
     chosen = None
     if classifier.labels.multilabel:
         chosen = chosen_labels(logprobs, predictor.thresholds)
-    figures = _figures(rows, classifier, logprobs, chosen)
+    groups = near_groups([r.text or "" for r in rows])
+    figures = _figures(rows, classifier, logprobs, chosen, groups)
     if predictor.thresholds is not None:
         names = classifier.labels.names
         for name, least in zip(names, predictor.thresholds.tolist(), strict=True):
             figures["labels"][name]["threshold"] = least
-    return figures, judge(rows, classifier.labels, logprobs, chosen)
+    return figures, judge(rows, classifier.labels, logprobs, chosen, groups)
 
 
 def _answered_there(
@@ -204,6 +207,7 @@ def _answered_there(
     classifier: Classifier,
     access: Access,
 ) -> tuple[Figures, list[JudgedRow]]:
+    from ..near_duplicates import near_groups
     from .asking.evaluating import Asked, as_arrays, ask_texts, kept_answers, reasons
 
     texts = [r.text or "" for r in rows]
@@ -213,12 +217,13 @@ def _answered_there(
         lease.job.step = "evaluating"
         asked = ask_texts(lease, classifier, texts, access)
     chosen, logprobs = as_arrays(asked.answers, classifier.labels)
+    groups = near_groups(texts)
     figures = {
-        **_figures(rows, classifier, logprobs, chosen),
+        **_figures(rows, classifier, logprobs, chosen, groups),
         "abstained_reasons": reasons(asked.answers),
         "spent": asked.spent.to_dict(),
     }
-    return figures, judge(rows, classifier.labels, logprobs, chosen)
+    return figures, judge(rows, classifier.labels, logprobs, chosen, groups)
 
 
 def _figures(
@@ -226,13 +231,11 @@ def _figures(
     classifier: Classifier,
     logprobs: np.ndarray,
     chosen: np.ndarray | None,
+    groups: np.ndarray,
 ) -> Figures:
     import numpy as np
 
-    from ..near_duplicates import near_groups
-
     labels = classifier.labels
-    groups = near_groups([r.text or "" for r in rows])
     positions = [labels.positions(r.labels.values or ()) for r in rows]
     if labels.multilabel:
         truth = np.zeros((len(rows), len(labels)), dtype=np.int8)

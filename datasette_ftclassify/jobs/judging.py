@@ -20,12 +20,14 @@ def judge(
     labels: LabelSet,
     logprobs: np.ndarray,
     chosen: np.ndarray | None,
+    groups: np.ndarray,
 ) -> list[JudgedRow]:
     """The rows with their truth, the answer and its score.
 
     logprobs: (n, K), NaN without scores
     chosen:   (n,) positions, -1 for no answer; for multilabel (n, K) flags, a row of -1 for no
               answer. None: the most probable label
+    groups:   (n,) numbers, the same for rows whose texts are equal or near copies
     """
     import numpy as np
 
@@ -43,8 +45,10 @@ def judge(
         scores = logprobs[np.arange(len(rows)), np.maximum(positions, 0)]
         given = [None if p < 0 else (int(p),) for p in positions.tolist()]
     return [
-        JudgedRow(key, truth, answer, _score(answer, float(score)))
-        for key, truth, answer, score in zip(keys, truths, given, scores, strict=True)
+        JudgedRow(key, truth, answer, _score(answer, float(score)), group)
+        for key, truth, answer, score, group in zip(
+            keys, truths, given, scores, groups.tolist(), strict=True
+        )
     ]
 
 

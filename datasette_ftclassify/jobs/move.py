@@ -6,11 +6,11 @@ import sqlite3
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..errors import EvaluationError, FtclassifyError
-from ..evaluation import wilson_interval
-from ..evaluation.paired import compare_pairs
+from ..evaluation.intervals import share_interval
+from ..evaluation.paired import SURE, compare_pairs, p_value_text
 from ..examples import Record
 from ..labels import LabelValue
 from ..loading import load_answerer, service_of
@@ -20,6 +20,9 @@ from ..store.classifiers import Classifier
 from ..store.evaluations import JudgedRow
 from .evaluate import read_test_rows
 from .request import TrainRequest
+
+if TYPE_CHECKING:
+    import numpy as np
 
 Labels = tuple[LabelValue, ...]
 
@@ -86,18 +89,17 @@ class Comparison:
     def sentence(self) -> str:
         """Which one is better, if that can be told, for people."""
         first, second = self.pairs["only_first"], self.pairs["only_second"]
-        better = self.first if first > second else self.second
+        better = self.first
+        if self.pairs["texts_second"] > self.pairs["texts_first"]:
+            better = self.second
+        p = p_value_text(self.pairs, "texts_first", "texts_second")
         counts = (
             f"{first:,} {'row is' if first == 1 else 'rows are'} right by {self.first.title} alone,"
             f" {second:,} by {self.second.title} alone"
         )
-        if self.pairs["p_value"] < 0.05:
-            return f"{counts}: {better.title} is better ({_p(self.pairs['p_value'])})."
-        return f"{counts}: too little to tell which is better ({_p(self.pairs['p_value'])})."
-
-
-def _p(value: float) -> str:
-    return f"p = {value:.3f}" if value >= 0.001 else "p < 0.001"
+        if self.pairs["p_value"] < SURE:
+            return f"{counts}: {better.title} is better ({p})."
+        return f"{counts}: too little to tell which is better ({p})."
 
 
 def compare(conn: sqlite3.Connection, first: Classifier, second: Classifier) -> Comparison:
@@ -106,6 +108,10 @@ def compare(conn: sqlite3.Connection, first: Classifier, second: Classifier) -> 
 
     Raises EvaluationError when they have no such row in common.
     """
+    import numpy as np
+
+    from ..near_duplicates import near_groups
+
     rows = _rows(conn, first)
     seconds = _rows(conn, second)
     common = [key for key in rows if key in seconds and rows[key].text == seconds[key].text]
@@ -121,15 +127,17 @@ def compare(conn: sqlite3.Connection, first: Classifier, second: Classifier) -> 
         [_row(c, records[i], given[i]).right for i in asked]
         for c, given in zip((first, second), answers, strict=True)
     ]
+    groups = near_groups([records[i].text or "" for i in asked])
+    sizes = np.bincount(np.unique(groups, return_inverse=True)[1])
     most = max(Counter(truth).values())
     return Comparison(
         first=first,
         second=second,
         rows=len(asked),
         unanswered=len(records) - len(asked),
-        accuracy=(_share(right[0]), _share(right[1])),
+        accuracy=(_share(right[0], sizes), _share(right[1], sizes)),
         majority=most / len(truth),
-        pairs=compare_pairs(*right),
+        pairs=compare_pairs(right[0], right[1], groups),
     )
 
 
@@ -149,9 +157,9 @@ def _positions(classifier: Classifier, labels: Labels) -> tuple[int, ...]:
     return tuple(classifier.labels.positions(labels))
 
 
-def _share(right: Sequence[bool]) -> tuple[float, float, float]:
-    low, high = wilson_interval(sum(right), len(right))
-    return sum(right) / len(right), low, high
+def _share(right: Sequence[bool], sizes: np.ndarray) -> tuple[float, float, float]:
+    share = sum(right) / len(right)
+    return share, *share_interval(share, sizes)
 
 
 def _answers(

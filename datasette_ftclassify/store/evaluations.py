@@ -26,12 +26,14 @@ class JudgedRow:
     ascending, so that equal sets of labels are equal, here and as stored.
 
     score: the probability of the answer, 0-1; None when there is none
+    group: the same number for rows whose texts are equal or near copies; None: not known
     """
 
     key: Key
     truth: tuple[int, ...]
     chosen: tuple[int, ...] | None
     score: float | None
+    group: int | None = None
 
     @property
     def right(self) -> bool:
@@ -61,7 +63,8 @@ def add_evaluation(
         )
         conn.executemany(
             "insert or ignore into _ftclassify_evaluation_rows"
-            " (evaluation_id, row_key, truth, chosen, score) values (?, ?, ?, ?, ?)",
+            " (evaluation_id, row_key, truth, chosen, score, text_group)"
+            " values (?, ?, ?, ?, ?, ?)",
             ((cursor.lastrowid, *_cells(row)) for row in rows if _storable(row.key)),
         )
 
@@ -81,7 +84,8 @@ def _storable(key: Key) -> bool:
 
 def _cells(row: JudgedRow) -> tuple[Any, ...]:
     chosen = None if row.chosen is None else json.dumps(row.chosen)
-    return json.dumps(row.key, ensure_ascii=False), json.dumps(row.truth), chosen, row.score
+    key, truth = json.dumps(row.key, ensure_ascii=False), json.dumps(row.truth)
+    return key, truth, chosen, row.score, row.group
 
 
 def evaluation_text(conn: sqlite3.Connection, classifier: Classifier) -> str | None:
@@ -168,18 +172,24 @@ def judged_rows(
 def paired_counts(
     conn: sqlite3.Connection, first: Classifier, second: Classifier
 ) -> dict[str, int]:
-    """How many of the test rows on which both were evaluated were got right by `both`, by
-    `only_first`, by `only_second` and by `neither`."""
-    names = ("both", "only_first", "only_second", "neither")
+    """Of the test rows on which both were evaluated: what `paired.compare_counts` wants. Rows of an
+    earlier version, of which no group is known, count as texts of their own."""
+    names = ("both", "only_first", "only_second", "neither", "texts", "texts_first", "texts_second")
     if not _has_rows(conn):
         return dict.fromkeys(names, 0)
+    columns = {row[1] for row in conn.execute("pragma table_info(_ftclassify_evaluation_rows)")}
+    text = "a.row_key"
+    if "text_group" in columns:  # else nobody has written to the file since an earlier version
+        text = f"case typeof(a.text_group) when 'integer' then a.text_group else {text} end"
     evaluation = "(select max(id) from _ftclassify_evaluations where classifier_id = {})"
     counts = conn.execute(
-        "select sum(f and s), sum(f and not s), sum(s and not f), sum(not f and not s) from"
-        f" (select {RIGHT.format('a')} as f, {RIGHT.format('b')} as s"
+        "select sum(b), sum(f), sum(s), sum(n), count(*), sum(f > s), sum(s > f) from"
+        " (select sum(f and s) as b, sum(f and not s) as f, sum(s and not f) as s,"
+        " sum(not f and not s) as n from"
+        f" (select {RIGHT.format('a')} as f, {RIGHT.format('b')} as s, {text} as text"
         " from _ftclassify_evaluation_rows a join _ftclassify_evaluation_rows b"
         f" on b.evaluation_id = {evaluation.format(':second')} and b.row_key = a.row_key"
-        f" where a.evaluation_id = {evaluation.format(':first')})",
+        f" where a.evaluation_id = {evaluation.format(':first')}) group by text)",
         {"first": first.id, "second": second.id},
     ).fetchone()
     return {name: count or 0 for name, count in zip(names, counts, strict=True)}

@@ -352,4 +352,6 @@ _MIGRATIONS: dict[str, tuple[str, ...]] = {
     # random: names this very job to the ledger of an installation
     "m006_nonces": ("alter table _ftclassify_jobs add column nonce text",),
     "m007_truth_in_order": (_TRUTH_IN_ORDER,),
+    # the same number for rows whose texts are equal or near copies; NULL: not known
+    "m008_text_groups": ("alter table _ftclassify_evaluation_rows add column text_group integer",),
 }

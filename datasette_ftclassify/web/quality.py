@@ -11,9 +11,6 @@ from ..evaluation.headlines import test_rows
 from ..store.classifiers import Classifier
 from ..store.evaluations import paired_counts
 
-SURE = 0.05
-"""Below this p-value a difference is called one."""
-
 
 def tiles(metrics: Mapping[str, Any]) -> list[dict[str, Any]]:
     """{"name", "value", "note", "low", "high"} of the figures that say most; the last two are the
@@ -76,14 +73,17 @@ def comparison(
 
 def _sentence(found: Mapping[str, Any]) -> str:
     """Whether the other one is better than this one, as far as that can be told."""
-    gains, losses, p = found["only_second"], found["only_first"], found["p_value"]
+    from ..evaluation.paired import SURE, p_value_text
+
+    gains, losses = found["only_second"], found["only_first"]
     rows = f"{found['rows']:,} test row{'' if found['rows'] == 1 else 's'} in common"
     if not gains and not losses:
         return f"No difference: of {rows}, the same are right"
     counts = (
         f"of {rows}, {gains:,} right that this one gets wrong, and {losses:,} the other way round"
     )
-    shown = f"p = {p:.3f}" if p >= 0.001 else "p < 0.001"
-    if p >= SURE:
+    shown = p_value_text(found, "texts_second", "texts_first")
+    if found["p_value"] >= SURE:
         return f"No telling which is better: {counts} ({shown})"
-    return f"{'Better' if gains > losses else 'Worse'}: {counts} ({shown})"
+    better = found["texts_second"] > found["texts_first"]
+    return f"{'Better' if better else 'Worse'}: {counts} ({shown})"

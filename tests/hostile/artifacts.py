@@ -485,7 +485,7 @@ def _many_rows(conn: sqlite3.Connection) -> None:
         return ((f"[{n}]",) for n in range(1_000_000, 1_000_000 + MANY))
 
     conn.executemany(
-        "insert into _ftclassify_evaluation_rows values (1, ?, '[0]', '[1]', 0.5)", rows()
+        "insert into _ftclassify_evaluation_rows values (1, ?, '[0]', '[1]', 0.5, 1)", rows()
     )
 
 
