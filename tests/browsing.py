@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import shutil
-import signal
 import subprocess
-import sys
 import tarfile
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
+from serving import Server, serving
 from visiting import ROOT, is_065
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
@@ -41,48 +38,8 @@ Date.now = () => start + (now() - start) * 10;
 """
 """Time runs ten times as fast in a page, so that nobody waits for its next look at a job."""
 
-
-class Server:
-    """`datasette serve --root` on a free port of the loopback.
-
-    url:     its address
-    login:   the address at which root is signed in, once
-    cookies: what root got there
-    """
-
-    def __init__(self, *options: object) -> None:
-        self.cookies: list[Any] = []
-        command = [sys.executable, "-m", "datasette", "serve", "--port", "0", "--root"]
-        self._process = subprocess.Popen(
-            [*command, *map(str, options)], env={**os.environ, "PYTHONUNBUFFERED": "1"},
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-        )  # fmt: skip
-        self.login = self._find(r"(http://\S+/-/auth-token\?token=\w+)")
-        self.url = self.login.partition("/-/auth-token")[0]
-        wanted = self._find(r"running on (http://127.0.0.1:\d+)")
-        self.login, self.url = self.login.replace(self.url, wanted), wanted
-        # Read on, so that the server never waits for a full pipe.
-        threading.Thread(target=lambda: list(self._lines()), daemon=True).start()
-
-    def _lines(self) -> Iterator[str]:
-        assert self._process.stdout is not None
-        return iter(self._process.stdout)
-
-    def _find(self, pattern: str) -> str:
-        said = []
-        for line in self._lines():
-            said.append(line)
-            if found := re.search(pattern, line):
-                return found[1]
-        raise AssertionError("the server did not start: " + "".join(said))
-
-    def stop(self) -> None:
-        self._process.send_signal(signal.SIGINT)
-        try:
-            self._process.wait(10)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+_COOKIES: dict[str, Any] = {}
+"""What root got, by the address that signs in once."""
 
 
 @contextmanager
@@ -94,11 +51,9 @@ def served(path: Path, *options: object, **plugin: Any) -> Iterator[Server]:
         config["permissions"] = {"update-row": rule, "alter-table": rule}
     settings = path.with_name(f"{path.stem}-config.json")
     settings.write_text(json.dumps(config))
-    server = Server(path, "-m" if is_065() else "-c", settings, *options)
-    try:
+    option = "-m" if is_065() else "-c"
+    with serving(path, option, settings, "--root", *options) as server:
         yield server
-    finally:
-        server.stop()
 
 
 @contextmanager
@@ -136,10 +91,10 @@ def visit(browser: Any, **options: Any) -> Iterator[Any]:
 def signed_in(browser: Any, server: Server, **options: Any) -> Iterator[Any]:
     """A page of such a context: root is signed in, and addresses begin with the server's."""
     with visit(browser, base_url=server.url, **options) as context:
-        if not server.cookies:
+        if server.login not in _COOKIES:
             context.request.get(server.login)
-            server.cookies = context.cookies()
-        context.add_cookies(server.cookies)
+            _COOKIES[server.login] = context.cookies()
+        context.add_cookies(_COOKIES[server.login])
         yield context.new_page()
 
 

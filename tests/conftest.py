@@ -19,6 +19,11 @@ if TYPE_CHECKING:
     from openai import OpenAI
     from openai_server import OpenAIServer
 
+# Two tests at a time use all there is; threads of one computation that wait for each other in a
+# loop only keep the others waiting. For this process, which has no numpy yet, and those it starts.
+for _library in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ.setdefault(_library, "1")
+
 # No test is about time: a machine with much to do must not fail one.
 hypothesis.settings.register_profile(
     "untimed", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]

@@ -21,12 +21,10 @@ from __future__ import annotations
 
 import argparse
 import csv
-import os
 import re
 import shlex
 import shutil
 import sqlite3
-import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -34,10 +32,13 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from programs import Program, datasette, python, sqlite_utils
+
 COMMANDS = ["check", "train", "predict", "evaluate", "export", "classifiers", "jobs", "work"]
 MOST_SECONDS = 300
 """For one command. Nothing in a case takes as long, but what never ends."""
 
+_MAINS = {"datasette": datasette, "sqlite-utils": sqlite_utils, "python": python}
 _DEFAULTS = {"--text": "text", "--label": "label"}
 
 
@@ -91,24 +92,14 @@ class Case:
         """Runs a command in the case's folder."""
         copied = command[2:3] == ["predict"]
         before = self._copies("before") if copied else {}
-        # The programs of the Python that runs this, and the modules beside the cases.
-        environment = {
-            **os.environ,
-            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
-            "PYTHONPATH": str(self.folder.parent),
-        }
+        program = Program(
+            _MAINS[command[0]], *command[1:],
+            environ={"PYTHONPATH": str(self.folder.parent)}, folder=self.folder, apart=True,
+        )  # fmt: skip
         try:
-            done = subprocess.run(
-                command,
-                cwd=self.folder,
-                env=environment,
-                capture_output=True,
-                text=True,
-                timeout=MOST_SECONDS,
-            )
-            code, output = done.returncode, done.stdout + done.stderr
-        except subprocess.TimeoutExpired:
-            code, output = 124, f"Not done after {MOST_SECONDS} seconds."
+            code, output = program.wait(MOST_SECONDS), program.output + program.errors
+        except TimeoutError as error:
+            code, output = 124, str(error)
         run = Run(command, code, output, before, self._copies("after") if copied else {})
         self.runs.append(run)
         return run
@@ -143,7 +134,7 @@ def commands(text: str) -> Iterator[list[str] | str]:
 def _expanded(step: str) -> Iterator[list[str] | str]:
     words = shlex.split(step)
     if words[:2] == ["python", "make.py"] or words == ["make"]:
-        yield [sys.executable, "make.py", *words[2:]]
+        yield ["python", "make.py", *words[2:]]
         return
     if words[0] == "sqlite-utils":
         yield words

@@ -1,67 +1,62 @@
-"""A Datasette whose worker runs jobs, in a process that can be killed."""
+"""Datasettes on the loopback, whose workers run jobs, in processes that can be killed."""
 
 from __future__ import annotations
 
-import os
 import re
 import signal
-import subprocess
-import sys
-import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from working import PATIENCE
+from programs import Program, datasette
+from working import wait_for
 
 from datasette_ftclassify.store.jobs import Job
 
 
 class Server:
-    """`datasette serve` on a free port of the loopback."""
+    """`datasette serve` on a free port.
 
-    def __init__(self, arguments: tuple[object, ...], environ: dict[str, str]) -> None:
-        command = [sys.executable, "-m", "datasette", "serve", "--port", "0"]
-        self.process = subprocess.Popen(
-            [*command, *map(str, arguments)],
-            stderr=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            text=True,
-            env={**os.environ, **environ},
-        )
-        self.log: list[str] = []
-        self.url = self._url()
-        # Read on, so that the server never waits for a full pipe.
-        self._reader = threading.Thread(target=self._read, daemon=True)
-        self._reader.start()
+    main: what serves
+    url:  its address
+    """
 
-    def _url(self) -> str:
-        assert self.process.stderr is not None
-        for line in self.process.stderr:
-            self.log.append(line)
-            if found := re.search(r"running on (http://127.0.0.1:\d+)", line):
-                return found[1]
-        raise AssertionError("the server did not start: " + "".join(self.log))
+    def __init__(
+        self, *arguments: object, main: Callable[..., object] = datasette, **environ: str | None
+    ) -> None:
+        self._program = Program(main, "serve", "--port", "0", *arguments, environ=environ)
+        self.pid = self._program.pid
+        self._announced = r"running on (http://127.0.0.1:\d+)"
+        wait_for(lambda: self._said(self._announced) or self._program.has_ended(), "the server")
+        self.url = self._said(self._announced)
+        assert self.url, f"the server did not start: {self.log}"
 
-    def _read(self) -> None:
-        assert self.process.stderr is not None
-        self.log.extend(self.process.stderr)
+    @property
+    def log(self) -> str:
+        return self._program.output
+
+    @property
+    def login(self) -> str:
+        """The address at which root is signed in, once: of one with `--root`."""
+        return self.url + self._said(r"http://[^/\s]+(/-/auth-token\?token=\w+)")
+
+    def _said(self, pattern: str) -> str:
+        found = re.search(pattern, self.log)
+        return found[1] if found else ""
 
     def end(self, how: signal.Signals) -> None:
-        self.process.send_signal(how)
-        self.process.wait(PATIENCE)
-        self._reader.join(PATIENCE)
+        self._program.send(how)
+        self._program.wait()
 
 
 @contextmanager
-def serving(*arguments: object, **environ: str) -> Iterator[Server]:
-    server = Server(arguments, environ)
+def serving(
+    *arguments: object, main: Callable[..., object] = datasette, **environ: str | None
+) -> Iterator[Server]:
+    server = Server(*arguments, main=main, **environ)
     try:
         yield server
     finally:
-        if server.process.poll() is None:
-            server.end(signal.SIGTERM)
-        assert server.process.stderr is not None
-        server.process.stderr.close()
+        server.end(signal.SIGTERM)
 
 
 def child_of(job: Job) -> int:

@@ -6,14 +6,10 @@ much as they can. Then it is looked for in all that they left behind.
 
 from __future__ import annotations
 
-import json
+import logging
 import os
 import re
 import secrets
-import signal
-import subprocess
-import sys
-import threading
 from collections.abc import Iterator
 from contextlib import closing
 from html import unescape
@@ -26,10 +22,14 @@ from urllib.request import HTTPCookieProcessor, OpenerDirector, build_opener
 import pytest
 from openai_server import OpenAIServer
 from openai_talk import examples
+from programs import Program, datasette
+from serving import serving
 from working import wait_for
 
+from datasette_ftclassify.cli import ftclassify
 from datasette_ftclassify.sql import connect
 from datasette_ftclassify.store.jobs import get_job, list_jobs
+from datasette_ftclassify.trainers.registry import get_trainer
 
 KEY = f"sk-canary-{secrets.token_hex(16)}"
 """Nothing else looks like it, and no part of it is shown either."""
@@ -38,19 +38,22 @@ SECRET = KEY[len("sk-canary-") :]
 PAGES = 80
 TASK = ["reports", "--text", "text", "--label", "label"]
 
-COMMANDS = """
-import json, logging, sys
-logging.basicConfig(level=logging.DEBUG)
-from datasette_ftclassify.cli import ftclassify
-from datasette_ftclassify.trainers.registry import get_trainer
-for name in ("openai", "azure"):
-    get_trainer(name)._settings["poll"] = (0.01, 0.05)
-for line in sys.stdin:
-    try:
-        ftclassify(json.loads(line), standalone_mode=True)
-    except SystemExit as end:
-        print("exit", end.code, flush=True)
-"""
+
+def commands(*lines: str) -> None:
+    """One after the other, in a process that logs what it can."""
+    logging.basicConfig(level=logging.DEBUG)
+    for name in ("openai", "azure"):
+        get_trainer(name)._settings["poll"] = (0.01, 0.05)
+    for line in lines:
+        try:
+            ftclassify(line.split())
+        except SystemExit as end:
+            print("exit", end.code, flush=True)
+
+
+def talkative_datasette(*arguments: str) -> None:
+    logging.basicConfig(level=logging.DEBUG)
+    datasette(*arguments)
 
 
 class World:
@@ -72,10 +75,9 @@ class World:
             conn.execute("pragma journal_mode = wal")
 
     @property
-    def environ(self) -> dict[str, str]:
-        plain = {k: v for k, v in os.environ.items() if not k.startswith(("OPENAI", "AZURE"))}
+    def environ(self) -> dict[str, str | None]:
         return {
-            **plain,
+            **{name: None for name in os.environ if name.startswith(("OPENAI", "AZURE"))},
             "OPENAI_API_KEY": KEY,
             "OPENAI_BASE_URL": self.server.base_url,
             "OPENAI_LOG": "debug",
@@ -86,17 +88,10 @@ class World:
         }
 
     def run(self, *lines: str) -> None:
-        """Commands, one after the other, in a process that logs what it can."""
-        words = [line.replace("DB", str(self.path)).split() for line in lines]
-
-        done = subprocess.run(
-            [sys.executable, "-c", COMMANDS],
-            input="\n".join(json.dumps(w) for w in words).encode(),
-            env=self.environ,
-            capture_output=True,
-            timeout=120,
-        )
-        self.hear(f"commands {len(self.said)}", done.stdout + b"\n" + done.stderr)
+        there = [line.replace("DB", str(self.path)) for line in lines]
+        done = Program(commands, *there, environ=self.environ)
+        assert done.wait() == 0, done.output
+        self.hear(f"commands {len(self.said)}", done.output.encode())
         self.look()
 
     def hear(self, name: str, said: bytes) -> None:
@@ -168,42 +163,6 @@ def test_a_redirect_gets_no_key(world: World):
         assert elsewhere.log == []
 
 
-class Serving:
-    """`datasette serve` with a worker, and somebody who may see everything."""
-
-    def __init__(self, world: World) -> None:
-        self._lines: list[bytes] = []
-        self.url = self.login = ""
-        command = ["serve", str(world.path), "--root", "--port", "0"]
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "datasette", *command],
-            env=world.environ,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-        )
-        self._reader = threading.Thread(target=self._read, daemon=True)
-        self._reader.start()
-        wait_for(lambda: bool(self.url and self.login), "the server")
-
-    def _read(self) -> None:
-        assert self._process.stdout is not None
-        for line in self._process.stdout:
-            self._lines.append(line)
-            text = line.decode("utf-8", "replace")
-            if found := re.search(r"running on (http://127.0.0.1:\d+)", text):
-                self.url = found[1]
-            if found := re.search(r"/-/auth-token\?token=\w+", text):
-                self.login = found[0]
-
-    def end(self) -> bytes:
-        self._process.send_signal(signal.SIGTERM)
-        self._process.wait(20)
-        self._reader.join(20)
-        assert self._process.stdout is not None
-        self._process.stdout.close()
-        return b"".join(self._lines)
-
-
 def fetch(opener: OpenerDirector, url: str) -> bytes:
     try:
         with opener.open(url, timeout=20) as answer:
@@ -220,10 +179,10 @@ def test_a_server_with_its_worker_and_all_its_pages(world: World):
     with closing(connect(world.path)) as conn:
         queued = [job.id for job in list_jobs(conn) if job.state == "queued"]
     assert len(queued) == 2
-    serving = Serving(world)
-    try:
+    options = [world.path, "--root"]
+    with serving(*options, main=talkative_datasette, **world.environ) as server:
         opener = build_opener(HTTPCookieProcessor(CookieJar()))
-        fetch(opener, serving.url + serving.login)
+        fetch(opener, server.login)
 
         def ended() -> bool:
             with closing(connect(world.path)) as conn:
@@ -242,7 +201,7 @@ def test_a_server_with_its_worker_and_all_its_pages(world: World):
             if page in seen:
                 continue
             seen.add(page)
-            body = fetch(opener, serving.url + page)
+            body = fetch(opener, server.url + page)
             world.hear(f"page {page}", body)
             found = re.findall(r'(?:href|src)="(/[^"#]*)"', body.decode("utf-8", "replace"))
             links = [unescape(link) for link in found if "/-/ftclassify" in link]
@@ -251,8 +210,7 @@ def test_a_server_with_its_worker_and_all_its_pages(world: World):
                 link.replace("?", ".json?") if "?" in link else f"{link}.json" for link in links
             ]
         world.look()
-    finally:
-        world.hear("server", serving.end())
+    world.hear("server", server.log.encode())
     for some in ("/jobs/1", "/classifiers/paid", "/jobs.json", "/train", "/classify"):
         shown = [page for page in seen if some in page]
         assert shown, f"{some}: {sorted(seen)}"

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
+from programs import datasette, output_of
 from towns import town_database, value
 
 from datasette_ftclassify.cli import ftclassify
@@ -254,12 +255,8 @@ def test_help_has_an_example(command: str):
 
 
 def test_it_is_a_command_of_datasette_itself(town: Path):
-    found = subprocess.run(
-        [sys.executable, "-m", "datasette", "ftclassify", "check", str(town), "messages", *TASK,
-         "--quick", "--json"],
-        capture_output=True, text=True, check=True,
-    )  # fmt: skip
-    assert json.loads(found.stdout)["rows"]["total"] == 557
+    said = output_of(datasette, "ftclassify", "check", town, "messages", *TASK, "--quick", "--json")
+    assert json.loads(said)["rows"]["total"] == 557
 
 
 def test_a_reader_that_leaves_early_is_no_error(town: Path):

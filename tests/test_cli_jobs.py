@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import signal
 import sqlite3
-import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import closing
@@ -13,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from programs import Program
 from working import (
     agreed_job,
     is_in_the_middle,
@@ -58,14 +58,14 @@ def run(*arguments: object, code: int = 0, **environ: str) -> str:
     return result.stdout
 
 
-def start(*arguments: object) -> subprocess.Popen[str]:
+def impatient(*arguments: str) -> None:
+    sys.modules["datasette_ftclassify.cli.jobs"]._PATIENCE = 0.1  # type: ignore[attr-defined]
+    ftclassify(arguments)
+
+
+def start(*arguments: object) -> Program:
     """The command in a process of its own, which loses patience early."""
-    script = (
-        "from datasette_ftclassify.cli import ftclassify, jobs as group;"
-        "import sys; sys.modules['datasette_ftclassify.cli.jobs']._PATIENCE = 0.1; ftclassify()"
-    )
-    command = [sys.executable, "-c", script, *map(str, arguments)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    return Program(impatient, *arguments, apart=True)
 
 
 def running(conn: sqlite3.Connection, **progress: int) -> int:
@@ -134,28 +134,24 @@ def test_there_is_nothing_to_follow_in_a_file_without_jobs(tmp_path: Path):
 
 def test_following_waits_for_a_worker_and_for_the_end(town: Path):
     job_id = queue_predict(town)
-    with start("jobs", "follow", town, job_id) as follower:
-        assert follower.stderr is not None
-        said = follower.stderr.readline()
-        assert f"Nobody runs job {job_id} yet" in said
-        assert "datasette ftclassify work" in said
-        run("work", town)
-        out, err = follower.communicate(timeout=60)
-    assert follower.returncode == 0
-    assert "finished" in out
-    assert "started" in err
+    follower = start("jobs", "follow", town, job_id)
+    wait_for(lambda: "\n" in follower.errors, "what it says")
+    assert f"Nobody runs job {job_id} yet" in follower.errors
+    assert "datasette ftclassify work" in follower.errors
+    run("work", town)
+    assert follower.wait() == 0
+    assert "finished" in follower.output
+    assert "started" in follower.errors
 
 
 def test_ctrl_c_ends_the_following_alone(town: Path):
     job_id = queue_predict(town)
-    with start("jobs", "follow", town, job_id) as follower:
-        assert follower.stderr is not None
-        follower.stderr.readline()
-        follower.send_signal(signal.SIGINT)
-        _, err = follower.communicate(timeout=60)
-    assert follower.returncode == 130
-    assert "no longer followed" in err
-    assert "Traceback" not in err
+    follower = start("jobs", "follow", town, job_id)
+    wait_for(lambda: "\n" in follower.errors, "what it says")
+    follower.send(signal.SIGINT)
+    assert follower.wait() == 130
+    assert "no longer followed" in follower.errors
+    assert "Traceback" not in follower.errors
     assert job_of(town, job_id).state == "queued"
 
 
@@ -179,15 +175,14 @@ def test_work_leaves_what_costs_money_unless_there_is_a_limit(town: Path, conn):
 def test_a_signal_while_at_work_keeps_the_place(town: Path, conn, how, state):
     make_slow(town)
     job_id = queue_predict(town)
-    with start("work", town) as worker:
-        wait_for(lambda: is_in_the_middle(town, job_id), "some rows")
-        worker.send_signal(how)
-        _, err = worker.communicate(timeout=60)
-    assert worker.returncode == (130 if how == signal.SIGINT else -signal.SIGTERM)
-    assert "Traceback" not in err
+    worker = start("work", town)
+    wait_for(lambda: is_in_the_middle(town, job_id), "some rows")
+    worker.send(how)
+    assert worker.wait() == (130 if how == signal.SIGINT else -signal.SIGTERM)
+    assert "Traceback" not in worker.errors
     assert get_job(conn, job_id).to_dict()["state"] == state
     if state == "paused":
-        assert "is paused and keeps its place" in err
+        assert "is paused and keeps its place" in worker.errors
         ask_job(conn, job_id, "resume")
     run("work", town)
     job = get_job(conn, job_id)

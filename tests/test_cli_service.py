@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import signal
-import subprocess
-import sys
-import time
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 from openai_server import OpenAIServer
+from programs import Program, datasette
 from service_towns import MODEL, environment, quick_to_ask, town
+from working import wait_for
 
 from datasette_ftclassify.cli import ftclassify
 from datasette_ftclassify.sql import connect
@@ -192,23 +190,16 @@ def test_ctrl_c_stops_following_and_the_same_command_goes_on(db, tmp_path):
     with OpenAIServer() as server:
         server.hold("running")
         command = [
-            sys.executable, "-c", "from datasette_ftclassify.cli import ftclassify; ftclassify()",
-            "train", str(db), "messages", "--text", "message", "--label", "topic",
-            "--trainer", "openai", "--model", MODEL, "--epochs", "1", "--yes",
+            "ftclassify", "train", db, "messages", "--text", "message", "--label", "topic",
+            "--trainer", "openai", "--model", MODEL, "--epochs", 1, "--yes",
         ]  # fmt: skip
-        environ = {**os.environ, **environment(server)}
-        process = subprocess.Popen(
-            command, env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-        )
-        until = time.monotonic() + 60
-        while not server.jobs_created and time.monotonic() < until:
-            time.sleep(0.05)
+        program = Program(datasette, *command, environ=environment(server))
+        wait_for(lambda: server.jobs_created, "the training")
         with closing(connect(db)) as conn:
-            while "job_id" not in (get_job(conn, 1).remote or {}) and time.monotonic() < until:
-                time.sleep(0.05)
-        process.send_signal(signal.SIGINT)
-        _, err = process.communicate(timeout=60)
-        assert process.returncode == 130
+            wait_for(lambda: "job_id" in (get_job(conn, 1).remote or {}), "a note of it")
+        program.send(signal.SIGINT)
+        assert program.wait() == 130
+        err = program.output
         assert "Stopped following job 1." in err
         assert "Give the same command again" in err
         with closing(connect(db)) as conn:
@@ -216,10 +207,10 @@ def test_ctrl_c_stops_following_and_the_same_command_goes_on(db, tmp_path):
         (remote,) = server.jobs.values()
         assert remote.record["status"] == "running"
         server.release()
-        done = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=90)
-        assert done.returncode == 0, done.stderr
-        assert "Job 1 was agreed to (about $0." in done.stderr
-        assert "Trained messages@1" in done.stdout
+        again = Program(datasette, *command, environ=environment(server))
+        assert again.wait() == 0, again.output
+        assert "Job 1 was agreed to (about $0." in again.output
+        assert "Trained messages@1" in again.output
         assert server.jobs_created == 1
 
 

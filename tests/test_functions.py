@@ -14,10 +14,12 @@ from collections import OrderedDict
 from contextlib import closing
 from pathlib import Path
 
+import programs
 import pytest
 import sqlite_utils
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from programs import output_of
 from towns import answer, rows, value
 
 from datasette_ftclassify import function_calls, functions
@@ -410,12 +412,10 @@ def test_answers_are_the_same_in_another_process_and_another_copy(trained, tmp_p
 
 
 def test_sqlite_utils_has_them_through_its_plugin(trained):
-    found = subprocess.run(
-        [sys.executable, "-m", "sqlite_utils", "query", str(trained),
-         "select ft_classify(:t) as topic", "-p", "t", DRAIN],
-        capture_output=True, text=True, check=True,
-    )  # fmt: skip
-    assert json.loads(found.stdout) == [{"topic": "Water and drains"}]
+    said = output_of(
+        programs.sqlite_utils, "query", trained, "select ft_classify(:t) as topic", "-p", "t", DRAIN
+    )
+    assert json.loads(said) == [{"topic": "Water and drains"}]
     db = sqlite_utils.Database(trained)
     assert next(iter(db.query("select ft_labels(?) as l", [DRAIN])))["l"] == '["Water and drains"]'
     db.close()

@@ -26,7 +26,7 @@ import pytest
 from datasette.app import Datasette
 from hostile import Mutation, jobs, names, prices, tables
 from openai_server import OpenAIServer
-from test_worker import serving
+from serving import serving
 from visiting import ROOT, cookies, is_065
 from working import queue_predict, without_jobs
 
@@ -251,7 +251,7 @@ def test_such_files_hold_up_nobody(
             with watch.going_on():
                 for name, path in files.items():
                     problems += visit(client, path.stem, name, PATIENCE + slack).problems
-            memory = peak_memory(running.process.pid)
+            memory = peak_memory(running.pid)
     problems += watch.failed
     problems += [
         f"another file's {page} took {took:.1f} s"

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 from towns import rows, town_database, value
-from working import agreed_job
+from working import agreed_job, wait_for
 
 from datasette_ftclassify.cli import ftclassify
 from datasette_ftclassify.errors import JobError, JobNotFound, JobPaused, JobStopped, SourceError
@@ -162,9 +162,7 @@ def test_cancel_stops_a_training_and_stores_nothing(conn, trained, monkeypatch):
                 ask_job(other, job.id, "cancel")
             asked.append(step)
         # The renewing thread brings the wish: give it the time that a real step takes.
-        deadline = time.monotonic() + 20
-        while not wished(trained, job.id) and time.monotonic() < deadline:
-            time.sleep(0.01)
+        wait_for(lambda: wished(trained, job.id), "the wish")
 
     with pytest.raises(JobStopped, match="asked to cancel"):
         run_job(conn, job.id, steps=cancel)
@@ -308,10 +306,7 @@ def test_a_long_step_keeps_its_lease(conn, trained, monkeypatch):
     job = agreed_job(conn, "evaluate", {})
     with leased(conn, job.id), closing(connect(trained)) as other:
         first = get_job(other, job.id).lease_until
-        deadline = time.monotonic() + 20
-        while get_job(other, job.id).lease_until == first:
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
+        wait_for(lambda: get_job(other, job.id).lease_until != first, "a longer lease")
 
 
 def test_ctrl_c_pauses(conn, topics, monkeypatch):
@@ -334,19 +329,12 @@ def test_a_job_that_is_to_be_cancelled_does_not_rest_instead(conn, topics, monke
     def run_and_stop():
         with leased(conn, job.id) as lease:
             ask_job(conn, job.id, "cancel")
-            wait_for(lambda: lease.job.wanted == "cancel")
+            wait_for(lambda: lease.job.wanted == "cancel", "the wish")
             raise why
 
     with pytest.raises(type(why)):
         run_and_stop()
     assert state(conn) == "cancelled"
-
-
-def wait_for(condition):
-    deadline = time.monotonic() + 20
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
 
 
 def test_a_damaged_job_is_an_error_and_not_a_crash(conn):
@@ -514,7 +502,7 @@ def test_a_lease_outlives_a_file_that_is_locked_when_it_is_opened(conn, topics, 
     with leased(conn, job.id) as lease:
         with conn:
             conn.execute("update _ftclassify_jobs set wanted = 'pause'")
-        wait_for(lambda: lease.job.wanted == "pause")
+        wait_for(lambda: lease.job.wanted == "pause", "the wish")
         assert len(opened) >= 4
 
 

@@ -6,6 +6,7 @@ FTCLASSIFY_KILLS says how often a job is killed: 8 times unless told otherwise.
 from __future__ import annotations
 
 import os
+import signal
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -13,8 +14,9 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from killing import Moments, Nursery, killed_often
+from killing import Moments, killed_often
 from openai_server import OpenAIServer
+from programs import Program, datasette
 from service_talk import access_to, reports
 from watched_rows import check_books, check_rows, make_watched, predict_command, predict_key
 
@@ -50,18 +52,24 @@ def predicting(server: OpenAIServer, tmp_path: Path) -> Path:
     return path
 
 
+def starting(server: OpenAIServer, command: list[object]) -> Callable[[], Program]:
+    environ = environment(server)
+    return lambda: Program(datasette, "ftclassify", *command, environ=environ)
+
+
 def requests_to(server: OpenAIServer) -> Callable[[], int]:
     return lambda: server.app.requests
 
 
-def test_a_prediction_killed_again_and_again(server, predicting, tmp_path):
+def test_a_prediction_killed_again_and_again(server, predicting):
     def check() -> None:
         if server.count(CHAT):
             check_books(server.count(CHAT), predict_key(predicting))
 
-    with Nursery(tmp_path, environment(server)) as nursery:
-        moments = Moments(requests_to(server), 1, 80)
-        hits = killed_often(nursery, predict_command(predicting, IN_FLIGHT), KILLS, moments, check)
+    moments = Moments(requests_to(server), 1, 80)
+    hits = killed_often(
+        starting(server, predict_command(predicting, IN_FLIGHT)), KILLS, moments, check
+    )
     check_rows(predicting, ROWS)
     counted = check_books(server.count(CHAT), predict_key(predicting)).repeats
     asked = Counter(request.body for request in server.log if request.path == "/chat/completions")
@@ -72,28 +80,25 @@ def test_a_prediction_killed_again_and_again(server, predicting, tmp_path):
     assert hits >= min(KILLS, 4)
 
 
-def test_two_workers_on_one_file_killed_in_turn(server, predicting, tmp_path):
-    command = predict_command(predicting, IN_FLIGHT)
+def test_two_workers_on_one_file_killed_in_turn(server, predicting):
+    start = starting(server, predict_command(predicting, IN_FLIGHT))
     results: list[int] = []
 
     def work(seed: int) -> None:
         """Starts the command until it is done; while the other runs the job it has to wait."""
-        folder = tmp_path / f"worker-{seed}"
-        folder.mkdir()
         moments, hits = Moments(requests_to(server), seed, 80), 0
-        with Nursery(folder, environment(server)) as nursery:
-            while True:
-                run = nursery.start(*command)
-                if hits < KILLS // 2:
-                    moments.wait(run.has_ended)
-                    run.kill()
-                code = run.wait()
-                hits += code == -9
-                if code == 0:
-                    break
-                if code == 1:
-                    assert "running in another process" in run.output, run.output
-                    threading.Event().wait(0.05)
+        while True:
+            run = start()
+            if hits < KILLS // 2:
+                moments.wait(run.has_ended)
+                run.send(signal.SIGKILL)
+            code = run.wait()
+            hits += code == -9
+            if code == 0:
+                break
+            if code == 1:
+                assert "running in another process" in run.output, run.output
+                threading.Event().wait(0.05)
         results.append(hits)
 
     threads = [threading.Thread(target=work, args=(seed,)) for seed in (1, 2)]
@@ -123,8 +128,7 @@ def test_a_training_killed_again_and_again_is_paid_once(server, tmp_path):
     reports(path).close()
     command = ["train", path, "reports", "--text", "text", "--label", "label", "--trainer",
                "openai", "--model", "gpt-4.1-mini", "--epochs", 3, "--yes"]  # fmt: skip
-    with Nursery(tmp_path, environment(server)) as nursery:
-        hits = killed_often(nursery, command, KILLS, Moments(requests_to(server), 2, 6))
+    hits = killed_often(starting(server, command), KILLS, Moments(requests_to(server), 2, 6))
     assert server.jobs_created == 1
     print(f"{hits} kills, {server.count('POST /fine_tuning/jobs')} requests to create")
     with closing(connect(path)) as conn:

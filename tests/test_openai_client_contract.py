@@ -5,7 +5,6 @@ What is not looked at: the contents of files, which the description has under an
 
 from __future__ import annotations
 
-import time
 from contextlib import closing
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from judges import prism
 from openai_server import OpenAIServer
 from openai_talk import HELD_OUT
 from service_talk import access_to, predict_at, reports, right, train_at
+from working import wait_for
 
 pytestmark = pytest.mark.contract
 
@@ -55,7 +55,4 @@ def test_the_judge_sees_what_is_wrong(server: OpenAIServer):
             client.chat.completions.create(
                 model="gpt-4o", messages=[{"role": "user", "content": "a"}], temperature=9
             )
-        until = time.monotonic() + 10
-        while not judge.violations():
-            assert time.monotonic() < until
-            time.sleep(0.01)
+        wait_for(judge.violations, "what the judge noticed")

@@ -199,8 +199,8 @@ def test_a_job_that_appears_late_is_found(setting: Setting, server: OpenAIServer
 
 
 def test_no_answer_in_time_counts_as_not_knowing(setting: Setting, server: OpenAIServer):
-    setting.trainer = OpenAITrainer(poll=SHORT, timeout=0.3)
-    server.faults.add(CREATE, "hang", duration=0.6)
+    setting.trainer = OpenAITrainer(poll=SHORT, timeout=2.0)
+    server.faults.add(CREATE, "hang")
     diary = Diary()
     is_whole(setting, setting.train(diary), diary)
     assert len(setting.created()) == 2

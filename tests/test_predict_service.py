@@ -8,8 +8,7 @@ import math
 import signal
 import sqlite3
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
@@ -28,6 +27,7 @@ from asked import (
 )
 from openai_server import OpenAIServer
 from towns import rows, value
+from working import wait_for
 
 from datasette_ftclassify.errors import (
     AccessError,
@@ -330,7 +330,7 @@ def test_a_long_wait_is_shown_and_can_be_ended(town: Town) -> None:
     town.fill(40)
     town.server.faults.add(ASK, "rate_limit", None, skip=20, retry_after=3600)
     with running_job(town) as job:
-        wait_until(lambda: "waiting for the service until" in job().step)
+        wait_for(lambda: "waiting for the service until" in job().step, "the step")
         ask_job(job.conn, 1, "pause")
     assert isinstance(job.error, JobStopped)
     assert town.job().state == "paused"
@@ -346,7 +346,7 @@ def test_cancel_while_the_service_is_waited_for(town: Town) -> None:
     town.fill(10)
     town.server.faults.add(ASK, "rate_limit", None, retry_after=3600)
     with running_job(town) as job:
-        wait_until(lambda: "waiting for the service until" in job().step)
+        wait_for(lambda: "waiting for the service until" in job().step, "the step")
         ask_job(job.conn, 1, "cancel")
     assert town.job().state == "cancelled"
 
@@ -662,7 +662,7 @@ def test_kill_9_repeats_no_more_questions_than_were_under_way(town: Town) -> Non
         assert process.stdout is not None
         if attempt < 2:
             wanted = before + chooser.randrange(20, 130)
-            wait_until(lambda wanted=wanted: town.server.count(ASK) >= wanted)  # type: ignore[misc]
+            wait_for(lambda wanted=wanted: town.server.count(ASK) >= wanted, "questions")  # type: ignore[misc]
             process.send_signal(signal.SIGKILL)
             kills += 1
         process.stdout.read()
@@ -710,10 +710,3 @@ def running_job(town: Town) -> Iterator[RunningJob]:
         finally:
             thread.join(30)
             assert not thread.is_alive()
-
-
-def wait_until(condition: Callable[[], bool], timeout: float = 30.0) -> None:
-    deadline = time.monotonic() + timeout
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.005)

@@ -72,10 +72,10 @@ class Deadline:
 def test_one_long_call_is_stopped_while_it_runs(conn):
     texts = json.dumps([f"word{i} " * 40 for i in range(20_000)])
     conn.set_progress_handler(Deadline(0.05).over, 1_000)
-    start = time.perf_counter()
+    start = time.process_time()
     with pytest.raises(sqlite3.OperationalError, match=INTERRUPTED):
         conn.execute("select ft_classify_many(?)", [texts]).fetchall()
-    assert time.perf_counter() - start < 1
+    assert time.process_time() - start < 1
 
 
 def test_each_query_has_the_limit_that_was_set_for_it(conn):

@@ -19,6 +19,7 @@ from urllib.request import urlopen
 import pytest
 from datasette.app import Datasette
 from openai_server import OpenAIServer
+from programs import datasette
 from service_talk import reports
 from serving import child_of, serving
 from towns import rows, value
@@ -52,6 +53,7 @@ from datasette_ftclassify.store.waiting import MAX_DEATHS, hold_job, note_death
 from datasette_ftclassify.tasks import define
 from datasette_ftclassify.trainers.access import Access, Endpoint
 from datasette_ftclassify.trainers.base import TrainerOptions
+from datasette_ftclassify.web import worker
 from datasette_ftclassify.web.lifespan import wake
 from datasette_ftclassify.web.worker import BESIDES, TURN_SECONDS, has_place
 
@@ -122,7 +124,7 @@ def test_the_lock_of_a_killed_server_is_no_longer_held(town: Path):
     with serving(town) as server:
         wait_for(lambda: is_in_the_middle(town, predict), "some rows")
         child = child_of(job_of(town, predict))
-        assert child != server.process.pid
+        assert child != server.pid
         server.end(signal.SIGKILL)
     wait_for(lambda: not is_alive(child), "the end of the child")
     assert job_of(town, predict).to_dict()["state"] == "interrupted"
@@ -179,13 +181,15 @@ if "datasette_ftclassify.jobs.child" in sys.orig_argv:
 """
 
 
+def with_site(folder: Path, code: str) -> str:
+    """A PYTHONPATH with which a new interpreter, as that of a job, runs the code first."""
+    (folder / "sitecustomize.py").write_text(code)
+    return os.pathsep.join([str(folder), *filter(None, [os.environ.get("PYTHONPATH")])])
+
+
 def test_a_job_whose_process_always_dies_is_given_up(town: Path, tmp_path: Path):
-    folder = tmp_path / "site"
-    folder.mkdir()
-    (folder / "sitecustomize.py").write_text(DIES)
     predict = queue_predict(town)
-    places = os.pathsep.join([str(folder), *filter(None, [os.environ.get("PYTHONPATH")])])
-    environ = {"PYTHONPATH": places, "OPENAI_API_KEY": "sk-very-secret"}
+    environ = {"PYTHONPATH": with_site(tmp_path, DIES), "OPENAI_API_KEY": "sk-very-secret"}
     with serving(town, **environ) as server:
         wait_for_end(town, predict, state="failed")
         with urlopen(f"{server.url}/-/versions.json") as response:
@@ -197,7 +201,7 @@ def test_a_job_whose_process_always_dies_is_given_up(town: Path, tmp_path: Path)
         died = [e for e in job_events(conn, predict) if e.message.startswith("its process died")]
         dump = "\n".join(conn.iterdump())
     assert len(died) == MAX_DEATHS + 1
-    assert "sk-very-secret" not in dump + "".join(server.log)
+    assert "sk-very-secret" not in dump + server.log
 
 
 ENDLESS = "id in (with recursive n(i) as (select 1 union all select i + 1 from n) select -i from n)"
@@ -238,12 +242,16 @@ def test_a_job_that_nobody_here_agreed_to_is_left_as_it_is(town: Path):
         wait_for_end(copy, came)
 
 
+def impatient_datasette(*arguments: str) -> None:
+    worker.TURN_SECONDS = 1.0
+    datasette(*arguments)
+
+
 def test_a_job_without_end_leaves_room_for_those_of_other_files(town: Path, tmp_path: Path):
     other = tmp_path / "other.db"
     other.write_bytes(town.read_bytes())
     endless = queue_for_ever(town, ENDLESS)
-    path = impatient(tmp_path / "site", "datasette_ftclassify.web.worker", TURN_SECONDS=1.0)
-    with serving(town, other, PYTHONPATH=path):
+    with serving(town, other, main=impatient_datasette):
         wait_for(lambda: job_of(town, endless).state == "running", "the endless one")
         elsewhere = queue_predict(other)
         wait_for_end(other, elsewhere)
@@ -260,19 +268,10 @@ def test_a_file_with_a_long_queue_lets_others_have_their_turn(town: Path, tmp_pa
         assert job_of(town, last).state == "queued"
 
 
-def impatient(folder: Path, module: str, **limits: float) -> str:
-    """A PYTHONPATH with which that module has other limits."""
-    folder.mkdir()
-    changes = "".join(f"{module.rsplit('.')[-1]}.{name} = {n}\n" for name, n in limits.items())
-    package, _, name = module.rpartition(".")
-    (folder / "sitecustomize.py").write_text(f"from {package} import {name}\n{changes}")
-    return os.pathsep.join([str(folder), *filter(None, [os.environ.get("PYTHONPATH")])])
-
-
 def test_a_job_that_is_stuck_in_one_step_is_given_up(town: Path, tmp_path: Path):
-    path = impatient(tmp_path / "site", "datasette_ftclassify.jobs.stuck", STUCK_SECONDS=2.0)
+    site = "from datasette_ftclassify.jobs import stuck\nstuck.STUCK_SECONDS = 2.0\n"
     job_id = queue_for_ever(town, ONE_STEP)
-    with serving(town, PYTHONPATH=path):
+    with serving(town, PYTHONPATH=with_site(tmp_path, site)):
         wait_for_end(town, job_id, state="failed")
     assert "may never end" in str(job_of(town, job_id).error)
 
@@ -328,7 +327,7 @@ def test_a_paid_training_gets_its_key_through_the_pipe_alone(
             ask_job(conn, job_id, "cancel")
             wait_for(lambda: get_job(conn, job_id).state == "cancelled", "the end")
             assert openai_server.api_key not in "\n".join(conn.iterdump())
-    assert openai_server.api_key not in "".join(server.log)
+    assert openai_server.api_key not in server.log
 
 
 def test_a_database_that_comes_later_is_worked_on(town: Path, tmp_path: Path):

@@ -157,6 +157,8 @@ class App:
             rest = done - time.monotonic()
             if rest > 0:
                 await asyncio.sleep(rest)
+            while self.settings.silent:
+                await asyncio.sleep(0.002)
         finally:
             self._answering -= 1
         self.answered += 1

@@ -90,6 +90,10 @@ class OpenAIServer:
         return self.app.state.batches_created
 
     @property
+    def requests_in_flight(self) -> int:
+        return self.app.in_flight
+
+    @property
     def requests_in_flight_max(self) -> int:
         return self.app.in_flight_max
 

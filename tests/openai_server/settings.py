@@ -52,6 +52,7 @@ class Settings:
     api_key:           the one that is let in
     extra_body:        fields beyond OpenAI's that request bodies may have
     latency:           seconds that each answer of a model takes, its computation included
+    silent:            models answer nothing for as long as this is true
     pace:              seconds that a job or batch stays in each state
     metrics:           metric events of a job at most
     base64_results:    whether result files are base64
@@ -69,6 +70,7 @@ class Settings:
     organization: str = "org-test"
     extra_body: set[str] = field(default_factory=set)
     latency: float = 0.0
+    silent: bool = False
     pace: float = 0.005
     metrics: int = 50
     base64_results: bool = True
