@@ -52,7 +52,9 @@ def served(path: Path, *options: object, **plugin: Any) -> Iterator[Server]:
     settings = path.with_name(f"{path.stem}-config.json")
     settings.write_text(json.dumps(config))
     option = "-m" if is_065() else "-c"
-    with serving(path, option, settings, "--root", *options) as server:
+    # What takes long on a busy machine is no fault here; the limit has tests of its own.
+    patient = ("--setting", "sql_time_limit_ms", 60_000)
+    with serving(path, option, settings, "--root", *patient, *options) as server:
         yield server
 
 
