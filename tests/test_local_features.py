@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from unicodedata import category
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -9,9 +12,15 @@ from hypothesis import strategies as st
 from scipy import sparse
 from sklearn.feature_extraction.text import CountVectorizer, TfidfVectorizer
 
-from datasette_ftclassify.trainers.local import features
+from datasette_ftclassify.trainers.local import LocalModel, features, fit
 from datasette_ftclassify.trainers.local.counts import Weighting, count_terms
-from datasette_ftclassify.trainers.local.features import MAX_CHARACTERS, Vectorizer
+from datasette_ftclassify.trainers.local.features import (
+    MAX_CHARACTERS,
+    NEWEST_TOKENS,
+    TOKEN_PATTERNS,
+    Vectorizer,
+    word_terms,
+)
 
 CORPUS = [
     "Where is my card? It still has not arrived",
@@ -29,10 +38,13 @@ texts = st.one_of(
 )
 
 
+WORDS = TOKEN_PATTERNS[NEWEST_TOKENS]
+
+
 def scikit_vectorizers(**options: object) -> tuple[TfidfVectorizer, TfidfVectorizer]:
     shared = {"sublinear_tf": True, **options}
     return (
-        TfidfVectorizer(ngram_range=(1, 2), **shared),
+        TfidfVectorizer(ngram_range=(1, 2), token_pattern=WORDS, **shared),
         TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 5), **shared),
     )
 
@@ -85,7 +97,11 @@ def test_counting_for_training_finds_what_scikit_learn_finds(rows):
     ours = count_terms(rows)
     shared = {"lowercase": True}
     for terms, counts, options in (
-        (ours.words, ours.counts[:, : ours.n_words], {"ngram_range": (1, 2)}),
+        (
+            ours.words,
+            ours.counts[:, : ours.n_words],
+            {"ngram_range": (1, 2), "token_pattern": WORDS},
+        ),
         (
             ours.chars,
             ours.counts[:, ours.n_words :],
@@ -169,3 +185,32 @@ def test_one_character_repeated_up_to_the_limit_has_a_weight():
     ours = Vectorizer({}, {"ii": 0, "i̇": 1}, np.ones(2, dtype=np.float32))
     for text in ("i" * MAX_CHARACTERS, "İ" * MAX_CHARACTERS, "a " * MAX_CHARACTERS):
         assert np.isfinite(ours.row(text)[1]).all()
+
+
+@settings(max_examples=100)
+@given(text=texts)
+def test_texts_without_marks_have_the_words_of_scikit_learn(text):
+    plain = "".join(c for c in text.lower() if category(c)[0] != "M")
+    assert word_terms(plain) == word_terms(plain, re.compile(TOKEN_PATTERNS[1]))
+
+
+def test_vowel_signs_belong_to_words_where_words_have_spaces():
+    assert word_terms("हिन्दी में") == ["हिन्दी", "में", "हिन्दी में"]
+    assert word_terms("বাংলা তமிழ்") == ["বাংলা", "তமிழ்", "বাংলা তமிழ்"]
+    clause = "ฉันชอบฟุตบอล"
+    assert word_terms(clause) == word_terms(clause, re.compile(TOKEN_PATTERNS[1]))
+
+
+def test_a_classifier_of_an_earlier_version_keeps_its_words():
+    """Its weights are for words that end at each mark; it is stored and explained as it was."""
+    texts = ["क्रिकेट देखने गए", "बैंकिंग करने गए", "मैच देखने", "कर्ज चुकाने"] * 5
+    model, _ = fit(texts, np.arange(20) % 2, 2, multilabel=False)
+    header, parts = model.to_parts()
+    assert header["format"] == 2
+    old = LocalModel.from_parts({**header, "format": 1}, parts)
+    assert old.vectorizer.tokens.pattern == TOKEN_PATTERNS[1]
+    assert old.to_parts()[0]["format"] == 1
+    assert not np.array_equal(old.logits(texts[:1]), model.logits(texts[:1]))
+    for each in (old, model):
+        whole = each.logits_one(texts[0])[1] * 2 - each.bias[0] / each.temperature
+        assert sum(a for _, a in each.explain(texts[0], 1)) == pytest.approx(whole, abs=1e-4)

@@ -86,7 +86,7 @@ def changed(stored, header=None, parts=None):
 @pytest.mark.parametrize(
     "header",
     [
-        {"format": 2},
+        {"format": 3},
         {"format": None},
         {"multilabel": 1},
         {"n_labels": 0},

@@ -316,7 +316,9 @@ def is_deployed(classifier: Classifier) -> bool:
 
 
 def describe_comparison(comparison: Comparison) -> None:
-    click.echo(f"On the same {comparison.rows:,} test rows:")
+    texts = comparison.pairs["texts"]
+    different = "" if texts == comparison.rows else f" ({texts:,} different texts)"
+    click.echo(f"On the same {comparison.rows:,} test rows{different}:")
     both = (comparison.first, comparison.second)
     width = max(len(c.title) for c in both)
     what = "all labels right" if comparison.first.labels.multilabel else "accuracy"

@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ...near_duplicates import NO_SPACES
-from .features import MAX_CHARACTERS, char_spans, char_terms, find_tokens, prepare
+from .features import MAX_CHARACTERS, char_spans, char_terms, prepare
 
 if TYPE_CHECKING:
     from .model import LocalModel
@@ -92,7 +92,10 @@ def _by_character(model: LocalModel, text: str, label: int) -> tuple[Amounts, Am
     """
     vectorizer = model.vectorizer
     prepared = prepare(text)
-    places = [*_words(prepared, vectorizer.words), *_characters(prepared, vectorizer.chars)]
+    places = [
+        *_words(prepared, vectorizer.words, vectorizer.tokens),
+        *_characters(prepared, vectorizer.chars),
+    ]
     amounts, bonds = np.zeros(len(prepared) + 1), np.zeros(len(prepared) + 1)
     if places:
         found, starts, ends, share = (np.array(column) for column in zip(*places, strict=True))
@@ -118,8 +121,10 @@ def _by_character(model: LocalModel, text: str, label: int) -> tuple[Amounts, Am
 Place = tuple[int, int, int, float]  # feature, start, end, share of an occurrence
 
 
-def _words(prepared: str, numbers: Mapping[str, int]) -> Iterator[Place]:
-    tokens = [(match[0], *match.span()) for match in find_tokens(prepared)]
+def _words(
+    prepared: str, numbers: Mapping[str, int], tokens_in: re.Pattern[str]
+) -> Iterator[Place]:
+    tokens = [(match[0], *match.span()) for match in tokens_in.finditer(prepared)]
     for token, start, end in tokens:
         if (feature := numbers.get(token)) is not None:
             yield feature, start, end, 1.0

@@ -14,6 +14,7 @@ import re
 from array import array
 from collections.abc import Mapping
 from itertools import pairwise
+from unicodedata import category
 
 import numpy as np
 import numpy.typing as npt
@@ -24,15 +25,20 @@ FloatArray = npt.NDArray[np.float32]
 MAX_CHARACTERS = 20_000
 """A text is used up to this many characters, in training and in prediction alike."""
 
-TOKEN_PATTERN = r"(?u)\b\w\w+\b"  # scikit-learn's default: words of two characters or more
+_MARKS = "".join(c for c in map(chr, range(0x300, 0xE00)) if category(c)[0] == "M")
+TOKEN_PATTERNS = {1: r"(?u)\b\w\w+\b", 2: rf"[\w{_MARKS}]{{2,}}"}
+"""What is a word, by the format in which a classifier is stored. The first is scikit-learn's
+default, words of two characters or more, which end at every vowel sign of Hindi, Bengali or Tamil.
+Marks of scripts with spaces between words belong to words in the second; other texts have the same
+words. With 300 rows of made-up words in Devanagari the accuracy is .569 instead of .544."""
+NEWEST_TOKENS = 2
 WORD_NGRAMS = (1, 2)
 CHAR_NGRAMS = (2, 5)
 
 _MAX_CACHED_WORDS = 20_000
 _MAX_CACHED_LENGTH = 64
 _ONE_THREAD = 2_000
-_find_tokens = re.compile(TOKEN_PATTERN).findall
-find_tokens = re.compile(TOKEN_PATTERN).finditer
+_TOKENS = {number: re.compile(pattern) for number, pattern in TOKEN_PATTERNS.items()}
 # A term that occurs c times weighs 1 + ln c. No term occurs more often than there are characters,
 # and lower() makes at most two of one.
 _SUBLINEAR = np.ones(2 * MAX_CHARACTERS + 2, dtype=np.float32)
@@ -47,9 +53,9 @@ def prepare(text: str) -> str:
     return text[:MAX_CHARACTERS].lower()
 
 
-def word_terms(prepared: str) -> list[str]:
+def word_terms(prepared: str, tokens_in: re.Pattern[str] = _TOKENS[NEWEST_TOKENS]) -> list[str]:
     """The words and pairs of neighbouring words of a prepared text."""
-    tokens = _find_tokens(prepared)
+    tokens = tokens_in.findall(prepared)
     return tokens + [f"{a} {b}" for a, b in pairwise(tokens)]
 
 
@@ -90,8 +96,17 @@ class Vectorizer:
     weight per feature. Safe to use from several threads at once.
     """
 
-    def __init__(self, words: Mapping[str, int], chars: Mapping[str, int], idf: FloatArray) -> None:
-        """`words` and `chars` map each term to its feature number, in one shared numbering."""
+    def __init__(
+        self,
+        words: Mapping[str, int],
+        chars: Mapping[str, int],
+        idf: FloatArray,
+        token_format: int = NEWEST_TOKENS,
+    ) -> None:
+        """`words` and `chars` map each term to its feature number, in one shared numbering;
+        `token_format` is one of TOKEN_PATTERNS."""
+        self.token_format = token_format
+        self.tokens = _TOKENS[token_format]
         self.words = words
         self.chars = chars
         self.idf = idf
@@ -101,7 +116,7 @@ class Vectorizer:
         """The features of a text in ascending order, and the value of each."""
         prepared = prepare(text)
         find = self.words.get
-        found = [i for i in map(find, word_terms(prepared)) if i is not None]
+        found = [i for i in map(find, word_terms(prepared, self.tokens)) if i is not None]
         pieces = [_BEFORE_AND_AFTER, array("i", found).tobytes()]
         cache = self._word_grams
         for word in prepared.split():

@@ -14,14 +14,15 @@ import numpy as np
 
 from ...errors import ArtifactError
 from . import tokenizer_json
-from .features import FloatArray, Vectorizer
+from .features import TOKEN_PATTERNS, FloatArray, Vectorizer
 from .static import StaticEmbedding
 from .tokenizer import Tokenizer
 
 if TYPE_CHECKING:
     from .model import LocalModel
 
-FORMAT = 1
+FORMATS = tuple(TOKEN_PATTERNS)
+"""They differ in what is a word: see TOKEN_PATTERNS."""
 # Far above what training makes, and low enough that no declared size can exhaust the memory.
 MAX_LABELS = 10_000
 MAX_FEATURES = 1_000_000
@@ -40,7 +41,7 @@ def to_parts(model: LocalModel) -> tuple[dict[str, Any], dict[str, bytes]]:
     """See `LocalModel.to_parts`."""
     vectorizer = model.vectorizer
     header: dict[str, Any] = {
-        "format": FORMAT,
+        "format": vectorizer.token_format,
         "multilabel": model.multilabel,
         "n_labels": model.n_labels,
         "n_words": len(vectorizer.words),
@@ -77,10 +78,12 @@ def from_parts(header: Mapping[str, Any], parts: Mapping[str, bytes]) -> LocalMo
 
     if not isinstance(header, Mapping) or not isinstance(parts, Mapping):
         raise _damaged("it has no header")
-    if header.get("format") != FORMAT:
+    stored_as = header.get("format")
+    if stored_as not in FORMATS:
         raise ArtifactError(
-            f"This classifier is stored in format {str(header.get('format'))[:20]!r}, but this "
-            f"version reads format {FORMAT}: upgrade datasette-ftclassify, or train it again."
+            f"This classifier is stored in format {str(stored_as)[:20]!r}, but this "
+            f"version reads format {FORMATS[-1]} and older ones: upgrade datasette-ftclassify, "
+            "or train it again."
         )
     multilabel = header.get("multilabel")
     if not isinstance(multilabel, bool):
@@ -105,7 +108,10 @@ def from_parts(header: Mapping[str, Any], parts: Mapping[str, bytes]) -> LocalMo
     embedding = _embedding(header.get("embedding"), parts)
     return LocalModel(
         Vectorizer(
-            _terms(parts, "words", n_words, 0), _terms(parts, "chars", n_chars, n_words), idf
+            _terms(parts, "words", n_words, 0),
+            _terms(parts, "chars", n_chars, n_words),
+            idf,
+            int(stored_as),
         ),
         weights,
         bias,
