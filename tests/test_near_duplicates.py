@@ -32,6 +32,14 @@ def groups(*texts: str, among: int = 200) -> list[int]:
 
 
 LETTER = letter(1)
+def filled(n: int, seed: int = 8) -> str:
+    """A letter of 40 words with six fields filled in, such as a name, a date and a sum."""
+    words = letter(seed).split()
+    for field, place in enumerate(range(36, 0, -6)):
+        words.insert(place, f"{letter(100 * n + field, 1).title()} {n}.{field}")
+    return " ".join(words)
+
+
 CHINESE = (
     "尊敬的客户您好，您在我店购买的商品已经发货，请注意查收，"
     "如有任何问题请随时联系我们的客服人员，感谢您的支持与信任。"
@@ -52,6 +60,7 @@ THAI = (
         (letter(3, 5), f"Re: {letter(3, 5)}!!"),
         (f"Caf\u00e9 {LETTER}", f"CAFE\u0301   {LETTER.upper()}"),
         (LETTER, LETTER.replace(" ", ", ", 9) + "..."),
+        (filled(1), filled(2)),
         (f"王小明{CHINESE}", f"李雷{CHINESE}"),
         (f"{THAI} สมชาย", f"{THAI} วิภา"),
         (letter(4, 600), letter(4, 600).replace(letter(4, 600).split()[300], "Anna")),
@@ -73,6 +82,7 @@ def test_near_copies_are_one_group(one: str, other: str) -> None:
         (CHINESE, CHINESE[::-1]),
         ("订单还没有到", "订单已经到了"),
         (f"{letter(5, 20)} {letter(6, 20)}", f"{letter(5, 20)} {letter(7, 20)}"),
+        (f"{letter(5)} {letter(6)}", f"{letter(5)} {letter(7)}"),
         ("", "!"),
         ("\ud800", "x"),
     ],
