@@ -18,11 +18,17 @@ MAX_MARKUP = 250_000
 functions read of a text, so they see what training saw."""
 
 _TAGS = (
-    "html|head|body|title|meta|link|style|script|div|span|p|br|hr|a|b|i|u|em|strong|font|center|"
-    "small|big|sub|sup|pre|code|blockquote|h[1-6]|ul|ol|li|dl|dt|dd|table|thead|tbody|tr|td|th|img|"
-    "article|section|header|footer|main|nav|form|input|button|label|iframe"
+    "html|head|body|title|meta|link|style|script|div|span|strong|font|center|small|big|sub|sup|pre|"
+    "code|blockquote|table|thead|tbody|img|article|section|header|footer|main|nav|form|input|"
+    "button|label|iframe"
 )
-_find_tag = re.compile(rf"<(?:!doctype\s+html|/?(?:{_TAGS})(?=[\s/>]))", re.IGNORECASE).search
+_SHORT_TAGS = "p|br|hr|a|b|i|u|em|h[1-6]|ul|ol|li|dl|dt|dd|tr|td|th"
+_find_tag = re.compile(
+    rf"<(?:!doctype\s+html|\?xml\s|/?(?:{_TAGS})(?=[\s/>])"
+    # `x <b and y> c` compares: what goes on has to be an attribute with a value.
+    rf"|/?(?:{_SHORT_TAGS})(?=\s*/?>|\s+[\w:-]+\s*=))",
+    re.IGNORECASE,
+).search
 _UNREAD = frozenset(
     ("script", "style", "template", "xml", "svg", "math", "object", "iframe", "noframes")
 )
@@ -37,7 +43,7 @@ _INLINE = frozenset(
 
 
 def is_html(text: str) -> bool:
-    """Whether there is a tag of HTML in the text."""
+    """Whether there is a tag of HTML in the text, or it begins as XML does."""
     return "<" in text and _find_tag(text, 0, MAX_MARKUP) is not None
 
 
@@ -50,7 +56,10 @@ def words_of_html(text: str) -> str:
     words = _Words()
     reader = parser(encoding="utf-8", target=words)
     # The bytes of lone surrogates would be no UTF-8, and NUL would end the text.
-    data = text[:MAX_MARKUP].replace("\0", "").encode("utf-8", "replace")
+    text = text[:MAX_MARKUP].replace("\0", "")
+    if "<![CDATA[" in text:  # a comment to HTML, and in XML the words themselves
+        text = text.replace("<![CDATA[", "").replace("]]>", "")
+    data = text.encode("utf-8", "replace")
     try:
         etree.fromstring(data, reader)
     except etree.LxmlError:

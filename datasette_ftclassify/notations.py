@@ -28,11 +28,12 @@ from .labels import (
 )  # fmt: skip
 from .sql import NotUtf8
 
-Notation = Literal["python", "tool", "object", "vector"]
+Notation = Literal["python", "tool", "object", "bare", "vector"]
 NOTATIONS: dict[Notation, str] = {
     "python": "lists as Python writes them",
     "tool": "JSON of a labelling tool",
     "object": "JSON objects of true and false",
+    "bare": "lists in brackets",
     "vector": "vectors of 0 and 1",
 }
 DELIMITERS = ("|", ";", "#", "\n", ",")
@@ -67,8 +68,12 @@ class Reading:
             return f", read from {NOTATIONS[self.notation]}"
         if self.delimiter is None:
             return ""
-        spelled = {"\n": "line breaks", "\t": "tabs"}.get(self.delimiter, self.delimiter)
-        return f", labels separated by {spelled}"
+        return f", labels separated by {delimiter_words(self.delimiter)}"
+
+
+def delimiter_words(delimiter: str) -> str:
+    """A delimiter as people are told it."""
+    return {"\n": "line breaks", "\t": "tabs", " ": "spaces"}.get(delimiter, delimiter)
 
 
 def label_reader(reading: Reading, columns: Sequence[str]) -> LabelReader:
@@ -149,26 +154,43 @@ def _read(reading: Reading, cells: Sequence[object], columns: Sequence[str]) -> 
 
 
 _FLAGS = {
-    "0": False, "0.": False, "0.0": False, "false": False,
-    "1": True, "1.": True, "1.0": True, "true": True,
+    "0": False, "0.": False, "0.0": False, "false": False, "no": False,
+    "1": True, "1.": True, "1.0": True, "true": True, "yes": True,
 }  # fmt: skip
 
 
 def vector(text: str) -> list[bool] | None:
-    """The flags of `[0, 1, 0]`, `0,1,0`, `[0. 1.]`, `[true, false]`; None for any other text."""
+    """The flags of `[0, 1, 0]`, `0,1,0`, `[0. 1.]`, `["yes", "no"]`, `01`; None for any other
+    text."""
     if len(text) > _MOST_CHARACTERS:
         return None
-    bare = text.removeprefix("array").strip("()") if text.startswith("array(") else text
+    call = _CALL.fullmatch(text)
+    bare = call[1].strip() if call else text
     if bare[:1] + bare[-1:] in ("[]", "()"):
         bare = bare[1:-1]
-    flags = [_FLAGS.get(part.lower()) for part in re.split(r"\s*[,;|\s]\s*", bare.strip(" ,"))]
+    parts = list(bare) if _BITS.fullmatch(bare) else _BETWEEN_FLAGS.split(bare.strip(" ,"))
+    flags = [_FLAGS.get(part.strip("'\"").lower()) for part in parts]
     return None if None in flags else [bool(flag) for flag in flags]
+
+
+_BITS = re.compile("[01]{2,}")
+_BETWEEN_FLAGS = re.compile(r"\s*[,;|\s]\s*")
+
+
+def looks_like_bits(names: Sequence[str]) -> bool:
+    """Whether the labels may be vectors with nothing between their 0s and 1s, as codes may, too."""
+    return (
+        len(names) >= 3
+        and len(set(map(len, names))) == 1
+        and any(name.startswith("00") or name.startswith("01") for name in names)
+        and all(len(name) >= 3 and _BITS.fullmatch(name) for name in names)
+    )
 
 
 _LITERAL = re.compile(
     r"""\s*(?:(?P<text>'(?:[^'\\\n]|\\.)*'|"(?:[^"\\\n]|\\.)*")|(?P<number>[+-]?\d+(?:\.\d+)?))\s*,?"""
 )
-_CALL = re.compile(r"(?s)(?:array|set|frozenset)\((.*?)(?:,\s*dtype=[\w<>']+)?\s*\)")
+_CALL = re.compile(r"(?s)(?:array|tensor|set|frozenset)\((.*?)(?:,\s*dtype=[\w<>'.]+)?\s*\)")
 
 
 def python_list(text: str) -> list[Any] | None:
@@ -198,10 +220,33 @@ def python_list(text: str) -> list[Any] | None:
     return items
 
 
-_KEYS = ("choices", "accept", "labels", "label", "value", "result", "annotations", "cats")
-"""Where labelling tools keep the labels: `{"choices": ["a"]}`, `[{"value": {"choices": ["a"]}}]`
-(Label Studio), `[{"label": "a"}]` (doccano), `{"accept": ["a"], "answer": "accept"}` (Prodigy),
-`{"cats": {"a": 1.0, "b": 0.0}}` (spaCy)."""
+_BARE = re.compile(r'\s*(?:"(?P<text>(?:[^"\\]|\\.)*)"|(?P<word>[^,"\[\]{}:]+))\s*(?:,|$)')
+
+
+def bare_list(text: str) -> list[Any] | None:
+    """The items of `{a,"b, c"}`, as Postgres writes an array, and of `[a, b]` or `(a, b)`."""
+    if len(text) > _MOST_CHARACTERS or text[:1] + text[-1:] not in ("{}", "[]", "()"):
+        return None
+    inside = text[1:-1].strip()
+    items: list[Any] = []
+    position = 0
+    while position < len(inside):
+        item = _BARE.match(inside, position)
+        if item is None:
+            return None
+        quoted = item["text"]
+        items.append(item["word"].strip() if quoted is None else re.sub(r"\\(.)", r"\1", quoted))
+        position = item.end()
+    return items
+
+
+_KEYS = (
+    "choices", "taxonomy", "accept", "labels", "label", "tags", "categories", "value", "result",
+    "annotations", "cats",
+)  # fmt: skip
+"""Where labelling tools keep the labels: `{"choices": ["a"]}`, `[{"value": {"choices": ["a"]}}]`,
+`{"taxonomy": [["a", "b"]]}` (Label Studio), `[{"label": "a"}]` (doccano), `{"accept": ["a"],
+"answer": "accept"}` (Prodigy), `{"cats": {"a": 1.0, "b": 0.0}}` (spaCy)."""
 
 
 def tool_labels(text: str) -> list[Any] | None:
@@ -211,7 +256,7 @@ def tool_labels(text: str) -> list[Any] | None:
 
 def _labels_in(value: Any, depth: int = 0) -> list[Any] | None:
     if isinstance(value, list) and depth < 6:
-        parts = [_labels_in(v, depth + 1) if isinstance(v, dict) else [v] for v in value]
+        parts = [_labels_in(v, depth + 1) if isinstance(v, (dict, list)) else [v] for v in value]
         if any(part is None for part in parts):
             return None
         return [label for part in parts for label in part or ()]
@@ -242,16 +287,18 @@ def _chosen(flags: dict[str, Any]) -> list[Any] | None:
 
 
 def _json(text: str) -> Any:
-    if len(text) > _MOST_CHARACTERS or text[:1] not in ("[", "{"):
+    """Also of JSON that was written as a text into JSON."""
+    if len(text) > _MOST_CHARACTERS or text[:1] not in ("[", "{", '"'):
         return None
     try:
-        return json.loads(text)
+        value = json.loads(text)
+        return json.loads(value) if isinstance(value, str) and value[:1] in ("[", "{") else value
     except (ValueError, RecursionError):
         return None
 
 
-_PARSERS: dict[str, Callable[[str], list[Any] | None]] = {
-    "python": python_list, "tool": tool_labels, "object": object_labels,
+_PARSERS: dict[Notation, Callable[[str], list[Any] | None]] = {
+    "python": python_list, "tool": tool_labels, "object": object_labels, "bare": bare_list,
 }  # fmt: skip
 
 
@@ -283,8 +330,10 @@ def _notation(texts: list[str]) -> Notation | None:
         return None
     for notation, parse in _PARSERS.items():
         read = [text for text in texts if _are_labels(parse(text))]
-        if len(read) * 2 > len(texts):
-            return notation  # type: ignore[return-value]
+        # Names may stand in brackets, too: lists have to recombine.
+        inside = [text[1:-1] for text in read] if notation == "bare" else []
+        if len(read) * 2 > len(texts) and (not inside or _recombines(inside, ",")):
+            return notation
         bare = [text for text in texts if text[:1] not in ("[", "{")]
         if notation == "tool" and len(read) >= 2 and len(read) + len(bare) == len(texts):
             return "tool"
@@ -297,7 +346,7 @@ def _are_labels(items: list[Any] | None) -> bool:
 
 def _are_vectors(texts: list[str]) -> bool:
     """Whether nearly all are as long as each other: three flags at least, two in brackets."""
-    vectors = [flags for flags in map(vector, texts) if flags is not None]
+    vectors = [vector(text) or [] for text in texts if not text.isdecimal() and vector(text)]
     if len(vectors) < 2 or len(vectors) < 0.9 * len(texts):
         return False
     lengths = {len(flags) for flags in vectors}
@@ -322,7 +371,7 @@ def _recombines(texts: Sequence[str], delimiter: str) -> bool:
 
 _TORN = re.compile(
     r"""^[\[{(]\s*["'] | ["']\s*[\]})]$ | ["']\s*:\s | ^"[^"]*"$ | ^'[^']*'$ |
-        ^[\[{][^\]}]*$ | ^[^\[{]*[\]}]$""",
+        ^[\[{][^\]}]*$ | ^[^\[{]*[\]}]$ | ^\([^)]*$ | \\["']""",
     re.VERBOSE,
 )
 
@@ -332,7 +381,9 @@ def torn(names: Iterable[str]) -> list[str]:
     return [name for name in names if _TORN.search(name[:1_000])]
 
 
-_DOUBTFUL = ("/", "+", "&", "::", "·", "\t")
+_DOUBTFUL = (
+    "/", "+", "&", "::", "·", "•", "\t", "、", "，", "；", "،", "؛", " - ", " and ", " ",
+)  # fmt: skip
 """Delimiters that stand in names as well, so that people are asked."""
 
 

@@ -32,6 +32,8 @@ def groups(*texts: str, among: int = 200) -> list[int]:
 
 
 LETTER = letter(1)
+
+
 def filled(n: int, seed: int = 8) -> str:
     """A letter of 40 words with six fields filled in, such as a name, a date and a sum."""
     words = letter(seed).split()

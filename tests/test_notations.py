@@ -35,6 +35,11 @@ def studio(labels: list[str]) -> str:
     return json.dumps({"choices": labels}) if len(labels) > 1 else labels[0]
 
 
+def quoted(name: str) -> str:
+    """As Postgres writes a text into an array."""
+    return name if name.isalpha() else '"' + name.replace('"', '\\"') + '"'
+
+
 def flags(labels: list[str]) -> list[int]:
     return [int(name in labels) for name in NAMES]
 
@@ -58,6 +63,16 @@ WAYS: dict[str, Callable[[list[str]], str]] = {
     "doccano": lambda labels: json.dumps([{"label": name, "user": 1} for name in labels]),
     "Prodigy": lambda labels: json.dumps({"accept": labels, "answer": "accept"}),
     "spaCy": lambda labels: json.dumps({"cats": {n: float(n in labels) for n in NAMES}}),
+    "Label Studio, taxonomy": lambda labels: json.dumps(
+        [{"value": {"taxonomy": [[name] for name in labels]}}]
+    ),
+    "array in an array": lambda labels: json.dumps([labels]),
+    "JSON within JSON": lambda labels: json.dumps(json.dumps(labels)),
+    "Postgres array": lambda labels: "{" + ",".join(map(quoted, labels)) + "}",
+    "brackets alone": lambda labels: "[" + ", ".join(map(quoted, labels)) + "]",
+    "object of yes and no": lambda labels: json.dumps(
+        {n: "yes" if n in labels else "no" for n in NAMES}
+    ),
     "object of booleans": lambda labels: json.dumps({n: n in labels for n in NAMES}),
     "object of numbers": lambda labels: json.dumps({n: int(n in labels) for n in NAMES}),
 }
@@ -98,6 +113,10 @@ VECTORS: dict[str, Callable[[list[int]], str]] = {
     "Python booleans": lambda row: repr([bool(flag) for flag in row]),
     "NumPy": lambda row: "[" + " ".join(map(str, row)) + "]",
     "NumPy floats": lambda row: "[" + " ".join(f"{flag}." for flag in row) + "]",
+    "PyTorch": lambda row: f"tensor([{', '.join(f'{flag}.' for flag in row)}])",
+    "NumPy array with its type": lambda row: f"array({row}, dtype=int64)",
+    "quoted": lambda row: json.dumps(list(map(str, row))),
+    "yes and no": lambda row: json.dumps(["yes" if flag else "no" for flag in row]),
     "commas": lambda row: ",".join(map(str, row)),
     "spaces": lambda row: " ".join(map(str, row)),
     "semicolons": lambda row: "; ".join(map(str, row)),
@@ -120,6 +139,18 @@ def test_vectors_ask_for_names_and_take_them(way: str) -> None:
     assert Task.from_dict(json.loads(json.dumps(task.to_dict()))) == task
 
 
+def test_digits_without_anything_between_them_are_questioned_and_read_when_named() -> None:
+    cells = ["".join(map(str, flags(labels))) for labels in SETS]
+    said = checked(cells * 5).finding("label-notation")
+    assert said is not None
+    assert said.severity == "warning"
+    assert "label names" in said.advice
+    conn, task = task_of(cells, label_names=NAMES)
+    assert [set(r.labels.values or ()) for r in read_records(conn, task)] == list(map(set, SETS))
+    assert checked(["100", "101", "404"] * 10).finding("label-notation") is None
+    assert checked(["010", "110"] * 10).finding("label-notation") is None
+
+
 def test_a_vector_of_another_length_is_no_row_to_learn_from() -> None:
     conn, task = task_of(["[0, 1]", "[1, 1]", "[1, 0, 1]", "x"], label_names=["a", "b"])
     assert [r.labels.problem for r in read_records(conn, task)] == [None, None, *["invalid"] * 2]
@@ -138,6 +169,8 @@ def test_a_vector_of_another_length_is_no_row_to_learn_from() -> None:
         ["R&D", "R", "D & E"],
         ["a/b", "a/c", "d"],
         ["'90s", "'80s"],
+        ["(a, b)", "(c)", "d"],
+        ["{a, b}", "{c, d}", "{e, f, g}"],
     ],
 )
 def test_names_with_such_characters_stay_names(cells: list[str]) -> None:
@@ -158,7 +191,9 @@ def test_pieces_of_another_notation_are_questioned() -> None:
     assert said is not None
     assert said.severity == "error"
     assert "brackets or quotes" in said.message
-    assert torn(["['bill'", "'repair']", '{"choices": ["bill"', '"a"', "'b'", "[a", "b]"])
+    pieces = ["['bill'", "'repair']", '{"choices": ["bill"', '"a"', "'b'", "[a", "b]", "(a"]
+    pieces += [r'"{\"a\": 1}"']
+    assert torn(pieces) == pieces
     assert torn(["[deleted]", "it's", "a (b)", "(none)", "{x}", "5'", 'say "no"']) == []
 
 
@@ -170,13 +205,23 @@ def test_a_label_on_every_row_is_questioned() -> None:
     assert said is not None
     assert said.severity == "warning"
 
+    flagged = checked(["[-1, 1, 1]", "[1, -1, -1]"] * 15).finding("label-on-every-row")
+    assert flagged is not None
+    assert flagged.severity == "error"
 
-def test_lists_with_a_delimiter_that_stands_in_names_as_well_are_questioned() -> None:
-    cells = ["a", "b", "c", "a+b", "b+c", "a + c"] * 5
+
+@pytest.mark.parametrize(
+    ("delimiter", "name"),
+    [("+", "+"), (" / ", "/"), (" ", "spaces"), ("、", "、"), (" and ", " and "), (" - ", " - ")],
+)
+def test_lists_with_a_delimiter_that_stands_in_names_as_well_are_questioned(
+    delimiter: str, name: str
+) -> None:
+    cells = ["a", "b", "c", *(delimiter.join(pair) for pair in ("ab", "bc", "ac"))] * 5
     said = checked(cells).finding("label-notation")
     assert said is not None
     assert said.severity == "warning"
-    assert "choose + as the delimiter" in said.advice
+    assert f"choose {name} as the delimiter" in said.advice
     assert checked(["R+D", "R", "S+T", "other"] * 5).finding("label-notation") is None
 
 

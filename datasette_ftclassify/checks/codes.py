@@ -65,7 +65,11 @@ CODES: dict[str, Code] = {
         "Texts longer than the local trainer reads; of a tenth of the rows not even half is read.",
     ),
     "html-in-text": Code(("warning", "info"), "Texts in HTML, whose tags are read as words."),
-    "encoded-text": Code(_WARNING, "Texts in RTF, quoted-printable or base64."),
+    "encoded-text": Code(
+        _WARNING,
+        "Texts in RTF, quoted-printable or base64, or in HTML whose tags are written as "
+        "`&lt;p&gt;`.",
+    ),
     "common-beginning": Code(_INFO, "All texts begin with the same words."),
     "common-ending": Code(_INFO, "All texts end with the same words."),
     # Labels

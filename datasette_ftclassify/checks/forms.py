@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from ..labels import LabelValue
 from ..markup import is_html, words_of_html
@@ -18,7 +18,17 @@ _FEW_WORDS = 0.1
 _MANY_ROWS = 0.05
 _BEGINNING = 5_000
 
-_FORMS = {
+_TAGS_AS_TEXT = re.compile(
+    r"&lt;/?(?:p|br|div|span|a|b|i|li|td|table|body|html|font)(?:\s+\w+=[^<>]{0,200}?|\s*/?)&gt;"
+)
+
+
+def _is_escaped(text: str) -> bool:
+    return "&lt;" in text and _TAGS_AS_TEXT.search(text) is not None and not is_html(text)
+
+
+_FORMS: dict[str, Callable[[str], object]] = {
+    "escaped": _is_escaped,
     "rtf": re.compile(r"\s*\{\\rtf\d").match,
     "quoted-printable": re.compile(
         r"(?i:^content-transfer-encoding:\s*quoted-printable)|(?:=[0-9A-F]{2}[^\n=]{0,60}){3}=\r?\n",
@@ -107,6 +117,7 @@ class EncodedTexts:
 
 
 _CALLED = {
+    "escaped": "HTML whose tags are written as &lt;p&gt;",
     "rtf": "RTF",
     "quoted-printable": "mail in the encoding quoted-printable",
     "base64": "base64",

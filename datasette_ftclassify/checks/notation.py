@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from itertools import islice
 
 from ..labels import label_name, unlabelled_sql
-from ..notations import likely_delimiter, torn
+from ..notations import delimiter_words, likely_delimiter, looks_like_bits, torn
 from ..sql import condition, quote
 from ..tasks import unnamed_vectors
 from .report import Finding, listing, named, names_listing, one_or_more, together
@@ -23,6 +23,7 @@ def notation_findings(facts: Facts) -> Iterator[Finding]:
     yield from _read_as(facts)
     yield from _torn(facts)
     yield from _lists(facts)
+    yield from _bits(facts)
     yield from _everywhere(facts)
 
 
@@ -95,10 +96,25 @@ def _lists(facts: Facts) -> Iterator[Finding]:
             "label-notation",
             "warning",
             len(lists),
-            f"{len(lists):,} labels look like several labels with {delimiter} between them: "
-            f"{names_listing(lists, 3)}.",
-            f"If they are, choose {delimiter} as the delimiter: as they stand, each is one label.",
+            f"{len(lists):,} labels look like several labels with {delimiter_words(delimiter)} "
+            f"between them: {names_listing(lists, 3)}.",
+            f"If they are, choose {delimiter_words(delimiter)} as the delimiter: as they stand, "
+            "each is one label.",
             delimiter=delimiter,
+        )
+
+
+def _bits(facts: Facts) -> Iterator[Finding]:
+    names = [name for name, rows in facts.names.items() if rows]
+    if not facts.task.multilabel and looks_like_bits(names):
+        yield facts.finding(
+            "label-notation",
+            "warning",
+            len(names),
+            f"The labels look like vectors of 0 and 1 for {len(names[0])} labels, with nothing "
+            f"between them: {names_listing(names, 3)}.",
+            "If they are, give the label names in the order of the 0s and 1s: as they stand, each "
+            "is one label.",
         )
 
 
@@ -107,7 +123,7 @@ def _everywhere(facts: Facts) -> Iterator[Finding]:
         return
     every = [name for name, rows in facts.names.items() if rows == facts.usable]
     if every:
-        digits = {"0", "1", "true", "false"} >= {name.lower() for name in every}
+        digits = {"0", "1", "-1", "true", "false"} >= {name.lower() for name in every}
         yield facts.finding(
             "label-on-every-row",
             "error" if digits else "warning",
