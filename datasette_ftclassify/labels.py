@@ -13,6 +13,7 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal
@@ -110,10 +111,21 @@ _NUMBER = re.compile(r"(-?(?:0|[1-9][0-9]*))(?:\.([0-9]*?)0*)?")
 
 def variant_key(label: LabelValue) -> str:
     """What two labels share that are one label written in two ways: `folded` names, and of numbers
-    the value, so that 1, 1.0, '1' and '1.00' are variants and 1 and '01' are not."""
-    name = folded(label_name(label))
+    the value, so that 1, 1.0, '1' and '1.00' are variants and 1 and '01' are not. UTF-8 that was
+    read in another encoding counts as what it says."""
+    name = folded(_mended(label_name(label)).replace("\0", ""))
     number = _NUMBER.fullmatch(name)
     return name if number is None else f"{number[1]}.{number[2]}" if number[2] else number[1]
+
+
+def _mended(name: str) -> str:
+    """`Päckchen` for `PÃ¤ckchen`; other names as they are."""
+    if name.isascii():
+        return name
+    for encoding in ("cp1252", "latin-1"):
+        with suppress(UnicodeError):
+            return name.encode(encoding).decode()
+    return name
 
 
 def variant_groups(counts: Mapping[LabelValue, int]) -> list[list[LabelValue]]:

@@ -177,16 +177,6 @@ _BITS = re.compile("[01]{2,}")
 _BETWEEN_FLAGS = re.compile(r"\s*[,;|\s]\s*")
 
 
-def looks_like_bits(names: Sequence[str]) -> bool:
-    """Whether the labels may be vectors with nothing between their 0s and 1s, as codes may, too."""
-    return (
-        len(names) >= 3
-        and len(set(map(len, names))) == 1
-        and any(name.startswith("00") or name.startswith("01") for name in names)
-        and all(len(name) >= 3 and _BITS.fullmatch(name) for name in names)
-    )
-
-
 _LITERAL = re.compile(
     r"""\s*(?:(?P<text>'(?:[^'\\\n]|\\.)*'|"(?:[^"\\\n]|\\.)*")|(?P<number>[+-]?\d+(?:\.\d+)?))\s*,?"""
 )
@@ -379,23 +369,6 @@ _TORN = re.compile(
 def torn(names: Iterable[str]) -> list[str]:
     """Those that look like a piece of another notation: `['bill'`, `"a"`, `{"choices": ["a"`."""
     return [name for name in names if _TORN.search(name[:1_000])]
-
-
-_DOUBTFUL = (
-    "/", "+", "&", "::", "·", "•", "\t", "、", "，", "；", "،", "؛", " - ", " and ", " ",
-)  # fmt: skip
-"""Delimiters that stand in names as well, so that people are asked."""
-
-
-def likely_delimiter(names: Sequence[str]) -> str | None:
-    """One of _DOUBTFUL by which the names are lists of the others: every part is a name, too."""
-    alone = {name.strip() for name in names}
-    for delimiter in _DOUBTFUL:
-        lists = [name for name in names if delimiter in name]
-        parts = {part.strip() for name in lists for part in name.split(delimiter)}
-        if len(lists) > 1 and len(parts) > 1 and parts <= alone:
-            return delimiter
-    return None
 
 
 def vector_problem(column: str, cell: str) -> tuple[str, str]:

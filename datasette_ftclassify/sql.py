@@ -113,6 +113,10 @@ class NotUtf8(str):
         text.raw = raw
         return text
 
+    def __reduce__(self) -> tuple[type[NotUtf8], tuple[str, bytes]]:
+        """By which it is copied."""
+        return NotUtf8, (str(self), self.raw)
+
 
 def decode(value: bytes) -> str:
     """A TEXT cell as Datasette reads it; a NotUtf8 where it is none."""

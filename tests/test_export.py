@@ -16,6 +16,7 @@ from datasette_ftclassify.export import ExportFormat, Manifest, export, read_bac
 from datasette_ftclassify.export.formats import STOPS
 from datasette_ftclassify.labels import Kind, LabelSet, LabelValue
 from datasette_ftclassify.splits import SplitPlan
+from datasette_ftclassify.sql import NotUtf8
 from datasette_ftclassify.tasks import Task
 from datasette_ftclassify.tokens import tokenizer_for
 
@@ -69,6 +70,18 @@ def test_completion_lines_have_the_documented_shape(tmp_path: Path) -> None:
         {"prompt": "Free prize!\n\n###\n\n", "completion": " spam\n"},
         {"prompt": "Hi\n\n###\n\n", "completion": " ham\n"},
     ]
+
+
+def test_labels_that_are_no_utf_8_are_read_back_as_they_were(tmp_path: Path) -> None:
+    raw = "Käse".encode("cp1252")
+    write(tmp_path, [example("Gouda", NotUtf8("K\\xe4se", raw)), example("Pear", "fruit")])
+    assert [line["messages"][2]["content"] for line in lines(tmp_path / "train.jsonl")] == [
+        "K\\xe4se",
+        "fruit",
+    ]
+    (_, (cheese,)), _ = read_back(tmp_path / "train.manifest.json")
+    assert isinstance(cheese, NotUtf8)
+    assert cheese.raw == raw
 
 
 def test_a_code_is_the_first_token_of_the_answer(tmp_path: Path, vocabularies: Path) -> None:

@@ -31,8 +31,29 @@ VARIANTS = [
     [1, "1", "1.0", " 1", "1.00"],
     [2.5, "2.5", "2.50"],
     [-3, "-3.0"],
+    ["spam", "spam\0", "\0spam"],
+    ["Päckchen", "PÃ¤ckchen", "pÃ¤ckchen", "P\u00c3\u00a4ckchen"],
+    ["déjà vu", "dÃ©jÃ\u00a0 vu"],
+    ["客服", "客服".encode().decode("latin-1")],
+    ["it’s", "itâ€™s"],
 ]
-APART = ["01", "1", "-1", "1.5", "1e0", "v1", "a b", "ab", "a-b", "cafe", "café", "0", "x²", "x2"]
+APART = [
+    "01",
+    "1",
+    "-1",
+    "1.5",
+    "1e0",
+    "v1",
+    "a b",
+    "ab",
+    "a-b",
+    "cafe",
+    "café",
+    "0",
+    "x²",
+    "x2",
+    "SÃO",
+]
 
 
 @pytest.mark.parametrize("group", VARIANTS, ids=str)

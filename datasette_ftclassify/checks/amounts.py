@@ -269,8 +269,8 @@ def _variants_finding(
         "warning",
         sum(counts[label] for label in rarer),
         f"{len(shown)} label{'s are' if len(shown) > 1 else ' is'} written in several ways that "
-        "differ only by case, white space, characters without a width, accents or the form of a "
-        f"number: {listing(shown, 3)}.",
+        "differ only by case, white space, characters without a width, accents, the form of a "
+        f"number or an encoding that was read wrongly: {listing(shown, 3)}.",
         "Count the ways of writing as one label, or write each in one way: as they stand they are "
         "different labels.",
         seen=facts.variants,

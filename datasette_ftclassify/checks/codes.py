@@ -67,16 +67,16 @@ CODES: dict[str, Code] = {
     "html-in-text": Code(("warning", "info"), "Texts in HTML, whose tags are read as words."),
     "encoded-text": Code(
         _WARNING,
-        "Texts in RTF, quoted-printable or base64, or in HTML whose tags are written as "
-        "`&lt;p&gt;`.",
+        "Texts in RTF, quoted-printable or base64, in HTML whose tags are written as "
+        "`&lt;p&gt;`, or in UTF-8 that was read in another encoding.",
     ),
     "common-beginning": Code(_INFO, "All texts begin with the same words."),
     "common-ending": Code(_INFO, "All texts end with the same words."),
     # Labels
     "label-variants": Code(
         ("warning", "info"),
-        "Labels that are one but for case, white space, characters without a width, accents or the "
-        "form of a number; or that were merged.",
+        "Labels that are one but for case, white space, characters without a width, accents, the "
+        "form of a number or an encoding that was read wrongly; or that were merged.",
     ),
     "label-types": Code(_ERROR, "A label stands in the column as a number and as text."),
     "label-notation": Code(

@@ -27,8 +27,15 @@ def _is_escaped(text: str) -> bool:
     return "&lt;" in text and _TAGS_AS_TEXT.search(text) is not None and not is_html(text)
 
 
+# The bytes of a character of UTF-8, each read as one of Windows-1252 or Latin-1.
+_NEXT = "[\u0080-\u00bf\u0152-\u0192\u02c6\u02dc\u2013-\u203a\u20ac\u2122]"
+_MOJIBAKE = re.compile(
+    f"\u00c3{_NEXT}|\u00c2[\u00a0-\u00bf]|\u00e2\u20ac{_NEXT}|(?:[\u00e0-\u00ef]{_NEXT}{{2}}){{2}}"
+)
+
 _FORMS: dict[str, Callable[[str], object]] = {
     "escaped": _is_escaped,
+    "mojibake": _MOJIBAKE.search,
     "rtf": re.compile(r"\s*\{\\rtf\d").match,
     "quoted-printable": re.compile(
         r"(?i:^content-transfer-encoding:\s*quoted-printable)|(?:=[0-9A-F]{2}[^\n=]{0,60}){3}=\r?\n",
@@ -118,6 +125,7 @@ class EncodedTexts:
 
 _CALLED = {
     "escaped": "HTML whose tags are written as &lt;p&gt;",
+    "mojibake": "UTF-8 that was read in another encoding (Ã¼ for ü)",
     "rtf": "RTF",
     "quoted-printable": "mail in the encoding quoted-printable",
     "base64": "base64",

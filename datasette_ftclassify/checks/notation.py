@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import islice
 
 from ..labels import label_name, unlabelled_sql
-from ..notations import delimiter_words, likely_delimiter, looks_like_bits, torn
+from ..notations import delimiter_words, torn
 from ..sql import condition, quote
 from ..tasks import unnamed_vectors
 from .report import Finding, listing, named, names_listing, one_or_more, together
@@ -89,7 +89,7 @@ def _lists(facts: Facts) -> Iterator[Finding]:
     if facts.task.multilabel:
         return
     names = [name for name, rows in facts.names.items() if rows]
-    delimiter = likely_delimiter(names)
+    delimiter = _likely_delimiter(names)
     if delimiter is not None:
         lists = [name for name in names if delimiter in name]
         yield facts.finding(
@@ -104,9 +104,26 @@ def _lists(facts: Facts) -> Iterator[Finding]:
         )
 
 
+_DOUBTFUL = (
+    "/", "+", "&", "::", "·", "•", "\t", "、", "，", "；", "،", "؛", " - ", " and ", " ",
+)  # fmt: skip
+"""Delimiters that stand in names as well, so that people are asked."""
+
+
+def _likely_delimiter(names: Sequence[str]) -> str | None:
+    """One of _DOUBTFUL by which the names are lists of the others: every part is a name, too."""
+    alone = {name.strip() for name in names}
+    for delimiter in _DOUBTFUL:
+        lists = [name for name in names if delimiter in name]
+        parts = {part.strip() for name in lists for part in name.split(delimiter)}
+        if len(lists) > 1 and len(parts) > 1 and parts <= alone:
+            return delimiter
+    return None
+
+
 def _bits(facts: Facts) -> Iterator[Finding]:
     names = [name for name, rows in facts.names.items() if rows]
-    if not facts.task.multilabel and looks_like_bits(names):
+    if not facts.task.multilabel and _look_like_bits(names):
         yield facts.finding(
             "label-notation",
             "warning",
@@ -116,6 +133,16 @@ def _bits(facts: Facts) -> Iterator[Finding]:
             "If they are, give the label names in the order of the 0s and 1s: as they stand, each "
             "is one label.",
         )
+
+
+def _look_like_bits(names: Sequence[str]) -> bool:
+    """Whether the labels may be vectors with nothing between their 0s and 1s, as codes may, too."""
+    return (
+        len(names) >= 3
+        and len(set(map(len, names))) == 1
+        and any(name.startswith("00") or name.startswith("01") for name in names)
+        and all(len(name) >= 3 and set(name) <= {"0", "1"} for name in names)
+    )
 
 
 def _everywhere(facts: Facts) -> Iterator[Finding]:
