@@ -142,7 +142,7 @@ class Splitter:
         group, split = self._looked_up(record.text)
         if self._given:
             given = next((s for s in SPLITS if s == record.split), None)
-            if given != "train" or self._has_validation:
+            if given != "train":
                 return given
         return None if group is None else split or "train"
 

@@ -203,6 +203,8 @@ def test_edits_grow_with_the_label() -> None:
     assert labels.read("declinet transfir of muney abroad").how == "nearest"
     assert labels.read("declinet transfir of muney abrood").labels is None
     assert labels.read("cardarrival").how == "nearest"
+    assert reader("my cat is", "other").read("my catis").how == "nearest"
+    assert reader("my cat is", "other").read("mycatis").labels is None
 
 
 @pytest.mark.parametrize(

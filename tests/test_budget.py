@@ -112,6 +112,17 @@ def test_once_an_answer_was_dearer_than_expected_so_are_all_others(conn: Any) ->
     budget.close()
 
 
+def test_what_has_become_dearer_counts_so_for_other_jobs(conn: Any) -> None:
+    one, other = (Budget(conn, agreed_job(conn, n=n), day(10), dollar_a_thousand) for n in range(2))
+    assert one.reserve([THOUSAND] * 2) == [1.0, 1.0]
+    one.settle(1.0, Usage(2700, 0, 300))  # three times as much
+    one.refresh()
+    # 3 are spent, and 1 is under way that may cost 3.
+    assert other.reserve([THOUSAND] * 5) == [1.0] * 4
+    one.close()
+    other.close()
+
+
 @pytest.mark.parametrize(
     ("agreed_limit", "operator", "limit"),
     [(5, None, 5), (5, 2, 2), (2, 5, 2), (None, 5, 5), (None, None, None)],
@@ -233,6 +244,7 @@ def test_nothing_in_a_file_makes_room_for_more(conn: Any, planted: object) -> No
 def test_agreed_is_the_estimate_and_half_as_much_beside_what_was_spent() -> None:
     estimate = JobEstimate(2.0, 10, 100, 10, "")
     assert agreed(estimate, None, 1.0)["limit_usd"] == 4.01
+    assert agreed(estimate, None, 1.0)["usd"] == 3.0  # of the whole job
     assert agreed(estimate, 0.5, 1.0)["limit_usd"] == 0.5
     assert agreed(None, None, 0)["limit_usd"] is None
 

@@ -228,6 +228,9 @@ def test_tokens_are_counted_as_the_cookbook_does(tmp_path: Path, vocabularies: P
         3 + tokenizer.count(m["role"]) + tokenizer.count(m["content"]) for m in messages
     )
     assert result.tokens == {"train": expected}
+    both = [example("Free prize!", "spam"), example("Hi", "spam")]
+    result = write(tmp_path, both, tokenizer=tokenizer, overwrite=True)
+    assert result.written[0].longest == expected < result.tokens["train"] < 2 * expected
     result = write(tmp_path, [example("Hi", "spam")], tokenizer=tokenizer, form="completion",
                    overwrite=True)  # fmt: skip
     line = lines(tmp_path / "train.jsonl")[0]

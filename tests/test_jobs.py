@@ -301,6 +301,13 @@ def test_who_was_replaced_can_no_longer_write(conn, trained):
     assert value(conn, "select count(*) from messages where topic = 'spoilt'") == 0
 
 
+def test_a_job_that_others_kept_from_writing_has_not_failed(conn):
+    job = agreed_job(conn, "evaluate", {})
+    with pytest.raises(sqlite3.OperationalError), leased(conn, job.id):
+        raise sqlite3.OperationalError("database is locked")
+    assert state(conn) == "running"  # until the lease is over
+
+
 def test_a_long_step_keeps_its_lease(conn, trained, monkeypatch):
     monkeypatch.setattr(lease_module, "RENEW_EVERY", 0.01)
     job = agreed_job(conn, "evaluate", {})

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tables import table
+from tables import database, table
 from visiting import get, serve
 
 from datasette_ftclassify.checks import run_checks
@@ -135,6 +135,19 @@ def test_two_labels_that_are_written_in_several_ways_are_binary() -> None:
     conn, task = labelled("yes", "Yes", "no", "yes")
     assert task.kind == "multiclass"
     assert with_variants_merged(conn, task).kind == "binary"
+
+
+def test_two_labels_of_lists_stay_several_to_a_row() -> None:
+    conn, task = labelled('["a"]', '["A", "b"]', '["b", "a"]', "[]")
+    assert with_variants_merged(conn, task).kind == task.kind == "multilabel"
+
+
+def test_variants_are_found_in_a_column_to_which_they_are_equal() -> None:
+    conn = database("create table t (text, label text collate nocase)")
+    rows = [(f"text {n}", label) for n, label in enumerate(["spam", "Spam", "ham", "spam"])]
+    conn.executemany("insert into t values (?, ?)", rows)
+    task = define(conn, "t", text=["text"], labels=["label"])
+    assert with_variants_merged(conn, task).merged == ("spam",)
 
 
 def test_variants_in_lists_are_merged() -> None:

@@ -13,7 +13,7 @@ from tables import record
 
 from datasette_ftclassify import near_duplicates
 from datasette_ftclassify.near_duplicates import near_groups
-from datasette_ftclassify.splits import SplitPlan, Splitter
+from datasette_ftclassify.splits import SplitPlan, Splitter, text_hash
 
 WORDS = [f"{a}{b}{c}" for a in "bdfgklmn" for b in "aeiou" for c in ("ra", "st", "nk", "lo", "ven")]
 
@@ -172,6 +172,23 @@ def test_form_letters_are_in_one_split_and_keep_the_shares(seed: int) -> None:
     counts = Counter(found)
     assert 52 <= counts["test"] <= 60
     assert 52 <= counts["validation"] <= 60
+
+
+def test_no_more_is_moved_to_train_than_a_label_needs() -> None:
+    """A label that only near copies of rows with another one have, twice in the table."""
+    letters = form_letters(20, copies=2)
+    texts = {label: [r.text for r in letters if r.labels.values == (label,)] for label in "ab"}
+    records = [record(text, "a", key=n) for n, text in enumerate(texts["a"])]
+    for n in (0, 2):  # of each letter the text with the greater hash
+        later = max(records[n : n + 2], key=lambda r: text_hash(r.text or ""))
+        records[later.key[0]] = record(later.text, "rare", key=later.key[0])
+    rare = [n for n, r in enumerate(records) if r.labels.values == ("rare",)]
+    taught = Counter(
+        sum(splits_of(records, SplitPlan(seed, 0.45, 0.45))[n] == "train" for n in rare)
+        for seed in range(20)
+    )
+    assert taught[0] == 0
+    assert taught[1] > taught[2]
 
 
 def test_a_table_with_form_letters_that_grows_keeps_its_splits() -> None:

@@ -13,6 +13,7 @@ from tables import table
 
 from datasette_ftclassify.checks import run_checks
 from datasette_ftclassify.checks.report import CheckReport
+from datasette_ftclassify.errors import TaskError
 from datasette_ftclassify.examples import read_records
 from datasette_ftclassify.notations import (
     label_reader,
@@ -181,6 +182,8 @@ def test_names_with_such_characters_stay_names(cells: list[str]) -> None:
 def test_what_the_user_says_goes_before_what_it_looks_like() -> None:
     cells = [json.dumps(flags(labels)) for labels in SETS]
     assert task_of(cells, kind="multiclass")[1].notation is None
+    with pytest.raises(TaskError, match="Label names mean multilabel"):
+        task_of(cells, kind="multiclass", label_names=NAMES)
     _, task = task_of([repr(labels) for labels in SETS], delimiter=",")
     assert (task.notation, task.delimiter) == (None, ",")
 

@@ -71,7 +71,8 @@ class Deadline:
 
 def test_one_long_call_is_stopped_while_it_runs(conn):
     texts = json.dumps([f"word{i} " * 40 for i in range(20_000)])
-    conn.set_progress_handler(Deadline(0.05).over, 1_000)
+    # Later than the function is called: its text is read before that.
+    conn.set_progress_handler(Deadline(0.4).over, 1_000)
     start = time.process_time()
     with pytest.raises(sqlite3.OperationalError, match=INTERRUPTED):
         conn.execute("select ft_classify_many(?)", [texts]).fetchall()
