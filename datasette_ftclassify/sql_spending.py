@@ -19,13 +19,16 @@ from .errors import LimitReached
 from .ledger import Account, Ledger, LedgerError, Limits, Room, functions_of
 from .prices import dollars
 from .store.answers import KeptAnswer, keep_answers
-from .store.schema import is_full, transaction
+from .store.room import has_room_beside, is_full
+from .store.schema import transaction
 from .store.spending import SQL_FUNCTIONS, Spent, add_spending
 from .store.tables import check_tables
 from .trainers.access import Access
 
 WRITE_SECONDS = 0.05
 """How long to wait for a file to be written: new readers have to wait as well, meanwhile."""
+ANSWER_BYTES = 1_000
+"""Room that an answer takes up, at most but for the longest."""
 
 
 @dataclass
@@ -41,6 +44,11 @@ class _Page:
     answers: dict[int, dict[bytes, KeptAnswer]] = field(default_factory=lambda: defaultdict(dict))
     writable: bool = True
     full: bool = False
+
+    @property
+    def waiting(self) -> int:
+        """Answers that are to be written."""
+        return sum(map(len, self.answers.values()))
 
     @property
     def unwritten(self) -> bool:
@@ -62,14 +70,16 @@ class Books:
         """
         with _without_ledger():
             page = self._page(path, access)
-            if page.full and not self.write(path):
+            writes = page.writable and writable and bool(path)
+            lacks_room = writes and not has_room_beside(path, page.waiting * ANSWER_BYTES)
+            if lacks_room or (page.full and not self.write(path)):
                 raise LimitReached("There is no room on the disk to keep answers: nobody is asked.")
             page.account.limits = Limits(
                 day=access.usd_per_day, functions=access.sql_usd_per_day or 0.0
             )
             if not page.account.reserve([usd]):
                 raise LimitReached(_why(page.account.room))
-        page.writable = page.writable and writable and bool(path)
+        page.writable = writes
 
     def _page(self, path: str, access: Access) -> _Page:
         if path not in self._pages:

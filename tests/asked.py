@@ -59,11 +59,15 @@ def report_table(path: Path, n: int, rows: Sequence[tuple[Any, Any]] = ()) -> sq
     return conn
 
 
-def add_asked(conn: sqlite3.Connection, server: OpenAIServer, model: str) -> Classifier:
-    """Stores the classifier `topics`; the first ten rows of the table were held back."""
+def add_asked(
+    conn: sqlite3.Connection, server: OpenAIServer, model: str, held: int = 10
+) -> Classifier:
+    """Stores the classifier `topics`; `held` rows of the table were held back, the first ones."""
     task = define(conn, "reports", text=["body"], labels=["topic"], kind="multiclass")
-    held = conn.execute("select id, body from reports where typeof(body) = 'text' limit 10")
-    members = [((id_,), text_hash(text), "test") for id_, text in held.fetchall()]
+    sql = "select id, body from reports where typeof(body) = 'text' limit ?"
+    members = [
+        ((id_,), text_hash(text), "test") for id_, text in conn.execute(sql, [held]).fetchall()
+    ]
     header = {
         "model": model,
         "format": FORMAT.bind(LABELS).resolved.to_dict(),

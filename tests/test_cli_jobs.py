@@ -24,6 +24,7 @@ from working import (
 )
 
 from datasette_ftclassify.cli import ftclassify
+from datasette_ftclassify.cli.job_lines import describe, describe_all
 from datasette_ftclassify.sql import connect
 from datasette_ftclassify.store.jobs import (
     add_event,
@@ -50,6 +51,19 @@ def town(trained: Path) -> Path:
 def conn(town: Path) -> Iterator[sqlite3.Connection]:
     with closing(connect(town)) as conn:
         yield conn
+
+
+def test_what_all_jobs_spent_is_added_up_once(conn: sqlite3.Connection) -> None:
+    jobs = [add_job(conn, "evaluate", {"n": n}) for n in range(5)]
+    with transaction(conn):
+        for job in jobs[1:]:
+            add_spending(conn, job.id, Spent(usd=job.id / 8, requests=1))
+    looks: list[str] = []
+    conn.set_trace_callback(lambda sql: looks.append(sql) if "_spending" in sql else None)
+    told = describe_all(conn, jobs)
+    assert [job["usd"] for job in told] == [0, *(job.id / 8 for job in jobs[1:])]
+    assert len([sql for sql in looks if "sqlite_master" not in sql]) == 1
+    assert told[2] == describe(conn, jobs[2])
 
 
 def run(*arguments: object, code: int = 0, **environ: str) -> str:

@@ -16,7 +16,7 @@ from click.testing import CliRunner
 from openai_server import OpenAIServer
 from service_towns import MODEL, environment
 from test_web_classify import Visitor
-from visiting import send, serve, submit
+from visiting import get, send, serve, submit
 
 from datasette_ftclassify.cli import ftclassify
 from datasette_ftclassify.jobs import checked, confirming
@@ -227,6 +227,91 @@ async def test_a_prediction_shows_them_too(fair: Path, service: OpenAIServer) ->
     assert len(service.log) == asked
     agreed = await visitor.post("reports", **fields, confirm="1", despite_findings="1")
     assert agreed.status_code == 302
+
+
+EVALUATE = "/town/-/ftclassify/classifiers/topics/evaluate"
+
+
+@pytest.fixture
+def judged(fair: Path, service: OpenAIServer) -> Path:
+    """With a classifier to evaluate; the rows that it was not tested on have lost their labels'
+    order, which the checks call an error."""
+    with closing(connect(fair)) as conn, conn:
+        add_asked(conn, service, train_at(service))
+        conn.execute("update reports set topic = topic || id where id > 10")
+    service.log.clear()
+    return fair
+
+
+def test_an_evaluation_shows_them_on_the_command_line(judged: Path, service: OpenAIServer) -> None:
+    told = command("evaluate", judged, "topics", "--yes")
+    assert told.exit_code == 1
+    assert "10 questions" in told.stderr
+    assert f"Of each the text of body goes to {host(service)}, such as: report 0" in told.stderr
+    assert "3 rows with an e-mail address in the text." in told.stderr
+    assert "--despite-findings" in told.stderr.splitlines()[-1]
+    assert service.log == []
+    agreed = command("evaluate", judged, "topics", "--yes", "--despite-findings", "--json")
+    assert json.loads(agreed.stdout)["n_test"] == 10
+    # Every answer is kept now, so there is nothing to agree to.
+    assert command("evaluate", judged, "topics").exit_code == 0
+
+
+async def test_an_evaluation_is_started_from_its_page_and_shows_them(
+    judged: Path, service: OpenAIServer
+) -> None:
+    datasette = serve(judged, grants=PAYING)
+    assert "/evaluate" in (await get(datasette, EVALUATE.removesuffix("/evaluate"), "ann")).text
+    page = " ".join(html.unescape((await get(datasette, EVALUATE, "ann")).text).split())
+    assert "10 questions: about $" in page
+    assert f"10 texts will leave this machine, to {host(service)}" in page
+    assert "3 rows with an e-mail address in the text." in page
+    assert 'name="despite_findings" value="1" required' in page
+    refused = await submit(datasette, EVALUATE, "ann", confirm=1, limit_usd=1)
+    assert refused.status_code == 400
+    assert "tick the box" in refused.text
+    asked = await send(datasette, EVALUATE, {"confirm": True}, "ann")
+    assert asked.status_code == 400
+    assert (asked.json()["review"]["errors"], asked.json()["estimate"]["requests"]) == (1, 10)
+    assert "despite_findings" in asked.json()["error"]
+    unpriced = await send(datasette, EVALUATE, {"despite_findings": True}, "ann")
+    assert "Send confirm" in unpriced.json()["error"]
+    assert (await get(datasette, EVALUATE, "bob")).status_code == 403
+    agreed = await submit(datasette, EVALUATE, "ann", confirm=1, limit_usd=1, despite_findings=1)
+    assert agreed.status_code == 302, agreed.text
+    with closing(connect(judged)) as conn:
+        (job,) = list_jobs(conn)
+        assert (job.kind, (job.estimate or {})["limit_usd"]) == ("evaluate", 1)
+    assert {request.path for request in service.log} <= {"/models"}  # it waits for the worker
+
+
+async def test_a_deployment_is_named_where_the_evaluation_starts(
+    judged: Path, service: OpenAIServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with closing(connect(judged)) as conn, conn:
+        conn.execute("update _ftclassify_classifiers set trainer = 'azure'")
+    monkeypatch.setenv("AZURE_OPENAI_API_KEY", service.api_key)
+    monkeypatch.setenv("AZURE_OPENAI_ENDPOINT", service.base_url)
+    datasette = serve(judged, grants={**PAYING, "ftclassify-delete": {"id": "ann"}})
+    page = (await get(datasette, EVALUATE, "ann")).text
+    assert 'name="deployment"' in page
+    assert "Agree" not in page
+    named = await submit(datasette, EVALUATE, "ann", deployment="desk")
+    assert named.status_code == 200
+    assert "10 questions: " in named.text
+    assert 'name="deployment"' not in named.text
+    agreed = await submit(datasette, EVALUATE, "ann", confirm=1, limit_usd=1, despite_findings=1)
+    assert agreed.status_code == 302, agreed.text
+
+
+async def test_a_classifier_of_this_machine_is_evaluated_from_its_page(trained: Path) -> None:
+    datasette = serve(trained, grants={"ftclassify-train": {"id": "ann"}})
+    page = (await get(datasette, EVALUATE, "ann")).text
+    assert "It costs nothing." in page
+    answer = (await send(datasette, EVALUATE, {}, "ann")).json()
+    assert answer["ok"], answer
+    with closing(connect(trained)) as conn:
+        assert run_job(conn, answer["job"]).state == "finished"
 
 
 def test_the_result_of_a_check_of_the_same_rows_is_used(

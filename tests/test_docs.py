@@ -62,6 +62,20 @@ def test_every_function_is_documented():
     assert names <= set(re.findall(r"`(ft_\w+)\(", text))
 
 
+def test_every_test_that_the_documents_name_exists():
+    """As `tests/test_x.py::test_y`, `test_x.py::test_y`, `::test_y` of the same file, or alone."""
+    tests = {path.name: path.read_text(encoding="utf-8") for path in ROOT.glob("tests/test_*.py")}
+    named = 0
+    for document in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]:
+        text = document.read_text(encoding="utf-8")
+        words = re.findall(r"`(?:([\w/]+\.py)|)(?:::)?(test_\w+)`", text)
+        for file, name in words:
+            places = [tests[Path(file).name]] if file else tests.values()
+            assert any(f"def {name}(" in place for place in places), f"{document.name}: {name}"
+            named += 1
+    assert named > 60
+
+
 def test_links_between_the_documents_lead_somewhere():
     for document in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]:
         for target in re.findall(r"\]\(([^)#:]+)\)", document.read_text(encoding="utf-8")):

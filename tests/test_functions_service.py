@@ -210,6 +210,16 @@ def test_a_logarithm_of_nothing_is_still_json(path, conn):
     assert full["logprobs"] == {"Parks": None, "Roads": 0, "Water": None}
 
 
+def test_a_logarithm_of_nothing_is_kept_as_json(path, openai_server):
+    answered = KeptAnswer(("Roads",), "exact", None, "Roads", (-math.inf, 0.0, -math.inf), 0.0)
+    keep(path, serve(path, openai_server), {BENCH: answered})
+    with closing(connect(path)) as conn:
+        kept = rows(conn, "select logprobs from _ftclassify_answers where json_valid(logprobs)")
+        assert ("[null, 0.0, null]",) in kept
+        register(conn)
+        assert told(conn, BENCH)["logprobs"] == {"Parks": None, "Roads": 0, "Water": None}
+
+
 @pytest.mark.parametrize("statement", [
     "drop table _ftclassify_answers",
     "alter table _ftclassify_answers rename column input to something",

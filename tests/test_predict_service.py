@@ -39,7 +39,8 @@ from datasette_ftclassify.errors import (
 from datasette_ftclassify.jobs import lease as lease_module
 from datasette_ftclassify.jobs.asking import conversation as conversation_module
 from datasette_ftclassify.jobs.budget import Budget
-from datasette_ftclassify.jobs.evaluate import estimate_evaluate, evaluate_classifier
+from datasette_ftclassify.jobs.confirming import confirm_evaluate
+from datasette_ftclassify.jobs.evaluate import evaluate_classifier
 from datasette_ftclassify.jobs.interrupts import uninterrupted
 from datasette_ftclassify.jobs.predict import (
     Columns,
@@ -564,9 +565,9 @@ def test_evaluation_asks_about_the_test_rows_and_keeps_the_answers(town: Town) -
     conn = town.fill(30).conn
     assert conn is not None
     access = access_to(town.server)
-    estimate = estimate_evaluate(conn, town.classifier, access)
-    assert estimate is not None
-    assert (estimate.requests, estimate.usd is not None) == (10, True)
+    found = confirm_evaluate(conn, town.classifier, access)
+    assert found is not None
+    assert (found.estimate.requests, found.estimate.usd is not None) == (10, True)
     metrics = evaluate_classifier(conn, town.classifier, access=access)
     assert (metrics["n_test"], metrics["accuracy"], metrics["abstained"]) == (10, 1.0, 0)
     assert metrics["n_scored"] == 10

@@ -226,6 +226,16 @@ async def test_the_strip_comes_where_a_job_is_at_work(trained: Path):
     assert "javascript" in script.headers["content-type"]
 
 
+async def test_many_jobs_of_other_tables_do_not_hide_the_one_at_work(trained: Path):
+    path = without_jobs(trained)
+    queue_predict(path)
+    with closing(connect(path)) as conn:
+        for n in range(60):
+            add_job(conn, "predict", {"table": "other", "uid": str(n)})
+    page = (await get(serve(path), "/town/messages")).text
+    assert "strip.js" in page
+
+
 def classified(path: Path) -> None:
     with closing(connect(path)) as conn:
         for name in ("topics", "subjects"):

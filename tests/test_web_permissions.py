@@ -88,6 +88,9 @@ ADDRESSES = {
     ("classifier", r"/classifiers/(?P<name>[^/]+?)/try"): Address(
         f"{OURS}/classifiers/topics~401/try?text=noise"
     ),
+    ("classifier", r"/classifiers/(?P<name>[^/]+?)/evaluate"): Address(
+        f"{OURS}/classifiers/topics~401/evaluate"
+    ),
     ("table", "/classify"): Address(
         f"{OURS}/classify?table=messages", {"table": "messages", "classifier": "topics@1"}
     ),

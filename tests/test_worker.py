@@ -422,7 +422,10 @@ def test_deaths_are_counted_since_somebody_asked_to_try_again(conn):
         assert note_death(conn, job.id, "exit code 3")
     assert get_job(conn, job.id).state == "queued"
     assert note_death(conn, job.id, "exit code 3")
-    assert get_job(conn, job.id).state == "failed"
+    failed = get_job(conn, job.id)
+    assert failed.state == "failed"
+    assert "died 4 times" in (failed.error or "")
+    assert "ftclassify" not in (failed.error or "")  # pages show it
     ask_job(conn, job.id, "retry")
     assert note_death(conn, job.id, "exit code 3")
     assert get_job(conn, job.id).state == "queued"

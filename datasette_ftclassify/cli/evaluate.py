@@ -6,9 +6,15 @@ from typing import Any
 
 import click
 
-from .options import database_argument, json_option, open_database, queue_option
+from .options import (
+    database_argument,
+    despite_option,
+    json_option,
+    open_database,
+    queue_option,
+)
 from .output import friendly, print_json, rows_have, say
-from .paying import agree, asking_options, reach
+from .paying import agree_to, asking_options, reach
 from .running import run_here, tell_queued
 from .training import unanswered_lines
 
@@ -17,6 +23,7 @@ from .training import unanswered_lines
 @database_argument
 @click.argument("name", required=False)
 @asking_options
+@despite_option
 @queue_option
 @json_option
 @friendly
@@ -29,7 +36,8 @@ def evaluate(database: str, name: str | None, as_json: bool, **given: Any) -> No
       datasette ftclassify evaluate mail.db messages
       datasette ftclassify evaluate mail.db messages@1 --json
     """
-    from ..jobs.evaluate import estimate_evaluate, evaluate_classifier, submit_evaluate
+    from ..jobs.confirming import confirm_evaluate
+    from ..jobs.evaluate import evaluate_classifier, submit_evaluate
     from ..sql import is_read_only
     from ..store.classifiers import find_classifier
 
@@ -41,8 +49,9 @@ def evaluate(database: str, name: str | None, as_json: bool, **given: Any) -> No
             _show(metrics, as_json)
             return
         classifier, access = reach(conn, classifier, given)
-        estimate = estimate_evaluate(conn, classifier, access)
-        agree(estimate, classifier, yes=given["yes"], limit_usd=given["limit_usd"])
+        found = confirm_evaluate(conn, classifier, access)
+        estimate = None if found is None else found.estimate
+        agree_to(found, classifier, given)
         limit = given["limit_usd"]
         job = submit_evaluate(
             conn, classifier.id, limit_usd=limit, estimate=estimate, access=access

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import sqlite3
+    from collections.abc import Sequence
 
     from ..store.jobs import Event, Job
 
@@ -24,14 +25,30 @@ def describe(conn: sqlite3.Connection, job: Job) -> dict[str, Any]:
     """
     from ..store.spending import spent_by_job
 
-    rate, left = _pace(conn, job)
-    usd = round(spent_by_job(conn, job.id).usd, 6)
-    return {**job.to_dict(), "usd": usd, "rows_per_second": rate, "seconds_left": left}
+    return _described(conn, job, spent_by_job(conn, job.id).usd)
+
+
+def describe_all(conn: sqlite3.Connection, jobs: Sequence[Job]) -> list[dict[str, Any]]:
+    """Many jobs, each as `describe` says, and what they spent with one look."""
+    from ..store.spending import Spent, spent_by_each_job
+
+    spent = spent_by_each_job(conn)
+    return [_described(conn, job, spent.get(job.id, Spent()).usd) for job in jobs]
+
+
+def _described(conn: sqlite3.Connection, job: Job, usd: float) -> dict[str, Any]:
+    return {**job.to_dict(), "usd": round(usd, 6), **pace(conn, job)}
 
 
 def rows_done(job: Job) -> int:
     """Rows that the job is through with, whatever they got."""
     return job.done + job.skipped + job.failed
+
+
+def pace(conn: sqlite3.Connection, job: Job) -> dict[str, Any]:
+    """rows_per_second and seconds_left, as `describe` has them."""
+    rate, left = _pace(conn, job)
+    return {"rows_per_second": rate, "seconds_left": left}
 
 
 def _pace(conn: sqlite3.Connection, job: Job) -> tuple[float | None, int | None]:
@@ -58,7 +75,11 @@ def moment(text: str) -> datetime:
 
 def line(conn: sqlite3.Connection, job: Job) -> str:
     """All that fits on one line."""
-    told = describe(conn, job)
+    return line_of(conn, job, describe(conn, job))
+
+
+def line_of(conn: sqlite3.Connection, job: Job, told: dict[str, Any]) -> str:
+    """told: the job, described"""
     parts = [
         f"{job.id:4}", f"{job.kind:8}", f"{told['state']:11}", job.created_at,
         *(part for part in (_about(conn, job), *_figures(job, told)) if part),

@@ -10,7 +10,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .job_lines import describe, event_lines, event_object, line, settings_lines, shows_step
+from .job_lines import (
+    describe,
+    describe_all,
+    event_lines,
+    event_object,
+    line,
+    line_of,
+    settings_lines,
+    shows_step,
+)  # fmt: skip
 from .options import database_argument, json_option, open_database, usd
 from .output import StepProgress, friendly, print_json, say, step_progress
 from .running import LOOK_EVERY, jobs_command, now_line, watched, work_command
@@ -48,11 +57,12 @@ def list_command(database: str, as_json: bool) -> None:
 
     with open_database(database) as conn:
         found = list_jobs(conn)
+        described = describe_all(conn, found)
         if as_json:
-            print_json({"jobs": [describe(conn, job) for job in found]})
+            print_json({"jobs": described})
             return
-        for job in found:
-            click.echo(line(conn, job))
+        for job, told in zip(found, described, strict=True):
+            click.echo(line_of(conn, job, told))
     if not found:
         click.echo("There is no job yet.")
 

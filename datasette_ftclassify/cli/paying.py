@@ -14,7 +14,7 @@ from .options import usd
 from .output import Stopped, counted, one_line, say
 
 if TYPE_CHECKING:
-    from ..jobs.confirming import Review
+    from ..jobs.confirming import EvaluateConfirmation, PredictConfirmation, Review
     from ..jobs.estimates import JobEstimate
     from ..store.classifiers import Classifier
     from ..trainers.access import Access
@@ -100,13 +100,29 @@ def agree(
     ask(yes=yes)
 
 
+def agree_to(
+    found: EvaluateConfirmation | PredictConfirmation | None,
+    classifier: Classifier,
+    given: dict[str, Any],
+) -> None:
+    """As `agree`. given: as `asking_options` and `despite_option` have it"""
+    agree(
+        None if found is None else found.estimate,
+        classifier,
+        yes=given["yes"],
+        limit_usd=given["limit_usd"],
+        review=None if found is None else found.review,
+        despite_findings=given["despite_findings"],
+    )
+
+
 def review_lines(review: Review) -> list[str]:
     """What leaves this machine, and what the checks found."""
     sends = review.sending
     what = f"Of each the text of {', '.join(sends.columns)}"
-    what += f", with the labels of {', '.join(sends.labels)}" if sends.labels else ""
+    what += f", with the labels of {', '.join(sends.labels)}," if sends.labels else ""
     example = "" if sends.example is None else f", such as: {one_line(sends.example)}"
-    lines = [f"{what}, goes to {sends.host}{example}"]
+    lines = [f"{what} goes to {sends.host}{example}"]
     for found in review.findings:
         lines += [f"{found.severity}: {found.message}", f"    {found.advice}"]
     if review.warnings:

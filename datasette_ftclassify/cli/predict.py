@@ -16,7 +16,7 @@ from .options import (
     where_option,
 )
 from .output import counted, friendly, print_json, rows, rows_have, say
-from .paying import agree, asking_options, reach
+from .paying import agree_to, asking_options, reach
 from .running import batches_there, run_here, tell_queued
 
 if TYPE_CHECKING:
@@ -107,14 +107,7 @@ def predict(database: str, table: str, as_json: bool, **given: Any) -> None:
         _tell_begun(conn, request.settings(conn, classifier, table))
         if found is not None:
             _tell_unlabelled(found.unlabelled)
-        agree(
-            estimate,
-            classifier,
-            yes=given["yes"],
-            limit_usd=given["limit_usd"],
-            review=None if found is None else found.review,
-            despite_findings=given["despite_findings"],
-        )
+        agree_to(found, classifier, given)
         job = submit_predict(conn, classifier, table, request, estimate=estimate, access=access)
         if given["queue"]:
             tell_queued(conn, job, database, as_json, given["base_url"])

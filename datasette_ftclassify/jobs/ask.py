@@ -27,8 +27,8 @@ from ..store.schema import ensure_schema, transaction
 from ..store.spending import Spent
 from ..trainers.access import Access
 from .agreements import agree
-from .asking.conversation import Patience
 from .asking.keeping import is_sound
+from .asking.pace import Patience
 from .asking.predicting import converse
 from .estimates import JobEstimate, agreed, check_answers, estimate_questions
 from .lease import Lease, leased

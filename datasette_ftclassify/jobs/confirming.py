@@ -14,14 +14,22 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from ..checks.private import DETECTORS, private_text
-from ..loading import service_of
+from ..loading import prices_of, service_of
 from ..store.classifiers import Classifier
 from ..tasks import Task
 from ..trainers.access import Access
 from ..trainers.registry import get_trainer
 from ..trainers.service import Service
 from .checked import Checked, Found, check_rows
-from .estimates import JobEstimate, estimate_texts, without_answer
+from .estimates import (
+    JobEstimate,
+    check_answers,
+    estimate_questions,
+    estimate_texts,
+    without_answer,
+)
+from .evaluate import texts_to_ask
+from .model_names import load_asker
 from .plan import Plan, PredictRequest
 from .request import TrainRequest
 from .rows import Rows
@@ -120,6 +128,15 @@ class PredictConfirmation:
         }
 
 
+@dataclass(frozen=True)
+class EvaluateConfirmation:
+    estimate: JobEstimate
+    review: Review
+
+    def to_dict(self) -> dict[str, Any]:
+        return {"estimate": self.estimate.to_dict(), "review": self.review.to_dict()}
+
+
 def confirm_train(
     conn: sqlite3.Connection,
     task: Task,
@@ -163,6 +180,27 @@ def confirm_predict(
     if estimate.requests and not request.unlabelled and request.where is None:
         unlabelled = _unlabelled(conn, classifier, plan, total, request, access)
     return PredictConfirmation(estimate, review, unlabelled)
+
+
+def confirm_evaluate(
+    conn: sqlite3.Connection, classifier: Classifier, access: Access
+) -> EvaluateConfirmation | None:
+    """What is to be agreed to before an evaluation; None when it is free.
+
+    Raises EvaluationError when there is no row to evaluate on, AccessError without a key.
+    """
+    service = service_of(classifier)
+    if service is None or not service.capabilities.costs_money:
+        return None
+    texts = texts_to_ask(conn, classifier)
+    if texts:
+        check_answers(classifier)
+    asker = load_asker(classifier, access)
+    estimate = estimate_questions(asker, texts, prices_of(classifier, access))
+    checked = check_rows(conn, classifier.task, None, service, None, most=CHECKED_ROWS)
+    sending = _questions(classifier, service, estimate, texts)
+    review = _review(sending, checked, texts, len(texts), _ABOUT_TRAINING)
+    return EvaluateConfirmation(estimate, review)
 
 
 def _unlabelled(
@@ -218,10 +256,17 @@ def _review_prediction(
         checked = check_rows(conn, task, None, service, None, most=CHECKED_ROWS)
     else:
         checked = Checked(None, "It has no labels that could be checked.")
-    host = str(classifier.header.get("host") or service.title)
-    sending = Sending(host, estimate.requests, task.text, (), _example(unanswered))
+    sending = _questions(classifier, service, estimate, unanswered)
     in_all = len(unanswered) if len(texts) >= total else max(estimate.requests, len(unanswered))
     return _review(sending, checked, unanswered, in_all, _ABOUT_TRAINING)
+
+
+def _questions(
+    classifier: Classifier, service: Service, estimate: JobEstimate, texts: Sequence[str]
+) -> Sending:
+    """texts: those that are asked about, or some of them"""
+    host = str(classifier.header.get("host") or service.title)
+    return Sending(host, estimate.requests, classifier.task.text, (), _example(texts))
 
 
 def _example(texts: Sequence[str]) -> str | None:

@@ -10,7 +10,7 @@ from ..errors import EvaluationError
 from ..evaluation import evaluate
 from ..examples import Record, read_records
 from ..labels import LabelSet, LabelValue
-from ..loading import load_answerer, prices_of, service_of
+from ..loading import load_answerer, service_of
 from ..predictions import Answerer, chosen_labels
 from ..splits import text_hash
 from ..sql import relation
@@ -22,10 +22,9 @@ from ..store.spending import Spent
 from ..store.splits import Membership
 from ..trainers.access import Access, read_access
 from .agreements import agree, spent_by
-from .estimates import JobEstimate, agreed, check_answers, estimate_questions, without_answer
+from .estimates import JobEstimate, agreed, without_answer
 from .judging import judge
 from .lease import Lease, leased
-from .model_names import load_asker
 
 if TYPE_CHECKING:
     import numpy as np
@@ -102,22 +101,13 @@ def submit_evaluate(
         return job
 
 
-def estimate_evaluate(
-    conn: sqlite3.Connection, classifier: Classifier, access: Access
-) -> JobEstimate | None:
-    """Of the test rows that have no kept answer; None when nothing is paid for.
+def texts_to_ask(conn: sqlite3.Connection, classifier: Classifier) -> list[str]:
+    """Of the test rows, those that have no kept answer, each once.
 
-    Raises EvaluationError when there is no row to evaluate on, AccessError without a key.
+    Raises EvaluationError when there is no row to evaluate on.
     """
-    service = service_of(classifier)
-    if service is None or not service.capabilities.costs_money:
-        return None
     rows, _ = read_test_rows(conn, classifier)
-    texts = without_answer(conn, classifier, [r.text or "" for r in rows])
-    if texts:
-        check_answers(classifier)
-    prices = prices_of(classifier, access)
-    return estimate_questions(load_asker(classifier, access), texts, prices)
+    return without_answer(conn, classifier, [row.text or "" for row in rows])
 
 
 def _as_a_job(

@@ -25,7 +25,8 @@ from ..store.jobs import (
     new_owner,
     renew_lease,
 )
-from ..store.schema import is_full, transaction
+from ..store.room import is_full, no_room
+from ..store.schema import transaction
 from ..store.spending import add_spending
 from ..store.tables import open_database
 from ..trainers.access import Access, read_access
@@ -78,7 +79,8 @@ def leased(
 
     finished, when it ends; failed with the error, when it raises one; paused, when it is
     interrupted from the keyboard; paused or cancelled, when somebody asked for that (JobStopped
-    goes on to the caller); paused with the reason, when it has one (JobPaused goes on, too).
+    goes on to the caller); paused with the reason, when it has one (JobPaused goes on, too), as for
+    want of room on the disk.
     A killed process writes nothing: its lease runs out. So does that of a process which another one
     kept from writing for too long: nothing is wrong with the job.
     """
@@ -95,14 +97,18 @@ def leased(
         _rest(lease, str(reason))
         raise
     except JobStopped:
-        end_job(conn, lease.job, "paused" if lease.job.wanted == "pause" else "cancelled")
+        _end(lease, "paused" if lease.job.wanted == "pause" else "cancelled")
         raise
     except KeyboardInterrupt:
         _rest(lease)
         raise
     except Exception as error:
+        if isinstance(error, sqlite3.OperationalError) and is_full(error):
+            why = no_room(error)
+            _rest(lease, why)
+            raise JobPaused(why) from error
         if not lease.lost.is_set() and not _is_busy(error):
-            end_job(conn, lease.job, "failed", error=_text(error))
+            _end(lease, "failed", _text(error))
         raise
     end_job(conn, lease.job, "finished", result=lease.result)
 
@@ -129,9 +135,19 @@ def _count_lost(lease: Lease, access: Access) -> None:
 def _rest(lease: Lease, why: str | None = None) -> None:
     """Pauses the job. One that somebody wants cancelled is cancelled, as one at rest is."""
     wanted = lease.job.wanted
-    end_job(lease.conn, lease.job, "paused", error=why)
+    _end(lease, "paused", why)
     if wanted == "cancel":
         ask_job(lease.conn, lease.job.id, wanted)
+
+
+def _end(lease: Lease, state: str, why: str | None = None) -> None:
+    """Writes down how it ended before its time. Where there is no room for that, its lease runs out
+    instead: whoever looks then sees it interrupted."""
+    try:
+        end_job(lease.conn, lease.job, state, error=why)
+    except sqlite3.OperationalError as error:
+        if not is_full(error):
+            raise
 
 
 def _is_busy(error: Exception) -> bool:
@@ -145,12 +161,10 @@ def _text(error: Exception) -> str:
         return f"{type(error).__name__}: {error}"
     if "no such" in str(error):
         return (
-            f"A table was changed while the job was at it: {error}. When it is as it was, "
-            "retry the job; otherwise cancel it, and start a new one."
+            f"A table was changed while the job was at it: {error}. When it is as it was, retry "
+            "the job; otherwise start a new one."
         )
-    if is_full(error):
-        return f"There is no room for more: {error}. Make some, then retry the job."
-    return f"The database does not let the job go on: {error}. See to that, then: jobs retry."
+    return f"The database does not let the job go on: {error}. See to that, then retry the job."
 
 
 @contextmanager

@@ -85,15 +85,17 @@ def _json(values: Sequence[Any] | None) -> str | None:
 
 
 def _logprobs(text: object) -> tuple[float, ...]:
-    """As `_json` wrote them: the logarithm of a probability of 0 stands as -Infinity, which is no
+    """null is the logarithm of a probability of 0. Earlier versions wrote -Infinity, which is no
     number of JSON, and which `read_json` refuses."""
     values = read_json(re.sub(r"-Infinity\b", "null", str(text)), "answer")
     return tuple(-math.inf if value is None else float(value) for value in values)
 
 
-def _rounded(logprobs: Sequence[float] | None) -> Sequence[float] | None:
+def _rounded(logprobs: Sequence[float] | None) -> Sequence[float | None] | None:
     """To six significant digits: more than they mean, and two thirds less to store."""
-    return None if logprobs is None else [float(f"{value:.6g}") for value in logprobs]
+    if logprobs is None:
+        return None
+    return [None if value == -math.inf else float(f"{value:.6g}") for value in logprobs]
 
 
 def find_answers(

@@ -6,13 +6,10 @@ copy may be read by an old SQLite: nothing here needs one newer than 3.34.
 
 from __future__ import annotations
 
-import shutil
 import sqlite3
-import uuid
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import datetime, timezone
-from pathlib import Path
 
 from .tables import check_tables, check_triggers
 
@@ -24,10 +21,6 @@ TABLES = tuple(
         "evaluation_rows", "batch_keys",
     )
 )  # fmt: skip
-
-
-ROOM = 1_000_000
-"""Bytes that must be free before a service is asked."""
 
 
 def ensure_schema(conn: sqlite3.Connection) -> None:
@@ -86,26 +79,6 @@ def transaction(
         yield
         with meanwhile():
             conn.commit()
-
-
-def is_full(error: sqlite3.Error) -> bool:
-    """Whether there is no room on the disk, or within a quota."""
-    return "full" in str(error)
-
-
-def check_room(conn: sqlite3.Connection) -> None:
-    """Raises sqlite3.OperationalError (see `is_full`) when there is no room to keep as many answers
-    as may be under way. Keeps nothing."""
-    path = conn.execute("pragma database_list").fetchone()[2]
-    if path and shutil.disk_usage(Path(path).parent).free < ROOM:
-        raise sqlite3.OperationalError("database or disk is full")
-    conn.execute("begin immediate")
-    try:
-        check_triggers(conn)
-        sql = "insert into _ftclassify_settings (key, value) values (?, zeroblob(?))"
-        conn.execute(sql, [uuid.uuid4().hex, ROOM])
-    finally:
-        conn.rollback()
 
 
 _MAIN_JOB = (

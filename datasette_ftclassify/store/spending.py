@@ -64,6 +64,14 @@ def spent_by_job(conn: sqlite3.Connection, job_id: int) -> Spent:
     return Spent(*row.fetchone())
 
 
+def spent_by_each_job(conn: sqlite3.Connection) -> dict[int, Spent]:
+    """As `spent_by_job`, of all jobs that spent anything."""
+    if not _has_spending(conn):
+        return {}
+    rows = conn.execute(f"select job_id, {_SUMS} from _ftclassify_spending group by job_id")
+    return {job_id: Spent(*sums) for job_id, *sums in rows.fetchall()}
+
+
 def _has_spending(conn: sqlite3.Connection) -> bool:
     sql = "select 1 from sqlite_master where name = '_ftclassify_spending'"
     return conn.execute(sql).fetchone() is not None

@@ -33,7 +33,7 @@ from .deletion import delete_page, deletion_of, require_mutable
 from .filters import facet_of
 from .jobs import visible_jobs
 from .names import may_all, tables_behind, tables_told
-from .permissions import DELETE, VIEW, may_view_table, may_write
+from .permissions import DELETE, TRAIN, VIEW, may_view_table, may_write
 from .showing import done, show
 
 if TYPE_CHECKING:
@@ -230,6 +230,9 @@ async def _links(ask: Ask, classifier: Classifier, sql: str | None) -> dict[str,
         "source": str(ask.datasette.urls.table(ask.database, table)),
         "self": ask.url(*here),
         "try": ask.url(*here, "try"),
+        "evaluate": ask.url(*here, "evaluate")
+        if ask.db.is_mutable and await ask.may(TRAIN)
+        else None,
         "wrong": ask.url(*here, "rows", wrong=1),
         "query": f"{ask.datasette.urls.database(ask.database)}?{urlencode({'sql': sql or ''})}",
         "classify": ask.url("classify", table=table, classifier=classifier.title)

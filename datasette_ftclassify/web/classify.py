@@ -212,7 +212,7 @@ async def _review(
         "usd_per_day": access.usd_per_day,
         "spent_today": prepared.spent_today,
     }
-    problem = _asks_to_confirm(review, prepared.refusal, confirmed)
+    problem = asks_to_confirm(review, prepared.refusal, confirmed)
     if ask.wants_json:
         data = {"error": problem, "errors": [problem], "status": 400}
         data |= {} if confirmation is None else confirmation.to_dict()
@@ -228,7 +228,13 @@ async def _review(
     }, status=400 if confirmed else 200)  # fmt: skip
 
 
-def _asks_to_confirm(review: dict[str, Any], refusal: str | None, confirmed: bool) -> str:
+def asks_to_confirm(review: dict[str, Any], refusal: str | None, confirmed: bool) -> str:
+    """What a program is told that has not agreed to everything.
+
+    review:    with "classifier", its "estimate" as an object or None, and its "price"
+    refusal:   of the errors that were found
+    confirmed: the price has been agreed to
+    """
     despite = "" if refusal is None else f"{refusal} Send despite_findings to pay all the same. "
     if confirmed:
         return despite.rstrip()

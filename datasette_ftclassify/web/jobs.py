@@ -222,7 +222,9 @@ async def _act(ask: Ask) -> Response:
         raise JobError(
             f"A job can be asked to {', '.join(WISHES)}, and not to {wish or 'nothing'}."
         )
-    limit = _limit(ask.one("limit_usd")) if paid and wish in ("run", "resume", "retry") else None
+    limit = (
+        limit_from(ask.one("limit_usd")) if paid and wish in ("run", "resume", "retry") else None
+    )
 
     access = await access_of(ask.datasette)
 
@@ -240,7 +242,8 @@ async def _act(ask: Ask) -> Response:
     return await done(ask, ask.url("jobs", job.id), data)
 
 
-def _limit(text: str) -> float | None:
+def limit_from(text: str) -> float | None:
+    """An amount in USD, as it was typed; None for nothing. Raises JobError for anything else."""
     if not text.strip():
         return None
     try:
@@ -300,17 +303,16 @@ def _some(
 
 
 def _summary(conn: sqlite3.Connection, job: Job) -> dict[str, Any]:
-    from ..cli.job_lines import describe
+    from ..cli.job_lines import pace
 
-    told = describe(conn, job)
     return {
         "id": job.id,
         "kind": job.kind,
-        "state": told["state"],
+        "state": parts.state_of(job),
         "title": parts.title(job, parts.classifier_of(conn, job)),
         "table": parts.table_or_none(conn, job),
         "share": parts.share_of(job),
-        "rows": parts.rows_text(job, told),
+        "rows": parts.rows_text(job, pace(conn, job)),
         "active": parts.is_active(job),
         "created_at": job.created_at,
     }

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from .card import card_page
 from .checking import finding_page
 from .classify import classify_page
+from .evaluating import evaluate_page
 from .export import export_page
 from .jobs import job_page, jobs_page
 from .judged import judged_page
@@ -28,6 +29,7 @@ ROUTES = [
     Route(r"/classifiers/(?P<name>[^/]+?)/rows", judged_page, "classifier"),
     # A POST that costs money needs another permission: the view asks for it.
     Route(r"/classifiers/(?P<name>[^/]+?)/try", try_page, "classifier", writes=VIEW),
+    Route(r"/classifiers/(?P<name>[^/]+?)/evaluate", evaluate_page, "classifier", TRAIN, TRAIN),
     Route("/classify", classify_page, "table", reads=PREDICT, writes=PREDICT),
     Route("/jobs", jobs_page, "database"),
     # What else a POST needs depends on the kind of job: the view asks for it.

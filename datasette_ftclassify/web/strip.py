@@ -20,7 +20,8 @@ from .routing import page_url
 if TYPE_CHECKING:
     from datasette.app import Datasette
 
-_MOST = 50
+_AT_ONCE = 50
+_MOST = 1_000
 """Active jobs that are looked at; more than a server works at by far."""
 
 
@@ -79,5 +80,12 @@ async def _is_worked_on(
 
 def _active(conn: sqlite3.Connection, table: str) -> set[frozenset[str]]:
     """The tables that each job at work on this one tells of."""
-    jobs = newest_jobs(conn, _MOST, active=True)
-    return {told_of(conn, job) for job in jobs if table_or_none(conn, job) == table}
+    found: set[frozenset[str]] = set()
+    before: int | None = None
+    for _ in range(_MOST // _AT_ONCE):
+        jobs = newest_jobs(conn, _AT_ONCE, active=True, before=before)
+        found |= {told_of(conn, job) for job in jobs if table_or_none(conn, job) == table}
+        if not jobs:
+            break
+        before = jobs[-1].id
+    return found

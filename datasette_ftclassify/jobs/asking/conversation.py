@@ -10,8 +10,7 @@ import sqlite3
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta, timezone
 from heapq import heappop, heappush
 from itertools import count, islice
@@ -22,7 +21,8 @@ from ...ledger import LedgerError
 from ...store.answers import KeptAnswer, find_answers, input_key, keep_answers
 from ...store.classifiers import Classifier
 from ...store.jobs import Job, save_progress
-from ...store.schema import is_full, transaction
+from ...store.room import has_room, is_full, no_room
+from ...store.schema import transaction
 from ...store.spending import Spent, add_spending
 from ...trainers.service import (
     MOST_AGAIN,
@@ -38,7 +38,7 @@ from ..interrupts import uninterrupted
 from ..lease import Lease
 from .engine import Engine, Question, Result
 from .keeping import is_sound, kept_from, no_answer
-from .pace import Pace
+from .pace import Pace, Patience
 
 _LOOK_EVERY = 0.25
 """Seconds between looks at what is wanted of the job, while nothing comes."""
@@ -47,31 +47,6 @@ _SHOWN_FROM = 2.0
 """A shorter wait is not worth a word."""
 
 _MOST_GIVEN_UP = 10_000
-
-
-@dataclass(frozen=True)
-class Patience:
-    """How long to go on against failures; times in seconds.
-
-    tries:       of one text, failures for want of patience not counted
-    down:        failures in a row, of any texts, after which a text that is out of tries means
-                 that the service is down
-    base, cap:   the wait before another try is up to base, and doubles up to cap
-    ready_every: between questions to a model that is not there yet
-    ready_for:   after a classifier was made, a model that is not there may still come
-    leave, interrupt: for what is under way, when the job stops, or is interrupted by hand
-    full:        for room on a full disk, with answers that were paid for in hand
-    """
-
-    tries: int = 6
-    down: int = 20
-    base: float = 0.5
-    cap: float = 30.0
-    ready_every: float = 10.0
-    ready_for: float = 1200.0
-    leave: float = 30.0
-    interrupt: float = 3.0
-    full: float = 600.0
 
 
 PATIENCE = Patience()
@@ -139,7 +114,8 @@ class Conversation:
         """What was given up counts as spent; what the ledger cannot note now it counts as under way
         until it can."""
         try:
-            lost = self._lost + self._budget.close()
+            unstored = _total((self._lost, *(cost for _, cost in self._fresh)))
+            lost = unstored + self._budget.close()
             if lost != Spent() and not self._lease.lost.is_set():
                 with transaction(self.conn):
                     add_spending(self.conn, self.job.id, lost)
@@ -226,6 +202,9 @@ class Conversation:
         chosen = list(islice(self._ready, free))
         self._out_of_money = False
         if not chosen:
+            return
+        if not has_room(self.conn):
+            self._pause(no_room())
             return
         # One transaction of the ledger for all of them, before any is sent.
         reserved: list[float] = []
@@ -316,8 +295,9 @@ class Conversation:
         whatever else is to be written.
 
         On a full disk it waits for room, and nothing more is sent meanwhile: what has come is paid.
-        patient: False: not then
-        Raises JobError when the job was taken over.
+        When none comes, as many answers are kept as there is room for.
+        patient: False: it does not wait
+        Raises JobError when the job was taken over, JobPaused without room.
         """
         deadline = time.monotonic() + (self._patience.full if patient else 0.0)
         while True:
@@ -326,11 +306,26 @@ class Conversation:
                     self._commit(also)
                 return
             except sqlite3.OperationalError as error:
-                if not is_full(error) or time.monotonic() >= deadline:
+                if not is_full(error):
                     raise
+                if time.monotonic() >= deadline:
+                    self._keep_one_by_one()
+                    raise JobPaused(no_room(error)) from error
             self._engine.settle()
             time.sleep(_LOOK_EVERY)
             self._lease.check()
+
+    def _keep_one_by_one(self) -> None:
+        """Of the answers in hand, those that there is room for, without anything beside them."""
+        fresh, unstored = self._fresh, list[tuple[Question, Spent]]()
+        with uninterrupted():
+            for answer in fresh:
+                self._fresh = [answer]
+                try:
+                    self._commit(lambda: None)
+                except sqlite3.OperationalError:
+                    unstored.append(answer)
+        self._fresh = unstored
 
     def _commit(self, also: Callable[[], None]) -> None:
         spent = _total((self._lost, *(cost for _, cost in self._fresh)))
@@ -373,7 +368,8 @@ class Conversation:
                 break
             self._take(self._engine.collect(min(left, _LOOK_EVERY), self._under_way))
             if self._fresh:
-                self.commit(patient=False)
+                with suppress(JobPaused):  # there is no room for it
+                    self.commit(patient=False)
         self.commit(patient=False)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from random import random
 
 MOST = 32
@@ -15,6 +16,31 @@ MOST = 32
 smaller start would cost an answer's time for each doubling, and a refusal costs nothing."""
 
 _LONGEST_HOLD = 7 * 24 * 3600.0
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How long to go on against failures; times in seconds.
+
+    tries:       of one text, failures for want of patience not counted
+    down:        failures in a row, of any texts, after which a text that is out of tries means
+                 that the service is down
+    base, cap:   the wait before another try is up to base, and doubles up to cap
+    ready_every: between questions to a model that is not there yet
+    ready_for:   after a classifier was made, a model that is not there may still come
+    leave, interrupt: for what is under way, when the job stops, or is interrupted by hand
+    full:        for room on a full disk, with answers that were paid for in hand
+    """
+
+    tries: int = 6
+    down: int = 20
+    base: float = 0.5
+    cap: float = 30.0
+    ready_every: float = 10.0
+    ready_for: float = 1200.0
+    leave: float = 30.0
+    interrupt: float = 3.0
+    full: float = 600.0
 
 
 class Pace:

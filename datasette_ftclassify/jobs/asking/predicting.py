@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import sqlite3
 from typing import Any
 
 from ...errors import JobPaused, LimitReached
@@ -11,7 +10,7 @@ from ...ledger import LedgerError
 from ...loading import prices_of
 from ...store.classifiers import Classifier
 from ...store.jobs import Job
-from ...store.schema import check_room, is_full
+from ...store.room import has_room, no_room
 from ...store.spending import spent_by_job
 from ...trainers.access import Access
 from ..budget import Budget
@@ -21,8 +20,8 @@ from ..model_names import load_asker
 from ..places import RowsMoved
 from ..plan import MAX_ERRORS, Plan
 from ..predict import PredictResult, RowProgress, done_rows
-from .conversation import Conversation, Patience
-from .pace import MOST
+from .conversation import Conversation
+from .pace import MOST, Patience
 from .pages import Pages, too_many_failed
 
 MOST_CONCURRENCY = 512
@@ -39,17 +38,12 @@ def converse(
     """
     asker = load_asker(classifier, access)
     try:
-        check_room(lease.conn)
+        if not has_room(lease.conn):
+            raise JobPaused(no_room())
         cost = pricing(asker, prices_of(classifier, access))
         budget = Budget(lease.conn, lease.job, access, cost)
     except (LimitReached, LedgerError) as error:
         raise JobPaused.by(error) from error
-    except sqlite3.OperationalError as error:
-        if not is_full(error):
-            raise
-        raise JobPaused(
-            f"There is no room on the disk to keep answers, so none was paid for: {error}."
-        ) from error
     concurrency = agreed_number(lease.job, "concurrency", MOST)
     return Conversation(
         lease,
