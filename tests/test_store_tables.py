@@ -6,6 +6,8 @@ from __future__ import annotations
 import json
 import resource
 import sqlite3
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import closing, suppress
@@ -22,9 +24,13 @@ from datasette_ftclassify.deadline import TooSlow, within
 from datasette_ftclassify.errors import ArtifactError, FtclassifyError
 from datasette_ftclassify.functions import register
 from datasette_ftclassify.jobs import finding_rows
+from datasette_ftclassify.jobs.evaluate import evaluate_classifier
 from datasette_ftclassify.jobs.following import queue_new_rows
+from datasette_ftclassify.jobs.predict import predict_rows
+from datasette_ftclassify.jobs.train import TrainRequest, train_classifier
 from datasette_ftclassify.sql import connect
-from datasette_ftclassify.store.classifiers import set_default
+from datasette_ftclassify.store.classifiers import find_classifier, set_default
+from datasette_ftclassify.store.deleting import delete_classifier
 from datasette_ftclassify.store.jobs import add_job, get_job
 from datasette_ftclassify.store.schema import ensure_schema
 from datasette_ftclassify.store.tables import check_tables, check_triggers, open_database
@@ -270,3 +276,79 @@ async def test_what_a_page_reads_beside_datasette_has_its_limit(trained: Path, m
 
     with pytest.raises(FtclassifyError, match="longer than"):
         await write_aside(Asked(), endless)  # type: ignore[arg-type]
+
+
+def counted(conn: sqlite3.Connection) -> dict[str, int]:
+    return dict(conn.execute('select "table", count from _counts').fetchall())
+
+
+def enable_counts(path: Path) -> None:
+    subprocess.run([sys.executable, "-m", "sqlite_utils", "enable-counts", str(path)], check=True)
+
+
+def test_tables_whose_rows_sqlite_utils_counts_are_written_as_ever(trained: Path):
+    enable_counts(trained)
+    with closing(connect(trained)) as conn:
+        topics = find_classifier(conn, "topics")
+        assert predict_rows(conn, topics, "messages").written == 557
+        evaluate_classifier(conn, topics)
+        task = define(conn, "messages", text=["message"], labels=["urgent"])
+        train_classifier(conn, task, TrainRequest(name="more", curve=False))
+        delete_classifier(conn, "urgent")
+        counts = counted(conn)
+        ours = [name for name in counts if name.startswith("_ftclassify_")]
+        assert len(ours) > 10
+        for name in ours:
+            assert counts[name] == value(conn, f"select count(*) from {name}"), name
+
+
+ANOTHER = """create trigger _ftclassify_jobs_counts_insert after insert on _ftclassify_jobs begin
+    insert or replace into _counts values ('_ftclassify_jobs', coalesce(
+    (select count from _counts where "table" = '_ftclassify_jobs'), 0) + 1); {more} end"""
+
+
+@pytest.mark.parametrize("changes", [
+    # More than a count, in a trigger of the same name.
+    ["drop trigger _ftclassify_jobs_counts_insert",
+     ANOTHER.format(more="update _ftclassify_jobs set settings = '{}';")],
+    ["drop trigger _ftclassify_jobs_counts_insert",
+     ANOTHER.format(more="").replace("+ 1", f"+ ({ENDLESS})")],
+    ["drop trigger _ftclassify_jobs_counts_insert",
+     ANOTHER.format(more="").replace("after insert on", "after update on")],
+    # Something happens when the counts are written.
+    ["create trigger also after insert on _counts begin delete from _ftclassify_jobs; end"],
+    ["create trigger also before delete on _counts begin delete from _ftclassify_jobs; end"],
+    ["create index also on _counts (abs(count))"],
+    # The counts are something else.
+    ["drop table _counts", 'create table _counts("table", count, more as (count + 1))'],
+    ["drop table _counts", 'create table _counts("table" text primary key, count check (1))'],
+    ["drop table _counts", 'create view _counts as select 1 as "table", 1 as count'],
+])  # fmt: skip
+def test_a_trigger_that_does_more_than_count_is_refused(trained: Path, changes: list[str]):
+    enable_counts(trained)
+    with closing(sqlite3.connect(trained)) as conn, conn:
+        for change in changes:
+            conn.execute(change)
+    with (
+        closing(connect(trained)) as conn,
+        pytest.raises(ArtifactError, match=r"_counts_(insert|delete) in this file runs"),
+    ):
+        add_job(conn, "check", {})
+
+
+def test_counts_of_an_earlier_sqlite_utils_are_known(trained: Path):
+    with closing(connect(trained)) as conn:
+        with conn:
+            conn.execute(
+                "CREATE TABLE IF NOT EXISTS [_counts](\n   [table] TEXT PRIMARY KEY,\n"
+                "   count INTEGER DEFAULT 0\n)"
+            )
+            conn.execute(
+                "CREATE TRIGGER IF NOT EXISTS [_ftclassify_jobs_counts_insert] AFTER INSERT ON"
+                " [_ftclassify_jobs]\nBEGIN\n    INSERT OR REPLACE INTO [_counts]\n    VALUES (\n"
+                "        '_ftclassify_jobs',\n        COALESCE(\n            (SELECT count FROM"
+                " [_counts] WHERE [table] = '_ftclassify_jobs'),\n        0\n        ) + 1\n"
+                "    );\nEND"
+            )
+        add_job(conn, "check", {})
+        assert counted(conn) == {"_ftclassify_jobs": 1}

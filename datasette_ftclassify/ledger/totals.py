@@ -31,15 +31,13 @@ def add_spent(
     repeats:  among the requests
     unbilled: requests beside them, which cost nothing
     """
-    when = [day or today(), key.database, key.nonce]
+    values = {**vars(spent), "repeats": repeats, "unbilled": unbilled}
+    changes = ", ".join(f"{name} = {name} + excluded.{name}" for name in values)
     db.execute(
-        "insert or ignore into spending (day, database, nonce, job) values (?, ?, ?, ?)",
-        [*when, key.job],
-    )
-    changes = ", ".join(f"{name} = {name} + ?" for name in (*_FIELDS, "repeats", "unbilled"))
-    db.execute(
-        f"update spending set {changes} where day = ? and database = ? and nonce = ?",
-        [*(getattr(spent, name) for name in _FIELDS), repeats, unbilled, *when],
+        f"insert into spending (day, database, nonce, job, {', '.join(values)})"
+        f" values (?, ?, ?, ?{', ?' * len(values)})"
+        f" on conflict (day, database, nonce) do update set {changes}",
+        [day or today(), key.database, key.nonce, key.job, *values.values()],
     )
 
 

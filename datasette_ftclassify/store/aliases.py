@@ -11,6 +11,7 @@ import sqlite3
 from ..errors import ClassifierNotFound
 from ..sql import quote
 from .schema import transaction
+from .upsert import SETTING
 
 _PREFIX = "alias:"
 
@@ -54,9 +55,7 @@ def note_renaming(conn: sqlite3.Connection, old: str, new: str) -> None:
         "update _ftclassify_settings set value = ? where key like ? and value = ?",
         [new, f"{_PREFIX}%", old],
     )
-    conn.execute(
-        "replace into _ftclassify_settings (key, value) values (?, ?)", [_PREFIX + old, new]
-    )
+    conn.execute(SETTING, [_PREFIX + old, new])
 
 
 def note_deletion(conn: sqlite3.Connection, name: str) -> None:

@@ -19,6 +19,7 @@ from ..errors import ArtifactError
 from ..labels import LabelValue
 from ..sql import quote
 from .classifiers import now
+from .upsert import upsert
 
 _ASKED_AT_ONCE = 500
 """Keys in one query: SQLite takes 999 parameters."""
@@ -53,6 +54,13 @@ def has_answers(conn: sqlite3.Connection, schema: str = "main") -> bool:
     return conn.execute(sql).fetchone() is not None
 
 
+_KEEP = upsert(
+    "_ftclassify_answers",
+    ["classifier_id", "input"],
+    ["labels", "how", "reason", "raw", "logprobs", "other", "created_at"],
+)
+
+
 def keep_answers(
     conn: sqlite3.Connection, classifier_id: int, answers: Mapping[bytes, KeptAnswer]
 ) -> None:
@@ -72,12 +80,7 @@ def keep_answers(
         )
         for key, answer in answers.items()
     ]
-    conn.executemany(
-        "replace into _ftclassify_answers"
-        " (classifier_id, input, labels, how, reason, raw, logprobs, other, created_at)"
-        " values (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        rows,
-    )
+    conn.executemany(_KEEP, rows)
 
 
 def _json(values: Sequence[Any] | None) -> str | None:

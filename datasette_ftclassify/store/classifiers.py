@@ -26,6 +26,7 @@ from .aliases import note_name, note_renaming, resolve_alias
 from .bounded import at_most
 from .reports import read_report
 from .schema import ensure_schema, transaction
+from .upsert import SETTING
 from .version_numbers import keep_version_numbers, next_version, split_title
 
 LISTED_BYTES = 32_000_000
@@ -122,7 +123,9 @@ def add_classifier(
             [(classifier_id, part, data) for part, data in parts.items()],
         )
         conn.execute(
-            "insert or ignore into _ftclassify_settings (key, value) values ('default', ?)", [name]
+            "insert into _ftclassify_settings (key, value) values ('default', ?)"
+            " on conflict do nothing",
+            [name],
         )
     return find_classifier(conn, f"{name}@{version}")
 
@@ -140,10 +143,8 @@ def is_taken(conn: sqlite3.Connection, name: str) -> bool:
 def add_task(conn: sqlite3.Connection, task: Task) -> int:
     """The id of the stored task, storing it if it is new. Call inside a transaction."""
     definition = json.dumps(task.to_dict(), ensure_ascii=False, sort_keys=True)
-    conn.execute(
-        "insert or ignore into _ftclassify_tasks (definition, created_at) values (?, ?)",
-        [definition, now()],
-    )
+    sql = "insert into _ftclassify_tasks (definition, created_at) values (?, ?)"
+    conn.execute(f"{sql} on conflict do nothing", [definition, now()])
     row = conn.execute("select id from _ftclassify_tasks where definition = ?", [definition])
     return int(row.fetchone()[0])
 
@@ -350,7 +351,7 @@ def set_default(conn: sqlite3.Connection, name: str) -> None:
     """Makes `name` the classifier that the SQL functions use without a name."""
     name = find_classifier(conn, name).name
     with transaction(conn):
-        conn.execute("replace into _ftclassify_settings (key, value) values ('default', ?)", [name])
+        conn.execute(SETTING, ["default", name])
 
 
 def rename_classifier(conn: sqlite3.Connection, old: str, new: str) -> None:

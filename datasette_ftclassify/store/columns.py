@@ -6,6 +6,7 @@ import sqlite3
 
 from ..sql import Relation
 from .classifiers import has_store
+from .upsert import upsert
 
 MOST_COLUMNS = 10_000
 """Of all tables together that are drawn as ours. A table can have 2,000."""
@@ -36,8 +37,7 @@ def own_column(
 ) -> None:
     """Notes that the column holds the classifier's answers. Call inside a transaction."""
     conn.execute(
-        "replace into _ftclassify_columns (source, column_name, classifier, role)"
-        " values (?, ?, ?, ?)",
+        upsert("_ftclassify_columns", ["source", "column_name"], ["classifier", "role"]),
         [source, column, classifier, role],
     )
 

@@ -62,9 +62,9 @@ def add_evaluation(
             [classifier.id, split, json.dumps(metrics, ensure_ascii=False), now()],
         )
         conn.executemany(
-            "insert or ignore into _ftclassify_evaluation_rows"
+            "insert into _ftclassify_evaluation_rows"
             " (evaluation_id, row_key, truth, chosen, score, text_group)"
-            " values (?, ?, ?, ?, ?, ?)",
+            " values (?, ?, ?, ?, ?, ?) on conflict do nothing",
             ((cursor.lastrowid, *_cells(row)) for row in rows if _storable(row.key)),
         )
 

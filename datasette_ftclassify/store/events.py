@@ -29,8 +29,9 @@ def note(
     """Adds an event, without a proof of the lease: `jobs.add_event` is for those who have one.
     Nothing when the key was noted before."""
     conn.execute(
-        "insert or ignore into _ftclassify_job_events"
-        " (job_id, created_at, message, data, event_key) values (?, ?, ?, ?, ?)",
+        "insert into _ftclassify_job_events"
+        " (job_id, created_at, message, data, event_key) values (?, ?, ?, ?, ?)"
+        " on conflict do nothing",
         [job_id, now(), message, None if data is None else json.dumps(data), key],
     )
 

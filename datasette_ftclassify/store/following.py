@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from .classifiers import now
 from .jobs import note
 from .schema import transaction
+from .upsert import upsert
 
 
 @dataclass(frozen=True)
@@ -23,8 +24,7 @@ def add_following(conn: sqlite3.Connection, source: str, uid: str, job_id: int) 
     """From now on, or in another job than before. Call after ensure_schema."""
     with transaction(conn):
         conn.execute(
-            "replace into _ftclassify_following (source, uid, job_id, created_at)"
-            " values (?, ?, ?, ?)",
+            upsert("_ftclassify_following", ["source", "uid"], ["job_id", "created_at"]),
             [source, uid, job_id, now()],
         )
 

@@ -42,17 +42,11 @@ def today() -> str:
 
 def add_spending(conn: sqlite3.Connection, job_id: int, spent: Spent) -> None:
     """Adds to today's. Call in the transaction that stores what was paid for."""
-    values = [getattr(spent, name) for name in _FIELDS]
-    changes = ", ".join(f"{name} = {name} + ?" for name in _FIELDS)
-    day = today()
+    changes = ", ".join(f"{name} = {name} + excluded.{name}" for name in _FIELDS)
     conn.execute(
-        f"insert or ignore into _ftclassify_spending (day, job_id, {', '.join(_FIELDS)})"
-        f" values (?, ?{', 0' * len(_FIELDS)})",
-        [day, job_id],
-    )
-    conn.execute(
-        f"update _ftclassify_spending set {changes} where day = ? and job_id = ?",
-        [*values, day, job_id],
+        f"insert into _ftclassify_spending (day, job_id, {', '.join(_FIELDS)})"
+        f" values (?, ?{', ?' * len(_FIELDS)}) on conflict (day, job_id) do update set {changes}",
+        [today(), job_id, *astuple(spent)],
     )
 
 

@@ -23,6 +23,9 @@ PREFIX = "_ftclassify_"
 MIGRATIONS = "_sqlite_migrations"
 """Where sqlite-utils notes which of our migrations a file has seen."""
 
+COUNTS = "_counts"
+"""Where `sqlite-utils enable-counts` keeps how many rows each table has."""
+
 MOST_OBJECTS = 1_000
 """Tables, indexes and triggers of our names; we make about forty."""
 
@@ -69,12 +72,52 @@ def check_tables(conn: sqlite3.Connection, schema: str = "main") -> None:
 
 
 def check_triggers(conn: sqlite3.Connection) -> None:
-    """Raises ArtifactError when a trigger would run as we write our tables."""
-    for _, name, _ in _objects(conn, "main", f"{_OURS} and type = 'trigger'"):
-        raise ArtifactError(
-            f"The trigger {name} in this file runs whenever a table {PREFIX}* is written, so none "
-            f"is: drop it (drop trigger {quote(name)})."
-        )
+    """Raises ArtifactError when a trigger would run as we write our tables, but for those that do
+    nothing but count their rows, as `sqlite-utils enable-counts` makes them."""
+    found = list(_objects(conn, "main", f"{_OURS} and type = 'trigger'"))
+    counts = bool(found) and _has_counts(conn)
+    for _, name, sql in found:
+        if not (counts and _is_counting(sql or "")):
+            raise ArtifactError(
+                f"The trigger {name} in this file runs whenever a table {PREFIX}* is written, so "
+                f"none is: drop it (drop trigger {quote(name)})."
+            )
+
+
+def _has_counts(conn: sqlite3.Connection) -> bool:
+    """Whether the table of counts is as sqlite-utils makes it, and nothing happens when it is
+    written: its only index is that of its key, no trigger is on it, no other table follows it."""
+    rows = conn.execute(
+        f"select type, sql from sqlite_master where lower(tbl_name) = '{COUNTS}'"
+        f" or lower(name) = '{COUNTS}' limit 3"
+    ).fetchall()
+    tables = [str(sql) for kind, sql in rows if kind == "table"]
+    if [_names(sql) for sql in tables] != [_COUNTS_TABLE]:
+        return False
+    return all(kind == "table" or (kind == "index" and sql is None) for kind, sql in rows)
+
+
+def _is_counting(sql: str) -> bool:
+    """Whether a trigger does what it does for sqlite-utils, and no more."""
+    names = _names(sql)
+    table = names[6] if len(names) > 6 else ""
+    return names in (_counting(table, "insert", "+"), _counting(table, "delete", "-"))
+
+
+def _counting(table: str, event: str, sign: str) -> list[str]:
+    literal = "'" + table.replace("'", "''") + "'"
+    return _names(
+        f"create trigger {quote(f'{table}_counts_{event}')} after {event} on {quote(table)}"
+        f" begin insert or replace into {COUNTS} values ({literal},"
+        f' coalesce((select count from {COUNTS} where "table" = {literal}), 0) {sign} 1); end'
+    )
+
+
+def _names(sql: str) -> list[str]:
+    """Its tokens, names without their quotes: tools quote in different ways."""
+    return [
+        token[1:-1] if token[0] in '"`[' and len(token) > 1 else token for token in _tokens(sql)
+    ]
 
 
 def _objects(
@@ -150,3 +193,6 @@ def _is_list(tokens: list[str]) -> bool:
 def _tokens(sql: str) -> list[str]:
     """In small letters, without comments and white space."""
     return [match[0].lower() for match in _TOKEN.finditer(sql) if not match["space"]]
+
+
+_COUNTS_TABLE = _names(f'create table {COUNTS}("table" text primary key, count integer default 0)')

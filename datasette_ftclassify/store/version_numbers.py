@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import sqlite3
 
+from .upsert import SETTING
+
 _HIGHEST_VERSION = 10**9 - 2
 """A file that somebody else made may hold a number that has no next one, or more than nine digits:
 `classifiers.find_row` reads no longer ones."""
@@ -40,7 +42,4 @@ def keep_version_numbers(conn: sqlite3.Connection, name: str, new: str | None = 
     Call in a transaction, before versions go."""
     for one in {name, new or name}:
         highest = max(next_version(conn, name), next_version(conn, one)) - 1
-        conn.execute(
-            "replace into _ftclassify_settings (key, value) values (?, ?)",
-            [_numbers_key(one), str(highest)],
-        )
+        conn.execute(SETTING, [_numbers_key(one), str(highest)])
