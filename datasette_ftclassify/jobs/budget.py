@@ -174,7 +174,7 @@ class Budget(Money):
         return spent
 
     def refresh(self) -> None:
-        """Writes down what was settled. Call when the answers are stored."""
+        """Writes down what was settled, if anything was and no `reserve` has done it."""
         self._account.save()
 
     def close(self) -> Spent:

@@ -17,7 +17,7 @@ from ..errors import JobError
 from ..store.owners import new_owner
 from ..store.spending import Spent, today
 from .keys import JobKey
-from .totals import add_spent, spent_where, usd_under_way
+from .totals import TODAY, add_spent, spent_where, usd_under_way
 
 if TYPE_CHECKING:
     from .ledger import Ledger
@@ -68,8 +68,8 @@ def rooms(db: sqlite3.Connection, key: JobKey, limits: Limits, holder: str) -> l
     found = []
     for scope, limit, spent, under_way in (
         ("job", limits.job, job, job),
-        ("day", limits.day, "day = :day", "1"),
-        ("functions", limits.functions, f"day = :day and {whose}", whose),
+        ("day", limits.day, TODAY, "1"),
+        ("functions", limits.functions, f"{TODAY} and {whose}", whose),
     ):
         if limit is not None:
             others = usd_under_way(db, f"{under_way} and holder <> :holder", values)
@@ -96,6 +96,7 @@ class Account:
         self._unsaved = Spent()
         self._unbilled = 0
         self._noted = False
+        self._changed = False
         self.room = Room()
 
     def reserve(self, amounts: Sequence[float]) -> int:
@@ -140,11 +141,14 @@ class Account:
         return spent
 
     def _give_back(self, reserved: float) -> None:
+        self._changed = True
         self._requests = max(self._requests - 1, 0)
         self._reserved = max(self._reserved - reserved, 0.0) if self._requests else 0.0
 
     def save(self) -> None:
-        """Writes down what was settled."""
+        """Writes down what was settled, where no `reserve` has done it since."""
+        if not self._changed:
+            return
         with self._ledger.writing() as db:
             self._save_spent(db)
             self._note(db, self._reserved, self._requests)
@@ -153,14 +157,16 @@ class Account:
     def close(self) -> Spent:
         """Ends it. What is still under way counts as spent: it was sent. Gives that."""
         lost = Spent(self._reserved, self._requests)
-        with self._ledger.writing() as db:
-            self._unsaved += lost
-            self._reserved, self._requests = 0.0, 0
-            self._save_spent(db)
-            db.execute("delete from under_way where holder = ?", [self._holder])
+        self._unsaved += lost
+        self._reserved, self._requests = 0.0, 0
+        try:
+            with self._ledger.writing() as db:
+                self._save_spent(db)
+                db.execute("delete from under_way where holder = ?", [self._holder])
+        finally:
+            self._ledger.close()
         self._saved()
         self._noted = False
-        self._ledger.close()
         return lost
 
     def _save_spent(self, db: sqlite3.Connection) -> None:
@@ -169,6 +175,7 @@ class Account:
 
     def _saved(self) -> None:
         self._unsaved, self._unbilled = Spent(), 0
+        self._changed = False
 
     def _note(self, db: sqlite3.Connection, usd: float, requests: int) -> None:
         values = [usd * self._dearer, requests, today(), self._holder]

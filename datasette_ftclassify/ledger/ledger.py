@@ -12,8 +12,8 @@ from ..store.spending import Spent, today
 from .account import Account, Limits, Room, hold, rooms, tightest
 from .agreements import Agreement, add_agreement, agreements_in
 from .keys import JobKey
-from .place import connect, default_path, writing
-from .totals import add_spent, book_lost, spent_where, usd_under_way
+from .place import LedgerError, connect, default_path, file_at, writing
+from .totals import TODAY, add_spent, book_lost, spent_where, usd_under_way
 
 
 class Ledger:
@@ -26,6 +26,7 @@ class Ledger:
     def __init__(self, path: str | Path | None = None) -> None:
         self.path = default_path() if path is None else Path(path)
         self._conn: sqlite3.Connection | None = None
+        self._file: tuple[int, int] | None = None
 
     def close(self) -> None:
         if self._conn is not None:
@@ -34,9 +35,17 @@ class Ledger:
 
     @contextmanager
     def writing(self) -> Iterator[sqlite3.Connection]:
-        """A transaction, on a connection that stays open."""
+        """A transaction, on a connection that stays open. What it would write into a file that
+        somebody has deleted meanwhile, or replaced, nobody else would know of."""
         if self._conn is None:
             self._conn = connect(self.path)
+            self._file = file_at(self.path)
+        elif file_at(self.path) != self._file:
+            raise LedgerError(
+                f"The ledger {self.path}, which keeps what is spent here, was deleted or replaced "
+                "while it was in use, so nothing that costs money is done with it. Start what used "
+                "it anew, once the right file is there."
+            )
         with writing(self._conn, self.path) as db:
             yield db
 
@@ -101,7 +110,7 @@ class Ledger:
         """By everything, or by SQL functions alone."""
         only = " and nonce = ''" if functions else ""
         with self._once() as db:
-            return spent_where(db, f"day = :day{only}", {"day": today()})
+            return spent_where(db, f"{TODAY}{only}", {"day": today()})
 
     def under_way(self) -> float:
         """USD that may come to be spent by what is under way."""

@@ -64,6 +64,15 @@ def connect(path: Path) -> sqlite3.Connection:
         return conn
 
 
+def file_at(path: Path) -> tuple[int, int] | None:
+    """Which file stands there, by its device and inode; None: none does."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
 def _prepare(conn: sqlite3.Connection, path: Path) -> None:
     conn.execute("pragma synchronous = normal")
     if _version(conn) >= len(VERSIONS):

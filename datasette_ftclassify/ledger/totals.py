@@ -13,6 +13,9 @@ from .keys import JobKey
 LONGEST_DAYS = 30
 """A batch or a training that nobody has collected for so long counts as spent."""
 
+TODAY = "day between :day and date(:day, '+7 days')"
+"""What counts for a day's limit: a clock that was set back, by up to a week, makes no new room."""
+
 _FIELDS = tuple(Spent.__dataclass_fields__)
 _SUMS = ", ".join(f"coalesce(sum({name}), 0)" for name in _FIELDS)
 

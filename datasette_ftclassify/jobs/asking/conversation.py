@@ -195,18 +195,18 @@ class Conversation:
 
     def _send(self) -> None:
         if self._pausing is not None or self.pace.held_for:
+            self._note_spent()
             return
         while self._later and self._later[0][0] <= time.monotonic():
             self._ready.appendleft(heappop(self._later)[2])
         free = max(self.pace.allowed - self._under_way, 0)
         chosen = list(islice(self._ready, free))
         self._out_of_money = False
-        if not chosen:
+        if not chosen or not self._has_room():
+            self._note_spent()
             return
-        if not has_room(self.conn):
-            self._pause(no_room())
-            return
-        # One transaction of the ledger for all of them, before any is sent.
+        # One transaction of the ledger for all of them, before any is sent, and for what those
+        # cost that were answered: until then it counts as under way.
         reserved: list[float] = []
         with self._pausing_without_ledger():
             reserved = self._budget.reserve([self._asker.expected(q.text) for q in chosen])
@@ -218,6 +218,16 @@ class Conversation:
         self._under_way += len(going)
         if going:
             self._engine.send(going)
+
+    def _has_room(self) -> bool:
+        if has_room(self.conn):
+            return True
+        self._pause(no_room())
+        return False
+
+    def _note_spent(self) -> None:
+        with self._pausing_without_ledger():
+            self._budget.refresh()
 
     def _take(self, results: list[Result]) -> None:
         for question, result in results:
@@ -336,8 +346,6 @@ class Conversation:
                 add_spending(self.conn, self.job.id, spent)
             also()
             save_progress(self.conn, self.job)
-        with self._pausing_without_ledger():
-            self._budget.refresh()
         self.spent = _total((self.spent, spent))
         self._under_way -= len(self._fresh)
         for question, _ in self._fresh:
