@@ -86,7 +86,8 @@ def _plain(
 
     def guarded(*arguments: object) -> Scalar:
         try:
-            return function(*map(cut, arguments))
+            answer = function(*map(cut, arguments))
+            return str(answer) if isinstance(answer, int) and answer not in _INT64 else answer
         except QueryStopped:
             conn = connection()
             conn.interrupt()

@@ -211,6 +211,17 @@ def test_what_a_batch_or_a_training_may_cost_is_no_other_jobs(conn: Any) -> None
     assert Ledger().spent_today().usd == 1.0
 
 
+def test_what_a_part_of_a_batch_cost_is_put_in_the_place_of_its_share(conn: Any) -> None:
+    job = agreed_job(conn)
+    holds = Holds(conn, job, day(10))
+    holds.hold("batch", 4.0, 8)
+    assert holds.settle("batch", Spent(0.0, 2), None).usd == 1.0  # as expected
+    assert Ledger().held(key_of(conn, job), "batch") == (3.0, 6)
+    holds.settle("batch", Spent(0.0, 6), 0.5)
+    assert Ledger().held(key_of(conn, job), "batch") == (0.0, 0)
+    assert Ledger().spent_today().usd == 1.5
+
+
 def test_a_service_that_does_not_say_what_it_used_has_used_what_was_expected(conn: Any) -> None:
     budget = Budget(conn, agreed_job(conn), day(10), dollar_a_thousand)
     (reserved,) = budget.reserve([THOUSAND])

@@ -30,7 +30,7 @@ from datasette_ftclassify.jobs.train import TrainRequest, submit_train
 from datasette_ftclassify.sql import connect
 from datasette_ftclassify.store import owners
 from datasette_ftclassify.store.classifiers import find_classifier
-from datasette_ftclassify.store.deleting import delete_classifier
+from datasette_ftclassify.store.deleting import delete_classifier, delete_job
 from datasette_ftclassify.store.jobs import (
     LEASE_SECONDS,
     Job,
@@ -45,6 +45,7 @@ from datasette_ftclassify.store.jobs import (
     save_progress,
 )
 from datasette_ftclassify.store.schema import transaction
+from datasette_ftclassify.store.spending import Spent, add_spending
 from datasette_ftclassify.tasks import define
 
 ELSEWHERE = "another-machine:1:token"
@@ -218,6 +219,31 @@ def test_a_lease_that_has_run_out_is_taken_over(conn):
     assert next_job(conn) == job.id
     claim_job(conn, job.id, new_owner())
     assert messages_of(conn)[-1] == "goes on"
+
+
+def test_nobody_has_agreed_to_a_job_that_was_changed_since(conn):
+    job = agreed_job(conn, "evaluate", {"classifier": "topics"})
+    with conn:
+        conn.execute("update _ftclassify_jobs set settings = ?", ['{"classifier": "urgent"}'])
+    with pytest.raises(JobPaused, match="changed since"), leased(conn, job.id):
+        pass
+
+
+def test_an_end_that_a_dead_process_did_not_see_is_still_wanted(conn):
+    job = agreed_job(conn, "evaluate", {})
+    claim_job(conn, job.id, ELSEWHERE)
+    ask_job(conn, job.id, "cancel")
+    with conn:
+        conn.execute("update _ftclassify_jobs set lease_until = 0")
+    assert claim_job(conn, job.id, new_owner()).wanted == "cancel"
+
+
+def test_the_number_of_a_job_that_spent_is_not_given_again(conn):
+    first = agreed_job(conn, "evaluate", {})
+    with conn:
+        add_spending(conn, first.id, Spent(1.0, 1))
+    delete_job(conn, first.id)
+    assert agreed_job(conn, "evaluate", {}).id == first.id + 1
 
 
 def test_a_dead_process_of_this_machine_need_not_be_waited_for(conn):

@@ -84,6 +84,16 @@ def test_naive_bayes_and_a_mixture_with_it_are_compared_at_every_size(rows, labe
     assert any(bayes in solvers and len(solvers) == 2 for solvers in parts)
 
 
+def test_a_row_whose_label_its_training_part_lacks_says_nothing_of_probabilities():
+    texts = [f"{WORDS[row % 2]} {row}" for row in range(41)]
+    targets = np.eye(3, dtype=np.int8)[[*(row % 2 for row in range(40)), 2]]
+    data = Data.read(texts, targets, 3)
+    recipe = candidates(41, 3, data.cost, multilabel=False, embedding=False)[0]
+    trial = compare(data, (recipe,), 0, False, lambda step, done: None)
+    assert trial.usable[:40].all()
+    assert not trial.usable[40]
+
+
 def test_what_a_fold_holds_out_teaches_it_neither_terms_nor_their_weights():
     """Out-of-fold scores are those of a model that has never read the row."""
     chooser = np.random.default_rng(5)

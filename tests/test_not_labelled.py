@@ -131,6 +131,20 @@ def test_flags_that_are_partly_blank_are_told_with_their_rows() -> None:
     assert unlabelled.count == 1
 
 
+def test_a_training_says_from_how_many_rows_it_did_not_learn(tmp_path: Path) -> None:
+    """Flags that pandas wrote: `nan` is a text, and no flag."""
+    with closing(connect(tmp_path / "a.db", must_exist=False)) as conn:
+        conn.execute("create table t (id integer primary key, text text, a, b)")
+        flags = [("1", "0"), ("0", "1"), ("nan", "nan"), (None, "")]
+        rows = [(f"{'red' if n % 4 else 'blue'} {n}", *flags[n % 4]) for n in range(60)]
+        conn.executemany("insert into t (text, a, b) values (?, ?, ?)", rows)
+        conn.commit()
+        task = define(conn, "t", text=["text"], labels=["a", "b"])
+        trained = train_classifier(conn, task, TrainRequest(name="c", curve=False)).classifier
+    (said,) = trained.report["labels_said"]
+    assert "15 rows cannot be read" in said
+
+
 @pytest.mark.parametrize(
     ("label", "kind", "said"),
     [(3, "multilabel", "need a delimiter"), (None, None, "check the rows")],

@@ -106,6 +106,14 @@ def test_a_query_that_is_stopped_writes_nothing(conn):
     assert value(conn, "select message from messages where id = 1") is not None
 
 
+def test_a_number_that_sqlite_cannot_hold_is_a_text(conn):
+    """Labels of a file that somebody else made may be of any size."""
+    for name, number in (("large", 10**20), ("largest", 2**63 - 1)):
+        function_calls.create_function(conn, name, 0, lambda number=number: number, 100)
+    found = conn.execute("select large(), typeof(largest()), largest()").fetchone()
+    assert found == (str(10**20), "integer", 2**63 - 1)
+
+
 def test_a_handler_that_fails_ends_the_query_as_in_sqlite(conn):
     conn.set_progress_handler(lambda: 1 / 0, 1_000_000)
     with pytest.raises(sqlite3.OperationalError, match=INTERRUPTED):

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from ..checks.report import rows_text
 from ..errors import TrainingError
 from ..examples import Example, Record, Split, read_records
 from ..labels import LabelSet, LabelValue, label_name, variant_groups
@@ -56,9 +57,13 @@ def read_split(
     Raises TrainingError when there are no examples, nor descriptions.
     """
     splitter = Splitter(plan, split_column=task.split_column is not None)
-    records = [record for record in read_records(conn, task) if record.usable]
-    for record in records:
-        splitter.add(record)
+    records, unread = [], 0
+    for record in read_records(conn, task):
+        if record.usable:
+            records.append(record)
+            splitter.add(record)
+        # Not labelled is something else: such rows are left for the classifier.
+        unread += record.labels.problem not in (None, "empty") and record.labels.values is None
     report = SplitReport(left_out=splitter.left_out)
     examples = list(split_examples(records, splitter, report))
     if not examples and not descriptions:
@@ -84,6 +89,11 @@ def read_split(
     counts = Counter(label for example in examples for label in example.labels)
     groups = [list(map(label_name, g)) for g in variant_groups(counts) if len(g) > 1]
     said = _said(labels, task)
+    if unread:
+        said.append(
+            f"warning: the labels of {rows_text(unread)} cannot be read, and nothing was learnt "
+            "from them. See the findings of a check."
+        )
     if labels.lookup:
         said.append(
             f"The labels are keys of {labels.lookup}, and go by the names that it has for them."
