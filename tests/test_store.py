@@ -23,6 +23,7 @@ from datasette_ftclassify.labels import LabelSet
 from datasette_ftclassify.store import schema
 from datasette_ftclassify.store.aliases import aliases_of, remove_alias
 from datasette_ftclassify.store.artifacts import load_parts
+from datasette_ftclassify.store.batches import add_batch
 from datasette_ftclassify.store.classifiers import (
     Classifier,
     add_classifier,
@@ -223,6 +224,27 @@ def test_deleting_the_last_one_leaves_nothing_of_it(conn: sqlite3.Connection) ->
     assert default_name(conn) is None
     with pytest.raises(ClassifierNotFound, match="There is no classifier in this database"):
         find_classifier(conn)
+
+
+def test_deleting_leaves_the_split_of_a_training_that_is_at_a_service(
+    conn: sqlite3.Connection,
+) -> None:
+    noted = add_split(conn, TASK, {"seed": 1}, [((1,), 11, "test")])
+    job = add_job(conn, "train", {})
+    remote = json.dumps({"preparation": {"split_id": noted}})
+    conn.execute("update _ftclassify_jobs set remote = ? where id = ?", [remote, job.id])
+    add(conn)
+    delete_classifier(conn, "topics")
+    assert counts(conn)["_ftclassify_splits"] == counts(conn)["_ftclassify_split_rows"] == 1
+
+
+def test_deleting_takes_the_questions_of_batches_along(conn: sqlite3.Connection) -> None:
+    job = add_job(conn, "predict", {}, classifier_id=add(conn).id)
+    add_batch(conn, job.id, [b"k" * 16], None)
+    # Cancelled here alone: what is at the service nobody waits for any more.
+    conn.execute("update _ftclassify_jobs set state = 'cancelled'")
+    delete_classifier(conn, "topics")
+    assert counts(conn)["_ftclassify_batches"] == counts(conn)["_ftclassify_batch_keys"] == 0
 
 
 class Killed(BaseException):
