@@ -15,8 +15,8 @@ from typing import Any
 
 import pytest
 from asked import ASK, access_to, add_asked, count_answers, report_table, train_at
-from killing import Nursery
 from openai_server import OpenAIServer
+from programs import Program, datasette
 from service_talk import access_to as access_at
 from test_kill import environment
 from watched_rows import check_books, check_rows, make_watched, predict_command, predict_key
@@ -79,8 +79,9 @@ def test_a_process_that_was_stopped_and_comes_back_asks_nothing_more(
     make_watched(path, access_at(server.base_url), ROWS)
     server.log.clear()
     server.settings.latency = 0.02
-    with Nursery(tmp_path, environment(server)) as nursery, closing(connect(path)) as conn:
-        first = nursery.start(*predict_command(path, IN_FLIGHT))
+    with closing(connect(path)) as conn:
+        command = ["ftclassify", *predict_command(path, IN_FLIGHT)]
+        first = Program(datasette, *command, environ={**environment(server)})
         wait_for(lambda: server.count(ASK) > 3 * IN_FLIGHT, "the first questions")
         stop_between_writes(first.pid, path)
         (job_id,) = (job.id for job in list_jobs(conn) if job.kind == "predict")
