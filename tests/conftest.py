@@ -6,8 +6,10 @@ import gzip
 import os
 import shutil
 import signal
+import sqlite3
 import tempfile
 from collections.abc import Iterator
+from contextlib import closing
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -71,6 +73,22 @@ def trained_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def trained(trained_file: Path, tmp_path: Path) -> Path:
     """A copy of it that a test may change."""
     return Path(shutil.copy(trained_file, tmp_path / "town.db"))
+
+
+@pytest.fixture
+def town(trained: Path) -> Path:
+    """Such a copy, without the jobs that trained them."""
+    from working import without_jobs
+
+    return without_jobs(trained)
+
+
+@pytest.fixture
+def conn(town: Path) -> Iterator[sqlite3.Connection]:
+    from datasette_ftclassify.sql import connect
+
+    with closing(connect(town)) as conn:
+        yield conn
 
 
 @pytest.fixture(autouse=True)

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 from browsing import Server, chromium, needs_browser, served, signed_in, sync_api
-from working import without_jobs
 
-from datasette_ftclassify.sql import connect
 from datasette_ftclassify.store.jobs import (
     Job,
     add_event,
@@ -28,17 +25,6 @@ from datasette_ftclassify.store.schema import transaction
 pytestmark = needs_browser
 ELSEWHERE = "another-machine:1:token"
 TASK = {"source": "messages", "text": ["message"], "labels": ["topic"], "kind": "multiclass"}
-
-
-@pytest.fixture
-def town(trained: Path) -> Path:
-    return without_jobs(trained)
-
-
-@pytest.fixture
-def conn(town: Path) -> Iterator[sqlite3.Connection]:
-    with closing(connect(town)) as conn:
-        yield conn
 
 
 @pytest.fixture

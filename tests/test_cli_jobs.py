@@ -6,8 +6,6 @@ import json
 import signal
 import sqlite3
 import sys
-from collections.abc import Iterator
-from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -20,12 +18,10 @@ from working import (
     make_slow,
     queue_predict,
     wait_for,
-    without_jobs,
 )
 
 from datasette_ftclassify.cli import ftclassify
 from datasette_ftclassify.cli.job_lines import describe, describe_all
-from datasette_ftclassify.sql import connect
 from datasette_ftclassify.store.jobs import (
     add_event,
     add_job,
@@ -40,17 +36,6 @@ from datasette_ftclassify.store.schema import transaction
 from datasette_ftclassify.store.spending import Spent, add_spending
 
 ELSEWHERE = "another-machine:1:token"
-
-
-@pytest.fixture
-def town(trained: Path) -> Path:
-    return without_jobs(trained)
-
-
-@pytest.fixture
-def conn(town: Path) -> Iterator[sqlite3.Connection]:
-    with closing(connect(town)) as conn:
-        yield conn
 
 
 def test_what_all_jobs_spent_is_added_up_once(conn: sqlite3.Connection) -> None:

@@ -16,7 +16,7 @@ from test_cli import run, run_json
 from test_store import add
 from towns import value
 from visiting import ROOT, get, send, serve, submit
-from working import job_of, queue_predict, wait_for, without_jobs
+from working import job_of, queue_predict, wait_for
 
 from datasette_ftclassify.cli import ftclassify
 from datasette_ftclassify.errors import ClassifierInUse, ClassifierNotFound, JobError, JobStopped
@@ -42,17 +42,6 @@ from datasette_ftclassify.store.jobs import (
 
 ELSEWHERE = "another-machine:1:token"
 PAGE = "/town/-/ftclassify/classifiers/topics"
-
-
-@pytest.fixture
-def town(trained: Path) -> Path:
-    return without_jobs(trained)
-
-
-@pytest.fixture
-def conn(town: Path) -> Iterator[sqlite3.Connection]:
-    with closing(connect(town)) as conn:
-        yield conn
 
 
 @pytest.fixture

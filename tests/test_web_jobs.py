@@ -6,14 +6,13 @@ import html
 import json
 import re
 import sqlite3
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 from visiting import ROOT, get, send, serve, submit
-from working import job_of, queue_predict, without_jobs
+from working import job_of, queue_predict
 
 from datasette_ftclassify.sql import connect
 from datasette_ftclassify.store.jobs import (
@@ -34,17 +33,6 @@ NASTY = "<script>alert(1)</script>\"'&{{ 7*7 }} שלום 🙂"
 TASK = {"source": "messages", "text": ["message"], "labels": ["topic"], "kind": "multiclass"}
 PAID = {"task": TASK, "name": "tuned", "trainer": "openai", "options": {"epochs": 3}}
 PAGE = "/town/-/ftclassify/jobs/"
-
-
-@pytest.fixture
-def town(trained: Path) -> Path:
-    return without_jobs(trained)
-
-
-@pytest.fixture
-def conn(town: Path) -> Iterator[sqlite3.Connection]:
-    with closing(connect(town)) as conn:
-        yield conn
 
 
 def paid_training(conn: sqlite3.Connection, **settings: Any) -> Job:

@@ -10,7 +10,6 @@ import signal
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -31,7 +30,6 @@ from working import (
     make_slow,
     queue_predict,
     wait_for,
-    without_jobs,
 )
 
 from datasette_ftclassify.jobs.agreements import agree
@@ -78,11 +76,6 @@ def is_alive(pid: int) -> bool:
 
 def has_event(conn: sqlite3.Connection, job_id: int, start: str) -> bool:
     return any(event.message.startswith(start) for event in job_events(conn, job_id))
-
-
-@pytest.fixture
-def town(trained: Path) -> Path:
-    return without_jobs(trained)
 
 
 def queue_train(path: Path) -> int:
@@ -408,12 +401,6 @@ async def test_a_file_that_is_no_database_stops_nobody(town: Path, tmp_path: Pat
         datasette.add_database(_database(datasette, tmp_path / "gone.db"), name="gone")
         predict = queue_predict(town)
         await asyncio.to_thread(wait_for_end, town, predict)
-
-
-@pytest.fixture
-def conn(town: Path) -> Iterator[sqlite3.Connection]:
-    with closing(connect(town)) as conn:
-        yield conn
 
 
 def test_deaths_are_counted_since_somebody_asked_to_try_again(conn):
