@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import random
-import resource
 import sqlite3
 import subprocess
 import sys
@@ -19,6 +18,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import temporary_ledger  # noqa: F401
+from measured import peak_mb
 
 SIZES = (12_000, 120_000)
 LABELS = 230
@@ -58,7 +58,7 @@ def measure(size: int, deep: bool) -> None:
         report = run_checks(conn, task, deep=deep)
         seconds = time.perf_counter() - before
         conn.close()
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    peak = peak_mb()
     findings = {finding.code: finding.count for finding in report.findings}
     print(json.dumps({"seconds": round(seconds, 1), "peak": round(peak), "findings": findings}))
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import json
 import random
-import resource
 import sqlite3
 import subprocess
 import sys
@@ -20,6 +19,7 @@ import time
 from pathlib import Path
 
 import temporary_ledger  # noqa: F401
+from measured import peak_mb
 
 from datasette_ftclassify.export import ExportFormat
 from datasette_ftclassify.jobs.export import export_task
@@ -53,7 +53,7 @@ def once(path: Path, out: str) -> tuple[float, float]:
     conn = connect(path)
     task = define(conn, "mail", text=["body"], labels=["folder"], kind="multiclass")
     export_task(conn, task, ExportFormat(), out)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    peak = peak_mb()
     return time.perf_counter() - start, peak
 
 

@@ -9,7 +9,6 @@ of the same process before the request, and the time until it was given up. The 
 from __future__ import annotations
 
 import asyncio
-import resource
 import subprocess
 import sys
 import time
@@ -20,6 +19,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
 import temporary_ledger  # noqa: F401
 from hostile_service import MIB, HostileService, bomb, deep, endless, large, trickle
 from hostile_service import trickled_headers as slow_headers
+from memory import peak
 
 GIB = 1024 * MIB
 PATIENCE = 10.0
@@ -61,11 +61,6 @@ def read(reader: str, base_url: str) -> None:
         outcome = type(error).__name__
     took = time.monotonic() - start
     print(f"{(peak() - before) / MIB:8,.0f} MB {took:8.1f} s  {outcome}")
-
-
-def peak() -> int:
-    """Bytes of resident memory at most, so far."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 def main() -> None:

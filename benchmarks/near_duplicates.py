@@ -11,7 +11,6 @@ where that package is installed (only for this).
 from __future__ import annotations
 
 import random
-import resource
 import subprocess
 import sys
 import time
@@ -19,6 +18,7 @@ from collections.abc import Iterator
 from itertools import pairwise
 
 import temporary_ledger  # noqa: F401
+from measured import peak_mb
 
 SIZES = (10_000, 100_000, 1_000_000)
 NAMES = ("Anna", "Bo", "Cem", "Dana", "Eli", "Fay", "Gus", "Hana", "Ivo", "Jo", "Kim", "Lev")
@@ -88,7 +88,7 @@ def main() -> None:
     if sys.argv[1:2] == ["--one"]:
         began = time.perf_counter()
         said = globals()[sys.argv[2]](int(sys.argv[3]))
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        peak = peak_mb()
         seconds = f"{time.perf_counter() - began:.1f} s, {time.process_time():.1f} s of processor"
         print(f"{seconds}, {peak:,.0f} MB peak, {said}")
         return

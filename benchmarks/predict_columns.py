@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import json
 import math
-import resource
 import subprocess
 import sys
 import tempfile
@@ -21,6 +20,7 @@ from contextlib import closing
 from pathlib import Path
 
 import temporary_ledger  # noqa: F401
+from measured import peak_mb
 from predict_speed import made_up
 from sql_functions import make_database
 
@@ -35,9 +35,9 @@ LABELS = 20
 def ours(path: str) -> float:
     with closing(connect(path)) as conn:
         classifier = find_classifier(conn)
-        start = time.perf_counter()
+        start = time.process_time()
         predict_rows(conn, classifier, "big")
-        return time.perf_counter() - start
+        return time.process_time() - start
 
 
 def bare(path: str) -> float:
@@ -47,7 +47,7 @@ def bare(path: str) -> float:
         names = answerer.labels.names
         for column in ("label text", "score real", "logprob real", "logprobs text"):
             conn.execute(f"alter table big add column bare_{column}")
-        start = time.perf_counter()
+        start = time.process_time()
         rows = conn.execute("select id, text from big").fetchall()
         logprobs = answerer.predictor.log_probabilities([text for _, text in rows])
         updates = []
@@ -61,7 +61,7 @@ def bare(path: str) -> float:
                 " bare_logprobs = ? where id = ?",
                 updates,
             )
-        return time.perf_counter() - start
+        return time.process_time() - start
 
 
 def fill(path: str, rows: int) -> None:
@@ -73,7 +73,7 @@ def fill(path: str, rows: int) -> None:
 
 
 def in_fresh_process(what: str, path: Path) -> tuple[float, float]:
-    """Seconds, and the peak of memory in MB."""
+    """Seconds of processor, and the peak of memory in MB."""
     command = [sys.executable, __file__, "--run", what, str(path)]
     out = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     seconds, peak = json.loads(out)
@@ -87,7 +87,7 @@ def main() -> None:
     options = parser.parse_args()
     if options.run:
         seconds = {"ours": ours, "bare": bare}[options.run[0]](options.run[1])
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        peak = peak_mb()
         print(json.dumps([seconds, peak]))
         return
     with tempfile.TemporaryDirectory() as folder:

@@ -17,7 +17,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import resource
 import subprocess
 import sys
 import tempfile
@@ -28,6 +27,7 @@ from typing import Any
 
 import httpx2
 import temporary_ledger  # noqa: F401
+from measured import peak_mb
 from predict_speed import made_up
 from service_server import Server, use_vocabularies
 
@@ -265,7 +265,7 @@ def main() -> None:
     options = parser.parse_args()
     if options.run:
         outcome = RUNS[options.run[0]](json.loads(options.run[1]))
-        outcome["peak"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        outcome["peak"] = peak_mb()
         print(json.dumps(outcome))
         return
     with tempfile.TemporaryDirectory() as folder, Server() as server:

@@ -12,11 +12,12 @@ import json
 import statistics
 import subprocess
 import sys
+from pathlib import Path
 
 import temporary_ledger  # noqa: F401
 
 CODE = """
-import json, resource, sys, time
+import json, sys, time
 import importlib.metadata as metadata
 if sys.argv[1] == "without":
     real = metadata.Distribution.entry_points.fget
@@ -31,14 +32,16 @@ asyncio.run(app.client.get("/_memory.json?sql=select+1"))
 seconds = time.perf_counter() - start
 loaded = any(name == "ftclassify" for name, _ in pm.list_name_plugin())
 assert loaded == (sys.argv[1] == "with"), pm.list_name_plugin()
-peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+sys.path.insert(0, sys.argv[2])
+from measured import peak_mb
+peak = peak_mb()
 heavy = [m for m in ("numpy", "sklearn", "tiktoken", "sqlite_utils") if m in sys.modules]
 print(json.dumps([seconds, peak, heavy]))
 """
 
 
 def run(how: str) -> tuple[float, float, list[str]]:
-    command = [sys.executable, "-c", CODE, how]
+    command = [sys.executable, "-c", CODE, how, str(Path(__file__).parent)]
     out = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     seconds, peak, heavy = json.loads(out)
     return seconds, peak, heavy
