@@ -26,6 +26,7 @@ from .splits import normalise, text_hash
 
 Numbers = npt.NDArray[np.intp]
 Hashes = npt.NDArray[np.uint32]
+_Counts = npt.NDArray[np.int32]
 _Wide = npt.NDArray[np.uint64]
 
 RESEMBLANCE = 0.75
@@ -55,9 +56,9 @@ MANY = 250_000
 _CHAIN = 0.5
 """Containment of two groups' first texts below which no pair of their members unites them."""
 _EMPTY = np.uint32(0xFFFFFFFF)
-_BLOCK_TEXTS, _BLOCK_CHARACTERS = 2_000, 500_000
-_PAIRS = 20_000
-_KEYS = 4
+_BLOCK_TEXTS, _BLOCK_CHARACTERS = 2_000, 100_000
+_PAIRS, _POSTED, _KEYS = 4_000, 500_000, 4
+_LOW, _NO_KEY, _MOST = np.uint64(0xFFFFFFFF), np.uint64(0xFFFFFFFF << 32), 0xFFFFFF
 NO_SPACES = ((0x0E00, 0x109F), (0x1780, 0x17FF), (0x3040, 0x30FF), (0x3400, 0x4DBF),
              (0x4E00, 0x9FFF), (0xF900, 0xFAFF), (0x20000, 0x3FFFF))  # fmt: skip
 """Characters of scripts without spaces between words, from each first to each last one: Thai to
@@ -83,15 +84,15 @@ def near_groups(texts: Sequence[str]) -> Numbers:
 class Sketches:
     """A sketch of each of many different texts; then the groups of near copies among them.
 
-    Holds 4 * SIZE bytes a text, 4 * SMALLER_SIZE of more than MANY, and no text.
+    Holds 4 * SIZE bytes a text, 4 * SMALLER_SIZE of more than MANY, and no text, and as much
+    again while groups are looked for.
     """
 
     def __init__(self) -> None:
         self._waiting: list[str] = []
         self._characters = 0
-        self._blocks: list[_Block] = []
+        self._table = _Table(SIZE)
         self._count = 0
-        self._size = SIZE
 
     def add(self, normalised: str) -> None:
         """A text in its normal form, different from those before."""
@@ -104,45 +105,51 @@ class Sketches:
 
     def _flush(self) -> None:
         if self._waiting:
-            self._blocks.append(_Block(self._waiting, self._size))
+            self._table.add(self._waiting)
         self._waiting, self._characters = [], 0
-        if self._count > MANY and self._size == SIZE:
-            self._size = SMALLER_SIZE
-            for block in self._blocks:
-                block.shrink(SMALLER_SIZE)
+        if self._count > MANY and self._table.size == SIZE:
+            self._table.shrink(SMALLER_SIZE)
 
     def groups(self, names: npt.NDArray[np.int64]) -> Numbers:
         """For each text, in the order they came, the position of the one that stands for its
         group: of those with this number, the one with the smallest of `names`, which are different
         numbers. The same texts and names give the same groups in any order. To be called once."""
         self._flush()
-        if not self._count:
-            return np.empty(0, dtype=np.intp)
         order = np.argsort(names, kind="stable")
-        blocks, self._blocks = self._blocks, []
-        found = _Comparison(blocks, self._count, self._size, order).groups()
-        groups = np.empty(self._count, dtype=np.intp)
-        groups[order] = order[found]
-        return groups
+        table, self._table = self._table, _Table(SIZE)
+        found = _Comparison(table, order).groups()
+        return np.asarray(order[found][np.argsort(order)], dtype=np.intp)
 
 
-class _Block:
+class _Table:
     """hashes: (texts, size), ascending, _EMPTY behind them; sizes: of the sets that they are of;
-    numbered: whether a text has a number in it."""
+    numbered: whether a text has a number in it. The arrays are longer than `count`, by a few
+    hundredths: they grow where they stand, since a copy of the whole would double the memory."""
 
-    def __init__(self, texts: list[str], size: int) -> None:
-        rows, values, self.numbered = _shingles(texts)
+    def __init__(self, size: int) -> None:
+        self.count, self.size = 0, size
+        self.hashes = np.empty((0, size), dtype=np.uint32)
+        self.sizes, self.numbered = np.empty(0, dtype=np.uint32), np.empty(0, dtype=np.bool_)
+
+    def add(self, texts: list[str]) -> None:
+        rows, values, numbered = _shingles(texts)
         keys = np.sort((rows << np.uint64(32)) | values)
         keys = keys[np.concatenate([[True], keys[1:] != keys[:-1]])] if len(keys) else keys
         rows = (keys >> np.uint64(32)).astype(np.intp)
         sizes = np.bincount(rows, minlength=len(texts))
-        self.sizes = sizes.astype(np.uint32)
         place = np.arange(len(rows)) - (np.cumsum(sizes) - sizes)[rows]
-        kept = place < size
-        self.hashes = np.full((len(texts), size), _EMPTY, dtype=np.uint32)
-        self.hashes[rows[kept], place[kept]] = keys[kept].astype(np.uint32)
+        kept = place < self.size
+        start, self.count = self.count, self.count + len(texts)
+        if self.count > len(self.sizes):
+            room = self.count + self.count // 32
+            for each in (self.hashes, self.sizes, self.numbered):
+                each.resize((room, *each.shape[1:]), refcheck=False)
+        self.hashes[start : self.count] = _EMPTY
+        self.hashes[start + rows[kept], place[kept]] = keys[kept].astype(np.uint32)
+        self.sizes[start : self.count], self.numbered[start : self.count] = sizes, numbered
 
     def shrink(self, size: int) -> None:
+        self.size = size
         self.hashes = self.hashes[:, :size].copy()
 
 
@@ -230,101 +237,113 @@ def _kinds() -> npt.NDArray[np.uint8]:
 
 
 class _Comparison:
-    """All texts as their sketches, by rank: in the order of their names."""
+    """All texts as their sketches, in the order they came. Texts are numbered by `rank`, their
+    place in `order`, that of their names, so that what is found does not depend on it."""
 
-    def __init__(self, blocks: list[_Block], count: int, size: int, order: Numbers) -> None:
-        rank = np.empty(count, dtype=np.intp)
-        rank[order] = np.arange(count)
-        self.hashes = np.empty((count, size), dtype=np.uint32)
-        self.sizes = np.empty(count, dtype=np.uint32)
-        self.numbered = np.empty(count, dtype=np.bool_)
-        done = 0
-        while blocks:
-            block = blocks.pop(0)
-            rows = rank[done : done + len(block.sizes)]
-            self.hashes[rows] = block.hashes[:, :size]
-            self.sizes[rows], self.numbered[rows] = block.sizes, block.numbered
-            done += len(block.sizes)
+    def __init__(self, table: _Table, order: Numbers) -> None:
+        count = table.count
+        self.order = order
+        self.rank = np.empty(count, dtype=np.intp)
+        self.rank[order] = np.arange(count)
+        self.hashes = table.hashes[:count]
+        self.sizes, self.numbered = table.sizes[:count], table.numbered[:count]
         # Up to here a sketch is the whole set.
-        self.limit = np.where(self.sizes > size, self.hashes[:, -1], _EMPTY)
+        self.limit = np.where(self.sizes > table.size, self.hashes[:, -1], _EMPTY)
         self.parents = np.arange(count)
 
     def groups(self) -> Numbers:
         shared, counts = self._shared()
         common = self._common(shared, counts)
-        rarest, smallest = self._keys(shared, counts, common)
-        for keys in (rarest, smallest):
-            for pairs in self._candidates(keys):
+        keys = [*self._keys(shared, counts, common)]
+        del shared, counts, common
+        while keys:  # the rarest, then the smallest
+            for pairs in self._candidates(keys.pop(0)):
                 self._unite(pairs)
-        return self._roots()
+        return self._roots_of(np.arange(len(self.parents)))
 
-    def _shared(self) -> tuple[Hashes, Numbers]:
+    def _shared(self) -> tuple[Hashes, _Counts]:
         """The hashes that stand in more than one text, ascending, and in how many."""
         flat = np.sort(self.hashes, axis=None)
         flat = flat[: np.searchsorted(flat, _EMPTY)]
-        new = np.empty(len(flat), dtype=np.bool_)
-        new[:1] = True
-        np.not_equal(flat[1:], flat[:-1], out=new[1:])
+        same = np.zeros(len(flat) + 1, dtype=np.bool_)
+        np.equal(flat[1:], flat[:-1], out=same[1:-1])
         # Of runs of equal hashes where they begin and end: most hashes stand alone.
-        last = np.ones(len(flat), dtype=np.bool_)
-        last[:-1] = new[1:]
-        begins, ends = np.flatnonzero(new & ~last), np.flatnonzero(last & ~new)
-        return flat[begins], ends - begins + 1
+        edges = np.flatnonzero(same[1:] != same[:-1])
+        return flat[edges[::2]], (edges[1::2] - edges[::2] + 1).astype(np.int32)
 
-    def _common(self, shared: Hashes, counts: Numbers) -> npt.NDArray[np.bool_]:
+    def _common(self, shared: Hashes, counts: _Counts) -> npt.NDArray[np.bool_]:
         """Which of the shared hashes are in so many of the sketches in which they could be."""
         limits = np.sort(self.limit)
         possible = len(limits) - np.searchsorted(limits, shared)
         return np.asarray((counts >= 5) & (counts > COMMON * possible), dtype=np.bool_)
 
     def _keys(
-        self, shared: Hashes, counts: Numbers, common: npt.NDArray[np.bool_]
+        self, shared: Hashes, counts: _Counts, common: npt.NDArray[np.bool_]
     ) -> tuple[Hashes, Hashes]:
         """The rarest and the smallest hashes of each text that others have too, (texts, _KEYS).
         Takes what is common out of the sketches."""
-        count = len(self.hashes)
-        keys = [np.full((count, _KEYS), _EMPTY, dtype=np.uint32) for _ in range(2)]
-        if not len(shared):
-            return keys[0], keys[1]
-        for start in range(0, count, _PAIRS):
+        keys = [np.full((len(self.hashes), _KEYS), _EMPTY, dtype=np.uint32) for _ in range(2)]
+        positions = np.arange(self.hashes.shape[1], dtype=np.uint32)
+        for start in range(0, len(self.hashes) if len(shared) else 0, _PAIRS):
             block = self.hashes[start : start + _PAIRS]
             places = np.minimum(np.searchsorted(shared, block), len(shared) - 1)
             known = shared[places] == block
             left_out = known & common[places]
             block[left_out] = _EMPTY
             known &= ~left_out
-            frequency = np.where(known, counts[places], np.iinfo(np.int32).max).astype(np.int32)
-            rare = np.argsort(frequency, axis=1, kind="stable")[:, :_KEYS]
+            # The frequency above the place in the sketch: of equally rare ones the smallest.
+            frequency = np.where(known, np.minimum(counts[places], _MOST), _MOST).astype(np.uint32)
+            rare = np.sort((frequency << np.uint32(8)) | positions, axis=1)[:, :_KEYS]
             candidates = np.where(known, block, _EMPTY)
+            rare = (rare & np.uint32(0xFF)).astype(np.intp)
             keys[0][start : start + _PAIRS] = np.take_along_axis(candidates, rare, axis=1)
-            keys[1][start : start + _PAIRS] = np.sort(candidates, axis=1)[:, :_KEYS]
+            candidates.sort(axis=1)
+            keys[1][start : start + _PAIRS] = candidates[:, :_KEYS]
             block.sort(axis=1)
         return keys[0], keys[1]
 
     def _candidates(self, keys: Hashes) -> Iterator[Numbers]:
         """Pairs of ranks (pairs, 2), the lower first: of the texts with one key the neighbours in
         the order of their smallest hashes, and each with the first."""
-        count = len(keys)
-        by_hash = np.lexsort((np.arange(count), self.hashes[:, 0]))
-        place = np.empty(count, dtype=np.uint64)
-        place[by_hash] = np.arange(count, dtype=np.uint64)
-        posted = (keys.astype(np.uint64) << np.uint64(32)) | place[:, None]
-        posted = np.sort(posted[keys != _EMPTY])
-        texts = by_hash[(posted & np.uint64(0xFFFFFFFF)).astype(np.intp)]
-        values = posted >> np.uint64(32)
-        del posted
-        same = np.zeros(len(values), dtype=np.bool_)
-        same[1:] = values[1:] == values[:-1]
-        later = np.flatnonzero(same)
-        firsts = np.maximum.accumulate(np.where(same, 0, np.arange(len(values))))[later]
-        for others in (later - 1, firsts):
-            one, other = texts[later], texts[others]
-            low, high = np.minimum(one, other), np.maximum(one, other)
-            pairs = np.unique((low.astype(np.uint64) << np.uint64(32)) | high.astype(np.uint64))
+        by_hash = self.rank[np.lexsort((self.rank, self.hashes[:, 0]))]
+        place = np.empty(len(by_hash), dtype=np.uint64)
+        place[by_hash] = np.arange(len(by_hash), dtype=np.uint64)
+        posted = keys[self.order].astype(np.uint64)
+        del keys
+        posted <<= np.uint64(32)
+        posted |= place[:, None]
+        posted = posted[posted < _NO_KEY]
+        posted.sort()
+        for with_first in (False, True):
+            pairs = self._paired(posted, by_hash, with_first)
+            new = np.ones(len(pairs), dtype=np.bool_)
+            np.not_equal(pairs[1:], pairs[:-1], out=new[1:])
             for start in range(0, len(pairs), _PAIRS):
-                part = pairs[start : start + _PAIRS]
-                both = (part >> np.uint64(32), part & np.uint64(0xFFFFFFFF))
-                yield np.stack(both, axis=1).astype(np.intp)
+                part = pairs[start : start + _PAIRS][new[start : start + _PAIRS]]
+                yield np.stack((part >> np.uint64(32), part & _LOW), axis=1).astype(np.intp)
+
+    def _paired(self, posted: _Wide, by_hash: Numbers, with_first: bool) -> _Wide:
+        """Of the entries (key, place in by_hash), sorted, each with the one before of its key, or
+        with the key's first: rank and higher rank as one number, ascending."""
+        pairs = np.empty_like(posted)
+        found = start = 0
+        while start < len(posted):
+            # To the end of a key: its entries are looked at together.
+            last = posted[min(start + _POSTED, len(posted)) - 1] | _LOW
+            part = posted[start : np.searchsorted(posted, last, side="right")]
+            start += len(part)
+            texts, values = by_hash[(part & _LOW).astype(np.intp)], part >> np.uint64(32)
+            same = np.zeros(len(part), dtype=np.bool_)
+            same[1:] = values[1:] == values[:-1]
+            later = np.flatnonzero(same)
+            others = later - 1
+            if with_first:
+                others = np.maximum.accumulate(np.where(same, 0, np.arange(len(part))))[later]
+            one, other = texts[later].astype(np.uint64), texts[others].astype(np.uint64)
+            found, begin = found + len(one), found
+            pairs[begin:found] = (np.minimum(one, other) << np.uint64(32)) | np.maximum(one, other)
+        pairs[:found].sort()
+        return pairs[:found]
 
     def _unite(self, pairs: Numbers) -> None:
         roots = self._roots_of(pairs)
@@ -343,25 +362,24 @@ class _Comparison:
     def _are_copies(self, pairs: Numbers) -> npt.NDArray[np.bool_]:
         shared, one, other = self._overlap(pairs)
         union, least = one + other - shared, np.minimum(one, other)
-        sizes = self.sizes[pairs]
-        enough = (shared >= LEAST_SHARED) & (sizes.min(axis=1) >= LEAST_SHINGLES)
-        whole = self.limit[pairs].min(axis=1) == _EMPTY
+        rows = self.order[pairs]
+        sizes = self.sizes[rows]
+        fewest = sizes.min(axis=1)
+        alike = np.interp(fewest, (SHORT_SHINGLES, LONG_SHINGLES), (RESEMBLANCE, LONG_RESEMBLANCE))
+        enough = (shared >= LEAST_SHARED) & (fewest >= LEAST_SHINGLES)
+        whole = self.limit[rows].min(axis=1) == _EMPTY
         # What is left of a short text without its common words is too little to go by.
         enough &= ~whole | (least >= LEAST_SHINGLES)
-        resemblance = np.interp(
-            sizes.min(axis=1),
-            [SHORT_SHINGLES, LONG_SHINGLES],
-            [RESEMBLANCE, LONG_RESEMBLANCE],
-        )
-        copies = enough & (shared >= resemblance * union)
+        copies = enough & (shared >= alike * union)
         quoted = enough & (shared >= CONTAINMENT * least) & (~whole | (least >= QUOTED_SHINGLES))
         same = (shared == union) & (sizes[:, 0] == sizes[:, 1]) & (shared >= 5)
-        return np.asarray(copies | quoted | (same & ~self.numbered[pairs].any(axis=1)))
+        return np.asarray(copies | quoted | (same & ~self.numbered[rows].any(axis=1)))
 
     def _overlap(self, pairs: Numbers) -> tuple[Numbers, Numbers, Numbers]:
         """Of two sketches, as far as both are whole: hashes in both, in the one, in the other."""
-        limit = self.limit[pairs].min(axis=1)[:, None]
-        one, other = self.hashes[pairs[:, 0]], self.hashes[pairs[:, 1]]
+        rows = self.order[pairs]
+        limit = self.limit[rows].min(axis=1)[:, None]
+        one, other = self.hashes.take(rows[:, 0], axis=0), self.hashes.take(rows[:, 1], axis=0)
         one[one > limit] = _EMPTY
         other[other > limit] = _EMPTY
         both = np.concatenate([one, other], axis=1)
@@ -374,9 +392,6 @@ class _Comparison:
             self.parents[text] = self.parents[self.parents[text]]
             text = int(self.parents[text])
         return text
-
-    def _roots(self) -> Numbers:
-        return self._roots_of(np.arange(len(self.parents)))
 
     def _roots_of(self, texts: Numbers) -> Numbers:
         found = self.parents[texts]

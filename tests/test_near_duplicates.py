@@ -13,7 +13,7 @@ from tables import record
 
 from datasette_ftclassify import near_duplicates
 from datasette_ftclassify.near_duplicates import near_groups
-from datasette_ftclassify.splits import SplitPlan, Splitter, text_hash
+from datasette_ftclassify.splits import SplitPlan, Splitter, normalise, text_hash
 
 WORDS = [f"{a}{b}{c}" for a in "bdfgklmn" for b in "aeiou" for c in ("ra", "st", "nk", "lo", "ven")]
 
@@ -145,6 +145,109 @@ def test_smaller_sketches_of_many_texts_find_the_same(monkeypatch: pytest.Monkey
     monkeypatch.setattr(near_duplicates, "_BLOCK_TEXTS", 50)
     assert len(set(whole)) == len(set(near_groups(texts))) == 300
     assert np.array_equal(whole, near_groups(texts))
+
+
+def plainly(texts: list[str], size: int) -> list[int]:
+    """The groups as the module says that it finds them, with sets and loops instead of arrays:
+    for each text, the one with the smallest hash of its group. The texts are different ones."""
+    named = sorted((text_hash(text), place) for place, text in enumerate(texts))
+    shingled = near_duplicates._shingles([normalise(texts[place]) for _, place in named])
+    sets: list[set[int]] = [set() for _ in named]
+    for row, value in zip(*(each.tolist() for each in shingled[:2]), strict=True):
+        sets[row].add(value)
+    sketches = [set(sorted(each)[:size]) for each in sets]
+    limits = [
+        max(kept) if len(whole) > size else 2**32
+        for whole, kept in zip(sets, sketches, strict=True)
+    ]
+    counts = Counter(value for sketch in sketches for value in sketch)
+    common = {
+        value
+        for value, count in counts.items()
+        if count >= 5 and count > near_duplicates.COMMON * sum(limit >= value for limit in limits)
+    }
+    sketches = [sketch - common for sketch in sketches]
+    groups = list(range(len(named)))
+
+    def overlap(one: int, other: int) -> tuple[int, int, int]:
+        limit = min(limits[one], limits[other])
+        a, b = ({v for v in sketches[each] if v <= limit} for each in (one, other))
+        return len(a & b), len(a), len(b)
+
+    def copies(one: int, other: int) -> bool:
+        shared, a, b = overlap(one, other)
+        sizes, union, least = [len(sets[one]), len(sets[other])], a + b - shared, min(a, b)
+        whole = max(sizes) <= size
+        alike = shared >= np.interp(min(sizes), [34, 80], [0.75, 0.55]) * union and (
+            least >= 17 or not whole
+        )
+        quoted = shared >= 0.9 * least and (least >= 30 or not whole)
+        same = shared == union >= 5 and sizes[0] == sizes[1]
+        numbered = shingled[2][one] or shingled[2][other]
+        long = min(sizes) >= 17 and shared >= 8
+        return (long and (alike or quoted)) or (same and not numbered)
+
+    def smallest(text: int) -> int:
+        return min(sketches[text], default=2**32 - 1)
+
+    for rarest in (True, False):
+        posted: dict[int, list[int]] = {}
+        for text, sketch in enumerate(sketches):
+            shared = sorted(value for value in sketch if counts[value] > 1)
+            if rarest:
+                shared.sort(key=lambda value: counts[value])
+            for key in shared[:4]:
+                posted.setdefault(key, []).append(text)
+        for texts_of_key in posted.values():
+            texts_of_key.sort(key=smallest)
+        for with_first in (False, True):
+            pairs = {
+                tuple(sorted((each[0 if with_first else place - 1], each[place])))
+                for each in posted.values()
+                for place in range(1, len(each))
+            }
+            for one, other in sorted(pairs):
+                first, second = sorted((groups[one], groups[other]))
+                if first == second or not copies(one, other):
+                    continue
+                shared, a, b = overlap(first, second)
+                if {first, second} == {one, other} or shared >= 0.5 * min(a, b):
+                    groups = [first if group == second else group for group in groups]
+    places = [place for _, place in named]
+    found = dict(zip(places, (places[group] for group in groups), strict=True))
+    return [found[place] for place in range(len(texts))]
+
+
+def mixed_table(seed: int, rows: int) -> list[str]:
+    """Copies with another name, quoted, cut, with a footer, in scripts without spaces."""
+    chooser = random.Random(seed)
+    found = []
+    for _ in range(rows):
+        base = letter(chooser.randrange(max(2, rows // 4)), chooser.choice([3, 8, 15, 20, 40, 120]))
+        words = base.split()
+        changes = [
+            [*words[chooser.randrange(len(words)) :], letter(chooser.randrange(50), 9)],
+            [*words[1:], chooser.choice(["Anna", "Bo", "12"])],
+            [*words, letter(99, 30)],
+            ["RT @a:", *words],
+            [*CHINESE[chooser.randrange(10) :], *words[:2]],
+            [chooser.choice("!?"), *words[:1]],
+        ]
+        found.append(" ".join(chooser.choice(changes)))
+    return list({normalise(text): text for text in found}.values())
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_arrays_find_what_sets_and_loops_find(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where the texts are worked on in many small pieces."""
+    texts = mixed_table(seed, [2, 40, 150, 300][seed % 4])
+    size = near_duplicates.SIZE
+    if seed >= 4:
+        size = near_duplicates.SMALLER_SIZE
+        for name, number in {"MANY": 1, "_BLOCK_TEXTS": 7, "_PAIRS": 5, "_POSTED": 3}.items():
+            monkeypatch.setattr(near_duplicates, name, number)
+        texts = texts if len(texts) > 7 else [*texts, *map(letter, range(500, 508))]
+    assert near_groups(texts).tolist() == plainly(texts, size)
 
 
 def form_letters(letters: int, copies: int = 4) -> list:
