@@ -17,7 +17,7 @@ from openai_server import OpenAIServer
 from towns import value
 
 from datasette_ftclassify.cli import ftclassify
-from datasette_ftclassify.errors import JobPaused, LimitReached
+from datasette_ftclassify.errors import JobError, JobPaused, LimitReached
 from datasette_ftclassify.jobs import estimates as estimates_module
 from datasette_ftclassify.jobs.agreements import agree, key_of
 from datasette_ftclassify.jobs.agreements import ask as ask_for
@@ -209,6 +209,25 @@ def test_what_a_batch_or_a_training_may_cost_is_no_other_jobs(conn: Any) -> None
     assert Holds(conn, job, day(10)).renew("more")
     Holds(conn, job, day(10)).hold("more", 4.9, 1)
     assert Ledger().spent_today().usd == 1.0
+
+
+def test_who_was_replaced_may_ask_no_more(conn: Any) -> None:
+    job = agreed_job(conn, 10)
+    budget = Budget(conn, job, Access(), dollar_a_thousand)
+    budget.reserve([THOUSAND])
+    assert Ledger().take_over(key_of(conn, job)) == Spent(1.0, 1)
+    with pytest.raises(JobError, match="taken over"):
+        budget.reserve([THOUSAND])
+
+
+def test_what_a_process_has_under_way_is_no_batch_that_is_gone(conn: Any) -> None:
+    job = agreed_job(conn, 10)
+    budget, holds = Budget(conn, job, Access(), dollar_a_thousand), Holds(conn, job, Access())
+    budget.reserve([THOUSAND])
+    holds.hold("batch", 2.0, 1)
+    holds.keep([])
+    assert Ledger().under_way() == 1.0
+    budget.close()
 
 
 def test_what_a_part_of_a_batch_cost_is_put_in_the_place_of_its_share(conn: Any) -> None:

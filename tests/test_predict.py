@@ -20,9 +20,11 @@ from datasette_ftclassify.errors import PredictError, SourceError
 from datasette_ftclassify.jobs import plan as plan_module
 from datasette_ftclassify.jobs import predict as predict_module
 from datasette_ftclassify.jobs.predict import Columns, PredictRequest, predict_rows
+from datasette_ftclassify.jobs.train import TrainRequest, train_classifier
 from datasette_ftclassify.sql import connect
 from datasette_ftclassify.store.classifiers import find_classifier
 from datasette_ftclassify.store.jobs import job_events, list_jobs
+from datasette_ftclassify.tasks import define
 
 ALL_COLUMNS = ["topics_label", "topics_score", "topics_logprob", "topics_logprobs"]
 
@@ -68,6 +70,19 @@ def test_multilabel_writes_arrays(conn):
         assert 0 < score <= 1
     facet = "select count(distinct value) from messages, json_each(subjects_label)"
     assert value(conn, facet) >= 7
+
+
+def test_the_column_of_the_split_is_not_overwritten(conn):
+    with conn:
+        conn.execute("alter table messages add column half text")
+        conn.execute("update messages set half = iif(id % 5, 'train', 'test')")
+    task = define(
+        conn, "messages", text=["message"], labels=["topic"], split_column="half", where="id < 200"
+    )
+    classifier = train_classifier(conn, task, TrainRequest(name="halved", curve=False)).classifier
+    request = PredictRequest(columns=Columns("half", None, None, None), overwrite=True)
+    with pytest.raises(PredictError, match="half is what the classifier reads"):
+        predict_rows(conn, classifier, "messages", request)
 
 
 def test_only_unlabelled_rows(conn, topics):

@@ -480,6 +480,8 @@ def test_a_row_that_was_edited_is_a_test_row_unless_its_text_was_learnt(
     assert not membership.is_test((2,), 33)
     assert not membership.is_test((1,), 22)
     assert not membership.is_test((5,), 22)
+    # Of a row that reads as one of the test nobody can say that it was learnt.
+    assert membership.split_of((1,), 22) is None
 
 
 def test_rows_of_a_view_are_known_by_their_text(conn: sqlite3.Connection) -> None:
