@@ -47,6 +47,10 @@ class TrainingError(FtclassifyError):
     """There is not enough, or not the right data to train on."""
 
 
+class Implausible(TrainingError):
+    """What is to be learnt looks like a mistake; it can be trained on despite that."""
+
+
 class EvaluationError(FtclassifyError):
     """There is nothing to evaluate on."""
 

@@ -89,6 +89,18 @@ def read_names(
     return _told_apart(names)
 
 
+def keys_without_name(
+    conn: sqlite3.Connection, lookup: Lookup, keys: Iterable[LabelValue]
+) -> list[LabelValue]:
+    """The keys that no row of the table has, or only one without a name."""
+    sql = (
+        f"select {quote(lookup.name)} from {quote(lookup.table)} where {quote(lookup.key)} = ?"
+        f" and {quote(lookup.name)} is not null limit 1"
+    )
+    found = ((key, conn.execute(sql, [key]).fetchone()) for key in keys)
+    return [key for key, row in found if row is None or is_blank(row[0])]
+
+
 def _told_apart(names: dict[LabelValue, str]) -> dict[LabelValue, str]:
     while True:
         uses = Counter(names.values())

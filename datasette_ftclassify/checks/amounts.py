@@ -7,6 +7,7 @@ import unicodedata
 from collections.abc import Iterator, Sequence
 
 from ..labels import MAX_LABELS, LabelValue, label_name, variant_groups
+from ..lookups import find_lookup, keys_without_name
 from .conditions import in_list
 from .report import Finding, listing, named, names_listing, one_or_more
 from .scan import Facts
@@ -54,8 +55,26 @@ def amount_findings(facts: Facts) -> Iterator[Finding]:
     yield from _small_labels(facts, proper)
     yield from _imbalance(facts, proper)
     yield from _variants(facts, counts, groups)
+    yield from _unnamed(facts, list(counts))
     yield from _merged(facts)
     yield from _rest(facts, [facts.name_of(label) for label in proper])
+
+
+def _unnamed(facts: Facts, labels: Sequence[LabelValue]) -> Iterator[Finding]:
+    lookup = find_lookup(facts.conn, facts.task)
+    keys = [] if lookup is None else keys_without_name(facts.conn, lookup, labels)
+    if lookup is None or not keys:
+        return
+    rows = sum(facts.counts[key] for key in keys)
+    yield facts.finding(
+        "unnamed-keys",
+        "warning",
+        rows,
+        f"{one_or_more(rows, '1 example has a label', f'{rows:,} examples have labels')} that "
+        f"{lookup.table} has no name for: {names_listing([label_name(key) for key in keys])}.",
+        f"Add the missing rows to {lookup.table}, or correct the labels; else they go by the key.",
+        where=in_list(facts.task.labels[0], keys),
+    )
 
 
 def _none_usable(rows: int) -> str:

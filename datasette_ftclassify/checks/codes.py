@@ -78,6 +78,9 @@ CODES: dict[str, Code] = {
         "Labels that are one but for case, white space, characters without a width, accents, the "
         "form of a number or an encoding that was read wrongly; or that were merged.",
     ),
+    "unnamed-keys": Code(
+        _WARNING, "Labels that are keys of another table, which has no row or no name for them."
+    ),
     "label-types": Code(_ERROR, "A label stands in the column as a number and as text."),
     "label-notation": Code(
         ("error", "warning", "info"),

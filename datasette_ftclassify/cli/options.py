@@ -55,7 +55,7 @@ limit_option = click.option(
 )
 yes_option = click.option("--yes", is_flag=True, help="Agree to what it costs without being asked.")
 despite_option = click.option(
-    "--despite-findings", is_flag=True, help="Pay though the checks found errors in the rows."
+    "--despite-findings", is_flag=True, help="Go on though the checks found errors in the rows."
 )
 where_option = click.option("--where", metavar="SQL", help="Only rows that meet this condition.")
 param_option = click.option(

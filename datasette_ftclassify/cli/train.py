@@ -51,6 +51,7 @@ def train(database: str, as_json: bool, **given: Any) -> None:
       datasette ftclassify train mail.db messages --text body --label folder \\
           --trainer openai --model gpt-4.1-mini --limit-usd 5
     """
+    from ..jobs.plausible import check_plausible
     from ..jobs.train import TrainRequest, submit_train
 
     with open_database(database) as conn:
@@ -69,6 +70,8 @@ def train(database: str, as_json: bool, **given: Any) -> None:
         free = local_command(database, task, request)
         estimate = agree(conn, task, request, access, yes=given["yes"], free=free,
             despite_findings=given["despite_findings"])  # fmt: skip
+        if estimate is None and not given["despite_findings"]:
+            check_plausible(conn, task)
         job = submit_train(conn, task, request, estimate, access=access)
         if given["queue"] or not given["follow"]:
             tell_queued(conn, job, database, as_json, given["base_url"])

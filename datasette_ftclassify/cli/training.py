@@ -250,7 +250,7 @@ def describe_training(result: TrainResult, database: str) -> None:
             f"  warning: {counted(len(variants), 'label')} written in several ways: {shown}."
             " --merge-variants counts them as one"
         )
-    for line in report.get("labels_said", []):
+    for line in [*report.get("labels_said", []), *report.get("texts_said", [])]:
         click.echo(f"  {line}")
     for line in _report_lines(report):
         click.echo(f"  {line}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -13,6 +13,7 @@ from ..errors import TrainingError
 from ..examples import Example, Record, Split, read_records
 from ..labels import LabelSet, LabelValue, label_name, variant_groups
 from ..lookups import all_keys, find_lookup, with_names
+from ..markup import is_html
 from ..notations import torn
 from ..splits import SplitPlan, SplitReport, Splitter, split_examples, text_hash
 from ..sql import relation
@@ -98,8 +99,28 @@ def read_split(
         said.append(
             f"The labels are keys of {labels.lookup}, and go by the names that it has for them."
         )
-    notes = {"labels_said": said, "label_variants": groups[:_MOST_SAID]}
+    notes = {
+        "labels_said": said,
+        "label_variants": groups[:_MOST_SAID],
+        "texts_said": _texts_said(records, task),
+    }
     return SplitData(examples, _members(examples), labels, report, described, notes)
+
+
+def _texts_said(records: Sequence[Record], task: Task) -> list[str]:
+    """What its texts are besides plain ones, which a classifier reads all the same."""
+    html = 0 if task.markup else sum(is_html(record.text or "") for record in records)
+    torn_up = sum(record.rendered.not_utf8 for record in records)
+    said = []
+    if html:
+        said.append(f"{_texts(html)} in HTML, whose tags were read as words")
+    if torn_up:
+        said.append(f"{_texts(torn_up)} not valid UTF-8, with signs in place of what is wrong")
+    return said
+
+
+def _texts(count: int) -> str:
+    return "1 text is" if count == 1 else f"{count:,} texts are"
 
 
 def _members(examples: list[Example]) -> list[Member]:

@@ -22,6 +22,7 @@ from .ending import TO_BE_CANCELLED, goes_on_elsewhere, is_ending, why_lost
 from .events import Event, figures, job_events, note
 from .owners import LEASE_SECONDS, is_leased, lease_ends, new_owner
 from .schema import ensure_schema, transaction
+from .version_numbers import new_job_number
 
 __all__ = [
     "LEASE_SECONDS", "UNFINISHED", "WISHES", "Event", "Job", "add_event", "add_job", "ask_job",
@@ -125,7 +126,7 @@ def add_job(
             [kind, text, *UNFINISHED],
         ).fetchone()
         if row is None:
-            row = (_new_id(conn),)
+            row = (new_job_number(conn),)
             conn.execute(
                 "insert into _ftclassify_jobs (id, kind, state, settings, classifier_id, nonce,"
                 " created_at, updated_at) values (?, ?, 'queued', ?, ?, ?, ?, ?)",
@@ -140,17 +141,6 @@ def add_job(
                 [json.dumps(estimate, ensure_ascii=False), row[0]],
             )
     return get_job(conn, row[0])
-
-
-def _new_id(conn: sqlite3.Connection) -> int:
-    """One that no job has had: what deleted jobs spent is kept under theirs."""
-    row = conn.execute(
-        "select max(coalesce((select max(id) from _ftclassify_jobs), 0), coalesce("
-        "(select max(job_id) from _ftclassify_spending where typeof(job_id) = 'integer'"
-        " and job_id < ?), 0))",
-        [2**53],  # a file that somebody else made may hold a number that has no next one
-    )
-    return int(row.fetchone()[0]) + 1
 
 
 def get_job(conn: sqlite3.Connection, job_id: int) -> Job:

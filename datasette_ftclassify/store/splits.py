@@ -64,6 +64,17 @@ def split_plan(conn: sqlite3.Connection, split_id: int) -> dict[str, Any]:
         raise ArtifactError("The split of a classifier is damaged in this file.") from error
 
 
+def splits_of_rows(conn: sqlite3.Connection, split_id: int, keys: Iterable[Key]) -> dict[str, str]:
+    """{key as text: split} of the rows that were there when the classifier was trained."""
+    sql = "select split from _ftclassify_split_rows where split_id = ? and row_key = ?"
+    found = {}
+    for text in map(key_text, keys):
+        row = conn.execute(sql, [split_id, text]).fetchone()
+        if row is not None:
+            found[text] = str(row[0])
+    return found
+
+
 def _sorted(members: Iterable[Member]) -> list[tuple[str, int, Split]]:
     return sorted((key_text(key), text_hash, split) for key, text_hash, split in members)
 

@@ -1,6 +1,7 @@
-"""The numbers of versions: none is given twice, even after its version was deleted.
+"""The numbers of versions and jobs: none is given twice, even after what had it was deleted.
 
-The highest one that a name has had is a setting of the database: `versions:NAME`.
+The highest one that a name has had is a setting of the database: `versions:NAME`, and so is the
+highest one of a job: `jobs:highest`.
 """
 
 from __future__ import annotations
@@ -43,3 +44,24 @@ def keep_version_numbers(conn: sqlite3.Connection, name: str, new: str | None = 
     for one in {name, new or name}:
         highest = max(next_version(conn, name), next_version(conn, one)) - 1
         conn.execute(SETTING, [_numbers_key(one), str(highest)])
+
+
+_HIGHEST_JOB = "jobs:highest"
+
+
+def new_job_number(conn: sqlite3.Connection) -> int:
+    """A number that no job has had: links, notes and what deleted jobs spent are kept under theirs.
+
+    A file from before the setting knows only of jobs that are there, or have spent something. Call
+    in a transaction.
+    """
+    row = conn.execute(
+        "select coalesce(max(number), 0) from (select id as number from _ftclassify_jobs"
+        " union all select job_id from _ftclassify_spending"
+        " union all select cast(value as integer) from _ftclassify_settings where key = ?)"
+        " where typeof(number) = 'integer' and number between 0 and ?",
+        [_HIGHEST_JOB, 2**53],  # a file that somebody else made may hold one that has no next
+    )
+    number = int(row.fetchone()[0]) + 1
+    conn.execute(SETTING, [_HIGHEST_JOB, str(number)])
+    return number

@@ -13,7 +13,7 @@ from urllib.parse import urlencode
 from datasette.utils import tilde_decode
 from datasette.utils.asgi import Forbidden, Response
 
-from ..errors import ArtifactError, FtclassifyError
+from ..errors import ArtifactError, FtclassifyError, SourceError
 from ..jobs.model_names import check_deployment, deploy
 from ..loading import shutdown_of
 from ..store.aliases import aliases_of, remove_alias
@@ -26,11 +26,12 @@ from ..store.classifiers import (
 from ..store.columns import label_columns_of
 from ..store.summaries import summaries_of, summarise
 from ..trainers.registry import get_trainer
-from ..usage import usage_sql
+from ..usage import split_sql, usage_sql
 from . import pictures, quality
 from .access import access_of
 from .deletion import delete_page, deletion_of, require_mutable
 from .filters import facet_of
+from .job_parts import query_link
 from .jobs import visible_jobs
 from .names import may_all, tables_behind, tables_told
 from .permissions import DELETE, TRAIN, VIEW, may_view_table, may_write
@@ -67,7 +68,7 @@ async def card_page(ask: Ask) -> Response:
     sources = await tables_behind(ask, classifier.name)
     seen = {source for source in sources if await ask.may(VIEW, source)}
     found = await ask.read(lambda conn: _read(conn, classifier, seen))
-    drawn = found.pop("drawn")
+    drawn, splits = found.pop("drawn"), found.pop("splits")
     may_change = ask.db.is_mutable and await ask.may(DELETE)
     more = {
         "database": ask.database,
@@ -79,7 +80,7 @@ async def card_page(ask: Ask) -> Response:
         "several": classifier.task.template is not None or len(classifier.task.text) > 1,
         "may_change": may_change,
         "deletion": await deletion_of(ask, classifier.title) if may_change else None,
-        "links": await _links(ask, classifier, found["sql"]),
+        "links": {**await _links(ask, classifier, found["sql"]), **query_link(ask, splits)},
         "written": await _written(ask, classifier),
     }
     return await show(ask, "ftclassify_classifier.html", found, more=more)
@@ -180,10 +181,20 @@ def _read(
         "quality": summary.headline(),
         "problem": summary.problem,
         "sql": usage_sql(classifier),
+        "splits": _splits(conn, classifier),
         "versions": _compared(conn, classifier, others[:_MOST_VERSIONS]),
         # Here, since this runs in a thread: the event loop is everybody's.
         "drawn": _drawn(summary.metrics, classifier.report),
     }
+
+
+def _splits(conn: sqlite3.Connection, classifier: Classifier) -> str | None:
+    task = classifier.task
+    try:
+        shown = [*task.text, *task.labels]
+        return split_sql(conn, classifier, task.source, shown)
+    except SourceError:
+        return None  # the table is gone
 
 
 def _shutdown(classifier: Classifier) -> dict[str, str]:
@@ -326,6 +337,7 @@ def _learning_curve(report: Mapping[str, Any]) -> dict[str, Any] | None:
 
 
 def _label_rows(metrics: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Each label's figures, the weakest first: that is where work pays."""
+    """Each label's figures, the weakest first: that is where work pays. Labels that no test row has
+    come last, since nothing was measured of them."""
     rows = [{**figures, "name": name} for name, figures in metrics["labels"].items()]
-    return sorted(rows, key=lambda row: (row["f1"], -row["support"], row["name"]))
+    return sorted(rows, key=lambda r: (not r["support"], r["f1"], -r["support"], r["name"]))

@@ -10,6 +10,7 @@ from typing import Any
 from ..deadline import TooSlow, within
 from ..errors import ClassifierNotFound, FtclassifyError, SourceError, TrainingError
 from ..jobs.columns import taken_columns
+from ..jobs.row_updates import RowUpdates
 from ..jobs.rows import Rows
 from ..loading import service_of
 from ..sql import Relation, condition, count, quote, relation
@@ -151,6 +152,7 @@ def facts(conn: sqlite3.Connection, form: Form, allowed: Sequence[Choice]) -> di
         "labels": classifier.labels.names,
         "columns": dict(named_columns(classifier, form.prefix).items()),
         "taken": _taken(conn, target, classifier, form.prefix),
+        "triggers": _triggers(conn, target, form, classifier),
         "sql": _sql(classifier, target),
     }
 
@@ -221,6 +223,17 @@ def _taken(
 ) -> list[str]:
     """Columns that are there already, and that the classifier did not write."""
     return taken_columns(conn, target, named_columns(classifier, prefix), classifier)
+
+
+def _triggers(
+    conn: sqlite3.Connection, target: Relation, form: Form, classifier: Classifier
+) -> list[str]:
+    """What the table does whenever one of its rows is written, as by an edit in Datasette."""
+    if target.is_view:
+        return []
+    columns = named_columns(classifier, form.prefix)
+    updates = RowUpdates(target, columns, classifier, overwrite=form.overwrite)
+    return list(updates.triggers(conn))
 
 
 def _followed_by(

@@ -7,18 +7,21 @@ import re
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 from ..errors import FtclassifyError
 from ..prices import dollars
+from ..sql import relation
 from ..store.classifiers import find_by_id
 from ..store.jobs import WISHES
 from ..store.watching import ACTIVE
+from ..usage import split_counts, split_sql
 from . import pictures
 from .routing import table_of, tables_behind
 
 if TYPE_CHECKING:
     from ..store.jobs import Job
+    from .routing import Ask
 
 KINDS = {
     "train": "Training",
@@ -29,6 +32,9 @@ KINDS = {
 
 RUN_ELSEWHERE = "Whoever runs it can turn its worker on, or run a worker beside it."
 """What to do about a server that runs no jobs."""
+
+COUNT_SECONDS = 0.2
+"""For counting rows by their splits; of larger tables the page has the query alone."""
 
 MOST_POINTS = 400
 """Of a curve: more than the picture has room for."""
@@ -176,6 +182,27 @@ def amount(job: Job, name: str) -> float | None:
     if not isinstance(value, (int, float)) or isinstance(value, bool):
         return None
     return float(value) if math.isfinite(value) else None
+
+
+def splits_of(conn: sqlite3.Connection, job: Job) -> tuple[str | None, dict[str, int]]:
+    """A query that says of each row that was classified whether it was trained on, and how many
+    rows that are; nothing where the rows are of another table."""
+    columns = job.settings.get("columns")
+    written = [columns.get(role) for role in ("label", "score")] if columns else []
+    try:
+        table = relation(conn, str(job.settings.get("table")))
+        shown = [name for name in written if isinstance(name, str) and table.column(name)]
+        sql = split_sql(conn, find_by_id(conn, int(job.classifier_id or 0)), table.name, shown)
+    except FtclassifyError:
+        return None, {}
+    return sql, {} if sql is None else split_counts(conn, sql, COUNT_SECONDS)
+
+
+def query_link(ask: Ask, sql: str | None) -> dict[str, str]:
+    """The query's page as the link `splits`."""
+    if sql is None:
+        return {}
+    return {"splits": f"{ask.datasette.urls.database(ask.database)}?{urlencode({'sql': sql})}"}
 
 
 def state_text(job: Job, served: bool, agreed: bool) -> str:

@@ -79,6 +79,10 @@ async def _shown(ask: Ask, error: str = "") -> Response:
     data["actions"] = parts.wishes(job, agreed=agreed) if acts else []
     multilabel = await ask.read(lambda conn: parts.is_multilabel(conn, job))
     data["links"] = _links(ask, job, data, trains, multilabel)
+    data["splits"] = {}
+    if job.state == "finished" and job.kind == "predict":
+        sql, data["splits"] = await ask.read(lambda conn: parts.splits_of(conn, job))
+        data["links"] |= parts.query_link(ask, sql)
     since = ask.argument("since")
     after = int(since) if since.isdecimal() and len(since) < 16 else None
     if trains:

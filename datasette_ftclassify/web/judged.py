@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from ..errors import FtclassifyError, SourceError
-from ..sql import Relation, quote, quote_all, relation
+from ..sql import Relation, key_text, quote, quote_all, relation
 from ..store.classifiers import Classifier
 from ..store.evaluations import JudgedRow, judged_rows
+from ..store.splits import splits_of_rows
 from .showing import show
 
 if TYPE_CHECKING:
@@ -79,11 +81,16 @@ def _read(
         source.require_columns(classifier.task.text)
     except SourceError:
         source = None
-    return [_shown(conn, classifier, source, row) for row in found], total
+    splits = splits_of_rows(conn, classifier.split_id, [row.key for row in found])
+    return [_shown(conn, classifier, source, row, splits) for row in found], total
 
 
 def _shown(
-    conn: sqlite3.Connection, classifier: Classifier, source: Relation | None, row: JudgedRow
+    conn: sqlite3.Connection,
+    classifier: Classifier,
+    source: Relation | None,
+    row: JudgedRow,
+    splits: Mapping[str, str],
 ) -> dict[str, Any]:
     names = classifier.labels.names
     return {
@@ -93,6 +100,7 @@ def _shown(
         "truth": [names[i] for i in row.truth if i < len(names)],
         "chosen": None if row.chosen is None else [names[i] for i in row.chosen if i < len(names)],
         "score": row.score,
+        "split": splits.get(key_text(row.key), "new"),
     }
 
 

@@ -12,13 +12,14 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ..errors import FtclassifyError, SourceError, TemplateError
-from ..labels import LabelValue, is_blank, label_name, unlabelled_sql
+from ..labels import Kind, LabelValue, is_blank, label_name, unlabelled_sql
+from ..lookups import find_lookup, read_names
 from ..markup import MARKUPS
 from ..notations import Reading, label_reader, name_list, propose_reading, vector_problem
 from ..rendering import renderer, template_columns
 from ..sql import Cell, Relation, condition, quote, quote_all, relation
 from ..store.columns import predicted_columns
-from ..tasks import known_markup
+from ..tasks import Task, known_markup
 from ..texts import TEXT_FORM
 from ..texts import reading as reading_of
 from .choices import Choices, FieldError
@@ -252,15 +253,29 @@ def _examples(
     if not rows:
         look.errors["rows"] = "No labelled row is left: remove a filter, or choose another label."
     try:
-        return [_example(look, columns, labels, row) for row in rows]
+        found = [_example(look, columns, labels, row) for row in rows]
     except TemplateError as error:
         look.errors["template"] = str(error)
         return []
+    names = _names_of(conn, look, {label for _, values in found for label in values})
+    return [{**e, "labels": [names.get(v) or label_name(v) for v in vs]} for e, vs in found]
+
+
+def _names_of(
+    conn: sqlite3.Connection, look: Look, labels: set[LabelValue]
+) -> dict[LabelValue, str]:
+    """The names of labels that are keys of another table."""
+    choices = look.choices
+    kind: Kind = look.reading.kind if look.reading else "multiclass"
+    task = Task(look.source.name, choices.text, choices.label, kind)
+    lookup = find_lookup(conn, task)
+    return {} if lookup is None else read_names(conn, lookup, labels)
 
 
 def _example(
     look: Look, columns: tuple[str, ...], labels: tuple[str, ...], row: tuple[Cell, ...]
-) -> dict[str, Any]:
+) -> tuple[dict[str, Any], tuple[LabelValue, ...]]:
+    """A row as the page shows it, and its labels."""
     from ..checks.report import json_key
 
     n_key, end = len(look.source.identity), len(look.source.identity) + len(columns)
@@ -271,9 +286,9 @@ def _example(
     reading = replace(look.reading or Reading("multiclass"), merged=tuple(look.merged))
     read = label_reader(reading, labels)(row[end:]) if labels else None
     values = read.values if read else None
-    return {
+    shown = {
         "key": json_key(row[:n_key]),
         "text": text[:SHOWN_CHARACTERS] + ("…" if len(text) > SHOWN_CHARACTERS else ""),
-        "labels": [label_name(value) for value in values or ()],
         "problem": rendered.problem or (read.problem if read else None),
     }
+    return shown, values or ()

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import logging
 import sqlite3
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 from urllib.parse import parse_qs
@@ -351,15 +351,15 @@ def _status(error: Exception) -> int:
     return 404 if isinstance(error, NotFound) else int(getattr(error, "status", 400))
 
 
-def error_response(message: str, status: int) -> Response:
-    """An error in the shape that Datasette's JSON API has."""
-    body = {"ok": False, "error": message, "errors": [message], "status": status}
-    return Response.json(body, status=status)
+def error_response(message: str, status: int, fields: Sequence[str] = ()) -> Response:
+    """An error in the shape that Datasette's JSON API has; `fields` where it is about some."""
+    body: dict[str, Any] = {"ok": False, "error": message, "errors": [message], "status": status}
+    return Response.json(body | ({"fields": list(fields)} if fields else {}), status=status)
 
 
 async def _told(datasette: Datasette, request: Request, error: FtclassifyError) -> Response:
     if wants_json(request):
-        return error_response(str(error), _status(error))
+        return error_response(str(error), _status(error), error.fields)
     return await error_page(datasette, request, error)
 
 

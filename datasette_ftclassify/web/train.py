@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 from datasette.utils.asgi import Forbidden, NotFound
 
-from ..errors import AccessError, FtclassifyError, LimitReached, TemplateError
+from ..errors import AccessError, FtclassifyError, Implausible, LimitReached, TemplateError
 from ..jobs.check import submit_check
 from ..jobs.confirming import TrainConfirmation, confirm_train
 from ..jobs.estimates import price
+from ..jobs.plausible import check_plausible
 from ..jobs.request import TrainRequest
 from ..jobs.train_plan import MORE
 from ..prices import dollars
@@ -122,6 +123,7 @@ async def _form(
         "left_behind": left_behind([*ask.request.args, *ask.given]),
         "drawn": drawn,
         "error": str(error) if error else None,
+        "doubted": isinstance(error, Implausible),
         "trouble": trouble,
         "may_spend": await ask.may(SPEND),
         "usd": dollars,
@@ -284,6 +286,8 @@ async def _train(ask: Ask, choices: Choices) -> Response:
         # The new version would answer in the place of one that belongs to another table.
         raise Forbidden(f"You may not train a new version of {name}: choose another name.")
     estimate = await _agreed(ask, task, request, access)
+    if estimate is None and not ask.checked("despite_findings"):
+        await read_aside(ask, lambda conn: check_plausible(conn, task))
     from ..jobs.train import submit_train
 
     job = await queue_aside(
