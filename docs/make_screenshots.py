@@ -76,7 +76,7 @@ def main() -> None:
         page.locator("#ft-score").blur()
         take(page, "classifier", 1115, page.get_by_role("heading", name="How good it is"))
         page.get_by_role("link", name="Classify the rows of messages").click()
-        page.get_by_label("Those that nobody has labelled").check()
+        page.get_by_label("Unlabelled rows").check()
         for role in ("logprob", "logprobs"):
             page.locator(f"input[name=roles][value={role}]").uncheck()
         page.get_by_role("button", name="Classify", exact=True).click()

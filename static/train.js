@@ -52,7 +52,7 @@ class Preview extends HTMLElement {
       else field?.removeAttribute("aria-invalid");
     }
     document.getElementById("ft-said-kind").textContent = data.kind
-      ? `Now: ${data.read_as}`
+      ? `Detected: ${data.read_as}`
       : "";
     const examples = data.examples.map(row);
     this.querySelector("tbody").replaceChildren(...(examples.length ? examples : [this.none()]));

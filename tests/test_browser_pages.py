@@ -138,7 +138,7 @@ def test_without_javascript(demo: Any):
         expect(page.get_by_text("Words that spoke for")).to_be_visible()
         page.goto(CLASSIFY)
         page.get_by_label("Prefix").fill("again")
-        page.get_by_label("Those that nobody has labelled").check()
+        page.get_by_label("Unlabelled rows").check()
         page.get_by_role("button", name="Classify", exact=True).click()
         reload_when_finished(page)
         page.get_by_role("link", name="See the labels in messages").click()

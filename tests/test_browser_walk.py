@@ -130,15 +130,15 @@ def choose_a_least_score(page: Any) -> None:
     slider.press("End")
     expect(said).not_to_contain_text("100.0 % of the test rows")
     assert page.locator("output").inner_text() == "0.933"
-    page.get_by_role("link", name="Classify rows with this least score").click()
+    page.get_by_role("link", name="Classify rows with this minimum score").click()
     # Not rounded: at 0.93 other rows would pass than those that were counted.
-    expect(page.get_by_label("Least score of a label")).to_have_value(str(14 / 15))
+    expect(page.get_by_label("Minimum score")).to_have_value(str(14 / 15))
     page.go_back()
 
 
 def classify(page: Any) -> None:
     page.get_by_role("link", name="Classify the rows of messages").click()
-    page.get_by_label("Those that nobody has labelled").check()
+    page.get_by_label("Unlabelled rows").check()
     page.get_by_role("button", name="Classify", exact=True).click()
     page.wait_for_url("**/jobs/*")
     expect(page.locator(".ft-state")).to_have_text("Finished")
@@ -191,7 +191,7 @@ def test_a_training_at_a_service_that_fails_and_is_tried_again(
 
 def ask_the_service(page: Any) -> None:
     page.get_by_role("link", name="Classify the rows of messages").click()
-    page.get_by_label("Those that nobody has labelled").check()
+    page.get_by_label("Unlabelled rows").check()
     page.get_by_role("button", name="See what it costs").click()
     expect(page.locator(".ft-price")).to_contain_text("questions")
     page.get_by_role("button", name="Agree and start").click()

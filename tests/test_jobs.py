@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 from towns import rows, town_database, value
-from working import agreed_job, wait_for
+from working import agreed_job, forget_jobs, wait_for
 
 from datasette_ftclassify.cli import ftclassify
 from datasette_ftclassify.errors import JobError, JobNotFound, JobPaused, JobStopped, SourceError
@@ -54,9 +54,7 @@ ELSEWHERE = "another-machine:1:token"
 @pytest.fixture
 def conn(trained: Path):
     with closing(connect(trained)) as conn:
-        with conn:  # the jobs that made the fixture are not what these tests are about
-            conn.execute("delete from _ftclassify_job_events")
-            conn.execute("delete from _ftclassify_jobs")
+        forget_jobs(conn)  # those that made the fixture are not what these tests are about
         yield conn
 
 
@@ -463,9 +461,7 @@ def test_kill_9_at_random_moments_of_training_and_prediction(tmp_path, trained):
     path.write_bytes(trained.read_bytes())
     chooser = random.Random(5)
     with closing(connect(path)) as conn:
-        with conn:
-            conn.execute("delete from _ftclassify_job_events")
-            conn.execute("delete from _ftclassify_jobs")
+        forget_jobs(conn)
         note_every_write(conn)
         task = define(conn, "messages", text=["message"], labels=["channel"])
         train = submit_train(conn, task, TrainRequest(name="channels", curve=False))

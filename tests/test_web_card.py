@@ -204,7 +204,7 @@ async def test_versions_are_compared_on_the_rows_that_both_were_tested_on(traine
     assert (second["rows"], second["only_first"], second["only_second"]) == (48, 1, 2)
     assert second["p_value"] == 1.0
     assert second["sentence"].startswith(
-        "No telling which is better: of 48 test rows in common, 2 "
+        "No significant difference (p = 1.000): of 48 test rows in common, it alone is right on 2"
     )
     assert second["sentence"] in (await ds.client.get(f"{CARD}@1")).text
 

@@ -210,7 +210,7 @@ async def test_the_buttons_are_those_that_the_state_allows(town: Path, conn):
     assert await buttons() == ["retry", "cancel"]
     page = (await get(datasette, f"{PAGE}{job_id}", ROOT)).text
     assert "no such column" in page
-    assert "Mend the cause" in page
+    assert "Fix the problem, then retry" in page
 
 
 async def test_a_form_pauses_and_resumes(town: Path):

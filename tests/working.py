@@ -48,10 +48,17 @@ def job_of(path: Path, job_id: int) -> Job:
 
 def without_jobs(path: Path) -> Path:
     """The file, its jobs forgotten."""
-    with closing(connect(path)) as conn, conn:
+    with closing(connect(path)) as conn:
+        forget_jobs(conn)
+    return path
+
+
+def forget_jobs(conn: sqlite3.Connection) -> None:
+    """Leaves no job, nor the number that the last one had: the next one is 1."""
+    with conn:
         conn.execute("delete from _ftclassify_job_events")
         conn.execute("delete from _ftclassify_jobs")
-    return path
+        conn.execute("delete from _ftclassify_settings where key = 'jobs:highest'")
 
 
 def queue_predict(path: Path, where: str | None = None) -> int:

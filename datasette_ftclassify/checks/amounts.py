@@ -142,7 +142,7 @@ def _one(facts: Facts, labels: int) -> Iterator[Finding]:
             "error",
             facts.usable,
             f"All {facts.usable:,} examples have the same text.",
-            "Name the column that differs from row to row, or mend the template.",
+            "Name the column that differs from row to row, or fix the template.",
         )
 
 
@@ -198,7 +198,7 @@ def _rest(facts: Facts, names: list[str]) -> Iterator[Finding]:
         len(names),
         f"A text about anything else gets one of the {len(names):,} labels, too: none of them says "
         "that it stands for the rest.",
-        "If such texts will come, label some of them as other, or classify with a least score, "
+        "If such texts will come, label some of them as other, or classify with a minimum score, "
         "so that unsure answers are left out.",
     )
 

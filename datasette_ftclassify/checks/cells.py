@@ -118,7 +118,7 @@ def _labels(facts: Facts) -> Iterator[Finding]:
                 "warning",
                 seen.count,
                 f"{rows_text(seen.count).capitalize()} with {what}.",
-                "Such rows are passed over: mend the cells, or set those not labelled to NULL."
+                "Such rows are passed over: fix the cells, or set those not labelled to NULL."
                 if problem != "undecodable"
                 else f"{_kept_bytes(facts)} {_IMPORT_AGAIN}",
                 seen=seen,

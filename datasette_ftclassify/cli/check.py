@@ -79,7 +79,7 @@ def check(database: str, as_json: bool, **given: Any) -> None:
             command = shlex.join(train_words(database, task, plan))
             say(f"No error stands in the way of training. Next: {command}")
         else:
-            say("Errors stand in the way of training: mend them first.")
+            say("Errors stand in the way of training: fix them first.")
 
 
 def _describe(report: CheckReport) -> None:

@@ -169,7 +169,7 @@ def _asking(wish: str, text: str) -> click.Command:
     limits = wish in ("run", "resume", "retry")
     limit_option = click.option(
         "--limit-usd", type=usd, metavar="USD", hidden=not limits,
-        help="What the job may cost in all.",
+        help="Spending limit of the job.",
     )  # fmt: skip
 
     @click.command(wish, help=text)
@@ -211,7 +211,7 @@ def tell_service(conn: sqlite3.Connection, job: Job) -> Job:
     except FtclassifyError:
         say(
             f"The service was not told, and what job {job.id} has begun there may go on and be "
-            "paid for. Mend what the job says and cancel it again, or cancel it at the service."
+            "paid for. Fix what the job says and cancel it again, or cancel it at the service."
         )
     return get_job(conn, job.id)
 
@@ -242,7 +242,7 @@ for _wish, _text in (
     "--limit-usd",
     type=usd,
     metavar="USD",
-    help="What each job may cost in all. [FTCLASSIFY_USD_PER_JOB]",
+    help="Spending limit of each job. [FTCLASSIFY_USD_PER_JOB]",
 )
 @json_option
 @friendly

@@ -25,7 +25,7 @@ from .training import (
 @click.command()
 @database_argument
 @click.argument("name")
-@click.option("--trainer", required=True, help="Who trains the second classifier.")
+@click.option("--trainer", required=True, help="Trainer of the second classifier.")
 @click.option("--name", "new_name", help="Of the second one. [NAME-TRAINER]")
 @click.option(
     "--on-predictions",

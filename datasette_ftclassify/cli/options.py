@@ -127,7 +127,7 @@ def plan_options(command: Command) -> Command:
     """How rows are split."""
     for option in reversed(
         [
-            click.option("--seed", default=0, show_default=True, help="Of everything random."),
+            click.option("--seed", default=0, show_default=True, help="Random seed."),
             click.option(
                 "--validation",
                 type=click.FloatRange(0, 0.9),
@@ -167,7 +167,7 @@ def training_options(command: Command) -> Command:
             base_url_option,
             click.option("--epochs", type=int, help="Times that every example is learnt from."),
             click.option("--batch-size", type=int, help="Examples a step."),
-            click.option("--learning-rate", type=float, help="Factor on the service's own rate."),
+            click.option("--learning-rate", type=float, help="Learning-rate multiplier."),
             click.option("--suffix", help="Goes into the tuned model's name."),
             click.option(
                 "--wandb", metavar="PROJECT", help="Report to a project at Weights & Biases."

@@ -134,7 +134,7 @@ def refuse_errors(review: Review, despite: bool) -> None:
     """Raises ClickException for errors that somebody has not agreed to pay despite of."""
     if review.refusal is not None and not despite:
         raise click.ClickException(
-            f"{review.refusal} Mend the rows, or pay despite that: --despite-findings."
+            f"{review.refusal} Fix the rows, or pay despite that: --despite-findings."
         )
 
 

@@ -32,7 +32,7 @@ from .training import (
 @click.command()
 @task_options
 @click.option("--name", help="Of the classifier; an existing one gets a new version. [the table's]")
-@click.option("--trainer", default="local", show_default=True, help="Who trains.")
+@click.option("--trainer", default="local", show_default=True, help="The trainer.")
 @training_options
 @plan_options
 @json_option

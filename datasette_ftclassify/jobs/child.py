@@ -11,6 +11,7 @@ from __future__ import annotations
 import faulthandler
 import json
 import os
+import re
 import sqlite3
 import sys
 import threading
@@ -74,15 +75,19 @@ def main(database: str, job_id: int) -> None:
 
 
 def _teller(conn: sqlite3.Connection, job_id: int) -> Progress:
-    """Writes what is being done into the job, where pages and commands find it."""
+    """Writes what is being done into the job, where pages and commands find it. The share never
+    becomes less, also not than another process told that has died with the job."""
     told = [0.0]
+    before = re.search(r"(\d{1,2})%$", get_job(conn, job_id).step)
+    most = [int(before[1]) / 100 if before else 0.0]
 
     def tell(step: str, share: float) -> None:
         if conn.in_transaction or time.monotonic() - told[0] < TELL_EVERY:
             return
         told[0] = time.monotonic()
+        most[0] = max(most[0], min(share, 0.99))
         try:
-            note_step(conn, job_id, f"{step} {share:.0%}" if 0 < share < 1 else step)
+            note_step(conn, job_id, f"{step} {most[0]:.0%}" if most[0] else step)
         except sqlite3.OperationalError:
             pass  # locked by a long write: the next one will do
 

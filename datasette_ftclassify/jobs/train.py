@@ -211,7 +211,7 @@ def run_train(
     elif job.classifier_id is None:
         raise TrainingError(f"The trainer {trainer.name} can neither train here nor elsewhere.")
     classifier = find_by_id(conn, int(job.classifier_id or 0))
-    tell("evaluating", 1.0)
+    tell("evaluating", 0.98)
     metrics, why = _evaluate(lease, classifier, access)
     local: list[Summary] = []
     if isinstance(trainer, Service):

@@ -22,23 +22,25 @@ def train_here(
 ) -> None:
     """Stores a classifier and notes it in the job. Raises as `train_classifier` does."""
     conn, job = lease.conn, lease.job
-    told = _noting(lease, tell)
+    trained_by = 0.65 if request.curve else 0.95
     tell("reading rows", 0.0)
     data = read_rows(conn, task, request)
     training = data.of("train", "validation")
     add_event(conn, job, _about_data(training, data))
     training_set = as_training_set(training, data.labels)
+    told = _noting(lease, within(tell, 0.0, trained_by))
     trained = trainer.train(training_set, request.chosen, told)
     for said in [trained.report.get("why"), *(trained.report.get("warnings") or ())]:
         if isinstance(said, str):
             add_event(conn, job, said)
     about = about_rows(training, data)
     if request.curve:
+        told = _noting(lease, within(tell, trained_by, 0.95))
         curve = _learning_curve(training_set, request.chosen.seed, trained.report, told)
         about["learning_curve"] = curve
         if curve["summary"]:
             add_event(conn, job, curve["summary"])
-    tell("storing", 1.0)
+    tell("storing", 0.95)
     # One transaction: a job that was killed has either stored its classifier and knows it, or not.
     with transaction(conn):
         classifier = add_classifier(
@@ -58,6 +60,11 @@ def train_here(
         job.classifier_id = classifier.id
         job.step = "evaluating"
         save_progress(conn, job)
+
+
+def within(tell: Progress, low: float, high: float) -> Progress:
+    """For a part of the work: its shares from 0 to 1 are those of the whole from low to high."""
+    return lambda step, share: tell(step, low + share * (high - low))
 
 
 def _noting(lease: Lease, tell: Progress) -> Progress:

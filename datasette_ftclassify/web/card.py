@@ -77,6 +77,7 @@ async def card_page(ask: Ask) -> Response:
         "deploys": _deploys(classifier),
         "deployment": classifier.header.get("deployment"),
         "columns": dict.fromkeys(classifier.task.text, ""),
+        "faultless": quality.faultless(found["metrics"]),
         "several": classifier.task.template is not None or len(classifier.task.text) > 1,
         "may_change": may_change,
         "deletion": await deletion_of(ask, classifier.title) if may_change else None,

@@ -49,7 +49,7 @@ if TYPE_CHECKING:
 ESTIMATE_SECONDS = 10.0
 """How long an estimate may take before somebody is asked to go on without one."""
 
-TICK = "Mend the rows, or tick the box beside the button to pay all the same."
+TICK = "Fix the rows, or tick the box beside the button to pay all the same."
 
 ROLES_TEXT = {
     "label": "the label",

@@ -226,12 +226,12 @@ def state_text(job: Job, served: bool, agreed: bool) -> str:
     )  # fmt: skip
     return {
         "queued": f"Waits for its turn.{nobody}",
-        "running": "A process works on it.",
+        "running": "",
         "interrupted": f"Its process is gone. It goes on where it stopped by itself.{nobody}",
-        "paused": "It rests and keeps its place. Resume it to go on from there.",
-        "failed": "It could not go on. Mend the cause, then retry: it goes on where it stopped.",
-        "cancelled": "It was ended. What it had written stays. Retry it to go on from there.",
-        "finished": "It is done.",
+        "paused": "Resume it to go on from there.",
+        "failed": "Fix the problem, then retry: it goes on where it stopped.",
+        "cancelled": "What it had written stays. Retry it to go on from there.",
+        "finished": "",
     }.get(state, "")
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 WIDTH, HEIGHT = 400.0, 230.0
@@ -133,6 +133,10 @@ def histogram(bins: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
         }
         for i, b in enumerate(bins)
     ]
+    if bins[-1].get("to") is None and len(bins) > 1:  # what is beyond has no place of its own
+        start, words = bins[-1]["from"], f"{figure(bins[-1]['from'])}+"
+        kept = tuple(tick for tick in x.ticks if tick.at < x(start) - 2 * width)
+        x = replace(x, ticks=(*kept, Tick(round(x(start) + width / 2, 2), words)))
     return {"columns": columns, "x": x, "y": y}
 
 

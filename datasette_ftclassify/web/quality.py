@@ -38,6 +38,12 @@ def tiles(metrics: Mapping[str, Any]) -> list[dict[str, Any]]:
     return [*found, _calibration(metrics)]
 
 
+def faultless(metrics: Mapping[str, Any] | None) -> bool:
+    """Whether every test row was answered right."""
+    found = metrics or {}
+    return bool(found.get("subset_accuracy", found.get("accuracy")) == 1.0)
+
+
 def _tile(
     name: str, value: float, note: str, low: float | None = None, high: float | None = None
 ) -> dict[str, Any]:
@@ -79,11 +85,9 @@ def _sentence(found: Mapping[str, Any]) -> str:
     rows = f"{found['rows']:,} test row{'' if found['rows'] == 1 else 's'} in common"
     if not gains and not losses:
         return f"No difference: of {rows}, the same are right"
-    counts = (
-        f"of {rows}, {gains:,} right that this one gets wrong, and {losses:,} the other way round"
-    )
+    counts = f"of {rows}, it alone is right on {gains:,}, this one alone on {losses:,}"
     shown = p_value_text(found, "texts_second", "texts_first")
     if found["p_value"] >= SURE:
-        return f"No telling which is better: {counts} ({shown})"
+        return f"No significant difference ({shown}): {counts}"
     better = found["texts_second"] > found["texts_first"]
     return f"{'Better' if better else 'Worse'}: {counts} ({shown})"

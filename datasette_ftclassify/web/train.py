@@ -293,7 +293,7 @@ async def _train(ask: Ask, choices: Choices) -> Response:
     job = await queue_aside(
         ask, lambda conn: submit_train(conn, task, request, estimate, access=access)
     )
-    message = f"Job {job.id} trains {job.settings['name']}."
+    message = "Training started."
     return await done(ask, ask.url("jobs", job.id), {"job": job.to_dict()}, message)
 
 

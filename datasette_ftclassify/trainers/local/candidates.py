@@ -70,8 +70,8 @@ def _alone(base: Base) -> Recipe:
 
 
 def _mixed(first: Base, second: Base, share: float) -> Recipe:
-    part = "an equal part" if share == 1.0 else f"{share:g} parts"
-    return Recipe(f"{first.name} with {part} of {second.name}", ((first, 1.0), (second, share)))
+    part = "" if share == 1.0 else f"{share:g} × "
+    return Recipe(f"{first.name} + {part}{second.name}", ((first, 1.0), (second, share)))
 
 
 def _with_embedding(recipe: Recipe) -> Recipe:

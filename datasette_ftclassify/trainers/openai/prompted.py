@@ -25,7 +25,7 @@ class PromptedTrainer(OpenAITrainer):
     """Trains nothing: asks a chat model as it is, in the words that a tuned one is trained on."""
 
     name = "prompted"
-    title = "OpenAI, or a server that speaks its protocol: a language model is asked untrained"
+    title = "OpenAI, or a server that speaks its protocol: prompt a model, no training"
     capabilities = Capabilities(
         trains=False,
         needs_examples=False,

@@ -76,7 +76,7 @@ def _follow(talk: Conversation, job_id: str) -> Any:
     except ServiceRefused as refusal:
         raise ServiceRefused(
             f"{refusal} The training {job_id} may go on at {talk.host}, and is not paid for again: "
-            "mend that, then retry, and it is followed to its end.",
+            "fix that, then retry, and it is followed to its end.",
             code=refusal.code,
         ) from None
 
