@@ -1,10 +1,9 @@
 """From a text to the numbers a linear model reads, without scikit-learn.
 
 Importing scikit-learn takes a second and its vectorisers are made for batches; a SQL function
-answers one row at a time in a process that should start at once. So training uses scikit-learn's
-TfidfVectorizer, and this module repeats exactly what it computes. It is faster because a word's
-character n-grams never cross the word's borders: they are looked up once per distinct word and
-kept.
+answers one row at a time in a process that should start at once. So training and prediction both
+count here, without scikit-learn's vectorisers. It is fast because a word's character n-grams never
+cross the word's borders: they are looked up once per distinct word and kept.
 """
 
 from __future__ import annotations
