@@ -30,17 +30,21 @@ def outcomes(*shares: float) -> np.ndarray:
 @pytest.mark.parametrize(
     ("shares", "chosen", "reason"),
     [
-        ((1.0, 0.9, 1.0, 0.9), 0, "no other recipe was better on unseen rows (accuracy 1.000)."),
+        (
+            (1.0, 0.9, 1.0, 0.9),
+            0,
+            "no other recipe was better in cross-validation (accuracy 1.000).",
+        ),
         (
             (0.9, 0.7, 0.8, 0.7),
             0,
-            "the highest accuracy on unseen rows, 0.900, against 0.800 for {2}",
+            "the highest accuracy in cross-validation, 0.900, against 0.800 for {2}",
         ),
         ((0.8, 0.9, 0.8, 0.8), 1, "0.900, against 0.800 for {0}, the usual choice."),
         (
             (0.8, 0.81, 0.8, 0.8),
             0,
-            "clearly better on unseen rows (accuracy 0.800, against 0.810 for {1})",
+            "clearly better in cross-validation (accuracy 0.800, against 0.810 for {1})",
         ),
     ],
 )

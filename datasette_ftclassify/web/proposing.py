@@ -27,7 +27,7 @@ from .filters import RowFilter
 from .sampling import PLACES, in_a_moment, places
 
 EXAMPLES = 5
-SHOWN_CHARACTERS = 1_200
+SHOWN_CHARACTERS = 400
 """Of an example on the page."""
 
 _SAMPLE_ROWS = 1_000

@@ -139,8 +139,8 @@ def curve_sentence(points: Sequence[dict[str, Any]]) -> str:
     if least > 0:
         gain = min(last["score"] - before["score"], 1 - last["score"])
         return (
-            f"More labels would probably help: {change}, and {times:.3g} times as many again would "
-            f"add less than {gain:.3f} more."
+            f"More labels would probably help: {change}. {times:.3g} times the labels again would "
+            f"add less than {gain:.3f}."
         )
     if most < WORTH:
         return f"More labels of this kind would probably not help: {change}."

@@ -131,7 +131,7 @@ def _choose(
         return f"{means[recipe]:.3f} for {recipes[recipe].name}"
 
     if len(recipes) == 1:
-        only = f"the one recipe for a table like this ({metric} {means[0]:.3f} on unseen rows)"
+        only = f"the one recipe for a table like this ({metric} {means[0]:.3f} in cross-validation)"
         return 0, table, f"Chose {recipes[0].name}: {only}."
     kin = [i for i, recipe in enumerate(recipes) if recipe.embedding == recipes[best].embedding]
     usual = kin[0] if means[kin[0]] >= means[0] else 0
@@ -140,13 +140,13 @@ def _choose(
         unknown = f"{asked}, since no held-out row could tell ({metric} 0.000 for every recipe)"
         return usual, table, f"Chose {recipes[usual].name}: {unknown}."
     highest = (
-        f"Chose {recipes[best].name}: the highest {metric} on unseen rows, {means[best]:.3f}, "
+        f"Chose {recipes[best].name}: the highest {metric} in cross-validation, {means[best]:.3f}, "
         "against"
     )
     if best in (0, usual):
         second = max((i for i in range(len(recipes)) if i != best), key=lambda i: means[i])
         if round(means[second], 3) == round(means[best], 3):
-            equal = f"no other recipe was better on unseen rows ({metric} {means[best]:.3f})"
+            equal = f"no other recipe was better in cross-validation ({metric} {means[best]:.3f})"
             return best, table, f"Chose {recipes[best].name}: {equal}."
         return best, table, f"{highest} {score_of(second)}."
     lead = by_row[best] - by_row[usual]
@@ -154,7 +154,7 @@ def _choose(
         return best, table, f"{highest} {score_of(usual)}, the usual choice."
     why = (
         f"Chose {recipes[usual].name}: the usual choice, since no other recipe was clearly better "
-        f"on unseen rows ({metric} {means[usual]:.3f}, against {score_of(best)})."
+        f"in cross-validation ({metric} {means[usual]:.3f}, against {score_of(best)})."
     )
     return usual, table, why
 
