@@ -31,8 +31,8 @@ def ds(trained: Path) -> Datasette:
 async def test_the_card_says_what_it_is_and_how_good(ds: Datasette):
     page = await ds.client.get(CARD)
     assert page.status_code == 200
-    for expected in ("accuracy 0.", "95 % interval", "always answering", "Street lighting",
-                     'role="img"', "ft_classify("):  # fmt: skip
+    for expected in ("<dt>Accuracy</dt><dd><strong>0.", "95 % interval", "always answering",
+                     "Street lighting", 'role="img"', "ft_classify("):  # fmt: skip
         assert expected in page.text
     data = (await ds.client.get(f"{CARD}.json")).json()
     assert data["ok"] is True
@@ -204,7 +204,8 @@ async def test_versions_are_compared_on_the_rows_that_both_were_tested_on(traine
     assert (second["rows"], second["only_first"], second["only_second"]) == (48, 1, 2)
     assert second["p_value"] == 1.0
     assert second["sentence"].startswith(
-        "No significant difference (p = 1.000): of 48 test rows in common, it alone is right on 2"
+        "No significant difference (counting copies of a text once, 2 and 1: p = 1.000): of 48 "
+        "test rows in common, it alone is right on 2, this one alone on 1"
     )
     assert second["sentence"] in (await ds.client.get(f"{CARD}@1")).text
 
