@@ -18,14 +18,16 @@ from visiting import ROOT, get, send, serve, submit
 
 from datasette_ftclassify.checks import run_checks
 from datasette_ftclassify.cli import ftclassify
+from datasette_ftclassify.jobs.child import _teller
 from datasette_ftclassify.jobs.predict import PredictRequest, predict_rows
 from datasette_ftclassify.jobs.train import TrainRequest, train_classifier
 from datasette_ftclassify.sql import connect
 from datasette_ftclassify.store.classifiers import find_classifier
 from datasette_ftclassify.store.deleting import delete_classifier, delete_job
-from datasette_ftclassify.store.jobs import add_job, list_jobs
+from datasette_ftclassify.store.jobs import add_job, get_job, list_jobs
 from datasette_ftclassify.tasks import define
 from datasette_ftclassify.web.card import _label_rows
+from datasette_ftclassify.web.pictures import histogram
 
 CARD = "/town/-/ftclassify/classifiers/topics"
 
@@ -228,3 +230,34 @@ async def test_a_markup_that_is_none_is_said_beside_its_field(trained: Path) -> 
     page = "/town/-/ftclassify/train.json?table=messages&text=message&label=topic&markup=bbcode"
     errors = (await get(serve(trained), page, ROOT)).json()["errors"]
     assert errors == {"markup": "The markup is one of none, html, not bbcode."}
+
+
+def test_the_share_of_a_training_that_is_done_never_becomes_less(conn: sqlite3.Connection) -> None:
+    shares: list[float] = []
+    task = define(conn, "messages", text=["message"], labels=["topic"], where="id < 150")
+    train_classifier(
+        conn, task, TrainRequest(name="few"), progress=lambda step, share: shares.append(share)
+    )
+    assert len(shares) > 5
+    assert shares == sorted(shares)
+    assert shares[-1] < 1
+
+
+def test_who_takes_a_job_over_tells_of_no_less(conn: sqlite3.Connection) -> None:
+    job = add_job(conn, "train", {}).id
+    with conn:
+        conn.execute("update _ftclassify_jobs set state = 'running', step = 'comparing 40%'")
+    tell = _teller(conn, job)
+    tell("reading rows", 0.0)
+    assert get_job(conn, job).step == "reading rows 40%"
+
+
+def test_what_is_beyond_a_histogram_is_marked_as_more() -> None:
+    bins = [{"from": i * 100, "to": (i + 1) * 100, "count": 5} for i in range(20)]
+    drawn = histogram([*bins, {"from": 2_000, "to": None, "count": 9}])
+    assert drawn is not None
+    assert drawn["x"].ticks[-1].text == "2,000+"
+    assert [tick.text for tick in drawn["x"].ticks[:-1]] == ["0", "500", "1,000", "1,500"]
+    closed = histogram(bins)
+    assert closed is not None
+    assert closed["x"].ticks[-1].text == "2,000"
