@@ -191,7 +191,7 @@ async def test_what_each_row_was_to_the_training_is_shown(
     assert (held, trained_on + held + new) == (48, 558)
     link = re.search(r'href="([^"]+)">Which rows these are', page)
     assert link is not None
-    listed = (await get(serve(trained), unescape(link[1]), ROOT)).text
+    listed = (await get(serve(trained), unescape(link[1]), ROOT, follow_redirects=True)).text
     assert "topics_label" in listed
     assert ">train<" in listed
 
