@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from sklearn.svm import LinearSVC
 
 from datasette_ftclassify.trainers.local.candidates import candidates
 from datasette_ftclassify.trainers.local.data import Data
 from datasette_ftclassify.trainers.local.folds import splits
-from datasette_ftclassify.trainers.local.recipes import Recipe, bayes
+from datasette_ftclassify.trainers.local.recipes import Recipe, bayes, machine
 from datasette_ftclassify.trainers.local.selection import _choose, compare
 from datasette_ftclassify.trainers.local.thresholds import (
     across_halves,
@@ -152,3 +153,20 @@ def test_every_table_has_recipes_with_names_of_their_own(rows, labels, multilabe
         bases = {base.name: base for recipe in found for base, _ in recipe.mixture}
         for recipe in found:
             assert all(bases[base.name] == base for base, _ in recipe.mixture)
+
+
+@pytest.mark.parametrize("large", [0, 400])
+def test_machines_of_all_labels_in_one_call_are_those_of_one_label_each(large):
+    """Where a label has half of the rows, too: the rest of the others must weigh no less."""
+    chooser = np.random.default_rng(1)
+    labels = np.concatenate([np.arange(400) % 20, np.zeros(large, dtype=int)])
+    texts = [f"{' '.join(chooser.choice(WORDS, 4))} kind{label % 7}" for label in labels]
+    targets = np.eye(20, dtype=np.int8)[labels]
+    data = Data.read(texts, targets, 20)
+    rows = np.arange(len(texts))
+    design = data.design(data.weighting(rows), rows)
+    found = machine(design, targets, 0.5, 0).decide(design)
+    for label in range(20):
+        alone = LinearSVC(C=0.5, class_weight="balanced", random_state=0)
+        wanted = alone.fit(design.tfidf, targets[:, label]).decision_function(design.tfidf)
+        assert np.abs(found[:, label] - wanted).max() < 0.1 * wanted.std()
