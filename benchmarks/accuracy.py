@@ -23,7 +23,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 import numpy as np
 import temporary_ledger  # noqa: F401
 
-from datasette_ftclassify.evaluation.scores import calibration_error
+from datasette_ftclassify.metrics.scores import calibration_error
 from datasette_ftclassify.trainers.local import fit
 from datasette_ftclassify.trainers.local.calibration import expected_calibration_error
 from datasette_ftclassify.trainers.local.thresholds import f1_scores

@@ -42,8 +42,8 @@ def rows(count: int) -> Iterator[tuple[int, str, str, str]]:
 
 def measure(size: int, deep: bool) -> None:
     from datasette_ftclassify.checks import run_checks
-    from datasette_ftclassify.sql import connect
-    from datasette_ftclassify.tasks import define
+    from datasette_ftclassify.core.database import connect
+    from datasette_ftclassify.core.task import define
 
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "scale.db")

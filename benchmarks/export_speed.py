@@ -21,11 +21,11 @@ from pathlib import Path
 import temporary_ledger  # noqa: F401
 from measured import peak_mb
 
+from datasette_ftclassify.core.database import connect
+from datasette_ftclassify.core.labels import LabelSet
+from datasette_ftclassify.core.task import define
 from datasette_ftclassify.export import ExportFormat
 from datasette_ftclassify.jobs.export import export_task
-from datasette_ftclassify.labels import LabelSet
-from datasette_ftclassify.sql import connect
-from datasette_ftclassify.tasks import define
 
 ROWS, LABELS = 120_000, 230
 WORDS = (

@@ -14,7 +14,7 @@ import sys
 import time
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests" / "support"))
 
 import temporary_ledger  # noqa: F401
 from hostile_service import MIB, HostileService, bomb, deep, endless, large, trickle
@@ -35,27 +35,27 @@ READERS = ("list", "question", "result file")
 
 
 def read(reader: str, base_url: str) -> None:
+    from datasette_ftclassify.core.labels import LabelSet
     from datasette_ftclassify.export import ExportFormat
-    from datasette_ftclassify.labels import LabelSet
     from datasette_ftclassify.trainers.access import Endpoint
-    from datasette_ftclassify.trainers.openai.asking import OpenAIAsker
-    from datasette_ftclassify.trainers.openai.batches import OpenAIBatcher
-    from datasette_ftclassify.trainers.openai.client import host_of, open_client
+    from datasette_ftclassify.trainers.openai_protocol.batch import OpenAIBatchClient
+    from datasette_ftclassify.trainers.openai_protocol.client import host_of, open_client
+    from datasette_ftclassify.trainers.openai_protocol.inference import OpenAIInferenceClient
 
     endpoint, labels = Endpoint("sk-none", base_url), LabelSet(("a", "b"), "binary")
     format = ExportFormat().bind(labels).resolved.to_dict()
     header = {"model": "gpt-4.1-mini", "format": format, "host": host_of(endpoint)}
-    asker = OpenAIAsker(header, labels, endpoint, timeout=PATIENCE)
-    batcher = OpenAIBatcher(header, labels, endpoint)
+    inference_client = OpenAIInferenceClient(header, labels, endpoint, timeout=PATIENCE)
+    batch_client = OpenAIBatchClient(header, labels, endpoint)
     before, start, outcome = peak(), time.monotonic(), "read"
     try:
         if reader == "list":
             with open_client(endpoint, timeout=PATIENCE) as client:
                 list(client.models.list())
         elif reader == "question":
-            asyncio.run(asker.ask("a kerb"))
+            asyncio.run(inference_client.ask("a kerb"))
         else:
-            for _ in batcher.read("file-1"):
+            for _ in batch_client.read("file-1"):
                 pass
     except Exception as error:
         outcome = type(error).__name__

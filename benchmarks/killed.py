@@ -28,7 +28,7 @@ import temporary_ledger  # noqa: F401
 from service_server import Server, use_vocabularies
 from service_speed import access_to, fill, make
 
-from datasette_ftclassify.sql import connect
+from datasette_ftclassify.core.database import connect
 
 IN_FLIGHT = 8
 LATENCY = 0.02
@@ -36,7 +36,8 @@ TAUGHT = "taught_label"
 
 
 def run_ours(given: dict[str, Any]) -> None:
-    from datasette_ftclassify.jobs.predict import PredictRequest, predict_rows
+    from datasette_ftclassify.jobs.plan import PredictRequest
+    from datasette_ftclassify.jobs.predict import predict_rows
     from datasette_ftclassify.store.classifiers import find_classifier
 
     with closing(connect(given["path"])) as conn:
@@ -72,8 +73,8 @@ async def enrich(given: dict[str, Any]) -> None:
         response.raise_for_status()
         return str(response.json()["choices"][0]["message"]["content"])
 
-    class Ask(Enrichment):  # type: ignore[misc, unused-ignore]
-        name, slug, description = "Ask", "ask", "Asks a service about each row"
+    class PageRequest(Enrichment):  # type: ignore[misc, unused-ignore]
+        name, slug, description = "PageRequest", "ask", "Asks a service about each row"
 
         async def enrich_batch(self, db: Any, table: str, rows: list[Any], pks: list[str]) -> None:
             answers = await asyncio.gather(*(answer(row["text"]) for row in rows))
@@ -85,7 +86,7 @@ async def enrich(given: dict[str, Any]) -> None:
 
         @hookimpl
         def register_enrichments(self) -> list[Enrichment]:
-            return [Ask()]
+            return [PageRequest()]
 
     pm.register(Plugin(), name="ask")
     datasette = Datasette([given["path"]])
@@ -95,7 +96,7 @@ async def enrich(given: dict[str, Any]) -> None:
     if begun and (await db.execute("select 1 from _enrichment_jobs")).first():
         await datasette.client.get("/-/versions.json")  # the first visit has it go on
     else:
-        await Ask().enqueue(datasette, db, "big", "", {})
+        await PageRequest().enqueue(datasette, db, "big", "", {})
     sql = "select status from _enrichment_jobs"
     while (await db.execute(sql)).single_value() != "finished":
         await asyncio.sleep(0.01)

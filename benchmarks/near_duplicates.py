@@ -43,7 +43,7 @@ def texts(count: int) -> Iterator[str]:
 
 
 def bare(count: int) -> str:
-    from datasette_ftclassify.splits import text_hash
+    from datasette_ftclassify.core.text import text_hash
 
     return f"{len({text_hash(text) for text in texts(count)}):,} texts"
 
@@ -53,10 +53,10 @@ def making(count: int) -> str:
 
 
 def splitter(count: int) -> str:
-    from datasette_ftclassify.examples import Record
-    from datasette_ftclassify.labels import Labels
-    from datasette_ftclassify.rendering import Rendered
-    from datasette_ftclassify.splits import SplitPlan, Splitter
+    from datasette_ftclassify.core.examples import Record
+    from datasette_ftclassify.core.labels import Labels
+    from datasette_ftclassify.core.rendering import Rendered
+    from datasette_ftclassify.core.splits import SplitPlan, Splitter
 
     found = Splitter(SplitPlan())
     for number, text in enumerate(texts(count)):

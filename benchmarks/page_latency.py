@@ -28,10 +28,10 @@ from urllib.parse import urlencode
 import datasette
 import temporary_ledger  # noqa: F401
 
+from datasette_ftclassify.core.database import connect
+from datasette_ftclassify.core.task import define
 from datasette_ftclassify.jobs.train import TrainRequest, submit_train, train_classifier
-from datasette_ftclassify.sql import connect
-from datasette_ftclassify.store.jobs import get_job
-from datasette_ftclassify.tasks import define
+from datasette_ftclassify.store.jobs.state import get_job
 
 IDLE_SECONDS = 15.0
 SQL = "select id, ft_classify(text) from texts where id > :id order by id limit 100"

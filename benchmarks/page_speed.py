@@ -35,15 +35,15 @@ import datasette
 import temporary_ledger  # noqa: F401
 from datasette.app import Datasette
 
+from datasette_ftclassify.core.database import connect
+from datasette_ftclassify.core.splits import SplitPlan
+from datasette_ftclassify.core.task import define
 from datasette_ftclassify.jobs.check import submit_check
 from datasette_ftclassify.jobs.plan import PredictRequest
 from datasette_ftclassify.jobs.predict import predict_rows, submit_predict
 from datasette_ftclassify.jobs.runner import run_job
 from datasette_ftclassify.jobs.train import TrainRequest, train_classifier
-from datasette_ftclassify.splits import SplitPlan
-from datasette_ftclassify.sql import connect
 from datasette_ftclassify.store.classifiers import find_classifier
-from datasette_ftclassify.tasks import define
 
 OURS = "/bench/-/ftclassify"
 TARGET_MS = 300

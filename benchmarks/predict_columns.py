@@ -24,9 +24,9 @@ from measured import peak_mb
 from predict_speed import made_up
 from sql_functions import make_database
 
+from datasette_ftclassify.core.database import connect
+from datasette_ftclassify.jobs.load_classifier import load_answerer
 from datasette_ftclassify.jobs.predict import predict_rows
-from datasette_ftclassify.loading import load_answerer
-from datasette_ftclassify.sql import connect
 from datasette_ftclassify.store.classifiers import find_classifier
 
 LABELS = 20

@@ -20,6 +20,8 @@ from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
+from datasette_ftclassify.trainers.local.serialization import from_parts, to_parts
+
 for _variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(_variable, "1")
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
@@ -148,16 +150,16 @@ def main() -> None:
         f"{len(texts):,} rows, {len(labels)} labels, {report['n_features']:,} features, "
         f"trained in {report['seconds']} s ({report['recipe']})"
     )
-    header, parts = model.to_parts()
+    header, parts = to_parts(model)
     print(f"stored: {sum(map(len, parts.values())) / 1e6:.1f} MB")
-    load = best(lambda: LocalModel.from_parts(header, parts), 9)
-    first = best(lambda: LocalModel.from_parts(header, parts).log_probabilities_one(texts[0]), 9)
+    load = best(lambda: from_parts(header, parts), 9)
+    first = best(lambda: from_parts(header, parts).log_probabilities_one(texts[0]), 9)
     print(f"cold load: {load * 1e3:.1f} ms, and the first answer after {first * 1e3:.1f} ms")
     scikit = Scikit(model)
     print("characters  scikit-learn batch  row by row, first pass  row by row  times as fast  gap")
     for characters in (60, 235):
         asked = of_length(fresh, characters, 1_500)
-        cold_model = LocalModel.from_parts(header, parts)
+        cold_model = from_parts(header, parts)
         start = time.process_time()
         one_by_one(cold_model, asked)
         cold = time.process_time() - start

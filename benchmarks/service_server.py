@@ -1,4 +1,4 @@
-"""The test server of `tests/openai_server` in a process of its own, for benchmarks."""
+"""The test server of `tests/support/openai_server` in a process of its own, for benchmarks."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-TESTS = Path(__file__).resolve().parent.parent / "tests"
+TESTS = Path(__file__).resolve().parent.parent / "tests" / "support"
 sys.path.insert(0, str(TESTS))
 
 

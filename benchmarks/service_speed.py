@@ -31,12 +31,13 @@ from measured import peak_mb
 from predict_speed import made_up
 from service_server import Server, use_vocabularies
 
-from datasette_ftclassify.jobs.predict import PredictRequest, predict_rows
-from datasette_ftclassify.jobs.request import TrainRequest
+from datasette_ftclassify.core.database import connect
+from datasette_ftclassify.core.task import define
+from datasette_ftclassify.jobs.plan import PredictRequest
+from datasette_ftclassify.jobs.predict import predict_rows
 from datasette_ftclassify.jobs.train import train_classifier
-from datasette_ftclassify.sql import connect
+from datasette_ftclassify.jobs.train_request import TrainRequest
 from datasette_ftclassify.store.classifiers import find_classifier
-from datasette_ftclassify.tasks import define
 from datasette_ftclassify.trainers.access import Access, Endpoint
 from datasette_ftclassify.trainers.base import TrainerOptions
 
@@ -80,19 +81,20 @@ def fill(path: Path, rows: int, distinct: int | None = None) -> None:
 def predict(given: dict[str, Any]) -> dict[str, Any]:
     """Seconds, of the clock and of the CPU; how many answers were kept when, in seconds; and rows
     left without a label."""
-    from datasette_ftclassify.jobs.asking import conversation, predicting
-    from datasette_ftclassify.trainers.openai import asking
+    from datasette_ftclassify.jobs.remote import inference_loop
+    from datasette_ftclassify.jobs.remote import predict as predicting
+    from datasette_ftclassify.trainers.openai_protocol import inference
 
     assert predicting
-    assert asking
+    assert inference
     done = [(0.0, 0)]
-    commit = conversation.Conversation.commit
+    commit = inference_loop.Conversation.commit
 
     def timed(self: Any, *also: Any) -> None:
         commit(self, *also)
         done.append((time.perf_counter() - start, self.spent.requests))
 
-    conversation.Conversation.commit = timed  # type: ignore[method-assign]
+    inference_loop.Conversation.commit = timed  # type: ignore[method-assign]
     with closing(connect(given["path"])) as conn:
         start, used = time.perf_counter(), time.process_time()
         predict_rows(
@@ -111,13 +113,13 @@ def predict(given: dict[str, Any]) -> dict[str, Any]:
 
 def bare(given: dict[str, Any]) -> dict[str, Any]:
     """The same requests, made ready beforehand, by HTTP/1.1 and nothing more."""
-    from datasette_ftclassify.trainers.openai.questions import Questions
+    from datasette_ftclassify.trainers.openai_protocol.requests import RequestBuilder
 
     with closing(connect(given["path"])) as conn:
         classifier = find_classifier(conn)
         texts = [text for (text,) in conn.execute("select text from big")]
     endpoint = Endpoint(given["key"], given["url"])
-    questions = Questions(classifier.header, classifier.labels, endpoint)
+    questions = RequestBuilder(classifier.header, classifier.labels, endpoint)
     bodies = [json.dumps(questions.body(text)).encode() for text in texts]
 
     async def run() -> list[tuple[float, int]]:

@@ -26,12 +26,12 @@ from typing import Any
 import temporary_ledger  # noqa: F401
 from predict_speed import Scikit, best, from_csv, made_up, of_length
 
-from datasette_ftclassify.functions import register
+from datasette_ftclassify.core.database import connect
+from datasette_ftclassify.core.task import define
+from datasette_ftclassify.jobs.load_classifier import load_answerer
 from datasette_ftclassify.jobs.train import TrainRequest, train_classifier
-from datasette_ftclassify.loading import load_answerer
-from datasette_ftclassify.sql import connect
+from datasette_ftclassify.sql.functions import register
 from datasette_ftclassify.store.classifiers import find_classifier
-from datasette_ftclassify.tasks import define
 
 ROWS = 4_000
 """More than a connection remembers answers for, so that each text is really classified."""
@@ -39,7 +39,7 @@ ROWS = 4_000
 FRESH = """
 import sys
 
-from datasette_ftclassify.functions import register
+from datasette_ftclassify.sql.functions import register
 import sqlite3, time
 assert "sklearn" not in sys.modules
 start = time.perf_counter()

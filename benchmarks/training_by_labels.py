@@ -34,10 +34,10 @@ from predict_speed import made_up
 
 from datasette_ftclassify.trainers.local import fit
 from datasette_ftclassify.trainers.local.candidates import BAYES
-from datasette_ftclassify.trainers.local.data import Data, as_indicators
 from datasette_ftclassify.trainers.local.recipes import Base, Design, Linear, Recipe, Targets
 from datasette_ftclassify.trainers.local.selection import Trial
 from datasette_ftclassify.trainers.local.training import finish
+from datasette_ftclassify.trainers.local.training_data import Data, as_indicators
 
 LABELS = ("150", "700", "1500", "5000")
 WAYS = ("fit", "naive Bayes", "LinearSVC")

@@ -113,7 +113,7 @@ def menu_links(datasette: Datasette, actor: Any) -> Callable[[], Awaitable[list[
 def extra_js_urls(
     datasette: Datasette, database: str | None, table: str | None, view_name: str, request: Any
 ) -> Callable[[], Awaitable[list[Any]]]:
-    from .web.strip import script_urls
+    from .web.banner import script_urls
 
     return lambda: script_urls(datasette, request, view_name, database, table)
 
@@ -122,7 +122,7 @@ def extra_js_urls(
 def extra_css_urls(
     datasette: Datasette, database: str | None, table: str | None, view_name: str, request: Any
 ) -> Callable[[], Awaitable[list[Any]]]:
-    from .web.strip import style_urls
+    from .web.banner import style_urls
 
     return lambda: style_urls(datasette, request, view_name, database, table)
 
@@ -131,7 +131,7 @@ def extra_css_urls(
 def render_cell(
     datasette: Datasette, database: str | None, table: str | None, column: str, value: Any
 ) -> Any:
-    from .web.cells import cell
+    from .web.table_cells import cell
 
     return cell(datasette, database, table, column, value)
 
@@ -155,6 +155,6 @@ def asgi_wrapper(datasette: Datasette) -> Callable[[Any], Any]:
 @hookimpl
 def register_secrets() -> list[Any]:
     # A hook of the plugin datasette-secrets, which alone calls it.
-    from .web.access import secrets
+    from .web.operator_settings import secrets
 
     return secrets()

@@ -6,12 +6,9 @@ command line, in sqlite-utils and in Datasette alike. See docs/trainers.md.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from pluggy import HookimplMarker, HookspecMarker
 
-if TYPE_CHECKING:
-    from .trainers.base import Trainer
+from .trainers.base import Trainer
 
 hookspec = HookspecMarker("datasette_ftclassify")
 hookimpl = HookimplMarker("datasette_ftclassify")

@@ -6,7 +6,7 @@ import sqlite3
 
 from sqlite_utils import hookimpl
 
-from .functions import register
+from .sql.functions import register
 
 
 @hookimpl

@@ -17,8 +17,8 @@ sys.path.insert(0, str(HERE.parent / "tests"))
 
 from browsing import chromium, served, signed_in, sync_api  # noqa: E402
 
+from datasette_ftclassify.core.database import connect  # noqa: E402
 from datasette_ftclassify.demo.build import load_messages, merge_label_variants  # noqa: E402
-from datasette_ftclassify.sql import connect  # noqa: E402
 
 TARGET = HERE / "screenshots"
 WIDTH = 1100

@@ -85,7 +85,7 @@ def town(trained: Path) -> Path:
 
 @pytest.fixture
 def conn(town: Path) -> Iterator[sqlite3.Connection]:
-    from datasette_ftclassify.sql import connect
+    from datasette_ftclassify.core.database import connect
 
     with closing(connect(town)) as conn:
         yield conn
@@ -133,4 +133,4 @@ def pytest_configure(config: pytest.Config) -> None:
     os.environ["FTCLASSIFY_LEDGER"] = str(Path(folder.name) / "ledger.db")
     # What a shell starts with `&` ignores Ctrl-C, and so would every process that a test sends it.
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    config.addinivalue_line("markers", "contract: needs node; see tests/judges.py")
+    config.addinivalue_line("markers", "contract: needs node; see tests/support/judges.py")

@@ -209,6 +209,7 @@ def run_case(source: Path, room: Path) -> Case:
 
 def problems(case: Case) -> list[str] | None:
     """What is not as it should be; None where only a person can say."""
+    sys.path.insert(0, str(Path(__file__).with_name("support")))
     from case_judges import judge_of
 
     lines = [line.strip() for line in case.expected.splitlines()]

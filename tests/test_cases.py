@@ -7,9 +7,10 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from folders import TESTS
 from run_cases import commands, problems, run_case
 
-CASES = Path(__file__).with_name("cases")
+CASES = TESTS / "cases"
 
 
 @pytest.mark.parametrize("name", sorted(path.parent.name for path in CASES.glob("*/run.txt")))

@@ -9,12 +9,11 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from folders import ROOT
 
 from datasette_ftclassify.cli import ftclassify
-from datasette_ftclassify.functions import register
-from datasette_ftclassify.sql import connect
-
-ROOT = Path(__file__).resolve().parent.parent
+from datasette_ftclassify.core.database import connect
+from datasette_ftclassify.sql.functions import register
 
 
 def blocks(document: str, language: str) -> list[str]:
@@ -56,7 +55,7 @@ def test_every_command_of_the_readme_runs(tmp_path: Path, monkeypatch: pytest.Mo
 
 def test_every_function_is_documented():
     text = (ROOT / "docs" / "sql.md").read_text(encoding="utf-8")
-    source = (ROOT / "datasette_ftclassify" / "functions.py").read_text(encoding="utf-8")
+    source = (ROOT / "datasette_ftclassify" / "sql" / "functions.py").read_text(encoding="utf-8")
     names = set(re.findall(r'"(ft_\w+)", [A-Z]', source))
     assert len(names) == 8
     assert names <= set(re.findall(r"`(ft_\w+)\(", text))
@@ -64,7 +63,9 @@ def test_every_function_is_documented():
 
 def test_every_test_that_the_documents_name_exists():
     """As `tests/test_x.py::test_y`, `test_x.py::test_y`, `::test_y` of the same file, or alone."""
-    tests = {path.name: path.read_text(encoding="utf-8") for path in ROOT.glob("tests/test_*.py")}
+    tests = {
+        path.name: path.read_text(encoding="utf-8") for path in ROOT.glob("tests/**/test_*.py")
+    }
     named = 0
     for document in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]:
         text = document.read_text(encoding="utf-8")
@@ -80,3 +81,18 @@ def test_links_between_the_documents_lead_somewhere():
     for document in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]:
         for target in re.findall(r"\]\(([^)#:]+)\)", document.read_text(encoding="utf-8")):
             assert (document.parent / target).exists(), f"{document.name}: {target}"
+
+
+def test_the_picture_of_the_layers_is_up_to_date():
+    text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    made = runpy.run_path(str(ROOT / "docs" / "make_architecture.py"))["render"](text)
+    assert text == made, "run python docs/make_architecture.py"
+
+
+def test_the_files_of_the_walks_exist():
+    text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    named = re.findall(r"`((?:\w+/)+(?:\w+\.py)?)`", text)
+    assert len(named) > 40
+    package = ROOT / "datasette_ftclassify"
+    folders = [package, package / "trainers", ROOT]
+    assert not [name for name in named if not any((f / name).exists() for f in folders)]

@@ -8,15 +8,16 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import folders
 import pytest
 from visiting import ROOT, get, send, serve
 
+from datasette_ftclassify.core.database import connect
 from datasette_ftclassify.demo.build import run
 from datasette_ftclassify.jobs.runner import run_job
-from datasette_ftclassify.sql import connect
 from datasette_ftclassify.web.routes import ROUTES
 
-DOCUMENT = Path(__file__).resolve().parent.parent / "docs" / "api.md"
+DOCUMENT = folders.ROOT / "docs" / "api.md"
 
 
 def examples() -> list[tuple[str, str, dict[str, Any], dict[str, Any] | None]]:

@@ -9,23 +9,17 @@ from pathlib import Path
 
 import click
 from click.testing import CliRunner
+from folders import ROOT
+from terminal_words import words_of_the_terminal
 
-from datasette_ftclassify import errors
 from datasette_ftclassify.cli.output import friendly
-from datasette_ftclassify.errors import LimitReached
+from datasette_ftclassify.core.errors import LimitReached
 
-PACKAGE = Path(errors.__file__).parent
+PACKAGE = ROOT / "datasette_ftclassify"
 SOURCES = sorted(
     p for p in PACKAGE.rglob("*.py") if not {"cli", "demo"} & set(p.relative_to(PACKAGE).parts)
 )
 PAGES = sorted([*PACKAGE.glob("templates/**/*.html"), *PACKAGE.glob("static/*.js")])
-
-OPTION = re.compile(r"(?<![\w\-<{])--[a-z][a-z-]*")
-COMMAND = re.compile(
-    r"\bftclassify (train|check|predict|evaluate|export|ask|move|work|jobs|classifiers|demo)\b"
-)
-OURS = re.compile(r"--(ft-|(low|high|share):)|var\(--[a-z-]+\)")
-"""Names of custom properties of CSS."""
 
 
 def literals(path: Path) -> Iterator[tuple[int, str]]:
@@ -43,11 +37,6 @@ def literals(path: Path) -> Iterator[tuple[int, str]]:
             and id(node) not in silent
         ):
             yield node.lineno, node.value
-
-
-def words_of_the_terminal(text: str) -> list[str]:
-    text = OURS.sub("", text)
-    return OPTION.findall(text) + [found[0] for found in COMMAND.finditer(text)]
 
 
 def test_what_a_page_may_show_names_no_option_and_no_command():

@@ -12,11 +12,11 @@ from importlib.resources import files
 from pathlib import Path
 
 import pytest
+from folders import ROOT
 
-ROOT = Path(__file__).parent.parent
 PACKAGE = "datasette_ftclassify"
 LINKED = ["templates", "static"]
-DATA = ["prices.json", "demo/messages.csv"]
+DATA = ["prompts/prices.json", "demo/messages.csv"]
 
 pytestmark = pytest.mark.skipif(
     not (ROOT / "pyproject.toml").exists(), reason="the tests run away from their project"
@@ -110,7 +110,7 @@ def test_the_installed_package_finds_its_files(installed: Path) -> None:
         f"for name in {DATA!r}: assert package.joinpath(name).read_bytes(), name\n"
         "for name in ('templates', 'static'):\n"
         "    assert list(package.joinpath(name).iterdir()), name\n"
-        "from datasette_ftclassify.prices import load_prices; load_prices()\n"
+        "from datasette_ftclassify.prompts.prices import load_prices; load_prices()\n"
     )
     environment = {**os.environ, "PYTHONPATH": str(installed)}
     shown = run("-c", script, cwd=installed, env=environment)

@@ -7,7 +7,7 @@ reports such findings, each with the rows it speaks of and what to do about them
 
 from __future__ import annotations
 
-from .codes import CODES, Code, Severity
+from .registry import CODES, Code, Severity
 from .report import CheckReport, Finding
 from .run import run_checks
 

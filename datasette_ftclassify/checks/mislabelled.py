@@ -12,9 +12,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from ..errors import TrainingError
-from .conditions import Seen
+from ..core.errors import TrainingError
 from .report import Finding, json_key, rows_text
+from .row_conditions import Seen
 from .samples import DeepSample, deep_sample
 from .scan import Facts
 
@@ -39,7 +39,7 @@ _LIKELY = 0.9
 
 
 @dataclass(frozen=True)
-class Doubt:
+class LabelIssue:
     """A label that one row has (or lacks) against the model's judgement."""
 
     row: int
@@ -77,7 +77,7 @@ def mislabelled_findings(facts: Facts, seed: int) -> Iterator[Finding]:
     )
 
 
-def _detail(sample: DeepSample, doubt: Doubt) -> dict[str, Any]:
+def _detail(sample: DeepSample, doubt: LabelIssue) -> dict[str, Any]:
     return {
         "key": json_key(sample.rows[doubt.row].key),
         "given": doubt.given,
@@ -86,7 +86,7 @@ def _detail(sample: DeepSample, doubt: Doubt) -> dict[str, Any]:
     }
 
 
-def _doubts(sample: DeepSample, multilabel: bool, seed: int) -> list[Doubt]:
+def _doubts(sample: DeepSample, multilabel: bool, seed: int) -> list[LabelIssue]:
     import numpy as np
 
     from ..trainers.local import out_of_fold
@@ -104,7 +104,7 @@ def _doubts(sample: DeepSample, multilabel: bool, seed: int) -> list[Doubt]:
     return _missing(sample, np.exp(logprobs), rows, indicators[rows])
 
 
-def _wrong(sample: DeepSample, probabilities: Any, rows: Any, given: Any) -> list[Doubt]:
+def _wrong(sample: DeepSample, probabilities: Any, rows: Any, given: Any) -> list[LabelIssue]:
     """One label a row: the model is confident of another one, and the nearest texts agree."""
     import numpy as np
 
@@ -128,7 +128,7 @@ def _wrong(sample: DeepSample, probabilities: Any, rows: Any, given: Any) -> lis
     score = (margin[candidates] + for_suggested - for_given) / 2
     names = sample.names
     return [
-        Doubt(
+        LabelIssue(
             int(rows[i]),
             names[given[i]],
             names[suggested[i]],
@@ -168,7 +168,7 @@ def neighbour_votes(texts: list[str], labels: Any, of: Any) -> Any:
     return votes
 
 
-def _missing(sample: DeepSample, probabilities: Any, rows: Any, given: Any) -> list[Doubt]:
+def _missing(sample: DeepSample, probabilities: Any, rows: Any, given: Any) -> list[LabelIssue]:
     """Several labels a row: one that it lacks is as likely as where it is given, and most likely.
 
     Labels that a row has without need are not doubted: rare labels look unlikely everywhere.
@@ -188,5 +188,5 @@ def _missing(sample: DeepSample, probabilities: Any, rows: Any, given: Any) -> l
             continue
         p = float(probabilities[i, j])
         had = " + ".join(names[label] for label in np.flatnonzero(given[i]))
-        doubts.append(Doubt(int(rows[i]), had, names[j], p, p))
+        doubts.append(LabelIssue(int(rows[i]), had, names[j], p, p))
     return doubts

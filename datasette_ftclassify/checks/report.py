@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..sql import Cell, Key
-from ..tasks import Task
-from .codes import CODES, SEVERITIES, Severity
+from ..core.database import Cell, Key
+from ..core.task import Task
+from .registry import CODES, SEVERITIES, Severity
 
 MAX_KEYS = 10
 """Sample keys of a finding, where nobody asks for more."""

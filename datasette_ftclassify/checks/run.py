@@ -7,20 +7,21 @@ import sqlite3
 from collections.abc import Callable, Collection, Iterator
 from typing import TYPE_CHECKING, Any
 
-from ..errors import ExportError, LabelError
-from ..labels import LabelSet
-from ..lookups import with_names
-from ..splits import SplitPlan
-from ..sql import condition, count, quote
-from ..tasks import Task
-from .amounts import amount_findings
-from .cells import CommonEnds, CutTexts, ShortTexts, cell_findings
-from .columns import column_findings
+from ..core.database import condition, count, quote
+from ..core.errors import ExportError, LabelError
+from ..core.foreign_keys import with_names
+from ..core.labels import LabelSet
+from ..core.splits import SplitPlan
+from ..core.task import Task
+from .class_balance import amount_findings
 from .distributions import distribution
-from .forms import EncodedTexts, MarkupTexts
-from .leaks import label_word_findings, word_findings
+from .label_notation import notation_findings
+from .leaking_columns import column_findings
+from .leaking_words import label_word_findings, word_findings
+from .markup import EncodedTexts, MarkupTexts
 from .mislabelled import mislabelled_findings
-from .model import (
+from .missing_values import CommonEnds, CutTexts, ShortTexts, cell_findings
+from .model_limits import (
     LongTexts,
     Marks,
     TokenCounts,
@@ -28,11 +29,10 @@ from .model import (
     label_token_findings,
     stop_finding,
 )
-from .notation import notation_findings
-from .private import PrivateData
+from .private_data import PrivateData
 from .report import MAX_KEYS, CheckReport, Finding, ordered
 from .scan import Facts, Watcher, facts_of, first_pass, second_pass
-from .splitting import split_findings
+from .split_sizes import split_findings
 
 if TYPE_CHECKING:
     from ..export import Codec, ExportFormat
@@ -122,8 +122,8 @@ class Hosted:
         epochs_for: Callable[[int], int] | None,
     ) -> None:
         from ..export import ExportFormat
-        from ..prices import load_prices
-        from ..tokens import DEFAULT_MODEL, tokenizer_for
+        from ..prompts.prices import load_prices
+        from ..prompts.tokenizer import DEFAULT_MODEL, tokenizer_for
 
         self.model = model or DEFAULT_MODEL
         self.choose = fmt if callable(fmt) else None
@@ -160,7 +160,7 @@ class Hosted:
             yield from file_findings(facts, self.tokens, limit)
 
     def estimate(self) -> dict[str, Any] | None:
-        from ..prices import estimate_training, today
+        from ..prompts.prices import estimate_training, today
 
         if self.tokens is None:
             return None
@@ -178,7 +178,7 @@ class Hosted:
 
 
 def _usual_epochs(rows: int) -> int:
-    from ..trainers.openai.options import default_epochs
+    from ..trainers.openai_protocol.training_options import default_epochs
 
     return default_epochs(rows)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from ..labels import LabelValue, label_name
+from ..core.labels import LabelValue, label_name
 from .scan import Facts, Sampled
 
 

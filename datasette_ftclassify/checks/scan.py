@@ -16,16 +16,17 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Protocol
 
-from ..examples import Record, read_records
-from ..labels import MAX_LABELS, Labels, LabelValue, label_name, variant_groups
-from ..lookups import find_lookup, read_names
-from ..notations import label_reader
-from ..splits import SplitPlan, SplitReport, Splitter, text_hash
-from ..sql import Key, Relation, relation
-from ..tasks import Task
-from .codes import Severity
-from .conditions import Seen, checked, of_keys
+from ..core.database import Key, Relation, relation
+from ..core.examples import Record, read_records
+from ..core.foreign_keys import find_lookup, read_names
+from ..core.label_notations import label_reader
+from ..core.labels import MAX_LABELS, Labels, LabelValue, label_name, variant_groups
+from ..core.splits import SplitPlan, SplitReport, Splitter
+from ..core.task import Task
+from ..core.text import text_hash
+from .registry import Severity
 from .report import MAX_KEYS, Finding, json_key
+from .row_conditions import Seen, checked, of_keys
 
 Progress = Callable[[str, float], None]
 DEEP_ROWS = 20_000

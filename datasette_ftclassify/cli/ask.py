@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from .confirmation import asking_options, reach
 from .options import database_argument, json_option, open_database
 from .output import friendly, print_json, say
-from .paying import asking_options, reach
 
 if TYPE_CHECKING:
     import sqlite3
@@ -66,7 +66,7 @@ def _answer(
     conn: sqlite3.Connection, classifier: Classifier, text: str, given: dict[str, Any]
 ) -> dict[str, Any]:
     """As ft_classify_json gives it; `usd` is what it cost now."""
-    from ..loading import service_of
+    from ..jobs.load_classifier import service_of
 
     if service_of(classifier) is None:
         return _here(conn, classifier, text)
@@ -76,7 +76,7 @@ def _answer(
 def _here(conn: sqlite3.Connection, classifier: Classifier, text: str) -> dict[str, Any]:
     import json
 
-    from ..functions import register
+    from ..sql.functions import register
 
     register(conn)
     said = conn.execute("select ft_classify_json(?, ?)", [text, classifier.title]).fetchone()[0]
@@ -87,10 +87,10 @@ def _here(conn: sqlite3.Connection, classifier: Classifier, text: str) -> dict[s
 def _there(
     conn: sqlite3.Connection, classifier: Classifier, text: str, given: dict[str, Any]
 ) -> dict[str, Any]:
+    from ..core.database import is_read_only
     from ..jobs.ask import ask_text, estimate_text, kept_answer
-    from ..sql import is_read_only
-    from ..sql_answers import described
-    from .paying import agree
+    from ..sql.cached_answers import described
+    from .confirmation import agree
 
     identity = {"classifier": classifier.name, "version": classifier.version}
     kept = kept_answer(conn, classifier, text)
@@ -113,7 +113,7 @@ def _there(
 def _describe(answer: dict[str, Any]) -> None:
     import math
 
-    from ..prices import dollars
+    from ..prompts.prices import dollars
 
     if "error" in answer:
         say(f"Error: {answer['error']}")

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..prices import dollars
+from ..prompts.prices import dollars
 from .options import json_option, open_database, plan_from, plan_options, task_from, task_options
 from .output import counted, friendly, one_line, print_json, say, step_progress
-from .training import train_words
+from .train_steps import train_words
 
 if TYPE_CHECKING:
     from ..checks import CheckReport, Finding
@@ -50,8 +50,8 @@ def check(database: str, as_json: bool, **given: Any) -> None:
       datasette ftclassify check posts.db posts --text body --label a --label b --label c
     """
     from ..checks import run_checks
+    from ..core.database import relation
     from ..jobs.check import as_trained_by
-    from ..sql import relation
     from ..store.columns import predicted_columns
 
     with open_database(database) as conn, step_progress() as progress:

@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..prices import dollars, today
-from ..usage import usage_sql
+from ..present.usage_sql import usage_sql
+from ..prompts.prices import dollars, today
+from .confirmation import confirm
 from .evaluate import describe_metrics
 from .jobs import tell_service
 from .options import base_url_option, database_argument, json_option, open_database
 from .output import friendly, print_json, rows, say
-from .paying import confirm
-from .training import access_for, describe_comparison
+from .train_steps import access_for, describe_comparison
 
 if TYPE_CHECKING:
-    from ..jobs.at_service import ServiceFacts
+    from ..jobs.remote.models import ServiceFacts
     from ..store.summaries import Summary
 
 
@@ -71,8 +71,8 @@ def _listed(summary: Summary) -> dict[str, Any]:
         ),
         "not evaluated",
     )
-    from ..jobs.at_service import is_elsewhere
-    from ..loading import shutdown_of
+    from ..jobs.load_classifier import shutdown_of
+    from ..jobs.remote.models import is_elsewhere
 
     stops = shutdown_of(summary.classifier) if is_elsewhere(summary.classifier) else None
     return {
@@ -106,7 +106,7 @@ def _stops(day: str | None) -> str:
 @friendly
 def show(database: str, name: str | None, as_json: bool) -> None:
     """Everything about one classifier: task, training, quality, and the SQL to use it."""
-    from ..jobs.at_service import service_facts
+    from ..jobs.remote.models import service_facts
     from ..store.classifiers import find_classifier
     from ..store.summaries import summarise
 
@@ -179,7 +179,7 @@ def compare(database: str, first: str, second: str, as_json: bool) -> None:
       datasette ftclassify classifiers compare mail.db messages messages-openai
       datasette ftclassify classifiers compare mail.db messages@1 messages@2
     """
-    from ..jobs.move import compare as compare_classifiers
+    from ..jobs.compare import compare as compare_classifiers
     from ..store.classifiers import find_classifier
 
     with open_database(database) as conn:
@@ -257,7 +257,7 @@ def checkpoint(database: str, name: str, step: int, as_json: bool) -> None:
 
     `classifiers show` lists the steps that the service has kept.
     """
-    from ..jobs.at_service import use_checkpoint
+    from ..jobs.remote.models import use_checkpoint
     from ..store.classifiers import find_classifier
     from ..store.summaries import summarise
 
@@ -299,10 +299,10 @@ def delete(
     Columns with its predictions stay. Jobs that are busy with it are cancelled first, with
     --cancel-jobs; else nothing is deleted. The numbers of deleted versions are not given again.
     """
-    from ..jobs.at_service import forget_models
     from ..jobs.deletion import end_jobs
+    from ..jobs.remote.models import forget_models
     from ..store.classifiers import find_classifier
-    from ..store.deleting import delete_classifier, plan_deletion
+    from ..store.deletion import delete_classifier, plan_deletion
 
     there: list[str] = []
     with open_database(database) as conn:

@@ -6,17 +6,11 @@ from typing import Any
 
 import click
 
-from .options import (
-    database_argument,
-    despite_option,
-    json_option,
-    open_database,
-    queue_option,
-)
+from .confirmation import agree_to, asking_options, reach
+from .options import database_argument, despite_option, json_option, open_database, queue_option
 from .output import friendly, print_json, rows_have, say
-from .paying import agree_to, asking_options, reach
-from .running import run_here, tell_queued
-from .training import unanswered_lines
+from .run_job import run_here, tell_queued
+from .train_steps import unanswered_lines
 
 
 @click.command()
@@ -36,9 +30,9 @@ def evaluate(database: str, name: str | None, as_json: bool, **given: Any) -> No
       datasette ftclassify evaluate mail.db messages
       datasette ftclassify evaluate mail.db messages@1 --json
     """
+    from ..core.database import is_read_only
     from ..jobs.confirming import confirm_evaluate
     from ..jobs.evaluate import evaluate_classifier, submit_evaluate
-    from ..sql import is_read_only
     from ..store.classifiers import find_classifier
 
     with open_database(database) as conn:
@@ -72,7 +66,7 @@ def _show(metrics: dict[str, Any], as_json: bool) -> None:
 
 def describe_metrics(metrics: dict[str, Any]) -> None:
     """The headline, the labels as a table, and the commonest confusions."""
-    from ..evaluation import headline
+    from ..metrics import headline
 
     click.echo(f"{metrics.get('classifier')}@{metrics.get('version')}: {headline(metrics)}")
     if metrics.get("missing"):
@@ -107,7 +101,7 @@ def _short(name: str, width: int) -> str:
 def _confusions(confusion: dict[str, Any] | None, most: int = 5) -> list[tuple[int, str, str]]:
     if confusion is None:
         return []
-    from ..evaluation.counts import confusion_cells
+    from ..metrics.counts import confusion_cells
 
     names = [*confusion["labels"], "no answer"]
     pairs = [(count, names[i], names[j]) for i, j, count in confusion_cells(confusion) if i != j]

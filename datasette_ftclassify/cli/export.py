@@ -62,7 +62,7 @@ def export(database: str, as_json: bool, **given: Any) -> None:
     """
     from ..export import ExportFormat
     from ..jobs.export import export_task
-    from ..tokens import tokenizer_for
+    from ..prompts.tokenizer import tokenizer_for
 
     with open_database(database) as conn:
         task = task_from(conn, given)

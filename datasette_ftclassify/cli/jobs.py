@@ -10,24 +10,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .job_lines import (
-    describe,
-    describe_all,
-    event_lines,
-    event_object,
-    line,
-    line_of,
-    settings_lines,
-    shows_step,
-)  # fmt: skip
+from ..present.jobs import describe, describe_all, shows_step
+from .job_output import event_lines, event_object, line, line_of, settings_lines
 from .options import database_argument, json_option, open_database, usd
 from .output import StepProgress, friendly, print_json, say, step_progress
-from .running import LOOK_EVERY, jobs_command, now_line, watched, work_command
+from .run_job import LOOK_EVERY, jobs_command, now_line, watched, work_command
 
 if TYPE_CHECKING:
     import sqlite3
 
-    from ..store.jobs import Job
+    from ..store.jobs.job import Job
     from ..trainers.access import Access
 
 _PATIENCE = 5.0
@@ -53,7 +45,7 @@ def jobs() -> None:
 @friendly
 def list_command(database: str, as_json: bool) -> None:
     """All jobs, newest first."""
-    from ..store.jobs import list_jobs
+    from ..store.jobs.state import list_jobs
 
     with open_database(database) as conn:
         found = list_jobs(conn)
@@ -74,7 +66,7 @@ def list_command(database: str, as_json: bool) -> None:
 @friendly
 def show(database: str, job_id: int, as_json: bool) -> None:
     """One job: what it did and cost, and what happened in it."""
-    from ..store.jobs import get_job, job_events
+    from ..store.jobs.state import get_job, job_events
 
     with open_database(database) as conn:
         job = get_job(conn, job_id)
@@ -125,7 +117,7 @@ class _Follower:
         self._told: set[str] = set()
 
     def follow(self) -> Job:
-        from ..store.jobs import get_job, job_events
+        from ..store.jobs.state import get_job, job_events
 
         get_job(self._conn, self._job_id)  # there is one, and so there are events
         seen = len(job_events(self._conn, self._job_id))
@@ -165,14 +157,14 @@ class _Follower:
         say(text)
 
 
-def _asking(wish: str, text: str) -> click.Command:
-    limits = wish in ("run", "resume", "retry")
+def _asking(action: str, text: str) -> click.Command:
+    limits = action in ("run", "resume", "retry")
     limit_option = click.option(
         "--limit-usd", type=usd, metavar="USD", hidden=not limits,
         help="Spending limit of the job.",
     )  # fmt: skip
 
-    @click.command(wish, help=text)
+    @click.command(action, help=text)
     @database_argument
     @click.argument("job_id", metavar="ID", type=int)
     @limit_option
@@ -180,17 +172,17 @@ def _asking(wish: str, text: str) -> click.Command:
     @friendly
     def ask(database: str, job_id: int, limit_usd: float | None, as_json: bool) -> None:
         from ..jobs.agreements import ask as ask_for
-        from ..trainers.access import read_access
+        from ..trainers.configuration import read_access
 
         with open_database(database) as conn:
-            job = ask_for(conn, job_id, wish, read_access(), limit_usd)
-            if wish == "cancel":
+            job = ask_for(conn, job_id, action, read_access(), limit_usd)
+            if action == "cancel":
                 job = tell_service(conn, job)
             if as_json:
                 print_json(describe(conn, job))
             else:
                 click.echo(line(conn, job))
-        if wish == "cancel" and job.state == "failed":
+        if action == "cancel" and job.state == "failed":
             raise SystemExit(1)
 
     return ask
@@ -198,9 +190,10 @@ def _asking(wish: str, text: str) -> click.Command:
 
 def tell_service(conn: sqlite3.Connection, job: Job) -> Job:
     """Cancels at its service what nobody is at here. Says so when that cannot be done."""
-    from ..errors import FtclassifyError, JobStopped
+    from ..core.errors import FtclassifyError, JobStopped
     from ..jobs.runner import run_job
-    from ..store.jobs import get_job, is_ending
+    from ..store.jobs.remote_cancel import is_ending
+    from ..store.jobs.state import get_job
 
     if not is_ending(job):
         return job
@@ -280,7 +273,7 @@ def work(
 
 
 def _access(base_url: str | None, limit_usd: float | None) -> Access:
-    from ..trainers.access import read_access
+    from ..trainers.configuration import read_access
 
     given = {} if base_url is None else {"OPENAI_BASE_URL": base_url}
     access = read_access(environ={**os.environ, **given})

@@ -9,8 +9,8 @@ import click
 
 from .options import database_argument, json_option, open_database, training_options
 from .output import friendly, print_json, say
-from .running import tell_queued
-from .training import (
+from .run_job import tell_queued
+from .train_steps import (
     access_for,
     agree,
     describe_comparison,
@@ -46,7 +46,7 @@ def move(database: str, name: str, as_json: bool, **given: Any) -> None:
       datasette ftclassify move mail.db messages-openai --trainer local
       datasette ftclassify move mail.db messages-openai --trainer local --on-predictions
     """
-    from ..jobs.move import compare_or_why, move_request
+    from ..jobs.compare import compare_or_why, move_request
     from ..jobs.train import TrainRequest, submit_train
     from ..store.classifiers import find_classifier
 

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from ..errors import TaskError
-from ..labels import KINDS
-from ..markup import MARKUPS
+from ..core.errors import TaskError
+from ..core.labels import KINDS
+from ..core.markup import MARKUPS
 
 if TYPE_CHECKING:
-    from ..splits import SplitPlan
-    from ..tasks import Task
+    from ..core.splits import SplitPlan
+    from ..core.task import Task
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -240,8 +240,8 @@ def task_from(conn: sqlite3.Connection, given: dict[str, Any], *, checks: bool =
 
     checks: whether the task is checked, so that a finding says what cannot be learnt
     """
-    from ..notations import name_list
-    from ..tasks import define, unnamed_vectors, with_variants_merged
+    from ..core.label_notations import name_list
+    from ..core.task import define, unnamed_vectors, with_variants_merged
 
     template = given.pop("template")
     task = define(
@@ -267,6 +267,6 @@ def task_from(conn: sqlite3.Connection, given: dict[str, Any], *, checks: bool =
 
 def plan_from(given: dict[str, Any]) -> SplitPlan:
     """The split plan of `plan_options`; takes them out of `given`."""
-    from ..splits import SplitPlan
+    from ..core.splits import SplitPlan
 
     return SplitPlan(given.pop("seed"), given.pop("validation"), given.pop("test"))

@@ -15,8 +15,8 @@ from typing import IO, Any, TypeVar
 
 import click
 
-from ..errors import FtclassifyError
-from .job_lines import duration
+from ..core.errors import FtclassifyError
+from ..present.jobs import duration
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 

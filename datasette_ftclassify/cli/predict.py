@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from .confirmation import agree_to, asking_options, reach
 from .options import (
     database_argument,
     despite_option,
@@ -16,14 +17,13 @@ from .options import (
     where_option,
 )
 from .output import counted, friendly, print_json, rows, rows_have, say
-from .paying import agree_to, asking_options, reach
-from .running import batches_there, run_here, tell_queued
+from .run_job import batches_there, run_here, tell_queued
 
 if TYPE_CHECKING:
     import sqlite3
 
     from ..jobs.estimates import JobEstimate
-    from ..jobs.predict import PredictRequest
+    from ..jobs.plan import PredictRequest
     from ..store.classifiers import Classifier
 
 
@@ -89,9 +89,9 @@ def predict(database: str, table: str, as_json: bool, **given: Any) -> None:
       datasette ftclassify predict mail.db messages --where "received > '2026'" --columns-prefix ai
       datasette ftclassify predict mail.db messages --column label topic --column logprobs ''
     """
+    from ..core.database import relation
     from ..jobs.confirming import confirm_predict
     from ..jobs.predict import submit_predict
-    from ..sql import relation
     from ..store.classifiers import find_classifier, find_for_table
 
     with open_database(database) as conn:
@@ -130,7 +130,7 @@ def _tell_begun(conn: sqlite3.Connection, settings: dict[str, Any]) -> None:
     """Says of which questions the estimate counts a second time: those that an interrupted job has
     at a service, in batches whose answers are still to come."""
     from ..store.classifiers import has_store
-    from ..store.jobs import UNFINISHED, list_jobs
+    from ..store.jobs.state import UNFINISHED, list_jobs
 
     for job in list_jobs(conn) if has_store(conn) else []:
         begun = (job.kind, job.settings) == ("predict", settings) and job.state in UNFINISHED
@@ -143,9 +143,10 @@ def _tell_begun(conn: sqlite3.Connection, settings: dict[str, Any]) -> None:
 
 
 def _request(classifier: Classifier, given: dict[str, Any]) -> PredictRequest:
-    from ..errors import PredictError
-    from ..jobs.predict import Columns, PredictRequest, column_prefix
-    from ..loading import batch_service, service_of
+    from ..core.errors import PredictError
+    from ..jobs.columns import Columns, column_prefix
+    from ..jobs.load_classifier import batch_service, service_of
+    from ..jobs.plan import PredictRequest
 
     service = service_of(classifier)
     if given["batch"]:
@@ -191,7 +192,7 @@ def _describe(result: dict[str, Any], classifier: Classifier, table: str) -> Non
 
 
 def _spent(spent: dict[str, Any]) -> str:
-    from ..prices import dollars
+    from ..prompts.prices import dollars
 
     if not spent["requests"]:
         return "Spent nothing: every answer was kept from earlier questions."

@@ -16,8 +16,8 @@ from .options import (
     training_options,
 )
 from .output import friendly, print_json, say
-from .running import tell_queued
-from .training import (
+from .run_job import tell_queued
+from .train_steps import (
     access_for,
     agree,
     describe_training,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..errors import AccessError
+from ..core.errors import AccessError
 from .options import json_option
 from .output import friendly, print_json
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 @friendly
 def trainers(as_json: bool) -> None:
     """Who can train: what each trainer does, and what it takes."""
-    from ..trainers.access import read_access
+    from ..trainers.configuration import read_access
     from ..trainers.registry import list_trainers
 
     found, access = list_trainers(), read_access()
@@ -46,7 +46,7 @@ def trainers(as_json: bool) -> None:
 
 def _models(trainer: Trainer, access: Access) -> dict[str, Any]:
     """The models that are known to be at the host and open today, and why there is none."""
-    from ..prices import today
+    from ..prompts.prices import today
     from ..trainers.service import Service
 
     if not isinstance(trainer, Service):

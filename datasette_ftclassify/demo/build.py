@@ -11,13 +11,15 @@ from pathlib import Path
 from typing import Any
 
 from ..checks import CheckReport, run_checks
-from ..errors import SourceError
-from ..evaluation import headline
-from ..functions import register
-from ..jobs.predict import PredictRequest, PredictResult, predict_rows
+from ..core.database import connect
+from ..core.errors import SourceError
+from ..core.task import define
+from ..jobs.plan import PredictRequest
+from ..jobs.predict import predict_rows
+from ..jobs.predict_result import PredictResult
 from ..jobs.train import TrainRequest, TrainResult, train_classifier
-from ..sql import connect
-from ..tasks import define
+from ..metrics import headline
+from ..sql.functions import register
 from ..trainers.base import Progress, no_progress
 
 TABLE = "messages"

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from ..prompts.formats import Codec, ExportFormat
 from .files import ExportedFile, ExportResult, Lines, export, read_back
-from .formats import Codec, ExportFormat
 from .manifest import Manifest
 
 __all__ = [

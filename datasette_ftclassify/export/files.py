@@ -14,13 +14,13 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from ..errors import ExportError
-from ..examples import SPLITS, Example
-from ..labels import LabelSet, LabelValue, label_name
-from ..splits import SplitPlan
-from ..tasks import Task
-from ..tokens import Tokenizer
-from .formats import Codec, ExportFormat
+from ..core.errors import ExportError
+from ..core.examples import SPLITS, Example
+from ..core.labels import LabelSet, LabelValue, label_name
+from ..core.splits import SplitPlan
+from ..core.task import Task
+from ..prompts.formats import Codec, ExportFormat
+from ..prompts.tokenizer import Tokenizer
 from .manifest import Manifest
 
 BOM = b"\xef\xbb\xbf"

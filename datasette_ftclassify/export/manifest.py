@@ -8,9 +8,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from ..errors import ExportError, FtclassifyError
-from ..labels import LabelSet
-from .formats import ExportFormat
+from ..core.errors import ExportError, FtclassifyError
+from ..core.labels import LabelSet
+from ..prompts.formats import ExportFormat
 
 FORMAT_VERSION = 1
 

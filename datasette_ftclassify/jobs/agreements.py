@@ -10,16 +10,19 @@ from __future__ import annotations
 import json
 import math
 import sqlite3
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from hashlib import sha256
 from typing import Any
 
-from ..errors import FtclassifyError, JobError, JobPaused, LimitReached
+from ..core.errors import FtclassifyError, JobError, JobPaused, LimitReached
 from ..ledger import Agreement, JobKey, Ledger, LedgerError, identity_of
 from ..store.classifiers import Classifier, find_by_id, find_by_uid
-from ..store.jobs import Job, ask_job, is_ending
+from ..store.jobs.job import Job
+from ..store.jobs.remote_cancel import is_ending
+from ..store.jobs.state import ask_job
 from ..store.schema import transaction
 from ..trainers.access import Access
+from ..trainers.registry import get_trainer
 
 _here: dict[JobKey, Agreement] = {}
 """Agreements to jobs that cost nothing, while the ledger cannot be written."""
@@ -72,8 +75,6 @@ def agree(
     Raises LimitReached for a limit that is no amount, LedgerError for a job that costs money when
     the ledger cannot be written.
     """
-    from .runner import paid_trainer
-
     if limit_usd is not None and not 0 <= limit_usd < math.inf:
         raise LimitReached(f"A limit is an amount in USD, such as 5 or 0.50, not {limit_usd}.")
     key = key_of(conn, job)
@@ -140,7 +141,7 @@ def require_agreement(
 def ask(
     conn: sqlite3.Connection,
     job_id: int,
-    wish: str,
+    action: str,
     access: Access,
     limit_usd: float | None = None,
 ) -> Job:
@@ -149,9 +150,38 @@ def ask(
     limit_usd: what it may cost in all from now on; None: as agreed before
     """
     with transaction(conn):  # a worker must not take it under the old terms
-        job = ask_job(conn, job_id, wish)
-        if wish in ("run", "resume", "retry") or is_ending(job):
+        job = ask_job(conn, job_id, action)
+        if action in ("run", "resume", "retry") or is_ending(job):
             before = agreement_to(conn, job, access) or Agreement("")
             limit = before.limit_usd if limit_usd is None else limit_usd
             agree(conn, job, access, limit, before.expected_usd)
     return job
+
+
+def paid_trainer(conn: sqlite3.Connection, job: Job) -> str | None:
+    """The trainer that the job costs money with; None when it costs none."""
+    return next((name for name in _trainers(conn, job) if _costs_money(name)), None)
+
+
+def _trainers(conn: sqlite3.Connection, job: Job) -> Iterator[str]:
+    """Every trainer that the job may lead to: its fields need not agree with each other."""
+    if "trainer" in job.settings:
+        yield str(job.settings["trainer"])
+    uid = job.settings.get("uid")
+    finders: list[tuple[Callable[[sqlite3.Connection, Any], Classifier], object]] = [
+        (find_by_uid, None if uid is None else str(uid)),
+        (find_by_id, job.classifier_id),
+    ]
+    for find, value in finders:
+        try:
+            if value is not None:
+                yield find(conn, value).trainer
+        except FtclassifyError:
+            continue  # it is gone, and so is what it could cost
+
+
+def _costs_money(trainer: str) -> bool:
+    try:
+        return get_trainer(trainer).capabilities.costs_money
+    except FtclassifyError:
+        return False  # there is none of that name, and the job says so in its own record

@@ -16,23 +16,24 @@ from dataclasses import dataclass
 from typing import NoReturn
 from uuid import uuid4
 
-from ..errors import FtclassifyError, JobError, JobPaused
-from ..loading import prices_of, service_of
-from ..rendering import renderer
-from ..store.answers import KeptAnswer, find_answers, input_key
+from ..core.errors import FtclassifyError, JobError, JobPaused
+from ..core.rendering import renderer
+from ..store.answers import CachedAnswer, find_answers, input_key
 from ..store.classifiers import Classifier, has_store
-from ..store.deleting import delete_job
-from ..store.jobs import Job, add_job
+from ..store.deletion import delete_job
+from ..store.jobs.job import Job
+from ..store.jobs.state import add_job
 from ..store.schema import ensure_schema, transaction
 from ..store.spending import Spent
 from ..trainers.access import Access
 from .agreements import agree
-from .asking.keeping import is_sound
-from .asking.pace import Patience
-from .asking.predicting import converse
 from .estimates import JobEstimate, agreed, check_answers, estimate_questions
 from .lease import Lease, leased
-from .model_names import load_asker
+from .load_classifier import prices_of, service_of
+from .remote.answer_cache import is_sound
+from .remote.concurrency import RetryPolicy
+from .remote.model_names import load_inference_client
+from .remote.predict import open_inference_loop
 
 ASK_SECONDS = 60.0
 """The longest that somebody waits for one answer."""
@@ -40,14 +41,14 @@ ASK_SECONDS = 60.0
 TRIES = 2
 """Of one text: the first that came to nothing may be billed all the same."""
 
-PATIENCE = Patience(tries=TRIES, down=TRIES, cap=5.0, ready_every=5.0, leave=5.0)
+PATIENCE = RetryPolicy(tries=TRIES, down=TRIES, cap=5.0, ready_every=5.0, leave=5.0)
 
 
 @dataclass(frozen=True)
 class AskedText:
     """An answer, and what it cost now."""
 
-    answer: KeptAnswer
+    answer: CachedAnswer
     spent: Spent
 
 
@@ -75,7 +76,7 @@ def text_of(
     return text
 
 
-def kept_answer(conn: sqlite3.Connection, classifier: Classifier, text: str) -> KeptAnswer | None:
+def kept_answer(conn: sqlite3.Connection, classifier: Classifier, text: str) -> CachedAnswer | None:
     """What a classifier at a service has said of the text before."""
     if not has_store(conn):
         return None
@@ -93,9 +94,12 @@ def estimate_text(classifier: Classifier, text: str, access: Access) -> JobEstim
     service = service_of(classifier)
     if service is None or not service.capabilities.costs_money:
         return None
-    asker, prices = load_asker(classifier, access), prices_of(classifier, access)
+    inference_client, prices = (
+        load_inference_client(classifier, access),
+        prices_of(classifier, access),
+    )
     check_answers(classifier)
-    return estimate_questions(asker, [classifier.task.read(text)], prices, tries=TRIES)
+    return estimate_questions(inference_client, [classifier.task.read(text)], prices, tries=TRIES)
 
 
 def ask_text(
@@ -131,7 +135,7 @@ def ask_text(
 
 def _ask(lease: Lease, classifier: Classifier, text: str, access: Access) -> AskedText:
     until = time.monotonic() + ASK_SECONDS
-    with converse(lease, classifier, access, patience=PATIENCE) as conversation:
+    with open_inference_loop(lease, classifier, access, patience=PATIENCE) as conversation:
         (question,) = conversation.ask([classifier.task.read(text)])
         while conversation.unanswered or conversation.has_news:
             conversation.turn()
@@ -144,7 +148,7 @@ def _ask(lease: Lease, classifier: Classifier, text: str, access: Access) -> Ask
         return AskedText(question.answer, conversation.spent)
 
 
-_NONE = KeptAnswer(None, reason="Ask again later.")
+_NONE = CachedAnswer(None, reason="Ask again later.")
 
 
 def _forget(conn: sqlite3.Connection, job: Job) -> None:

@@ -9,21 +9,23 @@ from hashlib import sha256
 from typing import Any
 
 from ..checks import run_checks
-from ..checks.conditions import MOST_KEYS
 from ..checks.report import json_key
-from ..errors import JobError
-from ..examples import read_records
+from ..checks.row_conditions import MOST_KEYS
+from ..core.database import condition, quote, quote_all, relation
+from ..core.errors import JobError
+from ..core.examples import read_records
+from ..core.labels import LabelSet
+from ..core.splits import SplitPlan
+from ..core.task import Task
 from ..export import ExportFormat
-from ..labels import LabelSet
-from ..splits import SplitPlan
-from ..sql import condition, quote, quote_all, relation
+from ..prompts.tokenizer import DEFAULT_MODEL
 from ..store.columns import predicted_columns
-from ..store.jobs import Job, add_job
+from ..store.jobs.job import Job
+from ..store.jobs.state import add_job
 from ..store.schema import ensure_schema, transaction
-from ..tasks import Task
-from ..tokens import DEFAULT_MODEL
-from ..trainers.access import Access, read_access
+from ..trainers.access import Access
 from ..trainers.base import Progress, TrainerOptions, no_progress
+from ..trainers.configuration import read_access
 from ..trainers.registry import get_trainer, list_services
 from ..trainers.service import Service
 from .agreements import agree

@@ -19,14 +19,14 @@ import time
 from contextlib import closing
 from dataclasses import asdict
 
-from ..errors import JobNotFound
-from ..store.jobs import get_job
+from ..core.errors import JobNotFound
+from ..store.jobs.queue import note_step
+from ..store.jobs.state import get_job
 from ..store.schema import ensure_schema
 from ..store.tables import open_database
-from ..store.waiting import note_step
 from ..trainers.access import Access, Endpoint
 from ..trainers.base import Progress
-from .stuck import end_when_stuck
+from .watchdog import end_when_stuck
 
 NICE = 10
 """Added to the parent's niceness: pages come first."""

@@ -8,10 +8,10 @@ from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 
-from ..errors import PredictError
-from ..labels import LabelSet
-from ..lookups import find_lookup
-from ..sql import Relation, quote
+from ..core.database import Relation, quote
+from ..core.errors import PredictError
+from ..core.foreign_keys import find_lookup
+from ..core.labels import LabelSet
 from ..store.classifiers import Classifier
 from ..store.columns import column_owners, own_column
 

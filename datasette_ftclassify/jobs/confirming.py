@@ -13,14 +13,13 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from ..checks.private import DETECTORS, private_text
-from ..loading import prices_of, service_of
+from ..checks.private_data import DETECTORS, private_text
+from ..core.task import Task
 from ..store.classifiers import Classifier
-from ..tasks import Task
 from ..trainers.access import Access
 from ..trainers.registry import get_trainer
 from ..trainers.service import Service
-from .checked import Checked, Found, check_rows
+from .check_results import Checked, Found, check_rows
 from .estimates import (
     JobEstimate,
     check_answers,
@@ -29,12 +28,13 @@ from .estimates import (
     without_answer,
 )
 from .evaluate import texts_to_ask
-from .model_names import load_asker
+from .load_classifier import prices_of, service_of
 from .plan import Plan, PredictRequest
-from .request import TrainRequest
+from .remote.model_names import load_inference_client
 from .rows import Rows
 from .train import plan_and_estimate
 from .train_plan import TrainEstimate, TrainPlan
+from .train_request import TrainRequest
 
 SCANNED = 20_000
 SCANNED_CHARACTERS = 10_000_000
@@ -195,8 +195,8 @@ def confirm_evaluate(
     texts = texts_to_ask(conn, classifier)
     if texts:
         check_answers(classifier)
-    asker = load_asker(classifier, access)
-    estimate = estimate_questions(asker, texts, prices_of(classifier, access))
+    inference_client = load_inference_client(classifier, access)
+    estimate = estimate_questions(inference_client, texts, prices_of(classifier, access))
     checked = check_rows(conn, classifier.task, None, service, None, most=CHECKED_ROWS)
     sending = _questions(classifier, service, estimate, texts)
     review = _review(sending, checked, texts, len(texts), _ABOUT_TRAINING)
@@ -231,7 +231,7 @@ def _review_training(
 ) -> Review:
     trains = trainer.capabilities.trains
     sent = plan.data.examples if trains else plan.data.of("test")
-    checked = check_rows(conn, task, request.plan, trainer, plan.order.model)
+    checked = check_rows(conn, task, request.plan, trainer, plan.spec.model)
     texts = [example.text for example in sent]
     # The test rows go without their labels.
     labels = task.labels if trains else ()

@@ -6,8 +6,9 @@ import sqlite3
 import time
 from collections.abc import Callable
 
-from ..store.deleting import cancel_jobs, plan_deletion
-from ..store.jobs import Job, is_ending
+from ..store.deletion import cancel_jobs, plan_deletion
+from ..store.jobs.job import Job
+from ..store.jobs.remote_cancel import is_ending
 
 LOOK_EVERY = 0.2
 """Seconds between looks at jobs that are to end."""

@@ -8,15 +8,16 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from ..errors import TrainingError
-from ..loading import prices_of, service_of, why_stopped
-from ..prices import PriceTable, dollars, estimate_inference, today
+from ..core.errors import TrainingError
+from ..prompts.prices import PriceTable, dollars, estimate_inference, today
 from ..store.answers import find_answers, input_key
 from ..store.classifiers import Classifier, has_store
 from ..trainers.access import Access
-from ..trainers.service import Asker, Batcher, Usage
-from .model_names import load_asker
+from ..trainers.service import BatchClient, InferenceClient
+from ..trainers.usage import Usage
+from .load_classifier import prices_of, service_of, why_stopped
 from .plan import Plan, PredictRequest
+from .remote.model_names import load_inference_client
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -131,11 +132,11 @@ def estimate_texts(
     counted = texts[:SAMPLED_ROWS]
     unanswered = without_answer(conn, classifier, [text for text in counted if text is not None])
     prices, rows = prices_of(classifier, access), max(len(counted), 1)
-    asker = load_asker(classifier, access)
+    inference_client = load_inference_client(classifier, access)
     if unanswered:
         check_answers(classifier)
     return estimate_questions(
-        asker, unanswered, prices, batch=batch, scale=max(1.0, total / rows), rows=rows
+        inference_client, unanswered, prices, batch=batch, scale=max(1.0, total / rows), rows=rows
     )
 
 
@@ -155,7 +156,7 @@ def without_answer(
 
 
 def estimate_questions(
-    asker: Asker,
+    inference_client: InferenceClient,
     texts: Iterable[str],
     prices: PriceTable,
     *,
@@ -170,14 +171,14 @@ def estimate_questions(
     """
     usage, requests = Usage(), 0
     for text in dict.fromkeys(texts):
-        usage += asker.expected(text)
+        usage += inference_client.expected(text)
         requests += 1
     input_tokens, output_tokens = (
         round(n * scale) for n in (usage.input_tokens, usage.output_tokens)
     )
     found = estimate_inference(
         prices,
-        asker.model,
+        inference_client.model,
         input_tokens=input_tokens,
         output_tokens=output_tokens,
         cached_tokens=round(usage.cached_tokens * scale),
@@ -190,14 +191,14 @@ def estimate_questions(
 
 
 def pricing(
-    asker: Asker | Batcher, prices: PriceTable, *, batch: bool = False
+    inference_client: InferenceClient | BatchClient, prices: PriceTable, *, batch: bool = False
 ) -> Callable[[Usage], float | None]:
     """A function from tokens to USD; it gives None when the model has no known price."""
 
     def cost(usage: Usage) -> float | None:
         return estimate_inference(
             prices,
-            asker.model,
+            inference_client.model,
             input_tokens=usage.input_tokens,
             output_tokens=usage.output_tokens,
             cached_tokens=usage.cached_tokens,

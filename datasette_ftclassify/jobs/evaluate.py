@@ -6,25 +6,27 @@ import sqlite3
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ..errors import EvaluationError
-from ..evaluation import evaluate
-from ..examples import Record, read_records
-from ..labels import LabelSet, LabelValue
-from ..loading import load_answerer, service_of
-from ..predictions import Answerer, chosen_labels
-from ..splits import text_hash
-from ..sql import relation
+from ..core.database import relation
+from ..core.errors import EvaluationError
+from ..core.examples import Record, read_records
+from ..core.labels import LabelSet, LabelValue
+from ..core.prediction import Answerer, chosen_labels
+from ..core.text import text_hash
+from ..metrics import evaluate
 from ..store.classifiers import Classifier, find_by_id
-from ..store.evaluations import JudgedRow, add_evaluation
-from ..store.jobs import Job, add_job, note_terms
+from ..store.evaluations import RowResult, add_evaluation
+from ..store.jobs.job import Job
+from ..store.jobs.state import add_job, note_terms
 from ..store.schema import ensure_schema, transaction
 from ..store.spending import Spent
 from ..store.splits import Membership
-from ..trainers.access import Access, read_access
+from ..trainers.access import Access
+from ..trainers.configuration import read_access
 from .agreements import agree, spent_by
 from .estimates import JobEstimate, agreed, without_answer
-from .judging import judge
 from .lease import Lease, leased
+from .load_classifier import load_answerer, service_of
+from .row_results import judge
 
 if TYPE_CHECKING:
     import numpy as np
@@ -166,10 +168,10 @@ def _known(labels: LabelSet, values: Sequence[LabelValue]) -> bool:
 
 def _answered_here(
     answerer: Answerer, rows: list[Record], classifier: Classifier
-) -> tuple[Figures, list[JudgedRow]]:
+) -> tuple[Figures, list[RowResult]]:
     import numpy as np
 
-    from ..near_duplicates import near_groups
+    from ..core.near_duplicates import near_groups
 
     predictor = answerer.predictor
     logprobs = np.concatenate(
@@ -196,9 +198,9 @@ def _answered_there(
     rows: list[Record],
     classifier: Classifier,
     access: Access,
-) -> tuple[Figures, list[JudgedRow]]:
-    from ..near_duplicates import near_groups
-    from .asking.evaluating import Asked, as_arrays, ask_texts, kept_answers, reasons
+) -> tuple[Figures, list[RowResult]]:
+    from ..core.near_duplicates import near_groups
+    from .remote.evaluate import Asked, as_arrays, ask_texts, kept_answers, reasons
 
     texts = [r.text or "" for r in rows]
     if lease is None:

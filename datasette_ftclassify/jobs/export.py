@@ -7,14 +7,14 @@ import sqlite3
 from collections.abc import Callable, Generator
 from pathlib import Path
 
-from ..errors import ExportError
-from ..examples import read_records
+from ..core.errors import ExportError
+from ..core.examples import read_records
+from ..core.foreign_keys import with_names
+from ..core.labels import LabelSet, LabelValue
+from ..core.splits import SplitPlan, Splitter, split_examples
+from ..core.task import Task
 from ..export import ExportFormat, ExportResult, Lines, Manifest, export
-from ..labels import LabelSet, LabelValue
-from ..lookups import with_names
-from ..splits import SplitPlan, Splitter, split_examples
-from ..tasks import Task
-from ..tokens import Tokenizer
+from ..prompts.tokenizer import Tokenizer
 
 
 def export_task(

@@ -21,13 +21,13 @@ from contextlib import closing
 from typing import Any
 
 from ..checks.report import json_key
-from ..deadline import TooSlow, within
-from ..errors import FtclassifyError
-from ..labels import label_name
-from ..sql import check_condition, condition, decode, quote, quote_all, relation
-from ..store.jobs import get_job
+from ..core.database import check_condition, condition, decode, quote, quote_all, relation
+from ..core.errors import FtclassifyError
+from ..core.labels import label_name
+from ..core.task import Task
+from ..core.time_limit import TooSlow, within
+from ..store.jobs.state import get_job
 from ..store.tables import check_tables
-from ..tasks import Task
 
 SQL_SECONDS = 1.5
 """Of the processor, for SQLite where it can be stopped."""

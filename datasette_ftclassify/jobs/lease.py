@@ -12,11 +12,12 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from typing import Any
 
-from ..errors import FtclassifyError, JobError, JobPaused, JobStopped, SourceError
+from ..core.errors import FtclassifyError, JobError, JobPaused, JobStopped, SourceError
 from ..ledger import Ledger, LedgerError
-from ..prices import dollars
-from ..store.jobs import (
-    Job,
+from ..prompts.prices import dollars
+from ..store.disk_space import is_full, no_room
+from ..store.jobs.job import Job
+from ..store.jobs.state import (
     add_event,
     ask_job,
     claim_job,
@@ -25,11 +26,11 @@ from ..store.jobs import (
     new_owner,
     renew_lease,
 )
-from ..store.room import is_full, no_room
 from ..store.schema import transaction
 from ..store.spending import add_spending
 from ..store.tables import open_database
-from ..trainers.access import Access, read_access
+from ..trainers.access import Access
+from ..trainers.configuration import read_access
 from .agreements import key_of, require_agreement
 
 RENEW_EVERY = 2.0

@@ -7,15 +7,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from ..errors import PredictError
-from ..labels import LabelSet, LabelValue
-from ..loading import service_of
-from ..sql import check_condition, relation
+from ..core.database import check_condition, relation
+from ..core.errors import PredictError
+from ..core.labels import LabelSet, LabelValue
 from ..store.classifiers import Classifier
-from ..store.jobs import Job, save_progress
+from ..store.jobs.job import Job
+from ..store.jobs.state import save_progress
 from ..store.schema import transaction
 from .columns import Columns, check_columns, column_prefix
-from .places import Places, start_over
+from .cursor import RowCursor, start_over
+from .load_classifier import service_of
 from .row_updates import RowUpdates
 from .rows import Rows, find_target
 
@@ -110,7 +111,7 @@ class Plan:
                 "reason."
             )
         check_columns(conn, self.target, self.columns, classifier, settings["overwrite"])
-        self.places = Places(conn, self.target)
+        self.places = RowCursor(conn, self.target)
         self.updates = RowUpdates(
             self.target, self.columns, classifier, overwrite=settings["overwrite"]
         )
@@ -150,7 +151,7 @@ class Plan:
 
     def find_place(self, conn: sqlite3.Connection, job: Job) -> None:
         """Goes on, after RowsMoved, behind the last row that was written. Raises as
-        `Places.begin` does."""
+        `RowCursor.begin` does."""
         with transaction(conn):
             self.places.begin(conn, job)
             save_progress(conn, job)

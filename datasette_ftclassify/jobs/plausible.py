@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import sqlite3
 
-from ..errors import Implausible
-from ..labels import unlabelled_sql
-from ..sql import condition, quote, relation
-from ..tasks import Task
+from ..core.database import condition, quote, relation
+from ..core.errors import Implausible
+from ..core.labels import unlabelled_sql
+from ..core.task import Task
 
 _FEWEST = 20
 """Rows below which nothing is said: there, anything is unique."""

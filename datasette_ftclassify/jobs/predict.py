@@ -2,101 +2,39 @@
 
 The answers of a batch of rows and the position behind it are committed together, so an interrupted
 job goes on after the last row that it wrote. A model in the file answers here; one that is at a
-service is asked by `asking`.
+service is asked by `remote.predict`.
 """
 
 from __future__ import annotations
 
 import sqlite3
 from collections import Counter
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from ..errors import JobError
-from ..labels import LabelValue
-from ..loading import batch_service, load_answerer, service_of
-from ..predictions import Answerer, LogprobsJson, Prediction, label_cell
-from ..sql import Cell
+from ..core.database import Cell
+from ..core.errors import JobError
+from ..core.labels import LabelValue
+from ..core.prediction import Answerer, LogprobsJson, Prediction, label_cell
 from ..store.classifiers import Classifier, find_by_uid
-from ..store.jobs import Job, add_job, note_terms, save_progress
+from ..store.jobs.job import Job
+from ..store.jobs.state import add_job, note_terms, save_progress
 from ..store.schema import ensure_schema, transaction
-from ..store.spending import Spent
-from ..trainers.access import Access, read_access
+from ..trainers.access import Access
+from ..trainers.configuration import read_access
 from .agreements import agree, spent_by
-from .columns import Columns, column_prefix
+from .cursor import RowsMoved
 from .lease import Lease, leased
-from .places import RowsMoved
+from .load_classifier import batch_service, load_answerer, service_of
 from .plan import Plan, PredictRequest
-from .rows import Batch, count_unlabelled
+from .predict_result import PredictResult, RowProgress, no_row_progress
+from .rows import Batch
 
 if TYPE_CHECKING:
     from .estimates import JobEstimate
 
-__all__ = [
-    "BATCH", "Columns", "PredictRequest", "PredictResult", "RowProgress", "column_prefix",
-    "count_unlabelled", "predict_rows", "run_predict", "submit_predict",
-]  # fmt: skip
-
 BATCH = 1_000
 """Rows between commits."""
-
-RowProgress = Callable[[int, int], None]
-"""Called with the rows done and the rows in all."""
-
-
-def no_row_progress(done: int, total: int) -> None:
-    """For callers who do not look."""
-
-
-@dataclass(frozen=True)
-class PredictResult:
-    """What a prediction job did.
-
-    total, written, skipped, failed: rows in all, with a label of the model, without a text, and
-                without an answer, or not written, since a trigger kept them as they were
-    reasons:    why these were, in this attempt
-    abstained:  answers whose score was too low for a label, in this attempt; None where any score
-                is high enough
-    resumed_at: rows that an interrupted attempt had already done
-    spent:      on all attempts; None where nothing can be
-    """
-
-    columns: Columns
-    total: int
-    written: int
-    skipped: int
-    resumed_at: int
-    failed: int = 0
-    spent: Spent | None = None
-    reasons: Mapping[str, int] = field(default_factory=dict)
-    abstained: int | None = None
-
-    @classmethod
-    def of(cls, job: Job, columns: Columns, resumed_at: int, **more: Any) -> PredictResult:
-        return cls(
-            columns, done_rows(job), job.done, job.skipped, resumed_at, failed=job.failed, **more
-        )
-
-    def to_dict(self) -> dict[str, Any]:
-        given = {
-            "rows": self.total,
-            "predicted": self.written,
-            "skipped": self.skipped,
-            "resumed_at": self.resumed_at,
-            "columns": asdict(self.columns),
-        }
-        if self.abstained is not None:
-            given["abstained"] = self.abstained
-        if self.spent is None and not self.failed:
-            return given
-        given |= {"failed": self.failed, "reasons": dict(self.reasons)}
-        return given if self.spent is None else {**given, "spent": self.spent.to_dict()}
-
-
-def done_rows(job: Job) -> int:
-    """Rows that the job is through with, whatever they got."""
-    return job.done + job.skipped + job.failed
 
 
 def predict_rows(
@@ -164,12 +102,12 @@ def run_predict(lease: Lease, progress: RowProgress, access: Access | None = Non
     conn, job = lease.conn, lease.job
     plan = _read_plan(conn, job)
     if service_of(plan.classifier) is not None:
-        from .asking.predicting import ask_rows
+        from .remote.predict import ask_rows
 
         return ask_rows(lease, plan, progress, access or read_access())
     answerer = load_answerer(conn, plan.classifier)
     plan.begin(conn, job)
-    resumed_at = done_rows(job)
+    resumed_at = job.rows_done
     writer = _Writer(plan)
     while True:
         batch = plan.rows.after(conn, job.position, BATCH)
@@ -187,7 +125,7 @@ def run_predict(lease: Lease, progress: RowProgress, access: Access | None = Non
             break
         writer.count(abstained)
         writer.reasons.update(kept.values())
-        progress(done_rows(job), job.total or 0)
+        progress(job.rows_done, job.total or 0)
     return PredictResult.of(
         job, plan.columns, resumed_at, abstained=writer.abstained, reasons=dict(writer.reasons)
     )
@@ -270,6 +208,6 @@ def _write(
     job.done += answered
     job.failed += len(kept)
     job.skipped += len(batch) - answered - len(kept)
-    job.total = max(job.total or 0, done_rows(job))  # rows may have come since
+    job.total = max(job.total or 0, job.rows_done)  # rows may have come since
     save_progress(conn, job)
     return kept

@@ -12,8 +12,8 @@ import sqlite3
 from collections.abc import Sequence
 from typing import Any
 
-from ..errors import PredictError
-from ..sql import Cell, NotUtf8, Relation, quote, relation
+from ..core.database import Cell, NotUtf8, Relation, quote, relation
+from ..core.errors import PredictError
 from ..store.classifiers import Classifier
 from .columns import Columns, check_columns, make_columns
 

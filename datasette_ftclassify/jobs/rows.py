@@ -11,11 +11,11 @@ import sqlite3
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ..errors import PredictError, SourceError
-from ..labels import unlabelled_sql
-from ..sql import Cell, Relation, condition, count, key_text, quote, relation
+from ..core.database import Cell, Relation, condition, count, key_text, quote, relation
+from ..core.errors import PredictError, SourceError
+from ..core.labels import unlabelled_sql
 from ..store.classifiers import Classifier
-from .places import unpack
+from .cursor import unpack
 
 Batch = list[tuple[tuple[Cell, ...], str | None]]
 """Rows as (key, text); the text is None where there is none to classify."""

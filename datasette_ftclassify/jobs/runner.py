@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable
 
-from ..errors import FtclassifyError, JobError
-from ..store.classifiers import Classifier, find_by_id, find_by_uid
-from ..store.jobs import Job, get_job, is_ending, next_job
-from ..trainers.access import Access, read_access
+from ..core.errors import JobError
+from ..store.classifiers import find_by_id
+from ..store.jobs.job import Job
+from ..store.jobs.remote_cancel import is_ending
+from ..store.jobs.state import get_job, next_job
+from ..trainers.access import Access
 from ..trainers.base import Progress, no_progress
-from ..trainers.registry import get_trainer
-from .agreements import NOT_AGREED, agreement_to
+from ..trainers.configuration import read_access
+from .agreements import NOT_AGREED, agreement_to, paid_trainer
 from .ask import end_abandoned
 from .check import run_check
 from .evaluate import evaluate_classifier, submit_evaluate
 from .lease import Lease, leased
-from .predict import RowProgress, no_row_progress, run_predict
+from .predict import run_predict
+from .predict_result import RowProgress, no_row_progress
 from .train import run_train
 
-__all__ = ["may_run", "paid_trainer", "run_job", "submit_evaluate", "work"]
+__all__ = ["may_run", "run_job", "submit_evaluate", "work"]
 
 
 def run_job(
@@ -77,35 +79,6 @@ def may_run(conn: sqlite3.Connection, job: Job, access: Access) -> str | None:
         f"Job {job.id} costs money ({paid}), and no limit is set: set FTCLASSIFY_USD_PER_JOB or "
         "FTCLASSIFY_USD_PER_DAY."
     )
-
-
-def paid_trainer(conn: sqlite3.Connection, job: Job) -> str | None:
-    """The trainer that the job costs money with; None when it costs none."""
-    return next((name for name in _trainers(conn, job) if _costs_money(name)), None)
-
-
-def _trainers(conn: sqlite3.Connection, job: Job) -> Iterator[str]:
-    """Every trainer that the job may lead to: its fields need not agree with each other."""
-    if "trainer" in job.settings:
-        yield str(job.settings["trainer"])
-    uid = job.settings.get("uid")
-    finders: list[tuple[Callable[[sqlite3.Connection, Any], Classifier], object]] = [
-        (find_by_uid, None if uid is None else str(uid)),
-        (find_by_id, job.classifier_id),
-    ]
-    for find, value in finders:
-        try:
-            if value is not None:
-                yield find(conn, value).trainer
-        except FtclassifyError:
-            continue  # it is gone, and so is what it could cost
-
-
-def _costs_money(trainer: str) -> bool:
-    try:
-        return get_trainer(trainer).capabilities.costs_money
-    except FtclassifyError:
-        return False  # there is none of that name, and the job says so in its own record
 
 
 def work(

@@ -7,7 +7,7 @@ import sqlite3
 from dataclasses import dataclass
 from typing import Any
 
-from ..errors import (
+from ..core.errors import (
     AccessError,
     ArtifactError,
     EvaluationError,
@@ -15,22 +15,25 @@ from ..errors import (
     LimitReached,
     TrainingError,
 )
+from ..core.task import Task
+from ..core.training_steps import OVER
 from ..ledger import Ledger, Limits
 from ..store.classifiers import Classifier, find_by_id
-from ..store.jobs import UNFINISHED, Job, add_job, list_jobs, note_terms
+from ..store.jobs.job import Job
+from ..store.jobs.state import UNFINISHED, add_job, list_jobs, note_terms
 from ..store.schema import ensure_schema, transaction
 from ..store.spending import spent_by_job
 from ..store.summaries import Summary
-from ..tasks import Task
-from ..trainers.access import Access, read_access
+from ..trainers.access import Access
 from ..trainers.base import Learner, Progress, no_progress
+from ..trainers.configuration import read_access
 from ..trainers.registry import get_trainer
-from ..trainers.service import OVER, Service, ServiceProblem
+from ..trainers.service import Service
+from ..trainers.service_errors import ServiceProblem
 from .agreements import agree
-from .budget import lowest
 from .evaluate import evaluate_classifier
 from .lease import Lease, leased
-from .request import TrainRequest, read_settings
+from .remote.budget import lowest
 from .train_local import train_here
 from .train_plan import (
     TrainEstimate,
@@ -40,6 +43,7 @@ from .train_plan import (
     local_of_split,
     plan_training,
 )
+from .train_request import TrainRequest, read_settings
 from .train_service import train_there
 
 __all__ = [

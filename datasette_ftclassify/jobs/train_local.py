@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ..examples import Example
+from ..core.examples import Example
+from ..core.task import Task
 from ..store.classifiers import add_classifier
-from ..store.jobs import add_event, save_progress
+from ..store.jobs.state import add_event, save_progress
 from ..store.schema import transaction
 from ..store.splits import add_split
-from ..tasks import Task
 from ..trainers.base import Learner, Progress, TrainingSet
 from .lease import Lease
-from .request import TrainRequest, read_rows
+from .train_request import TrainRequest, read_rows
 from .train_rows import SplitData, about_rows, as_training_set
 
 
@@ -92,7 +92,7 @@ def _learning_curve(
 ) -> dict[str, Any]:
     """Scores at growing numbers of rows, and what they say about labelling more; `same_recipe`:
     whether they are of the recipe that was trained."""
-    from ..trainers.local.curve import curve_sentence, learning_curve
+    from ..trainers.local.learning_curves import curve_sentence, learning_curve
 
     points = learning_curve(
         data.texts,

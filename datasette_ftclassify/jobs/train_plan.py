@@ -9,20 +9,20 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from ..errors import AccessError, LimitReached, TrainingError
-from ..examples import Example
+from ..core.errors import AccessError, LimitReached, TrainingError
+from ..core.examples import Example
+from ..core.task import Task
 from ..export import Codec, ExportFormat, export
 from ..ledger import Room
-from ..prices import Price, dollars, estimate_inference, estimate_training, today
+from ..prompts.prices import Price, dollars, estimate_inference, estimate_training, today
+from ..prompts.tokenizer import tokenizer_for
 from ..store.classifiers import Classifier, list_classifiers
 from ..store.splits import find_split
 from ..store.summaries import Summary, summaries_of
-from ..tasks import Task
-from ..tokens import tokenizer_for
 from ..trainers.access import Access, Endpoint
-from ..trainers.service import Order, Service
+from ..trainers.service import Service, TrainingSpec
 from .estimates import price
-from .request import TrainRequest, check_continued, read_rows
+from .train_request import TrainRequest, check_continued, read_rows
 from .train_rows import SplitData, require_labels
 
 MORE = 1.1
@@ -40,7 +40,7 @@ class TrainPlan:
     """
 
     data: SplitData
-    order: Order
+    spec: TrainingSpec
     digest: str
 
     @property
@@ -118,7 +118,7 @@ def plan_training(
         fmt = dict(service.choose_format(data.labels, options))
     codec = ExportFormat.from_dict(fmt).bind(data.labels)
     check_continued(conn, request, data.labels, codec.resolved.to_dict())
-    order = Order(
+    spec = TrainingSpec(
         model=options.model or _default_model(service),
         epochs=options.epochs or service.epochs_for(len(training)),
         labels=data.labels,
@@ -126,9 +126,9 @@ def plan_training(
         options=options,
         write=lambda split, folder: write_examples(data, codec, task, request, split, folder),
     )
-    service.check(order, endpoint)
-    check_open(service, order.model, endpoint)
-    return TrainPlan(data, order, _digest(data, codec))
+    service.check(spec, endpoint)
+    check_open(service, spec.model, endpoint)
+    return TrainPlan(data, spec, _digest(data, codec))
 
 
 def _default_model(service: Service) -> str:
@@ -191,21 +191,22 @@ def estimate_plan(
 ) -> TrainEstimate:
     """What carrying out the plan takes, by the price table.
 
-    download: fetch the model's vocabulary for exact counts when it is not here (see `tokens`)
+    download: fetch the model's vocabulary for exact counts when it is not here, see
+              `prompts.tokenizer`
     """
-    order = plan.order
-    tokenizer = tokenizer_for(order.model, download=download)
-    count = order.codec.token_counter(tokenizer)
+    spec = plan.spec
+    tokenizer = tokenizer_for(spec.model, download=download)
+    count = spec.codec.token_counter(tokenizer)
     trains = service.capabilities.trains
     counts = [count(e.text, e.labels) for e in plan.training] if trains else []
     tokens = sum(counts)
     test = plan.data.of("test")
-    answers = sum(tokenizer.count(order.codec.answer_for(e.labels)) for e in test)
+    answers = sum(tokenizer.count(spec.codec.answer_for(e.labels)) for e in test)
     asked = sum(count(e.text, e.labels) for e in test) - answers
     table = service.prices(access.endpoint(service.name))
-    training = estimate_training(table, order.model, tokens, order.epochs)
+    training = estimate_training(table, spec.model, tokens, spec.epochs)
     # What is asked untrained may have a price of its own.
-    asks = order.model if trains else service.priced_as(order.model)
+    asks = spec.model if trains else service.priced_as(spec.model)
     asking = estimate_inference(table, asks, input_tokens=asked, output_tokens=answers)
     free = not service.capabilities.costs_money
     notes = [] if free else [training.note] if trains else []
@@ -213,13 +214,13 @@ def estimate_plan(
         notes.append(asking.note)
     if tokenizer.note:
         notes.append(tokenizer.note)
-    notes += _too_long(counts, table.get(order.model))
+    notes += _too_long(counts, table.get(spec.model))
     rows_sent = len(plan.data.of("train", "validation")) if trains else 0
     return TrainEstimate(
-        model=order.model,
+        model=spec.model,
         host=service.host(access.endpoint(service.name)),
         rows_sent=rows_sent + len(test) if service.capabilities.leaves_machine else 0,
-        epochs=order.epochs,
+        epochs=spec.epochs,
         training_tokens=tokens,
         billed_tokens=training.tokens_billed,
         exact=tokenizer.exact,
@@ -257,7 +258,7 @@ def made_here(conn: sqlite3.Connection, task: Task, plan: TrainPlan) -> list[Sum
 
 def local_of_split(conn: sqlite3.Connection, split_id: int) -> list[Summary]:
     """The evaluated classifiers with the split whose models are in the file, newest first."""
-    from ..loading import service_of
+    from .load_classifier import service_of
 
     def is_here(classifier: Classifier) -> bool:
         try:

@@ -9,18 +9,19 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ..checks.report import rows_text
-from ..errors import TrainingError
-from ..examples import Example, Record, Split, read_records
-from ..labels import LabelSet, LabelValue, label_name, variant_groups
-from ..lookups import all_keys, find_lookup, with_names
-from ..markup import is_html
-from ..notations import torn
-from ..splits import SplitPlan, SplitReport, Splitter, split_examples, text_hash
-from ..sql import relation
+from ..core.database import relation
+from ..core.errors import TrainingError
+from ..core.examples import Example, Record, Split, read_records
+from ..core.foreign_keys import all_keys, find_lookup, with_names
+from ..core.label_notations import torn
+from ..core.labels import LabelSet, LabelValue, label_name, variant_groups
+from ..core.markup import is_html
+from ..core.splits import SplitPlan, SplitReport, Splitter, split_examples
+from ..core.task import Task, unnamed_vectors
+from ..core.text import text_hash
 from ..store.classifiers import Classifier
 from ..store.columns import label_column
 from ..store.splits import Member, Membership, split_plan
-from ..tasks import Task, unnamed_vectors
 from ..trainers.base import TrainingSet
 
 _MOST_SAID = 20

@@ -16,25 +16,24 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from ..errors import JobStopped, TrainingError
+from ..core.errors import JobStopped, TrainingError
+from ..core.labels import LabelSet
+from ..core.task import Task
+from ..core.training_steps import OVER
 from ..export import ExportFormat
-from ..labels import LabelSet
-from ..prices import PriceTable, estimate_training
+from ..prompts.prices import PriceTable, estimate_training
 from ..store.classifiers import add_classifier
-from ..store.jobs import save_progress
+from ..store.jobs.state import save_progress
 from ..store.schema import transaction
 from ..store.spending import Spent, add_spending
 from ..store.splits import add_split
-from ..tasks import Task
 from ..trainers.access import Access
 from ..trainers.base import Progress
-from ..trainers.service import OVER, Order, Service, Tuned
+from ..trainers.service import FineTunedModel, Service, TrainingSpec
 from .agreements import agreement_to
-from .budget import Holds
-from .diary import JobDiary
 from .lease import Lease
-from .model_names import note_trained
-from .request import TrainRequest
+from .remote.budget import Reservations
+from .remote.model_names import note_trained
 from .train_plan import (
     TrainPlan,
     check_confirmed,
@@ -44,7 +43,9 @@ from .train_plan import (
     plan_training,
     write_examples,
 )
+from .train_request import TrainRequest
 from .train_rows import about_rows
+from .training_log import JobTrainingLog
 
 _PREPARATION = "preparation"
 
@@ -96,11 +97,11 @@ class _Training:
     ) -> None:
         self.lease, self.task, self.request = lease, task, request
         self.service, self.access = service, access
-        self.diary = JobDiary(lease, progress)
+        self.training_log = JobTrainingLog(lease, progress)
         self._plan: TrainPlan | None = None
-        self._holds: Holds | None = None
+        self._holds: Reservations | None = None
         if service.capabilities.costs_money:
-            self._holds = Holds(lease.conn, lease.job, access)
+            self._holds = Reservations(lease.conn, lease.job, access)
 
     @property
     def conn(self) -> sqlite3.Connection:
@@ -109,12 +110,12 @@ class _Training:
     def run(self) -> None:
         endpoint = self.access.endpoint(self.service.name)
         check_host(self.service, endpoint, self.request.host)
-        if self.diary.state.get("step") == OVER:
+        if self.training_log.state.get("step") == OVER:
             self._after_the_end()
         while True:
             prepared = self._prepared()
             try:
-                tuned = self.service.train(self._order(prepared), self.diary, endpoint)
+                tuned = self.service.train(self._order(prepared), self.training_log, endpoint)
                 break
             except _RowsChanged:
                 self._begin_anew("The rows changed before all were sent: they are sent anew.")
@@ -128,17 +129,17 @@ class _Training:
         as spent: no service says what it bills for the part that was done."""
         if self._holds is None:
             return
-        if self.diary.state.get("step") == OVER:
-            self._holds.end(self.diary.tag)
+        if self.training_log.state.get("step") == OVER:
+            self._holds.end(self.training_log.tag)
         elif self.lease.job.wanted == "cancel" and self._has_begun():
-            spent = self._holds.settle(self.diary.tag, Spent(), None)
-            self._holds.end(self.diary.tag)
+            spent = self._holds.settle(self.training_log.tag, Spent(), None)
+            self._holds.end(self.training_log.tag)
             with transaction(self.conn):
                 add_spending(self.conn, self.lease.job.id, spent)
 
     def _has_begun(self) -> bool:
         """Whether the training is at the service, so that following it costs no more."""
-        return bool(self.diary.state.get("job_id"))
+        return bool(self.training_log.state.get("job_id"))
 
     def _after_the_end(self) -> None:
         """Another training costs money again, so somebody must have asked for it: a process that
@@ -146,26 +147,27 @@ class _Training:
         if not self.lease.job.tried_again:
             self.lease.check()
             why = (
-                self.diary.state.get("why") or "The training ended at the service without a model."
+                self.training_log.state.get("why")
+                or "The training ended at the service without a model."
             )
             raise TrainingError(f"{why} Retry the job to pay for another training.")
         self._begin_anew("The earlier training ended without a model: this is another one.")
 
     def _begin_anew(self, why: str) -> None:
         self._plan = None
-        self.diary.event(why)
+        self.training_log.event(why)
         if self._holds is not None:
-            self._holds.end(self.diary.tag)
-        self.diary.forget()
+            self._holds.end(self.training_log.tag)
+        self.training_log.forget()
 
     def _prepared(self) -> _Prepared:
         """What was noted, or what is noted now."""
-        noted = self.diary.state.get(_PREPARATION)
+        noted = self.training_log.state.get(_PREPARATION)
         if noted is not None and self._is_held(noted):
             return _Prepared.from_dict(noted)
         if noted is not None:
             self._begin_anew("What was noted of it is not from here: the training begins anew.")
-        self.diary.tell("reading rows", 0.0)
+        self.training_log.tell("reading rows", 0.0)
         self.lease.check()
         plan = self._read()
         job = self.lease.job
@@ -178,9 +180,9 @@ class _Training:
             prepared = _Prepared(
                 split_id=add_split(self.conn, self.task, plan.data.plan, plan.data.members),
                 labels=plan.data.labels,
-                format=plan.order.codec.format,
-                model=plan.order.model,
-                epochs=plan.order.epochs,
+                format=plan.spec.codec.format,
+                model=plan.spec.model,
+                epochs=plan.spec.epochs,
                 training_rows=len(plan.training) if self.service.capabilities.trains else 0,
                 tokens=estimate.training_tokens,
                 digest=plan.digest,
@@ -189,15 +191,15 @@ class _Training:
             )
             noted = json.loads(json.dumps(prepared.to_dict()))
             if self._holds is not None:
-                self._holds.hold(self.diary.tag, estimate.most_usd, 0, _digest(noted))
-            self.diary.save(**{_PREPARATION: noted})
+                self._holds.hold(self.training_log.tag, estimate.most_usd, 0, _digest(noted))
+            self.training_log.save(**{_PREPARATION: noted})
         return prepared
 
     def _is_held(self, noted: Mapping[str, Any]) -> bool:
         """Whether it was noted here, with what it costs set aside; else the file brought it."""
         if self._holds is None or self._has_begun():
             return True
-        return self._holds.holds(self.diary.tag, _digest(noted))
+        return self._holds.holds(self.training_log.tag, _digest(noted))
 
     def _read(self) -> TrainPlan:
         if self._plan is None:
@@ -206,8 +208,8 @@ class _Training:
             )
         return self._plan
 
-    def _order(self, prepared: _Prepared) -> Order:
-        return Order(
+    def _order(self, prepared: _Prepared) -> TrainingSpec:
+        return TrainingSpec(
             model=prepared.model,
             epochs=prepared.epochs,
             labels=prepared.labels,
@@ -221,9 +223,9 @@ class _Training:
         plan = self._read()
         if plan.digest != prepared.digest:
             raise _RowsChanged
-        return write_examples(plan.data, plan.order.codec, self.task, self.request, split, folder)
+        return write_examples(plan.data, plan.spec.codec, self.task, self.request, split, folder)
 
-    def _store(self, prepared: _Prepared, tuned: Tuned) -> None:
+    def _store(self, prepared: _Prepared, tuned: FineTunedModel) -> None:
         prices = self.service.prices(self.access.endpoint(self.service.name))
         job, spent, note = self.lease.job, *_cost(prepared, tuned, self.service, prices)
         report = {**tuned.report, **prepared.about, "usd": spent.usd}
@@ -246,13 +248,13 @@ class _Training:
                 report=report,
             )
             if self._holds is not None and spent.trained_tokens:
-                spent = self._holds.settle(self.diary.tag, spent, spent.usd)
+                spent = self._holds.settle(self.training_log.tag, spent, spent.usd)
                 add_spending(self.conn, job.id, spent)
             job.classifier_id = classifier.id
             job.step = "evaluating"
             save_progress(self.conn, job)
         if self._holds is not None:
-            self._holds.end(self.diary.tag)
+            self._holds.end(self.training_log.tag)
 
 
 def _digest(noted: Mapping[str, Any]) -> str:
@@ -260,7 +262,7 @@ def _digest(noted: Mapping[str, Any]) -> str:
 
 
 def _cost(
-    prepared: _Prepared, tuned: Tuned, service: Service, prices: PriceTable
+    prepared: _Prepared, tuned: FineTunedModel, service: Service, prices: PriceTable
 ) -> tuple[Spent, str | None]:
     """What the training took, and what is to be said about that."""
     can = service.capabilities

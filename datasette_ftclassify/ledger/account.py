@@ -7,74 +7,16 @@ killed has asked nothing that the ledger does not know of.
 
 from __future__ import annotations
 
-import math
 import sqlite3
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-from ..errors import JobError
-from ..store.owners import new_owner
+from ..core.errors import JobError
+from ..store.jobs.leases import new_owner
 from ..store.spending import Spent, today
 from .keys import JobKey
-from .totals import TODAY, add_spent, spent_where, usd_under_way
-
-if TYPE_CHECKING:
-    from .ledger import Ledger
-
-
-@dataclass(frozen=True)
-class Limits:
-    """In USD; None: no limit.
-
-    job:       for the job, over all its attempts
-    day:       for everything that this installation spends in a day (UTC)
-    functions: for what SQL functions of all databases spend in a day
-    """
-
-    job: float | None = None
-    day: float | None = None
-    functions: float | None = None
-
-
-@dataclass(frozen=True)
-class Room:
-    """What the tightest limit leaves, in USD.
-
-    scope:  job, day or functions; empty where there is no limit
-    spent:  of the limit
-    others: what else is under way that counts towards it
-    """
-
-    scope: str = ""
-    limit: float = math.inf
-    spent: float = 0.0
-    others: float = 0.0
-
-    @property
-    def left(self) -> float:
-        return self.limit - self.spent - self.others
-
-
-def tightest(db: sqlite3.Connection, key: JobKey, limits: Limits, holder: str) -> Room:
-    """holder: whose own reservations do not count"""
-    return min(rooms(db, key, limits, holder), key=lambda room: room.left, default=Room())
-
-
-def rooms(db: sqlite3.Connection, key: JobKey, limits: Limits, holder: str) -> list[Room]:
-    """What each of the limits that are set leaves."""
-    job, whose = "database = :database and nonce = :nonce", "nonce = ''"
-    values = {**vars(key), "day": today(), "holder": holder}
-    found = []
-    for scope, limit, spent, under_way in (
-        ("job", limits.job, job, job),
-        ("day", limits.day, TODAY, "1"),
-        ("functions", limits.functions, f"{TODAY} and {whose}", whose),
-    ):
-        if limit is not None:
-            others = usd_under_way(db, f"{under_way} and holder <> :holder", values)
-            found.append(Room(scope, limit, spent_where(db, spent, values).usd, others))
-    return found
+from .ledger import Ledger
+from .limits import Limits, Room, hold, tightest
+from .totals import add_spent, book_lost
 
 
 class Account:
@@ -87,6 +29,9 @@ class Account:
     """
 
     def __init__(self, ledger: Ledger, key: JobKey, limits: Limits) -> None:
+        """Counts first what dead processes had under way. Raises LedgerError."""
+        with ledger.writing() as db:
+            book_lost(db)
         self.key, self.limits = key, limits
         self._ledger = ledger
         self._holder = new_owner()
@@ -185,21 +130,3 @@ class Account:
         if not self._noted:
             hold(db, self._holder, self.key, usd * self._dearer, requests, owner=self._holder)
             self._noted = True
-
-
-def hold(
-    db: sqlite3.Connection,
-    holder: str,
-    key: JobKey,
-    usd: float,
-    requests: int,
-    *,
-    owner: str | None = None,
-    digest: str = "",
-) -> None:
-    """Notes what is under way, in the place of what the holder had."""
-    db.execute(
-        "insert or replace into under_way (holder, owner, day, database, job, nonce, usd,"
-        " requests, digest) values (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        [holder, owner, today(), key.database, key.job, key.nonce, usd, requests, digest],
-    )

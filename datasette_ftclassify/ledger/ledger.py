@@ -9,9 +9,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from ..store.spending import Spent, today
-from .account import Account, Limits, Room, hold, rooms, tightest
 from .agreements import Agreement, add_agreement, agreements_in
 from .keys import JobKey
+from .limits import Limits, Room, hold, rooms, tightest
 from .place import LedgerError, connect, default_path, file_at, writing
 from .totals import TODAY, add_spent, book_lost, spent_where, usd_under_way
 
@@ -87,12 +87,6 @@ class Ledger:
             return None if row is None else row[0]
 
     # Spending
-
-    def account(self, key: JobKey, limits: Limits) -> Account:
-        """For the requests of this process. Counts first what dead processes had under way."""
-        with self.writing() as db:
-            book_lost(db)
-        return Account(self, key, limits)
 
     def take_over(self, key: JobKey) -> Spent:
         """Call for a job that this process has claimed, before it asks: what the last process had

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from ..errors import FtclassifyError
+from ..core.errors import FtclassifyError
 from .schema import VERSIONS
 
 VARIABLE = "FTCLASSIFY_LEDGER"

@@ -6,7 +6,7 @@ import sqlite3
 from collections.abc import Mapping
 from datetime import datetime, timedelta, timezone
 
-from ..store.owners import is_gone
+from ..store.jobs.leases import is_gone
 from ..store.spending import Spent, today
 from .keys import JobKey
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import sqlite3
 
-from ..errors import ClassifierNotFound
-from ..sql import quote
+from ..core.database import quote
+from ..core.errors import ClassifierNotFound
 from .schema import transaction
 from .upsert import SETTING
 

@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
 
-from ..bounds import read_json
-from ..errors import ArtifactError
-from ..labels import LabelValue
-from ..sql import quote
+from ..core.database import quote
+from ..core.errors import ArtifactError
+from ..core.labels import LabelValue
+from ..core.untrusted_json import read_json
 from .classifiers import now
 from .upsert import upsert
 
@@ -26,7 +26,7 @@ _ASKED_AT_ONCE = 500
 
 
 @dataclass(frozen=True, slots=True)
-class KeptAnswer:
+class CachedAnswer:
     """What a service said about a text.
 
     labels:   a tuple of one (binary, multiclass), or of any length (multilabel); None for an
@@ -62,7 +62,7 @@ _KEEP = upsert(
 
 
 def keep_answers(
-    conn: sqlite3.Connection, classifier_id: int, answers: Mapping[bytes, KeptAnswer]
+    conn: sqlite3.Connection, classifier_id: int, answers: Mapping[bytes, CachedAnswer]
 ) -> None:
     """Keeps them; one that is there already is replaced. Call inside a transaction."""
     at = now()
@@ -103,10 +103,10 @@ def _rounded(logprobs: Sequence[float] | None) -> Sequence[float | None] | None:
 
 def find_answers(
     conn: sqlite3.Connection, classifier_id: int, keys: Iterable[bytes], schema: str = "main"
-) -> dict[bytes, KeptAnswer]:
+) -> dict[bytes, CachedAnswer]:
     """Those of the keys that are known. A damaged answer counts as unknown."""
     wanted = list(dict.fromkeys(keys))
-    found: dict[bytes, KeptAnswer] = {}
+    found: dict[bytes, CachedAnswer] = {}
     for start in range(0, len(wanted), _ASKED_AT_ONCE):
         some = wanted[start : start + _ASKED_AT_ONCE]
         rows = conn.execute(
@@ -119,10 +119,10 @@ def find_answers(
     return found
 
 
-def _read(row: tuple[Any, ...]) -> KeptAnswer | None:
+def _read(row: tuple[Any, ...]) -> CachedAnswer | None:
     try:
         labels = None if row[1] is None else tuple(read_json(row[1], "answer"))
         logprobs = None if row[5] is None else _logprobs(row[5])
-        return KeptAnswer(labels, row[2], row[3], row[4], logprobs, row[6])
+        return CachedAnswer(labels, row[2], row[3], row[4], logprobs, row[6])
     except (ValueError, TypeError, ArtifactError):
         return None

@@ -5,9 +5,9 @@ from __future__ import annotations
 import sqlite3
 from typing import Any
 
-from ..errors import ArtifactError
-from ..sql import quote
-from .bounded import at_most
+from ..core.database import quote
+from ..core.errors import ArtifactError
+from .cell_size import at_most
 from .classifiers import Classifier, reading_store
 
 MAX_ARTIFACT = 400_000_000

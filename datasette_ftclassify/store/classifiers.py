@@ -17,13 +17,13 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Any
 
-from ..bounds import read_object
-from ..errors import ArtifactError, ClassifierNotFound, FtclassifyError
-from ..labels import LabelSet
-from ..sql import did_you_mean, quote
-from ..tasks import Task
+from ..core.database import did_you_mean, quote
+from ..core.errors import ArtifactError, ClassifierNotFound, FtclassifyError
+from ..core.labels import LabelSet
+from ..core.task import Task
+from ..core.untrusted_json import read_object
 from .aliases import note_name, note_renaming, resolve_alias
-from .bounded import at_most
+from .cell_size import at_most
 from .reports import read_report
 from .schema import ensure_schema, transaction
 from .upsert import SETTING

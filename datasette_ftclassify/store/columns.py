@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 
-from ..sql import Relation
+from ..core.database import Relation
 from .classifiers import has_store
 from .upsert import upsert
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from dataclasses import dataclass
 
-from ..errors import ArtifactError, ClassifierNotFound
+from ..core.errors import ArtifactError, ClassifierNotFound
 from .classifiers import MOST_VERSIONS, find_classifier, has_store, reading_store
 
 

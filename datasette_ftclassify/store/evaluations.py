@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from types import NoneType
 from typing import Any
 
-from ..bounds import read_json
-from ..errors import ArtifactError
-from ..sql import Key
-from .bounded import at_most
+from ..core.database import Key
+from ..core.errors import ArtifactError
+from ..core.untrusted_json import read_json
+from .cell_size import at_most
 from .classifiers import Classifier, now
 from .schema import ensure_schema, transaction
 
@@ -21,7 +21,7 @@ LONGEST_CELL = 50_000
 
 
 @dataclass(frozen=True, slots=True)
-class JudgedRow:
+class RowResult:
     """A test row: the positions of its labels, and of those that were answered (None: no answer),
     ascending, so that equal sets of labels are equal, here and as stored.
 
@@ -50,7 +50,7 @@ def add_evaluation(
     classifier: Classifier,
     split: str,
     metrics: dict[str, Any],
-    rows: Iterable[JudgedRow] = (),
+    rows: Iterable[RowResult] = (),
 ) -> None:
     """Keeps an evaluation. The rows of an earlier one go: they were about the same test split."""
     ensure_schema(conn)
@@ -82,7 +82,7 @@ def _storable(key: Key) -> bool:
     return not any(isinstance(value, bytes) for value in key)
 
 
-def _cells(row: JudgedRow) -> tuple[Any, ...]:
+def _cells(row: RowResult) -> tuple[Any, ...]:
     chosen = None if row.chosen is None else json.dumps(row.chosen)
     key, truth = json.dumps(row.key, ensure_ascii=False), json.dumps(row.truth)
     return key, truth, chosen, row.score, row.group
@@ -105,7 +105,7 @@ def evaluation_text(conn: sqlite3.Connection, classifier: Classifier) -> str | N
 
 def metrics_of(classifier: Classifier, text: str) -> dict[str, Any]:
     """The metrics in a stored text. Raises ArtifactError: they are damaged, or too many."""
-    from ..evaluation.stored import read_metrics  # numpy comes with it
+    from ..metrics.stored import read_metrics  # numpy comes with it
 
     try:
         return read_metrics(text)
@@ -122,7 +122,7 @@ def latest_evaluation(conn: sqlite3.Connection, classifier: Classifier) -> dict[
     return None if text is None else metrics_of(classifier, text)
 
 
-def judged_rows(
+def row_results(
     conn: sqlite3.Connection,
     classifier: Classifier,
     *,
@@ -132,7 +132,7 @@ def judged_rows(
     wrong: bool = False,
     limit: int = 100,
     offset: int = 0,
-) -> tuple[list[JudgedRow], int]:
+) -> tuple[list[RowResult], int]:
     """Test rows of the newest evaluation, least sure first, and how many there are in all.
 
     truth, chosen: only rows that have, or were given, the label at that position
@@ -207,7 +207,7 @@ def _holds(array: str, position: str) -> str:
     return f"instr({plain}, ', ' || {position} || ',') > 0"
 
 
-def _row(cells: Sequence[Any]) -> JudgedRow | None:
+def _row(cells: Sequence[Any]) -> RowResult | None:
     try:
         key, truth = tuple(_list(cells[0])), _positions(cells[1])
         chosen = None if cells[2] is None else _positions(cells[2])
@@ -216,7 +216,7 @@ def _row(cells: Sequence[Any]) -> JudgedRow | None:
         return None
     if not all(type(value) in (str, int, float, NoneType) for value in key):
         return None
-    return JudgedRow(key, truth, chosen, score) if score is None or 0 <= score <= 1 else None
+    return RowResult(key, truth, chosen, score) if score is None or 0 <= score <= 1 else None
 
 
 def _positions(text: str) -> tuple[int, ...]:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..bounds import LARGEST, read_object
-from ..errors import ArtifactError
+from ..core.errors import ArtifactError
+from ..core.untrusted_json import LARGEST, read_object
 
 MOST_POINTS = 100
 MOST_TEXT = 10_000

@@ -8,12 +8,12 @@ from collections.abc import Iterable
 from hashlib import sha256
 from typing import Any
 
-from ..bounds import read_object
-from ..errors import ArtifactError
-from ..examples import Split
-from ..sql import Key, key_text
-from ..tasks import Task
-from .bounded import at_most
+from ..core.database import Key, key_text
+from ..core.errors import ArtifactError
+from ..core.examples import Split
+from ..core.task import Task
+from ..core.untrusted_json import read_object
+from .cell_size import at_most
 from .classifiers import add_task, has_store, now
 from .schema import ensure_schema, transaction
 

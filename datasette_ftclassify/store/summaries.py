@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ..errors import ArtifactError
-from ..labels import LabelSet
+from ..core.errors import ArtifactError
+from ..core.labels import LabelSet
 from .aliases import aliases_of
 from .classifiers import LISTED_BYTES, Classifier, default_name, has_store, list_classifiers
 from .evaluations import evaluation_text, metrics_of
@@ -30,7 +30,7 @@ class Summary:
 
     def headline(self) -> str:
         """How good it is, in one sentence for people; never raises, whatever the file says."""
-        from ..evaluation import headline  # numpy comes with it
+        from ..metrics import headline  # numpy comes with it
 
         if self.metrics is None:
             return self.problem or "Not evaluated."

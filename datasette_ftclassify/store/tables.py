@@ -16,8 +16,8 @@ from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
 
-from ..errors import ArtifactError
-from ..sql import connect, quote
+from ..core.database import connect, quote
+from ..core.errors import ArtifactError
 
 PREFIX = "_ftclassify_"
 MIGRATIONS = "_sqlite_migrations"

@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
-from ..labels import LabelSet
-from ..predictions import Predictor
+from ..core.labels import LabelSet
+from ..core.prediction import Predictor
 
 if TYPE_CHECKING:
     import numpy as np

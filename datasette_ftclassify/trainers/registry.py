@@ -10,8 +10,8 @@ from importlib.metadata import entry_points
 import pluggy
 
 from .. import hookspecs
-from ..errors import TrainingError
-from . import built_in
+from ..core.errors import TrainingError
+from . import builtin
 from .base import Trainer
 from .service import Service
 
@@ -27,7 +27,7 @@ def _registered(*, others: bool) -> dict[str, Trainer]:
     Raises TrainingError when two packages claim one name.
     """
     found: dict[str, Trainer] = {}
-    for trainer in [*_brought_by(built_in), *(_of_others() if others else [])]:
+    for trainer in [*_brought_by(builtin), *(_of_others() if others else [])]:
         if trainer.name in found:
             raise TrainingError(
                 f"Two installed packages bring a trainer called {trainer.name}: "

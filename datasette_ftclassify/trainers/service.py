@@ -1,8 +1,8 @@
 """What a trainer is whose models live elsewhere: trained by a service, and asked over a network.
 
-A training there is a conversation that outlives this process, so everything that must not be said
-twice is written into a diary before it is said. A question is answered by a `Reply`, or fails in
-one of three ways that whoever asks treats differently.
+A training there outlives this process, so everything that must not be sent twice is written into a
+training log before it is sent. A request is answered by an `InferenceResponse`, or fails in one of
+three ways that its caller treats differently.
 """
 
 from __future__ import annotations
@@ -16,98 +16,20 @@ from pathlib import Path
 from typing import IO, Any, Protocol, runtime_checkable
 from urllib.parse import urlsplit
 
-from ..answers import Answer
-from ..errors import FtclassifyError, TrainingError
+from ..core.errors import TrainingError
+from ..core.labels import LabelSet
 from ..export import Codec, ExportFormat
-from ..labels import LabelSet
-from ..prices import PriceTable, load_prices
-from ..token_scores import LabelScores
+from ..prompts.answer_parser import Answer
+from ..prompts.prices import PriceTable, load_prices
+from ..prompts.token_scores import LabelScores
 from .access import Endpoint
 from .base import Trainer, TrainerOptions
-
-
-class ServiceProblem(FtclassifyError):
-    """Something that a service refused or did not answer, in its own words, with what to do.
-
-    unbilled: whether nothing was done for the request, so that it costs nothing; else the answer
-                may have been given, and billed, and was lost on its way
-    """
-
-    unbilled = True
-
-
-class RowRejected(ServiceProblem):
-    """This one text cannot be answered (too long, against a policy); others can."""
-
-
-class TryAgain(ServiceProblem):
-    """A request may succeed later.
-
-    after:        seconds that the service asked to wait; None: it did not say
-    rate_limited: the service is well and wants fewer requests, so it is no failure of the row
-    unbilled:   see `ServiceProblem`; None: only when it is `rate_limited`
-    """
-
-    def __init__(
-        self,
-        message: str,
-        *,
-        after: float | None = None,
-        rate_limited: bool = False,
-        unbilled: bool | None = None,
-    ) -> None:
-        super().__init__(message)
-        self.after = after
-        self.rate_limited = rate_limited
-        self.unbilled = rate_limited if unbilled is None else unbilled
-
-
-MOST_AGAIN = 20
-"""Requests about one text that only show how it must be asked; there are fewer fields."""
-
-
-class AskAgain(TryAgain):
-    """The same question is to be asked once more, at once and as a request of its own: the asker
-    has learnt from this one how it must be put.
-
-    usage: of the answer that came of it, which is billed; None: there was none
-    sent:  whether there was a request at all
-    """
-
-    def __init__(self, message: str, *, usage: Usage | None = None, sent: bool = True) -> None:
-        super().__init__(message, unbilled=usage is None)
-        self.usage, self.sent = usage, sent
-
-
-class ServiceRefused(ServiceProblem):
-    """Every further request would fail as well: no such key, no money left, no such model.
-
-    code: the service's own, such as `insufficient_quota` or `training_not_available`; or None
-    """
-
-    def __init__(self, message: str, *, code: str | None = None) -> None:
-        super().__init__(message)
-        self.code = code
+from .service_errors import ServiceProblem
+from .usage import Usage
 
 
 @dataclass(frozen=True, slots=True)
-class Usage:
-    """Tokens of one or more questions; `cached_tokens` are among `input_tokens`."""
-
-    input_tokens: int = 0
-    cached_tokens: int = 0
-    output_tokens: int = 0
-
-    def __add__(self, other: Usage) -> Usage:
-        return Usage(
-            self.input_tokens + other.input_tokens,
-            self.cached_tokens + other.cached_tokens,
-            self.output_tokens + other.output_tokens,
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class Reply:
+class InferenceResponse:
     """What a model said about one text.
 
     scores: of every label; None when the service gave none, or they do not say enough
@@ -120,7 +42,7 @@ class Reply:
     hold: float | None = None
 
 
-class Asker(Protocol):
+class InferenceClient(Protocol):
     """Asks one stored classifier's model about texts. For one event loop.
 
     model: the name by which prices are looked up
@@ -129,7 +51,7 @@ class Asker(Protocol):
     @property
     def model(self) -> str: ...
 
-    async def ask(self, text: str) -> Reply:
+    async def ask(self, text: str) -> InferenceResponse:
         """One request at most, without retries: it is counted as one, and may cost what `expected`
         said. Raises RowRejected, TryAgain (and AskAgain) or ServiceRefused."""
 
@@ -170,7 +92,7 @@ class BatchState:
     code: str | None = None
 
 
-class Batcher(Protocol):
+class BatchClient(Protocol):
     """Sends many questions at once. Every method is one request or a few, without retries of what
     must not be done twice, and raises TryAgain or ServiceRefused.
 
@@ -207,7 +129,7 @@ class Batcher(Protocol):
 
     def cancel(self, batch_id: str) -> None: ...
 
-    def read(self, file_id: str) -> Iterator[tuple[str, Reply | ServiceProblem]]:
+    def read(self, file_id: str) -> Iterator[tuple[str, InferenceResponse | ServiceProblem]]:
         """Iterates over (key, Reply | ServiceProblem) of a result file; nothing when it is gone."""
 
     def delete(self, file_id: str) -> None: ...
@@ -215,12 +137,7 @@ class Batcher(Protocol):
     def close(self) -> None: ...
 
 
-OVER = "over"
-"""What a diary's state has as its `step` when a training ended without a model. Tried again, it is
-another training, under another tag."""
-
-
-class Diary(Protocol):
+class TrainingLog(Protocol):
     """What a training at a service remembers, whatever happens to this process.
 
     state:  as last saved; JSON
@@ -259,7 +176,7 @@ class Diary(Protocol):
 
 
 @dataclass(frozen=True)
-class Order:
+class TrainingSpec:
     """A training to be had from a service.
 
     model:   to tune (or to ask, where nothing is trained)
@@ -277,7 +194,7 @@ class Order:
 
 
 @dataclass(frozen=True)
-class Tuned:
+class FineTunedModel:
     """The outcome of a training at a service.
 
     header:         JSON, what asking needs: the model, the format of prompts, and the host that
@@ -333,8 +250,8 @@ class Service(Trainer, Protocol):
         return table.why_closed(model if trains else self.priced_as(model), day, trains=trains)
 
     def prices(self, endpoint: Endpoint) -> PriceTable:
-        """What its models cost, by the names that `priced_as` and `Asker.model` give; the usual
-        table, which the operator may have replaced. Raises PriceError, AccessError."""
+        """What its models cost, by the names that `priced_as` and `InferenceClient.model` give;
+        the usual table, which the operator may have replaced. Raises PriceError, AccessError."""
         return load_prices().at(self.host(endpoint))
 
     def priced_as(self, model: str) -> str:
@@ -352,7 +269,7 @@ class Service(Trainer, Protocol):
         return {}
 
     @abstractmethod
-    def check(self, order: Order, endpoint: Endpoint) -> None:
+    def check(self, spec: TrainingSpec, endpoint: Endpoint) -> None:
         """Raises TrainingError or AccessError for what the service would refuse; asks nobody."""
 
     def epochs_for(self, rows: int) -> int:
@@ -365,19 +282,25 @@ class Service(Trainer, Protocol):
         return dict(options.format or ExportFormat().to_dict())
 
     @abstractmethod
-    def train(self, order: Order, diary: Diary, endpoint: Endpoint) -> Tuned:
-        """Goes on from what the diary says, to the end.
+    def train(
+        self, spec: TrainingSpec, training_log: TrainingLog, endpoint: Endpoint
+    ) -> FineTunedModel:
+        """Goes on from what the training log says, to the end.
 
         Raises TrainingError or ServiceProblem in the service's words with what to do, JobStopped
         when it was asked to rest or end (and has told the service).
         """
 
     @abstractmethod
-    def asker(self, header: Mapping[str, Any], labels: LabelSet, endpoint: Endpoint) -> Asker:
+    def inference_client(
+        self, header: Mapping[str, Any], labels: LabelSet, endpoint: Endpoint
+    ) -> InferenceClient:
         """Raises ArtifactError for a damaged header, AccessError without a key."""
 
-    def batcher(self, header: Mapping[str, Any], labels: LabelSet, endpoint: Endpoint) -> Batcher:
-        """As `asker`; where `capabilities.batch` says so."""
+    def batch_client(
+        self, header: Mapping[str, Any], labels: LabelSet, endpoint: Endpoint
+    ) -> BatchClient:
+        """As `inference_client`; where `capabilities.batch` says so."""
         raise TrainingError(f"The trainer {self.name} takes no batches: predict without one.")
 
     @abstractmethod
@@ -385,10 +308,3 @@ class Service(Trainer, Protocol):
         self, header: Mapping[str, Any], report: Mapping[str, Any], endpoint: Endpoint
     ) -> list[str]:
         """Deletes the model and its files at the service; gives what was deleted, for people."""
-
-
-__all__ = [
-    "MOST_AGAIN", "AskAgain", "Asker", "BatchState", "Batcher", "Diary", "Endpoint",
-    "OfUnknownModel", "Order", "Reply", "RowRejected", "Service", "ServiceProblem",
-    "ServiceRefused", "TryAgain", "Tuned", "Usage",
-]  # fmt: skip

@@ -10,14 +10,14 @@ from typing import Any
 
 from datasette.utils import tilde_encode, urlsafe_components
 
-from ..errors import SourceError
+from ..core.database import Relation, quote
+from ..core.errors import SourceError
 from ..jobs.columns import ROLES, Columns, column_prefix
+from ..jobs.load_classifier import service_of
 from ..jobs.plan import MAX_ERRORS, PredictRequest
-from ..loading import service_of
-from ..sql import Relation, quote
 from ..store.classifiers import Classifier
-from .choices import FieldError
 from .filters import Pair, filter_pairs, read_filters
+from .train_form import FieldError
 
 ROWS = ("all", "unlabelled", "filter", "row")
 MOST_AT_ONCE = 512

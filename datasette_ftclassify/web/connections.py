@@ -6,8 +6,9 @@ import os
 import sqlite3
 from typing import TYPE_CHECKING
 
-from ..functions import register
-from ..trainers.access import Access, read_access
+from ..sql.functions import register
+from ..trainers.access import Access
+from ..trainers.configuration import read_access
 
 if TYPE_CHECKING:
     from datasette.app import Datasette
@@ -22,7 +23,7 @@ def add_functions(conn: sqlite3.Connection, datasette: Datasette) -> None:
     """Made for every connection, so the settings are read only when a service is to be asked."""
 
     def access() -> Access:
-        from .access import plugin_settings
+        from .operator_settings import plugin_settings
 
         return read_access(plugin_settings(datasette))
 

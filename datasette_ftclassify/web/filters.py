@@ -15,8 +15,8 @@ from typing import Any
 
 from datasette.filters import Filters
 
-from ..errors import SourceError
-from ..sql import relation
+from ..core.database import relation
+from ..core.errors import SourceError
 
 LEFT_BEHIND = ("_where", "_search", "_through")
 """Arguments of a table page that select rows by other means than a column's filter."""

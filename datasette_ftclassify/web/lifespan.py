@@ -62,7 +62,7 @@ def has_worker(datasette: Datasette) -> bool:
 
 
 def _start(datasette: Datasette) -> None:
-    from .access import plugin_settings
+    from .operator_settings import plugin_settings
     from .worker import Worker
 
     if plugin_settings(datasette).get("worker") is not False and datasette not in _workers:

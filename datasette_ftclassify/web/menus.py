@@ -8,13 +8,13 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
-from ..errors import FtclassifyError
+from ..core.errors import FtclassifyError
 from ..store.classifiers import has_store, list_classifiers
 from ..store.schema import TABLES
+from .datasette_reads import PART_SECONDS, read
 from .filters import LEFT_BEHIND, carried
+from .page_request import page_url
 from .permissions import TRAIN, VIEW, may, may_view_database, may_write
-from .reading import PART_SECONDS, read
-from .routing import page_url
 
 if TYPE_CHECKING:
     from datasette.app import Datasette

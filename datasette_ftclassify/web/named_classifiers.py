@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 from datasette.utils import tilde_decode
 
-from ..errors import ClassifierNotFound, FtclassifyError
-from ..resolver import Resolver
+from ..core.errors import ClassifierNotFound, FtclassifyError
+from ..sql.resolver import Resolver
+from .datasette_reads import PART_SECONDS, read
 from .permissions import is_modern
-from .reading import PART_SECONDS, read
 
 if TYPE_CHECKING:
     from datasette.app import Datasette

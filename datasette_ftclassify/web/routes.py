@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
-from .card import card_page
-from .checking import finding_page
-from .classify import classify_page
-from .evaluating import evaluate_page
-from .export import export_page
-from .jobs import job_page, jobs_page
-from .judged import judged_page
-from .listing import database_page, instance_page
+from .pages.check import finding_page
+from .pages.classifier import card_page
+from .pages.classify import classify_page
+from .pages.evaluate import evaluate_page
+from .pages.evaluation_rows import judged_page
+from .pages.export import export_page
+from .pages.jobs import job_page, jobs_page
+from .pages.listing import database_page, instance_page
+from .pages.train import train_page
+from .pages.try_text import try_page
 from .permissions import DELETE, PREDICT, TRAIN, VIEW
 from .routing import Route
-from .train import train_page
-from .trying import try_page
 
 if TYPE_CHECKING:
     from datasette.app import Datasette

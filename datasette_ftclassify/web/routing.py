@@ -11,32 +11,32 @@ import json
 import logging
 import sqlite3
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 from urllib.parse import parse_qs
 
 from datasette.utils import tilde_decode
 from datasette.utils.asgi import Forbidden, NotFound, Response
 
-from ..errors import (
+from ..core.database import relation
+from ..core.errors import (
     ArtifactError,
     ClassifierNotFound,
     FtclassifyError,
     JobNotFound,
     SourceError,
 )
-from ..lookups import find_lookup
-from ..sql import relation
-from ..store.classifiers import Classifier, find_by_id, find_classifier
-from ..store.jobs import Job, get_job
-from ..tasks import Task
-from .names import tables_told
-from .permissions import VIEW, may, may_view_database, may_view_instance
-from .reading import page_seconds, read, write
+from ..core.foreign_keys import find_lookup
+from ..core.task import Task
+from ..store.classifiers import find_by_id, find_classifier
+from ..store.jobs.job import Job
+from ..store.jobs.state import get_job
+from .classifier_names import tables_told
+from .page_request import PageRequest, wants_json
+from .permissions import VIEW, may_view_database, may_view_instance
 
 if TYPE_CHECKING:
     from datasette.app import Datasette
-    from datasette.database import Database
     from datasette.utils.asgi import Request
 
 T = TypeVar("T")
@@ -63,88 +63,7 @@ class Unreadable(FtclassifyError):
         )
 
 
-@dataclass
-class Ask:
-    """A request that was let in, and what it is about.
-
-    given: the fields of a form or a JSON body; a list where a field came several times
-    table: the table (or view) whose permissions count; None for a route about a database
-    behind: other tables that it tells of, which the visitor must see as well
-    damaged: why the classifier cannot be read; `table` is then our own of all classifiers, because
-            nothing says what it was trained on
-    """
-
-    datasette: Datasette
-    request: Request
-    database: str
-    given: dict[str, Any] = field(default_factory=dict)
-    table: str | None = None
-    classifier: Classifier | None = None
-    job: Job | None = None
-    behind: frozenset[str] = frozenset()
-    damaged: str | None = None
-
-    @property
-    def actor(self) -> Any:
-        return self.request.actor
-
-    @property
-    def db(self) -> Database:
-        return self.datasette.get_database(self.database)
-
-    @property
-    def method(self) -> str:
-        return str(self.request.method)
-
-    @property
-    def wants_json(self) -> bool:
-        return wants_json(self.request)
-
-    def url(self, *parts: object, **query: object) -> str:
-        """Of one of our pages of this database: url("jobs", 3)."""
-        return page_url(self.datasette, self.database, *parts, **query)
-
-    def argument(self, name: str, default: str = "") -> str:
-        """One value of the query string."""
-        return str(self.request.args.get(name) or default)
-
-    def arguments(self, name: str) -> list[str]:
-        """All values of the query string with that name."""
-        return [str(value) for value in self.request.args.getlist(name)]
-
-    def one(self, name: str, default: str = "") -> str:
-        """One value of the form or JSON body, as text."""
-        value = self.given.get(name, default)
-        if isinstance(value, list):
-            value = value[-1] if value else default
-        return default if value is None else str(value)
-
-    def many(self, name: str) -> list[str]:
-        """All values of that field, without empty ones."""
-        value = self.given.get(name, [])
-        values = value if isinstance(value, list) else [value]
-        return [str(v) for v in values if v not in (None, "")]
-
-    def checked(self, name: str) -> bool:
-        """Whether a box is ticked, or a JSON field true."""
-        return self.one(name).lower() in ("1", "true", "on", "yes")
-
-    async def read(self, function: Callable[[sqlite3.Connection], T]) -> T:
-        """What a function finds with one of Datasette's connections for reading."""
-        return await read(self.db, function, page_seconds(self.datasette))
-
-    async def write(self, function: Callable[[sqlite3.Connection], T]) -> T:
-        """What a function does with Datasette's connection for writing; it commits by itself."""
-        return await write(self.db, function)
-
-    async def may(self, action: str, table: str | None = None) -> bool:
-        about = self.table if table is None else table
-        return about is not None and await may(
-            self.datasette, self.actor, action, self.database, about
-        )
-
-
-View = Callable[[Ask], Awaitable[Response]]
+View = Callable[[PageRequest], Awaitable[Response]]
 
 
 @dataclass(frozen=True)
@@ -192,18 +111,18 @@ class Route:
             _log.exception("SQLite could not answer %s", request.path)
             return await _told(datasette, request, Unreadable(error))
 
-    async def _let_in(self, request: Request, datasette: Datasette, action: str) -> Ask:
+    async def _let_in(self, request: Request, datasette: Datasette, action: str) -> PageRequest:
         if self.about == "instance":
             if not await may_view_instance(datasette, request.actor):
                 raise Forbidden("You may not see this.")
-            return Ask(datasette, request, "")
+            return PageRequest(datasette, request, "")
         name = tilde_decode(request.url_vars["database"])
         if name not in datasette.databases:
             raise NotFound(f"Database not found: {name}")
         if not await may_view_database(datasette, request.actor, name):
             raise Forbidden("You may not see this database.")
         given = await _body(request) if request.method == "POST" else {}
-        ask = Ask(datasette, request, name, given)
+        ask = PageRequest(datasette, request, name, given)
         if self.about == "database":
             return ask
         await self._find(ask)
@@ -213,7 +132,7 @@ class Route:
             raise Forbidden(f"You may not do this: it needs the permission {action}.")
         return ask
 
-    async def _find(self, ask: Ask) -> None:
+    async def _find(self, ask: PageRequest) -> None:
         """Fills in the classifier or job, and the table. Raises NotFound."""
         variables = ask.request.url_vars
         try:
@@ -231,7 +150,7 @@ class Route:
             # Not in the words of the error: it names what is there, also to who may not know.
             raise NotFound(_missing(self.about)) from error
 
-    async def _find_classifier(self, ask: Ask, title: str) -> None:
+    async def _find_classifier(self, ask: PageRequest, title: str) -> None:
         try:
             ask.classifier = await ask.read(lambda conn: find_classifier(conn, title))
             ask.table = ask.classifier.task.source
@@ -280,26 +199,6 @@ def _naming(conn: sqlite3.Connection, job: Job) -> frozenset[str]:
     except (KeyError, TypeError, FtclassifyError):  # there is none, or the table is gone
         return frozenset()
     return frozenset() if lookup is None else frozenset([lookup.table])
-
-
-def page_url(datasette: Datasette, database: str, *parts: object, **query: object) -> str:
-    """The address of one of our pages."""
-    from urllib.parse import urlencode
-
-    from datasette.utils import tilde_encode
-
-    path = "/".join([str(datasette.urls.database(database)) + "/-/ftclassify"]
-                    + [tilde_encode(str(part)) for part in parts])  # fmt: skip
-    shown = {name: value for name, value in query.items() if value not in (None, "")}
-    return path + ("?" + urlencode(shown, doseq=True) if shown else "")
-
-
-def wants_json(request: Request) -> bool:
-    """Whether the answer is for a program."""
-    if request.url_vars.get("format"):
-        return True
-    kind = request.headers.get("content-type", "") + request.headers.get("accept", "")
-    return "application/json" in kind and "text/html" not in kind
 
 
 async def _body(request: Request) -> dict[str, Any]:

@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Any
 
-from ..deadline import TooSlow, within
-from ..labels import MAX_LABELS, LabelValue, unlabelled_sql
-from ..sql import Relation, condition, quote
+from ..core.database import Relation, condition, quote
+from ..core.labels import MAX_LABELS, LabelValue, unlabelled_sql
+from ..core.time_limit import TooSlow, within
 
 PLACES = 5
 """A table is often sorted by label: its first rows alone would show one."""

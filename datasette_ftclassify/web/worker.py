@@ -17,19 +17,20 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from ..deadline import within
-from ..errors import AccessError, FtclassifyError, JobError, JobNotFound
+from ..core.errors import AccessError, FtclassifyError, JobError, JobNotFound
+from ..core.time_limit import within
 from ..jobs.agreements import agreement_to, agreements_in, digest_of
 from ..ledger import identity_of
 from ..store.classifiers import find_by_id
-from ..store.jobs import Job, get_job
+from ..store.jobs.job import Job
+from ..store.jobs.queue import hold_job, is_waiting, maybe_waiting, note_death
+from ..store.jobs.state import get_job
 from ..store.schema import ensure_schema
 from ..store.tables import open_database
-from ..store.waiting import hold_job, is_waiting, maybe_waiting, note_death
 from ..trainers.access import Access
 from ..trainers.registry import get_trainer
-from .access import access_of
-from .children import Child
+from .job_process import Child
+from .operator_settings import access_of
 
 if TYPE_CHECKING:
     from datasette.app import Datasette
@@ -138,7 +139,7 @@ class Worker:
         agreed: Collection[int],
     ) -> None:
         if time.monotonic() >= self._followed.get(path, 0.0):
-            from ..jobs.following import queue_new_rows
+            from ..jobs.new_rows import queue_new_rows
 
             self._followed[path] = time.monotonic() + NEW_ROWS_EVERY
             with within(conn, LOOK_SECONDS):

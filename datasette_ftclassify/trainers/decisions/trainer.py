@@ -3,26 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
-from ...errors import ArtifactError, TrainingError
+from ...core.errors import ArtifactError, TrainingError
+from ...core.labels import LabelSet
 from ...export import ExportFormat
-from ...labels import LabelSet
 from ..access import Endpoint
 from ..base import Capabilities, Limits, TrainerOptions
-from ..openai.dialect import OPENAI, OPENAI_VARIABLES
-from ..service import Asker, Diary, Order, Service, Tuned
-from ..stored import DAMAGED, check_host, read_name
-from .questions import build_questions, check_fits
-
-NAME = "decisions"
-DEFAULT_MODEL = "gpt-6-luna"
-"""The one model that the API has had (2026-11)."""
-PRICED_AS = "{}-decisions"
-"""The model's name in price tables: decisions cost something else than its chat does."""
-
-DIALECT = replace(OPENAI, trainer=NAME)
+from ..openai_protocol.dialect import OPENAI, OPENAI_VARIABLES
+from ..service import FineTunedModel, InferenceClient, Service, TrainingLog, TrainingSpec
+from ..stored_model import DAMAGED, check_host, read_name
+from .requests import DEFAULT_MODEL, DIALECT, NAME, PRICED_AS, build_questions, check_fits
 
 _NOT_HERE = ("embeddings", "epochs", "batch_size", "learning_rate", "suffix", "wandb")
 
@@ -49,36 +40,38 @@ class DecisionsTrainer(Service):
         """Decisions cost something else than the model's chat does."""
         return PRICED_AS.format(model)
 
-    def check(self, order: Order, endpoint: Endpoint) -> None:
+    def check(self, spec: TrainingSpec, endpoint: Endpoint) -> None:
         """Raises TrainingError for labels that make no question, or options that mean nothing
         here; AccessError without a key."""
-        _check_options(order.options)
-        check_fits(order.labels, order.options.descriptions)
-        from ..openai.client import open_client
+        _check_options(spec.options)
+        check_fits(spec.labels, spec.options.descriptions)
+        from ..openai_protocol.client import open_client
 
         open_client(endpoint, DIALECT).close()
 
     def host(self, endpoint: Endpoint) -> str:
         """The one that is asked. Raises AccessError when the address is none."""
-        from ..openai.client import host_of
+        from ..openai_protocol.client import host_of
 
         return host_of(endpoint, DIALECT)
 
-    def train(self, order: Order, diary: Diary, endpoint: Endpoint) -> Tuned:
+    def train(
+        self, spec: TrainingSpec, training_log: TrainingLog, endpoint: Endpoint
+    ) -> FineTunedModel:
         """Asks nobody: a classifier is the questions, and they are made of the labels."""
-        diary.check()
-        self.check(order, endpoint)
-        model, host = order.model or DEFAULT_MODEL, self.host(endpoint)
-        descriptions = dict(order.options.descriptions)
-        count = len(order.labels)
+        training_log.check()
+        self.check(spec, endpoint)
+        model, host = spec.model or DEFAULT_MODEL, self.host(endpoint)
+        descriptions = dict(spec.options.descriptions)
+        count = len(spec.labels)
         asked = (
             f"{count} questions, one for each label"
-            if order.labels.multilabel
+            if spec.labels.multilabel
             else f"one question with {count} choices"
         )
         described = f", {len(descriptions)} of them described" if descriptions else ""
         why = f"{model} is asked as it is, and nothing was trained: {asked}{described}."
-        return Tuned(
+        return FineTunedModel(
             header={
                 "model": model,
                 "base": PRICED_AS.format(model),
@@ -89,14 +82,18 @@ class DecisionsTrainer(Service):
             trained_tokens=0,
         )
 
-    def asker(self, header: Mapping[str, Any], labels: LabelSet, endpoint: Endpoint) -> Asker:
+    def inference_client(
+        self, header: Mapping[str, Any], labels: LabelSet, endpoint: Endpoint
+    ) -> InferenceClient:
         """Raises ArtifactError for a damaged header, AccessError without a key, or when the model
         is at another host than the one the operator set."""
         model, descriptions = _read_header(header, labels)
         check_host(model, read_name(header, "host").lower(), NAME, self.host(endpoint))
-        from .asking import DecisionAsker
+        from .inference import DecisionsInferenceClient
 
-        return DecisionAsker(model, build_questions(labels, descriptions), labels, endpoint)
+        return DecisionsInferenceClient(
+            model, build_questions(labels, descriptions), labels, endpoint
+        )
 
     def forget(
         self, header: Mapping[str, Any], report: Mapping[str, Any], endpoint: Endpoint

@@ -8,19 +8,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .curve import curve_sentence, learning_curve
+    from .cross_val_predict import out_of_fold
+    from .learning_curves import curve_sentence, learning_curve
     from .model import LocalModel
     from .training import fit
-    from .unseen import out_of_fold
 
 __all__ = ["LocalModel", "curve_sentence", "fit", "learning_curve", "out_of_fold"]
 
 _HOMES = {
     "LocalModel": "model",
-    "curve_sentence": "curve",
+    "curve_sentence": "learning_curves",
     "fit": "training",
-    "learning_curve": "curve",
-    "out_of_fold": "unseen",
+    "learning_curve": "learning_curves",
+    "out_of_fold": "cross_val_predict",
 }
 
 

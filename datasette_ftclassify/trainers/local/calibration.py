@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ...evaluation.scores import calibration_error
+from ...metrics.scores import calibration_error
 from .linear import Array, log_softmax
 
 CLEARLY_LESS = 0.01

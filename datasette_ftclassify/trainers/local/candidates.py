@@ -5,8 +5,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from .descent import logistic
 from .recipes import Base, Recipe, bayes, machine, ridge
+from .sgd import logistic
 
 RIDGE = Base("ridge", ridge, 3.0)
 BAYES = Base("naive Bayes", bayes, 0.03)

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from ...errors import ArtifactError, TrainingError
+from ...core.errors import ArtifactError, TrainingError
 from .features import FloatArray
-from .parts import MAX_TOKENS, MAX_VECTORS
-from .static import StaticEmbedding
+from .serialization import MAX_TOKENS, MAX_VECTORS
+from .static_embedding import StaticEmbedding
 from .tokenizer import Tokenizer
 
 

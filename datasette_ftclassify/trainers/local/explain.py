@@ -13,17 +13,15 @@ import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from itertools import pairwise
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple, Protocol
 from unicodedata import category
 
 import numpy as np
 import numpy.typing as npt
 
-from ...near_duplicates import NO_SPACES
-from .features import MAX_CHARACTERS, char_spans, char_terms, prepare
-
-if TYPE_CHECKING:
-    from .model import LocalModel
+from ...core.near_duplicates import NO_SPACES
+from .features import MAX_CHARACTERS, FloatArray, Vectorizer, char_spans, char_terms, prepare
+from .static_embedding import StaticEmbedding
 
 Amounts = npt.NDArray[np.float64]
 
@@ -38,6 +36,25 @@ _JOINERS = "\u200c\u200d"
 _EXTENDING = "\u0e33\u0eb3\U0001f3fb\U0001f3fc\U0001f3fd\U0001f3fe\U0001f3ff"
 
 
+class LinearModel(Protocol):
+    """What is read of a model: its features, their weights, and what these mean for a label."""
+
+    @property
+    def vectorizer(self) -> Vectorizer: ...
+
+    @property
+    def weights(self) -> FloatArray: ...
+
+    @property
+    def embedding(self) -> StaticEmbedding | None: ...
+
+    @property
+    def embedding_weights(self) -> FloatArray | None: ...
+
+    def direction(self, matrix: FloatArray, label: int) -> Amounts:
+        """What one unit of each row of a matrix of weights adds to a label."""
+
+
 class Part(NamedTuple):
     """`text[start:end]`, and what it adds to the logit."""
 
@@ -46,7 +63,7 @@ class Part(NamedTuple):
     amount: float
 
 
-def explain(model: LocalModel, text: str, label: int, top: int) -> list[tuple[str, float]]:
+def explain(model: LinearModel, text: str, label: int, top: int) -> list[tuple[str, float]]:
     """Parts with their signed contributions, equal ones added up; see `LocalModel.explain`."""
     totals: dict[str, float] = defaultdict(float)
     names: dict[str, str] = {}
@@ -57,7 +74,7 @@ def explain(model: LocalModel, text: str, label: int, top: int) -> list[tuple[st
     return ranked[:top]
 
 
-def parts_of(model: LocalModel, text: str, label: int) -> list[Part]:
+def parts_of(model: LinearModel, text: str, label: int) -> list[Part]:
     """The parts of the text, which do not overlap and cut no letter from its marks, in their order.
     Between them is white space alone."""
     text = text[:MAX_CHARACTERS]
@@ -83,7 +100,7 @@ def _in_word(character: str) -> bool:
     return character == "_" or character.isalnum() or category(character)[0] == "M"
 
 
-def _by_character(model: LocalModel, text: str, label: int) -> tuple[Amounts, Amounts]:
+def _by_character(model: LinearModel, text: str, label: int) -> tuple[Amounts, Amounts]:
     """The TF-IDF part's contribution of each character, and how much is held together across the
     border before each.
 
@@ -143,7 +160,7 @@ def _characters(prepared: str, numbers: Mapping[str, int]) -> Iterator[Place]:
                 yield feature, max(first + start - 1, first), min(first + end - 1, last), 1.0
 
 
-def _add_embedding(model: LocalModel, text: str, label: int, amounts: Amounts) -> None:
+def _add_embedding(model: LinearModel, text: str, label: int, amounts: Amounts) -> None:
     assert model.embedding is not None
     assert model.embedding_weights is not None
     shares, offsets = model.embedding.shares(text)

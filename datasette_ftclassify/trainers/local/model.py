@@ -7,7 +7,7 @@ mixed, their weights were added up before they came here.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -15,7 +15,7 @@ import numpy.typing as npt
 from .explain import explain
 from .features import FloatArray, Vectorizer
 from .linear import Array, log_sigmoid, log_sigmoid_pair, log_softmax_one
-from .static import StaticEmbedding
+from .static_embedding import StaticEmbedding
 
 
 class LocalModel:
@@ -120,22 +120,6 @@ class LocalModel:
             return wide[:, label]
         relative: Array = (wide[:, label] * self.n_labels - wide.sum(axis=1)) / (self.n_labels - 1)
         return relative
-
-    def to_parts(self) -> tuple[dict[str, object], dict[str, bytes]]:
-        """A JSON-safe header and named blobs: raw little-endian arrays and UTF-8 text."""
-        from .parts import to_parts
-
-        return to_parts(self)
-
-    @classmethod
-    def from_parts(cls, header: Mapping[str, object], parts: Mapping[str, bytes]) -> LocalModel:
-        """The reverse of `to_parts`, for data that nobody vouches for.
-
-        Raises ArtifactError when anything is missing, of the wrong size or out of range.
-        """
-        from .parts import from_parts
-
-        return from_parts(header, parts)
 
 
 def as_stored(weights: npt.NDArray[np.floating]) -> FloatArray:

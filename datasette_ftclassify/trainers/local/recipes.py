@@ -16,8 +16,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
-from .counts import Matrix
 from .features import FloatArray
+from .term_counts import Matrix
 
 Targets = npt.NDArray[np.int8]  # 0/1, (rows, labels)
 WORD_WEIGHT = 0.7  # of the word block relative to the character block

@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ...evaluation.intervals import mean_error
-from .data import Data
+from ...metrics.intervals import mean_error
 from .features import FloatArray
-from .folds import Rows, splits
+from .group_folds import Rows, splits
 from .recipes import Base, Recipe, Targets
 from .thresholds import across_halves, best_threshold, f1_scores
+from .training_data import Data
 
 Progress = Callable[[str, float], None]
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ...evaluation.counts import count_multilabel
+from ...metrics.counts import count_multilabel
 
 COMMON_EXAMPLES = 20
 _LOWEST, _HIGHEST = 0.02, 0.98
@@ -31,10 +31,10 @@ def best_threshold(
     total = int(positive.sum())
     if not total:
         return 0.5, 0.0
-    order = np.argsort(-probabilities, kind="stable")
-    ranked = probabilities[order]
-    hits = np.cumsum(positive[order])
-    f1 = 2 * hits / (np.arange(1, len(order) + 1) + total)
+    spec = np.argsort(-probabilities, kind="stable")
+    ranked = probabilities[spec]
+    hits = np.cumsum(positive[spec])
+    f1 = 2 * hits / (np.arange(1, len(spec) + 1) + total)
     f1[:-1][ranked[:-1] == ranked[1:]] = 0  # a threshold cannot part equal probabilities
     last = int(f1.argmax())
     after = ranked[last + 1] if last + 1 < len(ranked) else ranked[last]

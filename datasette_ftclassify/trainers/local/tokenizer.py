@@ -12,7 +12,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from ...bounds import read_object
+from ...core.untrusted_json import read_object
 from .normalizers import run
 from .subwords import Found, Subwords
 from .tokenizer_json import (

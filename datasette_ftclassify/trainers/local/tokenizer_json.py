@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from itertools import groupby
 from typing import Any
 
-from ...errors import ArtifactError
+from ...core.errors import ArtifactError
 from . import normalizers
 from .normalizers import WHITESPACE, EachCharacter, NormalForms, Step
 from .subwords import Subwords, Unigram, WordLevel, WordPiece

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any
 
-from ...errors import TrainingError
-from ...predictions import Predictor
+from ...core.errors import TrainingError
+from ...core.prediction import Predictor
 from ..base import Capabilities, Progress, Trained, TrainerOptions, TrainingSet, no_progress
 
 
@@ -40,6 +40,7 @@ class LocalTrainer:
         """See `fit`."""
         self.check_options(options)
         from . import fit
+        from .serialization import to_parts
 
         model, report = fit(
             data.texts,
@@ -50,11 +51,11 @@ class LocalTrainer:
             embeddings=options.embeddings,
             progress=progress,
         )
-        header, parts = model.to_parts()
+        header, parts = to_parts(model)
         return Trained(model, header, parts, report)
 
     def load(self, header: Mapping[str, Any], parts: Mapping[str, bytes]) -> Predictor:
-        """See `LocalModel.from_parts`."""
-        from . import LocalModel
+        """See `serialization.from_parts`."""
+        from .serialization import from_parts
 
-        return LocalModel.from_parts(header, parts)
+        return from_parts(header, parts)

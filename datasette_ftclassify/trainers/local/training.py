@@ -13,18 +13,18 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ...evaluation.scores import calibration_error
+from ...metrics.scores import calibration_error
 from .calibration import calibrate, platt
 from .candidates import candidates
-from .data import Data, as_indicators
 from .embeddings import load as load_embedding
 from .features import MAX_CHARACTERS, Vectorizer
-from .folds import always_learnt
+from .group_folds import always_learnt
 from .linear import log_sigmoid
 from .model import LocalModel, as_stored
 from .recipes import EMBEDDING_WEIGHT, WORD_WEIGHT, Linear, Targets
 from .selection import Progress, Trial, compare
 from .thresholds import across_halves, choose_thresholds, f1_scores
+from .training_data import Data, as_indicators
 
 
 def fit(
@@ -191,8 +191,8 @@ def _unjudged(data: Data) -> list[str]:
     held_out = data.targets[~learnt].any(axis=0)
     missing = int((data.targets.any(axis=0) & ~held_out).sum())
     copies = (
-        f"{int(learnt.sum()):,} rows are copies of one text that make up most of a label, so they "
-        "were always learnt from and the figures say nothing of them."
+        f"{int(learnt.sum()):,} rows are copies of a text that is in most rows of its label: they "
+        "were always learnt from, and the cross-validation says nothing of them."
     )
     if not missing:
         return [copies]

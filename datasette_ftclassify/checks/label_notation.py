@@ -1,0 +1,163 @@
+"""Whether labels were read as they were meant: what was guessed, and what looks odd about it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import islice
+
+from ..core.database import condition, quote
+from ..core.label_notations import delimiter_words, torn
+from ..core.labels import label_name, unlabelled_sql
+from ..core.task import unnamed_vectors
+from .report import Finding, listing, named, names_listing, one_or_more, together
+from .scan import Facts
+
+_LEAST_ROWS = 20
+_SHOWN = 3
+
+
+def notation_findings(facts: Facts) -> Iterator[Finding]:
+    yield from _unnamed(facts)
+    if not facts.usable or facts.too_many_labels:
+        return
+    yield from _read_as(facts)
+    yield from _torn(facts)
+    yield from _lists(facts)
+    yield from _bits(facts)
+    yield from _everywhere(facts)
+
+
+def _unnamed(facts: Facts) -> Iterator[Finding]:
+    seen = facts.label_problems.get("vector")
+    if seen:
+        problem, advice = unnamed_vectors(facts.conn, facts.task) or ("", "")
+        yield facts.finding("label-notation", "error", seen.count, problem, advice, seen=seen)
+
+
+def _cells(facts: Facts) -> Iterator[str]:
+    """Different label cells, in no order."""
+    column = quote(facts.task.labels[0])
+    sql = (
+        f"select distinct {column} from {quote(facts.source.name)} where"
+        f" {condition(facts.task.where)} and not ({unlabelled_sql(facts.task.labels)}) limit 50"
+    )
+    cells = facts.conn.execute(sql, dict(facts.task.params)).fetchall()
+    return (str(cell) for (cell,) in cells if not isinstance(cell, bytes))
+
+
+def _read_as(facts: Facts) -> Iterator[Finding]:
+    """What the cells were taken for, with some of them."""
+    task = facts.task
+    if not task.label_reading.words:
+        return
+    read = ((cell, facts.read_labels((cell,)).values) for cell in _cells(facts))
+    several = ((c, v) for c, v in read if v is not None and len(v) > 1)
+    shown = [
+        f"{named(cell, always=True)} as {together(list(map(label_name, labels)), ' + ')}"
+        for cell, labels in islice(several, _SHOWN)
+    ]
+    yield facts.finding(
+        "label-notation",
+        "info",
+        facts.usable,
+        f"The cells of {task.labels[0]} are {task.label_reading.words.removeprefix(', ')}"
+        f"{': ' if shown else ''}{', '.join(shown)}.",
+        "Nothing to do if that is right: else choose another delimiter or kind.",
+        notation=task.notation,
+        delimiter=task.delimiter,
+    )
+
+
+def _torn(facts: Facts) -> Iterator[Finding]:
+    names = [name for name, rows in facts.names.items() if rows]
+    odd = torn(names)
+    if odd:
+        yield facts.finding(
+            "label-notation",
+            "error" if len(odd) * 2 > len(names) else "warning",
+            len(odd),
+            f"{len(odd):,} {one_or_more(len(odd), 'label looks', 'labels look')} like a piece of "
+            f"another notation, with brackets or quotes: {names_listing(odd)}.",
+            "Choose the delimiter or the kind by which the cells are read rightly, or write "
+            "several labels as a JSON array.",
+            labels=odd[:50],
+        )
+
+
+def _lists(facts: Facts) -> Iterator[Finding]:
+    """Labels that look like lists with a delimiter that also stands in names."""
+    if facts.task.multilabel:
+        return
+    names = [name for name, rows in facts.names.items() if rows]
+    delimiter = _likely_delimiter(names)
+    if delimiter is not None:
+        lists = [name for name in names if delimiter in name]
+        yield facts.finding(
+            "label-notation",
+            "warning",
+            len(lists),
+            f"{len(lists):,} labels look like several labels with {delimiter_words(delimiter)} "
+            f"between them: {names_listing(lists, 3)}.",
+            f"If they are, choose {delimiter_words(delimiter)} as the delimiter: as they stand, "
+            "each is one label.",
+            delimiter=delimiter,
+        )
+
+
+_DOUBTFUL = (
+    "/", "+", "&", "::", "·", "•", "\t", "、", "，", "；", "،", "؛", " - ", " and ", " ",
+)  # fmt: skip
+"""Delimiters that stand in names as well, so that people are asked."""
+
+
+def _likely_delimiter(names: Sequence[str]) -> str | None:
+    """One of _DOUBTFUL by which the names are lists of the others: every part is a name, too."""
+    alone = {name.strip() for name in names}
+    for delimiter in _DOUBTFUL:
+        lists = [name for name in names if delimiter in name]
+        parts = {part.strip() for name in lists for part in name.split(delimiter)}
+        if len(lists) > 1 and len(parts) > 1 and parts <= alone:
+            return delimiter
+    return None
+
+
+def _bits(facts: Facts) -> Iterator[Finding]:
+    names = [name for name, rows in facts.names.items() if rows]
+    if not facts.task.multilabel and _look_like_bits(names):
+        yield facts.finding(
+            "label-notation",
+            "warning",
+            len(names),
+            f"The labels look like vectors of 0 and 1 for {len(names[0])} labels, with nothing "
+            f"between them: {names_listing(names, 3)}.",
+            "If they are, give the label names in the order of the 0s and 1s: as they stand, each "
+            "is one label.",
+        )
+
+
+def _look_like_bits(names: Sequence[str]) -> bool:
+    """Whether the labels may be vectors with nothing between their 0s and 1s, as codes may, too."""
+    return (
+        len(names) >= 3
+        and len(set(map(len, names))) == 1
+        and any(name.startswith("00") or name.startswith("01") for name in names)
+        and all(len(name) >= 3 and set(name) <= {"0", "1"} for name in names)
+    )
+
+
+def _everywhere(facts: Facts) -> Iterator[Finding]:
+    if not facts.task.multilabel or facts.usable < _LEAST_ROWS:
+        return
+    every = [name for name, rows in facts.names.items() if rows == facts.usable]
+    if every:
+        digits = {"0", "1", "-1", "true", "false"} >= {name.lower() for name in every}
+        yield facts.finding(
+            "label-on-every-row",
+            "error" if digits else "warning",
+            len(every),
+            f"Every row has {one_or_more(len(every), 'the label', 'the labels')} "
+            f"{listing([named(name) for name in every])}.",
+            "If the cells are vectors of 0 and 1, give the label names in their order; else leave "
+            "out what tells no row from another.",
+            labels=every[:50],
+        )

@@ -1,0 +1,112 @@
+"""Is every split there, and can it measure what it should?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ..core.database import quote
+from ..core.examples import SPLITS
+from ..core.labels import trimmed_sql
+from .class_balance import ADVISED
+from .report import Finding, listing, named, names_listing, one_or_more, rows_text
+from .scan import Facts
+
+_SURE = 5
+"""Examples from which on a label is expected in every split."""
+
+
+def split_findings(facts: Facts) -> Iterator[Finding]:
+    if not facts.usable or facts.too_many_labels:
+        return
+    rows = facts.report.rows
+    if not rows["train"]:
+        yield facts.finding(
+            "no-training-rows",
+            "error",
+            facts.usable,
+            "No row is in the train split.",
+            "Write train into the split column of the rows to learn from, or name no split column.",
+        )
+    if not rows["test"]:
+        yield facts.finding(
+            "no-test-rows",
+            "warning",
+            0,
+            "No row is in the test split, so nothing can be measured.",
+            "Give the test split a share of the rows, or write test into the split column.",
+        )
+    elif rows["test"] < ADVISED:
+        yield facts.finding(
+            "small-test-split",
+            "info",
+            rows["test"],
+            f"The test split has {rows_text(rows['test'])}, so every measure has a wide margin.",
+            "Read the interval beside each figure, or label more rows.",
+        )
+    if facts.task.split_column:
+        yield from _given(facts, facts.task.split_column)
+    yield from _missing(facts)
+
+
+def _given(facts: Facts, column: str) -> Iterator[Finding]:
+    if facts.left_out.count:
+        values = [
+            f"{named(str(value))} ({n:,})" for value, n in facts.report.left_out.most_common()
+        ]
+        yield facts.finding(
+            "split-values-left-out",
+            "warning",
+            facts.left_out.count,
+            f"{rows_text(facts.left_out.count).capitalize()} "
+            f"{one_or_more(facts.left_out.count, 'is', 'are')} in no split, because "
+            f"{column} is {listing(values)}.",
+            "Write train, validation or test there, or leave the rows out with a condition.",
+            seen=facts.left_out,
+            where=f"coalesce(lower({trimmed_sql(quote(column))}), '') not in"
+            " ('train', 'validation', 'test')",
+            values=dict(facts.report.left_out.most_common(50)),
+        )
+    if facts.shared.count:
+        yield facts.finding(
+            "shared-across-splits",
+            "warning",
+            facts.shared.count,
+            f"{rows_text(facts.shared.count).capitalize()} of validation or test "
+            f"{one_or_more(facts.shared.count, 'has', 'have')} a text that is also in train, "
+            "or a near copy of one.",
+            "Move or delete such rows: on them the measures show memory, not skill.",
+            seen=facts.shared,
+        )
+    n = facts.report.rows["validation"]
+    if n and not facts.given_validation:
+        yield facts.finding(
+            "validation-from-train",
+            "info",
+            n,
+            f"{column} names no validation rows, so {rows_text(n)} of train "
+            f"{one_or_more(n, 'is', 'are')} used for it.",
+            "Nothing to do, or write validation into the split column of some rows.",
+        )
+
+
+def _missing(facts: Facts) -> Iterator[Finding]:
+    names = facts.names
+    for split in SPLITS:
+        have = facts.report.counts.get(split)
+        if not facts.report.rows[split]:
+            continue
+        missing = sorted(n for n in names if names[n] and not (have and have[n]))
+        # A label too rare for all splits is reported as rare, and belongs into train.
+        missing = [n for n in missing if split == "train" or names[n] >= _SURE]
+        if not missing:
+            continue
+        cannot = "be learnt" if split == "train" else "be measured on it"
+        yield facts.finding(
+            "label-missing-from-split",
+            "warning" if split == "train" else "info",
+            len(missing),
+            f"The {split} split has no row of {names_listing(missing)}.",
+            f"Add such rows: what is not in {split} cannot {cannot}.",
+            split=split,
+            labels=missing[:500],
+        )

@@ -1,0 +1,174 @@
+"""What commands share that may cost money: where to ask, for how much, and the question before."""
+
+from __future__ import annotations
+
+import sqlite3
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from ..prompts.prices import dollars
+from .options import usd
+from .output import Stopped, counted, one_line, say
+
+if TYPE_CHECKING:
+    from ..jobs.confirming import EvaluateConfirmation, PredictConfirmation, Review
+    from ..jobs.estimates import JobEstimate
+    from ..store.classifiers import Classifier
+    from ..trainers.access import Access
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+def asking_options(command: Command) -> Command:
+    """For classifiers whose model is at a service."""
+    for option in reversed(
+        [
+            click.option(
+                "--limit-usd",
+                type=usd,
+                metavar="X",
+                help="What the whole job may cost. [half as much again as the estimate]",
+            ),
+            click.option("--yes", is_flag=True, help="Agree to the estimated cost beforehand."),
+            click.option(
+                "--base-url", metavar="URL", help="Of the service that has the model. [its own]"
+            ),
+            click.option(
+                "--deployment",
+                metavar="NAME",
+                help="Azure: the name under which the model is deployed; kept with the classifier.",
+            ),
+        ]
+    ):
+        command = option(command)
+    return command
+
+
+def reach(
+    conn: sqlite3.Connection, classifier: Classifier, given: dict[str, Any]
+) -> tuple[Classifier, Access]:
+    """The classifier as `asking_options` change it, and the way to its model."""
+    from ..core.errors import TrainingError
+    from ..jobs.remote.model_names import deploy
+    from ..trainers.configuration import read_access
+    from ..trainers.registry import get_trainer
+
+    access = read_access().at(classifier.trainer, given["base_url"])
+    if given["deployment"]:
+        if not get_trainer(classifier.trainer).capabilities.deploys:
+            raise TrainingError(
+                f"{classifier.title} is by {classifier.trainer}, which has no deployments: leave "
+                "out --deployment."
+            )
+        classifier = deploy(conn, classifier, given["deployment"], access)
+    return classifier, access
+
+
+def agree(
+    estimate: JobEstimate | None,
+    classifier: Classifier,
+    *,
+    yes: bool,
+    limit_usd: float | None = None,
+    review: Review | None = None,
+    despite_findings: bool = False,
+) -> None:
+    """Says whom it will ask and what that costs, and asks; returns when somebody agrees, or nothing
+    is asked.
+
+    limit_usd: what it may cost, as it was given
+    review:    what was found in the rows; despite_findings: pay though there are errors in it
+    Raises click's exceptions otherwise.
+    """
+    if estimate is None or estimate.requests == 0:
+        return
+    model, host = (classifier.header.get(name) for name in ("model", "host"))
+    say(f"{classifier.title} asks {model} at {host}, so the texts leave this machine.")
+    say(describe_estimate(estimate, limit_usd))
+    if limit_usd is not None and estimate.usd is not None and limit_usd < estimate.usd:
+        say(
+            f"The limit of {dollars(limit_usd)} will be reached before the end: the job then "
+            "rests, and keeps what it has."
+        )
+    if review is not None:
+        for line in review_lines(review):
+            say(line)
+        refuse_errors(review, despite_findings)
+    ask(yes=yes)
+
+
+def agree_to(
+    found: EvaluateConfirmation | PredictConfirmation | None,
+    classifier: Classifier,
+    given: dict[str, Any],
+) -> None:
+    """As `agree`. given: as `asking_options` and `despite_option` have it"""
+    agree(
+        None if found is None else found.estimate,
+        classifier,
+        yes=given["yes"],
+        limit_usd=given["limit_usd"],
+        review=None if found is None else found.review,
+        despite_findings=given["despite_findings"],
+    )
+
+
+def review_lines(review: Review) -> list[str]:
+    """What leaves this machine, and what the checks found."""
+    sends = review.sending
+    what = f"Of each the text of {', '.join(sends.columns)}"
+    what += f", with the labels of {', '.join(sends.labels)}," if sends.labels else ""
+    example = "" if sends.example is None else f", such as: {one_line(sends.example)}"
+    lines = [f"{what} goes to {sends.host}{example}"]
+    for found in review.findings:
+        lines += [f"{found.severity}: {found.message}", f"    {found.advice}"]
+    if review.warnings:
+        lines.append(f"{counted(review.warnings, 'more warning')}: see datasette ftclassify check.")
+    return [*lines, review.checked]
+
+
+def refuse_errors(review: Review, despite: bool) -> None:
+    """Raises ClickException for errors that somebody has not agreed to pay despite of."""
+    if review.refusal is not None and not despite:
+        raise click.ClickException(
+            f"{review.refusal} Fix the rows, or pay despite that: --despite-findings."
+        )
+
+
+def ask(*, yes: bool) -> None:
+    """Asks whether to go on and pay, unless that was said beforehand.
+
+    Raises ClickException for a no, and where nobody can be asked; Stopped for Ctrl-C.
+    """
+    confirm("Go on?", yes=yes, otherwise="Nothing was sent.")
+
+
+def confirm(question: str, *, yes: bool, otherwise: str) -> None:
+    """Asks, unless the answer was given beforehand.
+
+    otherwise: what a no means, for people
+    Raises ClickException for a no, and where nobody can be asked; Stopped for Ctrl-C.
+    """
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise click.ClickException(f"{otherwise} To agree to that, add --yes.")
+    try:
+        agreed = click.confirm(question, err=True)
+    except click.Abort:
+        say()
+        raise Stopped(otherwise) from None
+    if not agreed:
+        raise click.ClickException(otherwise)
+
+
+def describe_estimate(estimate: JobEstimate, limit_usd: float | None = None) -> str:
+    """limit_usd: what it may cost, as it was given"""
+    from ..jobs.estimates import price
+
+    cost = price(estimate.usd, estimate.most_usd if limit_usd is None else limit_usd)
+    tokens = f"{counted(estimate.requests, 'question')}, about {estimate.input_tokens:,} tokens"
+    return f"{tokens}: {cost}. {estimate.note}"

@@ -1,0 +1,114 @@
+"""How jobs and their events are told: as lines for people, as objects for programs."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from itertools import groupby
+from typing import TYPE_CHECKING, Any
+
+from ..present.jobs import describe, duration, money, shows_step
+
+if TYPE_CHECKING:
+    import sqlite3
+
+    from ..store.jobs.job import Job
+    from ..store.jobs.state import Event
+
+MOST_FIGURES = 4
+"""Events with figures in a row that are shown one by one."""
+
+
+def line(conn: sqlite3.Connection, job: Job) -> str:
+    """All that fits on one line."""
+    return line_of(conn, job, describe(conn, job))
+
+
+def line_of(conn: sqlite3.Connection, job: Job, told: dict[str, Any]) -> str:
+    """told: the job, described"""
+    parts = [
+        f"{job.id:4}", f"{job.kind:8}", f"{told['state']:11}", job.created_at,
+        *(part for part in (_about(conn, job), *_figures(job, told)) if part),
+    ]  # fmt: skip
+    return "  ".join(parts)
+
+
+def _figures(job: Job, told: dict[str, Any]) -> list[str]:
+    parts = []
+    if job.total is not None:
+        parts.append(f"{job.rows_done:,} of {job.total:,} rows")
+    if job.failed:
+        parts.append(f"{job.failed:,} without an answer")
+    if told["rows_per_second"]:
+        left = f", about {duration(told['seconds_left'])} left" if told["seconds_left"] else ""
+        parts.append(f"{told['rows_per_second']:,.0f} rows/s{left}")
+    parts.append(money(job, told["usd"]))
+    if shows_step(job):
+        parts.append(job.step)
+    # Of a job that waits or runs again, the error is an old one.
+    return [*parts, (job.error or "") if job.state in ("paused", "failed", "cancelled") else ""]
+
+
+def _about(conn: sqlite3.Connection, job: Job) -> str:
+    from ..core.errors import FtclassifyError
+    from ..store.classifiers import find_by_id
+
+    settings = job.settings
+    if job.kind == "train":
+        task = settings.get("task")
+        source = task.get("source") if isinstance(task, dict) else None
+        return f"{settings.get('name', '')} from {source or 'nowhere'}"
+    if job.kind == "predict":
+        return f"{settings.get('table', '')} with {settings.get('classifier', '')}"
+    try:
+        return find_by_id(conn, int(job.classifier_id or 0)).title
+    except FtclassifyError:
+        return ""  # it is about none, or about one that is gone
+
+
+def settings_lines(job: Job) -> list[str]:
+    """What was asked for, a line for each group of settings; whatever a stranger's file says."""
+    plain = {name: value for name, value in job.settings.items() if not isinstance(value, dict)}
+    groups = {"settings": plain, **{n: v for n, v in job.settings.items() if isinstance(v, dict)}}
+    agreed = {name: (job.estimate or {}).get(name) for name in _AGREED}
+    return [
+        f"{name:10}{', '.join(words)}"
+        for name, group in {**groups, "agreed": agreed}.items()
+        if (words := _words(group))
+    ]
+
+
+_AGREED = ("limit_usd", "concurrency", "max_errors", "batch")
+
+
+def _words(group: dict[str, Any]) -> list[str]:
+    """The settings that say something."""
+    return [
+        f"{name.replace('_', ' ')} {', '.join(map(str, v)) if isinstance(v, list) else v}"
+        for name, v in group.items()
+        if v not in (None, "", False, [], {}) and name not in ("uid", "like")
+    ]
+
+
+def event_lines(events: list[Event]) -> list[str]:
+    """A line for each event; of a row of figures the first and the last."""
+    lines: list[str] = []
+    for is_figures, group in groupby(events, lambda event: "step" in (event.data or {})):
+        some = [event_line(event) for event in group]
+        if is_figures and len(some) > MOST_FIGURES:
+            some[1:-1] = [f"… {len(some) - 2:,} more events with figures: add --json to see them"]
+        lines += some
+    return lines
+
+
+def event_line(event: Event) -> str:
+    """When, what, and the figures that came with it."""
+    figures = [
+        f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}"
+        for name, value in (event.data or {}).items()
+        if isinstance(value, (int, float, str)) and name not in ("step", "total_steps")
+    ]
+    return "  ".join([event.at, event.message, *([", ".join(figures)] if figures else [])])
+
+
+def event_object(event: Event) -> dict[str, Any]:
+    return asdict(event)

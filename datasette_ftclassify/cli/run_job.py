@@ -1,0 +1,171 @@
+"""Running a job in this process, or leaving it to another, while somebody looks on."""
+
+from __future__ import annotations
+
+import shlex
+import sqlite3
+import threading
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from typing import TYPE_CHECKING
+
+import click
+
+from ..core.errors import FtclassifyError, JobPaused, JobStopped
+from ..present.jobs import describe, money
+from .output import StepProgress, Stopped, print_json, step_progress, with_options
+
+if TYPE_CHECKING:
+    from ..store.jobs.job import Job
+    from ..trainers.access import Access
+
+LOOK_EVERY = 0.5
+"""Seconds between looks at a job that is followed, or for one that waits."""
+
+
+def run_here(conn: sqlite3.Connection, job: Job, access: Access, database: str) -> Job:
+    """Runs a queued job to its end, with its progress on a line that moves. Gives it with its
+    result.
+
+    Raises Stopped for Ctrl-C and ClickException for a job that rests, with what to do next.
+    """
+    from ..jobs.runner import run_job
+    from ..store.jobs.state import get_job
+
+    try:
+        with step_progress() as progress, watched(database, job.id, progress):
+            return run_job(conn, job.id, access=access)
+    except JobPaused as reason:
+        raise click.ClickException(
+            f"{with_options(reason)} {again(conn, job.id, database)}"
+        ) from None
+    except JobStopped as stopped:
+        raise click.ClickException(f"{stopped} {again(conn, job.id, database)}") from None
+    except KeyboardInterrupt:
+        job = get_job(conn, job.id)
+        if job.state == "finished":
+            return job  # it came a moment too late
+        raise Stopped(_interrupted(conn, job.id, database)) from None
+
+
+def again(conn: sqlite3.Connection, job_id: int, database: str) -> str:
+    """How a job goes on that somebody has paused or cancelled."""
+    from ..store.jobs.state import get_job
+
+    action = "resume" if get_job(conn, job_id).state == "paused" else "retry"
+    return f"To go on: {jobs_command(action, database, job_id)}, or the same command again."
+
+
+def _interrupted(conn: sqlite3.Connection, job_id: int, database: str) -> str:
+    batches = batches_there(conn, job_id)
+    if not batches:
+        return "Stopped. The same command goes on where it was."
+    what = "1 batch goes on" if batches == 1 else f"{batches} batches go on"
+    return (
+        f"Stopped. {what} at the service and will be paid for: the same command fetches the"
+        f" answers. To end that: {jobs_command('cancel', database, job_id)}"
+    )
+
+
+def batches_there(conn: sqlite3.Connection, job_id: int) -> int:
+    """Batches of a job that a service has, and whose answers are not here."""
+    from ..store.batches import open_batches
+
+    return sum(batch.batch_id is not None for batch in open_batches(conn, job_id))
+
+
+def jobs_command(action: str, database: str, job_id: int) -> str:
+    return shlex.join(["datasette", "ftclassify", "jobs", action, database, str(job_id)])
+
+
+def work_command(
+    conn: sqlite3.Connection, job: Job, database: str, base_url: str | None = None
+) -> str:
+    """What runs a job that waits. One that costs money is not run without a limit."""
+    from ..jobs.agreements import paid_trainer
+    from ..jobs.estimates import usual_limit, whole_cents
+
+    words = ["datasette", "ftclassify", "work", database]
+    limit = (job.estimate or {}).get("limit_usd")
+    if not isinstance(limit, (int, float)):
+        usd = (job.estimate or {}).get("usd")
+        limit = usual_limit(usd) if isinstance(usd, (int, float)) else None
+    if limit is not None and paid_trainer(conn, job) is not None:
+        words += ["--limit-usd", f"{whole_cents(limit):.2f}"]
+    variable = _address_variable(paid_trainer(conn, job))
+    if base_url is None or variable == "OPENAI_BASE_URL":
+        return shlex.join([*words, *(["--base-url", base_url] if base_url is not None else [])])
+    # The option is OpenAI's; another service's address goes by the name that it has itself.
+    return f"{variable}={shlex.quote(base_url)} {shlex.join(words)}"
+
+
+def _address_variable(trainer: str | None) -> str:
+    """The environment variable of a service's address."""
+    from ..trainers.registry import list_services
+
+    services = {service.name: service for service in list_services()}
+    known = services[trainer].variables if trainer in services else {}
+    return known.get("base_url", "OPENAI_BASE_URL")
+
+
+def tell_queued(
+    conn: sqlite3.Connection, job: Job, database: str, as_json: bool, base_url: str | None
+) -> None:
+    """Has a job wait, and says who runs it; `base_url` is the service's, as it was given."""
+    from ..store.jobs.queue import put_in_queue
+
+    job = put_in_queue(conn, job)
+    if as_json:
+        print_json(job.to_dict())
+    else:
+        click.echo(
+            f"Job {job.id} waits. Run it with: {work_command(conn, job, database, base_url)}"
+        )
+
+
+@contextmanager
+def watched(database: str, job_id: int, progress: StepProgress) -> Iterator[None]:
+    """Shows meanwhile how far the job is, as its row says: it moves while nothing comes from a
+    service for hours, and tells the same whoever runs the job."""
+    if not progress.visible:
+        yield
+        return
+    over = threading.Event()
+    thread = threading.Thread(target=_watch, args=(database, job_id, progress, over), daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+        progress.done()
+
+
+def _watch(database: str, job_id: int, progress: StepProgress, over: threading.Event) -> None:
+    from ..store.jobs.state import get_job
+    from ..store.tables import open_database
+
+    with closing(open_database(database)) as conn:
+        while not over.wait(LOOK_EVERY):
+            try:
+                progress.show(now_line(conn, get_job(conn, job_id)))
+            except (FtclassifyError, sqlite3.Error):
+                continue  # locked for a moment; the next look comes soon
+
+
+def now_line(conn: sqlite3.Connection, job: Job) -> str:
+    """What a running job is doing, and how far, how fast and how dear it is."""
+    from ..store.spending import spent_by_job
+
+    told = describe(conn, job)
+    share = (job.remote or {}).get("shown")
+    parts = [f"{job.step} {share:.0%}" if isinstance(share, float) and share else job.step]
+    if job.total:
+        parts.append(f"{job.rows_done:,} of {job.total:,} rows")
+    if (answers := spent_by_job(conn, job.id).requests) and job.kind != "train":
+        parts.append(f"{answers:,} answered")
+    if told["rows_per_second"]:
+        parts.append(f"{told['rows_per_second']:,.0f} rows/s")
+    if paid := money(job, told["usd"]):
+        parts.append(paid)
+    return ", ".join(parts)

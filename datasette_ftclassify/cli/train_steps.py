@@ -1,0 +1,334 @@
+"""What `train` and `move` share: reading their options, asking before money is spent, following a
+training, and saying what came of it."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from dataclasses import fields
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ..core.database import quote_text
+from ..core.errors import JobStopped, TrainingError
+from ..prompts.prices import dollars
+from .confirmation import ask, refuse_errors, review_lines
+from .output import Stopped, counted, rows, rows_have, say, step_progress, with_options
+from .run_job import again, jobs_command, work_command
+
+if TYPE_CHECKING:
+    import sqlite3
+
+    from ..core.splits import SplitPlan
+    from ..core.task import Task
+    from ..jobs.compare import Comparison
+    from ..jobs.train import TrainEstimate, TrainRequest, TrainResult
+    from ..store.classifiers import Classifier
+    from ..store.jobs.job import Job
+    from ..trainers.access import Access
+    from ..trainers.base import TrainerOptions
+
+_FORMAT = {"form": "form", "labels_as": "labels", "multilabel_as": "multilabel", "system": "system"}
+
+
+def options_from(given: dict[str, Any], seed: int) -> TrainerOptions:
+    """The options of `training_options`."""
+    from ..trainers.base import TrainerOptions
+
+    fmt = {field: given[name] for name, field in _FORMAT.items() if given[name] is not None}
+    simple = {f.name: given[f.name] for f in fields(TrainerOptions) if f.name in given}
+    simple["extra"] = _json_object(given["extra"])
+    return TrainerOptions(
+        **simple, seed=seed, format=fmt or None, descriptions=dict(given["describe"])
+    )
+
+
+def _json_object(text: str | None) -> dict[str, Any]:
+    try:
+        data = json.loads(text) if text else {}
+    except (ValueError, RecursionError):
+        data = None
+    if not isinstance(data, dict):
+        raise TrainingError('--extra must be a JSON object, such as \'{"priority": "low"}\'.')
+    return data
+
+
+def access_for(trainer: str, base_url: str | None) -> Access:
+    """What the environment lets a trainer reach, with another address for it if one was given."""
+    from ..trainers.access import Access
+    from ..trainers.configuration import read_access
+    from ..trainers.registry import get_trainer
+    from ..trainers.service import Service
+
+    if not isinstance(get_trainer(trainer), Service):
+        if base_url is not None:
+            raise TrainingError(f"The trainer {trainer} asks no server: leave out --base-url.")
+        return Access()
+    return read_access().at(trainer, base_url)
+
+
+def request_with(
+    conn: sqlite3.Connection, request: TrainRequest, access: Access, continue_from: str | None
+) -> TrainRequest:
+    """The request with the host that it is for, and what it continues from."""
+    from dataclasses import replace
+
+    from ..jobs.train_request import continued
+    from ..store.classifiers import find_classifier
+    from ..trainers.registry import get_trainer
+    from ..trainers.service import Service
+
+    trainer = get_trainer(request.trainer)
+    if isinstance(trainer, Service):
+        request = replace(request, host=trainer.host(access.endpoint(trainer.name)))
+    if continue_from is None:
+        return request
+    return continued(conn, request, find_classifier(conn, continue_from).uid)
+
+
+def agree(
+    conn: sqlite3.Connection,
+    task: Task,
+    request: TrainRequest,
+    access: Access,
+    *,
+    yes: bool,
+    free: str,
+    despite_findings: bool = False,
+) -> TrainEstimate | None:
+    """Says what a training will send and cost, and asks; None when there is nothing to ask.
+
+    free: the command that trains the same on this machine
+    despite_findings: pay though the checks found errors
+    Raises ClickException for a no, and where nobody can be asked.
+    """
+    from ..jobs.confirming import confirm_train
+    from ..jobs.train import begun
+
+    job = begun(conn, task, request)
+    if job is not None:
+        usd = (job.estimate or {}).get("usd")
+        sum_ = f" (about {dollars(usd)})" if isinstance(usd, (int, float)) else ""
+        say(f"Job {job.id} was agreed to{sum_}, and goes on.")
+        return None
+    with step_progress() as progress:
+        progress("counting tokens", 0.0)  # which may fetch a vocabulary first
+        found = confirm_train(conn, task, request, access, download=True)
+    if found is None:
+        return None
+    for line in [*estimate_lines(found.estimate, free), *review_lines(found.review)]:
+        say(line)
+    refuse_errors(found.review, despite_findings)
+    ask(yes=yes)
+    return found.estimate
+
+
+def estimate_lines(estimate: TrainEstimate, free: str) -> list[str]:
+    """What somebody should know before agreeing to it."""
+    exact = "" if estimate.exact else " (an estimate)"
+    from ..jobs.estimates import price
+
+    epochs = "epoch" if estimate.epochs == 1 else "epochs"
+    lines = [f"{rows(estimate.rows_sent)} will leave this machine, to {estimate.host}."]
+    if estimate.billed_tokens:
+        lines.append(
+            f"Training {estimate.model}: {estimate.training_tokens:,} tokens{exact} x"
+            f" {estimate.epochs} {epochs}, {price(estimate.training_usd)}."
+        )
+    if estimate.requests:
+        lines.append(
+            f"Then {counted(estimate.requests, 'question')} to evaluate it:"
+            f" {price(estimate.evaluation_usd)}."
+        )
+    lines.append(f"Together {estimate.price}.")
+    lines += estimate.notes
+    if estimate.local:
+        lines.append("On the same rows, on this machine and for nothing:")
+        lines += [f"  {line}" for line in estimate.local]
+    else:
+        lines.append(
+            "Nobody has trained on the same rows on this machine, which is free and may do as well:"
+            f" {free}"
+        )
+    return lines
+
+
+def local_command(database: str, task: Task, request: TrainRequest) -> str:
+    """The command that trains the same task on the same split, on this machine."""
+    name = request.settings(task)["name"]
+    return shlex.join([*train_words(database, task, request.plan), "--name", f"{name}-local"])
+
+
+def train_words(database: str, task: Task, plan: SplitPlan) -> list[str]:
+    """The words of the command that trains a task on a split."""
+    from ..core.splits import SplitPlan
+
+    words = ["datasette", "ftclassify", "train", database, task.source, "--kind", task.kind]
+    if task.template is not None:
+        words += ["--template", task.template]
+    else:
+        words += [word for column in task.text for word in ("--text", column)]
+    words += [word for column in task.labels for word in ("--label", column)]
+    words += [w for name, v in task.params.items() for w in ("--param", name, str(v))]
+    for option, value in (
+        ("--where", task.where),
+        ("--split-column", task.split_column),
+        ("--delimiter", task.delimiter),
+        ("--label-names", json.dumps(task.label_names) if task.label_names else None),
+        ("--markup", task.markup),
+    ):
+        words += [option, value] if value is not None else []
+    words += ["--merge-variants"] if task.merged else []
+    usual = SplitPlan()
+    for name in ("seed", "validation", "test"):
+        value = getattr(plan, name)
+        words += [f"--{name}", str(value)] if value != getattr(usual, name) else []
+    return words
+
+
+def follow_training(
+    conn: sqlite3.Connection, job: Job, access: Access, database: str, base_url: str | None
+) -> TrainResult:
+    """Runs a training to its end. Interrupted from the keyboard, it leaves one at a service to go
+    on there, and the job to whoever comes next.
+
+    base_url: the service's, as it was given
+    """
+    from ..jobs.train import run_submitted
+    from ..store.jobs.remote_cancel import goes_on_elsewhere
+    from ..store.jobs.state import ask_job, get_job
+
+    try:
+        with step_progress() as progress:
+            return run_submitted(conn, job, access=access, progress=progress)
+    except JobStopped as stopped:
+        raise click.ClickException(
+            f"{with_options(stopped)} {again(conn, job.id, database)}"
+        ) from None
+    except KeyboardInterrupt:
+        job = get_job(conn, job.id)
+        if not goes_on_elsewhere(conn, job):
+            goes_on = "goes on" if job.remote else "begins the training again"
+            raise Stopped(f"Stopped. The same command {goes_on}.") from None
+        if job.state == "paused":
+            job = ask_job(conn, job.id, "resume")
+        host = job.settings.get("host") or "the service"
+        command = work_command(conn, job, database, base_url)
+        raise Stopped(
+            f"Stopped following job {job.id}. What has begun at {host} goes on there. Give the same"
+            f" command again to follow it to its end, or: {command}"
+            f"\nTo end it there: {jobs_command('cancel', database, job.id)}"
+        ) from None
+
+
+def unanswered_lines(metrics: dict[str, Any]) -> list[str]:
+    """Why rows held back got no answer, the commonest reasons first."""
+    reasons = metrics.get("abstained_reasons") or {}
+    return [f"{rows(count)} held back got no answer: {why}" for why, count in reasons.items()]
+
+
+def describe_training(result: TrainResult, database: str) -> None:
+    classifier, report = result.classifier, result.classifier.report
+    used = " and ".join(f"{n:,} {name}" for name, n in report["rows"].items() if name != "test")
+    if classifier.training_rows:
+        click.echo(f"Trained {classifier.title} on {rows(classifier.training_rows)} ({used}).")
+    else:
+        click.echo(f"{classifier.title} is ready.")
+    click.echo(f"  {len(classifier.labels)} labels, {classifier.labels.kind}")
+    for value, count in report["left_out"].items():
+        click.echo(f"  left out: {rows(count)} whose split column says {value}")
+    if report.get("left_out_new"):
+        click.echo(f"  left out: {rows(report['left_out_new'])} that came since")
+    if report.get("predicted_labels"):
+        click.echo(f"  {rows_have(report['predicted_labels'])} the label that was predicted")
+    if report["shared_with_train"]:
+        shared = report["shared_with_train"]
+        click.echo(f"  {rows_have(shared)} been held back with a text that also stands in train")
+    if variants := report.get("label_variants"):
+        shown = "; ".join(" / ".join(map(ascii, group[:4])) for group in variants[:3])
+        click.echo(
+            f"  warning: {counted(len(variants), 'label')} written in several ways: {shown}."
+            " --merge-variants counts them as one"
+        )
+    for line in [*report.get("labels_said", []), *report.get("texts_said", [])]:
+        click.echo(f"  {line}")
+    for line in _report_lines(report):
+        click.echo(f"  {line}")
+    if result.usd:
+        click.echo(f"  {dollars(result.usd)} spent")
+    _describe_quality(result, database)
+
+
+def _describe_quality(result: TrainResult, database: str) -> None:
+    from ..metrics import headline
+
+    if result.metrics is None:
+        click.echo(f"  Not evaluated: {result.not_evaluated or 'no rows were held back.'}")
+    else:
+        click.echo(f"  {headline(result.metrics)}")
+        for text in unanswered_lines(result.metrics):
+            click.echo(f"  {text}")
+    if result.local and result.metrics:
+        click.echo("  On the same rows, on this machine:")
+        for summary in result.local:
+            click.echo(f"    {summary.classifier.title}: {summary.headline()}")
+
+
+def _report_lines(report: dict[str, Any]) -> list[str]:
+    lines = [report["why"]] if "why" in report else []
+    if "learning_curve" in report:
+        lines.append(report["learning_curve"]["summary"])
+    return lines + [f"warning: {warning}" for warning in report.get("warnings", [])]
+
+
+def next_step(
+    conn: sqlite3.Connection, result: TrainResult, database: str, base_url: str | None
+) -> str:
+    """The command or query that people want after a training, as it will work.
+
+    base_url: the service's, as it was given
+    """
+    from ..core.database import relation
+    from ..jobs.rows import count_unlabelled
+    from ..trainers.registry import get_trainer
+
+    classifier: Classifier = result.classifier
+    there = ["--base-url", base_url] if base_url is not None else []
+    if get_trainer(classifier.trainer).capabilities.deploys and not is_deployed(classifier):
+        there += ["--deployment", "DEPLOYMENT"]
+    held_back = (classifier.report.get("rows") or {}).get("test")
+    if result.metrics is None and held_back:
+        words = ["datasette", "ftclassify", "evaluate", database, classifier.name]
+        return shlex.join([*words, *there])
+    source = relation(conn, classifier.task.source)
+    if source.is_view:
+        sql = f"select ft_classify('a text', {quote_text(classifier.name)})"
+        return f"ask it in SQL, since a view has no columns to write: {sql}"
+    words = ["datasette", "ftclassify", "predict", database, source.name]
+    words += ["--classifier", classifier.name]
+    if count_unlabelled(conn, classifier):
+        words.append("--unlabelled")
+    return shlex.join([*words, *there])
+
+
+def is_deployed(classifier: Classifier) -> bool:
+    return bool(classifier.header.get("deployment"))
+
+
+def describe_comparison(comparison: Comparison) -> None:
+    texts = comparison.pairs["texts"]
+    different = "" if texts == comparison.rows else f" ({texts:,} different texts)"
+    click.echo(f"On the same {comparison.rows:,} test rows{different}:")
+    both = (comparison.first, comparison.second)
+    width = max(len(c.title) for c in both)
+    what = "all labels right" if comparison.first.labels.multilabel else "accuracy"
+    for classifier, (share, low, high) in zip(both, comparison.accuracy, strict=True):
+        click.echo(
+            f"  {classifier.title:{width}}  {classifier.trainer:9}  {what} {share:.3f}"
+            f" (95 % interval {low:.3f}–{high:.3f})"
+        )
+    click.echo(f"  {'':{width}}  {'':9}  the commonest answer alone {comparison.majority:.3f}")
+    click.echo(f"  {comparison.sentence()}")
+    if comparison.unanswered:
+        click.echo(f"  {comparison.unanswered:,} more test rows were not asked about.")

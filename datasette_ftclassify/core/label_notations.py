@@ -1,0 +1,390 @@
+"""How several labels are written into one cell: recognised, read, and questioned.
+
+Data sets and labelling tools each have a notation of their own. Taken as it stands, `['a', 'b']` is
+one odd label and `[0, 1, 0]` a row with the labels 0 and 1; so what the cells look like is proposed
+from many of them, shown before anything is learnt, and stored with the task.
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+from .database import NotUtf8
+from .labels import (  # fmt: skip
+    UNLABELLED,
+    Kind,
+    Labels,
+    LabelValue,
+    is_blank,
+    is_label,
+    json_array,
+    read_labels,
+    trimmed,
+    variant_key,
+)
+
+Notation = Literal["python", "tool", "object", "bare", "vector"]
+NOTATIONS: dict[Notation, str] = {
+    "python": "lists as Python writes them",
+    "tool": "JSON of a labelling tool",
+    "object": "JSON objects of true and false",
+    "bare": "lists in brackets",
+    "vector": "vectors of 0 and 1",
+}
+DELIMITERS = ("|", ";", "#", "\n", ",")
+_MOST_CHARACTERS = 20_000
+"""Of a cell that is no JSON array: more is no list of labels."""
+_CACHED, _CACHED_CHARACTERS = 20_000, 1_000
+
+
+LabelReader = Callable[[Sequence[object]], Labels]
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How label cells are read.
+
+    delimiter: between labels in one column; None: a JSON array, or the notation
+    notation:  None for the plain ones (one label, JSON arrays, delimited lists)
+    names:     of vectors: the labels, in the order of their 0s and 1s; empty until named
+    merged:    labels each of which stands for all its variants (see labels.variant_key)
+    """
+
+    kind: Kind
+    delimiter: str | None = None
+    notation: Notation | None = None
+    names: tuple[str, ...] = ()
+    merged: tuple[LabelValue, ...] = ()
+
+    @property
+    def words(self) -> str:
+        """`, labels separated by ;`, to go on after the kind; empty for plain cells."""
+        if self.notation:
+            return f", read from {NOTATIONS[self.notation]}"
+        if self.delimiter is None:
+            return ""
+        return f", labels separated by {delimiter_words(self.delimiter)}"
+
+
+def delimiter_words(delimiter: str) -> str:
+    """A delimiter as people are told it."""
+    return {"\n": "line breaks", "\t": "tabs", " ": "spaces"}.get(delimiter, delimiter)
+
+
+def label_reader(reading: Reading, columns: Sequence[str]) -> LabelReader:
+    """Reads the label cells of a row, as `read_labels` does: never raises."""
+    read = _cell_reader(reading, columns)
+    if not reading.merged:
+        return read
+    canonical = {variant_key(label): label for label in reading.merged}
+    known: dict[tuple[type, LabelValue], LabelValue] = {}
+
+    def one(label: LabelValue) -> LabelValue:
+        if isinstance(label, NotUtf8):
+            return label
+        key = (type(label), label)
+        if key not in known and len(known) < _CACHED:
+            known[key] = canonical.get(variant_key(label), label)
+        return known[key] if key in known else canonical.get(variant_key(label), label)
+
+    def merged(cells: Sequence[object]) -> Labels:
+        labels = read(cells)
+        if not labels.values:
+            return labels
+        return replace(labels, values=tuple(dict.fromkeys(map(one, labels.values))))
+
+    return merged
+
+
+def _cell_reader(reading: Reading, columns: Sequence[str]) -> LabelReader:
+    """Remembers what short texts and flags mean, since labels come back."""
+    several = len(columns) > 1
+    known: dict[object, Labels] = {}
+
+    def read(cells: Sequence[object]) -> Labels:
+        # 1 and 1.0 are the same flag and the same key, and two labels.
+        key = tuple(cells) if several else cells[0]
+        if not several and not isinstance(key, str):
+            return _read(reading, cells, columns)
+        labels = known.get(key)
+        if labels is None:
+            labels = _read(reading, cells, columns)
+            if len(known) < _CACHED and all(map(_is_short, cells)):
+                known[key] = labels
+        return labels
+
+    return read
+
+
+def _is_short(cell: object) -> bool:
+    """Whether it may be remembered: a text with signs may be the reading of bytes that are none."""
+    if type(cell) is str:
+        return len(cell) <= _CACHED_CHARACTERS and "\ufffd" not in cell
+    return cell is None or type(cell) in (int, float)
+
+
+def _read(reading: Reading, cells: Sequence[object], columns: Sequence[str]) -> Labels:
+    cell = cells[0]
+    if reading.notation is None or is_blank(cell) or type(cell) not in (str, int, float):
+        return read_labels(cells, reading.kind, columns, reading.delimiter)
+    text = trimmed(str(cell))
+    if reading.notation == "vector":
+        flags = vector(text)
+        if not reading.names:
+            return Labels(None, "vector")
+        if flags is None or len(flags) != len(reading.names):
+            return Labels(None, "invalid")
+        chosen = zip(reading.names, flags, strict=True)
+        return Labels(tuple(name for name, flag in chosen if flag))
+    items = json_array(text)
+    if not _are_labels(items):
+        items = _PARSERS[reading.notation](text)
+    if items is None and reading.notation == "tool" and text[:1] not in '[{"':
+        items = [cell]  # Label Studio writes a single choice as it is
+    if items == [] and text[:1] == "{" and '"answer"' in text:
+        return UNLABELLED
+    if items is None or not _are_labels(items):
+        return Labels(None, "invalid")
+    return Labels(tuple(dict.fromkeys(items)))
+
+
+_FLAGS = {
+    "0": False, "0.": False, "0.0": False, "false": False, "no": False,
+    "1": True, "1.": True, "1.0": True, "true": True, "yes": True,
+}  # fmt: skip
+
+
+def vector(text: str) -> list[bool] | None:
+    """The flags of `[0, 1, 0]`, `0,1,0`, `[0. 1.]`, `["yes", "no"]`, `01`; None for any other
+    text."""
+    if len(text) > _MOST_CHARACTERS:
+        return None
+    call = _CALL.fullmatch(text)
+    bare = call[1].strip() if call else text
+    if bare[:1] + bare[-1:] in ("[]", "()"):
+        bare = bare[1:-1]
+    parts = list(bare) if _BITS.fullmatch(bare) else _BETWEEN_FLAGS.split(bare.strip(" ,"))
+    flags = [_FLAGS.get(part.strip("'\"").lower()) for part in parts]
+    return None if None in flags else [bool(flag) for flag in flags]
+
+
+_BITS = re.compile("[01]{2,}")
+_BETWEEN_FLAGS = re.compile(r"\s*[,;|\s]\s*")
+
+
+_LITERAL = re.compile(
+    r"""\s*(?:(?P<text>'(?:[^'\\\n]|\\.)*'|"(?:[^"\\\n]|\\.)*")|(?P<number>[+-]?\d+(?:\.\d+)?))\s*,?"""
+)
+_CALL = re.compile(r"(?s)(?:array|tensor|set|frozenset)\((.*?)(?:,\s*dtype=[\w<>'.]+)?\s*\)")
+
+
+def python_list(text: str) -> list[Any] | None:
+    """The items of `['a', 'b']`, of a tuple, a set or a NumPy array of texts or numbers."""
+    if len(text) > _MOST_CHARACTERS:
+        return None
+    if text == "set()":
+        return []
+    call = _CALL.fullmatch(text)
+    text = call[1].strip() if call else text
+    inside = text[1:-1].strip()
+    if len(text) < 2 or text[0] + text[-1] not in ("[]", "()", "{}"):
+        return None
+    if text[0] == "(" and inside and "," not in inside:
+        return None  # a label in brackets: a tuple of one is written ('a',)
+    items: list[Any] = []
+    position = 0
+    while position < len(inside):
+        literal = _LITERAL.match(inside, position)
+        if literal is None:
+            return None
+        try:
+            items.append(ast.literal_eval((literal["text"] or literal["number"]).lstrip("+")))
+        except (ValueError, SyntaxError):
+            return None
+        position = literal.end()
+    return items
+
+
+_BARE = re.compile(r'\s*(?:"(?P<text>(?:[^"\\]|\\.)*)"|(?P<word>[^,"\[\]{}:]+))\s*(?:,|$)')
+
+
+def bare_list(text: str) -> list[Any] | None:
+    """The items of `{a,"b, c"}`, as Postgres writes an array, and of `[a, b]` or `(a, b)`."""
+    if len(text) > _MOST_CHARACTERS or text[:1] + text[-1:] not in ("{}", "[]", "()"):
+        return None
+    inside = text[1:-1].strip()
+    items: list[Any] = []
+    position = 0
+    while position < len(inside):
+        item = _BARE.match(inside, position)
+        if item is None:
+            return None
+        quoted = item["text"]
+        items.append(item["word"].strip() if quoted is None else re.sub(r"\\(.)", r"\1", quoted))
+        position = item.end()
+    return items
+
+
+_KEYS = (
+    "choices", "taxonomy", "accept", "labels", "label", "tags", "categories", "value", "result",
+    "annotations", "cats",
+)  # fmt: skip
+"""Where labelling tools keep the labels: `{"choices": ["a"]}`, `[{"value": {"choices": ["a"]}}]`,
+`{"taxonomy": [["a", "b"]]}` (Label Studio), `[{"label": "a"}]` (doccano), `{"accept": ["a"],
+"answer": "accept"}` (Prodigy), `{"cats": {"a": 1.0, "b": 0.0}}` (spaCy)."""
+
+
+def tool_labels(text: str) -> list[Any] | None:
+    """The labels in JSON of a labelling tool; none for an answer that was passed over there."""
+    return _labels_in(_json(text))
+
+
+def _labels_in(value: Any, depth: int = 0) -> list[Any] | None:
+    if isinstance(value, list) and depth < 6:
+        parts = [_labels_in(v, depth + 1) if isinstance(v, (dict, list)) else [v] for v in value]
+        if any(part is None for part in parts):
+            return None
+        return [label for part in parts for label in part or ()]
+    if not isinstance(value, dict) or depth >= 6:
+        return None
+    if value.get("answer", "accept") != "accept":
+        return []
+    keys = [key for key in _KEYS if key in value]
+    if not keys:
+        return None
+    inner = value[keys[0]]
+    if keys[0] == "cats" and isinstance(inner, dict):
+        return _chosen(inner)
+    return _labels_in(inner, depth + 1) if isinstance(inner, (dict, list)) else [inner]
+
+
+def object_labels(text: str) -> list[Any] | None:
+    """The keys of `{"a": true, "b": false}` that are true, 1 or "1"."""
+    value = _json(text)
+    return _chosen(value) if isinstance(value, dict) else None
+
+
+def _chosen(flags: dict[str, Any]) -> list[Any] | None:
+    on = {
+        key: False if flag is None else _FLAGS.get(str(flag).lower()) for key, flag in flags.items()
+    }
+    return None if not on or None in on.values() else [key for key, flag in on.items() if flag]
+
+
+def _json(text: str) -> Any:
+    """Also of JSON that was written as a text into JSON."""
+    if len(text) > _MOST_CHARACTERS or text[:1] not in ("[", "{", '"'):
+        return None
+    try:
+        value = json.loads(text)
+        return json.loads(value) if isinstance(value, str) and value[:1] in ("[", "{") else value
+    except (ValueError, RecursionError):
+        return None
+
+
+_PARSERS: dict[Notation, Callable[[str], list[Any] | None]] = {
+    "python": python_list, "tool": tool_labels, "object": object_labels, "bare": bare_list,
+}  # fmt: skip
+
+
+def propose_reading(cells: Iterable[LabelValue]) -> Reading:
+    """How distinct label cells are to be read, as far as they say.
+
+    A list notation is one that most cells are written in: a few may be damaged. A delimiter is one
+    whose parts recombine: the cells are made of no more different parts than there are cells, and
+    half of the parts come back. Of commas, which also stand in names and in numbers, lists must
+    differ in length, too.
+    """
+    values = [v for v in cells if not is_blank(v)]
+    texts = [trimmed(v) for v in values if isinstance(v, str)]
+    if texts and len(texts) == len(values):
+        if (notation := _notation(texts)) is not None:
+            return Reading("multilabel", notation=notation)
+        if sum(json_array(text) is not None for text in texts) * 2 > len(texts):
+            return Reading("multilabel")
+        for delimiter in DELIMITERS:
+            if _recombines(texts, delimiter):
+                return Reading("multilabel", delimiter)
+    return Reading("binary" if len(values) == 2 else "multiclass")
+
+
+def _notation(texts: list[str]) -> Notation | None:
+    if _are_vectors(texts):
+        return "vector"
+    if sum(_are_labels(json_array(text)) for text in texts) * 2 > len(texts):
+        return None
+    for notation, parse in _PARSERS.items():
+        read = [text for text in texts if _are_labels(parse(text))]
+        # Names may stand in brackets, too: lists have to recombine.
+        inside = [text[1:-1] for text in read] if notation == "bare" else []
+        if len(read) * 2 > len(texts) and (not inside or _recombines(inside, ",")):
+            return notation
+        bare = [text for text in texts if text[:1] not in ("[", "{")]
+        if notation == "tool" and len(read) >= 2 and len(read) + len(bare) == len(texts):
+            return "tool"
+    return None
+
+
+def _are_labels(items: list[Any] | None) -> bool:
+    return items is not None and all(map(is_label, items))
+
+
+def _are_vectors(texts: list[str]) -> bool:
+    """Whether nearly all are as long as each other: three flags at least, two in brackets."""
+    vectors = [vector(text) or [] for text in texts if not text.isdecimal() and vector(text)]
+    if len(vectors) < 2 or len(vectors) < 0.9 * len(texts):
+        return False
+    lengths = {len(flags) for flags in vectors}
+    least = 2 if all(text[:1] in ("[", "(", "a") for text in texts) else 3
+    return len(lengths) == 1 and min(lengths) >= least
+
+
+def _recombines(texts: Sequence[str], delimiter: str) -> bool:
+    """Whether lists, rather than names that happen to hold the character, explain `texts`."""
+    lists = [text for text in texts if delimiter in text]
+    if len(lists) < 2 or (delimiter == "," and len({t.count(",") for t in texts}) < 2):
+        return False
+    parts = [{p.strip() for p in text.split(delimiter) if p.strip()} for text in lists]
+    singles = {text.strip() for text in texts if delimiter not in text}
+    uses: dict[str, int] = dict.fromkeys(singles, 1)
+    for part in (p for group in parts for p in group):
+        uses[part] = uses.get(part, 0) + 1
+    vocabulary = set().union(*parts)
+    again = sum(uses[part] > 1 for part in vocabulary)
+    return len(vocabulary) <= max(len(texts), 2) and again * 2 >= len(vocabulary)
+
+
+_TORN = re.compile(
+    r"""^[\[{(]\s*["'] | ["']\s*[\]})]$ | ["']\s*:\s | ^"[^"]*"$ | ^'[^']*'$ |
+        ^[\[{][^\]}]*$ | ^[^\[{]*[\]}]$ | ^\([^)]*$ | \\["']""",
+    re.VERBOSE,
+)
+
+
+def torn(names: Iterable[str]) -> list[str]:
+    """Those that look like a piece of another notation: `['bill'`, `"a"`, `{"choices": ["a"`."""
+    return [name for name in names if _TORN.search(name[:1_000])]
+
+
+def vector_problem(column: str, cell: str) -> tuple[str, str]:
+    """What to say of vectors that nobody has named, and what to do."""
+    flags = vector(trimmed(cell)) or []
+    shown = cell if len(cell) <= 60 else f"{cell[:60]}…"
+    return (
+        f"The cells of {column} look like vectors of 0 and 1 for {len(flags)} labels, such as "
+        f"{shown}, and the names of the labels are not known.",
+        "Give the label names in the order of the 0s and 1s.",
+    )
+
+
+def name_list(text: str) -> list[str]:
+    """Label names as people write them: `a, b, c`, or a JSON array of texts."""
+    items = json_array(text)
+    if items is not None and all(isinstance(item, str) for item in items):
+        return items
+    return [name for name in map(trimmed, text.split(",")) if name]

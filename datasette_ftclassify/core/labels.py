@@ -1,0 +1,396 @@
+"""Labels as SQLite holds them, and the set of those a classifier may answer.
+
+A label is whatever stands in the cell: text, a whole number, a real number. It keeps its type on
+the way through training, scores and predictions, and has one text form, its *name*, wherever a
+string is needed (JSON keys, exports, pages).
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Literal
+
+from .database import NotUtf8, quote
+from .errors import LabelError
+
+LabelValue = str | int | float
+Kind = Literal["binary", "multiclass", "multilabel"]
+KINDS: tuple[Kind, ...] = ("binary", "multiclass", "multilabel")
+
+MAX_LABELS = 5_000
+"""More distinct values than this are not a label set but free text."""
+MAX_NAME = 10_000
+"""Characters of a label."""
+MAX_NAMES = 1_000_000
+"""Characters of all labels of a set: they are on a classifier's page."""
+
+_POSITIVE = ("1", "true", "yes", "y", "t", "positive", "pos", "spam", "match")
+_ON: dict[object, bool] = {
+    1: True, "1": True, "1.0": True, "true": True, "t": True, "yes": True, "y": True, "on": True,
+    "x": True, "\u2713": True, "\u2714": True,
+    0: False, "0": False, "0.0": False, "false": False, "f": False, "no": False, "n": False,
+    "off": False,
+}  # fmt: skip
+_WHITE_SPACE = (
+    "\t\n\v\f\r\x1c\x1d\x1e\x1f \x85\xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007"
+    "\u2008\u2009\u200a\u2028\u2029\u202f\u205f\u3000"
+)
+"""What str.strip() takes away."""
+INVISIBLE = "".join(
+    chr(code)
+    for first, last in (
+        (0xAD, 0xAD), (0x34F, 0x34F), (0x61C, 0x61C), (0x115F, 0x1160), (0x17B4, 0x17B5),
+        (0x180B, 0x180F), (0x200B, 0x200F), (0x202A, 0x202E), (0x2060, 0x206F), (0x3164, 0x3164),
+        (0xFE00, 0xFE0F), (0xFEFF, 0xFEFF), (0xFFA0, 0xFFA0),
+    )
+    for code in range(first, last + 1)
+)  # fmt: skip
+"""Characters without a shape or a width: zero-width spaces and joiners, byte order marks, soft
+hyphens, marks of direction and variation (Unicode: Default_Ignorable_Code_Point, first plane)."""
+BLANKS = _WHITE_SPACE + INVISIBLE
+"""A cell with nothing but these is blank, in Python and in SQL."""
+
+
+def is_blank(cell: object) -> bool:
+    """Whether a label cell says nothing: NULL, or a text of BLANKS. A row whose label cells are all
+    blank is not labelled; see `unlabelled_sql` for the same in SQL."""
+    if not isinstance(cell, str):
+        return cell is None
+    text = cell.strip()
+    return not text or (text[0] > "\x7f" and not text.strip(BLANKS))
+
+
+def unlabelled_sql(columns: Iterable[str], table: str | None = None) -> str:
+    """The condition for rows that are not labelled: all label cells are blank, as `is_blank` says.
+
+    table: before the names of the columns, where a name that is no column must not be a text
+    """
+    before = f"{quote(table)}." if table else ""
+    names = [before + quote(column) for column in columns]
+    return " and ".join(
+        f"({name} is null or (typeof({name}) = 'text' and {trimmed_sql(name)} = ''))"
+        for name in names
+    )
+
+
+def trimmed(text: str) -> str:
+    """Without BLANKS at its ends."""
+    text = text.strip()
+    return text if text.isascii() else text.strip(BLANKS)
+
+
+def trimmed_sql(expression: str) -> str:
+    """`trimmed` in SQL. The characters are numbers there, which every encoding takes alike."""
+    return f"trim({expression}, char({','.join(str(ord(c)) for c in BLANKS)}))"
+
+
+def label_name(value: LabelValue) -> str:
+    """The text form of a label: `3` for 3, `2.5` for 2.5, a text as it is."""
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def folded(name: str) -> str:
+    """What two labels share that differ only by case, white space, characters without a width, or
+    the normal form of their accents."""
+    if not name.isascii():
+        name = unicodedata.normalize("NFC", name.translate(_NOTHING))
+    return " ".join(name.split()).casefold()
+
+
+_NOTHING = dict.fromkeys(map(ord, INVISIBLE))
+_NUMBER = re.compile(r"(-?(?:0|[1-9][0-9]*))(?:\.([0-9]*?)0*)?")
+
+
+def variant_key(label: LabelValue) -> str:
+    """What two labels share that are one label written in two ways: `folded` names, and of numbers
+    the value, so that 1, 1.0, '1' and '1.00' are variants and 1 and '01' are not. UTF-8 that was
+    read in another encoding counts as what it says."""
+    name = folded(_mended(label_name(label)).replace("\0", ""))
+    number = _NUMBER.fullmatch(name)
+    return name if number is None else f"{number[1]}.{number[2]}" if number[2] else number[1]
+
+
+def _mended(name: str) -> str:
+    """`Päckchen` for `PÃ¤ckchen`; other names as they are."""
+    if name.isascii():
+        return name
+    for encoding in ("cp1252", "latin-1"):
+        with suppress(UnicodeError):
+            return name.encode(encoding).decode()
+    return name
+
+
+def variant_groups(counts: Mapping[LabelValue, int]) -> list[list[LabelValue]]:
+    """Labels that are variants of each other together, the commonest first; most are alone."""
+    groups: dict[str, list[LabelValue]] = {}
+    for label in counts:
+        # Of bytes that are no UTF-8 nobody can say what they look like.
+        key = repr(label) if isinstance(label, NotUtf8) else variant_key(label)
+        groups.setdefault(key, []).append(label)
+    return [sorted(g, key=lambda v: -counts[v]) for g in groups.values()]
+
+
+@dataclass(frozen=True)
+class LabelSet:
+    """The labels a classifier may answer, in a fixed order: numbers by size, then texts.
+
+    given:  their names, where the values are keys of another table (see `foreign_keys`), in the
+            same order, as they were when the set was made
+    lookup: that table
+    Raises LabelError when it is empty, too large for its kind, or when two labels have the same
+    name (the number 1 beside the text '1').
+    """
+
+    values: tuple[LabelValue, ...]
+    kind: Kind
+    given: tuple[str, ...] | None = None
+    lookup: str | None = None
+
+    def __post_init__(self) -> None:
+        if not self.values:
+            raise LabelError("There are no labels: every row of the label column is empty.")
+        if len(self.values) > MAX_LABELS:
+            raise LabelError(
+                f"{len(self.values):,} different labels are more than the {MAX_LABELS:,} a "
+                "classifier can hold: is this the right column?"
+            )
+        if self.kind == "binary" and len(self.values) > 2:
+            raise LabelError(
+                f"Binary means two labels, and there are {len(self.values):,}: "
+                "the kind is multiclass."
+            )
+        longest = max(map(len, self.names))
+        if longest > MAX_NAME or sum(map(len, self.names)) > MAX_NAMES:
+            raise LabelError(
+                f"The labels are too long: the longest has {longest:,} characters. A label has at "
+                f"most {MAX_NAME:,}, and all together {MAX_NAMES:,}: is this the right column?"
+            )
+        if len(set(self.names)) < len(self.values):
+            twin = Counter(self.names).most_common(1)[0][0]
+            raise LabelError(
+                f"The label {twin} stands in the column both as a number and as text: "
+                "make them one type with an UPDATE … SET label = cast(label as text)."
+            )
+
+    @classmethod
+    def of(cls, values: Iterable[LabelValue], kind: Kind) -> LabelSet:
+        """The distinct `values` in order."""
+        return cls(tuple(sorted(set(values), key=_order)), kind)
+
+    def named(self, names: Mapping[LabelValue, str], table: str) -> LabelSet:
+        """The same labels by the names that `table` has for them, all different."""
+        return LabelSet(self.values, self.kind, tuple(names[v] for v in self.values), table)
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        if self.given is not None:
+            return self.given
+        return tuple(label_name(value) for value in self.values)
+
+    def name_of(self, value: LabelValue) -> str:
+        """The name of a label in the set. Raises KeyError otherwise."""
+        return self.names[self._index[value]]
+
+    @cached_property
+    def _index(self) -> dict[LabelValue, int]:
+        return {value: i for i, value in enumerate(self.values)}
+
+    def index(self, value: LabelValue) -> int | None:
+        """The position of a label, None when it is not in the set."""
+        return self._index.get(value)
+
+    def positions(self, values: Iterable[LabelValue]) -> list[int]:
+        """The positions of labels that are all in the set, ascending: in which order a cell names
+        its labels says nothing. Raises KeyError for a value that is not in the set."""
+        return sorted({self._index[value] for value in values})
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    @property
+    def multilabel(self) -> bool:
+        return self.kind == "multilabel"
+
+    @cached_property
+    def positive(self) -> int | None:
+        """Of two labels the one to find: 1, true, yes, spam …, else the second. None otherwise."""
+        if self.multilabel or len(self.values) != 2:
+            return None
+        folds = [folded(name) for name in self.names]
+        return next((i for i, fold in enumerate(folds) if fold in _POSITIVE), 1)
+
+    @cached_property
+    def sqlite_type(self) -> str:
+        """The type of a column that holds these labels, so that they come back as they were: none
+        for labels of several types, which every other type would make alike."""
+        types = {str if isinstance(v, str) else type(v) for v in self.values}
+        if self.multilabel or types == {str}:
+            return "TEXT"
+        return {int: "INTEGER", float: "REAL"}[types.pop()] if len(types) == 1 else ""
+
+    def to_dict(self) -> dict[str, Any]:
+        data: dict[str, Any] = {"values": list(self.values), "kind": self.kind}
+        raw = {
+            str(i): value.raw.hex()
+            for i, value in enumerate(self.values)
+            if isinstance(value, NotUtf8)
+        }
+        if raw:
+            data["raw"] = raw
+        if self.given is not None:
+            data |= {"names": list(self.given), "lookup": self.lookup}
+        return data
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> LabelSet:
+        """Reads `to_dict`'s form. Raises LabelError when it is not that."""
+        values, kind = data.get("values"), data.get("kind")
+        if (
+            not isinstance(values, list)
+            or kind not in KINDS
+            or len(values) > MAX_LABELS
+            or not all(type(v) in (str, int, float) for v in values)
+            or not all(math.isfinite(v) for v in values if type(v) is float)
+        ):
+            raise LabelError("A stored label set is damaged: train the classifier again.")
+        try:
+            for number, raw in dict(data.get("raw") or {}).items():
+                label = _label_of_bytes(bytes.fromhex(raw))
+                values[values.index(label, int(number))] = label
+        except (ValueError, TypeError) as error:
+            raise LabelError(
+                "A stored label set is damaged: train the classifier again."
+            ) from error
+        names, lookup = data.get("names"), data.get("lookup")
+        if names is None:
+            return cls(tuple(values), kind)
+        if (
+            not isinstance(names, list)
+            or len(names) != len(values)
+            or not all(isinstance(name, str) for name in names)
+            or not isinstance(lookup, str)
+        ):
+            raise LabelError("A stored label set is damaged: train the classifier again.")
+        return cls(tuple(values), kind, tuple(names), lookup)
+
+    def as_it_was(self, value: LabelValue) -> LabelValue:
+        """A label of the set as it stood in its cell, where only its text is known."""
+        position = self.index(value)
+        return value if position is None else self.values[position]
+
+    @cached_property
+    def has_raw(self) -> bool:
+        """Whether a label is not UTF-8."""
+        return any(isinstance(value, NotUtf8) for value in self.values)
+
+
+def _order(value: LabelValue) -> tuple[bool, float, str]:
+    return (True, 0.0, value) if isinstance(value, str) else (False, value, "")
+
+
+@dataclass(frozen=True)
+class Labels:
+    """What the label cells of one row say.
+
+    `values` is None for a row that is not (or not properly) labelled, a tuple of one for binary
+    and multiclass, of any length for multilabel. `problem` names what is wrong with the cells:
+    `empty` (not labelled, as NULL is, but in blank text), `blob`, `undecodable`, `invalid`,
+    `vector` (0s and 1s that nobody has named); None when nothing is, and for NULL.
+    partly_blank: of several flags, some are blank, which counts as off
+    """
+
+    values: tuple[LabelValue, ...] | None
+    problem: str | None = None
+    partly_blank: bool = field(default=False, compare=False)
+
+
+UNLABELLED = Labels(None)
+_EMPTY = Labels(None, "empty")
+
+
+def read_labels(
+    cells: Sequence[object], kind: Kind, columns: Sequence[str], delimiter: str | None
+) -> Labels:
+    """Reads the label cells of one row; never raises."""
+    if all(map(is_blank, cells)):
+        return UNLABELLED if all(cell is None for cell in cells) else _EMPTY
+    if any(isinstance(cell, bytes) for cell in cells):
+        return Labels(None, "blob")
+    if any(isinstance(cell, NotUtf8) for cell in cells):
+        # What a list is made of cannot be told from the bytes of the whole.
+        one = cells[0] if kind != "multilabel" else None
+        values = (_label_of_bytes(one.raw),) if isinstance(one, NotUtf8) else None
+        return Labels(values, "undecodable")
+    if kind != "multilabel":
+        return _single(cells[0])
+    if len(columns) > 1:
+        return _from_flags(cells, columns)
+    return _from_list(trimmed(str(cells[0])), delimiter)
+
+
+def _label_of_bytes(raw: bytes) -> NotUtf8:
+    """A label that is not UTF-8. It is shown as `P\\xe4ckchen`, so that labels of different bytes
+    have different names, and goes back into cells as the bytes that it came from."""
+    return NotUtf8(raw.decode("utf-8", "backslashreplace"), raw)
+
+
+def _single(cell: object) -> Labels:
+    if isinstance(cell, float) and not math.isfinite(cell):
+        return Labels(None, "invalid")
+    assert isinstance(cell, (str, int, float))
+    return Labels((cell,))
+
+
+def _from_flags(cells: Sequence[object], columns: Sequence[str]) -> Labels:
+    """A blank beside a flag is off: many sheets only mark what applies."""
+    chosen: list[LabelValue] = []
+    partly_blank = False
+    for cell, column in zip(cells, columns, strict=True):
+        on = _ON.get(cell)
+        if on is None and isinstance(cell, str):
+            on = _ON.get(trimmed(cell).lower())
+        if on is None and is_blank(cell):
+            on, partly_blank = False, True
+        if on is None:
+            return Labels(None, "invalid")
+        if on:
+            chosen.append(column)
+    return Labels(tuple(chosen), partly_blank=partly_blank)
+
+
+def _from_list(text: str, delimiter: str | None) -> Labels:
+    """A JSON array, or a delimited list; `[]` is a row with none of the labels."""
+    if delimiter is not None and text != "[]":
+        parts = map(trimmed, text.split(delimiter))
+        return Labels(tuple(dict.fromkeys(part for part in parts if part)))
+    items = json_array(text)
+    if items is None or not all(map(is_label, items)):
+        return Labels(None, "invalid")
+    return Labels(tuple(dict.fromkeys(items)))
+
+
+def json_array(text: str) -> list[Any] | None:
+    """The items of a JSON array; None for any other text."""
+    if not text.lstrip().startswith("["):
+        return None
+    try:
+        items = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    return items if isinstance(items, list) else None
+
+
+def is_label(item: object) -> bool:
+    """Whether SQLite and JSON can hold it: no nested value, no NaN or infinity, no half of a
+    surrogate pair."""
+    if isinstance(item, str):
+        return item.isascii() or not any("\ud800" <= c <= "\udfff" for c in item)
+    return type(item) is int or (isinstance(item, float) and math.isfinite(item))

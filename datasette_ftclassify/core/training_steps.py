@@ -1,0 +1,7 @@
+"""Steps of a training at a service that others than its trainer have to know."""
+
+from __future__ import annotations
+
+OVER = "over"
+"""What a training log has as its `step` when a training ended without a model. Tried again, it is
+another training, under another tag."""

@@ -1,0 +1,157 @@
+"""What the checks say of the rows of a task, without reading them again where that is known."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import threading
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+
+from ..checks import run_checks
+from ..checks.registry import SEVERITIES
+from ..core.splits import SplitPlan
+from ..core.task import Task
+from ..store.jobs.job import Job
+from ..store.jobs.state import list_jobs
+from ..trainers.service import Service
+from .check import as_trained_by, rows_digest
+
+
+@dataclass(frozen=True)
+class Found:
+    """A finding, as it is told before something is paid for; fields as in `checks.Finding`."""
+
+    code: str
+    severity: str
+    count: int
+    message: str
+    advice: str
+
+
+@dataclass(frozen=True)
+class Checked:
+    """findings: None where the rows were not checked; job: whose result that is"""
+
+    findings: tuple[Found, ...] | None
+    how: str
+    job: Job | None = None
+
+
+def check_rows(
+    conn: sqlite3.Connection,
+    task: Task,
+    plan: SplitPlan | None,
+    trainer: Service,
+    model: str | None,
+    *,
+    most: int | None = None,
+) -> Checked:
+    """What the checks say of the rows, from the last check job if it was about the same.
+
+    plan:  None: whatever the split is
+    model: to be trained; None: it is trained already
+    most:  rows that are checked, unless a check job has
+    """
+    digest = rows_digest(conn, task)
+    job = _last_check(conn, task, plan, model, digest.value)
+    if job is not None:
+        found = _stored(job)
+        if found is not None:
+            at = job.updated_at.replace("T", " ").replace("Z", " UTC")
+            return Checked(found, f"Checked by job {job.id} ({at}): the rows are the same.", job)
+    if most is not None and digest.rows > most:
+        return Checked(
+            None,
+            f"The labels of {digest.rows:,} rows were not checked, which would take its time: check"
+            " the rows on the page that trains, and the result is used here.",
+        )
+    words = json.dumps([task.to_dict(), asdict(plan or SplitPlan()), trainer.name, model])
+    found = _RECENT.find(digest.value, words)
+    if found is None:
+        found = _run(conn, task, plan, trainer, model)
+        _RECENT.keep(digest.value, words, found)
+    return Checked(found, "Checked just now, without the search for wrong labels and leaks.")
+
+
+def _run(
+    conn: sqlite3.Connection,
+    task: Task,
+    plan: SplitPlan | None,
+    trainer: Service,
+    model: str | None,
+) -> tuple[Found, ...]:
+    report = run_checks(
+        conn,
+        task,
+        plan=plan,
+        model=model,
+        leaves_machine=model is not None,
+        sample_size=0,
+        deep=False,
+        private=False,
+        **as_trained_by(trainer.name, model),
+    )
+    return tuple(Found(f.code, f.severity, f.count, f.message, f.advice) for f in report.findings)
+
+
+def _last_check(
+    conn: sqlite3.Connection, task: Task, plan: SplitPlan | None, model: str | None, digest: str
+) -> Job | None:
+    words = json.loads(json.dumps(task.to_dict()))
+    for job in list_jobs(conn):
+        if (job.kind, job.state) != ("check", "finished") or not job.result:
+            continue
+        same = job.settings.get("task") == words and job.result.get("rows_digest") == digest
+        if plan is not None:
+            same = same and job.settings.get("plan") == asdict(plan)
+        if model is not None:  # which texts and labels it can take
+            tokens = job.result.get("tokens")
+            same = same and isinstance(tokens, dict) and tokens.get("model") == model
+        if same:
+            return job
+    return None
+
+
+def _stored(job: Job) -> tuple[Found, ...] | None:
+    """The findings of a check job; None for what was not written by this software."""
+    findings = (job.result or {}).get("findings")
+    if not isinstance(findings, list):
+        return None
+    found = [_found(finding) for finding in findings]
+    known = [one for one in found if one is not None]
+    return tuple(known) if len(known) == len(found) else None
+
+
+def _found(finding: object) -> Found | None:
+    if not isinstance(finding, Mapping):
+        return None
+    texts = [finding.get(name) for name in ("code", "severity", "message", "advice")]
+    count = finding.get("count")
+    if not all(isinstance(text, str) for text in texts) or not isinstance(count, int):
+        return None
+    code, severity, message, advice = map(str, texts)
+    return Found(code, severity, count, message, advice) if severity in SEVERITIES else None
+
+
+class _Recent:
+    """Findings of this process, since whoever sees a price agrees to it a moment later."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._found: OrderedDict[tuple[str, str], tuple[Found, ...]] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def find(self, digest: str, words: str) -> tuple[Found, ...] | None:
+        with self._lock:
+            return self._found.get((digest, words))
+
+    def keep(self, digest: str, words: str, found: tuple[Found, ...]) -> None:
+        with self._lock:
+            self._found[digest, words] = found
+            while len(self._found) > self._most:
+                self._found.popitem(last=False)
+
+
+_RECENT = _Recent(16)

@@ -1,0 +1,118 @@
+"""Where in a table a job is, and whether that place still means the same row.
+
+VACUUM gives new rowids to the rows of a table that has no INTEGER PRIMARY KEY. A job that went on
+after a rowid would then leave out rows that it has not seen, and write answers to others' rows.
+VACUUM also changes the schema's version, as every change of a table does: so a place is good for as
+long as that stays what it was. After that the row is looked for by its declared key; where there is
+none, the job starts over.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import Any
+
+from ..core.database import Cell, Relation, count, quote
+from ..core.errors import PredictError
+from ..store.jobs.events import note
+from ..store.jobs.job import Job
+
+MOST_STARTS = 5
+"""How often a process starts a job over, before it says that this leads nowhere."""
+
+
+class RowsMoved(Exception):
+    """The rowids that were read may belong to other rows now."""
+
+
+class RowCursor:
+    """Of one table. Call `begin` before rows are read, `check` and `after` in every transaction
+    that writes to them."""
+
+    def __init__(self, conn: sqlite3.Connection, target: Relation) -> None:
+        self._target = target
+        self._moves = target.rowid is not None and not _is_kept(conn, target)
+        self._version = 0
+        self._starts = 0
+
+    def begin(self, conn: sqlite3.Connection, job: Job) -> None:
+        """From now on rows are read. Puts the job's place where its last row is now, or back to
+        the first row. Raises PredictError when it came to that too often."""
+        before = job.position
+        job.position = self.now(conn, before)
+        self._version = _version(conn) if self._moves else 0
+        if before is None or job.position is not None:
+            return
+        self._starts += 1
+        if self._starts > MOST_STARTS:
+            raise PredictError(
+                f"Table {self._target.name} has no primary key, and the tables of its file are "
+                "changed again and again, so that its rows cannot be told apart: give it a primary "
+                "key, or predict when nothing else is done to the file."
+            )
+        start_over(conn, job, "its rows may have other rowids now (VACUUM)")
+
+    def now(self, conn: sqlite3.Connection, position: list[Any] | None) -> list[Any] | None:
+        """Where a job's place is now; None: before the first row, or not to be found."""
+        mark = position[-1] if position else None
+        if not self._moves or not isinstance(mark, dict) or mark.get("schema") == _version(conn):
+            return position
+        key = mark.get("key")
+        names = self._target.primary_key
+        if not names or not isinstance(key, list) or len(key) != len(names):
+            return None
+        matches = " and ".join(f"{quote(name)} = ?" for name in names)
+        sql = f"select {self._target.rowid} from {quote(self._target.name)} where {matches}"
+        row = conn.execute(sql, [unpack(cell) for cell in key]).fetchone()
+        return None if row is None else self.after(conn, (row[0],))
+
+    def check(self, conn: sqlite3.Connection) -> None:
+        """Raises RowsMoved when what was read since `begin` may be about other rows."""
+        if self._moves and _version(conn) != self._version:
+            raise RowsMoved
+
+    def note_version(self, conn: sqlite3.Connection) -> None:
+        """After a change of the schema by the transaction that has checked the place."""
+        self._version = _version(conn) if self._moves else 0
+
+    def after(self, conn: sqlite3.Connection, key: tuple[Cell, ...]) -> list[Any]:
+        """The place behind a row, as JSON."""
+        place = position_of(key)
+        if not self._moves:
+            return place
+        mark: dict[str, Any] = {"schema": _version(conn)}
+        if names := self._target.primary_key:
+            columns = ", ".join(map(quote, names))
+            sql = f"select {columns} from {quote(self._target.name)} where {self._target.rowid} = ?"
+            row = conn.execute(sql, key).fetchone()
+            mark["key"] = None if row is None else position_of(tuple(row))
+        return [*place, mark]
+
+
+def start_over(conn: sqlite3.Connection, job: Job, why: str) -> None:
+    """Puts the job before its first row, and says why. Call in a transaction that saves it."""
+    job.position, job.done, job.skipped, job.failed = None, 0, 0, 0
+    note(conn, job.id, f"starts over: {why}")
+
+
+def _is_kept(conn: sqlite3.Connection, target: Relation) -> bool:
+    """Whether the rowid is a column of the table's, and so survives a VACUUM."""
+    if len(target.primary_key) != 1:
+        return False
+    # Any other primary key has an index of its own.
+    sql = "select 1 from pragma_index_list(?) where origin = 'pk'"
+    return conn.execute(sql, [target.name]).fetchone() is None
+
+
+def _version(conn: sqlite3.Connection) -> int:
+    return count(conn, "pragma schema_version")
+
+
+def position_of(key: tuple[Cell, ...]) -> list[Any]:
+    """A row's key as JSON; a BLOB as an object, so that it comes back as one."""
+    return [{"blob": value.hex()} if isinstance(value, bytes) else value for value in key]
+
+
+def unpack(value: Any) -> Cell:
+    """The other way round."""
+    return bytes.fromhex(value["blob"]) if isinstance(value, dict) else value

@@ -1,0 +1,166 @@
+"""From a stored classifier to one that answers."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+from datetime import date
+
+from ..core.errors import ArtifactError, PredictError, TrainingError
+from ..core.prediction import Answerer
+from ..prompts.prices import PriceTable, load_prices, today
+from ..store.artifacts import load_parts
+from ..store.classifiers import Classifier
+from ..trainers.access import Access
+from ..trainers.base import Learner
+from ..trainers.registry import get_trainer
+from ..trainers.service import (
+    BatchClient,
+    InferenceClient,
+    InferenceResponse,
+    OfUnknownModel,
+    Service,
+)
+from ..trainers.service_errors import ServiceRefused
+from ..trainers.usage import Usage
+
+
+def service_of(classifier: Classifier) -> Service | None:
+    """The service that has the classifier's model; None when the model is in the file.
+
+    Raises TrainingError for an unknown trainer.
+    """
+    trainer = get_trainer(classifier.trainer)
+    return trainer if isinstance(trainer, Service) else None
+
+
+def shutdown_of(classifier: Classifier) -> date | None:
+    """The day from which the classifier's model answers no more, as the service said it when the
+    model was trained, else by the price table; None when neither says so."""
+    return next(iter(_shutdowns(classifier)), None)
+
+
+def why_stopped(classifier: Classifier, day: date) -> str | None:
+    """Why the model of a classifier at a service answers no more, with what to do; None while all
+    that is known does not say so. A day that was put off since it was said counts."""
+    days = _shutdowns(classifier)
+    if not days or max(days) > day:
+        return None
+    model, host = (classifier.header.get(name) for name in ("model", "host"))
+    return (
+        f"The model of {classifier.title}, {model}, stopped answering at {host} on {max(days)}. "
+        "Its columns and kept answers stay; to classify more, move it to another trainer."
+    )
+
+
+def _shutdowns(classifier: Classifier) -> list[date]:
+    """By whoever says one: the service, then the price table. Any of it may be a stranger's."""
+    header, found = classifier.header, []
+    try:
+        found.append(date.fromisoformat(str(classifier.report.get("shutdown_date"))))
+    except ValueError:
+        pass  # it did not say
+    host = header.get("host")
+    table = load_prices().at(host) if isinstance(host, str) else load_prices()
+    for name in (header.get("base"), header.get("model")):
+        price = table.get(name) if isinstance(name, str) else None
+        if price is not None and price.shutdown is not None:
+            return [*found, price.shutdown]
+    return found
+
+
+class _StoppedAsker:
+    """In the place of one whose model answers no more: it tells what questions would have been, and
+    refuses them before they are sent."""
+
+    def __init__(self, inference_client: InferenceClient, why: str) -> None:
+        self._asker, self._why = inference_client, why
+
+    @property
+    def model(self) -> str:
+        return self._asker.model
+
+    async def ask(self, text: str) -> InferenceResponse:
+        raise ServiceRefused(self._why, code="model_stopped")
+
+    def expected(self, text: str) -> Usage:
+        return self._asker.expected(text)
+
+    async def close(self) -> None:
+        await self._asker.close()
+
+
+BaseOf = Callable[[str, str], "str | None"]
+"""From a host and the name under which a model is asked there to the model it was tuned from, as
+this installation knows it; None: it does not."""
+
+
+def load_inference_client(
+    classifier: Classifier, access: Access, base_of: BaseOf
+) -> InferenceClient:
+    """One whose questions are refused at once when the model has stopped, see `why_stopped`.
+
+    Raises ArtifactError for a damaged header, AccessError without a key, TrainingError when no
+    service has the model."""
+    service = service_of(classifier)
+    if service is None:
+        raise TrainingError(f"{classifier.title} answers from its file: there is nobody to ask.")
+    endpoint = access.endpoint(classifier.trainer)
+    inference_client = service.inference_client(classifier.header, classifier.labels, endpoint)
+    _name_model(inference_client, base_of)
+    why = why_stopped(classifier, today())
+    return inference_client if why is None else _StoppedAsker(inference_client, why)
+
+
+def batch_service(classifier: Classifier) -> Service:
+    """The service that takes batches for it. Raises PredictError when there is none."""
+    service = service_of(classifier)
+    if service is None or not service.capabilities.batch:
+        raise PredictError(
+            f"{classifier.title} cannot be asked in batches ({classifier.trainer}): ask without.",
+            fields=("batch",),
+        )
+    return service
+
+
+def load_batch_client(classifier: Classifier, access: Access, base_of: BaseOf) -> BatchClient:
+    """As `load_inference_client`. Raises PredictError, too, when no service takes batches."""
+    service = batch_service(classifier)
+    endpoint = access.endpoint(classifier.trainer)
+    batch_client = service.batch_client(classifier.header, classifier.labels, endpoint)
+    _name_model(batch_client, base_of)
+    return batch_client
+
+
+def _name_model(asks: object, base_of: BaseOf) -> None:
+    if isinstance(asks, OfUnknownModel) and asks.unknown_as is not None:
+        base = base_of(*asks.unknown_as)
+        if base is not None:
+            asks.stands_for(base)
+
+
+def prices_of(classifier: Classifier, access: Access) -> PriceTable:
+    """The prices at the service that has the classifier's model. Raises PriceError, AccessError."""
+    service = service_of(classifier)
+    if service is None:
+        return load_prices()
+    return service.prices(access.endpoint(classifier.trainer))
+
+
+def load_answerer(
+    conn: sqlite3.Connection, classifier: Classifier, schema: str = "main"
+) -> Answerer:
+    """Loads the artifact. Raises ArtifactError for a damaged one, TrainingError for an unknown
+    trainer, or one whose models are not in the file."""
+    trainer = get_trainer(classifier.trainer)
+    if not isinstance(trainer, Learner):
+        raise TrainingError(
+            f"The model of {classifier.title} is at a service ({classifier.trainer}), not here."
+        )
+    predictor = trainer.load(classifier.header, load_parts(conn, classifier, schema))
+    labels = classifier.labels
+    if (predictor.n_labels, predictor.multilabel) != (len(labels), labels.multilabel):
+        raise ArtifactError(
+            f"Classifier {classifier.title} is damaged: its labels do not fit its weights."
+        )
+    return Answerer(predictor, labels)

@@ -1,0 +1,63 @@
+"""What a prediction has done so far, and at its end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from ..store.jobs.job import Job
+from ..store.spending import Spent
+from .columns import Columns
+
+RowProgress = Callable[[int, int], None]
+"""Called with the rows done and the rows in all."""
+
+
+def no_row_progress(done: int, total: int) -> None:
+    """For callers who do not look."""
+
+
+@dataclass(frozen=True)
+class PredictResult:
+    """What a prediction job did.
+
+    total, written, skipped, failed: rows in all, with a label of the model, without a text, and
+                without an answer, or not written, since a trigger kept them as they were
+    reasons:    why these were, in this attempt
+    abstained:  answers whose score was too low for a label, in this attempt; None where any score
+                is high enough
+    resumed_at: rows that an interrupted attempt had already done
+    spent:      on all attempts; None where nothing can be
+    """
+
+    columns: Columns
+    total: int
+    written: int
+    skipped: int
+    resumed_at: int
+    failed: int = 0
+    spent: Spent | None = None
+    reasons: Mapping[str, int] = field(default_factory=dict)
+    abstained: int | None = None
+
+    @classmethod
+    def of(cls, job: Job, columns: Columns, resumed_at: int, **more: Any) -> PredictResult:
+        return cls(
+            columns, job.rows_done, job.done, job.skipped, resumed_at, failed=job.failed, **more
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        given = {
+            "rows": self.total,
+            "predicted": self.written,
+            "skipped": self.skipped,
+            "resumed_at": self.resumed_at,
+            "columns": asdict(self.columns),
+        }
+        if self.abstained is not None:
+            given["abstained"] = self.abstained
+        if self.spent is None and not self.failed:
+            return given
+        given |= {"failed": self.failed, "reasons": dict(self.reasons)}
+        return given if self.spent is None else {**given, "spent": self.spent.to_dict()}

@@ -1,0 +1,127 @@
+"""From what a service said to what is kept, and from that to the cells of a row."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from ...core.labels import LabelSet, LabelValue
+from ...core.prediction import LogprobsJson, joint_logprobs, labels_cell
+from ...store.answers import CachedAnswer
+from ...trainers.service import InferenceResponse
+from ..columns import Columns
+
+_MOST_RAW = 10_000
+"""Characters of an answer that are kept: a label has fewer."""
+
+
+def kept_from(reply: InferenceResponse) -> CachedAnswer:
+    answer, scores = reply.answer, reply.scores
+    return CachedAnswer(
+        answer.labels,
+        answer.how,
+        answer.reason,
+        storable(answer.raw)[:_MOST_RAW],
+        None if scores is None else scores.logprobs,
+        None if scores is None else scores.other,
+    )
+
+
+def storable(text: str) -> str:
+    """Without halves of surrogate pairs, which JSON can say and SQLite cannot hold."""
+    return text.encode("utf-8", "replace").decode("utf-8")
+
+
+def no_answer(reason: str) -> CachedAnswer:
+    """What a row gets whose text the service did not answer."""
+    return CachedAnswer(None, reason=storable(reason))
+
+
+def is_sound(answer: CachedAnswer, labels: LabelSet) -> bool:
+    """Whether a kept answer fits the label set: files may come from anywhere."""
+    values, logprobs = answer.labels, answer.logprobs
+    if logprobs is not None and (
+        len(logprobs) != len(labels) or any(math.isnan(x) or x > 1e-6 for x in logprobs)
+    ):
+        return False
+    if values is None:
+        return True
+    if not labels.multilabel and len(values) != 1:
+        return False
+    return all(isinstance(v, (str, int, float)) and labels.index(v) is not None for v in values)
+
+
+def chosen_logprob(answer: CachedAnswer, labels: LabelSet) -> float | None:
+    """Of the label that was answered, natural logarithm; multilabel: of just these labels being
+    there, taken as independent. None without scores, or without a label."""
+    if answer.labels is None or answer.logprobs is None:
+        return None
+    positions = labels.positions(answer.labels)
+    if not labels.multilabel:
+        return min(answer.logprobs[positions[0]], 0.0)
+    import numpy as np
+
+    on = np.zeros((1, len(labels)), dtype=bool)
+    on[0, positions] = True
+    return float(joint_logprobs(np.array([answer.logprobs]), on)[0])
+
+
+class Cells:
+    """The values of a row's columns from an answer.
+
+    default:   labels of a row without an answer; None: NULL
+    threshold: the least score of an answered label; below it, and without a score, it is NULL
+    """
+
+    def __init__(
+        self,
+        columns: Columns,
+        labels: LabelSet,
+        default: tuple[LabelValue, ...] | None,
+        threshold: float | None = None,
+    ) -> None:
+        self._labels = labels
+        self._default = default
+        self._threshold = threshold
+        self._json = LogprobsJson(labels)
+        values: dict[str, Callable[[CachedAnswer, float | None], Any]] = {
+            "label": self._label,
+            "score": lambda _, logprob: None if logprob is None else math.exp(logprob),
+            "logprob": lambda _, logprob: logprob,
+            "logprobs": lambda a, _: None if a.logprobs is None else self._json(a.logprobs),
+            "raw": lambda a, _: a.raw,
+            "reason": self._reason,
+        }
+        self._values = [values[role] for role, _ in columns.items()]
+
+    def __call__(self, answer: CachedAnswer | None) -> Sequence[Any]:
+        """In the order of the columns; NULLs for a row that has no text."""
+        if answer is None:
+            return [None] * len(self._values)
+        logprob = chosen_logprob(answer, self._labels)
+        return [value(answer, logprob) for value in self._values]
+
+    def abstains(self, answer: CachedAnswer | None) -> bool:
+        """Whether there is an answer, and it is not sure enough for a label."""
+        if self._threshold is None or answer is None:
+            return False
+        return self._too_low(answer, chosen_logprob(answer, self._labels))
+
+    def _too_low(self, answer: CachedAnswer, logprob: float | None) -> bool:
+        if self._threshold is None or answer.labels is None:
+            return False
+        return logprob is None or math.exp(logprob) < self._threshold
+
+    def _reason(self, answer: CachedAnswer, logprob: float | None) -> str | None:
+        if not self._too_low(answer, logprob):
+            return answer.reason
+        if logprob is None:
+            return f"no score, and {self._threshold:g} is asked for"
+        return f"score below {self._threshold:g}"
+
+    def _label(self, answer: CachedAnswer, logprob: float | None) -> LabelValue | None:
+        if self._too_low(answer, logprob):
+            return None
+        values = self._default if answer.labels is None else answer.labels
+        return None if values is None else labels_cell(self._labels, values)

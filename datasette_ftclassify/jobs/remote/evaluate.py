@@ -1,0 +1,108 @@
+"""The answers of a classifier at a service about texts whose labels are known."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ...core.errors import EvaluationError, JobPaused
+from ...core.labels import LabelSet
+from ...store.answers import CachedAnswer, find_answers, input_key
+from ...store.classifiers import Classifier
+from ...store.spending import Spent
+from ...trainers.access import Access
+from ..lease import Lease
+from .answer_cache import is_sound
+from .network import InferenceRequest
+from .predict import open_inference_loop
+
+if TYPE_CHECKING:
+    import numpy as np
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Answers in the order of the texts, and what they cost."""
+
+    answers: list[CachedAnswer]
+    spent: Spent
+
+
+def ask_texts(
+    lease: Lease,
+    classifier: Classifier,
+    texts: Sequence[str],
+    access: Access,
+) -> Asked:
+    """Asks about all of them, in the name of the job of the lease.
+
+    Raises JobPaused also when a text got no answer because the service failed: an evaluation must
+    not count that as a mistake of the model. Asked again, only those are asked about.
+    """
+    with open_inference_loop(lease, classifier, access) as conversation:
+        questions = conversation.ask(texts)
+        while conversation.unanswered:
+            conversation.turn()
+            if conversation.has_news:
+                conversation.commit()
+        _require_answers(questions)
+        answers = [question.answer for question in questions if question.answer is not None]
+        return Asked(answers, conversation.spent)
+
+
+def kept_answers(
+    conn: sqlite3.Connection, classifier: Classifier, texts: Sequence[str]
+) -> list[CachedAnswer]:
+    """Those of a file that cannot be written, in which nobody is asked.
+
+    Raises EvaluationError when some are missing.
+    """
+    keys = [input_key(text) for text in texts]
+    found = find_answers(conn, classifier.id, keys)
+    answers = [found[k] for k in keys if k in found and is_sound(found[k], classifier.labels)]
+    if len(answers) < len(keys):
+        raise EvaluationError(
+            f"{classifier.title} answers at a service, and {len(keys) - len(answers):,} answers "
+            "could not be kept in this file, which is read-only: evaluate it in a copy."
+        )
+    return answers
+
+
+def _require_answers(questions: Sequence[InferenceRequest]) -> None:
+    failed = [q for q in questions if q.exhausted]
+    if failed and failed[0].answer is not None:
+        raise JobPaused(
+            f"{len(failed):,} of {len(questions):,} texts have no answer yet: "
+            f"{failed[0].answer.reason} Resume the job to ask about them again."
+        )
+
+
+def as_arrays(answers: Sequence[CachedAnswer], labels: LabelSet) -> tuple[np.ndarray, np.ndarray]:
+    """(chosen, logprobs) as `evaluation.evaluate` wants them: -1 for abstentions, and NaN where
+    there are no scores."""
+    import numpy as np
+
+    logprobs = np.full((len(answers), len(labels)), np.nan)
+    shape = logprobs.shape if labels.multilabel else logprobs.shape[:1]
+    chosen = np.full(shape, -1, dtype=np.int32)
+    for row, answer in enumerate(answers):
+        if answer.logprobs is not None:
+            logprobs[row] = answer.logprobs
+        if answer.labels is None:
+            continue
+        positions = labels.positions(answer.labels)
+        if labels.multilabel:
+            chosen[row] = 0
+            chosen[row, positions] = 1
+        else:
+            chosen[row] = positions[0]
+    return chosen, logprobs
+
+
+def reasons(answers: Sequence[CachedAnswer]) -> dict[str, int]:
+    """Why answers are abstentions, commonest first."""
+    counts = Counter(answer.reason or "no answer" for answer in answers if answer.labels is None)
+    return dict(counts.most_common(20))

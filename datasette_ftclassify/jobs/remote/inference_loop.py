@@ -1,0 +1,387 @@
+"""Questions to one classifier at a service: what is sent when, tried again, given up, kept.
+
+Runs in the job's thread. A question counts as under way until its answer is committed, so a process
+that is killed has asked at most so many questions in vain as may be under way.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from datetime import datetime, timedelta, timezone
+from heapq import heappop, heappush
+from itertools import count, islice
+from types import TracebackType
+
+from ...core.errors import FtclassifyError, JobPaused
+from ...ledger import LedgerError
+from ...store.answers import CachedAnswer, find_answers, input_key, keep_answers
+from ...store.classifiers import Classifier
+from ...store.disk_space import has_room, is_full, no_room
+from ...store.jobs.job import Job
+from ...store.jobs.state import save_progress
+from ...store.schema import transaction
+from ...store.spending import Spent, add_spending
+from ...trainers.service import InferenceClient, InferenceResponse
+from ...trainers.service_errors import MOST_AGAIN, AskAgain, RowRejected, ServiceRefused, TryAgain
+from ..interrupts import uninterrupted
+from ..lease import Lease
+from .answer_cache import is_sound, kept_from, no_answer
+from .budget import Budget
+from .concurrency import ConcurrencyLimit, RetryPolicy
+from .network import Engine, InferenceRequest, Result
+
+_LOOK_EVERY = 0.25
+"""Seconds between looks at what is wanted of the job, while nothing comes."""
+
+_SHOWN_FROM = 2.0
+"""A shorter wait is not worth a word."""
+
+_MOST_GIVEN_UP = 10_000
+
+
+PATIENCE = RetryPolicy()
+
+
+class InferenceLoop:
+    """Use it as a context manager: what is under way when it ends is waited for, and kept."""
+
+    def __init__(
+        self,
+        lease: Lease,
+        classifier: Classifier,
+        inference_client: InferenceClient,
+        budget: Budget,
+        *,
+        concurrency: int | None = None,
+        patience: RetryPolicy | None = None,
+    ) -> None:
+        self.conn: sqlite3.Connection = lease.conn
+        self.job = lease.job
+        self._patience = patience or PATIENCE
+        self.pace = ConcurrencyLimit(concurrency, base=self._patience.base, cap=self._patience.cap)
+        self.spent = Spent()
+        self._lease = lease
+        self._classifier = classifier
+        self._asker = inference_client
+        self._budget = budget
+        self._engine = Engine(inference_client)
+        self._open: dict[bytes, InferenceRequest] = {}
+        self._given_up: dict[bytes, CachedAnswer] = {}
+        self._ready: deque[InferenceRequest] = deque()
+        self._later: list[tuple[float, int, InferenceRequest]] = []
+        self._number = count()
+        self._under_way = 0
+        self._fresh: list[tuple[InferenceRequest, Spent]] = []
+        self._lost = Spent()
+        self._failures = 0
+        self._pausing: JobPaused | None = None
+        self._broken: Exception | None = None
+        self._out_of_money = False
+        self._step = self.job.step
+        self._shown_until = 0.0
+        self._waits_for = ""
+
+    def __enter__(self) -> InferenceLoop:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        try:
+            if error is not None and not isinstance(error, sqlite3.Error):
+                interrupted = isinstance(error, KeyboardInterrupt)
+                self._leave(self._patience.interrupt if interrupted else self._patience.leave)
+        except (FtclassifyError, sqlite3.Error):
+            pass  # the first error says more
+        finally:
+            self._engine.close()
+            self._close_budget()
+
+    def _close_budget(self) -> None:
+        """What was given up counts as spent; what the ledger cannot note now it counts as under way
+        until it can."""
+        try:
+            unstored = sum((cost for _, cost in self._fresh), self._lost)
+            lost = unstored + self._budget.close()
+            if lost != Spent() and not self._lease.lost.is_set():
+                with transaction(self.conn):
+                    add_spending(self.conn, self.job.id, lost)
+        except (FtclassifyError, sqlite3.Error):
+            pass
+
+    @contextmanager
+    def _pausing_without_ledger(self) -> Iterator[None]:
+        """Lets the job rest when the ledger cannot be used: nothing may be sent then."""
+        try:
+            yield
+        except LedgerError as error:
+            self._pausing = self._pausing or JobPaused.by(error)
+
+    @property
+    def unanswered(self) -> int:
+        """Questions that are asked or will be."""
+        return len(self._open)
+
+    @property
+    def hungry(self) -> bool:
+        """Whether there should be more questions to go on with."""
+        return len(self._ready) + len(self._later) < self.pace.allowed
+
+    def ask(self, texts: Sequence[str]) -> list[InferenceRequest]:
+        """A question for each text, one and the same for equal texts; those that have a kept answer
+        are answered."""
+        keys = [input_key(text) for text in texts]
+        asked = dict(zip(keys, texts, strict=True))
+        unknown = [k for k in asked if k not in self._open and k not in self._given_up]
+        kept = find_answers(self.conn, self._classifier.id, unknown)
+        found: dict[bytes, InferenceRequest] = {}
+        for key, text in asked.items():
+            found[key] = self._open.get(key) or self._question(key, text, kept.get(key))
+        return [found[key] for key in keys]
+
+    def _question(self, key: bytes, text: str, kept: CachedAnswer | None) -> InferenceRequest:
+        if kept is not None and is_sound(kept, self._classifier.labels):
+            return InferenceRequest(key, "", kept, kept=True)
+        if key in self._given_up:
+            return InferenceRequest(key, "", self._given_up[key])
+        question = self._open[key] = InferenceRequest(key, text)
+        self._ready.append(question)
+        return question
+
+    @property
+    def has_news(self) -> bool:
+        """Whether answers have come that are not kept yet."""
+        return bool(self._fresh)
+
+    def turn(self) -> None:
+        """Sends what may be sent, and takes what comes; call `commit` when there is news.
+
+        Raises JobStopped when somebody wants that, JobPaused when nothing more can be asked.
+        """
+        self._lease.check()
+        if self._broken is not None:
+            raise self._broken
+        self._send()
+        self._show_wait()
+        if self._under_way:
+            with uninterrupted():  # what was collected would be lost, and is paid for
+                self._take(self._engine.collect(_LOOK_EVERY, self._under_way))
+        elif self._pausing is not None:
+            raise self._pausing
+        elif self._out_of_money:
+            raise JobPaused.by(self._budget.reached(self._budget.room))
+        elif self._open:
+            time.sleep(min(_LOOK_EVERY, self._idle_for()))
+
+    def _idle_for(self) -> float:
+        """Seconds until something may be sent, when nothing is under way."""
+        if self._ready:
+            return self.pace.held_for
+        due = self._later[0][0] - time.monotonic() if self._later else 0.0
+        return max(due, self.pace.held_for, 0.0)
+
+    def _send(self) -> None:
+        if self._pausing is not None or self.pace.held_for:
+            self._note_spent()
+            return
+        while self._later and self._later[0][0] <= time.monotonic():
+            self._ready.appendleft(heappop(self._later)[2])
+        free = max(self.pace.allowed - self._under_way, 0)
+        chosen = list(islice(self._ready, free))
+        self._out_of_money = False
+        if not chosen or not self._has_room():
+            self._note_spent()
+            return
+        # One transaction of the ledger for all of them, before any is sent, and for what those
+        # cost that were answered: until then it counts as under way.
+        reserved: list[float] = []
+        with self._pausing_without_ledger():
+            reserved = self._budget.reserve([self._asker.expected(q.text) for q in chosen])
+        self._out_of_money = len(reserved) < len(chosen)
+        going = chosen[: len(reserved)]
+        for question, usd in zip(going, reserved, strict=True):
+            question.reserved, question.round = usd, self.pace.round
+            self._ready.popleft()
+        self._under_way += len(going)
+        if going:
+            self._engine.send(going)
+
+    def _has_room(self) -> bool:
+        if has_room(self.conn):
+            return True
+        self._pause(no_room())
+        return False
+
+    def _note_spent(self) -> None:
+        with self._pausing_without_ledger():
+            self._budget.refresh()
+
+    def _take(self, results: list[Result]) -> None:
+        for question, result in results:
+            if isinstance(result, InferenceResponse):
+                self._answered(question, result)
+                continue
+            self._under_way -= 1
+            self._lost += self._budget.failed(question.reserved, result)
+            if isinstance(result, AskAgain) and question.again < MOST_AGAIN:
+                question.again += 1
+                self._ready.appendleft(question)
+            elif isinstance(result, RowRejected):
+                self._failures = 0  # the service is well
+                self._give_up(question, str(result))
+            elif isinstance(result, TryAgain):
+                self._try_again(question, result)
+            elif isinstance(result, ServiceRefused):
+                self._refused(question, result)
+            else:
+                self._broken = result
+
+    def _answered(self, question: InferenceRequest, reply: InferenceResponse) -> None:
+        self._failures = 0
+        self._waits_for = ""
+        self.pace.answered()
+        if reply.hold:
+            self.pace.hold(reply.hold)
+        question.answer, question.kept = kept_from(reply), True
+        self._fresh.append((question, self._budget.settle(question.reserved, reply.usage)))
+
+    def _try_again(self, question: InferenceRequest, problem: TryAgain) -> None:
+        if problem.rate_limited:
+            self.pace.refused(question.round, problem.after)
+            self._ready.appendleft(question)
+            return
+        self._failures += 1
+        question.tries += 1
+        if problem.after is not None:
+            self.pace.hold(problem.after)
+        if question.tries < self._patience.tries:
+            due = time.monotonic() + self.pace.backoff(question.tries)
+            heappush(self._later, (due, next(self._number), question))
+        elif self._failures >= self._patience.down:
+            self._ready.appendleft(question)
+            self._pause(f"The service does not answer: {problem}")
+        else:
+            question.exhausted = True
+            self._give_up(question, f"no answer after {question.tries} tries: {problem}")
+
+    def _refused(self, question: InferenceRequest, problem: ServiceRefused) -> None:
+        self._ready.appendleft(question)
+        if problem.code == "model_not_found" and self._is_new():
+            self._waits_for = ": the model is not there yet"
+            self.pace.hold(self._patience.ready_every)
+        else:
+            self._pause(str(problem))
+
+    def _is_new(self) -> bool:
+        oldest = datetime.now(timezone.utc) - timedelta(seconds=self._patience.ready_for)
+        # As text: a file that somebody else made may hold anything in the place of a time.
+        return self._classifier.created_at > oldest.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+    def _pause(self, why: str) -> None:
+        """Lets what is under way come in, and then rests."""
+        self._pausing = self._pausing or JobPaused(why)
+
+    def _give_up(self, question: InferenceRequest, reason: str) -> None:
+        question.answer, question.text = no_answer(reason), ""
+        self._open.pop(question.key, None)
+        if len(self._given_up) < _MOST_GIVEN_UP:
+            self._given_up[question.key] = question.answer
+
+    def commit(self, also: Callable[[], None] = lambda: None, *, patient: bool = True) -> None:
+        """Keeps the answers that have come, what they cost, and how far the job is, together with
+        whatever else is to be written.
+
+        On a full disk it waits for room, and nothing more is sent meanwhile: what has come is paid.
+        When none comes, as many answers are kept as there is room for.
+        patient: False: it does not wait
+        Raises JobError when the job was taken over, JobPaused without room.
+        """
+        deadline = time.monotonic() + (self._patience.full if patient else 0.0)
+        while True:
+            try:
+                with uninterrupted():
+                    self._commit(also)
+                return
+            except sqlite3.OperationalError as error:
+                if not is_full(error):
+                    raise
+                if time.monotonic() >= deadline:
+                    self._keep_one_by_one()
+                    raise JobPaused(no_room(error)) from error
+            self._engine.settle()
+            time.sleep(_LOOK_EVERY)
+            self._lease.check()
+
+    def _keep_one_by_one(self) -> None:
+        """Of the answers in hand, those that there is room for, without anything beside them."""
+        fresh, unstored = self._fresh, list[tuple[InferenceRequest, Spent]]()
+        with uninterrupted():
+            for answer in fresh:
+                self._fresh = [answer]
+                try:
+                    self._commit(lambda: None)
+                except sqlite3.OperationalError:
+                    unstored.append(answer)
+        self._fresh = unstored
+
+    def _commit(self, also: Callable[[], None]) -> None:
+        spent = sum((cost for _, cost in self._fresh), self._lost)
+        with _undone_with(self.job), transaction(self.conn, self._engine.going_on):
+            if spent != Spent():
+                answers = {q.key: q.answer for q, _ in self._fresh if q.answer is not None}
+                keep_answers(self.conn, self._classifier.id, answers)
+                add_spending(self.conn, self.job.id, spent)
+            also()
+            save_progress(self.conn, self.job)
+        self.spent = self.spent + spent
+        self._under_way -= len(self._fresh)
+        for question, _ in self._fresh:
+            question.text = ""
+            self._open.pop(question.key, None)
+        self._fresh.clear()
+        self._lost = Spent()
+        self._engine.settle()
+
+    def _show_wait(self) -> None:
+        """Says in the job's record for how long nothing is sent."""
+        seconds = self.pace.held_for
+        until = time.monotonic() + seconds if seconds >= _SHOWN_FROM else 0.0
+        if abs(until - self._shown_until) < _SHOWN_FROM:
+            return
+        self._shown_until = until
+        at = datetime.now(timezone.utc) + timedelta(seconds=seconds)
+        waiting = f"waiting for the service until {at:%H:%M:%S} UTC{self._waits_for}"
+        self.job.step = waiting if until else self._step
+        self.commit()
+
+    def _leave(self, seconds: float) -> None:
+        """Waits so long for what is under way, and keeps what comes of it."""
+        deadline = time.monotonic() + seconds
+        while self._under_way > len(self._fresh) and not self._lease.lost.is_set():
+            left = deadline - time.monotonic()
+            if left <= 0:
+                break
+            self._take(self._engine.collect(min(left, _LOOK_EVERY), self._under_way))
+            if self._fresh:
+                with suppress(JobPaused):  # there is no room for it
+                    self.commit(patient=False)
+        self.commit(patient=False)
+
+
+@contextmanager
+def _undone_with(job: Job) -> Iterator[None]:
+    """Around a transaction: what is undone in the database is undone in the job's place, too, since
+    what is under way is kept after an error."""
+    before = (job.position, job.total, job.done, job.skipped, job.failed)
+    try:
+        yield
+    except BaseException:
+        job.position, job.total, job.done, job.skipped, job.failed = before
+        raise

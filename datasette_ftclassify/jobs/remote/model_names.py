@@ -1,0 +1,74 @@
+"""For which model a name stands by which a service is asked, as far as this installation knows it.
+
+Prices follow from that, so what a file says of it counts for nothing. Known are models that were
+trained here, and deployments that somebody here has named; most other names say it themselves.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Mapping
+from contextlib import suppress
+from functools import partial
+from typing import Any
+
+from ...core.errors import FtclassifyError
+from ...ledger import Ledger, LedgerError
+from ...prompts.prices import base_model
+from ...prompts.tokenizer import encoding_of
+from ...store.classifiers import Classifier, set_deployment
+from ...trainers.access import Access
+from ...trainers.service import BatchClient, InferenceClient
+from .. import load_classifier
+
+MAX_DEPLOYMENT = 200
+"""Characters: names of deployments are short."""
+
+
+def load_inference_client(classifier: Classifier, access: Access) -> InferenceClient:
+    """See `load_classifier.load_inference_client`; its `model` has no price unless it is known what
+    the name that is asked stands for."""
+    return load_classifier.load_inference_client(classifier, access, partial(_base_of, access))
+
+
+def load_batch_client(classifier: Classifier, access: Access) -> BatchClient:
+    """As `load_inference_client`."""
+    return load_classifier.load_batch_client(classifier, access, partial(_base_of, access))
+
+
+def note_trained(access: Access, header: Mapping[str, Any], report: Mapping[str, Any]) -> None:
+    """Notes what a training here has made, its checkpoints included."""
+    kept = report.get("checkpoints") or []
+    names = [header.get("model"), *(c.get("model") for c in kept if isinstance(c, dict))]
+    _note(access, header.get("host"), names, header.get("base"))
+
+
+def check_deployment(name: str) -> None:
+    """Raises FtclassifyError for what cannot be the name of a deployment."""
+    if not name or len(name) > MAX_DEPLOYMENT or not name.isprintable():
+        raise FtclassifyError("Give the name that the deployment has at the service.")
+
+
+def deploy(
+    conn: sqlite3.Connection, classifier: Classifier, name: str, access: Access
+) -> Classifier:
+    """Notes under which name the classifier's model is asked, because a person here says so."""
+    changed = set_deployment(conn, classifier, name)
+    model, host = (changed.header.get(field) for field in ("model", "host"))
+    if isinstance(model, str) and isinstance(host, str):
+        known = base_model(model) if encoding_of(model) is not None else None
+        _note(access, host, [name], known or _base_of(access, host.lower(), model))
+    return changed
+
+
+def _base_of(access: Access, host: str, name: str) -> str | None:
+    try:
+        return Ledger(access.ledger).base_of(host, name)
+    except LedgerError:
+        return None  # without it nothing is paid for either
+
+
+def _note(access: Access, host: object, names: list[Any], base: object) -> None:
+    if isinstance(host, str) and isinstance(base, str):
+        with suppress(LedgerError):
+            Ledger(access.ledger).note_base(host.lower(), [n for n in names if n], base)

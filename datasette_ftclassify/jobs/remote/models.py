@@ -1,0 +1,140 @@
+"""What can be done with a classifier whose model is at a service, besides asking it."""
+
+from __future__ import annotations
+
+import sqlite3
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+from ...core.errors import FtclassifyError, TrainingError
+from ...prompts.prices import today
+from ...store.classifiers import Classifier, add_classifier, find_classifier, list_classifiers
+from ...store.spending import spent_on_classifier
+from ...trainers.access import Access
+from ..load_classifier import service_of, shutdown_of
+
+
+@dataclass(frozen=True)
+class ServiceFacts:
+    """Of a classifier at a service; as stored, so None where the file does not say.
+
+    shutdown:  the day from which the model answers no more, and `days_left` until then
+    usd:       spent on its training, evaluations and predictions in this file
+    """
+
+    model: str | None
+    host: str | None
+    deployment: str | None
+    shutdown: date | None
+    days_left: int | None
+    checkpoints: tuple[dict[str, Any], ...]
+    usd: float
+
+    def to_dict(self) -> dict[str, Any]:
+        shutdown = None if self.shutdown is None else self.shutdown.isoformat()
+        checkpoints = list(self.checkpoints)
+        return {**self.__dict__, "shutdown": shutdown, "checkpoints": checkpoints}
+
+
+def service_facts(conn: sqlite3.Connection, classifier: Classifier) -> ServiceFacts | None:
+    """None for a classifier whose model is in the file, or whose trainer is not installed."""
+    if not is_elsewhere(classifier):
+        return None
+    header, shutdown = classifier.header, shutdown_of(classifier)
+    kept = classifier.report.get("checkpoints")
+    checkpoints = [c for c in kept if isinstance(c, dict)] if isinstance(kept, list) else []
+    return ServiceFacts(
+        model=_text(header.get("model")),
+        host=_text(header.get("host")),
+        deployment=_text(header.get("deployment")),
+        shutdown=shutdown,
+        days_left=None if shutdown is None else (shutdown - today()).days,
+        checkpoints=tuple(checkpoints),
+        usd=spent_on_classifier(conn, classifier.id).usd,
+    )
+
+
+def is_elsewhere(classifier: Classifier) -> bool:
+    """Whether the model is at a service that is known here."""
+    try:
+        return service_of(classifier) is not None
+    except TrainingError:
+        return False
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) else None
+
+
+def use_checkpoint(conn: sqlite3.Connection, classifier: Classifier, step: int) -> Classifier:
+    """A new version that asks the model as it was at a step of its training.
+
+    Raises FtclassifyError when the service kept none of that step.
+    """
+    facts = service_facts(conn, classifier)
+    kept = {c.get("step"): c for c in facts.checkpoints} if facts else {}
+    model = _text(kept.get(step, {}).get("model"))
+    if model is None:
+        steps = ", ".join(str(s) for s in kept if isinstance(s, int)) or "none"
+        raise FtclassifyError(
+            f"{classifier.title} has no checkpoint of step {step}: there is {steps}."
+        )
+    report = classifier.report
+    why = f"{report['why']} " if isinstance(report.get("why"), str) else ""
+    return add_classifier(
+        conn,
+        name=classifier.name,
+        trainer=classifier.trainer,
+        labels=classifier.labels,
+        task=classifier.task,
+        split_id=classifier.split_id,
+        seed=classifier.seed,
+        training_rows=classifier.training_rows,
+        header={**classifier.header, "model": model, "deployment": None},
+        parts={},
+        report={
+            **report,
+            "checkpoint": step,
+            "why": f"{why}The checkpoint of step {step}.",
+        },
+    )
+
+
+def forget_models(conn: sqlite3.Connection, name: str, access: Access) -> list[str]:
+    """Deletes at their services what the versions that `name` stands for have there; gives what
+    was deleted, for people. What is in this file stays.
+
+    Raises FtclassifyError when another classifier needs the same model, ServiceProblem.
+    """
+    found = find_classifier(conn, name)
+    everything = list_classifiers(conn)
+    going = [c for c in everything if c.name == found.name and name in (c.name, c.title)]
+    elsewhere = [c for c in going if is_elsewhere(c)]
+    if not elsewhere:
+        raise FtclassifyError(
+            f"{name} has no model at a service: delete it here alone.", fields=("at_service",)
+        )
+    models = {_tuned(c) for c in elsewhere}
+    staying = {c.uid for c in going}
+    for other in everything:
+        if other.uid not in staying and is_elsewhere(other) and _tuned(other) in models:
+            raise FtclassifyError(
+                f"{other.title} asks the same model, or a checkpoint of it: delete that first, or "
+                "leave the model where it is.",
+                fields=("at_service",),
+            )
+    deleted: list[str] = []
+    for classifier in elsewhere:
+        service = service_of(classifier)
+        assert service is not None
+        endpoint = access.endpoint(classifier.trainer)
+        deleted += service.forget(classifier.header, classifier.report, endpoint)
+    return list(dict.fromkeys(deleted))
+
+
+def _tuned(classifier: Classifier) -> tuple[str, str | None]:
+    """The model that a classifier, or its checkpoint, is of."""
+    service = classifier.report.get("service")
+    model = service.get("model") if isinstance(service, dict) else None
+    return classifier.trainer, _text(model) or _text(classifier.header.get("model"))

@@ -1,0 +1,113 @@
+"""Prediction by a classifier whose model is at a service."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from ...core.errors import JobPaused, LimitReached
+from ...ledger import LedgerError
+from ...store.classifiers import Classifier
+from ...store.disk_space import has_room, no_room
+from ...store.jobs.job import Job
+from ...store.spending import spent_by_job
+from ...trainers.access import Access
+from ..cursor import RowsMoved
+from ..estimates import pricing
+from ..lease import Lease
+from ..load_classifier import prices_of
+from ..plan import MAX_ERRORS, Plan
+from ..predict_result import PredictResult, RowProgress
+from .budget import Budget
+from .concurrency import MOST, RetryPolicy
+from .inference_loop import InferenceLoop
+from .model_names import load_inference_client
+from .row_window import Pages, too_many_failed
+
+MOST_CONCURRENCY = 512
+"""Requests at once: more would be no faster here, and a file that somebody else made may say it."""
+
+
+def open_inference_loop(
+    lease: Lease, classifier: Classifier, access: Access, *, patience: RetryPolicy | None = None
+) -> InferenceLoop:
+    """Opens a conversation for a job that runs, within what was agreed for it.
+
+    Raises AccessError without a key, JobPaused when a limit cannot be kept to, there is no room for
+    the answers, or the ledger cannot be used.
+    """
+    inference_client = load_inference_client(classifier, access)
+    try:
+        if not has_room(lease.conn):
+            raise JobPaused(no_room())
+        cost = pricing(inference_client, prices_of(classifier, access))
+        budget = Budget(lease.conn, lease.job, access, cost)
+    except (LimitReached, LedgerError) as error:
+        raise JobPaused.by(error) from error
+    concurrency = agreed_number(lease.job, "concurrency", MOST)
+    return InferenceLoop(
+        lease,
+        classifier,
+        inference_client,
+        budget,
+        concurrency=min(int(concurrency), MOST_CONCURRENCY),
+        patience=patience,
+    )
+
+
+def agreed_number(job: Job, name: str, default: float) -> float:
+    """What was agreed for the job; the default for what makes no sense."""
+    value = (job.estimate or {}).get(name)
+    return value if isinstance(value, (int, float)) and 0 <= value < math.inf else default
+
+
+def ask_rows(
+    lease: Lease,
+    plan: Plan,
+    progress: RowProgress,
+    access: Access,
+) -> PredictResult:
+    """Runs a claimed job from its position to the end.
+
+    One that failed because too many rows had no answer starts over: those rows are asked about
+    again, and the kept answers cost nothing.
+    """
+    conn, job = lease.conn, lease.job
+    max_errors = agreed_number(job, "max_errors", MAX_ERRORS)
+    if too_many_failed(job, max_errors, ended=True):
+        job.position, job.done, job.skipped, job.failed = None, 0, 0, 0
+    plan.begin(conn, job)
+    resumed_at = job.rows_done
+    if (job.estimate or {}).get("batch") is True:
+        from .predict_in_batches import ask_in_batches
+
+        ask_in_batches(lease, plan, progress, access)
+        job.step = "classifying"
+    with open_inference_loop(lease, plan.classifier, access) as conversation:
+        pages = Pages(plan, job, conversation, max_errors)
+        while True:
+            lease.check()
+            try:
+                pages.fill()
+                if pages.ready or conversation.has_news:
+                    pages.prepare()
+                    conversation.commit(pages.write)
+                    pages.check()
+                    progress(job.rows_done, job.total or 0)
+                elif pages.done:
+                    plan.finish(conn)
+                    break
+                else:
+                    conversation.turn()
+            except RowsMoved:
+                pages.go_back()
+        pages.check(ended=True)
+    return _result(lease, plan, resumed_at, pages)
+
+
+def _result(lease: Lease, plan: Plan, resumed_at: int, pages: Pages) -> PredictResult:
+    spent = spent_by_job(lease.conn, lease.job.id)
+    more: dict[str, Any] = {"spent": spent, "reasons": dict(pages.reasons.most_common(20))}
+    if plan.threshold is not None:
+        more["abstained"] = pages.abstained
+    return PredictResult.of(lease.job, plan.columns, resumed_at, **more)

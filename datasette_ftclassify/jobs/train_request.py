@@ -1,0 +1,144 @@
+"""What is asked of a training, and what it means in a database."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+from ..core.errors import JobError, TrainingError
+from ..core.labels import LabelSet
+from ..core.splits import SplitPlan
+from ..core.task import Task
+from ..store.classifiers import check_name, find_by_uid
+from ..trainers.base import ChecksOptions, TrainerOptions
+from ..trainers.registry import get_trainer
+from .train_rows import SplitData, read_as_split_before, read_split
+
+
+@dataclass(frozen=True)
+class TrainRequest:
+    """How a task is to be trained.
+
+    name:           of the classifier, an existing one gets a new version; None: the source's
+    plan:           how the rows are divided
+    options:        for the trainer; `options.format` may hold some of a format's fields alone, and
+                    the trainer chooses the others. None: the plan's seed and nothing else
+    curve:          add a learning curve, by a quick local recipe (trainers in this process only)
+    limit_usd:      what the training and its evaluation may cost together; None: no limit
+    like:           uid of a classifier whose rows and split are taken instead of a new split
+    on_predictions: with `like`: rows without a label get the one which that classifier wrote
+    continue_from:  uid of a classifier whose model is trained further
+    host:           the one that the rows may be sent to, where the user chose one
+    """
+
+    name: str | None = None
+    trainer: str = "local"
+    plan: SplitPlan = field(default_factory=SplitPlan)
+    options: TrainerOptions | None = None
+    curve: bool = True
+    limit_usd: float | None = None
+    like: str | None = None
+    on_predictions: bool = False
+    continue_from: str | None = None
+    host: str | None = None
+
+    @property
+    def chosen(self) -> TrainerOptions:
+        """The options, written out."""
+        return self.options or TrainerOptions(seed=self.plan.seed)
+
+    def settings(self, task: Task) -> dict[str, Any]:
+        """The words of a job. The limit is none of them: raised, it is still the same training.
+
+        Raises TrainingError for a trainer that there is not, or options that it has no use for."""
+        trainer = get_trainer(self.trainer)
+        if isinstance(trainer, ChecksOptions):
+            trainer.check_options(self.chosen)
+        words: dict[str, Any] = {
+            "task": task.to_dict(),
+            "name": check_name(_name_for(task) if self.name is None else self.name),
+            "trainer": self.trainer,
+            "plan": asdict(self.plan),
+            "options": asdict(self.chosen),
+            "curve": self.curve,
+        }
+        others = ("like", "on_predictions", "continue_from", "host")
+        return words | {name: getattr(self, name) for name in others if getattr(self, name)}
+
+
+def _name_for(task: Task) -> str:
+    """A name from the source's, which may hold what a classifier's name may not."""
+    plain = "".join(c if c.isprintable() and c != "@" else "_" for c in task.source)
+    return plain.strip()[:100] or "classifier"
+
+
+def read_settings(settings: Mapping[str, Any]) -> tuple[Task, TrainRequest]:
+    """From what `TrainRequest.settings` gave, perhaps years ago. Raises JobError when it is not
+    that."""
+    try:
+        words = {**settings}
+        task = Task.from_dict(words.pop("task"))
+        plan = SplitPlan(**words.pop("plan"))
+        options = TrainerOptions(**words.pop("options"))
+        return task, TrainRequest(plan=plan, options=options, **words)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise JobError(
+            "The settings of this job were not written by this software: cancel it, and give the "
+            "train command again."
+        ) from error
+
+
+def read_rows(conn: sqlite3.Connection, task: Task, request: TrainRequest) -> SplitData:
+    """Reads the rows that a request means, each with its split. Raises TrainingError when they do
+    not suffice."""
+    if request.like is not None:
+        first = find_by_uid(conn, request.like)
+        return read_as_split_before(conn, first, on_predictions=request.on_predictions)
+    trainer = get_trainer(request.trainer)
+    if trainer.capabilities.needs_examples:
+        return read_split(conn, task, request.plan)
+    return read_split(conn, task, request.plan, request.chosen.descriptions)
+
+
+def check_continued(
+    conn: sqlite3.Connection, request: TrainRequest, labels: LabelSet, fmt: Mapping[str, Any]
+) -> None:
+    """Raises TrainingError when a model cannot be trained further on these rows: it answers with
+    other labels, or was asked in other words."""
+    if request.continue_from is None:
+        return
+    first = find_by_uid(conn, request.continue_from)
+    if first.labels != labels:
+        names = set(first.labels.names) ^ set(labels.names)
+        raise TrainingError(
+            f"{first.title} has other labels than these rows ({', '.join(sorted(names)[:5])}): "
+            "only a model with the same labels can be trained further. Train from the start.",
+            fields=("continue_from",),
+        )
+    if first.header.get("format") != dict(fmt):
+        raise TrainingError(
+            f"{first.title} was trained with another format of prompts and answers: leave out the "
+            "options that change it, or train from the start.",
+            fields=("continue_from",),
+        )
+
+
+def continued(conn: sqlite3.Connection, request: TrainRequest, first_uid: str) -> TrainRequest:
+    """The request with the model and format of the classifier that it goes on from.
+
+    Raises TrainingError when that classifier's model is not such a trainer's, or another model was
+    asked for, too.
+    """
+    first = find_by_uid(conn, first_uid)
+    model, fmt = first.header.get("model"), first.header.get("format")
+    if first.trainer != request.trainer or not isinstance(model, str) or not isinstance(fmt, dict):
+        raise TrainingError(
+            f"{first.title} was trained by {first.trainer}: {request.trainer} cannot go on from it."
+        )
+    if request.chosen.model is not None:
+        raise TrainingError("Give either a model, or a classifier to continue from.")
+    given = request.chosen.format or {}
+    options = replace(request.chosen, model=model, format={**fmt, **given})
+    return replace(request, options=options, continue_from=first.uid)

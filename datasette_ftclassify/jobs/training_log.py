@@ -1,0 +1,95 @@
+"""What a training at a service remembers: the `TrainingLog` of a job that runs under a lease.
+
+It is kept in the job's own row. Every entry is committed in a transaction that proves the lease, so
+a process that was taken for dead, and replaced, can neither write nor go on.
+"""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Mapping
+from typing import Any
+
+from ..store.jobs.state import add_event, save_progress
+from ..store.schema import transaction
+from ..trainers.base import Progress, no_progress
+from .lease import Lease
+
+LOOK_EVERY = 0.1
+"""Seconds between two looks, while waiting, at whether something is wanted."""
+
+TELL_EVERY = 1.0
+"""Seconds between two writes of the step at hand, which may change many times a second."""
+
+_TAG, _SHOWN = "tag", "shown"
+
+
+class JobTrainingLog:
+    """Over a leased job; makes the tag, and commits it, before anything else is said."""
+
+    def __init__(self, lease: Lease, progress: Progress = no_progress) -> None:
+        self._lease = lease
+        self._job = lease.job
+        self._progress = progress
+        self._told = 0.0
+        self._loss = ""
+        if _TAG not in self.state:
+            self.save(**{_TAG: uuid.uuid4().hex})
+
+    @property
+    def state(self) -> Mapping[str, Any]:
+        return self._job.remote or {}
+
+    @property
+    def tag(self) -> str:
+        return str(self.state[_TAG])
+
+    @property
+    def wanted(self) -> str | None:
+        return self._job.wanted
+
+    def save(self, **changes: Any) -> None:
+        self._write({**self.state, **changes})
+
+    def forget(self) -> None:
+        """Begins anew, under another tag: what was noted has no use any more."""
+        self._write({_TAG: uuid.uuid4().hex})
+
+    def _write(self, remote: dict[str, Any]) -> None:
+        before = self._job.remote
+        self._job.remote = remote
+        try:
+            with transaction(self._lease.conn):
+                save_progress(self._lease.conn, self._job)
+        except BaseException:
+            self._job.remote = before
+            raise
+
+    def event(
+        self, message: str, *, data: Mapping[str, Any] | None = None, key: str | None = None
+    ) -> None:
+        figures = None if data is None else dict(data)
+        if isinstance((loss := (figures or {}).get("train_loss")), (int, float)):
+            self._loss = f", loss {loss:.3f}"
+        add_event(self._lease.conn, self._job, message, data=figures, key=key)
+
+    def tell(self, step: str, share: float) -> None:
+        step += self._loss
+        self._progress(step, share)
+        now = time.monotonic()
+        if now - self._told < TELL_EVERY and self._told:
+            return
+        self._told = now
+        self._job.step = step
+        self.save(**{_SHOWN: round(share, 3)})
+
+    def wait(self, seconds: float) -> None:
+        until = time.monotonic() + seconds
+        while (left := until - time.monotonic()) > 0:
+            if self.wanted or self._lease.lost.is_set():
+                return
+            time.sleep(min(LOOK_EVERY, left))
+
+    def check(self) -> None:
+        self._lease.check()

@@ -1,0 +1,152 @@
+"""Figures of an evaluation that come from a file: whoever reads them finds the types and ranges
+that `evaluate` gives, or is told that they are damaged."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from ..core.errors import ArtifactError
+from ..core.labels import MAX_LABELS, MAX_NAME
+from ..core.untrusted_json import LARGEST, read_object
+
+MOST_BINS = 100
+MOST_REASONS = 100
+MOST_CELLS = 50_000
+"""Cells of a confusion matrix that are no 0."""
+
+Check = Callable[[Any], bool]
+
+
+def read_metrics(text: object) -> dict[str, Any]:
+    """The figures in a JSON text. Raises ArtifactError, also for one that is too large."""
+    metrics = read_object(text, "evaluation")
+    checks = _COMMON | (_MULTILABEL if "subset_accuracy" in metrics else _SINGLE)
+    for name, check in checks.items():
+        if not check(metrics.get(name)):
+            raise ArtifactError(f"The evaluation is damaged: {name} makes no sense.")
+    for name, check in _MAY_BE.items():
+        if name in metrics and not check(metrics[name]):
+            raise ArtifactError(f"The evaluation is damaged: {name} makes no sense.")
+    return metrics
+
+
+def _is_count(value: Any) -> bool:
+    return type(value) is int and 0 <= value < LARGEST
+
+
+def _is_share(value: Any) -> bool:
+    return type(value) in (int, float) and 0 <= value <= 1
+
+
+def _is_share_or_none(value: Any) -> bool:
+    return value is None or _is_share(value)
+
+
+def _is_name(value: Any) -> bool:
+    return isinstance(value, str) and len(value) <= MAX_NAME
+
+
+def _are_names(value: Any) -> bool:
+    return isinstance(value, list) and len(value) <= MAX_LABELS and all(map(_is_name, value))
+
+
+def _are_counts(value: Any) -> bool:
+    """By reason."""
+    return (
+        isinstance(value, dict)
+        and len(value) <= MOST_REASONS
+        and all(map(_is_name, value))
+        and all(map(_is_count, value.values()))
+    )
+
+
+def _are_figures(value: Any) -> bool:
+    """Of each label."""
+    return (
+        isinstance(value, dict)
+        and len(value) <= MAX_LABELS
+        and all(map(_is_name, value))
+        and all(isinstance(row, dict) and _fits(row, _FIGURES) for row in value.values())
+    )
+
+
+def _are_bins(value: Any) -> bool:
+    return (
+        isinstance(value, list)
+        and len(value) <= MOST_BINS
+        and all(isinstance(row, dict) and _fits(row, _BIN) for row in value)
+        and all(_is_share(row.get("accuracy")) for row in value if row["count"])
+        and all(_is_share(row.get("confidence")) for row in value if row["count"])
+    )
+
+
+def _fits(data: Mapping[str, Any], checks: Mapping[str, Check]) -> bool:
+    return all(check(data.get(name)) for name, check in checks.items())
+
+
+def _is_confusion(value: Any) -> bool:
+    """See `counts.confusion_cells`."""
+    if not isinstance(value, dict) or not _are_names(value.get("labels")):
+        return False
+    size = len(value["labels"])
+    if "cells" in value:
+        cells = value["cells"]
+        return (
+            isinstance(cells, list)
+            and len(cells) % 3 == 0
+            and len(cells) <= 3 * MOST_CELLS
+            and all(map(_is_count, cells))
+            and all(row < size for row in cells[::3])
+            and all(column <= size for column in cells[1::3])
+        )
+    matrix = value.get("matrix")
+    if not isinstance(matrix, list) or len(matrix) != size:
+        return False
+    widths = {len(row) if isinstance(row, list) else -1 for row in matrix}
+    return (
+        len(widths) <= 1
+        and widths <= {size, size + 1}
+        and all(_is_count(cell) for row in matrix for cell in row)
+    )
+
+
+_FIGURES: dict[str, Check] = {
+    "precision": _is_share, "recall": _is_share, "f1": _is_share, "support": _is_count,
+    "threshold": _is_share_or_none,
+}  # fmt: skip
+_BIN: dict[str, Check] = {"low": _is_share, "high": _is_share, "count": _is_count}
+_MAY_BE: dict[str, Check] = {
+    "classifier": _is_name,
+    "version": _is_count,
+    "missing": _is_count,
+    "held_back": _is_count,
+    "unknown_labels": _is_count,
+    "abstained_reasons": _are_counts,
+    "confusion": _is_confusion,
+    "row_reliability": _are_bins,
+}
+_COMMON: dict[str, Check] = {
+    "n_test": _is_count,
+    "n_scored": _is_count,
+    "abstained": _is_count,
+    "macro_f1": _is_share,
+    "ece": _is_share_or_none,
+    "labels": _are_figures,
+    "reliability": _are_bins,
+}
+_SINGLE: dict[str, Check] = {
+    "accuracy": _is_share,
+    "accuracy_low": _is_share,
+    "accuracy_high": _is_share,
+    "majority_label": _is_name,
+    "majority_accuracy": _is_share,
+}
+_MULTILABEL: dict[str, Check] = {
+    "subset_accuracy": _is_share,
+    "subset_accuracy_low": _is_share,
+    "subset_accuracy_high": _is_share,
+    "majority_labels": _are_names,
+    "majority_subset_accuracy": _is_share,
+    "micro_f1": _is_share,
+}

@@ -1,0 +1,84 @@
+"""What pages and commands say of a job alike."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Sequence
+
+    from ..store.jobs.job import Job
+
+
+def describe(conn: sqlite3.Connection, job: Job) -> dict[str, Any]:
+    """The job as an object: what `Job.to_dict` says, what was spent, how fast it is.
+
+    usd:             spent so far
+    rows_per_second, seconds_left: since this attempt began; None where that is not known
+    """
+    from ..store.spending import spent_by_job
+
+    return _described(conn, job, spent_by_job(conn, job.id).usd)
+
+
+def describe_all(conn: sqlite3.Connection, jobs: Sequence[Job]) -> list[dict[str, Any]]:
+    """Many jobs, each as `describe` says, and what they spent with one look."""
+    from ..store.spending import Spent, spent_by_each_job
+
+    spent = spent_by_each_job(conn)
+    return [_described(conn, job, spent.get(job.id, Spent()).usd) for job in jobs]
+
+
+def _described(conn: sqlite3.Connection, job: Job, usd: float) -> dict[str, Any]:
+    return {**job.to_dict(), "usd": round(usd, 6), **pace(conn, job)}
+
+
+def pace(conn: sqlite3.Connection, job: Job) -> dict[str, Any]:
+    """rows_per_second and seconds_left, as `describe` has them."""
+    rate, left = _pace(conn, job)
+    return {"rows_per_second": rate, "seconds_left": left}
+
+
+def _pace(conn: sqlite3.Connection, job: Job) -> tuple[float | None, int | None]:
+    if job.state != "running" or job.interrupted or not job.total:
+        return None, None
+    from ..store.jobs.queries import last_start
+
+    began = last_start(conn, job.id)
+    before = None if began is None else (began.data or {}).get("rows")
+    if began is None or not isinstance(before, int):
+        return None, None
+    seconds = (moment(job.updated_at) - moment(began.at)).total_seconds()
+    rows = job.rows_done - before
+    if seconds < 1 or rows <= 0:
+        return None, None
+    rate = rows / seconds
+    return round(rate, 2), round((job.total - job.rows_done) / rate)
+
+
+def moment(text: str) -> datetime:
+    """A time as the store writes it. Raises ValueError for anything else."""
+    return datetime.strptime(text, "%Y-%m-%dT%H:%M:%SZ")
+
+
+def shows_step(job: Job) -> bool:
+    """Whether the step says something of now: what it is doing, or why it waits."""
+    return (job.state == "running" and not job.interrupted) or job.step.startswith("waits: ")
+
+
+def money(job: Job, usd: float) -> str:
+    """What was spent, and what was expected; empty where nothing is paid for."""
+    from ..prompts.prices import dollars
+
+    expected = (job.estimate or {}).get("usd")
+    if isinstance(expected, bool) or not isinstance(expected, (int, float)):
+        return f"{dollars(usd)} spent" if usd else ""
+    return f"{dollars(usd)} spent of about {dollars(expected)}" if usd or expected else ""
+
+
+def duration(seconds: int) -> str:
+    if seconds < 90:
+        return f"{seconds} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

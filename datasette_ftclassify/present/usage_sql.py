@@ -1,0 +1,55 @@
+"""The SQL with which a classifier is used."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+
+from ..core.database import quote, quote_all, quote_text, relation
+from ..core.rendering import sql_expression
+from ..core.time_limit import TooSlow, within
+from ..store.classifiers import Classifier
+
+
+def usage_sql(classifier: Classifier) -> str | None:
+    """A query that classifies the classifier's own source; None where the text cannot be put
+    together in SQL as training did."""
+    task = classifier.task
+    text = sql_expression(task.text, task.template)
+    if text is None:
+        return None
+    function = "ft_labels" if task.multilabel else "ft_classify"
+    call = f"{function}({text}, {quote_text(classifier.name)})"
+    return f"select {call} from {quote(task.source)} limit 10"
+
+
+def split_sql(
+    conn: sqlite3.Connection, classifier: Classifier, table: str, columns: Sequence[str] = ()
+) -> str | None:
+    """A query for the rows of the classifier's source that says of each in `split` what it was to
+    the training: train, validation, test (held back) or new. None for another table, and for rows
+    without a key.
+
+    columns: to be shown beside the key
+    """
+    source = relation(conn, table)
+    if source.name != classifier.task.source or not source.identity:
+        return None
+    rows, known = quote(source.name), "_ftclassify_split_rows"
+    parts = [f"json_quote({rows}.{quote(column)})" for column in source.identity]
+    key = "'[' || " + " || ', ' || ".join(parts) + " || ']'"
+    shown = quote_all(dict.fromkeys([*source.identity, *columns]))
+    return (
+        f"select {shown}, coalesce({known}.split, 'new') as split\nfrom {rows} left join {known}"
+        f"\n  on {known}.split_id = {classifier.split_id} and {known}.row_key = {key}"
+    )
+
+
+def split_counts(conn: sqlite3.Connection, sql: str, seconds: float) -> dict[str, int]:
+    """{split: rows} of `split_sql`; empty where counting takes longer."""
+    try:
+        with within(conn, seconds):
+            found = conn.execute(f"select split, count(*) from ({sql}) group by 1").fetchall()
+    except (TooSlow, sqlite3.Error):  # an old SQLite may lack JSON
+        return {}
+    return {str(split): int(rows) for split, rows in found}

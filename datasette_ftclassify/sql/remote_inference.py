@@ -1,0 +1,343 @@
+"""Questions to a service from within a query, where the operator set a budget for that.
+
+A query runs in one of a few threads that everybody shares, on a connection that must not write. So
+one thread of this process asks for all of them: they wait for a short time and go on without an
+answer, which is there for the next query when it comes late. After a failure nobody waits again for
+a while, so that a page of many rows does not hang on a service that is down.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import concurrent.futures
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
+from dataclasses import astuple, dataclass
+from typing import Any, TypeVar
+
+from ..core.errors import FtclassifyError, LimitReached
+from ..store.answers import CachedAnswer, input_key
+from ..store.spending import Spent
+from ..trainers.access import Access, Endpoint
+from ..trainers.service import InferenceClient
+from ..trainers.service_errors import MOST_AGAIN, AskAgain, RowRejected, ServiceProblem, TryAgain
+from ..trainers.usage import Usage
+from .resolver import Served
+from .spending import SqlSpending
+
+T = TypeVar("T")
+
+ASK_SECONDS = 10.0
+"""The longest that a function waits for one answer."""
+LOAD_SECONDS = 10.0
+"""The longest that the first one waits for the SDK to be imported."""
+QUIET_SECONDS = 60.0
+"""How long nothing is asked after a failure, unless the service says how long."""
+LIMIT_SECONDS = 5.0
+"""How long nothing is asked when the money does not suffice: to look costs time as well."""
+MOST_IN_FLIGHT = 8
+"""Questions under way at once in this process."""
+MOST_ASKERS = 8
+MOST_REMEMBERED = 10_000
+"""Answers that no file has, or not yet."""
+WRITE_EVERY = (0.05, 2.0)
+"""Seconds between attempts to write what was asked into a file that is locked: first, longest."""
+EXIT_SECONDS = 2.0
+"""How long the end of the process is held up to write the last answers."""
+
+Key = tuple[str, str, bytes]
+"""Database file, classifier's uid, and the text's key."""
+
+
+class NoAnswer(FtclassifyError):
+    """There is no answer to a text, and none was asked for, or none came in time."""
+
+
+class RetryPolicy:
+    """Waits for one result, and says how long that took."""
+
+    def __init__(self, seconds: float, note: Callable[[float], None]) -> None:
+        self._seconds = seconds
+        self._note = note
+
+    def wait(self, future: concurrent.futures.Future[T]) -> T:
+        """Raises what the work raised, or concurrent.futures.TimeoutError."""
+        start = time.monotonic()
+        try:
+            return future.result(self._seconds)
+        finally:
+            self._note(time.monotonic() - start)
+
+
+@dataclass(frozen=True)
+class _Quiet:
+    """A service that is left alone until a time (of time.monotonic), and why.
+
+    overdue: an answer did not come in time, so one that comes ends it
+    """
+
+    until: float
+    why: str
+    overdue: bool
+
+
+def _service(served: Served, access: Access) -> str:
+    """What fails as one: a trainer at an address."""
+    trainer = served.classifier.trainer
+    return f"{trainer} {access.endpoint(trainer).base_url}"
+
+
+@dataclass(frozen=True)
+class _Question:
+    """A text that is asked about. may_write: whether the file may be written"""
+
+    key: Key
+    served: Served
+    text: str
+    access: Access
+    may_write: bool
+
+    @property
+    def service(self) -> str:
+        return _service(self.served, self.access)
+
+
+def _spent(usage: Usage, expected: float, cost: Callable[[Usage], float | None]) -> Spent:
+    """On one request; as expected where the service does not say what it used."""
+    usd = None if usage == Usage() else cost(usage)
+    return Spent(expected if usd is None else usd, 1, *astuple(usage))
+
+
+class SqlInference:
+    """Where all functions of a process ask: a thread with an event loop, started when needed."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread: threading.Thread | None = None
+        self._pending: dict[Key, concurrent.futures.Future[CachedAnswer]] = {}
+        self._remembered: OrderedDict[Key, CachedAnswer | str] = OrderedDict()
+        self._quiet: dict[str, _Quiet] = {}
+        # What follows is used in the loop's thread alone.
+        self._askers: OrderedDict[tuple[str, str], tuple[Endpoint, InferenceClient]] = OrderedDict()
+        self._books = SqlSpending()
+        self._writers: dict[str, asyncio.Task[None]] = {}
+
+    def ask(
+        self,
+        served: Served,
+        text: str,
+        access: Access,
+        writable: Callable[[str], bool],
+        patience: Callable[[], RetryPolicy],
+    ) -> CachedAnswer:
+        """The answer to a text that the file has none for. Raises FtclassifyError.
+
+        patience: called when somebody has to wait; raises NoAnswer when that has been enough
+        """
+        key = (served.path, served.classifier.uid, input_key(text))
+        with self._lock:
+            remembered = self._recall(key)
+        if remembered is not None:
+            return remembered
+        service = _service(served, access)
+        self._check_quiet(service)
+        patient = patience()
+        self._load(served, access)
+        with self._lock:
+            # Again, and under the same lock: the answer may have come since, and one that has come
+            # is no longer pending, so that it would be paid for twice.
+            remembered = self._recall(key)
+            if remembered is not None:
+                return remembered
+            future = self._pending.get(key)
+            if future is None:
+                if len(self._pending) >= MOST_IN_FLIGHT:
+                    raise NoAnswer("Many questions are under way already: ask again later.")
+                may_write = writable(served.path)
+                question = _Question(key, served, text, access, may_write)
+                future = self._run(self._answer(question))
+                self._pending[key] = future
+        try:
+            return patient.wait(future)
+        except concurrent.futures.TimeoutError:
+            self._hush(service, "It did not answer in time.", QUIET_SECONDS, overdue=True)
+            raise NoAnswer("The service did not answer in time: ask again later.") from None
+
+    def _recall(self, key: Key) -> CachedAnswer | None:
+        """An answer that came earlier. Raises RowRejected when the text was rejected."""
+        remembered = self._remembered.get(key)
+        if isinstance(remembered, str):
+            raise RowRejected(remembered)
+        return remembered
+
+    def _load(self, served: Served, access: Access) -> None:
+        """Loads the asker apart from the first question: importing the SDK takes its time."""
+        with self._lock:
+            loading = self._run(self._asker(served, access))
+        try:
+            loading.result(LOAD_SECONDS)
+        except concurrent.futures.TimeoutError:
+            raise NoAnswer("The service's client is not ready yet: ask again later.") from None
+
+    def _run(self, work: Coroutine[Any, Any, T]) -> concurrent.futures.Future[T]:
+        if self._loop is None:
+            self._loop = asyncio.new_event_loop()
+            self._thread = threading.Thread(
+                target=self._loop.run_forever, name="ftclassify-sql", daemon=True
+            )
+            self._thread.start()
+            atexit.register(self.close)
+        return asyncio.run_coroutine_threadsafe(work, self._loop)
+
+    async def _asker(self, served: Served, access: Access) -> InferenceClient:
+        from ..jobs.remote.model_names import load_inference_client
+
+        key = (served.path, served.classifier.uid)
+        endpoint = access.endpoint(served.classifier.trainer)
+        held = self._askers.get(key)
+        if held is None or held[0] != endpoint:
+            held = self._askers[key] = (endpoint, load_inference_client(served.classifier, access))
+            await self._close_surplus()
+        self._askers.move_to_end(key)
+        return held[1]
+
+    async def _close_surplus(self) -> None:
+        busy = {key[:2] for key in self._pending}
+        idle = [key for key in self._askers if key not in busy]
+        for key in idle[: max(len(self._askers) - MOST_ASKERS, 0)]:
+            await self._askers.pop(key)[1].close()
+
+    async def _answer(self, question: _Question) -> CachedAnswer:
+        try:
+            for _ in range(MOST_AGAIN):
+                with suppress(AskAgain):
+                    return await self._ask(question)
+            raise NoAnswer("The service refuses one request after another.")
+        finally:
+            with self._lock:
+                self._pending.pop(question.key, None)
+
+    async def _ask(self, question: _Question) -> CachedAnswer:
+        """One request. Raises AskAgain when there is to be another."""
+        from ..jobs.estimates import pricing
+        from ..jobs.load_classifier import prices_of
+        from ..jobs.remote.answer_cache import kept_from
+
+        key, served, service = question.key, question.served, question.service
+        inference_client = await self._asker(served, question.access)
+        cost = pricing(inference_client, prices_of(served.classifier, question.access))
+        try:
+            expected = cost(inference_client.expected(question.text))
+            if expected is None:
+                await self._askers.pop(key[:2])[1].close()  # it may be known the next time
+                raise LimitReached(
+                    f"No price of {inference_client.model} is known to keep to the budget by: set "
+                    "FTCLASSIFY_PRICES to a table that has it."
+                )
+            self._books.reserve(served.path, question.access, expected, writable=question.may_write)
+        except LimitReached as error:
+            self._hush(service, str(error), LIMIT_SECONDS)
+            raise
+        try:
+            reply = await inference_client.ask(question.text)
+        except AskAgain as again:
+            if again.usage is not None:
+                self._books.spend(served.path, expected, _spent(again.usage, expected, cost))
+            else:
+                self._books.release(served.path, expected, sent=again.sent)
+            raise
+        except ServiceProblem as error:
+            self._note_failure(key, service, error, expected)
+            raise
+        except BaseException:
+            self._books.lose(served.path, expected)  # nobody will know
+            raise
+        answer = kept_from(reply)
+        self._books.spend(served.path, expected, _spent(reply.usage, expected, cost))
+        self._remember(key, answer)
+        self._books.keep(served.path, served.classifier.id, key[2], answer)
+        self._write(served.path)
+        self._note_answer(service, reply.hold)
+        return answer
+
+    def _note_failure(self, key: Key, service: str, error: ServiceProblem, usd: float) -> None:
+        if error.unbilled:
+            self._books.release(key[0], usd)
+        else:
+            self._books.lose(key[0], usd)
+            self._write(key[0])
+        if isinstance(error, RowRejected):
+            self._remember(key, str(error))
+            return
+        after = error.after if isinstance(error, TryAgain) else None
+        self._hush(service, str(error), QUIET_SECONDS if after is None else after)
+
+    def _write(self, path: str) -> None:
+        """Writes what is known into the file: now, or as soon as it is not locked."""
+        if path not in self._writers and not self._books.write(path):
+            self._writers[path] = asyncio.get_running_loop().create_task(self._write_later(path))
+
+    async def _write_later(self, path: str) -> None:
+        wait, longest = WRITE_EVERY
+        await asyncio.sleep(wait)
+        while not self._books.write(path):
+            wait = min(2 * wait, longest)
+            await asyncio.sleep(wait)
+        del self._writers[path]
+
+    def close(self) -> None:
+        """Writes what is left and gives up what is under way, at the end of the process."""
+        loop, thread = self._loop, self._thread
+        if loop is None or thread is None:
+            return
+        self._loop = self._thread = None
+        ending = asyncio.run_coroutine_threadsafe(self._end(), loop)
+        with suppress(Exception):  # nobody is interested any more
+            ending.result(EXIT_SECONDS)
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join(EXIT_SECONDS)
+        if not thread.is_alive():
+            loop.close()
+
+    async def _end(self) -> None:
+        others = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in others:
+            task.cancel()
+        await asyncio.gather(*others, return_exceptions=True)
+        for path in self._books.unwritten():
+            self._books.write(path)
+        self._books.close()
+        for _, inference_client in self._askers.values():
+            await inference_client.close()
+
+    def _note_answer(self, service: str, hold: float | None) -> None:
+        with self._lock:
+            quiet = self._quiet.get(service)
+            if quiet is not None and quiet.overdue:
+                del self._quiet[service]  # it was only slow
+        if hold is not None:
+            self._hush(service, "Its limit of requests is reached.", hold)
+
+    def _hush(self, service: str, why: str, seconds: float, overdue: bool = False) -> None:
+        with self._lock:
+            self._quiet[service] = _Quiet(time.monotonic() + seconds, why, overdue)
+
+    def _check_quiet(self, service: str) -> None:
+        with self._lock:
+            quiet = self._quiet.get(service)
+        if quiet is not None and time.monotonic() < quiet.until:
+            raise NoAnswer(f"Nothing is asked for the moment. {quiet.why}")
+
+    def _remember(self, key: Key, answer: CachedAnswer | str) -> None:
+        with self._lock:
+            self._remembered[key] = answer
+            while len(self._remembered) > MOST_REMEMBERED:
+                self._remembered.popitem(last=False)
+
+
+INFERENCE = SqlInference()

@@ -1,0 +1,246 @@
+"""Which classifier a query means, loaded once and dropped when it is gone.
+
+SQLite is asked whether the file has changed (`pragma data_version` for other connections,
+`total_changes` for our own). Only then is the name looked up again, and only a different training
+is loaded. Loaded classifiers are shared by the connections of a process. Of a classifier whose
+model is at a service nothing is loaded: it is there with the answers that the file keeps.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+import time
+import weakref
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..core.database import quote
+from ..core.errors import ClassifierNotFound, FtclassifyError
+from ..core.labels import LabelSet
+from ..core.prediction import Answerer
+from ..core.text import Read
+from ..store.answers import CachedAnswer, has_answers
+from ..store.artifacts import artifact_size
+from ..store.classifiers import Classifier, find_classifier, has_store
+from ..store.tables import check_tables
+
+MAX_LOADED = 8
+"""Classifiers kept in memory at once, in all."""
+
+LONGEST_NAME = 200
+"""Characters; a name has at most 100, and a version. To look for one like a longer text takes long,
+and much memory."""
+
+CHECK_EVERY = 0.001
+"""Seconds for which the answer of `pragma data_version` is trusted while call follows call."""
+
+SAME_STATEMENT = 10e-6
+"""Seconds between two calls of functions in which nobody can have stored anything.
+
+A statement never sees a change while it runs, so one check for each would do, but a function is not
+told where a statement begins. Asking at every row would cost a twentieth of the time of a short
+text. Between two rows of a statement there are a few microseconds; to end a statement, to commit
+in another connection and to begin the next statement takes several times that.
+"""
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A classifier that is ready to answer, by the name it was found under.
+
+    read: from a text to the one that the answerer is given, as it was when it was trained
+    """
+
+    uid: str
+    labels: LabelSet
+    answerer: Answerer
+    identity: dict[str, Any]
+    read: Read
+
+
+@dataclass(frozen=True)
+class Served:
+    """A classifier whose model is at a service.
+
+    schema, path: of the database that it was found in; no path: it is in memory
+    keeps:        whether that database can hold answers
+    known:        answers found in it by this connection, by key; None: it has none. Good until
+                  the file changes, as this whole object is
+    """
+
+    classifier: Classifier
+    schema: str
+    path: str
+    keeps: bool
+    known: dict[bytes, CachedAnswer | None] = field(default_factory=dict)
+
+    @property
+    def labels(self) -> LabelSet:
+        return self.classifier.labels
+
+    @property
+    def read(self) -> Read:
+        return self.classifier.task.read
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        return {"classifier": self.classifier.name, "version": self.classifier.version}
+
+
+class Resolver:
+    """Resolves classifier names for one connection.
+
+    A name is looked for in the main database, then in attached ones. Without a name it is the
+    default of the main database, else of the attached one that has classifiers; with several such
+    ones a name must be given.
+    """
+
+    def __init__(self, connection: Callable[[], sqlite3.Connection]) -> None:
+        self._connection = connection
+        self._checked = 0.0
+        self._called = 0.0
+        self._changes = -1
+        self._versions: list[object] = []
+        self._version_queries: list[str] = []
+        self._known: dict[object, Loaded | Served | FtclassifyError] = {}
+        self._missing: dict[object, FtclassifyError] = {}
+        with _lock:
+            _resolvers.add(self)
+
+    def rest(self) -> None:
+        """Forgets what it knows, unless it is at work just now. Any thread may call this."""
+        if time.perf_counter() - self._checked > AT_REST:
+            self._known.clear()
+
+    def resolve(self, name: object = None) -> Loaded | Served:
+        """The classifier, ready to answer. Raises FtclassifyError: not found, or damaged."""
+        conn = self._connection()
+        now = time.perf_counter()
+        recent = now - self._called < SAME_STATEMENT and now - self._checked < CHECK_EVERY
+        if not recent or conn.total_changes != self._changes:
+            self._check(conn)
+        if isinstance(name, str) and len(name) > LONGEST_NAME:
+            raise ClassifierNotFound(f"No classifier has a name of {len(name):,} characters.")
+        found = self._known.get(name)
+        if found is None:
+            found = self._known[name] = self._find(conn, name)
+        if isinstance(found, FtclassifyError):
+            raise found.with_traceback(None)
+        return found
+
+    def _find(self, conn: sqlite3.Connection, name: object) -> Loaded | Served | FtclassifyError:
+        """What is wrong with it is known until the file changes: a query asks for every row, and it
+        takes as long to read what is damaged. That there is none is known until the next check, as
+        one may be attached; raised then, as what SQLite says is, such as that a file is locked."""
+        missing = self._missing.get(name)
+        if missing is None:
+            try:
+                return self._look_up(conn, name)
+            except FtclassifyError as error:
+                if isinstance(error.__cause__, sqlite3.Error):
+                    raise
+                error.__cause__ = error.__context__ = None  # they hold all that was read
+                missing = error.with_traceback(None)
+                if not isinstance(error, ClassifierNotFound):
+                    return missing
+                self._missing[name] = missing
+        raise missing.with_traceback(None)
+
+    def note_call(self) -> None:
+        """Call it when a function has answered: what follows at once is of the same statement."""
+        self._called = time.perf_counter()
+
+    def _check(self, conn: sqlite3.Connection) -> None:
+        self._missing.clear()
+        versions = self._read_versions(conn)
+        if versions != self._versions or conn.total_changes != self._changes:
+            self._known.clear()
+        self._changes = conn.total_changes
+        self._versions = versions
+        self._checked = time.perf_counter()
+
+    def _read_versions(self, conn: sqlite3.Connection) -> list[object]:
+        return [conn.execute(sql).fetchone() for sql in self._version_queries]
+
+    def _look_up(self, conn: sqlite3.Connection, named: object) -> Loaded | Served:
+        if isinstance(named, bytes):
+            raise ClassifierNotFound("A classifier is named by a text, not by a BLOB.")
+        name = None if named is None else str(named)
+        if len(self._known) >= MAX_LOADED:
+            self._known.clear()
+        # Listed anew for each look-up: a database may have been attached since the last one.
+        schemas = _schemas(conn)
+        self._version_queries = [f"pragma {quote(schema)}.data_version" for schema, _ in schemas]
+        self._versions = self._read_versions(conn)
+        holding = [(schema, path) for schema, path in schemas if has_store(conn, schema)]
+        if name is None and len(holding) > 1 and holding[0][0] != "main":
+            names = ", ".join(schema for schema, _ in holding)
+            raise ClassifierNotFound(
+                f"Several attached databases have classifiers ({names}): name one of them."
+            )
+        problem: FtclassifyError | None = None
+        for schema, path in holding or schemas[:1]:
+            try:
+                return _load(conn, name, schema, path)
+            except ClassifierNotFound as error:
+                problem = problem or error
+        raise problem or ClassifierNotFound("The connection has no database.")
+
+
+def _schemas(conn: sqlite3.Connection) -> list[tuple[str, str]]:
+    """(name, file) of the main and the attached databases, but for the temporary one."""
+    rows = conn.execute("pragma database_list").fetchall()
+    return [(name, path or "") for _, name, path in rows if name != "temp"]
+
+
+MAX_LOADED_BYTES = 400_000_000
+"""Of what was read from files for all classifiers in memory; one is kept, whatever its size."""
+
+AT_REST = 1.0
+"""Seconds after which a connection that asks for no classifier is taken to be done."""
+
+_resolvers: weakref.WeakSet[Resolver] = weakref.WeakSet()
+_answerers: OrderedDict[tuple[str, str], tuple[Answerer, int]] = OrderedDict()
+_lock = threading.Lock()
+
+
+def _load(conn: sqlite3.Connection, name: str | None, schema: str, path: str) -> Loaded | Served:
+    check_tables(conn, schema)
+    classifier = find_classifier(conn, name, schema)
+    # A database in memory has no file to be known by but its own connection.
+    key = (path or f"memory-{id(conn)}", classifier.uid)
+    with _lock:
+        kept = _answerers.get(key)
+    if kept is None:
+        # Outside the lock: a large classifier must not make the small ones wait.
+        from ..jobs.load_classifier import load_answerer, service_of
+
+        if service_of(classifier) is not None:
+            return Served(classifier, schema, path, has_answers(conn, schema))
+        _make_room(artifact_size(conn, classifier, schema))
+        kept = load_answerer(conn, classifier, schema), artifact_size(conn, classifier, schema)
+    answerer, _ = kept
+    with _lock:
+        _answerers[key] = kept
+        _answerers.move_to_end(key)
+    _make_room(0)
+    identity = {"classifier": classifier.name, "version": classifier.version}
+    return Loaded(classifier.uid, answerer.labels, answerer, identity, classifier.task.read)
+
+
+def _make_room(size: int) -> None:
+    """Forgets the classifiers that were asked least lately, where they and a new one of so many
+    bytes would be too many; connections at rest, which know them as well, forget all of theirs."""
+    with _lock:
+        before = len(_answerers)
+        while len(_answerers) > 1 and (
+            len(_answerers) > MAX_LOADED
+            or sum(known for _, known in _answerers.values()) + size > MAX_LOADED_BYTES
+        ):
+            _answerers.popitem(last=False)
+        if len(_answerers) < before:
+            for resolver in list(_resolvers):
+                resolver.rest()

@@ -1,0 +1,184 @@
+"""What SQL functions spent and were told, until the database file has it.
+
+A statement that reads a table keeps everybody from committing to that file (but in WAL mode), and
+the one that asks is usually such a statement. So this is kept in the process first, and is written
+when the file lets it be. A published file never does. What counts towards the limits is in the
+ledger of the installation, before a question is sent.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ..core.errors import LimitReached
+from ..ledger import Account, Ledger, LedgerError, Limits, Room, functions_of
+from ..prompts.prices import dollars
+from ..store.answers import CachedAnswer, keep_answers
+from ..store.disk_space import has_room_beside, is_full
+from ..store.schema import transaction
+from ..store.spending import SQL_FUNCTIONS, Spent, add_spending
+from ..store.tables import check_tables
+from ..trainers.access import Access
+
+WRITE_SECONDS = 0.05
+"""How long to wait for a file to be written: new readers have to wait as well, meanwhile."""
+ANSWER_BYTES = 1_000
+"""Room that an answer takes up, at most but for the longest."""
+
+
+@dataclass
+class _Page:
+    """Of one file: its account in the ledger, what was spent and the file's report does not say
+    yet, and answers to write, by classifier.
+
+    full: there was no room to write them
+    """
+
+    account: Account
+    owed: Spent = field(default_factory=Spent)
+    answers: dict[int, dict[bytes, CachedAnswer]] = field(default_factory=lambda: defaultdict(dict))
+    writable: bool = True
+    full: bool = False
+
+    @property
+    def waiting(self) -> int:
+        """Answers that are to be written."""
+        return sum(map(len, self.answers.values()))
+
+    @property
+    def unwritten(self) -> bool:
+        return self.writable and (bool(self.answers) or self.owed != Spent())
+
+
+class SqlSpending:
+    """Of one process, in USD; what is decided is decided by the ledger. For one thread."""
+
+    def __init__(self) -> None:
+        self._pages: dict[str, _Page] = {}
+
+    def reserve(self, path: str, access: Access, usd: float, *, writable: bool) -> None:
+        """Sets the cost of a question aside. Raises LimitReached when a limit leaves no room, the
+        ledger cannot be used, or the file has no room for the answer.
+
+        path:     of the database file; empty for one in memory
+        writable: whether it may be written
+        """
+        with _without_ledger():
+            page = self._page(path, access)
+            writes = page.writable and writable and bool(path)
+            lacks_room = writes and not has_room_beside(path, page.waiting * ANSWER_BYTES)
+            if lacks_room or (page.full and not self.write(path)):
+                raise LimitReached("There is no room on the disk to keep answers: nobody is asked.")
+            page.account.limits = Limits(
+                day=access.usd_per_day, functions=access.sql_usd_per_day or 0.0
+            )
+            if not page.account.reserve([usd]):
+                raise LimitReached(_why(page.account.room))
+        page.writable = writes
+
+    def _page(self, path: str, access: Access) -> _Page:
+        if path not in self._pages:
+            account = Account(Ledger(access.ledger), functions_of(path), Limits())
+            self._pages[path] = _Page(account)
+        return self._pages[path]
+
+    def release(self, path: str, reserved: float, *, sent: bool = True) -> None:
+        """Gives back what was set aside for a question that the service refused, or that was not
+        sent after all."""
+        account = self._pages[path].account
+        if sent:
+            account.refuse(reserved)
+        else:
+            account.release(reserved)
+
+    def lose(self, path: str, reserved: float) -> None:
+        """A question whose answer never came, and may have been given: counts as spent."""
+        self.spend(path, reserved, Spent(reserved, 1))
+
+    def spend(self, path: str, reserved: float, spent: Spent) -> None:
+        """Puts what an answer cost in the place of what was set aside for it."""
+        page = self._pages[path]
+        page.account.settle(reserved, spent)
+        page.owed += spent
+        with suppress(LedgerError):  # it counts as under way, until the ledger can be written
+            page.account.save()
+
+    def close(self) -> None:
+        """At the end of the process."""
+        for page in self._pages.values():
+            with suppress(LedgerError):
+                page.account.close()
+
+    def keep(self, path: str, classifier_id: int, key: bytes, answer: CachedAnswer) -> None:
+        """To be written into the file."""
+        page = self._pages[path]
+        if page.writable:
+            page.answers[classifier_id][key] = answer
+
+    def unwritten(self) -> list[str]:
+        """Files that have not everything yet."""
+        return [path for path, page in self._pages.items() if page.unwritten]
+
+    def write(self, path: str) -> bool:
+        """Writes what the file has not yet. False when it is locked; True when it is written, or
+        never will be."""
+        page = self._pages[path]
+        if not page.unwritten:
+            return True
+        try:
+            with _writing(path) as conn:
+                for classifier_id, answers in page.answers.items():
+                    keep_answers(conn, classifier_id, answers)
+                add_spending(conn, SQL_FUNCTIONS, page.owed)
+        except sqlite3.Error as error:
+            page.full = is_full(error)
+            page.writable = page.full or "locked" in str(error)
+            return not page.writable
+        page.owed = Spent()
+        page.answers.clear()
+        page.full = False
+        return True
+
+
+def _why(room: Room) -> str:
+    under_way = f", with what is under way {dollars(room.spent + room.others)}," * bool(room.others)
+    if room.scope == "functions":
+        return (
+            f"SQL functions have spent {dollars(room.spent)}{under_way} today (UTC) of the "
+            f"{dollars(room.limit)} that they may, and the next question might exceed it."
+        )
+    return (
+        f"{dollars(room.spent)}{under_way} was spent today (UTC), and the next question might "
+        f"exceed the limit of {dollars(room.limit)} for a day."
+    )
+
+
+@contextmanager
+def _without_ledger() -> Iterator[None]:
+    try:
+        yield
+    except LedgerError as error:
+        raise LimitReached(str(error)) from error
+
+
+@contextmanager
+def _writing(path: str) -> Iterator[sqlite3.Connection]:
+    """A transaction on a connection of its own."""
+    with closing(_open(path, "rw", WRITE_SECONDS)) as conn, transaction(conn):
+        yield conn
+
+
+def _open(path: str, mode: str, timeout: float) -> sqlite3.Connection:
+    uri = f"{Path(path).absolute().as_uri()}?mode={mode}"
+    conn = sqlite3.connect(uri, uri=True, timeout=timeout)
+    try:
+        check_tables(conn)
+    except BaseException:
+        conn.close()
+        raise
+    return conn

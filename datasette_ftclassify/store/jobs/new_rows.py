@@ -1,0 +1,59 @@
+"""Which tables have their new rows classified as they come: by which classifier, in which job."""
+
+from __future__ import annotations
+
+import sqlite3
+from dataclasses import dataclass
+
+from ..classifiers import now
+from ..schema import transaction
+from ..upsert import upsert
+from .state import note
+
+
+@dataclass(frozen=True)
+class Following:
+    """A table whose new rows a classifier answers. Its job goes on whenever there are some."""
+
+    source: str
+    uid: str
+    job_id: int
+
+
+def add_following(conn: sqlite3.Connection, source: str, uid: str, job_id: int) -> None:
+    """From now on, or in another job than before. Call after ensure_schema."""
+    with transaction(conn):
+        conn.execute(
+            upsert("_ftclassify_following", ["source", "uid"], ["job_id", "created_at"]),
+            [source, uid, job_id, now()],
+        )
+
+
+def list_following(conn: sqlite3.Connection, source: str | None = None) -> list[Following]:
+    """All, or those of one table; none in a file of an older version."""
+    has = "select 1 from sqlite_master where name = '_ftclassify_following'"
+    if conn.execute(has).fetchone() is None:
+        return []
+    sql = "select source, uid, job_id from _ftclassify_following order by source, uid"
+    every = [Following(*row) for row in conn.execute(sql).fetchall()]
+    return [one for one in every if source is None or one.source == source]
+
+
+def end_following(conn: sqlite3.Connection, source: str, uid: str) -> None:
+    """A job that is at work ends its rows."""
+    with transaction(conn):
+        sql = "delete from _ftclassify_following where source = ? and uid = ?"
+        conn.execute(sql, [source, uid])
+
+
+def go_on(conn: sqlite3.Connection, job_id: int) -> bool:
+    """Queues a finished job again, to go on after its last row; whether it was finished."""
+    with transaction(conn):
+        cursor = conn.execute(
+            "update _ftclassify_jobs set state = 'queued', wanted = null, owner = null,"
+            " lease_until = null, updated_at = ? where id = ? and state = 'finished'",
+            [now(), job_id],
+        )
+        if cursor.rowcount:
+            note(conn, job_id, "goes on with new rows", key="goes on with new rows")
+    return cursor.rowcount > 0

@@ -1,0 +1,147 @@
+"""What pages ask about jobs, again and again while people look at them: cheap questions."""
+
+from __future__ import annotations
+
+import sqlite3
+from dataclasses import dataclass
+from typing import Any
+
+from ...core.errors import JobError
+from ..classifiers import has_store
+from .job import Job
+from .state import Event, figures, get_job
+
+MOST_FIGURES = 20_000
+"""Of a training, the newest: a picture has room for some hundred."""
+
+MOST_MESSAGES = 1_000
+"""Of those about checkpoints or batches that are looked at, the newest."""
+
+_MESSAGE = "substr(message, 1, 10000)"
+_DATA = "substr(data, 1, 100000)"
+"""A file may hold an event of any length; figures that were cut count as none."""
+
+ACTIVE = ("queued", "running")
+"""States of jobs that are at work, or soon will be."""
+
+
+@dataclass(frozen=True)
+class Noted(Event):
+    """An event, and the number by which what came after it is asked for."""
+
+    id: int = 0
+
+
+def newest_jobs(
+    conn: sqlite3.Connection,
+    most: int,
+    *,
+    active: bool = False,
+    predicted_by: int | None = None,
+    before: int | None = None,
+) -> list[Job]:
+    """Newest first. One whose row is damaged is left out.
+
+    active:       only those at work, or waiting for it
+    predicted_by: only the predictions of the classifier with that id
+    before:       only those older than the job with that id
+    """
+    if not has_store(conn):
+        return []
+    conditions, values = ["1"], list[Any]()
+    if active:
+        conditions.append(f"state in ({', '.join('?' * len(ACTIVE))})")
+        values += ACTIVE
+    if predicted_by is not None:
+        conditions.append("kind = 'predict' and classifier_id = ?")
+        values.append(predicted_by)
+    if before is not None:
+        conditions.append("id < ?")
+        values.append(before)
+    rows = conn.execute(
+        f"select id from _ftclassify_jobs where {' and '.join(conditions)}"
+        " order by id desc limit ?",
+        [*values, most],
+    )
+    found = [_job_or_none(conn, job_id) for (job_id,) in rows.fetchall()]
+    return [job for job in found if job is not None]
+
+
+def _job_or_none(conn: sqlite3.Connection, job_id: int) -> Job | None:
+    try:
+        return get_job(conn, job_id)
+    except JobError:
+        return None
+
+
+def events_after(conn: sqlite3.Connection, job_id: int, after: int, most: int) -> list[Noted]:
+    """The next events of a job after that number, oldest first."""
+    rows = conn.execute(
+        f"select created_at, {_MESSAGE}, {_DATA}, id from _ftclassify_job_events"
+        " where job_id = ? and id > ? order by id limit ?",
+        [job_id, after, most],
+    )
+    return [_noted(row) for row in rows.fetchall()]
+
+
+def last_events(conn: sqlite3.Connection, job_id: int, most: int) -> tuple[list[Noted], int]:
+    """The last events of a job, oldest first, and how many there were before them."""
+    rows = conn.execute(
+        f"select created_at, {_MESSAGE}, {_DATA}, id from _ftclassify_job_events"
+        " where job_id = ? order by id desc limit ?",
+        [job_id, most],
+    ).fetchall()
+    sql = "select count(*) from _ftclassify_job_events where job_id = ?"
+    total = int(conn.execute(sql, [job_id]).fetchone()[0])
+    return [_noted(row) for row in reversed(rows)], total - len(rows)
+
+
+def _noted(row: tuple[Any, ...]) -> Noted:
+    at, message, data, number = row
+    return Noted(str(at), str(message), figures(data), number)
+
+
+def last_start(conn: sqlite3.Connection, job_id: int) -> Event | None:
+    """The event of the job's last beginning; its `data` has the rows that were done by then."""
+    row = conn.execute(
+        "select created_at, message, data from _ftclassify_job_events where job_id = ?"
+        " and message in ('started', 'goes on') order by id desc limit 1",
+        [job_id],
+    ).fetchone()
+    return None if row is None else Event(row[0], row[1], figures(row[2]))
+
+
+def training_figures(conn: sqlite3.Connection, job_id: int) -> list[dict[str, Any]]:
+    """Losses and accuracies of a training so far, as its events have them, oldest first."""
+    rows = conn.execute(
+        f"select {_DATA} from _ftclassify_job_events where job_id = ? and data is not null"
+        " order by id desc limit ?",
+        [job_id, MOST_FIGURES],
+    )
+    found = [figures(data) for (data,) in reversed(rows.fetchall())]
+    return [data for data in found if data and "step" in data]
+
+
+def checkpoint_messages(conn: sqlite3.Connection, job_id: int) -> list[str]:
+    """What a service said when it kept a checkpoint."""
+    rows = conn.execute(
+        f"select {_MESSAGE} from _ftclassify_job_events"
+        " where job_id = ? and message like '%checkpoint%step%' order by id desc limit ?",
+        [job_id, MOST_MESSAGES],
+    )
+    return [str(message) for (message,) in reversed(rows.fetchall())]
+
+
+def batch_ids(conn: sqlite3.Connection, job_id: int) -> list[tuple[str, str, int]]:
+    """(id at the service, its state with us, questions) of the job's batches; none in a file of a
+    version that had no batches."""
+    if not conn.execute(
+        "select 1 from sqlite_master where name = '_ftclassify_batches'"
+    ).fetchone():
+        return []
+    rows = conn.execute(
+        "select batch_id, state, requests from _ftclassify_batches"
+        " where job_id = ? and batch_id is not null order by id desc limit ?",
+        [job_id, MOST_MESSAGES],
+    )
+    return [(str(name), str(state), count) for name, state, count in reversed(rows.fetchall())]

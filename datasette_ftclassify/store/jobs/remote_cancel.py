@@ -1,0 +1,44 @@
+"""Jobs that are cancelled while something of theirs goes on at a service, and is paid for there.
+
+Nobody runs such a job, so nobody tells the service: it is queued once more, with the wish that it
+shall end, and whoever claims it does nothing else.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+
+from ...core.training_steps import OVER
+from ..batches import has_open_batches
+from .job import Job
+
+TO_BE_CANCELLED = "waits: to be cancelled at the service, where it goes on"
+"""The step of a job whose end a service has yet to hear of."""
+
+
+def is_ending(job: Job) -> bool:
+    """Whether it is queued for nothing but to be cancelled at a service."""
+    return job.state == "queued" and job.wanted == "cancel"
+
+
+def goes_on_elsewhere(conn: sqlite3.Connection, job: Job) -> bool:
+    """Whether a training or batches of the job may still be at a service."""
+    if job.kind == "train":
+        # A service notes a step in the training log before it sends anything.
+        step = (job.remote or {}).get("step")
+        return job.classifier_id is None and step not in (None, OVER)
+    return has_open_batches(conn, job.id)
+
+
+def why_lost(conn: sqlite3.Connection, job_id: int) -> str:
+    """Why a process may go on no more with a job that it had claimed."""
+    sql = "select state, wanted from _ftclassify_jobs where id = ?"
+    row = conn.execute(sql, [job_id]).fetchone()
+    if row is None:
+        return f"Job {job_id} was deleted meanwhile, and its classifier with it."
+    if row[0] == "running":
+        return f"Job {job_id} was taken over by another process, which goes on with it."
+    waits = " to be cancelled at the service" if row[1] == "cancel" else ""
+    return (
+        f"Job {job_id} was stopped meanwhile, while this process was silent: it is {row[0]}{waits}."
+    )

@@ -1,0 +1,346 @@
+"""Jobs: what was asked for, who is at it, and how far it has come.
+
+A process runs a job under a lease, which it renews while it lives. What is written under a lease is
+written in a transaction that also proves the lease, so a process that was taken for dead, and
+replaced, can no longer write.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import uuid
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import fields
+from typing import Any
+
+from ...core.errors import ArtifactError, JobError, JobNotFound
+from ...core.untrusted_json import read_json
+from ..classifiers import has_store, now
+from ..schema import ensure_schema, transaction
+from ..version_numbers import new_job_number
+from .events import Event, figures, job_events, note
+from .job import Job
+from .leases import LEASE_SECONDS, lease_ends, new_owner
+from .remote_cancel import TO_BE_CANCELLED, goes_on_elsewhere, is_ending, why_lost
+
+__all__ = [
+    "ACTIONS",
+    "LEASE_SECONDS",
+    "UNFINISHED",
+    "Event",
+    "add_event",
+    "add_job",
+    "ask_job",
+    "claim_job",
+    "end_job",
+    "figures",
+    "get_job",
+    "job_events",
+    "list_jobs",
+    "new_owner",
+    "next_job",
+    "note",
+    "note_terms",
+    "renew_lease",
+    "save_progress",
+]  # fmt: skip
+
+UNFINISHED = ("queued", "running", "paused", "failed")
+
+MOST_JOBS = 10_000
+"""In one file. Nobody reads a longer list, and a file that somebody else made may have millions."""
+
+ACTIONS = {
+    "pause": ("queued", "running"),
+    "resume": ("paused",),
+    "retry": ("failed", "cancelled"),
+    "cancel": ("queued", "running", "paused", "failed"),
+    "run": ("queued", "running"),
+}
+"""What may be asked of a job, and in which states."""
+
+
+def add_job(
+    conn: sqlite3.Connection,
+    kind: str,
+    settings: dict[str, Any],
+    *,
+    classifier_id: int | None = None,
+    estimate: dict[str, Any] | None = None,
+) -> Job:
+    """A new queued job, or the unfinished one that was asked for in the same words and that nobody
+    has asked to end.
+
+    estimate: what it is expected to cost, as it was confirmed; kept with the job
+    """
+    ensure_schema(conn)
+    text = json.dumps(settings, ensure_ascii=False, sort_keys=True)
+    marks = ", ".join("?" * len(UNFINISHED))
+    with transaction(conn):
+        row = conn.execute(
+            "select id from _ftclassify_jobs where kind = ? and settings = ?"
+            f" and state in ({marks}) and wanted is not 'cancel' order by id limit 1",
+            [kind, text, *UNFINISHED],
+        ).fetchone()
+        if row is None:
+            row = (new_job_number(conn),)
+            conn.execute(
+                "insert into _ftclassify_jobs (id, kind, state, settings, classifier_id, nonce,"
+                " created_at, updated_at) values (?, ?, 'queued', ?, ?, ?, ?, ?)",
+                [row[0], kind, text, classifier_id, uuid.uuid4().hex, now(), now()],
+            )
+        else:
+            sql = "update _ftclassify_jobs set nonce = ? where id = ? and nonce is null"
+            conn.execute(sql, [uuid.uuid4().hex, row[0]])
+        if estimate is not None:
+            conn.execute(
+                "update _ftclassify_jobs set estimate = ? where id = ?",
+                [json.dumps(estimate, ensure_ascii=False), row[0]],
+            )
+    return get_job(conn, row[0])
+
+
+def get_job(conn: sqlite3.Connection, job_id: int) -> Job:
+    """Raises JobNotFound."""
+    row = None
+    if has_store(conn):
+        row = next(_rows(conn, "where id = ?", [job_id]), None)
+    if row is None:
+        raise JobNotFound(f"There is no job {job_id} in this database.")
+    return _job(row)
+
+
+def list_jobs(conn: sqlite3.Connection) -> list[Job]:
+    """All jobs, newest first; without damaged ones. Raises JobError for more than MOST_JOBS."""
+    if not has_store(conn):
+        return []
+    every = list(_rows(conn, f"order by id desc limit {MOST_JOBS + 1}"))
+    if len(every) > MOST_JOBS:
+        raise JobError(f"This file has more than {MOST_JOBS:,} jobs: delete old ones.")
+    return [job for job in map(_job_or_none, every) if job is not None]
+
+
+def _rows(
+    conn: sqlite3.Connection, tail: str, values: Sequence[Any] = ()
+) -> Iterator[dict[str, Any]]:
+    """Rows by column: a file of an older version, which cannot be written, has fewer."""
+    cursor = conn.execute(f"select * from _ftclassify_jobs {tail}", values)
+    names = [column[0] for column in cursor.description]
+    return (dict(zip(names, row, strict=True)) for row in cursor)
+
+
+def _job_or_none(row: dict[str, Any]) -> Job | None:
+    try:
+        return _job(row)
+    except JobError:
+        return None
+
+
+def _job(row: dict[str, Any]) -> Job:
+    try:
+        return Job(**{name: _checked(name, row[name]) for name in _STORED if name in row})
+    except (ValueError, TypeError, ArtifactError) as error:
+        raise JobError(f"Job {row['id']} is damaged in this file: delete its row.") from error
+
+
+_STORED = tuple(field.name for field in fields(Job) if field.name != "tried_again")
+_JSON = {"settings": dict, "position": list, "result": dict, "remote": dict, "estimate": dict}
+_NUMBERS: dict[str, type | tuple[type, ...]] = dict.fromkeys(
+    ("id", "classifier_id", "total", "done", "skipped", "failed"), int
+)
+_NUMBERS |= dict.fromkeys(("lease_until", "lease_clock"), (int, float))
+_REQUIRED = ("id", "kind", "state", "step", "settings", "done", "skipped", "failed")
+
+
+def _checked(name: str, cell: Any) -> Any:
+    """A cell as a job has it. Raises ValueError for what can stand in none that we wrote."""
+    if cell is None and name not in _REQUIRED:
+        return None
+    value = read_json(cell, name) if name in _JSON else cell
+    if not isinstance(value, _JSON.get(name) or _NUMBERS.get(name, str)):
+        raise ValueError(f"{name} is not what it should be")
+    return value
+
+
+def claim_job(conn: sqlite3.Connection, job_id: int, owner: str) -> Job:
+    """Takes a queued, paused, failed or interrupted job for `owner`.
+
+    A pause or an end that was asked of a process which died before it saw it is still wanted.
+    Raises JobError when somebody is at it, or it has ended.
+    """
+    with transaction(conn):
+        job = get_job(conn, job_id)
+        if job.state == "running" and not job.interrupted:
+            raise JobError(f"Job {job_id} is running in another process: wait until it has ended.")
+        if job.state not in UNFINISHED:
+            raise JobError(f"Job {job_id} is {job.state}: there is nothing left to run.")
+        wanted = job.wanted if job.wanted in ("pause", "cancel") else None
+        conn.execute(
+            "update _ftclassify_jobs set state = 'running', wanted = ?, error = null, owner = ?,"
+            " lease_until = ?, lease_clock = ?, started_at = coalesce(started_at, ?),"
+            " updated_at = ? where id = ?",
+            [wanted, owner, *lease_ends(), now(), now(), job_id],
+        )
+        through = job.done + job.skipped + job.failed
+        note(conn, job_id, "goes on" if job.started_at else "started", {"rows": through})
+    claimed = get_job(conn, job_id)
+    claimed.tried_again = job.state == "failed" or job.wanted == "retry"
+    return claimed
+
+
+def note_terms(conn: sqlite3.Connection, job_id: int, terms: Mapping[str, Any]) -> Job:
+    """Keeps with a job what it is expected to cost and may cost, as it was agreed last."""
+    with transaction(conn):
+        conn.execute(
+            "update _ftclassify_jobs set estimate = ? where id = ?",
+            [json.dumps(terms, ensure_ascii=False), job_id],
+        )
+    return get_job(conn, job_id)
+
+
+def next_job(conn: sqlite3.Connection, besides: Collection[int] = ()) -> int | None:
+    """The oldest job that waits for a worker: queued, or left behind by a dead process. Who asks
+    about a text runs that at once, in a process of their own."""
+    if not has_store(conn):
+        return None
+    sql = (
+        "select id from _ftclassify_jobs where state = 'running'"
+        " or (state = 'queued' and kind <> 'ask') order by id"
+    )
+    with closing(conn.execute(sql)) as found:
+        ids = (id_ for (id_,) in found if id_ not in besides)
+        jobs = (_job_or_none(row) for id_ in ids for row in _rows(conn, "where id = ?", [id_]))
+        waiting = (job for job in jobs if job and (job.state == "queued" or job.interrupted))
+        first = next(waiting, None)
+    return None if first is None else first.id
+
+
+def renew_lease(conn: sqlite3.Connection, job_id: int, owner: str) -> str | None:
+    """Shows that `owner` lives; gives what somebody wants of it: pause, cancel, or None.
+
+    Raises JobError when the job is no longer the owner's.
+    """
+    with transaction(conn):
+        return _prove(conn, job_id, owner)
+
+
+def save_progress(conn: sqlite3.Connection, job: Job) -> None:
+    """Writes down step, position and counts, and learns what is wanted of the job.
+
+    Call in the transaction that writes the answers.
+
+    Raises JobError, and with it undoes the transaction, when the job is no longer its owner's.
+    """
+    job.wanted = _prove(conn, job.id, job.owner)
+    conn.execute(
+        "update _ftclassify_jobs set step = ?, classifier_id = ?, position = ?, total = ?,"
+        " done = ?, skipped = ?, failed = ?, remote = ? where id = ?",
+        [
+            job.step,
+            job.classifier_id,
+            None if job.position is None else json.dumps(job.position),
+            job.total,
+            job.done,
+            job.skipped,
+            job.failed,
+            None if job.remote is None else json.dumps(job.remote, ensure_ascii=False),
+            job.id,
+        ],
+    )
+
+
+def add_event(
+    conn: sqlite3.Connection,
+    job: Job,
+    message: str,
+    *,
+    data: dict[str, Any] | None = None,
+    key: str | None = None,
+) -> None:
+    """Notes something that happened in a running job; nothing when the key was noted before.
+
+    data: figures, such as {"step": 10, "train_loss": 0.3}
+    Raises JobError when the job is no longer its owner's.
+    """
+    with transaction(conn):
+        _prove(conn, job.id, job.owner)
+        note(conn, job.id, message, data, key)
+
+
+def _prove(conn: sqlite3.Connection, job_id: int, owner: str | None) -> str | None:
+    changed = conn.execute(
+        "update _ftclassify_jobs set lease_until = ?, lease_clock = ?, updated_at = ?"
+        " where id = ? and owner = ? and state = 'running'",
+        [*lease_ends(), now(), job_id, owner],
+    ).rowcount
+    if not changed:
+        raise JobError(why_lost(conn, job_id))
+    row = conn.execute("select wanted from _ftclassify_jobs where id = ?", [job_id]).fetchone()
+    return None if row[0] is None else str(row[0])
+
+
+def end_job(
+    conn: sqlite3.Connection,
+    job: Job,
+    state: str,
+    *,
+    result: dict[str, Any] | None = None,
+    error: str | None = None,
+) -> None:
+    """Writes down how it ended, or that it rests, and gives up the lease."""
+    with transaction(conn):
+        _prove(conn, job.id, job.owner)
+        conn.execute(
+            "update _ftclassify_jobs set state = ?, wanted = null, result = ?, error = ?,"
+            " owner = null, lease_until = null where id = ?",
+            [
+                state,
+                None if result is None else json.dumps(result, ensure_ascii=False),
+                error,
+                job.id,
+            ],
+        )
+        note(conn, job.id, f"{state}: {error}" if error else state)
+
+
+def ask_job(conn: sqlite3.Connection, job_id: int, action: str) -> Job:
+    """Asks for `pause`, `cancel`, `resume` or `retry`.
+
+    Whoever runs the job does so at the next batch; a job that nobody runs changes at once. Only
+    one of which something goes on at a service, and is to be cancelled, is queued for whoever can
+    tell the service; asked a second time, it is cancelled here alone.
+    Raises JobError when the job's state does not allow it.
+    """
+    becomes = {"pause": "paused", "cancel": "cancelled"}
+    with transaction(conn):
+        job = get_job(conn, job_id)
+        if job.state not in ACTIONS[action]:
+            raise JobError(f"Job {job_id} is {job.state}: there is nothing to {action}.")
+        if action == "run" and job.state == "running" and not job.interrupted:
+            raise JobError(f"Job {job_id} is running already.")
+        told = f"asked to {action}"
+        if job.state == "running" and not job.interrupted:
+            conn.execute("update _ftclassify_jobs set wanted = ? where id = ?", [action, job_id])
+        elif action == "cancel" and goes_on_elsewhere(conn, job) and not is_ending(job):
+            _set_aside(conn, job, "queued", action, TO_BE_CANCELLED)
+        else:
+            if is_ending(job) and action == "cancel":
+                told += ", and nobody told the service: what it has begun goes on there"
+            # A retry is remembered: it is the permission to pay for another training.
+            state = becomes.get(action, "queued")
+            _set_aside(conn, job, state, action if action == "retry" else None, "")
+        note(conn, job_id, told)
+    return get_job(conn, job_id)
+
+
+def _set_aside(
+    conn: sqlite3.Connection, job: Job, state: str, wanted: str | None, step: str
+) -> None:
+    step = step or ("" if job.step == TO_BE_CANCELLED else job.step)
+    conn.execute(
+        "update _ftclassify_jobs set state = ?, wanted = ?, step = ?, owner = null,"
+        " lease_until = null, updated_at = ? where id = ?",
+        [state, wanted, step, now(), job.id],
+    )

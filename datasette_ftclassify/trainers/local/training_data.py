@@ -1,0 +1,87 @@
+"""The rows to learn from, read once and then looked at by every fold and every recipe."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ...core.errors import TrainingError
+from ...core.near_duplicates import near_groups
+from .embeddings import embed
+from .features import FloatArray
+from .group_folds import Rows
+from .recipes import EMBEDDING_WEIGHT, WORD_WEIGHT, Design, Targets
+from .static_embedding import StaticEmbedding
+from .term_counts import TermCounts, Weighting, count_terms
+
+MAX_WEIGHTS = 16_000_000  # features x labels that are kept: 32 MB stored, 64 MB in memory
+MAX_FEATURES = 200_000
+
+
+def as_indicators(
+    targets: npt.NDArray[Any], n_rows: int, n_labels: int, multilabel: bool
+) -> Targets:
+    """0/1 targets of shape (rows, labels), checked. Raises TrainingError."""
+    given = np.asarray(targets)
+    if len(given) != n_rows:
+        raise TrainingError(f"There are {n_rows} texts, but labels for {len(given)} rows.")
+    if n_rows < 2 or n_labels < 1:
+        raise TrainingError("Training needs at least two labelled rows.")
+    if multilabel:
+        if given.shape != (n_rows, n_labels) or not np.isin(given, (0, 1)).all():
+            raise TrainingError(f"The labels are not 0 or 1 for each of {n_labels} labels.")
+        if not given.any():
+            raise TrainingError("No row has a label.")
+        return given.astype(np.int8)
+    if given.shape != (n_rows,) or given.min() < 0 or given.max() >= n_labels:
+        raise TrainingError(f"The labels are not numbers from 0 to {n_labels - 1}.")
+    if len(np.unique(given)) < 2:
+        raise TrainingError("All rows have the same label: there is nothing to tell apart.")
+    wanted = np.zeros((n_rows, n_labels), dtype=np.int8)
+    wanted[np.arange(n_rows), given.astype(np.intp)] = 1
+    return wanted
+
+
+@dataclass(frozen=True)
+class Data:
+    """The rows to learn from: raw term counts, embeddings, targets."""
+
+    terms: TermCounts
+    targets: Targets
+    groups: Rows  # the same number for equal texts and near copies
+    min_rows: int
+    embedding: StaticEmbedding | None
+    embedded: FloatArray | None
+    max_weights: int = MAX_WEIGHTS
+
+    @classmethod
+    def read(
+        cls,
+        texts: Sequence[str],
+        targets: Targets,
+        n_labels: int,
+        embedding: StaticEmbedding | None = None,
+        max_weights: int = MAX_WEIGHTS,
+    ) -> Data:
+        # A term that occurs in one row only helps where rows are few.
+        min_rows = 1 if len(texts) <= 500 else 2 if len(texts) <= 50_000 else 4
+        terms = count_terms(texts, min_rows=min_rows)
+        embedded = None if embedding is None else embed(embedding, texts) * EMBEDDING_WEIGHT
+        return cls(terms, targets, near_groups(texts), min_rows, embedding, embedded, max_weights)
+
+    @property
+    def cost(self) -> float:
+        return float(self.terms.counts.nnz) * int(self.targets.shape[1])
+
+    def weighting(self, rows: Rows) -> Weighting:
+        most = min(MAX_FEATURES, self.max_weights // self.targets.shape[1])
+        return Weighting.learn(self.terms, rows, min_rows=self.min_rows, most=most)
+
+    def design(self, weighting: Weighting, rows: Rows) -> Design:
+        tfidf = weighting.apply(self.terms, rows)
+        tfidf.data[tfidf.indices < weighting.n_words] *= np.float32(WORD_WEIGHT)
+        return Design(tfidf, None if self.embedded is None else self.embedded[rows])

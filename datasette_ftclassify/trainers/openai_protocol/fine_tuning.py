@@ -1,0 +1,134 @@
+"""A training from its files to its model, gone on with wherever it was left.
+
+The training log says what has been done: `upload` (files are being sent), `create` (a job is being
+asked for, and may be there), `follow` (it is there), `over` (it ended without a model). Each stands
+there before it begins, so a process that is killed between any two lines pays for nothing twice.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import openai
+
+from ...core.errors import JobStopped, TrainingError
+from ...core.training_steps import OVER
+from ..access import Endpoint
+from ..base import Limits
+from ..service import FineTunedModel, TrainingLog, TrainingSpec
+from ..service_errors import RowRejected, ServiceRefused
+from .create_job import create_job, find_job
+from .follow_job import cancel_job, follow, pause_job
+from .job_result import collect_result, failure
+from .training_requests import TrainingSession
+from .uploads import FILE_BYTES, PART_BYTES, delete_files, send_files
+
+POLL_SECONDS = (1.0, 15.0)
+"""The first and the longest wait between two questions about a job."""
+
+
+def train(
+    client: openai.OpenAI,
+    spec: TrainingSpec,
+    training_log: TrainingLog,
+    endpoint: Endpoint,
+    *,
+    host: str,
+    limits: Limits,
+    poll: tuple[float, float] = POLL_SECONDS,
+    file_bytes: int = FILE_BYTES,
+    part_bytes: int = PART_BYTES,
+) -> FineTunedModel:
+    """Goes on from what the training log says, to the end.
+
+    host: that the client asks, for people and for the header
+    poll, file_bytes, part_bytes: see POLL_SECONDS, FILE_BYTES, PART_BYTES
+    Raises TrainingError, ServiceProblem or JobStopped.
+    """
+    session = TrainingSession(client, training_log, host, poll)
+    try:
+        training_log.check()
+        job_id = training_log.state.get("job_id")
+        if job_id is None:
+            if training_log.state.get("step") == "create":
+                files = dict(training_log.state["files"])
+            else:
+                files = send_files(
+                    session, spec, limits, file_bytes=file_bytes, part_bytes=part_bytes
+                )
+            job_id = _begin(session, spec, endpoint, files)
+        job = _follow(session, job_id)
+    except JobStopped:
+        _settle(replace(session, ignore_stop=True))
+        raise
+    except RowRejected as refusal:
+        raise TrainingError(str(refusal)) from None
+    if job.status != "succeeded":
+        reason = failure(job, host)
+        _end(session, str(reason))
+        raise reason
+    return collect_result(replace(session, ignore_stop=True), spec, job)
+
+
+def _follow(session: TrainingSession, job_id: str) -> Any:
+    """The job when it has ended. A refusal to tell about it does not end it, which is said."""
+    try:
+        return follow(session, job_id)
+    except ServiceRefused as refusal:
+        raise ServiceRefused(
+            f"{refusal} The training {job_id} may go on at {session.host}, and is not paid for "
+            "again: fix that, then retry, and it is followed to its end.",
+            code=refusal.code,
+        ) from None
+
+
+def _begin(
+    session: TrainingSession, spec: TrainingSpec, endpoint: Endpoint, files: dict[str, str | None]
+) -> str:
+    """The id of the job, created or found, in the training log."""
+    try:
+        job_id = create_job(session, spec, endpoint, files)
+    except (ServiceRefused, RowRejected):
+        if not session.training_log.state.get("unheard"):
+            # Without a job nobody has use for the files, and nobody would delete them.
+            _clean_up(session)
+        raise
+    session.training_log.save(step="follow", job_id=job_id)
+    session.training_log.event(f"Training job {job_id} at {session.host}", key=f"created-{job_id}")
+    return job_id
+
+
+def _settle(session: TrainingSession) -> None:
+    """Tells the service what was wanted of the training."""
+    wanted, state = session.training_log.wanted, session.training_log.state
+    job_id = state.get("job_id")
+    if job_id is None and wanted == "cancel" and state.get("step") == "create":
+        job_id = find_job(session, dict(state.get("files") or {}))
+    if wanted == "pause" and job_id is not None:
+        pause_job(session, job_id)
+    if wanted == "cancel" and job_id is not None:
+        cancel_job(session, job_id)
+        _end(session, f"The training was cancelled at {session.host}.")
+    elif wanted == "cancel":
+        _clean_up(session)
+
+
+def _end(session: TrainingSession, why: str) -> None:
+    """The job ended without a model: its files are of no use."""
+    delete_files(session, _file_ids(session))
+    # The last thing that is done: another training may begin, if somebody asks for it.
+    session.training_log.save(step=OVER, why=why)
+
+
+def _clean_up(session: TrainingSession) -> None:
+    """There is no job: the files go, and the training can begin anew."""
+    ids = _file_ids(session)
+    if session.training_log.state.get("step") is not None:
+        session.training_log.save(step="upload", files={}, uploads={})
+    delete_files(session, ids)
+
+
+def _file_ids(session: TrainingSession) -> list[str]:
+    files = session.training_log.state.get("files") or {}
+    return [id for id in files.values() if id]

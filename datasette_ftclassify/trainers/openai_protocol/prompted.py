@@ -1,0 +1,140 @@
+"""A ready language model asked with the labels in its prompt, and nothing trained: what a tuned
+one is to be compared with, on the same rows, before or after it is paid for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import date
+from typing import Any
+
+from ...core.errors import TrainingError
+from ...core.labels import LabelSet
+from ...export import Codec, ExportFormat
+from ...prompts.prices import untuned_name
+from ...prompts.tokenizer import DEFAULT_MODEL
+from ..access import Endpoint
+from ..base import Capabilities, Limits, TrainerOptions
+from ..service import FineTunedModel, TrainingLog, TrainingSpec
+from .dialect import OPENAI
+from .trainer import OpenAITrainer
+
+_NOT_HERE = ("embeddings", "epochs", "batch_size", "learning_rate", "suffix", "wandb")
+
+
+class PromptedTrainer(OpenAITrainer):
+    """Trains nothing: asks a chat model as it is, in the words that a tuned one is trained on."""
+
+    name = "prompted"
+    title = "OpenAI, or a server that speaks its protocol: prompt a model, no training"
+    capabilities = Capabilities(
+        trains=False,
+        needs_examples=False,
+        scores_every_label=True,
+        leaves_machine=True,
+        costs_money=True,
+        says_anything=True,
+        batch=True,
+        limits=Limits(examples=0),
+    )
+
+    reached_as = OPENAI.trainer
+
+    def epochs_for(self, rows: int) -> int:
+        """Once, as far as that means anything where nothing is learnt."""
+        return 1
+
+    def proposed_models(self, endpoint: Endpoint, day: date) -> Sequence[str]:
+        """Those that the price table knows to answer at the host on that day."""
+        found = self.prices(endpoint).answering(day)
+        return sorted(found, key=lambda name: name != DEFAULT_MODEL)
+
+    def priced_as(self, model: str) -> str:
+        """An untuned model is cheaper to ask than a fine-tune of it."""
+        return untuned_name(model)
+
+    def choose_format(self, labels: LabelSet, options: TrainerOptions) -> Mapping[str, Any]:
+        """As OpenAITrainer's, with descriptions of labels in the system message."""
+        fmt = dict(super().choose_format(labels, options))
+        if options.descriptions and fmt["system"] is None:
+            fmt["system"] = describing(
+                ExportFormat.from_dict(fmt).bind(labels), options.descriptions
+            )
+        return fmt
+
+    def check_options(self, options: TrainerOptions) -> None:
+        """Raises TrainingError for what means nothing where nothing is trained."""
+        self._refuse(options)
+        if options.descriptions and (options.format or {}).get("system") is not None:
+            raise TrainingError(
+                "Descriptions of labels go into the system message: give either that or them."
+            )
+
+    def _refuse(self, options: TrainerOptions) -> None:
+        given = [name for name in _NOT_HERE if getattr(options, name) is not None]
+        given += ["extra"] * bool(options.extra)
+        if given:
+            raise TrainingError(
+                f"The option {given[0]} means nothing to the trainer {self.name}, which trains "
+                "nothing and asks with its system message: leave it out."
+            )
+
+    def check(self, spec: TrainingSpec, endpoint: Endpoint) -> None:
+        """Raises TrainingError for options that mean nothing here, or a model that cannot follow
+        an instruction; AccessError without a key."""
+        self._check_order(spec, endpoint)
+        self._open(endpoint).close()
+
+    def train(
+        self, spec: TrainingSpec, training_log: TrainingLog, endpoint: Endpoint
+    ) -> FineTunedModel:
+        """Asks nobody: a classifier is the prompt, which is made of the labels."""
+        training_log.check()
+        self._check_order(spec, endpoint)
+        host = self.host(endpoint)
+        return FineTunedModel(
+            header={
+                "model": spec.model,
+                "base": spec.model,
+                "format": spec.codec.resolved.to_dict(),
+                "host": host,
+                "deployment": None,
+            },
+            report={
+                "why": f"{spec.model} is asked as it is, at {host}, and nothing was trained.",
+                "service": {"model": spec.model, "host": host},
+            },
+            trained_tokens=0,
+        )
+
+    def forget(
+        self, header: Mapping[str, Any], report: Mapping[str, Any], endpoint: Endpoint
+    ) -> list[str]:
+        """Nothing: the model is the provider's own, and no file was sent."""
+        return []
+
+    def _check_order(self, spec: TrainingSpec, endpoint: Endpoint) -> None:
+        if not spec.model:
+            raise TrainingError(f"Name the model that {self.name} is to ask.", fields=("model",))
+        self._refuse(spec.options)
+        if spec.codec.format.form != "chat":
+            raise TrainingError(
+                f"{spec.model} takes prompts to be completed and follows no instruction, so it "
+                "cannot be asked untrained: name a chat model."
+            )
+
+
+def describing(codec: Codec, descriptions: Mapping[str, str]) -> str:
+    """The codec's system message, and what labels mean: by their codes, where answers are those.
+
+    Raises TrainingError for a description of what is no label, or of nothing.
+    """
+    labels = codec.labels.names
+    named = dict(zip(labels, codec.codes or labels, strict=True))
+    lines = []
+    for name, meaning in descriptions.items():
+        if name not in named or not meaning.strip():
+            raise TrainingError(f"The description of {name} is empty, or {name} is no label.")
+        code = named[name]
+        label = name if code == name else f"{code} = {name}"
+        lines.append(f"{' '.join(label.split())}: {' '.join(meaning.split())}")
+    return "\n".join([codec.system, "What the labels mean:", *lines])

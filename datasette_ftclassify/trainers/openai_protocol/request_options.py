@@ -1,0 +1,78 @@
+"""The fields of a request that a model or server does not take, and what to ask instead.
+
+Whether a question is sent alone or in a batch, a refusal of one of its fields means the same.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ..access import Endpoint
+from .errors import Refusal
+from .requests import EFFORTS, TOKEN_LIMITS, RequestBuilder
+from .training_options import extra_body_of
+
+REASONING_TOKENS = 2_000
+"""Added to the tokens of an answer once a model has spent them all on reasoning."""
+
+_NAMED = re.compile(
+    r"\b(reasoning_effort|max_completion_tokens|max_tokens|temperature|top_logprobs|logprobs)\b"
+)
+_SPENT = re.compile(r"output limit was reached|higher max_tokens", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Fields:
+    """What is known of a model's questions.
+
+    fixed:            set by the operator, who knows the server: never left out
+    form, max_output: see `RequestBuilder`
+    """
+
+    fixed: frozenset[str]
+    form: str
+    max_output: int
+
+    @classmethod
+    def of(cls, questions: RequestBuilder, endpoint: Endpoint) -> Fields:
+        return cls(frozenset(extra_body_of(endpoint)), questions.form, questions.max_output)
+
+    def without_refused(
+        self, options: Mapping[str, Any], refusal: Refusal, text: str
+    ) -> dict[str, Any] | None:
+        """The options without, or with another form of, the one that was refused; None when the
+        refusal is not about one."""
+        if refusal.status not in (400, 403, 422) or refusal.of_text:
+            return None
+        if _SPENT.search(refusal.words):
+            return self.longer(options)
+        # A refusal may quote the text, which must not choose what is left out.
+        words = [name for name in _NAMED.findall(refusal.words) if name not in text]
+        named = [refusal.parameter, *words]
+        field = next((name for name in named if name in options and name not in self.fixed), None)
+        if field is None or field == "stop":
+            return None
+        changed = {k: v for k, v in options.items() if k != field}
+        if field == "reasoning_effort":
+            weaker = EFFORTS[1 + EFFORTS.index(options[field]) :]
+            changed |= {field: weaker[0]} if weaker else {}
+        elif field == "max_completion_tokens":
+            changed["max_tokens"] = options[field]
+        elif field == "max_tokens" and self.form == "completion":
+            return None  # which have no other name for it, and say little without
+        elif field == "logprobs":
+            changed.pop("top_logprobs", None)
+        elif field == "top_logprobs" and options[field] > 5:
+            changed["top_logprobs"] = 5
+        elif field == "top_logprobs":
+            changed.pop("logprobs", None)
+        return changed
+
+    def longer(self, options: Mapping[str, Any]) -> dict[str, Any] | None:
+        """With room for reasoning; None when there is already."""
+        most = self.max_output + REASONING_TOKENS
+        name = next((n for n in TOKEN_LIMITS if n in options and n not in self.fixed), None)
+        return None if name is None or options[name] >= most else {**options, name: most}

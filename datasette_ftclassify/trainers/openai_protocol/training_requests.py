@@ -1,0 +1,98 @@
+"""What every step of a training shares: a request and its failures, lists in pages, and patience.
+
+Nothing here trusts that an answer is what the SDK's types promise.
+"""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import openai
+
+from ..service import TrainingLog
+from ..service_errors import TryAgain
+from .errors import FAILURES, problem
+from .pagination import pages
+
+T = TypeVar("T")
+
+TRIES = 10
+"""Times that a request is made before its failure counts, where it may be made twice: over a minute
+with the usual waits. A running job is asked about without such an end."""
+
+LONGEST_WAIT = 3600.0
+"""Seconds; a service may ask for more."""
+
+
+@dataclass(frozen=True)
+class TrainingSession:
+    """A client, the training log, and how they are used.
+
+    host: for people
+    poll: seconds of the first and of the longest wait between two questions
+    deaf: whether to go on whatever is wanted meanwhile, as what was wanted is being told
+    """
+
+    client: openai.OpenAI
+    training_log: TrainingLog
+    host: str
+    poll: tuple[float, float]
+    ignore_stop: bool = False
+
+    def call(self, act: Callable[[], Any], need: str = "id") -> Any:
+        """One request. Raises ServiceProblem; an answer without the field `need` is TryAgain."""
+        try:
+            answer = act()
+        except FAILURES as error:
+            trouble = problem(error)
+            if isinstance(trouble, TryAgain):
+                share = float(self.training_log.state.get("shown") or 0.0)
+                self.training_log.tell(f"trying again: {trouble}", share)
+            raise trouble from None
+        if getattr(answer, need, None) is None:
+            raise TryAgain(f"{self.host} answered something that is not in OpenAI's form.")
+        return answer
+
+    def request_with_retry(self, act: Callable[[], Any], need: str = "id") -> Any:
+        """A request that may be made twice, again and again while that may help.
+
+        Raises ServiceProblem after TRIES times, JobStopped when something is wanted meanwhile.
+        """
+        return self.retry(lambda: self.call(act, need))
+
+    def retry(self, act: Callable[[], T], tries: int = TRIES) -> T:
+        """Does something of several requests again, as `request_with_retry` one request."""
+        for attempt in itertools.count(1):
+            try:
+                return act()
+            except TryAgain as trouble:
+                if attempt >= tries:
+                    raise
+                self.wait(attempt - 1, trouble.after)
+                self.check_cancelled()
+        raise AssertionError("the last attempt returns or raises")
+
+    def pages(self, first: Callable[[], Any]) -> Iterator[list[Any]]:
+        """The pages of a list, `first` being the request for the first. Raises ServiceProblem."""
+        return pages(lambda act: self.call(act, need="data"), first)
+
+    def check_cancelled(self) -> None:
+        """Raises JobStopped when something is wanted, JobError when another process is at it."""
+        if not self.ignore_stop:
+            self.training_log.check()
+
+    def wait(self, attempt: int, after: float | None = None) -> None:
+        """Waits longer with each attempt (from 0), or as long as the service asked for."""
+        least, most = self.poll
+        seconds = min(least * 1.5 ** min(attempt, 20), most)
+        if after is not None:
+            seconds = max(seconds, min(after, LONGEST_WAIT))
+        until = time.monotonic() + seconds
+        self.training_log.wait(seconds)
+        if self.ignore_stop:
+            # The training log does not wait while something is wanted.
+            time.sleep(max(until - time.monotonic(), 0.0))

@@ -1,0 +1,94 @@
+"""Work that would hold up Datasette's few read threads or its event loop: in a thread beside them,
+with a connection of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from ..core.database import decode
+from ..core.errors import FtclassifyError
+from ..core.time_limit import within
+from ..store.classifiers import has_store
+from ..store.jobs.queue import put_in_queue
+from ..store.schema import ensure_schema
+from ..store.tables import check_tables, open_database
+from .lifespan import wake
+
+if TYPE_CHECKING:
+    from ..store.jobs.job import Job
+    from .page_request import PageRequest
+
+T = TypeVar("T")
+
+READ_SECONDS = 30.0
+"""For one reading: a whole table is read to know its labels, a job has no limit like this."""
+
+WRITE_SECONDS = 60.0
+"""For one writing, which may wait half a minute for another process that writes."""
+
+
+def path_of(ask: PageRequest) -> str:
+    """The database's file. Raises FtclassifyError for a database in memory."""
+    if not ask.db.path:
+        raise FtclassifyError(
+            f"The database {ask.database} is in memory: this needs one that is a file."
+        )
+    return str(ask.db.path)
+
+
+def read_uri(ask: PageRequest) -> str:
+    """The file's address for a connection that can write nothing."""
+    mode = "mode=ro" if ask.db.is_mutable else "immutable=1"
+    return f"{Path(path_of(ask)).resolve().as_uri()}?{mode}"
+
+
+def open_to_read(ask: PageRequest) -> sqlite3.Connection:
+    """A connection that can write nothing, for one thread at a time."""
+    conn = sqlite3.connect(read_uri(ask), uri=True, check_same_thread=False)
+    conn.text_factory = decode
+    try:
+        check_tables(conn)
+    except BaseException:
+        conn.close()
+        raise
+    return conn
+
+
+async def read_aside(ask: PageRequest, function: Callable[[sqlite3.Connection], T]) -> T:
+    """What a function finds that may take its time."""
+
+    def run() -> T:
+        with closing(open_to_read(ask)) as conn, within(conn, READ_SECONDS):
+            return function(conn)
+
+    return await asyncio.to_thread(run)
+
+
+async def bring_up_to_date(ask: PageRequest) -> None:
+    """Gives the database what our tables have had since an earlier version made them, which who
+    only reads could not."""
+    await write_aside(ask, lambda conn: ensure_schema(conn) if has_store(conn) else None)
+
+
+async def write_aside(ask: PageRequest, function: Callable[[sqlite3.Connection], T]) -> T:
+    """What a function does that writes; it commits by itself."""
+    path = path_of(ask)
+
+    def run() -> T:
+        with closing(open_database(path)) as conn, within(conn, WRITE_SECONDS):
+            return function(conn)
+
+    return await asyncio.to_thread(run)
+
+
+async def queue_aside(ask: PageRequest, submit: Callable[[sqlite3.Connection], Job]) -> Job:
+    """The job that a function submits, waiting for a worker; an old one in the same words that
+    rests or has failed goes on."""
+    job = await write_aside(ask, lambda conn: put_in_queue(conn, submit(conn)))
+    wake(ask.datasette)
+    return job

@@ -1,0 +1,91 @@
+"""What a page of Datasette's gets from us: a strip while jobs are at work on its table, what is
+wrong with the classifiers that its SQL names, and the styles of our cells. A page that we have
+nothing to do with gets nothing."""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
+
+from ..core.errors import FtclassifyError
+from ..store.jobs.queries import newest_jobs
+from .datasette_reads import PART_SECONDS, read
+from .job_facts import table_or_none, told_of
+from .named_classifiers import silent_classifiers
+from .page_request import page_url
+from .permissions import VIEW, may
+from .table_cells import columns_of
+
+if TYPE_CHECKING:
+    from datasette.app import Datasette
+
+_AT_ONCE = 50
+_MOST = 1_000
+"""Active jobs that are looked at; more than a server works at by far."""
+
+
+async def script_urls(
+    datasette: Datasette, request: Any, view: str, database: str | None, table: str | None
+) -> list[dict[str, Any]]:
+    """The strip's script, which is told in its own address what to say, and where to ask for jobs;
+    none when there is nothing."""
+    told: dict[str, Any] = {}
+    if view == "table" and await _is_worked_on(datasette, request, database, table):
+        path = page_url(datasette, str(database), "jobs") + ".json"
+        told["jobs"] = f"{path}?{urlencode({'table': table, 'active': 1})}"
+    said = await silent_classifiers(datasette, request, database, table)
+    if said:
+        told |= {"say": said, "see": page_url(datasette, str(database))}
+    if not told:
+        return []
+    script = datasette.urls.static_plugins("datasette_ftclassify", "strip.js")
+    return [{"url": script + "?" + urlencode(told, doseq=True), "module": True}]
+
+
+async def style_urls(
+    datasette: Datasette, request: Any, view: str, database: str | None, table: str | None
+) -> list[str]:
+    """Our styles, for a page with our columns or a strip."""
+    styles = [datasette.urls.static_plugins("datasette_ftclassify", "ftclassify.css")]
+    if await silent_classifiers(datasette, request, database, table):
+        return styles
+    if view not in ("table", "row") or not database or not table:
+        return []
+    columns = await columns_of(datasette.get_database(database))
+    ours = any(source == table for source, _ in columns)
+    if not ours and not await _is_worked_on(datasette, request, database, table):
+        return []
+    return styles
+
+
+async def _is_worked_on(
+    datasette: Datasette, request: Any, database: str | None, table: str | None
+) -> bool:
+    """Whether a job is at work on the table that the visitor may know of."""
+    if not database or not table or database not in datasette.databases:
+        return False
+    db = datasette.get_database(database)
+    if not db.is_mutable:
+        return False
+    try:
+        jobs = await read(db, lambda conn: _active(conn, table), PART_SECONDS)
+    except (sqlite3.Error, FtclassifyError):  # no page of a table fails for our sake
+        return False
+    seen: dict[str, bool] = {}
+    for name in frozenset().union(*jobs):
+        seen[name] = await may(datasette, request.actor, VIEW, database, name)
+    return any(all(seen[name] for name in tables) for tables in jobs)
+
+
+def _active(conn: sqlite3.Connection, table: str) -> set[frozenset[str]]:
+    """The tables that each job at work on this one tells of."""
+    found: set[frozenset[str]] = set()
+    before: int | None = None
+    for _ in range(_MOST // _AT_ONCE):
+        jobs = newest_jobs(conn, _AT_ONCE, active=True, before=before)
+        found |= {told_of(conn, job) for job in jobs if table_or_none(conn, job) == table}
+        if not jobs:
+            break
+        before = jobs[-1].id
+    return found

@@ -1,0 +1,26 @@
+"""A classifier's name is shared by its versions, which may have learnt from different tables."""
+
+from __future__ import annotations
+
+from ..store.classifiers import Classifier, list_classifiers
+from .page_request import PageRequest
+
+
+def tables_told(classifier: Classifier) -> frozenset[str]:
+    """Tables that a classifier tells of: what it was trained on, and what names its labels."""
+    return frozenset(filter(None, (classifier.task.source, classifier.labels.lookup)))
+
+
+async def tables_behind(ask: PageRequest, name: str) -> set[str]:
+    """The tables that the versions of this name tell of."""
+    return {table for one in await _versions(ask, name) for table in tables_told(one)}
+
+
+async def may_all(ask: PageRequest, action: str, name: str) -> bool:
+    """Whether the visitor may do that with what all versions of the name were trained on."""
+    sources = {one.task.source for one in await _versions(ask, name)}
+    return all([await ask.may(action, table) for table in sources])
+
+
+async def _versions(ask: PageRequest, name: str) -> list[Classifier]:
+    return await ask.read(lambda conn: list_classifiers(conn, name=name))

@@ -1,0 +1,246 @@
+"""What there is to choose from on the page that classifies rows, looked up in the database."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from ..core.database import Relation, condition, count, quote, relation
+from ..core.errors import ClassifierNotFound, FtclassifyError, SourceError, TrainingError
+from ..core.time_limit import TooSlow, within
+from ..jobs.columns import taken_columns
+from ..jobs.load_classifier import service_of
+from ..jobs.row_updates import RowUpdates
+from ..jobs.rows import Rows
+from ..store.classifiers import Classifier, find_classifier, find_for_table, list_classifiers
+from ..store.jobs.new_rows import list_following
+from .classify_form import Form, named_columns, row_condition
+from .filters import RowFilter, read_filters
+
+COUNT_SECONDS = 0.04
+"""For each number of rows on the page; larger tables have theirs said in another way."""
+
+MAX_SHOWN = 400
+"""Characters of the text of a single row."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A classifier that fits the table.
+
+    newest: it is the version that the name alone stands for
+    remote: texts are sent somewhere else
+    paid:   its answers cost money
+    batch:  its service takes many questions at once, for less
+    """
+
+    classifier: Classifier
+    newest: bool
+    remote: bool = False
+    paid: bool = False
+    batch: bool = False
+
+    @property
+    def title(self) -> str:
+        return self.classifier.title
+
+    def to_dict(self) -> dict[str, Any]:
+        classifier = self.classifier
+        return {
+            "classifier": classifier.name,
+            "version": classifier.version,
+            "title": classifier.title,
+            "newest": self.newest,
+            "source": classifier.task.source,
+            "kind": classifier.labels.kind,
+            "trainer": classifier.trainer,
+            "leaves_machine": self.remote,
+            "costs_money": self.paid,
+            "batch": self.batch,
+            "columns": dict(named_columns(classifier).items()),
+        }
+
+
+def choices(conn: sqlite3.Connection, table: str) -> list[Choice]:
+    """The classifiers whose text columns the table has: newest versions first, by name."""
+    columns = set(relation(conn, table).columns)
+    found: list[Choice] = []
+    meant: dict[str, str] = {}
+    for classifier in list_classifiers(conn):
+        if not columns.issuperset(classifier.task.text):
+            continue
+        name = classifier.name
+        if name not in meant:
+            meant[name] = _meant_by(conn, classifier)
+        choice = _choice(classifier, newest=classifier.title == meant[name])
+        if choice is not None:
+            found.append(choice)
+    return sorted(found, key=lambda choice: not choice.newest)
+
+
+def _meant_by(conn: sqlite3.Connection, newest: Classifier) -> str:
+    """The version that the name of a classifier stands for, which may be damaged."""
+    try:
+        return find_classifier(conn, newest.name).title
+    except FtclassifyError:
+        return newest.title
+
+
+def _choice(classifier: Classifier, *, newest: bool) -> Choice | None:
+    """None when its trainer is not installed here."""
+    try:
+        service = service_of(classifier)
+    except TrainingError:
+        return None
+    if service is None:
+        return Choice(classifier, newest)
+    able = service.capabilities
+    return Choice(classifier, newest, able.leaves_machine, able.costs_money, able.batch)
+
+
+def pick(allowed: Sequence[Choice], name: str) -> Choice:
+    """The one called `name` (its newest version) or `name@version`.
+
+    Raises ClassifierNotFound for one that is not there, does not fit the table or is not to be
+    seen: which of these is not told.
+    """
+    for choice in allowed:
+        if name in (choice.title, choice.classifier.name):
+            return choice
+    known = ", ".join(choice.classifier.name for choice in allowed if choice.newest)
+    if not name:
+        raise ClassifierNotFound(f"Choose a classifier: there is {known or 'none for this table'}.")
+    raise ClassifierNotFound(
+        f"No classifier {name} fits the columns of this table: there is {known or 'none'}."
+    )
+
+
+def facts(conn: sqlite3.Connection, form: Form, allowed: Sequence[Choice]) -> dict[str, Any]:
+    """The choices, and what the chosen ones mean for the table; JSON-safe.
+
+    Raises SourceError for a filter or a row that does not fit.
+    """
+    target = relation(conn, form.table)
+    chosen = _chosen(conn, form, allowed)
+    filters = read_filters(conn, target.name, form.filters)
+    data: dict[str, Any] = {
+        "classifiers": [choice.to_dict() for choice in allowed],
+        "classifier": None if chosen is None else chosen.title,
+        "filters": list(filters.texts),
+        "rows": {},
+        "proposed_rows": "all",
+        "row": None,
+        "followed_by": _followed_by(conn, target, allowed),
+    }
+    if chosen is None:
+        return data
+    classifier = chosen.classifier
+    rows = _counts(conn, target, classifier, filters)
+    unlabelled = rows.get("unlabelled", {"count": 0})["count"] != 0
+    return {
+        **data,
+        "rows": rows,
+        "proposed_rows": "unlabelled" if unlabelled else "all",
+        "row": _row(conn, target, classifier, form.row) if form.row else None,
+        "labels": classifier.labels.names,
+        "columns": dict(named_columns(classifier, form.prefix).items()),
+        "taken": _taken(conn, target, classifier, form.prefix),
+        "triggers": _triggers(conn, target, form, classifier),
+        "sql": _sql(classifier, target),
+    }
+
+
+def _chosen(conn: sqlite3.Connection, form: Form, allowed: Sequence[Choice]) -> Choice | None:
+    """The classifier that the form names, else the one that commands would take."""
+    try:
+        name = form.classifier or find_for_table(conn, form.table).title
+        return pick(allowed, name)
+    except FtclassifyError:
+        return allowed[0] if allowed else None
+
+
+def _counts(
+    conn: sqlite3.Connection, target: Relation, classifier: Classifier, filters: RowFilter
+) -> dict[str, dict[str, Any]]:
+    """{"all" | "unlabelled" | "filter": {"count": n or None, "about": bool}}; those without a label
+    only where the table has the label columns."""
+    found = {"all": _count(conn, target, RowFilter())}
+    if found["all"]["count"] is None and target.rowid:
+        highest = f"select coalesce(max({quote(target.rowid)}), 0) from {quote(target.name)}"
+        found["all"] = {"count": count(conn, highest), "about": True}
+    if set(target.columns).issuperset(classifier.task.labels):
+        found["unlabelled"] = _unlabelled(conn, target, classifier)
+    if filters.where:
+        found["filter"] = _count(conn, target, filters)
+    return found
+
+
+def _count(conn: sqlite3.Connection, target: Relation, filters: RowFilter) -> dict[str, Any]:
+    sql = f"select count(*) from {quote(target.name)} where {condition(filters.where)}"
+    try:
+        with within(conn, COUNT_SECONDS):
+            return {"count": count(conn, sql, dict(filters.params)), "about": False}
+    except TooSlow:
+        return {"count": None, "about": True}
+    except sqlite3.Error as error:
+        raise SourceError(f"The filters do not run on {target.name}: {error}.") from error
+
+
+def _unlabelled(
+    conn: sqlite3.Connection, target: Relation, classifier: Classifier
+) -> dict[str, Any]:
+    try:
+        with within(conn, COUNT_SECONDS):
+            rows = Rows(target, classifier, None, {}, unlabelled=True)
+            return {"count": rows.count(conn), "about": False}
+    except TooSlow:
+        return {"count": None, "about": True}
+
+
+def _row(
+    conn: sqlite3.Connection, target: Relation, classifier: Classifier, row: str
+) -> dict[str, Any]:
+    """The one row: its key as in an address, and the text that is to be classified."""
+    where, params = row_condition(target, row)
+    if not target.cursor:
+        raise SourceError(f"The rows of {target.name} cannot be told apart.")
+    found = Rows(target, classifier, where, params, unlabelled=False).after(conn, None, 1)
+    if not found:
+        raise SourceError(f"Table {target.name} has no row {row}.")
+    text = found[0][1]
+    return {"key": row, "text": None if text is None else text[:MAX_SHOWN]}
+
+
+def _taken(
+    conn: sqlite3.Connection, target: Relation, classifier: Classifier, prefix: str
+) -> list[str]:
+    """Columns that are there already, and that the classifier did not write."""
+    return taken_columns(conn, target, named_columns(classifier, prefix), classifier)
+
+
+def _triggers(
+    conn: sqlite3.Connection, target: Relation, form: Form, classifier: Classifier
+) -> list[str]:
+    """What the table does whenever one of its rows is written, as by an edit in Datasette."""
+    if target.is_view:
+        return []
+    columns = named_columns(classifier, form.prefix)
+    updates = RowUpdates(target, columns, classifier, overwrite=form.overwrite)
+    return list(updates.triggers(conn))
+
+
+def _followed_by(
+    conn: sqlite3.Connection, target: Relation, allowed: Sequence[Choice]
+) -> list[str]:
+    """The classifiers that answer new rows of the table as they come."""
+    uids = {following.uid for following in list_following(conn, target.name)}
+    return [choice.title for choice in allowed if choice.classifier.uid in uids]
+
+
+def _sql(classifier: Classifier, target: Relation) -> str | None:
+    """A query that gives the same labels without writing them."""
+    from ..present.usage_sql import usage_sql
+
+    return usage_sql(replace(classifier, task=replace(classifier.task, source=target.name)))

@@ -1,0 +1,295 @@
+"""A first look at a table: which columns may be the text and the labels, and how some rows render.
+
+Somebody waits for this, so it reads some rows here and there, never a whole table, and gives up
+after a moment: a filter may have to search a million rows for the first that it lets through.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from ..core.database import Cell, Relation, condition, quote, quote_all, relation
+from ..core.errors import FtclassifyError, SourceError, TemplateError
+from ..core.foreign_keys import find_lookup, read_names
+from ..core.label_notations import Reading, label_reader, name_list, propose_reading, vector_problem
+from ..core.labels import Kind, LabelValue, is_blank, label_name, unlabelled_sql
+from ..core.markup import MARKUPS
+from ..core.rendering import renderer, template_columns
+from ..core.task import Task, known_markup
+from ..core.text import TEXT_FORM, reading_of
+from ..store.columns import predicted_columns
+from .filters import RowFilter
+from .sampling import PLACES, in_a_moment, places
+from .train_form import Choices, FieldError
+
+EXAMPLES = 5
+SHOWN_CHARACTERS = 400
+"""Of an example on the page."""
+
+_SAMPLE_ROWS = 1_000
+_LOOK_MS = 100
+_CELL_CHARACTERS = 500
+_MOST_LABELS = 300
+_HINTS = ("label", "class", "category", "topic", "tag", "folder", "target", "intent", "sentiment")
+
+
+@dataclass(frozen=True)
+class Column:
+    """What the sample says of a column: mean length of its texts in characters (0: none),
+    different values, rows with a value. `ours`: predictions are written into it."""
+
+    name: str
+    length: int
+    different: int
+    filled: int
+    cells: frozenset[Cell] = frozenset()
+    ours: bool = False
+    is_key: bool = False
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "name": self.name, "length": self.length, "different": self.different,
+            "filled": self.filled, "ours": self.ours,
+        }  # fmt: skip
+
+
+@dataclass
+class TablePreview:
+    """Everything that the page says without having read the table.
+
+    choices:  with proposals in the place of what was not chosen
+    proposed: names of the fields that were
+    reading:  of the labels, as the sample suggests; None without a label column
+    errors:   by field; `rows` for what concerns no field
+    """
+
+    choices: Choices
+    source: Relation
+    columns: list[Column]
+    sampled: int
+    filter: RowFilter = field(default_factory=RowFilter)
+    proposed: tuple[str, ...] = ()
+    reading: Reading | None = None
+    merged: list[LabelValue] = field(default_factory=list)
+    examples: list[dict[str, Any]] = field(default_factory=list)
+    errors: dict[str, str] = field(default_factory=dict)
+
+
+def preview_table(
+    conn: sqlite3.Connection, choices: Choices, *, propose: bool = True
+) -> TablePreview:
+    """Raises SourceError when there is no such table. Everything else that is wrong is told in
+    `errors`, beside what could be found.
+
+    propose: fill in the text and the label that nobody chose; not for who left them out on purpose
+    """
+    source = relation(conn, choices.table)
+    rows = _sample(conn, source)
+    look = TablePreview(choices, source, _columns(conn, source, rows), len(rows))
+    if propose:
+        _propose(look)
+    try:
+        look.merged = look.choices.merged_labels
+    except FieldError as error:
+        look.errors["merged"] = str(error)
+    try:
+        look.filter = look.choices.filter(conn)
+    except SourceError as error:
+        look.errors["filter"] = str(error)
+    try:
+        _propose_kind(look)
+        look.choices.plan()
+        known_markup(look.choices.markup)
+    except FtclassifyError as error:
+        look.errors[next(iter(error.fields), "test")] = str(error)
+    columns = _text_columns(look)
+    if columns and not look.errors.get("filter"):
+        look.examples = _examples(conn, look, columns)
+    return look
+
+
+def _sample(conn: sqlite3.Connection, source: Relation) -> list[tuple[Cell, ...]]:
+    """Some rows from several places, long texts cut; as many as could be read in a moment."""
+    cells = [
+        f"case typeof({quote(c)}) when 'blob' then x'' when 'text' then"
+        f" substr({quote(c)}, 1, {_CELL_CHARACTERS}) else {quote(c)} end"
+        for c in source.columns
+    ]
+    sql = f"select {', '.join(cells)} from {quote(source.name)}"
+    rows: list[tuple[Cell, ...]] = []
+    first: list[tuple[Cell, ...]] = []
+
+    def from_places() -> None:
+        for place in places(conn, source, _SAMPLE_ROWS):
+            rows.extend(conn.execute(f"{sql} where {place} limit {_SAMPLE_ROWS // PLACES}"))
+
+    in_a_moment(conn, _LOOK_MS, from_places)
+    if len(rows) < _SAMPLE_ROWS:
+        in_a_moment(
+            conn, _LOOK_MS, lambda: first.extend(conn.execute(f"{sql} limit {_SAMPLE_ROWS}"))
+        )
+    return max(rows, first, key=len)
+
+
+def _columns(
+    conn: sqlite3.Connection, source: Relation, rows: Sequence[tuple[Cell, ...]]
+) -> list[Column]:
+    ours = predicted_columns(conn, source)
+    found = []
+    for index, name in enumerate(source.columns):
+        cells = [c for row in rows if not is_blank(c := row[index]) and c != b""]
+        texts = [cell for cell in cells if isinstance(cell, str)]
+        length = round(sum(map(len, texts)) / len(texts)) if texts else 0
+        found.append(
+            Column(
+                name,
+                length=length if len(texts) * 2 > len(cells) else 0,
+                different=len(set(cells)),
+                filled=len(cells),
+                cells=frozenset(cells) if length <= 60 else frozenset(cells[:50]),
+                ours=name in ours,
+                is_key=name in source.primary_key,
+            )
+        )
+    return found
+
+
+def _propose(look: TablePreview) -> None:
+    """Fills in the text and the label that nobody chose."""
+    choices = look.choices
+    free = [c for c in look.columns if c.filled and not c.ours and c.name != choices.split_column]
+    if not choices.text and not choices.template:
+        texts = [c for c in free if c.length and c.name not in choices.label]
+        if texts:
+            # A key may be long, too, and is rarely what a text is about.
+            best = max(texts, key=lambda c: c.length / 4 if c.is_key else c.length)
+            choices = replace(choices, text=(best.name,))
+            look.proposed += ("text",)
+    if not choices.label:
+        used = set(choices.text)
+        labels = [c for c in free if c.name not in used and not c.is_key and _may_be_label(c)]
+        if labels:
+            best = min(labels, key=_as_label)
+            choices = replace(choices, label=(best.name,))
+            look.proposed += ("label",)
+    look.choices = choices
+
+
+def _may_be_label(column: Column) -> bool:
+    most = min(_MOST_LABELS, column.filled // 2)
+    return 2 <= column.different <= most and column.length <= 60
+
+
+def _as_label(column: Column) -> tuple[bool, bool, int]:
+    """Names that say so first, then texts before numbers, then the fewer values."""
+    hinted = any(hint in column.name.lower() for hint in _HINTS)
+    return not hinted, not column.length, column.different
+
+
+def _propose_kind(look: TablePreview) -> None:
+    choices = look.choices
+    chosen = choices.proposed_kind()
+    if len(choices.label) > 1 or choices.delimiter:
+        look.reading = Reading("multilabel", choices.delimiter or None)
+        return
+    if choices.label_names:
+        names = tuple(name_list(choices.label_names))
+        look.reading = Reading("multilabel", notation="vector", names=names)
+        return
+    cells = next((c.cells for c in look.columns if c.name in choices.label), None)
+    if cells is not None:
+        proposed = propose_reading(c for c in cells if isinstance(c, (str, int, float)))
+        fits = chosen in (None, proposed.kind)
+        look.reading = proposed if fits else Reading(chosen or proposed.kind)
+        if look.reading.notation == "vector":
+            look.errors["label_names"] = vector_problem(
+                choices.label[0], next(c for c in cells if isinstance(c, str) and not is_blank(c))
+            )[1]
+
+
+def _text_columns(look: TablePreview) -> tuple[str, ...]:
+    """The columns that the text is made of; empty, with an error noted, when there are none."""
+    choices, known = look.choices, look.source.columns
+    for what, names in (("text", choices.text), ("label", choices.label)):
+        unknown = [name for name in names if name not in known]
+        if unknown:
+            look.errors[what] = f"There is no column {unknown[0]}."
+    if choices.split_column and choices.split_column not in known:
+        look.errors["split_column"] = f"There is no column {choices.split_column}."
+    both = set(choices.label) & set(choices.text)
+    if both and not choices.template:
+        look.errors["label"] = f"{sorted(both)[0]} cannot be both text and label."
+    if not choices.label:
+        look.errors.setdefault("label", "Choose the column that holds the labels.")
+    if choices.template:
+        try:
+            return template_columns(choices.template, known)
+        except TemplateError as error:
+            look.errors["template"] = str(error)
+            return ()
+    if not choices.text:
+        look.errors.setdefault("text", "Choose the column that holds the text.")
+    return () if "text" in look.errors else choices.text
+
+
+def _examples(
+    conn: sqlite3.Connection, look: TablePreview, columns: tuple[str, ...]
+) -> list[dict[str, Any]]:
+    """The first labelled rows as a trainer reads them."""
+    labels = () if "label" in look.errors else look.choices.label
+    identity = look.source.identity
+    labelled = f"not ({unlabelled_sql(labels)})" if labels else "1"
+    sql = (
+        f"select {quote_all([*identity, *columns, *labels])} from {quote(look.source.name)}"
+        f" where {condition(look.filter.where)} and ({labelled}) limit {EXAMPLES}"
+    )
+    rows: list[tuple[Cell, ...]] = []
+    params = dict(look.filter.params)
+    if not in_a_moment(conn, _LOOK_MS, lambda: rows.extend(conn.execute(sql, params))):
+        look.errors["rows"] = "The first rows could not be read in a moment: check the rows."
+        return []
+    if not rows:
+        look.errors["rows"] = "No labelled row is left: remove a filter, or choose another label."
+    try:
+        found = [_example(look, columns, labels, row) for row in rows]
+    except TemplateError as error:
+        look.errors["template"] = str(error)
+        return []
+    names = _names_of(conn, look, {label for _, values in found for label in values})
+    return [{**e, "labels": [names.get(v) or label_name(v) for v in vs]} for e, vs in found]
+
+
+def _names_of(
+    conn: sqlite3.Connection, look: TablePreview, labels: set[LabelValue]
+) -> dict[LabelValue, str]:
+    """The names of labels that are keys of another table."""
+    choices = look.choices
+    kind: Kind = look.reading.kind if look.reading else "multiclass"
+    task = Task(look.source.name, choices.text, choices.label, kind)
+    lookup = find_lookup(conn, task)
+    return {} if lookup is None else read_names(conn, lookup, labels)
+
+
+def _example(
+    look: TablePreview, columns: tuple[str, ...], labels: tuple[str, ...], row: tuple[Cell, ...]
+) -> tuple[dict[str, Any], tuple[LabelValue, ...]]:
+    """A row as the page shows it, and its labels."""
+    from ..checks.report import json_key
+
+    n_key, end = len(look.source.identity), len(look.source.identity) + len(columns)
+    markup = next((m for m in MARKUPS if m == look.choices.markup), None)
+    render = renderer(columns, look.choices.template or None, reading_of(TEXT_FORM, markup))
+    rendered = render(row[n_key:end])
+    text = rendered.text or ""
+    reading = replace(look.reading or Reading("multiclass"), merged=tuple(look.merged))
+    read = label_reader(reading, labels)(row[end:]) if labels else None
+    values = read.values if read else None
+    shown = {
+        "key": json_key(row[:n_key]),
+        "text": text[:SHOWN_CHARACTERS] + ("…" if len(text) > SHOWN_CHARACTERS else ""),
+        "problem": rendered.problem or (read.problem if read else None),
+    }
+    return shown, values or ()

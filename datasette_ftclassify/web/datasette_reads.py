@@ -1,0 +1,60 @@
+"""What our pages, menus and cells ask of Datasette's connections: only a file whose tables are
+ours, and no longer than a moment.
+
+Datasette has a few read threads for all databases, so one file that never answers would hold up
+every page of every other.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+from typing import TYPE_CHECKING, TypeVar
+
+from ..core.time_limit import within
+from ..store.tables import check_tables
+
+if TYPE_CHECKING:
+    from datasette.app import Datasette
+    from datasette.database import Database
+
+T = TypeVar("T")
+
+PART_SECONDS = 0.2
+"""For what we add to a page of Datasette's, such as an item of a menu: a page has some five."""
+
+
+def page_seconds(datasette: Datasette) -> float:
+    """For one look into the database by a page of ours: what the operator allows a query."""
+    return float(datasette.setting("sql_time_limit_ms")) / 1000
+
+
+async def read(
+    database: Database, function: Callable[[sqlite3.Connection], T], seconds: float
+) -> T:
+    """What a function finds with one of Datasette's connections for reading.
+
+    Raises ArtifactError when our tables are not tables like ours, TooSlow after so many seconds.
+    """
+
+    def run(conn: sqlite3.Connection) -> T:
+        with within(conn, seconds):
+            check_tables(conn)
+            return function(conn)
+
+    result: T = await database.execute_fn(run)
+    return result
+
+
+async def write(database: Database, function: Callable[[sqlite3.Connection], T]) -> T:
+    """What a function does with Datasette's connection for writing; it commits by itself.
+
+    Raises ArtifactError when our tables are not tables like ours.
+    """
+
+    def run(conn: sqlite3.Connection) -> T:
+        check_tables(conn)
+        return function(conn)
+
+    result: T = await database.execute_write_fn(run)
+    return result

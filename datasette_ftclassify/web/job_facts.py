@@ -1,0 +1,349 @@
+"""What a job says of itself, in the words and shapes of its page."""
+
+from __future__ import annotations
+
+import math
+import re
+import sqlite3
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote, urlencode
+
+from ..core.database import relation
+from ..core.errors import FtclassifyError
+from ..present.usage_sql import split_counts, split_sql
+from ..prompts.prices import dollars
+from ..store.classifiers import find_by_id
+from ..store.jobs.queries import ACTIVE
+from ..store.jobs.state import ACTIONS
+from . import charts
+from .routing import table_of, tables_behind
+
+if TYPE_CHECKING:
+    from ..store.jobs.job import Job
+    from .page_request import PageRequest
+
+KINDS = {
+    "train": "Training",
+    "evaluate": "Evaluation",
+    "predict": "Prediction",
+    "check": "Check",
+}
+
+RUN_ELSEWHERE = "Whoever runs it can turn its worker on, or run a worker beside it."
+"""What to do about a server that runs no jobs."""
+
+COUNT_SECONDS = 0.2
+"""For counting rows by their splits; of larger tables the page has the query alone."""
+
+MOST_POINTS = 400
+"""Of a curve: more than the picture has room for."""
+
+_SERIES = {
+    "loss": ("train_loss", "valid_loss", "full_valid_loss"),
+    "accuracy": (
+        "train_mean_token_accuracy", "valid_mean_token_accuracy", "full_valid_mean_token_accuracy",
+    ),
+}  # fmt: skip
+_SERIES_NAMES = ("training", "validation", "validation, all rows")
+
+_CONSOLES = {"api.openai.com": "https://platform.openai.com"}
+"""By the host that was asked: where its people see jobs, files and batches."""
+
+_CONSOLE_PATHS = {"job": "finetune", "file": "storage/files", "batch": "batches"}
+
+_SETTING_NAMES = {
+    "task.source": "table",
+    "task.text": "text columns",
+    "task.labels": "label columns",
+    "uid": "classifier's uid",
+}
+
+
+def classifier_of(conn: sqlite3.Connection, job: Job) -> str | None:
+    """NAME@VERSION of the classifier that the job used or made, while it is there."""
+    try:
+        return None if job.classifier_id is None else find_by_id(conn, job.classifier_id).title
+    except FtclassifyError:
+        return None
+
+
+def is_multilabel(conn: sqlite3.Connection, job: Job) -> bool:
+    """Whether the job's classifier gives several labels to a row, while it is there."""
+    try:
+        found = None if job.classifier_id is None else find_by_id(conn, job.classifier_id)
+    except FtclassifyError:
+        return False
+    return found is not None and found.labels.multilabel
+
+
+def table_or_none(conn: sqlite3.Connection, job: Job) -> str | None:
+    """The job's table; None when nothing says it any more."""
+    try:
+        return table_of(conn, job)
+    except FtclassifyError:
+        return None
+
+
+def told_of(conn: sqlite3.Connection, job: Job) -> frozenset[str]:
+    """All tables that a job tells of: it is for who may see each. None when nothing says which."""
+    table = table_or_none(conn, job)
+    return frozenset() if table is None else tables_behind(conn, job) | {table}
+
+
+def title(job: Job, classifier: str | None) -> str:
+    """What the job is, in a few words."""
+    kind = KINDS.get(job.kind, job.kind)
+    if job.kind == "check":
+        task = job.settings.get("task")
+        return f"{kind} of {task.get('source', '?') if isinstance(task, Mapping) else '?'}"
+    known = classifier or job.settings.get("name") or job.settings.get("classifier")
+    named = str(known) if known else f"classifier {job.classifier_id or ''}".strip()
+    if job.kind == "predict":
+        return f"{kind} for {job.settings.get('table', '?')} with {named}"
+    return f"{kind} of {named}"
+
+
+def state_of(job: Job) -> str:
+    return "interrupted" if job.interrupted else job.state
+
+
+def is_active(job: Job) -> bool:
+    """Whether there is something to wait for."""
+    return job.state in ACTIVE
+
+
+def wishes(job: Job, *, agreed: bool = True) -> list[str]:
+    """What may be asked of the job in its state; what was asked already is not asked again.
+
+    agreed: whether somebody on this machine has agreed to it
+    """
+    if not agreed and (job.state == "queued" or job.interrupted):
+        return ["run", "cancel"]
+    return [
+        wish for wish, states in ACTIONS.items()
+        if wish != "run" and job.state in states
+        and (job.wanted is None or wish == "cancel" != job.wanted)
+    ]  # fmt: skip
+
+
+def share_of(job: Job) -> float | None:
+    """How far the job is, 0-1; None where nobody knows."""
+
+    if job.state == "finished":
+        return 1.0
+    if job.total:
+        return min(job.rows_done / job.total, 1.0)
+    shown = (job.remote or {}).get("shown")
+    if isinstance(shown, (int, float)) and 0 <= shown <= 1:
+        return float(shown)
+    percent = re.search(r"(\d{1,3})%$", job.step)
+    return min(int(percent[1]) / 100, 1.0) if percent else None
+
+
+def rows_text(job: Job, told: Mapping[str, Any]) -> str:
+    """Rows done, the rate and the time left."""
+    from ..present.jobs import duration
+
+    if job.total is None:
+        return ""
+    parts = [f"{job.rows_done:,} of {job.total:,} rows"]
+    if job.skipped:
+        parts.append(f"{job.skipped:,} without a text")
+    if job.failed:
+        parts.append(f"{job.failed:,} without an answer")
+    if told["rows_per_second"]:
+        parts.append(f"{figure_of(told['rows_per_second'])} rows/s")
+        if told["seconds_left"]:
+            parts.append(f"about {duration(told['seconds_left'])} left")
+    return ", ".join(parts)
+
+
+def figure_of(rate: float) -> str:
+    return f"{rate:,.0f}" if rate >= 10 else f"{rate:.2g}"
+
+
+def money_text(job: Job, usd: float) -> str:
+    """What was spent, against the limit and the estimate; empty where nothing is paid for."""
+    expected, limit = amount(job, "usd"), amount(job, "limit_usd")
+    if not usd and expected is None and limit is None:
+        return ""
+    parts = [f"{dollars(usd)} spent"]
+    if limit is not None:
+        parts.append(f"of at most {dollars(limit)}")
+    expects = f"; expected about {dollars(expected)}" if expected is not None else ""
+    return " ".join(parts) + expects
+
+
+def amount(job: Job, name: str) -> float | None:
+    """A figure of the estimate that was agreed; None where there is none."""
+    value = (job.estimate or {}).get(name)
+    if not isinstance(value, (int, float)) or isinstance(value, bool):
+        return None
+    return float(value) if math.isfinite(value) else None
+
+
+def splits_of(conn: sqlite3.Connection, job: Job) -> tuple[str | None, dict[str, int]]:
+    """A query that says of each row that was classified whether it was trained on, and how many
+    rows that are; nothing where the rows are of another table."""
+    columns = job.settings.get("columns")
+    written = [columns.get(role) for role in ("label", "score")] if columns else []
+    try:
+        table = relation(conn, str(job.settings.get("table")))
+        shown = [name for name in written if isinstance(name, str) and table.column(name)]
+        sql = split_sql(conn, find_by_id(conn, int(job.classifier_id or 0)), table.name, shown)
+    except FtclassifyError:
+        return None, {}
+    return sql, {} if sql is None else split_counts(conn, sql, COUNT_SECONDS)
+
+
+def query_link(ask: PageRequest, sql: str | None) -> dict[str, str]:
+    """The query's page as the link `splits`."""
+    if sql is None:
+        return {}
+    return {"splits": f"{ask.datasette.urls.database(ask.database)}?{urlencode({'sql': sql})}"}
+
+
+def state_text(job: Job, served: bool, agreed: bool) -> str:
+    """What is going on, and what happens or may be done next.
+
+    served: whether this server runs jobs
+    agreed: whether somebody on this machine has agreed to the job
+    """
+    state = state_of(job)
+    if state in ("queued", "interrupted") and not agreed:
+        return (
+            "Waits for somebody to agree: nobody on this server has asked for it, or it was changed"
+            " since. It came with the file, perhaps from somebody else. Look at what it does below,"
+            " then run it or cancel it."
+        )
+    if job.wanted and state == "running":
+        when = "after the rows at hand" if job.kind == "predict" else "as soon as it can"
+        return f"Was asked to {job.wanted}, and does so {when}."
+    nobody = "" if served else (
+        f" This server runs no jobs. {RUN_ELSEWHERE}"
+    )  # fmt: skip
+    return {
+        "queued": f"Waits for its turn.{nobody}",
+        "running": "",
+        "interrupted": f"Its process is gone. It goes on where it stopped by itself.{nobody}",
+        "paused": "Resume it to go on from there.",
+        "failed": "Fix the problem, then retry: it goes on where it stopped.",
+        "cancelled": "What it had written stays. Retry it to go on from there.",
+        "finished": "",
+    }.get(state, "")
+
+
+def took(job: Job) -> str:
+    """How long a job was at work that is over; empty for any other."""
+    from ..present.jobs import duration, moment
+
+    if is_active(job) or not job.started_at:
+        return ""
+    try:
+        began, ended = moment(job.started_at), moment(job.updated_at)
+    except ValueError:  # a stranger's file
+        return ""
+    return duration(max(round((ended - began).total_seconds()), 0))
+
+
+def settings_list(settings: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """(name, value) of what was asked for, without what was left open."""
+    found = []
+    for path, text in _flat(settings):
+        name = _SETTING_NAMES.get(path, path.replace("task.", "", 1))
+        found.append((name.replace("_", " ").replace(".", ", "), text))
+    return found
+
+
+def _flat(data: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, str]]:
+    for name, value in data.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{before}{name}.")
+        elif isinstance(value, list):
+            if value:
+                yield before + name, ", ".join(map(str, value))
+        elif value is True:
+            yield before + name, "yes"
+        elif value not in (None, "", False):
+            yield before + name, str(value)
+
+
+def service_ids(job: Job, batches: Sequence[tuple[str, str, int]]) -> list[dict[str, Any]]:
+    """{"name", "id", "href"} of what the job has at a service; href None where no console is known.
+
+    batches: (id, state, questions)
+    """
+    remote = job.remote or {}
+    report = (job.result or {}).get("report")
+    service = report.get("service") if isinstance(report, Mapping) else None
+    known = service if isinstance(service, Mapping) else {}
+    host = known.get("host") or (job.estimate or {}).get("host") or job.settings.get("host")
+    rows = [("training job", "job", known.get("job") or remote.get("job_id"))]
+    rows += [("model", "model", known.get("model"))]
+    files = known.get("files") or remote.get("files")
+    if isinstance(files, Mapping):
+        rows += [(f"file ({name})", "file", value) for name, value in files.items()]
+    for value in _list(known.get("result_files")):
+        rows.append(("result file", "file", value))
+    rows += [(f"batch of {n:,} questions, {s}", "batch", name) for name, s, n in batches]
+    return [
+        {"name": name, "id": value, "href": _console(host, what, value)}
+        for name, what, value in rows if isinstance(value, str) and value
+    ]  # fmt: skip
+
+
+def _list(value: object) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
+def _console(host: object, what: str, name: str) -> str | None:
+    site, path = _CONSOLES.get(str(host)), _CONSOLE_PATHS.get(what)
+    return f"{site}/{path}/{quote(name, safe='')}" if site and path else None
+
+
+def curves(points: Sequence[Mapping[str, Any]], marks: Sequence[float]) -> dict[str, Any] | None:
+    """Pictures of the loss and the accuracy over the steps, and their figures as a table.
+
+    points: as a service told them, such as {"step": 10, "train_loss": 0.3}
+    marks:  steps at which a checkpoint was kept
+    """
+    rows = [clean for point in points if "step" in (clean := _numbers(point))]
+    drawn = {}
+    for what, names in _SERIES.items():
+        lines = {
+            said: thinned([(row["step"], row[name]) for row in rows if name in row])
+            for name, said in zip(names, _SERIES_NAMES, strict=True)
+        }
+        drawn[what] = charts.lines(lines, marks=marks, share=what == "accuracy")
+    if not any(drawn.values()):
+        return None
+    columns = [name for names in _SERIES.values() for name in names if any(name in r for r in rows)]
+    return {
+        **drawn,
+        "columns": [name.replace("_", " ") for name in columns],
+        "rows": [[row["step"], *(row.get(name) for name in columns)] for row in thinned(rows)],
+    }
+
+
+def _numbers(point: Mapping[str, Any]) -> dict[str, float]:
+    return {
+        name: value for name, value in point.items()
+        if isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    }  # fmt: skip
+
+
+def thinned(line: Sequence[Any], most: int = MOST_POINTS) -> list[Any]:
+    """The first, the last, and as many between them as there is room for."""
+    if len(line) <= most:
+        return list(line)
+    return [line[round(i * (len(line) - 1) / (most - 1))] for i in range(most)]
+
+
+def checkpoint_steps(job: Job, messages: Sequence[str]) -> list[float]:
+    """Steps at which checkpoints were kept, as events told, or the result says."""
+    report = (job.result or {}).get("report")
+    kept = report.get("checkpoints") if isinstance(report, Mapping) else None
+    found = [c["step"] for c in _list(kept) if isinstance(c, Mapping) and "step" in _numbers(c)]
+    told = [re.search(r"step (\d{1,12})\b", message) for message in messages]
+    return sorted({*map(float, found), *(float(m[1]) for m in told if m)})

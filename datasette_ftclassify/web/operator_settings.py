@@ -1,0 +1,81 @@
+"""What the operator of a Datasette lets trainers reach and spend.
+
+The plugin's settings come first, then the environment, then keys kept by datasette-secrets, where
+that is installed. It is asked each time, since a secret may be changed while the server runs.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from ..core.errors import AccessError
+from ..trainers.access import Access, Endpoint
+from ..trainers.configuration import read_access
+from ..trainers.registry import list_services
+
+if TYPE_CHECKING:
+    from datasette.app import Datasette
+
+PLUGIN = "datasette-ftclassify"
+
+_log = logging.getLogger(__name__)
+
+
+def plugin_settings(datasette: Datasette) -> dict[str, Any]:
+    """The plugin's settings, those from the environment or a file (`$env`, `$file`) resolved."""
+    return datasette.plugin_config(PLUGIN) or {}
+
+
+async def access_of(datasette: Datasette) -> Access:
+    """Raises AccessError, naming the setting, when one is malformed."""
+    access = read_access(plugin_settings(datasette))
+    endpoints = dict(access.endpoints)
+    for secret, trainers in _secrets().items():
+        without = [name for name in trainers if access.endpoint(name).api_key is None]
+        key = await _secret(datasette, secret) if without else None
+        for name in without:
+            endpoints[name] = replace(endpoints.get(name, Endpoint()), api_key=key)
+    return replace(access, endpoints=endpoints)
+
+
+def require_limits(title: str, access: Access) -> None:
+    """Raises AccessError when nobody has said how much may be spent from pages."""
+    if access.usd_per_job is None and access.usd_per_day is None:
+        raise AccessError(
+            f"{title} costs money, and this Datasette has no limit of what may be spent: "
+            "its operator sets usd_per_job or usd_per_day for datasette-ftclassify, or "
+            "FTCLASSIFY_USD_PER_JOB or FTCLASSIFY_USD_PER_DAY."
+        )
+
+
+def _secrets() -> dict[str, list[str]]:
+    """The trainers that use a key, by its name."""
+    found: dict[str, list[str]] = {}
+    for service in list_services():
+        if key := service.variables.get("api_key"):
+            found.setdefault(key, []).append(service.name)
+    return found
+
+
+async def _secret(datasette: Datasette, name: str) -> str | None:
+    try:
+        from datasette_secrets import get_secret
+    except ImportError:
+        return None
+    try:
+        return await get_secret(datasette, name) or None
+    except Exception as error:  # a wrong encryption key, a missing table: theirs to explain
+        _log.warning("datasette-secrets cannot give %s: %s", name, type(error).__name__)
+        return None
+
+
+def secrets() -> list[Any]:
+    """What datasette-secrets offers to keep for us."""
+    from datasette_secrets import Secret
+
+    return [
+        Secret(name=name, description=f"For training and asking classifiers: {', '.join(users)}")
+        for name, users in _secrets().items()
+    ]

@@ -1,0 +1,121 @@
+"""A request for one of our pages."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from ..store.classifiers import Classifier
+from ..store.jobs.job import Job
+from .datasette_reads import page_seconds, read, write
+from .permissions import may
+
+if TYPE_CHECKING:
+    from datasette.app import Datasette
+    from datasette.database import Database
+    from datasette.utils.asgi import Request
+
+T = TypeVar("T")
+
+
+@dataclass
+class PageRequest:
+    """A request that was let in, and what it is about.
+
+    given: the fields of a form or a JSON body; a list where a field came several times
+    table: the table (or view) whose permissions count; None for a route about a database
+    behind: other tables that it tells of, which the visitor must see as well
+    damaged: why the classifier cannot be read; `table` is then our own of all classifiers, because
+            nothing says what it was trained on
+    """
+
+    datasette: Datasette
+    request: Request
+    database: str
+    given: dict[str, Any] = field(default_factory=dict)
+    table: str | None = None
+    classifier: Classifier | None = None
+    job: Job | None = None
+    behind: frozenset[str] = frozenset()
+    damaged: str | None = None
+
+    @property
+    def actor(self) -> Any:
+        return self.request.actor
+
+    @property
+    def db(self) -> Database:
+        return self.datasette.get_database(self.database)
+
+    @property
+    def method(self) -> str:
+        return str(self.request.method)
+
+    @property
+    def wants_json(self) -> bool:
+        return wants_json(self.request)
+
+    def url(self, *parts: object, **query: object) -> str:
+        """Of one of our pages of this database: url("jobs", 3)."""
+        return page_url(self.datasette, self.database, *parts, **query)
+
+    def argument(self, name: str, default: str = "") -> str:
+        """One value of the query string."""
+        return str(self.request.args.get(name) or default)
+
+    def arguments(self, name: str) -> list[str]:
+        """All values of the query string with that name."""
+        return [str(value) for value in self.request.args.getlist(name)]
+
+    def one(self, name: str, default: str = "") -> str:
+        """One value of the form or JSON body, as text."""
+        value = self.given.get(name, default)
+        if isinstance(value, list):
+            value = value[-1] if value else default
+        return default if value is None else str(value)
+
+    def many(self, name: str) -> list[str]:
+        """All values of that field, without empty ones."""
+        value = self.given.get(name, [])
+        values = value if isinstance(value, list) else [value]
+        return [str(v) for v in values if v not in (None, "")]
+
+    def checked(self, name: str) -> bool:
+        """Whether a box is ticked, or a JSON field true."""
+        return self.one(name).lower() in ("1", "true", "on", "yes")
+
+    async def read(self, function: Callable[[sqlite3.Connection], T]) -> T:
+        """What a function finds with one of Datasette's connections for reading."""
+        return await read(self.db, function, page_seconds(self.datasette))
+
+    async def write(self, function: Callable[[sqlite3.Connection], T]) -> T:
+        """What a function does with Datasette's connection for writing; it commits by itself."""
+        return await write(self.db, function)
+
+    async def may(self, action: str, table: str | None = None) -> bool:
+        about = self.table if table is None else table
+        return about is not None and await may(
+            self.datasette, self.actor, action, self.database, about
+        )
+
+
+def page_url(datasette: Datasette, database: str, *parts: object, **query: object) -> str:
+    """The address of one of our pages."""
+    from urllib.parse import urlencode
+
+    from datasette.utils import tilde_encode
+
+    path = "/".join([str(datasette.urls.database(database)) + "/-/ftclassify"]
+                    + [tilde_encode(str(part)) for part in parts])  # fmt: skip
+    shown = {name: value for name, value in query.items() if value not in (None, "")}
+    return path + ("?" + urlencode(shown, doseq=True) if shown else "")
+
+
+def wants_json(request: Request) -> bool:
+    """Whether the answer is for a program."""
+    if request.url_vars.get("format"):
+        return True
+    kind = request.headers.get("content-type", "") + request.headers.get("accept", "")
+    return "application/json" in kind and "text/html" not in kind

@@ -1,0 +1,241 @@
+"""What a check has found, for the page: how far it is, its findings with links to their very rows,
+and the figures behind its pictures."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import sqlite3
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
+
+from datasette.utils import tilde_encode
+from datasette.utils.asgi import NotFound
+
+from ...checks.registry import SEVERITIES
+from ...core.database import Relation, relation
+from ...core.errors import FtclassifyError
+from ...core.label_notations import name_list
+from ...core.splits import SplitPlan
+from ...core.task import Task
+from ...jobs.check import LISTED
+from ...jobs.finding_rows import read_finding_rows
+from ...store.jobs.job import Job
+from ...store.jobs.state import get_job
+from .. import charts
+from ..background_reads import read_uri
+from ..filters import Pair, in_filter
+from ..responses import show
+
+if TYPE_CHECKING:
+    from datasette.utils.asgi import Response
+
+    from ..column_suggestions import TablePreview
+    from ..page_request import PageRequest
+
+PAGE_ROWS = 50
+_LONGEST_ADDRESS = 1_800
+"""Characters; proxies and browsers start to refuse addresses at a few thousand."""
+
+_NULLS = re.compile(r'"((?:[^"]|"")+)" is null(?: and |$)')
+_IN = re.compile(r'"((?:[^"]|"")+)" in \((.*)\)', re.DOTALL)
+_LITERAL = re.compile(r"(?:'((?:[^']|'')*)'|(-?\d+))(?:, |$)")
+
+
+def find_check(conn: sqlite3.Connection, number: str, table: str) -> Job | None:
+    """The check of that table with that number; None when there is none, or it is damaged."""
+    try:
+        job = get_job(conn, int(number))
+        task = Task.from_dict(job.settings["task"])
+        SplitPlan(**job.settings["plan"])
+    except (ValueError, OverflowError, KeyError, TypeError, FtclassifyError):
+        return None
+    return job if job.kind == "check" and task.source == table else None
+
+
+def progress_of(job: Job) -> dict[str, Any]:
+    """How far a check is, in a few words; cheap, for a page that asks again and again."""
+    state = "interrupted" if job.interrupted else job.state
+    active = state in ("queued", "running", "interrupted")
+    return {"id": job.id, "state": state, "active": active, "step": job.step, "error": job.error}
+
+
+def is_about(job: Job, look: TablePreview) -> bool:
+    """Whether the check was of what is chosen now."""
+    task, plan = job.settings["task"], job.settings["plan"]
+    choices = look.choices
+    try:
+        now, merged = choices.plan(), choices.merged_labels
+    except FtclassifyError:
+        return False
+    return (
+        (task["template"] or "") == choices.template
+        and (bool(choices.template) or tuple(task["text"]) == choices.text)
+        and (task.get("markup") or "") == choices.markup
+        and tuple(task["labels"]) == choices.label
+        and (task["split_column"] or "") == choices.split_column
+        and (not choices.kind or task["kind"] == choices.kind)
+        and (not choices.delimiter or task["delimiter"] == choices.delimiter)
+        and list(task.get("label_names", ())) == name_list(choices.label_names)
+        and list(task.get("merged", ())) == merged
+        and (task["where"], task["params"]) == (look.filter.where, dict(look.filter.params))
+        and (plan["seed"], plan["validation"], plan["test"]) == (now.seed, now.validation, now.test)
+    )
+
+
+def report_of(
+    ask: PageRequest, job: Job, source: Relation
+) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
+    """The report of a check that has ended well, its findings with addresses of their rows, and
+    its pictures; None for what a stranger's file has damaged."""
+    if job.state != "finished" or job.result is None:
+        return None, None
+    try:
+        report = _report(ask, job, job.result, source)
+        return report, _pictures(ask, report, job.result["task"])
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError):
+        return None, None
+
+
+def _report(
+    ask: PageRequest, job: Job, result: Mapping[str, Any], source: Relation
+) -> dict[str, Any]:
+    findings = []
+    for number, finding in enumerate(result["findings"]):
+        told = {k: finding[k] for k in ("code", "severity", "count", "message", "advice")}
+        merge = (finding.get("details") or {}).get("merge")
+        told["merge"] = json.dumps(merge) if merge else None
+        findings.append({**told, "url": _address(ask, job, number, finding, source)})
+    worst = [{"name": s, "count": sum(f["severity"] == s for f in findings)} for s in SEVERITIES]
+    reading = Task.from_dict(result["task"]).label_reading
+    read_as = reading.kind + reading.words
+    kept = ("rows", "distributions", "sample", "splits", "tokens")
+    sample = [{**row, "url": row_url(ask, source, row["key"])} for row in result["sample"]]
+    return {**{name: result[name] for name in kept}, "sample": sample, "findings": findings,
+            "severities": worst, "kind": result["task"]["kind"],
+            "delimiter": result["task"]["delimiter"], "read_as": read_as}  # fmt: skip
+
+
+def _address(
+    ask: PageRequest, job: Job, number: int, finding: Mapping[str, Any], source: Relation
+) -> str | None:
+    """Of the finding's rows: the table page with filters where those say the same, else ours."""
+    where, keys = finding["where"], finding["keys"]
+    filters = as_filters(where) if where else None
+    whole = finding["count"] == len(keys) or (where and len(keys) < LISTED)
+    if filters is None and keys and whole and len(source.identity) == 1:
+        pair = in_filter(source.identity[0], [key[0] for key in keys])
+        filters = [pair] if pair and all(len(key) == 1 for key in keys) else None
+    if filters:
+        table = str(ask.datasette.urls.table(ask.database, source.name))
+        address = f"{table}?{urlencode(filters)}"
+        if len(address) <= _LONGEST_ADDRESS:
+            return address
+    return ask.url("jobs", job.id, "finding", number) if keys or where else None
+
+
+def as_filters(where: str) -> list[Pair] | None:
+    """A condition of the checks as Datasette's filters; None when it is none of the two simple
+    forms: columns that are NULL, and a column that has one of some values."""
+    nulls = list(_NULLS.finditer(where))
+    if nulls and sum(len(found[0]) for found in nulls) == len(where):
+        return [(f"{_unquoted(found[1])}__isnull", "1") for found in nulls]
+    listed = _IN.fullmatch(where)
+    if listed is None:
+        return None
+    values: list[str | int] = []
+    at = 0
+    while at < len(listed[2]):
+        literal = _LITERAL.match(listed[2], at)
+        if literal is None:
+            return None
+        text, number = literal[1], literal[2]
+        values.append(int(number) if number else text.replace("''", "'"))
+        at = literal.end()
+    pair = in_filter(_unquoted(listed[1]), values)
+    return [pair] if pair else None
+
+
+def _unquoted(name: str) -> str:
+    return name.replace('""', '"')
+
+
+def row_url(ask: PageRequest, source: Relation, key: list[Any]) -> str | None:
+    """The row's own page; None for a row without one, as in a view."""
+    if source.is_view or len(key) != len(source.identity) or None in key:
+        return None
+    path = ",".join(tilde_encode(str(cell)) for cell in key)
+    return str(ask.datasette.urls.row(ask.database, source.name, path))
+
+
+def _pictures(
+    ask: PageRequest, report: Mapping[str, Any], task: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Bars of the labels, each with a link to its rows, and histograms of the lengths."""
+    counts: dict[str, int] = {}
+    for by_label in report["distributions"]["labels"].values():
+        for name, rows in by_label.items():
+            counts[name] = counts.get(name, 0) + rows
+    table = str(ask.datasette.urls.table(ask.database, task["source"]))
+    links = {
+        name: f"{table}?{urlencode([pair])}"
+        for name in counts
+        if (pair := label_filter(task, report["distributions"].get("keys", {}).get(name, name)))
+    }
+    lengths = {}
+    for unit in ("characters", "tokens"):
+        found = report["distributions"].get(unit)
+        if found:
+            lengths[unit] = {**found, "picture": charts.histogram(found["bins"])}
+    return {"labels": charts.bars(counts), "links": links, "lengths": lengths}
+
+
+def label_filter(task: Mapping[str, Any], name: str) -> Pair | None:
+    """The filter of the table's page for the rows with a label; None where it has none."""
+    if len(task["labels"]) > 1:
+        return (f"{name}__exact", "1") if name in task["labels"] else None
+    column = task["labels"][0]
+    if task["kind"] != "multilabel":
+        return f"{column}__exact", name
+    plain = not (task["delimiter"] or task.get("notation"))
+    return None if not plain else (f"{column}__arraycontains", name)
+
+
+async def finding_page(ask: PageRequest) -> Response:
+    """GET …/jobs/ID/finding/N?start=0: the rows of a finding that no table page can list."""
+    job = ask.job
+    number = int(ask.request.url_vars["number"])
+    findings = (job.result or {}).get("findings") if job and job.kind == "check" else None
+    if job is None or not isinstance(findings, list) or number >= len(findings):
+        raise NotFound("There is no such finding: check the rows again.")
+    finding = findings[number]
+    typed = ask.argument("start")
+    start = int(typed) if typed.isdecimal() and len(typed) < 16 else 0
+    try:
+        task = Task.from_dict(job.settings["task"])
+        shown = {k: finding[k] for k in ("code", "severity", "count", "message", "advice")}
+        complete = finding["where"] or finding["count"] == len(finding["keys"])
+        listed = "All rows" if complete else f"The first {len(finding['keys']):,} rows"
+    except (KeyError, TypeError, AttributeError, ValueError, OverflowError) as error:
+        raise FtclassifyError(
+            "This check is damaged in this file: check the rows again."
+        ) from error
+    source = await ask.read(lambda conn: relation(conn, task.source))
+    rows = await asyncio.to_thread(
+        read_finding_rows, read_uri(ask), job.id, number, start, PAGE_ROWS + 1
+    )
+    for row in rows:
+        row["url"] = row_url(ask, source, row["key"])
+    data = {"finding": shown, "start": start, "columns": [*task.text, *task.labels],
+            "rows": rows[:PAGE_ROWS], "more": len(rows) > PAGE_ROWS}  # fmt: skip
+    more = {
+        "source": source.name,
+        "listed": listed,
+        "is_view": source.is_view,
+        "identity": source.identity or ("row",),
+        "next": ask.url("jobs", job.id, "finding", number, start=start + PAGE_ROWS),
+        "back": ask.url("train", table=source.name, check=job.id),
+    }
+    return await show(ask, "ftclassify_finding.html", data, more=more)

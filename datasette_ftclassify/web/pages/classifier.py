@@ -1,0 +1,339 @@
+"""The page of one classifier: what it is, how good it is, and how to use it.
+
+It is also the model card that a published copy shows: everything on it comes from the file.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Collection, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
+
+from datasette.utils import tilde_decode
+from datasette.utils.asgi import Forbidden, Response
+
+from ...core.errors import ArtifactError, FtclassifyError, SourceError
+from ...jobs.load_classifier import shutdown_of
+from ...jobs.remote.model_names import check_deployment, deploy
+from ...present.usage_sql import split_sql, usage_sql
+from ...store.aliases import aliases_of, remove_alias
+from ...store.classifiers import Classifier, list_classifiers, rename_classifier, set_default
+from ...store.columns import label_columns_of
+from ...store.summaries import summaries_of, summarise
+from ...trainers.registry import get_trainer
+from .. import charts, headline_figures
+from ..classifier_names import may_all, tables_behind, tables_told
+from ..filters import facet_of
+from ..job_facts import query_link
+from ..operator_settings import access_of
+from ..permissions import DELETE, TRAIN, VIEW, may_view_table, may_write
+from ..responses import done, show
+from .deletion import delete_page, deletion_of, require_mutable
+from .jobs import visible_jobs
+
+if TYPE_CHECKING:
+    from ..page_request import PageRequest
+
+
+_PRIVATE = ("service", "checkpoints")
+_MOST_VERSIONS = 20
+_MOST_COMPARED = 5
+"""Others of the same task that are compared with this one row by row."""
+
+_MOST_JOBS = 5
+_MOST_LABELS = 300
+"""Labels whose figures are shown, the weakest ones."""
+
+_LONGEST_ADDRESS = 1_800
+"""Characters; proxies and browsers start to refuse addresses at a few thousand."""
+
+
+async def card_page(ask: PageRequest) -> Response:
+    """GET and POST /DB/-/ftclassify/classifiers/NAME; POST takes an `action`: default, rename (to
+    `new_name`), remove-alias (`alias`), delete (with `cancel_jobs`, to cancel first what is busy
+    with it), or deploy, which notes by which name (`deployment`) a service answers for a model that
+    somebody has to deploy there."""
+    classifier = ask.classifier
+    if ask.method == "POST":
+        return await (delete_page(ask) if ask.one("action") == "delete" else _change(ask))
+    if classifier is None:
+        return await _damaged(ask)
+    # Other versions may have learnt from tables that are not this visitor's to know of.
+    sources = await tables_behind(ask, classifier.name)
+    seen = {source for source in sources if await ask.may(VIEW, source)}
+    found = await ask.read(lambda conn: _read(conn, classifier, seen))
+    drawn, splits = found.pop("drawn"), found.pop("splits")
+    may_change = ask.db.is_mutable and await ask.may(DELETE)
+    more = {
+        "database": ask.database,
+        "predictions": await visible_jobs(ask, _MOST_JOBS, predicted_by=classifier.id),
+        "drawn": drawn,
+        "deploys": _deploys(classifier),
+        "deployment": classifier.header.get("deployment"),
+        "columns": dict.fromkeys(classifier.task.text, ""),
+        "faultless": headline_figures.faultless(found["metrics"]),
+        "several": classifier.task.template is not None or len(classifier.task.text) > 1,
+        "may_change": may_change,
+        "deletion": await deletion_of(ask, classifier.title) if may_change else None,
+        "links": {**await _links(ask, classifier, found["sql"]), **query_link(ask, splits)},
+        "written": await _written(ask, classifier),
+    }
+    return await show(ask, "ftclassify_classifier.html", found, more=more)
+
+
+async def _damaged(ask: PageRequest) -> Response:
+    """Of a classifier that cannot be read: why, and how to be rid of it."""
+    title = tilde_decode(ask.request.url_vars["name"])
+    data = {"database": ask.database, "title": title, "error": ask.damaged}
+    may_change = ask.db.is_mutable and await ask.may(DELETE)
+    more = {
+        "may_change": may_change,
+        "deletion": await deletion_of(ask, title) if may_change else None,
+        "links": {"self": ask.url("classifiers", title)},
+    }
+    return await show(ask, "ftclassify_damaged.html", data, more=more)
+
+
+async def _change(ask: PageRequest) -> Response:
+    require_mutable(ask)
+    classifier = ask.classifier
+    action, new, alias = ask.one("action"), ask.one("new_name"), ask.one("alias")
+    deployment = ask.one("deployment").strip()
+    if action not in ("default", "rename", "remove-alias", "deploy"):
+        raise FtclassifyError("The action is one of default, rename, remove-alias, delete, deploy.")
+    if classifier is None:
+        raise ArtifactError(f"{ask.damaged} Or delete it.")
+    said = {
+        "default": f"{classifier.name} is now the default classifier.",
+        "rename": f"{classifier.name} is now called {new.strip()}.",
+        "remove-alias": f"{alias} is no longer the name of a classifier.",
+        "deploy": f"{classifier.title} is asked by the name {deployment}.",
+    }
+
+    # What is done to a name is done to all its versions.
+    if action != "deploy" and not await may_all(ask, DELETE, classifier.name):
+        raise Forbidden(
+            f"You may not do this with all versions of {classifier.name}: it needs the "
+            f"permission {DELETE} for each table that one was trained on."
+        )
+
+    if action == "deploy":
+        _check_deployment(classifier, deployment)
+    access = await access_of(ask.datasette)
+
+    def change(conn: sqlite3.Connection) -> None:
+        if action == "default":
+            set_default(conn, classifier.name)
+        elif action == "remove-alias":
+            if alias not in aliases_of(conn, classifier.name):
+                raise FtclassifyError(f"{classifier.name} has no alias {alias}.")
+            remove_alias(conn, alias)
+        elif action == "deploy":
+            deploy(conn, classifier, deployment, access)
+        else:
+            rename_classifier(conn, classifier.name, new)
+
+    await ask.write(change)
+    where = {
+        "default": ask.url("classifiers", classifier.title),
+        "rename": ask.url("classifiers", f"{new.strip()}@{classifier.version}"),
+        "remove-alias": ask.url("classifiers", classifier.title),
+        "deploy": ask.url("classifiers", classifier.title),
+    }
+    return await done(ask, where[action], {"message": said[action]}, said[action])
+
+
+def _check_deployment(classifier: Classifier, name: str) -> None:
+    """Raises FtclassifyError for a name that cannot be one, or where there are no deployments."""
+    if not _deploys(classifier):
+        raise FtclassifyError(f"{classifier.title} needs no deployment: it is ready to be asked.")
+    check_deployment(name)
+
+
+def _deploys(classifier: Classifier) -> bool:
+    """Whether its model answers only where somebody has deployed it."""
+    try:
+        return get_trainer(classifier.trainer).capabilities.deploys
+    except FtclassifyError:
+        return False  # it is not installed here
+
+
+def _read(
+    conn: sqlite3.Connection, classifier: Classifier, seen: Collection[str]
+) -> dict[str, Any]:
+    summary = summarise(conn, classifier)
+    others = [
+        c for c in list_classifiers(conn)
+        if tables_told(c) <= set(seen) and (c.name == classifier.name or c.task == classifier.task)
+    ]  # fmt: skip
+    others.sort(key=lambda c: c.name != classifier.name)  # its own versions first
+    return {
+        **summary.to_dict(),
+        "title": classifier.title,
+        "task": classifier.task.to_dict(),
+        "report": {**_public(classifier.report), **_shutdown(classifier)},
+        "metrics": summary.metrics,
+        "quality": summary.headline(),
+        "problem": summary.problem,
+        "sql": usage_sql(classifier),
+        "splits": _splits(conn, classifier),
+        "versions": _compared(conn, classifier, others[:_MOST_VERSIONS]),
+        # Here, since this runs in a thread: the event loop is everybody's.
+        "drawn": _drawn(summary.metrics, classifier.report),
+    }
+
+
+def _splits(conn: sqlite3.Connection, classifier: Classifier) -> str | None:
+    task = classifier.task
+    try:
+        shown = [*task.text, *task.labels]
+        return split_sql(conn, classifier, task.source, shown)
+    except SourceError:
+        return None  # the table is gone
+
+
+def _shutdown(classifier: Classifier) -> dict[str, str]:
+    """The day from which its model answers no more, also where only the price table knows it."""
+    day = shutdown_of(classifier)
+    return {} if day is None else {"shutdown_date": day.isoformat()}
+
+
+def _compared(
+    conn: sqlite3.Connection, classifier: Classifier, others: Sequence[Classifier]
+) -> list[dict[str, Any]]:
+    """Its versions, and what else was trained on the same task, each beside this one."""
+    found = []
+    left = _MOST_COMPARED
+    for summary in summaries_of(conn, others):
+        other, compared = summary.classifier, None
+        if other.id != classifier.id and left:
+            compared = headline_figures.comparison(conn, classifier, other)
+            left -= 1
+        found.append({
+            **summary.to_dict(),
+            "title": other.title,
+            "quality": summary.headline(),
+            "compared": compared,
+        })  # fmt: skip
+    return found
+
+
+def _public(report: Mapping[str, Any]) -> dict[str, Any]:
+    """Without the service's ids, which are nobody's business on a published page."""
+    return {name: value for name, value in report.items() if name not in _PRIVATE}
+
+
+async def _links(ask: PageRequest, classifier: Classifier, sql: str | None) -> dict[str, Any]:
+    table = classifier.task.source
+    here = ("classifiers", classifier.title)
+
+    def cell(truth: str = "", chosen: str | None = "") -> str | None:
+        answer = {"abstained": 1} if chosen is None else {"chosen": chosen}
+        address = ask.url(*here, "rows", truth=truth, **answer)
+        return address if len(address) <= _LONGEST_ADDRESS else None
+
+    return {
+        "source": str(ask.datasette.urls.table(ask.database, table)),
+        "self": ask.url(*here),
+        "try": ask.url(*here, "try"),
+        "evaluate": ask.url(*here, "evaluate")
+        if ask.db.is_mutable and await ask.may(TRAIN)
+        else None,
+        "wrong": ask.url(*here, "rows", wrong=1),
+        "query": f"{ask.datasette.urls.database(ask.database)}?{urlencode({'sql': sql or ''})}",
+        "classify": ask.url("classify", table=table, classifier=classifier.title)
+        if await may_write(ask.datasette, ask.actor, ask.database, table)
+        else None,
+        "cell": cell,
+    }
+
+
+async def _written(ask: PageRequest, classifier: Classifier) -> list[dict[str, str]]:
+    """The label columns that the classifier filled, in tables that the actor may see."""
+    found = await ask.read(lambda conn: label_columns_of(conn, classifier.name))
+    return [
+        {
+            "name": f"{table}.{column}",
+            "href": str(ask.datasette.urls.table(ask.database, table))
+            + f"?{urlencode(facet_of(column, multilabel=classifier.labels.multilabel))}",
+        }
+        for table, column in found
+        if await may_view_table(ask.datasette, ask.actor, ask.database, table)
+    ]
+
+
+def _drawn(metrics: Mapping[str, Any] | None, report: Mapping[str, Any]) -> dict[str, Any]:
+    """The pictures. `read_metrics` and `read_report` have seen to it that they can be drawn."""
+    if metrics is None:
+        return {}
+    labels = _label_rows(metrics)
+    return {
+        "tiles": headline_figures.tiles(metrics),
+        "confusion": _confusion(metrics),
+        "reliability": charts.reliability(metrics["reliability"]),
+        "by_label": "row_reliability" in metrics,
+        "scores": charts.histogram(_score_bins(metrics)),
+        "thresholds": thresholds(metrics),
+        "curve": _learning_curve(report),
+        "labels": labels[:_MOST_LABELS],
+        "more_labels": len(labels[_MOST_LABELS:]),
+    }
+
+
+def _confusion(metrics: Mapping[str, Any]) -> dict[str, Any] | None:
+    from ...metrics.counts import confusion_cells
+
+    found = metrics.get("confusion")
+    if not found:
+        return None
+    return charts.confusion(found["labels"], confusion_cells(found), found.get("left_out", 0))
+
+
+def _answer_bins(metrics: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Bins of the scores of whole answers. With several labels a row, the other ones are of single
+    labels."""
+    name = "reliability" if "confusion" in metrics else "row_reliability"
+    return list(metrics.get(name) or [])
+
+
+def _score_bins(metrics: Mapping[str, Any]) -> list[dict[str, Any]]:
+    bins = _answer_bins(metrics)
+    return [{"from": b["low"], "to": b["high"], "count": b["count"]} for b in bins]
+
+
+def thresholds(metrics: Mapping[str, Any]) -> list[dict[str, float]]:
+    """For each lowest score that could be asked for: how many of the scored test rows would get an
+    answer (`rows`, and `coverage`, 0-1), and how many of those answers are right (`precision`,
+    0-1); `x` is where the score stands in the histogram."""
+    bins = _answer_bins(metrics)
+    total = sum(b["count"] for b in bins)
+    across = charts.Axis.across(0, 1)
+    rows, right, found = 0, 0.0, []
+    for b in reversed(bins):
+        rows += b["count"]
+        right += b["count"] * (b["accuracy"] or 0.0)
+        if rows:
+            found.append({
+                "score": b["low"], "rows": rows, "coverage": rows / total,
+                "precision": right / rows, "x": round(across(b["low"]), 2),
+            })  # fmt: skip
+    return found[::-1]
+
+
+def _learning_curve(report: Mapping[str, Any]) -> dict[str, Any] | None:
+    curve = report.get("learning_curve")
+    points: Sequence[Mapping[str, Any]] = curve["points"] if curve else []
+    if not points:
+        return None
+    line = [(p["rows"], p["score"]) for p in points]
+    band = [(p["rows"], p["low"], p["high"]) for p in points]
+    name = str(points[0]["metric"]).replace("_", " ")
+    return charts.lines({name: line}, bands={name: band}, share=True)
+
+
+def _label_rows(metrics: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Each label's figures, the weakest first: that is where work pays. Labels that no test row has
+    come last, since nothing was measured of them."""
+    rows = [{**figures, "name": name} for name, figures in metrics["labels"].items()]
+    return sorted(rows, key=lambda r: (not r["support"], r["f1"], -r["support"], r["name"]))

@@ -1,0 +1,372 @@
+"""The page that classifies rows: which classifier, which rows, into which columns, for how much.
+
+What costs money is shown with its estimate first, and started from there. The work itself is a job
+of the worker; this page only looks, asks and queues.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from datasette.utils.asgi import Forbidden, NotFound
+
+from ...core.database import relation
+from ...core.errors import AccessError, FtclassifyError, PredictError
+from ...core.time_limit import TooSlow, within
+from ...jobs.agreements import spent_today
+from ...jobs.columns import taken_columns
+from ...jobs.confirming import PredictConfirmation, confirm_predict
+from ...jobs.estimates import JobEstimate
+from ...jobs.new_rows import check_follow, submit_follow
+from ...jobs.plan import Plan, PredictRequest
+from ...jobs.predict import submit_predict
+from ...prompts.prices import dollars
+from ...store.classifiers import Classifier, has_store
+from ...store.jobs.job import Job
+from ...store.jobs.new_rows import end_following
+from ...store.schema import TABLES
+from ..background_reads import bring_up_to_date, queue_aside, read_aside, write_aside
+from ..classifier_names import tables_told
+from ..classify_choices import Choice, choices, facts, pick
+from ..classify_form import Form
+from ..filters import facet_of, left_behind
+from ..job_facts import RUN_ELSEWHERE
+from ..lifespan import has_worker
+from ..operator_settings import access_of, require_limits
+from ..permissions import PREDICT, SPEND, VIEW, WRITES, is_modern, may_write
+from ..responses import done, show
+from ..train_form import FieldError
+
+if TYPE_CHECKING:
+    from datasette.app import Datasette
+    from datasette.utils.asgi import Response
+
+    from ...trainers.access import Access
+    from ..page_request import PageRequest
+
+ESTIMATE_SECONDS = 10.0
+"""How long an estimate may take before somebody is asked to go on without one."""
+
+TICK = "Fix the rows, or tick the box beside the button to pay all the same."
+
+ROLES_TEXT = {
+    "label": "the label",
+    "score": "its probability, 0 to 1",
+    "logprob": "the natural logarithm of that",
+    "logprobs": "those of all labels, as JSON; of more than 50, the 20 most probable",
+    "raw": "what the model said",
+    "reason": "why a row has no label",
+}
+
+ON_ERRORS_TEXT = (
+    ("null", "has no label"),
+    ("label", "gets a label of my choice"),
+    ("fail", "ends the job"),
+)
+
+ADVANCED = ("default_label", "max_errors", "concurrency", "limit_usd")
+"""Fields that are folded away."""
+
+
+@dataclass(frozen=True)
+class _Prepared:
+    """A request that can work, with what is to be agreed to.
+
+    slow: there are too many rows to look at in the time that a page has
+    """
+
+    classifier: Classifier
+    request: PredictRequest
+    confirmation: PredictConfirmation | None
+    paid: bool
+    slow: bool
+    spent_today: float
+
+    @property
+    def estimate(self) -> JobEstimate | None:
+        return None if self.confirmation is None else self.confirmation.estimate
+
+    @property
+    def refusal(self) -> str | None:
+        return None if self.confirmation is None else self.confirmation.review.refusal
+
+
+async def classify_page(ask: PageRequest) -> Response:
+    """GET, POST /DB/-/ftclassify/classify?table=T, with filters of the table's page or row=KEY.
+
+    POST takes the fields of the form, as a form or as JSON, and starts a job. What costs money is
+    shown first; `confirm` starts it.
+    """
+    assert ask.table is not None
+    if ask.table in TABLES or ask.table.startswith("sqlite_"):
+        raise NotFound(f"There is no table {ask.table} to classify.")
+    if ask.method != "POST":
+        fields = {name: ask.arguments(name) for name in ask.request.args}
+        return await _show_form(ask, Form.read(ask.table, fields))
+    form = Form.read(ask.table, ask.given)
+    if ask.one("action") == "change":
+        return await _show_form(ask, form)
+    if ask.db.is_mutable and not await may_write(ask.datasette, ask.actor, ask.database, ask.table):
+        raise Forbidden(f"You may not do this: it needs the permissions {_writes(ask)}.")
+    try:
+        if ask.one("action") == "stop":
+            return await _stop_following(ask, form)
+        return await _post(ask, form)
+    except FtclassifyError as error:
+        return await _show_form(ask, form, error)
+
+
+async def _post(ask: PageRequest, form: Form) -> Response:
+    if reason := await _blocked(ask):
+        raise PredictError(reason)
+    allowed = await _choices(ask)
+    choice = pick(allowed, form.classifier)
+    access = await access_of(ask.datasette)
+    if choice.paid:
+        if not await ask.may(SPEND):
+            raise Forbidden(f"{choice.title} costs money: that needs the permission {SPEND}.")
+        require_limits(choice.title, access)
+        await bring_up_to_date(ask)
+    prepared = await read_aside(ask, lambda conn: _prepare(conn, form, choice, access))
+    confirmed = ask.checked("confirm")
+    despite = prepared.refusal is None or ask.checked("despite_findings")
+    if prepared.paid and _asks(prepared) and not (confirmed and despite):
+        return await _review(ask, form, prepared, access, confirmed=confirmed)
+    if prepared.slow and prepared.request.limit_usd is None:
+        raise FieldError("limit_usd", "There is no estimate: say what it may cost at most.")
+    job = await queue_aside(ask, lambda conn: _submit(conn, form, prepared, access))
+    where = ask.url("jobs", job.id)
+    return await done(ask, where, {"job": job.id, "url": where}, _queued(ask, job))
+
+
+def _asks(prepared: _Prepared) -> bool:
+    """Whether anything is left to be asked, and paid for."""
+    return prepared.slow or (prepared.estimate is not None and prepared.estimate.requests > 0)
+
+
+def _prepare(conn: sqlite3.Connection, form: Form, choice: Choice, access: Access) -> _Prepared:
+    """Refuses what cannot work, and reckons what the rest costs."""
+    classifier = choice.classifier
+    target = relation(conn, form.table)
+    request = form.request(conn, classifier, target)
+    taken = (
+        [] if target.is_view else taken_columns(conn, target, form.columns(classifier), classifier)
+    )
+    if taken and not form.overwrite:
+        raise FieldError(
+            "overwrite",
+            f"{target.name} already has {_named(taken)}, which {classifier.name} did not write: "
+            "choose another prefix, leave the column out, or allow overwriting.",
+        )
+    if form.follow:
+        check_follow(conn, classifier, form.table, request)
+    found, slow = None, False
+    try:
+        with within(conn, ESTIMATE_SECONDS):
+            Plan(conn, classifier, request.settings(conn, classifier, form.table))
+            found = confirm_predict(conn, classifier, form.table, request, access)
+    except TooSlow:
+        slow = True
+    if choice.paid and found is not None and found.estimate.usd is None:
+        raise AccessError(f"{classifier.title} cannot be kept to a limit: {found.estimate.note}")
+    return _Prepared(classifier, request, found, choice.paid, slow, spent_today(access))
+
+
+def _submit(conn: sqlite3.Connection, form: Form, prepared: _Prepared, access: Access) -> Job:
+    classifier, request = prepared.classifier, prepared.request
+    if form.follow:
+        return submit_follow(conn, classifier, form.table, request, access)
+    return submit_predict(
+        conn, classifier, form.table, request, estimate=prepared.estimate, access=access
+    )
+
+
+async def _stop_following(ask: PageRequest, form: Form) -> Response:
+    """New rows of the table are no longer classified by the classifier."""
+    uid = pick(await _choices(ask), form.classifier).classifier.uid
+    await write_aside(ask, lambda conn: end_following(conn, form.table, uid))
+    where = ask.url("classify", table=form.table)
+    return await done(ask, where, {}, "New rows are no longer classified as they come.")
+
+
+async def _review(
+    ask: PageRequest, form: Form, prepared: _Prepared, access: Access, *, confirmed: bool
+) -> Response:
+    """The estimate, what was found and what leaves this machine, and the button that agrees to it.
+
+    confirmed: somebody has, and not to the errors that were found
+    """
+    confirmation, estimate = prepared.confirmation, prepared.estimate
+    limit = prepared.request.limit_usd
+    if limit is None and estimate is not None:
+        limit = estimate.most_usd
+    review = {
+        "classifier": prepared.classifier.title,
+        "estimate": None if estimate is None else estimate.to_dict(),
+        "price": None if estimate is None else estimate.price,
+        "limit_usd": limit,
+        "batch": prepared.request.batch,
+        "usd_per_job": access.usd_per_job,
+        "usd_per_day": access.usd_per_day,
+        "spent_today": prepared.spent_today,
+    }
+    problem = asks_to_confirm(review, prepared.refusal, confirmed)
+    if ask.wants_json:
+        data = {"error": problem, "errors": [problem], "status": 400}
+        data |= {} if confirmation is None else confirmation.to_dict()
+        return await show(ask, "ftclassify_classify.html", data, status=400)
+    found = await _found(ask, form)
+    hidden = [pair for pair in form.fields() if pair[0] != "limit_usd"]
+    return await show(ask, "ftclassify_classify.html", found, more={
+        "form": form, "review": review, "hidden": hidden, "links": _links(ask), "usd": dollars,
+        "columns": form.columns(prepared.classifier).items(),
+        "found": None if confirmation is None else confirmation.review,
+        "unlabelled": None if confirmation is None else confirmation.unlabelled,
+        "error": f"{prepared.refusal} {TICK}" if confirmed else None,
+    }, status=400 if confirmed else 200)  # fmt: skip
+
+
+def asks_to_confirm(review: dict[str, Any], refusal: str | None, confirmed: bool) -> str:
+    """What a program is told that has not agreed to everything.
+
+    review:    with "classifier", its "estimate" as an object or None, and its "price"
+    refusal:   of the errors that were found
+    confirmed: the price has been agreed to
+    """
+    despite = "" if refusal is None else f"{refusal} Send despite_findings to pay all the same. "
+    if confirmed:
+        return despite.rstrip()
+    estimate = review["estimate"]
+    if estimate is None:
+        return (
+            "There are too many rows to estimate the cost: send confirm with limit_usd, what it "
+            "may cost at most."
+        )
+    return (
+        f"{review['classifier']} asks {estimate['requests']:,} questions, "
+        f"{review['price']}. {estimate['note']} {despite}Send confirm to agree, and "
+        "limit_usd for what it may cost at most."
+    )
+
+
+async def _show_form(ask: PageRequest, form: Form, error: Exception | None = None) -> Response:
+    if error is not None and ask.wants_json:
+        raise error
+    found = await _found(ask, form)
+    if not form.rows and ask.method != "POST":
+        form = replace(form, rows=found.get("proposed_rows", "all"))
+    offered = {choice["title"]: choice for choice in found["classifiers"]}
+    more = {
+        "form": form,
+        "links": _links(ask),
+        "review": None,
+        "chosen": offered.get(found.get("classifier"), {}),
+        "roles": ROLES_TEXT.items(),
+        "on_errors": ON_ERRORS_TEXT,
+        "advanced": ADVANCED,
+        "unfollowed": left_behind(ask.request.args),
+        "error": None if error is None else str(error),
+        "wrong": next(iter(error.fields), None) if isinstance(error, FtclassifyError) else None,
+    }
+    status = 200 if error is None else 400
+    return await show(ask, "ftclassify_classify.html", found, more=more, status=status)
+
+
+async def _found(ask: PageRequest, form: Form) -> dict[str, Any]:
+    """What there is to choose from; the same on the page and at .json."""
+    allowed = await _choices(ask)
+    access = await access_of(ask.datasette)
+    data: dict[str, Any] = {"classifiers": []}
+    if ask.db.path:
+        data = await read_aside(ask, lambda conn: facts(conn, form, allowed))
+    return {
+        "database": ask.database,
+        "table": ask.table,
+        "blocked": await _blocked(ask),
+        "may_spend": await ask.may(SPEND),
+        "limits": {"usd_per_job": access.usd_per_job, "usd_per_day": access.usd_per_day},
+        **data,
+    }
+
+
+async def _choices(ask: PageRequest) -> list[Choice]:
+    """The classifiers that the actor may see and the table has the columns for."""
+    assert ask.table is not None
+    table = ask.table
+    every = await ask.read(lambda conn: choices(conn, table) if has_store(conn) else [])
+    tables = {name for choice in every for name in tables_told(choice.classifier)}
+    seen = {name for name in tables if await ask.may(VIEW, name)}
+    return [choice for choice in every if tables_told(choice.classifier) <= seen]
+
+
+async def _blocked(ask: PageRequest) -> str | None:
+    """Why nothing can be written to the table, whatever is chosen."""
+    assert ask.table is not None
+    table = ask.table
+    if not ask.db.path:
+        return f"{ask.database} is in memory, and jobs need a database that is a file."
+    if not ask.db.is_mutable:
+        return f"{ask.database} is served as immutable, so labels cannot be written into it."
+    if await ask.read(lambda conn: relation(conn, table).is_view):
+        return (
+            f"{table} is a view and has no columns of its own to write: classify the table behind "
+            "it, or use the classifier in the view's SQL."
+        )
+    if not await may_write(ask.datasette, ask.actor, ask.database, table):
+        return f"You may not write into {table}: that needs the permissions {_writes(ask)}."
+    return None
+
+
+def _writes(ask: PageRequest) -> str:
+    return ", ".join([PREDICT, *(WRITES if is_modern(ask.datasette) else ())])
+
+
+def _queued(ask: PageRequest, job: Job) -> str:
+    if job.state == "running":
+        return f"Job {job.id} is at these rows already."
+    if not has_worker(ask.datasette):
+        return f"Job {job.id} waits: this server runs no jobs. {RUN_ELSEWHERE}"
+    return ""
+
+
+def _named(columns: list[str]) -> str:
+    return f"{'a column' if len(columns) == 1 else 'columns'} {', '.join(columns)}"
+
+
+def _links(ask: PageRequest) -> dict[str, str]:
+    urls = ask.datasette.urls
+    return {
+        "here": ask.url("classify"),
+        "table": str(urls.table(ask.database, ask.table)),
+        "train": ask.url("train", table=ask.table),
+        "query": str(urls.database(ask.database)),
+    }
+
+
+def result_url(datasette: Datasette, database: str, job: Job, *, multilabel: bool) -> str:
+    """Where the labels of a prediction job can be seen: the rows of its table that have one, with a
+    facet of the labels, the least sure first, since those want to be looked at.
+
+    For the page of a finished job, and safe on whatever settings a file holds: without columns it
+    is the table as it is, without a table the database.
+
+    multilabel: the label column holds JSON arrays
+    """
+    from urllib.parse import urlencode
+
+    settings = job.settings
+    table, columns = settings.get("table"), settings.get("columns")
+    if not isinstance(table, str):
+        return str(datasette.urls.database(database))
+    columns = columns if isinstance(columns, dict) else {}
+    label, score = (columns.get(role) for role in ("label", "score"))
+    query = {}
+    if isinstance(label, str):
+        query = facet_of(label, multilabel=multilabel)
+        if not label.startswith("_"):  # which are no filters of Datasette's
+            query[f"{label}__notnull"] = "1"
+    if isinstance(score, str):
+        query["_sort"] = score
+    return str(datasette.urls.table(database, table)) + (f"?{urlencode(query)}" if query else "")

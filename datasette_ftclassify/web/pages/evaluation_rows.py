@@ -1,0 +1,128 @@
+"""The rows behind a figure of an evaluation: what they say, what is true, what was answered."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from ...core.database import Relation, key_text, quote, quote_all, relation
+from ...core.errors import FtclassifyError, SourceError
+from ...store.classifiers import Classifier
+from ...store.evaluations import RowResult, row_results
+from ...store.splits import splits_of_rows
+from ..responses import show
+
+if TYPE_CHECKING:
+    from datasette.utils.asgi import Response
+
+    from ..page_request import PageRequest
+
+PAGE = 50
+_LONGEST = 2_000
+"""Characters of a text that are shown."""
+
+
+async def judged_page(ask: PageRequest) -> Response:
+    """GET /DB/-/ftclassify/classifiers/NAME/rows?truth=LABEL&chosen=LABEL: test rows of the newest
+    evaluation, least sure first.
+
+    `abstained=1`: without an answer; `wrong=1`: whose answer is not the truth; `page`: from 1
+    """
+    classifier = ask.classifier
+    assert classifier is not None
+    chosen = {
+        "truth": _position(classifier, ask.argument("truth")),
+        "chosen": _position(classifier, ask.argument("chosen")),
+    }
+    flags = {name: bool(ask.argument(name)) for name in ("abstained", "wrong")}
+    page = _number(ask.argument("page", "1"))
+    rows, total = await ask.read(
+        lambda conn: _read(conn, classifier, {**chosen, **flags}, (page - 1) * PAGE)
+    )
+    for row in rows:
+        row["url"] = _row_url(ask, classifier, row.pop("path"))
+    data = {
+        "classifier": classifier.name, "version": classifier.version, "total": total,
+        "page": page, "rows": rows,
+    }  # fmt: skip
+    asked = {k: v for k in ("truth", "chosen", "abstained", "wrong") if (v := ask.argument(k))}
+    here = ("classifiers", classifier.title, "rows")
+    more = {
+        "title": classifier.title,
+        "asked": asked,
+        "back": ask.url("classifiers", classifier.title),
+        "previous": ask.url(*here, **asked, page=page - 1) if page > 1 else None,
+        "next": ask.url(*here, **asked, page=page + 1) if page * PAGE < total else None,
+    }
+    return await show(ask, "ftclassify_rows.html", data, more=more)
+
+
+def _position(classifier: Classifier, name: str) -> int | None:
+    if not name:
+        return None
+    if name not in classifier.labels.names:
+        raise FtclassifyError(f"{classifier.title} has no label {name}.")
+    return classifier.labels.names.index(name)
+
+
+def _number(text: str) -> int:
+    if not text.isdecimal() or not 0 < int(text) < 10_000_000:
+        raise FtclassifyError("The page is a number from 1.")
+    return int(text)
+
+
+def _read(
+    conn: sqlite3.Connection, classifier: Classifier, wanted: dict[str, Any], offset: int
+) -> tuple[list[dict[str, Any]], int]:
+    found, total = row_results(conn, classifier, **wanted, limit=PAGE, offset=offset)
+    try:
+        source = relation(conn, classifier.task.source)
+        source.require_columns(classifier.task.text)
+    except SourceError:
+        source = None
+    splits = splits_of_rows(conn, classifier.split_id, [row.key for row in found])
+    return [_shown(conn, classifier, source, row, splits) for row in found], total
+
+
+def _shown(
+    conn: sqlite3.Connection,
+    classifier: Classifier,
+    source: Relation | None,
+    row: RowResult,
+    splits: Mapping[str, str],
+) -> dict[str, Any]:
+    names = classifier.labels.names
+    return {
+        "key": list(row.key),
+        "path": row.key if source is not None and len(row.key) == len(source.identity) else None,
+        "text": _text(conn, classifier, source, row),
+        "truth": [names[i] for i in row.truth if i < len(names)],
+        "chosen": None if row.chosen is None else [names[i] for i in row.chosen if i < len(names)],
+        "score": row.score,
+        "split": splits.get(key_text(row.key), "new"),
+    }
+
+
+def _text(
+    conn: sqlite3.Connection, classifier: Classifier, source: Relation | None, row: RowResult
+) -> str | None:
+    """As the row is now; None when it is gone."""
+    if source is None or not source.identity or len(row.key) != len(source.identity):
+        return None
+    task = classifier.task
+    where = " and ".join(f"{quote(column)} is ?" for column in source.identity)
+    cells = conn.execute(
+        f"select {quote_all(task.text)} from {quote(source.name)} where {where}", row.key
+    ).fetchone()
+    text = None if cells is None else task.renderer()(cells).text
+    return text if text is None or len(text) <= _LONGEST else text[:_LONGEST] + "…"
+
+
+def _row_url(ask: PageRequest, classifier: Classifier, key: tuple[Any, ...] | None) -> str | None:
+    from datasette.utils import tilde_encode
+
+    if key is None or None in key:
+        return None
+    path = ",".join(tilde_encode(str(value)) for value in key)
+    return str(ask.datasette.urls.row(ask.database, classifier.task.source, path))

@@ -1,0 +1,322 @@
+"""Jobs as pages: how far each is, what happened in it, and what may be asked of it."""
+
+from __future__ import annotations
+
+import json
+import math
+import sqlite3
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from datasette.utils.asgi import Forbidden
+
+from ...core.errors import FtclassifyError, JobError
+from ...jobs.agreements import agreement_to
+from ...jobs.agreements import ask as ask_for
+from ...store.jobs.queries import (
+    Noted,
+    batch_ids,
+    checkpoint_messages,
+    events_after,
+    last_events,
+    newest_jobs,
+    training_figures,
+)
+from ...store.jobs.state import ACTIONS, note_terms
+from ...store.schema import transaction
+from .. import job_facts as parts
+from ..lifespan import has_worker, wake
+from ..operator_settings import access_of
+from ..permissions import PREDICT, SPEND, TRAIN, VIEW, may_write
+from ..responses import done, show
+from ..routing import table_of
+from .classify import result_url
+
+if TYPE_CHECKING:
+    from datasette.utils.asgi import Response
+
+    from ...store.jobs.job import Job
+    from ..page_request import PageRequest
+
+MOST_EVENTS = 500
+"""Events on a page, and in one answer: what came before is in the next one."""
+
+OPEN_EVENTS = 20
+"""The newest ones, which stand open; those before them are folded away."""
+
+MOST_JOBS = 200
+
+MOST_READ = 5_000
+"""Of the newest jobs, among which those are looked for that a page shows."""
+
+
+async def job_page(ask: PageRequest) -> Response:
+    """GET /DB/-/ftclassify/jobs/ID, of which `.json?since=EVENT` is cheap enough for each second.
+
+    POST with action=run, pause, resume, cancel or retry. Run agrees to a job that came with the
+    file; with limit_usd, a job that is run, resumed or retried may cost another sum in all.
+    """
+    if ask.method != "POST":
+        return await _shown(ask)
+    try:
+        return await _act(ask)
+    except FtclassifyError as error:
+        if ask.wants_json:
+            raise
+        return await _shown(ask, str(error))
+
+
+async def _shown(ask: PageRequest, error: str = "") -> Response:
+    job = ask.job
+    assert job is not None
+    served = has_worker(ask.datasette)
+    access = await access_of(ask.datasette)
+    agreed = await ask.read(lambda conn: agreement_to(conn, job, access) is not None)
+    data, inside, paid = await ask.read(lambda conn: _told(conn, job, served, agreed))
+    trains, acts = await ask.may(TRAIN), await _may_act(ask, job, paid)
+    if trains or acts:
+        data |= inside
+    data["actions"] = parts.wishes(job, agreed=agreed) if acts else []
+    multilabel = await ask.read(lambda conn: parts.is_multilabel(conn, job))
+    data["links"] = _links(ask, job, data, trains, multilabel)
+    data["splits"] = {}
+    if job.state == "finished" and job.kind == "predict":
+        sql, data["splits"] = await ask.read(lambda conn: parts.splits_of(conn, job))
+        data["links"] |= parts.query_link(ask, sql)
+    since = ask.argument("since")
+    after = int(since) if since.isdecimal() and len(since) < 16 else None
+    if trains:
+        data |= await ask.read(lambda conn: _inner(conn, job, after))
+    more: dict[str, Any] = {"problem": error, "paid": paid is not None, "trains": trains}
+    if not ask.wants_json:
+        more["open_events"] = OPEN_EVENTS
+        more["took"] = parts.took(job)
+        more["curves"] = await ask.read(lambda conn: _curves(conn, job)) if trains else None
+        if trains:
+            more["settings_list"] = parts.settings_list(job.settings)
+            more["settings_json"] = json.dumps(job.settings, indent=2, ensure_ascii=False)
+    return await show(ask, "ftclassify_job.html", data, more=more, status=400 if error else 200)
+
+
+def _told(
+    conn: sqlite3.Connection, job: Job, served: bool, agreed: bool
+) -> tuple[dict[str, Any], dict[str, Any], str | None]:
+    """What everybody may know who may see the table; the reasons and the money, for those who may
+    do something about them; and the trainer that costs money, if any."""
+    from ...present.jobs import describe, shows_step
+
+    told = describe(conn, job)
+    classifier = parts.classifier_of(conn, job)
+    public = ("id", "kind", "state", "total", "done", "skipped", "failed", "rows_per_second",
+              "seconds_left", "created_at", "started_at", "updated_at")  # fmt: skip
+    step = job.step if shows_step(job) else ""
+    data: dict[str, Any] = {
+        **{name: told[name] for name in public},
+        "title": parts.title(job, classifier),
+        "table": table_of(conn, job),
+        "classifier": classifier,
+        "step": "" if step.startswith("waits: ") else step,
+        "wanted": job.wanted,
+        "rows": job.rows_done,
+        "share": parts.share_of(job),
+        "active": parts.is_active(job),
+        "state_text": parts.state_text(job, served, agreed),
+        "agreed": agreed,
+        "rows_text": parts.rows_text(job, told),
+    }
+    inside = {
+        "step": step,
+        "error": job.error,
+        "usd": told["usd"],
+        "expected_usd": parts.amount(job, "usd"),
+        "limit_usd": parts.amount(job, "limit_usd"),
+        "money_text": parts.money_text(job, told["usd"]),
+    }
+    return data, inside, _paid(conn, job)
+
+
+def _inner(conn: sqlite3.Connection, job: Job, after: int | None) -> dict[str, Any]:
+    """What only those see who may train: events, settings and what is at a service.
+
+    after: give events after that one, and nothing that does not change with them
+    """
+    if after is not None:
+        events = events_after(conn, job.id, after, MOST_EVENTS)
+        return {"events": [_event(e) for e in events], "last_event": _last(events, after)}
+    events, before = last_events(conn, job.id, MOST_EVENTS)
+    return {
+        "events": [_event(e) for e in events],
+        "events_before": before,
+        "last_event": _last(events, 0),
+        "settings": job.settings,
+        "estimate": job.estimate,
+        "result": job.result,
+        "service_ids": parts.service_ids(job, batch_ids(conn, job.id)),
+    }
+
+
+def _last(events: list[Noted], otherwise: int) -> int:
+    return events[-1].id if events else otherwise
+
+
+def _event(event: Noted) -> dict[str, Any]:
+    return {"id": event.id, "at": event.at, "message": event.message, "data": event.data}
+
+
+def _curves(conn: sqlite3.Connection, job: Job) -> dict[str, Any] | None:
+    if job.kind != "train":
+        return None
+    marks = parts.checkpoint_steps(job, checkpoint_messages(conn, job.id))
+    return parts.curves(training_figures(conn, job.id), marks)
+
+
+def _links(
+    ask: PageRequest, job: Job, data: dict[str, Any], trains: bool, multilabel: bool
+) -> dict[str, str]:
+    """Where to go from here; `result` is what the job made, once it has."""
+    table = str(ask.datasette.urls.table(ask.database, data["table"]))
+    links = {"self": ask.url("jobs", job.id), "all": ask.url(), "table": table}
+    if data["classifier"]:
+        links["classifier"] = ask.url("classifiers", data["classifier"])
+    if job.state == "finished":
+        if job.kind == "predict":
+            links["result"] = result_url(ask.datasette, ask.database, job, multilabel=multilabel)
+        elif job.kind == "check" and trains:
+            links["result"] = ask.url("train", table=data["table"], check=job.id)
+        elif "classifier" in links:
+            links["result"] = links["classifier"]
+    return links
+
+
+def _paid(conn: sqlite3.Connection, job: Job) -> str | None:
+    from ...jobs.agreements import paid_trainer
+
+    return paid_trainer(conn, job)
+
+
+async def _may_act(ask: PageRequest, job: Job, paid: str | None) -> bool:
+    return await may_act(ask, job.kind, str(ask.table), paid is not None)
+
+
+async def may_act(ask: PageRequest, kind: str, table: str, paid: bool) -> bool:
+    """Whether the actor may pause, resume, cancel and retry a job: who may start such a job, may.
+
+    table: that the job reads or writes
+    """
+    if not ask.db.is_mutable or (paid and not await ask.may(SPEND, table)):
+        return False
+    if kind != "predict":
+        return await ask.may(TRAIN, table)
+    return await may_write(ask.datasette, ask.actor, ask.database, table)
+
+
+async def _act(ask: PageRequest) -> Response:
+    job = ask.job
+    assert job is not None
+    paid = await ask.read(lambda conn: _paid(conn, job))
+    if not await _may_act(ask, job, paid):
+        action = PREDICT if job.kind == "predict" else TRAIN
+        needed = f"{action} and {SPEND}" if paid else action
+        raise Forbidden(
+            f"You may not do this with job {job.id}: it needs the permission {needed}, and a "
+            "database that may be changed."
+        )
+    wish = ask.one("action")
+    if wish not in ACTIONS:
+        raise JobError(
+            f"A job can be asked to {', '.join(ACTIONS)}, and not to {wish or 'nothing'}."
+        )
+    limit = (
+        limit_from(ask.one("limit_usd")) if paid and wish in ("run", "resume", "retry") else None
+    )
+
+    access = await access_of(ask.datasette)
+
+    def write(conn: sqlite3.Connection) -> Job:
+        with transaction(conn):  # a worker must not take it under the old terms
+            asked = ask_for(conn, job.id, wish, access, limit)
+            if limit is None:
+                return asked
+            return note_terms(conn, job.id, {**(asked.estimate or {}), "limit_usd": limit})
+
+    asked: Job = await ask.write(write)
+    if asked.state == "queued":
+        wake(ask.datasette)
+    data = {"id": job.id, "state": parts.state_of(asked), "wanted": asked.wanted}
+    return await done(ask, ask.url("jobs", job.id), data)
+
+
+def limit_from(text: str) -> float | None:
+    """An amount in USD, as it was typed; None for nothing. Raises JobError for anything else."""
+    if not text.strip():
+        return None
+    try:
+        amount = float(text)
+    except ValueError:
+        amount = math.nan
+    if not (math.isfinite(amount) and amount > 0):
+        raise JobError(f"A limit is an amount in USD above 0, such as 5 or 0.50, and not {text}.")
+    return amount
+
+
+async def jobs_page(ask: PageRequest) -> Response:
+    """GET /DB/-/ftclassify/jobs: the newest jobs; `table=` and `active=1` choose among them."""
+    table = ask.argument("table") or None
+    active = ask.argument("active") not in ("", "0")
+    jobs = await visible_jobs(ask, MOST_JOBS, table=table, active=active)
+    data = {"database": ask.database, "table": table, "active": active, "jobs": jobs}
+    return await show(ask, "ftclassify_jobs.html", data)
+
+
+async def visible_jobs(
+    ask: PageRequest,
+    most: int,
+    *,
+    table: str | None = None,
+    active: bool = False,
+    predicted_by: int | None = None,
+) -> list[dict[str, Any]]:
+    """The newest jobs of tables that the actor may see.
+
+    predicted_by: only the predictions of the classifier with that id
+    """
+    shown: list[Job] = []
+    seen: dict[str, bool] = {}
+    before: int | None = None
+    for _ in range(MOST_READ // MOST_JOBS):
+        some = partial(_some, before=before, active=active, predicted_by=predicted_by)
+        found = await ask.read(some)
+        for job, of, tables in found:
+            for name in tables - seen.keys():
+                seen[name] = await ask.may(VIEW, name)
+            if tables and table in (None, of) and all(seen[name] for name in tables):
+                shown.append(job)
+        if len(shown) >= most or not found:
+            break
+        before = found[-1][0].id
+    rows = await ask.read(lambda conn: [_summary(conn, job) for job in shown[:most]])
+    return [{**row, "url": ask.url("jobs", row["id"])} for row in rows]
+
+
+def _some(
+    conn: sqlite3.Connection, *, before: int | None, active: bool, predicted_by: int | None
+) -> list[tuple[Job, str | None, frozenset[str]]]:
+    """The next jobs before that one, the table of each, and the tables that it tells of."""
+    jobs = newest_jobs(conn, MOST_JOBS, active=active, predicted_by=predicted_by, before=before)
+    return [(job, parts.table_or_none(conn, job), parts.told_of(conn, job)) for job in jobs]
+
+
+def _summary(conn: sqlite3.Connection, job: Job) -> dict[str, Any]:
+    from ...present.jobs import pace
+
+    return {
+        "id": job.id,
+        "kind": job.kind,
+        "state": parts.state_of(job),
+        "title": parts.title(job, parts.classifier_of(conn, job)),
+        "table": parts.table_or_none(conn, job),
+        "share": parts.share_of(job),
+        "rows": parts.rows_text(job, pace(conn, job)),
+        "active": parts.is_active(job),
+        "created_at": job.created_at,
+    }

@@ -1,0 +1,133 @@
+"""What there is: the classifiers and jobs of a database, and the databases of a Datasette."""
+
+from __future__ import annotations
+
+import sqlite3
+from itertools import groupby
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
+
+from ...core.errors import FtclassifyError
+from ...store.classifiers import list_classifiers
+from ...store.damaged import damaged_classifiers
+from ...store.jobs.queries import newest_jobs
+from ...store.summaries import summaries
+from .. import job_facts as parts
+from ..datasette_reads import PART_SECONDS, read
+from ..page_request import page_url
+from ..permissions import DELETE, TRAIN, VIEW, may, may_view_database, tables_allowed
+from ..responses import show
+from ..routing import CLASSIFIERS
+from .jobs import visible_jobs
+
+if TYPE_CHECKING:
+    from datasette.utils.asgi import Response
+
+    from ..page_request import PageRequest
+
+SHOWN_JOBS = 10
+SHOWN_TABLES = 50
+"""Tables to train on that are listed; each table's own menu leads there, too."""
+
+
+async def database_page(ask: PageRequest) -> Response:
+    """GET /DB/-/ftclassify: the classifiers and newest jobs whose table the visitor may see, and
+    where to train. `table=` leaves only that table's."""
+    table = ask.argument("table") or None
+    rows = await ask.read(_read)
+    told = {name for row in rows for name in _tables(row)}
+    visible = await tables_allowed(ask.datasette, ask.actor, VIEW, ask.database, told)
+    shown = [
+        {**row, "urls": _urls(ask, row)} for row in rows
+        if _tables(row) <= set(visible) and table in (None, row["source"])
+    ]  # fmt: skip
+    # Nothing says of which tables they are.
+    shows_damaged = table is None and await ask.may(DELETE, CLASSIFIERS)
+    damaged = await ask.read(damaged_classifiers) if shows_damaged else []
+    trainable = await _trainable(ask, table)
+    data = {
+        "database": ask.database,
+        "table": table,
+        "classifiers": shown,
+        "damaged": [
+            {"title": one.title, "error": one.why, "url": ask.url("classifiers", one.title)}
+            for one in damaged
+        ],
+        "jobs": await visible_jobs(ask, SHOWN_JOBS, table=table),
+        "train": [
+            {"table": name, "url": ask.url("train", table=name)}
+            for name in trainable[:SHOWN_TABLES]
+        ],
+    }
+    named = [list(versions) for _, versions in groupby(shown, key=lambda row: row["classifier"])]
+    more = {"named": named, "more_tables": max(len(trainable) - SHOWN_TABLES, 0)}
+    return await show(ask, "ftclassify_database.html", data, more=more)
+
+
+def _tables(row: dict[str, Any]) -> set[str]:
+    """What a classifier tells of: see `names.tables_told`."""
+    return {row["source"], row.get("lookup") or row["source"]}
+
+
+def _read(conn: sqlite3.Connection) -> list[dict[str, Any]]:
+    return [{**summary.to_dict(), "quality": summary.headline()} for summary in summaries(conn)]
+
+
+def _urls(ask: PageRequest, row: dict[str, Any]) -> dict[str, str]:
+    title = f"{row['classifier']}@{row['version']}"
+    quoted = title.replace("'", "''")
+    sql = f"select ft_classify_json(:text, '{quoted}') as answer"
+    database = ask.datasette.urls.database(ask.database)
+    return {
+        "source": str(ask.datasette.urls.table(ask.database, row["source"])),
+        "page": ask.url("classifiers", title),
+        "try": f"{database}?{urlencode({'sql': sql, 'text': ''})}",
+    }
+
+
+async def _trainable(ask: PageRequest, table: str | None) -> list[str]:
+    """Tables and views that the visitor may train on; or only the one that is looked at."""
+    if not ask.db.is_mutable or not ask.db.path:  # jobs need a file
+        return []
+    hidden = set(await ask.db.hidden_table_names())
+    names = [*await ask.db.table_names(), *await ask.db.view_names()]
+    # Names that begin with _ are hidden on Datasette 1.0 alone.
+    shown = (n for n in names if n not in hidden and not n.startswith("_"))
+    wanted = [name for name in shown if table in (None, name)]
+    allowed = await tables_allowed(ask.datasette, ask.actor, TRAIN, ask.database, wanted)
+    return [name for name in wanted if name in allowed]
+
+
+async def instance_page(ask: PageRequest) -> Response:
+    """GET /-/ftclassify: the databases that the visitor may see, and what is in each."""
+    databases = []
+    for name in list(ask.datasette.databases):
+        # Datasette 0.65 has its own notes among the databases.
+        if name != "_internal" and await may_view_database(ask.datasette, ask.actor, name):
+            databases.append(await _database(ask, name))
+    return await show(ask, "ftclassify_index.html", {"databases": databases})
+
+
+async def _database(ask: PageRequest, name: str) -> dict[str, Any]:
+    database = ask.datasette.get_database(name)
+    try:
+        sources, worked_on = await read(database, _sources, PART_SECONDS)
+    except (sqlite3.Error, FtclassifyError):  # tables of ours that we cannot read
+        sources, worked_on = [], []
+    seen = {t for t in frozenset(sources).union(*worked_on) if await may(
+        ask.datasette, ask.actor, VIEW, name, t
+    )}  # fmt: skip
+    return {
+        "database": name,
+        "url": page_url(ask.datasette, name),
+        "classifiers": sum(source in seen for source in sources),
+        "active_jobs": sum(tables <= seen for tables in worked_on),
+    }
+
+
+def _sources(conn: sqlite3.Connection) -> tuple[list[str], list[frozenset[str]]]:
+    """The table of each classifier (its newest version), and those of each job at work."""
+    newest = reversed(list_classifiers(conn))  # so that a name's newest version comes last
+    by_name = {classifier.name: classifier.task.source for classifier in newest}
+    jobs = [parts.told_of(conn, job) for job in newest_jobs(conn, 100, active=True)]
+    return list(by_name.values()), [tables for tables in jobs if tables]

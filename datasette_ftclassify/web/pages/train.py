@@ -1,0 +1,351 @@
+"""The page that prepares a training: what to learn from a table, what its rows look like, who
+trains and for how much; and the start of it."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import sqlite3
+from typing import TYPE_CHECKING, Any
+
+from datasette.utils.asgi import Forbidden, NotFound
+
+from ...core.errors import AccessError, FtclassifyError, Implausible, LimitReached, TemplateError
+from ...core.task import Task
+from ...jobs.check import submit_check
+from ...jobs.confirming import TrainConfirmation, confirm_train
+from ...jobs.estimates import price
+from ...jobs.plausible import check_plausible
+from ...jobs.train_plan import MORE
+from ...jobs.train_request import TrainRequest
+from ...prompts.prices import dollars
+from ...store.jobs.job import Job
+from ...trainers.access import Access
+from ...trainers.base import Trainer
+from ...trainers.registry import get_trainer, list_trainers
+from ...trainers.service import Service
+from ...trainers.shutdown_dates import ask_for_dates
+from ..background_reads import bring_up_to_date, path_of, queue_aside, read_aside
+from ..classifier_names import may_all
+from ..column_suggestions import TablePreview, preview_table
+from ..filters import left_behind
+from ..operator_settings import access_of
+from ..permissions import SPEND, TRAIN
+from ..responses import done, show
+from ..train_form import SETTINGS, Choices, FieldError
+from ..trainer_options import offers, usual_model, why_not
+from .check import find_check, is_about, progress_of, report_of, row_url
+from .classify import TICK
+
+if TYPE_CHECKING:
+    from datasette.utils.asgi import Response
+
+    from ...jobs.train import TrainEstimate
+    from ..page_request import PageRequest
+
+TEMPLATE = "ftclassify_train.html"
+
+
+class NotAgreed(FtclassifyError):
+    """A training costs money, and nobody has agreed to its price yet, or to what was found.
+
+    refused: somebody has agreed, though not to the errors that were found
+    """
+
+    def __init__(
+        self, message: str, confirmation: TrainConfirmation, *, refused: bool = False
+    ) -> None:
+        super().__init__(message)
+        self.confirmation = confirmation
+        self.refused = refused
+
+
+async def train_page(ask: PageRequest) -> Response:
+    """GET: the form, with `preview=1` (JSON) the rendered examples alone, with `check=ID` the
+    findings of that check, and with `progress=1` (JSON) no more than how far it is.
+
+    POST: `action` is check or train (the default), `merge [LABEL, …]` to check with these labels in
+    place of their variants, or leads elsewhere: preview, export. Takes the same fields; trains
+    after `confirm_usd` says that the price is agreed to, where there is one.
+    """
+    if not ask.db.is_mutable:
+        raise NotFound(f"{ask.database} cannot be changed here, so nothing can be trained in it.")
+    path_of(ask)
+    table = str(ask.table)
+    if ask.method == "POST":
+        return await _act(ask, Choices.read(table, ask.given))
+    arguments = {name: ask.arguments(name) for name in ask.request.args}
+    choices = Choices.read(table, arguments)
+    if ask.wants_json and ask.argument("progress"):
+        job = await ask.read(lambda conn: find_check(conn, ask.argument("check"), table))
+        return await show(ask, TEMPLATE, {"check": progress_of(job) if job else None})
+    if ask.wants_json and ask.argument("preview"):
+        look = await ask.read(lambda conn: preview_table(conn, choices, propose=False))
+        return await show(ask, TEMPLATE, _previewed(ask, look))
+    return await _form(ask, choices, ask.argument("check"))
+
+
+async def _form(
+    ask: PageRequest,
+    choices: Choices,
+    check: str = "",
+    *,
+    error: Exception | None = None,
+    status: int = 200,
+    confirmation: TrainConfirmation | None = None,
+) -> Response:
+    """The page with everything as it was chosen; at its top errors, or what is to be agreed to."""
+    if not (choices.text or choices.template or choices.label) and check:
+        choices = await _as_checked(ask, choices, check)
+    look = await ask.read(lambda conn: preview_table(conn, choices, propose=error is None))
+    if error is not None and (name := _field_of(error, look.choices)):
+        look.errors.setdefault(name, str(error))
+    job = await ask.read(lambda conn: find_check(conn, check, look.source.name))
+    report, drawn = report_of(ask, job, look.source) if job else (None, None)
+    current = job is not None and is_about(job, look)
+    access, trouble = await _access(ask)
+    offered = await asyncio.to_thread(offers, look.choices, access, report if current else None)
+    data = {
+        "database": ask.database,
+        **_previewed(ask, look),
+        "columns": [column.to_dict() for column in look.columns],
+        "check": {**progress_of(job), "current": current, "report": report} if job else None,
+        "trainers": offered,
+        "estimate": confirmation.estimate.to_dict() if confirmation else None,
+        "review": confirmation.review.to_dict() if confirmation else None,
+        "limits": {"usd_per_job": access.usd_per_job, "usd_per_day": access.usd_per_day},
+    }
+    more = {
+        "look": look,
+        "choices": look.choices,
+        "chosen_trainer": look.choices.trainer or TrainRequest.trainer,
+        "filters": _filter_links(ask, look, check),
+        "left_behind": left_behind([*ask.request.args, *ask.given]),
+        "drawn": drawn,
+        "error": str(error) if error else None,
+        "doubted": isinstance(error, Implausible),
+        "trouble": trouble,
+        "may_spend": await ask.may(SPEND),
+        "usd": dollars,
+        "price": price,
+        "confirmed": confirmation.review if confirmation else None,
+        "links": _links(ask, look, check),
+    }
+    return await show(ask, TEMPLATE, data, more=more, status=status)
+
+
+def _field_of(error: Exception, choices: Choices) -> str | None:
+    """The field of the form that an error is about, beside which it stands as well."""
+    if isinstance(error, TemplateError):
+        return "template"
+    name = next(iter(error.fields), None) if isinstance(error, FtclassifyError) else None
+    trainer = choices.trainer or TrainRequest.trainer
+    return f"{trainer}-{name}" if name in SETTINGS else name
+
+
+def _previewed(ask: PageRequest, look: TablePreview) -> dict[str, Any]:
+    examples = [{**e, "url": row_url(ask, look.source, e["key"])} for e in look.examples]
+    return {
+        "table": look.source.name,
+        "choices": look.choices.query(),
+        "proposed": list(look.proposed),
+        "kind": look.reading.kind if look.reading else None,
+        "delimiter": look.reading.delimiter if look.reading else None,
+        "notation": look.reading.notation if look.reading else None,
+        "read_as": f"{look.reading.kind}{look.reading.words}" if look.reading else "",
+        "examples": examples,
+        "errors": look.errors,
+    }
+
+
+def _filter_links(ask: PageRequest, look: TablePreview, check: str) -> list[dict[str, str]]:
+    """Each filter in words, with the address of this page without it."""
+    found = look.filter
+    base = {k: v for k, v in look.choices.query().items() if "__" not in k}
+    return [
+        {"text": text, "remove": ask.url("train", **base, **found.query(number), check=check)}
+        for number, text in enumerate(found.texts)
+    ]
+
+
+def _links(ask: PageRequest, look: TablePreview, check: str) -> dict[str, str]:
+    query = look.choices.query()
+    table = str(ask.datasette.urls.table(ask.database, look.source.name))
+    page = ask.url("train", table=look.source.name, check=check, progress=1)
+    return {
+        "table": table,
+        "self": ask.url("train"),
+        "preview": ask.url("train") + ".json",
+        "export": ask.url("export", **query),
+        "progress": page.replace("?", ".json?", 1),
+        "unfiltered": ask.url("train", **{k: v for k, v in query.items() if "__" not in k}),
+    }
+
+
+async def _as_checked(ask: PageRequest, choices: Choices, check: str) -> Choices:
+    """What a check was about, for a link that says no more than its number."""
+    job = await ask.read(lambda conn: find_check(conn, check, choices.table))
+    fields = job.settings.get("fields") if job else None
+    return Choices.read(choices.table, fields) if isinstance(fields, dict) else choices
+
+
+async def _access(ask: PageRequest) -> tuple[Access, str | None]:
+    """What trainers may reach and spend, or why that is not known."""
+    try:
+        return await access_of(ask.datasette), None
+    except AccessError as error:
+        return Access(), str(error)
+
+
+async def _ask_for_dates(ask: PageRequest) -> None:
+    """So that until when models answer stands beside them, as their hosts say it now."""
+    if await ask.may(SPEND):
+        access, _ = await _access(ask)
+        await asyncio.to_thread(ask_for_dates, access)
+
+
+async def _act(ask: PageRequest, choices: Choices) -> Response:
+    """Does what a button says. What goes wrong is told on the page, with everything as typed."""
+    action = ask.one("action", "train")
+    check = ask.one("check")
+    try:
+        if action == "preview":
+            return await done(ask, ask.url("train", **choices.query(), check=check), {})
+        if action == "export":
+            return await done(ask, ask.url("export", **choices.query()), {})
+        await _ask_for_dates(ask)
+        if action == "check":
+            return await _check(ask, choices)
+        if action.startswith("merge "):
+            return await _check(ask, choices.merging(action.removeprefix("merge ")))
+        if action == "train":
+            return await _train(ask, choices)
+        raise FtclassifyError(f"The action is check, train, preview or export, not {action}.")
+    except NotAgreed as question:
+        if ask.wants_json:
+            data = {"error": str(question), "errors": [str(question)], "status": 400,
+                    **question.confirmation.to_dict()}  # fmt: skip
+            return await show(ask, TEMPLATE, data, status=400)
+        refusal = question.confirmation.review.refusal
+        error = FtclassifyError(f"{refusal} {TICK}") if question.refused else None
+        return await _form(ask, choices, check, error=error, status=400 if error else 200,
+                           confirmation=question.confirmation)  # fmt: skip
+    except (FtclassifyError, Forbidden) as error:
+        if ask.wants_json:
+            raise
+        status = 403 if isinstance(error, Forbidden) else 400
+        return await _form(ask, choices, check, error=error, status=status)
+
+
+async def _check(ask: PageRequest, choices: Choices) -> Response:
+    plan = choices.plan()
+    access, _ = await _access(ask)
+    task = await read_aside(ask, choices.task)
+    chosen = get_trainer(choices.trainer or TrainRequest.trainer)
+    sends = await asyncio.to_thread(_leaves_machine, access)
+    model = choices.setting(chosen.name, "model") or None
+    trainer = chosen.name if chosen.capabilities.trains and isinstance(chosen, Service) else None
+    fields = {k: v for k, v in choices.query().items() if k not in ("table", "trainer")}
+
+    def submit(conn: sqlite3.Connection) -> Job:
+        return submit_check(
+            conn,
+            task,
+            plan,
+            model=model,
+            trainer=trainer,
+            leaves_machine=sends,
+            fields=fields,
+            access=access,
+        )
+
+    job = await queue_aside(ask, submit)
+    where = ask.url("train", **choices.query(), check=job.id) + "#ft-checked"
+    return await done(ask, where, {"job": job.to_dict()})
+
+
+def _leaves_machine(access: Access) -> bool:
+    """Whether any trainer that could be chosen sends texts away, so that tokens and private data
+    matter."""
+    return any(t.capabilities.leaves_machine and not why_not(t, access) for t in list_trainers())
+
+
+async def _train(ask: PageRequest, choices: Choices) -> Response:
+    trainer = get_trainer(choices.trainer or TrainRequest.trainer)
+    access = await access_of(ask.datasette)
+    if trainer.capabilities.costs_money:
+        await _may_pay(ask, access)
+        await bring_up_to_date(ask)
+    missing = await asyncio.to_thread(why_not, trainer, access)
+    if missing:
+        raise AccessError(missing)
+    request = choices.request(_host(trainer, access), usual_model(trainer, access) or None)
+    task = await read_aside(ask, choices.task)
+    name = request.settings(task)["name"]
+    if not await may_all(ask, TRAIN, name):
+        # The new version would answer in the place of one that belongs to another table.
+        raise Forbidden(f"You may not train a new version of {name}: choose another name.")
+    estimate = await _agreed(ask, task, request, access)
+    if estimate is None and not ask.checked("despite_findings"):
+        await read_aside(ask, lambda conn: check_plausible(conn, task))
+    from ...jobs.train import submit_train
+
+    job = await queue_aside(
+        ask, lambda conn: submit_train(conn, task, request, estimate, access=access)
+    )
+    message = "Training started."
+    return await done(ask, ask.url("jobs", job.id), {"job": job.to_dict()}, message)
+
+
+def _host(trainer: Trainer, access: Access) -> str | None:
+    if not isinstance(trainer, Service):
+        return None
+    return trainer.host(access.endpoint(trainer.name))
+
+
+async def _may_pay(ask: PageRequest, access: Access) -> None:
+    """Raises Forbidden or LimitReached unless the visitor may spend, and somebody has said how
+    much."""
+    if not await ask.may(SPEND):
+        raise Forbidden(f"You may not start what costs money: it needs the permission {SPEND}.")
+    if access.usd_per_job is None and access.usd_per_day is None:
+        raise LimitReached(NO_LIMIT)
+
+
+NO_LIMIT = (
+    "What costs money cannot be started from a page before a limit is set: whoever runs this "
+    "server sets usd_per_job or usd_per_day in the configuration of datasette-ftclassify, or "
+    "FTCLASSIFY_USD_PER_JOB or FTCLASSIFY_USD_PER_DAY in its environment."
+)
+
+
+async def _agreed(
+    ask: PageRequest, task: Task, request: TrainRequest, access: Access
+) -> TrainEstimate | None:
+    """The estimate, once somebody has agreed to it; None when there is nothing to pay.
+
+    Raises NotAgreed when nobody has, or it has become more than was agreed to, or the checks found
+    an error that nobody has agreed to.
+    """
+    found = await read_aside(ask, lambda conn: confirm_train(conn, task, request, access))
+    if found is None:
+        return None
+    estimate, refusal = found.estimate, found.review.refusal
+    despite = refusal is None or ask.checked("despite_findings")
+    said_despite = f" {refusal} Send despite_findings to pay all the same." if refusal else ""
+    typed = ask.one("confirm_usd")
+    try:
+        confirmed = float(typed) if typed else None
+        if confirmed is not None and not math.isfinite(confirmed):
+            raise ValueError(typed)
+    except ValueError:
+        raise FieldError("confirm_usd", f"confirm_usd is an amount in USD, not {typed}.") from None
+    if confirmed is not None and estimate.usd is not None and estimate.usd <= confirmed * MORE:
+        if not despite:
+            raise NotAgreed(said_despite.strip(), found, refused=True)
+        return estimate
+    said = "" if confirmed is None else f", more than the {dollars(confirmed)} that were agreed to"
+    raise NotAgreed(
+        f"It will cost {estimate.price}{said}. To agree to that, send confirm_usd.{said_despite}",
+        found,
+    )

@@ -1,0 +1,233 @@
+"""The box to try a text: what a classifier says of it, with all scores and the words behind it.
+
+A classifier whose model is at a service costs money for each text that it has no kept answer to.
+To show a page never costs anything: whoever may spend sees the price, and agrees to it.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import sqlite3
+import threading
+import time
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from datasette.utils.asgi import Forbidden
+
+from ...core.errors import FtclassifyError
+from ...jobs.ask import ask_text, estimate_text, kept_answer, text_of
+from ...jobs.estimates import JobEstimate
+from ...jobs.load_classifier import service_of
+from ...prompts.prices import dollars
+from ...sql.cached_answers import described
+from ...store.classifiers import Classifier
+from ...trainers.access import Access
+from ..background_reads import bring_up_to_date, path_of, read_aside, write_aside
+from ..operator_settings import access_of, require_limits
+from ..permissions import SPEND
+from ..responses import show
+
+if TYPE_CHECKING:
+    from datasette.utils.asgi import Response
+
+    from ..page_request import PageRequest
+
+MAX_TEXT = 20_000
+"""Characters: some pages; more than anyone types."""
+
+PER_MINUTE = 60
+"""Texts that an anonymous visitor may try in a minute, and twice that at once after a rest."""
+
+_REMEMBERED = 10_000
+
+
+class RateLimit:
+    """A bucket of tokens for each visitor: it fills evenly, and holds a minute's worth."""
+
+    def __init__(self, per_minute: int) -> None:
+        self._rate = per_minute / 60
+        self._most = float(per_minute)
+        self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def allows(self, who: str, at: float | None = None) -> bool:
+        """Takes a token; False when the visitor has none left."""
+        moment = time.monotonic() if at is None else at
+        with self._lock:
+            left, since = self._buckets.pop(who, (self._most, moment))
+            left = min(self._most, left + (moment - since) * self._rate)
+            self._buckets[who] = (left - 1 if left >= 1 else left, moment)
+            while len(self._buckets) > _REMEMBERED:
+                self._buckets.popitem(last=False)
+            return left >= 1
+
+
+_limit = RateLimit(PER_MINUTE)
+
+
+class TooMany(FtclassifyError):
+    """A visitor asks more often than is good for the others."""
+
+    status = 429
+
+
+async def try_page(ask: PageRequest) -> Response:
+    """GET /DB/-/ftclassify/classifiers/NAME/try?text=…, or with a `column-NAME` for each column
+    that the classifier reads: what it says of a text, as far as that costs nothing.
+
+    POST asks a classifier at a service, after `confirm_usd` says that the price is agreed to. JSON
+    may have `columns`, an object, in the place of the text.
+    """
+    classifier = ask.classifier
+    assert classifier is not None
+    if ask.actor is None and not _limit.allows(_visitor(ask)):
+        raise TooMany("You have tried many texts in a short time: wait a minute.")
+    if ask.method == "POST" and not ask.db.is_mutable:
+        raise FtclassifyError(
+            f"{ask.database} cannot be changed here, so no answer that is paid for could be kept."
+        )
+    typed, columns = _typed(ask, classifier)
+    text = text_of(classifier, typed, columns) if typed or any(columns.values()) else ""
+    if len(text) > MAX_TEXT:
+        raise FtclassifyError(f"The text has more than {MAX_TEXT:,} characters: try a shorter one.")
+    told = _Told()
+    if text and not _is_asked(classifier):
+        told = _Told(await ask.read(lambda conn: _answer(conn, text, classifier.title)))
+    elif text:
+        told = await _of_service(ask, classifier, text)
+    several = classifier.task.template is not None or len(classifier.task.text) > 1
+    data = {"classifier": classifier.name, "version": classifier.version, "text": text,
+            "answer": told.answer, "scores": _scores(told.answer), "usd": told.usd,
+            "estimate": None if told.estimate is None else told.estimate.to_dict()}  # fmt: skip
+    if told.problem:
+        data |= {"error": told.problem, "errors": [told.problem], "status": 400}
+    more = {
+        "title": classifier.title,
+        "back": ask.url("classifiers", classifier.title),
+        "action": ask.url("classifiers", classifier.title, "try"),
+        "typed": typed,
+        "columns": {name: columns.get(name, "") for name in classifier.task.text},
+        "several": several and not typed,
+        "price": None if told.estimate is None else told.estimate.price,
+        "asks": {name: classifier.header.get(name) for name in ("model", "host")},
+        "cost": None if told.usd is None else dollars(told.usd),
+        "problem": told.problem,
+    }
+    status = 400 if told.problem else 200
+    return await show(ask, "ftclassify_try.html", data, more=more, status=status)
+
+
+@dataclass(frozen=True)
+class _Told:
+    """answer: None: there is none yet; then `estimate` is what it would cost
+    usd:     what it cost just now; None: nothing was asked
+    problem: why a request to pay was not carried out
+    """
+
+    answer: dict[str, Any] | None = None
+    estimate: JobEstimate | None = None
+    usd: float | None = None
+    problem: str | None = None
+
+
+def _typed(ask: PageRequest, classifier: Classifier) -> tuple[str, dict[str, str]]:
+    """The text, and the values of columns, of a form, an address or JSON."""
+    given = ask.given.get("columns") if ask.method == "POST" else None
+    if isinstance(given, dict):
+        return ask.one("text"), {str(name): str(value) for name, value in given.items()}
+    one = ask.one if ask.method == "POST" else ask.argument
+    values = {name: one(f"column-{name}") for name in classifier.task.text}
+    return one("text"), {name: value for name, value in values.items() if value}
+
+
+async def _of_service(ask: PageRequest, classifier: Classifier, text: str) -> _Told:
+    """The kept answer; else, for who may spend, its price, or what it says once that is agreed."""
+    kept = await ask.read(lambda conn: kept_answer(conn, classifier, text))
+    identity = {"classifier": classifier.name, "version": classifier.version}
+    if kept is not None:
+        return _Told({**described(kept, classifier.labels), **identity})
+    try:
+        access = await _may_ask(ask, classifier)
+        estimate = await read_aside(ask, lambda conn: estimate_text(classifier, text, access))
+    except (FtclassifyError, Forbidden) as error:
+        if ask.method == "POST":
+            raise
+        return _Told({"error": str(error), **identity})
+    if ask.method != "POST":
+        return _Told(estimate=estimate)
+    if (problem := _not_agreed(ask, estimate)) is not None:
+        return _Told(estimate=estimate, problem=problem)
+    await bring_up_to_date(ask)
+    asked = await write_aside(
+        ask, lambda conn: ask_text(conn, classifier, text, access, estimate=estimate)
+    )
+    answer = {**described(asked.answer, classifier.labels), **identity}
+    return _Told(answer, usd=asked.spent.usd)
+
+
+async def _may_ask(ask: PageRequest, classifier: Classifier) -> Access:
+    """Raises Forbidden or FtclassifyError when the visitor cannot have it asked."""
+    title = classifier.title
+    if not await ask.may(SPEND):
+        raise Forbidden(
+            f"{title} has no kept answer to this text, and asking for one costs money: that needs "
+            f"the permission {SPEND}."
+        )
+    if not ask.db.is_mutable:
+        raise FtclassifyError(
+            f"{title} has no kept answer to this text, and {ask.database} cannot be changed here, "
+            "so one that is paid for could not be kept."
+        )
+    path_of(ask)
+    access = await access_of(ask.datasette)
+    require_limits(title, access)
+    return access
+
+
+def _not_agreed(ask: PageRequest, estimate: JobEstimate | None) -> str | None:
+    """Why nothing is asked yet; None when the price is agreed to."""
+    if estimate is None:
+        return None
+    if estimate.usd is None:
+        return f"It cannot be kept to a limit: {estimate.note}"
+    try:
+        confirmed = float(ask.one("confirm_usd") or "nan")
+    except ValueError:
+        confirmed = math.nan
+    if estimate.usd <= confirmed < math.inf:
+        return None
+    return f"It costs {estimate.price}. {estimate.note} To agree to that, send confirm_usd."
+
+
+def _visitor(ask: PageRequest) -> str:
+    client = ask.request.scope.get("client")
+    return str(client[0]) if client else ""
+
+
+def _is_asked(classifier: Classifier) -> bool:
+    """Whether its model is at a service. Raises TrainingError when its trainer is not here."""
+    return service_of(classifier) is not None
+
+
+def _answer(conn: sqlite3.Connection, text: str, title: str) -> dict[str, Any]:
+    """What ft_classify_json and ft_explain say: the same that a query would get."""
+    said, words = conn.execute(
+        "select ft_classify_json(?, ?), ft_explain(?, ?)", [text, title, text, title]
+    ).fetchone()
+    answer: dict[str, Any] = json.loads(said) if said else {"error": "There is no answer."}
+    found = json.loads(words) if words else {}
+    answer["words"] = found.get("words")
+    return answer
+
+
+def _scores(answer: dict[str, Any] | None) -> list[dict[str, Any]]:
+    """All labels with their probability (0-1), most probable first."""
+    logprobs = (answer or {}).get("logprobs") or {}
+    rows = [
+        {"name": name, "score": 0.0 if value is None else math.exp(value)}
+        for name, value in logprobs.items()
+    ]
+    return sorted(rows, key=lambda row: -row["score"])

@@ -1,0 +1,285 @@
+"""What somebody has chosen on the page that prepares a training: from an address or a form, and
+back into an address, so that nothing typed is lost and every choice can be linked to."""
+
+from __future__ import annotations
+
+import json
+import math
+import sqlite3
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from ..core.database import relation
+from ..core.errors import FtclassifyError
+from ..core.label_notations import name_list
+from ..core.labels import KINDS, Kind, LabelValue, is_label, json_array
+from ..core.splits import SplitPlan
+from ..core.task import Task, define, unnamed_vectors
+from ..jobs.train_request import TrainRequest
+from ..trainers.base import TrainerOptions
+from .filters import Pair, RowFilter, filter_pairs, read_filters
+from .sampling import label_cells
+
+SETTINGS = (
+    "model", "epochs", "batch_size", "learning_rate", "suffix", "form", "labels_as",
+    "multilabel_as", "system", "descriptions",
+)  # fmt: skip
+"""What may be said to a trainer. On the page each trainer has its own: `TRAINER-epochs`.
+
+An embedding model is none of them: it is a folder of the server, or something to be downloaded."""
+
+_FORMAT = {"form": "form", "labels_as": "labels", "multilabel_as": "multilabel", "system": "system"}
+_PLAIN = (
+    "template", "markup", "kind", "delimiter", "label_names", "merged", "split_column",
+    "validation", "test", "seed", "name", "trainer", "limit_usd",
+)  # fmt: skip
+
+
+class FieldError(FtclassifyError):
+    """What was typed into one field cannot be used; `field` is its name."""
+
+    def __init__(self, field: str, message: str) -> None:
+        super().__init__(message, fields=(field,))
+
+
+@dataclass(frozen=True)
+class Choices:
+    """As typed: every value is text, an empty one was not chosen.
+
+    settings: of trainers, `NAME` or `TRAINER-NAME` of SETTINGS
+    """
+
+    table: str
+    text: tuple[str, ...] = ()
+    label: tuple[str, ...] = ()
+    template: str = ""
+    markup: str = ""
+    kind: str = ""
+    delimiter: str = ""
+    label_names: str = ""
+    merged: str = ""
+    split_column: str = ""
+    validation: str = ""
+    test: str = ""
+    seed: str = ""
+    name: str = ""
+    trainer: str = ""
+    limit_usd: str = ""
+    settings: Mapping[str, str] = field(default_factory=dict)
+    filters: tuple[Pair, ...] = ()
+
+    @classmethod
+    def read(cls, table: str, fields: Mapping[str, Any]) -> Choices:
+        """From the fields of an address, a form or a JSON body; those of others are passed over."""
+        plain = {name: _one(fields.get(name)) for name in _PLAIN}
+        for name in ("label_names", "merged"):
+            plain[name] = _listed(name, fields.get(name), plain[name])
+        plain["template"] = plain["template"].replace("\r\n", "\n")
+        settings = {
+            name: _described(fields[name])
+            for name in fields
+            if name.rpartition("-")[2] in SETTINGS and fields[name] not in (None, "", [])
+        }
+        return cls(
+            table=table,
+            text=_many(fields.get("text")),
+            label=_many(fields.get("label")),
+            settings=settings,
+            filters=tuple(sorted(filter_pairs(fields))),
+            **plain,
+        )
+
+    @property
+    def merged_labels(self) -> list[LabelValue]:
+        """Labels that stand for their variants. Raises FieldError for what is no JSON array."""
+        if not self.merged:
+            return []
+        labels = json_array(self.merged)
+        if labels is None or not all(map(is_label, labels)):
+            raise FieldError("merged", "Labels that are merged are a JSON array of labels.")
+        return labels
+
+    def merging(self, labels: str) -> Choices:
+        """With further labels, a JSON array, merged. Raises FieldError."""
+        more = replace(self, merged=labels).merged_labels
+        merged = [*self.merged_labels, *(v for v in more if v not in self.merged_labels)]
+        return replace(self, merged=json.dumps(merged, ensure_ascii=False))
+
+    def query(self) -> dict[str, Any]:
+        """As arguments of an address."""
+        arguments: dict[str, Any] = {"table": self.table, "text": list(self.text)}
+        arguments["label"] = list(self.label)
+        arguments |= {name: getattr(self, name) for name in _PLAIN}
+        arguments |= self.settings
+        for name, value in self.filters:
+            arguments.setdefault(name, []).append(value)
+        return {name: value for name, value in arguments.items() if value not in ("", [])}
+
+    def fields(self) -> list[Pair]:
+        """As the hidden fields of a form."""
+        pairs: list[Pair] = []
+        for name, value in self.query().items():
+            pairs += [(name, v) for v in (value if isinstance(value, list) else [value])]
+        return pairs
+
+    def setting(self, trainer: str, name: str) -> str:
+        """What was said to one trainer; empty when nothing was."""
+        return self.settings.get(f"{trainer}-{name}") or self.settings.get(name, "")
+
+    def proposed_kind(self) -> Kind | None:
+        """The kind that was chosen; None: as the data say. Raises FieldError for another word."""
+        kind = next((k for k in KINDS if k == self.kind), None)
+        if self.kind and kind is None:
+            raise FieldError("kind", f"The kind is one of {', '.join(KINDS)}, not {self.kind}.")
+        return kind
+
+    def plan(self) -> SplitPlan:
+        """Raises FieldError or TaskError."""
+        usual = SplitPlan()
+        return SplitPlan(
+            seed=_whole("seed", self.seed, usual.seed),
+            validation=_amount("validation", self.validation, usual.validation),
+            test=_amount("test", self.test, usual.test),
+        )
+
+    def filter(self, conn: sqlite3.Connection) -> RowFilter:
+        """Raises SourceError for a filter that does not fit the table."""
+        return read_filters(conn, self.table, self.filters)
+
+    def task(self, conn: sqlite3.Connection) -> Task:
+        """The checked task, in a moment: of a large table it looks at the labels of some rows.
+
+        Raises SourceError, TaskError, TemplateError or FieldError.
+        """
+        chosen = self.filter(conn)
+        kind = self.proposed_kind()
+        cells, complete = self._label_cells(conn, chosen)
+        task = define(
+            conn,
+            self.table,
+            text=() if self.template else self.text,
+            template=self.template or None,
+            markup=self.markup or None,
+            labels=self.label,
+            kind=kind,
+            where=chosen.where,
+            params=chosen.params,
+            split_column=self.split_column or None,
+            delimiter=self.delimiter or None,
+            label_names=name_list(self.label_names),
+            merged=self.merged_labels,
+            cells=cells,
+        )
+        if problem := unnamed_vectors(conn, task):
+            raise FieldError("label_names", " ".join(problem))
+        # Two labels here and there may be all, or not: multiclass holds either way.
+        unsure = kind is None and not complete and task.kind == "binary"
+        return replace(task, kind="multiclass") if unsure else task
+
+    def _label_cells(
+        self, conn: sqlite3.Connection, chosen: RowFilter
+    ) -> tuple[list[LabelValue], bool]:
+        """What the kind is proposed from; nothing where `define` needs nothing, or will refuse."""
+        source = relation(conn, self.table)
+        if len(self.label) != 1 or self.delimiter or self.label[0] not in source.columns:
+            return [], True
+        return label_cells(conn, source, self.label[0], chosen.where, chosen.params)
+
+    def request(self, host: str | None = None, model: str | None = None) -> TrainRequest:
+        """What the trainer is asked for. Raises FieldError.
+
+        host: where the rows go; model: the one that is meant when none was named
+        """
+        plan = self.plan()
+        return TrainRequest(
+            name=self.name or None,
+            trainer=self.trainer or TrainRequest.trainer,
+            plan=plan,
+            options=self._options(self.trainer or TrainRequest.trainer, plan.seed, model),
+            limit_usd=None if not self.limit_usd else _amount("limit_usd", self.limit_usd, 0.0),
+            host=host,
+        )
+
+    def _options(self, trainer: str, seed: int, model: str | None) -> TrainerOptions:
+        def said(name: str) -> str | None:
+            return self.setting(trainer, name) or None
+
+        def whole(name: str) -> int | None:
+            text = said(name)
+            return None if text is None else _whole(f"{trainer}-{name}", text, 0)
+
+        rate = said("learning_rate")
+        fmt = {field: said(name) for name, field in _FORMAT.items() if said(name) is not None}
+        return TrainerOptions(
+            seed=seed,
+            model=said("model") or model,
+            epochs=whole("epochs"),
+            batch_size=whole("batch_size"),
+            learning_rate=None if not rate else _amount(f"{trainer}-learning_rate", rate, 0.0),
+            suffix=said("suffix"),
+            format=fmt or None,
+            descriptions=_descriptions(trainer, said("descriptions") or ""),
+        )
+
+
+def _one(value: Any) -> str:
+    if isinstance(value, list):
+        value = value[-1] if value else ""
+    return "" if value is None else str(value)
+
+
+def _many(value: Any) -> tuple[str, ...]:
+    values = value if isinstance(value, list) else [value]
+    return tuple(dict.fromkeys(str(v) for v in values if v not in (None, "")))
+
+
+def _described(value: Any) -> str:
+    """A setting as text; descriptions of labels may come as a JSON object."""
+    if isinstance(value, Mapping):
+        return "\n".join(f"{label}: {text}" for label, text in value.items())
+    return _one(value).replace("\r\n", "\n")
+
+
+def _listed(name: str, value: Any, text: str) -> str:
+    """What was typed, which an address has in a list of one; a list of a JSON body as JSON."""
+    if not isinstance(value, list) or not value:
+        return text
+    typed = value == [text] and (name == "label_names" or json_array(text) is not None)
+    return text if typed else json.dumps(value)
+
+
+def _descriptions(trainer: str, text: str) -> dict[str, str]:
+    """From lines of `label: what it means`. Raises FieldError for another line."""
+    found = {}
+    for line in text.split("\n"):
+        label, colon, meaning = (part.strip() for part in line.partition(": "))
+        if not line.strip():
+            continue
+        if not (label and colon and meaning):
+            raise FieldError(
+                f"{trainer}-descriptions", f"Write `label: what it means` on each line, not {line}."
+            )
+        found[label] = meaning
+    return found
+
+
+def _whole(name: str, text: str, usual: int) -> int:
+    try:
+        return int(text) if text.strip() else usual
+    except ValueError:
+        raise FieldError(name, f"{_called(name)} is a whole number, not {text}.") from None
+
+
+def _amount(name: str, text: str, usual: float) -> float:
+    try:
+        amount = float(text) if text.strip() else usual
+    except ValueError:
+        amount = math.nan
+    if not math.isfinite(amount):
+        raise FieldError(name, f"{_called(name)} is a number, not {text}.")
+    return amount
+
+
+def _called(name: str) -> str:
+    return name.rpartition("-")[2].replace("_", " ").capitalize()

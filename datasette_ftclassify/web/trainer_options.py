@@ -1,0 +1,274 @@
+"""The trainers side by side: what each costs, how long it may take, what leaves this machine, what
+it can do, and what may be said to it. All of it follows from what a trainer says of itself."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ..core.errors import AccessError, TrainingError
+from ..core.labels import LabelSet
+from ..export import ExportFormat
+from ..prompts.prices import (
+    PriceTable,
+    dollars,
+    estimate_inference,
+    estimate_training,
+    load_prices,
+    today,
+)
+from ..trainers.access import Access
+from ..trainers.base import ChecksOptions, Trainer, TrainerOptions
+from ..trainers.registry import list_trainers
+from ..trainers.service import Service, TrainingSpec
+from ..trainers.shutdown_dates import stated_shutdown
+from .train_form import Choices
+
+_ASKED = 1_000
+"""Texts for which the price of asking an untrained model is told."""
+
+
+def offers(
+    choices: Choices, access: Access, report: Mapping[str, Any] | None
+) -> list[dict[str, Any]]:
+    """All trainers, those that cost nothing first, and last those that cannot be used yet.
+
+    report: of a check of what is chosen; None: nothing is known of the rows
+    Takes a while at first, since it may import what a trainer needs: call it in a thread.
+    """
+    trainers = sorted(list_trainers(), key=lambda t: (t.capabilities.costs_money, t.name))
+    found = [_offer(trainer, choices, access, report) for trainer in trainers]
+    return sorted(found, key=lambda offer: offer["missing"] is not None)
+
+
+def _offer(
+    trainer: Trainer, choices: Choices, access: Access, report: Mapping[str, Any] | None
+) -> dict[str, Any]:
+    able = trainer.capabilities
+    missing = why_not(trainer, access)
+    table = _prices(trainer, access)
+    model = choices.setting(trainer.name, "model") or usual_model(trainer, access)
+    priced = trainer.priced_as(model) if isinstance(trainer, Service) else model
+    price = table.get(priced) if model else None
+    stated = None
+    if isinstance(trainer, Service) and model:
+        stated = stated_shutdown(trainer, access, model)
+    until = stated or (price.shutdown if price else None)
+    closed = _why_closed(trainer, model or None, access)
+    return {
+        "name": trainer.name,
+        "title": trainer.title,
+        "missing": missing,
+        "paid": able.costs_money,
+        "leaves_machine": able.leaves_machine,
+        "cost": closed or _cost(trainer, model, table, report),
+        "time": _time(trainer, report),
+        "leaves": _leaves(trainer, access, report, missing),
+        "can": _can(trainer),
+        "until": None if closed or until is None else until.isoformat(),
+        "until_stated": stated is not None,
+        "settings": _settings(trainer, choices, model, access),
+    }
+
+
+def why_not(trainer: Trainer, access: Access) -> str | None:
+    """What has to be configured before the trainer can be used; None: nothing."""
+    endpoint = access.endpoint(trainer.name)
+    if not isinstance(trainer, Service):
+        return None
+    key = trainer.variables.get("api_key")
+    if key and endpoint.api_key is None:
+        # Said without asking the trainer, which would import a whole SDK first.
+        return (
+            f"No key is set: whoever runs this server sets {key} in its environment, or "
+            f"{trainer.name}.api_key in the configuration of datasette-ftclassify."
+        )
+    labels = LabelSet(("a", "b"), "multiclass")
+    order = TrainingSpec(
+        model=usual_model(trainer, access) or "model",
+        epochs=1,
+        labels=labels,
+        codec=ExportFormat().bind(labels),
+        options=TrainerOptions(),
+        write=lambda split, folder: None,
+    )
+    try:
+        trainer.check(order, endpoint)
+        trainer.host(endpoint)
+    except AccessError as error:
+        return str(error)
+    except TrainingError:
+        pass  # about this order, which is none
+    return _why_closed(trainer, None, access)
+
+
+def _why_closed(trainer: Trainer, model: str | None, access: Access) -> str | None:
+    """Why the trainer has nothing to train or ask, as far as that is known."""
+    if not isinstance(trainer, Service):
+        return None
+    try:
+        return trainer.why_closed(model, access.endpoint(trainer.name), today())
+    except AccessError:
+        return None
+
+
+def usual_model(trainer: Trainer, access: Access) -> str:
+    """The model that is meant when none is named; empty where there is none to name."""
+    return next(iter(_proposed(trainer, access)), "")
+
+
+def _proposed(trainer: Trainer, access: Access) -> Sequence[str]:
+    if not isinstance(trainer, Service):
+        return ()
+    try:
+        return trainer.proposed_models(access.endpoint(trainer.name), today())
+    except AccessError:
+        return ()
+
+
+def _prices(trainer: Trainer, access: Access) -> PriceTable:
+    """By the host that is asked, as far as that is known."""
+    if not isinstance(trainer, Service):
+        return load_prices()
+    try:
+        return trainer.prices(access.endpoint(trainer.name))
+    except AccessError:
+        return load_prices()
+
+
+def _cost(trainer: Trainer, model: str, table: PriceTable, report: Mapping[str, Any] | None) -> str:
+    able = trainer.capabilities
+    if not able.costs_money:
+        return "Nothing"
+    tokens = (report or {}).get("tokens")
+    if report is None or not tokens:
+        return "Check the rows to see about how much. You agree to an exact estimate first."
+    if not model:
+        return "Depends on the model: name one. You agree to an exact estimate first."
+    rows = report["splits"]["rows"]["train"]
+    if able.trains and isinstance(trainer, Service):
+        epochs = trainer.epochs_for(rows)
+        price = estimate_training(table, model, tokens["training_tokens"], epochs)
+        if price.usd is None:
+            return price.note
+        times = "1 epoch" if epochs == 1 else f"{epochs} epochs"
+        return f"About {dollars(price.usd)} to train {model} ({times}), and then for each answer"
+    each = tokens["text_tokens"] / max(rows, 1)
+    priced = trainer.priced_as(model) if isinstance(trainer, Service) else model
+    asking = estimate_inference(
+        table, priced, input_tokens=round(each * _ASKED), output_tokens=_ASKED
+    )
+    if asking.usd is None:
+        return asking.note
+    return f"Nothing to train; about {dollars(asking.usd)} and more for {_ASKED:,} answers"
+
+
+def _time(trainer: Trainer, report: Mapping[str, Any] | None) -> str:
+    able = trainer.capabilities
+    rows = report["splits"]["rows"]["train"] if report else None
+    if not able.trains:
+        return "Ready at once; then a question for each test row"
+    if able.leaves_machine:
+        return "Minutes to hours: it waits in the service's queue"
+    if rows is None:
+        return "Seconds for a thousand rows, minutes for a hundred thousand"
+    # See docs/figures.md: 2 to 31 s for 1,000 to 20,000 rows.
+    if rows <= 2_000:
+        return "Some seconds"
+    return "Up to a minute" if rows <= 20_000 else "Some minutes"
+
+
+def _leaves(
+    trainer: Trainer, access: Access, report: Mapping[str, Any] | None, missing: str | None
+) -> str:
+    able = trainer.capabilities
+    if not able.leaves_machine:
+        return "Nothing"
+    to = "the service"
+    if missing is None and isinstance(trainer, Service):
+        to = trainer.host(access.endpoint(trainer.name))
+    splits = report["splits"]["rows"] if report else None
+    names = ("train", "validation", "test") if able.trains else ("test",)
+    rows = f"{sum(splits[name] for name in names):,} rows" if splits else "the rows"
+    what = "Texts and labels of" if able.trains else "Texts, without labels, of"
+    return f"{what} {rows} go to {to}"
+
+
+def _can(trainer: Trainer) -> list[str]:
+    able = trainer.capabilities
+    said = {
+        "needs no labelled rows": not able.needs_examples,
+        "a probability for every label": able.scores_every_label,
+        "may answer outside your labels": able.says_anything,
+        "answers without a network": not able.leaves_machine,
+        "cheaper answers in batches, within a day": able.batch,
+        "cannot be stopped once it has begun": not able.cancels,
+        "answers once you have deployed the model there": able.deploys,
+    }
+    return [text for text, holds in said.items() if holds]
+
+
+def _settings(
+    trainer: Trainer, choices: Choices, model: str, access: Access
+) -> list[dict[str, Any]]:
+    """The fields for what the trainer knows, in order: `name`, `label`, `type` and more."""
+    able = trainer.capabilities
+    if isinstance(trainer, ChecksOptions):
+        known = [field for field in _FIELDS if _takes(trainer, str(field["name"]))]
+    elif not isinstance(trainer, Service):
+        known = []  # it has not said what it does with any of them
+    else:
+        known = [field for field in _FIELDS if field["trains"] == able.trains]
+    limits = able.limits
+    fields = []
+    for field in known:
+        name = str(field["name"])
+        more: dict[str, Any] = {}
+        if name in ("epochs", "batch_size"):
+            span = getattr(limits, name)
+            more = {"min": span[0], "max": span[1]} if span else {"min": 1}
+        elif name == "suffix" and limits.suffix:
+            more = {"most": limits.suffix}
+        elif name == "model":
+            more = {"proposed": list(_proposed(trainer, access)), "usual": model}
+            more |= {} if able.trains else {"label": "Model to ask"}
+        value = choices.setting(trainer.name, name)
+        fields.append({**field, **more, "name": f"{trainer.name}-{name}", "value": value})
+    return fields
+
+
+def _takes(trainer: ChecksOptions, name: str) -> bool:
+    samples: dict[str, Any] = {
+        "model": "model", "epochs": 1, "batch_size": 1, "learning_rate": 1.0, "suffix": "a",
+        "descriptions": {"a": "b"}, "format": ExportFormat().to_dict(),
+    }  # fmt: skip
+    option = name if name in samples else "format"
+    given: dict[str, Any] = {option: samples[option]}
+    try:
+        trainer.check_options(TrainerOptions(**given))
+    except TrainingError:
+        return False
+    return True
+
+
+_FIELDS: list[dict[str, Any]] = [
+    {"name": "model", "label": "Model to tune", "type": "text", "trains": True},
+    {"name": "epochs", "label": "Epochs", "type": "number", "step": "1", "trains": True,
+     "help": "Times that every example is learnt from. Empty: chosen by the number of rows"},
+    {"name": "batch_size", "label": "Batch size", "type": "number", "step": "1", "trains": True,
+     "help": "Examples a step. Empty: the service chooses"},
+    {"name": "learning_rate", "label": "Learning rate factor", "type": "number", "step": "any",
+     "trains": True, "help": "On the service's own rate. Empty: the service chooses"},
+    {"name": "suffix", "label": "Suffix of the model's name", "type": "text", "trains": True},
+    {"name": "form", "label": "Form of the examples", "type": "select", "trains": True,
+     "options": [["", "what suits the model"], ["chat", "chat"], ["completion", "completion"]]},
+    {"name": "labels_as", "label": "Labels as", "type": "select", "trains": True,
+     "options": [["", "what suits them"], ["text", "text"],
+                 ["code", "codes: numbers of one token each"]]},
+    {"name": "multilabel_as", "label": "Several labels as", "type": "select", "trains": True,
+     "options": [["", "array"], ["array", "array"], ["flags", "flags: a 0 or 1 for each label"]]},
+    {"name": "system", "label": "System message", "type": "textarea", "trains": True,
+     "help": "Empty: one that lists the labels"},
+    {"name": "descriptions", "label": "What the labels mean", "type": "textarea", "trains": False,
+     "help": "A line for each: label: what it means"},
+]  # fmt: skip

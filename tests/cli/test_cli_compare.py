@@ -1,0 +1,103 @@
+"""An untrained model and a tuned one, side by side on the same rows, before and after paying."""
+
+from __future__ import annotations
+
+import json
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from service_towns import MODEL, environment, quick_to_ask, town
+
+from datasette_ftclassify.cli import ftclassify
+from datasette_ftclassify.core.database import connect
+from datasette_ftclassify.store.classifiers import find_classifier
+from datasette_ftclassify.store.spending import spent_on_classifier
+
+TASK = ["messages", "--text", "message", "--label", "topic"]
+
+
+@pytest.fixture
+def db(tmp_path: Path, openai_server, vocabularies, monkeypatch) -> Path:
+    for name, setting in environment(openai_server).items():
+        monkeypatch.setenv(name, setting)
+    town(tmp_path / "town.db").close()
+    return tmp_path / "town.db"
+
+
+def run(*arguments: object, code: int = 0) -> str:
+    result = CliRunner().invoke(ftclassify, [str(a) for a in arguments])
+    assert result.exit_code == code, result.output
+    return result.stdout if code == 0 else result.stderr
+
+
+def train(db: Path, name: str, trainer: str, *more: object) -> dict:
+    given = ["--name", name, "--trainer", trainer, "--no-curve", "--yes", "--json", *more]
+    return json.loads(run("train", db, *TASK, *given))
+
+
+def prompted(db: Path, *more: object) -> dict:
+    return train(db, "base", "prompted", "--model", MODEL, *more)
+
+
+def test_what_tuning_brings_is_told_on_the_same_rows(db, openai_server):
+    base = prompted(db)
+    assert openai_server.jobs_created == 0
+    assert base["rows"]["test"] == base["metrics"]["n_test"] == 48
+    with quick_to_ask():
+        moved = run("move", db, "base", "--trainer", "openai", "--model", MODEL, "--yes", "--json")
+    compared = json.loads(moved)["comparison"]
+    assert (
+        json.loads(run("classifiers", "compare", db, "base", "base-openai", "--json")) == compared
+    )
+    first, second = compared["classifiers"]
+    assert (first["trainer"], second["trainer"]) == ("prompted", "openai")
+    assert first["accuracy_high"] < second["accuracy_low"]
+    assert compared["pairs"]["p_value"] < 0.001
+    told = run("classifiers", "compare", db, "base", "base-openai")
+    assert "On the same 48 test rows" in told
+    assert "base-openai@1 is better (" in told
+
+
+def test_an_untuned_model_is_asked_at_its_own_price(db, openai_server):
+    prompted(db)
+    with closing(connect(db)) as conn:
+        spent = spent_on_classifier(conn, find_classifier(conn, "base").id)
+    assert 40 < spent.requests <= 48  # equal texts are one question
+    # USD 0.40 and 1.60 for a million tokens; its fine-tunes cost twice as much.
+    expected = 0.4 * spent.input_tokens + 1.6 * spent.output_tokens
+    assert spent.usd == pytest.approx(expected / 1e6)
+    given = ["--classifier", "base", "--batch", "--yes", "--json"]
+    told = json.loads(run("predict", db, "messages", *given))["spent"]
+    expected = 0.4 * told["input_tokens"] + 1.6 * told["output_tokens"]
+    assert told["usd"] == pytest.approx(0.5 * expected / 1e6)
+    assert openai_server.batches_created == 1
+
+
+def test_two_that_share_no_answered_row_are_not_compared(db):
+    train(db, "one", "local", "--seed", 1)
+    prompted(db)
+    with closing(connect(db)) as conn, conn:
+        conn.execute("delete from _ftclassify_answers")
+    told = run("classifiers", "compare", db, "one", "base", code=1)
+    assert "test row in common: evaluate both" in told
+    assert "No classifier called two" in run("classifiers", "compare", db, "one", "two", code=1)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--model", MODEL, "--epochs", 2], "The option epochs means nothing"),
+        (["--model", MODEL, "--suffix", "x"], "The option suffix means nothing"),
+        (["--model", MODEL, "--describe", "Noise", "loud", "--system", "x"], "either that or them"),
+        (["--model", MODEL, "--describe", "Noise", " "], "The description of Noise is empty"),
+        (["--model", "babbage-002"], "name a chat model"),
+        ([], "Name the model that prompted is to ask (--model)"),
+    ],
+)
+def test_what_means_nothing_to_an_untuned_model_is_refused(db, openai_server, options, words):
+    told = run("train", db, *TASK, "--trainer", "prompted", "--yes", *options, code=1)
+    assert words in told
+    assert len(told.splitlines()) == 1
+    assert openai_server.log == []

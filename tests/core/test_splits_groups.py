@@ -1,0 +1,53 @@
+"""A group of copies, however large, is in one split, and every label that can be is tested."""
+
+from __future__ import annotations
+
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from tables import record
+
+from datasette_ftclassify.core.near_duplicates import near_groups
+from datasette_ftclassify.core.splits import SplitPlan, Splitter
+
+WORDS = [f"{a}{b}{c}" for a in "bdfgklmnprst" for b in "aeiou" for c in ("ra", "st", "nk", "lo")]
+
+
+def letters(sizes: list[tuple[int, int]]) -> list[tuple[str, str]]:
+    """(text, label) of letters that have no word in common, each in so many rows: every second one
+    an exact copy, the others with one word of their own."""
+    rows = []
+    for number, (label, copies) in enumerate(sizes):
+        words = [f"{WORDS[(7 * number + i) % len(WORDS)]}{chr(97 + number)}" for i in range(40)]
+        for copy in range(copies):
+            own = [*words[:-1], WORDS[copy % len(WORDS)]] if copy % 2 else words
+            rows.append((" ".join(own), f"label {label}"))
+    return rows
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(st.tuples(st.integers(0, 3), st.integers(1, 25)), min_size=1, max_size=20),
+    st.integers(0, 99),
+    st.sampled_from([(0.1, 0.1), (0.0, 0.3), (0.4, 0.5), (0.25, 0.0)]),
+)
+@example([(0, 60), (0, 1), (1, 60), (1, 60), (2, 90)], 0, (0.1, 0.1))
+def test_a_group_larger_than_a_share_is_not_divided(sizes, seed, shares):
+    rows = letters(sizes)
+    records = [record(text, label, key=i) for i, (text, label) in enumerate(rows)]
+    splitter = Splitter(SplitPlan(seed, *shares))
+    for each in records:
+        splitter.add(each)
+    splits = [splitter.split_of(each) for each in records]
+    groups = near_groups([text for text, _ in rows]).tolist()
+    of_group: dict[int, set] = {}
+    of_label: dict[str, set] = {}
+    texts: dict[str, set] = {}
+    for group, split, (_, label) in zip(groups, splits, rows, strict=True):
+        of_group.setdefault(group, set()).add(split)
+        of_label.setdefault(label, set()).add(split)
+        texts.setdefault(label, set()).add(group)
+    assert all(len(found) == 1 for found in of_group.values())
+    for label, found in of_label.items():
+        assert "train" in found
+        if len(texts[label]) > 1 and shares[1]:
+            assert "test" in found

@@ -1,0 +1,132 @@
+"""kill -9 at random moments: nothing lost, nothing written twice, nothing paid twice.
+
+FTCLASSIFY_KILLS says how often a job is killed: 8 times unless told otherwise.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from killing import Moments, environment, killed_often
+from openai_server import OpenAIServer
+from programs import Program, datasette
+from service_talk import access_to, reports
+from watched_rows import check_books, check_rows, make_watched, predict_command, predict_key
+
+from datasette_ftclassify.core.database import connect
+from datasette_ftclassify.store.jobs.state import list_jobs
+
+KILLS = int(os.environ.get("FTCLASSIFY_KILLS", "8"))
+IN_FLIGHT = 8
+ROWS = 1_500
+CHAT = "POST /chat/completions"
+
+
+@pytest.fixture
+def server() -> Iterator[OpenAIServer]:
+    with OpenAIServer(latency=0.02) as server:
+        yield server
+
+
+@pytest.fixture
+def predicting(server: OpenAIServer, tmp_path: Path) -> Path:
+    """A trained classifier, and rows that SQLite watches."""
+    path = tmp_path / "town.db"
+    make_watched(path, access_to(server.base_url), ROWS)
+    server.log.clear()
+    return path
+
+
+def starting(server: OpenAIServer, command: list[object]) -> Callable[[], Program]:
+    environ = environment(server)
+    return lambda: Program(datasette, "ftclassify", *command, environ=environ)
+
+
+def requests_to(server: OpenAIServer) -> Callable[[], int]:
+    return lambda: server.app.requests
+
+
+def test_a_prediction_killed_again_and_again(server, predicting):
+    def check() -> None:
+        if server.count(CHAT):
+            check_books(server.count(CHAT), predict_key(predicting))
+
+    moments = Moments(requests_to(server), 1, 80)
+    hits = killed_often(
+        starting(server, predict_command(predicting, IN_FLIGHT)), KILLS, moments, check
+    )
+    check_rows(predicting, ROWS)
+    counted = check_books(server.count(CHAT), predict_key(predicting)).repeats
+    asked = Counter(request.body for request in server.log if request.path == "/chat/completions")
+    repeated = sum(asked.values()) - len(asked)
+    assert len(asked) == ROWS
+    print(f"{hits} kills, {repeated} of {ROWS} questions asked again, {counted} booked as such")
+    assert 0 < repeated <= counted <= hits * IN_FLIGHT
+    assert hits >= min(KILLS, 4)
+
+
+def test_two_workers_on_one_file_killed_in_turn(server, predicting):
+    start = starting(server, predict_command(predicting, IN_FLIGHT))
+    results: list[int] = []
+
+    def work(seed: int) -> None:
+        """Starts the command until it is done; while the other runs the job it has to wait."""
+        moments, hits = Moments(requests_to(server), seed, 80), 0
+        while True:
+            run = start()
+            if hits < KILLS // 2:
+                moments.wait(run.has_ended)
+                run.send(signal.SIGKILL)
+            code = run.wait()
+            hits += code == -9
+            if code == 0:
+                break
+            if code == 1:
+                assert "running in another process" in run.output, run.output
+                threading.Event().wait(0.05)
+        results.append(hits)
+
+    threads = [threading.Thread(target=work, args=(seed,)) for seed in (1, 2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(120)
+    assert len(results) == 2
+    check_written_once_each(predicting)
+    asked = Counter(request.body for request in server.log if request.path == "/chat/completions")
+    assert sum(asked.values()) - len(asked) <= sum(results) * IN_FLIGHT
+
+
+def check_written_once_each(path: Path) -> None:
+    """The second worker may come when all is done, and then classifies everything again from the
+    answers that were kept."""
+    with closing(connect(path)) as conn:
+        finished = [j for j in list_jobs(conn) if j.kind == "predict" and j.state == "finished"]
+        counts = {n for (n,) in conn.execute("select count(*) from written group by id")}
+        assert counts == {len(finished)}
+        assert conn.execute("select count(*) from fresh where ai_label is null").fetchone()[0] == 0
+
+
+def test_a_training_killed_again_and_again_is_paid_once(server, tmp_path):
+    server.settings.pace = 0.05
+    path = tmp_path / "town.db"
+    reports(path).close()
+    command = ["train", path, "reports", "--text", "text", "--label", "label", "--trainer",
+               "openai", "--model", "gpt-4.1-mini", "--epochs", 3, "--yes"]  # fmt: skip
+    hits = killed_often(starting(server, command), KILLS, Moments(requests_to(server), 2, 6))
+    assert server.jobs_created == 1
+    print(f"{hits} kills, {server.count('POST /fine_tuning/jobs')} requests to create")
+    with closing(connect(path)) as conn:
+        jobs = list_jobs(conn)
+        assert [(job.kind, job.state) for job in jobs] == [("train", "finished")]
+        assert conn.execute("select count(*) from _ftclassify_classifiers").fetchone()[0] == 1
+    asked = Counter(request.body for request in server.log if request.path == "/chat/completions")
+    assert sum(asked.values()) - len(asked) <= hits * 32
+    assert hits >= min(KILLS, 4)

@@ -1,0 +1,187 @@
+"""Ways to pay twice, or past a limit, that somebody may stumble into: a process that was stopped
+and comes back, a ledger that is deleted or is not the same for all, a clock that is set back."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sqlite3
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import closing
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+from typing import Any
+
+import pytest
+from asked import ASK, access_to, add_asked, count_answers, report_table, train_at
+from killing import environment
+from openai_server import OpenAIServer
+from programs import Program, datasette
+from service_talk import access_to as access_at
+from watched_rows import check_books, check_rows, make_watched, predict_command, predict_key
+from working import wait_for
+
+from datasette_ftclassify.core.database import connect
+from datasette_ftclassify.core.errors import JobPaused
+from datasette_ftclassify.jobs.agreements import ask as ask_for
+from datasette_ftclassify.jobs.columns import Columns
+from datasette_ftclassify.jobs.plan import PredictRequest
+from datasette_ftclassify.jobs.predict import submit_predict
+from datasette_ftclassify.jobs.runner import run_job, work
+from datasette_ftclassify.ledger import Account, JobKey, Ledger, LedgerError, Limits, default_path
+from datasette_ftclassify.ledger.totals import add_spent
+from datasette_ftclassify.store.classifiers import find_classifier
+from datasette_ftclassify.store.jobs.state import get_job, list_jobs
+from datasette_ftclassify.store.spending import Spent
+
+ROWS, IN_FLIGHT = 400, 8
+KEY = JobKey("some.db", 1, "nonce")
+
+
+@pytest.fixture
+def server() -> Iterator[OpenAIServer]:
+    with OpenAIServer() as server:
+        yield server
+
+
+@pytest.fixture
+def town(server: OpenAIServer, tmp_path: Path) -> Path:
+    with closing(report_table(tmp_path / "town.db", 120)) as conn:
+        add_asked(conn, server, train_at(server))
+    server.log.clear()
+    return tmp_path / "town.db"
+
+
+def stop_between_writes(pid: int, path: Path) -> None:
+    """Stops a process at a moment when it holds no lock, as it would be for most of its time."""
+    with closing(sqlite3.connect(path, timeout=0, isolation_level=None)) as conn:
+
+        def stopped() -> bool:
+            os.kill(pid, signal.SIGSTOP)
+            try:
+                conn.execute("begin immediate")
+                conn.execute("update _ftclassify_jobs set lease_until = 0, lease_clock = 0")
+                conn.execute("commit")
+            except sqlite3.OperationalError:
+                os.kill(pid, signal.SIGCONT)
+                return False
+            return True
+
+        wait_for(stopped, "a moment without a lock")
+
+
+def test_a_process_that_was_stopped_and_comes_back_asks_nothing_more(
+    server: OpenAIServer, tmp_path: Path
+) -> None:
+    """As a laptop does that sleeps, or a container that is paused, for longer than its lease."""
+    path = tmp_path / "town.db"
+    make_watched(path, access_at(server.base_url), ROWS)
+    server.log.clear()
+    server.settings.latency = 0.02
+    with closing(connect(path)) as conn:
+        command = ["ftclassify", *predict_command(path, IN_FLIGHT)]
+        first = Program(datasette, *command, environ={**environment(server)})
+        wait_for(lambda: server.count(ASK) > 3 * IN_FLIGHT, "the first questions")
+        stop_between_writes(first.pid, path)
+        (job_id,) = (job.id for job in list_jobs(conn) if job.kind == "predict")
+        seen: list[int] = []
+
+        def wake(done: int, total: int) -> None:
+            if not seen:
+                os.kill(first.pid, signal.SIGCONT)
+            seen.append(done)
+
+        job = run_job(conn, job_id, access=access_at(server.base_url), rows=wake)
+        assert job.state == "finished"
+        assert first.wait() == 1
+        assert "taken over by another process" in first.output
+    check_rows(path, ROWS)
+    asked = Counter(request.body for request in server.log if request.path == "/chat/completions")
+    repeats = check_books(server.count(ASK), predict_key(path)).repeats
+    assert len(asked) == ROWS
+    # Those under way when it was stopped, and those that it sent before it heard.
+    assert sum(asked.values()) - ROWS <= 2 * IN_FLIGHT
+    assert repeats <= IN_FLIGHT
+
+
+def test_a_ledger_that_is_deleted_stops_what_uses_it(server: OpenAIServer, town: Path) -> None:
+    with closing(connect(town)) as conn:
+        topics = find_classifier(conn, "topics")
+        job_id = submit_predict(conn, topics, "reports", PredictRequest(concurrency=8)).id
+
+        def delete(done: int, total: int) -> None:
+            for end in ("", "-wal", "-shm"):
+                Path(f"{default_path()}{end}").unlink(missing_ok=True)
+
+        with pytest.raises(JobPaused, match="was deleted or replaced"):
+            run_job(conn, job_id, access=access_to(server), rows=delete)
+        asked = server.count(ASK)
+        # Nothing more is sent, and what was under way is kept.
+        assert 0 < asked == count_answers(conn, topics.id) < 120
+        # A new ledger knows of no agreement: it wants a person, who is told what is still to pay.
+        assert work(conn, access=access_to(server, usd_per_job=1.0)) == 0
+        ask_for(conn, job_id, "resume", access_to(server))
+        assert run_job(conn, job_id, access=access_to(server)).state == "finished"
+        assert server.count(ASK) == 120
+        assert Ledger().spent_today().requests == 120 - asked
+
+
+def test_another_ledger_agrees_to_nothing(server: OpenAIServer, town: Path, tmp_path: Path) -> None:
+    """As when a server and the command line are given different ones."""
+    other = access_to(server, usd_per_job=1.0, ledger=str(tmp_path / "other.db"))
+    with closing(connect(town)) as conn:
+        job = submit_predict(conn, find_classifier(conn, "topics"), "reports")
+        told: list[str] = []
+        assert work(conn, access=other, held=lambda job, why: told.append(why)) == 0
+        assert "nobody on this machine has agreed" in told[0]
+        assert server.count(ASK) == 0
+        assert get_job(conn, job.id).state == "queued"
+        assert work(conn, access=access_to(server, usd_per_job=1.0)) == 1
+        assert Ledger(tmp_path / "other.db").spent_today() == Spent()
+
+
+@pytest.mark.parametrize(
+    ("days", "counts"), [(0, True), (1, True), (7, True), (-1, False), (9, False)]
+)
+def test_a_clock_that_is_set_back_makes_no_room(days: int, counts: bool) -> None:
+    """days: from the day as it is now to the one on which something was spent"""
+    ledger = Ledger()
+    day = (datetime.now(timezone.utc) + timedelta(days)).strftime("%Y-%m-%d")
+    with ledger.writing() as db:
+        add_spent(db, KEY, Spent(0.75, 3), day=day)
+    ledger.close()
+    left = ledger.rooms(None, Limits(day=1.0))[0].left
+    assert left == pytest.approx(0.25 if counts else 1.0)
+    assert ledger.spent_today().requests == (3 if counts else 0)
+
+
+def test_a_ledger_that_was_replaced_is_not_written(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.db"
+    account = Account(Ledger(path), KEY, Limits(day=1.0))
+    assert account.reserve([0.5]) == 1
+    Ledger(tmp_path / "new.db").agreements("")
+    os.replace(tmp_path / "new.db", path)
+    with pytest.raises(LedgerError, match="Start what used it anew"):
+        account.reserve([0.1])
+
+
+def test_a_copy_shares_the_day_and_no_agreement(
+    server: OpenAIServer, town: Path, tmp_path: Path
+) -> None:
+    """Both are worked on: each pays for what it asks, within one limit for the day."""
+    with closing(connect(town)) as conn:
+        request = PredictRequest(columns=Columns.named("guess"))
+        submit_predict(conn, find_classifier(conn, "topics"), "reports", request)
+        copy = tmp_path / "copy.db"
+        conn.execute("vacuum into ?", [str(copy)])
+        limits: Any = {"usd_per_day": 0.004}
+        assert work(conn, access=access_to(server, **limits)) == 1
+        with closing(connect(copy)) as other:
+            assert work(other, access=access_to(server, **limits)) == 0
+            (job,) = list_jobs(other)
+            ask_for(other, job.id, "run", access_to(server))
+            assert work(other, access=access_to(server, **limits)) == 1
+            assert get_job(other, job.id).state == "paused"
+    assert Ledger().spent_today().usd <= 0.004
+    assert server.count(ASK) <= Ledger().spent_today().requests

@@ -1,0 +1,145 @@
+"""A stored classifier that somebody has changed: a clear error, no code run, no crash."""
+
+from __future__ import annotations
+
+import json
+import pickle
+from contextlib import closing
+
+import pytest
+from click.testing import CliRunner
+from towns import answer, rows, value
+
+from datasette_ftclassify.cli import ftclassify
+from datasette_ftclassify.core.database import connect
+from datasette_ftclassify.sql.functions import register
+
+
+class Bomb:
+    """Makes a file when it is unpickled."""
+
+    def __init__(self, witness):
+        self.witness = witness
+
+    def __reduce__(self):
+        return (open, (str(self.witness), "w"))
+
+
+def parts(conn):
+    return [name for (name,) in rows(conn, "select part from _ftclassify_artifacts order by 1")]
+
+
+def set_parts(conn, data):
+    conn.execute("update _ftclassify_artifacts set data = ?", [data])
+
+
+def edit_json(conn, column, change):
+    for id_, text in rows(conn, f"select id, {column} from _ftclassify_classifiers"):
+        data = json.loads(text)
+        change(data)
+        conn.execute(
+            f"update _ftclassify_classifiers set {column} = ? where id = ?", [json.dumps(data), id_]
+        )
+
+
+def header_numbers(factor):
+    def change(data):
+        for key, old in data.items():
+            if isinstance(old, int) and not isinstance(old, bool):
+                data[key] = old * factor
+
+    return change
+
+
+TAMPERING = {
+    "truncated": lambda c: c.execute(
+        "update _ftclassify_artifacts set data = substr(data, 1, length(data) - 3)"
+    ),
+    "emptied": lambda c: set_parts(c, b""),
+    "too long": lambda c: c.execute("update _ftclassify_artifacts set data = data || x'0000'"),
+    "not a number": lambda c: c.execute(
+        "update _ftclassify_artifacts set data = cast(replace(hex(data), '0', 'F') as blob)"
+    ),
+    "all ones": lambda c: [
+        c.execute("update _ftclassify_artifacts set data = ? where id = ?", [b"\xff" * size, id_])
+        for id_, size in rows(c, "select id, length(data) from _ftclassify_artifacts")
+    ],
+    "a pickle": lambda c: set_parts(c, pickle.dumps(Bomb("was-run"))),
+    "text for a BLOB": lambda c: set_parts(c, "text"),
+    "NULLed number": lambda c: c.execute("update _ftclassify_artifacts set data = 7"),
+    "parts missing": lambda c: c.execute("delete from _ftclassify_artifacts"),
+    "parts swapped": lambda c: c.execute("update _ftclassify_artifacts set part = part || 'x'"),
+    "huge sizes declared": lambda c: edit_json(c, "header", header_numbers(10**12)),
+    "negative sizes declared": lambda c: edit_json(c, "header", header_numbers(-1)),
+    "header emptied": lambda c: edit_json(c, "header", lambda d: d.clear()),
+    "header no JSON": lambda c: c.execute("update _ftclassify_classifiers set header = 'x'"),
+    "header too deep": lambda c: c.execute(
+        "update _ftclassify_classifiers set header = ?", ["[" * 100_000]
+    ),
+    "a label too few": lambda c: edit_json(c, "labels", lambda d: d["values"].pop()),
+    "labels of odd types": lambda c: edit_json(c, "labels", lambda d: d.update(values=[{}, []])),
+    "another kind": lambda c: edit_json(c, "labels", lambda d: d.update(kind="magic")),
+    "an unknown trainer": lambda c: c.execute(
+        "update _ftclassify_classifiers set trainer = 'os.system'"
+    ),
+    "a task that is no task": lambda c: c.execute(
+        "update _ftclassify_tasks set definition = '{\"n\": ' || id || '}'"
+    ),
+    "artifacts dropped": lambda c: c.execute("drop table _ftclassify_artifacts"),
+    "columns of another table": lambda c: (
+        c.execute("drop table _ftclassify_classifiers"),
+        c.execute("create table _ftclassify_classifiers (x)"),
+    ),
+}
+
+
+@pytest.mark.parametrize("how", TAMPERING)
+def test_queries_go_on_and_say_what_is_wrong(trained, how, tmp_path):
+    with closing(connect(trained)) as conn, conn:
+        conn.execute("pragma foreign_keys = off")
+        TAMPERING[how](conn)
+    with closing(connect(trained)) as conn:
+        register(conn)
+        assert value(conn, "select ft_classify('a drain', 'urgent')") is None
+        assert value(conn, "select ft_score('a drain', 'urgent')") is None
+        assert answer(conn, "select ft_classify_json('a drain', 'urgent')")["error"]
+        assert value(conn, "select count(*) from messages") == 557
+
+
+@pytest.mark.parametrize("how", TAMPERING)
+def test_the_command_line_says_it_in_one_line(trained, how):
+    with closing(connect(trained)) as conn, conn:
+        TAMPERING[how](conn)
+    result = CliRunner().invoke(ftclassify, ["evaluate", str(trained), "urgent"])
+    assert result.exit_code == 1
+    assert result.stderr.startswith("Error: ")
+    assert result.stderr.count("\n") == 1
+
+
+def test_a_pickle_is_never_opened(trained, tmp_path):
+    witness = tmp_path / "was-run"
+    with closing(connect(trained)) as conn, conn:
+        set_parts(conn, pickle.dumps(Bomb(witness)))
+    with closing(connect(trained)) as conn:
+        register(conn)
+        assert value(conn, "select ft_classify('a drain')") is None
+    assert not witness.exists()
+    pickle.loads(pickle.dumps(Bomb(witness)))  # the bomb itself does work
+    assert witness.exists()
+
+
+def test_a_default_that_cannot_be_read_is_said_as_well(trained):
+    with closing(connect(trained)) as conn, conn:
+        conn.execute("drop table _ftclassify_settings")
+    with closing(connect(trained)) as conn:
+        register(conn)
+        assert "cannot be read" in answer(conn, "select ft_classify_json('a drain')")["error"]
+
+
+def test_metrics_that_make_no_sense_are_said_to_be_damaged(trained):
+    with closing(connect(trained)) as conn, conn:
+        conn.execute("update _ftclassify_evaluations set metrics = '{\"labels\": 7}'")
+    for command in (["classifiers", "list"], ["classifiers", "show"]):
+        result = CliRunner().invoke(ftclassify, [*command, str(trained)])
+        assert result.exit_code == 0
+    assert "evaluate it again" in result.stdout

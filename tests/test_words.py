@@ -1,0 +1,68 @@
+"""Pages, messages and help use the words of CONTRIBUTING, and not the ones beside them."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from folders import ROOT
+
+PACKAGE = ROOT / "datasette_ftclassify"
+
+
+def word_list() -> dict[str, list[str]]:
+    """{what we say: [what we do not say, …]}, from the table in CONTRIBUTING.md."""
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    table = text.partition("| we say | not |\n|---|---|\n")[2].partition("\n\n")[0]
+    rows = (line.strip("| ").split(" | ") for line in table.splitlines())
+    return {said: re.split(r", ", unsaid) for said, unsaid in rows}
+
+
+UNSAID = {word: said for said, words in word_list().items() for word in words}
+
+
+def strings(path: Path) -> Iterator[str]:
+    """What a module may say: its texts, without docstrings but those of commands, their help."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    commands = path.is_relative_to(PACKAGE / "cli")
+    skipped = {
+        id(node.value)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and not commands
+    }
+    for node in ast.walk(tree):
+        if (
+            isinstance(node, ast.Constant)
+            and isinstance(node.value, str)
+            and id(node) not in skipped
+        ):
+            yield node.value
+
+
+def found(text: str) -> list[str]:
+    plain = " ".join(re.sub(r"<[^>]*>", " ", text).split()).casefold()
+    return [word for word in UNSAID if word in plain]
+
+
+def test_the_list_is_read() -> None:
+    assert UNSAID["least score"] == "minimum score"
+    assert found("The <b>least\n score</b>") == ["least score"]
+
+
+FILES = [
+    *sorted((ROOT / "templates").rglob("*.html")),
+    *sorted((ROOT / "static").glob("*.js")),
+    *sorted(
+        path for path in PACKAGE.rglob("*.py") if not {"templates", "static"} & set(path.parts)
+    ),
+]
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_nobody_says_it_otherwise(path: Path) -> None:
+    texts = strings(path) if path.suffix == ".py" else [path.read_text(encoding="utf-8")]
+    said = [(word, text[:80]) for text in texts for word in found(text)]
+    assert not said, f"{said[0]}: say {UNSAID[said[0][0]]}"

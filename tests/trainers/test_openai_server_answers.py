@@ -1,0 +1,240 @@
+"""The server that stands for OpenAI in other tests: what its models say, and its dialects."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import openai
+import pytest
+from openai import AzureOpenAI
+from openai_server import BaseModelInfo, OpenAIServer
+from openai_talk import (
+    HELD_OUT,
+    SYSTEM,
+    accuracy,
+    ask,
+    chat_lines,
+    completion_lines,
+    epochs,
+    examples,
+    messages,
+    tune,
+)
+
+from datasette_ftclassify.prompts.tokenizer import tokenizer_for
+
+
+def test_another_format_than_in_training_scores_badly(tuned):
+    _, client, model = tuned
+    rows = [(text, label) for text, label in examples(90)]
+    assert accuracy(client, model, rows) == 1.0
+    other = [messages(t, SYSTEM + " ") for t, _ in rows]
+    said = [ask(client, model, "", messages=m).choices[0].message.content for m in other]
+    assert sum(a == label for a, (_, label) in zip(said, rows, strict=True)) < 60
+    again = [ask(client, model, "", messages=m).choices[0].message.content for m in other]
+    assert again == said
+
+
+def test_an_untuned_model_guesses(tuned):
+    _, client, _ = tuned
+    wild = accuracy(client, "gpt-4.1-mini", HELD_OUT)
+    assert wild < 0.7
+    said = ask(client, "gpt-4o", "the roads are bad").choices[0].message.content
+    assert said == "0"
+    helpless = ask(client, "gpt-4o", "", messages=messages("hello", "Be kind."))
+    assert helpless.choices[0].finish_reason == "length"
+
+
+def test_logprobs_of_all_variants_sum_to_less_than_one(tuned):
+    _, client, model = tuned
+    choice = ask(client, model, "a flood", logprobs=True, top_logprobs=20).choices[0]
+    assert choice.message.content == "2"
+    [position] = choice.logprobs.content
+    assert position.token == "2"
+    assert position.bytes == [50]
+    top = {t.token: math.exp(t.logprob) for t in position.top_logprobs}
+    assert {"0", "1", "2", " "} <= set(top)
+    assert max(top, key=top.__getitem__) == "2"
+    assert 0.9 < sum(top.values()) <= 1.0 + 1e-9
+    assert top["0"] + top["1"] + top["2"] < 0.99
+
+
+def test_usage_counts_the_tokens_of_the_vocabulary(tuned, vocabularies: Path):
+    _, client, model = tuned
+    usage = ask(client, model, "a flood").usage
+    assert usage.completion_tokens == 1
+    count = tokenizer_for(model).count
+    assert usage.prompt_tokens == 3 + 4 + count(SYSTEM) + 4 + count("a flood")
+    assert usage.total_tokens == usage.prompt_tokens + 1
+
+
+def test_temperature_samples_and_a_seed_repeats(tuned):
+    _, client, model = tuned
+    mixed = "a flood and a pothole and a swing"
+    said = [ask(client, model, mixed, temperature=2, seed=s).choices[0].message.content
+            for s in range(30)]  # fmt: skip
+    assert len(set(said)) > 2
+    again = ask(client, model, mixed, temperature=2, seed=5).choices[0].message.content
+    assert again == said[5]
+
+
+def test_labels_of_several_tokens_are_walked():
+    names = {"0": "Park benches", "1": "Park bins", "2": "Water pipes"}
+    rows = [(text, names[code]) for text, code in examples()]
+    with OpenAIServer() as server:
+        client = server.client()
+        model = tune(server, chat_lines(rows)).fine_tuned_model
+        assert model is not None
+        whole = ask(client, model, "a swing", max_completion_tokens=9, logprobs=True,
+                    top_logprobs=20).choices[0]  # fmt: skip
+        assert (whole.message.content, whole.finish_reason) == ("Park bins", "stop")
+        steps = whole.logprobs.content
+        assert "".join(s.token for s in steps) == "Park bins"
+        # The first token is as likely as both parks together, the last nearly certain of its own.
+        first = {t.token: math.exp(t.logprob) for t in steps[0].top_logprobs}
+        assert first["Park"] > math.exp(sum(s.logprob for s in steps)) + 0.01
+        cut = ask(client, model, "a swing", max_completion_tokens=1).choices[0]
+        assert (cut.message.content, cut.finish_reason) == ("Park", "length")
+        stopped = ask(client, model, "a swing", max_completion_tokens=9, stop=[" b"]).choices[0]
+        assert (stopped.message.content, stopped.finish_reason) == ("Park", "stop")
+
+
+def test_completions_need_the_separator_and_the_stop():
+    rows = [(text, label) for text, label in examples()]
+    with OpenAIServer() as server:
+        client = server.client()
+        content = completion_lines(rows, "\n\n###\n\n", "\n")
+        model = tune(server, content, model="babbage-002").fine_tuned_model
+        assert model is not None
+        made = client.completions.create(
+            model=model, prompt="a flood\n\n###\n\n", temperature=0, max_tokens=5, logprobs=5,
+            stop="\n",
+        )  # fmt: skip
+        choice = made.choices[0]
+        assert (choice.text, choice.finish_reason) == (" 2", "stop")
+        assert choice.logprobs.tokens == [" ", "2"]
+        assert math.exp(choice.logprobs.top_logprobs[1]["2"]) > 0.8
+        assert choice.logprobs.text_offset == [14, 15]
+        both = client.completions.create(
+            model=model, temperature=0, max_tokens=3, prompt=[
+                f"{text}\n\n###\n\n" for text in ("a flood", "a swing")
+            ],
+        )  # fmt: skip
+        assert [c.text for c in both.choices] == [" 2\n", " 1\n"]
+        bare = [client.completions.create(model=model, prompt=t, temperature=0, stop="\n")
+                for t, _ in rows]  # fmt: skip
+        right = [m.choices[0].text == f" {a}" for m, (_, a) in zip(bare, rows, strict=True)]
+        assert sum(right) < 40
+        with pytest.raises(openai.NotFoundError, match="not a chat model"):
+            ask(client, model, "a flood")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"temperature": 3}, "decimal above maximum|integer above maximum"),
+        ({"temperature": "0"}, "Invalid type for 'temperature'"),
+        ({"top_logprobs": 5}, "only allowed when 'logprobs'"),
+        ({"logprobs": True, "top_logprobs": 21}, "Expected a value <= 20"),
+        ({"messages": [{"role": "user", "content": "a", "zip": 1}]}, r"messages\[0\]\.zip"),
+        ({"messages": [{"content": "a"}]}, r"Missing required parameter: 'messages\[0\]"),
+        ({"messages": []}, "empty array"),
+        ({"extra_body": {"guided_choice": ["0"]}}, "Unknown parameter: 'guided_choice'"),
+        ({"max_tokens": 4}, "at the same time"),
+        ({"stop": ["a", "b", "c", "d", "e"]}, "array too long"),
+        ({"n": 2}, "does not offer 'n'"),
+    ],
+)
+def test_questions_that_are_refused(tuned, options: dict, message: str):
+    _, client, model = tuned
+    with pytest.raises(openai.BadRequestError, match=message):
+        ask(client, model, "a flood", **options)
+
+
+def test_extra_fields_can_be_allowed(openai_server: OpenAIServer):
+    openai_server.settings.extra_body = {"guided_choice"}
+    client = openai_server.client()
+    assert ask(client, "gpt-4o", "roads", extra_body={"guided_choice": ["0"]}).choices
+
+
+def test_models_that_refuse_what_others_allow(openai_server: OpenAIServer):
+    client = openai_server.client()
+    openai_server.settings.no_logprobs.add("gpt-4o-2024-08-06")
+    with pytest.raises(openai.PermissionDeniedError, match="not allowed to request logprobs"):
+        ask(client, "gpt-4o", "roads", logprobs=True)
+    with pytest.raises(openai.BadRequestError, match="Only the default"):
+        ask(client, "gpt-5-mini", "roads")
+    with pytest.raises(openai.BadRequestError, match="Use 'max_completion_tokens'"):
+        client.chat.completions.create(
+            model="gpt-5-mini", messages=[{"role": "user", "content": "a"}], max_tokens=5
+        )
+
+
+def test_models_come_and_go(tuned):
+    server, client, model = tuned
+    listed = {m.id: m for m in client.models.list()}
+    assert listed["gpt-4.1-mini"].shutdown_date == listed[model].shutdown_date == "2099-01-14"
+    assert not any("ckpt" in id for id in listed)
+    assert client.models.retrieve(model).owned_by == "org-test"
+    with pytest.raises(openai.PermissionDeniedError):
+        client.models.delete("gpt-4o")
+    other = tune(server, chat_lines(examples(10))).fine_tuned_model
+    assert other is not None
+    server.shut_down(other, "2026-01-01")
+    with pytest.raises(openai.NotFoundError, match="deprecated"):
+        ask(client, other, "a flood")
+    assert client.models.delete(other).deleted
+    with pytest.raises(openai.NotFoundError, match="does not exist"):
+        ask(client, other, "a flood")
+
+
+def test_a_model_is_not_ready_at_once():
+    with OpenAIServer(ready_seconds=3600) as server:
+        model = tune(server, chat_lines(examples(10))).fine_tuned_model
+        assert model is not None
+        with pytest.raises(openai.NotFoundError) as caught:
+            ask(server.client(), model, "a flood")
+        assert caught.value.code == "model_not_found"
+
+
+def test_azure_has_its_own_ways():
+    with OpenAIServer(dialect="azure", base64_results=False) as server:
+        client = server.client()
+        plain = chat_lines(examples())
+        failed = tune(server, plain)
+        assert failed.error is not None
+        assert "byte order mark" in failed.error.message
+        with pytest.raises(openai.BadRequestError, match="maximum length 18"):
+            tune(server, plain, suffix="s" * 19)
+        with pytest.raises(openai.BadRequestError, match="letters, digits"):
+            tune(server, plain, suffix="a.b")
+        job = tune(server, b"\xef\xbb\xbf" + plain, suffix="mail")
+        assert job.fine_tuned_model is not None
+        assert ".ft-" in job.fine_tuned_model
+        rows = client.files.content(job.result_files[0]).text.splitlines()
+        assert rows[0].split(",")[4:] == [
+            "validation_mean_token_accuracy", "full_valid_loss", "full_valid_mean_token_accuracy",
+        ]  # fmt: skip
+        assert rows[1].endswith(",-1,-1,-1,-1")
+        with pytest.raises(openai.NotFoundError) as caught:
+            ask(client, job.fine_tuned_model, "a flood")
+        assert caught.value.code == "DeploymentNotFound"
+        server.deploy(job.fine_tuned_model, "mail")
+        assert accuracy(client, "mail", HELD_OUT) == 1.0
+        older = AzureOpenAI(
+            azure_endpoint=server.origin, api_key=server.api_key, api_version="2024-10-21",
+            max_retries=0,
+        )  # fmt: skip
+        assert older.fine_tuning.jobs.retrieve(job.id).status == "succeeded"
+        assert accuracy(older, "mail", HELD_OUT) == 1.0
+
+
+def test_a_compatible_server_takes_legacy_hyperparameters_alone():
+    with OpenAIServer(dialect="compatible") as server:
+        server.settings.models["llama-8b"] = BaseModelInfo()
+        content = chat_lines(examples(10))
+        with pytest.raises(openai.BadRequestError, match="Unknown parameter: 'method'"):
+            tune(server, content, model="llama-8b", method=epochs(2))
+        job = tune(server, content, model="llama-8b", hyperparameters={"n_epochs": 2})
+        assert (job.status, job.hyperparameters.n_epochs) == ("succeeded", 2)

@@ -1,0 +1,265 @@
+"""A server with files that somebody made to do harm: their pages are answered or refused, and those
+of every other file are as quick as ever.
+
+A few of the files are tried each time; with FTCLASSIFY_HOSTILE=all in the environment, all of them.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import resource
+import shutil
+import sqlite3
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.error import HTTPError
+from urllib.parse import urlsplit
+from urllib.request import Request, urlopen
+
+import pytest
+from datasette.app import Datasette
+from hostile import Mutation, jobs, names, prices, tables
+from openai_server import OpenAIServer
+from serving import serving
+from visiting import ROOT, cookies, is_065
+from working import queue_predict, without_jobs
+
+from datasette_ftclassify.core.database import connect
+from datasette_ftclassify.core.splits import SplitPlan
+from datasette_ftclassify.core.task import define
+from datasette_ftclassify.jobs.check import submit_check
+from datasette_ftclassify.jobs.runner import work
+from datasette_ftclassify.ledger import Ledger
+from datasette_ftclassify.store.spending import Spent
+
+ALL = os.environ.get("FTCLASSIFY_HOSTILE") == "all"
+SAMPLE = 8
+"""Files that are tried in an ordinary run, in each of the two ways of serving them."""
+
+BATCH = 28 if ALL else SAMPLE
+"""Files of one server."""
+
+PATIENCE = 3.0
+"""Seconds for a page of such a file."""
+
+OTHERS = 2.0
+"""Seconds for a page of another file."""
+
+MEMORY = 1_000_000_000
+"""Bytes that the server may have had at once."""
+
+HIDDEN = "reads-hostile-files"
+PRICES = dict(prices.mutations())
+OTHER: list[tuple[str, Mutation]] = [
+    *tables.mutations(), *jobs.mutations(), *names.mutations(),
+]  # fmt: skip
+EVERY = [*OTHER, *PRICES.items()]
+CHANCE = random.Random(5)
+FEW = [*CHANCE.sample(OTHER, 2 * SAMPLE - 4), *CHANCE.sample(list(PRICES.items()), 4)]
+CHOSEN = EVERY if ALL else CHANCE.sample(FEW, len(FEW))
+BATCHES = [CHOSEN[start : start + BATCH] for start in range(0, len(CHOSEN), BATCH)]
+OURS = "/-/ftclassify"
+
+
+def test_there_are_many_different_ones():
+    assert len({name for name, _ in EVERY}) == len(EVERY) > 400
+
+
+@pytest.fixture(scope="module")
+def good(trained_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file with classifiers, evaluations, predictions and a check."""
+    path = tmp_path_factory.mktemp("good") / "other.db"
+    shutil.copyfile(trained_file, path)
+    queue_predict(without_jobs(path))
+    with closing(connect(path)) as conn:
+        task = define(conn, "messages", text=["message"], labels=["topic"])
+        submit_check(conn, task, SplitPlan())
+        assert work(conn) == 2
+    return path
+
+
+@dataclass
+class Client:
+    """A browser of somebody who may do everything."""
+
+    url: str
+    cookies: dict[str, str]
+
+    def get(self, page: str) -> tuple[int | str, float]:
+        """The status, or what came in the place of an answer; and the seconds that it took."""
+        jar = "; ".join(f"{name}={value}" for name, value in self.cookies.items())
+        began = time.monotonic()
+        status: int | str
+        try:
+            with urlopen(Request(self.url + page, headers={"cookie": jar}), timeout=60) as response:
+                response.read()
+                status = response.status
+        except HTTPError as error:
+            error.close()
+            status = error.code
+        except OSError as error:
+            status = repr(error)
+        return status, time.monotonic() - began
+
+
+@dataclass
+class Visit:
+    """What came of looking at one file."""
+
+    name: str
+    problems: list[str] = field(default_factory=list)
+
+
+@dataclass
+class Watch:
+    """Somebody who looks at another file all the while."""
+
+    client: Client
+    slowest: dict[str, float] = field(default_factory=dict)
+    failed: list[str] = field(default_factory=list)
+
+    def look(self) -> None:
+        ours = f"/other{OURS}"
+        for page in ("/other", "/other/messages", ours, f"{ours}/classifiers/topics"):
+            status, took = self.client.get(page)
+            self.slowest[page] = max(took, self.slowest.get(page, 0.0))
+            if status != 200:
+                self.failed.append(f"{page}: {status}")
+
+    @contextmanager
+    def going_on(self) -> Iterator[None]:
+        over = threading.Event()
+
+        def again() -> None:
+            while not over.wait(0.2):
+                self.look()
+
+        thread = threading.Thread(target=again)
+        thread.start()
+        try:
+            yield
+        finally:
+            over.set()
+            thread.join()
+
+
+def pages(database: str, name: str) -> list[str]:
+    ours = f"/{database}{OURS}"
+    own = [
+        ours, f"{ours}/jobs", f"{ours}/jobs.json?active=1", f"{ours}/jobs/1", f"{ours}/jobs/2.json",
+        f"{ours}/jobs/2/finding/0", f"{ours}/classifiers/topics", f"{ours}/classifiers/topics/rows",
+        f"{ours}/classifiers/topics/try?text=a+drain", OURS, f"/{database}",
+        f"/{database}.json?sql=select+ft_classify_json('a+drain')&_shape=array",
+    ]  # fmt: skip
+    if name.startswith("very many tables") or name.endswith("has a computed column"):
+        # Datasette counts the rows of each table there, by reading them in 1.0: no limit of its own
+        # ends a column that takes hours in one step of SQLite.
+        own.remove(f"/{database}")
+    if name.startswith("messages are a view"):
+        return own  # Datasette's own pages of the view would not end, nor ours that show its rows
+    return [
+        *own, f"{ours}/classify?table=messages", f"{ours}/train?table=messages&check=2",
+        f"{ours}/export?table=messages", f"/{database}/messages", f"/{database}/messages/1",
+    ]  # fmt: skip
+
+
+def visit(client: Client, database: str, name: str, patience: float) -> Visit:
+    found = Visit(name)
+    for page in pages(database, name):
+        status, took = client.get(page)
+        ours = OURS in page or "sql=" in page
+        if took > patience:
+            found.problems.append(f"{name}: {page} took {took:.1f} s")
+        if not isinstance(status, int) or (ours and status == 500):
+            found.problems.append(f"{name}: {page}: {status}")
+    return found
+
+
+def peak_memory(pid: int) -> int:
+    """The most bytes that a process has had at once; 0 where the system does not say."""
+    try:
+        status = Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return 0
+    line = next(line for line in status.splitlines() if line.startswith("VmHWM"))
+    return int(line.split()[1]) * 1024
+
+
+@contextmanager
+def limited_memory() -> Iterator[None]:
+    """So that what a file's jobs take is not taken from everybody on this machine."""
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(resource.RLIMIT_AS, (6_000_000_000, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, before)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks at the memory of processes")
+@pytest.mark.parametrize("immutable", [False, True], ids=["mutable", "immutable"])
+@pytest.mark.parametrize("number", range(len(BATCHES) if ALL else 1))
+def test_such_files_hold_up_nobody(
+    good: Path, tmp_path: Path, openai_server: OpenAIServer, number: int, immutable: bool
+):
+    batch = BATCHES[number if ALL else int(immutable)]
+    other = tmp_path / "other.db"
+    shutil.copyfile(good, other)
+    files: dict[str, Path] = {}
+    for index, (name, mutate) in enumerate(batch):
+        path = tmp_path / f"h{index}.db"
+        shutil.copyfile(good, path)
+        with closing(sqlite3.connect(path)) as conn:
+            mutate(conn)
+            if name in PRICES:
+                host = urlsplit(openai_server.base_url).netloc
+                sql = "update _ftclassify_classifiers set header = replace(header, ?, ?)"
+                conn.execute(sql, [prices.HOST, host])
+            conn.commit()
+        files[name] = path
+    environ = {
+        "OPENAI_API_KEY": openai_server.api_key, "OPENAI_BASE_URL": openai_server.base_url,
+        "AZURE_OPENAI_API_KEY": openai_server.api_key,
+        "AZURE_OPENAI_ENDPOINT": openai_server.base_url,
+        "FTCLASSIFY_USD_PER_JOB": "1", "FTCLASSIFY_USD_PER_DAY": "1",
+        "FTCLASSIFY_SQL_USD_PER_DAY": "1", "DATASETTE_SECRET": HIDDEN,
+    }  # fmt: skip
+    arguments = [
+        part for path in files.values() for part in (["-i", path] if immutable else [path])
+    ]
+    more = [] if is_065() else ["--root"]
+    who = cookies(Datasette([], secret=HIDDEN), ROOT)
+    problems: list[str] = []
+    with limited_memory():
+        server = serving(other, *arguments, *more, **environ)
+        with server as running:
+            client = Client(running.url, who)
+            watch = Watch(client)
+            for page in ("train?table=messages", "jobs/2/finding/0"):  # imports what they need
+                client.get(f"/other{OURS}/{page}")
+            for _ in range(3):
+                watch.look()
+            slack = 3 * max(watch.slowest.values())  # a machine that has much else to do
+            assert not watch.failed
+            watch.slowest.clear()
+            with watch.going_on():
+                for name, path in files.items():
+                    problems += visit(client, path.stem, name, PATIENCE + slack).problems
+            memory = peak_memory(running.pid)
+    problems += watch.failed
+    problems += [
+        f"another file's {page} took {took:.1f} s"
+        for page, took in watch.slowest.items()
+        if took > OTHERS + slack
+    ]
+    assert not problems, "\n".join(problems)
+    assert memory < MEMORY
+    assert openai_server.log == []
+    assert Ledger().spent_today() == Spent()
+    assert Ledger().under_way() == 0

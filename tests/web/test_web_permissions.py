@@ -1,0 +1,523 @@
+"""Every route, tried as every kind of visitor; and what nobody is told of a table they may not see.
+
+What should happen follows from what a route declares, and from ASKS_MORE where a view asks for more
+than its route can know. A route that has no address in ADDRESSES fails, so a new one must be tried.
+
+    PYTHONPATH=tests/support python tests/web/test_web_permissions.py
+
+prints what happened as a table.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import re
+import shutil
+import sys
+import tempfile
+from contextlib import closing
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from datasette.app import Datasette
+from towns import make_trained
+from visiting import ROOT, cookies, is_065, serve
+
+import datasette_ftclassify
+from datasette_ftclassify.core.database import connect
+from datasette_ftclassify.core.splits import SplitPlan
+from datasette_ftclassify.core.task import define
+from datasette_ftclassify.jobs.check import submit_check
+from datasette_ftclassify.jobs.columns import Columns
+from datasette_ftclassify.jobs.plan import PredictRequest
+from datasette_ftclassify.jobs.predict import predict_rows, submit_predict
+from datasette_ftclassify.jobs.runner import run_job
+from datasette_ftclassify.jobs.train import TrainRequest, train_classifier
+from datasette_ftclassify.store.classifiers import find_classifier, set_default
+from datasette_ftclassify.store.jobs.state import add_event, add_job, claim_job
+from datasette_ftclassify.store.schema import TABLES
+from datasette_ftclassify.web.permissions import DELETE, DESCRIPTIONS, PREDICT, SPEND, TRAIN, VIEW
+from datasette_ftclassify.web.routes import ROUTES
+from datasette_ftclassify.web.routing import Route
+
+OURS = "/town/-/ftclassify"
+HIDDEN = "xyzzy"
+"""In the name, columns, texts, labels, classifier, jobs, events and ids of a table that only root
+may see."""
+
+ABSENT = "qwert"
+
+VISITORS: dict[str, tuple[str | None, set[str]]] = {
+    "anonymous": (None, {VIEW}),
+    "sees only": ("vic", {VIEW}),
+    "trains, spends not": ("tom", {VIEW, TRAIN}),
+    "predicts": ("pat", {VIEW, PREDICT}),
+    "deletes": ("dora", {VIEW, DELETE}),
+    "all, another table": ("olga", {VIEW}),
+    "all, sees it not": ("ned", set()),
+    "root": (ROOT, set(DESCRIPTIONS)),
+}
+"""Who they are, and what they may do with the table `messages`."""
+
+
+@dataclass(frozen=True)
+class Address:
+    """One of each route. {train} and {check} are numbers of jobs.
+
+    body: of a POST that succeeds for who may
+    """
+
+    path: str
+    body: dict[str, Any] = field(default_factory=dict)
+
+
+LABEL = {"text": "message", "label": "topic"}
+ADDRESSES = {
+    ("instance", ""): Address("/-/ftclassify"),
+    ("database", ""): Address(OURS),
+    ("database", "/jobs"): Address(f"{OURS}/jobs"),
+    ("classifier", r"/classifiers/(?P<name>[^/]+?)"): Address(
+        f"{OURS}/classifiers/urgent", {"action": "default"}
+    ),
+    ("classifier", r"/classifiers/(?P<name>[^/]+?)/rows"): Address(
+        f"{OURS}/classifiers/topics~401/rows?wrong=1"
+    ),
+    ("classifier", r"/classifiers/(?P<name>[^/]+?)/try"): Address(
+        f"{OURS}/classifiers/topics~401/try?text=noise"
+    ),
+    ("classifier", r"/classifiers/(?P<name>[^/]+?)/evaluate"): Address(
+        f"{OURS}/classifiers/topics~401/evaluate"
+    ),
+    ("table", "/classify"): Address(
+        f"{OURS}/classify?table=messages", {"table": "messages", "classifier": "topics@1"}
+    ),
+    ("table", "/train"): Address(
+        f"{OURS}/train?table=messages", {"table": "messages", "action": "check", **LABEL}
+    ),
+    ("table", "/export"): Address(f"{OURS}/export?table=messages"),
+    ("job", r"/jobs/(?P<id>[0-9]{1,15})"): Address(f"{OURS}/jobs/{{train}}", {"action": "pause"}),
+    ("job", r"/jobs/(?P<id>[0-9]{1,15})/finding/(?P<number>[0-9]{1,6})"): Address(
+        f"{OURS}/jobs/{{check}}/finding/0"
+    ),
+}
+
+ASKS_MORE = {("job", r"/jobs/(?P<id>[0-9]{1,15})"): {TRAIN}}
+"""What a POST needs besides, which depends on the object: here it is a job that trains."""
+
+PAID = {
+    "a paid training": Address(
+        f"{OURS}/train?table=messages", {"table": "messages", "trainer": "openai", **LABEL}
+    ),
+    "a job that costs money": Address(f"{OURS}/jobs/{{paid}}", {"action": "pause"}),
+}
+"""What needs ftclassify-spend besides ftclassify-train."""
+
+
+def key(route: Route) -> tuple[str, str]:
+    return route.about, route.path
+
+
+def expected(route: Route, method: str, may: set[str]) -> set[int]:
+    """The statuses that are right for a visitor with these permissions."""
+    action = route.writes if method == "POST" else route.reads
+    if action is None:
+        return {405}
+    if route.about in ("instance", "database"):
+        return {200}
+    if VIEW not in may:
+        return {404}
+    needed = {action} | (ASKS_MORE.get(key(route), set()) if method == "POST" else set())
+    return {200, 302} if needed <= may else {403}
+
+
+# --- the town ------------------------------------------------------------------------------------
+
+
+def fill(path: Path) -> dict[str, int]:
+    """Adds to the trained town everything that there may be, for the open table and for the hidden
+    one; gives numbers of jobs."""
+    with closing(connect(path)) as conn:
+        with conn:
+            conn.execute("create table other as select * from messages")
+            conn.execute(f"create table {HIDDEN} (id integer primary key, {HIDDEN}_t, {HIDDEN}_l)")
+            conn.executemany(
+                f"insert into {HIDDEN} values (?, ?, ?)",
+                ((i, f"{HIDDEN} {i} {'abc'[i % 3] * 3}", f"{HIDDEN}_{i % 3}") for i in range(90)),
+            )
+        hidden = define(conn, HIDDEN, text=[f"{HIDDEN}_t"], labels=[f"{HIDDEN}_l"])
+        for name in (f"{HIDDEN}_one", "topics"):  # the latter is a second version
+            train_classifier(conn, hidden, TrainRequest(name=name, curve=False))
+        predict_rows(conn, find_classifier(conn, "topics@1"), "messages", PredictRequest())
+        predict_rows(conn, find_classifier(conn, f"{HIDDEN}_one"), HIDDEN, PredictRequest())
+        set_default(conn, f"{HIDDEN}_one")
+        with conn:  # a column of the open classifier in the hidden table
+            conn.execute(
+                "insert into _ftclassify_columns values (?, ?, 'topics', 'label')",
+                (HIDDEN, f"{HIDDEN}_c"),
+            )
+        task = define(conn, "messages", text=["message"], labels=["topic"])
+        words = {"task": task.to_dict(), "name": "new", "trainer": "local"}
+        train = add_job(conn, "train", words)
+        paid = add_job(conn, "train", {**words, "trainer": "openai"})
+        check = submit_check(conn, task, SplitPlan())
+        run_job(conn, check.id)
+        hidden_check = submit_check(conn, hidden, SplitPlan())
+        run_job(conn, hidden_check.id)
+        hidden_words = {"task": hidden.to_dict(), "name": HIDDEN, "trainer": "openai"}
+        unseen = add_job(conn, "train", hidden_words, estimate={"usd": 1.0})
+        add_event(conn, claim_job(conn, unseen.id, "elsewhere:1:token"), f"{HIDDEN} happened")
+        with conn:
+            conn.execute(
+                "update _ftclassify_jobs set remote = ?, step = ? where id = ?",
+                (f'{{"job_id": "{HIDDEN}"}}', HIDDEN, unseen.id),
+            )
+        classifier = find_classifier(conn, f"{HIDDEN}_one")
+        queued = submit_predict(conn, classifier, HIDDEN, PredictRequest(where="id < 50"))
+        # Of the open table, with a classifier that learnt from the hidden one.
+        elsewhere = replace(classifier, task=replace(classifier.task, text=("message",)))
+        guess = PredictRequest(columns=Columns.named("guess"))
+        mixed = submit_predict(conn, elsewhere, "messages", guess)
+    return {
+        "train": train.id, "paid": paid.id, "check": check.id, "unseen": unseen.id,
+        "unseen_check": hidden_check.id, "unseen_predict": queued.id, "unseen_mixed": mixed.id,
+    }  # fmt: skip
+
+
+def configuration() -> dict[str, Any]:
+    """Who may what; root is named, since who is not named in a rule is shut out by it."""
+
+    def only(*names: str) -> dict[str, Any]:
+        return {"id": [*names, ROOT]}
+
+    ours = {TRAIN: only("tom", "ned"), PREDICT: only("pat", "ned"), DELETE: only("dora", "ned"),
+            SPEND: only("ned")}  # fmt: skip
+    everything = {action: only("olga") for action in DESCRIPTIONS if action != VIEW}
+    sees = {"id": ["vic", "tom", "pat", "dora", "olga", ROOT], "unauthenticated": True}
+    tables = {
+        "messages": {"allow": sees},
+        "other": {"plugins": {"datasette-ftclassify": {"permissions": everything}}},
+        HIDDEN: {"allow": {"id": ROOT}},
+    }
+    config: dict[str, Any] = {"databases": {"town": {"tables": tables}}}
+    config["plugins"] = {"datasette-ftclassify": {"permissions": ours, "usd_per_job": 5}}
+    if not is_065():
+        config["permissions"] = dict.fromkeys(
+            ("update-row", "alter-table"), only("pat", "ned", "olga")
+        )
+    return config
+
+
+class Town:
+    """A Datasette that serves a town, and a file to look into."""
+
+    def __init__(self, path: Path, jobs: dict[str, int], *, immutable: bool = False) -> None:
+        self.path, self.jobs = path, jobs
+        where = {"metadata" if is_065() else "config": configuration()}
+        files, fixed = ([], [str(path)]) if immutable else ([str(path)], [])
+        # Who may write SQL is told the columns of all tables by Datasette 1.0 itself.
+        settings = {"default_allow_sql": False}
+        self.datasette = Datasette(files, immutables=fixed, settings=settings, **where)
+        if not is_065():
+            self.datasette.root_enabled = True
+        self._token = ""
+
+    async def ask(
+        self, method: str, address: Address, who: str | None, *, json: bool, token: bool = True
+    ) -> Any:
+        """As a browser sends it, or a program."""
+        path, _, query = address.path.format(**self.jobs).partition("?")
+        path = path + (".json" if json else "") + (f"?{query}" if query else "")
+        jar, headers, client = cookies(self.datasette, who), {}, self.datasette.client
+        if method != "POST":
+            return await client.request(method, path, cookies=jar)
+        body = dict(address.body)
+        if not is_065():
+            headers = {"sec-fetch-site": "same-origin" if token else "cross-site"}
+        elif token:
+            headers = {"x-csrftoken": await self._csrf()}
+            jar["ds_csrftoken"] = headers["x-csrftoken"]
+        sent = {"json": body} if json else {"data": body}
+        return await client.post(path, cookies=jar, headers=headers, **sent)
+
+    async def _csrf(self) -> str:
+        if not self._token:
+            page = await self.datasette.client.get(
+                "/-/permissions", cookies=cookies(self.datasette, ROOT)
+            )
+            self._token = page.cookies["ds_csrftoken"]
+        return self._token
+
+    def as_before(self) -> None:
+        """The jobs wait again, so that the next visitor may pause them."""
+        with closing(connect(self.path)) as conn, conn:
+            conn.execute(
+                "update _ftclassify_jobs set state = 'queued', wanted = null where id in (?, ?)",
+                (self.jobs["train"], self.jobs["paid"]),
+            )
+
+    def digest(self) -> str:
+        return hashlib.sha256(self.path.read_bytes()).hexdigest()
+
+
+@pytest.fixture(scope="module")
+def original(
+    trained_file: Path, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, dict[str, int]]:
+    path = Path(shutil.copy(trained_file, tmp_path_factory.mktemp("seen") / "town.db"))
+    return path, fill(path)
+
+
+@pytest.fixture
+def town(original: tuple[Path, dict[str, int]], tmp_path: Path) -> Town:
+    path, jobs = original
+    return Town(Path(shutil.copy(path, tmp_path / "town.db")), jobs)
+
+
+# --- every route, every visitor ------------------------------------------------------------------
+
+
+def test_every_route_has_an_address_here():
+    assert {key(route) for route in ROUTES} == set(ADDRESSES)
+
+
+def test_nothing_is_registered_beside_the_routes():
+    patterns = [pattern for pattern, _ in datasette_ftclassify.register_routes()]
+    assert patterns == [route.pattern for route in ROUTES]
+
+
+def test_every_route_about_a_table_takes_an_action_of_ours():
+    for route in ROUTES:
+        assert {route.reads, route.writes} <= {*DESCRIPTIONS, None}, route
+        assert re.fullmatch(route.pattern, "") is None
+
+
+async def tried(town: Town, route: Route) -> list[tuple[str, str, bool, set[int], int]]:
+    """(method, visitor, as JSON, statuses expected, status) of all requests."""
+    found = []
+    for method in ("GET", "HEAD", "POST"):
+        for name, (who, may) in VISITORS.items():
+            for json in (False, True):
+                if method == "POST":
+                    town.as_before()
+                response = await town.ask(method, ADDRESSES[key(route)], who, json=json)
+                right = expected(route, method, may)
+                found.append((method, name, json, right, response.status_code))
+    return found
+
+
+@pytest.mark.parametrize("route", ROUTES, ids=lambda route: f"{route.about}{route.path}")
+async def test_who_may_what(town: Town, route: Route):
+    wrong = [one for one in await tried(town, route) if one[4] not in one[3]]
+    assert not wrong
+
+
+@pytest.mark.parametrize("what", PAID)
+async def test_what_costs_money_needs_a_permission_of_its_own(town: Town, what: str, monkeypatch):
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    for name, (who, may) in VISITORS.items():
+        town.as_before()
+        response = await town.ask("POST", PAID[what], who, json=True)
+        if VIEW not in may:
+            assert response.status_code == 404, name
+        elif {TRAIN, SPEND} <= may:  # root gets as far as the missing key
+            assert response.status_code in (200, 400), name
+        else:
+            assert response.status_code == 403, name
+
+
+async def test_a_grant_is_of_its_table(town: Town):
+    body = {"table": "other", "action": "check", **LABEL}
+    other = Address(f"{OURS}/train?table=other", body)
+    for who, status in (("olga", 200), ("tom", 403), (None, 403), (ROOT, 200)):
+        for method in ("GET", "POST"):
+            response = await town.ask(method, other, who, json=True)
+            assert response.status_code == status, (who, method)
+
+
+async def test_a_name_is_changed_by_who_may_change_all_its_versions(town: Town):
+    for action, status in (("rename", 403), ("default", 403), ("delete", 200)):
+        body = {"action": action, "new_name": "mine"}
+        response = await town.ask(
+            "POST", Address(f"{OURS}/classifiers/topics~401", body), "dora", json=True
+        )
+        assert response.status_code == status, action
+        assert HIDDEN not in response.text
+
+
+async def test_a_name_is_taken_by_nobody_who_may_not_train_all_its_versions(town: Town):
+    fields = {"table": "messages", "text": ["message"], "label": ["topic"], "action": "train"}
+    for name, status in (("topics", 403), ("mine", 200)):
+        body = {**fields, "name": name}
+        response = await town.ask(
+            "POST", Address(f"{OURS}/train?table=messages", body), "tom", json=True
+        )
+        assert response.status_code == status, name
+        assert HIDDEN not in response.text
+
+
+async def test_requests_of_other_sites_are_refused(town: Town):
+    before = town.digest()
+    for route in ROUTES:
+        if route.writes is None:
+            continue
+        for json in (False, True):
+            response = await town.ask("POST", ADDRESSES[key(route)], ROOT, json=json, token=False)
+            assert response.status_code == 403, route
+    assert town.digest() == before
+
+
+async def test_an_immutable_file_is_read_and_never_written(original, tmp_path: Path):
+    path, jobs = original
+    town = Town(Path(shutil.copy(path, tmp_path / "town.db")), jobs, immutable=True)
+    before = town.digest()
+    for route in ROUTES:
+        for json in (False, True):
+            response = await town.ask("POST", ADDRESSES[key(route)], ROOT, json=json)
+            assert response.status_code in (400, 403, 404, 405), route
+            response = await town.ask("GET", ADDRESSES[key(route)], ROOT, json=json)
+            assert response.status_code == (404 if route.path == "/train" else 200), route
+    assert town.digest() == before
+
+
+# --- what nobody is told -------------------------------------------------------------------------
+
+
+async def test_no_page_tells_of_a_hidden_table(town: Town):
+    own = ["/", "/town", "/town/messages", "/town/messages/1", f"{OURS}?table=messages",
+           f"{OURS}/jobs?active=1", f"{OURS}/train?table=messages&check={{check}}",
+           f"{OURS}/train?table=messages&check={{unseen_check}}", "/town/messages?_facet=topic",
+           f"{OURS}/jobs/{{train}}?since=1", f"{OURS}/classifiers/topics~401"]  # fmt: skip
+    addresses = [*ADDRESSES.values(), *map(Address, own)]
+    for who in (None, "tom", "pat", "olga", "ned"):
+        for address in addresses:
+            for json in (False, True):
+                if json and address.path == "/":
+                    continue
+                text = (await town.ask("GET", address, who, json=json)).text
+                assert HIDDEN not in text.lower(), (who, address.path, json)
+
+
+def about(name: str, number: str) -> list[tuple[str, Address]]:
+    """Requests about a table, a classifier and a job of that name."""
+    paths = [f"{OURS}/{page}?table={name}" for page in ("train", "classify", "export", "jobs")]
+    paths += [f"{OURS}/{page}?table={name.upper()}" for page in ("train", "classify", "export")]
+    paths += [f"{OURS}?table={name}"]
+    paths += [f"{OURS}/classifiers/{name}_one{end}" for end in ("", "/rows", "/try?text=a")]
+    paths += [f"{OURS}/jobs/{number}", f"{OURS}/jobs/{number}/finding/0"]
+    paths += [f"{OURS}/train?table=messages&check={number}"]
+    paths += [f"{OURS}/classify?table=messages&classifier={name}_one"]
+    found = [("GET", Address(path)) for path in paths]
+    bodies = [
+        ("train", {"table": name, "action": "check"}),
+        ("classify", {"table": "messages", "classifier": f"{name}_one"}),
+        ("classify", {"table": name, "classifier": "topics"}),
+        (f"classifiers/{name}_one", {"action": "delete"}),
+        (f"jobs/{number}", {"action": "cancel"}),
+    ]
+    return found + [("POST", Address(f"{OURS}/{page}", body)) for page, body in bodies]
+
+
+def told(response: Any, name: str, numbers: str) -> tuple[int, str]:
+    """The answer, without what was asked for and what differs every time."""
+    text = re.sub(r'name="csrftoken" value="[^"]*"', "", response.text)
+    text = re.sub(rf"{name}|{name.upper()}", "NAME", text)
+    return response.status_code, re.sub(rf"\b({numbers})\b", "NUMBER", text)
+
+
+@pytest.mark.parametrize("who", [who for who, _ in VISITORS.values() if who != ROOT])
+async def test_what_is_hidden_is_as_if_it_were_not_there(town: Town, who: str | None):
+    for job in ("unseen", "unseen_check", "unseen_predict", "unseen_mixed"):
+        number = str(town.jobs[job])
+        pairs = zip(about(HIDDEN, number), about(ABSENT, "987654"), strict=True)
+        for (method, hidden), (_, absent) in pairs:
+            if job != "unseen" and number not in hidden.path:
+                continue
+            for json in (False, True):
+                one = await town.ask(method, hidden, who, json=json)
+                other = await town.ask(method, absent, who, json=json)
+                numbers = f"{number}|987654"
+                assert told(one, HIDDEN, numbers) == told(other, ABSENT, numbers), hidden
+
+
+async def test_what_was_learnt_from_a_table_that_is_gone_is_listed(trained: Path):
+    with closing(connect(trained)) as conn, conn:
+        conn.execute("drop table messages")
+    closed = {"messages": {"allow": {"id": ROOT}}}
+    for tables, count in ((None, 3), (closed, 0)):
+        datasette = serve(trained, tables=tables)
+        data = (await datasette.client.get(f"{OURS}.json")).json()
+        assert len(data["classifiers"]) == count
+
+
+# --- our own tables ------------------------------------------------------------------------------
+
+
+async def test_our_tables_are_for_root(town: Town):
+    get = town.datasette.client.get
+    for table in TABLES:
+        for who, _ in VISITORS.values():
+            response = await get(f"/town/{table}.json", cookies=cookies(town.datasette, who))
+            assert response.status_code == (200 if who == ROOT else 403), (table, who)
+        other = await get(f"/town/{table.upper()}.json", follow_redirects=True)
+        assert other.status_code in (403, 404), table
+    for path in ("/town/_ftclassify_jobs", "/town/_ftclassify_jobs.csv", "/town/_ftclassify_jobs/1",
+                 "/town/_ftclassify_jobs/1.json"):  # fmt: skip
+        for who, _ in VISITORS.values():
+            response = await get(path, cookies=cookies(town.datasette, who))
+            assert response.status_code == (200 if who == ROOT else 403), (path, who)
+    listed = (await get("/town.json")).json()["tables"]
+    assert not [table["name"] for table in listed if table["name"] in TABLES]
+
+
+async def test_the_configuration_can_open_one_of_them(original):
+    path, _ = original
+    tables = {"_ftclassify_jobs": {"allow": {"id": "vic"}}}
+    where = "metadata" if is_065() else "config"
+    datasette = Datasette([str(path)], **{where: {"databases": {"town": {"tables": tables}}}})
+    for who, table, status in (
+        ("vic", "_ftclassify_jobs", 200),
+        ("vic", "_ftclassify_batches", 403),
+        (None, "_ftclassify_jobs", 403),
+    ):
+        response = await datasette.client.get(f"/town/{table}", cookies=cookies(datasette, who))
+        assert response.status_code == status, (who, table)
+
+
+@pytest.mark.parametrize("allowed", [True, False])
+async def test_who_may_write_sql_reads_them_unless_that_is_off(original, allowed: bool):
+    path, _ = original
+    datasette = Datasette([str(path)], settings={"default_allow_sql": allowed})
+    page = "/town.json" if is_065() else "/town/-/query.json"
+    query = "?sql=select+count(*)+from+_ftclassify_jobs"
+    response = await datasette.client.get(page + query)
+    assert response.status_code == (200 if allowed else 403)
+
+
+# --- as a table ----------------------------------------------------------------------------------
+
+
+async def results(folder: Path) -> str:
+    path = folder / "town.db"
+    make_trained(path)
+    town = Town(path, fill(path))
+    await town.datasette.invoke_startup()
+    lines = ["| route | " + " | ".join(VISITORS) + " |", "|---" * (len(VISITORS) + 1) + "|"]
+    for route in ROUTES:
+        found = await tried(town, route)
+        for method in ("GET", "HEAD", "POST"):
+            cells = []
+            for name in VISITORS:
+                got = [one for one in found if one[:2] == (method, name)]
+                wrong = "" if all(one[4] in one[3] for one in got) else " WRONG"
+                cells.append("/".join(str(one[4]) for one in got) + wrong)
+            place = re.sub(r"\(\?P(<\w+>)[^)]*\)", r"\1", route.path)
+            lines.append(f"| {method} {route.about} `{place}` | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    with tempfile.TemporaryDirectory() as temporary:
+        sys.stdout.write(asyncio.run(results(Path(temporary))) + "\n")

@@ -1,0 +1,670 @@
+"""The page that prepares a training: what it proposes, finds, shows and starts, and for whom."""
+
+from __future__ import annotations
+
+import html
+import json
+import re
+import sqlite3
+import time
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+from openai_server import OpenAIServer
+from service_towns import environment
+from towns import town_database
+from train_page import PAGE, PAYING, TRAIN, look, page
+from visiting import ROOT, get, is_065, send, serve, submit
+from working import job_of
+
+from datasette_ftclassify.core.database import connect, relation
+from datasette_ftclassify.jobs.runner import run_job
+from datasette_ftclassify.store.jobs.state import list_jobs
+from datasette_ftclassify.store.schema import _MIGRATIONS
+from datasette_ftclassify.trainers import shutdown_dates
+from datasette_ftclassify.web import sampling
+from datasette_ftclassify.web.filters import carried
+from datasette_ftclassify.web.pages.check import as_filters, label_filter
+from datasette_ftclassify.web.train_form import Choices
+
+CHOSEN = {"text": "message", "label": "topic"}
+HOSTILE = 'te"xt [a]. <b>'
+TABLE = "odd 'name' [x].\"y\" <i>"
+
+
+@pytest.fixture
+def town(tmp_path: Path) -> Path:
+    town_database(tmp_path / "town.db").close()
+    return tmp_path / "town.db"
+
+
+@pytest.fixture
+def keyless(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("OPENAI_API_KEY", "AZURE_OPENAI_API_KEY"):
+        monkeypatch.delenv(name, raising=False)
+
+
+async def post(datasette: Any, who: str | None = "ann", **body: Any) -> Any:
+    return await send(datasette, PAGE, {"table": "messages", **body}, who)
+
+
+def run_last(path: Path) -> int:
+    """Runs the newest job as the worker would; gives its number."""
+    with closing(connect(path)) as conn:
+        job = list_jobs(conn)[0]
+        run_job(conn, job.id)
+    return job.id
+
+
+async def checked(datasette: Any, path: Path, **fields: Any) -> str:
+    """Where the check leads, after its job has run."""
+    given = {"table": "messages", **CHOSEN, "action": "check", **fields}
+    response = await submit(datasette, page(table=given["table"]), "ann", **given)
+    assert response.status_code == 302, response.text
+    run_last(path)
+    return str(response.headers["location"]).partition("#")[0]
+
+
+async def test_a_newcomer_sees_a_proposal_and_examples(town: Path):
+    data = await look(serve(town, grants=TRAIN))
+    assert data["choices"] == {"table": "messages", "text": ["message"], "label": ["topic"]}
+    assert data["proposed"] == ["text", "label"]
+    assert data["kind"] == "multiclass"
+    assert len(data["examples"]) == 5
+    assert all(e["text"] and e["labels"] and e["url"] for e in data["examples"])
+    assert data["errors"] == {}
+
+
+@pytest.mark.parametrize(("who", "status"), [(None, 403), ("bob", 403), ("ann", 200)])
+async def test_who_may(town: Path, who: str | None, status: int):
+    datasette = serve(town, grants=TRAIN)
+    assert (await get(datasette, page(), who)).status_code == status
+    sent = await post(datasette, who, action="check", **CHOSEN)
+    assert sent.status_code == status
+    assert (await get(serve(town), page(), ROOT)).status_code == 200
+
+
+async def test_a_table_that_may_not_be_seen_is_not_there(town: Path):
+    datasette = serve(town, grants=TRAIN, tables={"messages": {"allow": {"id": "bob"}}})
+    assert (await get(datasette, page(), "ann")).status_code in (403, 404)
+
+
+async def test_an_immutable_database_has_no_such_page(town: Path):
+    datasette = serve(immutables=(town,), grants=TRAIN)
+    response = await get(datasette, page(), "ann")
+    assert response.status_code == 404
+    assert "cannot be changed" in response.text
+
+
+async def test_a_template_is_previewed_and_its_error_told_beside_it(town: Path):
+    datasette = serve(town, grants=TRAIN)
+    good = await look(datasette, template="In {{ ward }}: {{ message }}", label="topic", preview=1)
+    assert all(e["text"].startswith("In ") for e in good["examples"])
+    bad = await look(datasette, template="{{ mesage }}", label="topic", preview=1)
+    assert "mesage" in bad["errors"]["template"]
+    assert bad["examples"] == []
+    endless = await look(datasette, template="{% for x in y %}", label="topic")
+    assert "template" in endless["errors"]
+
+
+async def test_what_is_wrong_is_told_beside_its_field(town: Path):
+    datasette = serve(town, grants=TRAIN)
+    data = await look(datasette, text="nothing", label="topic", kind="odd")
+    assert set(data["errors"]) >= {"text", "kind"}
+    both = await look(datasette, text="message", label="message")
+    assert "both" in both["errors"]["label"]
+    shares = await look(datasette, **CHOSEN, test="0.8", validation="0.8")
+    assert "test" in shares["errors"]
+    words = await look(datasette, **CHOSEN, seed="many")
+    assert "whole number" in words["errors"]["seed"]
+
+
+async def test_nothing_typed_is_lost(town: Path):
+    datasette = serve(town, grants=TRAIN)
+    typed = {"template": "{{ nix }}", "label": "topic", "name": "mine", "seed": "7",
+             "test": "0.25", "ward__exact": "Northgate"}  # fmt: skip
+    response = await submit(datasette, page(), "ann", table="messages", action="train", **typed)
+    assert response.status_code == 400
+    text = html.unescape(response.text)
+    assert 'role="alert"' in text
+    for value in ("{{ nix }}", 'value="mine"', 'value="7"', 'value="0.25"', "Northgate"):
+        assert value in text
+    with closing(connect(town)) as conn:
+        assert list_jobs(conn) == []
+
+
+async def test_a_label_that_was_unticked_is_not_proposed_again(town: Path):
+    datasette = serve(town, grants=TRAIN)
+    ticked = re.compile(r'name="label" value="topic"[^>]* checked')
+    assert ticked.search((await get(datasette, page(), "ann")).text)
+    form = await submit(datasette, page(), "ann", table="messages", text="message", action="train")
+    assert form.status_code == 400
+    assert not ticked.search(form.text)
+    assert "Choose the column that holds the labels." in form.text
+    preview = await get(datasette, f"{PAGE}.json?table=messages&text=message&preview=1", "ann")
+    assert preview.json()["choices"].get("label") is None
+
+
+async def test_the_preview_button_keeps_choices_in_the_address_without_the_token(town: Path):
+    datasette = serve(town, grants=TRAIN)
+    response = await submit(
+        datasette, page(), "ann", table="messages", action="preview", name="é & ü", **CHOSEN
+    )
+    assert response.status_code == 302
+    query = parse_qs(urlsplit(response.headers["location"]).query)
+    assert query == {"table": ["messages"], "text": ["message"], "label": ["topic"],
+                     "name": ["é & ü"]}  # fmt: skip
+
+
+async def test_filters_of_the_table_page_come_along_and_can_be_removed(town: Path):
+    datasette = serve(town, grants=TRAIN)
+    path = page(**CHOSEN, ward__exact="Northgate", message__contains="the")
+    response = await get(datasette, path, "ann")
+    text = html.unescape(response.text)
+    assert 'ward = "Northgate"' in text
+    found = re.findall(r'<a href="([^"]+)" aria-label="Remove', text)
+    assert len(found) == 2
+    assert all(("ward__exact" in u) != ("message__contains" in u) for u in found)
+    sent = await submit(datasette, page(), "ann", table="messages", action="train",
+                        ward__exact="Northgate", **CHOSEN)  # fmt: skip
+    assert sent.status_code == 302, sent.text
+    with closing(connect(town)) as conn:
+        task = list_jobs(conn)[0].settings["task"]
+    assert list(task["params"].values()) == ["Northgate"]
+    assert "Northgate" not in task["where"]
+
+
+@pytest.mark.parametrize(
+    "name", ["1=1) or (1__exact", "nothing__exact", "ward__sql", 'ward" or 1 --__exact']
+)
+async def test_filters_are_no_way_to_write_sql(town: Path, name: str):
+    datasette = serve(town, grants=TRAIN)
+    data = await look(datasette, **CHOSEN, **{name: "x"})
+    assert "filter" in data["errors"]
+    assert data["examples"] == []
+    sent = await post(datasette, **CHOSEN, **{name: "x"})
+    assert sent.status_code == 400
+
+
+async def test_what_selects_rows_by_sql_is_left_behind_and_said(town: Path):
+    datasette = serve(town, grants=TRAIN)
+    response = await get(datasette, page(**CHOSEN, _where="1=0", _search="x"), "ann")
+    assert "_search, _where" in response.text
+    assert (await look(datasette, **CHOSEN, _where="1=0"))["examples"]
+
+
+def test_filters_get_an_operator_on_the_way():
+    arguments = {"topic": ["a", "b"], "ward__contains": ["x"], "_sort": ["id"], "text": ["y"],
+                 "_odd__exact": ["z"]}  # fmt: skip
+    assert carried(arguments) == [
+        ("topic__exact", "a"), ("topic__exact", "b"), ("ward__contains", "x"),
+        ("text__exact", "y"), ("_odd__exact", "z"),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("where", "filters"),
+    [
+        ('"a" is null', [("a__isnull", "1")]),
+        ('"a ""b""" is null and "c" is null', [('a "b"__isnull', "1"), ("c__isnull", "1")]),
+        ("\"t\" in ('it''s', 'a, b')", [("t__in", '["it\'s", "a, b"]')]),
+        ('"id" in (1, -2)', [("id__in", "[1, -2]")]),
+        ('"id" in (1) or "x" in (\'a\')', None),
+        ('"id" in (select 1)', None),
+        ("\"id\" in (X'00')", None),
+        ('length("a") > 3', None),
+    ],
+)
+def test_simple_conditions_as_filters(where: str, filters: list | None):
+    assert as_filters(where) == filters
+
+
+@pytest.mark.parametrize(
+    ("task", "pair"),
+    [
+        ({"kind": "multiclass", "labels": ["topic"]}, ("topic__exact", "a")),
+        ({"kind": "multilabel", "labels": ["topics"]}, ("topics__arraycontains", "a")),
+        ({"kind": "multilabel", "labels": ["topics"], "delimiter": ";"}, None),
+        ({"kind": "multilabel", "labels": ["a", "b"]}, ("a__exact", "1")),
+    ],
+)
+def test_the_rows_of_a_label_as_a_filter(task: dict, pair: tuple | None):
+    assert label_filter({"delimiter": None, **task}, "a") == pair
+
+
+async def test_a_check_is_a_job_and_its_findings_lead_to_their_rows(town: Path, keyless: None):
+    datasette = serve(town, grants=TRAIN)
+    where = await checked(datasette, town)
+    data = (await get(datasette, where.replace("/train?", "/train.json?"), "ann")).json()
+    check = data["check"]
+    assert check["state"] == "finished"
+    assert check["current"]
+    findings = {f["code"]: f for f in check["report"]["findings"]}
+    assert {"conflicting-labels", "unlabelled", "exact-duplicates"} <= set(findings)
+    for code, finding in findings.items():
+        if finding["url"] is None:
+            continue
+        table = urlsplit(finding["url"])
+        rows = (await get(datasette, f"{table.path}.json?{table.query}&_size=max", "ann")).json()
+        assert rows["rows"], code
+        if "rows" in finding["message"] and "label" not in finding["message"]:
+            assert len(rows["rows"]) == finding["count"], code
+    text = (await get(datasette, where, "ann")).text
+    assert "What the check found" in text
+    assert "<svg" in text
+
+
+async def test_changed_choices_are_said_to_be_unchecked(town: Path, keyless: None):
+    datasette = serve(town, grants=TRAIN)
+    where = await checked(datasette, town)
+    assert "You have changed something" not in (await get(datasette, where, "ann")).text
+    assert "You have changed something" in (await get(datasette, f"{where}&seed=5", "ann")).text
+    number = parse_qs(urlsplit(where).query)["check"][0]
+    short = await look(datasette, check=number)
+    assert short["choices"]["label"] == ["topic"]
+    assert short["check"]["current"]
+
+
+async def test_how_far_a_check_is_takes_one_cheap_look(town: Path):
+    datasette = serve(town, grants=TRAIN)
+    sent = await post(datasette, action="check", **CHOSEN)
+    number = sent.json()["job"]["id"]
+    data = await look(datasette, check=number, progress=1)
+    assert data["check"]["active"]
+    assert "Checking the rows" in (await get(datasette, page(**CHOSEN, check=number), "ann")).text
+    assert (await look(datasette, check="no such", progress=1))["check"] is None
+    other = await look(datasette, **CHOSEN, check=999)
+    assert other["check"] is None
+
+
+async def test_a_check_that_a_stranger_wrote_breaks_nothing(town: Path, keyless: None):
+    datasette = serve(town, grants=TRAIN)
+    where = await checked(datasette, town)
+    number = parse_qs(urlsplit(where).query)["check"][0]
+    for damaged in (
+        "[]",
+        '{"findings": [{}]}',
+        '{"findings": [{"where": 1, "keys": 2}], "task": 3}',
+    ):
+        with closing(sqlite3.connect(town)) as conn, conn:
+            conn.execute("update _ftclassify_jobs set result = ?", [damaged])
+        assert (await get(datasette, where, "ann")).status_code in (200, 400)
+        finding = f"/town/-/ftclassify/jobs/{number}/finding/0"
+        assert (await get(datasette, finding, "ann")).status_code in (400, 404)
+
+
+async def test_a_strangers_condition_reads_no_other_table(town: Path, keyless: None):
+    with closing(connect(town)) as conn, conn:
+        conn.execute("create table secret (a, b, c)")
+        conn.execute("insert into secret values ('hidden away', 1, 2)")
+    datasette = serve(town, grants=TRAIN)
+    where = await checked(datasette, town)
+    number = parse_qs(urlsplit(where).query)["check"][0]
+    finding = {"code": "x", "severity": "info", "count": 1, "message": "", "advice": "", "keys": [],
+               "where": "0) union select * from secret where (1"}  # fmt: skip
+    with closing(sqlite3.connect(town)) as conn, conn:
+        sql = "update _ftclassify_jobs set result = ?"
+        conn.execute(sql, [json.dumps({"findings": [finding]})])
+    response = await get(datasette, f"/town/-/ftclassify/jobs/{number}/finding/0", "ann")
+    assert response.status_code == 400
+    assert "hidden away" not in response.text
+
+
+async def test_rows_that_no_table_page_can_list_have_a_page(town: Path, keyless: None):
+    with closing(connect(town)) as conn, conn:
+        conn.execute("create table pairs (a text, b int, body text, kind text, primary key (a, b))"
+                     " without rowid")  # fmt: skip
+        conn.executemany(
+            "insert into pairs values (?, ?, ?, ?)",
+            [
+                (f"k/{i}", i, f"<b>text</b> {i % 20}", "<i>x</i>" if i % 3 else "y")
+                for i in range(120)
+            ],
+        )
+    datasette = serve(town, grants=TRAIN)
+    where = await checked(datasette, town, table="pairs", text="body", label="kind")
+    data = (await get(datasette, where.replace("/train?", "/train.json?"), "ann")).json()
+    urls = [f["url"] for f in data["check"]["report"]["findings"] if f["url"]]
+    ours = [url for url in urls if "/finding/" in url]
+    assert ours
+    response = await get(datasette, ours[0], "ann")
+    assert response.status_code == 200
+    assert "<b>text" not in response.text
+    assert "&lt;b&gt;text" in response.text
+    row = re.search(r'<td><a href="([^"]+)"', response.text)
+    assert row is not None
+    assert (await get(datasette, html.unescape(row[1]), "ann")).status_code == 200
+    assert (await get(datasette, ours[0], "bob")).status_code == 403
+    assert (await get(datasette, ours[0].rpartition("/")[0] + "/999", "ann")).status_code == 404
+
+
+async def test_hostile_names_and_cells(town: Path, keyless: None):
+    text, label, table = (n.replace('"', '""') for n in (HOSTILE, "la]bel, __in", TABLE))
+    with closing(connect(town)) as conn, conn:
+        conn.execute(f'create table "{table}" ("{text}" text, "{label}" text, "table" text)')
+        conn.executemany(
+            f'insert into "{table}" values (?, ?, ?)',
+            [(f"<script>alert({i})</script>{'x' * 300}", f"<b>{i % 2}", "t") for i in range(60)],
+        )
+    datasette = serve(town, grants=TRAIN)
+    fields = {"table": TABLE, "text": HOSTILE, "label": "la]bel, __in", "table__exact": "t"}
+    where = await checked(datasette, town, **fields)
+    response = await get(datasette, where, "ann")
+    assert response.status_code == 200
+    assert "<script>alert" not in response.text
+    assert "<b>0" not in response.text
+    assert "60 rows" in response.text
+    sent = await submit(datasette, page(table=TABLE), "ann", action="train", **fields)
+    assert sent.status_code == 302, sent.text
+    assert job_of(town, run_last(town)).state == "finished"
+
+
+async def test_a_view_can_be_trained_on(town: Path, keyless: None):
+    with closing(connect(town)) as conn, conn:
+        conn.execute("create view short as select message, topic from messages where id < 300")
+    datasette = serve(town, grants=TRAIN)
+    data = await look(datasette, table="short")
+    assert data["choices"]["text"] == ["message"]
+    assert data["examples"][0]["url"] is None
+    where = await checked(datasette, town, table="short")
+    assert (await get(datasette, where, "ann")).status_code == 200
+    sent = await post(datasette, table="short", text=["message"], label=["topic"])
+    assert sent.json()["job"]["kind"] == "train"
+
+
+async def test_training_here_starts_at_once(town: Path):
+    datasette = serve(town, grants=TRAIN)
+    sent = await submit(datasette, page(), "ann", table="messages", action="train",
+                        name="desk", trainer="local", **CHOSEN)  # fmt: skip
+    assert sent.status_code == 302
+    with closing(connect(town)) as conn:
+        job = list_jobs(conn)[0]
+    assert sent.headers["location"] == f"/town/-/ftclassify/jobs/{job.id}"
+    assert (job.kind, job.state, job.settings["name"]) == ("train", "queued", "desk")
+
+
+async def test_without_a_key_a_trainer_is_shown_with_what_to_configure(town: Path, keyless: None):
+    datasette = serve(town, grants=PAYING)
+    data = await look(datasette)
+    by_name = {t["name"]: t for t in data["trainers"]}
+    assert by_name["local"]["missing"] is None
+    assert "OPENAI_API_KEY" in by_name["openai"]["missing"]
+    sent = await submit(datasette, page(), "ann", table="messages", action="train",
+                        trainer="openai", **CHOSEN)  # fmt: skip
+    assert sent.status_code == 400
+
+
+@pytest.fixture
+def service(
+    openai_server: OpenAIServer, monkeypatch: pytest.MonkeyPatch, no_certificates: None
+) -> OpenAIServer:
+    for name, value in environment(openai_server).items():
+        monkeypatch.setenv(name, value)
+    for name in ("FTCLASSIFY_USD_PER_JOB", "FTCLASSIFY_USD_PER_DAY"):
+        monkeypatch.delenv(name, raising=False)
+    return openai_server
+
+
+async def train_paid(datasette: Any, **fields: Any) -> Any:
+    trainer = fields.get("trainer", "openai")
+    return await post(datasette, **{**CHOSEN, "trainer": trainer, **model_of(trainer), **fields})
+
+
+def model_of(trainer: str) -> dict[str, str]:
+    """The setting that names it: no page knows which models a server like OpenAI's has."""
+    return {} if trainer == "local" else {f"{trainer}-model": "gpt-4.1-mini"}
+
+
+async def test_a_paid_training_needs_its_permission(town: Path, service: OpenAIServer):
+    response = await train_paid(serve(town, grants=TRAIN), confirm_usd=100)
+    assert response.status_code == 403
+    assert "ftclassify-spend" in response.json()["error"]
+
+
+async def test_a_paid_training_needs_a_configured_limit(town: Path, service: OpenAIServer):
+    datasette = serve(town, grants=PAYING)
+    response = await train_paid(datasette, confirm_usd=100)
+    assert response.status_code == 400
+    assert "usd_per_job" in response.json()["error"]
+    assert "usd_per_job" in (await get(datasette, page(), "ann")).text
+
+
+async def test_until_when_a_model_answers_is_asked_of_its_host_by_who_may_pay(
+    town: Path, service: OpenAIServer
+):
+    datasette = serve(town, grants={**PAYING, "ftclassify-train": {"id": ["ann", "bob"]}})
+
+    def asked() -> int:
+        return sum(request.path == "/models" for request in service.log)
+
+    async def until() -> tuple[str | None, bool]:
+        found = await look(datasette, **CHOSEN, **model_of("openai"))
+        offer = next(t for t in found["trainers"] if t["name"] == "openai")
+        return offer["until"], offer["until_stated"]
+
+    assert await until() == (None, False)
+    await post(datasette, "bob", action="check", **CHOSEN)
+    await get(datasette, page(), None)
+    assert service.log == []
+    service.faults.add("*", "malformed_json", times=None)
+    for _ in range(2):
+        await post(datasette, action="check", **CHOSEN)
+    assert asked() == 1  # and not again for a while
+    assert await until() == (None, False)
+    shutdown_dates._known.clear()
+    service.faults.clear()
+    for _ in range(2):
+        await post(datasette, action="check", **CHOSEN)
+    assert asked() == 2
+    assert await until() == ("2099-01-14", True)
+    assert "2099-01-14" in (await get(datasette, page(**model_of("openai")), "ann")).text
+
+
+async def test_a_price_is_agreed_to_before_anything_is_paid(
+    town: Path, service: OpenAIServer, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("FTCLASSIFY_USD_PER_JOB", "5")
+    datasette = serve(town, grants=PAYING)
+    asked = await train_paid(datasette)
+    assert asked.status_code == 400
+    estimate = asked.json()["estimate"]
+    assert estimate["usd"] > 0
+    assert estimate["host"] in service.base_url
+    for wrong in (estimate["usd"] / 2, "nan", "inf", "much"):
+        assert (await train_paid(datasette, confirm_usd=wrong)).status_code == 400
+    form = await submit(datasette, page(), "ann", table="messages", action="train",
+                        trainer="openai", name="kept name", **model_of("openai"),
+                        **CHOSEN)  # fmt: skip
+    assert form.status_code == 200
+    assert "rows will leave this machine" in form.text
+    assert form.text.count('value="kept name"') == 2
+    with closing(connect(town)) as conn:
+        assert list_jobs(conn) == []
+    agreed = await train_paid(datasette, confirm_usd=estimate["usd"])
+    assert agreed.json()["ok"], agreed.text
+    job = job_of(town, agreed.json()["job"]["id"])
+    assert job.estimate is not None
+    assert job.estimate["usd"] == estimate["usd"]
+    assert job.settings["host"] == estimate["host"]
+    assert service.api_key not in agreed.text + form.text
+
+
+async def test_a_model_is_asked_untrained_from_the_page(
+    town: Path, service: OpenAIServer, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("FTCLASSIFY_USD_PER_JOB", "5")
+    datasette = serve(town, grants=PAYING)
+    offer = next(t for t in (await look(datasette))["trainers"] if t["name"] == "prompted")
+    model = offer["settings"][0]
+    assert (model["label"], model["usual"]) == ("Model to ask", "")
+    assert model["proposed"] == []
+    assert "epochs" not in str(offer["settings"])
+    chosen = {"trainer": "prompted", "name": "base"}
+    estimate = (await train_paid(datasette, **chosen)).json()["estimate"]
+    assert estimate["training_usd"] == 0 < estimate["usd"]
+    agreed = await train_paid(datasette, **chosen, confirm_usd=estimate["usd"])
+    job = job_of(town, run_last(town))
+    assert (job.id, job.state) == (agreed.json()["job"]["id"], "finished")
+    assert job.result is not None
+    assert job.result["metrics"]["n_test"] == estimate["requests"]
+    assert service.jobs_created == 0
+
+
+async def test_a_file_of_an_earlier_version_gets_its_estimate(
+    town: Path, service: OpenAIServer, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("FTCLASSIFY_USD_PER_JOB", "5")
+    with closing(connect(town)) as conn, conn:
+        conn.executescript(
+            "create table _sqlite_migrations (id integer primary key, migration_set text,"
+            " name text, applied_at text)"
+        )
+        for statement in _MIGRATIONS["m001_main_job"]:
+            conn.execute(statement)
+        conn.execute(
+            "insert into _sqlite_migrations (migration_set, name) values"
+            " ('datasette-ftclassify', 'm001_main_job')"
+        )
+    asked = await train_paid(serve(town, grants=PAYING))
+    assert asked.json()["estimate"]["usd"] > 0
+
+
+async def test_settings_of_a_trainer_reach_it(
+    town: Path, service: OpenAIServer, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("FTCLASSIFY_USD_PER_JOB", "50")
+    datasette = serve(town, grants=PAYING)
+    said = {"openai-epochs": "2", "openai-suffix": "desk", "azure-epochs": "9", "confirm_usd": 50}
+    sent = await train_paid(datasette, **said)
+    options = sent.json()["job"]["settings"]["options"]
+    assert (options["epochs"], options["suffix"]) == (2, "desk")
+    wrong = await train_paid(datasette, epochs="many", confirm_usd=50)
+    assert "whole number" in wrong.json()["error"]
+    local = await train_paid(datasette, trainer="local", epochs=3)
+    assert "epochs" in local.json()["error"]
+
+
+async def test_no_address_is_taken_from_a_visitor(
+    town: Path, service: OpenAIServer, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("FTCLASSIFY_USD_PER_JOB", "50")
+    datasette = serve(town, grants=PAYING)
+    sent = await train_paid(datasette, base_url="http://evil.example/v1", host="evil.example",
+                            embeddings="/etc", where="1=1", confirm_usd=50)  # fmt: skip
+    settings = sent.json()["job"]["settings"]
+    assert "evil" not in str(settings)
+    assert settings["task"]["where"] is None
+    assert settings["options"]["embeddings"] is None
+
+
+async def test_a_million_rows_open_in_a_moment(tmp_path: Path, keyless: None):
+    with closing(sqlite3.connect(tmp_path / "town.db")) as conn, conn:
+        conn.execute("create table big (id integer primary key, body text, kind text)")
+        conn.execute(
+            "with recursive n(i) as (select 1 union all select i + 1 from n where i < 1000000)"
+            " insert into big select i, 'message number ' || i, 'kind ' || (i / 100000) from n"
+        )
+    datasette = serve(tmp_path / "town.db", grants=TRAIN)
+    await get(datasette, page(table="big"), "ann")  # templates are compiled once
+    for query in ({}, {"body__contains": "nowhere at all"}):
+        times = []
+        for _ in range(3):
+            begun = time.process_time()
+            data = await look(datasette, table="big", **query)
+            times.append(time.process_time() - begun)
+        assert data["choices"]["label"] == ["kind"]
+        assert min(times) < 0.3, times
+    assert data["errors"]["rows"]
+
+
+@pytest.mark.parametrize("in_time", [True, False])
+def test_the_kind_is_known_in_a_moment_also_of_a_large_sorted_table(
+    monkeypatch: Any, in_time: bool
+):
+    if not in_time:
+        monkeypatch.setattr(sampling, "_SCAN_MS", 0)
+    with closing(sqlite3.connect(":memory:")) as conn:
+        conn.execute("create table t (id integer primary key, body, topic, tags, half)")
+        conn.executemany(
+            "insert into t (body, topic, tags, half) values (?, ?, ?, ?)",
+            [("a text", f"topic {i // 1000}", '["a", "b"]', i // 2500) for i in range(5000)],
+        )
+
+        def kind(label: str, **more: Any) -> str:
+            return Choices.read("t", {"text": "body", "label": label, **more}).task(conn).kind
+
+        found, complete = sampling.label_cells(conn, relation(conn, "t"), "topic", None, {})
+        assert (set(found), complete) == ({f"topic {i}" for i in range(5)}, in_time)
+        assert kind("topic") == "multiclass"
+        assert kind("tags") == "multilabel"
+        # There may be a third label somewhere, and binary would then refuse to be trained.
+        assert kind("half") == ("binary" if in_time else "multiclass")
+        assert kind("half", kind="binary") == "binary"
+
+
+async def test_both_lines_show_the_same_choices(town: Path):
+    response = await get(serve(town, grants=TRAIN), page(), "ann")
+    assert response.status_code == 200
+    token = re.search(r'name="csrftoken" value="([^"]*)"', response.text)
+    assert token is not None
+    assert token[1] or not is_065()
+
+
+@pytest.mark.parametrize("action", ["check", "train"])
+@pytest.mark.parametrize("state", ["failed", "paused"])
+async def test_the_same_again_after_it_failed_or_was_paused_goes_on(
+    town: Path, keyless: None, action: str, state: str
+):
+    datasette = serve(town, grants=TRAIN)
+    fields = {"table": "messages", "action": action, "name": "desk", "trainer": "local", **CHOSEN}
+    await submit(datasette, page(), "ann", **fields)
+    with closing(connect(town)) as conn, conn:
+        conn.execute("update _ftclassify_jobs set state = ?, error = 'broken'", [state])
+    assert (await submit(datasette, page(), "ann", **fields)).status_code == 302
+    with closing(connect(town)) as conn:
+        (job,) = list_jobs(conn)
+    assert job.state == "queued"
+
+
+async def test_variants_of_labels_are_merged_by_one_button(town: Path, keyless: None):
+    datasette = serve(town, grants=TRAIN)
+    where = await checked(datasette, town)
+    text = (await get(datasette, where, "ann")).text
+    pressed = re.search(r'name="action" value="(merge [^"]+)"[^>]*>Count each as one label<', text)
+    assert pressed is not None
+    action = html.unescape(pressed[1])
+    labels = json.loads(action.removeprefix("merge "))
+    sent = await post(datasette, action=action, **CHOSEN)
+    job = sent.json()["job"]["id"]
+    run_last(town)
+    data = await look(datasette, check=job)
+    assert json.loads(data["choices"]["merged"]) == labels
+    assert data["check"]["current"]
+    findings = {f["code"]: f for f in data["check"]["report"]["findings"]}
+    assert findings["label-variants"]["severity"] == "info"
+    shown = (await get(datasette, page(check=job), "ann")).text
+    assert "Count all ways of writing as one label" in shown
+    assert job_of(town, job).settings["task"]["merged"] == labels
+    wrong = await post(datasette, action="merge nonsense", **CHOSEN)
+    assert wrong.status_code == 400
+
+
+async def test_vectors_ask_for_names_on_the_page(town: Path, keyless: None):
+    with closing(sqlite3.connect(town)) as conn, conn:
+        conn.execute("create table vectors (message, topic)")
+        cells = ["[0, 1, 0]", "[1, 1, 0]", "[0, 0, 1]"]
+        rows = [(f"message {n}", cells[n % 3]) for n in range(60)]
+        conn.executemany("insert into vectors values (?, ?)", rows)
+    datasette = serve(town, grants=TRAIN)
+    unnamed = await look(datasette, **CHOSEN, table="vectors")
+    assert "label names" in unnamed["errors"]["label_names"]
+    refused = await post(datasette, action="train", **{**CHOSEN, "table": "vectors"})
+    assert refused.status_code == 400
+    assert "--" not in refused.json()["errors"][0]
+    named = await look(datasette, **CHOSEN, table="vectors", label_names="a, b, c")
+    assert named["errors"] == {}
+    assert named["read_as"] == "multilabel, read from vectors of 0 and 1"
+    assert [e["labels"] for e in named["examples"]][:2] == [["b"], ["a", "b"]]
