@@ -62,7 +62,7 @@ def vocabularies(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 @pytest.fixture(scope="session")
 def trained_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A database with three trained classifiers; read it, never write it."""
-    from towns import make_trained
+    from sample_databases import make_trained
 
     path = tmp_path_factory.mktemp("trained") / "town.db"
     make_trained(path)
@@ -78,7 +78,7 @@ def trained(trained_file: Path, tmp_path: Path) -> Path:
 @pytest.fixture
 def town(trained: Path) -> Path:
     """Such a copy, without the jobs that trained them."""
-    from working import without_jobs
+    from running_jobs import without_jobs
 
     return without_jobs(trained)
 
@@ -117,8 +117,8 @@ def openai_server() -> Iterator[OpenAIServer]:
 @pytest.fixture(scope="module")
 def tuned() -> Iterator[tuple[OpenAIServer, OpenAI, str]]:
     """Such a server, its client and the name of a model tuned on label codes."""
+    from openai_examples import chat_lines, examples, tune
     from openai_server import OpenAIServer
-    from openai_talk import chat_lines, examples, tune
 
     with OpenAIServer() as server:
         model = tune(server, chat_lines(examples())).fine_tuned_model

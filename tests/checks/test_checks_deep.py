@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from checking import SUBJECTS, Row, check, clean_rows, codes, found, sentence
 from click.testing import CliRunner
-from towns import messages
+from sample_databases import messages
 
 from datasette_ftclassify.checks import mislabelled, scan
 from datasette_ftclassify.checks.samples import DeepSample

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from commands import run, run_json
 from programs import datasette, output_of
-from towns import town_database, value
+from sample_databases import town_database, value
 
 from datasette_ftclassify.core.database import connect
 from datasette_ftclassify.export import read_back

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from service_towns import MODEL, environment, quick_to_ask, town
+from service_training import MODEL, environment, quick_to_ask, town
 
 from datasette_ftclassify.cli import ftclassify
 from datasette_ftclassify.core.database import connect

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 from programs import Program
-from working import agreed_job, is_in_the_middle, job_of, make_slow, queue_predict, wait_for
+from running_jobs import agreed_job, is_in_the_middle, job_of, make_slow, queue_predict, wait_for
 
 from datasette_ftclassify.cli import ftclassify
 from datasette_ftclassify.present.jobs import describe, describe_all

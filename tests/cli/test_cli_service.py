@@ -12,8 +12,8 @@ import pytest
 from click.testing import CliRunner
 from openai_server import OpenAIServer
 from programs import Program, datasette
-from service_towns import MODEL, environment, quick_to_ask, town
-from working import wait_for
+from running_jobs import wait_for
+from service_training import MODEL, environment, quick_to_ask, town
 
 from datasette_ftclassify.cli import ftclassify
 from datasette_ftclassify.core.database import connect

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
-from service_towns import MODEL, environment, town
+from service_training import MODEL, environment, town
 from terminal import Terminal
 
 from datasette_ftclassify.cli import ftclassify

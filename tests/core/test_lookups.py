@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner
 from datasette.app import Datasette
 from lookup_tables import WORDS, desk
-from towns import answer, rows, value
+from sample_databases import answer, rows, value
 from visiting import ROOT, get, serve
 
 from datasette_ftclassify.checks import run_checks

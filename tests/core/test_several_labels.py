@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from datasette.app import Datasette
-from towns import rows
+from sample_databases import rows
 
 from datasette_ftclassify.core.database import connect
 from datasette_ftclassify.core.task import define

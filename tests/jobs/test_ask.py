@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from asked import access_to, add_asked, asked_texts, report_table, train_at
 from click.testing import CliRunner
 from openai_server import OpenAIServer
-from service_towns import environment
+from remote_classifier import access_to, add_asked, asked_texts, report_table, train_at
+from service_training import environment
 from visiting import get, send, serve, submit
 from visitor import Visitor
 

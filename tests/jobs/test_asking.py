@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from asked import LABELS, count_answers, quick, report_table, reports
-from towns import value
-from working import agreed_job
+from remote_classifier import LABELS, count_answers, quick, report_table, reports
+from running_jobs import agreed_job
+from sample_databases import value
 
 from datasette_ftclassify.core.database import connect
 from datasette_ftclassify.core.errors import JobError

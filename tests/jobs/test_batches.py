@@ -14,15 +14,23 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-import batch_talk
+import batch_predictions
 import pytest
-from asked import LABELS, access_to, add_asked, count_answers, report_table, reports, train_at
-from batch_talk import QUICK, fill
+from batch_predictions import QUICK, fill
 from click.testing import CliRunner
+from openai_examples import tune
 from openai_server import OpenAIServer
 from openai_server.vocabulary import vocabulary
-from openai_talk import tune
-from working import wait_for
+from remote_classifier import (
+    LABELS,
+    access_to,
+    add_asked,
+    count_answers,
+    report_table,
+    reports,
+    train_at,
+)
+from running_jobs import wait_for
 
 from datasette_ftclassify.cli import ftclassify
 from datasette_ftclassify.core.errors import ClassifierInUse, JobPaused, JobStopped, LimitReached
@@ -277,7 +285,7 @@ def test_kill_9_anywhere_makes_no_batch_twice_and_loses_no_answer(server, town):
     path = town.execute("pragma database_list").fetchone()[2]
     access = {"OPENAI_API_KEY": server.api_key, "OPENAI_BASE_URL": server.base_url}
     run = subprocess.run(
-        [sys.executable, batch_talk.__file__, path, *MOMENTS],
+        [sys.executable, batch_predictions.__file__, path, *MOMENTS],
         env={**os.environ, **access}, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert run.returncode == 0, run.stderr

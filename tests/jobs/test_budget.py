@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from asked import ASK, access_to, add_asked, quick, report_table, train_at
 from click.testing import CliRunner
 from openai_server import OpenAIServer
-from towns import value
+from remote_classifier import ASK, access_to, add_asked, quick, report_table, train_at
+from sample_databases import value
 
 from datasette_ftclassify.cli import ftclassify
 from datasette_ftclassify.core.database import connect

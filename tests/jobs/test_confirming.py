@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from asked import access_to, add_asked, report_table, reports, train_at
 from click.testing import CliRunner
 from openai_server import OpenAIServer
-from service_towns import MODEL, environment
+from remote_classifier import access_to, add_asked, report_table, reports, train_at
+from service_training import MODEL, environment
 from visiting import get, send, serve, submit
 from visitor import Visitor
 

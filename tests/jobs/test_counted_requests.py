@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from asked import access_to, add_asked, quick, report_table, train_at
-from batch_talk import QUICK
+from batch_predictions import QUICK
 from openai_server import OpenAIServer
+from remote_classifier import access_to, add_asked, quick, report_table, train_at
 
 from datasette_ftclassify.core.database import connect
 from datasette_ftclassify.core.errors import FtclassifyError

@@ -14,7 +14,9 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from asked import (
+from batch_predictions import QUICK
+from openai_server import OpenAIServer
+from remote_classifier import (
     ASK,
     access_to,
     add_asked,
@@ -25,9 +27,7 @@ from asked import (
     reports,
     train_at,
 )
-from batch_talk import QUICK
-from openai_server import OpenAIServer
-from towns import value
+from sample_databases import value
 
 from datasette_ftclassify.core.database import connect
 from datasette_ftclassify.core.errors import JobPaused

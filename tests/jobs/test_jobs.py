@@ -16,8 +16,8 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from towns import rows, town_database, value
-from working import agreed_job, forget_jobs, wait_for
+from running_jobs import agreed_job, forget_jobs, wait_for
+from sample_databases import rows, town_database, value
 
 from datasette_ftclassify.cli import ftclassify
 from datasette_ftclassify.core.database import connect

@@ -16,9 +16,9 @@ from pathlib import Path
 import pytest
 from killing import Moments, environment, killed_often
 from openai_server import OpenAIServer
+from paid_rows import check_books, check_rows, make_watched, predict_command, predict_key
 from programs import Program, datasette
-from service_talk import access_to, reports
-from watched_rows import check_books, check_rows, make_watched, predict_command, predict_key
+from service_workflow import access_to, reports
 
 from datasette_ftclassify.core.database import connect
 from datasette_ftclassify.store.jobs.state import list_jobs

@@ -16,10 +16,10 @@ from urllib.request import Request, urlopen
 import pytest
 from judges import Judge, aimock
 from killing import Moments, killed_often
-from openai_talk import WORDS
+from openai_examples import WORDS
+from paid_rows import check_books, check_rows, make_watched, predict_command, predict_key
 from programs import Program, datasette
-from service_talk import access_to
-from watched_rows import check_books, check_rows, make_watched, predict_command, predict_key
+from service_workflow import access_to
 
 pytestmark = pytest.mark.contract
 

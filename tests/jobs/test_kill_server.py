@@ -17,11 +17,11 @@ from pathlib import Path
 import pytest
 from killing import Moments
 from openai_server import OpenAIServer
-from service_talk import access_to
-from service_towns import environment
+from paid_rows import check_books, check_rows, make_watched, predict_key
+from running_jobs import wait_for
+from service_training import environment
+from service_workflow import access_to
 from serving import Server, child_of, serving
-from watched_rows import check_books, check_rows, make_watched, predict_key
-from working import wait_for
 
 from datasette_ftclassify.core.database import connect
 from datasette_ftclassify.jobs.agreements import ask

@@ -14,13 +14,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from asked import ASK, access_to, add_asked, count_answers, report_table, train_at
 from killing import environment
 from openai_server import OpenAIServer
+from paid_rows import check_books, check_rows, make_watched, predict_command, predict_key
 from programs import Program, datasette
-from service_talk import access_to as access_at
-from watched_rows import check_books, check_rows, make_watched, predict_command, predict_key
-from working import wait_for
+from remote_classifier import ASK, access_to, add_asked, count_answers, report_table, train_at
+from running_jobs import wait_for
+from service_workflow import access_to as access_at
 
 from datasette_ftclassify.core.database import connect
 from datasette_ftclassify.core.errors import JobPaused

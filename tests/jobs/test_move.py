@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from sample_databases import rows, value
 from scipy.stats import binomtest
-from service_towns import access_to, quick_to_ask, request, topics, town
-from towns import rows, value
+from service_training import access_to, quick_to_ask, request, topics, town
 
 from datasette_ftclassify.core.errors import EvaluationError, TrainingError
 from datasette_ftclassify.jobs.compare import compare, move_request

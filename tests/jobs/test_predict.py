@@ -14,7 +14,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from towns import messages, rows, value
+from sample_databases import messages, rows, value
 
 from datasette_ftclassify.core.database import connect
 from datasette_ftclassify.core.errors import PredictError, SourceError

@@ -14,7 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from asked import (
+from folders import SUPPORT
+from openai_server import OpenAIServer
+from remote_classifier import (
     ASK,
     LABELS,
     access_to,
@@ -25,10 +27,8 @@ from asked import (
     reports,
     train_at,
 )
-from folders import SUPPORT
-from openai_server import OpenAIServer
-from towns import rows, value
-from working import wait_for
+from running_jobs import wait_for
+from sample_databases import rows, value
 
 from datasette_ftclassify.core.database import connect
 from datasette_ftclassify.core.errors import (

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 from openai_server import OpenAIServer
-from service_towns import access_to, environment, quick_to_ask, request, topics, town
-from towns import value
-from working import agreed_job
+from running_jobs import agreed_job
+from sample_databases import value
+from service_training import access_to, environment, quick_to_ask, request, topics, town
 
 from datasette_ftclassify.cli import ftclassify
 from datasette_ftclassify.core.errors import JobStopped, TrainingError

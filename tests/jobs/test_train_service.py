@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 from openai_server import OpenAIServer
-from service_towns import MODEL, access_to, environment, quick_to_ask, request, topics, town
-from towns import rows, value
+from sample_databases import rows, value
+from service_training import MODEL, access_to, environment, quick_to_ask, request, topics, town
 
 from datasette_ftclassify.core.database import connect
 from datasette_ftclassify.core.errors import (

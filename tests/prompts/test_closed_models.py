@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 from openai_server import OpenAIServer
-from service_towns import MODEL, environment, quick_to_ask, town
+from service_training import MODEL, environment, quick_to_ask, town
 from train_page import PAYING, look
 from visiting import serve
 

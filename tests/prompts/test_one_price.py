@@ -9,12 +9,12 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from asked import access_to, add_asked, report_table, train_at
 from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 from openai_server import OpenAIServer
-from service_towns import MODEL, environment
+from remote_classifier import access_to, add_asked, report_table, train_at
+from service_training import MODEL, environment
 from visitor import Visitor
 
 from datasette_ftclassify.cli import ftclassify

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from asked import add_asked, quick, report_table, train_at
 from openai_server import OpenAIServer
+from remote_classifier import add_asked, quick, report_table, train_at
 
 from datasette_ftclassify.core.errors import FtclassifyError
 from datasette_ftclassify.jobs.ask import ask_text, estimate_text

@@ -20,7 +20,7 @@ import sqlite_utils
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from programs import output_of
-from towns import answer, rows, value
+from sample_databases import answer, rows, value
 
 from datasette_ftclassify.core.database import connect
 from datasette_ftclassify.core.task import define

@@ -18,13 +18,13 @@ from typing import Any
 import programs
 import pytest
 import sqlite_utils
-from asked import count_answers
 from datasette.app import Datasette
 from openai_server import OpenAIServer
 from programs import output_of
+from remote_classifier import count_answers
+from running_jobs import PATIENCE, agreed_job, wait_for
+from sample_databases import answer, rows, value
 from served import SEVERAL, access_to, endpoint_of, keep, serve, teach
-from towns import answer, rows, value
-from working import PATIENCE, agreed_job, wait_for
 
 from datasette_ftclassify.core.database import connect
 from datasette_ftclassify.core.errors import AccessError

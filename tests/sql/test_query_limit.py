@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from folders import SUPPORT
 from hostile_sql import EVER, hostile
-from towns import value
+from sample_databases import value
 
 from datasette_ftclassify.core.database import connect
 from datasette_ftclassify.sql import registration

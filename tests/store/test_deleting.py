@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 from commands import run, run_json
+from running_jobs import job_of, queue_predict, wait_for
+from sample_databases import value
 from stored import add
-from towns import value
 from visiting import ROOT, get, send, serve, submit
-from working import job_of, queue_predict, wait_for
 
 from datasette_ftclassify.cli import ftclassify
 from datasette_ftclassify.core.database import connect

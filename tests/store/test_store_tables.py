@@ -15,9 +15,9 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from towns import answer, value
+from running_jobs import queue_predict, without_jobs
+from sample_databases import answer, value
 from visiting import ROOT, get, serve
-from working import queue_predict, without_jobs
 
 from datasette_ftclassify.cli import ftclassify
 from datasette_ftclassify.core.database import connect

@@ -8,7 +8,7 @@ from contextlib import closing
 
 import pytest
 from click.testing import CliRunner
-from towns import answer, rows, value
+from sample_databases import answer, rows, value
 
 from datasette_ftclassify.cli import ftclassify
 from datasette_ftclassify.core.database import connect

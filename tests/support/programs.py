@@ -17,7 +17,7 @@ import weakref
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from working import PATIENCE
+from running_jobs import PATIENCE
 
 _CONTEXT = multiprocessing.get_context("forkserver")
 _CONTEXT.set_forkserver_preload([

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from programs import Program, datasette
-from working import wait_for
+from running_jobs import wait_for
 
 from datasette_ftclassify.store.jobs.job import Job
 

@@ -15,7 +15,7 @@ import pytest
 from click.testing import CliRunner
 from example_packages import install
 from example_service.postroom import KEY, Postroom
-from towns import town_database
+from sample_databases import town_database
 from visiting import get, send, serve
 
 import datasette_ftclassify

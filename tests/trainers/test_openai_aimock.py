@@ -13,8 +13,8 @@ from pathlib import Path
 import openai
 import pytest
 from judges import Judge, aimock
-from openai_talk import HELD_OUT, WORDS
-from service_talk import access_to, predict_at, reports, right, train_at
+from openai_examples import HELD_OUT, WORDS
+from service_workflow import access_to, predict_at, reports, right, train_at
 
 from datasette_ftclassify.core.errors import PredictError
 

@@ -11,7 +11,8 @@ from typing import Any, get_args
 
 import pytest
 from openai.types.shared import ReasoningEffort
-from openai_questions import (
+from openai_examples import HELD_OUT
+from openai_inference import (
     AZURE,
     CHAT,
     CODES,
@@ -29,7 +30,6 @@ from openai_questions import (
     values_of,
 )
 from openai_server import OpenAIServer
-from openai_talk import HELD_OUT
 
 from datasette_ftclassify.core.errors import ArtifactError
 from datasette_ftclassify.core.labels import LabelSet

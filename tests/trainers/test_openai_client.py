@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from openai_questions import AZURE, CHAT, CODES, TOWN, Header, ask, asking, endpoint, tuned, untuned
+from openai_inference import AZURE, CHAT, CODES, TOWN, Header, ask, asking, endpoint, tuned, untuned
 from openai_server import OpenAIServer
 
 from datasette_ftclassify.core.errors import AccessError

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 from judges import prism
+from openai_examples import HELD_OUT
 from openai_server import OpenAIServer
-from openai_talk import HELD_OUT
-from service_talk import access_to, predict_at, reports, right, train_at
-from working import wait_for
+from running_jobs import wait_for
+from service_workflow import access_to, predict_at, reports, right, train_at
 
 pytestmark = pytest.mark.contract
 

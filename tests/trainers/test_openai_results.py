@@ -6,8 +6,8 @@ import base64
 from pathlib import Path
 
 import pytest
+from fine_tuning_runs import ROWS, Setting, TrainingLog
 from openai_server import OpenAIServer
-from training_diary import ROWS, Setting, TrainingLog
 
 from datasette_ftclassify.trainers.openai_protocol.training_metrics import best, point, read_results
 

@@ -13,8 +13,7 @@ from pathlib import Path
 import openai
 import pytest
 from folders import SUPPORT
-from openai_server import OpenAIServer
-from openai_talk import (
+from openai_examples import (
     HELD_OUT,
     accuracy,
     batch_lines,
@@ -25,6 +24,7 @@ from openai_talk import (
     tune,
     upload,
 )
+from openai_server import OpenAIServer
 
 
 def test_a_file_from_upload_to_deletion(openai_server: OpenAIServer):

@@ -8,8 +8,7 @@ from pathlib import Path
 import openai
 import pytest
 from openai import AzureOpenAI
-from openai_server import BaseModelInfo, OpenAIServer
-from openai_talk import (
+from openai_examples import (
     HELD_OUT,
     SYSTEM,
     accuracy,
@@ -21,6 +20,7 @@ from openai_talk import (
     messages,
     tune,
 )
+from openai_server import BaseModelInfo, OpenAIServer
 
 from datasette_ftclassify.prompts.tokenizer import tokenizer_for
 

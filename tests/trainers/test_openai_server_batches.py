@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import openai
 import pytest
+from openai_examples import HELD_OUT, batch_lines, create_batch, examples, lines_of
 from openai_server import OpenAIServer
-from openai_talk import HELD_OUT, batch_lines, create_batch, examples, lines_of
 
 
 def test_a_batch_answers_like_single_requests(tuned):

@@ -10,8 +10,8 @@ import openai
 import pytest
 from judges import prism
 from openai import DefaultHttpxClient, OpenAI
+from openai_examples import ask, chat_lines, completion_lines, epochs, examples, messages, upload
 from openai_server import OpenAIServer
-from openai_talk import ask, chat_lines, completion_lines, epochs, examples, messages, upload
 
 pytestmark = pytest.mark.contract
 

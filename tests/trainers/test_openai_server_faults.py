@@ -11,9 +11,9 @@ from email.utils import parsedate_to_datetime
 import openai
 import pytest
 from openai import AsyncOpenAI
+from openai_examples import ask, chat_lines, epochs, examples, messages, tune, upload
 from openai_server import OpenAIServer
-from openai_talk import ask, chat_lines, epochs, examples, messages, tune, upload
-from working import wait_for
+from running_jobs import wait_for
 
 
 @pytest.mark.parametrize(

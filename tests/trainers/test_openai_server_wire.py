@@ -13,9 +13,9 @@ from collections.abc import Iterator
 import pytest
 from folders import SUPPORT
 from openai.types.chat import ChatCompletion
+from openai_examples import ask, messages
 from openai_server import OpenAIServer
 from openai_server.schemas import answer_again, dump
-from openai_talk import ask, messages
 
 
 @pytest.fixture

@@ -8,9 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from openai_server import OpenAIServer
-from openai_talk import HELD_OUT, messages
-from training_diary import (
+from fine_tuning_runs import (
     BOM,
     LABELS,
     ROWS,
@@ -21,6 +19,8 @@ from training_diary import (
     in_parts,
     is_whole,
 )
+from openai_examples import HELD_OUT, messages
+from openai_server import OpenAIServer
 
 from datasette_ftclassify.core.errors import AccessError, JobStopped, TrainingError
 from datasette_ftclassify.core.labels import LabelSet

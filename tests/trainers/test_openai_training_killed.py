@@ -10,8 +10,8 @@ from types import FrameType
 from typing import Any
 
 import pytest
+from fine_tuning_runs import ROWS, Killed, Setting, TrainingLog, in_parts, is_whole
 from openai_server import OpenAIServer
-from training_diary import ROWS, Killed, Setting, TrainingLog, in_parts, is_whole
 
 import datasette_ftclassify.trainers.openai_protocol as package
 from datasette_ftclassify.core.errors import JobStopped

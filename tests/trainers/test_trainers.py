@@ -14,7 +14,7 @@ from click.testing import CliRunner
 from datasette.app import Datasette
 from datasette.plugins import pm
 from example_packages import install
-from towns import answer, town_database
+from sample_databases import answer, town_database
 
 from datasette_ftclassify.cli import ftclassify
 from datasette_ftclassify.core.database import connect

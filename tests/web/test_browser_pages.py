@@ -20,7 +20,7 @@ from browsing import (
     sync_api,
     wide,
 )
-from working import wait_for
+from running_jobs import wait_for
 
 from datasette_ftclassify.demo.build import run
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from browsing import chromium, needs_browser, served, signed_in, sync_api, tab_to, visit
 from openai_server import OpenAIServer
-from towns import town_database, value
+from sample_databases import town_database, value
 from visiting import is_065
 
 from datasette_ftclassify.core.database import connect

@@ -20,11 +20,11 @@ from urllib.parse import quote
 from urllib.request import HTTPCookieProcessor, OpenerDirector, build_opener
 
 import pytest
+from openai_examples import examples
 from openai_server import OpenAIServer
-from openai_talk import examples
 from programs import Program, datasette
+from running_jobs import wait_for
 from serving import serving
-from working import wait_for
 
 from datasette_ftclassify.cli import ftclassify
 from datasette_ftclassify.core.database import connect

@@ -26,9 +26,9 @@ import pytest
 from datasette.app import Datasette
 from hostile import Mutation, jobs, names, prices, tables
 from openai_server import OpenAIServer
+from running_jobs import queue_predict, without_jobs
 from serving import serving
 from visiting import ROOT, cookies, is_065
-from working import queue_predict, without_jobs
 
 from datasette_ftclassify.core.database import connect
 from datasette_ftclassify.core.splits import SplitPlan

@@ -11,15 +11,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from asked import access_to, add_asked, report_table, train_at
 from datasette.app import Datasette
 from datasette.utils import tilde_encode
 from openai_server import OpenAIServer
+from remote_classifier import access_to, add_asked, report_table, train_at
+from running_jobs import wait_for
+from sample_databases import rows, value
 from serving import serving
 from tables import HOSTILE_NAMES
-from towns import rows, value
 from visitor import MODERN, Visitor
-from working import wait_for
 
 from datasette_ftclassify.core.database import connect, quote
 from datasette_ftclassify.core.errors import PredictError

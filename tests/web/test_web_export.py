@@ -16,7 +16,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 import pytest
-from towns import town_database
+from sample_databases import town_database
 from visiting import cookies, get, serve
 
 from datasette_ftclassify.core.database import connect

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from running_jobs import job_of, queue_predict
 from visiting import ROOT, get, send, serve, submit
-from working import job_of, queue_predict
 
 from datasette_ftclassify.core.database import connect
 from datasette_ftclassify.store.jobs.job import Job

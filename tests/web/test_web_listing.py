@@ -11,8 +11,8 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from datasette.app import Datasette
+from running_jobs import queue_predict, without_jobs
 from visiting import ROOT, get, is_065, serve
-from working import queue_predict, without_jobs
 
 from datasette_ftclassify.core.database import connect
 from datasette_ftclassify.jobs.predict import predict_rows

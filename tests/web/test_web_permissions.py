@@ -23,7 +23,7 @@ from typing import Any
 
 import pytest
 from datasette.app import Datasette
-from towns import make_trained
+from sample_databases import make_trained
 from visiting import ROOT, cookies, is_065, serve
 
 import datasette_ftclassify

@@ -14,11 +14,11 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from openai_server import OpenAIServer
-from service_towns import environment
-from towns import town_database
+from running_jobs import job_of
+from sample_databases import town_database
+from service_training import environment
 from train_page import PAGE, PAYING, TRAIN, look, page
 from visiting import ROOT, get, is_065, send, serve, submit
-from working import job_of
 
 from datasette_ftclassify.core.database import connect, relation
 from datasette_ftclassify.jobs.runner import run_job

@@ -19,10 +19,7 @@ import pytest
 from datasette.app import Datasette
 from openai_server import OpenAIServer
 from programs import datasette
-from service_talk import reports
-from serving import child_of, serving
-from towns import rows, value
-from working import (
+from running_jobs import (
     PATIENCE,
     agreed_job,
     is_in_the_middle,
@@ -31,6 +28,9 @@ from working import (
     queue_predict,
     wait_for,
 )
+from sample_databases import rows, value
+from service_workflow import reports
+from serving import child_of, serving
 
 from datasette_ftclassify.core.database import connect
 from datasette_ftclassify.core.task import define

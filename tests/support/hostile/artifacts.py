@@ -1,7 +1,7 @@
 """Stored classifiers that somebody has changed: their JSON, arrays, tokenizers and evaluations.
 
-The good database is `towns.make_trained`'s: classifiers `topics`, `urgent` and `subjects`, each
-with an evaluation. A change is made to all of them where nothing else is said.
+The good database is that of `sample_databases.make_trained`: classifiers `topics`, `urgent` and
+`subjects`, each with an evaluation. A change is made to all of them where nothing else is said.
 """
 
 from __future__ import annotations

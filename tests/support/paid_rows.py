@@ -8,8 +8,8 @@ from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple
 
-from openai_talk import WORDS
-from service_talk import NAMES, reports, train_at
+from openai_examples import WORDS
+from service_workflow import NAMES, reports, train_at
 
 from datasette_ftclassify.core.database import connect
 from datasette_ftclassify.jobs.agreements import key_of

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from openai_server import OpenAIServer
-from towns import town_database
+from sample_databases import town_database
 
 from datasette_ftclassify.core.task import Task, define
 from datasette_ftclassify.demo.build import merge_label_variants

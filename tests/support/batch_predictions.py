@@ -1,6 +1,6 @@
 """A prediction through batches, in this process or in one that kills itself on the way.
 
-    python tests/support/batch_talk.py DB MOMENT…
+    python tests/support/batch_predictions.py DB MOMENT…
 
 runs the prediction in DB once for each moment, each in a child that dies there by kill -9, and at
 last to its end. A moment is `before create`, `after upload`, `read 3` (in the third line).

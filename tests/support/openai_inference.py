@@ -7,8 +7,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
+from openai_examples import examples, tune
 from openai_server import OpenAIServer
-from openai_talk import examples, tune
 
 from datasette_ftclassify.core.labels import LabelSet
 from datasette_ftclassify.prompts.formats import ExportFormat

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from openai_examples import examples
 from openai_server import OpenAIServer
-from openai_talk import examples
 
 from datasette_ftclassify.core.errors import JobStopped
 from datasette_ftclassify.core.labels import LabelSet

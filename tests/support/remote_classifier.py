@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from openai_examples import WORDS, tune
 from openai_server import OpenAIServer
-from openai_talk import WORDS, tune
 
 from datasette_ftclassify.core.database import connect
 from datasette_ftclassify.core.labels import LabelSet

@@ -6,7 +6,7 @@ import sqlite3
 from pathlib import Path
 from typing import Any
 
-from openai_talk import HELD_OUT, examples
+from openai_examples import HELD_OUT, examples
 
 from datasette_ftclassify.core.database import connect
 from datasette_ftclassify.core.task import define
