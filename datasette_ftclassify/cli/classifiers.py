@@ -11,7 +11,7 @@ from ..present.usage_sql import usage_sql
 from ..prompts.prices import dollars, today
 from .confirmation import confirm
 from .evaluate import describe_metrics
-from .jobs import tell_service
+from .jobs import cancel_at_service
 from .options import base_url_option, database_argument, json_option, open_database
 from .output import friendly, print_json, rows, say
 from .train_steps import access_for, describe_comparison
@@ -314,7 +314,7 @@ def delete(
         confirm(f"Delete {name}?", yes=yes, otherwise="Nothing was deleted.")
         if plan.busy:
             say(f"Cancels {', '.join(f'job {job.id}' for job in plan.busy)}.")
-            end_jobs(conn, name, tell_service=lambda job: tell_service(conn, job))
+            end_jobs(conn, name, cancel_at_service=lambda job: cancel_at_service(conn, job))
             if (left := plan_deletion(conn, name)).busy:
                 raise left.in_use()  # before the model is deleted at the service
         if at_service:

@@ -23,25 +23,25 @@ def line(conn: sqlite3.Connection, job: Job) -> str:
     return line_of(conn, job, describe(conn, job))
 
 
-def line_of(conn: sqlite3.Connection, job: Job, told: dict[str, Any]) -> str:
+def line_of(conn: sqlite3.Connection, job: Job, facts: dict[str, Any]) -> str:
     """told: the job, described"""
     parts = [
-        f"{job.id:4}", f"{job.kind:8}", f"{told['state']:11}", job.created_at,
-        *(part for part in (_about(conn, job), *_figures(job, told)) if part),
+        f"{job.id:4}", f"{job.kind:8}", f"{facts['state']:11}", job.created_at,
+        *(part for part in (_about(conn, job), *_figures(job, facts)) if part),
     ]  # fmt: skip
     return "  ".join(parts)
 
 
-def _figures(job: Job, told: dict[str, Any]) -> list[str]:
+def _figures(job: Job, facts: dict[str, Any]) -> list[str]:
     parts = []
     if job.total is not None:
         parts.append(f"{job.rows_done:,} of {job.total:,} rows")
     if job.failed:
         parts.append(f"{job.failed:,} without an answer")
-    if told["rows_per_second"]:
-        left = f", about {duration(told['seconds_left'])} left" if told["seconds_left"] else ""
-        parts.append(f"{told['rows_per_second']:,.0f} rows/s{left}")
-    parts.append(money(job, told["usd"]))
+    if facts["rows_per_second"]:
+        left = f", about {duration(facts['seconds_left'])} left" if facts["seconds_left"] else ""
+        parts.append(f"{facts['rows_per_second']:,.0f} rows/s{left}")
+    parts.append(money(job, facts["usd"]))
     if shows_step(job):
         parts.append(job.step)
     # Of a job that waits or runs again, the error is an old one.

@@ -53,8 +53,8 @@ def list_command(database: str, as_json: bool) -> None:
         if as_json:
             print_json({"jobs": described})
             return
-        for job, told in zip(found, described, strict=True):
-            click.echo(line_of(conn, job, told))
+        for job, facts in zip(found, described, strict=True):
+            click.echo(line_of(conn, job, facts))
     if not found:
         click.echo("There is no job yet.")
 
@@ -177,7 +177,7 @@ def _asking(action: str, text: str) -> click.Command:
         with open_database(database) as conn:
             job = ask_for(conn, job_id, action, read_access(), limit_usd)
             if action == "cancel":
-                job = tell_service(conn, job)
+                job = cancel_at_service(conn, job)
             if as_json:
                 print_json(describe(conn, job))
             else:
@@ -188,7 +188,7 @@ def _asking(action: str, text: str) -> click.Command:
     return ask
 
 
-def tell_service(conn: sqlite3.Connection, job: Job) -> Job:
+def cancel_at_service(conn: sqlite3.Connection, job: Job) -> Job:
     """Cancels at its service what nobody is at here. Says so when that cannot be done."""
     from ..core.errors import FtclassifyError, JobStopped
     from ..jobs.runner import run_job

@@ -157,15 +157,15 @@ def now_line(conn: sqlite3.Connection, job: Job) -> str:
     """What a running job is doing, and how far, how fast and how dear it is."""
     from ..store.spending import spent_by_job
 
-    told = describe(conn, job)
+    facts = describe(conn, job)
     share = (job.remote or {}).get("shown")
     parts = [f"{job.step} {share:.0%}" if isinstance(share, float) and share else job.step]
     if job.total:
         parts.append(f"{job.rows_done:,} of {job.total:,} rows")
     if (answers := spent_by_job(conn, job.id).requests) and job.kind != "train":
         parts.append(f"{answers:,} answered")
-    if told["rows_per_second"]:
-        parts.append(f"{told['rows_per_second']:,.0f} rows/s")
-    if paid := money(job, told["usd"]):
+    if facts["rows_per_second"]:
+        parts.append(f"{facts['rows_per_second']:,.0f} rows/s")
+    if paid := money(job, facts["usd"]):
         parts.append(paid)
     return ", ".join(parts)

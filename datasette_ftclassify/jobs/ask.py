@@ -27,7 +27,7 @@ from ..store.schema import ensure_schema, transaction
 from ..store.spending import Spent
 from ..trainers.access import Access
 from .agreements import agree
-from .estimates import JobEstimate, agreed, check_answers, estimate_questions
+from .estimates import JobEstimate, agreed, check_answers, estimate_requests
 from .lease import Lease, leased
 from .load_classifier import prices_of, service_of
 from .remote.answer_cache import is_sound
@@ -41,7 +41,7 @@ ASK_SECONDS = 60.0
 TRIES = 2
 """Of one text: the first that came to nothing may be billed all the same."""
 
-PATIENCE = RetryPolicy(tries=TRIES, down=TRIES, cap=5.0, ready_every=5.0, leave=5.0)
+RETRY_POLICY = RetryPolicy(tries=TRIES, down=TRIES, cap=5.0, ready_every=5.0, leave=5.0)
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,7 @@ def estimate_text(classifier: Classifier, text: str, access: Access) -> JobEstim
         prices_of(classifier, access),
     )
     check_answers(classifier)
-    return estimate_questions(inference_client, [classifier.task.read(text)], prices, tries=TRIES)
+    return estimate_requests(inference_client, [classifier.task.read(text)], prices, tries=TRIES)
 
 
 def ask_text(
@@ -135,17 +135,17 @@ def ask_text(
 
 def _ask(lease: Lease, classifier: Classifier, text: str, access: Access) -> AskedText:
     until = time.monotonic() + ASK_SECONDS
-    with open_inference_loop(lease, classifier, access, patience=PATIENCE) as conversation:
-        (question,) = conversation.ask([classifier.task.read(text)])
-        while conversation.unanswered or conversation.has_news:
-            conversation.turn()
-            if conversation.has_news:
-                conversation.commit()
+    with open_inference_loop(lease, classifier, access, retry_policy=RETRY_POLICY) as loop:
+        (request,) = loop.ask([classifier.task.read(text)])
+        while loop.unanswered or loop.has_uncommitted:
+            loop.turn()
+            if loop.has_uncommitted:
+                loop.commit()
             if time.monotonic() > until:
                 raise JobPaused("The service did not answer in time: ask again later.")
-        if question.answer is None or question.exhausted:
-            raise JobPaused(f"The service did not answer. {(question.answer or _NONE).reason}")
-        return AskedText(question.answer, conversation.spent)
+        if request.answer is None or request.exhausted:
+            raise JobPaused(f"The service did not answer. {(request.answer or _NONE).reason}")
+        return AskedText(request.answer, loop.spent)
 
 
 _NONE = CachedAnswer(None, reason="Ask again later.")

@@ -115,7 +115,7 @@ def run_check(lease: Lease, progress: Progress = no_progress) -> dict[str, Any]:
     except (KeyError, TypeError) as error:
         raise JobError("The settings of this job were not written by this software.") from error
 
-    def tell(step: str, share: float) -> None:
+    def report_progress(step: str, share: float) -> None:
         lease.check()
         progress(step, share)
 
@@ -129,7 +129,7 @@ def run_check(lease: Lease, progress: Progress = no_progress) -> dict[str, Any]:
         seed=plan.seed,
         most_keys=MOST_KEYS,
         predicted=predicted_columns(lease.conn, relation(lease.conn, task.source)),
-        progress=tell,
+        progress=report_progress,
         **priced,
     ).to_dict()
     # Whoever asks later whether these are the same rows must not be told so of others.

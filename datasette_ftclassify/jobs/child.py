@@ -31,7 +31,7 @@ from .watchdog import end_when_stuck
 NICE = 10
 """Added to the parent's niceness: pages come first."""
 
-TELL_EVERY = 1.0
+REPORT_EVERY = 1.0
 """Seconds between two writes of what a training is doing."""
 
 _STDIN = 0
@@ -66,7 +66,9 @@ def main(database: str, job_id: int) -> None:
     with closing(open_database(database)) as conn:
         ensure_schema(conn)
         try:
-            run_job(conn, job_id, access=access, steps=_teller(conn, job_id), digest=digest)
+            run_job(
+                conn, job_id, access=access, steps=_progress_writer(conn, job_id), digest=digest
+            )
         except JobNotFound:
             return
         except Exception:
@@ -74,24 +76,24 @@ def main(database: str, job_id: int) -> None:
                 raise
 
 
-def _teller(conn: sqlite3.Connection, job_id: int) -> Progress:
+def _progress_writer(conn: sqlite3.Connection, job_id: int) -> Progress:
     """Writes what is being done into the job, where pages and commands find it. The share never
     becomes less, also not than another process told that has died with the job."""
-    told = [0.0]
+    written = [0.0]
     before = re.search(r"(\d{1,2})%$", get_job(conn, job_id).step)
     most = [int(before[1]) / 100 if before else 0.0]
 
-    def tell(step: str, share: float) -> None:
-        if conn.in_transaction or time.monotonic() - told[0] < TELL_EVERY:
+    def report_progress(step: str, share: float) -> None:
+        if conn.in_transaction or time.monotonic() - written[0] < REPORT_EVERY:
             return
-        told[0] = time.monotonic()
+        written[0] = time.monotonic()
         most[0] = max(most[0], min(share, 0.99))
         try:
             note_step(conn, job_id, f"{step} {most[0]:.0%}" if most[0] else step)
         except sqlite3.OperationalError:
             pass  # locked by a long write: the next one will do
 
-    return tell
+    return report_progress
 
 
 def _first_line() -> bytes:

@@ -20,13 +20,7 @@ from ..trainers.access import Access
 from ..trainers.registry import get_trainer
 from ..trainers.service import Service
 from .check_results import Checked, Found, check_rows
-from .estimates import (
-    JobEstimate,
-    check_answers,
-    estimate_questions,
-    estimate_texts,
-    without_answer,
-)
+from .estimates import JobEstimate, check_answers, estimate_requests, estimate_texts, without_answer
 from .evaluate import texts_to_ask
 from .load_classifier import prices_of, service_of
 from .plan import Plan, PredictRequest
@@ -196,9 +190,9 @@ def confirm_evaluate(
     if texts:
         check_answers(classifier)
     inference_client = load_inference_client(classifier, access)
-    estimate = estimate_questions(inference_client, texts, prices_of(classifier, access))
+    estimate = estimate_requests(inference_client, texts, prices_of(classifier, access))
     checked = check_rows(conn, classifier.task, None, service, None, most=CHECKED_ROWS)
-    sending = _questions(classifier, service, estimate, texts)
+    sending = _requests(classifier, service, estimate, texts)
     review = _review(sending, checked, texts, len(texts), _ABOUT_TRAINING)
     return EvaluateConfirmation(estimate, review)
 
@@ -256,12 +250,12 @@ def _review_prediction(
         checked = check_rows(conn, task, None, service, None, most=CHECKED_ROWS)
     else:
         checked = Checked(None, "It has no labels that could be checked.")
-    sending = _questions(classifier, service, estimate, unanswered)
+    sending = _requests(classifier, service, estimate, unanswered)
     in_all = len(unanswered) if len(texts) >= total else max(estimate.requests, len(unanswered))
     return _review(sending, checked, unanswered, in_all, _ABOUT_TRAINING)
 
 
-def _questions(
+def _requests(
     classifier: Classifier, service: Service, estimate: JobEstimate, texts: Sequence[str]
 ) -> Sending:
     """texts: those that are asked about, or some of them"""

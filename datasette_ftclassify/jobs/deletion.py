@@ -19,7 +19,7 @@ def end_jobs(
     name: str,
     *,
     seconds: float | None = None,
-    tell_service: Callable[[Job], object] = lambda job: None,
+    cancel_at_service: Callable[[Job], object] = lambda job: None,
 ) -> None:
     """Asks the jobs that are busy with the classifier to end, and waits until they have.
 
@@ -33,7 +33,7 @@ def end_jobs(
     cancel_jobs(conn, name)
     while busy := plan_deletion(conn, name).busy:
         for job in filter(is_ending, busy):
-            tell_service(job)
+            cancel_at_service(job)
         left = [job for job in plan_deletion(conn, name).busy if job.state in ("queued", "running")]
         if not left or (until is not None and time.monotonic() > until):
             return

@@ -135,7 +135,7 @@ def estimate_texts(
     inference_client = load_inference_client(classifier, access)
     if unanswered:
         check_answers(classifier)
-    return estimate_questions(
+    return estimate_requests(
         inference_client, unanswered, prices, batch=batch, scale=max(1.0, total / rows), rows=rows
     )
 
@@ -155,7 +155,7 @@ def without_answer(
     return [text for key, text in by_key.items() if key not in kept]
 
 
-def estimate_questions(
+def estimate_requests(
     inference_client: InferenceClient,
     texts: Iterable[str],
     prices: PriceTable,

@@ -47,7 +47,7 @@ LONGEST_CELL = 400
 MOST_AT_ONCE = 2
 """Processes of this kind at the same time; further requests wait for them."""
 
-_places = threading.BoundedSemaphore(MOST_AT_ONCE)
+_slots = threading.BoundedSemaphore(MOST_AT_ONCE)
 
 Row = dict[str, Any]
 """`key`: the values that identify the row; `cells`: of the text and label columns, as text."""
@@ -59,7 +59,7 @@ def read_finding_rows(uri: str, job_id: int, finding: int, start: int, most: int
     uri: of the database file, as SQLite takes it
     Raises TooSlow, or FtclassifyError when the rows cannot be read.
     """
-    if not _places.acquire(timeout=SECONDS):
+    if not _slots.acquire(timeout=SECONDS):
         raise TooSlow("Others are looking at rows of findings: try again in a moment.")
     try:
         done = subprocess.run(
@@ -70,7 +70,7 @@ def read_finding_rows(uri: str, job_id: int, finding: int, start: int, most: int
     except subprocess.TimeoutExpired as error:
         raise TooSlow(_HOPELESS) from error
     finally:
-        _places.release()
+        _slots.release()
     try:
         answer = json.loads(done.stdout)
         rows: list[Row] = answer["rows"]

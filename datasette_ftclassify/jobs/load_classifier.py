@@ -69,25 +69,25 @@ def _shutdowns(classifier: Classifier) -> list[date]:
     return found
 
 
-class _StoppedAsker:
+class _RetiredModelClient:
     """In the place of one whose model answers no more: it tells what questions would have been, and
     refuses them before they are sent."""
 
     def __init__(self, inference_client: InferenceClient, why: str) -> None:
-        self._asker, self._why = inference_client, why
+        self._inference_client, self._why = inference_client, why
 
     @property
     def model(self) -> str:
-        return self._asker.model
+        return self._inference_client.model
 
     async def ask(self, text: str) -> InferenceResponse:
         raise ServiceRefused(self._why, code="model_stopped")
 
     def expected(self, text: str) -> Usage:
-        return self._asker.expected(text)
+        return self._inference_client.expected(text)
 
     async def close(self) -> None:
-        await self._asker.close()
+        await self._inference_client.close()
 
 
 BaseOf = Callable[[str, str], "str | None"]
@@ -109,7 +109,7 @@ def load_inference_client(
     inference_client = service.inference_client(classifier.header, classifier.labels, endpoint)
     _name_model(inference_client, base_of)
     why = why_stopped(classifier, today())
-    return inference_client if why is None else _StoppedAsker(inference_client, why)
+    return inference_client if why is None else _RetiredModelClient(inference_client, why)
 
 
 def batch_service(classifier: Classifier) -> Service:

@@ -83,6 +83,6 @@ def _has_new_rows(conn: sqlite3.Connection, following: Following, access: Access
         check_follow(conn, classifier, following.source, PredictRequest(where=settings["where"],
                      unlabelled=bool(settings["unlabelled"])))  # fmt: skip
         plan = Plan(conn, classifier, settings)
-        return plan.rows.has_more(conn, plan.places.now(conn, job.position))
+        return plan.rows.has_more(conn, plan.row_cursor.now(conn, job.position))
     except (FtclassifyError, KeyError, TypeError):
         return False  # the table, the classifier or the job is gone, or no longer fits

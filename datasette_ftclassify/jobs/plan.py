@@ -111,7 +111,7 @@ class Plan:
                 "reason."
             )
         check_columns(conn, self.target, self.columns, classifier, settings["overwrite"])
-        self.places = RowCursor(conn, self.target)
+        self.row_cursor = RowCursor(conn, self.target)
         self.updates = RowUpdates(
             self.target, self.columns, classifier, overwrite=settings["overwrite"]
         )
@@ -122,38 +122,38 @@ class Plan:
         first of them cannot be written. The columns are made with the first rows, see `write`."""
         # Before the transaction: a condition may take long, and nobody else could write meanwhile.
         total = self.rows.count(conn)
-        first = self.rows.after(conn, self.places.now(conn, job.position), 1)
+        first = self.rows.after(conn, self.row_cursor.now(conn, job.position), 1)
         if self.updates.triggers(conn):
             # One may move a row behind the others, where it would be met again and again.
             self.rows.end_at_the_last(conn)
         with transaction(conn):
             if job.position is not None and self.updates.are_missing(conn):
                 start_over(conn, job, "the table has lost what was written, and is another one")
-            self.places.begin(conn, job)
+            self.row_cursor.begin(conn, job)
             job.step = "classifying"
             job.total = total
             save_progress(conn, job)
             self.updates.rehearse(conn, first[0][0] if first else None)
-            self.places.note_version(conn)
+            self.row_cursor.note_version(conn)
 
     def write(self, conn: sqlite3.Connection, updates: Sequence[list[Any]]) -> dict[int, str]:
         """See RowUpdates.write. Raises RowsMoved when the rows may be other ones by now."""
-        self.places.check(conn)
+        self.row_cursor.check(conn)
         kept = self.updates.write(conn, updates)
-        self.places.note_version(conn)  # ours may be the columns that are new
+        self.row_cursor.note_version(conn)  # ours may be the columns that are new
         return kept
 
     def finish(self, conn: sqlite3.Connection) -> None:
         """Call when all rows are through."""
         with transaction(conn):
-            self.places.check(conn)
+            self.row_cursor.check(conn)
             self.updates.finish(conn)
 
     def find_place(self, conn: sqlite3.Connection, job: Job) -> None:
         """Goes on, after RowsMoved, behind the last row that was written. Raises as
         `RowCursor.begin` does."""
         with transaction(conn):
-            self.places.begin(conn, job)
+            self.row_cursor.begin(conn, job)
             save_progress(conn, job)
 
 

@@ -119,7 +119,7 @@ def run_predict(lease: Lease, progress: RowProgress, access: Access | None = Non
         except RowsMoved:
             plan.find_place(conn, job)
             if job.position is None:
-                writer.forget()
+                writer.reset_counts()
             continue
         if not batch:
             break
@@ -149,7 +149,7 @@ class _Writer:
     def __init__(self, plan: Plan) -> None:
         self._labels = plan.classifier.labels
         self._threshold = plan.threshold
-        self.forget()
+        self.reset_counts()
         logprobs_json = LogprobsJson(self._labels)
         values: dict[str, Callable[[Prediction], Any]] = {
             "label": self._label,
@@ -159,7 +159,7 @@ class _Writer:
         }
         self._values = [values[role] for role, _ in plan.columns.items()]
 
-    def forget(self) -> None:
+    def reset_counts(self) -> None:
         """Counts anew."""
         self.abstained = None if self._threshold is None else 0
         self.reasons: Counter[str] = Counter()
@@ -204,7 +204,7 @@ def _write(
     if not batch:
         return kept
     answered = sum(text is not None and i not in kept for i, (_, text) in enumerate(batch))
-    job.position = plan.places.after(conn, batch[-1][0])
+    job.position = plan.row_cursor.after(conn, batch[-1][0])
     job.done += answered
     job.failed += len(kept)
     job.skipped += len(batch) - answered - len(kept)

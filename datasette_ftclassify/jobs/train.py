@@ -204,18 +204,18 @@ def run_train(
     if access is None:
         access = read_access() if isinstance(trainer, Service) else Access()
 
-    def tell(step: str, share: float) -> None:
+    def report_progress(step: str, share: float) -> None:
         lease.check()
         progress(step, share)
 
     if job.classifier_id is None and isinstance(trainer, Service):
         train_there(lease, task, request, trainer, access, progress)
     elif job.classifier_id is None and isinstance(trainer, Learner):
-        train_here(lease, task, request, trainer, tell)
+        train_here(lease, task, request, trainer, report_progress)
     elif job.classifier_id is None:
         raise TrainingError(f"The trainer {trainer.name} can neither train here nor elsewhere.")
     classifier = find_by_id(conn, int(job.classifier_id or 0))
-    tell("evaluating", 0.98)
+    report_progress("evaluating", 0.98)
     metrics, why = _evaluate(lease, classifier, access)
     local: list[Summary] = []
     if isinstance(trainer, Service):

@@ -18,29 +18,29 @@ from .train_rows import SplitData, about_rows, as_training_set
 
 
 def train_here(
-    lease: Lease, task: Task, request: TrainRequest, trainer: Learner, tell: Progress
+    lease: Lease, task: Task, request: TrainRequest, trainer: Learner, report_progress: Progress
 ) -> None:
     """Stores a classifier and notes it in the job. Raises as `train_classifier` does."""
     conn, job = lease.conn, lease.job
     trained_by = 0.65 if request.curve else 0.95
-    tell("reading rows", 0.0)
+    report_progress("reading rows", 0.0)
     data = read_rows(conn, task, request)
     training = data.of("train", "validation")
     add_event(conn, job, _about_data(training, data))
     training_set = as_training_set(training, data.labels)
-    told = _noting(lease, within(tell, 0.0, trained_by))
-    trained = trainer.train(training_set, request.chosen, told)
+    noted = _noting(lease, within(report_progress, 0.0, trained_by))
+    trained = trainer.train(training_set, request.chosen, noted)
     for said in [trained.report.get("why"), *(trained.report.get("warnings") or ())]:
         if isinstance(said, str):
             add_event(conn, job, said)
     about = about_rows(training, data)
     if request.curve:
-        told = _noting(lease, within(tell, trained_by, 0.95))
-        curve = _learning_curve(training_set, request.chosen.seed, trained.report, told)
+        noted = _noting(lease, within(report_progress, trained_by, 0.95))
+        curve = _learning_curve(training_set, request.chosen.seed, trained.report, noted)
         about["learning_curve"] = curve
         if curve["summary"]:
             add_event(conn, job, curve["summary"])
-    tell("storing", 0.95)
+    report_progress("storing", 0.95)
     # One transaction: a job that was killed has either stored its classifier and knows it, or not.
     with transaction(conn):
         classifier = add_classifier(
@@ -62,22 +62,22 @@ def train_here(
         save_progress(conn, job)
 
 
-def within(tell: Progress, low: float, high: float) -> Progress:
+def within(report_progress: Progress, low: float, high: float) -> Progress:
     """For a part of the work: its shares from 0 to 1 are those of the whole from low to high."""
-    return lambda step, share: tell(step, low + share * (high - low))
+    return lambda step, share: report_progress(step, low + share * (high - low))
 
 
-def _noting(lease: Lease, tell: Progress) -> Progress:
+def _noting(lease: Lease, report_progress: Progress) -> Progress:
     """Tells a trainer's steps, and notes each as an event when it begins."""
     begun: set[str] = set()
 
-    def told(step: str, share: float) -> None:
-        tell(step, share)
+    def noted(step: str, share: float) -> None:
+        report_progress(step, share)
         if step not in begun and share < 1:
             begun.add(step)
             add_event(lease.conn, lease.job, step)
 
-    return told
+    return noted
 
 
 def _about_data(training: Sequence[Example], data: SplitData) -> str:

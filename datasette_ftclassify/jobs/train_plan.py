@@ -207,11 +207,11 @@ def estimate_plan(
     training = estimate_training(table, spec.model, tokens, spec.epochs)
     # What is asked untrained may have a price of its own.
     asks = spec.model if trains else service.priced_as(spec.model)
-    asking = estimate_inference(table, asks, input_tokens=asked, output_tokens=answers)
+    inference = estimate_inference(table, asks, input_tokens=asked, output_tokens=answers)
     free = not service.capabilities.costs_money
     notes = [] if free else [training.note] if trains else []
-    if test and not free and (asking.usd is None or not trains):
-        notes.append(asking.note)
+    if test and not free and (inference.usd is None or not trains):
+        notes.append(inference.note)
     if tokenizer.note:
         notes.append(tokenizer.note)
     notes += _too_long(counts, table.get(spec.model))
@@ -225,7 +225,7 @@ def estimate_plan(
         billed_tokens=training.tokens_billed,
         exact=tokenizer.exact,
         training_usd=0.0 if free or not trains else training.usd,
-        evaluation_usd=0.0 if free or not test else asking.usd,
+        evaluation_usd=0.0 if free or not test else inference.usd,
         requests=len(test),
         input_tokens=asked,
         output_tokens=answers,

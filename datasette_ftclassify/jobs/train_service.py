@@ -158,7 +158,7 @@ class _Training:
         self.training_log.event(why)
         if self._holds is not None:
             self._holds.end(self.training_log.tag)
-        self.training_log.forget()
+        self.training_log.restart()
 
     def _prepared(self) -> _Prepared:
         """What was noted, or what is noted now."""
@@ -167,7 +167,7 @@ class _Training:
             return _Prepared.from_dict(noted)
         if noted is not None:
             self._begin_anew("What was noted of it is not from here: the training begins anew.")
-        self.training_log.tell("reading rows", 0.0)
+        self.training_log.report_progress("reading rows", 0.0)
         self.lease.check()
         plan = self._read()
         job = self.lease.job

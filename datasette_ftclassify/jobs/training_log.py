@@ -19,7 +19,7 @@ from .lease import Lease
 LOOK_EVERY = 0.1
 """Seconds between two looks, while waiting, at whether something is wanted."""
 
-TELL_EVERY = 1.0
+REPORT_EVERY = 1.0
 """Seconds between two writes of the step at hand, which may change many times a second."""
 
 _TAG, _SHOWN = "tag", "shown"
@@ -32,7 +32,7 @@ class JobTrainingLog:
         self._lease = lease
         self._job = lease.job
         self._progress = progress
-        self._told = 0.0
+        self._reported = 0.0
         self._loss = ""
         if _TAG not in self.state:
             self.save(**{_TAG: uuid.uuid4().hex})
@@ -52,7 +52,7 @@ class JobTrainingLog:
     def save(self, **changes: Any) -> None:
         self._write({**self.state, **changes})
 
-    def forget(self) -> None:
+    def restart(self) -> None:
         """Begins anew, under another tag: what was noted has no use any more."""
         self._write({_TAG: uuid.uuid4().hex})
 
@@ -74,13 +74,13 @@ class JobTrainingLog:
             self._loss = f", loss {loss:.3f}"
         add_event(self._lease.conn, self._job, message, data=figures, key=key)
 
-    def tell(self, step: str, share: float) -> None:
+    def report_progress(self, step: str, share: float) -> None:
         step += self._loss
         self._progress(step, share)
         now = time.monotonic()
-        if now - self._told < TELL_EVERY and self._told:
+        if now - self._reported < REPORT_EVERY and self._reported:
             return
-        self._told = now
+        self._reported = now
         self._job.step = step
         self.save(**{_SHOWN: round(share, 3)})
 

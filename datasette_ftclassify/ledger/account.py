@@ -16,7 +16,7 @@ from ..store.spending import Spent, today
 from .keys import JobKey
 from .ledger import Ledger
 from .limits import Limits, Room, hold, tightest
-from .totals import add_spent, book_lost
+from .totals import add_spent, record_lost
 
 
 class Account:
@@ -31,7 +31,7 @@ class Account:
     def __init__(self, ledger: Ledger, key: JobKey, limits: Limits) -> None:
         """Counts first what dead processes had under way. Raises LedgerError."""
         with ledger.writing() as db:
-            book_lost(db)
+            record_lost(db)
         self.key, self.limits = key, limits
         self._ledger = ledger
         self._holder = new_owner()

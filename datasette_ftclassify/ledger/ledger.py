@@ -13,7 +13,7 @@ from .agreements import Agreement, add_agreement, agreements_in
 from .keys import JobKey
 from .limits import Limits, Room, hold, rooms, tightest
 from .place import LedgerError, connect, default_path, file_at, writing
-from .totals import TODAY, add_spent, book_lost, spent_where, usd_under_way
+from .totals import TODAY, add_spent, record_lost, spent_where, usd_under_way
 
 
 class Ledger:
@@ -92,7 +92,7 @@ class Ledger:
         """Call for a job that this process has claimed, before it asks: what the last process had
         under way counts as spent. Gives that."""
         with self._once() as db:
-            return book_lost(db, key)
+            return record_lost(db, key)
 
     def spent(self, key: JobKey) -> Spent:
         """By a job, over all days."""

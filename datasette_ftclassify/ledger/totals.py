@@ -58,7 +58,7 @@ def day_before(days: int) -> str:
     return (datetime.now(timezone.utc) - timedelta(days)).strftime("%Y-%m-%d")
 
 
-def book_lost(db: sqlite3.Connection, key: JobKey | None = None) -> Spent:
+def record_lost(db: sqlite3.Connection, key: JobKey | None = None) -> Spent:
     """What was under way in processes that live no more counts as spent, at what it was expected to
     cost: nobody will know. Gives how much that was.
 

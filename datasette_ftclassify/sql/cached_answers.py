@@ -23,7 +23,7 @@ from ..trainers.access import Access
 from ..trainers.service_errors import RowRejected
 from . import remote_inference
 from .registration import CutText
-from .remote_inference import ASK_SECONDS, NoAnswer, RetryPolicy
+from .remote_inference import ASK_SECONDS, NoAnswer, ResponseTimeout
 from .resolver import Served
 from .texts import text_for
 
@@ -35,7 +35,7 @@ LOOKED_UP_AT_ONCE = 500
 _NOTHING = CachedAnswer(None)
 
 
-class Asking:
+class ConnectionInference:
     """Asks for the functions of one connection.
 
     access:     called when it is first needed; may raise AccessError
@@ -64,7 +64,7 @@ class Asking:
                 f"{served.classifier.title} has no kept answer for this text: predict the table "
                 "first, or the operator may set a budget for SQL functions (sql_usd_per_day)."
             )
-        return remote_inference.INFERENCE.ask(served, text, access, self._writable, self._patience)
+        return remote_inference.INFERENCE.ask(served, text, access, self._writable, self._timeout)
 
     def _allowed(self) -> Access:
         if self._access is None:
@@ -76,7 +76,7 @@ class Asking:
             raise AccessError(str(self._access))
         return self._access
 
-    def _patience(self) -> RetryPolicy:
+    def _timeout(self) -> ResponseTimeout:
         """How long may still be waited. SQLite looks at its own limit between many rows only."""
         now = time.monotonic()
         if now - self._since > 2 * self._limit:
@@ -86,7 +86,7 @@ class Asking:
             raise NoAnswer(
                 "The query has waited for other answers as long as it may: ask again for the rest."
             )
-        return RetryPolicy(left, self._note_wait)
+        return ResponseTimeout(left, self._note_wait)
 
     def _note_wait(self, seconds: float) -> None:
         self._waited += seconds
@@ -95,9 +95,11 @@ class Asking:
 class CachedAnswers:
     """The functions of one connection for such classifiers."""
 
-    def __init__(self, connection: Callable[[], sqlite3.Connection], asking: Asking) -> None:
+    def __init__(
+        self, connection: Callable[[], sqlite3.Connection], inference: ConnectionInference
+    ) -> None:
         self._connection = connection
-        self._asking = asking
+        self._inference = inference
 
     def classify(self, text: object, served: Served) -> LabelValue | None:
         return _cell(self._answer(text, served), served)
@@ -145,7 +147,7 @@ class CachedAnswers:
         for text in wanted:
             if text not in found:
                 try:
-                    found[text] = self._asking.ask(served, text)
+                    found[text] = self._inference.ask(served, text)
                 except RowRejected:
                     continue
                 except FtclassifyError:
@@ -169,7 +171,7 @@ class CachedAnswers:
             known[key] = self._look_up([text], served).get(text)
         answer = known[key]
         if answer is None:
-            answer = known[key] = self._asking.ask(served, text)
+            answer = known[key] = self._inference.ask(served, text)
         return answer
 
     def _look_up(self, texts: Sequence[str], served: Served) -> dict[str, CachedAnswer]:
@@ -195,18 +197,18 @@ def _plain(answer: CachedAnswer, labels: LabelSet) -> Any:
 
 def described(answer: CachedAnswer, labels: LabelSet) -> dict[str, Any]:
     """An answer as ft_classify_json gives it, JSON-safe."""
-    told: dict[str, Any] = {"labels" if labels.multilabel else "label": _plain(answer, labels)}
+    fields: dict[str, Any] = {"labels" if labels.multilabel else "label": _plain(answer, labels)}
     if labels.given is not None and answer.labels:
-        told["name"] = labels.name_of(answer.labels[0])
+        fields["name"] = labels.name_of(answer.labels[0])
     if answer.labels is None:
-        told |= {"reason": answer.reason, "raw": answer.raw}
+        fields |= {"reason": answer.reason, "raw": answer.raw}
     logprob = chosen_logprob(answer, labels)
     score = None if logprob is None else math.exp(logprob)
-    told |= {"score": score, "logprob": _finite(logprob), "logprobs": None}
+    fields |= {"score": score, "logprob": _finite(logprob), "logprobs": None}
     if answer.logprobs is not None:
         pairs = zip(labels.names, answer.logprobs, strict=True)
-        told["logprobs"] = {name: _finite(round(value, 6)) for name, value in pairs}
-    return told
+        fields["logprobs"] = {name: _finite(round(value, 6)) for name, value in pairs}
+    return fields
 
 
 def _finite(value: float | None) -> float | None:

@@ -100,10 +100,10 @@ class Functions:
 
     @cached_property
     def _kept(self) -> CachedAnswers:
-        from .cached_answers import Asking, CachedAnswers
+        from .cached_answers import CachedAnswers, ConnectionInference
 
-        asking = Asking(self._access, self._writable, self._time_limit)
-        return CachedAnswers(self._connection, asking)
+        inference = ConnectionInference(self._access, self._writable, self._time_limit)
+        return CachedAnswers(self._connection, inference)
 
     def table(self) -> list[tuple[str, int, Callable[..., Scalar]]]:
         """(name, bytes of the longest text that it is given whole, function)"""

@@ -35,13 +35,13 @@ ASK_SECONDS = 10.0
 """The longest that a function waits for one answer."""
 LOAD_SECONDS = 10.0
 """The longest that the first one waits for the SDK to be imported."""
-QUIET_SECONDS = 60.0
+COOLDOWN_SECONDS = 60.0
 """How long nothing is asked after a failure, unless the service says how long."""
 LIMIT_SECONDS = 5.0
 """How long nothing is asked when the money does not suffice: to look costs time as well."""
 MOST_IN_FLIGHT = 8
 """Questions under way at once in this process."""
-MOST_ASKERS = 8
+MOST_CLIENTS = 8
 MOST_REMEMBERED = 10_000
 """Answers that no file has, or not yet."""
 WRITE_EVERY = (0.05, 2.0)
@@ -57,7 +57,7 @@ class NoAnswer(FtclassifyError):
     """There is no answer to a text, and none was asked for, or none came in time."""
 
 
-class RetryPolicy:
+class ResponseTimeout:
     """Waits for one result, and says how long that took."""
 
     def __init__(self, seconds: float, note: Callable[[float], None]) -> None:
@@ -74,7 +74,7 @@ class RetryPolicy:
 
 
 @dataclass(frozen=True)
-class _Quiet:
+class _Cooldown:
     """A service that is left alone until a time (of time.monotonic), and why.
 
     overdue: an answer did not come in time, so one that comes ends it
@@ -92,7 +92,7 @@ def _service(served: Served, access: Access) -> str:
 
 
 @dataclass(frozen=True)
-class _Question:
+class _Request:
     """A text that is asked about. may_write: whether the file may be written"""
 
     key: Key
@@ -121,10 +121,12 @@ class SqlInference:
         self._thread: threading.Thread | None = None
         self._pending: dict[Key, concurrent.futures.Future[CachedAnswer]] = {}
         self._remembered: OrderedDict[Key, CachedAnswer | str] = OrderedDict()
-        self._quiet: dict[str, _Quiet] = {}
+        self._cooldowns: dict[str, _Cooldown] = {}
         # What follows is used in the loop's thread alone.
-        self._askers: OrderedDict[tuple[str, str], tuple[Endpoint, InferenceClient]] = OrderedDict()
-        self._books = SqlSpending()
+        self._clients: OrderedDict[tuple[str, str], tuple[Endpoint, InferenceClient]] = (
+            OrderedDict()
+        )
+        self._spending = SqlSpending()
         self._writers: dict[str, asyncio.Task[None]] = {}
 
     def ask(
@@ -133,7 +135,7 @@ class SqlInference:
         text: str,
         access: Access,
         writable: Callable[[str], bool],
-        patience: Callable[[], RetryPolicy],
+        timeout_for: Callable[[], ResponseTimeout],
     ) -> CachedAnswer:
         """The answer to a text that the file has none for. Raises FtclassifyError.
 
@@ -145,8 +147,8 @@ class SqlInference:
         if remembered is not None:
             return remembered
         service = _service(served, access)
-        self._check_quiet(service)
-        patient = patience()
+        self._check_cooldown(service)
+        timeout = timeout_for()
         self._load(served, access)
         with self._lock:
             # Again, and under the same lock: the answer may have come since, and one that has come
@@ -159,13 +161,15 @@ class SqlInference:
                 if len(self._pending) >= MOST_IN_FLIGHT:
                     raise NoAnswer("Many questions are under way already: ask again later.")
                 may_write = writable(served.path)
-                question = _Question(key, served, text, access, may_write)
-                future = self._run(self._answer(question))
+                request = _Request(key, served, text, access, may_write)
+                future = self._run(self._answer(request))
                 self._pending[key] = future
         try:
-            return patient.wait(future)
+            return timeout.wait(future)
         except concurrent.futures.TimeoutError:
-            self._hush(service, "It did not answer in time.", QUIET_SECONDS, overdue=True)
+            self._start_cooldown(
+                service, "It did not answer in time.", COOLDOWN_SECONDS, overdue=True
+            )
             raise NoAnswer("The service did not answer in time: ask again later.") from None
 
     def _recall(self, key: Key) -> CachedAnswer | None:
@@ -178,7 +182,7 @@ class SqlInference:
     def _load(self, served: Served, access: Access) -> None:
         """Loads the asker apart from the first question: importing the SDK takes its time."""
         with self._lock:
-            loading = self._run(self._asker(served, access))
+            loading = self._run(self._client_for(served, access))
         try:
             loading.result(LOAD_SECONDS)
         except concurrent.futures.TimeoutError:
@@ -194,98 +198,100 @@ class SqlInference:
             atexit.register(self.close)
         return asyncio.run_coroutine_threadsafe(work, self._loop)
 
-    async def _asker(self, served: Served, access: Access) -> InferenceClient:
+    async def _client_for(self, served: Served, access: Access) -> InferenceClient:
         from ..jobs.remote.model_names import load_inference_client
 
         key = (served.path, served.classifier.uid)
         endpoint = access.endpoint(served.classifier.trainer)
-        held = self._askers.get(key)
+        held = self._clients.get(key)
         if held is None or held[0] != endpoint:
-            held = self._askers[key] = (endpoint, load_inference_client(served.classifier, access))
+            held = self._clients[key] = (endpoint, load_inference_client(served.classifier, access))
             await self._close_surplus()
-        self._askers.move_to_end(key)
+        self._clients.move_to_end(key)
         return held[1]
 
     async def _close_surplus(self) -> None:
         busy = {key[:2] for key in self._pending}
-        idle = [key for key in self._askers if key not in busy]
-        for key in idle[: max(len(self._askers) - MOST_ASKERS, 0)]:
-            await self._askers.pop(key)[1].close()
+        idle = [key for key in self._clients if key not in busy]
+        for key in idle[: max(len(self._clients) - MOST_CLIENTS, 0)]:
+            await self._clients.pop(key)[1].close()
 
-    async def _answer(self, question: _Question) -> CachedAnswer:
+    async def _answer(self, request: _Request) -> CachedAnswer:
         try:
             for _ in range(MOST_AGAIN):
                 with suppress(AskAgain):
-                    return await self._ask(question)
+                    return await self._ask(request)
             raise NoAnswer("The service refuses one request after another.")
         finally:
             with self._lock:
-                self._pending.pop(question.key, None)
+                self._pending.pop(request.key, None)
 
-    async def _ask(self, question: _Question) -> CachedAnswer:
+    async def _ask(self, request: _Request) -> CachedAnswer:
         """One request. Raises AskAgain when there is to be another."""
         from ..jobs.estimates import pricing
         from ..jobs.load_classifier import prices_of
         from ..jobs.remote.answer_cache import kept_from
 
-        key, served, service = question.key, question.served, question.service
-        inference_client = await self._asker(served, question.access)
-        cost = pricing(inference_client, prices_of(served.classifier, question.access))
+        key, served, service = request.key, request.served, request.service
+        inference_client = await self._client_for(served, request.access)
+        cost = pricing(inference_client, prices_of(served.classifier, request.access))
         try:
-            expected = cost(inference_client.expected(question.text))
+            expected = cost(inference_client.expected(request.text))
             if expected is None:
-                await self._askers.pop(key[:2])[1].close()  # it may be known the next time
+                await self._clients.pop(key[:2])[1].close()  # it may be known the next time
                 raise LimitReached(
                     f"No price of {inference_client.model} is known to keep to the budget by: set "
                     "FTCLASSIFY_PRICES to a table that has it."
                 )
-            self._books.reserve(served.path, question.access, expected, writable=question.may_write)
+            self._spending.reserve(
+                served.path, request.access, expected, writable=request.may_write
+            )
         except LimitReached as error:
-            self._hush(service, str(error), LIMIT_SECONDS)
+            self._start_cooldown(service, str(error), LIMIT_SECONDS)
             raise
         try:
-            reply = await inference_client.ask(question.text)
+            response = await inference_client.ask(request.text)
         except AskAgain as again:
             if again.usage is not None:
-                self._books.spend(served.path, expected, _spent(again.usage, expected, cost))
+                self._spending.spend(served.path, expected, _spent(again.usage, expected, cost))
             else:
-                self._books.release(served.path, expected, sent=again.sent)
+                self._spending.release(served.path, expected, sent=again.sent)
             raise
         except ServiceProblem as error:
             self._note_failure(key, service, error, expected)
             raise
         except BaseException:
-            self._books.lose(served.path, expected)  # nobody will know
+            self._spending.lose(served.path, expected)  # nobody will know
             raise
-        answer = kept_from(reply)
-        self._books.spend(served.path, expected, _spent(reply.usage, expected, cost))
+        answer = kept_from(response)
+        self._spending.spend(served.path, expected, _spent(response.usage, expected, cost))
         self._remember(key, answer)
-        self._books.keep(served.path, served.classifier.id, key[2], answer)
+        self._spending.keep(served.path, served.classifier.id, key[2], answer)
         self._write(served.path)
-        self._note_answer(service, reply.hold)
+        self._note_answer(service, response.hold)
         return answer
 
     def _note_failure(self, key: Key, service: str, error: ServiceProblem, usd: float) -> None:
         if error.unbilled:
-            self._books.release(key[0], usd)
+            self._spending.release(key[0], usd)
         else:
-            self._books.lose(key[0], usd)
+            self._spending.lose(key[0], usd)
             self._write(key[0])
         if isinstance(error, RowRejected):
             self._remember(key, str(error))
             return
         after = error.after if isinstance(error, TryAgain) else None
-        self._hush(service, str(error), QUIET_SECONDS if after is None else after)
+        self._start_cooldown(service, str(error), COOLDOWN_SECONDS if after is None else after)
 
     def _write(self, path: str) -> None:
         """Writes what is known into the file: now, or as soon as it is not locked."""
-        if path not in self._writers and not self._books.write(path):
+        if path not in self._writers and not self._spending.write(path):
             self._writers[path] = asyncio.get_running_loop().create_task(self._write_later(path))
 
     async def _write_later(self, path: str) -> None:
         wait, longest = WRITE_EVERY
         await asyncio.sleep(wait)
-        while not self._books.write(path):
+        while not self._spending.write(path):
             wait = min(2 * wait, longest)
             await asyncio.sleep(wait)
         del self._writers[path]
@@ -309,29 +315,31 @@ class SqlInference:
         for task in others:
             task.cancel()
         await asyncio.gather(*others, return_exceptions=True)
-        for path in self._books.unwritten():
-            self._books.write(path)
-        self._books.close()
-        for _, inference_client in self._askers.values():
+        for path in self._spending.unwritten():
+            self._spending.write(path)
+        self._spending.close()
+        for _, inference_client in self._clients.values():
             await inference_client.close()
 
     def _note_answer(self, service: str, hold: float | None) -> None:
         with self._lock:
-            quiet = self._quiet.get(service)
-            if quiet is not None and quiet.overdue:
-                del self._quiet[service]  # it was only slow
+            cooldown = self._cooldowns.get(service)
+            if cooldown is not None and cooldown.overdue:
+                del self._cooldowns[service]  # it was only slow
         if hold is not None:
-            self._hush(service, "Its limit of requests is reached.", hold)
+            self._start_cooldown(service, "Its limit of requests is reached.", hold)
 
-    def _hush(self, service: str, why: str, seconds: float, overdue: bool = False) -> None:
+    def _start_cooldown(
+        self, service: str, why: str, seconds: float, overdue: bool = False
+    ) -> None:
         with self._lock:
-            self._quiet[service] = _Quiet(time.monotonic() + seconds, why, overdue)
+            self._cooldowns[service] = _Cooldown(time.monotonic() + seconds, why, overdue)
 
-    def _check_quiet(self, service: str) -> None:
+    def _check_cooldown(self, service: str) -> None:
         with self._lock:
-            quiet = self._quiet.get(service)
-        if quiet is not None and time.monotonic() < quiet.until:
-            raise NoAnswer(f"Nothing is asked for the moment. {quiet.why}")
+            cooldown = self._cooldowns.get(service)
+        if cooldown is not None and time.monotonic() < cooldown.until:
+            raise NoAnswer(f"Nothing is asked for the moment. {cooldown.why}")
 
     def _remember(self, key: Key, answer: CachedAnswer | str) -> None:
         with self._lock:

@@ -32,7 +32,7 @@ ANSWER_BYTES = 1_000
 
 
 @dataclass
-class _Page:
+class _FileSpending:
     """Of one file: its account in the ledger, what was spent and the file's report does not say
     yet, and answers to write, by classifier.
 
@@ -59,7 +59,7 @@ class SqlSpending:
     """Of one process, in USD; what is decided is decided by the ledger. For one thread."""
 
     def __init__(self) -> None:
-        self._pages: dict[str, _Page] = {}
+        self._files: dict[str, _FileSpending] = {}
 
     def reserve(self, path: str, access: Access, usd: float, *, writable: bool) -> None:
         """Sets the cost of a question aside. Raises LimitReached when a limit leaves no room, the
@@ -69,28 +69,28 @@ class SqlSpending:
         writable: whether it may be written
         """
         with _without_ledger():
-            page = self._page(path, access)
-            writes = page.writable and writable and bool(path)
-            lacks_room = writes and not has_room_beside(path, page.waiting * ANSWER_BYTES)
-            if lacks_room or (page.full and not self.write(path)):
+            file = self._file(path, access)
+            writes = file.writable and writable and bool(path)
+            lacks_room = writes and not has_room_beside(path, file.waiting * ANSWER_BYTES)
+            if lacks_room or (file.full and not self.write(path)):
                 raise LimitReached("There is no room on the disk to keep answers: nobody is asked.")
-            page.account.limits = Limits(
+            file.account.limits = Limits(
                 day=access.usd_per_day, functions=access.sql_usd_per_day or 0.0
             )
-            if not page.account.reserve([usd]):
-                raise LimitReached(_why(page.account.room))
-        page.writable = writes
+            if not file.account.reserve([usd]):
+                raise LimitReached(_why(file.account.room))
+        file.writable = writes
 
-    def _page(self, path: str, access: Access) -> _Page:
-        if path not in self._pages:
+    def _file(self, path: str, access: Access) -> _FileSpending:
+        if path not in self._files:
             account = Account(Ledger(access.ledger), functions_of(path), Limits())
-            self._pages[path] = _Page(account)
-        return self._pages[path]
+            self._files[path] = _FileSpending(account)
+        return self._files[path]
 
     def release(self, path: str, reserved: float, *, sent: bool = True) -> None:
         """Gives back what was set aside for a question that the service refused, or that was not
         sent after all."""
-        account = self._pages[path].account
+        account = self._files[path].account
         if sent:
             account.refuse(reserved)
         else:
@@ -102,46 +102,46 @@ class SqlSpending:
 
     def spend(self, path: str, reserved: float, spent: Spent) -> None:
         """Puts what an answer cost in the place of what was set aside for it."""
-        page = self._pages[path]
-        page.account.settle(reserved, spent)
-        page.owed += spent
+        file = self._files[path]
+        file.account.settle(reserved, spent)
+        file.owed += spent
         with suppress(LedgerError):  # it counts as under way, until the ledger can be written
-            page.account.save()
+            file.account.save()
 
     def close(self) -> None:
         """At the end of the process."""
-        for page in self._pages.values():
+        for file in self._files.values():
             with suppress(LedgerError):
-                page.account.close()
+                file.account.close()
 
     def keep(self, path: str, classifier_id: int, key: bytes, answer: CachedAnswer) -> None:
         """To be written into the file."""
-        page = self._pages[path]
-        if page.writable:
-            page.answers[classifier_id][key] = answer
+        file = self._files[path]
+        if file.writable:
+            file.answers[classifier_id][key] = answer
 
     def unwritten(self) -> list[str]:
         """Files that have not everything yet."""
-        return [path for path, page in self._pages.items() if page.unwritten]
+        return [path for path, file in self._files.items() if file.unwritten]
 
     def write(self, path: str) -> bool:
         """Writes what the file has not yet. False when it is locked; True when it is written, or
         never will be."""
-        page = self._pages[path]
-        if not page.unwritten:
+        file = self._files[path]
+        if not file.unwritten:
             return True
         try:
             with _writing(path) as conn:
-                for classifier_id, answers in page.answers.items():
+                for classifier_id, answers in file.answers.items():
                     keep_answers(conn, classifier_id, answers)
-                add_spending(conn, SQL_FUNCTIONS, page.owed)
+                add_spending(conn, SQL_FUNCTIONS, file.owed)
         except sqlite3.Error as error:
-            page.full = is_full(error)
-            page.writable = page.full or "locked" in str(error)
-            return not page.writable
-        page.owed = Spent()
-        page.answers.clear()
-        page.full = False
+            file.full = is_full(error)
+            file.writable = file.full or "locked" in str(error)
+            return not file.writable
+        file.owed = Spent()
+        file.answers.clear()
+        file.full = False
         return True
 
 

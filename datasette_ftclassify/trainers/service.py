@@ -165,7 +165,7 @@ class TrainingLog(Protocol):
         data: figures, such as {"step": 10, "train_loss": 0.3}
         """
 
-    def tell(self, step: str, share: float) -> None:
+    def report_progress(self, step: str, share: float) -> None:
         """Shows what is being done and how far along it is, 0-1."""
 
     def wait(self, seconds: float) -> None:
@@ -304,7 +304,7 @@ class Service(Trainer, Protocol):
         raise TrainingError(f"The trainer {self.name} takes no batches: predict without one.")
 
     @abstractmethod
-    def forget(
+    def delete_remote(
         self, header: Mapping[str, Any], report: Mapping[str, Any], endpoint: Endpoint
     ) -> list[str]:
         """Deletes the model and its files at the service; gives what was deleted, for people."""

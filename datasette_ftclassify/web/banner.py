@@ -11,7 +11,7 @@ from urllib.parse import urlencode
 from ..core.errors import FtclassifyError
 from ..store.jobs.queries import newest_jobs
 from .datasette_reads import PART_SECONDS, read
-from .job_facts import table_or_none, told_of
+from .job_facts import table_or_none, tables_of_job
 from .named_classifiers import silent_classifiers
 from .page_request import page_url
 from .permissions import VIEW, may
@@ -30,17 +30,17 @@ async def script_urls(
 ) -> list[dict[str, Any]]:
     """The strip's script, which is told in its own address what to say, and where to ask for jobs;
     none when there is nothing."""
-    told: dict[str, Any] = {}
+    params: dict[str, Any] = {}
     if view == "table" and await _is_worked_on(datasette, request, database, table):
         path = page_url(datasette, str(database), "jobs") + ".json"
-        told["jobs"] = f"{path}?{urlencode({'table': table, 'active': 1})}"
+        params["jobs"] = f"{path}?{urlencode({'table': table, 'active': 1})}"
     said = await silent_classifiers(datasette, request, database, table)
     if said:
-        told |= {"say": said, "see": page_url(datasette, str(database))}
-    if not told:
+        params |= {"say": said, "see": page_url(datasette, str(database))}
+    if not params:
         return []
     script = datasette.urls.static_plugins("datasette_ftclassify", "strip.js")
-    return [{"url": script + "?" + urlencode(told, doseq=True), "module": True}]
+    return [{"url": script + "?" + urlencode(params, doseq=True), "module": True}]
 
 
 async def style_urls(
@@ -84,7 +84,7 @@ def _active(conn: sqlite3.Connection, table: str) -> set[frozenset[str]]:
     before: int | None = None
     for _ in range(_MOST // _AT_ONCE):
         jobs = newest_jobs(conn, _AT_ONCE, active=True, before=before)
-        found |= {told_of(conn, job) for job in jobs if table_or_none(conn, job) == table}
+        found |= {tables_of_job(conn, job) for job in jobs if table_or_none(conn, job) == table}
         if not jobs:
             break
         before = jobs[-1].id

@@ -6,14 +6,14 @@ from ..store.classifiers import Classifier, list_classifiers
 from .page_request import PageRequest
 
 
-def tables_told(classifier: Classifier) -> frozenset[str]:
-    """Tables that a classifier tells of: what it was trained on, and what names its labels."""
+def tables_revealed(classifier: Classifier) -> frozenset[str]:
+    """Tables that a classifier reveals something of: of its training rows and of its labels."""
     return frozenset(filter(None, (classifier.task.source, classifier.labels.lookup)))
 
 
 async def tables_behind(ask: PageRequest, name: str) -> set[str]:
-    """The tables that the versions of this name tell of."""
-    return {table for one in await _versions(ask, name) for table in tables_told(one)}
+    """The tables that the versions of this name reveal something of."""
+    return {table for one in await _versions(ask, name) for table in tables_revealed(one)}
 
 
 async def may_all(ask: PageRequest, action: str, name: str) -> bool:

@@ -22,7 +22,7 @@ from ..core.task import Task, known_markup
 from ..core.text import TEXT_FORM, reading_of
 from ..store.columns import predicted_columns
 from .filters import RowFilter
-from .sampling import PLACES, in_a_moment, places
+from .sampling import SAMPLE_POINTS, in_a_moment, sample_conditions
 from .train_form import Choices, FieldError
 
 EXAMPLES = 5
@@ -122,11 +122,13 @@ def _sample(conn: sqlite3.Connection, source: Relation) -> list[tuple[Cell, ...]
     rows: list[tuple[Cell, ...]] = []
     first: list[tuple[Cell, ...]] = []
 
-    def from_places() -> None:
-        for place in places(conn, source, _SAMPLE_ROWS):
-            rows.extend(conn.execute(f"{sql} where {place} limit {_SAMPLE_ROWS // PLACES}"))
+    def read_samples() -> None:
+        for condition_at in sample_conditions(conn, source, _SAMPLE_ROWS):
+            rows.extend(
+                conn.execute(f"{sql} where {condition_at} limit {_SAMPLE_ROWS // SAMPLE_POINTS}")
+            )
 
-    in_a_moment(conn, _LOOK_MS, from_places)
+    in_a_moment(conn, _LOOK_MS, read_samples)
     if len(rows) < _SAMPLE_ROWS:
         in_a_moment(
             conn, _LOOK_MS, lambda: first.extend(conn.execute(f"{sql} limit {_SAMPLE_ROWS}"))

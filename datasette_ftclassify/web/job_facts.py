@@ -85,8 +85,9 @@ def table_or_none(conn: sqlite3.Connection, job: Job) -> str | None:
         return None
 
 
-def told_of(conn: sqlite3.Connection, job: Job) -> frozenset[str]:
-    """All tables that a job tells of: it is for who may see each. None when nothing says which."""
+def tables_of_job(conn: sqlite3.Connection, job: Job) -> frozenset[str]:
+    """All tables that a job reveals something of: only who may see each of them may see the job.
+    Empty when nothing says which."""
     table = table_or_none(conn, job)
     return frozenset() if table is None else tables_behind(conn, job) | {table}
 
@@ -113,17 +114,17 @@ def is_active(job: Job) -> bool:
     return job.state in ACTIVE
 
 
-def wishes(job: Job, *, agreed: bool = True) -> list[str]:
-    """What may be asked of the job in its state; what was asked already is not asked again.
+def actions_of(job: Job, *, agreed: bool = True) -> list[str]:
+    """The actions that the job allows in its state, without the one that was requested already.
 
     agreed: whether somebody on this machine has agreed to it
     """
     if not agreed and (job.state == "queued" or job.interrupted):
         return ["run", "cancel"]
     return [
-        wish for wish, states in ACTIONS.items()
-        if wish != "run" and job.state in states
-        and (job.wanted is None or wish == "cancel" != job.wanted)
+        action for action, states in ACTIONS.items()
+        if action != "run" and job.state in states
+        and (job.wanted is None or action == "cancel" != job.wanted)
     ]  # fmt: skip
 
 
@@ -141,7 +142,7 @@ def share_of(job: Job) -> float | None:
     return min(int(percent[1]) / 100, 1.0) if percent else None
 
 
-def rows_text(job: Job, told: Mapping[str, Any]) -> str:
+def rows_text(job: Job, facts: Mapping[str, Any]) -> str:
     """Rows done, the rate and the time left."""
     from ..present.jobs import duration
 
@@ -152,10 +153,10 @@ def rows_text(job: Job, told: Mapping[str, Any]) -> str:
         parts.append(f"{job.skipped:,} without a text")
     if job.failed:
         parts.append(f"{job.failed:,} without an answer")
-    if told["rows_per_second"]:
-        parts.append(f"{figure_of(told['rows_per_second'])} rows/s")
-        if told["seconds_left"]:
-            parts.append(f"about {duration(told['seconds_left'])} left")
+    if facts["rows_per_second"]:
+        parts.append(f"{figure_of(facts['rows_per_second'])} rows/s")
+        if facts["seconds_left"]:
+            parts.append(f"about {duration(facts['seconds_left'])} left")
     return ", ".join(parts)
 
 
@@ -305,7 +306,7 @@ def _console(host: object, what: str, name: str) -> str | None:
 def curves(points: Sequence[Mapping[str, Any]], marks: Sequence[float]) -> dict[str, Any] | None:
     """Pictures of the loss and the accuracy over the steps, and their figures as a table.
 
-    points: as a service told them, such as {"step": 10, "train_loss": 0.3}
+    points: as a service reported them, such as {"step": 10, "train_loss": 0.3}
     marks:  steps at which a checkpoint was kept
     """
     rows = [clean for point in points if "step" in (clean := _numbers(point))]
@@ -341,9 +342,9 @@ def thinned(line: Sequence[Any], most: int = MOST_POINTS) -> list[Any]:
 
 
 def checkpoint_steps(job: Job, messages: Sequence[str]) -> list[float]:
-    """Steps at which checkpoints were kept, as events told, or the result says."""
+    """Steps at which checkpoints were kept, from the events and the result."""
     report = (job.result or {}).get("report")
     kept = report.get("checkpoints") if isinstance(report, Mapping) else None
     found = [c["step"] for c in _list(kept) if isinstance(c, Mapping) and "step" in _numbers(c)]
-    told = [re.search(r"step (\d{1,12})\b", message) for message in messages]
-    return sorted({*map(float, found), *(float(m[1]) for m in told if m)})
+    mentioned = [re.search(r"step (\d{1,12})\b", message) for message in messages]
+    return sorted({*map(float, found), *(float(m[1]) for m in mentioned if m)})

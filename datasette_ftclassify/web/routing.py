@@ -31,7 +31,7 @@ from ..core.task import Task
 from ..store.classifiers import find_by_id, find_classifier
 from ..store.jobs.job import Job
 from ..store.jobs.state import get_job
-from .classifier_names import tables_told
+from .classifier_names import tables_revealed
 from .page_request import PageRequest, wants_json
 from .permissions import VIEW, may_view_database, may_view_instance
 
@@ -106,10 +106,10 @@ class Route:
                 raise
             return error_response(str(error), _status(error))
         except FtclassifyError as error:
-            return await _told(datasette, request, error)
+            return await _error_response(datasette, request, error)
         except sqlite3.Error as error:  # a stranger's file may hold anything in our tables' place
             _log.exception("SQLite could not answer %s", request.path)
-            return await _told(datasette, request, Unreadable(error))
+            return await _error_response(datasette, request, Unreadable(error))
 
     async def _let_in(self, request: Request, datasette: Datasette, action: str) -> PageRequest:
         if self.about == "instance":
@@ -154,7 +154,7 @@ class Route:
         try:
             ask.classifier = await ask.read(lambda conn: find_classifier(conn, title))
             ask.table = ask.classifier.task.source
-            ask.behind = tables_told(ask.classifier) - {ask.table}
+            ask.behind = tables_revealed(ask.classifier) - {ask.table}
         except ArtifactError as error:
             if not self.damaged:
                 raise
@@ -187,7 +187,7 @@ def tables_behind(conn: sqlite3.Connection, job: Job) -> frozenset[str]:
     if job.classifier_id is None:
         return _naming(conn, job)
     try:
-        return tables_told(find_by_id(conn, job.classifier_id))
+        return tables_revealed(find_by_id(conn, job.classifier_id))
     except FtclassifyError:  # it is gone, and its name with it
         return frozenset()
 
@@ -256,7 +256,9 @@ def error_response(message: str, status: int, fields: Sequence[str] = ()) -> Res
     return Response.json(body | ({"fields": list(fields)} if fields else {}), status=status)
 
 
-async def _told(datasette: Datasette, request: Request, error: FtclassifyError) -> Response:
+async def _error_response(
+    datasette: Datasette, request: Request, error: FtclassifyError
+) -> Response:
     if wants_json(request):
         return error_response(str(error), _status(error), error.fields)
     return await error_page(datasette, request, error)

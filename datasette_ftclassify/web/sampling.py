@@ -11,14 +11,14 @@ from ..core.database import Relation, condition, quote
 from ..core.labels import MAX_LABELS, LabelValue, unlabelled_sql
 from ..core.time_limit import TooSlow, within
 
-PLACES = 5
+SAMPLE_POINTS = 5
 """A table is often sorted by label: its first rows alone would show one."""
 
 _SCAN_MS = 60
 """For the labels of all rows; about 100,000 rows."""
 
-_PLACE_MS = 15
-_PLACE_ROWS = 200
+_POINT_MS = 15
+_POINT_ROWS = 200
 
 
 def in_a_moment(conn: sqlite3.Connection, milliseconds: int, read: Callable[[], object]) -> bool:
@@ -32,7 +32,7 @@ def in_a_moment(conn: sqlite3.Connection, milliseconds: int, read: Callable[[], 
     return True
 
 
-def places(conn: sqlite3.Connection, source: Relation, rows: int) -> Iterator[str]:
+def sample_conditions(conn: sqlite3.Connection, source: Relation, rows: int) -> Iterator[str]:
     """Conditions, each with an order, for rows from PLACES on of a table that has more than
     `rows`; none for a smaller one, a view, or a table without rowid."""
     if source.rowid is None:
@@ -45,8 +45,8 @@ def places(conn: sqlite3.Connection, source: Relation, rows: int) -> Iterator[st
     low, high = conn.execute(sql).fetchone()
     if low is None or high - low < rows:
         return
-    for place in range(PLACES):
-        yield f"{rowid} >= {low + (high - low) * place // PLACES} order by {rowid}"
+    for place in range(SAMPLE_POINTS):
+        yield f"{rowid} >= {low + (high - low) * place // SAMPLE_POINTS} order by {rowid}"
 
 
 def label_cells(
@@ -74,7 +74,7 @@ def label_cells(
     every = f"select distinct {label} collate binary {rows} limit {MAX_LABELS}"
     if in_a_moment(conn, _SCAN_MS, lambda: read(every)):
         return list(found), True
-    for place in places(conn, source, 0):
-        some = f"select {label} {rows} and {place} limit {_PLACE_ROWS}"
-        in_a_moment(conn, _PLACE_MS, partial(read, some))
+    for place in sample_conditions(conn, source, 0):
+        some = f"select {label} {rows} and {place} limit {_POINT_ROWS}"
+        in_a_moment(conn, _POINT_MS, partial(read, some))
     return list(found), False

@@ -155,12 +155,12 @@ def _cost(trainer: Trainer, model: str, table: PriceTable, report: Mapping[str, 
         return f"About {dollars(price.usd)} to train {model} ({times}), and then for each answer"
     each = tokens["text_tokens"] / max(rows, 1)
     priced = trainer.priced_as(model) if isinstance(trainer, Service) else model
-    asking = estimate_inference(
+    inference = estimate_inference(
         table, priced, input_tokens=round(each * _ASKED), output_tokens=_ASKED
     )
-    if asking.usd is None:
-        return asking.note
-    return f"Nothing to train; about {dollars(asking.usd)} and more for {_ASKED:,} answers"
+    if inference.usd is None:
+        return inference.note
+    return f"Nothing to train; about {dollars(inference.usd)} and more for {_ASKED:,} answers"
 
 
 def _time(trainer: Trainer, report: Mapping[str, Any] | None) -> str:

@@ -165,7 +165,7 @@ def test_a_service_that_is_down_is_not_waited_for_long(
     conn: sqlite3.Connection, server: OpenAIServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        asking, "PATIENCE", asking.RetryPolicy(tries=2, down=2, base=0.01, cap=0.02)
+        asking, "RETRY_POLICY", asking.RetryPolicy(tries=2, down=2, base=0.01, cap=0.02)
     )
     topics, access = find_classifier(conn, "topics"), access_to(server)
     server.faults.add("POST /chat/completions", 500, times=5)

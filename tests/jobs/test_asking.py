@@ -202,16 +202,16 @@ def ask_all(
     conn: Any, topics: Classifier, inference_client: PlainAsker, texts: list[str], **options: Any
 ) -> list[InferenceRequest]:
     job = agreed_job(conn, "evaluate", {"n": len(texts)})
-    patience = options.pop("patience", quick())
+    retry_policy = options.pop("retry_policy", quick())
     with leased(conn, job.id) as lease:
         budget = Budget(conn, lease.job, Access(), lambda usage: 0.001)
         with InferenceLoop(
-            lease, topics, inference_client, budget, patience=patience, **options
+            lease, topics, inference_client, budget, retry_policy=retry_policy, **options
         ) as conversation:
             questions = conversation.ask(texts)
             while conversation.unanswered:
                 conversation.turn()
-                if conversation.has_news:
+                if conversation.has_uncommitted:
                     conversation.commit()
     return questions
 
@@ -272,9 +272,15 @@ def test_what_hangs_does_not_keep_a_job_from_pausing(conn: Any, topics: Classifi
         return ZeroDivisionError("oh") if text == "5" else reply("Parks")
 
     inference_client = PlainAsker(answer)
-    patience = RetryPolicy(base=0.001, leave=0.1)
+    retry_policy = RetryPolicy(base=0.001, leave=0.1)
     with pytest.raises(ZeroDivisionError):
-        ask_all(conn, topics, inference_client, ["hangs", *map(str, range(6))], patience=patience)
+        ask_all(
+            conn,
+            topics,
+            inference_client,
+            ["hangs", *map(str, range(6))],
+            retry_policy=retry_policy,
+        )
     assert count_answers(conn, topics.id) == 5
 
 
@@ -290,7 +296,7 @@ def predict(
         plan.begin(conn, lease.job)
         budget = Budget(conn, lease.job, Access(), lambda usage: 0.001)
         with InferenceLoop(
-            lease, topics, inference_client, budget, patience=quick()
+            lease, topics, inference_client, budget, retry_policy=quick()
         ) as conversation:
             pages = Pages(plan, lease.job, conversation, 0.2)
 
@@ -303,7 +309,7 @@ def predict(
 
             while True:
                 pages.fill()
-                if pages.ready or conversation.has_news:
+                if pages.ready or conversation.has_uncommitted:
                     pages.prepare()
                     conversation.commit(write)
                     pages.check()

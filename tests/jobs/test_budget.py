@@ -47,7 +47,7 @@ def running() -> Iterator[tuple[OpenAIServer, str]]:
 
 @pytest.fixture
 def server(running: tuple[OpenAIServer, str], monkeypatch: pytest.MonkeyPatch) -> Any:
-    monkeypatch.setattr(inference_loop, "PATIENCE", quick())
+    monkeypatch.setattr(inference_loop, "DEFAULT_RETRY_POLICY", quick())
     running[0].log.clear()
     yield running[0]
     running[0].faults.clear()

@@ -81,7 +81,7 @@ def running() -> Iterator[tuple[OpenAIServer, str]]:
 
 @pytest.fixture
 def server(running: tuple[OpenAIServer, str], monkeypatch: pytest.MonkeyPatch) -> OpenAIServer:
-    monkeypatch.setattr(inference_loop, "PATIENCE", replace(quick(), full=0.0))
+    monkeypatch.setattr(inference_loop, "DEFAULT_RETRY_POLICY", replace(quick(), full=0.0))
     monkeypatch.setattr(batches, "Pace", lambda: QUICK)
     running[0].log.clear()
     return running[0]
@@ -170,7 +170,7 @@ def test_of_answers_in_hand_as_many_are_stored_as_there_is_room_for(
     from datasette_ftclassify.jobs.remote.row_window import Pages
 
     def too_much(pages: Pages) -> None:
-        conn = pages._conversation.conn
+        conn = pages._loop.conn
         conn.execute(f"pragma max_page_count = {value(conn, 'pragma page_count')}")
         conn.execute("create table ballast as select zeroblob(100000) as bytes")
 
@@ -197,7 +197,7 @@ def test_room_that_is_made_while_it_waits_costs_nothing(
 
     clock = SimpleNamespace(monotonic=time.monotonic, sleep=sleep)
     monkeypatch.setattr(inference_loop, "time", clock)
-    monkeypatch.setattr(inference_loop, "PATIENCE", replace(quick(), full=60.0))
+    monkeypatch.setattr(inference_loop, "DEFAULT_RETRY_POLICY", replace(quick(), full=60.0))
     assert run_job(conn, submit(conn), access=access_to(server)).state == "finished"
     assert len(waits) >= 3
     assert set(questions(server).values()) == {1}

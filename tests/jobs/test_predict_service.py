@@ -111,7 +111,7 @@ def town(
     running: tuple[OpenAIServer, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Town]:
     server, model = running
-    monkeypatch.setattr(inference_loop, "PATIENCE", quick())
+    monkeypatch.setattr(inference_loop, "DEFAULT_RETRY_POLICY", quick())
     monkeypatch.setattr(lease_module, "RENEW_EVERY", 0.02)
     server.log.clear()
     town = Town(tmp_path / "town.db", server, model)

@@ -530,7 +530,7 @@ def test_the_diary_is_the_jobs_and_proves_its_lease(conn):
         training_log.event("once", key="a")
         training_log.event("once", key="a")
         assert [e.message for e in job_events(conn, job.id)].count("once") == 1
-        training_log.tell("training", 0.25)
+        training_log.report_progress("training", 0.25)
         assert get_job(conn, job.id).step == "training"
         lease.job.wanted = "pause"
         start = time.monotonic()

@@ -42,7 +42,7 @@ def running() -> Iterator[tuple[OpenAIServer, str]]:
 
 @pytest.fixture
 def server(running: tuple[OpenAIServer, str], monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    monkeypatch.setattr(inference_loop, "PATIENCE", quick())
+    monkeypatch.setattr(inference_loop, "DEFAULT_RETRY_POLICY", quick())
     desk = remote_inference.SqlInference()
     monkeypatch.setattr(remote_inference, "INFERENCE", desk)
     running[0].log.clear()

@@ -76,13 +76,13 @@ def conn(path: Path) -> Iterator[sqlite3.Connection]:
 def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """Seconds for which each of those who waited for an answer was ready to do so."""
     seen: list[float] = []
-    wait = remote_inference.RetryPolicy.wait
+    wait = remote_inference.ResponseTimeout.wait
 
-    def noted(patience: remote_inference.RetryPolicy, future: Any) -> Any:
-        seen.append(patience._seconds)
-        return wait(patience, future)
+    def noted(timeout: remote_inference.ResponseTimeout, future: Any) -> Any:
+        seen.append(timeout._seconds)
+        return wait(timeout, future)
 
-    monkeypatch.setattr(remote_inference.RetryPolicy, "wait", noted)
+    monkeypatch.setattr(remote_inference.ResponseTimeout, "wait", noted)
     return seen
 
 
@@ -470,7 +470,7 @@ def test_a_service_that_hangs_holds_nobody_up_twice(path, openai_server, waits):
 
 
 def test_a_late_answer_is_there_for_the_next_query(path, openai_server, monkeypatch):
-    monkeypatch.setattr(remote_inference, "QUIET_SECONDS", 3600.0)
+    monkeypatch.setattr(remote_inference, "COOLDOWN_SECONDS", 3600.0)
     openai_server.settings.silent = True
     with asking(path, openai_server, time_limit=0.1) as conn:
         assert value(conn, "select ft_classify(?)", [NEW]) is None
@@ -490,13 +490,13 @@ def test_what_is_given_up_at_the_end_counts_as_spent(path, openai_server):
 
 
 def test_a_query_waits_for_its_time_limit_in_all(path, openai_server, monkeypatch, waits):
-    def wait(patience: remote_inference.RetryPolicy, future: Any) -> Any:
+    def wait(timeout: remote_inference.ResponseTimeout, future: Any) -> Any:
         """An answer that takes twelve seconds, as far as the query knows."""
-        waits.append(patience._seconds)
-        patience._note(12.0)
+        waits.append(timeout._seconds)
+        timeout._note(12.0)
         return future.result(PATIENCE)
 
-    monkeypatch.setattr(remote_inference.RetryPolicy, "wait", wait)
+    monkeypatch.setattr(remote_inference.ResponseTimeout, "wait", wait)
     with closing(sqlite3.connect(path)) as conn, conn:
         conn.executemany("insert into reports (text) values (?)", [[f"t {i}"] for i in range(50)])
     with asking(path, openai_server, time_limit=30.0) as conn:

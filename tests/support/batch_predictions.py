@@ -32,7 +32,7 @@ from datasette_ftclassify.trainers.access import Access
 from datasette_ftclassify.trainers.configuration import read_access
 from datasette_ftclassify.trainers.openai_protocol.batch import OpenAIBatchClient
 
-QUICK = Pace(first=0.01, longest=0.05, patience=5.0, cancelling=10.0)
+QUICK = Pace(first=0.01, longest=0.05, give_up_after=5.0, cancelling=10.0)
 
 
 def fill(

@@ -78,7 +78,7 @@ class TrainingLog:
         self._called()
         self.events.setdefault(key or uuid.uuid4().hex, (message, dict(data) if data else None))
 
-    def tell(self, step: str, share: float) -> None:
+    def report_progress(self, step: str, share: float) -> None:
         self._called()
         assert 0 <= share <= 1
         self.steps.append((step, share))

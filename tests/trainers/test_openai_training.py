@@ -142,19 +142,19 @@ def test_forgetting_deletes_the_model_and_its_files_and_may_be_repeated(
     setting: Setting, server: OpenAIServer
 ):
     tuned = setting.train(TrainingLog())
-    forget = setting.trainer.forget
+    delete_remote = setting.trainer.delete_remote
     kept = [checkpoint["model"] for checkpoint in tuned.report["checkpoints"]]
     assert len(kept) > 1
     assert server.state.models.keys() >= set(kept)
-    done = forget(tuned.header, tuned.report, setting.endpoint)
+    done = delete_remote(tuned.header, tuned.report, setting.endpoint)
     assert not server.state.models.keys() & set(kept)
     assert done[0] == f"model {tuned.header['model']}"
     assert [what.partition(" ")[0] for what in done] == ["model"] * (1 + len(kept)) + ["file"] * 3
     assert not server.state.files
     assert tuned.header["model"] not in server.state.models
-    assert forget(tuned.header, tuned.report, setting.endpoint) == []
+    assert delete_remote(tuned.header, tuned.report, setting.endpoint) == []
     with pytest.raises(Exception, match="base URL that is set leads to"):
-        forget({**tuned.header, "host": "api.example.com"}, tuned.report, setting.endpoint)
+        delete_remote({**tuned.header, "host": "api.example.com"}, tuned.report, setting.endpoint)
 
 
 # Gone on with

@@ -21,7 +21,7 @@ from datasette_ftclassify.checks import run_checks
 from datasette_ftclassify.cli import ftclassify
 from datasette_ftclassify.core.database import connect
 from datasette_ftclassify.core.task import define
-from datasette_ftclassify.jobs.child import _teller
+from datasette_ftclassify.jobs.child import _progress_writer
 from datasette_ftclassify.jobs.plan import PredictRequest
 from datasette_ftclassify.jobs.predict import predict_rows
 from datasette_ftclassify.jobs.train import TrainRequest, train_classifier
@@ -244,8 +244,8 @@ def test_who_takes_a_job_over_tells_of_no_less(conn: sqlite3.Connection) -> None
     job = add_job(conn, "train", {}).id
     with conn:
         conn.execute("update _ftclassify_jobs set state = 'running', step = 'comparing 40%'")
-    tell = _teller(conn, job)
-    tell("reading rows", 0.0)
+    report_progress = _progress_writer(conn, job)
+    report_progress("reading rows", 0.0)
     assert get_job(conn, job).step == "reading rows 40%"
 
 

@@ -16,8 +16,8 @@ _MOST_RAW = 10_000
 """Characters of an answer that are kept: a label has fewer."""
 
 
-def kept_from(reply: InferenceResponse) -> CachedAnswer:
-    answer, scores = reply.answer, reply.scores
+def kept_from(response: InferenceResponse) -> CachedAnswer:
+    answer, scores = response.answer, response.scores
     return CachedAnswer(
         answer.labels,
         answer.how,

@@ -40,7 +40,7 @@ class BatchAnswers:
         cost: Callable[[Usage], float | None],
         progress: Callable[[int, int], None],
     ) -> None:
-        self._desk = tracker
+        self._tracker = tracker
         self._classifier_id = classifier_id
         self._gatherer = gatherer
         self._cost = cost
@@ -52,12 +52,12 @@ class BatchAnswers:
 
         Raises ServiceRefused when the service answered one so that any other would fail, too.
         """
-        tracker = self._desk
+        tracker = self._tracker
         tracker.note(sent, state="ended", detail=state.detail)
         refusals: list[ServiceRefused] = []
         for file_id in state.results:
             tracker.patiently(partial(self._read_file, sent, file_id, refusals))
-        tracker.tell(
+        tracker.note_event(
             f"batch {sent.batch.batch_id} ended: {sent.batch.done:,} of {sent.batch.requests:,} "
             "questions answered",
             key=f"ended {sent.batch.batch_id}",
@@ -71,31 +71,31 @@ class BatchAnswers:
         return max(sent.batch.requests - sent.batch.done - sent.refused, 0)
 
     def _read_file(self, sent: SentBatch, file_id: str, refusals: list[ServiceRefused]) -> None:
-        replies: dict[bytes, InferenceResponse] = {}
-        for name, outcome in self._desk.batch_client.read(file_id):
+        responses: dict[bytes, InferenceResponse] = {}
+        for name, outcome in self._tracker.batch_client.read(file_id):
             key = _key(name)
             if key is None:
                 continue
             if isinstance(outcome, InferenceResponse):
-                replies[key] = outcome
+                responses[key] = outcome
             elif isinstance(outcome, RowRejected) and key not in self._gatherer.left:
                 self._gatherer.left.add(key)
                 sent.refused += 1
             elif isinstance(outcome, ServiceRefused):
                 refusals.append(outcome)
-            if len(replies) == KEPT_AT_ONCE:
-                self._keep(sent, replies)
-                replies = {}
-                self._desk.check()
-        self._keep(sent, replies)
+            if len(responses) == KEPT_AT_ONCE:
+                self._keep(sent, responses)
+                responses = {}
+                self._tracker.check()
+        self._keep(sent, responses)
 
-    def _keep(self, sent: SentBatch, replies: dict[bytes, InferenceResponse]) -> None:
-        conn, tracker = self._desk.conn, self._desk
+    def _keep(self, sent: SentBatch, responses: dict[bytes, InferenceResponse]) -> None:
+        conn, tracker = self._tracker.conn, self._tracker
         with transaction(conn):
-            known = find_answers(conn, self._classifier_id, replies)
-            new = {key: reply for key, reply in replies.items() if key not in known}
+            known = find_answers(conn, self._classifier_id, responses)
+            new = {key: response for key, response in responses.items() if key not in known}
             keep_answers(conn, self._classifier_id, {k: kept_from(r) for k, r in new.items()})
-            usage = sum((reply.usage for reply in new.values()), Usage())
+            usage = sum((response.usage for response in new.values()), Usage())
             if new:
                 usd = None if usage == Usage() else self._cost(usage)
                 spent = Spent(0.0, len(new), *astuple(usage))

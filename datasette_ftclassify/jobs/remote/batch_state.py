@@ -34,7 +34,7 @@ class Pace:
 
     first: float = 1.0
     longest: float = 60.0
-    patience: float = 3600.0
+    give_up_after: float = 3600.0
     cancelling: float = 60.0
 
 
@@ -130,7 +130,7 @@ class BatchTracker:
         except ServiceProblem:
             pass
 
-    def tell(self, message: str, key: str | None = None) -> None:
+    def note_event(self, message: str, key: str | None = None) -> None:
         add_event(self.conn, self.job, message, key=key)
 
     def check(self) -> None:
@@ -156,7 +156,7 @@ class BatchTracker:
             try:
                 made = step()
             except TryAgain as error:
-                if self.is_ending or time.monotonic() - began > self.pace.patience:
+                if self.is_ending or time.monotonic() - began > self.pace.give_up_after:
                     raise
                 self.wait(max(delay, error.after or 0.0))
                 delay = min(2 * delay, self.pace.longest)

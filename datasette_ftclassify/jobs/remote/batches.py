@@ -127,9 +127,9 @@ class _Run:
         try:
             self._cancel_all()
         except ServiceProblem as error:
-            tracker.tell(f"Not everything was cancelled at the service: {error}")
+            tracker.note_event(f"Not everything was cancelled at the service: {error}")
         if tracker.open:
-            tracker.tell(
+            tracker.note_event(
                 "What batches had answered is not there yet: retry the job later to fetch it"
             )
 
@@ -138,7 +138,9 @@ class _Run:
         made = sum(sent.is_made for sent in self.tracker.open)
         if made:
             batches = "1 batch goes on" if made == 1 else f"{made} batches go on"
-            self.tracker.tell(f"{batches} at the service: resume the job to fetch the answers")
+            self.tracker.note_event(
+                f"{batches} at the service: resume the job to fetch the answers"
+            )
 
     # From questions to a batch at the service
 
@@ -204,7 +206,7 @@ class _Run:
         except LimitReached as error:
             self.limit_reached = error
             if any(sent.is_made for sent in self.tracker.open):
-                self.tracker.tell(
+                self.tracker.note_event(
                     f"{error} Waits for the answers of batches that were sent before."
                 )
             return False
@@ -247,7 +249,9 @@ class _Run:
             self._refused(sent, error)
             return
         tracker.note(sent, state="running", batch_id=batch_id, detail=None)
-        tracker.tell(f"batch {batch_id} has {batch.requests:,} questions", key=f"sent {batch_id}")
+        tracker.note_event(
+            f"batch {batch_id} has {batch.requests:,} questions", key=f"sent {batch_id}"
+        )
 
     def _meet(self, sent: SentBatch) -> None:
         """Notes that the batches at the service share its queue from now on. Which of them the

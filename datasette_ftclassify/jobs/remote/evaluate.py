@@ -42,15 +42,15 @@ def ask_texts(
     Raises JobPaused also when a text got no answer because the service failed: an evaluation must
     not count that as a mistake of the model. Asked again, only those are asked about.
     """
-    with open_inference_loop(lease, classifier, access) as conversation:
-        questions = conversation.ask(texts)
-        while conversation.unanswered:
-            conversation.turn()
-            if conversation.has_news:
-                conversation.commit()
-        _require_answers(questions)
-        answers = [question.answer for question in questions if question.answer is not None]
-        return Asked(answers, conversation.spent)
+    with open_inference_loop(lease, classifier, access) as loop:
+        requests = loop.ask(texts)
+        while loop.unanswered:
+            loop.turn()
+            if loop.has_uncommitted:
+                loop.commit()
+        _require_answers(requests)
+        answers = [request.answer for request in requests if request.answer is not None]
+        return Asked(answers, loop.spent)
 
 
 def kept_answers(
@@ -71,11 +71,11 @@ def kept_answers(
     return answers
 
 
-def _require_answers(questions: Sequence[InferenceRequest]) -> None:
-    failed = [q for q in questions if q.exhausted]
+def _require_answers(requests: Sequence[InferenceRequest]) -> None:
+    failed = [q for q in requests if q.exhausted]
     if failed and failed[0].answer is not None:
         raise JobPaused(
-            f"{len(failed):,} of {len(questions):,} texts have no answer yet: "
+            f"{len(failed):,} of {len(requests):,} texts have no answer yet: "
             f"{failed[0].answer.reason} Resume the job to ask about them again."
         )
 

@@ -43,7 +43,7 @@ _SHOWN_FROM = 2.0
 _MOST_GIVEN_UP = 10_000
 
 
-PATIENCE = RetryPolicy()
+DEFAULT_RETRY_POLICY = RetryPolicy()
 
 
 class InferenceLoop:
@@ -57,16 +57,18 @@ class InferenceLoop:
         budget: Budget,
         *,
         concurrency: int | None = None,
-        patience: RetryPolicy | None = None,
+        retry_policy: RetryPolicy | None = None,
     ) -> None:
         self.conn: sqlite3.Connection = lease.conn
         self.job = lease.job
-        self._patience = patience or PATIENCE
-        self.pace = ConcurrencyLimit(concurrency, base=self._patience.base, cap=self._patience.cap)
+        self._retry_policy = retry_policy or DEFAULT_RETRY_POLICY
+        self.pace = ConcurrencyLimit(
+            concurrency, base=self._retry_policy.base, cap=self._retry_policy.cap
+        )
         self.spent = Spent()
         self._lease = lease
         self._classifier = classifier
-        self._asker = inference_client
+        self._inference_client = inference_client
         self._budget = budget
         self._engine = Engine(inference_client)
         self._open: dict[bytes, InferenceRequest] = {}
@@ -97,7 +99,9 @@ class InferenceLoop:
         try:
             if error is not None and not isinstance(error, sqlite3.Error):
                 interrupted = isinstance(error, KeyboardInterrupt)
-                self._leave(self._patience.interrupt if interrupted else self._patience.leave)
+                self._leave(
+                    self._retry_policy.interrupt if interrupted else self._retry_policy.leave
+                )
         except (FtclassifyError, sqlite3.Error):
             pass  # the first error says more
         finally:
@@ -130,7 +134,7 @@ class InferenceLoop:
         return len(self._open)
 
     @property
-    def hungry(self) -> bool:
+    def wants_more(self) -> bool:
         """Whether there should be more questions to go on with."""
         return len(self._ready) + len(self._later) < self.pace.allowed
 
@@ -143,20 +147,20 @@ class InferenceLoop:
         kept = find_answers(self.conn, self._classifier.id, unknown)
         found: dict[bytes, InferenceRequest] = {}
         for key, text in asked.items():
-            found[key] = self._open.get(key) or self._question(key, text, kept.get(key))
+            found[key] = self._open.get(key) or self._request_for(key, text, kept.get(key))
         return [found[key] for key in keys]
 
-    def _question(self, key: bytes, text: str, kept: CachedAnswer | None) -> InferenceRequest:
+    def _request_for(self, key: bytes, text: str, kept: CachedAnswer | None) -> InferenceRequest:
         if kept is not None and is_sound(kept, self._classifier.labels):
             return InferenceRequest(key, "", kept, kept=True)
         if key in self._given_up:
             return InferenceRequest(key, "", self._given_up[key])
-        question = self._open[key] = InferenceRequest(key, text)
-        self._ready.append(question)
-        return question
+        request = self._open[key] = InferenceRequest(key, text)
+        self._ready.append(request)
+        return request
 
     @property
-    def has_news(self) -> bool:
+    def has_uncommitted(self) -> bool:
         """Whether answers have come that are not kept yet."""
         return bool(self._fresh)
 
@@ -203,11 +207,13 @@ class InferenceLoop:
         # cost that were answered: until then it counts as under way.
         reserved: list[float] = []
         with self._pausing_without_ledger():
-            reserved = self._budget.reserve([self._asker.expected(q.text) for q in chosen])
+            reserved = self._budget.reserve(
+                [self._inference_client.expected(q.text) for q in chosen]
+            )
         self._out_of_money = len(reserved) < len(chosen)
         going = chosen[: len(reserved)]
-        for question, usd in zip(going, reserved, strict=True):
-            question.reserved, question.round = usd, self.pace.round
+        for request, usd in zip(going, reserved, strict=True):
+            request.reserved, request.round = usd, self.pace.round
             self._ready.popleft()
         self._under_way += len(going)
         if going:
@@ -224,63 +230,63 @@ class InferenceLoop:
             self._budget.refresh()
 
     def _take(self, results: list[Result]) -> None:
-        for question, result in results:
+        for request, result in results:
             if isinstance(result, InferenceResponse):
-                self._answered(question, result)
+                self._answered(request, result)
                 continue
             self._under_way -= 1
-            self._lost += self._budget.failed(question.reserved, result)
-            if isinstance(result, AskAgain) and question.again < MOST_AGAIN:
-                question.again += 1
-                self._ready.appendleft(question)
+            self._lost += self._budget.failed(request.reserved, result)
+            if isinstance(result, AskAgain) and request.again < MOST_AGAIN:
+                request.again += 1
+                self._ready.appendleft(request)
             elif isinstance(result, RowRejected):
                 self._failures = 0  # the service is well
-                self._give_up(question, str(result))
+                self._give_up(request, str(result))
             elif isinstance(result, TryAgain):
-                self._try_again(question, result)
+                self._try_again(request, result)
             elif isinstance(result, ServiceRefused):
-                self._refused(question, result)
+                self._refused(request, result)
             else:
                 self._broken = result
 
-    def _answered(self, question: InferenceRequest, reply: InferenceResponse) -> None:
+    def _answered(self, request: InferenceRequest, response: InferenceResponse) -> None:
         self._failures = 0
         self._waits_for = ""
         self.pace.answered()
-        if reply.hold:
-            self.pace.hold(reply.hold)
-        question.answer, question.kept = kept_from(reply), True
-        self._fresh.append((question, self._budget.settle(question.reserved, reply.usage)))
+        if response.hold:
+            self.pace.hold(response.hold)
+        request.answer, request.kept = kept_from(response), True
+        self._fresh.append((request, self._budget.settle(request.reserved, response.usage)))
 
-    def _try_again(self, question: InferenceRequest, problem: TryAgain) -> None:
+    def _try_again(self, request: InferenceRequest, problem: TryAgain) -> None:
         if problem.rate_limited:
-            self.pace.refused(question.round, problem.after)
-            self._ready.appendleft(question)
+            self.pace.refused(request.round, problem.after)
+            self._ready.appendleft(request)
             return
         self._failures += 1
-        question.tries += 1
+        request.tries += 1
         if problem.after is not None:
             self.pace.hold(problem.after)
-        if question.tries < self._patience.tries:
-            due = time.monotonic() + self.pace.backoff(question.tries)
-            heappush(self._later, (due, next(self._number), question))
-        elif self._failures >= self._patience.down:
-            self._ready.appendleft(question)
+        if request.tries < self._retry_policy.tries:
+            due = time.monotonic() + self.pace.backoff(request.tries)
+            heappush(self._later, (due, next(self._number), request))
+        elif self._failures >= self._retry_policy.down:
+            self._ready.appendleft(request)
             self._pause(f"The service does not answer: {problem}")
         else:
-            question.exhausted = True
-            self._give_up(question, f"no answer after {question.tries} tries: {problem}")
+            request.exhausted = True
+            self._give_up(request, f"no answer after {request.tries} tries: {problem}")
 
-    def _refused(self, question: InferenceRequest, problem: ServiceRefused) -> None:
-        self._ready.appendleft(question)
+    def _refused(self, request: InferenceRequest, problem: ServiceRefused) -> None:
+        self._ready.appendleft(request)
         if problem.code == "model_not_found" and self._is_new():
             self._waits_for = ": the model is not there yet"
-            self.pace.hold(self._patience.ready_every)
+            self.pace.hold(self._retry_policy.ready_every)
         else:
             self._pause(str(problem))
 
     def _is_new(self) -> bool:
-        oldest = datetime.now(timezone.utc) - timedelta(seconds=self._patience.ready_for)
+        oldest = datetime.now(timezone.utc) - timedelta(seconds=self._retry_policy.ready_for)
         # As text: a file that somebody else made may hold anything in the place of a time.
         return self._classifier.created_at > oldest.strftime("%Y-%m-%dT%H:%M:%SZ")
 
@@ -288,11 +294,11 @@ class InferenceLoop:
         """Lets what is under way come in, and then rests."""
         self._pausing = self._pausing or JobPaused(why)
 
-    def _give_up(self, question: InferenceRequest, reason: str) -> None:
-        question.answer, question.text = no_answer(reason), ""
-        self._open.pop(question.key, None)
+    def _give_up(self, request: InferenceRequest, reason: str) -> None:
+        request.answer, request.text = no_answer(reason), ""
+        self._open.pop(request.key, None)
         if len(self._given_up) < _MOST_GIVEN_UP:
-            self._given_up[question.key] = question.answer
+            self._given_up[request.key] = request.answer
 
     def commit(self, also: Callable[[], None] = lambda: None, *, patient: bool = True) -> None:
         """Keeps the answers that have come, what they cost, and how far the job is, together with
@@ -303,7 +309,7 @@ class InferenceLoop:
         patient: False: it does not wait
         Raises JobError when the job was taken over, JobPaused without room.
         """
-        deadline = time.monotonic() + (self._patience.full if patient else 0.0)
+        deadline = time.monotonic() + (self._retry_policy.full if patient else 0.0)
         while True:
             try:
                 with uninterrupted():
@@ -342,9 +348,9 @@ class InferenceLoop:
             save_progress(self.conn, self.job)
         self.spent = self.spent + spent
         self._under_way -= len(self._fresh)
-        for question, _ in self._fresh:
-            question.text = ""
-            self._open.pop(question.key, None)
+        for request, _ in self._fresh:
+            request.text = ""
+            self._open.pop(request.key, None)
         self._fresh.clear()
         self._lost = Spent()
         self._engine.settle()

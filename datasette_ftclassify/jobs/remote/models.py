@@ -129,7 +129,7 @@ def forget_models(conn: sqlite3.Connection, name: str, access: Access) -> list[s
         service = service_of(classifier)
         assert service is not None
         endpoint = access.endpoint(classifier.trainer)
-        deleted += service.forget(classifier.header, classifier.report, endpoint)
+        deleted += service.delete_remote(classifier.header, classifier.report, endpoint)
     return list(dict.fromkeys(deleted))
 
 

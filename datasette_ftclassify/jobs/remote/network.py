@@ -57,7 +57,7 @@ class Engine:
     """Asks; use it from one thread. Close it, whatever happens."""
 
     def __init__(self, inference_client: InferenceClient) -> None:
-        self._asker = inference_client
+        self._inference_client = inference_client
         self._results: deque[Result] = deque()
         self._tasks: set[asyncio.Task[None]] = set()
         self._news = asyncio.Event()
@@ -65,11 +65,13 @@ class Engine:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="asking")
         self._meanwhile: Future[Any] | None = None
 
-    def send(self, questions: Sequence[InferenceRequest]) -> None:
+    def send(self, requests: Sequence[InferenceRequest]) -> None:
         """Asks all of them at once, while `collect` waits."""
         self.settle()
-        for question in questions:
-            task = self._loop.create_task(self._ask(question, self._asker.ask(question.text)))
+        for request in requests:
+            task = self._loop.create_task(
+                self._ask(request, self._inference_client.ask(request.text))
+            )
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
@@ -120,18 +122,18 @@ class Engine:
             await asyncio.sleep(0)
 
     async def _ask(
-        self, question: InferenceRequest, asking: Coroutine[Any, Any, InferenceResponse]
+        self, request: InferenceRequest, asking: Coroutine[Any, Any, InferenceResponse]
     ) -> None:
         result: InferenceResponse | Exception
         try:
             result = await asking
         except Exception as error:
             result = error
-        self._results.append((question, result))
+        self._results.append((request, result))
         self._news.set()
 
     async def _end(self) -> None:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        await self._asker.close()
+        await self._inference_client.close()

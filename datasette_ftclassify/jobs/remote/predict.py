@@ -29,7 +29,7 @@ MOST_CONCURRENCY = 512
 
 
 def open_inference_loop(
-    lease: Lease, classifier: Classifier, access: Access, *, patience: RetryPolicy | None = None
+    lease: Lease, classifier: Classifier, access: Access, *, retry_policy: RetryPolicy | None = None
 ) -> InferenceLoop:
     """Opens a conversation for a job that runs, within what was agreed for it.
 
@@ -51,7 +51,7 @@ def open_inference_loop(
         inference_client,
         budget,
         concurrency=min(int(concurrency), MOST_CONCURRENCY),
-        patience=patience,
+        retry_policy=retry_policy,
     )
 
 
@@ -83,22 +83,22 @@ def ask_rows(
 
         ask_in_batches(lease, plan, progress, access)
         job.step = "classifying"
-    with open_inference_loop(lease, plan.classifier, access) as conversation:
-        pages = Pages(plan, job, conversation, max_errors)
+    with open_inference_loop(lease, plan.classifier, access) as loop:
+        pages = Pages(plan, job, loop, max_errors)
         while True:
             lease.check()
             try:
                 pages.fill()
-                if pages.ready or conversation.has_news:
+                if pages.ready or loop.has_uncommitted:
                     pages.prepare()
-                    conversation.commit(pages.write)
+                    loop.commit(pages.write)
                     pages.check()
                     progress(job.rows_done, job.total or 0)
                 elif pages.done:
                     plan.finish(conn)
                     break
                 else:
-                    conversation.turn()
+                    loop.turn()
             except RowsMoved:
                 pages.go_back()
         pages.check(ended=True)

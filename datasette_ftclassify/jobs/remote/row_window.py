@@ -38,7 +38,7 @@ class Row:
     """question: None for a row without a text."""
 
     key: tuple[Cell, ...]
-    question: InferenceRequest | None
+    request: InferenceRequest | None
 
 
 class _Prepared:
@@ -57,7 +57,7 @@ class _Prepared:
         self.updates.append(update)
         self._answers.append((answer, abstains))
 
-    def tell(self, kept: Mapping[int, str]) -> None:
+    def count(self, kept: Mapping[int, str]) -> None:
         """Counts the rows, once it is known which of them stayed as they were, and why."""
         self.done = self.skipped = self.abstained = 0
         self.reasons = Counter(kept.values())
@@ -76,13 +76,11 @@ class _Prepared:
 class Pages:
     """Of one prediction job, from its position on."""
 
-    def __init__(
-        self, plan: Plan, job: Job, conversation: InferenceLoop, max_errors: float
-    ) -> None:
+    def __init__(self, plan: Plan, job: Job, loop: InferenceLoop, max_errors: float) -> None:
         self.reasons: Counter[str] = Counter()
         self._plan = plan
         self._job = job
-        self._conversation = conversation
+        self._loop = loop
         self._max_errors = max_errors
         self._open: deque[list[Row]] = deque()
         self._read_to = job.position
@@ -104,15 +102,15 @@ class Pages:
 
     def fill(self) -> None:
         """Reads ahead as far as there should be questions to ask."""
-        while not self._all_read and len(self._open) < MOST_AHEAD and self._conversation.hungry:
-            batch = self._plan.rows.after(self._conversation.conn, self._read_to, PAGE)
+        while not self._all_read and len(self._open) < MOST_AHEAD and self._loop.wants_more:
+            batch = self._plan.rows.after(self._loop.conn, self._read_to, PAGE)
             if not batch:
                 self._all_read = True
                 return
             self._read_to = position_of(batch[-1][0])
-            questions = iter(self._conversation.ask([t for _, t in batch if t is not None]))
+            requests = iter(self._loop.ask([t for _, t in batch if t is not None]))
             self._open.append(
-                [Row(key, None if text is None else next(questions)) for key, text in batch]
+                [Row(key, None if text is None else next(requests)) for key, text in batch]
             )
 
     def prepare(self) -> None:
@@ -125,14 +123,14 @@ class Pages:
                 return
             self._open.popleft()
             for row in page:
-                answer = None if row.question is None else row.question.answer
+                answer = None if row.request is None else row.request.answer
                 update = [*self._cells(answer), *row.key]
                 self._prepared.add(update, answer, self._cells.abstains(answer))
             self._prepared.last = page[-1].key
 
     def go_back(self) -> None:
         """After RowsMoved: reads again what follows the last row that was written."""
-        self._plan.find_place(self._conversation.conn, self._job)
+        self._plan.find_place(self._loop.conn, self._job)
         self._open.clear()
         self._prepared, self._refused = _Prepared(), None
         self._read_to, self._all_read = self._job.position, False
@@ -143,11 +141,11 @@ class Pages:
     def write(self) -> None:
         """Writes the pages that are prepared into their columns, and the job's place behind them.
         Call inside the transaction that keeps their answers. Raises RowsMoved, see `go_back`."""
-        job, new, conn = self._job, self._prepared, self._conversation.conn
+        job, new, conn = self._job, self._prepared, self._loop.conn
         if new.last is None:
             return
-        new.tell(self._plan.write(conn, new.updates))
-        job.position = self._plan.places.after(conn, new.last)
+        new.count(self._plan.write(conn, new.updates))
+        job.position = self._plan.row_cursor.after(conn, new.last)
         job.done += new.done
         job.skipped += new.skipped
         job.failed += sum(new.reasons.values())
@@ -169,7 +167,7 @@ class Pages:
         if self._plan.on_error != "fail":
             return None
         for row in page:
-            answer = None if row.question is None else row.question.answer
+            answer = None if row.request is None else row.request.answer
             if answer is not None and answer.labels is None:
                 return PredictError(
                     f"The row {key_text(row.key)} of {self._plan.target.name} has no answer: "
@@ -204,7 +202,7 @@ def too_many_failed(job: Job, max_errors: float, *, ended: bool) -> bool:
 
 
 def _is_answered(page: list[Row]) -> bool:
-    return all(row.question is None or row.question.answer is not None for row in page)
+    return all(row.request is None or row.request.answer is not None for row in page)
 
 
 def _reason(answer: CachedAnswer) -> str:

@@ -95,7 +95,7 @@ class DecisionsTrainer(Service):
             model, build_questions(labels, descriptions), labels, endpoint
         )
 
-    def forget(
+    def delete_remote(
         self, header: Mapping[str, Any], report: Mapping[str, Any], endpoint: Endpoint
     ) -> list[str]:
         """Nothing: the service keeps neither a model nor a file of ours."""

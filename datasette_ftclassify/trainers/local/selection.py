@@ -33,7 +33,7 @@ class Trial:
 
 
 def compare(
-    data: Data, recipes: tuple[Recipe, ...], seed: int, multilabel: bool, tell: Progress
+    data: Data, recipes: tuple[Recipe, ...], seed: int, multilabel: bool, report_progress: Progress
 ) -> Trial:
     """Score every recipe on rows that it did not see, and choose."""
     bases = {base.name: base for recipe in recipes for base, _ in recipe.mixture}
@@ -41,7 +41,7 @@ def compare(
     metric = "mean of micro and macro F1" if multilabel else "accuracy"
     if not repeats[0]:
         return _untried(data, recipes, bases, seed, multilabel, metric)
-    held, usable = held_out(data, bases, repeats, seed, multilabel, tell)
+    held, usable = held_out(data, bases, repeats, seed, multilabel, report_progress)
     rows = np.flatnonzero(~np.isnan(next(iter(held[0].values()))[:, 0]))
     scales = spreads(held, rows)
     mixed = [[mix(recipe, scores, scales) for recipe in recipes] for scores in held]
@@ -61,7 +61,7 @@ def held_out(
     repeats: list[list[tuple[Rows, Rows]]],
     seed: int,
     multilabel: bool,
-    tell: Progress,
+    report_progress: Progress,
 ) -> tuple[list[dict[str, FloatArray]], npt.NDArray[np.bool_]]:
     """Of each repeat the scores (rows, labels) of each base, by models of the folds' training rows,
     NaN where no row was held out; and the rows that were, with labels that those had."""
@@ -78,7 +78,7 @@ def held_out(
                 model = base.fit(known, data.targets[training], seed)
                 scores[name][unseen] = _centred(base.decide(model, asked), multilabel)
                 done += 1
-                tell("comparing", 0.15 + 0.6 * done / steps)
+                report_progress("comparing", 0.15 + 0.6 * done / steps)
             usable[unseen] |= _label_seen(data.targets, training, unseen)
         held.append(scores)
     return held, usable

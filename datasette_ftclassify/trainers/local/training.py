@@ -50,20 +50,20 @@ def fit(
     Raises TrainingError when the targets do not fit or the embeddings cannot be had.
     """
     started = time.monotonic()
-    tell = progress or _silent
+    report_progress = progress or _silent
     wanted = as_indicators(targets, len(texts), n_labels, multilabel)
     embedding = load_embedding(embeddings) if embeddings else None
-    tell("reading", 0.0)
+    report_progress("reading", 0.0)
     data = Data.read(texts, wanted, n_labels, embedding)
-    tell("comparing", 0.15)
+    report_progress("comparing", 0.15)
     recipes = candidates(
         len(texts), n_labels, data.cost, multilabel=multilabel, embedding=embedding is not None
     )
-    trial = compare(data, recipes, seed, multilabel, tell)
-    tell("fitting", 0.75)
+    trial = compare(data, recipes, seed, multilabel, report_progress)
+    report_progress("fitting", 0.75)
     model, n_features = finish(data, trial, seed, multilabel)
     calibration = _calibrate(model, data, trial, multilabel)
-    tell("done", 1.0)
+    report_progress("done", 1.0)
     report = {
         "recipes": trial.table,
         "metric": trial.metric,

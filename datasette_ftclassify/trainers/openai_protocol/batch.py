@@ -68,17 +68,17 @@ class OpenAIBatchClient:
     ) -> None:
         self.max_requests = max_requests
         self.max_bytes = max_bytes
-        self._questions = RequestBuilder(header, labels, endpoint, dialect)
-        self.model = priced_as(self._questions.tuned.priced)
+        self._builder = RequestBuilder(header, labels, endpoint, dialect)
+        self.model = priced_as(self._builder.tuned.priced)
         self.unknown_as = (
             None
-            if self._questions.tuned.known
-            else (self._questions.tuned.host, self._questions.tuned.asked)
+            if self._builder.tuned.known
+            else (self._builder.tuned.host, self._builder.tuned.asked)
         )
         self._priced_as = priced_as
-        self._fields = Fields.of(self._questions, endpoint)
-        self._options = self._questions.options
-        self._path = dialect.batch_root + _PATHS[self._questions.form]
+        self._fields = Fields.of(self._builder, endpoint)
+        self._options = self._builder.options
+        self._path = dialect.batch_root + _PATHS[self._builder.form]
         self._host = host_of(endpoint, dialect)
         self._secrets = (endpoint.api_key,) if endpoint.api_key else ()
         self._client = open_client(endpoint, dialect)
@@ -89,14 +89,14 @@ class OpenAIBatchClient:
 
     def expected(self, text: str) -> Usage:
         """See `RequestBuilder.expected`."""
-        return self._questions.expected(text, self._options)
+        return self._builder.expected(text, self._options)
 
     def line(self, key: str, text: str) -> bytes:
         """A question as a line of the file. In ASCII, so that nothing in a text breaks the line."""
         text = text.encode("utf-8", "replace").decode()  # as in a single request
         request = {
             "custom_id": key, "method": "POST", "url": self._path,
-            "body": self._questions.body(text, self._options),
+            "body": self._builder.body(text, self._options),
         }  # fmt: skip
         return json.dumps(request, separators=(",", ":")).encode() + b"\n"
 
@@ -216,7 +216,7 @@ class OpenAIBatchClient:
                 )
             return TryAgain(str(refusal)) if self._learns(refusal) else refusal.problem()
         try:
-            return self._questions.read(body)
+            return self._builder.read(body)
         except ServiceProblem as error:
             return error
 
@@ -226,7 +226,7 @@ class OpenAIBatchClient:
         better = self._fields.without_refused(self._options, refusal, "")
         if better is not None:
             self._options = better
-        usual = self._questions.options
+        usual = self._builder.options
         return better is not None or (self._fields.without_refused(usual, refusal, "") is not None)
 
     def _why(self, batch: Any) -> tuple[str | None, str | None]:

@@ -51,7 +51,7 @@ def create_job(
     unheard = limited = 0
     while True:
         training_log.check()
-        training_log.tell(f"asking {session.host} for the training", 0.0)
+        training_log.report_progress(f"asking {session.host} for the training", 0.0)
         training_log.save(step="create")
         try:
             return _create(session, spec, endpoint, files)

@@ -73,7 +73,7 @@ class _Following:
                 return job
             with suppress(TryAgain):
                 self._note_events()
-            self._tell(job.status)
+            self._report_progress(job.status)
             polls = 0 if job.status != status else polls + 1
             status = job.status
             self.session.wait(polls)
@@ -82,9 +82,9 @@ class _Following:
     def _retrieve(self) -> Any:
         return self.session.client.fine_tuning.jobs.retrieve(self.job_id)
 
-    def _tell(self, status: str) -> None:
+    def _report_progress(self, status: str) -> None:
         step = _STEPS.get(status, "training at {}").format(self.session.host)
-        self.session.training_log.tell(
+        self.session.training_log.report_progress(
             step, float(self.session.training_log.state.get("share") or 0.0)
         )
 

@@ -46,16 +46,16 @@ class OpenAIInferenceClient:
         priced_as: Callable[[str], str] = str,
         timeout: float = 60.0,
     ) -> None:
-        self._questions = RequestBuilder(header, labels, endpoint, dialect)
-        self._tuned = self._questions.tuned
+        self._builder = RequestBuilder(header, labels, endpoint, dialect)
+        self._tuned = self._builder.tuned
         self.model = priced_as(self._tuned.priced)
         self.unknown_as = None if self._tuned.known else (self._tuned.host, self._tuned.asked)
         self._priced_as = priced_as
-        path = "chat/completions" if self._questions.form == "chat" else "completions"
+        path = "chat/completions" if self._builder.form == "chat" else "completions"
         self._http = HttpClient(endpoint, path, self._tuned.asked, dialect, timeout=timeout)
-        self._fields = Fields.of(self._questions, endpoint)
+        self._fields = Fields.of(self._builder, endpoint)
         # Replaced and never changed, so that a question can see whether another one has learnt.
-        self._options = self._questions.options
+        self._options = self._builder.options
         self._scouting = False
         self._scouted = asyncio.Event()
 
@@ -95,13 +95,13 @@ class OpenAIInferenceClient:
 
     def expected(self, text: str) -> Usage:
         """See `RequestBuilder.expected`."""
-        return self._questions.expected(text, self._options)
+        return self._builder.expected(text, self._options)
 
     async def close(self) -> None:
         await self._http.close()
 
     async def _send(self, text: str, options: Mapping[str, Any]) -> InferenceResponse:
-        body = json.dumps(self._questions.body(text, options), ensure_ascii=False)
+        body = json.dumps(self._builder.body(text, options), ensure_ascii=False)
         try:
             response = await self._http.post(body.encode("utf-8", "replace"))
             if not response.is_success:
@@ -109,12 +109,12 @@ class OpenAIInferenceClient:
             data = response.json()
         except FAILURES as error:
             raise problem(error) from None
-        reply = self._questions.read(data, hold_of(response.headers))
-        cut = reply.answer.reason == "cut off" and _has_reasoned(data)
+        result = self._builder.read(data, hold_of(response.headers))
+        cut = result.answer.reason == "cut off" and _has_reasoned(data)
         if cut and self._learn(options, self._fields.longer(options)):
-            raise AskAgain("Reasoning left no tokens for an answer.", usage=reply.usage)
+            raise AskAgain("Reasoning left no tokens for an answer.", usage=result.usage)
         self._scouted.set()
-        return reply
+        return result
 
     def _refused(
         self, refusal: Refusal, text: str, options: Mapping[str, Any]

@@ -15,7 +15,7 @@ from .errors import FAILURES, problem
 from .model_list import shutdown_of
 from .training_metrics import MOST_POINTS, best, point, read_results
 from .training_requests import TRIES, TrainingSession
-from .uploads import forget_file
+from .uploads import delete_file
 
 T = TypeVar("T")
 
@@ -68,7 +68,7 @@ def collect_result(session: TrainingSession, spec: TrainingSpec, job: Any) -> Fi
     cannot be had becomes a warning. Raises TrainingError without one."""
     job = _with_model(session, job)
     model = str(job.fine_tuned_model)
-    session.training_log.tell(f"reading the results at {session.host}", 1.0)
+    session.training_log.report_progress(f"reading the results at {session.host}", 1.0)
     warnings: list[str] = []
     checkpoints = _try("checkpoints", lambda: _checkpoints(session, job.id), warnings) or []
     curve = _curve(session, job, warnings)
@@ -108,7 +108,7 @@ def collect_result(session: TrainingSession, spec: TrainingSpec, job: Any) -> Fi
     )
 
 
-def forget(
+def delete_remote(
     client: openai.OpenAI, host: str, header: Mapping[str, Any], report: Mapping[str, Any]
 ) -> list[str]:
     """Deletes the model and its files; gives what was deleted. What is gone already is no error.
@@ -130,16 +130,16 @@ def forget(
     name = service.get("model")
     name = name if isinstance(name, str) else model
     for tuned in dict.fromkeys([name, model]):
-        if _forget_model(client, tuned):
+        if _delete_model(client, tuned):
             deleted.append(f"model {tuned}")
     for tuned in _checkpoint_models(report, name):
         try:
-            if tuned != model and _forget_model(client, tuned):
+            if tuned != model and _delete_model(client, tuned):
                 deleted.append(f"model {tuned}")
         except ServiceProblem:
             continue  # some services delete them with the model, and by no name of their own
     for id in ids:
-        if isinstance(id, str) and id and forget_file(client, id):
+        if isinstance(id, str) and id and delete_file(client, id):
             deleted.append(f"file {id}")
     return deleted
 
@@ -151,7 +151,7 @@ def _checkpoint_models(report: Mapping[str, Any], model: str) -> list[str]:
     return [n for n in named if isinstance(n, str) and n.startswith(f"{model}:")]
 
 
-def _forget_model(client: openai.OpenAI, model: str) -> bool:
+def _delete_model(client: openai.OpenAI, model: str) -> bool:
     try:
         client.models.delete(model)
     except openai.NotFoundError:

@@ -106,7 +106,7 @@ class PromptedTrainer(OpenAITrainer):
             trained_tokens=0,
         )
 
-    def forget(
+    def delete_remote(
         self, header: Mapping[str, Any], report: Mapping[str, Any], endpoint: Endpoint
     ) -> list[str]:
         """Nothing: the model is the provider's own, and no file was sent."""

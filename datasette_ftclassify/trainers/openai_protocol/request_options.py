@@ -37,8 +37,8 @@ class Fields:
     max_output: int
 
     @classmethod
-    def of(cls, questions: RequestBuilder, endpoint: Endpoint) -> Fields:
-        return cls(frozenset(extra_body_of(endpoint)), questions.form, questions.max_output)
+    def of(cls, builder: RequestBuilder, endpoint: Endpoint) -> Fields:
+        return cls(frozenset(extra_body_of(endpoint)), builder.form, builder.max_output)
 
     def without_refused(
         self, options: Mapping[str, Any], refusal: Refusal, text: str

@@ -148,11 +148,11 @@ class RequestBuilder:
     def read(self, data: object, hold: float | None = None) -> InferenceResponse:
         """Reads an answer, which is JSON. Raises TryAgain when it is not in OpenAI's form."""
         try:
-            return self._reply(data, hold)
+            return self._response(data, hold)
         except (LookupError, TypeError, AttributeError):
             raise TryAgain(f"{self.tuned.host} gave an answer without a choice in it.") from None
 
-    def _reply(self, data: Any, hold: float | None) -> InferenceResponse:
+    def _response(self, data: Any, hold: float | None) -> InferenceResponse:
         if not data.get("choices") and data.get("error"):
             # Some servers say 200 first and fail then.
             raise Refusal(200, data, self.tuned.host).problem()

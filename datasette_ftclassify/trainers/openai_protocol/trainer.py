@@ -124,7 +124,7 @@ class OpenAITrainer(Service):
     def inference_client(
         self, header: Mapping[str, Any], labels: LabelSet, endpoint: Endpoint
     ) -> InferenceClient:
-        """See `asking.OpenAIInferenceClient`."""
+        """See `inference.OpenAIInferenceClient`."""
         from .inference import OpenAIInferenceClient
 
         return OpenAIInferenceClient(
@@ -139,14 +139,14 @@ class OpenAITrainer(Service):
 
         return OpenAIBatchClient(header, labels, endpoint, self.dialect, priced_as=self.priced_as)
 
-    def forget(
+    def delete_remote(
         self, header: Mapping[str, Any], report: Mapping[str, Any], endpoint: Endpoint
     ) -> list[str]:
-        """See `outcome.forget`."""
+        """See `job_result.delete_remote`."""
         with self._open(endpoint) as client:
-            from .job_result import forget
+            from .job_result import delete_remote
 
-            return forget(client, self.host(endpoint), header, report)
+            return delete_remote(client, self.host(endpoint), header, report)
 
     def _check_order(self, spec: TrainingSpec, endpoint: Endpoint) -> None:
         from .training_options import check_order

@@ -51,7 +51,7 @@ class TrainingSession:
             trouble = problem(error)
             if isinstance(trouble, TryAgain):
                 share = float(self.training_log.state.get("shown") or 0.0)
-                self.training_log.tell(f"trying again: {trouble}", share)
+                self.training_log.report_progress(f"trying again: {trouble}", share)
             raise trouble from None
         if getattr(answer, need, None) is None:
             raise TryAgain(f"{self.host} answered something that is not in OpenAI's form.")

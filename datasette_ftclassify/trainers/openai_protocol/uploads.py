@@ -39,7 +39,7 @@ SPLITS = ("train", "validation")
 PURPOSE: Final = "fine-tune"
 
 # How often a file is asked about that has such a status. Some servers never say `processed`.
-_PATIENCE = {"uploaded": 5, "pending": 40, "running": 40, "notrunning": 40, "importing": 40}
+_MAX_POLLS = {"uploaded": 5, "pending": 40, "running": 40, "notrunning": 40, "importing": 40}
 
 
 def file_name(tag: str, split: str) -> str:
@@ -69,7 +69,7 @@ def send_files(
             for split in SPLITS:
                 if split in files:
                     continue
-                training_log.tell(f"writing the {split} examples", 0.0)
+                training_log.report_progress(f"writing the {split} examples", 0.0)
                 path = spec.write(split, Path(folder))
                 _check_file(path, split, limits)
                 sent = path and _Sending(session, split, path, file_bytes, part_bytes).send(again)
@@ -87,7 +87,7 @@ def delete_files(session: TrainingSession, ids: list[str]) -> list[str]:
     session, gone = replace(session, ignore_stop=True), []
     for id in ids:
         try:
-            session.retry(partial(forget_file, session.client, id), DELETES)
+            session.retry(partial(delete_file, session.client, id), DELETES)
         except ServiceProblem as trouble:
             session.training_log.event(
                 f"The file {id} could not be deleted at {session.host}: delete it there. {trouble}",
@@ -127,9 +127,9 @@ def _await_processed(session: TrainingSession, id: str) -> None:
         if status == "error":
             why = file.status_details or "it does not say why"
             raise TrainingError(f"{session.host} cannot read the file {id}: {why}.")
-        if attempt >= _PATIENCE.get(status, 0):
+        if attempt >= _MAX_POLLS.get(status, 0):
             return
-        session.training_log.tell(f"{session.host} is processing the examples", 0.0)
+        session.training_log.report_progress(f"{session.host} is processing the examples", 0.0)
         session.wait(attempt)
         session.training_log.check()
 
@@ -174,13 +174,13 @@ class _Sending:
         delete_files(self.session, [file.id for file in mine if file.id not in fitting[:1]])
         return fitting[0] if fitting else None
 
-    def _tell(self, sent: int) -> None:
-        self.session.training_log.tell(
+    def _report_progress(self, sent: int) -> None:
+        self.session.training_log.report_progress(
             f"uploading the {self.split} examples to {self.session.host}", sent / self.size
         )
 
     def _send_whole(self) -> str:
-        self._tell(0)
+        self._report_progress(0)
         with self.path.open("rb") as file:
             made = self.session.call(
                 lambda: self.session.client.files.create(
@@ -215,7 +215,7 @@ class _Sending:
         with self.path.open("rb") as file:
             file.seek(len(parts) * self.part_bytes)
             while data := file.read(self.part_bytes):
-                self._tell(len(parts) * self.part_bytes)
+                self._report_progress(len(parts) * self.part_bytes)
                 parts.append(self._send_part(upload["id"], data))
                 self._note({**upload, "parts": list(parts)})
                 self.session.training_log.check()
@@ -252,7 +252,7 @@ def _md5(path: Path) -> str:
     return digest.hexdigest()
 
 
-def forget_file(client: openai.OpenAI, id: str) -> bool:
+def delete_file(client: openai.OpenAI, id: str) -> bool:
     """Deletes a file; whether it was there. Raises ServiceProblem."""
     try:
         client.files.delete(id)

@@ -23,7 +23,7 @@ from ...store.columns import label_columns_of
 from ...store.summaries import summaries_of, summarise
 from ...trainers.registry import get_trainer
 from .. import charts, headline_figures
-from ..classifier_names import may_all, tables_behind, tables_told
+from ..classifier_names import may_all, tables_behind, tables_revealed
 from ..filters import facet_of
 from ..job_facts import query_link
 from ..operator_settings import access_of
@@ -164,9 +164,11 @@ def _read(
 ) -> dict[str, Any]:
     summary = summarise(conn, classifier)
     others = [
-        c for c in list_classifiers(conn)
-        if tables_told(c) <= set(seen) and (c.name == classifier.name or c.task == classifier.task)
-    ]  # fmt: skip
+        c
+        for c in list_classifiers(conn)
+        if tables_revealed(c) <= set(seen)
+        and (c.name == classifier.name or c.task == classifier.task)
+    ]
     others.sort(key=lambda c: c.name != classifier.name)  # its own versions first
     return {
         **summary.to_dict(),

@@ -28,7 +28,7 @@ from ...store.jobs.job import Job
 from ...store.jobs.new_rows import end_following
 from ...store.schema import TABLES
 from ..background_reads import bring_up_to_date, queue_aside, read_aside, write_aside
-from ..classifier_names import tables_told
+from ..classifier_names import tables_revealed
 from ..classify_choices import Choice, choices, facts, pick
 from ..classify_form import Form
 from ..filters import facet_of, left_behind
@@ -296,9 +296,9 @@ async def _choices(ask: PageRequest) -> list[Choice]:
     assert ask.table is not None
     table = ask.table
     every = await ask.read(lambda conn: choices(conn, table) if has_store(conn) else [])
-    tables = {name for choice in every for name in tables_told(choice.classifier)}
+    tables = {name for choice in every for name in tables_revealed(choice.classifier)}
     seen = {name for name in tables if await ask.may(VIEW, name)}
-    return [choice for choice in every if tables_told(choice.classifier) <= seen]
+    return [choice for choice in every if tables_revealed(choice.classifier) <= seen]
 
 
 async def _blocked(ask: PageRequest) -> str | None:

@@ -72,11 +72,11 @@ async def _shown(ask: PageRequest, error: str = "") -> Response:
     served = has_worker(ask.datasette)
     access = await access_of(ask.datasette)
     agreed = await ask.read(lambda conn: agreement_to(conn, job, access) is not None)
-    data, inside, paid = await ask.read(lambda conn: _told(conn, job, served, agreed))
+    data, inside, paid = await ask.read(lambda conn: _page_data(conn, job, served, agreed))
     trains, acts = await ask.may(TRAIN), await _may_act(ask, job, paid)
     if trains or acts:
         data |= inside
-    data["actions"] = parts.wishes(job, agreed=agreed) if acts else []
+    data["actions"] = parts.actions_of(job, agreed=agreed) if acts else []
     multilabel = await ask.read(lambda conn: parts.is_multilabel(conn, job))
     data["links"] = _links(ask, job, data, trains, multilabel)
     data["splits"] = {}
@@ -98,20 +98,20 @@ async def _shown(ask: PageRequest, error: str = "") -> Response:
     return await show(ask, "ftclassify_job.html", data, more=more, status=400 if error else 200)
 
 
-def _told(
+def _page_data(
     conn: sqlite3.Connection, job: Job, served: bool, agreed: bool
 ) -> tuple[dict[str, Any], dict[str, Any], str | None]:
     """What everybody may know who may see the table; the reasons and the money, for those who may
     do something about them; and the trainer that costs money, if any."""
     from ...present.jobs import describe, shows_step
 
-    told = describe(conn, job)
+    facts = describe(conn, job)
     classifier = parts.classifier_of(conn, job)
     public = ("id", "kind", "state", "total", "done", "skipped", "failed", "rows_per_second",
               "seconds_left", "created_at", "started_at", "updated_at")  # fmt: skip
     step = job.step if shows_step(job) else ""
     data: dict[str, Any] = {
-        **{name: told[name] for name in public},
+        **{name: facts[name] for name in public},
         "title": parts.title(job, classifier),
         "table": table_of(conn, job),
         "classifier": classifier,
@@ -122,15 +122,15 @@ def _told(
         "active": parts.is_active(job),
         "state_text": parts.state_text(job, served, agreed),
         "agreed": agreed,
-        "rows_text": parts.rows_text(job, told),
+        "rows_text": parts.rows_text(job, facts),
     }
     inside = {
         "step": step,
         "error": job.error,
-        "usd": told["usd"],
+        "usd": facts["usd"],
         "expected_usd": parts.amount(job, "usd"),
         "limit_usd": parts.amount(job, "limit_usd"),
-        "money_text": parts.money_text(job, told["usd"]),
+        "money_text": parts.money_text(job, facts["usd"]),
     }
     return data, inside, _paid(conn, job)
 
@@ -221,20 +221,22 @@ async def _act(ask: PageRequest) -> Response:
             f"You may not do this with job {job.id}: it needs the permission {needed}, and a "
             "database that may be changed."
         )
-    wish = ask.one("action")
-    if wish not in ACTIONS:
+    requested = ask.one("action")
+    if requested not in ACTIONS:
         raise JobError(
-            f"A job can be asked to {', '.join(ACTIONS)}, and not to {wish or 'nothing'}."
+            f"A job can be asked to {', '.join(ACTIONS)}, and not to {requested or 'nothing'}."
         )
     limit = (
-        limit_from(ask.one("limit_usd")) if paid and wish in ("run", "resume", "retry") else None
+        limit_from(ask.one("limit_usd"))
+        if paid and requested in ("run", "resume", "retry")
+        else None
     )
 
     access = await access_of(ask.datasette)
 
     def write(conn: sqlite3.Connection) -> Job:
         with transaction(conn):  # a worker must not take it under the old terms
-            asked = ask_for(conn, job.id, wish, access, limit)
+            asked = ask_for(conn, job.id, requested, access, limit)
             if limit is None:
                 return asked
             return note_terms(conn, job.id, {**(asked.estimate or {}), "limit_usd": limit})
@@ -303,7 +305,7 @@ def _some(
 ) -> list[tuple[Job, str | None, frozenset[str]]]:
     """The next jobs before that one, the table of each, and the tables that it tells of."""
     jobs = newest_jobs(conn, MOST_JOBS, active=active, predicted_by=predicted_by, before=before)
-    return [(job, parts.table_or_none(conn, job), parts.told_of(conn, job)) for job in jobs]
+    return [(job, parts.table_or_none(conn, job), parts.tables_of_job(conn, job)) for job in jobs]
 
 
 def _summary(conn: sqlite3.Connection, job: Job) -> dict[str, Any]:

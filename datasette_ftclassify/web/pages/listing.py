@@ -65,7 +65,7 @@ async def database_page(ask: PageRequest) -> Response:
 
 
 def _tables(row: dict[str, Any]) -> set[str]:
-    """What a classifier tells of: see `names.tables_told`."""
+    """Tables that a classifier reveals something of, see `classifier_names.tables_revealed`."""
     return {row["source"], row.get("lookup") or row["source"]}
 
 
@@ -129,5 +129,5 @@ def _sources(conn: sqlite3.Connection) -> tuple[list[str], list[frozenset[str]]]
     """The table of each classifier (its newest version), and those of each job at work."""
     newest = reversed(list_classifiers(conn))  # so that a name's newest version comes last
     by_name = {classifier.name: classifier.task.source for classifier in newest}
-    jobs = [parts.told_of(conn, job) for job in newest_jobs(conn, 100, active=True)]
+    jobs = [parts.tables_of_job(conn, job) for job in newest_jobs(conn, 100, active=True)]
     return list(by_name.values()), [tables for tables in jobs if tables]

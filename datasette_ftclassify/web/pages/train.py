@@ -221,15 +221,15 @@ async def _act(ask: PageRequest, choices: Choices) -> Response:
         if action == "train":
             return await _train(ask, choices)
         raise FtclassifyError(f"The action is check, train, preview or export, not {action}.")
-    except NotAgreed as question:
+    except NotAgreed as unconfirmed:
         if ask.wants_json:
-            data = {"error": str(question), "errors": [str(question)], "status": 400,
-                    **question.confirmation.to_dict()}  # fmt: skip
+            data = {"error": str(unconfirmed), "errors": [str(unconfirmed)], "status": 400,
+                    **unconfirmed.confirmation.to_dict()}  # fmt: skip
             return await show(ask, TEMPLATE, data, status=400)
-        refusal = question.confirmation.review.refusal
-        error = FtclassifyError(f"{refusal} {TICK}") if question.refused else None
+        refusal = unconfirmed.confirmation.review.refusal
+        error = FtclassifyError(f"{refusal} {TICK}") if unconfirmed.refused else None
         return await _form(ask, choices, check, error=error, status=400 if error else 200,
-                           confirmation=question.confirmation)  # fmt: skip
+                           confirmation=unconfirmed.confirmation)  # fmt: skip
     except (FtclassifyError, Forbidden) as error:
         if ask.wants_json:
             raise

@@ -93,17 +93,18 @@ async def try_page(ask: PageRequest) -> Response:
     text = text_of(classifier, typed, columns) if typed or any(columns.values()) else ""
     if len(text) > MAX_TEXT:
         raise FtclassifyError(f"The text has more than {MAX_TEXT:,} characters: try a shorter one.")
-    told = _Told()
+    outcome = _Outcome()
     if text and not _is_asked(classifier):
-        told = _Told(await ask.read(lambda conn: _answer(conn, text, classifier.title)))
+        outcome = _Outcome(await ask.read(lambda conn: _answer(conn, text, classifier.title)))
     elif text:
-        told = await _of_service(ask, classifier, text)
+        outcome = await _of_service(ask, classifier, text)
     several = classifier.task.template is not None or len(classifier.task.text) > 1
+    estimate = outcome.estimate
     data = {"classifier": classifier.name, "version": classifier.version, "text": text,
-            "answer": told.answer, "scores": _scores(told.answer), "usd": told.usd,
-            "estimate": None if told.estimate is None else told.estimate.to_dict()}  # fmt: skip
-    if told.problem:
-        data |= {"error": told.problem, "errors": [told.problem], "status": 400}
+            "answer": outcome.answer, "scores": _scores(outcome.answer), "usd": outcome.usd,
+            "estimate": None if estimate is None else estimate.to_dict()}  # fmt: skip
+    if outcome.problem:
+        data |= {"error": outcome.problem, "errors": [outcome.problem], "status": 400}
     more = {
         "title": classifier.title,
         "back": ask.url("classifiers", classifier.title),
@@ -111,17 +112,17 @@ async def try_page(ask: PageRequest) -> Response:
         "typed": typed,
         "columns": {name: columns.get(name, "") for name in classifier.task.text},
         "several": several and not typed,
-        "price": None if told.estimate is None else told.estimate.price,
+        "price": None if estimate is None else estimate.price,
         "asks": {name: classifier.header.get(name) for name in ("model", "host")},
-        "cost": None if told.usd is None else dollars(told.usd),
-        "problem": told.problem,
+        "cost": None if outcome.usd is None else dollars(outcome.usd),
+        "problem": outcome.problem,
     }
-    status = 400 if told.problem else 200
+    status = 400 if outcome.problem else 200
     return await show(ask, "ftclassify_try.html", data, more=more, status=status)
 
 
 @dataclass(frozen=True)
-class _Told:
+class _Outcome:
     """answer: None: there is none yet; then `estimate` is what it would cost
     usd:     what it cost just now; None: nothing was asked
     problem: why a request to pay was not carried out
@@ -143,29 +144,29 @@ def _typed(ask: PageRequest, classifier: Classifier) -> tuple[str, dict[str, str
     return one("text"), {name: value for name, value in values.items() if value}
 
 
-async def _of_service(ask: PageRequest, classifier: Classifier, text: str) -> _Told:
+async def _of_service(ask: PageRequest, classifier: Classifier, text: str) -> _Outcome:
     """The kept answer; else, for who may spend, its price, or what it says once that is agreed."""
     kept = await ask.read(lambda conn: kept_answer(conn, classifier, text))
     identity = {"classifier": classifier.name, "version": classifier.version}
     if kept is not None:
-        return _Told({**described(kept, classifier.labels), **identity})
+        return _Outcome({**described(kept, classifier.labels), **identity})
     try:
         access = await _may_ask(ask, classifier)
         estimate = await read_aside(ask, lambda conn: estimate_text(classifier, text, access))
     except (FtclassifyError, Forbidden) as error:
         if ask.method == "POST":
             raise
-        return _Told({"error": str(error), **identity})
+        return _Outcome({"error": str(error), **identity})
     if ask.method != "POST":
-        return _Told(estimate=estimate)
+        return _Outcome(estimate=estimate)
     if (problem := _not_agreed(ask, estimate)) is not None:
-        return _Told(estimate=estimate, problem=problem)
+        return _Outcome(estimate=estimate, problem=problem)
     await bring_up_to_date(ask)
     asked = await write_aside(
         ask, lambda conn: ask_text(conn, classifier, text, access, estimate=estimate)
     )
     answer = {**described(asked.answer, classifier.labels), **identity}
-    return _Told(answer, usd=asked.spent.usd)
+    return _Outcome(answer, usd=asked.spent.usd)
 
 
 async def _may_ask(ask: PageRequest, classifier: Classifier) -> Access:

@@ -78,7 +78,7 @@ class PostroomTrainer(Service):
         try:
             told = self._begin(line, order, training_log)
             while told["state"] == "learning":
-                training_log.tell(f"learning at {line.host}", told["share"])
+                training_log.report_progress(f"learning at {line.host}", told["share"])
                 training_log.wait(POLL_SECONDS)
                 training_log.check()
                 told = self._patiently(
@@ -142,7 +142,7 @@ class PostroomTrainer(Service):
             raise AccessError(f"{model} is at {host}, and postroom is set up to ask {line.host}.")
         return PostroomAsker(model, labels, line)
 
-    def forget(self, header, report, endpoint):
+    def delete_remote(self, header, report, endpoint):
         gone = Line(endpoint).delete(f"/models/{header.get('model')}")
         return [f"model {header['model']}"] if gone else []
 
