@@ -16,6 +16,7 @@ from .export import export
 from .jobs import jobs, work
 from .move import move
 from .predict import predict
+from .publish import publish_copy
 from .train import train
 from .trainers import trainers
 
@@ -36,6 +37,7 @@ def ftclassify() -> None:
 
 
 for command in (
-    check, export, train, evaluate, ask, predict, move, classifiers, trainers, jobs, work, demo,
+    check, export, train, evaluate, ask, predict, move, classifiers, trainers, jobs, work,
+    publish_copy, demo,
 ):  # fmt: skip
     ftclassify.add_command(command)

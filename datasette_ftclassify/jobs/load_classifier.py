@@ -11,6 +11,7 @@ from ..core.prediction import Answerer
 from ..prompts.prices import PriceTable, load_prices, today
 from ..store.artifacts import load_parts
 from ..store.classifiers import Classifier
+from ..store.published import PUBLISHED
 from ..trainers.access import Access
 from ..trainers.base import Learner
 from ..trainers.registry import get_trainer
@@ -105,6 +106,7 @@ def load_inference_client(
     service = service_of(classifier)
     if service is None:
         raise TrainingError(f"{classifier.title} answers from its file: there is nobody to ask.")
+    _check_askable(classifier)
     endpoint = access.endpoint(classifier.trainer)
     inference_client = service.inference_client(classifier.header, classifier.labels, endpoint)
     _name_model(inference_client, base_of)
@@ -126,10 +128,20 @@ def batch_service(classifier: Classifier) -> Service:
 def load_batch_client(classifier: Classifier, access: Access, base_of: BaseOf) -> BatchClient:
     """As `load_inference_client`. Raises PredictError, too, when no service takes batches."""
     service = batch_service(classifier)
+    _check_askable(classifier)
     endpoint = access.endpoint(classifier.trainer)
     batch_client = service.batch_client(classifier.header, classifier.labels, endpoint)
     _name_model(batch_client, base_of)
     return batch_client
+
+
+def _check_askable(classifier: Classifier) -> None:
+    """Raises TrainingError in a copy made to be published, which does not name the model."""
+    if classifier.header.get(PUBLISHED) is True:
+        raise TrainingError(
+            f"{classifier.title} is here with its kept answers alone, as this file was made to be "
+            "published: ask in the original file."
+        )
 
 
 def _name_model(asks: object, base_of: BaseOf) -> None:

@@ -9,6 +9,7 @@ from ..core.database import quote, quote_all, quote_text, relation
 from ..core.rendering import sql_expression
 from ..core.time_limit import TooSlow, within
 from ..store.classifiers import Classifier
+from ..store.splits import knows_training_rows
 
 
 def usage_sql(classifier: Classifier) -> str | None:
@@ -27,13 +28,15 @@ def split_sql(
     conn: sqlite3.Connection, classifier: Classifier, table: str, columns: Sequence[str] = ()
 ) -> str | None:
     """A query for the rows of the classifier's source that says of each in `split` what it was to
-    the training: train, validation, test (held back) or new. None for another table, and for rows
-    without a key.
+    the training: train, validation, test (held back) or new. None for another table, for rows
+    without a key, and in a published copy, which does not know what was trained on.
 
     columns: to be shown beside the key
     """
     source = relation(conn, table)
     if source.name != classifier.task.source or not source.identity:
+        return None
+    if not knows_training_rows(conn, classifier.split_id):
         return None
     rows, known = quote(source.name), "_ftclassify_split_rows"
     parts = [f"json_quote({rows}.{quote(column)})" for column in source.identity]

@@ -25,10 +25,11 @@ def resolve_alias(conn: sqlite3.Connection, name: str, schema: str = "main") -> 
     return name if row is None else f"{row[0]}{at}{version}"
 
 
-def aliases_of(conn: sqlite3.Connection, name: str) -> list[str]:
+def aliases_of(conn: sqlite3.Connection, name: str, schema: str = "main") -> list[str]:
     """The earlier names that `name` still answers to, in alphabetical order."""
     rows = conn.execute(
-        "select substr(key, ?) from _ftclassify_settings where key like ? and value = ?"
+        f"select substr(key, ?) from {quote(schema)}._ftclassify_settings"
+        " where key like ? and value = ?"
         " order by 1 limit 100",
         [len(_PREFIX) + 1, f"{_PREFIX}%", name],
     )

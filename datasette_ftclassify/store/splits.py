@@ -75,6 +75,12 @@ def splits_of_rows(conn: sqlite3.Connection, split_id: int, keys: Iterable[Key])
     return found
 
 
+def knows_training_rows(conn: sqlite3.Connection, split_id: int) -> bool:
+    """Whether the rows that were trained on are noted: in a published copy they are not."""
+    sql = "select 1 from _ftclassify_split_rows where split_id = ? and split = 'train' limit 1"
+    return conn.execute(sql, [split_id]).fetchone() is not None
+
+
 def _sorted(members: Iterable[Member]) -> list[tuple[str, int, Split]]:
     return sorted((key_text(key), text_hash, split) for key, text_hash, split in members)
 

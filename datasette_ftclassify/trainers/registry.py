@@ -97,3 +97,18 @@ def get_trainer(name: str) -> Trainer:
             "installed?"
         )
     return trainer
+
+
+def package_of(name: str) -> str | None:
+    """The package that brings a trainer; None for those that come with the plugin, and for one that
+    nothing registered."""
+    if name in _registered(others=False):
+        return None
+    for entry in entry_points(group=ENTRY_POINTS):
+        try:
+            brought = {trainer.name for trainer in _brought_by(entry.load())}
+        except Exception:  # told of by `_of_others`
+            continue
+        if name in brought and entry.dist is not None:
+            return entry.dist.name
+    return None

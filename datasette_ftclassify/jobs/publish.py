@@ -1,0 +1,324 @@
+"""A clean copy of a database, to be published: chosen tables, and classifiers that answer.
+
+Everything is read in one transaction, and written into a new file that takes its place when it is
+whole.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager, suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from ..checks.private_sample import PrivateRows, private_rows
+from ..core.database import BUSY_SECONDS, decode, quote, relation
+from ..core.errors import ArtifactError, ClassifierNotFound, FtclassifyError, SourceError
+from ..core.table_copy import SOURCE, Selection, attach, copy_parts, finish, row_count, select_parts
+from ..store.classifiers import Classifier, find_classifier, list_classifiers
+from ..store.published import (
+    PUBLISHED,
+    Published,
+    copy_classifiers,
+    default_of,
+    is_ours,
+    kept_counts,
+    versions,
+)
+from ..store.tables import check_tables, open_database
+from ..trainers.registry import package_of
+from .load_classifier import service_of
+
+PLUGIN = "datasette-ftclassify"
+
+
+@dataclass(frozen=True)
+class PublishedCopy:
+    """What a copy holds, and what it does not.
+
+    classifiers:   NAME@VERSION of those that answer; default: what answers without a name
+    tables, views: names, with the rows of tables
+    removed:       {table or view that stayed behind: rows, None for a view}
+    ours:          {table of ours, without its prefix: (rows in the original, rows in the copy)}
+    left_out:      {name of what was wanted and cannot be there: why}
+    packages:      to be installed where it is published
+    bytes_before, bytes_after: of the files
+    """
+
+    path: str
+    classifiers: tuple[str, ...]
+    default: str | None
+    tables: Mapping[str, int]
+    views: tuple[str, ...]
+    removed: Mapping[str, int | None]
+    removed_classifiers: tuple[str, ...]
+    ours: Mapping[str, tuple[int, int]]
+    left_out: Mapping[str, str]
+    private: tuple[PrivateRows, ...]
+    packages: tuple[str, ...]
+    bytes_before: int
+    bytes_after: int
+
+    def to_dict(self) -> dict[str, Any]:
+        kept = {name: {"before": old, "after": new} for name, (old, new) in self.ours.items()}
+        return {**asdict(self), "ours": kept}
+
+
+def publish_copy(
+    database: str | Path,
+    out: str | Path,
+    *,
+    classifiers: Sequence[str] = (),
+    tables: Sequence[str] = (),
+    force: bool = False,
+    tell: Callable[[str], None] = lambda step: None,
+) -> PublishedCopy:
+    """Makes the copy. Without names: the version that answers of each classifier, all tables.
+
+    force: replace a file that is there
+    tell:  called with what is being copied
+
+    Raises SourceError, ClassifierNotFound, ArtifactError; then nothing is at `out` that was not.
+    """
+    source, target = Path(database), Path(out)
+    with closing(open_database(source)) as conn:
+        settings = {name: _pragma(conn, name) for name in _KEPT_SETTINGS}
+    _check_target(source, target, force)
+    with _new_file(target, force) as path:
+        with closing(_open(path, settings)) as conn:
+            attach(conn, source.resolve().as_uri())
+            check_tables(conn, SOURCE)
+            conn.execute("begin")
+            made = _copy(conn, classifiers, tables, tell)
+            conn.execute("commit")
+        _shrink(path)
+        size = path.stat().st_size
+    return PublishedCopy(
+        path=str(out), bytes_before=source.stat().st_size, bytes_after=size, **made
+    )
+
+
+_KEPT_SETTINGS = ("encoding", "page_size", "user_version", "application_id")
+
+
+def _pragma(conn: sqlite3.Connection, name: str) -> Any:
+    return conn.execute(f"pragma {name}").fetchone()[0]
+
+
+def _open(path: Path, settings: Mapping[str, Any]) -> sqlite3.Connection:
+    """The new file is nobody's until it is whole, so nothing is noted to undo."""
+    # No statement is remembered: an `explain` would not notice that there are more triggers now.
+    conn = sqlite3.connect(
+        path.as_uri(), timeout=BUSY_SECONDS, uri=True, isolation_level=None, cached_statements=0
+    )
+    conn.text_factory = decode
+    for name, value in settings.items():
+        conn.execute(f"pragma {name} = {quote(value) if isinstance(value, str) else int(value)}")
+    for setting in (
+        "journal_mode = off", "synchronous = off", "secure_delete = on", "trusted_schema = off",
+        "ignore_check_constraints = on", "temp_store = file",
+    ):  # fmt: skip
+        conn.execute(f"pragma {setting}").fetchall()
+    return conn
+
+
+def _check_target(source: Path, target: Path, force: bool) -> None:
+    if target.exists() and target.samefile(source):
+        raise SourceError("The copy cannot take the place of its original: choose another file.")
+    if target.exists() and not force:
+        raise SourceError(f"There is already a file {target}.", fields=("force",))
+    if not target.parent.is_dir():
+        raise SourceError(f"There is no folder {target.parent}.")
+    for beside in ("-wal", "-journal"):
+        if Path(f"{target}{beside}").exists():
+            raise SourceError(
+                f"{target}{beside} belongs to a database of that name that is in use: choose "
+                "another file."
+            )
+
+
+@contextmanager
+def _new_file(target: Path, force: bool) -> Iterator[Path]:
+    """A file beside the target, which takes its place when all went well, and else is deleted."""
+    number, name = tempfile.mkstemp(prefix=".publish-copy-", suffix=".db", dir=target.parent)
+    os.close(number)
+    path = Path(name).resolve()
+    try:
+        yield path
+        mask = os.umask(0)
+        os.umask(mask)
+        path.chmod(0o666 & ~mask)
+        with path.open("rb") as file:
+            os.fsync(file.fileno())
+        if force or not _linked(path, target):
+            path.replace(target)
+    finally:
+        for left in (path, Path(f"{path}-journal"), Path(f"{path}.vacuum")):
+            left.unlink(missing_ok=True)
+
+
+def _linked(path: Path, target: Path) -> bool:
+    """Whether the file has the name as well; never that of another one. Some disks have no links.
+
+    Raises SourceError when somebody else has made a file of that name meanwhile."""
+    try:
+        os.link(path, target)
+    except FileExistsError:
+        raise SourceError(f"There is already a file {target}.", fields=("force",)) from None
+    except OSError:
+        if target.exists():
+            raise SourceError(f"There is already a file {target}.", fields=("force",)) from None
+        return False
+    return True
+
+
+def _copy(
+    conn: sqlite3.Connection,
+    classifiers: Sequence[str],
+    tables: Sequence[str],
+    tell: Callable[[str], None],
+) -> dict[str, Any]:
+    selection = select_parts(conn, is_ours, tables)
+    left_out = dict(selection.left_out)
+    chosen = _choose(conn, classifiers, left_out)
+    left_out |= copy_parts(conn, selection, tell)
+    published = [_published(one, selection) for one in chosen]
+    copy_classifiers(conn, published, selection.names)
+    finish(conn)
+    titles = tuple(one.title for one in chosen)
+    views = tuple(view.name for view in selection.views if view.name not in left_out)
+    return {
+        "classifiers": titles,
+        "default": default_of(conn, published) if published else None,
+        "tables": {p.name: row_count(conn, "main", p.name) for p in selection.tables},
+        "views": views,
+        "removed": {name: _rows(conn, name) for name in selection.gone},
+        "removed_classifiers": tuple(t for t in versions(conn) if t not in titles),
+        "ours": kept_counts(conn),
+        "left_out": left_out,
+        "private": tuple(private_rows(conn, [p.name for p in selection.tables])),
+        "packages": _packages(chosen),
+    }
+
+
+def _choose(
+    conn: sqlite3.Connection, names: Sequence[str], left_out: dict[str, str]
+) -> list[Classifier]:
+    if names:
+        found = [find_classifier(conn, name, SOURCE) for name in names]
+        return list({one.id: one for one in found}.values())
+    chosen = []
+    every = [title.rpartition("@")[0] for title in versions(conn)]
+    list_classifiers(conn, SOURCE)  # there are not too many
+    for name in dict.fromkeys(every):
+        try:
+            chosen.append(find_classifier(conn, name, SOURCE))
+        except (ArtifactError, ClassifierNotFound) as error:
+            left_out[name] = str(error)
+    return chosen
+
+
+def _published(classifier: Classifier, selection: Selection) -> Published:
+    texts = classifier.task.source.lower() in selection.names
+    header, report = dict(classifier.header), dict(classifier.report)
+    report.pop("warnings", None)  # for whoever trained: of folders, and of this machine
+    if isinstance(report.get("embeddings"), str):
+        report["embeddings"] = Path(report["embeddings"]).name
+    try:
+        elsewhere = service_of(classifier) is not None
+    except FtclassifyError:  # of a trainer that is not installed here
+        elsewhere = isinstance(header.get("host"), str)
+    if elsewhere:
+        header, report = _without_service(header, report)
+    return Published(classifier, header, report, elsewhere, texts)
+
+
+def _without_service(
+    header: Mapping[str, Any], report: Mapping[str, Any]
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Header and report without host, ids and what was spent; a model that everybody can ask keeps
+    its name."""
+    base = header.get("base")
+    service = {k: v for k, v in _mapping(report.get("service")).items() if k not in ("seed",)}
+    named = {*_texts([service, report.get("checkpoints")]), *_texts([*map(header.get, _PLACES_OF)])}
+    named -= {base}
+    hosts = {text.partition(":")[0] for text in _texts([header.get("host"), service.get("host")])}
+    secrets = sorted((t for t in {*named, *hosts} if len(t) > 3), key=len, reverse=True)
+    kept = {k: v for k, v in report.items() if k not in ("service", "checkpoints", "usd")}
+    model = {"model": base} if base is not None and header.get("model") == base else {}
+    public = _replaced({"base": base, **model}, secrets)
+    return {**public, PUBLISHED: True}, _replaced(kept, secrets)
+
+
+_PLACES_OF = ("model", "host", "deployment")
+
+
+def _mapping(value: object) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
+
+
+def _texts(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, (list, tuple)):
+        for one in value:
+            yield from _texts(one)
+    elif isinstance(value, Mapping):
+        yield from _texts(list(value.values()))
+
+
+def _replaced(value: Any, secrets: Sequence[str]) -> Any:
+    if isinstance(value, str):
+        for secret in secrets:
+            value = value.replace(secret, "(not published)")
+        return value
+    if isinstance(value, list):
+        return [_replaced(one, secrets) for one in value]
+    if isinstance(value, Mapping):
+        return {name: _replaced(one, secrets) for name, one in value.items()}
+    return value
+
+
+def _rows(conn: sqlite3.Connection, name: str) -> int | None:
+    """Of a table of the original; None for a view, and for what cannot be read here."""
+    kind = conn.execute(f"select type from {SOURCE}.sqlite_master where name = ?", [name])
+    if kind.fetchone()[0] == "view":
+        return None
+    with suppress(sqlite3.Error):
+        return row_count(conn, SOURCE, name)
+    return None
+
+
+def _packages(chosen: Sequence[Classifier]) -> tuple[str, ...]:
+    brought = {package for one in chosen if (package := package_of(one.trainer)) is not None}
+    return (PLUGIN, *sorted(brought))
+
+
+def _shrink(path: Path) -> None:
+    """Writes the file anew where pages of it are unused, as those of full-text indexes that were
+    merged. Before version 3.31 SQLite numbered rows anew: then the file stays as it is."""
+    packed = Path(f"{path}.vacuum")
+    with closing(sqlite3.connect(path, isolation_level=None)) as conn:
+        if not _pragma(conn, "freelist_count"):
+            return
+        numbers = _row_numbers(conn)
+        conn.execute("vacuum into ?", [str(packed)])
+    with closing(sqlite3.connect(packed)) as conn:
+        same = _row_numbers(conn) == numbers
+    if same:
+        packed.replace(path)
+
+
+def _row_numbers(conn: sqlite3.Connection) -> dict[str, tuple[Any, ...]]:
+    found = {}
+    sql = "select name from sqlite_master where type = 'table' and sql not like 'create virtual%'"
+    for (name,) in conn.execute(f"{sql} and name not like 'sqlite\\_%' escape '\\'").fetchall():
+        rowid = relation(conn, name).rowid
+        if rowid:
+            sum_of = f"select count(*), max({rowid}), total({rowid}) from {quote(name)}"
+            found[name] = conn.execute(sum_of).fetchone()
+    return found

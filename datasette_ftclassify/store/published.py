@@ -1,0 +1,205 @@
+"""Our tables in a copy that is published: what answering and the card of a classifier need.
+
+They are made anew and filled with what is chosen here, so that nothing else can come along,
+whatever a later version keeps in them or a stranger put there.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from typing import Any
+
+from ..core.database import quote, relation
+from ..core.errors import ArtifactError, SourceError
+from ..core.table_copy import SOURCE, row_count
+from ..core.untrusted_json import read_json
+from .aliases import aliases_of
+from .classifiers import MOST_VERSIONS, Classifier, default_name, has_store
+from .evaluations import LONGEST_CELL
+from .schema import TABLES, ensure_schema
+from .tables import MIGRATIONS, PREFIX
+from .upsert import SETTING
+
+PUBLISHED = "published"
+"""In the header of a classifier at a service: it is there with its kept answers alone."""
+
+_ALIAS = "alias:"
+
+
+@dataclass(frozen=True)
+class Published:
+    """A classifier that goes along, with the header and the report that readers may see.
+
+    answers: whether its kept answers go along: its model is at a service
+    texts:   whether the table or view that it was trained on goes along, and so its test rows
+    """
+
+    classifier: Classifier
+    header: Mapping[str, Any]
+    report: Mapping[str, Any]
+    answers: bool
+    texts: bool
+
+
+def is_ours(name: str) -> bool:
+    """Whether a table of that name is not the user's."""
+    return name.lower().startswith(PREFIX) or name.lower() == MIGRATIONS
+
+
+def copy_classifiers(
+    conn: sqlite3.Connection, published: Sequence[Published], tables: Collection[str]
+) -> None:
+    """Fills our tables of the main database from those of the attached one, in a transaction.
+
+    tables: that go along, in small letters
+    """
+    if not published:
+        return
+    ensure_schema(conn)
+    for one in published:
+        _copy_classifier(conn, one)
+    for name in dict.fromkeys(one.classifier.name for one in published):
+        for alias in aliases_of(conn, name, SOURCE):
+            conn.execute(SETTING, [f"{_ALIAS}{alias}", name])
+        _copy_columns(conn, name, tables)
+    conn.execute(SETTING, ["default", default_of(conn, published)])
+
+
+def default_of(conn: sqlite3.Connection, published: Sequence[Published]) -> str:
+    """The default's name in the copy: the same one, or else the newest that goes along."""
+    default = default_name(conn, SOURCE)
+    names = {one.classifier.name for one in published}
+    if default in names:
+        return str(default)
+    return max((one.classifier for one in published), key=lambda c: c.id).name
+
+
+def _copy_classifier(conn: sqlite3.Connection, one: Published) -> None:
+    id, split_id = one.classifier.id, one.classifier.split_id
+    _copy(conn, "tasks", "id = (select task_id from {}classifiers where id = ?)", [id])
+    # Its digest tells whoever has the rows that it is of them.
+    _copy(conn, "splits", "id = ?", [split_id], digest=f"'published-{split_id}'")
+    _copy(conn, "classifiers", "id = ?", [id])
+    conn.execute(
+        "update main._ftclassify_classifiers set header = ?, report = ? where id = ?",
+        [_json(one.header), _json(one.report), id],
+    )
+    _copy(conn, "artifacts", "classifier_id = ?", [id])
+    newest = "(select max(id) from {}evaluations where classifier_id = ?)"
+    _copy(conn, "evaluations", f"id = {newest}", [id])
+    if one.texts:
+        _copy(conn, "evaluation_rows", f"evaluation_id = {newest}", [id])
+        _drop_deleted_rows(conn, one.classifier)
+        # A short text could be guessed from its hash, also after the row has another.
+        tested = (
+            "select row_key from main._ftclassify_evaluation_rows where evaluation_id in"
+            " (select id from main._ftclassify_evaluations where classifier_id = ?)"
+        )
+        _copy(
+            conn, "split_rows", f"split_id = ? and split = 'test' and row_key in ({tested})",
+            [split_id, id], text_hash="0",
+        )  # fmt: skip
+    if one.answers:
+        # What a model said beside a label may be a part of the text.
+        said = "case when labels is null then raw end" if one.texts else "null"
+        _copy(conn, "answers", "classifier_id = ?", [id], raw=said)
+
+
+def _copy(
+    conn: sqlite3.Connection, table: str, where: str, values: list[Any], **changed: str
+) -> None:
+    """Rows of one of our tables, some columns of which are made by an expression. A file from an
+    earlier version may lack the table, or columns of it."""
+    name = f"{PREFIX}{table}"
+    there = _columns(conn, SOURCE, name)
+    columns = [column for column in _columns(conn, "main", name) if column in there]
+    if columns:
+        cells = ", ".join(changed.get(column, column) for column in columns)
+        conn.execute(
+            f"insert or ignore into main.{name} ({', '.join(columns)})"
+            f" select {cells} from {SOURCE}.{name}"
+            f" where {where.format(f'{SOURCE}.{PREFIX}')}",
+            values,
+        )
+
+
+def _columns(conn: sqlite3.Connection, schema: str, table: str) -> list[str]:
+    sql = "select name from pragma_table_info(?, ?)"
+    return [str(name) for (name,) in conn.execute(sql, [table, schema]).fetchall()]
+
+
+def _copy_columns(conn: sqlite3.Connection, name: str, tables: Collection[str]) -> None:
+    rows = conn.execute(
+        f"select source, column_name, classifier, role from {SOURCE}._ftclassify_columns"
+        " where classifier = ?",
+        [name],
+    ).fetchall()
+    conn.executemany(
+        "insert or ignore into main._ftclassify_columns (source, column_name, classifier, role)"
+        " values (?, ?, ?, ?)",
+        [row for row in rows if str(row[0]).lower() in tables],
+    )
+
+
+def _drop_deleted_rows(conn: sqlite3.Connection, classifier: Classifier) -> None:
+    """Results of rows that are no longer in the table: a key may be a name, or an address."""
+    try:
+        source = relation(conn, classifier.task.source)
+    except SourceError:
+        return
+    if not source.identity:
+        return
+    there = " and ".join(f"{quote(column)} is ?" for column in source.identity)
+    sql = f"select 1 from main.{quote(source.name)} where {there}"
+    rows = (
+        "from main._ftclassify_evaluation_rows where evaluation_id in"
+        " (select id from main._ftclassify_evaluations where classifier_id = ?)"
+    )
+    gone = []
+    with closing(conn.execute(f"select row_key {rows}", [classifier.id])) as found:
+        for (text,) in found:
+            key = _key(text)
+            if len(key) != len(source.identity) or conn.execute(sql, key).fetchone() is None:
+                gone.append((classifier.id, text))
+    conn.executemany(f"delete {rows} and row_key = ?", gone)
+
+
+def _key(text: object) -> list[Any]:
+    try:
+        key = read_json(text, "row's key", most_bytes=LONGEST_CELL)
+    except ArtifactError:
+        return []
+    if not isinstance(key, list) or any(isinstance(cell, (list, dict)) for cell in key):
+        return []
+    return key
+
+
+def kept_counts(conn: sqlite3.Connection) -> dict[str, tuple[int, int]]:
+    """{table of ours, without its prefix: (rows in the original, rows in the copy)}."""
+    found = {}
+    for name in TABLES:
+        before, after = (
+            row_count(conn, schema, name) if _columns(conn, schema, name) else 0
+            for schema in (SOURCE, "main")
+        )
+        found[name.removeprefix(PREFIX)] = (before, after)
+    return found
+
+
+def versions(conn: sqlite3.Connection) -> list[str]:
+    """NAME@VERSION of all classifiers of the attached database, damaged ones included."""
+    if not has_store(conn, SOURCE):
+        return []
+    rows = conn.execute(
+        f"select name || '@' || version from {SOURCE}._ftclassify_classifiers"
+        f" where length(name) < 1000 order by name, version desc limit {MOST_VERSIONS}"
+    )
+    return [str(title) for (title,) in rows.fetchall()]
+
+
+def _json(data: object) -> str:
+    return json.dumps(data, ensure_ascii=False)

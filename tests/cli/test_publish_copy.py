@@ -1,0 +1,119 @@
+"""`publish-copy`, as it is typed."""
+
+from __future__ import annotations
+
+import shlex
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from commands import run, run_json
+from datasette.cli import cli as datasette
+from stored import add
+
+from datasette_ftclassify.cli.publish_commands import publish_commands, service_name
+from datasette_ftclassify.core.database import connect
+
+
+@pytest.fixture
+def mail(tmp_path: Path) -> Path:
+    path = tmp_path / "mail.db"
+    with closing(connect(path, must_exist=False)) as conn:
+        with conn:
+            conn.execute("create table t (id integer primary key, text)")
+            conn.execute("create table other (x)")
+            conn.execute("create view v as select text from t")
+            texts = [(f"write to person{i}@example.org" if i % 2 else "nothing",) for i in range(8)]
+            conn.executemany("insert into t (text) values (?)", texts)
+        add(conn)
+        add(conn)
+        add(conn, "urgent")
+    return path
+
+
+def test_it_says_what_stays_what_goes_and_how_to_publish(mail: Path, tmp_path: Path):
+    out = tmp_path / "out" / "my data.db"
+    out.parent.mkdir()
+    done = run("publish-copy", mail, out, "--table", "t", "--classifier", "topics")
+    for line in (
+        "  table t, 8 rows", "  classifier topics@2, the default", "  table other, 0 rows",
+        "  view v", "  classifier topics@1", "  classifier urgent@1", "  rows of splits: 2",
+    ):  # fmt: skip
+        assert f"{line}\n" in done.stdout, line
+    assert "4 of 8 sampled rows of t have an e-mail address, such as [2], [4]" in done.stderr
+    commands = [line for line in done.stdout.splitlines() if line.startswith("  datasette ")]
+    assert [shlex.split(line)[:4] for line in commands if "publish " in line] == [
+        ["datasette", "publish", host, str(out)] for host in ("cloudrun", "heroku", "fly", "vercel")
+    ]
+    assert commands[-1] == f"  datasette serve -i {shlex.quote(str(out))}"
+
+
+def test_the_json_is_one_object_with_the_same(mail: Path, tmp_path: Path):
+    told = run_json("publish-copy", mail, tmp_path / "out.db")
+    assert told["classifiers"] == ["topics@2", "urgent@1"]
+    assert told["default"] == "topics"
+    assert told["tables"] == {"t": 8, "other": 0}
+    assert told["views"] == ["v"]
+    assert told["removed_classifiers"] == ["topics@1"]
+    assert told["ours"]["classifiers"] == {"before": 3, "after": 2}
+    assert told["private"][0]["code"] == "email-addresses"
+    assert told["packages"] == ["datasette-ftclassify"]
+    assert told["bytes_after"] == (tmp_path / "out.db").stat().st_size
+    assert set(told["commands"]) == {"cloudrun", "heroku", "fly", "vercel", "serve"}
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (["--table", "missing"], "No table or view called missing"),
+        (["--table", "_ftclassify_jobs"], "No table or view called _ftclassify_jobs"),
+        (["--classifier", "topix"], "topics"),
+        ([], "(--force)"),
+    ],
+)
+def test_what_cannot_be_done_is_one_line_and_nothing_is_written(
+    mail: Path, tmp_path: Path, given: list[str], said: str
+):
+    out = tmp_path / "out.db"
+    if not given:
+        out.touch()
+    done = run("publish-copy", mail, out, *given, code=1)
+    assert said in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert not out.exists() or out.stat().st_size == 0
+    assert not list(tmp_path.glob(".publish*"))
+
+
+def test_a_file_that_is_no_database_is_said_to_be_none(tmp_path: Path):
+    (tmp_path / "a.db").write_text("no database at all, but a text of some length " * 30)
+    assert "as a SQLite database" in run("publish-copy", tmp_path / "a.db", "b.db", code=1).stderr
+    assert "No database file" in run("publish-copy", tmp_path / "c.db", "b.db", code=1).stderr
+
+
+def test_it_replaces_a_file_when_it_is_told_to(mail: Path, tmp_path: Path):
+    out = tmp_path / "out.db"
+    out.touch()
+    run("publish-copy", mail, out, "--force")
+    with closing(sqlite3.connect(out)) as conn:
+        assert conn.execute("select count(*) from t").fetchone() == (8,)
+
+
+@pytest.mark.parametrize("host", ["cloudrun", "heroku"])
+def test_the_commands_have_the_options_that_datasette_knows(host: str):
+    words = shlex.split(publish_commands("-my $(data);'.db", ["a b"])[host])
+    assert words[:4] == ["datasette", "publish", host, "./-my $(data);'.db"]
+    known = CliRunner().invoke(datasette, ["publish", host, "--help"]).output
+    assert [word for word in words[4:] if word.startswith("--") and word not in known] == []
+
+
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [
+        ("/a/My Data_2.db", "my-data-2"), ("2026.db", "data-2026"), ("ü.db", "data"),
+        ("x" * 80 + ".db", "x" * 30),
+    ],
+)  # fmt: skip
+def test_the_name_of_a_service_is_one_that_all_hosts_take(path: str, name: str):
+    assert service_name(path) == name

@@ -1,0 +1,483 @@
+"""A published copy holds what was chosen, just as it was, and not a byte of anything else."""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+import threading
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sample_databases import rows, value
+from stored import add
+from visiting import get, serve
+
+from datasette_ftclassify.core.database import connect, quote
+from datasette_ftclassify.core.errors import ArtifactError, ClassifierNotFound, SourceError
+from datasette_ftclassify.core.task import Task
+from datasette_ftclassify.jobs.load_classifier import load_inference_client
+from datasette_ftclassify.jobs.publish import PublishedCopy, publish_copy
+from datasette_ftclassify.store.answers import CachedAnswer, find_answers, input_key, keep_answers
+from datasette_ftclassify.store.classifiers import find_classifier, rename_classifier
+from datasette_ftclassify.store.evaluations import RowResult, add_evaluation, row_results
+from datasette_ftclassify.trainers.access import Access
+
+HOST = "models.canary-host.example:8443"
+TUNED = "ft:gpt-4.1-mini:canary-org::canary-id"
+SERVICE_HEADER = {"model": TUNED, "base": "gpt-4.1-mini", "host": HOST, "deployment": "canary-dep"}
+SERVICE_REPORT = {
+    "service": {"host": HOST, "job": "ftjob-canary", "files": {"train": "file-canary"}},
+    "checkpoints": [{"step": 1, "model": f"{TUNED}:step-1"}],
+    "why": f"gpt-4.1-mini was tuned at {HOST} by the job ftjob-canary.",
+    "warnings": ["look into /home/canary-person"],
+    "usd": 12.345678,
+}
+
+
+def made(path: Path, *statements: str) -> Path:
+    with closing(sqlite3.connect(path)) as conn, conn:
+        for statement in statements:
+            conn.execute(statement)
+    return path
+
+
+def schema(conn: sqlite3.Connection) -> list[tuple[Any, ...]]:
+    return rows(
+        conn, "select type, name, tbl_name, sql from sqlite_master"
+        " where name not like '_ftclassify_%' and name not like 'sqlite_stat%' order by 1, 2",
+    )  # fmt: skip
+
+
+def opened(path: Path) -> sqlite3.Connection:
+    """As a published file is opened: it may not even be locked."""
+    conn = sqlite3.connect(f"{path.as_uri()}?immutable=1", uri=True)
+    conn.text_factory = bytes
+    return conn
+
+
+# The user's tables
+
+_NAMES = st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1, max_size=8)
+_CELLS = st.one_of(
+    st.none(), st.integers(-(2**63), 2**63 - 1), st.floats(allow_nan=False), st.binary(max_size=20),
+    st.text(st.characters(codec="utf-8"), max_size=20),
+)  # fmt: skip
+
+
+@st.composite
+def _tables(draw: st.DrawFn) -> tuple[str, list[str], str, list[list[Any]]]:
+    names = draw(
+        st.lists(_NAMES, min_size=3, max_size=4, unique_by=lambda n: n.lower())
+        .filter(lambda n: not any(name.lower().startswith("sqlite_") for name in n))
+    )  # fmt: skip
+    table, columns = names[0], names[1:]
+    shape = draw(st.sampled_from(["", "id", "keys", "without rowid", "generated", "autoincrement"]))
+    cells = st.lists(_CELLS, min_size=len(columns), max_size=len(columns))
+    return table, columns, shape, draw(st.lists(cells, max_size=6))
+
+
+def _definition(table: str, columns: list[str], shape: str) -> str:
+    listed = [quote(column) for column in columns]
+    if shape in ("id", "autoincrement"):
+        listed.insert(0, f'"key of it" integer primary key {shape.removeprefix("id")}')
+    if shape in ("keys", "without rowid"):
+        listed[0] += " not null"
+        listed.append(f"primary key ({quote(columns[0])})")
+    if shape == "generated":
+        listed.append(f'"made of it" as (hex({quote(columns[0])})) stored')
+    end = " without rowid" if shape == "without rowid" else ""
+    return f"create table {quote(table)} ({', '.join(listed)}){end}"
+
+
+@given(_tables())
+@settings(max_examples=40)
+def test_any_table_is_the_same_in_the_copy(
+    tmp_path_factory: pytest.TempPathFactory, made_of: tuple[str, list[str], str, list[list[Any]]]
+):
+    table, columns, shape, cells = made_of
+    folder = tmp_path_factory.mktemp("any")
+    before, after = folder / "before.db", folder / "after.db"
+    marks = ", ".join("?" * len(columns))
+    listed = ", ".join(map(quote, columns))
+    with closing(sqlite3.connect(before)) as conn, conn:
+        try:
+            conn.execute(_definition(table, columns, shape))
+        except sqlite3.Error:
+            return  # no table either
+        conn.executemany(f"insert or ignore into {quote(table)} ({listed}) values ({marks})", cells)
+        conn.execute(f"create index {quote(table + ' index')} on {quote(table)} ({listed})")
+        if cells:
+            conn.execute(f"delete from {quote(table)} where {quote(columns[0])} is ?", cells[0][:1])
+    publish_copy(before, after)
+    number = "" if shape == "without rowid" else "rowid, "
+    if "rowid" in {c.lower() for c in columns}:
+        number = ""
+    with closing(opened(before)) as old, closing(opened(after)) as new:
+        assert schema(new) == schema(old)
+        sql = f"select {number}* from {quote(table)} order by 1, 2"
+        assert rows(new, sql) == rows(old, sql)
+        assert value(new, "pragma integrity_check") == b"ok"
+
+
+SHAPES = (
+    "create table docs (title text, body text)",
+    "insert into docs (rowid, title, body) values (7, 'kept', 'a parrot')",
+    "insert into docs (rowid, title, body) values (9, 'gone', 'xylophone')",
+    "create virtual table docs_fts using fts5(title, body, content=[docs])",
+    "create virtual table old_fts using fts4(content=`docs`, title, body)",
+    "create virtual table notes using fts5(note, tag unindexed)",
+    "create virtual table words using fts5vocab(notes, row)",
+    "insert into notes (rowid, note, tag) values (5, 'zither', 'x'), (6, 'quokka', 'y')",
+    "insert into docs_fts (docs_fts) values ('rebuild')",
+    "insert into old_fts (old_fts) values ('rebuild')",
+    "create trigger docs_ad after delete on docs begin insert into docs_fts"
+    " (docs_fts, rowid, title, body) values ('delete', old.rowid, old.title, old.body); end",
+    "delete from docs where title = 'gone'",
+    "delete from notes where note = 'zither'",
+    "create table strict_one (a integer, b any) strict",
+    "insert into strict_one values (1, x'00ff')",
+    "create table _counts ([table] text primary key, count integer default 0)",
+    "insert into _counts values ('docs', 1), ('other', 5), ('_ftclassify_jobs', 3)",
+    "create table other (doc text, of integer references docs)",
+    "insert into other values ('saxophone', 7)",
+    "create view both as select title, doc from docs, other",
+    "create view titles as select title from docs",
+    "create trigger to_other after insert on docs begin insert into other (doc) values ('x'); end",
+    "create virtual table bare using fts5(a, content='')",
+    "insert into bare (rowid, a) values (1, 'glockenspiel')",
+    "create virtual table places using rtree(id, x0, x1)",
+    "insert into places values (3, 1.5, 2.5)",
+    "create index by_title on docs (title collate nocase) where title is not null",
+    "pragma user_version = 7",
+    "analyze",
+)  # fmt: skip
+
+
+def test_full_text_views_and_triggers_are_what_they_were(tmp_path: Path):
+    before = made(tmp_path / "before.db", *SHAPES)
+    copy = publish_copy(before, tmp_path / "after.db")
+    assert set(copy.left_out) == {"bare"}
+    assert "no texts" in copy.left_out["bare"]
+    with closing(sqlite3.connect(before)) as old, closing(sqlite3.connect(copy.path)) as new:
+        left = [row for row in schema(old) if not row[1].startswith("bare")]
+        assert schema(new) == left
+        for sql in (
+            "select rowid, * from docs_fts('parrot')", "select rowid, * from notes order by 1",
+            "select docid, * from old_fts where old_fts match 'parrot'", "select * from both",
+            "select * from places", "select *, typeof(b) from strict_one", "select * from titles",
+            "pragma user_version", "pragma encoding",
+        ):  # fmt: skip
+            assert rows(new, sql) == rows(old, sql) != [], sql
+        assert rows(new, "select term from words") == [("quokka",)]
+        assert rows(new, "select * from _counts") == [("docs", 1), ("other", 5)]
+        assert value(new, "pragma integrity_check") == "ok"
+        new.execute("insert into docs (title, body) values ('a', 'b')")
+        new.execute("delete from docs where title = 'kept'")  # the triggers are there and work
+        new.execute("insert into notes (notes) values ('integrity-check')")
+    assert holding(copy, "xylophone", "zither", "glockenspiel") == []
+
+
+def test_chosen_tables_go_along_with_what_is_on_them_and_nothing_of_the_others(tmp_path: Path):
+    before = made(tmp_path / "before.db", *SHAPES)
+    copy = publish_copy(before, tmp_path / "after.db", tables=["DOCS", "both"])
+    assert list(copy.tables) == ["docs", "_counts"]
+    assert copy.removed["other"] == 1
+    assert set(copy.left_out) == {"both", "to_other"}
+    with closing(sqlite3.connect(copy.path)) as new:
+        names = {row[1] for row in schema(new)}
+        assert {"docs", "docs_fts", "old_fts", "docs_ad", "by_title"} <= names
+        assert not names & {"other", "notes", "both", "to_other", "notes_content"}
+        assert rows(new, "select * from _counts") == [("docs", 1)]
+    assert holding(copy, "saxophone", "quokka") == []
+    with pytest.raises(SourceError, match="did you mean docs"):
+        publish_copy(before, tmp_path / "x.db", tables=["doc"])
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["after.db", "before.db"]
+
+
+def test_a_wide_encoding_and_texts_that_are_none(tmp_path: Path):
+    before = made(
+        tmp_path / "before.db", "pragma encoding = 'UTF-16be'", "create table t (x)",
+        "insert into t values ('ü🦉'), (cast(x'd8' as text)), (x'00')",
+    )  # fmt: skip
+    copy = publish_copy(before, tmp_path / "after.db")
+    with closing(opened(before)) as old, closing(opened(Path(copy.path))) as new:
+        sql = "select hex(x), typeof(x) from t"
+        assert rows(new, sql) == rows(old, sql)
+        assert value(new, "pragma encoding") == value(old, "pragma encoding")
+
+
+def test_a_database_in_wal_mode_that_is_being_written(tmp_path: Path):
+    before = made(tmp_path / "before.db", "pragma journal_mode = wal", "create table a (x)",
+                  "create table b (x)")  # fmt: skip
+    ended = threading.Event()
+
+    def write() -> None:
+        with closing(sqlite3.connect(before, timeout=30)) as conn:
+            for i in range(100_000):
+                with conn:
+                    conn.execute("insert into a values (?)", [i])
+                    conn.execute("insert into b values (?)", [i])
+                if ended.is_set():
+                    return
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    try:
+        for turn in range(5):
+            copy = publish_copy(before, tmp_path / f"{turn}.db")
+            assert copy.tables["a"] == copy.tables["b"]
+    finally:
+        ended.set()
+        writer.join()
+    header = Path(copy.path).read_bytes()[:20]
+    assert header[18:20] == b"\x01\x01"  # no WAL
+    assert not list(tmp_path.glob("*.db-*")) or not list(tmp_path.glob("[0-9].db-*"))
+
+
+# What was not chosen
+
+
+def holding(copy: PublishedCopy, *words: str) -> list[str]:
+    """Which of the words are in the file, in any form that SQLite may keep them in."""
+    data = Path(copy.path).read_bytes()
+    return [w for w in words if w.encode() in data or w.encode("utf-16le") in data]
+
+
+def evaluated(conn: sqlite3.Connection, classifier: Any) -> None:
+    results = [RowResult((i,), (0,), (i % 2,), 0.5 + i / 100) for i in range(1, 5)]
+    add_evaluation(conn, classifier, "test", {"n": 4}, results)
+
+
+@pytest.fixture
+def full(tmp_path: Path) -> Path:
+    """A database with something in every table of ours, each with a word of its own."""
+    path = made(
+        tmp_path / "full.db", "create table t (id integer primary key, text)",
+        "create table hidden (text)", "insert into hidden values ('canary-removed-table')",
+        "insert into t values (1, 'one'), (2, 'two'), (3, 'three'), (4, 'canary-deleted-row')",
+        "delete from t where id = 4",
+    )  # fmt: skip
+    with closing(connect(path)) as conn:
+        old = add(conn, report={"why": "canary-old-version"})
+        keep = add(conn, report={"why": "it is", "warnings": ["/home/canary-person/models"]})
+        paid = add(conn, "paid", trainer="openai", header=SERVICE_HEADER, report=SERVICE_REPORT,
+                   parts={})  # fmt: skip
+        far = Task("hidden", ("text",), ("text",), "multiclass")
+        away = add(conn, "away", task=far)
+        for one in (old, keep, paid, away):
+            evaluated(conn, one)
+        rename_classifier(conn, "topics", "subjects")
+        with conn:
+            said = CachedAnswer(("a",), "exact", None, "canary-said")
+            unsaid = CachedAnswer(None, None, "not a label", "maybe b")
+            keep_answers(conn, paid.id, {input_key("one"): said, input_key("two"): unsaid})
+            conn.execute(
+                "insert into _ftclassify_jobs (id, kind, state, settings, result, error, owner,"
+                " remote, created_at, updated_at, nonce) values (1, 'train', 'paused', ?, ?, ?, ?,"
+                " ?, '2026', '2026', 'canary-nonce')",
+                [json.dumps({"actor": "canary-actor", "host": HOST}), '{"key": "sk-canary-key"}',
+                 "canary-error", "canary-owner", '{"job": "ftjob-canary"}'],
+            )  # fmt: skip
+            for sql in (
+                "insert into _ftclassify_job_events values (1, 1, '', 'canary-event', null, '')",
+                "insert into _ftclassify_batches (id, job_id, tag, state, requests, batch_id,"
+                " created_at, updated_at) values (1, 1, 'canary-tag', 'done', 1, 'batch-canary',"
+                " '2026', '2026')",
+                "insert into _ftclassify_batch_keys values (1, cast('canary-batch-key' as blob))",
+                "insert into _ftclassify_spending values ('canary-day', 1, 1, 1, 1, 1, 1, 1)",
+                "insert into _ftclassify_following values ('t', 'canary-uid', 1, '2026')",
+                "insert into _ftclassify_settings values ('canary-setting', 'canary-value')",
+                "insert into _ftclassify_columns values ('t', 'topic', 'subjects', 'label'),"
+                " ('hidden', 'canary-column', 'subjects', 'label')",
+                "insert into _ftclassify_split_rows values (1, '[\"canary-member\"]', 5, 'train')",
+                "create table _ftclassify_canary_table (x)",
+                "update _sqlite_migrations set applied_at = 'canary-migration'",
+            ):
+                conn.execute(sql)
+    return path
+
+
+def test_nothing_but_what_readers_need_is_in_the_bytes(full: Path, tmp_path: Path):
+    assert full.read_bytes().count(b"canary") >= 20
+    copy = publish_copy(
+        full, tmp_path / "out.db", tables=["t"], classifiers=["subjects", "paid", "away"]
+    )
+    assert copy.classifiers == ("subjects@2", "paid@1", "away@1")
+    assert holding(copy, "canary", "models.", "12.345678", "hidden\\u") == []
+    assert copy.removed_classifiers == ("subjects@1",)
+    with closing(opened(Path(copy.path))) as conn:
+        kept = {name: new for name, (_, new) in copy.ours.items() if new}
+        assert kept == {
+            "tasks": 2, "splits": 2 if kept["splits"] == 2 else 1, "classifiers": 3, "artifacts": 4,
+            "evaluations": 3, "evaluation_rows": 6, "answers": 2, "columns": 1,
+            "split_rows": kept["split_rows"], "settings": 2,
+        }  # fmt: skip
+        for table in ("jobs", "job_events", "batches", "batch_keys", "spending", "following"):
+            assert rows(conn, f"select * from _ftclassify_{table}") == []
+        assert {row[0] for row in rows(conn, "select split from _ftclassify_split_rows")} <= {
+            b"test"
+        }
+        assert rows(conn, "select text_hash from _ftclassify_split_rows where text_hash") == []
+    with closing(connect(copy.path)) as conn:
+        found = find_classifier(conn, "topics")  # by its earlier name
+        assert found.title == "subjects@2"
+        assert found.header == {"format": 1, "é": "🦉"}
+        assert find_classifier(conn).title == "subjects@2"
+        # Figures without rows, where the rows' texts stay behind.
+        assert row_results(conn, find_classifier(conn, "away")) == ([], 0)
+        # The row that was deleted is no test row any more.
+        assert sorted(r.key for r in row_results(conn, found)[0]) == [(1,), (2,), (3,)]
+
+
+def test_a_paid_classifier_answers_with_what_was_kept_and_asks_nobody(full: Path, tmp_path: Path):
+    copy = publish_copy(full, tmp_path / "out.db")
+    with closing(connect(copy.path)) as conn:
+        paid = find_classifier(conn, "paid")
+        assert paid.header == {"base": "gpt-4.1-mini", "published": True}
+        assert "(not published)" in paid.report["why"]
+        found = find_answers(conn, paid.id, [input_key("one"), input_key("two")])
+        assert found[input_key("one")].labels == ("a",)
+        assert found[input_key("two")].raw == "maybe b"
+        with pytest.raises(Exception, match="kept answers alone"):
+            load_inference_client(paid, Access(endpoints={}), lambda host, name: None)
+
+
+# Files made to do harm
+
+
+def test_triggers_of_a_stranger_run_neither_in_the_file_nor_in_the_copy(full: Path, tmp_path: Path):
+    made(
+        full, "create table log (x)",
+        "create trigger _ftclassify_evil after insert on t begin delete from t; end",
+        "create trigger evil after insert on _ftclassify_classifiers begin"
+        " update _ftclassify_classifiers set name = 'evil'; insert into log values (1); end",
+        "create trigger count_log after insert on t begin insert into log values (2); end",
+    )  # fmt: skip
+    bytes_before = full.read_bytes()
+    copy = publish_copy(full, tmp_path / "out.db")
+    assert full.read_bytes() == bytes_before
+    with closing(sqlite3.connect(copy.path)) as conn:
+        assert rows(conn, "select * from log") == []
+        assert len(rows(conn, "select * from t")) == 3
+        names = rows(conn, "select name from sqlite_master where type = 'trigger'")
+        assert names == [("count_log",)]
+
+
+def test_a_view_in_the_place_of_a_table_of_ours_is_refused(full: Path, tmp_path: Path):
+    made(full, "drop table _ftclassify_jobs", "create view _ftclassify_jobs as select 1 as id")
+    with pytest.raises(ArtifactError, match="_ftclassify_jobs in this file is a view"):
+        publish_copy(full, tmp_path / "out.db")
+    assert not (tmp_path / "out.db").exists()
+
+
+def test_a_trigger_that_is_called_a_table_is_refused(tmp_path: Path):
+    path = made(
+        tmp_path / "a.db", "create table t (x)", "insert into t values (1)",
+        "create trigger a after insert on t begin delete from t; end",
+        "pragma writable_schema = on",
+        "update sqlite_master set type = 'table' where name = 'a'",
+    )  # fmt: skip
+    with pytest.raises((SourceError, sqlite3.DatabaseError)):
+        publish_copy(path, tmp_path / "out.db")
+    assert [p.name for p in tmp_path.iterdir()] == ["a.db"]
+
+
+# The file
+
+
+def test_a_file_that_is_there_is_never_replaced_unasked(tmp_path: Path):
+    before = made(tmp_path / "before.db", "create table t (x)")
+    out = tmp_path / "out.db"
+    out.write_text("precious")
+    with pytest.raises(SourceError, match="already a file"):
+        publish_copy(before, out)
+    assert out.read_text() == "precious"
+    with pytest.raises(ClassifierNotFound):
+        publish_copy(before, out, classifiers=["none"], force=True)
+    assert out.read_text() == "precious"
+    publish_copy(before, out, force=True)
+    with pytest.raises(SourceError, match="its original"):
+        publish_copy(before, before, force=True)
+    made(out, "pragma journal_mode = wal", "insert into t values (1)")
+    Path(f"{out}-wal").touch()
+    with pytest.raises(SourceError, match="in use"):
+        publish_copy(before, out, force=True)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["before.db", "out.db", "out.db-wal"]
+
+
+def test_the_copy_has_the_permissions_of_any_new_file(tmp_path: Path):
+    before = made(tmp_path / "before.db", "create table t (x)")
+    mask = os.umask(0o027)
+    try:
+        publish_copy(before, tmp_path / "out.db")
+    finally:
+        os.umask(mask)
+    assert (tmp_path / "out.db").stat().st_mode & 0o777 == 0o640
+
+
+# Read as it is published
+
+
+async def test_readers_of_the_copy_see_and_ask_what_the_original_shows(
+    trained_file: Path, tmp_path: Path
+):
+    copy = publish_copy(trained_file, tmp_path / "town.db")
+    assert copy.ours["jobs"][0] > 0
+    old, new = serve(immutables=(trained_file,)), serve(immutables=(Path(copy.path),))
+    asked = "select ft_classify(message) as a, ft_score(message, 'urgent') as b,"
+    asked += " ft_labels(message, 'subjects') as c from messages limit 50"
+    for path in (
+        "/town/-/ftclassify.json", "/town/-/ftclassify/classifiers/topics.json",
+        "/town/-/ftclassify/classifiers/topics/rows.json?wrong=1", "/town/messages.json?_size=5",
+        "/town/-/ftclassify/classifiers/subjects.json",
+    ):  # fmt: skip
+        first, second = await get(old, path), await get(new, path)
+        assert first.status_code == second.status_code == 200, path
+        assert comparable(second.json()) == comparable(first.json()), path
+    for path in ("/town/-/ftclassify", "/town/-/ftclassify/classifiers/topics", "/town/messages"):
+        assert (await get(new, path)).status_code == 200
+    answers = [await query(one, asked) for one in (old, new)]
+    assert answers[0] == answers[1]
+    assert answers[1][0]["a"] is not None
+    assert await query(new, "select * from _ftclassify_jobs") == []
+    assert await query(new, "select * from _ftclassify_job_events") == []
+
+
+async def query(datasette: Any, sql: str) -> list[dict[str, Any]]:
+    (database,) = [d for name, d in datasette.databases.items() if name == "town"]
+    response = await datasette.client.get(
+        f"/{database.name}.json", params={"sql": sql, "_shape": "array"}, follow_redirects=True
+    )
+    assert response.status_code == 200, response.text
+    return response.json()
+
+
+def comparable(told: Any) -> Any:
+    """Without what is of the file, such as how long a query took, and what readers need not see."""
+    if isinstance(told, list):
+        return [comparable(one) for one in told]
+    if isinstance(told, dict):
+        own = ("query_ms", "splits", "jobs", "warnings", "split_sql")
+        return {k: comparable(v) for k, v in told.items() if k not in own}
+    return told
+
+
+def test_memory_stays_flat_with_many_rows(tmp_path: Path):
+    from memory import peak
+
+    path = made(
+        tmp_path / "many.db", "create table t (id integer primary key, text)",
+        "with recursive n(i) as (select 1 union all select i + 1 from n where i < 100000)"
+        " insert into t select i, hex(randomblob(300)) from n",
+    )  # fmt: skip
+    publish_copy(made(tmp_path / "small.db", "create table t (x)"), tmp_path / "first.db")
+    before = peak()
+    copy = publish_copy(path, tmp_path / "out.db")
+    assert copy.tables == {"t": 100_000}
+    assert copy.bytes_after > 50_000_000
+    assert peak() - before < 20_000_000
