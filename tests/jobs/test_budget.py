@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 import shutil
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 from openai_server import OpenAIServer
-from remote_classifier import ASK, access_to, add_asked, quick, report_table, train_at
+from remote_classifier import ASK, access_to, add_asked, report_table
 from sample_databases import value
 
 from datasette_ftclassify.cli import ftclassify
@@ -26,7 +25,6 @@ from datasette_ftclassify.jobs.estimates import JobEstimate, agreed, estimate_pr
 from datasette_ftclassify.jobs.new_rows import queue_new_rows
 from datasette_ftclassify.jobs.plan import PredictRequest
 from datasette_ftclassify.jobs.predict import predict_rows, submit_predict
-from datasette_ftclassify.jobs.remote import inference_loop
 from datasette_ftclassify.jobs.remote.budget import Budget, Reservations
 from datasette_ftclassify.jobs.runner import run_job, work
 from datasette_ftclassify.ledger import Ledger
@@ -37,20 +35,6 @@ from datasette_ftclassify.store.spending import Spent, add_spending, spent_by_jo
 from datasette_ftclassify.trainers.access import Access
 from datasette_ftclassify.trainers.service_errors import TryAgain
 from datasette_ftclassify.trainers.usage import Usage
-
-
-@pytest.fixture(scope="module")
-def running() -> Iterator[tuple[OpenAIServer, str]]:
-    with OpenAIServer() as server:
-        yield server, train_at(server)
-
-
-@pytest.fixture
-def server(running: tuple[OpenAIServer, str], monkeypatch: pytest.MonkeyPatch) -> Any:
-    monkeypatch.setattr(inference_loop, "DEFAULT_RETRY_POLICY", quick())
-    running[0].log.clear()
-    yield running[0]
-    running[0].faults.clear()
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from batch_predictions import QUICK
 from openai_server import OpenAIServer
-from remote_classifier import access_to, add_asked, quick, report_table, train_at
+from remote_classifier import access_to, add_asked, report_table
 
 from datasette_ftclassify.core.database import connect
 from datasette_ftclassify.core.errors import FtclassifyError
@@ -22,7 +22,7 @@ from datasette_ftclassify.jobs.ask import ask_text
 from datasette_ftclassify.jobs.evaluate import evaluate_classifier
 from datasette_ftclassify.jobs.plan import PredictRequest
 from datasette_ftclassify.jobs.predict import predict_rows
-from datasette_ftclassify.jobs.remote import inference_loop, predict_in_batches
+from datasette_ftclassify.jobs.remote import predict_in_batches
 from datasette_ftclassify.ledger import default_path
 from datasette_ftclassify.sql import remote_inference
 from datasette_ftclassify.sql.functions import register
@@ -31,20 +31,6 @@ from datasette_ftclassify.trainers.access import Access
 
 CHAT = "/chat/completions"
 ROWS = 40
-
-
-@pytest.fixture(scope="module")
-def running() -> Iterator[tuple[OpenAIServer, str]]:
-    with OpenAIServer() as server:
-        yield server, train_at(server)
-
-
-@pytest.fixture
-def server(running: tuple[OpenAIServer, str], monkeypatch: pytest.MonkeyPatch) -> Any:
-    monkeypatch.setattr(inference_loop, "DEFAULT_RETRY_POLICY", quick())
-    running[0].log.clear()
-    yield running[0]
-    running[0].faults.clear()
 
 
 @pytest.fixture(autouse=True)

@@ -12,6 +12,7 @@ from ...prompts.prices import today
 from ...store.classifiers import Classifier, add_classifier, find_classifier, list_classifiers
 from ...store.spending import spent_on_classifier
 from ...trainers.access import Access
+from ...trainers.registry import get_trainer
 from ..load_classifier import service_of, shutdown_of
 
 
@@ -35,6 +36,14 @@ class ServiceFacts:
         shutdown = None if self.shutdown is None else self.shutdown.isoformat()
         checkpoints = list(self.checkpoints)
         return {**self.__dict__, "shutdown": shutdown, "checkpoints": checkpoints}
+
+
+def deploys(classifier: Classifier) -> bool:
+    """Whether its model answers only where somebody has deployed it."""
+    try:
+        return get_trainer(classifier.trainer).capabilities.deploys
+    except FtclassifyError:
+        return False  # it is not installed here
 
 
 def service_facts(conn: sqlite3.Connection, classifier: Classifier) -> ServiceFacts | None:

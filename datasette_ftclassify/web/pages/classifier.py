@@ -16,12 +16,12 @@ from datasette.utils.asgi import Forbidden, Response
 from ...core.errors import ArtifactError, FtclassifyError, SourceError
 from ...jobs.load_classifier import shutdown_of
 from ...jobs.remote.model_names import check_deployment, deploy
+from ...jobs.remote.models import deploys
 from ...present.usage_sql import split_sql, usage_sql
 from ...store.aliases import aliases_of, remove_alias
 from ...store.classifiers import Classifier, list_classifiers, rename_classifier, set_default
 from ...store.columns import label_columns_of
 from ...store.summaries import summaries_of, summarise
-from ...trainers.registry import get_trainer
 from .. import charts, headline_figures
 from ..classifier_names import may_all, tables_behind, tables_revealed
 from ..filters import facet_of
@@ -69,7 +69,7 @@ async def card_page(ask: PageRequest) -> Response:
         "database": ask.database,
         "predictions": await visible_jobs(ask, _MOST_JOBS, predicted_by=classifier.id),
         "drawn": drawn,
-        "deploys": _deploys(classifier),
+        "deploys": deploys(classifier),
         "deployment": classifier.header.get("deployment"),
         "columns": dict.fromkeys(classifier.task.text, ""),
         "faultless": headline_figures.faultless(found["metrics"]),
@@ -146,17 +146,9 @@ async def _change(ask: PageRequest) -> Response:
 
 def _check_deployment(classifier: Classifier, name: str) -> None:
     """Raises FtclassifyError for a name that cannot be one, or where there are no deployments."""
-    if not _deploys(classifier):
+    if not deploys(classifier):
         raise FtclassifyError(f"{classifier.title} needs no deployment: it is ready to be asked.")
     check_deployment(name)
-
-
-def _deploys(classifier: Classifier) -> bool:
-    """Whether its model answers only where somebody has deployed it."""
-    try:
-        return get_trainer(classifier.trainer).capabilities.deploys
-    except FtclassifyError:
-        return False  # it is not installed here
 
 
 def _read(

@@ -16,8 +16,8 @@ from ...jobs.confirming import EvaluateConfirmation, confirm_evaluate
 from ...jobs.evaluate import submit_evaluate
 from ...jobs.load_classifier import service_of
 from ...jobs.remote.model_names import check_deployment, deploy
+from ...jobs.remote.models import deploys
 from ...store.classifiers import find_by_id
-from ...trainers.registry import get_trainer
 from ..background_reads import bring_up_to_date, queue_aside, read_aside
 from ..operator_settings import access_of, require_limits
 from ..permissions import DELETE, SPEND
@@ -118,14 +118,10 @@ async def _deployed(ask: PageRequest, classifier: Classifier, access: Access) ->
         return classifier
     if not await ask.may(DELETE):
         raise Forbidden(f"To name a deployment needs the permission {DELETE}.")
-    if not _deploys(classifier):
+    if not deploys(classifier):
         raise FtclassifyError(f"{classifier.title} needs no deployment: it is ready to be asked.")
     check_deployment(name)
     return await ask.write(lambda conn: deploy(conn, find_by_id(conn, classifier.id), name, access))
-
-
-def _deploys(classifier: Classifier) -> bool:
-    return get_trainer(classifier.trainer).capabilities.deploys
 
 
 async def _confirmation(
@@ -158,7 +154,7 @@ async def _show(ask: PageRequest, shown: _Shown) -> Response:
         "asks": {name: classifier.header.get(name) for name in ("model", "host")},
         "price": None if confirmation is None else confirmation.estimate.price,
         "found": None if confirmation is None else confirmation.review,
-        "needs_deployment": _deploys(classifier) and not classifier.header.get("deployment"),
+        "needs_deployment": deploys(classifier) and not classifier.header.get("deployment"),
         "may_deploy": await ask.may(DELETE),
     }
     return await show(ask, "ftclassify_evaluate.html", data, more=more, status=shown.status)
