@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 from ..core.database import Key
 from ..core.errors import EvaluationError, FtclassifyError
 from ..core.examples import Record
-from ..core.labels import LabelValue
+from ..core.labels import LabelValue, variant_key
 from ..metrics.comparison import SURE, compare_pairs, p_value_text
 from ..metrics.intervals import share_interval
 from ..store.answers import find_answers, input_key
 from ..store.classifiers import Classifier
 from ..store.evaluations import RowResult
-from .evaluate import read_test_rows
+from .evaluate import majority_label, read_test_rows
 from .load_classifier import load_answerer, service_of
 from .train_request import TrainRequest
 
@@ -54,7 +54,8 @@ class Comparison:
     rows:     that both have answered; `unanswered` are those that one was never asked about
     accuracy: (share right, and the ends of its 95 % interval, 0-1) of the first and the second;
               of several labels, all must be right
-    majority: share right of always giving the labels that these rows have most often
+    majority: share right of always giving the commonest label of the first one's training, as its
+              evaluation reckons it; of several labels, those that these rows have most often
     pairs:    see `metrics.comparison`
     """
 
@@ -106,7 +107,8 @@ def compare(conn: sqlite3.Connection, first: Classifier, second: Classifier) -> 
     """Both on the rows that were held back from both. Asks no service: a model that is at one
     counts with the answers that are kept, which an evaluation leaves.
 
-    Raises EvaluationError when they have no such row in common.
+    Raises EvaluationError when they have no such row in common, or when such a row has another
+    label for the one than for the other: what is right of the two is then not the same.
     """
     import numpy as np
 
@@ -115,6 +117,7 @@ def compare(conn: sqlite3.Connection, first: Classifier, second: Classifier) -> 
     rows = _rows(conn, first)
     seconds = _rows(conn, second)
     common = [key for key in rows if key in seconds and rows[key].text == seconds[key].text]
+    _expect_same_labels(first, second, [(rows[key], seconds[key]) for key in common])
     records = [rows[key] for key in common]
     answers = [_answers(conn, c, [r.text or "" for r in records]) for c in (first, second)]
     asked = [i for i in range(len(records)) if all(i in given for given in answers)]
@@ -123,13 +126,16 @@ def compare(conn: sqlite3.Connection, first: Classifier, second: Classifier) -> 
             f"{first.title} and {second.title} have answered no test row in common: evaluate both."
         )
     truth = [_positions(first, records[i].labels.values or ()) for i in asked]
+    # Each by its own reading of the cell: one may count ways of writing as one label.
     right = [
-        [_row(c, records[i], given[i]).right for i in asked]
-        for c, given in zip((first, second), answers, strict=True)
+        [_row(c, own[common[i]], given[i]).right for i in asked]
+        for c, own, given in ((first, rows, answers[0]), (second, seconds, answers[1]))
     ]
     groups = near_groups([records[i].text or "" for i in asked])
     sizes = np.bincount(np.unique(groups, return_inverse=True)[1])
-    most = max(Counter(truth).values())
+    counts = Counter(truth)
+    always = None if first.labels.multilabel else majority_label(first)
+    most = max(counts.values()) if always is None else counts[(always,)]
     return Comparison(
         first=first,
         second=second,
@@ -139,6 +145,23 @@ def compare(conn: sqlite3.Connection, first: Classifier, second: Classifier) -> 
         majority=most / len(truth),
         pairs=compare_pairs(right[0], right[1], groups),
     )
+
+
+def _expect_same_labels(
+    first: Classifier, second: Classifier, pairs: Sequence[tuple[Record, Record]]
+) -> None:
+    differ = sum(_variants(a) != _variants(b) for a, b in pairs)
+    if differ:
+        columns = [" and ".join(map(repr, c.task.labels)) for c in (first, second)]
+        raise EvaluationError(
+            f"{first.title} and {second.title} cannot be compared: of the {len(pairs):,} test rows "
+            f"that they have in common, {differ:,} {'has' if differ == 1 else 'have'} other labels "
+            f"for the one (from {columns[0]}) than for the other (from {columns[1]})."
+        )
+
+
+def _variants(record: Record) -> set[str]:
+    return {variant_key(value) for value in record.labels.values or ()}
 
 
 def _rows(conn: sqlite3.Connection, classifier: Classifier) -> dict[Key, Record]:

@@ -242,12 +242,12 @@ def _figures(
         logprobs,
         chosen=chosen,
         positive=labels.positive,
-        majority=_majority(classifier),
+        majority=majority_label(classifier),
         groups=groups,
     )
 
 
-def _majority(classifier: Classifier) -> int | None:
+def majority_label(classifier: Classifier) -> int | None:
     """The commonest label of the training rows, if the file says a sensible one."""
     stored = classifier.report.get("majority")
     return stored if isinstance(stored, int) and 0 <= stored < len(classifier.labels) else None

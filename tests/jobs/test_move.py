@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,14 +13,18 @@ from hypothesis import strategies as st
 from sample_databases import rows, value
 from scipy.stats import binomtest
 from service_training import access_to, quick_to_ask, request, topics, town
+from service_workflow import reports
 
+from datasette_ftclassify.core.database import connect
 from datasette_ftclassify.core.errors import EvaluationError, TrainingError
+from datasette_ftclassify.core.task import define, with_variants_merged
 from datasette_ftclassify.jobs.compare import compare, move_request
 from datasette_ftclassify.jobs.plan import PredictRequest
 from datasette_ftclassify.jobs.predict import predict_rows
 from datasette_ftclassify.jobs.train import TrainRequest, train_classifier
 from datasette_ftclassify.metrics.comparison import compare_pairs
-from datasette_ftclassify.store.evaluations import paired_counts
+from datasette_ftclassify.store.classifiers import find_classifier
+from datasette_ftclassify.store.evaluations import latest_evaluation, paired_counts
 from datasette_ftclassify.store.splits import Membership
 from datasette_ftclassify.web import headline_figures
 
@@ -63,6 +68,41 @@ def test_both_learn_from_the_same_rows_and_are_judged_by_the_same(conn, local, o
     assert 0 < told["majority_accuracy"] < 0.5
     # The same trainer, the same rows: the same answers.
     assert compare(conn, local, back).pairs["p_value"] == 1.0
+
+
+def test_classifiers_of_other_labels_are_not_compared(trained):
+    with closing(connect(trained)) as conn:
+        topics, urgent = (find_classifier(conn, name) for name in ("topics", "urgent"))
+        with pytest.raises(EvaluationError, match=r"from 'topic'\) than .* \(from 'urgent'\)"):
+            compare(conn, topics, urgent)
+
+
+def test_ways_of_writing_that_one_of_them_counts_as_one_are_the_same_label(tmp_path):
+    with closing(reports(tmp_path / "reports.db")) as conn:
+        with conn:
+            conn.execute("update reports set label = upper(label) where id % 4 = 0")
+        each = define(conn, "reports", text=["text"], labels=["label"])
+        one = with_variants_merged(conn, each)
+        plain, merged = (
+            train_classifier(conn, task, TrainRequest(name=name, curve=False)).classifier
+            for name, task in (("plain", each), ("merged", one))
+        )
+        assert compare(conn, plain, merged).rows > 0
+
+
+def test_the_baseline_of_a_comparison_is_that_of_the_evaluation(trained):
+    """The commonest label of the training need not be that of the test rows."""
+    with closing(connect(trained)) as conn:
+        topics = find_classifier(conn, "topics")
+        metrics = latest_evaluation(conn, topics)
+        assert metrics is not None
+        assert compare(conn, topics, topics).majority == metrics["majority_accuracy"]
+        support = {name: figures["support"] for name, figures in metrics["labels"].items()}
+        rare = min(support, key=lambda name: support[name])
+        assert support[rare] / metrics["n_test"] < metrics["majority_accuracy"]
+        report = {**topics.report, "majority": topics.labels.names.index(rare)}
+        other = replace(topics, report=report)
+        assert compare(conn, other, other).majority == support[rare] / metrics["n_test"]
 
 
 def test_rows_that_have_come_since_are_left_out_and_none_changes_sides(conn, local):
