@@ -109,13 +109,20 @@ def _describe_labels(report: CheckReport, most: int = 15) -> None:
             counts[name] = counts.get(name, 0) + n
     ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
     largest = max(counts.values(), default=1)
-    width = max((len(one_line(name, 30)) for name in counts), default=0)
+    width = max((len(_visible(name)) for name in counts), default=0)
     for name, n in ordered[:most]:
         bar = "█" * max(1, round(_BAR * n / largest))
-        click.echo(f"  {one_line(name, 30):{width}}  {n:7,}  {bar}")
+        click.echo(f"  {_visible(name):{width}}  {n:7,}  {bar}")
     if len(ordered) > most:
         rest = ordered[most:]
-        click.echo(f"  … {len(rest):,} more labels, the smallest with {rest[-1][1]:,} rows")
+        click.echo(
+            f"  … {len(rest):,} more labels, the smallest with {counted(rest[-1][1], 'row')}"
+        )
+
+
+def _visible(name: str) -> str:
+    """In quotes where white space that nobody sees may tell it from another label."""
+    return one_line(name if name == " ".join(name.split()) else repr(name), 30)
 
 
 def _describe_lengths(report: CheckReport) -> None:
@@ -123,7 +130,7 @@ def _describe_lengths(report: CheckReport) -> None:
         lengths = report.distributions.get(unit)
         if lengths:
             click.echo(
-                f"  {unit} a text: {lengths['min']:,} to {lengths['max']:,},"
+                f"  {unit} per text: {lengths['min']:,} to {lengths['max']:,},"
                 f" median {lengths['median']:,}, 95 % under {lengths['p95']:,}"
             )
     if report.tokens:

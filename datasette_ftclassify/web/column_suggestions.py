@@ -39,12 +39,14 @@ _HINTS = ("label", "class", "category", "topic", "tag", "folder", "target", "int
 @dataclass(frozen=True)
 class Column:
     """What the sample says of a column: mean length of its texts in characters (0: none),
-    different values, rows with a value. `ours`: predictions are written into it."""
+    different values, rows with a value, and whether others hold bytes. `ours`: predictions are
+    written into it."""
 
     name: str
     length: int
     different: int
     filled: int
+    binary: bool = False
     cells: frozenset[Cell] = frozenset()
     ours: bool = False
     is_key: bool = False
@@ -52,7 +54,7 @@ class Column:
     def to_dict(self) -> dict[str, Any]:
         return {
             "name": self.name, "length": self.length, "different": self.different,
-            "filled": self.filled, "ours": self.ours,
+            "filled": self.filled, "binary": self.binary, "ours": self.ours,
         }  # fmt: skip
 
 
@@ -151,6 +153,7 @@ def _columns(
                 length=length if len(texts) * 2 > len(cells) else 0,
                 different=len(set(cells)),
                 filled=len(cells),
+                binary=any(row[index] == b"" for row in rows),
                 cells=frozenset(cells) if length <= 60 else frozenset(cells[:50]),
                 ours=name in ours,
                 is_key=name in source.primary_key,

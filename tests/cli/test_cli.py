@@ -402,6 +402,7 @@ def test_variants_of_labels_and_vectors_on_the_command_line(tmp_path: Path):
     said = run("check", *task, "--quick", "--local").stdout
     assert "1 label is written in several ways" in said
     assert "(--merge-variants)" in said
+    assert re.search(r"^  'boats\\xa0' +12  ", said, re.MULTILINE), "told from the other boats"
     assert re.search(r"rows: \d+, \d+, \d+", said)
     apart = run("train", *task, "--no-curve").stdout
     assert "warning: 1 label written in several ways: 'boats" in apart

@@ -629,6 +629,24 @@ async def test_the_same_again_after_it_failed_or_was_paused_goes_on(
     assert job.state == "queued"
 
 
+async def test_what_nobody_sees_in_a_cell_is_shown(town: Path, keyless: None):
+    """White space that does not break, inside a label, and bytes, which are no text."""
+    with closing(sqlite3.connect(town)) as conn, conn:
+        row = "id = (select min(id) from messages where topic like '% %')"
+        label = conn.execute(f"select replace(topic, ' ', char(160)) from messages where {row}")
+        label = label.fetchone()[0]
+        conn.execute(f"update messages set topic = ? where {row}", [label])
+        conn.execute("alter table messages add column scan")
+        conn.execute("alter table messages add column blank")
+        conn.execute("update messages set scan = x'89504e47' where id % 2")
+    datasette = serve(town, grants=TRAIN)
+    where = await checked(datasette, town)
+    text = html.unescape((await get(datasette, where, "ann")).text)
+    assert f">{label!r}<" in text
+    cells = re.findall(r'<td class="ft-quiet">(binary data|empty)</td>', text)
+    assert cells == ["binary data", "empty"]
+
+
 async def test_variants_of_labels_are_merged_by_one_button(town: Path, keyless: None):
     datasette = serve(town, grants=TRAIN)
     where = await checked(datasette, town)
