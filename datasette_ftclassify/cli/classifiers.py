@@ -108,6 +108,7 @@ def show(database: str, name: str | None, as_json: bool) -> None:
     """Everything about one classifier: task, training, quality, and the SQL to use it."""
     from ..jobs.remote.models import service_facts
     from ..store.classifiers import find_classifier
+    from ..store.published import why_unasked
     from ..store.summaries import summarise
 
     with open_database(database) as conn:
@@ -132,7 +133,9 @@ def show(database: str, name: str | None, as_json: bool) -> None:
     click.echo(f"  rows    {classifier.training_rows:,} trained on, {classifier.created_at}")
     if "why" in classifier.report:
         click.echo(f"  recipe  {classifier.report['why']}")
-    if facts is not None:
+    if (why := why_unasked(classifier)) is not None:
+        click.echo(f"  model   {why}")
+    elif facts is not None:
         _describe_service(facts)
     if task.template is not None:
         click.echo(f"  written {task.template!r}")

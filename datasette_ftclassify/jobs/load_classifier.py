@@ -11,7 +11,7 @@ from ..core.prediction import Answerer
 from ..prompts.prices import PriceTable, load_prices, today
 from ..store.artifacts import load_parts
 from ..store.classifiers import Classifier
-from ..store.published import PUBLISHED
+from ..store.published import why_unasked
 from ..trainers.access import Access
 from ..trainers.base import Learner
 from ..trainers.registry import get_trainer
@@ -137,11 +137,8 @@ def load_batch_client(classifier: Classifier, access: Access, base_of: BaseOf) -
 
 def _check_askable(classifier: Classifier) -> None:
     """Raises TrainingError in a copy made to be published, which does not name the model."""
-    if classifier.header.get(PUBLISHED) is True:
-        raise TrainingError(
-            f"{classifier.title} is here with its kept answers alone, as this file was made to be "
-            "published: ask in the original file."
-        )
+    if (why := why_unasked(classifier)) is not None:
+        raise TrainingError(why)
 
 
 def _name_model(asks: object, base_of: BaseOf) -> None:

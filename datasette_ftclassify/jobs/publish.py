@@ -95,7 +95,7 @@ def publish_copy(
             conn.execute("begin")
             made = _copy(conn, classifiers, tables, tell)
             conn.execute("commit")
-        _shrink(path)
+        pack(path)
         size = path.stat().st_size
     return PublishedCopy(
         path=str(out), bytes_before=source.stat().st_size, bytes_after=size, **made
@@ -298,7 +298,7 @@ def _packages(chosen: Sequence[Classifier]) -> tuple[str, ...]:
     return (PLUGIN, *sorted(brought))
 
 
-def _shrink(path: Path) -> None:
+def pack(path: Path) -> None:
     """Writes the file anew where pages of it are unused, as those of full-text indexes that were
     merged. Before version 3.31 SQLite numbered rows anew: then the file stays as it is."""
     packed = Path(f"{path}.vacuum")

@@ -19,6 +19,7 @@ from ..core.prediction import labels_cell
 from ..jobs.remote.answer_cache import chosen_logprob, is_sound
 from ..store.answers import CachedAnswer, find_answers, input_key
 from ..store.classifiers import reading_store
+from ..store.published import why_unasked
 from ..trainers.access import Access
 from ..trainers.service_errors import RowRejected
 from . import remote_inference
@@ -58,6 +59,8 @@ class ConnectionInference:
 
     def ask(self, served: Served, text: str) -> CachedAnswer:
         """The answer. Raises FtclassifyError, which says why there is none."""
+        if (why := why_unasked(served.classifier)) is not None:
+            raise NoAnswer(why)
         access = self._allowed()
         if access.sql_usd_per_day is None:
             raise NoAnswer(

@@ -30,6 +30,17 @@ PUBLISHED = "published"
 _ALIAS = "alias:"
 
 
+def why_unasked(classifier: Classifier) -> str | None:
+    """Why nobody can be asked for more answers of a model at a service; None in other files than
+    those that were made to be published."""
+    if classifier.header.get(PUBLISHED) is not True:
+        return None
+    return (
+        f"{classifier.title} answers only what it was asked before this file was published: other "
+        "texts can be asked about in the original file."
+    )
+
+
 @dataclass(frozen=True)
 class Published:
     """A classifier that goes along, with the header and the report that readers may see.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
+import tempfile
 import threading
 from contextlib import closing
 from pathlib import Path
@@ -15,13 +16,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sample_databases import rows, value
 from stored import add
-from visiting import get, serve
+from visiting import ROOT, get, serve
 
 from datasette_ftclassify.core.database import connect, quote
-from datasette_ftclassify.core.errors import ArtifactError, ClassifierNotFound, SourceError
+from datasette_ftclassify.core.errors import (
+    ArtifactError,
+    ClassifierNotFound,
+    SourceError,
+    TrainingError,
+)
 from datasette_ftclassify.core.task import Task
 from datasette_ftclassify.jobs.load_classifier import load_inference_client
-from datasette_ftclassify.jobs.publish import PublishedCopy, publish_copy
+from datasette_ftclassify.jobs.publish import PublishedCopy, pack, publish_copy
 from datasette_ftclassify.store.answers import CachedAnswer, find_answers, input_key, keep_answers
 from datasette_ftclassify.store.classifiers import find_classifier, rename_classifier
 from datasette_ftclassify.store.evaluations import RowResult, add_evaluation, row_results
@@ -311,11 +317,9 @@ def test_nothing_but_what_readers_need_is_in_the_bytes(full: Path, tmp_path: Pat
     assert holding(copy, "canary", "models.", "12.345678", "hidden\\u") == []
     assert copy.removed_classifiers == ("subjects@1",)
     with closing(opened(Path(copy.path))) as conn:
-        kept = {name: new for name, (_, new) in copy.ours.items() if new}
-        assert kept == {
-            "tasks": 2, "splits": 2 if kept["splits"] == 2 else 1, "classifiers": 3, "artifacts": 4,
-            "evaluations": 3, "evaluation_rows": 6, "answers": 2, "columns": 1,
-            "split_rows": kept["split_rows"], "settings": 2,
+        assert {name: new for name, (_, new) in copy.ours.items() if new} == {
+            "tasks": 2, "splits": 1, "classifiers": 3, "artifacts": 4, "evaluations": 3,
+            "evaluation_rows": 6, "answers": 2, "columns": 1, "split_rows": 1, "settings": 2,
         }  # fmt: skip
         for table in ("jobs", "job_events", "batches", "batch_keys", "spending", "following"):
             assert rows(conn, f"select * from _ftclassify_{table}") == []
@@ -343,8 +347,26 @@ def test_a_paid_classifier_answers_with_what_was_kept_and_asks_nobody(full: Path
         found = find_answers(conn, paid.id, [input_key("one"), input_key("two")])
         assert found[input_key("one")].labels == ("a",)
         assert found[input_key("two")].raw == "maybe b"
-        with pytest.raises(Exception, match="kept answers alone"):
+        with pytest.raises(TrainingError, match="original file"):
             load_inference_client(paid, Access(endpoints={}), lambda host, name: None)
+
+
+async def test_pages_of_a_paid_classifier_say_that_it_answers_with_what_was_kept(
+    full: Path, tmp_path: Path
+):
+    copy = publish_copy(full, tmp_path / "town.db", tables=["t"])
+    datasette = serve(immutables=(Path(copy.path),))
+    asked = "select ft_classify('one', 'paid') as kept, ft_classify_json('new', 'paid') as new"
+    (answer,) = await query(datasette, asked)
+    assert answer["kept"] == "a"
+    assert "original file" in answer["new"]
+    paths = ("/paid", "/paid.json", "/paid/rows", "/away", "/away/rows", "/paid/try?text=new")
+    pages = [await get(datasette, f"/town/-/ftclassify/classifiers{path}") for path in paths]
+    pages.append(await get(datasette, "/town/-/ftclassify"))
+    assert {page.status_code for page in pages} == {200}
+    assert not [page.url for page in pages if "canary" in page.text]
+    tried = await get(datasette, "/town/-/ftclassify/classifiers/paid/try?text=new", ROOT)
+    assert "original file" in tried.text
 
 
 # Files made to do harm
@@ -408,6 +430,48 @@ def test_a_file_that_is_there_is_never_replaced_unasked(tmp_path: Path):
     with pytest.raises(SourceError, match="in use"):
         publish_copy(before, out, force=True)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["before.db", "out.db", "out.db-wal"]
+
+
+def test_a_file_is_packed_and_rows_keep_their_numbers(tmp_path: Path):
+    path = made(
+        tmp_path / "a.db", "create table t (x)", "create table big (x)",
+        "insert into t (rowid, x) values (3, 'a'), (9, 'b')",
+        "insert into big values (zeroblob(300000))", "drop table big",
+    )  # fmt: skip
+    size = path.stat().st_size
+    pack(path)
+    assert path.stat().st_size < size - 300_000
+    with closing(sqlite3.connect(path)) as conn:
+        assert rows(conn, "select rowid, x from t") == [(3, "a"), (9, "b")]
+        assert value(conn, "pragma freelist_count") == 0
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="needs another user")
+def test_a_file_in_wal_mode_in_a_folder_that_cannot_be_written():
+    with tempfile.TemporaryDirectory() as name:
+        closed, open_to_all = Path(name) / "closed", Path(name) / "open"
+        for folder in (closed, open_to_all):
+            folder.mkdir()
+        Path(name).chmod(0o755)
+        open_to_all.chmod(0o777)
+        path = made(closed / "a b?.db", "pragma journal_mode = wal", "create table t (x)")
+        made(path, "insert into t values (1)")
+        os.seteuid(65534)
+        try:
+            assert publish_copy(path, open_to_all / "out.db").tables == {"t": 1}
+        finally:
+            os.seteuid(0)
+
+
+def test_what_is_interrupted_leaves_nothing(tmp_path: Path):
+    before = made(tmp_path / "before.db", "create table t (x)", "insert into t values (1)")
+
+    def interrupt(name: str) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        publish_copy(before, tmp_path / "out.db", tell=interrupt)
+    assert [p.name for p in tmp_path.iterdir()] == ["before.db"]
 
 
 def test_the_copy_has_the_permissions_of_any_new_file(tmp_path: Path):

@@ -24,6 +24,7 @@ from ...jobs.load_classifier import service_of
 from ...prompts.prices import dollars
 from ...sql.cached_answers import described
 from ...store.classifiers import Classifier
+from ...store.published import why_unasked
 from ...trainers.access import Access
 from ..background_reads import bring_up_to_date, path_of, read_aside, write_aside
 from ..operator_settings import access_of, require_limits
@@ -172,6 +173,8 @@ async def _of_service(ask: PageRequest, classifier: Classifier, text: str) -> _O
 async def _may_ask(ask: PageRequest, classifier: Classifier) -> Access:
     """Raises Forbidden or FtclassifyError when the visitor cannot have it asked."""
     title = classifier.title
+    if (why := why_unasked(classifier)) is not None:
+        raise FtclassifyError(why)
     if not await ask.may(SPEND):
         raise Forbidden(
             f"{title} has no kept answer to this text, and asking for one costs money: that needs "
