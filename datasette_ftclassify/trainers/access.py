@@ -19,7 +19,7 @@ class Endpoint:
     api_key:     None: none is known
     base_url:    None: the service's own
     api_version: Azure's older form of addresses; None: its v1 form
-    extra_body:  fields added to every request that trains or asks, as some servers want them
+    extra_body:  fields added to every request for training or inference, as some servers want them
     """
 
     api_key: str | None = field(default=None, repr=False)

@@ -17,7 +17,7 @@ Progress = Callable[[str, float], None]
 
 
 def no_progress(step: str, share: float) -> None:
-    """For callers who do not look."""
+    """For callers that show no progress."""
 
 
 @dataclass(frozen=True)
@@ -103,7 +103,7 @@ class Limits:
 class Capabilities:
     """What a trainer can do, and what it takes. Commands and pages follow this, not names.
 
-    trains:             makes a model of its own from examples; False: asks a ready one
+    trains:             makes a model of its own from examples; False: prompts a ready one
     needs_examples:     cannot work without labelled rows
     scores_every_label: its answers carry a probability for each label
     leaves_machine:     texts are sent somewhere else

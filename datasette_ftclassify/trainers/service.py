@@ -1,8 +1,8 @@
-"""What a trainer is whose models live elsewhere: trained by a service, and asked over a network.
+"""The interface of a trainer whose models are at a service, reached over a network.
 
-A training there outlives this process, so everything that must not be sent twice is written into a
-training log before it is sent. A request is answered by an `InferenceResponse`, or fails in one of
-three ways that its caller treats differently.
+A training there outlives this process, so every request that must not be sent twice is written into
+the training log before it is sent. A request is answered by an `InferenceResponse`, or fails in one
+of three ways that its caller treats differently.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from .usage import Usage
 
 @dataclass(frozen=True, slots=True)
 class InferenceResponse:
-    """What a model said about one text.
+    """A model's response to the request about one text.
 
     scores: of every label; None when the service gave none, or they do not say enough
     hold:   seconds for which the service wants no further request (its rate-limit headers)
@@ -43,7 +43,7 @@ class InferenceResponse:
 
 
 class InferenceClient(Protocol):
-    """Asks one stored classifier's model about texts. For one event loop.
+    """Sends texts to the model of one stored classifier. For one event loop.
 
     model: the name by which prices are looked up
     """
@@ -56,23 +56,23 @@ class InferenceClient(Protocol):
         said. Raises RowRejected, TryAgain (and AskAgain) or ServiceRefused."""
 
     def expected(self, text: str) -> Usage:
-        """The tokens that a question about the text takes, at most, if it is asked next."""
+        """The tokens that a request about the text takes, at most, if it is sent next."""
 
     async def close(self) -> None: ...
 
 
 @runtime_checkable
 class OfUnknownModel(Protocol):
-    """An asker or batcher whose model may be asked under a name that does not say what it costs, as
-    that of a deployment. What a file says of that counts for nothing.
+    """A client whose model may have a name that no price table knows, such as that of a deployment.
+    What a database file says about the model behind it is not trusted.
 
-    unknown_as: the host and the name; None: the name says it
+    unknown_as: the host and the name; None: the name itself is enough
     """
 
     unknown_as: tuple[str, str] | None
 
     def stands_for(self, base: str) -> None:
-        """Tells the model that the name stands for, so that `model` has a price."""
+        """Sets the model that the name stands for, so that `model` has a price."""
 
 
 @dataclass(frozen=True)
@@ -93,8 +93,8 @@ class BatchState:
 
 
 class BatchClient(Protocol):
-    """Sends many questions at once. Every method is one request or a few, without retries of what
-    must not be done twice, and raises TryAgain or ServiceRefused.
+    """Sends many requests in one file. Every method is one request or a few, without retries of
+    what must not be done twice, and raises TryAgain or ServiceRefused.
 
     max_requests, max_bytes: of one batch
     """
@@ -104,13 +104,13 @@ class BatchClient(Protocol):
 
     @property
     def model(self) -> str:
-        """As an asker's."""
+        """As in `InferenceClient`."""
 
     def expected(self, text: str) -> Usage:
-        """As an asker's."""
+        """As in `InferenceClient`."""
 
     def line(self, key: str, text: str) -> bytes:
-        """A question as a line of the file, line break included; its answer has the `key`."""
+        """A request as a line of the file, line break included; its response has the `key`."""
 
     def upload(self, file: IO[bytes], name: str) -> str:
         """Sends the file from its beginning; gives the service's id of it."""
@@ -130,7 +130,8 @@ class BatchClient(Protocol):
     def cancel(self, batch_id: str) -> None: ...
 
     def read(self, file_id: str) -> Iterator[tuple[str, InferenceResponse | ServiceProblem]]:
-        """Iterates over (key, Reply | ServiceProblem) of a result file; nothing when it is gone."""
+        """Iterates over (key, response or problem) of a result file; empty when the file is
+        gone."""
 
     def delete(self, file_id: str) -> None: ...
 
@@ -138,11 +139,11 @@ class BatchClient(Protocol):
 
 
 class TrainingLog(Protocol):
-    """What a training at a service remembers, whatever happens to this process.
+    """The saved state of a training at a service, which outlives this process.
 
     state:  as last saved; JSON
     tag:    names this training and no other, also to the service
-    wanted: `pause` or `cancel` when somebody asked for that
+    wanted: `pause` or `cancel` when that was requested
     """
 
     @property
@@ -169,17 +170,18 @@ class TrainingLog(Protocol):
         """Shows what is being done and how far along it is, 0-1."""
 
     def wait(self, seconds: float) -> None:
-        """Waits so long, or until something is wanted."""
+        """Waits so long, or until a pause or cancellation is requested."""
 
     def check(self) -> None:
-        """Raises JobStopped when something is wanted, JobError when the training was taken over."""
+        """Raises JobStopped when a pause or cancellation is requested, JobError when another
+        process has taken the training over."""
 
 
 @dataclass(frozen=True)
 class TrainingSpec:
-    """A training to be had from a service.
+    """The settings of a training at a service.
 
-    model:   to tune (or to ask, where nothing is trained)
+    model:   to fine-tune (or to prompt, where nothing is trained)
     epochs:  times that every example is learnt from
     write:   writes the examples of a split (`train`, `validation`) as JSON lines into a folder;
              gives the file, None for a split without rows. Call it only when it is needed
@@ -197,7 +199,7 @@ class TrainingSpec:
 class FineTunedModel:
     """The outcome of a training at a service.
 
-    header:         JSON, what asking needs: the model, the format of prompts, and the host that
+    header:         JSON, what inference needs: the model, the format of prompts, and the host that
                     has the model. The host is compared with the one that the operator set, so that
                     no other is asked; where a key is sent is never read from a file
     report:         JSON, for people: checkpoints, curves, the service's ids, dates
@@ -214,7 +216,7 @@ class Service(Trainer, Protocol):
     """A trainer that is reached over a network. Derive from this class: it has defaults for what
     most services have in common, and what is added later comes with one, too.
 
-    default_model: the one to tune, or to ask, when nobody names any; None: somebody must
+    default_model: the one to fine-tune, or to prompt, when none is named; None: one must be named
     reached_as:    the name under which the operator configures how it is reached, unless it has an
                    entry of its own; its own name
     variables:     the environment variable of each field of its `Endpoint` that is read from there;
@@ -259,8 +261,8 @@ class Service(Trainer, Protocol):
         return model
 
     def host(self, endpoint: Endpoint) -> str:
-        """The host that is asked, for people, and for the rule that no other one is. Raises
-        AccessError when the address is none."""
+        """The host that requests go to, for people, and for the rule that they go to no other.
+        Raises AccessError when the address is none."""
         return urlsplit(endpoint.base_url or "").netloc.lower() or self.title
 
     def shutdown_dates(self, endpoint: Endpoint) -> Mapping[str, date]:
@@ -270,10 +272,11 @@ class Service(Trainer, Protocol):
 
     @abstractmethod
     def check(self, spec: TrainingSpec, endpoint: Endpoint) -> None:
-        """Raises TrainingError or AccessError for what the service would refuse; asks nobody."""
+        """Raises TrainingError or AccessError for what the service would refuse, without any
+        request."""
 
     def epochs_for(self, rows: int) -> int:
-        """Times that so many training examples are learnt from when nobody says how often."""
+        """The default number of epochs for so many training examples."""
         return 1
 
     def choose_format(self, labels: LabelSet, options: TrainerOptions) -> Mapping[str, Any]:
@@ -288,7 +291,7 @@ class Service(Trainer, Protocol):
         """Goes on from what the training log says, to the end.
 
         Raises TrainingError or ServiceProblem in the service's words with what to do, JobStopped
-        when it was asked to rest or end (and has told the service).
+        when a pause or cancellation was requested (and has been passed on to the service).
         """
 
     @abstractmethod

@@ -1,4 +1,4 @@
-"""What a service refused or did not answer, and what is to be done about it."""
+"""Failed requests to a service, by what the caller does next: skip the row, retry, or stop."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class TryAgain(ServiceProblem):
     """A request may succeed later.
 
     after:        seconds that the service asked to wait; None: it did not say
-    rate_limited: the service is well and wants fewer requests, so it is no failure of the row
+    rate_limited: the service is well and wants fewer requests, which is no failure of the row
     unbilled:   see `ServiceProblem`; None: only when it is `rate_limited`
     """
 
@@ -43,12 +43,12 @@ class TryAgain(ServiceProblem):
 
 
 MOST_AGAIN = 20
-"""Requests about one text that only show how it must be asked; there are fewer fields."""
+"""Requests about one text that only find out which fields the server takes."""
 
 
 class AskAgain(TryAgain):
-    """The same question is to be asked once more, at once and as a request of its own: the asker
-    has learnt from this one how it must be put.
+    """Send the request about the same text again at once: the client has found out from this one
+    which fields the server takes.
 
     usage: of the answer that came of it, which is billed; None: there was none
     sent:  whether there was a request at all

@@ -1,5 +1,5 @@
-"""When hosts stop their models, as they say themselves. They are asked once a day, and only when
-somebody who may pay for a training wants one: to look at a page asks nobody."""
+"""The dates on which hosts retire their models, as they publish them. Fetched once a day at most,
+and only when somebody who may pay prepares a training: viewing a page sends no request."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ _known: dict[Key, tuple[float, Mapping[str, date]]] = {}
 
 
 def stated_shutdown(service: Service, access: Access, model: str) -> date | None:
-    """The day from which the host says that the model, or fine-tunes of it, answer no more, if it
-    was asked already. Asks nobody."""
+    """The day from which the host says that the model, or fine-tunes of it, are retired, if that is
+    known already. Sends no request."""
     key = _key(service, access)
     _, dates = _known.get(key, (0.0, {})) if key is not None else (0.0, {})
     return dates.get(model) or dates.get(base_model(model))

@@ -1,5 +1,5 @@
-"""What is stored of a classifier whose model a service has: read from a file that anyone may have
-made, so that it chooses neither another host nor what a request looks like."""
+"""The stored header of a classifier whose model is at a service. The file may be a stranger's, so
+the header can choose neither another host nor further fields of a request."""
 
 from __future__ import annotations
 

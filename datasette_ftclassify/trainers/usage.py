@@ -1,4 +1,4 @@
-"""What a service counts of a request."""
+"""The tokens of a request, as a service counts them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Tokens of one or more questions; `cached_tokens` are among `input_tokens`."""
+    """Tokens of one or more requests; `cached_tokens` are among `input_tokens`."""
 
     input_tokens: int = 0
     cached_tokens: int = 0

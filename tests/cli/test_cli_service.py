@@ -101,7 +101,7 @@ def test_the_whole_life_of_a_tuned_model(db, openai_server):
     assert told.startswith(f"messages@2 asks {facts['checkpoints'][0]['model']}")
     assert "no checkpoint of step 1:" in run("classifiers", "checkpoint", db, "messages", 1, code=1)
     run("evaluate", db, "messages@2", "--yes")
-    assert "asks the same model" in run(
+    assert "uses the same model" in run(
         "classifiers", "delete", db, "messages@1", "--yes", "--at-service", code=1
     )
     told = run("classifiers", "delete", db, "messages", "--yes", "--at-service")

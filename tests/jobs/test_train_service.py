@@ -470,7 +470,7 @@ def test_an_earlier_checkpoint_is_a_version_of_its_own(conn, openai_server):
     assert second.title == "topics@2"
     metrics = evaluate_classifier(conn, second, access=access)
     assert metrics["n_test"] == 48
-    with pytest.raises(Exception, match="topics@2 asks the same model"):
+    with pytest.raises(Exception, match="topics@2 uses the same model"):
         forget_models(conn, "topics@1", access)
     deleted = forget_models(conn, "topics", access)
     assert first.header["model"] not in openai_server.state.models

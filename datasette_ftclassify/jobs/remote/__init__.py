@@ -1,5 +1,6 @@
-"""Asking a service about many texts: as fast as it lets us, each text once, no answer lost.
+"""Inference at a service: as fast as its rate limits allow, each text once, no answer lost.
 
-`network` has the requests in a thread of its own, `concurrency` says how many may be under way, and
-`inference_loop` decides in the job's thread, which has the database. `predict` walks a table.
+`network` sends requests in a thread of its own, `concurrency` limits how many are under way, and
+`inference_loop` schedules them in the job's thread, which has the database. `predict` reads a
+table.
 """

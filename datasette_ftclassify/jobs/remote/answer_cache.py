@@ -1,4 +1,4 @@
-"""From what a service said to what is kept, and from that to the cells of a row."""
+"""Responses as cached answers, and cached answers as the cells of a row."""
 
 from __future__ import annotations
 

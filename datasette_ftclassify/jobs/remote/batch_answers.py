@@ -1,7 +1,7 @@
-"""The answers of a batch, from the files of the service into the database.
+"""The results of a batch, from the files of the service into the answer cache.
 
-They are kept some at a time, with what they cost. A file that is read again, after a process died
-over it, is counted only as far as its answers were not kept before.
+They are stored some at a time, with their cost. When a file is read again, after a process died
+while reading it, only the answers that are not stored yet count.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class BatchAnswers:
     """Reads the results of ended batches.
 
     cost:     USD for tokens; None: not known
-    progress: called with the answers kept and the questions asked
+    progress: called with the number of answers stored and of requests sent
     """
 
     def __init__(
@@ -47,8 +47,8 @@ class BatchAnswers:
         self._progress = progress
 
     def read(self, sent: SentBatch, state: BatchState) -> int:
-        """Keeps the answers and closes the batch; gives how many questions are still unanswered
-        and worth asking again.
+        """Stores the answers and closes the batch; gives how many requests are still unanswered and
+        worth sending again.
 
         Raises ServiceRefused when the service answered one so that any other would fail, too.
         """
@@ -107,7 +107,7 @@ class BatchAnswers:
 
 
 def _key(name: str) -> bytes | None:
-    """The key of an answer; None when it is no answer to a question of ours."""
+    """The key of an answer; None when it is no response to a request of ours."""
     try:
         key = bytes.fromhex(name)
     except ValueError:

@@ -1,7 +1,8 @@
-"""Which questions of a job go into a batch: each distinct text once, without those answered.
+"""Which requests of a job go into a batch: each distinct text once, without those answered.
 
-What is being asked is known by the keys of its texts, 16 bytes each, for a few batches at a time:
-so a text that occurs in a million rows, or in the rows of several batches, is paid for once.
+Requests that are under way are known by the keys of their texts, 16 bytes each, for a few batches
+at a time: so a text that occurs in a million rows, or in the rows of several batches, is paid for
+once.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ Pages = Callable[[], Iterable[Sequence[str]]]
 
 
 class BatchInputs:
-    """The questions of one batch, and the file in which they are sent.
+    """The requests of one batch, and the file in which they are sent.
 
     The file has no name: nothing of it is left behind by a process that dies.
     keys:  of the texts
@@ -41,10 +42,10 @@ class BatchInputs:
 
 
 class BatchBuilder:
-    """Walks the rows of a job and finds the questions that nobody has asked yet.
+    """Walks the rows of a job and finds the requests that were not sent yet.
 
-    busy:     keys of questions in batches that have not ended
-    left:     keys of questions that no batch will ask: refused, or too long for one
+    busy:     keys of requests in batches that have not ended
+    left:     keys of requests that no batch will hold: refused, or too long for one
     most:     requests of one batch
     """
 
@@ -65,7 +66,7 @@ class BatchBuilder:
         self._just_ended: set[bytes] = set()
 
     def loads(self) -> Iterator[BatchInputs]:
-        """The questions from the first row to the last, a batch at a time. The keys of a load are
+        """The requests from the first row to the last, a batch at a time. The keys of a load are
         busy; `ended` frees them."""
         load: BatchInputs | None = None
         for key, text in self._unanswered():

@@ -1,7 +1,7 @@
-"""What is known of a job's batches while a process is at it, and how they are written down.
+"""The state of a job's batches, and how changes of it are stored.
 
-Every change is committed together with the proof of the lease, so a process that was taken for
-dead, and replaced, changes nothing any more.
+Every change is committed together with a check of the lease, so a process that lost its lease to
+another one can change nothing any more.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ T = TypeVar("T")
 class Pace:
     """Waits, in seconds.
 
-    first, longest: between two looks at the batches, doubling from one to the other
-    patience:       how long a service may fail to answer before the job does
+    first, longest: between two polls of the batches, doubling from one to the other
+    give_up_after:  how long a service may fail to respond before the job fails
     cancelling:     how long a cancelled job waits for what its batches had answered
     """
 
@@ -42,7 +42,7 @@ class Pace:
 class SentBatch:
     """A batch that is not done.
 
-    refused:    questions that the service will not answer
+    refused:    requests that the service will not answer
     met_others: another of the job's batches was, or may have been, at the service with it
     """
 
@@ -52,7 +52,7 @@ class SentBatch:
 
     @property
     def keys(self) -> frozenset[bytes]:
-        """Of its questions, as far as they are known."""
+        """Of its requests, as far as they are known."""
         return self.batch.keys or frozenset()
 
     @property
@@ -90,7 +90,7 @@ class BatchTracker:
 
     @property
     def asked(self) -> int:
-        """Questions of the batches seen so far."""
+        """Requests of the batches seen so far."""
         return self._closed + sum(sent.batch.requests for sent in self.open)
 
     def add(self, load: BatchInputs, usd: float | None, tag: str) -> SentBatch:
@@ -138,17 +138,17 @@ class BatchTracker:
             self.lease.check()
 
     def wait(self, seconds: float) -> None:
-        """Raises JobStopped soon after somebody asked for that."""
+        """Raises JobStopped soon after a pause or cancellation is requested."""
         until = time.monotonic() + seconds
         while (left := until - time.monotonic()) > 0:
             self.check()
             time.sleep(min(left, 0.2))
 
     def patiently(self, act: Callable[[], T], find: Callable[[], T | None] | None = None) -> T:
-        """Does something at the service, again for as long as it fails to answer.
+        """Does something at the service, with retries for up to `give_up_after` seconds.
 
-        find: looks for what an attempt may have made there; it is asked before another attempt
-        Raises what `act` does; TryAgain only when the patience is at its end.
+        find: looks for what an attempt may have made there; called before another attempt
+        Raises what `act` does; TryAgain only when the time is over.
         """
         step: Callable[[], T | None] = act
         delay, began = self.pace.first, time.monotonic()

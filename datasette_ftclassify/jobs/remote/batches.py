@@ -1,8 +1,8 @@
-"""The questions of a prediction job through a service's batches, which cost less and take longer.
+"""The requests of a prediction job through a service's batches, which cost less and take longer.
 
 A batch lives for up to a day, and processes do not: everything that is done at the service is
 written down before it is done, and looked for there before it is done again. So a process may be
-killed between any two lines, and no question is paid for twice and no answer lost.
+killed between any two lines: no request is paid for twice, and no answer is lost.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ AT_ONCE = 4
 """Batches that are at the service at the same time."""
 
 ROUNDS = 3
-"""How often a question is sent at most, while its batches expire. After that it is left out."""
+"""How often a request is sent at most, while its batches expire. After that it is left out."""
 
 TOO_MUCH = ("token_limit_exceeded", "file_too_large")
 """A service's codes for a queue that is full, or a batch that is larger than it takes."""
@@ -46,17 +46,18 @@ def fill_by_batches(
     progress: Callable[[int, int], None] = lambda done, total: None,
     pace: Pace | None = None,
 ) -> None:
-    """Asks about every text of the job's rows that has no kept answer, and keeps the answers.
+    """Requests an answer for every text of the job's rows that has none in the cache, and stores
+    it.
 
     Afterwards go through the rows in the ordinary way: nearly every answer is there. Missing are
     those that the service refused for their text, and those that no batch answered in ROUNDS.
     Nothing is done when that has begun (the job has a position).
 
-    pages:    gives the texts of the job's rows, see gathering.Pages
+    pages:    gives the texts of the job's rows, see batch_requests.Pages
     cost:     USD at the price of batches; None: not known
     holds:    sets aside what a batch may cost before it is made; when it raises LimitReached, the
               others are waited for and kept first
-    progress: called with the answers kept and the questions asked in batches so far
+    progress: called with the number of answers stored and of requests sent in batches so far
     Raises ServiceRefused in the service's words, TryAgain when it did not answer for an hour,
     JobStopped when the job was asked to pause (the batches go on at the service, and are read when
     it is resumed) or to end (they are cancelled, and what they had answered is kept), JobError when
@@ -81,8 +82,8 @@ def fill_by_batches(
 class _Run:
     """One process's part in the batches of a job.
 
-    missing:       questions that a batch of this round did not answer
-    is_smaller:    a batch was too large, and its questions are to be sent in smaller ones
+    missing:       requests that a batch of this round did not answer
+    is_smaller:    a batch was too large, and its requests are to be sent in smaller ones
     limit_reached: what forbade a batch; nothing more is sent then
     """
 
@@ -113,7 +114,7 @@ class _Run:
                 raise self.limit_reached
             if not (again or self.missing or self.is_smaller):
                 return
-            # Smaller batches come to an end by themselves, when one of one question is too large.
+            # Smaller batches come to an end by themselves, when one request alone is too large.
             rounds += not self.is_smaller
             again = False
 
@@ -142,7 +143,7 @@ class _Run:
                 f"{batches} at the service: resume the job to fetch the answers"
             )
 
-    # From questions to a batch at the service
+    # From requests to a batch at the service
 
     def _take_up(self) -> bool:
         """Goes on with the batches that an earlier process left; whether there were any."""
@@ -164,7 +165,7 @@ class _Run:
         return bool(batches)
 
     def _give_up(self, sent: SentBatch) -> None:
-        """No batch was made of its file, so its questions are gathered anew."""
+        """No batch was made of its file, so its requests are gathered anew."""
         self._find_upload(sent)
         self._close(sent, "not sent")
 

@@ -1,5 +1,5 @@
-"""What a job may still spend. The cost of a question is set aside before it is sent, so that what
-is under way can never go beyond a limit together."""
+"""What a job may still spend. The cost of a request is reserved before it is sent, so that requests
+under way can never exceed a limit together."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ Cost = Callable[[Usage], float | None]
 
 
 def limits_of(conn: sqlite3.Connection, job: Job, access: Access) -> Limits:
-    """What the operator allows, and what was agreed for the job. What stands in the file counts for
-    nothing. Raises JobPaused when nobody on this machine has agreed to the job."""
+    """What the operator allows, and what was agreed for the job. The database file is not trusted
+    with this. Raises JobPaused when nobody on this machine has agreed to the job."""
     agreement = agreement_to(conn, job, access)
     if agreement is None:
         raise JobPaused(f"Job {job.id} asks nothing: nobody on this machine has agreed to it.")
@@ -135,7 +135,7 @@ class Reservations(JobSpending):
 
 
 class Budget(JobSpending):
-    """Of the questions of one job, one by one. For one thread; close it.
+    """Reservations for the requests of one job. For one thread; close it.
 
     Raises LimitReached, too, when there is a limit, and no price to keep to it by.
     """
@@ -147,8 +147,8 @@ class Budget(JobSpending):
         self._account = Account(self.ledger, self.key, self.limits)
 
     def reserve(self, expected: Sequence[Usage]) -> list[float]:
-        """Sets aside what questions cost at most; gives the amounts of the first ones, as many as
-        there is room for. What has no known price counts as nothing, where there is no limit."""
+        """Reserves what the requests cost at most; gives the amounts of the first ones, as many as
+        the limits allow. What has no known price counts as nothing, where there is no limit."""
         amounts = [self.known(self._cost(usage)) for usage in expected]
         granted = self._account.reserve(amounts)
         self.room = self._account.room
@@ -167,8 +167,8 @@ class Budget(JobSpending):
         return Spent()
 
     def settle(self, reserved: float, usage: Usage) -> Spent:
-        """Puts the actual cost of an answer in the place of what was set aside for it. That stays,
-        when the service does not say what it used."""
+        """Replaces a reservation by the actual cost of the answer; it stays as it is when the
+        service does not report its usage."""
         usd = reserved if usage == Usage() else self.known(self._cost(usage))
         spent = Spent(usd, 1, usage.input_tokens, usage.cached_tokens, usage.output_tokens)
         self._account.settle(reserved, spent)

@@ -1,7 +1,8 @@
-"""How many questions may be under way at once, and for how long none may be sent.
+"""How many requests may be under way at once, and how long to wait before the next.
 
-A service says by its refusals how much it takes. The number grows fast until the first of them, as
-in TCP's slow start (RFC 5681), is halved by each round of them, and grows slowly from then on.
+A service shows by its rate-limit refusals how much it takes. The number grows fast until the first
+of them, as in TCP's slow start (RFC 5681), is halved by each round of them, and grows slowly from
+then on.
 """
 
 from __future__ import annotations
@@ -22,11 +23,11 @@ _LONGEST_HOLD = 7 * 24 * 3600.0
 class RetryPolicy:
     """How long to go on against failures; times in seconds.
 
-    tries:       of one text, failures for want of patience not counted
+    tries:       of one text; rate-limit refusals are not counted
     down:        failures in a row, of any texts, after which a text that is out of tries means
                  that the service is down
     base, cap:   the wait before another try is up to base, and doubles up to cap
-    ready_every: between questions to a model that is not there yet
+    ready_every: between requests to a model that is not there yet
     ready_for:   after a classifier was made, a model that is not there may still come
     leave, interrupt: for what is under way, when the job stops, or is interrupted by hand
     full:        for room on a full disk, with answers that were paid for in hand
@@ -44,7 +45,7 @@ class RetryPolicy:
 
 
 class ConcurrencyLimit:
-    """Of one conversation. Times are in seconds.
+    """For one inference loop. Times are in seconds.
 
     allowed: requests that may be under way
     round:   goes up with every halving; a refusal of a request from an earlier round says nothing

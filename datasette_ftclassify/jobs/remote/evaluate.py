@@ -1,4 +1,4 @@
-"""The answers of a classifier at a service about texts whose labels are known."""
+"""The answers of a classifier at a service for labelled texts."""
 
 from __future__ import annotations
 
@@ -37,10 +37,10 @@ def ask_texts(
     texts: Sequence[str],
     access: Access,
 ) -> Asked:
-    """Asks about all of them, in the name of the job of the lease.
+    """The answers to all texts, within the lease and the budget of a job.
 
     Raises JobPaused also when a text got no answer because the service failed: an evaluation must
-    not count that as a mistake of the model. Asked again, only those are asked about.
+    not count that as a mistake of the model. A retry sends requests for these alone.
     """
     with open_inference_loop(lease, classifier, access) as loop:
         requests = loop.ask(texts)

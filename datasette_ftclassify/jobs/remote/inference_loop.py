@@ -1,7 +1,7 @@
-"""Questions to one classifier at a service: what is sent when, tried again, given up, kept.
+"""Schedules the requests to one classifier at a service: sends, retries, gives up, stores answers.
 
-Runs in the job's thread. A question counts as under way until its answer is committed, so a process
-that is killed has asked at most so many questions in vain as may be under way.
+Runs in the job's thread. A request counts as under way until its answer is committed, so a process
+that is killed loses at most as many answers as requests may be under way.
 """
 
 from __future__ import annotations
@@ -35,10 +35,10 @@ from .concurrency import ConcurrencyLimit, RetryPolicy
 from .network import Engine, InferenceRequest, Result
 
 _LOOK_EVERY = 0.25
-"""Seconds between looks at what is wanted of the job, while nothing comes."""
+"""Seconds between checks for a requested pause or cancellation, while no response arrives."""
 
 _SHOWN_FROM = 2.0
-"""A shorter wait is not worth a word."""
+"""Seconds; a shorter wait is not shown."""
 
 _MOST_GIVEN_UP = 10_000
 
@@ -122,7 +122,7 @@ class InferenceLoop:
 
     @contextmanager
     def _pausing_without_ledger(self) -> Iterator[None]:
-        """Lets the job rest when the ledger cannot be used: nothing may be sent then."""
+        """Pauses the job when the ledger cannot be used: nothing may be sent then."""
         try:
             yield
         except LedgerError as error:
@@ -130,17 +130,17 @@ class InferenceLoop:
 
     @property
     def unanswered(self) -> int:
-        """Questions that are asked or will be."""
+        """Number of requests that are under way or waiting."""
         return len(self._open)
 
     @property
     def wants_more(self) -> bool:
-        """Whether there should be more questions to go on with."""
+        """Whether further texts should be added: fewer requests wait than may be sent at once."""
         return len(self._ready) + len(self._later) < self.pace.allowed
 
     def ask(self, texts: Sequence[str]) -> list[InferenceRequest]:
-        """A question for each text, one and the same for equal texts; those that have a kept answer
-        are answered."""
+        """A request for each text, the same one for equal texts; those with a cached answer are
+        answered already."""
         keys = [input_key(text) for text in texts]
         asked = dict(zip(keys, texts, strict=True))
         unknown = [k for k in asked if k not in self._open and k not in self._given_up]
@@ -161,13 +161,14 @@ class InferenceLoop:
 
     @property
     def has_uncommitted(self) -> bool:
-        """Whether answers have come that are not kept yet."""
+        """Whether there are answers that are not committed yet."""
         return bool(self._fresh)
 
     def turn(self) -> None:
-        """Sends what may be sent, and takes what comes; call `commit` when there is news.
+        """Sends the requests that may be sent, and collects responses; call `commit` if
+        `has_uncommitted`.
 
-        Raises JobStopped when somebody wants that, JobPaused when nothing more can be asked.
+        Raises JobStopped when that is requested, JobPaused when nothing more can be sent.
         """
         self._lease.check()
         if self._broken is not None:
@@ -291,7 +292,7 @@ class InferenceLoop:
         return self._classifier.created_at > oldest.strftime("%Y-%m-%dT%H:%M:%SZ")
 
     def _pause(self, why: str) -> None:
-        """Lets what is under way come in, and then rests."""
+        """Pauses the job once the requests under way have ended."""
         self._pausing = self._pausing or JobPaused(why)
 
     def _give_up(self, request: InferenceRequest, reason: str) -> None:

@@ -1,7 +1,7 @@
-"""For which model a name stands by which a service is asked, as far as this installation knows it.
+"""Which model is behind the name of a deployment or a fine-tune, as far as this installation knows.
 
-Prices follow from that, so what a file says of it counts for nothing. Known are models that were
-trained here, and deployments that somebody here has named; most other names say it themselves.
+Prices follow from that, so a database file is not trusted with it. Known are models that were
+trained here and deployments that were named here; most other names are those of their models.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What can be done with a classifier whose model is at a service, besides asking it."""
+"""Facts about the models of classifiers at a service, their checkpoints, and their deletion."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from ..load_classifier import service_of, shutdown_of
 class ServiceFacts:
     """Of a classifier at a service; as stored, so None where the file does not say.
 
-    shutdown:  the day from which the model answers no more, and `days_left` until then
+    shutdown:  the day on which the model is retired, and `days_left` until then
     usd:       spent on its training, evaluations and predictions in this file
     """
 
@@ -77,7 +77,7 @@ def _text(value: object) -> str | None:
 
 
 def use_checkpoint(conn: sqlite3.Connection, classifier: Classifier, step: int) -> Classifier:
-    """A new version that asks the model as it was at a step of its training.
+    """A new version that uses the model's checkpoint at a step of its training.
 
     Raises FtclassifyError when the service kept none of that step.
     """
@@ -111,8 +111,8 @@ def use_checkpoint(conn: sqlite3.Connection, classifier: Classifier, step: int) 
 
 
 def forget_models(conn: sqlite3.Connection, name: str, access: Access) -> list[str]:
-    """Deletes at their services what the versions that `name` stands for have there; gives what
-    was deleted, for people. What is in this file stays.
+    """Deletes the models and files of the versions of `name` at their services; gives what was
+    deleted, for people. What is in this file stays.
 
     Raises FtclassifyError when another classifier needs the same model, ServiceProblem.
     """
@@ -129,7 +129,7 @@ def forget_models(conn: sqlite3.Connection, name: str, access: Access) -> list[s
     for other in everything:
         if other.uid not in staying and is_elsewhere(other) and _tuned(other) in models:
             raise FtclassifyError(
-                f"{other.title} asks the same model, or a checkpoint of it: delete that first, or "
+                f"{other.title} uses the same model, or a checkpoint of it: delete that first, or "
                 "leave the model where it is.",
                 fields=("at_service",),
             )

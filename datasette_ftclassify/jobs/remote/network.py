@@ -1,4 +1,4 @@
-"""The network side: an event loop in a thread of its own, which knows neither rows nor limits.
+"""The network side: an event loop in a thread of its own, without knowledge of rows and budgets.
 
 It runs only while the job's thread waits: for it, or for the disk. Two threads that both have
 work to do are slower than one: SQLite gives way to the other after every row that it reads or
@@ -22,21 +22,21 @@ from ...trainers.service import InferenceClient, InferenceResponse
 
 TOGETHER = 12
 """Results that are taken at once. What comes together is committed together, but in a larger group
-the first would wait long for the last, and so would the questions that are to follow."""
+the first would wait long for the last, and so would the requests that are to follow."""
 
 _CLOSE_SECONDS = 5.0
 
 
 @dataclass(slots=True, eq=False)
 class InferenceRequest:
-    """A text to ask about, and what has come of it.
+    """A text to classify, and the state of the request for it.
 
-    answer: None: none yet. It has a reason in the place of labels when the row gets none
-    kept:   whether the answer is one that the model gave, and stands for good
+    answer: None: none yet. It has a reason instead of labels when the row gets none
+    kept:   whether the answer is the model's own, which is cached
     tries:  failures so far that were not for too many requests
-    again:  requests that only showed how it must be asked
+    again:  requests that only found out which fields the server takes
     exhausted: whether it was given up because it was tried too often
-    round, reserved: of the pace, and of the budget, when it was sent
+    round, reserved: of `ConcurrencyLimit`, and of the budget, when it was sent
     """
 
     key: bytes
@@ -54,7 +54,7 @@ Result = tuple[InferenceRequest, InferenceResponse | Exception]
 
 
 class Engine:
-    """Asks; use it from one thread. Close it, whatever happens."""
+    """Sends requests; use it from one thread, and close it in the end."""
 
     def __init__(self, inference_client: InferenceClient) -> None:
         self._inference_client = inference_client
@@ -66,7 +66,7 @@ class Engine:
         self._meanwhile: Future[Any] | None = None
 
     def send(self, requests: Sequence[InferenceRequest]) -> None:
-        """Asks all of them at once, while `collect` waits."""
+        """Sends all of them at once, while `collect` waits."""
         self.settle()
         for request in requests:
             task = self._loop.create_task(

@@ -31,7 +31,7 @@ MOST_CONCURRENCY = 512
 def open_inference_loop(
     lease: Lease, classifier: Classifier, access: Access, *, retry_policy: RetryPolicy | None = None
 ) -> InferenceLoop:
-    """Opens a conversation for a job that runs, within what was agreed for it.
+    """Opens the inference loop of a running job, within the budget that was agreed for it.
 
     Raises AccessError without a key, JobPaused when a limit cannot be kept to, there is no room for
     the answers, or the ledger cannot be used.
@@ -69,8 +69,8 @@ def ask_rows(
 ) -> PredictResult:
     """Runs a claimed job from its position to the end.
 
-    One that failed because too many rows had no answer starts over: those rows are asked about
-    again, and the kept answers cost nothing.
+    One that failed because too many rows had no answer starts over: those rows are sent again, and
+    cached answers cost nothing.
     """
     conn, job = lease.conn, lease.job
     max_errors = agreed_number(job, "max_errors", MAX_ERRORS)

@@ -1,4 +1,4 @@
-"""The questions of a prediction in batches, before its rows are gone through."""
+"""Sends the requests of a prediction in batches, before its rows are written."""
 
 from __future__ import annotations
 

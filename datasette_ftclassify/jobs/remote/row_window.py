@@ -1,4 +1,4 @@
-"""Rows whose answers are awaited, some pages of them at once, so that one slow answer does not
+"""The rows that wait for answers, several pages of them at once, so that one slow response does not
 hold up the others. Pages are written in the order of the table's key, each with its position."""
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _MOST_REASONS = 1_000
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """question: None for a row without a text."""
+    """request: None for a row without a text."""
 
     key: tuple[Cell, ...]
     request: InferenceRequest | None
@@ -101,7 +101,7 @@ class Pages:
         return bool(self._open) and _is_answered(self._open[0])
 
     def fill(self) -> None:
-        """Reads ahead as far as there should be questions to ask."""
+        """Reads ahead while the inference loop takes further texts."""
         while not self._all_read and len(self._open) < MOST_AHEAD and self._loop.wants_more:
             batch = self._plan.rows.after(self._loop.conn, self._read_to, PAGE)
             if not batch:
@@ -194,7 +194,7 @@ class Pages:
 
 
 def too_many_failed(job: Job, max_errors: float, *, ended: bool) -> bool:
-    """Whether so many rows have no answer that the rest is not worth asking about."""
+    """Whether so many rows have no answer that the rest is not worth sending."""
     asked = job.done + job.failed
     if ended and job.failed and not job.done:
         return True

@@ -1,1 +1,1 @@
-"""Closed questions about a text, answered by a ready model with a probability for each label."""
+"""OpenAI's Decisions API: closed questions, answered with a probability for each label."""

@@ -36,7 +36,7 @@ of tokens."""
 
 
 class DecisionsInferenceClient:
-    """Asks about texts. For one event loop."""
+    """The `InferenceClient` of this API. For one event loop."""
 
     def __init__(
         self,
@@ -73,7 +73,7 @@ class DecisionsInferenceClient:
         return InferenceResponse(answer, scores, usage, hold_of(response.headers))
 
     def expected(self, text: str) -> Usage:
-        """The tokens that a question about the text takes, at most."""
+        """The tokens that a request about the text takes, at most."""
         count = self._question_tokens + self._tokenizer.count(text)
         return Usage(math.ceil(count * _MARGIN) + _FRAME, 0, self._questions)
 

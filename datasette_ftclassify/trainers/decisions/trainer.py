@@ -1,4 +1,4 @@
-"""OpenAI's Decisions API as one of the trainers. Imports what it needs when it is asked to work."""
+"""OpenAI's Decisions API as one of the trainers. Imports what it needs when that is first used."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class DecisionsTrainer(Service):
     def train(
         self, spec: TrainingSpec, training_log: TrainingLog, endpoint: Endpoint
     ) -> FineTunedModel:
-        """Asks nobody: a classifier is the questions, and they are made of the labels."""
+        """Sends no request: a classifier is the questions, and they are made of the labels."""
         training_log.check()
         self.check(spec, endpoint)
         model, host = spec.model or DEFAULT_MODEL, self.host(endpoint)

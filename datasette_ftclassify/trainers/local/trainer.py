@@ -1,4 +1,4 @@
-"""The local trainer as one of the trainers. Imports what it needs when it is asked to work."""
+"""The local trainer as one of the trainers. Imports what it needs when that is first used."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ from .trainer import OpenAITrainer, with_limits
 
 
 class AzureTrainer(OpenAITrainer):
-    """Tunes a language model at an Azure resource, and asks its deployment."""
+    """Fine-tunes a language model at an Azure resource, and uses its deployment."""
 
     name = "azure"
     title = "Azure OpenAI: a language model is tuned and deployed at your resource"

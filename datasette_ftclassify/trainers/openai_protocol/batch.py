@@ -1,7 +1,7 @@
-"""Many questions at once through the Batch API: half the price, and an answer within a day.
+"""Many requests at once through the Batch API: half the price, results within a day.
 
-A line of a batch's file holds the very body of a single request, and an answer is read as that of
-one: only the way there is another.
+Each line of a batch's file holds the body of a single request, and each result is read as the
+response to one.
 """
 
 from __future__ import annotations
@@ -92,7 +92,7 @@ class OpenAIBatchClient:
         return self._builder.expected(text, self._options)
 
     def line(self, key: str, text: str) -> bytes:
-        """A question as a line of the file. In ASCII, so that nothing in a text breaks the line."""
+        """A request as a line of the file. In ASCII, so that nothing in a text breaks the line."""
         text = text.encode("utf-8", "replace").decode()  # as in a single request
         request = {
             "custom_id": key, "method": "POST", "url": self._path,
@@ -171,8 +171,8 @@ class OpenAIBatchClient:
         self._call(lambda: self._client.batches.cancel(batch_id))
 
     def read(self, file_id: str) -> Iterator[tuple[str, InferenceResponse | ServiceProblem]]:
-        """(key, what came of the question) for each line of a result file, as it arrives. Nothing
-        when the service has the file no more; lines that are none of ours are left out."""
+        """(key, response or problem) for each line of a result file, as it arrives. Nothing when
+        the service has the file no more; lines that are none of ours are left out."""
         with ExitStack() as stack:
             try:
                 content = self._client.files.with_streaming_response.content(file_id)

@@ -1,7 +1,7 @@
-"""Bounds for what a service sends back, once for every request that goes to one.
+"""Limits on the size and duration of responses, for every request to a service.
 
-Whoever answers may send a gigabyte, a small body that unpacks to one, or a byte a minute. So a body
-is counted as it is unpacked, and the whole answer has a deadline, its headers included: timeouts of
+A server may send a gigabyte, a small body that unpacks to one, or a byte a minute. So a body is
+counted as it is unpacked, and the whole answer has a deadline, its headers included: timeouts of
 single reads, which is all that HTTP clients have, begin anew with each byte.
 """
 
@@ -25,7 +25,7 @@ JSON_BYTES = 8 * MIB
 """Of a body that is read as a whole: a page of 10,000 files takes about 3 MB."""
 
 ANSWER_BYTES = 4 * MIB
-"""Of the answer to one question, of which there are hundreds at the same time."""
+"""Bytes of the response to one request, of which there are hundreds at the same time."""
 
 STREAM_BYTES = 2048 * MIB
 """Of a file that is read as it comes: the answers of a batch of 50,000 questions with scores."""
@@ -94,7 +94,7 @@ class BoundedClient(httpx2.Client):
 
 
 def _seconds(request: httpx2.Request) -> float:
-    """For the answer: the patience with a single read."""
+    """The timeout of a single read, for the response."""
     return float((request.extensions.get("timeout") or {}).get("read") or STREAM_SECONDS)
 
 
@@ -133,7 +133,7 @@ def whole(response: httpx2.Response, body: bytes) -> BoundedResponse:
 async def read_answer(
     answer: httpcore2.Response | httpx2.Response, request: httpx2.Request
 ) -> httpx2.Response:
-    """The answer to a question with its body, which is still to be read. Raises TooLarge."""
+    """Reads the body of a response that was opened as a stream. Raises TooLarge."""
     if isinstance(answer, httpx2.Response):
         status, headers, stream = answer.status_code, answer.headers.raw, answer.aiter_raw()
     else:

@@ -1,8 +1,8 @@
-"""The SDK's client, set up so that a key goes to the host that the operator chose and no other.
+"""The SDK's client, set up so that a key goes only to the host that the operator chose.
 
 The SDK follows redirects, and a header of ours would go along to another host. It also retries by
-itself, which pays for some things twice; here whoever asks decides about that. The many small
-requests that ask a model go past it, see `http`.
+itself, which pays for some things twice; here the caller decides about retries. Requests for
+inference, which are many and small, do not use it: see `http_client`.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def address_of(
     endpoint: Endpoint, path: str, model: str, dialect: Dialect = OPENAI, *, timeout: float = 60.0
 ) -> tuple[str, dict[str, str], httpx2.Timeout]:
     """Where and how the SDK would send JSON: the URL of `path`, such as `chat/completions`, the
-    headers, which hold the key, and its patience. Raises AccessError as `open_client` does."""
+    headers, which hold the key, and its timeout. Raises AccessError as `open_client` does."""
     options = _options(endpoint, dialect, timeout)
     with open_client(endpoint, dialect, timeout=timeout) as sdk:
         base, usual = str(sdk.base_url).rstrip("/"), sdk.default_headers

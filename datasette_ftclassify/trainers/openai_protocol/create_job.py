@@ -1,8 +1,8 @@
 """Creating the job: the one request that costs money, and must not be made twice.
 
-What is about to be asked is in the training log before it is asked. When nobody knows whether it
-was heard (a lost connection, an error of the server, a process that was killed), the job is looked
-for by its tag and its file before it is asked for again.
+The request is noted in the training log before it is sent. When it is not known whether it arrived
+(a lost connection, an error of the server, a process that was killed), the job is looked for by its
+tag and its file before another request is sent.
 """
 
 from __future__ import annotations
@@ -78,8 +78,8 @@ def find_job(
     """The id of the job with our tag or our file; None when it was not there each time.
 
     A list that cannot be had is waited for: without it, nothing may be created.
-    Raises ServiceRefused when it is never to be had, JobStopped when something is wanted, and
-    TryAgain after TRIES times when that is not heeded.
+    Raises ServiceRefused when it is never to be had, JobStopped when a pause or cancellation is
+    requested, and TryAgain after TRIES attempts when that is ignored.
     """
     looked = failed = 0
     while True:

@@ -1,5 +1,5 @@
-"""What the requests of a trainer have of their own, where servers that speak OpenAI's protocol
-differ. Whoever sends or reads them follows this, not the trainer's name."""
+"""How the requests of one trainer differ from those of others, among servers that speak OpenAI's
+protocol. Code that sends or reads them follows this, not the trainer's name."""
 
 from __future__ import annotations
 

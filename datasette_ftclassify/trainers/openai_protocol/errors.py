@@ -1,4 +1,4 @@
-"""What a failed request means for whoever asked: this row, a while, or every further request.
+"""What a failed request means: it concerns this row, it may be retried, or all others would fail.
 
 The SDK's errors hold the request with its key, so they end here: what goes on is text, in the
 provider's own words and with what to do next, and without anything that looks like a key.

@@ -1,8 +1,8 @@
-"""A training from its files to its model, gone on with wherever it was left.
+"""Fine-tuning from the upload of files to the model, resumed from wherever it stopped.
 
 The training log says what has been done: `upload` (files are being sent), `create` (a job is being
-asked for, and may be there), `follow` (it is there), `over` (it ended without a model). Each stands
-there before it begins, so a process that is killed between any two lines pays for nothing twice.
+requested, and may exist), `follow` (it exists), `over` (it ended without a model). Each is written
+before it begins, so a process that is killed between any two lines pays for nothing twice.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from .training_requests import TrainingSession
 from .uploads import FILE_BYTES, PART_BYTES, delete_files, send_files
 
 POLL_SECONDS = (1.0, 15.0)
-"""The first and the longest wait between two questions about a job."""
+"""Seconds of the first and the longest wait between two requests for the state of a job."""
 
 
 def train(
@@ -42,7 +42,7 @@ def train(
 ) -> FineTunedModel:
     """Goes on from what the training log says, to the end.
 
-    host: that the client asks, for people and for the header
+    host: that the client sends requests to, for people and for the header
     poll, file_bytes, part_bytes: see POLL_SECONDS, FILE_BYTES, PART_BYTES
     Raises TrainingError, ServiceProblem or JobStopped.
     """
@@ -72,7 +72,8 @@ def train(
 
 
 def _follow(session: TrainingSession, job_id: str) -> Any:
-    """The job when it has ended. A refusal to tell about it does not end it, which is said."""
+    """The job when it has ended. A refused request for its state does not end it: the error says
+    so."""
     try:
         return follow(session, job_id)
     except ServiceRefused as refusal:
@@ -100,7 +101,7 @@ def _begin(
 
 
 def _settle(session: TrainingSession) -> None:
-    """Tells the service what was wanted of the training."""
+    """Passes a requested pause or cancellation on to the service."""
     wanted, state = session.training_log.wanted, session.training_log.state
     job_id = state.get("job_id")
     if job_id is None and wanted == "cancel" and state.get("step") == "create":

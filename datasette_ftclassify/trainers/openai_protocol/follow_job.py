@@ -1,7 +1,7 @@
-"""Following a job to its end, and telling the service what is wanted of it meanwhile.
+"""Polling a fine-tuning job until it ends, and passing on a requested pause or cancellation.
 
-Nothing is lost when a question fails: the job goes on at the service, and is asked about again,
-for as long as it takes.
+Nothing is lost when a request fails: the job goes on at the service, and polling goes on here for
+as long as it takes.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ ENDED = ("succeeded", "failed", "cancelled")
 """Any other status is not the end, whatever it means."""
 
 EVENTS = 50
-"""Asked for at once; the usual news of a few seconds."""
+"""Events of one request; as many as usually come within a few seconds."""
 
 MOST_NEWS = 1_000
 """Events that are noted at once, the newest of them."""
@@ -38,7 +38,8 @@ _STEPS = {
 def follow(session: TrainingSession, job_id: str) -> Any:
     """The job when it has ended, its events noted.
 
-    Raises ServiceRefused when asking is refused, JobStopped when something is wanted.
+    Raises ServiceRefused when polling is refused, JobStopped when a pause or cancellation is
+    requested.
     """
     return _Following(session, job_id).run()
 
@@ -190,7 +191,7 @@ def cancel_job(session: TrainingSession, job_id: str) -> None:
                 _note_end(session, job)
                 return
         except (TryAgain, RowRejected) as trouble:
-            # It may have ended between the two questions, which is a refusal.
+            # It may have ended between the two requests, which is a refusal.
             last = str(trouble)
         except ServiceRefused as refusal:
             last = str(refusal)

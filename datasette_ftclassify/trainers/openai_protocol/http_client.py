@@ -1,8 +1,8 @@
-"""Many small requests to one address of a service, for as little work as each can be had.
+"""An HTTP client for many small requests to one address, with little overhead for each.
 
 What the SDK's client and the HTTP client below it do for every request (options, cookies,
-redirects, hooks, a search for a free connection) is about half of what such a request takes, and
-asking about a table is thousands of them. So they go to the layer that both stand on.
+redirects, hooks, a search for a free connection) is about half of what such a request takes, and a
+table takes thousands of them. So they use httpcore, the layer below both, directly.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Asks a fine-tuned model about one text at a time, many times at once.
+"""Inference with a language model: one request for each text, many at the same time.
 
-Models and servers differ in what they let a request say. What one refuses is left out from then
-on, for without log-probabilities an answer is still an answer; nobody is asked to know beforehand.
+Models and servers differ in the fields that they take. A field that one refuses is left out from
+then on: an answer without log-probabilities is still an answer, and nobody has to configure that.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ from .request_options import Fields
 from .requests import TOKEN_LIMITS, RequestBuilder
 
 SCOUT_SECONDS = 2.0
-"""The longest that others wait for the first question to show what the server takes."""
+"""Seconds that other requests wait for the first to find out which fields the server takes."""
 
 
 class OpenAIInferenceClient:
-    """Asks one model; see `InferenceClient`. For one event loop.
+    """The `InferenceClient` of one model. For one event loop.
 
     priced_as: from the name of the model that it was tuned from to the one that prices are under
-    timeout:   seconds that a question may take
+    timeout:   seconds that a request may take
     Raises ArtifactError for a damaged header, and AccessError without a key, or when the model is
     not at the host that the operator set.
     """
@@ -54,7 +54,7 @@ class OpenAIInferenceClient:
         path = "chat/completions" if self._builder.form == "chat" else "completions"
         self._http = HttpClient(endpoint, path, self._tuned.asked, dialect, timeout=timeout)
         self._fields = Fields.of(self._builder, endpoint)
-        # Replaced and never changed, so that a question can see whether another one has learnt.
+        # Replaced and never changed, so that a request can see whether another one found out more.
         self._options = self._builder.options
         self._scouting = False
         self._scouted = asyncio.Event()
@@ -81,7 +81,7 @@ class OpenAIInferenceClient:
             raise
 
     async def _wait_for_scout(self) -> None:
-        """Lets one question go first, until it is known what the server takes."""
+        """Lets one request go first, until it is known which fields the server takes."""
         if self._scouting and not self._scouted.is_set():
             try:
                 await asyncio.wait_for(self._scouted.wait(), SCOUT_SECONDS)
@@ -128,7 +128,7 @@ class OpenAIInferenceClient:
         raise refusal.problem()
 
     def _learn(self, used: Mapping[str, Any], better: dict[str, Any] | None) -> bool:
-        """Whether there are other options to try: the better ones, or what another question has
+        """Whether there are other options to try: the better ones, or what another request has
         found out while this one was under way."""
         if better is not None and self._options is used:
             self._options = better

@@ -1,4 +1,4 @@
-"""What a training leaves: the model, and what people want to know about how it came to be."""
+"""The results of a fine-tuning job: the model, and a report about its training."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a host says of its models."""
+"""The list of models that a host publishes."""
 
 from __future__ import annotations
 

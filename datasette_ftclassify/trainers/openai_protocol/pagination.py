@@ -1,4 +1,4 @@
-"""Lists in pages, from a server that may only resemble OpenAI's."""
+"""Paginated lists, from a server that may only resemble OpenAI's."""
 
 from __future__ import annotations
 

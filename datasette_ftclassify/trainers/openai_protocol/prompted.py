@@ -1,5 +1,5 @@
-"""A ready language model asked with the labels in its prompt, and nothing trained: what a tuned
-one is to be compared with, on the same rows, before or after it is paid for."""
+"""Prompting a chat model that is not fine-tuned, with the labels in the prompt: the baseline for a
+fine-tuned one, on the same rows, before or after that is paid for."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _NOT_HERE = ("embeddings", "epochs", "batch_size", "learning_rate", "suffix", "w
 
 
 class PromptedTrainer(OpenAITrainer):
-    """Trains nothing: asks a chat model as it is, in the words that a tuned one is trained on."""
+    """Trains nothing: sends a chat model the prompt that a tuned one is trained on."""
 
     name = "prompted"
     title = "OpenAI, or a server that speaks its protocol: prompt a model, no training"
@@ -87,7 +87,7 @@ class PromptedTrainer(OpenAITrainer):
     def train(
         self, spec: TrainingSpec, training_log: TrainingLog, endpoint: Endpoint
     ) -> FineTunedModel:
-        """Asks nobody: a classifier is the prompt, which is made of the labels."""
+        """Sends no request: a classifier is the prompt, which is made of the labels."""
         training_log.check()
         self._check_order(spec, endpoint)
         host = self.host(endpoint)

@@ -1,4 +1,4 @@
-"""How long a service wants to be left alone, from the many forms in which services say it."""
+"""How long to wait before the next request, from the headers and messages of a service."""
 
 from __future__ import annotations
 

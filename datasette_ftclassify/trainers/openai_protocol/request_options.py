@@ -1,6 +1,6 @@
-"""The fields of a request that a model or server does not take, and what to ask instead.
+"""The fields of a request that a model or server refuses, and what to send instead.
 
-Whether a question is sent alone or in a batch, a refusal of one of its fields means the same.
+The refusal of a field means the same for a single request and in a batch.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _SPENT = re.compile(r"output limit was reached|higher max_tokens", re.IGNORECASE
 
 @dataclass(frozen=True)
 class Fields:
-    """What is known of a model's questions.
+    """What is known of the fields of requests to a model.
 
     fixed:            set by the operator, who knows the server: never left out
     form, max_output: see `RequestBuilder`

@@ -1,7 +1,7 @@
-"""One question to a fine-tuned model: the request's body, and what its answer says.
+"""One inference request: its body, and how the response is read.
 
-The prompt is the one that the model was trained on, from the same code. Whoever sends it, one by
-one or thousands in a file, asks and reads alike.
+The prompt is the one that the model was trained on, from the same code. Single requests and batches
+both use this.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ _REASONS = re.compile(r"(?:.*/)?(?:ft:)?(?:gpt-(?:[5-9]|\d\d)|o\d)")
 
 @dataclass(frozen=True)
 class StoredModel:
-    """What is needed to ask a model, out of the header of a stored classifier.
+    """What inference needs, from the header of a stored classifier.
 
     model: as the service names it
     asked: the name in requests, which at Azure is the deployment's
@@ -100,7 +100,7 @@ class RequestBuilder:
     """Bodies of requests to one tuned model, and their answers read.
 
     form:       `chat` or `completion`
-    tuned:      whom to ask
+    tuned:      the model
     options:    fields of a request beside the model and the prompt
     max_output: tokens that an answer is given: of the longest one, and one more, so that a label
                 that goes on is told from one that ends

@@ -1,6 +1,6 @@
 """Training at OpenAI, and at servers that speak its protocol, as one of the trainers.
 
-Imports what it needs when it is asked to work: the SDK takes a while to load.
+The SDK takes a while to load, so it is imported when a method first needs it.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _GIB = 1024**3
 
 
 class OpenAITrainer(Service):
-    """Tunes a language model at OpenAI or a compatible server, and asks it there.
+    """Fine-tunes a language model at OpenAI or a compatible server, and uses it there.
 
     settings: of `training.train`: poll, file_bytes, part_bytes
     timeout:  seconds for a request

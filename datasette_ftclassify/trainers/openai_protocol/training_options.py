@@ -1,4 +1,4 @@
-"""What a training may be asked for, held against what the service takes before anything is sent."""
+"""The options of a training, checked against the service's limits before anything is sent."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""What every step of a training shares: a request and its failures, lists in pages, and patience.
+"""What every step of a training shares: requests, retries, paginated lists and waits.
 
-Nothing here trusts that an answer is what the SDK's types promise.
+Nothing here trusts that a response is what the SDK's types promise.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ T = TypeVar("T")
 
 TRIES = 10
 """Times that a request is made before its failure counts, where it may be made twice: over a minute
-with the usual waits. A running job is asked about without such an end."""
+with the usual waits. A running job is polled without such a limit."""
 
 LONGEST_WAIT = 3600.0
 """Seconds; a service may ask for more."""
@@ -32,9 +32,9 @@ LONGEST_WAIT = 3600.0
 class TrainingSession:
     """A client, the training log, and how they are used.
 
-    host: for people
-    poll: seconds of the first and of the longest wait between two questions
-    deaf: whether to go on whatever is wanted meanwhile, as what was wanted is being told
+    host:        for people
+    poll:        seconds of the first and of the longest wait between two polls
+    ignore_stop: whether to ignore a requested pause or cancellation while one is carried out
     """
 
     client: openai.OpenAI
@@ -60,7 +60,8 @@ class TrainingSession:
     def request_with_retry(self, act: Callable[[], Any], need: str = "id") -> Any:
         """A request that may be made twice, again and again while that may help.
 
-        Raises ServiceProblem after TRIES times, JobStopped when something is wanted meanwhile.
+        Raises ServiceProblem after TRIES times, JobStopped when a pause or cancellation is
+        requested meanwhile.
         """
         return self.retry(lambda: self.call(act, need))
 
@@ -81,7 +82,8 @@ class TrainingSession:
         return pages(lambda act: self.call(act, need="data"), first)
 
     def check_cancelled(self) -> None:
-        """Raises JobStopped when something is wanted, JobError when another process is at it."""
+        """Raises JobStopped when a pause or cancellation is requested, JobError when another
+        process has the job."""
         if not self.ignore_stop:
             self.training_log.check()
 

@@ -1,7 +1,7 @@
-"""Sending the examples: each file once, whatever happens on the way.
+"""Uploading the examples: each file once, even when a connection breaks or the process is killed.
 
-A file's name holds the training's tag, so one that arrived without our learning of it is found
-again. Large files go in parts, and those that arrived are not sent again.
+A file's name holds the training's tag, so a file whose arrival was not confirmed is found again.
+Large files go in parts, and those that arrived are not sent again.
 """
 
 from __future__ import annotations
@@ -82,8 +82,8 @@ def send_files(
 
 
 def delete_files(session: TrainingSession, ids: list[str]) -> list[str]:
-    """Deletes files of ours, whatever is wanted meanwhile; gives the ids of those that are gone.
-    Those that cannot be deleted are noted: there are people's texts in them."""
+    """Deletes files of ours, even when a stop is requested meanwhile; gives the ids of the deleted
+    ones. Those that cannot be deleted are noted: there are people's texts in them."""
     session, gone = replace(session, ignore_stop=True), []
     for id in ids:
         try:
