@@ -1,11 +1,11 @@
-// The job page while its job is at work: asks for what is new and puts it in its place.
+// The job page while its job runs: polls for changes and shows them.
 //
 // Figures are written where they stand. When the state changes, or a curve grows, the page itself
 // is asked for again and its parts are taken over, so that all drawing is done on the server.
 // A job that rests or is over is looked at again only when somebody comes back to the page: it may
 // have been resumed elsewhere.
 
-const FASTEST = 1000; // milliseconds between questions
+const FASTEST = 1000; // milliseconds between requests
 const SLOWEST = 5000;
 const AFTER_TROUBLE = 30000;
 const REDRAW = 5000; // between two looks at the curves

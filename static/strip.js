@@ -1,4 +1,4 @@
-// A slim strip on a page of Datasette's: jobs that are at work on its table, and classifiers that its
+// A slim strip on a page of Datasette's: running jobs of its table, and classifiers that its
 // SQL names and that do not answer.
 //
 // What to say and where to ask stands in this script's own address: the page has no place for it.
@@ -66,7 +66,7 @@ class FtStrip extends HTMLElement {
     }
     const bar = row.querySelector("progress");
     if (job.share !== null) bar.value = job.share;
-    // Without a share, a bar moves while something is at work, and only then.
+    // Without a share, a bar moves while a job runs, and only then.
     bar.hidden = job.share === null && job.state !== "running";
     const percent = job.share === null ? "" : `${Math.floor(job.share * 100)} %`;
     const figures = row.querySelector("span");
@@ -83,7 +83,7 @@ class FtStrip extends HTMLElement {
     next.textContent = wrote ? "reload this page to see what it wrote" : "see what became of it";
     const said = row.querySelector("span");
     said.removeAttribute("aria-live");
-    said.replaceChildren("is at work no longer: ", next);
+    said.replaceChildren("is no longer running: ", next);
   }
 }
 

@@ -14,6 +14,7 @@ from folders import ROOT
 from datasette_ftclassify.cli import ftclassify
 from datasette_ftclassify.core.database import connect
 from datasette_ftclassify.sql.functions import register
+from datasette_ftclassify.trainers.service import Service
 
 
 def blocks(document: str, language: str) -> list[str]:
@@ -59,6 +60,15 @@ def test_every_function_is_documented():
     names = set(re.findall(r'"(ft_\w+)", [A-Z]', source))
     assert len(names) == 8
     assert names <= set(re.findall(r"`(ft_\w+)\(", text))
+
+
+def test_what_a_service_may_define_has_the_names_that_it_is_documented_with():
+    text = (ROOT / "docs" / "trainers.md").read_text(encoding="utf-8")
+    table = text.partition("| what | says | unless you do |")[2].partition("\n\n")[0]
+    named = re.findall(r"^\| `(\w+)", table, re.MULTILINE)
+    named += re.findall(r"\(`(\w+)`\)", text.partition("A trainer that works somewhere else")[2])
+    assert len(named) > 12
+    assert [name for name in named if not hasattr(Service, name)] == []
 
 
 def test_every_test_that_the_documents_name_exists():

@@ -95,7 +95,7 @@ def _there(
     identity = {"classifier": classifier.name, "version": classifier.version}
     kept = kept_answer(conn, classifier, text)
     if kept is not None:
-        say("It was asked about this text before: the kept answer costs nothing.")
+        say("This text has a stored answer, which costs nothing.")
         return {**described(kept, classifier.labels), **identity, "usd": 0.0}
     if is_read_only(conn):
         raise click.ClickException(

@@ -91,7 +91,7 @@ def agree(
     if limit_usd is not None and estimate.usd is not None and limit_usd < estimate.usd:
         say(
             f"The limit of {dollars(limit_usd)} will be reached before the end: the job then "
-            "rests, and keeps what it has."
+            "pauses, and keeps what it has."
         )
     if review is not None:
         for line in review_lines(review):
@@ -170,5 +170,5 @@ def describe_estimate(estimate: JobEstimate, limit_usd: float | None = None) -> 
     from ..jobs.estimates import price
 
     cost = price(estimate.usd, estimate.most_usd if limit_usd is None else limit_usd)
-    tokens = f"{counted(estimate.requests, 'question')}, about {estimate.input_tokens:,} tokens"
+    tokens = f"{counted(estimate.requests, 'request')}, about {estimate.input_tokens:,} tokens"
     return f"{tokens}: {cost}. {estimate.note}"

@@ -1,4 +1,4 @@
-"""How jobs and their events are told: as lines for people, as objects for programs."""
+"""Jobs and their events as output: lines for people, JSON objects for programs."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def line(conn: sqlite3.Connection, job: Job) -> str:
 
 
 def line_of(conn: sqlite3.Connection, job: Job, facts: dict[str, Any]) -> str:
-    """told: the job, described"""
+    """facts: of the job, from `describe`"""
     parts = [
         f"{job.id:4}", f"{job.kind:8}", f"{facts['state']:11}", job.created_at,
         *(part for part in (_about(conn, job), *_figures(job, facts)) if part),
@@ -66,7 +66,7 @@ def _about(conn: sqlite3.Connection, job: Job) -> str:
 
 
 def settings_lines(job: Job) -> list[str]:
-    """What was asked for, a line for each group of settings; whatever a stranger's file says."""
+    """The settings of a job, a line for each group; for any content of a stranger's file."""
     plain = {name: value for name, value in job.settings.items() if not isinstance(value, dict)}
     groups = {"settings": plain, **{n: v for n, v in job.settings.items() if isinstance(v, dict)}}
     agreed = {name: (job.estimate or {}).get(name) for name in _AGREED}

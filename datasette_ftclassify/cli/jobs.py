@@ -106,7 +106,7 @@ def follow(database: str, job_id: int, as_json: bool) -> None:
 
 
 class _Follower:
-    """Looks at a job until it has ended or rests."""
+    """Looks at a job until it has ended or is paused."""
 
     def __init__(
         self, conn: sqlite3.Connection, job_id: int, database: str, progress: StepProgress
@@ -215,7 +215,7 @@ for _wish, _text in (
         "Agree to a job that came with the file, or was changed since somebody agreed to it: "
         "see what it does with `jobs show`. A server, or `work`, then runs it.",
     ),
-    ("pause", "Let a job rest; it keeps its place."),
+    ("pause", "Pause a job; it keeps its progress."),
     ("resume", "Put a paused job back in the queue."),
     ("cancel", "End a job; what it has written stays."),
     ("retry", "Put a failed or cancelled job back in the queue; it goes on where it stopped."),

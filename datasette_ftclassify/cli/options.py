@@ -165,7 +165,7 @@ def training_options(command: Command) -> Command:
             ),
             click.option("--model", help="The service's model to tune, or to ask."),
             base_url_option,
-            click.option("--epochs", type=int, help="Times that every example is learnt from."),
+            click.option("--epochs", type=int, help="Passes over the training examples."),
             click.option("--batch-size", type=int, help="Examples a step."),
             click.option("--learning-rate", type=float, help="Learning-rate multiplier."),
             click.option("--suffix", help="Goes into the tuned model's name."),
@@ -200,7 +200,7 @@ def training_options(command: Command) -> Command:
                 type=(str, str),
                 multiple=True,
                 metavar="LABEL TEXT",
-                help="What a label means, for a model that is asked untrained; repeat for more.",
+                help="What a label means, for a model that is not trained; repeat for more.",
             ),
             click.option(
                 "--extra",

@@ -122,8 +122,8 @@ def predict(database: str, table: str, as_json: bool, **given: Any) -> None:
 
 def _tell_unlabelled(estimate: JobEstimate | None) -> None:
     if estimate is not None:
-        questions = counted(estimate.requests, "question")
-        say(f"The rows without a label alone (--unlabelled): {questions}, {estimate.price}.")
+        requests = counted(estimate.requests, "request")
+        say(f"The rows without a label alone (--unlabelled): {requests}, {estimate.price}.")
 
 
 def _tell_begun(conn: sqlite3.Connection, settings: dict[str, Any]) -> None:
@@ -195,9 +195,9 @@ def _spent(spent: dict[str, Any]) -> str:
     from ..prompts.prices import dollars
 
     if not spent["requests"]:
-        return "Spent nothing: every answer was kept from earlier questions."
-    questions = counted(spent["requests"], "question")
+        return "Spent nothing: every answer was stored by earlier requests."
+    requests = counted(spent["requests"], "request")
     if spent["usd"]:
-        return f"Spent {dollars(spent['usd'])} on {questions}."
+        return f"Spent {dollars(spent['usd'])} on {requests}."
     tokens = spent["input_tokens"] + spent["output_tokens"]
-    return f"Asked {questions} ({tokens:,} tokens), at no price that is known here."
+    return f"Sent {requests} ({tokens:,} tokens), at no price that is known here."

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 _NAMES = {
     "jobs": "jobs", "job_events": "events of jobs", "spending": "notes of what was spent",
     "batches": "batches at services", "following": "tables whose new rows are classified",
-    "answers": "kept answers", "evaluations": "evaluations",
+    "answers": "stored answers", "evaluations": "evaluations",
     "evaluation_rows": "answers to test rows", "split_rows": "rows of splits",
 }  # fmt: skip
 

@@ -27,7 +27,7 @@ def run_here(conn: sqlite3.Connection, job: Job, access: Access, database: str) 
     """Runs a queued job to its end, with its progress on a line that moves. Gives it with its
     result.
 
-    Raises Stopped for Ctrl-C and ClickException for a job that rests, with what to do next.
+    Raises Stopped for Ctrl-C and ClickException for a job that is paused, with what to do next.
     """
     from ..jobs.runner import run_job
     from ..store.jobs.state import get_job

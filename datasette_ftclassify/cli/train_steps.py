@@ -138,7 +138,7 @@ def estimate_lines(estimate: TrainEstimate, free: str) -> list[str]:
         )
     if estimate.requests:
         lines.append(
-            f"Then {counted(estimate.requests, 'question')} to evaluate it:"
+            f"Then {counted(estimate.requests, 'request')} to evaluate it:"
             f" {price(estimate.evaluation_usd)}."
         )
     lines.append(f"Together {estimate.price}.")

@@ -124,11 +124,11 @@ def _count_lost(lease: Lease, access: Access) -> None:
         return
     with transaction(lease.conn):
         add_spending(lease.conn, lease.job.id, lost)
-        questions = "1 question was" if lost.requests == 1 else f"{lost.requests:,} questions were"
+        requests = "1 request was" if lost.requests == 1 else f"{lost.requests:,} requests were"
         add_event(
             lease.conn,
             lease.job,
-            f"{questions} under way when its process died: counted as {dollars(lost.usd)}, and "
+            f"{requests} under way when its process died: counted as {dollars(lost.usd)}, and "
             "asked again",
         )
 

@@ -50,7 +50,7 @@ def why_stopped(classifier: Classifier, day: date) -> str | None:
     model, host = (classifier.header.get(name) for name in ("model", "host"))
     return (
         f"The model of {classifier.title}, {model}, stopped answering at {host} on {max(days)}. "
-        "Its columns and kept answers stay; to classify more, move it to another trainer."
+        "Its columns and stored answers stay; to classify more, move it to another trainer."
     )
 
 

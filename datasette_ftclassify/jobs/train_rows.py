@@ -93,8 +93,8 @@ def read_split(
     said = _said(labels, task)
     if unread:
         said.append(
-            f"warning: the labels of {rows_text(unread)} cannot be read, and nothing was learnt "
-            "from them. See the findings of a check."
+            f"warning: the labels of {rows_text(unread)} cannot be read, so these rows were "
+            "left out. See the findings of a check."
         )
     if labels.lookup:
         said.append(

@@ -64,7 +64,7 @@ class ConnectionInference:
         access = self._allowed()
         if access.sql_usd_per_day is None:
             raise NoAnswer(
-                f"{served.classifier.title} has no kept answer for this text: predict the table "
+                f"{served.classifier.title} has no stored answer for this text: predict the table "
                 "first, or the operator may set a budget for SQL functions (sql_usd_per_day)."
             )
         return remote_inference.INFERENCE.ask(served, text, access, self._writable, self._timeout)

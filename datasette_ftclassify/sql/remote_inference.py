@@ -159,7 +159,7 @@ class SqlInference:
             future = self._pending.get(key)
             if future is None:
                 if len(self._pending) >= MOST_IN_FLIGHT:
-                    raise NoAnswer("Many questions are under way already: ask again later.")
+                    raise NoAnswer("Many requests are under way already: try again later.")
                 may_write = writable(served.path)
                 request = _Request(key, served, text, access, may_write)
                 future = self._run(self._answer(request))

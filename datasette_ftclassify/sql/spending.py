@@ -73,7 +73,9 @@ class SqlSpending:
             writes = file.writable and writable and bool(path)
             lacks_room = writes and not has_room_beside(path, file.waiting * ANSWER_BYTES)
             if lacks_room or (file.full and not self.write(path)):
-                raise LimitReached("There is no room on the disk to keep answers: nobody is asked.")
+                raise LimitReached(
+                    "There is no room on the disk to store answers, so no request is sent."
+                )
             file.account.limits = Limits(
                 day=access.usd_per_day, functions=access.sql_usd_per_day or 0.0
             )
@@ -150,10 +152,10 @@ def _why(room: Room) -> str:
     if room.scope == "functions":
         return (
             f"SQL functions have spent {dollars(room.spent)}{under_way} today (UTC) of the "
-            f"{dollars(room.limit)} that they may, and the next question might exceed it."
+            f"{dollars(room.limit)} that they may, and the next request might exceed it."
         )
     return (
-        f"{dollars(room.spent)}{under_way} was spent today (UTC), and the next question might "
+        f"{dollars(room.spent)}{under_way} was spent today (UTC), and the next request might "
         f"exceed the limit of {dollars(room.limit)} for a day."
     )
 

@@ -25,7 +25,7 @@ from .tables import MIGRATIONS, PREFIX
 from .upsert import SETTING
 
 PUBLISHED = "published"
-"""In the header of a classifier at a service: it is there with its kept answers alone."""
+"""In the header of a classifier at a service: it is there with its stored answers alone."""
 
 _ALIAS = "alias:"
 
@@ -45,7 +45,7 @@ def why_unasked(classifier: Classifier) -> str | None:
 class Published:
     """A classifier that goes along, with the header and the report that readers may see.
 
-    answers: whether its kept answers go along: its model is at a service
+    answers: whether its stored answers go along: its model is at a service
     texts:   whether the table or view that it was trained on goes along, and so its test rows
     """
 

@@ -57,7 +57,7 @@ class TrainerOptions:
     suffix:        goes into the tuned model's name
     wandb:         project at Weights & Biases that the service reports to
     format:        `ExportFormat.to_dict()` of prompts and answers; None: the trainer chooses
-    descriptions:  what labels mean, by name, for models that are asked untrained
+    descriptions:  what labels mean, by name, for models that are prompted without training
     extra:         further fields of the request that creates the training, as they are
     """
 
@@ -109,7 +109,7 @@ class Capabilities:
     leaves_machine:     texts are sent somewhere else
     costs_money:        training or answering is paid for
     says_anything:      answers are text, and may lie outside the label set
-    batch:              takes many questions at once, for less money and within a day
+    batch:              takes many requests at once, for less money and within a day
     cancels:            a training can be ended while it runs
     deploys:            a trained model answers once somebody has deployed it, under a name that is
                         then given

@@ -33,7 +33,7 @@ class Choice:
     newest: it is the version that the name alone stands for
     remote: texts are sent somewhere else
     paid:   its answers cost money
-    batch:  its service takes many questions at once, for less
+    batch:  its service takes many requests at once, for less
     """
 
     classifier: Classifier

@@ -287,7 +287,7 @@ def service_ids(job: Job, batches: Sequence[tuple[str, str, int]]) -> list[dict[
         rows += [(f"file ({name})", "file", value) for name, value in files.items()]
     for value in _list(known.get("result_files")):
         rows.append(("result file", "file", value))
-    rows += [(f"batch of {n:,} questions, {s}", "batch", name) for name, s, n in batches]
+    rows += [(f"batch of {n:,} requests, {s}", "batch", name) for name, s, n in batches]
     return [
         {"name": name, "id": value, "href": _console(host, what, value)}
         for name, what, value in rows if isinstance(value, str) and value

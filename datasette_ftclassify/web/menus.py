@@ -66,7 +66,7 @@ async def database_menu(datasette: Datasette, database: str) -> Items:
         _item(
             page_url(datasette, database),
             "Classifiers and jobs",
-            "What was learnt from the tables of this database",
+            "Classifiers trained on the tables of this database, and their jobs",
         )
     ]
 
@@ -110,7 +110,7 @@ async def table_menu(
             _item(
                 page_url(datasette, database, table=table),
                 "Classifiers of this table",
-                "What was learnt from it, and the jobs on it",
+                "Classifiers trained on this table, and its jobs",
             )
         )
     return items

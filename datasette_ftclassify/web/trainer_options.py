@@ -167,7 +167,7 @@ def _time(trainer: Trainer, report: Mapping[str, Any] | None) -> str:
     able = trainer.capabilities
     rows = report["splits"]["rows"]["train"] if report else None
     if not able.trains:
-        return "Ready at once; then a question for each test row"
+        return "Ready at once; then a request for each test row"
     if able.leaves_machine:
         return "Minutes to hours: it waits in the service's queue"
     if rows is None:
@@ -254,7 +254,7 @@ def _takes(trainer: ChecksOptions, name: str) -> bool:
 _FIELDS: list[dict[str, Any]] = [
     {"name": "model", "label": "Model to tune", "type": "text", "trains": True},
     {"name": "epochs", "label": "Epochs", "type": "number", "step": "1", "trains": True,
-     "help": "Times that every example is learnt from. Empty: chosen by the number of rows"},
+     "help": "Passes over the training examples. Empty: chosen by the number of rows"},
     {"name": "batch_size", "label": "Batch size", "type": "number", "step": "1", "trains": True,
      "help": "Examples a step. Empty: the service chooses"},
     {"name": "learning_rate", "label": "Learning rate factor", "type": "number", "step": "any",

@@ -55,7 +55,7 @@ def test_batches_are_seen_working_and_outlive_ctrl_c(asked, openai_server):
     predict = ["predict", asked, "messages", "--classifier", "base", "--batch", "--yes"]
     openai_server.hold("in_progress")
     with Terminal(*predict) as terminal:
-        terminal.wait_for("questions answered in batches, 0 of 557 rows")
+        terminal.wait_for("requests answered in batches, 0 of 557 rows")
         terminal.press(CTRL_C)
         assert terminal.end() == 130
     assert "1 batch goes on at the service and will be paid for" in terminal.said

@@ -78,7 +78,7 @@ def spent() -> float:
 
 def test_a_paid_classifier_is_asked_when_somebody_agrees(town: Path, server: OpenAIServer) -> None:
     told = command("ask", town, "topics", TEXT, code=1)
-    assert re.search(r"1 question, about \d+ tokens: about \$0\.\d+, at most \$0\.\d+", told.stderr)
+    assert re.search(r"1 request, about \d+ tokens: about \$0\.\d+, at most \$0\.\d+", told.stderr)
     assert told.stderr.splitlines()[-1] == "Error: Nothing was sent. To agree to that, add --yes."
     assert asked_texts(server) == []
     told = command("ask", town, "topics", TEXT, "--yes", "--json")

@@ -418,12 +418,12 @@ def test_nothing_is_sent_before_somebody_agrees(
     path: Path, server: OpenAIServer, environ: None
 ) -> None:
     said = run("predict", path, "reports", code=1)
-    assert "120 questions" in said
+    assert "120 requests" in said
     assert "$0.00" in said
     assert "--yes" in said
     assert server.count(ASK) == 0
-    assert "120 questions" in run("predict", path, "reports", "--queue", code=1)
-    assert "10 questions" in run("evaluate", path, "topics", code=1)
+    assert "120 requests" in run("predict", path, "reports", "--queue", code=1)
+    assert "10 requests" in run("evaluate", path, "topics", code=1)
     with closing(connect(path)) as conn:
         assert list_jobs(conn) == []
 
@@ -456,7 +456,7 @@ def test_an_unknown_price_is_said(
     assert "no price of the model is known" in limited
     said = run("predict", path, "reports", "--yes", "--where", "1")
     assert "classified 120" in said
-    assert "Asked 120 questions (" in said
+    assert "Sent 120 requests (" in said
     assert "Spent" not in said  # as if it had cost nothing
 
 
@@ -470,7 +470,7 @@ def test_a_deployment_is_kept_with_the_classifier(
         conn.execute("update _ftclassify_classifiers set trainer = 'azure'")
     monkeypatch.setenv("AZURE_OPENAI_API_KEY", server.api_key)
     monkeypatch.setenv("AZURE_OPENAI_ENDPOINT", server.base_url)
-    assert "120 questions" in run(
+    assert "120 requests" in run(
         "predict", path, "reports", "--deployment", "my-topics", code=1
     )  # it asks whether to go on
     with closing(connect(path)) as conn:

@@ -203,8 +203,8 @@ async def test_a_prediction_shows_them_too(fair: Path, service: OpenAIServer) ->
     asked = len(service.log)
     told = command("predict", fair, "reports", "--yes")
     assert told.exit_code == 1
-    assert "62 questions" in told.stderr
-    assert "The rows without a label alone (--unlabelled): 2 questions, about $" in told.stderr
+    assert "62 requests" in told.stderr
+    assert "The rows without a label alone (--unlabelled): 2 requests, about $" in told.stderr
     assert "4 rows with an e-mail address" in told.stderr
     assert "--despite-findings" in told.stderr.splitlines()[-1]
     # Only what would be sent is looked at.
@@ -246,7 +246,7 @@ def judged(fair: Path, service: OpenAIServer) -> Path:
 def test_an_evaluation_shows_them_on_the_command_line(judged: Path, service: OpenAIServer) -> None:
     told = command("evaluate", judged, "topics", "--yes")
     assert told.exit_code == 1
-    assert "10 questions" in told.stderr
+    assert "10 requests" in told.stderr
     assert f"Of each the text of body goes to {host(service)}, such as: report 0" in told.stderr
     assert "3 rows with an e-mail address in the text." in told.stderr
     assert "--despite-findings" in told.stderr.splitlines()[-1]
@@ -263,7 +263,7 @@ async def test_an_evaluation_is_started_from_its_page_and_shows_them(
     datasette = serve(judged, grants=PAYING)
     assert "/evaluate" in (await get(datasette, EVALUATE.removesuffix("/evaluate"), "ann")).text
     page = " ".join(html.unescape((await get(datasette, EVALUATE, "ann")).text).split())
-    assert "10 questions: about $" in page
+    assert "10 requests: about $" in page
     assert f"10 texts will leave this machine, to {host(service)}" in page
     assert "3 rows with an e-mail address in the text." in page
     assert 'name="despite_findings" value="1" required' in page
@@ -298,7 +298,7 @@ async def test_a_deployment_is_named_where_the_evaluation_starts(
     assert "Agree" not in page
     named = await submit(datasette, EVALUATE, "ann", deployment="desk")
     assert named.status_code == 200
-    assert "10 questions: " in named.text
+    assert "10 requests: " in named.text
     assert 'name="deployment"' not in named.text
     agreed = await submit(datasette, EVALUATE, "ann", confirm=1, limit_usd=1, despite_findings=1)
     assert agreed.status_code == 302, agreed.text

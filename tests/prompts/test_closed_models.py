@@ -81,7 +81,7 @@ def test_a_stopped_classifier_keeps_what_it_has_answered(
     sent = len(openai_server.log)
     said = run("predict", db, "messages", "--classifier", "paid", "--yes", code=1)
     assert f"The model of paid@1, ft:{MODEL}" in said
-    assert "on 2099-01-14. Its columns and kept answers stay" in said
+    assert "on 2099-01-14. Its columns and stored answers stay" in said
     assert "move it to another trainer" in said
     # What was answered already costs nothing and asks nobody.
     run("predict", db, *some)

@@ -129,7 +129,7 @@ def test_without_a_budget_nobody_is_asked(path, openai_server, monkeypatch):
         for call in ("ft_classify", "ft_labels", "ft_score", "ft_logprob"):
             assert value(conn, f"select {call}(?)", [NEW]) is None
         error = told(conn)
-        assert "no kept answer" in error["error"]
+        assert "no stored answer" in error["error"]
         assert "budget" in error["error"]
         assert (error["classifier"], error["version"]) == ("topics", 1)
     assert openai_server.log == []
@@ -201,7 +201,7 @@ def test_a_damaged_answer_counts_as_unknown(path, openai_server):
         with closing(connect(path)) as conn:
             register(conn)
             assert value(conn, "select ft_classify(?)", [DRAIN]) is None, damage
-            assert "no kept answer" in told(conn, DRAIN)["error"]
+            assert "no stored answer" in told(conn, DRAIN)["error"]
 
 
 def test_a_logarithm_of_nothing_is_still_json(path, conn):

@@ -193,7 +193,7 @@ def ask_the_service(page: Any) -> None:
     page.get_by_role("link", name="Classify the rows of messages").click()
     page.get_by_label("Unlabelled rows").check()
     page.get_by_role("button", name="See what it costs").click()
-    expect(page.locator(".ft-price")).to_contain_text("questions")
+    expect(page.locator(".ft-price")).to_contain_text("requests")
     page.get_by_role("button", name="Agree and start").click()
     page.wait_for_url("**/jobs/*")
     expect(page.locator(".ft-state")).to_have_text("Finished")

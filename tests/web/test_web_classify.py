@@ -435,7 +435,7 @@ async def test_the_cost_is_shown_and_agreed_to(paid: tuple[OpenAIServer, Path]):
     fields = {"classifier": "topics", "prefix": "ai", "max_errors": "0.5", "concurrency": "4"}
     page = await visitor.post("reports", **fields)
     assert page.status_code == 200
-    assert "20 questions" in page.text  # every text twice
+    assert "20 requests" in page.text  # every text twice
     assert "$5.00" in page.text
     assert 'name="prefix" value="ai"' in page.text
     with closing(connect(path)) as conn:
@@ -462,7 +462,7 @@ async def test_programs_agree_to_the_cost_too(paid: tuple[OpenAIServer, Path]):
     visitor = customer(server, path)
     refused = await visitor.post_json("reports", classifier="topics")
     assert refused.status_code == 400
-    assert "20 questions" in refused.json()["error"]
+    assert "20 requests" in refused.json()["error"]
     assert "confirm" in refused.json()["error"]
     response = await visitor.post_json("reports", classifier="topics", confirm=True)
     assert response.json()["ok"]

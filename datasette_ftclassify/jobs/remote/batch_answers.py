@@ -59,7 +59,7 @@ class BatchAnswers:
             tracker.patiently(partial(self._read_file, sent, file_id, refusals))
         tracker.note_event(
             f"batch {sent.batch.batch_id} ended: {sent.batch.done:,} of {sent.batch.requests:,} "
-            "questions answered",
+            "requests answered",
             key=f"ended {sent.batch.batch_id}",
         )
         for file_id in state.results:

@@ -109,7 +109,7 @@ class BatchTracker:
 
     def save(self) -> None:
         """Shows how far the job is, and proves the lease: call it in every transaction."""
-        self.job.step = f"{self.kept:,} of {self.asked:,} questions answered in batches"
+        self.job.step = f"{self.kept:,} of {self.asked:,} requests answered in batches"
         save_progress(self.conn, self.job)
 
     def close(self, sent: SentBatch, detail: str | None, *, is_read: bool = False) -> None:

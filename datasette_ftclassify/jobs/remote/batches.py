@@ -251,7 +251,7 @@ class _Run:
             return
         tracker.note(sent, state="running", batch_id=batch_id, detail=None)
         tracker.note_event(
-            f"batch {batch_id} has {batch.requests:,} questions", key=f"sent {batch_id}"
+            f"batch {batch_id} has {batch.requests:,} requests", key=f"sent {batch_id}"
         )
 
     def _meet(self, sent: SentBatch) -> None:

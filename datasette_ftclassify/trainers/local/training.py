@@ -192,7 +192,7 @@ def _unjudged(data: Data) -> list[str]:
     missing = int((data.targets.any(axis=0) & ~held_out).sum())
     copies = (
         f"{int(learnt.sum()):,} rows are copies of a text that is in most rows of its label: they "
-        "were always learnt from, and the cross-validation says nothing of them."
+        "were always in the training part, and the cross-validation says nothing of them."
     )
     if not missing:
         return [copies]

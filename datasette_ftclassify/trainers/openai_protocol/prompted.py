@@ -119,7 +119,7 @@ class PromptedTrainer(OpenAITrainer):
         if spec.codec.format.form != "chat":
             raise TrainingError(
                 f"{spec.model} takes prompts to be completed and follows no instruction, so it "
-                "cannot be asked untrained: name a chat model."
+                "cannot be used without training: name a chat model."
             )
 
 

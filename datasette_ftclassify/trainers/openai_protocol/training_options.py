@@ -86,7 +86,7 @@ def _refuse_foreign(options: TrainerOptions, title: str) -> None:
         )
     if options.descriptions:
         raise TrainingError(
-            "The option descriptions is for models that are asked untrained; a tuned model learns "
+            "The option descriptions is for models that are not trained; a tuned model learns "
             "what labels mean from the examples."
         )
 

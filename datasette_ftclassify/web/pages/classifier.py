@@ -108,7 +108,7 @@ async def _change(ask: PageRequest) -> Response:
         "default": f"{classifier.name} is now the default classifier.",
         "rename": f"{classifier.name} is now called {new.strip()}.",
         "remove-alias": f"{alias} is no longer the name of a classifier.",
-        "deploy": f"{classifier.title} is asked by the name {deployment}.",
+        "deploy": f"Requests for {classifier.title} go to the deployment {deployment}.",
     }
 
     # What is done to a name is done to all its versions.

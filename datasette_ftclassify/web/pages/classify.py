@@ -245,7 +245,7 @@ def asks_to_confirm(review: dict[str, Any], refusal: str | None, confirmed: bool
             "may cost at most."
         )
     return (
-        f"{review['classifier']} asks {estimate['requests']:,} questions, "
+        f"{review['classifier']} sends {estimate['requests']:,} requests, "
         f"{review['price']}. {estimate['note']} {despite}Send confirm to agree, and "
         "limit_usd for what it may cost at most."
     )

@@ -177,13 +177,13 @@ async def _may_ask(ask: PageRequest, classifier: Classifier) -> Access:
         raise FtclassifyError(why)
     if not await ask.may(SPEND):
         raise Forbidden(
-            f"{title} has no kept answer to this text, and asking for one costs money: that needs "
+            f"{title} has no stored answer for this text, and a request costs money: that needs "
             f"the permission {SPEND}."
         )
     if not ask.db.is_mutable:
         raise FtclassifyError(
-            f"{title} has no kept answer to this text, and {ask.database} cannot be changed here, "
-            "so one that is paid for could not be kept."
+            f"{title} has no stored answer for this text, and {ask.database} cannot be changed "
+            "here, so one that is paid for could not be stored."
         )
     path_of(ask)
     access = await access_of(ask.datasette)
