@@ -1,4 +1,4 @@
-"""Is there enough to learn from, and of every label?"""
+"""Whether there are enough examples, and of every label."""
 
 from __future__ import annotations
 

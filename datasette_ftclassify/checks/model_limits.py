@@ -1,4 +1,4 @@
-"""What the data means for a hosted model: tokens, limits, labels as tokens, and the bill."""
+"""The data against the limits of a hosted model: tokens, limits, labels as tokens, and the cost."""
 
 from __future__ import annotations
 

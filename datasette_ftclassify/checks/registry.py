@@ -1,6 +1,6 @@
-"""Every finding there is: its name, how grave it can be, and what it means.
+"""All finding codes: name, severity and meaning.
 
-A code is a promise: scripts compare it and pages link to it. So all of them stand here, a finding
+A code is a promise: scripts compare it and pages link to it. So all of them are here, a finding
 can be made with no other, and the documentation is checked against this list.
 """
 

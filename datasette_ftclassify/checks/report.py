@@ -1,4 +1,4 @@
-"""What the checks hand back."""
+"""The result of the checks."""
 
 from __future__ import annotations
 

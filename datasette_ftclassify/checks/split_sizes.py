@@ -1,4 +1,4 @@
-"""Is every split there, and can it measure what it should?"""
+"""Whether every split exists, and is large enough to measure with."""
 
 from __future__ import annotations
 

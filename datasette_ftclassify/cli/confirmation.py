@@ -1,4 +1,4 @@
-"""What commands share that may cost money: where to ask, for how much, and the question before."""
+"""What commands that may cost money share: limits, estimates and the confirmation."""
 
 from __future__ import annotations
 

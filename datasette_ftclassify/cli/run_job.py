@@ -1,4 +1,4 @@
-"""Running a job in this process, or leaving it to another, while somebody looks on."""
+"""Running a job in this process with progress, or following one that another process runs."""
 
 from __future__ import annotations
 
@@ -126,7 +126,7 @@ def tell_queued(
 @contextmanager
 def watched(database: str, job_id: int, progress: StepProgress) -> Iterator[None]:
     """Shows meanwhile how far the job is, as its row says: it moves while nothing comes from a
-    service for hours, and tells the same whoever runs the job."""
+    service for hours, and shows the same whichever process runs the job."""
     if not progress.visible:
         yield
         return

@@ -1,5 +1,5 @@
-"""What `train` and `move` share: reading their options, asking before money is spent, following a
-training, and saying what came of it."""
+"""What `train` and `move` share: reading their options, the confirmation of costs, following a
+training, and printing its result."""
 
 from __future__ import annotations
 

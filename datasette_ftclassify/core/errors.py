@@ -1,4 +1,4 @@
-"""What can go wrong, by name.
+"""The errors of this package.
 
 Every error that a person may meet derives from `FtclassifyError`. Its message says what
 happened, to which table, row or classifier, and what to do next, in words that suit every face:
@@ -93,11 +93,11 @@ class JobStopped(FtclassifyError):
 
 
 class JobPaused(JobStopped):
-    """A running job rests for a reason of its own: a limit of money, or a service that refuses."""
+    """A running job pauses for a reason of its own: a spending limit, or a service that refuses."""
 
     @classmethod
     def by(cls, error: FtclassifyError) -> JobPaused:
-        """What an error that makes a job rest says."""
+        """With the message of another error."""
         return cls(str(error), fields=error.fields)
 
 

@@ -1,5 +1,5 @@
-"""From the text of a row to the one that is learnt and asked: the same way for a training, a check,
-an export, a prediction and a SQL function, or the answers would be about other texts.
+"""The text that a model sees, from the text of a row: the same for a training, a check, an export,
+a prediction and a SQL function, or the answers would be about other texts.
 
 Texts that look the same are the same: characters in one normal form (NFC), without those that
 nobody sees. How a task reads its texts is stored with it, so that a classifier goes on answering

@@ -1,4 +1,4 @@
-"""Steps of a training at a service that others than its trainer have to know."""
+"""Steps of a training at a service that other modules than its trainer need."""
 
 from __future__ import annotations
 

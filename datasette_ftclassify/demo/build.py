@@ -1,4 +1,4 @@
-"""The whole path on a small database of invented messages to a town hall."""
+"""The demo: a database of invented messages to a town hall, checked, trained and predicted."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Agreeing to jobs: nobody but a person on this machine has one run.
+"""Agreements to jobs: a job runs only when a person on this machine has agreed to it.
 
 A job is a row in a database file, and the file may come from anyone, or hold triggers that change
 the row. So what was agreed to is noted in the installation's ledger, with a digest of all that
@@ -130,7 +130,7 @@ def require_agreement(
 ) -> None:
     """Raises JobPaused for a job that a trigger changed while it was claimed.
 
-    digest: of the job as whoever starts this process has seen it agreed to
+    digest: of the job as it was agreed to, from the process that started this one
     """
     if digest is not None and digest == digest_of(conn, job):
         return

@@ -1,8 +1,7 @@
-"""One text asked about, for somebody who waits for the answer.
+"""Classifies one text at a service, while a person waits for the answer.
 
-It is a job like any other that spends: it keeps to the same limits, keeps its answer, and is asked
-about under a lease. It leaves nothing behind but the answer and what it cost: the text is in no
-record.
+It is a job like any other that spends, with the same limits, the answer cache and a lease. Only the
+answer and its cost are stored: the text is in no record.
 """
 
 from __future__ import annotations
@@ -111,7 +110,7 @@ def ask_text(
     estimate: JobEstimate | None = None,
     limit_usd: float | None = None,
 ) -> AskedText:
-    """The answer of a classifier at a service: the kept one, or what it says now.
+    """The answer of a classifier at a service: the stored one, or a new one.
 
     estimate:  as somebody agreed to it
     limit_usd: what it may cost; None: what the estimate says it does at most
@@ -127,7 +126,7 @@ def ask_text(
         with leased(conn, job.id, access) as lease:
             return _ask(lease, classifier, text, access)
     except JobPaused as reason:
-        # There are no rows to tell of, and no job to go on with.
+        # There are no rows to report, and no job to resume.
         raise JobPaused(re.split(r", [\d,]+ answers are kept", str(reason))[0]) from None
     finally:
         _forget(conn, job)

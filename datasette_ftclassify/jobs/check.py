@@ -1,4 +1,4 @@
-"""Checking the rows of a task as a job, for pages: it may take longer than anyone waits for one."""
+"""Checking the rows of a task as a job, for pages: it may take longer than a request may."""
 
 from __future__ import annotations
 
@@ -132,7 +132,7 @@ def run_check(lease: Lease, progress: Progress = no_progress) -> dict[str, Any]:
         progress=report_progress,
         **priced,
     ).to_dict()
-    # Whoever asks later whether these are the same rows must not be told so of others.
+    # The digest must be of these very rows, since later calls compare theirs with it.
     same = rows_digest(lease.conn, task) == before
     report["rows_digest"] = before.value if same else None
     source = relation(lease.conn, task.source)

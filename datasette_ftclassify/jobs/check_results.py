@@ -1,4 +1,4 @@
-"""What the checks say of the rows of a task, without reading them again where that is known."""
+"""The findings of the checks for a task, from an earlier check of the same rows if there is one."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from .check import as_trained_by, rows_digest
 
 @dataclass(frozen=True)
 class Found:
-    """A finding, as it is told before something is paid for; fields as in `checks.Finding`."""
+    """A finding, as it is shown before something is paid for; fields as in `checks.Finding`."""
 
     code: str
     severity: str
@@ -136,7 +136,7 @@ def _found(finding: object) -> Found | None:
 
 
 class _Recent:
-    """Findings of this process, since whoever sees a price agrees to it a moment later."""
+    """Recent findings of this process: a price is usually shown, and agreed to a moment later."""
 
     def __init__(self, most: int) -> None:
         self._most = most

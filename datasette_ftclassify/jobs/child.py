@@ -1,9 +1,10 @@
 """Runs one job in a process of its own: `python -m datasette_ftclassify.jobs.child DB ID`.
 
 So a training keeps its memory and its interpreter lock to itself, has a low priority, and takes
-nobody along when it crashes. What it may reach and spend comes as one line on standard input:
+nothing else down when it crashes. What it may reach and spend comes as one line on standard input:
 arguments and environments can be read by others. The input stays open as long as the parent lives.
-Its end ends this process at once, as kill -9 would, so that a killed server leaves nobody behind.
+Its end ends this process at once, as kill -9 would, so that a killed server leaves no process
+behind.
 """
 
 from __future__ import annotations
@@ -38,7 +39,8 @@ _STDIN = 0
 
 
 def access_line(access: Access, digest: str | None = None) -> bytes:
-    """What a child is told on its standard input. It holds keys: for a pipe, and nothing else.
+    """The line that a child reads from its standard input. It holds keys, so it goes through a
+    pipe.
 
     digest: of the job that was agreed to
     """
@@ -78,7 +80,7 @@ def main(database: str, job_id: int) -> None:
 
 def _progress_writer(conn: sqlite3.Connection, job_id: int) -> Progress:
     """Writes what is being done into the job, where pages and commands find it. The share never
-    becomes less, also not than another process told that has died with the job."""
+    decreases, not even below that of a process that died with the job."""
     written = [0.0]
     before = re.search(r"(\d{1,2})%$", get_job(conn, job_id).step)
     most = [int(before[1]) / 100 if before else 0.0]

@@ -1,4 +1,4 @@
-"""The columns that predictions are written to: their names, and whose they are."""
+"""The columns that predictions are written to: their names, and which of them are ours."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ ROLES = ("label", "score", "logprob", "logprobs", "raw", "reason")
 
 @dataclass(frozen=True)
 class Columns:
-    """Names of the columns to write; None for one that is not wanted."""
+    """Names of the columns to write; None for one that is not written."""
 
     label: str | None
     score: str | None
@@ -41,7 +41,7 @@ class Columns:
         return replace(self, **{role: name or None for role, name in names.items()})
 
     def items(self) -> list[tuple[str, str]]:
-        """(role, column) of those that are wanted."""
+        """(role, column) of those that are written."""
         return [(role, name) for role, name in asdict(self).items() if name]
 
 
@@ -57,7 +57,7 @@ def check_columns(
     classifier: Classifier,
     overwrite: bool,
 ) -> None:
-    """Raises PredictError when a column to write is somebody else's."""
+    """Raises PredictError when a column to write exists and was not made for predictions."""
     task = classifier.task
     for _, column in columns.items():
         name = target.column(column)

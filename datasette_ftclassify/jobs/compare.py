@@ -51,7 +51,7 @@ def move_request(
 class Comparison:
     """Two classifiers on the test rows that neither was trained on.
 
-    rows:     that both have answered; `unanswered` are those that one was never asked about
+    rows:     that both have answered; `unanswered` are those that one has no answer for
     accuracy: (share right, and the ends of its 95 % interval, 0-1) of the first and the second;
               of several labels, all must be right
     majority: share right of always giving the commonest label of the first one's training, as its
@@ -88,7 +88,7 @@ class Comparison:
         }
 
     def sentence(self) -> str:
-        """Which one is better, if that can be told, for people."""
+        """Which one is better, if that is significant, for people."""
         first, second = self.pairs["only_first"], self.pairs["only_second"]
         better = self.first
         if self.pairs["texts_second"] > self.pairs["texts_first"]:
@@ -104,8 +104,8 @@ class Comparison:
 
 
 def compare(conn: sqlite3.Connection, first: Classifier, second: Classifier) -> Comparison:
-    """Both on the rows that were held back from both. Asks no service: a model that is at one
-    counts with the answers that are kept, which an evaluation leaves.
+    """Both on the rows that were held back from both. Sends no request: a model at a service counts
+    with its stored answers, which an evaluation leaves.
 
     Raises EvaluationError when they have no such row in common, or when such a row has another
     label for the one than for the other: what is right of the two is then not the same.
@@ -170,7 +170,7 @@ def _rows(conn: sqlite3.Connection, classifier: Classifier) -> dict[Key, Record]
 
 
 def _row(classifier: Classifier, record: Record, given: Labels | None) -> RowResult:
-    """As an evaluation keeps it, so that both tell the same rows as right."""
+    """The text as an evaluation stores it, so that both judge the same rows as right."""
     truth = _positions(classifier, record.labels.values or ())
     chosen = None if given is None else _positions(classifier, given)
     return RowResult(record.key, truth, chosen, None)

@@ -1,5 +1,5 @@
-"""What somebody sees before paying, besides the price: what the checks found, and what leaves this
-machine.
+"""What is shown before a payment, besides the price: the findings of the checks, and which data
+leaves this machine.
 
 The checks that matter are run, or the result of the last check job is taken when it was about the
 very same rows. Private data is looked for in the texts that would be sent, and in no others.
@@ -86,7 +86,7 @@ class Review:
 
     @property
     def refusal(self) -> str | None:
-        """Why nobody pays for this without saying so; None without an error."""
+        """Why this is not paid for without an explicit consent; None without an error."""
         if not self.errors:
             return None
         first = self.errors[0].message
@@ -139,7 +139,8 @@ def confirm_train(
     *,
     download: bool = False,
 ) -> TrainConfirmation | None:
-    """What is to be agreed to before a training; None when it is free. Asks nobody, writes nothing.
+    """What is to be agreed to before a training; None when it is free. Sends no request, writes
+    nothing.
 
     Raises as `estimate_train` does.
     """
@@ -258,7 +259,7 @@ def _review_prediction(
 def _requests(
     classifier: Classifier, service: Service, estimate: JobEstimate, texts: Sequence[str]
 ) -> Sending:
-    """texts: those that are asked about, or some of them"""
+    """texts: those that are sent, or some of them"""
     host = str(classifier.header.get("host") or service.title)
     return Sending(host, estimate.requests, classifier.task.text, (), _example(texts))
 

@@ -1,10 +1,10 @@
-"""Where in a table a job is, and whether that place still means the same row.
+"""The cursor of a job in a table, and whether it still means the same row.
 
 VACUUM gives new rowids to the rows of a table that has no INTEGER PRIMARY KEY. A job that went on
 after a rowid would then leave out rows that it has not seen, and write answers to others' rows.
-VACUUM also changes the schema's version, as every change of a table does: so a place is good for as
-long as that stays what it was. After that the row is looked for by its declared key; where there is
-none, the job starts over.
+VACUUM also changes the schema's version, as every change of a table does: so a cursor is valid as
+long as that version does not change. After that the row is looked for by its declared key; where
+there is none, the job starts over.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Before a classifier is deleted: the jobs that are busy with it are cancelled, and waited for."""
+"""Cancels the jobs that use a classifier, and waits for them, before it is deleted."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ def end_jobs(
 ) -> None:
     """Asks the jobs that are busy with the classifier to end, and waits until they have.
 
-    seconds:      how long to wait at most; None: until they have ended
-    tell_service: called with each job that is queued for nothing but to be cancelled at a service;
+    seconds:           how long to wait at most; None: until they have ended
+    cancel_at_service: called with each job that is queued only for its cancellation at a service;
                   by default a worker does that
-    Some may be left when the time is over, or a service could not be told: what was asked of them
-    stands, and `delete_classifier` refuses. Raises ClassifierNotFound.
+    Some may be left when the time is over or a service cannot be reached: their cancellation stays
+    requested, and `delete_classifier` refuses. Raises ClassifierNotFound.
     """
     until = None if seconds is None else time.monotonic() + seconds
     cancel_jobs(conn, name)

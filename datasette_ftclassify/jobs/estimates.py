@@ -37,12 +37,12 @@ def usual_limit(usd: float, spent: float = 0.0) -> float:
 
 
 def whole_cents(usd: float) -> float:
-    """Rounded up, for whoever has to type a limit."""
+    """Rounded up, as a limit that is easy to type."""
     return math.ceil(round(100 * usd, 6)) / 100
 
 
 def price(usd: float | None, most_usd: float | None = None) -> str:
-    """An estimate with its upper bound, as everybody is told it."""
+    """An estimate with its upper bound, as pages and commands show it."""
     if usd is None:
         return "an unknown amount"
     if most_usd is None:
@@ -57,8 +57,8 @@ class JobEstimate:
     """What a job is expected to cost in USD; None, with the reason in the note, when no price is
     known. The note also says where the price is from, and what is uncertain.
 
-    tries:    of one question, for somebody who waits for its answer; None: of many
-    most_usd: what the job may cost unless another limit is given; it rests before that is exceeded
+    tries:    attempts of one request that a person waits for; None: of many requests
+    most_usd: what the job may cost unless another limit is given; it pauses before that is exceeded
     """
 
     usd: float | None
@@ -84,7 +84,7 @@ class JobEstimate:
 
 
 def agreed(estimate: JobEstimate | None, limit_usd: float | None, spent: float) -> dict[str, Any]:
-    """What is kept with a job as agreed: its estimate, and what it may cost in all.
+    """The terms stored with a job as agreed: its estimate and its limit.
 
     limit_usd: of the whole job, as it was given; None: what `estimate` leaves room for
     spent:     by the job so far, USD; the estimate is of the rest
@@ -104,7 +104,7 @@ def estimate_predict(
     request: PredictRequest,
     access: Access,
 ) -> JobEstimate | None:
-    """Of the questions that have no kept answer; None when nothing is paid for.
+    """Of the requests for texts without a stored answer; None when nothing is paid for.
 
     Exact for up to SAMPLED_ROWS rows, scaled from so many for more.
     Raises as `predict_rows` does, and AccessError without a key.
@@ -127,8 +127,8 @@ def estimate_texts(
     *,
     batch: bool = False,
 ) -> JobEstimate:
-    """Of the questions about `total` rows, whose texts these are, or those of some at random; None
-    for a row without one."""
+    """Of the requests for `total` rows, whose texts these are, or a random sample of them; None for
+    a row without one."""
     counted = texts[:SAMPLED_ROWS]
     unanswered = without_answer(conn, classifier, [text for text in counted if text is not None])
     prices, rows = prices_of(classifier, access), max(len(counted), 1)
@@ -149,7 +149,7 @@ def check_answers(classifier: Classifier) -> None:
 def without_answer(
     conn: sqlite3.Connection, classifier: Classifier, texts: Iterable[str]
 ) -> list[str]:
-    """The texts, each once, that no kept answer is about."""
+    """The texts without a stored answer, each once."""
     by_key = {input_key(text): text for text in texts}
     kept = find_answers(conn, classifier.id, by_key) if has_store(conn) else {}
     return [text for key, text in by_key.items() if key not in kept]
@@ -165,9 +165,9 @@ def estimate_requests(
     rows: int = SAMPLED_ROWS,
     tries: int | None = None,
 ) -> JobEstimate:
-    """What it costs at most to ask about the texts, each of which is asked about once.
+    """What the requests for these texts cost at most, with equal texts counted once.
 
-    scale: the questions are so many times as many, and like these, which are of so many `rows`
+    scale: factor from these texts to all, when they are a sample; they are of so many `rows`
     """
     usage, requests = Usage(), 0
     for text in dict.fromkeys(texts):

@@ -1,4 +1,4 @@
-"""Evaluation of a stored classifier on the rows that it has never seen."""
+"""Evaluation of a stored classifier on its held-out test rows."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ def submit_evaluate(
 
 
 def texts_to_ask(conn: sqlite3.Connection, classifier: Classifier) -> list[str]:
-    """Of the test rows, those that have no kept answer, each once.
+    """The texts of test rows without a stored answer, each once.
 
     Raises EvaluationError when there is no row to evaluate on.
     """

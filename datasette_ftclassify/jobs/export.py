@@ -50,7 +50,7 @@ def export_task(
 def _divide(
     conn: sqlite3.Connection, task: Task, plan: SplitPlan
 ) -> tuple[Splitter, LabelSet, int]:
-    """The first pass: who goes where, the label set, and how many rows there are to write."""
+    """The first pass: the split of each row, the label set, and how many rows to write."""
     splitter = Splitter(plan, split_column=task.split_column is not None)
     seen: set[LabelValue] = set()
     usable = 0

@@ -1,9 +1,9 @@
 """The rows of a check's finding, read in a process of its own:
 `python -m datasette_ftclassify.jobs.finding_rows URI JOB FINDING START MOST` prints JSON.
 
-Which rows they are is said by a condition that stands in the file, and so is SQL of whoever made
-the file. A condition can take hours or gigabytes in one step of SQLite, where nothing can stop it,
-so it never runs in a server's own process.
+The condition that selects them is in the database file, so it is SQL of whoever made the file. It
+can take hours or gigabytes in one step of SQLite, where nothing can stop it, so it never runs in a
+server's own process.
 """
 
 from __future__ import annotations

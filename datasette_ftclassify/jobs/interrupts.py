@@ -1,4 +1,4 @@
-"""Ctrl-C at a moment when it does no harm."""
+"""Delays Ctrl-C until a critical section has ended."""
 
 from __future__ import annotations
 

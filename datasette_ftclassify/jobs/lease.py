@@ -1,7 +1,7 @@
 """Running a job under its lease.
 
 The lease is renewed by a thread with a connection of its own, so that a long training counts as
-alive. Between its steps the job itself asks whether it may go on.
+alive. Between its steps the job checks the lease and whether it was asked to stop.
 """
 
 from __future__ import annotations
@@ -55,9 +55,9 @@ class Lease:
         self.why_lost = f"Job {job.id} was taken over by another process."
 
     def check(self) -> None:
-        """Raises JobStopped when somebody asked for a pause or an end, JobError without a lease.
+        """Raises JobStopped when a pause or cancellation was requested, JobError without a lease.
 
-        Asks no database: what is wanted was seen at the last renewal or the last batch.
+        Reads no database: requests are seen at each renewal and after each batch.
         """
         if self.lost.is_set():
             raise JobError(self.why_lost)
@@ -76,12 +76,12 @@ def leased(
     ended. What its last process had under way when it died counts as spent from here on.
 
     access: where the ledger is; None: as the environment says
-    digest: of the job, as whoever started this process knows it agreed to
+    digest: of the job as it was agreed to, from the process that started this one
 
     finished, when it ends; failed with the error, when it raises one; paused, when it is
-    interrupted from the keyboard; paused or cancelled, when somebody asked for that (JobStopped
-    goes on to the caller); paused with the reason, when it has one (JobPaused goes on, too), as for
-    want of room on the disk.
+    interrupted from the keyboard; paused or cancelled, when that was requested (JobStopped
+    goes on to the caller); paused with the reason, when it has one (JobPaused goes on, too), such
+    as a full disk.
     A killed process writes nothing: its lease runs out. So does that of a process which another one
     kept from writing for too long: nothing is wrong with the job.
     """
@@ -134,7 +134,7 @@ def _count_lost(lease: Lease, access: Access) -> None:
 
 
 def _rest(lease: Lease, why: str | None = None) -> None:
-    """Pauses the job. One that somebody wants cancelled is cancelled, as one at rest is."""
+    """Pauses the job, or cancels it when that was requested."""
     wanted = lease.job.wanted
     _end(lease, "paused", why)
     if wanted == "cancel":

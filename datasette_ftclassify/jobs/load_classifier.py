@@ -1,4 +1,4 @@
-"""From a stored classifier to one that answers."""
+"""Loads a stored classifier: a local predictor, or the client of its service."""
 
 from __future__ import annotations
 
@@ -36,14 +36,14 @@ def service_of(classifier: Classifier) -> Service | None:
 
 
 def shutdown_of(classifier: Classifier) -> date | None:
-    """The day from which the classifier's model answers no more, as the service said it when the
-    model was trained, else by the price table; None when neither says so."""
+    """The day on which the classifier's model is retired, as the service said it when the model was
+    trained, else by the price table; None when neither says so."""
     return next(iter(_shutdowns(classifier)), None)
 
 
 def why_stopped(classifier: Classifier, day: date) -> str | None:
-    """Why the model of a classifier at a service answers no more, with what to do; None while all
-    that is known does not say so. A day that was put off since it was said counts."""
+    """Why the model of a classifier at a service is retired, with what to do; None while all that
+    is known does not say so. A day that was put off since it was said counts."""
     days = _shutdowns(classifier)
     if not days or max(days) > day:
         return None
@@ -55,7 +55,8 @@ def why_stopped(classifier: Classifier, day: date) -> str | None:
 
 
 def _shutdowns(classifier: Classifier) -> list[date]:
-    """By whoever says one: the service, then the price table. Any of it may be a stranger's."""
+    """Shutdown dates from the service, then from the price table. Any of them may be a
+    stranger's."""
     header, found = classifier.header, []
     try:
         found.append(date.fromisoformat(str(classifier.report.get("shutdown_date"))))
@@ -71,8 +72,7 @@ def _shutdowns(classifier: Classifier) -> list[date]:
 
 
 class _RetiredModelClient:
-    """In the place of one whose model answers no more: it tells what questions would have been, and
-    refuses them before they are sent."""
+    """The client of a retired model: it estimates requests, and refuses to send them."""
 
     def __init__(self, inference_client: InferenceClient, why: str) -> None:
         self._inference_client, self._why = inference_client, why
@@ -99,7 +99,8 @@ this installation knows it; None: it does not."""
 def load_inference_client(
     classifier: Classifier, access: Access, base_of: BaseOf
 ) -> InferenceClient:
-    """One whose questions are refused at once when the model has stopped, see `why_stopped`.
+    """The inference client of a classifier; of a retired model one that refuses all requests, see
+    `why_stopped`.
 
     Raises ArtifactError for a damaged header, AccessError without a key, TrainingError when no
     service has the model."""

@@ -1,9 +1,9 @@
 """Classifying new rows as they come.
 
-One prediction over all rows of a table remembers how far it came, as every job does. Whenever there
-are rows behind that place, the same job is queued again and goes on from it: so new rows are found
-by the table's rowid, at the cost of one look into an index. Rows that are changed later keep their
-answers, and so do those that get the rowid of a deleted one.
+One prediction over all rows of a table stores its cursor, as every job does. Whenever there are
+rows after it, the same job is queued again and resumes there: so new rows are found by the table's
+rowid, at the cost of one look into an index. Rows that are changed later keep their answers, and so
+do those that get the rowid of a deleted one.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def submit_follow(
     request: PredictRequest,
     access: Access | None = None,
 ) -> Job:
-    """A queued job that classifies all rows, and goes on with new ones until it is told not to."""
+    """A queued job that classifies all rows, and then new ones until it is paused or cancelled."""
     check_follow(conn, classifier, table, request)
     ensure_schema(conn)
     with transaction(conn):
@@ -60,10 +60,10 @@ def submit_follow(
 
 
 def queue_new_rows(conn: sqlite3.Connection, access: Access | None = None) -> list[int]:
-    """Has the jobs go on whose tables have new rows; gives their ids. Cheap when there are none.
+    """Queues the jobs whose tables have new rows; gives their ids. Cheap when there are none.
 
-    One that failed or rests goes on when somebody asks it to, and one that nobody on this machine
-    has agreed to when somebody does.
+    Not those that failed or are paused, which must be resumed first, nor those that nobody on this
+    machine has agreed to.
     """
     reach = access or read_access()
     return [one.job_id for one in list_following(conn) if _has_new_rows(conn, one, reach)

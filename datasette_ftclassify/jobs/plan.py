@@ -1,4 +1,4 @@
-"""What a prediction was asked to do, and what that means in the database as it is now."""
+"""The request of a prediction, and its meaning for the database as it is now."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ class PredictRequest:
     columns:     None: named after the classifier
     where, params: only rows that meet the condition; the values of its :names
     unlabelled:  only rows without a label
-    overwrite:   allow writing to columns that somebody else made
-    threshold:   the least score (0-1) of a label; below it a row gets none, and keeps its score.
+    overwrite:   allow writing to columns that were not made for predictions
+    threshold:   the minimum score (0-1) of a label; below it a row gets none, and keeps its score.
                  None: every label is written
 
     For classifiers whose model is at a service:
@@ -91,8 +91,8 @@ class PredictRequest:
 
 
 class Plan:
-    """A request at work. Raises PredictError when the table cannot be written, SourceError when it
-    does not fit."""
+    """A request, resolved against its table. Raises PredictError when the table cannot be written,
+    SourceError when it does not fit."""
 
     def __init__(
         self, conn: sqlite3.Connection, classifier: Classifier, settings: Mapping[str, Any]

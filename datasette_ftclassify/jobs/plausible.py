@@ -1,7 +1,7 @@
-"""Whether what is to be learnt looks like a mistake, before anything is trained.
+"""Whether the chosen columns look like a mistake, before anything is trained.
 
-A key or a number is easily chosen in the place of a label or a text, and a training on it takes
-long and comes to nothing. So somebody has to say that it is meant.
+A key or a number is easily chosen instead of a label or a text, and a training on it takes long and
+is worthless. So such a choice has to be confirmed.
 """
 
 from __future__ import annotations

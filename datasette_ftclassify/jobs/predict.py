@@ -1,8 +1,8 @@
 """Prediction into columns: every row once, however often the process dies.
 
 The answers of a batch of rows and the position behind it are committed together, so an interrupted
-job goes on after the last row that it wrote. A model in the file answers here; one that is at a
-service is asked by `remote.predict`.
+job goes on after the last row that it wrote. A local model answers here; for one at a service see
+`remote.predict`.
 """
 
 from __future__ import annotations

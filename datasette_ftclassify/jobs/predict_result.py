@@ -1,4 +1,4 @@
-"""What a prediction has done so far, and at its end."""
+"""The counts of a prediction, while it runs and at its end."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ RowProgress = Callable[[int, int], None]
 
 
 def no_row_progress(done: int, total: int) -> None:
-    """For callers who do not look."""
+    """For callers that show no progress."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""What a classifier answered to each test row, so that a figure can lead to its rows."""
+"""The classifier's answer for each test row, so that a figure can link to its rows."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Runs whatever job waits, one after the other."""
+"""Runs the queued jobs, one after the other."""
 
 from __future__ import annotations
 
@@ -37,10 +37,11 @@ def run_job(
     """Claims the job and runs it to its end; gives it as it then stands.
 
     access: to services, and the limits of what they may cost; None: from the environment
-    digest: of the job, as whoever starts this process knows it agreed to; None: see the ledger
+    digest: of the job as it was agreed to, from the process that started this one; None: see the
+            ledger
     Raises JobError when it cannot be claimed, or nobody on this machine has agreed to it,
-    JobStopped when somebody asked it to pause or end, JobPaused when it rests for a reason of its
-    own, and whatever made it fail.
+    JobStopped when a pause or cancellation was requested, JobPaused when it pauses for a reason of
+    its own, and whatever made it fail.
     """
     reach = read_access() if access is None else access
     runners: dict[str, Callable[[Lease], dict[str, object]]] = {
@@ -94,7 +95,7 @@ def work(
     """Runs the waiting jobs until none is left; gives how many it ran.
 
     A job that fails says so in its own record, and the next one follows. One that may not run (see
-    `may_run`) stays in the queue, and `held` is told why, once in each call.
+    `may_run`) stays in the queue, and `held` is called with the reason, once in each call.
     """
     reach = read_access() if access is None else access
     ran = 0

@@ -118,7 +118,7 @@ def submit_train(
 ) -> Job:
     """A queued job that does what `train_classifier` says, and a person's agreement to it.
 
-    estimate: what somebody agreed to pay; a training that would cost more asks again
+    estimate: what somebody agreed to pay; a training that would cost more needs a new agreement
     access:   None: from the environment
     """
     ensure_schema(conn)
@@ -166,7 +166,8 @@ def estimate_train(
     *,
     download: bool = False,
 ) -> TrainEstimate | None:
-    """What a training will send and cost; None when it is free. Asks nobody and writes nothing.
+    """What a training will send and cost; None when it is free. Sends no request and writes
+    nothing.
 
     Raises what would stop the training before it was sent: TrainingError, AccessError, or
     LimitReached when it would cost more than it may.

@@ -68,7 +68,7 @@ def within(report_progress: Progress, low: float, high: float) -> Progress:
 
 
 def _noting(lease: Lease, report_progress: Progress) -> Progress:
-    """Tells a trainer's steps, and notes each as an event when it begins."""
+    """Reports a trainer's steps, and notes each as an event when it begins."""
     begun: set[str] = set()
 
     def noted(step: str, share: float) -> None:

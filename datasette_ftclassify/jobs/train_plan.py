@@ -1,4 +1,4 @@
-"""What a training at a service sends, asks and costs, known before anything leaves this machine."""
+"""What a training at a service sends and costs, known before anything leaves this machine."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class TrainEstimate:
 
     usd:           of both; None when a price is not known (see `notes`)
     billed_tokens: of the training, all epochs together; `exact` when they are the model's own
-    requests:      questions of the evaluation, with their tokens
+    requests:      of the evaluation, with their tokens
     rows_sent:     rows that leave this machine, to `host`
     local:         headlines of classifiers that were made on this machine from the same rows
     """
@@ -98,7 +98,7 @@ class TrainEstimate:
 def plan_training(
     conn: sqlite3.Connection, task: Task, request: TrainRequest, service: Service, access: Access
 ) -> TrainPlan:
-    """Reads the rows and puts them in order, without asking anybody.
+    """Reads the rows and puts them in order, without any request.
 
     Raises TrainingError or AccessError for what the service would refuse.
     """
@@ -205,7 +205,7 @@ def estimate_plan(
     asked = sum(count(e.text, e.labels) for e in test) - answers
     table = service.prices(access.endpoint(service.name))
     training = estimate_training(table, spec.model, tokens, spec.epochs)
-    # What is asked untrained may have a price of its own.
+    # A model that is prompted without training may have a price of its own.
     asks = spec.model if trains else service.priced_as(spec.model)
     inference = estimate_inference(table, asks, input_tokens=asked, output_tokens=answers)
     free = not service.capabilities.costs_money

@@ -1,4 +1,4 @@
-"""What is asked of a training, and what it means in a database."""
+"""The request of a training, and its meaning for a database."""
 
 from __future__ import annotations
 

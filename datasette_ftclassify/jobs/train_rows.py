@@ -1,4 +1,4 @@
-"""The rows of a training: read once, each with its split, and the record of who is where."""
+"""The rows of a training: read once, each with its split, and the record of the splits."""
 
 from __future__ import annotations
 

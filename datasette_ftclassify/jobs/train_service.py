@@ -1,9 +1,9 @@
-"""Training at a service: a state machine that may die at any point and never pays twice.
+"""Training at a service: a state machine that can be killed at any point and never pays twice.
 
-1. The rows are read, divided, and noted with everything that the classifier will need. Until they
-   have been sent, rows that change mean that this is done anew: nothing has been paid.
+1. The rows are read, divided, and noted with everything that the classifier will need. If rows
+   change before they are sent, this is done again: nothing has been paid.
 2. The service trains. What was noted counts from then on, whatever happens to the table.
-3. The classifier, its cost, and the job's knowledge of both are committed together.
+3. The classifier, its cost, and the job's state are committed together.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""What a training at a service remembers: the `TrainingLog` of a job that runs under a lease.
+"""The `TrainingLog` of a job that runs under a lease.
 
-It is kept in the job's own row. Every entry is committed in a transaction that proves the lease, so
-a process that was taken for dead, and replaced, can neither write nor go on.
+It is stored in the job's own row. Every entry is committed in a transaction that checks the lease,
+so a process that lost its lease to another one can neither write nor go on.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class JobTrainingLog:
         self._write({**self.state, **changes})
 
     def restart(self) -> None:
-        """Begins anew, under another tag: what was noted has no use any more."""
+        """Starts over with another tag, and drops the saved state."""
         self._write({_TAG: uuid.uuid4().hex})
 
     def _write(self, remote: dict[str, Any]) -> None:

@@ -1,8 +1,8 @@
-"""Ends a process whose main thread stays in one call of a library for too long.
+"""Ends a process whose main thread is stuck in one call of a library.
 
 A condition or a view of a file that somebody else made may never end, and SQLite cannot be
-interrupted within one of its steps. Whoever started the process says so in the job's record: while
-it reads, nobody can write in a file without a write-ahead log.
+interrupted within one of its steps. The process that started it notes that in the job's record:
+during such a read nobody can write to a file without a write-ahead log.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """What this installation has agreed to and spent: a SQLite file of the operator, outside the data.
 
-A database file may come from anyone, so no decision about money is taken from it. Here stand the
-agreements of people on this machine, what was spent, and what is under way, of all databases
+A database file may come from anyone, so no decision about money is taken from it. This file holds
+the agreements of people on this machine, what was spent, and what is under way, of all databases
 together. See `Ledger`.
 """
 

@@ -1,8 +1,8 @@
-"""What one process has under way for one job, within its limits.
+"""The reservations of one process for one job, within its limits.
 
-The cost of a request is set aside in the ledger before it is sent, in one transaction that sees all
-others. So jobs of any databases and processes keep to the limits together, and a process that is
-killed has asked nothing that the ledger does not know of.
+The cost of a request is reserved in the ledger before it is sent, in one transaction that sees all
+other reservations. So jobs of any databases and processes keep to the limits together, and after a
+process is killed, the ledger knows of every request that it sent.
 """
 
 from __future__ import annotations
@@ -63,8 +63,8 @@ class Account:
         return granted
 
     def settle(self, reserved: float, spent: Spent) -> None:
-        """Puts what one request cost in the place of what was set aside for it. It is in the ledger
-        with the next `reserve` or `save`; until then it counts as under way."""
+        """Replaces the reservation of one request by its actual cost. It is in the ledger with the
+        next `reserve` or `save`; until then it counts as under way."""
         if reserved:
             self._dearer = max(self._dearer, spent.usd / reserved)
         self._unsaved += spent

@@ -1,4 +1,4 @@
-"""To which jobs a person on this machine has agreed.
+"""The jobs that a person on this machine has agreed to.
 
 A job is known by its database and a random number in its row, and what it would do by a digest: a
 job that a file brought along has none, and one that was changed since has another digest.
@@ -17,11 +17,11 @@ _COLUMNS = "job, nonce, digest, limit_usd, expected_usd, agreed_at"
 
 @dataclass(frozen=True)
 class Agreement:
-    """What a person saw and wanted.
+    """What a person saw and agreed to.
 
     digest:       of what the job does
     limit_usd:    for the job in all; None: none was set
-    expected_usd: what it was said to cost; None: nobody knew, or nothing
+    expected_usd: what it was said to cost; None: not known, or nothing
     """
 
     digest: str

@@ -1,4 +1,4 @@
-"""By what the ledger knows databases and jobs."""
+"""The keys of databases and jobs in the ledger."""
 
 from __future__ import annotations
 

@@ -89,8 +89,8 @@ class Ledger:
     # Spending
 
     def take_over(self, key: JobKey) -> Spent:
-        """Call for a job that this process has claimed, before it asks: what the last process had
-        under way counts as spent. Gives that."""
+        """Call for a job that this process has claimed, before any request: what the last process
+        had under way counts as spent. Gives that."""
         with self._once() as db:
             return record_lost(db, key)
 
@@ -145,9 +145,9 @@ class Ledger:
             return row
 
     def settle(self, key: JobKey, name: str, spent: Spent, *, priced: bool = True) -> Spent:
-        """Puts what was spent in the place of a part of what is held: of its requests, so many.
+        """Replaces a part of a reservation, of so many requests, by what was spent.
 
-        priced: False: nobody knows what it cost, and it counts at what was expected
+        priced: False: the cost is not known, and counts as expected
         Gives what was spent.
         """
         with self._once() as db:

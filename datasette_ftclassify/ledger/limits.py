@@ -1,4 +1,4 @@
-"""What the limits leave, and what is noted as under way. Call in a transaction of the ledger."""
+"""What the limits leave, and the reservations. Call in a transaction of the ledger."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def hold(
     owner: str | None = None,
     digest: str = "",
 ) -> None:
-    """Notes what is under way, in the place of what the holder had."""
+    """Sets the reservation of a holder, which replaces its earlier one."""
     db.execute(
         "insert or replace into under_way (holder, owner, day, database, job, nonce, usd,"
         " requests, digest) values (?, ?, ?, ?, ?, ?, ?, ?, ?)",

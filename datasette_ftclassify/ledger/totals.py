@@ -29,7 +29,7 @@ def add_spent(
     repeats: int = 0,
     unbilled: int = 0,
 ) -> None:
-    """Adds to what was spent on a day (UTC), today unless told otherwise.
+    """Adds to what was spent on a day (UTC), today by default.
 
     repeats:  among the requests
     unbilled: requests beside them, which cost nothing
@@ -62,7 +62,7 @@ def record_lost(db: sqlite3.Connection, key: JobKey | None = None) -> Spent:
     """What was under way in processes that live no more counts as spent, at what it was expected to
     cost: nobody will know. Gives how much that was.
 
-    key: of a job that this process has taken over, so that whoever had it has it no more
+    key: of a job that this process has taken over, whose last process has lost it
     """
     rows = db.execute(
         "select holder, owner, day, database, job, nonce, usd, requests from under_way"

@@ -1,4 +1,4 @@
-"""Two classifiers asked about the same rows: whether one is better, or was only luckier."""
+"""Two classifiers on the same rows: whether one is better, or was only luckier."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What pages and commands say of a job alike."""
+"""The description of a job that pages and commands share."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a language model's answer says: labels of the set, or why it is none of them.
+"""Parses a language model's answer: labels of the set, or an abstention with its reason.
 
 A fine-tuned model nearly always answers as it was trained to. What it says otherwise is read only
 as far as nobody could read it differently; everything else is an abstention with its reason, never

@@ -1,7 +1,7 @@
 """One example as one line of JSON, in the two forms that fine-tuning services read.
 
-The same code builds the training line, the prompt of every later question and the reading of the
-answer: a model asked in other words than it was trained on answers worse, without an error.
+The same code builds the training line, the prompt of every later request and the reading of the
+answer: a model that gets another prompt than it was trained on answers worse, without an error.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ class ExportFormat:
 
 
 class Codec:
-    """An export format at work for one label set: examples to lines and prompts, answers back.
+    """An export format for one label set: examples to lines and prompts, answers back.
 
     system, stop: what was chosen for this label set
     Raises ExportError when the stop sequence occurs in a label.

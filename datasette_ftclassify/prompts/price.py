@@ -11,12 +11,12 @@ class Price:
     """One model. Amounts are USD for a million tokens; None: not known.
 
     training:        for each token of the training file, times the epochs
-    input, output:   asking the fine-tuned model; cached_input: a prefix it has seen lately
+    input, output:   inference with the fine-tuned model; cached_input: a prefix it has seen lately
     batch_discount:  what the Batch API takes off input and output (0-1)
     example_tokens:  the longest training example
     file_bytes:      the largest training file
     training_ends:   the last day on which the provider starts a training of it
-    shutdown:        the day from which the model, and every fine-tune of it, answers no more
+    shutdown:        the day on which the model, and every fine-tune of it, is retired
     origin:          where the figures are from, for people
     host:            of the provider whose figures they are; None: they hold wherever it is used
     borrowed:        the host that is asked is not known to have the model at all

@@ -1,4 +1,4 @@
-"""What training and asking a hosted model costs and until when it can be done, as dated data.
+"""Prices and dates of hosted models: of training and of inference, as dated data.
 
 Three layers, the first that knows a model counts: the operator's table (FTCLASSIFY_PRICES), the
 one that comes with this package (prices of training and of fine-tunes, dates, hosts), and, for

@@ -1,7 +1,7 @@
-"""What SQL functions say for a classifier whose model is at a service: the answers that were kept.
+"""The SQL functions of a classifier whose model is at a service: they answer from the answer cache.
 
-Asking costs money, and anybody who may read a page may call a function. So a text without a kept
-answer stays without one, unless the operator set a budget (see `remote_inference`).
+Requests cost money, and anybody who may read a page may call a function. So a text without a stored
+answer gets none, unless the operator set a budget (see `remote_inference`).
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _NOTHING = CachedAnswer(None)
 
 
 class ConnectionInference:
-    """Asks for the functions of one connection.
+    """Inference for the functions of one connection.
 
     access:     called when it is first needed; may raise AccessError
     writable:   whether answers may be kept in a database file, by its path

@@ -2,11 +2,11 @@
 
 They answer from what is stored in the database of their own connection (main or attached), see a
 new classifier at the next query, and never raise: SQLite would show a bare "user-defined function
-raised exception" in place of a page. What went wrong is told by ft_classify_json and ft_explain.
-For a classifier whose model is at a service, what is stored are its answers (see `cached_answers`).
+raised exception" in place of a page. ft_classify_json and ft_explain report what went wrong. For a
+classifier whose model is at a service, its stored answers are used (see `cached_answers`).
 
-A query may ask for anything any number of times, so each call looks at the time that its query has
-left, and takes a bounded time and room by itself.
+A query may call a function any number of times, so each call checks the time that its query has
+left, and its own time and memory are bounded.
 
 Nothing heavy is imported until the first text is classified.
 """
@@ -50,7 +50,7 @@ CHUNK_TEXTS, CHUNK_CHARACTERS = 256, 100_000
 TOKENS_BYTES = 2_000_000
 """The longest text whose tokens are counted."""
 WAIT_SECONDS = 60.0
-"""How long the functions of a query may wait for services, unless told otherwise."""
+"""How long the functions of a query may wait for services, by default."""
 
 _skip_space = re.compile(r"[ \t\n\r]*").match
 _decode_item = json.JSONDecoder().raw_decode

@@ -1,8 +1,8 @@
-"""The time limit of a query, as its functions can keep it.
+"""Lets SQL functions keep the time limit of the query that calls them.
 
 SQLite ends a query that takes too long through its connection's progress handler, which it calls
 between its own instructions: never while a Python function runs, and in Datasette only after the
-next 1,000 instructions, a third of which may be calls of functions. So the functions ask the same
+next 1,000 instructions, a third of which may be calls of functions. So the functions call the same
 handler themselves. Its answer holds for the very query that runs, whoever set it and however long
 that query may take: a page, a facet, a count. Where nobody limits queries there is no handler, and
 nothing is limited: the command line, jobs.
@@ -18,7 +18,7 @@ from collections.abc import Callable
 from types import FunctionType, MethodType
 
 LOOK_EVERY = 0.001
-"""Seconds between two questions to the handler: less than one long text takes."""
+"""Seconds between two calls of the handler: less than one long text takes."""
 
 
 class QueryStopped(Exception):
@@ -26,7 +26,7 @@ class QueryStopped(Exception):
 
 
 class QueryLimit:
-    """Asks the progress handler of a connection, from within its functions."""
+    """Calls the progress handler of a connection, from within its functions."""
 
     def __init__(self, connection: Callable[[], sqlite3.Connection]) -> None:
         self._connection = connection

@@ -1,9 +1,9 @@
-"""Questions to a service from within a query, where the operator set a budget for that.
+"""Requests to a service from within a query, where the operator set a budget for that.
 
-A query runs in one of a few threads that everybody shares, on a connection that must not write. So
-one thread of this process asks for all of them: they wait for a short time and go on without an
-answer, which is there for the next query when it comes late. After a failure nobody waits again for
-a while, so that a page of many rows does not hang on a service that is down.
+A query runs in one of a few shared threads, on a connection that must not write. So one thread of
+this process sends the requests of all queries. They wait for a short time and then go on without an
+answer; a late one is there for the next query. After a failure no request is sent for a while, so
+that a page of many rows does not wait for a service that is down.
 """
 
 from __future__ import annotations
@@ -36,11 +36,11 @@ ASK_SECONDS = 10.0
 LOAD_SECONDS = 10.0
 """The longest that the first one waits for the SDK to be imported."""
 COOLDOWN_SECONDS = 60.0
-"""How long nothing is asked after a failure, unless the service says how long."""
+"""How long no request is sent after a failure, unless the service says how long."""
 LIMIT_SECONDS = 5.0
-"""How long nothing is asked when the money does not suffice: to look costs time as well."""
+"""How long no request is sent once a limit is reached: checking takes time as well."""
 MOST_IN_FLIGHT = 8
-"""Questions under way at once in this process."""
+"""Requests under way at once in this process."""
 MOST_CLIENTS = 8
 MOST_REMEMBERED = 10_000
 """Answers that no file has, or not yet."""
@@ -75,7 +75,7 @@ class ResponseTimeout:
 
 @dataclass(frozen=True)
 class _Cooldown:
-    """A service that is left alone until a time (of time.monotonic), and why.
+    """A service that gets no requests until a time (of time.monotonic), and why.
 
     overdue: an answer did not come in time, so one that comes ends it
     """
@@ -93,7 +93,7 @@ def _service(served: Served, access: Access) -> str:
 
 @dataclass(frozen=True)
 class _Request:
-    """A text that is asked about. may_write: whether the file may be written"""
+    """A text to classify. may_write: whether the file may be written"""
 
     key: Key
     served: Served
@@ -113,7 +113,8 @@ def _spent(usage: Usage, expected: float, cost: Callable[[Usage], float | None])
 
 
 class SqlInference:
-    """Where all functions of a process ask: a thread with an event loop, started when needed."""
+    """The inference of all functions of a process: a thread with an event loop, started when
+    needed."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -139,7 +140,7 @@ class SqlInference:
     ) -> CachedAnswer:
         """The answer to a text that the file has none for. Raises FtclassifyError.
 
-        patience: called when somebody has to wait; raises NoAnswer when that has been enough
+        timeout_for: called before a wait; raises NoAnswer when the query has waited long enough
         """
         key = (served.path, served.classifier.uid, input_key(text))
         with self._lock:
@@ -180,7 +181,7 @@ class SqlInference:
         return remembered
 
     def _load(self, served: Served, access: Access) -> None:
-        """Loads the asker apart from the first question: importing the SDK takes its time."""
+        """Loads the client before the first request: importing the SDK takes its time."""
         with self._lock:
             loading = self._run(self._client_for(served, access))
         try:
@@ -339,7 +340,7 @@ class SqlInference:
         with self._lock:
             cooldown = self._cooldowns.get(service)
         if cooldown is not None and time.monotonic() < cooldown.until:
-            raise NoAnswer(f"Nothing is asked for the moment. {cooldown.why}")
+            raise NoAnswer(f"No requests are sent for the moment. {cooldown.why}")
 
     def _remember(self, key: Key, answer: CachedAnswer | str) -> None:
         with self._lock:

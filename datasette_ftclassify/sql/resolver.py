@@ -1,9 +1,9 @@
-"""Which classifier a query means, loaded once and dropped when it is gone.
+"""Finds the classifier that a query names, loads it once, and drops it when it has changed.
 
 SQLite is asked whether the file has changed (`pragma data_version` for other connections,
 `total_changes` for our own). Only then is the name looked up again, and only a different training
 is loaded. Loaded classifiers are shared by the connections of a process. Of a classifier whose
-model is at a service nothing is loaded: it is there with the answers that the file keeps.
+model is at a service nothing is loaded: only the stored answers are used.
 """
 
 from __future__ import annotations
@@ -111,7 +111,7 @@ class Resolver:
             _resolvers.add(self)
 
     def rest(self) -> None:
-        """Forgets what it knows, unless it is at work just now. Any thread may call this."""
+        """Drops its cache, unless it is in use just now. Any thread may call this."""
         if time.perf_counter() - self._checked > AT_REST:
             self._known.clear()
 

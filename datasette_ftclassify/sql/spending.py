@@ -1,9 +1,9 @@
-"""What SQL functions spent and were told, until the database file has it.
+"""Spending and answers of SQL functions, held in memory until the database file can be written.
 
-A statement that reads a table keeps everybody from committing to that file (but in WAL mode), and
-the one that asks is usually such a statement. So this is kept in the process first, and is written
-when the file lets it be. A published file never does. What counts towards the limits is in the
-ledger of the installation, before a question is sent.
+A statement that reads a table blocks commits to its file (except in WAL mode), and a query that
+classifies is usually such a statement. So the answers are held by the process and written when the
+file is free; a published file never is. What counts towards the limits is reserved in the ledger of
+the installation before a request is sent.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ class SqlSpending:
         self._files: dict[str, _FileSpending] = {}
 
     def reserve(self, path: str, access: Access, usd: float, *, writable: bool) -> None:
-        """Sets the cost of a question aside. Raises LimitReached when a limit leaves no room, the
+        """Reserves the cost of a request. Raises LimitReached when a limit leaves no room, the
         ledger cannot be used, or the file has no room for the answer.
 
         path:     of the database file; empty for one in memory
@@ -90,8 +90,8 @@ class SqlSpending:
         return self._files[path]
 
     def release(self, path: str, reserved: float, *, sent: bool = True) -> None:
-        """Gives back what was set aside for a question that the service refused, or that was not
-        sent after all."""
+        """Releases the reservation of a request that the service refused, or that was not sent
+        after all."""
         account = self._files[path].account
         if sent:
             account.refuse(reserved)
@@ -99,11 +99,11 @@ class SqlSpending:
             account.release(reserved)
 
     def lose(self, path: str, reserved: float) -> None:
-        """A question whose answer never came, and may have been given: counts as spent."""
+        """A request whose response never came, and may have been billed: counts as spent."""
         self.spend(path, reserved, Spent(reserved, 1))
 
     def spend(self, path: str, reserved: float, spent: Spent) -> None:
-        """Puts what an answer cost in the place of what was set aside for it."""
+        """Replaces the reservation of an answer by its actual cost."""
         file = self._files[path]
         file.account.settle(reserved, spent)
         file.owed += spent

@@ -1,4 +1,4 @@
-"""From what a query gives a function to the text that a classifier reads."""
+"""The text that a classifier reads, from the arguments of a SQL function."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Answers that a service gave, kept so that the same question is never paid for twice.
+"""The answer cache: answers of a service, stored so that no request is paid for twice.
 
 They belong to one version of a classifier, whose model and prompts never change.
 """
@@ -44,7 +44,7 @@ class CachedAnswer:
 
 
 def input_key(text: str) -> bytes:
-    """The 16 bytes by which an answer to a question about the text is found."""
+    """The cache key of a text, 16 bytes."""
     return sha256(text.encode("utf-8", "surrogatepass")).digest()[:16]
 
 

@@ -1,9 +1,9 @@
-"""Batches of questions at a service, written down before the service hears of them.
+"""Batches of requests at a service, each stored before anything is sent.
 
-A row says how far its batch has come, so that a process which takes a job over neither sends the
-same questions a second time nor leaves answers behind that were paid for.
+A row holds the state of its batch, so that a process which takes a job over neither sends the same
+requests a second time nor loses answers that were paid for.
 
-prepared: its questions are chosen; a file named by the tag may be at the service
+prepared: its requests are chosen; a file named by the tag may be at the service
 uploaded: the file is there, and a batch with the tag may have been made of it
 running:  the service works on it
 ended:    its answers are there to be read
@@ -59,7 +59,7 @@ def add_batch(
 ) -> Batch:
     """A prepared batch.
 
-    keys: of its questions, see answers.input_key
+    keys: of its requests, see answers.input_key
     usd:  what it may cost; None: no price is known
     tag:  of no other one; None: a new one
     """

@@ -1,7 +1,7 @@
 """Deleting classifiers, with all that belongs to them and to nothing else.
 
 A job that a process runs, or of which something goes on at a service and is billed there, is never
-deleted: it is cancelled first, by whoever is told of it.
+deleted: the caller cancels it first.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Deletion:
     answers:  the version that answers for the name afterwards; None: there is none left
     default:  the default's name afterwards; `changed`: whether it was another one before
     hidden:   whether whoever reads this may not know the default
-    busy:     jobs that must be cancelled before; `others`: how many that rest or wait go with it
+    busy:     jobs that must be cancelled before; `others`: how many paused or queued ones go, too
     """
 
     titles: tuple[str, ...]
@@ -131,8 +131,8 @@ def delete_classifier(conn: sqlite3.Connection, name: str) -> Deletion:
 
 
 def cancel_jobs(conn: sqlite3.Connection, name: str) -> None:
-    """Asks the jobs that are busy with the classifier to end; one that was asked is not asked
-    again. Those that a process runs, or that a service is to hear of, end some time later."""
+    """Requests the cancellation of the jobs that use the classifier, once each. Those that run,
+    here or at a service, end some time later."""
     with transaction(conn):
         for job in plan_deletion(conn, name).busy:
             if job.wanted != "cancel" or job.interrupted:

@@ -1,4 +1,4 @@
-"""Whether there is room on the disk for what is to be stored."""
+"""Whether the disk has room for what is to be stored."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def _pragma(conn: sqlite3.Connection, name: str, column: int = 0) -> str:
 
 
 def no_room(why: object = "less than a megabyte is left") -> str:
-    """For a job that rests because of that. why: SQLite's error"""
+    """For a job that pauses because of that. why: SQLite's error"""
     return (
         f"There is no room on the disk ({why}), so nothing more is asked or written. What is "
         "stored stays: make some room, then resume the job."

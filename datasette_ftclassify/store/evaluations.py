@@ -1,4 +1,4 @@
-"""Evaluations, stored with the classifier they judge, and what it answered to each test row."""
+"""Evaluations of classifiers, and the answers for each test row."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a training told of itself, as it stands in a file."""
+"""The report of a training, as it is in a file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What was spent, for each day and job, from the figures that services report."""
+"""Spending by day and job, from the usage that services report."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who was in which split when a classifier was trained."""
+"""Which rows were in which split when a classifier was trained."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""Work that would hold up Datasette's few read threads or its event loop: in a thread beside them,
-with a connection of its own."""
+"""Long reads in threads of their own, with a connection of their own, since they would block
+Datasette's few read threads or its event loop."""
 
 from __future__ import annotations
 
@@ -87,8 +87,8 @@ async def write_aside(ask: PageRequest, function: Callable[[sqlite3.Connection],
 
 
 async def queue_aside(ask: PageRequest, submit: Callable[[sqlite3.Connection], Job]) -> Job:
-    """The job that a function submits, waiting for a worker; an old one in the same words that
-    rests or has failed goes on."""
+    """The job that a function submits, queued for a worker; an old one with the same settings that
+    is paused or has failed is resumed."""
     job = await write_aside(ask, lambda conn: put_in_queue(conn, submit(conn)))
     wake(ask.datasette)
     return job

@@ -1,6 +1,5 @@
-"""What a page of Datasette's gets from us: a strip while jobs are at work on its table, what is
-wrong with the classifiers that its SQL names, and the styles of our cells. A page that we have
-nothing to do with gets nothing."""
+"""What we add to Datasette's own pages: a banner while jobs of the table run, problems of the
+classifiers that the SQL names, and the styles of our cells. Other pages get nothing."""
 
 from __future__ import annotations
 
@@ -28,8 +27,8 @@ _MOST = 1_000
 async def script_urls(
     datasette: Datasette, request: Any, view: str, database: str | None, table: str | None
 ) -> list[dict[str, Any]]:
-    """The strip's script, which is told in its own address what to say, and where to ask for jobs;
-    none when there is nothing."""
+    """The banner's script, with its messages and the URL of jobs in its query string; none when
+    there is nothing to show."""
     params: dict[str, Any] = {}
     if view == "table" and await _is_worked_on(datasette, request, database, table):
         path = page_url(datasette, str(database), "jobs") + ".json"
@@ -62,7 +61,7 @@ async def style_urls(
 async def _is_worked_on(
     datasette: Datasette, request: Any, database: str | None, table: str | None
 ) -> bool:
-    """Whether a job is at work on the table that the visitor may know of."""
+    """Whether a job runs on the table that the visitor may see."""
     if not database or not table or database not in datasette.databases:
         return False
     db = datasette.get_database(database)
@@ -79,7 +78,7 @@ async def _is_worked_on(
 
 
 def _active(conn: sqlite3.Connection, table: str) -> set[frozenset[str]]:
-    """The tables that each job at work on this one tells of."""
+    """The tables that each running job of this one reveals something of."""
     found: set[frozenset[str]] = set()
     before: int | None = None
     for _ in range(_MOST // _AT_ONCE):

@@ -1,6 +1,6 @@
-"""From figures to the coordinates of a picture.
+"""The coordinates of charts.
 
-Pictures are SVG and HTML made on the server, so that they are there without JavaScript, on a
+Charts are SVG and HTML made on the server, so that they are there without JavaScript, on a
 published copy, and in a print. The drawing is in templates/ftclassify/pictures.html.
 """
 

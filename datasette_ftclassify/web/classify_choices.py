@@ -1,4 +1,4 @@
-"""What there is to choose from on the page that classifies rows, looked up in the database."""
+"""The choices on the page that classifies rows, read from the database."""
 
 from __future__ import annotations
 
@@ -103,8 +103,8 @@ def _choice(classifier: Classifier, *, newest: bool) -> Choice | None:
 def pick(allowed: Sequence[Choice], name: str) -> Choice:
     """The one called `name` (its newest version) or `name@version`.
 
-    Raises ClassifierNotFound for one that is not there, does not fit the table or is not to be
-    seen: which of these is not told.
+    Raises ClassifierNotFound for one that is not there, does not fit the table or may not be
+    seen; the message does not say which.
     """
     for choice in allowed:
         if name in (choice.title, choice.classifier.name):

@@ -1,5 +1,5 @@
-"""What somebody has chosen on the page that classifies rows: from an address, a form or JSON to a
-request for a prediction, and back into fields, so that nothing typed is lost."""
+"""The form of the page that classifies rows: from a query string, a form or JSON to a prediction
+request, and back into fields, so that nothing typed is lost."""
 
 from __future__ import annotations
 

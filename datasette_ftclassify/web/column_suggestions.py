@@ -1,7 +1,7 @@
 """A first look at a table: which columns may be the text and the labels, and how some rows render.
 
-Somebody waits for this, so it reads some rows here and there, never a whole table, and gives up
-after a moment: a filter may have to search a million rows for the first that it lets through.
+A visitor waits for this, so it reads a sample of rows, never a whole table, and has a time limit: a
+filter may have to search a million rows for the first that it lets through.
 """
 
 from __future__ import annotations
@@ -60,9 +60,9 @@ class Column:
 
 @dataclass
 class TablePreview:
-    """Everything that the page says without having read the table.
+    """What the page shows before the whole table is read.
 
-    choices:  with proposals in the place of what was not chosen
+    choices:  with proposals for what was not chosen
     proposed: names of the fields that were
     reading:  of the labels, as the sample suggests; None without a label column
     errors:   by field; `rows` for what concerns no field
@@ -83,10 +83,10 @@ class TablePreview:
 def preview_table(
     conn: sqlite3.Connection, choices: Choices, *, propose: bool = True
 ) -> TablePreview:
-    """Raises SourceError when there is no such table. Everything else that is wrong is told in
+    """Raises SourceError when there is no such table. Everything else that is wrong is in
     `errors`, beside what could be found.
 
-    propose: fill in the text and the label that nobody chose; not for who left them out on purpose
+    propose: fill in text and label columns that were not chosen; False when the user cleared them
     """
     source = relation(conn, choices.table)
     rows = _sample(conn, source)
@@ -125,10 +125,8 @@ def _sample(conn: sqlite3.Connection, source: Relation) -> list[tuple[Cell, ...]
     first: list[tuple[Cell, ...]] = []
 
     def read_samples() -> None:
-        for condition_at in sample_conditions(conn, source, _SAMPLE_ROWS):
-            rows.extend(
-                conn.execute(f"{sql} where {condition_at} limit {_SAMPLE_ROWS // SAMPLE_POINTS}")
-            )
+        for point in sample_conditions(conn, source, _SAMPLE_ROWS):
+            rows.extend(conn.execute(f"{sql} where {point} limit {_SAMPLE_ROWS // SAMPLE_POINTS}"))
 
     in_a_moment(conn, _LOOK_MS, read_samples)
     if len(rows) < _SAMPLE_ROWS:

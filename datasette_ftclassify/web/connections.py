@@ -1,4 +1,4 @@
-"""The SQL functions in Datasette's connections, and what they may ask and write there."""
+"""The SQL functions in Datasette's connections, and what they may send and write there."""
 
 from __future__ import annotations
 

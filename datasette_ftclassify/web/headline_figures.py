@@ -1,5 +1,5 @@
-"""How good a classifier is, in a few figures: each beside its doubt, and beside what would be had
-for nothing; and whether another one of the same task is better."""
+"""How good a classifier is, in a few figures, each with its interval and the baseline; and whether
+another one of the same task is better."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def comparison(
 
 
 def _sentence(found: Mapping[str, Any]) -> str:
-    """Whether the other one is better than this one, as far as that can be told."""
+    """Whether the other one is better than this one, as far as that is significant."""
     from ..metrics.comparison import SURE, p_value_text
 
     gains, losses = found["only_second"], found["only_first"]

@@ -1,4 +1,4 @@
-"""What a job says of itself, in the words and shapes of its page."""
+"""The facts about a job, as its page shows them."""
 
 from __future__ import annotations
 
@@ -236,7 +236,7 @@ def state_text(job: Job, served: bool, agreed: bool) -> str:
 
 
 def took(job: Job) -> str:
-    """How long a job was at work that is over; empty for any other."""
+    """The duration of a job that has ended; empty for any other."""
     from ..present.jobs import duration, moment
 
     if is_active(job) or not job.started_at:
@@ -273,7 +273,7 @@ def _flat(data: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, str]
 def service_ids(job: Job, batches: Sequence[tuple[str, str, int]]) -> list[dict[str, Any]]:
     """{"name", "id", "href"} of what the job has at a service; href None where no console is known.
 
-    batches: (id, state, questions)
+    batches: (id, state, requests)
     """
     remote = job.remote or {}
     report = (job.result or {}).get("report")

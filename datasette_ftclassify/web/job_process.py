@@ -1,4 +1,4 @@
-"""A job's process, as the server sees it."""
+"""The child process of a job: started, watched and ended by the server."""
 
 from __future__ import annotations
 

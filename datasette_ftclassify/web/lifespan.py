@@ -1,8 +1,8 @@
-"""The beginning and the end of a server, and with it of its worker.
+"""Starts the worker with the server, and stops it with the server.
 
-The worker begins when the server says that it has started, and ends when that shuts down: ASGI's
-lifespan, which both lines of Datasette have. So `datasette --get`, test clients and commands have
-none; a `startup` hook, and on Datasette 1.0 a background task, would run in some of them, too.
+The worker starts when the server has started, and ends when it shuts down: ASGI's lifespan, which
+both lines of Datasette have. So `datasette --get`, test clients and commands have none; a `startup`
+hook, and on Datasette 1.0 a background task, would run in some of them, too.
 """
 
 from __future__ import annotations

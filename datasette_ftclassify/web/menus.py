@@ -1,4 +1,4 @@
-"""Where people meet the pages: items of Datasette's own menus, each where it leads somewhere."""
+"""Items for Datasette's own menus, each where its page has something to show."""
 
 from __future__ import annotations
 

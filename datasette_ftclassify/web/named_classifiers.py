@@ -1,4 +1,4 @@
-"""Which classifiers the SQL of a page names, and which of them do not answer.
+"""Which classifiers the SQL of a page names, and which of them cannot answer.
 
 A function cannot raise: for a name that no classifier has, or one that is damaged, every answer is
 NULL. So a page whose SQL does that says so: a query, a canned query, a view.
@@ -42,7 +42,7 @@ _TOKEN = re.compile(
 async def silent_classifiers(
     datasette: Datasette, request: Any, database: str | None, table: str | None
 ) -> list[str]:
-    """One sentence for each classifier that the page's SQL asks in vain."""
+    """One sentence for each classifier that the page's SQL names and that cannot answer."""
     if request is None or database is None or database not in datasette.databases:
         return []
     if hasattr(request, "_ftclassify_silent"):

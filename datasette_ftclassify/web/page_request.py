@@ -26,7 +26,7 @@ class PageRequest:
 
     given: the fields of a form or a JSON body; a list where a field came several times
     table: the table (or view) whose permissions count; None for a route about a database
-    behind: other tables that it tells of, which the visitor must see as well
+    behind: other tables that it reveals something of, which the visitor must see as well
     damaged: why the classifier cannot be read; `table` is then our own of all classifiers, because
             nothing says what it was trained on
     """

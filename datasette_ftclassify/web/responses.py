@@ -1,4 +1,4 @@
-"""What a view found, as a page for a person or as JSON for a program."""
+"""The data of a view as a response: an HTML page or JSON."""
 
 from __future__ import annotations
 

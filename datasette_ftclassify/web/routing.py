@@ -1,4 +1,4 @@
-"""From a request to a view that may answer it.
+"""Dispatches a request to its view, after the permission check.
 
 A route says what it is about (a database, a table, a classifier, a job) and which action it takes.
 The table behind that is found here, and the permission is asked here, before the view is called:

@@ -1,4 +1,4 @@
-"""Some rows of a table in a moment, for pages that somebody waits at: never the whole of it."""
+"""Samples rows of a table within a time limit, for pages: never the whole of it."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ _POINT_ROWS = 200
 
 
 def in_a_moment(conn: sqlite3.Connection, milliseconds: int, read: Callable[[], object]) -> bool:
-    """Reads, and whether to the end: a query that takes longer is ended, and what SQLite has
-    against one is not told."""
+    """Runs `read` with a time limit; whether it finished. Errors of SQLite count as not
+    finished."""
     try:
         with within(conn, milliseconds / 1000):
             read()
@@ -45,8 +45,8 @@ def sample_conditions(conn: sqlite3.Connection, source: Relation, rows: int) -> 
     low, high = conn.execute(sql).fetchone()
     if low is None or high - low < rows:
         return
-    for place in range(SAMPLE_POINTS):
-        yield f"{rowid} >= {low + (high - low) * place // SAMPLE_POINTS} order by {rowid}"
+    for point in range(SAMPLE_POINTS):
+        yield f"{rowid} >= {low + (high - low) * point // SAMPLE_POINTS} order by {rowid}"
 
 
 def label_cells(
@@ -74,7 +74,7 @@ def label_cells(
     every = f"select distinct {label} collate binary {rows} limit {MAX_LABELS}"
     if in_a_moment(conn, _SCAN_MS, lambda: read(every)):
         return list(found), True
-    for place in sample_conditions(conn, source, 0):
-        some = f"select {label} {rows} and {place} limit {_POINT_ROWS}"
+    for point in sample_conditions(conn, source, 0):
+        some = f"select {label} {rows} and {point} limit {_POINT_ROWS}"
         in_a_moment(conn, _POINT_MS, partial(read, some))
     return list(found), False

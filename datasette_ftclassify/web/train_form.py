@@ -1,5 +1,5 @@
-"""What somebody has chosen on the page that prepares a training: from an address or a form, and
-back into an address, so that nothing typed is lost and every choice can be linked to."""
+"""The form of the page that prepares a training: from a query string or a form, and back into a
+query string, so that nothing typed is lost and every choice can be linked to."""
 
 from __future__ import annotations
 
@@ -128,7 +128,7 @@ class Choices:
         return self.settings.get(f"{trainer}-{name}") or self.settings.get(name, "")
 
     def proposed_kind(self) -> Kind | None:
-        """The kind that was chosen; None: as the data say. Raises FieldError for another word."""
+        """The kind that was chosen; None: detect it. Raises FieldError for another word."""
         kind = next((k for k in KINDS if k == self.kind), None)
         if self.kind and kind is None:
             raise FieldError("kind", f"The kind is one of {', '.join(KINDS)}, not {self.kind}.")

@@ -1,5 +1,5 @@
-"""The trainers side by side: what each costs, how long it may take, what leaves this machine, what
-it can do, and what may be said to it. All of it follows from what a trainer says of itself."""
+"""The trainers side by side: price, duration, what leaves this machine, capabilities and options.
+All of it follows from the attributes of a trainer."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from ..trainers.shutdown_dates import stated_shutdown
 from .train_form import Choices
 
 _ASKED = 1_000
-"""Texts for which the price of asking an untrained model is told."""
+"""Texts for which the price of prompting a model is shown."""
 
 
 def offers(
@@ -78,7 +78,7 @@ def why_not(trainer: Trainer, access: Access) -> str | None:
         return None
     key = trainer.variables.get("api_key")
     if key and endpoint.api_key is None:
-        # Said without asking the trainer, which would import a whole SDK first.
+        # Without a call of the trainer, which would import a whole SDK first.
         return (
             f"No key is set: whoever runs this server sets {key} in its environment, or "
             f"{trainer.name}.api_key in the configuration of datasette-ftclassify."

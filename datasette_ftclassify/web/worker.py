@@ -1,4 +1,4 @@
-"""The worker of a Datasette: looks for jobs that wait, and has them run in processes of their own.
+"""The worker of a Datasette: finds queued jobs, and starts a process for each.
 
 It is a thread, on both lines of Datasette: a look reads a database file, which must block neither
 the event loop nor Datasette's few read threads. Several servers may serve one file, since whoever
@@ -249,7 +249,7 @@ class Running(Protocol):
 def has_place(running: Sequence[Running], path: str, job: Job, manner: str) -> bool:
     """Whether one more job may run beside the others.
 
-    No file has all the places for longer than TURN_SECONDS: then a file without any gets one more.
+    No file has all the slots for longer than TURN_SECONDS: then a file without any gets one more.
     Predictions that ask the same classifier take turns: at the same time, each would pay for the
     texts that they have in common; in turn, the second finds the answers of the first.
     """
@@ -272,7 +272,7 @@ def _has_waited(alike: Sequence[Running], path: str, manner: str) -> bool:
 
 
 def _asks(job: Job, manner: str) -> bool:
-    """Whether the job asks a service about row after row, and not for a day in batches."""
+    """Whether the job sends requests row by row, and not in batches that take up to a day."""
     batch = (job.estimate or {}).get("batch") is True
     return manner == "waiting" and job.kind == "predict" and not batch
 

@@ -1,4 +1,4 @@
-"""SQL functions for a classifier whose model is at a service: kept answers, and a budget to ask."""
+"""SQL functions for a classifier whose model is at a service: stored answers, and a budget."""
 
 from __future__ import annotations
 
@@ -514,7 +514,7 @@ def test_after_a_failure_nobody_asks_for_a_while(path, openai_server, fault, opt
     openai_server.faults.add("/decisions", fault, **options)
     with asking(path, openai_server) as conn:
         assert "error" in told(conn)
-        assert "Nothing is asked for the moment" in told(conn, BENCH)["error"]
+        assert "No requests are sent for the moment" in told(conn, BENCH)["error"]
         assert value(conn, "select ft_classify(?)", [DRAIN]) == "Water"
     assert asked(openai_server) == 1
     remote_inference.INFERENCE.close()

@@ -1,4 +1,4 @@
-"""What happened in jobs, told once."""
+"""The events of jobs, each noted once."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A job as it stands in the database."""
+"""A job as it is in the database."""
 
 from __future__ import annotations
 

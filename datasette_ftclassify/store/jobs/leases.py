@@ -1,4 +1,4 @@
-"""Who has a job: the names of processes, and whether they still live."""
+"""The owners of leases: names of processes, and whether they still run."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def _start_of(machine: str) -> tuple[str, str]:
 def _machine() -> str:
     """The host, since when it runs, and whose process ids count: containers may share a name.
 
-    Where the system does not tell, the host alone: then the clock of an earlier start is not known
+    Where the system does not say, the host alone: then the clock of an earlier start is not known
     from that of this one, and the time of day decides.
     """
     host = socket.gethostname().replace(":", "_")

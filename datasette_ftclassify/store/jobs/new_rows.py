@@ -40,7 +40,7 @@ def list_following(conn: sqlite3.Connection, source: str | None = None) -> list[
 
 
 def end_following(conn: sqlite3.Connection, source: str, uid: str) -> None:
-    """A job that is at work ends its rows."""
+    """A job that runs finishes its rows."""
     with transaction(conn):
         sql = "delete from _ftclassify_following where source = ? and uid = ?"
         conn.execute(sql, [source, uid])

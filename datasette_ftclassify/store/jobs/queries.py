@@ -1,4 +1,4 @@
-"""What pages ask about jobs, again and again while people look at them: cheap questions."""
+"""Cheap queries about jobs, for pages that poll."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _DATA = "substr(data, 1, 100000)"
 """A file may hold an event of any length; figures that were cut count as none."""
 
 ACTIVE = ("queued", "running")
-"""States of jobs that are at work, or soon will be."""
+"""States of jobs that run, or soon will."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ def newest_jobs(
 ) -> list[Job]:
     """Newest first. One whose row is damaged is left out.
 
-    active:       only those at work, or waiting for it
+    active:       only those that run or are queued
     predicted_by: only the predictions of the classifier with that id
     before:       only those older than the job with that id
     """
@@ -133,7 +133,7 @@ def checkpoint_messages(conn: sqlite3.Connection, job_id: int) -> list[str]:
 
 
 def batch_ids(conn: sqlite3.Connection, job_id: int) -> list[tuple[str, str, int]]:
-    """(id at the service, its state with us, questions) of the job's batches; none in a file of a
+    """(id at the service, its state with us, requests) of the job's batches; none in a file of a
     version that had no batches."""
     if not conn.execute(
         "select 1 from sqlite_master where name = '_ftclassify_batches'"

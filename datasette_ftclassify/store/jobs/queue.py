@@ -1,4 +1,4 @@
-"""What a worker notes of jobs: which wait and why, what they are at, how their processes died."""
+"""What a worker notes about jobs: why they wait, their current step, how their processes died."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ def is_waiting(job: Job) -> bool:
 
 
 def put_in_queue(conn: sqlite3.Connection, job: Job) -> Job:
-    """The job, waiting for whoever comes: one that rests or has failed is asked to go on.
+    """The job, queued for a worker; a paused or failed one is resumed.
 
-    For every face that leaves a job to others, after `add_job`, which may give an old one.
+    For faces that leave a job to a worker, after `add_job`, which may give an old one.
     """
     action = {"paused": "resume", "failed": "retry"}.get(job.state)
     return job if action is None else ask_job(conn, job.id, action)

@@ -1,7 +1,7 @@
 """Jobs that are cancelled while something of theirs goes on at a service, and is paid for there.
 
-Nobody runs such a job, so nobody tells the service: it is queued once more, with the wish that it
-shall end, and whoever claims it does nothing else.
+No process runs such a job that could cancel it at the service. So it is queued once more with
+`cancel` requested, and the worker that claims it does nothing else.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""Jobs: what was asked for, who is at it, and how far it has come.
+"""The state of jobs: settings, lease, progress and result.
 
-A process runs a job under a lease, which it renews while it lives. What is written under a lease is
-written in a transaction that also proves the lease, so a process that was taken for dead, and
-replaced, can no longer write.
+A process runs a job under a lease, which it renews while it lives. Every write under a lease is in
+a transaction that also checks the lease, so a process that lost it to another one can no longer
+write.
 """
 
 from __future__ import annotations
@@ -167,8 +167,8 @@ def _checked(name: str, cell: Any) -> Any:
 def claim_job(conn: sqlite3.Connection, job_id: int, owner: str) -> Job:
     """Takes a queued, paused, failed or interrupted job for `owner`.
 
-    A pause or an end that was asked of a process which died before it saw it is still wanted.
-    Raises JobError when somebody is at it, or it has ended.
+    A pause or cancellation that was requested of a process which died before it saw that is still
+    requested. Raises JobError when another process runs it, or it has ended.
     """
     with transaction(conn):
         job = get_job(conn, job_id)
@@ -201,8 +201,8 @@ def note_terms(conn: sqlite3.Connection, job_id: int, terms: Mapping[str, Any]) 
 
 
 def next_job(conn: sqlite3.Connection, besides: Collection[int] = ()) -> int | None:
-    """The oldest job that waits for a worker: queued, or left behind by a dead process. Who asks
-    about a text runs that at once, in a process of their own."""
+    """The oldest job that waits for a worker: queued, or left behind by a dead process. Not a
+    single text, which runs at once in the process that wants the answer."""
     if not has_store(conn):
         return None
     sql = (
@@ -218,7 +218,7 @@ def next_job(conn: sqlite3.Connection, besides: Collection[int] = ()) -> int | N
 
 
 def renew_lease(conn: sqlite3.Connection, job_id: int, owner: str) -> str | None:
-    """Shows that `owner` lives; gives what somebody wants of it: pause, cancel, or None.
+    """Renews the lease of `owner`; gives what is requested: pause, cancel, or None.
 
     Raises JobError when the job is no longer the owner's.
     """
@@ -227,7 +227,7 @@ def renew_lease(conn: sqlite3.Connection, job_id: int, owner: str) -> str | None
 
 
 def save_progress(conn: sqlite3.Connection, job: Job) -> None:
-    """Writes down step, position and counts, and learns what is wanted of the job.
+    """Stores step, position and counts, and reads whether a pause or cancellation is requested.
 
     Call in the transaction that writes the answers.
 
@@ -289,7 +289,7 @@ def end_job(
     result: dict[str, Any] | None = None,
     error: str | None = None,
 ) -> None:
-    """Writes down how it ended, or that it rests, and gives up the lease."""
+    """Stores how it ended, or that it is paused, and gives up the lease."""
     with transaction(conn):
         _prove(conn, job.id, job.owner)
         conn.execute(
@@ -306,11 +306,11 @@ def end_job(
 
 
 def ask_job(conn: sqlite3.Connection, job_id: int, action: str) -> Job:
-    """Asks for `pause`, `cancel`, `resume` or `retry`.
+    """Requests `pause`, `cancel`, `resume` or `retry`.
 
-    Whoever runs the job does so at the next batch; a job that nobody runs changes at once. Only
-    one of which something goes on at a service, and is to be cancelled, is queued for whoever can
-    tell the service; asked a second time, it is cancelled here alone.
+    A running job follows at its next batch; one that does not run changes at once. Only a cancelled
+    one with something running at a service is queued first, for a worker that cancels it there; a
+    second request cancels it here alone.
     Raises JobError when the job's state does not allow it.
     """
     becomes = {"pause": "paused", "cancel": "cancelled"}

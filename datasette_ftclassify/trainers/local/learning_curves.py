@@ -1,4 +1,4 @@
-"""Would more labels help? The answer that people want before they label another thousand rows."""
+"""Learning curves: whether more labels would help, before another thousand rows are labelled."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From which probability on a label is given, where a row may have several.
+"""Decision thresholds of labels, where a row may have several.
 
 On GoEmotions a threshold for each label from unseen rows matters more than the model: at 0.5 for
 all, rare labels are almost never given.

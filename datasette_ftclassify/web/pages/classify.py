@@ -229,7 +229,7 @@ async def _review(
 
 
 def asks_to_confirm(review: dict[str, Any], refusal: str | None, confirmed: bool) -> str:
-    """What a program is told that has not agreed to everything.
+    """The error for a program that has not agreed to everything.
 
     review:    with "classifier", its "estimate" as an object or None, and its "price"
     refusal:   of the errors that were found

@@ -85,7 +85,7 @@ async def _as_seen(ask: PageRequest, deletion: Deletion) -> Deletion:
 
 
 def _in_words(ask: PageRequest, error: ClassifierInUse) -> ClassifierInUse:
-    """With what to do next, for whom it is told to."""
+    """The error with what to do next, in words of a page or of the JSON API."""
     if not ask.checked("cancel_jobs"):
         how = "Send cancel_jobs to cancel" if ask.wants_json else "Below you can cancel"
         return ClassifierInUse(f"{error} {how} that first.", error.jobs)

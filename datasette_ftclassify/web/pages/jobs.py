@@ -1,4 +1,4 @@
-"""Jobs as pages: how far each is, what happened in it, and what may be asked of it."""
+"""Jobs as pages: how far each is, what happened in it, and the actions that it allows."""
 
 from __future__ import annotations
 
@@ -303,7 +303,8 @@ async def visible_jobs(
 def _some(
     conn: sqlite3.Connection, *, before: int | None, active: bool, predicted_by: int | None
 ) -> list[tuple[Job, str | None, frozenset[str]]]:
-    """The next jobs before that one, the table of each, and the tables that it tells of."""
+    """The next jobs before that one, the table of each, and the tables that it reveals something
+    of."""
     jobs = newest_jobs(conn, MOST_JOBS, active=active, predicted_by=predicted_by, before=before)
     return [(job, parts.table_or_none(conn, job), parts.tables_of_job(conn, job)) for job in jobs]
 

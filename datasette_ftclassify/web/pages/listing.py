@@ -126,7 +126,7 @@ async def _database(ask: PageRequest, name: str) -> dict[str, Any]:
 
 
 def _sources(conn: sqlite3.Connection) -> tuple[list[str], list[frozenset[str]]]:
-    """The table of each classifier (its newest version), and those of each job at work."""
+    """The table of each classifier (its newest version), and those of each running job."""
     newest = reversed(list_classifiers(conn))  # so that a name's newest version comes last
     by_name = {classifier.name: classifier.task.source for classifier in newest}
     jobs = [parts.tables_of_job(conn, job) for job in newest_jobs(conn, 100, active=True)]

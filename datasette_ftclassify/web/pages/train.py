@@ -1,5 +1,5 @@
-"""The page that prepares a training: what to learn from a table, what its rows look like, who
-trains and for how much; and the start of it."""
+"""The page that prepares a training: what to learn from a table, what its rows look like, the
+trainer and the price; and the start of it."""
 
 from __future__ import annotations
 
@@ -205,7 +205,7 @@ async def _ask_for_dates(ask: PageRequest) -> None:
 
 
 async def _act(ask: PageRequest, choices: Choices) -> Response:
-    """Does what a button says. What goes wrong is told on the page, with everything as typed."""
+    """Does what a button says. Errors are shown on the page, with everything as typed."""
     action = ask.one("action", "train")
     check = ask.one("check")
     try:

@@ -1,7 +1,7 @@
-"""The box to try a text: what a classifier says of it, with all scores and the words behind it.
+"""The page that tries a text: its labels, all scores, and the words that moved them.
 
-A classifier whose model is at a service costs money for each text that it has no kept answer to.
-To show a page never costs anything: whoever may spend sees the price, and agrees to it.
+A classifier whose model is at a service costs money for each text without a stored answer.
+Showing the page never costs anything: users who may spend see the price, and agree to it.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ _limit = RateLimit(PER_MINUTE)
 
 
 class TooMany(FtclassifyError):
-    """A visitor asks more often than is good for the others."""
+    """A visitor sends more requests than the rate limit allows."""
 
     status = 429
 
@@ -146,7 +146,8 @@ def _typed(ask: PageRequest, classifier: Classifier) -> tuple[str, dict[str, str
 
 
 async def _of_service(ask: PageRequest, classifier: Classifier, text: str) -> _Outcome:
-    """The kept answer; else, for who may spend, its price, or what it says once that is agreed."""
+    """The stored answer; else, for users who may spend, its price, or the answer once that is
+    agreed."""
     kept = await ask.read(lambda conn: kept_answer(conn, classifier, text))
     identity = {"classifier": classifier.name, "version": classifier.version}
     if kept is not None:
