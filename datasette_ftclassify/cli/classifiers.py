@@ -146,7 +146,7 @@ def show(database: str, name: str | None, as_json: bool) -> None:
     if summary.problem:
         click.echo(summary.problem)
     if summary.metrics:
-        describe_metrics(summary.metrics)
+        describe_metrics(summary.metrics, classifier.report)
 
 
 def _describe_service(facts: ServiceFacts) -> None:

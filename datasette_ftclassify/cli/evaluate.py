@@ -40,7 +40,7 @@ def evaluate(database: str, name: str | None, as_json: bool, **given: Any) -> No
         if is_read_only(conn):
             metrics = evaluate_classifier(conn, classifier, store=False)
             say("The file is read-only, so this evaluation is not kept in it.")
-            _show(metrics, as_json)
+            _show(metrics, classifier.report, as_json)
             return
         classifier, access = reach(conn, classifier, given)
         found = confirm_evaluate(conn, classifier, access)
@@ -54,21 +54,27 @@ def evaluate(database: str, name: str | None, as_json: bool, **given: Any) -> No
             tell_queued(conn, job, database, as_json, given["base_url"])
             return
         metrics = run_here(conn, job, access, database).result or {}
-    _show(metrics, as_json)
+    _show(metrics, classifier.report, as_json)
 
 
-def _show(metrics: dict[str, Any], as_json: bool) -> None:
+def _show(metrics: dict[str, Any], report: dict[str, Any], as_json: bool) -> None:
     if as_json:
         print_json(metrics)
     else:
-        describe_metrics(metrics)
+        describe_metrics(metrics, report)
 
 
-def describe_metrics(metrics: dict[str, Any]) -> None:
-    """The headline, the labels as a table, and the commonest confusions."""
-    from ..metrics import headline
+def describe_metrics(metrics: dict[str, Any], report: dict[str, Any]) -> None:
+    """The headline, the labels as a table, and the commonest confusions.
+
+    report: of the training
+    """
+    from ..metrics import easier_test_rows, headline
 
     click.echo(f"{metrics.get('classifier')}@{metrics.get('version')}: {headline(metrics)}")
+    easier = easier_test_rows(metrics, report)
+    if easier:
+        click.echo(f"  warning: {easier}")
     if metrics.get("missing"):
         click.echo(
             f"  {metrics['missing']:,} of the {metrics['held_back']:,} rows held back are gone, or"

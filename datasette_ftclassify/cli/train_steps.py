@@ -261,12 +261,15 @@ def describe_training(result: TrainResult, database: str) -> None:
 
 
 def _describe_quality(result: TrainResult, database: str) -> None:
-    from ..metrics import headline
+    from ..metrics import easier_test_rows, headline
 
     if result.metrics is None:
         click.echo(f"  Not evaluated: {result.not_evaluated or 'no rows were held back.'}")
     else:
         click.echo(f"  {headline(result.metrics)}")
+        easier = easier_test_rows(result.metrics, result.classifier.report)
+        if easier:
+            click.echo(f"  warning: {easier}")
         for text in unanswered_lines(result.metrics):
             click.echo(f"  {text}")
     if result.local and result.metrics:

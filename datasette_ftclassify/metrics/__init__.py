@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from ..core.errors import EvaluationError
 from .evaluation import evaluate
-from .headline import headline
+from .headline import easier_test_rows, headline
 from .intervals import wilson_interval
 
-__all__ = ["EvaluationError", "evaluate", "headline", "wilson_interval"]
+__all__ = ["EvaluationError", "easier_test_rows", "evaluate", "headline", "wilson_interval"]

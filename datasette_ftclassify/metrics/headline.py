@@ -50,6 +50,30 @@ def _interval(result: dict[str, Any], name: str) -> str:
     return f"95 % interval {result[f'{name}_low']:.3f}–{result[f'{name}_high']:.3f}"
 
 
+def easier_test_rows(result: Mapping[str, Any] | None, report: Mapping[str, Any]) -> str | None:
+    """A warning where the accuracy in cross-validation is below the whole interval of that on the
+    test rows; None otherwise.
+
+    report: of the training, as it stands in a file: it may hold anything
+    """
+    tried = report.get("recipes")
+    if not result or "accuracy_low" not in result or report.get("metric") != "accuracy":
+        return None
+    found = [
+        recipe.get("score")
+        for recipe in (tried if isinstance(tried, list) else [])
+        if isinstance(recipe, dict) and recipe.get("recipe") == report.get("recipe")
+    ]
+    score: Any = found[0] if found else None
+    if type(score) not in (int, float) or not 0 <= score < result["accuracy_low"]:
+        return None
+    return (
+        "The test rows seem easier than the others: in cross-validation on the rows that it was "
+        f"trained on, the accuracy was {score:.3f}. Texts that are near copies of very many "
+        "others, such as one form letter filled in, are always trained on and never tested."
+    )
+
+
 def test_rows(result: Mapping[str, Any]) -> str:
     """`60 test rows`, and of how many different texts where some are copies of each other."""
     rows = _rows(result["n_test"], "test ")

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from sklearn import metrics
 
-from datasette_ftclassify.metrics import evaluate, headline, wilson_interval
+from datasette_ftclassify.metrics import easier_test_rows, evaluate, headline, wilson_interval
 
 Array = NDArray[Any]
 NAN, INF = float("nan"), float("inf")
@@ -280,6 +280,25 @@ def test_multilabel_figures_agree_with_scikit_learn(case: tuple[Array, Array]) -
         assert figures["predicted"] == chosen[:, i].sum()
     assert not {"accuracy", "confusion"} & set(result)
     assert is_json(result)
+
+
+def test_test_rows_that_are_easier_than_the_others_are_said_to_be() -> None:
+    truth = np.zeros(40, dtype=int)
+    result = evaluate(["a", "b"], truth, logs(np.tile([0.9, 0.1], (40, 1))))
+    assert result["accuracy_low"] == wilson_interval(40, 40)[0] > 0.9
+    report = {"metric": "accuracy", "recipe": "two"}
+
+    def said(score: object) -> str | None:
+        tried = [{"recipe": "one", "score": 0.1}, {"recipe": "two", "score": score}]
+        return easier_test_rows(result, {**report, "recipes": tried})
+
+    assert "accuracy was 0.681" in str(said(0.681))
+    assert said(0.95) is None
+    for nonsense in (None, "0.1", float("nan"), [], True, -1):
+        assert said(nonsense) is None
+    for tried in (None, 3, [None, []], [{"recipe": "one", "score": 0.1}]):
+        assert easier_test_rows(result, {**report, "recipes": tried}) is None
+    assert easier_test_rows(None, report) is None
 
 
 def test_the_multilabel_baseline_is_the_commonest_set() -> None:

@@ -40,6 +40,20 @@ async def test_the_card_says_what_it_is_and_how_good(ds: Datasette):
     assert data["task"]["text"] == ["message"]
 
 
+async def test_the_card_says_that_the_test_rows_are_easier(trained: Path):
+    """Where cross-validation found much less than the rows held back show."""
+    assert "seem easier" not in (await Datasette([str(trained)]).client.get(CARD)).text
+    with closing(sqlite3.connect(trained)) as conn, conn:
+        report = "json_set(report, '$.recipes', json(?), '$.recipe', 'only')"
+        conn.execute(
+            f"update _ftclassify_classifiers set report = {report}",
+            ['[{"recipe": "only", "score": 0.25}]'],
+        )
+    text = (await Datasette([str(trained)]).client.get(CARD)).text
+    assert "The test rows seem easier than the others" in text
+    assert "the accuracy was 0.250" in text
+
+
 async def test_every_cell_of_the_matrix_leads_to_as_many_rows(ds: Datasette):
     page = (await ds.client.get(CARD)).text
     table = page[page.index('class="ft-confusion"') : page.index("</table>", page.index("ft-conf"))]

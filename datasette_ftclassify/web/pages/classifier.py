@@ -17,6 +17,7 @@ from ...core.errors import ArtifactError, FtclassifyError, SourceError
 from ...jobs.load_classifier import shutdown_of
 from ...jobs.remote.model_names import check_deployment, deploy
 from ...jobs.remote.models import deploys
+from ...metrics.headline import easier_test_rows
 from ...present.usage_sql import split_sql, usage_sql
 from ...store.aliases import aliases_of, remove_alias
 from ...store.classifiers import Classifier, list_classifiers, rename_classifier, set_default
@@ -170,6 +171,7 @@ def _read(
         "metrics": summary.metrics,
         "quality": summary.headline(),
         "problem": summary.problem,
+        "easier": easier_test_rows(summary.metrics, classifier.report),
         "sql": usage_sql(classifier),
         "splits": _splits(conn, classifier),
         "versions": _compared(conn, classifier, others[:_MOST_VERSIONS]),
