@@ -22,6 +22,7 @@ from .run_job import batches_there, run_here, tell_queued
 if TYPE_CHECKING:
     import sqlite3
 
+    from ..core.database import Relation
     from ..jobs.estimates import JobEstimate
     from ..jobs.plan import PredictRequest
     from ..store.classifiers import Classifier
@@ -95,7 +96,7 @@ def predict(database: str, table: str, as_json: bool, **given: Any) -> None:
     from ..store.classifiers import find_classifier, find_for_table
 
     with open_database(database) as conn:
-        relation(conn, table)
+        target = relation(conn, table)
         name = given["classifier"]
         classifier = find_classifier(conn, name) if name else find_for_table(conn, table)
         if classifier.task.source.lower() != table.lower():
@@ -105,6 +106,7 @@ def predict(database: str, table: str, as_json: bool, **given: Any) -> None:
         found = confirm_predict(conn, classifier, table, request, access)
         estimate = None if found is None else found.estimate
         _tell_begun(conn, request.settings(conn, classifier, table))
+        _tell_triggers(conn, target, request, classifier)
         if found is not None:
             _tell_unlabelled(found.unlabelled)
         agree_to(found, classifier, given)
@@ -118,6 +120,21 @@ def predict(database: str, table: str, as_json: bool, **given: Any) -> None:
         print_json({**named, **result})
     else:
         _describe(result, classifier, table)
+
+
+def _tell_triggers(
+    conn: sqlite3.Connection, target: Relation, request: PredictRequest, classifier: Classifier
+) -> None:
+    from ..jobs.row_updates import RowUpdates
+
+    if target.is_view or request.columns is None:
+        return
+    updates = RowUpdates(target, request.columns, classifier, overwrite=request.overwrite)
+    names = list(updates.triggers(conn))
+    if names:
+        shown = ", ".join(names[:10]) + (f" and {len(names) - 10} more" if len(names) > 10 else "")
+        what = "this trigger" if len(names) == 1 else "these triggers"
+        say(f"Writing a row sets off {what} of {target.name}, as an edit of the row does: {shown}.")
 
 
 def _tell_unlabelled(estimate: JobEstimate | None) -> None:

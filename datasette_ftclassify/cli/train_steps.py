@@ -148,8 +148,8 @@ def estimate_lines(estimate: TrainEstimate, free: str) -> list[str]:
         lines += [f"  {line}" for line in estimate.local]
     else:
         lines.append(
-            "Nobody has trained on the same rows on this machine, which is free and may do as well:"
-            f" {free}"
+            "No classifier was trained on the same rows on this machine, which is free and may do"
+            f" as well: {free}"
         )
     return lines
 
@@ -230,8 +230,11 @@ def unanswered_lines(metrics: dict[str, Any]) -> list[str]:
 
 def describe_training(result: TrainResult, database: str) -> None:
     classifier, report = result.classifier, result.classifier.report
-    used = " and ".join(f"{n:,} {name}" for name, n in report["rows"].items() if name != "test")
     if classifier.training_rows:
+        counts = {name: n for name, n in report["rows"].items() if name != "test"}
+        used = " and ".join(f"{n:,} {name}" for name, n in counts.items())
+        if sum(counts.values()) != classifier.training_rows:  # a service only validates on some
+            used = f"and validated on {counts.get('validation', 0):,} others"
         click.echo(f"Trained {classifier.title} on {rows(classifier.training_rows)} ({used}).")
     else:
         click.echo(f"{classifier.title} is ready.")

@@ -351,6 +351,18 @@ def test_predict_without_a_name_takes_the_classifier_of_that_table(town: Path):
     assert "was trained on messages, not on letters" in told.stderr
 
 
+def test_what_writing_a_row_sets_off_is_said_beforehand(trained: Path):
+    with closing(sqlite3.connect(trained)) as conn, conn:
+        conn.execute("alter table messages add column updated_at")
+        conn.execute(
+            "create trigger touch after update on messages begin"
+            " update messages set updated_at = 'now' where id = new.id; end"
+        )
+    chosen = [trained, "messages", "--classifier", "topics", "--where", "id < 5"]
+    said = run("predict", *chosen).stderr
+    assert "sets off this trigger of messages, as an edit of the row does: touch." in said
+
+
 def test_next_steps_can_be_typed(town: Path):
     with closing(connect(town)) as conn, conn:
         conn.execute('create table "we\'ird [t]" as select * from messages where topic is not null')

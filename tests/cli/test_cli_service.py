@@ -69,7 +69,7 @@ def test_money_is_only_spent_when_somebody_agrees(db, openai_server):
     assert openai_server.log == []
     local(db)
     said = train(db, "--yes", said="here@1 (local): accuracy")
-    assert "Trained messages@1 on 392 rows" in said
+    assert "Trained messages@1 on 392 rows (and validated on 48 others)." in said
     assert "On the same rows, on this machine:" in said
     assert "spent" in said
     assert openai_server.jobs_created == 1

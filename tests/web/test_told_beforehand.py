@@ -181,7 +181,9 @@ async def test_what_each_row_was_to_the_training_is_shown(
     predict_rows(conn, find_classifier(conn, "topics"), "messages")
     job = max(job.id for job in list_jobs(conn))
     page = (await get(serve(trained), f"/town/-/ftclassify/jobs/{job}", ROOT)).text
-    said = re.search(r"(\d+) were trained on, (\d+) were held back .* (\d+) are new", seen(page))
+    said = re.search(
+        r"(\d+) were used in training, (\d+) were held back .* (\d+) are new", seen(page)
+    )
     assert said is not None
     trained_on, held, new = map(int, said.groups())
     assert trained_on == find_classifier(conn, "topics").training_rows
