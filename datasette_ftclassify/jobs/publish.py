@@ -19,7 +19,7 @@ from ..checks.private_sample import PrivateRows, private_rows
 from ..core.database import BUSY_SECONDS, decode, quote, relation
 from ..core.errors import ArtifactError, ClassifierNotFound, FtclassifyError, SourceError
 from ..core.table_copy import SOURCE, Selection, attach, copy_parts, finish, row_count, select_parts
-from ..store.classifiers import Classifier, find_classifier, list_classifiers
+from ..store.classifiers import Classifier, find_classifier, list_classifiers, reading_store
 from ..store.published import (
     PUBLISHED,
     Published,
@@ -184,10 +184,12 @@ def _copy(
 ) -> dict[str, Any]:
     selection = select_parts(conn, is_ours, tables)
     left_out = dict(selection.left_out)
-    chosen = _choose(conn, classifiers, left_out)
+    with reading_store():
+        chosen = _choose(conn, classifiers, left_out)
     left_out |= copy_parts(conn, selection, tell)
     published = [_published(one, selection) for one in chosen]
-    copy_classifiers(conn, published, selection.names)
+    with reading_store():
+        copy_classifiers(conn, published, selection.names)
     finish(conn)
     titles = tuple(one.title for one in chosen)
     views = tuple(view.name for view in selection.views if view.name not in left_out)
@@ -240,21 +242,25 @@ def _published(classifier: Classifier, selection: Selection) -> Published:
 def _without_service(
     header: Mapping[str, Any], report: Mapping[str, Any]
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Header and report without host, ids and what was spent; a model that everybody can ask keeps
+    """Header and report without host, ids and what was spent; a model that nobody has tuned keeps
     its name."""
-    base = header.get("base")
-    service = {k: v for k, v in _mapping(report.get("service")).items() if k not in ("seed",)}
-    named = {*_texts([service, report.get("checkpoints")]), *_texts([*map(header.get, _PLACES_OF)])}
-    named -= {base}
-    hosts = {text.partition(":")[0] for text in _texts([header.get("host"), service.get("host")])}
-    secrets = sorted((t for t in {*named, *hosts} if len(t) > 3), key=len, reverse=True)
-    kept = {k: v for k, v in report.items() if k not in ("service", "checkpoints", "usd")}
-    model = {"model": base} if base is not None and header.get("model") == base else {}
-    public = _replaced({"base": base, **model}, secrets)
-    return {**public, PUBLISHED: True}, _replaced(kept, secrets)
+    service = _mapping(report.get("service"))
+    base, model = header.get("base"), header.get("model")
+    tuned = "job" in service
+    ids = [value for name, value in service.items() if name not in _NO_IDS]
+    hosts = [header.get("host"), service.get("host")]
+    private = {*_texts([*ids, *hosts, header.get("deployment"), model, report.get("checkpoints")])}
+    private |= {host.partition(":")[0] for host in _texts(hosts)}
+    private -= {base} if tuned else {base, model}
+    longest_first = sorted((t for t in private if len(t) >= _SHORTEST_ID), key=len, reverse=True)
+    told = {k: v for k, v in report.items() if k not in ("service", "checkpoints", "usd")}
+    public = {"base": base} if tuned else {"base": base, "model": model}
+    return {**public, PUBLISHED: True}, _replaced(told, longest_first)
 
 
-_PLACES_OF = ("model", "host", "deployment")
+_NO_IDS = ("base", "hyperparameters", "seed", "suffix")
+_SHORTEST_ID = 6
+"""Characters: a shorter text may be a part of any word."""
 
 
 def _mapping(value: object) -> Mapping[str, Any]:

@@ -14,6 +14,8 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from memory import peak
+from programs import Program
 from sample_databases import rows, value
 from stored import add
 from visiting import ROOT, get, serve
@@ -37,9 +39,14 @@ HOST = "models.canary-host.example:8443"
 TUNED = "ft:gpt-4.1-mini:canary-org::canary-id"
 SERVICE_HEADER = {"model": TUNED, "base": "gpt-4.1-mini", "host": HOST, "deployment": "canary-dep"}
 SERVICE_REPORT = {
-    "service": {"host": HOST, "job": "ftjob-canary", "files": {"train": "file-canary"}},
+    "service": {
+        "host": HOST,
+        "job": "ftjob-canary",
+        "files": {"train": "file-canary"},
+        "hyperparameters": {"epochs": "automatic"},
+    },
     "checkpoints": [{"step": 1, "model": f"{TUNED}:step-1"}],
-    "why": f"gpt-4.1-mini was tuned at {HOST} by the job ftjob-canary.",
+    "why": f"gpt-4.1-mini was tuned at {HOST} by the job ftjob-canary, automatically.",
     "warnings": ["look into /home/canary-person"],
     "usd": 12.345678,
 }
@@ -101,7 +108,7 @@ def _definition(table: str, columns: list[str], shape: str) -> str:
 
 
 @given(_tables())
-@settings(max_examples=40)
+@settings(max_examples=25)
 def test_any_table_is_the_same_in_the_copy(
     tmp_path_factory: pytest.TempPathFactory, made_of: tuple[str, list[str], str, list[list[Any]]]
 ):
@@ -343,7 +350,10 @@ def test_a_paid_classifier_answers_with_what_was_kept_and_asks_nobody(full: Path
     with closing(connect(copy.path)) as conn:
         paid = find_classifier(conn, "paid")
         assert paid.header == {"base": "gpt-4.1-mini", "published": True}
-        assert "(not published)" in paid.report["why"]
+        hidden = "(not published)"
+        assert paid.report == {
+            "why": f"gpt-4.1-mini was tuned at {hidden} by the job {hidden}, automatically."
+        }
         found = find_answers(conn, paid.id, [input_key("one"), input_key("two")])
         assert found[input_key("one")].labels == ("a",)
         assert found[input_key("two")].raw == "maybe b"
@@ -393,6 +403,16 @@ def test_triggers_of_a_stranger_run_neither_in_the_file_nor_in_the_copy(full: Pa
 def test_a_view_in_the_place_of_a_table_of_ours_is_refused(full: Path, tmp_path: Path):
     made(full, "drop table _ftclassify_jobs", "create view _ftclassify_jobs as select 1 as id")
     with pytest.raises(ArtifactError, match="_ftclassify_jobs in this file is a view"):
+        publish_copy(full, tmp_path / "out.db")
+    assert not (tmp_path / "out.db").exists()
+
+
+@pytest.mark.parametrize("table", ["settings", "columns", "classifiers"])
+def test_tables_of_ours_that_somebody_changed_are_an_error_of_one_line(
+    full: Path, tmp_path: Path, table: str
+):
+    made(full, f"drop table _ftclassify_{table}", f"create table _ftclassify_{table} (x)")
+    with pytest.raises(ArtifactError, match="cannot be read"):
         publish_copy(full, tmp_path / "out.db")
     assert not (tmp_path / "out.db").exists()
 
@@ -531,17 +551,22 @@ def comparable(told: Any) -> Any:
     return told
 
 
-def test_memory_stays_flat_with_many_rows(tmp_path: Path):
-    from memory import peak
+def publish_and_print_memory(small: str, large: str, out: str) -> None:
+    publish_copy(small, f"{out}.small")
+    before = peak()
+    publish_copy(large, out)
+    print(peak() - before)
 
-    path = made(
-        tmp_path / "many.db", "create table t (id integer primary key, text)",
+
+def test_memory_stays_flat_with_many_rows(tmp_path: Path):
+    small = made(tmp_path / "small.db", "create table t (x)")
+    large = made(
+        tmp_path / "large.db", "create table t (id integer primary key, text)",
         "with recursive n(i) as (select 1 union all select i + 1 from n where i < 100000)"
         " insert into t select i, hex(randomblob(300)) from n",
     )  # fmt: skip
-    publish_copy(made(tmp_path / "small.db", "create table t (x)"), tmp_path / "first.db")
-    before = peak()
-    copy = publish_copy(path, tmp_path / "out.db")
-    assert copy.tables == {"t": 100_000}
-    assert copy.bytes_after > 50_000_000
-    assert peak() - before < 20_000_000
+    out = tmp_path / "out.db"
+    done = Program(publish_and_print_memory, small, large, out)
+    assert done.wait() == 0, done.output
+    assert out.stat().st_size > 50_000_000
+    assert int(done.output) < 10_000_000
