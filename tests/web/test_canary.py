@@ -134,12 +134,22 @@ def test_commands_that_succeed(world: World):
         f"{TRAIN} --name batched --epochs 1 --yes",
         "predict DB reports --classifier batched --batch --yes --columns-prefix b",
         "classifiers delete DB batched --at-service --yes",
+        f"publish-copy DB {world.path.parent / 'public.db'}",
     )
     told = world.text()
     assert "Trained paid@1" in told
     assert "Sending HTTP Request" in told, "the SDK did not log: the test sees less than it should"
     assert world.server.batches_created == 1
     assert world.out.is_dir()
+
+
+def test_a_published_copy_names_no_host_no_id_and_no_model_of_ones_own(world: World):
+    original = world.path.read_bytes()
+    copy = (world.path.parent / "public.db").read_bytes()
+    host = world.server.base_url.split("/")[2]
+    for word in (host, host.partition(":")[0], "ftjob-", "file-", "ft:gpt"):
+        assert word.encode() in original, f"{word}: the test sees less than it should"
+        assert word.encode() not in copy, word
 
 
 @pytest.mark.parametrize("kind", [401, "insufficient_quota", "malformed_json"])
