@@ -76,14 +76,17 @@ class MarkupTexts:
         if not found or facts.task.markup is not None:
             return
         share = found / self.rows
+        mostly = self.without_words
+        of = "" if found <= _LOOKED_AT else f" of the first {_LOOKED_AT:,}"
+        hardly = (
+            f" More than 90% of the text is markup in {rows_text(mostly)}{of}." if mostly else ""
+        )
         yield facts.finding(
             "html-in-text",
             "warning" if share >= _MANY_ROWS else "info",
             found,
             f"{rows_text(found).capitalize()} ({share:.0%}) {one_or_more(found, 'holds', 'hold')} "
-            "HTML: its tags and styles are read as if they were words. "
-            f"Of {min(found, _LOOKED_AT):,} looked at, {self.without_words:,} "
-            f"{one_or_more(self.without_words, 'is', 'are')} to nine tenths or more markup.",
+            f"HTML: its tags and styles are read as if they were words.{hardly}",
             "Choose html as the markup of the text: then its words are read, without tags and "
             "styles, here and whenever the classifier is asked.",
             seen=self.seen,

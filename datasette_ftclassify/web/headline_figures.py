@@ -70,9 +70,12 @@ def comparison(
     conn: sqlite3.Connection, this: Classifier, other: Classifier
 ) -> dict[str, Any] | None:
     """Of the test rows on which both were evaluated: counts as `metrics.comparison` has them,
-    `this` being the first, and a `sentence`. None where they have none in common."""
+    `this` being the first, and a `sentence`. None where they have none in common, and for labels of
+    other columns: to be right is not the same there."""
     from ..metrics.comparison import compare_counts
 
+    if this.task.labels != other.task.labels:
+        return None
     found = compare_counts(**paired_counts(conn, this, other))
     return {**found, "sentence": _sentence(found)} if found["rows"] else None
 

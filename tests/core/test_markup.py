@@ -162,6 +162,7 @@ def test_the_check_finds_html_until_it_is_chosen(tmp_path: Path) -> None:
             assert finding is not None
             assert (finding.severity, finding.count) == ("warning", 30)
             assert finding.details["without_words"] == 30
+            assert finding.message.endswith("More than 90% of the text is markup in 30 rows.")
             cut = report.finding("long-texts-cut")
             assert cut is not None
             assert cut.severity == "info"

@@ -207,6 +207,8 @@ async def test_versions_are_compared_on_the_rows_that_both_were_tested_on(traine
             conn.execute(f"{forget} {newest} and row_key = ?", keys[2:])
         again = find_classifier(conn, "again")
         same = headline_figures.comparison(conn, again, again)
+        urgent = find_classifier(conn, "urgent")
+        assert headline_figures.comparison(conn, again, urgent) is None, "labels of another column"
     assert same is not None
     assert same["sentence"] == "No difference: of 48 test rows in common, the same are right"
     ds = Datasette([str(trained)])
