@@ -94,11 +94,9 @@ def _copy_classifier(conn: sqlite3.Connection, one: Published) -> None:
     _copy(conn, "tasks", "id = (select task_id from {}classifiers where id = ?)", [id])
     # Its digest tells whoever has the rows that it is of them.
     _copy(conn, "splits", "id = ?", [split_id], digest=f"'published-{split_id}'")
-    _copy(conn, "classifiers", "id = ?", [id])
-    conn.execute(
-        "update main._ftclassify_classifiers set header = ?, report = ? where id = ?",
-        [_json(one.header), _json(one.report), id],
-    )
+    # At once, so that what readers may not see is at no time in the file.
+    shown = [_json(one.header), _json(one.report)]
+    _copy(conn, "classifiers", "id = ?3", [*shown, id], header="?1", report="?2")
     _copy(conn, "artifacts", "classifier_id = ?", [id])
     newest = "(select max(id) from {}evaluations where classifier_id = ?)"
     _copy(conn, "evaluations", f"id = {newest}", [id])
