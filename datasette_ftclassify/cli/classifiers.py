@@ -312,6 +312,7 @@ def delete(
         plan = plan_deletion(conn, name)
         if plan.busy and not cancel_jobs:
             raise click.ClickException(f"{plan.in_use()} To cancel that first: --cancel-jobs.")
+        say(plan.losses)
         if plan.consequence:
             say(plan.consequence)
         confirm(f"Delete {name}?", yes=yes, otherwise="Nothing was deleted.")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 from dataclasses import dataclass
+from typing import ClassVar
 
 from ..core.errors import ArtifactError, ClassifierInUse, ClassifierNotFound, JobError
 from .aliases import note_deletion
@@ -45,6 +46,11 @@ class Deletion:
     busy: tuple[Job, ...]
     others: int
     hidden: bool = False
+
+    losses: ClassVar[str] = (
+        "Its evaluations, its jobs and the answers kept of a service are deleted with it. Columns "
+        "with its predictions stay."
+    )
 
     @property
     def consequence(self) -> str:

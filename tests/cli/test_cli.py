@@ -88,7 +88,8 @@ def test_managing_classifiers(town: Path):
         ("a", 1, False), ("c", 2, True), ("c", 1, True),
     ]  # fmt: skip
     assert "already" in run("classifiers", "rename", town, "a", "c", code=1).stderr
-    run("classifiers", "delete", town, "c", code=1)  # nobody answered the question
+    asked = run("classifiers", "delete", town, "c", code=1).stderr  # nobody answered the question
+    assert "its jobs and the answers kept of a service are deleted with it" in asked
     assert "c@1" in run("classifiers", "delete", town, "c@1", "--yes").stdout
     run("classifiers", "delete", town, "c", "--yes")
     assert [c["classifier"] for c in run_json("classifiers", "list", town)["classifiers"]] == ["a"]

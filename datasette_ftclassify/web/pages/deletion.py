@@ -33,6 +33,7 @@ async def deletion_of(ask: PageRequest, title: str) -> dict[str, Any]:
     """What deleting would do, in words."""
     plan = await _as_seen(ask, await ask.read(lambda conn: plan_deletion(conn, title)))
     return {
+        "losses": plan.losses,
         "consequence": plan.consequence,
         "busy": [
             {"text": busy_text(job), "url": ask.url("jobs", job.id), "id": job.id}
