@@ -88,13 +88,13 @@ def predict(given: dict[str, Any]) -> dict[str, Any]:
     assert predicting
     assert inference
     done = [(0.0, 0)]
-    commit = inference_loop.Conversation.commit
+    commit = inference_loop.InferenceLoop.commit
 
     def timed(self: Any, *also: Any) -> None:
         commit(self, *also)
         done.append((time.perf_counter() - start, self.spent.requests))
 
-    inference_loop.Conversation.commit = timed  # type: ignore[method-assign]
+    inference_loop.InferenceLoop.commit = timed  # type: ignore[method-assign]
     with closing(connect(given["path"])) as conn:
         start, used = time.perf_counter(), time.process_time()
         predict_rows(
