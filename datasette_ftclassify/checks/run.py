@@ -254,7 +254,3 @@ def _report(facts: Facts, findings: list[Finding], hosted: Hosted | None) -> Che
         tokens=tokens.to_dict() if tokens else None,
         estimate=hosted.estimate() if hosted else None,
     )
-
-
-def _keys_by_name(facts: Facts) -> dict[str, str]:
-    return {name: str(key) for key, name in facts.named.items()}

@@ -37,25 +37,22 @@ def _described(conn: sqlite3.Connection, job: Job, usd: float) -> dict[str, Any]
 
 def pace(conn: sqlite3.Connection, job: Job) -> dict[str, Any]:
     """rows_per_second and seconds_left, as `describe` has them."""
-    rate, left = _pace(conn, job)
-    return {"rows_per_second": rate, "seconds_left": left}
-
-
-def _pace(conn: sqlite3.Connection, job: Job) -> tuple[float | None, int | None]:
+    unknown = {"rows_per_second": None, "seconds_left": None}
     if job.state != "running" or job.interrupted or not job.total:
-        return None, None
+        return unknown
     from ..store.jobs.queries import last_start
 
     began = last_start(conn, job.id)
     before = None if began is None else (began.data or {}).get("rows")
     if began is None or not isinstance(before, int):
-        return None, None
+        return unknown
     seconds = (moment(job.updated_at) - moment(began.at)).total_seconds()
     rows = job.rows_done - before
     if seconds < 1 or rows <= 0:
-        return None, None
+        return unknown
     rate = rows / seconds
-    return round(rate, 2), round((job.total - job.rows_done) / rate)
+    left = round((job.total - job.rows_done) / rate)
+    return {"rows_per_second": round(rate, 2), "seconds_left": left}
 
 
 def moment(text: str) -> datetime:

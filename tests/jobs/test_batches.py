@@ -490,8 +490,8 @@ def test_the_limit_of_a_job_holds_for_batches(server, town):
 # Pause, resume, cancel
 
 
-def test_a_paused_job_leaves_its_batches_to_the_service(server, town):
-    server.hold("in_progress")
+def pause_after_two_batches(server, town) -> None:
+    """Somebody asks for a pause when the service has two batches of the job."""
 
     def limit(usd: float) -> None:
         if server.batches_created == 2:
@@ -499,6 +499,11 @@ def test_a_paused_job_leaves_its_batches_to_the_service(server, town):
 
     with pytest.raises(JobStopped):
         fill(town, access_to(server), limit=limit)
+
+
+def test_a_paused_job_leaves_its_batches_to_the_service(server, town):
+    server.hold("in_progress")
+    pause_after_two_batches(server, town)
     assert list_jobs(town)[0].state == "paused"
     assert "3 batches go on at the service: resume the job" in told(town)
     server.release()
@@ -511,13 +516,7 @@ def test_rows_that_come_while_a_job_rests_make_no_question_twice(server, town):
     server.hold("in_progress")
     with town:
         town.execute("update reports set id = id * 100")
-
-    def limit(usd: float) -> None:
-        if server.batches_created == 2:
-            ask_job(town, list_jobs(town)[0].id, "pause")
-
-    with pytest.raises(JobStopped):
-        fill(town, access_to(server), limit=limit)
+    pause_after_two_batches(server, town)
     with town:
         more = [(n, f"a new report, number {n}") for n in range(1, 30)]
         town.executemany("insert into reports (id, body) values (?, ?)", more)
@@ -529,13 +528,7 @@ def test_rows_that_come_while_a_job_rests_make_no_question_twice(server, town):
 
 def test_a_batch_of_an_older_version_is_waited_for(server, town):
     server.hold("in_progress")
-
-    def limit(usd: float) -> None:
-        if server.batches_created == 2:
-            ask_job(town, list_jobs(town)[0].id, "pause")
-
-    with pytest.raises(JobStopped):
-        fill(town, access_to(server), limit=limit)
+    pause_after_two_batches(server, town)
     with town:
         town.execute("delete from _ftclassify_batch_keys")
     server.release()
@@ -604,13 +597,7 @@ def test_a_classifier_with_open_batches_is_deleted_when_they_are_cancelled(
     server, town, monkeypatch
 ):
     server.hold("in_progress")
-
-    def limit(usd: float) -> None:
-        if server.batches_created == 2:
-            ask_job(town, list_jobs(town)[0].id, "pause")
-
-    with pytest.raises(JobStopped):
-        fill(town, access_to(server), limit=limit)
+    pause_after_two_batches(server, town)
     with pytest.raises(ClassifierInUse, match="goes on at a service, where it is billed"):
         delete_classifier(town, "topics")
     path = town.execute("pragma database_list").fetchone()[2]
