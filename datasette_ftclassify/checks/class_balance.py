@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from ..core.foreign_keys import find_lookup, keys_without_name
-from ..core.labels import MAX_LABELS, LabelValue, label_name, variant_groups
+from ..core.labels import MAX_LABELS, LabelValue, label_name
 from .report import Finding, listing, named, names_listing, one_or_more
 from .row_conditions import in_list
 from .scan import Facts
@@ -44,20 +44,17 @@ def amount_findings(facts: Facts) -> Iterator[Finding]:
         yield _too_many(facts)
         return
     yield from _examples(facts)
-    counts = {label: n for label, n in facts.counts.items() if n}
+    counts = facts.examples
     if _free_text(facts, len(counts)):
         yield _free_text_labels(facts, len(counts))
         return
     yield from _one(facts, len(counts))
-    groups = variant_groups(counts)
-    # The rarer spellings of a label are reported as such, not as labels that lack examples.
-    proper = {group[0]: counts[group[0]] for group in groups}
-    yield from _small_labels(facts, proper)
-    yield from _imbalance(facts, proper)
-    yield from _variants(facts, counts, groups)
-    yield from _unnamed(facts, list(counts))
+    yield from _small_labels(facts, counts)
+    yield from _imbalance(facts, counts)
+    yield from _variants(facts)
+    yield from _unnamed(facts, [label for label, n in facts.counts.items() if n])
     yield from _merged(facts)
-    yield from _rest(facts, [facts.name_of(label) for label in proper])
+    yield from _rest(facts, [facts.name_of(label) for label in counts])
 
 
 def _unnamed(facts: Facts, labels: Sequence[LabelValue]) -> Iterator[Finding]:
@@ -127,7 +124,7 @@ def _free_text_labels(facts: Facts, labels: int) -> Finding:
 
 def _one(facts: Facts, labels: int) -> Iterator[Finding]:
     if labels == 1 and not (facts.task.multilabel and () in facts.combinations):
-        only = named(next(iter(facts.names)))
+        only = named(facts.name_of(next(iter(facts.examples))))
         every = one_or_more(facts.usable, "The one row has", f"All {facts.usable:,} rows have")
         yield facts.finding(
             "one-label",
@@ -218,7 +215,7 @@ def _labels_finding(
         len(labels),
         f"{message}: {names_listing(names)}.",
         advice,
-        where=labels_condition(facts, list(labels)),
+        where=labels_condition(facts, [v for label in labels for v in facts.variants_of[label]]),
         where_rows=sum(labels.values()),
         labels=dict(zip(names[:_LISTED], list(labels.values())[:_LISTED], strict=True)),
     )
@@ -256,9 +253,8 @@ def _imbalance(facts: Facts, counts: dict[LabelValue, int]) -> Iterator[Finding]
     )
 
 
-def _variants(
-    facts: Facts, counts: dict[LabelValue, int], groups: list[list[LabelValue]]
-) -> Iterator[Finding]:
+def _variants(facts: Facts) -> Iterator[Finding]:
+    counts, groups = facts.counts, list(facts.variants_of.values())
     twins = [group for group in groups if len({label_name(v) for v in group}) > 1]
     if twins:
         yield _variants_finding(facts, counts, twins)
@@ -279,7 +275,7 @@ def _variants(
 
 
 def _variants_finding(
-    facts: Facts, counts: dict[LabelValue, int], groups: list[list[LabelValue]]
+    facts: Facts, counts: Mapping[LabelValue, int], groups: list[list[LabelValue]]
 ) -> Finding:
     rarer = [label for group in groups for label in group[1:]]
     shown = [_told_apart([label_name(label) for label in group]) for group in groups]
@@ -291,7 +287,7 @@ def _variants_finding(
         "differ only by case, white space, characters without a width, accents, the form of a "
         f"number or an encoding that was read wrongly: {listing(shown, 3)}.",
         "Count the ways of writing as one label, or write each in one way: as they stand they are "
-        "different labels.",
+        "different labels to learn, though the other findings count them as one.",
         seen=facts.variants,
         where=labels_condition(facts, rarer),
         groups=[{label_name(v): counts[v] for v in group} for group in groups[:_LISTED]],

@@ -112,6 +112,10 @@ CODES: dict[str, Code] = {
     "shared-across-splits": Code(
         _WARNING, "Validation or test rows whose text, or a near copy, is in train."
     ),
+    "test-rows-few-for-copies": Code(
+        _WARNING,
+        "Labels with less than half of their share in the test, since copies stay together.",
+    ),
     "label-missing-from-split": Code(("warning", "info"), "Labels that a split lacks."),
     # The model and its provider
     "over-token-limit": Code(_WARNING, "Texts longer than the model reads."),

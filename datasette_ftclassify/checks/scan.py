@@ -11,7 +11,7 @@ import random
 import sqlite3
 from array import array
 from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Protocol
@@ -96,6 +96,8 @@ class Facts:
     disputed_groups: int = 0
     groups: int = 0
     largest_group: int = 0
+    largest_of: Counter[LabelValue] = field(default_factory=Counter)
+    """Rows of the largest group of copies, by label."""
     report: SplitReport = field(default_factory=SplitReport)
     given_validation: bool = False
     left_out: Seen = field(default_factory=Seen)
@@ -116,6 +118,25 @@ class Facts:
             for label in labels:
                 counts[label] += rows
         return counts
+
+    @cached_property
+    def variants_of(self) -> dict[LabelValue, list[LabelValue]]:
+        """Of each label in its commonest way of writing all ways, that one first. Every sentence
+        about labels counts so: what is said of one still holds when they have been merged.
+        To be asked after the first pass."""
+        used = {label: rows for label, rows in self.counts.items() if rows}
+        return {group[0]: group for group in variant_groups(used)}
+
+    @property
+    def examples(self) -> dict[LabelValue, int]:
+        """Usable rows of each label in all its ways of writing; only of those that have any."""
+        counts = self.counts
+        return {label: sum(counts[v] for v in all_) for label, all_ in self.variants_of.items()}
+
+    def in_split(self, split: str, label: LabelValue) -> int:
+        """The same rows of one split."""
+        counted: Mapping[str, int] = self.report.counts.get(split) or {}
+        return sum(counted.get(name, 0) for name in {*map(self.name_of, self.variants_of[label])})
 
     @property
     def names(self) -> Counter[str]:
@@ -240,7 +261,7 @@ def second_pass(
 ) -> None:
     """Fills what depends on the splits, and draws the samples."""
     facts.report.left_out.update(splitter.left_out)
-    written = (g for g in variant_groups(facts.counts) if len({label_name(v) for v in g}) > 1)
+    written = (g for g in facts.variants_of.values() if len({label_name(v) for v in g}) > 1)
     rarer = {label for group in written for label in group[1:]}
     sample = _Sampler(facts.usable, sample_size, rng)
     deep_sample = _Sampler(facts.usable, DEEP_ROWS if deep else 0, rng)
@@ -284,6 +305,8 @@ def _note_groups(facts: Facts, splitter: Splitter) -> None:
         facts.near_groups += group.texts > 1
         facts.disputed_groups += group.disputed
         facts.largest_group = max(facts.largest_group, group.rows)
+        for label in group.labels:
+            facts.largest_of[label] = max(facts.largest_of[label], group.rows)
 
 
 def _sample_row(record: Record, text: str, names: list[str]) -> dict[str, Any]:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from ..core.database import quote
 from ..core.examples import SPLITS
-from ..core.labels import trimmed_sql
+from ..core.labels import LabelValue, trimmed_sql
 from .class_balance import ADVISED
 from .report import Finding, listing, named, names_listing, one_or_more, rows_text
 from .scan import Facts
 
+_LISTED = 500
 _SURE = 5
 """Examples from which on a label is expected in every split."""
 
@@ -45,7 +46,10 @@ def split_findings(facts: Facts) -> Iterator[Finding]:
         )
     if facts.task.split_column:
         yield from _given(facts, facts.task.split_column)
-    yield from _missing(facts)
+    held_back = {} if facts.task.split_column else _held_back(facts)
+    if held_back:
+        yield _few_for_copies(facts, held_back)
+    yield from _missing(facts, held_back)
 
 
 def _given(facts: Facts, column: str) -> Iterator[Finding]:
@@ -89,24 +93,66 @@ def _given(facts: Facts, column: str) -> Iterator[Finding]:
         )
 
 
-def _missing(facts: Facts) -> Iterator[Finding]:
-    names = facts.names
+def _held_back(facts: Facts) -> dict[LabelValue, int]:
+    """Labels of which the test has less than half of its share since a text and its copies are
+    more than all of that, and the rows of these; the most rows first."""
+    if not facts.plan.test:
+        return {}
+    found = {}
+    for label, rows in facts.examples.items():
+        share = rows * facts.plan.test
+        largest = max(facts.largest_of[v] for v in facts.variants_of[label])
+        tested = facts.in_split("test", label)
+        few = 2 * tested < round(share) or (not tested and rows >= _SURE)
+        if few and largest > max(share, 1):
+            found[label] = largest
+    return dict(sorted(found.items(), key=lambda item: -facts.examples[item[0]]))
+
+
+def _few_for_copies(facts: Facts, largest: dict[LabelValue, int]) -> Finding:
+    labels = {
+        facts.name_of(label): {
+            "rows": facts.examples[label],
+            "test": facts.in_split("test", label),
+            "largest": rows,
+        }
+        for label, rows in largest.items()
+    }
+    told = [
+        f"{named(name)} ({n['test']:,} of {n['rows']:,}; one text and its copies are "
+        f"{n['largest']:,})"
+        for name, n in labels.items()
+    ]
+    return facts.finding(
+        "test-rows-few-for-copies",
+        "warning",
+        len(labels),
+        f"The test split has few rows of {listing(told, 3)}, because copies stay together.",
+        "Label more rows with other texts: what is measured on so few says little about the label.",
+        labels=dict(list(labels.items())[:_LISTED]),
+    )
+
+
+def _missing(facts: Facts, held_back: Collection[LabelValue]) -> Iterator[Finding]:
+    examples = facts.examples
     for split in SPLITS:
-        have = facts.report.counts.get(split)
         if not facts.report.rows[split]:
             continue
-        missing = sorted(n for n in names if names[n] and not (have and have[n]))
+        missing = [label for label in examples if not facts.in_split(split, label)]
         # A label too rare for all splits is reported as rare, and belongs into train.
-        missing = [n for n in missing if split == "train" or names[n] >= _SURE]
+        missing = [v for v in missing if split == "train" or examples[v] >= _SURE]
+        if split == "test":
+            missing = [v for v in missing if v not in held_back]
         if not missing:
             continue
+        names = sorted(map(facts.name_of, missing))
         cannot = "be learnt" if split == "train" else "be measured on it"
         yield facts.finding(
             "label-missing-from-split",
             "warning" if split == "train" else "info",
-            len(missing),
-            f"The {split} split has no row of {names_listing(missing)}.",
+            len(names),
+            f"The {split} split has no row of {names_listing(names)}.",
             f"Add such rows: what is not in {split} cannot {cannot}.",
             split=split,
-            labels=missing[:500],
+            labels=names[:_LISTED],
         )

@@ -135,7 +135,7 @@ def variant_groups(counts: Mapping[LabelValue, int]) -> list[list[LabelValue]]:
         # Of bytes that are no UTF-8 nobody can say what they look like.
         key = repr(label) if isinstance(label, NotUtf8) else variant_key(label)
         groups.setdefault(key, []).append(label)
-    return [sorted(g, key=lambda v: -counts[v]) for g in groups.values()]
+    return [sorted(g, key=lambda v: (-counts[v], label_name(v))) for g in groups.values()]
 
 
 @dataclass(frozen=True)

@@ -231,7 +231,6 @@ class NearCopies:
 
 _BITS: dict[str, int] = {"": 0, **{name: 1 << i for i, name in enumerate(SPLITS)}}
 _NOTHING: frozenset[LabelValue] = frozenset()
-_HELD_OUT: tuple[Split, ...] = ("test", "validation")
 
 
 def _stratify(groups: dict[int, NearCopies], plan: SplitPlan) -> dict[int, Split]:
@@ -282,27 +281,52 @@ def _order(name: int, seed: int) -> bytes:
 def _divide(
     names: Sequence[int], groups: dict[int, NearCopies], plan: SplitPlan, splits: dict[int, Split]
 ) -> None:
-    rows = sum(groups[name].rows for name in names)
-    wanted: dict[Split, int] = {
-        "test": _quota(rows, len(names), plan.test, 2),
-        "validation": _quota(rows, len(names), plan.validation, 4 if plan.test else 2),
-    }
-    filled: Counter[Split] = Counter()
-    for name in names:
-        size = groups[name].rows
-        splits[name] = "train"
-        for split in _HELD_OUT:
-            if filled[split] + size <= wanted[split]:
+    rows = {name: groups[name].rows for name in names}
+    total = sum(rows.values())
+    taught = max(1 - plan.test - plan.validation, 0)
+    # Train keeps at least half of what it should have of the different texts.
+    most = len(names) * (1 - taught / 2) / (1 - taught) if taught < 1 else 0.0
+    splits.update(dict.fromkeys(names, "train"))
+    held_out: tuple[tuple[Split, float, int], ...] = (
+        ("test", plan.test, 2),
+        ("validation", plan.validation, 4 if plan.test else 2),
+    )
+    for split, share, least in held_out:
+        wanted = _quota(total, len(names), share, least)
+        left = {name: rows[name] for name in names if splits[name] == "train"}
+        if wanted and len(left) > 1:
+            for name in _held_out(left, rows, wanted, share, most * share):
                 splits[name] = split
-                filled[split] += size
-                break
-    for split in _HELD_OUT:
-        # A text that stands in many rows may be larger than the whole share: the smallest, then.
-        left = [name for name in names if splits[name] == "train"]
-        if wanted[split] and not filled[split] and len(left) > 1:
-            smallest = min(left, key=lambda n: groups[n].rows)
-            splits[smallest] = split
-            filled[split] += groups[smallest].rows
+
+
+def _held_out(
+    left: dict[int, int], rows: dict[int, int], wanted: int, share: float, most: float
+) -> list[int]:
+    """The groups of a class that a split gets of those that are left, in the order of their hash.
+
+    A group that is larger than the whole share fits nowhere, so such groups are a stratum of their
+    own, of which the split gets its share as nearly as whole groups allow. What is missing then
+    comes out of the small ones.
+
+    rows: of each group of the class; most: small groups that the split may have
+    """
+    large = {name: n for name, n in left.items() if n > wanted}
+    small = {name: n for name, n in left.items() if n <= wanted}
+    taken = _nearest(large, share * sum(n for n in rows.values() if n > wanted))
+    of_small = round(share * sum(n for n in rows.values() if n <= wanted))
+    room = max(of_small, wanted - sum(large[name] for name in taken))
+    taken += _nearest(small, room)[: max(1, int(most))]
+    return taken or [min(left, key=lambda name: left[name])]
+
+
+def _nearest(rows: dict[int, int], wanted: float) -> list[int]:
+    """In their order those groups that each bring the sum of rows nearer to what is wanted."""
+    taken = []
+    for name, size in rows.items():
+        if size < 2 * wanted:
+            taken.append(name)
+            wanted -= size
+    return taken
 
 
 def _quota(rows: int, groups: int, share: float, least_groups: int) -> int:

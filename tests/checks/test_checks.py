@@ -15,7 +15,7 @@ from datasette_ftclassify import checks
 from datasette_ftclassify.checks import CODES, Finding, model_limits, run_checks
 from datasette_ftclassify.checks.distributions import distribution
 from datasette_ftclassify.core.splits import SplitPlan
-from datasette_ftclassify.core.task import Task, define
+from datasette_ftclassify.core.task import Task, define, with_variants_merged
 from datasette_ftclassify.export import ExportFormat
 
 DOCS = ROOT / "docs" / "checks.md"
@@ -156,6 +156,39 @@ def test_labels_spelt_in_several_ways() -> None:
     assert finding.where == "\"label\" in ('Garden', 'garden ', 'House')"
     assert "single-example-labels" not in codes(report)
     assert "imbalance" not in codes(report)
+
+
+def test_all_sentences_count_a_label_with_its_ways_of_writing() -> None:
+    """What they say before the ways of writing are merged holds afterwards, too."""
+    rows = [(sentence(label, n), _written(label, n)) for n in range(60) for label in SUBJECTS]
+    rows += [(f"shed number {n} has a door", ("shed", "Shed", "shed ")[n % 3]) for n in range(6)]
+    rows += [(f"rarely the cat {n} purrs", ("cat", "Cat")[n % 2]) for n in range(4)]
+    said = {f.code: f for f in check(rows).findings}
+    conn = table(rows)
+    merged = with_variants_merged(conn, define(conn, "t", text=["text"], labels=["label"]))
+    afterwards = {f.code: f for f in run_checks(conn, merged, deep=False).findings}
+    counting = {"small-labels", "rare-labels", "imbalance", "no-label-for-the-rest"}
+    assert counting <= said.keys() & afterwards.keys()
+    for code in counting:
+        assert said[code].message == afterwards[code].message
+        assert said[code].details == afterwards[code].details
+    assert said["rare-labels"].details["labels"] == {"Cat": 4}
+    assert said["small-labels"].details["labels"]["Shed"] == 6
+    assert said["no-label-for-the-rest"].count == 5
+    assert "count them as one" in said["label-variants"].message + said["label-variants"].advice
+
+
+def _written(label: str, number: int) -> str:
+    return label if number % 3 else label.title() if number % 2 else f"{label} "
+
+
+def test_one_label_in_several_ways_of_writing_is_one_label() -> None:
+    rows = [(sentence("port", n), ("port", "Port")[n % 2]) for n in range(40)]
+    assert found(check(rows), "one-label").count == 40
+    rows = [(sentence("port", n), ("port", "Port")[n % 2]) for n in range(3)]
+    rows += [(sentence("house", n), "house") for n in range(300)]
+    missing = [f for f in check(rows).findings if f.code == "label-missing-from-split"]
+    assert not any("Port" in f.details["labels"] for f in missing)
 
 
 def test_a_label_as_number_and_as_text() -> None:
@@ -303,6 +336,26 @@ def test_splits_that_lack_something() -> None:
     ]
     assert ("train", ["shed"], "warning") in missing
     assert ("test", ["garden", "house", "port"], "info") in missing
+
+
+def test_labels_whose_copies_leave_too_few_rows_to_test() -> None:
+    letter = "dear sir or madam the ferry of the twelfth never came and we were left at the jetty"
+    rows = [*clean_rows(12), *((letter, "port") for _ in range(160)), *(("bye", "gone"),) * 20]
+    finding = found(check(rows), "test-rows-few-for-copies")
+    assert finding.details["labels"].keys() == {"port", "gone"}
+    port, gone = (finding.details["labels"][label] for label in ("port", "gone"))
+    assert (port["rows"], port["largest"]) == (172, 160)
+    assert 0 < port["test"] < 17 / 2
+    assert (gone["rows"], gone["largest"], gone["test"]) == (20, 20, 0)
+    assert "port (" in finding.message
+    assert f"{port['test']} of 172" in finding.message
+    # What is missing because of its copies is not said twice.
+    assert "label-missing-from-split" not in {
+        f.code for f in check(rows).findings if f.details.get("split") == "test"
+    }
+    # Twelve letters of twenty rows each can be divided.
+    apart = [(sentence("house", 9_000 + n), "port") for n in range(12) for _ in range(20)]
+    assert "test-rows-few-for-copies" not in codes(check([*clean_rows(40), *apart]))
 
 
 def test_no_share_for_the_test_split() -> None:
