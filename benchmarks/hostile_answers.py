@@ -39,12 +39,13 @@ def read(reader: str, base_url: str) -> None:
     from datasette_ftclassify.export import ExportFormat
     from datasette_ftclassify.trainers.access import Endpoint
     from datasette_ftclassify.trainers.openai_protocol.batch import OpenAIBatchClient
-    from datasette_ftclassify.trainers.openai_protocol.client import host_of, open_client
+    from datasette_ftclassify.trainers.openai_protocol.client import open_client
+    from datasette_ftclassify.trainers.openai_protocol.dialect import OPENAI
     from datasette_ftclassify.trainers.openai_protocol.inference import OpenAIInferenceClient
 
     endpoint, labels = Endpoint("sk-none", base_url), LabelSet(("a", "b"), "binary")
     format = ExportFormat().bind(labels).resolved.to_dict()
-    header = {"model": "gpt-4.1-mini", "format": format, "host": host_of(endpoint)}
+    header = {"model": "gpt-4.1-mini", "format": format, "host": OPENAI.host(endpoint)}
     inference_client = OpenAIInferenceClient(header, labels, endpoint, timeout=PATIENCE)
     batch_client = OpenAIBatchClient(header, labels, endpoint)
     before, start, outcome = peak(), time.monotonic(), "read"

@@ -35,7 +35,8 @@ from datasette_ftclassify.trainers.access import Endpoint
 from datasette_ftclassify.trainers.decisions import inference as decisions
 from datasette_ftclassify.trainers.openai_protocol import bounded_responses, pagination
 from datasette_ftclassify.trainers.openai_protocol.batch import OpenAIBatchClient
-from datasette_ftclassify.trainers.openai_protocol.client import host_of, open_client
+from datasette_ftclassify.trainers.openai_protocol.client import open_client
+from datasette_ftclassify.trainers.openai_protocol.dialect import OPENAI
 from datasette_ftclassify.trainers.openai_protocol.errors import FAILURES, problem
 from datasette_ftclassify.trainers.openai_protocol.inference import OpenAIInferenceClient
 from datasette_ftclassify.trainers.openai_protocol.training_metrics import MOST_POINTS, read_results
@@ -74,7 +75,7 @@ def within(seconds: float, size: int) -> Iterator[None]:
 
 def header(endpoint: Endpoint) -> dict[str, Any]:
     format = ExportFormat().bind(LABELS).resolved.to_dict()
-    return {"model": "gpt-4.1-mini", "format": format, "host": host_of(endpoint)}
+    return {"model": "gpt-4.1-mini", "format": format, "host": OPENAI.host(endpoint)}
 
 
 async def list_models(endpoint: Endpoint) -> object:

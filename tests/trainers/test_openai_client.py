@@ -17,7 +17,7 @@ from openai_server import OpenAIServer
 
 from datasette_ftclassify.core.errors import AccessError
 from datasette_ftclassify.trainers.access import Endpoint
-from datasette_ftclassify.trainers.openai_protocol.client import host_of, open_client
+from datasette_ftclassify.trainers.openai_protocol.client import open_client
 from datasette_ftclassify.trainers.openai_protocol.dialect import OPENAI, Dialect
 from datasette_ftclassify.trainers.openai_protocol.errors import FAILURES, problem
 from datasette_ftclassify.trainers.openai_protocol.inference import OpenAIInferenceClient
@@ -170,7 +170,7 @@ def test_only_the_host_that_the_operator_chose_is_asked() -> None:
     ],
 )
 def test_hosts(dialect: Dialect, options: dict[str, Any], host: str) -> None:
-    assert host_of(Endpoint(**options), dialect) == host
+    assert dialect.host(Endpoint(**options)) == host
 
 
 @pytest.mark.parametrize(
@@ -209,3 +209,20 @@ def test_azure_addresses(base_url: str, version: str | None, found: str) -> None
     with open_client(where, AZURE) as client:
         assert str(client.base_url) == found
         assert client.max_retries == 0
+
+
+def test_no_http_client_is_loaded_to_say_where_a_service_is_and_what_it_costs() -> None:
+    """The page of a training says so before anything is sent, and the SDK takes a second."""
+    code = (
+        "import sys; from datasette_ftclassify.trainers.access import Access, Endpoint;"
+        "from datasette_ftclassify.trainers.registry import list_services;"
+        "from datasette_ftclassify.web.train_form import Choices;"
+        "from datasette_ftclassify.web.trainer_options import offers;"
+        "url = 'https://unit.example/v1';"
+        "access = Access({s.name: Endpoint('sk', url) for s in list_services()});"
+        "said = offers(Choices('messages'), access, None);"
+        "print('unit.example' in str(said));"
+        "print(sorted({'openai', 'httpcore2', 'tiktoken', 'sklearn'} & set(sys.modules)))"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.split("\n")[:2] == ["True", "[]"]

@@ -45,15 +45,11 @@ class DecisionsTrainer(Service):
         here; AccessError without a key."""
         _check_options(spec.options)
         check_fits(spec.labels, spec.options.descriptions)
-        from ..openai_protocol.client import open_client
-
-        open_client(endpoint, DIALECT).close()
+        DIALECT.check(endpoint)
 
     def host(self, endpoint: Endpoint) -> str:
         """The one that is asked. Raises AccessError when the address is none."""
-        from ..openai_protocol.client import host_of
-
-        return host_of(endpoint, DIALECT)
+        return DIALECT.host(endpoint)
 
     def train(
         self, spec: TrainingSpec, training_log: TrainingLog, endpoint: Endpoint

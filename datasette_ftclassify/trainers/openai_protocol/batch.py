@@ -20,7 +20,7 @@ from ..access import Endpoint
 from ..service import BatchState, InferenceResponse
 from ..service_errors import RowRejected, ServiceProblem, ServiceRefused, TryAgain
 from ..usage import Usage
-from .client import host_of, open_client
+from .client import open_client
 from .dialect import OPENAI, Dialect
 from .errors import FAILURES, Refusal, problem
 from .pagination import pages
@@ -79,7 +79,7 @@ class OpenAIBatchClient:
         self._fields = Fields.of(self._builder, endpoint)
         self._options = self._builder.options
         self._path = dialect.batch_root + _PATHS[self._builder.form]
-        self._host = host_of(endpoint, dialect)
+        self._host = dialect.host(endpoint)
         self._secrets = (endpoint.api_key,) if endpoint.api_key else ()
         self._client = open_client(endpoint, dialect)
 

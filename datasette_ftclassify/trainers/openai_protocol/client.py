@@ -8,16 +8,15 @@ inference, which are many and small, do not use it: see `http_client`.
 from __future__ import annotations
 
 from typing import Any
-from urllib.parse import SplitResult, quote, urlsplit
+from urllib.parse import quote
 
 import httpx2
 import openai
 from openai.lib.azure import AzureOpenAI
 
-from ...core.errors import AccessError
 from ..access import Endpoint
 from .bounded_responses import BoundedClient
-from .dialect import OPENAI, OPENAI_URL, Dialect
+from .dialect import OPENAI, Dialect
 
 CONNECT_SECONDS = 10.0
 """The longest that a connection may take to be made."""
@@ -62,24 +61,14 @@ def address_of(
     return url, dict(headers), options["timeout"]
 
 
-def host_of(endpoint: Endpoint, dialect: Dialect = OPENAI) -> str:
-    """The host that is asked, with its port unless it is the usual one: `api.openai.com`.
-
-    Raises AccessError when the address is none.
-    """
-    url = _address(endpoint, dialect)
-    usual = ":443" if url.scheme == "https" else ":80"
-    return url.netloc.lower().removesuffix(usual)
-
-
 def _options(endpoint: Endpoint, dialect: Dialect, timeout: float) -> dict[str, Any]:
-    key = _key(endpoint, dialect)
+    key = dialect.key(endpoint)
     options: dict[str, Any] = {
         "api_key": key,
         "max_retries": 0,
         "timeout": httpx2.Timeout(timeout, connect=min(timeout, CONNECT_SECONDS)),
     }
-    url = _address(endpoint, dialect)
+    url = dialect.address(endpoint)
     path, (stem, _, form) = url.path.rstrip("/"), dialect.root.rpartition("/")
     if _has_older_addresses(endpoint, dialect):
         path = path.removesuffix(f"/{form}").removesuffix(stem)
@@ -103,40 +92,3 @@ def _drop_bearer(request: httpx2.Request) -> None:
 
 def _has_older_addresses(endpoint: Endpoint, dialect: Dialect) -> bool:
     return dialect.deployments and endpoint.api_version is not None
-
-
-def _key(endpoint: Endpoint, dialect: Dialect) -> str:
-    key = (endpoint.api_key or "").strip()
-    trainer, name = dialect.trainer, dialect.key_variable
-    if not key:
-        where = f"{name}, or api_key in" if name else f"{trainer}.api_key in"
-        raise AccessError(f"There is no key for {trainer}. Set {where} the plugin's configuration.")
-    if not key.isascii() or not key.isprintable() or " " in key:
-        # Found here, because the error of the HTTP library would show it.
-        raise AccessError(
-            f"The key for {trainer} has characters that no key has (a space, a line break, an "
-            f"accent). Copy it again into {name or 'the configuration'}."
-        )
-    return key
-
-
-def _address(endpoint: Endpoint, dialect: Dialect) -> SplitResult:
-    trainer, given = dialect.trainer, endpoint.base_url or dialect.home
-    if given is None:
-        raise AccessError(f"There is no address of the trainer {trainer}. {dialect.no_home}")
-    try:
-        url = urlsplit(given.strip())
-        _ = url.port  # which is when a malformed one is noticed
-    except ValueError:
-        url = urlsplit("")
-    if url.scheme not in ("http", "https") or not url.hostname:
-        raise AccessError(
-            f"The base URL of {trainer} must begin with https:// (or http://) and a host, such as "
-            f"{OPENAI_URL}."
-        )
-    if url.username is not None or url.password is not None:
-        raise AccessError(
-            f"The base URL of {trainer} has a user or password in it. Leave them out, and set "
-            "the key as api_key."
-        )
-    return url

@@ -82,7 +82,7 @@ class PromptedTrainer(OpenAITrainer):
         """Raises TrainingError for options that mean nothing here, or a model that cannot follow
         an instruction; AccessError without a key."""
         self._check_order(spec, endpoint)
-        self._open(endpoint).close()
+        self.dialect.check(endpoint)
 
     def train(
         self, spec: TrainingSpec, training_log: TrainingLog, endpoint: Endpoint

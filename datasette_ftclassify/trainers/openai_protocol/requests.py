@@ -24,7 +24,6 @@ from ..service import InferenceResponse
 from ..service_errors import TryAgain
 from ..stored_model import DAMAGED, check_host, read_name
 from ..usage import Usage
-from .client import host_of
 from .dialect import OPENAI, Dialect
 from .errors import Refusal
 from .training_options import extra_body_of
@@ -116,7 +115,7 @@ class RequestBuilder:
         dialect: Dialect = OPENAI,
     ) -> None:
         self.tuned = StoredModel.of(header, labels, dialect)
-        here = host_of(endpoint, dialect)
+        here = dialect.host(endpoint)
         check_host(self.tuned.model, self.tuned.host, dialect.trainer, here)
         codec = self._codec = self.tuned.codec
         self.form = codec.format.form

@@ -85,13 +85,11 @@ class OpenAITrainer(Service):
     def check(self, spec: TrainingSpec, endpoint: Endpoint) -> None:
         """Raises TrainingError or AccessError for what the service would refuse; asks nobody."""
         self._check_order(spec, endpoint)
-        self._open(endpoint).close()
+        self.dialect.check(endpoint)
 
     def host(self, endpoint: Endpoint) -> str:
         """The one that is asked. Raises AccessError when the address is none."""
-        from .client import host_of
-
-        return host_of(endpoint, self.dialect)
+        return self.dialect.host(endpoint)
 
     def shutdown_dates(self, endpoint: Endpoint) -> Mapping[str, date]:
         """See `models.shutdown_dates`."""
