@@ -7,8 +7,20 @@ reports such findings, each with the rows it speaks of and what to do about them
 
 from __future__ import annotations
 
-from .registry import CODES, Code, Severity
+from importlib import import_module
+from pkgutil import iter_modules
+
+from .codes import CODES, Code, Severity
 from .report import CheckReport, Finding
 from .run import run_checks
 
 __all__ = ["CODES", "CheckReport", "Code", "Finding", "Severity", "run_checks"]
+
+
+def load_checks() -> None:
+    """Imports the files of this folder: each check registers itself."""
+    for module in iter_modules(__path__):
+        import_module(f"{__name__}.{module.name}")
+
+
+load_checks()

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-import unicodedata
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 
-from ..core.foreign_keys import find_lookup, keys_without_name
 from ..core.labels import MAX_LABELS, LabelValue, label_name
-from .report import Finding, listing, named, names_listing, one_or_more
+from .codes import ERROR, GRAVE, INFO, MILD, WARNING, Code, Section
+from .registry import check
+from .report import Finding, named, names_listing, one_or_more
 from .row_conditions import in_list
 from .scan import Facts
 
@@ -30,6 +30,87 @@ _REST = {
 """Words of labels that may stand for whatever the others do not."""
 
 
+@check(
+    Section.AMOUNTS,
+    Code(
+        "no-examples",
+        ERROR,
+        "No row has both a text and a label.",
+        "Label some rows, or name another label column or condition.",
+        stops="examples",
+        hides_deep=True,
+    ),
+    Code(
+        "too-few-examples",
+        GRAVE,
+        f"Fewer than {FEWEST} examples (providers refuse the file), or fewer than {ADVISED}.",
+        f"Label more rows: at least {ADVISED}, better some hundreds; every doubling helps.",
+        stops="examples",
+    ),
+    Code(
+        "one-label",
+        ERROR,
+        "All examples have the same label.",
+        "Add rows with other labels: with one there is nothing to tell apart.",
+        stops="examples",
+        hides_deep=True,
+    ),
+    Code(
+        "one-text",
+        ERROR,
+        "All examples have the same text.",
+        "Name the column that differs from row to row, or fix the template.",
+        hides_deep=True,
+    ),
+    Code(
+        "too-many-labels",
+        ERROR,
+        "More distinct labels than a classifier can hold.",
+        "Check that this is the label column; if it is, group the labels into coarser ones.",
+        hides_deep=True,
+    ),
+    Code(
+        "free-text-labels",
+        ERROR,
+        "Nearly every row has a label of its own.",
+        "Name a column with few values that come back: this one looks like free text or a key.",
+        hides_deep=True,
+    ),
+    Code(
+        "single-example-labels",
+        WARNING,
+        "Labels with one example.",
+        "Label more rows of them, or merge them into other labels: one example cannot be "
+        "both learnt and tested.",
+    ),
+    Code(
+        "rare-labels",
+        WARNING,
+        "Labels with two to four examples.",
+        "Label more rows of them, or merge them into other labels: they cannot be measured.",
+    ),
+    Code(
+        "small-labels",
+        INFO,
+        f"Labels with fewer than {ADVISED} examples.",
+        f"Where a label matters, aim at {ADVISED} examples of it.",
+    ),
+    Code(
+        "no-label-for-the-rest",
+        INFO,
+        "No label stands for whatever the others do not: a text about something else gets"
+        " one of them all the same.",
+        "If such texts will come, label some of them as other, or classify with a minimum"
+        " score, so that unsure answers are left out.",
+    ),
+    Code(
+        "imbalance",
+        MILD,
+        "The largest label has at least 10 times the examples of the smallest, or 90 % of all.",
+        "Look at the measures of each label rather than accuracy, and label more of the "
+        "small ones.",
+    ),
+)
 def amount_findings(facts: Facts) -> Iterator[Finding]:
     if not facts.usable:
         yield facts.finding(
@@ -37,7 +118,6 @@ def amount_findings(facts: Facts) -> Iterator[Finding]:
             "error",
             facts.total,
             _none_usable(facts.total),
-            "Label some rows, or name another label column or condition.",
         )
         return
     if facts.too_many_labels:
@@ -45,33 +125,13 @@ def amount_findings(facts: Facts) -> Iterator[Finding]:
         return
     yield from _examples(facts)
     counts = facts.examples
-    if _free_text(facts, len(counts)):
+    if free_text(facts, len(counts)):
         yield _free_text_labels(facts, len(counts))
         return
     yield from _one(facts, len(counts))
     yield from _small_labels(facts, counts)
     yield from _imbalance(facts, counts)
-    yield from _variants(facts)
-    yield from _unnamed(facts, [label for label, n in facts.counts.items() if n])
-    yield from _merged(facts)
     yield from _rest(facts, [facts.name_of(label) for label in counts])
-
-
-def _unnamed(facts: Facts, labels: Sequence[LabelValue]) -> Iterator[Finding]:
-    lookup = find_lookup(facts.conn, facts.task)
-    keys = [] if lookup is None else keys_without_name(facts.conn, lookup, labels)
-    if lookup is None or not keys:
-        return
-    rows = sum(facts.counts[key] for key in keys)
-    yield facts.finding(
-        "unnamed-keys",
-        "warning",
-        rows,
-        f"{one_or_more(rows, '1 example has a label', f'{rows:,} examples have labels')} that "
-        f"{lookup.table} has no name for: {names_listing([label_name(key) for key in keys])}.",
-        f"Add the missing rows to {lookup.table}, or correct the labels; else they go by the key.",
-        where=in_list(facts.task.labels[0], keys),
-    )
 
 
 def _none_usable(rows: int) -> str:
@@ -86,7 +146,6 @@ def _too_many(facts: Facts) -> Finding:
         "error",
         MAX_LABELS + 1,
         f"There are more than {MAX_LABELS:,} different labels, more than a classifier can hold.",
-        "Check that this is the label column; if it is, group the labels into coarser ones.",
     )
 
 
@@ -101,11 +160,10 @@ def _examples(facts: Facts) -> Iterator[Finding]:
         n,
         f"There {one_or_more(n, 'is 1 labelled example', f'are {n} labelled examples')} in all"
         f"{refused}.",
-        f"Label more rows: at least {ADVISED}, better some hundreds; every doubling helps.",
     )
 
 
-def _free_text(facts: Facts, labels: int) -> bool:
+def free_text(facts: Facts, labels: int) -> bool:
     if facts.task.multilabel:
         return False
     return labels >= 10 and facts.usable >= 20 and labels > 0.8 * facts.distinct_texts
@@ -118,7 +176,6 @@ def _free_text_labels(facts: Facts, labels: int) -> Finding:
         labels,
         f"The {facts.usable:,} examples have {labels:,} different labels, so nearly every row has "
         "one of its own.",
-        "Name a column with few values that come back: this one looks like free text or a key.",
     )
 
 
@@ -131,7 +188,6 @@ def _one(facts: Facts, labels: int) -> Iterator[Finding]:
             "error",
             facts.usable,
             f"{every} the label {only}.",
-            "Add rows with other labels: with one there is nothing to tell apart.",
         )
     if facts.distinct_texts == 1 and facts.usable > 1:
         yield facts.finding(
@@ -139,7 +195,6 @@ def _one(facts: Facts, labels: int) -> Iterator[Finding]:
             "error",
             facts.usable,
             f"All {facts.usable:,} examples have the same text.",
-            "Name the column that differs from row to row, or fix the template.",
         )
 
 
@@ -153,8 +208,6 @@ def _small_labels(facts: Facts, counts: dict[LabelValue, int]) -> Iterator[Findi
             "single-example-labels",
             single,
             f"{_labels(single)} one example only",
-            "Label more rows of them, or merge them into other labels: one example cannot be both "
-            "learnt and tested.",
         )
     if rare:
         yield _labels_finding(
@@ -162,7 +215,6 @@ def _small_labels(facts: Facts, counts: dict[LabelValue, int]) -> Iterator[Findi
             "rare-labels",
             rare,
             f"{_labels(rare)} fewer than {RARE} examples",
-            "Label more rows of them, or merge them into other labels: they cannot be measured.",
         )
     if small:
         yield _labels_finding(
@@ -170,7 +222,6 @@ def _small_labels(facts: Facts, counts: dict[LabelValue, int]) -> Iterator[Findi
             "small-labels",
             small,
             f"{_labels(small)} fewer than {ADVISED} examples",
-            f"Where a label matters, aim at {ADVISED} examples of it.",
         )
 
 
@@ -195,8 +246,6 @@ def _rest(facts: Facts, names: list[str]) -> Iterator[Finding]:
         len(names),
         f"A text about anything else gets one of the {len(names):,} labels, too: none of them says "
         "that it stands for the rest.",
-        "If such texts will come, label some of them as other, or classify with a minimum score, "
-        "so that unsure answers are left out.",
     )
 
 
@@ -206,7 +255,7 @@ def _may_be_rest(name: str) -> bool:
 
 
 def _labels_finding(
-    facts: Facts, code: str, labels: dict[LabelValue, int], message: str, advice: str
+    facts: Facts, code: str, labels: dict[LabelValue, int], message: str
 ) -> Finding:
     names = [facts.name_of(label) for label in labels]
     return facts.finding(
@@ -214,7 +263,6 @@ def _labels_finding(
         "info" if code == "small-labels" else "warning",
         len(labels),
         f"{message}: {names_listing(names)}.",
-        advice,
         where=labels_condition(facts, [v for label in labels for v in facts.variants_of[label]]),
         where_rows=sum(labels.values()),
         labels=dict(zip(names[:_LISTED], list(labels.values())[:_LISTED], strict=True)),
@@ -251,65 +299,3 @@ def _imbalance(facts: Facts, counts: dict[LabelValue, int]) -> Iterator[Finding]
         ratio=round(ratio, 2),
         majority_share=round(share, 4),
     )
-
-
-def _variants(facts: Facts) -> Iterator[Finding]:
-    counts, groups = facts.counts, list(facts.variants_of.values())
-    twins = [group for group in groups if len({label_name(v) for v in group}) > 1]
-    if twins:
-        yield _variants_finding(facts, counts, twins)
-    same_name = [g for g in groups if len({label_name(v) for v in g}) < len(g)]
-    for group in same_name:
-        name = label_name(group[0])
-        yield facts.finding(
-            "label-types",
-            "error",
-            sum(counts[label] for label in group),
-            f"The label {named(name)} stands in the column both as a number and as text.",
-            "Count them as one label, or make them one type, for instance with UPDATE … SET label ="
-            " cast(label AS text).",
-            where=labels_condition(facts, group),
-            label=name,
-            merge=[group[0]],
-        )
-
-
-def _variants_finding(
-    facts: Facts, counts: Mapping[LabelValue, int], groups: list[list[LabelValue]]
-) -> Finding:
-    rarer = [label for group in groups for label in group[1:]]
-    shown = [_told_apart([label_name(label) for label in group]) for group in groups]
-    return facts.finding(
-        "label-variants",
-        "warning",
-        sum(counts[label] for label in rarer),
-        f"{len(shown)} label{'s are' if len(shown) > 1 else ' is'} written in several ways that "
-        "differ only by case, white space, characters without a width, accents, the form of a "
-        f"number or an encoding that was read wrongly: {listing(shown, 3)}.",
-        "Count the ways of writing as one label, or write each in one way: as they stand they are "
-        "different labels to learn, though the other findings count them as one.",
-        seen=facts.variants,
-        where=labels_condition(facts, rarer),
-        groups=[{label_name(v): counts[v] for v in group} for group in groups[:_LISTED]],
-        merge=[group[0] for group in groups],
-    )
-
-
-def _told_apart(names: list[str]) -> str:
-    """Variants of a label, each as text that looks like no other of them."""
-    alike = len({repr(unicodedata.normalize("NFC", name)) for name in names}) < len(names)
-    shown = [ascii(name) if alike else named(name, always=True) for name in names[:4]]
-    return " / ".join(shown + ["…"] * (len(names) > 4))
-
-
-def _merged(facts: Facts) -> Iterator[Finding]:
-    names = [label_name(label) for label in facts.task.merged]
-    if names:
-        yield facts.finding(
-            "label-variants",
-            "info",
-            len(names),
-            f"All ways of writing {names_listing(names)} count as one label each.",
-            "Nothing to do: the table stays as it is, and predictions are written in that way.",
-            merged=list(facts.task.merged),
-        )

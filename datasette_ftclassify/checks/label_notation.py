@@ -9,6 +9,8 @@ from ..core.database import condition, quote
 from ..core.label_notations import delimiter_words, torn
 from ..core.labels import label_name, unlabelled_sql
 from ..core.task import unnamed_vectors
+from .codes import ANY, GRAVE, Code, Section
+from .registry import check
 from .report import Finding, listing, named, names_listing, one_or_more, together
 from .scan import Facts
 
@@ -16,6 +18,24 @@ _LEAST_ROWS = 20
 _SHOWN = 3
 
 
+@check(
+    Section.LABELS,
+    Code(
+        "label-notation",
+        ANY,
+        "How several labels in a cell were read; labels with pieces of another notation; "
+        "vectors of 0 and 1 without label names.",
+        "Choose the delimiter or the kind by which the cells are read rightly, or name "
+        "the labels of a vector in order.",
+    ),
+    Code(
+        "label-on-every-row",
+        GRAVE,
+        "A label that every row has (multilabel).",
+        "If the cells are vectors of 0 and 1, give the label names in their order; else "
+        "leave out what tells no row from another.",
+    ),
+)
 def notation_findings(facts: Facts) -> Iterator[Finding]:
     yield from _unnamed(facts)
     if not facts.usable or facts.too_many_labels:
@@ -157,7 +177,5 @@ def _everywhere(facts: Facts) -> Iterator[Finding]:
             len(every),
             f"Every row has {one_or_more(len(every), 'the label', 'the labels')} "
             f"{listing([named(name) for name in every])}.",
-            "If the cells are vectors of 0 and 1, give the label names in their order; else leave "
-            "out what tells no row from another.",
             labels=every[:50],
         )

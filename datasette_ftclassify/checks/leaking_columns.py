@@ -12,6 +12,8 @@ from typing import Any
 
 from ..core.database import condition, quote
 from ..core.labels import unlabelled_sql
+from .codes import MILD, Code, Section
+from .registry import Deep, check
 from .report import Finding
 from .scan import Facts
 
@@ -26,6 +28,16 @@ _PURE = 10
 """Values of a column to name."""
 
 
+@check(
+    Section.DEEP,
+    Code(
+        "leaking-columns",
+        MILD,
+        "A column that gives the label away.",
+        "Leave it out of the text unless it is known before the label is.",
+    ),
+    deep=Deep("Looking for columns that give labels away", 1),
+)
 def column_findings(facts: Facts) -> Iterator[Finding]:
     """One finding a column. Only for tasks with one label column."""
     task = facts.task

@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from ..core.labels import folded
+from .codes import INFO, MILD, Code, Section
+from .registry import Deep, check
 from .report import Finding, listing, named
 from .samples import DeepSample, deep_sample
 from .scan import Facts
@@ -30,6 +32,17 @@ _PLAIN = {
 }  # fmt: skip
 
 
+@check(
+    Section.DEEP,
+    Code(
+        "leaking-words",
+        MILD,
+        "A word that gives a label away.",
+        "Check that such words will be in the texts to classify; if they come from a "
+        "header, a form or a reply, take them out.",
+    ),
+    deep=Deep("Looking for words that give labels away", 1),
+)
 def word_findings(facts: Facts) -> Iterator[Finding]:
     sample = deep_sample(facts, LEAST_ROWS)
     if len(sample.values) < 2 and not facts.task.multilabel:
@@ -45,8 +58,6 @@ def word_findings(facts: Facts) -> Iterator[Finding]:
         len(leaks),
         f"{len(leaks)} word{'s give' if len(leaks) > 1 else ' gives'} a label away"
         f"{sample.note}: {listing(shown)}.",
-        "Check that such words will be in the texts to classify; if they come from a header, a "
-        "form or a reply, take them out.",
         words=leaks,
     )
 
@@ -90,6 +101,17 @@ def _indicators(sample: DeepSample) -> Any:
     return csr_matrix(([1] * len(rows), (rows, columns)), shape=shape, dtype="int32")
 
 
+@check(
+    Section.DEEP,
+    Code(
+        "label-in-text",
+        INFO,
+        "Labels that stand in their own texts.",
+        "Fine if the words come from the writers; if the label was copied into the text, "
+        "take it out.",
+    ),
+    deep=Deep("Looking for labels in their own texts", 1),
+)
 def label_word_findings(facts: Facts) -> Iterator[Finding]:
     """Labels whose own name is in half of their texts, and not nearly as often in the others."""
     sample = deep_sample(facts, 5)
@@ -110,8 +132,6 @@ def label_word_findings(facts: Facts) -> Iterator[Finding]:
             "info",
             len(shares),
             f"The name of the label stands in its own texts{sample.note}: {listing(shown)}.",
-            "Fine if the words come from the writers; if the label was copied into the text, take "
-            "it out.",
             shares={name: round(share, 4) for name, share in list(shares.items())[:500]},
         )
 

@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterator
 from ..core.database import Key
 from ..core.labels import LabelValue
 from ..core.markup import is_html, words_of_html
+from .codes import MILD, WARNING, Code, Section
+from .registry import text_check
 from .report import Finding, one_or_more, rows_text
 from .row_conditions import Seen
 from .scan import Facts
@@ -48,16 +50,23 @@ _FORMS: dict[str, Callable[[str], object]] = {
 }
 
 
+@text_check(
+    Section.CELLS,
+    Code(
+        "html-in-text",
+        MILD,
+        "Texts in HTML, whose tags are read as words.",
+        "Choose html as the markup of the text: then its words are read, without tags and"
+        " styles, here and whenever the classifier is asked.",
+    ),
+)
 class MarkupTexts:
-    """Texts in HTML, of a task that reads them as they are.
-
-    limit: characters that the trainer reads of a text; None: all
-    """
+    """Texts in HTML, of a task that reads them as they are."""
 
     every_text = True
 
-    def __init__(self, limit: int | None) -> None:
-        self.limit = limit
+    def __init__(self, facts: Facts) -> None:
+        self.limit = facts.most_read
         self.rows = 0
         self.seen = Seen()
         self.without_words = 0
@@ -87,20 +96,28 @@ class MarkupTexts:
             found,
             f"{rows_text(found).capitalize()} ({share:.0%}) {one_or_more(found, 'holds', 'hold')} "
             f"HTML: its tags and styles are read as if they were words.{hardly}",
-            "Choose html as the markup of the text: then its words are read, without tags and "
-            "styles, here and whenever the classifier is asked.",
             seen=self.seen,
             share=round(share, 4),
             without_words=self.without_words,
         )
 
 
+@text_check(
+    Section.CELLS,
+    Code(
+        "encoded-text",
+        WARNING,
+        "Texts in RTF, quoted-printable or base64, in HTML whose tags are written as "
+        "`&lt;p&gt;`, or in UTF-8 that was read in another encoding.",
+        "Decode the texts before they are imported, with whatever exported them.",
+    ),
+)
 class EncodedTexts:
     """Texts that have to be decoded before anybody can read them."""
 
     every_text = True
 
-    def __init__(self) -> None:
+    def __init__(self, facts: Facts) -> None:
         self.seen = {name: Seen() for name in _FORMS}
 
     def see(self, key: Key, text: str, labels: tuple[LabelValue, ...]) -> None:
@@ -120,7 +137,6 @@ class EncodedTexts:
                     f"{rows_text(seen.count).capitalize()} {one_or_more(seen.count, 'is', 'are')} "
                     f"or {one_or_more(seen.count, 'holds', 'hold')} {_CALLED[name]}, which is read "
                     "as it stands and not as the words that it means.",
-                    "Decode the texts before they are imported, with whatever exported them.",
                     seen=seen,
                     form=name,
                 )

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..core.errors import TrainingError
+from .codes import WARNING, Code, Section
+from .registry import Deep, check
 from .report import Finding, json_key, rows_text
 from .row_conditions import Seen
 from .samples import DeepSample, deep_sample
@@ -49,12 +51,22 @@ class LabelIssue:
     margin: float
 
 
-def mislabelled_findings(facts: Facts, seed: int) -> Iterator[Finding]:
+@check(
+    Section.DEEP,
+    Code(
+        "likely-mislabelled",
+        WARNING,
+        "Rows whose label a cross-validated model denies.",
+        "Read each beside the suggested label, the most likely first, and correct what is wrong.",
+    ),
+    deep=Deep("Looking for wrong labels", 6),
+)
+def mislabelled_findings(facts: Facts) -> Iterator[Finding]:
     sample = deep_sample(facts, _LEAST_OF_LABEL)
     if len(sample.rows) < LEAST_ROWS or len(sample.values) < (1 if facts.task.multilabel else 2):
         return
     try:
-        doubts = _doubts(sample, facts.task.multilabel, seed)
+        doubts = _doubts(sample, facts.task.multilabel, facts.seed)
     except TrainingError:  # too little of something to train on, which other findings say
         return
     if not doubts:
@@ -70,7 +82,6 @@ def mislabelled_findings(facts: Facts, seed: int) -> Iterator[Finding]:
         "warning",
         len(doubts),
         f"{rows_text(len(doubts)).capitalize()} may well have a wrong label{sample.note}{more}.",
-        "Read each beside the suggested label, the most likely first, and correct what is wrong.",
         seen=seen,
         rows_looked_at=len(sample.rows),
         rows=[_detail(sample, doubt) for doubt in listed],

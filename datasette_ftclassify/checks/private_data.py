@@ -14,7 +14,8 @@ from collections.abc import Callable, Iterator
 
 from ..core.database import Key
 from ..core.labels import LabelValue
-from .registry import Severity
+from .codes import MILD, Code, Section, Severity
+from .registry import text_check
 from .report import Finding, rows_text
 from .row_conditions import Seen
 from .scan import Facts
@@ -118,13 +119,53 @@ DETECTORS: dict[str, tuple[str, Callable[[str], bool]]] = {
 }
 
 
+_MASK = (
+    "Mask what is private before texts leave this machine, or train locally; think of it before "
+    "the table is published."
+)
+
+
+@text_check(
+    Section.PRIVATE,
+    Code(
+        "email-addresses",
+        MILD,
+        "Texts with e-mail addresses.",
+        _MASK,
+    ),
+    Code(
+        "phone-numbers",
+        MILD,
+        "Texts with phone numbers.",
+        _MASK,
+    ),
+    Code(
+        "card-numbers",
+        MILD,
+        "Texts with payment card numbers.",
+        _MASK,
+    ),
+    Code(
+        "bank-accounts",
+        MILD,
+        "Texts with IBANs.",
+        _MASK,
+    ),
+    Code(
+        "secret-keys",
+        MILD,
+        "Texts with API keys, tokens or private keys.",
+        _MASK,
+    ),
+    when=lambda facts: facts.private,
+)
 class PrivateData:
     """Counts rows by what their text holds, labelled or not: the others are sent to be labelled."""
 
     every_text = True
 
-    def __init__(self, leaves_machine: bool) -> None:
-        self.leaves_machine = leaves_machine
+    def __init__(self, facts: Facts) -> None:
+        self.leaves_machine = facts.hosted is not None
         self.seen = {code: Seen() for code in DETECTORS}
 
     def see(self, key: Key, text: str, labels: tuple[LabelValue, ...]) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from ..core.database import Cell, Key
 from ..core.task import Task
-from .registry import CODES, SEVERITIES, Severity
+from .codes import CODES, SEVERITIES, Severity
 
 MAX_KEYS = 10
 """Sample keys of a finding, where nobody asks for more."""
@@ -39,6 +39,8 @@ class Finding:
     where: str | None = None
 
     def __post_init__(self) -> None:
+        if self.code not in CODES:
+            raise ValueError(f"{self.code} is the code of no check")
         if self.severity not in CODES[self.code].severities:
             raise ValueError(f"{self.code} cannot be of severity {self.severity}")
 

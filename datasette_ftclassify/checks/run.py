@@ -5,41 +5,25 @@ from __future__ import annotations
 import random
 import sqlite3
 from collections.abc import Callable, Collection, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from ..core.database import condition, count, quote
-from ..core.errors import ExportError, LabelError
-from ..core.foreign_keys import with_names
+from ..core.database import condition, count, quote, relation
 from ..core.labels import LabelSet
 from ..core.splits import SplitPlan
 from ..core.task import Task
-from .class_balance import amount_findings
+from .codes import CODES
 from .distributions import distribution
-from .label_notation import notation_findings
-from .leaking_columns import column_findings
-from .leaking_words import label_word_findings, word_findings
-from .markup import EncodedTexts, MarkupTexts
-from .mislabelled import mislabelled_findings
-from .missing_values import CommonEnds, CutTexts, ShortTexts, cell_findings
-from .model_limits import (
-    LongTexts,
-    Marks,
-    TokenCounts,
-    file_findings,
-    label_token_findings,
-    stop_finding,
-)
-from .private_data import PrivateData
+from .hosted import Hosted
+from .registry import Check, registered
 from .report import MAX_KEYS, CheckReport, Finding, ordered
-from .scan import Facts, Watcher, facts_of, first_pass, second_pass
-from .split_sizes import split_findings
+from .scan import Facts, Watcher, first_pass, second_pass
 
 if TYPE_CHECKING:
-    from ..export import Codec, ExportFormat
+    from ..export import ExportFormat
 
 Progress = Callable[[str, float], None]
-_HOPELESS = {"no-examples", "too-many-labels", "free-text-labels", "one-label", "one-text"}
-"""Findings after which a look for wrong labels and leaks says nothing."""
+_READ = 0.55
+"""Share of all work that is done when the rows are read and the quick checks are through."""
 
 
 def run_checks(
@@ -83,111 +67,34 @@ def run_checks(
     or TaskError when the task does not fit the database, PriceError for a malformed price table.
     """
     report = progress or (lambda what, share: None)
-    facts = facts_of(conn, task, plan or SplitPlan())
-    facts.most_keys = most_keys
-    facts.predicted = predicted
-    rng = random.Random(seed)
     hosted = Hosted(model, fmt, download, epochs_for) if leaves_machine else None
-    watchers: list[Watcher] = [ShortTexts(), CommonEnds(), EncodedTexts()]
-    watchers += [MarkupTexts(None if hosted else _local_limit())]
-    watchers += [PrivateData(leaves_machine)] if private else []
-    watchers += hosted.watchers if hosted else [CutTexts(_local_limit())]
-    _read(facts, watchers, hosted, rng, sample_size, deep, report)
-    findings = [*amount_findings(facts), *notation_findings(facts), *cell_findings(facts)]
-    findings.extend(split_findings(facts))
-    for watcher in watchers:
-        findings.extend(watcher.findings(facts))
-    if hosted:
-        findings.extend(hosted.findings(facts))
-    if deep and not any(finding.code in _HOPELESS for finding in findings):
-        findings.extend(_deep(facts, seed, report))
+    facts = Facts(
+        conn,
+        task,
+        plan or SplitPlan(),
+        relation(conn, task.source),
+        most_keys=most_keys,
+        predicted=predicted,
+        private=private,
+        seed=seed,
+        hosted=hosted,
+    )
+    checks = [check for check in registered() if check.when(facts)]
+    watchers = {check: check.watch(facts) for check in checks if check.watch}
+    _read(facts, list(watchers.values()), sample_size, deep, report)
+    findings: list[Finding] = []
+    for check in checks:
+        if check.deep is None:
+            findings.extend(check.findings(facts, watchers.get(check)))
+    if deep and not any(CODES[finding.code].hides_deep for finding in findings):
+        findings.extend(_deep(facts, [check for check in checks if check.deep], report))
     report("Done", 1.0)
-    return _report(facts, findings, hosted)
-
-
-def _local_limit() -> int:
-    from ..trainers.local.features import MAX_CHARACTERS
-
-    return MAX_CHARACTERS
-
-
-class Hosted:
-    """What is only asked when a provider trains: the model, its tokens and its prices."""
-
-    def __init__(
-        self,
-        model: str | None,
-        fmt: ExportFormat | Callable[[LabelSet], ExportFormat] | None,
-        download: bool,
-        epochs_for: Callable[[int], int] | None,
-    ) -> None:
-        from ..export import ExportFormat
-        from ..prompts.prices import load_prices
-        from ..prompts.tokenizer import DEFAULT_MODEL, tokenizer_for
-
-        self.model = model or DEFAULT_MODEL
-        self.choose = fmt if callable(fmt) else None
-        self.format = fmt if isinstance(fmt, ExportFormat) else ExportFormat()
-        self.epochs_for = epochs_for or _usual_epochs
-        self.table = load_prices()
-        self.price = self.table.get(self.model)
-        self.tokenizer = tokenizer_for(self.model, download=download)
-        limit = self.price.example_tokens if self.price else None
-        self.watchers: list[Watcher] = [LongTexts(self.tokenizer, limit)]
-        self.watchers.append(Marks(self.format))
-        self.codec: Codec | None = None
-        self.codec_problem: str | None = None
-        self.tokens: TokenCounts | None = None
-
-    def counter(self, facts: Facts, rng: random.Random) -> TokenCounts:
-        try:
-            labels = with_names(facts.conn, facts.task, facts.task.label_set(facts.counts))
-            self.format = self.choose(labels) if self.choose else self.format
-            self.codec = self.format.bind(labels)
-        except LabelError:  # other findings say what is wrong with the labels
-            pass
-        except ExportError as error:
-            self.codec_problem = str(error)
-        self.tokens = TokenCounts(self.tokenizer, self.codec, facts, rng)
-        return self.tokens
-
-    def findings(self, facts: Facts) -> Iterator[Finding]:
-        if self.codec_problem:
-            yield stop_finding(facts, self.codec_problem, self.format.stop)
-        yield from label_token_findings(facts, self.tokenizer, self.codec)
-        if self.tokens:
-            limit = self.price.file_bytes if self.price else None
-            yield from file_findings(facts, self.tokens, limit)
-
-    def estimate(self) -> dict[str, Any] | None:
-        from ..prompts.prices import estimate_training, today
-
-        if self.tokens is None:
-            return None
-        tokens = self.tokens.training_tokens()
-        epochs = self.epochs_for(self.tokens.train_rows)
-        estimate = estimate_training(self.table, self.model, tokens, epochs)
-        closed = self.table.why_closed(self.model, today(), trains=True)
-        return {
-            **estimate.to_dict(),
-            **({"usd": None, "note": closed} if closed else {}),
-            "model": self.model,
-            "epochs": epochs,
-            "table_date": self.table.date.isoformat(),
-        }
-
-
-def _usual_epochs(rows: int) -> int:
-    from ..trainers.openai_protocol.training_options import default_epochs
-
-    return default_epochs(rows)
+    return _report(facts, findings)
 
 
 def _read(
     facts: Facts,
     watchers: list[Watcher],
-    hosted: Hosted | None,
-    rng: random.Random,
     sample_size: int,
     deep: bool,
     report: Progress,
@@ -209,21 +116,22 @@ def _read(
     splitter = first_pass(facts, watchers, first)
     if facts.too_many_labels:
         return
-    counting = [hosted.counter(facts, rng)] if hosted else []
+    rng, hosted = random.Random(facts.seed), facts.hosted
+    counting = [hosted.counter(facts.label_set, facts.characters, rng)] if hosted else []
     second_pass(facts, splitter, counting, rng, sample_size, deep, second)
 
 
-def _deep(facts: Facts, seed: int, report: Progress) -> Iterator[Finding]:
-    report("Looking for words that give labels away", 0.55)
-    yield from word_findings(facts)
-    yield from label_word_findings(facts)
-    report("Looking for columns that give labels away", 0.65)
-    yield from column_findings(facts)
-    report("Looking for wrong labels", 0.7)
-    yield from mislabelled_findings(facts, seed)
+def _deep(facts: Facts, checks: list[Check], report: Progress) -> Iterator[Finding]:
+    weights = [check.deep.weight for check in checks if check.deep]
+    for number, check in enumerate(checks):
+        assert check.deep is not None
+        done = sum(weights[:number]) / sum(weights)
+        report(check.deep.step, _READ + (1 - _READ) * done)
+        yield from check.findings(facts, None)
 
 
-def _report(facts: Facts, findings: list[Finding], hosted: Hosted | None) -> CheckReport:
+def _report(facts: Facts, findings: list[Finding]) -> CheckReport:
+    hosted = facts.hosted
     tokens = hosted.tokens if hosted else None
     return CheckReport(
         task=facts.task,

@@ -16,15 +16,16 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Protocol
 
-from ..core.database import Key, Relation, relation
+from ..core.database import Key, Relation
 from ..core.examples import Record, read_records
-from ..core.foreign_keys import find_lookup, read_names
+from ..core.foreign_keys import find_lookup, read_names, with_names
 from ..core.label_notations import label_reader
-from ..core.labels import MAX_LABELS, Labels, LabelValue, label_name, variant_groups
+from ..core.labels import MAX_LABELS, Labels, LabelSet, LabelValue, label_name, variant_groups
 from ..core.splits import SplitPlan, SplitReport, Splitter
 from ..core.task import Task
 from ..core.text import text_hash
-from .registry import Severity
+from .codes import CODES, Severity
+from .hosted import Hosted
 from .report import MAX_KEYS, Finding, json_key
 from .row_conditions import Seen, checked, of_keys
 
@@ -74,6 +75,10 @@ class Facts:
     source: Relation
     most_keys: int = MAX_KEYS
     predicted: Collection[str] = ()
+    private: bool = True
+    seed: int = 0
+    hosted: Hosted | None = None
+    """What is asked where a provider trains; None: the texts stay here."""
     total: int = 0
     labelled: int = 0
     usable: int = 0
@@ -108,6 +113,13 @@ class Facts:
     @cached_property
     def read_labels(self) -> Callable[[Sequence[object]], Labels]:
         return label_reader(self.task.label_reading, self.task.labels)
+
+    @property
+    def most_read(self) -> int | None:
+        """Characters that the trainer reads of a text; None: all."""
+        from ..trainers.local.features import MAX_CHARACTERS
+
+        return MAX_CHARACTERS if self.hosted is None else None
 
     @property
     def counts(self) -> Counter[LabelValue]:
@@ -149,6 +161,10 @@ class Facts:
         """The label for people: by its name in another table, if it is a key of one."""
         return self.named.get(label) or label_name(label)
 
+    def label_set(self) -> LabelSet:
+        """Raises LabelError when the labels cannot form a set."""
+        return with_names(self.conn, self.task, self.task.label_set(self.counts))
+
     @cached_property
     def named(self) -> dict[LabelValue, str]:
         lookup = find_lookup(self.conn, self.task)
@@ -160,7 +176,7 @@ class Facts:
         severity: Severity,
         count: int,
         message: str,
-        advice: str,
+        advice: str | None = None,
         *,
         seen: Seen | None = None,
         where: str | None = None,
@@ -168,7 +184,8 @@ class Facts:
         **details: Any,
     ) -> Finding:
         """A finding with its condition: `where` if it selects `where_rows` (default: `count`)
-        rows, else the list of the keys `seen`."""
+        rows, else the list of the keys `seen`. The advice is that of the code, unless another is
+        given. Raises ValueError for a code or severity that is not declared."""
         expected = count if where_rows is None else where_rows
         by_key = of_keys(self.source.identity, seen.keys) if seen else None
         condition = checked(self.conn, self.task, self.source, where, expected)
@@ -180,6 +197,7 @@ class Facts:
         if condition is None and seen is not None and seen.complete:
             condition = checked(self.conn, self.task, self.source, by_key, seen.count)
         keys = tuple(seen.keys[: self.most_keys]) if seen else ()
+        advice = advice or CODES[code].advice
         return Finding(code, severity, count, message, advice, keys, details, condition)
 
 
@@ -328,7 +346,3 @@ class _Sampler:
         self.left -= 1
         self.wanted -= chosen
         return chosen
-
-
-def facts_of(conn: sqlite3.Connection, task: Task, plan: SplitPlan) -> Facts:
-    return Facts(conn, task, plan, relation(conn, task.source))

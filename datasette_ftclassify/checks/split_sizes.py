@@ -8,6 +8,8 @@ from ..core.database import quote
 from ..core.examples import SPLITS
 from ..core.labels import LabelValue, trimmed_sql
 from .class_balance import ADVISED
+from .codes import ERROR, INFO, MILD, WARNING, Code, Section
+from .registry import check
 from .report import Finding, listing, named, names_listing, one_or_more, rows_text
 from .scan import Facts
 
@@ -16,6 +18,59 @@ _SURE = 5
 """Examples from which on a label is expected in every split."""
 
 
+@check(
+    Section.SPLITS,
+    Code(
+        "no-training-rows",
+        ERROR,
+        "No row is in the train split.",
+        "Write train into the split column of the rows to learn from, or name no split column.",
+        stops="examples",
+    ),
+    Code(
+        "no-test-rows",
+        WARNING,
+        "No row is in the test split.",
+        "Give the test split a share of the rows, or write test into the split column.",
+    ),
+    Code(
+        "small-test-split",
+        INFO,
+        "Fewer than 100 rows in the test split.",
+        "Read the interval beside each figure, or label more rows.",
+    ),
+    Code(
+        "validation-from-train",
+        INFO,
+        "The split column names no validation rows.",
+        "Nothing to do, or write validation into the split column of some rows.",
+    ),
+    Code(
+        "split-values-left-out",
+        WARNING,
+        "Rows whose split is none of the three.",
+        "Write train, validation or test there, or leave the rows out with a condition.",
+    ),
+    Code(
+        "shared-across-splits",
+        WARNING,
+        "Validation or test rows whose text, or a near copy, is in train.",
+        "Move or delete such rows: on them the measures show memory, not skill.",
+    ),
+    Code(
+        "test-rows-few-for-copies",
+        WARNING,
+        "Labels with less than half of their share in the test, since copies stay together.",
+        "Label more rows with other texts: what is measured on so few says little about the label.",
+    ),
+    Code(
+        "label-missing-from-split",
+        MILD,
+        "Labels that a split lacks.",
+        "Add such rows: what is not in train cannot be learnt, and what is not in test "
+        "cannot be measured.",
+    ),
+)
 def split_findings(facts: Facts) -> Iterator[Finding]:
     if not facts.usable or facts.too_many_labels:
         return
@@ -26,7 +81,6 @@ def split_findings(facts: Facts) -> Iterator[Finding]:
             "error",
             facts.usable,
             "No row is in the train split.",
-            "Write train into the split column of the rows to learn from, or name no split column.",
         )
     if not rows["test"]:
         yield facts.finding(
@@ -34,7 +88,6 @@ def split_findings(facts: Facts) -> Iterator[Finding]:
             "warning",
             0,
             "No row is in the test split, so nothing can be measured.",
-            "Give the test split a share of the rows, or write test into the split column.",
         )
     elif rows["test"] < ADVISED:
         yield facts.finding(
@@ -42,7 +95,6 @@ def split_findings(facts: Facts) -> Iterator[Finding]:
             "info",
             rows["test"],
             f"The test split has {rows_text(rows['test'])}, so every measure has a wide margin.",
-            "Read the interval beside each figure, or label more rows.",
         )
     if facts.task.split_column:
         yield from _given(facts, facts.task.split_column)
@@ -64,7 +116,6 @@ def _given(facts: Facts, column: str) -> Iterator[Finding]:
             f"{rows_text(facts.left_out.count).capitalize()} "
             f"{one_or_more(facts.left_out.count, 'is', 'are')} in no split, because "
             f"{column} is {listing(values)}.",
-            "Write train, validation or test there, or leave the rows out with a condition.",
             seen=facts.left_out,
             where=f"coalesce(lower({trimmed_sql(quote(column))}), '') not in"
             " ('train', 'validation', 'test')",
@@ -78,7 +129,6 @@ def _given(facts: Facts, column: str) -> Iterator[Finding]:
             f"{rows_text(facts.shared.count).capitalize()} of validation or test "
             f"{one_or_more(facts.shared.count, 'has', 'have')} a text that is also in train, "
             "or a near copy of one.",
-            "Move or delete such rows: on them the measures show memory, not skill.",
             seen=facts.shared,
         )
     n = facts.report.rows["validation"]
@@ -89,7 +139,6 @@ def _given(facts: Facts, column: str) -> Iterator[Finding]:
             n,
             f"{column} names no validation rows, so {rows_text(n)} of train "
             f"{one_or_more(n, 'is', 'are')} used for it.",
-            "Nothing to do, or write validation into the split column of some rows.",
         )
 
 
@@ -128,7 +177,6 @@ def _few_for_copies(facts: Facts, largest: dict[LabelValue, int]) -> Finding:
         "warning",
         len(labels),
         f"The test split has few rows of {listing(told, 3)}, because copies stay together.",
-        "Label more rows with other texts: what is measured on so few says little about the label.",
         labels=dict(list(labels.items())[:_LISTED]),
     )
 

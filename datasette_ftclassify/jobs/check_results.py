@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
 from ..checks import run_checks
-from ..checks.registry import SEVERITIES
+from ..checks.codes import SEVERITIES
 from ..core.splits import SplitPlan
 from ..core.task import Task
 from ..store.jobs.job import Job

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import random
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+from ..checks.codes import stopping
 from ..checks.private_data import DETECTORS, private_text
 from ..core.task import Task
 from ..store.classifiers import Classifier
@@ -41,10 +42,10 @@ CHECKED_ROWS = 20_000
 EXAMPLE = 300
 """Characters of the text that is shown."""
 
-_ABOUT_AMOUNTS = {"no-examples", "too-few-examples", "one-label", "no-training-rows"}
+_ABOUT_AMOUNTS = stopping("examples")
 """Errors that are none for a trainer that needs no examples."""
 
-_ABOUT_TRAINING = {*_ABOUT_AMOUNTS, "file-too-large", "stop-in-label", "label-types"}
+_ABOUT_TRAINING = stopping("training", "examples")
 """Errors that are none for a model that is trained already: the rows that are to be classified may
 have no label at all."""
 
@@ -231,7 +232,7 @@ def _review_training(
     # The test rows go without their labels.
     labels = task.labels if trains else ()
     sending = Sending(estimate.host, estimate.rows_sent, task.text, labels, _example(texts))
-    aside = set() if trainer.capabilities.needs_examples else _ABOUT_AMOUNTS
+    aside = frozenset() if trainer.capabilities.needs_examples else _ABOUT_AMOUNTS
     return _review(sending, checked, texts, len(texts), aside)
 
 
@@ -272,7 +273,7 @@ def _example(texts: Sequence[str]) -> str | None:
 
 
 def _review(
-    sending: Sending, checked: Checked, texts: Sequence[str], in_all: int, aside: set[str]
+    sending: Sending, checked: Checked, texts: Sequence[str], in_all: int, aside: Set[str]
 ) -> Review:
     """texts: those that would be sent, or some of them, of `in_all`
     aside: errors that are none here"""

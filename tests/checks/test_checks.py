@@ -12,7 +12,7 @@ from checking import SUBJECTS, check, clean_rows, codes, found, sentence, table
 from folders import ROOT
 
 from datasette_ftclassify import checks
-from datasette_ftclassify.checks import CODES, Finding, model_limits, run_checks
+from datasette_ftclassify.checks import Finding, hosted, run_checks
 from datasette_ftclassify.checks.distributions import distribution
 from datasette_ftclassify.core.splits import SplitPlan
 from datasette_ftclassify.core.task import Task, define, with_variants_merged
@@ -276,6 +276,26 @@ def test_a_copy_of_a_conflicting_row_is_a_duplicate_too() -> None:
     assert found(report, "exact-duplicates").keys == ((333,), (334,))
 
 
+def letters(count: int, label: str) -> list[tuple[str, str]]:
+    """A form letter that was sent to several people: near copies of each other."""
+    text = "dear {} we have not received the payment for your garden plot by the lake since spring"
+    return [(text.format(name), label) for name in ("ann", "bob", "eve", "joe", "kim")[:count]]
+
+
+def test_near_copies_and_those_with_other_labels() -> None:
+    near = found(check([*letters(5, "house"), *clean_rows(8)]), "near-duplicates")
+    assert (near.severity, near.count, near.details) == ("warning", 5, {"groups": 1, "largest": 5})
+    few = found(check([*letters(5, "house"), *clean_rows(20)]), "near-duplicates")
+    assert few.severity == "info"
+    disputed = [*letters(3, "house"), *letters(4, "port")[3:], *clean_rows(8)]
+    assert found(check(disputed), "conflicting-near-duplicates").count == 4
+
+
+def test_a_text_that_stands_in_most_rows() -> None:
+    few = found(check([*clean_rows(1), *[clean_rows(1)[0]] * 5]), "few-different-texts")
+    assert (few.severity, few.count, few.details) == ("warning", 8, {"groups": 3, "largest": 6})
+
+
 def test_the_order_of_several_labels_is_no_conflict() -> None:
     rows = [("same", "a|b"), ("same", "b|a"), ("other", "a"), ("third", "b")]
     report = check(rows, task={"delimiter": "|"})
@@ -424,7 +444,7 @@ def test_tokens_of_large_tables_are_projected(
     vocabularies: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     counted = check(clean_rows(400)).tokens
-    monkeypatch.setattr(model_limits, "TOKEN_ROWS", 200)
+    monkeypatch.setattr(hosted, "TOKEN_ROWS", 200)
     projected = check(clean_rows(400)).tokens
     assert counted is not None
     assert projected is not None
@@ -517,8 +537,3 @@ def test_progress_only_grows() -> None:
     assert shares == sorted(shares)
     assert shares[-1] == 1
     assert {what for what, _ in steps} >= {"Reading the rows", "Dividing the rows"}
-
-
-def test_the_documentation_lists_every_code() -> None:
-    documented = re.findall(r"^\| `([a-z-]+)` \| ([a-z, ]+) \|", DOCS.read_text(), re.MULTILINE)
-    assert dict(documented) == {name: ", ".join(c.severities) for name, c in CODES.items()}

@@ -201,9 +201,9 @@ def test_names_with_commas_and_line_breaks_are_quoted_in_every_finding() -> None
     assert "'City, council'" in told["small-labels"]
     assert "'once, only'" in told["single-example-labels"]
     assert "than 'once, only'" in told["imbalance"] or "as 'once, only'" in told["imbalance"]
-    assert "'two\\nlines' / 'Two\\nlines'" in told["label-variants"]
+    assert "'Two\\nlines' / 'two\\nlines'" in told["label-variants"]
     assert "'dev,\\nx' (1)" in told["split-values-left-out"]
-    assert "'two\\nlines'" in told["label-missing-from-split"]
+    assert "'Two\\nlines'" in told["label-missing-from-split"]
 
 
 def test_labels_that_stand_in_texts_or_beside_others_are_quoted() -> None:

@@ -14,7 +14,7 @@ from urllib.parse import urlencode
 from datasette.utils import tilde_encode
 from datasette.utils.asgi import NotFound
 
-from ...checks.registry import SEVERITIES
+from ...checks.codes import SEVERITIES
 from ...core.database import Relation, relation
 from ...core.errors import FtclassifyError
 from ...core.label_notations import name_list

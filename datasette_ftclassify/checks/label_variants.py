@@ -1,0 +1,127 @@
+"""Labels that are written in several ways, or are keys without a name."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Iterator, Mapping, Sequence
+
+from ..core.foreign_keys import find_lookup, keys_without_name
+from ..core.labels import LabelValue, label_name
+from .class_balance import free_text, labels_condition
+from .codes import ERROR, MILD, WARNING, Code, Section
+from .registry import check
+from .report import Finding, listing, named, names_listing, one_or_more
+from .row_conditions import in_list
+from .scan import Facts
+
+_LISTED = 500
+
+
+@check(
+    Section.LABELS,
+    Code(
+        "label-variants",
+        MILD,
+        "Labels that are one but for case, white space, characters without a width, "
+        "accents, the form of a number or an encoding that was read wrongly; or that were"
+        " merged.",
+        "Count the ways of writing as one label, or write each in one way: as they stand "
+        "they are different labels to learn, though the other findings count them as one.",
+    ),
+    Code(
+        "unnamed-keys",
+        WARNING,
+        "Labels that are keys of another table, which has no row or no name for them.",
+        "Add the missing rows to that table, or correct the labels; else they go by the key.",
+    ),
+    Code(
+        "label-types",
+        ERROR,
+        "A label stands in the column as a number and as text.",
+        "Count them as one label, or make them one type.",
+        stops="training",
+    ),
+)
+def label_findings(facts: Facts) -> Iterator[Finding]:
+    if not facts.usable or facts.too_many_labels or free_text(facts, len(facts.examples)):
+        return
+    yield from _variants(facts)
+    yield from _unnamed(facts, [label for label, n in facts.counts.items() if n])
+    yield from _merged(facts)
+
+
+def _unnamed(facts: Facts, labels: Sequence[LabelValue]) -> Iterator[Finding]:
+    lookup = find_lookup(facts.conn, facts.task)
+    keys = [] if lookup is None else keys_without_name(facts.conn, lookup, labels)
+    if lookup is None or not keys:
+        return
+    rows = sum(facts.counts[key] for key in keys)
+    yield facts.finding(
+        "unnamed-keys",
+        "warning",
+        rows,
+        f"{one_or_more(rows, '1 example has a label', f'{rows:,} examples have labels')} that "
+        f"{lookup.table} has no name for: {names_listing([label_name(key) for key in keys])}.",
+        f"Add the missing rows to {lookup.table}, or correct the labels; else they go by the key.",
+        where=in_list(facts.task.labels[0], keys),
+    )
+
+
+def _variants(facts: Facts) -> Iterator[Finding]:
+    counts, groups = facts.counts, list(facts.variants_of.values())
+    twins = [group for group in groups if len({label_name(v) for v in group}) > 1]
+    if twins:
+        yield _variants_finding(facts, counts, twins)
+    same_name = [g for g in groups if len({label_name(v) for v in g}) < len(g)]
+    for group in same_name:
+        name = label_name(group[0])
+        yield facts.finding(
+            "label-types",
+            "error",
+            sum(counts[label] for label in group),
+            f"The label {named(name)} stands in the column both as a number and as text.",
+            "Count them as one label, or make them one type, for instance with UPDATE … SET label ="
+            " cast(label AS text).",
+            where=labels_condition(facts, group),
+            label=name,
+            merge=[group[0]],
+        )
+
+
+def _variants_finding(
+    facts: Facts, counts: Mapping[LabelValue, int], groups: list[list[LabelValue]]
+) -> Finding:
+    rarer = [label for group in groups for label in group[1:]]
+    shown = [_told_apart([label_name(label) for label in group]) for group in groups]
+    return facts.finding(
+        "label-variants",
+        "warning",
+        sum(counts[label] for label in rarer),
+        f"{len(shown)} label{'s are' if len(shown) > 1 else ' is'} written in several ways that "
+        "differ only by case, white space, characters without a width, accents, the form of a "
+        f"number or an encoding that was read wrongly: {listing(shown, 3)}.",
+        seen=facts.variants,
+        where=labels_condition(facts, rarer),
+        groups=[{label_name(v): counts[v] for v in group} for group in groups[:_LISTED]],
+        merge=[group[0] for group in groups],
+    )
+
+
+def _told_apart(names: list[str]) -> str:
+    """Variants of a label, each as text that looks like no other of them."""
+    alike = len({repr(unicodedata.normalize("NFC", name)) for name in names}) < len(names)
+    shown = [ascii(name) if alike else named(name, always=True) for name in names[:4]]
+    return " / ".join(shown + ["…"] * (len(names) > 4))
+
+
+def _merged(facts: Facts) -> Iterator[Finding]:
+    names = [label_name(label) for label in facts.task.merged]
+    if names:
+        yield facts.finding(
+            "label-variants",
+            "info",
+            len(names),
+            f"All ways of writing {names_listing(names)} count as one label each.",
+            "Nothing to do: the table stays as it is, and predictions are written in that way.",
+            merged=list(facts.task.merged),
+        )

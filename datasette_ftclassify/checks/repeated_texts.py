@@ -1,0 +1,116 @@
+"""Rows that say the same, or its contrary."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from .codes import MILD, WARNING, Code, Section
+from .registry import check
+from .report import Finding, one_or_more, rows_text
+from .scan import Facts
+
+MANY_NEAR_COPIES = 0.1
+"""Share of the examples from which on near copies are a warning."""
+LEAST_GROUPS = 10
+"""Different texts below which nothing can be measured."""
+
+
+@check(
+    Section.COPIES,
+    Code(
+        "exact-duplicates",
+        WARNING,
+        "Rows that repeat the text and labels of another.",
+        "Delete the copies, unless they should count more; all copies are kept in one split.",
+    ),
+    Code(
+        "conflicting-labels",
+        WARNING,
+        "Rows that share a text but not their labels.",
+        "Decide on one label for each text: no classifier can be right on all of them.",
+    ),
+)
+def _repeated(facts: Facts) -> Iterator[Finding]:
+    if facts.surplus.count:
+        yield facts.finding(
+            "exact-duplicates",
+            "warning",
+            facts.surplus.count,
+            f"{rows_text(facts.surplus.count).capitalize()} "
+            f"{one_or_more(facts.surplus.count, 'repeats', 'repeat')} the text and labels of an "
+            "earlier one, case and white space aside.",
+            seen=facts.surplus,
+        )
+    if facts.conflicting.count:
+        texts = len(facts.conflicts)
+        yield facts.finding(
+            "conflicting-labels",
+            "warning",
+            facts.conflicting.count,
+            f"{rows_text(facts.conflicting.count).capitalize()} share {texts:,} "
+            f"text{'s' if texts > 1 else ''} but have different labels.",
+            seen=facts.conflicting,
+            texts=texts,
+        )
+
+
+@check(
+    Section.COPIES,
+    Code(
+        "near-duplicates",
+        MILD,
+        "Rows whose texts differ in few words, or quote each other whole; from 10 % of "
+        "the examples on a warning.",
+        "Each group is kept in one split and measured as one text; label more of other "
+        "texts, since copies teach little.",
+    ),
+    Code(
+        "conflicting-near-duplicates",
+        WARNING,
+        "Near copies with different labels.",
+        "Read them side by side: either a label is wrong, or the few words that differ decide.",
+    ),
+    Code(
+        "few-different-texts",
+        WARNING,
+        "Fewer than 10 texts that are no copies of each other, or one of them in most examples.",
+        "Label other texts: what is measured on so few says little about new ones.",
+    ),
+)
+def _near_copies(facts: Facts) -> Iterator[Finding]:
+    near, groups = facts.near_copies, facts.near_groups
+    if near.count:
+        yield facts.finding(
+            "near-duplicates",
+            "warning" if near.count >= MANY_NEAR_COPIES * facts.usable else "info",
+            near.count,
+            f"{rows_text(near.count).capitalize()} are near copies of others (form letters, quoted "
+            f"mails, retweets, templates filled in): {groups:,} group{'s' if groups > 1 else ''} "
+            "of texts that differ in few words.",
+            seen=near,
+            groups=groups,
+            largest=facts.largest_group,
+        )
+    if facts.disputed_copies.count:
+        yield facts.finding(
+            "conflicting-near-duplicates",
+            "warning",
+            facts.disputed_copies.count,
+            f"{rows_text(facts.disputed_copies.count).capitalize()} are near copies of each other "
+            f"with different labels, in {facts.disputed_groups:,} "
+            f"group{'s' if facts.disputed_groups > 1 else ''}.",
+            seen=facts.disputed_copies,
+            groups=facts.disputed_groups,
+        )
+    repeated = facts.usable - facts.groups
+    few = facts.groups < LEAST_GROUPS or facts.largest_group > facts.usable / 2
+    if facts.groups > 1 and few and repeated:
+        yield facts.finding(
+            "few-different-texts",
+            "warning",
+            facts.usable,
+            f"The {facts.usable:,} examples hold {facts.groups:,} texts that are neither equal nor "
+            f"near copies; one stands in {rows_text(facts.largest_group)}.",
+            groups=facts.groups,
+            largest=facts.largest_group,
+        )
