@@ -1,4 +1,5 @@
-"""A service with a classifier that was trained there, for tests of jobs that ask it."""
+"""A service with a classifier that was trained there, for tests of jobs that ask it, and one that
+is slow, for tests that kill them."""
 
 from __future__ import annotations
 
@@ -6,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from killing import LATENCY
 from openai_server import OpenAIServer
 from remote_classifier import quick, train_at
 
@@ -26,3 +28,9 @@ def server(running: tuple[OpenAIServer, str], monkeypatch: pytest.MonkeyPatch) -
     running[0].log.clear()
     yield running[0]
     running[0].faults.clear()
+
+
+@pytest.fixture
+def slow_service() -> Iterator[OpenAIServer]:
+    with OpenAIServer(latency=LATENCY) as server:
+        yield server

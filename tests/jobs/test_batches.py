@@ -36,6 +36,7 @@ from datasette_ftclassify.cli import ftclassify
 from datasette_ftclassify.core.errors import ClassifierInUse, JobPaused, JobStopped, LimitReached
 from datasette_ftclassify.jobs.plan import PredictRequest
 from datasette_ftclassify.jobs.predict import predict_rows
+from datasette_ftclassify.ledger import Ledger
 from datasette_ftclassify.prompts.formats import ExportFormat
 from datasette_ftclassify.prompts.prices import estimate_inference, load_prices
 from datasette_ftclassify.store.answers import input_key
@@ -485,6 +486,31 @@ def test_the_limit_of_a_job_holds_for_batches(server, town):
     )
     assert result.written == 60
     assert len(list_jobs(town)) == 1
+
+
+def test_a_batch_that_was_not_made_is_made_within_the_limit_that_is_set_now(server, town):
+    server.faults.add("POST /batches", 401)
+    with pytest.raises(ServiceRefused):
+        fill(town, access_to(server), max_requests=60)
+    assert len(uploads(server)) == 1
+    with pytest.raises(LimitReached, match=r"limit of \$0.0001 for a job"):
+        fill(town, access_to(server, usd_per_job=0.0001), max_requests=60)
+    assert server.batches_created == 0
+    fill(town, access_to(server), max_requests=60)
+    assert answers(town) == spent(town).requests == 60
+
+
+def test_a_batch_is_not_made_for_which_the_ledger_holds_nothing(server, town):
+    """As after its ledger was lost: its requests are reserved, and sent, anew."""
+    server.faults.add("POST /batches", 401)
+    with pytest.raises(ServiceRefused):
+        fill(town, access_to(server), max_requests=60)
+    for (tag,) in town.execute("select tag from _ftclassify_batches"):
+        Ledger().end(tag)
+    reserved: list[float] = []
+    fill(town, access_to(server), max_requests=60, limit=reserved.append)
+    assert (len(reserved), len(uploads(server)), server.batches_created) == (1, 2, 1)
+    assert answers(town) == spent(town).requests == 60
 
 
 # Pause, resume, cancel

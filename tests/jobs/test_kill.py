@@ -5,43 +5,45 @@ FTCLASSIFY_KILLS says how often a job is killed: 8 times unless told otherwise.
 
 from __future__ import annotations
 
-import os
 import signal
 import threading
-from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
 import pytest
-from killing import Moments, environment, killed_often
+from killing import (
+    CHAT,
+    IN_FLIGHT,
+    MOST_BETWEEN,
+    Moments,
+    check_paid_rows,
+    environment,
+    killed_often,
+    number_of_kills,
+    paid_rows,
+    repeats,
+    times_asked,
+)
 from openai_server import OpenAIServer
-from paid_rows import check_books, check_rows, make_watched, predict_command, predict_key
+from paid_rows import check_books, predict_command, predict_key
 from programs import Program, datasette
-from service_workflow import access_to, reports
+from service_workflow import reports
 
 from datasette_ftclassify.core.database import connect
 from datasette_ftclassify.store.jobs.state import list_jobs
 
-KILLS = int(os.environ.get("FTCLASSIFY_KILLS", "8"))
-IN_FLIGHT = 8
-ROWS = 1_500
-CHAT = "POST /chat/completions"
+KILLS = number_of_kills(8)
 
 
 @pytest.fixture
-def server() -> Iterator[OpenAIServer]:
-    with OpenAIServer(latency=0.02) as server:
-        yield server
+def server(slow_service: OpenAIServer) -> OpenAIServer:
+    return slow_service
 
 
 @pytest.fixture
 def predicting(server: OpenAIServer, tmp_path: Path) -> Path:
-    """A trained classifier, and rows that SQLite watches."""
-    path = tmp_path / "town.db"
-    make_watched(path, access_to(server.base_url), ROWS)
-    server.log.clear()
-    return path
+    return paid_rows(server, tmp_path / "town.db", KILLS)
 
 
 def starting(server: OpenAIServer, command: list[object]) -> Callable[[], Program]:
@@ -58,18 +60,13 @@ def test_a_prediction_killed_again_and_again(server, predicting):
         if server.count(CHAT):
             check_books(server.count(CHAT), predict_key(predicting))
 
-    moments = Moments(requests_to(server), 1, 80)
+    moments = Moments(requests_to(server), 1, MOST_BETWEEN)
     hits = killed_often(
         starting(server, predict_command(predicting, IN_FLIGHT)), KILLS, moments, check
     )
-    check_rows(predicting, ROWS)
-    counted = check_books(server.count(CHAT), predict_key(predicting)).repeats
-    asked = Counter(request.body for request in server.log if request.path == "/chat/completions")
-    repeated = sum(asked.values()) - len(asked)
-    assert len(asked) == ROWS
-    print(f"{hits} kills, {repeated} of {ROWS} questions asked again, {counted} booked as such")
-    assert 0 < repeated <= counted <= hits * IN_FLIGHT
-    assert hits >= min(KILLS, 4)
+    asked = times_asked(server)
+    check_paid_rows(predicting, KILLS, hits, server.count(CHAT), asked)
+    assert repeats(asked) > 0
 
 
 def test_two_workers_on_one_file_killed_in_turn(server, predicting):
@@ -78,7 +75,7 @@ def test_two_workers_on_one_file_killed_in_turn(server, predicting):
 
     def work(seed: int) -> None:
         """Starts the command until it is done; while the other runs the job it has to wait."""
-        moments, hits = Moments(requests_to(server), seed, 80), 0
+        moments, hits = Moments(requests_to(server), seed, MOST_BETWEEN), 0
         while True:
             run = start()
             if hits < KILLS // 2:
@@ -100,8 +97,7 @@ def test_two_workers_on_one_file_killed_in_turn(server, predicting):
         thread.join(120)
     assert len(results) == 2
     check_written_once_each(predicting)
-    asked = Counter(request.body for request in server.log if request.path == "/chat/completions")
-    assert sum(asked.values()) - len(asked) <= sum(results) * IN_FLIGHT
+    assert repeats(times_asked(server)) <= sum(results) * IN_FLIGHT
 
 
 def check_written_once_each(path: Path) -> None:
@@ -127,6 +123,5 @@ def test_a_training_killed_again_and_again_is_paid_once(server, tmp_path):
         jobs = list_jobs(conn)
         assert [(job.kind, job.state) for job in jobs] == [("train", "finished")]
         assert conn.execute("select count(*) from _ftclassify_classifiers").fetchone()[0] == 1
-    asked = Counter(request.body for request in server.log if request.path == "/chat/completions")
-    assert sum(asked.values()) - len(asked) <= hits * 32
+    assert repeats(times_asked(server)) <= hits * 32
     assert hits >= min(KILLS, 4)

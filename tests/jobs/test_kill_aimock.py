@@ -6,8 +6,6 @@ FTCLASSIFY_KILLS says how often the job is killed: 8 times unless told otherwise
 from __future__ import annotations
 
 import json
-import os
-import time
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -15,19 +13,23 @@ from urllib.request import Request, urlopen
 
 import pytest
 from judges import Judge, aimock
-from killing import Moments, killed_often
+from killing import (
+    IN_FLIGHT,
+    MOST_BETWEEN,
+    Moments,
+    check_paid_rows,
+    killed_often,
+    number_of_kills,
+    rows_for,
+)
 from openai_examples import WORDS
-from paid_rows import check_books, check_rows, make_watched, predict_command, predict_key
+from paid_rows import check_books, make_watched, predict_command, predict_key
 from programs import Program, datasette
 from service_workflow import access_to
 
 pytestmark = pytest.mark.contract
 
-KILLS = int(os.environ.get("FTCLASSIFY_KILLS", "8"))
-IN_FLIGHT = 8
-MOST_BETWEEN = 80
-"""Requests from a start to its kill."""
-ROWS = 600 + KILLS * MOST_BETWEEN
+KILLS = number_of_kills(8)
 
 
 class Journal:
@@ -62,7 +64,7 @@ def test_a_prediction_killed_again_and_again_at_another_server(tmp_path: Path, v
     folder.mkdir()
     with aimock(folder, answers, "--journal-max", "0") as judge:
         journal, access = Journal(judge), access_to(f"{judge.url}/v1")
-        make_watched(path, access, ROWS)
+        make_watched(path, access, rows_for(KILLS))
         journal.forget()
         endpoint = access.endpoints["openai"]
         environ = {"OPENAI_API_KEY": endpoint.api_key, "OPENAI_BASE_URL": endpoint.base_url}
@@ -71,20 +73,10 @@ def test_a_prediction_killed_again_and_again_at_another_server(tmp_path: Path, v
             if sent := journal.count():
                 check_books(sent, predict_key(path))
 
-        begun = time.monotonic()
         command = predict_command(path, IN_FLIGHT)
         hits = killed_often(
             lambda: Program(datasette, "ftclassify", *command, environ=environ),
             KILLS, Moments(journal.count, 4, MOST_BETWEEN), check,
         )  # fmt: skip
         sent, asked = journal.count(), journal.questions()
-    check_rows(path, ROWS)
-    books = check_books(sent, predict_key(path))
-    repeated = asked.total() - len(asked)
-    print(
-        f"{hits} kills, {repeated} of {ROWS} questions asked again, {books.repeats} booked as "
-        f"such, {sent} requests, {books.requests} booked, {time.monotonic() - begun:.0f} s"
-    )
-    assert len(asked) == ROWS
-    assert repeated <= books.repeats <= hits * IN_FLIGHT
-    assert hits >= min(KILLS, 4)
+    check_paid_rows(path, KILLS, hits, sent, asked)

@@ -8,19 +8,25 @@ from __future__ import annotations
 import os
 import signal
 import sqlite3
-import time
 from collections import Counter
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
 import pytest
-from killing import Moments
+from killing import (
+    CHAT,
+    IN_FLIGHT,
+    MOST_BETWEEN,
+    Moments,
+    check_paid_rows,
+    environment,
+    number_of_kills,
+    paid_rows,
+    times_asked,
+)
 from openai_server import OpenAIServer
-from paid_rows import check_books, check_rows, make_watched, predict_key
+from paid_rows import check_books, predict_key
 from running_jobs import wait_for
-from service_training import environment
-from service_workflow import access_to
 from serving import Server, child_of, serving
 
 from datasette_ftclassify.core.database import connect
@@ -32,26 +38,12 @@ from datasette_ftclassify.store.classifiers import find_classifier
 from datasette_ftclassify.store.jobs.state import get_job
 from datasette_ftclassify.trainers.access import Access
 
-KILLS = int(os.environ.get("FTCLASSIFY_KILLS", "2"))
-IN_FLIGHT = 8
-MOST_BETWEEN = 80
-"""Requests from a kill to the next."""
-ROWS = 600 + KILLS * MOST_BETWEEN
-CHAT = "POST /chat/completions"
+KILLS = number_of_kills(2) // 2 * 2
 
 
 @pytest.fixture
-def service() -> Iterator[OpenAIServer]:
-    with OpenAIServer(latency=0.02) as service:
-        yield service
-
-
-@pytest.fixture
-def path(service: OpenAIServer, tmp_path: Path) -> Path:
-    path = tmp_path / "town.db"
-    make_watched(path, access_to(service.base_url), ROWS)
-    service.log.clear()
-    return path
+def path(slow_service: OpenAIServer, tmp_path: Path) -> Path:
+    return paid_rows(slow_service, tmp_path / "town.db", KILLS)
 
 
 def queue_paid(path: Path) -> int:
@@ -116,9 +108,10 @@ class Job:
         self.hits["server"] += not self.has_finished()
 
 
-def test_a_paid_prediction_in_a_server_killed_again_and_again(service, path):
-    environ = {**environment(service), "FTCLASSIFY_OFFLINE": "1", "FTCLASSIFY_USD_PER_JOB": "1"}
-    job_id, begun = queue_paid(path), time.monotonic()
+def test_a_paid_prediction_in_a_server_killed_again_and_again(slow_service, path):
+    service = slow_service
+    environ = {**environment(service), "FTCLASSIFY_USD_PER_JOB": "1"}
+    job_id = queue_paid(path)
     key = predict_key(path)
     with closing(connect(path)) as conn:
         job = Job(conn, job_id, Moments(lambda: service.app.requests, 3, MOST_BETWEEN))
@@ -130,15 +123,5 @@ def test_a_paid_prediction_in_a_server_killed_again_and_again(service, path):
                 check_books(service.count(CHAT), key)
         with serving(path, **environ):
             wait_for(job.has_finished, "the end")
-    check_rows(path, ROWS)
-    books = check_books(service.count(CHAT), key)
-    asked = Counter(request.body for request in service.log if request.path == CHAT.split()[1])
-    repeated = asked.total() - len(asked)
-    print(
-        f"{dict(job.hits)} killed, {repeated} of {ROWS} questions asked again, {books.repeats} "
-        f"booked as such, {asked.total()} requests, {books.requests} booked, "
-        f"{time.monotonic() - begun:.0f} s"
-    )
-    assert len(asked) == ROWS
-    assert repeated <= books.repeats <= job.hits.total() * IN_FLIGHT
-    assert job.hits.total() >= min(KILLS // 2 * 2, 4)
+    print(dict(job.hits))
+    check_paid_rows(path, KILLS, job.hits.total(), service.count(CHAT), times_asked(service))

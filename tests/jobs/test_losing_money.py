@@ -6,7 +6,6 @@ from __future__ import annotations
 import os
 import signal
 import sqlite3
-from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing
 from datetime import datetime, timedelta, timezone
@@ -14,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from killing import environment
+from killing import IN_FLIGHT, environment, repeats, times_asked
 from openai_server import OpenAIServer
 from paid_rows import check_books, check_rows, make_watched, predict_command, predict_key
 from programs import Program, datasette
@@ -35,7 +34,7 @@ from datasette_ftclassify.store.classifiers import find_classifier
 from datasette_ftclassify.store.jobs.state import get_job, list_jobs
 from datasette_ftclassify.store.spending import Spent
 
-ROWS, IN_FLIGHT = 400, 8
+ROWS = 400
 KEY = JobKey("some.db", 1, "nonce")
 
 
@@ -81,7 +80,7 @@ def test_a_process_that_was_stopped_and_comes_back_asks_nothing_more(
     server.settings.latency = 0.02
     with closing(connect(path)) as conn:
         command = ["ftclassify", *predict_command(path, IN_FLIGHT)]
-        first = Program(datasette, *command, environ={**environment(server)})
+        first = Program(datasette, *command, environ=environment(server))
         wait_for(lambda: server.count(ASK) > 3 * IN_FLIGHT, "the first questions")
         stop_between_writes(first.pid, path)
         (job_id,) = (job.id for job in list_jobs(conn) if job.kind == "predict")
@@ -97,12 +96,12 @@ def test_a_process_that_was_stopped_and_comes_back_asks_nothing_more(
         assert first.wait() == 1
         assert "taken over by another process" in first.output
     check_rows(path, ROWS)
-    asked = Counter(request.body for request in server.log if request.path == "/chat/completions")
-    repeats = check_books(server.count(ASK), predict_key(path)).repeats
+    asked = times_asked(server)
+    booked = check_books(server.count(ASK), predict_key(path)).repeats
     assert len(asked) == ROWS
     # Those under way when it was stopped, and those that it sent before it heard.
-    assert sum(asked.values()) - ROWS <= 2 * IN_FLIGHT
-    assert repeats <= IN_FLIGHT
+    assert repeats(asked) <= 2 * IN_FLIGHT
+    assert booked <= IN_FLIGHT
 
 
 def test_a_ledger_that_is_deleted_stops_what_uses_it(server: OpenAIServer, town: Path) -> None:

@@ -1,14 +1,47 @@
-"""Programs that are killed at any moment."""
+"""Programs that are killed at any moment, and what must hold of a paid prediction then.
+
+FTCLASSIFY_KILLS says how often the tests kill a job.
+"""
 
 from __future__ import annotations
 
+import os
 import random
 import signal
 import threading
+from collections import Counter
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
+import service_training
 from openai_server import OpenAIServer
+from paid_rows import check_books, check_rows, make_watched, predict_key
 from programs import Program
+from service_workflow import access_to
+
+IN_FLIGHT = 8
+MOST_BETWEEN = 80
+"""Requests from a start, or from a kill, to the next kill."""
+LATENCY = 0.02
+"""Seconds in which a service answers, so that questions are under way at a kill."""
+CHAT = "POST /chat/completions"
+
+
+def number_of_kills(default: int) -> int:
+    return int(os.environ.get("FTCLASSIFY_KILLS", default))
+
+
+def rows_for(kills: int) -> int:
+    """So many that the work is not done before the last kill."""
+    return 600 + kills * MOST_BETWEEN
+
+
+def paid_rows(server: OpenAIServer, path: Path, kills: int) -> Path:
+    """A trained classifier, and rows that SQLite watches, enough for so many kills."""
+    make_watched(path, access_to(server.base_url), rows_for(kills))
+    server.log.clear()
+    return path
 
 
 class Moments:
@@ -59,8 +92,34 @@ def killed_often(
 
 
 def environment(server: OpenAIServer) -> dict[str, str]:
-    return {
-        "OPENAI_API_KEY": server.api_key,
-        "OPENAI_BASE_URL": server.base_url,
-        "FTCLASSIFY_OFFLINE": "1",
-    }
+    return {**service_training.environment(server), "FTCLASSIFY_OFFLINE": "1"}
+
+
+def times_asked(server: OpenAIServer) -> Counter[bytes]:
+    """How often each question arrived."""
+    return Counter(r.body for r in server.log if r.path == "/chat/completions")
+
+
+def repeats(asked: Counter[Any]) -> int:
+    """Questions that came again."""
+    return asked.total() - len(asked)
+
+
+def check_paid_rows(path: Path, kills: int, hits: int, sent: int, asked: Counter[Any]) -> None:
+    """Every row is written once, and every question that was sent again is booked as such.
+
+    kills: planned
+    hits:  of them, those that met a process
+    sent:  requests that have arrived at the service
+    asked: how often each question did
+    """
+    rows = rows_for(kills)
+    check_rows(path, rows)
+    books = check_books(sent, predict_key(path))
+    print(
+        f"{hits} kills, {repeats(asked)} of {rows} questions asked again, {books.repeats} booked "
+        f"as such, {sent} requests, {books.requests} booked"
+    )
+    assert len(asked) == rows
+    assert repeats(asked) <= books.repeats <= hits * IN_FLIGHT
+    assert hits >= min(kills, 4)

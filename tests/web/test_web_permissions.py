@@ -39,7 +39,16 @@ from datasette_ftclassify.jobs.train import TrainRequest, train_classifier
 from datasette_ftclassify.store.classifiers import find_classifier, set_default
 from datasette_ftclassify.store.jobs.state import add_event, add_job, claim_job
 from datasette_ftclassify.store.schema import TABLES
-from datasette_ftclassify.web.permissions import DELETE, DESCRIPTIONS, PREDICT, SPEND, TRAIN, VIEW
+from datasette_ftclassify.web.permissions import (
+    DELETE,
+    DESCRIPTIONS,
+    PREDICT,
+    SPEND,
+    TRAIN,
+    VIEW,
+    may_view_table,
+    old_permission,
+)
 from datasette_ftclassify.web.routes import ROUTES
 from datasette_ftclassify.web.routing import Route
 
@@ -470,6 +479,20 @@ async def test_our_tables_are_for_root(town: Town):
             assert response.status_code == (200 if who == ROOT else 403), (path, who)
     listed = (await get("/town.json")).json()["tables"]
     assert not [table["name"] for table in listed if table["name"] in TABLES]
+
+
+async def test_our_tables_are_closed_however_their_names_are_written(town: Town):
+    """SQLite finds a table by its name in any case. Before 0.65.5 the hook was asked for the name
+    as the visitor had written it."""
+    await town.datasette.invoke_startup()
+    for table in TABLES:
+        for name in (table, table.upper(), table.title()):
+            for who in ("vic", None, ROOT):
+                actor = {"id": who} if who else None
+                right = who == ROOT
+                assert await may_view_table(town.datasette, actor, "town", name) == right
+                said = old_permission(town.datasette, actor, "view-table", ("town", name))
+                assert said is (None if right else False), (name, who)
 
 
 async def test_the_configuration_can_open_one_of_them(original):
