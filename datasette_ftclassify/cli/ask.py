@@ -89,14 +89,13 @@ def _there(
 ) -> dict[str, Any]:
     from ..core.database import is_read_only
     from ..jobs.ask import ask_text, estimate_text, kept_answer
-    from ..sql.cached_answers import described
+    from ..sql.remote_classifier import described_answer
     from .confirmation import agree
 
-    identity = {"classifier": classifier.name, "version": classifier.version}
     kept = kept_answer(conn, classifier, text)
     if kept is not None:
         say("This text has a stored answer, which costs nothing.")
-        return {**described(kept, classifier.labels), **identity, "usd": 0.0}
+        return {**described_answer(kept, classifier), "usd": 0.0}
     if is_read_only(conn):
         raise click.ClickException(
             "The file is read-only, so an answer that is paid for could not be kept: ask in a copy."
@@ -107,7 +106,7 @@ def _there(
     asked = ask_text(
         conn, classifier, text, access, estimate=estimate, limit_usd=given["limit_usd"]
     )
-    return {**described(asked.answer, classifier.labels), **identity, "usd": asked.spent.usd}
+    return {**described_answer(asked.answer, classifier), "usd": asked.spent.usd}
 
 
 def _describe(answer: dict[str, Any]) -> None:

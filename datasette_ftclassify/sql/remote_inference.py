@@ -21,12 +21,12 @@ from typing import Any, TypeVar
 
 from ..core.errors import FtclassifyError, LimitReached
 from ..store.answers import CachedAnswer, input_key
+from ..store.classifiers import Classifier
 from ..store.spending import Spent
 from ..trainers.access import Access, Endpoint
 from ..trainers.service import InferenceClient
 from ..trainers.service_errors import MOST_AGAIN, AskAgain, RowRejected, ServiceProblem, TryAgain
 from ..trainers.usage import Usage
-from .resolver import Served
 from .spending import SqlSpending
 
 T = TypeVar("T")
@@ -55,6 +55,15 @@ Key = tuple[str, str, bytes]
 
 class NoAnswer(FtclassifyError):
     """There is no answer to a text, and none was asked for, or none came in time."""
+
+
+@dataclass(frozen=True)
+class Served:
+    """A classifier whose model is at a service, and the database file that it was found in; no
+    path: it is in memory."""
+
+    classifier: Classifier
+    path: str
 
 
 class ResponseTimeout:

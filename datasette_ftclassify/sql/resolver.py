@@ -14,18 +14,23 @@ import time
 import weakref
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Any
+from functools import cached_property
+from typing import TYPE_CHECKING
 
 from ..core.database import quote
 from ..core.errors import ClassifierNotFound, FtclassifyError
-from ..core.labels import LabelSet
 from ..core.prediction import Answerer
-from ..core.text import Read
-from ..store.answers import CachedAnswer, has_answers
 from ..store.artifacts import artifact_size
-from ..store.classifiers import Classifier, find_classifier, has_store
+from ..store.classifiers import find_classifier, has_store
 from ..store.tables import check_tables
+from ..trainers.access import Access
+from ..trainers.configuration import read_access
+from .classifier import SqlClassifier
+from .local_classifier import AnswerMemo, LocalClassifier
+from .query_limit import QueryLimit
+
+if TYPE_CHECKING:
+    from .remote_classifier import ConnectionInference
 
 MAX_LOADED = 8
 """Classifiers kept in memory at once, in all."""
@@ -47,47 +52,37 @@ in another connection and to begin the next statement takes several times that.
 """
 
 
-@dataclass(frozen=True)
-class Loaded:
-    """A classifier that is ready to answer, by the name it was found under.
+WAIT_SECONDS = 60.0
+"""How long the functions of a query may wait for services, by default."""
 
-    read: from a text to the one that the answerer is given, as it was when it was trained
+
+class ConnectionState:
+    """What the SQL functions of one connection share.
+
+    time_limit: seconds in all that functions wait for services within twice that time
+    access:     called when a service is first to be asked; may raise AccessError
+    writable:   whether answers may be kept in a database file, by its path
     """
 
-    uid: str
-    labels: LabelSet
-    answerer: Answerer
-    identity: dict[str, Any]
-    read: Read
+    def __init__(
+        self,
+        connection: Callable[[], sqlite3.Connection],
+        time_limit: float = WAIT_SECONDS,
+        access: Callable[[], Access] = read_access,
+        writable: Callable[[str], bool] = lambda path: True,
+    ) -> None:
+        self.connection = connection
+        self.limit = QueryLimit(connection)
+        self.memo = AnswerMemo()
+        self._time_limit = time_limit
+        self._access = access
+        self._writable = writable
 
+    @cached_property
+    def inference(self) -> ConnectionInference:
+        from .remote_classifier import ConnectionInference
 
-@dataclass(frozen=True)
-class Served:
-    """A classifier whose model is at a service.
-
-    schema, path: of the database that it was found in; no path: it is in memory
-    keeps:        whether that database can hold answers
-    known:        answers found in it by this connection, by key; None: it has none. Good until
-                  the file changes, as this whole object is
-    """
-
-    classifier: Classifier
-    schema: str
-    path: str
-    keeps: bool
-    known: dict[bytes, CachedAnswer | None] = field(default_factory=dict)
-
-    @property
-    def labels(self) -> LabelSet:
-        return self.classifier.labels
-
-    @property
-    def read(self) -> Read:
-        return self.classifier.task.read
-
-    @property
-    def identity(self) -> dict[str, Any]:
-        return {"classifier": self.classifier.name, "version": self.classifier.version}
+        return ConnectionInference(self._access, self._writable, self._time_limit)
 
 
 class Resolver:
@@ -98,14 +93,15 @@ class Resolver:
     ones a name must be given.
     """
 
-    def __init__(self, connection: Callable[[], sqlite3.Connection]) -> None:
-        self._connection = connection
+    def __init__(self, state: ConnectionState) -> None:
+        self._state = state
+        self._connection = state.connection
         self._checked = 0.0
         self._called = 0.0
         self._changes = -1
         self._versions: list[object] = []
         self._version_queries: list[str] = []
-        self._known: dict[object, Loaded | Served | FtclassifyError] = {}
+        self._known: dict[object, SqlClassifier | FtclassifyError] = {}
         self._missing: dict[object, FtclassifyError] = {}
         with _lock:
             _resolvers.add(self)
@@ -115,7 +111,7 @@ class Resolver:
         if time.perf_counter() - self._checked > AT_REST:
             self._known.clear()
 
-    def resolve(self, name: object = None) -> Loaded | Served:
+    def resolve(self, name: object = None) -> SqlClassifier:
         """The classifier, ready to answer. Raises FtclassifyError: not found, or damaged."""
         conn = self._connection()
         now = time.perf_counter()
@@ -131,7 +127,7 @@ class Resolver:
             raise found.with_traceback(None)
         return found
 
-    def _find(self, conn: sqlite3.Connection, name: object) -> Loaded | Served | FtclassifyError:
+    def _find(self, conn: sqlite3.Connection, name: object) -> SqlClassifier | FtclassifyError:
         """What is wrong with it is known until the file changes: a query asks for every row, and it
         takes as long to read what is damaged. That there is none is known until the next check, as
         one may be attached; raised then, as what SQLite says is, such as that a file is locked."""
@@ -165,7 +161,7 @@ class Resolver:
     def _read_versions(self, conn: sqlite3.Connection) -> list[object]:
         return [conn.execute(sql).fetchone() for sql in self._version_queries]
 
-    def _look_up(self, conn: sqlite3.Connection, named: object) -> Loaded | Served:
+    def _look_up(self, conn: sqlite3.Connection, named: object) -> SqlClassifier:
         if isinstance(named, bytes):
             raise ClassifierNotFound("A classifier is named by a text, not by a BLOB.")
         name = None if named is None else str(named)
@@ -184,10 +180,43 @@ class Resolver:
         problem: FtclassifyError | None = None
         for schema, path in holding or schemas[:1]:
             try:
-                return _load(conn, name, schema, path)
+                return self._load(conn, name, schema, path)
             except ClassifierNotFound as error:
                 problem = problem or error
         raise problem or ClassifierNotFound("The connection has no database.")
+
+    def _load(
+        self, conn: sqlite3.Connection, name: str | None, schema: str, path: str
+    ) -> SqlClassifier:
+        check_tables(conn, schema)
+        classifier = find_classifier(conn, name, schema)
+        state = self._state
+        # A database in memory has no file to be known by but its own connection.
+        key = (path or f"memory-{id(conn)}", classifier.uid)
+        with _lock:
+            kept = _answerers.get(key)
+        if kept is None:
+            # Outside the lock: a large classifier must not make the small ones wait.
+            from ..jobs.load_classifier import load_answerer, service_of
+
+            if service_of(classifier) is not None:
+                from .remote_classifier import RemoteClassifier
+
+                return RemoteClassifier(
+                    classifier,
+                    schema,
+                    path,
+                    state.connection,
+                    state.inference,
+                    state.limit.check,
+                )
+            _make_room(artifact_size(conn, classifier, schema))
+            kept = load_answerer(conn, classifier, schema), artifact_size(conn, classifier, schema)
+        with _lock:
+            _answerers[key] = kept
+            _answerers.move_to_end(key)
+        _make_room(0)
+        return LocalClassifier(classifier, kept[0], state.memo, state.limit.check)
 
 
 def _schemas(conn: sqlite3.Connection) -> list[tuple[str, str]]:
@@ -205,30 +234,6 @@ AT_REST = 1.0
 _resolvers: weakref.WeakSet[Resolver] = weakref.WeakSet()
 _answerers: OrderedDict[tuple[str, str], tuple[Answerer, int]] = OrderedDict()
 _lock = threading.Lock()
-
-
-def _load(conn: sqlite3.Connection, name: str | None, schema: str, path: str) -> Loaded | Served:
-    check_tables(conn, schema)
-    classifier = find_classifier(conn, name, schema)
-    # A database in memory has no file to be known by but its own connection.
-    key = (path or f"memory-{id(conn)}", classifier.uid)
-    with _lock:
-        kept = _answerers.get(key)
-    if kept is None:
-        # Outside the lock: a large classifier must not make the small ones wait.
-        from ..jobs.load_classifier import load_answerer, service_of
-
-        if service_of(classifier) is not None:
-            return Served(classifier, schema, path, has_answers(conn, schema))
-        _make_room(artifact_size(conn, classifier, schema))
-        kept = load_answerer(conn, classifier, schema), artifact_size(conn, classifier, schema)
-    answerer, _ = kept
-    with _lock:
-        _answerers[key] = kept
-        _answerers.move_to_end(key)
-    _make_room(0)
-    identity = {"classifier": classifier.name, "version": classifier.version}
-    return Loaded(classifier.uid, answerer.labels, answerer, identity, classifier.task.read)
 
 
 def _make_room(size: int) -> None:

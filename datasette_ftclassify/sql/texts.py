@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+from ..core.text import Read
 from .registration import CutText
-from .resolver import Loaded, Served
 
 
-def text_for(value: object, classifier: Loaded | Served) -> str | None:
+def text_for(value: object, read: Read) -> str | None:
     """The text of a cell as a classifier reads it; None where a row would have no text."""
     plain = classifiable(value)
     if plain is None:
         return None
-    text = classifier.read(plain)
+    text = read(plain)
     if text is plain:
         return plain
     if not text or text.isspace():

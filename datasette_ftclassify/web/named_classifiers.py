@@ -14,17 +14,14 @@ from typing import TYPE_CHECKING, Any
 from datasette.utils import tilde_decode
 
 from ..core.errors import ClassifierNotFound, FtclassifyError
-from ..sql.resolver import Resolver
+from ..sql.functions import FUNCTIONS
+from ..sql.resolver import ConnectionState, Resolver
 from .datasette_reads import PART_SECONDS, read
 from .permissions import is_modern
 
 if TYPE_CHECKING:
     from datasette.app import Datasette
 
-_FUNCTIONS = {
-    "ft_classify", "ft_score", "ft_logprob", "ft_classify_json", "ft_labels", "ft_classify_many",
-    "ft_explain",
-}  # fmt: skip
 _LONGEST = 200_000
 """Characters of SQL that is looked through for one page, with that of the views it reads."""
 _MOST_VIEWS = 500
@@ -84,7 +81,7 @@ def _silent(
     start = views.get((table or "").lower()) if sql is None else sql
     if start is None:
         return []
-    resolver = Resolver(lambda: conn)
+    resolver = Resolver(ConnectionState(lambda: conn))
     named = dict.fromkeys(
         name for text in _with_views(start, views) for name in named_classifiers(text, parameters)
     )
@@ -129,7 +126,8 @@ def named_classifiers(sql: str, parameters: Mapping[str, str]) -> Iterator[str |
             continue
         if token[0] == "(":
             # The arguments of a call of ours; None for any other bracket.
-            calls.append([[]] if previous in _FUNCTIONS else None)
+            function = FUNCTIONS.get(previous)
+            calls.append([[]] if function and function.names_classifier else None)
         elif token[0] == ")" and calls:
             arguments = calls.pop()
             if arguments and len(arguments) == 1:

@@ -12,6 +12,7 @@ import sys
 import weakref
 from collections import OrderedDict
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import programs
@@ -26,7 +27,7 @@ from datasette_ftclassify.core.database import connect
 from datasette_ftclassify.core.task import define
 from datasette_ftclassify.jobs.train import TrainRequest, train_classifier
 from datasette_ftclassify.sql import functions, registration
-from datasette_ftclassify.sql.functions import array_items, register
+from datasette_ftclassify.sql.functions import FUNCTIONS, array_items, register
 from datasette_ftclassify.sql.registration import create_function
 from datasette_ftclassify.sql.texts import classifiable
 from datasette_ftclassify.store.aliases import remove_alias
@@ -105,6 +106,8 @@ def test_many_of_something_else_is_null(conn, bad):
 def test_many_has_limits_on_texts_and_on_their_bytes(trained, monkeypatch):
     monkeypatch.setattr(functions, "MANY_LIMIT", 2)
     monkeypatch.setattr(functions, "MANY_BYTES", 60)
+    small = replace(FUNCTIONS["ft_classify_many"], longest=60)
+    monkeypatch.setitem(FUNCTIONS, small.name, small)
     with closing(connect(trained)) as conn:
         register(conn)
         for few in ('["a", "b"]', f'["{"é" * 28}"]', '["1", 2]'):
@@ -151,13 +154,7 @@ def test_explain_of_a_multilabel_answer_goes_label_by_label(conn):
     assert set(told["words"]) == set(told["labels"])
 
 
-@pytest.mark.parametrize(
-    "call",
-    [
-        "ft_classify", "ft_score", "ft_logprob", "ft_classify_json", "ft_labels", "ft_explain",
-        "ft_classify_many", "ft_tokens",
-    ],
-)  # fmt: skip
+@pytest.mark.parametrize("call", FUNCTIONS)
 def test_null_in_null_out(conn, call):
     assert value(conn, f"select {call}(null)") is None
     assert value(conn, f"select {call}(null, null)") is None
@@ -218,10 +215,7 @@ def test_nothing_that_sqlite_can_hold_makes_them_raise(trained_file, cell):
             assert (got is None) == expects_null
 
 
-CALLS = (
-    "ft_classify", "ft_score", "ft_logprob", "ft_labels", "ft_classify_json", "ft_explain",
-    "ft_tokens",
-)  # fmt: skip
+CALLS = [name for name in FUNCTIONS if name != "ft_classify_many"]
 
 
 @settings(max_examples=60)

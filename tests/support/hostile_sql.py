@@ -16,13 +16,11 @@ from typing import Any
 
 from memory import peak
 
+from datasette_ftclassify.sql.functions import FUNCTIONS
+
 EVER = "with recursive n(i) as (select 1 union all select i + 1 from n)"
 TEXT = "printf('%.*c', {}, 'word ')"  # of one letter
 WORDS = "replace(hex(zeroblob({})), '0', 'word{} ')"
-FUNCTIONS = (
-    "ft_classify", "ft_score", "ft_logprob", "ft_labels", "ft_classify_json", "ft_explain",
-    "ft_classify_many", "ft_tokens",
-)  # fmt: skip
 
 
 def hostile() -> dict[str, str]:

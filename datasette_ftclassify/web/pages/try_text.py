@@ -22,7 +22,8 @@ from ...jobs.ask import ask_text, estimate_text, kept_answer, text_of
 from ...jobs.estimates import JobEstimate
 from ...jobs.load_classifier import service_of
 from ...prompts.prices import dollars
-from ...sql.cached_answers import described
+from ...sql.classifier import identity_of
+from ...sql.remote_classifier import described_answer
 from ...store.classifiers import Classifier
 from ...store.published import why_unasked
 from ...trainers.access import Access
@@ -149,16 +150,15 @@ async def _of_service(ask: PageRequest, classifier: Classifier, text: str) -> _O
     """The stored answer; else, for users who may spend, its price, or the answer once that is
     agreed."""
     kept = await ask.read(lambda conn: kept_answer(conn, classifier, text))
-    identity = {"classifier": classifier.name, "version": classifier.version}
     if kept is not None:
-        return _Outcome({**described(kept, classifier.labels), **identity})
+        return _Outcome(described_answer(kept, classifier))
     try:
         access = await _may_ask(ask, classifier)
         estimate = await read_aside(ask, lambda conn: estimate_text(classifier, text, access))
     except (FtclassifyError, Forbidden) as error:
         if ask.method == "POST":
             raise
-        return _Outcome({"error": str(error), **identity})
+        return _Outcome({"error": str(error), **identity_of(classifier)})
     if ask.method != "POST":
         return _Outcome(estimate=estimate)
     if (problem := _not_agreed(ask, estimate)) is not None:
@@ -167,7 +167,7 @@ async def _of_service(ask: PageRequest, classifier: Classifier, text: str) -> _O
     asked = await write_aside(
         ask, lambda conn: ask_text(conn, classifier, text, access, estimate=estimate)
     )
-    answer = {**described(asked.answer, classifier.labels), **identity}
+    answer = described_answer(asked.answer, classifier)
     return _Outcome(answer, usd=asked.spent.usd)
 
 

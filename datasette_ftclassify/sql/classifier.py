@@ -1,0 +1,95 @@
+"""What the SQL functions ask of a classifier, whether its model is here or at a service."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from ..core.labels import LabelSet, LabelValue
+from ..core.text import Read
+from ..store.classifiers import Classifier
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An answer about one text.
+
+    labels:   one (binary, multiclass), or any number of them (multilabel); None: no label, whose
+              `reason` says why, and `raw` what the model said
+    logprob:  natural log of the probability of those labels; None without scores or labels
+    logprobs: of each label, in the label set's order; None: no scores
+    """
+
+    labels: tuple[LabelValue, ...] | None
+    logprob: float | None
+    logprobs: Sequence[float] | None
+    reason: str | None = None
+    raw: str | None = None
+
+    @property
+    def score(self) -> float | None:
+        """The probability of those labels, 0-1."""
+        return None if self.logprob is None else math.exp(self.logprob)
+
+
+class SqlClassifier(Protocol):
+    """A classifier that is ready to answer, by the name it was found under.
+
+    read: from a text to the one that the model is given, as it was when it was trained
+
+    Its methods raise FtclassifyError, which says why there is no answer.
+    """
+
+    labels: LabelSet
+    read: Read
+    identity: dict[str, Any]
+
+    def answer(self, value: object) -> Answer | None:
+        """About a cell; None where it has no text."""
+
+    def cell(self, value: object) -> LabelValue | None:
+        """The labels of `answer` as a label column has them: all that most queries ask for."""
+
+    def labels_of(self, texts: Sequence[str | None]) -> Iterator[tuple[LabelValue, ...] | None]:
+        """For each text, as `read` gives it; None where there is no text or no label."""
+
+    def explain(self, text: str) -> dict[str, Any]:
+        """The labels of a text, as `read` gives it, and the words that spoke for and against."""
+
+
+def identity_of(classifier: Classifier) -> dict[str, Any]:
+    """What answers as JSON say of who answered."""
+    return {"classifier": classifier.name, "version": classifier.version}
+
+
+def label_fields(values: Sequence[LabelValue] | None, labels: LabelSet) -> dict[str, Any]:
+    """`label`, or `labels` of a multilabel classifier, JSON-safe."""
+    return {"labels" if labels.multilabel else "label": plain_labels(values, labels)}
+
+
+def plain_labels(values: Sequence[LabelValue] | None, labels: LabelSet) -> Any:
+    """The label, or a list of them (multilabel), JSON-safe."""
+    if values is None:
+        return None
+    return list(values) if labels.multilabel else values[0]
+
+
+def described(answer: Answer, labels: LabelSet) -> dict[str, Any]:
+    """An answer as ft_classify_json gives it, JSON-safe."""
+    fields = label_fields(answer.labels, labels)
+    if labels.given is not None and answer.labels:
+        fields["name"] = labels.name_of(answer.labels[0])
+    if answer.labels is None:
+        fields |= {"reason": answer.reason, "raw": answer.raw}
+    fields |= {"score": answer.score, "logprob": _finite(answer.logprob), "logprobs": None}
+    if answer.logprobs is not None:
+        pairs = zip(labels.names, answer.logprobs, strict=True)
+        fields["logprobs"] = {name: _finite(round(value, 6)) for name, value in pairs}
+    return fields
+
+
+def _finite(value: float | None) -> float | None:
+    """JSON has no infinity, which is the logarithm of a probability of 0."""
+    return value if value is not None and math.isfinite(value) else None

@@ -1,0 +1,125 @@
+"""A classifier whose model is in the database, as the SQL functions ask it."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from ..core.labels import LabelValue
+from ..core.prediction import Answerer, label_cell
+from ..store.classifiers import Classifier
+from .classifier import Answer, identity_of, label_fields
+from .texts import as_text, text_for
+
+if TYPE_CHECKING:
+    import numpy as np
+
+MEMO_SIZE = 2_048
+"""Answers kept for each connection: one page of a view asks for the same row several times."""
+MEMO_CHARACTERS = 4_000_000
+"""Characters of the texts whose answers are kept, in all."""
+CHUNK_TEXTS, CHUNK_CHARACTERS = 256, 100_000
+"""What is answered between two looks at the clock, each text for itself at least."""
+
+
+class AnswerMemo:
+    """Log-probabilities of all labels, (K,), by a classifier's uid and the text."""
+
+    def __init__(self) -> None:
+        self._rows: OrderedDict[tuple[str, str], np.ndarray] = OrderedDict()
+        self._characters = 0
+        self.get = self._rows.get
+
+    def add(self, key: tuple[str, str], row: np.ndarray) -> None:
+        self._rows[key] = row
+        self._characters += len(key[1])
+        while len(self._rows) > MEMO_SIZE or self._characters > MEMO_CHARACTERS:
+            (_, oldest), _ = self._rows.popitem(last=False)
+            self._characters -= len(oldest)
+
+
+class LocalClassifier:
+    """See `classifier.SqlClassifier`.
+
+    check: called now and then; may raise to stop
+    """
+
+    def __init__(
+        self,
+        classifier: Classifier,
+        answerer: Answerer,
+        memo: AnswerMemo,
+        check: Callable[[], None],
+    ) -> None:
+        self.labels = answerer.labels
+        self.read = classifier.task.read
+        self.identity = identity_of(classifier)
+        self._uid = classifier.uid
+        self._answerer = answerer
+        self._memo = memo
+        self._check = check
+
+    def answer(self, value: object) -> Answer | None:
+        row = self._logprobs(value)
+        if row is None:
+            return None
+        found = self._answerer.from_logprobs(row)
+        return Answer(found.labels, found.logprob, found.logprobs)
+
+    def cell(self, value: object) -> LabelValue | None:
+        row = self._logprobs(value)
+        if row is None:
+            return None
+        if self.labels.multilabel:
+            return label_cell(self.labels, self._answerer.from_logprobs(row))
+        return self.labels.values[row.argmax()]
+
+    def labels_of(self, texts: Sequence[str | None]) -> Iterator[tuple[LabelValue, ...] | None]:
+        answers = self._answers(text for text in texts if text is not None)
+        return (None if text is None else next(answers) for text in texts)
+
+    def _answers(self, texts: Iterable[str]) -> Iterator[tuple[LabelValue, ...]]:
+        for chunk in _chunks(texts):
+            self._check()
+            for found in self._answerer.answers(chunk):
+                yield found.labels
+
+    def explain(self, text: str) -> dict[str, Any]:
+        labels = self._answerer.answer(text).labels
+        spoken = {}
+        for label, position in zip(labels, self.labels.positions(labels), strict=True):
+            self._check()
+            words = self._answerer.predictor.explain(text, position)
+            spoken[label] = [{"word": word, "weight": round(weight, 4)} for word, weight in words]
+        words_of_all: Any = spoken if self.labels.multilabel else spoken[labels[0]]
+        return {**label_fields(labels, self.labels), "words": words_of_all}
+
+    def _logprobs(self, value: object) -> np.ndarray | None:
+        """Of all labels, remembered for the next function; None where there is no text."""
+        plain = value if isinstance(value, str) else as_text(value)
+        if plain is None:
+            return None
+        key = (self._uid, plain)
+        row = self._memo.get(key)
+        if row is None:
+            read = text_for(plain, self.read)
+            if read is None:
+                return None
+            row = self._answerer.predictor.log_probabilities_one(read)
+            self._memo.add(key, row)
+        return row
+
+
+def _chunks(texts: Iterable[str]) -> Iterator[list[str]]:
+    """The texts in order, few enough at a time that none keeps anybody waiting for long."""
+    chunk: list[str] = []
+    size = 0
+    for text in texts:
+        if chunk and (len(chunk) == CHUNK_TEXTS or size + len(text) > CHUNK_CHARACTERS):
+            yield chunk
+            chunk, size = [], 0
+        chunk.append(text)
+        size += len(text)
+    if chunk:
+        yield chunk

@@ -1,0 +1,193 @@
+"""A classifier whose model is at a service, as the SQL functions ask it: by the answer cache.
+
+Requests cost money, and anybody who may read a page may call a function. So a text without a stored
+answer gets none, unless the operator set a budget (see `remote_inference`).
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NoReturn
+
+from ..core.errors import AccessError, FtclassifyError
+from ..core.labels import LabelSet, LabelValue
+from ..core.prediction import labels_cell
+from ..jobs.remote.answer_cache import chosen_logprob, is_sound
+from ..store.answers import CachedAnswer, find_answers, has_answers, input_key
+from ..store.classifiers import Classifier, reading_store
+from ..store.published import why_unasked
+from ..trainers.access import Access
+from ..trainers.service_errors import RowRejected
+from . import remote_inference
+from .classifier import Answer, described, identity_of
+from .registration import CutText
+from .remote_inference import ASK_SECONDS, NoAnswer, ResponseTimeout, Served
+from .texts import text_for
+
+MEMO_SIZE = 2_048
+"""Answers remembered for each classifier and connection."""
+
+LOOKED_UP_AT_ONCE = 500
+
+
+class ConnectionInference:
+    """Inference for the functions of one connection.
+
+    access:     called when it is first needed; may raise AccessError
+    writable:   whether answers may be kept in a database file, by its path
+    time_limit: seconds in all that its functions wait within twice that time
+    """
+
+    def __init__(
+        self,
+        access: Callable[[], Access],
+        writable: Callable[[str], bool],
+        time_limit: float,
+    ) -> None:
+        self._read_access = access
+        self._writable = writable
+        self._limit = time_limit
+        self._access: Access | AccessError | None = None
+        self._since = 0.0
+        self._waited = 0.0
+
+    def ask(self, served: Served, text: str) -> CachedAnswer:
+        """The answer. Raises FtclassifyError, which says why there is none."""
+        if (why := why_unasked(served.classifier)) is not None:
+            raise NoAnswer(why)
+        access = self._allowed()
+        if access.sql_usd_per_day is None:
+            raise NoAnswer(
+                f"{served.classifier.title} has no stored answer for this text: predict the table "
+                "first, or the operator may set a budget for SQL functions (sql_usd_per_day)."
+            )
+        return remote_inference.INFERENCE.ask(served, text, access, self._writable, self._timeout)
+
+    def _allowed(self) -> Access:
+        if self._access is None:
+            try:
+                self._access = self._read_access()
+            except AccessError as error:
+                self._access = error
+        if isinstance(self._access, AccessError):
+            raise AccessError(str(self._access))
+        return self._access
+
+    def _timeout(self) -> ResponseTimeout:
+        """How long may still be waited. SQLite looks at its own limit between many rows only."""
+        now = time.monotonic()
+        if now - self._since > 2 * self._limit:
+            self._since, self._waited = now, 0.0
+        left = min(self._limit - self._waited, ASK_SECONDS)
+        if left <= 0:
+            raise NoAnswer(
+                "The query has waited for other answers as long as it may: ask again for the rest."
+            )
+        return ResponseTimeout(left, self._note_wait)
+
+    def _note_wait(self, seconds: float) -> None:
+        self._waited += seconds
+
+
+class RemoteClassifier:
+    """See `classifier.SqlClassifier`. Good until the file changes, as what it knows of it.
+
+    schema, path: of the database that it was found in; no path: it is in memory
+    """
+
+    def __init__(
+        self,
+        classifier: Classifier,
+        schema: str,
+        path: str,
+        connection: Callable[[], sqlite3.Connection],
+        inference: ConnectionInference,
+        check: Callable[[], None],
+    ) -> None:
+        self.labels = classifier.labels
+        self.read = classifier.task.read
+        self.identity = identity_of(classifier)
+        self._served = Served(classifier, path)
+        self._schema = schema
+        self._connection = connection
+        self._inference = inference
+        self._check = check
+        self._keeps = has_answers(connection(), schema)
+        self._known: dict[bytes, CachedAnswer | None] = {}
+        """Answers found in the database, by key; None: it has none."""
+
+    def answer(self, value: object) -> Answer | None:
+        found = self._answer(value)
+        return None if found is None else answer_of(found, self.labels)
+
+    def cell(self, value: object) -> LabelValue | None:
+        found = self._answer(value)
+        if found is None or found.labels is None:
+            return None
+        return labels_cell(self.labels, found.labels)
+
+    def explain(self, text: str) -> NoReturn:
+        title, trainer = self._served.classifier.title, self._served.classifier.trainer
+        raise NoAnswer(
+            f"The model of {title} is at a service ({trainer}), which does not say what spoke for "
+            "an answer: nothing can be explained here."
+        )
+
+    def labels_of(self, texts: Sequence[str | None]) -> Iterator[tuple[LabelValue, ...] | None]:
+        asked = (t for t in texts if t is not None and not isinstance(t, CutText))
+        wanted = list(dict.fromkeys(asked))
+        found: dict[str, CachedAnswer] = {}
+        for start in range(0, len(wanted), LOOKED_UP_AT_ONCE):
+            self._check()
+            found |= self._look_up(wanted[start : start + LOOKED_UP_AT_ONCE])
+        for text in wanted:
+            if text not in found:
+                try:
+                    found[text] = self._inference.ask(self._served, text)
+                except RowRejected:
+                    continue
+                except FtclassifyError:
+                    break  # the others would fare no better
+        for item in texts:
+            answer = None if item is None else found.get(item)
+            yield None if answer is None else answer.labels
+
+    def _answer(self, value: object) -> CachedAnswer | None:
+        """None where there is no text."""
+        text = text_for(value, self.read)
+        if text is None:
+            return None
+        if isinstance(text, CutText):
+            raise NoAnswer("The text is too long: no model reads a million bytes.")
+        known, key = self._known, input_key(text)
+        if key not in known:
+            if len(known) >= MEMO_SIZE:
+                known.clear()
+            known[key] = self._look_up([text]).get(text)
+        answer = known[key]
+        if answer is None:
+            answer = known[key] = self._inference.ask(self._served, text)
+        return answer
+
+    def _look_up(self, texts: Sequence[str]) -> dict[str, CachedAnswer]:
+        """Those that the file has, and that make sense."""
+        if not self._keeps:
+            return {}
+        keys = {input_key(text): text for text in texts}
+        with reading_store():
+            found = find_answers(self._connection(), self._served.classifier.id, keys, self._schema)
+        return {keys[k]: answer for k, answer in found.items() if is_sound(answer, self.labels)}
+
+
+def answer_of(found: CachedAnswer, labels: LabelSet) -> Answer:
+    """A stored answer, which is one of the label set."""
+    logprob = chosen_logprob(found, labels)
+    return Answer(found.labels, logprob, found.logprobs, found.reason, found.raw)
+
+
+def described_answer(found: CachedAnswer, classifier: Classifier) -> dict[str, Any]:
+    """A stored answer as ft_classify_json gives it, JSON-safe."""
+    labels = classifier.labels
+    return described(answer_of(found, labels), labels) | identity_of(classifier)
