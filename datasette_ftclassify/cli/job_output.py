@@ -6,7 +6,7 @@ from dataclasses import asdict
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
-from ..present.jobs import describe, duration, money, shows_step
+from ..present.jobs import describe, money, shows_step, time_left
 
 if TYPE_CHECKING:
     import sqlite3
@@ -38,9 +38,8 @@ def _figures(job: Job, facts: dict[str, Any]) -> list[str]:
         parts.append(f"{job.rows_done:,} of {job.total:,} rows")
     if job.failed:
         parts.append(f"{job.failed:,} without an answer")
-    if facts["rows_per_second"]:
-        left = f", about {duration(facts['seconds_left'])} left" if facts["seconds_left"] else ""
-        parts.append(f"{facts['rows_per_second']:,.0f} rows/s{left}")
+    rate = f"{facts['rows_per_second']:,.0f} rows/s" if facts["rows_per_second"] else ""
+    parts.append(", ".join(part for part in (rate, time_left(facts)) if part))
     parts.append(money(job, facts["usd"]))
     if shows_step(job):
         parts.append(job.step)

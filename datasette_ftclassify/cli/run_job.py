@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ..core.errors import FtclassifyError, JobPaused, JobStopped
-from ..present.jobs import describe, money
+from ..present.jobs import describe, money, time_left
 from .output import StepProgress, Stopped, print_json, step_progress, with_options
 
 if TYPE_CHECKING:
@@ -166,6 +166,8 @@ def now_line(conn: sqlite3.Connection, job: Job) -> str:
         parts.append(f"{answers:,} answered")
     if facts["rows_per_second"]:
         parts.append(f"{facts['rows_per_second']:,.0f} rows/s")
+    if left := time_left(facts):
+        parts.append(left)
     if paid := money(job, facts["usd"]):
         parts.append(paid)
     return ", ".join(parts)

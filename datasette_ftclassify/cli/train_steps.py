@@ -15,7 +15,7 @@ from ..core.errors import JobStopped, TrainingError
 from ..prompts.prices import dollars
 from .confirmation import ask, refuse_errors, review_lines
 from .output import Stopped, counted, rows, rows_have, say, step_progress, with_options
-from .run_job import again, jobs_command, work_command
+from .run_job import again, jobs_command, watched, work_command
 
 if TYPE_CHECKING:
     import sqlite3
@@ -200,8 +200,8 @@ def follow_training(
     from ..store.jobs.state import ask_job, get_job
 
     try:
-        with step_progress() as progress:
-            return run_submitted(conn, job, access=access, progress=progress)
+        with step_progress() as progress, watched(database, job.id, progress):
+            return run_submitted(conn, job, access=access)
     except JobStopped as stopped:
         raise click.ClickException(
             f"{with_options(stopped)} {again(conn, job.id, database)}"

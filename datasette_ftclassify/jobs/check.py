@@ -24,12 +24,13 @@ from ..store.jobs.job import Job
 from ..store.jobs.state import add_job
 from ..store.schema import ensure_schema, transaction
 from ..trainers.access import Access
-from ..trainers.base import Progress, TrainerOptions, no_progress
+from ..trainers.base import TrainerOptions
 from ..trainers.configuration import read_access
 from ..trainers.registry import get_trainer, list_services
 from ..trainers.service import Service
 from .agreements import agree
 from .lease import Lease
+from .step_progress import recorded
 
 LISTED = 1_000
 """Keys that are kept of a finding's rows, where a condition leads to all of them."""
@@ -104,7 +105,7 @@ def as_trained_by(trainer: object, model: str | None) -> dict[str, Any]:
     return {"fmt": choose, "epochs_for": service.epochs_for}
 
 
-def run_check(lease: Lease, progress: Progress = no_progress) -> dict[str, Any]:
+def run_check(lease: Lease) -> dict[str, Any]:
     """Runs a claimed check. Raises as `run_checks` does; JobError for settings that are none."""
     settings = lease.job.settings
     try:
@@ -114,10 +115,6 @@ def run_check(lease: Lease, progress: Progress = no_progress) -> dict[str, Any]:
         priced = as_trained_by(settings.get("trainer"), model)
     except (KeyError, TypeError) as error:
         raise JobError("The settings of this job were not written by this software.") from error
-
-    def report_progress(step: str, share: float) -> None:
-        lease.check()
-        progress(step, share)
 
     before = rows_digest(lease.conn, task)
     report = run_checks(
@@ -129,7 +126,7 @@ def run_check(lease: Lease, progress: Progress = no_progress) -> dict[str, Any]:
         seed=plan.seed,
         most_keys=MOST_KEYS,
         predicted=predicted_columns(lease.conn, relation(lease.conn, task.source)),
-        progress=report_progress,
+        progress=recorded(lease),
         **priced,
     ).to_dict()
     # The digest must be of these very rows, since later calls compare theirs with it.

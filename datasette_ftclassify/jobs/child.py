@@ -12,28 +12,20 @@ from __future__ import annotations
 import faulthandler
 import json
 import os
-import re
-import sqlite3
 import sys
 import threading
-import time
 from contextlib import closing
 from dataclasses import asdict
 
 from ..core.errors import JobNotFound
-from ..store.jobs.queue import note_step
 from ..store.jobs.state import get_job
 from ..store.schema import ensure_schema
 from ..store.tables import open_database
 from ..trainers.access import Access, Endpoint
-from ..trainers.base import Progress
 from .watchdog import end_when_stuck
 
 NICE = 10
 """Added to the parent's niceness: pages come first."""
-
-REPORT_EVERY = 1.0
-"""Seconds between two writes of what a training is doing."""
 
 _STDIN = 0
 
@@ -68,34 +60,12 @@ def main(database: str, job_id: int) -> None:
     with closing(open_database(database)) as conn:
         ensure_schema(conn)
         try:
-            run_job(
-                conn, job_id, access=access, steps=_progress_writer(conn, job_id), digest=digest
-            )
+            run_job(conn, job_id, access=access, digest=digest)
         except JobNotFound:
             return
         except Exception:
             if get_job(conn, job_id).state in ("queued", "running"):
                 raise
-
-
-def _progress_writer(conn: sqlite3.Connection, job_id: int) -> Progress:
-    """Writes what is being done into the job, where pages and commands find it. The share never
-    decreases, not even below that of a process that died with the job."""
-    written = [0.0]
-    before = re.search(r"(\d{1,2})%$", get_job(conn, job_id).step)
-    most = [int(before[1]) / 100 if before else 0.0]
-
-    def report_progress(step: str, share: float) -> None:
-        if conn.in_transaction or time.monotonic() - written[0] < REPORT_EVERY:
-            return
-        written[0] = time.monotonic()
-        most[0] = max(most[0], min(share, 0.99))
-        try:
-            note_step(conn, job_id, f"{step} {most[0]:.0%}" if most[0] else step)
-        except sqlite3.OperationalError:
-            pass  # locked by a long write: the next one will do
-
-    return report_progress
 
 
 def _first_line() -> bytes:

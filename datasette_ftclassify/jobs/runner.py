@@ -11,7 +11,6 @@ from ..store.jobs.job import Job
 from ..store.jobs.remote_cancel import is_ending
 from ..store.jobs.state import get_job, next_job
 from ..trainers.access import Access
-from ..trainers.base import Progress, no_progress
 from ..trainers.configuration import read_access
 from .agreements import NOT_AGREED, agreement_to, paid_trainer
 from .ask import end_abandoned
@@ -30,7 +29,6 @@ def run_job(
     job_id: int,
     *,
     access: Access | None = None,
-    steps: Progress = no_progress,
     rows: RowProgress = no_row_progress,
     digest: str | None = None,
 ) -> Job:
@@ -45,10 +43,10 @@ def run_job(
     """
     reach = read_access() if access is None else access
     runners: dict[str, Callable[[Lease], dict[str, object]]] = {
-        "train": lambda lease: run_train(lease, steps, reach).to_dict(),
+        "train": lambda lease: run_train(lease, access=reach).to_dict(),
         "predict": lambda lease: run_predict(lease, rows, reach).to_dict(),
         "evaluate": lambda lease: _evaluate(lease, reach),
-        "check": lambda lease: run_check(lease, steps),
+        "check": lambda lease: run_check(lease),
         "ask": lambda lease: end_abandoned(lease),
     }
     with leased(conn, job_id, reach, digest) as lease:
@@ -89,7 +87,6 @@ def work(
     started: Callable[[Job], None] = lambda job: None,
     ended: Callable[[Job], None] = lambda job: None,
     held: Callable[[Job, str], None] = lambda job, why: None,
-    steps: Progress = no_progress,
     rows: RowProgress = no_row_progress,
 ) -> int:
     """Runs the waiting jobs until none is left; gives how many it ran.
@@ -109,7 +106,7 @@ def work(
             continue
         started(job)
         try:
-            run_job(conn, job_id, access=reach, steps=steps, rows=rows)
+            run_job(conn, job_id, access=reach, rows=rows)
         except Exception:
             # Paused, cancelled, failed or taken: it is in the job's record, or there is no end.
             if get_job(conn, job_id).state == "queued":

@@ -34,6 +34,7 @@ from .agreements import agree
 from .evaluate import evaluate_classifier
 from .lease import Lease, leased
 from .remote.budget import lowest
+from .step_progress import recorded
 from .train_local import train_here
 from .train_plan import (
     TrainEstimate,
@@ -205,10 +206,7 @@ def run_train(
     if access is None:
         access = read_access() if isinstance(trainer, Service) else Access()
 
-    def report_progress(step: str, share: float) -> None:
-        lease.check()
-        progress(step, share)
-
+    report_progress = recorded(lease, progress)
     if job.classifier_id is None and isinstance(trainer, Service):
         train_there(lease, task, request, trainer, access, progress)
     elif job.classifier_id is None and isinstance(trainer, Learner):

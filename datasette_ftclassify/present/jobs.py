@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
+import time
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from ..store.jobs.job import Job
 
@@ -16,7 +18,7 @@ def describe(conn: sqlite3.Connection, job: Job) -> dict[str, Any]:
     """The job as an object: what `Job.to_dict` says, what was spent, how fast it is.
 
     usd:             spent so far
-    rows_per_second, seconds_left: since this attempt began; None where that is not known
+    rows_per_second, seconds_left: by the rate of this attempt; None where that is not known
     """
     from ..store.spending import spent_by_job
 
@@ -38,8 +40,13 @@ def _described(conn: sqlite3.Connection, job: Job, usd: float) -> dict[str, Any]
 def pace(conn: sqlite3.Connection, job: Job) -> dict[str, Any]:
     """rows_per_second and seconds_left, as `describe` has them."""
     unknown = {"rows_per_second": None, "seconds_left": None}
-    if job.state != "running" or job.interrupted or not job.total:
+    if job.state != "running" or job.interrupted:
         return unknown
+    if not job.total:
+        ends_at = job.ends_at
+        if ends_at is None or not math.isfinite(ends_at):  # the latter in a stranger's file
+            return unknown
+        return {"rows_per_second": None, "seconds_left": max(round(ends_at - time.time()), 0)}
     from ..store.jobs.queries import last_start
 
     began = last_start(conn, job.id)
@@ -53,6 +60,11 @@ def pace(conn: sqlite3.Connection, job: Job) -> dict[str, Any]:
     rate = rows / seconds
     left = round((job.total - job.rows_done) / rate)
     return {"rows_per_second": round(rate, 2), "seconds_left": left}
+
+
+def time_left(facts: Mapping[str, Any]) -> str:
+    """In words, of what `describe` says; empty where it is not known or nearly nothing."""
+    return f"about {duration(facts['seconds_left'])} left" if facts["seconds_left"] else ""
 
 
 def moment(text: str) -> datetime:

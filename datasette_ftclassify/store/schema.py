@@ -327,4 +327,6 @@ _MIGRATIONS: dict[str, tuple[str, ...]] = {
     "m007_truth_in_order": (_TRUTH_IN_ORDER,),
     # the same number for rows whose texts are equal or near copies; NULL: not known
     "m008_text_groups": ("alter table _ftclassify_evaluation_rows add column text_group integer",),
+    # seconds since 1970, by the rate of the process that runs it; NULL: not known
+    "m009_ends_at": ("alter table _ftclassify_jobs add column ends_at real",),
 }

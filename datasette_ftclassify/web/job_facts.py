@@ -144,10 +144,11 @@ def share_of(job: Job) -> float | None:
 
 def rows_text(job: Job, facts: Mapping[str, Any]) -> str:
     """Rows done, the rate and the time left."""
-    from ..present.jobs import duration
+    from ..present.jobs import time_left
 
+    left = time_left(facts)
     if job.total is None:
-        return ""
+        return left.capitalize()
     parts = [f"{job.rows_done:,} of {job.total:,} rows"]
     if job.skipped:
         parts.append(f"{job.skipped:,} without a text")
@@ -155,8 +156,7 @@ def rows_text(job: Job, facts: Mapping[str, Any]) -> str:
         parts.append(f"{job.failed:,} without an answer")
     if facts["rows_per_second"]:
         parts.append(f"{figure_of(facts['rows_per_second'])} rows/s")
-        if facts["seconds_left"]:
-            parts.append(f"about {duration(facts['seconds_left'])} left")
+    parts += [left] if left else []
     return ", ".join(parts)
 
 

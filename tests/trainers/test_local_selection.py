@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 from sklearn.svm import LinearSVC
 
+from datasette_ftclassify.trainers.base import no_progress
 from datasette_ftclassify.trainers.local.candidates import candidates
+from datasette_ftclassify.trainers.local.expected_time import ExpectedTime
 from datasette_ftclassify.trainers.local.group_folds import splits
 from datasette_ftclassify.trainers.local.recipes import Recipe, bayes, machine
 from datasette_ftclassify.trainers.local.selection import _choose, compare
@@ -90,7 +92,7 @@ def test_a_row_whose_label_its_training_part_lacks_says_nothing_of_probabilities
     targets = np.eye(3, dtype=np.int8)[[*(row % 2 for row in range(40)), 2]]
     data = Data.read(texts, targets, 3)
     recipe = candidates(41, 3, data.cost, multilabel=False, embedding=False)[0]
-    trial = compare(data, (recipe,), 0, False, lambda step, done: None)
+    trial = compare(data, (recipe,), 0, False, ExpectedTime(no_progress))
     assert trial.usable[:40].all()
     assert not trial.usable[40]
 
@@ -102,7 +104,7 @@ def test_what_a_fold_holds_out_teaches_it_neither_terms_nor_their_weights():
     targets = np.eye(2, dtype=np.int8)[np.arange(80) % 2]
     data = Data.read(texts, targets, 2)
     recipe = candidates(80, 2, data.cost, multilabel=False, embedding=False)[1]
-    trial = compare(data, (recipe,), 0, False, lambda step, done: None)
+    trial = compare(data, (recipe,), 0, False, ExpectedTime(no_progress))
     ((base, share),) = recipe.mixture
     for training, unseen in splits(targets, data.groups, 0, data.cost)[0]:
         weighting = data.weighting(training)

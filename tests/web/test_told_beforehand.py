@@ -21,13 +21,12 @@ from datasette_ftclassify.checks import run_checks
 from datasette_ftclassify.cli import ftclassify
 from datasette_ftclassify.core.database import connect
 from datasette_ftclassify.core.task import define
-from datasette_ftclassify.jobs.child import _progress_writer
 from datasette_ftclassify.jobs.plan import PredictRequest
 from datasette_ftclassify.jobs.predict import predict_rows
 from datasette_ftclassify.jobs.train import TrainRequest, train_classifier
 from datasette_ftclassify.store.classifiers import find_classifier
 from datasette_ftclassify.store.deletion import delete_classifier, delete_job
-from datasette_ftclassify.store.jobs.state import add_job, get_job, list_jobs
+from datasette_ftclassify.store.jobs.state import add_job, list_jobs
 from datasette_ftclassify.web.charts import histogram
 from datasette_ftclassify.web.pages.classifier import _label_rows
 
@@ -240,15 +239,6 @@ def test_the_share_of_a_training_that_is_done_never_becomes_less(conn: sqlite3.C
     assert len(shares) > 5
     assert shares == sorted(shares)
     assert shares[-1] < 1
-
-
-def test_who_takes_a_job_over_tells_of_no_less(conn: sqlite3.Connection) -> None:
-    job = add_job(conn, "train", {}).id
-    with conn:
-        conn.execute("update _ftclassify_jobs set state = 'running', step = 'comparing 40%'")
-    report_progress = _progress_writer(conn, job)
-    report_progress("reading rows", 0.0)
-    assert get_job(conn, job).step == "reading rows 40%"
 
 
 def test_what_is_beyond_a_histogram_is_marked_as_more() -> None:

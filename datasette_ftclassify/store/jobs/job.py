@@ -34,6 +34,8 @@ class Job:
     estimate: dict[str, Any] | None = None
     failed: int = 0
     lease_clock: float | None = None
+    ends_at: float | None = None
+    """When the process that runs it expects to be through, in seconds since 1970."""
     nonce: str | None = None
     """Random: by it the installation's ledger knows the job; None in a file of an older version."""
     tried_again: bool = False

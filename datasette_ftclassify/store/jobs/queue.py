@@ -53,11 +53,15 @@ def hold_job(conn: sqlite3.Connection, job: Job, reason: str) -> None:
             note(conn, job.id, step, key=step)
 
 
-def note_step(conn: sqlite3.Connection, job_id: int, step: str) -> None:
-    """Says what a running job is doing."""
+def note_step(
+    conn: sqlite3.Connection, job_id: int, step: str, ends_at: float | None = None
+) -> None:
+    """Says what a running job is doing, and when it will probably end (seconds since 1970)."""
     with transaction(conn):
-        sql = "update _ftclassify_jobs set step = ? where id = ? and state = 'running'"
-        conn.execute(sql, [step, job_id])
+        conn.execute(
+            "update _ftclassify_jobs set step = ?, ends_at = ? where id = ? and state = 'running'",
+            [step, ends_at, job_id],
+        )
 
 
 def note_death(conn: sqlite3.Connection, job_id: int, how: str, *, again: bool = True) -> bool:

@@ -150,7 +150,7 @@ _JSON = {"settings": dict, "position": list, "result": dict, "remote": dict, "es
 _NUMBERS: dict[str, type | tuple[type, ...]] = dict.fromkeys(
     ("id", "classifier_id", "total", "done", "skipped", "failed"), int
 )
-_NUMBERS |= dict.fromkeys(("lease_until", "lease_clock"), (int, float))
+_NUMBERS |= dict.fromkeys(("lease_until", "lease_clock", "ends_at"), (int, float))
 _REQUIRED = ("id", "kind", "state", "step", "settings", "done", "skipped", "failed")
 
 
@@ -180,7 +180,7 @@ def claim_job(conn: sqlite3.Connection, job_id: int, owner: str) -> Job:
         conn.execute(
             "update _ftclassify_jobs set state = 'running', wanted = ?, error = null, owner = ?,"
             " lease_until = ?, lease_clock = ?, started_at = coalesce(started_at, ?),"
-            " updated_at = ? where id = ?",
+            " ends_at = null, updated_at = ? where id = ?",
             [wanted, owner, *lease_ends(), now(), now(), job_id],
         )
         through = job.done + job.skipped + job.failed

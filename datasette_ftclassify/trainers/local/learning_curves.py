@@ -228,7 +228,7 @@ def _measure(
     multilabel: bool,
 ) -> _Measured:
     bases = {base.name: base for base, _ in recipe.mixture}
-    held, _ = held_out(data, bases, repeats, seed, multilabel, lambda step, done: None)
+    held, _ = held_out(data, bases, repeats, seed, multilabel)
     rows = np.sort(np.concatenate([unseen for _, unseen in repeats[0]]))
     groups = np.unique(data.groups[rows], return_inverse=True)[1]
     targets = data.targets[rows]

@@ -10,13 +10,12 @@ import numpy as np
 import numpy.typing as npt
 
 from ...metrics.intervals import mean_error
+from .expected_time import ExpectedTime
 from .features import FloatArray
 from .group_folds import Rows, splits
 from .recipes import Base, Recipe, Targets
 from .thresholds import across_halves, best_threshold, f1_scores
 from .training_data import Data
-
-Progress = Callable[[str, float], None]
 
 
 @dataclass(frozen=True)
@@ -33,7 +32,7 @@ class Trial:
 
 
 def compare(
-    data: Data, recipes: tuple[Recipe, ...], seed: int, multilabel: bool, report_progress: Progress
+    data: Data, recipes: tuple[Recipe, ...], seed: int, multilabel: bool, clock: ExpectedTime
 ) -> Trial:
     """Score every recipe on rows that it did not see, and choose."""
     bases = {base.name: base for recipe in recipes for base, _ in recipe.mixture}
@@ -41,7 +40,12 @@ def compare(
     metric = "mean of micro and macro F1" if multilabel else "accuracy"
     if not repeats[0]:
         return _untried(data, recipes, bases, seed, multilabel, metric)
-    held, usable = held_out(data, bases, repeats, seed, multilabel, report_progress)
+    usual = {base.name for base, _ in recipes[0].mixture}
+    folds = sum(map(len, repeats))
+    clock.plan({name: folds + (name in usual) for name in bases})
+    held, usable = held_out(
+        data, bases, repeats, seed, multilabel, lambda name: clock.fitted(name, "comparing")
+    )
     rows = np.flatnonzero(~np.isnan(next(iter(held[0].values()))[:, 0]))
     scales = spreads(held, rows)
     mixed = [[mix(recipe, scores, scales) for recipe in recipes] for scores in held]
@@ -61,13 +65,15 @@ def held_out(
     repeats: list[list[tuple[Rows, Rows]]],
     seed: int,
     multilabel: bool,
-    report_progress: Progress,
+    fitted: Callable[[str], None] = lambda name: None,
 ) -> tuple[list[dict[str, FloatArray]], npt.NDArray[np.bool_]]:
     """Of each repeat the scores (rows, labels) of each base, by models of the folds' training rows,
-    NaN where no row was held out; and the rows that were, with labels that those had."""
+    NaN where no row was held out; and the rows that were, with labels that those had.
+
+    fitted: called with the name of a base after each of its fits
+    """
     usable = np.zeros(len(data.targets), dtype=np.bool_)
     held: list[dict[str, FloatArray]] = []
-    steps, done = sum(map(len, repeats)) * len(bases), 0
     for folds in repeats:
         scores = {name: np.full(data.targets.shape, np.nan, dtype=np.float32) for name in bases}
         for training, unseen in folds:
@@ -77,8 +83,7 @@ def held_out(
             for name, base in bases.items():
                 model = base.fit(known, data.targets[training], seed)
                 scores[name][unseen] = _centred(base.decide(model, asked), multilabel)
-                done += 1
-                report_progress("comparing", 0.15 + 0.6 * done / steps)
+                fitted(name)
             usable[unseen] |= _label_seen(data.targets, training, unseen)
         held.append(scores)
     return held, usable
@@ -95,7 +100,7 @@ def _untried(
     """The usual recipe, where no row can be held out: the scales of its parts are those on the
     rows that they learn from."""
     rows = np.arange(len(data.targets))
-    held, _ = held_out(data, bases, [[(rows, rows)]], seed, multilabel, lambda step, done: None)
+    held, _ = held_out(data, bases, [[(rows, rows)]], seed, multilabel)
     recipe = next((each for each in recipes if each.embedding), recipes[0])
     why = (
         f"Chose {recipe.name}: the usual choice, since no row could be held out to compare by. "

@@ -7,22 +7,24 @@ comes from out-of-fold predictions, so none of it has seen the answer.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from ...metrics.scores import calibration_error
+from ..base import Progress, no_progress
 from .calibration import calibrate, platt
 from .candidates import candidates
 from .embeddings import load as load_embedding
+from .expected_time import ExpectedTime
 from .features import MAX_CHARACTERS, Vectorizer
 from .group_folds import always_learnt
 from .linear import log_sigmoid
 from .model import LocalModel, as_stored
 from .recipes import EMBEDDING_WEIGHT, WORD_WEIGHT, Linear, Targets
-from .selection import Progress, Trial, compare
+from .selection import Trial, compare
 from .thresholds import across_halves, choose_thresholds, f1_scores
 from .training_data import Data, as_indicators
 
@@ -42,7 +44,8 @@ def fit(
     `targets` holds label numbers 0..n_labels-1, shape (rows,), or with `multilabel` 0 or 1 for
     each label, shape (rows, n_labels). `embeddings` names a folder or a cached hub model of
     model2vec; cross-validation decides whether it is used. `progress` is called with a stage and
-    the fraction done, 0..1. The same rows and seed give the same classifier, bit by bit.
+    the share of the time that is over, 0..1, by what its parts took so far. The same rows and seed
+    give the same classifier, bit by bit.
 
     The report is safe for JSON: recipes (each with its score on unseen rows), metric, recipe,
     why, embeddings, calibration, n_rows, n_features, seconds, warnings.
@@ -50,20 +53,24 @@ def fit(
     Raises TrainingError when the targets do not fit or the embeddings cannot be had.
     """
     started = time.monotonic()
-    report_progress = progress or _silent
+    clock = ExpectedTime(progress or no_progress)
     wanted = as_indicators(targets, len(texts), n_labels, multilabel)
     embedding = load_embedding(embeddings) if embeddings else None
-    report_progress("reading", 0.0)
+    clock.report("reading")
     data = Data.read(texts, wanted, n_labels, embedding)
-    report_progress("comparing", 0.15)
+    clock.report("comparing")
     recipes = candidates(
         len(texts), n_labels, data.cost, multilabel=multilabel, embedding=embedding is not None
     )
-    trial = compare(data, recipes, seed, multilabel, report_progress)
-    report_progress("fitting", 0.75)
-    model, n_features = finish(data, trial, seed, multilabel)
+    trial = compare(data, recipes, seed, multilabel, clock)
+    clock.plan({base.name: 1 for base, _ in trial.recipe.mixture})
+    clock.report("fitting")
+    model, n_features = finish(
+        data, trial, seed, multilabel, lambda name: clock.fitted(name, "fitting")
+    )
     calibration = _calibrate(model, data, trial, multilabel)
-    report_progress("done", 1.0)
+    if progress is not None:
+        progress("done", 1.0)
     report = {
         "recipes": trial.table,
         "metric": trial.metric,
@@ -79,8 +86,15 @@ def fit(
     return model, report
 
 
-def finish(data: Data, trial: Trial, seed: int, multilabel: bool) -> tuple[LocalModel, int]:
-    """The chosen recipe on all rows, its parts added up into one set of weights."""
+def finish(
+    data: Data,
+    trial: Trial,
+    seed: int,
+    multilabel: bool,
+    fitted: Callable[[str], None] = lambda name: None,
+) -> tuple[LocalModel, int]:
+    """The chosen recipe on all rows, its parts added up into one set of weights; `fitted` is called
+    with the name of each part."""
     rows = np.arange(len(data.targets))
     weighting = data.weighting(rows)
     design = data.design(weighting, rows)
@@ -94,6 +108,7 @@ def finish(data: Data, trial: Trial, seed: int, multilabel: bool) -> tuple[Local
         factor = np.float32(share / trial.scales[base.name])
         weights[: len(part.weights)] += factor * part.weights
         bias += factor * part.bias
+        fitted(base.name)
     if not multilabel:
         weights -= weights.mean(axis=1, keepdims=True)
         bias -= bias.mean()
@@ -210,7 +225,3 @@ def _unused(trial: Trial, embeddings: str | None) -> list[str]:
         f"The embeddings are not used, since they did not help: {trial.metric} {max(tried):.3f} on "
         f"unseen rows with them, {max(plain):.3f} without."
     ]
-
-
-def _silent(stage: str, fraction: float) -> None:
-    pass
