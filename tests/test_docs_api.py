@@ -15,7 +15,7 @@ from visiting import ROOT, get, send, serve
 from datasette_ftclassify.core.database import connect
 from datasette_ftclassify.demo.build import run
 from datasette_ftclassify.jobs.runner import run_job
-from datasette_ftclassify.web.routes import ROUTES
+from datasette_ftclassify.web.routes import routes
 
 DOCUMENT = folders.ROOT / "docs" / "api.md"
 
@@ -61,7 +61,7 @@ def demo(path: Path) -> Any:
 
 def test_every_route_has_an_example():
     addresses = [path.partition("?")[0].replace("{job}", "1") for _, path, _, _ in examples()]
-    for route in ROUTES:
+    for route in routes():
         assert any(re.match(route.pattern, address) for address in addresses), route.path
 
 

@@ -14,7 +14,10 @@ from ..store.schema import TABLES
 from .datasette_reads import PART_SECONDS, read
 from .filters import LEFT_BEHIND, carried
 from .page_request import page_url
-from .permissions import TRAIN, VIEW, may, may_view_database, may_write
+from .permissions import may, may_view_database, may_write
+from .registry import MenuItem, Subject
+from .routes import items
+from .routing import Route
 
 if TYPE_CHECKING:
     from datasette.app import Datasette
@@ -33,7 +36,11 @@ async def main_menu(datasette: Datasette, actor: Any) -> Items:
     """A link to all databases' classifiers, for whoever may see a database that has some."""
     for name, database in list(datasette.databases.items()):
         if await _holds_ours(database) and await may_view_database(datasette, actor, name):
-            return [{"href": datasette.urls.path("/-/ftclassify"), "label": "Classifiers"}]
+            found = items("main")
+            return [
+                {"href": datasette.urls.path("/-/ftclassify" + route.path), "label": item.label}
+                for item, route in found
+            ]
     return []
 
 
@@ -62,13 +69,7 @@ async def database_menu(datasette: Datasette, database: str) -> Items:
         found = False
     if not found:
         return []
-    return [
-        _item(
-            page_url(datasette, database),
-            "Classifiers and jobs",
-            "Classifiers trained on the tables of this database, and their jobs",
-        )
-    ]
+    return [_item(datasette, database, item, route) for item, route in items("database")]
 
 
 async def table_menu(
@@ -77,43 +78,8 @@ async def table_menu(
     """For a table or a view, with the filters that are set on its page; nothing for one of ours."""
     if table in TABLES:
         return []
-    db = datasette.get_database(database)
-    filters = _filters(request)
-    any_, of_table = await _classifiers(db, table)
-    items = []
-    if db.path and await may(datasette, actor, TRAIN, database, table):  # not one in memory
-        if db.is_mutable:
-            items.append(
-                _item(
-                    page_url(datasette, database, "train", table=table, **filters),
-                    "Train a classifier on this table",
-                    "Check the labelled rows, and learn from them",
-                )
-            )
-        items.append(
-            _item(
-                page_url(datasette, database, "export", table=table, **filters),
-                "Export for fine-tuning",
-                "The labelled rows as files that services train on",
-            )
-        )
-    if any_ and await _may_classify(datasette, actor, database, table):
-        items.append(
-            _item(
-                page_url(datasette, database, "classify", table=table, **filters),
-                "Classify rows",
-                "Put a classifier's labels into columns of this table",
-            )
-        )
-    if of_table and await may(datasette, actor, VIEW, database, table):
-        items.append(
-            _item(
-                page_url(datasette, database, table=table),
-                "Classifiers of this table",
-                "Classifiers trained on this table, and its jobs",
-            )
-        )
-    return items
+    subject = await _subject(datasette, actor, database, table)
+    return await _items(datasette, actor, "table", database, table, subject, _filters(request))
 
 
 async def row_menu(
@@ -122,26 +88,53 @@ async def row_menu(
     """For a row, which is found again by its primary key; nothing for one of ours."""
     if table in TABLES:
         return []
-    db = datasette.get_database(database)
-    any_, _ = await _classifiers(db, table)
-    if not any_ or not await _may_classify(datasette, actor, database, table):
+    subject = await _subject(datasette, actor, database, table)
+    if not subject.classifiers:
         return []
-    keys = await db.primary_keys(table) or ["rowid"]
+    keys = await datasette.get_database(database).primary_keys(table) or ["rowid"]
     names = set(row.keys())
     if not names.issuperset(keys) or any(row[key] is None for key in keys):
         return []
     only = {f"{key}__exact": row[key] for key in keys}
-    return [
-        _item(
-            page_url(datasette, database, "classify", table=table, **only),
-            "Classify this row",
-            "Put a classifier's label into columns of this row",
-        )
-    ]
+    return await _items(datasette, actor, "row", database, table, subject, only)
 
 
-def _item(href: str, label: str, description: str) -> dict[str, str]:
-    return {"href": href, "label": label, "description": description}
+async def _items(
+    datasette: Datasette,
+    actor: Any,
+    menu: str,
+    database: str,
+    table: str,
+    subject: Subject,
+    filters: Mapping[str, Any],
+) -> Items:
+    """Those that have something to show, of pages that the visitor may see."""
+    allowed: dict[str, bool] = {}
+    found = []
+    for item, route in items(menu):
+        action = route.reads
+        if action is None or not item.when(subject):
+            continue
+        if action not in allowed:
+            allowed[action] = await may(datasette, actor, action, database, table)
+        if allowed[action]:
+            query = {"table": table, **(filters if item.filtered else {})}
+            found.append(_item(datasette, database, item, route, **query))
+    return found
+
+
+def _item(
+    datasette: Datasette, database: str, item: MenuItem, route: Route, **query: Any
+) -> dict[str, str]:
+    href = page_url(datasette, database, *route.path.split("/")[1:], **query)
+    return {"href": href, "label": item.label, "description": item.description}
+
+
+async def _subject(datasette: Datasette, actor: Any, database: str, table: str) -> Subject:
+    db = datasette.get_database(database)
+    any_, own = await _classifiers(db, table)
+    takes = any_ and await _may_classify(datasette, actor, database, table)
+    return Subject(bool(db.path), db.is_mutable, any_, own, takes)
 
 
 def _filters(request: Any) -> dict[str, list[str]]:

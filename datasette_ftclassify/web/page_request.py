@@ -27,6 +27,7 @@ class PageRequest:
     given: the fields of a form or a JSON body; a list where a field came several times
     table: the table (or view) whose permissions count; None for a route about a database
     behind: other tables that it reveals something of, which the visitor must see as well
+    template: of the page
     damaged: why the classifier cannot be read; `table` is then our own of all classifiers, because
             nothing says what it was trained on
     """
@@ -35,6 +36,7 @@ class PageRequest:
     request: Request
     database: str
     given: dict[str, Any] = field(default_factory=dict)
+    template: str = ""
     table: str | None = None
     classifier: Classifier | None = None
     job: Job | None = None

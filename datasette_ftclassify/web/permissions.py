@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from datasette.utils import actor_matches_allow
@@ -30,14 +31,37 @@ PREDICT = "ftclassify-predict"
 SPEND = "ftclassify-spend"
 DELETE = "ftclassify-delete"
 
-DESCRIPTIONS = {
-    VIEW: "See the classifiers that were trained on a table, and their jobs",
-    TRAIN: "Check a table, export it, train and evaluate classifiers on it",
-    PREDICT: "Classify the rows of a table into columns of it",
-    SPEND: "Start what costs money, within the configured limits",
-    DELETE: "Rename and delete classifiers of a table, choose the default, name deployments",
+
+@dataclass(frozen=True)
+class Permission:
+    """One of our actions, each for a table.
+
+    allows: what may be done by whom it is granted
+    open:   whether it is granted to who may see the table, unless the configuration says otherwise
+    """
+
+    allows: str
+    open: bool = False
+
+
+PERMISSIONS = {
+    VIEW: Permission(
+        "See the classifiers that were trained on a table, try them, see how far its jobs are",
+        open=True,
+    ),
+    TRAIN: Permission(
+        "Check a table, export it, train and evaluate on it; see settings, events and a service's "
+        "ids of its jobs"
+    ),
+    PREDICT: Permission("Classify rows into columns of a table"),
+    SPEND: Permission(
+        "Start what costs money, within the operator's limits, besides the action itself; try "
+        "texts that a service is asked about"
+    ),
+    DELETE: Permission(
+        "Rename and delete classifiers of a table, choose the default, name deployments"
+    ),
 }
-"""Our actions, each for a table."""
 
 WRITES = ("update-row", "alter-table")
 """What Datasette 1.0 asks of whoever writes predictions into a table. 0.65 has no such actions."""
@@ -90,7 +114,7 @@ async def may(datasette: Datasette, actor: Any, action: str, database: str, tabl
     if is_modern(datasette):
         return await _allowed(datasette, actor, action, database, table)
     granted = await datasette.permission_allowed(
-        actor, action, resource=(database, table), default=action == VIEW
+        actor, action, resource=(database, table), default=PERMISSIONS[action].open
     )
     return bool(granted)
 
@@ -199,14 +223,14 @@ def old_permission(datasette: Datasette, actor: Any, action: str, resource: Any)
         if _is_root(datasette, actor) or _opened(datasette, *resource):
             return None
         return False
-    if action not in DESCRIPTIONS:
+    if action not in PERMISSIONS:
         return None
     database, table = resource or (None, None)
     places = ((None, None), (database, None), (database, table))
     said = [allow for *place, allow in _rules(datasette, actor, action) if tuple(place) in places]
     if said:
         return said[-1]  # what is said of the table goes before what is said of all
-    return True if action != VIEW and _is_root(datasette, actor) else None
+    return True if not PERMISSIONS[action].open and _is_root(datasette, actor) else None
 
 
 def new_permission(datasette: Datasette, actor: Any, action: str) -> Any:
@@ -215,10 +239,10 @@ def new_permission(datasette: Datasette, actor: Any, action: str) -> Any:
 
     if action == "view-table":
         return None if _is_root(datasette, actor) else _closed(datasette)
-    if action not in DESCRIPTIONS:
+    if action not in PERMISSIONS:
         return None
     rules: list[Rule] = list(_rules(datasette, actor, action))
-    if action == VIEW and not any(database is None for database, _, _ in rules):
+    if PERMISSIONS[action].open and not any(database is None for database, _, _ in rules):
         # Seeing a table is asked besides, so this opens nothing that was closed.
         rules.append((None, None, True))
     if not rules:
@@ -256,6 +280,6 @@ def actions() -> list[Any]:
     from datasette.resources import TableResource
 
     return [
-        Action(name=name, description=text, resource_class=TableResource)
-        for name, text in DESCRIPTIONS.items()
+        Action(name=name, description=permission.allows, resource_class=TableResource)
+        for name, permission in PERMISSIONS.items()
     ]

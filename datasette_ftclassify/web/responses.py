@@ -14,21 +14,24 @@ if TYPE_CHECKING:
 
 async def show(
     ask: PageRequest,
-    template: str,
     data: Mapping[str, Any],
     *,
     more: Mapping[str, Any] | None = None,
     status: int = 200,
+    template: str | None = None,
 ) -> Response:
-    """The data as JSON where that was asked for, else in the template.
+    """The data as JSON where that was asked for, else in the page's template.
 
-    data: JSON-safe; the same on the page and at .json
-    more: what the page alone needs, such as pictures
+    data:     JSON-safe; the same on the page and at .json
+    more:     what the page alone needs, such as pictures
+    template: another one than the page has declared
     """
     if ask.wants_json:
         return Response.json({"ok": status < 400, **data}, status=status)
     context = {**data, **(more or {}), "ask": ask, "url": ask.url}
-    html = await ask.datasette.render_template(template, context, request=ask.request)
+    html = await ask.datasette.render_template(
+        template or ask.template, context, request=ask.request
+    )
     return Response.html(html, status=status)
 
 

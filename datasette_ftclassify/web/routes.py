@@ -1,48 +1,34 @@
-"""All our routes, so that one test can try each of them as each kind of visitor."""
+"""All our routes, as Datasette takes them, and the items of its menus."""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
-from .pages.check import finding_page
-from .pages.classifier import card_page
-from .pages.classify import classify_page
-from .pages.evaluate import evaluate_page
-from .pages.evaluation_rows import judged_page
-from .pages.export import export_page
-from .pages.jobs import job_page, jobs_page
-from .pages.listing import database_page, instance_page
-from .pages.train import train_page
-from .pages.try_text import try_page
-from .permissions import DELETE, PREDICT, TRAIN, VIEW
+from .pages import load_pages
+from .registry import MenuItem, pages
 from .routing import Route
 
 if TYPE_CHECKING:
     from datasette.app import Datasette
     from datasette.utils.asgi import Request, Response
 
-ROUTES = [
-    Route("", instance_page, "instance"),
-    Route("", database_page, "database"),
-    Route(r"/classifiers/(?P<name>[^/]+?)", card_page, "classifier", writes=DELETE, damaged=True),
-    Route(r"/classifiers/(?P<name>[^/]+?)/rows", judged_page, "classifier"),
-    # A POST that costs money needs another permission: the view asks for it.
-    Route(r"/classifiers/(?P<name>[^/]+?)/try", try_page, "classifier", writes=VIEW),
-    Route(r"/classifiers/(?P<name>[^/]+?)/evaluate", evaluate_page, "classifier", TRAIN, TRAIN),
-    Route("/classify", classify_page, "table", reads=PREDICT, writes=PREDICT),
-    Route("/jobs", jobs_page, "database"),
-    # What else a POST needs depends on the kind of job: the view asks for it.
-    Route(r"/jobs/(?P<id>[0-9]{1,15})", job_page, "job", writes=VIEW),
-    Route(r"/jobs/(?P<id>[0-9]{1,15})/finding/(?P<number>[0-9]{1,6})", finding_page, "job", TRAIN),
-    Route("/train", train_page, "table", TRAIN, TRAIN),
-    Route("/export", export_page, "table", TRAIN),
-]
+load_pages()
+
+
+def routes() -> list[Route]:
+    return [page.route for page in pages()]
+
+
+def items(menu: str) -> list[tuple[MenuItem, Route]]:
+    """The items of a menu, in order."""
+    found = [(item, page.route) for page in pages() for item in page.menu if item.menu == menu]
+    return sorted(found, key=lambda each: each[0].order)
 
 
 def registered() -> list[tuple[str, Callable[..., Awaitable[Response]]]]:
     """(pattern, view) as Datasette takes them; 1.0 takes nothing but plain functions."""
-    return [(route.pattern, _as_function(route)) for route in ROUTES]
+    return [(route.pattern, _as_function(route)) for route in routes()]
 
 
 def _as_function(route: Route) -> Callable[..., Awaitable[Response]]:

@@ -33,7 +33,7 @@ from ..store.jobs.job import Job
 from ..store.jobs.state import get_job
 from .classifier_names import tables_revealed
 from .page_request import PageRequest, wants_json
-from .permissions import VIEW, may_view_database, may_view_instance
+from .permissions import PERMISSIONS, VIEW, may_view_database, may_view_instance
 
 if TYPE_CHECKING:
     from datasette.app import Datasette
@@ -45,6 +45,11 @@ _log = logging.getLogger(__name__)
 
 INSTANCE = r"^/-/ftclassify"
 BASE = r"^/(?P<database>[^/]+)/-/ftclassify"
+PARTS = {
+    "name": "(?P<name>[^/]+?)",
+    "id": "(?P<id>[0-9]{1,15})",
+    "number": "(?P<number>[0-9]{1,6})",
+}
 About = Literal["instance", "database", "table", "classifier", "job"]
 CLASSIFIERS = "_ftclassify_classifiers"
 MAX_BODY = 2_000_000
@@ -70,26 +75,39 @@ View = Callable[[PageRequest], Awaitable[Response]]
 class Route:
     """A path below /DB/-/ftclassify (or /-/ftclassify), and who may ask it for what.
 
-    path:    a regular expression; its groups `name` (a classifier) and `id` (a job) are looked up.
-             `.json` may follow it
-    about:   what decides which table's permissions count. `database`: the view itself shows only
-             what belongs to tables that the actor may see. `instance`: only databases, too
-    reads:   action for GET; None: there is no GET
-    writes:  action for POST; None: there is no POST
-    damaged: whether the view is for classifiers that cannot be read as well
+    path:     with `{name}` (a classifier), `{id}` (a job), which are looked up, or `{number}`.
+              `.json` may follow it
+    about:    what decides which table's permissions count. `database`: the view itself shows only
+              what belongs to tables that the actor may see. `instance`: only databases, too
+    template: of the page
+    reads:    action for GET; None: there is no GET
+    writes:   action for POST; None: there is no POST
+    damaged:  whether the view is for classifiers that cannot be read as well
+    Raises ValueError for an action that is none of ours.
     """
 
     path: str
     view: View
     about: About
-    reads: str | None = VIEW
-    writes: str | None = None
+    template: str
+    reads: str | None
+    writes: str | None
     damaged: bool = False
+
+    def __post_init__(self) -> None:
+        for action in (self.reads, self.writes):
+            if action is not None and action not in PERMISSIONS:
+                raise ValueError(f"{self.place} asks for {action}, which is no permission of ours")
 
     @property
     def pattern(self) -> str:
         base = INSTANCE if self.about == "instance" else BASE
-        return base + self.path + r"(?P<format>\.json)?$"
+        return base + self.path.format(**PARTS) + r"(?P<format>\.json)?$"
+
+    @property
+    def place(self) -> str:
+        """Its address, for people."""
+        return ("" if self.about == "instance" else "/DB") + "/-/ftclassify" + self.path
 
     async def __call__(self, request: Request, datasette: Datasette) -> Response:
         """Lets the request in, or says why not, in the form that was asked for."""
@@ -115,14 +133,14 @@ class Route:
         if self.about == "instance":
             if not await may_view_instance(datasette, request.actor):
                 raise Forbidden("You may not see this.")
-            return PageRequest(datasette, request, "")
+            return PageRequest(datasette, request, "", template=self.template)
         name = tilde_decode(request.url_vars["database"])
         if name not in datasette.databases:
             raise NotFound(f"Database not found: {name}")
         if not await may_view_database(datasette, request.actor, name):
             raise Forbidden("You may not see this database.")
         given = await _body(request) if request.method == "POST" else {}
-        ask = PageRequest(datasette, request, name, given)
+        ask = PageRequest(datasette, request, name, given, self.template)
         if self.about == "database":
             return ask
         await self._find(ask)

@@ -27,6 +27,8 @@ from ...store.jobs.state import get_job
 from .. import charts
 from ..background_reads import read_uri
 from ..filters import Pair, in_filter
+from ..permissions import TRAIN
+from ..registry import page
 from ..responses import show
 
 if TYPE_CHECKING:
@@ -203,6 +205,7 @@ def label_filter(task: Mapping[str, Any], name: str) -> Pair | None:
     return None if not plain else (f"{column}__arraycontains", name)
 
 
+@page("/jobs/{id}/finding/{number}", "job", "ftclassify_finding.html", reads=TRAIN, writes=None)
 async def finding_page(ask: PageRequest) -> Response:
     """GET …/jobs/ID/finding/N?start=0: the rows of a finding that no table page can list."""
     job = ask.job
@@ -238,4 +241,4 @@ async def finding_page(ask: PageRequest) -> Response:
         "next": ask.url("jobs", job.id, "finding", number, start=start + PAGE_ROWS),
         "back": ask.url("train", table=source.name, check=job.id),
     }
-    return await show(ask, "ftclassify_finding.html", data, more=more)
+    return await show(ask, data, more=more)

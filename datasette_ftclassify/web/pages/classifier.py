@@ -29,6 +29,7 @@ from ..filters import facet_of
 from ..job_facts import query_link
 from ..operator_settings import access_of
 from ..permissions import DELETE, TRAIN, VIEW, may_view_table, may_write
+from ..registry import page
 from ..responses import done, show
 from .deletion import delete_page, deletion_of, require_mutable
 from .jobs import visible_jobs
@@ -50,6 +51,14 @@ _LONGEST_ADDRESS = 1_800
 """Characters; proxies and browsers start to refuse addresses at a few thousand."""
 
 
+@page(
+    "/classifiers/{name}",
+    "classifier",
+    "ftclassify_classifier.html",
+    reads=VIEW,
+    writes=DELETE,
+    damaged=True,
+)
 async def card_page(ask: PageRequest) -> Response:
     """GET and POST /DB/-/ftclassify/classifiers/NAME; POST takes an `action`: default, rename (to
     `new_name`), remove-alias (`alias`), delete (with `cancel_jobs`, to cancel first what is busy
@@ -80,7 +89,7 @@ async def card_page(ask: PageRequest) -> Response:
         "links": {**await _links(ask, classifier, found["sql"]), **query_link(ask, splits)},
         "written": await _written(ask, classifier),
     }
-    return await show(ask, "ftclassify_classifier.html", found, more=more)
+    return await show(ask, found, more=more)
 
 
 async def _damaged(ask: PageRequest) -> Response:
@@ -93,7 +102,7 @@ async def _damaged(ask: PageRequest) -> Response:
         "deletion": await deletion_of(ask, title) if may_change else None,
         "links": {"self": ask.url("classifiers", title)},
     }
-    return await show(ask, "ftclassify_damaged.html", data, more=more)
+    return await show(ask, data, more=more, template="ftclassify_damaged.html")
 
 
 async def _change(ask: PageRequest) -> Response:

@@ -36,6 +36,7 @@ from ..job_facts import RUN_ELSEWHERE
 from ..lifespan import has_worker
 from ..operator_settings import access_of, require_limits
 from ..permissions import PREDICT, SPEND, VIEW, WRITES, is_modern, may_write
+from ..registry import MenuItem, page
 from ..responses import done, show
 from ..train_form import FieldError
 
@@ -93,6 +94,26 @@ class _Prepared:
         return None if self.confirmation is None else self.confirmation.review.refusal
 
 
+@page(
+    "/classify",
+    "table",
+    "ftclassify_classify.html",
+    MenuItem(
+        "table",
+        "Classify rows",
+        "Put a classifier's labels into columns of this table",
+        order=3,
+        when=lambda subject: subject.takes_labels,
+    ),
+    MenuItem(
+        "row",
+        "Classify this row",
+        "Put a classifier's label into columns of this row",
+        when=lambda subject: subject.takes_labels,
+    ),
+    reads=PREDICT,
+    writes=PREDICT,
+)
 async def classify_page(ask: PageRequest) -> Response:
     """GET, POST /DB/-/ftclassify/classify?table=T, with filters of the table's page or row=KEY.
 
@@ -216,10 +237,10 @@ async def _review(
     if ask.wants_json:
         data = {"error": problem, "errors": [problem], "status": 400}
         data |= {} if confirmation is None else confirmation.to_dict()
-        return await show(ask, "ftclassify_classify.html", data, status=400)
+        return await show(ask, data, status=400)
     found = await _found(ask, form)
     hidden = [pair for pair in form.fields() if pair[0] != "limit_usd"]
-    return await show(ask, "ftclassify_classify.html", found, more={
+    return await show(ask, found, more={
         "form": form, "review": review, "hidden": hidden, "links": _links(ask), "usd": dollars,
         "columns": form.columns(prepared.classifier).items(),
         "found": None if confirmation is None else confirmation.review,
@@ -271,7 +292,7 @@ async def _show_form(ask: PageRequest, form: Form, error: Exception | None = Non
         "wrong": next(iter(error.fields), None) if isinstance(error, FtclassifyError) else None,
     }
     status = 200 if error is None else 400
-    return await show(ask, "ftclassify_classify.html", found, more=more, status=status)
+    return await show(ask, found, more=more, status=status)
 
 
 async def _found(ask: PageRequest, form: Form) -> dict[str, Any]:

@@ -20,7 +20,8 @@ from ...jobs.remote.models import deploys
 from ...store.classifiers import find_by_id
 from ..background_reads import bring_up_to_date, queue_aside, read_aside
 from ..operator_settings import access_of, require_limits
-from ..permissions import DELETE, SPEND
+from ..permissions import DELETE, SPEND, TRAIN
+from ..registry import page
 from ..responses import done, show
 from .classify import TICK, asks_to_confirm
 from .jobs import limit_from
@@ -46,6 +47,13 @@ class _Shown:
     status: int = 200
 
 
+@page(
+    "/classifiers/{name}/evaluate",
+    "classifier",
+    "ftclassify_evaluate.html",
+    reads=TRAIN,
+    writes=TRAIN,
+)
 async def evaluate_page(ask: PageRequest) -> Response:
     """GET, POST /DB/-/ftclassify/classifiers/NAME/evaluate: starts an evaluation.
 
@@ -146,7 +154,7 @@ async def _show(ask: PageRequest, shown: _Shown) -> Response:
                 "estimate": data["estimate"]}  # fmt: skip
         why = asks_to_confirm(told, confirmation.review.refusal, ask.checked("confirm"))
         data |= {"error": why, "errors": [why], "status": 400}
-        return await show(ask, "ftclassify_evaluate.html", data, status=400)
+        return await show(ask, data, status=400)
     more = {
         "title": classifier.title,
         "back": ask.url("classifiers", classifier.title),
@@ -157,4 +165,4 @@ async def _show(ask: PageRequest, shown: _Shown) -> Response:
         "needs_deployment": deploys(classifier) and not classifier.header.get("deployment"),
         "may_deploy": await ask.may(DELETE),
     }
-    return await show(ask, "ftclassify_evaluate.html", data, more=more, status=shown.status)
+    return await show(ask, data, more=more, status=shown.status)

@@ -11,6 +11,8 @@ from ...core.errors import FtclassifyError, SourceError
 from ...store.classifiers import Classifier
 from ...store.evaluations import RowResult, row_results
 from ...store.splits import splits_of_rows
+from ..permissions import VIEW
+from ..registry import page
 from ..responses import show
 
 if TYPE_CHECKING:
@@ -23,6 +25,7 @@ _LONGEST = 2_000
 """Characters of a text that are shown."""
 
 
+@page("/classifiers/{name}/rows", "classifier", "ftclassify_rows.html", reads=VIEW, writes=None)
 async def judged_page(ask: PageRequest) -> Response:
     """GET /DB/-/ftclassify/classifiers/NAME/rows?truth=LABEL&chosen=LABEL: test rows of the newest
     evaluation, least sure first.
@@ -55,7 +58,7 @@ async def judged_page(ask: PageRequest) -> Response:
         "previous": ask.url(*here, **asked, page=page - 1) if page > 1 else None,
         "next": ask.url(*here, **asked, page=page + 1) if page * PAGE < total else None,
     }
-    return await show(ask, "ftclassify_rows.html", data, more=more)
+    return await show(ask, data, more=more)
 
 
 def _position(classifier: Classifier, name: str) -> int | None:

@@ -17,6 +17,8 @@ from ...export import ExportFormat
 from ...jobs.export import SplitExport
 from ..background_reads import open_to_read, path_of
 from ..column_suggestions import TablePreview, preview_table
+from ..permissions import TRAIN
+from ..registry import MenuItem, page
 from ..responses import show
 from ..train_form import Choices, FieldError
 
@@ -27,9 +29,21 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-TEMPLATE = "ftclassify_export.html"
 
-
+@page(
+    "/export",
+    "table",
+    "ftclassify_export.html",
+    MenuItem(
+        "table",
+        "Export for fine-tuning",
+        "The labelled rows as files that services train on",
+        order=2,
+        when=lambda subject: subject.on_disk,
+    ),
+    reads=TRAIN,
+    writes=None,
+)
 async def export_page(ask: PageRequest) -> Response:
     """GET …/export?table=T&text=C&label=C: the choice of a format. With `download=1&split=train`
     the file, with `manifest=train` what is in it; `form`, `labels_as`, `multilabel_as` and `bom`
@@ -78,7 +92,7 @@ async def _choose(ask: PageRequest, look: TablePreview, chosen: dict[str, Any]) 
             "table": str(ask.datasette.urls.table(ask.database, look.source.name)),
         },
     }
-    return await show(ask, TEMPLATE, data, more=more)
+    return await show(ask, data, more=more)
 
 
 async def _download(

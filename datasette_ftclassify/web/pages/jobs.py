@@ -28,6 +28,7 @@ from .. import job_facts as parts
 from ..lifespan import has_worker, wake
 from ..operator_settings import access_of
 from ..permissions import PREDICT, SPEND, TRAIN, VIEW, may_write
+from ..registry import page
 from ..responses import done, show
 from ..routing import table_of
 from .classify import result_url
@@ -50,6 +51,8 @@ MOST_READ = 5_000
 """Of the newest jobs, among which those are looked for that a page shows."""
 
 
+# What else a POST needs depends on the kind of job: the view asks for it.
+@page("/jobs/{id}", "job", "ftclassify_job.html", reads=VIEW, writes=VIEW)
 async def job_page(ask: PageRequest) -> Response:
     """GET /DB/-/ftclassify/jobs/ID, of which `.json?since=EVENT` is cheap enough for each second.
 
@@ -95,7 +98,7 @@ async def _shown(ask: PageRequest, error: str = "") -> Response:
         if trains:
             more["settings_list"] = parts.settings_list(job.settings)
             more["settings_json"] = json.dumps(job.settings, indent=2, ensure_ascii=False)
-    return await show(ask, "ftclassify_job.html", data, more=more, status=400 if error else 200)
+    return await show(ask, data, more=more, status=400 if error else 200)
 
 
 def _page_data(
@@ -261,13 +264,14 @@ def limit_from(text: str) -> float | None:
     return amount
 
 
+@page("/jobs", "database", "ftclassify_jobs.html", reads=VIEW, writes=None)
 async def jobs_page(ask: PageRequest) -> Response:
     """GET /DB/-/ftclassify/jobs: the newest jobs; `table=` and `active=1` choose among them."""
     table = ask.argument("table") or None
     active = ask.argument("active") not in ("", "0")
     jobs = await visible_jobs(ask, MOST_JOBS, table=table, active=active)
     data = {"database": ask.database, "table": table, "active": active, "jobs": jobs}
-    return await show(ask, "ftclassify_jobs.html", data)
+    return await show(ask, data)
 
 
 async def visible_jobs(

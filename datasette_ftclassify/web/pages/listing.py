@@ -16,6 +16,7 @@ from .. import job_facts as parts
 from ..datasette_reads import PART_SECONDS, read
 from ..page_request import page_url
 from ..permissions import DELETE, TRAIN, VIEW, may, may_view_database, tables_allowed
+from ..registry import MenuItem, page
 from ..responses import show
 from ..routing import CLASSIFIERS
 from .jobs import visible_jobs
@@ -30,6 +31,26 @@ SHOWN_TABLES = 50
 """Tables to train on that are listed; each table's own menu leads there, too."""
 
 
+@page(
+    "",
+    "database",
+    "ftclassify_database.html",
+    MenuItem(
+        "database",
+        "Classifiers and jobs",
+        "Classifiers trained on the tables of this database, and their jobs",
+    ),
+    MenuItem(
+        "table",
+        "Classifiers of this table",
+        "Classifiers trained on this table, and its jobs",
+        order=4,
+        when=lambda subject: subject.own,
+        filtered=False,
+    ),
+    reads=VIEW,
+    writes=None,
+)
 async def database_page(ask: PageRequest) -> Response:
     """GET /DB/-/ftclassify: the classifiers and newest jobs whose table the visitor may see, and
     where to train. `table=` leaves only that table's."""
@@ -61,7 +82,7 @@ async def database_page(ask: PageRequest) -> Response:
     }
     named = [list(versions) for _, versions in groupby(shown, key=lambda row: row["classifier"])]
     more = {"named": named, "more_tables": max(len(trainable) - SHOWN_TABLES, 0)}
-    return await show(ask, "ftclassify_database.html", data, more=more)
+    return await show(ask, data, more=more)
 
 
 def _tables(row: dict[str, Any]) -> set[str]:
@@ -98,6 +119,14 @@ async def _trainable(ask: PageRequest, table: str | None) -> list[str]:
     return [name for name in wanted if name in allowed]
 
 
+@page(
+    "",
+    "instance",
+    "ftclassify_index.html",
+    MenuItem("main", "Classifiers", "Of all databases"),
+    reads=VIEW,
+    writes=None,
+)
 async def instance_page(ask: PageRequest) -> Response:
     """GET /-/ftclassify: the databases that the visitor may see, and what is in each."""
     databases = []
@@ -105,7 +134,7 @@ async def instance_page(ask: PageRequest) -> Response:
         # Datasette 0.65 has its own notes among the databases.
         if name != "_internal" and await may_view_database(ask.datasette, ask.actor, name):
             databases.append(await _database(ask, name))
-    return await show(ask, "ftclassify_index.html", {"databases": databases})
+    return await show(ask, {"databases": databases})
 
 
 async def _database(ask: PageRequest, name: str) -> dict[str, Any]:

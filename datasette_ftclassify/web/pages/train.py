@@ -31,6 +31,7 @@ from ..column_suggestions import TablePreview, preview_table
 from ..filters import left_behind
 from ..operator_settings import access_of
 from ..permissions import SPEND, TRAIN
+from ..registry import MenuItem, page
 from ..responses import done, show
 from ..train_form import SETTINGS, Choices, FieldError
 from ..trainer_options import offers, usual_model, why_not
@@ -42,8 +43,6 @@ if TYPE_CHECKING:
 
     from ...jobs.train import TrainEstimate
     from ..page_request import PageRequest
-
-TEMPLATE = "ftclassify_train.html"
 
 
 class NotAgreed(FtclassifyError):
@@ -60,6 +59,20 @@ class NotAgreed(FtclassifyError):
         self.refused = refused
 
 
+@page(
+    "/train",
+    "table",
+    "ftclassify_train.html",
+    MenuItem(
+        "table",
+        "Train a classifier on this table",
+        "Check the labelled rows, and learn from them",
+        order=1,
+        when=lambda subject: subject.on_disk and subject.mutable,
+    ),
+    reads=TRAIN,
+    writes=TRAIN,
+)
 async def train_page(ask: PageRequest) -> Response:
     """GET: the form, with `preview=1` (JSON) the rendered examples alone, with `check=ID` the
     findings of that check, and with `progress=1` (JSON) no more than how far it is.
@@ -78,10 +91,10 @@ async def train_page(ask: PageRequest) -> Response:
     choices = Choices.read(table, arguments)
     if ask.wants_json and ask.argument("progress"):
         job = await ask.read(lambda conn: find_check(conn, ask.argument("check"), table))
-        return await show(ask, TEMPLATE, {"check": progress_of(job) if job else None})
+        return await show(ask, {"check": progress_of(job) if job else None})
     if ask.wants_json and ask.argument("preview"):
         look = await ask.read(lambda conn: preview_table(conn, choices, propose=False))
-        return await show(ask, TEMPLATE, _previewed(ask, look))
+        return await show(ask, _previewed(ask, look))
     return await _form(ask, choices, ask.argument("check"))
 
 
@@ -131,7 +144,7 @@ async def _form(
         "confirmed": confirmation.review if confirmation else None,
         "links": _links(ask, look, check),
     }
-    return await show(ask, TEMPLATE, data, more=more, status=status)
+    return await show(ask, data, more=more, status=status)
 
 
 def _field_of(error: Exception, choices: Choices) -> str | None:
@@ -225,7 +238,7 @@ async def _act(ask: PageRequest, choices: Choices) -> Response:
         if ask.wants_json:
             data = {"error": str(unconfirmed), "errors": [str(unconfirmed)], "status": 400,
                     **unconfirmed.confirmation.to_dict()}  # fmt: skip
-            return await show(ask, TEMPLATE, data, status=400)
+            return await show(ask, data, status=400)
         refusal = unconfirmed.confirmation.review.refusal
         error = FtclassifyError(f"{refusal} {TICK}") if unconfirmed.refused else None
         return await _form(ask, choices, check, error=error, status=400 if error else 200,

@@ -29,7 +29,8 @@ from ...store.published import why_unasked
 from ...trainers.access import Access
 from ..background_reads import bring_up_to_date, path_of, read_aside, write_aside
 from ..operator_settings import access_of, require_limits
-from ..permissions import SPEND
+from ..permissions import SPEND, VIEW
+from ..registry import page
 from ..responses import show
 
 if TYPE_CHECKING:
@@ -76,6 +77,8 @@ class TooMany(FtclassifyError):
     status = 429
 
 
+# A POST that costs money needs another permission: the view asks for it.
+@page("/classifiers/{name}/try", "classifier", "ftclassify_try.html", reads=VIEW, writes=VIEW)
 async def try_page(ask: PageRequest) -> Response:
     """GET /DB/-/ftclassify/classifiers/NAME/try?text=…, or with a `column-NAME` for each column
     that the classifier reads: what it says of a text, as far as that costs nothing.
@@ -120,7 +123,7 @@ async def try_page(ask: PageRequest) -> Response:
         "problem": outcome.problem,
     }
     status = 400 if outcome.problem else 200
-    return await show(ask, "ftclassify_try.html", data, more=more, status=status)
+    return await show(ask, data, more=more, status=status)
 
 
 @dataclass(frozen=True)
