@@ -22,8 +22,6 @@ import asyncio
 import contextlib
 import io
 import os
-import re
-import sqlite3
 import sys
 import tempfile
 import threading
@@ -38,6 +36,7 @@ from typing import Any
 import temporary_ledger  # noqa: F401
 from service_server import Server, use_vocabularies
 from service_training import quick_to_ask
+from statements import statements_about
 from visiting import ROOT, send, serve
 
 import datasette_ftclassify
@@ -61,11 +60,6 @@ class Walk:
     calls: int = 0
     moves: int = 0
     plans: int = 0
-    statements: list[str] = field(default_factory=list)
-
-    def reads(self) -> list[str]:
-        """Statements over the user's table that take texts of more than one row."""
-        return [sql for sql in self.statements if re.search(r"\bbody\b.* from ", sql, re.S | re.I)]
 
 
 @contextmanager
@@ -103,27 +97,6 @@ def _own(frame: FrameType) -> str | None:
     if code.co_name == "<module>" or not code.co_filename.startswith(PACKAGE):
         return None
     return code.co_filename.removeprefix(PACKAGE)
-
-
-@contextmanager
-def traced(walk: Walk) -> Iterator[None]:
-    """Notes the statements about the user's table on every connection that is opened meanwhile."""
-    opened = sqlite3.connect
-
-    def note(sql: str) -> None:
-        if re.search(r"\breports\b", sql) and not sql.startswith(("--", "pragma", "PRAGMA")):
-            walk.statements.append(sql)
-
-    def connect_traced(*args: Any, **more: Any) -> sqlite3.Connection:
-        conn = opened(*args, **more)
-        conn.set_trace_callback(note)
-        return conn
-
-    sqlite3.connect = connect_traced  # type: ignore[assignment]
-    try:
-        yield
-    finally:
-        sqlite3.connect = opened
 
 
 class Town:
@@ -237,17 +210,17 @@ def main() -> None:
         print("|" + "---|" * len(heads))
         for number, (title, go) in enumerate(every):
             walk = Walk()
-            with traced(walk), counted(walk):
+            with statements_about("reports") as statements, counted(walk):
                 go()
             if number < len(every) / 2:
                 continue
             counts = (len(walk.files), len(walk.functions), walk.calls, walk.moves)
-            about = (len(walk.reads()), len(walk.statements), walk.plans)
+            about = (len(statements.reads("body")), len(statements), walk.plans)
             print("|", " | ".join([title, *(f"{n:,}" for n in (*counts, *about))]), "|")
             if asked.files:
                 print("   ", ", ".join(sorted(walk.files)))
             if asked.statements:
-                print(*("    " + " ".join(sql.split()) for sql in walk.statements), sep="\n")
+                print(*("    " + " ".join(sql.split()) for sql in statements), sep="\n")
 
 
 if __name__ == "__main__":

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import random
 import sqlite3
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from ..core.database import condition, count, quote, relation
+from ..core.database import relation
+from ..core.examples import Record, count_records
 from ..core.labels import LabelSet
 from ..core.splits import SplitPlan
 from ..core.task import Task
@@ -42,6 +43,7 @@ def run_checks(
     download: bool = False,
     most_keys: int = MAX_KEYS,
     predicted: Collection[str] = (),
+    usable: Sequence[Record] | None = None,
     progress: Progress | None = None,
 ) -> CheckReport:
     """Looks at all rows of the task and reports what stands in the way of a good classifier.
@@ -61,10 +63,12 @@ def run_checks(
     download:       whether a vocabulary may be downloaded, so that token counts are exact
     most_keys:      keys of a finding at most; none has more than conditions.MOST_KEYS
     predicted:      columns that hold a classifier's answers, which give no label away
+    usable:         the usable rows, where they have been read; None: they are read again
     progress:       called with what is being done and the share of all work done (0-1)
 
-    Reads the source twice and writes nothing. Any cell can stand in the table. Raises SourceError
-    or TaskError when the task does not fit the database, PriceError for a malformed price table.
+    Reads the source twice, or once with `usable`, and writes nothing. Any cell can stand in the
+    table. Raises SourceError or TaskError when the task does not fit the database, PriceError for a
+    malformed price table.
     """
     report = progress or (lambda what, share: None)
     hosted = Hosted(model, fmt, download, epochs_for) if leaves_machine else None
@@ -75,6 +79,7 @@ def run_checks(
         relation(conn, task.source),
         most_keys=most_keys,
         predicted=predicted,
+        read=usable,
         private=private,
         seed=seed,
         hosted=hosted,
@@ -99,11 +104,7 @@ def _read(
     deep: bool,
     report: Progress,
 ) -> None:
-    rows = count(
-        facts.conn,
-        f"select count(*) from {quote(facts.source.name)} where {condition(facts.task.where)}",
-        dict(facts.task.params),
-    )
+    rows = count_records(facts.conn, facts.task)
     # The deep checks take about as long as the reading.
     reading = 0.25 if deep else 0.5
 

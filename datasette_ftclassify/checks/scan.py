@@ -75,6 +75,8 @@ class Facts:
     source: Relation
     most_keys: int = MAX_KEYS
     predicted: Collection[str] = ()
+    read: Sequence[Record] | None = None
+    """The usable rows, where they have been read."""
     private: bool = True
     seed: int = 0
     hosted: Hosted | None = None
@@ -284,7 +286,8 @@ def second_pass(
     sample = _Sampler(facts.usable, sample_size, rng)
     deep_sample = _Sampler(facts.usable, DEEP_ROWS if deep else 0, rng)
     _note_groups(facts, splitter)
-    for number, record in enumerate(read_records(facts.conn, facts.task), 1):
+    records = read_records(facts.conn, facts.task) if facts.read is None else facts.read
+    for number, record in enumerate(records, 1):
         if number % _STEP == 0:
             progress("Dividing the rows", number)
         text, labels = record.text, record.labels.values

@@ -22,9 +22,8 @@ from .run_job import batches_there, run_here, tell_queued
 if TYPE_CHECKING:
     import sqlite3
 
-    from ..core.database import Relation
     from ..jobs.estimates import JobEstimate
-    from ..jobs.plan import PredictRequest
+    from ..jobs.plan import Plan, PredictRequest
     from ..store.classifiers import Classifier
 
 
@@ -92,25 +91,27 @@ def predict(database: str, table: str, as_json: bool, **given: Any) -> None:
     """
     from ..core.database import relation
     from ..jobs.confirming import confirm_predict
-    from ..jobs.predict import submit_predict
+    from ..jobs.plan import Plan
+    from ..jobs.predict import submit_plan
     from ..store.classifiers import find_classifier, find_for_table
 
     with open_database(database) as conn:
-        target = relation(conn, table)
+        relation(conn, table)  # first of all, what is named wrongly
         name = given["classifier"]
         classifier = find_classifier(conn, name) if name else find_for_table(conn, table)
         if classifier.task.source.lower() != table.lower():
             say(f"{classifier.title} was trained on {classifier.task.source}, not on {table}.")
         classifier, access = reach(conn, classifier, given)
         request = _request(classifier, given)
-        found = confirm_predict(conn, classifier, table, request, access)
+        plan = Plan.of(conn, classifier, table, request)
+        found = confirm_predict(conn, plan, request, access)
         estimate = None if found is None else found.estimate
-        _tell_begun(conn, request.settings(conn, classifier, table))
-        _tell_triggers(conn, target, request, classifier)
+        _tell_begun(conn, plan)
+        _tell_triggers(conn, plan)
         if found is not None:
             _tell_unlabelled(found.unlabelled)
         agree_to(found, classifier, given)
-        job = submit_predict(conn, classifier, table, request, estimate=estimate, access=access)
+        job = submit_plan(conn, plan, request, estimate=estimate, access=access)
         if given["queue"]:
             tell_queued(conn, job, database, as_json, given["base_url"])
             return
@@ -122,19 +123,13 @@ def predict(database: str, table: str, as_json: bool, **given: Any) -> None:
         _describe(result, classifier, table)
 
 
-def _tell_triggers(
-    conn: sqlite3.Connection, target: Relation, request: PredictRequest, classifier: Classifier
-) -> None:
-    from ..jobs.row_updates import RowUpdates
-
-    if target.is_view or request.columns is None:
-        return
-    updates = RowUpdates(target, request.columns, classifier, overwrite=request.overwrite)
-    names = list(updates.triggers(conn))
+def _tell_triggers(conn: sqlite3.Connection, plan: Plan) -> None:
+    names = list(plan.updates.triggers(conn))
     if names:
         shown = ", ".join(names[:10]) + (f" and {len(names) - 10} more" if len(names) > 10 else "")
         what = "this trigger" if len(names) == 1 else "these triggers"
-        say(f"Writing a row sets off {what} of {target.name}, as an edit of the row does: {shown}.")
+        name = plan.target.name
+        say(f"Writing a row sets off {what} of {name}, as an edit of the row does: {shown}.")
 
 
 def _tell_unlabelled(estimate: JobEstimate | None) -> None:
@@ -143,14 +138,14 @@ def _tell_unlabelled(estimate: JobEstimate | None) -> None:
         say(f"The rows without a label alone (--unlabelled): {requests}, {estimate.price}.")
 
 
-def _tell_begun(conn: sqlite3.Connection, settings: dict[str, Any]) -> None:
+def _tell_begun(conn: sqlite3.Connection, plan: Plan) -> None:
     """Says of which questions the estimate counts a second time: those that an interrupted job has
     at a service, in batches whose answers are still to come."""
     from ..store.classifiers import has_store
     from ..store.jobs.state import UNFINISHED, list_jobs
 
     for job in list_jobs(conn) if has_store(conn) else []:
-        begun = (job.kind, job.settings) == ("predict", settings) and job.state in UNFINISHED
+        begun = (job.kind, job.settings) == ("predict", plan.settings) and job.state in UNFINISHED
         if begun and (batches := batches_there(conn, job.id)):
             what = "1 batch" if batches == 1 else f"{batches} batches"
             say(

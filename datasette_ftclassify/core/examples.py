@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from .database import Key, relation
+from .database import Key, condition, count, quote, relation
 from .label_notations import label_reader
 from .labels import Labels, LabelValue, trimmed
 from .rendering import Rendered
@@ -50,6 +50,12 @@ class Example:
     text: str
     labels: tuple[LabelValue, ...]
     split: Split
+
+
+def count_records(conn: sqlite3.Connection, task: Task) -> int:
+    """The rows of the task's source."""
+    sql = f"select count(*) from {quote(task.source)} where {condition(task.where)}"
+    return count(conn, sql, dict(task.params))
 
 
 def read_records(conn: sqlite3.Connection, task: Task) -> Iterator[Record]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from hashlib import sha256
 from typing import Any
 
@@ -13,7 +13,7 @@ from ..checks.report import json_key
 from ..checks.row_conditions import MOST_KEYS
 from ..core.database import condition, quote, quote_all, relation
 from ..core.errors import JobError
-from ..core.examples import read_records
+from ..core.examples import Record, read_records
 from ..core.labels import LabelSet
 from ..core.splits import SplitPlan
 from ..core.task import Task
@@ -66,23 +66,29 @@ def submit_check(
     return job
 
 
-@dataclass(frozen=True)
 class RowsDigest:
-    """A hash of all that a task reads of its rows, in their order, and how many there are."""
+    """A hash of all that a task reads of its rows, in their order. Takes a tenth of the time of the
+    checks, or less."""
 
-    value: str
-    rows: int
+    def __init__(self) -> None:
+        self._hash = sha256()
 
-
-def rows_digest(conn: sqlite3.Connection, task: Task) -> RowsDigest:
-    """Takes a tenth of the time of the checks, or less. Raises SourceError when the source has
-    changed so that the task no longer fits it."""
-    digest, rows = sha256(), 0
-    for record in read_records(conn, task):
+    def add(self, record: Record) -> None:
         words = (record.key, record.rendered, record.labels, record.split)
-        digest.update(repr(words).encode("utf-8", "backslashreplace"))
-        rows += 1
-    return RowsDigest(digest.hexdigest(), rows)
+        self._hash.update(repr(words).encode("utf-8", "backslashreplace"))
+
+    @property
+    def value(self) -> str:
+        return self._hash.hexdigest()
+
+
+def rows_digest(conn: sqlite3.Connection, task: Task) -> str:
+    """Of the rows as they are now. Raises SourceError when the source has changed so that the task
+    no longer fits it."""
+    digest = RowsDigest()
+    for record in read_records(conn, task):
+        digest.add(record)
+    return digest.value
 
 
 def as_trained_by(trainer: object, model: str | None) -> dict[str, Any]:
@@ -131,7 +137,7 @@ def run_check(lease: Lease) -> dict[str, Any]:
     ).to_dict()
     # The digest must be of these very rows, since later calls compare theirs with it.
     same = rows_digest(lease.conn, task) == before
-    report["rows_digest"] = before.value if same else None
+    report["rows_digest"] = before if same else None
     source = relation(lease.conn, task.source)
     for finding in report["findings"]:
         if finding["where"] and source.identity:

@@ -6,11 +6,12 @@ import json
 import sqlite3
 import threading
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 from ..checks import run_checks
 from ..checks.codes import SEVERITIES
+from ..core.examples import Record, count_records
 from ..core.splits import SplitPlan
 from ..core.task import Task
 from ..store.jobs.job import Job
@@ -47,32 +48,43 @@ def check_rows(
     model: str | None,
     *,
     most: int | None = None,
+    digest: str | None = None,
+    usable: Sequence[Record] | None = None,
 ) -> Checked:
     """What the checks say of the rows, from the last check job if it was about the same.
 
-    plan:  None: whatever the split is
-    model: to be trained; None: it is trained already
-    most:  rows that are checked, unless a check job has
+    plan:   None: whatever the split is
+    model:  to be trained; None: it is trained already
+    most:   rows that are checked, unless a check job has
+    digest: of the rows, where they have been read; `usable`: those that can be trained on
     """
-    digest = rows_digest(conn, task)
-    job = _last_check(conn, task, plan, model, digest.value)
-    if job is not None:
-        found = _stored(job)
+    jobs = _checks_of(conn, task, plan, model)
+    rows = 0 if most is None else count_records(conn, task)
+    too_many = most is not None and rows > most
+    if too_many and not jobs:
+        return _unchecked(rows)
+    digest = digest or rows_digest(conn, task)
+    for job in jobs:
+        found = _stored(job) if (job.result or {}).get("rows_digest") == digest else None
         if found is not None:
             at = job.updated_at.replace("T", " ").replace("Z", " UTC")
             return Checked(found, f"Checked by job {job.id} ({at}): the rows are the same.", job)
-    if most is not None and digest.rows > most:
-        return Checked(
-            None,
-            f"The labels of {digest.rows:,} rows were not checked, which would take its time: check"
-            " the rows on the page that trains, and the result is used here.",
-        )
+    if too_many:
+        return _unchecked(rows)
     words = json.dumps([task.to_dict(), asdict(plan or SplitPlan()), trainer.name, model])
-    found = _RECENT.find(digest.value, words)
+    found = _RECENT.find(digest, words)
     if found is None:
-        found = _run(conn, task, plan, trainer, model)
-        _RECENT.keep(digest.value, words, found)
+        found = _run(conn, task, plan, trainer, model, usable)
+        _RECENT.keep(digest, words, found)
     return Checked(found, "Checked just now, without the search for wrong labels and leaks.")
+
+
+def _unchecked(rows: int) -> Checked:
+    return Checked(
+        None,
+        f"The labels of {rows:,} rows were not checked, which would take its time: check the rows "
+        "on the page that trains, and the result is used here.",
+    )
 
 
 def _run(
@@ -81,6 +93,7 @@ def _run(
     plan: SplitPlan | None,
     trainer: Service,
     model: str | None,
+    usable: Sequence[Record] | None,
 ) -> tuple[Found, ...]:
     report = run_checks(
         conn,
@@ -91,27 +104,30 @@ def _run(
         sample_size=0,
         deep=False,
         private=False,
+        usable=usable,
         **as_trained_by(trainer.name, model),
     )
     return tuple(Found(f.code, f.severity, f.count, f.message, f.advice) for f in report.findings)
 
 
-def _last_check(
-    conn: sqlite3.Connection, task: Task, plan: SplitPlan | None, model: str | None, digest: str
-) -> Job | None:
+def _checks_of(
+    conn: sqlite3.Connection, task: Task, plan: SplitPlan | None, model: str | None
+) -> list[Job]:
+    """Finished check jobs about the task, newest first; of its rows as they were then."""
+    jobs = []
     words = json.loads(json.dumps(task.to_dict()))
     for job in list_jobs(conn):
         if (job.kind, job.state) != ("check", "finished") or not job.result:
             continue
-        same = job.settings.get("task") == words and job.result.get("rows_digest") == digest
+        same = job.settings.get("task") == words
         if plan is not None:
             same = same and job.settings.get("plan") == asdict(plan)
         if model is not None:  # which texts and labels it can take
             tokens = job.result.get("tokens")
             same = same and isinstance(tokens, dict) and tokens.get("model") == model
         if same:
-            return job
-    return None
+            jobs.append(job)
+    return jobs
 
 
 def _stored(job: Job) -> tuple[Found, ...] | None:

@@ -20,6 +20,7 @@ from ..store.classifiers import Classifier
 from ..trainers.access import Access
 from ..trainers.registry import get_trainer
 from ..trainers.service import Service
+from .check import RowsDigest
 from .check_results import Checked, Found, check_rows
 from .estimates import JobEstimate, check_answers, estimate_requests, estimate_texts, without_answer
 from .evaluate import texts_to_ask
@@ -143,38 +144,39 @@ def confirm_train(
     """What is to be agreed to before a training; None when it is free. Sends no request, writes
     nothing.
 
-    Raises as `estimate_train` does.
+    Raises as `plan_and_estimate` does.
     """
     trainer = get_trainer(request.trainer)
     if not isinstance(trainer, Service) or not trainer.capabilities.costs_money:
         return None
-    plan, estimate = plan_and_estimate(conn, task, request, trainer, access, download=download)
-    review = _review_training(conn, task, request, trainer, plan, estimate)
+    digest = RowsDigest()
+    plan, estimate = plan_and_estimate(
+        conn, task, request, trainer, access, download=download, see=digest.add
+    )
+    read = digest.value if request.like is None else None
+    review = _review_training(conn, task, request, trainer, plan, estimate, read)
     return TrainConfirmation(estimate, review)
 
 
 def confirm_predict(
-    conn: sqlite3.Connection,
-    classifier: Classifier,
-    table: str,
-    request: PredictRequest,
-    access: Access,
+    conn: sqlite3.Connection, plan: Plan, request: PredictRequest, access: Access
 ) -> PredictConfirmation | None:
     """What is to be agreed to before a prediction; None when it is free.
 
-    Raises as `predict_rows` does, and AccessError without a key.
+    plan: of the request
+    Raises AccessError without a key, SourceError for a condition that does not run.
     """
+    classifier = plan.classifier
     service = service_of(classifier)
     if service is None or not service.capabilities.costs_money:
         return None
-    plan = Plan(conn, classifier, request.settings(conn, classifier, table))
     texts = plan.rows.sample(conn, SCANNED, SCANNED_CHARACTERS)
     total = plan.rows.count(conn)
     estimate = estimate_texts(conn, classifier, texts, total, access, batch=request.batch)
-    review = _review_prediction(conn, classifier, plan, service, texts, total, estimate)
+    review = _review_prediction(conn, plan, service, texts, total, estimate)
     unlabelled = None
     if estimate.requests and not request.unlabelled and request.where is None:
-        unlabelled = _unlabelled(conn, classifier, plan, total, request, access)
+        unlabelled = _unlabelled(conn, plan, total, request, access)
     return PredictConfirmation(estimate, review, unlabelled)
 
 
@@ -200,13 +202,9 @@ def confirm_evaluate(
 
 
 def _unlabelled(
-    conn: sqlite3.Connection,
-    classifier: Classifier,
-    plan: Plan,
-    total: int,
-    request: PredictRequest,
-    access: Access,
+    conn: sqlite3.Connection, plan: Plan, total: int, request: PredictRequest, access: Access
 ) -> JobEstimate | None:
+    classifier = plan.classifier
     if not set(plan.target.columns).issuperset(classifier.task.labels):
         return None
     rows = Rows(plan.target, classifier, None, {}, unlabelled=True)
@@ -224,10 +222,15 @@ def _review_training(
     trainer: Service,
     plan: TrainPlan,
     estimate: TrainEstimate,
+    digest: str | None,
 ) -> Review:
+    """digest: of the rows that the plan was made of; None: of other ones"""
     trains = trainer.capabilities.trains
     sent = plan.data.examples if trains else plan.data.of("test")
-    checked = check_rows(conn, task, request.plan, trainer, plan.spec.model)
+    usable = None if digest is None else plan.data.records
+    checked = check_rows(
+        conn, task, request.plan, trainer, plan.spec.model, digest=digest, usable=usable
+    )
     texts = [example.text for example in sent]
     # The test rows go without their labels.
     labels = task.labels if trains else ()
@@ -238,13 +241,13 @@ def _review_training(
 
 def _review_prediction(
     conn: sqlite3.Connection,
-    classifier: Classifier,
     plan: Plan,
     service: Service,
     texts: Sequence[str | None],
     total: int,
     estimate: JobEstimate,
 ) -> Review:
+    classifier = plan.classifier
     unanswered = without_answer(conn, classifier, [text for text in texts if text is not None])
     task = replace(classifier.task, source=plan.target.name)
     needed = [*task.text, *task.labels, *([task.split_column] if task.split_column else [])]

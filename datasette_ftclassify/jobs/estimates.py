@@ -15,8 +15,7 @@ from ..store.classifiers import Classifier, has_store
 from ..trainers.access import Access
 from ..trainers.service import BatchClient, InferenceClient
 from ..trainers.usage import Usage
-from .load_classifier import prices_of, service_of, why_stopped
-from .plan import Plan, PredictRequest
+from .load_classifier import prices_of, why_stopped
 from .remote.model_names import load_inference_client
 
 if TYPE_CHECKING:
@@ -95,27 +94,6 @@ def agreed(estimate: JobEstimate | None, limit_usd: float | None, spent: float) 
     if estimate is not None and estimate.usd is not None:
         known["usd"] = round(spent + estimate.usd, 9)  # of the whole job, as what it has spent
     return {**known, "limit_usd": limit_usd}
-
-
-def estimate_predict(
-    conn: sqlite3.Connection,
-    classifier: Classifier,
-    table: str,
-    request: PredictRequest,
-    access: Access,
-) -> JobEstimate | None:
-    """Of the requests for texts without a stored answer; None when nothing is paid for.
-
-    Exact for up to SAMPLED_ROWS rows, scaled from so many for more.
-    Raises as `predict_rows` does, and AccessError without a key.
-    """
-    service = service_of(classifier)
-    if service is None or not service.capabilities.costs_money:
-        return None
-    plan = Plan(conn, classifier, request.settings(conn, classifier, table))
-    total = plan.rows.count(conn)
-    texts = plan.rows.sample(conn, SAMPLED_ROWS)
-    return estimate_texts(conn, classifier, texts, total, access, batch=request.batch)
 
 
 def estimate_texts(

@@ -21,7 +21,7 @@ from ..trainers.configuration import read_access
 from .agreements import agreement_to
 from .load_classifier import service_of
 from .plan import Plan, PredictRequest
-from .predict import submit_predict
+from .predict import submit_plan
 from .rows import find_target
 
 
@@ -44,18 +44,14 @@ def check_follow(
 
 
 def submit_follow(
-    conn: sqlite3.Connection,
-    classifier: Classifier,
-    table: str,
-    request: PredictRequest,
-    access: Access | None = None,
+    conn: sqlite3.Connection, plan: Plan, request: PredictRequest, access: Access | None = None
 ) -> Job:
     """A queued job that classifies all rows, and then new ones until it is paused or cancelled."""
-    check_follow(conn, classifier, table, request)
+    check_follow(conn, plan.classifier, plan.target.name, request)
     ensure_schema(conn)
     with transaction(conn):
-        job = submit_predict(conn, classifier, table, request, access=access)
-        add_following(conn, str(job.settings["table"]), classifier.uid, job.id)
+        job = submit_plan(conn, plan, request, access=access)
+        add_following(conn, plan.target.name, plan.classifier.uid, job.id)
     return job
 
 

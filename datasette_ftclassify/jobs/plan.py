@@ -91,12 +91,14 @@ class PredictRequest:
 
 
 class Plan:
-    """A request, resolved against its table. Raises PredictError when the table cannot be written,
-    SourceError when it does not fit."""
+    """A request, resolved against its table. It keeps no connection.
+
+    Raises PredictError when the table cannot be written, SourceError when it does not fit."""
 
     def __init__(
         self, conn: sqlite3.Connection, classifier: Classifier, settings: Mapping[str, Any]
     ) -> None:
+        self.settings = settings
         where, params = settings["where"], settings["params"]
         self.classifier = classifier
         self.columns = Columns(**settings["columns"])
@@ -116,6 +118,13 @@ class Plan:
             self.target, self.columns, classifier, overwrite=settings["overwrite"]
         )
         self.rows = Rows(self.target, classifier, where, params, settings["unlabelled"])
+
+    @classmethod
+    def of(
+        cls, conn: sqlite3.Connection, classifier: Classifier, table: str, request: PredictRequest
+    ) -> Plan:
+        """What is asked for now, to be shown, agreed to and queued. The job makes its own."""
+        return cls(conn, classifier, request.settings(conn, classifier, table))
 
     def begin(self, conn: sqlite3.Connection, job: Job) -> None:
         """Finds the job's place and counts the rows: all or nothing. Raises PredictError when the

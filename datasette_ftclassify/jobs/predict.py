@@ -77,16 +77,29 @@ def submit_predict(
 ) -> Job:
     """A queued job that does what `predict_rows` says, and a person's agreement to it; refuses at
     once what cannot work."""
+    request = request or PredictRequest()
+    ensure_schema(conn)
+    plan = Plan.of(conn, classifier, table, request)
+    return submit_plan(conn, plan, request, estimate=estimate, access=access)
+
+
+def submit_plan(
+    conn: sqlite3.Connection,
+    plan: Plan,
+    request: PredictRequest,
+    *,
+    estimate: JobEstimate | None = None,
+    access: Access | None = None,
+) -> Job:
+    """The same, of a plan that was made of the request a moment ago, and perhaps shown."""
     from .estimates import agreed
 
     ensure_schema(conn)
-    request = request or PredictRequest()
+    classifier = plan.classifier
     if request.batch:
         batch_service(classifier)
-    settings = request.settings(conn, classifier, table)
-    Plan(conn, classifier, settings)
     with transaction(conn):
-        job = add_job(conn, "predict", settings, classifier_id=classifier.id)
+        job = add_job(conn, "predict", dict(plan.settings), classifier_id=classifier.id)
         reach = access or read_access()
         if service_of(classifier) is None:
             agree(conn, job, reach)

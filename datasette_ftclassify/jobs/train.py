@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +16,7 @@ from ..core.errors import (
     LimitReached,
     TrainingError,
 )
+from ..core.examples import Record
 from ..core.task import Task
 from ..core.training_steps import OVER
 from ..ledger import Ledger, Limits
@@ -48,7 +50,7 @@ from .train_request import TrainRequest, read_settings
 from .train_service import train_there
 
 __all__ = [
-    "TrainEstimate", "TrainRequest", "TrainResult", "begun", "estimate_train", "run_submitted",
+    "TrainEstimate", "TrainRequest", "TrainResult", "begun", "plan_and_estimate", "run_submitted",
     "run_train", "submit_train", "train_classifier",
 ]  # fmt: skip
 
@@ -99,7 +101,7 @@ def train_classifier(
     """Splits the task's rows, trains on them, stores the classifier, evaluates it.
 
     A trainer in this process learns from train and validation rows alike, since it validates by
-    cross-validation. A service costs money: nobody is asked here (see `estimate_train`), but limits
+    cross-validation. A service costs money: nobody is asked here (see `confirm_train`), but limits
     are kept. access: what may be reached and spent; None: what the environment says
     Raises TrainingError when the rows do not suffice or the service refuses them, LimitReached
     before anything is sent, ServiceProblem when the service fails (the same request goes on),
@@ -159,26 +161,6 @@ def run_submitted(
     return result
 
 
-def estimate_train(
-    conn: sqlite3.Connection,
-    task: Task,
-    request: TrainRequest,
-    access: Access,
-    *,
-    download: bool = False,
-) -> TrainEstimate | None:
-    """What a training will send and cost; None when it is free. Sends no request and writes
-    nothing.
-
-    Raises what would stop the training before it was sent: TrainingError, AccessError, or
-    LimitReached when it would cost more than it may.
-    """
-    trainer = get_trainer(request.trainer)
-    if not isinstance(trainer, Service) or not trainer.capabilities.costs_money:
-        return None
-    return plan_and_estimate(conn, task, request, trainer, access, download=download)[1]
-
-
 def plan_and_estimate(
     conn: sqlite3.Connection,
     task: Task,
@@ -187,9 +169,15 @@ def plan_and_estimate(
     access: Access,
     *,
     download: bool = False,
+    see: Callable[[Record], None] | None = None,
 ) -> tuple[TrainPlan, TrainEstimate]:
-    """What a training that is paid for will send, too. Raises as `estimate_train` does."""
-    plan = plan_training(conn, task, request, trainer, access)
+    """What a training at a service will send and cost. Sends no request and writes nothing.
+
+    see: as of `read_rows`
+    Raises what would stop the training before it was sent: TrainingError, AccessError, or
+    LimitReached when it would cost more than it may.
+    """
+    plan = plan_training(conn, task, request, trainer, access, see)
     estimate = estimate_plan(conn, task, plan, trainer, access, download=download)
     limits = Limits(lowest(request.limit_usd, access.usd_per_job), access.usd_per_day)
     check_limits(estimate, Ledger(access.ledger).rooms(None, limits))

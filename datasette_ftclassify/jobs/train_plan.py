@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 from ..core.errors import AccessError, LimitReached, TrainingError
-from ..core.examples import Example
+from ..core.examples import Example, Record
 from ..core.task import Task
 from ..export import Codec, ExportFormat, export
 from ..ledger import Room
@@ -96,15 +96,21 @@ class TrainEstimate:
 
 
 def plan_training(
-    conn: sqlite3.Connection, task: Task, request: TrainRequest, service: Service, access: Access
+    conn: sqlite3.Connection,
+    task: Task,
+    request: TrainRequest,
+    service: Service,
+    access: Access,
+    see: Callable[[Record], None] | None = None,
 ) -> TrainPlan:
     """Reads the rows and puts them in order, without any request.
 
+    see: as of `read_rows`
     Raises TrainingError or AccessError for what the service would refuse.
     """
     endpoint = access.endpoint(request.trainer)
     check_host(service, endpoint, request.host)
-    data = read_rows(conn, task, request)
+    data = read_rows(conn, task, request, see)
     training = data.of("train")
     if service.capabilities.needs_examples:
         require_labels(training, data.labels)

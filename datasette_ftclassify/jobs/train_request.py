@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from ..core.errors import JobError, TrainingError
+from ..core.examples import Record
 from ..core.labels import LabelSet
 from ..core.splits import SplitPlan
 from ..core.task import Task
@@ -90,16 +91,23 @@ def read_settings(settings: Mapping[str, Any]) -> tuple[Task, TrainRequest]:
         ) from error
 
 
-def read_rows(conn: sqlite3.Connection, task: Task, request: TrainRequest) -> SplitData:
+def read_rows(
+    conn: sqlite3.Connection,
+    task: Task,
+    request: TrainRequest,
+    see: Callable[[Record], None] | None = None,
+) -> SplitData:
     """Reads the rows that a request means, each with its split. Raises TrainingError when they do
-    not suffice."""
+    not suffice.
+
+    see: as of `read_split`; not called where the split was made before
+    """
     if request.like is not None:
         first = find_by_uid(conn, request.like)
         return read_as_split_before(conn, first, on_predictions=request.on_predictions)
     trainer = get_trainer(request.trainer)
-    if trainer.capabilities.needs_examples:
-        return read_split(conn, task, request.plan)
-    return read_split(conn, task, request.plan, request.chosen.descriptions)
+    descriptions = None if trainer.capabilities.needs_examples else request.chosen.descriptions
+    return read_split(conn, task, request.plan, descriptions, see)
 
 
 def check_continued(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -31,8 +31,9 @@ _MOST_SAID = 20
 class SplitData:
     """The examples of a task with their splits.
 
-    plan:  how they were divided, as it is stored
-    notes: what else the classifier's report says of its rows, by name
+    plan:    how they were divided, as it is stored
+    notes:   what else the classifier's report says of its rows, by name
+    records: the usable rows, as they were read; none where the split was made before
     """
 
     examples: list[Example]
@@ -41,6 +42,7 @@ class SplitData:
     report: SplitReport
     plan: dict[str, Any]
     notes: dict[str, Any] = field(default_factory=dict)
+    records: Sequence[Record] = ()
 
     def of(self, *splits: Split) -> list[Example]:
         return [example for example in self.examples if example.split in splits]
@@ -51,9 +53,11 @@ def read_split(
     task: Task,
     plan: SplitPlan,
     descriptions: Mapping[str, str] | None = None,
+    see: Callable[[Record], None] | None = None,
 ) -> SplitData:
     """Reads all examples of the task and divides them.
 
+    see:          called with each row, usable or not, for who would read the table again otherwise
     descriptions: of labels, for a trainer that can do without examples; a label that no row has
                   counts as well
     Raises TrainingError when there are no examples, nor descriptions.
@@ -61,6 +65,8 @@ def read_split(
     splitter = Splitter(plan, split_column=task.split_column is not None)
     records, unread = [], 0
     for record in read_records(conn, task):
+        if see is not None:
+            see(record)
         if record.usable:
             records.append(record)
             splitter.add(record)
@@ -105,7 +111,7 @@ def read_split(
         "label_variants": groups[:_MOST_SAID],
         "texts_said": _texts_said(records, task),
     }
-    return SplitData(examples, _members(examples), labels, report, described, notes)
+    return SplitData(examples, _members(examples), labels, report, described, notes, records)
 
 
 def _texts_said(records: Sequence[Record], task: Task) -> list[str]:

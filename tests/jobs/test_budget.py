@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 from openai_server import OpenAIServer
-from remote_classifier import ASK, access_to, add_asked, report_table
+from remote_classifier import ASK, access_to, add_asked, estimate_predict, report_table
 from sample_databases import value
 
 from datasette_ftclassify.cli import ftclassify
@@ -21,7 +21,7 @@ from datasette_ftclassify.core.errors import JobError, JobPaused, LimitReached
 from datasette_ftclassify.jobs import estimates as estimates_module
 from datasette_ftclassify.jobs.agreements import agree, key_of
 from datasette_ftclassify.jobs.agreements import ask as ask_for
-from datasette_ftclassify.jobs.estimates import JobEstimate, agreed, estimate_predict
+from datasette_ftclassify.jobs.estimates import JobEstimate, agreed
 from datasette_ftclassify.jobs.new_rows import queue_new_rows
 from datasette_ftclassify.jobs.plan import PredictRequest
 from datasette_ftclassify.jobs.predict import predict_rows, submit_predict
@@ -264,18 +264,15 @@ def test_an_estimate_is_of_the_questions_that_were_never_answered(
     conn: Any, topics: Any, server: OpenAIServer
 ) -> None:
     access = access_to(server)
-    first = estimate_predict(conn, topics, "reports", PredictRequest(), access)
-    assert first is not None
+    first = estimate_predict(conn, topics, access)
     assert first.requests == 120
     predict_rows(conn, topics, "reports", PredictRequest(where="id <= 70"), access=access)
-    second = estimate_predict(conn, topics, "reports", PredictRequest(), access)
-    assert second is not None
+    second = estimate_predict(conn, topics, access)
     assert second.requests == 50
     assert first.usd is not None
     assert second.usd is not None
     assert 0 < second.usd < first.usd
-    batch = estimate_predict(conn, topics, "reports", PredictRequest(batch=True), access)
-    assert batch is not None
+    batch = estimate_predict(conn, topics, access, batch=True)
     assert batch.usd == pytest.approx(second.usd / 2)
 
 
@@ -283,7 +280,7 @@ def test_an_estimate_is_near_to_what_is_spent(
     conn: Any, topics: Any, server: OpenAIServer, vocabularies: Path
 ) -> None:
     access = access_to(server)
-    estimate = estimate_predict(conn, topics, "reports", PredictRequest(), access)
+    estimate = estimate_predict(conn, topics, access)
     result = predict_rows(conn, topics, "reports", access=access)
     assert estimate is not None
     assert result.spent is not None
@@ -295,7 +292,7 @@ def test_many_rows_are_sampled(
     conn: Any, topics: Any, server: OpenAIServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(estimates_module, "SAMPLED_ROWS", 30)
-    estimate = estimate_predict(conn, topics, "reports", PredictRequest(), access_to(server))
+    estimate = estimate_predict(conn, topics, access_to(server))
     assert estimate is not None
     assert estimate.requests == 120
     assert "Scaled from 30 rows" in estimate.note

@@ -30,7 +30,7 @@ from datasette_ftclassify.jobs.confirming import (
     confirm_train,
 )
 from datasette_ftclassify.jobs.lease import leased
-from datasette_ftclassify.jobs.plan import PredictRequest
+from datasette_ftclassify.jobs.plan import Plan, PredictRequest
 from datasette_ftclassify.jobs.runner import run_job
 from datasette_ftclassify.jobs.train_request import TrainRequest
 from datasette_ftclassify.store.jobs.state import list_jobs
@@ -104,9 +104,9 @@ def predicted(
     conn: sqlite3.Connection, server: OpenAIServer, **request: Any
 ) -> PredictConfirmation:
     classifier = add_asked(conn, server, "ft:gpt-4.1-mini:reports")
-    found = confirm_predict(
-        conn, classifier, "reports", PredictRequest(**request), access_to(server)
-    )
+    asked = PredictRequest(**request)
+    plan = Plan.of(conn, classifier, "reports", asked)
+    found = confirm_predict(conn, plan, asked, access_to(server))
     assert found is not None
     return found
 

@@ -15,7 +15,16 @@ from pathlib import Path
 import pytest
 from openai_server import OpenAIServer
 from sample_databases import rows, value
-from service_training import MODEL, access_to, environment, quick_to_ask, request, topics, town
+from service_training import (
+    MODEL,
+    access_to,
+    environment,
+    estimate_train,
+    quick_to_ask,
+    request,
+    topics,
+    town,
+)
 
 from datasette_ftclassify.core.database import connect
 from datasette_ftclassify.core.errors import (
@@ -32,7 +41,6 @@ from datasette_ftclassify.jobs.remote.models import forget_models, use_checkpoin
 from datasette_ftclassify.jobs.train import (
     TrainRequest,
     begun,
-    estimate_train,
     run_submitted,
     submit_train,
     train_classifier,

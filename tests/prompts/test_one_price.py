@@ -13,16 +13,14 @@ from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 from openai_server import OpenAIServer
-from remote_classifier import access_to, add_asked, report_table, train_at
-from service_training import MODEL, environment
+from remote_classifier import access_to, add_asked, estimate_predict, report_table, train_at
+from service_training import MODEL, environment, estimate_train
 from visitor import Visitor
 
 from datasette_ftclassify.cli import ftclassify
 from datasette_ftclassify.core.database import connect
 from datasette_ftclassify.core.task import define
-from datasette_ftclassify.jobs.estimates import agreed, estimate_predict, price, usual_limit
-from datasette_ftclassify.jobs.plan import PredictRequest
-from datasette_ftclassify.jobs.train import estimate_train
+from datasette_ftclassify.jobs.estimates import agreed, price, usual_limit
 from datasette_ftclassify.jobs.train_request import TrainRequest
 from datasette_ftclassify.store.jobs.state import get_job
 from datasette_ftclassify.trainers.base import TrainerOptions
@@ -71,10 +69,7 @@ async def test_every_face_names_the_same_estimate_and_the_same_bound(
         monkeypatch.setenv(name, setting)
     with closing(report_table(path, 40)) as conn:
         classifier = add_asked(conn, server, train_at(server))
-        estimate = estimate_predict(
-            conn, classifier, "reports", PredictRequest(), access_to(server)
-        )
-    assert estimate is not None
+        estimate = estimate_predict(conn, classifier, access_to(server))
     assert estimate.usd is not None
     assert agreed(estimate, None, 0.0)["limit_usd"] == estimate.most_usd
     told = estimate.price

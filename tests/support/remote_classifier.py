@@ -15,6 +15,9 @@ from datasette_ftclassify.core.database import connect
 from datasette_ftclassify.core.labels import LabelSet
 from datasette_ftclassify.core.task import define
 from datasette_ftclassify.core.text import text_hash
+from datasette_ftclassify.jobs.confirming import confirm_predict
+from datasette_ftclassify.jobs.estimates import JobEstimate
+from datasette_ftclassify.jobs.plan import Plan, PredictRequest
 from datasette_ftclassify.jobs.remote.inference_loop import RetryPolicy
 from datasette_ftclassify.prompts.formats import ExportFormat
 from datasette_ftclassify.store.classifiers import Classifier, add_classifier
@@ -86,6 +89,16 @@ def add_asked(
         parts={},
         report={},
     )
+
+
+def estimate_predict(
+    conn: sqlite3.Connection, classifier: Classifier, access: Access, **request: Any
+) -> JobEstimate:
+    """What a prediction of the reports would cost."""
+    asked = PredictRequest(**request)
+    found = confirm_predict(conn, Plan.of(conn, classifier, "reports", asked), asked, access)
+    assert found is not None
+    return found.estimate
 
 
 def asked_texts(server: OpenAIServer) -> list[str]:

@@ -14,10 +14,11 @@ from sample_databases import town_database
 
 from datasette_ftclassify.core.task import Task, define
 from datasette_ftclassify.demo.build import merge_label_variants
-from datasette_ftclassify.jobs.train import TrainRequest
+from datasette_ftclassify.jobs.train import TrainEstimate, TrainRequest, plan_and_estimate
 from datasette_ftclassify.trainers.access import Access, Endpoint
 from datasette_ftclassify.trainers.base import TrainerOptions
 from datasette_ftclassify.trainers.registry import get_trainer
+from datasette_ftclassify.trainers.service import Service
 
 MODEL = "gpt-4.1-mini"
 
@@ -55,6 +56,15 @@ def request(trainer: str = "openai", model: str = MODEL, **options: Any) -> Trai
     return TrainRequest(
         name="topics", trainer=trainer, options=TrainerOptions(model=model, **given)
     )
+
+
+def estimate_train(
+    conn: sqlite3.Connection, task: Task, request: TrainRequest, access: Access
+) -> TrainEstimate:
+    """What the training would cost."""
+    trainer = get_trainer(request.trainer)
+    assert isinstance(trainer, Service)
+    return plan_and_estimate(conn, task, request, trainer, access)[1]
 
 
 def environment(server: OpenAIServer) -> dict[str, str]:

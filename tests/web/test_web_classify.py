@@ -24,7 +24,7 @@ from visitor import MODERN, Visitor
 from datasette_ftclassify.core.database import connect, quote
 from datasette_ftclassify.core.errors import PredictError
 from datasette_ftclassify.jobs.new_rows import queue_new_rows, submit_follow
-from datasette_ftclassify.jobs.plan import PredictRequest
+from datasette_ftclassify.jobs.plan import Plan, PredictRequest
 from datasette_ftclassify.jobs.predict import predict_rows, submit_predict
 from datasette_ftclassify.jobs.runner import run_job
 from datasette_ftclassify.store.classifiers import find_classifier
@@ -570,10 +570,15 @@ async def test_who_may_not_write_may_not_stop_it(trained: Path):
     assert (await visitor.post(classifier="topics", action="stop")).status_code == 403
 
 
+def follow(conn: sqlite3.Connection, table: str) -> Job:
+    request = PredictRequest()
+    plan = Plan.of(conn, find_classifier(conn, "topics"), table, request)
+    return submit_follow(conn, plan, request)
+
+
 def test_a_followed_table_that_is_gone_does_no_harm(conn: sqlite3.Connection):
     conn.execute("create table notes (message)")
-    topics = find_classifier(conn, "topics")
-    job = submit_follow(conn, topics, "notes", PredictRequest())
+    job = follow(conn, "notes")
     run_job(conn, job.id, access=Access())
     with conn:
         conn.execute("insert into notes (message) values ('x')")
@@ -588,7 +593,7 @@ def test_a_followed_table_that_is_gone_does_no_harm(conn: sqlite3.Connection):
 
 
 def test_a_server_looks_for_new_rows(trained: Path, conn: sqlite3.Connection):
-    job = submit_follow(conn, find_classifier(conn, "topics"), "messages", PredictRequest())
+    job = follow(conn, "messages")
     run_job(conn, job.id, access=Access())
     with conn:
         conn.execute("insert into messages (message) values ('the drain floods')")

@@ -21,7 +21,7 @@ from ...jobs.confirming import PredictConfirmation, confirm_predict
 from ...jobs.estimates import JobEstimate
 from ...jobs.new_rows import check_follow, submit_follow
 from ...jobs.plan import Plan, PredictRequest
-from ...jobs.predict import submit_predict
+from ...jobs.predict import submit_plan
 from ...prompts.prices import dollars
 from ...store.classifiers import Classifier, has_store
 from ...store.jobs.job import Job
@@ -75,11 +75,13 @@ ADVANCED = ("default_label", "max_errors", "concurrency", "limit_usd")
 class _Prepared:
     """A request that can work, with what is to be agreed to.
 
+    plan: None where even its condition takes too long for a page
     slow: there are too many rows to look at in the time that a page has
     """
 
     classifier: Classifier
     request: PredictRequest
+    plan: Plan | None
     confirmation: PredictConfirmation | None
     paid: bool
     slow: bool
@@ -183,25 +185,24 @@ def _prepare(conn: sqlite3.Connection, form: Form, choice: Choice, access: Acces
         )
     if form.follow:
         check_follow(conn, classifier, form.table, request)
-    found, slow = None, False
+    plan, found, slow = None, None, False
     try:
         with within(conn, ESTIMATE_SECONDS):
-            Plan(conn, classifier, request.settings(conn, classifier, form.table))
-            found = confirm_predict(conn, classifier, form.table, request, access)
+            plan = Plan.of(conn, classifier, form.table, request)
+            found = confirm_predict(conn, plan, request, access)
     except TooSlow:
         slow = True
     if choice.paid and found is not None and found.estimate.usd is None:
         raise AccessError(f"{classifier.title} cannot be kept to a limit: {found.estimate.note}")
-    return _Prepared(classifier, request, found, choice.paid, slow, spent_today(access))
+    return _Prepared(classifier, request, plan, found, choice.paid, slow, spent_today(access))
 
 
 def _submit(conn: sqlite3.Connection, form: Form, prepared: _Prepared, access: Access) -> Job:
-    classifier, request = prepared.classifier, prepared.request
+    request = prepared.request
+    plan = prepared.plan or Plan.of(conn, prepared.classifier, form.table, request)
     if form.follow:
-        return submit_follow(conn, classifier, form.table, request, access)
-    return submit_predict(
-        conn, classifier, form.table, request, estimate=prepared.estimate, access=access
-    )
+        return submit_follow(conn, plan, request, access)
+    return submit_plan(conn, plan, request, estimate=prepared.estimate, access=access)
 
 
 async def _stop_following(ask: PageRequest, form: Form) -> Response:
