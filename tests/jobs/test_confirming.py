@@ -18,10 +18,11 @@ from service_training import MODEL, environment
 from visiting import get, send, serve, submit
 from visitor import Visitor
 
+from datasette_ftclassify.checks import CheckReport, run_checks
 from datasette_ftclassify.cli import ftclassify
 from datasette_ftclassify.core.database import connect
 from datasette_ftclassify.core.task import Task, define
-from datasette_ftclassify.jobs import check_results, confirming
+from datasette_ftclassify.jobs import check, check_results, confirming
 from datasette_ftclassify.jobs.check import rows_digest, run_check, submit_check
 from datasette_ftclassify.jobs.confirming import (
     PredictConfirmation,
@@ -343,15 +344,19 @@ def test_who_agrees_a_moment_later_does_not_wait_for_the_checks_again(
     assert review_of(conn, openai_server) == first
 
 
-def test_a_check_whose_rows_changed_meanwhile_is_not_used(conn: sqlite3.Connection) -> None:
+def test_a_check_whose_rows_changed_meanwhile_is_not_used(
+    conn: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
     job = submit_check(conn, task_of(conn), training().plan, model=MODEL, leaves_machine=True)
 
-    def change(step: str, share: float) -> None:
-        if step == "Done":
-            conn.execute("update reports set body = body || '!' where id = 1")
+    def changed(*given: Any, **more: Any) -> CheckReport:
+        report = run_checks(*given, **more)
+        conn.execute("update reports set body = body || '!' where id = 1")
+        return report
 
+    monkeypatch.setattr(check, "run_checks", changed)
     with leased(conn, job.id) as lease:
-        result = run_check(lease, change)
+        result = run_check(lease)
     assert result["rows_digest"] is None
 
 
