@@ -165,7 +165,7 @@ class PrivateData:
     every_text = True
 
     def __init__(self, facts: Facts) -> None:
-        self.leaves_machine = facts.hosted is not None
+        self.leaves_machine = facts.leaves_machine
         self.seen = {code: Seen() for code in DETECTORS}
 
     def see(self, key: Key, text: str, labels: tuple[LabelValue, ...]) -> None:
@@ -181,11 +181,16 @@ class PrivateData:
                 yield facts.finding(code, severity, seen.count, message, advice, seen=seen)
 
 
-def private_text(code: str, count: int, leaves_machine: bool) -> tuple[str, str]:
-    """The message and the advice for so many rows."""
-    advice = (
-        "These texts would leave this machine: mask what is private first, or train locally."
-        if leaves_machine
-        else "Nothing leaves this machine, but think of it before you publish the table."
-    )
-    return f"{rows_text(count).capitalize()} with {DETECTORS[code][0]} in the text.", advice
+def private_text(code: str, count: int, leaves_machine: bool | None) -> tuple[str, str]:
+    """The message and the advice for so many rows; None: nobody has said yet who trains."""
+    return f"{rows_text(count).capitalize()} with {DETECTORS[code][0]} in the text.", _ADVICE[
+        leaves_machine
+    ]
+
+
+_ADVICE = {
+    True: "These texts would leave this machine: mask what is private first, or train locally.",
+    False: "Nothing leaves this machine, but think of it before you publish the table.",
+    None: "Nothing leaves this machine with the local trainer: mask what is private before you "
+    "choose a service, or publish the table.",
+}

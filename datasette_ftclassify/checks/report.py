@@ -9,6 +9,7 @@ from typing import Any
 from ..core.database import Cell, Key
 from ..core.task import Task
 from .codes import CODES, SEVERITIES, Severity
+from .row_conditions import RowGroup
 
 MAX_KEYS = 10
 """Sample keys of a finding, where nobody asks for more."""
@@ -27,6 +28,8 @@ class Finding:
     details:  JSON-safe
     where:    condition on the source that selects exactly the rows in question, None when there
               is no simple one
+    groups:   of rows that are to be read together, such as copies of a text: `keys` group by group,
+              the largest first; empty where rows stand for themselves
     """
 
     code: str
@@ -37,6 +40,7 @@ class Finding:
     keys: tuple[Key, ...] = ()
     details: dict[str, Any] = field(default_factory=dict)
     where: str | None = None
+    groups: tuple[RowGroup, ...] = ()
 
     def __post_init__(self) -> None:
         if self.code not in CODES:
@@ -54,6 +58,10 @@ class Finding:
             "keys": [json_key(key) for key in self.keys],
             "details": self.details,
             "where": self.where,
+            "groups": [
+                {"rows": group.rows, "keys": [json_key(key) for key in group.keys]}
+                for group in self.groups
+            ],
         }
 
 

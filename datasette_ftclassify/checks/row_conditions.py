@@ -9,7 +9,8 @@ counted.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from ..core.database import Cell, Key, Relation, condition, count, quote, quote_all
@@ -34,6 +35,61 @@ class Seen:
     @property
     def complete(self) -> bool:
         return self.count == len(self.keys)
+
+
+@dataclass(frozen=True)
+class RowGroup:
+    """Rows that belong together: how many, and the keys of the first of them."""
+
+    rows: int
+    keys: tuple[Key, ...]
+
+
+class SeenGroups:
+    """Rows that belong together, such as copies of a text, to be read side by side. Seen rows whose
+    keys stand group by group, the largest group first.
+
+    Notes the keys of NOTED rows, and then no further group: memory does not follow the table.
+    """
+
+    NOTED = 10 * MOST_KEYS
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._groups: dict[Hashable, list[Key]] = {}
+        self._rows: Counter[Hashable] = Counter()
+        self._noted = 0
+
+    def add(self, key: Key, group: Hashable) -> None:
+        self.count += 1
+        if self._noted < self.NOTED:
+            self._groups.setdefault(group, []).append(key)
+            self._noted += 1
+        if group in self._groups:
+            self._rows[group] += 1
+
+    @property
+    def keys(self) -> list[Key]:
+        return [key for group in self.groups(MOST_KEYS) for key in group.keys]
+
+    @property
+    def complete(self) -> bool:
+        return self.count <= MOST_KEYS
+
+    def groups(self, most: int) -> tuple[RowGroup, ...]:
+        """Groups with at most so many keys in all; some of each where they are more."""
+        each = most if self.count <= most else max(_LEAST_SHOWN, most // len(self._groups))
+        found = []
+        for group, rows in self._rows.most_common():
+            keys = self._groups[group][: min(each, most)]
+            if len(keys) > 1 or self.count <= most:
+                found.append(RowGroup(rows, tuple(keys)))
+                most -= len(keys)
+        return tuple(found)
+
+
+_LEAST_SHOWN = 3
+"""Rows of a group: with fewer there is little to compare."""
 
 
 def literal(cell: Cell) -> str | None:

@@ -33,7 +33,7 @@ def run_checks(
     *,
     plan: SplitPlan | None = None,
     model: str | None = None,
-    leaves_machine: bool = True,
+    leaves_machine: bool | None = True,
     sample_size: int = 10,
     seed: int = 0,
     deep: bool = True,
@@ -50,8 +50,8 @@ def run_checks(
 
     plan:           how rows are divided; the default one when None
     model:          the hosted model to count tokens for; tokens.DEFAULT_MODEL when None
-    leaves_machine: whether the texts will be sent to a provider: counts tokens and costs, and
-                    takes private data more seriously
+    leaves_machine: whether the texts will be sent to a provider, which takes private data more
+                    seriously; None: nobody has said yet. Counts tokens and costs unless False
     sample_size:    examples in the report's sample
     seed:           of the samples and of the mislabelled check
     deep:           also look for mislabelled rows and leaks (seconds, on at most 20,000 rows)
@@ -71,7 +71,7 @@ def run_checks(
     malformed price table.
     """
     report = progress or (lambda what, share: None)
-    hosted = Hosted(model, fmt, download, epochs_for) if leaves_machine else None
+    hosted = Hosted(model, fmt, download, epochs_for) if leaves_machine is not False else None
     facts = Facts(
         conn,
         task,
@@ -81,6 +81,7 @@ def run_checks(
         predicted=predicted,
         read=usable,
         private=private,
+        leaves_machine=leaves_machine,
         seed=seed,
         hosted=hosted,
     )

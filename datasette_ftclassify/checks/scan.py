@@ -27,7 +27,7 @@ from ..core.text import text_hash
 from .codes import CODES, Severity
 from .hosted import Hosted
 from .report import MAX_KEYS, Finding, json_key
-from .row_conditions import Seen, checked, of_keys
+from .row_conditions import Seen, SeenGroups, checked, of_keys
 
 Progress = Callable[[str, float], None]
 DEEP_ROWS = 20_000
@@ -79,6 +79,8 @@ class Facts:
     """The usable rows, where they have been read."""
     private: bool = True
     seed: int = 0
+    leaves_machine: bool | None = True
+    """None: nobody has said yet who trains."""
     hosted: Hosted | None = None
     """What is asked where a provider trains; None: the texts stay here."""
     total: int = 0
@@ -95,11 +97,11 @@ class Facts:
     too_many_labels: bool = False
     surplus: Seen = field(default_factory=Seen)
     conflicts: dict[int, set[int]] = field(default_factory=dict)
-    conflicting: Seen = field(default_factory=Seen)
+    conflicting: SeenGroups = field(default_factory=SeenGroups)
     distinct_texts: int = 0
-    near_copies: Seen = field(default_factory=Seen)
+    near_copies: SeenGroups = field(default_factory=SeenGroups)
     near_groups: int = 0
-    disputed_copies: Seen = field(default_factory=Seen)
+    disputed_copies: SeenGroups = field(default_factory=SeenGroups)
     disputed_groups: int = 0
     groups: int = 0
     largest_group: int = 0
@@ -180,7 +182,7 @@ class Facts:
         message: str,
         advice: str | None = None,
         *,
-        seen: Seen | None = None,
+        seen: Seen | SeenGroups | None = None,
         where: str | None = None,
         where_rows: int | None = None,
         **details: Any,
@@ -198,9 +200,13 @@ class Facts:
                 condition = None
         if condition is None and seen is not None and seen.complete:
             condition = checked(self.conn, self.task, self.source, by_key, seen.count)
-        keys = tuple(seen.keys[: self.most_keys]) if seen else ()
+        groups = seen.groups(self.most_keys) if isinstance(seen, SeenGroups) else ()
+        keys = [key for group in groups for key in group.keys] or (seen.keys if seen else [])
+        keys = keys[: self.most_keys]
         advice = advice or CODES[code].advice
-        return Finding(code, severity, count, message, advice, keys, details, condition)
+        return Finding(
+            code, severity, count, message, advice, tuple(keys), details, condition, groups
+        )
 
 
 def first_pass(facts: Facts, watchers: Sequence[Watcher], progress: Progress) -> Splitter:
@@ -298,16 +304,16 @@ def second_pass(
         names = list(map(facts.name_of, labels))
         disputed = bool(facts.conflicts) and text_hash(text) in facts.conflicts
         if disputed:
-            facts.conflicting.add(record.key)
+            facts.conflicting.add(record.key, text_hash(text))
         if sample.take():
             facts.sample.append(_sample_row(record, text, names))
         if deep_sample.take():
             facts.deep.append(Sampled(record.key, text[:DEEP_CHARACTERS], labels, disputed))
         group = splitter.near_copies(record)
         if group is not None and group.texts > 1:
-            facts.near_copies.add(record.key)
+            facts.near_copies.add(record.key, group)
             if group.disputed:
-                facts.disputed_copies.add(record.key)
+                facts.disputed_copies.add(record.key, group)
         split = splitter.split_of(record)
         if split is None:
             facts.left_out.add(record.key)

@@ -9,7 +9,7 @@ import click
 
 from ..prompts.prices import dollars
 from .options import json_option, open_database, plan_from, plan_options, task_from, task_options
-from .output import counted, friendly, one_line, print_json, say, step_progress
+from .output import counted, friendly, key_list, one_line, print_json, say, step_progress
 from .train_steps import train_words
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def check(database: str, as_json: bool, **given: Any) -> None:
             task,
             plan=plan,
             model=given["model"],
-            leaves_machine=not given["local"],
+            leaves_machine=_leaves_machine(given),
             sample_size=given["sample"],
             seed=plan.seed,
             deep=not given["quick"],
@@ -80,6 +80,17 @@ def check(database: str, as_json: bool, **given: Any) -> None:
             say(f"No error stands in the way of training. Next: {command}")
         else:
             say("Errors stand in the way of training: fix them first.")
+
+
+def _leaves_machine(given: dict[str, Any]) -> bool | None:
+    """None: nobody has said who trains."""
+    from ..trainers.registry import get_trainer
+
+    if given["local"]:
+        return False
+    if given["trainer"]:
+        return get_trainer(given["trainer"]).capabilities.leaves_machine
+    return True if given["model"] else None
 
 
 def _describe(report: CheckReport) -> None:
@@ -152,10 +163,7 @@ def _describe_finding(finding: Finding) -> None:
     nothing = finding.advice.startswith("Nothing to do")
     option = None if nothing else _OPTIONS.get(finding.code)
     click.echo(f"    {finding.advice}{f' ({option})' if option else ''}")
-    if finding.keys:
-        keys = ", ".join(_key(key) for key in finding.keys)
-        click.echo(f"    rows: {keys}")
-
-
-def _key(key: tuple[object, ...]) -> str:
-    return str(key[0]) if len(key) == 1 else "(" + ", ".join(map(str, key)) + ")"
+    for group in finding.groups:
+        click.echo(f"    {counted(group.rows, 'row')} together: {key_list(group.keys, group.rows)}")
+    if finding.keys and not finding.groups:
+        click.echo(f"    rows: {key_list(finding.keys)}")

@@ -11,7 +11,7 @@ import click
 
 from ..prompts.prices import dollars
 from .options import usd
-from .output import Stopped, counted, one_line, say
+from .output import Stopped, counted, key_list, one_line, say
 
 if TYPE_CHECKING:
     from ..jobs.confirming import EvaluateConfirmation, PredictConfirmation, Review
@@ -125,6 +125,7 @@ def review_lines(review: Review) -> list[str]:
     lines = [f"{what} goes to {sends.host}{example}"]
     for found in review.findings:
         lines += [f"{found.severity}: {found.message}", f"    {found.advice}"]
+        lines += [f"    rows: {key_list(found.keys, found.count)}"] if found.keys else []
     if review.warnings:
         lines.append(f"{counted(review.warnings, 'more warning')}: see datasette ftclassify check.")
     return [*lines, review.checked]

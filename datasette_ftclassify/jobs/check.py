@@ -43,7 +43,7 @@ def submit_check(
     *,
     model: str | None = None,
     trainer: str | None = None,
-    leaves_machine: bool = False,
+    leaves_machine: bool | None = False,
     fields: Mapping[str, Any] | None = None,
     access: Access | None = None,
 ) -> Job:
@@ -117,7 +117,7 @@ def run_check(lease: Lease) -> dict[str, Any]:
     try:
         task = Task.from_dict(settings["task"])
         plan = SplitPlan(**settings["plan"])
-        model, leaves = settings["model"], bool(settings["leaves_machine"])
+        model, leaves = settings["model"], settings["leaves_machine"]
         priced = as_trained_by(settings.get("trainer"), model)
     except (KeyError, TypeError) as error:
         raise JobError("The settings of this job were not written by this software.") from error
@@ -128,7 +128,7 @@ def run_check(lease: Lease) -> dict[str, Any]:
         task,
         plan=plan,
         model=model,
-        leaves_machine=leaves,
+        leaves_machine=None if leaves is None else bool(leaves),
         seed=plan.seed,
         most_keys=MOST_KEYS,
         predicted=predicted_columns(lease.conn, relation(lease.conn, task.source)),
@@ -140,7 +140,7 @@ def run_check(lease: Lease) -> dict[str, Any]:
     report["rows_digest"] = before if same else None
     source = relation(lease.conn, task.source)
     for finding in report["findings"]:
-        if finding["where"] and source.identity:
+        if finding["where"] and source.identity and not finding["groups"]:
             finding["keys"] = _keys(lease.conn, source.name, source.identity, finding["where"])
     return report
 

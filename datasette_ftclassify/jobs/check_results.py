@@ -8,9 +8,12 @@ import threading
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from typing import Any
 
 from ..checks import run_checks
 from ..checks.codes import SEVERITIES
+from ..checks.report import json_key
+from ..checks.row_conditions import MOST_KEYS
 from ..core.examples import Record, count_records
 from ..core.splits import SplitPlan
 from ..core.task import Task
@@ -22,13 +25,21 @@ from .check import as_trained_by, rows_digest
 
 @dataclass(frozen=True)
 class Found:
-    """A finding, as it is shown before something is paid for; fields as in `checks.Finding`."""
+    """A finding, as it is shown before something is paid for; fields as in `checks.Finding`.
+
+    keys:        as JSON has them
+    job, number: the check job that has it in its result, and its place there; None for neither
+    """
 
     code: str
     severity: str
     count: int
     message: str
     advice: str
+    keys: Sequence[Sequence[Any]] = ()
+    where: str | None = None
+    job: int | None = None
+    number: int | None = None
 
 
 @dataclass(frozen=True)
@@ -105,9 +116,13 @@ def _run(
         deep=False,
         private=False,
         usable=usable,
+        most_keys=MOST_KEYS,
         **as_trained_by(trainer.name, model),
     )
-    return tuple(Found(f.code, f.severity, f.count, f.message, f.advice) for f in report.findings)
+    return tuple(
+        Found(f.code, f.severity, f.count, f.message, f.advice, [*map(json_key, f.keys)], f.where)
+        for f in report.findings
+    )
 
 
 def _checks_of(
@@ -135,20 +150,26 @@ def _stored(job: Job) -> tuple[Found, ...] | None:
     findings = (job.result or {}).get("findings")
     if not isinstance(findings, list):
         return None
-    found = [_found(finding) for finding in findings]
+    found = [_found(finding, job.id, number) for number, finding in enumerate(findings)]
     known = [one for one in found if one is not None]
     return tuple(known) if len(known) == len(found) else None
 
 
-def _found(finding: object) -> Found | None:
+def _found(finding: object, job: int, number: int) -> Found | None:
     if not isinstance(finding, Mapping):
         return None
     texts = [finding.get(name) for name in ("code", "severity", "message", "advice")]
-    count = finding.get("count")
+    count, where, keys = finding.get("count"), finding.get("where"), finding.get("keys")
     if not all(isinstance(text, str) for text in texts) or not isinstance(count, int):
         return None
+    if not (where is None or isinstance(where, str)) or not isinstance(keys, list):
+        return None
+    if not all(isinstance(key, list) for key in keys):
+        return None
     code, severity, message, advice = map(str, texts)
-    return Found(code, severity, count, message, advice) if severity in SEVERITIES else None
+    if severity not in SEVERITIES:
+        return None
+    return Found(code, severity, count, message, advice, keys, where, job, number)
 
 
 class _Recent:

@@ -9,12 +9,16 @@ from __future__ import annotations
 
 import random
 import sqlite3
-from collections.abc import Sequence, Set
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import asdict, dataclass, replace
+from types import MappingProxyType
 from typing import Any
 
 from ..checks.codes import stopping
 from ..checks.private_data import DETECTORS, private_text
+from ..checks.report import json_key
+from ..checks.row_conditions import MOST_KEYS
+from ..core.database import Key
 from ..core.task import Task
 from ..store.classifiers import Classifier
 from ..trainers.access import Access
@@ -23,7 +27,7 @@ from ..trainers.service import Service
 from .check import RowsDigest
 from .check_results import Checked, Found, check_rows
 from .estimates import JobEstimate, check_answers, estimate_requests, estimate_texts, without_answer
-from .evaluate import texts_to_ask
+from .evaluate import read_test_rows
 from .load_classifier import prices_of, service_of
 from .plan import Plan, PredictRequest
 from .remote.model_names import load_inference_client
@@ -190,14 +194,16 @@ def confirm_evaluate(
     service = service_of(classifier)
     if service is None or not service.capabilities.costs_money:
         return None
-    texts = texts_to_ask(conn, classifier)
+    rows, _ = read_test_rows(conn, classifier)
+    keys = {row.text or "": row.key for row in reversed(rows)}
+    texts = without_answer(conn, classifier, [row.text or "" for row in rows])
     if texts:
         check_answers(classifier)
     inference_client = load_inference_client(classifier, access)
     estimate = estimate_requests(inference_client, texts, prices_of(classifier, access))
     checked = check_rows(conn, classifier.task, None, service, None, most=CHECKED_ROWS)
     sending = _requests(classifier, service, estimate, texts)
-    review = _review(sending, checked, texts, len(texts), _ABOUT_TRAINING)
+    review = _review(sending, checked, texts, len(texts), _ABOUT_TRAINING, keys)
     return EvaluateConfirmation(estimate, review)
 
 
@@ -236,7 +242,8 @@ def _review_training(
     labels = task.labels if trains else ()
     sending = Sending(estimate.host, estimate.rows_sent, task.text, labels, _example(texts))
     aside = frozenset() if trainer.capabilities.needs_examples else _ABOUT_AMOUNTS
-    return _review(sending, checked, texts, len(texts), aside)
+    keys = {example.text: example.key for example in reversed(sent)}
+    return _review(sending, checked, texts, len(texts), aside, keys)
 
 
 def _review_prediction(
@@ -276,23 +283,35 @@ def _example(texts: Sequence[str]) -> str | None:
 
 
 def _review(
-    sending: Sending, checked: Checked, texts: Sequence[str], in_all: int, aside: Set[str]
+    sending: Sending,
+    checked: Checked,
+    texts: Sequence[str],
+    in_all: int,
+    aside: Set[str],
+    keys: Mapping[str, Key] = MappingProxyType({}),
 ) -> Review:
     """texts: those that would be sent, or some of them, of `in_all`
-    aside: errors that are none here"""
+    aside: errors that are none here
+    keys:  of a row with each text, where that is known"""
     found = checked.findings or ()
     errors = [f for f in found if f.severity == "error" and f.code not in aside]
     others = [f for f in found if f.severity != "info" and f.code not in DETECTORS]
-    kept = [replace(f, severity="warning") for f in found if f.code in DETECTORS]
+    kept = [_sent(f) for f in found if f.code in DETECTORS]
     some = _some(texts)
     if len(some) < in_all and checked.job is not None:
         private, where = kept, f"for private data, too: in all rows, by job {checked.job.id}"
     else:
-        private = _private(some)
+        private = _private(some, keys)
         of = "all" if len(some) >= in_all else f"{len(some):,} drawn at random of"
         where = f"for private data in {of} {in_all:,} texts"
     how = f"{checked.how} Looked {where}."
     return Review(sending, (*errors, *private), len(others) - len(errors), how)
+
+
+def _sent(found: Found) -> Found:
+    """Private data that a check found, now that it is clear that the texts are sent."""
+    message, advice = private_text(found.code, found.count, leaves_machine=True)
+    return replace(found, severity="warning", message=message, advice=advice)
 
 
 def _some(texts: Sequence[str]) -> Sequence[str]:
@@ -309,10 +328,12 @@ def _some(texts: Sequence[str]) -> Sequence[str]:
     return some
 
 
-def _private(texts: Sequence[str]) -> list[Found]:
-    counts = {code: sum(map(detect, texts)) for code, (_, detect) in DETECTORS.items()}
-    return [
-        Found(code, "warning", count, *private_text(code, count, leaves_machine=True))
-        for code, count in counts.items()
-        if count
-    ]
+def _private(texts: Sequence[str], keys: Mapping[str, Key]) -> list[Found]:
+    found = []
+    for code, (_, detect) in DETECTORS.items():
+        seen = [text for text in texts if detect(text)]
+        if seen:
+            told = private_text(code, len(seen), leaves_machine=True)
+            rows = [json_key(keys[text]) for text in seen if text in keys][:MOST_KEYS]
+            found.append(Found(code, "warning", len(seen), *told, rows))
+    return found

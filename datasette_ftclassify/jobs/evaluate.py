@@ -23,7 +23,7 @@ from ..store.splits import Membership
 from ..trainers.access import Access
 from ..trainers.configuration import read_access
 from .agreements import agree, spent_by
-from .estimates import JobEstimate, agreed, without_answer
+from .estimates import JobEstimate, agreed
 from .lease import Lease, leased
 from .load_classifier import load_answerer, service_of
 from .row_results import judge
@@ -101,15 +101,6 @@ def submit_evaluate(
         job = note_terms(conn, job.id, terms)
         agree(conn, job, reach, terms["limit_usd"], terms.get("usd"))
         return job
-
-
-def texts_to_ask(conn: sqlite3.Connection, classifier: Classifier) -> list[str]:
-    """The texts of test rows without a stored answer, each once.
-
-    Raises EvaluationError when there is no row to evaluate on.
-    """
-    rows, _ = read_test_rows(conn, classifier)
-    return without_answer(conn, classifier, [row.text or "" for row in rows])
 
 
 def _as_a_job(

@@ -321,6 +321,45 @@ def test_rows_with_none_of_the_labels_and_labels_always_together() -> None:
     assert "free-text-labels" not in codes(report)
 
 
+LETTERS = {
+    "dues": "please find enclosed the yearly dues of our member number {} for the season to come",
+    "noise": "the noise from the works on platform {} keeps all of our neighbours awake at night",
+    "lost": "my umbrella with the ivory handle was lost on ferry {} between the two last stops",
+}
+
+
+def test_copies_are_listed_group_by_group() -> None:
+    """Rows come as they do in a table, mixed; they are read side by side."""
+    rows = [*clean_rows(20)]
+    kinds = {"dues": 7, "noise": 4, "lost": 2}
+    for number in range(7):
+        rows += [
+            (LETTERS[kind].format(f"{number} x{number}"), ("a", "b")[number % 2])
+            for kind, count in kinds.items()
+            if number < count
+        ]
+    report = check(rows, most_keys=100)
+    near = found(report, "near-duplicates")
+    assert [group.rows for group in near.groups] == [7, 4, 2]
+    assert near.keys == tuple(key for group in near.groups for key in group.keys)
+    for group, kind in zip(near.groups, kinds, strict=True):
+        assert {rows[key[0] - 1][0][:12] for key in group.keys} == {LETTERS[kind][:12]}
+    told = json.loads(json.dumps(report.to_dict()))["findings"]
+    (listed,) = [f["groups"] for f in told if f["code"] == "near-duplicates"]
+    assert [len(group["keys"]) for group in listed] == [7, 4, 2]
+    assert found(report, "conflicting-near-duplicates").groups == near.groups
+    # Where there is room for some keys only, there are some of each group.
+    few = found(check(rows), "near-duplicates")
+    assert [(group.rows, len(group.keys)) for group in few.groups] == [(7, 3), (4, 3), (2, 2)]
+
+
+def test_texts_with_several_labels_are_listed_text_by_text() -> None:
+    rows = [*clean_rows(20), *((f"is it {n % 3}?", f"{n % 2} or so") for n in range(12))]
+    groups = found(check(rows, most_keys=50), "conflicting-labels").groups
+    assert [group.rows for group in groups] == [4, 4, 4]
+    assert all(len({rows[key[0] - 1][0] for key in group.keys}) == 1 for group in groups)
+
+
 # Splits
 
 

@@ -403,6 +403,29 @@ def test_a_seed_of_any_size(town: Path, seed: int):
     assert again["metrics"] == {**trained["metrics"], "version": 2}
 
 
+def test_a_check_reads_copies_side_by_side_and_knows_who_trains(tmp_path: Path):
+    path = tmp_path / "letters.db"
+    letters = ["please find enclosed the yearly dues of our member number {} for the season",
+               "the noise from the works on platform {} keeps ann@example.org awake"]  # fmt: skip
+    with closing(sqlite3.connect(path)) as conn, conn:
+        conn.execute("create table t (id integer primary key, text, topic)")
+        rows = [(f"word{n} about thing{n} of day{n}", "a") for n in range(30)]
+        rows += [(letters[n % 2].format(n), "b") for n in range(6)]
+        conn.executemany("insert into t (text, topic) values (?, ?)", rows)
+    task = ["check", path, "t", "--text", "text", "--label", "topic", "--quick"]
+    for words, advice in (
+        ([], "Nothing leaves this machine with the local trainer"),
+        (["--local"], "Nothing leaves this machine,"),
+        (["--trainer", "local"], "Nothing leaves this machine,"),
+        (["--trainer", "openai"], "These texts would leave this machine"),
+        (["--model", "gpt-4.1-nano"], "These texts would leave this machine"),
+    ):
+        said = run(*task, *words).stdout
+        assert advice in said
+        assert said.count("leave this machine") + said.count("leaves this machine") == 1
+        assert "3 rows together: 31, 33, 35\n    3 rows together: 32, 34, 36\n" in said
+
+
 def test_variants_of_labels_and_vectors_on_the_command_line(tmp_path: Path):
     path = tmp_path / "labels.db"
     with closing(sqlite3.connect(path)) as conn, conn:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import html
 import json
+import re
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote_plus
 
 import pytest
 from click.testing import CliRunner
@@ -284,6 +286,45 @@ async def test_an_evaluation_is_started_from_its_page_and_shows_them(
         (job,) = list_jobs(conn)
         assert (job.kind, (job.estimate or {})["limit_usd"]) == ("evaluate", 1)
     assert {request.path for request in service.log} <= {"/models"}  # it waits for the worker
+
+
+async def test_findings_lead_to_their_rows_before_a_payment(
+    judged: Path, service: OpenAIServer
+) -> None:
+    datasette = serve(judged, grants=PAYING)
+    page = (await get(datasette, EVALUATE, "ann")).text
+    assert rows_behind(page) == {
+        "email-addresses": "id__in=[1, 2, 3]",
+        "phone-numbers": "id__in=[1, 2, 3]",
+    }
+    chosen = {**CHOSEN, "trainer": "openai", "openai-model": MODEL}
+    train = await submit(datasette, PAGE, "ann", action="train", **chosen)
+    assert "Agree, and train" in train.text
+    links = rows_behind(train.text)
+    assert links.keys() == {"email-addresses", "phone-numbers"}
+    for code in links:
+        found = re.search(rf'href="([^"]+)">See[^<]*<span[^>]*> of {code}<', train.text)
+        assert found is not None
+        assert (await get(datasette, html.unescape(found[1]), "ann")).status_code == 200
+    sent = (await send(datasette, PAGE, {"action": "train", **chosen}, "ann")).json()
+    assert all(len(f["keys"]) == 3 for f in sent["review"]["findings"] if f["code"] in links)
+    # So do those of a check job.
+    with closing(connect(judged)) as conn:
+        job = submit_check(conn, task_of(conn), training().plan, model=MODEL, leaves_machine=None)
+        run_job(conn, job.id, access=Access())
+    train = await submit(datasette, PAGE, "ann", action="train", **chosen)
+    assert f"Checked by job {job.id}" in train.text
+    assert rows_behind(train.text).keys() == links.keys()
+    # Here it is clear that the texts are sent.
+    assert "These texts would leave this machine" in train.text
+
+
+def rows_behind(page: str) -> dict[str, str]:
+    """{finding: what the address of its rows asks for}"""
+    found = re.findall(
+        r'href="[^"?]+\??([^"]*)">See[^<]*<span class="ft-hidden"> of ([a-z-]+)<', page
+    )
+    return {code: unquote_plus(html.unescape(query)) for query, code in found}
 
 
 async def test_a_deployment_is_named_where_the_evaluation_starts(

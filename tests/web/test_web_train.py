@@ -27,7 +27,8 @@ from datasette_ftclassify.store.schema import _MIGRATIONS
 from datasette_ftclassify.trainers import shutdown_dates
 from datasette_ftclassify.web import sampling
 from datasette_ftclassify.web.filters import carried
-from datasette_ftclassify.web.pages.check import as_filters, label_filter
+from datasette_ftclassify.web.finding_links import as_filters
+from datasette_ftclassify.web.pages.check import label_filter
 from datasette_ftclassify.web.train_form import Choices
 
 CHOSEN = {"text": "message", "label": "topic"}
@@ -339,6 +340,33 @@ async def test_rows_that_no_table_page_can_list_have_a_page(town: Path, keyless:
     assert (await get(datasette, html.unescape(row[1]), "ann")).status_code == 200
     assert (await get(datasette, ours[0], "bob")).status_code == 403
     assert (await get(datasette, ours[0].rpartition("/")[0] + "/999", "ann")).status_code == 404
+
+
+async def test_copies_are_listed_group_by_group(town: Path, keyless: None):
+    letters = [
+        "please find enclosed the yearly dues of our member number {} for the season",
+        "the noise from the works on platform {} keeps all our neighbours awake",
+    ]
+    with closing(connect(town)) as conn, conn:
+        conn.execute("create table letters (id integer primary key, body text, kind text)")
+        conn.executemany(
+            "insert into letters (body, kind) values (?, ?)",
+            [(f"word{n} about thing{n} of day{n}", "a") for n in range(40)]
+            + [(letters[n % 2].format(n), "b") for n in range(8)] + [(letters[0], "b")],
+        )  # fmt: skip
+    datasette = serve(town, grants=TRAIN)
+    where = await checked(datasette, town, table="letters", text="body", label="kind")
+    data = (await get(datasette, where.replace("/train?", "/train.json?"), "ann")).json()
+    (near,) = [f for f in data["check"]["report"]["findings"] if f["code"] == "near-duplicates"]
+    listed = (await get(datasette, f"{near['url']}.json", "ann")).json()["rows"]
+    assert [row["group"]["rows"] for row in listed] == [5] * 5 + [4] * 4
+    assert len({row["cells"][0][:10] for row in listed[:5]}) == 1
+    assert listed[0]["cells"][0][:10] != listed[5]["cells"][0][:10]
+    shown = (await get(datasette, near["url"], "ann")).text
+    assert shown.index("5 rows together") < shown.index("4 rows together")
+    later = (await get(datasette, f"{near['url']}?start=7", "ann")).text
+    assert "5 rows together" not in later
+    assert "4 rows together" in later
 
 
 async def test_hostile_names_and_cells(town: Path, keyless: None):

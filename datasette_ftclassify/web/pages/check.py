@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import re
 import sqlite3
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -20,13 +19,13 @@ from ...core.errors import FtclassifyError
 from ...core.label_notations import name_list
 from ...core.splits import SplitPlan
 from ...core.task import Task
-from ...jobs.check import LISTED
 from ...jobs.finding_rows import read_finding_rows
 from ...store.jobs.job import Job
 from ...store.jobs.state import get_job
 from .. import charts
 from ..background_reads import read_uri
-from ..filters import Pair, in_filter
+from ..filters import Pair
+from ..finding_links import rows_url
 from ..permissions import TRAIN
 from ..registry import page
 from ..responses import show
@@ -38,12 +37,6 @@ if TYPE_CHECKING:
     from ..page_request import PageRequest
 
 PAGE_ROWS = 50
-_LONGEST_ADDRESS = 1_800
-"""Characters; proxies and browsers start to refuse addresses at a few thousand."""
-
-_NULLS = re.compile(r'"((?:[^"]|"")+)" is null(?: and |$)')
-_IN = re.compile(r'"((?:[^"]|"")+)" in \((.*)\)', re.DOTALL)
-_LITERAL = re.compile(r"(?:'((?:[^']|'')*)'|(-?\d+))(?:, |$)")
 
 
 def find_check(conn: sqlite3.Connection, number: str, table: str) -> Job | None:
@@ -109,7 +102,7 @@ def _report(
         told = {k: finding[k] for k in ("code", "severity", "count", "message", "advice")}
         merge = (finding.get("details") or {}).get("merge")
         told["merge"] = json.dumps(merge) if merge else None
-        findings.append({**told, "url": _address(ask, job, number, finding, source)})
+        findings.append({**told, "url": rows_url(ask, finding, source, job.id, number)})
     worst = [{"name": s, "count": sum(f["severity"] == s for f in findings)} for s in SEVERITIES]
     reading = Task.from_dict(result["task"]).label_reading
     read_as = reading.kind + reading.words
@@ -118,50 +111,6 @@ def _report(
     return {**{name: result[name] for name in kept}, "sample": sample, "findings": findings,
             "severities": worst, "kind": result["task"]["kind"],
             "delimiter": result["task"]["delimiter"], "read_as": read_as}  # fmt: skip
-
-
-def _address(
-    ask: PageRequest, job: Job, number: int, finding: Mapping[str, Any], source: Relation
-) -> str | None:
-    """Of the finding's rows: the table page with filters where those say the same, else ours."""
-    where, keys = finding["where"], finding["keys"]
-    filters = as_filters(where) if where else None
-    whole = finding["count"] == len(keys) or (where and len(keys) < LISTED)
-    if filters is None and keys and whole and len(source.identity) == 1:
-        pair = in_filter(source.identity[0], [key[0] for key in keys])
-        filters = [pair] if pair and all(len(key) == 1 for key in keys) else None
-    if filters:
-        table = str(ask.datasette.urls.table(ask.database, source.name))
-        address = f"{table}?{urlencode(filters)}"
-        if len(address) <= _LONGEST_ADDRESS:
-            return address
-    return ask.url("jobs", job.id, "finding", number) if keys or where else None
-
-
-def as_filters(where: str) -> list[Pair] | None:
-    """A condition of the checks as Datasette's filters; None when it is none of the two simple
-    forms: columns that are NULL, and a column that has one of some values."""
-    nulls = list(_NULLS.finditer(where))
-    if nulls and sum(len(found[0]) for found in nulls) == len(where):
-        return [(f"{_unquoted(found[1])}__isnull", "1") for found in nulls]
-    listed = _IN.fullmatch(where)
-    if listed is None:
-        return None
-    values: list[str | int] = []
-    at = 0
-    while at < len(listed[2]):
-        literal = _LITERAL.match(listed[2], at)
-        if literal is None:
-            return None
-        text, number = literal[1], literal[2]
-        values.append(int(number) if number else text.replace("''", "'"))
-        at = literal.end()
-    pair = in_filter(_unquoted(listed[1]), values)
-    return [pair] if pair else None
-
-
-def _unquoted(name: str) -> str:
-    return name.replace('""', '"')
 
 
 def row_url(ask: PageRequest, source: Relation, key: list[Any]) -> str | None:
@@ -205,6 +154,17 @@ def label_filter(task: Mapping[str, Any], name: str) -> Pair | None:
     return None if not plain else (f"{column}__arraycontains", name)
 
 
+def _groups_of(finding: Mapping[str, Any], start: int) -> list[dict[str, int]]:
+    """Of each row of a finding from number `start` on the group it belongs to, where rows are to be
+    read together: its number from 1 on, its `rows`, and how many of them are `listed`."""
+    found = [
+        {"number": number, "rows": group["rows"], "listed": len(group["keys"])}
+        for number, group in enumerate(finding.get("groups") or (), 1)
+        for _ in group["keys"]
+    ]
+    return found[start:]
+
+
 @page("/jobs/{id}/finding/{number}", "job", "ftclassify_finding.html", reads=TRAIN, writes=None)
 async def finding_page(ask: PageRequest) -> Response:
     """GET …/jobs/ID/finding/N?start=0: the rows of a finding that no table page can list."""
@@ -229,6 +189,8 @@ async def finding_page(ask: PageRequest) -> Response:
     rows = await asyncio.to_thread(
         read_finding_rows, read_uri(ask), job.id, number, start, PAGE_ROWS + 1
     )
+    for row, group in zip(rows, _groups_of(finding, start), strict=False):
+        row["group"] = group
     for row in rows:
         row["url"] = row_url(ask, source, row["key"])
     data = {"finding": shown, "start": start, "columns": [*task.text, *task.labels],

@@ -32,6 +32,7 @@ from ..classifier_names import tables_revealed
 from ..classify_choices import Choice, choices, facts, pick
 from ..classify_form import Form
 from ..filters import facet_of, left_behind
+from ..finding_links import review_urls
 from ..job_facts import RUN_ELSEWHERE
 from ..lifespan import has_worker
 from ..operator_settings import access_of, require_limits
@@ -245,6 +246,7 @@ async def _review(
         "form": form, "review": review, "hidden": hidden, "links": _links(ask), "usd": dollars,
         "columns": form.columns(prepared.classifier).items(),
         "found": None if confirmation is None else confirmation.review,
+        "row_urls": await review_urls(ask, confirmation, form.table),
         "unlabelled": None if confirmation is None else confirmation.unlabelled,
         "error": f"{prepared.refusal} {TICK}" if confirmed else None,
     }, status=400 if confirmed else 200)  # fmt: skip

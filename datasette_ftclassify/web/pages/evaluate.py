@@ -19,6 +19,7 @@ from ...jobs.remote.model_names import check_deployment, deploy
 from ...jobs.remote.models import deploys
 from ...store.classifiers import find_by_id
 from ..background_reads import bring_up_to_date, queue_aside, read_aside
+from ..finding_links import review_urls
 from ..operator_settings import access_of, require_limits
 from ..permissions import DELETE, SPEND, TRAIN
 from ..registry import page
@@ -162,6 +163,7 @@ async def _show(ask: PageRequest, shown: _Shown) -> Response:
         "asks": {name: classifier.header.get(name) for name in ("model", "host")},
         "price": None if confirmation is None else confirmation.estimate.price,
         "found": None if confirmation is None else confirmation.review,
+        "row_urls": await review_urls(ask, confirmation, classifier.task.source),
         "needs_deployment": deploys(classifier) and not classifier.header.get("deployment"),
         "may_deploy": await ask.may(DELETE),
     }

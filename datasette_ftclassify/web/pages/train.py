@@ -29,6 +29,7 @@ from ..background_reads import bring_up_to_date, path_of, queue_aside, read_asid
 from ..classifier_names import may_all
 from ..column_suggestions import TablePreview, preview_table
 from ..filters import left_behind
+from ..finding_links import review_urls
 from ..operator_settings import access_of
 from ..permissions import SPEND, TRAIN
 from ..registry import MenuItem, page
@@ -142,6 +143,7 @@ async def _form(
         "usd": dollars,
         "price": price,
         "confirmed": confirmation.review if confirmation else None,
+        "row_urls": await review_urls(ask, confirmation, look.source.name),
         "links": _links(ask, look, check),
     }
     return await show(ask, data, more=more, status=status)
@@ -255,7 +257,7 @@ async def _check(ask: PageRequest, choices: Choices) -> Response:
     access, _ = await _access(ask)
     task = await read_aside(ask, choices.task)
     chosen = get_trainer(choices.trainer or TrainRequest.trainer)
-    sends = await asyncio.to_thread(_leaves_machine, access)
+    sends = await asyncio.to_thread(_leaves_machine, chosen, access)
     model = choices.setting(chosen.name, "model") or None
     trainer = chosen.name if chosen.capabilities.trains and isinstance(chosen, Service) else None
     fields = {k: v for k, v in choices.query().items() if k not in ("table", "trainer")}
@@ -277,10 +279,13 @@ async def _check(ask: PageRequest, choices: Choices) -> Response:
     return await done(ask, where, {"job": job.to_dict()})
 
 
-def _leaves_machine(access: Access) -> bool:
-    """Whether any trainer that could be chosen sends texts away, so that tokens and private data
-    matter."""
-    return any(t.capabilities.leaves_machine and not why_not(t, access) for t in list_trainers())
+def _leaves_machine(chosen: Trainer, access: Access) -> bool | None:
+    """Whether the texts will be sent away; None: only if another trainer is chosen instead, so
+    that tokens matter."""
+    if chosen.capabilities.leaves_machine:
+        return True
+    others = (t for t in list_trainers() if t.capabilities.leaves_machine)
+    return None if any(not why_not(t, access) for t in others) else False
 
 
 async def _train(ask: PageRequest, choices: Choices) -> Response:

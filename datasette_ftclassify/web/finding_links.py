@@ -1,0 +1,92 @@
+"""Addresses of the very rows that a finding is about."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
+
+from ..core.database import Relation, relation
+from ..jobs.check import LISTED
+from .filters import Pair, in_filter
+
+if TYPE_CHECKING:
+    from ..jobs.confirming import EvaluateConfirmation, PredictConfirmation, TrainConfirmation
+    from .page_request import PageRequest
+
+_LONGEST_ADDRESS = 1_800
+"""Characters; proxies and browsers start to refuse addresses at a few thousand."""
+
+_SOME = 50
+"""Rows that are linked to where nothing leads to all."""
+
+_NULLS = re.compile(r'"((?:[^"]|"")+)" is null(?: and |$)')
+_IN = re.compile(r'"((?:[^"]|"")+)" in \((.*)\)', re.DOTALL)
+_LITERAL = re.compile(r"(?:'((?:[^']|'')*)'|(-?\d+))(?:, |$)")
+
+
+async def review_urls(
+    ask: PageRequest,
+    shown: TrainConfirmation | PredictConfirmation | EvaluateConfirmation | None,
+    source: str,
+) -> list[str | None]:
+    """For each finding of what is shown before a payment, None without an address."""
+    if shown is None:
+        return []
+    table = await ask.read(lambda conn: relation(conn, source))
+    return [rows_url(ask, asdict(f), table, f.job, f.number) for f in shown.review.findings]
+
+
+def rows_url(
+    ask: PageRequest,
+    finding: Mapping[str, Any],
+    source: Relation,
+    job: int | None,
+    number: int | None,
+) -> str | None:
+    """Of the finding's rows: the table page with filters where those say the same, else ours of the
+    finding, if a check job has it with a number. None without either."""
+    where, keys = finding["where"], finding["keys"]
+    ours = ask.url("jobs", job, "finding", number) if job is not None and (keys or where) else None
+    if ours and finding.get("groups"):
+        return ours  # which shows what belongs together
+    filters = as_filters(where) if where else None
+    whole = finding["count"] == len(keys) or (where and len(keys) < LISTED)
+    if filters is None and keys and (whole or ours is None) and len(source.identity) == 1:
+        some = keys if whole else keys[:_SOME]
+        pair = in_filter(source.identity[0], [key[0] for key in some])
+        filters = [pair] if pair and all(len(key) == 1 for key in some) else None
+    if filters:
+        table = str(ask.datasette.urls.table(ask.database, source.name))
+        address = f"{table}?{urlencode(filters)}"
+        if len(address) <= _LONGEST_ADDRESS:
+            return address
+    return ours
+
+
+def as_filters(where: str) -> list[Pair] | None:
+    """A condition of the checks as Datasette's filters; None when it is none of the two simple
+    forms: columns that are NULL, and a column that has one of some values."""
+    nulls = list(_NULLS.finditer(where))
+    if nulls and sum(len(found[0]) for found in nulls) == len(where):
+        return [(f"{_unquoted(found[1])}__isnull", "1") for found in nulls]
+    listed = _IN.fullmatch(where)
+    if listed is None:
+        return None
+    values: list[str | int] = []
+    at = 0
+    while at < len(listed[2]):
+        literal = _LITERAL.match(listed[2], at)
+        if literal is None:
+            return None
+        text, number = literal[1], literal[2]
+        values.append(int(number) if number else text.replace("''", "'"))
+        at = literal.end()
+    pair = in_filter(_unquoted(listed[1]), values)
+    return [pair] if pair else None
+
+
+def _unquoted(name: str) -> str:
+    return name.replace('""', '"')
