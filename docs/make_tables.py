@@ -10,9 +10,22 @@ from pathlib import Path
 
 from datasette_ftclassify.sql import functions  # noqa: F401, which declares them
 from datasette_ftclassify.sql.declaration import functions_table
+from datasette_ftclassify.trainers.base import options_of
+from datasette_ftclassify.trainers.builtin import register_trainers
+from datasette_ftclassify.trainers.options import options_table
 
 FOLDER = Path(__file__).parent
-TABLES: dict[str, dict[str, Callable[[], str]]] = {"sql.md": {"SQL functions": functions_table}}
+
+
+def trainers_table() -> str:
+    trainers = sorted(register_trainers(), key=lambda trainer: trainer.name)
+    return options_table({t.name: options_of(t).values() for t in trainers})
+
+
+TABLES: dict[str, dict[str, Callable[[], str]]] = {
+    "sql.md": {"SQL functions": functions_table},
+    "trainers.md": {"options of trainers": trainers_table},
+}
 """{document: {name of a table in it: what makes it}}"""
 
 

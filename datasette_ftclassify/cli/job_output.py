@@ -66,26 +66,20 @@ def _about(conn: sqlite3.Connection, job: Job) -> str:
 
 def settings_lines(job: Job) -> list[str]:
     """The settings of a job, a line for each group; for any content of a stranger's file."""
-    plain = {name: value for name, value in job.settings.items() if not isinstance(value, dict)}
-    groups = {"settings": plain, **{n: v for n, v in job.settings.items() if isinstance(v, dict)}}
+    from ..present.settings import settings_list
+
+    shown = {name: value for name, value in job.settings.items() if name not in ("uid", "like")}
+    groups = {name: {name: value} for name, value in shown.items() if isinstance(value, dict)}
+    plain = {name: value for name, value in shown.items() if name not in groups}
     agreed = {name: (job.estimate or {}).get(name) for name in _AGREED}
     return [
-        f"{name:10}{', '.join(words)}"
-        for name, group in {**groups, "agreed": agreed}.items()
-        if (words := _words(group))
+        f"{title:10}{', '.join(words)}"
+        for title, group in {"settings": plain, **groups, "agreed": agreed}.items()
+        if (words := [f"{name} {value}" for name, value in settings_list(group)])
     ]
 
 
 _AGREED = ("limit_usd", "concurrency", "max_errors", "batch")
-
-
-def _words(group: dict[str, Any]) -> list[str]:
-    """The settings that say something."""
-    return [
-        f"{name.replace('_', ' ')} {', '.join(map(str, v)) if isinstance(v, list) else v}"
-        for name, v in group.items()
-        if v not in (None, "", False, [], {}) and name not in ("uid", "like")
-    ]
 
 
 def event_lines(events: list[Event]) -> list[str]:

@@ -7,7 +7,13 @@ from typing import Any
 
 import click
 
-from .options import database_argument, json_option, open_database, training_options
+from .options import (
+    TrainingCommand,
+    database_argument,
+    json_option,
+    open_database,
+    training_options,
+)
 from .output import friendly, print_json, say
 from .run_job import tell_queued
 from .train_steps import (
@@ -22,7 +28,7 @@ from .train_steps import (
 )
 
 
-@click.command()
+@click.command(cls=TrainingCommand)
 @database_argument
 @click.argument("name")
 @click.option("--trainer", required=True, help="Trainer of the second classifier.")

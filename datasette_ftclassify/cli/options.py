@@ -13,6 +13,7 @@ import click
 from ..core.errors import TaskError
 from ..core.labels import KINDS
 from ..core.markup import MARKUPS
+from ..trainers.options import DECLARED, Kind, Option
 
 if TYPE_CHECKING:
     from ..core.splits import SplitPlan
@@ -148,64 +149,59 @@ def plan_options(command: Command) -> Command:
     return command
 
 
+_TYPES: dict[Kind, Any] = {"whole": int, "number": float, "meanings": (str, str)}
+
+
+def trainer_option(declared: Option, *, trainer: str = "") -> Callable[[Command], Command]:
+    """A declared option of trainers as one of a command. trainer: whose own it is"""
+    choices = [value for value, _ in declared.choices]
+    several = declared.kind == "meanings"
+    empty = f" [{declared.empty}]" if declared.empty else ""
+    help_ = (
+        f"{declared.help or declared.label + '.'}{' Repeat for more.' if several else ''}{empty}"
+    )
+    return click.option(
+        declared.command_line,
+        declared.name,
+        type=click.Choice(choices) if choices else _TYPES.get(declared.kind),
+        multiple=several,
+        metavar={"meanings": "LABEL TEXT", "object": "JSON"}.get(declared.kind, declared.metavar),
+        help=f"{help_} ({trainer})" if trainer else help_,
+    )
+
+
+class TrainingCommand(click.Command):
+    """A command with `training_options`, which has besides those that are one trainer's own."""
+
+    def get_params(self, ctx: click.Context) -> list[click.Parameter]:
+        from ..trainers.registry import list_own_options
+
+        known = super().get_params(ctx)
+        if "own" not in ctx.meta:
+            taken = {flag for parameter in known for flag in parameter.opts}
+            bare = click.Command(None)
+            for trainer, option in reversed(list_own_options()):
+                if option.command_line not in taken:
+                    trainer_option(option, trainer=trainer)(bare)
+            ctx.meta["own"] = bare.params
+        return [*known[:-1], *ctx.meta["own"], *known[-1:]]
+
+
 def training_options(command: Command) -> Command:
     """What a trainer may be told, and how the command goes about it."""
     for option in reversed(
         [
-            click.option(
-                "--embeddings",
-                metavar="MODEL",
-                help="Folder or hub name of a static embedding model (model2vec), to try beside"
-                " TF-IDF (local).",
-            ),
+            *map(trainer_option, DECLARED),
             click.option(
                 "--curve/--no-curve",
                 default=True,
                 help="Estimate whether more labels would help (local): a learning curve. [on]",
             ),
-            click.option("--model", help="The service's model to tune, or to ask."),
             base_url_option,
-            click.option("--epochs", type=int, help="Passes over the training examples."),
-            click.option("--batch-size", type=int, help="Examples a step."),
-            click.option("--learning-rate", type=float, help="Learning-rate multiplier."),
-            click.option("--suffix", help="Goes into the tuned model's name."),
-            click.option(
-                "--wandb", metavar="PROJECT", help="Report to a project at Weights & Biases."
-            ),
             click.option(
                 "--continue-from",
                 metavar="CLASSIFIER",
                 help="Train the model of an earlier classifier further, with the same labels.",
-            ),
-            click.option(
-                "--form",
-                type=click.Choice(["chat", "completion"]),
-                help="Form of the examples. [what suits the model]",
-            ),
-            click.option(
-                "--labels-as",
-                type=click.Choice(["text", "code"]),
-                help="Answers are labels, or numbers that are one token each. [what suits them]",
-            ),
-            click.option(
-                "--multilabel-as",
-                type=click.Choice(["array", "flags"]),
-                help="Several labels as a JSON array, or as 0s and 1s in a fixed order. [array]",
-            ),
-            click.option(
-                "--system", help="System message, in place of the one that lists the labels."
-            ),
-            click.option(
-                "--describe",
-                type=(str, str),
-                multiple=True,
-                metavar="LABEL TEXT",
-                help="What a label means, for a model that is not trained; repeat for more.",
-            ),
-            click.option(
-                "--extra",
-                metavar="JSON",
-                help="Further fields of the request that creates the training.",
             ),
             limit_option,
             yes_option,

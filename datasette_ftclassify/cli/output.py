@@ -60,7 +60,7 @@ def with_options(error: Exception) -> str:
     text = _one_line(error)
     fields = error.fields if isinstance(error, FtclassifyError) else ()
     context = click.get_current_context(silent=True)
-    params = [] if context is None else context.command.params
+    params = [] if context is None else context.command.get_params(context)
     options = {p.name: max(p.opts, key=len) for p in params if isinstance(p, click.Option)}
     named = ", ".join(options[field] for field in fields if field in options)
     return f"{text.removesuffix('.')} ({named})." if named else text

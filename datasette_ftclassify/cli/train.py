@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from .options import (
+    TrainingCommand,
     json_option,
     open_database,
     plan_from,
@@ -29,7 +30,7 @@ from .train_steps import (
 )
 
 
-@click.command()
+@click.command(cls=TrainingCommand)
 @task_options
 @click.option("--name", help="Of the classifier; an existing one gets a new version. [the table's]")
 @click.option("--trainer", default="local", show_default=True, help="The trainer.")

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import json
 import shlex
-from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -27,31 +26,33 @@ if TYPE_CHECKING:
     from ..store.classifiers import Classifier
     from ..store.jobs.job import Job
     from ..trainers.access import Access
-    from ..trainers.base import TrainerOptions
-
-_FORMAT = {"form": "form", "labels_as": "labels", "multilabel_as": "multilabel", "system": "system"}
+    from ..trainers.options import Option, TrainerOptions
 
 
 def options_from(given: dict[str, Any], seed: int) -> TrainerOptions:
     """The options of `training_options`."""
-    from ..trainers.base import TrainerOptions
+    from ..trainers.options import DECLARED, TrainerOptions
+    from ..trainers.registry import list_own_options
 
-    fmt = {field: given[name] for name, field in _FORMAT.items() if given[name] is not None}
-    simple = {f.name: given[f.name] for f in fields(TrainerOptions) if f.name in given}
-    simple["extra"] = _json_object(given["extra"])
-    return TrainerOptions(
-        **simple, seed=seed, format=fmt or None, descriptions=dict(given["describe"])
-    )
+    options = [*DECLARED, *(option for _, option in list_own_options())]
+    said = {o.name: _value(o, given[o.name]) for o in options if o.name in given}
+    return TrainerOptions.of(said, seed)
 
 
-def _json_object(text: str | None) -> dict[str, Any]:
+def _value(option: Option, given: Any) -> Any:
+    if option.kind == "meanings":
+        return dict(given)
+    if option.kind != "object" or given is None:
+        return given
     try:
-        data = json.loads(text) if text else {}
+        value = json.loads(given)
     except (ValueError, RecursionError):
-        data = None
-    if not isinstance(data, dict):
-        raise TrainingError('--extra must be a JSON object, such as \'{"priority": "low"}\'.')
-    return data
+        value = None
+    if not isinstance(value, dict):
+        raise TrainingError(
+            f'{option.command_line} must be a JSON object, such as \'{{"priority": "low"}}\'.'
+        )
+    return value
 
 
 def access_for(trainer: str, base_url: str | None) -> Access:

@@ -13,7 +13,7 @@ from .output import friendly, print_json
 
 if TYPE_CHECKING:
     from ..trainers.access import Access
-    from ..trainers.base import Capabilities, Limits, Trainer
+    from ..trainers.base import Capabilities, Trainer
 
 
 @click.command()
@@ -27,21 +27,29 @@ def trainers(as_json: bool) -> None:
     found, access = list_trainers(), read_access()
     if as_json:
         rows = [
-            {"name": t.name, "title": t.title, **asdict(t.capabilities), **_models(t, access)}
+            {"name": t.name, "title": t.title, **asdict(t.capabilities),
+             "options": _options(t), **_models(t, access)}
             for t in found
-        ]
+        ]  # fmt: skip
         print_json({"trainers": rows})
         return
     for trainer in found:
         click.echo(f"{trainer.name:10}  {trainer.title}")
         click.echo(f"{'':10}  {_sentence(trainer.capabilities)}")
-        if limits := _limits(trainer.capabilities.limits):
+        if limits := _limits(trainer):
             click.echo(f"{'':10}  {limits}")
         offered = _models(trainer, access)
         if offered.get("closed"):
             click.echo(f"{'':10}  {offered['closed']}")
         elif offered.get("models"):
             click.echo(f"{'':10}  models: {', '.join(offered['models'])}")
+
+
+def _options(trainer: Trainer) -> list[dict[str, Any]]:
+    from ..trainers.base import options_of
+
+    shown = ("name", "label", "kind", "help", "least", "most")
+    return [{n: getattr(option, n) for n in shown} for option in options_of(trainer).values()]
 
 
 def _models(trainer: Trainer, access: Access) -> dict[str, Any]:
@@ -80,13 +88,15 @@ def _sentence(can: Capabilities) -> str:
     return ", ".join(parts)
 
 
-def _limits(limits: Limits) -> str:
+def _limits(trainer: Trainer) -> str:
+    from ..trainers.base import options_of
+
+    limits = trainer.capabilities.limits
     parts = [f"{limits.examples:,} examples at least"] if limits.examples > 2 else []
     if limits.file_bytes is not None:
         parts.append(f"files up to {limits.file_bytes / 1024**2:,.0f} MiB")
-    if limits.suffix is not None:
-        parts.append(f"a suffix up to {limits.suffix} characters")
-    for name, bounds in (("epochs", limits.epochs), ("batch size", limits.batch_size)):
-        if bounds is not None:
-            parts.append(f"{name} {bounds[0]:,} to {bounds[1]:,}")
+    parts += [
+        f"{name.replace('_', ' ')} {option.bounds}"
+        for name, option in options_of(trainer).items() if option.most is not None
+    ]  # fmt: skip
     return ", ".join(parts)

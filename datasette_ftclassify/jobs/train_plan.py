@@ -20,6 +20,7 @@ from ..store.classifiers import Classifier, list_classifiers
 from ..store.splits import find_split
 from ..store.summaries import Summary, summaries_of
 from ..trainers.access import Access, Endpoint
+from ..trainers.base import check_options
 from ..trainers.service import Service, TrainingSpec
 from .estimates import price
 from .train_request import TrainRequest, check_continued, read_rows
@@ -108,6 +109,7 @@ def plan_training(
     see: as of `read_rows`
     Raises TrainingError or AccessError for what the service would refuse.
     """
+    check_options(service, request.chosen)
     endpoint = access.endpoint(request.trainer)
     check_host(service, endpoint, request.host)
     data = read_rows(conn, task, request, see)

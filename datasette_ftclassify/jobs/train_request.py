@@ -13,7 +13,7 @@ from ..core.labels import LabelSet
 from ..core.splits import SplitPlan
 from ..core.task import Task
 from ..store.classifiers import check_name, find_by_uid
-from ..trainers.base import ChecksOptions, TrainerOptions
+from ..trainers.base import TrainerOptions, check_options
 from ..trainers.registry import get_trainer
 from .train_rows import SplitData, read_as_split_before, read_split
 
@@ -54,15 +54,13 @@ class TrainRequest:
         """The words of a job. The limit is none of them: raised, it is still the same training.
 
         Raises TrainingError for a trainer that there is not, or options that it has no use for."""
-        trainer = get_trainer(self.trainer)
-        if isinstance(trainer, ChecksOptions):
-            trainer.check_options(self.chosen)
+        check_options(get_trainer(self.trainer), self.chosen)
         words: dict[str, Any] = {
             "task": task.to_dict(),
             "name": check_name(_name_for(task) if self.name is None else self.name),
             "trainer": self.trainer,
             "plan": asdict(self.plan),
-            "options": asdict(self.chosen),
+            "options": self.chosen.to_dict(),
             "curve": self.curve,
         }
         others = ("like", "on_predictions", "continue_from", "host")

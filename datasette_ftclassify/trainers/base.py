@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
+from ..core.errors import TrainingError
 from ..core.labels import LabelSet
 from ..core.prediction import Predictor
+from .options import Option
+from .options import TrainerOptions as TrainerOptions
 
 if TYPE_CHECKING:
     import numpy as np
@@ -44,59 +47,15 @@ class Trained:
 
 
 @dataclass(frozen=True)
-class TrainerOptions:
-    """What a user may say about a training. A trainer ignores nothing silently: it raises
-    TrainingError for an option that it does not know what to do with.
-
-    seed:          of everything random
-    embeddings:    folder or hub name of a static embedding model; None: TF-IDF alone
-    model:         the service's model to tune, or to ask
-    epochs:        times that every example is learnt from; None: chosen by the number of rows
-    batch_size:    examples a step; None: the service chooses
-    learning_rate: factor on the service's own rate; None: the service chooses
-    suffix:        goes into the tuned model's name
-    wandb:         project at Weights & Biases that the service reports to
-    format:        `ExportFormat.to_dict()` of prompts and answers; None: the trainer chooses
-    descriptions:  what labels mean, by name, for models that are prompted without training
-    extra:         further fields of the request that creates the training, as they are
-    """
-
-    seed: int = 0
-    embeddings: str | None = None
-    model: str | None = None
-    epochs: int | None = None
-    batch_size: int | None = None
-    learning_rate: float | None = None
-    suffix: str | None = None
-    wandb: str | None = None
-    format: Mapping[str, Any] | None = None
-    descriptions: Mapping[str, str] = field(default_factory=dict)
-    extra: Mapping[str, Any] = field(default_factory=dict)
-
-
-@runtime_checkable
-class ChecksOptions(Protocol):
-    """What a trainer may be besides: one that looks at the options before a job is noted."""
-
-    def check_options(self, options: TrainerOptions) -> None:
-        """Raises TrainingError for an option that it does not know what to do with."""
-
-
-@dataclass(frozen=True)
 class Limits:
     """What a trainer takes; None: no limit, or not known.
 
     examples:   the fewest training rows
     file_bytes: of one training file
-    suffix:     characters
-    epochs, batch_size: (least, most)
     """
 
     examples: int = 2
     file_bytes: int | None = None
-    suffix: int | None = None
-    epochs: tuple[int, int] | None = None
-    batch_size: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True)
@@ -160,3 +119,46 @@ class Learner(Trainer, Protocol):
 
         Raises ArtifactError when it is damaged.
         """
+
+
+@runtime_checkable
+class TakesOptions(Protocol):
+    """What a trainer may be besides: one that lists the options that it takes, in the order of a
+    page. One that is not takes no options but the seed."""
+
+    @property
+    def options(self) -> Sequence[Option]: ...
+
+
+@runtime_checkable
+class ChecksOptions(Protocol):
+    """What a trainer may be besides: one that looks at the options together before a job is
+    noted."""
+
+    def check_options(self, options: TrainerOptions) -> None:
+        """Raises TrainingError for options that do not go together."""
+
+
+def options_of(trainer: Trainer) -> dict[str, Option]:
+    """The options that a trainer takes, by name."""
+    options = trainer.options if isinstance(trainer, TakesOptions) else ()
+    return {option.name: option for option in options}
+
+
+def check_taken(trainer: Trainer, options: TrainerOptions) -> None:
+    """Raises TrainingError for an option that the trainer does not take, or takes otherwise."""
+    taken = options_of(trainer)
+    for name, value in options.said():
+        if name not in taken:
+            raise TrainingError(
+                f"The option {name} means nothing to the trainer {trainer.name}: leave it out.",
+                fields=(name,),
+            )
+        taken[name].check(value, trainer.name)
+
+
+def check_options(trainer: Trainer, options: TrainerOptions) -> None:
+    """Before anything is noted or sent. Raises TrainingError."""
+    check_taken(trainer, options)
+    if isinstance(trainer, ChecksOptions):
+        trainer.check_options(options)

@@ -12,10 +12,13 @@ import pluggy
 from .. import hookspecs
 from ..core.errors import TrainingError
 from . import builtin
-from .base import Trainer
+from .base import Trainer, options_of
+from .options import DECLARED, Option
 from .service import Service
 
 ENTRY_POINTS = "datasette_ftclassify"
+
+_SHARED = {option.name for option in DECLARED}
 
 _log = logging.getLogger(__name__)
 
@@ -82,6 +85,16 @@ def list_trainers() -> list[Trainer]:
 def list_services() -> list[Service]:
     """Those of all trainers that are reached over a network, by name."""
     return [trainer for trainer in list_trainers() if isinstance(trainer, Service)]
+
+
+def list_own_options() -> list[tuple[str, Option]]:
+    """(trainer, option) of the options that are one trainer's own."""
+    return [
+        (trainer.name, option)
+        for trainer in list_trainers()
+        for name, option in options_of(trainer).items()
+        if name not in _SHARED
+    ]
 
 
 def get_trainer(name: str) -> Trainer:

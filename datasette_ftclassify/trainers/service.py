@@ -24,6 +24,7 @@ from ..prompts.prices import PriceTable, load_prices
 from ..prompts.token_scores import LabelScores
 from .access import Endpoint
 from .base import Trainer, TrainerOptions
+from .options import MODEL, Option
 from .service_errors import ServiceProblem
 from .usage import Usage
 
@@ -217,6 +218,7 @@ class Service(Trainer, Protocol):
     most services have in common, and what is added later comes with one, too.
 
     default_model: the one to fine-tune, or to prompt, when none is named; None: one must be named
+    options:       those that it takes, in the order in which a page has them; the model
     reached_as:    the name under which the operator configures how it is reached, unless it has an
                    entry of its own; its own name
     variables:     the environment variable of each field of its `Endpoint` that is read from there;
@@ -230,6 +232,10 @@ class Service(Trainer, Protocol):
     @property
     def reached_as(self) -> str:
         return self.name
+
+    @property
+    def options(self) -> Sequence[Option]:
+        return (MODEL,)
 
     @property
     def variables(self) -> Mapping[str, str]:

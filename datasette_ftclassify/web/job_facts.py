@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode
 
@@ -51,13 +51,6 @@ _CONSOLES = {"api.openai.com": "https://platform.openai.com"}
 """By the host that was asked: where its people see jobs, files and batches."""
 
 _CONSOLE_PATHS = {"job": "finetune", "file": "storage/files", "batch": "batches"}
-
-_SETTING_NAMES = {
-    "task.source": "table",
-    "task.text": "text columns",
-    "task.labels": "label columns",
-    "uid": "classifier's uid",
-}
 
 
 def classifier_of(conn: sqlite3.Connection, job: Job) -> str | None:
@@ -246,28 +239,6 @@ def took(job: Job) -> str:
     except ValueError:  # a stranger's file
         return ""
     return duration(max(round((ended - began).total_seconds()), 0))
-
-
-def settings_list(settings: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """(name, value) of what was asked for, without what was left open."""
-    found = []
-    for path, text in _flat(settings):
-        name = _SETTING_NAMES.get(path, path.replace("task.", "", 1))
-        found.append((name.replace("_", " ").replace(".", ", "), text))
-    return found
-
-
-def _flat(data: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, str]]:
-    for name, value in data.items():
-        if isinstance(value, Mapping):
-            yield from _flat(value, f"{before}{name}.")
-        elif isinstance(value, list):
-            if value:
-                yield before + name, ", ".join(map(str, value))
-        elif value is True:
-            yield before + name, "yes"
-        elif value not in (None, "", False):
-            yield before + name, str(value)
 
 
 def service_ids(job: Job, batches: Sequence[tuple[str, str, int]]) -> list[dict[str, Any]]:

@@ -17,19 +17,20 @@ from ..core.labels import KINDS, Kind, LabelValue, is_label, json_array
 from ..core.splits import SplitPlan
 from ..core.task import Task, define, unnamed_vectors
 from ..jobs.train_request import TrainRequest
-from ..trainers.base import TrainerOptions
+from ..trainers.base import TrainerOptions, options_of
+from ..trainers.options import DECLARED, Option
+from ..trainers.registry import get_trainer, list_own_options
 from .filters import Pair, RowFilter, filter_pairs, read_filters
 from .sampling import label_cells
 
-SETTINGS = (
-    "model", "epochs", "batch_size", "learning_rate", "suffix", "form", "labels_as",
-    "multilabel_as", "system", "descriptions",
-)  # fmt: skip
-"""What may be said to a trainer. On the page each trainer has its own: `TRAINER-epochs`.
 
-An embedding model is none of them: it is a folder of the server, or something to be downloaded."""
+def declared_options() -> dict[str, Option]:
+    """What may be said to a trainer here, by name. On the page each trainer has its own:
+    `TRAINER-epochs`."""
+    options = [*DECLARED, *(option for _, option in list_own_options())]
+    return {option.name: option for option in options if option.on_page}
 
-_FORMAT = {"form": "form", "labels_as": "labels", "multilabel_as": "multilabel", "system": "system"}
+
 _PLAIN = (
     "template", "markup", "kind", "delimiter", "label_names", "merged", "split_column",
     "validation", "test", "seed", "name", "trainer", "limit_usd",
@@ -47,7 +48,7 @@ class FieldError(FtclassifyError):
 class Choices:
     """As typed: every value is text, an empty one was not chosen.
 
-    settings: of trainers, `NAME` or `TRAINER-NAME` of SETTINGS
+    settings: of trainers, `NAME` or `TRAINER-NAME` of `declared_options`
     """
 
     table: str
@@ -76,10 +77,11 @@ class Choices:
         for name in ("label_names", "merged"):
             plain[name] = _listed(name, fields.get(name), plain[name])
         plain["template"] = plain["template"].replace("\r\n", "\n")
+        known = declared_options()
         settings = {
-            name: _described(fields[name])
+            name: _described(fields[name], known[option])
             for name in fields
-            if name.rpartition("-")[2] in SETTINGS and fields[name] not in (None, "", [])
+            if (option := name.rpartition("-")[2]) in known and fields[name] not in (None, "", [])
         }
         return cls(
             table=table,
@@ -202,25 +204,34 @@ class Choices:
         )
 
     def _options(self, trainer: str, seed: int, model: str | None) -> TrainerOptions:
-        def said(name: str) -> str | None:
-            return self.setting(trainer, name) or None
+        known = {**declared_options(), **options_of(get_trainer(trainer))}
+        said = {name: self.setting(trainer, name) for name in known}
+        values = {
+            name: _read_option(known[name], f"{trainer}-{name}", text)
+            for name, text in said.items() if text
+        }  # fmt: skip
+        return TrainerOptions.of({"model": model, **values}, seed)
 
-        def whole(name: str) -> int | None:
-            text = said(name)
-            return None if text is None else _whole(f"{trainer}-{name}", text, 0)
 
-        rate = said("learning_rate")
-        fmt = {field: said(name) for name, field in _FORMAT.items() if said(name) is not None}
-        return TrainerOptions(
-            seed=seed,
-            model=said("model") or model,
-            epochs=whole("epochs"),
-            batch_size=whole("batch_size"),
-            learning_rate=None if not rate else _amount(f"{trainer}-learning_rate", rate, 0.0),
-            suffix=said("suffix"),
-            format=fmt or None,
-            descriptions=_descriptions(trainer, said("descriptions") or ""),
-        )
+def _read_option(option: Option, name: str, text: str) -> Any:
+    """The value that was typed. Raises FieldError."""
+    if option.kind == "whole":
+        return _whole(name, text, 0)
+    if option.kind == "number":
+        return _amount(name, text, 0.0)
+    if option.kind == "meanings":
+        return _descriptions(name, text)
+    return _object(name, text) if option.kind == "object" else text
+
+
+def _object(name: str, text: str) -> dict[str, Any]:
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        found = None
+    if not isinstance(found, dict):
+        raise FieldError(name, f"{_called(name)} is a JSON object, not {text[:100]}.")
+    return found
 
 
 def _one(value: Any) -> str:
@@ -234,10 +245,12 @@ def _many(value: Any) -> tuple[str, ...]:
     return tuple(dict.fromkeys(str(v) for v in values if v not in (None, "")))
 
 
-def _described(value: Any) -> str:
-    """A setting as text; descriptions of labels may come as a JSON object."""
-    if isinstance(value, Mapping):
+def _described(value: Any, option: Option) -> str:
+    """What was said as text: a JSON body may have objects."""
+    if isinstance(value, Mapping) and option.kind == "meanings":
         return "\n".join(f"{label}: {text}" for label, text in value.items())
+    if isinstance(value, Mapping):
+        return json.dumps(value)
     return _one(value).replace("\r\n", "\n")
 
 
@@ -249,7 +262,7 @@ def _listed(name: str, value: Any, text: str) -> str:
     return text if typed else json.dumps(value)
 
 
-def _descriptions(trainer: str, text: str) -> dict[str, str]:
+def _descriptions(field: str, text: str) -> dict[str, str]:
     """From lines of `label: what it means`. Raises FieldError for another line."""
     found = {}
     for line in text.split("\n"):
@@ -257,9 +270,7 @@ def _descriptions(trainer: str, text: str) -> dict[str, str]:
         if not line.strip():
             continue
         if not (label and colon and meaning):
-            raise FieldError(
-                f"{trainer}-descriptions", f"Write `label: what it means` on each line, not {line}."
-            )
+            raise FieldError(field, f"Write `label: what it means` on each line, not {line}.")
         found[label] = meaning
     return found
 

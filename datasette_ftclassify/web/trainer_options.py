@@ -18,7 +18,8 @@ from ..prompts.prices import (
     today,
 )
 from ..trainers.access import Access
-from ..trainers.base import ChecksOptions, Trainer, TrainerOptions
+from ..trainers.base import Trainer, TrainerOptions, options_of
+from ..trainers.options import MODEL, Kind, Option
 from ..trainers.registry import list_trainers
 from ..trainers.service import Service, TrainingSpec
 from ..trainers.shutdown_dates import stated_shutdown
@@ -211,64 +212,36 @@ def _can(trainer: Trainer) -> list[str]:
 def _settings(
     trainer: Trainer, choices: Choices, model: str, access: Access
 ) -> list[dict[str, Any]]:
-    """The fields for what the trainer knows, in order: `name`, `label`, `type` and more."""
-    able = trainer.capabilities
-    if isinstance(trainer, ChecksOptions):
-        known = [field for field in _FIELDS if _takes(trainer, str(field["name"]))]
-    elif not isinstance(trainer, Service):
-        known = []  # it has not said what it does with any of them
-    else:
-        known = [field for field in _FIELDS if field["trains"] == able.trains]
-    limits = able.limits
+    """The fields for the options that the trainer takes, in order."""
     fields = []
-    for field in known:
-        name = str(field["name"])
+    for option in options_of(trainer).values():
+        if not option.on_page:
+            continue
         more: dict[str, Any] = {}
-        if name in ("epochs", "batch_size"):
-            span = getattr(limits, name)
-            more = {"min": span[0], "max": span[1]} if span else {"min": 1}
-        elif name == "suffix" and limits.suffix:
-            more = {"most": limits.suffix}
-        elif name == "model":
+        if option.name == MODEL.name:
             more = {"proposed": list(_proposed(trainer, access)), "usual": model}
-            more |= {} if able.trains else {"label": "Model to ask"}
-        value = choices.setting(trainer.name, name)
-        fields.append({**field, **more, "name": f"{trainer.name}-{name}", "value": value})
+        elif option.choices:
+            more = {"options": [("", option.empty), *option.choices]}
+        elif option.kind in ("whole", "number"):
+            more = {"min": option.least, "max": option.most,
+                    "step": "1" if option.kind == "whole" else "any"}  # fmt: skip
+        elif option.most is not None:
+            more = {"most": int(option.most)}
+        value = choices.setting(trainer.name, option.name)
+        field = {"name": f"{trainer.name}-{option.name}", "label": option.label, "value": value}
+        field |= {"type": _INPUTS[option.kind], "help": _help(option), **more}
+        fields.append({name: said for name, said in field.items() if said is not None})
     return fields
 
 
-def _takes(trainer: ChecksOptions, name: str) -> bool:
-    samples: dict[str, Any] = {
-        "model": "model", "epochs": 1, "batch_size": 1, "learning_rate": 1.0, "suffix": "a",
-        "descriptions": {"a": "b"}, "format": ExportFormat().to_dict(),
-    }  # fmt: skip
-    option = name if name in samples else "format"
-    given: dict[str, Any] = {option: samples[option]}
-    try:
-        trainer.check_options(TrainerOptions(**given))
-    except TrainingError:
-        return False
-    return True
+_INPUTS: dict[Kind, str] = {
+    "whole": "number", "number": "number", "text": "text", "choice": "select",
+    "lines": "textarea", "meanings": "textarea", "object": "textarea",
+}  # fmt: skip
 
 
-_FIELDS: list[dict[str, Any]] = [
-    {"name": "model", "label": "Model to tune", "type": "text", "trains": True},
-    {"name": "epochs", "label": "Epochs", "type": "number", "step": "1", "trains": True,
-     "help": "Passes over the training examples. Empty: chosen by the number of rows"},
-    {"name": "batch_size", "label": "Batch size", "type": "number", "step": "1", "trains": True,
-     "help": "Examples a step. Empty: the service chooses"},
-    {"name": "learning_rate", "label": "Learning rate factor", "type": "number", "step": "any",
-     "trains": True, "help": "On the service's own rate. Empty: the service chooses"},
-    {"name": "suffix", "label": "Suffix of the model's name", "type": "text", "trains": True},
-    {"name": "form", "label": "Form of the examples", "type": "select", "trains": True,
-     "options": [["", "what suits the model"], ["chat", "chat"], ["completion", "completion"]]},
-    {"name": "labels_as", "label": "Labels as", "type": "select", "trains": True,
-     "options": [["", "what suits them"], ["text", "text"],
-                 ["code", "codes: numbers of one token each"]]},
-    {"name": "multilabel_as", "label": "Several labels as", "type": "select", "trains": True,
-     "options": [["", "array"], ["array", "array"], ["flags", "flags: a 0 or 1 for each label"]]},
-    {"name": "system", "label": "System message", "type": "textarea", "trains": True,
-     "help": "Empty: one that lists the labels"},
-    {"name": "descriptions", "label": "What the labels mean", "type": "textarea", "trains": False,
-     "help": "A line for each: label: what it means"},
-]  # fmt: skip
+def _help(option: Option) -> str:
+    if option.kind == "meanings":
+        return "A line for each: label: what it means"
+    empty = f"Empty: {option.empty}" if option.empty and not option.choices else ""
+    return f"{option.help} {empty}".strip()

@@ -142,13 +142,13 @@ def test_a_classifier_is_trained_further(db, openai_server):
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (["--trainer", "local", "--epochs", 2], "no use for the option epochs"),
+        (["--trainer", "local", "--epochs", 2], "epochs means nothing to the trainer local"),
         (["--trainer", "local", "--base-url", "http://localhost:1"], "--base-url"),
         (["--trainer", "openai"], "Name the model that openai is to tune (--model)"),
         (["--trainer", "openai", "--model", MODEL, "--extra", "[1]"], "JSON object"),
         (["--trainer", "openai", "--model", MODEL, "--embeddings", "x"], "embeddings"),
         (["--trainer", "openai", "--model", MODEL, "--suffix", "y" * 70], "suffix"),
-        (["--trainer", "openai", "--model", MODEL, "--describe", "Noise", "loud"], "descriptions"),
+        (["--trainer", "openai", "--model", MODEL, "--describe", "Noise", "loud"], "(--describe)"),
         (["--trainer", "nobody"], "no trainer called nobody"),
     ],
 )
@@ -220,7 +220,8 @@ def test_trainers_say_what_they_do():
     assert "10 examples at least" in told
     found = {t["name"]: t for t in json.loads(run("trainers", "--json"))["trainers"]}
     assert found["openai"]["batch"] is True
-    assert found["azure"]["limits"]["suffix"] == 18
+    options = {option["name"]: option for option in found["azure"]["options"]}
+    assert options["suffix"]["most"] == 18
 
 
 def test_the_printed_command_reaches_the_service_that_was_asked(

@@ -416,7 +416,7 @@ def test_what_cannot_work_is_refused_before_anything_is_sent(conn, openai_server
         train_classifier(conn, few, request(), access=access)
     assert openai_server.jobs_created == 0
     local = TrainRequest(options=TrainerOptions(model=MODEL))
-    with pytest.raises(TrainingError, match="no use for the option model"):
+    with pytest.raises(TrainingError, match="The option model means nothing"):
         train_classifier(conn, task, local)
 
 

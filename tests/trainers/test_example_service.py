@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import ast
 import json
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import closing
@@ -165,9 +166,8 @@ async def test_a_page_trains_by_it(
     shown = await offer()
     assert shown["missing"] is None
     assert room.url.partition("//")[2] in shown["leaves"]
-    assert [(f["name"], f["usual"]) for f in shown["settings"]] == [
-        ("postroom-model", "postroom-1")
-    ]
+    assert [f["name"] for f in shown["settings"]] == ["postroom-model", "postroom-smoothing"]
+    assert shown["settings"][0]["usual"] == "postroom-1"
     fields = {"table": "messages", "text": "message", "label": "topic", "trainer": "postroom"}
     asked = await send(datasette, page, fields, "ann")
     estimate = asked.json()["estimate"]
@@ -182,6 +182,46 @@ async def test_a_page_trains_by_it(
     assert "postroom" in json.dumps(card)
     monkeypatch.delenv("POSTROOM_API_KEY")
     assert "POSTROOM_API_KEY" in (await offer())["missing"]
+
+
+def test_an_option_of_its_own_is_on_the_command_line(room: Postroom, town: Path) -> None:
+    asked = run("train", "--help")
+    assert "--smoothing FLOAT" in asked
+    assert "Added to the count of each word. [1] (postroom)" in " ".join(asked.split())
+    assert "--smoothing" in run("move", "--help")
+    assert "must be a number from 0.01 to 100" in train(town, "--yes", "--smoothing", 0, code=1)
+    local = run("train", town, *TASK, "--smoothing", 2, code=1)
+    assert "The option smoothing means nothing to the trainer local" in local
+    train(town, "--yes", "--smoothing", 2.5)
+    (body,) = room.said("PUT", "/trainings/")
+    assert body["smoothing"] == 2.5
+    shown = run("jobs", "show", town, 1)
+    assert "smoothing 2.5" in shown
+    listed = {t["name"]: t["options"] for t in json.loads(run("trainers", "--json"))["trainers"]}
+    assert [o["name"] for o in listed["postroom"]] == ["model", "smoothing"]
+
+
+@pytest.mark.parametrize("field", ["smoothing", "postroom-smoothing"])
+async def test_an_option_of_its_own_is_on_the_page_and_in_json(
+    room: Postroom, town: Path, monkeypatch: pytest.MonkeyPatch, field: str
+) -> None:
+    monkeypatch.setenv("FTCLASSIFY_USD_PER_JOB", "5")
+    ann = {"id": "ann"}
+    datasette = serve(town, grants={"ftclassify-train": ann, "ftclassify-spend": ann})
+    page = "/town/-/ftclassify/train"
+    form = await get(datasette, f"{page}?table=messages&{field}=7.5", "ann")
+    (tag,) = re.findall(r'<input([^>]*name="postroom-smoothing"[^>]*)>', form.text)
+    assert {'value="7.5"', 'min="0.01"', 'max="100"', 'type="number"'} <= set(tag.split())
+    assert "Added to the count of each word. Empty: 1" in form.text
+    fields = {"table": "messages", "text": "message", "label": "topic", "trainer": "postroom"}
+    for wrong, why in (("much", "Smoothing is a number"), (1000, "from 0.01 to 100")):
+        refused = await send(datasette, page, {**fields, field: wrong, "confirm_usd": 5}, "ann")
+        assert why in refused.json()["error"]
+    agreed = await send(datasette, page, {**fields, field: 7.5, "confirm_usd": 5}, "ann")
+    job = agreed.json()["job"]
+    assert job["settings"]["options"]["own"] == {"smoothing": 7.5}
+    shown = await get(datasette, f"/town/-/ftclassify/jobs/{job['id']}", "ann")
+    assert re.search(r">smoothing<.*>\s*7\.5\s*<", shown.text)
 
 
 BROKEN = {

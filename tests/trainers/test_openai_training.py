@@ -25,7 +25,7 @@ from openai_server import OpenAIServer
 from datasette_ftclassify.core.errors import AccessError, JobStopped, TrainingError
 from datasette_ftclassify.core.labels import LabelSet
 from datasette_ftclassify.trainers.access import Endpoint
-from datasette_ftclassify.trainers.base import TrainerOptions
+from datasette_ftclassify.trainers.base import TrainerOptions, options_of
 from datasette_ftclassify.trainers.openai_protocol.azure import AzureTrainer
 from datasette_ftclassify.trainers.openai_protocol.create_job import _fields
 from datasette_ftclassify.trainers.openai_protocol.trainer import OpenAITrainer
@@ -751,7 +751,7 @@ def test_epochs_and_model(setting: Setting, server: OpenAIServer, epochs: int, m
 
 def test_azure_takes_short_suffixes_without_dots(setting: Setting):
     azure = AzureTrainer()
-    for suffix, message in (("s" * 19, "takes 18"), ("v1.5", "no dots")):
+    for suffix, message in (("s" * 19, "azure takes 18"), ("v1.5", "no dots")):
         order = replace(setting.order, options=TrainerOptions(suffix=suffix))
         with pytest.raises(TrainingError, match=message):
             azure.check(order, setting.endpoint)
@@ -791,7 +791,7 @@ def test_registered_as_services_that_cost_money(name: str):
     assert known.costs_money
     assert known.leaves_machine
     assert known.limits.examples == 10
-    assert known.limits.suffix == {"openai": 64, "azure": 18}[name]
+    assert options_of(trainer)["suffix"].most == {"openai": 64, "azure": 18}[name]
 
 
 @pytest.mark.parametrize(

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from ...core.errors import ArtifactError, TrainingError
 from ...core.labels import LabelSet
-from ...export import ExportFormat
 from ..access import Endpoint
-from ..base import Capabilities, Limits, TrainerOptions
+from ..base import Capabilities, Limits, check_taken
 from ..openai_protocol.dialect import OPENAI, OPENAI_VARIABLES
+from ..options import DESCRIPTIONS, MODEL_TO_ASK
 from ..service import FineTunedModel, InferenceClient, Service, TrainingLog, TrainingSpec
 from ..stored_model import DAMAGED, check_host, read_name
 from .requests import DEFAULT_MODEL, DIALECT, NAME, PRICED_AS, build_questions, check_fits
-
-_NOT_HERE = ("embeddings", "epochs", "batch_size", "learning_rate", "suffix", "wandb")
 
 
 class DecisionsTrainer(Service):
@@ -32,6 +31,7 @@ class DecisionsTrainer(Service):
         says_anything=True,
         limits=Limits(examples=0),
     )
+    options = (MODEL_TO_ASK, DESCRIPTIONS)
     default_model = DEFAULT_MODEL
     reached_as = OPENAI.trainer
     variables = OPENAI_VARIABLES
@@ -43,7 +43,8 @@ class DecisionsTrainer(Service):
     def check(self, spec: TrainingSpec, endpoint: Endpoint) -> None:
         """Raises TrainingError for labels that make no question, or options that mean nothing
         here; AccessError without a key."""
-        _check_options(spec.options)
+        # The format is ours by now: that nothing was said of one is known before (`check_options`).
+        check_taken(self, replace(spec.options, format=None))
         check_fits(spec.labels, spec.options.descriptions)
         DIALECT.check(endpoint)
 
@@ -96,20 +97,6 @@ class DecisionsTrainer(Service):
     ) -> list[str]:
         """Nothing: the service keeps neither a model nor a file of ours."""
         return []
-
-
-def _check_options(options: TrainerOptions) -> None:
-    given = [name for name in _NOT_HERE if getattr(options, name) is not None]
-    given += ["extra"] * bool(options.extra)
-    if given:
-        raise TrainingError(
-            f"{given[0].replace('_', ' ')} means nothing to the trainer {NAME}, which trains "
-            "nothing: leave it out."
-        )
-    if options.format is not None and dict(options.format) != ExportFormat().to_dict():
-        raise TrainingError(
-            f"The trainer {NAME} has no format of prompts and answers: leave it out."
-        )
 
 
 def _read_header(header: Mapping[str, Any], labels: LabelSet) -> tuple[str, dict[str, str]]:

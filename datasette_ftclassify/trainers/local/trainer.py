@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import fields
 from typing import Any
 
-from ...core.errors import TrainingError
 from ...core.prediction import Predictor
-from ..base import Capabilities, Progress, Trained, TrainerOptions, TrainingSet, no_progress
+from ..base import (
+    Capabilities,
+    Progress,
+    Trained,
+    TrainerOptions,
+    TrainingSet,
+    check_taken,
+    no_progress,
+)
+from ..options import EMBEDDINGS
 
 
 class LocalTrainer:
@@ -23,22 +30,13 @@ class LocalTrainer:
         leaves_machine=False,
         costs_money=False,
     )
-
-    def check_options(self, options: TrainerOptions) -> None:
-        """Raises TrainingError for an option that is for services alone."""
-        for option in fields(TrainerOptions):
-            given = getattr(options, option.name)
-            if option.name not in ("seed", "embeddings") and given not in (None, {}):
-                raise TrainingError(
-                    f"The trainer {self.name} has no use for the option {option.name}: leave it "
-                    "out."
-                )
+    options = (EMBEDDINGS,)
 
     def train(
         self, data: TrainingSet, options: TrainerOptions, progress: Progress = no_progress
     ) -> Trained:
         """See `fit`."""
-        self.check_options(options)
+        check_taken(self, options)
         from . import fit
         from .serialization import to_parts
 

@@ -13,9 +13,11 @@ from typing import Any
 from ...core.errors import AccessError
 from ...core.labels import LabelSet
 from ..access import Endpoint
+from ..base import Limits
+from ..options import SUFFIX
 from ..service import BatchClient, InferenceClient
 from .dialect import Dialect
-from .trainer import OpenAITrainer, with_limits
+from .trainer import OpenAITrainer
 
 
 class AzureTrainer(OpenAITrainer):
@@ -25,7 +27,12 @@ class AzureTrainer(OpenAITrainer):
     title = "Azure OpenAI: a language model is tuned and deployed at your resource"
     # Azure's guide to fine-tuning: files under 512 MB, a suffix of 18 characters.
     capabilities = replace(
-        with_limits(OpenAITrainer.capabilities, file_bytes=512 * 1024**2, suffix=18), deploys=True
+        OpenAITrainer.capabilities,
+        deploys=True,
+        limits=Limits(examples=10, file_bytes=512 * 1024**2),
+    )
+    options = tuple(
+        o.within(most=18) if o.name == SUFFIX.name else o for o in OpenAITrainer.options
     )
     variables: Mapping[str, str] = {
         "api_key": "AZURE_OPENAI_API_KEY",

@@ -13,12 +13,11 @@ from ...export import Codec, ExportFormat
 from ...prompts.prices import untuned_name
 from ...prompts.tokenizer import DEFAULT_MODEL
 from ..access import Endpoint
-from ..base import Capabilities, Limits, TrainerOptions
+from ..base import Capabilities, Limits, TrainerOptions, check_taken
+from ..options import DESCRIPTIONS, FORMAT, MODEL_TO_ASK
 from ..service import FineTunedModel, TrainingLog, TrainingSpec
 from .dialect import OPENAI
 from .trainer import OpenAITrainer
-
-_NOT_HERE = ("embeddings", "epochs", "batch_size", "learning_rate", "suffix", "wandb")
 
 
 class PromptedTrainer(OpenAITrainer):
@@ -37,6 +36,7 @@ class PromptedTrainer(OpenAITrainer):
         limits=Limits(examples=0),
     )
 
+    options = (MODEL_TO_ASK, *FORMAT, DESCRIPTIONS)
     reached_as = OPENAI.trainer
 
     def epochs_for(self, rows: int) -> int:
@@ -62,20 +62,10 @@ class PromptedTrainer(OpenAITrainer):
         return fmt
 
     def check_options(self, options: TrainerOptions) -> None:
-        """Raises TrainingError for what means nothing where nothing is trained."""
-        self._refuse(options)
+        """Raises TrainingError for two system messages."""
         if options.descriptions and (options.format or {}).get("system") is not None:
             raise TrainingError(
                 "Descriptions of labels go into the system message: give either that or them."
-            )
-
-    def _refuse(self, options: TrainerOptions) -> None:
-        given = [name for name in _NOT_HERE if getattr(options, name) is not None]
-        given += ["extra"] * bool(options.extra)
-        if given:
-            raise TrainingError(
-                f"The option {given[0]} means nothing to the trainer {self.name}, which trains "
-                "nothing and asks with its system message: leave it out."
             )
 
     def check(self, spec: TrainingSpec, endpoint: Endpoint) -> None:
@@ -115,7 +105,7 @@ class PromptedTrainer(OpenAITrainer):
     def _check_order(self, spec: TrainingSpec, endpoint: Endpoint) -> None:
         if not spec.model:
             raise TrainingError(f"Name the model that {self.name} is to ask.", fields=("model",))
-        self._refuse(spec.options)
+        check_taken(self, spec.options)
         if spec.codec.format.form != "chat":
             raise TrainingError(
                 f"{spec.model} takes prompts to be completed and follows no instruction, so it "

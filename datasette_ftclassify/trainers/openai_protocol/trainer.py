@@ -13,8 +13,9 @@ from typing import Any
 from ...core.labels import LabelSet
 from ...prompts.prices import PriceTable, load_prices, today
 from ...prompts.tokenizer import DEFAULT_MODEL
+from .. import options as known
 from ..access import Endpoint
-from ..base import Capabilities, Limits, TrainerOptions
+from ..base import Capabilities, Limits, TrainerOptions, check_taken
 from ..service import (
     BatchClient,
     FineTunedModel,
@@ -48,9 +49,17 @@ class OpenAITrainer(Service):
         batch=True,
         cancels=True,
         # OpenAI's guide and API reference: files of 512 MB, and of 8 GB as Uploads.
-        limits=Limits(
-            examples=10, file_bytes=8 * _GIB, suffix=64, epochs=(1, 50), batch_size=(1, 256)
-        ),
+        limits=Limits(examples=10, file_bytes=8 * _GIB),
+    )
+    options: Sequence[known.Option] = (
+        known.MODEL,
+        known.EPOCHS.within(1, 50),
+        known.BATCH_SIZE.within(1, 256),
+        known.LEARNING_RATE,
+        known.SUFFIX.within(most=64),
+        known.WANDB,
+        *known.FORMAT,
+        known.EXTRA,
     )
     variables: Mapping[str, str] = OPENAI_VARIABLES
     marks_files = False
@@ -149,8 +158,8 @@ class OpenAITrainer(Service):
     def _check_order(self, spec: TrainingSpec, endpoint: Endpoint) -> None:
         from .training_options import check_order
 
-        limits = self.capabilities.limits
-        check_order(spec, endpoint, limits, self.name, dots=self.suffix_may_have_dots)
+        check_taken(self, replace(spec.options, epochs=spec.epochs))
+        check_order(spec, endpoint, self.name, dots=self.suffix_may_have_dots)
 
     def _open(self, endpoint: Endpoint) -> Any:
         from .client import open_client
@@ -166,8 +175,3 @@ def ways_on(table: PriceTable, host: str, day: date) -> str:
         f"{f'{why} ' if why else ''}On {day} a model can be trained {', '.join(where)}, or at "
         "another server that speaks OpenAI's protocol, once its address is set as the base URL."
     )
-
-
-def with_limits(capabilities: Capabilities, **changes: Any) -> Capabilities:
-    """The same with other limits."""
-    return replace(capabilities, limits=replace(capabilities.limits, **changes))

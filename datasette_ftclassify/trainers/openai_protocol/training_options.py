@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -13,7 +12,7 @@ from ...export import ExportFormat
 from ...prompts.prices import base_model
 from ...prompts.tokenizer import Tokenizer, tokenizer_for
 from ..access import Endpoint
-from ..base import Limits, TrainerOptions
+from ..base import TrainerOptions
 from ..service import TrainingSpec
 
 LEGACY = "legacy_hyperparameters"
@@ -55,61 +54,27 @@ def default_epochs(rows: int) -> int:
     return 3
 
 
-def check_order(
-    spec: TrainingSpec, endpoint: Endpoint, limits: Limits, title: str, *, dots: bool = True
-) -> None:
-    """Raises TrainingError, naming the option, for what the service would refuse.
+def check_order(spec: TrainingSpec, endpoint: Endpoint, title: str, *, dots: bool = True) -> None:
+    """Raises TrainingError, naming the option, for what the service would refuse and no declaration
+    of an option says.
 
     dots: whether a suffix may have them
     """
     options = spec.options
     if not spec.model:
         raise TrainingError(f"Name the model that {title} is to tune.", fields=("model",))
-    _refuse_foreign(options, title)
-    _check_range("epochs", spec.epochs, limits.epochs, title)
-    _check_range("batch_size", options.batch_size, limits.batch_size, title)
-    rate = options.learning_rate
-    if rate is not None and not (math.isfinite(rate) and rate > 0):
-        raise TrainingError(f"The option learning_rate must be above 0, not {rate}.")
     if not 0 <= options.seed < SEEDS:
         raise TrainingError(f"The option seed must be from 0 to {SEEDS - 1}, not {options.seed}.")
-    check_suffix(options.suffix, limits.suffix, title, dots=dots)
+    check_suffix(options.suffix, title, dots=dots)
     if options.wandb is not None and not options.wandb.strip():
         raise TrainingError("The option wandb is empty: give a project at Weights & Biases.")
     extra_fields(options, endpoint)
 
 
-def _refuse_foreign(options: TrainerOptions, title: str) -> None:
-    if options.embeddings is not None:
-        raise TrainingError(
-            f"The option embeddings is for training on this machine; {title} has no use for it."
-        )
-    if options.descriptions:
-        raise TrainingError(
-            "The option descriptions is for models that are not trained; a tuned model learns "
-            "what labels mean from the examples."
-        )
-
-
-def _check_range(name: str, value: int | None, limits: tuple[int, int] | None, title: str) -> None:
-    if value is None or limits is None:
-        return
-    low, high = limits
-    if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
-        raise TrainingError(
-            f"The option {name} must be a whole number from {low} to {high} for {title}, not "
-            f"{value}."
-        )
-
-
-def check_suffix(suffix: str | None, most: int | None, title: str, *, dots: bool) -> None:
+def check_suffix(suffix: str | None, title: str, *, dots: bool) -> None:
     """dots: whether the suffix may have them. Raises TrainingError."""
     if suffix is None:
         return
-    if most is not None and len(suffix) > most:
-        raise TrainingError(
-            f"The option suffix has {len(suffix)} characters, and {title} takes {most} at most."
-        )
     if not suffix or not suffix.isprintable() or any(c in suffix for c in " :/"):
         raise TrainingError(
             "The option suffix becomes part of a model's name: give letters, digits and hyphens."

@@ -13,6 +13,7 @@ from datasette.utils.asgi import Forbidden
 from ...core.errors import FtclassifyError, JobError
 from ...jobs.agreements import agreement_to
 from ...jobs.agreements import ask as ask_for
+from ...present.settings import settings_list
 from ...store.jobs.queries import (
     Noted,
     batch_ids,
@@ -96,7 +97,7 @@ async def _shown(ask: PageRequest, error: str = "") -> Response:
         more["took"] = parts.took(job)
         more["curves"] = await ask.read(lambda conn: _curves(conn, job)) if trains else None
         if trains:
-            more["settings_list"] = parts.settings_list(job.settings)
+            more["settings_list"] = settings_list(job.settings)
             more["settings_json"] = json.dumps(job.settings, indent=2, ensure_ascii=False)
     return await show(ask, data, more=more, status=400 if error else 200)
 

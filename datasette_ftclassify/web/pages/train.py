@@ -34,7 +34,7 @@ from ..operator_settings import access_of
 from ..permissions import SPEND, TRAIN
 from ..registry import MenuItem, page
 from ..responses import done, show
-from ..train_form import SETTINGS, Choices, FieldError
+from ..train_form import Choices, FieldError, declared_options
 from ..trainer_options import offers, usual_model, why_not
 from .check import find_check, is_about, progress_of, report_of, row_url
 from .classify import TICK
@@ -155,7 +155,7 @@ def _field_of(error: Exception, choices: Choices) -> str | None:
         return "template"
     name = next(iter(error.fields), None) if isinstance(error, FtclassifyError) else None
     trainer = choices.trainer or TrainRequest.trainer
-    return f"{trainer}-{name}" if name in SETTINGS else name
+    return f"{trainer}-{name}" if name in declared_options() else name
 
 
 def _previewed(ask: PageRequest, look: TablePreview) -> dict[str, Any]:

@@ -22,7 +22,9 @@ from datasette_ftclassify.hookspecs import hookimpl
 from datasette_ftclassify.prompts.answer_parser import Answer
 from datasette_ftclassify.prompts.prices import Price, PriceTable, load_prices
 from datasette_ftclassify.prompts.token_scores import FLOOR, LabelScores
-from datasette_ftclassify.trainers.base import Capabilities, Limits, TrainerOptions
+from datasette_ftclassify.trainers.base import Capabilities, Limits
+from datasette_ftclassify.trainers.options import MODEL as MODEL_OPTION
+from datasette_ftclassify.trainers.options import Option
 from datasette_ftclassify.trainers.service import FineTunedModel, InferenceResponse, Service
 from datasette_ftclassify.trainers.service_errors import RowRejected, ServiceRefused, TryAgain
 from datasette_ftclassify.trainers.usage import Usage
@@ -37,6 +39,17 @@ PRICES = PriceTable(
 """For a million words."""
 
 POLL_SECONDS = 0.05
+
+SMOOTHING = Option(
+    "smoothing",
+    "Smoothing",
+    "number",
+    help="Added to the count of each word.",
+    empty="1",
+    least=0.01,
+    most=100,
+)
+"""An option of its own: declared here, and nowhere else."""
 
 
 @hookimpl
@@ -55,18 +68,13 @@ class PostroomTrainer(Service):
         costs_money=True,
         limits=Limits(examples=3),
     )
+    options = (MODEL_OPTION, SMOOTHING)
     default_model = MODEL
 
     def prices(self, endpoint):
         """The operator's, where there are some for it."""
         theirs = load_prices()
         return theirs if theirs.get(MODEL) else PRICES
-
-    def check_options(self, options):
-        for name in TrainerOptions.__dataclass_fields__:
-            given = getattr(options, name)
-            if name not in ("seed", "model") and given != getattr(TrainerOptions(), name):
-                raise TrainingError(f"The option {name} means nothing to the Postroom.")
 
     def check(self, order, endpoint):
         Line(endpoint)
@@ -117,7 +125,7 @@ class PostroomTrainer(Service):
             pairs = map(order.codec.decode, path.read_text(encoding="utf-8").splitlines())
             examples = [{"text": text, "label": str(values[0])} for text, values in pairs]
         training_log.save(step="order")  # from here on something may be there
-        body = {"examples": examples, "base": order.model}
+        body = {"examples": examples, "base": order.model, **order.options.own}
         told = self._patiently(
             training_log, lambda: line.put(f"/trainings/{training_log.tag}", body)
         )

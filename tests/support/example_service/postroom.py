@@ -1,6 +1,7 @@
 """The Postroom itself: a tiny service that learns which words go with which label.
 
-PUT    /trainings/TAG   {"base", "examples": [{"text", "label"}]}; said twice, it is the same one
+PUT    /trainings/TAG   {"base", "examples": [{"text", "label"}], "smoothing"}; said twice, it is
+                        the same one
 GET    /trainings/TAG   {"state": learning | done | failed, "share", "model", "words", "why"}
 DELETE /trainings/TAG
 POST   /models/NAME     {"text"} -> {"chances": {label: probability}, "words"}
@@ -81,7 +82,7 @@ class Postroom:
             self.trainings[tag] = {
                 "state": "learning", "share": 0.0, "words": words, "model": f"pr{tag[:12]}",
             }  # fmt: skip
-            self.models[f"pr{tag[:12]}"] = Model(body["examples"])
+            self.models[f"pr{tag[:12]}"] = Model(body["examples"], body.get("smoothing", 1))
         return self.trainings[tag]
 
     def _look(self, tag: str, _: Any) -> dict[str, Any] | None:
@@ -123,7 +124,8 @@ class Postroom:
 class Model:
     """Naive Bayes over words."""
 
-    def __init__(self, examples: list[dict[str, str]]) -> None:
+    def __init__(self, examples: list[dict[str, str]], smoothing: float) -> None:
+        self._smoothing = smoothing
         self._labels = Counter(example["label"] for example in examples)
         self._words: dict[str, Counter[str]] = defaultdict(Counter)
         for example in examples:
@@ -137,6 +139,9 @@ class Model:
         return {label: weight / sum(weights.values()) for label, weight in weights.items()}
 
     def _log_chance(self, label: str, words: list[str]) -> float:
-        counts, total = self._words[label], self._words[label].total() + len(self._known)
+        counts, more = self._words[label], self._smoothing
+        total = counts.total() + more * len(self._known)
         known = (word.lower() for word in words if word.lower() in self._known)
-        return math.log(self._labels[label]) + sum(math.log((counts[w] + 1) / total) for w in known)
+        return math.log(self._labels[label]) + sum(
+            math.log((counts[w] + more) / total) for w in known
+        )
