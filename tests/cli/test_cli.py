@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from commands import run, run_json
 from programs import datasette, output_of
-from sample_databases import town_database, value
+from sample_databases import FEW, town_database, value
 
 from datasette_ftclassify.core.database import connect
 from datasette_ftclassify.export import read_back
@@ -25,13 +25,13 @@ TASK = ["--text", "message", "--label", "topic"]
 @pytest.fixture
 def town(tmp_path: Path) -> Path:
     path = tmp_path / "town.db"
-    town_database(path).close()
+    town_database(path, FEW).close()
     return path
 
 
 def test_the_whole_path(town: Path, tmp_path: Path):
     checked = run_json("check", town, "messages", *TASK)
-    assert checked["rows"]["total"] == 557
+    assert checked["rows"]["total"] == FEW
     codes = {finding["code"] for finding in checked["findings"]}
     assert {"exact-duplicates", "conflicting-labels", "label-variants"} <= codes
 
@@ -104,7 +104,16 @@ def test_multilabel_by_a_delimiter(town: Path):
             " then ' + street' else '' end"
         )
     metrics = run_json(
-        "train", town, "messages", "--text", "message", "--label", "tags", "--delimiter", "+"
+        "train",
+        town,
+        "messages",
+        "--text",
+        "message",
+        "--label",
+        "tags",
+        "--delimiter",
+        "+",
+        "--no-curve",
     )["metrics"]
     assert {"micro_f1", "macro_f1", "subset_accuracy"} <= set(metrics)
     assert "accuracy" not in metrics
@@ -117,21 +126,22 @@ def test_multilabel_by_several_columns(town: Path):
             conn.execute(f"alter table messages add column {column} integer")
             conn.execute(f"update messages set {column} = message like '%{word}%'")
     labels = ["--label", "road", "--label", "night"]
-    trained = run_json("train", town, "messages", "--text", "message", *labels)
+    trained = run_json("train", town, "messages", "--text", "message", *labels, "--no-curve")
     assert (trained["kind"], trained["labels"]) == ("multilabel", ["road", "night"])
 
 
 def test_a_template_renders_several_columns(town: Path):
     template = r"Ward: {{ ward }}\nMessage: {{ message }}"
-    run_json("train", town, "messages", "--template", template, "--label", "topic")
+    run("train", town, "messages", "--template", template, "--label", "topic", "--no-curve")
     shown = run_json("classifiers", "show", town)
     assert shown["task"]["template"] == "Ward: {{ ward }}\nMessage: {{ message }}"
     assert shown["task"]["text"] == ["ward", "message"]
-    assert run_json("predict", town, "messages")["predicted"] == 557
+    assert run_json("predict", town, "messages")["predicted"] == FEW
 
 
 def test_the_sql_that_is_shown_for_several_columns_renders_as_training_did(town: Path):
-    run("train", town, "messages", "--text", "ward", "--text", "message", "--label", "topic")
+    text = ["--text", "ward", "--text", "message"]
+    run("train", town, "messages", *text, "--label", "topic", "--no-curve")
     sql = run_json("classifiers", "show", town)["sql"]
     run("predict", town, "messages")
     with closing(connect(town)) as conn:
@@ -150,7 +160,7 @@ def test_a_split_column_decides(town: Path):
             "update messages set part = case id % 5 when 0 then 'test' when 1 then 'later'"
             " else 'train' end"
         )
-    trained = run_json("train", town, "messages", *TASK, "--split-column", "part")
+    trained = run_json("train", town, "messages", *TASK, "--split-column", "part", "--no-curve")
     with closing(connect(town)) as conn:
         tests = "select count(*) from messages where topic is not null and part = 'test'"
         assert trained["metrics"]["n_test"] == value(conn, tests)
@@ -243,7 +253,7 @@ def test_help_has_an_example(command: str):
 
 def test_it_is_a_command_of_datasette_itself(town: Path):
     said = output_of(datasette, "ftclassify", "check", town, "messages", *TASK, "--quick", "--json")
-    assert json.loads(said)["rows"]["total"] == 557
+    assert json.loads(said)["rows"]["total"] == FEW
 
 
 def test_a_reader_that_leaves_early_is_no_error(town: Path):
@@ -441,8 +451,8 @@ def test_variants_of_labels_and_vectors_on_the_command_line(tmp_path: Path):
     assert re.search(r"^  'boats\\xa0' +12  ", said, re.MULTILINE), "told from the other boats"
     assert re.search(r"rows: \d+, \d+, \d+", said)
     apart = run("train", *task, "--no-curve").stdout
-    assert "warning: 1 label written in several ways: 'boats" in apart
-    assert "'boats\\xa0'" in apart
+    ways = "warning: 1 label written in several ways: 'Boats' / 'boats' / 'boats\\xa0'"
+    assert ways in apart
     merged = run("train", *task, "--no-curve", "--merge-variants").stdout
     assert "2 labels, binary" in merged
     assert re.search(r"All ways of writing \S+ count as one label", merged)
