@@ -121,6 +121,7 @@ def _lists(facts: Facts) -> Iterator[Finding]:
             f"If they are, choose {delimiter_words(delimiter)} as the delimiter: as they stand, "
             "each is one label.",
             delimiter=delimiter,
+            set={"delimiter": delimiter},
         )
 
 

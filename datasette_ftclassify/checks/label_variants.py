@@ -84,7 +84,7 @@ def _variants(facts: Facts) -> Iterator[Finding]:
             " cast(label AS text).",
             where=labels_condition(facts, group),
             label=name,
-            merge=[group[0]],
+            set={"merged": [group[0]]},
         )
 
 
@@ -103,7 +103,7 @@ def _variants_finding(
         seen=facts.variants,
         where=labels_condition(facts, rarer),
         groups=[{label_name(v): counts[v] for v in group} for group in groups[:_LISTED]],
-        merge=[group[0] for group in groups],
+        set={"merged": [group[0] for group in groups]},
     )
 
 

@@ -70,7 +70,8 @@ def _finding(facts: Facts, column: str, result: dict[str, Any]) -> Finding:
         "warning" if in_text else "info",
         1,
         f"The column {column}{' in the text' if in_text else ''} alone tells the label in "
-        f"{result['accuracy']:.0%} of the rows (the commonest label: {result['baseline']:.0%}).",
+        f"{result['accuracy']:.0%} of the rows (the most frequent label: "
+        f"{result['baseline']:.0%}).",
         advice,
         column=column,
         **result,

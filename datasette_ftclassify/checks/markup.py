@@ -99,6 +99,7 @@ class MarkupTexts:
             seen=self.seen,
             share=round(share, 4),
             without_words=self.without_words,
+            set={"markup": "html"},
         )
 
 

@@ -25,7 +25,8 @@ class Finding:
     message:  what was found, one sentence
     advice:   what to do next, one sentence
     keys:     keys of some of the rows, as many as `run_checks` was asked for
-    details:  JSON-safe
+    details:  JSON-safe; `set`: fields of the task (merged, markup or delimiter) by which what was
+              found is put right, if somebody agrees
     where:    condition on the source that selects exactly the rows in question, None when there
               is no simple one
     groups:   of rows that are to be read together, such as copies of a text: `keys` group by group,

@@ -18,14 +18,11 @@ if TYPE_CHECKING:
 _COLOURS = {"error": "red", "warning": "yellow", "info": "cyan"}
 _BAR = 30
 _OPTIONS = {
-    "html-in-text": "--markup html",
     "label-notation": "--label-names a,b,c, --delimiter CHAR, --kind KIND",
     "label-on-every-row": "--label-names a,b,c",
-    "label-variants": "--merge-variants",
-    "label-types": "--merge-variants",
     "no-label-for-the-rest": "predict --min-score SCORE",
 }
-"""What an advice is called on the command line."""
+"""What an advice is called on the command line, where the finding proposes nothing itself."""
 
 
 @click.command()
@@ -83,7 +80,7 @@ def check(database: str, as_json: bool, **given: Any) -> None:
 
 
 def _leaves_machine(given: dict[str, Any]) -> bool | None:
-    """None: nobody has said who trains."""
+    """None: nobody has chosen a trainer."""
     from ..trainers.registry import get_trainer
 
     if given["local"]:
@@ -157,11 +154,19 @@ def _describe_lengths(report: CheckReport) -> None:
         )
 
 
+def _option(finding: Finding) -> str | None:
+    proposed = finding.details.get("set", {})
+    if "merged" in proposed:
+        return "--merge-variants"
+    options = [f"--{name} {shlex.quote(str(value))}" for name, value in proposed.items()]
+    return ", ".join(options) or _OPTIONS.get(finding.code)
+
+
 def _describe_finding(finding: Finding) -> None:
     colour = _COLOURS[finding.severity]
     click.echo(f"{click.style(finding.severity, fg=colour, bold=True)}: {finding.message}")
     nothing = finding.advice.startswith("Nothing to do")
-    option = None if nothing else _OPTIONS.get(finding.code)
+    option = None if nothing else _option(finding)
     click.echo(f"    {finding.advice}{f' ({option})' if option else ''}")
     for group in finding.groups:
         click.echo(f"    {counted(group.rows, 'row')} together: {key_list(group.keys, group.rows)}")

@@ -65,7 +65,7 @@ def _show(metrics: dict[str, Any], report: dict[str, Any], as_json: bool) -> Non
 
 
 def describe_metrics(metrics: dict[str, Any], report: dict[str, Any]) -> None:
-    """The headline, the labels as a table, and the commonest confusions.
+    """The headline, the labels as a table, and the most frequent confusions.
 
     report: of the training
     """

@@ -116,7 +116,7 @@ def task_options(command: Command) -> Command:
                 "--merge-variants",
                 is_flag=True,
                 help="Count labels that are one but for case, white space, invisible characters,"
-                " accents or the form of a number as the commonest of them.",
+                " accents or the form of a number as the most frequent of them.",
             ),
         ]
     ):

@@ -124,12 +124,11 @@ def predict(database: str, table: str, as_json: bool, **given: Any) -> None:
 
 
 def _tell_triggers(conn: sqlite3.Connection, plan: Plan) -> None:
-    names = list(plan.updates.triggers(conn))
-    if names:
-        shown = ", ".join(names[:10]) + (f" and {len(names) - 10} more" if len(names) > 10 else "")
-        what = "this trigger" if len(names) == 1 else "these triggers"
-        name = plan.target.name
-        say(f"Writing a row sets off {what} of {name}, as an edit of the row does: {shown}.")
+    from ..present.writing import triggers_sentence
+
+    told = triggers_sentence(plan.target.name, list(plan.updates.triggers(conn)))
+    if told:
+        say(told)
 
 
 def _tell_unlabelled(estimate: JobEstimate | None) -> None:

@@ -224,7 +224,7 @@ def follow_training(
 
 
 def unanswered_lines(metrics: dict[str, Any]) -> list[str]:
-    """Why rows held back got no answer, the commonest reasons first."""
+    """Why rows held back got no answer, the most frequent reasons first."""
     reasons = metrics.get("abstained_reasons") or {}
     return [f"{rows(count)} held back got no answer: {why}" for why, count in reasons.items()]
 
@@ -335,7 +335,8 @@ def describe_comparison(comparison: Comparison) -> None:
             f"  {classifier.title:{width}}  {classifier.trainer:9}  {what} {share:.3f}"
             f" (95 % interval {low:.3f}–{high:.3f})"
         )
-    click.echo(f"  {'':{width}}  {'':9}  the commonest answer alone {comparison.majority:.3f}")
+    always = "always the most frequent label"
+    click.echo(f"  {'':{width}}  {'':9}  {always} {comparison.majority:.3f}")
     click.echo(f"  {comparison.sentence()}")
     if comparison.unanswered:
         click.echo(f"  {comparison.unanswered:,} more test rows were not asked about.")

@@ -14,6 +14,7 @@ from ..jobs.columns import taken_columns
 from ..jobs.load_classifier import service_of
 from ..jobs.row_updates import RowUpdates
 from ..jobs.rows import Rows
+from ..present.writing import triggers_sentence
 from ..store.classifiers import Classifier, find_classifier, find_for_table, list_classifiers
 from ..store.jobs.new_rows import list_following
 from .classify_form import Form, named_columns, row_condition
@@ -147,7 +148,8 @@ def facts(conn: sqlite3.Connection, form: Form, allowed: Sequence[Choice]) -> di
         "labels": classifier.labels.names,
         "columns": dict(named_columns(classifier, form.prefix).items()),
         "taken": _taken(conn, target, classifier, form.prefix),
-        "triggers": _triggers(conn, target, form, classifier),
+        "triggers": (triggers := _triggers(conn, target, form, classifier)),
+        "triggers_say": triggers_sentence(target.name, triggers),
         "sql": _sql(classifier, target),
     }
 

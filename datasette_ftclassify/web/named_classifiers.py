@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import re
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from datasette.utils import tilde_decode
@@ -16,8 +17,10 @@ from datasette.utils import tilde_decode
 from ..core.errors import ClassifierNotFound, FtclassifyError
 from ..sql.functions import FUNCTIONS
 from ..sql.resolver import ConnectionState, Resolver
+from ..store.classifiers import list_classifiers
+from .classifier_names import tables_revealed
 from .datasette_reads import PART_SECONDS, read
-from .permissions import is_modern
+from .permissions import VIEW, is_modern, may
 
 if TYPE_CHECKING:
     from datasette.app import Datasette
@@ -25,6 +28,7 @@ if TYPE_CHECKING:
 _LONGEST = 200_000
 """Characters of SQL that is looked through for one page, with that of the views it reads."""
 _MOST_VIEWS = 500
+_MOST_SIMILAR = 3
 _MOST_NAMES = 8
 """Of one page, each of which may have to be loaded."""
 
@@ -49,11 +53,35 @@ async def silent_classifiers(
     parameters = {name: request.args[name] for name in request.args}
     db = datasette.get_database(database)
     try:
-        said = await read(db, lambda conn: _silent(conn, sql, table, parameters), PART_SECONDS)
+        silent = await read(db, lambda conn: _silent(conn, sql, table, parameters), PART_SECONDS)
     except (sqlite3.Error, FtclassifyError):  # no page of anybody's fails for our sake
-        said = []
+        silent = []
+    said = [one.sentence(await _seen(datasette, request, database, one)) for one in silent]
     request._ftclassify_silent = said
     return said
+
+
+@dataclass(frozen=True)
+class _Silent:
+    """Why a classifier does not answer, and the names that are like its, each with the tables that
+    it reveals something of."""
+
+    why: str
+    similar: Mapping[str, frozenset[str]] = field(default_factory=dict)
+
+    def sentence(self, names: Sequence[str]) -> str:
+        mean = f": did you mean {' or '.join(names)}?" if names else "."
+        return f"{self.why.rstrip('.')}{mean} What this page asks of it is empty (NULL)."
+
+
+async def _seen(datasette: Datasette, request: Any, database: str, silent: _Silent) -> list[str]:
+    """The similar names that the visitor may know of."""
+    return [
+        name
+        for name, tables in silent.similar.items()
+        if tables
+        and all([await may(datasette, request.actor, VIEW, database, table) for table in tables])
+    ]
 
 
 async def _query_of(datasette: Datasette, request: Any, database: str) -> str | None:
@@ -72,7 +100,7 @@ async def _query_of(datasette: Datasette, request: Any, database: str) -> str | 
 
 def _silent(
     conn: sqlite3.Connection, sql: str | None, table: str | None, parameters: Mapping[str, str]
-) -> list[str]:
+) -> list[_Silent]:
     found = conn.execute(
         "select name, substr(sql, 1, ?) from sqlite_master where type = 'view' limit ?",
         [_LONGEST, _MOST_VIEWS],
@@ -85,21 +113,25 @@ def _silent(
     named = dict.fromkeys(
         name for text in _with_views(start, views) for name in named_classifiers(text, parameters)
     )
-    said = (_why_silent(resolver, name) for name in list(named)[:_MOST_NAMES])
-    return [sentence for sentence in said if sentence]
+    silent = (_why_silent(conn, resolver, name) for name in list(named)[:_MOST_NAMES])
+    return [one for one in silent if one]
 
 
-def _why_silent(resolver: Resolver, name: str | None) -> str | None:
+def _why_silent(conn: sqlite3.Connection, resolver: Resolver, name: str | None) -> _Silent | None:
     try:
         resolver.resolve(name)
-    except ClassifierNotFound:
+    except ClassifierNotFound as error:
         which = "called " + name[:100] if name else "that answers where none is named"
-        why = f"This database has no classifier {which}."
+        similar = {one: _revealed(conn, one) for one in error.similar[:_MOST_SIMILAR]}
+        return _Silent(f"This database has no classifier {which}", similar)
     except FtclassifyError as error:
-        why = str(error)
-    else:
-        return None
-    return f"{why} What this page asks of it is empty (NULL)."
+        return _Silent(str(error))
+    return None
+
+
+def _revealed(conn: sqlite3.Connection, name: str) -> frozenset[str]:
+    every = (tables_revealed(classifier) for classifier in list_classifiers(conn, name=name))
+    return frozenset[str]().union(*every)
 
 
 def _with_views(sql: str, views: Mapping[str, str]) -> Iterator[str]:

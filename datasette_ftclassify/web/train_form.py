@@ -102,11 +102,23 @@ class Choices:
             raise FieldError("merged", "Labels that are merged are a JSON array of labels.")
         return labels
 
-    def merging(self, labels: str) -> Choices:
-        """With further labels, a JSON array, merged. Raises FieldError."""
-        more = replace(self, merged=labels).merged_labels
+    def proposed(self, fields: str) -> Choices:
+        """With what a finding of a check proposes in its `details.set`, as a JSON object: further
+        labels merged, another markup or delimiter. Raises FieldError."""
+        try:
+            found = json.loads(fields)
+        except (ValueError, RecursionError):
+            found = None
+        if not isinstance(found, dict) or not found.keys() <= {"merged", "markup", "delimiter"}:
+            raise FieldError("action", "What is set is an object with merged, markup or delimiter.")
+        more = replace(self, merged=json.dumps(found.get("merged", []))).merged_labels
         merged = [*self.merged_labels, *(v for v in more if v not in self.merged_labels)]
-        return replace(self, merged=json.dumps(merged, ensure_ascii=False))
+        return replace(
+            self,
+            merged=json.dumps(merged, ensure_ascii=False) if merged else "",
+            markup=str(found.get("markup", self.markup)),
+            delimiter=str(found.get("delimiter", self.delimiter)),
+        )
 
     def query(self) -> dict[str, Any]:
         """As arguments of an address."""

@@ -85,11 +85,11 @@ def test_variants_are_a_finding_with_their_rows_and_stay_apart_until_merged() ->
     assert found.keys == ((11,), (12,), (13,))
     assert found.count == 3
     assert "'spam' / 'spam\\u200b'" in found.message
-    assert found.details["merge"] == ["spam", "ham"]
+    assert found.details["set"] == {"merged": ["spam", "ham"]}
     assert values(conn, task)[10] == "spam\u200b"
     twins = report.finding("label-types")
     assert twins is not None
-    assert twins.details["merge"] == ["1"]
+    assert twins.details["set"] == {"merged": ["1"]}
 
 
 def test_normal_forms_are_told_apart_in_the_message() -> None:

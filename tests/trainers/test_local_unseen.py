@@ -135,7 +135,7 @@ def point(rows: int, score: float, gain: float = 0.0, doubt: float = 0.02) -> di
             0.405,
             0.02,
             "would probably not help: from 100 to 200 rows the accuracy went from 0.399 "
-            "to 0.405, where always giving the commonest label has 0.400",
+            "to 0.405, where always giving the most frequent label has 0.400",
         ),
         (0.96, 0.99, 0.02, "would add less than 0.010"),
         (0.96, 1.0, 0.02, "can hardly help"),

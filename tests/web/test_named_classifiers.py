@@ -43,7 +43,8 @@ async def town(trained: Path) -> Datasette:
 @pytest.mark.parametrize("view", ["typing", "of views"])
 async def test_a_view_with_a_name_that_nobody_has_says_so(town: Datasette, view: str):
     page = await town.client.get(town.urls.table("town", view))
-    assert said(page) == [f"This database has no classifier called topisc. {EMPTY}"]
+    mean = "This database has no classifier called topisc: did you mean topics?"
+    assert said(page) == [f"{mean} {EMPTY}"]
     assert "ftclassify.css" in page.text
 
 
@@ -51,8 +52,19 @@ async def test_a_query_with_such_a_name_says_so(town: Datasette):
     sql = "select ft_classify(message, 'a') as a, ft_score(message, 'topics@7') from messages"
     page = await town.client.get(town.urls.database("town"), params={"sql": sql},
                                  follow_redirects=True)  # fmt: skip
-    names = ("a", "topics@7")
-    assert said(page) == [f"This database has no classifier called {n}. {EMPTY}" for n in names]
+    names = ("a.", "topics@7: did you mean topics?")
+    assert said(page) == [f"This database has no classifier called {n} {EMPTY}" for n in names]
+
+
+async def test_no_name_is_proposed_that_the_visitor_may_not_know_of(trained: Path):
+    with closing(connect(trained)) as conn, conn:
+        conn.execute("create table open (a)")
+        conn.execute("create view typing as select a, ft_classify(a, 'topisc') from open")
+    tables = {"messages": {"allow": {"id": "root"}}}
+    config = {"databases": {"town": {"tables": tables}}}
+    town = Datasette([str(trained)], **{"metadata" if is_065() else "config": config})
+    page = await town.client.get(town.urls.table("town", "typing"))
+    assert said(page) == [f"This database has no classifier called topisc. {EMPTY}"]
 
 
 async def test_a_canned_query_says_it_of_its_parameter(town: Datasette):

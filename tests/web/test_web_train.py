@@ -675,26 +675,42 @@ async def test_what_nobody_sees_in_a_cell_is_shown(town: Path, keyless: None):
     assert cells == ["binary data", "empty"]
 
 
-async def test_variants_of_labels_are_merged_by_one_button(town: Path, keyless: None):
+@pytest.mark.parametrize(
+    ("code", "button", "field"),
+    [("label-variants", "Count each as one label", "merged"),
+     ("html-in-text", "Read HTML as its words", "markup"),
+     ("label-notation", "Read several labels with / between them", "delimiter")],
+)  # fmt: skip
+async def test_what_a_finding_proposes_is_done_by_one_button(
+    town: Path, keyless: None, code: str, button: str, field: str
+):
+    with closing(connect(town)) as conn, conn:
+        html_text = "'<html><body><p>' || message || '</p><br></body></html>'"
+        conn.execute(f"update messages set message = {html_text} where id % 3 = 0")
+        conn.execute("create table pairs (id integer primary key, message, topic)")
+        labels = ["ham/egg", "ham", "egg", "egg/tea", "tea"]
+        rows = [(f"message {n} of many", labels[n % 5]) for n in range(60)]
+        conn.executemany("insert into pairs (message, topic) values (?, ?)", rows)
     datasette = serve(town, grants=TRAIN)
-    where = await checked(datasette, town)
-    text = (await get(datasette, where, "ann")).text
-    pressed = re.search(r'name="action" value="(merge [^"]+)"[^>]*>Count each as one label<', text)
+    table = "pairs" if field == "delimiter" else "messages"
+    where = await checked(datasette, town, table=table)
+    text = html.unescape((await get(datasette, where, "ann")).text)
+    pressed = re.search(rf'name="action" value="(set [^>]+)" [^>]*>{button}<', text)
     assert pressed is not None
-    action = html.unescape(pressed[1])
-    labels = json.loads(action.removeprefix("merge "))
-    sent = await post(datasette, action=action, **CHOSEN)
+    proposed = json.loads(pressed[1].removeprefix("set "))
+    assert list(proposed) == [field]
+    sent = await post(datasette, action=pressed[1], **{**CHOSEN, "table": table})
     job = sent.json()["job"]["id"]
     run_last(town)
-    data = await look(datasette, check=job)
-    assert json.loads(data["choices"]["merged"]) == labels
+    data = await look(datasette, check=job, table=table)
     assert data["check"]["current"]
+    assert field in data["choices"]
     findings = {f["code"]: f for f in data["check"]["report"]["findings"]}
-    assert findings["label-variants"]["severity"] == "info"
-    shown = (await get(datasette, page(check=job), "ann")).text
-    assert "Count all ways of writing as one label" in shown
-    assert job_of(town, job).settings["task"]["merged"] == labels
-    wrong = await post(datasette, action="merge nonsense", **CHOSEN)
+    assert code not in findings or findings[code]["severity"] == "info"
+    assert button not in (await get(datasette, page(check=job, table=table), "ann")).text
+    task = job_of(town, job).settings["task"]
+    assert task[field] == proposed[field]
+    wrong = await post(datasette, action="set nonsense", **CHOSEN)
     assert wrong.status_code == 400
 
 

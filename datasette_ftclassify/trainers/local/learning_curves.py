@@ -112,7 +112,7 @@ def curve_sentence(points: Sequence[dict[str, Any]]) -> str:
     noise = (last["high"] - last["low"]) / 2
     nothing = lead <= 0 or (lead <= noise and least <= 0)
     if last["rows"] >= ENOUGH_TO_DOUBT * last["labels"] and nothing:
-        always = "commonest label" if last["metric"] == "accuracy" else "same labels"
+        always = "most frequent label" if last["metric"] == "accuracy" else "same labels"
         return (
             f"More labels of this kind would probably not help: {change}, where always giving the "
             f"{always} has {baseline:.3f}."

@@ -16,7 +16,7 @@ from datasette.utils.asgi import NotFound
 from ...checks.codes import SEVERITIES
 from ...core.database import Relation, relation
 from ...core.errors import FtclassifyError
-from ...core.label_notations import name_list
+from ...core.label_notations import delimiter_words, name_list
 from ...core.splits import SplitPlan
 from ...core.task import Task
 from ...jobs.finding_rows import read_finding_rows
@@ -100,8 +100,9 @@ def _report(
     findings = []
     for number, finding in enumerate(result["findings"]):
         told = {k: finding[k] for k in ("code", "severity", "count", "message", "advice")}
-        merge = (finding.get("details") or {}).get("merge")
-        told["merge"] = json.dumps(merge) if merge else None
+        proposed = (finding.get("details") or {}).get("set")
+        told["set"] = json.dumps(proposed) if proposed else None
+        told["button"] = _button(proposed) if proposed else None
         findings.append({**told, "url": rows_url(ask, finding, source, job.id, number)})
     worst = [{"name": s, "count": sum(f["severity"] == s for f in findings)} for s in SEVERITIES]
     reading = Task.from_dict(result["task"]).label_reading
@@ -111,6 +112,13 @@ def _report(
     return {**{name: result[name] for name in kept}, "sample": sample, "findings": findings,
             "severities": worst, "kind": result["task"]["kind"],
             "delimiter": result["task"]["delimiter"], "read_as": read_as}  # fmt: skip
+
+
+def _button(proposed: Mapping[str, Any]) -> str:
+    """What a button says that sets these fields of a task."""
+    if "delimiter" in proposed:
+        return f"Read several labels with {delimiter_words(proposed['delimiter'])} between them"
+    return "Count each as one label" if "merged" in proposed else "Read HTML as its words"
 
 
 def row_url(ask: PageRequest, source: Relation, key: list[Any]) -> str | None:

@@ -78,9 +78,9 @@ async def train_page(ask: PageRequest) -> Response:
     """GET: the form, with `preview=1` (JSON) the rendered examples alone, with `check=ID` the
     findings of that check, and with `progress=1` (JSON) no more than how far it is.
 
-    POST: `action` is check or train (the default), `merge [LABEL, …]` to check with these labels in
-    place of their variants, or leads elsewhere: preview, export. Takes the same fields; trains
-    after `confirm_usd` says that the price is agreed to, where there is one.
+    POST: `action` is check or train (the default), `set {…}` to check with what a finding proposes
+    (its `details.set`), or leads elsewhere: preview, export. Takes the same fields; trains after
+    `confirm_usd` says that the price is agreed to, where there is one.
     """
     if not ask.db.is_mutable:
         raise NotFound(f"{ask.database} cannot be changed here, so nothing can be trained in it.")
@@ -231,8 +231,8 @@ async def _act(ask: PageRequest, choices: Choices) -> Response:
         await _ask_for_dates(ask)
         if action == "check":
             return await _check(ask, choices)
-        if action.startswith("merge "):
-            return await _check(ask, choices.merging(action.removeprefix("merge ")))
+        if action.startswith("set "):
+            return await _check(ask, choices.proposed(action.removeprefix("set ")))
         if action == "train":
             return await _train(ask, choices)
         raise FtclassifyError(f"The action is check, train, preview or export, not {action}.")

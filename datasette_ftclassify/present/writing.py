@@ -1,0 +1,19 @@
+"""What pages and commands say before rows are written."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+_MOST = 10
+
+
+def triggers_sentence(table: str, triggers: Sequence[str]) -> str:
+    """What else happens when a row is written; empty without triggers."""
+    if not triggers:
+        return ""
+    what = "this trigger" if len(triggers) == 1 else "these triggers"
+    more = f" and {len(triggers) - _MOST} more" if len(triggers) > _MOST else ""
+    return (
+        f"Writing a row sets off {what} of {table}, as an edit of the row does: "
+        f"{', '.join(triggers[:_MOST])}{more}."
+    )
