@@ -5,16 +5,84 @@ A table stands between a comment that names it and the next `<!-- end of table -
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from pathlib import Path
 
+from datasette_ftclassify import checks, metrics  # noqa: F401, which declare theirs
+from datasette_ftclassify.checks.codes import Section
+from datasette_ftclassify.checks.registry import registered
+from datasette_ftclassify.metrics.registry import METRICS
 from datasette_ftclassify.sql import functions  # noqa: F401, which declares them
 from datasette_ftclassify.sql.declaration import functions_table
 from datasette_ftclassify.trainers.base import options_of
 from datasette_ftclassify.trainers.builtin import register_trainers
 from datasette_ftclassify.trainers.options import options_table
+from datasette_ftclassify.web.permissions import PERMISSIONS
+from datasette_ftclassify.web.routes import routes
 
 FOLDER = Path(__file__).parent
+KINDS = {"single": "one label a row", "binary": "one of two labels", "multilabel": "several labels"}
+
+
+def as_table(head: str, rows: Iterable[Sequence[str]]) -> str:
+    """A table of Markdown; `head` has the columns between `|`."""
+    columns = head.split("|")
+    lines = [f"| {' | '.join(columns)} |", "|---" * len(columns) + "|"]
+    for row in rows:
+        lines.append(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in row)} |")
+    return "\n".join(lines)
+
+
+def codes(section: Section) -> str:
+    """Of a section, in the order in which their checks run."""
+    return as_table(
+        "code|severity|meaning|what to do",
+        (
+            (f"`{code.name}`", ", ".join(code.severities), code.meaning, code.advice)
+            for check in registered()
+            if check.section is section
+            for code in check.codes
+        ),
+    )
+
+
+def figures() -> str:
+    return as_table(
+        "key|figure|of|best|says",
+        (
+            (
+                " ".join(f"`{key}`" for key in each.keys),
+                each.name,
+                ", ".join(KINDS[kind] for kind in each.kinds),
+                f"{each.best:g}",
+                each.help,
+            )
+            for each in METRICS.values()
+        ),
+    )
+
+
+def permissions() -> str:
+    return as_table(
+        "action|what it allows|default",
+        (
+            (f"`{name}`", each.allows, "who may see the table" if each.open else "root")
+            for name, each in PERMISSIONS.items()
+        ),
+    )
+
+
+def pages() -> str:
+    rows = []
+    for route in routes():
+        place = route.place.replace("{name}", "NAME").replace("{id}", "ID")
+        place = place.replace("{number}", "N") + ("?table=T" if route.about == "table" else "")
+        reads = f"`{route.reads}`" if route.reads else "–"
+        if route.about in ("instance", "database"):
+            reads = f"who may see the {route.about}"
+        rows.append((f"`{place}`", reads, f"`{route.writes}`" if route.writes else "–"))
+    return as_table("page|to see it|to send its form", rows)
 
 
 def trainers_table() -> str:
@@ -24,7 +92,10 @@ def trainers_table() -> str:
 
 TABLES: dict[str, dict[str, Callable[[], str]]] = {
     "sql.md": {"SQL functions": functions_table},
+    "checks.md": {section.value: partial(codes, section) for section in Section},
+    "metrics.md": {"figures": figures},
     "trainers.md": {"options of trainers": trainers_table},
+    "permissions.md": {"permissions": permissions, "pages": pages},
 }
 """{document: {name of a table in it: what makes it}}"""
 

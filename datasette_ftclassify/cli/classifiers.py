@@ -62,31 +62,35 @@ def list_command(database: str, as_json: bool) -> None:
 
 
 def _listed(summary: Summary) -> dict[str, Any]:
-    metrics = summary.metrics or {}
-    quality = next(
-        (
-            f"{key.replace('_', ' ')} {metrics[key]:.3f}"
-            for key in ("accuracy", "micro_f1")
-            if isinstance(metrics.get(key), float)
-        ),
-        "not evaluated",
-    )
     from ..jobs.load_classifier import shutdown_of
     from ..jobs.remote.models import is_elsewhere
 
     stops = shutdown_of(summary.classifier) if is_elsewhere(summary.classifier) else None
     return {
         **summary.to_dict(),
-        "quality": quality,
+        "quality": _quality(summary),
         "shutdown_date": None if stops is None else stops.isoformat(),
     }
 
 
+def _quality(summary: Summary) -> str:
+    """The figure that says most."""
+    from ..metrics.registry import main_metrics
+
+    if summary.metrics is None:
+        return "not evaluated"
+    first = main_metrics(summary.metrics)[0]
+    return f"{first.key.replace('_', ' ')} {first.text(summary.metrics)}"
+
+
 def _interval(summary: Summary) -> str:
-    """Of the accuracy, so that nobody takes two figures for different that are not."""
-    low, high = ((summary.metrics or {}).get(f"accuracy_{end}") for end in ("low", "high"))
-    known = isinstance(low, float) and isinstance(high, float)
-    return f" ({low:.3f}–{high:.3f})" if known else ""
+    """Of that figure, so that nobody takes two for different that are not."""
+    from ..metrics.registry import main_metrics
+
+    if summary.metrics is None:
+        return ""
+    found = main_metrics(summary.metrics)[0].interval_text(summary.metrics)
+    return f" ({found})" if found else ""
 
 
 def _also(aliases: tuple[str, ...]) -> str:

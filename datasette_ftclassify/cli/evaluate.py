@@ -92,11 +92,24 @@ def describe_metrics(metrics: dict[str, Any], report: dict[str, Any]) -> None:
             f"{_short(name, width):{width}}  {row['precision']:9.3f}  {row['recall']:6.3f}"
             f"  {row['f1']:5.3f}  {row['support']:7,}"
         )
+    _describe_all(metrics)
     confusions = _confusions(metrics.get("confusion"))
     if confusions:
         click.echo("\nMost confused:")
     for count, truth, answer in confusions:
         click.echo(f"  {count:5,} x {truth} taken for {answer}")
+
+
+def _describe_all(metrics: dict[str, Any]) -> None:
+    """Every figure of its kind, as the page lists them."""
+    from ..metrics.registry import kind_of, metrics_of
+
+    found = [each for each in metrics_of(kind_of(metrics)) if each.key in metrics]
+    click.echo("\nAll figures:")
+    for each in found:
+        interval = each.interval_text(metrics)
+        shown = each.text(metrics) + (f" ({interval})" if interval else "")
+        click.echo(f"  {each.name:24}  {shown:21}  {each.help}")
 
 
 def _short(name: str, width: int) -> str:

@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .stored import MOST_CELLS
 from .validation import Bools, Ints
 
+MOST_CELLS = 50_000
+"""Cells of a stored confusion matrix that are no 0."""
 WHOLE_MATRIX = 200
 """Labels of a confusion matrix that is stored whole: 5,000 labels have 25 million cells."""
 

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from . import counts, scores
+from . import counts, figures  # noqa: F401  (the figures declare themselves)
+from .answers import MultilabelAnswers, SingleAnswers
 from .intervals import share_interval
+from .registry import Kind, metrics_of
 from .validation import (
     Bools,
     Floats,
@@ -72,17 +73,61 @@ def evaluate(
     shape = (len(truth), len(names))
     sizes = _group_sizes(groups, len(truth))
     numbers, scored = log_probabilities(logprobs, shape)
+    answers: SingleAnswers | MultilabelAnswers
     if multilabel:
-        return _multilabel(names, truth, numbers, scored, chosen, sizes)
+        given = label_flags("truth", np.asarray(truth), numbers.shape)
+        flags, without = _multilabel_choice(numbers, scored, chosen)
+        answers = MultilabelAnswers(names, numbers, scored, sizes, given, flags, without)
+        return _figures("multilabel", answers) | _about_sets(answers)
+    two = len(names) == 2
     actual = label_indices("truth", truth, len(names), lowest=0)
     check_shape("truth", actual, shape[:1])
-    answers = _single_choice(numbers, scored, chosen)
-    result = _single(names, actual, numbers, scored, answers, majority, sizes)
-    if len(names) == 2:
-        target = _label_index("positive", positive, names, default=1)
-        result |= _binary(result["labels"], names[target])
-        result |= _ranking(actual[scored] == target, numbers[scored, target])
-    return result
+    answers = SingleAnswers(
+        names,
+        numbers,
+        scored,
+        sizes,
+        actual,
+        _single_choice(numbers, scored, chosen),
+        None if majority is None else _label_index("majority", majority, names),
+        1 if positive is None or not two else _label_index("positive", positive, names),
+    )
+    result = _figures("binary" if two else "single", answers) | _about_labels(answers)
+    return result | ({"positive_label": names[answers.positive]} if two else {})
+
+
+def _figures(kind: Kind, answers: SingleAnswers | MultilabelAnswers) -> dict[str, Any]:
+    """Every declared figure, and what else is known of all kinds."""
+    result: dict[str, Any] = {
+        "n_test": answers.rows,
+        "n_distinct": len(answers.sizes),
+        "n_scored": answers.scores.n_scored,
+        "abstained": answers.abstained,
+    }
+    for metric in metrics_of(kind):
+        value = result[metric.key] = metric.compute(answers)
+        if metric.interval and value is not None:
+            ends = share_interval(value, answers.sizes)
+            result |= dict(zip(metric.keys[1:], ends, strict=True))
+    return result | {
+        "reliability": answers.scores.reliability,
+        "labels": answers.tally.by_label(answers.labels),
+    }
+
+
+def _about_labels(answers: SingleAnswers) -> dict[str, Any]:
+    matrix = answers.matrix if answers.abstained else answers.matrix[:, :-1]
+    return {
+        "majority_label": answers.labels[answers.common],
+        "confusion": counts.stored_confusion(answers.labels, matrix),
+    }
+
+
+def _about_sets(answers: MultilabelAnswers) -> dict[str, Any]:
+    return {
+        "majority_labels": [answers.labels[i] for i in answers.commonest[0]],
+        "row_reliability": answers.scores.row_reliability,
+    }
 
 
 def _single_choice(logprobs: Floats, scored: Bools, chosen: NDArray[Any] | None) -> Ints:
@@ -91,79 +136,6 @@ def _single_choice(logprobs: Floats, scored: Bools, chosen: NDArray[Any] | None)
     answers = label_indices("chosen", chosen, logprobs.shape[1], lowest=-1)
     check_shape("chosen", answers, scored.shape)
     return answers
-
-
-def _single(
-    labels: list[str],
-    truth: Ints,
-    logprobs: Floats,
-    scored: Bools,
-    chosen: Ints,
-    majority: int | None,
-    sizes: Ints,
-) -> dict[str, Any]:
-    matrix = counts.confusion_matrix(truth, chosen, len(labels))
-    tally = counts.count_single(matrix)
-    abstained = int(matrix[:, -1].sum())
-    common = _label_index("majority", majority, labels, default=int(tally.support.argmax()))
-    return {
-        "n_test": len(truth),
-        "n_distinct": len(sizes),
-        **_share("accuracy", int(tally.hits.sum()), sizes),
-        "majority_label": labels[common],
-        "majority_accuracy": int(tally.support[common]) / len(truth),
-        "macro_f1": float(tally.f1[tally.present()].mean()),
-        "weighted_f1": float(tally.f1 @ tally.support / len(truth)),
-        "abstained": abstained,
-        **scores.single_scores(truth, logprobs, np.flatnonzero(scored)),
-        "labels": tally.by_label(labels),
-        "confusion": counts.stored_confusion(labels, matrix if abstained else matrix[:, :-1]),
-    }
-
-
-def _binary(by_label: dict[str, dict[str, Any]], positive: str) -> dict[str, Any]:
-    figures = by_label[positive]
-    return {
-        "positive_label": positive,
-        **{name: figures[name] for name in ("precision", "recall", "f1")},
-    }
-
-
-def _ranking(true: Bools, score: Floats) -> dict[str, Any]:
-    auroc, average_precision = scores.ranking(true, score)
-    return {"auroc": auroc, "average_precision": average_precision}
-
-
-def _multilabel(
-    labels: list[str],
-    given: NDArray[Any],
-    logprobs: Floats,
-    scored: Bools,
-    chosen: NDArray[Any] | None,
-    sizes: Ints,
-) -> dict[str, Any]:
-    truth = label_flags("truth", np.asarray(given), logprobs.shape)
-    answers, abstained = _multilabel_choice(logprobs, scored, chosen)
-    tally = counts.count_multilabel(truth, answers)
-    pooled = tally.pooled()
-    wrong = (truth != answers).sum(axis=1)
-    wrong[abstained] = len(labels)
-    common, common_count = _commonest_set(truth)
-    return {
-        "n_test": len(truth),
-        "n_distinct": len(sizes),
-        **_share("subset_accuracy", int((wrong == 0).sum()), sizes),
-        "majority_labels": [labels[i] for i in common],
-        "majority_subset_accuracy": common_count / len(truth),
-        "hamming_loss": float(wrong.mean() / len(labels)),
-        "micro_f1": float(pooled.f1[0]),
-        "micro_precision": float(pooled.precision[0]),
-        "micro_recall": float(pooled.recall[0]),
-        "macro_f1": float(tally.f1.mean()),
-        "abstained": int(abstained.sum()),
-        **scores.multilabel_scores(truth, logprobs, answers, abstained, np.flatnonzero(scored)),
-        "labels": tally.by_label(labels),
-    }
 
 
 def _multilabel_choice(
@@ -179,16 +151,7 @@ def _multilabel_choice(
     return label_flags("chosen", answers, given.shape), abstained
 
 
-def _commonest_set(truth: Bools) -> tuple[Ints, int]:
-    """Indices of the labels in the set that most rows have, and how many rows have it."""
-    sets = Counter(row.tobytes() for row in np.packbits(truth, axis=1))
-    packed, count = sets.most_common(1)[0]
-    return np.flatnonzero(np.unpackbits(np.frombuffer(packed, dtype=np.uint8))), count
-
-
-def _label_index(name: str, index: int | None, labels: list[str], default: int) -> int:
-    if index is None:
-        return default
+def _label_index(name: str, index: int, labels: list[str]) -> int:
     return int(label_indices(name, [index], len(labels), lowest=0)[0])
 
 
@@ -197,9 +160,3 @@ def _group_sizes(groups: NDArray[Any] | None, rows: int) -> Ints:
         return np.ones(rows, dtype=np.int64)
     check_shape("groups", groups, (rows,))
     return np.unique(groups, return_counts=True)[1].astype(np.int64)
-
-
-def _share(name: str, successes: int, sizes: Ints) -> dict[str, float]:
-    share = successes / int(sizes.sum())
-    low, high = share_interval(share, sizes)
-    return {name: share, f"{name}_low": low, f"{name}_high": high}

@@ -5,49 +5,25 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from .registry import Metric, main_metrics
+from .texts import rows_of, test_rows
 
-def headline(result: dict[str, Any]) -> str:
+
+def headline(result: Mapping[str, Any]) -> str:
     """The doubt and the baseline stand beside the figure, whatever the kind of the classifier."""
-    parts = _multilabel(result) if "subset_accuracy" in result else _single(result)
+    *parts, last = filter(None, (_phrase(metric, result) for metric in main_metrics(result)))
+    parts[0] += f" on {test_rows(result)}"
     if result["abstained"]:
-        parts.append(f"{_rows(result['abstained'])} got no answer and count as wrong")
-    parts.append(_calibration(result))
-    return "; ".join(parts)
+        parts.append(f"{rows_of(result['abstained'])} got no answer and count as wrong")
+    return "; ".join([*parts, last])
 
 
-def _single(result: dict[str, Any]) -> list[str]:
-    return [
-        f"accuracy {result['accuracy']:.3f} ({_interval(result, 'accuracy')}) "
-        f"on {test_rows(result)}",
-        f"always answering “{result['majority_label']}” would score "
-        f"{result['majority_accuracy']:.3f}",
-        f"macro F1 {result['macro_f1']:.3f}",
-    ]
-
-
-def _multilabel(result: dict[str, Any]) -> list[str]:
-    names = " + ".join(f"“{name}”" for name in result["majority_labels"])
-    return [
-        f"micro F1 {result['micro_f1']:.3f}, macro F1 {result['macro_f1']:.3f} "
-        f"on {test_rows(result)}",
-        f"all labels of a row right {result['subset_accuracy']:.3f} "
-        f"({_interval(result, 'subset_accuracy')})",
-        f"always answering {names or 'no label'} would score "
-        f"{result['majority_subset_accuracy']:.3f}",
-    ]
-
-
-def _calibration(result: dict[str, Any]) -> str:
-    if result["ece"] is None:
-        return "no probabilities to check"
-    text = f"expected calibration error {result['ece']:.3f}"
-    if result["n_scored"] < result["n_test"]:
-        text += f" on {_rows(result['n_scored'])} with probabilities"
-    return text
-
-
-def _interval(result: dict[str, Any], name: str) -> str:
-    return f"95 % interval {result[f'{name}_low']:.3f}–{result[f'{name}_high']:.3f}"
+def _phrase(metric: Metric, result: Mapping[str, Any]) -> str:
+    if metric.phrase is not None:
+        return metric.phrase(result)
+    interval = metric.interval_text(result)
+    name = metric.name[:1].lower() + metric.name[1:]
+    return f"{name} {metric.text(result)}" + (f" (95 % interval {interval})" if interval else "")
 
 
 def easier_test_rows(result: Mapping[str, Any] | None, report: Mapping[str, Any]) -> str | None:
@@ -72,17 +48,3 @@ def easier_test_rows(result: Mapping[str, Any] | None, report: Mapping[str, Any]
         f"trained on, the accuracy was {score:.3f}. Texts that are near copies of very many "
         "others, such as one form letter filled in, are always trained on and never tested."
     )
-
-
-def test_rows(result: Mapping[str, Any]) -> str:
-    """`60 test rows`, and of how many different texts where some are copies of each other."""
-    rows = _rows(result["n_test"], "test ")
-    # Evaluations of earlier versions do not say.
-    distinct = result.get("n_distinct", result["n_test"])
-    if distinct == result["n_test"]:
-        return rows
-    return f"{rows} ({distinct:,} different text{'' if distinct == 1 else 's'})"
-
-
-def _rows(count: int, kind: str = "") -> str:
-    return f"{count:,} {kind}{'row' if count == 1 else 'rows'}"

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import dataclass, field
+from typing import TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +13,18 @@ from .validation import Bools, Floats, Ints
 
 BINS = 15
 
+
+class Bin(TypedDict):
+    """Scores from `low` to `high`: how many, their mean, and the share that was right; None where
+    there are none."""
+
+    low: float
+    high: float
+    count: int
+    confidence: float | None
+    accuracy: float | None
+
+
 # Below this a probability costs no more log loss: one impossible answer that came true
 # (log-probability -inf) costs 36 nats instead of making the mean infinite. scikit-learn clips
 # float64 at the same place.
@@ -19,6 +32,23 @@ EPSILON = float(np.finfo(np.float64).eps)
 
 # Multilabel scores are read in blocks of about this many cells, to need no second large array.
 BLOCK_CELLS = 1 << 18
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Of `n_scored` rows. `log_loss` is a mean in nats; `ece` is the expected calibration error,
+    0-1: the mean gap between confidence and accuracy; None (and no bins) where nothing was scored.
+    `row_reliability` are the bins of whole answers, where a row may have several labels.
+
+    Source: C. Guo, G. Pleiss, Y. Sun, K. Q. Weinberger, "On Calibration of Modern Neural Networks",
+    ICML 2017, equation 3, with their 15 equal-width bins.
+    """
+
+    n_scored: int
+    log_loss: float | None
+    ece: float | None
+    reliability: list[Bin]
+    row_reliability: list[Bin] = field(default_factory=list)
 
 
 def bin_sums(confidence: NDArray[np.float64], right: Bools) -> NDArray[np.float64]:
@@ -38,18 +68,18 @@ def bin_sums(confidence: NDArray[np.float64], right: Bools) -> NDArray[np.float6
     )
 
 
-def single_scores(truth: Ints, logprobs: Floats, rows: Ints) -> dict[str, Any]:
-    """`score_figures` over `rows`: the loss of the truth, the calibration of the top label."""
+def single_scores(truth: Ints, logprobs: Floats, rows: Ints) -> Scores:
+    """Over `rows`: the loss of the truth, the calibration of the top label."""
     top = logprobs.argmax(axis=1)[rows]
     loss = _loss(_probability(logprobs[rows, truth[rows]]))
     sums = bin_sums(_probability(logprobs[rows, top]), top == truth[rows])
-    return score_figures(len(rows), len(rows), loss, sums)
+    return _scores(len(rows), len(rows), loss, sums)
 
 
 def multilabel_scores(
     truth: Bools, logprobs: Floats, chosen: Bools, abstained: Bools, rows: Ints
-) -> dict[str, Any]:
-    """`score_figures` of `rows`: the loss of every label, the calibration of those that were given.
+) -> Scores:
+    """Of `rows`: the loss of every label, the calibration of those that were given.
 
     The many labels that a row has not, and of which nobody is told, would hide among them how often
     a given one is wrong. `row_reliability` are the bins of the whole answers: their score, and
@@ -67,12 +97,11 @@ def multilabel_scores(
         whole = _probability(joint_logprobs(logs.astype(np.float64), given))
         said = ~abstained[block]
         row_sums += bin_sums(whole[said], (true == given).all(axis=1)[said])
-    figures = score_figures(len(rows), len(rows) * truth.shape[1], loss, given_sums)
-    return {**figures, "row_reliability": _bins(row_sums)}
+    return _scores(len(rows), len(rows) * truth.shape[1], loss, given_sums, row_sums)
 
 
 def calibration_error(confidence: NDArray[np.float64], right: Bools) -> float | None:
-    """The `ece` of `score_figures`, 0-1; None where there is nothing to judge."""
+    """The `ece` of `Scores`, 0-1; None where there is nothing to judge."""
     return _gap(bin_sums(confidence, right))
 
 
@@ -82,22 +111,21 @@ def _gap(sums: NDArray[np.float64]) -> float | None:
     return float(np.abs(confidences - rights).sum() / decisions) if decisions else None
 
 
-def score_figures(
-    n_scored: int, decisions: int, loss: float, sums: NDArray[np.float64]
-) -> dict[str, Any]:
-    """The summed loss of `decisions` and the bin sums as figures, None (and no bins) where nothing
-    was scored.
-
-    `log_loss` is a mean in nats. `ece` is the expected calibration error, 0-1: the mean gap
-    between confidence and accuracy. Source: C. Guo, G. Pleiss, Y. Sun, K. Q. Weinberger, "On
-    Calibration of Modern Neural Networks", ICML 2017, equation 3, with their 15 equal-width bins.
-    """
-    return {
-        "n_scored": n_scored,
-        "log_loss": float(loss / decisions) if decisions else None,
-        "ece": _gap(sums),
-        "reliability": _bins(sums),
-    }
+def _scores(
+    n_scored: int,
+    decisions: int,
+    loss: float,
+    sums: NDArray[np.float64],
+    whole: NDArray[np.float64] | None = None,
+) -> Scores:
+    """From the summed loss of so many decisions and the sums of bins."""
+    return Scores(
+        n_scored,
+        float(loss / decisions) if decisions else None,
+        _gap(sums),
+        _bins(sums),
+        [] if whole is None else _bins(whole),
+    )
 
 
 def ranking(true: Bools, score: Floats) -> tuple[float | None, float | None]:
@@ -121,7 +149,7 @@ def ranking(true: Bools, score: Floats) -> tuple[float | None, float | None]:
     return auroc, float((positives * precision).sum() / n_positive)
 
 
-def _bins(sums: NDArray[np.float64]) -> list[dict[str, Any]]:
+def _bins(sums: NDArray[np.float64]) -> list[Bin]:
     """The bins of a reliability diagram, none without any row; the means of an empty bin are
     None."""
     if not sums[0].any():

@@ -5,37 +5,50 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
-from ..metrics.headline import test_rows
+from ..metrics.registry import Metric, kind_of, main_metrics, metrics_of
 from ..store.classifiers import Classifier
 from ..store.evaluations import paired_counts
 
 
-def tiles(metrics: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """{"name", "value", "note", "low", "high"} of the figures that say most; the last two are the
-    ends of a 95 % interval, 0-1, or None. Raises what a stranger's damaged figures raise."""
-    several = "subset_accuracy" in metrics
-    main = "subset_accuracy" if several else "accuracy"
-    low, high = float(metrics[f"{main}_low"]), float(metrics[f"{main}_high"])
-    rows = test_rows(metrics)
-    interval = f"95 % interval {low:.3f}–{high:.3f} on {rows}"
-    accuracy = _tile(
-        "All labels of a row right" if several else "Accuracy", metrics[main], interval, low, high
-    )
-    baseline = _baseline(metrics, several)
-    macro = _tile("Macro F1", metrics["macro_f1"], "mean over the labels, each counting the same")
-    if several:
-        micro = _tile("Micro F1", metrics["micro_f1"], f"over all labels of {rows}")
-        found = [micro, macro, accuracy, baseline]
-    else:
-        found = [accuracy, baseline, macro]
+@dataclass(frozen=True)
+class Tile:
+    """A figure that says much. low, high: the ends of a 95 % interval, 0-1, or None."""
+
+    name: str
+    value: str
+    note: str
+    low: float | None = None
+    high: float | None = None
+
+
+@dataclass(frozen=True)
+class Row:
+    """A figure in the list of all."""
+
+    name: str
+    value: str
+    interval: str
+    help: str
+
+
+def tiles(metrics: Mapping[str, Any]) -> list[Tile]:
+    """The figures that say most. Raises what a stranger's damaged figures raise."""
+    *found, last = (_tile(metric, metrics) for metric in main_metrics(metrics))
     if metrics["abstained"]:
-        found.append({
-            **_tile("Without an answer", 0.0, "they count as wrong"),
-            "value": f"{metrics['abstained']:,}",
-        })  # fmt: skip
-    return [*found, _calibration(metrics)]
+        found.append(Tile("Without an answer", f"{metrics['abstained']:,}", "they count as wrong"))
+    return [*found, last]
+
+
+def all_figures(metrics: Mapping[str, Any]) -> list[Row]:
+    """Every figure that the evaluation has."""
+    return [
+        Row(each.name, each.text(metrics), each.interval_text(metrics), each.help)
+        for each in metrics_of(kind_of(metrics))
+        if each.key in metrics
+    ]
 
 
 def faultless(metrics: Mapping[str, Any] | None) -> bool:
@@ -44,26 +57,10 @@ def faultless(metrics: Mapping[str, Any] | None) -> bool:
     return bool(found.get("subset_accuracy", found.get("accuracy")) == 1.0)
 
 
-def _tile(
-    name: str, value: float, note: str, low: float | None = None, high: float | None = None
-) -> dict[str, Any]:
-    return {"name": name, "value": f"{value:.3f}", "note": note, "low": low, "high": high}
-
-
-def _baseline(metrics: Mapping[str, Any], several: bool) -> dict[str, Any]:
-    names = metrics["majority_labels"] if several else [metrics["majority_label"]]
-    said = " + ".join(f"“{name[:60]}{'…' * (len(name) > 60)}”" for name in names) or "no label"
-    value = metrics["majority_subset_accuracy" if several else "majority_accuracy"]
-    return _tile("For comparison", value, f"always answering {said}")
-
-
-def _calibration(metrics: Mapping[str, Any]) -> dict[str, Any]:
-    if metrics["ece"] is None:
-        return {**_tile("Calibration error", 0.0, "no probabilities to check"), "value": "–"}
-    note = "how far the scores are from the share that is right, on average"
-    if metrics["n_scored"] < metrics["n_test"]:
-        note += f", on {metrics['n_scored']:,} rows with scores"
-    return _tile("Calibration error", metrics["ece"], note)
+def _tile(metric: Metric, metrics: Mapping[str, Any]) -> Tile:
+    note = metric.note(metrics) if metric.note else metric.help
+    low, high = metric.ends(metrics) or (None, None)
+    return Tile(metric.name, metric.text(metrics), note, low, high)
 
 
 def comparison(

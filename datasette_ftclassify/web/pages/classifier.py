@@ -275,6 +275,7 @@ def _drawn(metrics: Mapping[str, Any] | None, report: Mapping[str, Any]) -> dict
     labels = _label_rows(metrics)
     return {
         "tiles": headline_figures.tiles(metrics),
+        "figures": headline_figures.all_figures(metrics),
         "confusion": _confusion(metrics),
         "reliability": charts.reliability(metrics["reliability"]),
         "by_label": "row_reliability" in metrics,

@@ -1,0 +1,141 @@
+"""What the figures of an evaluation are computed from, each part once."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from . import counts, scores
+from .validation import Bools, Floats, Ints
+
+
+@dataclass
+class Answers:
+    """The truth of n test rows and what was answered, of K labels.
+
+    logprobs: float (n, K), natural logarithms
+    scored:   bool (n,), the rows that have them
+    sizes:    rows of each group of copies
+    """
+
+    labels: list[str]
+    logprobs: Floats
+    scored: Bools
+    sizes: Ints
+
+    @property
+    def rows(self) -> int:
+        return len(self.scored)
+
+    @cached_property
+    def tally(self) -> counts.Counts:
+        raise NotImplementedError
+
+    @property
+    def averaged(self) -> Bools:
+        """The labels, bool (K,), over which an average goes that counts each the same."""
+        raise NotImplementedError
+
+    @cached_property
+    def scores(self) -> scores.Scores:
+        raise NotImplementedError
+
+
+@dataclass
+class SingleAnswers(Answers):
+    """One label a row: `truth` is int (n,), `chosen` as well, with -1 for an abstention.
+
+    common:   the label of the baseline
+    positive: of two labels, the one that precision and the like are about; 1 otherwise, which says
+              nothing
+    """
+
+    truth: Ints
+    chosen: Ints
+    majority: int | None
+    positive: int
+
+    @cached_property
+    def matrix(self) -> Ints:
+        return counts.confusion_matrix(self.truth, self.chosen, len(self.labels))
+
+    @cached_property
+    def tally(self) -> counts.Counts:
+        return counts.count_single(self.matrix)
+
+    @property
+    def right(self) -> int:
+        return int(self.tally.hits.sum())
+
+    @property
+    def abstained(self) -> int:
+        return int(self.matrix[:, -1].sum())
+
+    @property
+    def common(self) -> int:
+        return int(self.tally.support.argmax()) if self.majority is None else self.majority
+
+    @property
+    def averaged(self) -> Bools:
+        return self.tally.present()
+
+    @cached_property
+    def scores(self) -> scores.Scores:
+        return scores.single_scores(self.truth, self.logprobs, np.flatnonzero(self.scored))
+
+    @cached_property
+    def ranking(self) -> tuple[float | None, float | None]:
+        true = self.truth[self.scored] == self.positive
+        return scores.ranking(true, self.logprobs[self.scored, self.positive])
+
+
+@dataclass
+class MultilabelAnswers(Answers):
+    """Any number of labels a row: `truth` and `chosen` are bool (n, K), `without` the rows that got
+    no answer, bool (n,)."""
+
+    truth: Bools
+    chosen: Bools
+    without: Bools
+
+    @cached_property
+    def tally(self) -> counts.Counts:
+        return counts.count_multilabel(self.truth, self.chosen)
+
+    @cached_property
+    def pooled(self) -> counts.Counts:
+        return self.tally.pooled()
+
+    @cached_property
+    def wrong(self) -> Ints:
+        """Wrong labels of each row; without an answer, all are."""
+        wrong: Ints = (self.truth != self.chosen).sum(axis=1)
+        wrong[self.without] = len(self.labels)
+        return wrong
+
+    @property
+    def right(self) -> int:
+        return int((self.wrong == 0).sum())
+
+    @property
+    def abstained(self) -> int:
+        return int(self.without.sum())
+
+    @property
+    def averaged(self) -> Bools:
+        return np.ones(len(self.labels), dtype=np.bool_)
+
+    @cached_property
+    def commonest(self) -> tuple[Ints, int]:
+        """Indices of the labels in the set that most rows have, and how many rows have it."""
+        sets = Counter(row.tobytes() for row in np.packbits(self.truth, axis=1))
+        packed, count = sets.most_common(1)[0]
+        return np.flatnonzero(np.unpackbits(np.frombuffer(packed, dtype=np.uint8))), count
+
+    @cached_property
+    def scores(self) -> scores.Scores:
+        rows = np.flatnonzero(self.scored)
+        return scores.multilabel_scores(self.truth, self.logprobs, self.chosen, self.without, rows)

@@ -1,0 +1,32 @@
+"""Parts of the sentences about an evaluation."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+
+def test_rows(result: Mapping[str, Any]) -> str:
+    """`60 test rows`, and of how many different texts where some are copies of each other."""
+    rows = rows_of(result["n_test"], "test ")
+    # Evaluations of earlier versions do not say.
+    distinct = result.get("n_distinct", result["n_test"])
+    if distinct == result["n_test"]:
+        return rows
+    return f"{rows} ({distinct:,} different text{'' if distinct == 1 else 's'})"
+
+
+def rows_of(count: int, kind: str = "") -> str:
+    return f"{count:,} {kind}{'row' if count == 1 else 'rows'}"
+
+
+def interval_on_rows(result: Mapping[str, Any], key: str) -> str:
+    low, high = result[f"{key}_low"], result[f"{key}_high"]
+    return f"95 % interval {low:.3f}–{high:.3f} on {test_rows(result)}"
+
+
+def always_answering(result: Mapping[str, Any], most: int | None = None) -> str:
+    """The answer of the baseline, in quotes; of each label `most` characters."""
+    names = result["majority_labels"] if "majority_labels" in result else [result["majority_label"]]
+    shown = (name if most is None or len(name) <= most else f"{name[:most]}…" for name in names)
+    return " + ".join(f"“{name}”" for name in shown) or "no label"
