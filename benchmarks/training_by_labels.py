@@ -88,7 +88,7 @@ def measure(way: str, source: str, each: int, seed: int, most: float) -> str:
         base = Base(way, solve, 1.0 if way == "LinearSVC" else BAYES.strength)
         recipe = Recipe(way, ((base, 1.0),))
         nothing = np.empty(0)
-        trial = Trial(recipe, {way: 1.0}, nothing, nothing, [], "accuracy", "")
+        trial = Trial(recipe, {way: 1.0}, nothing, nothing, nothing, [], "accuracy", "")
         model, features = finish(data, trial, seed, False)
         said = f"the solver alone {solver[0]:.1f} s, {features:,} features"
     seconds, peak = time.process_time() - start, peak_mb()

@@ -10,7 +10,8 @@ from datasette_ftclassify.trainers.base import no_progress
 from datasette_ftclassify.trainers.local.candidates import candidates
 from datasette_ftclassify.trainers.local.expected_time import ExpectedTime
 from datasette_ftclassify.trainers.local.group_folds import splits
-from datasette_ftclassify.trainers.local.recipes import Recipe, bayes, machine
+from datasette_ftclassify.trainers.local.machine import machine
+from datasette_ftclassify.trainers.local.recipes import Recipe, bayes
 from datasette_ftclassify.trainers.local.selection import _choose, compare
 from datasette_ftclassify.trainers.local.thresholds import across_halves, best_threshold, f1_scores
 from datasette_ftclassify.trainers.local.training_data import Data
@@ -54,6 +55,18 @@ def test_another_recipe_must_be_clearly_better(shares, chosen, reason):
     assert why.startswith(f"Chose {names[chosen]}: ")
     assert reason.format(*names) in why
     assert [row["score"] for row in table] == list(shares)
+
+
+def test_the_best_of_many_must_lead_by_more_than_the_best_of_few():
+    """Of nine equal recipes one leads by a standard error and a half, by chance alone."""
+    usual = np.arange(100) < 80
+    other = usual.copy()
+    other[[80, 81, 82, 83, 84, 85, 0, 1]] ^= True  # a lead of .04, 1.4 standard errors
+    many = candidates(1_000, 5, 1e6, multilabel=False, embedding=False)
+    assert len(many) == 9
+    for recipes, chosen in ((PLAIN, 1), (many, 0)):
+        rows = np.array([usual, other, *[usual] * (len(recipes) - 2)], dtype=float)
+        assert _choose(recipes, rows, "accuracy")[0] == chosen
 
 
 def test_embeddings_are_used_when_they_help_at_all():

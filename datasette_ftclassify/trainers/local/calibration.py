@@ -15,6 +15,7 @@ from ...metrics.scores import calibration_error
 from .linear import Array, log_softmax
 
 CLEARLY_LESS = 0.01
+MAX_CELLS = 5_000_000  # rows x labels; a temperature needs no more
 MIN_ROWS = 20  # fewer unseen rows than this say nothing about a temperature
 _LOWEST, _HIGHEST = 0.02, 50.0
 
@@ -77,14 +78,16 @@ def matching_temperature(logits: Array, labels: npt.NDArray[Any]) -> float:
 
 
 def calibrate(
-    logits: Array, labels: npt.NDArray[Any], usable: npt.NDArray[np.bool_]
+    logits: Array | npt.NDArray[np.float32], labels: npt.NDArray[Any], usable: npt.NDArray[np.bool_]
 ) -> tuple[float, dict[str, Any]]:
     """A temperature from out-of-fold logits, and what to report of it.
 
     `usable` marks the rows whose label occurred in the training part of their fold: the others
     are wrong by construction and would make the model look worse than it is.
     """
-    logits, labels = logits[usable].astype(np.float64), labels[usable]
+    rows = np.flatnonzero(usable)
+    rows = rows[:: -(-rows.size * logits.shape[1] // MAX_CELLS) or 1]
+    logits, labels = logits[rows].astype(np.float64), labels[rows]
     report: dict[str, Any] = {"method": "temperature", "rows": len(labels)}
     if len(labels) < MIN_ROWS:
         shared = "row has" if len(labels) == 1 else "rows have"

@@ -39,8 +39,12 @@ def _cards(targets: npt.NDArray[Any], groups: Rows) -> tuple[Rows, Rows, npt.NDA
     """The card that each row is on; of each card its label, the one that most of its rows count
     for, and whether it is never held out."""
     n_labels = targets.shape[1]
-    rarity = np.where(targets == 1, targets.sum(axis=0), np.iinfo(np.int64).max)
-    label = np.where(targets.any(axis=1), rarity.argmin(axis=1), n_labels)
+    rows_with, named = np.nonzero(targets)
+    rarity = targets.sum(axis=0, dtype=np.intp)[named]
+    rarest = np.lexsort((named, rarity, rows_with))
+    labelled, first = np.unique(rows_with, return_index=True)  # as lexsort has them, by row
+    label = np.full(len(targets), n_labels)
+    label[labelled] = named[rarest[first]]
     _, members, sizes = np.unique(groups, return_inverse=True, return_counts=True)
     pairs, rows = np.unique(members * (n_labels + 1) + label, return_counts=True)
     card, of_label = np.divmod(pairs, n_labels + 1)

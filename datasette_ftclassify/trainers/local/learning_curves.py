@@ -20,7 +20,7 @@ from .candidates import candidates
 from .cross_val_predict import MAX_WEIGHTS, QUICK_COST, quick_base, sample
 from .group_folds import Rows, splits
 from .recipes import Recipe, Targets
-from .selection import held_out, hits, mix, spreads
+from .selection import held_out, held_out_rows, hits, mix, spreads
 from .thresholds import across_halves, best_threshold
 from .training_data import Data, as_indicators
 
@@ -229,11 +229,11 @@ def _measure(
 ) -> _Measured:
     bases = {base.name: base for base, _ in recipe.mixture}
     held, _ = held_out(data, bases, repeats, seed, multilabel)
-    rows = np.sort(np.concatenate([unseen for _, unseen in repeats[0]]))
+    rows = held_out_rows(repeats)
     groups = np.unique(data.groups[rows], return_inverse=True)[1]
     targets = data.targets[rows]
-    scales = spreads(held, rows)
-    logits = [mix(recipe, scores, scales)[rows] for scores in held]
+    scales = spreads(held)
+    logits = [mix(recipe, scores, scales) for scores in held]
     if not multilabel:
         right = np.mean([hits(each, targets) for each in logits], axis=0)
         return _Measured(right, np.ones(len(rows)), groups, multilabel)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from statistics import NormalDist
 from typing import Any
 
 import numpy as np
@@ -20,12 +21,13 @@ from .training_data import Data
 
 @dataclass(frozen=True)
 class Trial:
-    """What cross-validation found. `logits` are out of fold, NaN where no row was held out."""
+    """What cross-validation found on the rows that were held out."""
 
     recipe: Recipe
     scales: dict[str, float]
-    logits: FloatArray  # (rows, labels) of the chosen recipe
-    usable: npt.NDArray[np.bool_]  # held out, and its label occurred in the training part
+    rows: Rows  # that were held out, ascending
+    logits: FloatArray  # (len(rows), labels) of the chosen recipe
+    usable: npt.NDArray[np.bool_]  # whether the row's labels occurred in its training part
     table: list[dict[str, Any]]
     metric: str
     why: str
@@ -43,20 +45,23 @@ def compare(
     usual = {base.name for base, _ in recipes[0].mixture}
     folds = sum(map(len, repeats))
     clock.plan({name: folds + (name in usual) for name in bases})
+    rows = held_out_rows(repeats)
     held, usable = held_out(
         data, bases, repeats, seed, multilabel, lambda name: clock.fitted(name, "comparing")
     )
-    rows = np.flatnonzero(~np.isnan(next(iter(held[0].values()))[:, 0]))
-    scales = spreads(held, rows)
-    mixed = [[mix(recipe, scores, scales) for recipe in recipes] for scores in held]
+    scales = spreads(held)
     groups, targets = data.groups[rows], data.targets[rows]
-    if multilabel:
-        by_repeat = [[_f1_by_part(z[rows], targets, groups) for z in zs] for zs in mixed]
-    else:
-        by_repeat = [[hits(z[rows], targets) for z in zs] for zs in mixed]
-    by_row = np.mean(by_repeat, axis=0)
+
+    def right(recipe: Recipe) -> Any:
+        by_repeat = [mix(recipe, scores, scales) for scores in held]
+        if multilabel:
+            return np.array([_f1_by_part(z, targets, groups) for z in by_repeat]).mean(axis=0)
+        return np.array([hits(z, targets) for z in by_repeat]).mean(axis=0)
+
+    by_row = np.array([right(recipe) for recipe in recipes])
     chosen, table, why = _choose(recipes, by_row, metric, None if multilabel else groups)
-    return Trial(recipes[chosen], scales, mixed[0][chosen], usable, table, metric, why)
+    logits = mix(recipes[chosen], held[0], scales)
+    return Trial(recipes[chosen], scales, rows, logits, usable, table, metric, why)
 
 
 def held_out(
@@ -67,26 +72,34 @@ def held_out(
     multilabel: bool,
     fitted: Callable[[str], None] = lambda name: None,
 ) -> tuple[list[dict[str, FloatArray]], npt.NDArray[np.bool_]]:
-    """Of each repeat the scores (rows, labels) of each base, by models of the folds' training rows,
-    NaN where no row was held out; and the rows that were, with labels that those had.
+    """Of each repeat the scores (held-out rows, labels) of each base, by models of the folds'
+    training rows; and whether those had the labels of the row.
 
     fitted: called with the name of a base after each of its fits
     """
-    usable = np.zeros(len(data.targets), dtype=np.bool_)
+    rows = held_out_rows(repeats)
+    usable = np.zeros(len(rows), dtype=np.bool_)
     held: list[dict[str, FloatArray]] = []
     for folds in repeats:
-        scores = {name: np.full(data.targets.shape, np.nan, dtype=np.float32) for name in bases}
+        shape = (len(rows), data.targets.shape[1])
+        scores = {name: np.zeros(shape, dtype=np.float32) for name in bases}
         for training, unseen in folds:
+            places = np.searchsorted(rows, unseen)
             weighting = data.weighting(training)
             known = data.design(weighting, training)
             asked = data.design(weighting, unseen)
             for name, base in bases.items():
                 model = base.fit(known, data.targets[training], seed)
-                scores[name][unseen] = _centred(base.decide(model, asked), multilabel)
+                scores[name][places] = _centred(base.decide(model, asked), multilabel)
                 fitted(name)
-            usable[unseen] |= _label_seen(data.targets, training, unseen)
+            usable[places] |= _label_seen(data.targets, training, unseen)
         held.append(scores)
     return held, usable
+
+
+def held_out_rows(repeats: list[list[tuple[Rows, Rows]]]) -> Rows:
+    """Ascending; the same in every repeat."""
+    return np.sort(np.concatenate([unseen for _, unseen in repeats[0]]))
 
 
 def _untried(
@@ -107,9 +120,9 @@ def _untried(
         "The rows of each label are copies of one text."
     )
     table = [{"recipe": r.name, "score": None, "embedding": r.embedding} for r in recipes]
-    logits = np.full(data.targets.shape, np.nan, dtype=np.float32)
-    usable = np.zeros(len(rows), dtype=np.bool_)
-    return Trial(recipe, spreads(held, rows), logits, usable, table, metric, why)
+    none = np.empty(0, dtype=np.intp)
+    logits = np.empty((0, data.targets.shape[1]), dtype=np.float32)
+    return Trial(recipe, spreads(held), none, logits, none == 1, table, metric, why)
 
 
 def _choose(
@@ -118,7 +131,8 @@ def _choose(
     metric: str,
     groups: Rows | None = None,
 ) -> tuple[int, list[dict[str, Any]], str]:
-    """The best recipe, unless it beats the usual one by less than chance could do.
+    """The best recipe, unless it beats the usual one by less than chance could do, which is more
+    the more recipes are compared.
 
     The usual one is the first, or the first with embeddings when one of those is best or no worse:
     whoever named a model wants it used unless the rows speak against it. They say nothing where
@@ -155,7 +169,7 @@ def _choose(
             return best, table, f"Chose {recipes[best].name}: {equal}."
         return best, table, f"{highest} {score_of(second)}."
     lead = by_row[best] - by_row[usual]
-    if lead.mean() > mean_error(lead, groups):
+    if lead.mean() > _by_chance(len(recipes)) * mean_error(lead, groups):
         return best, table, f"{highest} {score_of(usual)}, the usual choice."
     why = (
         f"Chose {recipes[usual].name}: the usual choice, since no other recipe was clearly better "
@@ -164,13 +178,18 @@ def _choose(
     return usual, table, why
 
 
+def _by_chance(recipes: int) -> float:
+    """Standard errors by which the best of so many equal ones leads (Blom 1958); 1 at least."""
+    return max(1.0, NormalDist().inv_cdf((recipes - 0.375) / (recipes + 0.25)))
+
+
 def _centred(scores: FloatArray, multilabel: bool) -> FloatArray:
     return scores if multilabel else scores - scores.mean(axis=1, keepdims=True)
 
 
-def spreads(held: list[dict[str, FloatArray]], rows: Rows) -> dict[str, float]:
-    """What each base's scores are divided by in a mixture: how far those of the rows spread."""
-    return {name: float(scores[rows].std()) or 1.0 for name, scores in held[0].items()}
+def spreads(held: list[dict[str, FloatArray]]) -> dict[str, float]:
+    """What each base's scores are divided by in a mixture: how far they spread."""
+    return {name: float(scores.std()) or 1.0 for name, scores in held[0].items()}
 
 
 def mix(

@@ -139,17 +139,17 @@ def finish(
 def _calibrate(model: LocalModel, data: Data, trial: Trial, multilabel: bool) -> dict[str, Any]:
     if multilabel:
         return _calibrate_multilabel(model, data, trial)
-    labels = data.targets.argmax(axis=1)
-    model.temperature, report = calibrate(trial.logits.astype(np.float64), labels, trial.usable)
+    labels = data.targets[trial.rows].argmax(axis=1)
+    model.temperature, report = calibrate(trial.logits, labels, trial.usable)
     return report
 
 
 def _calibrate_multilabel(model: LocalModel, data: Data, trial: Trial) -> dict[str, Any]:
-    rows = ~np.isnan(trial.logits[:, 0])
-    if not rows.any():
+    rows = trial.rows
+    if not len(rows):
         why = "no row could be held out"
         return {"method": "platt", "applied": False, "rows": 0, "why": why}
-    logits, targets = trial.logits[rows].astype(np.float64), data.targets[rows]
+    logits, targets = trial.logits.astype(np.float64), data.targets[rows]
     fitted = [platt(logits[:, k], targets[:, k]) for k in range(targets.shape[1])]
     slopes, intercepts = np.array(fitted).T
     model.weights = as_stored(model.weights * slopes)
@@ -169,13 +169,13 @@ def _calibrate_multilabel(model: LocalModel, data: Data, trial: Trial) -> dict[s
     return {
         "method": "platt",
         "applied": True,
-        "rows": int(rows.sum()),
+        "rows": len(rows),
         "ece_after": calibration_error(probabilities[given], targets[given] == 1),
         "micro_f1": micro,
         "macro_f1": macro,
         "micro_f1_at_half": half_micro,
         "macro_f1_at_half": half_macro,
-        "why": f"measured on {int(rows.sum())} rows that the model had not seen",
+        "why": f"measured on {len(rows)} rows that the model had not seen",
     }
 
 
