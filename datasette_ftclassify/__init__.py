@@ -30,6 +30,13 @@ def get_metadata(datasette: Datasette, database: str | None) -> dict[str, Any]:
 
 
 @hookimpl
+def prepare_jinja2_environment(env: Any) -> None:
+    from .core import humanize
+
+    env.globals["ft"] = humanize
+
+
+@hookimpl
 def register_commands(cli: click.Group) -> None:
     from .cli import ftclassify
 

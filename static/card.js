@@ -29,7 +29,7 @@ if (chooser) {
   const slider = chooser.querySelector("input");
   const cut = figure.querySelector(".ft-cut");
   const link = chooser.querySelector("[data-with-score]");
-  const percent = (value) => `${(value * 100).toFixed(1)} %`;
+  const percent = (value) => `${(value * 100).toFixed(1)}%`;
   const show = () => {
     const { score, rows: answered, coverage, precision, x } = rows[slider.value].dataset;
     const least = Number(score).toFixed(3);

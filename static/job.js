@@ -104,7 +104,7 @@ class FtJob extends HTMLElement {
     const bar = this.querySelector(".ft-now progress");
     if (!bar || share === null) return;
     bar.value = share;
-    this.say("percent", `${Math.floor(share * 100)} %`);
+    this.say("percent", `${Math.floor(share * 100)}%`);
   }
 
   add(events) {

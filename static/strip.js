@@ -68,7 +68,7 @@ class FtStrip extends HTMLElement {
     if (job.share !== null) bar.value = job.share;
     // Without a share, a bar moves while a job runs, and only then.
     bar.hidden = job.share === null && job.state !== "running";
-    const percent = job.share === null ? "" : `${Math.floor(job.share * 100)} %`;
+    const percent = job.share === null ? "" : `${Math.floor(job.share * 100)}%`;
     const figures = row.querySelector("span");
     const text = [job.state === "running" ? "" : job.state, percent].filter(Boolean).join(", ");
     if (figures.textContent !== text) figures.textContent = text;

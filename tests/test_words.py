@@ -66,3 +66,31 @@ def test_nobody_says_it_otherwise(path: Path) -> None:
     texts = strings(path) if path.suffix == ".py" else [path.read_text(encoding="utf-8")]
     said = [(word, text[:80]) for text in texts for word in found(text)]
     assert not said, f"{said[0]}: say {UNSAID[said[0][0]]}"
+
+
+def chosen_by_number(node: ast.AST) -> bool:
+    """Whether it takes one text or another by whether a number is 1."""
+    if not (isinstance(node, ast.IfExp) and isinstance(node.test, ast.Compare)):
+        return False
+    other, sides = node.test.comparators[0], (node.body, node.orelse)
+    texts = [
+        isinstance(side, ast.JoinedStr) or isinstance(getattr(side, "value", None), str)
+        for side in sides
+    ]
+    # `f" (and {n} more)" if n > 1 else ""` is no plural.
+    optional = isinstance(sides[0], ast.JoinedStr) and getattr(sides[1], "value", None) == ""
+    return repr(getattr(other, "value", None)) == "1" and all(texts) and not optional
+
+
+def test_plurals_are_made_by_one_helper() -> None:
+    found = [
+        f"{path.name}:{node.lineno}"
+        for path in PACKAGE.rglob("*.py")
+        if path.name != "humanize.py"
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if chosen_by_number(node)
+    ]
+    for path in (ROOT / "templates").rglob("*.html"):
+        written = re.findall(r'"[^"]*" if [^}]*[!=>]=? 1 [^}]*', path.read_text(encoding="utf-8"))
+        found += [f"{path.name}: {plural}" for plural in written]
+    assert found == []

@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
+from ..core.humanize import counted, one_or_more
 from ..core.labels import MAX_LABELS, LabelValue, label_name
 from .codes import ERROR, GRAVE, INFO, MILD, WARNING, Code, Section
 from .registry import check
-from .report import Finding, named, names_listing, one_or_more
+from .report import Finding, named, names_listing
 from .row_conditions import in_list
 from .scan import Facts
 
@@ -106,7 +107,7 @@ _REST = {
     Code(
         "imbalance",
         MILD,
-        "The largest label has at least 10 times the examples of the smallest, or 90 % of all.",
+        "The largest label has at least 10 times the examples of the smallest, or 90% of all.",
         "Look at the measures of each label rather than accuracy, and label more of the "
         "small ones.",
     ),
@@ -231,7 +232,7 @@ def _between(counts: dict[LabelValue, int], low: int, high: int) -> dict[LabelVa
 
 
 def _labels(labels: Sequence[LabelValue] | dict[LabelValue, int]) -> str:
-    return "1 label has" if len(labels) == 1 else f"{len(labels):,} labels have"
+    return counted(len(labels), "label has", "labels have")
 
 
 def _rest(facts: Facts, names: list[str]) -> Iterator[Finding]:

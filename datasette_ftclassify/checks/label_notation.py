@@ -6,12 +6,13 @@ from collections.abc import Iterator, Sequence
 from itertools import islice
 
 from ..core.database import condition, quote
+from ..core.humanize import one_or_more
 from ..core.label_notations import delimiter_words, torn
 from ..core.labels import label_name, unlabelled_sql
 from ..core.task import unnamed_vectors
 from .codes import ANY, GRAVE, Code, Section
 from .registry import check
-from .report import Finding, listing, named, names_listing, one_or_more, together
+from .report import Finding, listing, named, names_listing, together
 from .scan import Facts
 
 _LEAST_ROWS = 20

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from ..core.humanize import rows_text
 from ..core.labels import LabelValue, label_name
 from .codes import INFO, WARNING, Code, Section
 from .registry import check
-from .report import Finding, listing, rows_text, together
+from .report import Finding, listing, together
 from .scan import Facts
 
 

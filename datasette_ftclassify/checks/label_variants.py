@@ -6,11 +6,12 @@ import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 
 from ..core.foreign_keys import find_lookup, keys_without_name
+from ..core.humanize import counted, one_or_more
 from ..core.labels import LabelValue, label_name
 from .class_balance import free_text, labels_condition
 from .codes import ERROR, MILD, WARNING, Code, Section
 from .registry import check
-from .report import Finding, listing, named, names_listing, one_or_more
+from .report import Finding, listing, named, names_listing
 from .row_conditions import in_list
 from .scan import Facts
 
@@ -97,7 +98,7 @@ def _variants_finding(
         "label-variants",
         "warning",
         sum(counts[label] for label in rarer),
-        f"{len(shown)} label{'s are' if len(shown) > 1 else ' is'} written in several ways that "
+        f"{counted(len(shown), 'label is', 'labels are')} written in several ways that "
         "differ only by case, white space, characters without a width, accents, the form of a "
         f"number or an encoding that was read wrongly: {listing(shown, 3)}.",
         seen=facts.variants,

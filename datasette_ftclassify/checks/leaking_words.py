@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+from ..core.humanize import counted
 from ..core.labels import folded
 from .codes import INFO, MILD, Code, Section
 from .registry import Deep, check
@@ -56,7 +57,7 @@ def word_findings(facts: Facts) -> Iterator[Finding]:
         "leaking-words",
         "warning" if sure else "info",
         len(leaks),
-        f"{len(leaks)} word{'s give' if len(leaks) > 1 else ' gives'} a label away"
+        f"{counted(len(leaks), 'word gives', 'words give')} a label away"
         f"{sample.note}: {listing(shown)}.",
         words=leaks,
     )

@@ -6,11 +6,12 @@ import re
 from collections.abc import Callable, Iterator
 
 from ..core.database import Key
+from ..core.humanize import one_or_more, rows_text
 from ..core.labels import LabelValue
 from ..core.markup import is_html, words_of_html
 from .codes import MILD, WARNING, Code, Section
 from .registry import text_check
-from .report import Finding, one_or_more, rows_text
+from .report import Finding
 from .row_conditions import Seen
 from .scan import Facts
 

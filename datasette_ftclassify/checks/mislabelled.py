@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..core.errors import TrainingError
+from ..core.humanize import rows_text
 from .codes import WARNING, Code, Section
 from .registry import Deep, check
-from .report import Finding, json_key, rows_text
+from .report import Finding, json_key
 from .row_conditions import Seen
 from .samples import DeepSample, deep_sample
 from .scan import Facts

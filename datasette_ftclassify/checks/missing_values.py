@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ..core.database import quote
+from ..core.humanize import rows_text
 from ..core.label_notations import NOTATIONS
 from ..core.labels import unlabelled_sql
 from .codes import INFO, WARNING, Code, Section
 from .registry import check
-from .report import Finding, rows_text
+from .report import Finding
 from .scan import Facts
 
 _FILL_IN = "Such rows are passed over: fill them in, or leave them out with a condition."

@@ -8,10 +8,11 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from ..core.database import Key
+from ..core.humanize import one_or_more, rows_text
 from ..core.labels import LabelValue
 from .codes import ERROR, GRAVE, INFO, MILD, WARNING, Code, Section
 from .registry import check, text_check
-from .report import Finding, listing, names_listing, one_or_more, rows_text, together
+from .report import Finding, listing, names_listing, together
 from .row_conditions import Seen
 from .scan import Facts
 

@@ -13,10 +13,11 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 
 from ..core.database import Key
+from ..core.humanize import rows_text
 from ..core.labels import LabelValue
 from .codes import MILD, Code, Section, Severity
 from .registry import text_check
-from .report import Finding, rows_text
+from .report import Finding
 from .row_conditions import Seen
 from .scan import Facts
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from ..core.humanize import counted, one_or_more, rows_text
 from .codes import MILD, WARNING, Code, Section
 from .registry import check
-from .report import Finding, one_or_more, rows_text
+from .report import Finding
 from .scan import Facts
 
 MANY_NEAR_COPIES = 0.1
@@ -47,8 +48,8 @@ def _repeated(facts: Facts) -> Iterator[Finding]:
             "conflicting-labels",
             "warning",
             facts.conflicting.count,
-            f"{rows_text(facts.conflicting.count).capitalize()} share {texts:,} "
-            f"text{'s' if texts > 1 else ''} but have different labels.",
+            f"{rows_text(facts.conflicting.count).capitalize()} share "
+            f"{counted(texts, 'text')} but have different labels.",
             seen=facts.conflicting,
             texts=texts,
         )
@@ -59,7 +60,7 @@ def _repeated(facts: Facts) -> Iterator[Finding]:
     Code(
         "near-duplicates",
         MILD,
-        "Rows whose texts differ in few words, or quote each other whole; from 10 % of "
+        "Rows whose texts differ in few words, or quote each other whole; from 10% of "
         "the examples on a warning.",
         "Each group is kept in one split and measured as one text; label more of other "
         "texts, since copies teach little.",
@@ -85,7 +86,7 @@ def _near_copies(facts: Facts) -> Iterator[Finding]:
             "warning" if near.count >= MANY_NEAR_COPIES * facts.usable else "info",
             near.count,
             f"{rows_text(near.count).capitalize()} are near copies of others (form letters, quoted "
-            f"mails, retweets, templates filled in): {groups:,} group{'s' if groups > 1 else ''} "
+            f"mails, retweets, templates filled in): {counted(groups, 'group')} "
             "of texts that differ in few words.",
             seen=near,
             groups=groups,
@@ -97,8 +98,8 @@ def _near_copies(facts: Facts) -> Iterator[Finding]:
             "warning",
             facts.disputed_copies.count,
             f"{rows_text(facts.disputed_copies.count).capitalize()} are near copies of each other "
-            f"with different labels, in {facts.disputed_groups:,} "
-            f"group{'s' if facts.disputed_groups > 1 else ''}.",
+            f"with different labels, in "
+            f"{counted(facts.disputed_groups, 'group')}.",
             seen=facts.disputed_copies,
             groups=facts.disputed_groups,
         )

@@ -156,12 +156,3 @@ def named(name: str, *, always: bool = False) -> str:
     short = name if len(name) <= 40 else name[:39] + "…"
     plain = short.isprintable() and short == short.strip() and not set(short) & set(",\"'")
     return short if plain and short and not always else repr(short)
-
-
-def rows_text(count: int) -> str:
-    return "1 row" if count == 1 else f"{count:,} rows"
-
-
-def one_or_more(count: int, one: str, more: str) -> str:
-    """The form of a verb or noun that goes with the number."""
-    return one if count == 1 else more

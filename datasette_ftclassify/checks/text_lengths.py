@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ..core.database import Key
+from ..core.humanize import rows_text
 from ..core.labels import LabelValue
 from .codes import INFO, MILD, Code, Section
 from .registry import text_check
-from .report import Finding, rows_text
+from .report import Finding
 from .row_conditions import Seen
 from .scan import Facts
 

@@ -112,7 +112,7 @@ def _there(
 def _describe(answer: dict[str, Any]) -> None:
     import math
 
-    from ..prompts.prices import dollars
+    from ..core.humanize import dollars
 
     if "error" in answer:
         say(f"Error: {answer['error']}")

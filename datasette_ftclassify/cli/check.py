@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..prompts.prices import dollars
+from ..core.humanize import counted, dollars
 from .options import json_option, open_database, plan_from, plan_options, task_from, task_options
-from .output import counted, friendly, key_list, one_line, print_json, say, step_progress
+from .output import friendly, key_list, one_line, print_json, say, step_progress
 from .train_steps import train_words
 
 if TYPE_CHECKING:
@@ -139,7 +139,7 @@ def _describe_lengths(report: CheckReport) -> None:
         if lengths:
             click.echo(
                 f"  {unit} per text: {lengths['min']:,} to {lengths['max']:,},"
-                f" median {lengths['median']:,}, 95 % under {lengths['p95']:,}"
+                f" median {lengths['median']:,}, 95% under {lengths['p95']:,}"
             )
     if report.tokens:
         exact = "" if report.tokens["exact"] else " (an estimate)"

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ..core.humanize import dollars, rows_text
 from ..present.usage_sql import usage_sql
-from ..prompts.prices import dollars, today
+from ..prompts.prices import today
 from .confirmation import confirm
 from .evaluate import describe_metrics
 from .jobs import cancel_at_service
 from .options import base_url_option, database_argument, json_option, open_database
-from .output import friendly, print_json, rows, say
+from .output import friendly, print_json, say
 from .train_steps import access_for, describe_comparison
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ def list_command(database: str, as_json: bool) -> None:
         mark = "*" if summary.default else " "
         click.echo(
             f"{mark} {summary.classifier.title}  {row['trainer']}, {row['kind']},"
-            f" {len(row['labels'])} labels, {rows(row['training_rows'])} of {row['source']},"
+            f" {len(row['labels'])} labels, {rows_text(row['training_rows'])} of {row['source']},"
             f" {row['created_at']}  {row['quality']}{_interval(summary)}"
             f"{_stops(row['shutdown_date'])}{_also(summary.aliases)}"
         )

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from ..prompts.prices import dollars
+from ..core.humanize import counted, dollars
 from .options import usd
-from .output import Stopped, counted, key_list, one_line, say
+from .output import Stopped, key_list, one_line, say
 
 if TYPE_CHECKING:
     from ..jobs.confirming import EvaluateConfirmation, PredictConfirmation, Review
@@ -168,7 +168,7 @@ def confirm(question: str, *, yes: bool, otherwise: str) -> None:
 
 def describe_estimate(estimate: JobEstimate, limit_usd: float | None = None) -> str:
     """limit_usd: what it may cost, as it was given"""
-    from ..jobs.estimates import price
+    from ..core.humanize import price
 
     cost = price(estimate.usd, estimate.most_usd if limit_usd is None else limit_usd)
     tokens = f"{counted(estimate.requests, 'request')}, about {estimate.input_tokens:,} tokens"

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ..core.humanize import counted
 from ..present.jobs import describe, describe_all, shows_step
 from .job_output import event_lines, event_object, line, line_of, settings_lines
 from .options import database_argument, json_option, open_database, usd
@@ -280,10 +281,6 @@ def _access(base_url: str | None, limit_usd: float | None) -> Access:
     return access if limit_usd is None else replace(access, usd_per_job=limit_usd)
 
 
-def _jobs(count: int) -> str:
-    return "1 job" if count == 1 else f"{count:,} jobs"
-
-
 class _Work:
     """Runs what waits; `ran` and `left` say what became of it."""
 
@@ -310,9 +307,9 @@ class _Work:
 
     def summary(self) -> str:
         if not self.ran:
-            return f"Left {_jobs(len(self.left))}." if self.left else "No job waits."
+            return f"Left {counted(len(self.left), 'job')}." if self.left else "No job waits."
         left = f", left {len(self.left)}" if self.left else ""
-        return f"Ran {_jobs(len(self.ran))}{left}."
+        return f"Ran {counted(len(self.ran), 'job')}{left}."
 
     def tell_paused(self) -> None:
         self._watch.close()

@@ -16,7 +16,7 @@ from typing import IO, Any, TypeVar
 import click
 
 from ..core.errors import FtclassifyError
-from ..present.jobs import duration
+from ..core.humanize import duration
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -79,19 +79,6 @@ def one_line(text: object, most: int = 90) -> str:
     """A text on a line, cut when it is long."""
     plain = " ".join(str(text).split())
     return plain if len(plain) <= most else plain[: most - 1] + "…"
-
-
-def counted(count: int, what: str) -> str:
-    """So many of something, in good grammar."""
-    return f"{count:,} {what}" + ("" if count == 1 else "s")
-
-
-def rows(count: int) -> str:
-    return counted(count, "row")
-
-
-def rows_have(count: int) -> str:
-    return f"{rows(count)} {'has' if count == 1 else 'have'}"
 
 
 def print_json(data: object) -> None:

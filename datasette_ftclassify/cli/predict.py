@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ..core.humanize import counted, rows_have, rows_text
 from .confirmation import agree_to, asking_options, reach
 from .options import (
     database_argument,
@@ -16,7 +17,7 @@ from .options import (
     queue_option,
     where_option,
 )
-from .output import counted, friendly, print_json, rows, rows_have, say
+from .output import friendly, print_json, say
 from .run_job import batches_there, run_here, tell_queued
 
 if TYPE_CHECKING:
@@ -146,7 +147,7 @@ def _tell_begun(conn: sqlite3.Connection, plan: Plan) -> None:
     for job in list_jobs(conn) if has_store(conn) else []:
         begun = (job.kind, job.settings) == ("predict", plan.settings) and job.state in UNFINISHED
         if begun and (batches := batches_there(conn, job.id)):
-            what = "1 batch" if batches == 1 else f"{batches} batches"
+            what = counted(batches, "batch", "batches")
             say(
                 f"Job {job.id} goes on, with {what} at the service: what these ask is not sent"
                 " or paid for again, though the estimate below counts it."
@@ -183,10 +184,10 @@ def _request(classifier: Classifier, given: dict[str, Any]) -> PredictRequest:
 
 def _describe(result: dict[str, Any], classifier: Classifier, table: str) -> None:
     if result["resumed_at"]:
-        say(f"Went on after {rows(result['resumed_at'])} already written.")
+        say(f"Went on after {rows_text(result['resumed_at'])} already written.")
     names = ", ".join(name for name in result["columns"].values() if name)
     click.echo(
-        f"{classifier.title} classified {result['predicted']:,} of {rows(result['rows'])}"
+        f"{classifier.title} classified {result['predicted']:,} of {rows_text(result['rows'])}"
         f" of {table} into {names}."
     )
     if result.get("abstained"):
@@ -195,7 +196,7 @@ def _describe(result: dict[str, Any], classifier: Classifier, table: str) -> Non
         click.echo(f"{rows_have(result['skipped'])} no text and got NULL.")
     if result.get("failed"):
         what = "got no answer, or were not written" if "spent" in result else "not written"
-        click.echo(f"{rows(result['failed'])} {what}:")
+        click.echo(f"{rows_text(result['failed'])} {what}:")
     for reason, count in result.get("reasons", {}).items():
         click.echo(f"  {count:5,} x {reason}")
     if "spent" in result:
@@ -203,7 +204,7 @@ def _describe(result: dict[str, Any], classifier: Classifier, table: str) -> Non
 
 
 def _spent(spent: dict[str, Any]) -> str:
-    from ..prompts.prices import dollars
+    from ..core.humanize import dollars
 
     if not spent["requests"]:
         return "Spent nothing: every answer was stored by earlier requests."

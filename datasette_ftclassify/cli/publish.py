@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from ..core.humanize import rows_text
 from .options import database_argument, json_option
-from .output import friendly, print_json, rows, say, step_progress
+from .output import friendly, print_json, say, step_progress
 
 if TYPE_CHECKING:
     from ..jobs.publish import PublishedCopy
@@ -77,7 +78,7 @@ def _describe(copy: PublishedCopy) -> None:
     click.echo(f"Wrote {copy.path}: {_size(copy.bytes_after)}, of {_size(copy.bytes_before)}.")
     click.echo("\nStays:")
     for name, n in copy.tables.items():
-        click.echo(f"  table {name}, {rows(n)}")
+        click.echo(f"  table {name}, {rows_text(n)}")
     for name in copy.views:
         click.echo(f"  view {name}")
     for title in copy.classifiers:
@@ -104,7 +105,7 @@ def _describe(copy: PublishedCopy) -> None:
 
 def _gone(copy: PublishedCopy) -> list[str]:
     lines = [
-        f"view {name}" if n is None else f"table {name}, {rows(n)}"
+        f"view {name}" if n is None else f"table {name}, {rows_text(n)}"
         for name, n in copy.removed.items()
     ]
     lines += [f"classifier {title}" for title in copy.removed_classifiers]

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ..core.errors import FtclassifyError, JobPaused, JobStopped
+from ..core.humanize import counted
 from ..present.jobs import describe, money, time_left
 from .output import StepProgress, Stopped, print_json, step_progress, with_options
 
@@ -60,7 +61,7 @@ def _interrupted(conn: sqlite3.Connection, job_id: int, database: str) -> str:
     batches = batches_there(conn, job_id)
     if not batches:
         return "Stopped. The same command goes on where it was."
-    what = "1 batch goes on" if batches == 1 else f"{batches} batches go on"
+    what = counted(batches, "batch goes on", "batches go on")
     return (
         f"Stopped. {what} at the service and will be paid for: the same command fetches the"
         f" answers. To end that: {jobs_command('cancel', database, job_id)}"

@@ -11,9 +11,9 @@ import click
 
 from ..core.database import quote_text
 from ..core.errors import JobStopped, TrainingError
-from ..prompts.prices import dollars
+from ..core.humanize import counted, dollars, rows_have, rows_text
 from .confirmation import ask, refuse_errors, review_lines
-from .output import Stopped, counted, rows, rows_have, say, step_progress, with_options
+from .output import Stopped, say, step_progress, with_options
 from .run_job import again, jobs_command, watched, work_command
 
 if TYPE_CHECKING:
@@ -128,14 +128,13 @@ def agree(
 def estimate_lines(estimate: TrainEstimate, free: str) -> list[str]:
     """What somebody should know before agreeing to it."""
     exact = "" if estimate.exact else " (an estimate)"
-    from ..jobs.estimates import price
+    from ..core.humanize import price
 
-    epochs = "epoch" if estimate.epochs == 1 else "epochs"
-    lines = [f"{rows(estimate.rows_sent)} will leave this machine, to {estimate.host}."]
+    lines = [f"{rows_text(estimate.rows_sent)} will leave this machine, to {estimate.host}."]
     if estimate.billed_tokens:
         lines.append(
             f"Training {estimate.model}: {estimate.training_tokens:,} tokens{exact} x"
-            f" {estimate.epochs} {epochs}, {price(estimate.training_usd)}."
+            f" {counted(estimate.epochs, 'epoch')}, {price(estimate.training_usd)}."
         )
     if estimate.requests:
         lines.append(
@@ -226,7 +225,7 @@ def follow_training(
 def unanswered_lines(metrics: dict[str, Any]) -> list[str]:
     """Why rows held back got no answer, the most frequent reasons first."""
     reasons = metrics.get("abstained_reasons") or {}
-    return [f"{rows(count)} held back got no answer: {why}" for why, count in reasons.items()]
+    return [f"{rows_text(count)} held back got no answer: {why}" for why, count in reasons.items()]
 
 
 def describe_training(result: TrainResult, database: str) -> None:
@@ -236,14 +235,14 @@ def describe_training(result: TrainResult, database: str) -> None:
         used = " and ".join(f"{n:,} {name}" for name, n in counts.items())
         if sum(counts.values()) != classifier.training_rows:  # a service only validates on some
             used = f"and validated on {counts.get('validation', 0):,} others"
-        click.echo(f"Trained {classifier.title} on {rows(classifier.training_rows)} ({used}).")
+        click.echo(f"Trained {classifier.title} on {rows_text(classifier.training_rows)} ({used}).")
     else:
         click.echo(f"{classifier.title} is ready.")
     click.echo(f"  {len(classifier.labels)} labels, {classifier.labels.kind}")
     for value, count in report["left_out"].items():
-        click.echo(f"  left out: {rows(count)} whose split column says {value}")
+        click.echo(f"  left out: {rows_text(count)} whose split column says {value}")
     if report.get("left_out_new"):
-        click.echo(f"  left out: {rows(report['left_out_new'])} that came since")
+        click.echo(f"  left out: {rows_text(report['left_out_new'])} that came since")
     if report.get("predicted_labels"):
         click.echo(f"  {rows_have(report['predicted_labels'])} the label that was predicted")
     if report["shared_with_train"]:
@@ -333,7 +332,7 @@ def describe_comparison(comparison: Comparison) -> None:
     for classifier, (share, low, high) in zip(both, comparison.accuracy, strict=True):
         click.echo(
             f"  {classifier.title:{width}}  {classifier.trainer:9}  {what} {share:.3f}"
-            f" (95 % interval {low:.3f}–{high:.3f})"
+            f" (95% interval {low:.3f}–{high:.3f})"
         )
     always = "always the most frequent label"
     click.echo(f"  {'':{width}}  {'':9}  {always} {comparison.majority:.3f}")

@@ -15,6 +15,7 @@ from ..checks.codes import SEVERITIES
 from ..checks.report import json_key
 from ..checks.row_conditions import MOST_KEYS
 from ..core.examples import Record, count_records
+from ..core.humanize import when
 from ..core.splits import SplitPlan
 from ..core.task import Task
 from ..store.jobs.job import Job
@@ -78,7 +79,7 @@ def check_rows(
     for job in jobs:
         found = _stored(job) if (job.result or {}).get("rows_digest") == digest else None
         if found is not None:
-            at = job.updated_at.replace("T", " ").replace("Z", " UTC")
+            at = when(job.updated_at)
             return Checked(found, f"Checked by job {job.id} ({at}): the rows are the same.", job)
     if too_many:
         return _unchecked(rows)

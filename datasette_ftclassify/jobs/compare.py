@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ..core.database import Key
 from ..core.errors import EvaluationError, FtclassifyError
 from ..core.examples import Record
+from ..core.humanize import counted
 from ..core.labels import LabelValue, variant_key
 from ..metrics.comparison import SURE, compare_pairs, p_value_text
 from ..metrics.intervals import share_interval
@@ -52,7 +53,7 @@ class Comparison:
     """Two classifiers on the test rows that neither was trained on.
 
     rows:     that both have answered; `unanswered` are those that one has no answer for
-    accuracy: (share right, and the ends of its 95 % interval, 0-1) of the first and the second;
+    accuracy: (share right, and the ends of its 95% interval, 0-1) of the first and the second;
               of several labels, all must be right
     majority: share right of always giving the commonest label of the first one's training, as its
               evaluation reckons it; of several labels, those that these rows have most often
@@ -95,7 +96,7 @@ class Comparison:
             better = self.second
         p = p_value_text(self.pairs, "texts_first", "texts_second")
         counts = (
-            f"{first:,} {'row is' if first == 1 else 'rows are'} right by {self.first.title} alone,"
+            f"{counted(first, 'row is', 'rows are')} right by {self.first.title} alone,"
             f" {second:,} by {self.second.title} alone"
         )
         if self.pairs["p_value"] < SURE:
@@ -155,7 +156,7 @@ def _expect_same_labels(
         columns = [" and ".join(map(repr, c.task.labels)) for c in (first, second)]
         raise EvaluationError(
             f"{first.title} and {second.title} cannot be compared: of the {len(pairs):,} test rows "
-            f"that they have in common, {differ:,} {'has' if differ == 1 else 'have'} other labels "
+            f"that they have in common, {counted(differ, 'has', 'have')} other labels "
             f"for the one (from {columns[0]}) than for the other (from {columns[1]})."
         )
 

@@ -9,7 +9,8 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from ..core.errors import TrainingError
-from ..prompts.prices import PriceTable, dollars, estimate_inference, today
+from ..core.humanize import price
+from ..prompts.prices import PriceTable, estimate_inference, today
 from ..store.answers import find_answers, input_key
 from ..store.classifiers import Classifier, has_store
 from ..trainers.access import Access
@@ -38,17 +39,6 @@ def usual_limit(usd: float, spent: float = 0.0) -> float:
 def whole_cents(usd: float) -> float:
     """Rounded up, as a limit that is easy to type."""
     return math.ceil(round(100 * usd, 6)) / 100
-
-
-def price(usd: float | None, most_usd: float | None = None) -> str:
-    """An estimate with its upper bound, as pages and commands show it."""
-    if usd is None:
-        return "an unknown amount"
-    if most_usd is None:
-        return f"about {dollars(usd)}"
-    if most_usd == usd:
-        return f"at most {dollars(usd)}"
-    return f"about {dollars(usd)}, at most {dollars(most_usd)}"
 
 
 @dataclass(frozen=True)

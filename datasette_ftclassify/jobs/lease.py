@@ -13,8 +13,8 @@ from contextlib import closing, contextmanager
 from typing import Any
 
 from ..core.errors import FtclassifyError, JobError, JobPaused, JobStopped, SourceError
+from ..core.humanize import counted, dollars
 from ..ledger import Ledger, LedgerError
-from ..prompts.prices import dollars
 from ..store.disk_space import is_full, no_room
 from ..store.jobs.job import Job
 from ..store.jobs.state import (
@@ -124,7 +124,7 @@ def _count_lost(lease: Lease, access: Access) -> None:
         return
     with transaction(lease.conn):
         add_spending(lease.conn, lease.job.id, lost)
-        requests = "1 request was" if lost.requests == 1 else f"{lost.requests:,} requests were"
+        requests = counted(lost.requests, "request was", "requests were")
         add_event(
             lease.conn,
             lease.job,

@@ -14,6 +14,7 @@ from typing import Any
 
 from ..core.database import Cell, NotUtf8, Relation, quote, relation
 from ..core.errors import PredictError
+from ..core.humanize import one_or_more
 from ..store.classifiers import Classifier
 from .columns import Columns, check_columns, make_columns
 
@@ -181,7 +182,7 @@ def _guilty(triggers: dict[str, str], message: str) -> list[str]:
 
 def _named(names: list[str]) -> str:
     shown = ", ".join(names[:5]) + (" ..." if len(names) > 5 else "")
-    return f"The trigger {shown}" if len(names) == 1 else f"One of the triggers {shown}"
+    return f"{one_or_more(len(names), 'The trigger', 'One of the triggers')} {shown}"
 
 
 def _is_about_the_file(error: sqlite3.Error) -> bool:

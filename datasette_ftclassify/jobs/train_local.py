@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..core.examples import Example
+from ..core.humanize import counted, rows_text
 from ..core.task import Task
 from ..store.classifiers import add_classifier
 from ..store.jobs.state import add_event, save_progress
@@ -82,8 +83,7 @@ def _noting(lease: Lease, report_progress: Progress) -> Progress:
 
 def _about_data(training: Sequence[Example], data: SplitData) -> str:
     """What there is to learn from, in a few words."""
-    amounts = {"row": len(training), "label": len(data.labels)}
-    rows, labels = (f"{n:,} {what}{'' if n == 1 else 's'}" for what, n in amounts.items())
+    rows, labels = rows_text(len(training)), counted(len(data.labels), "label")
     return f"read {rows} to learn from and {len(data.of('test')):,} to test with, {labels}"
 
 

@@ -11,10 +11,11 @@ from typing import Any
 
 from ..core.errors import AccessError, LimitReached, TrainingError
 from ..core.examples import Example, Record
+from ..core.humanize import counted, dollars, price
 from ..core.task import Task
 from ..export import Codec, ExportFormat, export
 from ..ledger import Room
-from ..prompts.prices import Price, dollars, estimate_inference, estimate_training, today
+from ..prompts.prices import Price, estimate_inference, estimate_training, today
 from ..prompts.tokenizer import tokenizer_for
 from ..store.classifiers import Classifier, list_classifiers
 from ..store.splits import find_split
@@ -22,7 +23,6 @@ from ..store.summaries import Summary, summaries_of
 from ..trainers.access import Access, Endpoint
 from ..trainers.base import check_options
 from ..trainers.service import Service, TrainingSpec
-from .estimates import price
 from .train_request import TrainRequest, check_continued, read_rows
 from .train_rows import SplitData, require_labels
 
@@ -251,7 +251,7 @@ def _too_long(counts: Sequence[int], price: Price | None) -> list[str]:
     long = 0 if most is None else sum(count > most for count in counts)
     if not long:
         return []
-    examples = "1 example has" if long == 1 else f"{long:,} examples have"
+    examples = counted(long, "example has", "examples have")
     return [
         f"{examples} more than the {most:,} tokens that a training reads of one: the rest is cut "
         "off, and the label with it. Leave such rows out."

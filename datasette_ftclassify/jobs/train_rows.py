@@ -8,11 +8,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from ..checks.report import rows_text
 from ..core.database import relation
 from ..core.errors import TrainingError
 from ..core.examples import Example, Record, Split, read_records
 from ..core.foreign_keys import all_keys, find_lookup, with_names
+from ..core.humanize import counted, rows_text
 from ..core.label_notations import torn
 from ..core.labels import LabelSet, LabelValue, label_name, variant_groups
 from ..core.markup import is_html
@@ -120,14 +120,12 @@ def _texts_said(records: Sequence[Record], task: Task) -> list[str]:
     torn_up = sum(record.rendered.not_utf8 for record in records)
     said = []
     if html:
-        said.append(f"{_texts(html)} in HTML, whose tags were read as words")
+        texts = counted(html, "text is", "texts are")
+        said.append(f"{texts} in HTML, whose tags were read as words")
     if torn_up:
-        said.append(f"{_texts(torn_up)} not valid UTF-8, with signs in place of what is wrong")
+        texts = counted(torn_up, "text is", "texts are")
+        said.append(f"{texts} not valid UTF-8, with signs in place of what is wrong")
     return said
-
-
-def _texts(count: int) -> str:
-    return "1 text is" if count == 1 else f"{count:,} texts are"
 
 
 def _members(examples: list[Example]) -> list[Member]:

@@ -63,7 +63,7 @@ def evaluate(
     The baseline is the commonest set of labels among the test rows; `positive` and `majority` have
     no meaning here and are ignored.
 
-    The `_low` and `_high` of an accuracy are its 95 % interval: see `wilson_interval`. `groups` is
+    The `_low` and `_high` of an accuracy are its 95% interval: see `wilson_interval`. `groups` is
     int (n,), the same for rows whose texts are equal or near copies, which count as one there:
     `n_distinct` is the number of groups.
     Raises EvaluationError when there are no rows, or the arrays do not fit what is said above.

@@ -5,11 +5,12 @@ from __future__ import annotations
 
 import math
 
+from ..core.humanize import rows_text
 from .answers import Answers, MultilabelAnswers, SingleAnswers
 from .registry import Result, metric
-from .texts import always_answering, interval_on_rows, rows_of, test_rows
+from .texts import always_answering, interval_on_rows, test_rows
 
-_BASELINE = "what always giving the commonest answer would score"
+_BASELINE = "what always giving the most frequent label would score"
 
 
 @metric(
@@ -200,7 +201,7 @@ def _calibration(result: Result) -> str:
         return "no probabilities to check"
     text = f"expected calibration error {result['ece']:.3f}"
     if result["n_scored"] < result["n_test"]:
-        text += f" on {rows_of(result['n_scored'])} with probabilities"
+        text += f" on {rows_text(result['n_scored'])} with probabilities"
     return text
 
 
@@ -209,7 +210,7 @@ def _calibration_note(result: Result) -> str:
         return "no probabilities to check"
     note = "how far the scores are from the share that is right, on average"
     if result["n_scored"] < result["n_test"]:
-        note += f", on {rows_of(result['n_scored'])} with scores"
+        note += f", on {rows_text(result['n_scored'])} with scores"
     return note
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from ..core.humanize import rows_text
 from .registry import Metric, main_metrics
-from .texts import rows_of, test_rows
+from .texts import test_rows
 
 
 def headline(result: Mapping[str, Any]) -> str:
@@ -14,7 +15,7 @@ def headline(result: Mapping[str, Any]) -> str:
     *parts, last = filter(None, (_phrase(metric, result) for metric in main_metrics(result)))
     parts[0] += f" on {test_rows(result)}"
     if result["abstained"]:
-        parts.append(f"{rows_of(result['abstained'])} got no answer and count as wrong")
+        parts.append(f"{rows_text(result['abstained'])} got no answer and count as wrong")
     return "; ".join([*parts, last])
 
 
@@ -23,7 +24,7 @@ def _phrase(metric: Metric, result: Mapping[str, Any]) -> str:
         return metric.phrase(result)
     interval = metric.interval_text(result)
     name = metric.name[:1].lower() + metric.name[1:]
-    return f"{name} {metric.text(result)}" + (f" (95 % interval {interval})" if interval else "")
+    return f"{name} {metric.text(result)}" + (f" (95% interval {interval})" if interval else "")
 
 
 def easier_test_rows(result: Mapping[str, Any] | None, report: Mapping[str, Any]) -> str | None:

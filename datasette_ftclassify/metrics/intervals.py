@@ -12,7 +12,7 @@ from ..core.errors import EvaluationError
 
 
 def wilson_interval(successes: float, n: float, z: float = 1.959964) -> tuple[float, float]:
-    """The score interval of a share, both ends in 0–1; `z` = 1.959964 makes it 95 %.
+    """The score interval of a share, both ends in 0–1; `z` = 1.959964 makes it 95%.
 
     Unlike the textbook interval it does not shrink to nothing at 0 of n or n of n, and it holds its
     promise at small n. Source: E. B. Wilson, "Probable inference, the law of succession, and
@@ -64,7 +64,7 @@ def gain_interval(gained: float, lost: float, n: float, z: float = 1.959964) -> 
 def ratio_interval(
     parts: NDArray[Any], wholes: NDArray[Any], seed: int = 0, samples: int = 400
 ) -> tuple[float, float]:
-    """A 95 % interval of `parts.sum() / wholes.sum()`, one entry of each for a group of rows.
+    """A 95% interval of `parts.sum() / wholes.sum()`, one entry of each for a group of rows.
 
     By the bootstrap over groups, each counted as often as a Poisson number of mean 1 says: for what
     is no share of rows, such as F1. (0, 1) where there are too few groups to draw from.
@@ -82,7 +82,7 @@ def ratio_gain_interval(
     seed: int = 0,
     samples: int = 400,
 ) -> tuple[float, float]:
-    """A 95 % interval of the difference of two such ratios of the same groups, each given as its
+    """A 95% interval of the difference of two such ratios of the same groups, each given as its
     parts and wholes, by the same draws. (-1, 1) where there are too few groups to draw from."""
     if len(before[0]) < _FEW:
         return -1.0, 1.0

@@ -33,7 +33,7 @@ class Metric:
     compute:  of `evaluation.SingleAnswers` or `MultilabelAnswers`; None: cannot be known
     best:     the value of a classifier without a fault
     low, high: the range of values
-    interval: whether the ends of a 95 % interval stand beside it as KEY_low and KEY_high
+    interval: whether the ends of a 95% interval stand beside it as KEY_low and KEY_high
     optional: whether it may be None: without probabilities, or without rows of one of the labels
     always:   whether stored evaluations of all versions have it
     phrase:   in the one-line summary: by default its name, value and interval; "" leaves it out

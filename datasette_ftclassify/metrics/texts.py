@@ -5,24 +5,22 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from ..core.humanize import counted
+
 
 def test_rows(result: Mapping[str, Any]) -> str:
     """`60 test rows`, and of how many different texts where some are copies of each other."""
-    rows = rows_of(result["n_test"], "test ")
+    rows = counted(result["n_test"], "test row")
     # Evaluations of earlier versions do not say.
     distinct = result.get("n_distinct", result["n_test"])
     if distinct == result["n_test"]:
         return rows
-    return f"{rows} ({distinct:,} different text{'' if distinct == 1 else 's'})"
-
-
-def rows_of(count: int, kind: str = "") -> str:
-    return f"{count:,} {kind}{'row' if count == 1 else 'rows'}"
+    return f"{rows} ({counted(distinct, 'different text')})"
 
 
 def interval_on_rows(result: Mapping[str, Any], key: str) -> str:
     low, high = result[f"{key}_low"], result[f"{key}_high"]
-    return f"95 % interval {low:.3f}–{high:.3f} on {test_rows(result)}"
+    return f"95% interval {low:.3f}–{high:.3f} on {test_rows(result)}"
 
 
 def always_answering(result: Mapping[str, Any], most: int | None = None) -> str:

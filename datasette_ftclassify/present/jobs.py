@@ -7,6 +7,8 @@ import time
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from ..core.humanize import dollars, duration
+
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Mapping, Sequence
@@ -79,15 +81,7 @@ def shows_step(job: Job) -> bool:
 
 def money(job: Job, usd: float) -> str:
     """What was spent, and what was expected; empty where nothing is paid for."""
-    from ..prompts.prices import dollars
-
     expected = (job.estimate or {}).get("usd")
     if isinstance(expected, bool) or not isinstance(expected, (int, float)):
         return f"{dollars(usd)} spent" if usd else ""
     return f"{dollars(usd)} spent of about {dollars(expected)}" if usd or expected else ""
-
-
-def duration(seconds: int) -> str:
-    if seconds < 90:
-        return f"{seconds} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from ..core.humanize import one_or_more
+
 _MOST = 10
 
 
@@ -11,7 +13,7 @@ def triggers_sentence(table: str, triggers: Sequence[str]) -> str:
     """What else happens when a row is written; empty without triggers."""
     if not triggers:
         return ""
-    what = "this trigger" if len(triggers) == 1 else "these triggers"
+    what = one_or_more(len(triggers), "this trigger", "these triggers")
     more = f" and {len(triggers) - _MOST} more" if len(triggers) > _MOST else ""
     return (
         f"Writing a row sets off {what} of {table}, as an edit of the row does: "

@@ -35,7 +35,7 @@ BUILT_IN = Path(__file__).with_name("prices.json")
 
 __all__ = [
     "DECISIONS", "UNTUNED", "ClosedTo", "Estimate", "OtherHost", "Price", "PriceError",
-    "PriceTable", "base_model", "dollars", "estimate_inference", "estimate_training", "load_prices",
+    "PriceTable", "base_model", "estimate_inference", "estimate_training", "load_prices",
     "today", "untuned_name",
 ]  # fmt: skip
 
@@ -266,17 +266,6 @@ def estimate_inference(
     return Estimate(
         billed, usd * factor / 1_000_000, f"{note}, {_of(table, price)}.{_stops(price)}"
     )
-
-
-def dollars(amount: float) -> str:
-    """For people: cents from a dollar on, else four digits that say something ("$0.0000728")."""
-    if amount >= 1:
-        return f"${amount:,.2f}"
-    if not 0 < amount < math.inf:
-        return "$0"
-    places = min(max(3 - math.floor(math.log10(amount)), 2), 12)
-    text = f"{amount:.{places}f}".rstrip("0")
-    return f"${text + '0' * (2 - len(text.partition('.')[2]))}"
 
 
 def _no_price(table: PriceTable, model: str, what: str) -> str:

@@ -16,8 +16,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..core.errors import LimitReached
+from ..core.humanize import dollars
 from ..ledger import Account, Ledger, LedgerError, Limits, Room, functions_of
-from ..prompts.prices import dollars
 from ..store.answers import CachedAnswer, keep_answers
 from ..store.disk_space import has_room_beside, is_full
 from ..store.schema import transaction

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from ..core.errors import ArtifactError, ClassifierInUse, ClassifierNotFound, JobError
+from ..core.humanize import counted
 from .aliases import note_deletion
 from .classifiers import (
     default_name,
@@ -66,8 +67,7 @@ class Deletion:
         """What was deleted, and who answers now."""
         said = f"Deleted {', '.join(self.titles)}."
         if self.others:
-            jobs = "job" if self.others == 1 else "jobs"
-            said += f" {self.others} unfinished {jobs} went with it."
+            said += f" {counted(self.others, 'unfinished job')} went with it."
         if self.changed and self.default is None and not self.hidden:
             return f"{said} There is no default any more."
         if self.changed:

@@ -165,7 +165,7 @@ def lines(
     """A line for each series of (x, y), and vertical marks at some x. None without two points.
 
     share: the values are parts of 1, and the axis goes from 0 to 1
-    bands: (x, low, high) around a series, such as a 95 % interval
+    bands: (x, low, high) around a series, such as a 95% interval
     """
     points = [p for line in series.values() for p in line if _finite(*p)]
     if len({x for x, _ in points}) < 2:

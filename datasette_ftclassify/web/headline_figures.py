@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ..core.humanize import counted
 from ..metrics.registry import Metric, kind_of, main_metrics, metrics_of
 from ..store.classifiers import Classifier
 from ..store.evaluations import paired_counts
@@ -15,7 +16,7 @@ from ..store.evaluations import paired_counts
 
 @dataclass(frozen=True)
 class Tile:
-    """A figure that says much. low, high: the ends of a 95 % interval, 0-1, or None."""
+    """A figure that says much. low, high: the ends of a 95% interval, 0-1, or None."""
 
     name: str
     value: str
@@ -82,7 +83,7 @@ def _sentence(found: Mapping[str, Any]) -> str:
     from ..metrics.comparison import SURE, p_value_text
 
     gains, losses = found["only_second"], found["only_first"]
-    rows = f"{found['rows']:,} test row{'' if found['rows'] == 1 else 's'} in common"
+    rows = f"{counted(found['rows'], 'test row')} in common"
     if not gains and not losses:
         return f"No difference: of {rows}, the same are right"
     counts = f"of {rows}, it alone is right on {gains:,}, this one alone on {losses:,}"

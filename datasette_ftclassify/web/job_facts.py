@@ -11,8 +11,8 @@ from urllib.parse import quote, urlencode
 
 from ..core.database import relation
 from ..core.errors import FtclassifyError
+from ..core.humanize import dollars
 from ..present.usage_sql import split_counts, split_sql
-from ..prompts.prices import dollars
 from ..store.classifiers import find_by_id
 from ..store.jobs.queries import ACTIVE
 from ..store.jobs.state import ACTIONS
@@ -230,7 +230,8 @@ def state_text(job: Job, served: bool, agreed: bool) -> str:
 
 def took(job: Job) -> str:
     """The duration of a job that has ended; empty for any other."""
-    from ..present.jobs import duration, moment
+    from ..core.humanize import duration
+    from ..present.jobs import moment
 
     if is_active(job) or not job.started_at:
         return ""

@@ -7,16 +7,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..core.errors import AccessError, TrainingError
+from ..core.humanize import counted, dollars
 from ..core.labels import LabelSet
 from ..export import ExportFormat
-from ..prompts.prices import (
-    PriceTable,
-    dollars,
-    estimate_inference,
-    estimate_training,
-    load_prices,
-    today,
-)
+from ..prompts.prices import PriceTable, estimate_inference, estimate_training, load_prices, today
 from ..trainers.access import Access
 from ..trainers.base import Trainer, TrainerOptions, options_of
 from ..trainers.options import MODEL, Kind, Option
@@ -152,7 +146,7 @@ def _cost(trainer: Trainer, model: str, table: PriceTable, report: Mapping[str, 
         price = estimate_training(table, model, tokens["training_tokens"], epochs)
         if price.usd is None:
             return price.note
-        times = "1 epoch" if epochs == 1 else f"{epochs} epochs"
+        times = counted(epochs, "epoch")
         return f"About {dollars(price.usd)} to train {model} ({times}), and then for each answer"
     each = tokens["text_tokens"] / max(rows, 1)
     priced = trainer.priced_as(model) if isinstance(trainer, Service) else model

@@ -311,7 +311,7 @@ def test_the_multilabel_baseline_is_the_commonest_set() -> None:
     assert result["hamming_loss"] == pytest.approx(2 / 12)
     assert headline(result) == (
         "micro F1 0.800, macro F1 0.778 on 4 test rows; all labels of a row right 0.750 "
-        "(95 % interval 0.301–0.954); always answering “a” + “c” would score 0.500; "
+        "(95% interval 0.301–0.954); always answering “a” + “c” would score 0.500; "
         "expected calibration error 0.100"
     )
 

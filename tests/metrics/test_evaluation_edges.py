@@ -61,7 +61,7 @@ def test_headline_of_a_single_label_classifier() -> None:
         ["card_arrival", "other"], truth, np.full((1540, 2), math.log(0.5)), chosen=chosen
     )
     assert headline(result) == (
-        "accuracy 0.950 (95 % interval 0.938–0.960) on 1,540 test rows; "
+        "accuracy 0.950 (95% interval 0.938–0.960) on 1,540 test rows; "
         "always answering “card_arrival” would score 0.649; macro F1 0.947; "
         "expected calibration error 0.149"
     )
@@ -151,7 +151,7 @@ def test_independent_rows_lie_between_one_and_the_groups(sizes: list[int]) -> No
 
 
 def test_an_interval_of_f1_holds_the_true_one() -> None:
-    """Of 60 groups whose rows are right together: about 95 % of the intervals hold the mean."""
+    """Of 60 groups whose rows are right together: about 95% of the intervals hold the mean."""
     chooser, held = np.random.default_rng(0), 0
     for seed in range(200):
         wholes = 2.0 * chooser.integers(1, 5, 60)

@@ -19,8 +19,9 @@ from visitor import Visitor
 
 from datasette_ftclassify.cli import ftclassify
 from datasette_ftclassify.core.database import connect
+from datasette_ftclassify.core.humanize import price
 from datasette_ftclassify.core.task import define
-from datasette_ftclassify.jobs.estimates import agreed, price, usual_limit
+from datasette_ftclassify.jobs.estimates import agreed, usual_limit
 from datasette_ftclassify.jobs.train_request import TrainRequest
 from datasette_ftclassify.store.jobs.state import get_job
 from datasette_ftclassify.trainers.base import TrainerOptions

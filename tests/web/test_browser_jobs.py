@@ -66,11 +66,11 @@ def test_a_prediction_is_followed_paused_and_seen_to_its_end(base, browser, conn
     table.goto("/town/messages")
     page.goto(f"/town/-/ftclassify/jobs/{job.id}")
     page.evaluate("window.same = true")
-    sync_api.expect(table.locator("ft-strip")).to_contain_text("10 %")
+    sync_api.expect(table.locator("ft-strip")).to_contain_text("10%")
     advance(conn, job, 55)
-    sync_api.expect(page.locator(".ft-percent")).to_have_text("55 %")
+    sync_api.expect(page.locator(".ft-percent")).to_have_text("55%")
     sync_api.expect(page.locator(".ft-now")).to_contain_text("55 of 100 rows")
-    sync_api.expect(table.locator("ft-strip")).to_contain_text("55 %")
+    sync_api.expect(table.locator("ft-strip")).to_contain_text("55%")
     assert page.evaluate("window.same")  # it was never loaded again
     page.focus("input[value=Cancel]")
     page.click("input[value=Pause]")
@@ -112,7 +112,7 @@ def test_a_page_that_lost_its_server_says_so_and_goes_on(base, browser, conn):
     page.unroute("**/jobs/*.json*")
     advance(conn, job, 70)
     page.evaluate("window.dispatchEvent(new Event('online'))")
-    sync_api.expect(page.locator(".ft-percent")).to_have_text("70 %")
+    sync_api.expect(page.locator(".ft-percent")).to_have_text("70%")
     sync_api.expect(page.get_by_text("No answer from the server")).to_be_hidden()
 
 

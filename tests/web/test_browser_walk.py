@@ -126,9 +126,9 @@ def choose_a_least_score(page: Any) -> None:
     """What it would give is said, and it is taken along to the form."""
     slider = page.get_by_label("Answer only from a score of")
     said = page.locator(".ft-threshold-said")
-    expect(said).to_contain_text("100.0 % of the test rows")
+    expect(said).to_contain_text("100.0% of the test rows")
     slider.press("End")
-    expect(said).not_to_contain_text("100.0 % of the test rows")
+    expect(said).not_to_contain_text("100.0% of the test rows")
     assert page.locator("output").inner_text() == "0.933"
     page.get_by_role("link", name="Classify rows with this minimum score").click()
     # Not rounded: at 0.93 other rows would pass than those that were counted.

@@ -31,7 +31,7 @@ def ds(trained: Path) -> Datasette:
 async def test_the_card_says_what_it_is_and_how_good(ds: Datasette):
     page = await ds.client.get(CARD)
     assert page.status_code == 200
-    for expected in ("<dt>Accuracy</dt><dd><strong>0.", "95 % interval", "always answering",
+    for expected in ("<dt>Accuracy</dt><dd><strong>0.", "95% interval", "always answering",
                      "Street lighting", 'role="img"', "ft_classify("):  # fmt: skip
         assert expected in page.text
     data = (await ds.client.get(f"{CARD}.json")).json()

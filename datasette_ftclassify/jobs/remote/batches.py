@@ -12,6 +12,7 @@ from collections.abc import Callable
 from functools import partial
 
 from ...core.errors import JobStopped, LimitReached
+from ...core.humanize import counted
 from ...store.batches import new_tag, open_batches
 from ...store.classifiers import Classifier
 from ...trainers.service import BatchClient, BatchState
@@ -138,7 +139,7 @@ class _Run:
         """Says what goes on without us."""
         made = sum(sent.is_made for sent in self.tracker.open)
         if made:
-            batches = "1 batch goes on" if made == 1 else f"{made} batches go on"
+            batches = counted(made, "batch goes on", "batches go on")
             self.tracker.note_event(
                 f"{batches} at the service: resume the job to fetch the answers"
             )

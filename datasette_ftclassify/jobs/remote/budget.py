@@ -8,8 +8,8 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 
 from ...core.errors import JobPaused, LimitReached
+from ...core.humanize import dollars
 from ...ledger import Account, Ledger, Limits, Room
-from ...prompts.prices import dollars
 from ...store.jobs.job import Job
 from ...store.spending import Spent, spent_by_job
 from ...trainers.access import Access

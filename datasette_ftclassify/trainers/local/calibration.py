@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ...core.humanize import counted
 from ...metrics.scores import calibration_error
 from .linear import Array, log_softmax
 
@@ -90,8 +91,8 @@ def calibrate(
     logits, labels = logits[rows].astype(np.float64), labels[rows]
     report: dict[str, Any] = {"method": "temperature", "rows": len(labels)}
     if len(labels) < MIN_ROWS:
-        shared = "row has" if len(labels) == 1 else "rows have"
-        why = f"only {len(labels)} unseen {shared} a label that other rows share"
+        unseen = counted(len(labels), "unseen row has", "unseen rows have")
+        why = f"only {unseen} a label that other rows share"
         return 1.0, report | {"applied": False, "temperature": 1.0, "why": why}
 
     def error(candidate: float) -> float:

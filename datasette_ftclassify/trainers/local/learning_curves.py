@@ -49,8 +49,8 @@ def learning_curve(
 
     Each point is {rows, labels, metric, score, low, high, baseline, all_rows, recipe}: trained on
     that many rows, of a table in which that many labels occur, and measured on the held-out rows
-    of a cross-validation, the same for every point, with a 95 % interval. From the second on there
-    are gain_low and gain_high, the 95 % interval of what it has more than the one before. Equal
+    of a cross-validation, the same for every point, with a 95% interval. From the second on there
+    are gain_low and gain_high, the 95% interval of what it has more than the one before. Equal
     texts and near copies are held out together, and count as one in the intervals. The metric is
     accuracy, or micro F1 where a row may have several labels. baseline: of always giving the
     commonest label, or the best number of the commonest ones. all_rows: of the table, of which very
@@ -106,7 +106,7 @@ def curve_sentence(points: Sequence[dict[str, Any]]) -> str:
         f"from {before['rows']:,} to {last['rows']:,} rows the {last['metric']} went from "
         f"{before['score']:.3f} to {last['score']:.3f}"
     )
-    doubt = f"a change between {least:+.3f} and {most:+.3f} is possible (95 % interval)"
+    doubt = f"a change between {least:+.3f} and {most:+.3f} is possible (95% interval)"
     baseline = last["baseline"]
     lead = last["score"] - baseline
     noise = (last["high"] - last["low"]) / 2
@@ -128,7 +128,7 @@ def curve_sentence(points: Sequence[dict[str, Any]]) -> str:
             return f"More labels can hardly help: {change} on rows that were held out."
         return (
             f"These rows cannot show whether more labels would help: {change}, which leaves "
-            f"nothing to gain on them, but {last['low']:.3f} is possible (95 % interval)."
+            f"nothing to gain on them, but {last['low']:.3f} is possible (95% interval)."
         )
     if last["all_rows"] > 2 * last["rows"]:
         helped = "still helped" if least > 0 else "did not help beyond the noise"

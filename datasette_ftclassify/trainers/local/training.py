@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ...core.humanize import counted, one_or_more
 from ...metrics.scores import calibration_error
 from ..base import Progress, no_progress
 from .calibration import calibrate, platt
@@ -183,18 +184,18 @@ def _warnings(texts: Sequence[str], targets: Targets) -> list[str]:
     found = []
     counts = targets.sum(axis=0)
     if absent := int((counts == 0).sum()):
-        has = "has" if absent == 1 else "have"
+        has = one_or_more(absent, "has", "have")
         found.append(f"{absent} of {len(counts)} labels {has} no example and will hardly be given.")
     if rare := int(((counts > 0) & (counts < 5)).sum()):
-        has = "has" if rare == 1 else "have"
+        has = one_or_more(rare, "has", "have")
         found.append(f"{rare} of {len(counts)} labels {has} fewer than five examples.")
     if long := sum(len(text) > MAX_CHARACTERS for text in texts):
         found.append(
-            f"{'1 text is' if long == 1 else f'{long} texts are'} longer than {MAX_CHARACTERS:,} "
+            f"{counted(long, 'text is', 'texts are')} longer than {MAX_CHARACTERS:,} "
             "characters; the rest is not used."
         )
     if empty := sum(not text.strip() for text in texts):
-        found.append("1 text is empty." if empty == 1 else f"{empty} texts are empty.")
+        found.append(counted(empty, "text is empty.", "texts are empty."))
     return found
 
 
@@ -211,7 +212,7 @@ def _unjudged(data: Data) -> list[str]:
     )
     if not missing:
         return [copies]
-    some = "1 label has" if missing == 1 else f"{missing:,} labels have"
+    some = counted(missing, "label has", "labels have")
     return [f"{copies} {some} no other text to be judged by: label rows with other texts."]
 
 

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import openai
 
 from ...core.errors import ArtifactError, TrainingError
+from ...core.humanize import counted
 from ..service import FineTunedModel, TrainingSpec
 from ..service_errors import ServiceProblem
 from .errors import FAILURES, problem
@@ -270,7 +271,7 @@ def _why(
     epochs, tokens = chosen.get("n_epochs"), job.trained_tokens
     said = f"Tuned from {job.model} at {host}"
     if isinstance(epochs, int):
-        said += f" for {epochs} epoch{'s' if epochs != 1 else ''}"
+        said += f" for {counted(epochs, 'epoch')}"
     if tokens is not None:
         said += f", {tokens:,} tokens billed"
     said += "."

@@ -14,6 +14,7 @@ from datasette.utils.asgi import Forbidden, NotFound
 
 from ...core.database import relation
 from ...core.errors import AccessError, FtclassifyError, PredictError
+from ...core.humanize import dollars, one_or_more
 from ...core.time_limit import TooSlow, within
 from ...jobs.agreements import spent_today
 from ...jobs.columns import taken_columns
@@ -22,7 +23,6 @@ from ...jobs.estimates import JobEstimate
 from ...jobs.new_rows import check_follow, submit_follow
 from ...jobs.plan import Plan, PredictRequest
 from ...jobs.predict import submit_plan
-from ...prompts.prices import dollars
 from ...store.classifiers import Classifier, has_store
 from ...store.jobs.job import Job
 from ...store.jobs.new_rows import end_following
@@ -356,7 +356,7 @@ def _queued(ask: PageRequest, job: Job) -> str:
 
 
 def _named(columns: list[str]) -> str:
-    return f"{'a column' if len(columns) == 1 else 'columns'} {', '.join(columns)}"
+    return f"{one_or_more(len(columns), 'a column', 'columns')} {', '.join(columns)}"
 
 
 def _links(ask: PageRequest) -> dict[str, str]:

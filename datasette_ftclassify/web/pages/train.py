@@ -11,14 +11,13 @@ from typing import TYPE_CHECKING, Any
 from datasette.utils.asgi import Forbidden, NotFound
 
 from ...core.errors import AccessError, FtclassifyError, Implausible, LimitReached, TemplateError
+from ...core.humanize import dollars, price
 from ...core.task import Task
 from ...jobs.check import submit_check
 from ...jobs.confirming import TrainConfirmation, confirm_train
-from ...jobs.estimates import price
 from ...jobs.plausible import check_plausible
 from ...jobs.train_plan import MORE
 from ...jobs.train_request import TrainRequest
-from ...prompts.prices import dollars
 from ...store.jobs.job import Job
 from ...trainers.access import Access
 from ...trainers.base import Trainer

@@ -18,10 +18,10 @@ from typing import TYPE_CHECKING, Any
 from datasette.utils.asgi import Forbidden
 
 from ...core.errors import FtclassifyError
+from ...core.humanize import dollars
 from ...jobs.ask import ask_text, estimate_text, kept_answer, text_of
 from ...jobs.estimates import JobEstimate
 from ...jobs.load_classifier import service_of
-from ...prompts.prices import dollars
 from ...sql.classifier import identity_of
 from ...sql.remote_classifier import described_answer
 from ...store.classifiers import Classifier

@@ -1,0 +1,73 @@
+"""Counts, money, shares and times in sentences, written alike on pages, in commands and in errors.
+
+It stands in `core` since findings, reports of trainers and refusals of a budget say them, too.
+Templates have it as `ft`.
+"""
+
+from __future__ import annotations
+
+import math
+
+__all__ = [
+    "counted", "dollars", "duration", "one_or_more", "percent", "price", "rows_have", "rows_text",
+    "when",
+]  # fmt: skip
+
+
+def counted(count: int, one: str, more: str | None = None) -> str:
+    """So many of something: `1 row`, `1,200 rows`.
+
+    more: of several, where that is not `one` with an s
+    """
+    return f"{count:,} {one_or_more(count, one, more or f'{one}s')}"
+
+
+def one_or_more(count: int, one: str, more: str) -> str:
+    """The form of a verb or noun that goes with the number."""
+    return one if count == 1 else more
+
+
+def rows_text(count: int) -> str:
+    return counted(count, "row")
+
+
+def rows_have(count: int) -> str:
+    return f"{rows_text(count)} {one_or_more(count, 'has', 'have')}"
+
+
+def percent(share: float, places: int = 0) -> str:
+    """A share (0-1): `95%`."""
+    return f"{share:.{places}%}"
+
+
+def dollars(amount: float) -> str:
+    """Cents from a dollar on, else four digits that say something ("$0.0000728")."""
+    if amount >= 1:
+        return f"${amount:,.2f}"
+    if not 0 < amount < math.inf:
+        return "$0"
+    places = min(max(3 - math.floor(math.log10(amount)), 2), 12)
+    text = f"{amount:.{places}f}".rstrip("0")
+    return f"${text + '0' * (2 - len(text.partition('.')[2]))}"
+
+
+def price(usd: float | None, most_usd: float | None = None) -> str:
+    """An estimate in USD with its upper bound."""
+    if usd is None:
+        return "an unknown amount"
+    if most_usd is None:
+        return f"about {dollars(usd)}"
+    if most_usd == usd:
+        return f"at most {dollars(usd)}"
+    return f"about {dollars(usd)}, at most {dollars(most_usd)}"
+
+
+def when(stamp: str) -> str:
+    """A time as it is stored: `2026-11-29 10:15:00 UTC`."""
+    return stamp.replace("T", " ").replace("Z", " UTC")
+
+
+def duration(seconds: int) -> str:
+    if seconds < 90:
+        return f"{seconds} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
