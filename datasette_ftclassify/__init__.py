@@ -144,12 +144,14 @@ def render_cell(
 
 
 @hookimpl
-def startup() -> None:
+def startup(datasette: Datasette) -> None:
     from datasette.plugins import pm
 
     from .trainers.registry import warn_of_unregistered
+    from .web.operator_settings import warn_of_settings
 
     warn_of_unregistered(pm.get_plugins())
+    warn_of_settings(datasette)
 
 
 @hookimpl

@@ -12,6 +12,7 @@ from pathlib import Path
 from datasette_ftclassify import checks, metrics  # noqa: F401, which declare theirs
 from datasette_ftclassify.checks.codes import Section
 from datasette_ftclassify.checks.registry import registered
+from datasette_ftclassify.core.settings import SETTINGS
 from datasette_ftclassify.metrics.registry import METRICS
 from datasette_ftclassify.sql import functions  # noqa: F401, which declares them
 from datasette_ftclassify.sql.declaration import functions_table
@@ -22,6 +23,11 @@ from datasette_ftclassify.web.permissions import PERMISSIONS
 from datasette_ftclassify.web.routes import routes
 
 FOLDER = Path(__file__).parent
+ENDPOINT = {
+    "api_key": "the key",
+    "base_url": "where it is, if not at its usual address",
+    "api_version": "of Azure's older form of addresses",
+}
 KINDS = {"single": "one label a row", "binary": "one of two labels", "multilabel": "several labels"}
 
 
@@ -63,6 +69,18 @@ def figures() -> str:
     )
 
 
+def settings() -> str:
+    """Of the operator; those of services last."""
+    rows = [
+        (f"`{s.name}`" if s.configured else "–", f"`{s.variable}`" if s.variable else "–", s.help)
+        for s in SETTINGS
+    ]
+    for service in sorted(register_trainers(), key=lambda trainer: trainer.name):
+        for field, variable in getattr(service, "variables", {}).items():
+            rows.append((f"`{service.name}`: `{field}`", f"`{variable}`", ENDPOINT[field]))
+    return as_table("setting|environment|says", rows)
+
+
 def permissions() -> str:
     return as_table(
         "action|what it allows|default",
@@ -94,6 +112,7 @@ TABLES: dict[str, dict[str, Callable[[], str]]] = {
     "sql.md": {"SQL functions": functions_table},
     "checks.md": {section.value: partial(codes, section) for section in Section},
     "metrics.md": {"figures": figures},
+    "jobs.md": {"settings": settings},
     "trainers.md": {"options of trainers": trainers_table},
     "permissions.md": {"permissions": permissions, "pages": pages},
 }

@@ -15,9 +15,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ..core.errors import FtclassifyError
+from ..core.settings import LEDGER
 from .schema import VERSIONS
 
-VARIABLE = "FTCLASSIFY_LEDGER"
 BUSY_SECONDS = 10.0
 """How long to wait for another process: each holds the ledger for less than a millisecond."""
 
@@ -35,7 +35,7 @@ def default_path() -> Path:
     Not beside Datasette's internal database: commands do not know it, and what a command and a
     server spend has one limit.
     """
-    if named := os.environ.get(VARIABLE):
+    if named := LEDGER.of({}, os.environ):
         return Path(named).expanduser()
     return _data_folder() / "datasette-ftclassify" / "ledger.db"
 
@@ -83,7 +83,7 @@ def _prepare(conn: sqlite3.Connection, path: Path) -> None:
         version = _version(conn)  # another process may have been faster
         if not version and conn.execute("select 1 from sqlite_master limit 1").fetchone():
             raise LedgerError(
-                f"{path} is a database, but no ledger: set {VARIABLE} to a file of its own."
+                f"{path} is a database, but no ledger: set {LEDGER.variable} to a file of its own."
             )
         for statements in VERSIONS[version:]:
             for statement in statements:
@@ -111,7 +111,7 @@ def explained(path: Path) -> Iterator[None]:
         why = getattr(error, "strerror", None) or str(error)
         raise LedgerError(
             f"The ledger {path}, which keeps what is spent here, cannot be used: {why}. Nothing "
-            f"that costs money is done before it can; {VARIABLE} names another file."
+            f"that costs money is done before it can; {LEDGER.variable} names another file."
         ) from error
 
 

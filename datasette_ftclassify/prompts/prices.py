@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from ..core.errors import FtclassifyError
+from ..core.settings import PRICES
 from .price import Price
 from .price_table import (
     DECISIONS,
@@ -63,7 +64,7 @@ def load_prices(path: str | Path | None = None) -> PriceTable:
     An entry of it replaces the whole entry of that name; an empty one takes the price away.
     Raises PriceError, naming the file and the entry, when it is missing or malformed.
     """
-    chosen = Path(path or os.environ.get("FTCLASSIFY_PRICES") or BUILT_IN)
+    chosen = Path(path or PRICES.of({}, os.environ) or BUILT_IN)
     try:
         return _load(chosen, chosen.stat().st_mtime_ns)
     except OSError as error:

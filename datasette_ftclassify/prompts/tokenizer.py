@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ..core.settings import OFFLINE
 from .prices import base_model
 
 DEFAULT_MODEL = "gpt-4.1-mini"
@@ -185,7 +186,7 @@ def _is_genuine(data: bytes, encoding: str) -> bool:
 
 
 def _download(encoding: str) -> bool:
-    if os.environ.get("FTCLASSIFY_OFFLINE") or encoding in _failed:
+    if OFFLINE.of({}, os.environ) or encoding in _failed:
         return False
     # A thread of its own, because a time limit of requests starts anew with every packet.
     thread = threading.Thread(target=_fetch, args=(encoding,), daemon=True)

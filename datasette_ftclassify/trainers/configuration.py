@@ -11,18 +11,16 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..core.errors import AccessError
+from ..core.settings import (
+    LEDGER,
+    PERMISSIONS,
+    SQL_USD_PER_DAY,
+    USD_PER_DAY,
+    USD_PER_JOB,
+    expect_known,
+)
 from .access import Access, Endpoint
 from .registry import list_services
-
-_LIMITS = {
-    "usd_per_job": "FTCLASSIFY_USD_PER_JOB",
-    "usd_per_day": "FTCLASSIFY_USD_PER_DAY",
-    "sql_usd_per_day": "FTCLASSIFY_SQL_USD_PER_DAY",
-}
-
-
-_NO_ENDPOINTS = {"permissions"}
-"""Settings that are objects and say nothing about a service."""
 
 
 def read_access(
@@ -33,31 +31,30 @@ def read_access(
     config: `{"usd_per_job": 5, "openai": {"api_key": …, "base_url": …, "extra_body": {…}}, …}`,
             in which an endpoint has the fields of `Endpoint`
     The environment's variables are those that each service names (`Service.variables`), and
-    FTCLASSIFY_USD_PER_JOB, FTCLASSIFY_USD_PER_DAY, FTCLASSIFY_SQL_USD_PER_DAY.
-    Raises AccessError, naming the setting and never its value, when one is malformed.
+    those of `core.settings`.
+    Raises AccessError, naming the setting and never its value, when one is malformed or unknown.
     """
     config = config or {}
     environ = os.environ if environ is None else environ
-    limits = {
-        name: _amount(name, config[name]) if name in config else _amount(v, environ.get(v) or None)
-        for name, v in _LIMITS.items()
-    }
     others = {name for name, value in config.items() if isinstance(value, Mapping)}
     services = {service.name: service for service in list_services()}
+    expect_known(config, services)
     endpoints = {}
-    for name in sorted({*services, *(others - _NO_ENDPOINTS)}):
+    for name in sorted({*services, *(others - {PERMISSIONS.name})}):
         service = services.get(name)
-        given = config.get(name, config.get(service.reached_as) if service else None) or {}
+        source = service.reached_as if service and name not in config else name
+        given = config.get(source) or {}
         variables = service.variables if service else {}
-        endpoints[name] = _endpoint(name, given, {f: environ.get(v) for f, v in variables.items()})
-    return Access(endpoints=endpoints, ledger=_ledger(config, environ), **limits)
-
-
-def _ledger(config: Mapping[str, Any], environ: Mapping[str, str]) -> str | None:
-    path = config.get("ledger") or environ.get("FTCLASSIFY_LEDGER") or None
-    if path is not None and not isinstance(path, str):
-        raise AccessError("The setting ledger of datasette-ftclassify must be a path.")
-    return path
+        endpoints[name] = _endpoint(
+            source, given, {f: environ.get(v) for f, v in variables.items()}
+        )
+    return Access(
+        endpoints=endpoints,
+        usd_per_job=USD_PER_JOB.of(config, environ),
+        usd_per_day=USD_PER_DAY.of(config, environ),
+        sql_usd_per_day=SQL_USD_PER_DAY.of(config, environ),
+        ledger=LEDGER.of(config, environ),
+    )
 
 
 def _endpoint(name: str, given: object, usual: Mapping[str, str | None]) -> Endpoint:
@@ -78,15 +75,3 @@ def _endpoint(name: str, given: object, usual: Mapping[str, str | None]) -> Endp
     if not isinstance(extra, Mapping):
         raise AccessError(f"The setting {name}.extra_body must be an object.")
     return Endpoint(**found, extra_body=dict(extra))
-
-
-def _amount(name: str, value: object) -> float | None:
-    if value is None:
-        return None
-    try:
-        amount = float(str(value))
-    except ValueError:
-        amount = -1.0
-    if isinstance(value, bool) or not 0 <= amount < float("inf"):
-        raise AccessError(f"{name} must be an amount in USD, such as 5 or 0.50.")
-    return amount

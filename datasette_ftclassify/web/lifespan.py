@@ -62,10 +62,10 @@ def has_worker(datasette: Datasette) -> bool:
 
 
 def _start(datasette: Datasette) -> None:
-    from .operator_settings import plugin_settings
+    from .operator_settings import runs_jobs
     from .worker import Worker
 
-    if plugin_settings(datasette).get("worker") is not False and datasette not in _workers:
+    if runs_jobs(datasette) and datasette not in _workers:
         _workers[datasette] = Worker(datasette, asyncio.get_running_loop())
 
 

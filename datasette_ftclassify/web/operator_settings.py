@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ..core.errors import AccessError
+from ..core.settings import WORKER
 from ..trainers.access import Access, Endpoint
 from ..trainers.configuration import read_access
 from ..trainers.registry import list_services
@@ -26,6 +27,23 @@ _log = logging.getLogger(__name__)
 def plugin_settings(datasette: Datasette) -> dict[str, Any]:
     """The plugin's settings, those from the environment or a file (`$env`, `$file`) resolved."""
     return datasette.plugin_config(PLUGIN) or {}
+
+
+def runs_jobs(datasette: Datasette) -> bool:
+    """Whether this server is to have a worker. Not where that is set to what makes no sense."""
+    try:
+        return WORKER.of(plugin_settings(datasette), {}) is not False
+    except AccessError as error:
+        _log.error("No job is run here: %s", error)
+        return False
+
+
+def warn_of_settings(datasette: Datasette) -> None:
+    """Says at the start what is wrong with the settings, which pages say where they need them."""
+    try:
+        read_access(plugin_settings(datasette))
+    except AccessError as error:
+        _log.error("%s", error)
 
 
 async def access_of(datasette: Datasette) -> Access:

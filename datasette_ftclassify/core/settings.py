@@ -1,0 +1,133 @@
+"""What the operator can set, each thing declared once: the code, docs/jobs.md and a test read it.
+
+A setting stands in the plugin's configuration, in the environment, or in both; never in a database
+file or on a page. How services are reached is set besides: `trainers.access.Endpoint`.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+from .errors import AccessError
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Setting(Generic[T]):
+    """name:     in the configuration; of one for the environment alone, what it is about
+    variable: in the environment; None: it is for the configuration alone
+    help:     what it does, for the documentation
+    read:     checks a value that was given. Raises AccessError, with the name and never the value
+    """
+
+    name: str
+    variable: str | None
+    help: str
+    read: Callable[[str, object], T]
+    configured: bool = True
+
+    def of(self, config: Mapping[str, object], environ: Mapping[str, str]) -> T | None:
+        """The configuration goes before the environment; None when neither says anything."""
+        name, value = self.name, config.get(self.name)
+        if not (self.configured and self.name in config) and self.variable:
+            name, value = self.variable, environ.get(self.variable)
+        return None if value is None or value == "" else self.read(name, value)
+
+
+def _amount(name: str, value: object) -> float:
+    try:
+        amount = float(str(value))
+    except ValueError:
+        amount = -1.0
+    if isinstance(value, bool) or not 0 <= amount < float("inf"):
+        raise AccessError(f"{name} must be an amount in USD, such as 5 or 0.50.")
+    return amount
+
+
+def _path(name: str, value: object) -> str:
+    if not isinstance(value, str):
+        raise AccessError(f"The setting {name} of datasette-ftclassify must be a path.")
+    return value
+
+
+def _flag(name: str, value: object) -> bool:
+    said = str(value).strip().lower()
+    if said not in ("true", "1", "yes", "on", "false", "0", "no", "off"):
+        raise AccessError(f"The setting {name} of datasette-ftclassify must be true or false.")
+    return said in ("true", "1", "yes", "on")
+
+
+def _is_set(name: str, value: object) -> bool:
+    return True
+
+
+def _object(name: str, value: object) -> Mapping[str, object]:
+    if not isinstance(value, Mapping):
+        raise AccessError(f"The setting {name} of datasette-ftclassify must be an object.")
+    return value
+
+
+USD_PER_JOB = Setting(
+    "usd_per_job",
+    "FTCLASSIFY_USD_PER_JOB",
+    "what each job may spend, over all its attempts; 0: nothing",
+    _amount,
+)
+USD_PER_DAY = Setting(
+    "usd_per_day",
+    "FTCLASSIFY_USD_PER_DAY",
+    "what this installation may spend in a day (UTC): jobs and SQL functions of all files together",
+    _amount,
+)
+SQL_USD_PER_DAY = Setting(
+    "sql_usd_per_day",
+    "FTCLASSIFY_SQL_USD_PER_DAY",
+    "what SQL functions may spend in a day; without it they ask no service",
+    _amount,
+)
+LEDGER = Setting(
+    "ledger",
+    "FTCLASSIFY_LEDGER",
+    "the file that keeps what was agreed to and spent, else one in the user's data folder",
+    _path,
+)
+WORKER = Setting("worker", None, "false: this server runs no jobs", _flag)
+PERMISSIONS = Setting(
+    "permissions",
+    None,
+    "who may do what, also of a database or a table: docs/permissions.md",
+    _object,
+)
+PRICES = Setting(
+    "prices",
+    "FTCLASSIFY_PRICES",
+    "a price table that goes before the built-in one: docs/paid.md",
+    _path,
+    configured=False,
+)
+OFFLINE = Setting(
+    "offline",
+    "FTCLASSIFY_OFFLINE",
+    "when set, no vocabulary is downloaded to count tokens",
+    _is_set,
+    configured=False,
+)
+SETTINGS: tuple[Setting[Any], ...] = (
+    USD_PER_JOB, USD_PER_DAY, SQL_USD_PER_DAY, LEDGER, WORKER, PERMISSIONS, PRICES, OFFLINE,
+)  # fmt: skip
+
+
+def expect_known(config: Mapping[str, object], services: Collection[str]) -> None:
+    """Raises AccessError for a setting that there is not, such as a limit with its name misspelt.
+    An object may be about a service that another package brings."""
+    known = [setting.name for setting in SETTINGS if setting.configured]
+    for name, value in config.items():
+        if name in known or name in services or isinstance(value, Mapping) or value is None:
+            continue
+        near = difflib.get_close_matches(name, known, 1)
+        meant = f"did you mean {near[0]}?" if near else f"there is {', '.join(known)}."
+        raise AccessError(f"datasette-ftclassify has no setting {name}: {meant}")
