@@ -112,7 +112,9 @@ class FtJob extends HTMLElement {
     for (const event of events) {
       this.since = Math.max(this.since, event.id);
       this.curvesAreOld ||= event.data !== null && "step" in event.data;
-      if (list) list.append(line(event));
+      if (!list) continue;
+      list.append(line(event));
+      list.closest("section").hidden = false;
     }
   }
 

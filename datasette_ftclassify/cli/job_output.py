@@ -68,9 +68,8 @@ def settings_lines(job: Job) -> list[str]:
     """The settings of a job, a line for each group; for any content of a stranger's file."""
     from ..present.settings import settings_list
 
-    shown = {name: value for name, value in job.settings.items() if name not in ("uid", "like")}
-    groups = {name: {name: value} for name, value in shown.items() if isinstance(value, dict)}
-    plain = {name: value for name, value in shown.items() if name not in groups}
+    groups = {n: {n: value} for n, value in job.settings.items() if isinstance(value, dict)}
+    plain = {name: value for name, value in job.settings.items() if name not in groups}
     agreed = {name: (job.estimate or {}).get(name) for name in _AGREED}
     return [
         f"{title:10}{', '.join(words)}"

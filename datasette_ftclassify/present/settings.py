@@ -5,18 +5,58 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-_NAMES = {
+NAMES = {
     "task.source": "table",
     "task.text": "text columns",
     "task.labels": "label columns",
-    "uid": "classifier's uid",
+    "task.where": "condition on the rows",
+    "task.params": "values in the condition",
+    "task.split_column": "split column",
+    "task.delimiter": "label delimiter",
+    "task.notation": "label notation",
+    "task.label_names": "label names",
+    "task.merged": "labels that stand for their ways of writing",
+    "where": "condition on the rows",
+    "params": "values in the condition",
+    "name": "name of the classifier",
+    "curve": "learning curve",
+    "on_predictions": "trains on predictions",
+    "continue_from": "continues from",
+    "host": "service",
+    "plan.seed": "seed of the split",
+    "plan.validation": "share for validation",
+    "plan.test": "share for the test",
+    "options.seed": "random seed",
+    "columns.label": "column for the label",
+    "columns.score": "column for the score",
+    "columns.logprob": "column for the log-probability",
+    "columns.logprobs": "column for the log-probabilities of all labels",
+    "columns.raw": "column for the raw answer",
+    "columns.reason": "column for the reason",
+    "unlabelled": "unlabelled rows only",
+    "overwrite": "overwrites columns",
+    "threshold": "minimum score",
+    "on_error": "without a valid answer",
+    "leaves_machine": "texts leave this machine",
+    "limit_usd": "spending limit (USD)",
+    "concurrency": "requests at once",
+    "max_errors": "most rows without an answer",
+    "batch": "in batches",
 }
+"""What settings are called, by where a job has them; others go by their own plain names."""
+
+HIDDEN = ("uid", "like", "once", "classifier_id", "fields", "task.text_form")
+"""Marks of the software's own, and the form of a page."""
 
 
 def settings_list(settings: Mapping[str, Any]) -> list[tuple[str, str]]:
     """(name, value) of what was chosen, without what was left open."""
-    names = {**_NAMES, **_option_names()}
-    return [(_named(path, names), text) for path, text in _flat(settings)]
+    names = {**NAMES, **_option_names()}
+    return [
+        (_named(path, names), text)
+        for path, text in _flat(settings)
+        if not any(path == hidden or path.startswith(f"{hidden}.") for hidden in HIDDEN)
+    ]
 
 
 def _option_names() -> dict[str, str]:

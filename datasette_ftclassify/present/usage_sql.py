@@ -5,8 +5,9 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Sequence
 
-from ..core.database import quote, quote_all, quote_text, relation
+from ..core.database import quote, quote_text, relation
 from ..core.rendering import sql_expression
+from ..core.task import Task
 from ..core.time_limit import TooSlow, within
 from ..store.classifiers import Classifier
 from ..store.splits import knows_training_rows
@@ -25,13 +26,19 @@ def usage_sql(classifier: Classifier) -> str | None:
 
 
 def split_sql(
-    conn: sqlite3.Connection, classifier: Classifier, table: str, columns: Sequence[str] = ()
+    conn: sqlite3.Connection,
+    classifier: Classifier,
+    table: str,
+    columns: Sequence[str] = (),
+    answer: str | None = None,
 ) -> str | None:
     """A query for the rows of the classifier's source that says of each in `split` what it was to
-    the training: train, validation, test (held back) or new. None for another table, for rows
-    without a key, and in a published copy, which does not know what was trained on.
+    the training: train, validation, test (held back) or new; or passed over, of those that are none
+    of its rows and have no text, or no answer. None for another table, for rows without a key, and
+    in a published copy, which does not know what was trained on.
 
     columns: to be shown beside the key
+    answer:  the column with the classifier's answers; None: there is none
     """
     source = relation(conn, table)
     if source.name != classifier.task.source or not source.identity:
@@ -41,11 +48,19 @@ def split_sql(
     rows, known = quote(source.name), "_ftclassify_split_rows"
     parts = [f"json_quote({rows}.{quote(column)})" for column in source.identity]
     key = "'[' || " + " || ', ' || ".join(parts) + " || ']'"
-    shown = quote_all(dict.fromkeys([*source.identity, *columns]))
+    names = dict.fromkeys([*source.identity, *columns])
+    shown = ", ".join(f"{rows}.{quote(name)}" for name in names)
+    left_out = f"{rows}.{quote(answer)} is null" if answer else _without_text(classifier.task, rows)
+    other = f"case when {left_out} then 'passed over' else 'new' end"
     return (
-        f"select {shown}, coalesce({known}.split, 'new') as split\nfrom {rows} left join {known}"
+        f"select {shown}, coalesce({known}.split, {other}) as split\nfrom {rows} left join {known}"
         f"\n  on {known}.split_id = {classifier.split_id} and {known}.row_key = {key}"
     )
+
+
+def _without_text(task: Task, rows: str) -> str:
+    cells = " || ".join(f"coalesce({rows}.{quote(name)}, '')" for name in task.text)
+    return f"trim({cells}) = ''"
 
 
 def split_counts(conn: sqlite3.Connection, sql: str, seconds: float) -> dict[str, int]:

@@ -185,7 +185,9 @@ def splits_of(conn: sqlite3.Connection, job: Job) -> tuple[str | None, dict[str,
     try:
         table = relation(conn, str(job.settings.get("table")))
         shown = [name for name in written if isinstance(name, str) and table.column(name)]
-        sql = split_sql(conn, find_by_id(conn, int(job.classifier_id or 0)), table.name, shown)
+        classifier = find_by_id(conn, int(job.classifier_id or 0))
+        label = shown[0] if shown and shown[0] == written[0] else None
+        sql = split_sql(conn, classifier, table.name, shown, label)
     except FtclassifyError:
         return None, {}
     return sql, {} if sql is None else split_counts(conn, sql, COUNT_SECONDS)

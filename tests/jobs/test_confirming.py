@@ -346,6 +346,37 @@ async def test_a_deployment_is_named_where_the_evaluation_starts(
     assert agreed.status_code == 302, agreed.text
 
 
+async def test_what_was_typed_into_a_form_of_what_is_paid_stays_when_it_is_refused(
+    judged: Path, service: OpenAIServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    datasette = serve(judged, grants={**PAYING, "ftclassify-delete": {"id": "ann"}})
+
+    def kept(page: Any, field: str, typed: str) -> None:
+        assert page.status_code == 400
+        assert 'role="alert"' in page.text
+        shown = re.findall(rf'<input [^>]*name="{field}"[^>]* value="([^"]*)"', page.text)
+        assert [html.unescape(one) for one in shown] == [typed]
+
+    async def refused(address: str, field: str, typed: str, **fields: object) -> None:
+        kept(await submit(datasette, address, "ann", **{field: typed, **fields}), field, typed)
+
+    agreed = {"confirm": 1, "despite_findings": 1}
+    await refused(EVALUATE, "limit_usd", "-2", **agreed)
+    started = await submit(datasette, EVALUATE, "ann", limit_usd=1, **agreed)
+    job = started.headers["location"]
+    await submit(datasette, job, "ann", action="pause")
+    await refused(job, "limit_usd", "-3", action="resume")
+    visitor, chosen = Visitor(judged, usd_per_job=5), {"classifier": "topics", "rows": "all"}
+    kept(await visitor.post("reports", **chosen, limit_usd="-4"), "limit_usd", "-4")
+    kept(await visitor.post("reports", **chosen, **agreed, limit_usd="-5"), "limit_usd", "-5")
+    with closing(connect(judged)) as conn, conn:
+        conn.execute("update _ftclassify_classifiers set trainer = 'azure'")
+    monkeypatch.setenv("AZURE_OPENAI_API_KEY", service.api_key)
+    monkeypatch.setenv("AZURE_OPENAI_ENDPOINT", service.base_url)
+    await refused(EVALUATE, "deployment", "no\tname")
+    await refused(EVALUATE.removesuffix("/evaluate"), "deployment", "no\tname", action="deploy")
+
+
 async def test_a_classifier_of_this_machine_is_evaluated_from_its_page(trained: Path) -> None:
     datasette = serve(trained, grants={"ftclassify-train": {"id": "ann"}})
     page = (await get(datasette, EVALUATE, "ann")).text

@@ -141,6 +141,21 @@ async def test_a_published_copy_is_complete_and_read_only(trained: Path):
     assert answer["label"] == "Bins and recycling"
 
 
+@pytest.mark.parametrize("typed", ["urgent", "re: <topics>@2", " "])
+async def test_a_name_that_is_refused_stays_as_it_was_typed(trained: Path, typed: str):
+    ds = serve(trained)
+    page = await submit(ds, CARD, ROOT, action="rename", new_name=typed)
+    assert page.status_code == 400
+    assert 'role="alert"' in page.text
+    field = re.search(r'<input id="ft-new-name"[^>]* value="([^"]*)"', page.text)
+    assert field is not None
+    assert unescape(field[1]) == typed
+    assert "Use it" in page.text
+    answer = await send(ds, CARD, {"action": "rename", "new_name": typed}, ROOT)
+    assert answer.status_code == 400
+    assert answer.json()["error"]
+
+
 @pytest.mark.parametrize("how", [submit, None], ids=["form", "json"])
 async def test_rename_default_and_delete(trained: Path, how: Any):
     ds = serve(trained)

@@ -38,6 +38,9 @@ if TYPE_CHECKING:
     from ..page_request import PageRequest
 
 
+TYPED = {"rename": "new_name", "deploy": "deployment"}
+"""Fields of the page's forms that somebody types into, by their action."""
+
 _PRIVATE = ("service", "checkpoints")
 _MOST_VERSIONS = 20
 _MOST_COMPARED = 5
@@ -66,9 +69,19 @@ async def card_page(ask: PageRequest) -> Response:
     somebody has to deploy there."""
     classifier = ask.classifier
     if ask.method == "POST":
-        return await (delete_page(ask) if ask.one("action") == "delete" else _change(ask))
-    if classifier is None:
-        return await _damaged(ask)
+        try:
+            return await (delete_page(ask) if ask.one("action") == "delete" else _change(ask))
+        except FtclassifyError as error:
+            if ask.wants_json or classifier is None or ask.one("action") not in TYPED:
+                raise
+            return await _card(ask, classifier, error)
+    return await (_damaged(ask) if classifier is None else _card(ask, classifier))
+
+
+async def _card(
+    ask: PageRequest, classifier: Classifier, error: FtclassifyError | None = None
+) -> Response:
+    """error: why what was typed into one of its forms cannot be done: both are shown"""
     # Other versions may have learnt from tables that are not this visitor's to know of.
     sources = await tables_behind(ask, classifier.name)
     seen = {source for source in sources if await ask.may(VIEW, source)}
@@ -85,11 +98,13 @@ async def card_page(ask: PageRequest) -> Response:
         "faultless": headline_figures.faultless(found["metrics"]),
         "several": classifier.task.template is not None or len(classifier.task.text) > 1,
         "may_change": may_change,
+        "problem": None if error is None else {"action": ask.one("action"), "text": str(error)},
+        "typed": {name: ask.one(name) for name in TYPED.values() if error is not None},
         "deletion": await deletion_of(ask, classifier.title) if may_change else None,
         "links": {**await _links(ask, classifier, found["sql"]), **query_link(ask, splits)},
         "written": await _written(ask, classifier),
     }
-    return await show(ask, found, more=more)
+    return await show(ask, found, more=more, status=200 if error is None else 400)
 
 
 async def _damaged(ask: PageRequest) -> Response:

@@ -78,15 +78,17 @@ async def evaluate_page(ask: PageRequest) -> Response:
 
 async def _post(ask: PageRequest, classifier: Classifier, paid: bool) -> Response:
     access = await _require(ask, classifier, paid)
-    classifier = await _deployed(ask, classifier, access)
-    if paid:
-        await bring_up_to_date(ask)
+    confirmation = None
     try:
+        classifier = await _deployed(ask, classifier, access)
+        if paid:
+            await bring_up_to_date(ask)
         confirmation = await _confirmation(ask, classifier, access)
+        limit = limit_from(ask.one("limit_usd"))
     except FtclassifyError as error:
         if ask.wants_json:
             raise
-        return await _show(ask, _Shown(classifier, paid, problem=str(error), status=400))
+        return await _show(ask, _Shown(classifier, paid, confirmation, str(error), 400))
     review = None if confirmation is None else confirmation.review
     estimate = None if confirmation is None else confirmation.estimate
     confirmed = ask.checked("confirm")
@@ -95,7 +97,6 @@ async def _post(ask: PageRequest, classifier: Classifier, paid: bool) -> Respons
         problem = f"{review.refusal} {TICK}" if review and confirmed else None
         shown = _Shown(classifier, paid, confirmation, problem, 400 if confirmed else 200)
         return await _show(ask, shown)
-    limit = limit_from(ask.one("limit_usd"))
     job = await queue_aside(
         ask,
         lambda conn: submit_evaluate(
@@ -165,6 +166,7 @@ async def _show(ask: PageRequest, shown: _Shown) -> Response:
         "found": None if confirmation is None else confirmation.review,
         "row_urls": await review_urls(ask, confirmation, classifier.task.source),
         "needs_deployment": deploys(classifier) and not classifier.header.get("deployment"),
+        "typed": {name: ask.one(name) for name in ("deployment", "limit_usd")},
         "may_deploy": await ask.may(DELETE),
     }
     return await show(ask, data, more=more, status=shown.status)

@@ -92,6 +92,7 @@ async def _shown(ask: PageRequest, error: str = "") -> Response:
     if trains:
         data |= await ask.read(lambda conn: _inner(conn, job, after))
     more: dict[str, Any] = {"problem": error, "paid": paid is not None, "trains": trains}
+    more["typed_limit"] = ask.one("limit_usd")
     if not ask.wants_json:
         more["open_events"] = OPEN_EVENTS
         more["took"] = parts.took(job)
