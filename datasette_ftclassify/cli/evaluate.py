@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import click
 
@@ -12,6 +12,9 @@ from .options import database_argument, despite_option, json_option, open_databa
 from .output import friendly, print_json, say
 from .run_job import run_here, tell_queued
 from .train_steps import unanswered_lines
+
+if TYPE_CHECKING:
+    from ..metrics.result import Confusion, Evaluation
 
 
 @click.command()
@@ -54,18 +57,18 @@ def evaluate(database: str, name: str | None, as_json: bool, **given: Any) -> No
         if given["queue"]:
             tell_queued(conn, job, database, as_json, given["base_url"])
             return
-        metrics = run_here(conn, job, access, database).result or {}
+        metrics = cast("Evaluation", run_here(conn, job, access, database).result)
     _show(metrics, classifier.report, as_json)
 
 
-def _show(metrics: dict[str, Any], report: dict[str, Any], as_json: bool) -> None:
+def _show(metrics: Evaluation, report: dict[str, Any], as_json: bool) -> None:
     if as_json:
         print_json(metrics)
     else:
         describe_metrics(metrics, report)
 
 
-def describe_metrics(metrics: dict[str, Any], report: dict[str, Any]) -> None:
+def describe_metrics(metrics: Evaluation, report: dict[str, Any]) -> None:
     """The headline, the labels as a table, and the most frequent confusions.
 
     report: of the training
@@ -101,7 +104,7 @@ def describe_metrics(metrics: dict[str, Any], report: dict[str, Any]) -> None:
         click.echo(f"  {count:5,} x {truth} taken for {answer}")
 
 
-def _describe_all(metrics: dict[str, Any]) -> None:
+def _describe_all(metrics: Evaluation) -> None:
     """Every figure of its kind, as the page lists them."""
     from ..metrics.registry import kind_of, metrics_of
 
@@ -118,7 +121,7 @@ def _short(name: str, width: int) -> str:
     return plain if len(plain) <= width else plain[: width - 1] + "…"
 
 
-def _confusions(confusion: dict[str, Any] | None, most: int = 5) -> list[tuple[int, str, str]]:
+def _confusions(confusion: Confusion | None, most: int = 5) -> list[tuple[int, str, str]]:
     if confusion is None:
         return []
     from ..metrics.counts import confusion_cells

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from ..core.task import Task
     from ..jobs.compare import Comparison
     from ..jobs.train import TrainEstimate, TrainRequest, TrainResult
+    from ..metrics.result import Evaluation
     from ..store.classifiers import Classifier
     from ..store.jobs.job import Job
     from ..trainers.access import Access
@@ -222,7 +223,7 @@ def follow_training(
         ) from None
 
 
-def unanswered_lines(metrics: dict[str, Any]) -> list[str]:
+def unanswered_lines(metrics: Evaluation) -> list[str]:
     """Why rows held back got no answer, the most frequent reasons first."""
     reasons = metrics.get("abstained_reasons") or {}
     return [f"{rows_text(count)} held back got no answer: {why}" for why, count in reasons.items()]

@@ -25,6 +25,8 @@ from .train_request import TrainRequest
 if TYPE_CHECKING:
     import numpy as np
 
+    from ..metrics.result import Pairs
+
 Labels = tuple[LabelValue, ...]
 
 
@@ -66,7 +68,7 @@ class Comparison:
     unanswered: int
     accuracy: tuple[tuple[float, float, float], tuple[float, float, float]]
     majority: float
-    pairs: dict[str, Any]
+    pairs: Pairs
 
     def to_dict(self) -> dict[str, Any]:
         both = ((self.first, self.accuracy[0]), (self.second, self.accuracy[1]))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, cast
 
 from ..core.database import relation
 from ..core.errors import EvaluationError
@@ -31,7 +31,7 @@ from .row_results import judge
 if TYPE_CHECKING:
     import numpy as np
 
-Figures = dict[str, Any]
+    from ..metrics.result import Evaluation
 
 _BATCH = 1_000
 
@@ -43,7 +43,7 @@ def evaluate_classifier(
     store: bool = True,
     access: Access | None = None,
     lease: Lease | None = None,
-) -> dict[str, Any]:
+) -> Evaluation:
     """Metrics on the test split as it was when the classifier was trained, kept with it if `store`.
 
     `held_back` rows were in it. `missing` of them are gone, or now have a text that was trained on;
@@ -63,13 +63,12 @@ def evaluate_classifier(
         figures, judged = _answered_here(load_answerer(conn, classifier), rows, classifier)
     else:
         figures, judged = _answered_there(conn, lease, rows, classifier, access or read_access())
-    metrics = {
+    names = {
         "classifier": classifier.name,
         "version": classifier.version,
         "kind": classifier.labels.kind,
-        **figures,
-        **counts,
     }
+    metrics = cast("Evaluation", {**names, **figures, **counts})
     if store:
         # A view's rows have numbers only, which say nothing when they are read again.
         named = relation(conn, classifier.task.source).identity
@@ -105,11 +104,12 @@ def submit_evaluate(
 
 def _as_a_job(
     conn: sqlite3.Connection, classifier: Classifier, access: Access | None
-) -> dict[str, Any]:
+) -> Evaluation:
     job = submit_evaluate(conn, classifier.id, access=access)
     with leased(conn, job.id, access) as lease:
-        lease.result = evaluate_classifier(conn, classifier, access=access, lease=lease)
-        return lease.result
+        found = evaluate_classifier(conn, classifier, access=access, lease=lease)
+        lease.result = found
+        return found
 
 
 def read_test_rows(
@@ -159,7 +159,7 @@ def _known(labels: LabelSet, values: Sequence[LabelValue]) -> bool:
 
 def _answered_here(
     answerer: Answerer, rows: list[Record], classifier: Classifier
-) -> tuple[Figures, list[RowResult]]:
+) -> tuple[Evaluation, list[RowResult]]:
     import numpy as np
 
     from ..core.near_duplicates import near_groups
@@ -189,7 +189,7 @@ def _answered_there(
     rows: list[Record],
     classifier: Classifier,
     access: Access,
-) -> tuple[Figures, list[RowResult]]:
+) -> tuple[Evaluation, list[RowResult]]:
     from ..core.near_duplicates import near_groups
     from .remote.evaluate import Asked, as_arrays, ask_texts, kept_answers, reasons
 
@@ -201,11 +201,9 @@ def _answered_there(
         asked = ask_texts(lease, classifier, texts, access)
     chosen, logprobs = as_arrays(asked.answers, classifier.labels)
     groups = near_groups(texts)
-    figures = {
-        **_figures(rows, classifier, logprobs, chosen, groups),
-        "abstained_reasons": reasons(asked.answers),
-        "spent": asked.spent.to_dict(),
-    }
+    figures = _figures(rows, classifier, logprobs, chosen, groups)
+    figures["abstained_reasons"] = reasons(asked.answers)
+    figures["spent"] = asked.spent.to_dict()
     return figures, judge(rows, classifier.labels, logprobs, chosen, groups)
 
 
@@ -215,7 +213,7 @@ def _figures(
     logprobs: np.ndarray,
     chosen: np.ndarray | None,
     groups: np.ndarray,
-) -> Figures:
+) -> Evaluation:
     import numpy as np
 
     labels = classifier.labels

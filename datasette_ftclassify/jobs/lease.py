@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
-from typing import Any
 
 from ..core.errors import FtclassifyError, JobError, JobPaused, JobStopped, SourceError
 from ..core.humanize import counted, dollars
@@ -50,7 +49,7 @@ class Lease:
     def __init__(self, conn: sqlite3.Connection, job: Job) -> None:
         self.conn = conn
         self.job = job
-        self.result: dict[str, Any] | None = None
+        self.result: Mapping[str, object] | None = None
         self.lost = threading.Event()
         self.why_lost = f"Job {job.id} was taken over by another process."
 

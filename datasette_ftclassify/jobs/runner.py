@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from ..core.errors import JobError
 from ..store.classifiers import find_by_id
@@ -42,7 +42,7 @@ def run_job(
     its own, and whatever made it fail.
     """
     reach = read_access() if access is None else access
-    runners: dict[str, Callable[[Lease], dict[str, object]]] = {
+    runners: dict[str, Callable[[Lease], Mapping[str, object]]] = {
         "train": lambda lease: run_train(lease, access=reach).to_dict(),
         "predict": lambda lease: run_predict(lease, rows, reach).to_dict(),
         "evaluate": lambda lease: _evaluate(lease, reach),
@@ -56,7 +56,7 @@ def run_job(
     return get_job(conn, job_id)
 
 
-def _evaluate(lease: Lease, access: Access) -> dict[str, object]:
+def _evaluate(lease: Lease, access: Access) -> Mapping[str, object]:
     classifier = find_by_id(lease.conn, int(lease.job.classifier_id or 0))
     return evaluate_classifier(lease.conn, classifier, access=access, lease=lease)
 

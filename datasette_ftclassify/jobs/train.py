@@ -6,7 +6,7 @@ import json
 import sqlite3
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..core.errors import (
     AccessError,
@@ -49,6 +49,9 @@ from .train_plan import (
 from .train_request import TrainRequest, read_settings
 from .train_service import train_there
 
+if TYPE_CHECKING:
+    from ..metrics.result import Evaluation
+
 __all__ = [
     "TrainEstimate", "TrainRequest", "TrainResult", "begun", "plan_and_estimate", "run_submitted",
     "run_train", "submit_train", "train_classifier",
@@ -66,7 +69,7 @@ class TrainResult:
     """
 
     classifier: Classifier
-    metrics: dict[str, Any] | None
+    metrics: Evaluation | None
     not_evaluated: str | None = None
     local: tuple[Summary, ...] = ()
     usd: float = 0.0
@@ -217,7 +220,7 @@ _NOT_NOW = (
 
 def _evaluate(
     lease: Lease, classifier: Classifier, access: Access
-) -> tuple[dict[str, Any] | None, str | None]:
+) -> tuple[Evaluation | None, str | None]:
     """The metrics, or why there are none: a training that was paid for has not failed because its
     model cannot be asked yet."""
     try:

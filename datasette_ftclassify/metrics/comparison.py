@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+
+from .result import Pairs
 
 SURE = 0.05
 """Below this p-value a difference is called one."""
@@ -14,7 +16,7 @@ SURE = 0.05
 
 def compare_pairs(
     first: Sequence[bool], second: Sequence[bool], groups: NDArray[Any] | None = None
-) -> dict[str, Any]:
+) -> Pairs:
     """Counts of the rows that both, one or neither of two classifiers got right, as
     `compare_counts` tells them. Each list says of the same rows whether they were; `groups` are the
     same for rows whose texts are equal or near copies."""
@@ -41,7 +43,7 @@ def compare_counts(
     texts: int,
     texts_first: int,
     texts_second: int,
-) -> dict[str, Any]:
+) -> Pairs:
     """These counts, the `rows` in all, and `p_value`, 0-1.
 
     texts:                     different texts among the rows, near copies being one
@@ -66,7 +68,7 @@ def compare_counts(
     }
 
 
-def p_value_text(pairs: Mapping[str, Any], *names: str) -> str:
+def p_value_text(pairs: Pairs, *names: Literal["texts_first", "texts_second"]) -> str:
     """`p = 0.092`, after the counts of these names where they are of texts that have copies:
     `counting copies of a text once, 9 and 1: p = 0.021`."""
     value = pairs["p_value"]

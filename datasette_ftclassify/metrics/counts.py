@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from .result import Confusion, LabelFigures
 from .validation import Bools, Ints
 
 MOST_CELLS = 50_000
@@ -49,17 +48,12 @@ class Counts:
             self.predicted.sum(keepdims=True),
         )
 
-    def by_label(self, labels: list[str]) -> dict[str, dict[str, Any]]:
-        columns = {
-            "precision": self.precision.tolist(),
-            "recall": self.recall.tolist(),
-            "f1": self.f1.tolist(),
-            "support": self.support.tolist(),
-            "predicted": self.predicted.tolist(),
-        }
+    def by_label(self, labels: list[str]) -> dict[str, LabelFigures]:
+        columns = (self.precision, self.recall, self.f1, self.support, self.predicted)
+        rows = zip(*(column.tolist() for column in columns), strict=True)
         return {
-            label: {name: values[i] for name, values in columns.items()}
-            for i, label in enumerate(labels)
+            label: {"precision": p, "recall": r, "f1": f, "support": s, "predicted": n}
+            for label, (p, r, f, s, n) in zip(labels, rows, strict=True)
         }
 
 
@@ -80,7 +74,7 @@ def confusion_matrix(truth: Ints, chosen: Ints, size: int) -> Ints:
     return cells.reshape(size, size + 1)
 
 
-def stored_confusion(labels: list[str], matrix: Ints) -> dict[str, Any]:
+def stored_confusion(labels: list[str], matrix: Ints) -> Confusion:
     """A confusion matrix (K, K or K + 1) as JSON: whole, or of many labels the cells that are no 0.
 
     `matrix` has the rows of the matrix; `cells` has row, column and count of each cell one after
@@ -100,7 +94,7 @@ def stored_confusion(labels: list[str], matrix: Ints) -> dict[str, Any]:
     }
 
 
-def confusion_cells(confusion: Mapping[str, Any]) -> list[tuple[int, int, int]]:
+def confusion_cells(confusion: Confusion) -> list[tuple[int, int, int]]:
     """(row, column, count) of each cell of a stored confusion matrix that is no 0."""
     if "cells" in confusion:
         flat = confusion["cells"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,7 @@ from . import counts, figures  # noqa: F401  (the figures declare themselves)
 from .answers import MultilabelAnswers, SingleAnswers
 from .intervals import share_interval
 from .registry import Kind, metrics_of
+from .result import Evaluation
 from .validation import (
     Bools,
     Floats,
@@ -35,7 +36,7 @@ def evaluate(
     positive: int | None = None,
     majority: int | None = None,
     groups: NDArray[Any] | None = None,
-) -> dict[str, Any]:
+) -> Evaluation:
     """Figures for n held-out rows and K labels, JSON-safe: what cannot be known is None.
 
     `labels` are K different names. `logprobs` is float (n, K), natural logarithms, -inf allowed. A
@@ -78,7 +79,7 @@ def evaluate(
         given = label_flags("truth", np.asarray(truth), numbers.shape)
         flags, without = _multilabel_choice(numbers, scored, chosen)
         answers = MultilabelAnswers(names, numbers, scored, sizes, given, flags, without)
-        return _figures("multilabel", answers) | _about_sets(answers)
+        return cast(Evaluation, _figures("multilabel", answers) | _about_sets(answers))
     two = len(names) == 2
     actual = label_indices("truth", truth, len(names), lowest=0)
     check_shape("truth", actual, shape[:1])
@@ -93,12 +94,12 @@ def evaluate(
         1 if positive is None or not two else _label_index("positive", positive, names),
     )
     result = _figures("binary" if two else "single", answers) | _about_labels(answers)
-    return result | ({"positive_label": names[answers.positive]} if two else {})
+    return cast(Evaluation, result | ({"positive_label": names[answers.positive]} if two else {}))
 
 
-def _figures(kind: Kind, answers: SingleAnswers | MultilabelAnswers) -> dict[str, Any]:
+def _figures(kind: Kind, answers: SingleAnswers | MultilabelAnswers) -> dict[str, object]:
     """Every declared figure, and what else is known of all kinds."""
-    result: dict[str, Any] = {
+    result: dict[str, object] = {
         "n_test": answers.rows,
         "n_distinct": len(answers.sizes),
         "n_scored": answers.scores.n_scored,
@@ -115,7 +116,7 @@ def _figures(kind: Kind, answers: SingleAnswers | MultilabelAnswers) -> dict[str
     }
 
 
-def _about_labels(answers: SingleAnswers) -> dict[str, Any]:
+def _about_labels(answers: SingleAnswers) -> dict[str, object]:
     matrix = answers.matrix if answers.abstained else answers.matrix[:, :-1]
     return {
         "majority_label": answers.labels[answers.common],
@@ -123,7 +124,7 @@ def _about_labels(answers: SingleAnswers) -> dict[str, Any]:
     }
 
 
-def _about_sets(answers: MultilabelAnswers) -> dict[str, Any]:
+def _about_sets(answers: MultilabelAnswers) -> dict[str, object]:
     return {
         "majority_labels": [answers.labels[i] for i in answers.commonest[0]],
         "row_reliability": answers.scores.row_reliability,

@@ -7,7 +7,8 @@ import math
 
 from ..core.humanize import rows_text
 from .answers import Answers, MultilabelAnswers, SingleAnswers
-from .registry import Result, metric
+from .registry import metric
+from .result import Evaluation
 from .texts import always_answering, interval_on_rows, test_rows
 
 _BASELINE = "what always giving the most frequent label would score"
@@ -33,7 +34,7 @@ def _micro_f1(answers: MultilabelAnswers) -> float:
     "the share of rows that were answered right",
     interval=True,
     always=True,
-    note=lambda result: interval_on_rows(result, "accuracy"),
+    note=lambda result: interval_on_rows(result["accuracy_low"], result["accuracy_high"], result),
 )
 def _accuracy(answers: SingleAnswers) -> float:
     return answers.right / answers.rows
@@ -46,7 +47,9 @@ def _accuracy(answers: SingleAnswers) -> float:
     "the share of rows with exactly the right labels",
     interval=True,
     always=True,
-    note=lambda result: interval_on_rows(result, "subset_accuracy"),
+    note=lambda result: interval_on_rows(
+        result["subset_accuracy_low"], result["subset_accuracy_high"], result
+    ),
 )
 def _subset_accuracy(answers: MultilabelAnswers) -> float:
     return answers.right / answers.rows
@@ -196,7 +199,7 @@ def _log_loss(answers: Answers) -> float | None:
     return answers.scores.log_loss
 
 
-def _calibration(result: Result) -> str:
+def _calibration(result: Evaluation) -> str:
     if result["ece"] is None:
         return "no probabilities to check"
     text = f"expected calibration error {result['ece']:.3f}"
@@ -205,7 +208,7 @@ def _calibration(result: Result) -> str:
     return text
 
 
-def _calibration_note(result: Result) -> str:
+def _calibration_note(result: Evaluation) -> str:
     if result["ece"] is None:
         return "no probabilities to check"
     note = "how far the scores are from the share that is right, on average"

@@ -7,10 +7,11 @@ from typing import Any
 
 from ..core.humanize import rows_text
 from .registry import Metric, main_metrics
+from .result import Evaluation
 from .texts import test_rows
 
 
-def headline(result: Mapping[str, Any]) -> str:
+def headline(result: Evaluation) -> str:
     """The doubt and the baseline stand beside the figure, whatever the kind of the classifier."""
     *parts, last = filter(None, (_phrase(metric, result) for metric in main_metrics(result)))
     parts[0] += f" on {test_rows(result)}"
@@ -19,7 +20,7 @@ def headline(result: Mapping[str, Any]) -> str:
     return "; ".join([*parts, last])
 
 
-def _phrase(metric: Metric, result: Mapping[str, Any]) -> str:
+def _phrase(metric: Metric, result: Evaluation) -> str:
     if metric.phrase is not None:
         return metric.phrase(result)
     interval = metric.interval_text(result)
@@ -27,7 +28,7 @@ def _phrase(metric: Metric, result: Mapping[str, Any]) -> str:
     return f"{name} {metric.text(result)}" + (f" (95% interval {interval})" if interval else "")
 
 
-def easier_test_rows(result: Mapping[str, Any] | None, report: Mapping[str, Any]) -> str | None:
+def easier_test_rows(result: Evaluation | None, report: Mapping[str, Any]) -> str | None:
     """A warning where the accuracy in cross-validation is below the whole interval of that on the
     test rows; None otherwise.
 

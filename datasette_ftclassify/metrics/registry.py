@@ -9,13 +9,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, cast
+
+from .result import Evaluation
 
 Kind = Literal["single", "binary", "multilabel"]
 """One label a row; one of two labels, which has all figures of `single` as well; any number."""
-
-Result = Mapping[str, Any]
-"""An evaluation, as `evaluate` gives it and as it is stored."""
 
 Compute = Callable[[Any], "float | None"]
 _F = TypeVar("_F", bound=Compute)
@@ -51,8 +50,8 @@ class Metric:
     interval: bool = False
     optional: bool = False
     always: bool = False
-    phrase: Callable[[Result], str] | None = None
-    note: Callable[[Result], str] | None = None
+    phrase: Callable[[Evaluation], str] | None = None
+    note: Callable[[Evaluation], str] | None = None
 
     @property
     def keys(self) -> tuple[str, ...]:
@@ -70,17 +69,20 @@ class Metric:
         number = float(value)  # type: ignore[arg-type]
         return math.isfinite(number) and self.low <= number <= self.high
 
-    def text(self, result: Result) -> str:
+    def value(self, result: Evaluation) -> float | None:
+        return _number(result, self.key)
+
+    def text(self, result: Evaluation) -> str:
         """The value for people; `–` where it is not known."""
-        value = result.get(self.key)
+        value = self.value(result)
         return "–" if value is None else f"{value:.3f}"
 
-    def ends(self, result: Result) -> tuple[float, float] | None:
+    def ends(self, result: Evaluation) -> tuple[float, float] | None:
         """Of its interval, where it has one."""
-        found = [result.get(key) for key in self.keys[1:]]
-        return (found[0], found[1]) if found and None not in found else None  # type: ignore[return-value]
+        low, high = (_number(result, f"{self.key}_{end}") for end in ("low", "high"))
+        return None if low is None or high is None else (low, high)
 
-    def interval_text(self, result: Result) -> str:
+    def interval_text(self, result: Evaluation) -> str:
         """`0.826–0.979`, or nothing."""
         ends = self.ends(result)
         return f"{ends[0]:.3f}–{ends[1]:.3f}" if ends else ""
@@ -93,6 +95,12 @@ _SAME: dict[Kind, set[Kind]] = {
 }
 METRICS: dict[str, Metric] = {}
 """All by key, in the order in which they are declared in `figures`."""
+
+
+def _number(result: Evaluation, key: str) -> float | None:
+    """A figure by its key, which `stored.read_metrics` has seen to be a number."""
+    value = cast("Mapping[str, object]", result).get(key)
+    return float(value) if isinstance(value, (int, float)) else None
 
 
 def metric(
@@ -112,7 +120,7 @@ def metric(
     return declare
 
 
-def kind_of(result: Result) -> Kind:
+def kind_of(result: Mapping[str, object] | Evaluation) -> Kind:
     """By what it holds, since files of earlier versions say no kind."""
     if "subset_accuracy" in result:
         return "multilabel"
@@ -124,7 +132,7 @@ def metrics_of(kind: Kind) -> Sequence[Metric]:
     return [each for each in METRICS.values() if each.kinds.keys() & _SAME[kind]]
 
 
-def main_metrics(result: Result) -> Sequence[Metric]:
+def main_metrics(result: Evaluation) -> Sequence[Metric]:
     """Those that say most of an evaluation, as far as it has them, the first first."""
     kind = kind_of(result)
     found = [(each.place(kind), each) for each in metrics_of(kind) if each.key in result]

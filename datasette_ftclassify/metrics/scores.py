@@ -3,26 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..core.prediction import joint_logprobs
+from .result import Bin
 from .validation import Bools, Floats, Ints
 
 BINS = 15
-
-
-class Bin(TypedDict):
-    """Scores from `low` to `high`: how many, their mean, and the share that was right; None where
-    there are none."""
-
-    low: float
-    high: float
-    count: int
-    confidence: float | None
-    accuracy: float | None
 
 
 # Below this a probability costs no more log loss: one impossible answer that came true

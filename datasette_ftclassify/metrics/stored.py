@@ -4,7 +4,7 @@ that `evaluate` gives, or is told that they are damaged."""
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, cast
 
 from ..core.errors import ArtifactError
 from ..core.labels import MAX_LABELS, MAX_NAME
@@ -12,6 +12,7 @@ from ..core.untrusted_json import LARGEST, read_object
 from . import figures  # noqa: F401  (the figures declare themselves)
 from .counts import MOST_CELLS
 from .registry import kind_of, metrics_of
+from .result import Evaluation
 
 MOST_BINS = 100
 MOST_REASONS = 100
@@ -19,7 +20,7 @@ MOST_REASONS = 100
 Check = Callable[[Any], bool]
 
 
-def read_metrics(text: object) -> dict[str, Any]:
+def read_metrics(text: object) -> Evaluation:
     """The figures in a JSON text. Raises ArtifactError, also for one that is too large."""
     metrics = read_object(text, "evaluation")
     kind = kind_of(metrics)
@@ -34,7 +35,7 @@ def read_metrics(text: object) -> dict[str, Any]:
         for key in metric.keys:
             if key in metrics or (metric.always and not unknown):
                 _expect(unknown or metric.is_possible(metrics.get(key)), key)
-    return metrics
+    return cast(Evaluation, metrics)
 
 
 def _expect(sensible: object, name: str) -> None:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from ..core.humanize import counted
+from .result import Evaluation
 
 
-def test_rows(result: Mapping[str, Any]) -> str:
+def test_rows(result: Evaluation) -> str:
     """`60 test rows`, and of how many different texts where some are copies of each other."""
     rows = counted(result["n_test"], "test row")
     # Evaluations of earlier versions do not say.
@@ -18,12 +16,11 @@ def test_rows(result: Mapping[str, Any]) -> str:
     return f"{rows} ({counted(distinct, 'different text')})"
 
 
-def interval_on_rows(result: Mapping[str, Any], key: str) -> str:
-    low, high = result[f"{key}_low"], result[f"{key}_high"]
+def interval_on_rows(low: float, high: float, result: Evaluation) -> str:
     return f"95% interval {low:.3f}–{high:.3f} on {test_rows(result)}"
 
 
-def always_answering(result: Mapping[str, Any], most: int | None = None) -> str:
+def always_answering(result: Evaluation, most: int | None = None) -> str:
     """The answer of the baseline, in quotes; of each label `most` characters."""
     names = result["majority_labels"] if "majority_labels" in result else [result["majority_label"]]
     shown = (name if most is None or len(name) <= most else f"{name[:most]}…" for name in names)

@@ -7,7 +7,7 @@ import sqlite3
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from types import NoneType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..core.database import Key
 from ..core.errors import ArtifactError
@@ -15,6 +15,9 @@ from ..core.untrusted_json import read_json
 from .cell_size import at_most
 from .classifiers import Classifier, now
 from .schema import ensure_schema, transaction
+
+if TYPE_CHECKING:
+    from ..metrics.result import Evaluation
 
 LONGEST_CELL = 50_000
 """Bytes of a row's key or positions."""
@@ -49,7 +52,7 @@ def add_evaluation(
     conn: sqlite3.Connection,
     classifier: Classifier,
     split: str,
-    metrics: dict[str, Any],
+    metrics: Evaluation,
     rows: Iterable[RowResult] = (),
 ) -> None:
     """Keeps an evaluation. The rows of an earlier one go: they were about the same test split."""
@@ -103,7 +106,7 @@ def evaluation_text(conn: sqlite3.Connection, classifier: Classifier) -> str | N
     return None if row is None else row[0]
 
 
-def metrics_of(classifier: Classifier, text: str) -> dict[str, Any]:
+def metrics_of(classifier: Classifier, text: str) -> Evaluation:
     """The metrics in a stored text. Raises ArtifactError: they are damaged, or too many."""
     from ..metrics.stored import read_metrics  # numpy comes with it
 
@@ -113,7 +116,7 @@ def metrics_of(classifier: Classifier, text: str) -> dict[str, Any]:
         raise ArtifactError(f"{error} Evaluate {classifier.title} again.") from None
 
 
-def latest_evaluation(conn: sqlite3.Connection, classifier: Classifier) -> dict[str, Any] | None:
+def latest_evaluation(conn: sqlite3.Connection, classifier: Classifier) -> Evaluation | None:
     """The newest metrics of the classifier; None when it was never evaluated.
 
     Raises ArtifactError when they are damaged, or too many to be read.

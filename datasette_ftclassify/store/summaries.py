@@ -5,13 +5,16 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..core.errors import ArtifactError
 from ..core.labels import LabelSet
 from .aliases import aliases_of
 from .classifiers import LISTED_BYTES, Classifier, default_name, has_store, list_classifiers
 from .evaluations import evaluation_text, metrics_of
+
+if TYPE_CHECKING:
+    from ..metrics.result import Evaluation
 
 
 @dataclass(frozen=True)
@@ -24,7 +27,7 @@ class Summary:
 
     classifier: Classifier
     default: bool
-    metrics: dict[str, Any] | None
+    metrics: Evaluation | None
     aliases: tuple[str, ...] = ()
     problem: str | None = None
 

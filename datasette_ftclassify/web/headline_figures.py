@@ -4,14 +4,16 @@ another one of the same task is better."""
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..core.humanize import counted
 from ..metrics.registry import Metric, kind_of, main_metrics, metrics_of
 from ..store.classifiers import Classifier
 from ..store.evaluations import paired_counts
+
+if TYPE_CHECKING:
+    from ..metrics.result import Evaluation, Pairs
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,7 @@ class Row:
     help: str
 
 
-def tiles(metrics: Mapping[str, Any]) -> list[Tile]:
+def tiles(metrics: Evaluation) -> list[Tile]:
     """The figures that say most. Raises what a stranger's damaged figures raise."""
     *found, last = (_tile(metric, metrics) for metric in main_metrics(metrics))
     if metrics["abstained"]:
@@ -43,7 +45,7 @@ def tiles(metrics: Mapping[str, Any]) -> list[Tile]:
     return [*found, last]
 
 
-def all_figures(metrics: Mapping[str, Any]) -> list[Row]:
+def all_figures(metrics: Evaluation) -> list[Row]:
     """Every figure that the evaluation has."""
     return [
         Row(each.name, each.text(metrics), each.interval_text(metrics), each.help)
@@ -52,13 +54,14 @@ def all_figures(metrics: Mapping[str, Any]) -> list[Row]:
     ]
 
 
-def faultless(metrics: Mapping[str, Any] | None) -> bool:
+def faultless(metrics: Evaluation | None) -> bool:
     """Whether every test row was answered right."""
-    found = metrics or {}
-    return bool(found.get("subset_accuracy", found.get("accuracy")) == 1.0)
+    if metrics is None:
+        return False
+    return metrics.get("subset_accuracy", metrics.get("accuracy")) == 1.0
 
 
-def _tile(metric: Metric, metrics: Mapping[str, Any]) -> Tile:
+def _tile(metric: Metric, metrics: Evaluation) -> Tile:
     note = metric.note(metrics) if metric.note else metric.help
     low, high = metric.ends(metrics) or (None, None)
     return Tile(metric.name, metric.text(metrics), note, low, high)
@@ -78,7 +81,7 @@ def comparison(
     return {**found, "sentence": _sentence(found)} if found["rows"] else None
 
 
-def _sentence(found: Mapping[str, Any]) -> str:
+def _sentence(found: Pairs) -> str:
     """Whether the other one is better than this one, as far as that is significant."""
     from ..metrics.comparison import SURE, p_value_text
 

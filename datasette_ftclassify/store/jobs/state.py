@@ -286,7 +286,7 @@ def end_job(
     job: Job,
     state: str,
     *,
-    result: dict[str, Any] | None = None,
+    result: Mapping[str, object] | None = None,
     error: str | None = None,
 ) -> None:
     """Stores how it ended, or that it is paused, and gives up the lease."""

@@ -35,6 +35,7 @@ from .deletion import delete_page, deletion_of, require_mutable
 from .jobs import visible_jobs
 
 if TYPE_CHECKING:
+    from ...metrics.result import Bin, Evaluation
     from ..page_request import PageRequest
 
 
@@ -283,7 +284,7 @@ async def _written(ask: PageRequest, classifier: Classifier) -> list[dict[str, s
     ]
 
 
-def _drawn(metrics: Mapping[str, Any] | None, report: Mapping[str, Any]) -> dict[str, Any]:
+def _drawn(metrics: Evaluation | None, report: Mapping[str, Any]) -> dict[str, Any]:
     """The pictures. `read_metrics` and `read_report` have seen to it that they can be drawn."""
     if metrics is None:
         return {}
@@ -302,7 +303,7 @@ def _drawn(metrics: Mapping[str, Any] | None, report: Mapping[str, Any]) -> dict
     }
 
 
-def _confusion(metrics: Mapping[str, Any]) -> dict[str, Any] | None:
+def _confusion(metrics: Evaluation) -> dict[str, Any] | None:
     from ...metrics.counts import confusion_cells
 
     found = metrics.get("confusion")
@@ -311,19 +312,18 @@ def _confusion(metrics: Mapping[str, Any]) -> dict[str, Any] | None:
     return charts.confusion(found["labels"], confusion_cells(found), found.get("left_out", 0))
 
 
-def _answer_bins(metrics: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+def _answer_bins(metrics: Evaluation) -> list[Bin]:
     """Bins of the scores of whole answers. With several labels a row, the other ones are of single
     labels."""
-    name = "reliability" if "confusion" in metrics else "row_reliability"
-    return list(metrics.get(name) or [])
+    return metrics["reliability"] if "confusion" in metrics else metrics.get("row_reliability", [])
 
 
-def _score_bins(metrics: Mapping[str, Any]) -> list[dict[str, Any]]:
+def _score_bins(metrics: Evaluation) -> list[dict[str, Any]]:
     bins = _answer_bins(metrics)
     return [{"from": b["low"], "to": b["high"], "count": b["count"]} for b in bins]
 
 
-def thresholds(metrics: Mapping[str, Any]) -> list[dict[str, float]]:
+def thresholds(metrics: Evaluation) -> list[dict[str, float]]:
     """For each lowest score that could be asked for: how many of the scored test rows would get an
     answer (`rows`, and `coverage`, 0-1), and how many of those answers are right (`precision`,
     0-1); `x` is where the score stands in the histogram."""
@@ -353,7 +353,7 @@ def _learning_curve(report: Mapping[str, Any]) -> dict[str, Any] | None:
     return charts.lines({name: line}, bands={name: band}, share=True)
 
 
-def _label_rows(metrics: Mapping[str, Any]) -> list[dict[str, Any]]:
+def _label_rows(metrics: Evaluation) -> list[dict[str, Any]]:
     """Each label's figures, the weakest first: that is where work pays. Labels that no test row has
     come last, since nothing was measured of them."""
     rows = [{**figures, "name": name} for name, figures in metrics["labels"].items()]
