@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
@@ -13,6 +12,8 @@ import click
 from ..core.errors import TaskError
 from ..core.labels import KINDS
 from ..core.markup import MARKUPS
+from ..core.numbers import LIMIT_USD, Range
+from ..core.splits import SPLIT_SHARE
 from ..trainers.options import DECLARED, Kind, Option
 
 if TYPE_CHECKING:
@@ -37,15 +38,20 @@ base_url_option = click.option(
 )
 
 
-def usd(text: str) -> float:
-    """An option's type: an amount above 0. click's FloatRange takes NaN and infinity."""
-    try:
-        amount = float(text)
-    except ValueError:
-        amount = math.nan
-    if not (math.isfinite(amount) and amount > 0):
-        raise click.BadParameter(f"{text} is no amount above 0, such as 5 or 0.50.")
-    return amount
+def typed(allowed: Range) -> Callable[[str], float]:
+    """An option's type: a number of the range, which forms read in the same way. click's FloatRange
+    takes NaN and infinity."""
+
+    def read(text: str) -> float:
+        found = allowed.read(text)
+        if found is None:
+            raise click.BadParameter(allowed.refusal("It", text))
+        return found
+
+    return read
+
+
+usd = typed(LIMIT_USD)
 
 
 limit_option = click.option(
@@ -131,17 +137,19 @@ def plan_options(command: Command) -> Command:
             click.option("--seed", default=0, show_default=True, help="Random seed."),
             click.option(
                 "--validation",
-                type=click.FloatRange(0, 0.9),
+                type=typed(SPLIT_SHARE),
+                metavar="SHARE",
                 default=0.1,
                 show_default=True,
-                help="Share of the labelled rows for validation.",
+                help="Share of the labelled rows for validation, from 0 to 0.9.",
             ),
             click.option(
                 "--test",
-                type=click.FloatRange(0, 0.9),
+                type=typed(SPLIT_SHARE),
+                metavar="SHARE",
                 default=0.1,
                 show_default=True,
-                help="Share of the labelled rows for the test.",
+                help="Share of the labelled rows for the test, from 0 to 0.9.",
             ),
         ]
     ):

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..core.humanize import counted, rows_have, rows_text
+from ..core.numbers import SHARE
+from ..jobs.plan import CONCURRENCY
 from .confirmation import agree_to, asking_options, reach
 from .options import (
     database_argument,
@@ -15,6 +17,7 @@ from .options import (
     open_database,
     param_option,
     queue_option,
+    typed,
     where_option,
 )
 from .output import friendly, print_json, say
@@ -51,13 +54,13 @@ if TYPE_CHECKING:
 @click.option(
     "--min-score",
     "threshold",
-    type=click.FloatRange(0, 1),
+    type=typed(SHARE),
     metavar="P",
     help="Write no label whose score is below P; the score is kept. [every label]",
 )
 @click.option(
     "--concurrency",
-    type=click.IntRange(1, 512),
+    type=typed(CONCURRENCY),
     metavar="N",
     help="Requests to a service at once, at most. [32]",
 )
@@ -70,7 +73,7 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--max-errors",
-    type=click.FloatRange(0, 1),
+    type=typed(SHARE),
     default=0.2,
     show_default=True,
     help="Share of rows without an answer that ends the job.",

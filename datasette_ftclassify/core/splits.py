@@ -18,10 +18,15 @@ from hashlib import blake2b
 from .errors import TaskError
 from .examples import SPLITS, Example, Record, Split
 from .labels import LabelValue, label_name
+from .numbers import Range
 from .text import hash_of_normalised, normalise, text_hash
 
 SEEDS = 2**31
 """As many seeds as services take (OpenAI's fine-tuning API); scikit-learn takes twice as many."""
+
+
+SPLIT_SHARE = Range(0, 0.9)
+"""Of the labelled rows, for validation or test."""
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from typing import Any
 from ..core.database import check_condition, relation
 from ..core.errors import PredictError
 from ..core.labels import LabelSet, LabelValue
+from ..core.numbers import Range
 from ..store.classifiers import Classifier
 from ..store.jobs.job import Job
 from ..store.jobs.state import save_progress
@@ -21,6 +22,9 @@ from .row_updates import RowUpdates
 from .rows import Rows, find_target
 
 ON_ERROR = ("null", "fail")
+CONCURRENCY = Range(1, 512, whole=True)
+"""Requests to a service at once."""
+
 MAX_ERRORS = 0.2
 """The share of rows without an answer beyond which a prediction is not worth going on with."""
 

@@ -4,7 +4,7 @@ request, and back into fields, so that nothing typed is lost."""
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,17 +12,15 @@ from datasette.utils import tilde_encode, urlsafe_components
 
 from ..core.database import Relation, quote
 from ..core.errors import SourceError
+from ..core.numbers import LIMIT_USD, SHARE
 from ..jobs.columns import ROLES, Columns, column_prefix
 from ..jobs.load_classifier import service_of
-from ..jobs.plan import MAX_ERRORS, PredictRequest
+from ..jobs.plan import CONCURRENCY, MAX_ERRORS, PredictRequest
 from ..store.classifiers import Classifier
 from .filters import Pair, filter_pairs, read_filters
-from .train_form import FieldError
+from .form_fields import FieldError, many, number, one, ticked, whole
 
 ROWS = ("all", "unlabelled", "filter", "row")
-MOST_AT_ONCE = 512
-"""Requests to a service at once, as on the command line."""
-
 MAX_PREFIX = 200
 """Characters: a column's name is not a text."""
 
@@ -65,7 +63,7 @@ class Form:
     @classmethod
     def read(cls, table: str, fields: Mapping[str, Any]) -> Form:
         """From the fields of an address, a form or a JSON body; those of others are passed over."""
-        plain = {name: _one(fields.get(name)).strip() for name in _PLAIN}
+        plain = {name: one(fields.get(name)).strip() for name in _PLAIN}
         plain["row"] = _row(fields.get("row"))
         filters = tuple(sorted(filter_pairs(fields)))
         if not plain["rows"]:
@@ -75,10 +73,10 @@ class Form:
         roles = fields.get("roles")
         return cls(
             table=table,
-            batch=_ticked(fields.get("batch")),
-            overwrite=_ticked(fields.get("overwrite")),
-            follow=_ticked(fields.get("follow")),
-            roles=None if roles is None else tuple(r for r in ROLES if r in _many(roles)),
+            batch=ticked(fields.get("batch")),
+            overwrite=ticked(fields.get("overwrite")),
+            follow=ticked(fields.get("follow")),
+            roles=None if roles is None else tuple(r for r in ROLES if r in many(roles)),
             filters=filters,
             **plain,
         )
@@ -114,10 +112,9 @@ class Form:
         where, params = self._where(conn, target)
         given: dict[str, Any] = {}
         if service_of(classifier) is not None:
-            concurrency = _number("concurrency", self.concurrency, 1, MOST_AT_ONCE)
-            max_errors = _number("max_errors", self.max_errors, 0, 1)
+            max_errors = number("max_errors", self.max_errors, SHARE)
             given = {
-                "concurrency": None if concurrency is None else int(concurrency),
+                "concurrency": whole("concurrency", self.concurrency, CONCURRENCY),
                 "max_errors": MAX_ERRORS if max_errors is None else max_errors,
                 "limit_usd": self.limit(),
                 "on_error": self._on_error(classifier),
@@ -129,13 +126,13 @@ class Form:
             params=params,
             unlabelled=self.rows == "unlabelled",
             overwrite=self.overwrite,
-            threshold=_number("min_score", self.min_score, 0, 1),
+            threshold=number("min_score", self.min_score, SHARE),
             **given,
         )
 
     def limit(self) -> float | None:
         """What the job may cost in USD, as typed. Raises FieldError."""
-        return _number("limit_usd", self.limit_usd, 0, 1e9)
+        return number("limit_usd", self.limit_usd, LIMIT_USD)
 
     def _on_error(self, classifier: Classifier) -> str:
         if self.on_error != "label":
@@ -188,32 +185,4 @@ def _row(value: Any) -> str:
     """JSON may give the parts of a key as a list."""
     if isinstance(value, list) and len(value) > 1:
         return ",".join(tilde_encode(str(part)) for part in value)
-    return _one(value)
-
-
-def _one(value: Any) -> str:
-    if isinstance(value, list):
-        value = value[-1] if value else ""
-    return "" if value is None else str(value)
-
-
-def _many(value: Any) -> Sequence[str]:
-    return [str(v) for v in (value if isinstance(value, list) else [value])]
-
-
-def _ticked(value: Any) -> bool:
-    return _one(value).lower() in ("1", "true", "on", "yes")
-
-
-def _number(field: str, text: str, least: float, most: float) -> float | None:
-    """None when nothing was typed. Raises FieldError outside of the range."""
-    if not text:
-        return None
-    try:
-        number = float(text)
-    except ValueError:
-        number = float("nan")
-    if not least <= number <= most:
-        name = field.replace("_", " ").replace("usd", "in USD").capitalize()
-        raise FieldError(field, f"{name} must be a number from {least:g} to {most:g}, not {text}.")
-    return number
+    return one(value)

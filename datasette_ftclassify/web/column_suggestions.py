@@ -22,8 +22,9 @@ from ..core.task import Task, known_markup
 from ..core.text import TEXT_FORM, reading_of
 from ..store.columns import predicted_columns
 from .filters import RowFilter
+from .form_fields import FieldError
 from .sampling import SAMPLE_POINTS, in_a_moment, sample_conditions
-from .train_form import Choices, FieldError
+from .train_form import Choices
 
 EXAMPLES = 5
 SHOWN_CHARACTERS = 400

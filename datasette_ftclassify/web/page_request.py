@@ -7,9 +7,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from ..core.numbers import WHOLE
 from ..store.classifiers import Classifier
 from ..store.jobs.job import Job
 from .datasette_reads import page_seconds, read, write
+from .form_fields import many, one, ticked
 from .permissions import may
 
 if TYPE_CHECKING:
@@ -73,20 +75,20 @@ class PageRequest:
 
     def one(self, name: str, default: str = "") -> str:
         """One value of the form or JSON body, as text."""
-        value = self.given.get(name, default)
-        if isinstance(value, list):
-            value = value[-1] if value else default
-        return default if value is None else str(value)
+        return one(self.given.get(name, default), default)
 
-    def many(self, name: str) -> list[str]:
+    def many(self, name: str) -> tuple[str, ...]:
         """All values of that field, without empty ones."""
-        value = self.given.get(name, [])
-        values = value if isinstance(value, list) else [value]
-        return [str(v) for v in values if v not in (None, "")]
+        return many(self.given.get(name))
 
     def checked(self, name: str) -> bool:
         """Whether a box is ticked, or a JSON field true."""
-        return self.one(name).lower() in ("1", "true", "on", "yes")
+        return ticked(self.given.get(name))
+
+    def number(self, name: str) -> int | None:
+        """A whole number from 0 of the query string; None where it has none."""
+        found = WHOLE.read(self.argument(name))
+        return int(found) if found is not None and 0 <= found < 10**15 else None
 
     async def read(self, function: Callable[[sqlite3.Connection], T]) -> T:
         """What a function finds with one of Datasette's connections for reading."""

@@ -4,23 +4,23 @@ query string, so that nothing typed is lost and every choice can be linked to.""
 from __future__ import annotations
 
 import json
-import math
 import sqlite3
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, TypeVar
 
 from ..core.database import relation
-from ..core.errors import FtclassifyError
 from ..core.label_notations import name_list
 from ..core.labels import KINDS, Kind, LabelValue, is_label, json_array
-from ..core.splits import SplitPlan
+from ..core.numbers import LIMIT_USD, NUMBER, WHOLE
+from ..core.splits import SPLIT_SHARE, SplitPlan
 from ..core.task import Task, define, unnamed_vectors
 from ..jobs.train_request import TrainRequest
 from ..trainers.base import TrainerOptions, options_of
 from ..trainers.options import DECLARED, Option
 from ..trainers.registry import get_trainer, list_own_options
 from .filters import Pair, RowFilter, filter_pairs, read_filters
+from .form_fields import FieldError, called, many, number, one, whole
 from .sampling import label_cells
 
 
@@ -35,13 +35,6 @@ _PLAIN = (
     "template", "markup", "kind", "delimiter", "label_names", "merged", "split_column",
     "validation", "test", "seed", "name", "trainer", "limit_usd",
 )  # fmt: skip
-
-
-class FieldError(FtclassifyError):
-    """What was typed into one field cannot be used; `field` is its name."""
-
-    def __init__(self, field: str, message: str) -> None:
-        super().__init__(message, fields=(field,))
 
 
 @dataclass(frozen=True)
@@ -73,7 +66,7 @@ class Choices:
     @classmethod
     def read(cls, table: str, fields: Mapping[str, Any]) -> Choices:
         """From the fields of an address, a form or a JSON body; those of others are passed over."""
-        plain = {name: _one(fields.get(name)) for name in _PLAIN}
+        plain = {name: one(fields.get(name)) for name in _PLAIN}
         for name in ("label_names", "merged"):
             plain[name] = _listed(name, fields.get(name), plain[name])
         plain["template"] = plain["template"].replace("\r\n", "\n")
@@ -85,8 +78,8 @@ class Choices:
         }
         return cls(
             table=table,
-            text=_many(fields.get("text")),
-            label=_many(fields.get("label")),
+            text=many(fields.get("text")),
+            label=many(fields.get("label")),
             settings=settings,
             filters=tuple(sorted(filter_pairs(fields))),
             **plain,
@@ -152,9 +145,9 @@ class Choices:
         """Raises FieldError or TaskError."""
         usual = SplitPlan()
         return SplitPlan(
-            seed=_whole("seed", self.seed, usual.seed),
-            validation=_amount("validation", self.validation, usual.validation),
-            test=_amount("test", self.test, usual.test),
+            seed=_or(whole("seed", self.seed, WHOLE), usual.seed),
+            validation=_or(number("validation", self.validation, SPLIT_SHARE), usual.validation),
+            test=_or(number("test", self.test, SPLIT_SHARE), usual.test),
         )
 
     def filter(self, conn: sqlite3.Connection) -> RowFilter:
@@ -211,7 +204,7 @@ class Choices:
             trainer=self.trainer or TrainRequest.trainer,
             plan=plan,
             options=self._options(self.trainer or TrainRequest.trainer, plan.seed, model),
-            limit_usd=None if not self.limit_usd else _amount("limit_usd", self.limit_usd, 0.0),
+            limit_usd=number("limit_usd", self.limit_usd, LIMIT_USD),
             host=host,
         )
 
@@ -225,12 +218,20 @@ class Choices:
         return TrainerOptions.of({"model": model, **values}, seed)
 
 
+T = TypeVar("T")
+
+
+def _or(value: T | None, usual: T) -> T:
+    return usual if value is None else value
+
+
 def _read_option(option: Option, name: str, text: str) -> Any:
     """The value that was typed. Raises FieldError."""
+    # Each trainer says itself how large a number may be.
     if option.kind == "whole":
-        return _whole(name, text, 0)
+        return whole(name, text, WHOLE)
     if option.kind == "number":
-        return _amount(name, text, 0.0)
+        return number(name, text, NUMBER)
     if option.kind == "meanings":
         return _descriptions(name, text)
     return _object(name, text) if option.kind == "object" else text
@@ -242,19 +243,8 @@ def _object(name: str, text: str) -> dict[str, Any]:
     except (ValueError, RecursionError):
         found = None
     if not isinstance(found, dict):
-        raise FieldError(name, f"{_called(name)} is a JSON object, not {text[:100]}.")
+        raise FieldError(name, f"{called(name)} is a JSON object, not {text[:100]}.")
     return found
-
-
-def _one(value: Any) -> str:
-    if isinstance(value, list):
-        value = value[-1] if value else ""
-    return "" if value is None else str(value)
-
-
-def _many(value: Any) -> tuple[str, ...]:
-    values = value if isinstance(value, list) else [value]
-    return tuple(dict.fromkeys(str(v) for v in values if v not in (None, "")))
 
 
 def _described(value: Any, option: Option) -> str:
@@ -263,7 +253,7 @@ def _described(value: Any, option: Option) -> str:
         return "\n".join(f"{label}: {text}" for label, text in value.items())
     if isinstance(value, Mapping):
         return json.dumps(value)
-    return _one(value).replace("\r\n", "\n")
+    return one(value).replace("\r\n", "\n")
 
 
 def _listed(name: str, value: Any, text: str) -> str:
@@ -285,24 +275,3 @@ def _descriptions(field: str, text: str) -> dict[str, str]:
             raise FieldError(field, f"Write `label: what it means` on each line, not {line}.")
         found[label] = meaning
     return found
-
-
-def _whole(name: str, text: str, usual: int) -> int:
-    try:
-        return int(text) if text.strip() else usual
-    except ValueError:
-        raise FieldError(name, f"{_called(name)} is a whole number, not {text}.") from None
-
-
-def _amount(name: str, text: str, usual: float) -> float:
-    try:
-        amount = float(text) if text.strip() else usual
-    except ValueError:
-        amount = math.nan
-    if not math.isfinite(amount):
-        raise FieldError(name, f"{_called(name)} is a number, not {text}.")
-    return amount
-
-
-def _called(name: str) -> str:
-    return name.rpartition("-")[2].replace("_", " ").capitalize()

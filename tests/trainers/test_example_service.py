@@ -214,7 +214,7 @@ async def test_an_option_of_its_own_is_on_the_page_and_in_json(
     assert {'value="7.5"', 'min="0.01"', 'max="100"', 'type="number"'} <= set(tag.split())
     assert "Added to the count of each word. Empty: 1" in form.text
     fields = {"table": "messages", "text": "message", "label": "topic", "trainer": "postroom"}
-    for wrong, why in (("much", "Smoothing is a number"), (1000, "from 0.01 to 100")):
+    for wrong, why in (("much", "Smoothing must be a number"), (1000, "from 0.01 to 100")):
         refused = await send(datasette, page, {**fields, field: wrong, "confirm_usd": 5}, "ann")
         assert why in refused.json()["error"]
     agreed = await send(datasette, page, {**fields, field: 7.5, "confirm_usd": 5}, "ann")

@@ -182,8 +182,7 @@ async def finding_page(ask: PageRequest) -> Response:
     if job is None or not isinstance(findings, list) or number >= len(findings):
         raise NotFound("There is no such finding: check the rows again.")
     finding = findings[number]
-    typed = ask.argument("start")
-    start = int(typed) if typed.isdecimal() and len(typed) < 16 else 0
+    start = ask.number("start") or 0
     try:
         task = Task.from_dict(job.settings["task"])
         shown = {k: finding[k] for k in ("code", "severity", "count", "message", "advice")}

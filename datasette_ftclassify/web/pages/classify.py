@@ -33,13 +33,13 @@ from ..classify_choices import Choice, choices, facts, pick
 from ..classify_form import Form
 from ..filters import facet_of, left_behind
 from ..finding_links import review_urls
+from ..form_fields import FieldError
 from ..job_facts import RUN_ELSEWHERE
 from ..lifespan import has_worker
 from ..operator_settings import access_of, require_limits
 from ..permissions import PREDICT, SPEND, VIEW, WRITES, is_modern, may_write
 from ..registry import MenuItem, page
 from ..responses import done, show
-from ..train_form import FieldError
 
 if TYPE_CHECKING:
     from datasette.app import Datasette

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from datasette.utils.asgi import Forbidden
 
 from ...core.errors import AccessError, EvaluationError, FtclassifyError
+from ...core.numbers import LIMIT_USD
 from ...jobs.confirming import EvaluateConfirmation, confirm_evaluate
 from ...jobs.evaluate import submit_evaluate
 from ...jobs.load_classifier import service_of
@@ -20,12 +21,12 @@ from ...jobs.remote.models import deploys
 from ...store.classifiers import find_by_id
 from ..background_reads import bring_up_to_date, queue_aside, read_aside
 from ..finding_links import review_urls
+from ..form_fields import number
 from ..operator_settings import access_of, require_limits
 from ..permissions import DELETE, SPEND, TRAIN
 from ..registry import page
 from ..responses import done, show
 from .classify import TICK, asks_to_confirm
-from .jobs import limit_from
 
 if TYPE_CHECKING:
     from datasette.utils.asgi import Response
@@ -84,7 +85,7 @@ async def _post(ask: PageRequest, classifier: Classifier, paid: bool) -> Respons
         if paid:
             await bring_up_to_date(ask)
         confirmation = await _confirmation(ask, classifier, access)
-        limit = limit_from(ask.one("limit_usd"))
+        limit = number("limit_usd", ask.one("limit_usd"), LIMIT_USD)
     except FtclassifyError as error:
         if ask.wants_json:
             raise

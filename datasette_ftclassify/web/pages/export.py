@@ -17,10 +17,11 @@ from ...export import ExportFormat
 from ...jobs.export import SplitExport
 from ..background_reads import open_to_read, path_of
 from ..column_suggestions import TablePreview, preview_table
+from ..form_fields import FieldError
 from ..permissions import TRAIN
 from ..registry import MenuItem, page
 from ..responses import show
-from ..train_form import Choices, FieldError
+from ..train_form import Choices
 
 if TYPE_CHECKING:
     from datasette.utils.asgi import Request

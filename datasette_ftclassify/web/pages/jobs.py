@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import sqlite3
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from datasette.utils.asgi import Forbidden
 
 from ...core.errors import FtclassifyError, JobError
+from ...core.numbers import LIMIT_USD
 from ...jobs.agreements import agreement_to
 from ...jobs.agreements import ask as ask_for
 from ...present.settings import settings_list
@@ -26,6 +26,7 @@ from ...store.jobs.queries import (
 from ...store.jobs.state import ACTIONS, note_terms
 from ...store.schema import transaction
 from .. import job_facts as parts
+from ..form_fields import number
 from ..lifespan import has_worker, wake
 from ..operator_settings import access_of
 from ..permissions import PREDICT, SPEND, TRAIN, VIEW, may_write
@@ -87,10 +88,8 @@ async def _shown(ask: PageRequest, error: str = "") -> Response:
     if job.state == "finished" and job.kind == "predict":
         sql, data["splits"] = await ask.read(lambda conn: parts.splits_of(conn, job))
         data["links"] |= parts.query_link(ask, sql)
-    since = ask.argument("since")
-    after = int(since) if since.isdecimal() and len(since) < 16 else None
     if trains:
-        data |= await ask.read(lambda conn: _inner(conn, job, after))
+        data |= await ask.read(lambda conn: _inner(conn, job, ask.number("since")))
     more: dict[str, Any] = {"problem": error, "paid": paid is not None, "trains": trains}
     more["typed_limit"] = ask.one("limit_usd")
     if not ask.wants_json:
@@ -232,7 +231,7 @@ async def _act(ask: PageRequest) -> Response:
             f"A job can be asked to {', '.join(ACTIONS)}, and not to {requested or 'nothing'}."
         )
     limit = (
-        limit_from(ask.one("limit_usd"))
+        number("limit_usd", ask.one("limit_usd"), LIMIT_USD)
         if paid and requested in ("run", "resume", "retry")
         else None
     )
@@ -251,19 +250,6 @@ async def _act(ask: PageRequest) -> Response:
         wake(ask.datasette)
     data = {"id": job.id, "state": parts.state_of(asked), "wanted": asked.wanted}
     return await done(ask, ask.url("jobs", job.id), data)
-
-
-def limit_from(text: str) -> float | None:
-    """An amount in USD, as it was typed; None for nothing. Raises JobError for anything else."""
-    if not text.strip():
-        return None
-    try:
-        amount = float(text)
-    except ValueError:
-        amount = math.nan
-    if not (math.isfinite(amount) and amount > 0):
-        raise JobError(f"A limit is an amount in USD above 0, such as 5 or 0.50, and not {text}.")
-    return amount
 
 
 @page("/jobs", "database", "ftclassify_jobs.html", reads=VIEW, writes=None)

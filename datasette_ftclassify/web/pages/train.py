@@ -4,7 +4,6 @@ trainer and the price; and the start of it."""
 from __future__ import annotations
 
 import asyncio
-import math
 import sqlite3
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +11,7 @@ from datasette.utils.asgi import Forbidden, NotFound
 
 from ...core.errors import AccessError, FtclassifyError, Implausible, LimitReached, TemplateError
 from ...core.humanize import dollars, price
+from ...core.numbers import AGREED_USD
 from ...core.task import Task
 from ...jobs.check import submit_check
 from ...jobs.confirming import TrainConfirmation, confirm_train
@@ -29,11 +29,12 @@ from ..classifier_names import may_all
 from ..column_suggestions import TablePreview, preview_table
 from ..filters import left_behind
 from ..finding_links import review_urls
+from ..form_fields import number
 from ..operator_settings import access_of
 from ..permissions import SPEND, TRAIN
 from ..registry import MenuItem, page
 from ..responses import done, show
-from ..train_form import Choices, FieldError, declared_options
+from ..train_form import Choices, declared_options
 from ..trainer_options import offers, usual_model, why_not
 from .check import find_check, is_about, progress_of, report_of, row_url
 from .classify import TICK
@@ -344,19 +345,13 @@ async def _agreed(
     Raises NotAgreed when nobody has, or it has become more than was agreed to, or the checks found
     an error that nobody has agreed to.
     """
+    confirmed = number("confirm_usd", ask.one("confirm_usd"), AGREED_USD)
     found = await read_aside(ask, lambda conn: confirm_train(conn, task, request, access))
     if found is None:
         return None
     estimate, refusal = found.estimate, found.review.refusal
     despite = refusal is None or ask.checked("despite_findings")
     said_despite = f" {refusal} Send despite_findings to pay all the same." if refusal else ""
-    typed = ask.one("confirm_usd")
-    try:
-        confirmed = float(typed) if typed else None
-        if confirmed is not None and not math.isfinite(confirmed):
-            raise ValueError(typed)
-    except ValueError:
-        raise FieldError("confirm_usd", f"confirm_usd is an amount in USD, not {typed}.") from None
     if confirmed is not None and estimate.usd is not None and estimate.usd <= confirmed * MORE:
         if not despite:
             raise NotAgreed(said_despite.strip(), found, refused=True)

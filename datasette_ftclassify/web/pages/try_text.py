@@ -19,6 +19,7 @@ from datasette.utils.asgi import Forbidden
 
 from ...core.errors import FtclassifyError
 from ...core.humanize import dollars
+from ...core.numbers import AGREED_USD
 from ...jobs.ask import ask_text, estimate_text, kept_answer, text_of
 from ...jobs.estimates import JobEstimate
 from ...jobs.load_classifier import service_of
@@ -28,6 +29,7 @@ from ...store.classifiers import Classifier
 from ...store.published import why_unasked
 from ...trainers.access import Access
 from ..background_reads import bring_up_to_date, path_of, read_aside, write_aside
+from ..form_fields import number
 from ..operator_settings import access_of, require_limits
 from ..permissions import SPEND, VIEW
 from ..registry import page
@@ -201,11 +203,8 @@ def _not_agreed(ask: PageRequest, estimate: JobEstimate | None) -> str | None:
         return None
     if estimate.usd is None:
         return f"It cannot be kept to a limit: {estimate.note}"
-    try:
-        confirmed = float(ask.one("confirm_usd") or "nan")
-    except ValueError:
-        confirmed = math.nan
-    if estimate.usd <= confirmed < math.inf:
+    confirmed = number("confirm_usd", ask.one("confirm_usd"), AGREED_USD)
+    if confirmed is not None and estimate.usd <= confirmed:
         return None
     return f"It costs {estimate.price}. {estimate.note} To agree to that, send confirm_usd."
 
