@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from .errors import AccessError
+from .numbers import AGREED_USD
 
 T = TypeVar("T")
 
@@ -39,11 +40,8 @@ class Setting(Generic[T]):
 
 
 def _amount(name: str, value: object) -> float:
-    try:
-        amount = float(str(value))
-    except ValueError:
-        amount = -1.0
-    if isinstance(value, bool) or not 0 <= amount < float("inf"):
+    amount = AGREED_USD.read(str(value))
+    if amount is None:
         raise AccessError(f"{name} must be an amount in USD, such as 5 or 0.50.")
     return amount
 
