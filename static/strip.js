@@ -49,7 +49,7 @@ class FtStrip extends HTMLElement {
     let row = this.known.get(job.id);
     if (!row) {
       row = document.createElement("p");
-      row.dataset.kind = job.kind;
+      row.dataset.writes = job.writes_rows;
       const link = document.createElement("a");
       link.href = job.url;
       link.dir = "auto";
@@ -78,7 +78,7 @@ class FtStrip extends HTMLElement {
     this.known.delete(id);
     row.querySelector("progress").remove();
     const next = document.createElement("a");
-    const wrote = row.dataset.kind === "predict";
+    const wrote = row.dataset.writes === "true";
     next.href = wrote ? location.href : row.querySelector("a").href;
     next.textContent = wrote ? "reload this page to see what it wrote" : "see what became of it";
     const said = row.querySelector("span");

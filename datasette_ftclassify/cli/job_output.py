@@ -49,19 +49,16 @@ def _figures(job: Job, facts: dict[str, Any]) -> list[str]:
 
 def _about(conn: sqlite3.Connection, job: Job) -> str:
     from ..core.errors import FtclassifyError
+    from ..jobs.kinds import kind_of, named
     from ..store.classifiers import find_by_id
 
-    settings = job.settings
-    if job.kind == "train":
-        task = settings.get("task")
-        source = task.get("source") if isinstance(task, dict) else None
-        return f"{settings.get('name', '')} from {source or 'nowhere'}"
-    if job.kind == "predict":
-        return f"{settings.get('table', '')} with {settings.get('classifier', '')}"
     try:
-        return find_by_id(conn, int(job.classifier_id or 0)).title
+        classifier = (
+            None if job.classifier_id is None else find_by_id(conn, job.classifier_id).title
+        )
     except FtclassifyError:
-        return ""  # it is about none, or about one that is gone
+        classifier = None  # it is gone
+    return named(kind_of(job.kind).line, job, None, classifier)
 
 
 def settings_lines(job: Job) -> list[str]:

@@ -148,7 +148,8 @@ def _tell_begun(conn: sqlite3.Connection, plan: Plan) -> None:
     from ..store.jobs.state import UNFINISHED, list_jobs
 
     for job in list_jobs(conn) if has_store(conn) else []:
-        begun = (job.kind, job.settings) == ("predict", plan.settings) and job.state in UNFINISHED
+        same = (job.kind, job.settings) == ("predict", plan.settings.to_dict())
+        begun = same and job.state in UNFINISHED
         if begun and (batches := batches_there(conn, job.id)):
             what = counted(batches, "batch", "batches")
             say(

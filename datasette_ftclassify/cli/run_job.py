@@ -156,6 +156,7 @@ def _watch(database: str, job_id: int, progress: StepProgress, over: threading.E
 
 def now_line(conn: sqlite3.Connection, job: Job) -> str:
     """What a running job is doing, and how far, how fast and how dear it is."""
+    from ..jobs.kinds import kind_of
     from ..store.spending import spent_by_job
 
     facts = describe(conn, job)
@@ -163,7 +164,7 @@ def now_line(conn: sqlite3.Connection, job: Job) -> str:
     parts = [f"{job.step} {share:.0%}" if isinstance(share, float) and share else job.step]
     if job.total:
         parts.append(f"{job.rows_done:,} of {job.total:,} rows")
-    if (answers := spent_by_job(conn, job.id).requests) and job.kind != "train":
+    if (answers := spent_by_job(conn, job.id).requests) and not kind_of(job.kind).trains:
         parts.append(f"{answers:,} answered")
     if facts["rows_per_second"]:
         parts.append(f"{facts['rows_per_second']:,.0f} rows/s")

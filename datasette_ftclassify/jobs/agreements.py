@@ -41,10 +41,14 @@ def digest_of_words(
     conn: sqlite3.Connection, kind: str, settings: Mapping[str, Any], classifier_id: int | None
 ) -> str:
     words: list[Any] = [kind, settings]
-    if kind in ("predict", "evaluate", "ask"):
+    if not settings.keys().isdisjoint(_CLASSIFIER):
         words.append(_classifier_facts(conn, settings, classifier_id))
     text = json.dumps(words, sort_keys=True, default=str)
     return sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+_CLASSIFIER = ("uid", "classifier_id")
+"""Settings that name a classifier which is there when somebody agrees."""
 
 
 def _classifier_facts(

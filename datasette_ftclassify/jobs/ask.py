@@ -11,7 +11,7 @@ import sqlite3
 import time
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import NoReturn
 from uuid import uuid4
 
@@ -33,6 +33,7 @@ from .remote.answer_cache import is_sound
 from .remote.concurrency import RetryPolicy
 from .remote.model_names import load_inference_client
 from .remote.predict import open_inference_loop
+from .settings import AskSettings
 
 ASK_SECONDS = 60.0
 """The longest that somebody waits for one answer."""
@@ -116,7 +117,7 @@ def ask_text(
     limit_usd: what it may cost; None: what the estimate says it does at most
     Raises JobPaused when there is no answer: a limit, a refusal, a service that is down.
     """
-    words = {"classifier": classifier.title, "uid": classifier.uid, "once": uuid4().hex}
+    words = asdict(AskSettings(classifier.title, classifier.uid, uuid4().hex))
     terms = agreed(estimate, limit_usd, 0.0)
     ensure_schema(conn)
     with transaction(conn):

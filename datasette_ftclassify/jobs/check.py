@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Mapping
-from dataclasses import asdict
 from hashlib import sha256
 from typing import Any
 
@@ -12,7 +11,6 @@ from ..checks import run_checks
 from ..checks.report import json_key
 from ..checks.row_conditions import MOST_KEYS
 from ..core.database import condition, quote, quote_all, relation
-from ..core.errors import JobError
 from ..core.examples import Record, read_records
 from ..core.labels import LabelSet
 from ..core.splits import SplitPlan
@@ -30,6 +28,7 @@ from ..trainers.registry import get_trainer, list_services
 from ..trainers.service import Service
 from .agreements import agree
 from .lease import Lease
+from .settings import CheckSettings, settings_of
 from .step_progress import recorded
 
 LISTED = 1_000
@@ -53,15 +52,10 @@ def submit_check(
     trainer: whose training is priced; None: as `as_trained_by` says
     fields: JSON, kept with the job: what a page needs to show its form as it was
     """
-    words = {
-        "model": model,
-        "trainer": trainer,
-        "leaves_machine": leaves_machine,
-        "fields": dict(fields or {}),
-    }
+    settings = CheckSettings(task, plan, model, leaves_machine, trainer, dict(fields or {}))
     ensure_schema(conn)
     with transaction(conn):
-        job = add_job(conn, "check", {"task": task.to_dict(), "plan": asdict(plan), **words})
+        job = add_job(conn, "check", settings.to_dict())
         agree(conn, job, access or read_access())
     return job
 
@@ -113,22 +107,16 @@ def as_trained_by(trainer: object, model: str | None) -> dict[str, Any]:
 
 def run_check(lease: Lease) -> dict[str, Any]:
     """Runs a claimed check. Raises as `run_checks` does; JobError for settings that are none."""
-    settings = lease.job.settings
-    try:
-        task = Task.from_dict(settings["task"])
-        plan = SplitPlan(**settings["plan"])
-        model, leaves = settings["model"], settings["leaves_machine"]
-        priced = as_trained_by(settings.get("trainer"), model)
-    except (KeyError, TypeError) as error:
-        raise JobError("The settings of this job were not written by this software.") from error
-
+    settings = settings_of(lease.job, CheckSettings)
+    task, plan = settings.task, settings.plan
+    priced = as_trained_by(settings.trainer, settings.model)
     before = rows_digest(lease.conn, task)
     report = run_checks(
         lease.conn,
         task,
         plan=plan,
-        model=model,
-        leaves_machine=None if leaves is None else bool(leaves),
+        model=settings.model,
+        leaves_machine=settings.leaves_machine,
         seed=plan.seed,
         most_keys=MOST_KEYS,
         predicted=predicted_columns(lease.conn, relation(lease.conn, task.source)),

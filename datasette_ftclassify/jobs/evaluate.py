@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from typing import TYPE_CHECKING, cast
 
 from ..core.database import relation
@@ -27,6 +28,7 @@ from .estimates import JobEstimate, agreed
 from .lease import Lease, leased
 from .load_classifier import load_answerer, service_of
 from .row_results import judge
+from .settings import EvaluateSettings
 
 if TYPE_CHECKING:
     import numpy as np
@@ -88,7 +90,7 @@ def submit_evaluate(
 
     estimate, limit_usd: what it is expected to cost as it was confirmed, and what it may cost
     """
-    settings = {"classifier_id": classifier_id}
+    settings = asdict(EvaluateSettings(classifier_id))
     ensure_schema(conn)
     with transaction(conn):
         job = add_job(conn, "evaluate", settings, classifier_id=classifier_id)
@@ -100,6 +102,12 @@ def submit_evaluate(
         job = note_terms(conn, job.id, terms)
         agree(conn, job, reach, terms["limit_usd"], terms.get("usd"))
         return job
+
+
+def run_evaluate(lease: Lease, access: Access) -> Evaluation:
+    """Runs a claimed job. Raises as `evaluate_classifier` does."""
+    classifier = find_by_id(lease.conn, int(lease.job.classifier_id or 0))
+    return evaluate_classifier(lease.conn, classifier, access=access, lease=lease)
 
 
 def _as_a_job(

@@ -24,10 +24,10 @@ from ..checks.report import json_key
 from ..core.database import check_condition, condition, decode, quote, quote_all, relation
 from ..core.errors import FtclassifyError
 from ..core.labels import label_name
-from ..core.task import Task
 from ..core.time_limit import TooSlow, within
 from ..store.jobs.state import get_job
 from ..store.tables import check_tables
+from .settings import CheckSettings, settings_of
 
 SQL_SECONDS = 1.5
 """Of the processor, for SQLite where it can be stopped."""
@@ -108,7 +108,7 @@ def main(uri: str, job_id: int, finding: int, start: int, most: int) -> None:
 
 def _rows(conn: sqlite3.Connection, job_id: int, number: int, start: int, most: int) -> list[Row]:
     job = get_job(conn, job_id)
-    task = Task.from_dict(job.settings["task"])
+    task = settings_of(job, CheckSettings).task
     finding: Mapping[str, Any] = (job.result or {})["findings"][number]
     source = relation(conn, task.source)
     columns = quote_all([*task.text, *task.labels])

@@ -23,6 +23,7 @@ from .load_classifier import service_of
 from .plan import Plan, PredictRequest
 from .predict import submit_plan
 from .rows import find_target
+from .settings import PredictSettings, settings_of
 
 
 def check_follow(
@@ -71,14 +72,14 @@ def _has_new_rows(conn: sqlite3.Connection, following: Following, access: Access
         job = get_job(conn, following.job_id)
         if job.state != "finished" or agreement_to(conn, job, access) is None:
             return False
-        settings = job.settings
-        if settings["table"] != following.source:
+        settings = settings_of(job, PredictSettings)
+        if settings.table != following.source:
             return False
         classifier = find_by_uid(conn, following.uid)
         # First of all: a condition from a file is not to run in a server's own process.
-        check_follow(conn, classifier, following.source, PredictRequest(where=settings["where"],
-                     unlabelled=bool(settings["unlabelled"])))  # fmt: skip
+        check_follow(conn, classifier, following.source, PredictRequest(where=settings.where,
+                     unlabelled=settings.unlabelled))  # fmt: skip
         plan = Plan(conn, classifier, settings)
         return plan.rows.has_more(conn, plan.row_cursor.now(conn, job.position))
-    except (FtclassifyError, KeyError, TypeError):
+    except FtclassifyError:
         return False  # the table, the classifier or the job is gone, or no longer fits

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 from ..core.database import check_condition, relation
@@ -20,6 +20,7 @@ from .cursor import RowCursor, start_over
 from .load_classifier import service_of
 from .row_updates import RowUpdates
 from .rows import Rows, find_target
+from .settings import PredictSettings
 
 ON_ERROR = ("null", "fail")
 CONCURRENCY = Range(1, 512, whole=True)
@@ -62,28 +63,26 @@ class PredictRequest:
     max_errors: float = MAX_ERRORS
     batch: bool = False
 
-    def settings(self, conn: sqlite3.Connection, classifier: Classifier, table: str) -> Any:
-        """What makes two prediction jobs the same one, as JSON. How fast and for how much money it
-        runs is not among it: see `terms`."""
+    def settings(
+        self, conn: sqlite3.Connection, classifier: Classifier, table: str
+    ) -> PredictSettings:
+        """What makes two prediction jobs the same one; for the rest see `terms`."""
         service = service_of(classifier)
         anything = service is not None and service.capabilities.says_anything
         prefix = column_prefix(classifier.name)
         columns = self.columns or Columns.named(prefix, says_anything=anything)
-        settings: dict[str, Any] = {
-            "classifier": classifier.title,
-            "uid": classifier.uid,
-            "table": relation(conn, table).name,
-            "columns": asdict(columns),
-            "where": self.where,
-            "params": dict(self.params),
-            "unlabelled": self.unlabelled,
-            "overwrite": self.overwrite,
-        }
-        if self.threshold is not None:
-            settings["threshold"] = self.threshold
-        if service is None:
-            return settings
-        return {**settings, "on_error": self.on_error}
+        return PredictSettings(
+            classifier=classifier.title,
+            uid=classifier.uid,
+            table=relation(conn, table).name,
+            columns=columns,
+            where=self.where,
+            params=dict(self.params),
+            unlabelled=self.unlabelled,
+            overwrite=self.overwrite,
+            threshold=self.threshold,
+            on_error=None if service is None else self.on_error,
+        )
 
     def terms(self) -> dict[str, Any]:
         """What may be agreed anew when a job goes on."""
@@ -100,28 +99,28 @@ class Plan:
     Raises PredictError when the table cannot be written, SourceError when it does not fit."""
 
     def __init__(
-        self, conn: sqlite3.Connection, classifier: Classifier, settings: Mapping[str, Any]
+        self, conn: sqlite3.Connection, classifier: Classifier, settings: PredictSettings
     ) -> None:
         self.settings = settings
-        where, params = settings["where"], settings["params"]
+        where, params = settings.where, settings.params
         self.classifier = classifier
-        self.columns = Columns(**settings["columns"])
-        self.on_error = str(settings.get("on_error", "null"))
+        self.columns = settings.columns
+        self.on_error = settings.on_error or "null"
         self.default = default_labels(classifier.labels, self.on_error)
-        self.threshold = check_threshold(classifier, settings.get("threshold"))
-        self.target = find_target(conn, classifier, settings["table"])
+        self.threshold = check_threshold(classifier, settings.threshold)
+        self.target = find_target(conn, classifier, settings.table)
         check_condition(conn, self.target, where, params)
         if service_of(classifier) is None and (self.columns.raw or self.columns.reason):
             raise PredictError(
                 f"{classifier.title} always answers with a label: leave out the columns raw and "
                 "reason."
             )
-        check_columns(conn, self.target, self.columns, classifier, settings["overwrite"])
+        check_columns(conn, self.target, self.columns, classifier, settings.overwrite)
         self.row_cursor = RowCursor(conn, self.target)
         self.updates = RowUpdates(
-            self.target, self.columns, classifier, overwrite=settings["overwrite"]
+            self.target, self.columns, classifier, overwrite=settings.overwrite
         )
-        self.rows = Rows(self.target, classifier, where, params, settings["unlabelled"])
+        self.rows = Rows(self.target, classifier, where, params, settings.unlabelled)
 
     @classmethod
     def of(

@@ -13,7 +13,6 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from ..core.database import Cell
-from ..core.errors import JobError
 from ..core.labels import LabelValue
 from ..core.prediction import Answerer, LogprobsJson, Prediction, label_cell
 from ..store.classifiers import Classifier, find_by_uid
@@ -29,6 +28,7 @@ from .load_classifier import batch_service, load_answerer, service_of
 from .plan import Plan, PredictRequest
 from .predict_result import PredictResult, RowProgress, no_row_progress
 from .rows import Batch
+from .settings import PredictSettings, settings_of
 
 if TYPE_CHECKING:
     from .estimates import JobEstimate
@@ -99,7 +99,7 @@ def submit_plan(
     if request.batch:
         batch_service(classifier)
     with transaction(conn):
-        job = add_job(conn, "predict", dict(plan.settings), classifier_id=classifier.id)
+        job = add_job(conn, "predict", plan.settings.to_dict(), classifier_id=classifier.id)
         reach = access or read_access()
         if service_of(classifier) is None:
             agree(conn, job, reach)
@@ -145,15 +145,8 @@ def run_predict(lease: Lease, progress: RowProgress, access: Access | None = Non
 
 
 def _read_plan(conn: sqlite3.Connection, job: Job) -> Plan:
-    """From what `PredictRequest.settings` gave, perhaps years ago, or from what somebody else wrote
-    there."""
-    try:
-        return Plan(conn, find_by_uid(conn, str(job.settings["uid"])), job.settings)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise JobError(
-            "The settings of this job were not written by this software: cancel it, and give the "
-            "predict command again."
-        ) from error
+    settings = settings_of(job, PredictSettings)
+    return Plan(conn, find_by_uid(conn, settings.uid), settings)
 
 
 class _Writer:

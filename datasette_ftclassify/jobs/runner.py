@@ -3,23 +3,18 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
-from ..core.errors import JobError
-from ..store.classifiers import find_by_id
 from ..store.jobs.job import Job
 from ..store.jobs.remote_cancel import is_ending
 from ..store.jobs.state import get_job, next_job
 from ..trainers.access import Access
 from ..trainers.configuration import read_access
 from .agreements import NOT_AGREED, agreement_to, paid_trainer
-from .ask import end_abandoned
-from .check import run_check
-from .evaluate import evaluate_classifier, submit_evaluate
-from .lease import Lease, leased
-from .predict import run_predict
+from .evaluate import submit_evaluate
+from .kinds import kind_of
+from .lease import leased
 from .predict_result import RowProgress, no_row_progress
-from .train import run_train
 
 __all__ = ["may_run", "run_job", "submit_evaluate", "work"]
 
@@ -42,23 +37,9 @@ def run_job(
     its own, and whatever made it fail.
     """
     reach = read_access() if access is None else access
-    runners: dict[str, Callable[[Lease], Mapping[str, object]]] = {
-        "train": lambda lease: run_train(lease, access=reach).to_dict(),
-        "predict": lambda lease: run_predict(lease, rows, reach).to_dict(),
-        "evaluate": lambda lease: _evaluate(lease, reach),
-        "check": lambda lease: run_check(lease),
-        "ask": lambda lease: end_abandoned(lease),
-    }
     with leased(conn, job_id, reach, digest) as lease:
-        if lease.job.kind not in runners:
-            raise JobError(f"Job {job_id} is a {lease.job.kind}, which this version cannot run.")
-        lease.result = runners[lease.job.kind](lease)
+        lease.result = kind_of(lease.job.kind).run(lease, reach, rows)
     return get_job(conn, job_id)
-
-
-def _evaluate(lease: Lease, access: Access) -> Mapping[str, object]:
-    classifier = find_by_id(lease.conn, int(lease.job.classifier_id or 0))
-    return evaluate_classifier(lease.conn, classifier, access=access, lease=lease)
 
 
 def may_run(conn: sqlite3.Connection, job: Job, access: Access) -> str | None:

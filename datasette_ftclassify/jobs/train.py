@@ -36,6 +36,7 @@ from .agreements import agree
 from .evaluate import evaluate_classifier
 from .lease import Lease, leased
 from .remote.budget import lowest
+from .settings import TrainSettings, settings_of
 from .step_progress import recorded
 from .train_local import train_here
 from .train_plan import (
@@ -46,7 +47,7 @@ from .train_plan import (
     local_of_split,
     plan_training,
 )
-from .train_request import TrainRequest, read_settings
+from .train_request import TrainRequest
 from .train_service import train_there
 
 if TYPE_CHECKING:
@@ -192,7 +193,8 @@ def run_train(
 ) -> TrainResult:
     """Runs a claimed job. A classifier that an interrupted attempt stored is not trained again."""
     conn, job = lease.conn, lease.job
-    task, request = read_settings(job.settings)
+    settings = settings_of(job, TrainSettings)
+    task, request = settings.task, settings.request
     trainer = get_trainer(request.trainer)
     if access is None:
         access = read_access() if isinstance(trainer, Service) else Access()

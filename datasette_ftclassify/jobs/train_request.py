@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-from ..core.errors import JobError, TrainingError
+from ..core.errors import TrainingError
 from ..core.examples import Record
 from ..core.labels import LabelSet
 from ..core.splits import SplitPlan
@@ -71,22 +71,6 @@ def _name_for(task: Task) -> str:
     """A name from the source's, which may hold what a classifier's name may not."""
     plain = "".join(c if c.isprintable() and c != "@" else "_" for c in task.source)
     return plain.strip()[:100] or "classifier"
-
-
-def read_settings(settings: Mapping[str, Any]) -> tuple[Task, TrainRequest]:
-    """From what `TrainRequest.settings` gave, perhaps years ago. Raises JobError when it is not
-    that."""
-    try:
-        words = {**settings}
-        task = Task.from_dict(words.pop("task"))
-        plan = SplitPlan(**words.pop("plan"))
-        options = TrainerOptions(**words.pop("options"))
-        return task, TrainRequest(plan=plan, options=options, **words)
-    except (KeyError, TypeError, AttributeError) as error:
-        raise JobError(
-            "The settings of this job were not written by this software: cancel it, and give the "
-            "train command again."
-        ) from error
 
 
 def read_rows(

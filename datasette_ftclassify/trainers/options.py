@@ -187,6 +187,13 @@ EXTRA = Option(
 FORMAT = (FORM, LABELS_AS, MULTILABEL_AS, SYSTEM)
 
 
+_FIRST = (
+    "seed", "embeddings", "model", "epochs", "batch_size", "learning_rate", "suffix", "wandb",
+    "format", "descriptions", "extra",
+)  # fmt: skip
+"""What every job stores: never add to it."""
+
+
 def _declared(*options: Option, default: Any = None) -> Any:
     """A field that holds the value of one option, or the parts that several are."""
     more = {"default": default} if default is None else {"default_factory": default}
@@ -233,9 +240,11 @@ class TrainerOptions:
         return ((name, value) for name, value in values if value not in (None, {}))
 
     def to_dict(self) -> dict[str, Any]:
-        """As a job stores them: what an earlier version did not know is there only if it was said,
-        so that the same training is known by the same words."""
-        return {name: value for name, value in asdict(self).items() if name != "own" or value}
+        """As a job stores them. By these words an unfinished job of an earlier version is known to
+        be the same, and is not paid for again: so what that did not know is there only if it was
+        said."""
+        said = asdict(self).items()
+        return {n: value for n, value in said if n in _FIRST or value not in (None, {})}
 
 
 DECLARED: tuple[Option, ...] = tuple(

@@ -12,6 +12,7 @@ from urllib.parse import quote, urlencode
 from ..core.database import relation
 from ..core.errors import FtclassifyError
 from ..core.humanize import dollars
+from ..jobs.kinds import kind_of
 from ..present.usage_sql import split_counts, split_sql
 from ..store.classifiers import find_by_id
 from ..store.jobs.queries import ACTIVE
@@ -22,13 +23,6 @@ from .routing import table_of, tables_behind
 if TYPE_CHECKING:
     from ..store.jobs.job import Job
     from .page_request import PageRequest
-
-KINDS = {
-    "train": "Training",
-    "evaluate": "Evaluation",
-    "predict": "Prediction",
-    "check": "Check",
-}
 
 RUN_ELSEWHERE = "Whoever runs it can turn its worker on, or run a worker beside it."
 """What to do about a server that runs no jobs."""
@@ -83,19 +77,6 @@ def tables_of_job(conn: sqlite3.Connection, job: Job) -> frozenset[str]:
     Empty when nothing says which."""
     table = table_or_none(conn, job)
     return frozenset() if table is None else tables_behind(conn, job) | {table}
-
-
-def title(job: Job, classifier: str | None) -> str:
-    """What the job is, in a few words."""
-    kind = KINDS.get(job.kind, job.kind)
-    if job.kind == "check":
-        task = job.settings.get("task")
-        return f"{kind} of {task.get('source', '?') if isinstance(task, Mapping) else '?'}"
-    known = classifier or job.settings.get("name") or job.settings.get("classifier")
-    named = str(known) if known else f"classifier {job.classifier_id or ''}".strip()
-    if job.kind == "predict":
-        return f"{kind} for {job.settings.get('table', '?')} with {named}"
-    return f"{kind} of {named}"
 
 
 def state_of(job: Job) -> str:
@@ -214,7 +195,8 @@ def state_text(job: Job, served: bool, agreed: bool) -> str:
             " then run it or cancel it."
         )
     if job.wanted and state == "running":
-        when = "after the rows at hand" if job.kind == "predict" else "as soon as it can"
+        by_row = kind_of(job.kind).writes_rows
+        when = "after the rows at hand" if by_row else "as soon as it can"
         return f"Was asked to {job.wanted}, and does so {when}."
     nobody = "" if served else (
         f" This server runs no jobs. {RUN_ELSEWHERE}"

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Protocol
 from ..core.errors import AccessError, FtclassifyError, JobError, JobNotFound
 from ..core.time_limit import within
 from ..jobs.agreements import agreement_to, agreements_in, digest_of
+from ..jobs.kinds import kind_of
 from ..ledger import identity_of
 from ..store.classifiers import find_by_id
 from ..store.jobs.job import Job
@@ -274,12 +275,12 @@ def _has_waited(alike: Sequence[Running], path: str, manner: str) -> bool:
 def _asks(job: Job, manner: str) -> bool:
     """Whether the job sends requests row by row, and not in batches that take up to a day."""
     batch = (job.estimate or {}).get("batch") is True
-    return manner == "waiting" and job.kind == "predict" and not batch
+    return manner == "waiting" and kind_of(job.kind).writes_rows and not batch
 
 
 def _manner(conn: sqlite3.Connection, job: Job) -> str:
     """What the job mostly does; one of CHILDREN."""
-    if job.kind == "check":
+    if kind_of(job.kind).checks:
         return "checking"
     try:
         name = job.settings.get("trainer") or find_by_id(conn, int(job.classifier_id or 0)).trainer

@@ -289,8 +289,9 @@ def predict(
 ) -> Any:
     """Goes through the rows as a prediction does; interrupted by hand in the n-th transaction."""
     request = PredictRequest(columns=Columns.named("topics", says_anything=True))
-    job = agreed_job(conn, "predict", request.settings(conn, topics, "reports"))
-    plan = Plan(conn, topics, job.settings)
+    settings = request.settings(conn, topics, "reports")
+    job = agreed_job(conn, "predict", settings.to_dict())
+    plan = Plan(conn, topics, settings)
     commits = 0
     with leased(conn, job.id) as lease:
         plan.begin(conn, lease.job)

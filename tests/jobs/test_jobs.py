@@ -35,7 +35,7 @@ from datasette_ftclassify.jobs.lease import leased
 from datasette_ftclassify.jobs.plan import PredictRequest
 from datasette_ftclassify.jobs.predict import predict_rows, submit_predict
 from datasette_ftclassify.jobs.runner import run_job, submit_evaluate, work
-from datasette_ftclassify.jobs.train import TrainRequest, submit_train
+from datasette_ftclassify.jobs.train import TrainRequest, run_submitted, submit_train
 from datasette_ftclassify.store.classifiers import find_classifier
 from datasette_ftclassify.store.deletion import delete_classifier, delete_job
 from datasette_ftclassify.store.jobs import leases
@@ -171,7 +171,7 @@ def test_cancel_stops_a_training_and_stores_nothing(conn, trained, monkeypatch):
         wait_for(lambda: wished(trained, job.id), "the wish")
 
     with pytest.raises(JobStopped, match="asked to cancel"):
-        run_job(conn, job.id, steps=cancel)
+        run_submitted(conn, job, progress=cancel)
     assert state(conn) == "cancelled"
     assert "wards" not in [
         name for (name,) in rows(conn, "select name from _ftclassify_classifiers")
@@ -393,7 +393,7 @@ def test_a_job_with_settings_missing_is_listed(conn, trained, kind):
 
 @pytest.mark.parametrize("cell", [None, "x", [1]])
 def test_a_prediction_with_settings_of_somebody_else_fails_in_plain_words(conn, topics, cell):
-    settings = PredictRequest(where="id < 3").settings(conn, topics, "messages")
+    settings = PredictRequest(where="id < 3").settings(conn, topics, "messages").to_dict()
     for name in settings:
         with conn:
             conn.execute("delete from _ftclassify_jobs")

@@ -17,9 +17,9 @@ from ...checks.codes import SEVERITIES
 from ...core.database import Relation, relation
 from ...core.errors import FtclassifyError
 from ...core.label_notations import delimiter_words, name_list
-from ...core.splits import SplitPlan
 from ...core.task import Task
 from ...jobs.finding_rows import read_finding_rows
+from ...jobs.settings import CheckSettings, settings_of
 from ...store.jobs.job import Job
 from ...store.jobs.state import get_job
 from .. import charts
@@ -43,11 +43,10 @@ def find_check(conn: sqlite3.Connection, number: str, table: str) -> Job | None:
     """The check of that table with that number; None when there is none, or it is damaged."""
     try:
         job = get_job(conn, int(number))
-        task = Task.from_dict(job.settings["task"])
-        SplitPlan(**job.settings["plan"])
-    except (ValueError, OverflowError, KeyError, TypeError, FtclassifyError):
+        source = settings_of(job, CheckSettings).task.source
+    except (ValueError, OverflowError, FtclassifyError):
         return None
-    return job if job.kind == "check" and task.source == table else None
+    return job if job.kind == "check" and source == table else None
 
 
 def progress_of(job: Job) -> dict[str, Any]:
@@ -59,24 +58,24 @@ def progress_of(job: Job) -> dict[str, Any]:
 
 def is_about(job: Job, look: TablePreview) -> bool:
     """Whether the check was of what is chosen now."""
-    task, plan = job.settings["task"], job.settings["plan"]
-    choices = look.choices
+    settings, choices = settings_of(job, CheckSettings), look.choices
+    task = settings.task
     try:
         now, merged = choices.plan(), choices.merged_labels
     except FtclassifyError:
         return False
     return (
-        (task["template"] or "") == choices.template
-        and (bool(choices.template) or tuple(task["text"]) == choices.text)
-        and (task.get("markup") or "") == choices.markup
-        and tuple(task["labels"]) == choices.label
-        and (task["split_column"] or "") == choices.split_column
-        and (not choices.kind or task["kind"] == choices.kind)
-        and (not choices.delimiter or task["delimiter"] == choices.delimiter)
-        and list(task.get("label_names", ())) == name_list(choices.label_names)
-        and list(task.get("merged", ())) == merged
-        and (task["where"], task["params"]) == (look.filter.where, dict(look.filter.params))
-        and (plan["seed"], plan["validation"], plan["test"]) == (now.seed, now.validation, now.test)
+        (task.template or "") == choices.template
+        and (bool(choices.template) or task.text == choices.text)
+        and (task.markup or "") == choices.markup
+        and task.labels == choices.label
+        and (task.split_column or "") == choices.split_column
+        and (not choices.kind or task.kind == choices.kind)
+        and (not choices.delimiter or task.delimiter == choices.delimiter)
+        and list(task.label_names) == name_list(choices.label_names)
+        and list(task.merged) == merged
+        and (task.where, dict(task.params)) == (look.filter.where, dict(look.filter.params))
+        and settings.plan == now
     )
 
 
@@ -184,7 +183,7 @@ async def finding_page(ask: PageRequest) -> Response:
     finding = findings[number]
     start = ask.number("start") or 0
     try:
-        task = Task.from_dict(job.settings["task"])
+        task = settings_of(job, CheckSettings).task
         shown = {k: finding[k] for k in ("code", "severity", "count", "message", "advice")}
         complete = finding["where"] or finding["count"] == len(finding["keys"])
         listed = "All rows" if complete else f"The first {len(finding['keys']):,} rows"

@@ -13,6 +13,7 @@ from ...core.errors import FtclassifyError, JobError
 from ...core.numbers import LIMIT_USD
 from ...jobs.agreements import agreement_to
 from ...jobs.agreements import ask as ask_for
+from ...jobs.kinds import kind_of, named
 from ...present.settings import settings_list
 from ...store.jobs.queries import (
     Noted,
@@ -85,12 +86,13 @@ async def _shown(ask: PageRequest, error: str = "") -> Response:
     multilabel = await ask.read(lambda conn: parts.is_multilabel(conn, job))
     data["links"] = _links(ask, job, data, trains, multilabel)
     data["splits"] = {}
-    if job.state == "finished" and job.kind == "predict":
+    if job.state == "finished" and kind_of(job.kind).writes_rows:
         sql, data["splits"] = await ask.read(lambda conn: parts.splits_of(conn, job))
         data["links"] |= parts.query_link(ask, sql)
     if trains:
         data |= await ask.read(lambda conn: _inner(conn, job, ask.number("since")))
     more: dict[str, Any] = {"problem": error, "paid": paid is not None, "trains": trains}
+    more["leads_to"] = named(kind_of(job.kind).leads_to, job, data["table"], data["classifier"])
     more["typed_limit"] = ask.one("limit_usd")
     if not ask.wants_json:
         more["open_events"] = OPEN_EVENTS
@@ -110,14 +112,14 @@ def _page_data(
     from ...present.jobs import describe, shows_step
 
     facts = describe(conn, job)
-    classifier = parts.classifier_of(conn, job)
+    classifier, table, kind = parts.classifier_of(conn, job), table_of(conn, job), kind_of(job.kind)
     public = ("id", "kind", "state", "total", "done", "skipped", "failed", "rows_per_second",
               "seconds_left", "created_at", "started_at", "updated_at")  # fmt: skip
     step = job.step if shows_step(job) else ""
     data: dict[str, Any] = {
         **{name: facts[name] for name in public},
-        "title": parts.title(job, classifier),
-        "table": table_of(conn, job),
+        "title": named(kind.title, job, table, classifier),
+        "table": table,
         "classifier": classifier,
         "step": "" if step.startswith("waits: ") else step,
         "wanted": job.wanted,
@@ -168,7 +170,7 @@ def _event(event: Noted) -> dict[str, Any]:
 
 
 def _curves(conn: sqlite3.Connection, job: Job) -> dict[str, Any] | None:
-    if job.kind != "train":
+    if not kind_of(job.kind).trains:
         return None
     marks = parts.checkpoint_steps(job, checkpoint_messages(conn, job.id))
     return parts.curves(training_figures(conn, job.id), marks)
@@ -183,11 +185,12 @@ def _links(
     if data["classifier"]:
         links["classifier"] = ask.url("classifiers", data["classifier"])
     if job.state == "finished":
-        if job.kind == "predict":
+        result = kind_of(job.kind).result
+        if result == "rows":
             links["result"] = result_url(ask.datasette, ask.database, job, multilabel=multilabel)
-        elif job.kind == "check" and trains:
+        elif result == "findings" and trains:
             links["result"] = ask.url("train", table=data["table"], check=job.id)
-        elif "classifier" in links:
+        elif result == "classifier" and "classifier" in links:
             links["result"] = links["classifier"]
     return links
 
@@ -209,7 +212,7 @@ async def may_act(ask: PageRequest, kind: str, table: str, paid: bool) -> bool:
     """
     if not ask.db.is_mutable or (paid and not await ask.may(SPEND, table)):
         return False
-    if kind != "predict":
+    if not kind_of(kind).writes_rows:
         return await ask.may(TRAIN, table)
     return await may_write(ask.datasette, ask.actor, ask.database, table)
 
@@ -219,7 +222,7 @@ async def _act(ask: PageRequest) -> Response:
     assert job is not None
     paid = await ask.read(lambda conn: _paid(conn, job))
     if not await _may_act(ask, job, paid):
-        action = PREDICT if job.kind == "predict" else TRAIN
+        action = PREDICT if kind_of(job.kind).writes_rows else TRAIN
         needed = f"{action} and {SPEND}" if paid else action
         raise Forbidden(
             f"You may not do this with job {job.id}: it needs the permission {needed}, and a "
@@ -304,12 +307,14 @@ def _some(
 def _summary(conn: sqlite3.Connection, job: Job) -> dict[str, Any]:
     from ...present.jobs import pace
 
+    kind, table = kind_of(job.kind), parts.table_or_none(conn, job)
     return {
         "id": job.id,
         "kind": job.kind,
+        "writes_rows": kind.writes_rows,
         "state": parts.state_of(job),
-        "title": parts.title(job, parts.classifier_of(conn, job)),
-        "table": parts.table_or_none(conn, job),
+        "title": named(kind.title, job, table, parts.classifier_of(conn, job)),
+        "table": table,
         "share": parts.share_of(job),
         "rows": parts.rows_text(job, pace(conn, job)),
         "active": parts.is_active(job),

@@ -16,6 +16,7 @@ from ...core.task import Task
 from ...jobs.check import submit_check
 from ...jobs.confirming import TrainConfirmation, confirm_train
 from ...jobs.plausible import check_plausible
+from ...jobs.settings import CheckSettings, settings_of
 from ...jobs.train_plan import MORE
 from ...jobs.train_request import TrainRequest
 from ...store.jobs.job import Job
@@ -200,8 +201,9 @@ def _links(ask: PageRequest, look: TablePreview, check: str) -> dict[str, str]:
 async def _as_checked(ask: PageRequest, choices: Choices, check: str) -> Choices:
     """What a check was about, for a link that says no more than its number."""
     job = await ask.read(lambda conn: find_check(conn, check, choices.table))
-    fields = job.settings.get("fields") if job else None
-    return Choices.read(choices.table, fields) if isinstance(fields, dict) else choices
+    if job is None:
+        return choices
+    return Choices.read(choices.table, settings_of(job, CheckSettings).fields)
 
 
 async def _access(ask: PageRequest) -> tuple[Access, str | None]:

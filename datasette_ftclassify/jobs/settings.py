@@ -1,0 +1,104 @@
+"""The settings of jobs, by kind: what makes two jobs the same one. How fast and for how much money
+a job runs is not among it.
+
+They are stored as JSON in a file that may be from an older version, or from somebody else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, TypeVar
+
+from ..core.errors import JobError, TaskError
+from ..core.splits import SplitPlan
+from ..core.task import Task
+from ..core.typed_json import read_dataclass
+from ..store.jobs.job import Job
+from .columns import Columns
+from .train_request import TrainRequest
+
+T = TypeVar("T")
+
+
+def settings_of(job: Job, kind: type[T]) -> T:
+    """The settings of a job. Raises JobError for what was not written as those of this kind."""
+    try:
+        return read_dataclass(kind, job.settings)
+    except (KeyError, TypeError, ValueError, AttributeError, TaskError) as error:
+        raise JobError(
+            f"The settings of job {job.id} were not written by this software, or by a newer "
+            "version of it: cancel it, and start a new one."
+        ) from error
+
+
+@dataclass(frozen=True)
+class TrainSettings:
+    """The same words as `TrainRequest.settings` writes."""
+
+    task: Task
+    request: TrainRequest
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> TrainSettings:
+        words = {**data}
+        return cls(Task.from_dict(words.pop("task")), read_dataclass(TrainRequest, words))
+
+
+@dataclass(frozen=True)
+class PredictSettings:
+    """Which rows of a table get which columns.
+
+    classifier: its title, for people; uid: by which it is found
+    threshold:  the minimum score; None: every label is written
+    on_error:   see `PredictRequest`; None: the model is not at a service
+    """
+
+    classifier: str
+    uid: str
+    table: str
+    columns: Columns
+    where: str | None
+    params: Mapping[str, Any]
+    unlabelled: bool
+    overwrite: bool
+    threshold: float | None = None
+    on_error: str | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Without what is None and was unknown to earlier versions: their jobs are the same one."""
+        later = ("threshold", "on_error")
+        return {
+            name: value for name, value in asdict(self).items()
+            if name not in later or value is not None
+        }  # fmt: skip
+
+
+@dataclass(frozen=True)
+class CheckSettings:
+    """model, trainer, leaves_machine: arguments of `run_checks`, see `submit_check`
+    fields: what a page needs to show its form as it was"""
+
+    task: Task
+    plan: SplitPlan
+    model: str | None = None
+    leaves_machine: bool | None = None
+    trainer: str | None = None
+    fields: Mapping[str, Any] = field(default_factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        return {**asdict(self), "task": self.task.to_dict()}
+
+
+@dataclass(frozen=True)
+class EvaluateSettings:
+    classifier_id: int
+
+
+@dataclass(frozen=True)
+class AskSettings:
+    """once: random; no two requests are the same job"""
+
+    classifier: str
+    uid: str
+    once: str
