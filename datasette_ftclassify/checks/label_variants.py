@@ -5,11 +5,11 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 
-from ..core.foreign_keys import find_lookup, keys_without_name
+from ..core.foreign_keys import find_lookup, find_table_behind_view, keys_without_name
 from ..core.humanize import counted, one_or_more
 from ..core.labels import LabelValue, label_name
 from .class_balance import free_text, labels_condition
-from .codes import ERROR, MILD, WARNING, Code, Section
+from .codes import ERROR, INFO, MILD, WARNING, Code, Section
 from .registry import check
 from .report import Finding, listing, named, names_listing
 from .row_conditions import in_list
@@ -36,6 +36,13 @@ _LISTED = 500
         "Add the missing rows to that table, or correct the labels; else they go by the key.",
     ),
     Code(
+        "keys-in-view",
+        INFO,
+        "Labels of a view that look like keys of another table, and go by the key.",
+        "Train on the table itself, whose labels go by name, or give the view a column with the "
+        "names.",
+    ),
+    Code(
         "label-types",
         ERROR,
         "A label stands in the column as a number and as text.",
@@ -49,6 +56,26 @@ def label_findings(facts: Facts) -> Iterator[Finding]:
     yield from _variants(facts)
     yield from _unnamed(facts, [label for label, n in facts.counts.items() if n])
     yield from _merged(facts)
+    yield from _keys_in_view(facts)
+
+
+def _keys_in_view(facts: Facts) -> Iterator[Finding]:
+    keys = [label for label, n in facts.counts.items() if n]
+    table = find_table_behind_view(facts.conn, facts.task, keys[:_LISTED])
+    if table is None:
+        return
+    column = facts.task.labels[0]
+    yield facts.finding(
+        "keys-in-view",
+        "info",
+        len(keys),
+        f"The labels look like keys of another table, as {column} of {table} has them, and "
+        f"go by the key here: {names_listing(list(map(label_name, keys)))}. What a column of a "
+        "view refers to, SQLite does not tell.",
+        f"Train on {table}, whose labels go by name, or give the view a column with the "
+        "names: join the table that the keys refer to.",
+        table=table,
+    )
 
 
 def _unnamed(facts: Facts, labels: Sequence[LabelValue]) -> Iterator[Finding]:

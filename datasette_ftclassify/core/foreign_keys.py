@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from .database import Relation, quote, relation
@@ -32,15 +32,45 @@ def find_lookup(conn: sqlite3.Connection, task: Task) -> Lookup | None:
     """
     if len(task.labels) > 1 or task.multilabel:
         return None
-    source = relation(conn, task.source)
+    return _lookup_of(conn, relation(conn, task.source).name, task.labels[0])
+
+
+def _lookup_of(conn: sqlite3.Connection, table: str, label: str) -> Lookup | None:
     keys = conn.execute(
-        'select id, "table", "from", "to" from pragma_foreign_key_list(?)', [source.name]
+        'select id, "table", "from", "to" from pragma_foreign_key_list(?)', [table]
     ).fetchall()
     parts = Counter(row[0] for row in keys)
-    for id_, table, column, key in keys:
-        if parts[id_] == 1 and column.lower() == task.labels[0].lower():
-            return _lookup(conn, table, key)
+    for id_, target, column, key in keys:
+        if parts[id_] == 1 and column.lower() == label.lower():
+            return _lookup(conn, target, key)
     return None
+
+
+def find_table_behind_view(
+    conn: sqlite3.Connection, task: Task, keys: Sequence[LabelValue]
+) -> str | None:
+    """The table that a view's label column may come from: one in the view's SQL with a column of
+    that name that refers to a table in which all of `keys`, the labels, have names.
+
+    SQLite tells Python from which table a view's column comes only where both were compiled for
+    it, so this goes by names alone: enough to ask about, not to name labels by.
+    """
+    source = relation(conn, task.source)
+    if not source.is_view or len(task.labels) > 1 or task.multilabel or not keys:
+        return None
+    tables = conn.execute(
+        "select t.name from sqlite_master t join sqlite_master v on v.type = 'view' and v.name = ?"
+        " where t.type = 'table' and instr(lower(v.sql), lower(t.name)) limit ?",
+        [source.name, _MOST_TABLES],
+    ).fetchall()
+    for (table,) in tables:
+        lookup = _lookup_of(conn, table, task.labels[0])
+        if lookup is not None and not keys_without_name(conn, lookup, keys):
+            return str(table)
+    return None
+
+
+_MOST_TABLES = 100
 
 
 def _lookup(conn: sqlite3.Connection, table: str, key: str | None) -> Lookup | None:

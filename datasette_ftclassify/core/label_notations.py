@@ -7,14 +7,13 @@ from many of them, shown before anything is learnt, and stored with the task.
 
 from __future__ import annotations
 
-import ast
-import json
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any
 
 from .database import NotUtf8
+from .label_parsers import PARSERS, Notation, vector
 from .labels import (  # fmt: skip
     UNLABELLED,
     Kind,
@@ -28,17 +27,15 @@ from .labels import (  # fmt: skip
     variant_key,
 )
 
-Notation = Literal["python", "tool", "object", "bare", "vector"]
 NOTATIONS: dict[Notation, str] = {
     "python": "lists as Python writes them",
     "tool": "JSON of a labelling tool",
     "object": "JSON objects of true and false",
+    "flags": "dictionaries of true and false as Python writes them",
     "bare": "lists in brackets",
     "vector": "vectors of 0 and 1",
 }
 DELIMITERS = ("|", ";", "#", "\n", ",")
-_MOST_CHARACTERS = 20_000
-"""Of a cell that is no JSON array: more is no list of labels."""
 _CACHED, _CACHED_CHARACTERS = 20_000, 1_000
 
 
@@ -143,7 +140,7 @@ def _read(reading: Reading, cells: Sequence[object], columns: Sequence[str]) -> 
         return Labels(tuple(name for name, flag in chosen if flag))
     items = json_array(text)
     if not _are_labels(items):
-        items = _PARSERS[reading.notation](text)
+        items = PARSERS[reading.notation](text)
     if items is None and reading.notation == "tool" and text[:1] not in '[{"':
         items = [cell]  # Label Studio writes a single choice as it is
     if items == [] and text[:1] == "{" and '"answer"' in text:
@@ -151,145 +148,6 @@ def _read(reading: Reading, cells: Sequence[object], columns: Sequence[str]) -> 
     if items is None or not _are_labels(items):
         return Labels(None, "invalid")
     return Labels(tuple(dict.fromkeys(items)))
-
-
-_FLAGS = {
-    "0": False, "0.": False, "0.0": False, "false": False, "no": False,
-    "1": True, "1.": True, "1.0": True, "true": True, "yes": True,
-}  # fmt: skip
-
-
-def vector(text: str) -> list[bool] | None:
-    """The flags of `[0, 1, 0]`, `0,1,0`, `[0. 1.]`, `["yes", "no"]`, `01`; None for any other
-    text."""
-    if len(text) > _MOST_CHARACTERS:
-        return None
-    call = _CALL.fullmatch(text)
-    bare = call[1].strip() if call else text
-    if bare[:1] + bare[-1:] in ("[]", "()"):
-        bare = bare[1:-1]
-    parts = list(bare) if _BITS.fullmatch(bare) else _BETWEEN_FLAGS.split(bare.strip(" ,"))
-    flags = [_FLAGS.get(part.strip("'\"").lower()) for part in parts]
-    return None if None in flags else [bool(flag) for flag in flags]
-
-
-_BITS = re.compile("[01]{2,}")
-_BETWEEN_FLAGS = re.compile(r"\s*[,;|\s]\s*")
-
-
-_LITERAL = re.compile(
-    r"""\s*(?:(?P<text>'(?:[^'\\\n]|\\.)*'|"(?:[^"\\\n]|\\.)*")|(?P<number>[+-]?\d+(?:\.\d+)?))\s*,?"""
-)
-_CALL = re.compile(r"(?s)(?:array|tensor|set|frozenset)\((.*?)(?:,\s*dtype=[\w<>'.]+)?\s*\)")
-
-
-def python_list(text: str) -> list[Any] | None:
-    """The items of `['a', 'b']`, of a tuple, a set or a NumPy array of texts or numbers."""
-    if len(text) > _MOST_CHARACTERS:
-        return None
-    if text == "set()":
-        return []
-    call = _CALL.fullmatch(text)
-    text = call[1].strip() if call else text
-    inside = text[1:-1].strip()
-    if len(text) < 2 or text[0] + text[-1] not in ("[]", "()", "{}"):
-        return None
-    if text[0] == "(" and inside and "," not in inside:
-        return None  # a label in brackets: a tuple of one is written ('a',)
-    items: list[Any] = []
-    position = 0
-    while position < len(inside):
-        literal = _LITERAL.match(inside, position)
-        if literal is None:
-            return None
-        try:
-            items.append(ast.literal_eval((literal["text"] or literal["number"]).lstrip("+")))
-        except (ValueError, SyntaxError):
-            return None
-        position = literal.end()
-    return items
-
-
-_BARE = re.compile(r'\s*(?:"(?P<text>(?:[^"\\]|\\.)*)"|(?P<word>[^,"\[\]{}:]+))\s*(?:,|$)')
-
-
-def bare_list(text: str) -> list[Any] | None:
-    """The items of `{a,"b, c"}`, as Postgres writes an array, and of `[a, b]` or `(a, b)`."""
-    if len(text) > _MOST_CHARACTERS or text[:1] + text[-1:] not in ("{}", "[]", "()"):
-        return None
-    inside = text[1:-1].strip()
-    items: list[Any] = []
-    position = 0
-    while position < len(inside):
-        item = _BARE.match(inside, position)
-        if item is None:
-            return None
-        quoted = item["text"]
-        items.append(item["word"].strip() if quoted is None else re.sub(r"\\(.)", r"\1", quoted))
-        position = item.end()
-    return items
-
-
-_KEYS = (
-    "choices", "taxonomy", "accept", "labels", "label", "tags", "categories", "value", "result",
-    "annotations", "cats",
-)  # fmt: skip
-"""Where labelling tools keep the labels: `{"choices": ["a"]}`, `[{"value": {"choices": ["a"]}}]`,
-`{"taxonomy": [["a", "b"]]}` (Label Studio), `[{"label": "a"}]` (doccano), `{"accept": ["a"],
-"answer": "accept"}` (Prodigy), `{"cats": {"a": 1.0, "b": 0.0}}` (spaCy)."""
-
-
-def tool_labels(text: str) -> list[Any] | None:
-    """The labels in JSON of a labelling tool; none for an answer that was passed over there."""
-    return _labels_in(_json(text))
-
-
-def _labels_in(value: Any, depth: int = 0) -> list[Any] | None:
-    if isinstance(value, list) and depth < 6:
-        parts = [_labels_in(v, depth + 1) if isinstance(v, (dict, list)) else [v] for v in value]
-        if any(part is None for part in parts):
-            return None
-        return [label for part in parts for label in part or ()]
-    if not isinstance(value, dict) or depth >= 6:
-        return None
-    if value.get("answer", "accept") != "accept":
-        return []
-    keys = [key for key in _KEYS if key in value]
-    if not keys:
-        return None
-    inner = value[keys[0]]
-    if keys[0] == "cats" and isinstance(inner, dict):
-        return _chosen(inner)
-    return _labels_in(inner, depth + 1) if isinstance(inner, (dict, list)) else [inner]
-
-
-def object_labels(text: str) -> list[Any] | None:
-    """The keys of `{"a": true, "b": false}` that are true, 1 or "1"."""
-    value = _json(text)
-    return _chosen(value) if isinstance(value, dict) else None
-
-
-def _chosen(flags: dict[str, Any]) -> list[Any] | None:
-    on = {
-        key: False if flag is None else _FLAGS.get(str(flag).lower()) for key, flag in flags.items()
-    }
-    return None if not on or None in on.values() else [key for key, flag in on.items() if flag]
-
-
-def _json(text: str) -> Any:
-    """Also of JSON that was written as a text into JSON."""
-    if len(text) > _MOST_CHARACTERS or text[:1] not in ("[", "{", '"'):
-        return None
-    try:
-        value = json.loads(text)
-        return json.loads(value) if isinstance(value, str) and value[:1] in ("[", "{") else value
-    except (ValueError, RecursionError):
-        return None
-
-
-_PARSERS: dict[Notation, Callable[[str], list[Any] | None]] = {
-    "python": python_list, "tool": tool_labels, "object": object_labels, "bare": bare_list,
-}  # fmt: skip
 
 
 def propose_reading(cells: Iterable[LabelValue]) -> Reading:
@@ -318,7 +176,7 @@ def _notation(texts: list[str]) -> Notation | None:
         return "vector"
     if sum(_are_labels(json_array(text)) for text in texts) * 2 > len(texts):
         return None
-    for notation, parse in _PARSERS.items():
+    for notation, parse in PARSERS.items():
         read = [text for text in texts if _are_labels(parse(text))]
         # Names may stand in brackets, too: lists have to recombine.
         inside = [text[1:-1] for text in read] if notation == "bare" else []

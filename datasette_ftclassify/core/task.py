@@ -17,12 +17,12 @@ from .errors import TaskError
 from .label_notations import (
     DELIMITERS,
     NOTATIONS,
-    Notation,
     Reading,
     label_reader,
     propose_reading,
     vector_problem,
 )
+from .label_parsers import Notation
 from .labels import KINDS, Kind, LabelSet, LabelValue, is_label, unlabelled_sql, variant_groups
 from .markup import MARKUPS, Markup
 from .rendering import Renderer, renderer, template_columns

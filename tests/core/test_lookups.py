@@ -14,7 +14,7 @@ from lookup_tables import WORDS, desk
 from sample_databases import answer, rows, value
 from visiting import ROOT, get, serve
 
-from datasette_ftclassify.checks import run_checks
+from datasette_ftclassify.checks import Finding, run_checks
 from datasette_ftclassify.cli import ftclassify
 from datasette_ftclassify.core.database import connect
 from datasette_ftclassify.core.foreign_keys import Lookup, find_lookup
@@ -85,6 +85,29 @@ def test_the_check_counts_by_name(path: Path):
         for counts in report["distributions"]["labels"].values():
             assert set(counts) == set(WORDS)
         assert all(set(row["labels"]) <= set(WORDS) for row in report["sample"])
+
+
+def test_keys_in_a_view_are_a_finding(path: Path, tmp_path: Path):
+    copy = tmp_path / "desk.db"
+    copy.write_bytes(path.read_bytes())
+    with closing(connect(copy)) as conn:
+        conn.execute("create view inbox as select id, message, topic from mails")
+        conn.execute(
+            "create view named as select message, name as topic from mails m"
+            " join topics t on t.id = m.topic"
+        )
+        conn.execute("create view other as select message, topic + 100 as topic from mails")
+
+        def said(table: str) -> Finding | None:
+            task = define(conn, table, text=["message"], labels=["topic"])
+            report = run_checks(conn, task, deep=False, leaves_machine=False)
+            return report.finding("keys-in-view")
+
+        found = said("inbox")
+        assert found is not None
+        assert (found.severity, found.details) == ("info", {"table": "mails"})
+        assert re.search(r"go by the key here: \d, \d, \d\.", found.message)
+        assert [said("named"), said("other"), said("mails")] == [None, None, None]
 
 
 async def test_pages_show_names_and_the_predictions_lead_to_them(path: Path):

@@ -15,14 +15,12 @@ from datasette_ftclassify.checks import run_checks
 from datasette_ftclassify.checks.report import CheckReport
 from datasette_ftclassify.core.errors import TaskError
 from datasette_ftclassify.core.examples import read_records
-from datasette_ftclassify.core.label_notations import (
-    label_reader,
-    name_list,
+from datasette_ftclassify.core.label_notations import label_reader, name_list, propose_reading, torn
+from datasette_ftclassify.core.label_parsers import (
     object_labels,
-    propose_reading,
+    python_flags,
     python_list,
     tool_labels,
-    torn,
     vector,
 )
 from datasette_ftclassify.core.task import Task, define
@@ -75,6 +73,15 @@ WAYS: dict[str, Callable[[list[str]], str]] = {
         {n: "yes" if n in labels else "no" for n in NAMES}
     ),
     "object of booleans": lambda labels: json.dumps({n: n in labels for n in NAMES}),
+    "Python dict of booleans": lambda labels: repr({n: n in labels for n in NAMES}),
+    "Python dict of numbers": lambda labels: repr({n: int(n in labels) for n in NAMES}),
+    "Python dict of floats": lambda labels: repr({n: float(n in labels) for n in NAMES}),
+    "NumPy numbers in a dict": lambda labels: (
+        "{" + ", ".join(f"{n!r}: np.float64({float(n in labels)})" for n in NAMES) + "}"
+    ),
+    "NumPy booleans in a dict": lambda labels: (
+        "{" + ", ".join(f"{n!r}: np.{n in labels}_" for n in NAMES) + "}"
+    ),
     "object of numbers": lambda labels: json.dumps({n: int(n in labels) for n in NAMES}),
 }
 
@@ -243,6 +250,28 @@ def test_answers_passed_over_in_prodigy_are_not_labelled() -> None:
 )  # fmt: skip
 def test_what_is_no_list_of_python(text: str) -> None:
     assert python_list(text) is None
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["{", "{}}", "{'a': 1 'b': 0}", "{'a': 0.93, 'b': 0.07}", "{'a': 2}", "{a: 1}", "{'a'}",
+     "{'a': [1]}", "{'a': {'b': 1}}", "{'a': __import__('os')}", "{'\\ud800': 1", "{'a': 1}x",
+     "{" + "'a': 1, " * 20_000 + "}", "{'a': 1e0}", "{}", "['a']"],
+)  # fmt: skip
+def test_what_is_no_dict_of_flags(text: str) -> None:
+    assert python_flags(text) is None
+
+
+def test_dicts_of_probabilities_stay_an_error_that_says_so() -> None:
+    report = checked(["{'spam': 0.9, 'ham': 0.1}", "{'spam': 0.2, 'ham': 0.8}"] * 10)
+    said = report.finding("label-notation")
+    assert said is not None
+    assert said.severity == "error"
+
+
+def test_a_dict_with_keys_of_numbers_gives_numbers() -> None:
+    conn, task = task_of(["{1: True, 2: False}", "{1: False, 2: True}", "{1: None, 2: 'yes'}"])
+    assert [r.labels.values for r in read_records(conn, task)] == [(1,), (2,), (2,)]
 
 
 JSON = st.recursive(
