@@ -74,6 +74,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument("--embeddings", help="folder or cached hub name of a model2vec model")
+    parser.add_argument("--nameless", action="store_true", help="learn nothing from labels' names")
     options = parser.parse_args()
     texts, targets, is_training, labels = read(options.csv, options.delimiter)
     training, test = np.flatnonzero(is_training), np.flatnonzero(~is_training)
@@ -92,6 +93,7 @@ def main() -> None:
                 multilabel=bool(options.delimiter),
                 seed=seed,
                 embeddings=options.embeddings,
+                names=None if options.nameless else labels,
             )
             seconds = time.perf_counter() - start
             answers = model.log_probabilities([texts[row] for row in test])

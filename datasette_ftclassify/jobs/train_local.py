@@ -101,6 +101,7 @@ def _learning_curve(
         multilabel=data.labels.multilabel,
         seed=seed,
         recipe=report.get("recipe"),
+        names=data.labels.names,
         progress=progress,
     )
     same = bool(points) and points[0]["recipe"] == report.get("recipe")

@@ -110,18 +110,22 @@ def test_a_row_whose_label_its_training_part_lacks_says_nothing_of_probabilities
     assert not trial.usable[40]
 
 
-def test_what_a_fold_holds_out_teaches_it_neither_terms_nor_their_weights():
+@pytest.mark.parametrize("names", [False, True])
+def test_what_a_fold_holds_out_teaches_it_neither_terms_nor_their_weights(names):
     """Out-of-fold scores are those of a model that has never read the row."""
     chooser = np.random.default_rng(5)
     texts = [f"{' '.join(chooser.choice(WORDS, 4))} only{row}" for row in range(80)]
     targets = np.eye(2, dtype=np.int8)[np.arange(80) % 2]
-    data = Data.read(texts, targets, 2)
-    recipe = candidates(80, 2, data.cost, multilabel=False, embedding=False)[1]
+    data = Data.read(texts, targets, 2, names=["red", "blue"])
+    recipes = candidates(80, 2, data.cost, multilabel=False, embedding=False, names=True)
+    base = next(base for each in recipes for base, _ in each.mixture if base.names == names)
+    recipe = Recipe(base.name, ((base, share := 1.0),))
     trial = compare(data, (recipe,), 0, False, ExpectedTime(no_progress))
-    ((base, share),) = recipe.mixture
     for training, unseen in splits(targets, data.groups, 0, data.cost)[0]:
-        weighting = data.weighting(training)
-        model = base.fit(data.design(weighting, training), targets[training], 0)
+        learnt, wanted = data.learnt(training, names)
+        assert len(learnt) == len(training) + (2 if names else 0)
+        weighting = data.weighting(learnt)
+        model = base.fit(data.design(weighting, learnt), wanted, 0)
         scores = base.decide(model, data.design(weighting, unseen))
         centred = scores - scores.mean(axis=1, keepdims=True)
         np.testing.assert_allclose(

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from .label_names import by_name
 from .machine import machine, seen_share
 from .recipes import SMOOTHING, Base, Recipe, bayes
 from .ridge import ridge
@@ -16,6 +17,7 @@ BAYES = Base("naive Bayes", bayes, SMOOTHING)
 MACHINE = Base("support vector machine", machine, 0.5)
 SMOOTH_MACHINE = Base("smoother support vector machine", machine, 0.15)
 SHARP_MACHINE = replace(MACHINE, strength=1.0)
+NAMES = Base("likeness to the label's name", by_name, 1.0, names=True)
 DESCENT = Base("logistic regression", logistic, 1.0)
 
 NO_VECTORS = Recipe(BAYES.name, ((BAYES, 1.0),))  # it counts, and vectors are no counts
@@ -25,15 +27,25 @@ RIDGE_ROWS = 3_000  # up to which ridge regression takes less than a second
 FEW_EACH = 12
 """Rows a label up to which ridge regression is compared at every size: it is the best there (eight
 rows of 700 labels: .346, support vector machine .301), and has at most 14,000 rows or features."""
+NAMES_EACH = 50  # rows a label up to which the labels' names are looked at
 LARGE = 1e8  # stored values times labels, from where only one setting of the machine is tried
 SLOW = 4e9  # and from where one solver call per label would take minutes
 
 
 def candidates(
-    n_rows: int, n_labels: int, cost: float, *, multilabel: bool, embedding: bool
+    n_rows: int,
+    n_labels: int,
+    cost: float,
+    *,
+    multilabel: bool,
+    embedding: bool,
+    names: bool = False,
 ) -> tuple[Recipe, ...]:
-    """The recipes to compare; `cost` is the number of stored feature values times labels."""
+    """The recipes to compare; `cost` is the number of stored feature values times labels, `names`
+    whether the labels' names are there to learn from."""
     recipes = _multilabel(cost) if multilabel else _exclusive(n_rows, n_labels, cost)
+    if names:
+        recipes += _with_names(n_rows)
     if not embedding:
         return recipes
     return recipes + tuple(_with_embedding(recipe) for recipe in recipes if recipe != NO_VECTORS)
@@ -81,6 +93,25 @@ def _with_bayes(base: Base) -> tuple[Recipe, ...]:
     return (_alone(base), _mixed(base, BAYES, 0.5), _mixed(base, BAYES, 1.0), NO_VECTORS)
 
 
+def may_help(n_rows: int, n_labels: int) -> bool:
+    """Whether rows are so few that the labels' names may tell something that they do not."""
+    few = n_rows <= RIDGE_ROWS or n_rows < FEW_EACH * n_labels
+    return few and n_rows <= NAMES_EACH * n_labels
+
+
+def _with_names(n_rows: int) -> tuple[Recipe, ...]:
+    first = _naming(RIDGE if n_rows <= RIDGE_ROWS else LIGHT_RIDGE)
+    found = (_mixed(first, NAMES, 0.25), _mixed(first, NAMES, 0.5))
+    if n_rows <= FEW_ROWS:
+        return (*found, _mixed(first, NAMES, 1.0), _mixed(first, _naming(BAYES), 0.5))
+    second = _naming(MACHINE)
+    return (*found, _mixed(second, NAMES, 0.25), _mixed(second, NAMES, 0.5))
+
+
+def _naming(base: Base) -> Base:
+    return replace(base, name=f"{base.name} with label names", names=True)
+
+
 def _multilabel(cost: float) -> tuple[Recipe, ...]:
     if cost > SLOW:
         return (_alone(DESCENT),)
@@ -101,7 +132,7 @@ def _mixed(first: Base, second: Base, share: float) -> Recipe:
 def _with_embedding(recipe: Recipe) -> Recipe:
     mixture = tuple(
         (replace(base, name=f"{base.name} on embeddings too", embedding=True), share)
-        if base.solve is not bayes
+        if base.solve not in (bayes, by_name)
         else (base, share)
         for base, share in recipe.mixture
     )

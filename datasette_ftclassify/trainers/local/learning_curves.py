@@ -16,7 +16,7 @@ from ...metrics.intervals import (
     ratio_interval,
     share_interval,
 )
-from .candidates import candidates
+from .candidates import candidates, may_help
 from .cross_val_predict import MAX_WEIGHTS, QUICK_COST, quick_base, sample
 from .group_folds import Rows, splits
 from .recipes import Recipe, Targets
@@ -42,6 +42,7 @@ def learning_curve(
     multilabel: bool,
     seed: int = 0,
     recipe: str | None = None,
+    names: Sequence[str] | None = None,
     fractions: Sequence[float] = (0.1, 0.25, 0.5, 1.0),
     progress: Callable[[str, float], None] | None = None,
 ) -> list[dict[str, Any]]:
@@ -59,13 +60,14 @@ def learning_curve(
     recipe: as `fit` reports it. Where that takes seconds, the curve is of this recipe in the folds
             of `fit`, so that the accuracy of its last point is the one that `fit` reports;
             otherwise a quick one is used, which the points name
+    names:  of the labels, as `fit` got them
     """
     wanted = as_indicators(targets, len(texts), n_labels, multilabel)
     rows = sample(wanted, max(500, min(MAX_ROWS, MAX_CELLS // n_labels)), seed)
     wanted = wanted[rows]
     if len(rows) // 5 < MIN_UNSEEN:
         return []
-    used, data = _recipe([texts[row] for row in rows], wanted, n_labels, multilabel, recipe)
+    used, data = _recipe([texts[row] for row in rows], wanted, multilabel, recipe, names)
     repeats = splits(data.targets, data.groups, seed, data.cost)
     about: dict[str, Any] = {
         "labels": int(wanted.any(axis=0).sum()),
@@ -148,11 +150,24 @@ def curve_sentence(points: Sequence[dict[str, Any]]) -> str:
 
 
 def _recipe(
-    texts: list[str], targets: Targets, n_labels: int, multilabel: bool, name: str | None
+    texts: list[str],
+    targets: Targets,
+    multilabel: bool,
+    name: str | None,
+    names: Sequence[str] | None,
 ) -> tuple[Recipe, Data]:
     """The recipe of that name, if it takes seconds with these rows, or a quick one."""
-    data = Data.read(texts, targets, n_labels)
-    known = candidates(len(texts), n_labels, data.cost, multilabel=multilabel, embedding=False)
+    n_rows, n_labels = targets.shape
+    told = None if multilabel or not may_help(n_rows, n_labels) else names
+    data = Data.read(texts, targets, n_labels, names=told)
+    known = candidates(
+        n_rows,
+        n_labels,
+        data.cost,
+        multilabel=multilabel,
+        embedding=False,
+        names=len(data.named) > 0,
+    )
     for recipe in known:
         if recipe.name == name and data.cost <= QUICK_COST:
             return recipe, data

@@ -79,6 +79,7 @@ class Base:
     solve: Callable[[Design, Targets, float, int], Linear]
     strength: float
     embedding: bool = False
+    names: bool = False  # whether it learns from the labels' names, too
 
     def fit(self, design: Design, targets: Targets, seed: int) -> Linear:
         used = design if self.embedding else design.without_embedding
@@ -99,6 +100,11 @@ class Recipe:
     @property
     def embedding(self) -> bool:
         return any(base.embedding for base, _ in self.mixture)
+
+    @property
+    def names(self) -> bool:
+        """Then all of its parts do, since they share their features."""
+        return any(base.names for base, _ in self.mixture)
 
 
 def row_weights(targets: Targets) -> npt.NDArray[np.float64]:

@@ -47,6 +47,7 @@ class LocalTrainer:
             multilabel=data.labels.multilabel,
             seed=options.seed,
             embeddings=options.embeddings,
+            names=data.labels.names,
             progress=progress,
         )
         header, parts = to_parts(model)

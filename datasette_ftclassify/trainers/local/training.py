@@ -17,7 +17,7 @@ from ...core.humanize import counted, one_or_more
 from ...metrics.scores import calibration_error
 from ..base import Progress, no_progress
 from .calibration import calibrate, platt
-from .candidates import candidates
+from .candidates import candidates, may_help
 from .embeddings import load as load_embedding
 from .expected_time import ExpectedTime
 from .features import MAX_CHARACTERS, Vectorizer
@@ -38,13 +38,15 @@ def fit(
     multilabel: bool,
     seed: int = 0,
     embeddings: str | None = None,
+    names: Sequence[str] | None = None,
     progress: Progress | None = None,
 ) -> tuple[LocalModel, dict[str, Any]]:
     """Train a classifier, and report how it was chosen.
 
     `targets` holds label numbers 0..n_labels-1, shape (rows,), or with `multilabel` 0 or 1 for
     each label, shape (rows, n_labels). `embeddings` names a folder or a cached hub model of
-    model2vec; cross-validation decides whether it is used. `progress` is called with a stage and
+    model2vec; cross-validation decides whether it is used, and whether the labels' `names` are
+    learnt from, which are looked at where rows are few. `progress` is called with a stage and
     the share of the time that is over, 0..1, by what its parts took so far. The same rows and seed
     give the same classifier, bit by bit.
 
@@ -58,10 +60,16 @@ def fit(
     wanted = as_indicators(targets, len(texts), n_labels, multilabel)
     embedding = load_embedding(embeddings) if embeddings else None
     clock.report("reading")
-    data = Data.read(texts, wanted, n_labels, embedding)
+    told = None if multilabel or not may_help(len(texts), n_labels) else names
+    data = Data.read(texts, wanted, n_labels, embedding, names=told)
     clock.report("comparing")
     recipes = candidates(
-        len(texts), n_labels, data.cost, multilabel=multilabel, embedding=embedding is not None
+        len(texts),
+        n_labels,
+        data.cost,
+        multilabel=multilabel,
+        embedding=embedding is not None,
+        names=len(data.named) > 0,
     )
     trial = compare(data, recipes, seed, multilabel, clock)
     clock.plan({base.name: 1 for base, _ in trial.recipe.mixture})
@@ -96,7 +104,7 @@ def finish(
 ) -> tuple[LocalModel, int]:
     """The chosen recipe on all rows, its parts added up into one set of weights; `fitted` is called
     with the name of each part."""
-    rows = np.arange(len(data.targets))
+    rows, targets = data.learnt(np.arange(len(data.targets)), trial.recipe.names)
     weighting = data.weighting(rows)
     design = data.design(weighting, rows)
     n_terms = len(weighting.keep)
@@ -105,7 +113,7 @@ def finish(
     weights = np.zeros((width, n_labels), dtype=np.float32)
     bias = np.zeros(n_labels, dtype=np.float32)
     for base, share in trial.recipe.mixture:
-        part: Linear = base.fit(design, data.targets, seed)
+        part: Linear = base.fit(design, targets, seed)
         factor = np.float32(share / trial.scales[base.name])
         weights[: len(part.weights)] += factor * part.weights
         bias += factor * part.bias

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from ...core.near_duplicates import near_groups
 from .embeddings import embed
 from .features import FloatArray
 from .group_folds import Rows
+from .label_names import label_texts
 from .recipes import EMBEDDING_WEIGHT, WORD_WEIGHT, Design, Targets
 from .static_embedding import StaticEmbedding
 from .term_counts import TermCounts, Weighting, count_terms
@@ -57,6 +58,9 @@ class Data:
     embedding: StaticEmbedding | None
     embedded: FloatArray | None
     max_weights: int = MAX_WEIGHTS
+    named: Rows = field(default_factory=lambda: np.empty(0, dtype=np.intp))
+    """The numbers of the labels' names, a row each after those of the texts; none where they are
+    not learnt from."""
 
     @classmethod
     def read(
@@ -66,16 +70,28 @@ class Data:
         n_labels: int,
         embedding: StaticEmbedding | None = None,
         max_weights: int = MAX_WEIGHTS,
+        names: Sequence[str] | None = None,
     ) -> Data:
+        """names: of the labels, to learn from where that may help"""
+        extra = None if names is None else label_texts(names)
         # A term that occurs in one row only helps where rows are few.
         min_rows = 1 if len(texts) <= 500 else 2 if len(texts) <= 50_000 else 4
-        terms = count_terms(texts, min_rows=min_rows)
-        embedded = None if embedding is None else embed(embedding, texts) * EMBEDDING_WEIGHT
-        return cls(terms, targets, near_groups(texts), min_rows, embedding, embedded, max_weights)
+        read = texts if extra is None else [*texts, *extra]
+        terms = count_terms(read, min_rows=min_rows)
+        embedded = None if embedding is None else embed(embedding, read) * EMBEDDING_WEIGHT
+        groups, named = near_groups(texts), np.arange(len(texts), len(read))
+        return cls(terms, targets, groups, min_rows, embedding, embedded, max_weights, named)
 
     @property
     def cost(self) -> float:
         return float(self.terms.counts.nnz) * int(self.targets.shape[1])
+
+    def learnt(self, rows: Rows, names: bool) -> tuple[Rows, Targets]:
+        """The rows to learn from, with those of the names if they are wanted, and their targets."""
+        if not names:
+            return rows, self.targets[rows]
+        own = np.eye(len(self.named), dtype=np.int8)
+        return np.concatenate([rows, self.named]), np.concatenate([self.targets[rows], own])
 
     def weighting(self, rows: Rows) -> Weighting:
         most = min(MAX_FEATURES, self.max_weights // self.targets.shape[1])
