@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import itertools
 import os
 import shutil
 import signal
@@ -91,10 +92,17 @@ def conn(town: Path) -> Iterator[sqlite3.Connection]:
         yield conn
 
 
+@pytest.fixture(scope="session")
+def ledgers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Folders for ledgers, none of which is there yet: only few tests open theirs."""
+    folder = tmp_path_factory.mktemp("ledgers")
+    return (folder / str(number) for number in itertools.count())
+
+
 @pytest.fixture(autouse=True)
-def ledger(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+def ledger(ledgers: Iterator[Path], monkeypatch: pytest.MonkeyPatch) -> Path:
     """A ledger of the test's own, also for the processes that it starts."""
-    path = tmp_path_factory.mktemp("ledger") / "ledger.db"
+    path = next(ledgers) / "ledger.db"
     monkeypatch.setenv("FTCLASSIFY_LEDGER", str(path))
     return path
 

@@ -116,15 +116,6 @@ def metrics_of(classifier: Classifier, text: str) -> Evaluation:
         raise ArtifactError(f"{error} Evaluate {classifier.title} again.") from None
 
 
-def latest_evaluation(conn: sqlite3.Connection, classifier: Classifier) -> Evaluation | None:
-    """The newest metrics of the classifier; None when it was never evaluated.
-
-    Raises ArtifactError when they are damaged, or too many to be read.
-    """
-    text = evaluation_text(conn, classifier)
-    return None if text is None else metrics_of(classifier, text)
-
-
 def row_results(
     conn: sqlite3.Connection,
     classifier: Classifier,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import random
 import re
-import signal
 import sqlite3
 import subprocess
 import sys
@@ -16,8 +15,10 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from running_jobs import agreed_job, forget_jobs, wait_for
+from programs import Program
+from running_jobs import PATIENCE, agreed_job, forget_jobs, wait_for
 from sample_databases import rows, town_database, value
+from working import READY, work_in_small_batches
 
 from datasette_ftclassify.cli import ftclassify
 from datasette_ftclassify.core.database import connect
@@ -419,16 +420,6 @@ def test_an_unknown_job_is_not_found(conn, tmp_path):
             get_job(empty, 1)
 
 
-WORK = [sys.executable, "-c", """
-import sys
-from datasette_ftclassify.jobs import predict, runner
-from datasette_ftclassify.core.database import connect
-predict.BATCH = 7
-print("ready", flush=True)
-runner.work(connect(sys.argv[1]))
-"""]  # fmt: skip
-
-
 def note_every_write(conn):
     with conn:
         conn.execute("create table written (id integer)")
@@ -438,12 +429,10 @@ def note_every_write(conn):
         )
 
 
-def start_worker(path: Path) -> subprocess.Popen[str]:
-    process = subprocess.Popen([*WORK, str(path)], stdout=subprocess.PIPE, text=True)
-    assert process.stdout is not None
-    assert process.stdout.readline() == "ready\n"
-    process.stdout.close()
-    return process
+def start_worker(path: Path) -> Program:
+    worker = Program(work_in_small_batches, path, 7)
+    wait_for(lambda: READY in worker.output, "a worker")
+    return worker
 
 
 def test_two_workers_share_the_jobs_and_run_none_twice(conn, topics, trained):
@@ -454,7 +443,7 @@ def test_two_workers_share_the_jobs_and_run_none_twice(conn, topics, trained):
         )
     workers = [start_worker(trained), start_worker(trained)]
     for worker in workers:
-        assert worker.wait(timeout=120) == 0
+        assert worker.wait() == 0
     assert {job.state for job in list_jobs(conn)} == {"finished"}
     for job in list_jobs(conn):
         assert messages_of(conn, job.id) == ["started", "finished"]
@@ -477,10 +466,8 @@ def test_kill_9_at_random_moments_of_training_and_prediction(tmp_path, trained):
         while not all(get_job(conn, j.id).state == "finished" for j in (train, predict)):
             worker = start_worker(path)
             try:
-                worker.wait(timeout=chooser.uniform(0.05, 0.9) if kills < 12 else 60)
-            except subprocess.TimeoutExpired:
-                worker.send_signal(signal.SIGKILL)
-                worker.wait()
+                worker.wait(chooser.uniform(0.05, 0.9) if kills < 12 else PATIENCE)
+            except TimeoutError:  # it is killed then
                 kills += 1
         assert kills >= 5
         versions = "select count(*) from _ftclassify_classifiers where name = 'channels'"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import math
+import random
 import signal
 import sqlite3
 import threading
@@ -14,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from folders import SUPPORT
 from openai_server import OpenAIServer
+from programs import Program
 from remote_classifier import (
     ASK,
     LABELS,
@@ -29,6 +30,8 @@ from remote_classifier import (
 )
 from running_jobs import wait_for
 from sample_databases import rows, value
+from service_training import environment
+from working import predict_reports
 
 from datasette_ftclassify.core.database import connect
 from datasette_ftclassify.core.errors import (
@@ -619,54 +622,20 @@ def test_a_file_that_cannot_be_written_is_evaluated_from_what_was_kept(town: Tow
 # Processes that die
 
 
-KILLED = """
-import json, os, sys
-sys.path.insert(0, sys.argv[3])
-from datasette_ftclassify.jobs.predict import PredictRequest, predict_rows
-from datasette_ftclassify.core.database import connect
-from datasette_ftclassify.store.classifiers import find_classifier
-from datasette_ftclassify.trainers.configuration import read_access
-conn = connect(sys.argv[1])
-print("ready", flush=True)
-request = PredictRequest(concurrency=int(sys.argv[2]))
-predict_rows(conn, find_classifier(conn, "topics"), "reports", request, access=read_access(),
-             progress=lambda done, total: print(done, flush=True))
-"""
-
-
 def test_kill_9_repeats_no_more_questions_than_were_under_way(town: Town) -> None:
-    import os
-    import random
-    import signal
-    import subprocess
-    import sys
-
     town.fill(300)
     town.server.settings.latency = 0.01
-    environ = {
-        **os.environ,
-        "OPENAI_API_KEY": town.server.api_key,
-        "OPENAI_BASE_URL": town.server.base_url,
-    }
     chooser = random.Random(3)
     kills = 0
     for attempt in itertools.count():
         before = town.server.count(ASK)
-        process = subprocess.Popen(
-            [sys.executable, "-c", KILLED, str(town.path), "16", str(SUPPORT)],
-            stdout=subprocess.PIPE,
-            text=True,
-            env=environ,
-        )
-        assert process.stdout is not None
+        program = Program(predict_reports, town.path, 16, environ=environment(town.server))
         if attempt < 2:
             wanted = before + chooser.randrange(20, 130)
             wait_for(lambda wanted=wanted: town.server.count(ASK) >= wanted, "questions")  # type: ignore[misc]
-            process.send_signal(signal.SIGKILL)
+            program.send(signal.SIGKILL)
             kills += 1
-        process.stdout.read()
-        process.stdout.close()
-        if process.wait() == 0:
+        if program.wait() == 0:
             break
     assert kills == 2
     assert town.server.count(ASK) <= 300 + kills * 16

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
 import random
-import signal
-import subprocess
-import sys
 import time
 from contextlib import closing
 from dataclasses import replace
@@ -14,6 +12,8 @@ from pathlib import Path
 
 import pytest
 from openai_server import OpenAIServer
+from programs import Program
+from running_jobs import PATIENCE
 from sample_databases import rows, value
 from service_training import (
     MODEL,
@@ -25,6 +25,7 @@ from service_training import (
     topics,
     town,
 )
+from working import work
 
 from datasette_ftclassify.core.database import connect
 from datasette_ftclassify.core.errors import (
@@ -190,16 +191,6 @@ def test_killed_at_many_points_it_trains_once(path, openai_server):
         ]
 
 
-WORKER = """
-import sys
-from contextlib import closing
-from datasette_ftclassify.jobs.runner import work
-from datasette_ftclassify.core.database import connect
-with closing(connect(sys.argv[1])) as conn:
-    work(conn)
-"""
-
-
 def test_kill_9_at_random_moments_trains_once(path):
     chooser = random.Random(3)
     with OpenAIServer(pace=0.3) as server, closing(town(path)) as conn:
@@ -207,14 +198,10 @@ def test_kill_9_at_random_moments_trains_once(path):
         job = submit_train(conn, topics(conn), request())
         kills = 0
         while get_job(conn, job.id).state != "finished":
-            worker = subprocess.Popen(
-                [sys.executable, "-c", WORKER, str(path)], env={**_plain(), **environ}
-            )
+            worker = Program(work, path, environ={**_none_of_ours(), **environ})
             try:
-                worker.wait(timeout=chooser.uniform(0.5, 2.0) if kills < 4 else 60)
-            except subprocess.TimeoutExpired:
-                worker.send_signal(signal.SIGKILL)
-                worker.wait()
+                worker.wait(chooser.uniform(0.5, 2.0) if kills < 4 else PATIENCE)
+            except TimeoutError:  # it is killed then
                 kills += 1
         assert kills >= 2
         assert server.jobs_created == 1
@@ -223,11 +210,10 @@ def test_kill_9_at_random_moments_trains_once(path):
         assert value(conn, "pragma integrity_check") == "ok"
 
 
-def _plain() -> dict[str, str]:
-    import os
-
+def _none_of_ours() -> dict[str, None]:
+    """Takes what is set for this process out of the environment."""
     ours = ("OPENAI", "FTCLASSIFY_USD", "FTCLASSIFY_SQL", "FTCLASSIFY_PRICES")
-    return {k: v for k, v in os.environ.items() if not k.startswith(ours)}
+    return {name: None for name in os.environ if name.startswith(ours)}
 
 
 def die_at(words: str):

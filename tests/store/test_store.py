@@ -36,7 +36,7 @@ from datasette_ftclassify.store.classifiers import (
     set_default,
 )
 from datasette_ftclassify.store.deletion import delete_classifier
-from datasette_ftclassify.store.evaluations import add_evaluation, latest_evaluation
+from datasette_ftclassify.store.evaluations import add_evaluation, evaluation_text, metrics_of
 from datasette_ftclassify.store.jobs.state import add_job
 from datasette_ftclassify.store.schema import TABLES, ensure_schema
 from datasette_ftclassify.store.splits import Membership, add_split
@@ -396,11 +396,12 @@ def test_damaged_parts(conn: sqlite3.Connection, column: str, value: Any) -> Non
 
 def test_evaluations(conn: sqlite3.Connection) -> None:
     added = add(conn)
-    assert latest_evaluation(conn, added) is None
+    assert evaluation_text(conn, added) is None
     figures = evaluate(["ham", "spam"], np.array([0, 1]), np.log([[0.7, 0.3], [0.6, 0.4]]))
     add_evaluation(conn, added, "test", {})
     add_evaluation(conn, added, "test", {**figures, "é": None})
-    assert latest_evaluation(conn, added) == {**figures, "é": None}
+    newest = metrics_of(added, str(evaluation_text(conn, added)))
+    assert newest == {**figures, "é": None}
 
 
 def test_equal_splits_are_stored_once(conn: sqlite3.Connection) -> None:
@@ -525,7 +526,7 @@ def test_damaged_evaluations(conn: sqlite3.Connection, metrics: Any) -> None:
     add_evaluation(conn, added, "test", {})
     conn.execute("update _ftclassify_evaluations set metrics = ?", [metrics])
     with pytest.raises(ArtifactError):
-        latest_evaluation(conn, added)
+        metrics_of(added, str(evaluation_text(conn, added)))
 
 
 def test_a_text_of_a_view_that_was_also_learnt_is_no_test_row(conn: sqlite3.Connection) -> None:
