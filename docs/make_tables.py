@@ -12,6 +12,7 @@ from pathlib import Path
 from datasette_ftclassify import checks, metrics  # noqa: F401, which declare theirs
 from datasette_ftclassify.checks.codes import Section
 from datasette_ftclassify.checks.registry import registered
+from datasette_ftclassify.core.notations import NOTATIONS, Notation
 from datasette_ftclassify.core.settings import SETTINGS
 from datasette_ftclassify.metrics.registry import METRICS
 from datasette_ftclassify.sql import functions  # noqa: F401, which declares them
@@ -51,6 +52,27 @@ def codes(section: Section) -> str:
             for code in check.codes
         ),
     )
+
+
+def notations() -> str:
+    return as_table(
+        "the cells|are read as",
+        [
+            ('`["a", "b"]`', "a JSON array"),
+            (
+                "`a;b`, `a|b`, `a#b`, `a, b`, a line each",
+                "a delimited list, where the parts come back in other cells; else name the "
+                "delimiter",
+            ),
+            *((each.examples, _read_as(each)) for each in NOTATIONS.values()),
+            ("anything else", "one label"),
+        ],
+    )
+
+
+def _read_as(notation: Notation) -> str:
+    back = ", where the parts come back in other cells" if notation.between else ""
+    return notation.words + back + (f": {notation.more}" if notation.more else "")
 
 
 def figures() -> str:
@@ -110,7 +132,10 @@ def trainers_table() -> str:
 
 TABLES: dict[str, dict[str, Callable[[], str]]] = {
     "sql.md": {"SQL functions": functions_table},
-    "checks.md": {section.value: partial(codes, section) for section in Section},
+    "checks.md": {
+        **{section.value: partial(codes, section) for section in Section},
+        "notations": notations,
+    },
     "metrics.md": {"figures": figures},
     "jobs.md": {"settings": settings},
     "trainers.md": {"options of trainers": trainers_table},

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 from ..core.database import quote
 from ..core.humanize import rows_text
-from ..core.label_notations import NOTATIONS
 from ..core.labels import unlabelled_sql
+from ..core.notations import NOTATIONS
 from .codes import INFO, WARNING, Code, Section
 from .registry import check
 from .report import Finding
@@ -186,5 +186,5 @@ def _invalid(facts: Facts) -> str:
     if facts.task.label_names:
         return f"label cells that are no {len(facts.task.label_names)} flags of 0 and 1"
     if facts.task.notation:
-        return f"label cells that cannot be read as {NOTATIONS[facts.task.notation]}"
+        return f"label cells that cannot be read as {NOTATIONS[facts.task.notation].words}"
     return "label cells that are no JSON array of texts and numbers"

@@ -13,7 +13,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from .database import NotUtf8
-from .label_parsers import PARSERS, Notation, vector
 from .labels import (  # fmt: skip
     UNLABELLED,
     Kind,
@@ -26,15 +25,8 @@ from .labels import (  # fmt: skip
     trimmed,
     variant_key,
 )
+from .notations import NOTATIONS, vector
 
-NOTATIONS: dict[Notation, str] = {
-    "python": "lists as Python writes them",
-    "tool": "JSON of a labelling tool",
-    "object": "JSON objects of true and false",
-    "flags": "dictionaries of true and false as Python writes them",
-    "bare": "lists in brackets",
-    "vector": "vectors of 0 and 1",
-}
 DELIMITERS = ("|", ";", "#", "\n", ",")
 _CACHED, _CACHED_CHARACTERS = 20_000, 1_000
 
@@ -54,7 +46,7 @@ class Reading:
 
     kind: Kind
     delimiter: str | None = None
-    notation: Notation | None = None
+    notation: str | None = None
     names: tuple[str, ...] = ()
     merged: tuple[LabelValue, ...] = ()
 
@@ -62,7 +54,7 @@ class Reading:
     def words(self) -> str:
         """`, labels separated by ;`, to go on after the kind; empty for plain cells."""
         if self.notation:
-            return f", read from {NOTATIONS[self.notation]}"
+            return f", read from {NOTATIONS[self.notation].words}"
         if self.delimiter is None:
             return ""
         return f", labels separated by {delimiter_words(self.delimiter)}"
@@ -129,19 +121,19 @@ def _read(reading: Reading, cells: Sequence[object], columns: Sequence[str]) -> 
     cell = cells[0]
     if reading.notation is None or is_blank(cell) or type(cell) not in (str, int, float):
         return read_labels(cells, reading.kind, columns, reading.delimiter)
-    text = trimmed(str(cell))
-    if reading.notation == "vector":
-        flags = vector(text)
+    text, notation = trimmed(str(cell)), NOTATIONS[reading.notation]
+    if notation.flags:
+        flags = notation.parse(text)
         if not reading.names:
-            return Labels(None, "vector")
+            return Labels(None, notation.name)
         if flags is None or len(flags) != len(reading.names):
             return Labels(None, "invalid")
         chosen = zip(reading.names, flags, strict=True)
         return Labels(tuple(name for name, flag in chosen if flag))
     items = json_array(text)
     if not _are_labels(items):
-        items = PARSERS[reading.notation](text)
-    if items is None and reading.notation == "tool" and text[:1] not in '[{"':
+        items = notation.parse(text)
+    if items is None and notation.alone and text[:1] not in notation.alone:
         items = [cell]  # Label Studio writes a single choice as it is
     if items == [] and text[:1] == "{" and '"answer"' in text:
         return UNLABELLED
@@ -171,20 +163,24 @@ def propose_reading(cells: Iterable[LabelValue]) -> Reading:
     return Reading("binary" if len(values) == 2 else "multiclass")
 
 
-def _notation(texts: list[str]) -> Notation | None:
+def _notation(texts: list[str]) -> str | None:
     if _are_vectors(texts):
         return "vector"
     if sum(_are_labels(json_array(text)) for text in texts) * 2 > len(texts):
         return None
-    for notation, parse in PARSERS.items():
-        read = [text for text in texts if _are_labels(parse(text))]
-        # Names may stand in brackets, too: lists have to recombine.
-        inside = [text[1:-1] for text in read] if notation == "bare" else []
-        if len(read) * 2 > len(texts) and (not inside or _recombines(inside, ",")):
-            return notation
-        bare = [text for text in texts if text[:1] not in ("[", "{")]
-        if notation == "tool" and len(read) >= 2 and len(read) + len(bare) == len(texts):
-            return "tool"
+    for notation in NOTATIONS.values():
+        if notation.flags:
+            continue
+        read = [text for text in texts if _are_labels(notation.parse(text))]
+        inside = [text[1:-1] for text in read]
+        if len(read) * 2 > len(texts) and (
+            notation.between is None or _recombines(inside, notation.between)
+        ):
+            return notation.name
+        # Of a damaged cell that begins with a quote, the others still say what they are.
+        alone = [text for text in texts if text[:1] not in notation.alone.strip('"')]
+        if notation.alone and len(read) >= 2 and len(read) + len(alone) == len(texts):
+            return notation.name
     return None
 
 

@@ -14,17 +14,10 @@ from typing import Any
 
 from .database import Relation, check_condition, condition, quote, reading, relation
 from .errors import TaskError
-from .label_notations import (
-    DELIMITERS,
-    NOTATIONS,
-    Reading,
-    label_reader,
-    propose_reading,
-    vector_problem,
-)
-from .label_parsers import Notation
+from .label_notations import DELIMITERS, Reading, label_reader, propose_reading, vector_problem
 from .labels import KINDS, Kind, LabelSet, LabelValue, is_label, unlabelled_sql, variant_groups
 from .markup import MARKUPS, Markup
+from .notations import NOTATIONS
 from .rendering import Renderer, renderer, template_columns
 from .text import TEXT_FORM, Read, reading_of
 
@@ -61,7 +54,7 @@ class Task:
     split_column: str | None = None
     delimiter: str | None = None
     text_form: int = TEXT_FORM
-    notation: Notation | None = None
+    notation: str | None = None
     label_names: tuple[str, ...] = ()
     markup: Markup | None = None
     merged: tuple[LabelValue, ...] = ()

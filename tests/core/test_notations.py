@@ -16,7 +16,7 @@ from datasette_ftclassify.checks.report import CheckReport
 from datasette_ftclassify.core.errors import TaskError
 from datasette_ftclassify.core.examples import read_records
 from datasette_ftclassify.core.label_notations import label_reader, name_list, propose_reading, torn
-from datasette_ftclassify.core.label_parsers import (
+from datasette_ftclassify.core.notations import (
     object_labels,
     python_flags,
     python_list,
