@@ -35,9 +35,8 @@ def test_settings_of_every_kind_of_job_have_words(trained: Path, conn: sqlite3.C
     fields = {"split_column": "part", "label_names": "a"}
     check = submit_check(conn, topics.task, SplitPlan(), model="m", fields=fields)
     more = {"continue_from": "x", "on_predictions": True, "like": "y", "host": "here"}
-    for settings in (
-        {**training, **more}, predict.settings(conn, topics, "messages"), check.settings
-    ):  # fmt: skip
+    predicting = predict.settings(conn, topics, "messages").to_dict()
+    for settings in ({**training, **more}, predicting, check.settings):
         names = [name for name, _ in settings_list(settings)]
         assert [name for name in names if RAW.search(name)] == []
         assert not {"uid", "like", "text form"} & {*names}

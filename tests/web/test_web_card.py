@@ -141,16 +141,26 @@ async def test_a_published_copy_is_complete_and_read_only(trained: Path):
     assert answer["label"] == "Bins and recycling"
 
 
+def section(heading: str, text: str) -> str:
+    """What stands under a heading of a page."""
+    found = re.search(rf"<h2[^>]*>{heading}</h2>(.*?)</section>", text, re.DOTALL)
+    assert found is not None
+    return found[1]
+
+
 @pytest.mark.parametrize("typed", ["urgent", "re: <topics>@2", " "])
 async def test_a_name_that_is_refused_stays_as_it_was_typed(trained: Path, typed: str):
     ds = serve(trained)
+    shown = await get(ds, CARD, ROOT)
     page = await submit(ds, CARD, ROOT, action="rename", new_name=typed)
     assert page.status_code == 400
     assert 'role="alert"' in page.text
     field = re.search(r'<input id="ft-new-name"[^>]* value="([^"]*)"', page.text)
     assert field is not None
     assert unescape(field[1]) == typed
-    assert "Use it" in page.text
+    # All else is as it was.
+    before, after = (section("How good it is", text) for text in (shown.text, page.text))
+    assert before == after
     answer = await send(ds, CARD, {"action": "rename", "new_name": typed}, ROOT)
     assert answer.status_code == 400
     assert answer.json()["error"]

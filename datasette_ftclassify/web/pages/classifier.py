@@ -99,7 +99,7 @@ async def _card(
         "faultless": headline_figures.faultless(found["metrics"]),
         "several": classifier.task.template is not None or len(classifier.task.text) > 1,
         "may_change": may_change,
-        "problem": None if error is None else {"action": ask.one("action"), "text": str(error)},
+        "refusal": None if error is None else {"action": ask.one("action"), "text": str(error)},
         "typed": {name: ask.one(name) for name in TYPED.values() if error is not None},
         "deletion": await deletion_of(ask, classifier.title) if may_change else None,
         "links": {**await _links(ask, classifier, found["sql"]), **query_link(ask, splits)},
