@@ -55,6 +55,7 @@ OTHERS = 2.0
 MEMORY = 1_000_000_000
 """Bytes that the server may have had at once."""
 
+COMPUTED = "has a computed column"
 HIDDEN = "reads-hostile-files"
 PRICES = dict(prices.mutations())
 OTHER: list[tuple[str, Mutation]] = [
@@ -182,7 +183,7 @@ def pages(database: str, name: str) -> list[str]:
         f"{ours}/classifiers/topics/try?text=a+drain", OURS, f"/{database}",
         f"/{database}.json?sql=select+ft_classify_json('a+drain')&_shape=array",
     ]  # fmt: skip
-    if name.startswith("very many tables") or name.endswith("has a computed column"):
+    if name.startswith("very many tables") or name.endswith(COMPUTED):
         # Datasette counts the rows of each table there, by reading them in 1.0: no limit of its own
         # ends a column that takes hours in one step of SQLite.
         own.remove(f"/{database}")
@@ -236,6 +237,10 @@ def test_such_files_hold_up_nobody(
     good: Path, tmp_path: Path, openai_server: OpenAIServer, number: int, immutable: bool
 ):
     batch = BATCHES[number if ALL else int(immutable)]
+    if immutable and not is_065():
+        # Before it starts, Datasette 1.0 counts the rows of immutable files by reading them, for an
+        # hour each if need be.
+        batch = [(name, mutate) for name, mutate in batch if not name.endswith(COMPUTED)]
     other = tmp_path / "other.db"
     shutil.copyfile(good, other)
     files: dict[str, Path] = {}
