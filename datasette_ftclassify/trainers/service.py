@@ -271,6 +271,11 @@ class Service(Trainer, Protocol):
         Raises AccessError when the address is none."""
         return urlsplit(endpoint.base_url or "").netloc.lower() or self.title
 
+    def console_url(self, host: str, what: str, name: str) -> str | None:
+        """The page of the service on which people see a `job`, `file` or `batch` by its id, when it
+        is at that host; None: there is none, or none that is known."""
+        return None
+
     def shutdown_dates(self, endpoint: Endpoint) -> Mapping[str, date]:
         """The days from which its models answer no more, as the host says when it is asked, within
         a few seconds; none, unless it says such a thing. Raises ServiceProblem, AccessError."""

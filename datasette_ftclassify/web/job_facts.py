@@ -7,7 +7,7 @@ import re
 import sqlite3
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote, urlencode
+from urllib.parse import urlencode
 
 from ..core.database import relation
 from ..core.errors import FtclassifyError
@@ -17,6 +17,7 @@ from ..present.usage_sql import split_counts, split_sql
 from ..store.classifiers import find_by_id
 from ..store.jobs.queries import ACTIVE
 from ..store.jobs.state import ACTIONS
+from ..trainers.registry import list_services
 from . import charts
 from .routing import table_of, tables_behind
 
@@ -40,11 +41,6 @@ _SERIES = {
     ),
 }  # fmt: skip
 _SERIES_NAMES = ("training", "validation", "validation, all rows")
-
-_CONSOLES = {"api.openai.com": "https://platform.openai.com"}
-"""By the host that was asked: where its people see jobs, files and batches."""
-
-_CONSOLE_PATHS = {"job": "finetune", "file": "storage/files", "batch": "batches"}
 
 
 def classifier_of(conn: sqlite3.Connection, job: Job) -> str | None:
@@ -255,8 +251,8 @@ def _list(value: object) -> list[Any]:
 
 
 def _console(host: object, what: str, name: str) -> str | None:
-    site, path = _CONSOLES.get(str(host)), _CONSOLE_PATHS.get(what)
-    return f"{site}/{path}/{quote(name, safe='')}" if site and path else None
+    pages = (service.console_url(str(host), what, name) for service in list_services())
+    return next((page for page in pages if page), None)
 
 
 def curves(points: Sequence[Mapping[str, Any]], marks: Sequence[float]) -> dict[str, Any] | None:

@@ -13,7 +13,7 @@ from openai_server import OpenAIServer
 from datasette_ftclassify.core.labels import LabelSet
 from datasette_ftclassify.prompts.formats import ExportFormat
 from datasette_ftclassify.trainers.access import Endpoint
-from datasette_ftclassify.trainers.openai_protocol.azure import AzureTrainer
+from datasette_ftclassify.trainers.openai_protocol.dialect import AZURE as AZURE
 from datasette_ftclassify.trainers.openai_protocol.dialect import OPENAI
 from datasette_ftclassify.trainers.openai_protocol.inference import OpenAIInferenceClient
 from datasette_ftclassify.trainers.service import InferenceResponse
@@ -23,7 +23,6 @@ NAMES = ["Roads", "Parks", "Water works"]
 TOWN = LabelSet.of(NAMES, "multiclass")
 MANY = LabelSet.of(NAMES, "multilabel")
 CODES = ExportFormat(labels="code")
-AZURE = AzureTrainer().dialect
 CHAT, COMPLETION = "/chat/completions", "/completions"
 Header = dict[str, Any]
 

@@ -26,8 +26,8 @@ from datasette_ftclassify.core.errors import AccessError, JobStopped, TrainingEr
 from datasette_ftclassify.core.labels import LabelSet
 from datasette_ftclassify.trainers.access import Endpoint
 from datasette_ftclassify.trainers.base import TrainerOptions, options_of
-from datasette_ftclassify.trainers.openai_protocol.azure import AzureTrainer
 from datasette_ftclassify.trainers.openai_protocol.create_job import _fields
+from datasette_ftclassify.trainers.openai_protocol.dialect import AZURE
 from datasette_ftclassify.trainers.openai_protocol.trainer import OpenAITrainer
 from datasette_ftclassify.trainers.openai_protocol.training_options import (
     default_epochs,
@@ -587,7 +587,7 @@ def test_cancelled_before_there_was_a_job_the_files_go(setting: Setting, server:
 
 def test_azure(vocabularies: Path):
     with OpenAIServer(pace=0.0, metrics=4, dialect="azure") as server:
-        setting = Setting(server, AzureTrainer(poll=SHORT), model="gpt-4o-mini", rows=ROWS)
+        setting = Setting(server, OpenAITrainer(AZURE, poll=SHORT), model="gpt-4o-mini", rows=ROWS)
         setting.options = TrainerOptions(suffix="town")
         training_log = TrainingLog()
         tuned = setting.train(training_log)
@@ -750,7 +750,7 @@ def test_epochs_and_model(setting: Setting, server: OpenAIServer, epochs: int, m
 
 
 def test_azure_takes_short_suffixes_without_dots(setting: Setting):
-    azure = AzureTrainer()
+    azure = OpenAITrainer(AZURE)
     for suffix, message in (("s" * 19, "azure takes 18"), ("v1.5", "no dots")):
         order = replace(setting.order, options=TrainerOptions(suffix=suffix))
         with pytest.raises(TrainingError, match=message):
@@ -824,7 +824,7 @@ def test_a_format_that_is_given_is_kept(vocabularies: Path):
     given = {**_completion(), "labels": "text"}
     options = TrainerOptions(format=given)
     assert OpenAITrainer().choose_format(LABELS, options) == given
-    assert AzureTrainer().choose_format(LABELS, options) == {**given, "bom": True}
+    assert OpenAITrainer(AZURE).choose_format(LABELS, options) == {**given, "bom": True}
 
 
 def test_an_unknown_vocabulary_means_codes(vocabularies: Path):

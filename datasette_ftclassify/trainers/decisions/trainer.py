@@ -10,7 +10,7 @@ from ...core.errors import ArtifactError, TrainingError
 from ...core.labels import LabelSet
 from ..access import Endpoint
 from ..base import Capabilities, Limits, check_taken
-from ..openai_protocol.dialect import OPENAI, OPENAI_VARIABLES
+from ..openai_protocol.dialect import OPENAI
 from ..options import DESCRIPTIONS, MODEL_TO_ASK
 from ..service import FineTunedModel, InferenceClient, Service, TrainingLog, TrainingSpec
 from ..stored_model import DAMAGED, check_host, read_name
@@ -34,7 +34,7 @@ class DecisionsTrainer(Service):
     options = (MODEL_TO_ASK, DESCRIPTIONS)
     default_model = DEFAULT_MODEL
     reached_as = OPENAI.trainer
-    variables = OPENAI_VARIABLES
+    variables = OPENAI.variables
 
     def priced_as(self, model: str) -> str:
         """Decisions cost something else than the model's chat does."""

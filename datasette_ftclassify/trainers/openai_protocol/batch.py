@@ -78,7 +78,7 @@ class OpenAIBatchClient:
         self._priced_as = priced_as
         self._fields = Fields.of(self._builder, endpoint)
         self._options = self._builder.options
-        self._path = dialect.batch_root + _PATHS[self._builder.form]
+        self._path = (dialect.batch_root or "") + _PATHS[self._builder.form]
         self._host = dialect.host(endpoint)
         self._secrets = (endpoint.api_key,) if endpoint.api_key else ()
         self._client = open_client(endpoint, dialect)

@@ -1,43 +1,78 @@
-"""How the requests of one trainer differ from those of others, among servers that speak OpenAI's
-protocol. Code that sends or reads them follows this, not the trainer's name."""
+"""The servers that speak OpenAI's protocol, and how each differs from the others: one table.
+
+Code that sends or reads requests follows it, not a trainer's name; each entry is a trainer.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from urllib.parse import SplitResult, urlsplit
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+from urllib.parse import SplitResult, quote, urlsplit
 
 from ...core.errors import AccessError
 from ..access import Endpoint
 
 OPENAI_URL = "https://api.openai.com/v1"
 
-OPENAI_VARIABLES = {"api_key": "OPENAI_API_KEY", "base_url": "OPENAI_BASE_URL"}
-"""Those of OpenAI's SDK."""
+_GIB, _MIB = 1024**3, 1024**2
 
 
 @dataclass(frozen=True)
 class Dialect:
-    """How a trainer's server is reached and asked.
+    """How a trainer's server is reached and asked, and what it takes.
 
-    trainer:      its name, for people
-    key_variable: of the environment, for people; None: none is read
+    trainer:      the trainer's name
+    title:        for people, one line
+    provider:     who answers there, for people
+    variables:    of the environment, by the field of `Endpoint`; those for people, too
     home:         the base URL when the operator sets none; None: it must be set
     no_home:      what to set then, for people
     root:         the path of the API where an address has none
     key_header:   which holds the key; None: it is a bearer token
-    batch_root:   begins the paths that a batch's requests name
+    batch_root:   begins the paths that a batch's requests name; None: it takes no batches
     deployments:  a tuned model is asked under the name of its deployment, which the older form of
                   addresses (`Endpoint.api_version`) holds, too
+    suffix:       characters of a tuned model's suffix, at most; suffix_dots: it may have dots
+    file_bytes:   of one training file, at most
+    marks_files:  training files begin with a byte order mark
+    extra_body:   what goes along with every request, below what the operator sets there; also
+                  `legacy_hyperparameters` and `hyperparameters`, see `training_options`
+    console:      addresses for people, with {} for the id, of a `job`, a `file` and a `batch`
     """
 
     trainer: str
-    key_variable: str | None = None
+    title: str = ""
+    provider: str = "OpenAI"
+    variables: Mapping[str, str] = field(default_factory=dict)
     home: str | None = OPENAI_URL
     no_home: str = ""
     root: str = ""
     key_header: str | None = None
-    batch_root: str = "/v1"
+    batch_root: str | None = "/v1"
     deployments: bool = False
+    suffix: int = 64
+    suffix_dots: bool = True
+    file_bytes: int = 8 * _GIB
+    marks_files: bool = False
+    extra_body: Mapping[str, Any] = field(default_factory=dict)
+    console: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def key_variable(self) -> str | None:
+        return self.variables.get("api_key")
+
+    def extended(self, endpoint: Endpoint) -> Endpoint:
+        """With the fields that every request to this server has."""
+        return replace(endpoint, extra_body={**self.extra_body, **endpoint.extra_body})
+
+    def console_url(self, host: str, what: str, name: str) -> str | None:
+        """Where people see a job, file or batch of that id; None: it is at another host, or there
+        is no such page."""
+        page = self.console.get(what)
+        if page is None or self.home is None or host != urlsplit(self.home).netloc:
+            return None
+        return page.format(quote(name, safe=""))
 
     def check(self, endpoint: Endpoint) -> None:
         """Raises AccessError when the key is missing or the address is none. Loads no SDK."""
@@ -93,4 +128,41 @@ class Dialect:
         return key
 
 
-OPENAI = Dialect("openai", OPENAI_VARIABLES["api_key"])
+OPENAI = Dialect(
+    "openai",
+    title="OpenAI, or a server that speaks its protocol: a language model is tuned there",
+    # Those of OpenAI's SDK.
+    variables={"api_key": "OPENAI_API_KEY", "base_url": "OPENAI_BASE_URL"},
+    # OpenAI's guide and API reference: files of 512 MB, and of 8 GB as Uploads.
+    console={
+        "job": "https://platform.openai.com/finetune/{}",
+        "file": "https://platform.openai.com/storage/files/{}",
+        "batch": "https://platform.openai.com/batches/{}",
+    },
+)
+
+AZURE = Dialect(
+    "azure",
+    title="Azure OpenAI: a language model is tuned and deployed at your resource",
+    provider="Azure",
+    variables={
+        "api_key": "AZURE_OPENAI_API_KEY",
+        "base_url": "AZURE_OPENAI_ENDPOINT",
+        "api_version": "OPENAI_API_VERSION",
+    },
+    home=None,
+    no_home="Set AZURE_OPENAI_ENDPOINT, or base_url in the plugin's configuration, to that of the "
+    "Azure resource: https://RESOURCE.openai.azure.com",
+    root="/openai/v1",
+    key_header="api-key",
+    batch_root="",  # as Azure's guide to batches names the paths
+    deployments=True,
+    # Azure's guide to fine-tuning: files under 512 MB, a suffix of 18 characters.
+    suffix=18,
+    suffix_dots=False,
+    file_bytes=512 * _MIB,
+    marks_files=True,
+)
+
+DIALECTS = [OPENAI, AZURE]
+"""A server with headers, limits or quirks of its own is one more entry."""

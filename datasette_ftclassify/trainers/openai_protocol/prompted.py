@@ -4,6 +4,7 @@ fine-tuned one, on the same rows, before or after that is paid for."""
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import date
 from typing import Any
 
@@ -19,12 +20,16 @@ from ..service import FineTunedModel, TrainingLog, TrainingSpec
 from .dialect import OPENAI
 from .trainer import OpenAITrainer
 
+DIALECT = replace(
+    OPENAI,
+    trainer="prompted",
+    title="OpenAI, or a server that speaks its protocol: prompt a model, no training",
+)
+
 
 class PromptedTrainer(OpenAITrainer):
     """Trains nothing: sends a chat model the prompt that a tuned one is trained on."""
 
-    name = "prompted"
-    title = "OpenAI, or a server that speaks its protocol: prompt a model, no training"
     capabilities = Capabilities(
         trains=False,
         needs_examples=False,
@@ -38,6 +43,9 @@ class PromptedTrainer(OpenAITrainer):
 
     options = (MODEL_TO_ASK, *FORMAT, DESCRIPTIONS)
     reached_as = OPENAI.trainer
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(DIALECT, **settings)
 
     def epochs_for(self, rows: int) -> int:
         """Once, as far as that means anything where nothing is learnt."""

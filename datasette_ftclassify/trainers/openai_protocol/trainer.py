@@ -10,6 +10,7 @@ from dataclasses import replace
 from datetime import date
 from typing import Any
 
+from ...core.errors import AccessError
 from ...core.labels import LabelSet
 from ...prompts.prices import PriceTable, load_prices, today
 from ...prompts.tokenizer import DEFAULT_MODEL
@@ -25,54 +26,59 @@ from ..service import (
     TrainingSpec,
 )
 from ..service_errors import ServiceRefused
-from .dialect import OPENAI, OPENAI_VARIABLES, Dialect
-
-_GIB = 1024**3
+from .dialect import OPENAI, Dialect
 
 
 class OpenAITrainer(Service):
     """Fine-tunes a language model at OpenAI or a compatible server, and uses it there.
 
+    dialect:  the server's own ways
     settings: of `training.train`: poll, file_bytes, part_bytes
     timeout:  seconds for a request
     """
 
-    name = OPENAI.trainer
-    title = "OpenAI, or a server that speaks its protocol: a language model is tuned there"
-    capabilities = Capabilities(
-        trains=True,
-        needs_examples=True,
-        scores_every_label=True,
-        leaves_machine=True,
-        costs_money=True,
-        says_anything=True,
-        batch=True,
-        cancels=True,
-        # OpenAI's guide and API reference: files of 512 MB, and of 8 GB as Uploads.
-        limits=Limits(examples=10, file_bytes=8 * _GIB),
-    )
-    options: Sequence[known.Option] = (
-        known.MODEL,
-        known.EPOCHS.within(1, 50),
-        known.BATCH_SIZE.within(1, 256),
-        known.LEARNING_RATE,
-        known.SUFFIX.within(most=64),
-        known.WANDB,
-        *known.FORMAT,
-        known.EXTRA,
-    )
-    variables: Mapping[str, str] = OPENAI_VARIABLES
-    marks_files = False
-    suffix_may_have_dots = True
+    name: str = OPENAI.trainer
+    title: str = OPENAI.title
 
-    def __init__(self, *, timeout: float = 60.0, **settings: Any) -> None:
+    def __init__(
+        self, dialect: Dialect = OPENAI, *, timeout: float = 60.0, **settings: Any
+    ) -> None:
+        self.dialect = dialect
+        self.name, self.title = dialect.trainer, dialect.title
         self._timeout = timeout
         self._settings = settings
 
     @property
-    def dialect(self) -> Dialect:
-        """What its requests have of their own."""
-        return Dialect(self.name, self.variables.get("api_key"))
+    def capabilities(self) -> Capabilities:
+        return Capabilities(
+            trains=True,
+            needs_examples=True,
+            scores_every_label=True,
+            leaves_machine=True,
+            costs_money=True,
+            says_anything=True,
+            batch=self.dialect.batch_root is not None,
+            cancels=True,
+            deploys=self.dialect.deployments,
+            limits=Limits(examples=10, file_bytes=self.dialect.file_bytes),
+        )
+
+    @property
+    def options(self) -> Sequence[known.Option]:
+        return (
+            known.MODEL,
+            known.EPOCHS.within(1, 50),
+            known.BATCH_SIZE.within(1, 256),
+            known.LEARNING_RATE,
+            known.SUFFIX.within(most=self.dialect.suffix),
+            known.WANDB,
+            *known.FORMAT,
+            known.EXTRA,
+        )
+
+    @property
+    def variables(self) -> Mapping[str, str]:
+        return self.dialect.variables
 
     def epochs_for(self, rows: int) -> int:
         """See `options.default_epochs`."""
@@ -89,7 +95,7 @@ class OpenAITrainer(Service):
         """See `options.choose_format`."""
         from .training_options import choose_format
 
-        return choose_format(labels, options, bom=self.marks_files)
+        return choose_format(labels, options, bom=self.dialect.marks_files)
 
     def check(self, spec: TrainingSpec, endpoint: Endpoint) -> None:
         """Raises TrainingError or AccessError for what the service would refuse; asks nobody."""
@@ -117,6 +123,7 @@ class OpenAITrainer(Service):
         from .fine_tuning import train
 
         host, limits = self.host(endpoint), self.capabilities.limits
+        endpoint = self.dialect.extended(endpoint)
         with self._open(endpoint) as client:
             try:
                 return train(
@@ -131,20 +138,25 @@ class OpenAITrainer(Service):
     def inference_client(
         self, header: Mapping[str, Any], labels: LabelSet, endpoint: Endpoint
     ) -> InferenceClient:
-        """See `inference.OpenAIInferenceClient`."""
+        """See `inference.OpenAIInferenceClient`. Raises AccessError for a model that is to be
+        deployed first."""
         from .inference import OpenAIInferenceClient
 
-        return OpenAIInferenceClient(
-            header, labels, endpoint, self.dialect, priced_as=self.priced_as
-        )
+        self._require_deployment(header)
+        at = self.dialect.extended(endpoint)
+        return OpenAIInferenceClient(header, labels, at, self.dialect, priced_as=self.priced_as)
 
     def batch_client(
         self, header: Mapping[str, Any], labels: LabelSet, endpoint: Endpoint
     ) -> BatchClient:
-        """See `batches.OpenAIBatchClient`."""
+        """See `batch.OpenAIBatchClient`. Raises AccessError as `inference_client` does."""
+        if not self.capabilities.batch:
+            return super().batch_client(header, labels, endpoint)
         from .batch import OpenAIBatchClient
 
-        return OpenAIBatchClient(header, labels, endpoint, self.dialect, priced_as=self.priced_as)
+        self._require_deployment(header)
+        at = self.dialect.extended(endpoint)
+        return OpenAIBatchClient(header, labels, at, self.dialect, priced_as=self.priced_as)
 
     def delete_remote(
         self, header: Mapping[str, Any], report: Mapping[str, Any], endpoint: Endpoint
@@ -155,11 +167,23 @@ class OpenAITrainer(Service):
 
             return delete_remote(client, self.host(endpoint), header, report)
 
+    def console_url(self, host: str, what: str, name: str) -> str | None:
+        return self.dialect.console_url(host, what, name)
+
+    def _require_deployment(self, header: Mapping[str, Any]) -> None:
+        if self.dialect.deployments and not header.get("deployment"):
+            provider = self.dialect.provider
+            raise AccessError(
+                f"The model {header.get('model')} is trained, and {provider} answers only for "
+                f"models that are deployed. Deploy it in {provider}, then evaluate the classifier "
+                "with the name of the deployment."
+            )
+
     def _check_order(self, spec: TrainingSpec, endpoint: Endpoint) -> None:
         from .training_options import check_order
 
         check_taken(self, replace(spec.options, epochs=spec.epochs))
-        check_order(spec, endpoint, self.name, dots=self.suffix_may_have_dots)
+        check_order(spec, self.dialect.extended(endpoint), self.name, dots=self.dialect.suffix_dots)
 
     def _open(self, endpoint: Endpoint) -> Any:
         from .client import open_client

@@ -168,6 +168,8 @@ class App:
     def _let_in(self, request: Request) -> None:
         bearer = request.headers.get("authorization", "").removeprefix("Bearer ")
         key = request.headers.get("api-key") or bearer
+        if self.settings.key_header is not None:
+            key = request.headers.get(self.settings.key_header)
         if not request.path:
             raise _no_route(request, 404)
         if not key:

@@ -50,6 +50,7 @@ class Settings:
     dialect:           azure wants deployments, short suffixes and a byte order mark, and writes
                        its own result columns; compatible takes hyperparameters at the top alone
     api_key:           the one that is let in
+    key_header:        which holds the key; None: a bearer token, or Azure's api-key
     extra_body:        fields beyond OpenAI's that request bodies may have
     latency:           seconds that each answer of a model takes, its computation included
     silent:            models answer nothing for as long as this is true
@@ -67,6 +68,7 @@ class Settings:
 
     dialect: Dialect = "openai"
     api_key: str = "sk-test-canary"
+    key_header: str | None = None
     organization: str = "org-test"
     extra_body: set[str] = field(default_factory=set)
     latency: float = 0.0
