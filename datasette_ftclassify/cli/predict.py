@@ -144,18 +144,15 @@ def _tell_unlabelled(estimate: JobEstimate | None) -> None:
 def _tell_begun(conn: sqlite3.Connection, plan: Plan) -> None:
     """Says of which questions the estimate counts a second time: those that an interrupted job has
     at a service, in batches whose answers are still to come."""
-    from ..store.classifiers import has_store
-    from ..store.jobs.state import UNFINISHED, list_jobs
+    from ..store.jobs.state import find_unfinished
 
-    for job in list_jobs(conn) if has_store(conn) else []:
-        same = (job.kind, job.settings) == ("predict", plan.settings.to_dict())
-        begun = same and job.state in UNFINISHED
-        if begun and (batches := batches_there(conn, job.id)):
-            what = counted(batches, "batch", "batches")
-            say(
-                f"Job {job.id} goes on, with {what} at the service: what these ask is not sent"
-                " or paid for again, though the estimate below counts it."
-            )
+    job = find_unfinished(conn, "predict", plan.settings.to_dict())
+    if job is not None and (batches := batches_there(conn, job.id)):
+        what = counted(batches, "batch", "batches")
+        say(
+            f"Job {job.id} goes on, with {what} at the service: what these ask is not sent"
+            " or paid for again, though the estimate below counts it."
+        )
 
 
 def _request(classifier: Classifier, given: dict[str, Any]) -> PredictRequest:

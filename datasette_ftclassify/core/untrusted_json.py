@@ -46,7 +46,8 @@ def read_json(
         raise ArtifactError(f"The {what} holds more than {most_items:,} values.")
     try:
         data = json.loads(text, parse_constant=_not_finite)
-        _check(data, most_depth)
+        # Texts of plain ASCII without escapes are what they seem to be, which is nearly always so.
+        _check(data, most_depth, texts=size > MOST_CHARACTERS or not _is_plain(text))
     except (ValueError, RecursionError) as error:
         said = "it is too deep" if isinstance(error, RecursionError) else str(error)[:200]
         raise ArtifactError(f"The {what} is damaged: {said}.") from None
@@ -61,23 +62,27 @@ def read_object(text: object, what: str, **bounds: int) -> dict[str, Any]:
     return data
 
 
+def _is_plain(text: str) -> bool:
+    return text.isascii() and "\\u" not in text
+
+
 def _not_finite(name: str) -> NoReturn:
     raise ValueError(f"{name} is no number of JSON")
 
 
-def _check(data: Any, most_depth: int) -> None:
-    """Raises ValueError for what would trip somebody up later."""
+def _check(data: Any, most_depth: int, *, texts: bool) -> None:
+    """Raises ValueError for what would trip somebody up later. texts: look at these, too"""
     level: list[Any] = [data]
     for _ in range(most_depth):
         inner: list[Any] = []
         for value in level:
             if isinstance(value, dict):
-                for name in value:
+                for name in value if texts else ():
                     _check_text(name)
                 inner += value.values()
             elif isinstance(value, list):
                 inner += value
-            else:
+            elif texts or not isinstance(value, str):
                 _check_plain(value)
         if not inner:
             return

@@ -132,8 +132,8 @@ def _checks_of(
     """Finished check jobs about the task, newest first; of its rows as they were then."""
     jobs = []
     words = json.loads(json.dumps(task.to_dict()))
-    for job in list_jobs(conn):
-        if (job.kind, job.state) != ("check", "finished") or not job.result:
+    for job in list_jobs(conn, "check", "finished"):
+        if not job.result:
             continue
         same = job.settings.get("task") == words
         if plan is not None:

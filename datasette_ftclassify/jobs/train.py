@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sqlite3
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -22,7 +21,7 @@ from ..core.training_steps import OVER
 from ..ledger import Ledger, Limits
 from ..store.classifiers import Classifier, find_by_id
 from ..store.jobs.job import Job
-from ..store.jobs.state import UNFINISHED, add_job, list_jobs, note_terms
+from ..store.jobs.state import add_job, find_unfinished, note_terms
 from ..store.schema import ensure_schema, transaction
 from ..store.spending import spent_by_job
 from ..store.summaries import Summary
@@ -143,12 +142,9 @@ def begun(conn: sqlite3.Connection, task: Task, request: TrainRequest) -> Job | 
     """The unfinished job that was asked for in the same words, and has been agreed to: it has begun
     to send, or more. None where its training ended without a model: another one costs money anew.
     """
-    words = json.loads(json.dumps(request.settings(task)))
-    for job in list_jobs(conn):
-        if (job.kind, job.settings) == ("train", words) and job.state in UNFINISHED:
-            remote = job.remote or {}
-            return job if "preparation" in remote and remote.get("step") != OVER else None
-    return None
+    job = find_unfinished(conn, "train", request.settings(task))
+    remote = {} if job is None else job.remote or {}
+    return job if "preparation" in remote and remote.get("step") != OVER else None
 
 
 def run_submitted(

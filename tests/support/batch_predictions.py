@@ -24,6 +24,7 @@ from datasette_ftclassify.jobs.plan import Plan, PredictRequest
 from datasette_ftclassify.jobs.predict import submit_predict
 from datasette_ftclassify.jobs.remote.batches import Pace, fill_by_batches
 from datasette_ftclassify.jobs.remote.budget import Reservations
+from datasette_ftclassify.jobs.settings import PredictSettings, settings_of
 from datasette_ftclassify.prompts.prices import load_prices
 from datasette_ftclassify.prompts.tokenizer import tokenizer_for
 from datasette_ftclassify.store.classifiers import find_classifier
@@ -54,7 +55,7 @@ def fill(
         max_requests=max_requests, max_bytes=max_bytes, moment=moment,
     )  # fmt: skip
     with closing(batch_client), leased(conn, job.id) as lease:
-        plan = Plan(conn, classifier, lease.job.settings)
+        plan = Plan(conn, classifier, settings_of(lease.job, PredictSettings))
         plan.begin(conn, lease.job)
 
         def pages() -> Iterator[list[str]]:

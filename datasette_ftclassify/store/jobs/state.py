@@ -76,30 +76,45 @@ def add_job(
     estimate: what it is expected to cost, as it was confirmed; kept with the job
     """
     ensure_schema(conn)
-    text = json.dumps(settings, ensure_ascii=False, sort_keys=True)
-    marks = ", ".join("?" * len(UNFINISHED))
     with transaction(conn):
-        row = conn.execute(
-            "select id from _ftclassify_jobs where kind = ? and settings = ?"
-            f" and state in ({marks}) and wanted is not 'cancel' order by id limit 1",
-            [kind, text, *UNFINISHED],
-        ).fetchone()
-        if row is None:
-            row = (new_job_number(conn),)
+        number = _unfinished(conn, kind, settings)
+        if number is None:
+            number = new_job_number(conn)
             conn.execute(
                 "insert into _ftclassify_jobs (id, kind, state, settings, classifier_id, nonce,"
                 " created_at, updated_at) values (?, ?, 'queued', ?, ?, ?, ?, ?)",
-                [row[0], kind, text, classifier_id, uuid.uuid4().hex, now(), now()],
+                [number, kind, _words(settings), classifier_id, uuid.uuid4().hex, now(), now()],
             )
         else:
             sql = "update _ftclassify_jobs set nonce = ? where id = ? and nonce is null"
-            conn.execute(sql, [uuid.uuid4().hex, row[0]])
+            conn.execute(sql, [uuid.uuid4().hex, number])
         if estimate is not None:
             conn.execute(
                 "update _ftclassify_jobs set estimate = ? where id = ?",
-                [json.dumps(estimate, ensure_ascii=False), row[0]],
+                [json.dumps(estimate, ensure_ascii=False), number],
             )
-    return get_job(conn, row[0])
+    return get_job(conn, number)
+
+
+def find_unfinished(conn: sqlite3.Connection, kind: str, settings: Mapping[str, Any]) -> Job | None:
+    """The job that `add_job` would give again; None where it would make a new one. Raises JobError
+    when it is damaged."""
+    number = _unfinished(conn, kind, settings) if has_store(conn) else None
+    return None if number is None else get_job(conn, number)
+
+
+def _unfinished(conn: sqlite3.Connection, kind: str, settings: Mapping[str, Any]) -> int | None:
+    marks = ", ".join("?" * len(UNFINISHED))
+    row = conn.execute(
+        "select id from _ftclassify_jobs where kind = ? and settings = ?"
+        f" and state in ({marks}) and wanted is not 'cancel' order by id limit 1",
+        [kind, _words(settings), *UNFINISHED],
+    ).fetchone()
+    return None if row is None else int(row[0])
+
+
+def _words(settings: Mapping[str, Any]) -> str:
+    return json.dumps(settings, ensure_ascii=False, sort_keys=True)
 
 
 def get_job(conn: sqlite3.Connection, job_id: int) -> Job:
@@ -112,11 +127,15 @@ def get_job(conn: sqlite3.Connection, job_id: int) -> Job:
     return _job(row)
 
 
-def list_jobs(conn: sqlite3.Connection) -> list[Job]:
-    """All jobs, newest first; without damaged ones. Raises JobError for more than MOST_JOBS."""
+def list_jobs(
+    conn: sqlite3.Connection, kind: str | None = None, state: str | None = None
+) -> list[Job]:
+    """All jobs (of a kind and a state), newest first; without damaged ones. Raises JobError for
+    more than MOST_JOBS."""
     if not has_store(conn):
         return []
-    every = list(_rows(conn, f"order by id desc limit {MOST_JOBS + 1}"))
+    chosen = "where kind is coalesce(?, kind) and state is coalesce(?, state)"
+    every = list(_rows(conn, f"{chosen} order by id desc limit {MOST_JOBS + 1}", [kind, state]))
     if len(every) > MOST_JOBS:
         raise JobError(f"This file has more than {MOST_JOBS:,} jobs: delete old ones.")
     return [job for job in map(_job_or_none, every) if job is not None]
