@@ -553,3 +553,15 @@ def test_the_key_is_nowhere_in_the_file(conn, path, openai_server):
     assert openai_server.api_key not in repr(access)
     assert begun(conn, topics(conn), request()) is None
     assert find_by_id(conn, 1).title == find_classifier(conn, "topics").title
+
+
+def test_a_training_that_is_to_be_cancelled_is_not_what_the_same_command_goes_on_with(conn):
+    # Another job is made then, which nobody has agreed to yet.
+    job = submit_train(conn, topics(conn), request())
+    with conn:
+        conn.execute("update _ftclassify_jobs set remote = '{\"preparation\": {}}'")
+    assert begun(conn, topics(conn), request()).id == job.id
+    with conn:
+        conn.execute("update _ftclassify_jobs set wanted = 'cancel'")
+    assert begun(conn, topics(conn), request()) is None
+    assert submit_train(conn, topics(conn), request()).id != job.id
