@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 import signal
 import sqlite3
+import subprocess
 from collections.abc import Iterator
 from contextlib import closing
 from datetime import datetime, timedelta, timezone
@@ -29,8 +30,10 @@ from datasette_ftclassify.jobs.plan import PredictRequest
 from datasette_ftclassify.jobs.predict import submit_predict
 from datasette_ftclassify.jobs.runner import run_job, work
 from datasette_ftclassify.ledger import Account, JobKey, Ledger, LedgerError, Limits, default_path
+from datasette_ftclassify.ledger.limits import hold
 from datasette_ftclassify.ledger.totals import add_spent
 from datasette_ftclassify.store.classifiers import find_classifier
+from datasette_ftclassify.store.jobs.leases import new_owner
 from datasette_ftclassify.store.jobs.state import get_job, list_jobs
 from datasette_ftclassify.store.spending import Spent
 
@@ -153,6 +156,35 @@ def test_a_clock_that_is_set_back_makes_no_room(days: int, counts: bool) -> None
     left = ledger.rooms(None, Limits(day=1.0))[0].left
     assert left == pytest.approx(0.25 if counts else 1.0)
     assert ledger.spent_today().requests == (3 if counts else 0)
+
+
+def test_a_request_whose_answer_never_came_counts_as_spent() -> None:
+    """The service may have answered it, and billed that; what it refuses it does not bill."""
+    account = Account(Ledger(), KEY, Limits(day=1.0))
+    assert account.reserve([0.25, 0.25, 0.25]) == 3
+    assert account.lose(0.25) == Spent(0.25, 1)
+    account.refuse(0.25)
+    account.save()
+    assert Ledger().spent(KEY) == Spent(0.25, 1)
+    assert account.close() == Spent(0.25, 1)  # the third is under way
+    assert Ledger().spent(KEY) == Spent(0.5, 2)
+
+
+def test_what_a_dead_process_had_under_way_counts_as_spent() -> None:
+    """Whoever uses the ledger next counts it, whatever job it was for."""
+    dead = subprocess.Popen(["true"])
+    dead.wait()
+    machine, _, token = new_owner().split(":")
+    ledger, theirs = Ledger(), JobKey("other.db", 7, "another")
+    for pid, key in ((dead.pid, theirs), (os.getpid(), KEY)):
+        owner = f"{machine}:{pid}:{token}"
+        with ledger.writing() as db:
+            hold(db, owner, key, 0.25, 3, owner=owner)
+    ledger.close()
+    Account(Ledger(), JobKey("some.db", 2, "next"), Limits()).close()
+    assert Ledger().spent(theirs) == Spent(0.25, 3)
+    assert Ledger().spent(KEY) == Spent()
+    assert Ledger().under_way() == 0.25
 
 
 def test_a_ledger_that_was_replaced_is_not_written(tmp_path: Path) -> None:

@@ -16,14 +16,17 @@ import tempfile
 import weakref
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from pkgutil import walk_packages
 
 from running_jobs import PATIENCE
 
+import datasette_ftclassify as ours
+
 _CONTEXT = multiprocessing.get_context("forkserver")
 _CONTEXT.set_forkserver_preload([
-    "pytest", "datasette.cli", "sqlite_utils.cli", "datasette_ftclassify.cli",
-    "datasette_ftclassify.jobs.runner", "openai", "tiktoken", "sklearn.linear_model", "sklearn.svm",
-    "sklearn.feature_extraction.text",
+    "pytest", "datasette.cli", "sqlite_utils.cli", "openai", "tiktoken", "sklearn.linear_model",
+    "sklearn.svm", "sklearn.feature_extraction.text", "uvicorn.protocols.http.auto",
+    *(module.name for module in walk_packages(ours.__path__, f"{ours.__name__}.")),
 ])  # fmt: skip
 
 
