@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -48,10 +49,20 @@ def level(module: str) -> int:
     return HOSTS.get(room, LEVEL.get(room, -1))
 
 
-def imports(path: Path) -> Iterator[str]:
+@cache
+def tree_of(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+@cache
+def imports(path: Path) -> frozenset[str]:
     """Absolute names of all modules that a file imports, within functions as well."""
+    return frozenset(_imports(path))
+
+
+def _imports(path: Path) -> Iterator[str]:
     package = [NAME, *path.relative_to(PACKAGE).parent.parts]
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in ast.walk(tree_of(path)):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -157,7 +168,7 @@ def texts(tree: ast.AST) -> Iterator[str]:
 @pytest.mark.parametrize("path", MODULES, ids=names)
 def test_nobody_asks_which_service_it_is(path: Path) -> None:
     # What differs is said by the service itself, so that one from another package can say it, too.
-    tree = ast.parse(path.read_text(encoding="utf-8"))
+    tree = tree_of(path)
     if module_of(path).split(".")[0] != "trainers":
         assert not SERVICES & set(texts(tree))
     for node in ast.walk(tree):
@@ -168,7 +179,7 @@ def test_nobody_asks_which_service_it_is(path: Path) -> None:
 @pytest.mark.parametrize("path", sorted((PACKAGE / "trainers").rglob("*.py")), ids=str)
 def test_what_a_trainer_says_can_stand_on_a_page(path: Path) -> None:
     # Commands say which of their options is meant; on a page there are none.
-    tree = ast.parse(path.read_text(encoding="utf-8"))
+    tree = tree_of(path)
     assert not [text for text in texts(tree) if re.search(r"--[a-z]|datasette ftclassify", text)]
 
 

@@ -31,7 +31,7 @@ from datasette_ftclassify.jobs.predict import submit_predict
 from datasette_ftclassify.jobs.runner import run_job, work
 from datasette_ftclassify.ledger import Account, JobKey, Ledger, LedgerError, Limits, default_path
 from datasette_ftclassify.ledger.limits import hold
-from datasette_ftclassify.ledger.totals import add_spent
+from datasette_ftclassify.ledger.totals import add_spent, day_before
 from datasette_ftclassify.store.classifiers import find_classifier
 from datasette_ftclassify.store.jobs.leases import new_owner
 from datasette_ftclassify.store.jobs.state import get_job, list_jobs
@@ -185,6 +185,20 @@ def test_what_a_dead_process_had_under_way_counts_as_spent() -> None:
     assert Ledger().spent(theirs) == Spent(0.25, 3)
     assert Ledger().spent(KEY) == Spent()
     assert Ledger().under_way() == 0.25
+
+
+@pytest.mark.parametrize(("days", "spent"), [(29, Spent()), (31, Spent(0.5, 10))])
+def test_a_batch_that_nobody_has_collected_for_a_month_counts_as_spent(
+    days: int, spent: Spent
+) -> None:
+    ledger = Ledger()
+    assert ledger.hold(KEY, "a batch", 0.5, 10, Limits(day=1.0)) is None
+    with ledger.writing() as db:
+        db.execute("update under_way set day = ?", [day_before(days)])
+    ledger.close()
+    Account(Ledger(), JobKey("some.db", 2, "next"), Limits()).close()
+    assert Ledger().spent(KEY) == spent
+    assert Ledger().under_way() == 0.5 - spent.usd
 
 
 def test_a_ledger_that_was_replaced_is_not_written(tmp_path: Path) -> None:
