@@ -109,7 +109,9 @@ def _describe_all(metrics: Evaluation) -> None:
     from ..metrics.registry import kind_of, metrics_of
 
     found = [each for each in metrics_of(kind_of(metrics)) if each.key in metrics]
-    click.echo("\nAll figures:")
+    positive = metrics.get("positive_label")
+    about = "" if positive is None else f" (the positive label is {_short(positive, 40)})"
+    click.echo(f"\nAll figures{about}:")
     for each in found:
         interval = each.interval_text(metrics)
         shown = each.text(metrics) + (f" ({interval})" if interval else "")
