@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_right
-from typing import Any
+
+from .report_data import LengthBin, Lengths
 
 _BARS = 20
 _NICE = (1, 2, 5)
 
 
-def distribution(numbers: array[int]) -> dict[str, Any] | None:
+def distribution(numbers: array[int]) -> Lengths | None:
     """Minimum, median, 95th percentile (nearest rank), maximum and bins; None without numbers.
 
     Bins are of one width, a round number, and reach a little beyond the 95th percentile; the last
@@ -30,7 +31,7 @@ def distribution(numbers: array[int]) -> dict[str, Any] | None:
     }
 
 
-def _bins(ordered: list[int], p95: int) -> list[dict[str, int | None]]:
+def _bins(ordered: list[int], p95: int) -> list[LengthBin]:
     width = _nice(p95 * 1.2 / _BARS)
     edges = [width * i for i in range(_BARS)]
     edges = [edge for edge in edges if edge <= ordered[-1]] or [0]

@@ -5,11 +5,12 @@ from __future__ import annotations
 import random
 from array import array
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ..core.errors import ExportError, LabelError
 from ..core.labels import LabelSet, LabelValue
 from .distributions import distribution
+from .report_data import Estimate, Lengths, Tokens
 
 if TYPE_CHECKING:
     from ..export import Codec, ExportFormat
@@ -65,7 +66,7 @@ class Hosted:
         self.tokens = TokenCounts(self.tokenizer, self.codec, characters, rng)
         return self.tokens
 
-    def estimate(self) -> dict[str, Any] | None:
+    def estimate(self) -> Estimate | None:
         from ..prompts.prices import estimate_training, today
 
         if self.tokens is None:
@@ -75,8 +76,9 @@ class Hosted:
         estimate = estimate_training(self.table, self.model, tokens, epochs)
         closed = self.table.why_closed(self.model, today(), trains=True)
         return {
-            **estimate.to_dict(),
-            **({"usd": None, "note": closed} if closed else {}),
+            "tokens_billed": estimate.tokens_billed,
+            "usd": None if closed else estimate.usd,
+            "note": closed or estimate.note,
             "model": self.model,
             "epochs": epochs,
             "table_date": self.table.date.isoformat(),
@@ -145,7 +147,7 @@ class TokenCounts:
     def file_bytes(self) -> int:
         return round(self.sampled_bytes * self.train_rows / max(self.sampled_rows, 1))
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> Tokens:
         note = self.tokenizer.note
         if not self.complete:
             sampled = f"Projected from {len(self.counts):,} rows."
@@ -160,7 +162,7 @@ class TokenCounts:
             "bytes": self.file_bytes(),
         }
 
-    def distribution(self) -> dict[str, Any] | None:
+    def distribution(self) -> Lengths | None:
         return distribution(self.counts)
 
 

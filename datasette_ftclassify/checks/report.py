@@ -9,6 +9,17 @@ from typing import Any
 from ..core.database import Cell, Key
 from ..core.task import Task
 from .codes import CODES, SEVERITIES, Severity
+from .report_data import (
+    Distributions,
+    Estimate,
+    FindingData,
+    JsonKey,
+    ReportData,
+    Rows,
+    SampleRow,
+    Splits,
+    Tokens,
+)
 from .row_conditions import RowGroup
 
 MAX_KEYS = 10
@@ -49,7 +60,7 @@ class Finding:
         if self.severity not in CODES[self.code].severities:
             raise ValueError(f"{self.code} cannot be of severity {self.severity}")
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> FindingData:
         return {
             "code": self.code,
             "severity": self.severity,
@@ -70,28 +81,18 @@ class Finding:
 class CheckReport:
     """All findings about a task's rows, gravest first, and what the rows look like.
 
-    rows:           {"total", "labelled", "unlabelled", "usable"}: rows; total is labelled plus
-                    unlabelled, where a row with a faulty label cell counts as unlabelled
-    distributions:  {"labels": {split: {label name: rows}},
-                    "keys": {label name: cell}, of labels that another table names,
-                    "characters" and "tokens": {"min", "median", "p95", "max", "bins"} or None};
-                    a bin is {"from", "to", "count"}, its end exclusive and None for the last
-    sample:         random examples: {"key", "text", "labels"}, long texts cut
-    splits:         {"rows": {split: rows}, "left_out": {value: rows}, "shared": rows,
-                    "given": bool}
-    tokens:         {"model", "exact", "note", "counted_rows", "text_tokens", "training_tokens",
-                    "bytes"} of the training file; None when the texts stay on this machine
-    estimate:       what one training run costs, as prices.py says; None when that is not known
+    tokens:   None when the texts stay on this machine
+    estimate: None when it is not known what is counted
     """
 
     task: Task
     findings: tuple[Finding, ...]
-    rows: dict[str, int]
-    distributions: dict[str, Any]
-    sample: list[dict[str, Any]]
-    splits: dict[str, Any]
-    tokens: dict[str, Any] | None = None
-    estimate: dict[str, Any] | None = None
+    rows: Rows
+    distributions: Distributions
+    sample: list[SampleRow]
+    splits: Splits
+    tokens: Tokens | None = None
+    estimate: Estimate | None = None
 
     def finding(self, code: str) -> Finding | None:
         """The first finding of that code."""
@@ -102,7 +103,7 @@ class CheckReport:
         """Whether nothing was found that stops a training run."""
         return not any(f.severity == "error" for f in self.findings)
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> ReportData:
         return {
             "task": self.task.to_dict(),
             "findings": [finding.to_dict() for finding in self.findings],
@@ -120,7 +121,7 @@ def ordered(findings: list[Finding]) -> tuple[Finding, ...]:
     return tuple(sorted(findings, key=lambda f: (SEVERITIES.index(f.severity), -f.count, f.code)))
 
 
-def json_key(key: Key) -> list[Any]:
+def json_key(key: Key) -> JsonKey:
     return [json_cell(cell) for cell in key]
 
 

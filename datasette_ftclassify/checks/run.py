@@ -17,6 +17,7 @@ from .distributions import distribution
 from .hosted import Hosted
 from .registry import Check, registered
 from .report import MAX_KEYS, CheckReport, Finding, ordered
+from .report_data import Distributions
 from .scan import Facts, Watcher, first_pass, second_pass
 
 if TYPE_CHECKING:
@@ -135,6 +136,13 @@ def _deep(facts: Facts, checks: list[Check], report: Progress) -> Iterator[Findi
 def _report(facts: Facts, findings: list[Finding]) -> CheckReport:
     hosted = facts.hosted
     tokens = hosted.tokens if hosted else None
+    distributions: Distributions = {
+        "labels": {split: dict(c.most_common()) for split, c in facts.report.counts.items()},
+        "characters": distribution(facts.characters),
+        "tokens": tokens.distribution() if tokens else None,
+    }
+    if facts.named:
+        distributions["keys"] = {name: str(key) for key, name in facts.named.items()}
     return CheckReport(
         task=facts.task,
         findings=ordered(findings),
@@ -144,16 +152,7 @@ def _report(facts: Facts, findings: list[Finding]) -> CheckReport:
             "unlabelled": facts.total - facts.labelled,
             "usable": facts.usable,
         },
-        distributions={
-            "labels": {split: dict(c.most_common()) for split, c in facts.report.counts.items()},
-            **(
-                {"keys": {name: str(key) for key, name in facts.named.items()}}
-                if facts.named
-                else {}
-            ),
-            "characters": distribution(facts.characters),
-            "tokens": tokens.distribution() if tokens else None,
-        },
+        distributions=distributions,
         sample=facts.sample,
         splits={
             "rows": {split: facts.report.rows[split] for split in ("train", "validation", "test")},

@@ -27,6 +27,7 @@ from ..core.text import text_hash
 from .codes import CODES, Severity
 from .hosted import Hosted
 from .report import MAX_KEYS, Finding, json_key
+from .report_data import SampleRow
 from .row_conditions import Seen, SeenGroups, checked, of_keys
 
 Progress = Callable[[str, float], None]
@@ -111,7 +112,7 @@ class Facts:
     given_validation: bool = False
     left_out: Seen = field(default_factory=Seen)
     shared: Seen = field(default_factory=Seen)
-    sample: list[dict[str, Any]] = field(default_factory=list)
+    sample: list[SampleRow] = field(default_factory=list)
     deep: list[Sampled] = field(default_factory=list)
 
     @cached_property
@@ -336,7 +337,7 @@ def _note_groups(facts: Facts, splitter: Splitter) -> None:
             facts.largest_of[label] = max(facts.largest_of[label], group.rows)
 
 
-def _sample_row(record: Record, text: str, names: list[str]) -> dict[str, Any]:
+def _sample_row(record: Record, text: str, names: list[str]) -> SampleRow:
     cut = text if len(text) <= SAMPLE_CHARACTERS else text[: SAMPLE_CHARACTERS - 1] + "…"
     return {"key": json_key(record.key), "text": cut, "labels": names}
 

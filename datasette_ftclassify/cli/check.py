@@ -134,8 +134,8 @@ def _visible(name: str) -> str:
 
 
 def _describe_lengths(report: CheckReport) -> None:
-    for unit in ("characters", "tokens"):
-        lengths = report.distributions.get(unit)
+    found = report.distributions
+    for unit, lengths in (("characters", found["characters"]), ("tokens", found["tokens"])):
         if lengths:
             click.echo(
                 f"  {unit} per text: {lengths['min']:,} to {lengths['max']:,},"
@@ -147,9 +147,10 @@ def _describe_lengths(report: CheckReport) -> None:
             f"  {report.tokens['training_tokens']:,} training tokens for"
             f" {report.tokens['model']}{exact}"
         )
-    if report.estimate and report.estimate.get("usd") is not None:
+    usd = report.estimate["usd"] if report.estimate else None
+    if report.estimate and usd is not None:
         click.echo(
-            f"  training there would cost about {dollars(report.estimate['usd'])} for"
+            f"  training there would cost about {dollars(usd)} for"
             f" {counted(report.estimate['epochs'], 'epoch')}; train asks before it pays"
         )
 

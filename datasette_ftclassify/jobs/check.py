@@ -9,6 +9,7 @@ from typing import Any
 
 from ..checks import run_checks
 from ..checks.report import json_key
+from ..checks.report_data import JsonKey, ReportData
 from ..checks.row_conditions import MOST_KEYS
 from ..core.database import condition, quote, quote_all, relation
 from ..core.examples import Record, read_records
@@ -105,7 +106,7 @@ def as_trained_by(trainer: object, model: str | None) -> dict[str, Any]:
     return {"fmt": choose, "epochs_for": service.epochs_for}
 
 
-def run_check(lease: Lease) -> dict[str, Any]:
+def run_check(lease: Lease) -> ReportData:
     """Runs a claimed check. Raises as `run_checks` does; JobError for settings that are none."""
     settings = settings_of(lease.job, CheckSettings)
     task, plan = settings.task, settings.plan
@@ -135,7 +136,7 @@ def run_check(lease: Lease) -> dict[str, Any]:
 
 def _keys(
     conn: sqlite3.Connection, table: str, identity: tuple[str, ...], where: str
-) -> list[list[Any]]:
+) -> list[JsonKey]:
     """Of the rows that the checks' own condition selects."""
     sql = f"select {quote_all(identity)} from {quote(table)} where {condition(where)} limit ?"
     return [json_key(tuple(row)) for row in conn.execute(sql, [LISTED])]
