@@ -54,7 +54,7 @@ def making(count: int) -> str:
 
 def splitter(count: int) -> str:
     from datasette_ftclassify.core.examples import Record
-    from datasette_ftclassify.core.labels import Labels
+    from datasette_ftclassify.core.label_cells import Labels
     from datasette_ftclassify.core.rendering import Rendered
     from datasette_ftclassify.core.splits import SplitPlan, Splitter
 

@@ -19,8 +19,9 @@ from typing import Any, Protocol
 from ..core.database import Key, Relation
 from ..core.examples import Record, read_records
 from ..core.foreign_keys import find_lookup, read_names, with_names
+from ..core.label_cells import Labels
 from ..core.label_notations import label_reader
-from ..core.labels import MAX_LABELS, Labels, LabelSet, LabelValue, label_name, variant_groups
+from ..core.labels import MAX_LABELS, LabelSet, LabelValue, label_name, variant_groups
 from ..core.splits import SplitPlan, SplitReport, Splitter
 from ..core.task import Task
 from ..core.text import text_hash

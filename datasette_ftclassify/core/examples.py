@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from .database import Key, condition, count, quote, relation
+from .label_cells import Labels
 from .label_notations import label_reader
-from .labels import Labels, LabelValue, trimmed
+from .labels import LabelValue, trimmed
 from .rendering import Rendered
 from .row_pages import read_rows
 from .task import Task

@@ -13,18 +13,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from .database import NotUtf8
-from .labels import (  # fmt: skip
-    UNLABELLED,
-    Kind,
-    Labels,
-    LabelValue,
-    is_blank,
-    is_label,
-    json_array,
-    read_labels,
-    trimmed,
-    variant_key,
-)
+from .label_cells import UNLABELLED, Labels, is_label, json_array, read_labels
+from .labels import Kind, LabelValue, is_blank, trimmed, variant_key
 from .notations import NOTATIONS, vector
 
 DELIMITERS = ("|", ";", "#", "\n", ",")

@@ -3,31 +3,27 @@
 A text and its near copy on both sides of a test measure memory, not skill. So splits, folds, the
 learning curve, the checks and the intervals of an evaluation all ask this module, and nothing else.
 
-Each text becomes a set of shingles: its words and pairs of neighbouring words (three and four
-characters in scripts without spaces), numbers being all alike and punctuation left out. Of the set
-the smallest hashes are kept, a bottom-k sketch (A. Broder, "On the resemblance and containment of
-documents", 1997). It is the whole set for texts of up to about 30 words, so that the short ones,
-where one word decides, are compared exactly. Shingles in more than a third of the texts are form
-or footer and say nothing about copies. Texts that share one of their rarest or smallest hashes are
-compared, as sorted lists, so that the time grows with n log n.
+Each text becomes a set of `shingles`. Of the set the smallest hashes are kept, a bottom-k sketch
+(A. Broder, "On the resemblance and containment of documents", 1997). It is the whole set for texts
+of up to about 30 words, so that the short ones, where one word decides, are compared exactly.
+Shingles in more than a third of the texts are form or footer and say nothing about copies. Texts
+that share one of their rarest or smallest hashes are compared, as sorted lists, so that the time
+grows with n log n.
 """
 
 from __future__ import annotations
 
-import re
-import unicodedata
 from collections.abc import Iterator, Sequence
-from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
 
+from .shingles import Wide, shingles
 from .text import normalise, text_hash
 
 Numbers = npt.NDArray[np.intp]
 Hashes = npt.NDArray[np.uint32]
 _Counts = npt.NDArray[np.int32]
-_Wide = npt.NDArray[np.uint64]
 
 RESEMBLANCE = 0.75
 """Shared shingles of all shingles of two short texts, from which on they are near copies: about one
@@ -59,11 +55,6 @@ _EMPTY = np.uint32(0xFFFFFFFF)
 _BLOCK_TEXTS, _BLOCK_CHARACTERS = 2_000, 100_000
 _PAIRS, _POSTED, _KEYS = 4_000, 500_000, 4
 _LOW, _NO_KEY, _MOST = np.uint64(0xFFFFFFFF), np.uint64(0xFFFFFFFF << 32), 0xFFFFFF
-NO_SPACES = ((0x0E00, 0x109F), (0x1780, 0x17FF), (0x3040, 0x30FF), (0x3400, 0x4DBF),
-             (0x4E00, 0x9FFF), (0xF900, 0xFAFF), (0x20000, 0x3FFFF))  # fmt: skip
-"""Characters of scripts without spaces between words, from each first to each last one: Thai to
-Burmese, Khmer, Japanese, Chinese."""
-_FORWARDED = re.compile(r"(?:(?:rt @\w+:?|re:|fwd?:|aw:|wg:) )+")
 
 
 def near_groups(texts: Sequence[str]) -> Numbers:
@@ -132,7 +123,7 @@ class _Table:
         self.sizes, self.numbered = np.empty(0, dtype=np.uint32), np.empty(0, dtype=np.bool_)
 
     def add(self, texts: list[str]) -> None:
-        rows, values, numbered = _shingles(texts)
+        rows, values, numbered = shingles(texts)
         keys = np.sort((rows << np.uint64(32)) | values)
         keys = keys[np.concatenate([[True], keys[1:] != keys[:-1]])] if len(keys) else keys
         rows = (keys >> np.uint64(32)).astype(np.intp)
@@ -151,89 +142,6 @@ class _Table:
     def shrink(self, size: int) -> None:
         self.size = size
         self.hashes = self.hashes[:, :size].copy()
-
-
-def _shingles(texts: list[str]) -> tuple[_Wide, _Wide, npt.NDArray[np.bool_]]:
-    """The text that each shingle is in, its hash of 32 bits, and which texts have numbers."""
-    plain = [_FORWARDED.sub("", text, count=1) if ":" in text[:40] else text for text in texts]
-    lines = "\n".join(plain) + "\n"
-    codes = np.frombuffer(lines.encode("utf-32-le", "surrogatepass"), dtype=np.uint32)
-    kinds = _kinds()[np.minimum(codes, 0x10000)]
-    digit = kinds == _DIGIT
-    more = np.zeros(len(codes), dtype=np.bool_)
-    more[1:] = digit[1:] & digit[:-1]
-    ends = np.cumsum(np.fromiter(map(len, plain), dtype=np.intp, count=len(plain)) + 1)
-    numbered = np.zeros(len(texts), dtype=np.bool_)
-    numbered[np.searchsorted(ends, np.flatnonzero(digit & ~more), side="right")] = True
-    places = np.flatnonzero(~more)
-    codes, kinds = np.where(digit, 0x30, codes)[places], kinds[places]
-    in_word = (kinds == _WORD) | (kinds == _DIGIT)
-    single = kinds == _SINGLE
-    begins = single | in_word
-    begins[1:] &= single[1:] | ~in_word[:-1]
-    used = np.flatnonzero(in_word | single)
-    if not len(used):
-        return np.empty(0, np.uint64), np.empty(0, np.uint64), numbered
-    starts = np.flatnonzero(begins[used])
-    offsets = np.arange(len(used)) - np.repeat(starts, np.diff([*starts, len(used)]))
-    characters = _mixed(
-        codes[used].astype(np.uint64) + (offsets.astype(np.uint64) << np.uint64(32))
-    )
-    words = _mixed(np.add.reduceat(characters, starts))
-    rows = np.searchsorted(ends, places[used[starts]], side="right")
-    alone = single[used[starts]]
-    if alone.any():
-        second, third = _next(words, rows, 1), _next(words, rows, 2)
-        words = np.where(alone, _pair(_pair(words, second), third), words)
-    pairs = _pair(words, _next(words, rows, 1))
-    first = np.flatnonzero(np.concatenate([[True], rows[1:] != rows[:-1]]))
-    beginnings = _pair(np.full(len(first), 1, dtype=np.uint64), words[first])
-    values = np.concatenate([words, pairs, beginnings]) >> np.uint64(32)
-    # The largest number stands for "nothing".
-    values = np.minimum(values, np.uint64(0xFFFFFFFE))
-    return np.concatenate([rows, rows, rows[first]]).astype(np.uint64), values, numbered
-
-
-def _next(words: _Wide, rows: Numbers, step: int) -> _Wide:
-    """The word so many further on in the same text, 0 behind its end."""
-    following = np.zeros(len(words), dtype=np.uint64)
-    if len(words) > step:
-        following[:-step] = np.where(rows[step:] == rows[:-step], words[step:], np.uint64(0))
-    return following
-
-
-def _pair(first: _Wide, second: _Wide) -> _Wide:
-    return _mixed(first * np.uint64(3) + _mixed(second))
-
-
-def _mixed(values: _Wide) -> _Wide:
-    """Spreads numbers over 64 bits (the finaliser of MurmurHash3)."""
-    values = values ^ (values >> np.uint64(33))
-    values *= np.uint64(0xFF51AFD7ED558CCD)
-    values ^= values >> np.uint64(33)
-    values *= np.uint64(0xC4CEB9FE1A85EC53)
-    values ^= values >> np.uint64(33)
-    return values
-
-
-_WORD, _DIGIT, _SINGLE = 1, 2, 3
-
-
-@lru_cache(maxsize=1)
-def _kinds() -> npt.NDArray[np.uint8]:
-    """What each character is: 0 between words; the last one stands for all above 16 bits."""
-    kinds = np.zeros(0x10001, dtype=np.uint8)
-    for code in range(0x10000):
-        category = unicodedata.category(chr(code))
-        if category[0] in "LM":
-            kinds[code] = _WORD
-        elif category[0] == "N":
-            kinds[code] = _DIGIT
-    for first, last in NO_SPACES:
-        part = kinds[first : last + 1]
-        part[part == _WORD] = _SINGLE
-    kinds[-1] = _SINGLE  # rare Chinese characters, emoji
-    return kinds
 
 
 class _Comparison:
@@ -322,7 +230,7 @@ class _Comparison:
                 part = pairs[start : start + _PAIRS][new[start : start + _PAIRS]]
                 yield np.stack((part >> np.uint64(32), part & _LOW), axis=1).astype(np.intp)
 
-    def _paired(self, posted: _Wide, by_hash: Numbers, with_first: bool) -> _Wide:
+    def _paired(self, posted: Wide, by_hash: Numbers, with_first: bool) -> Wide:
         """Of the entries (key, place in by_hash), sorted, each with the one before of its key, or
         with the key's first: rank and higher rank as one number, ascending."""
         pairs = np.empty_like(posted)

@@ -14,8 +14,9 @@ from typing import Any
 
 from .database import Relation, check_condition, condition, quote, reading, relation
 from .errors import TaskError
+from .label_cells import is_label
 from .label_notations import DELIMITERS, Reading, label_reader, propose_reading, vector_problem
-from .labels import KINDS, Kind, LabelSet, LabelValue, is_label, unlabelled_sql, variant_groups
+from .labels import KINDS, Kind, LabelSet, LabelValue, unlabelled_sql, variant_groups
 from .markup import MARKUPS, Markup
 from .notations import NOTATIONS
 from .rendering import Renderer, renderer, template_columns

@@ -10,8 +10,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 from ..core.database import relation
+from ..core.label_cells import is_label, json_array
 from ..core.label_notations import name_list
-from ..core.labels import KINDS, Kind, LabelValue, is_label, json_array
+from ..core.labels import KINDS, Kind, LabelValue
 from ..core.numbers import LIMIT_USD, NUMBER, WHOLE
 from ..core.splits import SPLIT_SHARE, SplitPlan
 from ..core.task import Task, define, unnamed_vectors

@@ -12,16 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from datasette_ftclassify.core.errors import LabelError
-from datasette_ftclassify.core.labels import (
-    MAX_LABELS,
-    UNLABELLED,
-    Labels,
-    LabelSet,
-    folded,
-    json_array,
-    label_name,
-    read_labels,
-)
+from datasette_ftclassify.core.label_cells import UNLABELLED, Labels, json_array, read_labels
+from datasette_ftclassify.core.labels import MAX_LABELS, LabelSet, folded, label_name
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]))
 VALUES = st.one_of(

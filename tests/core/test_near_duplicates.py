@@ -13,6 +13,7 @@ from tables import record
 
 from datasette_ftclassify.core import near_duplicates
 from datasette_ftclassify.core.near_duplicates import near_groups
+from datasette_ftclassify.core.shingles import shingles
 from datasette_ftclassify.core.splits import SplitPlan, Splitter
 from datasette_ftclassify.core.text import normalise, text_hash
 
@@ -152,7 +153,7 @@ def plainly(texts: list[str], size: int) -> list[int]:
     """The groups as the module says that it finds them, with sets and loops instead of arrays:
     for each text, the one with the smallest hash of its group. The texts are different ones."""
     named = sorted((text_hash(text), place) for place, text in enumerate(texts))
-    shingled = near_duplicates._shingles([normalise(texts[place]) for _, place in named])
+    shingled = shingles([normalise(texts[place]) for _, place in named])
     sets: list[set[int]] = [set() for _ in named]
     for row, value in zip(*(each.tolist() for each in shingled[:2]), strict=True):
         sets[row].add(value)

@@ -17,7 +17,8 @@ from tables import database, table
 from datasette_ftclassify.checks import run_checks
 from datasette_ftclassify.core.database import connect, decode
 from datasette_ftclassify.core.errors import FtclassifyError
-from datasette_ftclassify.core.labels import BLANKS, is_blank, read_labels, unlabelled_sql
+from datasette_ftclassify.core.label_cells import read_labels
+from datasette_ftclassify.core.labels import BLANKS, is_blank, unlabelled_sql
 from datasette_ftclassify.core.task import define
 from datasette_ftclassify.jobs.rows import count_unlabelled
 from datasette_ftclassify.jobs.train import TrainRequest, train_classifier

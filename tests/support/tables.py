@@ -8,7 +8,8 @@ from typing import Any
 
 from datasette_ftclassify.core.database import quote, quote_all
 from datasette_ftclassify.core.examples import Record
-from datasette_ftclassify.core.labels import Labels, LabelValue
+from datasette_ftclassify.core.label_cells import Labels
+from datasette_ftclassify.core.labels import LabelValue
 from datasette_ftclassify.core.rendering import Rendered
 
 HOSTILE_NAMES = [

@@ -19,7 +19,7 @@ from unicodedata import category
 import numpy as np
 import numpy.typing as npt
 
-from ...core.near_duplicates import NO_SPACES
+from ...core.shingles import NO_SPACES
 from .features import MAX_CHARACTERS, FloatArray, Vectorizer, char_spans, char_terms, prepare
 from .static_embedding import StaticEmbedding
 
