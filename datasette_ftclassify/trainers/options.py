@@ -105,8 +105,9 @@ class Option:
         )
 
 
-MODEL = Option("model", "Model to tune", help="The service's model to tune, or to ask.")
-MODEL_TO_ASK = replace(MODEL, label="Model to ask")
+MODEL = Option("model", "Model", help="The service's model to tune, or to ask.")
+MODEL_TO_TUNE = replace(MODEL, label="Model to tune", help="")
+MODEL_TO_ASK = replace(MODEL, label="Model to ask", help="")
 EMBEDDINGS = Option(
     "embeddings",
     "Static embedding model",

@@ -66,7 +66,7 @@ class OpenAITrainer(Service):
     @property
     def options(self) -> Sequence[known.Option]:
         return (
-            known.MODEL,
+            known.MODEL_TO_TUNE,
             known.EPOCHS.within(1, 50),
             known.BATCH_SIZE.within(1, 256),
             known.LEARNING_RATE,
