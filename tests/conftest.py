@@ -138,6 +138,11 @@ def pytest_configure(config: pytest.Config) -> None:
     # For fixtures that outlive a test; never the ledger of whoever runs the tests.
     folder = tempfile.TemporaryDirectory(prefix="ftclassify-ledger-")
     config.add_cleanup(folder.cleanup)
+    # The workers of pytest-xdist share that of the process that started them.
+    if "FTCLASSIFY_COMPILED_TEMPLATES" not in os.environ:
+        templates = tempfile.TemporaryDirectory(prefix="ftclassify-templates-")
+        config.add_cleanup(templates.cleanup)
+        os.environ["FTCLASSIFY_COMPILED_TEMPLATES"] = templates.name
     os.environ["FTCLASSIFY_LEDGER"] = str(Path(folder.name) / "ledger.db")
     # What a shell starts with `&` ignores Ctrl-C, and so would every process that a test sends it.
     signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -32,6 +32,7 @@ _CONTEXT.set_forkserver_preload([
 
 def datasette(*arguments: str) -> None:
     """As `python -m datasette …`."""
+    import compiled_templates  # noqa: F401
     from datasette.cli import cli
 
     cli(list(arguments), prog_name="datasette")
