@@ -46,6 +46,7 @@ from datasette_ftclassify.store.jobs.state import (
     add_job,
     ask_job,
     claim_job,
+    end_job,
     get_job,
     job_events,
     list_jobs,
@@ -270,6 +271,15 @@ def test_a_laptop_that_slept_has_lost_no_job(conn, monkeypatch):
         claim_job(conn, job.id, new_owner())
     monkeypatch.setattr(leases.time, "monotonic", lambda: by_clock + LEASE_SECONDS + 1)
     assert get_job(conn, job.id).interrupted
+
+
+@pytest.mark.parametrize("state", ["finished", "cancelled"])
+def test_a_job_that_has_ended_is_claimed_by_nobody(conn, state):
+    job = claim_job(conn, agreed_job(conn, "evaluate", {}).id, new_owner())
+    end_job(conn, job, state)
+    with pytest.raises(JobError, match=f"is {state}: there is nothing left to run"):
+        claim_job(conn, job.id, new_owner())
+    assert get_job(conn, job.id).state == state
 
 
 def test_another_container_of_the_same_name_is_no_dead_process(conn):
