@@ -342,6 +342,28 @@ async def test_rows_that_no_table_page_can_list_have_a_page(town: Path, keyless:
     assert (await get(datasette, ours[0].rpartition("/")[0] + "/999", "ann")).status_code == 404
 
 
+@pytest.mark.parametrize(
+    ("trainer", "key", "advice"),
+    [("local", "", "Nothing leaves this machine, but"),
+     ("local", "k", "Nothing leaves this machine with the local trainer"),
+     ("openai", "k", "These texts would leave this machine")],
+)  # fmt: skip
+async def test_what_a_check_says_of_private_data_depends_on_the_trainer(
+    town: Path, keyless: None, monkeypatch: pytest.MonkeyPatch, trainer: str, key: str, advice: str
+):
+    with closing(connect(town)) as conn, conn:
+        conn.execute("delete from messages where id > 60")
+        conn.execute("update messages set message = message || ' jo@example.org' where id < 5")
+    if key:
+        monkeypatch.setenv("OPENAI_API_KEY", key)
+        monkeypatch.setenv("OPENAI_BASE_URL", "http://127.0.0.1:9/v1")
+    datasette = serve(town, grants=TRAIN)
+    where = await checked(datasette, town, trainer=trainer, **{"openai-model": "gpt-4.1-mini"})
+    data = (await get(datasette, where.replace("/train?", "/train.json?"), "ann")).json()
+    findings = {f["code"]: f for f in data["check"]["report"]["findings"]}
+    assert advice in findings["email-addresses"]["advice"]
+
+
 async def test_copies_are_listed_group_by_group(town: Path, keyless: None):
     letters = [
         "please find enclosed the yearly dues of our member number {} for the season",
