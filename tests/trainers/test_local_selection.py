@@ -7,7 +7,7 @@ import pytest
 from sklearn.svm import LinearSVC
 
 from datasette_ftclassify.trainers.base import no_progress
-from datasette_ftclassify.trainers.local.candidates import candidates
+from datasette_ftclassify.trainers.local.candidates import candidates, left_out
 from datasette_ftclassify.trainers.local.expected_time import ExpectedTime
 from datasette_ftclassify.trainers.local.group_folds import splits
 from datasette_ftclassify.trainers.local.machine import machine
@@ -168,6 +168,22 @@ def test_every_table_has_recipes_with_names_of_their_own(rows, labels, multilabe
         bases = {base.name: base for recipe in found for base, _ in recipe.mixture}
         for recipe in found:
             assert all(bases[base.name] == base for base, _ in recipe.mixture)
+
+
+@pytest.mark.parametrize(
+    ("rows", "labels", "cost", "missing"),
+    [
+        (100, 5, 1e5, ""),
+        (2_000, 5, 1e7, ""),
+        (12_000, 1_500, 3e9, "other strengths of the support vector machine"),
+        (10_000, 77, 2e8, "ridge regression and other strengths of the support vector machine"),
+        (3_000_000, 9, 6e9, "ridge regression and support vector machines"),
+    ],
+)
+def test_what_a_large_table_leaves_out_is_said(rows, labels, cost, missing):
+    recipes = candidates(rows, labels, cost, multilabel=False, embedding=False)
+    said = left_out(rows, recipes)
+    assert said == (f"Not compared, since the table is large: {missing}." if missing else "")
 
 
 @pytest.mark.parametrize("large", [0, 400])

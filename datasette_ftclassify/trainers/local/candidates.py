@@ -3,6 +3,7 @@ clearly better on rows that neither had seen."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from .label_names import by_name
@@ -90,7 +91,22 @@ def _exclusive(n_rows: int, n_labels: int, cost: float) -> tuple[Recipe, ...]:
 def _with_bayes(base: Base) -> tuple[Recipe, ...]:
     """Naive Bayes costs one product whatever the size, and a mixture costs nothing more, so both
     are always compared with the one base that is dear."""
-    return (_alone(base), _mixed(base, BAYES, 0.5), _mixed(base, BAYES, 1.0), NO_VECTORS)
+    mixed = (_mixed(base, BAYES, share) for share in (0.25, 0.5, 1.0))
+    return (_alone(base), *mixed, NO_VECTORS)
+
+
+def left_out(n_rows: int, recipes: Sequence[Recipe]) -> str:
+    """Which algorithms are not compared since they would take too long, in a sentence; empty where
+    all are."""
+    bases = {base.name: base for recipe in recipes for base, _ in recipe.mixture}.values()
+    machines = [base for base in bases if base.solve is machine and not base.names]
+    missing = [] if any(base.solve is ridge for base in bases) else ["ridge regression"]
+    if n_rows > FEW_ROWS and len(machines) < 2:
+        of = "" if not machines else "other strengths of the "
+        missing.append(f"{of}support vector machine{'' if machines else 's'}")
+    if not missing:
+        return ""
+    return f"Not compared, since the table is large: {' and '.join(missing)}."
 
 
 def may_help(n_rows: int, n_labels: int) -> bool:

@@ -17,7 +17,7 @@ from ...core.humanize import counted, one_or_more
 from ...metrics.scores import calibration_error
 from ..base import Progress, no_progress
 from .calibration import calibrate, platt
-from .candidates import candidates, may_help
+from .candidates import candidates, left_out, may_help
 from .embeddings import load as load_embedding
 from .expected_time import ExpectedTime
 from .features import MAX_CHARACTERS, Vectorizer
@@ -72,6 +72,7 @@ def fit(
         names=len(data.named) > 0,
     )
     trial = compare(data, recipes, seed, multilabel, clock)
+    missing = "" if multilabel else left_out(len(texts), recipes)
     clock.plan({base.name: 1 for base, _ in trial.recipe.mixture})
     clock.report("fitting")
     model, n_features = finish(
@@ -84,7 +85,7 @@ def fit(
         "recipes": trial.table,
         "metric": trial.metric,
         "recipe": trial.recipe.name,
-        "why": trial.why,
+        "why": " ".join(part for part in (trial.why, missing) if part),
         "embeddings": embeddings if model.embedding is not None else None,
         "calibration": calibration,
         "n_rows": len(texts),
