@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
+from running_jobs import wait_for
+from sample_databases import value
 from service_training import MODEL, environment, town
 from terminal import Terminal
 
@@ -51,11 +53,18 @@ def run(*arguments: object, code: int = 0) -> Result:
     return result
 
 
+def made_batches(db: Path) -> int:
+    with closing(connect(db)) as conn:
+        return int(str(value(conn, "select count(batch_id) from _ftclassify_batches")))
+
+
 def test_batches_are_seen_working_and_outlive_ctrl_c(asked, openai_server):
     predict = ["predict", asked, "messages", "--classifier", "base", "--batch", "--yes"]
     openai_server.hold("in_progress")
     with Terminal(*predict) as terminal:
         terminal.wait_for("requests answered in batches, 0 of 557 rows")
+        # Shown as soon as the requests are written down, before the service has them.
+        wait_for(lambda: made_batches(asked) == 1, "a batch at the service")
         terminal.press(CTRL_C)
         assert terminal.end() == 130
     assert "1 batch goes on at the service and will be paid for" in terminal.said
