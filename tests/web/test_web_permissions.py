@@ -39,6 +39,7 @@ from datasette_ftclassify.jobs.train import TrainRequest, train_classifier
 from datasette_ftclassify.store.classifiers import find_classifier, set_default
 from datasette_ftclassify.store.jobs.state import add_event, add_job, claim_job
 from datasette_ftclassify.store.schema import TABLES
+from datasette_ftclassify.web import column_suggestions
 from datasette_ftclassify.web.permissions import (
     DELETE,
     PERMISSIONS,
@@ -283,6 +284,12 @@ def original(
 def town(original: tuple[Path, dict[str, int]], tmp_path: Path) -> Town:
     path, jobs = original
     return Town(Path(shutil.copy(path, tmp_path / "town.db")), jobs)
+
+
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A page says the same on a busy machine, where it would see fewer rows in its moment."""
+    monkeypatch.setattr(column_suggestions, "_LOOK_MS", 60_000)
 
 
 # --- every route, every visitor ------------------------------------------------------------------
