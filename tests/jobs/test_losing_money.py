@@ -170,21 +170,39 @@ def test_a_request_whose_answer_never_came_counts_as_spent() -> None:
     assert Ledger().spent(KEY) == Spent(0.5, 2)
 
 
-def test_what_a_dead_process_had_under_way_counts_as_spent() -> None:
-    """Whoever uses the ledger next counts it, whatever job it was for."""
-    dead = subprocess.Popen(["true"])
-    dead.wait()
+def another_process(what: str) -> str:
+    """The owner of what it has under way."""
     machine, _, token = new_owner().split(":")
-    ledger, theirs = Ledger(), JobKey("other.db", 7, "another")
-    for pid, key in ((dead.pid, theirs), (os.getpid(), KEY)):
-        owner = f"{machine}:{pid}:{token}"
-        with ledger.writing() as db:
-            hold(db, owner, key, 0.25, 3, owner=owner)
+    host, known, boot = machine.partition("+")
+    if what == "has ended":
+        dead = subprocess.Popen(["true"])
+        dead.wait()
+        return f"{machine}:{dead.pid}:{token}"
+    if what == "ran before the machine was started again":
+        if not known:
+            pytest.skip("this system does not say when it was started")
+        return f"{host}+another-boot.{boot.partition('.')[2]}:{os.getpid()}:{token}"
+    return f"elsewhere+its-boot.1:{os.getpid()}:{token}" if what == "elsewhere" else new_owner()
+
+
+@pytest.mark.parametrize(
+    ("what", "spent"),
+    [
+        ("has ended", Spent(0.25, 3)),
+        ("ran before the machine was started again", Spent(0.25, 3)),
+        ("runs", Spent()),
+        ("elsewhere", Spent()),
+    ],
+)
+def test_what_a_dead_process_had_under_way_counts_as_spent(what: str, spent: Spent) -> None:
+    """Whoever uses the ledger next counts it, whatever job it was for."""
+    ledger, owner = Ledger(), another_process(what)
+    with ledger.writing() as db:
+        hold(db, owner, KEY, 0.25, 3, owner=owner)
     ledger.close()
     Account(Ledger(), JobKey("some.db", 2, "next"), Limits()).close()
-    assert Ledger().spent(theirs) == Spent(0.25, 3)
-    assert Ledger().spent(KEY) == Spent()
-    assert Ledger().under_way() == 0.25
+    assert Ledger().spent(KEY) == spent
+    assert Ledger().under_way() == 0.25 - spent.usd
 
 
 @pytest.mark.parametrize(("days", "spent"), [(29, Spent()), (31, Spent(0.5, 10))])
