@@ -78,11 +78,12 @@ class SeenGroups:
 
     def groups(self, most: int) -> tuple[RowGroup, ...]:
         """Groups with at most so many keys in all; some of each where they are more."""
-        each = most if self.count <= most else max(_LEAST_SHOWN, most // len(self._groups))
+        whole = self.count <= most
+        each = most if whole else max(_LEAST_SHOWN, most // len(self._groups))
         found = []
         for group, rows in self._rows.most_common():
             keys = self._groups[group][: min(each, most)]
-            if len(keys) > 1 or self.count <= most:
+            if len(keys) > 1 or whole:
                 found.append(RowGroup(rows, tuple(keys)))
                 most -= len(keys)
         return tuple(found)

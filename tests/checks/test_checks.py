@@ -10,10 +10,13 @@ from pathlib import Path
 import pytest
 from checking import SUBJECTS, check, clean_rows, codes, found, sentence, table
 from folders import ROOT
+from hypothesis import given
+from hypothesis import strategies as st
 
 from datasette_ftclassify import checks
 from datasette_ftclassify.checks import Finding, hosted, run_checks
 from datasette_ftclassify.checks.distributions import distribution
+from datasette_ftclassify.checks.row_conditions import SeenGroups
 from datasette_ftclassify.core.splits import SplitPlan
 from datasette_ftclassify.core.task import Task, define, with_variants_merged
 from datasette_ftclassify.export import ExportFormat
@@ -351,6 +354,22 @@ def test_copies_are_listed_group_by_group() -> None:
     # Where there is room for some keys only, there are some of each group.
     few = found(check(rows), "near-duplicates")
     assert [(group.rows, len(group.keys)) for group in few.groups] == [(7, 3), (4, 3), (2, 2)]
+
+
+@given(st.lists(st.integers(0, 300), max_size=700), st.integers(1, 300))
+def test_groups_are_listed_within_their_bounds(groups: list[int], most: int) -> None:
+    seen = SeenGroups()
+    for number, group in enumerate(groups):
+        seen.add((number,), group)
+    listed = seen.groups(most)
+    assert sum(len(group.keys) for group in listed) <= most
+    assert [group.rows for group in listed] == sorted((g.rows for g in listed), reverse=True)
+    for group in listed:
+        (name,) = {groups[key] for (key,) in group.keys}
+        assert group.rows == groups.count(name) >= len(group.keys)
+    if len(groups) <= most:
+        assert sum(len(group.keys) for group in listed) == len(groups)
+    assert seen.complete == (len(seen.keys) == len(groups))
 
 
 def test_texts_with_several_labels_are_listed_text_by_text() -> None:
