@@ -10,6 +10,7 @@ from typing import Any
 
 from .database import NotUtf8
 from .labels import Kind, LabelValue, is_blank, label_of_bytes, trimmed
+from .text import is_utf8
 
 _ON: dict[object, bool] = {
     1: True, "1": True, "1.0": True, "true": True, "t": True, "yes": True, "y": True, "on": True,
@@ -109,5 +110,5 @@ def is_label(item: object) -> bool:
     """Whether SQLite and JSON can hold it: no nested value, no NaN or infinity, no half of a
     surrogate pair."""
     if isinstance(item, str):
-        return item.isascii() or not any("\ud800" <= c <= "\udfff" for c in item)
+        return is_utf8(item)
     return type(item) is int or (isinstance(item, float) and math.isfinite(item))

@@ -34,6 +34,15 @@ _drop_unseen = re.compile(f"[{_UNSEEN}]+").sub
 _mend_surrogates = re.compile("[\ud800-\udfff]").sub
 
 
+def is_utf8(text: str) -> bool:
+    """Whether it can be stored: half of a surrogate pair cannot."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 @lru_cache
 def reading_of(form: int, markup: Markup | None = None) -> Read:
     """The function by which texts are read in a form.

@@ -12,6 +12,7 @@ import math
 from typing import Any, NoReturn
 
 from .errors import ArtifactError
+from .text import is_utf8
 
 MOST_BYTES = 4_000_000
 MOST_ITEMS = 400_000
@@ -46,7 +47,7 @@ def read_json(
         raise ArtifactError(f"The {what} holds more than {most_items:,} values.")
     try:
         data = json.loads(text, parse_constant=_not_finite)
-        # Texts of plain ASCII without escapes are what they seem to be, which is nearly always so.
+        # Texts without escapes are what they seem to be, which is nearly always so.
         _check(data, most_depth, texts=size > MOST_CHARACTERS or not _is_plain(text))
     except (ValueError, RecursionError) as error:
         said = "it is too deep" if isinstance(error, RecursionError) else str(error)[:200]
@@ -63,7 +64,7 @@ def read_object(text: object, what: str, **bounds: int) -> dict[str, Any]:
 
 
 def _is_plain(text: str) -> bool:
-    return text.isascii() and "\\u" not in text
+    return "\\u" not in text and is_utf8(text)
 
 
 def _not_finite(name: str) -> NoReturn:
@@ -102,5 +103,5 @@ def _check_plain(value: Any) -> None:
 def _check_text(text: str) -> None:
     if len(text) > MOST_CHARACTERS:
         raise ValueError(f"a text has more than {MOST_CHARACTERS:,} characters")
-    if not text.isascii() and any("\ud800" <= c <= "\udfff" for c in text):
+    if not is_utf8(text):
         raise ValueError("a text has half a character")

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
+from ...core.text import is_utf8
 from .features import FloatArray, IntArray, char_terms, prepare, word_terms
 from .group_folds import Rows
 
@@ -83,14 +84,10 @@ def _count(rows: Iterable[list[str]]) -> tuple[list[str], Matrix]:
 def _drop_rare(terms: list[str], counts: Matrix, min_rows: int) -> tuple[list[str], Matrix]:
     frequent = row_frequency(counts) >= min_rows
     # A lone surrogate cannot be written as UTF-8, so it could not be stored with the model.
-    keep = np.array([i for i in np.flatnonzero(frequent) if _is_unicode(terms[i])], dtype=np.int32)
+    keep = np.array([i for i in np.flatnonzero(frequent) if is_utf8(terms[i])], dtype=np.int32)
     if len(keep) == len(terms):
         return terms, counts
     return [terms[i] for i in keep], counts[:, keep]
-
-
-def _is_unicode(term: str) -> bool:
-    return term.isascii() or not any("\ud800" <= c <= "\udfff" for c in term)
 
 
 def row_frequency(counts: Matrix) -> IntArray:
