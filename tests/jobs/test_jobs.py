@@ -253,6 +253,13 @@ def test_the_number_of_a_job_that_spent_is_not_given_again(conn):
     assert agreed_job(conn, "evaluate", {}).id == first.id + 1
 
 
+def test_a_single_text_is_left_to_whoever_waits_for_its_answer(conn):
+    agreed_job(conn, "ask", {})
+    assert next_job(conn) is None
+    other = agreed_job(conn, "evaluate", {})
+    assert next_job(conn) == other.id
+
+
 def test_a_dead_process_of_this_machine_need_not_be_waited_for(conn):
     process = subprocess.Popen([sys.executable, "-c", ""])
     process.wait()

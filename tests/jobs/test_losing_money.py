@@ -23,7 +23,7 @@ from running_jobs import wait_for
 from service_workflow import access_to as access_at
 
 from datasette_ftclassify.core.database import connect
-from datasette_ftclassify.core.errors import JobPaused
+from datasette_ftclassify.core.errors import JobPaused, LimitReached
 from datasette_ftclassify.jobs.agreements import ask as ask_for
 from datasette_ftclassify.jobs.columns import Columns
 from datasette_ftclassify.jobs.plan import PredictRequest
@@ -32,10 +32,12 @@ from datasette_ftclassify.jobs.runner import run_job, work
 from datasette_ftclassify.ledger import Account, JobKey, Ledger, LedgerError, Limits, default_path
 from datasette_ftclassify.ledger.limits import hold
 from datasette_ftclassify.ledger.totals import add_spent, day_before
+from datasette_ftclassify.sql.spending import SqlSpending
 from datasette_ftclassify.store.classifiers import find_classifier
 from datasette_ftclassify.store.jobs.leases import new_owner
 from datasette_ftclassify.store.jobs.state import get_job, list_jobs
 from datasette_ftclassify.store.spending import Spent
+from datasette_ftclassify.trainers.access import Access
 
 ROWS = 400
 KEY = JobKey("some.db", 1, "nonce")
@@ -217,6 +219,14 @@ def test_a_batch_that_nobody_has_collected_for_a_month_counts_as_spent(
     Account(Ledger(), JobKey("some.db", 2, "next"), Limits()).close()
     assert Ledger().spent(KEY) == spent
     assert Ledger().under_way() == 0.5 - spent.usd
+
+
+def test_sql_functions_spend_nothing_where_nobody_has_set_a_limit_for_them() -> None:
+    spending = SqlSpending()
+    with pytest.raises(LimitReached, match=r"of the \$0 that they may"):
+        spending.reserve("", Access(usd_per_day=5.0), 0.01, writable=False)
+    spending.reserve("", Access(sql_usd_per_day=1.0), 0.01, writable=False)
+    spending.close()
 
 
 def test_a_ledger_that_was_replaced_is_not_written(tmp_path: Path) -> None:
