@@ -276,3 +276,25 @@ def test_a_seed_is_any_whole_number(seed: int) -> None:
     assert plan == SplitPlan(seed)
     assert 0 <= plan.seed < 2**31
     assert SplitPlan(7).seed == 7
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_label_that_stands_in_one_near_copy_alone_is_trained(seed: int) -> None:
+    """Its text moves with the others of its group, which have another label."""
+    lamp = "the lamp at the corner of Mill Lane and Station Road has been dark for a week"
+    copies = [(lamp, "x"), (f"{lamp} now", "y"), (f"{lamp} and more", "x")]
+    rows = [*copies, *((f"report {n} about {n * n} things", "x") for n in range(12))]
+    records = [record(text, label, key=n) for n, (text, label) in enumerate(rows)]
+    found = splits(records, SplitPlan(seed, 0.3, 0.3))
+    assert len({found[r.key] for r in records[:3]}) == 1
+    assert found[records[1].key] == "train"
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_a_text_that_was_given_to_train_and_test_is_not_validated_on(seed: int) -> None:
+    """Validation comes out of the train rows, but not of texts that are tested as well."""
+    shared = [record("a text in both", "x", split=s, key=s) for s in ("train", "test")]
+    rows = [record(f"text {n}", "x", split="train", key=n) for n in range(8)]
+    found = splits([*shared, *rows], SplitPlan(seed, 0.6, 0.1), given=True)
+    assert [found[r.key] for r in shared] == ["train", "test"]
+    assert "validation" in found.values()

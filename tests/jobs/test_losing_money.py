@@ -36,7 +36,8 @@ from datasette_ftclassify.sql.spending import SqlSpending
 from datasette_ftclassify.store.classifiers import find_classifier
 from datasette_ftclassify.store.jobs.leases import new_owner
 from datasette_ftclassify.store.jobs.state import get_job, list_jobs
-from datasette_ftclassify.store.spending import Spent
+from datasette_ftclassify.store.schema import ensure_schema
+from datasette_ftclassify.store.spending import SQL_FUNCTIONS, Spent, spent_by_job
 from datasette_ftclassify.trainers.access import Access
 
 ROWS = 400
@@ -227,6 +228,24 @@ def test_sql_functions_spend_nothing_where_nobody_has_set_a_limit_for_them() -> 
         spending.reserve("", Access(usd_per_day=5.0), 0.01, writable=False)
     spending.reserve("", Access(sql_usd_per_day=1.0), 0.01, writable=False)
     spending.close()
+
+
+def test_what_sql_functions_spent_is_reported_once_and_counted_at_the_end(tmp_path: Path) -> None:
+    path = tmp_path / "town.db"
+    report_table(path, 1).close()
+    with closing(connect(path)) as conn:
+        ensure_schema(conn)
+        spending, access = SqlSpending(), Access(sql_usd_per_day=1.0)
+        for _ in range(2):
+            spending.reserve(str(path), access, 0.25, writable=True)
+        spending.spend(str(path), 0.25, Spent(0.125, 1))
+        assert spending.write(str(path))
+        assert spending.unwritten() == []
+        assert spending.write(str(path))
+        assert spent_by_job(conn, SQL_FUNCTIONS) == Spent(0.125, 1)
+    spending.close()  # the other request may have been answered
+    assert Ledger().under_way() == 0
+    assert Ledger().spent_today(functions=True) == Spent(0.375, 2)
 
 
 def test_a_ledger_that_was_replaced_is_not_written(tmp_path: Path) -> None:
