@@ -48,6 +48,7 @@ from datasette_ftclassify.web.permissions import (
     TRAIN,
     VIEW,
     may_view_table,
+    may_write,
     old_permission,
 )
 from datasette_ftclassify.web.routes import routes
@@ -385,6 +386,8 @@ async def test_an_immutable_file_is_read_and_never_written(original, tmp_path: P
     path, jobs = original
     town = Town(Path(shutil.copy(path, tmp_path / "town.db")), jobs, immutable=True)
     before = town.digest()
+    await town.datasette.invoke_startup()
+    assert not await may_write(town.datasette, {"id": ROOT}, "town", "messages")
     for route in ROUTES:
         for json in (False, True):
             response = await town.ask("POST", address_of(route), ROOT, json=json)
