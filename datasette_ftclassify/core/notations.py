@@ -78,8 +78,7 @@ _FLAGS = {
     "vectors of 0 and 1",
     '`[0, 1, 0]`, `0,1,0`, `[0. 1. 0.]`, `[true, false]`, `["yes", "no"]`, `tensor([0, 1])`',
     flags=True,
-    more="an error until somebody names the labels in order (`--label-names a,b,c`, *Label names* "
-    "on the page)",
+    more="an error until somebody names the labels in order (*Label names*)",
 )
 def vector(text: str) -> list[bool] | None:
     """The flags of `[0, 1, 0]`, `0,1,0`, `[0. 1.]`, `["yes", "no"]`, `01`; None for any other

@@ -80,7 +80,7 @@ def prepare(page: Any) -> None:
 
 def look_at_a_finding(page: Any) -> None:
     """The number that a finding names is the number of the rows that it leads to."""
-    for code, rows in (("unlabelled", None), ("conflicting-labels", "tbody tr")):
+    for code, rows in (("unlabelled", None), ("conflicting-labels", "tbody td:first-child")):
         link = page.get_by_role("link", name=f"See the rows of {code}", exact=True)
         text = page.locator(".ft-findings li", has=link).locator("span").first.inner_text()
         said = int(re.findall(r"\d+", text)[0])

@@ -281,7 +281,9 @@ def test_such_files_hold_up_nobody(
                 for name, path in files.items():
                     problems += visit(watch, path.stem, name, PATIENCE + slack).problems
             memory = peak_memory(running.pid)
-    problems += watch.failed
+            log = running.log
+    if watch.failed:
+        problems += [*watch.failed, log[-20_000:]]
     problems += [
         f"another file's {page} took {took:.1f} s"
         for page, took in watch.slowest.items()
