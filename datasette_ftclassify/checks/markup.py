@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterator
 
 from ..core.database import Key
-from ..core.humanize import one_or_more, rows_text
+from ..core.humanize import one_or_more, percent, rows_text
 from ..core.labels import LabelValue
 from ..core.markup import is_html, words_of_html
 from .codes import MILD, WARNING, Code, Section
@@ -95,7 +95,8 @@ class MarkupTexts:
             "html-in-text",
             "warning" if share >= _MANY_ROWS else "info",
             found,
-            f"{rows_text(found).capitalize()} ({share:.0%}) {one_or_more(found, 'holds', 'hold')} "
+            f"{rows_text(found).capitalize()} ({percent(share)}) "
+            f"{one_or_more(found, 'holds', 'hold')} "
             f"HTML: its tags and styles are read as if they were words.{hardly}",
             seen=self.seen,
             share=round(share, 4),

@@ -36,8 +36,9 @@ def rows_have(count: int) -> str:
 
 
 def percent(share: float, places: int = 0) -> str:
-    """A share (0-1): `95%`."""
-    return f"{share:.{places}%}"
+    """A share (0-1): `95%`; `under 1%` of one that is small, but not nothing."""
+    least = 10.0**-places
+    return f"under {least:g}%" if 0 < 100 * share < least / 2 else f"{share:.{places}%}"
 
 
 def dollars(amount: float) -> str:
