@@ -20,8 +20,10 @@ FOLDER = "FTCLASSIFY_COMPILED_TEMPLATES"
 
 @hookimpl
 def prepare_jinja2_environment(env: Any) -> None:
-    # Jinja compares a checksum of the source: a changed template is compiled anew.
-    env.bytecode_cache = FileSystemBytecodeCache(os.environ[FOLDER])
+    # Jinja compares a checksum of the source: a changed template is compiled anew. Benchmarks and
+    # docs/make_screenshots.py, which use some of what tests share, have no such folder.
+    if folder := os.environ.get(FOLDER):
+        env.bytecode_cache = FileSystemBytecodeCache(folder)
 
 
 pm.register(sys.modules[__name__], __name__)
