@@ -482,8 +482,10 @@ def test_kill_9_at_random_moments_of_training_and_prediction(tmp_path, trained):
         kills = 0
         while not all(get_job(conn, j.id).state == "finished" for j in (train, predict)):
             worker = start_worker(path)
+            # At first sooner than any machine can be done, then at later and later moments.
+            moment = chooser.uniform(0.5, 1) * 0.03 * 1.7**kills
             try:
-                worker.wait(chooser.uniform(0.05, 0.9) if kills < 12 else PATIENCE)
+                worker.wait(moment if kills < 8 else PATIENCE)
             except TimeoutError:  # it is killed then
                 kills += 1
         assert kills >= 5
