@@ -85,8 +85,9 @@ def test_two_workers_on_one_file_killed_in_turn(server, predicting):
             hits += code == -9
             if code == 0:
                 break
-            if code == 1:
-                assert "running in another process" in run.output, run.output
+            if code == 1:  # the other one runs the job, or ended it while this one asked for it
+                refused = "running in another process", "nothing left to run"
+                assert any(said in run.output for said in refused), run.output
                 threading.Event().wait(0.05)
         results.append(hits)
 
