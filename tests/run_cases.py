@@ -32,7 +32,9 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from programs import Program, datasette, python, sqlite_utils
+sys.path.insert(0, str(Path(__file__).resolve().parent / "support"))
+
+from programs import Program, datasette, python, sqlite_utils  # noqa: E402
 
 COMMANDS = ["check", "train", "predict", "evaluate", "export", "classifiers", "jobs", "work"]
 MOST_SECONDS = 300

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
+import subprocess
+import sys
 from contextlib import closing
 from pathlib import Path
 
@@ -18,6 +20,12 @@ def test_case(name: str, tmp_path: Path):
     case = run_case(CASES / name, tmp_path)
     assert case.unread == []
     assert problems(case) == []
+
+
+def test_it_is_a_script():
+    """By itself, without what pytest puts on the path."""
+    script = [sys.executable, str(TESTS / "run_cases.py"), "--help"]
+    assert "FOLDER" in subprocess.run(script, capture_output=True, text=True, check=True).stdout
 
 
 def test_a_case_that_goes_wrong_is_seen(tmp_path: Path):
