@@ -34,7 +34,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent / "support"))
 
-from programs import Program, datasette, python, sqlite_utils  # noqa: E402
+from programs import Program, datasette, python, sqlite_utils
 
 COMMANDS = ["check", "train", "predict", "evaluate", "export", "classifiers", "jobs", "work"]
 MOST_SECONDS = 300

@@ -25,7 +25,7 @@ def test_case(name: str, tmp_path: Path):
 def test_it_is_a_script():
     """By itself, without what pytest puts on the path."""
     script = [sys.executable, str(TESTS / "run_cases.py"), "--help"]
-    assert "FOLDER" in subprocess.run(script, capture_output=True, text=True, check=True).stdout
+    assert "folder" in subprocess.run(script, capture_output=True, text=True, check=True).stdout
 
 
 def test_a_case_that_goes_wrong_is_seen(tmp_path: Path):

@@ -22,7 +22,8 @@ MANY_LABELS = 1_000
 def check_plausible(conn: sqlite3.Connection, task: Task) -> None:
     """Counts the different cells of the label column and of the only text column.
 
-    Raises Implausible when the one looks like keys, or the other like numbers.
+    Raises Implausible when the one looks like keys, or the other is the table's key and holds
+    numbers. Numbers in any other column may be the codes that somebody wants to learn from.
     """
     source = relation(conn, task.source)
     rows = f"from {quote(source.name)} where {condition(task.where)}"
@@ -39,7 +40,7 @@ def check_plausible(conn: sqlite3.Connection, task: Task) -> None:
                 "column, or train despite that.",
                 fields=("label", "despite_findings"),
             )
-    if len(task.text) == 1:
+    if len(task.text) == 1 and task.text[0] in source.identity:
         column = quote(task.text[0])
         plain = f"typeof({column}) in ('integer', 'real') or cast({column} as text) not glob"
         sql = (

@@ -20,8 +20,10 @@ from visiting import ROOT, get, seen, send, serve, submit
 from datasette_ftclassify.checks import run_checks
 from datasette_ftclassify.cli import ftclassify
 from datasette_ftclassify.core.database import connect
+from datasette_ftclassify.core.errors import Implausible
 from datasette_ftclassify.core.task import define
 from datasette_ftclassify.jobs.plan import PredictRequest
+from datasette_ftclassify.jobs.plausible import check_plausible
 from datasette_ftclassify.jobs.predict import predict_rows
 from datasette_ftclassify.jobs.train import TrainRequest, train_classifier
 from datasette_ftclassify.store.classifiers import find_classifier
@@ -43,6 +45,16 @@ def run(*words: object, code: int = 0) -> str:
     told = CliRunner().invoke(ftclassify, list(map(str, words)))
     assert told.exit_code == code, told.output
     return str(told.output)
+
+
+def test_numbers_that_are_no_key_are_a_text_like_any_other(conn: sqlite3.Connection) -> None:
+    with conn:
+        conn.execute("create table goods (id integer primary key, code integer, label text)")
+        goods = [(1_000 + 7_000 * (i % 2) + i, "ab"[i % 2]) for i in range(100)]
+        conn.executemany("insert into goods (code, label) values (?, ?)", goods)
+    check_plausible(conn, define(conn, "goods", text=["code"], labels=["label"]))
+    with pytest.raises(Implausible, match="column id"):
+        check_plausible(conn, define(conn, "goods", text=["id"], labels=["label"]))
 
 
 def test_the_number_of_a_deleted_job_is_not_given_again(tmp_path: Path) -> None:
