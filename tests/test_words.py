@@ -6,9 +6,11 @@ import ast
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from folders import ROOT
+from jinja2 import Environment, FileSystemLoader
 
 PACKAGE = ROOT / "datasette_ftclassify"
 
@@ -94,3 +96,41 @@ def test_plurals_are_made_by_one_helper() -> None:
         written = re.findall(r'"[^"]*" if [^}]*[!=>]=? 1 [^}]*', path.read_text(encoding="utf-8"))
         found += [f"{path.name}: {plural}" for plural in written]
     assert found == []
+
+
+NUMBER = r"\{\{ *(?:ft\.number\([^{}]*\)|[^{}]*\|length) *\}\}"
+NOUN = (
+    r"(?:(?:more|other|earlier|training|different) )?"
+    r"(?:rows|labels|requests|tokens|events|tables|texts|jobs)"
+)
+
+
+def amounts_of_its_own(template: str) -> list[str]:
+    """Numbers that a template formats by itself, and plurals after a number that may be 1. What is
+    in a style is for a browser, not for people."""
+    plain = re.sub(r'style="[^>]*"', "", template)
+    return [
+        *re.findall(r'"\{:,\}"\.format|"%\.[3]f"\|format', plain),
+        *re.findall(rf"{NUMBER} {NOUN}\b", plain),
+    ]
+
+
+def test_amounts_of_a_template_are_found() -> None:
+    assert amounts_of_its_own('{{ "{:,}".format(n) }} and {{ "%.3f"|format(share) }}')
+    assert amounts_of_its_own("{{ ft.number(n) }} rows")
+    assert amounts_of_its_own("{{ labels|length }} labels")
+    assert not amounts_of_its_own(
+        '<b style="width: {{ "%.3f"|format(x) }}%">{{ ft.number(n) }}</b>'
+    )
+
+
+def test_templates_write_amounts_by_one_helper() -> None:
+    templates = (ROOT / "templates").rglob("*.html")
+    found = {path.name: amounts_of_its_own(path.read_text(encoding="utf-8")) for path in templates}
+    assert {name: amounts for name, amounts in found.items() if amounts} == {}
+
+
+def test_a_sentence_of_a_page_ends_once() -> None:
+    templates = Environment(loader=FileSystemLoader(ROOT / "templates"), autoescape=True)
+    words: Any = templates.get_template("ftclassify/words.html").module
+    assert words.sentence("not evaluated.") == words.sentence("not evaluated") == "Not evaluated."

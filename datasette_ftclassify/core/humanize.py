@@ -9,9 +9,19 @@ from __future__ import annotations
 import math
 
 __all__ = [
-    "counted", "dollars", "duration", "one_or_more", "percent", "price", "rows_have", "rows_text",
-    "when",
+    "counted", "dollars", "duration", "number", "one_or_more", "percent", "price", "rows_have",
+    "rows_text", "score", "when",
 ]  # fmt: skip
+
+
+def number(value: int) -> str:
+    """A whole number alone, as in a table: `1,200`."""
+    return f"{value:,}"
+
+
+def score(value: float) -> str:
+    """A score or another figure from 0 to 1: `0.934`."""
+    return f"{value:.3f}"
 
 
 def counted(count: int, one: str, more: str | None = None) -> str:

@@ -79,12 +79,14 @@ class Review:
     findings: errors, and private data in what would be sent
     warnings: other findings that say that the rows should be looked at
     checked:  when that was looked for and in how much of it, in a sentence
+    check_job: that has looked for them; None: they were looked for just now, or not at all
     """
 
     sending: Sending
     findings: tuple[Found, ...]
     warnings: int
     checked: str
+    check_job: int | None = None
 
     @property
     def errors(self) -> tuple[Found, ...]:
@@ -305,7 +307,8 @@ def _review(
         of = "all" if len(some) >= in_all else f"{len(some):,} drawn at random of"
         where = f"for private data in {of} {in_all:,} texts"
     how = f"{checked.how} Looked {where}."
-    return Review(sending, (*errors, *private), len(others) - len(errors), how)
+    job = None if checked.job is None else checked.job.id
+    return Review(sending, (*errors, *private), len(others) - len(errors), how, job)
 
 
 def _sent(found: Found) -> Found:

@@ -11,6 +11,7 @@ from urllib.parse import urlencode
 from ..core.database import Relation, relation
 from ..jobs.check import LISTED
 from .filters import Pair, in_filter
+from .permissions import TRAIN
 
 if TYPE_CHECKING:
     from ..jobs.confirming import EvaluateConfirmation, PredictConfirmation, TrainConfirmation
@@ -37,6 +38,17 @@ async def review_urls(
         return []
     table = await ask.read(lambda conn: relation(conn, source))
     return [rows_url(ask, asdict(f), table, f.job, f.number) for f in shown.review.findings]
+
+
+async def check_url(
+    ask: PageRequest,
+    shown: TrainConfirmation | PredictConfirmation | EvaluateConfirmation | None,
+    source: str,
+) -> str | None:
+    """Where all findings about a table stand, or can be looked for; None for who may not train."""
+    if shown is None or not await ask.may(TRAIN, source):
+        return None
+    return ask.url("train", table=source, check=shown.review.check_job)
 
 
 def rows_url(

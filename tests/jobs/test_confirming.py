@@ -315,6 +315,10 @@ async def test_findings_lead_to_their_rows_before_a_payment(
     train = await submit(datasette, PAGE, "ann", action="train", **chosen)
     assert f"Checked by job {job.id}" in train.text
     assert rows_behind(train.text).keys() == links.keys()
+    others = re.search(r'href="([^"]+)">[0-9]+ more warnings?<', train.text)
+    assert others is not None
+    checked = await get(datasette, html.unescape(others[1]), "ann")
+    assert f'name="check" value="{job.id}"' in checked.text
     # Here it is clear that the texts are sent.
     assert "These texts would leave this machine" in train.text
 

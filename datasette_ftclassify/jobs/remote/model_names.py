@@ -20,6 +20,7 @@ from ...store.classifiers import Classifier, set_deployment
 from ...trainers.access import Access
 from ...trainers.service import BatchClient, InferenceClient
 from .. import load_classifier
+from .models import deploys
 
 MAX_DEPLOYMENT = 200
 """Characters: names of deployments are short."""
@@ -43,16 +44,17 @@ def note_trained(access: Access, header: Mapping[str, Any], report: Mapping[str,
     _note(access, header.get("host"), names, header.get("base"))
 
 
-def check_deployment(name: str) -> None:
-    """Raises FtclassifyError for what cannot be the name of a deployment."""
-    if not name or len(name) > MAX_DEPLOYMENT or not name.isprintable():
-        raise FtclassifyError("Give the name that the deployment has at the service.")
-
-
 def deploy(
     conn: sqlite3.Connection, classifier: Classifier, name: str, access: Access
 ) -> Classifier:
-    """Notes under which name the classifier's model is asked, because a person here says so."""
+    """Notes under which name the classifier's model is asked, because a person here says so.
+
+    Raises FtclassifyError for what cannot be such a name, and where there are no deployments.
+    """
+    if not deploys(classifier):
+        raise FtclassifyError(f"{classifier.title} needs no deployment: it is ready to be asked.")
+    if not name or len(name) > MAX_DEPLOYMENT or not name.isprintable():
+        raise FtclassifyError("Give the name that the deployment has at the service.")
     changed = set_deployment(conn, classifier, name)
     model, host = (changed.header.get(field) for field in ("model", "host"))
     if isinstance(model, str) and isinstance(host, str):

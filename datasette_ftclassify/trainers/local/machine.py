@@ -44,7 +44,7 @@ def machine(design: Design, targets: Targets, strength: float, seed: int) -> Lin
         _against_close_rows(design, targets, labels, strength, seed, weights, bias)
         return Linear(weights, bias)
     if n_rows <= SHARED and n_rows**3 < TERMS_PER_CUBE * design.matrix.nnz:
-        return _among_rows(design, targets, labels, strength, exclusive, bias)
+        return _dual_newton(design, targets, labels, strength, exclusive, bias)
     matrix = design.matrix.astype(np.float64)  # once, or each call makes a copy
     if exclusive and len(labels) == 2:
         one, other = labels
@@ -73,7 +73,7 @@ def seen_share(n_rows: int, n_labels: int) -> float:
     return share if share < WORTH else 1.0
 
 
-def _among_rows(
+def _dual_newton(
     design: Design,
     targets: Targets,
     labels: npt.NDArray[np.intp],

@@ -19,11 +19,11 @@ def ridge(design: Design, targets: Targets, strength: float, seed: int) -> Linea
     row_weight = row_weights(targets)
     n_rows, n_features = design.width
     dtype = np.float64 if min(n_rows, n_features) <= EXACT else np.float32
-    solve = _among_rows if n_rows <= n_features else _among_features
+    solve = _over_rows if n_rows <= n_features else _over_features
     return solve(design, targets, row_weight, strength, dtype)
 
 
-def _among_rows(
+def _over_rows(
     design: Design,
     targets: Targets,
     row_weight: npt.NDArray[np.float64],
@@ -45,7 +45,7 @@ def _among_rows(
     return _linear(weights, base - (design.matrix.T @ share) @ weights)
 
 
-def _among_features(
+def _over_features(
     design: Design,
     targets: Targets,
     row_weight: npt.NDArray[np.float64],

@@ -15,7 +15,7 @@ from datasette.utils.asgi import Forbidden, Response
 
 from ...core.errors import ArtifactError, FtclassifyError, SourceError
 from ...jobs.load_classifier import shutdown_of
-from ...jobs.remote.model_names import check_deployment, deploy
+from ...jobs.remote.model_names import deploy
 from ...jobs.remote.models import deploys
 from ...metrics.headline import easier_test_rows
 from ...present.usage_sql import split_sql, usage_sql
@@ -144,8 +144,6 @@ async def _change(ask: PageRequest) -> Response:
             f"permission {DELETE} for each table that one was trained on."
         )
 
-    if action == "deploy":
-        _check_deployment(classifier, deployment)
     access = await access_of(ask.datasette)
 
     def change(conn: sqlite3.Connection) -> None:
@@ -168,13 +166,6 @@ async def _change(ask: PageRequest) -> Response:
         "deploy": ask.url("classifiers", classifier.title),
     }
     return await done(ask, where[action], {"message": said[action]}, said[action])
-
-
-def _check_deployment(classifier: Classifier, name: str) -> None:
-    """Raises FtclassifyError for a name that cannot be one, or where there are no deployments."""
-    if not deploys(classifier):
-        raise FtclassifyError(f"{classifier.title} needs no deployment: it is ready to be asked.")
-    check_deployment(name)
 
 
 def _read(

@@ -14,7 +14,7 @@ from datasette.utils.asgi import Forbidden, NotFound
 
 from ...core.database import relation
 from ...core.errors import AccessError, FtclassifyError, PredictError
-from ...core.humanize import dollars, one_or_more
+from ...core.humanize import one_or_more
 from ...core.time_limit import TooSlow, within
 from ...jobs.agreements import spent_today
 from ...jobs.columns import taken_columns
@@ -32,7 +32,7 @@ from ..classifier_names import tables_revealed
 from ..classify_choices import Choice, choices, facts, pick
 from ..classify_form import Form
 from ..filters import facet_of, left_behind
-from ..finding_links import review_urls
+from ..finding_links import check_url, review_urls
 from ..form_fields import FieldError
 from ..job_facts import RUN_ELSEWHERE
 from ..lifespan import has_worker
@@ -243,10 +243,11 @@ async def _review(
     found = await _found(ask, form)
     hidden = [pair for pair in form.fields() if pair[0] != "limit_usd"]
     return await show(ask, found, more={
-        "form": form, "review": review, "hidden": hidden, "links": _links(ask), "usd": dollars,
+        "form": form, "review": review, "hidden": hidden, "links": _links(ask),
         "columns": form.columns(prepared.classifier).items(),
         "found": None if confirmation is None else confirmation.review,
         "row_urls": await review_urls(ask, confirmation, form.table),
+        "check_url": await check_url(ask, confirmation, form.table),
         "unlabelled": None if confirmation is None else confirmation.unlabelled,
         "error": f"{prepared.refusal} {TICK}" if confirmed else None,
     }, status=400 if confirmed else 200)  # fmt: skip

@@ -16,11 +16,11 @@ from ...core.numbers import LIMIT_USD
 from ...jobs.confirming import EvaluateConfirmation, confirm_evaluate
 from ...jobs.evaluate import submit_evaluate
 from ...jobs.load_classifier import service_of
-from ...jobs.remote.model_names import check_deployment, deploy
+from ...jobs.remote.model_names import deploy
 from ...jobs.remote.models import deploys
 from ...store.classifiers import find_by_id
 from ..background_reads import bring_up_to_date, queue_aside, read_aside
-from ..finding_links import review_urls
+from ..finding_links import check_url, review_urls
 from ..form_fields import number
 from ..operator_settings import access_of, require_limits
 from ..permissions import DELETE, SPEND, TRAIN
@@ -129,9 +129,6 @@ async def _deployed(ask: PageRequest, classifier: Classifier, access: Access) ->
         return classifier
     if not await ask.may(DELETE):
         raise Forbidden(f"To name a deployment needs the permission {DELETE}.")
-    if not deploys(classifier):
-        raise FtclassifyError(f"{classifier.title} needs no deployment: it is ready to be asked.")
-    check_deployment(name)
     return await ask.write(lambda conn: deploy(conn, find_by_id(conn, classifier.id), name, access))
 
 
@@ -166,6 +163,7 @@ async def _show(ask: PageRequest, shown: _Shown) -> Response:
         "price": None if confirmation is None else confirmation.estimate.price,
         "found": None if confirmation is None else confirmation.review,
         "row_urls": await review_urls(ask, confirmation, classifier.task.source),
+        "check_url": await check_url(ask, confirmation, classifier.task.source),
         "needs_deployment": deploys(classifier) and not classifier.header.get("deployment"),
         "typed": {name: ask.one(name) for name in ("deployment", "limit_usd")},
         "may_deploy": await ask.may(DELETE),

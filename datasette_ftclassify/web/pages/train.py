@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from datasette.utils.asgi import Forbidden, NotFound
 
 from ...core.errors import AccessError, FtclassifyError, Implausible, LimitReached, TemplateError
-from ...core.humanize import dollars, price
+from ...core.humanize import dollars
 from ...core.numbers import AGREED_USD
 from ...core.task import Task
 from ...jobs.check import submit_check
@@ -29,7 +29,7 @@ from ..background_reads import bring_up_to_date, path_of, queue_aside, read_asid
 from ..classifier_names import may_all
 from ..column_suggestions import TablePreview, preview_table
 from ..filters import left_behind
-from ..finding_links import review_urls
+from ..finding_links import check_url, review_urls
 from ..form_fields import number
 from ..operator_settings import access_of
 from ..permissions import SPEND, TRAIN
@@ -141,10 +141,9 @@ async def _form(
         "doubted": isinstance(error, Implausible),
         "trouble": trouble,
         "may_spend": await ask.may(SPEND),
-        "usd": dollars,
-        "price": price,
         "confirmed": confirmation.review if confirmation else None,
         "row_urls": await review_urls(ask, confirmation, look.source.name),
+        "check_url": await check_url(ask, confirmation, look.source.name),
         "links": _links(ask, look, check),
     }
     return await show(ask, data, more=more, status=status)
