@@ -119,7 +119,7 @@ def joint_logprobs(logprobs: np.ndarray, on: np.ndarray) -> np.ndarray:
     """
     import numpy as np
 
-    x = np.minimum(logprobs, -1e-12)
+    x = np.minimum(logprobs, -1e-12, dtype=np.float64)
     off = np.where(x > -math.log(2), np.log(-np.expm1(x)), np.log1p(-np.exp(x)))
     joint: np.ndarray = np.where(on, logprobs, off).sum(axis=1)
     return joint

@@ -13,9 +13,8 @@ from ..core.examples import Record, read_records
 from ..core.labels import LabelSet, LabelValue
 from ..core.prediction import Answerer, chosen_labels
 from ..core.text import text_hash
-from ..metrics import evaluate
 from ..store.classifiers import Classifier, find_by_id
-from ..store.evaluations import RowResult, add_evaluation
+from ..store.evaluations import TEST, RowResult, add_evaluation
 from ..store.jobs.job import Job
 from ..store.jobs.state import add_job, note_terms
 from ..store.schema import ensure_schema, transaction
@@ -27,12 +26,10 @@ from .agreements import agree, spent_by
 from .estimates import JobEstimate, agreed
 from .lease import Lease, leased
 from .load_classifier import load_answerer, service_of
-from .row_results import judge
+from .row_results import figures_of, judge
 from .settings import EvaluateSettings
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from ..metrics.result import Evaluation
 
 _BATCH = 1_000
@@ -74,7 +71,7 @@ def evaluate_classifier(
     if store:
         # A view's rows have numbers only, which say nothing when they are read again.
         named = relation(conn, classifier.task.source).identity
-        add_evaluation(conn, classifier, "test", metrics, judged if named else [])
+        add_evaluation(conn, classifier, TEST, metrics, judged if named else [])
     return metrics
 
 
@@ -183,12 +180,15 @@ def _answered_here(
     if classifier.labels.multilabel:
         chosen = chosen_labels(logprobs, predictor.thresholds)
     groups = near_groups([r.text or "" for r in rows])
-    figures = _figures(rows, classifier, logprobs, chosen, groups)
+    labels, truths = classifier.labels, _truths(rows, classifier.labels)
+    majority = majority_label(classifier)
+    figures = figures_of(labels, truths, logprobs, chosen, groups, majority)
     if predictor.thresholds is not None:
         names = classifier.labels.names
         for name, least in zip(names, predictor.thresholds.tolist(), strict=True):
             figures["labels"][name]["threshold"] = least
-    return figures, judge(rows, classifier.labels, logprobs, chosen, groups)
+    keys = [row.key for row in rows]
+    return figures, judge(keys, truths, logprobs, chosen, groups, multilabel=labels.multilabel)
 
 
 def _answered_there(
@@ -209,39 +209,17 @@ def _answered_there(
         asked = ask_texts(lease, classifier, texts, access)
     chosen, logprobs = as_arrays(asked.answers, classifier.labels)
     groups = near_groups(texts)
-    figures = _figures(rows, classifier, logprobs, chosen, groups)
+    labels, truths = classifier.labels, _truths(rows, classifier.labels)
+    majority = majority_label(classifier)
+    figures = figures_of(labels, truths, logprobs, chosen, groups, majority)
     figures["abstained_reasons"] = reasons(asked.answers)
     figures["spent"] = asked.spent.to_dict()
-    return figures, judge(rows, classifier.labels, logprobs, chosen, groups)
+    keys = [row.key for row in rows]
+    return figures, judge(keys, truths, logprobs, chosen, groups, multilabel=labels.multilabel)
 
 
-def _figures(
-    rows: list[Record],
-    classifier: Classifier,
-    logprobs: np.ndarray,
-    chosen: np.ndarray | None,
-    groups: np.ndarray,
-) -> Evaluation:
-    import numpy as np
-
-    labels = classifier.labels
-    positions = [labels.positions(r.labels.values or ()) for r in rows]
-    if labels.multilabel:
-        truth = np.zeros((len(rows), len(labels)), dtype=np.int8)
-        for row, on in enumerate(positions):
-            truth[row, on] = 1
-        return evaluate(
-            labels.names, truth, logprobs, multilabel=True, chosen=chosen, groups=groups
-        )
-    return evaluate(
-        labels.names,
-        np.array([p[0] for p in positions]),
-        logprobs,
-        chosen=chosen,
-        positive=labels.positive,
-        majority=majority_label(classifier),
-        groups=groups,
-    )
+def _truths(rows: list[Record], labels: LabelSet) -> list[tuple[int, ...]]:
+    return [tuple(labels.positions(row.labels.values or ())) for row in rows]
 
 
 def majority_label(classifier: Classifier) -> int | None:

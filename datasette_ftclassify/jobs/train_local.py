@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 from ..core.examples import Example
 from ..core.humanize import counted, rows_text
 from ..core.task import Task
 from ..store.classifiers import add_classifier
+from ..store.evaluations import OUT_OF_FOLD, add_evaluation
 from ..store.jobs.state import add_event, save_progress
 from ..store.schema import transaction
 from ..store.splits import add_split
 from ..trainers.base import Learner, Progress, TrainingSet
 from .lease import Lease
+from .out_of_fold import judge_held_out
 from .train_request import TrainRequest, read_rows
 from .train_rows import SplitData, about_rows, as_training_set
+
+if TYPE_CHECKING:
+    from ..metrics.result import Evaluation
 
 
 def train_here(
@@ -42,6 +47,11 @@ def train_here(
         if curve["summary"]:
             add_event(conn, job, curve["summary"])
     report_progress("storing", 0.95)
+    judged = None
+    if trained.held_out is not None:
+        judged = judge_held_out(
+            training, data.labels, trained.held_out, about["majority"], request.plan.seed
+        )
     # One transaction: a job that was killed has either stored its classifier and knows it, or not.
     with transaction(conn):
         classifier = add_classifier(
@@ -57,6 +67,10 @@ def train_here(
             parts=trained.parts,
             report={**trained.report, **about},
         )
+        if judged is not None:
+            names = {"classifier": classifier.name, "version": classifier.version}
+            figures = cast("Evaluation", {**names, "kind": data.labels.kind, **judged.figures})
+            add_evaluation(conn, classifier, OUT_OF_FOLD, figures, judged.rows)
         add_event(conn, job, f"stored as {classifier.title}")
         job.classifier_id = classifier.id
         job.step = "evaluating"

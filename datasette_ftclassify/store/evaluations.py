@@ -1,4 +1,5 @@
-"""Evaluations of classifiers, and the answers for each test row."""
+"""Evaluations of classifiers, and the answers for each row that they were judged by: the test rows,
+or those that training answered in cross-validation."""
 
 from __future__ import annotations
 
@@ -19,17 +20,25 @@ from .schema import ensure_schema, transaction
 if TYPE_CHECKING:
     from ..metrics.result import Evaluation
 
+TEST = "test"
+OUT_OF_FOLD = "out of fold"
+"""An evaluation is of the test split, or of training rows by models that had not seen them."""
+
 LONGEST_CELL = 50_000
 """Bytes of a row's key or positions."""
 
 
 @dataclass(frozen=True, slots=True)
 class RowResult:
-    """A test row: the positions of its labels, and of those that were answered (None: no answer),
-    ascending, so that equal sets of labels are equal, here and as stored.
+    """A row that was judged: the positions of its labels, and of those that were answered (None: no
+    answer), ascending, so that equal sets of labels are equal, here and as stored.
 
-    score: the probability of the answer, 0-1; None when there is none
-    group: the same number for rows whose texts are equal or near copies; None: not known
+    score:         the probability of the answer, 0-1; None when there is none
+    group:         the same number for rows whose texts are equal or near copies; None: not known
+    truth_score:   the probability of the row's own labels, 0-1; None: not known
+    probabilities: positions of labels, each with its probability, the largest first: of the most
+                   probable ones, of the row's own and of the answer
+    sampled:       False for a row that is kept besides a random sample
     """
 
     key: Key
@@ -37,6 +46,9 @@ class RowResult:
     chosen: tuple[int, ...] | None
     score: float | None
     group: int | None = None
+    truth_score: float | None = None
+    probabilities: tuple[tuple[int, float], ...] = ()
+    sampled: bool = True
 
     @property
     def right(self) -> bool:
@@ -55,10 +67,10 @@ def add_evaluation(
     metrics: Evaluation,
     rows: Iterable[RowResult] = (),
 ) -> None:
-    """Keeps an evaluation. The rows of an earlier one go: they were about the same test split."""
+    """Keeps an evaluation. The rows of an earlier one go: they were about the same split."""
     ensure_schema(conn)
     with transaction(conn):
-        _forget_rows(conn, classifier)
+        _forget_rows(conn, classifier, split)
         cursor = conn.execute(
             "insert into _ftclassify_evaluations (classifier_id, split, metrics, created_at)"
             " values (?, ?, ?, ?)",
@@ -66,17 +78,17 @@ def add_evaluation(
         )
         conn.executemany(
             "insert into _ftclassify_evaluation_rows"
-            " (evaluation_id, row_key, truth, chosen, score, text_group)"
-            " values (?, ?, ?, ?, ?, ?) on conflict do nothing",
+            " (evaluation_id, row_key, truth, chosen, score, text_group, truth_score,"
+            " probabilities, sampled) values (?, ?, ?, ?, ?, ?, ?, ?, ?) on conflict do nothing",
             ((cursor.lastrowid, *_cells(row)) for row in rows if _storable(row.key)),
         )
 
 
-def _forget_rows(conn: sqlite3.Connection, classifier: Classifier) -> None:
+def _forget_rows(conn: sqlite3.Connection, classifier: Classifier, split: str) -> None:
     conn.execute(
         "delete from _ftclassify_evaluation_rows where evaluation_id in"
-        " (select id from _ftclassify_evaluations where classifier_id = ?)",
-        [classifier.id],
+        " (select id from _ftclassify_evaluations where classifier_id = ? and split = ?)",
+        [classifier.id, split],
     )
 
 
@@ -88,18 +100,24 @@ def _storable(key: Key) -> bool:
 def _cells(row: RowResult) -> tuple[Any, ...]:
     chosen = None if row.chosen is None else json.dumps(row.chosen)
     key, truth = json.dumps(row.key, ensure_ascii=False), json.dumps(row.truth)
-    return key, truth, chosen, row.score, row.group
+    listed = ", ".join(f"{label}, {probability:.6g}" for label, probability in row.probabilities)
+    return (
+        key, truth, chosen, row.score, row.group, row.truth_score, f"[{listed}]",
+        None if row.sampled else 0,
+    )  # fmt: skip
 
 
-def evaluation_text(conn: sqlite3.Connection, classifier: Classifier) -> str | None:
+def evaluation_text(
+    conn: sqlite3.Connection, classifier: Classifier, split: str = TEST
+) -> str | None:
     """The newest metrics of the classifier as they are stored; None when it was never evaluated.
 
     Raises ArtifactError when they are no text.
     """
     row = conn.execute(
         f"select {at_most('metrics')} from _ftclassify_evaluations"
-        " where classifier_id = ? order by id desc limit 1",
-        [classifier.id],
+        " where classifier_id = ? and split = ? order by id desc limit 1",
+        [classifier.id, split],
     ).fetchone()
     if row is not None and not isinstance(row[0], str):
         raise ArtifactError("The evaluation is no text.")
@@ -126,8 +144,9 @@ def row_results(
     wrong: bool = False,
     limit: int = 100,
     offset: int = 0,
+    split: str = TEST,
 ) -> tuple[list[RowResult], int]:
-    """Test rows of the newest evaluation, least sure first, and how many there are in all.
+    """Rows of the newest evaluation, least sure first, and how many there are in all.
 
     truth, chosen: only rows that have, or were given, the label at that position
     abstained:     only rows without an answer
@@ -136,7 +155,7 @@ def row_results(
     """
     if not _has_rows(conn):
         return [], 0
-    conditions = ["e.classifier_id = :classifier"]
+    conditions = ["e.classifier_id = :classifier", "e.split = :split"]
     if truth is not None:
         conditions.append(_holds("r.truth", ":truth"))
     if chosen is not None:
@@ -147,7 +166,7 @@ def row_results(
         conditions.append(f"not ({RIGHT.format('r')})")
     values = {
         "classifier": classifier.id, "truth": truth, "chosen": chosen, "limit": limit,
-        "offset": offset,
+        "offset": offset, "split": split,
     }  # fmt: skip
     where = (
         "from _ftclassify_evaluation_rows r join _ftclassify_evaluations e"
@@ -164,18 +183,19 @@ def row_results(
 
 
 def paired_counts(
-    conn: sqlite3.Connection, first: Classifier, second: Classifier
+    conn: sqlite3.Connection, first: Classifier, second: Classifier, split: str = TEST
 ) -> dict[str, int]:
-    """Of the test rows on which both were evaluated: what `paired.compare_counts` wants. Rows of an
+    """Of the rows on which both were evaluated: what `paired.compare_counts` wants. Rows of an
     earlier version, of which no group is known, count as texts of their own."""
     names = ("both", "only_first", "only_second", "neither", "texts", "texts_first", "texts_second")
     if not _has_rows(conn):
         return dict.fromkeys(names, 0)
-    columns = {row[1] for row in conn.execute("pragma table_info(_ftclassify_evaluation_rows)")}
     text = "a.row_key"
-    if "text_group" in columns:  # else nobody has written to the file since an earlier version
+    if "text_group" in row_columns(conn):
         text = f"case typeof(a.text_group) when 'integer' then a.text_group else {text} end"
-    evaluation = "(select max(id) from _ftclassify_evaluations where classifier_id = {})"
+    evaluation = (
+        "(select max(id) from _ftclassify_evaluations where classifier_id = {} and split = :split)"
+    )
     counts = conn.execute(
         "select sum(b), sum(f), sum(s), sum(n), count(*), sum(f > s), sum(s > f) from"
         " (select sum(f and s) as b, sum(f and not s) as f, sum(s and not f) as s,"
@@ -184,14 +204,19 @@ def paired_counts(
         " from _ftclassify_evaluation_rows a join _ftclassify_evaluation_rows b"
         f" on b.evaluation_id = {evaluation.format(':second')} and b.row_key = a.row_key"
         f" where a.evaluation_id = {evaluation.format(':first')}) group by text)",
-        {"first": first.id, "second": second.id},
+        {"first": first.id, "second": second.id, "split": split},
     ).fetchone()
     return {name: count or 0 for name, count in zip(names, counts, strict=True)}
 
 
 def _has_rows(conn: sqlite3.Connection) -> bool:
-    sql = "select 1 from sqlite_master where name = '_ftclassify_evaluation_rows'"
-    return conn.execute(sql).fetchone() is not None
+    return bool(row_columns(conn))
+
+
+def row_columns(conn: sqlite3.Connection) -> set[str]:
+    """Of the stored rows: a file that nobody has written to since an earlier version lacks the
+    newest ones, or all."""
+    return {row[1] for row in conn.execute("pragma table_info(_ftclassify_evaluation_rows)")}
 
 
 def _holds(array: str, position: str) -> str:

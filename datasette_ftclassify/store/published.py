@@ -19,7 +19,7 @@ from ..core.table_copy import SOURCE, row_count
 from ..core.untrusted_json import read_json
 from .aliases import aliases_of
 from .classifiers import MOST_VERSIONS, Classifier, default_name, has_store
-from .evaluations import LONGEST_CELL
+from .evaluations import LONGEST_CELL, TEST
 from .schema import TABLES, ensure_schema
 from .tables import MIGRATIONS, PREFIX
 from .upsert import SETTING
@@ -98,7 +98,7 @@ def _copy_classifier(conn: sqlite3.Connection, one: Published) -> None:
     shown = [_json(one.header), _json(one.report)]
     _copy(conn, "classifiers", "id = ?3", [*shown, id], header="?1", report="?2")
     _copy(conn, "artifacts", "classifier_id = ?", [id])
-    newest = "(select max(id) from {}evaluations where classifier_id = ?)"
+    newest = f"(select max(id) from {{}}evaluations where classifier_id = ? and split = '{TEST}')"
     _copy(conn, "evaluations", f"id = {newest}", [id])
     if one.texts:
         _copy(conn, "evaluation_rows", f"evaluation_id = {newest}", [id])

@@ -329,4 +329,12 @@ _MIGRATIONS: dict[str, tuple[str, ...]] = {
     "m008_text_groups": ("alter table _ftclassify_evaluation_rows add column text_group integer",),
     # seconds since 1970, by the rate of the process that runs it; NULL: not known
     "m009_ends_at": ("alter table _ftclassify_jobs add column ends_at real",),
+    "m010_probabilities": (
+        # 0-1, of the row's own labels; NULL: not known
+        "alter table _ftclassify_evaluation_rows add column truth_score real",
+        # JSON array: positions of labels, each followed by its probability, the largest first
+        "alter table _ftclassify_evaluation_rows add column probabilities text",
+        # 0: kept besides a random sample of the rows, which figures are of; NULL: in the sample
+        "alter table _ftclassify_evaluation_rows add column sampled integer",
+    ),
 }

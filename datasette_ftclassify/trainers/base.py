@@ -36,14 +36,37 @@ class TrainingSet:
 
 
 @dataclass(frozen=True)
+class HeldOut:
+    """Answers for m rows of a training set by models that had not seen them, as cross-validation
+    makes them. Nothing that was fitted on a row's own answer (a calibration, thresholds) is in it;
+    only the choice of the model was made on these rows.
+
+    rows:     int (m,), their positions in the training set, ascending, each once
+    logprobs: float (m, K), natural logarithms of each label's probability
+    chosen:   bool (m, K), the labels that are given, of which a row may have several; None: the
+              most probable one
+    groups:   int (m,), the same for rows whose texts are equal or near copies
+    learnt:   bool (m,), whether the row's labels were in what its model was trained on: otherwise
+              it could not be right
+    """
+
+    rows: np.ndarray
+    logprobs: np.ndarray
+    chosen: np.ndarray | None
+    groups: np.ndarray
+    learnt: np.ndarray
+
+
+@dataclass(frozen=True)
 class Trained:
-    """The outcome of a training in this process: a predictor, its storable form, and a report for
-    people."""
+    """The outcome of a training in this process: a predictor, its storable form, a report for
+    people, and what cross-validation answered, where there was one."""
 
     predictor: Predictor
     header: Mapping[str, Any]
     parts: Mapping[str, bytes]
     report: dict[str, Any]
+    held_out: HeldOut | None = None
 
 
 @dataclass(frozen=True)

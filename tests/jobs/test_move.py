@@ -223,6 +223,7 @@ def test_page_and_command_line_count_copies_alike(conn, local):
         text = conn.execute(
             "select lower(m.message) from _ftclassify_evaluation_rows r join messages m"
             " on m.id = json_extract(r.row_key, '$[0]') where m.id > 20000 and r.chosen = r.truth"
+            " and r.evaluation_id = (select max(id) from _ftclassify_evaluations)"
         ).fetchone()[0]
         conn.execute(
             "update _ftclassify_evaluation_rows set chosen = null where row_key in (select"

@@ -224,12 +224,14 @@ async def test_versions_are_compared_on_the_rows_that_both_were_tested_on(traine
         task = find_classifier(conn, "topics").task
         for name in ("topics", "again"):
             train_classifier(conn, task, TrainRequest(name=name, curve=False))
-        right = "select row_key from _ftclassify_evaluation_rows where evaluation_id = 1 and"
-        keys = [key for (key,) in conn.execute(f"{right} chosen = truth order by row_key limit 3")]
+        tests = "select id from _ftclassify_evaluations where split = 'test' order by id"
+        first, *_, newest, _ = [id for (id,) in conn.execute(tests)]
+        right = "select row_key from _ftclassify_evaluation_rows where evaluation_id = ? and"
+        right += " chosen = truth order by row_key limit 3"
+        keys = [key for (key,) in conn.execute(right, [first])]
         forget = "update _ftclassify_evaluation_rows set chosen = null where evaluation_id ="
-        newest = "(select max(id) - 1 from _ftclassify_evaluations)"
         with conn:  # two rows that the first version gets wrong, and one that the second one does
-            conn.execute(f"{forget} 1 and row_key in (?, ?)", keys[:2])
+            conn.execute(f"{forget} {first} and row_key in (?, ?)", keys[:2])
             conn.execute(f"{forget} {newest} and row_key = ?", keys[2:])
         again = find_classifier(conn, "again")
         same = headline_figures.comparison(conn, again, again)

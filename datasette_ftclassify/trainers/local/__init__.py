@@ -11,14 +11,17 @@ if TYPE_CHECKING:
     from .cross_val_predict import out_of_fold
     from .learning_curves import curve_sentence, learning_curve
     from .model import LocalModel
-    from .training import fit
+    from .training import fit, fit_held_out
 
-__all__ = ["LocalModel", "curve_sentence", "fit", "learning_curve", "out_of_fold"]
+__all__ = [
+    "LocalModel", "curve_sentence", "fit", "fit_held_out", "learning_curve", "out_of_fold",
+]  # fmt: skip
 
 _HOMES = {
     "LocalModel": "model",
     "curve_sentence": "learning_curves",
     "fit": "training",
+    "fit_held_out": "training",
     "learning_curve": "learning_curves",
     "out_of_fold": "cross_val_predict",
 }

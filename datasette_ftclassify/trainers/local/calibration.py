@@ -13,10 +13,11 @@ import numpy.typing as npt
 
 from ...core.humanize import counted
 from ...metrics.scores import calibration_error
-from .linear import Array, log_softmax
+from .linear import Array, log_sigmoid, log_softmax
 
 CLEARLY_LESS = 0.01
 MAX_CELLS = 5_000_000  # rows x labels; a temperature needs no more
+PARTED_CELLS = 500_000  # up to which a calibration takes a fraction of a second
 MIN_ROWS = 20  # fewer unseen rows than this say nothing about a temperature
 _LOWEST, _HIGHEST = 0.02, 50.0
 
@@ -122,7 +123,7 @@ def platt(scores: Array, positive: npt.NDArray[Any]) -> tuple[float, float]:
     n_negative = len(positive) - n_positive
     goal = np.where(positive == 1, (n_positive + 1) / (n_positive + 2), 1 / (n_negative + 2))
     prior = float(np.log((n_positive + 1) / (n_negative + 1)))
-    spread = float(scores.std())
+    spread = float(scores.std()) if len(scores) else 0.0
     if n_positive == 0 or n_negative == 0 or spread == 0:
         return 0.0, prior
     middle = float(scores.mean())
@@ -140,3 +141,47 @@ def platt(scores: Array, positive: npt.NDArray[Any]) -> tuple[float, float]:
         return 0.0, prior
     a = float(solution[0] / spread)
     return a, float(solution[1] - a * middle)
+
+
+def platt_each(logits: Array, targets: npt.NDArray[Any]) -> tuple[Array, Array]:
+    """Slopes and intercepts (labels,) of `platt` for each column of the logits (rows, labels)."""
+    found = [platt(logits[:, k], targets[:, k]) for k in range(targets.shape[1])]
+    slopes, intercepts = np.array(found).T
+    return slopes, intercepts
+
+
+def across_temperatures(
+    logits: npt.NDArray[np.float32],
+    labels: npt.NDArray[Any],
+    usable: npt.NDArray[np.bool_],
+    groups: npt.NDArray[Any],
+) -> npt.NDArray[np.float32]:
+    """Log-probabilities (rows, labels) by temperatures that other rows gave: see `_parts`."""
+    found = np.empty(logits.shape, dtype=np.float32)
+    for here, there in _parts(groups, logits.size):
+        divisor, _ = calibrate(logits[there], labels[there], usable[there])
+        found[here] = log_softmax(logits[here].astype(np.float64) / divisor)
+    return found
+
+
+def across_platt(
+    logits: Array, targets: npt.NDArray[Any], groups: npt.NDArray[Any]
+) -> npt.NDArray[np.float32]:
+    """Log-probabilities of each label (rows, labels) by slopes and intercepts that other rows gave:
+    see `_parts`."""
+    found = np.empty(logits.shape, dtype=np.float32)
+    for here, there in _parts(groups, logits.size):
+        slopes, intercepts = platt_each(logits[there], targets[there])
+        found[here] = log_sigmoid(logits[here] * slopes + intercepts)
+    return found
+
+
+def _parts(
+    groups: npt.NDArray[Any], cells: int
+) -> list[tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]]:
+    """Pairs of masks: rows to calibrate, and the other rows, to fit the calibration on, so that
+    whoever judges it by its rows is not judging by what it was fitted on. Rows of one of the groups
+    are in one part. Five parts, or two of many cells (rows times labels), where half of the
+    rows say as much."""
+    number = np.unique(groups, return_inverse=True)[1] % (5 if cells <= PARTED_CELLS else 2)
+    return [(number == part, number != part) for part in range(int(number.max()) + 1)]

@@ -37,10 +37,10 @@ class LocalTrainer:
     ) -> Trained:
         """See `fit`."""
         check_taken(self, options)
-        from . import fit
+        from . import fit_held_out
         from .serialization import to_parts
 
-        model, report = fit(
+        model, report, held_out = fit_held_out(
             data.texts,
             data.targets,
             len(data.labels),
@@ -51,7 +51,7 @@ class LocalTrainer:
             progress=progress,
         )
         header, parts = to_parts(model)
-        return Trained(model, header, parts, report)
+        return Trained(model, header, parts, report, held_out)
 
     def load(self, header: Mapping[str, Any], parts: Mapping[str, bytes]) -> Predictor:
         """See `serialization.from_parts`."""

@@ -15,8 +15,8 @@ import numpy.typing as npt
 
 from ...core.humanize import counted, one_or_more
 from ...metrics.scores import calibration_error
-from ..base import Progress, no_progress
-from .calibration import calibrate, platt
+from ..base import HeldOut, Progress, no_progress
+from .calibration import across_platt, across_temperatures, calibrate, platt_each
 from .candidates import candidates, left_out, may_help
 from .embeddings import load as load_embedding
 from .expected_time import ExpectedTime
@@ -31,6 +31,13 @@ from .training_data import Data, as_indicators
 
 
 def fit(
+    texts: Sequence[str], targets: npt.NDArray[Any], n_labels: int, **settings: Any
+) -> tuple[LocalModel, dict[str, Any]]:
+    """As `fit_held_out`, for who wants the model and the report alone."""
+    return fit_held_out(texts, targets, n_labels, **settings)[:2]
+
+
+def fit_held_out(
     texts: Sequence[str],
     targets: npt.NDArray[Any],
     n_labels: int,
@@ -40,8 +47,9 @@ def fit(
     embeddings: str | None = None,
     names: Sequence[str] | None = None,
     progress: Progress | None = None,
-) -> tuple[LocalModel, dict[str, Any]]:
-    """Train a classifier, and report how it was chosen.
+) -> tuple[LocalModel, dict[str, Any], HeldOut | None]:
+    """Train a classifier, report how it was chosen, and give the answers of cross-validation, which
+    are None where no row could be held out.
 
     `targets` holds label numbers 0..n_labels-1, shape (rows,), or with `multilabel` 0 or 1 for
     each label, shape (rows, n_labels). `embeddings` names a folder or a cached hub model of
@@ -78,7 +86,7 @@ def fit(
     model, n_features = finish(
         data, trial, seed, multilabel, lambda name: clock.fitted(name, "fitting")
     )
-    calibration = _calibrate(model, data, trial, multilabel)
+    calibration, held_out = _calibrate(model, data, trial, multilabel)
     if progress is not None:
         progress("done", 1.0)
     report = {
@@ -93,7 +101,7 @@ def fit(
         "seconds": round(time.monotonic() - started, 2),
         "warnings": _warnings(texts, wanted) + _unjudged(data) + _unused(trial, embeddings),
     }
-    return model, report
+    return model, report, held_out
 
 
 def finish(
@@ -146,22 +154,31 @@ def finish(
     return model, n_terms
 
 
-def _calibrate(model: LocalModel, data: Data, trial: Trial, multilabel: bool) -> dict[str, Any]:
+def _calibrate(
+    model: LocalModel, data: Data, trial: Trial, multilabel: bool
+) -> tuple[dict[str, Any], HeldOut | None]:
+    """Brings the model's scores to probabilities, with what it answered out of fold."""
     if multilabel:
         return _calibrate_multilabel(model, data, trial)
     labels = data.targets[trial.rows].argmax(axis=1)
     model.temperature, report = calibrate(trial.logits, labels, trial.usable)
-    return report
+    if not len(trial.rows):
+        return report, None
+    groups = data.groups[trial.rows]
+    logprobs = across_temperatures(trial.logits, labels, trial.usable, groups)
+    return report, HeldOut(trial.rows, logprobs, None, groups, trial.usable)
 
 
-def _calibrate_multilabel(model: LocalModel, data: Data, trial: Trial) -> dict[str, Any]:
+def _calibrate_multilabel(
+    model: LocalModel, data: Data, trial: Trial
+) -> tuple[dict[str, Any], HeldOut | None]:
     rows = trial.rows
     if not len(rows):
         why = "no row could be held out"
-        return {"method": "platt", "applied": False, "rows": 0, "why": why}
+        return {"method": "platt", "applied": False, "rows": 0, "why": why}, None
     logits, targets = trial.logits.astype(np.float64), data.targets[rows]
-    fitted = [platt(logits[:, k], targets[:, k]) for k in range(targets.shape[1])]
-    slopes, intercepts = np.array(fitted).T
+    groups = data.groups[rows]
+    slopes, intercepts = platt_each(logits, targets)
     model.weights = as_stored(model.weights * slopes)
     model.bias = (model.bias * slopes + intercepts).astype(np.float32)
     if model.embedding_weights is not None:
@@ -172,11 +189,11 @@ def _calibrate_multilabel(model: LocalModel, data: Data, trial: Trial) -> dict[s
         probabilities,
         targets,
         lambda half: choose_thresholds(probabilities[half], targets[half]),
-        data.groups[rows],
+        groups,
     )
     micro, macro = f1_scores(given, targets)
     half_micro, half_macro = f1_scores(probabilities >= 0.5, targets)
-    return {
+    report = {
         "method": "platt",
         "applied": True,
         "rows": len(rows),
@@ -187,6 +204,8 @@ def _calibrate_multilabel(model: LocalModel, data: Data, trial: Trial) -> dict[s
         "macro_f1_at_half": half_macro,
         "why": f"measured on {len(rows)} rows that the model had not seen",
     }
+    unseen = across_platt(logits, targets, groups)
+    return report, HeldOut(rows, unseen, given, groups, trial.usable)
 
 
 def _warnings(texts: Sequence[str], targets: Targets) -> list[str]:

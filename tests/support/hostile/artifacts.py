@@ -287,6 +287,8 @@ def _rows() -> Mutations:
         "infinite scores": ("score", 9e999),
         "scores below none": ("score", -5.0),
         "BLOBs": ("truth", b"\xff"),
+        "probabilities of text": ("probabilities", '["a", "b"]'),
+        "probabilities of the row's labels": ("truth_score", "much"),
     }
     for name, (column, value) in values.items():
         yield name, _first_row(column, value)
@@ -480,12 +482,17 @@ def _first_row(column: str, value: Any) -> Mutation:
     return mutate
 
 
+TESTED = "(select max(id) from _ftclassify_evaluations where classifier_id = 1)"
+
+
 def _many_rows(conn: sqlite3.Connection) -> None:
     def rows() -> Iterator[tuple[str]]:
         return ((f"[{n}]",) for n in range(1_000_000, 1_000_000 + MANY))
 
     conn.executemany(
-        "insert into _ftclassify_evaluation_rows values (1, ?, '[0]', '[1]', 0.5, 1)", rows()
+        "insert into _ftclassify_evaluation_rows (evaluation_id, row_key, truth, chosen, score)"
+        f" select {TESTED}, ?, '[0]', '[1]', 0.5",
+        rows(),
     )
 
 

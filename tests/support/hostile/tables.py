@@ -88,7 +88,8 @@ LARGE = {
     " select 'messages', 'u' || i, 1, '' from n",
     "settings": "insert into _ftclassify_settings select 'k' || i, 'v' from n",
     "evaluated rows": "insert or ignore into _ftclassify_evaluation_rows"
-    " select 1, '[' || i || ']', '[0]', '[1]', 0.5, 1 from n",
+    " (evaluation_id, row_key, truth, chosen, score) select (select max(id) from"
+    " _ftclassify_evaluations where classifier_id = 1), '[' || i || ']', '[0]', '[1]', 0.5 from n",
     "rows of splits": "insert or ignore into _ftclassify_split_rows"
     " select 1, '[' || (i + 1000000) || ']', i, 'train' from n",
 }

@@ -1,0 +1,92 @@
+"""From the answers that a training gave in cross-validation to what is stored of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from ..core.examples import Example
+from ..core.labels import LabelSet
+from ..store.evaluations import RowResult
+from ..store.out_of_fold import MOST_DOUBTED, MOST_SAMPLED
+from ..trainers.base import HeldOut
+from .row_results import figures_of, judge, truth_flags
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from ..metrics.result import Evaluation
+
+
+@dataclass(frozen=True)
+class JudgedOutOfFold:
+    """Figures of all rows that were answered, and those of the rows that are kept."""
+
+    figures: Evaluation
+    rows: list[RowResult]
+
+
+def judge_held_out(
+    training: Sequence[Example],
+    labels: LabelSet,
+    held_out: HeldOut,
+    majority: int,
+    seed: int,
+    *,
+    sampled: int = MOST_SAMPLED,
+    doubted: int = MOST_DOUBTED,
+) -> JudgedOutOfFold:
+    """majority: the position of the most frequent label of the training rows"""
+    examples = [training[row] for row in held_out.rows.tolist()]
+    truths = [tuple(labels.positions(example.labels)) for example in examples]
+    logprobs, chosen, groups = held_out.logprobs, held_out.chosen, held_out.groups
+    figures = figures_of(labels, truths, logprobs, chosen, groups, majority)
+    kept, drawn = _kept(truths, labels, held_out, seed, sampled, doubted)
+    rows = judge(
+        [examples[i].key for i in kept],
+        [truths[i] for i in kept],
+        logprobs[kept],
+        None if chosen is None else chosen[kept].astype("int8"),
+        groups[kept],
+        multilabel=labels.multilabel,
+    )
+    marked = [
+        replace(row, sampled=bool(by_chance), truth_score=row.truth_score if learnt else None)
+        for row, by_chance, learnt in zip(rows, drawn, held_out.learnt[kept], strict=True)
+    ]
+    return JudgedOutOfFold(figures, marked)
+
+
+def _kept(
+    truths: Sequence[tuple[int, ...]],
+    labels: LabelSet,
+    held_out: HeldOut,
+    seed: int,
+    sampled: int,
+    doubted: int,
+) -> tuple[np.ndarray, np.ndarray]:
+    """The rows that are kept, ascending, and whether each is of the random sample: as many as
+    `sampled`, and of the others those `doubted` whose own label (of several, the least likely of
+    them, or the likeliest of the others) the model denied most."""
+    import numpy as np
+
+    n = len(truths)
+    drawn = np.ones(n, dtype=np.bool_)
+    if n <= sampled:
+        return np.arange(n), drawn
+    drawn[:] = False
+    drawn[np.random.default_rng(seed).permutation(n)[:sampled]] = True
+    if labels.multilabel:
+        own = truth_flags(truths, len(labels)) == 1
+        certain = held_out.logprobs
+        against = np.log(np.maximum(-np.expm1(np.minimum(certain, -1e-9)), 1e-30))
+        agreement = np.where(own, certain, against).min(axis=1)
+    else:
+        agreement = held_out.logprobs[np.arange(n), [truth[0] for truth in truths]]
+    agreement = np.where(drawn | ~held_out.learnt, np.inf, agreement)
+    least = np.argsort(agreement, kind="stable")[:doubted]
+    kept = drawn.copy()
+    kept[least[np.isfinite(agreement[least])]] = True
+    rows = np.flatnonzero(kept)
+    return rows, drawn[rows]
