@@ -110,6 +110,29 @@ def row_actions(  # Datasette 1.0
 
 
 @hookimpl
+def query_actions(  # Datasette 1.0
+    datasette: Datasette, actor: Any, database: str, sql: str | None, params: Any
+) -> Callable[[], Awaitable[list[dict[str, str]]]]:
+    from .web.query_menu import query_menu
+
+    return lambda: query_menu(datasette, actor, database, sql, params)
+
+
+@hookimpl
+def jump_items_sql(datasette: Datasette, actor: Any) -> Callable[[], Awaitable[list[Any]]]:  # 1.0
+    from .web.jump import jump_items
+
+    return lambda: jump_items(datasette, actor)
+
+
+@hookimpl
+def register_events() -> list[Any]:  # Datasette 1.0
+    from .web.events import EVENTS
+
+    return list(EVENTS)
+
+
+@hookimpl
 def menu_links(datasette: Datasette, actor: Any) -> Callable[[], Awaitable[list[dict[str, str]]]]:
     from .web.menus import main_menu
 

@@ -35,7 +35,7 @@ _with: WeakKeyDictionary[Database, bool] = WeakKeyDictionary()
 async def main_menu(datasette: Datasette, actor: Any) -> Items:
     """A link to all databases' classifiers, for whoever may see a database that has some."""
     for name, database in list(datasette.databases.items()):
-        if await _holds_ours(database) and await may_view_database(datasette, actor, name):
+        if await holds_ours(database) and await may_view_database(datasette, actor, name):
             found = items("main")
             return [
                 {"href": datasette.urls.path("/-/ftclassify" + route.path), "label": item.label}
@@ -44,7 +44,7 @@ async def main_menu(datasette: Datasette, actor: Any) -> Items:
     return []
 
 
-async def _holds_ours(database: Database) -> bool:
+async def holds_ours(database: Database) -> bool:
     """Asked for every database on every page, so it is remembered."""
     if database in _with:
         return True

@@ -85,6 +85,14 @@ async def may_view_database(datasette: Datasette, actor: Any, database: str) -> 
     return bool(visible)
 
 
+async def may_run_sql(datasette: Datasette, actor: Any, database: str) -> bool:
+    """Whether the actor may send SQL of their own to the database. Only for Datasette 1.0."""
+    from datasette.resources import DatabaseResource
+
+    resource = DatabaseResource(database=database)
+    return bool(await datasette.allowed(action="execute-sql", resource=resource, actor=actor))
+
+
 async def may_view_instance(datasette: Datasette, actor: Any) -> bool:
     """Whether the actor may see what is about no database in particular."""
     if is_modern(datasette):

@@ -25,11 +25,12 @@ from ..ledger import identity_of
 from ..store.classifiers import find_by_id
 from ..store.jobs.job import Job
 from ..store.jobs.queue import hold_job, is_waiting, maybe_waiting, note_death
-from ..store.jobs.state import get_job
+from ..store.jobs.state import ENDED, get_job
 from ..store.schema import ensure_schema
 from ..store.tables import open_database
 from ..trainers.access import Access
 from ..trainers.registry import get_trainer
+from .events import tell_end
 from .job_process import Child
 from .operator_settings import access_of
 
@@ -204,6 +205,7 @@ class Worker:
             try:
                 if child.returncode:
                     self._note_death(child)
+                self._tell_end(child)
             except JobNotFound:
                 pass  # deleted with its classifier
             except Exception as error:
@@ -217,6 +219,24 @@ class Worker:
         with closing(_open(child.path)) as conn:
             if note_death(conn, child.job.id, how, again=not child.was_stuck):
                 _log.error("The process of job %d in %s died: %s", child.job.id, child.path, how)
+
+    def _tell_end(self, child: Child) -> None:
+        """Tells other plugins of a job that has ended, and of the classifier that it made."""
+        if not hasattr(self._datasette, "track_event"):
+            return  # Datasette 0.65
+        try:
+            with closing(_open(child.path)) as conn, within(conn, LOOK_SECONDS):
+                job = get_job(conn, child.job.id)
+                used = None if job.classifier_id is None else find_by_id(conn, job.classifier_id)
+        except (FtclassifyError, sqlite3.Error):
+            return  # deleted meanwhile, or locked: the job's end does not depend on who hears of it
+        names = [
+            name for name, database in self._datasette.databases.items()
+            if database.path and str(Path(database.path).resolve()) == child.path
+        ]  # fmt: skip
+        if job.state in ENDED and names:
+            told = tell_end(self._datasette, names[0], job, used)
+            asyncio.run_coroutine_threadsafe(told, self._loop)
 
     def _rests(self, path: str, job_id: int = 0) -> bool:
         """A job (0: the whole file) that is not to be looked at yet."""

@@ -27,6 +27,7 @@ from .remote_cancel import TO_BE_CANCELLED, goes_on_elsewhere, is_ending, why_lo
 
 __all__ = [
     "ACTIONS",
+    "ENDED",
     "LEASE_SECONDS",
     "UNFINISHED",
     "Event",
@@ -48,6 +49,8 @@ __all__ = [
 ]  # fmt: skip
 
 UNFINISHED = ("queued", "running", "paused", "failed")
+
+ENDED = ("finished", "failed", "cancelled")
 
 MOST_JOBS = 10_000
 """In one file. Nobody reads a longer list, and a file that somebody else made may have millions."""

@@ -15,6 +15,7 @@ from ...jobs.deletion import end_jobs
 from ...store.classifiers import find_classifier
 from ...store.deletion import Deletion, busy_text, delete_classifier, plan_deletion
 from ..background_reads import write_aside
+from ..events import DeleteClassifierEvent, track
 from ..lifespan import has_worker
 from ..permissions import may_view_table
 from ..responses import done
@@ -61,6 +62,14 @@ async def delete_page(ask: PageRequest) -> Response:
             raise told from None
         ask.datasette.add_message(ask.request, str(told), ask.datasette.ERROR)
         return Response.redirect(ask.url("classifiers", title))
+    for deleted in gone.titles:
+        await track(
+            ask.datasette,
+            DeleteClassifierEvent,
+            ask.actor,
+            database=ask.database,
+            classifier=deleted,
+        )
     data = {
         "message": gone.done, "deleted": list(gone.titles), "default": gone.default,
         "cancelled_jobs": [job.id for job in plan.busy],

@@ -1,0 +1,73 @@
+"""Classifiers in the menu with which Datasette 1.0 jumps to anything by its name."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from typing import TYPE_CHECKING, Any
+
+from ..core.errors import FtclassifyError
+from ..store.classifiers import Classifier, list_classifiers
+from .classifier_names import tables_revealed
+from .datasette_reads import PART_SECONDS, read
+from .menus import holds_ours
+from .page_request import page_url
+from .permissions import VIEW, tables_allowed
+
+if TYPE_CHECKING:
+    from datasette.app import Datasette
+    from datasette.jump import JumpSQL
+
+MOST = 500
+"""Classifiers of all databases that are offered."""
+
+_SQL = """
+select 'classifier' as type, json_extract(value, '$[0]') as label,
+    json_extract(value, '$[1]') as description, json_extract(value, '$[2]') as url,
+    json_extract(value, '$[3]') as search_text, null as display_name
+from json_each(:classifiers)
+"""
+
+
+async def jump_items(datasette: Datasette, actor: Any) -> list[JumpSQL]:
+    """The newest version of each classifier that the visitor may see.
+
+    The files are read as our pages read them, for a short time and only if their tables are ours;
+    Datasette's own SQL is given what was found.
+    """
+    from datasette.jump import JumpSQL
+
+    found: list[tuple[str, str, str, str]] = []
+    for name in list(datasette.databases):
+        found += await _classifiers(datasette, actor, name)
+    return [JumpSQL(_SQL, {"classifiers": json.dumps(found[:MOST])})] if found else []
+
+
+async def _classifiers(
+    datasette: Datasette, actor: Any, database: str
+) -> list[tuple[str, str, str, str]]:
+    db = datasette.get_database(database)
+    if not await holds_ours(db):
+        return []
+    try:
+        newest = await read(db, newest_classifiers, PART_SECONDS)
+    except (sqlite3.Error, FtclassifyError):  # tables of ours that we cannot read
+        return []
+    tables = {table for one in newest for table in tables_revealed(one)}
+    seen = await tables_allowed(datasette, actor, VIEW, database, tables)
+    return [
+        (
+            f"{database}: {one.name}",
+            f"Classifier of {one.task.source}",
+            page_url(datasette, database, "classifiers", one.title),
+            f"{database} {one.name} {one.task.source} classifier",
+        )
+        for one in newest
+        if tables_revealed(one) <= seen
+    ]
+
+
+def newest_classifiers(conn: sqlite3.Connection) -> list[Classifier]:
+    """The newest version of each name, by name."""
+    by_name = {one.name: one for one in reversed(list_classifiers(conn))}
+    return [by_name[name] for name in sorted(by_name)]

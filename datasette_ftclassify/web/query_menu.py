@@ -1,0 +1,87 @@
+"""An item in the menu of a query (Datasette 1.0): the same query, with the label of each row."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
+
+from datasette.utils import InvalidSql, validate_sql_select
+
+from ..core.database import quote
+from ..core.errors import FtclassifyError
+from ..store.classifiers import Classifier
+from ..trainers.registry import get_trainer
+from .classifier_names import tables_revealed
+from .datasette_reads import PART_SECONDS, read
+from .jump import newest_classifiers
+from .menus import Items, holds_ours
+from .permissions import VIEW, may_run_sql, tables_allowed
+
+if TYPE_CHECKING:
+    from datasette.app import Datasette
+
+MOST = 5
+"""Classifiers that are offered for one query."""
+
+
+async def query_menu(
+    datasette: Datasette, actor: Any, database: str, sql: str | None, params: Any
+) -> Items:
+    """A link for each classifier whose text column is among the columns of the query's result.
+
+    Only classifiers that answer on this machine: a query is repeated by whoever has its address.
+    """
+    db = datasette.get_database(database)
+    if not sql or not await holds_ours(db) or not await may_run_sql(datasette, actor, database):
+        return []
+    try:
+        columns, fitting = await read(
+            db, lambda conn: _fitting(conn, sql, dict(params or {})), PART_SECONDS
+        )
+    except (sqlite3.Error, FtclassifyError, InvalidSql):
+        return []
+    tables = {table for one in fitting for table in tables_revealed(one)}
+    seen = await tables_allowed(datasette, actor, VIEW, database, tables)
+    base = str(datasette.urls.database(database)) + "/-/query?"
+    return [
+        {
+            "href": base + urlencode({"sql": _labelled(sql, one, columns), **(params or {})}),
+            "label": f"Classify these rows with {one.name}",
+            "description": f"The same query, with the label of each {one.task.text[0]}",
+        }
+        for one in fitting
+        if tables_revealed(one) <= seen
+    ][:MOST]
+
+
+def _fitting(
+    conn: sqlite3.Connection, sql: str, params: Mapping[str, Any]
+) -> tuple[list[str], list[Classifier]]:
+    """The columns of the query's result, and the classifiers whose text is one of them."""
+    validate_sql_select(sql)
+    cursor = conn.execute(f"select * from (\n{_bare(sql)}\n) limit 0", params)
+    columns = [column[0] for column in cursor.description]
+    return columns, [
+        one
+        for one in newest_classifiers(conn)
+        if one.task.template is None
+        and len(one.task.text) == 1
+        and one.task.text[0] in columns
+        and not get_trainer(one.trainer).capabilities.leaves_machine
+    ]
+
+
+def _labelled(sql: str, classifier: Classifier, columns: list[str]) -> str:
+    text = quote(classifier.task.text[0])
+    name = "'" + classifier.name.replace("'", "''") + "'"
+    column = f"{classifier.name}_label"
+    while column in columns:
+        column += "_"
+    # Over the query and not in it, so that its order, groups and limit stay what they are.
+    return f"select *, ft_classify({text}, {name}) as {quote(column)}\nfrom (\n{_bare(sql)}\n)"
+
+
+def _bare(sql: str) -> str:
+    return sql.strip().rstrip(";").rstrip()
