@@ -113,6 +113,7 @@ def _describe(answer: dict[str, Any]) -> None:
     import math
 
     from ..core.humanize import dollars
+    from ..present.known import unlike_sentence
 
     if "error" in answer:
         say(f"Error: {answer['error']}")
@@ -124,6 +125,8 @@ def _describe(answer: dict[str, Any]) -> None:
         said = ", ".join(map(str, labels)) if isinstance(labels, list) else str(labels)
         score = "" if answer["score"] is None else f"  (score {answer['score']:.3f})"
         click.echo(f"{said or 'none of the labels'}{score}")
+    if unlike := unlike_sentence(answer.get("known")):
+        click.echo(unlike)
     scores = {
         name: value for name, value in (answer["logprobs"] or {}).items() if value is not None
     }

@@ -12,12 +12,17 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from heapq import nlargest
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from .labels import LabelSet, LabelValue
 
 if TYPE_CHECKING:
     import numpy as np
+
+
+UNLIKE = 0.05
+"""Below it (see `Recognizer`) a text is called unlike those that the classifier was trained on: of
+texts of their kind, one in twenty is."""
 
 
 class Predictor(Protocol):
@@ -41,6 +46,15 @@ class Predictor(Protocol):
 
     def explain(self, text: str, label: int, top: int = 8) -> list[tuple[str, float]]:
         """The words that spoke for (above 0) and against the label, strongest first."""
+
+
+@runtime_checkable
+class Recognizer(Protocol):
+    """What a predictor may be besides: one that tells texts of kinds it was not trained on."""
+
+    def known(self, text: str, logprobs: np.ndarray) -> float | None:
+        """How much a text with these log-probabilities, (K,), is like the training rows, 0 to 1:
+        the share of them that looked less familiar while they were held out. None: not measured."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,9 +83,14 @@ class Answerer:
     def __init__(self, predictor: Predictor, labels: LabelSet) -> None:
         self.predictor = predictor
         self.labels = labels
+        self._recognizer = predictor if isinstance(predictor, Recognizer) else None
 
     def answer(self, text: str) -> Prediction:
         return self.from_logprobs(self.predictor.log_probabilities_one(text))
+
+    def known(self, text: str, row: np.ndarray) -> float | None:
+        """See `Recognizer`; None also of a predictor that is none."""
+        return None if self._recognizer is None else self._recognizer.known(text, row)
 
     def from_logprobs(self, row: np.ndarray) -> Prediction:
         """The answer that one row of log-probabilities, (K,), means."""
@@ -82,9 +101,17 @@ class Answerer:
 
     def answers(self, texts: Sequence[str]) -> list[Prediction]:
         """Answers in the order of the texts."""
+        return self._from_rows(self.predictor.log_probabilities(texts)) if texts else []
+
+    def answers_known(self, texts: Sequence[str]) -> tuple[list[Prediction], list[float | None]]:
+        """The same, and `known` of each."""
         if not texts:
-            return []
+            return [], []
         rows = self.predictor.log_probabilities(texts)
+        known = [self.known(text, row) for text, row in zip(texts, rows, strict=True)]
+        return self._from_rows(rows), known
+
+    def _from_rows(self, rows: np.ndarray) -> list[Prediction]:
         if self.labels.multilabel:
             return self._multilabel(rows)
         best = rows.argmax(axis=1).tolist()

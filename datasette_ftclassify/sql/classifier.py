@@ -49,6 +49,10 @@ class SqlClassifier(Protocol):
     def answer(self, value: object) -> Answer | None:
         """About a cell; None where it has no text."""
 
+    def known(self, value: object) -> float | None:
+        """How much a cell is like the training rows, 0 to 1; None where it has no text, or where
+        that was not measured."""
+
     def cell(self, value: object) -> LabelValue | None:
         """The labels of `answer` as a label column has them: all that most queries ask for."""
 
@@ -76,8 +80,11 @@ def plain_labels(values: Sequence[LabelValue] | None, labels: LabelSet) -> Any:
     return list(values) if labels.multilabel else values[0]
 
 
-def described(answer: Answer, labels: LabelSet) -> dict[str, Any]:
-    """An answer as ft_classify_json gives it, JSON-safe."""
+def described(answer: Answer, labels: LabelSet, known: float | None = None) -> dict[str, Any]:
+    """An answer as ft_classify_json gives it, JSON-safe.
+
+    known: how much the text is like the training rows, 0 to 1; None: not measured
+    """
     fields = label_fields(answer.labels, labels)
     if labels.given is not None and answer.labels:
         fields["name"] = labels.name_of(answer.labels[0])
@@ -87,7 +94,7 @@ def described(answer: Answer, labels: LabelSet) -> dict[str, Any]:
     if answer.logprobs is not None:
         pairs = zip(labels.names, answer.logprobs, strict=True)
         fields["logprobs"] = {name: _finite(round(value, 6)) for name, value in pairs}
-    return fields
+    return {**fields, "known": None if known is None else round(known, 6)}
 
 
 def _finite(value: float | None) -> float | None:

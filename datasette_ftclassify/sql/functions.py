@@ -109,8 +109,17 @@ class Functions:
         return None if answer is None else answer.logprob
 
     @sql_function(
+        "how much the text is like those it was trained on, 0 to 1: the share of the training rows "
+        "that looked less familiar; NULL where that was not measured (a model at a service, or one "
+        "that an earlier version trained)",
+        longest=TEXT_BYTES,
+    )
+    def ft_known(self, text: object, classifier: object = None) -> Scalar:
+        return self.resolve(classifier).known(text)
+
+    @sql_function(
         "a JSON object: `label` (or `labels`), `score`, `logprob`, `logprobs` of every label, "
-        "`classifier`, `version`; or `error`",
+        "`known`, `classifier`, `version`; or `error`",
         longest=TEXT_BYTES,
     )
     def ft_classify_json(self, text: object, classifier: object = None) -> Scalar:
@@ -125,9 +134,12 @@ class Functions:
             return _json({"error": f"The value is {what}.", **found.identity})
         try:
             answer = found.answer(text)
+            known = found.known(text)
         except FtclassifyError as error:
             return _json({"error": str(error), **found.identity})
-        return None if answer is None else _json(described(answer, found.labels) | found.identity)
+        if answer is None:
+            return None
+        return _json(described(answer, found.labels, known) | found.identity)
 
     @sql_function("a JSON array of labels: any number for multilabel, else one", longest=TEXT_BYTES)
     def ft_labels(self, text: object, classifier: object = None) -> Scalar:

@@ -67,6 +67,11 @@ class LocalClassifier:
         found = self._answerer.from_logprobs(row)
         return Answer(found.labels, found.logprob, found.logprobs)
 
+    def known(self, value: object) -> float | None:
+        row = self._logprobs(value)
+        text = None if row is None else text_for(value, self.read)
+        return None if row is None or text is None else self._answerer.known(text, row)
+
     def cell(self, value: object) -> LabelValue | None:
         row = self._logprobs(value)
         if row is None:

@@ -128,6 +128,9 @@ class RemoteClassifier:
             return None
         return labels_cell(self.labels, found.labels)
 
+    def known(self, value: object) -> None:
+        """A service does not say it."""
+
     def explain(self, text: str) -> NoReturn:
         title, trainer = self._served.classifier.title, self._served.classifier.trainer
         raise NoAnswer(

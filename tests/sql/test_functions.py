@@ -461,3 +461,27 @@ def test_loaded_classifiers_have_a_limit_of_memory_in_all(trained, monkeypatch):
         assert value(other, "select ft_classify('a drain', 'topics')") == first
         gc.collect()
         assert gone() is None or len(resolver._answerers) > 1
+
+
+def test_known_tells_texts_of_other_kinds(conn):
+    """A classifier always answers with one of its labels: what it says of one invented word is
+    worth nothing, however high its score."""
+    sql = "select ft_known(?), ft_score(?)"
+    (inside, _), (invented, score) = (rows(conn, sql, [t, t])[0] for t in (DRAIN, "frobnitz"))
+    assert invented < 0.05 < inside <= 1
+    assert 0 <= score <= 1
+    assert answer(conn, "select ft_classify_json(?)", [DRAIN])["known"] == pytest.approx(inside)
+    for name in ("topics", "urgent", "subjects"):
+        assert value(conn, "select ft_known('zyxqu', ?)", [name]) < 0.1
+    assert rows(conn, "select ft_known(null), ft_known(x'00'), ft_known(' ')") == [(None,) * 3]
+
+
+def test_a_classifier_of_an_earlier_version_has_no_known(trained):
+    with closing(sqlite3.connect(trained)) as conn, conn:
+        conn.execute("update _ftclassify_classifiers set header = json_remove(header, '$.known')")
+    with closing(connect(trained)) as conn:
+        register(conn)
+        assert value(conn, "select ft_known(?)", [DRAIN]) is None
+        full = answer(conn, "select ft_classify_json(?)", [DRAIN])
+    assert full["label"] == "Water and drains"
+    assert full["known"] is None

@@ -94,6 +94,14 @@ async def test_rows_of_several_labels(ds: Datasette):
         assert chosen["total"] == figures["predicted"]
 
 
+async def test_the_box_says_that_a_text_is_of_another_kind(ds: Datasette):
+    invented = {"text": "frobnitz zyxqu"}
+    data = (await ds.client.get(f"{CARD}/try.json", params=invented)).json()
+    assert data["answer"]["known"] < 0.05
+    page = await ds.client.get(f"{CARD}/try", params=invented)
+    assert "This text is unlike what the classifier was trained on" in page.text
+
+
 async def test_the_box_answers_with_scores_and_words(ds: Datasette):
     answer = await ds.client.get(f"{CARD}/try.json", params={"text": "the street lamp is dark"})
     data = answer.json()
@@ -104,6 +112,7 @@ async def test_the_box_answers_with_scores_and_words(ds: Datasette):
     page = await ds.client.get(f"{CARD}/try", params={"text": "<script>alert(1)</script> lamp"})
     assert "<script>alert(1)" not in page.text
     assert (await ds.client.get(f"{CARD}/try")).status_code == 200
+    assert "is unlike what the classifier" not in page.text
     long = await ds.client.get(f"{CARD}/try.json", params={"text": "x" * 30_000})
     assert long.status_code in (400, 414)
 

@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from .explain import explain
 from .features import FloatArray, Vectorizer
+from .known import Known, certainty, known_words
 from .linear import Array, log_sigmoid, log_sigmoid_pair, log_softmax_one
 from .static_embedding import StaticEmbedding
 
@@ -24,7 +25,8 @@ class LocalModel:
     `weights` has shape (features, columns) and `bias` (columns,), where columns is `n_labels`, or 1
     when two labels exclude each other: then the column is the second label's logit minus the
     first's. Logits are divided by `temperature`. `thresholds` (multilabel only) are the
-    probabilities, one per label, from which on a label is given. Safe to use from several threads.
+    probabilities, one per label, from which on a label is given. `usual` says what is usual among
+    the training rows; None: nothing was measured. Safe to use from several threads.
     """
 
     def __init__(
@@ -39,6 +41,7 @@ class LocalModel:
         thresholds: Array | None = None,
         embedding: StaticEmbedding | None = None,
         embedding_weights: FloatArray | None = None,
+        usual: Known | None = None,
     ) -> None:
         self.vectorizer = vectorizer
         self.weights = weights
@@ -49,6 +52,7 @@ class LocalModel:
         self.thresholds = thresholds
         self.embedding = embedding
         self.embedding_weights = embedding_weights
+        self.usual = usual
 
     def log_probabilities(self, texts: Sequence[str]) -> Array:
         """Natural logarithms of each label's probability, shape (len(texts), n_labels).
@@ -69,6 +73,17 @@ class LocalModel:
         if len(scores) < self.n_labels:
             return log_sigmoid_pair(float(scores[0]))
         return log_softmax_one(scores)
+
+    def known(self, text: str, logprobs: Array) -> float | None:
+        """How much a text is like the training rows, 0 to 1, see `known`; None where that was not
+        measured: too few rows could be held out, or an earlier version trained it.
+
+        logprobs: of the text, as `log_probabilities_one` gives them
+        """
+        if self.usual is None:
+            return None
+        sure = certainty(logprobs, self.multilabel)
+        return self.usual.of(sure, known_words(self.vectorizer, text))
 
     def logits(self, texts: Sequence[str]) -> Array:
         """Scores before the probability function, shape (len(texts), n_labels).

@@ -15,6 +15,7 @@ import numpy as np
 from ...core.errors import ArtifactError
 from . import tokenizer_json
 from .features import TOKEN_PATTERNS, FloatArray, Vectorizer
+from .known import LEVELS, MIN_ROWS, MOST_ROWS, Known
 from .model import LocalModel
 from .static_embedding import StaticEmbedding
 from .tokenizer import Tokenizer
@@ -48,6 +49,7 @@ def to_parts(model: LocalModel) -> tuple[dict[str, Any], dict[str, bytes]]:
         "temperature": model.temperature,
         "thresholds": None if model.thresholds is None else model.thresholds.tolist(),
         "embedding": None,
+        "known": None if model.usual is None else model.usual.to_dict(),
     }
     parts = {
         "words": "\n".join(vectorizer.words).encode("utf-8"),
@@ -122,6 +124,7 @@ def from_parts(header: Mapping[str, Any], parts: Mapping[str, bytes]) -> LocalMo
         embedding_weights=None
         if embedding is None
         else _array(parts, "embedding_weights", "<f4", (embedding.dimensions, columns)),
+        usual=_known(header.get("known")),
     )
 
 
@@ -163,6 +166,25 @@ def _thresholds(header: Mapping[str, Any], n_labels: int, multilabel: bool) -> A
         if type(item) not in (int, float) or not math.isfinite(item) or not 0 <= item <= 1:
             raise _damaged("a threshold is not between 0 and 1")
     return np.array(value, dtype=np.float64)
+
+
+def _known(header: Any) -> Known | None:
+    """What is usual among the training rows; None as older versions left it."""
+    if header is None:
+        return None
+    if not isinstance(header, Mapping):
+        raise _damaged("what is usual among its training rows is not described")
+    found = {}
+    for name in ("certainty", "words", "together"):
+        value = header.get(name)
+        if not isinstance(value, list) or len(value) != len(LEVELS):
+            raise _damaged(f"known {name} is not {len(LEVELS)} numbers")
+        numbers = [_number({name: item}, name, -MAX_VALUE, MAX_VALUE) for item in value]
+        if numbers != sorted(numbers):
+            raise _damaged(f"known {name} does not ascend")
+        found[name] = tuple(numbers)
+    weight = _number(header, "weight", 0, 1)
+    return Known(**found, weight=weight, rows=_whole(header, "rows", MIN_ROWS, MOST_ROWS))
 
 
 def _blob(parts: Mapping[str, bytes], name: str) -> bytes:

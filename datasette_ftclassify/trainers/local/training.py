@@ -22,6 +22,7 @@ from .embeddings import load as load_embedding
 from .expected_time import ExpectedTime
 from .features import MAX_CHARACTERS, Vectorizer
 from .group_folds import always_learnt
+from .known_rows import measure
 from .linear import log_sigmoid
 from .model import LocalModel, as_stored
 from .recipes import EMBEDDING_WEIGHT, WORD_WEIGHT, Linear, Targets
@@ -87,6 +88,8 @@ def fit_held_out(
         data, trial, seed, multilabel, lambda name: clock.fitted(name, "fitting")
     )
     calibration, held_out = _calibrate(model, data, trial, multilabel)
+    if held_out is not None:
+        model.usual = measure(data, model.vectorizer, texts, held_out, multilabel, seed)
     if progress is not None:
         progress("done", 1.0)
     report = {

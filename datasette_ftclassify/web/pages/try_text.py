@@ -23,6 +23,7 @@ from ...core.numbers import AGREED_USD
 from ...jobs.ask import ask_text, estimate_text, kept_answer, text_of
 from ...jobs.estimates import JobEstimate
 from ...jobs.load_classifier import service_of
+from ...present.known import unlike_sentence
 from ...sql.classifier import identity_of
 from ...sql.remote_classifier import described_answer
 from ...store.classifiers import Classifier
@@ -123,6 +124,7 @@ async def try_page(ask: PageRequest) -> Response:
         "asks": {name: classifier.header.get(name) for name in ("model", "host")},
         "cost": None if outcome.usd is None else dollars(outcome.usd),
         "problem": outcome.problem,
+        "unlike": unlike_sentence((outcome.answer or {}).get("known")),
     }
     status = 400 if outcome.problem else 200
     return await show(ask, data, more=more, status=status)

@@ -103,6 +103,8 @@ def _headers() -> Mutations:
         yield f"format is {str(value)[:9]}", _header("format", value)
     for value in (None, [], {"words": 10**15}, {"words": -1}):
         yield f"sizes are {value}", _header("sizes", value)
+    for value in ([], 7, {}, {"certainty": [0.0] * MANY}, {"rows": 10**12}):
+        yield f"known is {str(value)[:20]}", _header("known", value)
     for value in ([], 7, {"n_tokens": 10**9, "dimensions": 4_096}, {"n_tokens": 5}):
         yield f"embedding is {value}", _header("embedding", value)
 

@@ -1,0 +1,152 @@
+"""How well `known` tells texts of other kinds from those that a classifier was trained on.
+
+    python benchmarks/known.py FOLDER [--embeddings MODEL] [--seeds 3] [--only banking77]
+
+FOLDER has banking77.csv, sms_spam.csv, cfpb_products_5.csv and goemotions_multilabel.csv with the
+columns text, label and split. Classifiers of banking77 without 20 intents, of sms_spam and of
+cfpb_products_5 are trained on the train part. AUROC of `known`: of test texts against texts of the
+intents that were left out, of the other sets, of other languages, and of single invented words;
+and the share of both that `known` below 0.05 leaves without an answer.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import random
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+import numpy as np
+import temporary_ledger  # noqa: F401
+
+from datasette_ftclassify.trainers.local import LocalModel, fit
+
+HELD_OUT = 20
+AT_MOST = 1_000
+LEAST = 0.05
+OTHER = {
+    "banking77": ("sms_spam", "cfpb_products_5", "goemotions_multilabel"),
+    "sms_spam": ("cfpb_products_5", "banking77", "goemotions_multilabel"),
+    "cfpb_products_5": ("sms_spam", "banking77", "goemotions_multilabel"),
+}
+FOREIGN = """\
+Meine Karte ist noch nicht angekommen, was soll ich tun?
+Der Zug nach Hamburg hat heute zwei Stunden Verspätung.
+Pourquoi mon paiement a-t-il été refusé ce matin ?
+Le chat dort sur le canapé depuis trois heures.
+¿Dónde está la estación de autobuses más cercana?
+No puedo entrar en mi cuenta desde el teléfono.
+Nie mogę zalogować się do mojego konta bankowego.
+Wczoraj wieczorem poszliśmy do kina na nowy film.
+Huomenna sataa lunta koko päivän pohjoisessa.
+En pääse kirjautumaan tililleni puhelimella.
+Kartım neden hâlâ gelmedi, yardım eder misiniz?
+Bugün hava çok güzel, parka gidelim mi?
+Почему мой платёж был отклонён?
+Вчера мы ходили в музей и видели старые картины.
+我的银行卡还没有到，我该怎么办？
+今天天气很好，我们去公园散步吧。
+なぜ支払いが拒否されたのですか？
+昨日は友達と映画を見に行きました。
+मेरा कार्ड अभी तक नहीं आया है, मैं क्या करूँ?
+आज मौसम बहुत अच्छा है।
+لماذا تم رفض الدفع الخاص بي؟
+הכרטיס שלי עדיין לא הגיע
+Perché il mio pagamento è stato rifiutato?
+Domani andiamo al mare con i bambini.
+Mijn kaart is nog steeds niet aangekomen.
+Morgen gaan we met de fiets naar het strand.
+Mit kort er ikke kommet endnu, hvad skal jeg gøre?
+Meu cartão ainda não chegou, o que devo fazer?
+Tôi không thể đăng nhập vào tài khoản của mình.
+Kenapa pembayaran saya ditolak kemarin?
+Miért utasították el a fizetésemet?
+Tegnap este a folyóparton sétáltunk.
+Proč moje platba nebyla přijata?
+De ce mi-a fost respinsă plata?""".splitlines()
+
+Rows = list[dict[str, str]]
+
+
+def read(folder: Path, name: str) -> Rows:
+    with (folder / f"{name}.csv").open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def some(rows: Rows, seed: int) -> list[str]:
+    return [row["text"] for row in random.Random(seed).sample(rows, min(AT_MOST, len(rows)))]
+
+
+def invented(count: int, seed: int) -> list[str]:
+    """Single words that can be spoken and mean nothing."""
+    draw = random.Random(seed)
+
+    def syllable() -> str:
+        end = draw.choice("lmnrst") if draw.random() < 0.4 else ""
+        return draw.choice("bcdfghjklmnpqrstvwxz") + draw.choice("aeiouy") + end
+
+    return ["".join(syllable() for _ in range(draw.randint(2, 4))) for _ in range(count)]
+
+
+def train(rows: Rows, embeddings: str | None, seed: int) -> tuple[LocalModel, dict[str, Any]]:
+    names = sorted({row["label"] for row in rows})
+    numbers = np.array([names.index(row["label"]) for row in rows])
+    texts = [row["text"] for row in rows]
+    return fit(texts, numbers, len(names), multilabel=False, seed=seed, embeddings=embeddings,
+               names=names)  # fmt: skip
+
+
+def known(model: LocalModel, texts: Sequence[str]) -> Any:
+    return np.array([model.known(text, model.log_probabilities_one(text)) for text in texts])
+
+
+def auroc(inside: Any, outside: Any) -> float:
+    """The probability that a text of the kind has the higher value, ties half."""
+    lower = np.searchsorted(np.sort(outside), inside, side="left")
+    same = np.searchsorted(np.sort(outside), inside, side="right") - lower
+    return float((lower + same / 2).mean() / len(outside))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--embeddings")
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--only", choices=list(OTHER), nargs="*")
+    options = parser.parse_args()
+    sets = {name: read(options.folder, name) for name in (*OTHER, "goemotions_multilabel")}
+    for name, others in OTHER.items():
+        if options.only and name not in options.only:
+            continue
+        for seed in range(options.seeds):
+            rows, outside = sets[name], {}
+            if name == "banking77":
+                labels = sorted({row["label"] for row in rows})
+                left_out = set(random.Random(seed).sample(labels, HELD_OUT))
+                test = [row for row in rows if row["split"] == "test"]
+                outside["intents left out"] = some(
+                    [row for row in test if row["label"] in left_out], seed
+                )
+                rows = [row for row in rows if row["label"] not in left_out]
+            outside |= {other: some(sets[other], seed) for other in others}
+            outside |= {"other languages": FOREIGN, "invented words": invented(200, seed)}
+            model, report = train(
+                [row for row in rows if row["split"] == "train"], options.embeddings, seed
+            )
+            inside = known(model, some([row for row in rows if row["split"] == "test"], seed))
+            vectors = "with vectors" if model.embedding is not None else "plain"
+            print(f"{name}, seed {seed}, {vectors} ({report['recipe']}): of its own kind "
+                  f"{(inside < LEAST).mean():.3f} below {LEAST}", flush=True)  # fmt: skip
+            for kind, texts in outside.items():
+                found = known(model, texts)
+                print(f"  {kind:24s} AUROC {auroc(inside, found):.3f}"
+                      f"  below {LEAST}: {(found < LEAST).mean():.3f}", flush=True)  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,34 @@
+"""Made texts of two sports, and of a third that nobody trains on."""
+
+from __future__ import annotations
+
+import random
+
+HOCKEY = (
+    "puck goalie skates rink faceoff stick ice slapshot icing zamboni crease powerplay boards "
+    "blueline hattrick defenceman overtime shorthanded"
+)
+BASEBALL = (
+    "pitcher inning bat shortstop homer bullpen catcher base glove dugout outfield curveball "
+    "strikeout mound umpire bunt walk shutout"
+)
+COMMON = (
+    "the a in on when for after last night game season crowd league team won lost played coach "
+    "fans saw never best score with their his over against great again home first"
+)
+FOOTBALLERS = (
+    "Lionel Messi dribbled past four defenders and curled a free kick",
+    "the midfielder was offside, so the referee waved for a corner kick",
+    "Bundesliga clubs spend millions on strikers every summer",
+)
+
+
+def sports(count: int, seed: int) -> tuple[list[str], list[int]]:
+    """Texts, and their labels: 0 is hockey, 1 baseball."""
+    draw = random.Random(seed)
+    labels = [draw.randrange(2) for _ in range(count)]
+    texts = []
+    for label in labels:
+        words = draw.choices((HOCKEY, BASEBALL)[label].split(), k=4)
+        texts.append(" ".join(draw.sample(words + draw.choices(COMMON.split(), k=8), 12)))
+    return texts, labels

@@ -1,0 +1,113 @@
+"""A text of a kind that nobody trained on is told from the others, and the number means a share."""
+
+from __future__ import annotations
+
+import json
+import random
+
+import numpy as np
+import pytest
+from sports import FOOTBALLERS, sports
+
+from datasette_ftclassify.core.errors import ArtifactError
+from datasette_ftclassify.trainers.local import LocalModel, fit
+from datasette_ftclassify.trainers.local.known import LEVELS
+from datasette_ftclassify.trainers.local.serialization import from_parts, to_parts
+
+FOREIGN = (
+    "Der Zug nach Hamburg hat heute zwei Stunden Verspätung",
+    "昨日は友達と映画を見に行きました",
+    "Вчера мы ходили в музей и видели старые картины",
+)
+INVENTED = ("frobnitz", "zyxqu", "blorptang")
+
+
+def known(model: LocalModel, texts: list[str] | tuple[str, ...]) -> list[float]:
+    found = [model.known(text, model.log_probabilities_one(text)) for text in texts]
+    assert None not in found
+    return [float(value or 0) for value in found]
+
+
+@pytest.fixture(scope="module")
+def model() -> LocalModel:
+    texts, labels = sports(300, seed=1)
+    return fit(texts, np.array(labels), 2, multilabel=False)[0]
+
+
+def test_texts_of_other_kinds_are_less_known_than_nearly_all_rows(model):
+    for text, value in zip(
+        (*FOOTBALLERS, *FOREIGN, *INVENTED, "", "  "),
+        known(model, (*FOOTBALLERS, *FOREIGN, *INVENTED, "", "  ")),
+        strict=True,
+    ):
+        assert value < 0.05, text
+
+
+def test_of_new_texts_of_the_kind_about_as_many_are_below_a_value_as_it_says(model):
+    """Not more: the model of all rows is surer than those that rows were held out from."""
+    values = np.array(known(model, sports(800, seed=2)[0]))
+    for share in (0.05, 0.1, 0.25):
+        assert share / 2 < (values < share).mean() < 1.3 * share
+
+
+def test_a_classifier_of_several_labels_a_row_tells_them_too():
+    texts, labels = sports(200, seed=3)
+    both = [f"{a}; {b}" for a, b in zip(texts, texts[100:], strict=False)]
+    targets = np.eye(2, dtype=int)[labels]
+    targets[:100] |= targets[100:]
+    model = fit(both + texts[100:], targets, 2, multilabel=True)[0]
+    inside = np.median(known(model, sports(50, seed=4)[0]))
+    assert max(known(model, FOREIGN + INVENTED)) < min(0.05, float(inside))
+
+
+def test_it_comes_back_the_same_from_a_file(model):
+    header, parts = to_parts(model)
+    loaded = from_parts(json.loads(json.dumps(header)), parts)
+    asked = (*FOOTBALLERS, *sports(20, seed=5)[0])
+    assert known(loaded, asked) == known(model, asked)
+
+
+def test_a_model_of_an_earlier_version_says_that_nothing_was_measured(model):
+    header, parts = to_parts(model)
+    del header["known"]
+    loaded = from_parts(header, parts)
+    assert loaded.known("puck", loaded.log_probabilities_one("puck")) is None
+
+
+def test_too_few_held_out_rows_measure_nothing():
+    few, _ = fit(["puck ice", "bat base", "rink ice", "bat glove"], np.array([0, 1, 0, 1]), 2,
+                 multilabel=False)  # fmt: skip
+    assert few.known("puck", few.log_probabilities_one("puck")) is None
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("certainty", None),
+        ("certainty", [0.0]),
+        ("words", [0.5] * (len(LEVELS) - 1) + ["1"]),
+        ("words", [1.0] + [0.0] * (len(LEVELS) - 1)),
+        ("together", [float("nan")] * len(LEVELS)),
+        ("together", [1e300] * len(LEVELS)),
+        ("weight", 2),
+        ("weight", True),
+        ("rows", 0),
+        ("rows", 10**9),
+    ],
+)
+def test_what_a_stranger_wrote_is_refused(model, name, value):
+    header, parts = to_parts(model)
+    header["known"][name] = value
+    with pytest.raises(ArtifactError, match="damaged"):
+        from_parts(header, parts)
+
+
+def test_copies_of_a_row_do_not_make_its_words_usual():
+    """Each text is there four times: held out with its copies, its own words are not known."""
+    draw = random.Random(6)
+    words = ["".join(draw.choices("abcdefghijklmnop", k=6)) for _ in range(400)]
+    texts = [f"the {' '.join(words[i * 10 : i * 10 + 10])}" for i in range(40)]
+    labels = np.repeat([0, 1], 20)
+    model = fit(texts * 4, np.tile(labels, 4), 2, multilabel=False)[0]
+    assert model.usual is not None
+    assert max(model.usual.words) < 0.2
