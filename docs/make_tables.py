@@ -14,7 +14,7 @@ from datasette_ftclassify.checks.codes import Section
 from datasette_ftclassify.checks.registry import registered
 from datasette_ftclassify.core.notations import NOTATIONS, Notation
 from datasette_ftclassify.core.settings import SETTINGS
-from datasette_ftclassify.metrics.registry import METRICS
+from datasette_ftclassify.metrics.registry import GROUPS, METRICS
 from datasette_ftclassify.sql import functions  # noqa: F401, which declares them
 from datasette_ftclassify.sql.declaration import functions_table
 from datasette_ftclassify.trainers.base import options_of
@@ -29,7 +29,6 @@ ENDPOINT = {
     "base_url": "where it is, if not at its usual address",
     "api_version": "of Azure's older form of addresses",
 }
-KINDS = {"single": "one label a row", "binary": "one of two labels", "multilabel": "several labels"}
 
 
 def as_table(head: str, rows: Iterable[Sequence[str]]) -> str:
@@ -82,7 +81,7 @@ def figures() -> str:
             (
                 " ".join(f"`{key}`" for key in each.keys),
                 each.name,
-                ", ".join(KINDS[kind] for kind in each.kinds),
+                ", ".join(GROUPS.get(group, group) for group in each.groups),
                 f"{each.best:g}",
                 each.help,
             )

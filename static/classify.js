@@ -13,7 +13,7 @@ class ClassifyForm extends HTMLElement {
   update() {
     const choice = this.choices.get(this.chosen.value);
     if (!choice) return;
-    const known = { ...choice, one_label: choice.kind !== "multilabel", local: !choice.leaves_machine };
+    const known = { ...choice, local: !choice.leaves_machine };
     for (const part of this.querySelectorAll("[data-if]")) {
       part.hidden = !known[part.dataset.if];
     }

@@ -165,7 +165,7 @@ def _examples(facts: Facts) -> Iterator[Finding]:
 
 
 def free_text(facts: Facts, labels: int) -> bool:
-    if facts.task.multilabel:
+    if not facts.task.exclusive:
         return False
     return labels >= 10 and facts.usable >= 20 and labels > 0.8 * facts.distinct_texts
 
@@ -181,7 +181,7 @@ def _free_text_labels(facts: Facts, labels: int) -> Finding:
 
 
 def _one(facts: Facts, labels: int) -> Iterator[Finding]:
-    if labels == 1 and not (facts.task.multilabel and () in facts.combinations):
+    if labels == 1 and () not in facts.combinations:
         only = named(facts.name_of(next(iter(facts.examples))))
         every = one_or_more(facts.usable, "The one row has", f"All {facts.usable:,} rows have")
         yield facts.finding(
@@ -237,7 +237,7 @@ def _labels(labels: Sequence[LabelValue] | dict[LabelValue, int]) -> str:
 
 def _rest(facts: Facts, names: list[str]) -> Iterator[Finding]:
     """A classifier of hockey and baseball calls football one of them: better known beforehand."""
-    if facts.task.multilabel or len(names) < 2 or any(map(_may_be_rest, names)):
+    if not facts.task.exclusive or len(names) < 2 or any(map(_may_be_rest, names)):
         return
     if any(a != b and b.endswith(a) for a in names for b in names):
         return  # relevant and irrelevant
@@ -272,7 +272,7 @@ def _labels_finding(
 
 def labels_condition(facts: Facts, labels: Sequence[LabelValue]) -> str | None:
     """The rows with these labels, where one column holds one label."""
-    if facts.task.multilabel or len(labels) > _LISTED:
+    if not facts.task.exclusive or len(labels) > _LISTED:
         return None
     return in_list(facts.task.labels[0], labels)
 

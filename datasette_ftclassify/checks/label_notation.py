@@ -107,7 +107,7 @@ def _torn(facts: Facts) -> Iterator[Finding]:
 
 def _lists(facts: Facts) -> Iterator[Finding]:
     """Labels that look like lists with a delimiter that also stands in names."""
-    if facts.task.multilabel:
+    if not facts.task.exclusive:
         return
     names = [name for name, rows in facts.names.items() if rows]
     delimiter = _likely_delimiter(names)
@@ -145,7 +145,7 @@ def _likely_delimiter(names: Sequence[str]) -> str | None:
 
 def _bits(facts: Facts) -> Iterator[Finding]:
     names = [name for name, rows in facts.names.items() if rows]
-    if not facts.task.multilabel and _look_like_bits(names):
+    if facts.task.exclusive and _look_like_bits(names):
         yield facts.finding(
             "label-notation",
             "warning",
@@ -168,7 +168,7 @@ def _look_like_bits(names: Sequence[str]) -> bool:
 
 
 def _everywhere(facts: Facts) -> Iterator[Finding]:
-    if not facts.task.multilabel or facts.usable < _LEAST_ROWS:
+    if facts.task.exclusive or facts.usable < _LEAST_ROWS:
         return
     every = [name for name, rows in facts.names.items() if rows == facts.usable]
     if every:

@@ -27,8 +27,8 @@ from .scan import Facts
         "Merge them into one label, or add rows that have one without the other.",
     ),
 )
-def _multilabel(facts: Facts) -> Iterator[Finding]:
-    if not facts.task.multilabel or facts.too_many_labels:
+def _sets(facts: Facts) -> Iterator[Finding]:
+    if facts.task.exclusive or facts.too_many_labels:
         return
     none = facts.combinations.get((), 0)
     if none:

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from ..core.humanize import counted
+from ..core.label_kinds import KINDS
 from ..core.labels import folded
 from .codes import INFO, MILD, Code, Section
 from .registry import Deep, check
@@ -46,7 +47,7 @@ _PLAIN = {
 )
 def word_findings(facts: Facts) -> Iterator[Finding]:
     sample = deep_sample(facts, LEAST_ROWS)
-    if len(sample.values) < 2 and not facts.task.multilabel:
+    if len(sample.values) < KINDS[facts.task.kind].fewest:
         return
     leaks = _words(sample)
     if not leaks:

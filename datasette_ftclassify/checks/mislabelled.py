@@ -14,6 +14,7 @@ from typing import Any
 
 from ..core.errors import TrainingError
 from ..core.humanize import rows_text
+from ..core.label_kinds import KINDS
 from .codes import WARNING, Code, Section
 from .registry import Deep, check
 from .report import Finding, json_key
@@ -36,9 +37,10 @@ _MOST_CANDIDATES = 1_000
 _NEIGHBOURS = 10
 _CHUNK = 200
 _TRUSTED = 0.8
-"""Of the rows in which the model is that sure of a label, as many must have it (multilabel)."""
+"""Of the rows in which the model is that sure of a label, as many must have it, where a row may
+have several."""
 _LIKELY = 0.9
-"""Probability from which on a label that a row lacks is suggested (multilabel)."""
+"""Probability from which on a label that a row lacks is suggested, where it may have several."""
 
 
 @dataclass(frozen=True)
@@ -64,10 +66,10 @@ class LabelIssue:
 )
 def mislabelled_findings(facts: Facts) -> Iterator[Finding]:
     sample = deep_sample(facts, _LEAST_OF_LABEL)
-    if len(sample.rows) < LEAST_ROWS or len(sample.values) < (1 if facts.task.multilabel else 2):
+    if len(sample.rows) < LEAST_ROWS or len(sample.values) < KINDS[facts.task.kind].fewest:
         return
     try:
-        doubts = _doubts(sample, facts.task.multilabel, facts.seed)
+        doubts = _doubts(sample, facts.task.exclusive, facts.seed)
     except TrainingError:  # too little of something to train on, which other findings say
         return
     if not doubts:
@@ -98,14 +100,14 @@ def _detail(sample: DeepSample, doubt: LabelIssue) -> dict[str, Any]:
     }
 
 
-def _doubts(sample: DeepSample, multilabel: bool, seed: int) -> list[LabelIssue]:
+def _doubts(sample: DeepSample, exclusive: bool, seed: int) -> list[LabelIssue]:
     import numpy as np
 
     from ..trainers.local import out_of_fold
 
     n, k = len(sample.rows), len(sample.values)
     texts = [row.text for row in sample.rows]
-    if not multilabel:
+    if exclusive:
         targets = np.array([target[0] for target in sample.targets])
         logprobs, rows = out_of_fold(texts, targets, k, seed=seed, max_rows=n)
         return _wrong(sample, np.exp(logprobs), rows, targets[rows])

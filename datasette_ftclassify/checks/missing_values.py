@@ -172,7 +172,7 @@ def _labels(facts: Facts) -> Iterator[Finding]:
 
 
 def _kept_bytes(facts: Facts) -> str:
-    if facts.task.multilabel:
+    if not facts.task.exclusive:
         return "Such rows are passed over."
     return (
         "It is learnt and written back with the bytes that it has, and shown with signs such as "

@@ -199,7 +199,7 @@ def label_token_findings(facts: Facts) -> Iterator[Finding]:
         )
         return
     # Several labels make a list, and codes are single tokens by design.
-    if codec is None or codec.labels.multilabel or codec.codes is not None:
+    if codec is None or not codec.labels.exclusive or codec.codes is not None:
         return
     names = codec.labels.names
     several = [name for name in names if not tokenizer.is_single(codec.prefix + name)]

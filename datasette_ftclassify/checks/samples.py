@@ -14,7 +14,7 @@ class DeepSample:
     """Up to `scan.DEEP_ROWS` rows, and the labels that at least `least` of them have.
 
     targets: for each row the positions of its labels in `names`; rows without one of the labels
-             are left out, except in multilabel
+             are left out where each row has one
     """
 
     rows: tuple[Sampled, ...]
@@ -40,7 +40,7 @@ def deep_sample(facts: Facts, least: int) -> DeepSample:
     rows, targets = [], []
     for row in facts.deep:
         target = tuple(index[label] for label in row.labels if label in index)
-        if target or facts.task.multilabel:
+        if target or not facts.task.exclusive:
             rows.append(row)
             targets.append(target)
     sampled = len(facts.deep) < facts.usable

@@ -106,9 +106,9 @@ def describe_metrics(metrics: Evaluation, report: dict[str, Any]) -> None:
 
 def _describe_all(metrics: Evaluation) -> None:
     """Every figure of its kind, as the page lists them."""
-    from ..metrics.registry import kind_of, metrics_of
+    from ..metrics.registry import groups_of, metrics_of
 
-    found = [each for each in metrics_of(kind_of(metrics)) if each.key in metrics]
+    found = [each for each in metrics_of(groups_of(metrics)) if each.key in metrics]
     positive = metrics.get("positive_label")
     about = "" if positive is None else f" (the positive label is {_short(positive, 40)})"
     click.echo(f"\nAll figures{about}:")

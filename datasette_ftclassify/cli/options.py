@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from ..core.errors import TaskError
-from ..core.labels import KINDS
+from ..core.label_kinds import KINDS
 from ..core.markup import MARKUPS
 from ..core.numbers import LIMIT_USD, Range
 from ..core.splits import SPLIT_SHARE
@@ -96,7 +96,9 @@ def task_options(command: Command) -> Command:
                 help="Label column; repeat for several 0/1 columns.",
             ),
             click.option(
-                "--kind", type=click.Choice(KINDS), help="Proposed from the data when not given."
+                "--kind",
+                type=click.Choice(list(KINDS)),
+                help="Proposed from the data when not given.",
             ),
             where_option,
             param_option,

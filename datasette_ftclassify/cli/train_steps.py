@@ -329,7 +329,7 @@ def describe_comparison(comparison: Comparison) -> None:
     click.echo(f"On the same {comparison.rows:,} test rows{different}:")
     both = (comparison.first, comparison.second)
     width = max(len(c.title) for c in both)
-    what = "all labels right" if comparison.first.labels.multilabel else "accuracy"
+    what = "accuracy" if comparison.first.labels.exclusive else "all labels right"
     for classifier, (share, low, high) in zip(both, comparison.accuracy, strict=True):
         click.echo(
             f"  {classifier.title:{width}}  {classifier.trainer:9}  {what} {share:.3f}"

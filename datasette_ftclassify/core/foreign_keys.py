@@ -30,7 +30,7 @@ def find_lookup(conn: sqlite3.Connection, task: Task) -> Lookup | None:
 
     None, too, for a foreign key of several columns: their cells together are the key.
     """
-    if len(task.labels) != 1 or task.multilabel:
+    if len(task.labels) != 1 or not task.exclusive:
         return None
     return _lookup_of(conn, relation(conn, task.source).name, task.labels[0])
 
@@ -56,7 +56,7 @@ def find_table_behind_view(
     it, so this goes by names alone: enough to ask about, not to name labels by.
     """
     source = relation(conn, task.source)
-    if not source.is_view or len(task.labels) != 1 or task.multilabel or not keys:
+    if not source.is_view or len(task.labels) != 1 or not task.exclusive or not keys:
         return None
     tables = conn.execute(
         "select t.name from sqlite_master t join sqlite_master v on v.type = 'view' and v.name = ?"

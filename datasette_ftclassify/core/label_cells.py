@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .database import NotUtf8
+from .label_kinds import KINDS
 from .labels import Kind, LabelValue, is_blank, label_of_bytes, trimmed
 from .text import is_utf8
 
@@ -24,8 +25,8 @@ _ON: dict[object, bool] = {
 class Labels:
     """What the label cells of one row say.
 
-    `values` is None for a row that is not (or not properly) labelled, a tuple of one for binary
-    and multiclass, of any length for multilabel. `problem` names what is wrong with the cells:
+    `values` is None for a row that is not (or not properly) labelled, a tuple of one where labels
+    exclude each other, else of any length. `problem` names what is wrong with the cells:
     `empty` (not labelled, as NULL is, but in blank text), `blob`, `undecodable`, `invalid`,
     `vector` (0s and 1s that nobody has named); None when nothing is, and for NULL.
     partly_blank: of several flags, some are blank, which counts as off
@@ -48,12 +49,13 @@ def read_labels(
         return UNLABELLED if all(cell is None for cell in cells) else _EMPTY
     if any(isinstance(cell, bytes) for cell in cells):
         return Labels(None, "blob")
+    exclusive = KINDS[kind].exclusive
     if any(isinstance(cell, NotUtf8) for cell in cells):
         # What a list is made of cannot be told from the bytes of the whole.
-        one = cells[0] if kind != "multilabel" else None
+        one = cells[0] if exclusive else None
         values = (label_of_bytes(one.raw),) if isinstance(one, NotUtf8) else None
         return Labels(values, "undecodable")
-    if kind != "multilabel":
+    if exclusive:
         return _single(cells[0])
     if len(columns) > 1:
         return _from_flags(cells, columns)

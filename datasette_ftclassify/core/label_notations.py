@@ -14,6 +14,7 @@ from typing import Any
 
 from .database import NotUtf8
 from .label_cells import UNLABELLED, Labels, is_label, json_array, read_labels
+from .label_kinds import BINARY, KINDS, MULTICLASS, MULTILABEL
 from .labels import Kind, LabelValue, is_blank, trimmed, variant_key
 from .notations import NOTATIONS, vector
 
@@ -39,6 +40,11 @@ class Reading:
     notation: str | None = None
     names: tuple[str, ...] = ()
     merged: tuple[LabelValue, ...] = ()
+
+    @property
+    def exclusive(self) -> bool:
+        """Whether a row has exactly one label."""
+        return KINDS[self.kind].exclusive
 
     @property
     def words(self) -> str:
@@ -144,13 +150,13 @@ def propose_reading(cells: Iterable[LabelValue]) -> Reading:
     texts = [trimmed(v) for v in values if isinstance(v, str)]
     if texts and len(texts) == len(values):
         if (notation := _notation(texts)) is not None:
-            return Reading("multilabel", notation=notation)
+            return Reading(MULTILABEL.name, notation=notation)
         if sum(json_array(text) is not None for text in texts) * 2 > len(texts):
-            return Reading("multilabel")
+            return Reading(MULTILABEL.name)
         for delimiter in DELIMITERS:
             if _recombines(texts, delimiter):
-                return Reading("multilabel", delimiter)
-    return Reading("binary" if len(values) == 2 else "multiclass")
+                return Reading(MULTILABEL.name, delimiter)
+    return Reading((BINARY if len(values) == 2 else MULTICLASS).name)
 
 
 def _notation(texts: list[str]) -> str | None:

@@ -12,18 +12,19 @@ import math
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any
 
 from .database import NotUtf8, quote
 from .errors import LabelError
+from .label_kinds import KINDS, MULTICLASS, LabelKind
+from .label_kinds import LabelValue as LabelValue
 
-LabelValue = str | int | float
-Kind = Literal["binary", "multiclass", "multilabel"]
-KINDS: tuple[Kind, ...] = ("binary", "multiclass", "multilabel")
+Kind = str
+"""The name of one of `label_kinds.KINDS`."""
 
 MAX_LABELS = 5_000
 """More distinct values than this are not a label set but free text."""
@@ -162,10 +163,11 @@ class LabelSet:
                 f"{len(self.values):,} different labels are more than the {MAX_LABELS:,} a "
                 "classifier can hold: is this the right column?"
             )
-        if self.kind == "binary" and len(self.values) > 2:
+        most = self.label_kind.most
+        if most is not None and len(self.values) > most:
             raise LabelError(
-                f"Binary means two labels, and there are {len(self.values):,}: "
-                "the kind is multiclass."
+                f"{self.kind.capitalize()} means {self.label_kind.title}, and there are "
+                f"{len(self.values):,}: the kind is {MULTICLASS.name}."
             )
         longest = max(map(len, self.names))
         if longest > MAX_NAME or sum(map(len, self.names)) > MAX_NAMES:
@@ -215,14 +217,23 @@ class LabelSet:
     def __len__(self) -> int:
         return len(self.values)
 
-    @property
-    def multilabel(self) -> bool:
-        return self.kind == "multilabel"
+    @cached_property
+    def label_kind(self) -> LabelKind:
+        return KINDS[self.kind]
+
+    @cached_property
+    def exclusive(self) -> bool:
+        """Whether a row has exactly one of them."""
+        return self.label_kind.exclusive
+
+    def cell(self, values: Sequence[LabelValue]) -> LabelValue:
+        """The labels of one row as they stand in a label column."""
+        return self.label_kind.cell([self.as_it_was(value) for value in values])
 
     @cached_property
     def positive(self) -> int | None:
         """Of two labels the one to find: 1, true, yes, spam …, else the second. None otherwise."""
-        if self.multilabel or len(self.values) != 2:
+        if not self.exclusive or len(self.values) != 2:
             return None
         folds = [folded(name) for name in self.names]
         return next((i for i, fold in enumerate(folds) if fold in _POSITIVE), 1)
@@ -232,7 +243,7 @@ class LabelSet:
         """The type of a column that holds these labels, so that they come back as they were: none
         for labels of several types, which every other type would make alike."""
         types = {str if isinstance(v, str) else type(v) for v in self.values}
-        if self.multilabel or types == {str}:
+        if not self.exclusive or types == {str}:
             return "TEXT"
         return {int: "INTEGER", float: "REAL"}[types.pop()] if len(types) == 1 else ""
 
@@ -255,6 +266,7 @@ class LabelSet:
         values, kind = data.get("values"), data.get("kind")
         if (
             not isinstance(values, list)
+            or not isinstance(kind, str)
             or kind not in KINDS
             or len(values) > MAX_LABELS
             or not all(type(v) in (str, int, float) for v in values)

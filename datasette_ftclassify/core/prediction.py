@@ -32,11 +32,12 @@ class Predictor(Protocol):
     def n_labels(self) -> int: ...
 
     @property
-    def multilabel(self) -> bool: ...
+    def multilabel(self) -> bool:
+        """Whether each label has a probability of its own; else they sum to 1."""
 
     @property
     def thresholds(self) -> np.ndarray | None:
-        """Multilabel: the probability from which each label is given, (K,). None: 0.5."""
+        """Of several labels: the probability from which each is given, (K,). None: 0.5."""
 
     def log_probabilities(self, texts: Sequence[str]) -> np.ndarray:
         """Natural log of each label's probability, float64 (n, K)."""
@@ -61,8 +62,8 @@ class Recognizer(Protocol):
 class Prediction:
     """An answer about one text.
 
-    labels:   the chosen label alone (binary, multiclass), or any number of them (multilabel)
-    logprob:  natural log of the probability of what was chosen. For multilabel: that every label
+    labels:   the chosen label alone where labels exclude each other, else any number of them
+    logprob:  natural log of the probability of what was chosen. Of several labels: that every one
               is rightly there or not there, taking labels as independent
     logprobs: of each label, in the label set's order
     """
@@ -94,9 +95,10 @@ class Answerer:
 
     def from_logprobs(self, row: np.ndarray) -> Prediction:
         """The answer that one row of log-probabilities, (K,), means."""
-        if self.labels.multilabel:
-            return self._multilabel(row[None, :])[0]
-        best = int(row.argmax())
+        if not self.labels.exclusive:
+            return self._from_rows(row[None, :])[0]
+        # Without arrays for the one row: a query asks row by row.
+        (best,) = self.labels.label_kind.choose_one(row)
         return Prediction((self.labels.values[best],), float(row[best]), row.tolist())
 
     def answers(self, texts: Sequence[str]) -> list[Prediction]:
@@ -112,44 +114,13 @@ class Answerer:
         return self._from_rows(rows), known
 
     def _from_rows(self, rows: np.ndarray) -> list[Prediction]:
-        if self.labels.multilabel:
-            return self._multilabel(rows)
-        best = rows.argmax(axis=1).tolist()
-        values = self.labels.values
+        kind, values = self.labels.label_kind, self.labels.values
+        chosen = kind.choose(rows, self.predictor.thresholds)
+        places, scores = kind.as_positions(chosen), kind.logprob(rows, chosen).tolist()
         return [
-            Prediction((values[b],), row[b], row)
-            for b, row in zip(best, rows.tolist(), strict=True)
+            Prediction(tuple([values[i] for i in said or ()]), logprob, row)
+            for said, logprob, row in zip(places, scores, rows.tolist(), strict=True)
         ]
-
-    def _multilabel(self, rows: np.ndarray) -> list[Prediction]:
-        on = chosen_labels(rows, self.predictor.thresholds)
-        joint = joint_logprobs(rows, on).tolist()
-        values = self.labels.values
-        return [
-            Prediction(tuple(values[i] for i in flags.nonzero()[0]), logprob, row)
-            for flags, logprob, row in zip(on, joint, rows.tolist(), strict=True)
-        ]
-
-
-def chosen_labels(logprobs: np.ndarray, thresholds: np.ndarray | None) -> np.ndarray:
-    """Which labels of (n, K) log-probabilities reach their threshold (0.5 without): bool (n, K)."""
-    import numpy as np
-
-    chosen: np.ndarray = np.exp(logprobs) >= (0.5 if thresholds is None else thresholds)
-    return chosen
-
-
-def joint_logprobs(logprobs: np.ndarray, on: np.ndarray) -> np.ndarray:
-    """Log-probability, (n,), that exactly the labels `on` are there, labels being independent.
-
-    log(1 - e^x) as in Mächler, "Accurately Computing log(1 - exp(-|a|))", 2012.
-    """
-    import numpy as np
-
-    x = np.minimum(logprobs, -1e-12, dtype=np.float64)
-    off = np.where(x > -math.log(2), np.log(-np.expm1(x)), np.log1p(-np.exp(x)))
-    joint: np.ndarray = np.where(on, logprobs, off).sum(axis=1)
-    return joint
 
 
 LISTED_ALL = 50
@@ -179,15 +150,3 @@ class LogprobsJson:
             return self._all % tuple(finite)
         most = nlargest(LISTED_MOST, range(len(finite)), key=finite.__getitem__)
         return "{" + ", ".join([self._each[i] % finite[i] for i in most]) + "}"
-
-
-def label_cell(labels: LabelSet, prediction: Prediction) -> LabelValue:
-    """What stands in a label column: the label as it was, or a JSON array (multilabel)."""
-    return labels_cell(labels, prediction.labels)
-
-
-def labels_cell(labels: LabelSet, values: Sequence[LabelValue]) -> LabelValue:
-    """The same from the labels that were chosen: one, or any number of them (multilabel)."""
-    return (
-        json.dumps(values, ensure_ascii=False) if labels.multilabel else labels.as_it_was(values[0])
-    )

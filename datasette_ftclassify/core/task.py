@@ -15,8 +15,9 @@ from typing import Any
 from .database import Relation, check_condition, condition, quote, reading, relation
 from .errors import TaskError
 from .label_cells import is_label
+from .label_kinds import BINARY, KINDS, MULTICLASS, MULTILABEL
 from .label_notations import DELIMITERS, Reading, label_reader, propose_reading, vector_problem
-from .labels import KINDS, Kind, LabelSet, LabelValue, unlabelled_sql, variant_groups
+from .labels import Kind, LabelSet, LabelValue, unlabelled_sql, variant_groups
 from .markup import MARKUPS, Markup
 from .notations import NOTATIONS
 from .rendering import Renderer, renderer, template_columns
@@ -32,12 +33,12 @@ class Task:
 
     source:       name of a table or view
     text:         columns that make up the text, in order
-    labels:       one label column, or several 0/1 columns (multilabel)
-    kind:         binary, multiclass or multilabel
+    labels:       one label column, or several 0/1 columns, one for each label
+    kind:         one of `label_kinds.KINDS`
     template:     renders the text columns; None: one column as it is, several as `name: value`
     where:        condition that the rows must meet, SQL, with `params` as its named parameters
     split_column: holds train, validation or test for each row; None: a seeded split
-    delimiter:    between labels in one column (multilabel); None: a JSON array
+    delimiter:    between several labels in one column; None: a JSON array
     text_form:    how texts are read, see `text`
     notation:     of several labels in one column, where it is another one (see notations)
     label_names:  the labels of vectors of 0 and 1, in their order
@@ -77,7 +78,7 @@ class Task:
                 source=_string(data["source"]),
                 text=_strings(data["text"]),
                 labels=_strings(data["labels"]),
-                kind=data["kind"],
+                kind=_string(data["kind"]),
                 template=_optional(data.get("template")),
                 where=_optional(data.get("where")),
                 params=_params(data.get("params") or {}),
@@ -96,9 +97,9 @@ class Task:
             not task.text
             or not task.labels
             or task.kind not in KINDS
-            or (several and not task.multilabel)
+            or (several and task.exclusive)
             or task.notation not in (None, *NOTATIONS)
-            or (task.notation is not None and (several or not task.multilabel))
+            or (task.notation is not None and (several or task.exclusive))
             or bool(task.label_names and task.notation != "vector")
             or task.delimiter == ""
         ):
@@ -106,8 +107,9 @@ class Task:
         return task
 
     @property
-    def multilabel(self) -> bool:
-        return self.kind == "multilabel"
+    def exclusive(self) -> bool:
+        """Whether a row has exactly one label."""
+        return KINDS[self.kind].exclusive
 
     @property
     def read(self) -> Read:
@@ -136,7 +138,7 @@ class Task:
         Named labels keep the order the user gave them, as their 0/1 strings do.
         """
         if self.named_labels:
-            return LabelSet(self.named_labels, "multilabel")
+            return LabelSet(self.named_labels, self.kind)
         return LabelSet.of(values, self.kind)
 
 
@@ -218,7 +220,7 @@ def define(
         source=source_relation.name,
         text=columns,
         labels=tuple(labels),
-        kind=kind or "multiclass",
+        kind=kind or MULTICLASS.name,
         template=template,
         where=where,
         params=dict(params or {}),
@@ -307,24 +309,25 @@ def _with_kind(
     if kind is not None and kind not in KINDS:
         raise TaskError(f"The kind is one of {', '.join(KINDS)}, not {kind}.", fields=("kind",))
     several = len(draft.labels) > 1 or draft.delimiter is not None
-    if several and kind not in (None, "multilabel"):
+    of_several = kind or MULTILABEL.name
+    if several and KINDS[of_several].exclusive:
         raise TaskError(
-            f"Several label columns, or a delimiter, mean multilabel, not {kind}.",
+            f"Several label columns, or a delimiter, mean {MULTILABEL.name}, not {kind}.",
             fields=("kind",),
         )
     data = draft.to_dict()
     if draft.label_names:
-        if kind not in (None, "multilabel"):
-            raise TaskError(f"Label names mean multilabel, not {kind}.", fields=("kind",))
-        return Task.from_dict({**data, "kind": "multilabel", "notation": "vector"})
+        if KINDS[of_several].exclusive:
+            raise TaskError(f"Label names mean {MULTILABEL.name}, not {kind}.", fields=("kind",))
+        return Task.from_dict({**data, "kind": of_several, "notation": "vector"})
     if several:
-        return Task.from_dict({**data, "kind": "multilabel"})
-    if kind is not None and kind != "multilabel":
+        return Task.from_dict({**data, "kind": of_several})
+    if kind is not None and KINDS[kind].exclusive:
         return Task.from_dict({**data, "kind": kind})
     known = _distinct_labels(conn, source, draft) if cells is None else list(cells)
     proposed = propose_reading(known)
     delimiter = proposed.delimiter
-    if kind is not None and proposed.kind != kind:  # the user knows better: unlike any lists
+    if kind is not None and proposed.exclusive:  # the user knows better
         delimiter = next((d for d in DELIMITERS if any(d in str(c) for c in known)), None)
     read = {"kind": kind or proposed.kind, "delimiter": delimiter, "notation": proposed.notation}
     return Task.from_dict({**data, **read})
@@ -375,5 +378,5 @@ def with_variants_merged(conn: sqlite3.Connection, task: Task) -> Task:
                 counts[kept.setdefault(repr(label), label)] += rows
     groups = variant_groups(counts)
     merged = tuple(group[0] for group in groups if len(group) > 1)
-    binary = task.kind == "multiclass" and len(groups) == 2 and bool(merged)
-    return replace(task, merged=merged, kind="binary" if binary else task.kind)
+    binary = task.kind == MULTICLASS.name and len(groups) == 2 and bool(merged)
+    return replace(task, merged=merged, kind=BINARY.name if binary else task.kind)

@@ -83,7 +83,7 @@ def check_columns(
 
 def _changed_by(conn: sqlite3.Connection, table: str, column: str, labels: LabelSet) -> str | None:
     """A label that the column, as it is declared, would not give back as it is."""
-    if labels.multilabel:
+    if not labels.exclusive:
         return None
     sql = "select type from pragma_table_xinfo(?) where name = ?"
     (type_,) = conn.execute(sql, [table, column]).fetchone()

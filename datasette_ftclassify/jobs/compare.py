@@ -137,7 +137,7 @@ def compare(conn: sqlite3.Connection, first: Classifier, second: Classifier) -> 
     groups = near_groups([records[i].text or "" for i in asked])
     sizes = np.bincount(np.unique(groups, return_inverse=True)[1])
     counts = Counter(truth)
-    always = None if first.labels.multilabel else majority_label(first)
+    always = majority_label(first) if first.labels.exclusive else None
     most = max(counts.values()) if always is None else counts[(always,)]
     return Comparison(
         first=first,

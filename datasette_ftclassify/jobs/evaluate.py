@@ -11,7 +11,7 @@ from ..core.database import relation
 from ..core.errors import EvaluationError
 from ..core.examples import Record, read_records
 from ..core.labels import LabelSet, LabelValue
-from ..core.prediction import Answerer, chosen_labels
+from ..core.prediction import Answerer
 from ..core.text import text_hash
 from ..store.classifiers import Classifier, find_by_id
 from ..store.evaluations import TEST, RowResult, add_evaluation
@@ -176,9 +176,7 @@ def _answered_here(
             for i in range(0, len(rows), _BATCH)
         ]
     )
-    chosen = None
-    if classifier.labels.multilabel:
-        chosen = chosen_labels(logprobs, predictor.thresholds)
+    chosen = classifier.labels.label_kind.choose(logprobs, predictor.thresholds)
     groups = near_groups([r.text or "" for r in rows])
     labels, truths = classifier.labels, _truths(rows, classifier.labels)
     majority = majority_label(classifier)
@@ -188,7 +186,7 @@ def _answered_here(
         for name, least in zip(names, predictor.thresholds.tolist(), strict=True):
             figures["labels"][name]["threshold"] = least
     keys = [row.key for row in rows]
-    return figures, judge(keys, truths, logprobs, chosen, groups, multilabel=labels.multilabel)
+    return figures, judge(keys, labels, truths, logprobs, chosen, groups)
 
 
 def _answered_there(
@@ -215,7 +213,7 @@ def _answered_there(
     figures["abstained_reasons"] = reasons(asked.answers)
     figures["spent"] = asked.spent.to_dict()
     keys = [row.key for row in rows]
-    return figures, judge(keys, truths, logprobs, chosen, groups, multilabel=labels.multilabel)
+    return figures, judge(keys, labels, truths, logprobs, chosen, groups)
 
 
 def _truths(rows: list[Record], labels: LabelSet) -> list[tuple[int, ...]]:

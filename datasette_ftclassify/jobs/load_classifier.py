@@ -169,7 +169,7 @@ def load_answerer(
         )
     predictor = trainer.load(classifier.header, load_parts(conn, classifier, schema))
     labels = classifier.labels
-    if (predictor.n_labels, predictor.multilabel) != (len(labels), labels.multilabel):
+    if (predictor.n_labels, predictor.multilabel) != (len(labels), not labels.exclusive):
         raise ArtifactError(
             f"Classifier {classifier.title} is damaged: its labels do not fit its weights."
         )

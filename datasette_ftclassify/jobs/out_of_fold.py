@@ -11,7 +11,7 @@ from ..core.labels import LabelSet
 from ..store.evaluations import RowResult
 from ..store.out_of_fold import MOST_DOUBTED, MOST_SAMPLED
 from ..trainers.base import HeldOut
-from .row_results import figures_of, judge, truth_flags
+from .row_results import figures_of, judge
 
 if TYPE_CHECKING:
     import numpy as np
@@ -41,15 +41,17 @@ def judge_held_out(
     examples = [training[row] for row in held_out.rows.tolist()]
     truths = [tuple(labels.positions(example.labels)) for example in examples]
     logprobs, chosen, groups = held_out.logprobs, held_out.chosen, held_out.groups
+    if chosen is None:
+        chosen = labels.label_kind.choose(logprobs)
     figures = figures_of(labels, truths, logprobs, chosen, groups, majority)
     kept, drawn = _kept(truths, labels, held_out, seed, sampled, doubted)
     rows = judge(
         [examples[i].key for i in kept],
+        labels,
         [truths[i] for i in kept],
         logprobs[kept],
-        None if chosen is None else chosen[kept].astype("int8"),
+        chosen[kept],
         groups[kept],
-        multilabel=labels.multilabel,
     )
     marked = [
         replace(row, sampled=bool(by_chance), truth_score=row.truth_score if learnt else None)
@@ -77,13 +79,13 @@ def _kept(
         return np.arange(n), drawn
     drawn[:] = False
     drawn[np.random.default_rng(seed).permutation(n)[:sampled]] = True
-    if labels.multilabel:
-        own = truth_flags(truths, len(labels)) == 1
+    truth = labels.label_kind.as_array(truths, len(labels))
+    if labels.exclusive:
+        agreement = labels.label_kind.logprob(held_out.logprobs, truth)
+    else:
         certain = held_out.logprobs
         against = np.log(np.maximum(-np.expm1(np.minimum(certain, -1e-9)), 1e-30))
-        agreement = np.where(own, certain, against).min(axis=1)
-    else:
-        agreement = held_out.logprobs[np.arange(n), [truth[0] for truth in truths]]
+        agreement = np.where(truth == 1, certain, against).min(axis=1)
     agreement = np.where(drawn | ~held_out.learnt, np.inf, agreement)
     least = np.argsort(agreement, kind="stable")[:doubted]
     kept = drawn.copy()

@@ -173,7 +173,7 @@ def check_threshold(classifier: Classifier, threshold: Any) -> float | None:
     """The minimum score. Raises PredictError when it is none, or cannot be applied."""
     if threshold is None:
         return None
-    if classifier.labels.multilabel:
+    if not classifier.labels.exclusive:
         raise PredictError(
             f"{classifier.title} may give a row several labels, each from a score of its own: "
             "leave out the minimum score.",

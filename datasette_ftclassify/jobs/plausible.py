@@ -29,7 +29,7 @@ def check_plausible(conn: sqlite3.Connection, task: Task) -> None:
     rows = f"from {quote(source.name)} where {condition(task.where)}"
     rows += f" and not ({unlabelled_sql(task.labels)})"
     params = dict(task.params)
-    if len(task.labels) == 1 and not task.multilabel:
+    if len(task.labels) == 1 and task.exclusive:
         column = quote(task.labels[0])
         sql = f"select count(*), count(distinct {column}) {rows}"
         total, different = conn.execute(sql, params).fetchone()

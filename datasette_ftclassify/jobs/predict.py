@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..core.database import Cell
 from ..core.labels import LabelValue
-from ..core.prediction import Answerer, LogprobsJson, Prediction, label_cell
+from ..core.prediction import Answerer, LogprobsJson, Prediction
 from ..store.classifiers import Classifier, find_by_uid
 from ..store.jobs.job import Job
 from ..store.jobs.state import add_job, note_terms, save_progress
@@ -176,7 +176,7 @@ class _Writer:
             self.abstained += abstained
 
     def _label(self, prediction: Prediction) -> LabelValue | None:
-        return None if self.too_low(prediction) else label_cell(self._labels, prediction)
+        return None if self.too_low(prediction) else self._labels.cell(prediction.labels)
 
     def too_low(self, prediction: Prediction) -> bool:
         """Whether the answer is not sure enough for a label."""

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 from ..core.database import Key
 from ..core.labels import LabelSet
-from ..core.prediction import joint_logprobs
 from ..metrics import evaluate
 from ..store.evaluations import RowResult
 
@@ -32,22 +31,16 @@ def figures_of(
     labels: LabelSet,
     truths: Truths,
     logprobs: np.ndarray,
-    chosen: np.ndarray | None,
+    chosen: np.ndarray,
     groups: np.ndarray,
     majority: int | None,
 ) -> Evaluation:
     """The figures of these answers: see `evaluate`, whose arrays these are."""
-    import numpy as np
-
-    if labels.multilabel:
-        truth = truth_flags(truths, len(labels))
-        return evaluate(
-            labels.names, truth, logprobs, multilabel=True, chosen=chosen, groups=groups
-        )
     return evaluate(
         labels.names,
-        np.array([positions[0] for positions in truths]),
+        labels.label_kind.as_array(truths, len(labels)),
         logprobs,
+        kind=labels.label_kind,
         chosen=chosen,
         positive=labels.positive,
         majority=majority,
@@ -55,50 +48,28 @@ def figures_of(
     )
 
 
-def truth_flags(truths: Truths, n_labels: int) -> np.ndarray:
-    """0 or 1, int8 (n, K)."""
-    import numpy as np
-
-    flags = np.zeros((len(truths), n_labels), dtype=np.int8)
-    for row, positions in enumerate(truths):
-        flags[row, list(positions)] = 1
-    return flags
-
-
 def judge(
     keys: Sequence[Key],
+    labels: LabelSet,
     truths: Truths,
     logprobs: np.ndarray,
-    chosen: np.ndarray | None,
+    chosen: np.ndarray,
     groups: np.ndarray,
-    *,
-    multilabel: bool,
 ) -> list[RowResult]:
     """The rows with their truth, the answer and its score.
 
     logprobs: (n, K), NaN without scores
-    chosen:   (n,) positions, -1 for no answer; for multilabel (n, K) flags, a row of -1 for no
-              answer. None: the most probable label
+    chosen:   the answers, as `LabelKind.as_array` has them
     groups:   (n,) numbers, the same for rows whose texts are equal or near copies
     """
     import numpy as np
 
-    given: list[tuple[int, ...] | None]
-    every = np.arange(len(keys))
-    if multilabel and chosen is not None:
-        none = np.any(chosen < 0, axis=1).tolist()
-        flags = chosen > 0
-        scores = joint_logprobs(logprobs, flags)
-        given = [None if gone else tuple(on.nonzero()[0].tolist())
-                 for gone, on in zip(none, flags, strict=True)]  # fmt: skip
-        of_truth = joint_logprobs(logprobs, truth_flags(truths, logprobs.shape[1]) == 1)
-    else:
-        positions = logprobs.argmax(axis=1) if chosen is None else chosen
-        scores = logprobs[every, np.maximum(positions, 0)]
-        given = [None if p < 0 else (int(p),) for p in positions.tolist()]
-        of_truth = logprobs[every, [truth[0] for truth in truths]]
-    most = LISTED_OF_SEVERAL if multilabel else LISTED
-    least = LEAST_LISTED if multilabel else 0.0
+    kind = labels.label_kind
+    given = kind.as_positions(chosen)
+    scores = kind.logprob(logprobs, chosen)
+    of_truth = kind.logprob(logprobs, kind.as_array(truths, len(labels)))
+    most = LISTED if kind.exclusive else LISTED_OF_SEVERAL
+    least = 0.0 if kind.exclusive else LEAST_LISTED
     listed = np.argsort(-logprobs, axis=1, kind="stable")[:, :most]
     return [
         RowResult(

@@ -112,7 +112,7 @@ def _learning_curve(
         data.texts,
         data.targets,
         len(data.labels),
-        multilabel=data.labels.multilabel,
+        multilabel=not data.labels.exclusive,
         seed=seed,
         recipe=report.get("recipe"),
         names=data.labels.names,

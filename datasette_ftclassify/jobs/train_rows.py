@@ -227,26 +227,21 @@ def _predicted(
 
 def as_training_set(examples: list[Example], labels: LabelSet) -> TrainingSet:
     """Raises TrainingError when fewer than two labels are left to tell apart."""
-    import numpy as np
-
     require_labels(examples, labels)
-    if labels.multilabel:
-        targets = np.zeros((len(examples), len(labels)), dtype=np.int8)
-        for row, example in enumerate(examples):
-            targets[row, labels.positions(example.labels)] = 1
-    else:
-        targets = np.array([labels.positions(e.labels)[0] for e in examples], dtype=np.int32)
+    positions = [labels.positions(example.labels) for example in examples]
+    targets = labels.label_kind.as_array(positions, len(labels))
     return TrainingSet([e.text for e in examples], targets, labels)
 
 
 def require_labels(examples: list[Example], labels: LabelSet) -> None:
     """Raises TrainingError when fewer than two labels are left to tell apart."""
     seen = {label for example in examples for label in example.labels}
-    if len(labels) < 2 and not labels.multilabel:
+    fewest = labels.label_kind.fewest
+    if len(labels) < fewest:
         raise TrainingError(
             f"All rows have the label {labels.names[0]}: a classifier needs at least two labels."
         )
-    if len(seen) < (1 if labels.multilabel else 2):
+    if len(seen) < fewest:
         raise TrainingError("The training rows have fewer than two labels: look at the split.")
 
 

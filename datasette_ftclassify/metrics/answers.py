@@ -93,7 +93,7 @@ class SingleAnswers(Answers):
 
 
 @dataclass
-class MultilabelAnswers(Answers):
+class SeveralAnswers(Answers):
     """Any number of labels a row: `truth` and `chosen` are bool (n, K), `without` the rows that got
     no answer, bool (n,)."""
 
@@ -103,7 +103,7 @@ class MultilabelAnswers(Answers):
 
     @cached_property
     def tally(self) -> counts.Counts:
-        return counts.count_multilabel(self.truth, self.chosen)
+        return counts.count_several(self.truth, self.chosen)
 
     @cached_property
     def pooled(self) -> counts.Counts:
@@ -138,4 +138,4 @@ class MultilabelAnswers(Answers):
     @cached_property
     def scores(self) -> scores.Scores:
         rows = np.flatnonzero(self.scored)
-        return scores.multilabel_scores(self.truth, self.logprobs, self.chosen, self.without, rows)
+        return scores.several_scores(self.truth, self.logprobs, self.chosen, self.without, rows)

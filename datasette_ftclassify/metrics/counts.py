@@ -63,7 +63,7 @@ def count_single(matrix: Ints) -> Counts:
     return Counts(matrix.diagonal().copy(), matrix.sum(axis=1), matrix[:, :size].sum(axis=0))
 
 
-def count_multilabel(truth: Bools, chosen: Bools) -> Counts:
+def count_several(truth: Bools, chosen: Bools) -> Counts:
     return Counts((truth & chosen).sum(axis=0), truth.sum(axis=0), chosen.sum(axis=0))
 
 

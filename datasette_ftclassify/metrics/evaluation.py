@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..core.label_kinds import MULTICLASS, LabelKind
 from . import counts, figures  # noqa: F401  (the figures declare themselves)
-from .answers import MultilabelAnswers, SingleAnswers
+from .answers import SeveralAnswers, SingleAnswers
 from .intervals import share_interval
-from .registry import Kind, metrics_of
+from .registry import Group, metrics_of
 from .result import Evaluation
 from .validation import (
     Bools,
-    Floats,
     Ints,
     check_shape,
     check_sizes,
@@ -31,7 +30,7 @@ def evaluate(
     truth: NDArray[Any],
     logprobs: NDArray[Any],
     *,
-    multilabel: bool = False,
+    kind: LabelKind = MULTICLASS,
     chosen: NDArray[Any] | None = None,
     positive: int | None = None,
     majority: int | None = None,
@@ -44,7 +43,7 @@ def evaluate(
     `auroc` and `average_precision`, which cover the `n_scored` rows.
 
     One label a row: `truth` is int (n,) in 0..K-1, and `chosen` int (n,), where -1 is an abstention
-    and counts as wrong; by default the most probable label, or an abstention where there are no
+    and counts as wrong; by default what `kind` chooses, or an abstention where there are no
     scores. Averages of F1 follow scikit-learn: `macro_f1` is over the labels that occur in the
     truth or the choices, `weighted_f1` weighs by the truth, and 0 / 0 is 0. Calibration is of the
     most probable label, whatever was chosen. `majority` is the index of the training rows'
@@ -54,7 +53,7 @@ def evaluate(
     K = 2 come the figures of the label with the index `positive` (default 1), which is ranked by
     its own log-probability; `auroc` and `average_precision` are None when a class is absent.
 
-    Any number of labels a row (`multilabel`): `truth` is 0 or 1, (n, K); `logprobs` is of each
+    Any number of labels a row, as `kind` says: `truth` is 0 or 1, (n, K); `logprobs` is of each
     label being true; `chosen` is bool (n, K), or int with rows of -1 for abstentions, by default
     the labels of probability 0.5 and more. An abstention is never right, not even where no label
     was. As in scikit-learn `macro_f1` is over all K labels here. `log_loss` is the mean binary
@@ -74,12 +73,15 @@ def evaluate(
     shape = (len(truth), len(names))
     sizes = _group_sizes(groups, len(truth))
     numbers, scored = log_probabilities(logprobs, shape)
-    answers: SingleAnswers | MultilabelAnswers
-    if multilabel:
+    answers: SingleAnswers | SeveralAnswers
+    if chosen is None:
+        chosen = kind.choose(numbers)
+        chosen[~scored] = -1
+    if not kind.exclusive:
         given = label_flags("truth", np.asarray(truth), numbers.shape)
-        flags, without = _multilabel_choice(numbers, scored, chosen)
-        answers = MultilabelAnswers(names, numbers, scored, sizes, given, flags, without)
-        return cast(Evaluation, _figures("multilabel", answers) | _about_sets(answers))
+        flags, without = _chosen_flags(chosen, numbers.shape)
+        answers = SeveralAnswers(names, numbers, scored, sizes, given, flags, without)
+        return cast(Evaluation, _figures({"several", kind.name}, answers) | _about_sets(answers))
     two = len(names) == 2
     actual = label_indices("truth", truth, len(names), lowest=0)
     check_shape("truth", actual, shape[:1])
@@ -89,15 +91,16 @@ def evaluate(
         scored,
         sizes,
         actual,
-        _single_choice(numbers, scored, chosen),
+        _chosen_labels(chosen, numbers.shape),
         None if majority is None else _label_index("majority", majority, names),
         1 if positive is None or not two else _label_index("positive", positive, names),
     )
-    result = _figures("binary" if two else "single", answers) | _about_labels(answers)
+    about = {"single", "two", kind.name} if two else {"single", kind.name}
+    result = _figures(about, answers) | _about_labels(answers)
     return cast(Evaluation, result | ({"positive_label": names[answers.positive]} if two else {}))
 
 
-def _figures(kind: Kind, answers: SingleAnswers | MultilabelAnswers) -> dict[str, object]:
+def _figures(groups: set[Group], answers: SingleAnswers | SeveralAnswers) -> dict[str, object]:
     """Every declared figure, and what else is known of all kinds."""
     result: dict[str, object] = {
         "n_test": answers.rows,
@@ -105,7 +108,7 @@ def _figures(kind: Kind, answers: SingleAnswers | MultilabelAnswers) -> dict[str
         "n_scored": answers.scores.n_scored,
         "abstained": answers.abstained,
     }
-    for metric in metrics_of(kind):
+    for metric in metrics_of(groups):
         value = result[metric.key] = metric.compute(answers)
         if metric.interval and value is not None:
             ends = share_interval(value, answers.sizes)
@@ -124,29 +127,23 @@ def _about_labels(answers: SingleAnswers) -> dict[str, object]:
     }
 
 
-def _about_sets(answers: MultilabelAnswers) -> dict[str, object]:
+def _about_sets(answers: SeveralAnswers) -> dict[str, object]:
     return {
         "majority_labels": [answers.labels[i] for i in answers.commonest[0]],
         "row_reliability": answers.scores.row_reliability,
     }
 
 
-def _single_choice(logprobs: Floats, scored: Bools, chosen: NDArray[Any] | None) -> Ints:
-    if chosen is None:
-        return np.where(scored, logprobs.argmax(axis=1), -1)
-    answers = label_indices("chosen", chosen, logprobs.shape[1], lowest=-1)
-    check_shape("chosen", answers, scored.shape)
+def _chosen_labels(chosen: NDArray[Any], shape: tuple[int, ...]) -> Ints:
+    answers = label_indices("chosen", chosen, shape[1], lowest=-1)
+    check_shape("chosen", answers, shape[:1])
     return answers
 
 
-def _multilabel_choice(
-    logprobs: Floats, scored: Bools, chosen: NDArray[Any] | None
-) -> tuple[Bools, Bools]:
+def _chosen_flags(chosen: NDArray[Any], shape: tuple[int, ...]) -> tuple[Bools, Bools]:
     """What was answered for each label, bool (n, K), and which rows got no answer, bool (n,)."""
-    if chosen is None:
-        return (logprobs >= math.log(0.5)) & scored[:, None], ~scored
     given = np.asarray(chosen)
-    check_shape("chosen", given, logprobs.shape)
+    check_shape("chosen", given, shape)
     abstained = np.any(given < 0, axis=1)
     answers = np.where(abstained[:, None], given.dtype.type(0), given)
     return label_flags("chosen", answers, given.shape), abstained

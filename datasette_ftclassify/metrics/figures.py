@@ -6,7 +6,7 @@ from __future__ import annotations
 import math
 
 from ..core.humanize import rows_text
-from .answers import Answers, MultilabelAnswers, SingleAnswers
+from .answers import Answers, SeveralAnswers, SingleAnswers
 from .registry import metric
 from .result import Evaluation
 from .texts import always_answering, interval_on_rows, test_rows
@@ -17,13 +17,13 @@ _BASELINE = "what always giving the most frequent label would score"
 @metric(
     "micro_f1",
     "Micro F1",
-    {"multilabel": 1},
+    {"several": 1},
     "F1 over all labels of all rows together",
     always=True,
     note=lambda result: f"over all labels of {test_rows(result)}",
     phrase=lambda result: f"micro F1 {result['micro_f1']:.3f}, macro F1 {result['macro_f1']:.3f}",
 )
-def _micro_f1(answers: MultilabelAnswers) -> float:
+def _micro_f1(answers: SeveralAnswers) -> float:
     return float(answers.pooled.f1[0])
 
 
@@ -43,7 +43,7 @@ def _accuracy(answers: SingleAnswers) -> float:
 @metric(
     "subset_accuracy",
     "All labels of a row right",
-    {"multilabel": 3},
+    {"several": 3},
     "the share of rows with exactly the right labels",
     interval=True,
     always=True,
@@ -51,7 +51,7 @@ def _accuracy(answers: SingleAnswers) -> float:
         result["subset_accuracy_low"], result["subset_accuracy_high"], result
     ),
 )
-def _subset_accuracy(answers: MultilabelAnswers) -> float:
+def _subset_accuracy(answers: SeveralAnswers) -> float:
     return answers.right / answers.rows
 
 
@@ -73,7 +73,7 @@ def _majority_accuracy(answers: SingleAnswers) -> float:
 @metric(
     "majority_subset_accuracy",
     "For comparison",
-    {"multilabel": 4},
+    {"several": 4},
     _BASELINE,
     always=True,
     note=lambda result: f"always answering {always_answering(result, 60)}",
@@ -82,14 +82,14 @@ def _majority_accuracy(answers: SingleAnswers) -> float:
         f"{result['majority_subset_accuracy']:.3f}"
     ),
 )
-def _majority_subset_accuracy(answers: MultilabelAnswers) -> float:
+def _majority_subset_accuracy(answers: SeveralAnswers) -> float:
     return answers.commonest[1] / answers.rows
 
 
 @metric(
     "macro_f1",
     "Macro F1",
-    {"single": 3, "multilabel": 2},
+    {"single": 3, "several": 2},
     "mean over the labels, each counting the same",
     always=True,
     phrase=lambda result: "" if "micro_f1" in result else f"macro F1 {result['macro_f1']:.3f}",
@@ -111,7 +111,7 @@ def _weighted_f1(answers: SingleAnswers) -> float:
 @metric(
     "precision",
     "Precision",
-    {"binary": None},
+    {"two": None},
     "of the rows that got the positive label, the share that has it",
 )
 def _precision(answers: SingleAnswers) -> float:
@@ -121,14 +121,14 @@ def _precision(answers: SingleAnswers) -> float:
 @metric(
     "recall",
     "Recall",
-    {"binary": None},
+    {"two": None},
     "of the rows that have the positive label, the share that got it",
 )
 def _recall(answers: SingleAnswers) -> float:
     return float(answers.tally.recall[answers.positive])
 
 
-@metric("f1", "F1", {"binary": None}, "the harmonic mean of precision and recall")
+@metric("f1", "F1", {"two": None}, "the harmonic mean of precision and recall")
 def _f1(answers: SingleAnswers) -> float:
     return float(answers.tally.f1[answers.positive])
 
@@ -136,7 +136,7 @@ def _f1(answers: SingleAnswers) -> float:
 @metric(
     "auroc",
     "Area under the ROC curve",
-    {"binary": None},
+    {"two": None},
     "how often a row with the positive label scores above one without",
     optional=True,
 )
@@ -147,7 +147,7 @@ def _auroc(answers: SingleAnswers) -> float | None:
 @metric(
     "average_precision",
     "Average precision",
-    {"binary": None},
+    {"two": None},
     "precision over all thresholds, weighted by the recall that each adds",
     optional=True,
 )
@@ -158,38 +158,38 @@ def _average_precision(answers: SingleAnswers) -> float | None:
 @metric(
     "micro_precision",
     "Micro precision",
-    {"multilabel": None},
+    {"several": None},
     "of all labels that were given, the share that is right",
 )
-def _micro_precision(answers: MultilabelAnswers) -> float:
+def _micro_precision(answers: SeveralAnswers) -> float:
     return float(answers.pooled.precision[0])
 
 
 @metric(
     "micro_recall",
     "Micro recall",
-    {"multilabel": None},
+    {"several": None},
     "of all labels that rows have, the share that was given",
 )
-def _micro_recall(answers: MultilabelAnswers) -> float:
+def _micro_recall(answers: SeveralAnswers) -> float:
     return float(answers.pooled.recall[0])
 
 
 @metric(
     "hamming_loss",
     "Hamming loss",
-    {"multilabel": None},
+    {"several": None},
     "the share of single labels that are wrong",
     best=0.0,
 )
-def _hamming_loss(answers: MultilabelAnswers) -> float:
+def _hamming_loss(answers: SeveralAnswers) -> float:
     return float(answers.wrong.mean() / len(answers.labels))
 
 
 @metric(
     "log_loss",
     "Log loss",
-    {"single": None, "multilabel": None},
+    {"single": None, "several": None},
     "how little probability the truth got, in nats",
     best=0.0,
     high=math.inf,
@@ -220,7 +220,7 @@ def _calibration_note(result: Evaluation) -> str:
 @metric(
     "ece",
     "Calibration error",
-    {"single": 9, "multilabel": 9},
+    {"single": 9, "several": 9},
     "how far the scores are from the share that is right, on average",
     best=0.0,
     always=True,

@@ -7,13 +7,20 @@ docs/metrics.md show them with the names and sentences that they have here.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass
-from typing import Any, Literal, TypeVar, cast
+from typing import Any, TypeVar, cast
 
+from ..core.label_kinds import KINDS
 from .result import Evaluation
 
-Kind = Literal["single", "binary", "multilabel"]
+Group = str
+"""What a figure is for: one of GROUPS, or a kind of labels, by its name."""
+GROUPS: dict[Group, str] = {
+    "single": "one label a row",
+    "two": "one of two labels",
+    "several": "several labels",
+}
 """One label a row; one of two labels, which has all figures of `single` as well; any number."""
 
 Compute = Callable[[Any], "float | None"]
@@ -26,7 +33,7 @@ class Metric:
 
     key:      its name in JSON
     name:     on pages
-    kinds:    those that have it, with its place among the main figures, the smallest first; None:
+    groups:   those that have it, with its place among the main figures, the smallest first; None:
               it is listed with all figures only
     help:     what it says, one sentence
     compute:  of `evaluation.SingleAnswers` or `MultilabelAnswers`; None: cannot be known
@@ -41,7 +48,7 @@ class Metric:
 
     key: str
     name: str
-    kinds: Mapping[Kind, int | None]
+    groups: Mapping[Group, int | None]
     help: str
     compute: Compute
     best: float = 1.0
@@ -57,9 +64,9 @@ class Metric:
     def keys(self) -> tuple[str, ...]:
         return (self.key, *([f"{self.key}_low", f"{self.key}_high"] if self.interval else []))
 
-    def place(self, kind: Kind) -> int | None:
-        """Among the main figures of that kind."""
-        places = [place for of, place in self.kinds.items() if of in _SAME[kind]]
+    def place(self, groups: Set[Group]) -> int | None:
+        """Among the main figures of an evaluation of these groups."""
+        places = [place for of, place in self.groups.items() if of in groups]
         return next((place for place in places if place is not None), None)
 
     def is_possible(self, value: object) -> bool:
@@ -88,11 +95,6 @@ class Metric:
         return f"{ends[0]:.3f}–{ends[1]:.3f}" if ends else ""
 
 
-_SAME: dict[Kind, set[Kind]] = {
-    "single": {"single"},
-    "binary": {"single", "binary"},
-    "multilabel": {"multilabel"},
-}
 METRICS: dict[str, Metric] = {}
 """All by key, in the order in which they are declared in `figures`."""
 
@@ -104,13 +106,15 @@ def _number(result: Evaluation, key: str) -> float | None:
 
 
 def metric(
-    key: str, name: str, kinds: Mapping[Kind, int | None], help: str, **more: Any
+    key: str, name: str, groups: Mapping[Group, int | None], help: str, **more: Any
 ) -> Callable[[_F], _F]:
     """Declares a function of the answers as a figure; `more` as `Metric` has it. Raises ValueError
-    for a key that another figure has."""
+    for a key that another figure has, or a group that there is none."""
 
     def declare(compute: _F) -> _F:
-        new = Metric(key, name, kinds, help, compute, **more)
+        new = Metric(key, name, groups, help, compute, **more)
+        if unknown := groups.keys() - GROUPS.keys() - KINDS.keys():
+            raise ValueError(f"{key} is a figure of {sorted(unknown)[0]}, which is no group")
         taken = {known for each in METRICS.values() for known in each.keys}
         if taken.intersection(new.keys):
             raise ValueError(f"Two figures are called {key}")
@@ -120,21 +124,23 @@ def metric(
     return declare
 
 
-def kind_of(result: Mapping[str, object] | Evaluation) -> Kind:
-    """By what it holds, since files of earlier versions say no kind."""
+def groups_of(result: Mapping[str, object] | Evaluation) -> set[Group]:
+    """By what it holds, since files of earlier versions say no kind of labels."""
+    kind = result.get("kind")
+    own = {kind} if isinstance(kind, str) else set()
     if "subset_accuracy" in result:
-        return "multilabel"
-    return "binary" if "positive_label" in result else "single"
+        return {"several"} | own
+    return {"single"} | ({"two"} if "positive_label" in result else set()) | own
 
 
-def metrics_of(kind: Kind) -> Sequence[Metric]:
-    """The figures of classifiers of that kind."""
-    return [each for each in METRICS.values() if each.kinds.keys() & _SAME[kind]]
+def metrics_of(groups: Set[Group]) -> Sequence[Metric]:
+    """The figures of an evaluation of these groups."""
+    return [each for each in METRICS.values() if each.groups.keys() & groups]
 
 
 def main_metrics(result: Evaluation) -> Sequence[Metric]:
     """Those that say most of an evaluation, as far as it has them, the first first."""
-    kind = kind_of(result)
-    found = [(each.place(kind), each) for each in metrics_of(kind) if each.key in result]
+    groups = groups_of(result)
+    found = [(each.place(groups), each) for each in metrics_of(groups) if each.key in result]
     placed = [(place, each) for place, each in found if place is not None]
     return [each for _, each in sorted(placed, key=lambda pair: pair[0])]

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from ..core.prediction import joint_logprobs
+from ..core.label_kinds import joint_logprobs
 from .result import Bin
 from .validation import Bools, Floats, Ints
 
@@ -19,7 +19,8 @@ BINS = 15
 # float64 at the same place.
 EPSILON = float(np.finfo(np.float64).eps)
 
-# Multilabel scores are read in blocks of about this many cells, to need no second large array.
+# Scores of several labels a row are read in blocks of about so many cells, to need no second
+# large array.
 BLOCK_CELLS = 1 << 18
 
 
@@ -65,7 +66,7 @@ def single_scores(truth: Ints, logprobs: Floats, rows: Ints) -> Scores:
     return _scores(len(rows), len(rows), loss, sums)
 
 
-def multilabel_scores(
+def several_scores(
     truth: Bools, logprobs: Floats, chosen: Bools, abstained: Bools, rows: Ints
 ) -> Scores:
     """Of `rows`: the loss of every label, the calibration of those that were given.

@@ -11,7 +11,7 @@ from ..core.labels import MAX_LABELS, MAX_NAME
 from ..core.untrusted_json import LARGEST, read_object
 from . import figures  # noqa: F401  (the figures declare themselves)
 from .counts import MOST_CELLS
-from .registry import kind_of, metrics_of
+from .registry import groups_of, metrics_of
 from .result import Evaluation
 
 MOST_BINS = 100
@@ -23,13 +23,13 @@ Check = Callable[[Any], bool]
 def read_metrics(text: object) -> Evaluation:
     """The figures in a JSON text. Raises ArtifactError, also for one that is too large."""
     metrics = read_object(text, "evaluation")
-    kind = kind_of(metrics)
-    checks = _COMMON | (_MULTILABEL if kind == "multilabel" else _SINGLE)
+    groups = groups_of(metrics)
+    checks = _COMMON | (_SEVERAL if "several" in groups else _SINGLE)
     for name, check in checks.items():
         _expect(check(metrics.get(name)), name)
     for name, check in _MAY_BE.items():
         _expect(name not in metrics or check(metrics[name]), name)
-    for metric in metrics_of(kind):
+    for metric in metrics_of(groups):
         unknown = metric.key in metrics and metrics[metric.key] is None
         _expect(not unknown or metric.optional, metric.key)
         for key in metric.keys:
@@ -147,4 +147,4 @@ _COMMON: dict[str, Check] = {
     "reliability": _are_bins,
 }
 _SINGLE: dict[str, Check] = {"majority_label": _is_name}
-_MULTILABEL: dict[str, Check] = {"majority_labels": _are_names}
+_SEVERAL: dict[str, Check] = {"majority_labels": _are_names}

@@ -20,7 +20,7 @@ def usage_sql(classifier: Classifier) -> str | None:
     text = sql_expression(task.text, task.template)
     if text is None:
         return None
-    function = "ft_labels" if task.multilabel else "ft_classify"
+    function = "ft_classify" if task.exclusive else "ft_labels"
     call = f"{function}({text}, {quote_text(classifier.name)})"
     return f"select {call} from {quote(task.source)} limit 10"
 

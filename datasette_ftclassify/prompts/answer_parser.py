@@ -56,8 +56,8 @@ _HOWS: tuple[How, ...] = ("exact", "folded", "nearest")
 class Answer:
     """An answer, read.
 
-    labels: in the order of the label set; a tuple of one, or of any length for multilabel; None
-            for an abstention
+    labels: in the order of the label set; a tuple of one, or of any length where a row may have
+            several; None for an abstention
     how:    `exact` as the examples were written; `folded` but for case, white space, hyphens and
             underscores, quotes, punctuation after it and what stands around it (`Label: …`, a
             list's number, a code fence, JSON); `nearest` but for a few letters. None for an
@@ -78,7 +78,7 @@ class AnswerReader:
     def __init__(self, codec: Codec) -> None:
         self._codec = codec
         labels = codec.labels
-        self._flags = labels.multilabel and codec.format.multilabel == "flags"
+        self._flags = codec.answers_are_flags
         names = labels.names if codec.codes is None else tuple(codec.codes)
         self._names = {name: i for i, name in enumerate(names)}
         # None stands for a fold that two labels share: an answer in that form names neither.
@@ -129,7 +129,7 @@ class AnswerReader:
             return self._near_flags(body)
         values = self._codec.labels.values
         for text in unwrapped(body):
-            if self._codec.labels.multilabel:
+            if not self._codec.labels.exclusive:
                 several = self._near_array(text) or self._near_list(text, cut)
                 if several is not None:
                     return several
@@ -143,7 +143,7 @@ class AnswerReader:
 
     def _goes_on(self, body: str) -> bool:
         """Whether the answer, cut off, might have become another label."""
-        if self._codec.labels.multilabel:
+        if not self._codec.labels.exclusive:
             return False  # the end of an array shows, and so does the length of a string of flags
         fold = fold_answer(body)
         return any(name != fold and name.startswith(fold) for name in self._folds)

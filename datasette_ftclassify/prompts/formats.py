@@ -103,10 +103,10 @@ class Codec:
         self.format = fmt
         self.labels = labels
         self._as_code = fmt.labels == "code"
-        self._flags = labels.multilabel and fmt.multilabel == "flags"
+        self.answers_are_flags = not labels.exclusive and fmt.multilabel == "flags"
         self._completion = fmt.form == "completion"
         # A word is one token with a space before it, a number is one without.
-        digits = self._flags or (self._as_code and not labels.multilabel)
+        digits = self.answers_are_flags or (self._as_code and labels.exclusive)
         self.prefix = " " if self._completion and not digits else ""
         self._names = self._answer_names()
         self._index = {name: i for i, name in enumerate(self._names)}
@@ -147,9 +147,9 @@ class Codec:
         """The answer that stands for the labels, in the order of the label set, without the
         space before and the stop sequence after it. Raises ExportError as `encode` does."""
         chosen = sorted({self._position(value) for value in values})
-        if self._flags:
+        if self.answers_are_flags:
             return "".join("1" if i in chosen else "0" for i in range(len(self.labels)))
-        if self.labels.multilabel:
+        if not self.labels.exclusive:
             items = [i if self._as_code else self._names[i] for i in chosen]
             return json.dumps(items, ensure_ascii=False)
         if len(chosen) != 1:
@@ -162,9 +162,9 @@ class Codec:
         if self.stop and self.stop in answer:
             answer = answer[: answer.index(self.stop)]
         answer = answer.removeprefix(self.prefix)
-        if self._flags:
+        if self.answers_are_flags:
             return self._from_flags(answer.strip())
-        if self.labels.multilabel:
+        if not self.labels.exclusive:
             return self._from_array(answer)
         index = self._index.get(answer, self._index.get(answer.strip()))
         return None if index is None else (self.labels.values[index],)
@@ -223,7 +223,7 @@ class Codec:
             return ""
         candidates = STOPS if given is None else (given,)
         for stop in candidates:
-            if self.labels.multilabel or all(_ends(name, stop) for name in self._names):
+            if not self.labels.exclusive or all(_ends(name, stop) for name in self._names):
                 return stop
         what = "Every usual stop sequence" if given is None else f"The stop sequence {given!r}"
         raise ExportError(f"{what} occurs in a label: give another, or export labels as codes.")
@@ -232,7 +232,7 @@ class Codec:
         if self.format.system is not None:
             return self.format.system
         return system_message(
-            self.labels, codes=self._names if self._as_code else None, flags=self._flags
+            self.labels, codes=self._names if self._as_code else None, flags=self.answers_are_flags
         )
 
     def _frame(self) -> tuple[str, str]:

@@ -32,7 +32,7 @@ def _answer(labels: LabelSet, coded: bool, flags: bool) -> str:
             "not"
         )
     what = "number" if coded else "label"
-    if not labels.multilabel:
+    if labels.exclusive:
         return "the number of its label" if coded else "its label"
     which = f"{what}s of the labels" if coded else "labels"
     return f"a JSON array of the {which} that apply, [] if none does"

@@ -16,7 +16,7 @@ from ..store.classifiers import Classifier
 class Answer:
     """An answer about one text.
 
-    labels:   one (binary, multiclass), or any number of them (multilabel); None: no label, whose
+    labels:   one where labels exclude each other, else any number of them; None: no label, whose
               `reason` says why, and `raw` what the model said
     logprob:  natural log of the probability of those labels; None without scores or labels
     logprobs: of each label, in the label set's order; None: no scores
@@ -69,15 +69,13 @@ def identity_of(classifier: Classifier) -> dict[str, Any]:
 
 
 def label_fields(values: Sequence[LabelValue] | None, labels: LabelSet) -> dict[str, Any]:
-    """`label`, or `labels` of a multilabel classifier, JSON-safe."""
-    return {"labels" if labels.multilabel else "label": plain_labels(values, labels)}
+    """`label`, or `labels` where a row may have several, JSON-safe."""
+    return {"label" if labels.exclusive else "labels": plain_labels(values, labels)}
 
 
 def plain_labels(values: Sequence[LabelValue] | None, labels: LabelSet) -> Any:
-    """The label, or a list of them (multilabel), JSON-safe."""
-    if values is None:
-        return None
-    return list(values) if labels.multilabel else values[0]
+    """The label, or a list of them, JSON-safe."""
+    return None if values is None else labels.label_kind.plain(values)
 
 
 def described(answer: Answer, labels: LabelSet, known: float | None = None) -> dict[str, Any]:

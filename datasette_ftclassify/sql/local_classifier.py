@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..core.labels import LabelValue
-from ..core.prediction import Answerer, label_cell
+from ..core.prediction import Answerer
 from ..store.classifiers import Classifier
 from .classifier import Answer, identity_of, label_fields
 from .texts import as_text, text_for
@@ -76,9 +76,11 @@ class LocalClassifier:
         row = self._logprobs(value)
         if row is None:
             return None
-        if self.labels.multilabel:
-            return label_cell(self.labels, self._answerer.from_logprobs(row))
-        return self.labels.values[row.argmax()]
+        kind, values = self.labels.label_kind, self.labels.values
+        chosen = kind.choose_one(row, self._answerer.predictor.thresholds)
+        if kind.exclusive:  # the quick way to what `cell` says: a query asks row by row
+            return values[chosen[0]]
+        return self.labels.cell([values[i] for i in chosen])
 
     def labels_of(self, texts: Sequence[str | None]) -> Iterator[tuple[LabelValue, ...] | None]:
         answers = self._answers(text for text in texts if text is not None)
@@ -97,7 +99,7 @@ class LocalClassifier:
             self._check()
             words = self._answerer.predictor.explain(text, position)
             spoken[label] = [{"word": word, "weight": round(weight, 4)} for word, weight in words]
-        words_of_all: Any = spoken if self.labels.multilabel else spoken[labels[0]]
+        words_of_all: Any = spoken[labels[0]] if self.labels.exclusive else spoken
         return {**label_fields(labels, self.labels), "words": words_of_all}
 
     def _logprobs(self, value: object) -> np.ndarray | None:

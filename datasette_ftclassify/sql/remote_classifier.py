@@ -13,7 +13,6 @@ from typing import Any, NoReturn
 
 from ..core.errors import AccessError, FtclassifyError
 from ..core.labels import LabelSet, LabelValue
-from ..core.prediction import labels_cell
 from ..jobs.remote.answer_cache import chosen_logprob, is_sound
 from ..store.answers import CachedAnswer, find_answers, has_answers, input_key
 from ..store.classifiers import Classifier, reading_store
@@ -126,7 +125,7 @@ class RemoteClassifier:
         found = self._answer(value)
         if found is None or found.labels is None:
             return None
-        return labels_cell(self.labels, found.labels)
+        return self.labels.cell(found.labels)
 
     def known(self, value: object) -> None:
         """A service does not say it."""

@@ -29,7 +29,7 @@ _ASKED_AT_ONCE = 500
 class CachedAnswer:
     """What a service said about a text.
 
-    labels:   a tuple of one (binary, multiclass), or of any length (multilabel); None for an
+    labels:   a tuple of one where labels exclude each other, else of any length; None for an
               abstention, whose `reason` says why
     logprobs: of each label, natural logarithms, in the label set's order; None: no scores
     other:    the probability of an answer outside the label set, 0-1

@@ -27,7 +27,8 @@ def no_progress(step: str, share: float) -> None:
 class TrainingSet:
     """Rendered examples: texts, their labels' positions, and the labels.
 
-    targets: int (n,) for binary and multiclass, 0 or 1 (n, K) for multilabel
+    targets: as `LabelKind.as_array` has them: int (n,) where labels exclude each other, else
+             0 or 1 (n, K)
     """
 
     texts: Sequence[str]

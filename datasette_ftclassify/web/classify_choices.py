@@ -56,6 +56,7 @@ class Choice:
             "newest": self.newest,
             "source": classifier.task.source,
             "kind": classifier.labels.kind,
+            "one_label": classifier.labels.exclusive,
             "trainer": classifier.trainer,
             "leaves_machine": self.remote,
             "costs_money": self.paid,

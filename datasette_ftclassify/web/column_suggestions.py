@@ -14,6 +14,7 @@ from typing import Any
 from ..core.database import Cell, Relation, condition, quote, quote_all, relation
 from ..core.errors import FtclassifyError, SourceError, TemplateError
 from ..core.foreign_keys import find_lookup, read_names
+from ..core.label_kinds import MULTICLASS, MULTILABEL
 from ..core.label_notations import Reading, label_reader, name_list, propose_reading, vector_problem
 from ..core.labels import Kind, LabelValue, is_blank, label_name, unlabelled_sql
 from ..core.markup import MARKUPS
@@ -197,11 +198,11 @@ def _propose_kind(look: TablePreview) -> None:
     choices = look.choices
     chosen = choices.proposed_kind()
     if len(choices.label) > 1 or choices.delimiter:
-        look.reading = Reading("multilabel", choices.delimiter or None)
+        look.reading = Reading(MULTILABEL.name, choices.delimiter or None)
         return
     if choices.label_names:
         names = tuple(name_list(choices.label_names))
-        look.reading = Reading("multilabel", notation="vector", names=names)
+        look.reading = Reading(MULTILABEL.name, notation="vector", names=names)
         return
     cells = next((c.cells for c in look.columns if c.name in choices.label), None)
     if cells is not None:
@@ -271,7 +272,7 @@ def _names_of(
 ) -> dict[LabelValue, str]:
     """The names of labels that are keys of another table."""
     choices = look.choices
-    kind: Kind = look.reading.kind if look.reading else "multiclass"
+    kind: Kind = look.reading.kind if look.reading else MULTICLASS.name
     task = Task(look.source.name, choices.text, choices.label, kind)
     lookup = find_lookup(conn, task)
     return {} if lookup is None else read_names(conn, lookup, labels)
@@ -288,7 +289,7 @@ def _example(
     render = renderer(columns, look.choices.template or None, reading_of(TEXT_FORM, markup))
     rendered = render(row[n_key:end])
     text = rendered.text or ""
-    reading = replace(look.reading or Reading("multiclass"), merged=tuple(look.merged))
+    reading = replace(look.reading or Reading(MULTICLASS.name), merged=tuple(look.merged))
     read = label_reader(reading, labels)(row[end:]) if labels else None
     values = read.values if read else None
     shown = {

@@ -73,12 +73,12 @@ def filter_pairs(arguments: Mapping[str, Any]) -> list[Pair]:
     return pairs
 
 
-def facet_of(column: str, *, multilabel: bool) -> dict[str, str]:
+def facet_of(column: str, *, arrays: bool) -> dict[str, str]:
     """The argument of a table page that counts the labels in a column; those of JSON arrays
-    (`multilabel`) one by one."""
+    (`arrays`) one by one."""
     # Datasette takes what begins with a brace for JSON.
     plain = json.dumps({"simple": column}) if column.startswith("{") else column
-    return {"_facet_array" if multilabel else "_facet": plain}
+    return {"_facet_array" if arrays else "_facet": plain}
 
 
 def left_behind(arguments: Iterable[str]) -> list[str]:

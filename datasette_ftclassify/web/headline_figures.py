@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ..core.humanize import counted
-from ..metrics.registry import Metric, kind_of, main_metrics, metrics_of
+from ..metrics.registry import Metric, groups_of, main_metrics, metrics_of
 from ..store.classifiers import Classifier
 from ..store.evaluations import paired_counts
 
@@ -49,7 +49,7 @@ def all_figures(metrics: Evaluation) -> list[Row]:
     """Every figure that the evaluation has."""
     return [
         Row(each.name, each.text(metrics), each.interval_text(metrics), each.help)
-        for each in metrics_of(kind_of(metrics))
+        for each in metrics_of(groups_of(metrics))
         if each.key in metrics
     ]
 

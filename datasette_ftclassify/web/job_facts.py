@@ -51,13 +51,13 @@ def classifier_of(conn: sqlite3.Connection, job: Job) -> str | None:
         return None
 
 
-def is_multilabel(conn: sqlite3.Connection, job: Job) -> bool:
+def gives_several_labels(conn: sqlite3.Connection, job: Job) -> bool:
     """Whether the job's classifier gives several labels to a row, while it is there."""
     try:
         found = None if job.classifier_id is None else find_by_id(conn, job.classifier_id)
     except FtclassifyError:
         return False
-    return found is not None and found.labels.multilabel
+    return found is not None and not found.labels.exclusive
 
 
 def table_or_none(conn: sqlite3.Connection, job: Job) -> str | None:

@@ -16,6 +16,7 @@ from weakref import WeakKeyDictionary
 import markupsafe
 
 from ..core.errors import ArtifactError, FtclassifyError
+from ..core.label_kinds import KINDS
 from ..core.untrusted_json import read_json
 from ..store.classifiers import has_store
 from ..store.columns import our_columns
@@ -102,7 +103,7 @@ def _drawn(
     if role != "label":
         return None
     address = str(datasette.urls.table(database, table))
-    if kind == "multilabel":
+    if kind in KINDS and not KINDS[kind].exclusive:
         return labels(address, column, value)
     return label(address, f"{column}__exact", value)
 

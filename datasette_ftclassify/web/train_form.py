@@ -11,8 +11,9 @@ from typing import Any, TypeVar
 
 from ..core.database import relation
 from ..core.label_cells import is_label, json_array
+from ..core.label_kinds import BINARY, KINDS, MULTICLASS
 from ..core.label_notations import name_list
-from ..core.labels import KINDS, Kind, LabelValue
+from ..core.labels import Kind, LabelValue
 from ..core.numbers import LIMIT_USD, NUMBER, WHOLE
 from ..core.splits import SPLIT_SHARE, SplitPlan
 from ..core.task import Task, define, unnamed_vectors
@@ -137,10 +138,9 @@ class Choices:
 
     def proposed_kind(self) -> Kind | None:
         """The kind that was chosen; None: detect it. Raises FieldError for another word."""
-        kind = next((k for k in KINDS if k == self.kind), None)
-        if self.kind and kind is None:
+        if self.kind and self.kind not in KINDS:
             raise FieldError("kind", f"The kind is one of {', '.join(KINDS)}, not {self.kind}.")
-        return kind
+        return self.kind or None
 
     def plan(self) -> SplitPlan:
         """Raises FieldError or TaskError."""
@@ -182,8 +182,8 @@ class Choices:
         if problem := unnamed_vectors(conn, task):
             raise FieldError("label_names", " ".join(problem))
         # Two labels here and there may be all, or not: multiclass holds either way.
-        unsure = kind is None and not complete and task.kind == "binary"
-        return replace(task, kind="multiclass") if unsure else task
+        unsure = kind is None and not complete and task.kind == BINARY.name
+        return replace(task, kind=MULTICLASS.name) if unsure else task
 
     def _label_cells(
         self, conn: sqlite3.Connection, chosen: RowFilter

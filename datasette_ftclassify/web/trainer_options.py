@@ -8,6 +8,7 @@ from typing import Any
 
 from ..core.errors import AccessError, TrainingError
 from ..core.humanize import counted, dollars
+from ..core.label_kinds import MULTICLASS
 from ..core.labels import LabelSet
 from ..export import ExportFormat
 from ..prompts.prices import PriceTable, estimate_inference, estimate_training, load_prices, today
@@ -78,7 +79,7 @@ def why_not(trainer: Trainer, access: Access) -> str | None:
             f"No key is set: whoever runs this server sets {key} in its environment, or "
             f"{trainer.name}.api_key in the configuration of datasette-ftclassify."
         )
-    labels = LabelSet(("a", "b"), "multiclass")
+    labels = LabelSet(("a", "b"), MULTICLASS.name)
     order = TrainingSpec(
         model=usual_model(trainer, access) or "model",
         epochs=1,

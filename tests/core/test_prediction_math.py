@@ -14,17 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tables import HOSTILE_NAMES
 
+from datasette_ftclassify.core.label_kinds import KINDS, MULTILABEL, LabelKind, joint_logprobs
 from datasette_ftclassify.core.labels import LabelSet
-from datasette_ftclassify.core.prediction import (
-    LISTED_ALL,
-    LISTED_MOST,
-    Answerer,
-    LogprobsJson,
-    Prediction,
-    chosen_labels,
-    joint_logprobs,
-    label_cell,
-)
+from datasette_ftclassify.core.prediction import LISTED_ALL, LISTED_MOST, Answerer, LogprobsJson
 
 PROBABILITIES = st.lists(st.floats(1e-9, 1 - 1e-9), min_size=1, max_size=6)
 
@@ -80,9 +72,28 @@ def test_extremes() -> None:
 
 def test_thresholds() -> None:
     rows = np.log([[0.5, 0.49, 0.2], [0.9, 0.1, 0.3]])
-    assert chosen_labels(rows, None).tolist() == [[True, False, False], [True, False, False]]
-    own = chosen_labels(rows, np.array([0.6, 0.4, 0.2999]))
-    assert own.tolist() == [[False, True, False], [True, False, True]]
+    assert MULTILABEL.choose(rows).tolist() == [[1, 0, 0], [1, 0, 0]]
+    own = MULTILABEL.choose(rows, np.array([0.6, 0.4, 0.2999]))
+    assert own.tolist() == [[0, 1, 0], [1, 0, 1]]
+
+
+@pytest.mark.parametrize("kind", KINDS.values())
+@given(data=st.data())
+def test_answers_come_back_from_arrays_as_they_were(kind: LabelKind, data: st.DataObject) -> None:
+    one = st.integers(0, 4).map(lambda position: (position,))
+    several = st.sets(st.integers(0, 4)).map(lambda positions: tuple(sorted(positions)))
+    answer = st.none() | (one if kind.exclusive else several)
+    rows = data.draw(st.lists(answer, min_size=1, max_size=6))
+    assert kind.as_positions(kind.as_array(rows, 5)) == rows
+
+
+@pytest.mark.parametrize("kind", KINDS.values())
+@given(data=st.data())
+def test_one_row_is_answered_as_many_are(kind: LabelKind, data: st.DataObject) -> None:
+    row = st.lists(st.floats(-9, 0), min_size=3, max_size=3)
+    logprobs = np.array(data.draw(st.lists(row, min_size=1, max_size=4)))
+    together = kind.as_positions(kind.choose(logprobs))
+    assert [kind.choose_one(each) for each in logprobs] == together
 
 
 def test_one_label() -> None:
@@ -94,7 +105,7 @@ def test_one_label() -> None:
     assert answer.logprob == pytest.approx(math.log(0.7))
     assert answerer.answers(["x", "y"]) == [answer, answer]
     assert answerer.answers([]) == []
-    assert label_cell(labels, answer) == 2
+    assert labels.cell(answer.labels) == 2
 
 
 def test_several_labels() -> None:
@@ -104,8 +115,8 @@ def test_several_labels() -> None:
     assert answer.labels == ("b", "🦉")
     assert answer.score == pytest.approx(0.8 * 0.7 * 0.6)
     assert answerer.answers(["x"]) == [answer]
-    assert label_cell(labels, answer) == '["b", "🦉"]'
-    assert label_cell(labels, Prediction((), 0.0, [0.0])) == "[]"
+    assert labels.cell(answer.labels) == '["b", "🦉"]'
+    assert labels.cell(()) == "[]"
 
 
 NUMBERS = st.floats(max_value=0, allow_nan=False, allow_infinity=False)

@@ -86,7 +86,7 @@ def test_define() -> None:
     conn = table(["text", "label", "part"], ROWS)
     task = define(conn, "T", text=["text"], labels=["label"], split_column="part", where=" 1 ")
     assert task == Task("t", ("text",), ("label",), "binary", where="1", split_column="part")
-    assert not task.multilabel
+    assert task.exclusive
     assert task.label_set(["spam", "ham"]).values == ("ham", "spam")
 
 

@@ -19,10 +19,11 @@ from visiting import ROOT, get, seen, serve
 from datasette_ftclassify.cli import ftclassify
 from datasette_ftclassify.core.database import connect
 from datasette_ftclassify.core.errors import ArtifactError
+from datasette_ftclassify.core.label_kinds import MULTILABEL
 from datasette_ftclassify.jobs.evaluate import evaluate_classifier
 from datasette_ftclassify.metrics import evaluate, headline
 from datasette_ftclassify.metrics.answers import SingleAnswers
-from datasette_ftclassify.metrics.registry import METRICS, kind_of, metric, metrics_of
+from datasette_ftclassify.metrics.registry import METRICS, groups_of, metric, metrics_of
 from datasette_ftclassify.metrics.stored import read_metrics
 from datasette_ftclassify.store.classifiers import find_classifier
 
@@ -94,10 +95,11 @@ def test_a_strangers_figure_is_possible_or_damaged(matthews: None, value: object
 def test_every_figure_of_a_kind_is_in_an_evaluation_and_no_other(labels: int) -> None:
     result = some(labels)
     flags = np.eye(3, dtype=bool)[np.arange(30) % 3]
-    several = evaluate(["a", "b", "c"], flags, np.log(np.full((30, 3), 0.4)), multilabel=True)
-    for found, kind in ((result, "binary" if labels == 2 else "single"), (several, "multilabel")):
-        assert kind_of(found) == kind
-        figures = {key for each in metrics_of(kind) for key in each.keys}  # type: ignore[arg-type]
+    several = evaluate(["a", "b", "c"], flags, np.log(np.full((30, 3), 0.4)), kind=MULTILABEL)
+    of_one = {"single", "two"} if labels == 2 else {"single"}
+    for found, groups in ((result, of_one), (several, {"several"})):
+        assert groups_of(found) == groups
+        figures = {key for each in metrics_of(groups) for key in each.keys}
         every = {key for each in METRICS.values() for key in each.keys}
         assert figures <= found.keys()
         assert not (every - figures) & found.keys()
@@ -108,3 +110,9 @@ def test_a_key_belongs_to_one_figure() -> None:
     with pytest.raises(ValueError, match="Two figures"):
         metric("accuracy_low", "Another", {"single": None}, "it is taken")(len)  # type: ignore[arg-type]
     assert "accuracy_low" not in METRICS
+
+
+def test_a_figure_of_a_group_that_there_is_none_is_refused() -> None:
+    with pytest.raises(ValueError, match="no group"):
+        metric("new", "New", {"singel": None}, "it is misspelt")(len)  # type: ignore[arg-type]
+    assert "new" not in METRICS

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from sklearn import metrics
 
+from datasette_ftclassify.core.label_kinds import MULTICLASS, MULTILABEL, LabelKind
 from datasette_ftclassify.metrics import easier_test_rows, evaluate, headline, wilson_interval
 
 Array = NDArray[Any]
@@ -255,7 +256,7 @@ def test_multilabel_figures_agree_with_scikit_learn(case: tuple[Array, Array]) -
     truth, logprobs = case
     size = truth.shape[1]
     chosen = np.exp(logprobs) > 0.49
-    result = evaluate(names(size), truth, logprobs, multilabel=True)
+    result = evaluate(names(size), truth, logprobs, kind=MULTILABEL)
 
     for average in ("micro", "macro"):
         expected = metrics.f1_score(truth, chosen, average=average, zero_division=0)
@@ -304,7 +305,7 @@ def test_test_rows_that_are_easier_than_the_others_are_said_to_be() -> None:
 def test_the_multilabel_baseline_is_the_commonest_set() -> None:
     truth = np.array([[1, 0, 1], [0, 1, 0], [1, 0, 1], [0, 0, 0]])
     logprobs = logs([[0.9, 0.1, 0.9], [0.1, 0.9, 0.1], [0.1, 0.9, 0.9], [0.1, 0.1, 0.1]])
-    result = evaluate(["a", "b", "c"], truth, logprobs, multilabel=True)
+    result = evaluate(["a", "b", "c"], truth, logprobs, kind=MULTILABEL)
     assert (result["majority_labels"], result["majority_subset_accuracy"]) == (["a", "c"], 0.5)
     assert result["subset_accuracy"] == 0.75
     assert (result["subset_accuracy_low"], result["subset_accuracy_high"]) == wilson_interval(3, 4)
@@ -320,7 +321,7 @@ def test_multilabel_calibration_is_of_the_labels_that_were_given() -> None:
     # Of four labels given at 0.9 three are right; 96 that are rightly not given hide nothing.
     truth = np.zeros((4, 25), dtype=int)
     truth[:3, 0] = 1
-    result = evaluate(names(25), truth, logs([[0.9] + [0.01] * 24] * 4), multilabel=True)
+    result = evaluate(names(25), truth, logs([[0.9] + [0.01] * 24] * 4), kind=MULTILABEL)
     assert result["ece"] == pytest.approx(0.9 - 0.75)
     assert [bin["count"] for bin in result["reliability"] if bin["count"]] == [4]
     whole = [bin for bin in result["row_reliability"] if bin["count"]]
@@ -330,9 +331,9 @@ def test_multilabel_calibration_is_of_the_labels_that_were_given() -> None:
 
 def test_a_label_given_below_one_half_is_judged_at_its_own_probability() -> None:
     truth, chosen = np.array([[1, 0], [0, 1]]), np.array([[1, 0], [1, 0]])
-    result = evaluate(["a", "b"], truth, logs([[0.3, 0.1]] * 2), multilabel=True, chosen=chosen)
+    result = evaluate(["a", "b"], truth, logs([[0.3, 0.1]] * 2), kind=MULTILABEL, chosen=chosen)
     assert result["ece"] == pytest.approx(abs(0.3 - 0.5))
-    none = evaluate(["a", "b"], truth, logs([[0.3, 0.1]] * 2), multilabel=True)
+    none = evaluate(["a", "b"], truth, logs([[0.3, 0.1]] * 2), kind=MULTILABEL)
     assert (none["ece"], none["reliability"]) == (None, [])
     assert none["row_reliability"]
 
@@ -342,9 +343,9 @@ def test_multilabel_blocks_add_up(monkeypatch: pytest.MonkeyPatch) -> None:
     truth = random.random((50, 7)) < 0.3
     logprobs = np.log(random.random((50, 7)))
     logprobs[3] = NAN
-    whole = evaluate(names(7), truth, logprobs, multilabel=True)
+    whole = evaluate(names(7), truth, logprobs, kind=MULTILABEL)
     monkeypatch.setattr("datasette_ftclassify.metrics.scores.BLOCK_CELLS", 20)
-    parts = evaluate(names(7), truth, logprobs, multilabel=True)
+    parts = evaluate(names(7), truth, logprobs, kind=MULTILABEL)
     assert parts["n_scored"] == 49
     assert parts["log_loss"] == pytest.approx(whole["log_loss"])
     assert parts["ece"] == pytest.approx(whole["ece"])
@@ -352,34 +353,34 @@ def test_multilabel_blocks_add_up(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_multilabel_choices_may_use_other_thresholds() -> None:
     truth, chosen = np.array([[1, 0]]), np.array([[True, False]])
-    result = evaluate(["a", "b"], truth, logs([[0.3, 0.1]]), multilabel=True, chosen=chosen)
+    result = evaluate(["a", "b"], truth, logs([[0.3, 0.1]]), kind=MULTILABEL, chosen=chosen)
     assert result["subset_accuracy"] == 1.0
-    assert evaluate(["a", "b"], truth, logs([[0.5, 0.1]]), multilabel=True)["micro_f1"] == 1.0
+    assert evaluate(["a", "b"], truth, logs([[0.5, 0.1]]), kind=MULTILABEL)["micro_f1"] == 1.0
 
 
 @pytest.mark.parametrize("chosen", [None, np.array([[0, 1], [-1, -1]])])
 def test_a_multilabel_abstention_is_wrong_even_where_no_label_was_right(chosen: Any) -> None:
     truth = np.array([[0, 1], [0, 0]])
     logprobs = np.array([[math.log(0.1), math.log(0.9)], [NAN, NAN]])
-    result = evaluate(["a", "b"], truth, logprobs, multilabel=True, chosen=chosen)
+    result = evaluate(["a", "b"], truth, logprobs, kind=MULTILABEL, chosen=chosen)
     assert (result["subset_accuracy"], result["abstained"], result["n_scored"]) == (0.5, 1, 1)
     assert result["hamming_loss"] == 0.5
     assert "1 row got no answer and count" in headline(result)
     assert is_json(result)
 
 
-@pytest.mark.parametrize("multilabel", [False, True])
-def test_scores_for_some_labels_only_are_no_answer(multilabel: bool) -> None:
-    truth = np.array([[1, 0]]) if multilabel else np.array([0])
+@pytest.mark.parametrize("kind", [MULTICLASS, MULTILABEL])
+def test_scores_for_some_labels_only_are_no_answer(kind: LabelKind) -> None:
+    truth = np.array([0]) if kind.exclusive else np.array([[1, 0]])
     logprobs = np.array([[math.log(0.9), NAN]])
-    result = evaluate(["a", "b"], truth, logprobs, multilabel=multilabel)
+    result = evaluate(["a", "b"], truth, logprobs, kind=kind)
     assert (result["abstained"], result["n_scored"]) == (1, 0)
     assert result["labels"]["a"]["predicted"] == 0
 
 
 def test_multilabel_certainties_that_are_wrong_cost_a_finite_loss() -> None:
     truth = np.array([[0, 1], [0, 0]])
-    result = evaluate(["a", "b"], truth, np.array([[0.0, -INF], [NAN, NAN]]), multilabel=True)
+    result = evaluate(["a", "b"], truth, np.array([[0.0, -INF], [NAN, NAN]]), kind=MULTILABEL)
     assert result["log_loss"] == pytest.approx(52 * math.log(2))
     assert (result["ece"], result["micro_f1"]) == (1.0, 0.0)
     assert is_json(result)
@@ -390,7 +391,7 @@ def test_multilabel_without_any_scores_or_labels() -> None:
         ["a", "b"],
         np.zeros((2, 2), dtype=int),
         np.full((2, 2), NAN),
-        multilabel=True,
+        kind=MULTILABEL,
         chosen=np.zeros((2, 2), dtype=bool),
     )
     assert (result["subset_accuracy"], result["macro_f1"], result["log_loss"]) == (1.0, 0.0, None)

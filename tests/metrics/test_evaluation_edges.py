@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from datasette_ftclassify.core.errors import FtclassifyError
+from datasette_ftclassify.core.label_kinds import MULTICLASS, MULTILABEL, LabelKind
 from datasette_ftclassify.metrics import EvaluationError, evaluate, headline, wilson_interval
 from datasette_ftclassify.metrics.intervals import independent_rows, ratio_interval
 
@@ -77,10 +78,10 @@ def test_headline_of_one_row() -> None:
 ONE, HALF = np.array([0]), np.full((1, 2), math.log(0.5))
 
 
-@pytest.mark.parametrize("multilabel", [False, True])
-def test_no_test_rows(multilabel: bool) -> None:
+@pytest.mark.parametrize("kind", [MULTICLASS, MULTILABEL])
+def test_no_test_rows(kind: LabelKind) -> None:
     with pytest.raises(EvaluationError, match="There are no test rows") as caught:
-        evaluate(["a", "b"], np.array([]), np.zeros((0, 2)), multilabel=multilabel)
+        evaluate(["a", "b"], np.array([]), np.zeros((0, 2)), kind=kind)
     assert isinstance(caught.value, FtclassifyError)
 
 
@@ -99,14 +100,14 @@ def test_no_test_rows(multilabel: bool) -> None:
         ({"chosen": np.array([0, 1])}, "chosen has the shape"),
         ({"majority": 2}, "majority names a label"),
         ({"positive": -1}, "positive names a label"),
-        ({"multilabel": True}, "truth has the shape"),
-        ({"multilabel": True, "truth": np.array([[0, 2]])}, "truth must hold 0 or 1"),
+        ({"kind": MULTILABEL}, "truth has the shape"),
+        ({"kind": MULTILABEL, "truth": np.array([[0, 2]])}, "truth must hold 0 or 1"),
         (
-            {"multilabel": True, "truth": np.array([[0, 1]]), "chosen": np.array([[3, 1]])},
+            {"kind": MULTILABEL, "truth": np.array([[0, 1]]), "chosen": np.array([[3, 1]])},
             "chosen must hold 0 or 1",
         ),
         (
-            {"multilabel": True, "truth": np.array([[0, 1]]), "chosen": np.array([0])},
+            {"kind": MULTILABEL, "truth": np.array([[0, 1]]), "chosen": np.array([0])},
             "chosen has the shape",
         ),
     ],
@@ -138,7 +139,7 @@ def test_copies_count_as_one_in_the_interval() -> None:
     assert alone["n_distinct"] == 60
     assert (alone["accuracy_low"], alone["accuracy_high"]) == wilson_interval(48, 60)
     flags = np.stack([truth == 0, truth == 1], axis=1)
-    several = evaluate(["a", "b"], flags, logprobs, multilabel=True, groups=truth)
+    several = evaluate(["a", "b"], flags, logprobs, kind=MULTILABEL, groups=truth)
     assert several["n_distinct"] == 1
     assert several["subset_accuracy_high"] - several["subset_accuracy_low"] > 0.6
 

@@ -50,7 +50,7 @@ def tuned(
 def values_of(label: str, labels: LabelSet) -> tuple[str, ...]:
     """Reports on parks are on water too, where a text may have several labels."""
     name = NAMES[int(label)]
-    return ("Parks", "Water works") if labels.multilabel and name == "Parks" else (name,)
+    return ("Parks", "Water works") if not labels.exclusive and name == "Parks" else (name,)
 
 
 def endpoint(server: OpenAIServer, **options: Any) -> Endpoint:

@@ -89,7 +89,7 @@ async def test_every_form(
         assert reply.usage.input_tokens == before.input_tokens
         assert 0 < reply.usage.output_tokens <= before.output_tokens
         chances = [math.exp(value) for value in reply.scores.logprobs]
-        assert labels.multilabel or sum(chances) == pytest.approx(1, abs=1e-9)
+        assert not labels.exclusive or sum(chances) == pytest.approx(1, abs=1e-9)
         sure = {v for v, p in zip(labels.values, chances, strict=True) if p > 0.5}
         assert sure == set(reply.answer.labels or ())
 

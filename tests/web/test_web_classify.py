@@ -94,7 +94,7 @@ async def test_all_rows(trained: Path, conn: sqlite3.Connection):
     assert job.done == 557
     assert value(conn, "select count(topics_label) from messages") == 557
     page = await visitor.datasette.client.get(
-        result_url(visitor.datasette, "town", job, multilabel=False)
+        result_url(visitor.datasette, "town", job, arrays=False)
     )
     assert page.status_code == 200
     assert "topics_label" in page.text
@@ -168,7 +168,7 @@ async def test_hostile_names(trained: Path, conn: sqlite3.Connection, name: str)
     assert value(conn, f"select count({label}) from {quote(table)}") == 1
     if MODERN or "]" not in name:  # Datasette 0.65 cannot show such a table at all
         page = await visitor.datasette.client.get(
-            result_url(visitor.datasette, "town", job, multilabel=False)
+            result_url(visitor.datasette, "town", job, arrays=False)
         )
         assert page.status_code == 200
 
@@ -350,7 +350,7 @@ def test_a_result_of_whatever_a_file_holds(trained: Path, settings: dict[str, An
     with closing(connect(trained)) as conn:
         job = submit_predict(conn, find_classifier(conn, "topics"), "messages")
     job.settings = settings
-    assert result_url(datasette, "town", job, multilabel=False).startswith("/town")
+    assert result_url(datasette, "town", job, arrays=False).startswith("/town")
 
 
 # The least score of a label

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from ...core.labels import LabelSet, LabelValue
-from ...core.prediction import LogprobsJson, joint_logprobs, labels_cell
+from ...core.prediction import LogprobsJson
 from ...store.answers import CachedAnswer
 from ...trainers.service import InferenceResponse
 from ..columns import Columns
@@ -47,24 +47,21 @@ def is_sound(answer: CachedAnswer, labels: LabelSet) -> bool:
         return False
     if values is None:
         return True
-    if not labels.multilabel and len(values) != 1:
+    if labels.exclusive and len(values) != 1:
         return False
     return all(isinstance(v, (str, int, float)) and labels.index(v) is not None for v in values)
 
 
 def chosen_logprob(answer: CachedAnswer, labels: LabelSet) -> float | None:
-    """Of the label that was answered, natural logarithm; multilabel: of just these labels being
+    """Of the label that was answered, natural logarithm; of several, of just these labels being
     there, taken as independent. None without scores, or without a label."""
     if answer.labels is None or answer.logprobs is None:
         return None
-    positions = labels.positions(answer.labels)
-    if not labels.multilabel:
-        return min(answer.logprobs[positions[0]], 0.0)
     import numpy as np
 
-    on = np.zeros((1, len(labels)), dtype=bool)
-    on[0, positions] = True
-    return float(joint_logprobs(np.array([answer.logprobs]), on)[0])
+    kind = labels.label_kind
+    chosen = kind.as_array([labels.positions(answer.labels)], len(labels))
+    return min(float(kind.logprob(np.array([answer.logprobs]), chosen)[0]), 0.0)
 
 
 class Cells:
@@ -124,4 +121,4 @@ class Cells:
         if self._too_low(answer, logprob):
             return None
         values = self._default if answer.labels is None else answer.labels
-        return None if values is None else labels_cell(self._labels, values)
+        return None if values is None else self._labels.cell(values)

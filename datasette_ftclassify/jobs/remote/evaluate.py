@@ -86,20 +86,11 @@ def as_arrays(answers: Sequence[CachedAnswer], labels: LabelSet) -> tuple[np.nda
     import numpy as np
 
     logprobs = np.full((len(answers), len(labels)), np.nan)
-    shape = logprobs.shape if labels.multilabel else logprobs.shape[:1]
-    chosen = np.full(shape, -1, dtype=np.int32)
     for row, answer in enumerate(answers):
         if answer.logprobs is not None:
             logprobs[row] = answer.logprobs
-        if answer.labels is None:
-            continue
-        positions = labels.positions(answer.labels)
-        if labels.multilabel:
-            chosen[row] = 0
-            chosen[row, positions] = 1
-        else:
-            chosen[row] = positions[0]
-    return chosen, logprobs
+    said = [None if a.labels is None else labels.positions(a.labels) for a in answers]
+    return labels.label_kind.as_array(said, len(labels)), logprobs
 
 
 def reasons(answers: Sequence[CachedAnswer]) -> dict[str, int]:

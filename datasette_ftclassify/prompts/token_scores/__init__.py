@@ -41,7 +41,7 @@ class LabelScores:
     """How probable each label was.
 
     logprobs: natural logarithms, in the order of the label set. Of one label among all (their
-              probabilities sum to 1); multilabel: of each label being given
+              probabilities sum to 1); of several: of each label being given
     other:    the probability of an answer outside the label set, 0-1. It is not in `logprobs`
     exact:    whether they are the model's own to within TOLERANCE. A model can still go astray
               within a label of several tokens that it did not choose: nobody sees that
@@ -63,10 +63,10 @@ class TokenScorer:
         self._codec = codec
         self._count = len(codec.labels)
         self._score: Callable[[Sequence[Position]], LabelScores | None]
-        if not codec.labels.multilabel:
+        if codec.labels.exclusive:
             self._options = _single_options(codec, split)
             self._score = self._single
-        elif codec.format.multilabel == "flags":
+        elif codec.answers_are_flags:
             self._score = self._flags
         else:
             self._items = [codec.answer_for([value])[1:-1] for value in codec.labels.values]
@@ -79,7 +79,7 @@ class TokenScorer:
         """The scores of one answer, from the `logprobs` of its choice as JSON. Never raises.
 
         None when there are no log-probabilities, or they do not say enough: nothing in them speaks
-        for any label, or a multilabel answer is not in the form that it was trained on.
+        for any label, or an answer of several labels is not in the form that it was trained on.
         """
         positions = read_positions(logprobs)
         return None if positions is None else self._score(positions)

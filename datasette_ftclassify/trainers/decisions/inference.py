@@ -87,11 +87,11 @@ def read_answers(answers: Any, labels: LabelSet) -> tuple[Answer, LabelScores | 
     One refusal makes it an abstention: with the rest alone the labels would be a guess.
     Raises KeyError, TypeError or ValueError when they are no answers to the questions.
     """
-    if not isinstance(answers, list) or len(answers) != (len(labels) if labels.multilabel else 1):
+    if not isinstance(answers, list) or len(answers) != (1 if labels.exclusive else len(labels)):
         raise ValueError("There are not as many answers as questions.")
     if any(answer["type"] == "refusal" for answer in answers):
         return Answer(None, None, "refused", ""), None
-    return _predicates(answers, labels) if labels.multilabel else _choice(answers[0], labels)
+    return _choice(answers[0], labels) if labels.exclusive else _predicates(answers, labels)
 
 
 def _choice(answer: Mapping[str, Any], labels: LabelSet) -> tuple[Answer, LabelScores | None]:

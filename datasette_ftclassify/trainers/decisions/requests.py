@@ -30,10 +30,10 @@ MOST_QUESTIONS = 400
 def build_questions(labels: LabelSet, descriptions: Mapping[str, str]) -> list[dict[str, Any]]:
     """The `questions` of a request. Answers come in their order.
 
-    Binary and multiclass: one `choice` whose values are the labels' names, in the label set's
-    order. Multilabel: a `predicate` for each label, in that order.
+    Where labels exclude each other, one `choice` whose values are their names, in the label set's
+    order; else a `predicate` for each label, in that order.
     """
-    if labels.multilabel:
+    if not labels.exclusive:
         return [_predicate(name, descriptions.get(name)) for name in labels.names]
     choices = [_choice(name, descriptions.get(name)) for name in labels.names]
     instructions = "Which of these labels fits the text best?"
@@ -56,16 +56,16 @@ def check_fits(labels: LabelSet, descriptions: Mapping[str, str]) -> None:
         "Merge labels that are rare or alike, leave some out with a condition, or use a trainer "
         "that learns them: local, or openai."
     )
-    if labels.multilabel and count > MOST_QUESTIONS:
+    if not labels.exclusive and count > MOST_QUESTIONS:
         raise TrainingError(
             f"There are {count:,} labels, and a request takes {MOST_QUESTIONS} questions, one for "
             f"each label. {others}"
         )
-    if not labels.multilabel and count > MOST_CHOICES:
+    if labels.exclusive and count > MOST_CHOICES:
         raise TrainingError(
             f"There are {count:,} labels, and a question takes {MOST_CHOICES} choices. {others}"
         )
-    if not labels.multilabel and count < 2:
+    if count < labels.label_kind.fewest:
         raise TrainingError(
             f"There is one label, {labels.names[0]}, and nothing to choose from. Label rows with a "
             "second one, or describe it."

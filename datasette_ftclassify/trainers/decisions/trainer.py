@@ -62,9 +62,9 @@ class DecisionsTrainer(Service):
         descriptions = dict(spec.options.descriptions)
         count = len(spec.labels)
         asked = (
-            f"{count} questions, one for each label"
-            if spec.labels.multilabel
-            else f"one question with {count} choices"
+            f"one question with {count} choices"
+            if spec.labels.exclusive
+            else f"{count} questions, one for each label"
         )
         described = f", {len(descriptions)} of them described" if descriptions else ""
         why = f"{model} is asked as it is, and nothing was trained: {asked}{described}."

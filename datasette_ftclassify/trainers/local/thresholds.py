@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ...metrics.counts import count_multilabel
+from ...metrics.counts import count_several
 
 COMMON_EXAMPLES = 20
 _LOWEST, _HIGHEST = 0.02, 0.98
@@ -94,7 +94,7 @@ def _log_odds(probabilities: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]
 
 def f1_scores(given: npt.NDArray[np.bool_], targets: npt.NDArray[Any]) -> tuple[float, float]:
     """Micro and macro F1 (the macro over labels that occur); 0..1."""
-    tally = count_multilabel(targets == 1, given)
+    tally = count_several(targets == 1, given)
     occurs = tally.support > 0
     macro = tally.f1[occurs].mean() if occurs.any() else 0.0
     return float(tally.pooled().f1[0]), float(macro)

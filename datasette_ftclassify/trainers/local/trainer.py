@@ -44,7 +44,7 @@ class LocalTrainer:
             data.texts,
             data.targets,
             len(data.labels),
-            multilabel=data.labels.multilabel,
+            multilabel=not data.labels.exclusive,
             seed=options.seed,
             embeddings=options.embeddings,
             names=data.labels.names,

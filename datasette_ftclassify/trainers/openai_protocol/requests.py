@@ -201,8 +201,8 @@ def longest_answer(codec: Codec, tokenizer: Tokenizer) -> int:
     than that no text has.
     """
     labels = codec.labels.values
-    answers = [labels] if codec.labels.multilabel else [(value,) for value in labels]
-    flags = codec.labels.multilabel and codec.format.multilabel == "flags"
+    answers = [(value,) for value in labels] if codec.labels.exclusive else [labels]
+    flags = codec.answers_are_flags
     exact = tokenizer.exact and not flags
 
     def count(text: str) -> int:

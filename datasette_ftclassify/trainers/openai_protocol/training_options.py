@@ -158,5 +158,5 @@ def _names_are_tokens(labels: LabelSet, tokenizer: Tokenizer, completion: bool) 
     when the vocabulary is not known: codes are one token in all of them."""
     if len(labels) > 2:
         return False
-    lead = " " if completion and not labels.multilabel else ""
+    lead = " " if completion and labels.exclusive else ""
     return all(tokenizer.is_single(lead + name) for name in labels.names)

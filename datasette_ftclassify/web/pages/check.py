@@ -16,6 +16,7 @@ from datasette.utils.asgi import NotFound
 from ...checks.codes import SEVERITIES
 from ...core.database import Relation, relation
 from ...core.errors import FtclassifyError
+from ...core.label_kinds import KINDS
 from ...core.label_notations import delimiter_words, name_list
 from ...core.task import Task
 from ...jobs.finding_rows import read_finding_rows
@@ -155,7 +156,8 @@ def label_filter(task: Mapping[str, Any], name: str) -> Pair | None:
     if len(task["labels"]) > 1:
         return (f"{name}__exact", "1") if name in task["labels"] else None
     column = task["labels"][0]
-    if task["kind"] != "multilabel":
+    kind = KINDS.get(str(task["kind"]))
+    if kind is None or kind.exclusive:
         return f"{column}__exact", name
     plain = not (task["delimiter"] or task.get("notation"))
     return None if not plain else (f"{column}__arraycontains", name)

@@ -98,6 +98,7 @@ async def _card(
         "columns": dict.fromkeys(classifier.task.text, ""),
         "faultless": headline_figures.faultless(found["metrics"]),
         "several": classifier.task.template is not None or len(classifier.task.text) > 1,
+        "one_label": classifier.labels.exclusive,
         "may_change": may_change,
         "refusal": None if error is None else {"action": ask.one("action"), "text": str(error)},
         "typed": {name: ask.one(name) for name in TYPED.values() if error is not None},
@@ -268,7 +269,7 @@ async def _written(ask: PageRequest, classifier: Classifier) -> list[dict[str, s
         {
             "name": f"{table}.{column}",
             "href": str(ask.datasette.urls.table(ask.database, table))
-            + f"?{urlencode(facet_of(column, multilabel=classifier.labels.multilabel))}",
+            + f"?{urlencode(facet_of(column, arrays=not classifier.labels.exclusive))}",
         }
         for table, column in found
         if await may_view_table(ask.datasette, ask.actor, ask.database, table)

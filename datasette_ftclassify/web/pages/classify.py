@@ -370,14 +370,14 @@ def _links(ask: PageRequest) -> dict[str, str]:
     }
 
 
-def result_url(datasette: Datasette, database: str, job: Job, *, multilabel: bool) -> str:
+def result_url(datasette: Datasette, database: str, job: Job, *, arrays: bool) -> str:
     """Where the labels of a prediction job can be seen: the rows of its table that have one, with a
     facet of the labels, the least sure first, since those want to be looked at.
 
     For the page of a finished job, and safe on whatever settings a file holds: without columns it
     is the table as it is, without a table the database.
 
-    multilabel: the label column holds JSON arrays
+    arrays: whether the label column holds JSON arrays
     """
     from urllib.parse import urlencode
 
@@ -389,7 +389,7 @@ def result_url(datasette: Datasette, database: str, job: Job, *, multilabel: boo
     label, score = (columns.get(role) for role in ("label", "score"))
     query = {}
     if isinstance(label, str):
-        query = facet_of(label, multilabel=multilabel)
+        query = facet_of(label, arrays=arrays)
         if not label.startswith("_"):  # which are no filters of Datasette's
             query[f"{label}__notnull"] = "1"
     if isinstance(score, str):

@@ -83,6 +83,7 @@ async def _choose(ask: PageRequest, look: TablePreview, chosen: dict[str, Any]) 
         own += ["text", "label"]
     more = {
         "choices": choices,
+        "several_labels": look.reading is not None and not look.reading.exclusive,
         "fields": [(name, value) for name, value in choices.fields() if name not in own],
         "filters": look.filter.texts,
         "columns": look.source.columns,

@@ -83,8 +83,8 @@ async def _shown(ask: PageRequest, error: str = "") -> Response:
     if trains or acts:
         data |= inside
     data["actions"] = parts.actions_of(job, agreed=agreed) if acts else []
-    multilabel = await ask.read(lambda conn: parts.is_multilabel(conn, job))
-    data["links"] = _links(ask, job, data, trains, multilabel)
+    arrays = await ask.read(lambda conn: parts.gives_several_labels(conn, job))
+    data["links"] = _links(ask, job, data, trains, arrays)
     data["splits"] = {}
     if job.state == "finished" and kind_of(job.kind).writes_rows:
         sql, data["splits"] = await ask.read(lambda conn: parts.splits_of(conn, job))
@@ -177,7 +177,7 @@ def _curves(conn: sqlite3.Connection, job: Job) -> dict[str, Any] | None:
 
 
 def _links(
-    ask: PageRequest, job: Job, data: dict[str, Any], trains: bool, multilabel: bool
+    ask: PageRequest, job: Job, data: dict[str, Any], trains: bool, arrays: bool
 ) -> dict[str, str]:
     """Where to go from here; `result` is what the job made, once it has."""
     table = str(ask.datasette.urls.table(ask.database, data["table"]))
@@ -187,7 +187,7 @@ def _links(
     if job.state == "finished":
         result = kind_of(job.kind).result
         if result == "rows":
-            links["result"] = result_url(ask.datasette, ask.database, job, multilabel=multilabel)
+            links["result"] = result_url(ask.datasette, ask.database, job, arrays=arrays)
         elif result == "findings" and trains:
             links["result"] = ask.url("train", table=data["table"], check=job.id)
         elif result == "classifier" and "classifier" in links:

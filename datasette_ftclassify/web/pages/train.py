@@ -11,6 +11,7 @@ from datasette.utils.asgi import Forbidden, NotFound
 
 from ...core.errors import AccessError, FtclassifyError, Implausible, LimitReached, TemplateError
 from ...core.humanize import dollars
+from ...core.label_kinds import KINDS
 from ...core.numbers import AGREED_USD
 from ...core.task import Task
 from ...jobs.check import submit_check
@@ -133,6 +134,7 @@ async def _form(
     more = {
         "look": look,
         "choices": look.choices,
+        "kinds": KINDS.values(),
         "chosen_trainer": look.choices.trainer or TrainRequest.trainer,
         "filters": _filter_links(ask, look, check),
         "left_behind": left_behind([*ask.request.args, *ask.given]),

@@ -78,7 +78,7 @@ class PostroomTrainer(Service):
 
     def check(self, order, endpoint):
         Line(endpoint)
-        if order.labels.multilabel:
+        if not order.labels.exclusive:
             raise TrainingError("The Postroom gives a text one label: choose another trainer.")
 
     def train(self, order, training_log, endpoint):
