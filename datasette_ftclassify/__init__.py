@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Generator
 from typing import TYPE_CHECKING, Any
 
 from datasette import hookimpl
@@ -15,18 +15,30 @@ if TYPE_CHECKING:
 
 @hookimpl
 def prepare_connection(conn: sqlite3.Connection, database: str, datasette: Datasette) -> None:
-    from .web.connections import add_functions
+    from .web.connections import prepare
 
-    add_functions(conn, datasette)
+    prepare(conn, database, datasette)
+
+
+@hookimpl(hookwrapper=True)
+def actor_from_request(datasette: Datasette, request: Any) -> Generator[None, Any, None]:
+    from .web.visitors import note_actor
+
+    outcome = yield
+    outcome.force_result(note_actor(request, outcome.get_result()))
 
 
 @hookimpl
 def get_metadata(datasette: Datasette, database: str | None) -> dict[str, Any]:
     # Datasette 1.0 hides tables whose names begin with an underscore, and has no such hook.
     from .store.schema import TABLES
+    from .store.tables import MIGRATIONS
 
-    hidden = {"tables": {table: {"hidden": True} for table in TABLES}}
-    return {"databases": dict.fromkeys(datasette.databases, hidden)}
+    def hidden() -> dict[str, Any]:
+        return {"tables": {table: {"hidden": True} for table in (*TABLES, MIGRATIONS)}}
+
+    # Each its own, since Datasette puts what the operator says of a database into it.
+    return {"databases": {name: hidden() for name in datasette.databases}}
 
 
 @hookimpl
@@ -67,7 +79,7 @@ def permission_resources_sql(datasette: Datasette, actor: Any, action: str) -> A
 @hookimpl
 def permission_allowed(  # 0.65
     datasette: Datasette, actor: Any, action: str, resource: Any
-) -> bool | None:
+) -> Any:
     from .web.permissions import old_permission
 
     return old_permission(datasette, actor, action, resource)
@@ -180,8 +192,9 @@ def startup(datasette: Datasette) -> None:
 @hookimpl
 def asgi_wrapper(datasette: Datasette) -> Callable[[Any], Any]:
     from .web.lifespan import with_worker
+    from .web.visitors import with_visitors
 
-    return lambda app: with_worker(app, datasette)
+    return lambda app: with_worker(with_visitors(app, datasette), datasette)
 
 
 @hookimpl

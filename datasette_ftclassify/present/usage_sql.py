@@ -12,6 +12,8 @@ from ..core.time_limit import TooSlow, within
 from ..store.classifiers import Classifier
 from ..store.splits import knows_training_rows
 
+SPLIT_ROWS = "_ftclassify_split_rows"
+
 
 def usage_sql(classifier: Classifier) -> str | None:
     """A query that classifies the classifier's own source; None where the text cannot be put
@@ -45,7 +47,7 @@ def split_sql(
         return None
     if not knows_training_rows(conn, classifier.split_id):
         return None
-    rows, known = quote(source.name), "_ftclassify_split_rows"
+    rows, known = quote(source.name), SPLIT_ROWS
     parts = [f"json_quote({rows}.{quote(column)})" for column in source.identity]
     key = "'[' || " + " || ', ' || ".join(parts) + " || ']'"
     names = dict.fromkeys([*source.identity, *columns])

@@ -28,6 +28,7 @@ from .declaration import FUNCTIONS as FUNCTIONS
 from .declaration import sql_function
 from .registration import Borrowed, CutText, Scalar, create_function
 from .resolver import LONGEST_NAME, WAIT_SECONDS, ConnectionState, Resolver
+from .table_guard import TableGuard
 from .texts import as_text, classifiable, text_for
 
 TEXT_BYTES = 1_000_000
@@ -51,8 +52,9 @@ def register(
     time_limit: float = WAIT_SECONDS,
     access: Callable[[], Access] = read_access,
     writable: Callable[[str], bool] = lambda path: True,
+    guard: TableGuard | None = None,
 ) -> None:
-    """Adds the functions to a connection.
+    """Adds the functions to a connection, the one of `guard` if that is given.
 
     A query ends as interrupted when the connection's progress handler says so, which is how
     Datasette limits a query; without a handler it may take as long as it likes. `time_limit`
@@ -60,7 +62,7 @@ def register(
     service has no kept answer, and may raise AccessError; `writable` says of a database file
     whether an answer that was paid for may be kept in it.
     """
-    functions = Functions(ConnectionState(Borrowed(conn), time_limit, access, writable))
+    functions = Functions(ConnectionState(Borrowed(conn), time_limit, access, writable), guard)
     for declared in FUNCTIONS.values():
         function = functions.within_limit(partial(declared.call, functions))
         for count in (1, 2):
@@ -71,21 +73,27 @@ class Functions:
     """The functions of one connection: each is declared once, and asks a local classifier and one
     at a service alike (`classifier.SqlClassifier`)."""
 
-    def __init__(self, state: ConnectionState) -> None:
+    def __init__(self, state: ConnectionState, guard: TableGuard | None) -> None:
+        self._guard = guard
         resolver = Resolver(state)
         self.resolve = resolver.resolve
         self._note_call = resolver.note_call
         self._check = state.limit.check
 
     def within_limit(self, function: Callable[..., Scalar]) -> Callable[..., Scalar]:
-        """The function, which raises QueryStopped when the query has used up its time."""
-        check, note_call = self._check, self._note_call
+        """The function, which raises QueryStopped when the query has used up its time, and may read
+        our tables where its query may not."""
+        check, note_call, guard = self._check, self._note_call, self._guard
 
         def limited(*arguments: object) -> Scalar:
             check()
+            if guard is not None:
+                guard.begin()
             try:
                 return function(*arguments)
             finally:
+                if guard is not None:
+                    guard.end()
                 note_call()
 
         return limited

@@ -25,9 +25,19 @@ from .tables import MIGRATIONS, PREFIX
 from .upsert import SETTING
 
 PUBLISHED = "published"
-"""In the header of a classifier at a service: it is there with its stored answers alone."""
+"""In the header of a classifier at a service: it is there with its stored answers alone. A setting
+of a whole copy, too."""
 
 _ALIAS = "alias:"
+
+_KEPT = frozenset(
+    f"{PREFIX}{name}"
+    for name in (
+        "tasks", "splits", "split_rows", "classifiers", "artifacts", "evaluations",
+        "evaluation_rows", "columns", "settings", "answers",
+    )
+)  # fmt: skip
+"""Tables of ours that a copy has rows of."""
 
 
 def why_unasked(classifier: Classifier) -> str | None:
@@ -61,6 +71,26 @@ def is_ours(name: str) -> bool:
     return name.lower().startswith(PREFIX) or name.lower() == MIGRATIONS
 
 
+def holds_more(conn: sqlite3.Connection) -> bool:
+    """Whether the main database has more of ours than a copy that was made for readers: it is none,
+    or has been worked with since."""
+    found = conn.execute(
+        "select name from sqlite_master where type = 'table' and substr(lower(name), 1, ?) = ?"
+        " limit 1000",
+        [len(PREFIX), PREFIX],
+    )
+    names = [str(name) for (name,) in found.fetchall()]
+    if not names:
+        return False
+    if (
+        conn.execute("select 1 from _ftclassify_settings where key = ?", [PUBLISHED]).fetchone()
+        is None
+    ):
+        return True
+    others = [name for name in names if name.lower() not in _KEPT]
+    return any(conn.execute(f"select 1 from {quote(name)} limit 1").fetchone() for name in others)
+
+
 def copy_classifiers(
     conn: sqlite3.Connection, published: Sequence[Published], tables: Collection[str]
 ) -> None:
@@ -78,6 +108,7 @@ def copy_classifiers(
             conn.execute(SETTING, [f"{_ALIAS}{alias}", name])
         _copy_columns(conn, name, tables)
     conn.execute(SETTING, ["default", default_of(conn, published)])
+    conn.execute(SETTING, [PUBLISHED, "true"])
 
 
 def default_of(conn: sqlite3.Connection, published: Sequence[Published]) -> str:

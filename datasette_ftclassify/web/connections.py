@@ -1,4 +1,5 @@
-"""The SQL functions in Datasette's connections, and what they may send and write there."""
+"""What Datasette's connections get: the SQL functions, with what they may send and write there, and
+a guard of our tables."""
 
 from __future__ import annotations
 
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING
 from ..sql.functions import register
 from ..trainers.access import Access
 from ..trainers.configuration import read_access
+from .visitors import guard_tables
 
 if TYPE_CHECKING:
     from datasette.app import Datasette
@@ -19,7 +21,7 @@ _SHARE_TO_WAIT = 0.7
 that there are, which would not be shown if the query were ended."""
 
 
-def add_functions(conn: sqlite3.Connection, datasette: Datasette) -> None:
+def prepare(conn: sqlite3.Connection, database: str, datasette: Datasette) -> None:
     """Made for every connection, so the settings are read only when a service is to be asked."""
 
     def access() -> Access:
@@ -29,12 +31,13 @@ def add_functions(conn: sqlite3.Connection, datasette: Datasette) -> None:
 
     def writable(path: str) -> bool:
         return any(
-            database.is_mutable and database.path and _same(database.path, path)
-            for database in datasette.databases.values()
+            db.is_mutable and db.path and _same(db.path, path)
+            for db in datasette.databases.values()
         )
 
+    guard = guard_tables(conn, database, datasette)
     wait = _SHARE_TO_WAIT * datasette.setting("sql_time_limit_ms") / 1000
-    register(conn, time_limit=wait, access=access, writable=writable)
+    register(conn, time_limit=wait, access=access, writable=writable, guard=guard)
 
 
 def _same(one: str | os.PathLike[str], other: str) -> bool:

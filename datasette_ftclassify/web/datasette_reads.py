@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeVar
 
 from ..core.time_limit import within
+from ..sql.table_guard import reading_ours
 from ..store.tables import check_tables
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ async def read(
     """
 
     def run(conn: sqlite3.Connection) -> T:
-        with within(conn, seconds):
+        with reading_ours(conn), within(conn, seconds):
             check_tables(conn)
             return function(conn)
 
@@ -53,8 +54,9 @@ async def write(database: Database, function: Callable[[sqlite3.Connection], T])
     """
 
     def run(conn: sqlite3.Connection) -> T:
-        check_tables(conn)
-        return function(conn)
+        with reading_ours(conn):
+            check_tables(conn)
+            return function(conn)
 
     result: T = await database.execute_write_fn(run)
     return result

@@ -13,12 +13,13 @@ from ..core.database import relation
 from ..core.errors import FtclassifyError
 from ..core.humanize import dollars
 from ..jobs.kinds import kind_of
-from ..present.usage_sql import split_counts, split_sql
+from ..present.usage_sql import SPLIT_ROWS, split_counts, split_sql
 from ..store.classifiers import find_by_id
 from ..store.jobs.queries import ACTIVE
 from ..store.jobs.state import ACTIONS
 from ..trainers.registry import list_services
 from . import charts
+from .permissions import may_read_ours
 from .routing import table_of, tables_behind
 
 if TYPE_CHECKING:
@@ -171,8 +172,8 @@ def splits_of(conn: sqlite3.Connection, job: Job) -> tuple[str | None, dict[str,
 
 
 def query_link(ask: PageRequest, sql: str | None) -> dict[str, str]:
-    """The query's page as the link `splits`."""
-    if sql is None:
+    """The query's page as the link `splits`, for whoever may read what it reads."""
+    if sql is None or not may_read_ours(ask.datasette, ask.actor, ask.database, SPLIT_ROWS):
         return {}
     return {"splits": f"{ask.datasette.urls.database(ask.database)}?{urlencode({'sql': sql})}"}
 

@@ -1,25 +1,32 @@
 """Who may see and do what: the one place that knows the permissions of both lines of Datasette.
 
-Every action is asked for a table. Seeing what was learnt from a table is for whoever may see the
-table, unless the configuration says otherwise; everything else is for root, and for those to whom
-it is granted: with a `permissions:` block on Datasette 1.0, and on both lines in our own
-configuration, `permissions: {ftclassify-train: {"id": "ann"}}`, of all, a database or a table.
+Every action is asked for a table, but for that of reading our own. Seeing what was learnt from a
+table is for whoever may see the table, unless the configuration says otherwise; everything else is
+for root, and for those to whom it is granted: with a `permissions:` block on Datasette 1.0, and on
+both lines in our own configuration, `permissions: {ftclassify-train: {"id": "ann"}}`, of all, a
+database or a table.
 
 Our own tables tell of all tables that something was learnt from: keys, labels, words, settings of
-jobs, ids at services. So they are for root, and for whom an `allow` block of that very table names.
+jobs, ids at services. So they are for root, for whom `ftclassify-raw` is granted of a database, and
+for whom an `allow` block of that very table names: as pages, in SQL (`visitors`), and in a download
+of the file.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterator, Mapping
+import sqlite3
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from datasette.utils import actor_matches_allow
 from datasette.utils.asgi import Forbidden
 
+from ..core.errors import FtclassifyError
+from ..store.published import holds_more
 from ..store.schema import TABLES
+from .datasette_reads import PART_SECONDS, read
 
 if TYPE_CHECKING:
     from datasette.app import Datasette
@@ -30,18 +37,21 @@ TRAIN = "ftclassify-train"
 PREDICT = "ftclassify-predict"
 SPEND = "ftclassify-spend"
 DELETE = "ftclassify-delete"
+RAW = "ftclassify-raw"
 
 
 @dataclass(frozen=True)
 class Permission:
-    """One of our actions, each for a table.
+    """One of our actions.
 
-    allows: what may be done by whom it is granted
-    open:   whether it is granted to who may see the table, unless the configuration says otherwise
+    allows:   what may be done by whom it is granted
+    open:     whether it is granted to who may see the table, where the configuration says nothing
+    database: whether it is about a database, and not about a table
     """
 
     allows: str
     open: bool = False
+    database: bool = False
 
 
 PERMISSIONS = {
@@ -60,6 +70,11 @@ PERMISSIONS = {
     ),
     DELETE: Permission(
         "Rename and delete classifiers of a table, choose the default, name deployments"
+    ),
+    RAW: Permission(
+        "Of a database: read our tables `_ftclassify_*` themselves, as pages and in SQL, and "
+        "download a file that has them",
+        database=True,
     ),
 }
 
@@ -194,11 +209,19 @@ def _rules(datasette: Datasette, actor: Any, action: str) -> Iterator[Rule]:
     places += [(database, None) for database in databases]
     places += [(database, t) for database, block in databases.items() for t in _tables(block)]
     for database, table in places:
-        settings = datasette.plugin_config(PLUGIN, database=database, table=table, fallback=False)
-        permissions = (settings or {}).get("permissions")
-        said = permissions.get(action) if isinstance(permissions, Mapping) else None
+        said = _said(datasette, actor, action, database, table)
         if said is not None:
-            yield database, table, bool(actor_matches_allow(actor, said))
+            yield database, table, said
+
+
+def _said(
+    datasette: Datasette, actor: Any, action: str, database: str | None, table: str | None = None
+) -> bool | None:
+    """What our configuration says of one place; None: nothing."""
+    settings = datasette.plugin_config(PLUGIN, database=database, table=table, fallback=False)
+    permissions = (settings or {}).get("permissions")
+    said = permissions.get(action) if isinstance(permissions, Mapping) else None
+    return None if said is None else bool(actor_matches_allow(actor, said))
 
 
 def _configured(datasette: Datasette) -> Mapping[str, Any]:
@@ -216,23 +239,68 @@ def _is_root(datasette: Datasette, actor: Any) -> bool:
     return known and (not is_modern(datasette) or bool(datasette.root_enabled))
 
 
-def _opened(datasette: Datasette, database: str, table: str) -> bool:
-    """Whether the configuration itself says who may see one of our tables."""
+def _said_of(datasette: Datasette, database: str, table: str) -> list[Any]:
+    """The `allow` blocks with which the configuration itself says who may see one of our tables."""
     block = _tables(_configured(datasette).get(database)).get(table) or {}
-    return "allow" in block or "view-table" in (block.get("permissions") or {})
+    said = [block.get("allow"), (block.get("permissions") or {}).get("view-table")]
+    return [allow for allow in said if allow is not None]
 
 
-def old_permission(datasette: Datasette, actor: Any, action: str, resource: Any) -> bool | None:
+def may_read_ours(datasette: Datasette, actor: Any, database: str, table: str) -> bool:
+    """Whether the actor may read a table of ours; any thread may ask."""
+    if _is_restricted(actor):
+        return False
+    if said := _said_of(datasette, database, table.lower()):
+        return all(actor_matches_allow(actor, allow) for allow in said)
+    return _may_read_all(datasette, actor, database)
+
+
+def _is_restricted(actor: Any) -> bool:
+    """Whether a token lets the actor do some actions alone."""
+    return isinstance(actor, Mapping) and actor.get("_r") is not None
+
+
+def _may_read_all(datasette: Datasette, actor: Any, database: str) -> bool:
+    if _is_restricted(actor):
+        return False
+    said = [_said(datasette, actor, RAW, place) for place in (None, database)]
+    if is_modern(datasette):
+        for block in (datasette.config or {}, _configured(datasette).get(database) or {}):
+            allow = (block.get("permissions") or {}).get(RAW)
+            said.append(None if allow is None else bool(actor_matches_allow(actor, allow)))
+    granted = [allow for allow in said if allow is not None]
+    return granted[-1] if granted else _is_root(datasette, actor)
+
+
+async def _may_download(datasette: Datasette, actor: Any, database: str) -> bool:
+    """Whether the file has nothing that the actor may not read. Asked of what Datasette offers:
+    files that nobody writes."""
+    db = datasette.databases.get(database)
+    if db is None or db.is_mutable or _may_read_all(datasette, actor, database):
+        return True
+    try:
+        return not await read(db, holds_more, PART_SECONDS)
+    except (sqlite3.Error, FtclassifyError):  # nobody knows
+        return False
+
+
+async def _old_download(datasette: Datasette, actor: Any, database: str) -> bool | None:
+    return None if await _may_download(datasette, actor, database) else False
+
+
+def old_permission(datasette: Datasette, actor: Any, action: str, resource: Any) -> Any:
     """The answer of Datasette 0.65's permission_allowed hook; None: no opinion.
 
     The last plugin that has one is believed, so a closed table of ours stays closed.
     """
+    if action == "view-database-download" and isinstance(resource, str):
+        return _old_download(datasette, actor, resource)
     if action == "view-table" and resource and str(resource[1]).lower() in TABLES:
-        if _is_root(datasette, actor) or _opened(datasette, *resource):
-            return None
-        return False
+        return None if may_read_ours(datasette, actor, *resource) else False
     if action not in PERMISSIONS:
         return None
+    if PERMISSIONS[action].database:
+        return _may_read_all(datasette, actor, str(resource))
     database, table = resource or (None, None)
     places = ((None, None), (database, None), (database, table))
     said = [allow for *place, allow in _rules(datasette, actor, action) if tuple(place) in places]
@@ -246,10 +314,14 @@ def new_permission(datasette: Datasette, actor: Any, action: str) -> Any:
     from datasette.permissions import PermissionSQL
 
     if action == "view-table":
-        return None if _is_root(datasette, actor) else _closed(datasette)
+        return _closed(datasette, actor)
+    if action == "view-database-download":
+        return _not_downloaded(datasette, actor)
     if action not in PERMISSIONS:
         return None
     rules: list[Rule] = list(_rules(datasette, actor, action))
+    if PERMISSIONS[action].database:
+        rules = [rule for rule in rules if rule[1] is None]
     if PERMISSIONS[action].open and not any(database is None for database, _, _ in rules):
         # Seeing a table is asked besides, so this opens nothing that was closed.
         rules.append((None, None, True))
@@ -264,30 +336,48 @@ def new_permission(datasette: Datasette, actor: Any, action: str) -> Any:
     return PermissionSQL(sql=sql, params=params)
 
 
-def _closed(datasette: Datasette) -> Any:
-    """Our tables in all databases, but for those that the configuration opens."""
+def _closed(datasette: Datasette, actor: Any) -> Any:
+    """Our tables in all databases, but for those that the actor may read."""
+    closed = []
+    for database in datasette.databases:
+        opened = _may_read_all(datasette, actor, database)
+        named = _tables(_configured(datasette).get(database))
+        closed += [
+            (database, table)
+            for table in TABLES
+            if not (may_read_ours(datasette, actor, database, table) if table in named else opened)
+        ]
+    return _denied(closed)
+
+
+async def _not_downloaded(datasette: Datasette, actor: Any) -> Any:
+    names = list(datasette.databases)
+    return _denied([(n, None) for n in names if not await _may_download(datasette, actor, n)])
+
+
+def _denied(places: Sequence[tuple[str, str | None]]) -> Any:
     from datasette.permissions import PermissionSQL
 
-    closed = [
-        (database, table)
-        for database in datasette.databases
-        for table in TABLES
-        if not _opened(datasette, database, table)
-    ]
+    if not places:
+        return None
     sql = (
         "select json_extract(value, '$[0]') as parent, json_extract(value, '$[1]') as child,"
         " 0 as allow, 'tells of tables that may not be seen' as reason"
         " from json_each(:ftclassify_closed)"
     )
-    return PermissionSQL(sql=sql, params={"ftclassify_closed": json.dumps(closed)})
+    return PermissionSQL(sql=sql, params={"ftclassify_closed": json.dumps(places)})
 
 
 def actions() -> list[Any]:
     """Our actions for Datasette 1.0; 0.65 knows them by name alone."""
     from datasette.permissions import Action
-    from datasette.resources import TableResource
+    from datasette.resources import DatabaseResource, TableResource
 
     return [
-        Action(name=name, description=permission.allows, resource_class=TableResource)
+        Action(
+            name=name,
+            description=permission.allows,
+            resource_class=DatabaseResource if permission.database else TableResource,
+        )
         for name, permission in PERMISSIONS.items()
     ]

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import html
 import json
+import shutil
 import sqlite3
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 from datasette.app import Datasette
+from visiting import get, serve
 
 from datasette_ftclassify.core.database import connect
 from datasette_ftclassify.core.task import define
@@ -162,6 +164,19 @@ async def test_damaged_metrics_do_not_take_the_page_down(trained: Path):
     response = await Datasette([str(trained)]).client.get("/town/-/ftclassify")
     assert response.status_code == 200
     assert "evaluate it again" in response.text
+
+
+async def test_what_the_configuration_says_of_a_database_is_said_of_no_other(
+    trained: Path, tmp_path: Path
+):
+    other = Path(shutil.copy(trained, tmp_path / "village.db"))
+    datasette = serve(trained, other, tables={"messages": {"allow": {"id": "ann"}}})
+    for who, path, status in (
+        ("ann", "/town/messages", 200),
+        (None, "/town/messages", 403),
+        (None, "/village/messages", 200),
+    ):
+        assert (await get(datasette, path, who)).status_code == status, (who, path)
 
 
 async def test_our_tables_are_hidden(trained: Path):

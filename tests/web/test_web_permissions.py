@@ -515,16 +515,6 @@ async def test_the_configuration_can_open_one_of_them(original):
         assert response.status_code == status, (who, table)
 
 
-@pytest.mark.parametrize("allowed", [True, False])
-async def test_who_may_write_sql_reads_them_unless_that_is_off(original, allowed: bool):
-    path, _ = original
-    datasette = Datasette([str(path)], settings={"default_allow_sql": allowed})
-    page = "/town.json" if is_065() else "/town/-/query.json"
-    query = "?sql=select+count(*)+from+_ftclassify_jobs"
-    response = await datasette.client.get(page + query)
-    assert response.status_code == (200 if allowed else 403)
-
-
 # --- as a table ----------------------------------------------------------------------------------
 
 
