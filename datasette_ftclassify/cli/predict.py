@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..core.humanize import counted, rows_have, rows_text
+from ..core.humanize import counted, one_or_more, rows_have, rows_text
 from ..core.numbers import SHARE
+from ..jobs.columns import ROLES
 from ..jobs.plan import CONCURRENCY
 from .confirmation import agree_to, asking_options, reach
 from .options import (
@@ -45,7 +46,7 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--column",
-    type=(click.Choice(["label", "score", "logprob", "logprobs", "raw", "reason"]), str),
+    type=(click.Choice(ROLES), str),
     multiple=True,
     metavar="ROLE NAME",
     help="Write a role to a column of this name; an empty name leaves it out.",
@@ -57,6 +58,15 @@ if TYPE_CHECKING:
     type=typed(SHARE),
     metavar="P",
     help="Write no label whose score is below P; the score is kept. [every label]",
+)
+@click.option(
+    "--known", is_flag=True, help="Also write P_known, how much a text is like the training rows."
+)
+@click.option(
+    "--min-known",
+    type=typed(SHARE),
+    metavar="P",
+    help="Write no label, and P_reason, for a text that is less like the training rows than P.",
 )
 @click.option(
     "--concurrency",
@@ -157,22 +167,24 @@ def _tell_begun(conn: sqlite3.Connection, plan: Plan) -> None:
 
 def _request(classifier: Classifier, given: dict[str, Any]) -> PredictRequest:
     from ..core.errors import PredictError
-    from ..jobs.columns import Columns, column_prefix
-    from ..jobs.load_classifier import batch_service, service_of
+    from ..jobs.columns import usual_columns
+    from ..jobs.load_classifier import batch_service
     from ..jobs.plan import PredictRequest
 
-    service = service_of(classifier)
     if given["batch"]:
         batch_service(classifier)
-    columns = Columns.named(
-        given["columns_prefix"] or column_prefix(classifier.name),
-        says_anything=service is not None and service.capabilities.says_anything,
+    columns = usual_columns(
+        classifier,
+        given["columns_prefix"] or "",
+        known=given["known"],
+        min_known=given["min_known"],
     )
     columns = columns.renamed(dict(given["column"]))
     if not columns.items():
         raise PredictError("Every column is left out: name one that is to be written.")
     same = (
-        "where", "unlabelled", "overwrite", "threshold", "concurrency", "limit_usd", "on_error",
+        "where", "unlabelled", "overwrite", "threshold", "min_known", "concurrency", "limit_usd",
+        "on_error",
     )  # fmt: skip
     return PredictRequest(
         columns=columns,
@@ -193,6 +205,9 @@ def _describe(result: dict[str, Any], classifier: Classifier, table: str) -> Non
     )
     if result.get("abstained"):
         click.echo(f"{rows_have(result['abstained'])} a score below --min-score and no label.")
+    if result.get("unlike"):
+        few = one_or_more(result["unlike"], "is", "are")
+        click.echo(f"{rows_text(result['unlike'])} {few} less known than --min-known: no label.")
     if result["skipped"]:
         click.echo(f"{rows_have(result['skipped'])} no text and got NULL.")
     if result.get("failed"):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 
@@ -14,9 +14,11 @@ from ..core.foreign_keys import find_lookup
 from ..core.labels import LabelSet
 from ..store.classifiers import Classifier
 from ..store.columns import column_owners, own_column
+from .load_classifier import service_of
 
-ROLES = ("label", "score", "logprob", "logprobs", "raw", "reason")
-"""What a column may hold. `raw` is what a language model said, `reason` why that is no label."""
+ROLES = ("label", "score", "logprob", "logprobs", "raw", "reason", "known")
+"""What a column may hold. `raw` is what a language model said, `reason` why a row has no label,
+`known` how much its text is like the training rows."""
 
 
 @dataclass(frozen=True)
@@ -29,12 +31,12 @@ class Columns:
     logprobs: str | None
     raw: str | None = None
     reason: str | None = None
+    known: str | None = None
 
     @classmethod
-    def named(cls, prefix: str, *, says_anything: bool = False) -> Columns:
-        """PREFIX_label and so on; `raw` and `reason` for answers that may be anything."""
-        roles = ROLES if says_anything else ROLES[:4]
-        return cls(*(f"{prefix}_{role}" for role in roles))
+    def named(cls, prefix: str, roles: Sequence[str] = ROLES[:4]) -> Columns:
+        """PREFIX_label and so on."""
+        return cls(**{role: f"{prefix}_{role}" if role in roles else None for role in ROLES})
 
     def renamed(self, names: Mapping[str, str]) -> Columns:
         """With other names for some roles; an empty one leaves the column out."""
@@ -48,6 +50,23 @@ class Columns:
 def column_prefix(classifier_name: str) -> str:
     """The classifier's name as the start of a column name: letters, digits and underscores."""
     return re.sub(r"\W+", "_", classifier_name).strip("_") or "ft"
+
+
+def usual_columns(
+    classifier: Classifier, prefix: str = "", *, known: bool = False, min_known: float | None = None
+) -> Columns:
+    """What is written where nobody chooses, named with the prefix or after the classifier: also
+    `raw` and `reason` of answers that may be anything, and `reason` where texts may be too unlike.
+
+    known: with that column, which only local models can fill
+    """
+    service = service_of(classifier)
+    roles = set(ROLES[:4])
+    if service is not None and service.capabilities.says_anything:
+        roles |= {"raw", "reason"}
+    roles |= {"known"} if known else set()
+    roles |= set() if min_known is None else {"reason"}
+    return Columns.named(prefix or column_prefix(classifier.name), sorted(roles))
 
 
 def check_columns(
@@ -125,7 +144,7 @@ def make_columns(
     inside a transaction."""
     label = classifier.labels.sqlite_type or ("ANY" if _is_strict(conn, target.name) else "")
     label += _reference(conn, classifier)
-    types = {"label": label, "score": "REAL", "logprob": "REAL"}
+    types = {"label": label, "score": "REAL", "logprob": "REAL", "known": "REAL"}
     table = quote(target.name)
     missing = [column for _, column in columns.items() if target.column(column) is None]
     for role, column in columns.items():

@@ -13,7 +13,7 @@ from ..store.artifacts import load_parts
 from ..store.classifiers import Classifier
 from ..store.published import why_unasked
 from ..trainers.access import Access
-from ..trainers.base import Learner
+from ..trainers.base import Learner, MeasuresKnown
 from ..trainers.registry import get_trainer
 from ..trainers.service import (
     BatchClient,
@@ -33,6 +33,15 @@ def service_of(classifier: Classifier) -> Service | None:
     """
     trainer = get_trainer(classifier.trainer)
     return trainer if isinstance(trainer, Service) else None
+
+
+def measures_known(classifier: Classifier) -> bool:
+    """Whether its answers say how much a text is like the training rows.
+
+    Raises TrainingError for an unknown trainer.
+    """
+    trainer = get_trainer(classifier.trainer)
+    return isinstance(trainer, MeasuresKnown) and trainer.measures_known(classifier.header)
 
 
 def shutdown_of(classifier: Classifier) -> date | None:

@@ -15,9 +15,9 @@ from ..store.classifiers import Classifier
 from ..store.jobs.job import Job
 from ..store.jobs.state import save_progress
 from ..store.schema import transaction
-from .columns import Columns, check_columns, column_prefix
+from .columns import Columns, check_columns, usual_columns
 from .cursor import RowCursor, start_over
-from .load_classifier import service_of
+from .load_classifier import measures_known, service_of
 from .row_updates import RowUpdates
 from .rows import Rows, find_target
 from .settings import PredictSettings
@@ -40,6 +40,8 @@ class PredictRequest:
     overwrite:   allow writing to columns that were not made for predictions
     threshold:   the minimum score (0-1) of a label; below it a row gets none, and keeps its score.
                  None: every label is written
+    min_known:   how much a text must be like the training rows (0-1, see `Recognizer`); below it a
+                 row gets no label. Local models alone can say it
 
     For classifiers whose model is at a service:
 
@@ -57,6 +59,7 @@ class PredictRequest:
     unlabelled: bool = False
     overwrite: bool = False
     threshold: float | None = None
+    min_known: float | None = None
     concurrency: int | None = None
     limit_usd: float | None = None
     on_error: str = "null"
@@ -67,10 +70,7 @@ class PredictRequest:
         self, conn: sqlite3.Connection, classifier: Classifier, table: str
     ) -> PredictSettings:
         """What makes two prediction jobs the same one; for the rest see `terms`."""
-        service = service_of(classifier)
-        anything = service is not None and service.capabilities.says_anything
-        prefix = column_prefix(classifier.name)
-        columns = self.columns or Columns.named(prefix, says_anything=anything)
+        columns = self.columns or usual_columns(classifier, min_known=self.min_known)
         return PredictSettings(
             classifier=classifier.title,
             uid=classifier.uid,
@@ -81,7 +81,8 @@ class PredictRequest:
             unlabelled=self.unlabelled,
             overwrite=self.overwrite,
             threshold=self.threshold,
-            on_error=None if service is None else self.on_error,
+            min_known=self.min_known,
+            on_error=None if service_of(classifier) is None else self.on_error,
         )
 
     def terms(self) -> dict[str, Any]:
@@ -108,19 +109,30 @@ class Plan:
         self.on_error = settings.on_error or "null"
         self.default = default_labels(classifier.labels, self.on_error)
         self.threshold = check_threshold(classifier, settings.threshold)
+        self.min_known = check_min_known(classifier, settings.min_known)
         self.target = find_target(conn, classifier, settings.table)
         check_condition(conn, self.target, where, params)
-        if service_of(classifier) is None and (self.columns.raw or self.columns.reason):
-            raise PredictError(
-                f"{classifier.title} always answers with a label: leave out the columns raw and "
-                "reason."
-            )
+        self._check_roles()
         check_columns(conn, self.target, self.columns, classifier, settings.overwrite)
         self.row_cursor = RowCursor(conn, self.target)
         self.updates = RowUpdates(
             self.target, self.columns, classifier, overwrite=settings.overwrite
         )
         self.rows = Rows(self.target, classifier, where, params, settings.unlabelled)
+
+    def _check_roles(self) -> None:
+        """Raises PredictError for columns that nothing would be written into."""
+        here, title = service_of(self.classifier) is None, self.classifier.title
+        if self.columns.known and not here:
+            raise PredictError(
+                f"{title} is at a service, which does not say how much it knows a text: leave out "
+                "the column known."
+            )
+        always = self.threshold is None and self.min_known is None
+        if here and (self.columns.raw or (self.columns.reason and always)):
+            raise PredictError(
+                f"{title} always answers with a label: leave out the columns raw and reason."
+            )
 
     @classmethod
     def of(
@@ -182,6 +194,30 @@ def check_threshold(classifier: Classifier, threshold: Any) -> float | None:
     if not isinstance(threshold, (int, float)) or not 0 <= threshold <= 1:
         raise PredictError("The minimum score must be from 0 to 1.", fields=("min_score",))
     return float(threshold)
+
+
+def check_min_known(classifier: Classifier, least: Any) -> float | None:
+    """How much a text must be like the training rows. Raises PredictError when it is no share, or
+    cannot be applied."""
+    if least is None:
+        return None
+    fields = ("min_known",)
+    if not isinstance(least, (int, float)) or not 0 <= least <= 1:
+        raise PredictError("The minimum of known must be from 0 to 1.", fields=fields)
+    if service_of(classifier) is not None:
+        raise PredictError(
+            f"{classifier.title} is at a service, which does not say how much it knows a text: "
+            "leave out the minimum of known.",
+            fields=fields,
+        )
+    if not measures_known(classifier):
+        raise PredictError(
+            f"{classifier.title} does not say how much it knows a text: an earlier version trained "
+            "it, or too few rows could be held out. Train a new version, or leave out the minimum "
+            "of known.",
+            fields=fields,
+        )
+    return float(least)
 
 
 def default_labels(labels: LabelSet, on_error: str) -> tuple[LabelValue, ...] | None:

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import sqlite3
 from collections import Counter
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, Literal
 
 from ..core.database import Cell
 from ..core.labels import LabelValue
@@ -125,7 +125,7 @@ def run_predict(lease: Lease, progress: RowProgress, access: Access | None = Non
     while True:
         batch = plan.rows.after(conn, job.position, BATCH)
         lease.check()
-        updates, abstained = _answers(batch, answerer, writer) if batch else ([], 0)
+        updates, withheld = _answers(batch, answerer, writer) if batch else ([], Counter())
         try:
             with transaction(conn):
                 kept = _write(conn, batch, updates, plan, job)
@@ -136,11 +136,17 @@ def run_predict(lease: Lease, progress: RowProgress, access: Access | None = Non
             continue
         if not batch:
             break
-        writer.count(abstained)
+        writer.withheld += withheld
         writer.reasons.update(kept.values())
         progress(job.rows_done, job.total or 0)
+    withheld = writer.withheld
     return PredictResult.of(
-        job, plan.columns, resumed_at, abstained=writer.abstained, reasons=dict(writer.reasons)
+        job,
+        plan.columns,
+        resumed_at,
+        abstained=None if plan.threshold is None else withheld["score"],
+        unlike=None if plan.min_known is None else withheld["known"],
+        reasons=dict(writer.reasons),
     )
 
 
@@ -149,56 +155,81 @@ def _read_plan(conn: sqlite3.Connection, job: Job) -> Plan:
     return Plan(conn, find_by_uid(conn, settings.uid), settings)
 
 
+Withheld = Literal["known", "score"]
+"""What is too low for a label: how much a text is like the training rows, or the score."""
+
+
 class _Writer:
-    """Turns predictions into the values of one UPDATE."""
+    """Turns predictions into the values of one UPDATE, each with `known` of its text."""
 
     def __init__(self, plan: Plan) -> None:
         self._labels = plan.classifier.labels
         self._threshold = plan.threshold
+        self._min_known = plan.min_known
+        self.reads_known = plan.min_known is not None or plan.columns.known is not None
         self.reset_counts()
         logprobs_json = LogprobsJson(self._labels)
-        values: dict[str, Callable[[Prediction], Any]] = {
+        values: dict[str, Callable[[Prediction, float | None], Any]] = {
             "label": self._label,
-            "score": lambda p: p.score,
-            "logprob": lambda p: p.logprob,
-            "logprobs": lambda p: logprobs_json(p.logprobs),
+            "score": lambda p, known: p.score,
+            "logprob": lambda p, known: p.logprob,
+            "logprobs": lambda p, known: logprobs_json(p.logprobs),
+            "reason": self._reason,
+            "known": lambda p, known: known,
         }
         self._values = [values[role] for role, _ in plan.columns.items()]
 
     def reset_counts(self) -> None:
         """Counts anew."""
-        self.abstained = None if self._threshold is None else 0
+        self.withheld: Counter[Withheld | None] = Counter()
         self.reasons: Counter[str] = Counter()
 
-    def count(self, abstained: int) -> None:
-        """Adds those of rows that are written."""
-        if self.abstained is not None:
-            self.abstained += abstained
+    def _label(self, prediction: Prediction, known: float | None) -> LabelValue | None:
+        held = self.why_withheld(prediction, known)
+        return self._labels.cell(prediction.labels) if held is None else None
 
-    def _label(self, prediction: Prediction) -> LabelValue | None:
-        return None if self.too_low(prediction) else self._labels.cell(prediction.labels)
+    def _reason(self, prediction: Prediction, known: float | None) -> str | None:
+        held = self.why_withheld(prediction, known)
+        if held == "known":
+            return f"unlike the training rows: known {known or 0:.3f}, below {self._min_known:g}"
+        return None if held is None else f"score below {self._threshold:g}"
 
-    def too_low(self, prediction: Prediction) -> bool:
-        """Whether the answer is not sure enough for a label."""
-        return self._threshold is not None and prediction.score < self._threshold
+    def why_withheld(self, prediction: Prediction, known: float | None) -> Withheld | None:
+        """What the answer lacks for a label; None: nothing."""
+        if self._min_known is not None and (known or 0) < self._min_known:
+            return "known"
+        if self._threshold is not None and prediction.score < self._threshold:
+            return "score"
+        return None
 
-    def parameters(self, prediction: Prediction | None, key: tuple[Cell, ...]) -> list[Any]:
+    def parameters(
+        self, key: tuple[Cell, ...], prediction: Prediction | None, known: float | None
+    ) -> list[Any]:
         """The answer and the row's key; NULLs for a row that has no text to classify."""
         if prediction is None:
             return [None] * len(self._values) + list(key)
-        return [value(prediction) for value in self._values] + list(key)
+        return [value(prediction, known) for value in self._values] + list(key)
 
 
-def _answers(batch: Batch, answerer: Answerer, writer: _Writer) -> tuple[list[list[Any]], int]:
-    """The parameters of the UPDATE, for each row, and how many rows get no label for want of a
-    score. Done before the write lock is taken: whoever else wants to write must wait for the
-    writing alone."""
-    every = answerer.answers([text for _, text in batch if text is not None])
+def _answers(
+    batch: Batch, answerer: Answerer, writer: _Writer
+) -> tuple[list[list[Any]], Counter[Withheld | None]]:
+    """The parameters of the UPDATE, for each row, and how many rows get no label for want of what.
+    Done before the write lock is taken: whoever else wants to write must wait for the writing
+    alone."""
+    texts = [text for _, text in batch if text is not None]
+    known: Sequence[float | None] = [None] * len(texts)
+    if writer.reads_known:
+        predictions, known = answerer.answers_known(texts)
+    else:
+        predictions = answerer.answers(texts)
+    every = list(zip(predictions, known, strict=True))
     answers = iter(every)
     updates = [
-        writer.parameters(None if text is None else next(answers), key) for key, text in batch
+        writer.parameters(key, *((None, None) if text is None else next(answers)))
+        for key, text in batch
     ]
-    return updates, sum(map(writer.too_low, every))
+    return updates, Counter(writer.why_withheld(*answer) for answer in every)
 
 
 def _write(

@@ -27,6 +27,8 @@ class PredictResult:
     reasons:    why these were, in this attempt
     abstained:  answers whose score was too low for a label, in this attempt; None where any score
                 is high enough
+    unlike:     answers to texts that are too unlike the training rows for a label, in this attempt;
+                None where any text is like enough
     resumed_at: rows that an interrupted attempt had already done
     spent:      on all attempts; None where nothing can be
     """
@@ -40,6 +42,7 @@ class PredictResult:
     spent: Spent | None = None
     reasons: Mapping[str, int] = field(default_factory=dict)
     abstained: int | None = None
+    unlike: int | None = None
 
     @classmethod
     def of(cls, job: Job, columns: Columns, resumed_at: int, **more: Any) -> PredictResult:
@@ -57,6 +60,8 @@ class PredictResult:
         }
         if self.abstained is not None:
             given["abstained"] = self.abstained
+        if self.unlike is not None:
+            given["unlike"] = self.unlike
         if self.spent is None and not self.failed:
             return given
         given |= {"failed": self.failed, "reasons": dict(self.reasons)}

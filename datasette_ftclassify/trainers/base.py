@@ -146,6 +146,15 @@ class Learner(Trainer, Protocol):
 
 
 @runtime_checkable
+class MeasuresKnown(Protocol):
+    """What a learner may be besides: one whose predictors tell texts of other kinds (see
+    `core.prediction.Recognizer`)."""
+
+    def measures_known(self, header: Mapping[str, Any]) -> bool:
+        """Whether the classifier with this header does; it may have been trained before that."""
+
+
+@runtime_checkable
 class TakesOptions(Protocol):
     """What a trainer may be besides: one that lists the options that it takes, in the order of a
     page. One that is not takes no options but the seed."""

@@ -148,7 +148,7 @@ def facts(conn: sqlite3.Connection, form: Form, allowed: Sequence[Choice]) -> di
         "row": _row(conn, target, classifier, form.row) if form.row else None,
         "labels": classifier.labels.names,
         "columns": dict(named_columns(classifier, form.prefix).items()),
-        "taken": _taken(conn, target, classifier, form.prefix),
+        "taken": _taken(conn, target, classifier, form),
         "triggers": (triggers := _triggers(conn, target, form, classifier)),
         "triggers_say": triggers_sentence(target.name, triggers),
         "sql": _sql(classifier, target),
@@ -217,10 +217,10 @@ def _row(
 
 
 def _taken(
-    conn: sqlite3.Connection, target: Relation, classifier: Classifier, prefix: str
+    conn: sqlite3.Connection, target: Relation, classifier: Classifier, form: Form
 ) -> list[str]:
     """Columns that are there already, and that the classifier did not write."""
-    return taken_columns(conn, target, named_columns(classifier, prefix), classifier)
+    return taken_columns(conn, target, form.wanted_columns(classifier), classifier)
 
 
 def _triggers(
@@ -229,7 +229,7 @@ def _triggers(
     """What the table does whenever one of its rows is written, as by an edit in Datasette."""
     if target.is_view:
         return []
-    columns = named_columns(classifier, form.prefix)
+    columns = form.wanted_columns(classifier)
     updates = RowUpdates(target, columns, classifier, overwrite=form.overwrite)
     return list(updates.triggers(conn))
 

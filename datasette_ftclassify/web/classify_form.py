@@ -13,7 +13,7 @@ from datasette.utils import tilde_encode, urlsafe_components
 from ..core.database import Relation, quote
 from ..core.errors import SourceError
 from ..core.numbers import LIMIT_USD, SHARE
-from ..jobs.columns import ROLES, Columns, column_prefix
+from ..jobs.columns import ROLES, Columns, usual_columns
 from ..jobs.load_classifier import service_of
 from ..jobs.plan import CONCURRENCY, MAX_ERRORS, PredictRequest
 from ..store.classifiers import Classifier
@@ -25,8 +25,8 @@ MAX_PREFIX = 200
 """Characters: a column's name is not a text."""
 
 _PLAIN = (
-    "classifier", "rows", "row", "prefix", "min_score", "on_error", "default_label", "max_errors",
-    "concurrency", "limit_usd",
+    "classifier", "rows", "row", "prefix", "min_score", "min_known", "on_error", "default_label",
+    "max_errors", "concurrency", "limit_usd",
 )  # fmt: skip
 
 _BOXES = ("batch", "overwrite", "follow")
@@ -49,6 +49,7 @@ class Form:
     row: str = ""
     prefix: str = ""
     min_score: str = ""
+    min_known: str = ""
     on_error: str = ""
     default_label: str = ""
     max_errors: str = ""
@@ -91,17 +92,23 @@ class Form:
         return pairs
 
     def wants(self, role: str) -> bool:
-        """Whether the column of that role is to be written."""
-        return self.roles is None or role in self.roles
+        """Whether the column of that role is to be written. With a minimum of known each row
+        without a label says why."""
+        if role == "reason" and self.min_known:
+            return True
+        return role != "known" if self.roles is None else role in self.roles
 
     def columns(self, classifier: Classifier) -> Columns:
         """The columns to write. Raises FieldError when there is none."""
-        named = named_columns(classifier, self.prefix)
-        left_out = {role: "" for role, _ in named.items() if not self.wants(role)}
-        columns = named.renamed(left_out)
+        columns = self.wanted_columns(classifier)
         if not columns.items():
             raise FieldError("roles", "Choose at least one column to write.")
         return columns
+
+    def wanted_columns(self, classifier: Classifier) -> Columns:
+        """The same, or none."""
+        named = named_columns(classifier, self.prefix, reason=bool(self.min_known))
+        return named.renamed({role: "" for role, _ in named.items() if not self.wants(role)})
 
     def request(
         self, conn: sqlite3.Connection, classifier: Classifier, target: Relation
@@ -127,6 +134,7 @@ class Form:
             unlabelled=self.rows == "unlabelled",
             overwrite=self.overwrite,
             threshold=number("min_score", self.min_score, SHARE),
+            min_known=number("min_known", self.min_known, SHARE),
             **given,
         )
 
@@ -159,11 +167,13 @@ class Form:
         return None, {}
 
 
-def named_columns(classifier: Classifier, prefix: str = "") -> Columns:
-    """All columns that the classifier can write, named with the prefix or after itself."""
-    service = service_of(classifier)
-    anything = service is not None and service.capabilities.says_anything
-    return Columns.named(prefix or column_prefix(classifier.name), says_anything=anything)
+def named_columns(classifier: Classifier, prefix: str = "", *, reason: bool = False) -> Columns:
+    """All columns that the classifier can write, named with the prefix or after itself.
+
+    reason: with the one that says why a row has no label, also where each is answered
+    """
+    known, least = service_of(classifier) is None, 0.0 if reason else None
+    return usual_columns(classifier, prefix, known=known, min_known=least)
 
 
 def row_condition(target: Relation, row: str) -> tuple[str, dict[str, str]]:

@@ -94,7 +94,7 @@ def _drawn(
     datasette: Datasette, database: str, table: str, column: str, value: Any, columns: Columns
 ) -> markupsafe.Markup | None:
     role, kind = columns.get((table, column), ("", ""))
-    if role == "score":
+    if role in ("score", "known"):
         return score(value)
     if role == "logprob":
         return logprob(value)

@@ -19,7 +19,7 @@ from datasette_ftclassify.core.database import connect
 from datasette_ftclassify.core.errors import JobError
 from datasette_ftclassify.core.labels import LabelSet
 from datasette_ftclassify.core.task import define
-from datasette_ftclassify.jobs.columns import Columns
+from datasette_ftclassify.jobs.columns import ROLES, Columns
 from datasette_ftclassify.jobs.lease import leased
 from datasette_ftclassify.jobs.plan import Plan, PredictRequest
 from datasette_ftclassify.jobs.remote.answer_cache import Cells, is_sound, kept_from, storable
@@ -288,7 +288,7 @@ def predict(
     conn: Any, topics: Classifier, inference_client: PlainAsker, *, interrupt_at: int | None = None
 ) -> Any:
     """Goes through the rows as a prediction does; interrupted by hand in the n-th transaction."""
-    request = PredictRequest(columns=Columns.named("topics", says_anything=True))
+    request = PredictRequest(columns=Columns.named("topics", ROLES[:6]))
     settings = request.settings(conn, topics, "reports")
     job = agreed_job(conn, "predict", settings.to_dict())
     plan = Plan(conn, topics, settings)

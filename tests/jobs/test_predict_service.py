@@ -219,7 +219,7 @@ def test_a_second_job_asks_nothing_and_equal_texts_are_asked_once(town: Town) ->
     town.fill(0, texts * 12)
     assert town.predict().written == 480
     assert sorted(town.asked) == sorted(text for text, _ in texts)
-    again = town.predict(columns=Columns.named("again", says_anything=True))
+    again = town.predict(columns=Columns.named("again", ROLES))
     assert again.spent is not None
     assert (again.written, again.spent.requests) == (480, 0)
     assert town.server.count(ASK) == 40

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import json
+import re
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
@@ -206,6 +207,25 @@ async def test_columns_that_are_there_are_not_overwritten_unasked(
     assert value(conn, "select count(*) from messages where topics_label = 'mine'") == 0
 
 
+async def test_a_minimum_of_known_writes_why_a_row_has_no_label(
+    trained: Path, conn: sqlite3.Connection
+):
+    with conn:
+        conn.execute("insert into messages (message) values ('frobnitz zyxqu')")
+    given = {"classifier": "topics", "roles": ["label", "known"], "min_known": "0.05"}
+    visitor = Visitor(trained)
+    page = (await visitor.get(classifier="topics")).text
+    assert re.search(r'<input[^>]+value="known"(?![^>]+checked)', page)
+    assert visitor.job(await visitor.post(**given)).state == "finished"
+    ((label, known, reason),) = rows(
+        conn,
+        "select topics_label, topics_known, topics_reason from messages order by id desc limit 1",
+    )
+    assert label is None
+    assert known < 0.05
+    assert "unlike the training rows" in reason
+
+
 async def test_its_own_columns_are_written_again(trained: Path):
     visitor = Visitor(trained)
     for _ in range(2):
@@ -218,6 +238,7 @@ async def test_its_own_columns_are_written_again(trained: Path):
         ({"classifier": "nobody"}, "No classifier nobody fits"),
         ({"min_score": "2"}, "must be a number from 0 to 1, not 2"),
         ({"min_score": "nan"}, "must be a number"),
+        ({"min_known": "2"}, "must be a number from 0 to 1, not 2"),
         ({"classifier": "subjects", "min_score": "0.5"}, "several labels"),
         ({"roles": [""]}, "at least one column"),
         ({"rows": "some"}, "The rows are one of"),

@@ -53,6 +53,10 @@ class LocalTrainer:
         header, parts = to_parts(model)
         return Trained(model, header, parts, report, held_out)
 
+    def measures_known(self, header: Mapping[str, Any]) -> bool:
+        """See `trainers.base.MeasuresKnown`."""
+        return header.get("known") is not None
+
     def load(self, header: Mapping[str, Any], parts: Mapping[str, bytes]) -> Predictor:
         """See `serialization.from_parts`."""
         from .serialization import from_parts

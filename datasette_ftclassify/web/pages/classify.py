@@ -60,6 +60,7 @@ ROLES_TEXT = {
     "logprobs": "those of all labels, as JSON; of more than 50, the 20 most probable",
     "raw": "what the model said",
     "reason": "why a row has no label",
+    "known": "how much its text is like the training rows, 0 to 1",
 }
 
 ON_ERRORS_TEXT = (
