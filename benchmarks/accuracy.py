@@ -1,11 +1,14 @@
 """How well local classifiers do on a table with a given test part.
 
     python benchmarks/accuracy.py FILE.csv [--delimiter "|"] [--sizes 100 1000 0] [--seeds 3]
+        [--embeddings MODEL | --encoder MODEL [--logistic]]
 
 FILE has the columns text, label and split (train or test). For each size (0 means all rows) and
 seed, that many training rows are drawn at random with at least one per label, a classifier is
 trained on them, and accuracy and expected calibration error are measured on the test part. With
---delimiter a row may have several labels, and micro and macro F1 are measured.
+--delimiter a row may have several labels, and micro and macro F1 are measured. With --encoder each
+text is encoded once, and its vector kept in the file that FTCLASSIFY_VECTORS names; --logistic
+measures scikit-learn's logistic regression on these vectors instead.
 """
 
 from __future__ import annotations
@@ -24,8 +27,11 @@ import numpy as np
 import temporary_ledger  # noqa: F401
 
 from datasette_ftclassify.metrics.scores import calibration_error
+from datasette_ftclassify.trainers.encoders.encode import count_missing, encode
+from datasette_ftclassify.trainers.encoders.known import use_encoder
 from datasette_ftclassify.trainers.local import fit
 from datasette_ftclassify.trainers.local.calibration import expected_calibration_error
+from datasette_ftclassify.trainers.local.serialization import to_parts
 from datasette_ftclassify.trainers.local.thresholds import f1_scores
 
 
@@ -74,29 +80,41 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument("--embeddings", help="folder or cached hub name of a model2vec model")
+    parser.add_argument("--encoder", help="folder or package of a sentence encoder")
+    parser.add_argument("--logistic", action="store_true", help="measure logistic regression")
     parser.add_argument("--nameless", action="store_true", help="learn nothing from labels' names")
     options = parser.parse_args()
     texts, targets, is_training, labels = read(options.csv, options.delimiter)
     training, test = np.flatnonzero(is_training), np.flatnonzero(~is_training)
     wanted = targets[test]
+    if options.encoder:
+        encode_all(options.encoder, texts)
     for size in options.sizes:
         results = []
         whole = not size or size >= len(training)
         for seed in range(options.first_seed, options.first_seed + (1 if whole else options.seeds)):
             rows = training[draw(targets[training], size, seed)]
             given = targets[rows] if options.delimiter else targets[rows].argmax(axis=1)
-            start = time.perf_counter()
-            model, report = fit(
-                [texts[row] for row in rows],
-                given,
-                len(labels),
-                multilabel=bool(options.delimiter),
-                seed=seed,
-                embeddings=options.embeddings,
-                names=None if options.nameless else labels,
-            )
-            seconds = time.perf_counter() - start
-            answers = model.log_probabilities([texts[row] for row in test])
+            start = time.process_time()
+            known, asked = [texts[row] for row in rows], [texts[row] for row in test]
+            if options.logistic:
+                answers, recipe = logistic(options.encoder, known, given, len(labels), asked)
+            else:
+                model, report = fit(
+                    known,
+                    given,
+                    len(labels),
+                    multilabel=bool(options.delimiter),
+                    seed=seed,
+                    embeddings=options.embeddings,
+                    encoder=options.encoder,
+                    names=None if options.nameless else labels,
+                )
+                recipe = report["recipe"]
+            seconds = time.process_time() - start
+            if not options.logistic:
+                recipe += f", {sum(map(len, to_parts(model)[1].values())):,} bytes"
+                answers = model.log_probabilities(asked)
             if options.delimiter:
                 names = ("micro F1", "macro F1", "ECE of the labels given")
                 chances = np.exp(answers)
@@ -113,10 +131,34 @@ def main() -> None:
             results.append(found)
             said = told(names, found)
             print(
-                f"{len(rows):7,} rows  seed {seed}  {said}  {seconds:6.1f} s  {report['recipe']}",
+                f"{len(rows):7,} rows  seed {seed}  {said}  {seconds:6.1f} s  {recipe}",
                 flush=True,
             )
         print(f"{len(rows):7,} rows  mean    {told(names, np.mean(results, axis=0))}")
+
+
+def encode_all(name: str, texts: Sequence[str]) -> None:
+    """Keeps the vectors of all texts, and says how fast the encoder is."""
+    encoder = use_encoder(name)
+    missing, start = count_missing(encoder, texts), time.process_time()
+    encode(encoder, texts)
+    seconds = time.process_time() - start
+    size = f"{encoder.files.size / 1e6:.0f} MB, {encoder.dimensions} dimensions"
+    print(f"{missing:,} texts encoded in {seconds:.1f} s of processor by {name} ({size})")
+
+
+def logistic(
+    name: str, texts: Sequence[str], given: Any, n_labels: int, asked: Sequence[str]
+) -> tuple[Any, str]:
+    """Log-probabilities of scikit-learn's logistic regression on the same vectors, as people use
+    it; a label without a row has no probability."""
+    from sklearn.linear_model import LogisticRegression
+
+    encoder = use_encoder(name)
+    model = LogisticRegression(C=10, max_iter=1_000).fit(encode(encoder, texts), given)
+    answers = np.full((len(asked), n_labels), -np.inf)
+    answers[:, model.classes_] = model.predict_log_proba(encode(encoder, asked))
+    return answers, "logistic regression"
 
 
 def told(names: Sequence[str], figures: Sequence[float]) -> str:

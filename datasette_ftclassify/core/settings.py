@@ -52,6 +52,12 @@ def _path(name: str, value: object) -> str:
     return value
 
 
+def _text(name: str, value: object) -> str:
+    if not isinstance(value, str):
+        raise AccessError(f"The setting {name} of datasette-ftclassify must be a text.")
+    return value
+
+
 def _flag(name: str, value: object) -> bool:
     said = str(value).strip().lower()
     if said not in ("true", "1", "yes", "on", "false", "0", "no", "off"):
@@ -93,6 +99,20 @@ LEDGER = Setting(
     "the file that keeps what was agreed to and spent, else one in the user's data folder",
     _path,
 )
+ENCODER = Setting(
+    "encoder",
+    "FTCLASSIFY_ENCODER",
+    "the sentence encoder that classifiers of files may use here, beside those that were trained "
+    "with: an installed package or a folder; several with commas between them",
+    _text,
+)
+VECTORS = Setting(
+    "vectors",
+    "FTCLASSIFY_VECTORS",
+    "the file that keeps vectors of texts, else vectors.db beside the ledger",
+    _path,
+    configured=False,
+)
 WORKER = Setting("worker", None, "false: this server runs no jobs", _flag)
 PERMISSIONS = Setting(
     "permissions",
@@ -115,7 +135,8 @@ OFFLINE = Setting(
     configured=False,
 )
 SETTINGS: tuple[Setting[Any], ...] = (
-    USD_PER_JOB, USD_PER_DAY, SQL_USD_PER_DAY, LEDGER, WORKER, PERMISSIONS, PRICES, OFFLINE,
+    USD_PER_JOB, USD_PER_DAY, SQL_USD_PER_DAY, LEDGER, ENCODER, VECTORS, WORKER, PERMISSIONS,
+    PRICES, OFFLINE,
 )  # fmt: skip
 
 

@@ -55,8 +55,10 @@ def main(database: str, job_id: int) -> None:
     end_when_stuck()
     if hasattr(os, "nice"):
         os.nice(NICE)
+    from ..trainers.encoders.allowed import allow_encoders
     from .runner import run_job
 
+    allow_encoders(access.encoder)
     with closing(open_database(database)) as conn:
         ensure_schema(conn)
         try:

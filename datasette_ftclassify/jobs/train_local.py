@@ -13,7 +13,7 @@ from ..store.evaluations import OUT_OF_FOLD, add_evaluation
 from ..store.jobs.state import add_event, save_progress
 from ..store.schema import transaction
 from ..store.splits import add_split
-from ..trainers.base import Learner, Progress, TrainingSet
+from ..trainers.base import Learner, Progress, TrainingSet, within
 from .lease import Lease
 from .out_of_fold import judge_held_out
 from .train_request import TrainRequest, read_rows
@@ -77,20 +77,17 @@ def train_here(
         save_progress(conn, job)
 
 
-def within(report_progress: Progress, low: float, high: float) -> Progress:
-    """For a part of the work: its shares from 0 to 1 are those of the whole from low to high."""
-    return lambda step, share: report_progress(step, low + share * (high - low))
-
-
 def _noting(lease: Lease, report_progress: Progress) -> Progress:
-    """Reports a trainer's steps, and notes each as an event when it begins."""
+    """Reports a trainer's steps, and notes each as an event when it begins. What stands in
+    parentheses behind a step, such as its rate, changes while it is the same one."""
     begun: set[str] = set()
 
     def noted(step: str, share: float) -> None:
         report_progress(step, share)
-        if step not in begun and share < 1:
-            begun.add(step)
-            add_event(lease.conn, lease.job, step)
+        name = step.partition(" (")[0]
+        if name not in begun and share < 1:
+            begun.add(name)
+            add_event(lease.conn, lease.job, name)
 
     return noted
 

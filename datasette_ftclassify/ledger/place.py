@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import os
 import sqlite3
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from ..core.data_folder import data_folder
 from ..core.errors import FtclassifyError
 from ..core.settings import LEDGER
 from .schema import VERSIONS
@@ -37,15 +37,7 @@ def default_path() -> Path:
     """
     if named := LEDGER.of({}, os.environ):
         return Path(named).expanduser()
-    return _data_folder() / "datasette-ftclassify" / "ledger.db"
-
-
-def _data_folder() -> Path:
-    if sys.platform == "win32":
-        return Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
-    if sys.platform == "darwin":
-        return Path.home() / "Library" / "Application Support"
-    return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share")
+    return data_folder() / "ledger.db"
 
 
 def connect(path: Path) -> sqlite3.Connection:

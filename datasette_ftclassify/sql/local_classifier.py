@@ -87,7 +87,8 @@ class LocalClassifier:
         return (None if text is None else next(answers) for text in texts)
 
     def _answers(self, texts: Iterable[str]) -> Iterator[tuple[LabelValue, ...]]:
-        for chunk in _chunks(texts):
+        most = getattr(self._answerer.predictor, "texts_at_once", None) or CHUNK_TEXTS
+        for chunk in _chunks(texts, most):
             self._check()
             for found in self._answerer.answers(chunk):
                 yield found.labels
@@ -118,12 +119,12 @@ class LocalClassifier:
         return row
 
 
-def _chunks(texts: Iterable[str]) -> Iterator[list[str]]:
+def _chunks(texts: Iterable[str], most: int) -> Iterator[list[str]]:
     """The texts in order, few enough at a time that none keeps anybody waiting for long."""
     chunk: list[str] = []
     size = 0
     for text in texts:
-        if chunk and (len(chunk) == CHUNK_TEXTS or size + len(text) > CHUNK_CHARACTERS):
+        if chunk and (len(chunk) == most or size + len(text) > CHUNK_CHARACTERS):
             yield chunk
             chunk, size = [], 0
         chunk.append(text)

@@ -36,6 +36,7 @@ class Access:
     usd_per_day:     for everything that this installation spends in a day (UTC)
     sql_usd_per_day: for what SQL functions ask, in all files; None: they never ask
     ledger:          the file that keeps what was agreed to and spent; None: the usual one
+    encoder:         sentence encoders that classifiers of files may use, see `core.settings`
     """
 
     endpoints: Mapping[str, Endpoint] = field(default_factory=dict)
@@ -43,6 +44,7 @@ class Access:
     usd_per_day: float | None = None
     sql_usd_per_day: float | None = None
     ledger: str | None = None
+    encoder: str | None = None
 
     def endpoint(self, trainer: str) -> Endpoint:
         """Of a trainer; an empty one when nothing is known of it."""

@@ -23,6 +23,11 @@ def no_progress(step: str, share: float) -> None:
     """For callers that show no progress."""
 
 
+def within(report_progress: Progress, low: float, high: float) -> Progress:
+    """For a part of the work: its shares from 0 to 1 are those of the whole from low to high."""
+    return lambda step, share: report_progress(step, low + share * (high - low))
+
+
 @dataclass(frozen=True)
 class TrainingSet:
     """Rendered examples: texts, their labels' positions, and the labels.

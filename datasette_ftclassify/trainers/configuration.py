@@ -12,6 +12,7 @@ from typing import Any
 
 from ..core.errors import AccessError
 from ..core.settings import (
+    ENCODER,
     LEDGER,
     PERMISSIONS,
     SQL_USD_PER_DAY,
@@ -54,6 +55,7 @@ def read_access(
         usd_per_day=USD_PER_DAY.of(config, environ),
         sql_usd_per_day=SQL_USD_PER_DAY.of(config, environ),
         ledger=LEDGER.of(config, environ),
+        encoder=ENCODER.of(config, environ),
     )
 
 

@@ -115,6 +115,13 @@ EMBEDDINGS = Option(
     metavar="MODEL",
     on_page=False,
 )
+ENCODER = Option(
+    "encoder",
+    "Sentence encoder",
+    help="Folder or installed package of a sentence encoder (ONNX), to try beside TF-IDF.",
+    metavar="MODEL",
+    on_page=False,
+)
 EPOCHS = Option(
     "epochs",
     "Epochs",
@@ -213,6 +220,7 @@ class TrainerOptions:
 
     seed: int = 0
     embeddings: str | None = _declared(EMBEDDINGS)
+    encoder: str | None = _declared(ENCODER)
     model: str | None = _declared(MODEL)
     epochs: int | None = _declared(EPOCHS)
     batch_size: int | None = _declared(BATCH_SIZE)

@@ -39,9 +39,12 @@ def runs_jobs(datasette: Datasette) -> bool:
 
 
 def warn_of_settings(datasette: Datasette) -> None:
-    """Says at the start what is wrong with the settings, which pages say where they need them."""
+    """Says at the start what is wrong with the settings, which pages say where they need them, and
+    hands on what is not asked for each time."""
+    from ..trainers.encoders.allowed import allow_encoders
+
     try:
-        read_access(plugin_settings(datasette))
+        allow_encoders(read_access(plugin_settings(datasette)).encoder)
     except AccessError as error:
         _log.error("%s", error)
 

@@ -12,7 +12,7 @@ import pytest
 
 from datasette_ftclassify.core.errors import ArtifactError, TrainingError
 from datasette_ftclassify.trainers.local import LocalModel, fit
-from datasette_ftclassify.trainers.local.embeddings import embed, from_model, load
+from datasette_ftclassify.trainers.local.embeddings import from_model, load
 from datasette_ftclassify.trainers.local.recipes import Base
 from datasette_ftclassify.trainers.local.serialization import from_parts, to_parts
 
@@ -57,7 +57,7 @@ def trained(folder) -> tuple[LocalModel, dict]:
 
 def test_vectors_are_those_of_model2vec(folder):
     texts = ["cat dog", "saw", "", "nothing known", "cat cat unknown saw"]
-    ours = embed(load(folder), texts)
+    ours = load(folder).rows(texts)
     np.testing.assert_allclose(ours, static_model().encode(texts), atol=2e-3)
 
 
@@ -72,17 +72,15 @@ def test_a_quantised_vocabulary_and_token_weights_are_resolved():
         token_mapping=np.arange(n)[::-1].copy(),
     )
     texts = ["cat dog", "saw peg cat"]
-    np.testing.assert_allclose(
-        embed(from_model(weighted), texts), weighted.encode(texts), atol=2e-3
-    )
+    np.testing.assert_allclose(from_model(weighted).rows(texts), weighted.encode(texts), atol=2e-3)
 
 
 def test_embeddings_are_used_when_they_help(trained, folder):
     model, report = trained
     assert model.embedding is not None
     assert report["embeddings"] == folder
-    assert report["recipe"].endswith("with embeddings")
-    assert any(not row["recipe"].endswith("with embeddings") for row in report["recipes"])
+    assert "on vectors" in report["recipe"]
+    assert any("on vectors" not in row["recipe"] for row in report["recipes"])
     # No text of the training rows has these pairs' letters: only the vectors tell.
     assert model.log_probabilities(["yak elk", "nut peg"]).argmax(axis=1).tolist() == [0, 1]
 

@@ -71,18 +71,18 @@ def test_the_best_of_many_must_lead_by_more_than_the_best_of_few():
 
 def test_embeddings_are_used_when_they_help_at_all():
     names = [recipe.name for recipe in BOTH]
-    assert len(set(names)) == len(names) == 7
-    plain, extra = [0.8] * 4, [0.81, 0.8, 0.8]
+    assert len(set(names)) == len(names) == 8
+    plain, extra = [0.8] * 4, [0.81, 0.8, 0.8, 0.8]
     found, _, _ = _choose(BOTH, outcomes(*plain, *extra), "accuracy")
     assert BOTH[found].embedding
-    found, _, _ = _choose(BOTH, outcomes(*plain, 0.8, 0.8, 0.8), "accuracy")
+    found, _, _ = _choose(BOTH, outcomes(*plain, *[0.8] * 4), "accuracy")
     assert BOTH[found].embedding, "a tie is no reason to drop what was asked for"
-    found, _, _ = _choose(BOTH, outcomes(*plain, 0.79, 0.81, 0.8), "accuracy")
+    found, _, _ = _choose(BOTH, outcomes(*plain, 0.79, 0.81, 0.8, 0.8), "accuracy")
     assert found == 0
 
 
 def test_one_row_a_label_tells_nothing_against_the_embeddings():
-    found, _, why = _choose(BOTH, outcomes(*[0.0] * 7), "accuracy")
+    found, _, why = _choose(BOTH, outcomes(*[0.0] * 8), "accuracy")
     assert found == 4
     assert "the embeddings that were asked for, since no held-out row could tell" in why
     found, _, why = _choose(PLAIN, outcomes(*[0.0] * 4), "accuracy")

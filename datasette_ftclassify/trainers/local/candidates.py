@@ -19,9 +19,14 @@ MACHINE = Base("support vector machine", machine, 0.5)
 SMOOTH_MACHINE = Base("smoother support vector machine", machine, 0.15)
 SHARP_MACHINE = replace(MACHINE, strength=1.0)
 NAMES = Base("likeness to the label's name", by_name, 1.0, names=True)
+VECTORS = Base("ridge regression on vectors", ridge, 3.0, embedding=True, words=False)
+NAME_VECTORS = Base(
+    "likeness to the vector of the label's name",
+    by_name, 1.0, embedding=True, names=True, words=False,
+)  # fmt: skip
 DESCENT = Base("logistic regression", logistic, 1.0)
 
-NO_VECTORS = Recipe(BAYES.name, ((BAYES, 1.0),))  # it counts, and vectors are no counts
+BAYES_ALONE = Recipe(BAYES.name, ((BAYES, 1.0),))
 
 FEW_ROWS = 300
 RIDGE_ROWS = 3_000  # up to which ridge regression takes less than a second
@@ -44,12 +49,14 @@ def candidates(
 ) -> tuple[Recipe, ...]:
     """The recipes to compare; `cost` is the number of stored feature values times labels, `names`
     whether the labels' names are there to learn from."""
-    recipes = _multilabel(cost) if multilabel else _exclusive(n_rows, n_labels, cost)
-    if names:
-        recipes += _with_names(n_rows)
+    if multilabel:
+        recipes = _multilabel(cost)
+        return recipes + tuple(map(_with_embedding, recipes)) if embedding else recipes
+    recipes = _exclusive(n_rows, n_labels, cost)
+    named = _with_names(n_rows) if names else ()
     if not embedding:
-        return recipes
-    return recipes + tuple(_with_embedding(recipe) for recipe in recipes if recipe != NO_VECTORS)
+        return recipes + named
+    return recipes + named + _with_vectors(recipes) + _with_name_vectors(named)
 
 
 def _exclusive(n_rows: int, n_labels: int, cost: float) -> tuple[Recipe, ...]:
@@ -59,7 +66,7 @@ def _exclusive(n_rows: int, n_labels: int, cost: float) -> tuple[Recipe, ...]:
         usual, plain = _mixed(RIDGE, BAYES, 0.5), _alone(RIDGE)
         if n_rows < 5 * n_labels:  # so few rows of a label leave naive Bayes nothing to count
             return (plain,)
-        return (usual, plain, _mixed(RIDGE, BAYES, 1.0), NO_VECTORS)
+        return (usual, plain, _mixed(RIDGE, BAYES, 1.0), BAYES_ALONE)
     few_each = n_rows < FEW_EACH * n_labels
     if few_each and (cost > LARGE or n_rows > RIDGE_ROWS):
         return (
@@ -68,7 +75,7 @@ def _exclusive(n_rows: int, n_labels: int, cost: float) -> tuple[Recipe, ...]:
             _mixed(LIGHT_RIDGE, SHARP_MACHINE, 1.0),
             _alone(SHARP_MACHINE),
             _mixed(SHARP_MACHINE, BAYES, 0.5),
-            NO_VECTORS,
+            BAYES_ALONE,
         )
     if cost > LARGE:
         return _with_bayes(SHARP_MACHINE)
@@ -83,7 +90,7 @@ def _exclusive(n_rows: int, n_labels: int, cost: float) -> tuple[Recipe, ...]:
         _mixed(MACHINE, BAYES, 1.0),
         _alone(SMOOTH_MACHINE),
         _mixed(SMOOTH_MACHINE, BAYES, 0.5),
-        NO_VECTORS,
+        BAYES_ALONE,
         *(with_ridge if n_rows <= RIDGE_ROWS else ()),
     )
 
@@ -92,7 +99,7 @@ def _with_bayes(base: Base) -> tuple[Recipe, ...]:
     """Naive Bayes costs one product whatever the size, and a mixture costs nothing more, so both
     are always compared with the one base that is dear."""
     mixed = (_mixed(base, BAYES, share) for share in (0.25, 0.5, 1.0))
-    return (_alone(base), *mixed, NO_VECTORS)
+    return (_alone(base), *mixed, BAYES_ALONE)
 
 
 def left_out(n_rows: int, recipes: Sequence[Recipe]) -> str:
@@ -124,6 +131,34 @@ def _with_names(n_rows: int) -> tuple[Recipe, ...]:
     return (*found, _mixed(second, NAMES, 0.25), _mixed(second, NAMES, 0.5))
 
 
+def _with_vectors(recipes: Sequence[Recipe]) -> tuple[Recipe, ...]:
+    """A model of the vectors alone beside that of the words, in which each counts for as much as
+    it helps: together in one model, hundreds of dense features hide what single words say. Measured
+    in the mean of three tables of 100 rows: .784 beside each other, .742 in one model."""
+    usual = recipes[0]
+    blends = [_blend(usual, 1.0), _blend(usual, 2.0), _alone(VECTORS)]
+    return (*blends, *([_blend(BAYES_ALONE, 1.0)] if BAYES_ALONE in recipes else []))
+
+
+def _with_name_vectors(named: Sequence[Recipe]) -> tuple[Recipe, ...]:
+    if not named:
+        return ()
+    vectors = _naming(VECTORS)
+    return (
+        _blend(named[1], 1.0),
+        _blend(named[1], 2.0),
+        _mixed(vectors, NAME_VECTORS, 0.5),
+        _mixed(vectors, NAME_VECTORS, 1.0),
+    )
+
+
+def _blend(recipe: Recipe, share: float) -> Recipe:
+    vectors = _naming(VECTORS) if recipe.names else VECTORS
+    part = "" if share == 1.0 else f"{share:g} × "
+    name = f"{recipe.name} + {part}{vectors.name}"
+    return Recipe(name, (*recipe.mixture, (vectors, share)))
+
+
 def _naming(base: Base) -> Base:
     return replace(base, name=f"{base.name} with label names", names=True)
 
@@ -146,10 +181,9 @@ def _mixed(first: Base, second: Base, share: float) -> Recipe:
 
 
 def _with_embedding(recipe: Recipe) -> Recipe:
+    """In one model: several labels a row are set apart by machines, which have no cheap mixture."""
     mixture = tuple(
         (replace(base, name=f"{base.name} on embeddings too", embedding=True), share)
-        if base.solve not in (bayes, by_name)
-        else (base, share)
         for base, share in recipe.mixture
     )
     return Recipe(f"{recipe.name}, with embeddings", mixture)

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ...core.errors import ArtifactError, TrainingError
-from .features import FloatArray
 from .serialization import MAX_TOKENS, MAX_VECTORS
 from .static_embedding import StaticEmbedding
 from .tokenizer import Tokenizer
@@ -71,11 +69,3 @@ def from_model(model: Any) -> StaticEmbedding:
     if unknown is not None and not 0 <= int(unknown) < len(vectors):
         unknown = None
     return StaticEmbedding(vectors.astype(np.float16), tokenizer, unknown)
-
-
-def embed(embedding: StaticEmbedding, texts: Sequence[str]) -> FloatArray:
-    """One row per text, exactly as prediction computes it, shape (texts, dimensions)."""
-    out = np.empty((len(texts), embedding.dimensions), dtype=np.float32)
-    for row, text in enumerate(texts):
-        out[row] = embedding.row(text)
-    return out

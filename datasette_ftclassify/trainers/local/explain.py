@@ -22,6 +22,7 @@ import numpy.typing as npt
 from ...core.shingles import NO_SPACES
 from .features import MAX_CHARACTERS, FloatArray, Vectorizer, char_spans, char_terms, prepare
 from .static_embedding import StaticEmbedding
+from .text_vectors import TextVectors
 
 Amounts = npt.NDArray[np.float64]
 
@@ -29,6 +30,9 @@ WEAK = 0.75
 """A border between letters is cut where less than this holds them together, compared with one of
 the borders beside it: an n-gram that tells a label holds its own letters, and longer ones, that
 have a neighbour too, hold that as well."""
+
+WHOLE_TEXT = "(the whole text)"
+"""Stands among the parts for what a sentence encoder adds."""
 
 _find_words = re.compile(r"\S+").finditer
 _JOINERS = "\u200c\u200d"
@@ -46,7 +50,7 @@ class LinearModel(Protocol):
     def weights(self) -> FloatArray: ...
 
     @property
-    def embedding(self) -> StaticEmbedding | None: ...
+    def embedding(self) -> TextVectors | None: ...
 
     @property
     def embedding_weights(self) -> FloatArray | None: ...
@@ -70,8 +74,19 @@ def explain(model: LinearModel, text: str, label: int, top: int) -> list[tuple[s
     for part in parts_of(model, text, label):
         name = _without_edges(text[part.start : part.end])
         totals[names.setdefault(name.lower(), name)] += part.amount
+    whole = _of_encoder(model, text, label)
+    if whole is not None:
+        totals[WHOLE_TEXT] = whole
     ranked = sorted(totals.items(), key=lambda item: (-abs(item[1]), item[0]))
     return ranked[:top]
+
+
+def _of_encoder(model: LinearModel, text: str, label: int) -> float | None:
+    """What a sentence encoder adds, which reads a text as a whole; None without one."""
+    vectors, weights = model.embedding, model.embedding_weights
+    if vectors is None or weights is None or isinstance(vectors, StaticEmbedding):
+        return None
+    return float(vectors.row(text[:MAX_CHARACTERS]) @ model.direction(weights, label))
 
 
 def parts_of(model: LinearModel, text: str, label: int) -> list[Part]:
@@ -79,8 +94,8 @@ def parts_of(model: LinearModel, text: str, label: int) -> list[Part]:
     Between them is white space alone."""
     text = text[:MAX_CHARACTERS]
     amounts, bonds = _by_character(model, text, label)
-    if model.embedding is not None:
-        _add_embedding(model, text, label, amounts)
+    if isinstance(model.embedding, StaticEmbedding):
+        _add_static(model, model.embedding, text, label, amounts)
     spans = [span for word in _find_words(text) for span in _cut(text, *word.span(), bonds)]
     if not spans:
         return []
@@ -160,10 +175,11 @@ def _characters(prepared: str, numbers: Mapping[str, int]) -> Iterator[Place]:
                 yield feature, max(first + start - 1, first), min(first + end - 1, last), 1.0
 
 
-def _add_embedding(model: LinearModel, text: str, label: int, amounts: Amounts) -> None:
-    assert model.embedding is not None
+def _add_static(
+    model: LinearModel, vectors: StaticEmbedding, text: str, label: int, amounts: Amounts
+) -> None:
     assert model.embedding_weights is not None
-    shares, offsets = model.embedding.shares(text)
+    shares, offsets = vectors.shares(text)
     if len(text) and offsets:
         contributions = shares @ model.direction(model.embedding_weights, label)
         np.add.at(amounts, np.minimum(offsets, len(text) - 1), contributions)

@@ -16,7 +16,7 @@ from .explain import explain
 from .features import FloatArray, Vectorizer
 from .known import Known, certainty, known_words
 from .linear import Array, log_sigmoid, log_sigmoid_pair, log_softmax_one
-from .static_embedding import StaticEmbedding
+from .text_vectors import TextVectors
 
 
 class LocalModel:
@@ -39,7 +39,7 @@ class LocalModel:
         multilabel: bool,
         temperature: float = 1.0,
         thresholds: Array | None = None,
-        embedding: StaticEmbedding | None = None,
+        embedding: TextVectors | None = None,
         embedding_weights: FloatArray | None = None,
         usual: Known | None = None,
     ) -> None:
@@ -60,14 +60,17 @@ class LocalModel:
         Labels that exclude each other have probabilities that sum to 1; with several labels a row,
         each is the probability of that label alone.
         """
+        vectors = self._vectors(texts)
         out = np.empty((len(texts), self.n_labels), dtype=np.float64)
         for row, text in enumerate(texts):
-            out[row] = self.log_probabilities_one(text)
+            out[row] = self._probabilities(self._scores(text, vectors[row]))
         return out
 
     def log_probabilities_one(self, text: str) -> Array:
         """The same for one text, shape (n_labels,)."""
-        scores = self._scores(text)
+        return self._probabilities(self._scores(text, self._vector(text)))
+
+    def _probabilities(self, scores: Array) -> Array:
         if self.multilabel:
             return log_sigmoid(scores)
         if len(scores) < self.n_labels:
@@ -90,26 +93,40 @@ class LocalModel:
 
         Multilabel: the log-odds of each label, so ln(1 - p) is `log_sigmoid(-logits)`.
         """
+        vectors = self._vectors(texts)
         out = np.empty((len(texts), self.n_labels), dtype=np.float64)
         for row, text in enumerate(texts):
-            out[row] = self.logits_one(text)
+            out[row] = self._logits(self._scores(text, vectors[row]))
         return out
 
     def logits_one(self, text: str) -> Array:
         """The same for one text, shape (n_labels,)."""
-        scores = self._scores(text)
+        return self._logits(self._scores(text, self._vector(text)))
+
+    def _logits(self, scores: Array) -> Array:
         if len(scores) == self.n_labels:
             return scores
         half = 0.5 * float(scores[0])
         return np.array((-half, half))
 
-    def _scores(self, text: str) -> Array:
-        """One score per column of the weights, divided by the temperature."""
+    @property
+    def texts_at_once(self) -> int | None:
+        """Texts that are answered in about a tenth of a second; None: as many as words take."""
+        return None if self.embedding is None else self.embedding.texts_at_once
+
+    def _vector(self, text: str) -> FloatArray | None:
+        return None if self.embedding is None else self.embedding.row(text)
+
+    def _vectors(self, texts: Sequence[str]) -> Sequence[FloatArray | None]:
+        return [None] * len(texts) if self.embedding is None else list(self.embedding.rows(texts))
+
+    def _scores(self, text: str, vector: FloatArray | None) -> Array:
+        """One score per column of the weights, divided by the temperature. vector: of the text"""
         features, values = self.vectorizer.row(text)
         # einsum, not a matrix product: BLAS may add up in another order with other thread counts.
         scores = np.einsum("i,ij->j", values, self.weights.take(features, axis=0))
-        if self.embedding is not None and self.embedding_weights is not None:
-            scores += np.einsum("i,ij->j", self.embedding.row(text), self.embedding_weights)
+        if vector is not None and self.embedding_weights is not None:
+            scores += np.einsum("i,ij->j", vector, self.embedding_weights)
         wide: Array = np.add(scores, self.bias, dtype=np.float64)
         wide /= self.temperature
         return wide

@@ -22,7 +22,6 @@ from .term_counts import Matrix
 
 Targets = npt.NDArray[np.int8]  # 0/1, (rows, labels)
 WORD_WEIGHT = 0.7  # of the word block relative to the character block
-EMBEDDING_WEIGHT = 1.0
 SMOOTHING = 0.03  # of naive Bayes
 
 
@@ -42,6 +41,10 @@ class Design:
     @cached_property
     def without_embedding(self) -> Design:
         return self if self.embedding is None else Design(self.tfidf)
+
+    @cached_property
+    def without_words(self) -> Design:
+        return Design(sparse.csr_matrix((self.tfidf.shape[0], 0), dtype=np.float32), self.embedding)
 
     @cached_property
     def matrix(self) -> Matrix:
@@ -80,14 +83,19 @@ class Base:
     strength: float
     embedding: bool = False
     names: bool = False  # whether it learns from the labels' names, too
+    words: bool = True  # whether it sees more than the embedding
 
     def fit(self, design: Design, targets: Targets, seed: int) -> Linear:
-        used = design if self.embedding else design.without_embedding
         with one_thread():
-            return self.solve(used, targets, self.strength, seed)
+            return self.solve(self._seen(design), targets, self.strength, seed)
 
     def decide(self, model: Linear, design: Design) -> FloatArray:
-        return model.decide(design if self.embedding else design.without_embedding)
+        return model.decide(self._seen(design))
+
+    def _seen(self, design: Design) -> Design:
+        if not self.words:
+            return design.without_words
+        return design if self.embedding else design.without_embedding
 
 
 @dataclass(frozen=True)

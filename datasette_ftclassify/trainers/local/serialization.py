@@ -7,6 +7,7 @@ is checked against the declared one before memory is taken for it.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -18,6 +19,7 @@ from .features import TOKEN_PATTERNS, FloatArray, Vectorizer
 from .known import LEVELS, MIN_ROWS, MOST_ROWS, Known
 from .model import LocalModel
 from .static_embedding import StaticEmbedding
+from .text_vectors import EncoderVectors, TextVectors
 from .tokenizer import Tokenizer
 
 FORMATS = tuple(TOKEN_PATTERNS)
@@ -30,8 +32,11 @@ MAX_TOKENS = 1_000_000
 MAX_VECTORS = 130_000_000
 MAX_TERM_BYTES = 64_000_000
 MAX_DIMENSIONS = 4_096
+MAX_NAME = 200
 MAX_VALUE = 1e6  # far from where sums of single precision overflow
 
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+_NAME = re.compile(rf"[\w.+ -]{{1,{MAX_NAME}}}")
 _BLOCK = 1_000_000
 """Numbers that are checked at once: no second large array is needed."""
 
@@ -59,14 +64,8 @@ def to_parts(model: LocalModel) -> tuple[dict[str, Any], dict[str, bytes]]:
         "bias": model.bias.astype("<f4").tobytes(),
     }
     if model.embedding is not None and model.embedding_weights is not None:
-        embedding = model.embedding
-        header["embedding"] = {
-            "n_tokens": len(embedding.vectors),
-            "dimensions": embedding.dimensions,
-            "unknown": embedding.unknown,
-        }
-        parts["vectors"] = embedding.vectors.astype("<f2").tobytes()
-        parts["tokenizer"] = embedding.tokenizer.to_json().encode("utf-8")
+        header["embedding"], more = _vectors_to_parts(model.embedding)
+        parts |= more
         parts["embedding_weights"] = model.embedding_weights.astype("<f4").tobytes()
     header["sizes"] = {name: len(blob) for name, blob in parts.items()}
     return header, parts
@@ -75,7 +74,8 @@ def to_parts(model: LocalModel) -> tuple[dict[str, Any], dict[str, bytes]]:
 def from_parts(header: Mapping[str, Any], parts: Mapping[str, bytes]) -> LocalModel:
     """The reverse of `to_parts`, for data that nobody vouches for.
 
-    Raises ArtifactError when anything is missing, of the wrong size or out of range.
+    Raises ArtifactError when anything is missing, of the wrong size or out of range, AccessError
+    when it needs a sentence encoder that this machine does not have.
     """
     if not isinstance(header, Mapping) or not isinstance(parts, Mapping):
         raise _damaged("it has no header")
@@ -126,6 +126,24 @@ def from_parts(header: Mapping[str, Any], parts: Mapping[str, bytes]) -> LocalMo
         else _array(parts, "embedding_weights", "<f4", (embedding.dimensions, columns)),
         usual=_known(header.get("known")),
     )
+
+
+def _vectors_to_parts(vectors: TextVectors) -> tuple[dict[str, Any], dict[str, bytes]]:
+    """Static vectors go along; of an encoder its hash does."""
+    if isinstance(vectors, EncoderVectors):
+        encoder = {"encoder": vectors.encoder.digest, "name": vectors.name}
+        return {**encoder, "dimensions": vectors.dimensions}, {}
+    assert isinstance(vectors, StaticEmbedding)
+    header = {
+        "n_tokens": len(vectors.vectors),
+        "dimensions": vectors.dimensions,
+        "unknown": vectors.unknown,
+    }
+    parts = {
+        "vectors": vectors.vectors.astype("<f2").tobytes(),
+        "tokenizer": vectors.tokenizer.to_json().encode("utf-8"),
+    }
+    return header, parts
 
 
 def _damaged(what: str) -> ArtifactError:
@@ -244,11 +262,13 @@ def _text(parts: Mapping[str, bytes], name: str, most: int) -> str:
         raise _damaged(f"the part {name!r} is not UTF-8 text") from None
 
 
-def _embedding(header: Any, parts: Mapping[str, bytes]) -> StaticEmbedding | None:
+def _embedding(header: Any, parts: Mapping[str, bytes]) -> TextVectors | None:
     if header is None:
         return None
     if not isinstance(header, Mapping):
         raise _damaged("the embedding is not described")
+    if "encoder" in header:
+        return _of_encoder(header)
     n_tokens = _whole(header, "n_tokens", 1, MAX_TOKENS)
     dimensions = _whole(header, "dimensions", 1, MAX_DIMENSIONS)
     unknown = header.get("unknown")
@@ -263,3 +283,19 @@ def _embedding(header: Any, parts: Mapping[str, bytes]) -> StaticEmbedding | Non
         raise ArtifactError(f"The classifier's tokenizer cannot be used: {error}") from None
     vectors = _raw(parts, "vectors", "<f2", (n_tokens, dimensions)).reshape(n_tokens, dimensions)
     return StaticEmbedding(vectors, tokenizer, unknown)
+
+
+def _of_encoder(header: Mapping[str, Any]) -> EncoderVectors:
+    """The vectors of an encoder that this machine has. Raises AccessError where it has not."""
+    from ..encoders.known import needed_encoder
+
+    digest, name = header.get("encoder"), header.get("name")
+    if not isinstance(digest, str) or not _DIGEST.fullmatch(digest):
+        raise _damaged("the hash of its sentence encoder is not one")
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
+        raise _damaged("the name of its sentence encoder is not one")
+    dimensions = _whole(header, "dimensions", 1, MAX_DIMENSIONS)
+    encoder = needed_encoder(digest, name)
+    if encoder.dimensions != dimensions:
+        raise _damaged(f"its sentence encoder does not have {dimensions} dimensions")
+    return EncoderVectors(encoder, name)

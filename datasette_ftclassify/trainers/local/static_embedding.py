@@ -6,12 +6,14 @@ answers wherever this package is installed, without the embedding model that it 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import islice
 
 import numpy as np
 import numpy.typing as npt
 
 from .features import MAX_CHARACTERS, FloatArray
+from .text_vectors import Encoded
 from .tokenizer import Tokenizer
 
 HalfArray = npt.NDArray[np.float16]
@@ -33,12 +35,23 @@ class StaticEmbedding:
     def dimensions(self) -> int:
         return int(self.vectors.shape[1])
 
+    @property
+    def texts_at_once(self) -> int | None:
+        return None
+
     def row(self, text: str) -> FloatArray:
         """The mean vector of a text, of Euclidean length 1 (or all zero), shape (dimensions,)."""
         ids, _ = self._tokens(text, placed=False)
         mean = np.add.reduce(self.vectors.take(ids, axis=0).astype(np.float32), axis=0)
         length = np.sqrt(np.add.reduce(mean * mean))
         return np.asarray(mean / length if length > 0 else mean, dtype=np.float32)
+
+    def rows(self, texts: Sequence[str], encoded: Encoded | None = None) -> FloatArray:
+        """The same, one row per text, shape (texts, dimensions)."""
+        out = np.empty((len(texts), self.dimensions), dtype=np.float32)
+        for row, text in enumerate(texts):
+            out[row] = self.row(text)
+        return out
 
     def shares(self, text: str) -> tuple[npt.NDArray[np.float64], list[int]]:
         """Each token's additive share in `row(text)`, and the character where the token starts."""

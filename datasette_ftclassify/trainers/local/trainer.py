@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from ...core.errors import TrainingError
 from ...core.prediction import Predictor
 from ..base import (
     Capabilities,
@@ -15,7 +16,7 @@ from ..base import (
     check_taken,
     no_progress,
 )
-from ..options import EMBEDDINGS
+from ..options import EMBEDDINGS, ENCODER
 
 
 class LocalTrainer:
@@ -30,7 +31,15 @@ class LocalTrainer:
         leaves_machine=False,
         costs_money=False,
     )
-    options = (EMBEDDINGS,)
+    options = (EMBEDDINGS, ENCODER)
+
+    def check_options(self, options: TrainerOptions) -> None:
+        """A text has one vector."""
+        if options.embeddings and options.encoder:
+            raise TrainingError(
+                "A text gets one vector: choose static embeddings or a sentence encoder.",
+                fields=("embeddings", "encoder"),
+            )
 
     def train(
         self, data: TrainingSet, options: TrainerOptions, progress: Progress = no_progress
@@ -47,6 +56,7 @@ class LocalTrainer:
             multilabel=not data.labels.exclusive,
             seed=options.seed,
             embeddings=options.embeddings,
+            encoder=options.encoder,
             names=data.labels.names,
             progress=progress,
         )

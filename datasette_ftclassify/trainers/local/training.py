@@ -15,17 +15,17 @@ import numpy.typing as npt
 
 from ...core.humanize import counted, one_or_more
 from ...metrics.scores import calibration_error
-from ..base import HeldOut, Progress, no_progress
+from ..base import HeldOut, Progress, no_progress, within
+from .asked_vectors import Encoding, encoder_report, find_vectors
 from .calibration import across_platt, across_temperatures, calibrate, platt_each
 from .candidates import candidates, left_out, may_help
-from .embeddings import load as load_embedding
 from .expected_time import ExpectedTime
 from .features import MAX_CHARACTERS, Vectorizer
 from .group_folds import always_learnt
 from .known_rows import measure
 from .linear import log_sigmoid
 from .model import LocalModel, as_stored
-from .recipes import EMBEDDING_WEIGHT, WORD_WEIGHT, Linear, Targets
+from .recipes import WORD_WEIGHT, Linear, Targets
 from .selection import Trial, compare
 from .thresholds import across_halves, choose_thresholds, f1_scores
 from .training_data import Data, as_indicators
@@ -46,6 +46,7 @@ def fit_held_out(
     multilabel: bool,
     seed: int = 0,
     embeddings: str | None = None,
+    encoder: str | None = None,
     names: Sequence[str] | None = None,
     progress: Progress | None = None,
 ) -> tuple[LocalModel, dict[str, Any], HeldOut | None]:
@@ -54,30 +55,34 @@ def fit_held_out(
 
     `targets` holds label numbers 0..n_labels-1, shape (rows,), or with `multilabel` 0 or 1 for
     each label, shape (rows, n_labels). `embeddings` names a folder or a cached hub model of
-    model2vec; cross-validation decides whether it is used, and whether the labels' `names` are
-    learnt from, which are looked at where rows are few. `progress` is called with a stage and
+    model2vec, `encoder` a sentence encoder (see `find_encoder`), of which one can be given;
+    cross-validation decides whether it is used, and whether the labels' `names` are learnt from,
+    which are looked at where rows are few. `progress` is called with a stage and
     the share of the time that is over, 0..1, by what its parts took so far. The same rows and seed
     give the same classifier, bit by bit.
 
     The report is safe for JSON: recipes (each with its score on unseen rows), metric, recipe,
-    why, embeddings, calibration, n_rows, n_features, seconds, warnings.
+    why, embeddings, encoder (of a sentence encoder: name, digest, dimensions, bytes, licence,
+    revision), calibration, n_rows, n_features, seconds, warnings.
 
     Raises TrainingError when the targets do not fit or the embeddings cannot be had.
     """
     started = time.monotonic()
-    clock = ExpectedTime(progress or no_progress)
+    report_progress = progress or no_progress
     wanted = as_indicators(targets, len(texts), n_labels, multilabel)
-    embedding = load_embedding(embeddings) if embeddings else None
-    clock.report("reading")
+    report_progress("reading", 0.0)
+    vectors = find_vectors(embeddings, encoder)
+    encoding = Encoding(vectors, report_progress)
     told = None if multilabel or not may_help(len(texts), n_labels) else names
-    data = Data.read(texts, wanted, n_labels, embedding, names=told)
+    data = Data.read(texts, wanted, n_labels, vectors, names=told, encoded=encoding.encoded)
+    clock = ExpectedTime(within(report_progress, encoding.share, 1.0))
     clock.report("comparing")
     recipes = candidates(
         len(texts),
         n_labels,
         data.cost,
         multilabel=multilabel,
-        embedding=embedding is not None,
+        embedding=vectors is not None,
         names=len(data.named) > 0,
     )
     trial = compare(data, recipes, seed, multilabel, clock)
@@ -98,11 +103,14 @@ def fit_held_out(
         "recipe": trial.recipe.name,
         "why": " ".join(part for part in (trial.why, missing) if part),
         "embeddings": embeddings if model.embedding is not None else None,
+        **encoder_report(model.embedding),
         "calibration": calibration,
         "n_rows": len(texts),
         "n_features": n_features,
         "seconds": round(time.monotonic() - started, 2),
-        "warnings": _warnings(texts, wanted) + _unjudged(data) + _unused(trial, embeddings),
+        "warnings": _warnings(texts, wanted)
+        + _unjudged(data)
+        + _unused(trial, embeddings or encoder),
     }
     return model, report, held_out
 
@@ -127,7 +135,8 @@ def finish(
     for base, share in trial.recipe.mixture:
         part: Linear = base.fit(design, targets, seed)
         factor = np.float32(share / trial.scales[base.name])
-        weights[: len(part.weights)] += factor * part.weights
+        start = 0 if base.words else n_terms
+        weights[start : start + len(part.weights)] += factor * part.weights
         bias += factor * part.bias
         fitted(base.name)
     if not multilabel:
@@ -136,25 +145,25 @@ def finish(
         if n_labels == 2:
             weights, bias = weights[:, 1:] - weights[:, :1], bias[1:] - bias[:1]
     weights[: weighting.n_words] *= np.float32(WORD_WEIGHT)
-    weights[n_terms:] *= np.float32(EMBEDDING_WEIGHT)
     embedded = trial.recipe.embedding
-    words, chars = data.terms.terms_kept(weighting.keep)
-    numbers = range(n_terms)
+    kept = n_terms if any(base.words for base, _ in trial.recipe.mixture) else 0
+    words, chars = data.terms.terms_kept(weighting.keep[:kept])
+    numbers = range(kept)
     vectorizer = Vectorizer(
         dict(zip(words, numbers, strict=False)),
         dict(zip(chars, numbers[len(words) :], strict=True)),
-        weighting.idf,
+        weighting.idf[:kept],
     )
     model = LocalModel(
         vectorizer,
-        as_stored(weights[:n_terms]),
+        as_stored(weights[:kept]),
         bias,
         n_labels=n_labels,
         multilabel=multilabel,
         embedding=data.embedding if embedded else None,
         embedding_weights=np.ascontiguousarray(weights[n_terms:]) if embedded else None,
     )
-    return model, n_terms
+    return model, kept
 
 
 def _calibrate(
@@ -247,9 +256,9 @@ def _unjudged(data: Data) -> list[str]:
     return [f"{copies} {some} no other text to be judged by: label rows with other texts."]
 
 
-def _unused(trial: Trial, embeddings: str | None) -> list[str]:
+def _unused(trial: Trial, asked_for: str | None) -> list[str]:
     """Says so when embeddings were asked for and are not in the recipe."""
-    if embeddings is None or trial.recipe.embedding:
+    if asked_for is None or trial.recipe.embedding:
         return []
     tried = [row["score"] for row in trial.table if row["embedding"]]
     plain = [row["score"] for row in trial.table if not row["embedding"]]

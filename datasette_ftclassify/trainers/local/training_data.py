@@ -11,13 +11,12 @@ import numpy.typing as npt
 
 from ...core.errors import TrainingError
 from ...core.near_duplicates import near_groups
-from .embeddings import embed
 from .features import FloatArray
 from .group_folds import Rows
 from .label_names import label_texts
-from .recipes import EMBEDDING_WEIGHT, WORD_WEIGHT, Design, Targets
-from .static_embedding import StaticEmbedding
+from .recipes import WORD_WEIGHT, Design, Targets
 from .term_counts import TermCounts, Weighting, count_terms
+from .text_vectors import Encoded, TextVectors
 
 MAX_WEIGHTS = 16_000_000  # features x labels that are kept: 32 MB stored, 64 MB in memory
 MAX_FEATURES = 200_000
@@ -55,7 +54,7 @@ class Data:
     targets: Targets
     groups: Rows  # the same number for equal texts and near copies
     min_rows: int
-    embedding: StaticEmbedding | None
+    embedding: TextVectors | None
     embedded: FloatArray | None
     max_weights: int = MAX_WEIGHTS
     named: Rows = field(default_factory=lambda: np.empty(0, dtype=np.intp))
@@ -68,17 +67,18 @@ class Data:
         texts: Sequence[str],
         targets: Targets,
         n_labels: int,
-        embedding: StaticEmbedding | None = None,
+        embedding: TextVectors | None = None,
         max_weights: int = MAX_WEIGHTS,
         names: Sequence[str] | None = None,
+        encoded: Encoded | None = None,
     ) -> Data:
-        """names: of the labels, to learn from where that may help"""
+        """names: of the labels, to learn from where that may help; encoded: see `TextVectors`"""
         extra = None if names is None else label_texts(names)
         # A term that occurs in one row only helps where rows are few.
         min_rows = 1 if len(texts) <= 500 else 2 if len(texts) <= 50_000 else 4
         read = texts if extra is None else [*texts, *extra]
         terms = count_terms(read, min_rows=min_rows)
-        embedded = None if embedding is None else embed(embedding, read) * EMBEDDING_WEIGHT
+        embedded = None if embedding is None else embedding.rows(read, encoded)
         groups, named = near_groups(texts), np.arange(len(texts), len(read))
         return cls(terms, targets, groups, min_rows, embedding, embedded, max_weights, named)
 

@@ -1,0 +1,255 @@
+"""Where the files of a sentence encoder are. Nothing is downloaded from here.
+
+An encoder is named by a person at this machine: a folder, an installed package that carries
+weights, or a model in the Hugging Face cache. A database file never names one: what it says of an
+encoder is the hash of its files, see `known`.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any, Literal
+
+from ...core.errors import TrainingError
+
+Pooling = Literal["mean", "cls"]
+
+MAX_TOKENS = 512
+"""Of one text, as most encoders have it; a model's own limit is kept where it is lower."""
+_USUAL_TOKENS = 256
+_MODELS = ("model.onnx", "onnx/model.onnx")
+_TOKENIZERS = ("tokenizer.json", "vocab.txt")
+_MAX_JSON = 50_000_000
+
+
+@dataclass(frozen=True)
+class EncoderFiles:
+    """The parts of one encoder.
+
+    names:      as it was named: one, or that of the model and that of the tokenizer
+    model:      the ONNX file
+    tokenizer:  tokenizer.json, or the vocabulary of a BERT
+    pooling:    how the vectors of a text's tokens become one: their mean, or the first one
+    max_tokens: of one text; what follows is not read
+    lowercase:  whether a vocabulary is of lower-case words
+    licence, revision: what the package or the hub says of it; None: nothing
+    """
+
+    names: tuple[str, ...]
+    model: Path
+    tokenizer: Path
+    pooling: Pooling
+    max_tokens: int
+    lowercase: bool
+    licence: str | None = None
+    revision: str | None = None
+
+    @property
+    def name(self) -> str:
+        return "+".join(self.names)
+
+    @property
+    def title(self) -> str:
+        """For people and other machines: without the folders that it is in."""
+        return re.sub(r"[^\w.+ -]", "_", "+".join(Path(name).name for name in self.names))[:200]
+
+    @property
+    def parts(self) -> list[Path]:
+        """All files that its vectors depend on; large models keep their weights in a second one."""
+        more = (self.model.with_name(self.model.name + end) for end in ("_data", ".data"))
+        return [self.model, *(path for path in more if path.is_file()), self.tokenizer]
+
+    @property
+    def size(self) -> int:
+        """Bytes."""
+        return sum(path.stat().st_size for path in self.parts)
+
+
+def find_encoder(name: str) -> EncoderFiles:
+    """The files of a named encoder.
+
+    name: a folder with an ONNX export as sentence-transformers has it, or one ONNX file; an
+          installed package with such files; a model of the Hugging Face cache. Where the tokenizer
+          is somewhere else, two such names with a plus sign between them.
+    Raises TrainingError, with what is missing.
+    """
+    names: tuple[str, ...] = (name,)
+    places = [_place(name)]
+    if places == [None] and "+" in name:
+        first, _, second = name.partition("+")
+        names = (first, second)
+        places = [_place(first), _place(second)]
+    if not all(places):
+        missing = names[places.index(None)]
+        raise TrainingError(
+            f"There is no sentence encoder {missing!r}: no folder, no installed package and no "
+            "model in the Hugging Face cache has that name. Models are not downloaded silently: "
+            f"name a folder, or download it once with: hf download {missing}"
+        )
+    found = [place for place in places if place]
+    folders = [folder for place in found for folder in place.folders]
+    model = found[0].model or _model_in(name, found[0].folders)
+    tokenizer = _first(folders, _TOKENIZERS)
+    if tokenizer is None:
+        raise TrainingError(
+            f"{name} has a model, but no tokenizer.json or vocab.txt. Name the folder or package "
+            f"that has one behind a plus sign: {names[0]}+FOLDER"
+        )
+    _check_modules(name, _settings(folders, "modules.json"))
+    cased = _settings(folders, "tokenizer_config.json")
+    return EncoderFiles(
+        names,
+        model,
+        tokenizer,
+        _pooling(name, _settings(folders, "1_Pooling/config.json")),
+        _max_tokens(_settings(folders, "sentence_bert_config.json"), cased),
+        cased.get("do_lower_case") is not False,
+        found[0].licence,
+        found[0].revision,
+    )
+
+
+@dataclass(frozen=True)
+class _Place:
+    folders: Sequence[Path]
+    model: Path | None = None
+    licence: str | None = None
+    revision: str | None = None
+
+
+def _place(name: str) -> _Place | None:
+    path = Path(name).expanduser()
+    if not name.strip():
+        return None
+    if path.is_file() and path.suffix == ".onnx":
+        return _Place([path.parent, path.parent.parent], path)
+    if path.is_dir():
+        return _Place([path])
+    return _package(name) or _cached(name)
+
+
+def _package(name: str) -> _Place | None:
+    """An installed package; none of its code is run."""
+    try:
+        package = metadata.distribution(name)
+    except (metadata.PackageNotFoundError, ValueError):
+        return None
+    known = (Path(str(package.locate_file(file))) for file in package.files or ())
+    wanted = {"model.onnx", *_TOKENIZERS, "modules.json"}
+    folders = {
+        path.parent.parent if path.parent.name == "onnx" else path.parent: None
+        for path in known
+        if path.name in wanted or path.suffix == ".onnx"
+    }
+    said = package.metadata.json
+    licence = str(said.get("license_expression") or said.get("license") or "")
+    return _Place(
+        list(folders),
+        None,
+        licence.partition("\n")[0][:100] or None,
+        f"{said['name']} {package.version}",
+    )
+
+
+def _cached(name: str) -> _Place | None:
+    """A model of the hub that was downloaded before."""
+    try:
+        from huggingface_hub import snapshot_download
+        from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
+    except ImportError:
+        return None
+    try:
+        folder = Path(snapshot_download(name, local_files_only=True))
+    except (HFValidationError, LocalEntryNotFoundError, OSError, ValueError):
+        return None
+    return _Place([folder], None, _licence(folder / "README.md"), folder.name)
+
+
+def _licence(card: Path) -> str | None:
+    """As the first lines of a model's card say it."""
+    try:
+        with card.open(encoding="utf-8", errors="replace") as lines:
+            for line, _ in zip(lines, range(60), strict=False):
+                if line.startswith("license:"):
+                    return line.partition(":")[2].strip() or None
+    except OSError:
+        pass
+    return None
+
+
+def _model_in(name: str, folders: Sequence[Path]) -> Path:
+    usual = _first(folders, _MODELS)
+    if usual is not None:
+        return usual
+    found = sorted(
+        path
+        for folder in folders
+        for inner in (folder, folder / "onnx")
+        for path in inner.glob("*.onnx")
+    )
+    if len(found) == 1:
+        return found[0]
+    if found:
+        names = ", ".join(path.name for path in found[:5])
+        raise TrainingError(f"{name} has several models ({names}): name one of these files.")
+    raise TrainingError(
+        f"{name} has no model.onnx: an encoder is read in the form that ONNX Runtime runs. Models "
+        "of sentence-transformers often have one in their folder onnx, or can be exported."
+    )
+
+
+def _first(folders: Sequence[Path], names: Sequence[str]) -> Path | None:
+    paths = (folder / name for folder in folders for name in names)
+    return next((path for path in paths if path.is_file()), None)
+
+
+def _settings(folders: Sequence[Path], name: str) -> Mapping[str, Any]:
+    """A JSON object, or {"": …} for what is none; empty where the file is not there."""
+    path = _first(folders, [name])
+    if path is None or path.stat().st_size > _MAX_JSON:
+        return {}
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError:
+        raise TrainingError(f"{path} is not JSON.") from None
+    return data if isinstance(data, dict) else {"": data}
+
+
+def _check_modules(name: str, modules: Mapping[str, Any]) -> None:
+    listed = modules.get("") or []
+    kinds = [str(each.get("type")).rpartition(".")[2] for each in listed if isinstance(each, dict)]
+    known = {"Transformer", "Pooling", "Normalize"}
+    if other := next((kind for kind in kinds if kind not in known), None):
+        raise TrainingError(
+            f"{name} has a module {other}, which is not supported: choose a sentence encoder of "
+            "transformer and pooling alone, such as all-MiniLM-L6-v2 or bge-small."
+        )
+
+
+def _pooling(name: str, said: Mapping[str, Any]) -> Pooling:
+    chosen = {key for key, value in _pooling_modes(said) if value}
+    if chosen <= {"mean"}:
+        return "mean"
+    if chosen == {"cls"}:
+        return "cls"
+    raise TrainingError(f"{name} pools by {', '.join(sorted(chosen))}, which is not supported.")
+
+
+def _pooling_modes(said: Mapping[str, Any]) -> Iterator[tuple[str, object]]:
+    if isinstance(said.get("pooling_mode"), str):
+        yield said["pooling_mode"], True
+    for key, value in said.items():
+        if key.startswith("pooling_mode_"):
+            yield key.removeprefix("pooling_mode_").partition("_tok")[0], value
+
+
+def _max_tokens(said: Mapping[str, Any], tokenizer: Mapping[str, Any]) -> int:
+    for value in (said.get("max_seq_length"), tokenizer.get("model_max_length")):
+        if isinstance(value, int) and value >= 8:
+            return min(value, MAX_TOKENS)
+    return _USUAL_TOKENS

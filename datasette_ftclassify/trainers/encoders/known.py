@@ -1,0 +1,111 @@
+"""Which encoders this machine has, by the hash of their files.
+
+A classifier says by a hash which encoder it needs. What it means here was said by a person: an
+encoder that was trained with on this machine, or one that the operator's settings name. So a
+database file reaches no file of this machine, and another model under the same name is not taken
+for the right one.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import OrderedDict
+from pathlib import Path
+
+from ...core.errors import AccessError, TrainingError
+from .allowed import allowed_encoders
+from .encoder import Encoder, digest_of
+from .files import EncoderFiles, find_encoder
+from .vector_store import KnownEncoder, VectorStoreError, opened_store
+
+MAX_LOADED = 2
+"""Encoders kept in memory at once: each takes as much as its file."""
+
+_loaded: OrderedDict[str, Encoder] = OrderedDict()
+_lock = threading.Lock()
+
+
+def use_encoder(name: str) -> Encoder:
+    """An encoder that a person named, which classifiers of files may then use on this machine.
+    Raises TrainingError."""
+    files = find_encoder(name)
+    encoder = _load(files, digest_of(files))
+    try:
+        with opened_store() as store:
+            store.note(_known(encoder))
+    except VectorStoreError as error:
+        raise TrainingError(
+            f"{error} It keeps which encoders are used here, so none can be used without it."
+        ) from error
+    return encoder
+
+
+def needed_encoder(digest: str, name: str) -> Encoder:
+    """The encoder with that hash. name: as whoever trained with it called it, for messages alone.
+
+    Raises AccessError when this machine does not have it, or cannot run it.
+    """
+    with _lock:
+        found = _loaded.get(digest)
+    if found is not None:
+        return found
+    needs = f"This classifier needs the sentence encoder {name} (SHA-256 {digest[:12]}…)"
+    problem = (
+        "which is not known on this machine. Install datasette-ftclassify[encoder] and the "
+        "encoder, and name it in the setting encoder of datasette-ftclassify, or in "
+        "FTCLASSIFY_ENCODER."
+    )
+    for here in _named_here(digest):
+        try:
+            files = find_encoder(here)
+            if digest_of(files) == digest:
+                return _load(files, digest)
+            problem = f"but {here} has other files: put those of then back, or train again."
+        except TrainingError as error:
+            problem = f"which cannot be used here. {error}"
+    raise AccessError(f"{needs}, {problem}")
+
+
+def _named_here(digest: str) -> list[str]:
+    """Names of encoders that a person gave: with a training, or in the settings."""
+    found = allowed_encoders()
+    try:
+        with opened_store(create=False) as store:
+            if noted := store.find(digest):
+                found.insert(0, noted.name)
+    except (FileNotFoundError, VectorStoreError):
+        pass
+    return found
+
+
+def _load(files: EncoderFiles, digest: str) -> Encoder:
+    with _lock:
+        found = _loaded.get(digest)
+    if found is None:
+        found = Encoder(files)
+    with _lock:
+        _loaded[digest] = found
+        _loaded.move_to_end(digest)
+        while len(_loaded) > MAX_LOADED:
+            _loaded.popitem(last=False)
+    return found
+
+
+def _known(encoder: Encoder) -> KnownEncoder:
+    files = encoder.files
+    name = "+".join(map(_from_root, files.names))
+    return KnownEncoder(
+        encoder.digest,
+        name,
+        encoder.dimensions,
+        files.size,
+        files.licence,
+        files.revision,
+        time.time(),
+    )
+
+
+def _from_root(name: str) -> str:
+    path = Path(name).expanduser()
+    return str(path.resolve()) if path.exists() else name
