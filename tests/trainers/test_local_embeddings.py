@@ -11,9 +11,8 @@ import numpy as np
 import pytest
 
 from datasette_ftclassify.core.errors import ArtifactError, TrainingError
-from datasette_ftclassify.trainers.local import LocalModel, fit
+from datasette_ftclassify.trainers.local import LocalModel, fit, selection
 from datasette_ftclassify.trainers.local.embeddings import from_model, load
-from datasette_ftclassify.trainers.local.recipes import Base
 from datasette_ftclassify.trainers.local.serialization import from_parts, to_parts
 
 model2vec = pytest.importorskip("model2vec")
@@ -89,12 +88,12 @@ TWO = [f"{word} {n}" for n in range(20) for word in ("yes please", "never ever")
 
 
 def test_embeddings_that_do_harm_are_not_carried_along_and_that_is_said(folder, monkeypatch):
-    decide = Base.decide
+    mix = selection.mix
 
-    def badly(base, model, design):
-        return (-1 if base.embedding else 1) * decide(base, model, design)
+    def badly(recipe, scores, scales):
+        return (-1 if recipe.embedding else 1) * mix(recipe, scores, scales)
 
-    monkeypatch.setattr(Base, "decide", badly)
+    monkeypatch.setattr(selection, "mix", badly)
     model, report = fit(TWO, np.arange(40) % 2, 2, multilabel=False, embeddings=folder)
     assert model.embedding is None
     assert report["embeddings"] is None
