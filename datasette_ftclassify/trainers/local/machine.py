@@ -165,13 +165,17 @@ def _against_close_rows(
 def _close_labels(
     design: Design, targets: Targets, own: npt.NDArray[np.intp]
 ) -> npt.NDArray[np.int32]:
-    """(rows, CLOSE): the labels that naive Bayes takes each row for, without its own."""
-    words = design.without_embedding
-    guess = bayes(words, targets, SMOOTHING, 0).weights
+    """(rows, CLOSE): the labels that each row is taken for at a glance, without its own."""
+    seen: Any = design.tfidf
+    if design.tfidf.shape[1]:
+        guess = bayes(design.without_embedding, targets, SMOOTHING, 0).weights
+    else:  # there are vectors alone, which are no counts: the label whose mean is nearest
+        seen = design.embedding
+        guess = seen.T @ (targets / np.maximum(targets.sum(axis=0), 1)).astype(np.float32)
     found = np.empty((len(own), CLOSE), dtype=np.int32)
     for start in range(0, len(own), _AT_ONCE):
         part = slice(start, start + _AT_ONCE)
-        scores = np.asarray(words.tfidf[part] @ guess)
+        scores = np.asarray(seen[part] @ guess)
         scores[np.arange(len(scores)), own[part]] = -np.inf
         found[part] = np.argpartition(-scores, CLOSE - 1, axis=1)[:, :CLOSE]
     return found
