@@ -90,12 +90,14 @@ def _there(
     from ..core.database import is_read_only
     from ..jobs.ask import ask_text, estimate_text, kept_answer
     from ..sql.remote_classifier import described_answer
+    from ..store.minimum_scores import find_minimum
     from .confirmation import agree
 
+    minimum = find_minimum(conn, classifier)
     kept = kept_answer(conn, classifier, text)
     if kept is not None:
         say("This text has a stored answer, which costs nothing.")
-        return {**described_answer(kept, classifier), "usd": 0.0}
+        return {**described_answer(kept, classifier, minimum), "usd": 0.0}
     if is_read_only(conn):
         raise click.ClickException(
             "The file is read-only, so an answer that is paid for could not be kept: ask in a copy."
@@ -106,7 +108,7 @@ def _there(
     asked = ask_text(
         conn, classifier, text, access, estimate=estimate, limit_usd=given["limit_usd"]
     )
-    return {**described_answer(asked.answer, classifier), "usd": asked.spent.usd}
+    return {**described_answer(asked.answer, classifier, minimum), "usd": asked.spent.usd}
 
 
 def _describe(answer: dict[str, Any]) -> None:

@@ -209,6 +209,18 @@ class LabelSet:
         """The position of a label, None when it is not in the set."""
         return self._index.get(value)
 
+    def position_called(self, label: object) -> int | None:
+        """The position of a label that somebody names by its value or by its name; None when the
+        set has no such label."""
+        if isinstance(label, (int, float)) and label in self._index:
+            return self._index[label]
+        return self._named.get(label) if isinstance(label, str) else None
+
+    @cached_property
+    def _named(self) -> dict[str, int]:
+        values = {v: i for v, i in self._index.items() if isinstance(v, str)}
+        return {name: i for i, name in enumerate(self.names)} | values
+
     def positions(self, values: Iterable[LabelValue]) -> list[int]:
         """The positions of labels that are all in the set, ascending: in which order a cell names
         its labels says nothing. Raises KeyError for a value that is not in the set."""

@@ -79,11 +79,18 @@ class Prediction:
 
 
 class Answerer:
-    """A predictor together with the labels it speaks of."""
+    """A predictor together with the labels it speaks of.
 
-    def __init__(self, predictor: Predictor, labels: LabelSet) -> None:
+    thresholds: of several labels: the probability from which each is given, (K,), in the place of
+                the predictor's own
+    """
+
+    def __init__(
+        self, predictor: Predictor, labels: LabelSet, thresholds: np.ndarray | None = None
+    ) -> None:
         self.predictor = predictor
         self.labels = labels
+        self.thresholds = predictor.thresholds if thresholds is None else thresholds
         self._recognizer = predictor if isinstance(predictor, Recognizer) else None
 
     def answer(self, text: str) -> Prediction:
@@ -115,7 +122,7 @@ class Answerer:
 
     def _from_rows(self, rows: np.ndarray) -> list[Prediction]:
         kind, values = self.labels.label_kind, self.labels.values
-        chosen = kind.choose(rows, self.predictor.thresholds)
+        chosen = kind.choose(rows, self.thresholds)
         places, scores = kind.as_positions(chosen), kind.logprob(rows, chosen).tolist()
         return [
             Prediction(tuple([values[i] for i in said or ()]), logprob, row)

@@ -176,15 +176,15 @@ def _answered_here(
             for i in range(0, len(rows), _BATCH)
         ]
     )
-    chosen = classifier.labels.label_kind.choose(logprobs, predictor.thresholds)
+    chosen = classifier.labels.label_kind.choose(logprobs, answerer.thresholds)
     groups = near_groups([r.text or "" for r in rows])
     labels, truths = classifier.labels, _truths(rows, classifier.labels)
     majority = majority_label(classifier)
     figures = figures_of(labels, truths, logprobs, chosen, groups, majority)
-    if predictor.thresholds is not None:
+    if answerer.thresholds is not None:
         names = classifier.labels.names
-        for name, least in zip(names, predictor.thresholds.tolist(), strict=True):
-            figures["labels"][name]["threshold"] = least
+        for name, least in zip(names, answerer.thresholds.tolist(), strict=True):
+            figures["labels"][name]["threshold"] = least if least <= 1 else None  # never given
     keys = [row.key for row in rows]
     return figures, judge(keys, labels, truths, logprobs, chosen, groups)
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable
 from datetime import date
+from typing import TYPE_CHECKING
 
 from ..core.errors import ArtifactError, PredictError, TrainingError
 from ..core.prediction import Answerer
 from ..prompts.prices import PriceTable, load_prices, today
 from ..store.artifacts import load_parts
 from ..store.classifiers import Classifier
+from ..store.minimum_scores import MinimumScore, find_minimum
 from ..store.published import why_unasked
 from ..trainers.access import Access
 from ..trainers.base import Learner, MeasuresKnown
@@ -100,6 +102,9 @@ class _RetiredModelClient:
         await self._inference_client.close()
 
 
+if TYPE_CHECKING:
+    import numpy as np
+
 BaseOf = Callable[[str, str], "str | None"]
 """From a host and the name under which a model is asked there to the model it was tuned from, as
 this installation knows it; None: it does not."""
@@ -182,4 +187,13 @@ def load_answerer(
         raise ArtifactError(
             f"Classifier {classifier.title} is damaged: its labels do not fit its weights."
         )
-    return Answerer(predictor, labels)
+    return Answerer(predictor, labels, label_thresholds(find_minimum(conn, classifier, schema)))
+
+
+def label_thresholds(minimum: MinimumScore | None) -> np.ndarray | None:
+    """Of each label, (K,), above 1 for one that is never given; None where nobody chose any."""
+    if minimum is None or minimum.thresholds is None:
+        return None
+    import numpy as np
+
+    return np.array([2.0 if least is None else least for least in minimum.thresholds])

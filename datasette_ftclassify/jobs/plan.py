@@ -14,6 +14,7 @@ from ..core.numbers import Range
 from ..store.classifiers import Classifier
 from ..store.jobs.job import Job
 from ..store.jobs.state import save_progress
+from ..store.minimum_scores import find_minimum
 from ..store.schema import transaction
 from .columns import Columns, check_columns, usual_columns
 from .cursor import RowCursor, start_over
@@ -39,7 +40,7 @@ class PredictRequest:
     unlabelled:  only rows without a label
     overwrite:   allow writing to columns that were not made for predictions
     threshold:   the minimum score (0-1) of a label; below it a row gets none, and keeps its score.
-                 None: every label is written
+                 None: the one that is kept with the classifier, 0: every label is written
     min_known:   how much a text must be like the training rows (0-1, see `Recognizer`); below it a
                  row gets no label. Local models alone can say it
 
@@ -80,10 +81,16 @@ class PredictRequest:
             params=dict(self.params),
             unlabelled=self.unlabelled,
             overwrite=self.overwrite,
-            threshold=self.threshold,
+            threshold=self._threshold(conn, classifier),
             min_known=self.min_known,
             on_error=None if service_of(classifier) is None else self.on_error,
         )
+
+    def _threshold(self, conn: sqlite3.Connection, classifier: Classifier) -> float | None:
+        if self.threshold is not None:
+            return self.threshold
+        minimum = find_minimum(conn, classifier)
+        return None if minimum is None else minimum.score
 
     def terms(self) -> dict[str, Any]:
         """What may be agreed anew when a job goes on."""

@@ -12,14 +12,21 @@ from ..core.errors import EvaluationError
 from ..core.humanize import counted
 from .binomial import at_most
 from .intervals import share_interval
-from .minimum_scores import CONFIDENCE, HeldOut, group_sizes, minimum_score, occurrence, share_text
+from .minimum_scores import (
+    CONFIDENCE,
+    JudgedRows,
+    group_sizes,
+    minimum_score,
+    occurrence,
+    share_text,
+)
 from .validation import Bools, Floats, Ints, check_shape
 
 Figure = Literal["precision", "recall"]
 
 
 @dataclass(frozen=True)
-class HeldOutLabels:
+class LabelRows:
     """Probabilities of K labels for n rows that the classifier was not trained on.
 
     probabilities: float (n, K), 0-1; truth: bool (n, K)
@@ -33,9 +40,9 @@ class HeldOutLabels:
     def __post_init__(self) -> None:
         check_shape("truth", self.truth, self.probabilities.shape)
 
-    def of_label(self, label: int) -> HeldOut:
+    def of_label(self, label: int) -> JudgedRows:
         """The label at that position as the one answer: it is right where the row has it."""
-        return HeldOut(self.probabilities[:, label], self.truth[:, label], groups=self.groups)
+        return JudgedRows(self.probabilities[:, label], self.truth[:, label], groups=self.groups)
 
 
 @dataclass(frozen=True)
@@ -56,7 +63,7 @@ class LabelThreshold:
 
 
 def label_threshold(
-    rows: HeldOutLabels, label: int, figure: Figure, least: float, strength: str
+    rows: LabelRows, label: int, figure: Figure, least: float, strength: str
 ) -> LabelThreshold:
     """For a precision or a recall of at least `least` (0-1, neither) of the label at a position, in
     the strength `likely` or `guaranteed` of `minimum_scores`.
@@ -88,7 +95,7 @@ def label_threshold(
     )
 
 
-def _for_recall(rows: HeldOut, least: float, strength: str) -> tuple[float | None, str | None]:
+def _for_recall(rows: JudgedRows, least: float, strength: str) -> tuple[float | None, str | None]:
     """The highest threshold, or why there is none."""
     having = rows.scores[rows.right].astype(np.float64)
     if rows.groups is not None:
@@ -112,7 +119,7 @@ def _for_recall(rows: HeldOut, least: float, strength: str) -> tuple[float | Non
     )
 
 
-def _share(rows: HeldOut, part: Bools, whole: Bools) -> tuple[float, float, float] | None:
+def _share(rows: JudgedRows, part: Bools, whole: Bools) -> tuple[float, float, float] | None:
     """Of the rows `whole` the share that is `part` of it, with its interval."""
     size = int(whole.sum())
     if not size:

@@ -55,7 +55,7 @@ _MOST_MORE = 100_000
 
 
 @dataclass(frozen=True)
-class HeldOut:
+class JudgedRows:
     """Answers about n rows that the classifier was not trained on, each with one label.
 
     scores: float (n,), probability of the answer, 0-1
@@ -81,13 +81,13 @@ class HeldOut:
     def __len__(self) -> int:
         return len(self.scores)
 
-    def answered_with(self, label: int) -> HeldOut:
+    def answered_with(self, label: int) -> JudgedRows:
         """The rows that were given the label at that position."""
         if self.chosen is None:
             raise EvaluationError("Which labels were answered is not known of these rows.")
         on = self.chosen == label
         groups = None if self.groups is None else self.groups[on]
-        return HeldOut(self.scores[on], self.right[on], self.chosen[on], groups)
+        return JudgedRows(self.scores[on], self.right[on], self.chosen[on], groups)
 
 
 @dataclass(frozen=True)
@@ -128,7 +128,7 @@ class Promise:
     more_rows: int | None = None
 
 
-def judge(rows: HeldOut, score: float) -> Outcome:
+def judge(rows: JudgedRows, score: float) -> Outcome:
     """What the minimum score does on these rows. Raises EvaluationError without any."""
     if not len(rows):
         raise EvaluationError("There are no rows to judge a minimum score by.")
@@ -144,7 +144,7 @@ def judge(rows: HeldOut, score: float) -> Outcome:
     return Outcome(len(rows), answered, wrong, coverage, low, high, error, error_low, error_high)
 
 
-def minimum_score(rows: HeldOut, wrong: float, strength: str) -> Promise:
+def minimum_score(rows: JudgedRows, wrong: float, strength: str) -> Promise:
     """The lowest score from which at most the share `wrong` (0-1, neither) of the answers is wrong,
     as far as `strength`, one of PROMISES, can tell from these rows.
 
@@ -178,13 +178,13 @@ def minimum_score(rows: HeldOut, wrong: float, strength: str) -> Promise:
     return _nothing(ranked, wrong, strength)
 
 
-def fixed_score(rows: HeldOut | None, score: float) -> Promise:
+def fixed_score(rows: JudgedRows | None, score: float) -> Promise:
     """A score that somebody chose, and what it does on these rows."""
     outcome = judge(rows, score) if rows is not None and len(rows) else None
     return Promise("fixed", None, score, outcome)
 
 
-def curve(rows: HeldOut, strength: str, shares: Sequence[float] = SHARES) -> list[Promise]:
+def curve(rows: JudgedRows, strength: str, shares: Sequence[float] = SHARES) -> list[Promise]:
     """What can be promised for each share of wrong answers."""
     return [minimum_score(rows, wrong, strength) for wrong in shares]
 
@@ -206,7 +206,7 @@ class _Ranked:
     ends: Bools
 
     @classmethod
-    def of(cls, rows: HeldOut) -> _Ranked:
+    def of(cls, rows: JudgedRows) -> _Ranked:
         order = np.argsort(-rows.scores, kind="stable")
         scores = rows.scores[order].astype(np.float64)
         counts = np.arange(1, len(scores) + 1)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from ..core.labels import LabelSet, LabelValue
 from ..core.text import Read
 from ..store.classifiers import Classifier
+from ..store.minimum_scores import MinimumScore
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,8 +19,11 @@ class Answer:
 
     labels:   one where labels exclude each other, else any number of them; None: no label, whose
               `reason` says why, and `raw` what the model said
-    logprob:  natural log of the probability of those labels; None without scores or labels
+    logprob:  natural log of the probability of those labels, or of the ones that would be given
+              without a minimum score; None without scores
     logprobs: of each label, in the label set's order; None: no scores
+    withheld: the labels that would be, where a minimum score keeps them back; `minimum` is that
+              score, 0-1
     """
 
     labels: tuple[LabelValue, ...] | None
@@ -27,6 +31,8 @@ class Answer:
     logprobs: Sequence[float] | None
     reason: str | None = None
     raw: str | None = None
+    withheld: tuple[LabelValue, ...] | None = None
+    minimum: float | None = None
 
     @property
     def score(self) -> float | None:
@@ -63,6 +69,18 @@ class SqlClassifier(Protocol):
         """The labels of a text, as `read` gives it, and the words that spoke for and against."""
 
 
+def within_minimum(answer: Answer, minimum: MinimumScore | None) -> Answer:
+    """The answer as it may be given: without labels, and with the reason, where its score is below
+    the minimum score of its classifier."""
+    if minimum is None or answer.labels is None or minimum.allows(answer.score):
+        return answer
+    had = "no score" if answer.score is None else f"the score {answer.score:.3g}"
+    reason = f"It has {had}, and {minimum.score:.3g} is the minimum score."
+    return replace(
+        answer, labels=None, reason=reason, withheld=answer.labels, minimum=minimum.score
+    )
+
+
 def identity_of(classifier: Classifier) -> dict[str, Any]:
     """What answers as JSON say of who answered."""
     return {"classifier": classifier.name, "version": classifier.version}
@@ -88,11 +106,20 @@ def described(answer: Answer, labels: LabelSet, known: float | None = None) -> d
         fields["name"] = labels.name_of(answer.labels[0])
     if answer.labels is None:
         fields |= {"reason": answer.reason, "raw": answer.raw}
+    fields |= withheld_fields(answer, labels)
     fields |= {"score": answer.score, "logprob": _finite(answer.logprob), "logprobs": None}
     if answer.logprobs is not None:
         pairs = zip(labels.names, answer.logprobs, strict=True)
         fields["logprobs"] = {name: _finite(round(value, 6)) for name, value in pairs}
     return {**fields, "known": None if known is None else round(known, 6)}
+
+
+def withheld_fields(answer: Answer, labels: LabelSet) -> dict[str, Any]:
+    """Why the label is not given, and which it would be; nothing where that is not so."""
+    if not answer.withheld:
+        return {}
+    likeliest = labels.name_of(answer.withheld[0])
+    return {"reason": answer.reason, "minimum_score": answer.minimum, "likeliest": likeliest}
 
 
 def _finite(value: float | None) -> float | None:

@@ -17,10 +17,10 @@ F = TypeVar("F", bound=Callable[..., Scalar])
 
 @dataclass(frozen=True)
 class SqlFunction:
-    """One SQL function of one argument or two.
+    """One SQL function of one argument or more.
 
     call:          gets what the connection's functions share (`functions.Functions`) and those
-    first, second: the names of the arguments; the second may be left out
+    first, others: the names of the arguments; the last ones may be left out
     longest:       bytes of UTF-8 of an argument that it is given whole; of a longer one, a CutText
     help:          what it answers, as Markdown on one line
 
@@ -31,13 +31,18 @@ class SqlFunction:
     name: str
     call: Callable[..., Scalar]
     first: str
-    second: str
+    others: tuple[str, ...]
     longest: int
     help: str
 
     @property
     def names_classifier(self) -> bool:
-        return self.second == "classifier"
+        return self.others[:1] == ("classifier",)
+
+    @property
+    def counts(self) -> range:
+        """Of arguments that it may be called with."""
+        return range(1, len(self.others) + 2)
 
 
 FUNCTIONS: dict[str, SqlFunction] = {}
@@ -48,8 +53,8 @@ def sql_function(help: str, *, longest: int) -> Callable[[F], F]:
     """Declares a method of `functions.Functions` as the SQL function of its name."""
 
     def declare(call: F) -> F:
-        name, (_, first, second) = call.__name__, inspect.signature(call).parameters
-        FUNCTIONS[name] = SqlFunction(name, call, first, second, longest, help)
+        name, (_, first, *others) = call.__name__, inspect.signature(call).parameters
+        FUNCTIONS[name] = SqlFunction(name, call, first, tuple(others), longest, help)
         return call
 
     return declare
@@ -57,5 +62,11 @@ def sql_function(help: str, *, longest: int) -> Callable[[F], F]:
 
 def functions_table() -> str:
     """The table of docs/sql.md."""
-    rows = (f"| `{f.name}({f.first} [, {f.second}])` | {f.help} |" for f in FUNCTIONS.values())
+    rows = (f"| `{f.name}({_arguments(f)})` | {f.help} |" for f in FUNCTIONS.values())
     return "\n".join(["| function | answers |", "|---|---|", *rows])
+
+
+def _arguments(function: SqlFunction) -> str:
+    """`text [, classifier [, label]]`"""
+    others = "".join(f" [, {name}" for name in function.others)
+    return f"{function.first}{others}{']' * len(function.others)}"

@@ -14,6 +14,7 @@ Nothing heavy is imported until the first text is classified.
 from __future__ import annotations
 
 import json
+import math
 import re
 import sqlite3
 from collections.abc import Callable, Iterator
@@ -42,6 +43,9 @@ CHECK_EVERY = 256
 TOKENS_BYTES = 2_000_000
 """The longest text whose tokens are counted."""
 
+_THE_ANSWER = object()
+"""In the place of a label: the one that is answered."""
+
 _skip_space = re.compile(r"[ \t\n\r]*").match
 _decode_item = json.JSONDecoder().raw_decode
 
@@ -65,7 +69,7 @@ def register(
     functions = Functions(ConnectionState(Borrowed(conn), time_limit, access, writable), guard)
     for declared in FUNCTIONS.values():
         function = functions.within_limit(partial(declared.call, functions))
-        for count in (1, 2):
+        for count in declared.counts:
             create_function(conn, declared.name, count, function, declared.longest)
 
 
@@ -99,17 +103,29 @@ class Functions:
         return limited
 
     @sql_function(
-        "the label, with the type it had in the table; a JSON array of labels for a multilabel "
-        "classifier",
+        "the label, with the type it had in the table, or NULL below the classifier's minimum "
+        "score; a JSON array of labels for a multilabel classifier",
         longest=TEXT_BYTES,
     )
     def ft_classify(self, text: object, classifier: object = None) -> Scalar:
         return self.resolve(classifier).cell(text)
 
-    @sql_function("the probability of that answer, 0 to 1", longest=TEXT_BYTES)
-    def ft_score(self, text: object, classifier: object = None) -> Scalar:
-        answer = self.resolve(classifier).answer(text)
-        return None if answer is None else answer.score
+    @sql_function(
+        "the probability of that answer, 0 to 1, below the minimum score as well; of another "
+        "label where one is named, and NULL for a label that the classifier has not",
+        longest=TEXT_BYTES,
+    )
+    def ft_score(
+        self, text: object, classifier: object = None, label: object = _THE_ANSWER
+    ) -> Scalar:
+        found = self.resolve(classifier)
+        answer = found.answer(text)
+        if answer is None or label is _THE_ANSWER:
+            return None if answer is None else answer.score
+        position = found.labels.position_called(label)
+        if position is None or answer.logprobs is None:
+            return None
+        return min(math.exp(answer.logprobs[position]), 1.0)
 
     @sql_function("its natural logarithm", longest=TEXT_BYTES)
     def ft_logprob(self, text: object, classifier: object = None) -> Scalar:
@@ -127,7 +143,8 @@ class Functions:
 
     @sql_function(
         "a JSON object: `label` (or `labels`), `score`, `logprob`, `logprobs` of every label, "
-        "`known`, `classifier`, `version`; or `error`",
+        "`known`, `classifier`, `version`; or `error`. Below the minimum score `label` is null, and "
+        "`reason`, `minimum_score` and `likeliest` say why and what it would be",
         longest=TEXT_BYTES,
     )
     def ft_classify_json(self, text: object, classifier: object = None) -> Scalar:

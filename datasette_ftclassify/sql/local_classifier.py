@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..core.labels import LabelValue
-from ..core.prediction import Answerer
+from ..core.prediction import Answerer, Prediction
+from ..jobs.load_classifier import label_thresholds
 from ..store.classifiers import Classifier
-from .classifier import Answer, identity_of, label_fields
+from ..store.minimum_scores import MinimumScore
+from .classifier import Answer, identity_of, label_fields, withheld_fields, within_minimum
 from .texts import as_text, text_for
 
 if TYPE_CHECKING:
@@ -42,12 +45,14 @@ class AnswerMemo:
 class LocalClassifier:
     """See `classifier.SqlClassifier`.
 
-    check: called now and then; may raise to stop
+    minimum: the one that is kept with the classifier now; the answerer may be an older one's
+    check:   called now and then; may raise to stop
     """
 
     def __init__(
         self,
         classifier: Classifier,
+        minimum: MinimumScore | None,
         answerer: Answerer,
         memo: AnswerMemo,
         check: Callable[[], None],
@@ -56,7 +61,8 @@ class LocalClassifier:
         self.read = classifier.task.read
         self.identity = identity_of(classifier)
         self._uid = classifier.uid
-        self._answerer = answerer
+        self._minimum = minimum
+        self._answerer = Answerer(answerer.predictor, answerer.labels, label_thresholds(minimum))
         self._memo = memo
         self._check = check
 
@@ -64,8 +70,7 @@ class LocalClassifier:
         row = self._logprobs(value)
         if row is None:
             return None
-        found = self._answerer.from_logprobs(row)
-        return Answer(found.labels, found.logprob, found.logprobs)
+        return self._answer_of(self._answerer.from_logprobs(row))
 
     def known(self, value: object) -> float | None:
         row = self._logprobs(value)
@@ -77,8 +82,10 @@ class LocalClassifier:
         if row is None:
             return None
         kind, values = self.labels.label_kind, self.labels.values
-        chosen = kind.choose_one(row, self._answerer.predictor.thresholds)
+        chosen = kind.choose_one(row, self._answerer.thresholds)
         if kind.exclusive:  # the quick way to what `cell` says: a query asks row by row
+            if self._minimum is not None and not self._minimum.allows(math.exp(row[chosen[0]])):
+                return None
             return values[chosen[0]]
         return self.labels.cell([values[i] for i in chosen])
 
@@ -86,22 +93,28 @@ class LocalClassifier:
         answers = self._answers(text for text in texts if text is not None)
         return (None if text is None else next(answers) for text in texts)
 
-    def _answers(self, texts: Iterable[str]) -> Iterator[tuple[LabelValue, ...]]:
+    def _answers(self, texts: Iterable[str]) -> Iterator[tuple[LabelValue, ...] | None]:
+        minimum = self._minimum
         most = getattr(self._answerer.predictor, "texts_at_once", None) or CHUNK_TEXTS
         for chunk in _chunks(texts, most):
             self._check()
             for found in self._answerer.answers(chunk):
-                yield found.labels
+                yield found.labels if minimum is None or minimum.allows(found.score) else None
 
     def explain(self, text: str) -> dict[str, Any]:
-        labels = self._answerer.answer(text).labels
+        found = self._answerer.answer(text)
         spoken = {}
-        for label, position in zip(labels, self.labels.positions(labels), strict=True):
+        for label, position in zip(found.labels, self.labels.positions(found.labels), strict=True):
             self._check()
             words = self._answerer.predictor.explain(text, position)
             spoken[label] = [{"word": word, "weight": round(weight, 4)} for word, weight in words]
-        words_of_all: Any = spoken[labels[0]] if self.labels.exclusive else spoken
-        return {**label_fields(labels, self.labels), "words": words_of_all}
+        words_of_all: Any = spoken[found.labels[0]] if self.labels.exclusive else spoken
+        answer = self._answer_of(found)
+        given = label_fields(answer.labels, self.labels) | withheld_fields(answer, self.labels)
+        return {**given, "words": words_of_all}
+
+    def _answer_of(self, found: Prediction) -> Answer:
+        return within_minimum(Answer(found.labels, found.logprob, found.logprobs), self._minimum)
 
     def _logprobs(self, value: object) -> np.ndarray | None:
         """Of all labels, remembered for the next function; None where there is no text."""

@@ -16,11 +16,12 @@ from ..core.labels import LabelSet, LabelValue
 from ..jobs.remote.answer_cache import chosen_logprob, is_sound
 from ..store.answers import CachedAnswer, find_answers, has_answers, input_key
 from ..store.classifiers import Classifier, reading_store
+from ..store.minimum_scores import MinimumScore
 from ..store.published import why_unasked
 from ..trainers.access import Access
 from ..trainers.service_errors import RowRejected
 from . import remote_inference
-from .classifier import Answer, described, identity_of
+from .classifier import Answer, described, identity_of, within_minimum
 from .registration import CutText
 from .remote_inference import ASK_SECONDS, NoAnswer, ResponseTimeout, Served
 from .texts import text_for
@@ -99,6 +100,7 @@ class RemoteClassifier:
     def __init__(
         self,
         classifier: Classifier,
+        minimum: MinimumScore | None,
         schema: str,
         path: str,
         connection: Callable[[], sqlite3.Connection],
@@ -108,6 +110,7 @@ class RemoteClassifier:
         self.labels = classifier.labels
         self.read = classifier.task.read
         self.identity = identity_of(classifier)
+        self._minimum = minimum
         self._served = Served(classifier, path)
         self._schema = schema
         self._connection = connection
@@ -119,13 +122,16 @@ class RemoteClassifier:
 
     def answer(self, value: object) -> Answer | None:
         found = self._answer(value)
-        return None if found is None else answer_of(found, self.labels)
+        return None if found is None else answer_of(found, self.labels, self._minimum)
 
     def cell(self, value: object) -> LabelValue | None:
-        found = self._answer(value)
-        if found is None or found.labels is None:
-            return None
-        return self.labels.cell(found.labels)
+        labels = self._labels(self._answer(value))
+        return None if labels is None else self.labels.cell(labels)
+
+    def _labels(self, found: CachedAnswer | None) -> tuple[LabelValue, ...] | None:
+        if found is None or self._minimum is None:
+            return None if found is None else found.labels
+        return answer_of(found, self.labels, self._minimum).labels
 
     def known(self, value: object) -> None:
         """A service does not say it."""
@@ -153,8 +159,7 @@ class RemoteClassifier:
                 except FtclassifyError:
                     break  # the others would fare no better
         for item in texts:
-            answer = None if item is None else found.get(item)
-            yield None if answer is None else answer.labels
+            yield self._labels(None if item is None else found.get(item))
 
     def _answer(self, value: object) -> CachedAnswer | None:
         """None where there is no text."""
@@ -183,13 +188,16 @@ class RemoteClassifier:
         return {keys[k]: answer for k, answer in found.items() if is_sound(answer, self.labels)}
 
 
-def answer_of(found: CachedAnswer, labels: LabelSet) -> Answer:
+def answer_of(found: CachedAnswer, labels: LabelSet, minimum: MinimumScore | None) -> Answer:
     """A stored answer, which is one of the label set."""
     logprob = chosen_logprob(found, labels)
-    return Answer(found.labels, logprob, found.logprobs, found.reason, found.raw)
+    answer = Answer(found.labels, logprob, found.logprobs, found.reason, found.raw)
+    return within_minimum(answer, minimum)
 
 
-def described_answer(found: CachedAnswer, classifier: Classifier) -> dict[str, Any]:
+def described_answer(
+    found: CachedAnswer, classifier: Classifier, minimum: MinimumScore | None
+) -> dict[str, Any]:
     """A stored answer as ft_classify_json gives it, JSON-safe."""
-    labels = classifier.labels
-    return described(answer_of(found, labels), labels) | identity_of(classifier)
+    answer = answer_of(found, classifier.labels, minimum)
+    return described(answer, classifier.labels) | identity_of(classifier)

@@ -22,6 +22,7 @@ from ..core.errors import ClassifierNotFound, FtclassifyError
 from ..core.prediction import Answerer
 from ..store.artifacts import artifact_size
 from ..store.classifiers import find_classifier, has_store
+from ..store.minimum_scores import find_minimum
 from ..store.tables import check_tables
 from ..trainers.access import Access
 from ..trainers.configuration import read_access
@@ -190,6 +191,7 @@ class Resolver:
     ) -> SqlClassifier:
         check_tables(conn, schema)
         classifier = find_classifier(conn, name, schema)
+        minimum = find_minimum(conn, classifier, schema)
         state = self._state
         # A database in memory has no file to be known by but its own connection.
         key = (path or f"memory-{id(conn)}", classifier.uid)
@@ -204,6 +206,7 @@ class Resolver:
 
                 return RemoteClassifier(
                     classifier,
+                    minimum,
                     schema,
                     path,
                     state.connection,
@@ -216,7 +219,7 @@ class Resolver:
             _answerers[key] = kept
             _answerers.move_to_end(key)
         _make_room(0)
-        return LocalClassifier(classifier, kept[0], state.memo, state.limit.check)
+        return LocalClassifier(classifier, minimum, kept[0], state.memo, state.limit.check)
 
 
 def _schemas(conn: sqlite3.Connection) -> list[tuple[str, str]]:

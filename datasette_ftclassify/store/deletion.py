@@ -209,7 +209,7 @@ def _delete_version(conn: sqlite3.Connection, classifier_id: int) -> None:
         " (select id from _ftclassify_evaluations where classifier_id = ?)",
         [classifier_id],
     )
-    for table in ("artifacts", "evaluations", "answers", "jobs"):
+    for table in ("minimum_scores", "artifacts", "evaluations", "answers", "jobs"):
         conn.execute(f"delete from _ftclassify_{table} where classifier_id = ?", [classifier_id])
     conn.execute("delete from _ftclassify_classifiers where id = ?", [classifier_id])
     # A training at a service notes its split before there is a classifier.

@@ -129,6 +129,7 @@ def _copy_classifier(conn: sqlite3.Connection, one: Published) -> None:
     shown = [_json(one.header), _json(one.report)]
     _copy(conn, "classifiers", "id = ?3", [*shown, id], header="?1", report="?2")
     _copy(conn, "artifacts", "classifier_id = ?", [id])
+    _copy(conn, "minimum_scores", "classifier_id = ?", [id], set_by="null")  # a person's name
     newest = f"(select max(id) from {{}}evaluations where classifier_id = ? and split = '{TEST}')"
     _copy(conn, "evaluations", f"id = {newest}", [id])
     if one.texts:

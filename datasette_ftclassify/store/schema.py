@@ -18,7 +18,7 @@ TABLES = tuple(
     for name in (
         "tasks", "splits", "split_rows", "classifiers", "artifacts", "evaluations", "jobs",
         "job_events", "columns", "settings", "answers", "spending", "batches", "following",
-        "evaluation_rows", "batch_keys",
+        "evaluation_rows", "batch_keys", "minimum_scores",
     )
 )  # fmt: skip
 
@@ -297,6 +297,21 @@ _RESERVATIONS = (
     "create index _ftclassify_job_events_job on _ftclassify_job_events (job_id)",
 )
 
+_MINIMUM_SCORES = """
+    create table _ftclassify_minimum_scores (
+        classifier_id integer primary key references _ftclassify_classifiers(id),
+        strength text not null,          -- likely, guaranteed or fixed
+        score real,                      -- 0-1: below it no label is given; NULL for multilabel
+        thresholds text,                 -- multilabel: JSON array in the label set's order
+        wrong real,                      -- promised share of wrong answers, 0-1
+        figure text,                     -- precision or recall: what was asked for of each label
+        least real,                      -- how much of it, 0-1
+        coverage real,                   -- share of the held-out rows that gets an answer, 0-1
+        set_by text,                     -- id of the actor; NULL on the command line
+        set_at text not null
+    )
+"""
+
 _SET = "datasette-ftclassify"
 
 # As sqlite-utils makes it, which shares it with other software; one of an earlier version of it has
@@ -337,4 +352,5 @@ _MIGRATIONS: dict[str, tuple[str, ...]] = {
         # 0: kept besides a random sample of the rows, which figures are of; NULL: in the sample
         "alter table _ftclassify_evaluation_rows add column sampled integer",
     ),
+    "m011_minimum_scores": (_MINIMUM_SCORES,),
 }

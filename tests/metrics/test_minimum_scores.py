@@ -10,10 +10,10 @@ from scipy.stats import binom
 
 from datasette_ftclassify.core.errors import EvaluationError
 from datasette_ftclassify.metrics.binomial import at_most
-from datasette_ftclassify.metrics.label_thresholds import HeldOutLabels, label_threshold
+from datasette_ftclassify.metrics.label_thresholds import LabelRows, label_threshold
 from datasette_ftclassify.metrics.minimum_scores import (
     PROMISES,
-    HeldOut,
+    JudgedRows,
     curve,
     fixed_score,
     judge,
@@ -24,11 +24,11 @@ from datasette_ftclassify.metrics.score_calibration import beta_calibrated
 WRONG = 0.05
 
 
-def draw(seed: int, rows: int = 500) -> HeldOut:
+def draw(seed: int, rows: int = 500) -> JudgedRows:
     """Answers of a classifier that boasts: one of score s is right with a chance of s² only."""
     random = np.random.default_rng(seed)
     scores = 1 - random.beta(0.4, 1.6, rows)
-    return HeldOut(scores, random.random(rows) < scores**2)
+    return JudgedRows(scores, random.random(rows) < scores**2)
 
 
 _FURTHER = np.sort(1 - np.random.default_rng(0).beta(0.4, 1.6, 200_000))[::-1]
@@ -41,7 +41,7 @@ def true_error(score: float) -> float:
     return float(_ERRORS[answered - 1]) if answered else 0.0
 
 
-def read_off(rows: HeldOut) -> float:
+def read_off(rows: JudgedRows) -> float:
     """The lowest score at which the share happens to be kept: what is not to be done."""
     order = np.argsort(-rows.scores)
     errors = np.cumsum(~rows.right[order]) / np.arange(1, len(rows) + 1)
@@ -90,7 +90,7 @@ def test_equal_scores_are_answered_or_not_together(
     random = np.random.default_rng(seed)
     scores = random.integers(0, 4, n) / 4
     groups = random.integers(0, 5, n) if copies else None
-    rows = HeldOut(scores, random.random(n) < scores, groups=groups)
+    rows = JudgedRows(scores, random.random(n) < scores, groups=groups)
     promise = minimum_score(rows, 0.3, strength)
     assert promise.score in {None, 0.0, *scores.tolist()}
     assert (promise.score is None) == bool(promise.why)
@@ -103,8 +103,8 @@ def test_copies_of_a_text_promise_no_more_than_one_of_them(strength: str) -> Non
     """Five sure answers, each of a text that is there forty times, are not two hundred."""
     scores, right = np.full(200, 0.99), np.ones(200, dtype=bool)
     groups = np.arange(200) % 5
-    assert minimum_score(HeldOut(scores, right), WRONG, strength).score is not None
-    assert minimum_score(HeldOut(scores, right, groups=groups), WRONG, strength).score is None
+    assert minimum_score(JudgedRows(scores, right), WRONG, strength).score is not None
+    assert minimum_score(JudgedRows(scores, right, groups=groups), WRONG, strength).score is None
 
 
 @pytest.mark.parametrize(("rows", "wrong"), [(60, 0.1), (200, WRONG), (200, 0.02)])
@@ -122,7 +122,7 @@ def test_without_enough_rows_it_says_about_how_many_more_could_do(rows: int, wro
 
 def test_where_sure_answers_are_wrong_no_number_of_rows_is_named() -> None:
     random = np.random.default_rng(0)
-    rows = HeldOut(random.random(400), random.random(400) < 0.5)
+    rows = JudgedRows(random.random(400), random.random(400) < 0.5)
     for strength in PROMISES:
         promise = minimum_score(rows, 0.01, strength)
         assert promise.score is None
@@ -133,7 +133,9 @@ def test_where_sure_answers_are_wrong_no_number_of_rows_is_named() -> None:
 
 @pytest.mark.parametrize("strength", PROMISES)
 def test_a_classifier_without_a_mistake_may_give_every_answer(strength: str) -> None:
-    promise = minimum_score(HeldOut(np.linspace(0.6, 1, 300), np.ones(300, bool)), WRONG, strength)
+    promise = minimum_score(
+        JudgedRows(np.linspace(0.6, 1, 300), np.ones(300, bool)), WRONG, strength
+    )
     assert promise.score == 0.0
     assert promise.outcome is not None
     assert promise.outcome.coverage == 1.0
@@ -153,7 +155,7 @@ def test_a_label_alone_has_a_promise_of_its_own() -> None:
     rows = draw(6, 1_000)
     chosen = np.arange(1_000) % 2
     right = rows.right | (chosen == 1)  # the second label is always right
-    both = HeldOut(rows.scores, right, chosen)
+    both = JudgedRows(rows.scores, right, chosen)
     sure = minimum_score(both.answered_with(1), 0.02, "guaranteed")
     other = minimum_score(both.answered_with(0), 0.02, "guaranteed")
     assert sure.score == 0.0
@@ -178,9 +180,9 @@ def test_a_share_that_is_none_is_refused(wrong: float) -> None:
 def test_scores_that_are_no_probabilities_are_refused() -> None:
     for bad in (-0.1, 1.1, np.nan):
         with pytest.raises(EvaluationError, match="probability"):
-            HeldOut(np.array([0.5, bad]), np.array([True, True]))
+            JudgedRows(np.array([0.5, bad]), np.array([True, True]))
     with pytest.raises(EvaluationError, match="shape"):
-        HeldOut(np.array([0.5, 0.5]), np.array([True]))
+        JudgedRows(np.array([0.5, 0.5]), np.array([True]))
 
 
 @settings(max_examples=100, deadline=None)
@@ -203,10 +205,10 @@ def test_calibrated_scores_keep_their_order_and_their_mean(pairs: list[tuple[flo
     assert abs(chances.mean() - right.mean()) <= 1 / (len(pairs) + 2) + 1e-3
 
 
-def labels_drawn(seed: int, rows: int = 600) -> HeldOutLabels:
+def labels_drawn(seed: int, rows: int = 600) -> LabelRows:
     random = np.random.default_rng(seed)
     chances = random.beta(0.3, 1.0, (rows, 2))
-    return HeldOutLabels(chances, random.random((rows, 2)) < chances)
+    return LabelRows(chances, random.random((rows, 2)) < chances)
 
 
 _CHANCES = np.sort(np.random.default_rng(0).beta(0.3, 1.0, 200_000))
@@ -237,7 +239,7 @@ def test_a_precision_is_a_share_of_wrong_answers() -> None:
 
 
 def test_a_label_with_few_rows_gets_no_threshold_and_the_reason() -> None:
-    rows = HeldOutLabels(np.full((40, 1), 0.2), np.arange(40)[:, None] < 2)
+    rows = LabelRows(np.full((40, 1), 0.2), np.arange(40)[:, None] < 2)
     for figure in ("precision", "recall"):
         found = label_threshold(rows, 0, figure, 0.9, "guaranteed")
         assert found.threshold is None

@@ -27,6 +27,7 @@ from ...present.known import unlike_sentence
 from ...sql.classifier import identity_of
 from ...sql.remote_classifier import described_answer
 from ...store.classifiers import Classifier
+from ...store.minimum_scores import find_minimum
 from ...store.published import why_unasked
 from ...trainers.access import Access
 from ..background_reads import bring_up_to_date, path_of, read_aside, write_aside
@@ -156,9 +157,10 @@ def _typed(ask: PageRequest, classifier: Classifier) -> tuple[str, dict[str, str
 async def _of_service(ask: PageRequest, classifier: Classifier, text: str) -> _Outcome:
     """The stored answer; else, for users who may spend, its price, or the answer once that is
     agreed."""
+    minimum = await ask.read(lambda conn: find_minimum(conn, classifier))
     kept = await ask.read(lambda conn: kept_answer(conn, classifier, text))
     if kept is not None:
-        return _Outcome(described_answer(kept, classifier))
+        return _Outcome(described_answer(kept, classifier, minimum))
     try:
         access = await _may_ask(ask, classifier)
         estimate = await read_aside(ask, lambda conn: estimate_text(classifier, text, access))
@@ -174,7 +176,7 @@ async def _of_service(ask: PageRequest, classifier: Classifier, text: str) -> _O
     asked = await write_aside(
         ask, lambda conn: ask_text(conn, classifier, text, access, estimate=estimate)
     )
-    answer = described_answer(asked.answer, classifier)
+    answer = described_answer(asked.answer, classifier, minimum)
     return _Outcome(answer, usd=asked.spent.usd)
 
 

@@ -1,0 +1,142 @@
+"""The minimum score that somebody chose for a classifier: one for each version, or none."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from dataclasses import dataclass, replace
+from typing import Any
+
+from ..core.database import quote
+from ..core.errors import ArtifactError
+from ..core.labels import MAX_LABELS
+from ..core.untrusted_json import MOST_BYTES, read_json
+from .cell_size import at_most
+from .classifiers import Classifier, now, reading_store
+from .schema import ensure_schema, transaction
+from .upsert import upsert
+
+NAMES = ("strength", "score", "thresholds", "wrong", "figure", "least", "coverage", "set_by",
+         "set_at")  # fmt: skip
+_LONGEST = 200
+"""Characters of a word, a name or a time."""
+
+_TEXTS = {"strength": _LONGEST, "thresholds": MOST_BYTES, "figure": _LONGEST,
+          "set_by": _LONGEST, "set_at": _LONGEST}  # fmt: skip
+_CELLS = ", ".join(
+    at_most(name, _TEXTS[name])
+    if name in _TEXTS
+    else f"case when typeof({name}) in ('real', 'integer', 'null') then {name} else '' end"
+    for name in NAMES
+)
+
+
+@dataclass(frozen=True)
+class MinimumScore:
+    """From which score a classifier answers.
+
+    strength:   what it promises, see `metrics.minimum_scores.STRENGTHS`
+    score:      0-1; an answer below it is none. None where a row may have several labels
+    thresholds: there, the probability from which each label is given, in the order of the label
+                set; None for a label that is never given
+    wrong:      the share of wrong answers that is promised, 0-1; None: none is
+    figure, least: the precision or recall that was asked for of each label, 0-1
+    coverage:   the share of rows, held out of the training, that gets an answer; None: not known
+    set_by, set_at: who chose it and when; None: somebody on the command line
+    """
+
+    strength: str
+    score: float | None = None
+    thresholds: tuple[float | None, ...] | None = None
+    wrong: float | None = None
+    figure: str | None = None
+    least: float | None = None
+    coverage: float | None = None
+    set_by: str | None = None
+    set_at: str = ""
+
+    def allows(self, score: float | None) -> bool:
+        """Whether an answer of that score, 0-1, is given; None: it has none, and is not."""
+        return self.score is None or (score is not None and score >= self.score)
+
+    def to_dict(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in NAMES}
+
+
+def find_minimum(
+    conn: sqlite3.Connection, classifier: Classifier, schema: str = "main"
+) -> MinimumScore | None:
+    """The classifier's; None: every answer is given, as it is in older files.
+
+    Raises ArtifactError for one that makes no sense: then nothing is to be answered, since more
+    would be than somebody wanted.
+    """
+    with reading_store():
+        if not _has_table(conn, schema):
+            return None
+        row = conn.execute(
+            f"select {_CELLS} from {quote(schema)}._ftclassify_minimum_scores"
+            " where classifier_id = ?",
+            [classifier.id],
+        ).fetchone()
+    return None if row is None else _read(classifier, dict(zip(NAMES, row, strict=True)))
+
+
+def set_minimum(
+    conn: sqlite3.Connection, classifier: Classifier, minimum: MinimumScore | None
+) -> MinimumScore | None:
+    """Keeps it in the place of the one before, with the time; None: there is none from now on."""
+    ensure_schema(conn)
+    with transaction(conn):
+        if minimum is None:
+            delete_minimum(conn, classifier.id)
+            return None
+        minimum = replace(minimum, set_at=now())
+        cells = minimum.to_dict()
+        if minimum.thresholds is not None:
+            cells["thresholds"] = json.dumps(minimum.thresholds)
+        conn.execute(
+            upsert("_ftclassify_minimum_scores", ["classifier_id"], NAMES),
+            [classifier.id, *cells.values()],
+        )
+    return minimum
+
+
+def delete_minimum(conn: sqlite3.Connection, classifier_id: int) -> None:
+    """Call inside a transaction."""
+    conn.execute("delete from _ftclassify_minimum_scores where classifier_id = ?", [classifier_id])
+
+
+def _has_table(conn: sqlite3.Connection, schema: str) -> bool:
+    sql = f"select 1 from {quote(schema)}.sqlite_master where name = '_ftclassify_minimum_scores'"
+    return conn.execute(sql).fetchone() is not None
+
+
+def _read(classifier: Classifier, cells: dict[str, Any]) -> MinimumScore:
+    several = not classifier.labels.exclusive
+    thresholds = cells["thresholds"]
+    sound = (
+        isinstance(cells["strength"], str)
+        and all(_is_share_or_none(cells[name]) for name in ("score", "wrong", "least", "coverage"))
+        and all(isinstance(cells[name], (str, type(None))) for name in ("figure", "set_by"))
+        and isinstance(cells["set_at"], str)
+        and (cells["score"] is None) == several
+        and (thresholds is not None) == several
+    )
+    if sound and several:
+        found = read_json(thresholds, "thresholds of the labels", most_items=MAX_LABELS + 1)
+        sound = (
+            isinstance(found, list)
+            and len(found) == len(classifier.labels)
+            and all(map(_is_share_or_none, found))
+        )
+        cells["thresholds"] = tuple(found) if sound else None
+    if not sound:
+        raise ArtifactError(
+            f"The minimum score of {classifier.title} is damaged in this file: choose it again."
+        )
+    return MinimumScore(**cells)
+
+
+def _is_share_or_none(value: object) -> bool:
+    return value is None or (type(value) in (int, float) and 0 <= value <= 1)  # type: ignore[operator]
