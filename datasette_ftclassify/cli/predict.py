@@ -204,7 +204,10 @@ def _describe(result: dict[str, Any], classifier: Classifier, table: str) -> Non
         f" of {table} into {names}."
     )
     if result.get("abstained"):
-        click.echo(f"{rows_have(result['abstained'])} a score below --min-score and no label.")
+        click.echo(
+            f"{rows_have(result['abstained'])} a score below {result['threshold']:.3g}, the minimum"
+            " score, and no label."
+        )
     if result.get("unlike"):
         few = one_or_more(result["unlike"], "is", "are")
         click.echo(f"{rows_text(result['unlike'])} {few} less known than --min-known: no label.")

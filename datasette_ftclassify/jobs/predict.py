@@ -145,6 +145,7 @@ def run_predict(lease: Lease, progress: RowProgress, access: Access | None = Non
         plan.columns,
         resumed_at,
         abstained=None if plan.threshold is None else withheld["score"],
+        threshold=plan.threshold,
         unlike=None if plan.min_known is None else withheld["known"],
         reasons=dict(writer.reasons),
     )

@@ -27,6 +27,7 @@ class PredictResult:
     reasons:    why these were, in this attempt
     abstained:  answers whose score was too low for a label, in this attempt; None where any score
                 is high enough
+    threshold:  the minimum score, 0-1, that these were below
     unlike:     answers to texts that are too unlike the training rows for a label, in this attempt;
                 None where any text is like enough
     resumed_at: rows that an interrupted attempt had already done
@@ -42,6 +43,7 @@ class PredictResult:
     spent: Spent | None = None
     reasons: Mapping[str, int] = field(default_factory=dict)
     abstained: int | None = None
+    threshold: float | None = None
     unlike: int | None = None
 
     @classmethod
@@ -59,7 +61,7 @@ class PredictResult:
             "columns": asdict(self.columns),
         }
         if self.abstained is not None:
-            given["abstained"] = self.abstained
+            given |= {"abstained": self.abstained, "threshold": self.threshold}
         if self.unlike is not None:
             given["unlike"] = self.unlike
         if self.spent is None and not self.failed:

@@ -143,8 +143,8 @@ class Functions:
 
     @sql_function(
         "a JSON object: `label` (or `labels`), `score`, `logprob`, `logprobs` of every label, "
-        "`known`, `classifier`, `version`; or `error`. Below the minimum score `label` is null, and "
-        "`reason`, `minimum_score` and `likeliest` say why and what it would be",
+        "`known`, `classifier`, `version`; or `error`. Below the minimum score `label` is null, "
+        "and `reason`, `minimum_score` and `likeliest` say why and what it would be",
         longest=TEXT_BYTES,
     )
     def ft_classify_json(self, text: object, classifier: object = None) -> Scalar:

@@ -125,6 +125,9 @@ def rows_text(job: Job, facts: Mapping[str, Any]) -> str:
         parts.append(f"{job.skipped:,} without a text")
     if job.failed:
         parts.append(f"{job.failed:,} without an answer")
+    low = (job.result or {}).get("abstained")
+    if job.kind == "predict" and isinstance(low, int) and low > 0:
+        parts.append(f"{low:,} below the minimum score")
     if facts["rows_per_second"]:
         parts.append(f"{figure_of(facts['rows_per_second'])} rows/s")
     parts += [left] if left else []

@@ -135,7 +135,7 @@ def test_it_goes_with_its_classifier(conn):
 
 def test_an_attached_database_has_its_own(conn, trained: Path, tmp_path: Path):
     keep(conn, 1.0)
-    with closing(connect(tmp_path / "other.db")) as other:
+    with closing(connect(tmp_path / "other.db", must_exist=False)) as other:
         register(other)
         other.execute("attach ? as a", [str(trained)])
         assert value(other, "select ft_classify(?, 'topics')", [DRAIN]) is None

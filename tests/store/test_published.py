@@ -33,6 +33,7 @@ from datasette_ftclassify.jobs.publish import PublishedCopy, pack, publish_copy
 from datasette_ftclassify.store.answers import CachedAnswer, find_answers, input_key, keep_answers
 from datasette_ftclassify.store.classifiers import find_classifier, rename_classifier
 from datasette_ftclassify.store.evaluations import RowResult, add_evaluation, row_results
+from datasette_ftclassify.store.minimum_scores import find_minimum
 from datasette_ftclassify.trainers.access import Access
 
 HOST = "models.canary-host.example:8443"
@@ -308,6 +309,9 @@ def full(tmp_path: Path) -> Path:
                 "insert into _ftclassify_columns values ('t', 'topic', 'subjects', 'label'),"
                 " ('hidden', 'canary-column', 'subjects', 'label')",
                 "insert into _ftclassify_split_rows values (1, '[\"canary-member\"]', 5, 'train')",
+                "insert into _ftclassify_minimum_scores (classifier_id, strength, score, wrong,"
+                " set_by, set_at) select id, 'likely', 0.5, 0.05, 'canary-person', '2026'"
+                " from _ftclassify_classifiers where name = 'subjects'",
                 "create table _ftclassify_canary_table (x)",
                 "update _sqlite_migrations set applied_at = 'canary-migration'",
             ):
@@ -327,6 +331,7 @@ def test_nothing_but_what_readers_need_is_in_the_bytes(full: Path, tmp_path: Pat
         assert {name: new for name, (_, new) in copy.ours.items() if new} == {
             "tasks": 2, "splits": 1, "classifiers": 3, "artifacts": 4, "evaluations": 3,
             "evaluation_rows": 6, "answers": 2, "columns": 1, "split_rows": 1, "settings": 3,
+            "minimum_scores": 1,
         }  # fmt: skip
         for table in ("jobs", "job_events", "batches", "batch_keys", "spending", "following"):
             assert rows(conn, f"select * from _ftclassify_{table}") == []
@@ -339,6 +344,8 @@ def test_nothing_but_what_readers_need_is_in_the_bytes(full: Path, tmp_path: Pat
         assert found.title == "subjects@2"
         assert found.header == {"format": 1, "é": "🦉"}
         assert find_classifier(conn).title == "subjects@2"
+        minimum = find_minimum(conn, found)
+        assert (minimum.score, minimum.wrong, minimum.set_by) == (0.5, 0.05, None)
         # Figures without rows, where the rows' texts stay behind.
         assert row_results(conn, find_classifier(conn, "away")) == ([], 0)
         # The row that was deleted is no test row any more.

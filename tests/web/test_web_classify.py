@@ -418,7 +418,7 @@ def test_min_score_on_the_command_line(trained: Path, conn: sqlite3.Connection):
     run = CliRunner().invoke(ftclassify, [*arguments, "--min-score", "0.9"])
     assert run.exit_code == 0, run.output
     low = value(conn, "select count(*) from messages where topics_label is null")
-    assert f"{low} rows have a score below --min-score and no label." in run.output
+    assert f"{low} rows have a score below 0.9, the minimum score, and no label." in run.output
 
 
 # What costs money

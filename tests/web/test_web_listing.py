@@ -318,7 +318,10 @@ def test_labels_of_any_content():
 
 @pytest.mark.parametrize("immutable", [True, False])
 async def test_a_file_of_the_first_version_can_be_looked_at(trained: Path, immutable: bool):
-    since = ("answers", "spending", "batches", "batch_keys", "following", "evaluation_rows")
+    since = (
+        "answers", "spending", "batches", "batch_keys", "following", "evaluation_rows",
+        "minimum_scores",
+    )  # fmt: skip
     with closing(connect(trained)) as conn, conn:
         for table in since:
             conn.execute(f"drop table _ftclassify_{table}")

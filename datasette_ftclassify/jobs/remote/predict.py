@@ -109,5 +109,5 @@ def _result(lease: Lease, plan: Plan, resumed_at: int, pages: Pages) -> PredictR
     spent = spent_by_job(lease.conn, lease.job.id)
     more: dict[str, Any] = {"spent": spent, "reasons": dict(pages.reasons.most_common(20))}
     if plan.threshold is not None:
-        more["abstained"] = pages.abstained
+        more |= {"abstained": pages.abstained, "threshold": plan.threshold}
     return PredictResult.of(lease.job, plan.columns, resumed_at, **more)
