@@ -6,19 +6,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ..core.humanize import rows_text
 from .options import database_argument, json_option
 from .output import friendly, print_json, say, step_progress
 
 if TYPE_CHECKING:
     from ..jobs.publish import PublishedCopy
-
-_NAMES = {
-    "jobs": "jobs", "job_events": "events of jobs", "spending": "notes of what was spent",
-    "batches": "batches at services", "following": "tables whose new rows are classified",
-    "answers": "stored answers", "evaluations": "evaluations",
-    "evaluation_rows": "answers to test rows", "split_rows": "rows of splits",
-}  # fmt: skip
 
 
 @click.command("publish-copy")
@@ -53,7 +45,7 @@ def publish_copy(
       datasette ftclassify publish-copy mail.db public.db --table messages --classifier topics
     """
     from ..jobs.publish import publish_copy as make
-    from .publish_commands import publish_commands
+    from ..present.publish_commands import PLUGINS, publish_commands
 
     with step_progress() as progress:
         copy = make(
@@ -67,54 +59,22 @@ def publish_copy(
     _describe(copy)
     click.echo("\nTo publish it:")
     for host, command in commands.items():
-        needs = f"   # datasette install datasette-publish-{host}" if host in _EXTRA else ""
+        needs = f"   # datasette install {PLUGINS[host]}" if host in PLUGINS else ""
         click.echo(f"  {command}{needs}")
 
 
-_EXTRA = ("fly", "vercel")
-
-
 def _describe(copy: PublishedCopy) -> None:
-    click.echo(f"Wrote {copy.path}: {_size(copy.bytes_after)}, of {_size(copy.bytes_before)}.")
+    from ..present import publishing
+
+    after, before = publishing.size(copy.bytes_after or 0), publishing.size(copy.bytes_before)
+    click.echo(f"Wrote {copy.path}: {after}, of {before}.")
     click.echo("\nStays:")
-    for name, n in copy.tables.items():
-        click.echo(f"  table {name}, {rows_text(n)}")
-    for name in copy.views:
-        click.echo(f"  view {name}")
-    for title in copy.classifiers:
-        default = ", the default" if title.rpartition("@")[0] == copy.default else ""
-        click.echo(f"  classifier {title}{default}")
-    for name in ("answers", "evaluation_rows"):
-        if copy.ours.get(name, (0, 0))[1]:
-            click.echo(f"  {_NAMES[name]}: {copy.ours[name][1]:,}")
+    for line in publishing.stays(copy):
+        click.echo(f"  {line}")
     click.echo("\nGoes:")
-    gone = list(_gone(copy))
-    for line in gone or ["nothing"]:
+    for line in list(publishing.goes(copy)) or ["nothing"]:
         click.echo(f"  {line}")
     for name, why in copy.left_out.items():
         say(f"{name} is left out: {why}.")
-    for found in copy.private:
-        keys = ", ".join(found.keys)
-        say(
-            f"Private data: {found.rows:,} of {found.sampled:,} sampled rows of {found.table} have"
-            f" {found.what}, such as {keys}."
-        )
-    say("Private data was looked for in a sample of each table alone: there may be more.")
-    say("A classifier holds the words of the texts that it was trained on, and their weights.")
-
-
-def _gone(copy: PublishedCopy) -> list[str]:
-    lines = [
-        f"view {name}" if n is None else f"table {name}, {rows_text(n)}"
-        for name, n in copy.removed.items()
-    ]
-    lines += [f"classifier {title}" for title in copy.removed_classifiers]
-    for name in _NAMES:
-        before, after = copy.ours.get(name, (0, 0))
-        if before > after:
-            lines.append(f"{_NAMES[name]}: {before - after:,}")
-    return lines
-
-
-def _size(size: int) -> str:
-    return f"{size / 1e6:,.1f} MB" if size >= 1e6 else f"{max(size // 1000, 1):,} kB"
+    for sentence in publishing.reveals(copy):
+        say(sentence)

@@ -301,6 +301,24 @@ def _missing(conn: sqlite3.Connection, statements: Collection[str] | Iterator[st
     return None
 
 
+def size_of_parts(conn: sqlite3.Connection, selection: Selection) -> int | None:
+    """Bytes of what was chosen, where it stands in the main database; None: this SQLite was built
+    without what knows it, or the database has no such table now."""
+    names = selection.names | {f"{v.name}_{s}".lower() for v in selection.virtual
+                               for s in _SHADOWS.get(v.module or "", ())}  # fmt: skip
+    sql = (
+        "select lower(m.tbl_name), sum(s.pgsize) from dbstat s join sqlite_master m using (name)"
+        " group by 1"
+    )
+    try:
+        sizes = dict(conn.execute(sql).fetchall())
+    except sqlite3.OperationalError as error:
+        if "no such table" not in str(error):
+            raise
+        return None
+    return sum(int(size) for name, size in sizes.items() if name in names)
+
+
 def row_count(conn: sqlite3.Connection, schema: str, name: str) -> int:
     return count(conn, f"select count(*) from {schema}.{quote(name)}")
 

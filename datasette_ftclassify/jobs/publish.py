@@ -18,7 +18,17 @@ from typing import Any
 from ..checks.private_sample import PrivateRows, private_rows
 from ..core.database import BUSY_SECONDS, decode, quote, relation
 from ..core.errors import ArtifactError, ClassifierNotFound, FtclassifyError, SourceError
-from ..core.table_copy import SOURCE, Selection, attach, copy_parts, finish, row_count, select_parts
+from ..core.table_copy import (
+    SOURCE,
+    Selection,
+    attach,
+    copy_parts,
+    finish,
+    row_count,
+    select_parts,
+    size_of_parts,
+)
+from ..core.time_limit import within
 from ..store.classifiers import Classifier, find_classifier, list_classifiers, reading_store
 from ..store.published import (
     PUBLISHED,
@@ -46,7 +56,7 @@ class PublishedCopy:
     ours:          {table of ours, without its prefix: (rows in the original, rows in the copy)}
     left_out:      {name of what was wanted and cannot be there: why}
     packages:      to be installed where it is published
-    bytes_before, bytes_after: of the files
+    bytes_before, bytes_after: of the files; None: it is not made yet, and SQLite cannot say
     """
 
     path: str
@@ -61,7 +71,7 @@ class PublishedCopy:
     private: tuple[PrivateRows, ...]
     packages: tuple[str, ...]
     bytes_before: int
-    bytes_after: int
+    bytes_after: int | None
 
     def to_dict(self) -> dict[str, Any]:
         kept = {name: {"before": old, "after": new} for name, (old, new) in self.ours.items()}
@@ -85,8 +95,7 @@ def publish_copy(
     Raises SourceError, ClassifierNotFound, ArtifactError; then nothing is at `out` that was not.
     """
     source, target = Path(database), Path(out)
-    with closing(open_database(source)) as conn:
-        settings = {name: _pragma(conn, name) for name in _KEPT_SETTINGS}
+    settings = _settings_of(source)
     _check_target(source, target, force)
     with _new_file(target, force) as path:
         with closing(_open(path, settings)) as conn:
@@ -102,18 +111,59 @@ def publish_copy(
     )
 
 
+def plan_copy(
+    database: str | Path,
+    out: str | Path,
+    *,
+    classifiers: Sequence[str] = (),
+    tables: Sequence[str] = (),
+    seconds: float,
+) -> PublishedCopy:
+    """What `publish_copy` would make, as far as that is known without copying the tables: of views
+    and triggers that cannot run in it, and rows of the test that are gone, nothing is said.
+
+    Raises what `publish_copy` raises, and TooSlow after so many seconds.
+    """
+    source = Path(database)
+    with closing(_open(None, _settings_of(source))) as conn, closing(open_database(source)) as old:
+        attach(conn, source.resolve().as_uri())
+        check_tables(conn, SOURCE)
+        with within(conn, seconds), within(old, seconds):
+            conn.execute("begin")
+            selection, chosen, published = _select(conn, classifiers, tables)
+            with reading_store():
+                copy_classifiers(conn, published, selection.names)
+            known = _known(conn, old, selection, chosen, selection.left_out)
+            theirs = size_of_parts(old, selection)
+        ours = _pragma(conn, "page_count") * _pragma(conn, "page_size")
+    size = None if theirs is None else ours + theirs
+    return PublishedCopy(
+        path=str(out), bytes_before=source.stat().st_size, bytes_after=size, **known
+    )
+
+
 _KEPT_SETTINGS = ("encoding", "page_size", "user_version", "application_id")
+
+
+def _settings_of(source: Path) -> dict[str, Any]:
+    with closing(open_database(source)) as conn:
+        return {name: _pragma(conn, name) for name in _KEPT_SETTINGS}
 
 
 def _pragma(conn: sqlite3.Connection, name: str) -> Any:
     return conn.execute(f"pragma {name}").fetchone()[0]
 
 
-def _open(path: Path, settings: Mapping[str, Any]) -> sqlite3.Connection:
-    """The new file is nobody's until it is whole, so nothing is noted to undo."""
+def _open(path: Path | None, settings: Mapping[str, Any]) -> sqlite3.Connection:
+    """The new file is nobody's until it is whole, so nothing is noted to undo. None: one without a
+    name, which is gone when it is closed."""
     # No statement is remembered: an `explain` would not notice that there are more triggers now.
     conn = sqlite3.connect(
-        path.as_uri(), timeout=BUSY_SECONDS, uri=True, isolation_level=None, cached_statements=0
+        path.as_uri() if path else "",
+        timeout=BUSY_SECONDS,
+        uri=True,
+        isolation_level=None,
+        cached_statements=0,
     )
     conn.text_factory = decode
     for name, value in settings.items():
@@ -182,27 +232,44 @@ def _copy(
     tables: Sequence[str],
     tell: Callable[[str], None],
 ) -> dict[str, Any]:
-    selection = select_parts(conn, is_ours, tables)
-    left_out = dict(selection.left_out)
-    with reading_store():
-        chosen = _choose(conn, classifiers, left_out)
-    left_out |= copy_parts(conn, selection, tell)
-    published = [_published(one, selection) for one in chosen]
+    selection, chosen, published = _select(conn, classifiers, tables)
+    left_out = selection.left_out | copy_parts(conn, selection, tell)
     with reading_store():
         copy_classifiers(conn, published, selection.names)
     finish(conn)
+    return _known(conn, conn, selection, chosen, left_out)
+
+
+def _select(
+    conn: sqlite3.Connection, classifiers: Sequence[str], tables: Sequence[str]
+) -> tuple[Selection, list[Classifier], list[Published]]:
+    selection = select_parts(conn, is_ours, tables)
+    with reading_store():
+        chosen = _choose(conn, classifiers, selection.left_out)
+    return selection, chosen, [_published(one, selection) for one in chosen]
+
+
+def _known(
+    conn: sqlite3.Connection,
+    tables: sqlite3.Connection,
+    selection: Selection,
+    chosen: Sequence[Classifier],
+    left_out: Mapping[str, str],
+) -> dict[str, Any]:
+    """What is said of a copy. tables: a connection whose main database has its tables"""
+    names = [part.name for part in selection.tables]
     titles = tuple(one.title for one in chosen)
     views = tuple(view.name for view in selection.views if view.name not in left_out)
     return {
         "classifiers": titles,
-        "default": default_of(conn, published) if published else None,
-        "tables": {p.name: row_count(conn, "main", p.name) for p in selection.tables},
+        "default": default_of(conn, chosen) if chosen else None,
+        "tables": {name: row_count(tables, "main", name) for name in names},
         "views": views,
         "removed": {name: _rows(conn, name) for name in selection.gone},
         "removed_classifiers": tuple(t for t in versions(conn) if t not in titles),
         "ours": kept_counts(conn),
         "left_out": left_out,
-        "private": tuple(private_rows(conn, [p.name for p in selection.tables])),
+        "private": tuple(private_rows(tables, names)),
         "packages": _packages(chosen),
     }
 

@@ -107,17 +107,18 @@ def copy_classifiers(
         for alias in aliases_of(conn, name, SOURCE):
             conn.execute(SETTING, [f"{_ALIAS}{alias}", name])
         _copy_columns(conn, name, tables)
-    conn.execute(SETTING, ["default", default_of(conn, published)])
+    default = default_of(conn, [one.classifier for one in published])
+    conn.execute(SETTING, ["default", default])
     conn.execute(SETTING, [PUBLISHED, "true"])
 
 
-def default_of(conn: sqlite3.Connection, published: Sequence[Published]) -> str:
+def default_of(conn: sqlite3.Connection, published: Sequence[Classifier]) -> str:
     """The default's name in the copy: the same one, or else the newest that goes along."""
     default = default_name(conn, SOURCE)
-    names = {one.classifier.name for one in published}
+    names = {one.name for one in published}
     if default in names:
         return str(default)
-    return max((one.classifier for one in published), key=lambda c: c.id).name
+    return max(published, key=lambda c: c.id).name
 
 
 def _copy_classifier(conn: sqlite3.Connection, one: Published) -> None:

@@ -13,8 +13,8 @@ from commands import run, run_json
 from datasette.cli import cli as datasette
 from stored import add
 
-from datasette_ftclassify.cli.publish_commands import publish_commands, service_name
 from datasette_ftclassify.core.database import connect
+from datasette_ftclassify.present.publish_commands import publish_commands, service_name
 
 
 @pytest.fixture

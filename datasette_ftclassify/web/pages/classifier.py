@@ -253,6 +253,7 @@ async def _links(ask: PageRequest, classifier: Classifier, sql: str | None) -> d
         "evaluate": ask.url(*here, "evaluate")
         if ask.db.is_mutable and await ask.may(TRAIN)
         else None,
+        "publish": ask.url(*here, "publish") if ask.db.path and await ask.may(TRAIN) else None,
         "wrong": ask.url(*here, "rows", wrong=1),
         "query": f"{ask.datasette.urls.database(ask.database)}?{urlencode({'sql': sql or ''})}",
         "classify": ask.url("classify", table=table, classifier=classifier.title)

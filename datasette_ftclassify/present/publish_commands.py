@@ -13,6 +13,9 @@ _HOSTS = (
     ("fly", "--app"),
     ("vercel", "--project"),
 )
+PLUGINS = {host: f"datasette-publish-{host}" for host in ("fly", "vercel")}
+"""What Datasette needs for a host that it does not know of itself."""
+
 _LONGEST = 30
 """Characters of the name of a service: Heroku takes no more."""
 
@@ -36,3 +39,13 @@ def service_name(path: str) -> str:
     if not name or not name[0].isalpha():
         name = f"data-{name}"
     return name[:_LONGEST].strip("-")
+
+
+def copy_command(
+    path: str, out: str, classifiers: Sequence[str] = (), tables: Sequence[str] = ()
+) -> str:
+    """The command that makes a copy of a database, quoted for a shell."""
+    words = ["datasette", "ftclassify", "publish-copy", path, out]
+    words += [word for name in tables for word in ("--table", name)]
+    words += [word for name in classifiers for word in ("--classifier", name)]
+    return shlex.join(words)

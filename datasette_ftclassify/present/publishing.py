@@ -1,0 +1,58 @@
+"""What is said of a copy that is published, by the command and by the page."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ..core.humanize import rows_text
+from ..jobs.publish import PublishedCopy
+
+_NAMES = {
+    "jobs": "jobs", "job_events": "events of jobs", "spending": "notes of what was spent",
+    "batches": "batches at services", "following": "tables whose new rows are classified",
+    "answers": "stored answers", "evaluations": "evaluations",
+    "evaluation_rows": "answers to test rows", "split_rows": "rows of splits",
+}  # fmt: skip
+
+
+def stays(copy: PublishedCopy) -> Iterator[str]:
+    """What goes along, a line each."""
+    for name, n in copy.tables.items():
+        yield f"table {name}, {rows_text(n)}"
+    for name in copy.views:
+        yield f"view {name}"
+    for title in copy.classifiers:
+        default = ", the default" if title.rpartition("@")[0] == copy.default else ""
+        yield f"classifier {title}{default}"
+    for name in ("answers", "evaluation_rows"):
+        if copy.ours.get(name, (0, 0))[1]:
+            yield f"{_NAMES[name]}: {copy.ours[name][1]:,}"
+
+
+def goes(copy: PublishedCopy) -> Iterator[str]:
+    """What stays behind, a line each."""
+    for name, n in copy.removed.items():
+        yield f"view {name}" if n is None else f"table {name}, {rows_text(n)}"
+    for title in copy.removed_classifiers:
+        yield f"classifier {title}"
+    for name in _NAMES:
+        before, after = copy.ours.get(name, (0, 0))
+        if before > after:
+            yield f"{_NAMES[name]}: {before - after:,}"
+
+
+def reveals(copy: PublishedCopy) -> Iterator[str]:
+    """What its texts may tell, a sentence each."""
+    for found in copy.private:
+        keys = ", ".join(found.keys)
+        yield (
+            f"Private data: {found.rows:,} of {found.sampled:,} sampled rows of {found.table} have"
+            f" {found.what}, such as {keys}."
+        )
+    yield "Private data was looked for in a sample of each table alone: there may be more."
+    yield "A classifier holds the words of the texts that it was trained on, and their weights."
+
+
+def size(size: int) -> str:
+    """Of a file, in bytes."""
+    return f"{size / 1e6:,.1f} MB" if size >= 1e6 else f"{max(size // 1000, 1):,} kB"

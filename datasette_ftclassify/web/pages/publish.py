@@ -1,0 +1,103 @@
+"""The page that says what a copy of the database for readers would hold, and how to publish it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Collection
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ...core.errors import SourceError
+from ...jobs.publish import PublishedCopy, plan_copy
+from ...present import publishing
+from ...present.publish_commands import PLUGINS, copy_command, publish_commands
+from ...store.published import is_ours
+from ..background_reads import READ_SECONDS, path_of
+from ..permissions import TRAIN, may_view_table
+from ..registry import page
+from ..responses import show
+
+if TYPE_CHECKING:
+    from datasette.utils.asgi import Response
+
+    from ..page_request import PageRequest
+
+
+@page(
+    "/classifiers/{name}/publish",
+    "classifier",
+    "ftclassify_publish.html",
+    reads=TRAIN,
+    writes=None,
+)
+async def publish_page(ask: PageRequest) -> Response:
+    """GET /DB/-/ftclassify/classifiers/NAME/publish?with=TABLE: what a copy would hold that has
+    this classifier and the tables or views that are named `with`, else its own table. It is not
+    made."""
+    classifier = ask.classifier
+    assert classifier is not None
+    seen = await _tables(ask)
+    own = [name for name in seen if name.lower() == classifier.task.source.lower()]
+    wanted = [name for name in seen if name in ask.arguments("with")] or own
+    if not wanted:
+        raise SourceError(
+            f"{classifier.task.source} is gone, and no other table was chosen to go along."
+        )
+    path = path_of(ask)
+    out = f"{Path(path).stem}-public.db"
+    plan = partial(plan_copy, path, out, classifiers=[classifier.title], tables=wanted)
+    copy = _as_seen(await asyncio.to_thread(plan, seconds=READ_SECONDS), seen)
+    commands = {
+        "copy": copy_command(Path(path).name, out, copy.classifiers, wanted),
+        **publish_commands(out, copy.packages),
+    }
+    data: dict[str, Any] = {
+        **copy.to_dict(),
+        "database": ask.database,
+        "classifier": classifier.name,
+        "version": classifier.version,
+        "commands": commands,
+    }
+    more = {
+        "title": classifier.title,
+        "stays": list(publishing.stays(copy)),
+        "goes": list(publishing.goes(copy)),
+        "reveals": list(publishing.reveals(copy)),
+        "sizes": {
+            "before": publishing.size(copy.bytes_before),
+            "after": None if copy.bytes_after is None else publishing.size(copy.bytes_after),
+        },
+        "choices": {name: name in wanted for name in seen},
+        "plugins": PLUGINS,
+        "links": {
+            "classifier": ask.url("classifiers", classifier.title),
+            "self": ask.url("classifiers", classifier.title, "publish"),
+        },
+    }
+    return await show(ask, data, more=more)
+
+
+async def _tables(ask: PageRequest) -> list[str]:
+    """Tables and views that may be named to this visitor."""
+    db = ask.db
+    hidden = {name.lower() for name in await db.hidden_table_names()}
+    names = [*await db.table_names(), *await db.view_names()]
+    return [
+        name
+        for name in names
+        if not is_ours(name)
+        and name.lower() not in hidden
+        and await may_view_table(ask.datasette, ask.actor, ask.database, name)
+    ]
+
+
+def _as_seen(copy: PublishedCopy, seen: Collection[str]) -> PublishedCopy:
+    """Without the names of other tables, and of other classifiers, which may tell of them."""
+    return replace(
+        copy,
+        path=Path(copy.path).name,
+        removed={name: rows for name, rows in copy.removed.items() if name in seen},
+        removed_classifiers=(),
+    )
