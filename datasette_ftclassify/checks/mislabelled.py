@@ -1,9 +1,7 @@
-"""Rows that are probably labelled wrongly.
+"""Rows that are probably labelled wrongly: see `suspicion`.
 
-Confident learning (Northcutt, Jiang and Chuang 2021, "Confident Learning: Estimating Uncertainty in
-Dataset Labels"): a model that has not seen the row gives it another label with at least the
-confidence that it has, on average, in rows that carry that label. Averages of each label's own
-serve as thresholds, so that a label that is hard to tell is not doubted for being hard.
+With one label a row, a model that has not seen the row is confident of another one, and the texts
+nearest to it agree; with several, it is confident of one that the row lacks.
 """
 
 from __future__ import annotations
@@ -21,21 +19,12 @@ from .report import Finding, json_key
 from .row_conditions import Seen
 from .samples import DeepSample, deep_sample
 from .scan import Facts
+from .suspicion import suspects
 
-MOST = 50
-"""Rows that are listed: somebody has to read them."""
+MOST = 1_000
+"""Rows that are listed."""
 LEAST_ROWS = 50
 _LEAST_OF_LABEL = 5
-_CLEARLY = 0.5
-"""How much likelier than the given label, in probability, the suggested one must be."""
-_AGREED = 0.5
-"""Mean of that margin and of the suggested label's lead among the nearest texts. With labels
-changed at random in 3-4% of the rows, rows are found with this recall and precision: SMS spam .69
-and .96, banking77 .64 and .54, 488 messages with 7 topics .53 and .55, complaints .52 and .30
-(there every model denies one in four of the labels that were left alone)."""
-_MOST_CANDIDATES = 1_000
-_NEIGHBOURS = 10
-_CHUNK = 200
 _TRUSTED = 0.8
 """Of the rows in which the model is that sure of a label, as many must have it, where a row may
 have several."""
@@ -45,13 +34,13 @@ _LIKELY = 0.9
 
 @dataclass(frozen=True)
 class LabelIssue:
-    """A label that one row has (or lacks) against the model's judgement."""
+    """A label that one row has (or lacks) against the model's judgement. score: the suspicion"""
 
     row: int
     given: str
     suggested: str
     probability: float
-    margin: float
+    score: float
 
 
 @check(
@@ -60,7 +49,7 @@ class LabelIssue:
         "likely-mislabelled",
         WARNING,
         "Rows whose label a cross-validated model denies.",
-        "Read each beside the suggested label, the most likely first, and correct what is wrong.",
+        "Review them one by one beside the suggested label, and correct what is wrong.",
     ),
     deep=Deep("Looking for wrong labels", 6),
 )
@@ -74,12 +63,12 @@ def mislabelled_findings(facts: Facts) -> Iterator[Finding]:
         return
     if not doubts:
         return
-    doubts.sort(key=lambda d: (-d.margin, d.row))
+    doubts.sort(key=lambda d: (-d.score, d.row))
     listed = doubts[:MOST]
     seen = Seen()
     for row in dict.fromkeys(doubt.row for doubt in listed):
         seen.add(sample.rows[row].key)
-    more = f"; the {MOST} most likely are listed" if len(doubts) > MOST else ""
+    more = f"; the {MOST:,} most likely are listed" if len(doubts) > MOST else ""
     yield facts.finding(
         "likely-mislabelled",
         "warning",
@@ -120,66 +109,19 @@ def _doubts(sample: DeepSample, exclusive: bool, seed: int) -> list[LabelIssue]:
 
 def _wrong(sample: DeepSample, probabilities: Any, rows: Any, given: Any) -> list[LabelIssue]:
     """One label a row: the model is confident of another one, and the nearest texts agree."""
-    import numpy as np
-
-    k = probabilities.shape[1]
-    every = np.arange(len(given))
-    own = probabilities[every, given]
-    counts = np.bincount(given, minlength=k)
-    sums = np.bincount(given, weights=own, minlength=k)
-    thresholds = np.where(counts > 0, sums / np.maximum(counts, 1), 1.0)
-    confident = np.where(probabilities >= thresholds, probabilities, -1.0)
-    suggested = confident.argmax(axis=1)
-    margin = confident[every, suggested] - own
-    candidates = np.flatnonzero((suggested != given) & (margin >= _CLEARLY))
-    candidates = candidates[np.argsort(-margin[candidates], kind="stable")][:_MOST_CANDIDATES]
-    if not len(candidates):
-        return []
-    texts = [sample.rows[row].text for row in rows]
-    votes = neighbour_votes(texts, given, candidates)
-    for_suggested = votes[np.arange(len(candidates)), suggested[candidates]]
-    for_given = votes[np.arange(len(candidates)), given[candidates]]
-    score = (margin[candidates] + for_suggested - for_given) / 2
+    found = suspects([sample.rows[row].text for row in rows], given, probabilities, MOST)
     names = sample.names
     return [
         LabelIssue(
             int(rows[i]),
             names[given[i]],
-            names[suggested[i]],
-            float(probabilities[i, suggested[i]]),
-            float(score[n]),
+            names[found.suggested[n]],
+            float(found.other[n]),
+            float(found.score[n]),
         )
-        for n, i in enumerate(candidates)
-        if score[n] >= _AGREED and not sample.rows[rows[i]].disputed
+        for n, i in enumerate(found.rows)
+        if found.probable[n] and not sample.rows[rows[i]].disputed
     ]
-
-
-def neighbour_votes(texts: list[str], labels: Any, of: Any) -> Any:
-    """Shares of the labels among the 10 texts most like each of `of`, weighted by likeness.
-
-    Shape (len(of), labels). Cosine of TF-IDF word vectors: another kind of evidence than the
-    model's, so that what both say is seldom the model's quirk.
-    """
-    import numpy as np
-    from sklearn.feature_extraction.text import TfidfVectorizer
-
-    n_labels = int(labels.max()) + 1
-    votes = np.zeros((len(of), n_labels))
-    try:
-        # Words in a fifth of all texts say little and cost most of the time.
-        vectors = TfidfVectorizer(sublinear_tf=True, max_df=0.2).fit_transform(texts)
-    except ValueError:  # no words
-        return votes
-    for start in range(0, len(of), _CHUNK):
-        chunk = of[start : start + _CHUNK]
-        likeness = (vectors[chunk] @ vectors.T).toarray()
-        likeness[np.arange(len(chunk)), chunk] = 0
-        nearest = np.argsort(-likeness, axis=1)[:, :_NEIGHBOURS]
-        weights = np.take_along_axis(likeness, nearest, axis=1)
-        shares = weights / np.maximum(weights.sum(axis=1, keepdims=True), 1e-9)
-        lines = np.repeat(np.arange(start, start + len(chunk)), nearest.shape[1])
-        np.add.at(votes, (lines, labels[nearest].ravel()), shares.ravel())
-    return votes
 
 
 def _missing(sample: DeepSample, probabilities: Any, rows: Any, given: Any) -> list[LabelIssue]:

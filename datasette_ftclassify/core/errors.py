@@ -59,6 +59,16 @@ class PredictError(FtclassifyError):
     """Predictions cannot be written where they were asked for."""
 
 
+class ReviewError(FtclassifyError):
+    """A queue cannot be made, or a label cannot be changed as it was asked for."""
+
+
+class RowChanged(ReviewError):
+    """A row is no longer as it was shown: it is to be looked at again."""
+
+    status = 409
+
+
 class ClassifierNotFound(FtclassifyError):
     """No classifier of that name, or no default one, is in the database.
 

@@ -285,6 +285,7 @@ class LabelSet:
             or not all(math.isfinite(v) for v in values if type(v) is float)
         ):
             raise LabelError("A stored label set is damaged: train the classifier again.")
+        values = list(values)  # what it is read from stays as it is
         try:
             for number, raw in dict(data.get("raw") or {}).items():
                 label = label_of_bytes(bytes.fromhex(raw))

@@ -129,7 +129,9 @@ def run_check(lease: Lease) -> ReportData:
     report["rows_digest"] = before if same else None
     source = relation(lease.conn, task.source)
     for finding in report["findings"]:
-        if finding["where"] and source.identity and not finding["groups"]:
+        if finding["details"].get("rows"):  # which have an order
+            finding["keys"] = [row["key"] for row in finding["details"]["rows"]]
+        elif finding["where"] and source.identity and not finding["groups"]:
             finding["keys"] = _keys(lease.conn, source.name, source.identity, finding["where"])
     return report
 

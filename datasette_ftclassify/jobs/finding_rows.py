@@ -117,7 +117,9 @@ def _rows(conn: sqlite3.Connection, job_id: int, number: int, start: int, most: 
     if not identity:
         return [_row(key, ()) for key in keys]
     n_keys, table = len(identity), quote(source.name)
-    if finding["where"] and not finding.get("groups"):  # which stand in the order of their keys
+    details = finding.get("details") or {}
+    if finding["where"] and not (finding.get("groups") or details.get("rows")):
+        # Those stand in the order of their keys.
         check_condition(conn, source, finding["where"], {})
         sql = (
             f"select {quote_all(identity)}, {columns} from {table}"

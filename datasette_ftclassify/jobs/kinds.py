@@ -11,7 +11,14 @@ from typing import TYPE_CHECKING, Literal
 
 from ..core.errors import JobError
 from ..store.jobs.job import Job
-from .settings import AskSettings, CheckSettings, EvaluateSettings, PredictSettings, TrainSettings
+from .settings import (
+    AskSettings,
+    CheckSettings,
+    EvaluateSettings,
+    PredictSettings,
+    ReviewSettings,
+    TrainSettings,
+)
 
 if TYPE_CHECKING:
     from ..trainers.access import Access
@@ -43,7 +50,7 @@ class JobKind:
     title: str
     line: str = "{classifier}"
     leads_to: str = "See the classifier {classifier}"
-    result: Literal["classifier", "rows", "findings"] = "classifier"
+    result: Literal["classifier", "rows", "findings", "queue"] = "classifier"
     writes_rows: bool = False
     trains: bool = False
     checks: bool = False
@@ -71,6 +78,12 @@ def _check(lease: Lease, access: Access, rows: RowProgress) -> Mapping[str, obje
     from .check import run_check
 
     return run_check(lease)
+
+
+def _review(lease: Lease, access: Access, rows: RowProgress) -> Mapping[str, object]:
+    from .review.build import run_review
+
+    return run_review(lease)
 
 
 def _ask(lease: Lease, access: Access, rows: RowProgress) -> Mapping[str, object]:
@@ -120,6 +133,15 @@ KINDS = {
             leads_to="See what was found, and train",
             result="findings",
             checks=True,
+        ),
+        JobKind(
+            "review",
+            ReviewSettings,
+            _review,
+            title="Review queue of {table}",
+            line="{table}",
+            leads_to="Review the rows",
+            result="queue",
         ),
         JobKind(
             "ask",

@@ -121,7 +121,7 @@ class RowUpdates:
         try:
             make_columns(conn, target, self._columns, self._classifier)
         except sqlite3.OperationalError as error:
-            if _is_about_the_file(error):
+            if is_about_the_file(error):
                 raise
             raise PredictError(
                 f"Table {self._target.name} cannot get new columns: {error}."
@@ -137,7 +137,7 @@ class RowUpdates:
         try:
             return conn.execute(self._sql, update).rowcount > 0
         except sqlite3.Error as error:
-            names = {} if _is_about_the_file(error) else self.triggers(conn)
+            names = {} if is_about_the_file(error) else self.triggers(conn)
             if not names:
                 raise
             raise PredictError(
@@ -185,7 +185,7 @@ def _named(names: list[str]) -> str:
     return f"{one_or_more(len(names), 'The trigger', 'One of the triggers')} {shown}"
 
 
-def _is_about_the_file(error: sqlite3.Error) -> bool:
+def is_about_the_file(error: sqlite3.Error) -> bool:
     return isinstance(error, sqlite3.OperationalError) and any(
         word in str(error) for word in _OURS_TO_WAIT
     )

@@ -107,3 +107,25 @@ class AskSettings:
     classifier: str
     uid: str
     once: str
+
+
+@dataclass(frozen=True)
+class ReviewSettings:
+    """What a review queue is made of.
+
+    queue:      its kind, one of `review.queues.QUEUES`
+    classifier: uid of the one whose answers choose the rows; other: that it is compared with
+    rows:       at most so many; None: as the kind has it
+    once:       random; another queue of the same kind is another job
+    """
+
+    task: Task
+    queue: str
+    classifier: str | None = None
+    other: str | None = None
+    rows: int | None = None
+    seed: int = 0
+    once: str = ""
+
+    def to_dict(self) -> dict[str, Any]:
+        return {**asdict(self), "task": self.task.to_dict()}

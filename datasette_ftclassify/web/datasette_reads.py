@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable
+from inspect import signature
 from typing import TYPE_CHECKING, TypeVar
 
 from ..core.time_limit import within
@@ -18,6 +19,7 @@ from ..store.tables import check_tables
 if TYPE_CHECKING:
     from datasette.app import Datasette
     from datasette.database import Database
+    from datasette.utils.asgi import Request
 
 T = TypeVar("T")
 
@@ -47,9 +49,12 @@ async def read(
     return result
 
 
-async def write(database: Database, function: Callable[[sqlite3.Connection], T]) -> T:
+async def write(
+    database: Database, function: Callable[[sqlite3.Connection], T], request: Request | None = None
+) -> T:
     """What a function does with Datasette's connection for writing; it commits by itself.
 
+    request: on whose behalf rows of the user's own are changed: Datasette 1.0 tells its plugins
     Raises ArtifactError when our tables are not tables like ours.
     """
 
@@ -58,5 +63,10 @@ async def write(database: Database, function: Callable[[sqlite3.Connection], T])
             check_tables(conn)
             return function(conn)
 
-    result: T = await database.execute_write_fn(run)
+    on_behalf = {"request": request} if request is not None and _tells(database) else {}
+    result: T = await database.execute_write_fn(run, **on_behalf)
     return result
+
+
+def _tells(database: Database) -> bool:
+    return "request" in signature(database.execute_write_fn).parameters

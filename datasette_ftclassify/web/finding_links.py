@@ -62,8 +62,9 @@ def rows_url(
     finding, if a check job has it with a number. None without either."""
     where, keys = finding["where"], finding["keys"]
     ours = ask.url("jobs", job, "finding", number) if job is not None and (keys or where) else None
-    if ours and finding.get("groups"):
-        return ours  # which shows what belongs together
+    details = finding.get("details") or {}
+    if ours and (finding.get("groups") or details.get("rows")):
+        return ours  # which shows what belongs together, or what is suggested
     filters = as_filters(where) if where else None
     whole = finding["count"] == len(keys) or (where and len(keys) < LISTED)
     if filters is None and keys and (whole or ours is None) and len(source.identity) == 1:

@@ -98,6 +98,10 @@ class PageRequest:
         """What a function does with Datasette's connection for writing; it commits by itself."""
         return await write(self.db, function)
 
+    async def edit(self, function: Callable[[sqlite3.Connection], T]) -> T:
+        """The same, of rows of the user's own, on behalf of this request."""
+        return await write(self.db, function, self.request)
+
     async def may(self, action: str, table: str | None = None) -> bool:
         about = self.table if table is None else table
         return about is not None and await may(

@@ -37,6 +37,7 @@ TRAIN = "ftclassify-train"
 PREDICT = "ftclassify-predict"
 SPEND = "ftclassify-spend"
 DELETE = "ftclassify-delete"
+REVIEW = "ftclassify-review"
 RAW = "ftclassify-raw"
 
 
@@ -64,6 +65,7 @@ PERMISSIONS = {
         "ids of its jobs"
     ),
     PREDICT: Permission("Classify rows into columns of a table"),
+    REVIEW: Permission("Make review queues of a table, and change the labels of its rows there"),
     SPEND: Permission(
         "Start what costs money, within the operator's limits, besides the action itself; try "
         "texts that a service is asked about"
@@ -80,6 +82,9 @@ PERMISSIONS = {
 
 WRITES = ("update-row", "alter-table")
 """What Datasette 1.0 asks of whoever writes predictions into a table. 0.65 has no such actions."""
+
+EDITS = ("update-row",)
+"""The same of whoever changes labels."""
 
 
 def is_modern(datasette: Datasette) -> bool:
@@ -174,13 +179,22 @@ async def _listed(datasette: Datasette, actor: Any, action: str, database: str) 
 
 async def may_write(datasette: Datasette, actor: Any, database: str, table: str) -> bool:
     """Whether the actor may put predictions into columns of the table."""
-    if not datasette.get_database(database).is_mutable:
+    return await _may_change(datasette, actor, (PREDICT, *WRITES), database, table)
+
+
+async def may_edit(datasette: Datasette, actor: Any, database: str, table: str) -> bool:
+    """Whether the actor may change labels of the table's rows."""
+    return await _may_change(datasette, actor, (REVIEW, *EDITS), database, table)
+
+
+async def _may_change(datasette: Datasette, actor: Any, needed: tuple[str, ...], *of: str) -> bool:
+    """needed: our action, and those of Datasette 1.0; of: the database and the table"""
+    if not datasette.get_database(of[0]).is_mutable:
         return False
-    if not await may(datasette, actor, PREDICT, database, table):
+    if not await may(datasette, actor, needed[0], *of):
         return False
-    if not is_modern(datasette):
-        return True
-    return all([await _allowed(datasette, actor, a, database, table) for a in WRITES])
+    modern = is_modern(datasette)
+    return not modern or all([await _allowed(datasette, actor, a, *of) for a in needed[1:]])
 
 
 async def require(datasette: Datasette, actor: Any, action: str, database: str, table: str) -> None:

@@ -12,7 +12,7 @@ from checking import SUBJECTS, Row, check, clean_rows, codes, found, sentence
 from click.testing import CliRunner
 from sample_databases import messages
 
-from datasette_ftclassify.checks import mislabelled, scan
+from datasette_ftclassify.checks import mislabelled, scan, suspicion
 from datasette_ftclassify.checks.samples import DeepSample
 from datasette_ftclassify.cli.check import check as check_command
 from datasette_ftclassify.core.database import connect
@@ -130,13 +130,16 @@ def test_the_votes_of_the_nearest_texts(monkeypatch: pytest.MonkeyPatch) -> None
     texts = [text for text, _ in rows]
     labels = np.array([list(SUBJECTS).index(label) for _, label in rows])
     some = np.arange(0, 120, 7)
-    votes = mislabelled.neighbour_votes(texts, labels, some)
-    assert votes.shape == (len(some), 3)
+    nearest, weights = suspicion.nearest_texts(texts, some)
+    assert nearest.shape == weights.shape == (len(some), 10)
+    assert (weights[:, :-1] >= weights[:, 1:]).all()
+    assert (nearest != some[:, None]).all()
+    votes = suspicion._votes(labels, nearest, weights, 3)
     assert votes.sum(axis=1) == pytest.approx(1)
     assert (votes.argmax(axis=1) == labels[some]).all()
-    monkeypatch.setattr(mislabelled, "_CHUNK", 5)
-    assert mislabelled.neighbour_votes(texts, labels, some) == pytest.approx(votes)
-    assert not mislabelled.neighbour_votes(["?", "!"], np.array([0, 1]), np.array([1])).any()
+    monkeypatch.setattr(suspicion, "_CHUNK", 5)
+    assert (suspicion.nearest_texts(texts, some)[0] == nearest).all()
+    assert (suspicion.nearest_texts(["?", "!"], np.array([1]))[0] == -1).all()
 
 
 def test_a_label_the_model_is_often_wrong_about_is_not_suggested() -> None:

@@ -34,7 +34,9 @@ from datasette_ftclassify.jobs.check import submit_check
 from datasette_ftclassify.jobs.columns import Columns
 from datasette_ftclassify.jobs.plan import PredictRequest
 from datasette_ftclassify.jobs.predict import predict_rows, submit_predict
+from datasette_ftclassify.jobs.review.build import submit_review
 from datasette_ftclassify.jobs.runner import run_job
+from datasette_ftclassify.jobs.settings import ReviewSettings
 from datasette_ftclassify.jobs.train import TrainRequest, train_classifier
 from datasette_ftclassify.store.classifiers import find_classifier, set_default
 from datasette_ftclassify.store.jobs.state import add_event, add_job, claim_job
@@ -44,6 +46,7 @@ from datasette_ftclassify.web.permissions import (
     DELETE,
     PERMISSIONS,
     PREDICT,
+    REVIEW,
     SPEND,
     TRAIN,
     VIEW,
@@ -68,6 +71,7 @@ VISITORS: dict[str, tuple[str | None, set[str]]] = {
     "trains, spends not": ("tom", {VIEW, TRAIN}),
     "predicts": ("pat", {VIEW, PREDICT}),
     "deletes": ("dora", {VIEW, DELETE}),
+    "reviews": ("rita", {VIEW, REVIEW}),
     "all, another table": ("olga", {VIEW}),
     "all, sees it not": ("ned", set()),
     "root": (ROOT, set(PERMISSIONS)),
@@ -94,6 +98,8 @@ BODIES: dict[str, dict[str, Any]] = {
     "/classify": {"table": "messages", "classifier": "topics@1"},
     "/train": {"table": "messages", "action": "check", **LABEL},
     "/jobs/{id}": {"action": "pause"},
+    "/jobs/{id}/review": {"action": "next"},
+    "/review": {"table": "messages", "queue": "audit", **LABEL},
 }
 """Of POSTs that succeed for who may; that of a page which is not here may be refused as incomplete,
 but only to who may."""
@@ -101,8 +107,11 @@ but only to who may."""
 CLASSIFIERS = {"/classifiers/{name}": "urgent"}
 """Whose default may be set; elsewhere the newest version that all may see."""
 
-JOBS = {"/jobs/{id}": "train"}
-"""A job that may be paused; elsewhere a check."""
+JOBS = {"/jobs/{id}": "train", "/jobs/{id}/review": "queue"}
+"""A job that may be paused, one that has made a queue; elsewhere a check."""
+
+NEED_A_FILE_TO_WRITE = {"/train", "/review", "/jobs/{id}/review"}
+"""Pages that are of no use where nothing can be written."""
 
 QUERIES = {"/classifiers/{name}/rows": "?wrong=1", "/classifiers/{name}/try": "?text=noise"}
 
@@ -177,6 +186,10 @@ def fill(path: Path) -> dict[str, int]:
         run_job(conn, check.id)
         hidden_check = submit_check(conn, hidden, SplitPlan())
         run_job(conn, hidden_check.id)
+        queue = submit_review(conn, ReviewSettings(task, "audit", rows=5))
+        hidden_queue = submit_review(conn, ReviewSettings(hidden, "audit", rows=5))
+        for job in (queue, hidden_queue):
+            run_job(conn, job.id)
         hidden_words = {"task": hidden.to_dict(), "name": HIDDEN, "trainer": "openai"}
         unseen = add_job(conn, "train", hidden_words, estimate={"usd": 1.0})
         add_event(conn, claim_job(conn, unseen.id, "elsewhere:1:token"), f"{HIDDEN} happened")
@@ -194,6 +207,7 @@ def fill(path: Path) -> dict[str, int]:
     return {
         "train": train.id, "paid": paid.id, "check": check.id, "unseen": unseen.id,
         "unseen_check": hidden_check.id, "unseen_predict": queued.id, "unseen_mixed": mixed.id,
+        "queue": queue.id, "unseen_queue": hidden_queue.id,
     }  # fmt: skip
 
 
@@ -204,9 +218,9 @@ def configuration() -> dict[str, Any]:
         return {"id": [*names, ROOT]}
 
     ours = {TRAIN: only("tom", "ned"), PREDICT: only("pat", "ned"), DELETE: only("dora", "ned"),
-            SPEND: only("ned")}  # fmt: skip
+            REVIEW: only("rita", "ned"), SPEND: only("ned")}  # fmt: skip
     everything = {action: only("olga") for action in PERMISSIONS if action != VIEW}
-    sees = {"id": ["vic", "tom", "pat", "dora", "olga", ROOT], "unauthenticated": True}
+    sees = {"id": ["vic", "tom", "pat", "dora", "olga", "rita", ROOT], "unauthenticated": True}
     tables = {
         "messages": {"allow": sees},
         "other": {"plugins": {"datasette-ftclassify": {"permissions": everything}}},
@@ -216,7 +230,7 @@ def configuration() -> dict[str, Any]:
     config["plugins"] = {"datasette-ftclassify": {"permissions": ours, "usd_per_job": 5}}
     if not is_065():
         config["permissions"] = dict.fromkeys(
-            ("update-row", "alter-table"), only("pat", "ned", "olga")
+            ("update-row", "alter-table"), only("pat", "ned", "olga", "rita")
         )
     return config
 
@@ -393,7 +407,8 @@ async def test_an_immutable_file_is_read_and_never_written(original, tmp_path: P
             response = await town.ask("POST", address_of(route), ROOT, json=json)
             assert response.status_code in (400, 403, 404, 405), route
             response = await town.ask("GET", address_of(route), ROOT, json=json)
-            assert response.status_code == (404 if route.path == "/train" else 200), route
+            right = 404 if route.path in NEED_A_FILE_TO_WRITE else 200
+            assert response.status_code == right, route
     assert town.digest() == before
 
 
@@ -417,11 +432,12 @@ async def test_no_page_tells_of_a_hidden_table(town: Town):
 
 def about(name: str, number: str) -> list[tuple[str, Address]]:
     """Requests about a table, a classifier and a job of that name."""
-    paths = [f"{OURS}/{page}?table={name}" for page in ("train", "classify", "export", "jobs")]
-    paths += [f"{OURS}/{page}?table={name.upper()}" for page in ("train", "classify", "export")]
+    of_tables = ("train", "classify", "export", "review")
+    paths = [f"{OURS}/{page}?table={name}" for page in (*of_tables, "jobs")]
+    paths += [f"{OURS}/{page}?table={name.upper()}" for page in of_tables]
     paths += [f"{OURS}?table={name}"]
     paths += [f"{OURS}/classifiers/{name}_one{end}" for end in ("", "/rows", "/try?text=a")]
-    paths += [f"{OURS}/jobs/{number}", f"{OURS}/jobs/{number}/finding/0"]
+    paths += [f"{OURS}/jobs/{number}{end}" for end in ("", "/finding/0", "/review?place=1")]
     paths += [f"{OURS}/train?table=messages&check={number}"]
     paths += [f"{OURS}/classify?table=messages&classifier={name}_one"]
     found = [("GET", Address(path)) for path in paths]
@@ -431,6 +447,9 @@ def about(name: str, number: str) -> list[tuple[str, Address]]:
         ("classify", {"table": name, "classifier": "topics"}),
         (f"classifiers/{name}_one", {"action": "delete"}),
         (f"jobs/{number}", {"action": "cancel"}),
+        ("review", {"table": name, "queue": "audit"}),
+        ("review", {"table": "messages", "queue": "audit", "classifier": f"{name}_one"}),
+        (f"jobs/{number}/review", {"action": "next"}),
     ]
     return found + [("POST", Address(f"{OURS}/{page}", body)) for page, body in bodies]
 
@@ -444,7 +463,7 @@ def told(response: Any, name: str, numbers: str) -> tuple[int, str]:
 
 @pytest.mark.parametrize("who", [who for who, _ in VISITORS.values() if who != ROOT])
 async def test_what_is_hidden_is_as_if_it_were_not_there(town: Town, who: str | None):
-    for job in ("unseen", "unseen_check", "unseen_predict", "unseen_mixed"):
+    for job in ("unseen", "unseen_check", "unseen_predict", "unseen_mixed", "unseen_queue"):
         number = str(town.jobs[job])
         pairs = zip(about(HIDDEN, number), about(ABSENT, "987654"), strict=True)
         for (method, hidden), (_, absent) in pairs:

@@ -27,7 +27,7 @@ from .. import charts
 from ..background_reads import read_uri
 from ..filters import Pair
 from ..finding_links import rows_url
-from ..permissions import TRAIN
+from ..permissions import TRAIN, may_edit
 from ..registry import page
 from ..responses import show
 
@@ -174,6 +174,22 @@ def _groups_of(finding: Mapping[str, Any], start: int) -> list[dict[str, int]]:
     return found[start:]
 
 
+async def review_url(ask: PageRequest, job: Job, finding: Mapping[str, Any]) -> str | None:
+    """Where the rows of a finding with suggested labels are reviewed, for who may."""
+    if finding["code"] != "likely-mislabelled":
+        return None
+    table = str(ask.table)
+    if not await may_edit(ask.datasette, ask.actor, ask.database, table):
+        return None
+    return ask.url("review", table=table, queue="mislabelled", check=job.id)
+
+
+def _suggestions(finding: Mapping[str, Any]) -> list[str]:
+    """Of each row of a finding the label that is suggested, where there is one."""
+    rows = (finding.get("details") or {}).get("rows") or ()
+    return [str(row.get("suggested", "")) for row in rows]
+
+
 @page("/jobs/{id}/finding/{number}", "job", "ftclassify_finding.html", reads=TRAIN, writes=None)
 async def finding_page(ask: PageRequest) -> Response:
     """GET …/jobs/ID/finding/N?start=0: the rows of a finding that no table page can list."""
@@ -199,6 +215,8 @@ async def finding_page(ask: PageRequest) -> Response:
     )
     for row, group in zip(rows, _groups_of(finding, start), strict=False):
         row["group"] = group
+    for row, suggested in zip(rows, _suggestions(finding)[start:], strict=False):
+        row["suggested"] = suggested
     for row in rows:
         row["url"] = row_url(ask, source, row["key"])
     data = {"finding": shown, "start": start, "columns": [*task.text, *task.labels],
@@ -210,5 +228,6 @@ async def finding_page(ask: PageRequest) -> Response:
         "identity": source.identity or ("row",),
         "next": ask.url("jobs", job.id, "finding", number, start=start + PAGE_ROWS),
         "back": ask.url("train", table=source.name, check=job.id),
+        "review": await review_url(ask, job, finding),
     }
     return await show(ask, data, more=more)

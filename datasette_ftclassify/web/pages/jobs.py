@@ -188,6 +188,8 @@ def _links(
         result = kind_of(job.kind).result
         if result == "rows":
             links["result"] = result_url(ask.datasette, ask.database, job, arrays=arrays)
+        elif result == "queue":
+            links["result"] = ask.url("jobs", job.id, "review")
         elif result == "findings" and trains:
             links["result"] = ask.url("train", table=data["table"], check=job.id)
         elif result == "classifier" and "classifier" in links:

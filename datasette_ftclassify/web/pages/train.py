@@ -33,7 +33,7 @@ from ..filters import left_behind
 from ..finding_links import check_url, review_urls
 from ..form_fields import number
 from ..operator_settings import access_of
-from ..permissions import SPEND, TRAIN
+from ..permissions import SPEND, TRAIN, may_edit
 from ..registry import MenuItem, page
 from ..responses import done, show
 from ..train_form import Choices, declared_options
@@ -146,7 +146,7 @@ async def _form(
         "confirmed": confirmation.review if confirmation else None,
         "row_urls": await review_urls(ask, confirmation, look.source.name),
         "check_url": await check_url(ask, confirmation, look.source.name),
-        "links": _links(ask, look, check),
+        "links": {**_links(ask, look, check), "review": await _review_link(ask, look, job)},
     }
     return await show(ask, data, more=more, status=status)
 
@@ -183,6 +183,14 @@ def _filter_links(ask: PageRequest, look: TablePreview, check: str) -> list[dict
         {"text": text, "remove": ask.url("train", **base, **found.query(number), check=check)}
         for number, text in enumerate(found.texts)
     ]
+
+
+async def _review_link(ask: PageRequest, look: TablePreview, check: Job | None) -> str | None:
+    """Where the rows that a check calls probably mislabelled are reviewed, for who may."""
+    table = look.source.name
+    if check is None or not await may_edit(ask.datasette, ask.actor, ask.database, table):
+        return None
+    return ask.url("review", table=table, queue="mislabelled", check=check.id)
 
 
 def _links(ask: PageRequest, look: TablePreview, check: str) -> dict[str, str]:

@@ -1,0 +1,255 @@
+"""Changing the labels of reviewed rows: each by one UPDATE that holds only while the row is as it
+was shown, in one transaction with the record of who did it and why."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ...core.database import Cell, NotUtf8, Relation, quote
+from ...core.errors import LabelError, ReviewError, RowChanged
+from ...core.label_notations import label_reader
+from ...core.labels import LabelSet, LabelValue, is_blank, label_name, variant_key
+from ...core.task import Task
+from ...store.jobs.job import Job
+from ...store.label_changes import (
+    Action,
+    Change,
+    add_change,
+    get_change,
+    last_change,
+    list_changes,
+    mark_undone,
+)
+from ...store.reviews import QueuedRow, claim_next, row_at
+from ...store.schema import ensure_schema, transaction
+from ..row_updates import is_about_the_file
+from .build import queue_facts
+from .cells import as_cells
+from .rows import RowNow, exact, find_source, matches, offered_labels, read_row, with_added
+
+MOST_NOTE = 2_000
+"""Characters of a note."""
+
+
+@dataclass(frozen=True)
+class Changed:
+    """change: its record; wrote: whether the table was written; next: the place of the row that is
+    now this person's; None: none is left"""
+
+    change: Change
+    wrote: bool
+    next: int | None
+
+
+def open_queue(conn: sqlite3.Connection, job: Job) -> tuple[Task, Relation, LabelSet]:
+    """What is reviewed, where, and the labels that can be chosen. Raises ReviewError, SourceError
+    or ArtifactError when it cannot be."""
+    _, settings, labels, _ = queue_facts(job)
+    source = find_source(conn, settings.task)
+    offered = offered_labels(conn, settings.task, labels)
+    return settings.task, source, with_added(offered, _added(conn, job, settings.task))
+
+
+def _added(conn: sqlite3.Connection, job: Job, task: Task) -> list[LabelValue]:
+    """Labels that were given in this queue, the oldest first."""
+    read = label_reader(task.label_reading, task.labels)
+    given = (read(c.after).values or () for c in reversed(list_changes(conn, job.id)))
+    return [label for labels in given for label in labels]
+
+
+def start(conn: sqlite3.Connection, job: Job, who: str, *, besides: int = 0) -> int | None:
+    """The place of the first row that nobody else has in front of them."""
+    ensure_schema(conn)
+    with transaction(conn):
+        return claim_next(conn, job.id, who, besides=besides)
+
+
+def change_row(
+    conn: sqlite3.Connection,
+    job: Job,
+    place: int,
+    chosen: Sequence[str] | None,
+    *,
+    seen: str,
+    who: str,
+    note: str = "",
+    new_label: str = "",
+) -> Changed:
+    """Gives a row the labels with these names, or keeps those that it has, or skips it (None).
+
+    seen:      of the row as it was shown, see `RowNow`
+    new_label: the name of one that is not among those offered, added on purpose
+    Raises RowChanged when the row is another one by now, ReviewError when the choice makes no sense
+    or the table refuses it; nothing is changed then.
+    """
+    ensure_schema(conn)
+    with exact(conn), transaction(conn):
+        task, source, labels = open_queue(conn, job)
+        queued = _queued(conn, job, place)
+        now = _as_shown(conn, task, source, queued, seen)
+        action: Action = "skip"
+        after = now.cells
+        if chosen is not None:
+            values = _values(task, labels, chosen, new_label)
+            if set(values) == set(now.labels or ()) and now.labels is not None:
+                action = "keep"
+            else:
+                action = "label"
+                wanted = as_cells(conn, task, source, _with(labels, values), values, now.cells)
+                after = _write(conn, task, source, queued, now.cells, wanted)
+        number = add_change(
+            conn, queued, job_id=job.id, source=source.name, action=action, before=now.cells,
+            after=after, note=note.strip()[:MOST_NOTE], who=who,
+        )  # fmt: skip
+        change = get_change(conn, number)
+        assert change is not None
+        return Changed(change, action == "label", claim_next(conn, job.id, who))
+
+
+def undo(conn: sqlite3.Connection, job: Job, who: str, change_id: int | None = None) -> Changed:
+    """Takes back a change, or what that person did last: writes the old value where the row still
+    holds the new one, and shows the row again. Raises RowChanged when it does not, ReviewError when
+    there is nothing to undo."""
+    ensure_schema(conn)
+    with exact(conn), transaction(conn):
+        change = (
+            last_change(conn, job.id, who) if change_id is None else get_change(conn, change_id)
+        )
+        if change is None or change.job_id != job.id:
+            raise ReviewError("There is nothing of yours to undo in this queue.")
+        if change.undone_at is not None:
+            raise ReviewError(f"{change.undone_by} has undone that already.")
+        task, source, _ = open_queue(conn, job)
+        queued = _queued(conn, job, change.place)
+        if change.action == "label":
+            _write(conn, task, source, queued, change.after, change.before, undoing=True)
+        mark_undone(conn, change, who)
+        return Changed(change, change.action == "label", change.place)
+
+
+def _queued(conn: sqlite3.Connection, job: Job, place: int) -> QueuedRow:
+    queued = row_at(conn, job.id, place)
+    if queued is None:
+        raise ReviewError(f"The queue has no row {place}.", fields=("place",))
+    return queued
+
+
+def _as_shown(
+    conn: sqlite3.Connection, task: Task, source: Relation, queued: QueuedRow, seen: str
+) -> RowNow:
+    now = read_row(conn, task, source, queued)
+    if now is None:
+        raise RowChanged("This row was deleted meanwhile.")
+    if now.seen != seen:
+        raise RowChanged(
+            "Somebody has changed or reviewed this row meanwhile, so nothing was written: look at "
+            "it again."
+        )
+    return now
+
+
+def _values(
+    task: Task, labels: LabelSet, chosen: Sequence[str], new_label: str
+) -> tuple[LabelValue, ...]:
+    by_name = dict(zip(labels.names, labels.values, strict=True))
+    unknown = [name for name in chosen if name not in by_name]
+    if unknown:
+        raise ReviewError(f"There is no label {unknown[0][:100]}.", fields=("label",))
+    values = [by_name[name] for name in dict.fromkeys(chosen)]
+    if new_label:
+        values.append(_new(task, labels, new_label))
+        if task.exclusive:
+            values = values[-1:]
+    return tuple(values)
+
+
+def _new(task: Task, labels: LabelSet, name: str) -> LabelValue:
+    """A label that is not there yet. Raises ReviewError where it is, or cannot be one."""
+    if is_blank(name):
+        raise ReviewError("A label has at least one letter or sign.", fields=("new_label",))
+    if labels.lookup is not None:
+        raise ReviewError(
+            f"The labels are the rows of {labels.lookup}: add one there first.",
+            fields=("new_label",),
+        )
+    if task.named_labels:
+        where = "places in a list of 0 and 1" if task.label_names else "columns of their own"
+        raise ReviewError(
+            f"The labels have {where}, so none can be added here: change the table first.",
+            fields=("new_label",),
+        )
+    known = {variant_key(value): label_name(value) for value in labels.values}
+    if (same := known.get(variant_key(name))) is not None:
+        raise ReviewError(f"There is the label {same} already: choose it.", fields=("new_label",))
+    return name
+
+
+def _with(labels: LabelSet, values: Sequence[LabelValue]) -> LabelSet:
+    try:
+        return with_added(labels, values)
+    except LabelError as error:
+        raise ReviewError(str(error), fields=("new_label",)) from error
+
+
+def _write(
+    conn: sqlite3.Connection,
+    task: Task,
+    source: Relation,
+    queued: QueuedRow,
+    before: Sequence[Cell],
+    after: Sequence[Cell],
+    *,
+    undoing: bool = False,
+) -> tuple[Cell, ...]:
+    """Writes the label cells of a row that still holds `before`; gives what they hold then, which
+    a trigger may have changed. Raises RowChanged or ReviewError, and has changed nothing."""
+    where, key = matches(source, queued.key)
+    columns = list(map(quote, task.labels))
+    assignments = ", ".join(f"{c} = {_mark(v)}" for c, v in zip(columns, after, strict=True))
+    still = " and ".join(
+        f"{c} is {_mark(v)} collate binary" for c, v in zip(columns, before, strict=True)
+    )
+    sql = f"update {quote(source.name)} set {assignments} where {where} and {still}"
+    try:
+        changed = conn.execute(sql, [*map(_bound, after), *key, *map(_bound, before)]).rowcount
+    except sqlite3.Error as error:
+        if is_about_the_file(error):
+            raise
+        raise ReviewError(
+            f"The table {source.name} refuses this label: {str(error).rstrip('.')}. Nothing was "
+            "changed.",
+            fields=("label",),
+        ) from error
+    held = conn.execute(
+        f"select {', '.join(columns)} from {quote(source.name)} where {where}", key
+    ).fetchone()
+    if held is None:
+        if changed:
+            return tuple(after)  # a trigger has moved the row, as the table wants it
+        raise RowChanged("This row was deleted meanwhile.")
+    if not changed:
+        if tuple(held) == tuple(before):
+            raise ReviewError(
+                f"A trigger of {source.name} keeps this row as it is. Nothing was changed."
+            )
+        what = "undone" if undoing else "changed"
+        raise RowChanged(
+            f"This row holds {_said(held)} by now, which somebody else wrote: nothing was {what}."
+        )
+    return tuple(held)
+
+
+def _said(cells: Sequence[Cell]) -> str:
+    shown = ["nothing" if c is None else "BLOB" if isinstance(c, bytes) else str(c) for c in cells]
+    return ", ".join(text[:100] for text in shown)
+
+
+def _mark(cell: Cell) -> str:
+    # The bytes of a label that is not UTF-8 can only be bound as a BLOB.
+    return "cast(? as text)" if isinstance(cell, NotUtf8) else "?"
+
+
+def _bound(cell: Cell) -> Cell:
+    return cell.raw if isinstance(cell, NotUtf8) else cell

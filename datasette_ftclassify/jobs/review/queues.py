@@ -1,0 +1,242 @@
+"""The kinds of review queues: which rows, in which order, and why each."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ...core.database import Key
+from ...core.errors import ReviewError, TrainingError
+from ...core.examples import Record, read_records
+from ...core.foreign_keys import with_names
+from ...core.humanize import percent, rows_text
+from ...core.labels import LabelSet
+from ...core.task import Task
+from ...core.text import text_hash
+from ...store.reviews import QueuedRow
+from ..settings import ReviewSettings
+
+MOST_ROWS = 5_000
+"""Of a queue: more than anybody reads."""
+
+_LIKELY = 6
+"""Labels of a row whose probabilities are kept."""
+
+_NEIGHBOURS = 3
+
+
+@dataclass(frozen=True)
+class Made:
+    """A queue. said: what there is to say of it, a sentence; probable: of its first rows, how many
+    are probably what it looks for"""
+
+    rows: list[QueuedRow]
+    labels: LabelSet
+    said: str
+    probable: int | None = None
+
+
+@dataclass(frozen=True)
+class Queue:
+    """A kind.
+
+    title:       for people; help: when it is of use
+    classifiers: how many it asks
+    rows:        as many as are proposed; None: all that there are
+    make:        raises ReviewError or TrainingError when there is too little
+    """
+
+    name: str
+    title: str
+    help: str
+    make: Callable[[sqlite3.Connection, ReviewSettings], Made]
+    classifiers: int = 0
+    rows: int | None = None
+
+
+def _mislabelled(conn: sqlite3.Connection, settings: ReviewSettings) -> Made:
+    """By a cross-validated model and the nearest texts: see `checks.suspicion`."""
+    import numpy as np
+
+    from ...trainers.local import out_of_fold
+
+    task = settings.task
+    records = labelled(conn, task)
+    labels = label_set(conn, task, records)
+    texts = [record.text or "" for record in records]
+    targets = as_targets(records, labels)
+    try:
+        logprobs, judged = out_of_fold(
+            texts, targets, len(labels), multilabel=not labels.exclusive, seed=settings.seed
+        )
+    except TrainingError as error:
+        raise ReviewError(f"The labels cannot be judged: {error}") from error
+    chances = np.exp(logprobs)
+    some = [records[i] for i in judged]
+    make = _doubted if labels.exclusive else _missing_or_needless
+    rows, probable = make(some, labels, chances, targets[judged], settings.rows or MOST_ROWS)
+    among = "" if len(judged) == len(records) else f" among {rows_text(len(judged))} that were read"
+    said = (
+        f"{rows_text(probable).capitalize()} may well have a wrong label{among}. The rows after "
+        "them are less and less likely to be wrong."
+    )
+    return Made(rows, labels, said, probable)
+
+
+def _doubted(
+    records: Sequence[Record], labels: LabelSet, chances: Any, given: Any, most: int
+) -> tuple[list[QueuedRow], int]:
+    from ...checks.suspicion import suspects, telling_words
+
+    texts = [record.text or "" for record in records]
+    found = suspects(texts, given, chances, most)
+    words = telling_words(texts, given, found.rows, found.suggested)
+    names = labels.names
+    rows = []
+    for n, i in enumerate(found.rows.tolist()):
+        suggested, own = int(found.suggested[n]), int(given[i])
+        why = (
+            f"A model that has not seen this row gives {names[suggested]} "
+            f"{percent(float(found.other[n]))} and {names[own]} {percent(float(found.own[n]))}"
+        )
+        near = [j for j in found.neighbours[n].tolist() if j >= 0]
+        if near:
+            alike = sum(int(given[j]) == suggested for j in near)
+            why += f"; {alike} of the {len(near)} most similar texts are {names[suggested]}"
+        rows.append(
+            queued(
+                n + 1, records[i], [suggested], chances[i], f"{why}.",
+                words=words[n], neighbours=[records[j].key for j in near[:_NEIGHBOURS]],
+            )
+        )  # fmt: skip
+    return rows, int(found.probable.sum())
+
+
+def _missing_or_needless(
+    records: Sequence[Record], labels: LabelSet, chances: Any, given: Any, most: int
+) -> tuple[list[QueuedRow], int]:
+    """Several labels a row: the one that is most surprising by its presence or its absence."""
+    import numpy as np
+
+    surprise = np.where(given == 1, 1 - chances, chances)
+    worst = surprise.max(axis=1)
+    order = np.argsort(-worst, kind="stable")[:most]
+    order = order[worst[order] > _EVEN]
+    rows = []
+    for n, i in enumerate(order.tolist()):
+        j = int(surprise[i].argmax())
+        has = bool(given[i, j])
+        suggested = sorted(set(np.flatnonzero(given[i]).tolist()) ^ {j})
+        why = (
+            f"A model that has not seen this row gives {labels.names[j]} "
+            f"{percent(float(chances[i, j]))}, and the row {'has' if has else 'lacks'} it."
+        )
+        rows.append(queued(n + 1, records[i], suggested, chances[i], why))
+    return rows, int((worst > _SURE).sum())
+
+
+_EVEN, _SURE = 0.5, 0.9
+
+
+def _audit(conn: sqlite3.Connection, settings: ReviewSettings) -> Made:
+    """Labelled rows drawn at random: what is wrong of them is wrong of all."""
+    import numpy as np
+
+    task = settings.task
+    records = labelled(conn, task)
+    labels = label_set(conn, task, records)
+    most = min(settings.rows or AUDIT_ROWS, len(records), MOST_ROWS)
+    drawn = np.random.default_rng(settings.seed).permutation(len(records))[:most]
+    why = f"Drawn at random from {rows_text(len(records))} with a label."
+    rows = [
+        queued(n, records[i], None, None, why, at_random=True)
+        for n, i in enumerate(drawn.tolist(), 1)
+    ]
+    said = (
+        f"{rows_text(len(rows)).capitalize()} drawn at random: the share of wrong labels among "
+        f"them is that of all {len(records):,}, within the interval that is shown."
+    )
+    return Made(rows, labels, said)
+
+
+AUDIT_ROWS = 100
+
+
+def labelled(conn: sqlite3.Connection, task: Task) -> list[Record]:
+    """The rows with a text and proper labels. Raises ReviewError for none."""
+    records = [record for record in read_records(conn, task) if record.usable]
+    if not records:
+        raise ReviewError(f"{task.source} has no row with both a text and a label.")
+    return records
+
+
+def label_set(conn: sqlite3.Connection, task: Task, records: Sequence[Record]) -> LabelSet:
+    values = dict.fromkeys(label for record in records for label in record.labels.values or ())
+    return with_names(conn, task, task.label_set(values))
+
+
+def as_targets(records: Sequence[Record], labels: LabelSet) -> Any:
+    """Positions of labels, (n,), or 0 and 1, (n, K)."""
+    rows = [labels.positions(record.labels.values or ()) for record in records]
+    return labels.label_kind.as_array(rows, len(labels))
+
+
+def queued(
+    place: int,
+    record: Record,
+    suggested: Sequence[int] | None,
+    chances: Any,
+    why: str,
+    *,
+    at_random: bool = False,
+    words: Sequence[str] = (),
+    neighbours: Sequence[Key] = (),
+) -> QueuedRow:
+    """chances: of each label, (K,), 0-1; None: not known"""
+    likely: list[tuple[int, float]] = []
+    if chances is not None:
+        order = chances.argsort()[::-1][:_LIKELY]
+        likely = [(int(i), round(min(max(float(chances[i]), 0.0), 1.0), 4)) for i in order]
+    return QueuedRow(
+        place=place,
+        key=record.key,
+        text_hash=text_hash(record.text or ""),
+        suggested=None if suggested is None else tuple(suggested),
+        likely=tuple(likely),
+        why=why,
+        at_random=at_random,
+        words=tuple(words),
+        neighbours=tuple(neighbours),
+    )
+
+
+QUEUES = {
+    queue.name: queue
+    for queue in (
+        Queue(
+            "mislabelled",
+            "Probably mislabelled rows",
+            "All rows whose label a model denies that has not seen them, the most suspicious first",
+            _mislabelled,
+        ),
+        Queue(
+            "audit",
+            "A random sample",
+            "Labelled rows drawn at random: how many labels are wrong in all, with an interval",
+            _audit,
+            rows=AUDIT_ROWS,
+        ),
+    )
+}
+"""By name, as they are offered."""
+
+
+def queue_of(name: str) -> Queue:
+    """Raises ReviewError for an unknown one."""
+    if name not in QUEUES:
+        raise ReviewError(
+            f"The queue is one of {', '.join(QUEUES)}, not {name or 'nothing'}.", fields=("queue",)
+        )
+    return QUEUES[name]

@@ -1,0 +1,262 @@
+"""What people are shown of a queue: how far it is, one of its rows, what was changed; alike on
+pages, in a terminal and as JSON."""
+
+from __future__ import annotations
+
+import sqlite3
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from ...checks.report import json_key
+from ...core.database import Cell, Relation
+from ...core.label_notations import label_reader
+from ...core.labels import LabelSet, LabelValue, label_name
+from ...core.task import Task
+from ...metrics.intervals import wilson_interval
+from ...store.jobs.job import Job
+from ...store.label_changes import Change, list_changes
+from ...store.reviews import Progress, QueuedRow, list_rows, progress_of, row_at
+from .build import queue_facts
+from .changes import open_queue
+from .rows import exact, read_row
+
+LONGEST_TEXT = 20_000
+"""Characters of a text that are shown."""
+
+LONGEST_NEIGHBOUR = 300
+
+FEW_LABELS = 9
+"""As many have a key each, in their own order; of more the likely ones have."""
+
+
+@dataclass(frozen=True)
+class Neighbour:
+    """A row with a text like that of the row that is reviewed."""
+
+    key: list[Any]
+    text: str
+    labels: list[str]
+
+
+@dataclass(frozen=True)
+class ShownRow:
+    """A row of a queue. Labels by their names.
+
+    labels:    that it has; None: it is not labelled
+    suggested: None: nothing is suggested
+    likely:    the most probable labels with their probabilities
+    seen:      to be sent back with the choice: it names the row's state
+    moved:     whether its text is another one than when the queue was made
+    cut:       whether the text goes on
+    """
+
+    place: int
+    key: list[Any]
+    text: str | None
+    cut: bool
+    labels: list[str] | None
+    suggested: list[str] | None
+    likely: list[tuple[str, float]]
+    why: str
+    words: list[str]
+    neighbours: list[Neighbour]
+    state: str
+    claimed_by: str | None
+    seen: str
+    moved: bool
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Audit:
+    """What a random sample says so far: of `rows` that were judged, `wrong` had a wrong label; the
+    share of all rows, 0-1, with its 95% interval."""
+
+    rows: int
+    wrong: int
+    share: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class QueueNow:
+    """A queue, and how far it is.
+
+    probable: of its first rows, how many are probably what it looks for; None: not known
+    labels:   the names of those that can be chosen; exclusive: one a row
+    audit:    of a random sample, once a row of it was judged
+    """
+
+    job: int
+    queue: str
+    title: str
+    source: str
+    said: str
+    probable: int | None
+    progress: Progress
+    labels: list[str]
+    exclusive: bool
+    audit: Audit | None
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def queue_now(conn: sqlite3.Connection, job: Job) -> QueueNow:
+    """Raises ReviewError, SourceError or ArtifactError when the queue cannot be worked in."""
+    queue, _, _, result = queue_facts(job)
+    with exact(conn):
+        task, source, labels = open_queue(conn, job)
+    progress = progress_of(conn, job.id)
+    probable, said = result.get("probable"), result.get("said")
+    audit = None
+    if queue.name == "audit" and progress.done:
+        wrong = min(progress.changed, progress.done)
+        low, high = wilson_interval(wrong, progress.done)
+        audit = Audit(progress.done, wrong, wrong / progress.done, low, high)
+    return QueueNow(
+        job=job.id,
+        queue=queue.name,
+        title=queue.title,
+        source=source.name,
+        said=said if isinstance(said, str) else "",
+        probable=probable if type(probable) is int else None,
+        progress=progress,
+        labels=list(labels.names),
+        exclusive=task.exclusive,
+        audit=audit,
+    )
+
+
+def show_row(conn: sqlite3.Connection, job: Job, place: int) -> ShownRow | None:
+    """None where the queue has no such place, or the row is gone. Raises as `queue_now` does."""
+    with exact(conn):
+        task, source, labels = open_queue(conn, job)
+        queued = row_at(conn, job.id, place)
+        if queued is None:
+            return None
+        return _shown(conn, task, source, labels, queued)
+
+
+def list_shown(
+    conn: sqlite3.Connection, job: Job, *, after: int = 0, most: int = 50
+) -> list[ShownRow]:
+    """The rows of a queue in their order, without those that are gone. Raises as `queue_now`."""
+    with exact(conn):
+        task, source, labels = open_queue(conn, job)
+        rows = list_rows(conn, job.id, after=after, most=most)
+        shown = (_shown(conn, task, source, labels, queued, near=False) for queued in rows)
+        return [row for row in shown if row is not None]
+
+
+def _shown(
+    conn: sqlite3.Connection,
+    task: Task,
+    source: Relation,
+    labels: LabelSet,
+    queued: QueuedRow,
+    *,
+    near: bool = True,
+) -> ShownRow | None:
+    now = read_row(conn, task, source, queued)
+    if now is None:
+        return None
+    names = labels.names
+    known = [(p, share) for p, share in queued.likely if p < len(names)]
+    text = now.text
+    return ShownRow(
+        place=queued.place,
+        key=json_key(queued.key),
+        text=text if text is None else text[:LONGEST_TEXT],
+        cut=text is not None and len(text) > LONGEST_TEXT,
+        labels=None if now.labels is None else _names(labels, now.labels),
+        suggested=None
+        if queued.suggested is None
+        else [names[p] for p in queued.suggested if p < len(names)],
+        likely=[(names[p], share) for p, share in known],
+        why=queued.why,
+        words=list(queued.words),
+        neighbours=_neighbours(conn, task, source, labels, queued) if near else [],
+        state=queued.state,
+        claimed_by=queued.claimed_by,
+        seen=now.seen,
+        moved=now.moved,
+    )
+
+
+def _names(labels: LabelSet, values: tuple[LabelValue, ...]) -> list[str]:
+    return [label_name(v) if labels.index(v) is None else labels.name_of(v) for v in values]
+
+
+def _neighbours(
+    conn: sqlite3.Connection, task: Task, source: Relation, labels: LabelSet, queued: QueuedRow
+) -> list[Neighbour]:
+    found = []
+    for key in queued.neighbours:
+        near = QueuedRow(0, key, 0, None, (), "")
+        now = read_row(conn, task, source, near)
+        if now is not None and now.text is not None:
+            short = " ".join(now.text[: LONGEST_NEIGHBOUR + 1].split())
+            cut = short if len(short) <= LONGEST_NEIGHBOUR else short[: LONGEST_NEIGHBOUR - 1] + "…"
+            found.append(Neighbour(json_key(key), cut, _names(labels, now.labels or ())))
+    return found
+
+
+@dataclass(frozen=True)
+class ShownChange:
+    """What somebody did with a row; labels by their names, None for none or what cannot be read."""
+
+    id: int
+    place: int
+    key: list[Any]
+    action: str
+    before: list[str] | None
+    after: list[str] | None
+    note: str
+    who: str
+    created_at: str
+    undone_by: str | None
+    undone_at: str | None
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def changes_shown(
+    conn: sqlite3.Connection, job: Job, *, place: int | None = None, most: int = 50
+) -> list[ShownChange]:
+    """The newest first."""
+    with exact(conn):
+        task, _, labels = open_queue(conn, job)
+        return [
+            shown_change(task, labels, change)
+            for change in list_changes(conn, job.id, place=place, most=most)
+        ]
+
+
+def shown_change(task: Task, labels: LabelSet, change: Change) -> ShownChange:
+    def named(cells: tuple[Cell, ...]) -> list[str] | None:
+        if len(cells) != len(task.labels):
+            return None
+        values = label_reader(task.label_reading, task.labels)(cells).values
+        return None if values is None else _names(labels, values)
+
+    return ShownChange(
+        change.id, change.place, json_key(change.key), change.action, named(change.before),
+        named(change.after), change.note, change.who, change.created_at, change.undone_by,
+        change.undone_at,
+    )  # fmt: skip
+
+
+def label_order(labels: list[str], row: ShownRow) -> tuple[list[str], list[str]]:
+    """The labels that get a key or a button, and the others: all of a few in their own order, so
+    that hands learn them; of many the suggested, the given and the likely ones."""
+    if len(labels) <= FEW_LABELS:
+        return labels, []
+    likely = [*(row.suggested or ()), *(row.labels or ()), *(name for name, _ in row.likely)]
+    known = set(labels)
+    first = [name for name in dict.fromkeys(likely) if name in known][:FEW_LABELS]
+    return first, [name for name in labels if name not in first]

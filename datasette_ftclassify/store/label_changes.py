@@ -1,0 +1,170 @@
+"""What people did with rows of review queues: the record of each change of a label, and what was
+kept or skipped."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from ..core.database import Cell, Key
+from ..core.errors import ArtifactError
+from .cell_size import at_most
+from .classifiers import now
+from .reviews import QueuedRow, cells_text, has_reviews, plain_text, read_cells, set_state
+
+MOST_CHANGES = 500
+"""Changes that are listed."""
+
+Action = Literal["label", "keep", "skip"]
+_ACTIONS: dict[Any, Action] = {"label": "label", "keep": "keep", "skip": "skip"}
+
+
+@dataclass(frozen=True)
+class Change:
+    """What somebody did with a row.
+
+    before, after: cells of the label columns; equal where the label was kept, or the row skipped
+    why:           why the row was shown
+    """
+
+    id: int
+    job_id: int
+    place: int
+    source: str
+    key: Key
+    action: Action
+    before: tuple[Cell, ...]
+    after: tuple[Cell, ...]
+    why: str
+    note: str
+    who: str
+    created_at: str
+    undone_by: str | None
+    undone_at: str | None
+
+
+def add_change(
+    conn: sqlite3.Connection,
+    row: QueuedRow,
+    *,
+    job_id: int,
+    source: str,
+    action: Action,
+    before: Sequence[Cell],
+    after: Sequence[Cell],
+    note: str,
+    who: str,
+) -> int:
+    """Records what was done with a row, and that the row is done with; gives the record's number.
+    Call inside the transaction that changes the row."""
+    cursor = conn.execute(
+        "insert into _ftclassify_label_changes (job_id, place, source, row_key, action,"
+        " cells_before, cells_after, why, note, who, created_at)"
+        " values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        [
+            job_id, row.place, source, cells_text(row.key), action, cells_text(before),
+            cells_text(after), row.why, note, who, now(),
+        ],
+    )  # fmt: skip
+    set_state(conn, job_id, row.place, "skipped" if action == "skip" else "done")
+    return int(cursor.lastrowid or 0)
+
+
+_CHANGE = ", ".join(
+    ["id", "job_id", "place"]
+    + [
+        at_most(name)
+        for name in (
+            "source", "row_key", "action", "cells_before", "cells_after", "why", "note", "who",
+            "created_at", "undone_by", "undone_at",
+        )
+    ]
+)  # fmt: skip
+
+
+def get_change(conn: sqlite3.Connection, change_id: int) -> Change | None:
+    sql = f"select {_CHANGE} from _ftclassify_label_changes where id = ?"
+    found = conn.execute(sql, [change_id]).fetchone()
+    return None if found is None else _change(found)
+
+
+def last_change(conn: sqlite3.Connection, job_id: int, who: str) -> Change | None:
+    """What that person did last in the queue, and has not undone."""
+    sql = (
+        f"select {_CHANGE} from _ftclassify_label_changes where job_id = ? and who = ?"
+        " and undone_at is null order by id desc limit 1"
+    )
+    found = conn.execute(sql, [job_id, who]).fetchone()
+    return None if found is None else _change(found)
+
+
+def times_changed(conn: sqlite3.Connection, source: str, key: Key) -> tuple[int, int]:
+    """How often something was done with a row, in whatever queue, and undone: another answer means
+    that somebody was here meanwhile, also where the label was kept."""
+    sql = (
+        "select count(*), count(undone_at) from _ftclassify_label_changes"
+        " where source = ? and row_key = ?"
+    )
+    done, undone = conn.execute(sql, [source, cells_text(key)]).fetchone()
+    return int(done), int(undone)
+
+
+def list_changes(
+    conn: sqlite3.Connection, job_id: int, *, place: int | None = None, most: int = MOST_CHANGES
+) -> list[Change]:
+    """The newest first."""
+    sql = (
+        f"select {_CHANGE} from _ftclassify_label_changes where job_id = ?1"
+        " and place = coalesce(?2, place) order by id desc limit ?3"
+    )
+    return [_change(row) for row in conn.execute(sql, [job_id, place, most]).fetchall()]
+
+
+def mark_undone(conn: sqlite3.Connection, change: Change, who: str) -> None:
+    """Call inside the transaction that writes the old value back."""
+    conn.execute(
+        "update _ftclassify_label_changes set undone_by = ?, undone_at = ? where id = ?",
+        [who, now(), change.id],
+    )
+    set_state(conn, change.job_id, change.place, "open")
+
+
+def _change(cells: Sequence[Any]) -> Change:
+    id_, job_id, place, source, key, action, before, after, *rest = cells
+    why, note, who, created_at, undone_by, undone_at = rest
+    try:
+        return Change(
+            id=int(id_),
+            job_id=int(job_id),
+            place=int(place),
+            source=plain_text(source),
+            key=read_cells(key),
+            action=_ACTIONS[action],
+            before=read_cells(before),
+            after=read_cells(after),
+            why=plain_text(why),
+            note=plain_text(note),
+            who=plain_text(who),
+            created_at=plain_text(created_at),
+            undone_by=undone_by,
+            undone_at=undone_at,
+        )
+    except (TypeError, ValueError, KeyError) as error:
+        raise ArtifactError("A record of a change is damaged in this file.") from error
+
+
+def chosen_rows(conn: sqlite3.Connection, source: str) -> frozenset[str]:
+    """The keys, as JSON, of a table's rows that a model chose for a queue, rather than chance, and
+    that somebody looked at: a figure measured on them would say nothing of the others."""
+    if not has_reviews(conn):
+        return frozenset()
+    sql = (
+        "select distinct c.row_key from _ftclassify_label_changes c join _ftclassify_review_rows r"
+        " on r.job_id = c.job_id and r.place = c.place"
+        " where c.source = ? and c.action <> 'skip' and not r.at_random"
+    )
+    with closing(conn.execute(sql, [source])) as found:
+        return frozenset(str(key) for (key,) in found)

@@ -1,0 +1,240 @@
+"""The page of a table's review queues: those that there are, and a form that makes one."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from datasette.utils.asgi import Forbidden, NotFound
+
+from ...core.errors import FtclassifyError, ReviewError
+from ...core.label_kinds import MULTICLASS
+from ...core.numbers import Range
+from ...core.task import Task
+from ...jobs.review.build import submit_review
+from ...jobs.review.queues import MOST_ROWS, QUEUES, queue_of
+from ...jobs.review.rows import find_source
+from ...jobs.settings import CheckSettings, ReviewSettings, settings_of
+from ...store.classifiers import Classifier, list_classifiers
+from ...store.jobs.job import Job
+from ...store.jobs.state import list_jobs
+from ...store.reviews import has_reviews, progress_of
+from ..background_reads import path_of, queue_aside
+from ..classifier_names import tables_revealed
+from ..column_suggestions import preview_table
+from ..form_fields import whole
+from ..operator_settings import access_of
+from ..permissions import EDITS, REVIEW, VIEW, is_modern, may_edit
+from ..registry import MenuItem, page
+from ..responses import done, show
+from ..train_form import Choices
+from .check import find_check
+
+if TYPE_CHECKING:
+    from datasette.utils.asgi import Response
+
+    from ..page_request import PageRequest
+
+QUEUE_ROWS = Range(1, MOST_ROWS, whole=True)
+_MOST_QUEUES = 50
+
+
+@page(
+    "/review",
+    "table",
+    "ftclassify_review.html",
+    MenuItem(
+        "table",
+        "Review the labels of this table",
+        "Look at rows that are probably mislabelled, one by one, and correct them",
+        order=2,
+        when=lambda subject: subject.on_disk and subject.mutable,
+        filtered=False,
+    ),
+    reads=REVIEW,
+    writes=REVIEW,
+)
+async def review_page(ask: PageRequest) -> Response:
+    """GET /DB/-/ftclassify/review?table=T: its queues, and a form that makes one.
+
+    POST makes one: `queue`, `rows`, and what was learnt: `classifier`, the number of a `check`, or
+    the fields of a training such as `text` and `label`.
+    """
+    if not ask.db.is_mutable:
+        raise NotFound(
+            f"{ask.database} cannot be changed here, so no label can be corrected in it: review "
+            "the original file."
+        )
+    path_of(ask)
+    if ask.method != "POST":
+        return await _form(ask)
+    await require_edit(ask)
+    try:
+        return await _make(ask)
+    except FtclassifyError as error:
+        if ask.wants_json:
+            raise
+        return await _form(ask, str(error))
+
+
+async def require_edit(ask: PageRequest) -> None:
+    """Raises Forbidden for whom Datasette itself would not let change a row."""
+    if not await may_edit(ask.datasette, ask.actor, ask.database, str(ask.table)):
+        needed = ", ".join([REVIEW, *(EDITS if is_modern(ask.datasette) else ())])
+        raise Forbidden(f"You may not change labels of {ask.table}: it needs {needed}.")
+
+
+async def _make(ask: PageRequest) -> Response:
+    queue = queue_of(ask.one("queue"))
+    rows = whole("rows", ask.one("rows"), QUEUE_ROWS)
+    table = str(ask.table)
+    own = await _classifiers(ask, table)
+    task = await ask.read(lambda conn: _task(conn, ask, table, own))
+    settings = ReviewSettings(task=task, queue=queue.name, rows=rows)
+    access = await access_of(ask.datasette)
+    job = await queue_aside(ask, lambda conn: submit_review(conn, settings, access=access))
+    where = ask.url("jobs", job.id, "review")
+    return await done(ask, where, {"job": job.to_dict(), "url": where})
+
+
+def _task(
+    conn: sqlite3.Connection, ask: PageRequest, table: str, own: Sequence[Classifier]
+) -> Task:
+    """What is learnt from the table: by a classifier, by a check, or from columns.
+
+    own: the table's classifiers that the visitor may know of
+    """
+    learnt = ask.one("learnt")
+    kind, _, name = learnt.partition(" ")
+    classifier = ask.one("classifier") or (name if kind == "classifier" else "")
+    check = ask.one("check") or (name if kind == "check" else "")
+    if classifier:
+        return named(own, classifier, table).task
+    if check:
+        job = find_check(conn, check, table)
+        if job is None:
+            raise ReviewError(f"There is no check {check} of {table}.", fields=("check",))
+        return settings_of(job, CheckSettings).task
+    return Choices.read(table, ask.given).task(conn)
+
+
+def named(own: Sequence[Classifier], name: str, table: str) -> Classifier:
+    """The newest of that name, or the version of that title. Raises ReviewError for none, in the
+    same words for one that the visitor may not know of."""
+    found = [c for c in own if name in (c.name, c.title)]
+    if not found:
+        raise ReviewError(
+            f"{table} has no classifier {name[:100]}: choose another one.", fields=("classifier",)
+        )
+    return max(found, key=lambda c: c.version)
+
+
+async def _form(ask: PageRequest, problem: str = "") -> Response:
+    table = str(ask.table)
+    access = {c.title for c in await _classifiers(ask, table)}
+    found = await ask.read(lambda conn: _read(conn, table))
+    chosen = {
+        name: ask.one(name) or ask.argument(name)
+        for name in ("queue", "rows", "classifier", "check", "learnt", "text", "label")
+    }
+    why_not = await ask.read(lambda conn: _why_not(conn, table))
+    look = await ask.read(lambda conn: preview_table(conn, Choices(table)))
+    columns = [column.name for column in look.columns]
+    data: dict[str, Any] = {
+        "database": ask.database,
+        "table": table,
+        "queues": [
+            {**queue, "url": ask.url("jobs", queue["job"], "review")} for queue in found["queues"]
+        ],
+        "kinds": [
+            {"name": q.name, "title": q.title, "help": q.help, "rows": q.rows}
+            for q in QUEUES.values()
+        ],
+        "classifiers": [one for one in found["classifiers"] if one["title"] in access],
+        "problem": problem or None,
+    }
+    more = {
+        "checks": found["checks"],
+        "chosen": chosen,
+        "columns": columns,
+        "proposed": {
+            "text": chosen["text"] or next(iter(look.choices.text), ""),
+            "label": chosen["label"] or next(iter(look.choices.label), ""),
+        },
+        "why_not": why_not,
+        "may_edit": await may_edit(ask.datasette, ask.actor, ask.database, table),
+        "action": ask.url("review", table=table),
+        "table_url": str(ask.datasette.urls.table(ask.database, table)),
+    }
+    if problem:
+        data |= {"error": problem, "errors": [problem], "status": 400}
+    return await show(ask, data, more=more, status=400 if problem else 200)
+
+
+def _why_not(conn: sqlite3.Connection, table: str) -> str | None:
+    """Why no label of this table or view can be corrected, whatever its column."""
+    from dataclasses import replace
+
+    try:
+        find_source(conn, replace(_NO_COLUMNS, source=table))
+    except FtclassifyError as error:
+        return str(error)
+    return None
+
+
+_NO_COLUMNS = Task(source="", text=(), labels=(), kind=MULTICLASS.name)
+
+
+async def _classifiers(ask: PageRequest, table: str) -> list[Classifier]:
+    """Those that were trained on the table and reveal nothing that the visitor may not see."""
+    found = await ask.read(list_classifiers)
+    own = [c for c in found if c.task.source == table]
+    behind = {name for c in own for name in tables_revealed(c)} - {table}
+    hidden = {name for name in behind if not await ask.may(VIEW, name)}
+    return [c for c in own if not tables_revealed(c) & hidden]
+
+
+def _read(conn: sqlite3.Connection, table: str) -> dict[str, Any]:
+    learnt = [
+        {"title": c.title, "text": ", ".join(c.task.text), "label": ", ".join(c.task.labels)}
+        for c in list_classifiers(conn)
+        if c.task.source == table
+    ]
+    checks = [
+        {"id": job.id, "text": ", ".join(task.text), "label": ", ".join(task.labels)}
+        for job in list_jobs(conn, "check", "finished")
+        if (task := _source_of(job, CheckSettings)) is not None and task.source == table
+    ]
+    queues = [_queue(conn, job) for job in list_jobs(conn, "review") if _is_of(job, table)]
+    return {"classifiers": learnt, "checks": checks[:10], "queues": queues[:_MOST_QUEUES]}
+
+
+def _is_of(job: Job, table: str) -> bool:
+    task = _source_of(job, ReviewSettings)
+    return task is not None and task.source == table
+
+
+def _source_of(job: Job, kind: type[CheckSettings] | type[ReviewSettings]) -> Task | None:
+    try:
+        return settings_of(job, kind).task
+    except FtclassifyError:
+        return None
+
+
+def _queue(conn: sqlite3.Connection, job: Job) -> dict[str, Any]:
+    settings = settings_of(job, ReviewSettings)
+    known = QUEUES.get(settings.queue)
+    made = job.state == "finished" and has_reviews(conn)
+    progress = progress_of(conn, job.id) if made else None
+    return {
+        "job": job.id,
+        "queue": settings.queue,
+        "title": known.title if known else settings.queue,
+        "labels": list(settings.task.labels),
+        "state": "interrupted" if job.interrupted else job.state,
+        "created_at": job.created_at,
+        "rows": progress.rows if progress else None,
+        "open": progress.open if progress else None,
+        "changed": progress.changed if progress else None,
+    }

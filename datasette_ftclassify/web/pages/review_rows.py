@@ -1,0 +1,229 @@
+"""The page of a review queue: one row a screen, its labels to choose from, and what was changed.
+
+To look changes nothing. A row is claimed when somebody goes on to it, by the same POST that stores
+what they chose for the one before; so everything also works as plain forms.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import TYPE_CHECKING, Any
+
+from datasette.utils.asgi import NotFound, Response
+
+from ...core.database import relation
+from ...core.errors import FtclassifyError, ReviewError, RowChanged
+from ...jobs.review.changes import Changed, change_row, start, undo
+from ...jobs.review.shown import (
+    QueueNow,
+    ShownRow,
+    changes_shown,
+    label_order,
+    list_shown,
+    queue_now,
+    show_row,
+)
+from ...store.jobs.job import Job
+from ..permissions import REVIEW, is_modern, may_edit
+from ..registry import page
+from ..responses import done, show
+from .check import progress_of, row_url
+from .review import require_edit
+
+if TYPE_CHECKING:
+    from ..page_request import PageRequest
+
+LISTED = 50
+"""Rows, or changes, that are listed at once."""
+
+ACTIONS = ("next", "label", "skip", "undo")
+
+
+@page("/jobs/{id}/review", "job", "ftclassify_review_rows.html", reads=REVIEW, writes=REVIEW)
+async def review_rows_page(ask: PageRequest) -> Response:
+    """GET /DB/-/ftclassify/jobs/ID/review: the queue that the job made; with `place=N` its N-th
+    row; as JSON with `list=1` the rows from the place after `start` on.
+
+    POST takes an `action`. next: gives the place of a row that nobody else has. label: gives the
+    row at `place` the labels named in `label` (or `new_label`, with `add` to confirm it), if it is
+    still as `seen` names it, with a `note`. skip: leaves it for later, in the same way. undo: takes
+    back what the visitor did last, or the `change` with that number.
+    """
+    job = ask.job
+    assert job is not None
+    if job.kind != "review":
+        raise NotFound(f"Job {job.id} made no review queue.")
+    if not ask.db.is_mutable:
+        raise NotFound(
+            f"{ask.database} cannot be changed here, so no label can be corrected in it: review "
+            "the original file."
+        )
+    if ask.method != "POST":
+        return await _shown(ask, job)
+    await require_edit(ask)
+    try:
+        return await _act(ask, job)
+    except FtclassifyError as error:
+        if ask.wants_json:
+            raise
+        return await _shown(ask, job, error)
+
+
+def who_is(ask: PageRequest) -> str:
+    """By which name changes are recorded."""
+    return str((ask.actor or {}).get("id") or "anonymous")[:200]
+
+
+async def _act(ask: PageRequest, job: Job) -> Response:
+    action, who = ask.one("action") or "label", who_is(ask)
+    if action not in ACTIONS:
+        raise ReviewError(f"The action is one of {', '.join(ACTIONS)}, not {action}.")
+    if action == "next":
+        place = await ask.write(lambda conn: start(conn, job, who))
+        return await _on(ask, job, place, {"place": place})
+    if action == "undo":
+        number = _whole(ask, "change") if ask.one("change") else None
+        changed = await ask.edit(lambda conn: undo(conn, job, who, number))
+        await _tell(ask, job, changed)
+        return await _on(ask, job, changed.next, _told(changed))
+    place, seen, note = _whole(ask, "place"), ask.one("seen"), ask.one("note")
+    chosen, new = _chosen(ask) if action == "label" else (None, "")
+    changed = await ask.edit(
+        lambda conn: change_row(
+            conn, job, place, chosen, seen=seen, who=who, note=note, new_label=new
+        )
+    )
+    await _tell(ask, job, changed)
+    return await _on(ask, job, changed.next, _told(changed))
+
+
+def _chosen(ask: PageRequest) -> tuple[list[str], str]:
+    """The names of labels, and of a new one. Raises ReviewError where nothing was chosen."""
+    names = list(ask.many("label"))
+    other, new = ask.one("other"), ask.one("new_label").strip()
+    if other:
+        names.append(other)
+    if new and not ask.checked("add"):
+        raise ReviewError(
+            f"{new} would be a new label: confirm that it is to be added, or choose one that there "
+            "is.",
+            fields=("add",),
+        )
+    if not names and not new and not ask.checked("none"):
+        raise ReviewError("Choose a label.", fields=("label",))
+    return names, new
+
+
+def _whole(ask: PageRequest, name: str) -> int:
+    text = ask.one(name)
+    if not text.isdecimal() or len(text) > 15:
+        raise ReviewError(f"The {name} is a whole number, not {text[:40] or 'nothing'}.")
+    return int(text)
+
+
+def _told(changed: Changed) -> dict[str, Any]:
+    change = changed.change
+    return {"change": change.id, "action": change.action, "place": changed.next}
+
+
+async def _on(ask: PageRequest, job: Job, place: int | None, data: dict[str, Any]) -> Response:
+    """To the row at that place, or, where none is left, to the queue."""
+    where = ask.url("jobs", job.id, "review", place=place)
+    row = None
+    if place is not None and ask.wants_json:
+        shown = await ask.read(lambda conn: show_row(conn, job, place))
+        row = None if shown is None else shown.to_dict()
+    return await done(ask, where, {**data, "row": row})
+
+
+async def _tell(ask: PageRequest, job: Job, changed: Changed) -> None:
+    """Datasette's own event of an edited row, where it has them."""
+    if not changed.wrote or not is_modern(ask.datasette):
+        return
+    from datasette.events import UpdateRowEvent
+
+    change = changed.change
+    await ask.datasette.track_event(
+        UpdateRowEvent(
+            actor=ask.actor, database=ask.database, table=change.source, pks=list(change.key)
+        )
+    )
+
+
+async def _shown(ask: PageRequest, job: Job, error: FtclassifyError | None = None) -> Response:
+    more: dict[str, Any] = {
+        "here": ask.url("jobs", job.id, "review"),
+        "job_url": ask.url("jobs", job.id),
+        "back": ask.url("review", table=ask.table),
+        "table": ask.table,
+        "table_url": str(ask.datasette.urls.table(ask.database, str(ask.table))),
+        "may_edit": await may_edit(ask.datasette, ask.actor, ask.database, str(ask.table)),
+        "who": who_is(ask),
+        "place": None,
+    }
+    if job.state != "finished":
+        data: dict[str, Any] = {"state": progress_of(job), "queue": None, "row": None}
+        return await show(ask, data, more=more)
+    place = _wanted(ask)
+    found = await ask.read(lambda conn: _read(conn, job, place))
+    queue, row = found["queue"], found["row"]
+    data = {
+        "state": progress_of(job),
+        "queue": queue.to_dict(),
+        "row": None if row is None else row.to_dict(),
+        "changes": [change.to_dict() for change in found["changes"]],
+    }
+    if ask.wants_json and ask.argument("list"):
+        start_ = ask.number("start") or 0
+        rows = await ask.read(lambda conn: list_shown(conn, job, after=start_, most=LISTED))
+        data["rows"] = [listed.to_dict() for listed in rows]
+    status = 200
+    if error is not None:
+        status = getattr(error, "status", 400)
+        data |= {"error": str(error), "errors": [str(error)], "status": status}
+    more |= _row_parts(ask, queue, row, place, error)
+    source = await ask.read(lambda conn: relation(conn, queue.source))
+    more["row_url"] = None if row is None else row_url(ask, source, row.key)
+    more["change_urls"] = [row_url(ask, source, change["key"]) for change in data["changes"]]
+    return await show(ask, data, more=more, status=status)
+
+
+def _wanted(ask: PageRequest) -> int | None:
+    """The place that is asked for by the address, or by a form that was refused."""
+    if ask.method == "POST":
+        text = ask.one("place")
+        return int(text) if text.isdecimal() and len(text) <= 15 else None
+    return ask.number("place")
+
+
+def _read(conn: sqlite3.Connection, job: Job, place: int | None) -> dict[str, Any]:
+    queue = queue_now(conn, job)
+    row = None if place is None else show_row(conn, job, place)
+    return {
+        "queue": queue,
+        "row": row,
+        "changes": changes_shown(conn, job, place=place, most=LISTED),
+    }
+
+
+def _row_parts(
+    ask: PageRequest,
+    queue: QueueNow,
+    row: ShownRow | None,
+    place: int | None,
+    error: FtclassifyError | None,
+) -> dict[str, Any]:
+    """What the page of a row needs besides its data."""
+    rows = queue.progress.rows
+    parts: dict[str, Any] = {
+        "place": place,
+        "previous": place - 1 if place is not None and place > 1 else None,
+        "following": place + 1 if place is not None and place < rows else None,
+        "changed_meanwhile": isinstance(error, RowChanged),
+        "typed": {name: ask.one(name) for name in ("note", "new_label")} if error else {},
+    }
+    if row is not None:
+        parts["first"], parts["others"] = label_order(queue.labels, row)
+        ticked = row.labels if row.labels is not None else (row.suggested or [])
+        parts["ticked"] = list(ask.many("label")) if error else ticked
+    return parts
