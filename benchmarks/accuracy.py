@@ -5,10 +5,12 @@
 
 FILE has the columns text, label and split (train or test). For each size (0 means all rows) and
 seed, that many training rows are drawn at random with at least one per label, a classifier is
-trained on them, and accuracy and expected calibration error are measured on the test part. With
---delimiter a row may have several labels, and micro and macro F1 are measured. With --encoder each
-text is encoded once, and its vector kept in the file that FTCLASSIFY_VECTORS names; --logistic
-measures scikit-learn's logistic regression on these vectors instead.
+trained on them, and accuracy, log loss and expected calibration error are measured on the test
+part. With --delimiter a row may have several labels, and micro and macro F1 are measured; the
+calibration error is that of the labels that were given, and of those of a probability of 0.5 and
+more. Seconds are of the processor. With --encoder each text is encoded once, and its vector kept in
+the file that FTCLASSIFY_VECTORS names; --logistic measures scikit-learn's logistic regression on
+these vectors instead.
 """
 
 from __future__ import annotations
@@ -30,6 +32,7 @@ from datasette_ftclassify.metrics.scores import calibration_error
 from datasette_ftclassify.trainers.encoders.encode import count_missing, encode
 from datasette_ftclassify.trainers.encoders.known import use_encoder
 from datasette_ftclassify.trainers.local import fit
+from datasette_ftclassify.trainers.local.beta import losses
 from datasette_ftclassify.trainers.local.calibration import expected_calibration_error
 from datasette_ftclassify.trainers.local.serialization import to_parts
 from datasette_ftclassify.trainers.local.thresholds import f1_scores
@@ -110,22 +113,28 @@ def main() -> None:
                     encoder=options.encoder,
                     names=None if options.nameless else labels,
                 )
-                recipe = report["recipe"]
+                recipe = f"{report['recipe']}, calibrated by {report['calibration']['method']}"
             seconds = time.process_time() - start
             if not options.logistic:
                 recipe += f", {sum(map(len, to_parts(model)[1].values())):,} bytes"
                 answers = model.log_probabilities(asked)
             if options.delimiter:
-                names = ("micro F1", "macro F1", "ECE of the labels given")
+                names = ("micro F1", "macro F1", "log loss", "ECE of labels given", "from 0.5 on")
                 chances = np.exp(answers)
                 on = chances >= model.thresholds
-                ece = calibration_error(chances[on], wanted[on] == 1)
-                found = (*f1_scores(on, wanted), ece or 0.0)
+                sure = chances >= 0.5
+                found = (
+                    *f1_scores(on, wanted),
+                    float(losses(answers, wanted, False).mean()),
+                    calibration_error(chances[on], wanted[on] == 1) or 0.0,
+                    calibration_error(chances[sure], wanted[sure] == 1) or 0.0,
+                )
             else:
-                names = ("accuracy", "ECE")
+                names = ("accuracy", "log loss", "ECE")
                 right = wanted.argmax(axis=1)
                 found = (
                     float((answers.argmax(axis=1) == right).mean()),
+                    float(losses(answers, wanted, True).mean()),
                     expected_calibration_error(answers, right),
                 )
             results.append(found)

@@ -114,6 +114,7 @@ def show(database: str, name: str | None, as_json: bool) -> None:
     from ..jobs.remote.models import service_facts
     from ..store.classifiers import find_classifier
     from ..store.published import why_unasked
+    from ..store.reports import calibration_text
     from ..store.summaries import summarise
 
     with open_database(database) as conn:
@@ -138,6 +139,8 @@ def show(database: str, name: str | None, as_json: bool) -> None:
     click.echo(f"  rows    {classifier.training_rows:,} trained on, {classifier.created_at}")
     if "why" in classifier.report:
         click.echo(f"  recipe  {classifier.report['why']}")
+    if said := calibration_text(classifier.report):
+        click.echo(f"  scores  {said}")
     if (why := why_unasked(classifier)) is not None:
         click.echo(f"  model   {why}")
     elif facts is not None:

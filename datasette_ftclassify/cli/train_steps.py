@@ -283,7 +283,9 @@ def _describe_quality(result: TrainResult, database: str) -> None:
 
 
 def _report_lines(report: dict[str, Any]) -> list[str]:
-    lines = [report["why"]] if "why" in report else []
+    from ..store.reports import calibration_text
+
+    lines = [said for said in (report.get("why"), calibration_text(report)) if said]
     if "learning_curve" in report:
         lines.append(report["learning_curve"]["summary"])
     return lines + [f"warning: {warning}" for warning in report.get("warnings", [])]

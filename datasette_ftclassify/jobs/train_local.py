@@ -11,6 +11,7 @@ from ..core.task import Task
 from ..store.classifiers import add_classifier
 from ..store.evaluations import OUT_OF_FOLD, add_evaluation
 from ..store.jobs.state import add_event, save_progress
+from ..store.reports import calibration_text
 from ..store.schema import transaction
 from ..store.splits import add_split
 from ..trainers.base import Learner, Progress, TrainingSet, within
@@ -36,7 +37,8 @@ def train_here(
     training_set = as_training_set(training, data.labels)
     noted = _noting(lease, within(report_progress, 0.0, trained_by))
     trained = trainer.train(training_set, request.chosen, noted)
-    for said in [trained.report.get("why"), *(trained.report.get("warnings") or ())]:
+    said_of = trained.report
+    for said in [said_of.get("why"), calibration_text(said_of), *(said_of.get("warnings") or ())]:
         if isinstance(said, str):
             add_event(conn, job, said)
     about = about_rows(training, data)

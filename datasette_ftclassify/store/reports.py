@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from ..core.errors import ArtifactError
@@ -20,12 +21,23 @@ def read_report(text: object) -> dict[str, Any]:
     """
     report = read_object(text, "report")
     for name in _TEXTS:
-        value = report.get(name)
-        if value is not None and not (isinstance(value, str) and len(value) <= MOST_TEXT):
+        if not _is_text(report.get(name)):
             raise ArtifactError(f"The report is damaged: {name} is no text.")
+    if not _is_text(calibration_text(report)):
+        raise ArtifactError("The report is damaged: calibration says no text.")
     if report.get("learning_curve") is not None:
         _check_curve(report["learning_curve"])
     return report
+
+
+def _is_text(value: object) -> bool:
+    return value is None or (isinstance(value, str) and len(value) <= MOST_TEXT)
+
+
+def calibration_text(report: Mapping[str, Any]) -> Any:
+    """Whether the scores are calibrated, in a sentence; None where nobody said it."""
+    calibration = report.get("calibration")
+    return calibration.get("said") if isinstance(calibration, dict) else None
 
 
 def _check_curve(curve: Any) -> None:

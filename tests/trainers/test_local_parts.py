@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from datasette_ftclassify.core.errors import ArtifactError
 from datasette_ftclassify.trainers.local import LocalModel, fit
+from datasette_ftclassify.trainers.local.linear import log_sigmoid, log_softmax
 from datasette_ftclassify.trainers.local.serialization import from_parts, to_parts
 
 SPAM = [f"win cash prize {n} now, claim your free ringtone" for n in range(12)]
@@ -52,6 +53,24 @@ def test_two_labels_and_several_labels_a_row_come_back_too():
         )
     np.testing.assert_array_equal(loaded.thresholds, several.thresholds)
     assert to_parts(binary)[0]["columns"] == 1
+
+
+@pytest.mark.parametrize("several", [False, True])
+@pytest.mark.parametrize("labels", [2, 3])
+def test_a_calibration_of_each_label_comes_back(several, labels):
+    texts, names = (TEXTS, NAMES) if labels == 3 else (SPAM + HAM, NAMES[:24])
+    targets = np.eye(labels, dtype=int)[names] if several else names
+    model, _ = fit(texts, targets, labels, multilabel=several)
+    before = model.log_probabilities(texts)
+    model.beta = np.array([[0.9, 0.4, 0.3], [1.2, 1.0, -0.1], [1.0, 0.0, 0.5]])[:labels]
+    header, parts = to_parts(model)
+    loaded = from_parts(json.loads(json.dumps(header)), parts)
+    answers = model.log_probabilities(texts)
+    np.testing.assert_array_equal(loaded.log_probabilities(texts), answers)
+    assert np.abs(answers - before).max() > 0.05
+    logits = model.logits(texts)
+    alike = log_sigmoid(logits) if several else log_softmax(logits)
+    np.testing.assert_allclose(alike, answers, atol=1e-9)
 
 
 def test_another_process_gives_the_same_bits_with_other_threads(model, stored, tmp_path):
@@ -117,6 +136,13 @@ def changed(stored, header=None, parts=None):
         {"multilabel": True, "thresholds": [0.5, 0.5, float("nan")]},
         {"multilabel": True, "thresholds": [0.5, 0.5, None]},
         {"multilabel": True, "thresholds": "0.5"},
+        {"beta": {}},
+        {"beta": [[1, 1, 0]]},
+        {"beta": [[1, 1, 0], [1, 1, 0], [1, 1]]},
+        {"beta": [[1, 1, 0], [1, 1, 0], [1, -1, 0]]},
+        {"beta": [[1, 1, 0], [1, 1, 0], [1, 1, float("nan")]]},
+        {"beta": [[1, 1, 0], [1, 1, 0], [1, 1, 1e300]]},
+        {"beta": [[1, 1, 0], [1, 1, 0], [1, 1, True]]},
         {"embedding": True},
         {"embedding": {}},
         {"embedding": {"n_tokens": 10**10, "dimensions": 10**6, "unknown": None}},

@@ -112,7 +112,7 @@ def test_one_or_two_rows_of_a_label_are_enough():
     model, report = fit(texts, np.array([0, 0, 1, 1, 2, 2, 3]), 4, multilabel=False)
     assert (model.log_probabilities(texts).argmax(axis=1) == [0, 0, 1, 1, 2, 2, 3]).all()
     assert not report["calibration"]["applied"]
-    assert "unseen rows" in report["calibration"]["why"]
+    assert "not calibrated" in report["calibration"]["said"]
     assert any("fewer than five" in warning for warning in report["warnings"])
 
 

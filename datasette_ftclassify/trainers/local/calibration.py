@@ -11,15 +11,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ...core.humanize import counted
 from ...metrics.scores import calibration_error
-from .linear import Array, log_sigmoid, log_softmax
+from .linear import Array, log_softmax
 
 CLEARLY_LESS = 0.01
 MAX_CELLS = 5_000_000  # rows x labels; a temperature needs no more
-PARTED_CELLS = 500_000  # up to which a calibration takes a fraction of a second
 MIN_ROWS = 20  # fewer unseen rows than this say nothing about a temperature
 _LOWEST, _HIGHEST = 0.02, 50.0
+_STEPS = 18  # of a search for the logarithm of a temperature: to a thousandth or better
 
 
 def expected_calibration_error(log_probabilities: Array, labels: npt.NDArray[Any]) -> float:
@@ -47,13 +46,25 @@ def temperature(logits: Array, labels: npt.NDArray[Any]) -> float:
 
     low, high = float(np.log(_LOWEST)), float(np.log(_HIGHEST))
     golden = (np.sqrt(5) - 1) / 2
-    for _ in range(40):  # the loss has one minimum, so golden-section search finds it
-        step = golden * (high - low)
-        if loss(high - step) <= loss(low + step):
-            high = low + step
+    left, right = high - golden * (high - low), low + golden * (high - low)
+    of_left, of_right = loss(left), loss(right)
+    for _ in range(_STEPS):  # the loss has one minimum, so golden-section search finds it
+        if of_left <= of_right:
+            high, right, of_right = right, left, of_left
+            left = high - golden * (high - low)
+            of_left = loss(left)
         else:
-            low = high - step
+            low, left, of_left = left, right, of_right
+            right = low + golden * (high - low)
+            of_right = loss(right)
     return float(np.exp((low + high) / 2))
+
+
+def lowest_loss(logits: npt.NDArray[np.float32], labels: npt.NDArray[Any]) -> float:
+    """Mean log loss in nats at the temperature that suits these logits best."""
+    wide = logits.astype(np.float64)
+    scaled = log_softmax(wide / temperature(wide, labels))
+    return -float(scaled[np.arange(len(labels)), labels].mean())
 
 
 def honest_confidence(logits: Array, labels: npt.NDArray[Any]) -> float:
@@ -72,11 +83,11 @@ def matching_temperature(logits: Array, labels: npt.NDArray[Any]) -> float:
     """
     goal = honest_confidence(logits, labels)
     low, high = np.log(_LOWEST), np.log(_HIGHEST)
-    for _ in range(40):  # the confidence falls as the temperature rises
+    for _ in range(_STEPS):  # the confidence falls as the temperature rises
         middle = (low + high) / 2
         confidence = np.exp(log_softmax(logits / np.exp(middle)).max(axis=1)).mean()
         low, high = (middle, high) if confidence > goal else (low, middle)
-    return float(np.exp((low + high) / 2))
+    return float(np.exp(high))
 
 
 def calibrate(
@@ -92,9 +103,7 @@ def calibrate(
     logits, labels = logits[rows].astype(np.float64), labels[rows]
     report: dict[str, Any] = {"method": "temperature", "rows": len(labels)}
     if len(labels) < MIN_ROWS:
-        unseen = counted(len(labels), "unseen row has", "unseen rows have")
-        why = f"only {unseen} a label that other rows share"
-        return 1.0, report | {"applied": False, "temperature": 1.0, "why": why}
+        return 1.0, report | {"applied": False, "temperature": 1.0}
 
     def error(candidate: float) -> float:
         return expected_calibration_error(log_softmax(logits / candidate), labels)
@@ -108,7 +117,6 @@ def calibrate(
         "ece_after": error(found),
         "temperature": found,
         "applied": True,
-        "why": f"measured on {len(labels)} rows that the model had not seen",
     }
     return found, report
 
@@ -148,40 +156,3 @@ def platt_each(logits: Array, targets: npt.NDArray[Any]) -> tuple[Array, Array]:
     found = [platt(logits[:, k], targets[:, k]) for k in range(targets.shape[1])]
     slopes, intercepts = np.array(found).T
     return slopes, intercepts
-
-
-def across_temperatures(
-    logits: npt.NDArray[np.float32],
-    labels: npt.NDArray[Any],
-    usable: npt.NDArray[np.bool_],
-    groups: npt.NDArray[Any],
-) -> npt.NDArray[np.float32]:
-    """Log-probabilities (rows, labels) by temperatures that other rows gave: see `_parts`."""
-    found = np.empty(logits.shape, dtype=np.float32)
-    for here, there in _parts(groups, logits.size):
-        divisor, _ = calibrate(logits[there], labels[there], usable[there])
-        found[here] = log_softmax(logits[here].astype(np.float64) / divisor)
-    return found
-
-
-def across_platt(
-    logits: Array, targets: npt.NDArray[Any], groups: npt.NDArray[Any]
-) -> npt.NDArray[np.float32]:
-    """Log-probabilities of each label (rows, labels) by slopes and intercepts that other rows gave:
-    see `_parts`."""
-    found = np.empty(logits.shape, dtype=np.float32)
-    for here, there in _parts(groups, logits.size):
-        slopes, intercepts = platt_each(logits[there], targets[there])
-        found[here] = log_sigmoid(logits[here] * slopes + intercepts)
-    return found
-
-
-def _parts(
-    groups: npt.NDArray[Any], cells: int
-) -> list[tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]]:
-    """Pairs of masks: rows to calibrate, and the other rows, to fit the calibration on, so that
-    whoever judges it by its rows is not judging by what it was fitted on. Rows of one of the groups
-    are in one part. Five parts, or two of many cells (rows times labels), where half of the
-    rows say as much."""
-    number = np.unique(groups, return_inverse=True)[1] % (5 if cells <= PARTED_CELLS else 2)
-    return [(number == part, number != part) for part in range(int(number.max()) + 1)]

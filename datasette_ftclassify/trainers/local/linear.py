@@ -34,3 +34,26 @@ def log_sigmoid_pair(logit: float) -> Array:
     """ln(1 - p) and ln p of one log-odds."""
     tail = -math.log1p(math.exp(-abs(logit)))
     return np.array((-logit + tail, tail) if logit > 0 else (tail, logit + tail))
+
+
+def beta_features(logprobs: Array) -> tuple[Array, Array]:
+    """ln p and -ln(1 - p) of log-probabilities, finite."""
+    certain: Array = np.minimum(logprobs, -1e-12)
+    return certain, -np.log(-np.expm1(certain))
+
+
+def beta_log_odds(logprobs: Array, parameters: Array) -> Array:
+    """a ln p - b ln(1 - p) + c, of log-probabilities (…, labels) and parameters (labels, 3)."""
+    certain, against = beta_features(logprobs)
+    a, b, c = parameters.T
+    odds: Array = a * certain + b * against + c
+    return odds
+
+
+def recalibrated(logprobs: Array, parameters: Array, exclusive: bool) -> Array:
+    """Log-probabilities (…, labels) by beta calibration, see `beta`; with a sum of 1 where labels
+    exclude each other."""
+    found = log_sigmoid(beta_log_odds(logprobs, parameters))
+    if exclusive:
+        found -= np.log(np.exp(found).sum(axis=-1, keepdims=True))
+    return found

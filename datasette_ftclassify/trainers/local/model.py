@@ -15,7 +15,14 @@ import numpy.typing as npt
 from .explain import explain
 from .features import FloatArray, Vectorizer
 from .known import Known, certainty, known_words
-from .linear import Array, log_sigmoid, log_sigmoid_pair, log_softmax_one
+from .linear import (
+    Array,
+    beta_log_odds,
+    log_sigmoid,
+    log_sigmoid_pair,
+    log_softmax_one,
+    recalibrated,
+)
 from .text_vectors import TextVectors
 
 
@@ -24,7 +31,8 @@ class LocalModel:
 
     `weights` has shape (features, columns) and `bias` (columns,), where columns is `n_labels`, or 1
     when two labels exclude each other: then the column is the second label's logit minus the
-    first's. Logits are divided by `temperature`. `thresholds` (multilabel only) are the
+    first's. Logits are divided by `temperature`; `beta` (n_labels, 3) are the parameters by which
+    the probabilities that come of it are calibrated further. `thresholds` (multilabel only) are the
     probabilities, one per label, from which on a label is given. `usual` says what is usual among
     the training rows; None: nothing was measured. Safe to use from several threads.
     """
@@ -42,6 +50,7 @@ class LocalModel:
         embedding: TextVectors | None = None,
         embedding_weights: FloatArray | None = None,
         usual: Known | None = None,
+        beta: Array | None = None,
     ) -> None:
         self.vectorizer = vectorizer
         self.weights = weights
@@ -53,6 +62,7 @@ class LocalModel:
         self.embedding = embedding
         self.embedding_weights = embedding_weights
         self.usual = usual
+        self.beta = beta
 
     def log_probabilities(self, texts: Sequence[str]) -> Array:
         """Natural logarithms of each label's probability, shape (len(texts), n_labels).
@@ -71,6 +81,11 @@ class LocalModel:
         return self._probabilities(self._scores(text, self._vector(text)))
 
     def _probabilities(self, scores: Array) -> Array:
+        found = self._uncorrected(scores)
+        return found if self.beta is None else recalibrated(found, self.beta, not self.multilabel)
+
+    def _uncorrected(self, scores: Array) -> Array:
+        """Log-probabilities by the temperature alone."""
         if self.multilabel:
             return log_sigmoid(scores)
         if len(scores) < self.n_labels:
@@ -104,6 +119,10 @@ class LocalModel:
         return self._logits(self._scores(text, self._vector(text)))
 
     def _logits(self, scores: Array) -> Array:
+        if self.beta is not None:
+            if self.multilabel:
+                return beta_log_odds(self._uncorrected(scores), self.beta)
+            return self._probabilities(scores)
         if len(scores) == self.n_labels:
             return scores
         half = 0.5 * float(scores[0])

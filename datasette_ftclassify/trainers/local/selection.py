@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ...metrics.intervals import mean_error
+from .calibration import lowest_loss
 from .expected_time import ExpectedTime
 from .features import FloatArray
 from .group_folds import Rows, splits
@@ -64,6 +65,13 @@ def compare(
 
     by_row = np.array([right(recipe) for recipe in recipes])
     chosen, table, why = _choose(recipes, by_row, metric, None if multilabel else groups)
+    if recipes[chosen].names:
+        by_recipe = {
+            i: [mix(recipe, scores, scales) for scores in held]
+            for i, recipe in enumerate(recipes)
+            if recipe.names and _as_good(by_row[chosen] - by_row[i], groups)
+        }
+        chosen, why = _likeliest(recipes, by_recipe, targets, chosen, why)
     logits = mix(recipes[chosen], held[0], scales)
     usable |= recipes[chosen].names  # each label has a name in every training part
     return Trial(recipes[chosen], scales, rows, logits, usable, table, metric, why)
@@ -186,6 +194,40 @@ def _choose(
         f"in cross-validation ({metric} {means[usual]:.3f}, against {score_of(best)})."
     )
     return usual, table, why
+
+
+def _as_good(lead: npt.NDArray[Any], groups: Rows) -> bool:
+    return bool(lead.mean() <= mean_error(lead, groups))
+
+
+def _likeliest(
+    recipes: tuple[Recipe, ...],
+    logits: Mapping[int, list[FloatArray]],
+    targets: Targets,
+    chosen: int,
+    why: str,
+) -> tuple[int, str]:
+    """Of recipes with the labels' names that are about as often right, the one that makes the rows'
+    labels likeliest at the best temperature for each.
+
+    A few texts have all words of a name and most have none, so where likeness to the name weighs
+    much, those few are answered too surely: complaints with 100 rows had an expected calibration
+    error of .090 at a weight of 1 and .066 at 0.5, for the same accuracy.
+
+    logits: of each such recipe, of each repeat
+    """
+    labels = targets.argmax(axis=1)
+    found = {
+        i: float(np.mean([lowest_loss(z, labels) for z in each])) for i, each in logits.items()
+    }
+    best = min(found, key=lambda i: (found[i], i))
+    if best == chosen:
+        return chosen, why
+    return best, (
+        f"Chose {recipes[best].name}: about as often right in cross-validation as "
+        f"{recipes[chosen].name}, with probabilities that fit better (log loss {found[best]:.3f}, "
+        f"against {found[chosen]:.3f})."
+    )
 
 
 def _by_chance(recipes: int) -> float:

@@ -33,6 +33,7 @@ MAX_VECTORS = 130_000_000
 MAX_TERM_BYTES = 64_000_000
 MAX_DIMENSIONS = 4_096
 MAX_NAME = 200
+MAX_BETA = 1_000.0
 MAX_VALUE = 1e6  # far from where sums of single precision overflow
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
@@ -52,6 +53,7 @@ def to_parts(model: LocalModel) -> tuple[dict[str, Any], dict[str, bytes]]:
         "n_chars": len(vectorizer.chars),
         "columns": int(model.weights.shape[1]),
         "temperature": model.temperature,
+        "beta": None if model.beta is None else model.beta.tolist(),
         "thresholds": None if model.thresholds is None else model.thresholds.tolist(),
         "embedding": None,
         "known": None if model.usual is None else model.usual.to_dict(),
@@ -125,6 +127,7 @@ def from_parts(header: Mapping[str, Any], parts: Mapping[str, bytes]) -> LocalMo
         if embedding is None
         else _array(parts, "embedding_weights", "<f4", (embedding.dimensions, columns)),
         usual=_known(header.get("known")),
+        beta=_beta(header.get("beta"), n_labels),
     )
 
 
@@ -203,6 +206,21 @@ def _known(header: Any) -> Known | None:
         found[name] = tuple(numbers)
     weight = _number(header, "weight", 0, 1)
     return Known(**found, weight=weight, rows=_whole(header, "rows", MIN_ROWS, MOST_ROWS))
+
+
+def _beta(value: Any, n_labels: int) -> Any:
+    if value is None:
+        return None
+    if not isinstance(value, list) or len(value) != n_labels:
+        raise _damaged(f"beta is not {n_labels} parameters")
+    for row in value:
+        if not isinstance(row, list) or len(row) != 3:
+            raise _damaged("beta does not have three parameters for each label")
+        if not all(type(item) in (int, float) and abs(item) <= MAX_BETA for item in row):
+            raise _damaged(f"beta is not from -{MAX_BETA:g} to {MAX_BETA:g}")
+        if min(row[:2]) < 0:
+            raise _damaged("beta falls as the probability rises")
+    return np.array(value, dtype=np.float64)
 
 
 def _blob(parts: Mapping[str, bytes], name: str) -> bytes:

@@ -14,20 +14,17 @@ import numpy as np
 import numpy.typing as npt
 
 from ...core.humanize import counted, one_or_more
-from ...metrics.scores import calibration_error
 from ..base import HeldOut, Progress, no_progress, within
 from .asked_vectors import Encoding, encoder_report, find_vectors
-from .calibration import across_platt, across_temperatures, calibrate, platt_each
+from .calibrate_model import calibrate_model
 from .candidates import candidates, left_out, may_help
 from .expected_time import ExpectedTime
 from .features import MAX_CHARACTERS, Vectorizer
 from .group_folds import always_learnt
 from .known_rows import measure
-from .linear import log_sigmoid
 from .model import LocalModel, as_stored
 from .recipes import WORD_WEIGHT, Linear, Targets
 from .selection import Trial, compare
-from .thresholds import across_halves, choose_thresholds, f1_scores
 from .training_data import Data, as_indicators
 
 
@@ -92,7 +89,7 @@ def fit_held_out(
     model, n_features = finish(
         data, trial, seed, multilabel, lambda name: clock.fitted(name, "fitting")
     )
-    calibration, held_out = _calibrate(model, data, trial, multilabel)
+    calibration, held_out = calibrate_model(model, data, trial, multilabel)
     if held_out is not None:
         model.usual = measure(data, model.vectorizer, texts, held_out, multilabel, seed)
     if progress is not None:
@@ -164,60 +161,6 @@ def finish(
         embedding_weights=np.ascontiguousarray(weights[n_terms:]) if embedded else None,
     )
     return model, kept
-
-
-def _calibrate(
-    model: LocalModel, data: Data, trial: Trial, multilabel: bool
-) -> tuple[dict[str, Any], HeldOut | None]:
-    """Brings the model's scores to probabilities, with what it answered out of fold."""
-    if multilabel:
-        return _calibrate_multilabel(model, data, trial)
-    labels = data.targets[trial.rows].argmax(axis=1)
-    model.temperature, report = calibrate(trial.logits, labels, trial.usable)
-    if not len(trial.rows):
-        return report, None
-    groups = data.groups[trial.rows]
-    logprobs = across_temperatures(trial.logits, labels, trial.usable, groups)
-    return report, HeldOut(trial.rows, logprobs, None, groups, trial.usable)
-
-
-def _calibrate_multilabel(
-    model: LocalModel, data: Data, trial: Trial
-) -> tuple[dict[str, Any], HeldOut | None]:
-    rows = trial.rows
-    if not len(rows):
-        why = "no row could be held out"
-        return {"method": "platt", "applied": False, "rows": 0, "why": why}, None
-    logits, targets = trial.logits.astype(np.float64), data.targets[rows]
-    groups = data.groups[rows]
-    slopes, intercepts = platt_each(logits, targets)
-    model.weights = as_stored(model.weights * slopes)
-    model.bias = (model.bias * slopes + intercepts).astype(np.float32)
-    if model.embedding_weights is not None:
-        model.embedding_weights = (model.embedding_weights * slopes).astype(np.float32)
-    probabilities = np.exp(log_sigmoid(logits * slopes + intercepts))
-    model.thresholds = choose_thresholds(probabilities, targets)
-    given = across_halves(
-        probabilities,
-        targets,
-        lambda half: choose_thresholds(probabilities[half], targets[half]),
-        groups,
-    )
-    micro, macro = f1_scores(given, targets)
-    half_micro, half_macro = f1_scores(probabilities >= 0.5, targets)
-    report = {
-        "method": "platt",
-        "applied": True,
-        "rows": len(rows),
-        "ece_after": calibration_error(probabilities[given], targets[given] == 1),
-        "micro_f1": micro,
-        "macro_f1": macro,
-        "micro_f1_at_half": half_micro,
-        "macro_f1_at_half": half_macro,
-        "why": f"measured on {len(rows)} rows that the model had not seen",
-    }
-    unseen = across_platt(logits, targets, groups)
-    return report, HeldOut(rows, unseen, given, groups, trial.usable)
 
 
 def _warnings(texts: Sequence[str], targets: Targets) -> list[str]:
