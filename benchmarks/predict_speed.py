@@ -33,7 +33,7 @@ from sklearn.feature_extraction.text import TfidfVectorizer  # noqa: E402
 
 from datasette_ftclassify.trainers.local import LocalModel, fit  # noqa: E402
 from datasette_ftclassify.trainers.local.features import CHAR_NGRAMS, WORD_NGRAMS  # noqa: E402
-from datasette_ftclassify.trainers.local.linear import log_softmax  # noqa: E402
+from datasette_ftclassify.trainers.local.linear import log_softmax, recalibrated  # noqa: E402
 
 SYLLABLES = list("aeiou") + [a + b for a in "bdfgklmnprstvz" for b in "aeiou"]
 
@@ -110,7 +110,8 @@ class Scikit:
         scores = self.decide(texts).astype(np.float64) / self.model.temperature
         if scores.shape[1] == 1:
             scores = np.hstack([-scores / 2, scores / 2])
-        return log_softmax(scores)
+        found = log_softmax(scores)
+        return found if self.model.beta is None else recalibrated(found, self.model.beta, True)
 
 
 def best(run: Callable[[], Any], times: int = 5) -> float:

@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 
 from datasette_ftclassify.trainers.local import fit, learning_curve
-from datasette_ftclassify.trainers.local.label_names import label_texts
+from datasette_ftclassify.trainers.local.label_names import by_name, label_texts
+from datasette_ftclassify.trainers.local.recipes import Base, Recipe
+from datasette_ftclassify.trainers.local.selection import _as_good, _likeliest
 from datasette_ftclassify.trainers.local.serialization import to_parts
 
 NAMES = [
@@ -90,3 +92,25 @@ def test_the_learning_curve_is_of_the_recipe_with_names():
     assert {point["recipe"] for point in points} == {report["recipe"]}
     score = next(row["score"] for row in report["recipes"] if row["recipe"] == report["recipe"])
     assert points[-1]["score"] == pytest.approx(score, abs=1e-3)
+
+
+def test_of_recipes_that_are_as_often_right_the_one_with_fitting_probabilities_is_taken():
+    """A few texts share all words with a name: scores by likeness are too sure there."""
+    chooser = np.random.default_rng(0)
+    targets = np.eye(3, dtype=np.int8)[chooser.integers(0, 3, 200)]
+    fitting = targets + chooser.normal(size=(200, 3))
+    spiky = np.where(chooser.random((200, 1)) < 0.1, 30 * fitting, fitting).astype(np.float32)
+    plain, calm, sure = (
+        Recipe(name, ((Base(name, by_name, 1.0, names=name != "plain"), 1.0),))
+        for name in ("plain", "calm", "sure")
+    )
+    found = {1: [fitting.astype(np.float32)], 2: [spiky]}
+    chosen, why = _likeliest((plain, calm, sure), found, targets, 2, "Chose sure.")
+    assert chosen == 1
+    assert "Chose calm: about as often right" in why
+    assert _likeliest((plain, calm, sure), {2: [spiky]}, targets, 2, "Chose sure.") == (
+        2, "Chose sure.",
+    )  # fmt: skip
+    few, many = (np.arange(200) < 3).astype(float), (np.arange(200) < 8).astype(float)
+    assert _as_good(few, np.arange(200))
+    assert not _as_good(many, np.arange(200))

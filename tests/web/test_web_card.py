@@ -40,6 +40,17 @@ async def test_the_card_says_what_it_is_and_how_good(ds: Datasette):
     assert data["task"]["text"] == ["message"]
 
 
+async def test_the_card_says_whether_scores_are_calibrated(trained: Path):
+    ds = Datasette([str(trained)])
+    said = unescape((await ds.client.get(CARD)).text)
+    assert "Scores are not calibrated: 4" in said
+    assert "500 are needed" in said
+    for damage in ('{"calibration": {"said": ["x"]}}', '{"calibration": {"said": 5}}'):
+        with sqlite3.connect(trained) as conn:
+            conn.execute("update _ftclassify_classifiers set report = ?", [damage])
+        assert (await Datasette([str(trained)]).client.get(CARD)).status_code < 500
+
+
 async def test_the_card_says_that_the_test_rows_are_easier(trained: Path):
     """Where cross-validation found much less than the rows held back show."""
     assert "seem easier" not in (await Datasette([str(trained)]).client.get(CARD)).text
