@@ -275,8 +275,11 @@ def test_such_files_hold_up_nobody(
             watch = Watch(client, running.pid)
             for page in ("train?table=messages", "jobs/2/finding/0"):  # imports what they need
                 client.get(f"/other{OURS}/{page}")
+            # Datasette 0.65, with plugins or without, answers 500 the first time that it lists
+            # the tables of its databases while one has a name with a `]`.
+            client.get("/other")
             slack = 3 * watch.settle()  # a machine that has much else to do
-            assert not watch.failed
+            assert not watch.failed, running.log[-20_000:]
             with watch.going_on():
                 for name, path in files.items():
                     problems += visit(watch, path.stem, name, PATIENCE + slack).problems
