@@ -18,7 +18,7 @@ from ..trainers.base import Learner, Progress, TrainingSet, within
 from .lease import Lease
 from .out_of_fold import judge_held_out
 from .train_request import TrainRequest, read_rows
-from .train_rows import SplitData, about_rows, as_training_set
+from .train_rows import SplitData, TextSample, about_rows, as_training_set
 
 if TYPE_CHECKING:
     from ..metrics.result import Evaluation
@@ -31,10 +31,12 @@ def train_here(
     conn, job = lease.conn, lease.job
     trained_by = 0.65 if request.curve else 0.95
     report_progress("reading rows", 0.0)
-    data = read_rows(conn, task, request)
+    able = trainer.capabilities
+    sample = None if able.needs_examples else TextSample(request.plan.seed)
+    data = read_rows(conn, task, request, None if sample is None else sample.see)
     training = data.of("train", "validation")
     add_event(conn, job, _about_data(training, data))
-    training_set = as_training_set(training, data.labels)
+    training_set = as_training_set(training, data.labels, sample)
     noted = _noting(lease, within(report_progress, 0.0, trained_by))
     trained = trainer.train(training_set, request.chosen, noted)
     said_of = trained.report
@@ -42,7 +44,7 @@ def train_here(
         if isinstance(said, str):
             add_event(conn, job, said)
     about = about_rows(training, data)
-    if request.curve:
+    if request.curve and able.trains:
         noted = _noting(lease, within(report_progress, trained_by, 0.95))
         curve = _learning_curve(training_set, request.chosen.seed, trained.report, noted)
         about["learning_curve"] = curve
@@ -64,7 +66,7 @@ def train_here(
             task=task,
             split_id=add_split(conn, task, data.plan, data.members),
             seed=request.plan.seed,
-            training_rows=len(training),
+            training_rows=len(training) if able.trains else 0,
             header=trained.header,
             parts=trained.parts,
             report={**trained.report, **about},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import sqlite3
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -225,12 +226,36 @@ def _predicted(
             yield Example(record.key, text, record.labels.values or (), "train")
 
 
-def as_training_set(examples: list[Example], labels: LabelSet) -> TrainingSet:
-    """Raises TrainingError when fewer than two labels are left to tell apart."""
-    require_labels(examples, labels)
+class TextSample:
+    """Some texts of a table, labelled or not, each as likely as any other."""
+
+    def __init__(self, seed: int, most: int = 500) -> None:
+        self.texts: list[str] = []
+        self._most, self._seen = most, 0
+        self._chooser = random.Random(seed)
+
+    def see(self, record: Record) -> None:
+        if not record.text:
+            return
+        self._seen += 1
+        place = self._chooser.randrange(self._seen)
+        if len(self.texts) < self._most:
+            self.texts.append(record.text)
+        elif place < self._most:
+            self.texts[place] = record.text
+
+
+def as_training_set(
+    examples: list[Example], labels: LabelSet, sample: TextSample | None = None
+) -> TrainingSet:
+    """sample: for a trainer that needs no examples. Without one raises TrainingError when fewer
+    than two labels are left to tell apart."""
+    if sample is None:
+        require_labels(examples, labels)
     positions = [labels.positions(example.labels) for example in examples]
     targets = labels.label_kind.as_array(positions, len(labels))
-    return TrainingSet([e.text for e in examples], targets, labels)
+    texts = [example.text for example in examples]
+    return TrainingSet(texts, targets, labels, sample.texts if sample else ())
 
 
 def require_labels(examples: list[Example], labels: LabelSet) -> None:

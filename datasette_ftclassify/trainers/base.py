@@ -34,11 +34,13 @@ class TrainingSet:
 
     targets: as `LabelKind.as_array` has them: int (n,) where labels exclude each other, else
              0 or 1 (n, K)
+    sample:  texts of the source, labelled or not, where the trainer needs no examples
     """
 
     texts: Sequence[str]
     targets: np.ndarray
     labels: LabelSet
+    sample: Sequence[str] = ()
 
 
 @dataclass(frozen=True)

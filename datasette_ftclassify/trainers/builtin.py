@@ -5,6 +5,7 @@ from __future__ import annotations
 from ..hookspecs import hookimpl
 from .base import Trainer
 from .decisions.trainer import DecisionsTrainer
+from .local.names_trainer import NamesTrainer
 from .local.trainer import LocalTrainer
 from .openai_protocol.dialect import DIALECTS
 from .openai_protocol.prompted import PromptedTrainer
@@ -14,4 +15,4 @@ from .openai_protocol.trainer import OpenAITrainer
 @hookimpl
 def register_trainers() -> list[Trainer]:
     protocol = map(OpenAITrainer, DIALECTS)
-    return [LocalTrainer(), *protocol, DecisionsTrainer(), PromptedTrainer()]
+    return [LocalTrainer(), NamesTrainer(), *protocol, DecisionsTrainer(), PromptedTrainer()]

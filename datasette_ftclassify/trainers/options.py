@@ -122,6 +122,7 @@ ENCODER = Option(
     metavar="MODEL",
     on_page=False,
 )
+ENCODER_OF_NAMES = replace(ENCODER, empty="the one that was used last on this machine")
 EPOCHS = Option(
     "epochs",
     "Epochs",
@@ -182,7 +183,7 @@ DESCRIPTIONS = Option(
     "descriptions",
     "What the labels mean",
     "meanings",
-    "What a label means, for a model that is not trained.",
+    "A label, and what it means (or nothing), for a model that is not trained.",
     flag="describe",
 )
 EXTRA = Option(

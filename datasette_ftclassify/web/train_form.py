@@ -266,13 +266,13 @@ def _listed(name: str, value: Any, text: str) -> str:
 
 
 def _descriptions(field: str, text: str) -> dict[str, str]:
-    """From lines of `label: what it means`. Raises FieldError for another line."""
+    """From lines of `label: what it means`, or of a label alone. Raises FieldError for another."""
     found = {}
     for line in text.split("\n"):
         label, colon, meaning = (part.strip() for part in line.partition(": "))
         if not line.strip():
             continue
-        if not (label and colon and meaning):
+        if not label or (colon and not meaning):
             raise FieldError(field, f"Write `label: what it means` on each line, not {line}.")
         found[label] = meaning
     return found

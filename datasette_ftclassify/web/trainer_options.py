@@ -163,7 +163,8 @@ def _time(trainer: Trainer, report: Mapping[str, Any] | None) -> str:
     able = trainer.capabilities
     rows = report["splits"]["rows"]["train"] if report else None
     if not able.trains:
-        return "Ready at once; then a request for each test row"
+        asked = "; then a request for each test row" if able.leaves_machine else ""
+        return f"Ready at once{asked}"
     if able.leaves_machine:
         return "Minutes to hours: it waits in the service's queue"
     if rows is None:
@@ -237,6 +238,6 @@ _INPUTS: dict[Kind, str] = {
 
 def _help(option: Option) -> str:
     if option.kind == "meanings":
-        return "A line for each: label: what it means"
+        return "A line for each label: its name, or name: what it means"
     empty = f"Empty: {option.empty}" if option.empty and not option.choices else ""
     return f"{option.help} {empty}".strip()

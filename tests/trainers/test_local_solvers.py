@@ -15,7 +15,7 @@ from datasette_ftclassify.trainers.local.candidates import candidates
 from datasette_ftclassify.trainers.local.gram import gram
 from datasette_ftclassify.trainers.local.machine import machine, seen_share
 from datasette_ftclassify.trainers.local.recipes import Base, Design, row_weights
-from datasette_ftclassify.trainers.local.ridge import _among_features, _among_rows, ridge
+from datasette_ftclassify.trainers.local.ridge import _over_features, _over_rows, ridge
 
 
 def table(
@@ -41,9 +41,9 @@ def test_inner_products_are_those_of_a_dense_product(rows: int, features: int, s
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("solve", [_among_rows, _among_features])
+@pytest.mark.parametrize("solve", [_over_rows, _over_features])
 @pytest.mark.parametrize(("rows", "features"), [(60, 90), (90, 60)])
-def test_ridge_among_rows_and_among_features_is_that_of_scikit_learn(rows, features, solve, dtype):
+def test_ridge_over_rows_and_over_features_is_that_of_scikit_learn(rows, features, solve, dtype):
     design, targets = table(rows, features, 7, 1)
     targets = targets[:, [0, 0, 1, 2, 3, 4, 5, 6]] * [1, 0, 1, 1, 1, 1, 1, 1]  # one has no row
     weight = row_weights(targets)
@@ -68,7 +68,7 @@ def test_ridge_takes_the_smaller_side(monkeypatch) -> None:
 
 @pytest.mark.parametrize("exclusive", [True, False])
 @pytest.mark.parametrize("labels", [2, 3, 8])
-def test_machines_among_rows_are_those_of_scikit_learn(labels, exclusive, monkeypatch):
+def test_machines_over_rows_are_those_of_scikit_learn(labels, exclusive, monkeypatch):
     monkeypatch.setattr(machines, "TERMS_PER_CUBE", 1e9)
     design, targets = table(120, 80, labels, 2)
     if not exclusive:

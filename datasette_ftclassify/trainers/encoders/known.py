@@ -41,6 +41,18 @@ def use_encoder(name: str) -> Encoder:
     return encoder
 
 
+def usual_encoder() -> str | None:
+    """The name of the one that is meant where none is named: that of the settings, else the one
+    that was used last on this machine; None: none is known."""
+    if names := allowed_encoders():
+        return names[0]
+    try:
+        with opened_store(create=False) as store:
+            return next((known.name for known in store.encoders()), None)
+    except (FileNotFoundError, VectorStoreError):
+        return None
+
+
 def needed_encoder(digest: str, name: str) -> Encoder:
     """The encoder with that hash. name: as whoever trained with it called it, for messages alone.
 

@@ -18,9 +18,17 @@ TELLING = 0.5
 def label_texts(names: Sequence[str]) -> list[str] | None:
     """The words of each label, as a text ("cardArrival" and "card_arrival" are card arrival); None
     where most labels have none, such as 0, A3 or C17, and so say nothing."""
-    texts = [" ".join(part for part in _BORDERS.split(name) if part).lower() for name in names]
-    telling = sum(_WORD.search(text) is not None for text in texts)
+    texts = list(map(words_of, names))
+    telling = sum(map(has_word, texts))
     return texts if telling >= TELLING * len(texts) else None
+
+
+def words_of(name: str) -> str:
+    return " ".join(part for part in _BORDERS.split(name) if part).lower()
+
+
+def has_word(text: str) -> bool:
+    return _WORD.search(text) is not None
 
 
 def by_name(design: Design, targets: Targets, strength: float, seed: int) -> Linear:

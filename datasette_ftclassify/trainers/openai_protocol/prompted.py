@@ -124,15 +124,17 @@ class PromptedTrainer(OpenAITrainer):
 def describing(codec: Codec, descriptions: Mapping[str, str]) -> str:
     """The codec's system message, and what labels mean: by their codes, where answers are those.
 
-    Raises TrainingError for a description of what is no label, or of nothing.
+    Raises TrainingError for a description of what is no label.
     """
     labels = codec.labels.names
     named = dict(zip(labels, codec.codes or labels, strict=True))
     lines = []
     for name, meaning in descriptions.items():
-        if name not in named or not meaning.strip():
-            raise TrainingError(f"The description of {name} is empty, or {name} is no label.")
+        if name not in named:
+            raise TrainingError(f"There is a description of {name}, which is no label.")
+        if not meaning.strip():
+            continue  # a label that its name alone describes
         code = named[name]
         label = name if code == name else f"{code} = {name}"
         lines.append(f"{' '.join(label.split())}: {' '.join(meaning.split())}")
-    return "\n".join([codec.system, "What the labels mean:", *lines])
+    return "\n".join([codec.system, *(["What the labels mean:"] if lines else []), *lines])

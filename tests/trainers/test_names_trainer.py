@@ -1,0 +1,167 @@
+"""A classifier without a labelled row, made of the labels' names and meanings, and what replaces
+it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from commands import run
+from sample_databases import answer, value
+from tiny_encoder import write_encoder
+from visiting import get, send, serve
+
+from datasette_ftclassify.core.database import connect
+from datasette_ftclassify.core.errors import TrainingError
+from datasette_ftclassify.core.task import Task, define
+from datasette_ftclassify.jobs.predict import predict_rows
+from datasette_ftclassify.jobs.train import (
+    TrainRequest,
+    TrainResult,
+    run_submitted,
+    submit_train,
+    train_classifier,
+)
+from datasette_ftclassify.sql.functions import register
+from datasette_ftclassify.store.classifiers import find_classifier
+from datasette_ftclassify.store.jobs.state import get_job
+from datasette_ftclassify.trainers.base import TrainerOptions
+from datasette_ftclassify.trainers.encoders import known
+
+pytest.importorskip("onnxruntime")
+
+ANIMALS = ["cat", "dog", "cow", "pig", "hen", "fox"]
+TOOLS = ["saw", "axe", "hoe", "awl", "pry", "rod"]
+BOTH = {"animal": "", "tool": ""}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Every word has something in common with every other, and with its kind."""
+    kinds = (["animal", "beast", *ANIMALS], ["tool", *TOOLS])
+    vectors = {
+        word: [1.0, *np.eye(2)[kind], 0.01 * place]
+        for kind, words in enumerate(kinds)
+        for place, word in enumerate(words)
+    }
+    return str(write_encoder(tmp_path_factory.mktemp("encoder"), vectors))
+
+
+@pytest.fixture(autouse=True)
+def nothing_loaded() -> Iterator[None]:
+    known._loaded.clear()
+    yield
+    known._loaded.clear()
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """A table whose rows nobody has labelled."""
+    path = tmp_path / "things.db"
+    with closing(connect(path, must_exist=False)) as conn:
+        conn.execute("create table things (id integer primary key, body text, kind text)")
+        words = [(word,) for pair in zip(ANIMALS, TOOLS, strict=True) for word in pair]
+        conn.executemany("insert into things (body) values (?)", words)
+        conn.commit()
+    return path
+
+
+def task_of(conn: Any, **changes: Any) -> Task:
+    return define(conn, "things", text=["body"], labels=["kind"], **changes)
+
+
+def by_names(
+    conn: Any, descriptions: dict[str, str], encoder: str | None, **changes: Any
+) -> TrainResult:
+    options = TrainerOptions(encoder=encoder, descriptions=descriptions)
+    request = TrainRequest(trainer="names", options=options)
+    return train_classifier(conn, task_of(conn, **changes), request)
+
+
+def test_names_alone_answer_and_the_first_labels_replace_them(path: Path, folder: str) -> None:
+    with closing(connect(path)) as conn:
+        made = by_names(conn, BOTH, folder)
+        assert made.classifier.report["untrained"] is True
+        assert made.classifier.training_rows == 0
+        assert made.metrics is None
+        register(conn)
+        told = answer(conn, "select ft_classify_json('a cow and a hen')")
+        assert told["label"] == "animal"
+        assert told["score"] > 0.6
+        predict_rows(conn, find_classifier(conn, "things"), "things")
+        found = conn.execute("select body, things_label from things").fetchall()
+        assert {(word, label) for word, label in found} == {
+            *((word, "animal") for word in ANIMALS), *((word, "tool") for word in TOOLS)
+        }  # fmt: skip
+        conn.execute("update things set kind = things_label where id <= 10")
+        conn.commit()
+        options = TrainerOptions(encoder=folder)
+        again = train_classifier(conn, task_of(conn), TrainRequest(options=options, curve=False))
+        assert (again.classifier.version, again.classifier.trainer) == (2, "local")
+        assert again.classifier.report["encoder"]
+        assert value(conn, "select ft_classify('pry rod')") == "tool"
+
+
+def test_a_meaning_tells_what_a_code_does_not(path: Path, folder: str) -> None:
+    with closing(connect(path)) as conn:
+        with pytest.raises(TrainingError, match=r"The label A1 says nothing by its name"):
+            by_names(conn, {"A1": "", "tool": ""}, folder)
+        by_names(conn, {"A1": "animal, beast", "B2": "tool"}, folder)
+        register(conn)
+        assert value(conn, "select ft_classify('fox')") == "A1"
+
+
+def test_several_labels_a_row_are_told_by_names_too(path: Path, folder: str) -> None:
+    with closing(connect(path)) as conn:
+        by_names(conn, BOTH, folder, kind="multilabel")
+        register(conn)
+        assert value(conn, "select ft_classify('cat')") == '["animal"]'
+        assert value(conn, "select ft_classify('saw')") == '["tool"]'
+
+
+@pytest.mark.parametrize("descriptions", [{}, {"animal": ""}])
+def test_one_label_is_not_enough(path: Path, folder: str, descriptions: dict[str, str]) -> None:
+    with closing(connect(path)) as conn, pytest.raises(TrainingError):
+        by_names(conn, descriptions, folder)
+
+
+def test_the_encoder_that_was_used_last_is_the_usual_one(path: Path, folder: str) -> None:
+    with closing(connect(path)) as conn:
+        options = TrainerOptions(descriptions=BOTH)
+        request = TrainRequest(trainer="names", options=options)
+        with pytest.raises(TrainingError, match="No sentence encoder is known"):
+            submit_train(conn, task_of(conn), request)
+        known.use_encoder(folder)
+        made = train_classifier(conn, task_of(conn), request)
+        assert made.classifier.report["encoder"]["name"] == Path(folder).name
+
+
+def test_a_command_makes_one_and_says_that_it_is_not_trained(path: Path, folder: str) -> None:
+    done = run(
+        "train", path, "things", "--text", "body", "--label", "kind", "--trainer", "names",
+        "--encoder", folder, "--describe", "animal", "", "--describe", "tool", "for work",
+    )  # fmt: skip
+    assert "Not trained: 2 labels, 1 of them with what they mean" in done.output
+
+
+async def test_a_page_makes_one_of_a_list_of_labels(path: Path, folder: str) -> None:
+    known.use_encoder(folder)
+    datasette = serve(path, grants={"ftclassify-train": {"id": "ann"}})
+    page = "/things/-/ftclassify/train"
+    shown = (await get(datasette, f"{page}.json?table=things", "ann")).json()
+    offer = next(offer for offer in shown["trainers"] if offer["name"] == "names")
+    assert [field["name"] for field in offer["settings"]] == ["names-descriptions"]
+    assert "needs no labelled rows" in offer["can"]
+    fields = {"table": "things", "text": "body", "label": "kind", "trainer": "names",
+              "names-descriptions": "animal\ntool: for work"}  # fmt: skip
+    done = (await send(datasette, page, fields, "ann")).json()
+    assert done["ok"], done
+    with closing(connect(path)) as conn:
+        run_submitted(conn, get_job(conn, done["job"]["id"]))
+    shown_page = await get(datasette, "/things/-/ftclassify/classifiers/things")
+    assert shown_page.status_code == 200
+    assert "Not trained" in shown_page.text
