@@ -83,6 +83,7 @@ class NamesTrainer:
                 f"Not trained: {counted(len(said), 'label')}{meanings}, compared with each text by "
                 f"{vectors.name}. Scores are rough. Label some of its answers, then train."
             ),
+            "calibration": {"said": "Scores are not calibrated: there was no row to do it by."},
             "warnings": [],
             **encoder_report(vectors),
         }
