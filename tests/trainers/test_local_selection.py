@@ -69,6 +69,18 @@ def test_the_best_of_many_must_lead_by_more_than_the_best_of_few():
         assert _choose(recipes, rows, "accuracy")[0] == chosen
 
 
+def test_recipes_with_embeddings_do_not_raise_the_bar_for_those_without():
+    """What is chosen among the words' recipes is the same whether vectors are compared or not."""
+    usual = np.arange(100) < 80
+    other = usual.copy()
+    other[[80, 81, 82, 83, 84, 85, 0, 1]] ^= True  # a lead of .04, 1.4 standard errors
+    worse = np.arange(100) < 70
+    plain = [usual, other, usual, usual]
+    assert _choose(PLAIN, np.array(plain, dtype=float), "accuracy")[0] == 1
+    rows = np.array([*plain, *[worse] * (len(BOTH) - len(plain))], dtype=float)
+    assert _choose(BOTH, rows, "accuracy")[0] == 1
+
+
 def test_embeddings_are_used_when_they_help_at_all():
     names = [recipe.name for recipe in BOTH]
     assert len(set(names)) == len(names) == 8

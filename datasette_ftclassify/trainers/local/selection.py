@@ -148,7 +148,8 @@ def _choose(
     groups: Rows | None = None,
 ) -> tuple[int, list[dict[str, Any]], str]:
     """The best recipe, unless it beats the usual one by less than chance could do, which is more
-    the more recipes are compared.
+    the more recipes are compared: of its kind, since those with embeddings and those without are
+    variants of each other.
 
     The usual one is the first, or the first with embeddings when one of those is best or no worse:
     whoever named a model wants it used unless the rows speak against it. They say nothing where
@@ -185,7 +186,7 @@ def _choose(
             return best, table, f"Chose {recipes[best].name}: {equal}."
         return best, table, f"{highest} {score_of(second)}."
     lead = by_row[best] - by_row[usual]
-    plain = sum(not recipe.names for recipe in recipes)
+    plain = sum(not recipes[i].names for i in {usual, *kin})
     doubt = NAMES_DOUBT if recipes[best].names else _by_chance(plain)
     if lead.mean() > doubt * mean_error(lead, groups):
         return best, table, f"{highest} {score_of(usual)}, the usual choice."
