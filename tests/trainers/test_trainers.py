@@ -73,7 +73,7 @@ def test_the_local_trainer_is_always_there():
     with pytest.raises(TrainingError, match="there is azure, decisions, local, names, openai"):
         get_trainer("magic")
     listed = CliRunner().invoke(ftclassify, ["trainers"]).stdout
-    assert listed.count("nothing leaves this machine") == 1
+    assert listed.count("nothing leaves this machine") == 2
     assert listed.count("once you have deployed it") == 1  # Azure's
 
 
