@@ -14,6 +14,7 @@ from .demo import demo
 from .evaluate import evaluate
 from .export import export
 from .jobs import jobs, work
+from .minimum_score import minimum_command  # noqa: F401  (adds itself to classifiers)
 from .move import move
 from .predict import predict
 from .publish import publish_copy

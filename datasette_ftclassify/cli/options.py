@@ -12,8 +12,9 @@ import click
 from ..core.errors import TaskError
 from ..core.label_kinds import KINDS
 from ..core.markup import MARKUPS
-from ..core.numbers import LIMIT_USD, Range
+from ..core.numbers import LIMIT_USD, WRONG_SHARE, Range
 from ..core.splits import SPLIT_SHARE
+from ..core.strengths import PROMISES, STRENGTHS
 from ..trainers.options import DECLARED, Kind, Option
 
 if TYPE_CHECKING:
@@ -63,6 +64,22 @@ limit_option = click.option(
 yes_option = click.option("--yes", is_flag=True, help="Agree to what it costs without being asked.")
 despite_option = click.option(
     "--despite-findings", is_flag=True, help="Go on though the checks found errors in the rows."
+)
+wrong_option = click.option(
+    "--wrong-at-most",
+    "wrong",
+    type=typed(WRONG_SHARE),
+    metavar="SHARE",
+    help="In place of a score the share of answers that may be wrong, such as 5%.",
+)
+strength_option = click.option(
+    "--strength",
+    type=click.Choice(PROMISES),
+    default="likely",
+    show_default=True,
+    help="What that promises: "
+    + "; ".join(f"{name}: {STRENGTHS[name]}" for name in PROMISES)
+    + ".",
 )
 where_option = click.option("--where", metavar="SQL", help="Only rows that meet this condition.")
 param_option = click.option(

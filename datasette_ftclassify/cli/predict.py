@@ -18,8 +18,10 @@ from .options import (
     open_database,
     param_option,
     queue_option,
+    strength_option,
     typed,
     where_option,
+    wrong_option,
 )
 from .output import friendly, print_json, say
 from .run_job import batches_there, run_here, tell_queued
@@ -57,8 +59,10 @@ if TYPE_CHECKING:
     "threshold",
     type=typed(SHARE),
     metavar="P",
-    help="Write no label whose score is below P; the score is kept. [every label]",
+    help="Write no label whose score is below P; the score is kept. [the classifier's, or 0]",
 )
+@wrong_option
+@strength_option
 @click.option(
     "--known", is_flag=True, help="Also write P_known, how much a text is like the training rows."
 )
@@ -183,8 +187,8 @@ def _request(classifier: Classifier, given: dict[str, Any]) -> PredictRequest:
     if not columns.items():
         raise PredictError("Every column is left out: name one that is to be written.")
     same = (
-        "where", "unlabelled", "overwrite", "threshold", "min_known", "concurrency", "limit_usd",
-        "on_error",
+        "where", "unlabelled", "overwrite", "threshold", "wrong", "strength", "min_known",
+        "concurrency", "limit_usd", "on_error",
     )  # fmt: skip
     return PredictRequest(
         columns=columns,

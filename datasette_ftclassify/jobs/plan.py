@@ -41,6 +41,8 @@ class PredictRequest:
     overwrite:   allow writing to columns that were not made for predictions
     threshold:   the minimum score (0-1) of a label; below it a row gets none, and keeps its score.
                  None: the one that is kept with the classifier, 0: every label is written
+    wrong:       in its place the share of wrong answers (0-1) that may be, where a row has one
+                 label; `strength` is what that promises, see `metrics.minimum_scores`
     min_known:   how much a text must be like the training rows (0-1, see `Recognizer`); below it a
                  row gets no label. Local models alone can say it
 
@@ -60,6 +62,8 @@ class PredictRequest:
     unlabelled: bool = False
     overwrite: bool = False
     threshold: float | None = None
+    wrong: float | None = None
+    strength: str = "likely"
     min_known: float | None = None
     concurrency: int | None = None
     limit_usd: float | None = None
@@ -82,11 +86,23 @@ class PredictRequest:
             unlabelled=self.unlabelled,
             overwrite=self.overwrite,
             threshold=self._threshold(conn, classifier),
+            wrong=self.wrong,
+            strength=None if self.wrong is None else self.strength,
             min_known=self.min_known,
             on_error=None if service_of(classifier) is None else self.on_error,
         )
 
     def _threshold(self, conn: sqlite3.Connection, classifier: Classifier) -> float | None:
+        if self.wrong is not None:
+            if self.threshold is not None:
+                raise PredictError(
+                    "Choose a minimum score or a share of wrong answers, not both.",
+                    fields=("wrong", "min_score"),
+                )
+            from .minimum_scores import MinimumChoice, resolve
+
+            check_threshold(classifier, 0.0)
+            return resolve(conn, classifier, MinimumChoice(self.strength, self.wrong)).score
         if self.threshold is not None:
             return self.threshold
         minimum = find_minimum(conn, classifier)

@@ -51,6 +51,7 @@ class PredictSettings:
 
     classifier: its title, for people; uid: by which it is found
     threshold:  the minimum score; None: every label is written
+    wrong, strength: the share of wrong answers that it came from, and what that promises
     min_known:  how much a text must be like the training rows; None: every text is answered
     on_error:   see `PredictRequest`; None: the model is not at a service
     """
@@ -64,12 +65,14 @@ class PredictSettings:
     unlabelled: bool
     overwrite: bool
     threshold: float | None = None
+    wrong: float | None = None
+    strength: str | None = None
     min_known: float | None = None
     on_error: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Without what is None and was unknown to earlier versions: their jobs are the same one."""
-        later = ("threshold", "min_known", "on_error")
+        later = ("threshold", "wrong", "strength", "min_known", "on_error")
         said = {
             name: value for name, value in asdict(self).items()
             if name not in later or value is not None

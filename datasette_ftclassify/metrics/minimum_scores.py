@@ -1,7 +1,7 @@
 """From which score answers are to be given, so that few of those given are wrong.
 
 A person names the share of wrong answers that may be. Rows that the classifier was not trained on
-say from which score that holds, in one of the STRENGTHS, and how many rows then get an answer:
+say from which score that holds, in one of the `strengths`, and how many rows then get an answer:
 the coverage. Read off the same rows, the lowest score at which the share happens to be kept is kept
 by luck about every other time: each strength allows for that.
 
@@ -18,20 +18,11 @@ import numpy as np
 
 from ..core.errors import EvaluationError
 from ..core.humanize import counted, one_or_more, rows_text
+from ..core.strengths import PROMISES
 from .binomial import at_most
 from .intervals import share_interval
 from .score_calibration import beta_calibrated
 from .validation import Bools, Floats, Ints, check_shape
-
-STRENGTHS = {
-    "likely": "about that share is wrong, by calibrated scores with a margin",
-    "guaranteed": "no more are wrong, in nine of ten trainings, if new texts are like these rows",
-    "fixed": "a score of your own choice, which promises nothing",
-}
-"""What each promises, in a line."""
-
-PROMISES = ("likely", "guaranteed")
-"""Those that are asked for a share of wrong answers."""
 
 CONFIDENCE = 0.9
 """Of *guaranteed*: the share of trainings in which the promise holds."""
@@ -166,9 +157,12 @@ def minimum_score(rows: JudgedRows, wrong: float, strength: str) -> Promise:
         raise EvaluationError(f"A promise is {' or '.join(PROMISES)}, not {strength}.")
     if not 0 < wrong < 1:
         raise EvaluationError("A share of wrong answers is above 0 and below 1.")
-    if not len(rows):
+    return _promise(rows, _Ranked.of(rows) if len(rows) else None, wrong, strength)
+
+
+def _promise(rows: JudgedRows, ranked: _Ranked | None, wrong: float, strength: str) -> Promise:
+    if ranked is None:
         return Promise(strength, wrong, None, why="No row was held out of the training.")
-    ranked = _Ranked.of(rows)
     find = _likely if strength == "likely" else _guaranteed
     last = find(ranked, wrong)
     if last is not None:
@@ -185,8 +179,9 @@ def fixed_score(rows: JudgedRows | None, score: float) -> Promise:
 
 
 def curve(rows: JudgedRows, strength: str, shares: Sequence[float] = SHARES) -> list[Promise]:
-    """What can be promised for each share of wrong answers."""
-    return [minimum_score(rows, wrong, strength) for wrong in shares]
+    """What can be promised for each share of wrong answers, see `minimum_score`."""
+    ranked = _Ranked.of(rows) if len(rows) else None
+    return [_promise(rows, ranked, wrong, strength) for wrong in shares]
 
 
 @dataclass(frozen=True)

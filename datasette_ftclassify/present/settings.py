@@ -37,6 +37,8 @@ NAMES = {
     "unlabelled": "unlabelled rows only",
     "overwrite": "overwrites columns",
     "threshold": "minimum score",
+    "wrong": "share of wrong answers asked for",
+    "strength": "strength of that promise",
     "min_known": "minimum of known",
     "on_error": "without a valid answer",
     "leaves_machine": "texts leave this machine",

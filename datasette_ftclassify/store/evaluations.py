@@ -182,6 +182,37 @@ def row_results(
     return [row for row in map(_row, found.fetchall()) if row is not None], total
 
 
+MOST_SCORED = 100_000
+"""Test rows whose scores are read at once."""
+
+
+def scored_rows(
+    conn: sqlite3.Connection, classifier: Classifier
+) -> list[tuple[float, int, int, int]]:
+    """Of the test rows of the newest evaluation that have an answer with a score: the score, 0-1,
+    whether the answer is right (1 or 0), the position of the first label that was answered, and a
+    number that is the same for rows whose texts are equal or near copies."""
+    columns = row_columns(conn)
+    if not columns:
+        return []
+    group = "r.text_group" if "text_group" in columns else "null"
+    position = "cast(substr(r.chosen, 2, 10) as integer)"  # of a JSON array, as we write it
+    found = conn.execute(
+        f"select r.score, {RIGHT.format('r')}, {position},"
+        f" case typeof({group}) when 'integer' then {group} else null end"
+        " from _ftclassify_evaluation_rows r where r.evaluation_id ="
+        " (select max(id) from _ftclassify_evaluations where classifier_id = ? and split = ?)"
+        " and r.score between 0 and 1 and typeof(r.score) in ('real', 'integer')"
+        f" and r.chosen is not null limit {MOST_SCORED}",
+        [classifier.id, TEST],
+    ).fetchall()
+    # A row of which no group is known is a text of its own.
+    return [
+        (float(score), int(right), place, -1 - i if group is None else group)
+        for i, (score, right, place, group) in enumerate(found)
+    ]
+
+
 def paired_counts(
     conn: sqlite3.Connection, first: Classifier, second: Classifier, split: str = TEST
 ) -> dict[str, int]:

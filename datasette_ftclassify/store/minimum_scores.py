@@ -35,7 +35,7 @@ _CELLS = ", ".join(
 class MinimumScore:
     """From which score a classifier answers.
 
-    strength:   what it promises, see `metrics.minimum_scores.STRENGTHS`
+    strength:   what it promises, see `core.strengths`
     score:      0-1; an answer below it is none. None where a row may have several labels
     thresholds: there, the probability from which each label is given, in the order of the label
                 set; None for a label that is never given

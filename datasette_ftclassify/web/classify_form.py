@@ -12,7 +12,8 @@ from datasette.utils import tilde_encode, urlsafe_components
 
 from ..core.database import Relation, quote
 from ..core.errors import SourceError
-from ..core.numbers import LIMIT_USD, SHARE
+from ..core.numbers import LIMIT_USD, SHARE, WRONG_SHARE
+from ..core.strengths import PROMISES
 from ..jobs.columns import ROLES, Columns, usual_columns
 from ..jobs.load_classifier import service_of
 from ..jobs.plan import CONCURRENCY, MAX_ERRORS, PredictRequest
@@ -25,8 +26,8 @@ MAX_PREFIX = 200
 """Characters: a column's name is not a text."""
 
 _PLAIN = (
-    "classifier", "rows", "row", "prefix", "min_score", "min_known", "on_error", "default_label",
-    "max_errors", "concurrency", "limit_usd",
+    "classifier", "rows", "row", "prefix", "min_score", "wrong", "strength", "min_known",
+    "on_error", "default_label", "max_errors", "concurrency", "limit_usd",
 )  # fmt: skip
 
 _BOXES = ("batch", "overwrite", "follow")
@@ -41,6 +42,7 @@ class Form:
     roles:    of the columns to write; None: all that the classifier has
     on_error: `null`, `fail` or `label`, which is `default_label` then
     follow:   new rows, too, as they come
+    wrong:    the share of answers that may be wrong, as far as `strength` can tell
     """
 
     table: str
@@ -49,6 +51,8 @@ class Form:
     row: str = ""
     prefix: str = ""
     min_score: str = ""
+    wrong: str = ""
+    strength: str = ""
     min_known: str = ""
     on_error: str = ""
     default_label: str = ""
@@ -134,6 +138,8 @@ class Form:
             unlabelled=self.rows == "unlabelled",
             overwrite=self.overwrite,
             threshold=number("min_score", self.min_score, SHARE),
+            wrong=number("wrong", self.wrong, WRONG_SHARE),
+            strength=self.strength or PROMISES[0],
             min_known=number("min_known", self.min_known, SHARE),
             **given,
         )

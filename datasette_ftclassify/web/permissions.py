@@ -36,6 +36,7 @@ VIEW = "ftclassify-view"
 TRAIN = "ftclassify-train"
 PREDICT = "ftclassify-predict"
 SPEND = "ftclassify-spend"
+MINIMUM = "ftclassify-minimum"
 DELETE = "ftclassify-delete"
 REVIEW = "ftclassify-review"
 RAW = "ftclassify-raw"
@@ -70,6 +71,7 @@ PERMISSIONS = {
         "Start what costs money, within the operator's limits, besides the action itself; try "
         "texts that a service is asked about"
     ),
+    MINIMUM: Permission("Choose from which score the classifiers of a table answer"),
     DELETE: Permission(
         "Rename and delete classifiers of a table, choose the default, name deployments"
     ),

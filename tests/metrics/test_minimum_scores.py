@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 from scipy.stats import binom
 
 from datasette_ftclassify.core.errors import EvaluationError
+from datasette_ftclassify.core.strengths import PROMISES
 from datasette_ftclassify.metrics.binomial import at_most
 from datasette_ftclassify.metrics.label_thresholds import LabelRows, label_threshold
 from datasette_ftclassify.metrics.minimum_scores import (
-    PROMISES,
     JudgedRows,
     curve,
     fixed_score,

@@ -16,7 +16,7 @@ from datasette.utils.asgi import Forbidden, Response
 from ...core.errors import ArtifactError, FtclassifyError, SourceError
 from ...jobs.load_classifier import shutdown_of
 from ...jobs.remote.model_names import deploy
-from ...jobs.remote.models import deploys, is_elsewhere
+from ...jobs.remote.models import deploys
 from ...metrics.headline import easier_test_rows
 from ...present.usage_sql import split_sql, usage_sql
 from ...store.aliases import aliases_of, remove_alias
@@ -33,6 +33,7 @@ from ..registry import page
 from ..responses import done, show
 from .deletion import delete_page, deletion_of, require_mutable
 from .jobs import visible_jobs
+from .minimum import minimum_form, promise_curve, read_minimum
 
 if TYPE_CHECKING:
     from ...metrics.result import Bin, Evaluation
@@ -89,7 +90,11 @@ async def _card(
     found = await ask.read(lambda conn: _read(conn, classifier, seen))
     drawn, splits = found.pop("drawn"), found.pop("splits")
     may_change = ask.db.is_mutable and await ask.may(DELETE)
+    found["minimum"] = floor = await ask.read(lambda conn: read_minimum(conn, classifier))
     more = {
+        "floor": floor,
+        "floor_drawn": promise_curve(floor["promises"]),
+        "floor_form": await minimum_form(ask, classifier),
         "database": ask.database,
         "predictions": await visible_jobs(ask, _MOST_JOBS, predicted_by=classifier.id),
         "drawn": drawn,
@@ -254,10 +259,8 @@ async def _links(ask: PageRequest, classifier: Classifier, sql: str | None) -> d
         if ask.db.is_mutable and await ask.may(TRAIN)
         else None,
         "publish": ask.url(*here, "publish") if ask.db.path and await ask.may(TRAIN) else None,
-        "drift": ask.url(*here, "drift")
-        if not is_elsewhere(classifier) and await ask.may(TRAIN)
-        else None,
         "wrong": ask.url(*here, "rows", wrong=1),
+        "minimum": ask.url(*here, "minimum"),
         "query": f"{ask.datasette.urls.database(ask.database)}?{urlencode({'sql': sql or ''})}",
         "classify": ask.url("classify", table=table, classifier=classifier.title)
         if await may_write(ask.datasette, ask.actor, ask.database, table)

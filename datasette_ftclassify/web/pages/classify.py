@@ -15,6 +15,7 @@ from datasette.utils.asgi import Forbidden, NotFound
 from ...core.database import relation
 from ...core.errors import AccessError, FtclassifyError, PredictError
 from ...core.humanize import one_or_more
+from ...core.strengths import PROMISES, STRENGTHS
 from ...core.time_limit import TooSlow, within
 from ...jobs.agreements import spent_today
 from ...jobs.columns import taken_columns
@@ -291,6 +292,7 @@ async def _show_form(ask: PageRequest, form: Form, error: Exception | None = Non
         "chosen": offered.get(found.get("classifier"), {}),
         "roles": ROLES_TEXT.items(),
         "on_errors": ON_ERRORS_TEXT,
+        "strengths": [(name, STRENGTHS[name]) for name in PROMISES],
         "advanced": ADVANCED,
         "unfollowed": left_behind(ask.request.args),
         "error": None if error is None else str(error),

@@ -1,0 +1,152 @@
+"""`classifiers minimum`"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ..core.errors import EvaluationError
+from ..core.humanize import percent, rows_text
+from ..core.numbers import LABEL_SHARE, SHARE
+from .classifiers import classifiers
+from .options import (
+    database_argument,
+    json_option,
+    open_database,
+    strength_option,
+    typed,
+    wrong_option,
+)
+from .output import friendly, print_json
+
+if TYPE_CHECKING:
+    from ..jobs.minimum_scores import MinimumChoice, Promises, Tested
+    from ..store.classifiers import Classifier
+
+
+@classifiers.command("minimum")
+@database_argument
+@click.argument("name", required=False)
+@wrong_option
+@strength_option
+@click.option("--score", type=typed(SHARE), metavar="P", help="A score that promises nothing.")
+@click.option(
+    "--precision",
+    type=typed(LABEL_SHARE),
+    metavar="SHARE",
+    help="Of several labels a row: give each from where its precision is that.",
+)
+@click.option("--recall", type=typed(LABEL_SHARE), metavar="SHARE", help="The same, its recall.")
+@click.option("--none", "no_minimum", is_flag=True, help="Give every answer again.")
+@click.option("--label", metavar="LABEL", help="Show what can be promised of these answers alone.")
+@json_option
+@friendly
+def minimum_command(database: str, name: str | None, as_json: bool, **given: Any) -> None:
+    """Choose from which score a classifier answers, or see what each choice would give.
+
+    Below it ft_classify() and predictions give no label. It is kept with this version of the
+    classifier, computed from rows that its training held out; what it gave on the test rows is
+    said as well.
+
+    \b
+      datasette ftclassify classifiers minimum mail.db messages
+      datasette ftclassify classifiers minimum mail.db messages --wrong-at-most 5%
+      datasette ftclassify classifiers minimum mail.db --wrong-at-most 2% --strength guaranteed
+      datasette ftclassify classifiers minimum mail.db messages --none
+    """
+    from ..jobs.minimum_scores import choose_minimum, promises, said, tested
+    from ..store.classifiers import find_classifier
+    from ..store.minimum_scores import find_minimum
+
+    with open_database(database) as conn:
+        classifier = find_classifier(conn, name)
+        choice = _choice(given)
+        if choice is not None or given["no_minimum"]:
+            minimum = choose_minimum(conn, classifier, choice, None)
+        else:
+            minimum = find_minimum(conn, classifier)
+        outcome = None
+        if minimum is not None and minimum.score is not None:
+            outcome = tested(conn, classifier, minimum.score)
+        found = None
+        if choice is None and not given["no_minimum"] and classifier.labels.exclusive:
+            found = promises(conn, classifier, _position(classifier, given["label"]))
+    if as_json:
+        print_json(_as_json(classifier, minimum, outcome, found))
+        return
+    click.echo(f"{classifier.title}: {said(minimum)}")
+    if outcome is not None:
+        click.echo(f"On the test rows: {_outcome(outcome)}.")
+    if found is not None:
+        _describe(found)
+
+
+def _choice(given: dict[str, Any]) -> MinimumChoice | None:
+    from ..jobs.minimum_scores import FIGURES, MinimumChoice
+
+    ways = [name for name in ("wrong", "score", *FIGURES) if given[name] is not None]
+    if len(ways) + given["no_minimum"] > 1:
+        raise click.UsageError(
+            "Choose one of --wrong-at-most, --score, --precision, --recall and --none."
+        )
+    if not ways:
+        return None
+    (way,) = ways
+    if way in FIGURES:
+        return MinimumChoice(given["strength"], figure=way, least=given[way])
+    if way == "score":
+        return MinimumChoice("fixed", score=given["score"])
+    return MinimumChoice(given["strength"], wrong=given["wrong"])
+
+
+def _position(classifier: Classifier, label: str | None) -> int | None:
+    if label is None:
+        return None
+    position = classifier.labels.position_called(label)
+    if position is None:
+        raise EvaluationError(f"{classifier.title} has no label {label}.")
+    return position
+
+
+def _as_json(
+    classifier: Classifier, minimum: Any, outcome: Any, found: Promises | None
+) -> dict[str, Any]:
+    from dataclasses import asdict
+
+    return {
+        "classifier": classifier.name,
+        "version": classifier.version,
+        "minimum": None if minimum is None else minimum.to_dict(),
+        "test": None if outcome is None else asdict(outcome),
+        **({} if found is None else found.to_dict()),
+    }
+
+
+def _describe(found: Promises) -> None:
+    if found.problem is not None:
+        click.echo(found.problem)
+        return
+    click.echo(f"By {rows_text(found.rows)} that were held out of the training:")
+    for one in found.tested:
+        click.echo(_line(one))
+
+
+def _line(one: Tested) -> str:
+    from ..metrics.minimum_scores import share_text
+
+    promise = one.promise
+    start = f"  {share_text(promise.wrong or 0):>5} wrong, {promise.strength:<10}"
+    if promise.score is None or promise.outcome is None:
+        more = f", about {promise.more_rows:,} more rows needed" if promise.more_rows else ""
+        return f"{start}  nothing can be promised{more}"
+    covered = f"  from {promise.score:.3f}: {percent(promise.outcome.coverage, 1)} answered"
+    return f"{start}{covered}" + ("" if one.test is None else f"; test rows: {_outcome(one.test)}")
+
+
+def _outcome(outcome: Any) -> str:
+    answered = f"{percent(outcome.coverage, 1)} answered"
+    if outcome.error is None:
+        return answered
+    low, high = percent(outcome.error_low, 1), percent(outcome.error_high, 1)
+    return f"{answered}, {percent(outcome.error, 1)} of these wrong ({low} to {high})"

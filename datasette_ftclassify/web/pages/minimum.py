@@ -1,0 +1,199 @@
+"""The page on which somebody chooses from which score a classifier answers."""
+
+from __future__ import annotations
+
+import sqlite3
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from ...core.errors import FtclassifyError
+from ...core.numbers import LABEL_SHARE, SHARE, WRONG_SHARE
+from ...core.strengths import PROMISES, STRENGTHS
+from ...jobs.minimum_scores import (
+    FIGURES,
+    MinimumChoice,
+    Promises,
+    choose_minimum,
+    label_thresholds_for,
+    promises,
+    said,
+    tested,
+)
+from ...store.classifiers import Classifier
+from ...store.minimum_scores import MinimumScore, find_minimum
+from .. import charts
+from ..form_fields import number
+from ..permissions import MINIMUM, VIEW
+from ..registry import page
+from ..responses import done, show
+from .deletion import require_mutable
+
+if TYPE_CHECKING:
+    from datasette.utils.asgi import Response
+
+    from ..page_request import PageRequest
+
+FIELDS = ("strength", "wrong", "score", "figure", "least")
+NONE = "none"
+"""In the place of a strength: every answer is given again."""
+
+_USUAL = MinimumChoice("likely", figure="precision", least=0.8)
+"""What is shown of several labels before anybody chooses."""
+
+
+@page(
+    "/classifiers/{name}/minimum",
+    "classifier",
+    "ftclassify_minimum.html",
+    reads=VIEW,
+    writes=MINIMUM,
+)
+async def minimum_page(ask: PageRequest) -> Response:
+    """GET /DB/-/ftclassify/classifiers/NAME/minimum: what can be promised, of the answers with one
+    `label` where it is given. Of several labels a row: the threshold of each for a `figure`
+    (precision or recall) of at `least` that much, in a `strength`.
+
+    POST keeps what a `strength` comes to: likely or guaranteed with `wrong` (or `figure` and
+    `least`), fixed with `score`, or none.
+    """
+    classifier = ask.classifier
+    assert classifier is not None
+    if ask.method != "POST":
+        return await _show(ask, classifier)
+    require_mutable(ask)
+    try:
+        choice = _choice({name: ask.one(name) for name in FIELDS})
+        by = None if ask.actor is None else str(ask.actor.get("id"))[:200]
+        minimum = await ask.write(lambda conn: choose_minimum(conn, classifier, choice, by))
+    except FtclassifyError as error:
+        if ask.wants_json:
+            raise
+        return await _show(ask, classifier, error)
+    data = {"minimum": None if minimum is None else minimum.to_dict()}
+    return await done(ask, ask.url("classifiers", classifier.title), data, said(minimum))
+
+
+def _choice(given: dict[str, str]) -> MinimumChoice | None:
+    """As typed. Raises FieldError."""
+    strength = given["strength"] or PROMISES[0]
+    if strength == NONE:
+        return None
+    fixed = strength == "fixed"
+    return MinimumChoice(
+        strength,
+        wrong=None if fixed else number("wrong", given["wrong"], WRONG_SHARE),
+        score=number("score", given["score"], SHARE) if fixed else None,
+        figure=given["figure"] or None,
+        least=number("least", given["least"], LABEL_SHARE),
+    )
+
+
+async def _show(
+    ask: PageRequest, classifier: Classifier, error: FtclassifyError | None = None
+) -> Response:
+    """error: why what was typed cannot be kept: both are shown"""
+    typed = {name: ask.one(name) if error else ask.argument(name) for name in FIELDS}
+    label = ask.argument("label")
+    found = await ask.read(lambda conn: _read(conn, classifier, label, typed if not error else {}))
+    more = {
+        "title": classifier.title,
+        "found": found,
+        "back": ask.url("classifiers", classifier.title),
+        "here": ask.url("classifiers", classifier.title, "minimum"),
+        "drawn": promise_curve(found["promises"]),
+        "labels": classifier.labels.names,
+        "one_label": classifier.labels.exclusive,
+        "label": label,
+        "typed": typed,
+        "error": None if error is None else str(error),
+        "wrong": next(iter(error.fields), None) if error is not None else None,
+        "form": await minimum_form(ask, classifier),
+    }
+    return await show(ask, found, more=more, status=200 if error is None else 400)
+
+
+async def minimum_form(ask: PageRequest, classifier: Classifier) -> dict[str, Any] | None:
+    """What the form on pages needs; None for whoever may not choose."""
+    if not ask.db.is_mutable or not await ask.may(MINIMUM):
+        return None
+    return {
+        "action": ask.url("classifiers", classifier.title, "minimum"),
+        "strengths": list(STRENGTHS.items()),
+        "figures": FIGURES,
+        "one_label": classifier.labels.exclusive,
+    }
+
+
+def read_minimum(conn: sqlite3.Connection, classifier: Classifier) -> dict[str, Any]:
+    """What is kept and what it gave on the test rows, and what can be promised; JSON-safe."""
+    return _read(conn, classifier, "", {})
+
+
+def _read(
+    conn: sqlite3.Connection, classifier: Classifier, label: str, typed: dict[str, str]
+) -> dict[str, Any]:
+    try:
+        minimum, problem = find_minimum(conn, classifier), None
+    except FtclassifyError as error:
+        minimum, problem = None, str(error)
+    position = None
+    if label:
+        position = classifier.labels.position_called(label)
+        if position is None:
+            raise FtclassifyError(f"{classifier.title} has no label {label}.")
+    if classifier.labels.exclusive:
+        found = promises(conn, classifier, position)
+        thresholds = None
+    else:
+        found = Promises(0, None, [])
+        thresholds, why = _thresholds(conn, classifier, minimum, typed)
+        problem = problem or why
+    outcome = None
+    if minimum is not None and minimum.score is not None:
+        outcome = tested(conn, classifier, minimum.score)
+    told = found.to_dict()
+    return {
+        "classifier": classifier.name,
+        "version": classifier.version,
+        "minimum": None if minimum is None else minimum.to_dict(),
+        "minimum_said": problem or said(minimum),
+        "test": None if outcome is None else asdict(outcome),
+        **told,
+        "problem": problem or told["problem"],
+        "thresholds": thresholds,
+    }
+
+
+def _thresholds(
+    conn: sqlite3.Connection,
+    classifier: Classifier,
+    minimum: MinimumScore | None,
+    typed: dict[str, str],
+) -> tuple[list[dict[str, Any]] | None, str | None]:
+    """Of each label for what is typed, else for what is kept, else for the usual choice."""
+    choice = _USUAL
+    if minimum is not None:
+        choice = MinimumChoice(minimum.strength, figure=minimum.figure, least=minimum.least)
+    if any(typed.get(name) for name in ("figure", "least")):
+        choice = _choice({**dict.fromkeys(FIELDS, ""), **typed}) or _USUAL
+    try:
+        found = label_thresholds_for(conn, classifier, choice)
+    except FtclassifyError as error:
+        return None, str(error)
+    names = classifier.labels.names
+    return [{"label": name, **asdict(one)} for name, one in zip(names, found, strict=True)], None
+
+
+def promise_curve(found: list[dict[str, Any]]) -> dict[str, Any] | None:
+    """The curve: of each strength the share of rows that is answered, by the share of wrong answers
+    in percent, with its interval. None where fewer than two promises can be made."""
+    lines: dict[str, list[tuple[float, float]]] = {}
+    bands: dict[str, list[tuple[float, float, float]]] = {}
+    for promise in found:
+        outcome = promise["outcome"]
+        if outcome is not None:
+            x = round(100 * promise["wrong"], 6)
+            lines.setdefault(promise["strength"], []).append((x, outcome["coverage"]))
+            band = (x, outcome["coverage_low"], outcome["coverage_high"])
+            bands.setdefault(promise["strength"], []).append(band)
+    return charts.lines(lines, bands=bands, share=True)

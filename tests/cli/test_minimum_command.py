@@ -1,0 +1,86 @@
+"""`classifiers minimum`: what can be promised, and what is kept."""
+
+from __future__ import annotations
+
+import json
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+from click.testing import CliRunner, Result
+from sample_databases import value
+
+from datasette_ftclassify.cli import ftclassify
+from datasette_ftclassify.core.database import connect
+from datasette_ftclassify.sql.functions import register
+
+
+def run(path: Path, *arguments: str) -> Result:
+    return CliRunner().invoke(ftclassify, ["classifiers", "minimum", str(path), *arguments])
+
+
+def data(path: Path, *arguments: str) -> dict[str, Any]:
+    answer = run(path, *arguments, "--json")
+    assert answer.exit_code == 0, answer.output
+    found: dict[str, Any] = json.loads(answer.stdout)
+    return found
+
+
+def test_it_shows_keeps_and_gives_up_a_promise(trained: Path):
+    shown = run(trained, "topics").output
+    assert "Every answer is given, whatever its score." in shown
+    assert "20% wrong, likely" in shown
+    assert "test rows:" in shown
+    kept = data(trained, "topics", "--wrong-at-most", "20%")
+    assert kept["minimum"]["strength"] == "likely"
+    assert kept["test"]["rows"] == 48
+    assert kept["minimum"] == data(trained, "topics")["minimum"]
+    with closing(connect(trained)) as conn:
+        register(conn)
+        below = "ft_score(message, 'topics') < ?"
+        sql = f"select total((ft_classify(message, 'topics') is null) <> ({below})) from messages"
+        assert value(conn, f"{sql} where message <> ''", [kept["minimum"]["score"]]) == 0
+    assert "at most 20% wrong (likely)" in run(trained, "topics").output
+    assert data(trained, "topics", "--none")["minimum"] is None
+    assert data(trained, "topics")["minimum"] is None
+
+
+def test_what_cannot_be_promised_ends_with_1_and_bad_usage_with_2(trained: Path):
+    refused = run(trained, "topics", "--wrong-at-most", "0.1%", "--strength", "guaranteed")
+    assert refused.exit_code == 1
+    assert "cannot be guaranteed" in refused.output
+    for bad in (
+        ["--wrong-at-most", "5%", "--score", "0.5"], ["--wrong-at-most", "70%"],
+        ["--none", "--score", "0.5"], ["--strength", "fixed"],
+    ):  # fmt: skip
+        assert run(trained, "topics", *bad).exit_code == 2
+    assert data(trained, "topics")["minimum"] is None
+
+
+def test_the_answers_with_one_label_can_be_looked_at_alone(trained: Path):
+    one = data(trained, "topics", "--label", "Street lighting")
+    assert 0 < one["rows"] < data(trained, "topics")["rows"]
+    refused = run(trained, "topics", "--label", "gone")
+    assert refused.exit_code == 1
+    assert "has no label gone" in refused.output
+
+
+def test_several_labels_get_thresholds(trained: Path):
+    kept = data(trained, "subjects", "--recall", "0.7")
+    assert all(0 <= least <= 1 for least in kept["minimum"]["thresholds"])
+    assert kept["minimum"]["figure"] == "recall"
+    assert "recall of at least 70%" in run(trained, "subjects").output
+
+
+def test_predict_asks_for_a_share(trained: Path):
+    arguments = ["predict", str(trained), "messages", "--classifier", "topics"]
+    result = CliRunner().invoke(
+        ftclassify, [*arguments, "--wrong-at-most", "10%", "--strength", "likely", "--json"]
+    )
+    assert result.exit_code == 0, result.output
+    assert 0 < json.loads(result.stdout)["threshold"] < 1
+    refused = CliRunner().invoke(
+        ftclassify, [*arguments, "--wrong-at-most", "10%", "--min-score", "0.5"]
+    )
+    assert refused.exit_code == 1
+    assert "not both" in refused.output
