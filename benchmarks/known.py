@@ -15,7 +15,7 @@ import argparse
 import csv
 import random
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -112,40 +112,51 @@ def auroc(inside: Any, outside: Any) -> float:
     return float((lower + same / 2).mean() / len(outside))
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+def arguments(doc: str, **numbers: int) -> argparse.Namespace:
+    """FOLDER, --only, --embeddings, and these whole numbers."""
+    parser = argparse.ArgumentParser(description=doc.split("\n")[0])
     parser.add_argument("folder", type=Path)
     parser.add_argument("--embeddings")
-    parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--only", choices=list(OTHER), nargs="*")
-    options = parser.parse_args()
+    parser.add_argument("--only", choices=list(OTHER), nargs="*", default=list(OTHER))
+    for name, default in numbers.items():
+        parser.add_argument(f"--{name}", type=int, default=default)
+    return parser.parse_args()
+
+
+def cases(options: argparse.Namespace) -> Iterator[tuple[str, int, Rows, dict[str, Rows]]]:
+    """(set, seed, its rows, rows of other kinds): of banking77 without some intents, whose rows are
+    one of these kinds."""
     sets = {name: read(options.folder, name) for name in (*OTHER, "goemotions_multilabel")}
-    for name, others in OTHER.items():
-        if options.only and name not in options.only:
-            continue
+    for name in options.only:
         for seed in range(options.seeds):
             rows, outside = sets[name], {}
             if name == "banking77":
                 labels = sorted({row["label"] for row in rows})
                 left_out = set(random.Random(seed).sample(labels, HELD_OUT))
-                test = [row for row in rows if row["split"] == "test"]
-                outside["intents left out"] = some(
-                    [row for row in test if row["label"] in left_out], seed
-                )
+                outside["intents left out"] = [row for row in rows if row["label"] in left_out]
                 rows = [row for row in rows if row["label"] not in left_out]
-            outside |= {other: some(sets[other], seed) for other in others}
-            outside |= {"other languages": FOREIGN, "invented words": invented(200, seed)}
-            model, report = train(
-                [row for row in rows if row["split"] == "train"], options.embeddings, seed
-            )
-            inside = known(model, some([row for row in rows if row["split"] == "test"], seed))
-            vectors = "with vectors" if model.embedding is not None else "plain"
-            print(f"{name}, seed {seed}, {vectors} ({report['recipe']}): of its own kind "
-                  f"{(inside < LEAST).mean():.3f} below {LEAST}", flush=True)  # fmt: skip
-            for kind, texts in outside.items():
-                found = known(model, texts)
-                print(f"  {kind:24s} AUROC {auroc(inside, found):.3f}"
-                      f"  below {LEAST}: {(found < LEAST).mean():.3f}", flush=True)  # fmt: skip
+            yield name, seed, rows, outside | {other: sets[other] for other in OTHER[name]}
+
+
+def main() -> None:
+    options = arguments(__doc__ or "", seeds=3)
+    for name, seed, rows, others in cases(options):
+        test = "intents left out"
+        outside = {
+            kind: some([r for r in found if kind != test or r["split"] == "test"], seed)
+            for kind, found in others.items()
+        }
+        outside |= {"other languages": FOREIGN, "invented words": invented(200, seed)}
+        learnt = [row for row in rows if row["split"] == "train"]
+        model, report = train(learnt, options.embeddings, seed)
+        inside = known(model, some([row for row in rows if row["split"] == "test"], seed))
+        vectors = "with vectors" if model.embedding is not None else "plain"
+        print(f"{name}, seed {seed}, {vectors} ({report['recipe']}): of its own kind "
+              f"{(inside < LEAST).mean():.3f} below {LEAST}", flush=True)  # fmt: skip
+        for kind, texts in outside.items():
+            found = known(model, texts)
+            print(f"  {kind:24s} AUROC {auroc(inside, found):.3f}"
+                  f"  below {LEAST}: {(found < LEAST).mean():.3f}", flush=True)  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""`classifiers list | show | rename | remove-alias | default | checkpoint | delete`"""
+"""`classifiers list | show | drift | rename | remove-alias | default | checkpoint | delete`"""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from ..core.humanize import dollars, rows_text
 from ..present.usage_sql import usage_sql
 from ..prompts.prices import today
 from .confirmation import confirm
+from .drift import drift
 from .evaluate import describe_metrics
 from .jobs import cancel_at_service
 from .options import base_url_option, database_argument, json_option, open_database
@@ -24,8 +25,11 @@ if TYPE_CHECKING:
 
 @click.group()
 def classifiers() -> None:
-    """The classifiers in a database: list, show, compare, rename, make default, use a checkpoint,
-    delete."""
+    """The classifiers in a database: list, show, compare, look for drift, rename, make default, use
+    a checkpoint, delete."""
+
+
+classifiers.add_command(drift)
 
 
 @classifiers.command("list")

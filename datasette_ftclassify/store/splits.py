@@ -12,10 +12,13 @@ from ..core.database import Key, key_text
 from ..core.errors import ArtifactError
 from ..core.examples import Split
 from ..core.task import Task
-from ..core.untrusted_json import read_object
+from ..core.untrusted_json import read_json, read_object
 from .cell_size import at_most
 from .classifiers import add_task, has_store, now
 from .schema import ensure_schema, transaction
+
+LONGEST_KEY = 50_000
+"""Bytes of a row's key as JSON."""
 
 Member = tuple[Key, int, Split]
 """A row's key, the hash of its normalised text, and its split."""
@@ -73,6 +76,36 @@ def splits_of_rows(conn: sqlite3.Connection, split_id: int, keys: Iterable[Key])
         if row is not None:
             found[text] = str(row[0])
     return found
+
+
+def keys_of_split(
+    conn: sqlite3.Connection, split_id: int, split: Split, most: int
+) -> list[tuple[Key, int]]:
+    """(key, hash of the text that it had) of the rows of a split, without those whose key is none
+    that JSON can hold; of more than `most` the first ones."""
+    found = conn.execute(
+        f"select {at_most('row_key', LONGEST_KEY)}, text_hash from _ftclassify_split_rows"
+        " where split_id = ? and split = ? limit ?",
+        [split_id, split, most],
+    )
+    return [(key, hashed) for text, hashed in found.fetchall() if (key := _key(text)) is not None]
+
+
+def _key(text: object) -> Key | None:
+    try:
+        cells = read_json(text, "key of a row", most_bytes=LONGEST_KEY)
+    except ArtifactError:
+        return None
+    plain = isinstance(cells, list) and all(type(cell) in (str, int, float) for cell in cells)
+    return tuple(cells) if plain else None
+
+
+def text_hashes(conn: sqlite3.Connection, split_id: int) -> set[int]:
+    """Of the texts of all rows that were in a split."""
+    found = conn.execute(
+        "select text_hash from _ftclassify_split_rows where split_id = ?", [split_id]
+    )
+    return {hashed for (hashed,) in found}
 
 
 def knows_training_rows(conn: sqlite3.Connection, split_id: int) -> bool:

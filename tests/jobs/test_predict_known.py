@@ -10,52 +10,24 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 from sample_databases import rows, value
-from sports import FOOTBALLERS, sports
+from sports import FOOTBALLERS, INSERT, ROWS
 
 from datasette_ftclassify.cli import ftclassify
 from datasette_ftclassify.core.database import connect
 from datasette_ftclassify.core.errors import PredictError
-from datasette_ftclassify.core.task import define
 from datasette_ftclassify.jobs.plan import PredictRequest
 from datasette_ftclassify.jobs.predict import predict_rows
-from datasette_ftclassify.jobs.train import TrainRequest, train_classifier
 from datasette_ftclassify.store.classifiers import find_classifier
 from datasette_ftclassify.store.jobs.state import list_jobs
 
-ROWS = 160
 TRAINED = f"select count(*) from texts where id <= {ROWS} and "
 
 
-@pytest.fixture(scope="module")
-def trained_sports(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Texts of two sports with a classifier, and three of a third sport at the end."""
-    path = tmp_path_factory.mktemp("sports") / "sports.db"
-    with closing(connect(path, must_exist=False)) as conn:
-        texts, labels = sports(ROWS, seed=1)
-        with conn:
-            conn.execute("create table texts (id integer primary key, text text, sport text)")
-            named = (("hockey", "baseball")[label] for label in labels)
-            conn.executemany(
-                "insert into texts (text, sport) values (?, ?)", zip(texts, named, strict=True)
-            )
-        task = define(conn, "texts", text=["text"], labels=["sport"])
-        train_classifier(conn, task, TrainRequest(name="sports", curve=False))
-        with conn:
-            conn.executemany("insert into texts (text) values (?)", [(t,) for t in FOOTBALLERS])
-            conn.execute("insert into texts (text) values (null)")
-    return path
-
-
 @pytest.fixture
-def path(trained_sports: Path, tmp_path: Path) -> Path:
-    copy = tmp_path / "sports.db"
-    copy.write_bytes(trained_sports.read_bytes())
-    return copy
-
-
-@pytest.fixture
-def conn(path: Path) -> Iterator[sqlite3.Connection]:
-    with closing(connect(path)) as conn:
+def conn(sports_db: Path) -> Iterator[sqlite3.Connection]:
+    with closing(connect(sports_db)) as conn:
+        with conn:
+            conn.executemany(INSERT, [(text, None) for text in (*FOOTBALLERS, None)])
         yield conn
 
 
@@ -84,9 +56,9 @@ def test_without_a_minimum_they_are(conn):
     assert not columns & {"sports_known", "sports_reason"}
 
 
-def test_the_command_writes_known_and_takes_a_minimum(path, conn):
+def test_the_command_writes_known_and_takes_a_minimum(sports_db, conn):
     run = CliRunner().invoke(
-        ftclassify, ["predict", str(path), "texts", "--known", "--min-known", "0.05"]
+        ftclassify, ["predict", str(sports_db), "texts", "--known", "--min-known", "0.05"]
     )
     assert run.exit_code == 0, run.output
     assert "less known than --min-known" in run.output

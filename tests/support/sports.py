@@ -3,6 +3,13 @@
 from __future__ import annotations
 
 import random
+from contextlib import closing
+from pathlib import Path
+
+from datasette_ftclassify.core.database import connect
+from datasette_ftclassify.core.splits import SplitPlan
+from datasette_ftclassify.core.task import define
+from datasette_ftclassify.jobs.train import TrainRequest, train_classifier
 
 HOCKEY = (
     "puck goalie skates rink faceoff stick ice slapshot icing zamboni crease powerplay boards "
@@ -32,3 +39,20 @@ def sports(count: int, seed: int) -> tuple[list[str], list[int]]:
         words = draw.choices((HOCKEY, BASEBALL)[label].split(), k=4)
         texts.append(" ".join(draw.sample(words + draw.choices(COMMON.split(), k=8), 12)))
     return texts, labels
+
+
+ROWS = 300
+INSERT = "insert into texts (text, sport) values (?, ?)"
+
+
+def make_sports(path: Path) -> None:
+    """A table `texts` of ROWS texts with a classifier `sports`, tested on 120 of them."""
+    with closing(connect(path, must_exist=False)) as conn:
+        texts, labels = sports(ROWS, seed=1)
+        with conn:
+            conn.execute("create table texts (id integer primary key, text text, sport text)")
+            named = (("hockey", "baseball")[label] for label in labels)
+            conn.executemany(INSERT, zip(texts, named, strict=True))
+        task = define(conn, "texts", text=["text"], labels=["sport"])
+        request = TrainRequest(name="sports", curve=False, plan=SplitPlan(test=0.4))
+        train_classifier(conn, task, request)

@@ -16,7 +16,7 @@ from datasette.utils.asgi import Forbidden, Response
 from ...core.errors import ArtifactError, FtclassifyError, SourceError
 from ...jobs.load_classifier import shutdown_of
 from ...jobs.remote.model_names import deploy
-from ...jobs.remote.models import deploys
+from ...jobs.remote.models import deploys, is_elsewhere
 from ...metrics.headline import easier_test_rows
 from ...present.usage_sql import split_sql, usage_sql
 from ...store.aliases import aliases_of, remove_alias
@@ -259,6 +259,9 @@ async def _links(ask: PageRequest, classifier: Classifier, sql: str | None) -> d
         if ask.db.is_mutable and await ask.may(TRAIN)
         else None,
         "publish": ask.url(*here, "publish") if ask.db.path and await ask.may(TRAIN) else None,
+        "drift": ask.url(*here, "drift")
+        if not is_elsewhere(classifier) and await ask.may(TRAIN)
+        else None,
         "wrong": ask.url(*here, "rows", wrong=1),
         "minimum": ask.url(*here, "minimum"),
         "query": f"{ask.datasette.urls.database(ask.database)}?{urlencode({'sql': sql or ''})}",

@@ -1,0 +1,80 @@
+"""`classifiers drift`"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from ..core.humanize import percent, score
+from .options import database_argument, json_option, open_database, param_option, where_option
+from .output import friendly, print_json
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from ..jobs.drift import Drift, Growth
+
+_SHOWN = 100
+"""Characters of a text."""
+
+
+@click.command()
+@database_argument
+@click.argument("name", required=False)
+@where_option
+@param_option
+@json_option
+@friendly
+def drift(
+    database: str,
+    name: str | None,
+    where: str | None,
+    param: tuple[tuple[str, str], ...],
+    as_json: bool,
+) -> None:
+    """Compare the rows that came after a training with the test rows.
+
+    New rows are those that were in no split, the newest ones first, and with --where only those
+    that meet it too. Three tests look at the scores, at how much the texts are like the training
+    rows, and at the answers; together they say of one unchanged table in twenty that it changed.
+
+    \b
+      datasette ftclassify classifiers drift mail.db messages
+      datasette ftclassify classifiers drift mail.db messages --where "received > '2026-11'"
+    """
+    from ..jobs.drift import find_drift
+    from ..store.classifiers import find_classifier
+
+    with open_database(database) as conn:
+        classifier = find_classifier(conn, name)
+        found = find_drift(conn, classifier, where=where, params=dict(param))
+    if as_json:
+        about = {"classifier": classifier.name, "version": classifier.version}
+        print_json({**about, **found.to_dict()})
+    else:
+        _describe(found)
+
+
+def _describe(found: Drift) -> None:
+    from ..present.drift import drift_read, drift_sentences, drift_summary
+
+    click.echo(drift_summary(found))
+    for said in drift_sentences(found):
+        click.echo(f"  {said}")
+    _list("Words that are more frequent than in the test rows", found.words)
+    _list("Labels that are answered more often", found.labels)
+    if found.rows:
+        click.echo("New rows that are least like the training rows:")
+    for row in found.rows:
+        known = "" if row.known is None else f", known {score(row.known)}"
+        key = ", ".join(map(str, row.key))
+        text = " ".join(row.text.split())[:_SHOWN]
+        click.echo(f"  {key}  {row.label} ({score(row.score)}{known})  {text}")
+    click.echo(drift_read(found))
+
+
+def _list(title: str, growths: Iterable[Growth]) -> None:
+    said = [f"{each.name} ({percent(each.before)} to {percent(each.now)})" for each in growths]
+    if said:
+        click.echo(f"{title}: {', '.join(said)}")

@@ -1,0 +1,60 @@
+"""The page that compares the rows which came after a training with the test rows."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ...core.database import relation
+from ...core.errors import FtclassifyError
+from ...jobs.drift import find_drift
+from ...present.drift import drift_read, drift_sentences, drift_summary
+from ..background_reads import read_aside
+from ..permissions import TRAIN
+from ..registry import page
+from ..responses import show
+from .check import row_url
+
+if TYPE_CHECKING:
+    import sqlite3
+    from typing import Any
+
+    from datasette.utils.asgi import Response
+
+    from ..page_request import PageRequest
+
+
+@page("/classifiers/{name}/drift", "classifier", "ftclassify_drift.html", reads=TRAIN, writes=None)
+async def drift_page(ask: PageRequest) -> Response:
+    """GET /DB/-/ftclassify/classifiers/NAME/drift: reads the newest rows of the table."""
+    classifier = ask.classifier
+    assert classifier is not None
+
+    def look(conn: sqlite3.Connection) -> dict[str, Any]:
+        found = find_drift(conn, classifier)
+        source = relation(conn, classifier.task.source)
+        said = found.to_dict()
+        for row in said["rows"]:
+            row["url"] = row_url(ask, source, row["key"])
+        return {
+            **said,
+            "summary": drift_summary(found),
+            "sentences": list(drift_sentences(found)),
+            "read_rows": drift_read(found),
+        }
+
+    problem = None
+    try:
+        data = await read_aside(ask, look)
+    except FtclassifyError as error:
+        if ask.wants_json:
+            raise
+        data, problem = {}, str(error)
+    more = {
+        "title": classifier.title,
+        "back": ask.url("classifiers", classifier.title),
+        "refused": problem,
+        "table": classifier.task.source,
+        "train": ask.url("train", table=classifier.task.source),
+    }
+    about = {"classifier": classifier.name, "version": classifier.version}
+    return await show(ask, {**about, **data}, more=more, status=400 if problem else 200)
