@@ -10,13 +10,14 @@ import click
 from ..core.humanize import dollars, rows_text
 from ..present.usage_sql import usage_sql
 from ..prompts.prices import today
+from .comparison import describe_comparison
 from .confirmation import confirm
 from .drift import drift
 from .evaluate import describe_metrics
 from .jobs import cancel_at_service
 from .options import base_url_option, database_argument, json_option, open_database
 from .output import friendly, print_json, say
-from .train_steps import access_for, describe_comparison
+from .train_steps import access_for
 
 if TYPE_CHECKING:
     from ..jobs.remote.models import ServiceFacts
@@ -180,26 +181,26 @@ def _describe_service(facts: ServiceFacts) -> None:
 
 @classifiers.command()
 @database_argument
-@click.argument("first")
-@click.argument("second")
+@click.argument("names", nargs=-1, required=True)
 @json_option
 @friendly
-def compare(database: str, first: str, second: str, as_json: bool) -> None:
-    """Compare two classifiers on the test rows that were held back from both.
+def compare(database: str, names: tuple[str, ...], as_json: bool) -> None:
+    """Compare classifiers on the test rows that were held back from all of them.
 
-    A row counts that both have answered. A model at a service is not asked: it counts with the
-    answers that it gave when it was evaluated.
+    A row counts that all have answered. A model at a service is not asked: it counts with the
+    answers that it gave when it was evaluated. The newest classifier of the task that runs on this
+    machine, and always giving the most frequent label, are shown beside them. p-values are of exact
+    McNemar tests, corrected for the number of pairs (Holm).
 
     \b
       datasette ftclassify classifiers compare mail.db messages messages-openai
-      datasette ftclassify classifiers compare mail.db messages@1 messages@2
+      datasette ftclassify classifiers compare mail.db messages@1 messages@2 messages@3
     """
     from ..jobs.compare import compare as compare_classifiers
     from ..store.classifiers import find_classifier
 
     with open_database(database) as conn:
-        both = find_classifier(conn, first), find_classifier(conn, second)
-        comparison = compare_classifiers(conn, *both)
+        comparison = compare_classifiers(conn, *(find_classifier(conn, name) for name in names))
     if as_json:
         print_json(comparison.to_dict())
     else:

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from .comparison import describe_comparison
 from .options import (
     TrainingCommand,
     database_argument,
@@ -19,7 +20,6 @@ from .run_job import tell_queued
 from .train_steps import (
     access_for,
     agree,
-    describe_comparison,
     describe_training,
     follow_training,
     next_step,

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
     from ..core.splits import SplitPlan
     from ..core.task import Task
-    from ..jobs.compare import Comparison
     from ..jobs.train import TrainEstimate, TrainRequest, TrainResult
     from ..metrics.result import Evaluation
     from ..store.classifiers import Classifier
@@ -323,22 +322,3 @@ def next_step(
 
 def is_deployed(classifier: Classifier) -> bool:
     return bool(classifier.header.get("deployment"))
-
-
-def describe_comparison(comparison: Comparison) -> None:
-    texts = comparison.pairs["texts"]
-    different = "" if texts == comparison.rows else f" ({texts:,} different texts)"
-    click.echo(f"On the same {comparison.rows:,} test rows{different}:")
-    both = (comparison.first, comparison.second)
-    width = max(len(c.title) for c in both)
-    what = "accuracy" if comparison.first.labels.exclusive else "all labels right"
-    for classifier, (share, low, high) in zip(both, comparison.accuracy, strict=True):
-        click.echo(
-            f"  {classifier.title:{width}}  {classifier.trainer:9}  {what} {share:.3f}"
-            f" (95% interval {low:.3f}–{high:.3f})"
-        )
-    always = "always the most frequent label"
-    click.echo(f"  {'':{width}}  {'':9}  {always} {comparison.majority:.3f}")
-    click.echo(f"  {comparison.sentence()}")
-    if comparison.unanswered:
-        click.echo(f"  {comparison.unanswered:,} more test rows were not asked about.")

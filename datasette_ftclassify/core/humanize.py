@@ -78,6 +78,14 @@ def when(stamp: str) -> str:
     return stamp.replace("T", " ").replace("Z", " UTC")
 
 
+def bytes_text(count: int) -> str:
+    """A size: `840 bytes`, `12.3 kB`, `1.2 MB`, in steps of 1,000."""
+    if count < 1_000:
+        return counted(count, "byte")
+    size, unit = (count / 1e3, "kB") if count < 1e6 else (count / 1e6, "MB")
+    return f"{size:,.1f} {unit}"
+
+
 def duration(seconds: int) -> str:
     if seconds < 90:
         return f"{seconds} s"

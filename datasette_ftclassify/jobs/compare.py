@@ -1,33 +1,33 @@
-"""Moving a classifier to another trainer, and comparing the two on the same rows."""
+"""Moving a classifier to another trainer, and comparing classifiers on the same rows."""
 
 from __future__ import annotations
 
 import sqlite3
-from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from datetime import date
 from typing import TYPE_CHECKING, Any
 
 from ..core.database import Key
 from ..core.errors import EvaluationError, FtclassifyError
-from ..core.examples import Record
 from ..core.humanize import counted
-from ..core.labels import LabelValue, variant_key
-from ..metrics.comparison import SURE, compare_pairs, p_value_text
-from ..metrics.intervals import share_interval
-from ..store.answers import find_answers, input_key
-from ..store.classifiers import Classifier
-from ..store.evaluations import RowResult
-from .evaluate import majority_label, read_test_rows
-from .load_classifier import load_answerer, service_of
+from ..store.artifacts import artifact_size
+from ..store.classifiers import Classifier, list_classifiers
+from ..store.summaries import summarise
+from ..trainers.registry import get_trainer
+from .compared_rows import CommonRows, TestRows, most_frequent, tested
+from .load_classifier import service_of, shutdown_of
 from .train_request import TrainRequest
 
 if TYPE_CHECKING:
-    import numpy as np
+    from ..metrics.comparison import Difference, Estimate
+    from ..metrics.registry import Metric
 
-    from ..metrics.result import Pairs
+MOST_COMPARED = 10
+"""Classifiers at once: each two of them are a pair."""
 
-Labels = tuple[LabelValue, ...]
+LISTED = 200
+"""Rows on which the answers differ that are listed."""
 
 
 def move_request(
@@ -51,161 +51,293 @@ def move_request(
 
 
 @dataclass(frozen=True)
-class Comparison:
-    """Two classifiers on the test rows that neither was trained on.
+class Compared:
+    """One of the classifiers that are compared.
 
-    rows:     that both have answered; `unanswered` are those that one has no answer for
-    accuracy: (share right, and the ends of its 95% interval, 0-1) of the first and the second;
-              of several labels, all must be right
-    majority: share right of always giving the commonest label of the first one's training, as its
-              evaluation reckons it; of several labels, those that these rows have most often
-    pairs:    see `metrics.comparison`
+    figures:      by key
+    added:        nobody asked for it: it is the newest local classifier of the task
+    local:        whether it answers on this machine; None: of an unknown trainer
+    usd_per_1000: what 1,000 of its answers cost when it was evaluated; None: not known
+    bytes:        of its weights and words; None where the model is at a service
+    until:        the day on which its model is retired, where one is known
     """
 
-    first: Classifier
-    second: Classifier
-    rows: int
-    unanswered: int
-    accuracy: tuple[tuple[float, float, float], tuple[float, float, float]]
-    majority: float
-    pairs: Pairs
+    classifier: Classifier
+    figures: dict[str, Estimate]
+    added: bool
+    local: bool | None
+    usd_per_1000: float | None
+    bytes: int | None
+    until: date | None
 
     def to_dict(self) -> dict[str, Any]:
-        both = ((self.first, self.accuracy[0]), (self.second, self.accuracy[1]))
         return {
-            "rows": self.rows,
-            "unanswered": self.unanswered,
-            "classifiers": [
-                {
-                    "classifier": c.name,
-                    "version": c.version,
-                    "trainer": c.trainer,
-                    "accuracy": share,
-                    "accuracy_low": low,
-                    "accuracy_high": high,
-                }
-                for c, (share, low, high) in both
-            ],
-            "majority_accuracy": self.majority,
-            "pairs": self.pairs,
+            "classifier": self.classifier.name,
+            "version": self.classifier.version,
+            "title": self.classifier.title,
+            "trainer": self.classifier.trainer,
+            "added": self.added,
+            "local": self.local,
+            "usd_per_1000": self.usd_per_1000,
+            "bytes": self.bytes,
+            "until": None if self.until is None else self.until.isoformat(),
+            **_flat(self.figures),
         }
 
-    def sentence(self) -> str:
-        """Which one is better, if that is significant, for people."""
-        first, second = self.pairs["only_first"], self.pairs["only_second"]
-        better = self.first
-        if self.pairs["texts_second"] > self.pairs["texts_first"]:
-            better = self.second
-        p = p_value_text(self.pairs, "texts_first", "texts_second")
-        counts = (
-            f"{counted(first, 'row is', 'rows are')} right by {self.first.title} alone,"
-            f" {second:,} by {self.second.title} alone"
+
+@dataclass(frozen=True)
+class Disagreement:
+    """A row to which the classifiers give different answers: label names, each in its own set."""
+
+    key: Key
+    truth: tuple[str, ...]
+    answers: tuple[tuple[str, ...] | None, ...]
+    right: tuple[bool, ...]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Classifiers on the test rows that none of them was trained on.
+
+    rows:          that all have answered; of so many different `texts`. `unanswered` are those that
+                   one has no answer for
+    metrics:       that are compared, the most telling first
+    always:        the labels of the baseline, which `baseline` are the figures of: the most
+                   frequent label of the first one's training; of several labels, those that these
+                   rows have most often
+    differences:   between each two
+    labels:        their names, by the places that `differences` speak of
+    disagreements: the first of `disagreed` rows with different answers
+    left_out:      why the newest local classifier of the task is not among them; empty if it is, or
+                   there is none
+    """
+
+    compared: tuple[Compared, ...]
+    rows: int
+    texts: int
+    unanswered: int
+    metrics: tuple[Metric, ...]
+    always: tuple[str, ...]
+    baseline: dict[str, Estimate]
+    differences: tuple[Difference, ...]
+    labels: tuple[str, ...]
+    disagreements: tuple[Disagreement, ...]
+    disagreed: int
+    left_out: str = ""
+
+    def title(self, place: int) -> str:
+        return self.compared[place].classifier.title
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "rows": self.rows,
+            "texts": self.texts,
+            "unanswered": self.unanswered,
+            "classifiers": [each.to_dict() for each in self.compared],
+            "baseline": {"always": list(self.always), **_flat(self.baseline)},
+            "pairs": [self._pair(each) for each in self.differences],
+            "disagreed": self.disagreed,
+            "disagreements": [
+                {
+                    "key": list(row.key),
+                    "truth": list(row.truth),
+                    "answers": [None if a is None else list(a) for a in row.answers],
+                }
+                for row in self.disagreements
+            ],
+            "left_out": self.left_out or None,
+        }
+
+    def _pair(self, difference: Difference) -> dict[str, Any]:
+        changes = [asdict(change) for change in difference.labels]
+        return {
+            "first": self.title(difference.first),
+            "second": self.title(difference.second),
+            **difference.pairs,
+            "p_adjusted": difference.p_adjusted,
+            "differences": _flat(difference.figures),
+            "labels": [{**change, "label": self.labels[change["label"]]} for change in changes],
+            "sentence": self.sentence(difference),
+        }
+
+    def sentence(self, difference: Difference) -> str:
+        """Which of two is better, if that is significant, for people."""
+        from ..metrics.comparison import p_value_text
+
+        pairs, titles = (
+            difference.pairs,
+            (self.title(difference.first), self.title(difference.second)),
         )
-        if self.pairs["p_value"] < SURE:
-            return f"{counts}: {better.title} is better ({p})."
+        better = titles[pairs["texts_second"] > pairs["texts_first"]]
+        p = p_value_text({**pairs, "p_value": difference.p_adjusted}, "texts_first", "texts_second")
+        counts = (
+            f"{counted(pairs['only_first'], 'row is', 'rows are')} right by {titles[0]} alone,"
+            f" {pairs['only_second']:,} by {titles[1]} alone"
+        )
+        if difference.significant:
+            return f"{counts}: {better} is better ({p})."
         return f"{counts}: too little to tell which is better ({p})."
 
 
-def compare(conn: sqlite3.Connection, first: Classifier, second: Classifier) -> Comparison:
-    """Both on the rows that were held back from both. Sends no request: a model at a service counts
-    with its stored answers, which an evaluation leaves.
+def _flat(figures: dict[str, Estimate]) -> dict[str, float | None]:
+    """KEY, KEY_low and KEY_high, as an evaluation has them."""
+    found: dict[str, float | None] = {}
+    for key, each in figures.items():
+        found |= {key: each.value, f"{key}_low": each.low, f"{key}_high": each.high}
+    return found
 
-    Raises EvaluationError when they have no such row in common, or when such a row has another
-    label for the one than for the other: what is right of the two is then not the same.
+
+def compare(
+    conn: sqlite3.Connection,
+    *classifiers: Classifier,
+    may: Callable[[Classifier], bool] = lambda classifier: True,
+) -> Comparison:
+    """Classifiers on the rows that were held back from all of them, with the newest local one of
+    the task of the first, where that was tested on these rows. Sends no request.
+
+    may: whether a classifier that was not named may be shown
+    Raises EvaluationError for less than two or more than MOST_COMPARED, and as `CommonRows.of`.
     """
-    import numpy as np
+    from ..metrics import figures as declared  # noqa: F401
+    from ..metrics.comparison import compare_answers
+    from ..metrics.registry import metrics_of
 
-    from ..core.near_duplicates import near_groups
-
-    rows = _rows(conn, first)
-    seconds = _rows(conn, second)
-    common = [key for key in rows if key in seconds and rows[key].text == seconds[key].text]
-    _expect_same_labels(first, second, [(rows[key], seconds[key]) for key in common])
-    records = [rows[key] for key in common]
-    answers = [_answers(conn, c, [r.text or "" for r in records]) for c in (first, second)]
-    asked = [i for i in range(len(records)) if all(i in given for given in answers)]
-    if not asked:
-        raise EvaluationError(
-            f"{first.title} and {second.title} have answered no test row in common: evaluate both."
-        )
-    truth = [_positions(first, records[i].labels.values or ()) for i in asked]
-    # Each by its own reading of the cell: one may count ways of writing as one label.
-    right = [
-        [_row(c, own[common[i]], given[i]).right for i in asked]
-        for c, own, given in ((first, rows, answers[0]), (second, seconds, answers[1]))
-    ]
-    groups = near_groups([records[i].text or "" for i in asked])
-    sizes = np.bincount(np.unique(groups, return_inverse=True)[1])
-    counts = Counter(truth)
-    always = majority_label(first) if first.labels.exclusive else None
-    most = max(counts.values()) if always is None else counts[(always,)]
+    named = list({classifier.id: classifier for classifier in classifiers}.values())
+    if len(named) < 2:
+        raise EvaluationError("Name at least two different classifiers to compare.")
+    if len(named) > MOST_COMPARED:
+        raise EvaluationError(f"At most {MOST_COMPARED} classifiers are compared at once.")
+    found = [tested(conn, classifier) for classifier in named]
+    common = CommonRows.of(named, found)
+    local, left_out = _with_local(conn, named, found, common, may)
+    common = local or common
+    answers, groups = common.answers(), common.groups()
+    labels = common.classifiers[0].labels
+    about = {"single" if labels.exclusive else "several", labels.kind}
+    about |= {"two"} if labels.positive is not None else set()
+    metrics = sorted(
+        (each for each in metrics_of(about) if each.compared),
+        key=lambda metric: (metric.place(about) is None, metric.place(about)),
+    )
+    always, baseline = most_frequent(answers[0])
+    figures, differences = compare_answers([*answers, baseline], metrics, groups, len(answers))
+    disagreements = list(_disagreements(common))
     return Comparison(
-        first=first,
-        second=second,
-        rows=len(asked),
-        unanswered=len(records) - len(asked),
-        accuracy=(_share(right[0], sizes), _share(right[1], sizes)),
-        majority=most / len(truth),
-        pairs=compare_pairs(right[0], right[1], groups),
+        compared=tuple(
+            _facts(conn, classifier, own, added=classifier not in named)
+            for classifier, own in zip(common.classifiers, figures, strict=False)
+        ),
+        rows=len(common.keys),
+        texts=len(set(groups.tolist())),
+        unanswered=common.unanswered,
+        metrics=tuple(metrics),
+        always=tuple(labels.names[position] for position in always),
+        baseline=figures[-1],
+        differences=tuple(differences),
+        labels=labels.names,
+        disagreements=tuple(disagreements[:LISTED]),
+        disagreed=len(disagreements),
+        left_out=left_out,
     )
 
 
-def _expect_same_labels(
-    first: Classifier, second: Classifier, pairs: Sequence[tuple[Record, Record]]
-) -> None:
-    differ = sum(_variants(a) != _variants(b) for a, b in pairs)
-    if differ:
-        columns = [" and ".join(map(repr, c.task.labels)) for c in (first, second)]
-        raise EvaluationError(
-            f"{first.title} and {second.title} cannot be compared: of the {len(pairs):,} test rows "
-            f"that they have in common, {counted(differ, 'has', 'have')} other labels "
-            f"for the one (from {columns[0]}) than for the other (from {columns[1]})."
+def _with_local(
+    conn: sqlite3.Connection,
+    named: Sequence[Classifier],
+    found: Sequence[TestRows],
+    common: CommonRows,
+    may: Callable[[Classifier], bool],
+) -> tuple[CommonRows | None, str]:
+    """The same rows with the newest local classifier of the task as well, or why it is not there;
+    nothing where there is none, or it was named."""
+    first = named[0]
+    newest = max(
+        (c for c in list_classifiers(conn) if is_comparable(first, c) and _is_local(c) and may(c)),
+        key=lambda classifier: classifier.id,
+        default=None,
+    )
+    if newest is None or newest in named or len(named) == MOST_COMPARED:
+        return None, ""
+    try:
+        rows = tested(conn, newest)
+        if not rows.rows.keys() >= set(common.keys):
+            return None, f"{newest.title}, which runs on this machine, was tested on other rows."
+        return CommonRows.of([*named, newest], [*found, rows]), ""
+    except FtclassifyError as error:
+        return None, f"{newest.title}, which runs on this machine, is left out: {error}"
+
+
+def is_comparable(first: Classifier, other: Classifier) -> bool:
+    """Whether the two learnt the same labels of the same rows, as far as their tasks say."""
+    return (
+        first.task.source == other.task.source
+        and first.task.labels == other.task.labels
+        and first.labels.exclusive == other.labels.exclusive
+    )
+
+
+def _is_local(classifier: Classifier) -> bool | None:
+    try:
+        return service_of(classifier) is None
+    except FtclassifyError:
+        return None
+
+
+def _facts(
+    conn: sqlite3.Connection, classifier: Classifier, figures: dict[str, Estimate], *, added: bool
+) -> Compared:
+    local = _is_local(classifier)
+    return Compared(
+        classifier,
+        figures,
+        added,
+        local,
+        usd_per_1000=_usd_per_1000(conn, classifier),
+        bytes=artifact_size(conn, classifier) if local else None,
+        until=None if local else shutdown_of(classifier),
+    )
+
+
+def _usd_per_1000(conn: sqlite3.Connection, classifier: Classifier) -> float | None:
+    try:
+        if not get_trainer(classifier.trainer).capabilities.costs_money:
+            return 0.0
+    except FtclassifyError:
+        return None
+    metrics = summarise(conn, classifier).metrics
+    spent = metrics.get("spent") if metrics else None
+    usd, requests = (spent.get(name) if isinstance(spent, dict) else None
+                     for name in ("usd", "requests"))  # fmt: skip
+    if not isinstance(usd, (int, float)) or not isinstance(requests, (int, float)):
+        return None
+    return 1_000 * usd / requests if usd > 0 and requests > 0 else None
+
+
+def _disagreements(common: CommonRows) -> Iterator[Disagreement]:
+    """Those that one has right and another has not first."""
+    found = []
+    for place, key in enumerate(common.keys):
+        each = [rows[place] for rows in common.by]
+        said = tuple(
+            None if row.chosen is None else _names(classifier, row.chosen)
+            for classifier, row in zip(common.classifiers, each, strict=True)
         )
+        if len({answer and frozenset(answer) for answer in said}) > 1:
+            truth = _names(common.classifiers[0], each[0].truth)
+            right = tuple(row.right for row in each)
+            found.append(Disagreement(key, truth, said, right))
+    return iter(sorted(found, key=lambda row: len(set(row.right)) == 1))
 
 
-def _variants(record: Record) -> set[str]:
-    return {variant_key(value) for value in record.labels.values or ()}
-
-
-def _rows(conn: sqlite3.Connection, classifier: Classifier) -> dict[Key, Record]:
-    records, _ = read_test_rows(conn, classifier)
-    return {record.key: record for record in records}
-
-
-def _row(classifier: Classifier, record: Record, given: Labels | None) -> RowResult:
-    """The text as an evaluation stores it, so that both judge the same rows as right."""
-    truth = _positions(classifier, record.labels.values or ())
-    chosen = None if given is None else _positions(classifier, given)
-    return RowResult(record.key, truth, chosen, None)
-
-
-def _positions(classifier: Classifier, labels: Labels) -> tuple[int, ...]:
-    return tuple(classifier.labels.positions(labels))
-
-
-def _share(right: Sequence[bool], sizes: np.ndarray) -> tuple[float, float, float]:
-    share = sum(right) / len(right)
-    return share, *share_interval(share, sizes)
-
-
-def _answers(
-    conn: sqlite3.Connection, classifier: Classifier, texts: Sequence[str]
-) -> dict[int, Labels | None]:
-    """What a classifier says, by the text's place; without those that nobody asked about. None
-    stands for an answer that is none."""
-    if service_of(classifier) is None:
-        answerer = load_answerer(conn, classifier)
-        return {i: answer.labels for i, answer in enumerate(answerer.answers(texts))}
-    keys = list(map(input_key, texts))
-    kept = find_answers(conn, classifier.id, keys)
-    return {i: kept[key].labels for i, key in enumerate(keys) if key in kept}
+def _names(classifier: Classifier, positions: Sequence[int]) -> tuple[str, ...]:
+    return tuple(classifier.labels.names[position] for position in positions)
 
 
 def compare_or_why(
-    conn: sqlite3.Connection, first: Classifier, second: Classifier
+    conn: sqlite3.Connection, *classifiers: Classifier
 ) -> tuple[Comparison | None, str | None]:
     """A comparison, or why there is none: what was trained is there all the same."""
     try:
-        return compare(conn, first, second), None
+        return compare(conn, *classifiers), None
     except FtclassifyError as error:
         return None, str(error)

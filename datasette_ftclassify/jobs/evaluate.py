@@ -59,7 +59,7 @@ def evaluate_classifier(
         return _as_a_job(conn, classifier, access)
     rows, counts = read_test_rows(conn, classifier)
     if service_of(classifier) is None:
-        figures, judged = _answered_here(load_answerer(conn, classifier), rows, classifier)
+        figures, judged = answer_here(load_answerer(conn, classifier), rows, classifier)
     else:
         figures, judged = _answered_there(conn, lease, rows, classifier, access or read_access())
     names = {
@@ -162,9 +162,10 @@ def _known(labels: LabelSet, values: Sequence[LabelValue]) -> bool:
     return all(labels.index(value) is not None for value in values)
 
 
-def _answered_here(
+def answer_here(
     answerer: Answerer, rows: list[Record], classifier: Classifier
 ) -> tuple[Evaluation, list[RowResult]]:
+    """The figures of a model that is in the file, and what it answered for each row."""
     import numpy as np
 
     from ..core.near_duplicates import near_groups

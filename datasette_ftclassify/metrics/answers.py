@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
@@ -29,6 +30,34 @@ class Answers:
     @property
     def rows(self) -> int:
         return len(self.scored)
+
+    @property
+    def right_rows(self) -> Bools:
+        """The rows, bool (n,), whose answer is exactly the truth."""
+        raise NotImplementedError
+
+    @property
+    def right(self) -> int:
+        return int(self.right_rows.sum())
+
+    @property
+    def found(self) -> Bools:
+        """The labels of the rows that were found: bool (n,), or (n, K) of several labels a row."""
+        raise NotImplementedError
+
+    def by_label(self, which: Bools) -> Ints:
+        """Of each label, (K,), how many rows have it and are among `which`, a form of `found`."""
+        raise NotImplementedError
+
+    def take(self, rows: Ints) -> Answers:
+        """The same of some rows, which may come several times; `sizes` says nothing then."""
+        raise NotImplementedError
+
+    def _taken(self, rows: Ints) -> dict[str, Any]:
+        if not self.scored.any():  # of any number of labels, and so nothing to make a copy of
+            unscored = np.broadcast_to(np.nan, (len(rows), len(self.labels)))
+            return {"logprobs": unscored, "scored": self.scored[rows]}
+        return {"logprobs": self.logprobs[rows], "scored": self.scored[rows]}
 
     @cached_property
     def tally(self) -> counts.Counts:
@@ -64,15 +93,26 @@ class SingleAnswers(Answers):
 
     @cached_property
     def tally(self) -> counts.Counts:
-        return counts.count_single(self.matrix)
+        return counts.count_single(self.truth, self.chosen, len(self.labels))
 
     @property
-    def right(self) -> int:
-        return int(self.tally.hits.sum())
+    def right_rows(self) -> Bools:
+        right: Bools = self.truth == self.chosen
+        return right
 
     @property
     def abstained(self) -> int:
-        return int(self.matrix[:, -1].sum())
+        return int((self.chosen < 0).sum())
+
+    @property
+    def found(self) -> Bools:
+        return self.right_rows
+
+    def by_label(self, which: Bools) -> Ints:
+        return np.bincount(self.truth[which], minlength=len(self.labels))
+
+    def take(self, rows: Ints) -> SingleAnswers:
+        return replace(self, truth=self.truth[rows], chosen=self.chosen[rows], **self._taken(rows))
 
     @property
     def common(self) -> int:
@@ -117,8 +157,21 @@ class SeveralAnswers(Answers):
         return wrong
 
     @property
-    def right(self) -> int:
-        return int((self.wrong == 0).sum())
+    def right_rows(self) -> Bools:
+        right: Bools = self.wrong == 0
+        return right
+
+    @property
+    def found(self) -> Bools:
+        return self.truth & self.chosen
+
+    def by_label(self, which: Bools) -> Ints:
+        total: Ints = (self.truth & which).sum(axis=0)
+        return total
+
+    def take(self, rows: Ints) -> SeveralAnswers:
+        own = {name: getattr(self, name)[rows] for name in ("truth", "chosen", "without")}
+        return replace(self, **own, **self._taken(rows))
 
     @property
     def abstained(self) -> int:

@@ -57,10 +57,10 @@ class Counts:
         }
 
 
-def count_single(matrix: Ints) -> Counts:
-    """From a confusion matrix (K, K + 1) whose last column holds the abstentions."""
-    size = len(matrix)
-    return Counts(matrix.diagonal().copy(), matrix.sum(axis=1), matrix[:, :size].sum(axis=0))
+def count_single(truth: Ints, chosen: Ints, size: int) -> Counts:
+    """Of positions, int (n,); -1 is an abstention."""
+    hits, given = truth[truth == chosen], chosen[chosen >= 0]
+    return Counts(*(np.bincount(each, minlength=size) for each in (hits, truth, given)))
 
 
 def count_several(truth: Bools, chosen: Bools) -> Counts:

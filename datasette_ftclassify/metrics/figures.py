@@ -20,6 +20,7 @@ _BASELINE = "what always giving the most frequent label would score"
     {"several": 1},
     "F1 over all labels of all rows together",
     always=True,
+    compared=True,
     note=lambda result: f"over all labels of {test_rows(result)}",
     phrase=lambda result: f"micro F1 {result['micro_f1']:.3f}, macro F1 {result['macro_f1']:.3f}",
 )
@@ -34,6 +35,7 @@ def _micro_f1(answers: SeveralAnswers) -> float:
     "the share of rows that were answered right",
     interval=True,
     always=True,
+    compared=True,
     note=lambda result: interval_on_rows(result["accuracy_low"], result["accuracy_high"], result),
 )
 def _accuracy(answers: SingleAnswers) -> float:
@@ -47,6 +49,7 @@ def _accuracy(answers: SingleAnswers) -> float:
     "the share of rows with exactly the right labels",
     interval=True,
     always=True,
+    compared=True,
     note=lambda result: interval_on_rows(
         result["subset_accuracy_low"], result["subset_accuracy_high"], result
     ),
@@ -92,6 +95,7 @@ def _majority_subset_accuracy(answers: SeveralAnswers) -> float:
     {"single": 3, "several": 2},
     "mean over the labels, each counting the same",
     always=True,
+    compared=True,
     phrase=lambda result: "" if "micro_f1" in result else f"macro F1 {result['macro_f1']:.3f}",
 )
 def _macro_f1(answers: Answers) -> float:
@@ -139,6 +143,7 @@ def _f1(answers: SingleAnswers) -> float:
     {"two": None},
     "how often a row with the positive label scores above one without",
     optional=True,
+    compared=True,
 )
 def _auroc(answers: SingleAnswers) -> float | None:
     return answers.ranking[0]

@@ -41,6 +41,7 @@ class Metric:
     low, high: the range of values
     interval: whether the ends of a 95% interval stand beside it as KEY_low and KEY_high
     optional: whether it may be None: without probabilities, or without rows of one of the labels
+    compared: whether comparisons of classifiers show it
     always:   whether stored evaluations of all versions have it
     phrase:   in the one-line summary: by default its name, value and interval; "" leaves it out
     note:     below it on a page: by default `help`
@@ -57,6 +58,7 @@ class Metric:
     interval: bool = False
     optional: bool = False
     always: bool = False
+    compared: bool = False
     phrase: Callable[[Evaluation], str] | None = None
     note: Callable[[Evaluation], str] | None = None
 

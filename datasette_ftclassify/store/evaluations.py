@@ -6,7 +6,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import NoneType
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +26,8 @@ OUT_OF_FOLD = "out of fold"
 
 LONGEST_CELL = 50_000
 """Bytes of a row's key or positions."""
+MOST_ROWS = 500_000
+"""Of one evaluation, that are read at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,6 +212,32 @@ def scored_rows(
     return [
         (float(score), int(right), place, -1 - i if group is None else group)
         for i, (score, right, place, group) in enumerate(found)
+    ]
+
+
+def judged_rows(
+    conn: sqlite3.Connection, classifier: Classifier, split: str = TEST
+) -> list[RowResult]:
+    """All rows of the newest evaluation, by key, without their probabilities; none in a file of an
+    earlier version, or of a view whose rows have no key. Raises ArtifactError for more than
+    MOST_ROWS."""
+    if not _has_rows(conn):
+        return []
+    group = "r.text_group" if "text_group" in row_columns(conn) else "null"
+    cells = ", ".join(at_most(f"r.{name}", LONGEST_CELL) for name in ("row_key", "truth", "chosen"))
+    found = conn.execute(
+        f"select {cells}, r.score, {group} from _ftclassify_evaluation_rows r"
+        " where r.evaluation_id = (select max(id) from _ftclassify_evaluations"
+        f" where classifier_id = ? and split = ?) order by r.row_key limit {MOST_ROWS + 1}",
+        [classifier.id, split],
+    ).fetchall()
+    if len(found) > MOST_ROWS:
+        raise ArtifactError(f"{classifier.title} has more than {MOST_ROWS:,} test rows: too many.")
+    rows = ((_row(cells), cells[4]) for cells in found)
+    return [
+        replace(row, group=group if isinstance(group, int) else None)
+        for row, group in rows
+        if row is not None
     ]
 
 

@@ -54,7 +54,13 @@ def test_what_tuning_brings_is_told_on_the_same_rows(db, openai_server):
     first, second = compared["classifiers"]
     assert (first["trainer"], second["trainer"]) == ("prompted", "openai")
     assert first["accuracy_high"] < second["accuracy_low"]
-    assert compared["pairs"]["p_value"] < 0.001
+    (pair,) = compared["pairs"]
+    assert pair["p_adjusted"] == pair["p_value"] < 0.001
+    assert pair["differences"]["accuracy_low"] > 0
+    assert compared["baseline"]["accuracy"] < second["accuracy"]
+    # USD 0.40 and 1.60 for a million tokens, and twice as much for a fine-tuned model.
+    assert 0 < first["usd_per_1000"] < second["usd_per_1000"] < 1
+    assert (first["local"], first["bytes"]) == (False, None)
     told = run("classifiers", "compare", db, "base", "base-openai")
     assert "On the same 48 test rows" in told
     assert "base-openai@1 is better (" in told
@@ -80,6 +86,7 @@ def test_two_that_share_no_answered_row_are_not_compared(db):
     prompted(db)
     with closing(connect(db)) as conn, conn:
         conn.execute("delete from _ftclassify_answers")
+        conn.execute("delete from _ftclassify_evaluation_rows")
     told = run("classifiers", "compare", db, "one", "base", code=1)
     assert "test row in common: evaluate both" in told
     assert "No classifier called two" in run("classifiers", "compare", db, "one", "two", code=1)

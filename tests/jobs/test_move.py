@@ -68,15 +68,17 @@ def test_both_learn_from_the_same_rows_and_are_judged_by_the_same(conn, local, o
     compared = compare(conn, local, there)
     assert (compared.rows, compared.unanswered) == (48, 0)
     told = compared.to_dict()
-    pairs = told["pairs"]
+    pairs, *_ = told["pairs"]  # beside those with the newest local one
     assert pairs["both"] + pairs["only_first"] + pairs["only_second"] + pairs["neither"] == 48
-    assert [c["trainer"] for c in told["classifiers"]] == ["local", "openai"]
+    assert [c["trainer"] for c in told["classifiers"]] == ["local", "openai", "local"]
+    assert [c["added"] for c in told["classifiers"]] == [False, False, True]
     first = told["classifiers"][0]
     assert first["accuracy"] == (pairs["both"] + pairs["only_first"]) / 48
     assert first["accuracy_low"] < first["accuracy"] < first["accuracy_high"]
-    assert 0 < told["majority_accuracy"] < 0.5
+    assert 0 < told["baseline"]["accuracy"] < 0.5
     # The same trainer, the same rows: the same answers.
-    assert compare(conn, local, back).pairs["p_value"] == 1.0
+    (same,) = compare(conn, local, back).differences
+    assert (same.pairs["p_value"], same.p_adjusted, same.figures["accuracy"].value) == (1, 1, 0)
 
 
 def test_classifiers_of_other_labels_are_not_compared(trained):
@@ -104,13 +106,17 @@ def test_the_baseline_of_a_comparison_is_that_of_the_evaluation(trained):
     with closing(connect(trained)) as conn:
         topics = find_classifier(conn, "topics")
         metrics = metrics_of(topics, str(evaluation_text(conn, topics)))
-        assert compare(conn, topics, topics).majority == metrics["majority_accuracy"]
+        asked = move_request(topics, TrainRequest(curve=False))
+        second = train_classifier(conn, topics.task, asked).classifier
+        baseline = compare(conn, topics, second).baseline["accuracy"].value
+        assert baseline == metrics["majority_accuracy"]
         support = {name: figures["support"] for name, figures in metrics["labels"].items()}
         rare = min(support, key=lambda name: support[name])
         assert support[rare] / metrics["n_test"] < metrics["majority_accuracy"]
         report = {**topics.report, "majority": topics.labels.names.index(rare)}
         other = replace(topics, report=report)
-        assert compare(conn, other, other).majority == support[rare] / metrics["n_test"]
+        baseline = compare(conn, other, second).baseline["accuracy"].value
+        assert baseline == support[rare] / metrics["n_test"]
 
 
 def test_rows_that_have_come_since_are_left_out_and_none_changes_sides(conn, local):
@@ -232,7 +238,8 @@ def test_page_and_command_line_count_copies_alike(conn, local):
             [text],
         )
     stored = paired_counts(conn, first, second)
-    compared = compare(conn, first, second).pairs
+    (difference,) = compare(conn, first, second).differences
+    compared = difference.pairs
     assert stored["texts"] == compared["texts"] < compared["rows"]
     assert (stored["only_first"], stored["texts_first"]) == (4, 1)
     told = headline_figures.comparison(conn, first, second)

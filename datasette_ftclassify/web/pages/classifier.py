@@ -264,6 +264,7 @@ async def _links(ask: PageRequest, classifier: Classifier, sql: str | None) -> d
         else None,
         "wrong": ask.url(*here, "rows", wrong=1),
         "minimum": ask.url(*here, "minimum"),
+        "compare": ask.url(*here, "compare"),
         "query": f"{ask.datasette.urls.database(ask.database)}?{urlencode({'sql': sql or ''})}",
         "classify": ask.url("classify", table=table, classifier=classifier.title)
         if await may_write(ask.datasette, ask.actor, ask.database, table)

@@ -6,7 +6,7 @@ import sqlite3
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from ...core.database import Relation, key_text, quote, quote_all, relation
+from ...core.database import Key, Relation, key_text, quote, quote_all, relation
 from ...core.errors import FtclassifyError, SourceError
 from ...store.classifiers import Classifier
 from ...store.evaluations import RowResult, row_results
@@ -44,7 +44,7 @@ async def judged_page(ask: PageRequest) -> Response:
         lambda conn: _read(conn, classifier, {**chosen, **flags}, (page - 1) * PAGE)
     )
     for row in rows:
-        row["url"] = _row_url(ask, classifier, row.pop("path"))
+        row["url"] = row_address(ask, classifier, row.pop("path"))
     data = {
         "classifier": classifier.name, "version": classifier.version, "total": total,
         "page": page, "rows": rows,
@@ -99,7 +99,7 @@ def _shown(
     return {
         "key": list(row.key),
         "path": row.key if source is not None and len(row.key) == len(source.identity) else None,
-        "text": _text(conn, classifier, source, row),
+        "text": text_of_row(conn, classifier, source, row.key),
         "truth": [names[i] for i in row.truth if i < len(names)],
         "chosen": None if row.chosen is None else [names[i] for i in row.chosen if i < len(names)],
         "score": row.score,
@@ -107,22 +107,23 @@ def _shown(
     }
 
 
-def _text(
-    conn: sqlite3.Connection, classifier: Classifier, source: Relation | None, row: RowResult
+def text_of_row(
+    conn: sqlite3.Connection, classifier: Classifier, source: Relation | None, key: Key
 ) -> str | None:
     """As the row is now; None when it is gone."""
-    if source is None or not source.identity or len(row.key) != len(source.identity):
+    if source is None or not source.identity or len(key) != len(source.identity):
         return None
     task = classifier.task
     where = " and ".join(f"{quote(column)} is ?" for column in source.identity)
     cells = conn.execute(
-        f"select {quote_all(task.text)} from {quote(source.name)} where {where}", row.key
+        f"select {quote_all(task.text)} from {quote(source.name)} where {where}", key
     ).fetchone()
     text = None if cells is None else task.renderer()(cells).text
     return text if text is None or len(text) <= _LONGEST else text[:_LONGEST] + "…"
 
 
-def _row_url(ask: PageRequest, classifier: Classifier, key: tuple[Any, ...] | None) -> str | None:
+def row_address(ask: PageRequest, classifier: Classifier, key: Key | None) -> str | None:
+    """Of the row's page in Datasette; None for one that has none."""
     from datasette.utils import tilde_encode
 
     if key is None or None in key:

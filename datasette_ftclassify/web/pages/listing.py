@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from collections import Counter
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
@@ -62,6 +63,10 @@ async def database_page(ask: PageRequest) -> Response:
         {**row, "urls": _urls(ask, row)} for row in rows
         if _tables(row) <= set(visible) and table in (None, row["source"])
     ]  # fmt: skip
+    alike = Counter(map(_task_of, shown))
+    for row in shown:
+        if alike[_task_of(row)] > 1:
+            row["urls"]["compare"] = ask.url("classifiers", _title(row), "compare")
     # Nothing says of which tables they are.
     shows_damaged = table is None and await ask.may(DELETE, CLASSIFIERS)
     damaged = await ask.read(damaged_classifiers) if shows_damaged else []
@@ -90,12 +95,28 @@ def _tables(row: dict[str, Any]) -> set[str]:
     return {row["source"], row.get("lookup") or row["source"]}
 
 
+def _task_of(row: dict[str, Any]) -> tuple[str, ...]:
+    """What those have in common that can be compared, see `compare.is_comparable`."""
+    return (row["source"], *row["label_columns"])
+
+
+def _title(row: dict[str, Any]) -> str:
+    return f"{row['classifier']}@{row['version']}"
+
+
 def _read(conn: sqlite3.Connection) -> list[dict[str, Any]]:
-    return [{**summary.to_dict(), "quality": summary.headline()} for summary in summaries(conn)]
+    return [
+        {
+            **summary.to_dict(),
+            "label_columns": list(summary.classifier.task.labels),
+            "quality": summary.headline(),
+        }
+        for summary in summaries(conn)
+    ]
 
 
 def _urls(ask: PageRequest, row: dict[str, Any]) -> dict[str, str]:
-    title = f"{row['classifier']}@{row['version']}"
+    title = _title(row)
     quoted = title.replace("'", "''")
     sql = f"select ft_classify_json(:text, '{quoted}') as answer"
     database = ask.datasette.urls.database(ask.database)

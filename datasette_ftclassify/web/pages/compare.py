@@ -1,0 +1,144 @@
+"""Classifiers of one task side by side, on the same test rows."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
+
+from ...core.database import relation
+from ...core.errors import EvaluationError, FtclassifyError, SourceError
+from ...jobs.compare import MOST_COMPARED, Comparison, compare, is_comparable
+from ...present import comparison as words
+from ...store.classifiers import Classifier, list_classifiers
+from ..background_reads import read_aside
+from ..classifier_names import tables_revealed
+from ..permissions import VIEW
+from ..registry import page
+from ..responses import show
+from .evaluation_rows import row_address, text_of_row
+
+if TYPE_CHECKING:
+    from datasette.utils.asgi import Response
+
+    from ..page_request import PageRequest
+
+USUAL = 3
+"""Others that are compared where none was chosen."""
+OFFERED = 50
+"""Others to choose from."""
+SHOWN_ROWS = 25
+"""Rows with different answers that are shown with their texts."""
+
+
+@dataclass(frozen=True)
+class _Found:
+    """problem: why there is no comparison; `texts` of the rows with different answers"""
+
+    others: Sequence[Classifier]
+    chosen: Sequence[Classifier]
+    comparison: Comparison | None = None
+    texts: list[str | None] = field(default_factory=list)
+    has_keys: bool = False
+    problem: str | None = None
+
+
+@page(
+    "/classifiers/{name}/compare", "classifier", "ftclassify_compare.html", reads=VIEW, writes=None
+)
+async def compare_page(ask: PageRequest) -> Response:
+    """GET /DB/-/ftclassify/classifiers/NAME/compare?with=NAME: the classifier beside others of the
+    same task, on the test rows that were held back from all of them. `with` may come several times;
+    without it, they are the newest ones."""
+    classifier = ask.classifier
+    assert classifier is not None
+    everyone = await ask.read(list_classifiers)
+    alike = [c for c in everyone if c.id != classifier.id and is_comparable(classifier, c)]
+    tables = {table for c in alike for table in tables_revealed(c)}
+    seen = {table for table in tables if await ask.may(VIEW, table)}
+    others = sorted((c for c in alike if tables_revealed(c) <= seen), key=lambda c: -c.id)
+    chosen = _chosen(others, ask.arguments("with"))
+    # It may take its time: of rows that no evaluation has stored, answers are computed here.
+    reads = read_aside if ask.db.path else type(ask).read
+    found = await reads(ask, lambda conn: _compared(conn, classifier, others, chosen))
+    data = {
+        "database": ask.database,
+        "title": classifier.title,
+        "others": [c.title for c in others],
+        "comparison": found.comparison.to_dict() if found.comparison else None,
+        "problem": found.problem,
+    }
+    return await show(ask, data, more=_more(ask, classifier, found))
+
+
+def _chosen(others: Sequence[Classifier], titles: Sequence[str]) -> list[Classifier]:
+    if not titles:
+        newest = {c.name: c for c in reversed(others)}  # a name's newest version comes last
+        first = [*newest.values()][::-1] + [c for c in others if newest[c.name] is not c]
+        return sorted(first[:USUAL], key=lambda c: c.id)
+    chosen = []
+    for title in dict.fromkeys(titles):
+        found = next((c for c in others if title in (c.title, c.name)), None)
+        if found is None:
+            raise FtclassifyError(
+                f"There is no classifier {title} of the same task here, or you may not see it."
+            )
+        chosen.append(found)
+    if len(chosen) >= MOST_COMPARED:
+        raise FtclassifyError(f"At most {MOST_COMPARED} classifiers are compared at once.")
+    return chosen
+
+
+def _compared(
+    conn: sqlite3.Connection,
+    classifier: Classifier,
+    others: Sequence[Classifier],
+    chosen: Sequence[Classifier],
+) -> _Found:
+    if not chosen:
+        return _Found(others, chosen, problem="There is no other classifier of this task yet.")
+    known = {c.id for c in others} | {classifier.id}
+    try:
+        found = compare(conn, classifier, *chosen, may=lambda c: c.id in known)
+    except EvaluationError as error:
+        return _Found(others, chosen, problem=str(error))
+    try:
+        source = relation(conn, classifier.task.source)
+        source.require_columns(classifier.task.text)
+    except SourceError:
+        source = None
+    texts = [
+        text_of_row(conn, classifier, source, row.key) for row in found.disagreements[:SHOWN_ROWS]
+    ]
+    return _Found(others, chosen, found, texts, source is not None and bool(source.identity))
+
+
+def _more(ask: PageRequest, classifier: Classifier, found: _Found) -> dict[str, Any]:
+    comparison = found.comparison
+    more: dict[str, Any] = {
+        "offered": [c.title for c in found.others[:OFFERED]],
+        "chosen": [c.title for c in found.chosen],
+        "links": {
+            "back": ask.url("classifiers", classifier.title),
+            "self": ask.url("classifiers", classifier.title, "compare"),
+            "json": f"{ask.url('classifiers', classifier.title, 'compare')}.json?"
+            + urlencode({"with": [c.title for c in found.chosen]}, doseq=True),
+        },
+    }
+    if comparison is None:
+        return more
+    return more | {
+        "found": comparison,
+        "words": words,
+        "pages": [ask.url("classifiers", c.classifier.title) for c in comparison.compared],
+        "rows": [
+            {
+                "row": row,
+                "text": text,
+                "url": row_address(ask, classifier, row.key if found.has_keys else None),
+            }
+            for row, text in zip(comparison.disagreements, found.texts, strict=False)
+        ],
+    }

@@ -1,0 +1,121 @@
+"""The page that compares classifiers: what it shows, to whom, and how it is reached."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import sqlite3
+from contextlib import closing
+from html import unescape
+from pathlib import Path
+
+import pytest
+from compared import clone, none, right
+from visiting import ROOT, get, seen, serve
+
+from datasette_ftclassify.core.database import connect
+from datasette_ftclassify.core.errors import EvaluationError
+from datasette_ftclassify.jobs.compare import compare
+from datasette_ftclassify.store.classifiers import find_classifier, list_classifiers
+
+CARD = "/town/-/ftclassify/classifiers/topics"
+PAGE = f"{CARD}/compare"
+
+
+@pytest.fixture(scope="module")
+def file(trained_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three classifiers of the topics; read it, never write it."""
+    path = Path(shutil.copy(trained_file, tmp_path_factory.mktemp("compared") / "town.db"))
+    with closing(connect(path)) as conn:
+        first = find_classifier(conn, "topics")
+        clone(conn, first, "perfect", right, "openai")
+        clone(conn, first, "silent", none)
+    return path
+
+
+async def test_what_page_json_and_core_say_is_the_same(file: Path) -> None:
+    with closing(connect(file)) as conn:
+        found = compare(conn, *(find_classifier(conn, n) for n in ("topics", "perfect", "silent")))
+    data = (await get(serve(file), f"{PAGE}.json?with=perfect&with=silent@1")).json()
+    assert data["comparison"] == found.to_dict()
+    page = seen((await get(serve(file), f"{PAGE}?with=perfect&with=silent@1")).text)
+    for difference in found.differences:
+        assert found.sentence(difference) in page
+    for each in found.compared:
+        value = each.figures["macro_f1"].value
+        assert f"{value:.3f}" in page
+    assert "Always “" in page
+    assert "at a service" in page
+    assert "on this machine" in page
+    assert "They answer 48 rows differently; these are the first 25" in page
+
+
+async def test_the_rows_with_different_answers_lead_to_themselves(file: Path) -> None:
+    page = (await get(serve(file), PAGE)).text
+    rows = re.findall(r'<td><a href="([^"]+/messages/\d+)">', page)
+    assert len(rows) == 25
+    assert (await get(serve(file), unescape(rows[0]))).status_code == 200
+
+
+async def test_the_newest_others_are_compared_where_none_is_chosen(file: Path) -> None:
+    data = (await get(serve(file), f"{PAGE}.json")).json()
+    titles = [each["title"] for each in data["comparison"]["classifiers"]]
+    assert titles == ["topics@1", "perfect@1", "silent@1"]
+    assert data["others"] == ["silent@1", "perfect@1"]
+    for where in (CARD, "/town/-/ftclassify"):
+        assert (
+            f'href="{PAGE.replace("topics", "topics~401")}"' in (await get(serve(file), where)).text
+        )
+    alone = (await get(serve(file), f"{CARD.replace('topics', 'urgent')}/compare")).text
+    assert "There is no other classifier of this task yet." in alone
+
+
+@pytest.mark.parametrize("title", ["urgent", "nobody", "topics@1", "' or 1", "silent@9"])
+async def test_what_is_no_other_of_the_task_is_refused_in_words(file: Path, title: str) -> None:
+    for page in (PAGE, f"{PAGE}.json"):
+        answer = await serve(file).client.get(page, params={"with": title})
+        assert answer.status_code == 400
+        assert "of the same task here, or you may not see it." in unescape(answer.text)
+
+
+async def test_those_of_tables_that_a_visitor_may_not_see_are_not_told(
+    file: Path, tmp_path: Path
+) -> None:
+    """The labels of one of them are keys of a table that is closed."""
+    path = Path(shutil.copy(file, tmp_path / "town.db"))
+    with closing(sqlite3.connect(path)) as conn, conn:
+        conn.execute("create table wards (id integer primary key, ward text)")
+        conn.execute(
+            "update _ftclassify_classifiers set labels = json_set(labels, '$.lookup', 'wards',"
+            " '$.names', json_extract(labels, '$.values')) where name = 'silent'"
+        )
+    closed = serve(path, tables={"wards": {"allow": {"id": ROOT}}})
+    data = (await get(closed, f"{PAGE}.json")).json()
+    assert data["others"] == ["perfect@1"]
+    assert (await get(closed, f"{PAGE}?with=silent")).status_code == 400
+    assert "silent" not in (await get(closed, PAGE)).text
+    assert (await get(closed, f"{PAGE}.json", ROOT)).json()["others"] == ["silent@1", "perfect@1"]
+
+
+async def test_a_read_only_copy_is_compared_as_well(file: Path) -> None:
+    """Published, it has the stored answers and no more."""
+    data = (await get(serve(immutables=(file,)), f"{PAGE}.json")).json()
+    assert data["comparison"]["rows"] == 48
+
+
+async def test_rows_that_were_changed_since_are_told_on_the_page(
+    file: Path, tmp_path: Path
+) -> None:
+    path = Path(shutil.copy(file, tmp_path / "town.db"))
+    with closing(connect(path)) as conn:
+        with conn:
+            conn.execute(
+                "update _ftclassify_evaluation_rows set truth = '[0]' where evaluation_id ="
+                " (select max(id) from _ftclassify_evaluations)"
+            )
+        with pytest.raises(EvaluationError) as caught:
+            compare(conn, *(c for c in list_classifiers(conn) if c.name in ("topics", "silent")))
+    page = await get(serve(path), f"{PAGE}?with=silent")
+    assert page.status_code == 200
+    assert "other labels" in str(caught.value)
+    assert "evaluate both again" in unescape(page.text)
