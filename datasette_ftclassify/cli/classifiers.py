@@ -1,4 +1,5 @@
-"""`classifiers list | show | drift | rename | remove-alias | default | checkpoint | delete`"""
+"""`classifiers list | show | rename | remove-alias | default | checkpoint | delete`, and those that
+have files of their own"""
 
 from __future__ import annotations
 
@@ -16,6 +17,7 @@ from .drift import drift
 from .evaluate import describe_metrics
 from .jobs import cancel_at_service
 from .options import base_url_option, database_argument, json_option, open_database
+from .other import other
 from .output import friendly, print_json, say
 from .train_steps import access_for
 
@@ -26,11 +28,12 @@ if TYPE_CHECKING:
 
 @click.group()
 def classifiers() -> None:
-    """The classifiers in a database: list, show, compare, look for drift, rename, make default, use
-    a checkpoint, delete."""
+    """The classifiers in a database: list, show, compare, look for drift, add a class for other
+    rows, rename, make default, use a checkpoint, delete."""
 
 
 classifiers.add_command(drift)
+classifiers.add_command(other)
 
 
 @classifiers.command("list")

@@ -11,6 +11,7 @@ from .database import Key, condition, count, quote, relation
 from .label_cells import Labels
 from .label_notations import label_reader
 from .labels import LabelValue, trimmed
+from .other_class import other_keys
 from .rendering import Rendered
 from .row_pages import read_rows
 from .task import Task
@@ -78,15 +79,19 @@ def read_records(conn: sqlite3.Connection, task: Task) -> Iterator[Record]:
     n_key, n_text, n_labels = len(identity), len(task.text), len(task.labels)
     text_end = n_key + n_text
     label_end = text_end + n_labels
+    others = other_keys(conn, task)
     rows = read_rows(conn, source, columns, task.where, task.params)
     for number, row in enumerate(rows, 1):
         key = tuple(row[:n_key])
         if rowid and None in key:
             key = (*key, row[-1])
         given = row[label_end] if split else None
+        labels = read_labels(row[text_end:label_end])
+        if task.other is not None and labels.blank and key in others:
+            labels = Labels((task.other.label,))
         yield Record(
             key=key or (number,),
             rendered=render(row[n_key:text_end]),
-            labels=read_labels(row[text_end:label_end]),
+            labels=labels,
             split=None if given is None else trimmed(str(given)).lower(),
         )

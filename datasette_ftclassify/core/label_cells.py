@@ -36,6 +36,11 @@ class Labels:
     problem: str | None = None
     partly_blank: bool = field(default=False, compare=False)
 
+    @property
+    def blank(self) -> bool:
+        """Whether nobody has labelled the row."""
+        return self.values is None and self.problem in (None, "empty")
+
 
 UNLABELLED = Labels(None)
 _EMPTY = Labels(None, "empty")

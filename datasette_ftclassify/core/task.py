@@ -20,6 +20,7 @@ from .label_notations import DELIMITERS, Reading, label_reader, propose_reading,
 from .labels import Kind, LabelSet, LabelValue, unlabelled_sql, variant_groups
 from .markup import MARKUPS, Markup
 from .notations import NOTATIONS
+from .other_label import Other
 from .rendering import Renderer, renderer, template_columns
 from .text import TEXT_FORM, Read, reading_of
 
@@ -44,6 +45,7 @@ class Task:
     label_names:  the labels of vectors of 0 and 1, in their order
     markup:       html: of texts in HTML the words are read; None: all texts as they are
     merged:       labels that stand for all their variants, such as `spam` for `Spam ` (see labels)
+    other:        unlabelled rows that count as a label of their own; None: none do
     """
 
     source: str
@@ -60,11 +62,12 @@ class Task:
     label_names: tuple[str, ...] = ()
     markup: Markup | None = None
     merged: tuple[LabelValue, ...] = ()
+    other: Other | None = None
 
     def to_dict(self) -> dict[str, Any]:
         data = {**asdict(self), "params": dict(self.params)}
         # As they were before there were these, so that the same task is the same text.
-        unused = [name for name in ("notation", "label_names", "merged") if not data[name]]
+        unused = [name for name in ("notation", "label_names", "merged", "other") if not data[name]]
         return {name: value for name, value in data.items() if name not in unused}
 
     @classmethod
@@ -89,6 +92,7 @@ class Task:
                 label_names=_strings(data.get("label_names") or ()),
                 markup=_markup(data.get("markup")),
                 merged=_label_values(data.get("merged") or ()),
+                other=Other.from_stored(data.get("other")),
             )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise TaskError("A stored task is damaged: train the classifier again.") from error
@@ -102,6 +106,7 @@ class Task:
             or (task.notation is not None and (several or task.exclusive))
             or bool(task.label_names and task.notation != "vector")
             or task.delimiter == ""
+            or (task.other is not None and not task.exclusive)
         ):
             raise TaskError("A stored task is damaged: train the classifier again.")
         return task

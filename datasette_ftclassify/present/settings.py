@@ -15,6 +15,8 @@ NAMES = {
     "task.delimiter": "label delimiter",
     "task.notation": "label notation",
     "task.label_names": "label names",
+    "task.other.label": "label of the other rows",
+    "task.other.where": "condition on the other rows",
     "task.merged": "labels that stand for their ways of writing",
     "where": "condition on the rows",
     "params": "values in the condition",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import random
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
@@ -11,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from sports import FOOTBALLERS, INSERT, ROWS, sports
+from sports import FOOTBALLERS, INSERT, ROWS, football, sports
 from visiting import ROOT, get, serve
 
 from datasette_ftclassify.cli import ftclassify
@@ -27,11 +26,6 @@ from datasette_ftclassify.store.classifiers import find_classifier
 def conn(sports_db: Path) -> Iterator[sqlite3.Connection]:
     with closing(connect(sports_db)) as conn:
         yield conn
-
-
-def football(count: int) -> list[str]:
-    draw, words = random.Random(7), " ".join(FOOTBALLERS).split()
-    return [" ".join([*draw.sample(words, 8), "offside", "striker"]) for _ in range(count)]
 
 
 def add(conn: sqlite3.Connection, texts: list[str]) -> None:

@@ -41,6 +41,12 @@ def sports(count: int, seed: int) -> tuple[list[str], list[int]]:
     return texts, labels
 
 
+def football(count: int) -> list[str]:
+    """Texts of a third sport, none like another."""
+    draw, words = random.Random(7), " ".join(FOOTBALLERS).split()
+    return [" ".join([*draw.sample(words, 8), "offside", "striker"]) for _ in range(count)]
+
+
 ROWS = 300
 INSERT = "insert into texts (text, sport) values (?, ?)"
 

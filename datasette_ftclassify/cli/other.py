@@ -1,0 +1,172 @@
+"""`classifiers other`"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ..core.humanize import percent, rows_text, score
+from ..core.numbers import SHARE, Range
+from .confirmation import confirm
+from .options import (
+    database_argument,
+    json_option,
+    open_database,
+    param_option,
+    typed,
+    where_option,
+)
+from .output import friendly, print_json, say
+from .train_steps import access_for, describe_training, follow_training, next_step
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Sequence
+
+    from ..core.task import Task
+    from ..jobs.other_rows import JudgedRow, OtherPreview
+    from ..store.classifiers import Classifier
+
+ROWS = Range(1, 1_000, whole=True)
+_SHOWN = 100
+"""Characters of a text."""
+
+
+@click.command()
+@database_argument
+@click.argument("name", required=False)
+@where_option
+@param_option
+@click.option(
+    "--least-known",
+    type=typed(ROWS),
+    metavar="N",
+    help="The N unlabelled rows that are least like the training rows.",
+)
+@click.option(
+    "--below",
+    type=typed(SHARE),
+    default=0.05,
+    show_default=True,
+    metavar="P",
+    help="With --least-known: only rows whose known is below P.",
+)
+@click.option("--label", default="other", show_default=True, help="The name of the class.")
+@click.option("--preview", is_flag=True, help="Show what it would do, and train nothing.")
+@click.option("--yes", is_flag=True, help="Train without asking.")
+@json_option
+@friendly
+def other(
+    database: str,
+    name: str | None,
+    where: str | None,
+    param: tuple[tuple[str, str], ...],
+    as_json: bool,
+    **given: Any,
+) -> None:
+    """Train a new version with a class for what is none of the labels.
+
+    The class is made of unlabelled rows: those that meet a condition, or those that are least like
+    the training rows. Cross-validation shows what it would catch and what it would misplace before
+    anything is trained. Nothing is written into the label column.
+
+    \b
+      datasette ftclassify classifiers other sports.db sports --where "source = 'football.example'"
+      datasette ftclassify classifiers other sports.db sports --least-known 100 --preview
+    """
+    from ..jobs.other_rows import new_version, preview_other
+    from ..jobs.train import submit_train
+    from ..store.classifiers import find_classifier
+
+    with open_database(database) as conn:
+        classifier = find_classifier(conn, name)
+        request = new_version(conn, classifier)
+        task = _task(conn, classifier, where, dict(param), given)
+        found = preview_other(conn, task)
+        if as_json and given["preview"]:
+            print_json({"classifier": classifier.name, "version": classifier.version,
+                        **found.to_dict()})  # fmt: skip
+            return
+        _describe(found, err=as_json)
+        if given["preview"]:
+            return
+        confirm(
+            f"Train a new version of {classifier.name} with the class {found.label}?",
+            yes=given["yes"],
+            otherwise="Nothing was trained.",
+        )
+        access = access_for(request.trainer, None)
+        job = submit_train(conn, task, request, access=access)
+        result = follow_training(conn, job, access, database, None)
+        following = next_step(conn, result, database, None)
+    if as_json:
+        print_json(result.to_dict())
+    else:
+        describe_training(result, database)
+        say(f"\nNext: {following}")
+
+
+def _task(
+    conn: sqlite3.Connection,
+    classifier: Classifier,
+    where: str | None,
+    params: dict[str, str],
+    given: dict[str, Any],
+) -> Task:
+    from ..core.database import relation
+    from ..core.other_class import keys_condition
+    from ..jobs.other_rows import least_known, other_task
+
+    if (where is None) == (given["least_known"] is None):
+        raise click.UsageError("Give either --where or --least-known: which rows are of the class.")
+    if where is None:
+        rows = least_known(conn, classifier, given["least_known"], given["below"])
+        if not rows:
+            raise click.ClickException(
+                f"No unlabelled row has a known below {given['below']:g}: raise --below, or mark "
+                "rows by a condition (--where)."
+            )
+        say("Rows that are least like the training rows:")
+        for key, text, known in rows[:10]:
+            say(f"  {_key(key)}  known {score(known)}  {_short(text)}")
+        keys = [key for key, _, _ in rows]
+        where = keys_condition(relation(conn, classifier.task.source), keys)
+    return other_task(conn, classifier, where, params, given["label"])
+
+
+def _describe(found: OtherPreview, *, err: bool) -> None:
+    click.echo(
+        f"The class {found.label} of {rows_text(found.rows)}, beside {rows_text(found.labelled)} "
+        "with a label. Each was answered while it was held out:",
+        err=err,
+    )
+    caught = percent(found.caught / max(found.held_out, 1))
+    click.echo(f"  caught     {found.caught:,} of {found.held_out:,} ({caught})", err=err)
+    by_label = ", ".join(f"{count:,} of {label}" for label, count in found.misplaced.items())
+    misplaced = sum(found.misplaced.values())
+    what = f" ({by_label})" if by_label else ""
+    click.echo(f"  misplaced  {misplaced:,} of {found.labelled:,}{what}", err=err)
+    click.echo(
+        f"  right      {percent(found.now, 1)} of the rows with a label, {percent(found.before, 1)}"
+        " without the class",
+        err=err,
+    )
+    _list("Not caught", found.missed, err)
+    _list("Misplaced", found.wrong, err)
+
+
+def _list(title: str, rows: Sequence[JudgedRow], err: bool) -> None:
+    if rows:
+        click.echo(f"{title}:", err=err)
+    for row in rows:
+        answer = f"{row.label}, answered with {row.answer}"
+        click.echo(f"  {_key(row.key)}  {answer}  {_short(row.text)}", err=err)
+
+
+def _key(key: Sequence[object]) -> str:
+    return ", ".join(map(str, key))
+
+
+def _short(text: str) -> str:
+    return " ".join(text.split())[:_SHOWN]

@@ -1,0 +1,244 @@
+"""The class for what is none of the labels: which rows it could be made of, what it would catch and
+what it would misplace, before anything is kept."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from ..core.database import Key
+from ..core.errors import TaskError, TrainingError
+from ..core.examples import Record, read_records
+from ..core.humanize import rows_text
+from ..core.labels import label_name
+from ..core.other_class import MOST_KEYS, with_other
+from ..core.splits import SplitPlan
+from ..core.task import Task
+from ..store.classifiers import Classifier
+from ..store.jobs.state import list_jobs
+from ..store.splits import split_plan
+from ..trainers.base import Learner, TrainerOptions
+from ..trainers.registry import get_trainer
+from .load_classifier import load_answerer, measures_known
+from .rows import Rows, find_target
+from .settings import TrainSettings, settings_of
+from .train_request import TrainRequest
+
+if TYPE_CHECKING:
+    import numpy as np
+
+LEAST_ROWS = 10
+"""Of the class; fewer teach nothing, and cannot be held out."""
+
+MOST_READ = 20_000
+"""Unlabelled rows that are answered to find those that are least like the training rows."""
+
+_BATCH = 500
+_SHOWN = 10
+
+
+@dataclass(frozen=True)
+class JudgedRow:
+    """A row as it was answered while it was held out."""
+
+    key: Key
+    text: str
+    label: str
+    answer: str
+
+
+@dataclass(frozen=True)
+class OtherPreview:
+    """What a class of these rows would do, by cross-validation of a quick recipe.
+
+    label, rows:       the class, and the rows it is made of
+    held_out:          of these, so many were answered while they were held out
+    caught:            and so many of them were answered with the class
+    labelled:          rows with another label that were held out
+    misplaced:         those of them that were answered with the class, by their label, most first
+    before, now:       the share (0-1) of labelled rows that are answered rightly without the class,
+                       and with it
+    missed, wrong:     examples of rows of the class that are not caught, and of misplaced ones
+    """
+
+    label: str
+    rows: int
+    held_out: int
+    caught: int
+    labelled: int
+    misplaced: dict[str, int]
+    before: float
+    now: float
+    missed: Sequence[JudgedRow]
+    wrong: Sequence[JudgedRow]
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-safe but for keys that are BLOBs, which are shown as texts."""
+        data = asdict(self)
+        for row in (*data["missed"], *data["wrong"]):
+            row["key"] = [c.hex() if isinstance(c, bytes) else c for c in row["key"]]
+        return data
+
+
+def least_known(
+    conn: sqlite3.Connection, classifier: Classifier, most: int, below: float
+) -> list[tuple[Key, str, float]]:
+    """(key, text, known) of the unlabelled rows that are least like the training rows, the least
+    first: at most `most`, all below `below` (0-1).
+
+    Raises TrainingError where the classifier does not say it, PredictError or SourceError where its
+    table has no rows to tell apart.
+    """
+    if not measures_known(classifier):
+        raise TrainingError(
+            f"{classifier.title} does not say how much it knows a text: train a new version first, "
+            "or mark the rows by a condition."
+        )
+    target = find_target(conn, classifier, classifier.task.source)
+    answerer = load_answerer(conn, classifier)
+    rows = Rows(target, classifier, classifier.task.where, classifier.task.params, unlabelled=True)
+    found: list[tuple[Key, str, float]] = []
+    position: Sequence[Any] | None = None
+    for _ in range(MOST_READ // _BATCH):
+        batch = [(key, text) for key, text in rows.after(conn, position, _BATCH)]
+        if not batch:
+            break
+        position = batch[-1][0]
+        texts = [(key, text) for key, text in batch if text is not None]
+        _, known = answerer.answers_known([text for _, text in texts])
+        found += [
+            (key, text, value)
+            for (key, text), value in zip(texts, known, strict=True)
+            if value is not None and value < below
+        ]
+        found = sorted(found, key=lambda row: row[2])[: min(most, MOST_KEYS)]
+    return found
+
+
+def other_task(
+    conn: sqlite3.Connection,
+    classifier: Classifier,
+    where: str,
+    params: Mapping[str, Any],
+    label: str,
+) -> Task:
+    """The classifier's task with such a class, see `with_other`. Raises as that does, and TaskError
+    for a label that rows have already."""
+    task = classifier.task
+    own = task.other.label if task.other is not None else None
+    if label.strip() in classifier.labels.names and label.strip() != own:
+        raise TaskError(
+            f"{classifier.title} has a label {label.strip()} already: choose another "
+            "name, or label the rows.",
+            fields=("label",),
+        )
+    return with_other(conn, task, where, params, label)
+
+
+def new_version(conn: sqlite3.Connection, classifier: Classifier) -> TrainRequest:
+    """The request that trains a new version as this one was trained: by the settings of its job, or
+    where the file has none, by what is stored with the classifier.
+
+    Raises TrainingError for a classifier that was not trained in this process.
+    """
+    if not isinstance(get_trainer(classifier.trainer), Learner):
+        raise TrainingError(
+            f"{classifier.title} was trained by {classifier.trainer}: a class for other "
+            "rows is made for classifiers that are trained on this machine."
+        )
+    for job in list_jobs(conn, kind="train"):
+        if job.classifier_id == classifier.id:
+            request = settings_of(job, TrainSettings).request
+            return replace(request, name=classifier.name, like=None, on_predictions=False)
+    plan, report = split_plan(conn, classifier.split_id), classifier.report
+    shares = {name: plan[name] for name in ("seed", "validation", "test") if name in plan}
+    embeddings = report.get("embeddings")
+    known = embeddings if isinstance(embeddings, str) else None
+    return TrainRequest(
+        name=classifier.name,
+        trainer=classifier.trainer,
+        plan=SplitPlan(**shares),
+        options=TrainerOptions(seed=classifier.seed, embeddings=known),
+        curve="learning_curve" in report,
+    )
+
+
+def preview_other(conn: sqlite3.Connection, task: Task) -> OtherPreview:
+    """What the task's other class would catch and misplace.
+
+    Raises TrainingError for too few rows, SourceError when the table no longer fits.
+    """
+    import numpy as np
+
+    from ..trainers.local import out_of_fold
+
+    assert task.other is not None
+    label = task.other.label
+    records = [record for record in read_records(conn, task) if record.usable]
+    names = [label_name((record.labels.values or ("",))[0]) for record in records]
+    known = sorted(set(names))
+    is_other = np.array([name == label for name in names])
+    if is_other.sum() < LEAST_ROWS:
+        raise TrainingError(
+            f"{rows_text(int(is_other.sum()))} would be of the class {label}, and {LEAST_ROWS} are "
+            "needed: mark more unlabelled rows with a text.",
+            fields=("where",),
+        )
+    if len(known) < 3 and not is_other.all():
+        raise TrainingError("There are fewer than two labels besides it.")
+    texts = [record.text or "" for record in records]
+    targets = np.array([known.index(name) for name in names])
+    logprobs, judged = out_of_fold(texts, targets, len(known))
+    answers = np.array(known)[logprobs.argmax(axis=1)]
+    return _judged(
+        records, names, is_other, answers, judged, label, _before(texts, targets, known, label)
+    )
+
+
+def _before(texts: list[str], targets: np.ndarray, known: list[str], label: str) -> float:
+    """The accuracy without the class."""
+    import numpy as np
+
+    from ..trainers.local import out_of_fold
+
+    others = [name for name in known if name != label]
+    rows = np.flatnonzero(targets != known.index(label))
+    new = np.array([others.index(known[target]) for target in targets[rows]])
+    logprobs, judged = out_of_fold([texts[row] for row in rows], new, len(others))
+    return float((logprobs.argmax(axis=1) == new[judged]).mean()) if len(judged) else 0.0
+
+
+def _judged(
+    records: Sequence[Record],
+    names: Sequence[str],
+    is_other: np.ndarray,
+    answers: np.ndarray,
+    judged: np.ndarray,
+    label: str,
+    before: float,
+) -> OtherPreview:
+    def row(place: int, answer: str) -> JudgedRow:
+        record = records[place]
+        return JudgedRow(record.key, (record.text or "")[:300], names[place], answer)
+
+    pairs = [(int(place), str(answer)) for place, answer in zip(judged, answers, strict=True)]
+    inside = [(place, answer) for place, answer in pairs if is_other[place]]
+    labelled = [(place, answer) for place, answer in pairs if not is_other[place]]
+    wrong = [(place, answer) for place, answer in labelled if answer == label]
+    missed = [(place, answer) for place, answer in inside if answer != label]
+    right = sum(answer == names[place] for place, answer in labelled)
+    return OtherPreview(
+        label,
+        int(is_other.sum()),
+        len(inside),
+        len(inside) - len(missed),
+        len(labelled),
+        dict(Counter(names[place] for place, _ in wrong).most_common()),
+        before,
+        right / len(labelled) if labelled else 0.0,
+        [row(*pair) for pair in missed[:_SHOWN]],
+        [row(*pair) for pair in wrong[:_SHOWN]],
+    )
