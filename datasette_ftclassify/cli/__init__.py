@@ -8,6 +8,7 @@ from __future__ import annotations
 import click
 
 from .ask import ask
+from .card import card, describe
 from .check import check
 from .classifiers import classifiers
 from .demo import demo
@@ -37,6 +38,8 @@ def ftclassify() -> None:
     """
 
 
+for command in (card, describe):
+    classifiers.add_command(command)
 for command in (
     check, export, train, evaluate, ask, predict, move, classifiers, trainers, jobs, work,
     publish_copy, demo,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import TYPE_CHECKING
 
 import click
@@ -56,14 +57,14 @@ def publish_copy(
     if as_json:
         print_json({**copy.to_dict(), "commands": commands})
         return
-    _describe(copy)
+    _describe(database, copy)
     click.echo("\nTo publish it:")
     for host, command in commands.items():
         needs = f"   # datasette install {PLUGINS[host]}" if host in PLUGINS else ""
         click.echo(f"  {command}{needs}")
 
 
-def _describe(copy: PublishedCopy) -> None:
+def _describe(database: str, copy: PublishedCopy) -> None:
     from ..present import publishing
 
     after, before = publishing.size(copy.bytes_after or 0), publishing.size(copy.bytes_before)
@@ -78,3 +79,11 @@ def _describe(copy: PublishedCopy) -> None:
         say(f"{name} is left out: {why}.")
     for sentence in publishing.reveals(copy):
         say(sentence)
+    for title in copy.undescribed:
+        command = shlex.join(
+            ["datasette", "ftclassify", "classifiers", "describe", database, title]
+        )
+        say(
+            f"{title}: nobody has said what it is for, and what not. To say it on its model card, "
+            f"before you publish: {command} --intended-use … --limits …"
+        )

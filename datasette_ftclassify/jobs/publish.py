@@ -17,7 +17,7 @@ from typing import Any
 
 from ..checks.private_sample import PrivateRows, private_rows
 from ..core.database import BUSY_SECONDS, decode, quote, relation
-from ..core.errors import ArtifactError, ClassifierNotFound, FtclassifyError, SourceError
+from ..core.errors import ArtifactError, ClassifierNotFound, SourceError
 from ..core.table_copy import (
     SOURCE,
     Selection,
@@ -29,9 +29,9 @@ from ..core.table_copy import (
     size_of_parts,
 )
 from ..core.time_limit import within
+from ..store.card_notes import card_notes
 from ..store.classifiers import Classifier, find_classifier, list_classifiers, reading_store
 from ..store.published import (
-    PUBLISHED,
     Published,
     copy_classifiers,
     default_of,
@@ -41,7 +41,7 @@ from ..store.published import (
 )
 from ..store.tables import check_tables, open_database
 from ..trainers.registry import package_of
-from .load_classifier import service_of
+from .as_published import as_published
 
 PLUGIN = "datasette-ftclassify"
 
@@ -56,6 +56,7 @@ class PublishedCopy:
     ours:          {table of ours, without its prefix: (rows in the original, rows in the copy)}
     left_out:      {name of what was wanted and cannot be there: why}
     packages:      to be installed where it is published
+    undescribed:   those of the classifiers of which nobody has said what they are for
     bytes_before, bytes_after: of the files; None: it is not made yet, and SQLite cannot say
     """
 
@@ -70,6 +71,7 @@ class PublishedCopy:
     left_out: Mapping[str, str]
     private: tuple[PrivateRows, ...]
     packages: tuple[str, ...]
+    undescribed: tuple[str, ...]
     bytes_before: int
     bytes_after: int | None
 
@@ -246,7 +248,7 @@ def _select(
     selection = select_parts(conn, is_ours, tables)
     with reading_store():
         chosen = _choose(conn, classifiers, selection.left_out)
-    return selection, chosen, [_published(one, selection) for one in chosen]
+    return selection, chosen, [as_published(one, selection) for one in chosen]
 
 
 def _known(
@@ -271,6 +273,7 @@ def _known(
         "left_out": left_out,
         "private": tuple(private_rows(tables, names)),
         "packages": _packages(chosen),
+        "undescribed": tuple(c.title for c in chosen if not card_notes(conn, c, SOURCE)),
     }
 
 
@@ -289,71 +292,6 @@ def _choose(
         except (ArtifactError, ClassifierNotFound) as error:
             left_out[name] = str(error)
     return chosen
-
-
-def _published(classifier: Classifier, selection: Selection) -> Published:
-    texts = classifier.task.source.lower() in selection.names
-    header, report = dict(classifier.header), dict(classifier.report)
-    report.pop("warnings", None)  # for whoever trained: of folders, and of this machine
-    if isinstance(report.get("embeddings"), str):
-        report["embeddings"] = Path(report["embeddings"]).name
-    try:
-        elsewhere = service_of(classifier) is not None
-    except FtclassifyError:  # of a trainer that is not installed here
-        elsewhere = isinstance(header.get("host"), str)
-    if elsewhere:
-        header, report = _without_service(header, report)
-    return Published(classifier, header, report, elsewhere, texts)
-
-
-def _without_service(
-    header: Mapping[str, Any], report: Mapping[str, Any]
-) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Header and report without host, ids and what was spent; a model that nobody has tuned keeps
-    its name."""
-    service = _mapping(report.get("service"))
-    base, model = header.get("base"), header.get("model")
-    tuned = "job" in service
-    ids = [value for name, value in service.items() if name not in _NO_IDS]
-    hosts = [header.get("host"), service.get("host")]
-    private = {*_texts([*ids, *hosts, header.get("deployment"), model, report.get("checkpoints")])}
-    private |= {host.partition(":")[0] for host in _texts(hosts)}
-    private -= {base} if tuned else {base, model}
-    longest_first = sorted((t for t in private if len(t) >= _SHORTEST_ID), key=len, reverse=True)
-    told = {k: v for k, v in report.items() if k not in ("service", "checkpoints", "usd")}
-    public = {"base": base} if tuned else {"base": base, "model": model}
-    return {**public, PUBLISHED: True}, _replaced(told, longest_first)
-
-
-_NO_IDS = ("base", "hyperparameters", "seed", "suffix")
-_SHORTEST_ID = 6
-"""Characters: a shorter text may be a part of any word."""
-
-
-def _mapping(value: object) -> Mapping[str, Any]:
-    return value if isinstance(value, Mapping) else {}
-
-
-def _texts(value: Any) -> Iterator[str]:
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, (list, tuple)):
-        for one in value:
-            yield from _texts(one)
-    elif isinstance(value, Mapping):
-        yield from _texts(list(value.values()))
-
-
-def _replaced(value: Any, secrets: Sequence[str]) -> Any:
-    if isinstance(value, str):
-        for secret in secrets:
-            value = value.replace(secret, "(not published)")
-        return value
-    if isinstance(value, list):
-        return [_replaced(one, secrets) for one in value]
-    if isinstance(value, Mapping):
-        return {name: _replaced(one, secrets) for name, one in value.items()}
-    return value
 
 
 def _rows(conn: sqlite3.Connection, name: str) -> int | None:

@@ -17,6 +17,7 @@ from ..core.humanize import counted, rows_text
 from ..core.label_notations import torn
 from ..core.labels import LabelSet, LabelValue, label_name, variant_groups
 from ..core.markup import is_html
+from ..core.software import software_versions
 from ..core.splits import SplitPlan, SplitReport, Splitter, split_examples
 from ..core.task import Task, unnamed_vectors
 from ..core.text import text_hash
@@ -280,6 +281,7 @@ def about_rows(training: list[Example], data: SplitData) -> dict[str, Any]:
         "shared_with_train": data.report.shared,
         "majority": majority,
         "label_counts": [counts[value] for value in data.labels.values],
+        "software": software_versions(),
         **data.notes,
     }
 

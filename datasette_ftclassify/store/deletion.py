@@ -13,6 +13,7 @@ from typing import ClassVar
 from ..core.errors import ArtifactError, ClassifierInUse, ClassifierNotFound, JobError
 from ..core.humanize import counted
 from .aliases import note_deletion
+from .card_notes import NOTES
 from .classifiers import (
     default_name,
     find_classifier,
@@ -211,6 +212,11 @@ def _delete_version(conn: sqlite3.Connection, classifier_id: int) -> None:
     )
     for table in ("minimum_scores", "artifacts", "evaluations", "answers", "jobs"):
         conn.execute(f"delete from _ftclassify_{table} where classifier_id = ?", [classifier_id])
+    conn.execute(
+        "delete from _ftclassify_settings where key in"
+        " (select ? || uid from _ftclassify_classifiers where id = ?)",
+        [NOTES, classifier_id],
+    )
     conn.execute("delete from _ftclassify_classifiers where id = ?", [classifier_id])
     # A training at a service notes its split before there is a classifier.
     noted = "case when json_valid(remote) then json_extract(remote, '$.preparation.split_id') end"

@@ -18,6 +18,7 @@ from ..core.errors import ArtifactError, SourceError
 from ..core.table_copy import SOURCE, row_count
 from ..core.untrusted_json import read_json
 from .aliases import aliases_of
+from .card_notes import notes_key
 from .classifiers import MOST_VERSIONS, Classifier, default_name, has_store
 from .evaluations import LONGEST_CELL, TEST
 from .schema import TABLES, ensure_schema
@@ -34,7 +35,7 @@ _KEPT = frozenset(
     f"{PREFIX}{name}"
     for name in (
         "tasks", "splits", "split_rows", "classifiers", "artifacts", "evaluations",
-        "evaluation_rows", "columns", "settings", "answers",
+        "evaluation_rows", "columns", "settings", "answers", "minimum_scores",
     )
 )  # fmt: skip
 """Tables of ours that a copy has rows of."""
@@ -130,6 +131,7 @@ def _copy_classifier(conn: sqlite3.Connection, one: Published) -> None:
     shown = [_json(one.header), _json(one.report)]
     _copy(conn, "classifiers", "id = ?3", [*shown, id], header="?1", report="?2")
     _copy(conn, "artifacts", "classifier_id = ?", [id])
+    _copy(conn, "settings", "key = ?", [notes_key(one.classifier)])
     _copy(conn, "minimum_scores", "classifier_id = ?", [id], set_by="null")  # a person's name
     newest = f"(select max(id) from {{}}evaluations where classifier_id = ? and split = '{TEST}')"
     _copy(conn, "evaluations", f"id = {newest}", [id])
@@ -157,6 +159,8 @@ def _copy(
     """Rows of one of our tables, some columns of which are made by an expression. A file from an
     earlier version may lack the table, or columns of it."""
     name = f"{PREFIX}{table}"
+    if name not in _KEPT:
+        raise ValueError(f"{name} is not declared as a table that goes along")
     there = _columns(conn, SOURCE, name)
     columns = [column for column in _columns(conn, "main", name) if column in there]
     if columns:

@@ -258,6 +258,7 @@ async def _links(ask: PageRequest, classifier: Classifier, sql: str | None) -> d
         "evaluate": ask.url(*here, "evaluate")
         if ask.db.is_mutable and await ask.may(TRAIN)
         else None,
+        "card": ask.url(*here, "card"),
         "publish": ask.url(*here, "publish") if ask.db.path and await ask.may(TRAIN) else None,
         "drift": ask.url(*here, "drift")
         if not is_elsewhere(classifier) and await ask.may(TRAIN)

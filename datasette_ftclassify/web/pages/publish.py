@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Collection
-from dataclasses import replace
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,15 +13,18 @@ from ...core.errors import SourceError
 from ...jobs.publish import PublishedCopy, plan_copy
 from ...present import publishing
 from ...present.publish_commands import PLUGINS, copy_command, publish_commands
+from ...store.card_notes import LONGEST, CardNotes, card_notes, keep_notes
 from ...store.published import is_ours
-from ..background_reads import READ_SECONDS, path_of
+from ..background_reads import READ_SECONDS, bring_up_to_date, path_of
 from ..permissions import TRAIN, may_view_table
 from ..registry import page
-from ..responses import show
+from ..responses import done, show
+from .deletion import require_mutable
 
 if TYPE_CHECKING:
     from datasette.utils.asgi import Response
 
+    from ...store.classifiers import Classifier
     from ..page_request import PageRequest
 
 
@@ -30,14 +33,16 @@ if TYPE_CHECKING:
     "classifier",
     "ftclassify_publish.html",
     reads=TRAIN,
-    writes=None,
+    writes=TRAIN,
 )
 async def publish_page(ask: PageRequest) -> Response:
     """GET /DB/-/ftclassify/classifiers/NAME/publish?with=TABLE: what a copy would hold that has
     this classifier and the tables or views that are named `with`, else its own table. It is not
-    made."""
+    made. POST keeps what its author says on its model card: `intended_use`, `limits`."""
     classifier = ask.classifier
     assert classifier is not None
+    if ask.method == "POST":
+        return await _keep_notes(ask, classifier)
     seen = await _tables(ask)
     own = [name for name in seen if name.lower() == classifier.task.source.lower()]
     wanted = [name for name in seen if name in ask.arguments("with")] or own
@@ -69,14 +74,26 @@ async def publish_page(ask: PageRequest) -> Response:
             "before": publishing.size(copy.bytes_before),
             "after": None if copy.bytes_after is None else publishing.size(copy.bytes_after),
         },
+        "notes": await ask.read(lambda conn: card_notes(conn, classifier)),
+        "longest": LONGEST,
         "choices": {name: name in wanted for name in seen},
         "plugins": PLUGINS,
         "links": {
             "classifier": ask.url("classifiers", classifier.title),
+            "card": ask.url("classifiers", classifier.title, "card"),
             "self": ask.url("classifiers", classifier.title, "publish"),
         },
     }
     return await show(ask, data, more=more)
+
+
+async def _keep_notes(ask: PageRequest, classifier: Classifier) -> Response:
+    require_mutable(ask)
+    notes = CardNotes(ask.one("intended_use").strip(), ask.one("limits").strip())
+    await bring_up_to_date(ask)
+    await ask.write(lambda conn: keep_notes(conn, classifier, notes))
+    where = ask.url("classifiers", classifier.title, "publish")
+    return await done(ask, where, asdict(notes), "The model card says this now.")
 
 
 async def _tables(ask: PageRequest) -> list[str]:

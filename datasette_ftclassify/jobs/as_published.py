@@ -1,0 +1,78 @@
+"""A classifier as readers of a published copy may see it: without host, ids and costs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ..core.errors import FtclassifyError
+from ..core.table_copy import Selection
+from ..store.classifiers import Classifier
+from ..store.published import PUBLISHED, Published
+from .load_classifier import service_of
+
+
+def as_published(classifier: Classifier, selection: Selection) -> Published:
+    texts = classifier.task.source.lower() in selection.names
+    header, report = dict(classifier.header), dict(classifier.report)
+    report.pop("warnings", None)  # for whoever trained: of folders, and of this machine
+    if isinstance(report.get("embeddings"), str):
+        report["embeddings"] = Path(report["embeddings"]).name
+    try:
+        elsewhere = service_of(classifier) is not None
+    except FtclassifyError:  # of a trainer that is not installed here
+        elsewhere = isinstance(header.get("host"), str)
+    if elsewhere:
+        header, report = _without_service(header, report)
+    return Published(classifier, header, report, elsewhere, texts)
+
+
+def _without_service(
+    header: Mapping[str, Any], report: Mapping[str, Any]
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Header and report without host, ids and what was spent; a model that nobody has tuned keeps
+    its name."""
+    service = _mapping(report.get("service"))
+    base, model = header.get("base"), header.get("model")
+    tuned = "job" in service
+    ids = [value for name, value in service.items() if name not in _NO_IDS]
+    hosts = [header.get("host"), service.get("host")]
+    private = {*_texts([*ids, *hosts, header.get("deployment"), model, report.get("checkpoints")])}
+    private |= {host.partition(":")[0] for host in _texts(hosts)}
+    private -= {base} if tuned else {base, model}
+    longest_first = sorted((t for t in private if len(t) >= _SHORTEST_ID), key=len, reverse=True)
+    told = {k: v for k, v in report.items() if k not in ("service", "checkpoints", "usd")}
+    public = {"base": base} if tuned else {"base": base, "model": model}
+    return {**public, PUBLISHED: True}, _replaced(told, longest_first)
+
+
+_NO_IDS = ("base", "hyperparameters", "seed", "suffix")
+_SHORTEST_ID = 6
+"""Characters: a shorter text may be a part of any word."""
+
+
+def _mapping(value: object) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
+
+
+def _texts(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, (list, tuple)):
+        for one in value:
+            yield from _texts(one)
+    elif isinstance(value, Mapping):
+        yield from _texts(list(value.values()))
+
+
+def _replaced(value: Any, secrets: Sequence[str]) -> Any:
+    if isinstance(value, str):
+        for secret in secrets:
+            value = value.replace(secret, "(not published)")
+        return value
+    if isinstance(value, list):
+        return [_replaced(one, secrets) for one in value]
+    if isinstance(value, Mapping):
+        return {name: _replaced(one, secrets) for name, one in value.items()}
+    return value
