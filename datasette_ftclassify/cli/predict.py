@@ -53,6 +53,9 @@ if TYPE_CHECKING:
     metavar="ROLE NAME",
     help="Write a role to a column of this name; an empty name leaves it out.",
 )
+@click.option(
+    "--label-scores", is_flag=True, help="Also write P_score_LABEL, the probability of each label."
+)
 @click.option("--overwrite", is_flag=True, help="Allow writing to columns that are there already.")
 @click.option(
     "--min-score",
@@ -182,6 +185,7 @@ def _request(classifier: Classifier, given: dict[str, Any]) -> PredictRequest:
         given["columns_prefix"] or "",
         known=given["known"],
         min_known=given["min_known"],
+        label_scores=given["label_scores"],
     )
     columns = columns.renamed(dict(given["column"]))
     if not columns.items():
@@ -202,7 +206,8 @@ def _request(classifier: Classifier, given: dict[str, Any]) -> PredictRequest:
 def _describe(result: dict[str, Any], classifier: Classifier, table: str) -> None:
     if result["resumed_at"]:
         say(f"Went on after {rows_text(result['resumed_at'])} already written.")
-    names = ", ".join(name for name in result["columns"].values() if name)
+    columns = {**result["columns"]}
+    names = ", ".join(filter(None, [*columns.pop("label_scores", {}).values(), *columns.values()]))
     click.echo(
         f"{classifier.title} classified {result['predicted']:,} of {rows_text(result['rows'])}"
         f" of {table} into {names}."

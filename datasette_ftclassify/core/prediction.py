@@ -130,6 +130,11 @@ class Answerer:
         ]
 
 
+def probability_at(logprobs: Sequence[float], position: int) -> float:
+    """Of the label at a position, 0-1."""
+    return math.exp(min(logprobs[position], 0.0))
+
+
 LISTED_ALL = 50
 """Labels of a set of which every one's log-probability is written into a column."""
 

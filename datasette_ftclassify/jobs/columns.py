@@ -6,7 +6,8 @@ import re
 import sqlite3
 from collections.abc import Mapping, Sequence
 from contextlib import closing
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
 
 from ..core.database import Relation, quote
 from ..core.errors import PredictError
@@ -20,10 +21,20 @@ ROLES = ("label", "score", "logprob", "logprobs", "raw", "reason", "known")
 """What a column may hold. `raw` is what a language model said, `reason` why a row has no label,
 `known` how much its text is like the training rows."""
 
+LABEL_SCORE = "label_score:"
+"""What the role of a column begins with that holds the probability of one label, which follows."""
+
+MOST_LABEL_SCORES = 100
+"""Such columns in a table: more are read by nobody, and SQLite has room for 2,000 in all."""
+
 
 @dataclass(frozen=True)
 class Columns:
-    """Names of the columns to write; None for one that is not written."""
+    """Names of the columns to write; None for one that is not written.
+
+    label_scores: by the name of a label, of columns for its probability
+    Raises TypeError for names of those that are no texts.
+    """
 
     label: str | None
     score: str | None
@@ -32,19 +43,38 @@ class Columns:
     raw: str | None = None
     reason: str | None = None
     known: str | None = None
+    label_scores: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not all(isinstance(name, str) for pair in self.label_scores.items() for name in pair):
+            raise TypeError("a column of a label's probability has no name")
 
     @classmethod
     def named(cls, prefix: str, roles: Sequence[str] = ROLES[:4]) -> Columns:
         """PREFIX_label and so on."""
-        return cls(**{role: f"{prefix}_{role}" if role in roles else None for role in ROLES})
+        names: dict[str, Any] = {
+            role: f"{prefix}_{role}" if role in roles else None for role in ROLES
+        }
+        return cls(**names)
 
     def renamed(self, names: Mapping[str, str]) -> Columns:
         """With other names for some roles; an empty one leaves the column out."""
-        return replace(self, **{role: name or None for role, name in names.items()})
+        given: dict[str, Any] = {role: name or None for role, name in names.items()}
+        return replace(self, **given)
 
     def items(self) -> list[tuple[str, str]]:
         """(role, column) of those that are written."""
-        return [(role, name) for role, name in asdict(self).items() if name]
+        roles = [(role, getattr(self, role)) for role in ROLES]
+        scores = [(LABEL_SCORE + label, name) for label, name in self.label_scores.items()]
+        return [(role, name) for role, name in [*roles, *scores] if name]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Without what earlier versions did not know and nobody asks for."""
+        said = asdict(self)
+        for later in ("known", "label_scores"):
+            if not said[later]:
+                del said[later]
+        return said
 
 
 def column_prefix(classifier_name: str) -> str:
@@ -53,12 +83,18 @@ def column_prefix(classifier_name: str) -> str:
 
 
 def usual_columns(
-    classifier: Classifier, prefix: str = "", *, known: bool = False, min_known: float | None = None
+    classifier: Classifier,
+    prefix: str = "",
+    *,
+    known: bool = False,
+    min_known: float | None = None,
+    label_scores: bool = False,
 ) -> Columns:
     """What is written where nobody chooses, named with the prefix or after the classifier: also
     `raw` and `reason` of answers that may be anything, and `reason` where texts may be too unlike.
 
-    known: with that column, which only local models can fill
+    known:        with that column, which only local models can fill
+    label_scores: with one for the probability of each label
     """
     service = service_of(classifier)
     roles = set(ROLES[:4])
@@ -66,7 +102,34 @@ def usual_columns(
         roles |= {"raw", "reason"}
     roles |= {"known"} if known else set()
     roles |= set() if min_known is None else {"reason"}
-    return Columns.named(prefix or column_prefix(classifier.name), sorted(roles))
+    prefix = prefix or column_prefix(classifier.name)
+    columns = Columns.named(prefix, sorted(roles))
+    if label_scores:
+        return replace(columns, label_scores=label_score_columns(classifier.labels, prefix))
+    return columns
+
+
+def label_score_columns(labels: LabelSet, prefix: str) -> dict[str, str]:
+    """By label, PREFIX_score_LABEL with letters, digits and underscores, each name once.
+
+    Raises PredictError for more labels than MOST_LABEL_SCORES.
+    """
+    if len(labels) > MOST_LABEL_SCORES:
+        raise PredictError(
+            f"{len(labels):,} labels are more than the {MOST_LABEL_SCORES} that can have a column "
+            "each for their probability: write those of all labels into one column instead.",
+            fields=("label_scores",),
+        )
+    found: dict[str, str] = {}
+    taken: set[str] = set()
+    for number, label in enumerate(labels.names, 1):
+        plain = re.sub(r"\W+", "_", label).strip("_")[:60] or str(number)
+        name = f"{prefix}_score_{plain}"
+        while name.lower() in taken:
+            name += f"_{number}"
+        taken.add(name.lower())
+        found[label] = name
+    return found
 
 
 def check_columns(
@@ -78,12 +141,15 @@ def check_columns(
 ) -> None:
     """Raises PredictError when a column to write exists and was not made for predictions."""
     task = classifier.task
+    for name in columns.label_scores:
+        if classifier.labels.position_called(name) is None:
+            raise PredictError(f"{classifier.title} has no label {name}.")
     for _, column in columns.items():
-        name = target.column(column)
-        if name is None:
+        there = target.column(column)
+        if there is None:
             continue
-        if name in (*target.primary_key, *task.text, *task.labels, task.split_column):
-            raise PredictError(f"Column {name} is what the classifier reads: choose another name.")
+        if there in (*target.primary_key, *task.text, *task.labels, task.split_column):
+            raise PredictError(f"Column {there} is what the classifier reads: choose another name.")
     label = target.column(columns.label) if columns.label else None
     if label and (changed := _changed_by(conn, target.name, label, classifier.labels)):
         raise PredictError(
@@ -149,7 +215,7 @@ def make_columns(
     missing = [column for _, column in columns.items() if target.column(column) is None]
     for role, column in columns.items():
         if column in missing:
-            type_ = types.get(role, "TEXT")
+            type_ = "REAL" if role.startswith(LABEL_SCORE) else types.get(role, "TEXT")
             conn.execute(f"alter table {table} add column {quote(column)} {type_}")
         own_column(conn, target.name, column, classifier.name, role)
     return bool(missing)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from ..core.database import Cell
 from ..core.labels import LabelValue
-from ..core.prediction import Answerer, LogprobsJson, Prediction
+from ..core.prediction import Answerer, LogprobsJson, Prediction, probability_at
 from ..store.classifiers import Classifier, find_by_uid
 from ..store.jobs.job import Job
 from ..store.jobs.state import add_job, note_terms, save_progress
@@ -22,6 +22,7 @@ from ..store.schema import ensure_schema, transaction
 from ..trainers.access import Access
 from ..trainers.configuration import read_access
 from .agreements import agree, spent_by
+from .columns import LABEL_SCORE
 from .cursor import RowsMoved
 from .lease import Lease, leased
 from .load_classifier import batch_service, load_answerer, service_of
@@ -178,7 +179,14 @@ class _Writer:
             "reason": self._reason,
             "known": lambda p, known: known,
         }
+        for label in plan.columns.label_scores:
+            values[LABEL_SCORE + label] = self._score_of(label)
         self._values = [values[role] for role, _ in plan.columns.items()]
+
+    def _score_of(self, label: str) -> Callable[[Prediction, float | None], float]:
+        position = self._labels.position_called(label)
+        assert position is not None  # the plan has looked
+        return lambda p, known: probability_at(p.logprobs, position)
 
     def reset_counts(self) -> None:
         """Counts anew."""

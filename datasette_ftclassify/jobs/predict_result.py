@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 from ..store.jobs.job import Job
 from ..store.spending import Spent
-from .columns import Columns
+from .columns import ROLES, Columns
 
 RowProgress = Callable[[int, int], None]
 """Called with the rows done and the rows in all."""
@@ -58,7 +58,7 @@ class PredictResult:
             "predicted": self.written,
             "skipped": self.skipped,
             "resumed_at": self.resumed_at,
-            "columns": asdict(self.columns),
+            "columns": {**dict.fromkeys(ROLES), **self.columns.to_dict()},
         }
         if self.abstained is not None:
             given |= {"abstained": self.abstained, "threshold": self.threshold}

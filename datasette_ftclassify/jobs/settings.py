@@ -77,9 +77,7 @@ class PredictSettings:
             name: value for name, value in asdict(self).items()
             if name not in later or value is not None
         }  # fmt: skip
-        if self.columns.known is None:
-            del said["columns"]["known"]
-        return said
+        return {**said, "columns": self.columns.to_dict()}
 
 
 @dataclass(frozen=True)

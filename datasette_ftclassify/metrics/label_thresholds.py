@@ -15,6 +15,7 @@ from .intervals import share_interval
 from .minimum_scores import (
     CONFIDENCE,
     JudgedRows,
+    Promise,
     group_sizes,
     minimum_score,
     occurrence,
@@ -78,9 +79,10 @@ def label_threshold(
         raise EvaluationError(f"A {figure} that is asked for is above 0 and below 1.")
     one = rows.of_label(label)
     support = int(one.right.sum())
+    why: str | None
     if figure == "precision":
         promise = minimum_score(one, 1 - least, strength)
-        found, why = promise.score, promise.why
+        found, why = promise.score, _no_precision(promise, least, support)
     else:
         found, why = _for_recall(one, least, strength)
     if found is None:
@@ -93,6 +95,14 @@ def label_threshold(
         _share(one, one.right, on),
         _share(one, on, one.right),
     )
+
+
+def _no_precision(promise: Promise, least: float, support: int) -> str:
+    more = ", or allow less"
+    if promise.more_rows is not None:
+        more = f": about {promise.more_rows:,} more labelled rows could be enough"
+    rows = counted(support, "row that has", "rows that have")
+    return f"A precision of {share_text(least)} is not {promise.strength} from {rows} it{more}."
 
 
 def _for_recall(rows: JudgedRows, least: float, strength: str) -> tuple[float | None, str | None]:

@@ -263,11 +263,17 @@ def _nothing(ranked: _Ranked, wrong: float, strength: str) -> Promise:
     if more is not None and more <= _MOST_MORE:
         why = f"{said} from {held}: about {more:,} more labelled rows could be enough."
         return Promise(strength, wrong, None, why=why, more_rows=more)
+    if more is not None:
+        why = (
+            f"{said} from {held}: it would take more than {_MOST_MORE:,} more labelled rows. Allow "
+            "more wrong answers."
+        )
+        return Promise(strength, wrong, None, why=why)
     last = _surest(ranked)
     why = (
-        f"{said}: of {held}, the {rows_text(last + 1)} with the highest scores have "
-        f"{counted(int(ranked.wrong[last]), 'wrong answer')} already. Correct or add labels, or "
-        "allow more wrong answers."
+        f"{said}: of {held}, the {rows_text(last + 1)} with the highest scores "
+        f"{one_or_more(last + 1, 'has', 'have')} {counted(int(ranked.wrong[last]), 'wrong answer')}"
+        " already. Correct or add labels, or allow more wrong answers."
     )
     return Promise(strength, wrong, None, why=why)
 

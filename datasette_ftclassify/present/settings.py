@@ -35,6 +35,7 @@ NAMES = {
     "columns.logprobs": "column for the log-probabilities of all labels",
     "columns.raw": "column for the raw answer",
     "columns.reason": "column for the reason",
+    "columns.label_scores": "column for the probability of",
     "columns.known": "column for how much a text is like the training rows",
     "unlabelled": "unlabelled rows only",
     "overwrite": "overwrites columns",

@@ -14,7 +14,6 @@ Nothing heavy is imported until the first text is classified.
 from __future__ import annotations
 
 import json
-import math
 import re
 import sqlite3
 from collections.abc import Callable, Iterator
@@ -22,6 +21,7 @@ from functools import partial
 from typing import Any
 
 from ..core.errors import ClassifierNotFound, FtclassifyError
+from ..core.prediction import probability_at
 from ..trainers.access import Access
 from ..trainers.configuration import read_access
 from .classifier import described, plain_labels
@@ -125,7 +125,7 @@ class Functions:
         position = found.labels.position_called(label)
         if position is None or answer.logprobs is None:
             return None
-        return min(math.exp(answer.logprobs[position]), 1.0)
+        return probability_at(answer.logprobs, position)
 
     @sql_function("its natural logarithm", longest=TEXT_BYTES)
     def ft_logprob(self, text: object, classifier: object = None) -> Scalar:

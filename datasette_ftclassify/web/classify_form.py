@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from datasette.utils import tilde_encode, urlsafe_components
@@ -14,7 +14,7 @@ from ..core.database import Relation, quote
 from ..core.errors import SourceError
 from ..core.numbers import LIMIT_USD, SHARE, WRONG_SHARE
 from ..core.strengths import PROMISES
-from ..jobs.columns import ROLES, Columns, usual_columns
+from ..jobs.columns import ROLES, Columns, column_prefix, label_score_columns, usual_columns
 from ..jobs.load_classifier import service_of
 from ..jobs.plan import CONCURRENCY, MAX_ERRORS, PredictRequest
 from ..store.classifiers import Classifier
@@ -30,7 +30,7 @@ _PLAIN = (
     "on_error", "default_label", "max_errors", "concurrency", "limit_usd",
 )  # fmt: skip
 
-_BOXES = ("batch", "overwrite", "follow")
+_BOXES = ("batch", "overwrite", "follow", "label_scores")
 
 
 @dataclass(frozen=True)
@@ -42,6 +42,7 @@ class Form:
     roles:    of the columns to write; None: all that the classifier has
     on_error: `null`, `fail` or `label`, which is `default_label` then
     follow:   new rows, too, as they come
+    label_scores: a column for the probability of each label, too
     wrong:    the share of answers that may be wrong, as far as `strength` can tell
     """
 
@@ -62,13 +63,15 @@ class Form:
     batch: bool = False
     overwrite: bool = False
     follow: bool = False
+    label_scores: bool = False
     roles: tuple[str, ...] | None = None
     filters: tuple[Pair, ...] = ()
 
     @classmethod
     def read(cls, table: str, fields: Mapping[str, Any]) -> Form:
         """From the fields of an address, a form or a JSON body; those of others are passed over."""
-        plain = {name: one(fields.get(name)).strip() for name in _PLAIN}
+        plain: dict[str, Any] = {name: one(fields.get(name)).strip() for name in _PLAIN}
+        boxes: dict[str, Any] = {name: ticked(fields.get(name)) for name in _BOXES}
         plain["row"] = _row(fields.get("row"))
         filters = tuple(sorted(filter_pairs(fields)))
         if not plain["rows"]:
@@ -78,9 +81,7 @@ class Form:
         roles = fields.get("roles")
         return cls(
             table=table,
-            batch=ticked(fields.get("batch")),
-            overwrite=ticked(fields.get("overwrite")),
-            follow=ticked(fields.get("follow")),
+            **boxes,
             roles=None if roles is None else tuple(r for r in ROLES if r in many(roles)),
             filters=filters,
             **plain,
@@ -112,7 +113,11 @@ class Form:
     def wanted_columns(self, classifier: Classifier) -> Columns:
         """The same, or none."""
         named = named_columns(classifier, self.prefix, reason=bool(self.min_known))
-        return named.renamed({role: "" for role, _ in named.items() if not self.wants(role)})
+        named = named.renamed({role: "" for role, _ in named.items() if not self.wants(role)})
+        if not self.label_scores:
+            return named
+        prefix = self.prefix or column_prefix(classifier.name)
+        return replace(named, label_scores=label_score_columns(classifier.labels, prefix))
 
     def request(
         self, conn: sqlite3.Connection, classifier: Classifier, target: Relation

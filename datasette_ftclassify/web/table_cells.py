@@ -18,6 +18,7 @@ import markupsafe
 from ..core.errors import ArtifactError, FtclassifyError
 from ..core.label_kinds import KINDS
 from ..core.untrusted_json import read_json
+from ..jobs.columns import LABEL_SCORE
 from ..store.classifiers import has_store
 from ..store.columns import our_columns
 from .datasette_reads import PART_SECONDS, read
@@ -94,7 +95,7 @@ def _drawn(
     datasette: Datasette, database: str, table: str, column: str, value: Any, columns: Columns
 ) -> markupsafe.Markup | None:
     role, kind = columns.get((table, column), ("", ""))
-    if role in ("score", "known"):
+    if role in ("score", "known") or role.startswith(LABEL_SCORE):
         return score(value)
     if role == "logprob":
         return logprob(value)

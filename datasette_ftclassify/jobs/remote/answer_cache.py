@@ -7,10 +7,10 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from ...core.labels import LabelSet, LabelValue
-from ...core.prediction import LogprobsJson
+from ...core.prediction import LogprobsJson, probability_at
 from ...store.answers import CachedAnswer
 from ...trainers.service import InferenceResponse
-from ..columns import Columns
+from ..columns import LABEL_SCORE, Columns
 
 _MOST_RAW = 10_000
 """Characters of an answer that are kept: a label has fewer."""
@@ -90,7 +90,14 @@ class Cells:
             "raw": lambda a, _: a.raw,
             "reason": self._reason,
         }
+        for label in columns.label_scores:
+            values[LABEL_SCORE + label] = self._score_of(label)
         self._values = [values[role] for role, _ in columns.items()]
+
+    def _score_of(self, label: str) -> Callable[[CachedAnswer, float | None], float | None]:
+        position = self._labels.position_called(label)
+        assert position is not None  # the plan has looked
+        return lambda a, _: None if a.logprobs is None else probability_at(a.logprobs, position)
 
     def __call__(self, answer: CachedAnswer | None) -> Sequence[Any]:
         """In the order of the columns; NULLs for a row that has no text."""
