@@ -13,7 +13,7 @@ from sklearn.svm import LinearSVC
 from datasette_ftclassify.trainers.local import machine as machines
 from datasette_ftclassify.trainers.local.candidates import candidates
 from datasette_ftclassify.trainers.local.gram import gram
-from datasette_ftclassify.trainers.local.machine import machine, seen_share
+from datasette_ftclassify.trainers.local.machine import machine, seen_share, unweighted
 from datasette_ftclassify.trainers.local.recipes import Base, Design, row_weights
 from datasette_ftclassify.trainers.local.ridge import _over_features, _over_rows, ridge
 
@@ -68,21 +68,23 @@ def test_ridge_takes_the_smaller_side(monkeypatch) -> None:
 
 @pytest.mark.parametrize("exclusive", [True, False])
 @pytest.mark.parametrize("labels", [2, 3, 8])
-def test_machines_over_rows_are_those_of_scikit_learn(labels, exclusive, monkeypatch):
+@pytest.mark.parametrize("solve", [machine, unweighted])
+def test_machines_over_rows_are_those_of_scikit_learn(labels, exclusive, solve, monkeypatch):
     monkeypatch.setattr(machines, "TERMS_PER_CUBE", 1e9)
     design, targets = table(120, 80, labels, 2)
     if not exclusive:
         targets[::5, 0] = 1
-    found = machine(design, targets, 0.5, 0)
+    found = solve(design, targets, 0.5, 0)
     for label in range(labels):
-        balance = "balanced" if exclusive else None
+        balance = "balanced" if exclusive and solve is machine else None
         peer = LinearSVC(C=0.5, class_weight=balance, tol=1e-8, max_iter=100_000)
         peer.fit(design.tfidf, targets[:, label])
         np.testing.assert_allclose(found.weights[:, label], peer.coef_[0], atol=1e-3)
         assert found.bias[label] == pytest.approx(peer.intercept_[0], abs=1e-3)
 
 
-def test_a_machine_of_many_labels_need_not_see_every_row(monkeypatch):
+@pytest.mark.parametrize("solve", [machine, unweighted])
+def test_a_machine_of_many_labels_need_not_see_every_row(solve, monkeypatch):
     """It answers nearly as one that does, and the bias is that of all rows."""
     monkeypatch.setattr(machines, "FAR", 200)
     design, targets = table(1_600, 120, 80, 3, 1.5)
@@ -93,11 +95,11 @@ def test_a_machine_of_many_labels_need_not_see_every_row(monkeypatch):
         "_fitted",
         lambda rows, *a, **b: seen.append(rows.shape[0]) or fitted(rows, *a, **b),
     )
-    few = machine(design, targets, 1.0, 0)
+    few = solve(design, targets, 1.0, 0)
     assert len(seen) == 80
     assert np.mean(seen) < 0.3 * 1_600
     monkeypatch.setattr(machines, "WORTH", 0.0)
-    whole = machine(design, targets, 1.0, 0)
+    whole = solve(design, targets, 1.0, 0)
     asked, wanted = table(800, 120, 80, 4, 1.5)
     right = [(m.decide(asked).argmax(axis=1) == wanted.argmax(axis=1)).mean() for m in (few, whole)]
     assert right[0] > right[1] - 0.02
@@ -119,6 +121,22 @@ def test_the_rows_that_a_machine_sees_grow_slower_than_the_table():
     assert seen_share(10_000, 77) < 0.4
     assert seen_share(120_000, 230) < 0.1
     assert seen_share(300, 77) == 1.0, "of a small table all"
+
+
+def test_class_weights_are_left_out_where_they_take_rows_from_many_labels():
+    """Each of 60 labels has 40 rows of 2,400."""
+    design, targets = table(2_400, 120, 60, 5, 0.8)
+    asked, wanted = table(2_400, 120, 60, 6, 0.8)
+    right = [
+        (solve(design, targets, strength, 0).decide(asked).argmax(1) == wanted.argmax(1)).mean()
+        for solve, strength in ((machine, 1.0), (unweighted, 0.5))
+    ]
+    assert right[1] > right[0] + 0.01
+    cost = 10_000 * 190.0 * 227
+    for labels, compared in ((227, True), (5, False)):
+        recipes = candidates(10_000, labels, cost, multilabel=False, embedding=False)
+        bases = {base.solve for recipe in recipes for base, _ in recipe.mixture}
+        assert (unweighted in bases) == compared
 
 
 def test_what_is_fitted_has_blas_on_one_thread():

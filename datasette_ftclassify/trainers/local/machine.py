@@ -29,11 +29,19 @@ WORTH = 0.5  # a larger share of the rows is no saving
 _AT_ONCE = 1_024
 
 
-def machine(design: Design, targets: Targets, strength: float, seed: int) -> Linear:
-    """Balanced if labels exclude each other. Where they are many, a label is not set against all
-    other rows, of which most say the same, but against those that are close to it and some others:
-    with 77 labels and 10,000 rows that takes half of the time, and the cost grows with the
-    rows instead of with rows times labels."""
+def unweighted(design: Design, targets: Targets, strength: float, seed: int) -> Linear:
+    """As `machine`, with each row counting the same."""
+    return machine(design, targets, strength, seed, balanced=False)
+
+
+def machine(
+    design: Design, targets: Targets, strength: float, seed: int, *, balanced: bool = True
+) -> Linear:
+    """Where labels exclude each other and it is `balanced`, a label's rows count as much as all
+    others together. Where labels are many, one is not set against all other rows, of which most
+    say the same, but against those that are close to it and some others: with 77 labels and 10,000
+    rows that takes half of the time, and the cost grows with the rows instead of with rows times
+    labels."""
     n_rows, n_labels = targets.shape
     counts = targets.sum(axis=0, dtype=np.intp)
     weights = np.zeros((design.width[1], n_labels), dtype=np.float32)
@@ -41,26 +49,28 @@ def machine(design: Design, targets: Targets, strength: float, seed: int) -> Lin
     labels = np.flatnonzero((counts > 0) & (counts < n_rows))
     exclusive = bool((targets.sum(axis=1) == 1).all())
     if exclusive and seen_share(n_rows, len(labels)) < 1:
-        _against_close_rows(design, targets, labels, strength, seed, weights, bias)
+        _against_close_rows(design, targets, labels, strength, seed, balanced, weights, bias)
         return Linear(weights, bias)
     if n_rows <= SHARED and n_rows**3 < TERMS_PER_CUBE * design.matrix.nnz:
-        return _dual_newton(design, targets, labels, strength, exclusive, bias)
+        return _dual_newton(design, targets, labels, strength, exclusive and balanced, bias)
     matrix = design.matrix.astype(np.float64)  # once, or each call makes a copy
     if exclusive and len(labels) == 2:
         one, other = labels
-        found = _fitted(matrix, targets[:, one], strength, seed, balance="balanced")
+        balance = "balanced" if balanced else None
+        found = _fitted(matrix, targets[:, one], strength, seed, balance=balance)
         weights[:, one], bias[one] = found.coef_[0], found.intercept_[0]
         weights[:, other], bias[other] = -weights[:, one], -bias[one]
         return Linear(weights, bias)
     large = labels[counts[labels] > LARGE_SHARE * n_rows]
     if exclusive and 2 * len(large) < len(labels):
-        balance = {int(label): n_rows / counts[label] for label in labels}
-        found = _fitted(matrix, targets.argmax(axis=1), strength / 2, seed, balance=balance)
+        share = {int(label): n_rows / counts[label] for label in labels} if balanced else None
+        own = targets.argmax(axis=1)
+        found = _fitted(matrix, own, strength / 2 if balanced else strength, seed, balance=share)
         weights[:, labels], bias[labels] = found.coef_.T, found.intercept_
         labels = large
     for label in labels:
-        balanced = "balanced" if exclusive else None
-        found = _fitted(matrix, targets[:, label], strength, seed, balance=balanced)
+        each = "balanced" if exclusive and balanced else None
+        found = _fitted(matrix, targets[:, label], strength, seed, balance=each)
         weights[:, label], bias[label] = found.coef_[0], found.intercept_[0]
     return Linear(weights, bias)
 
@@ -78,7 +88,7 @@ def _dual_newton(
     targets: Targets,
     labels: npt.NDArray[np.intp],
     strength: float,
-    exclusive: bool,
+    balanced: bool,
     bias: npt.NDArray[np.float32],
 ) -> Linear:
     """Newton's method (Chapelle 2007, Training a support vector machine in the primal): the rows
@@ -89,7 +99,7 @@ def _dual_newton(
     for label in labels:
         own = targets[:, label] == 1
         share = np.where(own, own.mean(), 1 - own.mean())
-        each = strength / (2 * share) if exclusive else np.full(n_rows, strength)
+        each = strength / (2 * share) if balanced else np.full(n_rows, strength)
         found = _newton(product, np.where(own, 1.0, -1.0), each)
         duals[:, label], bias[label] = found, found.sum()
     return Linear(np.asarray(design.matrix.T @ duals), bias)
@@ -135,6 +145,7 @@ def _against_close_rows(
     labels: npt.NDArray[np.intp],
     strength: float,
     seed: int,
+    balanced: bool,
     weights: npt.NDArray[np.float32],
     bias: npt.NDArray[np.float32],
 ) -> None:
@@ -155,8 +166,8 @@ def _against_close_rows(
         rows = np.concatenate([seen, far])
         goal = np.zeros(len(rows), dtype=np.int8)
         goal[: len(its)] = 1
-        weight = np.full(len(rows), 0.5)
-        weight[: len(its)] *= n_rows / len(its)
+        weight = np.full(len(rows), 0.5 if balanced else 1.0)
+        weight[: len(its)] *= n_rows / len(its) if balanced else 1.0
         weight[len(seen) :] *= (n_rows - len(seen)) / max(len(far), 1)
         found = _fitted(matrix[rows], goal, strength, seed, weight=weight)
         weights[:, label], bias[label] = found.coef_[0], found.intercept_[0]
