@@ -16,7 +16,7 @@ from ...metrics.scores import calibration_error
 from ..base import HeldOut
 from . import beta
 from .calibration import calibrate, expected_calibration_error, platt_each
-from .linear import Array, log_sigmoid, log_softmax
+from .linear import Array, log_sigmoid, log_softmax, recalibrated
 from .model import LocalModel, as_stored
 from .recipes import Targets
 from .selection import Trial
@@ -82,8 +82,12 @@ def _several(
         return lambda scores: log_sigmoid(scores * each + more)
 
     found, model.beta = beta.out_of_fold(logits, targets, trial.usable, groups, base, False)
+    answered = log_sigmoid(logits * slopes + intercepts)
+    if model.beta is not None:
+        answered = recalibrated(answered, model.beta, False)
+    # In the scale in which the model answers; figures are of what other rows gave.
+    model.thresholds = choose_thresholds(np.exp(answered), targets)
     chances: Array = np.exp(found.astype(np.float64))
-    model.thresholds = choose_thresholds(chances, targets)
     given = across_halves(
         chances, targets, lambda half: choose_thresholds(chances[half], targets[half]), groups
     )
