@@ -46,6 +46,7 @@ def ask(database: str, classifier: str, text: str | None, as_json: bool, **given
       datasette ftclassify ask ads.db ad-match --column company Acme --column ad 'Anvils!'
     """
     from ..jobs.ask import text_of
+    from ..jobs.load_classifier import may_measure_known
     from ..store.classifiers import find_classifier
 
     with open_database(database) as conn:
@@ -57,7 +58,7 @@ def ask(database: str, classifier: str, text: str | None, as_json: bool, **given
     if as_json:
         print_json(answer)
     else:
-        _describe(answer)
+        _describe(answer, measurable=may_measure_known(found))
     if "error" in answer:
         click.get_current_context().exit(1)
 
@@ -111,11 +112,11 @@ def _there(
     return {**described_answer(asked.answer, classifier, minimum), "usd": asked.spent.usd}
 
 
-def _describe(answer: dict[str, Any]) -> None:
+def _describe(answer: dict[str, Any], *, measurable: bool) -> None:
     import math
 
     from ..core.humanize import dollars
-    from ..present.known import unlike_sentence
+    from ..present.known import known_sentence
 
     if "error" in answer:
         say(f"Error: {answer['error']}")
@@ -127,8 +128,8 @@ def _describe(answer: dict[str, Any]) -> None:
         said = ", ".join(map(str, labels)) if isinstance(labels, list) else str(labels)
         score = "" if answer["score"] is None else f"  (score {answer['score']:.3f})"
         click.echo(f"{said or 'none of the labels'}{score}")
-    if unlike := unlike_sentence(answer.get("known")):
-        click.echo(unlike)
+    if said_of_text := known_sentence(answer, measurable=measurable):
+        click.echo(said_of_text)
     scores = {
         name: value for name, value in (answer["logprobs"] or {}).items() if value is not None
     }

@@ -46,6 +46,11 @@ def measures_known(classifier: Classifier) -> bool:
     return isinstance(trainer, MeasuresKnown) and trainer.measures_known(classifier.header)
 
 
+def may_measure_known(classifier: Classifier) -> bool:
+    """Whether a new version of it would. Raises as `measures_known` does."""
+    return isinstance(get_trainer(classifier.trainer), MeasuresKnown)
+
+
 def shutdown_of(classifier: Classifier) -> date | None:
     """The day on which the classifier's model is retired, as the service said it when the model was
     trained, else by the price table; None when neither says so."""

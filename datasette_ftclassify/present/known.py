@@ -2,16 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from ..core.humanize import percent
 from ..core.prediction import UNLIKE
 
+UNMEASURED = (
+    "How much the text is like the training rows is not known: train a new version to see it."
+)
+"""Of a local classifier from an earlier version, or of one that had too few rows to hold out."""
 
-def unlike_sentence(known: float | None) -> str | None:
-    """None of a text that is like them, or of which it was not measured.
 
-    known: 0 to 1, see `core.prediction.Recognizer`
+def known_sentence(answer: Mapping[str, Any], *, measurable: bool) -> str | None:
+    """What to say beside an answer, as ft_classify_json gives it; None of a text that is like the
+    training rows, and of an error.
+
+    measurable: classifiers of its trainer may say how much they know a text
     """
-    if known is None or known >= UNLIKE:
+    if "error" in answer:
+        return None
+    known = answer.get("known")
+    if known is None:
+        return UNMEASURED if measurable else None
+    if known >= UNLIKE:
         return None
     share = percent(known) if known else "none"
     return (

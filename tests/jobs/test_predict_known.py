@@ -6,11 +6,13 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 from click.testing import CliRunner
 from sample_databases import rows, value
 from sports import FOOTBALLERS, INSERT, ROWS
+from visiting import get, serve
 
 from datasette_ftclassify.cli import ftclassify
 from datasette_ftclassify.core.database import connect
@@ -93,3 +95,23 @@ def test_a_job_of_an_earlier_version_is_the_same_job(conn):
     predict_rows(conn, find_classifier(conn, "sports"), "texts")
     (job,) = list_jobs(conn, kind="predict")
     assert not {"min_known", "known"} & (set(job.settings) | set(job.settings["columns"]))
+
+
+@pytest.mark.parametrize(
+    ("older", "said"),
+    [
+        (False, "is unlike what the classifier was trained on"),
+        (True, "train a new version to see it"),
+    ],
+)
+async def test_the_box_and_the_command_say_what_is_known_of_a_text(sports_db, conn, older, said):
+    if older:
+        with conn:
+            conn.execute(
+                "update _ftclassify_classifiers set header = json_remove(header, '$.known')"
+            )
+    address = "/sports/-/ftclassify/classifiers/sports/try"
+    page = await get(serve(sports_db), f"{address}?text={quote(FOOTBALLERS[0])}")
+    assert said in page.text
+    ask = ["ask", str(sports_db), "sports", FOOTBALLERS[0]]
+    assert said in CliRunner().invoke(ftclassify, ask).output

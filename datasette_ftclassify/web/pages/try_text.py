@@ -22,8 +22,8 @@ from ...core.humanize import dollars
 from ...core.numbers import AGREED_USD
 from ...jobs.ask import ask_text, estimate_text, kept_answer, text_of
 from ...jobs.estimates import JobEstimate
-from ...jobs.load_classifier import service_of
-from ...present.known import unlike_sentence
+from ...jobs.load_classifier import may_measure_known, service_of
+from ...present.known import known_sentence
 from ...sql.classifier import identity_of
 from ...sql.remote_classifier import described_answer
 from ...store.classifiers import Classifier
@@ -125,7 +125,9 @@ async def try_page(ask: PageRequest) -> Response:
         "asks": {name: classifier.header.get(name) for name in ("model", "host")},
         "cost": None if outcome.usd is None else dollars(outcome.usd),
         "problem": outcome.problem,
-        "unlike": unlike_sentence((outcome.answer or {}).get("known")),
+        "unlike": None
+        if outcome.answer is None
+        else known_sentence(outcome.answer, measurable=may_measure_known(classifier)),
     }
     status = 400 if outcome.problem else 200
     return await show(ask, data, more=more, status=status)
