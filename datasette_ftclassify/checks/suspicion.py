@@ -1,7 +1,7 @@
 """How much speaks against the label of each row: a model that has not seen it, and its neighbours.
 
 What a model of the other rows gives a label (0-1) and the label's share among the ten nearest texts
-are added up. A row is suspicious as far as little speaks for the label that it has, and, a third as
+are added up. A row is suspicious as far as little speaks for the label that it has, and, a fifth as
 much, as far as much speaks for another one: the first finds labels that were changed at random, the
 second those that were mistaken for the most similar one. Figures are in docs/figures.md.
 """
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import numpy as np
 
-FOR_ANOTHER = 0.3
+FOR_ANOTHER = 0.2
 """How much what speaks for another label counts beside what speaks for the given one."""
 _CLEARLY = 0.5
 """How much likelier than the given label, in probability, a probably right one must be."""
@@ -33,7 +33,7 @@ class Suspects:
     rows:       their positions
     suggested:  the label for which most speaks, besides the given one
     own, other: out-of-fold probabilities of the given and of the suggested label, 0-1
-    score:      the suspicion, from -2 to 0.6
+    score:      the suspicion, from -2 to 0.4
     probable:   whether the label is probably wrong: the model is confident of another one, as it is
                 on average where that one is given (Northcutt, Jiang and Chuang 2021, "Confident
                 Learning"), and the nearest texts agree

@@ -19,6 +19,8 @@ from .minimum_score import minimum_command  # noqa: F401  (adds itself to classi
 from .move import move
 from .predict import predict
 from .publish import publish_copy
+from .retrain import retrain
+from .review import review
 from .train import train
 from .trainers import trainers
 
@@ -41,7 +43,7 @@ def ftclassify() -> None:
 for command in (card, describe):
     classifiers.add_command(command)
 for command in (
-    check, export, train, evaluate, ask, predict, move, classifiers, trainers, jobs, work,
-    publish_copy, demo,
+    check, review, export, train, retrain, evaluate, ask, predict, move, classifiers, trainers,
+    jobs, work, publish_copy, demo,
 ):  # fmt: skip
     ftclassify.add_command(command)

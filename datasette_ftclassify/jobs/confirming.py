@@ -159,7 +159,8 @@ def confirm_train(
     plan, estimate = plan_and_estimate(
         conn, task, request, trainer, access, download=download, see=digest.add
     )
-    read = digest.value if request.like is None else None
+    whole = request.like is None and request.version_of is None
+    read = digest.value if whole else None
     review = _review_training(conn, task, request, trainer, plan, estimate, read)
     return TrainConfirmation(estimate, review)
 

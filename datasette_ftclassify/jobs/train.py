@@ -11,6 +11,7 @@ from ..core.errors import (
     AccessError,
     ArtifactError,
     EvaluationError,
+    FtclassifyError,
     JobPaused,
     LimitReached,
     TrainingError,
@@ -19,9 +20,9 @@ from ..core.examples import Record
 from ..core.task import Task
 from ..core.training_steps import OVER
 from ..ledger import Ledger, Limits
-from ..store.classifiers import Classifier, find_by_id
+from ..store.classifiers import Classifier, find_by_id, find_by_uid
 from ..store.jobs.job import Job
-from ..store.jobs.state import add_job, find_unfinished, note_terms
+from ..store.jobs.state import add_event, add_job, find_unfinished, note_terms
 from ..store.schema import ensure_schema, transaction
 from ..store.spending import spent_by_job
 from ..store.summaries import Summary
@@ -34,6 +35,7 @@ from ..trainers.service_errors import ServiceProblem
 from .agreements import agree
 from .evaluate import evaluate_classifier
 from .lease import Lease, leased
+from .load_classifier import service_of
 from .remote.budget import lowest
 from .settings import TrainSettings, settings_of
 from .step_progress import recorded
@@ -205,10 +207,25 @@ def run_train(
     classifier = find_by_id(conn, int(job.classifier_id or 0))
     report_progress("evaluating", 0.98)
     metrics, why = _evaluate(lease, classifier, access)
+    _judge_former(lease, request)
     local: list[Summary] = []
     if isinstance(trainer, Service):
         local = local_of_split(conn, classifier.split_id)
     return TrainResult(classifier, metrics, why, tuple(local), spent_by_job(conn, job.id).usd)
+
+
+def _judge_former(lease: Lease, request: TrainRequest) -> None:
+    """Of a new version: judges the one before by the labels as they are now, too, where that costs
+    nothing."""
+    if request.version_of is None:
+        return
+    try:
+        first = find_by_uid(lease.conn, request.version_of)
+        if service_of(first) is None:
+            evaluate_classifier(lease.conn, first)
+            add_event(lease.conn, lease.job, f"{first.title} was judged by the same rows again")
+    except FtclassifyError as error:  # it is gone, or damaged: the new one is there all the same
+        add_event(lease.conn, lease.job, f"the version before was not judged again: {error}")
 
 
 _NOT_NOW = (

@@ -16,6 +16,7 @@ from ..store.classifiers import check_name, find_by_uid
 from ..trainers.base import TrainerOptions, check_options
 from ..trainers.registry import get_trainer
 from .train_rows import SplitData, read_as_split_before, read_split
+from .version_rows import read_new_version
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,7 @@ class TrainRequest:
     curve:          add a learning curve, by a quick local recipe (trainers in this process only)
     limit_usd:      what the training and its evaluation may cost together; None: no limit
     like:           uid of a classifier whose rows and split are taken instead of a new split
+    version_of:     uid of a classifier of which this is a new version, see `version_rows`
     on_predictions: with `like`: rows without a label get the one which that classifier wrote
     continue_from:  uid of a classifier whose model is trained further
     host:           the one that the rows may be sent to, where the user chose one
@@ -41,6 +43,7 @@ class TrainRequest:
     curve: bool = True
     limit_usd: float | None = None
     like: str | None = None
+    version_of: str | None = None
     on_predictions: bool = False
     continue_from: str | None = None
     host: str | None = None
@@ -63,7 +66,7 @@ class TrainRequest:
             "options": self.chosen.to_dict(),
             "curve": self.curve,
         }
-        others = ("like", "on_predictions", "continue_from", "host")
+        others = ("like", "version_of", "on_predictions", "continue_from", "host")
         return words | {name: getattr(self, name) for name in others if getattr(self, name)}
 
 
@@ -84,6 +87,8 @@ def read_rows(
 
     see: as of `read_split`; not called where the split was made before
     """
+    if request.version_of is not None:
+        return read_new_version(conn, task, find_by_uid(conn, request.version_of))
     if request.like is not None:
         first = find_by_uid(conn, request.like)
         return read_as_split_before(conn, first, on_predictions=request.on_predictions)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import sqlite3
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -23,6 +23,8 @@ from ..core.task import Task, unnamed_vectors
 from ..core.text import text_hash
 from ..store.classifiers import Classifier
 from ..store.columns import label_column
+from ..store.label_changes import chosen_rows
+from ..store.reviews import cells_text
 from ..store.splits import Member, Membership, split_plan
 from ..trainers.base import TrainingSet
 
@@ -75,7 +77,10 @@ def read_split(
         # Not labelled is something else: such rows are left for the classifier.
         unread += record.labels.problem not in (None, "empty") and record.labels.values is None
     report = SplitReport(left_out=splitter.left_out)
-    examples = list(split_examples(records, splitter, report))
+    chosen = frozenset() if task.split_column else chosen_rows(conn, task.source)
+    examples = _without_chosen(list(split_examples(records, splitter)), records, splitter, chosen)
+    for example in examples:
+        report.count(example.split, example.labels)
     if not examples and not descriptions:
         raise TrainingError(_no_examples(conn, task))
     report.shared = sum(map(splitter.shares_train, records))
@@ -113,7 +118,26 @@ def read_split(
         "label_variants": groups[:_MOST_SAID],
         "texts_said": _texts_said(records, task),
     }
-    return SplitData(examples, _members(examples), labels, report, described, notes, records)
+    return SplitData(examples, members_of(examples), labels, report, described, notes, records)
+
+
+def _without_chosen(
+    examples: list[Example], records: Sequence[Record], splitter: Splitter, chosen: Collection[str]
+) -> list[Example]:
+    """The examples, of which those that have a label because a model chose them are trained on, or
+    left out where they are copies of a row that is tested with."""
+    if not chosen:
+        return examples
+    group_of = {record.key: id(splitter.near_copies(record)) for record in records}
+    by_chance = {group_of[e.key] for e in examples if cells_text(e.key) not in chosen}
+    kept = []
+    for example in examples:
+        if example.split != "train" and cells_text(example.key) in chosen:
+            if group_of[example.key] in by_chance:
+                continue
+            example = replace(example, split="train")
+        kept.append(example)
+    return kept
 
 
 def _texts_said(records: Sequence[Record], task: Task) -> list[str]:
@@ -130,7 +154,8 @@ def _texts_said(records: Sequence[Record], task: Task) -> list[str]:
     return said
 
 
-def _members(examples: list[Example]) -> list[Member]:
+def members_of(examples: list[Example]) -> list[Member]:
+    """As the store keeps them."""
     return [(e.key, text_hash(e.text), e.split) for e in examples]
 
 
@@ -190,7 +215,7 @@ def read_as_split_before(
     plan = split_plan(conn, first.split_id)
     if on_predictions:
         plan["predictions_of"] = first.uid
-    return SplitData(examples, _members(examples), first.labels, report, plan, notes)
+    return SplitData(examples, members_of(examples), first.labels, report, plan, notes)
 
 
 def _known(records: Iterator[Record], labels: LabelSet) -> Iterator[Record]:

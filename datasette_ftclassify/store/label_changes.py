@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from ..core.database import Cell, Key
 from ..core.errors import ArtifactError
+from ..core.labels import is_blank
 from .cell_size import at_most
 from .classifiers import now
 from .reviews import QueuedRow, cells_text, has_reviews, plain_text, read_cells, set_state
@@ -156,15 +157,35 @@ def _change(cells: Sequence[Any]) -> Change:
         raise ArtifactError("A record of a change is damaged in this file.") from error
 
 
+def changed_since(conn: sqlite3.Connection, source: str, since: str) -> dict[int, int]:
+    """{queue: rows} of a table whose labels were changed since a time as `now` gives it, and not
+    changed back."""
+    if not has_reviews(conn):
+        return {}
+    sql = (
+        "select job_id, count(distinct row_key) from _ftclassify_label_changes where source = ?"
+        " and action = 'label' and undone_at is null and created_at >= ? group by job_id"
+    )
+    return {int(job): int(rows) for job, rows in conn.execute(sql, [source, since]).fetchall()}
+
+
 def chosen_rows(conn: sqlite3.Connection, source: str) -> frozenset[str]:
-    """The keys, as JSON, of a table's rows that a model chose for a queue, rather than chance, and
-    that somebody looked at: a figure measured on them would say nothing of the others."""
+    """The keys, as JSON, of a table's rows that have a label because a model chose them for a
+    queue, rather than chance: a figure measured on them would say nothing of the others. Rows that
+    had a label before are where they were."""
     if not has_reviews(conn):
         return frozenset()
     sql = (
-        "select distinct c.row_key from _ftclassify_label_changes c join _ftclassify_review_rows r"
-        " on r.job_id = c.job_id and r.place = c.place"
-        " where c.source = ? and c.action <> 'skip' and not r.at_random"
+        f"select c.row_key, {at_most('c.cells_before')} from _ftclassify_label_changes c"
+        " join _ftclassify_review_rows r on r.job_id = c.job_id and r.place = c.place"
+        " where c.source = ? and c.action = 'label' and c.undone_at is null and not r.at_random"
     )
     with closing(conn.execute(sql, [source])) as found:
-        return frozenset(str(key) for (key,) in found)
+        return frozenset(str(key) for key, before in found if all(map(is_blank, _cells(before))))
+
+
+def _cells(text: object) -> tuple[Cell, ...]:
+    try:
+        return read_cells(text)
+    except ArtifactError:
+        return (0,)

@@ -110,7 +110,9 @@ CLASSIFIERS = {"/classifiers/{name}": "urgent"}
 JOBS = {"/jobs/{id}": "train", "/jobs/{id}/review": "queue"}
 """A job that may be paused, one that has made a queue; elsewhere a check."""
 
-NEED_A_FILE_TO_WRITE = {"/train", "/review", "/jobs/{id}/review"}
+NEED_A_FILE_TO_WRITE = {
+    "/train", "/review", "/jobs/{id}/review", "/classifiers/{name}/retrain",
+}  # fmt: skip
 """Pages that are of no use where nothing can be written."""
 
 QUERIES = {"/classifiers/{name}/rows": "?wrong=1", "/classifiers/{name}/try": "?text=noise"}

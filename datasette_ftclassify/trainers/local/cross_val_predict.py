@@ -35,30 +35,32 @@ def out_of_fold(
     multilabel: bool = False,
     seed: int = 0,
     max_rows: int = 20_000,
+    cost: float = QUICK_COST,
 ) -> tuple[Array, Rows]:
     """Log-probabilities (n, n_labels) of rows under a model that did not see them, and which rows
     these are (ascending positions in `texts`).
 
     All rows, when there are at most `max_rows`; otherwise a sample in which every label keeps its
     share and rare labels keep all their rows; without those of which no other text can tell (see
-    `folds.always_learnt`). Raises TrainingError for targets that do not fit.
+    `folds.always_learnt`). cost: of data, up to which the better of two algorithms is used.
+    Raises TrainingError for targets that do not fit.
     """
     wanted = as_indicators(targets, len(texts), n_labels, multilabel)
     most = min(max_rows, max(100, MAX_CELLS // n_labels))
     rows = sample(wanted, _affordable(texts, most), seed)
     wanted = wanted[rows]
-    scores, usable, judged = _unseen_scores([texts[row] for row in rows], wanted, seed)
+    scores, usable, judged = _unseen_scores([texts[row] for row in rows], wanted, seed, cost)
     found = _probabilities(scores[judged], wanted[judged], usable[judged], multilabel)
     return found, rows[judged]
 
 
 def _unseen_scores(
-    texts: list[str], targets: Targets, seed: int
+    texts: list[str], targets: Targets, seed: int, cost: float
 ) -> tuple[FloatArray, npt.NDArray[np.bool_], Rows]:
     """Scores of each row from a model of the other folds, and whether its labels occur there; and
     which rows are in a fold."""
     data = Data.read(texts, targets, targets.shape[1], max_weights=MAX_WEIGHTS)
-    base = quick_base(data)
+    base = quick_base(data, cost)
     scores = np.zeros(targets.shape, dtype=np.float32)
     usable = np.zeros(len(texts), dtype=np.bool_)
     fold = deal(targets, data.groups, min(N_FOLDS, len(texts)), seed)
@@ -71,9 +73,9 @@ def _unseen_scores(
     return scores, usable, np.flatnonzero(fold >= 0)
 
 
-def quick_base(data: Data) -> Base:
+def quick_base(data: Data, cost: float = QUICK_COST) -> Base:
     """The best algorithm that takes seconds for this much data."""
-    if data.cost <= QUICK_COST and len(data.targets) > 300:
+    if data.cost <= cost and len(data.targets) > 300:
         return MACHINE
     exclusive = bool((data.targets.sum(axis=1) == 1).all())
     return RIDGE if len(data.targets) <= 300 and exclusive else BAYES

@@ -17,6 +17,7 @@ from ...core.errors import ArtifactError, FtclassifyError, SourceError
 from ...jobs.load_classifier import shutdown_of
 from ...jobs.remote.model_names import deploy
 from ...jobs.remote.models import deploys, is_elsewhere
+from ...jobs.version_rows import corrections
 from ...metrics.headline import easier_test_rows
 from ...present.usage_sql import split_sql, usage_sql
 from ...store.aliases import aliases_of, remove_alias
@@ -28,7 +29,7 @@ from ..classifier_names import may_all, tables_behind, tables_revealed
 from ..filters import facet_of
 from ..job_facts import query_link
 from ..operator_settings import access_of
-from ..permissions import DELETE, TRAIN, VIEW, may_view_table, may_write
+from ..permissions import DELETE, TRAIN, VIEW, may_edit, may_view_table, may_write
 from ..registry import page
 from ..responses import done, show
 from .deletion import delete_page, deletion_of, require_mutable
@@ -196,10 +197,17 @@ def _read(
         "easier": easier_test_rows(summary.metrics, classifier.report),
         "sql": usage_sql(classifier),
         "splits": _splits(conn, classifier),
+        "corrections": corrections(conn, classifier),
+        "version_said": _sentences(classifier.report.get("version_said")),
         "versions": _compared(conn, classifier, others[:_MOST_VERSIONS]),
         # Here, since this runs in a thread: the event loop is everybody's.
         "drawn": _drawn(summary.metrics, classifier.report),
     }
+
+
+def _sentences(said: object) -> list[str]:
+    """Of a report; nothing of what a stranger put there."""
+    return [str(text)[:1_000] for text in said[:20]] if isinstance(said, list) else []
 
 
 def _splits(conn: sqlite3.Connection, classifier: Classifier) -> str | None:
@@ -262,6 +270,12 @@ async def _links(ask: PageRequest, classifier: Classifier, sql: str | None) -> d
         "publish": ask.url(*here, "publish") if ask.db.path and await ask.may(TRAIN) else None,
         "drift": ask.url(*here, "drift")
         if not is_elsewhere(classifier) and await ask.may(TRAIN)
+        else None,
+        "retrain": ask.url(*here, "retrain")
+        if ask.db.is_mutable and ask.db.path and await ask.may(TRAIN)
+        else None,
+        "review": ask.url("review", table=table, classifier=classifier.title)
+        if ask.db.path and await may_edit(ask.datasette, ask.actor, ask.database, table)
         else None,
         "wrong": ask.url(*here, "rows", wrong=1),
         "minimum": ask.url(*here, "minimum"),

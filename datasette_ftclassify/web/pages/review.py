@@ -13,7 +13,8 @@ from ...core.label_kinds import MULTICLASS
 from ...core.numbers import Range
 from ...core.task import Task
 from ...jobs.review.build import submit_review
-from ...jobs.review.queues import MOST_ROWS, QUEUES, queue_of
+from ...jobs.review.queue_rows import MOST_ROWS
+from ...jobs.review.queues import QUEUES, queue_of
 from ...jobs.review.rows import find_source
 from ...jobs.settings import CheckSettings, ReviewSettings, settings_of
 from ...store.classifiers import Classifier, list_classifiers
@@ -59,7 +60,7 @@ async def review_page(ask: PageRequest) -> Response:
     """GET /DB/-/ftclassify/review?table=T: its queues, and a form that makes one.
 
     POST makes one: `queue`, `rows`, and what was learnt: `classifier`, the number of a `check`, or
-    the fields of a training such as `text` and `label`.
+    the fields of a training such as `text` and `label`; `other` for a second classifier.
     """
     if not ask.db.is_mutable:
         raise NotFound(
@@ -91,7 +92,10 @@ async def _make(ask: PageRequest) -> Response:
     table = str(ask.table)
     own = await _classifiers(ask, table)
     task = await ask.read(lambda conn: _task(conn, ask, table, own))
-    settings = ReviewSettings(task=task, queue=queue.name, rows=rows)
+    asked = [ask.one("classifier") or _name_in(ask.one("learnt"), "classifier"), ask.one("other")]
+    uids = [named(own, name, table).uid for name in asked[: queue.classifiers]]
+    first, second = [*uids, None, None][:2]
+    settings = ReviewSettings(task, queue.name, first, second, rows=rows)
     access = await access_of(ask.datasette)
     job = await queue_aside(ask, lambda conn: submit_review(conn, settings, access=access))
     where = ask.url("jobs", job.id, "review")
@@ -105,10 +109,8 @@ def _task(
 
     own: the table's classifiers that the visitor may know of
     """
-    learnt = ask.one("learnt")
-    kind, _, name = learnt.partition(" ")
-    classifier = ask.one("classifier") or (name if kind == "classifier" else "")
-    check = ask.one("check") or (name if kind == "check" else "")
+    classifier = ask.one("classifier") or _name_in(ask.one("learnt"), "classifier")
+    check = ask.one("check") or _name_in(ask.one("learnt"), "check")
     if classifier:
         return named(own, classifier, table).task
     if check:
@@ -119,9 +121,19 @@ def _task(
     return Choices.read(table, ask.given).task(conn)
 
 
+def _name_in(learnt: str, kind: str) -> str:
+    """What is chosen in the form's list: `classifier NAME` or `check ID`."""
+    found, _, name = learnt.partition(" ")
+    return name if found == kind else ""
+
+
 def named(own: Sequence[Classifier], name: str, table: str) -> Classifier:
     """The newest of that name, or the version of that title. Raises ReviewError for none, in the
     same words for one that the visitor may not know of."""
+    if not name:
+        raise ReviewError(
+            "Choose a classifier that was trained on this table.", fields=("classifier",)
+        )
     found = [c for c in own if name in (c.name, c.title)]
     if not found:
         raise ReviewError(
@@ -136,7 +148,7 @@ async def _form(ask: PageRequest, problem: str = "") -> Response:
     found = await ask.read(lambda conn: _read(conn, table))
     chosen = {
         name: ask.one(name) or ask.argument(name)
-        for name in ("queue", "rows", "classifier", "check", "learnt", "text", "label")
+        for name in ("queue", "rows", "classifier", "other", "check", "learnt", "text", "label")
     }
     why_not = await ask.read(lambda conn: _why_not(conn, table))
     look = await ask.read(lambda conn: preview_table(conn, Choices(table)))
@@ -148,7 +160,13 @@ async def _form(ask: PageRequest, problem: str = "") -> Response:
             {**queue, "url": ask.url("jobs", queue["job"], "review")} for queue in found["queues"]
         ],
         "kinds": [
-            {"name": q.name, "title": q.title, "help": q.help, "rows": q.rows}
+            {
+                "name": q.name,
+                "title": q.title,
+                "help": q.help,
+                "rows": q.rows,
+                "classifiers": q.classifiers,
+            }
             for q in QUEUES.values()
         ],
         "classifiers": [one for one in found["classifiers"] if one["title"] in access],

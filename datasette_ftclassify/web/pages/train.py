@@ -303,7 +303,7 @@ async def _train(ask: PageRequest, choices: Choices) -> Response:
     trainer = get_trainer(choices.trainer or TrainRequest.trainer)
     access = await access_of(ask.datasette)
     if trainer.capabilities.costs_money:
-        await _may_pay(ask, access)
+        await require_may_pay(ask, access)
         await bring_up_to_date(ask)
     missing = await asyncio.to_thread(why_not, trainer, access)
     if missing:
@@ -314,7 +314,7 @@ async def _train(ask: PageRequest, choices: Choices) -> Response:
     if not await may_all(ask, TRAIN, name):
         # The new version would answer in the place of one that belongs to another table.
         raise Forbidden(f"You may not train a new version of {name}: choose another name.")
-    estimate = await _agreed(ask, task, request, access)
+    estimate = await agreed_estimate(ask, task, request, access)
     if estimate is None and not ask.checked("despite_findings"):
         await read_aside(ask, lambda conn: check_plausible(conn, task))
     from ...jobs.train import submit_train
@@ -332,7 +332,7 @@ def _host(trainer: Trainer, access: Access) -> str | None:
     return trainer.host(access.endpoint(trainer.name))
 
 
-async def _may_pay(ask: PageRequest, access: Access) -> None:
+async def require_may_pay(ask: PageRequest, access: Access) -> None:
     """Raises Forbidden or LimitReached unless the visitor may spend, and somebody has said how
     much."""
     if not await ask.may(SPEND):
@@ -348,7 +348,7 @@ NO_LIMIT = (
 )
 
 
-async def _agreed(
+async def agreed_estimate(
     ask: PageRequest, task: Task, request: TrainRequest, access: Access
 ) -> TrainEstimate | None:
     """The estimate, once somebody has agreed to it; None when there is nothing to pay.

@@ -1,0 +1,134 @@
+"""The page that trains a new version of a classifier, as the one before was, on the labels as they
+are now; what costs money shows its price first."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from datasette.utils.asgi import Forbidden, NotFound
+
+from ...core.errors import AccessError, FtclassifyError
+from ...jobs.confirming import TrainConfirmation
+from ...jobs.train import submit_train
+from ...jobs.train_version import version_request
+from ...jobs.version_rows import version_changes
+from ...present.settings import settings_list
+from ...trainers.registry import get_trainer
+from ..background_reads import bring_up_to_date, path_of, queue_aside, read_aside
+from ..classifier_names import may_all
+from ..finding_links import check_url, review_urls
+from ..operator_settings import access_of
+from ..permissions import TRAIN
+from ..registry import page
+from ..responses import done, show
+from .train import NotAgreed, agreed_estimate, require_may_pay
+
+if TYPE_CHECKING:
+    from datasette.utils.asgi import Response
+
+    from ...store.classifiers import Classifier
+    from ..page_request import PageRequest
+
+
+class _NoFields:
+    """In the place of what was chosen on a form: all is chosen already."""
+
+    def fields(self) -> list[tuple[str, str]]:
+        return []
+
+
+@page(
+    "/classifiers/{name}/retrain",
+    "classifier",
+    "ftclassify_retrain.html",
+    reads=TRAIN,
+    writes=TRAIN,
+)
+async def retrain_page(ask: PageRequest) -> Response:
+    """GET, POST /DB/-/ftclassify/classifiers/NAME/retrain: what a new version would learn, and the
+    start of its training. POST takes `confirm_usd`, and `despite_findings` for errors in the rows,
+    where it costs money."""
+    classifier = ask.classifier
+    assert classifier is not None
+    if not ask.db.is_mutable:
+        raise NotFound(f"{ask.database} cannot be changed here, so nothing can be trained in it.")
+    path_of(ask)
+    if ask.method != "POST":
+        return await _shown(ask, classifier)
+    try:
+        return await _train(ask, classifier)
+    except NotAgreed as unconfirmed:
+        if ask.wants_json:
+            data = {"error": str(unconfirmed), "errors": [str(unconfirmed)], "status": 400,
+                    **unconfirmed.confirmation.to_dict()}  # fmt: skip
+            return await show(ask, data, status=400)
+        return await _shown(ask, classifier, confirmation=unconfirmed.confirmation)
+    except (FtclassifyError, Forbidden) as error:
+        if ask.wants_json:
+            raise
+        return await _shown(ask, classifier, problem=str(error))
+
+
+async def _train(ask: PageRequest, classifier: Classifier) -> Response:
+    task, request = await read_aside(ask, lambda conn: version_request(conn, classifier))
+    access = await access_of(ask.datasette)
+    if get_trainer(request.trainer).capabilities.costs_money:
+        await require_may_pay(ask, access)
+        await bring_up_to_date(ask)
+    if not await may_all(ask, TRAIN, classifier.name):
+        # The new version would answer in the place of one that belongs to another table.
+        raise Forbidden(f"You may not train a new version of {classifier.name}.")
+    estimate = await agreed_estimate(ask, task, request, access)
+    job = await queue_aside(
+        ask, lambda conn: submit_train(conn, task, request, estimate, access=access)
+    )
+    return await done(ask, ask.url("jobs", job.id), {"job": job.to_dict()}, "Training started.")
+
+
+async def _shown(
+    ask: PageRequest,
+    classifier: Classifier,
+    *,
+    problem: str = "",
+    confirmation: TrainConfirmation | None = None,
+) -> Response:
+    said: list[str] = []
+    changes = None
+    try:
+        changes = await read_aside(ask, lambda conn: version_changes(conn, classifier))
+        said = changes.sentences(classifier.title)
+    except FtclassifyError as error:
+        problem = problem or str(error)
+    task, request = await read_aside(ask, lambda conn: version_request(conn, classifier))
+    settings = settings_list({"trainer": request.trainer, **request.settings(task)})
+    data: dict[str, Any] = {
+        "classifier": classifier.name,
+        "version": classifier.version,
+        "changes": None if changes is None else changes.to_dict(),
+        "said": said,
+        "estimate": None if confirmation is None else confirmation.estimate.to_dict(),
+        "problem": problem or None,
+    }
+    more = {
+        "title": classifier.title,
+        "back": ask.url("classifiers", classifier.title),
+        "links": {"self": ask.url("classifiers", classifier.title, "retrain")},
+        "settings_list": settings,
+        "confirmed": None if confirmation is None else confirmation.review,
+        "row_urls": await review_urls(ask, confirmation, classifier.task.source),
+        "check_url": await check_url(ask, confirmation, classifier.task.source),
+        "limits": await _limits(ask),
+        "choices": _NoFields(),
+        "fixed": True,
+    }
+    if problem:
+        data |= {"error": problem, "errors": [problem], "status": 400}
+    return await show(ask, data, more=more, status=400 if ask.method == "POST" and problem else 200)
+
+
+async def _limits(ask: PageRequest) -> dict[str, float | None]:
+    try:
+        access = await access_of(ask.datasette)
+    except AccessError:
+        return {"usd_per_job": None, "usd_per_day": None}
+    return {"usd_per_job": access.usd_per_job, "usd_per_day": access.usd_per_day}

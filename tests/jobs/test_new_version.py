@@ -1,0 +1,152 @@
+"""A new version learns corrected labels, and is judged by the rows that judged the one before."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from checking import clean_rows, sentence
+
+from datasette_ftclassify.core.database import connect
+from datasette_ftclassify.core.task import define
+from datasette_ftclassify.jobs.compare import compare
+from datasette_ftclassify.jobs.review.build import submit_review
+from datasette_ftclassify.jobs.review.changes import change_row, undo
+from datasette_ftclassify.jobs.review.shown import show_row
+from datasette_ftclassify.jobs.runner import run_job
+from datasette_ftclassify.jobs.settings import ReviewSettings
+from datasette_ftclassify.jobs.train import TrainRequest, submit_train, train_classifier
+from datasette_ftclassify.jobs.train_version import version_request
+from datasette_ftclassify.jobs.version_rows import corrections, version_changes
+from datasette_ftclassify.store.classifiers import Classifier, find_classifier
+from datasette_ftclassify.store.jobs.state import get_job, job_events
+
+
+@dataclass(frozen=True)
+class Before:
+    """A classifier whose rows have been reviewed since, with rows of its splits."""
+
+    path: Path
+    test: list[int]
+    train: list[int]
+
+
+def splits(conn: sqlite3.Connection, classifier: Classifier) -> dict[str, str]:
+    sql = "select row_key, split from _ftclassify_split_rows where split_id = ?"
+    return dict(conn.execute(sql, [classifier.split_id]))
+
+
+def keys(found: dict[str, str], *wanted: str) -> list[int]:
+    return sorted(int(key[1:-1]) for key, split in found.items() if split in wanted)
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Before:
+    path = tmp_path_factory.mktemp("versions") / "letters.db"
+    with closing(connect(path, must_exist=False)) as conn:
+        with conn:
+            conn.execute("create table letters (id integer primary key, text, label)")
+            conn.executemany("insert into letters (text, label) values (?, ?)", clean_rows(60))
+            conn.execute("update letters set label = 'port' where id % 30 = 1")  # some are wrong
+        task = define(conn, "letters", text=["text"], labels=["label"])
+        request = TrainRequest(name="letters", curve=False)
+        first = train_classifier(conn, task, request).classifier
+        found = splits(conn, first)
+        run_job(conn, submit_review(conn, ReviewSettings(task, "audit", rows=180)).id)
+    return Before(path, keys(found, "test"), keys(found, "train", "validation"))
+
+
+@pytest.fixture
+def before(made: Before, tmp_path: Path) -> Before:
+    copy = tmp_path / "letters.db"
+    copy.write_bytes(made.path.read_bytes())
+    return Before(copy, made.test, made.train)
+
+
+@pytest.fixture
+def conn(before: Before) -> Iterator[sqlite3.Connection]:
+    with closing(connect(before.path)) as conn:
+        yield conn
+
+
+def correct(conn: sqlite3.Connection, rows: list[int], label: str, new: str = "") -> None:
+    job = get_job(conn, 2)
+    places = {
+        key: place
+        for place, key in conn.execute("select place, row_key from _ftclassify_review_rows")
+    }
+    for row in rows:
+        place = places[f"[{row}]"]
+        shown = show_row(conn, job, place)
+        assert shown is not None
+        chosen = [] if new else [label]
+        change_row(conn, job, place, chosen, seen=shown.seen, who="ann", new_label=new)
+
+
+def other(conn: sqlite3.Connection, row: int) -> str:
+    (label,) = conn.execute("select label from letters where id = ?", [row]).fetchone()
+    return "house" if label != "house" else "garden"
+
+
+def test_it_learns_corrections_and_new_rows_and_both_are_judged_by_the_same_rows(conn, before):
+    first = find_classifier(conn, "letters@1")
+    for row in (*before.train[:3], before.test[0]):
+        correct(conn, [row], other(conn, row))
+    undo(conn, get_job(conn, 2), "ann")  # the last one, and once more
+    correct(conn, before.test[:1], other(conn, before.test[0]))
+    copied = conn.execute("select text from letters where id = ?", before.test[1:2]).fetchone()[0]
+    with conn:
+        conn.execute("insert into letters values (900, ?, 'port')", [sentence("port", 900)])
+        conn.execute("insert into letters values (901, ?, 'port')", [copied.upper()])
+        conn.execute("update letters set label = null where id = ?", before.train[5:6])
+    assert corrections(conn, first) == 4
+    changes = version_changes(conn, first)
+    assert (changes.corrections, changes.new_rows, changes.left_out) == (4, 1, 1)
+    assert (changes.removed, changes.test_changed, changes.test_rows) == (1, 1, len(before.test))
+    said = " ".join(changes.sentences("letters@1"))
+    assert "4 labels were corrected" in said
+    assert "1 test row has another label now" in said
+
+    task, request = version_request(conn, first)
+    assert (request.name, request.curve) == ("letters", False)
+    job = run_job(conn, submit_train(conn, task, request).id)
+    second = find_classifier(conn, "letters")
+    assert second.title == "letters@2"
+    assert job.classifier_id == second.id
+    found = splits(conn, second)
+    assert keys(found, "test") == before.test
+    assert set(keys(found, "train", "validation")) == {*before.train, 900} - {before.train[5]}
+    assert second.report["version_changes"]["corrections"] == 4
+    assert any("letters@1 was judged by the same rows again" in e.message
+               for e in job_events(conn, job.id))  # fmt: skip
+    compared = compare(conn, first, second)
+    assert compared.rows == len(before.test)
+    assert corrections(conn, second) == 0
+
+
+def test_a_label_that_was_added_is_learnt(conn, before):
+    first = find_classifier(conn, "letters@1")
+    correct(conn, before.train[:1], "", new="ship")
+    correct(conn, before.train[1:8], "ship")
+    assert version_changes(conn, first).new_labels == ("ship",)
+    task, request = version_request(conn, first)
+    run_job(conn, submit_train(conn, task, request).id)
+    second = find_classifier(conn, "letters")
+    assert second.labels.names == ("garden", "house", "port", "ship")
+    assert "does not know: ship" in " ".join(second.report["version_said"])
+
+
+def test_other_peoples_columns_and_earlier_changes_are_no_corrections(conn, before):
+    first = find_classifier(conn, "letters@1")
+    correct(conn, before.train[:2], "house")
+    with conn:
+        conn.execute("update _ftclassify_label_changes set created_at = '2000-01-01T00:00:00Z'")
+    assert corrections(conn, first) == 0
+    correct(conn, before.train[2:3], other(conn, before.train[2]))
+    with conn:
+        conn.execute("update _ftclassify_jobs set settings = '{\"task\": 1}' where id = 2")
+    assert corrections(conn, first) == 0
