@@ -8,9 +8,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 from folders import ROOT
 from jinja2 import Environment, FileSystemLoader
+
+from datasette_ftclassify.cli import ftclassify
 
 PACKAGE = ROOT / "datasette_ftclassify"
 
@@ -134,3 +137,35 @@ def test_a_sentence_of_a_page_ends_once() -> None:
     templates = Environment(loader=FileSystemLoader(ROOT / "templates"), autoescape=True)
     words: Any = templates.get_template("ftclassify/words.html").module
     assert words.sentence("not evaluated.") == words.sentence("not evaluated") == "Not evaluated."
+
+
+def commands(command: click.Command, name: str) -> Iterator[tuple[str, click.Command]]:
+    yield name, command
+    for each, inner in getattr(command, "commands", {}).items():
+        yield from commands(inner, f"{name} {each}")
+
+
+HELP = dict(commands(ftclassify, "ftclassify"))
+
+
+@pytest.mark.parametrize("name", HELP)
+def test_the_help_of_each_option_is_one_short_sentence(name: str) -> None:
+    """With the default behind it: `Seconds to wait. [60]`."""
+    for option in HELP[name].params:
+        if not isinstance(option, click.Option):
+            continue
+        sentence = (option.help or "").partition(" [")[0]
+        assert sentence.endswith("."), option.opts
+        assert len(sentence) < 125, option.opts
+        assert not sentence[:1].islower() or ":" in sentence, option.opts
+        # A type that is a function is called after it, which says nothing.
+        shown = option.make_metavar(click.Context(HELP[name]))
+        assert shown not in ("READ", "FUNCTION"), option.opts
+
+
+@pytest.mark.parametrize("name", HELP)
+def test_the_help_of_a_command_begins_with_what_it_does(name: str) -> None:
+    """A sentence in the imperative, as click, pip and git have it, and not a noun."""
+    first = str(HELP[name].help).split()[0]
+    assert first[:1].isupper(), first
+    assert first not in ("A", "All", "An", "Everything", "One", "The", "Who"), first

@@ -29,7 +29,7 @@ MOST_LABELS = 10
     type=(str, str),
     multiple=True,
     metavar="NAME VALUE",
-    help="In place of TEXT: a column that the classifier reads; repeat for more.",
+    help="A column that the classifier reads, in place of TEXT; repeat for more.",
 )
 @asking_options
 @json_option
@@ -37,8 +37,8 @@ MOST_LABELS = 10
 def ask(database: str, classifier: str, text: str | None, as_json: bool, **given: Any) -> None:
     """Ask a classifier about one text, or about standard input where TEXT is -.
 
-    One at a service says first what that costs, and asks; a text that it was asked about before
-    costs nothing.
+    A classifier at a paid service shows the cost first and asks for consent; a text with a stored
+    answer is free.
 
     \b
       datasette ftclassify ask mail.db messages 'Where is my parcel?'

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..core.humanize import counted, dollars
+from ..core.humanize import counted, dollars, rows_text
 from .options import json_option, open_database, plan_from, plan_options, task_from, task_options
 from .output import friendly, key_list, one_line, print_json, say, step_progress
 from .train_steps import train_words
@@ -27,16 +27,18 @@ _OPTIONS = {
 
 @click.command()
 @task_options
-@click.option("--model", help="Count tokens and money for this model.")
-@click.option("--trainer", help="Whose training is priced. [a service that trains]")
-@click.option("--local", is_flag=True, help="The texts stay on this machine: no tokens, no cost.")
-@click.option("--sample", default=5, show_default=True, help="Random examples to show.")
-@click.option("--quick", is_flag=True, help="Without the search for label errors and leaks.")
+@click.option("--model", help="Model whose tokens and price are shown.")
+@click.option("--trainer", help="Trainer whose price is shown. [a service that trains]")
+@click.option(
+    "--local", is_flag=True, help="For the local trainer: count no tokens, show no price."
+)
+@click.option("--sample", default=5, show_default=True, help="Number of random examples to show.")
+@click.option("--quick", is_flag=True, help="Leave out the search for label errors and leaks.")
 @plan_options
 @json_option
 @friendly
 def check(database: str, as_json: bool, **given: Any) -> None:
-    """Look for what is wrong with a labelled table before training on it.
+    """Check a labelled table for problems before training on it.
 
     The exit code is 0 whatever is found; scripts read the severities from --json.
 
@@ -93,7 +95,7 @@ def _leaves_machine(given: dict[str, Any]) -> bool | None:
 def _describe(report: CheckReport) -> None:
     rows, task = report.rows, report.task
     click.echo(
-        f"{task.source}: {rows['total']:,} rows, {rows['labelled']:,} labelled,"
+        f"{task.source}: {rows_text(rows['total'])}, {rows['labelled']:,} labelled,"
         f" {rows['usable']:,} usable as examples; {task.kind}"
         + task.label_reading.words
         + (f", texts in {task.markup} read as their words" if task.markup else "")
@@ -124,7 +126,7 @@ def _describe_labels(report: CheckReport, most: int = 15) -> None:
     if len(ordered) > most:
         rest = ordered[most:]
         click.echo(
-            f"  … {len(rest):,} more labels, the smallest with {counted(rest[-1][1], 'row')}"
+            f"  … {counted(len(rest), 'more label')}, the smallest with {rows_text(rest[-1][1])}"
         )
 
 

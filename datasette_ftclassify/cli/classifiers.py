@@ -28,8 +28,10 @@ if TYPE_CHECKING:
 
 @click.group()
 def classifiers() -> None:
-    """The classifiers in a database: list, show, compare, look for drift, add a class for other
-    rows, rename, make default, use a checkpoint, delete."""
+    """List, show, compare, rename and delete classifiers."""
+
+
+classifiers.add_command(drift)
 
 
 classifiers.add_command(drift)
@@ -41,7 +43,7 @@ classifiers.add_command(other)
 @json_option
 @friendly
 def list_command(database: str, as_json: bool) -> None:
-    """All classifiers and their versions."""
+    """List all classifiers and their versions."""
     from ..store.damaged import damaged_classifiers
     from ..store.summaries import summaries
 
@@ -89,7 +91,7 @@ def _quality(summary: Summary) -> str:
     if summary.metrics is None:
         return "not evaluated"
     first = main_metrics(summary.metrics)[0]
-    return f"{first.key.replace('_', ' ')} {first.text(summary.metrics)}"
+    return f"{first.name_in_sentence} {first.text(summary.metrics)}"
 
 
 def _interval(summary: Summary) -> str:
@@ -118,7 +120,7 @@ def _stops(day: str | None) -> str:
 @json_option
 @friendly
 def show(database: str, name: str | None, as_json: bool) -> None:
-    """Everything about one classifier: task, training, quality, and the SQL to use it."""
+    """Show one classifier: task, training, figures, and the SQL to use it."""
     from ..jobs.remote.models import service_facts
     from ..store.classifiers import find_classifier
     from ..store.published import why_unasked
@@ -237,7 +239,7 @@ def rename(database: str, old: str, new: str, as_json: bool) -> None:
 @json_option
 @friendly
 def remove_alias_command(database: str, alias: str, as_json: bool) -> None:
-    """Let a classifier no longer answer to an earlier name."""
+    """Remove an earlier name of a classifier, which queries may still use."""
     from ..store.aliases import remove_alias
 
     with open_database(database) as conn:
@@ -294,10 +296,8 @@ def checkpoint(database: str, name: str, step: int, as_json: bool) -> None:
 @classifiers.command()
 @database_argument
 @click.argument("name")
-@click.option("--yes", is_flag=True, help="Do not ask.")
-@click.option(
-    "--cancel-jobs", is_flag=True, help="Cancel the jobs that are busy with it, and wait for that."
-)
+@click.option("--yes", is_flag=True, help="Delete without asking.")
+@click.option("--cancel-jobs", is_flag=True, help="First cancel the jobs that use it.")
 @click.option(
     "--at-service", is_flag=True, help="Delete the model and its files at the service as well."
 )

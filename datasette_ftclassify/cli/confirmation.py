@@ -30,16 +30,20 @@ def asking_options(command: Command) -> Command:
                 "--limit-usd",
                 type=usd,
                 metavar="X",
-                help="What the whole job may cost. [half as much again as the estimate]",
+                help="Spending limit of the job, in USD. [1.5 times the estimate]",
             ),
-            click.option("--yes", is_flag=True, help="Agree to the estimated cost beforehand."),
             click.option(
-                "--base-url", metavar="URL", help="Of the service that has the model. [its own]"
+                "--yes", is_flag=True, help="Agree to the estimated cost without being asked."
+            ),
+            click.option(
+                "--base-url",
+                metavar="URL",
+                help="Address of the service that has the model. [as trained]",
             ),
             click.option(
                 "--deployment",
                 metavar="NAME",
-                help="Azure: the name under which the model is deployed; kept with the classifier.",
+                help="Azure: name of the model's deployment; stored with the classifier.",
             ),
         ]
     ):

@@ -17,7 +17,7 @@ from .output import friendly, print_json, say, step_progress
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
 @friendly
 def demo(path: str, overwrite: bool, as_json: bool) -> None:
-    """Make a small database of messages to a town hall, and run the whole path on it.
+    """Make a small example database, and check, train and predict on it.
 
     No key, no network. Prints what it found and what to type next.
     """

@@ -101,7 +101,7 @@ def describe_metrics(metrics: Evaluation, report: dict[str, Any]) -> None:
     if confusions:
         click.echo("\nMost confused:")
     for count, truth, answer in confusions:
-        click.echo(f"  {count:5,} x {truth} taken for {answer}")
+        click.echo(f"  {count:5,} x {truth} answered with {answer}")
 
 
 def _describe_all(metrics: Evaluation) -> None:
@@ -112,10 +112,11 @@ def _describe_all(metrics: Evaluation) -> None:
     positive = metrics.get("positive_label")
     about = "" if positive is None else f" (the positive label is {_short(positive, 40)})"
     click.echo(f"\nAll figures{about}:")
+    width = max(len(each.name) for each in found)
     for each in found:
         interval = each.interval_text(metrics)
         shown = each.text(metrics) + (f" ({interval})" if interval else "")
-        click.echo(f"  {each.name:24}  {shown:21}  {each.help}")
+        click.echo(f"  {each.name:{width}}  {shown:21}  {each.help}")
 
 
 def _short(name: str, width: int) -> str:

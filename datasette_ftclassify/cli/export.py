@@ -22,7 +22,12 @@ from .output import friendly, print_json, row_progress, say
 @task_options
 @click.option("--out", required=True, type=click.Path(file_okay=False), help="Folder to write to.")
 @click.option(
-    "--format", "form", type=click.Choice(["chat", "completion"]), default="chat", show_default=True
+    "--format",
+    "form",
+    type=click.Choice(["chat", "completion"]),
+    default="chat",
+    show_default=True,
+    help="Format of the examples.",
 )
 @click.option(
     "--labels",
@@ -38,8 +43,8 @@ from .output import friendly, print_json, row_progress, say
     show_default=True,
     help="Several labels as a JSON array, or as 0s and 1s in a fixed order.",
 )
-@click.option("--separator", help="After the prompt (completion). [\\n\\n###\\n\\n]")
-@click.option("--stop", help="After the answer (completion). [one that is in no label]")
+@click.option("--separator", help="Ends each prompt (completion). [\\n\\n###\\n\\n]")
+@click.option("--stop", help="Ends each completion. [one that is in no label]")
 @click.option("--model", help="Count the tokens for this model.")
 @click.option("--system", help="System message, in place of the one that lists the labels.")
 @click.option(

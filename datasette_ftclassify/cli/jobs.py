@@ -32,11 +32,10 @@ _INTERRUPTED = 130
 
 @click.group()
 def jobs() -> None:
-    """Training, evaluation and prediction as jobs that survive their process.
+    """List, follow, pause, resume, cancel and retry jobs.
 
-    Every train, evaluate and predict is a job. One that was interrupted goes on when the same
-    command is given again, when Datasette serves the database, or with:
-    datasette ftclassify work DB
+    Every train, evaluate and predict is a job. An interrupted job goes on when the same command is
+    given again, when Datasette serves the database, or with: datasette ftclassify work DB
     """
 
 
@@ -45,7 +44,7 @@ def jobs() -> None:
 @json_option
 @friendly
 def list_command(database: str, as_json: bool) -> None:
-    """All jobs, newest first."""
+    """List all jobs, newest first."""
     from ..store.jobs.state import list_jobs
 
     with open_database(database) as conn:
@@ -66,7 +65,7 @@ def list_command(database: str, as_json: bool) -> None:
 @json_option
 @friendly
 def show(database: str, job_id: int, as_json: bool) -> None:
-    """One job: what it did and cost, and what happened in it."""
+    """Show one job: what it did and cost, and its events."""
     from ..store.jobs.state import get_job, job_events
 
     with open_database(database) as conn:
@@ -86,7 +85,7 @@ def show(database: str, job_id: int, as_json: bool) -> None:
 @json_option
 @friendly
 def follow(database: str, job_id: int, as_json: bool) -> None:
-    """Wait until a job has ended, and say how far it is meanwhile.
+    """Show the progress of a job until it has ended.
 
     Exit code 1 when it has failed. Ctrl-C ends the following, not the job.
     """
@@ -226,11 +225,11 @@ for _wish, _text in (
 
 @click.command()
 @database_argument
-@click.option("--wait", is_flag=True, help="Go on waiting for new jobs when none is left.")
+@click.option("--wait", is_flag=True, help="Wait for new jobs when none is left.")
 @click.option(
     "--base-url",
     metavar="URL",
-    help="Of a server that speaks OpenAI's protocol. [OPENAI_BASE_URL, or OpenAI]",
+    help="Address of a server that speaks OpenAI's protocol. [OPENAI_BASE_URL, or OpenAI]",
 )
 @click.option(
     "--limit-usd",
@@ -243,7 +242,7 @@ for _wish, _text in (
 def work(
     database: str, wait: bool, base_url: str | None, limit_usd: float | None, as_json: bool
 ) -> None:
-    """Run the jobs that wait in a database, one after the other, without a server.
+    """Run the queued jobs of a database, one after the other, without a server.
 
     A job that costs money is left alone unless a limit is set: --limit-usd, or one of
     FTCLASSIFY_USD_PER_JOB and FTCLASSIFY_USD_PER_DAY in the environment.

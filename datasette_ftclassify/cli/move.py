@@ -32,20 +32,20 @@ from .train_steps import (
 @database_argument
 @click.argument("name")
 @click.option("--trainer", required=True, help="Trainer of the second classifier.")
-@click.option("--name", "new_name", help="Of the second one. [NAME-TRAINER]")
+@click.option("--name", "new_name", help="Name of the second classifier. [NAME-TRAINER]")
 @click.option(
     "--on-predictions",
     is_flag=True,
-    help="Learn as well from rows without a label, by the label that NAME wrote into its column.",
+    help="Also train on unlabelled rows, with the labels that NAME predicted for them.",
 )
 @training_options
 @json_option
 @friendly
 def move(database: str, name: str, as_json: bool, **given: Any) -> None:
-    """Train a second classifier by another trainer on the rows of a first one, and compare them.
+    """Train a classifier again with another trainer, on the same rows, and compare the two.
 
-    Every row stays in the split it was in, so both are judged by the same rows; rows that have
-    come since are left out.
+    Every row stays in its split, so both are tested on the same rows. Rows added since are left
+    out.
 
     \b
       datasette ftclassify move mail.db messages --trainer openai --model gpt-4.1-mini

@@ -30,7 +30,7 @@ json_option = click.option(
 
 
 queue_option = click.option(
-    "--queue", is_flag=True, help="Only note the job; datasette ftclassify work runs it."
+    "--queue", is_flag=True, help="Only queue the job; datasette ftclassify work runs it."
 )
 base_url_option = click.option(
     "--base-url",
@@ -59,11 +59,15 @@ limit_option = click.option(
     "--limit-usd",
     type=usd,
     metavar="X",
-    help="Stop before it costs more than X US dollars.",
+    help="Spending limit, in USD.",
 )
-yes_option = click.option("--yes", is_flag=True, help="Agree to what it costs without being asked.")
+yes_option = click.option(
+    "--yes", is_flag=True, help="Agree to the estimated cost without being asked."
+)
 despite_option = click.option(
-    "--despite-findings", is_flag=True, help="Go on though the checks found errors in the rows."
+    "--despite-findings",
+    is_flag=True,
+    help="Continue although the checks found errors in the rows.",
 )
 wrong_option = click.option(
     "--wrong-at-most",
@@ -88,7 +92,7 @@ param_option = click.option(
     type=(str, str),
     multiple=True,
     metavar="NAME VALUE",
-    help="A :NAME in the condition.",
+    help="Value of :NAME in --where; repeat for more.",
 )
 
 
@@ -103,7 +107,7 @@ def task_options(command: Command) -> Command:
             ),
             click.option(
                 "--template",
-                help="Renders columns into one text, e.g. 'Ad: {{ ad }}\\nFor: {{ product }}'.",
+                help="Makes one text of columns, e.g. 'Ad: {{ ad }}\\nFor: {{ product }}'.",
             ),
             click.option(
                 "--label",
@@ -113,9 +117,7 @@ def task_options(command: Command) -> Command:
                 help="Label column; repeat for several 0/1 columns.",
             ),
             click.option(
-                "--kind",
-                type=click.Choice(list(KINDS)),
-                help="Proposed from the data when not given.",
+                "--kind", type=click.Choice(list(KINDS)), help="Kind of labels. [detected]"
             ),
             where_option,
             param_option,
@@ -123,25 +125,26 @@ def task_options(command: Command) -> Command:
                 "--split-column", metavar="COL", help="Column that says train, validation or test."
             ),
             click.option(
-                "--delimiter", metavar="CHAR", help="Between several labels in one column."
+                "--delimiter",
+                metavar="CHAR",
+                help="Separates several labels in a cell, such as ';'.",
             ),
             click.option(
                 "--label-names",
                 metavar="A,B,C",
-                help="Labels of a column of vectors such as [0, 1, 0], in their order; a JSON array"
-                " where a name has a comma.",
+                help="Names for cells such as 0,1,0, in order; a JSON array if one has a comma.",
             ),
             click.option(
                 "--markup",
                 type=click.Choice(["none", *MARKUPS]),
                 default="none",
-                help="html: of texts in HTML read the words, without tags and styles.",
+                help="html: read only the words of HTML texts. [none]",
             ),
             click.option(
                 "--merge-variants",
                 is_flag=True,
-                help="Count labels that are one but for case, white space, invisible characters,"
-                " accents or the form of a number as the most frequent of them.",
+                help="Count labels that differ only in case, white space, accents and the like as"
+                " one: the most frequent.",
             ),
         ]
     ):
@@ -222,13 +225,13 @@ def training_options(command: Command) -> Command:
             click.option(
                 "--curve/--no-curve",
                 default=True,
-                help="Estimate whether more labels would help (local): a learning curve. [on]",
+                help="Learning curve of the local trainer: whether more labels would help. [on]",
             ),
             base_url_option,
             click.option(
                 "--continue-from",
                 metavar="CLASSIFIER",
-                help="Train the model of an earlier classifier further, with the same labels.",
+                help="Fine-tune the model of this classifier further; same labels.",
             ),
             limit_option,
             yes_option,
@@ -236,7 +239,7 @@ def training_options(command: Command) -> Command:
             click.option(
                 "--follow/--no-follow",
                 default=True,
-                help="Wait for the end, or only note the job, as --queue does. [follow]",
+                help="Wait for the end, or only queue the job, as --queue does. [follow]",
             ),
             queue_option,
         ]

@@ -44,19 +44,19 @@ if TYPE_CHECKING:
 @param_option
 @click.option("--unlabelled", is_flag=True, help="Only rows without a label.")
 @click.option(
-    "--columns-prefix", metavar="P", help="Write P_label, P_score, P_logprob, P_logprobs …"
+    "--columns-prefix", metavar="P", help="Write P_label, P_score, P_logprob, P_logprobs."
 )
 @click.option(
     "--column",
     type=(click.Choice(ROLES), str),
     multiple=True,
     metavar="ROLE NAME",
-    help="Write a role to a column of this name; an empty name leaves it out.",
+    help="Name of the column for a role, such as score; an empty name leaves it out.",
 )
 @click.option(
     "--label-scores", is_flag=True, help="Also write P_score_LABEL, the probability of each label."
 )
-@click.option("--overwrite", is_flag=True, help="Allow writing to columns that are there already.")
+@click.option("--overwrite", is_flag=True, help="Write to existing columns, too.")
 @click.option(
     "--min-score",
     "threshold",
@@ -79,18 +79,23 @@ if TYPE_CHECKING:
     "--concurrency",
     type=typed(CONCURRENCY),
     metavar="N",
-    help="Requests to a service at once, at most. [32]",
+    help="Most requests to a service at once. [32]",
 )
-@click.option("--batch", is_flag=True, help="Ask a service in batches: cheaper, within a day.")
+@click.option(
+    "--batch",
+    is_flag=True,
+    help="Send requests to a service in batches: cheaper, done within a day.",
+)
 @click.option(
     "--on-error",
     default="null",
     metavar="WHAT",
-    help="For a row without an answer: null, a label, or fail, which ends the job. [null]",
+    help="What a row without an answer gets: null, a label, or fail, which ends the job. [null]",
 )
 @click.option(
     "--max-errors",
     type=typed(SHARE),
+    metavar="SHARE",
     default=0.2,
     show_default=True,
     help="Share of rows without an answer that ends the job.",

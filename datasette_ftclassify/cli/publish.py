@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 @click.argument("out", type=click.Path(dir_okay=False))
 @click.option(
     "--classifier", "classifiers", multiple=True, metavar="NAME",
-    help="NAME or NAME@VERSION; repeat for more. [the version that answers of each]",
+    help="NAME or NAME@VERSION; repeat for more. [the version in use of each]",
 )  # fmt: skip
 @click.option(
     "--table", "tables", multiple=True, metavar="NAME",

@@ -32,8 +32,12 @@ from .train_steps import (
 
 @click.command(cls=TrainingCommand)
 @task_options
-@click.option("--name", help="Of the classifier; an existing one gets a new version. [the table's]")
-@click.option("--trainer", default="local", show_default=True, help="The trainer.")
+@click.option(
+    "--name", help="Name of the classifier; an existing one gets a new version. [the table's name]"
+)
+@click.option(
+    "--trainer", default="local", show_default=True, help="See datasette ftclassify trainers."
+)
 @training_options
 @plan_options
 @json_option

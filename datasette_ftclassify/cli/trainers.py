@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 @json_option
 @friendly
 def trainers(as_json: bool) -> None:
-    """Who can train: what each trainer does, and what it takes."""
+    """List the trainers: what each does, and what it needs."""
     from ..trainers.configuration import read_access
     from ..trainers.registry import list_trainers
 
@@ -69,7 +69,7 @@ def _models(trainer: Trainer, access: Access) -> dict[str, Any]:
 
 def _sentence(can: Capabilities) -> str:
     parts = [
-        "trains a model of its own" if can.trains else "asks a ready model, without training",
+        "trains a model of its own" if can.trains else "prompts a model, no training",
         "costs money" if can.costs_money else "free",
         "texts leave this machine" if can.leaves_machine else "nothing leaves this machine",
         "needs labelled rows" if can.needs_examples else "needs no labelled rows",

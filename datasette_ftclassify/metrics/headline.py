@@ -24,8 +24,9 @@ def _phrase(metric: Metric, result: Evaluation) -> str:
     if metric.phrase is not None:
         return metric.phrase(result)
     interval = metric.interval_text(result)
-    name = metric.name[:1].lower() + metric.name[1:]
-    return f"{name} {metric.text(result)}" + (f" (95% interval {interval})" if interval else "")
+    return f"{metric.name_in_sentence} {metric.text(result)}" + (
+        f" (95% interval {interval})" if interval else ""
+    )
 
 
 def easier_test_rows(result: Evaluation | None, report: Mapping[str, Any]) -> str | None:

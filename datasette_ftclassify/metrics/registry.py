@@ -66,6 +66,10 @@ class Metric:
     def keys(self) -> tuple[str, ...]:
         return (self.key, *([f"{self.key}_low", f"{self.key}_high"] if self.interval else []))
 
+    @property
+    def name_in_sentence(self) -> str:
+        return self.name[:1].lower() + self.name[1:]
+
     def place(self, groups: Set[Group]) -> int | None:
         """Among the main figures of an evaluation of these groups."""
         places = [place for of, place in self.groups.items() if of in groups]

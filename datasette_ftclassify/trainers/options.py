@@ -105,9 +105,9 @@ class Option:
         )
 
 
-MODEL = Option("model", "Model", help="The service's model to tune, or to ask.")
-MODEL_TO_TUNE = replace(MODEL, label="Model to tune", help="")
-MODEL_TO_ASK = replace(MODEL, label="Model to ask", help="")
+MODEL = Option("model", "Model", help="The service's model: to fine-tune, or to prompt.")
+MODEL_TO_TUNE = replace(MODEL, label="Model to fine-tune", help="")
+MODEL_TO_ASK = replace(MODEL, label="Model to prompt", help="")
 EMBEDDINGS = Option(
     "embeddings",
     "Static embedding model",
@@ -132,17 +132,17 @@ EPOCHS = Option(
     least=1,
 )
 BATCH_SIZE = Option(
-    "batch_size", "Batch size", "whole", "Examples a step.", "the service chooses", least=1
+    "batch_size", "Batch size", "whole", "Examples per step.", "the service chooses", least=1
 )
 LEARNING_RATE = Option(
     "learning_rate",
     "Learning-rate multiplier",
     "number",
-    "Multiplies the service's own learning rate.",
+    "1 is the service's own learning rate.",
     "the service chooses",
     above=0,
 )
-SUFFIX = Option("suffix", "Suffix of the model's name", help="Goes into the tuned model's name.")
+SUFFIX = Option("suffix", "Suffix of the model's name", help="Part of the fine-tuned model's name.")
 WANDB = Option(
     "wandb",
     "Project at Weights & Biases",
@@ -152,7 +152,7 @@ WANDB = Option(
 )
 FORM = Option(
     "form",
-    "Form of the examples",
+    "Format of the examples",
     "choice",
     empty="what suits the model",
     choices=(("chat", "chat"), ("completion", "completion")),

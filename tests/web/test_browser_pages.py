@@ -55,7 +55,7 @@ def visit_all(page: Any) -> Iterator[str]:
     page.get_by_role("radio", name="openai").check()
     settings = page.locator("fieldset", has=page.get_by_role("radio", name="openai"))
     settings.get_by_text("Settings").click()
-    settings.get_by_label("Model to tune").fill("gpt-4.1-mini")
+    settings.get_by_label("Model to fine-tune").fill("gpt-4.1-mini")
     page.get_by_role("button", name="Train", exact=True).click()
     expect(page.get_by_role("heading", name="This costs")).to_be_visible()
     yield "train, estimate"

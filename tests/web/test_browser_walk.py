@@ -166,7 +166,7 @@ def test_a_training_at_a_service_that_fails_and_is_tried_again(
         page.get_by_role("radio", name="openai").check()
         settings = page.locator("fieldset", has=page.get_by_role("radio", name="openai"))
         settings.get_by_text("Settings").click()
-        settings.get_by_label("Model to tune").fill(MODEL)
+        settings.get_by_label("Model to fine-tune").fill(MODEL)
         settings.get_by_label("Epochs").fill("1")
         page.get_by_role("button", name="Train", exact=True).click()
         expect(page.get_by_role("heading", name="This costs")).to_be_visible()

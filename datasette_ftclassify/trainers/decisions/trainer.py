@@ -21,7 +21,7 @@ class DecisionsTrainer(Service):
     """Trains nothing: a ready model is asked which label fits, and needs no examples."""
 
     name = NAME
-    title = "At OpenAI, untrained: closed questions about each text (Decisions API)"
+    title = "OpenAI's Decisions API: closed questions about each text, no training"
     capabilities = Capabilities(
         trains=False,
         needs_examples=False,

@@ -140,9 +140,10 @@ def curve_sentence(points: Sequence[dict[str, Any]]) -> str:
         )
     if least > 0:
         gain = min(last["score"] - before["score"], 1 - last["score"])
+        more = "Doubling the labels" if 1.9 < times < 2.1 else f"{times:.3g} times the labels"
         return (
-            f"More labels would probably help: {change}. {times:.3g} times the labels again would "
-            f"add less than {gain:.3f}."
+            f"More labels would probably help: {change}. {more} again would add less than "
+            f"{gain:.3f}."
         )
     if most < WORTH:
         return f"More labels of this kind would probably not help: {change}."

@@ -130,7 +130,7 @@ class Dialect:
 
 OPENAI = Dialect(
     "openai",
-    title="OpenAI, or a server that speaks its protocol: a language model is tuned there",
+    title="OpenAI, or a server that speaks its protocol: fine-tune a model",
     # Those of OpenAI's SDK.
     variables={"api_key": "OPENAI_API_KEY", "base_url": "OPENAI_BASE_URL"},
     # OpenAI's guide and API reference: files of 512 MB, and of 8 GB as Uploads.
@@ -143,7 +143,7 @@ OPENAI = Dialect(
 
 AZURE = Dialect(
     "azure",
-    title="Azure OpenAI: a language model is tuned and deployed at your resource",
+    title="Azure OpenAI: fine-tune a model, and deploy it at your resource",
     provider="Azure",
     variables={
         "api_key": "AZURE_OPENAI_API_KEY",
