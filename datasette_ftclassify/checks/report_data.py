@@ -6,7 +6,7 @@ from typing import Any, TypedDict
 
 from .codes import Severity
 
-JsonKey = list["str | int | float | None"]
+JsonKey = list[str | int | float | None]
 """The key of a row: bytes as hexadecimal digits, infinities as text."""
 
 LengthBin = TypedDict("LengthBin", {"from": int, "to": "int | None", "count": int})
@@ -54,12 +54,18 @@ class Rows(TypedDict):
     usable: int
 
 
+class SplitRows(TypedDict):
+    train: int
+    validation: int
+    test: int
+
+
 class Splits(TypedDict):
     """left_out: rows by the value of the split column that names no split
     shared: rows of validation and test whose text, or a near copy, is in train
     given: whether there is a split column"""
 
-    rows: dict[str, int]
+    rows: SplitRows
     left_out: dict[str, int]
     shared: int
     given: bool

@@ -143,6 +143,7 @@ def _report(facts: Facts, findings: list[Finding]) -> CheckReport:
     }
     if facts.named:
         distributions["keys"] = {name: str(key) for key, name in facts.named.items()}
+    rows = facts.report.rows
     return CheckReport(
         task=facts.task,
         findings=ordered(findings),
@@ -155,7 +156,11 @@ def _report(facts: Facts, findings: list[Finding]) -> CheckReport:
         distributions=distributions,
         sample=facts.sample,
         splits={
-            "rows": {split: facts.report.rows[split] for split in ("train", "validation", "test")},
+            "rows": {
+                "train": rows["train"],
+                "validation": rows["validation"],
+                "test": rows["test"],
+            },
             "left_out": dict(facts.report.left_out.most_common(50)),
             "shared": facts.report.shared,
             "given": facts.task.split_column is not None,

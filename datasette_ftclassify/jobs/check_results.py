@@ -6,14 +6,13 @@ import json
 import sqlite3
 import threading
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
 
 from ..checks import run_checks
-from ..checks.codes import SEVERITIES
 from ..checks.report import json_key
 from ..checks.row_conditions import MOST_KEYS
+from ..core.errors import ArtifactError, JobError
 from ..core.examples import Record, count_records
 from ..core.humanize import when
 from ..core.splits import SplitPlan
@@ -22,25 +21,8 @@ from ..store.jobs.job import Job
 from ..store.jobs.state import list_jobs
 from ..trainers.service import Service
 from .check import as_trained_by, rows_digest
-
-
-@dataclass(frozen=True)
-class Found:
-    """A finding, as it is shown before something is paid for; fields as in `checks.Finding`.
-
-    keys:        as JSON has them
-    job, number: the check job that has it in its result, and its place there; None for neither
-    """
-
-    code: str
-    severity: str
-    count: int
-    message: str
-    advice: str
-    keys: Sequence[Sequence[Any]] = ()
-    where: str | None = None
-    job: int | None = None
-    number: int | None = None
+from .settings import CheckSettings, settings_of
+from .stored_check import Found, StoredCheck, read_check
 
 
 @dataclass(frozen=True)
@@ -70,17 +52,16 @@ def check_rows(
     most:   rows that are checked, unless a check job has
     digest: of the rows, where they have been read; `usable`: those that can be trained on
     """
-    jobs = _checks_of(conn, task, plan, model)
+    checks = _checks_of(conn, task, plan, model)
     rows = 0 if most is None else count_records(conn, task)
     too_many = most is not None and rows > most
-    if too_many and not jobs:
+    if too_many and not checks:
         return _unchecked(rows)
     digest = digest or rows_digest(conn, task)
-    for job in jobs:
-        found = _stored(job) if (job.result or {}).get("rows_digest") == digest else None
-        if found is not None:
-            at = when(job.updated_at)
-            return Checked(found, f"Checked by job {job.id} ({at}): the rows are the same.", job)
+    for job, check in checks:
+        if check.rows_digest == digest:
+            how = f"Checked by job {job.id} ({when(job.updated_at)}): the rows are the same."
+            return Checked(tuple(check.findings), how, job)
     if too_many:
         return _unchecked(rows)
     words = json.dumps([task.to_dict(), asdict(plan or SplitPlan()), trainer.name, model])
@@ -128,49 +109,21 @@ def _run(
 
 def _checks_of(
     conn: sqlite3.Connection, task: Task, plan: SplitPlan | None, model: str | None
-) -> list[Job]:
+) -> list[tuple[Job, StoredCheck]]:
     """Finished check jobs about the task, newest first; of its rows as they were then."""
-    jobs = []
-    words = json.loads(json.dumps(task.to_dict()))
+    found = []
     for job in list_jobs(conn, "check", "finished"):
-        if not job.result:
+        try:
+            settings = settings_of(job, CheckSettings)
+            if settings.task != task or plan not in (None, settings.plan):
+                continue
+            check = read_check(job)
+        except (JobError, ArtifactError):
             continue
-        same = job.settings.get("task") == words
-        if plan is not None:
-            same = same and job.settings.get("plan") == asdict(plan)
-        if model is not None:  # which texts and labels it can take
-            tokens = job.result.get("tokens")
-            same = same and isinstance(tokens, dict) and tokens.get("model") == model
-        if same:
-            jobs.append(job)
-    return jobs
-
-
-def _stored(job: Job) -> tuple[Found, ...] | None:
-    """The findings of a check job; None for what was not written by this software."""
-    findings = (job.result or {}).get("findings")
-    if not isinstance(findings, list):
-        return None
-    found = [_found(finding, job.id, number) for number, finding in enumerate(findings)]
-    known = [one for one in found if one is not None]
-    return tuple(known) if len(known) == len(found) else None
-
-
-def _found(finding: object, job: int, number: int) -> Found | None:
-    if not isinstance(finding, Mapping):
-        return None
-    texts = [finding.get(name) for name in ("code", "severity", "message", "advice")]
-    count, where, keys = finding.get("count"), finding.get("where"), finding.get("keys")
-    if not all(isinstance(text, str) for text in texts) or not isinstance(count, int):
-        return None
-    if not (where is None or isinstance(where, str)) or not isinstance(keys, list):
-        return None
-    if not all(isinstance(key, list) for key in keys):
-        return None
-    code, severity, message, advice = map(str, texts)
-    if severity not in SEVERITIES:
-        return None
-    return Found(code, severity, count, message, advice, keys, where, job, number)
+        # Which texts and labels it can take goes by the model.
+        if model is None or (check.tokens is not None and check.tokens["model"] == model):
+            found.append((job, check))
+    return found
 
 
 class _Recent:

@@ -25,13 +25,14 @@ from ..trainers.access import Access
 from ..trainers.registry import get_trainer
 from ..trainers.service import Service
 from .check import RowsDigest
-from .check_results import Checked, Found, check_rows
+from .check_results import Checked, check_rows
 from .estimates import JobEstimate, check_answers, estimate_requests, estimate_texts, without_answer
 from .evaluate import read_test_rows
 from .load_classifier import prices_of, service_of
 from .plan import Plan, PredictRequest
 from .remote.model_names import load_inference_client
 from .rows import Rows
+from .stored_check import Found
 from .train import plan_and_estimate
 from .train_plan import TrainEstimate, TrainPlan
 from .train_request import TrainRequest

@@ -16,18 +16,20 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Sequence
 from contextlib import closing
-from typing import Any
+from typing import TypedDict
 
 from ..checks.report import json_key
-from ..core.database import check_condition, condition, decode, quote, quote_all, relation
-from ..core.errors import FtclassifyError
+from ..checks.report_data import JsonKey
+from ..core.database import Cell, check_condition, condition, decode, quote, quote_all, relation
+from ..core.errors import ArtifactError, FtclassifyError
 from ..core.labels import label_name
 from ..core.time_limit import TooSlow, within
 from ..store.jobs.state import get_job
 from ..store.tables import check_tables
 from .settings import CheckSettings, settings_of
+from .stored_check import read_check
 
 SQL_SECONDS = 1.5
 """Of the processor, for SQLite where it can be stopped."""
@@ -49,8 +51,12 @@ MOST_AT_ONCE = 2
 
 _slots = threading.BoundedSemaphore(MOST_AT_ONCE)
 
-Row = dict[str, Any]
-"""`key`: the values that identify the row; `cells`: of the text and label columns, as text."""
+
+class Row(TypedDict):
+    """key: the values that identify the row; cells: of the text and label columns, as text"""
+
+    key: JsonKey
+    cells: list[str]
 
 
 def read_finding_rows(uri: str, job_id: int, finding: int, start: int, most: int) -> list[Row]:
@@ -96,34 +102,32 @@ def main(uri: str, job_id: int, finding: int, start: int, most: int) -> None:
             conn.text_factory = decode
             check_tables(conn)
             rows = _rows(conn, job_id, finding, start, most)
-    except (FtclassifyError, sqlite3.Error) as problem:
+    except ArtifactError as problem:
+        error = str(problem)
+    except (FtclassifyError, sqlite3.Error, IndexError) as problem:
         error = (
             f"The rows cannot be listed: {str(problem).rstrip('.')}. Check the rows again, since "
             "the table may have changed."
         )
-    except (KeyError, TypeError, AttributeError, ValueError, OverflowError, IndexError):
-        error = "This check is damaged in this file: check the rows again."
     print(json.dumps({"rows": rows, "error": error}))
 
 
 def _rows(conn: sqlite3.Connection, job_id: int, number: int, start: int, most: int) -> list[Row]:
     job = get_job(conn, job_id)
     task = settings_of(job, CheckSettings).task
-    finding: Mapping[str, Any] = (job.result or {})["findings"][number]
+    finding = read_check(job).findings[number]
     source = relation(conn, task.source)
     columns = quote_all([*task.text, *task.labels])
     identity = source.identity
-    keys = finding["keys"][start : start + most]
+    keys = finding.keys[start : start + most]
     if not identity:
         return [_row(key, ()) for key in keys]
     n_keys, table = len(identity), quote(source.name)
-    details = finding.get("details") or {}
-    if finding["where"] and not (finding.get("groups") or details.get("rows")):
-        # Those stand in the order of their keys.
-        check_condition(conn, source, finding["where"], {})
+    if finding.where and not finding.in_order:
+        check_condition(conn, source, finding.where, {})
         sql = (
             f"select {quote_all(identity)}, {columns} from {table}"
-            f" where {condition(finding['where'])} limit ? offset ?"
+            f" where {condition(finding.where)} limit ? offset ?"
         )
         found = conn.execute(sql, [most, start])
         return [_row(json_key(row[:n_keys]), row[n_keys:]) for row in found]
@@ -132,7 +136,7 @@ def _rows(conn: sqlite3.Connection, job_id: int, number: int, start: int, most: 
     return [_row(key, conn.execute(sql, key[:n_keys]).fetchone() or ()) for key in keys]
 
 
-def _row(key: list[Any], cells: Any) -> Row:
+def _row(key: JsonKey, cells: Sequence[Cell]) -> Row:
     shown = ["" if c is None else "BLOB" if isinstance(c, bytes) else label_name(c) for c in cells]
     cut = [t if len(t) <= LONGEST_CELL else t[: LONGEST_CELL - 1] + "…" for t in shown]
     return {"key": key, "cells": cut}

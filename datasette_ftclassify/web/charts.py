@@ -9,7 +9,10 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ..metrics.result import Bin
 
 WIDTH, HEIGHT = 400.0, 230.0
 """Of every chart, in its own units; the page scales it."""
@@ -91,68 +94,110 @@ def figure(value: float) -> str:
     return f"{value:.4g}"
 
 
-def bars(
-    counts: Mapping[str, int] | Sequence[tuple[str, int]], most: int = 500
-) -> list[dict[str, Any]]:
-    """Rows of a bar table, largest first: {"name", "count", "share" of the largest, "rest"}.
+@dataclass(frozen=True)
+class Bar:
+    """A row of a bar table. share: of the largest; rest: how many names it stands for, being the
+    last of too many"""
 
-    What is beyond `most` comes as one row, `rest` being how many names it stands for.
-    """
-    items = list(counts.items()) if isinstance(counts, Mapping) else list(counts)
-    items.sort(key=lambda item: (-item[1], item[0]))
-    largest = max((count for _, count in items), default=0) or 1
-    rows = [
-        {"name": name, "count": count, "share": count / largest, "rest": 0}
-        for name, count in items[:most]
-    ]
-    if len(items) > most:
-        others = sum(count for _, count in items[most:])
-        rest = len(items) - most
-        rows.append({"name": "", "count": others, "share": None, "rest": rest})
-    return rows
+    name: str
+    count: int
+    share: float | None
+    rest: int = 0
 
 
-def histogram(bins: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
-    """Columns for bins of one width, {"from", "to", "count"}; a last one may be open.
+def bars(counts: Mapping[str, int], most: int = 500) -> list[Bar]:
+    """The largest first, and one for all beyond `most`."""
+    items = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+    largest = max(counts.values(), default=0) or 1
+    rows = [Bar(name, count, count / largest) for name, count in items[:most]]
+    others = [count for _, count in items[most:]]
+    return [*rows, Bar("", sum(others), None, len(others))] if others else rows
 
-    None when nothing was counted.
-    """
-    top = max((int(b["count"]) for b in bins), default=0)
+
+@dataclass(frozen=True)
+class HistogramBin:
+    """How many values are from `start` on and below `end`; None: a last one, which is open."""
+
+    start: float
+    end: float | None
+    count: int
+
+
+@dataclass(frozen=True)
+class Column:
+    x: float
+    y: float
+    width: float
+    height: float
+    text: str
+
+
+@dataclass(frozen=True)
+class Histogram:
+    columns: list[Column]
+    x: Axis
+    y: Axis
+
+
+def histogram(bins: Sequence[HistogramBin]) -> Histogram | None:
+    """Of bins of one width. None when nothing was counted."""
+    top = max((b.count for b in bins), default=0)
     if not top:
         return None
     low, high = _ends(bins)
     x, y = Axis.across(low, high), Axis.up(0, top, whole=True)
     width = (x.end - x.start) / len(bins)
     columns = [
-        {
-            "x": round(LEFT + i * width, 2),
-            "y": round(y(b["count"]), 2),
-            "width": round(max(width - 1, 0.5), 2),
-            "height": round(y.start - y(b["count"]), 2),
-            "text": f"{span(b)}: {b['count']:,}",
-        }
+        Column(
+            x=round(LEFT + i * width, 2),
+            y=round(y(b.count), 2),
+            width=round(max(width - 1, 0.5), 2),
+            height=round(y.start - y(b.count), 2),
+            text=f"{span(b)}: {b.count:,}",
+        )
         for i, b in enumerate(bins)
     ]
-    if bins[-1].get("to") is None and len(bins) > 1:  # what is beyond has no place of its own
-        start, words = bins[-1]["from"], f"{figure(bins[-1]['from'])}+"
+    if bins[-1].end is None and len(bins) > 1:  # what is beyond has no place of its own
+        start, words = bins[-1].start, f"{figure(bins[-1].start)}+"
         kept = tuple(tick for tick in x.ticks if tick.at < x(start) - 2 * width)
         x = replace(x, ticks=(*kept, Tick(round(x(start) + width / 2, 2), words)))
-    return {"columns": columns, "x": x, "y": y}
+    return Histogram(columns, x, y)
 
 
-def _ends(bins: Sequence[Mapping[str, Any]]) -> tuple[float, float]:
+def _ends(bins: Sequence[HistogramBin]) -> tuple[float, float]:
     """Where bins of one width begin and end."""
     first, last = bins[0], bins[-1]
-    if last.get("to") is not None:
-        return float(first["from"]), float(last["to"])
-    width = (last["from"] - first["from"]) / (len(bins) - 1) if len(bins) > 1 else 1
-    return float(first["from"]), float(last["from"] + width)
+    if last.end is not None:
+        return first.start, last.end
+    width = (last.start - first.start) / (len(bins) - 1) if len(bins) > 1 else 1
+    return first.start, last.start + width
 
 
-def span(bin_: Mapping[str, Any]) -> str:
+def span(bin_: HistogramBin) -> str:
     """A bin's range in words."""
-    low, high = bin_["from"], bin_.get("to")
-    return f"{figure(low)} and more" if high is None else f"{figure(low)} to {figure(high)}"
+    if bin_.end is None:
+        return f"{figure(bin_.start)} and more"
+    return f"{figure(bin_.start)} to {figure(bin_.end)}"
+
+
+@dataclass(frozen=True)
+class Line:
+    """Of a chart with several; `points` as SVG has them."""
+
+    name: str
+    points: str
+    number: int
+
+
+@dataclass(frozen=True)
+class Lines:
+    """bands: as polygons; marks: where on the x axis"""
+
+    x: Axis
+    y: Axis
+    lines: list[Line]
+    bands: list[str]
+    marks: list[float]
 
 
 def lines(
@@ -161,7 +206,7 @@ def lines(
     marks: Sequence[float] = (),
     share: bool = False,
     bands: Mapping[str, Sequence[tuple[float, float, float]]] | None = None,
-) -> dict[str, Any] | None:
+) -> Lines | None:
     """A line for each series of (x, y), and vertical marks at some x. None without two points.
 
     share: the values are parts of 1, and the axis goes from 0 to 1
@@ -174,17 +219,17 @@ def lines(
     ys = [y for _, y in points]
     x = Axis.across(min(xs), max(xs))
     y = Axis.up(0, 1, share=True) if share else Axis.up(min(0.0, *ys), max(ys))
-    return {
-        "x": x,
-        "y": y,
-        "lines": [
-            {"name": name, "points": _points(line, x, y), "number": i}
+    return Lines(
+        x,
+        y,
+        lines=[
+            Line(name, _points(line, x, y), i)
             for i, (name, line) in enumerate(series.items())
             if line
         ],
-        "bands": [_band(band, x, y) for band in (bands or {}).values() if band],
-        "marks": [round(x(mark), 2) for mark in marks if x.low <= mark <= x.high],
-    }
+        bands=[_band(band, x, y) for band in (bands or {}).values() if band],
+        marks=[round(x(mark), 2) for mark in marks if x.low <= mark <= x.high],
+    )
 
 
 def _finite(*values: float) -> bool:
@@ -201,39 +246,100 @@ def _band(band: Sequence[tuple[float, float, float]], x: Axis, y: Axis) -> str:
     return _points([*upper, *lower], x, y)
 
 
-def reliability(bins: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
-    """Dots for bins of {"confidence", "accuracy", "count"}, in area as the rows in them, and the
-    diagonal on which they would be if every score meant what it says. None without any."""
-    filled = [b for b in bins if b["count"]]
+@dataclass(frozen=True)
+class Dot:
+    x: float
+    y: float
+    r: float
+    text: str
+
+
+@dataclass(frozen=True)
+class Reliability:
+    """line, diagonal: points as SVG has them"""
+
+    x: Axis
+    y: Axis
+    dots: list[Dot]
+    diagonal: str
+    line: str
+
+
+def reliability(bins: Sequence[Bin]) -> Reliability | None:
+    """Dots in area as the rows in them, and the diagonal on which they would be if every score
+    meant what it says. None without any."""
+    filled = [
+        (b["confidence"], b["accuracy"], b["count"])
+        for b in bins
+        if b["count"] and b["confidence"] is not None and b["accuracy"] is not None
+    ]
     if not filled:
         return None
     x, y = Axis.across(0, 1, share=True), Axis.up(0, 1, share=True)
-    most = max(b["count"] for b in filled)
+    most = max(count for _, _, count in filled)
     dots = [
-        {
-            "x": round(x(b["confidence"]), 2),
-            "y": round(y(b["accuracy"]), 2),
-            "r": round(2 + 8 * math.sqrt(b["count"] / most), 2),
-            "text": f"said {b['confidence']:.0%}, right {b['accuracy']:.0%}: {b['count']:,}",
-        }
-        for b in filled
+        Dot(
+            x=round(x(said), 2),
+            y=round(y(right), 2),
+            r=round(2 + 8 * math.sqrt(count / most), 2),
+            text=f"predicted {said:.0%}, right {right:.0%}: {count:,}",
+        )
+        for said, right, count in filled
     ]
     diagonal = f"{x(0):.2f},{y(0):.2f} {x(1):.2f},{y(1):.2f}"
-    line = " ".join(f"{dot['x']},{dot['y']}" for dot in dots)
-    return {"x": x, "y": y, "dots": dots, "diagonal": diagonal, "line": line}
+    return Reliability(x, y, dots, diagonal, " ".join(f"{dot.x},{dot.y}" for dot in dots))
+
+
+@dataclass(frozen=True)
+class MatrixCell:
+    """share: of the rows with that truth; abstained: of rows without an answer"""
+
+    chosen: str
+    abstained: bool
+    count: int
+    share: float
+    right: bool
+
+
+@dataclass(frozen=True)
+class MatrixRow:
+    truth: str
+    cells: list[MatrixCell]
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """How many rows of one label were answered with another."""
+
+    truth: str
+    chosen: str
+    abstained: bool
+    count: int
+
+
+@dataclass(frozen=True)
+class Confusion:
+    """The truth down and the answer across.
+
+    left_out:  labels that are not shown
+    uncounted: test rows that are in no cell, having been left out where there were too many cells
+    pairs:     the most frequent confusions among all labels
+    """
+
+    columns: list[str]
+    rows: list[MatrixRow]
+    left_out: int
+    uncounted: int
+    pairs: list[Mistake]
 
 
 def confusion(
     labels: Sequence[str], cells: Sequence[tuple[int, int, int]], uncounted: int = 0
-) -> dict[str, Any]:
-    """Rows of cells, the truth down and the answer across, each with its share of its row.
+) -> Confusion:
+    """Of more than MATRIX_LABELS labels, only those that are confused most.
 
-    Of more than MATRIX_LABELS labels, only those that are confused most: `left_out` says how many
-    are not shown. `pairs` are the commonest confusions among all labels.
-
-    cells:     (row, column, count) of those that are no 0; the column behind the last label is of
-               rows without an answer
-    uncounted: test rows that are in no cell, having been left out where there were too many cells
+    cells: (row, column, count) of those that are no 0; the column behind the last label is of rows
+           without an answer
     """
     k = len(labels)
     abstains = any(j == k for _, j, _ in cells)
@@ -245,16 +351,13 @@ def confusion(
     rows: dict[int, dict[int, int]] = {}
     for i, j, count in cells:
         rows.setdefault(i, {})[j] = count
-    return {
-        "columns": [names[j] for j in columns],
-        "rows": [_matrix_row(names, rows.get(i, {}), i, columns) for i in shown],
-        "left_out": k - len(shown),
-        "uncounted": uncounted,
-        "pairs": [
-            {"truth": names[i], "chosen": names[j], "abstained": j == k, "count": count}
-            for count, i, j in wrong[:20]
-        ],
-    }
+    return Confusion(
+        columns=[names[j] for j in columns],
+        rows=[_matrix_row(names, rows.get(i, {}), i, columns) for i in shown],
+        left_out=k - len(shown),
+        uncounted=uncounted,
+        pairs=[Mistake(names[i], names[j], j == k, count) for count, i, j in wrong[:20]],
+    )
 
 
 def _most_confused(k: int, wrong: Sequence[tuple[int, int, int]]) -> list[int]:
@@ -270,16 +373,11 @@ def _most_confused(k: int, wrong: Sequence[tuple[int, int, int]]) -> list[int]:
 
 def _matrix_row(
     names: Sequence[str], counts: Mapping[int, int], truth: int, columns: Sequence[int]
-) -> dict[str, Any]:
-    total = sum(counts.values())
+) -> MatrixRow:
+    total = sum(counts.values()) or 1
     cells = [
-        {
-            "chosen": names[j],
-            "abstained": j == len(names) - 1,
-            "count": counts.get(j, 0),
-            "share": counts.get(j, 0) / (total or 1),
-            "right": j == truth,
-        }
+        MatrixCell(names[j], j == len(names) - 1, counts.get(j, 0), counts.get(j, 0) / total,
+                   right=j == truth)
         for j in columns
-    ]
-    return {"truth": names[truth], "cells": cells, "total": total}
+    ]  # fmt: skip
+    return MatrixRow(names[truth], cells)

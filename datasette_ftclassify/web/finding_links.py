@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
 from ..core.database import Relation, relation
@@ -15,6 +13,7 @@ from .permissions import TRAIN
 
 if TYPE_CHECKING:
     from ..jobs.confirming import EvaluateConfirmation, PredictConfirmation, TrainConfirmation
+    from ..jobs.stored_check import Found
     from .page_request import PageRequest
 
 _LONGEST_ADDRESS = 1_800
@@ -37,7 +36,7 @@ async def review_urls(
     if shown is None:
         return []
     table = await ask.read(lambda conn: relation(conn, source))
-    return [rows_url(ask, asdict(f), table, f.job, f.number) for f in shown.review.findings]
+    return [rows_url(ask, finding, table) for finding in shown.review.findings]
 
 
 async def check_url(
@@ -51,22 +50,17 @@ async def check_url(
     return ask.url("train", table=source, check=shown.review.check_job)
 
 
-def rows_url(
-    ask: PageRequest,
-    finding: Mapping[str, Any],
-    source: Relation,
-    job: int | None,
-    number: int | None,
-) -> str | None:
+def rows_url(ask: PageRequest, finding: Found, source: Relation) -> str | None:
     """Of the finding's rows: the table page with filters where those say the same, else ours of the
     finding, if a check job has it with a number. None without either."""
-    where, keys = finding["where"], finding["keys"]
-    ours = ask.url("jobs", job, "finding", number) if job is not None and (keys or where) else None
-    details = finding.get("details") or {}
-    if ours and (finding.get("groups") or details.get("rows")):
+    where, keys = finding.where, finding.keys
+    ours = None
+    if finding.job is not None and (keys or where):
+        ours = ask.url("jobs", finding.job, "finding", finding.number)
+    if ours and finding.in_order:
         return ours  # which shows what belongs together, or what is suggested
     filters = as_filters(where) if where else None
-    whole = finding["count"] == len(keys) or (where and len(keys) < LISTED)
+    whole = finding.count == len(keys) or (where and len(keys) < LISTED)
     if filters is None and keys and (whole or ours is None) and len(source.identity) == 1:
         some = keys if whole else keys[:_SOME]
         pair = in_filter(source.identity[0], [key[0] for key in some])

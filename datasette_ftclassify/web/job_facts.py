@@ -6,6 +6,7 @@ import math
 import re
 import sqlite3
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
@@ -101,7 +102,6 @@ def actions_of(job: Job, *, agreed: bool = True) -> list[str]:
 
 def share_of(job: Job) -> float | None:
     """How far the job is, 0-1; None where nobody knows."""
-
     if job.state == "finished":
         return 1.0
     if job.total:
@@ -259,8 +259,18 @@ def _console(host: object, what: str, name: str) -> str | None:
     return next((page for page in pages if page), None)
 
 
-def curves(points: Sequence[Mapping[str, Any]], marks: Sequence[float]) -> dict[str, Any] | None:
-    """Pictures of the loss and the accuracy over the steps, and their figures as a table.
+@dataclass(frozen=True)
+class Curves:
+    """Loss and accuracy over the steps; columns, rows: their figures as a table, the step first."""
+
+    loss: charts.Lines | None
+    accuracy: charts.Lines | None
+    columns: list[str]
+    rows: list[list[float | None]]
+
+
+def curves(points: Sequence[Mapping[str, Any]], marks: Sequence[float]) -> Curves | None:
+    """None without two points of either.
 
     points: as a service reported them, such as {"step": 10, "train_loss": 0.3}
     marks:  steps at which a checkpoint was kept
@@ -276,11 +286,12 @@ def curves(points: Sequence[Mapping[str, Any]], marks: Sequence[float]) -> dict[
     if not any(drawn.values()):
         return None
     columns = [name for names in _SERIES.values() for name in names if any(name in r for r in rows)]
-    return {
-        **drawn,
-        "columns": [name.replace("_", " ") for name in columns],
-        "rows": [[row["step"], *(row.get(name) for name in columns)] for row in thinned(rows)],
-    }
+    return Curves(
+        drawn["loss"],
+        drawn["accuracy"],
+        [name.replace("_", " ") for name in columns],
+        [[row["step"], *(row.get(name) for name in columns)] for row in thinned(rows)],
+    )
 
 
 def _numbers(point: Mapping[str, Any]) -> dict[str, float]:

@@ -3,14 +3,15 @@ All of it follows from the attributes of a trainer."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
+from typing import TypedDict
 
 from ..core.errors import AccessError, TrainingError
-from ..core.humanize import counted, dollars
+from ..core.humanize import counted, dollars, rows_text
 from ..core.label_kinds import MULTICLASS
 from ..core.labels import LabelSet
 from ..export import ExportFormat
+from ..jobs.stored_check import StoredCheck
 from ..prompts.prices import PriceTable, estimate_inference, estimate_training, load_prices, today
 from ..trainers.access import Access
 from ..trainers.base import Trainer, TrainerOptions, options_of
@@ -24,22 +25,60 @@ _ASKED = 1_000
 """Texts for which the price of prompting a model is shown."""
 
 
-def offers(
-    choices: Choices, access: Access, report: Mapping[str, Any] | None
-) -> list[dict[str, Any]]:
+class FormField(TypedDict, total=False):
+    """Of a form, for an option: its `type` is that of an input, or select, or textarea.
+
+    options:  of a select: (value, text); proposed: of a list beside an input
+    usual:    what an empty one stands for; most: characters
+    """
+
+    name: str
+    label: str
+    value: str
+    type: str
+    help: str
+    proposed: list[str]
+    usual: str
+    options: list[tuple[str, str]]
+    min: float
+    max: float
+    step: str
+    most: int
+
+
+class Offer(TypedDict):
+    """A trainer as it stands on the page, in sentences.
+
+    missing: why it cannot be used yet; None: it can
+    until:   the day on which its model is retired; until_stated: whether the service says so
+    """
+
+    name: str
+    title: str
+    missing: str | None
+    paid: bool
+    leaves_machine: bool
+    cost: str
+    time: str
+    leaves: str
+    can: list[str]
+    until: str | None
+    until_stated: bool
+    settings: list[FormField]
+
+
+def offers(choices: Choices, access: Access, check: StoredCheck | None) -> list[Offer]:
     """All trainers, those that cost nothing first, and last those that cannot be used yet.
 
-    report: of a check of what is chosen; None: nothing is known of the rows
+    check: of what is chosen; None: nothing is known of the rows
     Takes a while at first, since it may import what a trainer needs: call it in a thread.
     """
     trainers = sorted(list_trainers(), key=lambda t: (t.capabilities.costs_money, t.name))
-    found = [_offer(trainer, choices, access, report) for trainer in trainers]
+    found = [_offer(trainer, choices, access, check) for trainer in trainers]
     return sorted(found, key=lambda offer: offer["missing"] is not None)
 
 
-def _offer(
-    trainer: Trainer, choices: Choices, access: Access, report: Mapping[str, Any] | None
-) -> dict[str, Any]:
+def _offer(trainer: Trainer, choices: Choices, access: Access, check: StoredCheck | None) -> Offer:
     able = trainer.capabilities
     missing = why_not(trainer, access)
     table = _prices(trainer, access)
@@ -57,9 +96,9 @@ def _offer(
         "missing": missing,
         "paid": able.costs_money,
         "leaves_machine": able.leaves_machine,
-        "cost": closed or _cost(trainer, model, table, report),
-        "time": _time(trainer, report),
-        "leaves": _leaves(trainer, access, report, missing),
+        "cost": closed or _cost(trainer, model, table, check),
+        "time": _time(trainer, check),
+        "leaves": _leaves(trainer, access, check, missing),
         "can": _can(trainer),
         "until": None if closed or until is None else until.isoformat(),
         "until_stated": stated is not None,
@@ -132,16 +171,15 @@ def _prices(trainer: Trainer, access: Access) -> PriceTable:
         return load_prices()
 
 
-def _cost(trainer: Trainer, model: str, table: PriceTable, report: Mapping[str, Any] | None) -> str:
+def _cost(trainer: Trainer, model: str, table: PriceTable, check: StoredCheck | None) -> str:
     able = trainer.capabilities
     if not able.costs_money:
         return "Nothing"
-    tokens = (report or {}).get("tokens")
-    if report is None or not tokens:
+    if check is None or check.tokens is None:
         return "Check the rows to see about how much. You agree to an exact estimate first."
     if not model:
         return "Depends on the model: name one. You agree to an exact estimate first."
-    rows = report["splits"]["rows"]["train"]
+    rows, tokens = check.splits["rows"]["train"], check.tokens
     if able.trains and isinstance(trainer, Service):
         epochs = trainer.epochs_for(rows)
         price = estimate_training(table, model, tokens["training_tokens"], epochs)
@@ -159,9 +197,9 @@ def _cost(trainer: Trainer, model: str, table: PriceTable, report: Mapping[str, 
     return f"Nothing to train; about {dollars(inference.usd)} and more for {_ASKED:,} answers"
 
 
-def _time(trainer: Trainer, report: Mapping[str, Any] | None) -> str:
+def _time(trainer: Trainer, check: StoredCheck | None) -> str:
     able = trainer.capabilities
-    rows = report["splits"]["rows"]["train"] if report else None
+    rows = check.splits["rows"]["train"] if check else None
     if not able.trains:
         asked = "; then a request for each test row" if able.leaves_machine else ""
         return f"Ready at once{asked}"
@@ -176,7 +214,7 @@ def _time(trainer: Trainer, report: Mapping[str, Any] | None) -> str:
 
 
 def _leaves(
-    trainer: Trainer, access: Access, report: Mapping[str, Any] | None, missing: str | None
+    trainer: Trainer, access: Access, check: StoredCheck | None, missing: str | None
 ) -> str:
     able = trainer.capabilities
     if not able.leaves_machine:
@@ -184,9 +222,11 @@ def _leaves(
     to = "the service"
     if missing is None and isinstance(trainer, Service):
         to = trainer.host(access.endpoint(trainer.name))
-    splits = report["splits"]["rows"] if report else None
-    names = ("train", "validation", "test") if able.trains else ("test",)
-    rows = f"{sum(splits[name] for name in names):,} rows" if splits else "the rows"
+    rows = "the rows"
+    if check is not None:
+        sent = check.splits["rows"]
+        others = sent["train"] + sent["validation"] if able.trains else 0
+        rows = rows_text(sent["test"] + others)
     what = "Texts and labels of" if able.trains else "Texts, without labels, of"
     return f"{what} {rows} go to {to}"
 
@@ -205,28 +245,33 @@ def _can(trainer: Trainer) -> list[str]:
     return [text for text, holds in said.items() if holds]
 
 
-def _settings(
-    trainer: Trainer, choices: Choices, model: str, access: Access
-) -> list[dict[str, Any]]:
+def _settings(trainer: Trainer, choices: Choices, model: str, access: Access) -> list[FormField]:
     """The fields for the options that the trainer takes, in order."""
-    fields = []
+    fields: list[FormField] = []
     for option in options_of(trainer).values():
         if not option.on_page:
             continue
-        more: dict[str, Any] = {}
+        more: FormField = {}
         if option.name == MODEL.name:
             more = {"proposed": list(_proposed(trainer, access)), "usual": model}
         elif option.choices:
             more = {"options": [("", option.empty), *option.choices]}
         elif option.kind in ("whole", "number"):
-            more = {"min": option.least, "max": option.most,
-                    "step": "1" if option.kind == "whole" else "any"}  # fmt: skip
+            more = {"step": "1" if option.kind == "whole" else "any"}
+            if option.least is not None:
+                more["min"] = option.least
+            if option.most is not None:
+                more["max"] = option.most
         elif option.most is not None:
             more = {"most": int(option.most)}
-        value = choices.setting(trainer.name, option.name)
-        field = {"name": f"{trainer.name}-{option.name}", "label": option.label, "value": value}
-        field |= {"type": _INPUTS[option.kind], "help": _help(option), **more}
-        fields.append({name: said for name, said in field.items() if said is not None})
+        fields.append({
+            "name": f"{trainer.name}-{option.name}",
+            "label": option.label,
+            "value": choices.setting(trainer.name, option.name),
+            "type": _INPUTS[option.kind],
+            "help": _help(option),
+            **more,
+        })  # fmt: skip
     return fields
 
 

@@ -21,6 +21,7 @@ from train_page import PAGE, PAYING, TRAIN, look, page
 from visiting import ROOT, get, is_065, send, serve, submit
 
 from datasette_ftclassify.core.database import connect, relation
+from datasette_ftclassify.core.task import Task
 from datasette_ftclassify.jobs.runner import run_job
 from datasette_ftclassify.store.jobs.state import list_jobs
 from datasette_ftclassify.store.schema import _MIGRATIONS
@@ -226,14 +227,14 @@ def test_simple_conditions_as_filters(where: str, filters: list | None):
 @pytest.mark.parametrize(
     ("task", "pair"),
     [
-        ({"kind": "multiclass", "labels": ["topic"]}, ("topic__exact", "a")),
-        ({"kind": "multilabel", "labels": ["topics"]}, ("topics__arraycontains", "a")),
-        ({"kind": "multilabel", "labels": ["topics"], "delimiter": ";"}, None),
-        ({"kind": "multilabel", "labels": ["a", "b"]}, ("a__exact", "1")),
+        ({"kind": "multiclass", "labels": ("topic",)}, ("topic__exact", "a")),
+        ({"kind": "multilabel", "labels": ("topics",)}, ("topics__arraycontains", "a")),
+        ({"kind": "multilabel", "labels": ("topics",), "delimiter": ";"}, None),
+        ({"kind": "multilabel", "labels": ("a", "b")}, ("a__exact", "1")),
     ],
 )
 def test_the_rows_of_a_label_as_a_filter(task: dict, pair: tuple | None):
-    assert label_filter({"delimiter": None, **task}, "a") == pair
+    assert label_filter(Task("t", ("body",), **task), "a") == pair
 
 
 async def test_a_check_is_a_job_and_its_findings_lead_to_their_rows(town: Path, keyless: None):
@@ -549,7 +550,7 @@ async def test_a_model_is_asked_untrained_from_the_page(
     datasette = serve(town, grants=PAYING)
     offer = next(t for t in (await look(datasette))["trainers"] if t["name"] == "prompted")
     model = offer["settings"][0]
-    assert (model["label"], model["usual"]) == ("Model to prompt", "")
+    assert (model["label"], model["usual"]) == ("Model to ask", "")
     assert model["proposed"] == []
     assert "epochs" not in str(offer["settings"])
     chosen = {"trainer": "prompted", "name": "base"}

@@ -6,21 +6,24 @@ from __future__ import annotations
 import asyncio
 import json
 import sqlite3
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, TypedDict
 from urllib.parse import urlencode
 
 from datasette.utils import tilde_encode
 from datasette.utils.asgi import NotFound
 
-from ...checks.codes import SEVERITIES
+from ...checks.codes import SEVERITIES, Severity
+from ...checks.report_data import Distributions, JsonKey, Lengths, Rows, SampleRow, Splits, Tokens
 from ...core.database import Relation, relation
-from ...core.errors import FtclassifyError
+from ...core.errors import ArtifactError, FtclassifyError
+from ...core.humanize import rows_text
 from ...core.label_kinds import KINDS
 from ...core.label_notations import delimiter_words, name_list
 from ...core.task import Task
 from ...jobs.finding_rows import read_finding_rows
 from ...jobs.settings import CheckSettings, settings_of
+from ...jobs.stored_check import Found, Proposal, StoredCheck, read_check
 from ...store.jobs.job import Job
 from ...store.jobs.state import get_job
 from .. import charts
@@ -80,48 +83,108 @@ def is_about(job: Job, look: TablePreview) -> bool:
     )
 
 
-def report_of(
-    ask: PageRequest, job: Job, source: Relation
-) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
-    """The report of a check that has ended well, its findings with addresses of their rows, and
-    its pictures; None for what a stranger's file has damaged."""
-    if job.state != "finished" or job.result is None:
-        return None, None
+class FindingOnPage(TypedDict):
+    """set: JSON of the fields that put it right, which a button says in words; url: of its rows"""
+
+    code: str
+    severity: Severity
+    count: int
+    message: str
+    advice: str
+    set: str | None
+    button: str | None
+    url: str | None
+
+
+class SampleOnPage(SampleRow):
+    url: str | None
+
+
+class SeverityCount(TypedDict):
+    name: Severity
+    count: int
+
+
+class ReportOnPage(TypedDict):
+    """Fields as in `checks.ReportData`; read_as: how labels were read, in words"""
+
+    rows: Rows
+    distributions: Distributions
+    sample: list[SampleOnPage]
+    splits: Splits
+    tokens: Tokens | None
+    findings: list[FindingOnPage]
+    severities: list[SeverityCount]
+    kind: str
+    delimiter: str | None
+    read_as: str
+
+
+@dataclass(frozen=True)
+class LengthsOnPage:
+    """Of texts in a unit: figures, and the histogram of them."""
+
+    figures: Lengths
+    picture: charts.Histogram | None
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """labels: bars, and `links` to the rows of each; lengths: by unit"""
+
+    labels: list[charts.Bar]
+    links: dict[str, str]
+    lengths: dict[str, LengthsOnPage]
+
+
+def check_or_none(job: Job) -> StoredCheck | None:
+    """What a check that has ended well has found; None for what a stranger's file has damaged."""
+    if job.state != "finished":
+        return None
     try:
-        report = _report(ask, job, job.result, source)
-        return report, _pictures(ask, report, job.result["task"])
-    except (KeyError, TypeError, ValueError, AttributeError, IndexError):
-        return None, None
+        return read_check(job)
+    except ArtifactError:
+        return None
 
 
-def _report(
-    ask: PageRequest, job: Job, result: Mapping[str, Any], source: Relation
-) -> dict[str, Any]:
-    findings = []
-    for number, finding in enumerate(result["findings"]):
-        told = {k: finding[k] for k in ("code", "severity", "count", "message", "advice")}
-        proposed = (finding.get("details") or {}).get("set")
-        told["set"] = json.dumps(proposed) if proposed else None
-        told["button"] = _button(proposed) if proposed else None
-        findings.append({**told, "url": rows_url(ask, finding, source, job.id, number)})
-    worst = [{"name": s, "count": sum(f["severity"] == s for f in findings)} for s in SEVERITIES]
-    reading = Task.from_dict(result["task"]).label_reading
-    read_as = reading.kind + reading.words
-    kept = ("rows", "distributions", "sample", "splits", "tokens")
-    sample = [{**row, "url": row_url(ask, source, row["key"])} for row in result["sample"]]
-    return {**{name: result[name] for name in kept}, "sample": sample, "findings": findings,
-            "severities": worst, "kind": result["task"]["kind"],
-            "delimiter": result["task"]["delimiter"], "read_as": read_as}  # fmt: skip
+def report_of(ask: PageRequest, check: StoredCheck, source: Relation) -> ReportOnPage:
+    """What a check has found, its findings with addresses of their rows."""
+    findings: list[FindingOnPage] = []
+    for found in check.findings:
+        proposal = found.proposal
+        findings.append({
+            "code": found.code, "severity": found.severity, "count": found.count,
+            "message": found.message, "advice": found.advice,
+            "set": json.dumps(proposal) if proposal else None,
+            "button": _button(proposal) if proposal else None,
+            "url": rows_url(ask, found, source),
+        })  # fmt: skip
+    reading = check.task.label_reading
+    return {
+        "rows": check.rows,
+        "distributions": check.distributions,
+        "sample": [{**row, "url": row_url(ask, source, row["key"])} for row in check.sample],
+        "splits": check.splits,
+        "tokens": check.tokens,
+        "findings": findings,
+        "severities": [
+            {"name": severity, "count": sum(f.severity == severity for f in check.findings)}
+            for severity in SEVERITIES
+        ],
+        "kind": check.task.kind,
+        "delimiter": check.task.delimiter,
+        "read_as": f"{reading.kind}{reading.words}",
+    }
 
 
-def _button(proposed: Mapping[str, Any]) -> str:
+def _button(proposal: Proposal) -> str:
     """What a button says that sets these fields of a task."""
-    if "delimiter" in proposed:
-        return f"Read several labels with {delimiter_words(proposed['delimiter'])} between them"
-    return "Count each as one label" if "merged" in proposed else "Read HTML as its words"
+    if "delimiter" in proposal:
+        return f"Read several labels with {delimiter_words(proposal['delimiter'])} between them"
+    return "Count each as one label" if "merged" in proposal else "Read HTML as its words"
 
 
-def row_url(ask: PageRequest, source: Relation, key: list[Any]) -> str | None:
+def row_url(ask: PageRequest, source: Relation, key: JsonKey) -> str | None:
     """The row's own page; None for a row without one, as in a view."""
     if source.is_view or len(key) != len(source.identity) or None in key:
         return None
@@ -129,54 +192,67 @@ def row_url(ask: PageRequest, source: Relation, key: list[Any]) -> str | None:
     return str(ask.datasette.urls.row(ask.database, source.name, path))
 
 
-def _pictures(
-    ask: PageRequest, report: Mapping[str, Any], task: Mapping[str, Any]
-) -> dict[str, Any]:
+def pictures_of(ask: PageRequest, check: StoredCheck) -> Pictures:
     """Bars of the labels, each with a link to its rows, and histograms of the lengths."""
     counts: dict[str, int] = {}
-    for by_label in report["distributions"]["labels"].values():
+    for by_label in check.distributions["labels"].values():
         for name, rows in by_label.items():
             counts[name] = counts.get(name, 0) + rows
-    table = str(ask.datasette.urls.table(ask.database, task["source"]))
+    table = str(ask.datasette.urls.table(ask.database, check.task.source))
+    keys = check.distributions.get("keys", {})
     links = {
         name: f"{table}?{urlencode([pair])}"
         for name in counts
-        if (pair := label_filter(task, report["distributions"].get("keys", {}).get(name, name)))
+        if (pair := label_filter(check.task, keys.get(name, name)))
     }
-    lengths = {}
-    for unit in ("characters", "tokens"):
-        found = report["distributions"].get(unit)
-        if found:
-            lengths[unit] = {**found, "picture": charts.histogram(found["bins"])}
-    return {"labels": charts.bars(counts), "links": links, "lengths": lengths}
+    lengths = {
+        unit: LengthsOnPage(found, charts.histogram(bins_of(found)))
+        for unit, found in (
+            ("characters", check.distributions["characters"]),
+            ("tokens", check.distributions["tokens"]),
+        )
+        if found
+    }
+    return Pictures(charts.bars(counts), links, lengths)
 
 
-def label_filter(task: Mapping[str, Any], name: str) -> Pair | None:
+def bins_of(lengths: Lengths) -> list[charts.HistogramBin]:
+    return [charts.HistogramBin(b["from"], b["to"], b["count"]) for b in lengths["bins"]]
+
+
+def label_filter(task: Task, name: str) -> Pair | None:
     """The filter of the table's page for the rows with a label; None where it has none."""
-    if len(task["labels"]) > 1:
-        return (f"{name}__exact", "1") if name in task["labels"] else None
-    column = task["labels"][0]
-    kind = KINDS.get(str(task["kind"]))
-    if kind is None or kind.exclusive:
+    if len(task.labels) > 1:
+        return (f"{name}__exact", "1") if name in task.labels else None
+    column = task.labels[0]
+    if KINDS[task.kind].exclusive:
         return f"{column}__exact", name
-    plain = not (task["delimiter"] or task.get("notation"))
-    return None if not plain else (f"{column}__arraycontains", name)
+    return None if task.delimiter or task.notation else (f"{column}__arraycontains", name)
 
 
-def _groups_of(finding: Mapping[str, Any], start: int) -> list[dict[str, int]]:
-    """Of each row of a finding from number `start` on the group it belongs to, where rows are to be
-    read together: its number from 1 on, its `rows`, and how many of them are `listed`."""
+@dataclass(frozen=True)
+class Group:
+    """Rows of a finding that are to be read together: their number from 1 on, how many they are,
+    and how many of them are listed."""
+
+    number: int
+    rows: int
+    listed: int
+
+
+def _groups_of(finding: Found, start: int) -> list[Group]:
+    """Of each row of a finding from number `start` on, where rows are to be read together."""
     found = [
-        {"number": number, "rows": group["rows"], "listed": len(group["keys"])}
-        for number, group in enumerate(finding.get("groups") or (), 1)
+        Group(number, group["rows"], len(group["keys"]))
+        for number, group in enumerate(finding.groups, 1)
         for _ in group["keys"]
     ]
     return found[start:]
 
 
-async def review_url(ask: PageRequest, job: Job, finding: Mapping[str, Any]) -> str | None:
+async def review_url(ask: PageRequest, job: Job, finding: Found) -> str | None:
     """Where the rows of a finding with suggested labels are reviewed, for who may."""
-    if finding["code"] != "likely-mislabelled":
+    if finding.code != "likely-mislabelled":
         return None
     table = str(ask.table)
     if not await may_edit(ask.datasette, ask.actor, ask.database, table):
@@ -184,50 +260,45 @@ async def review_url(ask: PageRequest, job: Job, finding: Mapping[str, Any]) -> 
     return ask.url("review", table=table, queue="mislabelled", check=job.id)
 
 
-def _suggestions(finding: Mapping[str, Any]) -> list[str]:
-    """Of each row of a finding the label that is suggested, where there is one."""
-    rows = (finding.get("details") or {}).get("rows") or ()
-    return [str(row.get("suggested", "")) for row in rows]
-
-
 @page("/jobs/{id}/finding/{number}", "job", "ftclassify_finding.html", reads=TRAIN, writes=None)
 async def finding_page(ask: PageRequest) -> Response:
     """GET …/jobs/ID/finding/N?start=0: the rows of a finding that no table page can list."""
     job = ask.job
     number = int(ask.request.url_vars["number"])
-    findings = (job.result or {}).get("findings") if job and job.kind == "check" else None
-    if job is None or not isinstance(findings, list) or number >= len(findings):
-        raise NotFound("There is no such finding: check the rows again.")
-    finding = findings[number]
+    if job is None or job.kind != "check" or not job.result:
+        raise NotFound(_NO_FINDING)
+    check = read_check(job)
+    if number >= len(check.findings):
+        raise NotFound(_NO_FINDING)
+    finding = check.findings[number]
     start = ask.number("start") or 0
-    try:
-        task = settings_of(job, CheckSettings).task
-        shown = {k: finding[k] for k in ("code", "severity", "count", "message", "advice")}
-        complete = finding["where"] or finding["count"] == len(finding["keys"])
-        listed = "All rows" if complete else f"The first {len(finding['keys']):,} rows"
-    except (KeyError, TypeError, AttributeError, ValueError, OverflowError) as error:
-        raise FtclassifyError(
-            "This check is damaged in this file: check the rows again."
-        ) from error
+    task = settings_of(job, CheckSettings).task
     source = await ask.read(lambda conn: relation(conn, task.source))
-    rows = await asyncio.to_thread(
+    found = await asyncio.to_thread(
         read_finding_rows, read_uri(ask), job.id, number, start, PAGE_ROWS + 1
     )
-    for row, group in zip(rows, _groups_of(finding, start), strict=False):
-        row["group"] = group
-    for row, suggested in zip(rows, _suggestions(finding)[start:], strict=False):
-        row["suggested"] = suggested
-    for row in rows:
-        row["url"] = row_url(ask, source, row["key"])
-    data = {"finding": shown, "start": start, "columns": [*task.text, *task.labels],
-            "rows": rows[:PAGE_ROWS], "more": len(rows) > PAGE_ROWS}  # fmt: skip
+    groups, suggestions = _groups_of(finding, start), finding.suggestions[start:]
+    rows = []
+    for place, row in enumerate(found):
+        shown: dict[str, Any] = {**row, "url": row_url(ask, source, row["key"])}
+        if place < len(groups):
+            shown["group"] = asdict(groups[place])
+        if place < len(suggestions):
+            shown["suggested"] = suggestions[place]
+        rows.append(shown)
+    fields = ("code", "severity", "count", "message", "advice")
+    data = {"finding": {name: getattr(finding, name) for name in fields}, "start": start,
+            "columns": [*task.text, *task.labels], "rows": rows[:PAGE_ROWS],
+            "more": len(rows) > PAGE_ROWS}  # fmt: skip
     more = {
         "source": source.name,
-        "listed": listed,
-        "is_view": source.is_view,
+        "listed": "All rows" if finding.lists_all else f"The first {rows_text(len(finding.keys))}",
         "identity": source.identity or ("row",),
         "next": ask.url("jobs", job.id, "finding", number, start=start + PAGE_ROWS),
         "back": ask.url("train", table=source.name, check=job.id),
         "review": await review_url(ask, job, finding),
     }
     return await show(ask, data, more=more)
+
+
+_NO_FINDING = "There is no such finding: check the rows again."

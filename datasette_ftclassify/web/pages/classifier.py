@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
@@ -19,6 +20,7 @@ from ...jobs.remote.model_names import deploy
 from ...jobs.remote.models import deploys, is_elsewhere
 from ...jobs.version_rows import corrections
 from ...metrics.headline import easier_test_rows
+from ...metrics.result import Bin, Evaluation, LabelFigures
 from ...present.usage_sql import split_sql, usage_sql
 from ...store.aliases import aliases_of, remove_alias
 from ...store.classifiers import Classifier, list_classifiers, rename_classifier, set_default
@@ -37,7 +39,6 @@ from .jobs import visible_jobs
 from .minimum import minimum_form, promise_curve, read_minimum
 
 if TYPE_CHECKING:
-    from ...metrics.result import Bin, Evaluation
     from ..page_request import PageRequest
 
 
@@ -302,26 +303,66 @@ async def _written(ask: PageRequest, classifier: Classifier) -> list[dict[str, s
     ]
 
 
-def _drawn(metrics: Evaluation | None, report: Mapping[str, Any]) -> dict[str, Any]:
-    """The pictures. `read_metrics` and `read_report` have seen to it that they can be drawn."""
+@dataclass(frozen=True)
+class Threshold:
+    """A minimum score that could be asked for: how many of the scored test rows would get an answer
+    (`rows`, and `coverage`, 0-1), and how many of those answers are right (`precision`, 0-1); `x`
+    is where the score stands in the histogram."""
+
+    score: float
+    rows: int
+    coverage: float
+    precision: float
+    x: float
+
+
+class LabelRow(LabelFigures):
+    name: str
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """Of an evaluation and a training.
+
+    by_label:    reliability is of the labels that were given, not of rows
+    labels:      figures of each, the weakest first; `more_labels` are not among them
+    """
+
+    tiles: list[headline_figures.Tile]
+    figures: list[headline_figures.Row]
+    confusion: charts.Confusion | None
+    reliability: charts.Reliability | None
+    by_label: bool
+    scores: charts.Histogram | None
+    thresholds: list[Threshold]
+    curve: charts.Lines | None
+    labels: list[LabelRow]
+    more_labels: int
+
+
+def _drawn(metrics: Evaluation | None, report: Mapping[str, Any]) -> Pictures | None:
+    """`read_metrics` and `read_report` have seen to it that they can be drawn."""
     if metrics is None:
-        return {}
+        return None
     labels = _label_rows(metrics)
-    return {
-        "tiles": headline_figures.tiles(metrics),
-        "figures": headline_figures.all_figures(metrics),
-        "confusion": _confusion(metrics),
-        "reliability": charts.reliability(metrics["reliability"]),
-        "by_label": "row_reliability" in metrics,
-        "scores": charts.histogram(_score_bins(metrics)),
-        "thresholds": thresholds(metrics),
-        "curve": _learning_curve(report),
-        "labels": labels[:_MOST_LABELS],
-        "more_labels": len(labels[_MOST_LABELS:]),
-    }
+    answers = _answer_bins(metrics)
+    return Pictures(
+        tiles=headline_figures.tiles(metrics),
+        figures=headline_figures.all_figures(metrics),
+        confusion=_confusion(metrics),
+        reliability=charts.reliability(metrics["reliability"]),
+        by_label="row_reliability" in metrics,
+        scores=charts.histogram(
+            [charts.HistogramBin(b["low"], b["high"], b["count"]) for b in answers]
+        ),
+        thresholds=thresholds(metrics),
+        curve=_learning_curve(report),
+        labels=labels[:_MOST_LABELS],
+        more_labels=len(labels[_MOST_LABELS:]),
+    )
 
 
-def _confusion(metrics: Evaluation) -> dict[str, Any] | None:
+def _confusion(metrics: Evaluation) -> charts.Confusion | None:
     from ...metrics.counts import confusion_cells
 
     found = metrics.get("confusion")
@@ -336,15 +377,8 @@ def _answer_bins(metrics: Evaluation) -> list[Bin]:
     return metrics["reliability"] if "confusion" in metrics else metrics.get("row_reliability", [])
 
 
-def _score_bins(metrics: Evaluation) -> list[dict[str, Any]]:
-    bins = _answer_bins(metrics)
-    return [{"from": b["low"], "to": b["high"], "count": b["count"]} for b in bins]
-
-
-def thresholds(metrics: Evaluation) -> list[dict[str, float]]:
-    """For each lowest score that could be asked for: how many of the scored test rows would get an
-    answer (`rows`, and `coverage`, 0-1), and how many of those answers are right (`precision`,
-    0-1); `x` is where the score stands in the histogram."""
+def thresholds(metrics: Evaluation) -> list[Threshold]:
+    """The lowest first."""
     bins = _answer_bins(metrics)
     total = sum(b["count"] for b in bins)
     across = charts.Axis.across(0, 1)
@@ -353,14 +387,12 @@ def thresholds(metrics: Evaluation) -> list[dict[str, float]]:
         rows += b["count"]
         right += b["count"] * (b["accuracy"] or 0.0)
         if rows:
-            found.append({
-                "score": b["low"], "rows": rows, "coverage": rows / total,
-                "precision": right / rows, "x": round(across(b["low"]), 2),
-            })  # fmt: skip
+            x = round(across(b["low"]), 2)
+            found.append(Threshold(b["low"], rows, rows / total, right / rows, x))
     return found[::-1]
 
 
-def _learning_curve(report: Mapping[str, Any]) -> dict[str, Any] | None:
+def _learning_curve(report: Mapping[str, Any]) -> charts.Lines | None:
     curve = report.get("learning_curve")
     points: Sequence[Mapping[str, Any]] = curve["points"] if curve else []
     if not points:
@@ -371,8 +403,8 @@ def _learning_curve(report: Mapping[str, Any]) -> dict[str, Any] | None:
     return charts.lines({name: line}, bands={name: band}, share=True)
 
 
-def _label_rows(metrics: Evaluation) -> list[dict[str, Any]]:
+def _label_rows(metrics: Evaluation) -> list[LabelRow]:
     """Each label's figures, the weakest first: that is where work pays. Labels that no test row has
     come last, since nothing was measured of them."""
-    rows = [{**figures, "name": name} for name, figures in metrics["labels"].items()]
+    rows: list[LabelRow] = [{**each, "name": name} for name, each in metrics["labels"].items()]
     return sorted(rows, key=lambda r: (not r["support"], r["f1"], -r["support"], r["name"]))

@@ -169,7 +169,7 @@ def _event(event: Noted) -> dict[str, Any]:
     return {"id": event.id, "at": event.at, "message": event.message, "data": event.data}
 
 
-def _curves(conn: sqlite3.Connection, job: Job) -> dict[str, Any] | None:
+def _curves(conn: sqlite3.Connection, job: Job) -> parts.Curves | None:
     if not kind_of(job.kind).trains:
         return None
     marks = parts.checkpoint_steps(job, checkpoint_messages(conn, job.id))

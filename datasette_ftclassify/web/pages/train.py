@@ -38,7 +38,7 @@ from ..registry import MenuItem, page
 from ..responses import done, show
 from ..train_form import Choices, declared_options
 from ..trainer_options import offers, usual_model, why_not
-from .check import find_check, is_about, progress_of, report_of, row_url
+from .check import check_or_none, find_check, is_about, pictures_of, progress_of, report_of, row_url
 from .classify import TICK
 
 if TYPE_CHECKING:
@@ -117,10 +117,11 @@ async def _form(
     if error is not None and (name := _field_of(error, look.choices)):
         look.errors.setdefault(name, str(error))
     job = await ask.read(lambda conn: find_check(conn, check, look.source.name))
-    report, drawn = report_of(ask, job, look.source) if job else (None, None)
+    checked = check_or_none(job) if job else None
+    report = report_of(ask, checked, look.source) if checked else None
     current = job is not None and is_about(job, look)
     access, trouble = await _access(ask)
-    offered = await asyncio.to_thread(offers, look.choices, access, report if current else None)
+    offered = await asyncio.to_thread(offers, look.choices, access, checked if current else None)
     data = {
         "database": ask.database,
         **_previewed(ask, look),
@@ -138,7 +139,7 @@ async def _form(
         "chosen_trainer": look.choices.trainer or TrainRequest.trainer,
         "filters": _filter_links(ask, look, check),
         "left_behind": left_behind([*ask.request.args, *ask.given]),
-        "drawn": drawn,
+        "drawn": pictures_of(ask, checked) if checked else None,
         "error": str(error) if error else None,
         "doubted": isinstance(error, Implausible),
         "trouble": trouble,
