@@ -176,11 +176,11 @@ def _describe_service(facts: ServiceFacts) -> None:
         click.echo(f"  stops   {facts.shutdown}, {left}: move it to another trainer before")
     for checkpoint in facts.checkpoints:
         figures = ", ".join(
-            f"{name} {checkpoint[key]:.3f}"
+            f"{name} {checkpoint.figures[key]:.3f}"
             for key, name in (("train_loss", "loss"), ("valid_loss", "validation loss"))
-            if isinstance(checkpoint.get(key), float)
+            if key in checkpoint.figures
         )
-        click.echo(f"  kept    checkpoint of step {checkpoint.get('step')}  {figures}")
+        click.echo(f"  kept    checkpoint of step {checkpoint.step}  {figures}")
     click.echo(f"  spent   {dollars(facts.usd)}")
 
 
@@ -288,7 +288,7 @@ def checkpoint(database: str, name: str, step: int, as_json: bool) -> None:
     if as_json:
         print_json(row)
         return
-    click.echo(f"{classifier.title} asks {classifier.header['model']}.")
+    click.echo(f"{classifier.title} asks {classifier.at_service.model}.")
     command = shlex.join(["datasette", "ftclassify", "evaluate", database, classifier.title])
     say(f"\nNext: {command}")
 

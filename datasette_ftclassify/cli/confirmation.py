@@ -89,8 +89,8 @@ def agree(
     """
     if estimate is None or estimate.requests == 0:
         return
-    model, host = (classifier.header.get(name) for name in ("model", "host"))
-    say(f"{classifier.title} asks {model} at {host}, so the texts leave this machine.")
+    asked = classifier.at_service
+    say(f"{classifier.title} asks {asked.model} at {asked.host}, so the texts leave this machine.")
     say(describe_estimate(estimate, limit_usd))
     if limit_usd is not None and estimate.usd is not None and limit_usd < estimate.usd:
         say(

@@ -87,10 +87,10 @@ def work_command(
     from ..jobs.estimates import usual_limit, whole_cents
 
     words = ["datasette", "ftclassify", "work", database]
-    limit = (job.estimate or {}).get("limit_usd")
-    if not isinstance(limit, (int, float)):
-        usd = (job.estimate or {}).get("usd")
-        limit = usual_limit(usd) if isinstance(usd, (int, float)) else None
+    terms = job.terms
+    limit = terms.limit_usd
+    if limit is None and terms.usd is not None:
+        limit = usual_limit(terms.usd)
     if limit is not None and paid_trainer(conn, job) is not None:
         words += ["--limit-usd", f"{whole_cents(limit):.2f}"]
     variable = _address_variable(paid_trainer(conn, job))
@@ -160,8 +160,8 @@ def now_line(conn: sqlite3.Connection, job: Job) -> str:
     from ..store.spending import spent_by_job
 
     facts = describe(conn, job)
-    share = (job.remote or {}).get("shown")
-    parts = [f"{job.step} {share:.0%}" if isinstance(share, float) and share else job.step]
+    share = job.at_service.shown
+    parts = [f"{job.step} {share:.0%}" if share else job.step]
     if job.total:
         parts.append(f"{job.rows_done:,} of {job.total:,} rows")
     if (answers := spent_by_job(conn, job.id).requests) and not kind_of(job.kind).trains:

@@ -109,8 +109,8 @@ def agree(
 
     job = begun(conn, task, request)
     if job is not None:
-        usd = (job.estimate or {}).get("usd")
-        sum_ = f" (about {dollars(usd)})" if isinstance(usd, (int, float)) else ""
+        usd = job.terms.usd
+        sum_ = "" if usd is None else f" (about {dollars(usd)})"
         say(f"Job {job.id} was agreed to{sum_}, and goes on.")
         return None
     with step_progress() as progress:
@@ -321,4 +321,4 @@ def next_step(
 
 
 def is_deployed(classifier: Classifier) -> bool:
-    return bool(classifier.header.get("deployment"))
+    return classifier.at_service.deployment is not None

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Mapping
 from typing import Any, NoReturn
 
 from .errors import ArtifactError
@@ -61,6 +62,24 @@ def read_object(text: object, what: str, **bounds: int) -> dict[str, Any]:
     if not isinstance(data, dict):
         raise ArtifactError(f"The {what} is damaged: it is no JSON object.")
     return data
+
+
+def text_or_none(value: object) -> str | None:
+    return value if isinstance(value, str) else None
+
+
+def texts_of(value: object) -> dict[str, str]:
+    """The texts in an object, without empty ones and what is none."""
+    if not isinstance(value, Mapping):
+        return {}
+    return {str(name): text for name, text in value.items() if isinstance(text, str) and text}
+
+
+def figure_or_none(value: object) -> float | None:
+    """A finite number."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return None
+    return float(value) if math.isfinite(value) else None
 
 
 def _is_plain(text: str) -> bool:

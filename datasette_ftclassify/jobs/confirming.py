@@ -275,7 +275,7 @@ def _requests(
     classifier: Classifier, service: Service, estimate: JobEstimate, texts: Sequence[str]
 ) -> Sending:
     """texts: those that are sent, or some of them"""
-    host = str(classifier.header.get("host") or service.title)
+    host = classifier.at_service.host or service.title
     return Sending(host, estimate.requests, classifier.task.text, (), _example(texts))
 
 

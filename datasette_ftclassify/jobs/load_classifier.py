@@ -63,9 +63,10 @@ def why_stopped(classifier: Classifier, day: date) -> str | None:
     days = _shutdowns(classifier)
     if not days or max(days) > day:
         return None
-    model, host = (classifier.header.get(name) for name in ("model", "host"))
+    asked = classifier.at_service
     return (
-        f"The model of {classifier.title}, {model}, stopped answering at {host} on {max(days)}. "
+        f"The model of {classifier.title}, {asked.model}, stopped answering at {asked.host} on "
+        f"{max(days)}. "
         "Its columns and stored answers stay; to classify more, move it to another trainer."
     )
 
@@ -73,15 +74,14 @@ def why_stopped(classifier: Classifier, day: date) -> str | None:
 def _shutdowns(classifier: Classifier) -> list[date]:
     """Shutdown dates from the service, then from the price table. Any of them may be a
     stranger's."""
-    header, found = classifier.header, []
+    asked, found = classifier.at_service, []
     try:
         found.append(date.fromisoformat(str(classifier.report.get("shutdown_date"))))
     except ValueError:
         pass  # it did not say
-    host = header.get("host")
-    table = load_prices().at(host) if isinstance(host, str) else load_prices()
-    for name in (header.get("base"), header.get("model")):
-        price = table.get(name) if isinstance(name, str) else None
+    table = load_prices() if asked.host is None else load_prices().at(asked.host)
+    for name in (asked.base, asked.model):
+        price = None if name is None else table.get(name)
         if price is not None and price.shutdown is not None:
             return [*found, price.shutdown]
     return found

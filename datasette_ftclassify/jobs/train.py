@@ -145,8 +145,10 @@ def begun(conn: sqlite3.Connection, task: Task, request: TrainRequest) -> Job | 
     to send, or more. None where its training ended without a model: another one costs money anew.
     """
     job = find_unfinished(conn, "train", request.settings(task))
-    remote = {} if job is None else job.remote or {}
-    return job if "preparation" in remote and remote.get("step") != OVER else None
+    if job is None:
+        return None
+    log = job.at_service
+    return job if log.prepared and log.step != OVER else None
 
 
 def run_submitted(

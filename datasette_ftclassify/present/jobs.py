@@ -81,7 +81,7 @@ def shows_step(job: Job) -> bool:
 
 def money(job: Job, usd: float) -> str:
     """What was spent, and what was expected; empty where nothing is paid for."""
-    expected = (job.estimate or {}).get("usd")
-    if isinstance(expected, bool) or not isinstance(expected, (int, float)):
+    expected = job.terms.usd
+    if expected is None:
         return f"{dollars(usd)} spent" if usd else ""
     return f"{dollars(usd)} spent of about {dollars(expected)}" if usd or expected else ""

@@ -20,6 +20,7 @@ from typing import Any
 from ..core.database import did_you_mean, quote
 from ..core.errors import ArtifactError, ClassifierNotFound, FtclassifyError
 from ..core.labels import LabelSet
+from ..core.service_model import ServiceModel
 from ..core.task import Task
 from ..core.untrusted_json import read_object
 from .aliases import note_name, note_renaming, resolve_alias
@@ -67,6 +68,11 @@ class Classifier:
     @property
     def title(self) -> str:
         return f"{self.name}@{self.version}"
+
+    @property
+    def at_service(self) -> ServiceModel:
+        """Its model, where that is at a service."""
+        return ServiceModel.read(self.header)
 
 
 def now() -> str:

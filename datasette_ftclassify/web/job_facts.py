@@ -7,12 +7,13 @@ import re
 import sqlite3
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict
 from urllib.parse import urlencode
 
 from ..core.database import relation
 from ..core.errors import FtclassifyError
-from ..core.humanize import dollars
+from ..core.humanize import counted, dollars
+from ..core.service_model import ServiceIds, checkpoints_of
 from ..jobs.kinds import kind_of
 from ..present.usage_sql import SPLIT_ROWS, split_counts, split_sql
 from ..store.classifiers import find_by_id
@@ -106,9 +107,8 @@ def share_of(job: Job) -> float | None:
         return 1.0
     if job.total:
         return min(job.rows_done / job.total, 1.0)
-    shown = (job.remote or {}).get("shown")
-    if isinstance(shown, (int, float)) and 0 <= shown <= 1:
-        return float(shown)
+    if job.at_service.shown is not None:
+        return job.at_service.shown
     percent = re.search(r"(\d{1,3})%$", job.step)
     return min(int(percent[1]) / 100, 1.0) if percent else None
 
@@ -140,7 +140,7 @@ def figure_of(rate: float) -> str:
 
 def money_text(job: Job, usd: float) -> str:
     """What was spent, against the limit and the estimate; empty where nothing is paid for."""
-    expected, limit = amount(job, "usd"), amount(job, "limit_usd")
+    expected, limit = job.terms.usd, job.terms.limit_usd
     if not usd and expected is None and limit is None:
         return ""
     parts = [f"{dollars(usd)} spent"]
@@ -148,14 +148,6 @@ def money_text(job: Job, usd: float) -> str:
         parts.append(f"of at most {dollars(limit)}")
     expects = f"; expected about {dollars(expected)}" if expected is not None else ""
     return " ".join(parts) + expects
-
-
-def amount(job: Job, name: str) -> float | None:
-    """A figure of the estimate that was agreed; None where there is none."""
-    value = (job.estimate or {}).get(name)
-    if not isinstance(value, (int, float)) or isinstance(value, bool):
-        return None
-    return float(value) if math.isfinite(value) else None
 
 
 def splits_of(conn: sqlite3.Connection, job: Job) -> tuple[str | None, dict[str, int]]:
@@ -226,32 +218,33 @@ def took(job: Job) -> str:
     return duration(max(round((ended - began).total_seconds()), 0))
 
 
-def service_ids(job: Job, batches: Sequence[tuple[str, str, int]]) -> list[dict[str, Any]]:
-    """{"name", "id", "href"} of what the job has at a service; href None where no console is known.
+class ServiceId(TypedDict):
+    """href: of the service's console; None where none is known"""
 
-    batches: (id, state, requests)
-    """
-    remote = job.remote or {}
-    report = (job.result or {}).get("report")
-    service = report.get("service") if isinstance(report, Mapping) else None
-    known = service if isinstance(service, Mapping) else {}
-    host = known.get("host") or (job.estimate or {}).get("host") or job.settings.get("host")
-    rows = [("training job", "job", known.get("job") or remote.get("job_id"))]
-    rows += [("model", "model", known.get("model"))]
-    files = known.get("files") or remote.get("files")
-    if isinstance(files, Mapping):
-        rows += [(f"file ({name})", "file", value) for name, value in files.items()]
-    for value in _list(known.get("result_files")):
-        rows.append(("result file", "file", value))
-    rows += [(f"batch of {n:,} requests, {s}", "batch", name) for name, s, n in batches]
+    name: str
+    id: str
+    href: str | None
+
+
+def service_ids(job: Job, batches: Sequence[tuple[str, str, int]]) -> list[ServiceId]:
+    """What the job has at a service. batches: (id, state, requests)"""
+    made, log = ServiceIds.read(_report(job)), job.at_service
+    host = made.host or job.terms.host or job.settings.get("host")
+    rows = [("training job", "job", made.job or log.job_id), ("model", "model", made.model)]
+    files = made.files or log.files
+    rows += [(f"file ({name})", "file", value) for name, value in files.items()]
+    rows += [("result file", "file", value) for value in made.result_files]
+    rows += [(f"batch of {counted(n, 'request')}, {s}", "batch", name) for name, s, n in batches]
     return [
         {"name": name, "id": value, "href": _console(host, what, value)}
-        for name, what, value in rows if isinstance(value, str) and value
+        for name, what, value in rows if value
     ]  # fmt: skip
 
 
-def _list(value: object) -> list[Any]:
-    return value if isinstance(value, list) else []
+def _report(job: Job) -> Mapping[str, Any]:
+    """Of the training, as its result has it."""
+    report = (job.result or {}).get("report")
+    return report if isinstance(report, Mapping) else {}
 
 
 def _console(host: object, what: str, name: str) -> str | None:
@@ -310,8 +303,6 @@ def thinned(line: Sequence[Any], most: int = MOST_POINTS) -> list[Any]:
 
 def checkpoint_steps(job: Job, messages: Sequence[str]) -> list[float]:
     """Steps at which checkpoints were kept, from the events and the result."""
-    report = (job.result or {}).get("report")
-    kept = report.get("checkpoints") if isinstance(report, Mapping) else None
-    found = [c["step"] for c in _list(kept) if isinstance(c, Mapping) and "step" in _numbers(c)]
+    found = [checkpoint.step for checkpoint in checkpoints_of(_report(job))]
     mentioned = [re.search(r"step (\d{1,12})\b", message) for message in messages]
     return sorted({*map(float, found), *(float(m[1]) for m in mentioned if m)})

@@ -294,8 +294,7 @@ def _has_waited(alike: Sequence[Running], path: str, manner: str) -> bool:
 
 def _asks(job: Job, manner: str) -> bool:
     """Whether the job sends requests row by row, and not in batches that take up to a day."""
-    batch = (job.estimate or {}).get("batch") is True
-    return manner == "waiting" and kind_of(job.kind).writes_rows and not batch
+    return manner == "waiting" and kind_of(job.kind).writes_rows and not job.terms.batch
 
 
 def _manner(conn: sqlite3.Connection, job: Job) -> str:

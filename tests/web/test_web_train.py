@@ -550,7 +550,7 @@ async def test_a_model_is_asked_untrained_from_the_page(
     datasette = serve(town, grants=PAYING)
     offer = next(t for t in (await look(datasette))["trainers"] if t["name"] == "prompted")
     model = offer["settings"][0]
-    assert (model["label"], model["usual"]) == ("Model to ask", "")
+    assert (model["label"], model["usual"]) == ("Model to prompt", "")
     assert model["proposed"] == []
     assert "epochs" not in str(offer["settings"])
     chosen = {"trainer": "prompted", "name": "base"}

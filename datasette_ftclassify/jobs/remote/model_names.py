@@ -7,12 +7,13 @@ trained here and deployments that were named here; most other names are those of
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import Any
 
 from ...core.errors import FtclassifyError
+from ...core.service_model import ServiceModel, checkpoints_of
 from ...ledger import Ledger, LedgerError
 from ...prompts.prices import base_model
 from ...prompts.tokenizer import encoding_of
@@ -39,9 +40,9 @@ def load_batch_client(classifier: Classifier, access: Access) -> BatchClient:
 
 def note_trained(access: Access, header: Mapping[str, Any], report: Mapping[str, Any]) -> None:
     """Notes what a training here has made, its checkpoints included."""
-    kept = report.get("checkpoints") or []
-    names = [header.get("model"), *(c.get("model") for c in kept if isinstance(c, dict))]
-    _note(access, header.get("host"), names, header.get("base"))
+    made = ServiceModel.read(header)
+    names = [made.model, *(checkpoint.model for checkpoint in checkpoints_of(report))]
+    _note(access, made.host, names, made.base)
 
 
 def deploy(
@@ -56,8 +57,8 @@ def deploy(
     if not name or len(name) > MAX_DEPLOYMENT or not name.isprintable():
         raise FtclassifyError("Give the name that the deployment has at the service.")
     changed = set_deployment(conn, classifier, name)
-    model, host = (changed.header.get(field) for field in ("model", "host"))
-    if isinstance(model, str) and isinstance(host, str):
+    model, host = changed.at_service.model, changed.at_service.host
+    if model is not None and host is not None:
         known = base_model(model) if encoding_of(model) is not None else None
         _note(access, host, [name], known or _base_of(access, host.lower(), model))
     return changed
@@ -70,7 +71,7 @@ def _base_of(access: Access, host: str, name: str) -> str | None:
         return None  # without it nothing is paid for either
 
 
-def _note(access: Access, host: object, names: list[Any], base: object) -> None:
-    if isinstance(host, str) and isinstance(base, str):
+def _note(access: Access, host: str | None, names: Sequence[str | None], base: str | None) -> None:
+    if host is not None and base is not None:
         with suppress(LedgerError):
             Ledger(access.ledger).note_base(host.lower(), [n for n in names if n], base)

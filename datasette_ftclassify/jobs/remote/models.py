@@ -8,6 +8,7 @@ from datetime import date
 from typing import Any
 
 from ...core.errors import FtclassifyError, TrainingError
+from ...core.service_model import Checkpoint, ServiceIds, checkpoints_of
 from ...prompts.prices import today
 from ...store.classifiers import Classifier, add_classifier, find_classifier, list_classifiers
 from ...store.spending import spent_on_classifier
@@ -29,12 +30,12 @@ class ServiceFacts:
     deployment: str | None
     shutdown: date | None
     days_left: int | None
-    checkpoints: tuple[dict[str, Any], ...]
+    checkpoints: tuple[Checkpoint, ...]
     usd: float
 
     def to_dict(self) -> dict[str, Any]:
         shutdown = None if self.shutdown is None else self.shutdown.isoformat()
-        checkpoints = list(self.checkpoints)
+        checkpoints = [checkpoint.to_dict() for checkpoint in self.checkpoints]
         return {**self.__dict__, "shutdown": shutdown, "checkpoints": checkpoints}
 
 
@@ -50,16 +51,14 @@ def service_facts(conn: sqlite3.Connection, classifier: Classifier) -> ServiceFa
     """None for a classifier whose model is in the file, or whose trainer is not installed."""
     if not is_elsewhere(classifier):
         return None
-    header, shutdown = classifier.header, shutdown_of(classifier)
-    kept = classifier.report.get("checkpoints")
-    checkpoints = [c for c in kept if isinstance(c, dict)] if isinstance(kept, list) else []
+    asked, shutdown = classifier.at_service, shutdown_of(classifier)
     return ServiceFacts(
-        model=_text(header.get("model")),
-        host=_text(header.get("host")),
-        deployment=_text(header.get("deployment")),
+        model=asked.model,
+        host=asked.host,
+        deployment=asked.deployment,
         shutdown=shutdown,
         days_left=None if shutdown is None else (shutdown - today()).days,
-        checkpoints=tuple(checkpoints),
+        checkpoints=checkpoints_of(classifier.report),
         usd=spent_on_classifier(conn, classifier.id).usd,
     )
 
@@ -72,20 +71,16 @@ def is_elsewhere(classifier: Classifier) -> bool:
         return False
 
 
-def _text(value: object) -> str | None:
-    return value if isinstance(value, str) else None
-
-
 def use_checkpoint(conn: sqlite3.Connection, classifier: Classifier, step: int) -> Classifier:
     """A new version that uses the model's checkpoint at a step of its training.
 
     Raises FtclassifyError when the service kept none of that step.
     """
     facts = service_facts(conn, classifier)
-    kept = {c.get("step"): c for c in facts.checkpoints} if facts else {}
-    model = _text(kept.get(step, {}).get("model"))
+    kept = {kept.step: kept.model for kept in facts.checkpoints} if facts else {}
+    model = kept.get(step)
     if model is None:
-        steps = ", ".join(str(s) for s in kept if isinstance(s, int)) or "none"
+        steps = ", ".join(map(str, kept)) or "none"
         raise FtclassifyError(
             f"{classifier.title} has no checkpoint of step {step}: there is {steps}."
         )
@@ -144,6 +139,5 @@ def forget_models(conn: sqlite3.Connection, name: str, access: Access) -> list[s
 
 def _tuned(classifier: Classifier) -> tuple[str, str | None]:
     """The model that a classifier, or its checkpoint, is of."""
-    service = classifier.report.get("service")
-    model = service.get("model") if isinstance(service, dict) else None
-    return classifier.trainer, _text(model) or _text(classifier.header.get("model"))
+    trained = ServiceIds.read(classifier.report).model
+    return classifier.trainer, trained or classifier.at_service.model

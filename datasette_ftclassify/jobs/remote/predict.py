@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 from ...core.errors import JobPaused, LimitReached
 from ...ledger import LedgerError
 from ...store.classifiers import Classifier
 from ...store.disk_space import has_room, no_room
-from ...store.jobs.job import Job
 from ...store.spending import spent_by_job
 from ...trainers.access import Access
 from ..cursor import RowsMoved
@@ -44,7 +42,7 @@ def open_inference_loop(
         budget = Budget(lease.conn, lease.job, access, cost)
     except (LimitReached, LedgerError) as error:
         raise JobPaused.by(error) from error
-    concurrency = agreed_number(lease.job, "concurrency", MOST)
+    concurrency = lease.job.terms.concurrency or MOST
     return InferenceLoop(
         lease,
         classifier,
@@ -53,12 +51,6 @@ def open_inference_loop(
         concurrency=min(int(concurrency), MOST_CONCURRENCY),
         retry_policy=retry_policy,
     )
-
-
-def agreed_number(job: Job, name: str, default: float) -> float:
-    """What was agreed for the job; the default for what makes no sense."""
-    value = (job.estimate or {}).get(name)
-    return value if isinstance(value, (int, float)) and 0 <= value < math.inf else default
 
 
 def ask_rows(
@@ -73,12 +65,13 @@ def ask_rows(
     cached answers cost nothing.
     """
     conn, job = lease.conn, lease.job
-    max_errors = agreed_number(job, "max_errors", MAX_ERRORS)
+    agreed = job.terms.max_errors
+    max_errors = MAX_ERRORS if agreed is None else agreed
     if too_many_failed(job, max_errors, ended=True):
         job.position, job.done, job.skipped, job.failed = None, 0, 0, 0
     plan.begin(conn, job)
     resumed_at = job.rows_done
-    if (job.estimate or {}).get("batch") is True:
+    if job.terms.batch:
         from .predict_in_batches import ask_in_batches
 
         ask_in_batches(lease, plan, progress, access)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .leases import is_leased
+from .terms import RemoteState, Terms
 
 
 @dataclass
@@ -47,6 +48,16 @@ class Job:
         return self.state == "running" and not is_leased(
             self.owner, self.lease_until, self.lease_clock
         )
+
+    @property
+    def terms(self) -> Terms:
+        """What was agreed for it."""
+        return Terms.read(self.estimate)
+
+    @property
+    def at_service(self) -> RemoteState:
+        """How far its training is at a service."""
+        return RemoteState.read(self.remote)
 
     @property
     def rows_done(self) -> int:

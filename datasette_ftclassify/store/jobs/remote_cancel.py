@@ -24,8 +24,7 @@ def is_ending(job: Job) -> bool:
 def goes_on_elsewhere(conn: sqlite3.Connection, job: Job) -> bool:
     """Whether a training or batches of the job may still be at a service."""
     # A service notes a step in the training log before it sends anything.
-    step = (job.remote or {}).get("step")
-    trains = job.classifier_id is None and step not in (None, OVER)
+    trains = job.classifier_id is None and job.at_service.step not in (None, OVER)
     return trains or has_open_batches(conn, job.id)
 
 

@@ -10,8 +10,10 @@ import openai
 
 from ...core.errors import ArtifactError, TrainingError
 from ...core.humanize import counted
+from ...core.service_model import ServiceIds, checkpoints_of
 from ..service import FineTunedModel, TrainingSpec
 from ..service_errors import ServiceProblem
+from ..stored_model import read_name
 from .errors import FAILURES, problem
 from .model_list import shutdown_of
 from .training_metrics import MOST_POINTS, best, point, read_results
@@ -116,40 +118,29 @@ def delete_remote(
 
     Raises ArtifactError when the header names another host, or is damaged; ServiceProblem.
     """
-    model, service = header.get("model"), report.get("service") or {}
-    if not isinstance(model, str) or not isinstance(service, Mapping):
-        raise ArtifactError("The stored classifier does not say which model it has.")
-    if header.get("host") != host:
+    model, there, made = read_name(header, "model"), header.get("host"), ServiceIds.read(report)
+    if there != host:
         raise ArtifactError(
-            f"The model is at {header.get('host')}, and the base URL that is set leads to {host}."
+            f"The model is at {there}, and the base URL that is set leads to {host}."
         )
-    files = service.get("files")
-    ids = [*(files.values() if isinstance(files, Mapping) else ())]
-    ids += service.get("result_files") or []
     deleted = []
     # A checkpoint that was chosen goes with the model that it is of, and all others, too.
-    name = service.get("model")
-    name = name if isinstance(name, str) else model
+    name = made.model or model
     for tuned in dict.fromkeys([name, model]):
         if _delete_model(client, tuned):
             deleted.append(f"model {tuned}")
-    for tuned in _checkpoint_models(report, name):
+    # By their names those of this model alone: the file may come from anywhere.
+    kept = [checkpoint.model or "" for checkpoint in checkpoints_of(report)]
+    for tuned in (each for each in kept if each.startswith(f"{name}:")):
         try:
             if tuned != model and _delete_model(client, tuned):
                 deleted.append(f"model {tuned}")
         except ServiceProblem:
             continue  # some services delete them with the model, and by no name of their own
-    for id in ids:
-        if isinstance(id, str) and id and delete_file(client, id):
+    for id in (*made.files.values(), *made.result_files):
+        if delete_file(client, id):
             deleted.append(f"file {id}")
     return deleted
-
-
-def _checkpoint_models(report: Mapping[str, Any], model: str) -> list[str]:
-    """Of the model, by their names: the file may come from anywhere."""
-    kept = report.get("checkpoints")
-    named = [c.get("model") for c in kept if isinstance(c, dict)] if isinstance(kept, list) else []
-    return [n for n in named if isinstance(n, str) and n.startswith(f"{model}:")]
 
 
 def _delete_model(client: openai.OpenAI, model: str) -> bool:

@@ -101,7 +101,7 @@ async def _card(
         "predictions": await visible_jobs(ask, _MOST_JOBS, predicted_by=classifier.id),
         "drawn": drawn,
         "deploys": deploys(classifier),
-        "deployment": classifier.header.get("deployment"),
+        "deployment": classifier.at_service.deployment,
         "columns": dict.fromkeys(classifier.task.text, ""),
         "faultless": headline_figures.faultless(found["metrics"]),
         "several": classifier.task.template is not None or len(classifier.task.text) > 1,

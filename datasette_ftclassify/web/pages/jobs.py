@@ -134,8 +134,8 @@ def _page_data(
         "step": step,
         "error": job.error,
         "usd": facts["usd"],
-        "expected_usd": parts.amount(job, "usd"),
-        "limit_usd": parts.amount(job, "limit_usd"),
+        "expected_usd": job.terms.usd,
+        "limit_usd": job.terms.limit_usd,
         "money_text": parts.money_text(job, facts["usd"]),
     }
     return data, inside, _paid(conn, job)

@@ -122,7 +122,7 @@ async def try_page(ask: PageRequest) -> Response:
         "columns": {name: columns.get(name, "") for name in classifier.task.text},
         "several": several and not typed,
         "price": None if estimate is None else estimate.price,
-        "asks": {name: classifier.header.get(name) for name in ("model", "host")},
+        "asks": classifier.at_service,
         "cost": None if outcome.usd is None else dollars(outcome.usd),
         "problem": outcome.problem,
         "unlike": None
