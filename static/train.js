@@ -75,7 +75,7 @@ function row(example) {
   text.className = "ft-text";
   text.dir = "auto";
   if (example.problem) {
-    const why = element("em", `passed over: ${example.problem}`);
+    const why = element("em", `skipped: ${example.problem}`);
     why.className = "ft-quiet";
     text.append(why);
   }

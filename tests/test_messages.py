@@ -16,8 +16,10 @@ from datasette_ftclassify.cli.output import friendly
 from datasette_ftclassify.core.errors import LimitReached
 
 PACKAGE = ROOT / "datasette_ftclassify"
+COMMANDS = {"cli", "demo", "publish_commands.py"}
+"""What is typed into a terminal, the last as a page shows it to be copied."""
 SOURCES = sorted(
-    p for p in PACKAGE.rglob("*.py") if not {"cli", "demo"} & set(p.relative_to(PACKAGE).parts)
+    p for p in PACKAGE.rglob("*.py") if not COMMANDS & set(p.relative_to(PACKAGE).parts)
 )
 PAGES = sorted([*PACKAGE.glob("templates/**/*.html"), *PACKAGE.glob("static/*.js")])
 

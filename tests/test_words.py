@@ -66,7 +66,10 @@ FILES = [
 ]
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
+DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+@pytest.mark.parametrize("path", [*FILES, *DOCUMENTS], ids=lambda path: str(path.relative_to(ROOT)))
 def test_nobody_says_it_otherwise(path: Path) -> None:
     texts = strings(path) if path.suffix == ".py" else [path.read_text(encoding="utf-8")]
     said = [(word, text[:80]) for text in texts for word in found(text)]
@@ -137,6 +140,18 @@ def test_a_sentence_of_a_page_ends_once() -> None:
     templates = Environment(loader=FileSystemLoader(ROOT / "templates"), autoescape=True)
     words: Any = templates.get_template("ftclassify/words.html").module
     assert words.sentence("not evaluated.") == words.sentence("not evaluated") == "Not evaluated."
+
+
+def test_headings_name_the_thing() -> None:
+    """And ask no riddle, such as "How good it is"."""
+    headings = [
+        heading
+        for path in (ROOT / "templates").rglob("*.html")
+        for heading in re.findall(r"<h[1-6][^>]*>([^<{]+)", path.read_text(encoding="utf-8"))
+    ]
+    riddles = ("How", "Its", "What", "Where", "Who", "Why")
+    assert len(headings) > 30
+    assert [heading for heading in headings if heading.startswith(riddles)] == []
 
 
 def commands(command: click.Command, name: str) -> Iterator[tuple[str, click.Command]]:

@@ -25,7 +25,7 @@ from .output import friendly, print_json
 )  # fmt: skip
 @friendly
 def card(database: str, name: str | None, form: str, metadata: str | None) -> None:
-    """The model card of a classifier: what it is for, its data, figures and known failures.
+    """Show the model card of a classifier: what it is for, its data, figures and known failures.
 
     \b
       datasette ftclassify classifiers card mail.db topics > README.md

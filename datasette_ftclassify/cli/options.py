@@ -14,7 +14,7 @@ from ..core.label_kinds import KINDS
 from ..core.markup import MARKUPS
 from ..core.numbers import LIMIT_USD, WRONG_SHARE, Range
 from ..core.splits import SPLIT_SHARE
-from ..core.strengths import PROMISES, STRENGTHS
+from ..core.strengths import PROMISES
 from ..trainers.options import DECLARED, Kind, Option
 
 if TYPE_CHECKING:
@@ -81,9 +81,7 @@ strength_option = click.option(
     type=click.Choice(PROMISES),
     default="likely",
     show_default=True,
-    help="What that promises: "
-    + "; ".join(f"{name}: {STRENGTHS[name]}" for name in PROMISES)
-    + ".",
+    help="likely: about that share is wrong; guaranteed: no more is, in nine of ten trainings.",
 )
 where_option = click.option("--where", metavar="SQL", help="Only rows that meet this condition.")
 param_option = click.option(

@@ -40,7 +40,7 @@ _NO_TASK = {
     default="mislabelled",
     show_default=True,
     metavar="KIND",
-    help="mislabelled, unsure, disagree, label or audit.",
+    help="Which rows: mislabelled, unsure, disagree, label or audit.",
 )
 @click.option("--classifier", metavar="NAME", help="Whose task, and whose answers, are meant.")
 @click.option("--other", metavar="NAME", help="Second classifier, for disagree.")

@@ -100,7 +100,8 @@ def template_columns(template: str, columns: Sequence[str]) -> tuple[str, ...]:
     names = {n.arg.value for n in _parse(template).find_all(nodes.Getitem)}
     for name in sorted(names - set(columns)):
         raise TemplateError(
-            f"The template uses {name}, which is not a column: there is {', '.join(columns)}."
+            f"The template uses {name}, which is not a column. The columns are "
+            f"{', '.join(columns)}."
         )
     if not names:
         raise TemplateError(

@@ -60,7 +60,7 @@ def _subset_accuracy(answers: SeveralAnswers) -> float:
 
 @metric(
     "majority_accuracy",
-    "For comparison",
+    "Baseline",
     {"single": 2},
     _BASELINE,
     always=True,
@@ -75,7 +75,7 @@ def _majority_accuracy(answers: SingleAnswers) -> float:
 
 @metric(
     "majority_subset_accuracy",
-    "For comparison",
+    "Baseline",
     {"several": 4},
     _BASELINE,
     always=True,

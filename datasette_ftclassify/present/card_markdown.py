@@ -69,7 +69,7 @@ def _body(card: ModelCard) -> Iterator[str]:
         ("Label", "Training rows"),
         [(name, "not known" if n is None else number(n)) for name, n in card.labels],
     )
-    yield "## How good it is"
+    yield "## Evaluation"
     yield ""
     if card.problem:
         yield escaped(card.problem, 1_000)
@@ -82,7 +82,7 @@ def _body(card: ModelCard) -> Iterator[str]:
             [(one.name, one.text, one.interval, one.help) for one in card.figures],
         )
         yield from _failures(card)
-    yield "## How it was made"
+    yield "## Training"
     yield ""
     facts: list[tuple[str, object]] = [
         ("Trainer", card.trainer), ("Model", card.model), ("Recipe", card.recipe),

@@ -382,17 +382,6 @@ def rename_classifier(conn: sqlite3.Connection, old: str, new: str) -> None:
         note_renaming(conn, old, new)
 
 
-def set_deployment(conn: sqlite3.Connection, classifier: Classifier, name: str) -> Classifier:
-    """Notes under which name the classifier's model is asked, as Azure's deployments have one."""
-    header = {**classifier.header, "deployment": name}
-    with transaction(conn):
-        conn.execute(
-            "update _ftclassify_classifiers set header = ? where id = ?",
-            [_json(header), classifier.id],
-        )
-    return find_by_id(conn, classifier.id)
-
-
 def check_name(name: str) -> str:
     """`name` without surrounding white space. Raises FtclassifyError when it cannot be one."""
     name = name.strip()

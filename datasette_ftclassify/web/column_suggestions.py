@@ -9,8 +9,9 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, TypedDict
 
+from ..checks.report_data import JsonKey
 from ..core.database import Cell, Relation, condition, quote, quote_all, relation
 from ..core.errors import FtclassifyError, SourceError, TemplateError
 from ..core.foreign_keys import find_lookup, read_names
@@ -38,6 +39,11 @@ _MOST_LABELS = 300
 _HINTS = ("label", "class", "category", "topic", "tag", "folder", "target", "intent", "sentiment")
 
 
+_TEXT_PROBLEMS = {
+    "null": "no text", "empty": "an empty text", "blob": "binary data instead of a text",
+}  # fmt: skip
+
+
 @dataclass(frozen=True)
 class Column:
     """What the sample says of a column: mean length of its texts in characters (0: none),
@@ -60,6 +66,15 @@ class Column:
         }  # fmt: skip
 
 
+class Example(TypedDict):
+    """A row as a trainer reads it. problem: why it is skipped, in words"""
+
+    key: JsonKey
+    text: str
+    problem: str | None
+    labels: list[str]
+
+
 @dataclass
 class TablePreview:
     """What the page shows before the whole table is read.
@@ -78,7 +93,7 @@ class TablePreview:
     proposed: tuple[str, ...] = ()
     reading: Reading | None = None
     merged: list[LabelValue] = field(default_factory=list)
-    examples: list[dict[str, Any]] = field(default_factory=list)
+    examples: list[Example] = field(default_factory=list)
     errors: dict[str, str] = field(default_factory=dict)
 
 
@@ -242,7 +257,7 @@ def _text_columns(look: TablePreview) -> tuple[str, ...]:
 
 def _examples(
     conn: sqlite3.Connection, look: TablePreview, columns: tuple[str, ...]
-) -> list[dict[str, Any]]:
+) -> list[Example]:
     """The first labelled rows as a trainer reads them."""
     labels = () if "label" in look.errors else look.choices.label
     identity = look.source.identity
@@ -264,7 +279,9 @@ def _examples(
         look.errors["template"] = str(error)
         return []
     names = _names_of(conn, look, {label for _, values in found for label in values})
-    return [{**e, "labels": [names.get(v) or label_name(v) for v in vs]} for e, vs in found]
+    for example, values in found:
+        example["labels"] = [names.get(value) or label_name(value) for value in values]
+    return [example for example, _ in found]
 
 
 def _names_of(
@@ -280,8 +297,8 @@ def _names_of(
 
 def _example(
     look: TablePreview, columns: tuple[str, ...], labels: tuple[str, ...], row: tuple[Cell, ...]
-) -> tuple[dict[str, Any], tuple[LabelValue, ...]]:
-    """A row as the page shows it, and its labels."""
+) -> tuple[Example, tuple[LabelValue, ...]]:
+    """A row as the page shows it, without its labels, and these."""
     from ..checks.report import json_key
 
     n_key, end = len(look.source.identity), len(look.source.identity) + len(columns)
@@ -292,9 +309,11 @@ def _example(
     reading = replace(look.reading or Reading(MULTICLASS.name), merged=tuple(look.merged))
     read = label_reader(reading, labels)(row[end:]) if labels else None
     values = read.values if read else None
-    shown = {
+    shown: Example = {
         "key": json_key(row[:n_key]),
         "text": text[:SHOWN_CHARACTERS] + ("…" if len(text) > SHOWN_CHARACTERS else ""),
-        "problem": rendered.problem or (read.problem if read else None),
+        "problem": _TEXT_PROBLEMS.get(rendered.problem or "")
+        or ("labels that cannot be read" if read and read.problem else None),
+        "labels": [],
     }
     return shown, values or ()

@@ -68,7 +68,7 @@ PERMISSIONS = {
     PREDICT: Permission("Classify rows into columns of a table"),
     REVIEW: Permission("Make review queues of a table, and change the labels of its rows there"),
     SPEND: Permission(
-        "Start what costs money, within the operator's limits, besides the action itself; try "
+        "Start paid work, within the operator's limits, besides the action itself; try "
         "texts that a service is asked about"
     ),
     MINIMUM: Permission("Choose from which score the classifiers of a table answer"),

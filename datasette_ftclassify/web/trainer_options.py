@@ -176,9 +176,9 @@ def _cost(trainer: Trainer, model: str, table: PriceTable, check: StoredCheck | 
     if not able.costs_money:
         return "Nothing"
     if check is None or check.tokens is None:
-        return "Check the rows to see about how much. You agree to an exact estimate first."
+        return "Check the rows for an estimate. You agree to the exact price first."
     if not model:
-        return "Depends on the model: name one. You agree to an exact estimate first."
+        return "Depends on the model: name one. You agree to the exact price first."
     rows, tokens = check.splits["rows"]["train"], check.tokens
     if able.trains and isinstance(trainer, Service):
         epochs = trainer.epochs_for(rows)

@@ -198,7 +198,7 @@ def test_templates_that_are_too_long() -> None:
 
 
 def test_columns_that_are_not_there() -> None:
-    assert refusal("{{ b }}") == "The template uses b, which is not a column: there is a."
+    assert refusal("{{ b }}") == "The template uses b, which is not a column. The columns are a."
     assert "uses x y, " in refusal('{{ row["x y"] }}')
     assert "names no column" in refusal("Hello")
     assert "names no column" in refusal("{{ none }}{{ 'a' }}")

@@ -119,6 +119,6 @@ async def test_the_page_says_from_which_score_each_label_is_given(path: Path):
     assert "Given from" in page
     assert "Of the labels that it gave" in page
     assert "exactly the labels it was given" in page
-    assert "Answer only from a score of" in page
+    assert "Minimum score <output" in page
     for value in given.values():
         assert f'<td class="ft-number">{value:.3f}</td>' in page

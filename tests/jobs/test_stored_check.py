@@ -139,6 +139,6 @@ async def test_a_page_of_a_damaged_check_says_so(checked: Path, job: Job, tmp_pa
     datasette = serve(path, grants=GRANTS)
     page = await get(datasette, "/town/-/ftclassify/train?table=reports&check=1", "ann")
     assert page.status_code == 200
-    assert "What the check found" not in page.text
+    assert "Findings" not in page.text
     finding = await get(datasette, "/town/-/ftclassify/jobs/1/finding/0", "ann")
     assert "check the rows again" in finding.text

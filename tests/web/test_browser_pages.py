@@ -49,7 +49,7 @@ def visit_all(page: Any) -> Iterator[str]:
     """Stands on each of our pages in turn, and says which."""
     page.goto(PREPARE)
     page.get_by_role("button", name="Check the rows").click()
-    expect(page.get_by_role("heading", name="What the check found")).to_be_visible()
+    expect(page.get_by_role("heading", name="Findings")).to_be_visible()
     checked = page.url
     yield "train, checked"
     page.get_by_role("radio", name="openai").check()
@@ -129,7 +129,7 @@ def test_without_javascript(demo: Any):
         again = page.get_by_role("button", name="See how far it is")
         if again.count():  # it had not ended before the page was there
             again.click()
-        expect(page.get_by_role("heading", name="What the check found")).to_be_visible()
+        expect(page.get_by_role("heading", name="Findings")).to_be_visible()
         page.get_by_role("button", name="Train", exact=True).click()
         reload_when_finished(page)
         page.get_by_role("link", name="See the classifier topics").click()

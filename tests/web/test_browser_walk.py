@@ -75,7 +75,7 @@ def prepare(page: Any) -> None:
     expect(page.locator("ft-preview .ft-text").first).to_have_text(re.compile(r"^\w+ .+ \w+"))
     page.get_by_label("Name of the classifier").fill("topics")
     page.get_by_role("button", name="Check the rows").click()
-    expect(page.get_by_role("heading", name="What the check found")).to_be_visible()
+    expect(page.get_by_role("heading", name="Findings")).to_be_visible()
 
 
 def look_at_a_finding(page: Any) -> None:
@@ -124,7 +124,7 @@ def try_a_text(page: Any) -> None:
 
 def choose_a_least_score(page: Any) -> None:
     """What it would give is said, and it is taken along to the form."""
-    slider = page.get_by_label("Answer only from a score of")
+    slider = page.get_by_label("Minimum score")
     said = page.locator(".ft-threshold-said")
     expect(said).to_contain_text("100.0% of the test rows")
     slider.press("End")
@@ -212,7 +212,7 @@ def test_by_keyboard_alone_from_the_table_to_a_trained_classifier(browser: Any, 
         page.wait_for_url("**/train?*")
         tab_to(page, "Check the rows")
         page.keyboard.press("Space")
-        expect(page.get_by_role("heading", name="What the check found")).to_be_visible()
+        expect(page.get_by_role("heading", name="Findings")).to_be_visible()
         tab_to(page, lambda text: text.startswith("Train") and "classifier" not in text)
         page.keyboard.press("Enter")
         page.wait_for_url("**/jobs/*")

@@ -179,7 +179,7 @@ async def test_a_name_that_is_refused_stays_as_it_was_typed(trained: Path, typed
     assert field is not None
     assert unescape(field[1]) == typed
     # All else is as it was.
-    before, after = (section("How good it is", text) for text in (shown.text, page.text))
+    before, after = (section("Evaluation", text) for text in (shown.text, page.text))
     assert before == after
     answer = await send(ds, CARD, {"action": "rename", "new_name": typed}, ROOT)
     assert answer.status_code == 400
@@ -280,7 +280,7 @@ async def test_the_card_leads_to_its_predictions_and_its_answers(trained: Path):
     ds = Datasette([str(trained)])
     page = (await ds.client.get(CARD)).text
     assert "<title>topics@1 in town</title>" in page
-    made = page[page.index("Its predictions so far") :]
+    made = page[page.index("<h2>Predictions</h2>") :]
     assert re.search(
         r'<a href="/town/-/ftclassify/jobs/\d+"[^>]*>\d+: Prediction for messages', made
     )

@@ -147,7 +147,7 @@ async def test_many_events_are_folded_and_the_first_left_out(town: Path, conn):
         )
     page = (await get(serve(town), f"{PAGE}{job.id}", ROOT)).text
     assert "480 earlier events" in page
-    assert "107 before these are left out" in page
+    assert "107 events before these are left out" in page
     assert "event 599<" in page
     assert "event 0<" not in page
 

@@ -255,7 +255,7 @@ async def test_a_check_is_a_job_and_its_findings_lead_to_their_rows(town: Path, 
         if "rows" in finding["message"] and "label" not in finding["message"]:
             assert len(rows["rows"]) == finding["count"], code
     text = (await get(datasette, where, "ann")).text
-    assert "What the check found" in text
+    assert "Findings" in text
     assert "<svg" in text
 
 

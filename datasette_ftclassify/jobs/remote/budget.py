@@ -57,7 +57,7 @@ class JobSpending:
         """An amount. Raises LimitReached when it is not known and there is a limit to keep to."""
         if usd is None and self.limited:
             raise LimitReached(
-                "A limit of money was set, but no price of the model is known to keep to it: set "
+                "A spending limit was set, but no price of the model is known to keep to it: set "
                 "FTCLASSIFY_PRICES to a table that has it (0 for a model of your own)."
             )
         return usd or 0.0

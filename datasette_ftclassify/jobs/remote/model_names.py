@@ -17,7 +17,8 @@ from ...core.service_model import ServiceModel, checkpoints_of
 from ...ledger import Ledger, LedgerError
 from ...prompts.prices import base_model
 from ...prompts.tokenizer import encoding_of
-from ...store.classifiers import Classifier, set_deployment
+from ...store.classifiers import Classifier
+from ...store.deployments import set_deployment
 from ...trainers.access import Access
 from ...trainers.service import BatchClient, InferenceClient
 from .. import load_classifier

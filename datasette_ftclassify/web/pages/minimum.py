@@ -184,7 +184,7 @@ def _thresholds(
     return [{"label": name, **asdict(one)} for name, one in zip(names, found, strict=True)], None
 
 
-def promise_curve(found: list[dict[str, Any]]) -> dict[str, Any] | None:
+def promise_curve(found: list[dict[str, Any]]) -> charts.Lines | None:
     """The curve: of each strength the share of rows that is answered, by the share of wrong answers
     in percent, with its interval. None where fewer than two promises can be made."""
     lines: dict[str, list[tuple[float, float]]] = {}

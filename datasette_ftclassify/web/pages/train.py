@@ -337,13 +337,13 @@ async def require_may_pay(ask: PageRequest, access: Access) -> None:
     """Raises Forbidden or LimitReached unless the visitor may spend, and somebody has said how
     much."""
     if not await ask.may(SPEND):
-        raise Forbidden(f"You may not start what costs money: it needs the permission {SPEND}.")
+        raise Forbidden(f"You may not start paid work: it needs the permission {SPEND}.")
     if access.usd_per_job is None and access.usd_per_day is None:
         raise LimitReached(NO_LIMIT)
 
 
 NO_LIMIT = (
-    "What costs money cannot be started from a page before a limit is set: whoever runs this "
+    "A paid training cannot be started from a page before a limit is set: whoever runs this "
     "server sets usd_per_job or usd_per_day in the configuration of datasette-ftclassify, or "
     "FTCLASSIFY_USD_PER_JOB or FTCLASSIFY_USD_PER_DAY in its environment."
 )
