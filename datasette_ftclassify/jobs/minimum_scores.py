@@ -11,7 +11,7 @@ from typing import Any, cast
 
 import numpy as np
 
-from ..core.errors import EvaluationError
+from ..core.errors import EvaluationError, FtclassifyError
 from ..core.strengths import PROMISES, STRENGTHS
 from ..metrics.label_thresholds import Figure, LabelRows, LabelThreshold, label_threshold
 from ..metrics.minimum_scores import (
@@ -24,9 +24,9 @@ from ..metrics.minimum_scores import (
     minimum_score,
     share_text,
 )
-from ..store.classifiers import Classifier
+from ..store.classifiers import Classifier, find_classifier
 from ..store.evaluations import scored_rows
-from ..store.minimum_scores import MinimumScore, set_minimum
+from ..store.minimum_scores import MinimumScore, find_minimum, set_minimum
 from ..store.out_of_fold import OutOfFold, read_out_of_fold
 from .load_classifier import load_answerer, service_of
 
@@ -157,6 +157,42 @@ def choose_minimum(
     """
     minimum = None if choice is None else replace(resolve(conn, classifier, choice), set_by=by)
     return set_minimum(conn, classifier, minimum)
+
+
+def carry_over(conn: sqlite3.Connection, classifier: Classifier) -> str | None:
+    """Chooses for a new version what was chosen for the one before, whose name it takes over:
+    whoever asks that name would else get answers that were kept back until then. What was done, in
+    a sentence; None where nothing had been chosen. Call inside a transaction.
+
+    A promise is computed from the rows of the new version. Where it cannot be made any more, the
+    score stays as a fixed one.
+    """
+    row = conn.execute(
+        "select max(version) from _ftclassify_classifiers where name = ? and version < ?",
+        [classifier.name, classifier.version],
+    ).fetchone()
+    if row[0] is None:
+        return None
+    title = f"{classifier.name}@{row[0]}"
+    try:
+        minimum = find_minimum(conn, find_classifier(conn, title))
+    except FtclassifyError as error:
+        return f"{classifier.title} has no minimum score. {error}"
+    if minimum is None:
+        return None
+    fixed = MinimumScore("fixed", score=minimum.score, set_by=minimum.set_by)
+    try:
+        choice = MinimumChoice(
+            minimum.strength, minimum.wrong, minimum.score, minimum.figure, minimum.least
+        )
+        found = choose_minimum(conn, classifier, choice, minimum.set_by)
+    except FtclassifyError as error:
+        if minimum.score is None or not classifier.labels.exclusive:
+            return f"{classifier.title} has no thresholds of its own, as {title} has. {error}"
+        set_minimum(conn, classifier, fixed)
+        stays = f"The minimum score of {title} stays, {minimum.score:.3g}, and promises nothing."
+        return f"{error} {stays}"
+    return f"As for {title}: {said(found)}"
 
 
 def said(minimum: MinimumScore | None) -> str:

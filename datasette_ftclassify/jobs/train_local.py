@@ -16,6 +16,7 @@ from ..store.schema import transaction
 from ..store.splits import add_split
 from ..trainers.base import Learner, Progress, TrainingSet, within
 from .lease import Lease
+from .minimum_scores import carry_over
 from .out_of_fold import judge_held_out
 from .train_request import TrainRequest, read_rows
 from .train_rows import SplitData, TextSample, about_rows, as_training_set
@@ -76,6 +77,8 @@ def train_here(
             figures = cast("Evaluation", {**names, "kind": data.labels.kind, **judged.figures})
             add_evaluation(conn, classifier, OUT_OF_FOLD, figures, judged.rows)
         add_event(conn, job, f"stored as {classifier.title}")
+        if carried := carry_over(conn, classifier):
+            add_event(conn, job, carried)
         job.classifier_id = classifier.id
         job.step = "evaluating"
         save_progress(conn, job)
