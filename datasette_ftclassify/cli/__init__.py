@@ -16,6 +16,7 @@ from .evaluate import evaluate
 from .export import export
 from .jobs import jobs, work
 from .minimum_score import minimum_command  # noqa: F401  (adds itself to classifiers)
+from .model_files import copy, export_model, import_model
 from .move import move
 from .predict import predict
 from .publish import publish_copy
@@ -44,6 +45,6 @@ for command in (card, describe):
     classifiers.add_command(command)
 for command in (
     check, review, export, train, retrain, evaluate, ask, predict, move, classifiers, trainers,
-    jobs, work, publish_copy, demo,
+    jobs, work, publish_copy, export_model, import_model, copy, demo,
 ):  # fmt: skip
     ftclassify.add_command(command)

@@ -15,10 +15,7 @@ from .load_classifier import service_of
 
 def as_published(classifier: Classifier, selection: Selection) -> Published:
     texts = classifier.task.source.lower() in selection.names
-    header, report = dict(classifier.header), dict(classifier.report)
-    report.pop("warnings", None)  # for whoever trained: of folders, and of this machine
-    if isinstance(report.get("embeddings"), str):
-        report["embeddings"] = Path(report["embeddings"]).name
+    header, report = dict(classifier.header), without_machine(classifier.report)
     try:
         elsewhere = service_of(classifier) is not None
     except FtclassifyError:  # of a trainer that is not installed here
@@ -26,6 +23,14 @@ def as_published(classifier: Classifier, selection: Selection) -> Published:
     if elsewhere:
         header, report = _without_service(header, report)
     return Published(classifier, header, report, elsewhere, texts)
+
+
+def without_machine(report: Mapping[str, Any]) -> dict[str, Any]:
+    """A report without what is for whoever trained: warnings, and folders of this machine."""
+    found = {name: value for name, value in report.items() if name != "warnings"}
+    if isinstance(found.get("embeddings"), str):
+        found["embeddings"] = Path(found["embeddings"]).name
+    return found
 
 
 def _without_service(

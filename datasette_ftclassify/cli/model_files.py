@@ -1,0 +1,87 @@
+"""`export-model | import-model | copy`"""
+
+from __future__ import annotations
+
+import click
+
+from .options import database_argument, json_option, open_database
+from .output import friendly, print_json, say
+
+_name_option = click.option("--name", "new_name", help="Name of the classifier there. [its own]")
+
+
+@click.command("export-model")
+@database_argument
+@click.argument("name")
+@click.argument("folder", type=click.Path(file_okay=False))
+@json_option
+@friendly
+def export_model(database: str, name: str, folder: str, as_json: bool) -> None:
+    """Write a local classifier into a new FOLDER: JSON, plain arrays, its model card, and a file
+    that classifies with numpy alone.
+
+    \b
+      datasette ftclassify export-model mail.db topics topics-model
+      python topics-model/classify.py "where is my parcel?"
+    """
+    from ..jobs.model_files import export_model as export
+    from ..present.card_markdown import card_markdown
+    from ..present.model_card import model_card
+    from ..store.classifiers import find_classifier
+
+    with open_database(database) as conn:
+        classifier = find_classifier(conn, name)
+        card = card_markdown(model_card(conn, classifier))
+        files = export(conn, classifier, folder, card)
+    if as_json:
+        print_json({"classifier": classifier.title, "folder": folder, "files": list(files)})
+        return
+    click.echo(f"Wrote {classifier.title} into {folder}: {', '.join(files)}.")
+    say("It holds the words of the texts that it was trained on, and their weights.")
+
+
+@click.command("import-model")
+@database_argument
+@click.argument("folder", type=click.Path())
+@_name_option
+@json_option
+@friendly
+def import_model(database: str, folder: str, new_name: str | None, as_json: bool) -> None:
+    """Store the classifier of a FOLDER that export-model wrote, as the next version of its name.
+
+    Whoever the folder comes from: nothing in it is run.
+    """
+    from ..jobs.model_files import import_model as read
+    from ..jobs.model_files import store_model
+
+    model = read(folder)
+    with open_database(database) as conn:
+        classifier = store_model(conn, model, new_name)
+    if as_json:
+        print_json({"classifier": classifier.title})
+    else:
+        click.echo(f"Stored {classifier.title}.")
+
+
+@click.command()
+@database_argument
+@click.argument("name")
+@click.argument("other", type=click.Path(exists=True, dir_okay=False))
+@_name_option
+@json_option
+@friendly
+def copy(database: str, name: str, other: str, new_name: str | None, as_json: bool) -> None:
+    """Copy a classifier into an OTHER database, as the next version of its name there: from
+    development to production.
+
+    Its figures and model card go along; jobs, stored answers and rows do not.
+    """
+    from ..jobs.model_files import copy_model
+    from ..store.classifiers import find_classifier
+
+    with open_database(database) as conn, open_database(other) as target:
+        classifier = copy_model(conn, find_classifier(conn, name), target, new_name)
+    if as_json:
+        print_json({"classifier": classifier.title, "database": other})
+    else:
+        click.echo(f"{other} has {classifier.title} now.")
