@@ -145,6 +145,24 @@ def register_events() -> list[Any]:  # Datasette 1.0
 
 
 @hookimpl
+def top_database(  # Datasette 1.0
+    datasette: Datasette, request: Any, database: str
+) -> Callable[[], Awaitable[str | None]]:
+    from .web.try_box import try_box
+
+    return lambda: try_box(datasette, request.actor, database)
+
+
+@hookimpl
+def top_table(  # Datasette 1.0
+    datasette: Datasette, request: Any, database: str, table: str
+) -> Callable[[], Awaitable[str | None]]:
+    from .web.try_box import try_box
+
+    return lambda: try_box(datasette, request.actor, database, table)
+
+
+@hookimpl
 def menu_links(datasette: Datasette, actor: Any) -> Callable[[], Awaitable[list[dict[str, str]]]]:
     from .web.menus import main_menu
 

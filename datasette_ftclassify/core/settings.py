@@ -39,6 +39,9 @@ class Setting(Generic[T]):
         return None if value is None or value == "" else self.read(name, value)
 
 
+_MOST_PROXIES = 20
+
+
 def _amount(name: str, value: object) -> float:
     amount = AGREED_USD.read(str(value))
     if amount is None:
@@ -63,6 +66,15 @@ def _flag(name: str, value: object) -> bool:
     if said not in ("true", "1", "yes", "on", "false", "0", "no", "off"):
         raise AccessError(f"The setting {name} of datasette-ftclassify must be true or false.")
     return said in ("true", "1", "yes", "on")
+
+
+def _count(name: str, value: object) -> int:
+    if not str(value).isdecimal() or int(str(value)) > _MOST_PROXIES:
+        raise AccessError(
+            f"The setting {name} of datasette-ftclassify must be a whole number from 0 to "
+            f"{_MOST_PROXIES}."
+        )
+    return int(str(value))
 
 
 def _is_set(name: str, value: object) -> bool:
@@ -114,6 +126,20 @@ VECTORS = Setting(
     configured=False,
 )
 WORKER = Setting("worker", None, "false: this server runs no jobs", _flag)
+TRY_BOX = Setting(
+    "try_box",
+    None,
+    "false: no box that tries a classifier on Datasette's own pages (1.0)",
+    _flag,
+)
+PROXIES = Setting(
+    "proxies",
+    None,
+    "how many proxies stand before this server, each of which adds to the header X-Forwarded-For "
+    "who asked it: visitors' requests are then counted by the address that the first of them saw. "
+    "Without it no header is believed",
+    _count,
+)
 PERMISSIONS = Setting(
     "permissions",
     None,
@@ -135,8 +161,8 @@ OFFLINE = Setting(
     configured=False,
 )
 SETTINGS: tuple[Setting[Any], ...] = (
-    USD_PER_JOB, USD_PER_DAY, SQL_USD_PER_DAY, LEDGER, ENCODER, VECTORS, WORKER, PERMISSIONS,
-    PRICES, OFFLINE,
+    USD_PER_JOB, USD_PER_DAY, SQL_USD_PER_DAY, LEDGER, ENCODER, VECTORS, WORKER, TRY_BOX, PROXIES,
+    PERMISSIONS, PRICES, OFFLINE,
 )  # fmt: skip
 
 

@@ -18,6 +18,7 @@ from .permissions import may, may_view_database, may_write
 from .registry import MenuItem, Subject
 from .routes import items
 from .routing import Route
+from .try_box import boxes_of
 
 if TYPE_CHECKING:
     from datasette.app import Datasette
@@ -79,7 +80,14 @@ async def table_menu(
     if table in TABLES:
         return []
     subject = await _subject(datasette, actor, database, table)
-    return await _items(datasette, actor, "table", database, table, subject, _filters(request))
+    found = await _items(datasette, actor, "table", database, table, subject, _filters(request))
+    boxes = await boxes_of(datasette, actor, database, table) if subject.own else []
+    for box in boxes:
+        about = "What it is for, its data, how good it is, where it fails"
+        found.append(
+            {"href": box.card, "label": f"Model card of {box.title}", "description": about}
+        )
+    return found
 
 
 async def row_menu(

@@ -113,4 +113,6 @@ async def test_no_page_and_no_error_of_a_form_sends_people_to_a_terminal(trained
         page = await submit(ds, f"{OURS}/{route}?table=messages", ROOT, table="messages", **fields)
         told[f"POST {route} {fields}"] = seen(page.text)
     assert len(told) > 40
+    # The page whose subject is how to publish shows the commands that do it.
+    told = {at: text for at, text in told.items() if not at.endswith("/publish")}
     assert not {at: found for at, text in told.items() if (found := words_of_the_terminal(text))}

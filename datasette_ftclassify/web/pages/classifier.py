@@ -33,6 +33,7 @@ from ..operator_settings import access_of
 from ..permissions import DELETE, TRAIN, VIEW, may_edit, may_view_table, may_write
 from ..registry import page
 from ..responses import done, show
+from ..try_box import answers_texts
 from .deletion import delete_page, deletion_of, require_mutable
 from .jobs import visible_jobs
 from .minimum import minimum_form, promise_curve, read_minimum
@@ -103,6 +104,7 @@ async def _card(
         "several": classifier.task.template is not None or len(classifier.task.text) > 1,
         "one_label": classifier.labels.exclusive,
         "may_change": may_change,
+        "answers_texts": await answers_texts(ask.datasette, ask.actor, ask.database, classifier),
         "refusal": None if error is None else {"action": ask.one("action"), "text": str(error)},
         "typed": {name: ask.one(name) for name in TYPED.values() if error is not None},
         "deletion": await deletion_of(ask, classifier.title) if may_change else None,

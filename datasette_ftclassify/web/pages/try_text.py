@@ -17,9 +17,10 @@ from typing import TYPE_CHECKING, Any
 
 from datasette.utils.asgi import Forbidden
 
-from ...core.errors import FtclassifyError
+from ...core.errors import AccessError, FtclassifyError
 from ...core.humanize import dollars
 from ...core.numbers import AGREED_USD
+from ...core.settings import PROXIES
 from ...jobs.ask import ask_text, estimate_text, kept_answer, text_of
 from ...jobs.estimates import JobEstimate
 from ...jobs.load_classifier import may_measure_known, service_of
@@ -32,7 +33,7 @@ from ...store.published import why_unasked
 from ...trainers.access import Access
 from ..background_reads import bring_up_to_date, path_of, read_aside, write_aside
 from ..form_fields import number
-from ..operator_settings import access_of, require_limits
+from ..operator_settings import access_of, plugin_settings, require_limits
 from ..permissions import SPEND, VIEW
 from ..registry import page
 from ..responses import show
@@ -49,6 +50,7 @@ PER_MINUTE = 60
 """Texts that an anonymous visitor may try in a minute, and twice that at once after a rest."""
 
 _REMEMBERED = 10_000
+_LONGEST_ADDRESS = 100
 
 
 class RateLimit:
@@ -216,6 +218,17 @@ def _not_agreed(ask: PageRequest, estimate: JobEstimate | None) -> str | None:
 
 
 def _visitor(ask: PageRequest) -> str:
+    """The visitor's address; that of the proxy before it where the operator knows of none. What
+    stands before the addresses that the operator's own proxies added may be anybody's invention."""
+    try:
+        proxies = PROXIES.of(plugin_settings(ask.datasette), {}) or 0
+    except AccessError:  # said in the log at the start
+        proxies = 0
+    headers = ask.request.scope.get("headers") or []
+    lines = [v.decode("latin-1") for k, v in headers if k.lower() == b"x-forwarded-for"]
+    seen = [part.strip() for part in ",".join(lines).split(",") if part.strip()]
+    if proxies and len(seen) >= proxies:
+        return seen[-proxies][:_LONGEST_ADDRESS]
     client = ask.request.scope.get("client")
     return str(client[0]) if client else ""
 
