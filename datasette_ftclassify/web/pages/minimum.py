@@ -6,7 +6,7 @@ import sqlite3
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from ...core.errors import FtclassifyError
+from ...core.errors import ArtifactError, FtclassifyError
 from ...core.numbers import LABEL_SHARE, SHARE, WRONG_SHARE
 from ...core.strengths import PROMISES, STRENGTHS
 from ...jobs.minimum_scores import (
@@ -142,7 +142,10 @@ def _read(
         if position is None:
             raise FtclassifyError(f"{classifier.title} has no label {label}.")
     if classifier.labels.exclusive:
-        found = promises(conn, classifier, position)
+        try:
+            found = promises(conn, classifier, position)
+        except ArtifactError as error:  # damaged: the page has more to say than this
+            found = Promises(0, str(error), [])
         thresholds = None
     else:
         found = Promises(0, None, [])
