@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 MOST_SAMPLED = 50_000
 """Rows that are kept of a classifier, drawn at random where cross-validation had more. They and
-those below take 10 MB; 1,000,000 rows would take 150."""
+those below take 7 MB with whole numbers for keys; 1,000,000 rows would take 113."""
 MOST_DOUBTED = 10_000
 """Other rows that are kept: those whose own label was least probable."""
 
@@ -89,7 +89,7 @@ def read_out_of_fold(conn: sqlite3.Connection, classifier: Classifier) -> OutOfF
     """What is kept of the classifier; None where there is nothing: it was trained at a service or
     by an earlier version, no row could be held out, or the file was made to be published.
 
-    Takes 0.7 s for 60,000 rows. Raises ArtifactError when it is damaged in this file.
+    Takes a second for 60,000 rows. Raises ArtifactError when it is damaged in this file.
     """
     with reading_store():
         if "sampled" not in row_columns(conn):

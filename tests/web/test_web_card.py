@@ -92,6 +92,21 @@ async def test_the_rows_have_their_texts_and_links_to_themselves(ds: Datasette):
     assert (await ds.client.get(f"{CARD}/rows?page=0")).status_code == 400
 
 
+async def test_training_rows_are_listed_as_cross_validation_answered_them(ds: Datasette):
+    every = (await ds.client.get(f"{CARD}/rows.json?held_out=1")).json()
+    assert every["total"] > 400
+    assert {row["split"] for row in every["rows"]} <= {"train", "validation"}
+    page = unescape((await ds.client.get(CARD)).text)
+    [link] = re.findall(r'href="([^"]+)">Training rows that it got wrong', page)
+    wrong = await ds.client.get(link)
+    assert "Training rows of" in wrong.text
+    assert "by a model that had not seen it" in wrong.text
+    path, _, query = link.partition("?")
+    found = (await ds.client.get(f"{path}.json?{query}")).json()
+    assert 0 < found["total"] < every["total"]
+    assert all(row["truth"] != row["chosen"] and row["text"] for row in found["rows"])
+
+
 async def test_rows_of_several_labels(ds: Datasette):
     card = "/town/-/ftclassify/classifiers/subjects"
     page = await ds.client.get(card)

@@ -23,6 +23,7 @@ from ...present.usage_sql import split_sql, usage_sql
 from ...store.aliases import aliases_of, remove_alias
 from ...store.classifiers import Classifier, list_classifiers, rename_classifier, set_default
 from ...store.columns import label_columns_of
+from ...store.evaluations import OUT_OF_FOLD, row_results
 from ...store.summaries import summaries_of, summarise
 from .. import headline_figures
 from ..classifier_names import may_all, tables_behind, tables_revealed
@@ -196,6 +197,7 @@ def _read(
         "easier": easier_test_rows(summary.metrics, classifier.report),
         "sql": usage_sql(classifier),
         "splits": _splits(conn, classifier),
+        "rows_held_out": row_results(conn, classifier, split=OUT_OF_FOLD, limit=1)[1],
         "corrections": corrections(conn, classifier),
         "version_said": _sentences(classifier.report.get("version_said")),
         "versions": _compared(conn, classifier, others[:_MOST_VERSIONS]),
@@ -277,6 +279,7 @@ async def _links(ask: PageRequest, classifier: Classifier, sql: str | None) -> d
         if ask.db.path and await may_edit(ask.datasette, ask.actor, ask.database, table)
         else None,
         "wrong": ask.url(*here, "rows", wrong=1),
+        "held_out": ask.url(*here, "rows", wrong=1, held_out=1),
         "minimum": ask.url(*here, "minimum"),
         "compare": ask.url(*here, "compare"),
         "query": f"{ask.datasette.urls.database(ask.database)}?{urlencode({'sql': sql or ''})}",

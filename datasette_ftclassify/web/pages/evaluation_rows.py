@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ...core.database import Key, Relation, key_text, quote, quote_all, relation
 from ...core.errors import FtclassifyError, SourceError
 from ...store.classifiers import Classifier
-from ...store.evaluations import RowResult, row_results
+from ...store.evaluations import OUT_OF_FOLD, TEST, RowResult, row_results
 from ...store.splits import splits_of_rows
 from ..permissions import VIEW
 from ..registry import page
@@ -31,6 +31,7 @@ async def judged_page(ask: PageRequest) -> Response:
     evaluation, least sure first.
 
     `abstained=1`: without an answer; `wrong=1`: whose answer is not the truth; `page`: from 1
+    `held_out=1`: training rows instead, as cross-validation answered them
     """
     classifier = ask.classifier
     assert classifier is not None
@@ -40,8 +41,9 @@ async def judged_page(ask: PageRequest) -> Response:
     }
     flags = {name: bool(ask.argument(name)) for name in ("abstained", "wrong")}
     page = _number(ask.argument("page", "1"))
+    split = OUT_OF_FOLD if ask.argument("held_out") else TEST
     rows, total = await ask.read(
-        lambda conn: _read(conn, classifier, {**chosen, **flags}, (page - 1) * PAGE)
+        lambda conn: _read(conn, classifier, {**chosen, **flags, "split": split}, (page - 1) * PAGE)
     )
     for row in rows:
         row["url"] = row_address(ask, classifier, row.pop("path"))
@@ -49,7 +51,8 @@ async def judged_page(ask: PageRequest) -> Response:
         "classifier": classifier.name, "version": classifier.version, "total": total,
         "page": page, "rows": rows,
     }  # fmt: skip
-    asked = {k: v for k in ("truth", "chosen", "abstained", "wrong") if (v := ask.argument(k))}
+    names = ("truth", "chosen", "abstained", "wrong", "held_out")
+    asked = {name: value for name in names if (value := ask.argument(name))}
     here = ("classifiers", classifier.title, "rows")
     more = {
         "title": classifier.title,
