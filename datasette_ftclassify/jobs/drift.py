@@ -40,6 +40,9 @@ from .load_classifier import load_answerer, service_of
 MOST_ROWS = 1_000
 """Texts of each kind that are answered."""
 
+MOST_MOMENTS = 100
+"""Tenths of a second for the answers of each kind, where a classifier reads texts slowly."""
+
 MOST_READ = 20_000
 """Rows of the table that are read for them, the newest ones."""
 
@@ -125,7 +128,9 @@ def find_drift(
     if where:
         check_condition(conn, source, where, params or {})
     answerer = load_answerer(conn, classifier)
-    reader = _Reader(conn, classifier, source)
+    at_once = getattr(answerer.predictor, "texts_at_once", None)
+    most = MOST_ROWS if at_once is None else min(MOST_ROWS, at_once * MOST_MOMENTS)
+    reader = _Reader(conn, classifier, source, most)
     test = reader.test_rows()
     new = reader.new_rows(where, params or {})
     found = Drift(len(new), len(test), reader.read, reader.all_read)
@@ -194,10 +199,13 @@ def _too_few(found: Drift, classifier: Classifier) -> str | None:
 
 
 class _Reader:
-    """Texts by key of the source's rows, one of each group of near copies."""
+    """Texts by key of the source's rows, one of each group of near copies, at most `most`."""
 
-    def __init__(self, conn: sqlite3.Connection, classifier: Classifier, source: Relation) -> None:
+    def __init__(
+        self, conn: sqlite3.Connection, classifier: Classifier, source: Relation, most: int
+    ) -> None:
         self._conn = conn
+        self._most = most
         self._split = classifier.split_id
         self._task = classifier.task
         self._render = classifier.task.renderer()
@@ -230,7 +238,7 @@ class _Reader:
                     yield key, text
 
         with reading(self._source, None):
-            return _different(rows())
+            return _different(rows(), self._most)
 
     def new_rows(self, where: str | None, params: Mapping[str, Any]) -> dict[Key, str]:
         """Of the newest rows those that were in no split, and whose texts were in none."""
@@ -253,14 +261,14 @@ class _Reader:
             self.all_read = self.read < MOST_READ
 
         with reading(self._source, where):
-            return _different(rows())
+            return _different(rows(), self._most)
 
     def _text(self, row: Sequence[Cell]) -> str | None:
         return self._render(tuple(row[self._n_keys :])).text
 
 
-def _different(rows: Iterator[tuple[Key, str]]) -> dict[Key, str]:
-    """The first of them, as many as may be answered, without later copies and near copies."""
+def _different(rows: Iterator[tuple[Key, str]], most: int) -> dict[Key, str]:
+    """The first `most` of them, without later copies and near copies."""
     from ..core.near_duplicates import near_groups
 
     found: dict[Key, str] = {}
@@ -272,7 +280,7 @@ def _different(rows: Iterator[tuple[Key, str]]) -> dict[Key, str]:
         texts.add(hashed)
         found[key] = text
         characters += len(text)
-        if len(found) == MOST_ROWS or characters > MOST_CHARACTERS:
+        if len(found) == most or characters > MOST_CHARACTERS:
             break
     groups = near_groups(list(found.values())).tolist() if found else []
     first = dict(zip(reversed(groups), reversed(found), strict=True))

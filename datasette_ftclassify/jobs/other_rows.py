@@ -10,22 +10,22 @@ from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from ..core.database import Key
-from ..core.errors import TaskError, TrainingError
+from ..core.errors import FtclassifyError, TaskError, TrainingError
 from ..core.examples import Record, read_records
 from ..core.humanize import rows_text
 from ..core.labels import label_name
 from ..core.other_class import MOST_KEYS, with_other
 from ..core.splits import SplitPlan
 from ..core.task import Task
+from ..core.typed_json import read_dataclass
 from ..store.classifiers import Classifier
-from ..store.jobs.state import list_jobs
 from ..store.splits import split_plan
-from ..trainers.base import Learner, TrainerOptions
+from ..trainers.base import Learner
 from ..trainers.registry import get_trainer
 from .load_classifier import load_answerer, measures_known
 from .rows import Rows, find_target
-from .settings import TrainSettings, settings_of
 from .train_request import TrainRequest
+from .train_version import version_request
 
 if TYPE_CHECKING:
     import numpy as np
@@ -139,8 +139,8 @@ def other_task(
 
 
 def new_version(conn: sqlite3.Connection, classifier: Classifier) -> TrainRequest:
-    """The request that trains a new version as this one was trained: by the settings of its job, or
-    where the file has none, by what is stored with the classifier.
+    """The request that trains a new version as this one was trained, with a new split by the same
+    seed and shares: the class is to be judged by rows of its own.
 
     Raises TrainingError for a classifier that was not trained in this process.
     """
@@ -149,21 +149,14 @@ def new_version(conn: sqlite3.Connection, classifier: Classifier) -> TrainReques
             f"{classifier.title} was trained by {classifier.trainer}: a class for other "
             "rows is made for classifiers that are trained on this machine."
         )
-    for job in list_jobs(conn, kind="train"):
-        if job.classifier_id == classifier.id:
-            request = settings_of(job, TrainSettings).request
-            return replace(request, name=classifier.name, like=None, on_predictions=False)
-    plan, report = split_plan(conn, classifier.split_id), classifier.report
-    shares = {name: plan[name] for name in ("seed", "validation", "test") if name in plan}
-    embeddings = report.get("embeddings")
-    known = embeddings if isinstance(embeddings, str) else None
-    return TrainRequest(
-        name=classifier.name,
-        trainer=classifier.trainer,
-        plan=SplitPlan(**shares),
-        options=TrainerOptions(seed=classifier.seed, embeddings=known),
-        curve="learning_curve" in report,
-    )
+    _, request = version_request(conn, classifier)
+    known = split_plan(conn, classifier.split_id)
+    shares = {name: known[name] for name in ("seed", "validation", "test") if name in known}
+    try:
+        plan = read_dataclass(SplitPlan, shares)
+    except (TypeError, ValueError, FtclassifyError):
+        plan = request.plan  # a stranger's file
+    return replace(request, plan=plan, version_of=None)
 
 
 def preview_other(conn: sqlite3.Connection, task: Task) -> OtherPreview:

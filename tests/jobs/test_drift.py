@@ -20,6 +20,7 @@ from datasette_ftclassify.jobs import drift as drift_module
 from datasette_ftclassify.jobs.drift import Drift, find_drift
 from datasette_ftclassify.jobs.publish import publish_copy
 from datasette_ftclassify.store.classifiers import find_classifier
+from datasette_ftclassify.trainers.local import LocalModel
 
 
 @pytest.fixture
@@ -88,6 +89,15 @@ def test_of_a_large_table_the_newest_rows_are_read(conn, monkeypatch):
     newest = found(conn)
     assert (newest.read, newest.all_read) == (100, False)
     assert newest.new <= 100
+
+
+def test_of_a_classifier_that_reads_slowly_fewer_texts_are_compared(conn, monkeypatch):
+    """Reading some thousand texts with an encoder would take minutes."""
+    monkeypatch.setattr(LocalModel, "texts_at_once", 1)
+    monkeypatch.setattr(drift_module, "MOST_MOMENTS", 60)
+    add(conn, sports(150, seed=4)[0])
+    some = found(conn)
+    assert (some.new, some.test) == (60, 60)
 
 
 def test_a_test_row_that_was_edited_is_not_compared_with(conn):

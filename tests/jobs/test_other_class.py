@@ -20,6 +20,8 @@ from datasette_ftclassify.core.examples import read_records
 from datasette_ftclassify.core.other_class import keys_condition, other_keys, with_other
 from datasette_ftclassify.core.task import Task, define
 from datasette_ftclassify.jobs.other_rows import least_known, new_version, other_task, preview_other
+from datasette_ftclassify.jobs.train import train_classifier
+from datasette_ftclassify.jobs.train_version import version_request
 from datasette_ftclassify.sql.functions import register
 from datasette_ftclassify.store.classifiers import find_classifier
 
@@ -77,6 +79,15 @@ def test_the_new_version_answers_football_with_it_and_writes_no_label(conn, spor
     assert right > 0.9
 
 
+def test_a_version_after_that_keeps_the_class(conn):
+    """A correction of labels must not lose it without a word."""
+    request = new_version(conn, find_classifier(conn, "sports"))
+    second = train_classifier(conn, task_of(conn), request).classifier
+    third = train_classifier(conn, *version_request(conn, second)).classifier
+    assert third.task.other == second.task.other
+    assert third.labels.names == ("baseball", "hockey", "other")
+
+
 def test_unlabelled_rows_that_are_least_known_are_proposed(conn, sports_db):
     found = least_known(conn, find_classifier(conn, "sports"), most=30, below=0.05)
     assert len(found) == 30
@@ -113,7 +124,7 @@ def test_the_settings_of_the_training_are_kept(conn):
     with conn:
         conn.execute("delete from _ftclassify_jobs")
     without_job = new_version(conn, classifier)
-    assert (without_job.plan.test, without_job.name, without_job.curve) == (0.4, "sports", False)
+    assert (without_job.plan.test, without_job.name) == (0.4, "sports")
 
 
 def test_rows_may_be_marked_one_by_one(conn):

@@ -54,7 +54,7 @@ async def drift_page(ask: PageRequest) -> Response:
         "back": ask.url("classifiers", classifier.title),
         "refused": problem,
         "table": classifier.task.source,
-        "train": ask.url("train", table=classifier.task.source),
+        "retrain": ask.url("classifiers", classifier.title, "retrain"),
     }
     about = {"classifier": classifier.name, "version": classifier.version}
     return await show(ask, {**about, **data}, more=more, status=400 if problem else 200)
