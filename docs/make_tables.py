@@ -12,11 +12,13 @@ from pathlib import Path
 from datasette_ftclassify import checks, metrics  # noqa: F401, which declare theirs
 from datasette_ftclassify.checks.codes import Section
 from datasette_ftclassify.checks.registry import registered
+from datasette_ftclassify.core.job_events import EVENTS
 from datasette_ftclassify.core.notations import NOTATIONS, Notation
 from datasette_ftclassify.core.settings import SETTINGS
 from datasette_ftclassify.metrics.registry import GROUPS, METRICS
 from datasette_ftclassify.sql import functions  # noqa: F401, which declares them
 from datasette_ftclassify.sql.declaration import functions_table
+from datasette_ftclassify.store.jobs.states import STATES
 from datasette_ftclassify.trainers.base import options_of
 from datasette_ftclassify.trainers.builtin import register_trainers
 from datasette_ftclassify.trainers.options import options_table
@@ -129,6 +131,25 @@ def trainers_table() -> str:
     return options_table({t.name: options_of(t).values() for t in trainers})
 
 
+def job_states() -> str:
+    return as_table(
+        "state|meaning|what may be asked of it",
+        ((name, each.means, ", ".join(each.actions) or "–") for name, each in STATES.items()),
+    )
+
+
+def job_events() -> str:
+    return as_table(
+        "kind|level|meaning|figures",
+        (
+            (f"`{name}`", each.level, each.means, "; ".join(
+                f"`{key}`: {what}" for key, what in each.fields.items()
+            ))
+            for name, each in EVENTS.items()
+        ),
+    )  # fmt: skip
+
+
 TABLES: dict[str, dict[str, Callable[[], str]]] = {
     "sql.md": {"SQL functions": functions_table},
     "checks.md": {
@@ -136,7 +157,7 @@ TABLES: dict[str, dict[str, Callable[[], str]]] = {
         "notations": notations,
     },
     "metrics.md": {"figures": figures},
-    "jobs.md": {"settings": settings},
+    "jobs.md": {"job states": job_states, "job events": job_events, "settings": settings},
     "trainers.md": {"options of trainers": trainers_table},
     "permissions.md": {"permissions": permissions, "pages": pages},
 }

@@ -155,7 +155,13 @@ function line(event) {
   const message = document.createElement("span");
   message.dir = "auto";
   message.textContent = event.message;
-  item.append(when(event.at), " ", message);
+  item.append(when(event.at), " ");
+  if (event.level === "warning") {
+    const warning = document.createElement("strong");
+    warning.textContent = "Warning:";
+    item.append(warning, " ");
+  }
+  item.append(message);
   return item;
 }
 

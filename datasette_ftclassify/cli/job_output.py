@@ -96,8 +96,9 @@ def event_line(event: Event) -> str:
         for name, value in (event.data or {}).items()
         if isinstance(value, (int, float, str)) and name not in ("step", "total_steps")
     ]
-    return "  ".join([event.at, event.message, *([", ".join(figures)] if figures else [])])
+    message = f"warning: {event.message}" if event.level == "warning" else event.message
+    return "  ".join([event.at, message, *([", ".join(figures)] if figures else [])])
 
 
 def event_object(event: Event) -> dict[str, Any]:
-    return asdict(event)
+    return {**asdict(event), "level": event.level}

@@ -14,6 +14,7 @@ from typing import Any
 
 from ..core.database import Cell, Relation, count, quote
 from ..core.errors import PredictError
+from ..core.job_events import STARTED_OVER
 from ..store.jobs.events import note
 from ..store.jobs.job import Job
 
@@ -92,7 +93,7 @@ class RowCursor:
 def start_over(conn: sqlite3.Connection, job: Job, why: str) -> None:
     """Puts the job before its first row, and says why. Call in a transaction that saves it."""
     job.position, job.done, job.skipped, job.failed = None, 0, 0, 0
-    note(conn, job.id, f"starts over: {why}")
+    note(conn, job.id, STARTED_OVER, f"starts over: {why}")
 
 
 def _is_kept(conn: sqlite3.Connection, target: Relation) -> bool:

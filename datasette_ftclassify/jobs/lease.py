@@ -13,6 +13,7 @@ from contextlib import closing, contextmanager
 
 from ..core.errors import FtclassifyError, JobError, JobPaused, JobStopped, SourceError
 from ..core.humanize import counted, dollars
+from ..core.job_events import LOST_REQUESTS
 from ..ledger import Ledger, LedgerError
 from ..store.disk_space import is_full, no_room
 from ..store.jobs.job import Job
@@ -127,6 +128,7 @@ def _count_lost(lease: Lease, access: Access) -> None:
         add_event(
             lease.conn,
             lease.job,
+            LOST_REQUESTS,
             f"{requests} under way when its process died: counted as {dollars(lost.usd)}, and "
             "asked again",
         )

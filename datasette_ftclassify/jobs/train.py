@@ -17,6 +17,7 @@ from ..core.errors import (
     TrainingError,
 )
 from ..core.examples import Record
+from ..core.job_events import JUDGED_AGAIN, NOT_JUDGED
 from ..core.task import Task
 from ..core.training_steps import OVER
 from ..ledger import Ledger, Limits
@@ -225,9 +226,16 @@ def _judge_former(lease: Lease, request: TrainRequest) -> None:
         first = find_by_uid(lease.conn, request.version_of)
         if service_of(first) is None:
             evaluate_classifier(lease.conn, first)
-            add_event(lease.conn, lease.job, f"{first.title} was judged by the same rows again")
+            add_event(
+                lease.conn,
+                lease.job,
+                JUDGED_AGAIN,
+                f"{first.title} was judged by the same rows again",
+            )
     except FtclassifyError as error:  # it is gone, or damaged: the new one is there all the same
-        add_event(lease.conn, lease.job, f"the version before was not judged again: {error}")
+        add_event(
+            lease.conn, lease.job, NOT_JUDGED, f"the version before was not judged again: {error}"
+        )
 
 
 _NOT_NOW = (

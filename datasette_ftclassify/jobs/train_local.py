@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from ..core.examples import Example
 from ..core.humanize import counted, rows_text
+from ..core.job_events import CARRIED_OVER, CURVE, DOUBT, RECIPE, ROWS_READ, STEP, STORED
 from ..core.task import Task
 from ..store.classifiers import add_classifier
 from ..store.evaluations import OUT_OF_FOLD, add_evaluation
@@ -36,21 +37,23 @@ def train_here(
     sample = None if able.needs_examples else TextSample(request.plan.seed)
     data = read_rows(conn, task, request, None if sample is None else sample.see)
     training = data.of("train", "validation")
-    add_event(conn, job, _about_data(training, data))
+    add_event(conn, job, ROWS_READ, _about_data(training, data))
     training_set = as_training_set(training, data.labels, sample)
     noted = _noting(lease, within(report_progress, 0.0, trained_by))
     trained = trainer.train(training_set, request.chosen, noted)
     said_of = trained.report
-    for said in [said_of.get("why"), calibration_text(said_of), *(said_of.get("warnings") or ())]:
+    told = [(RECIPE, said_of.get("why")), (RECIPE, calibration_text(said_of))]
+    told += [(DOUBT, warning) for warning in said_of.get("warnings") or ()]
+    for kind, said in told:
         if isinstance(said, str):
-            add_event(conn, job, said)
+            add_event(conn, job, kind, said)
     about = about_rows(training, data)
     if request.curve and able.trains:
         noted = _noting(lease, within(report_progress, trained_by, 0.95))
         curve = _learning_curve(training_set, request.chosen.seed, trained.report, noted)
         about["learning_curve"] = curve
         if curve["summary"]:
-            add_event(conn, job, curve["summary"])
+            add_event(conn, job, CURVE, curve["summary"])
     report_progress("storing", 0.95)
     judged = None
     if trained.held_out is not None:
@@ -76,9 +79,9 @@ def train_here(
             names = {"classifier": classifier.name, "version": classifier.version}
             figures = cast("Evaluation", {**names, "kind": data.labels.kind, **judged.figures})
             add_evaluation(conn, classifier, OUT_OF_FOLD, figures, judged.rows)
-        add_event(conn, job, f"stored as {classifier.title}")
+        add_event(conn, job, STORED, f"stored as {classifier.title}")
         if carried := carry_over(conn, classifier):
-            add_event(conn, job, carried)
+            add_event(conn, job, CARRIED_OVER, carried)
         job.classifier_id = classifier.id
         job.step = "evaluating"
         save_progress(conn, job)
@@ -94,7 +97,7 @@ def _noting(lease: Lease, report_progress: Progress) -> Progress:
         name = step.partition(" (")[0]
         if name not in begun and share < 1:
             begun.add(name)
-            add_event(lease.conn, lease.job, name)
+            add_event(lease.conn, lease.job, STEP, name)
 
     return noted
 

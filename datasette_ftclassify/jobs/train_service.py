@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from ..core.errors import JobStopped, TrainingError
+from ..core.job_events import ANOTHER_TRAINING
 from ..core.labels import LabelSet
 from ..core.task import Task
 from ..core.training_steps import OVER
@@ -155,7 +156,7 @@ class _Training:
 
     def _begin_anew(self, why: str) -> None:
         self._plan = None
-        self.training_log.event(why)
+        self.training_log.event(why, kind=ANOTHER_TRAINING)
         if self._holds is not None:
             self._holds.end(self.training_log.tag)
         self.training_log.restart()

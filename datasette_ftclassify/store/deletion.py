@@ -25,7 +25,8 @@ from .classifiers import (
 )
 from .jobs.job import Job
 from .jobs.remote_cancel import goes_on_elsewhere
-from .jobs.state import UNFINISHED, ask_job, get_job
+from .jobs.state import ask_job, get_job
+from .jobs.states import UNFINISHED
 from .schema import ensure_schema, transaction
 from .version_numbers import keep_version_numbers, split_title
 

@@ -394,4 +394,6 @@ _MIGRATIONS: dict[str, tuple[str, ...]] = {
     ),
     "m011_minimum_scores": (_MINIMUM_SCORES,),
     "m012_reviews": _REVIEWS,
+    # one of core/job_events.py; NULL: of an earlier version
+    "m013_event_kinds": ("alter table _ftclassify_job_events add column kind text",),
 }

@@ -17,6 +17,7 @@ from typing import IO, Any, Protocol, runtime_checkable
 from urllib.parse import urlsplit
 
 from ..core.errors import TrainingError
+from ..core.job_events import SERVICE, EventKind
 from ..core.labels import LabelSet
 from ..export import Codec, ExportFormat
 from ..prompts.answer_parser import Answer
@@ -160,7 +161,12 @@ class TrainingLog(Protocol):
         """Commits the changes. Raises JobError when another process has taken the training over."""
 
     def event(
-        self, message: str, *, data: Mapping[str, Any] | None = None, key: str | None = None
+        self,
+        message: str,
+        *,
+        data: Mapping[str, Any] | None = None,
+        key: str | None = None,
+        kind: EventKind = SERVICE,
     ) -> None:
         """Notes what happened; a second event with the same key is not noted again.
 

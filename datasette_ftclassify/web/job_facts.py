@@ -17,8 +17,7 @@ from ..core.service_model import ServiceIds, checkpoints_of
 from ..jobs.kinds import kind_of
 from ..present.usage_sql import SPLIT_ROWS, split_counts, split_sql
 from ..store.classifiers import find_by_id
-from ..store.jobs.queries import ACTIVE
-from ..store.jobs.state import ACTIONS
+from ..store.jobs.states import ACTIONS, ACTIVE, STATES
 from ..trainers.registry import list_services
 from . import charts
 from .permissions import may_read_ours
@@ -193,15 +192,11 @@ def state_text(job: Job, served: bool, agreed: bool) -> str:
     nobody = "" if served else (
         f" This server runs no jobs. {RUN_ELSEWHERE}"
     )  # fmt: skip
-    return {
-        "queued": f"Waits for its turn.{nobody}",
-        "running": "",
-        "interrupted": f"Its process is gone. It goes on where it stopped by itself.{nobody}",
-        "paused": "Resume it to go on from there.",
-        "failed": "Fix the problem, then retry: it goes on where it stopped.",
-        "cancelled": "What it had written stays. Retry it to go on from there.",
-        "finished": "",
-    }.get(state, "")
+    declared = STATES.get(state)
+    if declared is None:  # of a stranger's file
+        return ""
+    waits = declared.active and state != "running"
+    return declared.next + (nobody if waits else "")
 
 
 def took(job: Job) -> str:

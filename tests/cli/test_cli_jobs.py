@@ -14,6 +14,7 @@ from programs import Program
 from running_jobs import agreed_job, is_in_the_middle, job_of, make_slow, queue_predict, wait_for
 
 from datasette_ftclassify.cli import ftclassify
+from datasette_ftclassify.core.job_events import FIGURES
 from datasette_ftclassify.present.jobs import describe, describe_all
 from datasette_ftclassify.store.jobs.state import (
     add_event,
@@ -102,7 +103,7 @@ def test_a_resumed_job_is_as_fast_as_its_last_attempt(town: Path, conn):
 
 def test_events_are_shown_with_their_figures(town: Path, conn):
     job = claim_job(conn, add_job(conn, "train", {}).id, new_owner())
-    add_event(conn, job, "step 10 of 90", data={"step": 10, "train_loss": 0.31234})
+    add_event(conn, job, FIGURES, "step 10 of 90", data={"step": 10, "train_loss": 0.31234})
     shown = run("jobs", "show", town, job.id)
     assert "step 10 of 90  train_loss 0.3123" in shown
     events = json.loads(run("jobs", "show", town, job.id, "--json"))["events"]

@@ -19,6 +19,7 @@ from terminal import Terminal
 from datasette_ftclassify.cli import ftclassify
 from datasette_ftclassify.cli.output import StepProgress
 from datasette_ftclassify.core.database import connect
+from datasette_ftclassify.core.job_events import FIGURES
 from datasette_ftclassify.store.jobs.state import add_event, add_job, claim_job, end_job, new_owner
 
 TASK = ["messages", "--text", "message", "--label", "topic"]
@@ -150,7 +151,7 @@ def test_every_change_of_a_classifier_is_told_as_json(trained):
 def test_a_row_of_figures_does_not_flood_who_shows_or_follows(trained, conn):
     job = claim_job(conn, add_job(conn, "train", {"trainer": "openai"}).id, new_owner())
     for step in range(40):
-        add_event(conn, job, f"step {step}", data={"step": step, "train_loss": 0.5})
+        add_event(conn, job, FIGURES, f"step {step}", data={"step": step, "train_loss": 0.5})
     end_job(conn, job, "failed", error="It could not.")
     shown = run("jobs", "show", trained, job.id).stdout
     assert "settings  trainer openai" in shown

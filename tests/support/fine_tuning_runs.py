@@ -14,6 +14,7 @@ from openai_examples import examples
 from openai_server import OpenAIServer
 
 from datasette_ftclassify.core.errors import JobStopped
+from datasette_ftclassify.core.job_events import SERVICE, EventKind
 from datasette_ftclassify.core.labels import LabelSet
 from datasette_ftclassify.export import ExportFormat
 from datasette_ftclassify.trainers.access import Endpoint
@@ -73,7 +74,12 @@ class TrainingLog:
         self._called()
 
     def event(
-        self, message: str, *, data: Mapping[str, Any] | None = None, key: str | None = None
+        self,
+        message: str,
+        *,
+        data: Mapping[str, Any] | None = None,
+        key: str | None = None,
+        kind: EventKind = SERVICE,
     ) -> None:
         self._called()
         self.events.setdefault(key or uuid.uuid4().hex, (message, dict(data) if data else None))

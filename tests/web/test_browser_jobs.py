@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from browsing import Server, chromium, needs_browser, served, signed_in, sync_api
 
+from datasette_ftclassify.core.job_events import FIGURES, SERVICE
 from datasette_ftclassify.store.jobs.job import Job
 from datasette_ftclassify.store.jobs.state import (
     add_event,
@@ -93,7 +94,9 @@ def test_curves_and_events_grow(base, browser, conn):
     page.goto(f"/town/-/ftclassify/jobs/{job.id}")
     sync_api.expect(page.locator("svg.ft-chart")).to_have_count(0)
     for step in range(1, 6):
-        add_event(conn, job, f"<b>step</b> {step}", data={"step": step, "train_loss": 1 / step})
+        add_event(
+            conn, job, FIGURES, f"<b>step</b> {step}", data={"step": step, "train_loss": 1 / step}
+        )
     items = page.locator("[data-events] li")
     sync_api.expect(items).to_have_count(1 + 5)
     sync_api.expect(items.last).to_contain_text("<b>step</b> 5")
@@ -124,7 +127,7 @@ def test_what_happened_while_the_computer_slept_is_all_there_afterwards(base, br
     sync_api.expect(page.get_by_text("No answer from the server")).to_be_visible()
     with transaction(conn):  # more than one answer holds
         for step in range(1, 701):
-            add_event(conn, job, f"step {step}")
+            add_event(conn, job, SERVICE, f"step {step}")
     end_job(conn, job, "paused")
     page.unroute("**/jobs/*.json*")
     page.evaluate("window.dispatchEvent(new Event('online'))")

@@ -15,6 +15,7 @@ from running_jobs import job_of, queue_predict
 from visiting import ROOT, get, send, serve, submit
 
 from datasette_ftclassify.core.database import connect
+from datasette_ftclassify.core.job_events import FIGURES, SERVICE
 from datasette_ftclassify.store.jobs.job import Job
 from datasette_ftclassify.store.jobs.state import (
     add_event,
@@ -48,8 +49,8 @@ def paid_training(conn: sqlite3.Connection, **settings: Any) -> Job:
     for step in range(1, 6):
         figures = {"step": step, "train_loss": 1 / step, "valid_loss": 1.5 / step,
                    "train_mean_token_accuracy": step / 10}  # fmt: skip
-        add_event(conn, job, f"Step {step}/10", data=figures)
-    add_event(conn, job, "Checkpoint created at step 4")
+        add_event(conn, job, FIGURES, f"Step {step}/10", data=figures)
+    add_event(conn, job, SERVICE, "Checkpoint created at step 4")
     return job
 
 
@@ -126,7 +127,7 @@ async def test_since_gives_only_what_is_new(town: Path, conn):
     assert nothing["events"] == []
     assert nothing["last_event"] == last
     assert "settings" not in nothing
-    add_event(conn, job, "Step 6/10", data={"step": 6, "train_loss": 0.1})
+    add_event(conn, job, FIGURES, "Step 6/10", data={"step": 6, "train_loss": 0.1})
     after = (await get(datasette, f"{PAGE}{job.id}.json?since={last}", ROOT)).json()
     assert [e["message"] for e in after["events"]] == ["Step 6/10"]
 
@@ -342,7 +343,7 @@ async def test_hostile_names_and_messages_are_escaped(town: Path, conn):
     job.step = NASTY
     with transaction(conn):
         save_progress(conn, job)
-    add_event(conn, job, NASTY + "x" * 5000)
+    add_event(conn, job, SERVICE, NASTY + "x" * 5000)
     end_job(conn, job, "failed", error=NASTY)
     datasette = serve(town)
     page = (await get(datasette, f"{PAGE}{job.id}", ROOT)).text
@@ -368,7 +369,7 @@ async def test_hostile_names_and_messages_are_escaped(town: Path, conn):
 )
 async def test_a_damaged_job_takes_no_page_down(town: Path, conn, change: str):
     job = paid_training(conn)
-    add_event(conn, job, "odd", data={"step": "x", "train_loss": {}})
+    add_event(conn, job, FIGURES, "odd", data={"step": "x", "train_loss": {}})
     conn.execute(f"update _ftclassify_jobs set {change}")
     conn.commit()
     datasette = serve(town)

@@ -28,6 +28,7 @@ from visiting import ROOT, cookies, is_065, serve
 
 import datasette_ftclassify
 from datasette_ftclassify.core.database import connect
+from datasette_ftclassify.core.job_events import SERVICE
 from datasette_ftclassify.core.splits import SplitPlan
 from datasette_ftclassify.core.task import define
 from datasette_ftclassify.jobs.check import submit_check
@@ -194,7 +195,9 @@ def fill(path: Path) -> dict[str, int]:
             run_job(conn, job.id)
         hidden_words = {"task": hidden.to_dict(), "name": HIDDEN, "trainer": "openai"}
         unseen = add_job(conn, "train", hidden_words, estimate={"usd": 1.0})
-        add_event(conn, claim_job(conn, unseen.id, "elsewhere:1:token"), f"{HIDDEN} happened")
+        add_event(
+            conn, claim_job(conn, unseen.id, "elsewhere:1:token"), SERVICE, f"{HIDDEN} happened"
+        )
         with conn:
             conn.execute(
                 "update _ftclassify_jobs set remote = ?, step = ? where id = ?",

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import astuple
 from functools import partial
 
+from ...core.job_events import BATCH_ENDED
 from ...store.answers import find_answers, keep_answers
 from ...store.batches import change_batch
 from ...store.schema import transaction
@@ -58,6 +59,7 @@ class BatchAnswers:
         for file_id in state.results:
             tracker.patiently(partial(self._read_file, sent, file_id, refusals))
         tracker.note_event(
+            BATCH_ENDED,
             f"batch {sent.batch.batch_id} ended: {sent.batch.done:,} of {sent.batch.requests:,} "
             "requests answered",
             key=f"ended {sent.batch.batch_id}",

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
+from ...core.job_events import EventKind
 from ...store.batches import Batch, add_batch, change_batch
 from ...store.jobs.state import add_event, save_progress
 from ...store.schema import transaction
@@ -130,8 +131,8 @@ class BatchTracker:
         except ServiceProblem:
             pass
 
-    def note_event(self, message: str, key: str | None = None) -> None:
-        add_event(self.conn, self.job, message, key=key)
+    def note_event(self, kind: EventKind, message: str, key: str | None = None) -> None:
+        add_event(self.conn, self.job, kind, message, key=key)
 
     def check(self) -> None:
         if not self.is_ending:

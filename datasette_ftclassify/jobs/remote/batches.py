@@ -13,6 +13,7 @@ from functools import partial
 
 from ...core.errors import JobStopped, LimitReached
 from ...core.humanize import counted
+from ...core.job_events import BATCH_SENT, BATCHES_LEFT, LEFT_AT_SERVICE, LIMIT_REACHED
 from ...store.batches import new_tag, open_batches
 from ...store.classifiers import Classifier
 from ...trainers.service import BatchClient, BatchState
@@ -129,10 +130,13 @@ class _Run:
         try:
             self._cancel_all()
         except ServiceProblem as error:
-            tracker.note_event(f"Not everything was cancelled at the service: {error}")
+            tracker.note_event(
+                LEFT_AT_SERVICE, f"Not everything was cancelled at the service: {error}"
+            )
         if tracker.open:
             tracker.note_event(
-                "What batches had answered is not there yet: retry the job later to fetch it"
+                BATCHES_LEFT,
+                "What batches had answered is not there yet: retry the job later to fetch it",
             )
 
     def rest(self) -> None:
@@ -141,7 +145,7 @@ class _Run:
         if made:
             batches = counted(made, "batch goes on", "batches go on")
             self.tracker.note_event(
-                f"{batches} at the service: resume the job to fetch the answers"
+                BATCHES_LEFT, f"{batches} at the service: resume the job to fetch the answers"
             )
 
     # From requests to a batch at the service
@@ -209,7 +213,8 @@ class _Run:
             self.limit_reached = error
             if any(sent.is_made for sent in self.tracker.open):
                 self.tracker.note_event(
-                    f"{error} Waits for the answers of batches that were sent before."
+                    LIMIT_REACHED,
+                    f"{error} Waits for the answers of batches that were sent before.",
                 )
             return False
 
@@ -252,7 +257,7 @@ class _Run:
             return
         tracker.note(sent, state="running", batch_id=batch_id, detail=None)
         tracker.note_event(
-            f"batch {batch_id} has {batch.requests:,} requests", key=f"sent {batch_id}"
+            BATCH_SENT, f"batch {batch_id} has {batch.requests:,} requests", key=f"sent {batch_id}"
         )
 
     def _meet(self, sent: SentBatch) -> None:

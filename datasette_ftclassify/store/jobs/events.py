@@ -1,4 +1,4 @@
-"""The events of jobs, each noted once."""
+"""The events of jobs, each noted once; see core/job_events.py for their kinds."""
 
 from __future__ import annotations
 
@@ -7,42 +7,62 @@ import sqlite3
 from dataclasses import dataclass
 from typing import Any
 
+from ...core.job_events import EventKind, Level, level_of
 from ..classifiers import now
 
 
 @dataclass(frozen=True)
 class Event:
-    """Something that happened in a job; `data` holds figures, if any."""
+    """Something that happened in a job; `data` holds figures, if any.
+
+    kind: one of `job_events.EVENTS`; None in a file of an earlier version
+    """
 
     at: str
     message: str
     data: dict[str, Any] | None = None
+    kind: str | None = None
+
+    @property
+    def level(self) -> Level:
+        return level_of(self.kind)
 
 
 def note(
     conn: sqlite3.Connection,
     job_id: int,
+    kind: EventKind,
     message: str,
     data: dict[str, Any] | None = None,
     key: str | None = None,
 ) -> None:
     """Adds an event, without a proof of the lease: `jobs.add_event` is for those who have one.
-    Nothing when the key was noted before."""
+    Nothing when the key was noted before. Raises ValueError for what was not declared."""
+    kind.check(data)
+    figures = None if data is None else json.dumps(data)
     conn.execute(
         "insert into _ftclassify_job_events"
-        " (job_id, created_at, message, data, event_key) values (?, ?, ?, ?, ?)"
+        " (job_id, created_at, message, data, event_key, kind) values (?, ?, ?, ?, ?, ?)"
         " on conflict do nothing",
-        [job_id, now(), message, None if data is None else json.dumps(data), key],
+        [job_id, now(), message, figures, key, kind.name],
     )
 
 
 def job_events(conn: sqlite3.Connection, job_id: int) -> list[Event]:
     """Oldest first."""
     rows = conn.execute(
-        "select created_at, message, data from _ftclassify_job_events where job_id = ? order by id",
+        f"select created_at, message, data, {kind_column(conn)} from _ftclassify_job_events"
+        " where job_id = ? order by id",
         [job_id],
     )
-    return [Event(at, message, figures(data)) for at, message, data in rows.fetchall()]
+    return [Event(at, message, figures(data), kind) for at, message, data, kind in rows.fetchall()]
+
+
+def kind_column(conn: sqlite3.Connection) -> str:
+    """Of an event's kind, as a text or NULL; of a file that nobody has written to since an earlier
+    version, NULL."""
+    columns = {row[1] for row in conn.execute("pragma table_info(_ftclassify_job_events)")}
+    return "case typeof(kind) when 'text' then kind end" if "kind" in columns else "null"
 
 
 def figures(text: object) -> dict[str, Any] | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from dataclasses import dataclass
 
+from ...core.job_events import NEW_ROWS
 from ..classifiers import now
 from ..schema import transaction
 from ..upsert import upsert
@@ -55,5 +56,5 @@ def go_on(conn: sqlite3.Connection, job_id: int) -> bool:
             [now(), job_id],
         )
         if cursor.rowcount:
-            note(conn, job_id, "goes on with new rows", key="goes on with new rows")
+            note(conn, job_id, NEW_ROWS, "goes on with new rows", key="goes on with new rows")
     return cursor.rowcount > 0

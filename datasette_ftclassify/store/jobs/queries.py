@@ -7,9 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from ...core.errors import JobError
+from ...core.job_events import RESUMED, STARTED
 from ..classifiers import has_store
+from .events import kind_column
 from .job import Job
 from .state import Event, figures, get_job
+from .states import ACTIVE
 
 MOST_FIGURES = 20_000
 """Of a training, the newest: a picture has room for some hundred."""
@@ -20,9 +23,6 @@ MOST_MESSAGES = 1_000
 _MESSAGE = "substr(message, 1, 10000)"
 _DATA = "substr(data, 1, 100000)"
 """A file may hold an event of any length; figures that were cut count as none."""
-
-ACTIVE = ("queued", "running")
-"""States of jobs that run, or soon will."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,8 @@ def _job_or_none(conn: sqlite3.Connection, job_id: int) -> Job | None:
 def events_after(conn: sqlite3.Connection, job_id: int, after: int, most: int) -> list[Noted]:
     """The next events of a job after that number, oldest first."""
     rows = conn.execute(
-        f"select created_at, {_MESSAGE}, {_DATA}, id from _ftclassify_job_events"
+        f"select created_at, {_MESSAGE}, {_DATA}, id, {kind_column(conn)}"
+        " from _ftclassify_job_events"
         " where job_id = ? and id > ? order by id limit ?",
         [job_id, after, most],
     )
@@ -87,7 +88,8 @@ def events_after(conn: sqlite3.Connection, job_id: int, after: int, most: int) -
 def last_events(conn: sqlite3.Connection, job_id: int, most: int) -> tuple[list[Noted], int]:
     """The last events of a job, oldest first, and how many there were before them."""
     rows = conn.execute(
-        f"select created_at, {_MESSAGE}, {_DATA}, id from _ftclassify_job_events"
+        f"select created_at, {_MESSAGE}, {_DATA}, id, {kind_column(conn)}"
+        " from _ftclassify_job_events"
         " where job_id = ? order by id desc limit ?",
         [job_id, most],
     ).fetchall()
@@ -97,18 +99,20 @@ def last_events(conn: sqlite3.Connection, job_id: int, most: int) -> tuple[list[
 
 
 def _noted(row: tuple[Any, ...]) -> Noted:
-    at, message, data, number = row
-    return Noted(str(at), str(message), figures(data), number)
+    at, message, data, number, kind = row
+    return Noted(str(at), str(message), figures(data), kind, number)
 
 
 def last_start(conn: sqlite3.Connection, job_id: int) -> Event | None:
     """The event of the job's last beginning; its `data` has the rows that were done by then."""
+    kind = kind_column(conn)
     row = conn.execute(
-        "select created_at, message, data from _ftclassify_job_events where job_id = ?"
-        " and message in ('started', 'goes on') order by id desc limit 1",
-        [job_id],
+        f"select created_at, message, data, {kind} from _ftclassify_job_events where job_id = ?"
+        f" and (({kind}) in (?, ?) or (({kind}) is null and message in ('started', 'goes on')))"
+        " order by id desc limit 1",
+        [job_id, STARTED.name, RESUMED.name],
     ).fetchone()
-    return None if row is None else Event(row[0], row[1], figures(row[2]))
+    return None if row is None else Event(row[0], row[1], figures(row[2]), row[3])
 
 
 def training_figures(conn: sqlite3.Connection, job_id: int) -> list[dict[str, Any]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 
+from ...core.job_events import DIED, FAILED, WAITS
 from ..classifiers import has_store, now
 from ..schema import transaction
 from .job import Job
@@ -50,7 +51,7 @@ def hold_job(conn: sqlite3.Connection, job: Job, reason: str) -> None:
         if is_waiting(get_job(conn, job.id)):
             sql = "update _ftclassify_jobs set step = ?, updated_at = ? where id = ?"
             conn.execute(sql, [step, now(), job.id])
-            note(conn, job.id, step, key=step)
+            note(conn, job.id, WAITS, step, key=step)
 
 
 def note_step(
@@ -76,7 +77,7 @@ def note_death(conn: sqlite3.Connection, job_id: int, how: str, *, again: bool =
         if not is_waiting(get_job(conn, job_id)):
             return False
         every = _count(conn, job_id, after=0)
-        note(conn, job_id, f"its process died: {how}", key=f"died {every + 1}")
+        note(conn, job_id, DIED, f"its process died: {how}", key=f"died {every + 1}")
         deaths = _count(conn, job_id, after=_last_retry(conn, job_id))
         if not again or deaths > MAX_DEATHS:
             error = (
@@ -90,7 +91,7 @@ def note_death(conn: sqlite3.Connection, job_id: int, how: str, *, again: bool =
                 " owner = null, lease_until = null, updated_at = ? where id = ?",
                 [error, now(), job_id],
             )
-            note(conn, job_id, f"failed: {error}")
+            note(conn, job_id, FAILED, f"failed: {error}")
     return True
 
 

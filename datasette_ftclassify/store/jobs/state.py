@@ -16,6 +16,7 @@ from dataclasses import fields
 from typing import Any
 
 from ...core.errors import ArtifactError, JobError, JobNotFound
+from ...core.job_events import REQUESTED, RESUMED, STARTED, EventKind
 from ...core.untrusted_json import read_json
 from ..classifiers import has_store, now
 from ..schema import ensure_schema, transaction
@@ -24,6 +25,7 @@ from .events import Event, figures, job_events, note
 from .job import Job
 from .leases import LEASE_SECONDS, lease_ends, new_owner
 from .remote_cancel import TO_BE_CANCELLED, goes_on_elsewhere, is_ending, why_lost
+from .states import ACTIONS, UNFINISHED, ending
 
 __all__ = [
     "ACTIONS",
@@ -48,21 +50,10 @@ __all__ = [
     "save_progress",
 ]  # fmt: skip
 
-UNFINISHED = ("queued", "running", "paused", "failed")
-
 ENDED = ("finished", "failed", "cancelled")
 
 MOST_JOBS = 10_000
 """In one file. Nobody reads a longer list, and a file that somebody else made may have millions."""
-
-ACTIONS = {
-    "pause": ("queued", "running"),
-    "resume": ("paused",),
-    "retry": ("failed", "cancelled"),
-    "cancel": ("queued", "running", "paused", "failed"),
-    "run": ("queued", "running"),
-}
-"""What may be asked of a job, and in which states."""
 
 
 def add_job(
@@ -206,7 +197,10 @@ def claim_job(conn: sqlite3.Connection, job_id: int, owner: str) -> Job:
             [wanted, owner, *lease_ends(), now(), now(), job_id],
         )
         through = job.done + job.skipped + job.failed
-        note(conn, job_id, "goes on" if job.started_at else "started", {"rows": through})
+        if job.started_at:
+            note(conn, job_id, RESUMED, "goes on", {"rows": through})
+        else:
+            note(conn, job_id, STARTED, "started", {"rows": through})
     claimed = get_job(conn, job_id)
     claimed.tried_again = job.state == "failed" or job.wanted == "retry"
     return claimed
@@ -276,6 +270,7 @@ def save_progress(conn: sqlite3.Connection, job: Job) -> None:
 def add_event(
     conn: sqlite3.Connection,
     job: Job,
+    kind: EventKind,
     message: str,
     *,
     data: dict[str, Any] | None = None,
@@ -288,7 +283,7 @@ def add_event(
     """
     with transaction(conn):
         _prove(conn, job.id, job.owner)
-        note(conn, job.id, message, data, key)
+        note(conn, job.id, kind, message, data, key)
 
 
 def _prove(conn: sqlite3.Connection, job_id: int, owner: str | None) -> str | None:
@@ -311,7 +306,8 @@ def end_job(
     result: Mapping[str, object] | None = None,
     error: str | None = None,
 ) -> None:
-    """Stores how it ended, or that it is paused, and gives up the lease."""
+    """Stores how it ended, or that it is paused, and gives up the lease. Raises ValueError for
+    another state."""
     with transaction(conn):
         _prove(conn, job.id, job.owner)
         conn.execute(
@@ -324,7 +320,7 @@ def end_job(
                 job.id,
             ],
         )
-        note(conn, job.id, f"{state}: {error}" if error else state)
+        note(conn, job.id, ending(state), f"{state}: {error}" if error else state)
 
 
 def ask_job(conn: sqlite3.Connection, job_id: int, action: str) -> Job:
@@ -353,7 +349,7 @@ def ask_job(conn: sqlite3.Connection, job_id: int, action: str) -> Job:
             # A retry is remembered: it is the permission to pay for another training.
             state = becomes.get(action, "queued")
             _set_aside(conn, job, state, action if action == "retry" else None, "")
-        note(conn, job_id, told)
+        note(conn, job_id, REQUESTED, told)
     return get_job(conn, job_id)
 
 

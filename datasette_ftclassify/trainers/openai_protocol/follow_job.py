@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import Any
 
 from ...core.errors import TrainingError
+from ...core.job_events import LEFT_AT_SERVICE
 from ..service_errors import RowRejected, ServiceProblem, ServiceRefused, TryAgain
 from .training_metrics import point
 from .training_requests import TRIES, TrainingSession
@@ -160,7 +161,8 @@ def pause_job(session: TrainingSession, job_id: str) -> None:
         if not _may_be_paused(session, job_id):
             session.training_log.save(paused=False)
             session.training_log.event(
-                f"The job {job_id} cannot be paused now and goes on at {session.host}: {trouble}"
+                f"The job {job_id} cannot be paused now and goes on at {session.host}: {trouble}",
+                kind=LEFT_AT_SERVICE,
             )
             return
     session.training_log.event(f"The job {job_id} is paused at {session.host}")

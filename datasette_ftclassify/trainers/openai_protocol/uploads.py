@@ -17,6 +17,7 @@ from typing import Any, Final
 import openai
 
 from ...core.errors import TrainingError
+from ...core.job_events import LEFT_AT_SERVICE
 from ..base import Limits
 from ..service import TrainingSpec
 from ..service_errors import RowRejected, ServiceProblem, ServiceRefused
@@ -92,6 +93,7 @@ def delete_files(session: TrainingSession, ids: list[str]) -> list[str]:
             session.training_log.event(
                 f"The file {id} could not be deleted at {session.host}: delete it there. {trouble}",
                 key=f"left-{id}",
+                kind=LEFT_AT_SERVICE,
             )
             continue
         gone.append(id)

@@ -24,7 +24,8 @@ from ...store.jobs.queries import (
     newest_jobs,
     training_figures,
 )
-from ...store.jobs.state import ACTIONS, note_terms
+from ...store.jobs.state import note_terms
+from ...store.jobs.states import ACTIONS
 from ...store.schema import transaction
 from .. import job_facts as parts
 from ..form_fields import number
@@ -166,7 +167,10 @@ def _last(events: list[Noted], otherwise: int) -> int:
 
 
 def _event(event: Noted) -> dict[str, Any]:
-    return {"id": event.id, "at": event.at, "message": event.message, "data": event.data}
+    return {
+        "id": event.id, "at": event.at, "message": event.message, "data": event.data,
+        "kind": event.kind, "level": event.level,
+    }  # fmt: skip
 
 
 def _curves(conn: sqlite3.Connection, job: Job) -> parts.Curves | None:

@@ -1,0 +1,120 @@
+"""What can happen in a job, and the states that it can be in, are declared once, and used."""
+
+from __future__ import annotations
+
+import ast
+import json
+import sqlite3
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from folders import ROOT
+from running_jobs import agreed_job
+from visiting import get, seen, serve
+
+from datasette_ftclassify.cli import ftclassify
+from datasette_ftclassify.core import job_events
+from datasette_ftclassify.core.job_events import EVENTS, EventKind
+from datasette_ftclassify.core.task import define
+from datasette_ftclassify.jobs.predict import predict_rows
+from datasette_ftclassify.jobs.runner import run_job
+from datasette_ftclassify.jobs.train import TrainRequest, train_classifier
+from datasette_ftclassify.store.classifiers import find_classifier
+from datasette_ftclassify.store.jobs.events import note
+from datasette_ftclassify.store.jobs.queries import last_events, last_start
+from datasette_ftclassify.store.jobs.queue import note_death
+from datasette_ftclassify.store.jobs.state import ask_job, claim_job, end_job, get_job, new_owner
+from datasette_ftclassify.store.jobs.state import job_events as events_of
+from datasette_ftclassify.store.jobs.states import ACTIONS, STATES, STORED
+
+PACKAGE = ROOT / "datasette_ftclassify"
+NAMES = {name: kind for name, kind in vars(job_events).items() if isinstance(kind, EventKind)}
+
+
+def test_each_kind_of_event_is_noted_somewhere() -> None:
+    used: set[str] = set()
+    for path in PACKAGE.rglob("*.py"):
+        if path.name != "job_events.py":
+            tree = ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+            used |= {node.id for node in tree if isinstance(node, ast.Name)}
+    assert set(map(id, NAMES.values())) == set(map(id, EVENTS.values()))
+    assert set(NAMES) - used == set()
+
+
+@pytest.mark.parametrize(
+    ("kind", "data"),
+    [
+        (EventKind("started", "info", "It looks like one that is declared."), None),
+        (EventKind("celebrated", "info", "Nobody declared it."), None),
+        (job_events.STARTED, {"rows": 1, "tomorrow": 2}),
+        (job_events.FINISHED, {"rows": 1}),
+    ],
+)
+def test_what_is_not_declared_is_refused_and_not_noted(
+    conn: sqlite3.Connection, kind: EventKind, data: dict[str, object] | None
+) -> None:
+    job = agreed_job(conn, "evaluate", {}, classifier_id=1)
+    with pytest.raises(ValueError, match=r"no kind of event|has no"):
+        note(conn, job.id, kind, "it happened", data)
+    assert events_of(conn, job.id) == []
+
+
+def test_all_events_of_jobs_that_run_have_a_kind(conn: sqlite3.Connection) -> None:
+    task = define(conn, "messages", text=["message"], labels=["topic"], where="id < 150")
+    made = train_classifier(conn, task, TrainRequest(name="small", curve=False)).classifier
+    predict_rows(conn, made, "messages")
+    noted = conn.execute("select kind, message from _ftclassify_job_events").fetchall()
+    assert {kind for kind, _ in noted} <= EVENTS.keys()
+    found = {kind for kind, _ in noted}
+    assert {"started", "rows-read", "step", "recipe", "stored", "finished"} <= found
+
+
+def test_a_job_comes_to_declared_states_alone(conn: sqlite3.Connection) -> None:
+    job = agreed_job(conn, "evaluate", {}, classifier_id=find_classifier(conn, "topics").id)
+    owned = claim_job(conn, job.id, new_owner())
+    for state in ("interrupted", "queued", "done"):
+        with pytest.raises(ValueError, match="cannot end as"):
+            end_job(conn, owned, state)
+    assert get_job(conn, job.id).state == "running"
+    end_job(conn, owned, "paused", error="no room")
+    assert [(e.kind, e.level) for e in events_of(conn, job.id)] == [
+        ("started", "info"), ("paused", "info"),
+    ]  # fmt: skip
+    assert {state for states in ACTIONS.values() for state in states} <= set(STORED)
+    for action, states in ACTIONS.items():
+        assert states == tuple(name for name in STORED if action in STATES[name].actions)
+
+
+async def test_a_warning_is_marked_on_the_page_and_in_the_terminal(
+    town: Path, conn: sqlite3.Connection
+) -> None:
+    job = agreed_job(conn, "evaluate", {}, classifier_id=find_classifier(conn, "topics").id)
+    assert note_death(conn, job.id, "signal 9")
+    page = await get(serve(town), f"/town/-/ftclassify/jobs/{job.id}", "root")
+    assert "Warning: its process died: signal 9" in seen(page.text)
+    data = (await get(serve(town), f"/town/-/ftclassify/jobs/{job.id}.json", "root")).json()
+    assert [(e["kind"], e["level"]) for e in data["events"]] == [("died", "warning")]
+    words = ["jobs", "show", str(town), str(job.id)]
+    assert "warning: its process died" in CliRunner().invoke(ftclassify, words).output
+    shown = json.loads(CliRunner().invoke(ftclassify, [*words, "--json"]).stdout)
+    assert [(e["kind"], e["level"]) for e in shown["events"]] == [("died", "warning")]
+
+
+def test_events_of_an_earlier_version_are_read(conn: sqlite3.Connection) -> None:
+    """In a file that nobody has written to since, and in one with both."""
+    job = agreed_job(conn, "evaluate", {}, classifier_id=find_classifier(conn, "topics").id)
+    run_job(conn, job.id)
+    with conn:
+        conn.execute("update _ftclassify_job_events set kind = null")
+    before = last_start(conn, job.id)
+    assert before is not None
+    assert (before.message, before.kind, before.level) == ("started", None, "info")
+    ask_job(conn, agreed_job(conn, "evaluate", {}, classifier_id=1).id, "cancel")
+    with conn:
+        conn.execute("update _ftclassify_job_events set kind = 'of tomorrow' where job_id = 1")
+        conn.execute("alter table _ftclassify_job_events rename column kind to other")
+    assert last_start(conn, job.id) == before
+    events, _ = last_events(conn, job.id, 10)
+    assert [event.kind for event in events] == [None] * len(events)
+    assert [event.message for event in events_of(conn, job.id)][-1] == "finished"
