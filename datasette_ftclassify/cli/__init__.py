@@ -12,6 +12,7 @@ from .card import card, describe
 from .check import check
 from .classifiers import classifiers
 from .demo import demo
+from .encoders import encoders
 from .evaluate import evaluate
 from .export import export
 from .jobs import jobs, work
@@ -45,6 +46,6 @@ for command in (card, describe):
     classifiers.add_command(command)
 for command in (
     check, review, export, train, retrain, evaluate, ask, predict, move, classifiers, trainers,
-    jobs, work, publish_copy, export_model, import_model, copy, demo,
+    encoders, jobs, work, publish_copy, export_model, import_model, copy, demo,
 ):  # fmt: skip
     ftclassify.add_command(command)

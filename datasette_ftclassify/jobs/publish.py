@@ -40,10 +40,8 @@ from ..store.published import (
     versions,
 )
 from ..store.tables import check_tables, open_database
-from ..trainers.registry import package_of
 from .as_published import as_published
-
-PLUGIN = "datasette-ftclassify"
+from .publish_needs import encoder_of, packages_of
 
 
 @dataclass(frozen=True)
@@ -57,6 +55,7 @@ class PublishedCopy:
     left_out:      {name of what was wanted and cannot be there: why}
     packages:      to be installed where it is published
     undescribed:   those of the classifiers of which nobody has said what they are for
+    encoders:      {NAME@VERSION: the sentence encoder that it needs to answer, with its size}
     bytes_before, bytes_after: of the files; None: it is not made yet, and SQLite cannot say
     """
 
@@ -72,6 +71,7 @@ class PublishedCopy:
     private: tuple[PrivateRows, ...]
     packages: tuple[str, ...]
     undescribed: tuple[str, ...]
+    encoders: Mapping[str, str]
     bytes_before: int
     bytes_after: int | None
 
@@ -272,8 +272,9 @@ def _known(
         "ours": kept_counts(conn),
         "left_out": left_out,
         "private": tuple(private_rows(tables, names)),
-        "packages": _packages(chosen),
         "undescribed": tuple(c.title for c in chosen if not card_notes(conn, c, SOURCE)),
+        "packages": packages_of(chosen),
+        "encoders": {one.title: needs for one in chosen if (needs := encoder_of(one))},
     }
 
 
@@ -302,11 +303,6 @@ def _rows(conn: sqlite3.Connection, name: str) -> int | None:
     with suppress(sqlite3.Error):
         return row_count(conn, SOURCE, name)
     return None
-
-
-def _packages(chosen: Sequence[Classifier]) -> tuple[str, ...]:
-    brought = {package for one in chosen if (package := package_of(one.trainer)) is not None}
-    return (PLUGIN, *sorted(brought))
 
 
 def pack(path: Path) -> None:

@@ -24,6 +24,11 @@ def stays(copy: PublishedCopy) -> Iterator[str]:
     for title in copy.classifiers:
         default = ", the default" if title.rpartition("@")[0] == copy.default else ""
         yield f"classifier {title}{default}"
+        if needs := copy.encoders.get(title):
+            yield (
+                f"but not the sentence encoder {needs}, which {title} needs to answer: it is "
+                "installed there and named in the setting encoder of datasette-ftclassify"
+            )
     for name in ("answers", "evaluation_rows"):
         if copy.ours.get(name, (0, 0))[1]:
             yield f"{_NAMES[name]}: {copy.ours[name][1]:,}"

@@ -4,8 +4,10 @@ may answer."""
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
+import signal
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -19,13 +21,17 @@ from tiny_encoder import write_encoder
 from datasette_ftclassify.core.database import connect
 from datasette_ftclassify.core.errors import AccessError, ArtifactError, TrainingError
 from datasette_ftclassify.core.task import define
+from datasette_ftclassify.jobs.publish import publish_copy
 from datasette_ftclassify.jobs.train import TrainRequest, train_classifier
+from datasette_ftclassify.present.publishing import stays
 from datasette_ftclassify.sql.functions import register
 from datasette_ftclassify.store.jobs.events import job_events
 from datasette_ftclassify.trainers.base import TrainerOptions
 from datasette_ftclassify.trainers.encoders import known
+from datasette_ftclassify.trainers.encoders.encode import BATCH
+from datasette_ftclassify.trainers.encoders.encoder import Encoder
 from datasette_ftclassify.trainers.encoders.known import use_encoder
-from datasette_ftclassify.trainers.encoders.vector_store import store_path
+from datasette_ftclassify.trainers.encoders.vector_store import opened_store, store_path
 from datasette_ftclassify.trainers.local import LocalModel, fit
 from datasette_ftclassify.trainers.local.explain import WHOLE_TEXT
 from datasette_ftclassify.trainers.local.serialization import from_parts, to_parts
@@ -170,9 +176,9 @@ def test_a_text_has_one_vector(folder: str) -> None:
         LocalTrainer().check_options(both)
 
 
-def test_a_job_says_how_much_is_encoded_and_queries_answer_as_long_as_the_encoder_is_here(
-    folder: str, tmp_path: Path
-) -> None:
+@pytest.fixture
+def things(tmp_path: Path) -> Path:
+    """A table of animals and tools, all labelled."""
     path = tmp_path / "things.db"
     with closing(connect(path, must_exist=False)) as conn:
         conn.execute("create table things (id integer primary key, body text, kind text)")
@@ -181,9 +187,21 @@ def test_a_job_says_how_much_is_encoded_and_queries_answer_as_long_as_the_encode
             "insert into things (body, kind) values (?, ?)", zip(TEXTS, kinds, strict=True)
         )
         conn.commit()
+    return path
+
+
+def train_things(path: Path, folder: str) -> None:
+    with closing(connect(path)) as conn:
         task = define(conn, "things", text=["body"], labels=["kind"])
         request = TrainRequest(curve=False, options=TrainerOptions(encoder=folder))
         train_classifier(conn, task, request)
+
+
+def test_a_job_says_how_much_is_encoded_and_queries_answer_as_long_as_the_encoder_is_here(
+    folder: str, things: Path, tmp_path: Path
+) -> None:
+    train_things(things, folder)
+    with closing(connect(things)) as conn:
         said = [event.message for event in job_events(conn, 1)]
         assert sum("encoding" in message for message in said) == 1, said
         assert any(re.match(r"encoding \d+ texts by .* MB of vectors to store$", m) for m in said)
@@ -192,10 +210,59 @@ def test_a_job_says_how_much_is_encoded_and_queries_answer_as_long_as_the_encode
         assert value(conn, "select ft_classify_many(json_array('yak elk', 'nut peg'))")
     known._loaded.clear()
     store_path().unlink()
-    elsewhere = shutil.copy(path, tmp_path / "elsewhere.db")
+    elsewhere = shutil.copy(things, tmp_path / "elsewhere.db")
     with closing(connect(elsewhere)) as conn:
         register(conn)
         assert rows(conn, "select ft_classify('yak'), ft_score('yak')") == [(None, None)]
-        assert (
-            "needs the sentence encoder" in answer(conn, "select ft_classify_json('yak')")["error"]
-        )
+        told = answer(conn, "select ft_classify_json('yak')")["error"]
+        assert "needs the sentence encoder" in told
+
+
+def test_a_training_that_is_killed_while_it_encodes_loses_at_most_a_batch(
+    folder: str, things: Path
+) -> None:
+    with closing(connect(things)) as conn:
+        more = [(f"{a} {b}", "animal") for a in ANIMALS for b in ANIMALS]
+        conn.executemany("insert into things (body, kind) values (?, ?)", more)
+        conn.commit()
+    killed_at, row = 3 * BATCH + 10, Encoder.row
+    child = os.fork()
+    if not child:
+        done: list[str] = []
+
+        def killing(self: Encoder, text: str) -> np.ndarray:
+            done.append(text)
+            if len(done) > killed_at:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return row(self, text)
+
+        Encoder.row = killing  # type: ignore[method-assign]
+        try:
+            train_things(things, folder)
+        finally:
+            os._exit(1)
+    _, status = os.waitpid(child, 0)
+    assert os.WIFSIGNALED(status)
+    assert os.WTERMSIG(status) == signal.SIGKILL
+    with opened_store() as store:
+        assert [each.vectors for each in store.encoders()] == [3 * BATCH]
+    train_things(things, folder)
+    with closing(connect(things)) as conn:
+        assert len(conn.execute("select id from _ftclassify_jobs").fetchall()) == 1
+        said = " ".join(event.message for event in job_events(conn, 1))
+        first, second = map(int, re.findall(r"encoding (\d+) texts", said))
+        assert first - second == 3 * BATCH
+
+
+def test_a_published_copy_says_which_encoder_it_needs(
+    folder: str, things: Path, tmp_path: Path
+) -> None:
+    train_things(things, folder)
+    copy = publish_copy(things, tmp_path / "public.db")
+    assert copy.packages == ("datasette-ftclassify[encoder]",)
+    assert copy.encoders == {"things@1": f"{Path(folder).name} (0 MB)"}
+    assert any("not the sentence encoder" in line for line in stays(copy))
+    assert folder.encode() not in (tmp_path / "public.db").read_bytes()
+    with closing(connect(tmp_path / "public.db")) as conn:
+        register(conn)
+        assert value(conn, "select ft_classify('yak elk')") == "animal"

@@ -89,7 +89,7 @@ def find_encoder(name: str) -> EncoderFiles:
         raise TrainingError(
             f"There is no sentence encoder {missing!r}: no folder, no installed package and no "
             "model in the Hugging Face cache has that name. Models are not downloaded silently: "
-            f"name a folder, or download it once with: hf download {missing}"
+            "name a folder, or download the encoder first."
         )
     found = [place for place in places if place]
     folders = [folder for place in found for folder in place.folders]
@@ -157,17 +157,21 @@ def _package(name: str) -> _Place | None:
 
 
 def _cached(name: str) -> _Place | None:
-    """A model of the hub that was downloaded before."""
+    """A model of the hub that was downloaded before, or the parts of one that are needed here."""
     try:
-        from huggingface_hub import snapshot_download
-        from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
+        from huggingface_hub import try_to_load_from_cache
+        from huggingface_hub.errors import HFValidationError
     except ImportError:
         return None
-    try:
-        folder = Path(snapshot_download(name, local_files_only=True))
-    except (HFValidationError, LocalEntryNotFoundError, OSError, ValueError):
-        return None
-    return _Place([folder], None, _licence(folder / "README.md"), folder.name)
+    for file in (*_MODELS, *_TOKENIZERS, "README.md"):
+        try:
+            found = try_to_load_from_cache(name, file)
+        except (HFValidationError, OSError, ValueError):
+            return None
+        if isinstance(found, str):
+            folder = Path(found).parents[file.count("/")]
+            return _Place([folder], None, _licence(folder / "README.md"), folder.name)
+    return None
 
 
 def _licence(card: Path) -> str | None:

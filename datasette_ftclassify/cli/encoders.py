@@ -1,0 +1,102 @@
+"""`encoders list | add | download | remove`"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+import click
+
+from ..core.errors import TrainingError
+from .options import json_option
+from .output import friendly, print_json, say
+
+if TYPE_CHECKING:
+    from ..trainers.encoders.vector_store import KnownEncoder
+
+
+@click.group()
+def encoders() -> None:
+    """The sentence encoders that were used on this machine: list, add, download, remove."""
+
+
+@encoders.command("list")
+@json_option
+@friendly
+def list_command(as_json: bool) -> None:
+    """Encoders, and how many vectors of texts are stored for each."""
+    known = _known()
+    if as_json:
+        print_json({"encoders": [{**asdict(one), "kept_bytes": one.kept_bytes} for one in known]})
+        return
+    if not known:
+        click.echo("No sentence encoder was used on this machine yet.")
+    for one in known:
+        about = [f"{one.dimensions} dimensions", _size(one.bytes), one.licence, one.revision]
+        click.echo(f"{one.name}  {', '.join(part for part in about if part)}")
+        click.echo(f"  {one.vectors:,} vectors, {_size(one.kept_bytes)}, {one.digest[:12]}…")
+
+
+@encoders.command("add")
+@click.argument("name")
+@json_option
+@friendly
+def add(name: str, as_json: bool) -> None:
+    """Let classifiers use the encoder NAME on this machine: a folder, or an installed package."""
+    from ..trainers.encoders.known import use_encoder
+
+    encoder = use_encoder(name)
+    if as_json:
+        print_json({"name": name, "digest": encoder.digest, "dimensions": encoder.dimensions})
+        return
+    size = _size(encoder.files.size)
+    click.echo(f"{name}: {size}, {encoder.dimensions} dimensions, {encoder.digest[:12]}…")
+
+
+@encoders.command("download")
+@click.argument("name")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@friendly
+def download_command(name: str, yes: bool) -> None:
+    """Download the encoder NAME from the Hugging Face hub, and add it."""
+    from ..trainers.encoders.download import download, plan_download
+    from ..trainers.encoders.known import use_encoder
+
+    planned = plan_download(name)
+    licence = planned.licence or "no licence named"
+    say(f"{name}: {_size(planned.bytes)}, {licence}, revision {planned.revision[:12]}")
+    if not yes:
+        click.confirm("Download it?", abort=True, err=True)
+    download(planned)
+    encoder = use_encoder(name)
+    click.echo(f"{name}: {encoder.dimensions} dimensions, {encoder.digest[:12]}…")
+
+
+@encoders.command("remove")
+@click.argument("name")
+@friendly
+def remove(name: str) -> None:
+    """Delete the vectors stored for the encoder NAME. Its own files stay."""
+    from ..trainers.encoders.vector_store import opened_store
+
+    found = [one for one in _known() if name in (one.name, one.digest)]
+    if not found:
+        raise TrainingError(f"No encoder {name} was used on this machine: see those that were.")
+    with opened_store() as store:
+        for one in found:
+            store.forget(one.digest)
+            click.echo(f"Deleted {one.vectors:,} vectors of {one.name}.")
+
+
+def _known() -> list[KnownEncoder]:
+    from ..trainers.encoders.vector_store import opened_store
+
+    try:
+        with opened_store(create=False) as store:
+            return store.encoders()
+    except FileNotFoundError:
+        return []
+
+
+def _size(size: int) -> str:
+    return f"{size / 1e6:,.1f} MB"
