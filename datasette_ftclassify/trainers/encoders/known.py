@@ -94,7 +94,7 @@ def _named_here(digest: str) -> list[str]:
 def _load(files: EncoderFiles, digest: str) -> Encoder:
     with _lock:
         found = _loaded.get(digest)
-    if found is None:
+    if found is None or found.files != files:  # the same may have been named otherwise before
         found = Encoder(files)
     with _lock:
         _loaded[digest] = found
