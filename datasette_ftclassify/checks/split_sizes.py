@@ -168,7 +168,7 @@ def _few_for_copies(facts: Facts, largest: dict[LabelValue, int]) -> Finding:
         }
         for label, rows in largest.items()
     }
-    told = [
+    small = [
         f"{named(name)} ({n['test']:,} of {n['rows']:,}; one text and its copies are "
         f"{n['largest']:,})"
         for name, n in labels.items()
@@ -177,7 +177,7 @@ def _few_for_copies(facts: Facts, largest: dict[LabelValue, int]) -> Finding:
         "test-rows-few-for-copies",
         "warning",
         len(labels),
-        f"The test split has few rows of {listing(told, 3)}, because copies stay together.",
+        f"The test split has few rows of {listing(small, 3)}, because copies stay together.",
         labels=dict(list(labels.items())[:_LISTED]),
     )
 

@@ -14,6 +14,7 @@ from .output import friendly, print_json, say
 if TYPE_CHECKING:
     import sqlite3
 
+    from ..sql.classifier import AnswerJson
     from ..store.classifiers import Classifier
 
 MOST_LABELS = 10
@@ -65,7 +66,7 @@ def ask(database: str, classifier: str, text: str | None, as_json: bool, **given
 
 def _answer(
     conn: sqlite3.Connection, classifier: Classifier, text: str, given: dict[str, Any]
-) -> dict[str, Any]:
+) -> AnswerJson:
     """As ft_classify_json gives it; `usd` is what it cost now."""
     from ..jobs.load_classifier import service_of
 
@@ -74,20 +75,16 @@ def _answer(
     return _there(conn, classifier, text, given)
 
 
-def _here(conn: sqlite3.Connection, classifier: Classifier, text: str) -> dict[str, Any]:
-    import json
-
-    from ..sql.functions import register
+def _here(conn: sqlite3.Connection, classifier: Classifier, text: str) -> AnswerJson:
+    from ..sql.functions import answer_json, register
 
     register(conn)
-    said = conn.execute("select ft_classify_json(?, ?)", [text, classifier.title]).fetchone()[0]
-    answer: dict[str, Any] = json.loads(said) if said else {"error": "There is no answer."}
-    return {**answer, "usd": 0.0}
+    return {**answer_json(conn, text, classifier.title), "usd": 0.0}
 
 
 def _there(
     conn: sqlite3.Connection, classifier: Classifier, text: str, given: dict[str, Any]
-) -> dict[str, Any]:
+) -> AnswerJson:
     from ..core.database import is_read_only
     from ..jobs.ask import ask_text, estimate_text, kept_answer
     from ..sql.remote_classifier import described_answer
@@ -112,7 +109,7 @@ def _there(
     return {**described_answer(asked.answer, classifier, minimum), "usd": asked.spent.usd}
 
 
-def _describe(answer: dict[str, Any], *, measurable: bool) -> None:
+def _describe(answer: AnswerJson, *, measurable: bool) -> None:
     import math
 
     from ..core.humanize import dollars

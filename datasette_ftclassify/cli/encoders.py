@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @click.group()
 def encoders() -> None:
-    """The sentence encoders that were used on this machine: list, add, download, remove."""
+    """List, add, download and remove the sentence encoders of this machine."""
 
 
 @encoders.command("list")

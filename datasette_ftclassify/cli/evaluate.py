@@ -14,6 +14,7 @@ from .run_job import run_here, tell_queued
 from .train_steps import unanswered_lines
 
 if TYPE_CHECKING:
+    from ..core.training_report import TrainingReport
     from ..metrics.result import Confusion, Evaluation
 
 
@@ -61,14 +62,14 @@ def evaluate(database: str, name: str | None, as_json: bool, **given: Any) -> No
     _show(metrics, classifier.report, as_json)
 
 
-def _show(metrics: Evaluation, report: dict[str, Any], as_json: bool) -> None:
+def _show(metrics: Evaluation, report: TrainingReport, as_json: bool) -> None:
     if as_json:
         print_json(metrics)
     else:
         describe_metrics(metrics, report)
 
 
-def describe_metrics(metrics: Evaluation, report: dict[str, Any]) -> None:
+def describe_metrics(metrics: Evaluation, report: TrainingReport) -> None:
     """The headline, the labels as a table, and the most frequent confusions.
 
     report: of the training

@@ -152,9 +152,9 @@ def predict(database: str, table: str, as_json: bool, **given: Any) -> None:
 def _tell_triggers(conn: sqlite3.Connection, plan: Plan) -> None:
     from ..present.writing import triggers_sentence
 
-    told = triggers_sentence(plan.target.name, list(plan.updates.triggers(conn)))
-    if told:
-        say(told)
+    sentence = triggers_sentence(plan.target.name, list(plan.updates.triggers(conn)))
+    if sentence:
+        say(sentence)
 
 
 def _tell_unlabelled(estimate: JobEstimate | None) -> None:
@@ -164,7 +164,7 @@ def _tell_unlabelled(estimate: JobEstimate | None) -> None:
 
 
 def _tell_begun(conn: sqlite3.Connection, plan: Plan) -> None:
-    """Says of which questions the estimate counts a second time: those that an interrupted job has
+    """Says of which requests the estimate counts a second time: those that an interrupted job has
     at a service, in batches whose answers are still to come."""
     from ..store.jobs.state import find_unfinished
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from ..core.splits import SplitPlan
     from ..core.task import Task
+    from ..core.training_report import TrainingReport
     from ..jobs.train import TrainEstimate, TrainRequest, TrainResult
     from ..metrics.result import Evaluation
     from ..store.classifiers import Classifier
@@ -281,13 +282,13 @@ def _describe_quality(result: TrainResult, database: str) -> None:
             click.echo(f"    {summary.classifier.title}: {summary.headline()}")
 
 
-def _report_lines(report: dict[str, Any]) -> list[str]:
+def _report_lines(report: TrainingReport) -> list[str]:
     from ..store.reports import calibration_text
 
-    lines = [said for said in (report.get("why"), calibration_text(report)) if said]
-    if "learning_curve" in report:
-        lines.append(report["learning_curve"]["summary"])
-    return lines + [f"warning: {warning}" for warning in report.get("warnings", [])]
+    curve = report.get("learning_curve")
+    lines = [report.get("why"), calibration_text(report), curve["summary"] if curve else None]
+    warnings = [f"warning: {warning}" for warning in report.get("warnings", ())]
+    return [*filter(None, lines), *warnings]
 
 
 def next_step(

@@ -338,7 +338,7 @@ def _private(texts: Sequence[str], keys: Mapping[str, Key]) -> list[Found]:
     for code, (_, detect) in DETECTORS.items():
         seen = [text for text in texts if detect(text)]
         if seen:
-            told = private_text(code, len(seen), leaves_machine=True)
+            sentences = private_text(code, len(seen), leaves_machine=True)
             rows = [json_key(keys[text]) for text in seen if text in keys][:MOST_KEYS]
-            found.append(Found(code, "warning", len(seen), *told, rows))
+            found.append(Found(code, "warning", len(seen), *sentences, rows))
     return found

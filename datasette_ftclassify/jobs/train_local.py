@@ -9,6 +9,7 @@ from ..core.examples import Example
 from ..core.humanize import counted, rows_text
 from ..core.job_events import CARRIED_OVER, CURVE, DOUBT, RECIPE, ROWS_READ, STEP, STORED
 from ..core.task import Task
+from ..core.training_report import LearningCurve
 from ..store.classifiers import add_classifier
 from ..store.evaluations import OUT_OF_FOLD, add_evaluation
 from ..store.jobs.state import add_event, save_progress
@@ -103,14 +104,14 @@ def _noting(lease: Lease, report_progress: Progress) -> Progress:
 
 
 def _about_data(training: Sequence[Example], data: SplitData) -> str:
-    """What there is to learn from, in a few words."""
+    """The rows, in a few words."""
     rows, labels = rows_text(len(training)), counted(len(data.labels), "label")
-    return f"read {rows} to learn from and {len(data.of('test')):,} to test with, {labels}"
+    return f"read {rows} for training and {len(data.of('test')):,} for the test, {labels}"
 
 
 def _learning_curve(
     data: TrainingSet, seed: int, report: Mapping[str, Any], progress: Progress
-) -> dict[str, Any]:
+) -> LearningCurve:
     """Scores at growing numbers of rows, and what they say about labelling more; `same_recipe`:
     whether they are of the recipe that was trained."""
     from ..trainers.local.learning_curves import curve_sentence, learning_curve

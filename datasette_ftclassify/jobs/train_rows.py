@@ -21,6 +21,7 @@ from ..core.software import software_versions
 from ..core.splits import SplitPlan, SplitReport, Splitter, split_examples
 from ..core.task import Task, unnamed_vectors
 from ..core.text import text_hash
+from ..core.training_report import AboutRows
 from ..store.classifiers import Classifier
 from ..store.columns import label_column
 from ..store.label_changes import chosen_rows
@@ -45,7 +46,7 @@ class SplitData:
     labels: LabelSet
     report: SplitReport
     plan: dict[str, Any]
-    notes: dict[str, Any] = field(default_factory=dict)
+    notes: AboutRows = field(default_factory=AboutRows)
     records: Sequence[Record] = ()
 
     def of(self, *splits: Split) -> list[Example]:
@@ -113,9 +114,9 @@ def read_split(
         said.append(
             f"The labels are keys of {labels.lookup}, and go by the names that it has for them."
         )
-    notes = {
+    notes: AboutRows = {
         "labels_said": said,
-        "label_variants": groups[:_MOST_SAID],
+        "label_variants": [list(group) for group in groups[:_MOST_SAID]],
         "texts_said": _texts_said(records, task),
     }
     return SplitData(examples, members_of(examples), labels, report, described, notes, records)
@@ -200,7 +201,7 @@ def read_as_split_before(
             continue
         examples.append(Example(record.key, text, record.labels.values or (), split))
         report.count(split, record.labels.values or ())
-    notes: dict[str, Any] = {"left_out_new": left_out}
+    notes: AboutRows = {"left_out_new": left_out}
     if on_predictions:
         predicted = list(_predicted(conn, first, before))
         notes["predicted_labels"] = len(predicted)
@@ -296,7 +297,7 @@ def require_labels(examples: list[Example], labels: LabelSet) -> None:
         raise TrainingError("The training rows have fewer than two labels: look at the split.")
 
 
-def about_rows(training: list[Example], data: SplitData) -> dict[str, Any]:
+def about_rows(training: list[Example], data: SplitData) -> AboutRows:
     """What a classifier's report says of the rows it was trained on."""
     counts = Counter(label for example in training for label in example.labels)
     majority = max(range(len(data.labels)), key=lambda i: counts[data.labels.values[i]])

@@ -18,6 +18,7 @@ from ..core.labels import LabelValue
 from ..core.splits import SplitReport
 from ..core.task import Task
 from ..core.text import text_hash
+from ..core.training_report import AboutRows
 from ..store.classifiers import Classifier
 from ..store.evaluations import row_results
 from ..store.jobs.state import get_job
@@ -102,7 +103,7 @@ def read_new_version(conn: sqlite3.Connection, task: Task, first: Classifier) ->
     seen = dict.fromkeys(label for example in rows.examples for label in example.labels)
     labels = with_names(conn, task, task.label_set(seen))
     changes = rows.changes
-    notes = {
+    notes: AboutRows = {
         "version_of": first.title,
         "version_changes": changes.to_dict(),
         "version_said": changes.sentences(first.title),

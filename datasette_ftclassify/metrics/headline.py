@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from ..core.humanize import rows_text
+from ..core.training_report import TrainingReport
 from .registry import Metric, main_metrics
 from .result import Evaluation
 from .texts import test_rows
@@ -29,22 +27,14 @@ def _phrase(metric: Metric, result: Evaluation) -> str:
     )
 
 
-def easier_test_rows(result: Evaluation | None, report: Mapping[str, Any]) -> str | None:
+def easier_test_rows(result: Evaluation | None, report: TrainingReport) -> str | None:
     """A warning where the accuracy in cross-validation is below the whole interval of that on the
-    test rows; None otherwise.
-
-    report: of the training, as it stands in a file: it may hold anything
-    """
-    tried = report.get("recipes")
+    test rows; None otherwise."""
     if not result or "accuracy_low" not in result or report.get("metric") != "accuracy":
         return None
-    found = [
-        recipe.get("score")
-        for recipe in (tried if isinstance(tried, list) else [])
-        if isinstance(recipe, dict) and recipe.get("recipe") == report.get("recipe")
-    ]
-    score: Any = found[0] if found else None
-    if type(score) not in (int, float) or not 0 <= score < result["accuracy_low"]:
+    tried = {each["recipe"]: each.get("score") for each in report.get("recipes") or ()}
+    score = tried.get(report.get("recipe") or "")
+    if score is None or not 0 <= score < result["accuracy_low"]:
         return None
     return (
         "The test rows seem easier than the others: in cross-validation on the rows that it was "

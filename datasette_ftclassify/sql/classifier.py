@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Any, Protocol, TypedDict
 
 from ..core.labels import LabelSet, LabelValue
 from ..core.text import Read
@@ -40,6 +40,49 @@ class Answer:
         return None if self.logprob is None else math.exp(self.logprob)
 
 
+class Identity(TypedDict):
+    """Of who answered. version: None of a name that no classifier has"""
+
+    classifier: str
+    version: int
+
+
+class Spoken(TypedDict):
+    """A word, and how much it spoke for (or against) a label."""
+
+    word: str
+    weight: float
+
+
+class AnswerJson(TypedDict, total=False):
+    """An answer as ft_classify_json gives it; fields as in `Answer`.
+
+    label:         where labels exclude each other, else `labels`; `name`: of a label that is a key
+    minimum_score, likeliest: where a minimum score keeps back the label
+    known:         how much the text is like the training rows, 0-1
+    words:         that spoke for the label, or for each label; of ft_explain
+    usd:           what it cost now
+    error:         why there is no answer
+    """
+
+    classifier: str
+    version: int
+    label: LabelValue | None
+    labels: list[LabelValue] | None
+    name: str
+    reason: str | None
+    raw: str | None
+    minimum_score: float | None
+    likeliest: str
+    score: float | None
+    logprob: float | None
+    logprobs: dict[str, float | None] | None
+    known: float | None
+    words: list[Spoken] | dict[LabelValue, list[Spoken]] | None
+    usd: float
+    error: str
+
+
 class SqlClassifier(Protocol):
     """A classifier that is ready to answer, by the name it was found under.
 
@@ -50,7 +93,7 @@ class SqlClassifier(Protocol):
 
     labels: LabelSet
     read: Read
-    identity: dict[str, Any]
+    identity: Identity
 
     def answer(self, value: object) -> Answer | None:
         """About a cell; None where it has no text."""
@@ -65,7 +108,7 @@ class SqlClassifier(Protocol):
     def labels_of(self, texts: Sequence[str | None]) -> Iterator[tuple[LabelValue, ...] | None]:
         """For each text, as `read` gives it; None where there is no text or no label."""
 
-    def explain(self, text: str) -> dict[str, Any]:
+    def explain(self, text: str) -> AnswerJson:
         """The labels of a text, as `read` gives it, and the words that spoke for and against."""
 
 
@@ -81,14 +124,15 @@ def within_minimum(answer: Answer, minimum: MinimumScore | None) -> Answer:
     )
 
 
-def identity_of(classifier: Classifier) -> dict[str, Any]:
+def identity_of(classifier: Classifier) -> Identity:
     """What answers as JSON say of who answered."""
     return {"classifier": classifier.name, "version": classifier.version}
 
 
-def label_fields(values: Sequence[LabelValue] | None, labels: LabelSet) -> dict[str, Any]:
+def label_fields(values: Sequence[LabelValue] | None, labels: LabelSet) -> AnswerJson:
     """`label`, or `labels` where a row may have several, JSON-safe."""
-    return {"label" if labels.exclusive else "labels": plain_labels(values, labels)}
+    plain = plain_labels(values, labels)
+    return {"label": plain} if labels.exclusive else {"labels": plain}
 
 
 def plain_labels(values: Sequence[LabelValue] | None, labels: LabelSet) -> Any:
@@ -96,7 +140,7 @@ def plain_labels(values: Sequence[LabelValue] | None, labels: LabelSet) -> Any:
     return None if values is None else labels.label_kind.plain(values)
 
 
-def described(answer: Answer, labels: LabelSet, known: float | None = None) -> dict[str, Any]:
+def described(answer: Answer, labels: LabelSet, known: float | None = None) -> AnswerJson:
     """An answer as ft_classify_json gives it, JSON-safe.
 
     known: how much the text is like the training rows, 0 to 1; None: not measured
@@ -114,7 +158,7 @@ def described(answer: Answer, labels: LabelSet, known: float | None = None) -> d
     return {**fields, "known": None if known is None else round(known, 6)}
 
 
-def withheld_fields(answer: Answer, labels: LabelSet) -> dict[str, Any]:
+def withheld_fields(answer: Answer, labels: LabelSet) -> AnswerJson:
     """Why the label is not given, and which it would be; nothing where that is not so."""
     if not answer.withheld:
         return {}

@@ -24,7 +24,7 @@ from ..core.errors import ClassifierNotFound, FtclassifyError
 from ..core.prediction import probability_at
 from ..trainers.access import Access
 from ..trainers.configuration import read_access
-from .classifier import described, plain_labels
+from .classifier import AnswerJson, described, plain_labels
 from .declaration import FUNCTIONS as FUNCTIONS
 from .declaration import sql_function
 from .registration import Borrowed, CutText, Scalar, create_function
@@ -186,14 +186,14 @@ class Functions:
             plain.append(text_for(item, found.read))
             if len(plain) % CHECK_EVERY == 0:
                 self._check()
-        told: list[str] = []
+        items: list[str] = []
         room = MANY_BYTES
         for labels in found.labels_of(plain):
-            told.append(_json(plain_labels(labels, found.labels)))
-            room -= len(told[-1])
+            items.append(_json(plain_labels(labels, found.labels)))
+            room -= len(items[-1])
             if room < 0:  # labels of a stranger's file may be of any length
                 return None
-        return f"[{', '.join(told)}]"
+        return f"[{', '.join(items)}]"
 
     @sql_function(
         "a JSON object: the answer, and the words that spoke for (above 0) and against it, "
@@ -254,11 +254,25 @@ def array_items(array: str) -> Iterator[object]:
         raise ValueError("This is no JSON array.")
 
 
+def answer_json(conn: sqlite3.Connection, text: str, classifier: str) -> AnswerJson:
+    """What ft_classify_json says, on a connection that has the functions."""
+    said = conn.execute("select ft_classify_json(?, ?)", [text, classifier]).fetchone()[0]
+    answer: AnswerJson = json.loads(said) if said else {"error": "There is no answer."}
+    return answer
+
+
+def explained_json(conn: sqlite3.Connection, text: str, classifier: str) -> AnswerJson:
+    """The same with the words that ft_explain gives; None where it gives none."""
+    words = conn.execute("select ft_explain(?, ?)", [text, classifier]).fetchone()[0]
+    found: AnswerJson = json.loads(words) if words else {}
+    return {**answer_json(conn, text, classifier), "words": found.get("words")}
+
+
 def _unresolved(classifier: object, error: FtclassifyError) -> dict[str, Any]:
     """Why no classifier answers, and which names are like the one that was given."""
     similar = error.similar if isinstance(error, ClassifierNotFound) else ()
-    told = {"error": str(error), "classifier": _name(classifier)}
-    return {**told, "similar": similar} if similar else told
+    refusal = {"error": str(error), "classifier": _name(classifier)}
+    return {**refusal, "similar": similar} if similar else refusal
 
 
 def _name(classifier: object) -> object:

@@ -5,14 +5,22 @@ from __future__ import annotations
 import math
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ..core.labels import LabelValue
 from ..core.prediction import Answerer, Prediction
 from ..jobs.load_classifier import label_thresholds
 from ..store.classifiers import Classifier
 from ..store.minimum_scores import MinimumScore
-from .classifier import Answer, identity_of, label_fields, withheld_fields, within_minimum
+from .classifier import (
+    Answer,
+    AnswerJson,
+    Spoken,
+    identity_of,
+    label_fields,
+    withheld_fields,
+    within_minimum,
+)
 from .texts import as_text, text_for
 
 if TYPE_CHECKING:
@@ -101,17 +109,17 @@ class LocalClassifier:
             for found in self._answerer.answers(chunk):
                 yield found.labels if minimum is None or minimum.allows(found.score) else None
 
-    def explain(self, text: str) -> dict[str, Any]:
+    def explain(self, text: str) -> AnswerJson:
         found = self._answerer.answer(text)
-        spoken = {}
+        spoken: dict[LabelValue, list[Spoken]] = {}
         for label, position in zip(found.labels, self.labels.positions(found.labels), strict=True):
             self._check()
             words = self._answerer.predictor.explain(text, position)
             spoken[label] = [{"word": word, "weight": round(weight, 4)} for word, weight in words]
-        words_of_all: Any = spoken[found.labels[0]] if self.labels.exclusive else spoken
+        said = spoken[found.labels[0]] if self.labels.exclusive else spoken
         answer = self._answer_of(found)
-        given = label_fields(answer.labels, self.labels) | withheld_fields(answer, self.labels)
-        return {**given, "words": words_of_all}
+        given = label_fields(answer.labels, self.labels)
+        return {**given, **withheld_fields(answer, self.labels), "words": said}
 
     def _answer_of(self, found: Prediction) -> Answer:
         return within_minimum(Answer(found.labels, found.logprob, found.logprobs), self._minimum)

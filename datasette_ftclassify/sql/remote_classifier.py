@@ -9,7 +9,7 @@ from __future__ import annotations
 import sqlite3
 import time
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, NoReturn
+from typing import NoReturn
 
 from ..core.errors import AccessError, FtclassifyError
 from ..core.labels import LabelSet, LabelValue
@@ -21,7 +21,7 @@ from ..store.published import why_unasked
 from ..trainers.access import Access
 from ..trainers.service_errors import RowRejected
 from . import remote_inference
-from .classifier import Answer, described, identity_of, within_minimum
+from .classifier import Answer, AnswerJson, described, identity_of, within_minimum
 from .registration import CutText
 from .remote_inference import ASK_SECONDS, NoAnswer, ResponseTimeout, Served
 from .texts import text_for
@@ -197,7 +197,7 @@ def answer_of(found: CachedAnswer, labels: LabelSet, minimum: MinimumScore | Non
 
 def described_answer(
     found: CachedAnswer, classifier: Classifier, minimum: MinimumScore | None
-) -> dict[str, Any]:
+) -> AnswerJson:
     """A stored answer as ft_classify_json gives it, JSON-safe."""
     answer = answer_of(found, classifier.labels, minimum)
-    return described(answer, classifier.labels) | identity_of(classifier)
+    return {**described(answer, classifier.labels), **identity_of(classifier)}

@@ -22,6 +22,7 @@ from ..core.errors import ArtifactError, ClassifierNotFound, FtclassifyError
 from ..core.labels import LabelSet
 from ..core.service_model import ServiceModel
 from ..core.task import Task
+from ..core.training_report import TrainingReport
 from ..core.untrusted_json import read_object
 from .aliases import note_name, note_renaming, resolve_alias
 from .cell_size import at_most
@@ -62,7 +63,7 @@ class Classifier:
     seed: int
     training_rows: int
     header: dict[str, Any]
-    report: dict[str, Any]
+    report: TrainingReport
     created_at: str
 
     @property
@@ -96,8 +97,11 @@ def add_classifier(
 ) -> Classifier:
     """Stores a trained classifier as the next version of `name`, whole or not at all.
 
-    The first classifier of a database becomes its default.
+    The first classifier of a database becomes its default. Raises ArtifactError for a report whose
+    parts are not what `core.training_report` says.
     """
+    stored = _json(report)
+    read_report(stored)  # what cannot be read again is not stored
     ensure_schema(conn)
     with transaction(conn):
         task_id = add_task(conn, task)
@@ -119,7 +123,7 @@ def add_classifier(
                 seed,
                 training_rows,
                 _json(header),
-                _json(report),
+                stored,
                 now(),
             ],
         )

@@ -3,35 +3,40 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import NoneType
 from typing import Any
 
 from ..core.errors import ArtifactError
+from ..core.training_report import CurvePoint, LearningCurve, TrainingReport
+from ..core.typed_json import read_typed_dict
 from ..core.untrusted_json import LARGEST, read_object
 
 MOST_POINTS = 100
 MOST_TEXT = 10_000
-_SHARES = ("score", "low", "high")
-_TEXTS = ("why", "model", "shutdown_date", "recipe")
 
 
-def read_report(text: object) -> dict[str, Any]:
-    """The report in a JSON text; what pages draw of it has the types that training gives it.
+def read_report(text: object) -> TrainingReport:
+    """The report in a JSON text; what is read of it has the types that training gives it.
 
     Raises ArtifactError.
     """
     report = read_object(text, "report")
-    for name in _TEXTS:
-        if not _is_text(report.get(name)):
-            raise ArtifactError(f"The report is damaged: {name} is no text.")
-    if not _is_text(calibration_text(report)):
+    try:
+        read: TrainingReport = read_typed_dict(TrainingReport, report)
+    except TypeError as error:
+        raise ArtifactError(f"The report is damaged: {error}.") from None
+    if not isinstance(calibration_text(read), (str, NoneType)):
         raise ArtifactError("The report is damaged: calibration says no text.")
-    if report.get("learning_curve") is not None:
-        _check_curve(report["learning_curve"])
-    return report
-
-
-def _is_text(value: object) -> bool:
-    return value is None or (isinstance(value, str) and len(value) <= MOST_TEXT)
+    texts = (
+        read.get("why"), read.get("model"), read.get("shutdown_date"), read.get("recipe"),
+        calibration_text(read),
+    )  # fmt: skip
+    if any(text is not None and len(text) > MOST_TEXT for text in texts):
+        raise ArtifactError("The report is damaged: a text in it is too long.")
+    curve = read.get("learning_curve")
+    if curve is not None and not _is_sensible(curve):
+        raise ArtifactError("The report is damaged: its learning curve makes no sense.")
+    return read
 
 
 def calibration_text(report: Mapping[str, Any]) -> Any:
@@ -40,23 +45,17 @@ def calibration_text(report: Mapping[str, Any]) -> Any:
     return calibration.get("said") if isinstance(calibration, dict) else None
 
 
-def _check_curve(curve: Any) -> None:
-    points = curve.get("points") if isinstance(curve, dict) else None
-    if (
-        not isinstance(points, list)
-        or len(points) > MOST_POINTS
-        or not all(isinstance(point, dict) and _is_point(point) for point in points)
-        or not isinstance(curve.get("summary"), str)
-        or len(curve["summary"]) > MOST_TEXT
-    ):
-        raise ArtifactError("The report is damaged: its learning curve makes no sense.")
-
-
-def _is_point(point: dict[str, Any]) -> bool:
+def _is_sensible(curve: LearningCurve) -> bool:
     return (
-        type(point.get("rows")) is int
-        and 0 <= point["rows"] < LARGEST
-        and isinstance(point.get("metric"), str)
+        len(curve["points"]) <= MOST_POINTS
+        and len(curve["summary"]) <= MOST_TEXT
+        and all(map(_is_point, curve["points"]))
+    )
+
+
+def _is_point(point: CurvePoint) -> bool:
+    return (
+        0 <= point["rows"] < LARGEST
         and len(point["metric"]) <= 100
-        and all(type(point.get(name)) in (int, float) and 0 <= point[name] <= 1 for name in _SHARES)
+        and all(0 <= share <= 1 for share in (point["score"], point["low"], point["high"]))
     )

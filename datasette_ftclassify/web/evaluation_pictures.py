@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
+from ..core.training_report import TrainingReport
 from ..metrics.result import Bin, Evaluation, LabelFigures
 from . import charts, headline_figures
 
@@ -50,7 +49,7 @@ class Pictures:
     more_labels: int
 
 
-def pictures_of(metrics: Evaluation | None, report: Mapping[str, Any]) -> Pictures | None:
+def pictures_of(metrics: Evaluation | None, report: TrainingReport) -> Pictures | None:
     """`read_metrics` and `read_report` have seen to it that they can be drawn."""
     if metrics is None:
         return None
@@ -102,14 +101,14 @@ def thresholds(metrics: Evaluation) -> list[Threshold]:
     return found[::-1]
 
 
-def _learning_curve(report: Mapping[str, Any]) -> charts.Lines | None:
+def _learning_curve(report: TrainingReport) -> charts.Lines | None:
     curve = report.get("learning_curve")
-    points: Sequence[Mapping[str, Any]] = curve["points"] if curve else []
+    points = curve["points"] if curve else []
     if not points:
         return None
     line = [(p["rows"], p["score"]) for p in points]
     band = [(p["rows"], p["low"], p["high"]) for p in points]
-    name = str(points[0]["metric"]).replace("_", " ")
+    name = points[0]["metric"].replace("_", " ")
     return charts.lines({name: line}, bands={name: band}, share=True)
 
 

@@ -208,20 +208,18 @@ def ask_all(
         with InferenceLoop(
             lease, topics, inference_client, budget, retry_policy=retry_policy, **options
         ) as conversation:
-            questions = conversation.ask(texts)
+            requests = conversation.requests(texts)
             while conversation.unanswered:
                 conversation.turn()
                 if conversation.has_uncommitted:
                     conversation.commit()
-    return questions
+    return requests
 
 
 def test_no_more_questions_are_under_way_than_were_allowed(conn: Any, topics: Classifier) -> None:
     inference_client = PlainAsker()
-    questions = ask_all(
-        conn, topics, inference_client, [t for t, _ in reports(300)], concurrency=20
-    )
-    assert all(q.kept for q in questions)
+    requests = ask_all(conn, topics, inference_client, [t for t, _ in reports(300)], concurrency=20)
+    assert all(q.kept for q in requests)
     assert 8 <= inference_client.most_under_way <= 20
     assert set(inference_client.asked.values()) == {1}
     assert count_answers(conn, topics.id) == 300

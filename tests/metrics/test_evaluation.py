@@ -13,8 +13,10 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from sklearn import metrics
 
+from datasette_ftclassify.core.errors import ArtifactError
 from datasette_ftclassify.core.label_kinds import MULTICLASS, MULTILABEL, LabelKind
 from datasette_ftclassify.metrics import easier_test_rows, evaluate, headline, wilson_interval
+from datasette_ftclassify.store.reports import read_report
 
 Array = NDArray[Any]
 NAN, INF = float("nan"), float("inf")
@@ -289,17 +291,25 @@ def test_test_rows_that_are_easier_than_the_others_are_said_to_be() -> None:
     assert result["accuracy_low"] == wilson_interval(40, 40)[0] > 0.9
     report = {"metric": "accuracy", "recipe": "two"}
 
+    def said_of(recipes: object) -> str | None:
+        return easier_test_rows(result, read_report(json.dumps({**report, "recipes": recipes})))
+
     def said(score: object) -> str | None:
-        tried = [{"recipe": "one", "score": 0.1}, {"recipe": "two", "score": score}]
-        return easier_test_rows(result, {**report, "recipes": tried})
+        return said_of([{"recipe": "one", "score": 0.1}, {"recipe": "two", "score": score}])
 
     assert "accuracy was 0.681" in str(said(0.681))
     assert said(0.95) is None
-    for nonsense in (None, "0.1", float("nan"), [], True, -1):
-        assert said(nonsense) is None
-    for tried in (None, 3, [None, []], [{"recipe": "one", "score": 0.1}]):
-        assert easier_test_rows(result, {**report, "recipes": tried}) is None
-    assert easier_test_rows(None, report) is None
+    assert said(None) is None
+    assert said(-1) is None
+    for nonsense in ("0.1", float("nan"), [], True):
+        with pytest.raises(ArtifactError, match="The report is damaged"):
+            said(nonsense)
+    for tried in (3, [None, []], [{"score": 0.1}]):
+        with pytest.raises(ArtifactError, match="The report is damaged"):
+            said_of(tried)
+    assert said_of(None) is None
+    assert said_of([{"recipe": "one", "score": 0.1}]) is None
+    assert easier_test_rows(None, {}) is None
 
 
 def test_the_multilabel_baseline_is_the_commonest_set() -> None:

@@ -91,7 +91,7 @@ async def test_a_training_here_says_what_it_does_step_by_step(trained: Path):
     events = (await get(serve(trained), f"{PAGE}1.json", ROOT)).json()["events"]
     said = [event["message"] for event in events]
     assert said[0] == "started"
-    assert said[1] == "read 440 rows to learn from and 48 to test with, 10 labels"
+    assert said[1] == "read 440 rows for training and 48 for the test, 10 labels"
     assert said[2:5] == ["reading", "comparing", "fitting"]
     assert said[5].startswith("Chose ")
     assert said[-2:] == ["stored as topics@1", "finished"]

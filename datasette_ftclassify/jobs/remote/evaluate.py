@@ -43,7 +43,7 @@ def ask_texts(
     not count that as a mistake of the model. A retry sends requests for these alone.
     """
     with open_inference_loop(lease, classifier, access) as loop:
-        requests = loop.ask(texts)
+        requests = loop.requests(texts)
         while loop.unanswered:
             loop.turn()
             if loop.has_uncommitted:

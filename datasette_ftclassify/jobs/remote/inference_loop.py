@@ -138,7 +138,7 @@ class InferenceLoop:
         """Whether further texts should be added: fewer requests wait than may be sent at once."""
         return len(self._ready) + len(self._later) < self.pace.allowed
 
-    def ask(self, texts: Sequence[str]) -> list[InferenceRequest]:
+    def requests(self, texts: Sequence[str]) -> list[InferenceRequest]:
         """A request for each text, the same one for equal texts; those with a cached answer are
         answered already."""
         keys = [input_key(text) for text in texts]

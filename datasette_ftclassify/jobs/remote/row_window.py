@@ -108,7 +108,7 @@ class Pages:
                 self._all_read = True
                 return
             self._read_to = position_of(batch[-1][0])
-            requests = iter(self._loop.ask([t for _, t in batch if t is not None]))
+            requests = iter(self._loop.requests([t for _, t in batch if t is not None]))
             self._open.append(
                 [Row(key, None if text is None else next(requests)) for key, text in batch]
             )

@@ -338,18 +338,18 @@ def ask_job(conn: sqlite3.Connection, job_id: int, action: str) -> Job:
             raise JobError(f"Job {job_id} is {job.state}: there is nothing to {action}.")
         if action == "run" and job.state == "running" and not job.interrupted:
             raise JobError(f"Job {job_id} is running already.")
-        told = f"asked to {action}"
+        message = f"asked to {action}"
         if job.state == "running" and not job.interrupted:
             conn.execute("update _ftclassify_jobs set wanted = ? where id = ?", [action, job_id])
         elif action == "cancel" and goes_on_elsewhere(conn, job) and not is_ending(job):
             _set_aside(conn, job, "queued", action, TO_BE_CANCELLED)
         else:
             if is_ending(job) and action == "cancel":
-                told += ", and nobody told the service: what it has begun goes on there"
+                message += ", and nobody told the service: what it has begun goes on there"
             # A retry is remembered: it is the permission to pay for another training.
             state = becomes.get(action, "queued")
             _set_aside(conn, job, state, action if action == "retry" else None, "")
-        note(conn, job_id, REQUESTED, told)
+        note(conn, job_id, REQUESTED, message)
     return get_job(conn, job_id)
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ...core.training_report import CurvePoint, CurveScore
 from ...metrics.intervals import (
     gain_interval,
     independent_rows,
@@ -45,7 +46,7 @@ def learning_curve(
     names: Sequence[str] | None = None,
     fractions: Sequence[float] = (0.1, 0.25, 0.5, 1.0),
     progress: Callable[[str, float], None] | None = None,
-) -> list[dict[str, Any]]:
+) -> list[CurvePoint]:
     """How the score on unseen rows grows with the number of training rows.
 
     Each point is {rows, labels, metric, score, low, high, baseline, all_rows, recipe}: trained on
@@ -69,14 +70,8 @@ def learning_curve(
         return []
     used, data = _recipe([texts[row] for row in rows], wanted, multilabel, recipe, names)
     repeats = splits(data.targets, data.groups, seed, data.cost)
-    about: dict[str, Any] = {
-        "labels": int(wanted.any(axis=0).sum()),
-        "metric": "micro F1" if multilabel else "accuracy",
-        "baseline": _baseline(wanted, multilabel),
-        "all_rows": len(texts),
-        "recipe": used.name,
-    }
-    points: list[dict[str, Any]] = []
+    labels, baseline = int(wanted.any(axis=0).sum()), _baseline(wanted, multilabel)
+    points: list[CurvePoint] = []
     before: _Measured | None = None
     shares = sorted({share for share in fractions if 0 < share <= 1})
     for done, share in enumerate(shares):
@@ -90,14 +85,22 @@ def learning_curve(
         sizes = [len(training) for folds in cut for training, _ in folds]
         if sizes and min(sizes) >= MIN_TRAINING:
             found = _measure(data, used, cut, seed, multilabel)
-            points.append({"rows": round(sum(sizes) / len(sizes)), **about, **found.score(before)})
+            points.append({
+                **found.score(before),
+                "rows": round(sum(sizes) / len(sizes)),
+                "labels": labels,
+                "metric": "micro F1" if multilabel else "accuracy",
+                "baseline": baseline,
+                "all_rows": len(texts),
+                "recipe": used.name,
+            })  # fmt: skip
             before = found
         if progress is not None:
             progress("learning curve", (done + 1) / len(shares))
     return points
 
 
-def curve_sentence(points: Sequence[dict[str, Any]]) -> str:
+def curve_sentence(points: Sequence[CurvePoint]) -> str:
     """One honest sentence on whether more labels would help, from a learning curve."""
     if len(points) < 2:
         return "There are too few rows to say whether more labels would help."
@@ -159,8 +162,8 @@ def _recipe(
 ) -> tuple[Recipe, Data]:
     """The recipe of that name, if it takes seconds with these rows, or a quick one."""
     n_rows, n_labels = targets.shape
-    told = None if multilabel or not may_help(n_rows, n_labels) else names
-    data = Data.read(texts, targets, n_labels, names=told)
+    label_names = None if multilabel or not may_help(n_rows, n_labels) else names
+    data = Data.read(texts, targets, n_labels, names=label_names)
     known = candidates(
         n_rows,
         n_labels,
@@ -210,7 +213,7 @@ class _Measured:
     groups: Rows
     multilabel: bool
 
-    def score(self, before: _Measured | None) -> dict[str, float]:
+    def score(self, before: _Measured | None) -> CurveScore:
         """The score over all rows, with its interval, and that of the gain."""
         score = float(self.right.sum() / max(self.whole.sum(), 1e-12))
         sizes = np.bincount(self.groups)
@@ -228,7 +231,7 @@ class _Measured:
                     float(np.maximum(-change, 0).mean()),
                     independent_rows(sizes),
                 )
-        found = {"score": score, "low": min(low, score), "high": max(high, score)}
+        found: CurveScore = {"score": score, "low": min(low, score), "high": max(high, score)}
         return found if gain is None else {**found, "gain_low": gain[0], "gain_high": gain[1]}
 
     def _by_group(self) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:

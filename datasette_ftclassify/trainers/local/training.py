@@ -70,8 +70,8 @@ def fit_held_out(
     report_progress("reading", 0.0)
     vectors = find_vectors(embeddings, encoder)
     encoding = Encoding(vectors, report_progress)
-    told = None if multilabel or not may_help(len(texts), n_labels) else names
-    data = Data.read(texts, wanted, n_labels, vectors, names=told, encoded=encoding.encoded)
+    label_names = None if multilabel or not may_help(len(texts), n_labels) else names
+    data = Data.read(texts, wanted, n_labels, vectors, names=label_names, encoded=encoding.encoded)
     clock = ExpectedTime(within(report_progress, encoding.share, 1.0))
     clock.report("comparing")
     recipes = candidates(

@@ -28,7 +28,7 @@ ANSWER_BYTES = 4 * MIB
 """Bytes of the response to one request, of which there are hundreds at the same time."""
 
 STREAM_BYTES = 2048 * MIB
-"""Of a file that is read as it comes: the answers of a batch of 50,000 questions with scores."""
+"""Of a file that is read as it comes: the answers of a batch of 50,000 requests with scores."""
 
 STREAM_SECONDS = 3600.0
 """For a file that is read as it comes."""

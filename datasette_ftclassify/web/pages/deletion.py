@@ -57,10 +57,10 @@ async def delete_page(ask: PageRequest) -> Response:
         gone = await ask.write(lambda conn: delete_classifier(conn, title))
         gone = await _as_seen(ask, gone)
     except ClassifierInUse as error:
-        told = _in_words(ask, error)
+        refusal = _in_words(ask, error)
         if ask.wants_json:
-            raise told from None
-        ask.datasette.add_message(ask.request, str(told), ask.datasette.ERROR)
+            raise refusal from None
+        ask.datasette.add_message(ask.request, str(refusal), ask.datasette.ERROR)
         return Response.redirect(ask.url("classifiers", title))
     for deleted in gone.titles:
         await track(

@@ -150,9 +150,9 @@ async def _show(ask: PageRequest, shown: _Shown) -> Response:
     if confirmation is not None:
         data |= confirmation.to_dict()
     if ask.wants_json and ask.method == "POST" and confirmation is not None:
-        told = {"classifier": classifier.title, "price": confirmation.estimate.price,
+        asked = {"classifier": classifier.title, "price": confirmation.estimate.price,
                 "estimate": data["estimate"]}  # fmt: skip
-        why = asks_to_confirm(told, confirmation.review.refusal, ask.checked("confirm"))
+        why = asks_to_confirm(asked, confirmation.review.refusal, ask.checked("confirm"))
         data |= {"error": why, "errors": [why], "status": 400}
         return await show(ask, data, status=400)
     more = {

@@ -57,8 +57,8 @@ async def database_page(ask: PageRequest) -> Response:
     where to train. `table=` leaves only that table's."""
     table = ask.argument("table") or None
     rows = await ask.read(_read)
-    told = {name for row in rows for name in _tables(row)}
-    visible = await tables_allowed(ask.datasette, ask.actor, VIEW, ask.database, told)
+    tables = {name for row in rows for name in _tables(row)}
+    visible = await tables_allowed(ask.datasette, ask.actor, VIEW, ask.database, tables)
     shown = [
         {**row, "urls": _urls(ask, row)} for row in rows
         if _tables(row) <= set(visible) and table in (None, row["source"])

@@ -6,14 +6,12 @@ Showing the page never costs anything: users who may spend see the price, and ag
 
 from __future__ import annotations
 
-import json
 import math
-import sqlite3
 import threading
 import time
 from collections import OrderedDict
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypedDict
 
 from datasette.utils.asgi import Forbidden
 
@@ -25,7 +23,8 @@ from ...jobs.ask import ask_text, estimate_text, kept_answer, text_of
 from ...jobs.estimates import JobEstimate
 from ...jobs.load_classifier import may_measure_known, service_of
 from ...present.known import known_sentence
-from ...sql.classifier import identity_of
+from ...sql.classifier import AnswerJson, identity_of
+from ...sql.functions import explained_json
 from ...sql.remote_classifier import described_answer
 from ...store.classifiers import Classifier
 from ...store.minimum_scores import find_minimum
@@ -106,7 +105,9 @@ async def try_page(ask: PageRequest) -> Response:
         raise FtclassifyError(f"The text has more than {MAX_TEXT:,} characters: try a shorter one.")
     outcome = _Outcome()
     if text and not _is_asked(classifier):
-        outcome = _Outcome(await ask.read(lambda conn: _answer(conn, text, classifier.title)))
+        outcome = _Outcome(
+            await ask.read(lambda conn: explained_json(conn, text, classifier.title))
+        )
     elif text:
         outcome = await _of_service(ask, classifier, text)
     several = classifier.task.template is not None or len(classifier.task.text) > 1
@@ -142,7 +143,7 @@ class _Outcome:
     problem: why a request to pay was not carried out
     """
 
-    answer: dict[str, Any] | None = None
+    answer: AnswerJson | None = None
     estimate: JobEstimate | None = None
     usd: float | None = None
     problem: str | None = None
@@ -171,7 +172,10 @@ async def _of_service(ask: PageRequest, classifier: Classifier, text: str) -> _O
     except (FtclassifyError, Forbidden) as error:
         if ask.method == "POST":
             raise
-        return _Outcome({"error": str(error), **identity_of(classifier)})
+        who = identity_of(classifier)
+        return _Outcome(
+            {"error": str(error), "classifier": who["classifier"], "version": who["version"]}
+        )
     if ask.method != "POST":
         return _Outcome(estimate=estimate)
     if (problem := _not_agreed(ask, estimate)) is not None:
@@ -238,21 +242,17 @@ def _is_asked(classifier: Classifier) -> bool:
     return service_of(classifier) is not None
 
 
-def _answer(conn: sqlite3.Connection, text: str, title: str) -> dict[str, Any]:
-    """What ft_classify_json and ft_explain say: the same that a query would get."""
-    said, words = conn.execute(
-        "select ft_classify_json(?, ?), ft_explain(?, ?)", [text, title, text, title]
-    ).fetchone()
-    answer: dict[str, Any] = json.loads(said) if said else {"error": "There is no answer."}
-    found = json.loads(words) if words else {}
-    answer["words"] = found.get("words")
-    return answer
+class LabelScore(TypedDict):
+    """score: probability, 0-1"""
+
+    name: str
+    score: float
 
 
-def _scores(answer: dict[str, Any] | None) -> list[dict[str, Any]]:
-    """All labels with their probability (0-1), most probable first."""
+def _scores(answer: AnswerJson | None) -> list[LabelScore]:
+    """All labels, the most probable first."""
     logprobs = (answer or {}).get("logprobs") or {}
-    rows = [
+    rows: list[LabelScore] = [
         {"name": name, "score": 0.0 if value is None else math.exp(value)}
         for name, value in logprobs.items()
     ]

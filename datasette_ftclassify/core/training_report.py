@@ -1,0 +1,112 @@
+"""What is stored with a classifier about its training: for people, and for what comes after it.
+
+A trainer may add to it whatever is JSON; these are the parts that something reads.
+"""
+
+from __future__ import annotations
+
+from typing import Any, TypedDict
+
+from .labels import LabelValue
+
+
+class _Interval(TypedDict):
+    score: float
+    low: float
+    high: float
+
+
+class CurveScore(_Interval, total=False):
+    gain_low: float
+    gain_high: float
+
+
+class _Point(CurveScore):
+    rows: int
+    metric: str
+
+
+class CurvePoint(_Point, total=False):
+    """Of a learning curve: see `trainers.local.learning_curves.learning_curve`."""
+
+    labels: int
+    baseline: float
+    all_rows: int
+    recipe: str
+
+
+class _Curve(TypedDict):
+    points: list[CurvePoint]
+    summary: str
+
+
+class LearningCurve(_Curve, total=False):
+    """summary: what it says about labelling more, in a sentence
+    same_recipe: whether it is of the recipe that was trained"""
+
+    same_recipe: bool
+
+
+class AboutRows(TypedDict, total=False):
+    """rows:             by split; `left_out` by the value of a split column that names none
+    shared_with_train:   rows of validation and test whose text, or a near copy, is in train
+    majority:            position of the most frequent label; `label_counts` rows of each
+    labels_said, texts_said: what is to be said of how they were read
+    label_variants:      labels that only look different
+    left_out_new, predicted_labels: rows that came since, and rows with a predicted label, of a
+                         training on the rows of an earlier classifier
+    software:            versions by name
+    version_of:          of a new version the earlier one; `version_said` says what changed
+    """
+
+    rows: dict[str, int]
+    left_out: dict[str, int]
+    shared_with_train: int
+    majority: int
+    label_counts: list[int]
+    labels_said: list[str]
+    texts_said: list[str]
+    label_variants: list[list[LabelValue]]
+    left_out_new: int
+    predicted_labels: int
+    learning_curve: LearningCurve | None
+    software: dict[str, str]
+    version_of: str
+    version_changes: Any
+    version_said: list[str]
+
+
+class _Tried(TypedDict):
+    recipe: str
+
+
+class TriedRecipe(_Tried, total=False):
+    """A recipe that was compared, and its score in cross-validation, 0-1."""
+
+    score: float | None
+
+
+class TrainingReport(AboutRows, total=False):
+    """why:         what was trained and why, in a sentence or two
+    recipe:         the local one that was chosen of `recipes`, by `metric`
+    embeddings:     folder or name of a model
+    shutdown_date:  day on which the model is retired, as the service says
+    checkpoint:     step of the checkpoint that this is
+    usd:            what the training cost
+    calibration:    how the scores were calibrated; `said` in a sentence
+    service, checkpoints: see `service_model`
+    """
+
+    why: str | None
+    warnings: list[str]
+    recipe: str | None
+    recipes: list[TriedRecipe] | None
+    metric: str | None
+    embeddings: str | None
+    model: str | None
+    shutdown_date: str | None
+    checkpoint: int
+    usd: float | None
+    calibration: Any
+    service: Any
+    checkpoints: Any
