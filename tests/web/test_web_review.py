@@ -83,9 +83,15 @@ async def test_a_queue_is_made_worked_through_and_undone_by_plain_forms(path: Pa
         assert get_job(conn, 2).done == 5
     assert "5 rows left of 5" in seen((await get(datasette, f"{OURS}/jobs/2/review", "rita")).text)
 
+    forms = re.findall(
+        r'method="post" action="([^"]*)"', (await get(datasette, QUEUE, "rita")).text
+    )
+    assert {form for form in forms if "logout" not in form} == {QUEUE}
     begun = await submit(datasette, QUEUE, "rita", action="next")
     assert begun.headers["location"] == f"{QUEUE}?place=1"
     row = await get(datasette, f"{QUEUE}?place=1", "rita")
+    assert f'href="{QUEUE}"' in row.text
+    assert f'action="{QUEUE}"' in row.text
     said = seen(row.text)
     for wanted in ("row 1 of", "garden", "Suggested", "Similar rows", "Words that speak for it"):
         assert wanted in said, wanted

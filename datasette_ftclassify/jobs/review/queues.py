@@ -66,10 +66,9 @@ def _mislabelled(conn: sqlite3.Connection, settings: ReviewSettings) -> Made:
     make = _doubted if labels.exclusive else _missing_or_needless
     rows, probable = make(some, labels, chances, targets[judged], settings.rows or MOST_ROWS)
     among = "" if len(judged) == len(records) else f" among {rows_text(len(judged))} that were read"
-    said = (
-        f"{rows_text(probable).capitalize()} may well have a wrong label{among}. The rows after "
-        "them are less and less likely to be wrong."
-    )
+    said = f"{rows_text(probable).capitalize()} may well have a wrong label{among}."
+    if len(rows) > probable:
+        said += " The rows after them are less and less likely to be wrong."
     return Made(rows, labels, said, probable)
 
 

@@ -3,6 +3,7 @@ are now; what costs money shows its price first."""
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 from datasette.utils.asgi import Forbidden, NotFound
@@ -100,7 +101,8 @@ async def _shown(
     except FtclassifyError as error:
         problem = problem or str(error)
     task, request = await read_aside(ask, lambda conn: version_request(conn, classifier))
-    settings = settings_list({"trainer": request.trainer, **request.settings(task)})
+    # As a job stores them: lists of names, not tuples.
+    settings = settings_list(json.loads(json.dumps(request.settings(task))))
     data: dict[str, Any] = {
         "classifier": classifier.name,
         "version": classifier.version,

@@ -152,7 +152,7 @@ async def _tell(ask: PageRequest, job: Job, changed: Changed) -> None:
 
 async def _shown(ask: PageRequest, job: Job, error: FtclassifyError | None = None) -> Response:
     more: dict[str, Any] = {
-        "here": ask.url("jobs", job.id, "review"),
+        "queue_url": ask.url("jobs", job.id, "review"),
         "job_url": ask.url("jobs", job.id),
         "back": ask.url("review", table=ask.table),
         "table": ask.table,
