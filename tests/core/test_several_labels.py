@@ -66,7 +66,7 @@ def test_the_order_of_labels_in_a_cell_makes_no_row_wrong(path: Path):
         assert row_results(conn, first, wrong=True)[1] == wrong
         counts = paired_counts(conn, first, second)
         found = compare(conn, first, second)
-        assert counts == {name: found.pairs[name] for name in counts}
+        assert counts == {name: found.differences[0].pairs[name] for name in counts}
         assert counts["both"] == metrics["n_test"] - wrong
 
 

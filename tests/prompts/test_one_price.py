@@ -105,7 +105,7 @@ async def test_the_page_proposes_the_rows_without_a_label(trained: Path) -> None
 async def test_the_least_sure_come_first(trained: Path) -> None:
     visitor = Visitor(trained)
     job = visitor.job(await visitor.post(classifier="topics", rows="unlabelled"))
-    address = result_url(visitor.datasette, "town", job, multilabel=False)
+    address = result_url(visitor.datasette, "town", job, arrays=False)
     rows = (await visitor.datasette.client.get(address.replace("?", ".json?_shape=array&"))).json()
     scores = [row["topics_score"] for row in rows]
     assert scores == sorted(scores)

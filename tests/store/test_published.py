@@ -536,8 +536,8 @@ async def test_readers_of_the_copy_see_and_ask_what_the_original_shows(
     assert answers[0] == answers[1]
     assert answers[1][0]["a"] is not None
     with closing(opened(Path(copy.path))) as conn:
-        assert rows(conn, "select * from _ftclassify_jobs") == []
-    assert await query(new, "select * from _ftclassify_job_events") == []
+        for table in ("_ftclassify_jobs", "_ftclassify_job_events"):
+            assert rows(conn, f"select * from {table}") == []
 
 
 async def query(datasette: Any, sql: str) -> list[dict[str, Any]]:
@@ -554,7 +554,7 @@ def comparable(told: Any) -> Any:
     if isinstance(told, list):
         return [comparable(one) for one in told]
     if isinstance(told, dict):
-        own = ("query_ms", "splits", "jobs", "warnings", "split_sql")
+        own = ("query_ms", "splits", "jobs", "warnings", "split_sql", "minimum")
         return {k: comparable(v) for k, v in told.items() if k not in own}
     return told
 

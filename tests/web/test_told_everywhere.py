@@ -104,7 +104,8 @@ async def test_no_page_and_no_error_of_a_form_sends_people_to_a_terminal(trained
     for address in waiting:
         kind = re.sub(r"(?<=/)\d+|[=&?].*", "", address)
         kinds[kind] = kinds.get(kind, 0) + 1
-        if address in told or kinds[kind] > 14:
+        # The page of publishing shows commands, as what they are.
+        if address in told or kinds[kind] > 14 or address.endswith("/publish"):
             continue
         page = await get(ds, address, ROOT)
         told[address] = seen(page.text)

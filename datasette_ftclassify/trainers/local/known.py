@@ -60,7 +60,7 @@ class Known:
 
     def to_dict(self) -> dict[str, Any]:
         """As the header of a stored classifier has it."""
-        return asdict(self)
+        return {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self).items()}
 
 
 def together(certainty: float, words: float, weight: float) -> float:

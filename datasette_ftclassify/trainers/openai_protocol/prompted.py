@@ -124,7 +124,7 @@ class PromptedTrainer(OpenAITrainer):
 def describing(codec: Codec, descriptions: Mapping[str, str]) -> str:
     """The codec's system message, and what labels mean: by their codes, where answers are those.
 
-    Raises TrainingError for a description of what is no label.
+    Raises TrainingError for a description of what is no label, or of nothing.
     """
     labels = codec.labels.names
     named = dict(zip(labels, codec.codes or labels, strict=True))
@@ -133,8 +133,8 @@ def describing(codec: Codec, descriptions: Mapping[str, str]) -> str:
         if name not in named:
             raise TrainingError(f"There is a description of {name}, which is no label.")
         if not meaning.strip():
-            continue  # a label that its name alone describes
+            raise TrainingError(f"The description of {name} is empty: say what it means.")
         code = named[name]
         label = name if code == name else f"{code} = {name}"
         lines.append(f"{' '.join(label.split())}: {' '.join(meaning.split())}")
-    return "\n".join([codec.system, *(["What the labels mean:"] if lines else []), *lines])
+    return "\n".join([codec.system, "What the labels mean:", *lines])

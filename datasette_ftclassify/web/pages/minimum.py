@@ -141,19 +141,17 @@ def _read(
         position = classifier.labels.position_called(label)
         if position is None:
             raise FtclassifyError(f"{classifier.title} has no label {label}.")
-    if classifier.labels.exclusive:
-        try:
+    found, thresholds, outcome = Promises(0, None, []), None, None
+    try:
+        if classifier.labels.exclusive:
             found = promises(conn, classifier, position)
-        except ArtifactError as error:  # damaged: the page has more to say than this
-            found = Promises(0, str(error), [])
-        thresholds = None
-    else:
-        found = Promises(0, None, [])
-        thresholds, why = _thresholds(conn, classifier, minimum, typed)
-        problem = problem or why
-    outcome = None
-    if minimum is not None and minimum.score is not None:
-        outcome = tested(conn, classifier, minimum.score)
+        else:
+            thresholds, why = _thresholds(conn, classifier, minimum, typed)
+            problem = problem or why
+        if minimum is not None and minimum.score is not None:
+            outcome = tested(conn, classifier, minimum.score)
+    except ArtifactError as error:  # damaged: the page has more to say than this
+        found = Promises(0, str(error), [])
     told = found.to_dict()
     return {
         "classifier": classifier.name,
