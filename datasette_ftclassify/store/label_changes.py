@@ -164,7 +164,7 @@ def changed_since(conn: sqlite3.Connection, source: str, since: str) -> dict[int
         return {}
     sql = (
         "select job_id, count(distinct row_key) from _ftclassify_label_changes where source = ?"
-        " and action = 'label' and undone_at is null and created_at >= ? group by job_id"
+        " and action = 'label' and undone_at is null and created_at > ? group by job_id"
     )
     return {int(job): int(rows) for job, rows in conn.execute(sql, [source, since]).fetchall()}
 

@@ -56,6 +56,8 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Before:
         request = TrainRequest(name="letters", curve=False)
         first = train_classifier(conn, task, request).classifier
         found = splits(conn, first)
+        with conn:  # times are kept to the second
+            conn.execute("update _ftclassify_classifiers set created_at = '2001-01-01T00:00:00Z'")
         run_job(conn, submit_review(conn, ReviewSettings(task, "audit", rows=180)).id)
     return Before(path, keys(found, "test"), keys(found, "train", "validation"))
 

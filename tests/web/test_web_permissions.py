@@ -105,8 +105,8 @@ BODIES: dict[str, dict[str, Any]] = {
 """Of POSTs that succeed for who may; that of a page which is not here may be refused as incomplete,
 but only to who may."""
 
-CLASSIFIERS = {"/classifiers/{name}": "urgent"}
-"""Whose default may be set; elsewhere the newest version that all may see."""
+CLASSIFIERS = {"/classifiers/{name}": "urgent", "/classifiers/{name}/retrain": "urgent"}
+"""Whose versions are all of one table; elsewhere the newest version that all may see."""
 
 JOBS = {"/jobs/{id}": "train", "/jobs/{id}/review": "queue"}
 """A job that may be paused, one that has made a queue; elsewhere a check."""
