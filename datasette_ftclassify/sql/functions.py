@@ -27,6 +27,7 @@ from ..trainers.configuration import read_access
 from .classifier import AnswerJson, described, plain_labels
 from .declaration import FUNCTIONS as FUNCTIONS
 from .declaration import sql_function
+from .query_limit import QueryStopped, was_stopped
 from .registration import Borrowed, CutText, Scalar, create_function
 from .resolver import LONGEST_NAME, WAIT_SECONDS, ConnectionState, Resolver
 from .table_guard import TableGuard
@@ -95,6 +96,10 @@ class Functions:
                 guard.begin()
             try:
                 return function(*arguments)
+            except sqlite3.Error as error:
+                if was_stopped(error):
+                    raise QueryStopped from None
+                raise
             finally:
                 if guard is not None:
                     guard.end()

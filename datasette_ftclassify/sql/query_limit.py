@@ -43,6 +43,16 @@ class QueryLimit:
         self._looked = now
 
 
+def was_stopped(error: BaseException | None) -> bool:
+    """Whether the query's time ran out while a function read the database itself, which SQLite then
+    ends like the query: as interrupted."""
+    while error is not None:
+        if isinstance(error, sqlite3.OperationalError) and str(error) == "interrupted":
+            return True
+        error = error.__cause__
+    return False
+
+
 def progress_handler(conn: sqlite3.Connection) -> Callable[[], object] | None:
     """The Python function that was given to the connection's set_progress_handler; None without
     one, or with one that is no plain function or method.

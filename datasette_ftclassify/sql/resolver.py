@@ -28,7 +28,7 @@ from ..trainers.access import Access
 from ..trainers.configuration import read_access
 from .classifier import SqlClassifier
 from .local_classifier import AnswerMemo, LocalClassifier
-from .query_limit import QueryLimit
+from .query_limit import QueryLimit, QueryStopped, was_stopped
 
 if TYPE_CHECKING:
     from .remote_classifier import ConnectionInference
@@ -113,7 +113,16 @@ class Resolver:
             self._known.clear()
 
     def resolve(self, name: object = None) -> SqlClassifier:
-        """The classifier, ready to answer. Raises FtclassifyError: not found, or damaged."""
+        """The classifier, ready to answer. Raises FtclassifyError: not found, or damaged; and
+        QueryStopped when the query's time ran out while it was read."""
+        try:
+            return self._resolve(name)
+        except (sqlite3.Error, FtclassifyError) as error:
+            if was_stopped(error):
+                raise QueryStopped from None
+            raise
+
+    def _resolve(self, name: object) -> SqlClassifier:
         conn = self._connection()
         now = time.perf_counter()
         recent = now - self._called < SAME_STATEMENT and now - self._checked < CHECK_EVERY

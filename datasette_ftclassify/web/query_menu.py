@@ -37,9 +37,7 @@ async def query_menu(
     if not sql or not await holds_ours(db) or not await may_run_sql(datasette, actor, database):
         return []
     try:
-        columns, fitting = await read(
-            db, lambda conn: _fitting(conn, sql, dict(params or {})), PART_SECONDS
-        )
+        fitting = await read(db, lambda c: _fitting(c, sql, dict(params or {})), PART_SECONDS)
     except (sqlite3.Error, FtclassifyError, InvalidSql):
         return []
     tables = {table for one in fitting for table in tables_revealed(one)}
@@ -47,7 +45,7 @@ async def query_menu(
     base = str(datasette.urls.database(database)) + "/-/query?"
     return [
         {
-            "href": base + urlencode({"sql": _labelled(sql, one, columns), **(params or {})}),
+            "href": base + urlencode({"sql": _labelled(sql, one), **(params or {})}),
             "label": f"Classify these rows with {one.name}",
             "description": f"The same query, with the label of each {one.task.text[0]}",
         }
@@ -56,31 +54,31 @@ async def query_menu(
     ][:MOST]
 
 
-def _fitting(
-    conn: sqlite3.Connection, sql: str, params: Mapping[str, Any]
-) -> tuple[list[str], list[Classifier]]:
-    """The columns of the query's result, and the classifiers whose text is one of them."""
+def _fitting(conn: sqlite3.Connection, sql: str, params: Mapping[str, Any]) -> list[Classifier]:
+    """The classifiers whose text is among the columns of the query's result."""
     validate_sql_select(sql)
     cursor = conn.execute(f"select * from (\n{_bare(sql)}\n) limit 0", params)
     columns = [column[0] for column in cursor.description]
-    return columns, [
+    return [
         one
         for one in newest_classifiers(conn)
         if one.task.template is None
         and len(one.task.text) == 1
         and one.task.text[0] in columns
+        and _column(one) not in columns  # such a query was made by this link
         and not get_trainer(one.trainer).capabilities.leaves_machine
     ]
 
 
-def _labelled(sql: str, classifier: Classifier, columns: list[str]) -> str:
-    text = quote(classifier.task.text[0])
+def _column(classifier: Classifier) -> str:
+    return f"{classifier.name}_label"
+
+
+def _labelled(sql: str, classifier: Classifier) -> str:
+    text, column = quote(classifier.task.text[0]), quote(_column(classifier))
     name = "'" + classifier.name.replace("'", "''") + "'"
-    column = f"{classifier.name}_label"
-    while column in columns:
-        column += "_"
     # Over the query and not in it, so that its order, groups and limit stay what they are.
-    return f"select *, ft_classify({text}, {name}) as {quote(column)}\nfrom (\n{_bare(sql)}\n)"
+    return f"select *, ft_classify({text}, {name}) as {column}\nfrom (\n{_bare(sql)}\n)"
 
 
 def _bare(sql: str) -> str:

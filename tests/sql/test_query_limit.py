@@ -138,3 +138,20 @@ def test_other_callbacks_are_not_taken_for_the_handler():
         assert progress_handler(conn) is handler
         conn.set_progress_handler(None, 1)
         assert progress_handler(conn) is None
+
+
+@pytest.mark.parametrize("call", ["ft_classify('a drain')", "ft_classify_json('a drain')"])
+def test_time_that_runs_out_while_a_classifier_is_read_ends_the_query(conn, call: str) -> None:
+    """It must not be taken for a classifier that does not answer: NULL, and nothing said."""
+    calls = 0
+
+    def handler() -> bool:
+        nonlocal calls
+        calls += 1
+        return calls > 1
+
+    conn.set_progress_handler(handler, 50)
+    with pytest.raises(sqlite3.OperationalError, match=INTERRUPTED):
+        conn.execute(f"select {call}").fetchall()
+    conn.set_progress_handler(None, 50)
+    assert conn.execute(f"select {call}").fetchone()[0] is not None
