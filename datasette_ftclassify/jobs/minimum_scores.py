@@ -25,7 +25,7 @@ from ..metrics.minimum_scores import (
     share_text,
 )
 from ..store.classifiers import Classifier, find_classifier
-from ..store.evaluations import scored_rows
+from ..store.evaluations import OUT_OF_FOLD, TEST, scored_rows
 from ..store.minimum_scores import MinimumScore, find_minimum, set_minimum
 from ..store.out_of_fold import OutOfFold, read_out_of_fold
 from .load_classifier import load_answerer, service_of
@@ -217,7 +217,13 @@ def said(minimum: MinimumScore | None) -> str:
 
 def test_rows(conn: sqlite3.Connection, classifier: Classifier) -> JudgedRows | None:
     """The test rows as they were answered; None without any, or with several labels a row."""
-    found = scored_rows(conn, classifier) if classifier.labels.exclusive else []
+    return _judged(conn, classifier, TEST)
+
+
+def _judged(
+    conn: sqlite3.Connection, classifier: Classifier, split: str = OUT_OF_FOLD
+) -> JudgedRows | None:
+    found = scored_rows(conn, classifier, split) if classifier.labels.exclusive else []
     if not found:
         return None
     scores, right, chosen, groups = (np.array(column) for column in zip(*found, strict=True))
@@ -262,15 +268,6 @@ def _of_labels(
     return MinimumScore(
         choice.strength, thresholds=tuple(thresholds), figure=choice.figure, least=choice.least
     )
-
-
-def _judged(conn: sqlite3.Connection, classifier: Classifier) -> JudgedRows | None:
-    kept = read_out_of_fold(conn, classifier)
-    if kept is None or not classifier.labels.exclusive:
-        return None
-    on = kept.sampled
-    chosen = np.array([places[0] for places in kept.chosen], dtype=np.int64)
-    return JudgedRows(kept.score[on], kept.right[on], chosen[on], kept.groups[on])
 
 
 def _label_rows(kept: OutOfFold) -> LabelRows:

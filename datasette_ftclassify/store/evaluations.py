@@ -189,14 +189,16 @@ MOST_SCORED = 100_000
 
 
 def scored_rows(
-    conn: sqlite3.Connection, classifier: Classifier
+    conn: sqlite3.Connection, classifier: Classifier, split: str = TEST
 ) -> list[tuple[float, int, int, int]]:
-    """Of the test rows of the newest evaluation that have an answer with a score: the score, 0-1,
+    """Of the rows of the newest evaluation that have an answer with a score: the score, 0-1,
     whether the answer is right (1 or 0), the position of the first label that was answered, and a
-    number that is the same for rows whose texts are equal or near copies."""
+    number that is the same for rows whose texts are equal or near copies. Without rows that are
+    kept besides a random sample."""
     columns = row_columns(conn)
-    if not columns:
+    if not columns or (split == OUT_OF_FOLD and "sampled" not in columns):
         return []
+    drawn = " and r.sampled is null" if "sampled" in columns else ""
     group = "r.text_group" if "text_group" in columns else "null"
     position = "cast(substr(r.chosen, 2, 10) as integer)"  # of a JSON array, as we write it
     found = conn.execute(
@@ -205,8 +207,8 @@ def scored_rows(
         " from _ftclassify_evaluation_rows r where r.evaluation_id ="
         " (select max(id) from _ftclassify_evaluations where classifier_id = ? and split = ?)"
         " and r.score between 0 and 1 and typeof(r.score) in ('real', 'integer')"
-        f" and r.chosen is not null limit {MOST_SCORED}",
-        [classifier.id, TEST],
+        f" and r.chosen is not null{drawn} limit {MOST_SCORED}",
+        [classifier.id, split],
     ).fetchall()
     # A row of which no group is known is a text of its own.
     return [
