@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from ..core.errors import ArtifactError
+from ..core.examples import SPLITS
 from ..core.humanize import percent
 from ..metrics.counts import confusion_cells
 from ..metrics.registry import groups_of, main_metrics, metrics_of
@@ -218,7 +219,8 @@ def _amount(value: object) -> float | None:
 
 
 def _counts(value: object) -> dict[str, int]:
-    return {str(k): v for k, v in _mapping(value).items() if type(v) is int}
+    found = _mapping(value)
+    return {split: found[split] for split in SPLITS if type(found.get(split)) is int}
 
 
 def _labels(classifier: Classifier) -> tuple[tuple[str, int | None], ...]:
