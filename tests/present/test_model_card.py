@@ -141,11 +141,12 @@ def test_a_note_that_somebody_damaged_is_no_note(town: Path, stored: object):
 
 @pytest.mark.parametrize("report", [{"label_counts": "x"}, {"rows": 3}, {"software": [1]},
                                     {"usd": "12"}, {"label_counts": [1.5, {}, None]}])  # fmt: skip
-def test_a_report_that_somebody_damaged_says_less(tmp_path: Path, report: dict[str, Any]):
-    with closing(connect(tmp_path / "a.db", must_exist=False)) as conn:
-        card = model_card(conn, add(conn, report=report))
-    assert [count for _, count in card.labels] == [None] * 3
-    assert card_markdown(card)
+def test_a_report_that_somebody_damaged_has_no_card(town: Path, report: dict[str, Any]):
+    with closing(connect(town)) as conn, conn:
+        conn.execute("update _ftclassify_classifiers set report = ?", [json.dumps(report)])
+    told = run("classifiers", "card", town, "topics", code=1)
+    assert "The report is damaged" in told.stderr
+    assert len(told.stderr.splitlines()) == 1
 
 
 async def test_the_author_is_asked_when_it_is_published(town: Path, tmp_path: Path):
