@@ -22,12 +22,15 @@ from visiting import ROOT, get, serve
 from datasette_ftclassify.cli import ftclassify
 from datasette_ftclassify.core.database import connect
 from datasette_ftclassify.core.errors import ArtifactError, FtclassifyError
+from datasette_ftclassify.core.splits import SplitPlan
 from datasette_ftclassify.core.task import define
 from datasette_ftclassify.core.time_limit import TooSlow, within
 from datasette_ftclassify.jobs import finding_rows
+from datasette_ftclassify.jobs.check import submit_check
 from datasette_ftclassify.jobs.evaluate import evaluate_classifier
 from datasette_ftclassify.jobs.new_rows import queue_new_rows
 from datasette_ftclassify.jobs.predict import predict_rows
+from datasette_ftclassify.jobs.runner import work
 from datasette_ftclassify.jobs.train import TrainRequest, train_classifier
 from datasette_ftclassify.sql.functions import register
 from datasette_ftclassify.store.classifiers import find_classifier, set_default
@@ -217,13 +220,15 @@ def checked(path: Path, where: str) -> int:
     """A finished check with a finding whose rows are those of the condition."""
     with closing(connect(path)) as conn:
         task = define(conn, "messages", text=["message"], labels=["topic"])
-        job = add_job(conn, "check", {"task": task.to_dict(), "plan": {}})
+        job = submit_check(conn, task, SplitPlan())
+        assert work(conn) == 1
         finding = {"code": "empty", "severity": "error", "count": 2, "message": "m", "advice": "a",
                    "where": where, "keys": []}  # fmt: skip
         with conn:
             conn.execute(
-                "update _ftclassify_jobs set state = 'finished', result = ? where id = ?",
-                [json.dumps({"findings": [finding]}), job.id],
+                "update _ftclassify_jobs set result = json_set(result, '$.findings', json(?))"
+                " where id = ?",
+                [json.dumps([finding]), job.id],
             )
     return job.id
 

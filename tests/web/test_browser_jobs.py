@@ -84,7 +84,7 @@ def test_a_prediction_is_followed_paused_and_seen_to_its_end(base, browser, conn
     )
     sync_api.expect(page.get_by_role("status")).to_contain_text("Finished")
     sync_api.expect(page.locator("[data-events]")).to_contain_text("finished")
-    sync_api.expect(page.locator("dl", has_text="Took")).to_contain_text(" s")
+    sync_api.expect(page.locator("dl", has_text="Duration")).to_contain_text(" s")
     sync_api.expect(table.locator("ft-strip")).to_contain_text("reload this page")
 
 

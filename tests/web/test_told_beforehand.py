@@ -29,8 +29,8 @@ from datasette_ftclassify.jobs.train import TrainRequest, train_classifier
 from datasette_ftclassify.store.classifiers import find_classifier
 from datasette_ftclassify.store.deletion import delete_classifier, delete_job
 from datasette_ftclassify.store.jobs.state import add_job, list_jobs
-from datasette_ftclassify.web.charts import histogram
-from datasette_ftclassify.web.pages.classifier import _label_rows
+from datasette_ftclassify.web.charts import HistogramBin, histogram
+from datasette_ftclassify.web.evaluation_pictures import _label_rows
 
 CARD = "/town/-/ftclassify/classifiers/topics"
 
@@ -254,11 +254,11 @@ def test_the_share_of_a_training_that_is_done_never_becomes_less(conn: sqlite3.C
 
 
 def test_what_is_beyond_a_histogram_is_marked_as_more() -> None:
-    bins = [{"from": i * 100, "to": (i + 1) * 100, "count": 5} for i in range(20)]
-    drawn = histogram([*bins, {"from": 2_000, "to": None, "count": 9}])
+    bins = [HistogramBin(i * 100, (i + 1) * 100, 5) for i in range(20)]
+    drawn = histogram([*bins, HistogramBin(2_000, None, 9)])
     assert drawn is not None
-    assert drawn["x"].ticks[-1].text == "2,000+"
-    assert [tick.text for tick in drawn["x"].ticks[:-1]] == ["0", "500", "1,000", "1,500"]
+    assert drawn.x.ticks[-1].text == "2,000+"
+    assert [tick.text for tick in drawn.x.ticks[:-1]] == ["0", "500", "1,000", "1,500"]
     closed = histogram(bins)
     assert closed is not None
-    assert closed["x"].ticks[-1].text == "2,000"
+    assert closed.x.ticks[-1].text == "2,000"

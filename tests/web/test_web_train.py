@@ -308,8 +308,8 @@ async def test_a_strangers_condition_reads_no_other_table(town: Path, keyless: N
     finding = {"code": "x", "severity": "info", "count": 1, "message": "", "advice": "", "keys": [],
                "where": "0) union select * from secret where (1"}  # fmt: skip
     with closing(sqlite3.connect(town)) as conn, conn:
-        sql = "update _ftclassify_jobs set result = ?"
-        conn.execute(sql, [json.dumps({"findings": [finding]})])
+        sql = "update _ftclassify_jobs set result = json_set(result, '$.findings', json(?))"
+        conn.execute(sql, [json.dumps([finding])])
     response = await get(datasette, f"/town/-/ftclassify/jobs/{number}/finding/0", "ann")
     assert response.status_code == 400
     assert "hidden away" not in response.text
