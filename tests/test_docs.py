@@ -107,3 +107,9 @@ def test_the_files_of_the_walks_exist():
     package = ROOT / "datasette_ftclassify"
     folders = [package, package / "trainers", ROOT]
     assert not [name for name in named if not any((f / name).exists() for f in folders)]
+
+
+def test_every_document_has_a_place_on_the_site():
+    index = (ROOT / "docs" / "index.md").read_text(encoding="utf-8").split()
+    documents = {path.stem for path in (ROOT / "docs").glob("*.md")} - {"index"}
+    assert documents == documents.intersection(index)
