@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
+from datasette.database import QueryInterrupted
 from datasette.utils import InvalidSql, validate_sql_select
 
 from ..core.database import quote
@@ -37,8 +38,13 @@ async def query_menu(
     if not sql or not await holds_ours(db) or not await may_run_sql(datasette, actor, database):
         return []
     try:
-        fitting = await read(db, lambda c: _fitting(c, sql, dict(params or {})), PART_SECONDS)
-    except (sqlite3.Error, FtclassifyError, InvalidSql):
+        validate_sql_select(sql)
+        # As Datasette runs it: what is read with `read` may read our tables, a visitor's SQL not.
+        asked = f"select * from (\n{_bare(sql)}\n) limit 0"
+        limit = int(PART_SECONDS * 1000)
+        found = await db.execute(asked, dict(params or {}), custom_time_limit=limit)
+        fitting = _fitting(await read(db, newest_classifiers, PART_SECONDS), found.columns)
+    except (sqlite3.Error, FtclassifyError, InvalidSql, QueryInterrupted):
         return []
     tables = {table for one in fitting for table in tables_revealed(one)}
     seen = await tables_allowed(datasette, actor, VIEW, database, tables)
@@ -54,14 +60,11 @@ async def query_menu(
     ][:MOST]
 
 
-def _fitting(conn: sqlite3.Connection, sql: str, params: Mapping[str, Any]) -> list[Classifier]:
-    """The classifiers whose text is among the columns of the query's result."""
-    validate_sql_select(sql)
-    cursor = conn.execute(f"select * from (\n{_bare(sql)}\n) limit 0", params)
-    columns = [column[0] for column in cursor.description]
+def _fitting(classifiers: Sequence[Classifier], columns: Sequence[str]) -> list[Classifier]:
+    """Those whose text is among the columns of the query's result."""
     return [
         one
-        for one in newest_classifiers(conn)
+        for one in classifiers
         if one.task.template is None
         and len(one.task.text) == 1
         and one.task.text[0] in columns

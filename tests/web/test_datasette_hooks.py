@@ -107,6 +107,12 @@ async def test_nothing_is_offered_to_who_may_not_see_it_or_write_sql(trained: Pa
     assert len(await items(closed, sql, "ann")) == 3
 
 
+async def test_the_menu_reads_no_more_for_a_visitor_than_the_query_may(trained: Path):
+    sql = "select kind as message from _ftclassify_jobs"
+    assert await items(serve(trained), sql) == {}
+    assert len(await items(serve(trained), sql, ROOT)) == 3
+
+
 class Recorder:
     """A plugin that keeps what it is told."""
 
