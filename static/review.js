@@ -1,9 +1,13 @@
 // Reviewing labels with the keyboard. Each key does what the element with that data-key does, so
-// that everything works as well without this, by the buttons.
+// that everything works as well without this, by the buttons. A plain script and no module: it
+// listens before the row can be seen, so that no key of a quick person is lost.
 class Review extends HTMLElement {
   connectedCallback() {
     this.over = new AbortController();
-    document.addEventListener("keydown", (event) => this.press(event), { signal: this.over.signal });
+    const { signal } = this.over;
+    document.addEventListener("keydown", (event) => this.press(event), { signal });
+    // Comes back from the browser's memory by "back".
+    window.addEventListener("pageshow", () => (this.leaving = false), { signal });
   }
 
   disconnectedCallback() {
@@ -12,6 +16,10 @@ class Review extends HTMLElement {
 
   press(event) {
     if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing) return;
+    if (document.readyState === "loading") {
+      document.addEventListener("DOMContentLoaded", () => this.press(event), { once: true });
+      return;
+    }
     const field = event.target;
     const typing = field.matches?.("input[type=text], textarea, select, [contenteditable]");
     if (typing) {
@@ -21,6 +29,9 @@ class Review extends HTMLElement {
     const wanted = event.key === "Enter" ? this.onEnter(field) : this.withKey(event.key);
     if (!wanted) return;
     event.preventDefault();
+    // A second key while the next row is on its way would speak of this row again.
+    if (this.leaving) return;
+    this.leaving = wanted.matches("button, a");
     if (wanted.matches("input[type=text]")) wanted.focus();
     else wanted.click();
   }

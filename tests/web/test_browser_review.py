@@ -90,3 +90,31 @@ def test_everything_of_a_review_has_a_key_and_fits_a_phone(tmp_path: Path) -> No
         page.keyboard.press("u")
         page.get_by_text("row 1 of").wait_for()
         assert labels(path) == before
+
+
+def slowly(page: Any, route: Any) -> None:
+    page.wait_for_timeout(400)
+    route.continue_()
+
+
+@needs_browser
+def test_quick_keys_reach_the_row_that_is_seen_and_no_other(tmp_path: Path) -> None:
+    path = tmp_path / "town.db"
+    make(path)
+    before = labels(path)
+    with served(path) as server, chromium() as browser, signed_in(browser, server) as page:
+        page.goto("/town/-/ftclassify/review?table=letters&queue=audit&classifier=letters")
+        page.get_by_label("A random sample").check()
+        page.get_by_role("button", name="Make the queue").click()
+        page.get_by_role("button", name="Start").wait_for()
+        # A slow line: the script comes after the text, and the next row long after the key.
+        page.route("**/review.js", lambda route: slowly(page, route))
+        page.get_by_role("button", name="Start").click(no_wait_after=True)
+        page.get_by_text("row 1 of").wait_for()
+        page.keyboard.press("s")
+        page.get_by_text("row 2 of").wait_for()
+        page.route("**/review/*", lambda route: slowly(page, route))
+        for key in "s12":
+            page.keyboard.press(key)
+        page.get_by_text("row 3 of").wait_for()
+        assert labels(path) == before
