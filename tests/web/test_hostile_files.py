@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import random
+import re
 import resource
 import shutil
 import sqlite3
@@ -34,9 +35,16 @@ from datasette_ftclassify.core.database import connect
 from datasette_ftclassify.core.splits import SplitPlan
 from datasette_ftclassify.core.task import define
 from datasette_ftclassify.jobs.check import submit_check
-from datasette_ftclassify.jobs.runner import work
+from datasette_ftclassify.jobs.review.build import submit_review
+from datasette_ftclassify.jobs.review.changes import change_row
+from datasette_ftclassify.jobs.review.shown import show_row
+from datasette_ftclassify.jobs.runner import run_job, work
+from datasette_ftclassify.jobs.settings import ReviewSettings
 from datasette_ftclassify.ledger import Ledger
+from datasette_ftclassify.store.classifiers import find_classifier
+from datasette_ftclassify.store.minimum_scores import MinimumScore, set_minimum
 from datasette_ftclassify.store.spending import Spent
+from datasette_ftclassify.web.routes import routes
 
 ALL = os.environ.get("FTCLASSIFY_HOSTILE") == "all"
 SAMPLE = 8
@@ -83,6 +91,12 @@ def good(trained_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         task = define(conn, "messages", text=["message"], labels=["topic"])
         submit_check(conn, task, SplitPlan())
         assert work(conn) == 2
+        review = run_job(conn, submit_review(conn, ReviewSettings(task, "audit", rows=5)).id)
+        assert review.state == "finished"
+        row = show_row(conn, review, 1)
+        assert row is not None
+        change_row(conn, review, 1, None, seen=row.seen, who="ann", note="unclear")
+        set_minimum(conn, find_classifier(conn, "topics"), MinimumScore("fixed", 0.4))
     return path
 
 
@@ -177,10 +191,13 @@ class Watch:
 
 def pages(database: str, name: str) -> list[str]:
     ours = f"/{database}{OURS}"
+    topics = f"{ours}/classifiers/topics"
     own = [
         ours, f"{ours}/jobs", f"{ours}/jobs.json?active=1", f"{ours}/jobs/1", f"{ours}/jobs/2.json",
-        f"{ours}/jobs/2/finding/0", f"{ours}/classifiers/topics", f"{ours}/classifiers/topics/rows",
-        f"{ours}/classifiers/topics/try?text=a+drain", OURS, f"/{database}",
+        f"{ours}/jobs/2/finding/0", f"{ours}/jobs/3/review", f"{ours}/jobs/3/review?place=1",
+        topics, f"{topics}/rows", f"{topics}/card", f"{topics}/compare?with=subjects",
+        f"{topics}/drift", f"{topics}/evaluate", f"{topics}/minimum", f"{topics}/publish",
+        f"{topics}/retrain", f"{topics}/try?text=a+drain", OURS, f"/{database}",
         f"/{database}.json?sql=select+ft_classify_json('a+drain')&_shape=array",
     ]  # fmt: skip
     if name.startswith("very many tables") or name.endswith(COMPUTED):
@@ -191,8 +208,15 @@ def pages(database: str, name: str) -> list[str]:
         return own  # Datasette's own pages of the view would not end, nor ours that show its rows
     return [
         *own, f"{ours}/classify?table=messages", f"{ours}/train?table=messages&check=2",
-        f"{ours}/export?table=messages", f"/{database}/messages", f"/{database}/messages/1",
+        f"{ours}/export?table=messages", f"{ours}/review?table=messages&queue=audit",
+        f"/{database}/messages", f"/{database}/messages/1",
     ]  # fmt: skip
+
+
+def test_every_page_of_ours_is_opened():
+    asked = [urlsplit(page).path for page in pages("h1", "any file")]
+    missed = [r.pattern for r in routes() if not any(re.search(r.pattern, path) for path in asked)]
+    assert not missed
 
 
 def visit(watch: Watch, database: str, name: str, patience: float) -> Visit:

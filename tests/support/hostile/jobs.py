@@ -72,6 +72,15 @@ CELLS = {
     "_ftclassify_settings": ("value",),
     "_ftclassify_spending": ("usd", "requests", "day"),
 }  # fmt: skip
+LATER = {
+    "_ftclassify_review_rows": ("row_key", "text_hash", "suggested", "likely", "why", "words",
+                                "neighbours", "state", "claimed_until"),
+    "_ftclassify_label_changes": ("place", "action", "cells_before", "cells_after", "note",
+                                  "created_at", "undone_at"),
+    "_ftclassify_minimum_scores": ("strength", "score", "thresholds", "wrong", "set_at"),
+}  # fmt: skip
+"""Tables of one page each, with fewer values."""
+FEW_VALUES = ("too deep", "too long", "half a character", "a BLOB", "a number")
 
 
 def mutations() -> Mutations:
@@ -91,6 +100,10 @@ def mutations() -> Mutations:
         for column in columns:
             for name, value in VALUES.items():
                 yield f"{table}.{column} is {name}", _cell(table, column, value)
+    for table, columns in LATER.items():
+        for column in columns:
+            for name in FEW_VALUES:
+                yield f"{table}.{column} is {name}", _cell(table, column, VALUES[name])
     for name, settings in PAID.items():
         yield f"a job that is said to be {name}", _paid(**settings)
 

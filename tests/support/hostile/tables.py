@@ -86,6 +86,13 @@ LARGE = {
     " select 1, 't' || i, 'running', 1, 'b' || i, '', '' from n",
     "tables to follow": "insert into _ftclassify_following"
     " select 'messages', 'u' || i, 1, '' from n",
+    "rows of a queue": "insert or ignore into _ftclassify_review_rows select job_id, i, row_key,"
+    " text_hash, suggested, likely, why, at_random, words, neighbours, state, claimed_by,"
+    " claimed_until from _ftclassify_review_rows, n where place = 1",
+    "changed labels": "insert into _ftclassify_label_changes (job_id, place, source, row_key,"
+    " action, cells_before, cells_after, why, note, who, created_at) select job_id, place, source,"
+    " row_key, action, cells_before, cells_after, why, note, who, created_at"
+    " from _ftclassify_label_changes, n where id = 1",
     "settings": "insert into _ftclassify_settings select 'k' || i, 'v' from n",
     "evaluated rows": "insert or ignore into _ftclassify_evaluation_rows"
     " (evaluation_id, row_key, truth, chosen, score) select (select max(id) from"
