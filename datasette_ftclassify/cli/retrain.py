@@ -52,7 +52,9 @@ def retrain(database: str, name: str | None, as_json: bool, **given: Any) -> Non
 
     with open_database(database) as conn:
         first = find_classifier(conn, name)
-        for sentence in version_changes(conn, first).sentences(first.title):
+        changes = version_changes(conn, first)
+        assert changes is not None
+        for sentence in changes.sentences(first.title):
             say(sentence)
         task, request = version_request(conn, first)
         request = replace(request, limit_usd=given["limit_usd"])

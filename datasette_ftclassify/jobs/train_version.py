@@ -16,8 +16,14 @@ from .version_rows import task_now
 
 
 def version_request(conn: sqlite3.Connection, first: Classifier) -> tuple[Task, TrainRequest]:
-    """What trains a new version of a classifier with its former settings, as far as its training is
-    known; else with the usual ones of its trainer."""
+    """What trains a new version of a classifier: its task as the labels are now, for which the
+    table may be read, and its former settings."""
+    return task_now(conn, first), former_request(conn, first)
+
+
+def former_request(conn: sqlite3.Connection, first: Classifier) -> TrainRequest:
+    """The settings with which a classifier was trained, for a new version of it, as far as its
+    training is known; else the usual ones of its trainer."""
     options = TrainerOptions(seed=first.seed)
     request = TrainRequest(trainer=first.trainer, options=options)
     for job in list_jobs(conn, "train", "finished"):
@@ -27,7 +33,7 @@ def version_request(conn: sqlite3.Connection, first: Classifier) -> tuple[Task, 
             except FtclassifyError:
                 break
             break
-    return task_now(conn, first), replace(
+    return replace(
         request,
         name=first.name,
         trainer=first.trainer,

@@ -4,8 +4,9 @@ before, so that both are judged by the same test rows."""
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from itertools import islice
 from typing import Any
 
 from ..core.database import Key, relation
@@ -57,9 +58,7 @@ class VersionChanges:
         said = [
             f"{rows_text(self.test_rows).capitalize()} that were held back from {title} judge both."
         ]
-        if self.corrections:
-            what = counted(self.corrections, "label was", "labels were")
-            said.append(f"{what} corrected in reviews since {title} was trained.")
+        said += corrected(self.corrections, title)
         if self.new_rows:
             have = counted(self.new_rows, "row has", "rows have")
             said.append(f"{have} a label that was not there then, and are trained on.")
@@ -80,6 +79,12 @@ class VersionChanges:
         return said
 
 
+def corrected(count: int, title: str) -> list[str]:
+    """The sentence on labels that reviews corrected; none where they are none."""
+    what = counted(count, "label was", "labels were")
+    return [f"{what} corrected in reviews since {title} was trained."] if count else []
+
+
 def task_now(conn: sqlite3.Connection, first: Classifier) -> Task:
     """Its task; of two labels to which a third was added, one of several."""
     task = first.task
@@ -94,7 +99,7 @@ def read_new_version(conn: sqlite3.Connection, task: Task, first: Classifier) ->
     """The examples of a classifier's task as they are now: rows that were held back from it are
     tested on, all others trained on, but for copies of those. Raises TrainingError when no row is
     left."""
-    rows = _Rows(conn, task, first)
+    rows = _Rows(conn, task, first, read_records(conn, task))
     if not rows.examples:
         raise TrainingError(f"{task.source} has no row with both a text and a label any more.")
     report = SplitReport()
@@ -112,15 +117,26 @@ def read_new_version(conn: sqlite3.Connection, task: Task, first: Classifier) ->
     return SplitData(rows.examples, members_of(rows.examples), labels, report, plan, notes)
 
 
-def version_changes(conn: sqlite3.Connection, first: Classifier) -> VersionChanges:
-    """Reads the table's rows. Raises SourceError when it is gone, or lacks a column."""
-    return _Rows(conn, task_now(conn, first), first).changes
+def version_changes(
+    conn: sqlite3.Connection, first: Classifier, most: int | None = None
+) -> VersionChanges | None:
+    """Reads the table's rows; None where they, or the test rows, are more than `most`. Raises
+    SourceError when the table is gone, or lacks a column."""
+    if most is None:
+        task = task_now(conn, first)
+        return _Rows(conn, task, first, read_records(conn, task)).changes
+    records = list(islice(read_records(conn, first.task), most + 1))
+    if len(records) > most or row_results(conn, first, limit=0)[1] > most:
+        return None
+    return _Rows(conn, first.task, first, records).changes
 
 
 class _Rows:
     """The rows of a task as they are now, divided as a classifier's were."""
 
-    def __init__(self, conn: sqlite3.Connection, task: Task, first: Classifier) -> None:
+    def __init__(
+        self, conn: sqlite3.Connection, task: Task, first: Classifier, records: Iterable[Record]
+    ) -> None:
         from ..core.near_duplicates import near_groups
 
         before = Membership(conn, first.split_id)
@@ -128,7 +144,7 @@ class _Rows:
         has_keys, stable = bool(source.identity), bool(source.primary_key)
         known: list[tuple[Record, Split | None]] = []
         new_text = False
-        for record in read_records(conn, task):
+        for record in records:
             if record.usable:
                 key = record.key if has_keys else None
                 hashed = text_hash(record.text or "")

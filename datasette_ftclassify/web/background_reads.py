@@ -59,11 +59,13 @@ def open_to_read(ask: PageRequest) -> sqlite3.Connection:
     return conn
 
 
-async def read_aside(ask: PageRequest, function: Callable[[sqlite3.Connection], T]) -> T:
-    """What a function finds that may take its time."""
+async def read_aside(
+    ask: PageRequest, function: Callable[[sqlite3.Connection], T], seconds: float = READ_SECONDS
+) -> T:
+    """What a function finds that may take its time. Raises TooSlow after so many seconds."""
 
     def run() -> T:
-        with closing(open_to_read(ask)) as conn, within(conn, READ_SECONDS):
+        with closing(open_to_read(ask)) as conn, within(conn, seconds):
             return function(conn)
 
     return await asyncio.to_thread(run)

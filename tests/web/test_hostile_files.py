@@ -197,7 +197,7 @@ def pages(database: str, name: str) -> list[str]:
         f"{ours}/jobs/2/finding/0", f"{ours}/jobs/3/review", f"{ours}/jobs/3/review?place=1",
         topics, f"{topics}/rows", f"{topics}/card", f"{topics}/compare?with=subjects",
         f"{topics}/drift", f"{topics}/evaluate", f"{topics}/minimum", f"{topics}/publish",
-        f"{topics}/retrain", f"{topics}/try?text=a+drain", OURS, f"/{database}",
+        f"{topics}/try?text=a+drain", OURS, f"/{database}",
         f"/{database}.json?sql=select+ft_classify_json('a+drain')&_shape=array",
     ]  # fmt: skip
     if name.startswith("very many tables") or name.endswith(COMPUTED):
@@ -208,6 +208,7 @@ def pages(database: str, name: str) -> list[str]:
         return own  # Datasette's own pages of the view would not end, nor ours that show its rows
     return [
         *own, f"{ours}/classify?table=messages", f"{ours}/train?table=messages&check=2",
+        f"{topics}/retrain",
         f"{ours}/export?table=messages", f"{ours}/review?table=messages&queue=audit",
         f"/{database}/messages", f"/{database}/messages/1",
     ]  # fmt: skip

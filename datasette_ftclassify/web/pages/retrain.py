@@ -9,14 +9,16 @@ from typing import TYPE_CHECKING, Any
 from datasette.utils.asgi import Forbidden, NotFound
 
 from ...core.errors import AccessError, FtclassifyError
+from ...core.time_limit import TooSlow
 from ...jobs.confirming import TrainConfirmation
 from ...jobs.train import submit_train
-from ...jobs.train_version import version_request
-from ...jobs.version_rows import version_changes
+from ...jobs.train_version import former_request, version_request
+from ...jobs.version_rows import corrected, corrections, version_changes
 from ...present.settings import settings_list
 from ...trainers.registry import get_trainer
 from ..background_reads import bring_up_to_date, path_of, queue_aside, read_aside
 from ..classifier_names import may_all
+from ..datasette_reads import page_seconds
 from ..finding_links import check_url, review_urls
 from ..operator_settings import access_of
 from ..permissions import TRAIN
@@ -29,6 +31,14 @@ if TYPE_CHECKING:
 
     from ...store.classifiers import Classifier
     from ..page_request import PageRequest
+
+
+_MOST_ROWS = 20_000
+"""Of the table, and of the test, that a page compares with what there was: some two seconds."""
+
+_NOT_COUNTED = (
+    "What else has changed is not counted here, since the table is large. The training does it."
+)
 
 
 class _NoFields:
@@ -93,19 +103,32 @@ async def _shown(
     problem: str = "",
     confirmation: TrainConfirmation | None = None,
 ) -> Response:
+    seconds = page_seconds(ask.datasette)
+    changed = 0
     said: list[str] = []
     changes = None
+    readable = True
     try:
-        changes = await read_aside(ask, lambda conn: version_changes(conn, classifier))
-        said = changes.sentences(classifier.title)
+        changed = await ask.read(lambda conn: corrections(conn, classifier))
+        changes = await read_aside(
+            ask, lambda conn: version_changes(conn, classifier, _MOST_ROWS), seconds
+        )
+    except TooSlow:
+        pass
     except FtclassifyError as error:
+        readable = False
         problem = problem or str(error)
-    task, request = await read_aside(ask, lambda conn: version_request(conn, classifier))
+    if changes is not None:
+        said = changes.sentences(classifier.title)
+    elif readable:
+        said = [*corrected(changed, classifier.title), _NOT_COUNTED]
+    request = await ask.read(lambda conn: former_request(conn, classifier))
     # As a job stores them: lists of names, not tuples.
-    settings = settings_list(json.loads(json.dumps(request.settings(task))))
+    settings = settings_list(json.loads(json.dumps(request.settings(classifier.task))))
     data: dict[str, Any] = {
         "classifier": classifier.name,
         "version": classifier.version,
+        "corrections": changed,
         "changes": None if changes is None else changes.to_dict(),
         "said": said,
         "estimate": None if confirmation is None else confirmation.estimate.to_dict(),
@@ -121,6 +144,7 @@ async def _shown(
         "check_url": await check_url(ask, confirmation, classifier.task.source),
         "limits": await _limits(ask),
         "choices": _NoFields(),
+        "ready": readable,
         "fixed": True,
     }
     if problem:

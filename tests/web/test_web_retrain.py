@@ -1,0 +1,54 @@
+"""The page that trains a new version: what it says of the rows before, however many there are."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from visiting import ROOT, get, seen, serve
+
+from datasette_ftclassify.core.database import connect
+from datasette_ftclassify.web.pages import retrain
+
+PAGE = "/town/-/ftclassify/classifiers/topics/retrain"
+ENDLESS = "with recursive n(i) as (select 1 union all select i + 1 from n)"
+
+
+@pytest.fixture
+def path(trained_file: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copy(trained_file, tmp_path / "town.db"))
+
+
+async def test_what_has_changed_is_counted(path: Path) -> None:
+    with closing(connect(path)) as conn, conn:
+        conn.execute("insert into messages (message, topic) values ('a new bench', 'parks')")
+        conn.execute("insert into messages (message, topic) values ('a new otter', 'otters')")
+    page = await get(serve(path), PAGE, ROOT)
+    assert "2 rows have a label that was not there then" in seen(page.text)
+    assert "otters" in seen(page.text)
+
+
+async def test_a_large_table_is_trained_again_without_counting_it_first(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retrain, "_MOST_ROWS", 10)
+    datasette = serve(path)
+    page = await get(datasette, PAGE, ROOT)
+    assert "is not counted here, since the table is large" in seen(page.text)
+    assert ">Train a new version<" in page.text
+    said = json.loads((await get(datasette, f"{PAGE}.json", ROOT)).text)
+    assert said["changes"] is None
+    assert said["corrections"] == 0
+
+
+async def test_a_table_that_never_ends_holds_the_page_up_no_longer_than_a_query(path: Path) -> None:
+    with closing(connect(path)) as conn, conn:
+        conn.execute("alter table messages rename to kept")
+        conn.execute(f"create view messages as {ENDLESS} select kept.* from kept, n where i < 0")
+    datasette = serve(path)
+    page = await get(datasette, PAGE, ROOT)
+    assert page.status_code == 200
+    assert "is not counted here" in seen(page.text)
