@@ -9,7 +9,6 @@ server's own process.
 from __future__ import annotations
 
 import json
-import math
 import os
 import sqlite3
 import subprocess
@@ -34,8 +33,9 @@ from .stored_check import read_check
 SQL_SECONDS = 1.5
 """Of the processor, for SQLite where it can be stopped."""
 
-CPU_SECONDS = 3
-"""Of the processor, after the start, for what cannot be stopped: the system then ends it."""
+CPU_SECONDS = 2
+"""Of the processor, after the start and to the nearest second, for what cannot be stopped: the
+system then ends it."""
 
 SECONDS = 20.0
 """For the process in all, however busy the machine is. It starts in some tenths of a second."""
@@ -148,7 +148,7 @@ def _limit_resources() -> None:
     except ImportError:  # not on Windows
         return
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
-    seconds = math.ceil(time.process_time()) + CPU_SECONDS
+    seconds = round(time.process_time()) + CPU_SECONDS
     resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
 
 
