@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from ..core.humanize import counted, dollars
-from .options import usd
+from .options import usd_option, yes_option
 from .output import Stopped, key_list, one_line, say
 
 if TYPE_CHECKING:
@@ -26,15 +26,8 @@ def asking_options(command: Command) -> Command:
     """For classifiers whose model is at a service."""
     for option in reversed(
         [
-            click.option(
-                "--limit-usd",
-                type=usd,
-                metavar="X",
-                help="Spending limit of the job, in USD. [1.5 times the estimate]",
-            ),
-            click.option(
-                "--yes", is_flag=True, help="Agree to the estimated cost without being asked."
-            ),
+            usd_option("Spending limit of the job, in USD. [1.5 times the estimate]"),
+            yes_option,
             click.option(
                 "--base-url",
                 metavar="URL",

@@ -13,7 +13,7 @@ import click
 from ..core.humanize import counted
 from ..present.jobs import describe, describe_all, shows_step
 from .job_output import event_lines, event_object, line, line_of, settings_lines
-from .options import database_argument, json_option, open_database, usd
+from .options import database_argument, json_option, open_database, usd_option
 from .output import StepProgress, friendly, print_json, say, step_progress
 from .run_job import LOOK_EVERY, jobs_command, now_line, watched, work_command
 
@@ -159,15 +159,11 @@ class _Follower:
 
 def _asking(action: str, text: str) -> click.Command:
     limits = action in ("run", "resume", "retry")
-    limit_option = click.option(
-        "--limit-usd", type=usd, metavar="USD", hidden=not limits,
-        help="Spending limit of the job.",
-    )  # fmt: skip
 
     @click.command(action, help=text)
     @database_argument
     @click.argument("job_id", metavar="ID", type=int)
-    @limit_option
+    @usd_option("Spending limit of the job.", hidden=not limits)
     @json_option
     @friendly
     def ask(database: str, job_id: int, limit_usd: float | None, as_json: bool) -> None:
@@ -231,12 +227,7 @@ for _wish, _text in (
     metavar="URL",
     help="Address of a server that speaks OpenAI's protocol. [OPENAI_BASE_URL, or OpenAI]",
 )
-@click.option(
-    "--limit-usd",
-    type=usd,
-    metavar="USD",
-    help="Spending limit of each job. [FTCLASSIFY_USD_PER_JOB]",
-)
+@usd_option("Spending limit of each job. [FTCLASSIFY_USD_PER_JOB]")
 @json_option
 @friendly
 def work(

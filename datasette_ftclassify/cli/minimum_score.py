@@ -8,14 +8,14 @@ import click
 
 from ..core.errors import EvaluationError
 from ..core.humanize import percent, rows_text
-from ..core.numbers import LABEL_SHARE, SHARE
+from ..core.numbers import LABEL_SHARE
 from .classifiers import classifiers
 from .options import (
     database_argument,
     json_option,
+    number_option,
     open_database,
     strength_option,
-    typed,
     wrong_option,
 )
 from .output import friendly, print_json
@@ -30,14 +30,14 @@ if TYPE_CHECKING:
 @click.argument("name", required=False)
 @wrong_option
 @strength_option
-@click.option("--score", type=typed(SHARE), metavar="P", help="A score that promises nothing.")
-@click.option(
+@number_option("--score", help="A score that promises nothing.")
+@number_option(
     "--precision",
-    type=typed(LABEL_SHARE),
+    within=LABEL_SHARE,
     metavar="SHARE",
     help="Of several labels a row: give each from where its precision is that.",
 )
-@click.option("--recall", type=typed(LABEL_SHARE), metavar="SHARE", help="The same, its recall.")
+@number_option("--recall", within=LABEL_SHARE, metavar="SHARE", help="The same, its recall.")
 @click.option("--none", "no_minimum", is_flag=True, help="Give every answer again.")
 @click.option("--label", metavar="LABEL", help="Show what can be promised of these answers alone.")
 @json_option

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import shlex
 from typing import Any
 
 import click
 
-from .comparison import describe_comparison
 from .options import (
     TrainingCommand,
     database_argument,
@@ -15,17 +13,8 @@ from .options import (
     open_database,
     training_options,
 )
-from .output import friendly, print_json, say
-from .run_job import tell_queued
-from .train_steps import (
-    access_for,
-    agree,
-    describe_training,
-    follow_training,
-    next_step,
-    options_from,
-    request_with,
-)
+from .output import friendly
+from .train_steps import access_for, options_from, request_with, train_again
 
 
 @click.command(cls=TrainingCommand)
@@ -52,8 +41,8 @@ def move(database: str, name: str, as_json: bool, **given: Any) -> None:
       datasette ftclassify move mail.db messages-openai --trainer local
       datasette ftclassify move mail.db messages-openai --trainer local --on-predictions
     """
-    from ..jobs.compare import compare_or_why, move_request
-    from ..jobs.train import TrainRequest, submit_train
+    from ..jobs.compare import move_request
+    from ..jobs.train import TrainRequest
     from ..store.classifiers import find_classifier
 
     with open_database(database) as conn:
@@ -71,26 +60,4 @@ def move(database: str, name: str, as_json: bool, **given: Any) -> None:
             on_predictions=given["on_predictions"],
         )
         request = request_with(conn, request, access, given["continue_from"])
-        free = shlex.join(
-            ["datasette", "ftclassify", "move", database, first.name, "--trainer", "local"]
-        )
-        estimate = agree(conn, first.task, request, access, yes=given["yes"], free=free,
-            despite_findings=given["despite_findings"])  # fmt: skip
-        job = submit_train(conn, first.task, request, estimate, access=access)
-        if given["queue"] or not given["follow"]:
-            tell_queued(conn, job, database, as_json, given["base_url"])
-            return
-        result = follow_training(conn, job, access, database, given["base_url"])
-        comparison, why_not = compare_or_why(conn, first, result.classifier)
-        following = next_step(conn, result, database, given["base_url"])
-    if as_json:
-        compared = comparison.to_dict() if comparison else None
-        print_json({**result.to_dict(), "comparison": compared, "not_compared": why_not})
-        return
-    describe_training(result, database)
-    if comparison is None:
-        click.echo(f"\nNot compared: {why_not}")
-    else:
-        click.echo()
-        describe_comparison(comparison)
-    say(f"\nNext: {following}")
+        train_again(conn, first, first.task, request, access, database, given, as_json)

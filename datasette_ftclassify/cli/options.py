@@ -12,7 +12,7 @@ import click
 from ..core.errors import TaskError
 from ..core.label_kinds import KINDS
 from ..core.markup import MARKUPS
-from ..core.numbers import LIMIT_USD, WRONG_SHARE, Range
+from ..core.numbers import LIMIT_USD, SHARE, WRONG_SHARE, Range
 from ..core.splits import SPLIT_SHARE
 from ..core.strengths import PROMISES
 from ..trainers.options import DECLARED, Kind, Option
@@ -52,15 +52,18 @@ def typed(allowed: Range) -> Callable[[str], float]:
     return read
 
 
-usd = typed(LIMIT_USD)
+def number_option(
+    *names: str, within: Range = SHARE, metavar: str = "P", **more: Any
+) -> Callable[[Command], Command]:
+    """An option for a number of a range."""
+    return click.option(*names, type=typed(within), metavar=metavar, **more)
 
 
-limit_option = click.option(
-    "--limit-usd",
-    type=usd,
-    metavar="X",
-    help="Spending limit, in USD.",
-)
+def usd_option(help_: str, **more: Any) -> Callable[[Command], Command]:
+    return number_option("--limit-usd", within=LIMIT_USD, metavar="USD", help=help_, **more)
+
+
+limit_option = usd_option("Spending limit, in USD.")
 yes_option = click.option(
     "--yes", is_flag=True, help="Agree to the estimated cost without being asked."
 )
@@ -69,10 +72,10 @@ despite_option = click.option(
     is_flag=True,
     help="Continue although the checks found errors in the rows.",
 )
-wrong_option = click.option(
+wrong_option = number_option(
     "--wrong-at-most",
     "wrong",
-    type=typed(WRONG_SHARE),
+    within=WRONG_SHARE,
     metavar="SHARE",
     help="In place of a score the share of answers that may be wrong, such as 5%.",
 )
@@ -155,17 +158,17 @@ def plan_options(command: Command) -> Command:
     for option in reversed(
         [
             click.option("--seed", default=0, show_default=True, help="Random seed."),
-            click.option(
+            number_option(
                 "--validation",
-                type=typed(SPLIT_SHARE),
+                within=SPLIT_SHARE,
                 metavar="SHARE",
                 default=0.1,
                 show_default=True,
                 help="Share of the labelled rows for validation, from 0 to 0.9.",
             ),
-            click.option(
+            number_option(
                 "--test",
-                type=typed(SPLIT_SHARE),
+                within=SPLIT_SHARE,
                 metavar="SHARE",
                 default=0.1,
                 show_default=True,

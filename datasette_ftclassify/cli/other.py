@@ -7,18 +7,18 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..core.humanize import percent, rows_text, score
-from ..core.numbers import SHARE, Range
+from ..core.numbers import Range
 from .confirmation import confirm
 from .options import (
     database_argument,
     json_option,
+    number_option,
     open_database,
     param_option,
-    typed,
     where_option,
 )
 from .output import friendly, print_json, say
-from .train_steps import access_for, describe_training, follow_training, next_step
+from .train_steps import access_for, finish_training
 
 if TYPE_CHECKING:
     import sqlite3
@@ -38,18 +38,16 @@ _SHOWN = 100
 @click.argument("name", required=False)
 @where_option
 @param_option
-@click.option(
+@number_option(
     "--least-known",
-    type=typed(ROWS),
+    within=ROWS,
     metavar="N",
     help="The N unlabelled rows that are least like the training rows.",
 )
-@click.option(
+@number_option(
     "--below",
-    type=typed(SHARE),
     default=0.05,
     show_default=True,
-    metavar="P",
     help="With --least-known: only rows whose known is below P.",
 )
 @click.option("--label", default="other", show_default=True, help="The name of the class.")
@@ -98,13 +96,7 @@ def other(
         )
         access = access_for(request.trainer, None)
         job = submit_train(conn, task, request, access=access)
-        result = follow_training(conn, job, access, database, None)
-        following = next_step(conn, result, database, None)
-    if as_json:
-        print_json(result.to_dict())
-    else:
-        describe_training(result, database)
-        say(f"\nNext: {following}")
+        finish_training(conn, job, access, database, as_json=as_json)
 
 
 def _task(

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..core.humanize import counted, one_or_more, rows_have, rows_text
-from ..core.numbers import SHARE
 from ..jobs.columns import ROLES
 from ..jobs.plan import CONCURRENCY
 from .confirmation import agree_to, asking_options, reach
@@ -15,11 +14,11 @@ from .options import (
     database_argument,
     despite_option,
     json_option,
+    number_option,
     open_database,
     param_option,
     queue_option,
     strength_option,
-    typed,
     where_option,
     wrong_option,
 )
@@ -57,11 +56,9 @@ if TYPE_CHECKING:
     "--label-scores", is_flag=True, help="Also write P_score_LABEL, the probability of each label."
 )
 @click.option("--overwrite", is_flag=True, help="Write to existing columns, too.")
-@click.option(
+@number_option(
     "--min-score",
     "threshold",
-    type=typed(SHARE),
-    metavar="P",
     help="Write no label whose score is below P; the score is kept. [the classifier's, or 0]",
 )
 @wrong_option
@@ -69,15 +66,13 @@ if TYPE_CHECKING:
 @click.option(
     "--known", is_flag=True, help="Also write P_known, how much a text is like the training rows."
 )
-@click.option(
+@number_option(
     "--min-known",
-    type=typed(SHARE),
-    metavar="P",
     help="Write no label, and P_reason, for a text that is less like the training rows than P.",
 )
-@click.option(
+@number_option(
     "--concurrency",
-    type=typed(CONCURRENCY),
+    within=CONCURRENCY,
     metavar="N",
     help="Most requests to a service at once. [32]",
 )
@@ -92,9 +87,8 @@ if TYPE_CHECKING:
     metavar="WHAT",
     help="What a row without an answer gets: null, a label, or fail, which ends the job. [null]",
 )
-@click.option(
+@number_option(
     "--max-errors",
-    type=typed(SHARE),
     metavar="SHARE",
     default=0.2,
     show_default=True,

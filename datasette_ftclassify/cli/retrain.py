@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import shlex
 from dataclasses import replace
 from typing import Any
 
 import click
 
-from .comparison import describe_comparison
 from .options import (
     base_url_option,
     database_argument,
@@ -19,9 +17,8 @@ from .options import (
     queue_option,
     yes_option,
 )
-from .output import friendly, print_json, say
-from .run_job import tell_queued
-from .train_steps import access_for, agree, describe_training, follow_training, next_step
+from .output import friendly, say
+from .train_steps import access_for, train_again
 
 
 @click.command()
@@ -44,8 +41,6 @@ def retrain(database: str, name: str | None, as_json: bool, **given: Any) -> Non
     \b
       datasette ftclassify retrain mail.db messages
     """
-    from ..jobs.compare import compare_or_why
-    from ..jobs.train import submit_train
     from ..jobs.train_version import version_request
     from ..jobs.version_rows import version_changes
     from ..store.classifiers import find_classifier
@@ -59,26 +54,4 @@ def retrain(database: str, name: str | None, as_json: bool, **given: Any) -> Non
         task, request = version_request(conn, first)
         request = replace(request, limit_usd=given["limit_usd"])
         access = access_for(request.trainer, given["base_url"])
-        free = shlex.join(
-            ["datasette", "ftclassify", "move", database, first.name, "--trainer", "local"]
-        )
-        estimate = agree(conn, task, request, access, yes=given["yes"], free=free,
-            despite_findings=given["despite_findings"])  # fmt: skip
-        job = submit_train(conn, task, request, estimate, access=access)
-        if given["queue"]:
-            tell_queued(conn, job, database, as_json, given["base_url"])
-            return
-        result = follow_training(conn, job, access, database, given["base_url"])
-        comparison, why_not = compare_or_why(conn, first, result.classifier)
-        following = next_step(conn, result, database, given["base_url"])
-    if as_json:
-        compared = comparison.to_dict() if comparison else None
-        print_json({**result.to_dict(), "comparison": compared, "not_compared": why_not})
-        return
-    describe_training(result, database)
-    if comparison is None:
-        click.echo(f"\nNot compared: {why_not}")
-    else:
-        click.echo()
-        describe_comparison(comparison)
-    say(f"\nNext: {following}")
+        train_again(conn, first, task, request, access, database, given, as_json)

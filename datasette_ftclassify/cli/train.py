@@ -16,15 +16,12 @@ from .options import (
     task_options,
     training_options,
 )
-from .output import friendly, print_json, say
-from .run_job import tell_queued
+from .output import friendly
 from .train_steps import (
     access_for,
     agree,
-    describe_training,
-    follow_training,
+    finish_training,
     local_command,
-    next_step,
     options_from,
     request_with,
 )
@@ -78,13 +75,7 @@ def train(database: str, as_json: bool, **given: Any) -> None:
         if estimate is None and not given["despite_findings"]:
             check_plausible(conn, task)
         job = submit_train(conn, task, request, estimate, access=access)
-        if given["queue"] or not given["follow"]:
-            tell_queued(conn, job, database, as_json, given["base_url"])
-            return
-        result = follow_training(conn, job, access, database, given["base_url"])
-        following = next_step(conn, result, database, given["base_url"])
-    if as_json:
-        print_json(result.to_dict())
-    else:
-        describe_training(result, database)
-        say(f"\nNext: {following}")
+        queue, base_url = given["queue"] or not given["follow"], given["base_url"]
+        finish_training(
+            conn, job, access, database, as_json=as_json, base_url=base_url, queue=queue
+        )

@@ -1,4 +1,4 @@
-"""What `train` and `move` share: reading their options, the confirmation of costs, following a
+"""What the commands that train share: reading their options, the confirmation of costs, following a
 training, and printing its result."""
 
 from __future__ import annotations
@@ -12,9 +12,10 @@ import click
 from ..core.database import quote_text
 from ..core.errors import JobStopped, TrainingError
 from ..core.humanize import counted, dollars, rows_have, rows_text
+from .comparison import describe_comparison
 from .confirmation import ask, refuse_errors, review_lines
-from .output import Stopped, say, step_progress, with_options
-from .run_job import again, jobs_command, watched, work_command
+from .output import Stopped, print_json, say, step_progress, with_options
+from .run_job import again, jobs_command, tell_queued, watched, work_command
 
 if TYPE_CHECKING:
     import sqlite3
@@ -221,6 +222,71 @@ def follow_training(
             f" command again to follow it to its end, or: {command}"
             f"\nTo end it there: {jobs_command('cancel', database, job.id)}"
         ) from None
+
+
+def finish_training(
+    conn: sqlite3.Connection,
+    job: Job,
+    access: Access,
+    database: str,
+    *,
+    as_json: bool,
+    base_url: str | None = None,
+    queue: bool = False,
+    first: Classifier | None = None,
+) -> None:
+    """Follows a submitted training to its end and prints the result, with what people want next.
+
+    base_url: the service's, as it was given
+    queue:    only queue the job
+    first:    the classifier that the new one is compared with
+    """
+    from ..jobs.compare import compare_or_why
+
+    if queue:
+        tell_queued(conn, job, database, as_json, base_url)
+        return
+    result = follow_training(conn, job, access, database, base_url)
+    comparison, why_not = compare_or_why(conn, first, result.classifier) if first else (None, None)
+    if as_json:
+        compared = comparison.to_dict() if comparison else None
+        about = {"comparison": compared, "not_compared": why_not} if first else {}
+        print_json({**result.to_dict(), **about})
+        return
+    describe_training(result, database)
+    if comparison is not None:
+        click.echo()
+        describe_comparison(comparison)
+    elif first:
+        click.echo(f"\nNot compared: {why_not}")
+    say(f"\nNext: {next_step(conn, result, database, base_url)}")
+
+
+def train_again(
+    conn: sqlite3.Connection,
+    first: Classifier,
+    task: Task,
+    request: TrainRequest,
+    access: Access,
+    database: str,
+    given: dict[str, Any],
+    as_json: bool,
+) -> None:
+    """Trains a second classifier once its costs are agreed to, and compares it with the first.
+
+    given: the options of the command
+    """
+    from ..jobs.train import submit_train
+
+    free = shlex.join(
+        ["datasette", "ftclassify", "move", database, first.name, "--trainer", "local"]
+    )
+    estimate = agree(conn, task, request, access, yes=given["yes"], free=free,
+        despite_findings=given["despite_findings"])  # fmt: skip
+    job = submit_train(conn, task, request, estimate, access=access)
+    queue = given["queue"] or not given.get("follow", True)
+    finish_training(conn, job, access, database, as_json=as_json, base_url=given["base_url"],
+        queue=queue, first=first)  # fmt: skip
 
 
 def unanswered_lines(metrics: Evaluation) -> list[str]:

@@ -15,6 +15,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timezone
+from itertools import groupby
 from typing import Any
 
 from ..core.database import did_you_mean, quote
@@ -112,21 +113,10 @@ def add_classifier(
             " task_id, split_id, seed, training_rows, header, report, created_at)"
             " values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             [
-                uuid.uuid4().hex,
-                name,
-                version,
-                trainer,
-                labels.kind,
-                _json(labels.to_dict()),
-                task_id,
-                split_id,
-                seed,
-                training_rows,
-                _json(header),
-                stored,
-                now(),
+                uuid.uuid4().hex, name, version, trainer, labels.kind, _json(labels.to_dict()),
+                task_id, split_id, seed, training_rows, _json(header), stored, now(),
             ],
-        )
+        )  # fmt: skip
         classifier_id = cursor.lastrowid
         conn.executemany(
             "insert into _ftclassify_artifacts (classifier_id, part, data) values (?, ?, ?)",
@@ -315,11 +305,17 @@ def list_classifiers(
     if not has_store(conn, schema):
         return []
     with reading_store():
-        found = list(_newest(conn, schema, name))
+        found = list(_undamaged(conn, schema, name))
     return sorted(found, key=lambda c: (c.name, -c.version))
 
 
-def _newest(conn: sqlite3.Connection, schema: str, name: str | None) -> Iterator[Classifier]:
+def newest_versions(conn: sqlite3.Connection) -> list[Classifier]:
+    """The newest version of each name, by name. Raises as `list_classifiers` does."""
+    by_name = groupby(list_classifiers(conn), key=lambda c: c.name)
+    return [next(versions) for _, versions in by_name]
+
+
+def _undamaged(conn: sqlite3.Connection, schema: str, name: str | None) -> Iterator[Classifier]:
     # One row at a time: sorting would hold all of them, and they may be of any size.
     ids = conn.execute(
         f"select id from {quote(schema)}._ftclassify_classifiers where ?1 is null or name = ?1"

@@ -7,7 +7,7 @@ import sqlite3
 from typing import TYPE_CHECKING, Any
 
 from ..core.errors import FtclassifyError
-from ..store.classifiers import Classifier, list_classifiers
+from ..store.classifiers import newest_versions
 from .classifier_names import tables_revealed
 from .datasette_reads import PART_SECONDS, read
 from .menus import holds_ours
@@ -50,7 +50,7 @@ async def _classifiers(
     if not await holds_ours(db):
         return []
     try:
-        newest = await read(db, newest_classifiers, PART_SECONDS)
+        newest = await read(db, newest_versions, PART_SECONDS)
     except (sqlite3.Error, FtclassifyError):  # tables of ours that we cannot read
         return []
     tables = {table for one in newest for table in tables_revealed(one)}
@@ -65,9 +65,3 @@ async def _classifiers(
         for one in newest
         if tables_revealed(one) <= seen
     ]
-
-
-def newest_classifiers(conn: sqlite3.Connection) -> list[Classifier]:
-    """The newest version of each name, by name."""
-    by_name = {one.name: one for one in reversed(list_classifiers(conn))}
-    return [by_name[name] for name in sorted(by_name)]

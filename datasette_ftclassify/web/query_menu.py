@@ -12,11 +12,10 @@ from datasette.utils import InvalidSql, validate_sql_select
 
 from ..core.database import quote
 from ..core.errors import FtclassifyError
-from ..store.classifiers import Classifier
+from ..store.classifiers import Classifier, newest_versions
 from ..trainers.registry import get_trainer
 from .classifier_names import tables_revealed
 from .datasette_reads import PART_SECONDS, read
-from .jump import newest_classifiers
 from .menus import Items, holds_ours
 from .permissions import VIEW, may_run_sql, tables_allowed
 
@@ -43,7 +42,7 @@ async def query_menu(
         asked = f"select * from (\n{_bare(sql)}\n) limit 0"
         limit = int(PART_SECONDS * 1000)
         found = await db.execute(asked, dict(params or {}), custom_time_limit=limit)
-        fitting = _fitting(await read(db, newest_classifiers, PART_SECONDS), found.columns)
+        fitting = _fitting(await read(db, newest_versions, PART_SECONDS), found.columns)
     except (sqlite3.Error, FtclassifyError, InvalidSql, QueryInterrupted):
         return []
     tables = {table for one in fitting for table in tables_revealed(one)}

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
 from ...core.errors import FtclassifyError
-from ...store.classifiers import list_classifiers
+from ...store.classifiers import newest_versions
 from ...store.damaged import damaged_classifiers
 from ...store.jobs.queries import newest_jobs
 from ...store.summaries import summaries
@@ -177,7 +177,6 @@ async def _database(ask: PageRequest, name: str) -> dict[str, Any]:
 
 def _sources(conn: sqlite3.Connection) -> tuple[list[str], list[frozenset[str]]]:
     """The table of each classifier (its newest version), and those of each running job."""
-    newest = reversed(list_classifiers(conn))  # so that a name's newest version comes last
-    by_name = {classifier.name: classifier.task.source for classifier in newest}
+    sources = [classifier.task.source for classifier in newest_versions(conn)]
     jobs = [parts.tables_of_job(conn, job) for job in newest_jobs(conn, 100, active=True)]
-    return list(by_name.values()), [tables for tables in jobs if tables]
+    return sources, [tables for tables in jobs if tables]
