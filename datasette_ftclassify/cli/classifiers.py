@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..core.humanize import dollars, rows_text
+from ..core.training_report import chosen_text
 from ..present.usage_sql import usage_sql
 from ..prompts.prices import today
 from .comparison import describe_comparison
@@ -151,6 +152,8 @@ def show(database: str, name: str | None, as_json: bool) -> None:
         click.echo(f"  recipe  {classifier.report['why']}")
     if said := calibration_text(classifier.report):
         click.echo(f"  scores  {said}")
+    if said := chosen_text(classifier.report):
+        click.echo(f"  queues  {said}")
     if (why := why_unasked(classifier)) is not None:
         click.echo(f"  model   {why}")
     elif facts is not None:

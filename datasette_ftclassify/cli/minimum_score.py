@@ -9,6 +9,7 @@ import click
 from ..core.errors import EvaluationError
 from ..core.humanize import percent, rows_text
 from ..core.numbers import LABEL_SHARE
+from ..core.training_report import chosen_text
 from .classifiers import classifiers
 from .options import (
     database_argument,
@@ -80,6 +81,8 @@ def minimum_command(database: str, name: str | None, as_json: bool, **given: Any
         click.echo(f"On the test rows: {_outcome(outcome)}.")
     if found is not None:
         _describe(found)
+    if told := chosen_text(classifier.report):
+        click.echo(told)
 
 
 def _choice(given: dict[str, Any]) -> MinimumChoice | None:
@@ -119,6 +122,7 @@ def _as_json(
         "version": classifier.version,
         "minimum": None if minimum is None else minimum.to_dict(),
         "test": None if outcome is None else asdict(outcome),
+        "chosen_said": chosen_text(classifier.report),
         **({} if found is None else found.to_dict()),
     }
 

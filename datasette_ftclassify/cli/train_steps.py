@@ -12,6 +12,7 @@ import click
 from ..core.database import quote_text
 from ..core.errors import JobStopped, TrainingError
 from ..core.humanize import counted, dollars, rows_have, rows_text
+from ..core.training_report import chosen_text
 from .comparison import describe_comparison
 from .confirmation import ask, refuse_errors, review_lines
 from .output import Stopped, print_json, say, step_progress, with_options
@@ -352,7 +353,10 @@ def _report_lines(report: TrainingReport) -> list[str]:
     from ..store.reports import calibration_text
 
     curve = report.get("learning_curve")
-    lines = [report.get("why"), calibration_text(report), curve["summary"] if curve else None]
+    lines = [
+        report.get("why"), calibration_text(report), chosen_text(report),
+        curve["summary"] if curve else None,
+    ]  # fmt: skip
     warnings = [f"warning: {warning}" for warning in report.get("warnings", ())]
     return [*filter(None, lines), *warnings]
 

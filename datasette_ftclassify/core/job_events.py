@@ -74,6 +74,9 @@ ROWS_READ = _event("rows-read", "info", "The rows to learn from and to test with
 STEP = _event("step", "info", "A training on this machine began a step.")
 RECIPE = _event("recipe", "info", "Which recipe a training chose, and why.")
 DOUBT = _event("doubt", "warning", "What a training says against its own rows or result.")
+CHOSEN_ROWS = _event(
+    "chosen-rows", "info", "Training rows that review queues chose measure and calibrate nothing."
+)
 CURVE = _event("learning-curve", "info", "Whether more labels would help.")
 STORED = _event("stored", "info", "The classifier is in the file.")
 CARRIED_OVER = _event(

@@ -5,8 +5,10 @@ A trainer may add to it whatever is JSON; these are the parts that something rea
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, TypedDict
 
+from .humanize import counted, one_or_more, rows_text
 from .labels import LabelValue
 
 
@@ -55,6 +57,9 @@ class AboutRows(TypedDict, total=False):
     label_variants:      labels that only look different
     left_out_new, predicted_labels: rows that came since, and rows with a predicted label, of a
                          training on the rows of an earlier classifier
+    chosen_rows:         training rows that have a label because a review queue chose them for what
+                         a model said of them; `chosen_left_out` others that were left out for it,
+                         being test rows, or copies of those
     software:            versions by name
     version_of:          of a new version the earlier one; `version_said` says what changed
     """
@@ -68,6 +73,8 @@ class AboutRows(TypedDict, total=False):
     texts_said: list[str]
     label_variants: list[list[LabelValue]]
     left_out_new: int
+    chosen_rows: int
+    chosen_left_out: int
     predicted_labels: int
     learning_curve: LearningCurve | None
     software: dict[str, str]
@@ -110,3 +117,25 @@ class TrainingReport(AboutRows, total=False):
     calibration: Any
     service: Any
     checkpoints: Any
+
+
+def chosen_text(report: Mapping[str, Any]) -> str | None:
+    """What is said of the rows that review queues chose; None where there are none."""
+    rows, left_out = report.get("chosen_rows") or 0, report.get("chosen_left_out") or 0
+    said = []
+    if rows:
+        have = counted(rows, "training row has its", "training rows have their")
+        them = one_or_more(rows, "it", "them")
+        said.append(
+            f"{have} label because a review queue chose {them} for what a model said of {them}. "
+            "Such rows are trained on, and left out of calibration, minimum scores, figures of "
+            "cross-validation and the test: what is measured on hard rows says nothing of the "
+            "others."
+        )
+    if left_out:
+        are = one_or_more(left_out, "is", "are")
+        said.append(
+            f"{rows_text(left_out).capitalize()} that queues chose {are} among the test rows, or "
+            "copies of those, and left out."
+        )
+    return " ".join(said) or None

@@ -17,6 +17,7 @@ from ..store.classifiers import Classifier, find_by_id
 from ..store.evaluations import TEST, RowResult, add_evaluation
 from ..store.jobs.job import Job
 from ..store.jobs.state import add_job, note_terms
+from ..store.label_changes import chosen_rows
 from ..store.schema import ensure_schema, transaction
 from ..store.spending import Spent
 from ..store.splits import Membership
@@ -28,6 +29,7 @@ from .lease import Lease, leased
 from .load_classifier import load_answerer, service_of
 from .row_results import figures_of, judge
 from .settings import EvaluateSettings
+from .train_rows import is_chosen
 
 if TYPE_CHECKING:
     from ..metrics.result import Evaluation
@@ -150,11 +152,13 @@ def _test_rows(
 ) -> Iterator[Record]:
     source = relation(conn, classifier.task.source)
     has_keys, stable = bool(source.identity), bool(source.primary_key)
+    chosen = chosen_rows(conn, source.name)
     for record in read_records(conn, classifier.task):
         if not record.usable or record.text is None:
             continue
         key = record.key if has_keys else None
-        if membership.is_test(key, text_hash(record.text), stable=stable):
+        tested = membership.is_test(key, text_hash(record.text), stable=stable)
+        if tested and not is_chosen(record.key, chosen):
             yield record
 
 

@@ -19,12 +19,14 @@ from ..core.splits import SplitPlan
 from ..core.task import Task
 from ..core.typed_json import read_dataclass
 from ..store.classifiers import Classifier
+from ..store.label_changes import chosen_rows
 from ..store.splits import split_plan
 from ..trainers.base import Learner
 from ..trainers.registry import get_trainer
 from .load_classifier import load_answerer, measures_known
 from .rows import Rows, find_target
 from .train_request import TrainRequest
+from .train_rows import is_chosen
 from .train_version import version_request
 
 if TYPE_CHECKING:
@@ -184,15 +186,18 @@ def preview_other(conn: sqlite3.Connection, task: Task) -> OtherPreview:
         raise TrainingError("There are fewer than two labels besides it.")
     texts = [record.text or "" for record in records]
     targets = np.array([known.index(name) for name in names])
+    chosen = chosen_rows(conn, task.source)
+    judging = np.array([not is_chosen(record.key, chosen) for record in records])
     logprobs, judged = out_of_fold(texts, targets, len(known))
-    answers = np.array(known)[logprobs.argmax(axis=1)]
-    return _judged(
-        records, names, is_other, answers, judged, label, _before(texts, targets, known, label)
-    )
+    answers = np.array(known)[logprobs.argmax(axis=1)][judging[judged]]
+    before = _before(texts, targets, judging, known, label)
+    return _judged(records, names, is_other, answers, judged[judging[judged]], label, before)
 
 
-def _before(texts: list[str], targets: np.ndarray, known: list[str], label: str) -> float:
-    """The accuracy without the class."""
+def _before(
+    texts: list[str], targets: np.ndarray, judging: np.ndarray, known: list[str], label: str
+) -> float:
+    """The accuracy without the class, on the rows that are `judging`."""
     import numpy as np
 
     from ..trainers.local import out_of_fold
@@ -201,7 +206,8 @@ def _before(texts: list[str], targets: np.ndarray, known: list[str], label: str)
     rows = np.flatnonzero(targets != known.index(label))
     new = np.array([others.index(known[target]) for target in targets[rows]])
     logprobs, judged = out_of_fold([texts[row] for row in rows], new, len(others))
-    return float((logprobs.argmax(axis=1) == new[judged]).mean()) if len(judged) else 0.0
+    right = (logprobs.argmax(axis=1) == new[judged])[judging[rows[judged]]]
+    return float(right.mean()) if len(right) else 0.0
 
 
 def _judged(

@@ -60,6 +60,22 @@ def judge_held_out(
     return JudgedOutOfFold(figures, marked)
 
 
+def without_chosen(held_out: HeldOut, chosen: np.ndarray | None) -> HeldOut:
+    """What was held out but for the rows of a `TrainingSet` that are `chosen`, whichever trainer
+    answered them."""
+    if chosen is None:
+        return held_out
+    kept = ~chosen[held_out.rows]
+    given = None if held_out.chosen is None else held_out.chosen[kept]
+    return HeldOut(
+        held_out.rows[kept],
+        held_out.logprobs[kept],
+        given,
+        held_out.groups[kept],
+        held_out.learnt[kept],
+    )
+
+
 def _kept(
     truths: Sequence[tuple[int, ...]],
     labels: LabelSet,

@@ -7,9 +7,18 @@ from typing import TYPE_CHECKING, Any, cast
 
 from ..core.examples import Example
 from ..core.humanize import counted, rows_text
-from ..core.job_events import CARRIED_OVER, CURVE, DOUBT, RECIPE, ROWS_READ, STEP, STORED
+from ..core.job_events import (
+    CARRIED_OVER,
+    CHOSEN_ROWS,
+    CURVE,
+    DOUBT,
+    RECIPE,
+    ROWS_READ,
+    STEP,
+    STORED,
+)
 from ..core.task import Task
-from ..core.training_report import LearningCurve
+from ..core.training_report import LearningCurve, chosen_text
 from ..store.classifiers import add_classifier
 from ..store.evaluations import OUT_OF_FOLD, add_evaluation
 from ..store.jobs.state import add_event, save_progress
@@ -19,7 +28,7 @@ from ..store.splits import add_split
 from ..trainers.base import Learner, Progress, TrainingSet, within
 from .lease import Lease
 from .minimum_scores import carry_over
-from .out_of_fold import judge_held_out
+from .out_of_fold import judge_held_out, without_chosen
 from .train_request import TrainRequest, read_rows
 from .train_rows import SplitData, TextSample, about_rows, as_training_set
 
@@ -39,16 +48,17 @@ def train_here(
     data = read_rows(conn, task, request, None if sample is None else sample.see)
     training = data.of("train", "validation")
     add_event(conn, job, ROWS_READ, _about_data(training, data))
-    training_set = as_training_set(training, data.labels, sample)
+    training_set = as_training_set(training, data.labels, sample, data.chosen)
     noted = _noting(lease, within(report_progress, 0.0, trained_by))
     trained = trainer.train(training_set, request.chosen, noted)
     said_of = trained.report
     told = [(RECIPE, said_of.get("why")), (RECIPE, calibration_text(said_of))]
+    about = about_rows(training, data)
+    told += [(CHOSEN_ROWS, chosen_text(about))]
     told += [(DOUBT, warning) for warning in said_of.get("warnings") or ()]
     for kind, said in told:
         if isinstance(said, str):
             add_event(conn, job, kind, said)
-    about = about_rows(training, data)
     if request.curve and able.trains:
         noted = _noting(lease, within(report_progress, trained_by, 0.95))
         curve = _learning_curve(training_set, request.chosen.seed, trained.report, noted)
@@ -59,7 +69,11 @@ def train_here(
     judged = None
     if trained.held_out is not None:
         judged = judge_held_out(
-            training, data.labels, trained.held_out, about["majority"], request.plan.seed
+            training,
+            data.labels,
+            without_chosen(trained.held_out, training_set.chosen),
+            about["majority"],
+            request.plan.seed,
         )
     # One transaction: a job that was killed has either stored its classifier and knows it, or not.
     with transaction(conn):
@@ -124,6 +138,7 @@ def _learning_curve(
         seed=seed,
         recipe=report.get("recipe"),
         names=data.labels.names,
+        chosen=data.chosen,
         progress=progress,
     )
     same = bool(points) and points[0]["recipe"] == report.get("recipe")

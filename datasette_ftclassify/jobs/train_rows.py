@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from ..core.database import relation
+from ..core.database import Key, relation
 from ..core.errors import TrainingError
 from ..core.examples import Example, Record, Split, read_records
 from ..core.foreign_keys import all_keys, find_lookup, with_names
@@ -39,6 +39,7 @@ class SplitData:
     plan:    how they were divided, as it is stored
     notes:   what else the classifier's report says of its rows, by name
     records: the usable rows, as they were read; none where the split was made before
+    chosen:  see `chosen_rows`; none of them is tested with
     """
 
     examples: list[Example]
@@ -48,6 +49,7 @@ class SplitData:
     plan: dict[str, Any]
     notes: AboutRows = field(default_factory=AboutRows)
     records: Sequence[Record] = ()
+    chosen: frozenset[str] = frozenset()
 
     def of(self, *splits: Split) -> list[Example]:
         return [example for example in self.examples if example.split in splits]
@@ -78,8 +80,12 @@ def read_split(
         # Not labelled is something else: such rows are left for the classifier.
         unread += record.labels.problem not in (None, "empty") and record.labels.values is None
     report = SplitReport(left_out=splitter.left_out)
-    chosen = frozenset() if task.split_column else chosen_rows(conn, task.source)
-    examples = _without_chosen(list(split_examples(records, splitter)), records, splitter, chosen)
+    chosen = chosen_rows(conn, task.source)
+    usable = list(split_examples(records, splitter))
+    if task.split_column:  # which does not say that they are to be learnt from
+        examples = [e for e in usable if e.split == "train" or not is_chosen(e.key, chosen)]
+    else:
+        examples = _without_chosen(usable, records, splitter, chosen)
     for example in examples:
         report.count(example.split, example.labels)
     if not examples and not descriptions:
@@ -118,8 +124,16 @@ def read_split(
         "labels_said": said,
         "label_variants": [list(group) for group in groups[:_MOST_SAID]],
         "texts_said": _texts_said(records, task),
+        "chosen_left_out": len(usable) - len(examples),
     }
-    return SplitData(examples, members_of(examples), labels, report, described, notes, records)
+    return SplitData(
+        examples, members_of(examples), labels, report, described, notes, records, chosen
+    )
+
+
+def is_chosen(key: Key, chosen: Collection[str]) -> bool:
+    """Whether the row with that key is one of `chosen_rows`."""
+    return bool(chosen) and cells_text(key) in chosen
 
 
 def _without_chosen(
@@ -130,10 +144,10 @@ def _without_chosen(
     if not chosen:
         return examples
     group_of = {record.key: id(splitter.near_copies(record)) for record in records}
-    by_chance = {group_of[e.key] for e in examples if cells_text(e.key) not in chosen}
+    by_chance = {group_of[e.key] for e in examples if not is_chosen(e.key, chosen)}
     kept = []
     for example in examples:
-        if example.split != "train" and cells_text(example.key) in chosen:
+        if example.split != "train" and is_chosen(example.key, chosen):
             if group_of[example.key] in by_chance:
                 continue
             example = replace(example, split="train")
@@ -189,9 +203,10 @@ def read_as_split_before(
     before = Membership(conn, first.split_id)
     source = relation(conn, first.task.source)
     has_keys, stable = bool(source.identity), bool(source.primary_key)
+    chosen = chosen_rows(conn, source.name)
     examples: list[Example] = []
     report = SplitReport()
-    left_out = 0
+    left_out = left_out_chosen = 0
     for record in _known(read_records(conn, first.task), first.labels):
         text = record.text or ""
         key = record.key if has_keys else None
@@ -199,9 +214,12 @@ def read_as_split_before(
         if split is None:
             left_out += 1
             continue
+        if split == "test" and is_chosen(record.key, chosen):
+            left_out_chosen += 1
+            continue
         examples.append(Example(record.key, text, record.labels.values or (), split))
         report.count(split, record.labels.values or ())
-    notes: AboutRows = {"left_out_new": left_out}
+    notes: AboutRows = {"left_out_new": left_out, "chosen_left_out": left_out_chosen}
     if on_predictions:
         predicted = list(_predicted(conn, first, before))
         notes["predicted_labels"] = len(predicted)
@@ -216,7 +234,9 @@ def read_as_split_before(
     plan = split_plan(conn, first.split_id)
     if on_predictions:
         plan["predictions_of"] = first.uid
-    return SplitData(examples, members_of(examples), first.labels, report, plan, notes)
+    return SplitData(
+        examples, members_of(examples), first.labels, report, plan, notes, chosen=chosen
+    )
 
 
 def _known(records: Iterator[Record], labels: LabelSet) -> Iterator[Record]:
@@ -273,16 +293,24 @@ class TextSample:
 
 
 def as_training_set(
-    examples: list[Example], labels: LabelSet, sample: TextSample | None = None
+    examples: list[Example],
+    labels: LabelSet,
+    sample: TextSample | None = None,
+    chosen: Collection[str] = (),
 ) -> TrainingSet:
     """sample: for a trainer that needs no examples. Without one raises TrainingError when fewer
     than two labels are left to tell apart."""
+    import numpy as np
+
     if sample is None:
         require_labels(examples, labels)
     positions = [labels.positions(example.labels) for example in examples]
     targets = labels.label_kind.as_array(positions, len(labels))
     texts = [example.text for example in examples]
-    return TrainingSet(texts, targets, labels, sample.texts if sample else ())
+    some = np.array([is_chosen(example.key, chosen) for example in examples], dtype=np.bool_)
+    return TrainingSet(
+        texts, targets, labels, sample.texts if sample else (), some if some.any() else None
+    )
 
 
 def require_labels(examples: list[Example], labels: LabelSet) -> None:
@@ -307,6 +335,7 @@ def about_rows(training: list[Example], data: SplitData) -> AboutRows:
         "shared_with_train": data.report.shared,
         "majority": majority,
         "label_counts": [counts[value] for value in data.labels.values],
+        "chosen_rows": sum(is_chosen(example.key, data.chosen) for example in training),
         "software": software_versions(),
         **data.notes,
     }

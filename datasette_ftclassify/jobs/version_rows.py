@@ -23,9 +23,9 @@ from ..core.training_report import AboutRows
 from ..store.classifiers import Classifier
 from ..store.evaluations import row_results
 from ..store.jobs.state import get_job
-from ..store.label_changes import changed_since
+from ..store.label_changes import changed_since, chosen_rows
 from ..store.splits import Membership, split_plan
-from .train_rows import SplitData, members_of
+from .train_rows import SplitData, is_chosen, members_of
 
 _MOST_TEST_ROWS = 1_000_000
 
@@ -112,9 +112,12 @@ def read_new_version(conn: sqlite3.Connection, task: Task, first: Classifier) ->
         "version_of": first.title,
         "version_changes": changes.to_dict(),
         "version_said": changes.sentences(first.title),
+        "chosen_left_out": rows.chosen_left_out,
     }
     plan = {**split_plan(conn, first.split_id), "version_of": first.uid}
-    return SplitData(rows.examples, members_of(rows.examples), labels, report, plan, notes)
+    return SplitData(
+        rows.examples, members_of(rows.examples), labels, report, plan, notes, chosen=rows.chosen
+    )
 
 
 def version_changes(
@@ -157,10 +160,15 @@ class _Rows:
             groups = near_groups([record.text or "" for record, _ in known]).tolist()
             copies = {g for g, (_, split) in zip(groups, known, strict=True) if split == "test"}
         self.examples: list[Example] = []
+        self.chosen = chosen_rows(conn, source.name)
+        self.chosen_left_out = 0
         new = left_out = 0
         for (record, split), group in zip(known, groups, strict=True):
             if split is None and group in copies:
                 left_out += 1
+                continue
+            if split == "test" and is_chosen(record.key, self.chosen):
+                self.chosen_left_out += 1
                 continue
             new += split is None
             labels = record.labels.values or ()

@@ -35,12 +35,15 @@ class TrainingSet:
     targets: as `LabelKind.as_array` has them: int (n,) where labels exclude each other, else
              0 or 1 (n, K)
     sample:  texts of the source, labelled or not, where the trainer needs no examples
+    chosen:  bool (n,), rows that have a label because a review queue chose them for what a model
+             said of them: they teach, and nothing is calibrated or measured with them; None: none
     """
 
     texts: Sequence[str]
     targets: np.ndarray
     labels: LabelSet
     sample: Sequence[str] = ()
+    chosen: np.ndarray | None = None
 
 
 @dataclass(frozen=True)

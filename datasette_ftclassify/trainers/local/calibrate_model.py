@@ -36,12 +36,12 @@ def calibrate_model(
     """
     targets, groups = data.targets[trial.rows], data.groups[trial.rows]
     fit = _several if multilabel else _exclusive
-    report, held_out = fit(model, trial, targets, groups)
+    report, held_out = fit(model, data, trial, targets, groups)
     return {**report, "said": _said(report)}, held_out
 
 
 def _exclusive(
-    model: LocalModel, trial: Trial, targets: Targets, groups: npt.NDArray[np.intp]
+    model: LocalModel, data: Data, trial: Trial, targets: Targets, groups: npt.NDArray[np.intp]
 ) -> tuple[dict[str, Any], HeldOut | None]:
     labels = targets.argmax(axis=1)
     model.temperature, report = calibrate(trial.logits, labels, trial.usable)
@@ -66,19 +66,20 @@ def _exclusive(
 
 
 def _several(
-    model: LocalModel, trial: Trial, targets: Targets, groups: npt.NDArray[np.intp]
+    model: LocalModel, data: Data, trial: Trial, targets: Targets, groups: npt.NDArray[np.intp]
 ) -> tuple[dict[str, Any], HeldOut | None]:
     if not len(targets):
         return {"method": "none", "applied": False, "rows": 0}, None
     logits = trial.logits.astype(np.float64)
-    slopes, intercepts = platt_each(logits, targets)
+    absent = np.asarray(data.targets.any(axis=0) & ~targets.any(axis=0))
+    slopes, intercepts = platt_each(logits, targets, absent)
     model.weights = as_stored(model.weights * slopes)
     model.bias = (model.bias * slopes + intercepts).astype(np.float32)
     if model.embedding_weights is not None:
         model.embedding_weights = (model.embedding_weights * slopes).astype(np.float32)
 
     def base(rows: beta.Mask) -> beta.Base:
-        each, more = platt_each(logits[rows], targets[rows])
+        each, more = platt_each(logits[rows], targets[rows], absent)
         return lambda scores: log_sigmoid(scores * each + more)
 
     found, model.beta = beta.out_of_fold(logits, targets, trial.usable, groups, base, False)

@@ -151,8 +151,18 @@ def platt(scores: Array, positive: npt.NDArray[Any]) -> tuple[float, float]:
     return a, float(solution[1] - a * middle)
 
 
-def platt_each(logits: Array, targets: npt.NDArray[Any]) -> tuple[Array, Array]:
-    """Slopes and intercepts (labels,) of `platt` for each column of the logits (rows, labels)."""
+def platt_each(
+    logits: Array, targets: npt.NDArray[Any], absent: npt.NDArray[np.bool_] | None = None
+) -> tuple[Array, Array]:
+    """Slopes and intercepts (labels,) of `platt` for each column of the logits (rows, labels).
+
+    absent: (labels,), learnt labels that no row here can have, which its scores therefore say
+            nothing of: they are calibrated as all labels together are, and not to be never given
+    """
     found = [platt(logits[:, k], targets[:, k]) for k in range(targets.shape[1])]
+    if absent is not None and absent.any() and not absent.all():
+        known = ~absent
+        together = platt(logits[:, known].ravel(), targets[:, known].ravel())
+        found = [together if gone else own for gone, own in zip(absent, found, strict=True)]
     slopes, intercepts = np.array(found).T
     return slopes, intercepts

@@ -64,10 +64,17 @@ def _cards(targets: npt.NDArray[Any], groups: Rows) -> tuple[Rows, Rows, npt.NDA
 
 
 def splits(
-    targets: npt.NDArray[Any], groups: Rows, seed: int, cost: float
+    targets: npt.NDArray[Any],
+    groups: Rows,
+    seed: int,
+    cost: float,
+    chosen: npt.NDArray[np.bool_] | None = None,
 ) -> list[list[tuple[Rows, Rows]]]:
     """Repeats of folds, each (training rows, held-out rows): many where rows are few. A repeat has
     no fold where no group can be held out.
+
+    Rows that are `chosen` judge nothing: they are in the training rows of the folds that they are
+    not dealt to, so that no copy of a held-out row is learnt from, and in no held-out rows.
 
     `cost` is the number of stored feature values times labels; above what fits in a minute a
     single held-out tenth has to do, and above MOST_COMPARED values a sample of all rows.
@@ -80,11 +87,23 @@ def splits(
         def some(rows: Rows) -> Rows:
             return np.sort(chooser.permutation(rows)[: int(np.ceil(share * len(rows)))])
 
-        first = _folds(targets, groups, 10, seed)[:1]
+        first = _judging(_folds(targets, groups, 10, seed)[:1], chosen)
         return [[(some(training), some(unseen)) for training, unseen in first]]
     repeats = 4 if n <= 200 else 2 if n <= 500 else 1
     n_folds = min(n, 5 if n <= 3_000 else 3)
-    return [_folds(targets, groups, n_folds, seed + repeat) for repeat in range(repeats)]
+    return [
+        _judging(_folds(targets, groups, n_folds, seed + repeat), chosen)
+        for repeat in range(repeats)
+    ]
+
+
+def _judging(
+    folds: list[tuple[Rows, Rows]], chosen: npt.NDArray[np.bool_] | None
+) -> list[tuple[Rows, Rows]]:
+    if chosen is None:
+        return folds
+    judged = [(training, unseen[~chosen[unseen]]) for training, unseen in folds]
+    return [(training, unseen) for training, unseen in judged if len(unseen)]
 
 
 def _folds(

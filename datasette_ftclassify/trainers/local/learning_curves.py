@@ -44,6 +44,7 @@ def learning_curve(
     seed: int = 0,
     recipe: str | None = None,
     names: Sequence[str] | None = None,
+    chosen: npt.NDArray[np.bool_] | None = None,
     fractions: Sequence[float] = (0.1, 0.25, 0.5, 1.0),
     progress: Callable[[str, float], None] | None = None,
 ) -> list[CurvePoint]:
@@ -62,15 +63,17 @@ def learning_curve(
             of `fit`, so that the accuracy of its last point is the one that `fit` reports;
             otherwise a quick one is used, which the points name
     names:  of the labels, as `fit` got them
+    chosen: rows that nothing is measured on, see `TrainingSet`
     """
     wanted = as_indicators(targets, len(texts), n_labels, multilabel)
     rows = sample(wanted, max(500, min(MAX_ROWS, MAX_CELLS // n_labels)), seed)
     wanted = wanted[rows]
-    if len(rows) // 5 < MIN_UNSEEN:
+    judging = np.ones(len(rows), dtype=np.bool_) if chosen is None else ~chosen[rows]
+    if judging.sum() // 5 < MIN_UNSEEN:
         return []
     used, data = _recipe([texts[row] for row in rows], wanted, multilabel, recipe, names)
-    repeats = splits(data.targets, data.groups, seed, data.cost)
-    labels, baseline = int(wanted.any(axis=0).sum()), _baseline(wanted, multilabel)
+    repeats = splits(data.targets, data.groups, seed, data.cost, ~judging)
+    labels, baseline = int(wanted.any(axis=0).sum()), _baseline(wanted[judging], multilabel)
     points: list[CurvePoint] = []
     before: _Measured | None = None
     shares = sorted({share for share in fractions if 0 < share <= 1})

@@ -43,7 +43,7 @@ def compare(
 ) -> Trial:
     """Score every recipe on rows that it did not see, and choose."""
     bases = {base.name: base for recipe in recipes for base, _ in recipe.mixture}
-    repeats = splits(data.targets, data.groups, seed, data.cost)
+    repeats = splits(data.targets, data.groups, seed, data.cost, data.chosen)
     metric = "mean of micro and macro F1" if multilabel else "accuracy"
     if not repeats[0]:
         return _untried(data, recipes, bases, seed, multilabel, metric)
@@ -131,10 +131,11 @@ def _untried(
     rows = np.arange(len(data.targets))
     held, _ = held_out(data, bases, [[(rows, rows)]], seed, multilabel)
     recipe = next((each for each in recipes if each.embedding), recipes[0])
-    why = (
-        f"Chose {recipe.name}: the usual choice, since no row could be held out to compare by. "
-        "The rows of each label are copies of one text."
-    )
+    why = f"Chose {recipe.name}: the usual choice, since no row could be held out to compare by. "
+    if data.chosen is None or not data.chosen.any():
+        why += "The rows of each label are copies of one text."
+    else:
+        why += "Rows that were chosen by review queues judge nothing: label a random sample, too."
     table = [{"recipe": r.name, "score": None, "embedding": r.embedding} for r in recipes]
     none = np.empty(0, dtype=np.intp)
     logits = np.empty((0, data.targets.shape[1]), dtype=np.float32)

@@ -58,6 +58,7 @@ class LocalTrainer:
             embeddings=options.embeddings,
             encoder=options.encoder,
             names=data.labels.names,
+            chosen=data.chosen,
             progress=progress,
         )
         header, parts = to_parts(model)

@@ -45,6 +45,7 @@ def fit_held_out(
     embeddings: str | None = None,
     encoder: str | None = None,
     names: Sequence[str] | None = None,
+    chosen: npt.NDArray[np.bool_] | None = None,
     progress: Progress | None = None,
 ) -> tuple[LocalModel, dict[str, Any], HeldOut | None]:
     """Train a classifier, report how it was chosen, and give the answers of cross-validation, which
@@ -54,7 +55,8 @@ def fit_held_out(
     each label, shape (rows, n_labels). `embeddings` names a folder or a cached hub model of
     model2vec, `encoder` a sentence encoder (see `find_encoder`), of which one can be given;
     cross-validation decides whether it is used, and whether the labels' `names` are learnt from,
-    which are looked at where rows are few. `progress` is called with a stage and
+    which are looked at where rows are few. `chosen` rows are learnt from and never held out (see
+    `TrainingSet`). `progress` is called with a stage and
     the share of the time that is over, 0..1, by what its parts took so far. The same rows and seed
     give the same classifier, bit by bit.
 
@@ -71,7 +73,9 @@ def fit_held_out(
     vectors = find_vectors(embeddings, encoder)
     encoding = Encoding(vectors, report_progress)
     label_names = None if multilabel or not may_help(len(texts), n_labels) else names
-    data = Data.read(texts, wanted, n_labels, vectors, names=label_names, encoded=encoding.encoded)
+    data = Data.read(
+        texts, wanted, n_labels, vectors, names=label_names, encoded=encoding.encoded, chosen=chosen
+    )
     clock = ExpectedTime(within(report_progress, encoding.share, 1.0))
     clock.report("comparing")
     recipes = candidates(

@@ -60,6 +60,8 @@ class Data:
     named: Rows = field(default_factory=lambda: np.empty(0, dtype=np.intp))
     """The numbers of the labels' names, a row each after those of the texts; none where they are
     not learnt from."""
+    chosen: npt.NDArray[np.bool_] | None = None
+    """Of each row whether it is never held out, see `TrainingSet`."""
 
     @classmethod
     def read(
@@ -71,6 +73,7 @@ class Data:
         max_weights: int = MAX_WEIGHTS,
         names: Sequence[str] | None = None,
         encoded: Encoded | None = None,
+        chosen: npt.NDArray[np.bool_] | None = None,
     ) -> Data:
         """names: of the labels, to learn from where that may help; encoded: see `TextVectors`"""
         extra = None if names is None else label_texts(names)
@@ -80,7 +83,9 @@ class Data:
         terms = count_terms(read, min_rows=min_rows)
         embedded = None if embedding is None else embedding.rows(read, encoded)
         groups, named = near_groups(texts), np.arange(len(texts), len(read))
-        return cls(terms, targets, groups, min_rows, embedding, embedded, max_weights, named)
+        return cls(
+            terms, targets, groups, min_rows, embedding, embedded, max_weights, named, chosen
+        )
 
     @property
     def cost(self) -> float:

@@ -14,6 +14,7 @@ from datasette.utils import tilde_decode
 from datasette.utils.asgi import Forbidden, Response
 
 from ...core.errors import ArtifactError, FtclassifyError, SourceError
+from ...core.training_report import chosen_text
 from ...jobs.load_classifier import shutdown_of
 from ...jobs.remote.model_names import deploy
 from ...jobs.remote.models import deploys, is_elsewhere
@@ -199,6 +200,7 @@ def _read(
         "splits": _splits(conn, classifier),
         "rows_held_out": row_results(conn, classifier, split=OUT_OF_FOLD, limit=1)[1],
         "corrections": corrections(conn, classifier),
+        "chosen_said": chosen_text(classifier.report),
         "version_said": _sentences(classifier.report.get("version_said")),
         "versions": _compared(conn, classifier, others[:_MOST_VERSIONS]),
         # Here, since this runs in a thread: the event loop is everybody's.

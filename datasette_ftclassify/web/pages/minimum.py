@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ...core.errors import ArtifactError, FtclassifyError
 from ...core.numbers import LABEL_SHARE, SHARE, WRONG_SHARE
 from ...core.strengths import PROMISES, STRENGTHS
+from ...core.training_report import chosen_text
 from ...jobs.minimum_scores import (
     FIGURES,
     MinimumChoice,
@@ -160,6 +161,7 @@ def _read(
         "version": classifier.version,
         "minimum": None if minimum is None else minimum.to_dict(),
         "minimum_said": problem or said(minimum),
+        "chosen_said": chosen_text(classifier.report),
         "test": None if outcome is None else asdict(outcome),
         **told,
         "problem": problem or told["problem"],
