@@ -223,3 +223,11 @@ def register_secrets() -> list[Any]:
     from .web.operator_settings import secrets
 
     return secrets()
+
+
+@hookimpl
+def register_enrichments(datasette: Datasette) -> list[Any]:
+    # A hook of the plugin datasette-enrichments, which alone calls it.
+    from .web.plugins.enrichments import ApplyClassifier
+
+    return [ApplyClassifier()]

@@ -23,6 +23,7 @@ from datasette_ftclassify.trainers.base import options_of
 from datasette_ftclassify.trainers.builtin import register_trainers
 from datasette_ftclassify.trainers.options import options_table
 from datasette_ftclassify.web.permissions import PERMISSIONS
+from datasette_ftclassify.web.plugins import PLUGINS
 from datasette_ftclassify.web.routes import routes
 
 FOLDER = Path(__file__).parent
@@ -150,6 +151,13 @@ def job_events() -> str:
     )  # fmt: skip
 
 
+def other_plugins() -> str:
+    return as_table(
+        "plugin|Datasette|hook|what it gets",
+        ((f"`{each.package}`", each.datasette, f"`{each.hook}`", each.gives) for each in PLUGINS),
+    )
+
+
 TABLES: dict[str, dict[str, Callable[[], str]]] = {
     "sql.md": {"SQL functions": functions_table},
     "checks.md": {
@@ -160,6 +168,7 @@ TABLES: dict[str, dict[str, Callable[[], str]]] = {
     "jobs.md": {"job states": job_states, "job events": job_events, "settings": settings},
     "trainers.md": {"options of trainers": trainers_table},
     "permissions.md": {"permissions": permissions, "pages": pages},
+    "hooks.md": {"other plugins": other_plugins},
 }
 """{document: {name of a table in it: what makes it}}"""
 

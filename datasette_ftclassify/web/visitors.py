@@ -85,6 +85,12 @@ def note_actor(request: Request, found: list[Any]) -> list[Any]:
     return [noting(said) for said in found]
 
 
+def visiting_actor() -> Any:
+    """Who sent the request that is answered just now; None outside of any."""
+    visitor = _visitor.get()
+    return None if visitor is None else visitor.actor
+
+
 def guard_tables(conn: sqlite3.Connection, database: str, datasette: Datasette) -> TableGuard:
     """Of a connection that Datasette has just made, in the thread that will use it."""
 
