@@ -40,9 +40,6 @@ rows of 700 labels: .346, support vector machine .301), and has at most 14,000 r
 NAMES_EACH = 50  # rows a label up to which the labels' names are looked at
 LARGE = 1e8  # stored values times labels, from where only one setting of the machine is tried
 SLOW = 4e9  # and from where one solver call per label would take minutes
-MOST_VALUES = 5e7
-"""Stored values, from where a support vector machine that sees all rows would need gigabytes more:
-it copies them in double precision, and once more in a form of its own."""
 
 
 def candidates(
@@ -63,7 +60,7 @@ def candidates(
     named = _with_names(n_rows) if names else ()
     if not embedding:
         return recipes + named
-    machines = n_rows > FEW_ROWS and not _is_slow(n_labels, cost, seen_share(n_rows, n_labels))
+    machines = n_rows > FEW_ROWS and not _is_slow(cost, seen_share(n_rows, n_labels))
     return (
         *recipes,
         *named,
@@ -73,7 +70,7 @@ def candidates(
 
 
 def _exclusive(n_rows: int, n_labels: int, cost: float) -> tuple[Recipe, ...]:
-    if _is_slow(n_labels, cost, seen_share(n_rows, n_labels)):
+    if _is_slow(cost, seen_share(n_rows, n_labels)):
         return _with_bayes(DESCENT)
     if n_rows <= FEW_ROWS:
         usual, plain = _mixed(RIDGE, BAYES, 0.5), _alone(RIDGE)
@@ -111,10 +108,10 @@ def _exclusive(n_rows: int, n_labels: int, cost: float) -> tuple[Recipe, ...]:
     )
 
 
-def _is_slow(n_labels: int, cost: float, seen: float) -> bool:
-    """Whether support vector machines would take minutes or gigabytes. seen: share of the rows that
-    one label's is fitted on"""
-    return cost * seen > SLOW or (seen == 1 and cost > MOST_VALUES * n_labels)
+def _is_slow(cost: float, seen: float) -> bool:
+    """Whether support vector machines would take minutes. seen: share of the rows that one label's
+    is fitted on"""
+    return cost * seen > SLOW
 
 
 def _with_bayes(base: Base) -> tuple[Recipe, ...]:
@@ -197,7 +194,7 @@ def _naming(base: Base) -> Base:
 
 
 def _multilabel(n_labels: int, cost: float) -> tuple[Recipe, ...]:
-    if _is_slow(n_labels, cost, 1.0):
+    if _is_slow(cost, 1.0):
         return (_alone(DESCENT),)
     usual = replace(MACHINE, strength=0.1)
     smooth = replace(SMOOTH_MACHINE, strength=0.03)

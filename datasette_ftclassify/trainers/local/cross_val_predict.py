@@ -47,7 +47,7 @@ def out_of_fold(
     """
     wanted = as_indicators(targets, len(texts), n_labels, multilabel)
     most = min(max_rows, max(100, MAX_CELLS // n_labels))
-    rows = sample(wanted, _affordable(texts, most), seed)
+    rows = sample(wanted, affordable(texts, most), seed)
     wanted = wanted[rows]
     scores, usable, judged = _unseen_scores([texts[row] for row in rows], wanted, seed, cost)
     found = _probabilities(scores[judged], wanted[judged], usable[judged], multilabel)
@@ -98,11 +98,11 @@ def sample(targets: Targets, most: int, seed: int) -> Rows:
     return np.flatnonzero(chosen)[:most]
 
 
-def _affordable(texts: Sequence[str], most: int) -> int:
-    """How many rows of texts as long as these can be counted in bounded memory."""
+def affordable(texts: Sequence[str], most: int, characters: int = MAX_TOTAL_CHARACTERS) -> int:
+    """How many rows of texts as long as these can be counted in bounded memory, `most` at most."""
     step = max(1, len(texts) // 1_000)
     mean = float(np.mean([min(len(text), 20_000) for text in texts[::step]]))
-    return max(200, min(most, int(MAX_TOTAL_CHARACTERS / max(1.0, mean))))
+    return max(200, min(most, int(characters / max(1.0, mean))))
 
 
 def _probabilities(

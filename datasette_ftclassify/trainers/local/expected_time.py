@@ -28,12 +28,13 @@ class ExpectedTime:
         self._left = dict(fits)
         self._last = self._clock()
 
-    def fitted(self, kind: str, step: str) -> None:
-        """A fit has ended, all that it took since the one before included."""
+    def fitted(self, kind: str, step: str, fits: int = 1) -> None:
+        """A fit has ended, all that it took since the one before included. fits: that it counts
+        for, of those that were planned"""
         now = self._clock()
-        self._spent.setdefault(kind, []).append(now - self._last)
+        self._spent.setdefault(kind, []).append((now - self._last) / fits)
         self._last = now
-        self._left[kind] = max(self._left.get(kind, 0) - 1, 0)
+        self._left[kind] = max(self._left.get(kind, 0) - fits, 0)
         self.report(step)
 
     def report(self, step: str) -> None:

@@ -10,10 +10,6 @@ import numpy.typing as npt
 Rows = npt.NDArray[np.intp]
 ONE_PART = 4e8  # stored values times labels: more than one fit takes a minute then
 
-MOST_COMPARED = 3e7
-"""Stored values of the rows by which recipes are compared: more rows than have these are sampled
-there, so that a choice among 1,000,000 rows takes the time and the memory of one among 150,000."""
-
 
 def deal(targets: npt.NDArray[Any], groups: Rows, n_folds: int, seed: int) -> Rows:
     """The fold number of each row: every label's groups are dealt out in turn, like cards.
@@ -77,18 +73,11 @@ def splits(
     not dealt to, so that no copy of a held-out row is learnt from, and in no held-out rows.
 
     `cost` is the number of stored feature values times labels; above what fits in a minute a
-    single held-out tenth has to do, and above MOST_COMPARED values a sample of all rows.
+    single held-out tenth has to do.
     """
     n = len(targets)
     if cost > ONE_PART:
-        share = min(1.0, MOST_COMPARED * targets.shape[1] / cost)
-        chooser = np.random.default_rng(seed)
-
-        def some(rows: Rows) -> Rows:
-            return np.sort(chooser.permutation(rows)[: int(np.ceil(share * len(rows)))])
-
-        first = _judging(_folds(targets, groups, 10, seed)[:1], chosen)
-        return [[(some(training), some(unseen)) for training, unseen in first]]
+        return [_judging(_folds(targets, groups, 10, seed)[:1], chosen)]
     repeats = 4 if n <= 200 else 2 if n <= 500 else 1
     n_folds = min(n, 5 if n <= 3_000 else 3)
     return [

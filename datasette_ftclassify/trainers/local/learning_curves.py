@@ -18,7 +18,7 @@ from ...metrics.intervals import (
     share_interval,
 )
 from .candidates import candidates, may_help
-from .cross_val_predict import MAX_WEIGHTS, QUICK_COST, quick_base, sample
+from .cross_val_predict import MAX_WEIGHTS, QUICK_COST, affordable, quick_base, sample
 from .group_folds import Rows, splits
 from .recipes import Recipe, Targets
 from .selection import held_out, held_out_rows, hits, mix, spreads
@@ -27,6 +27,7 @@ from .training_data import Data, as_indicators
 
 MAX_ROWS = 12_000
 MAX_CELLS = 1_000_000  # rows x labels
+MOST_CHARACTERS = 10_000_000  # of all rows together
 MIN_TRAINING = 4
 MIN_UNSEEN = 5
 ENOUGH_EACH = 5  # rows a label, below which a flat curve says nothing
@@ -66,7 +67,8 @@ def learning_curve(
     chosen: rows that nothing is measured on, see `TrainingSet`
     """
     wanted = as_indicators(targets, len(texts), n_labels, multilabel)
-    rows = sample(wanted, max(500, min(MAX_ROWS, MAX_CELLS // n_labels)), seed)
+    most = max(500, min(MAX_ROWS, MAX_CELLS // n_labels))
+    rows = sample(wanted, affordable(texts, most, MOST_CHARACTERS), seed)
     wanted = wanted[rows]
     judging = np.ones(len(rows), dtype=np.bool_) if chosen is None else ~chosen[rows]
     if judging.sum() // 5 < MIN_UNSEEN:

@@ -7,9 +7,10 @@ again one linear model and costs nothing at prediction time.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -25,6 +26,27 @@ WORD_WEIGHT = 0.7  # of the word block relative to the character block
 SMOOTHING = 0.03  # of naive Bayes
 
 
+class AnyDesign(Protocol):
+    """The features of some rows, which may be too many to be in memory together."""
+
+    @property
+    def width(self) -> tuple[int, int]:
+        """Rows, and features with the embedding's."""
+
+    @property
+    def values(self) -> int:
+        """Stored values, about; 1 at least."""
+
+    @property
+    def without_embedding(self) -> AnyDesign: ...
+
+    def parts(
+        self, chooser: np.random.Generator | None = None
+    ) -> Iterator[tuple[npt.NDArray[np.intp], Matrix]]:
+        """All rows, in parts that fit in memory: which rows they are, and their features; the parts
+        in random order where there is a chooser."""
+
+
 @dataclass(frozen=True)
 class Design:
     """The features of some rows: TF-IDF (sparse, columns scaled) and perhaps embeddings."""
@@ -34,9 +56,12 @@ class Design:
 
     @property
     def width(self) -> tuple[int, int]:
-        """Rows, and features with the embedding's."""
         rows, terms = self.tfidf.shape
         return rows, terms + (0 if self.embedding is None else self.embedding.shape[1])
+
+    @property
+    def values(self) -> int:
+        return max(1, int(self.matrix.nnz))
 
     @cached_property
     def without_embedding(self) -> Design:
@@ -51,6 +76,11 @@ class Design:
         if self.embedding is None:
             return self.tfidf
         return sparse.hstack([self.tfidf, sparse.csr_matrix(self.embedding)], format="csr")
+
+    def parts(
+        self, chooser: np.random.Generator | None = None
+    ) -> Iterator[tuple[npt.NDArray[np.intp], Matrix]]:
+        yield np.arange(self.tfidf.shape[0]), self.matrix
 
     @cached_property
     def gram(self) -> FloatArray:
@@ -76,18 +106,20 @@ class Linear:
 
 @dataclass(frozen=True)
 class Base:
-    """One algorithm with one setting. `name` is unique among those that are compared."""
+    """One algorithm with one setting. `name` is unique among those that are compared. Of a
+    `LargeDesign` only those learn that ask for no more than its parts."""
 
     name: str
-    solve: Callable[[Design, Targets, float, int], Linear]
+    solve: Callable[[Any, Targets, float, int], Linear]
     strength: float
     embedding: bool = False
     names: bool = False  # whether it learns from the labels' names, too
     words: bool = True  # whether it sees more than the embedding
 
-    def fit(self, design: Design, targets: Targets, seed: int) -> Linear:
+    def fit(self, design: AnyDesign, targets: Targets, seed: int) -> Linear:
         with one_thread():
-            return self.solve(self._seen(design), targets, self.strength, seed)
+            seen = self._seen(design) if isinstance(design, Design) else design
+            return self.solve(seen, targets, self.strength, seed)
 
     def decide(self, model: Linear, design: Design) -> FloatArray:
         return model.decide(self._seen(design))
@@ -123,10 +155,13 @@ def row_weights(targets: Targets) -> npt.NDArray[np.float64]:
     return balanced
 
 
-def bayes(design: Design, targets: Targets, strength: float, seed: int) -> Linear:
+def bayes(design: AnyDesign, targets: Targets, strength: float, seed: int) -> Linear:
     """Complement naive Bayes (Rennie et al. 2003) on the TF-IDF values, without a prior."""
-    given = sparse.csr_matrix(targets, dtype=np.float32)
-    weights = np.asarray((design.tfidf.T @ given).toarray(order="C"))
+    words = design.without_embedding
+    weights = np.zeros((words.width[1], targets.shape[1]), dtype=np.float32)
+    for rows, tfidf in words.parts():
+        given = sparse.csr_matrix(targets[rows], dtype=np.float32)
+        weights += np.asarray((tfidf.T @ given).toarray(order="C"))
     # In place, since there may be many features and labels: what the other labels have of each
     # feature, its share among all features, and minus the logarithm of that.
     np.subtract(weights.sum(axis=1, keepdims=True), weights, out=weights)
@@ -134,6 +169,6 @@ def bayes(design: Design, targets: Targets, strength: float, seed: int) -> Linea
     weights /= weights.sum(axis=0)
     np.log(weights, out=weights)
     np.subtract(weights.mean(axis=1, keepdims=True), weights, out=weights)
-    if design.embedding is not None:
-        weights = np.pad(weights, ((0, design.embedding.shape[1]), (0, 0)))
+    if vectors := design.width[1] - len(weights):
+        weights = np.pad(weights, ((0, vectors), (0, 0)))
     return Linear(weights, np.zeros(targets.shape[1], dtype=np.float32))

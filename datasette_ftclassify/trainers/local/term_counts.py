@@ -9,7 +9,7 @@ cross-validation can weigh its own training rows without reading the texts again
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,24 +42,40 @@ class TermCounts:
     def n_words(self) -> int:
         return len(self.words)
 
-    def terms_kept(self, keep: IntArray) -> tuple[list[str], list[str]]:
-        """The word terms and the character terms among the features `keep` (ascending)."""
-        split = int(np.searchsorted(keep, self.n_words))
-        words = [self.words[i] for i in keep[:split]]
-        return words, [self.chars[i - self.n_words] for i in keep[split:]]
+
+def terms_kept(
+    words: Sequence[str], chars: Sequence[str], keep: IntArray
+) -> tuple[list[str], list[str]]:
+    """The word terms and the character terms among the features `keep` (ascending)."""
+    split = int(np.searchsorted(keep, len(words)))
+    return [words[i] for i in keep[:split]], [chars[i - len(words)] for i in keep[split:]]
 
 
 def count_terms(texts: Sequence[str], *, min_rows: int = 1) -> TermCounts:
     """Count word and character terms; those in fewer than `min_rows` texts are left out."""
-    prepared = [prepare(text) for text in texts]
-    words, word_counts = _count(word_terms(text) for text in prepared)
+    words, word_counts = _count(word_terms(prepare(text)) for text in texts)
     words, word_counts = _drop_rare(words, word_counts, min_rows)
-    distinct, occurrences = _count(text.split() for text in prepared)
+    distinct, occurrences = _count(prepare(text).split() for text in texts)
     chars, grams = _count(char_terms(word) for word in distinct)
     char_counts = (occurrences @ grams).tocsr()
     char_counts.sort_indices()
     chars, char_counts = _drop_rare(chars, char_counts, min_rows)
     return TermCounts(words, chars, sparse.hstack([word_counts, char_counts], format="csr"))
+
+
+def count_known(texts: Sequence[str], words: Mapping[str, int], chars: Mapping[str, int]) -> Matrix:
+    """Counts of the terms that have a number, in one shared numbering from 0 on: float32 CSR,
+    (texts, len(words) + len(chars)); columns in no order."""
+    found = count_terms(texts)
+    numbers = [words.get(term, -1) for term in found.words]
+    numbers += [chars.get(term, -1) for term in found.chars]
+    columns = np.array(numbers, dtype=np.int32)[found.counts.indices]
+    known = columns >= 0
+    ends = np.concatenate([[0], np.cumsum(known)])[found.counts.indptr]
+    return sparse.csr_matrix(
+        (found.counts.data[known], columns[known], ends),
+        shape=(len(texts), len(words) + len(chars)),
+    )
 
 
 def _count(rows: Iterable[list[str]]) -> tuple[list[str], Matrix]:
@@ -105,28 +121,39 @@ class Weighting:
 
     @classmethod
     def learn(cls, terms: TermCounts, rows: Rows, *, min_rows: int, most: int) -> Weighting:
-        """From the training rows: terms in at least `min_rows` of them, the `most` frequent ones.
+        """From the training rows, see `choose`."""
+        frequency = row_frequency(terms.counts[rows])
+        return cls.choose(frequency, terms.n_words, len(rows), min_rows=min_rows, most=most)
+
+    @classmethod
+    def choose(
+        cls, frequency: IntArray, n_words: int, n_rows: int, *, min_rows: int, most: int
+    ) -> Weighting:
+        """Terms in at least `min_rows` of `n_rows`, the `most` frequent ones. `frequency`: in how
+        many rows each is, first those of `n_words` words.
 
         Where that leaves terms out, words get up to WORD_SHARE of the places: character n-grams are
         more frequent than nearly every word, and would leave none to tell many labels apart by.
         idf = ln((1 + n) / (1 + df)) + 1, as scikit-learn's `smooth_idf` has it.
         """
-        frequency = row_frequency(terms.counts[rows])
         keep = np.flatnonzero(frequency >= max(1, min_rows))
         if len(keep) > most:
             keep = keep[np.argsort(-frequency[keep], kind="stable")]
-            is_word = keep < terms.n_words
+            is_word = keep < n_words
             place = np.where(is_word, np.cumsum(is_word), 0)
             words = keep[is_word & (place <= WORD_SHARE * most)]
             others = keep[~np.isin(keep, words)]
             keep = np.sort(np.concatenate([words, others[: most - len(words)]]))
-        idf = np.log((1 + len(rows)) / (1 + frequency[keep])) + 1
-        n_words = int(np.searchsorted(keep, terms.n_words))
-        return cls(keep.astype(np.int32), n_words, idf.astype(np.float32))
+        idf = np.log((1 + n_rows) / (1 + frequency[keep])) + 1
+        n_kept = int(np.searchsorted(keep, n_words))
+        return cls(keep.astype(np.int32), n_kept, idf.astype(np.float32))
 
     def apply(self, terms: TermCounts, rows: Rows) -> Matrix:
         """Sublinear TF-IDF of the given rows, words and characters each of Euclidean length 1."""
-        counts = _columns(terms.counts[rows], self.keep)
+        return self.weigh(_columns(terms.counts[rows], self.keep))
+
+    def weigh(self, counts: Matrix) -> Matrix:
+        """The same of counts of the kept features, (rows, len(keep)), in place."""
         for start in range(0, counts.shape[0], _ROWS_AT_ONCE):
             ends = counts.indptr[start : start + _ROWS_AT_ONCE + 1]
             piece = slice(ends[0], ends[-1])

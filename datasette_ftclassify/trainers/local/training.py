@@ -6,14 +6,16 @@ comes from out-of-fold predictions, so none of it has seen the answer.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from ...core.humanize import counted, one_or_more
+from ...core.humanize import counted, one_or_more, rows_text
 from ..base import HeldOut, Progress, no_progress, within
 from .asked_vectors import Encoding, encoder_report, find_vectors
 from .calibrate_model import calibrate_model
@@ -22,10 +24,12 @@ from .expected_time import ExpectedTime
 from .features import MAX_CHARACTERS, Vectorizer
 from .group_folds import always_learnt
 from .known_rows import measure
+from .large_tables import read_large, sample_rows
+from .memory import MemoryPlan, plan_memory
 from .model import LocalModel, as_stored
 from .recipes import WORD_WEIGHT, Linear, Targets
 from .selection import Trial, compare
-from .training_data import Data, as_indicators
+from .training_data import Data, Whole, as_indicators
 
 
 def fit(
@@ -69,40 +73,55 @@ def fit_held_out(
     started = time.monotonic()
     report_progress = progress or no_progress
     wanted = as_indicators(targets, len(texts), n_labels, multilabel)
-    report_progress("reading", 0.0)
-    vectors = find_vectors(embeddings, encoder)
+    memory = plan_memory(texts, n_labels)
+    report_progress(memory.step, 0.0)
+    vectors = None if memory.large else find_vectors(embeddings, encoder)
     encoding = Encoding(vectors, report_progress)
     label_names = None if multilabel or not may_help(len(texts), n_labels) else names
+    sampled = sample_rows(wanted, memory.each, seed) if memory.large else np.arange(len(texts))
+    known = [texts[row] for row in sampled] if memory.large else texts
     data = Data.read(
-        texts, wanted, n_labels, vectors, names=label_names, encoded=encoding.encoded, chosen=chosen
+        known,
+        wanted[sampled],
+        n_labels,
+        vectors,
+        names=label_names,
+        encoded=encoding.encoded,
+        chosen=None if chosen is None else chosen[sampled],
     )
     clock = ExpectedTime(within(report_progress, encoding.share, 1.0))
     clock.report("comparing")
     recipes = candidates(
         len(texts),
         n_labels,
-        data.cost,
+        math.inf if memory.large else data.cost,
         multilabel=multilabel,
         embedding=vectors is not None,
         names=len(data.named) > 0,
     )
     trial = compare(data, recipes, seed, multilabel, clock)
     missing = "" if multilabel else left_out(len(texts), recipes)
-    clock.plan({base.name: 1 for base, _ in trial.recipe.mixture})
+    times = math.ceil(len(texts) / len(known))
+    clock.plan({base.name: times for base, _ in trial.recipe.mixture})
     clock.report("fitting")
+    if memory.large:
+        whole = read_large(texts, wanted, memory.each, seed, lambda: clock.report("fitting"))
+    else:
+        whole = data.whole(trial.recipe.names)
     model, n_features = finish(
-        data, trial, seed, multilabel, lambda name: clock.fitted(name, "fitting")
+        whole, trial, seed, multilabel, lambda name: clock.fitted(name, "fitting", times)
     )
     calibration, held_out = calibrate_model(model, data, trial, multilabel)
     if held_out is not None:
-        model.usual = measure(data, model.vectorizer, texts, held_out, multilabel, seed)
+        model.usual = measure(data, model.vectorizer, known, held_out, multilabel, seed)
+        held_out = replace(held_out, rows=sampled[held_out.rows])
     if progress is not None:
         progress("done", 1.0)
     report = {
         "recipes": trial.table,
         "metric": trial.metric,
         "recipe": trial.recipe.name,
-        "why": " ".join(part for part in (trial.why, missing) if part),
+        "why": " ".join(part for part in (trial.why, missing, _on_sample(memory, data)) if part),
         "embeddings": embeddings if model.embedding is not None else None,
         **encoder_report(model.embedding),
         "calibration": calibration,
@@ -111,30 +130,27 @@ def fit_held_out(
         "seconds": round(time.monotonic() - started, 2),
         "warnings": _warnings(texts, wanted)
         + _unjudged(data)
-        + _unused(trial, embeddings or encoder),
+        + _unused(trial, embeddings or encoder, memory),
     }
     return model, report, held_out
 
 
 def finish(
-    data: Data,
+    whole: Whole,
     trial: Trial,
     seed: int,
     multilabel: bool,
     fitted: Callable[[str], None] = lambda name: None,
 ) -> tuple[LocalModel, int]:
-    """The chosen recipe on all rows, its parts added up into one set of weights; `fitted` is called
-    with the name of each part."""
-    rows, targets = data.learnt(np.arange(len(data.targets)), trial.recipe.names)
-    weighting = data.weighting(rows)
-    design = data.design(weighting, rows)
-    n_terms = len(weighting.keep)
-    width = n_terms + (0 if data.embedded is None else data.embedded.shape[1])
-    n_labels = data.targets.shape[1]
+    """The chosen recipe on all rows, its parts added up into one set of weights, and the number of
+    terms; `fitted` is called with the name of each part."""
+    targets, weighting = whole.targets, whole.weighting
+    n_terms, n_labels = len(weighting.keep), targets.shape[1]
+    width = whole.design.width[1]
     weights = np.zeros((width, n_labels), dtype=np.float32)
     bias = np.zeros(n_labels, dtype=np.float32)
     for base, share in trial.recipe.mixture:
-        part: Linear = base.fit(design, targets, seed)
+        part: Linear = base.fit(whole.design, targets, seed)
         factor = np.float32(share / trial.scales[base.name])
         start = 0 if base.words else n_terms
         weights[start : start + len(part.weights)] += factor * part.weights
@@ -148,7 +164,7 @@ def finish(
     weights[: weighting.n_words] *= np.float32(WORD_WEIGHT)
     embedded = trial.recipe.embedding
     kept = n_terms if any(base.words for base, _ in trial.recipe.mixture) else 0
-    words, chars = data.terms.terms_kept(weighting.keep[:kept])
+    words, chars = (whole.words, whole.chars) if kept else ([], [])
     numbers = range(kept)
     vectorizer = Vectorizer(
         dict(zip(words, numbers, strict=False)),
@@ -161,7 +177,7 @@ def finish(
         bias,
         n_labels=n_labels,
         multilabel=multilabel,
-        embedding=data.embedding if embedded else None,
+        embedding=whole.embedding if embedded else None,
         embedding_weights=np.ascontiguousarray(weights[n_terms:]) if embedded else None,
     )
     return model, kept
@@ -203,10 +219,21 @@ def _unjudged(data: Data) -> list[str]:
     return [f"{copies} {some} no other text to be judged by: label rows with other texts."]
 
 
-def _unused(trial: Trial, asked_for: str | None) -> list[str]:
+def _on_sample(memory: MemoryPlan, data: Data) -> str:
+    if not memory.large:
+        return ""
+    return (
+        f"Since {memory.said}, recipes were compared and scores calibrated on a sample of "
+        f"{rows_text(len(data.targets))}; the classifier was trained on all."
+    )
+
+
+def _unused(trial: Trial, asked_for: str | None, memory: MemoryPlan) -> list[str]:
     """Says so when embeddings were asked for and are not in the recipe."""
     if asked_for is None or trial.recipe.embedding:
         return []
+    if memory.large:
+        return [f"The embeddings are not used, since {memory.said}."]
     tried = [row["score"] for row in trial.table if row["embedding"]]
     plain = [row["score"] for row in trial.table if not row["embedding"]]
     return [

@@ -14,12 +14,13 @@ from ...core.near_duplicates import near_groups
 from .features import FloatArray
 from .group_folds import Rows
 from .label_names import label_texts
-from .recipes import WORD_WEIGHT, Design, Targets
-from .term_counts import TermCounts, Weighting, count_terms
+from .recipes import WORD_WEIGHT, AnyDesign, Design, Targets
+from .term_counts import Matrix, TermCounts, Weighting, count_terms, terms_kept
 from .text_vectors import Encoded, TextVectors
 
 MAX_WEIGHTS = 16_000_000  # features x labels that are kept: 32 MB stored, 64 MB in memory
 MAX_FEATURES = 200_000
+MIN_ROWS_OF_LARGE = 4
 
 
 def as_indicators(
@@ -78,7 +79,7 @@ class Data:
         """names: of the labels, to learn from where that may help; encoded: see `TextVectors`"""
         extra = None if names is None else label_texts(names)
         # A term that occurs in one row only helps where rows are few.
-        min_rows = 1 if len(texts) <= 500 else 2 if len(texts) <= 50_000 else 4
+        min_rows = 1 if len(texts) <= 500 else 2 if len(texts) <= 50_000 else MIN_ROWS_OF_LARGE
         read = texts if extra is None else [*texts, *extra]
         terms = count_terms(read, min_rows=min_rows)
         embedded = None if embedding is None else embedding.rows(read, encoded)
@@ -99,10 +100,39 @@ class Data:
         return np.concatenate([rows, self.named]), np.concatenate([self.targets[rows], own])
 
     def weighting(self, rows: Rows) -> Weighting:
-        most = min(MAX_FEATURES, self.max_weights // self.targets.shape[1])
+        most = most_features(self.targets.shape[1], self.max_weights)
         return Weighting.learn(self.terms, rows, min_rows=self.min_rows, most=most)
 
     def design(self, weighting: Weighting, rows: Rows) -> Design:
-        tfidf = weighting.apply(self.terms, rows)
-        tfidf.data[tfidf.indices < weighting.n_words] *= np.float32(WORD_WEIGHT)
+        tfidf = scaled(weighting.apply(self.terms, rows), weighting.n_words)
         return Design(tfidf, None if self.embedded is None else self.embedded[rows])
+
+    def whole(self, names: bool) -> Whole:
+        """All rows, with those of the labels' names if they are wanted, to be fitted on."""
+        rows, targets = self.learnt(np.arange(len(self.targets)), names)
+        weighting = self.weighting(rows)
+        words, chars = terms_kept(self.terms.words, self.terms.chars, weighting.keep)
+        return Whole(self.design(weighting, rows), targets, weighting, words, chars, self.embedding)
+
+
+@dataclass(frozen=True)
+class Whole:
+    """All that a classifier is fitted on. words and chars: the terms that are kept"""
+
+    design: AnyDesign
+    targets: Targets
+    weighting: Weighting
+    words: list[str]
+    chars: list[str]
+    embedding: TextVectors | None = None
+
+
+def most_features(n_labels: int, max_weights: int = MAX_WEIGHTS) -> int:
+    """That are kept, of the most frequent terms."""
+    return min(MAX_FEATURES, max_weights // n_labels)
+
+
+def scaled(tfidf: Matrix, n_words: int) -> Matrix:
+    """With less weight on words, which are the first columns, than on pieces of words; in place."""
+    tfidf.data[tfidf.indices < n_words] *= np.float32(WORD_WEIGHT)
+    return tfidf
