@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..core.humanize import counted, dollars, rows_text
+from ..core.humanize import counted, dollars, key_list, rows_text
 from .options import json_option, open_database, plan_from, plan_options, task_from, task_options
-from .output import friendly, key_list, one_line, print_json, say, step_progress
+from .output import friendly, one_line, print_json, say, step_progress
 from .train_steps import train_words
 
 if TYPE_CHECKING:

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from ..core.humanize import counted, dollars
+from ..core.humanize import counted, dollars, key_list
 from .options import usd_option, yes_option
-from .output import Stopped, key_list, one_line, say
+from .output import Stopped, one_line, say
 
 if TYPE_CHECKING:
     from ..jobs.confirming import EvaluateConfirmation, PredictConfirmation, Review

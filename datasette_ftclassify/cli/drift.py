@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ..core.humanize import percent, score
+from ..core.humanize import key_list, percent, score
 from .options import database_argument, json_option, open_database, param_option, where_option
 from .output import friendly, print_json
 
@@ -68,7 +68,7 @@ def _describe(found: Drift) -> None:
         click.echo("New rows that are least like the training rows:")
     for row in found.rows:
         known = "" if row.known is None else f", known {score(row.known)}"
-        key = ", ".join(map(str, row.key))
+        key = key_list([row.key])
         text = " ".join(row.text.split())[:_SHOWN]
         click.echo(f"  {key}  {row.label} ({score(row.score)}{known})  {text}")
     click.echo(drift_read(found))

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..core.humanize import percent, rows_text, score
+from ..core.humanize import key_list, percent, rows_text, score
 from ..core.numbers import Range
 from .confirmation import confirm
 from .options import (
@@ -121,7 +121,7 @@ def _task(
             )
         say("Rows that are least like the training rows:")
         for key, text, known in rows[:10]:
-            say(f"  {_key(key)}  known {score(known)}  {_short(text)}")
+            say(f"  {key_list([key])}  known {score(known)}  {_short(text)}")
         keys = [key for key, _, _ in rows]
         where = keys_condition(relation(conn, classifier.task.source), keys)
     return other_task(conn, classifier, where, params, given["label"])
@@ -153,11 +153,7 @@ def _list(title: str, rows: Sequence[JudgedRow], err: bool) -> None:
         click.echo(f"{title}:", err=err)
     for row in rows:
         answer = f"{row.label}, answered with {row.answer}"
-        click.echo(f"  {_key(row.key)}  {answer}  {_short(row.text)}", err=err)
-
-
-def _key(key: Sequence[object]) -> str:
-    return ", ".join(map(str, key))
+        click.echo(f"  {key_list([row.key])}  {answer}  {_short(row.text)}", err=err)
 
 
 def _short(text: str) -> str:

@@ -9,7 +9,7 @@ import shutil
 import sqlite3
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import IO, Any, TypeVar
 
@@ -149,9 +149,3 @@ def row_progress(label: str, total: int | None = None) -> Iterator[Callable[[int
             bar.update(done - bar.pos, f"{(done - first[0]) / seconds:,.0f} rows/s")
 
         yield update
-
-
-def key_list(keys: Sequence[Sequence[object]], of: int = 0, most: int = 10) -> str:
-    """The keys of rows, of so many: as numbers or texts, compound ones in brackets."""
-    shown = [str(k[0]) if len(k) == 1 else f"({', '.join(map(str, k))})" for k in keys[:most]]
-    return ", ".join([*shown, *(["…"] if max(of, len(keys)) > len(shown) else [])])

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..core.errors import FtclassifyError, ReviewError, RowChanged
-from ..core.humanize import counted, percent, rows_text
+from ..core.humanize import counted, key_list, percent, rows_text
 from .options import database_argument, json_option, open_database, task_from, where_option
-from .output import friendly, key_list, one_line, print_json, say
+from .output import friendly, one_line, print_json, say
 from .run_job import run_here
 
 if TYPE_CHECKING:

@@ -7,10 +7,11 @@ Templates have it as `ft`.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 __all__ = [
-    "counted", "dollars", "duration", "number", "one_or_more", "percent", "price", "rows_have",
-    "rows_text", "score", "when",
+    "counted", "dollars", "duration", "key_list", "number", "one_or_more", "percent", "price",
+    "rows_have", "rows_text", "score", "when",
 ]  # fmt: skip
 
 
@@ -90,3 +91,9 @@ def duration(seconds: int) -> str:
     if seconds < 90:
         return f"{seconds} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def key_list(keys: Sequence[Sequence[object]], of: int = 0, most: int = 10) -> str:
+    """The keys of rows, of so many: as numbers or texts, compound ones in brackets."""
+    shown = [str(k[0]) if len(k) == 1 else f"({', '.join(map(str, k))})" for k in keys[:most]]
+    return ", ".join([*shown, *(["…"] if max(of, len(keys)) > len(shown) else [])])

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 
-from ..core.humanize import rows_text
+from ..core.humanize import key_list, rows_text
 from ..jobs.publish import PublishedCopy
 
 _NAMES = {
@@ -49,10 +50,10 @@ def goes(copy: PublishedCopy) -> Iterator[str]:
 def reveals(copy: PublishedCopy) -> Iterator[str]:
     """What its texts may tell, a sentence each."""
     for found in copy.private:
-        keys = ", ".join(found.keys)
+        keys = key_list([json.loads(key) for key in found.keys])
         yield (
             f"Private data: {found.rows:,} of {found.sampled:,} sampled rows of {found.table} have"
-            f" {found.what}, such as {keys}."
+            f" {found.what}, such as row {keys}."
         )
     yield "Private data was looked for in a sample of each table alone: there may be more."
     yield "A classifier holds the words of the texts that it was trained on, and their weights."

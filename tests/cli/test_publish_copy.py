@@ -42,7 +42,7 @@ def test_it_says_what_stays_what_goes_and_how_to_publish(mail: Path, tmp_path: P
         "  view v", "  classifier topics@1", "  classifier urgent@1", "  rows of splits: 2",
     ):  # fmt: skip
         assert f"{line}\n" in done.stdout, line
-    assert "4 of 8 sampled rows of t have an e-mail address, such as [2], [4]" in done.stderr
+    assert "4 of 8 sampled rows of t have an e-mail address, such as row 2, 4" in done.stderr
     commands = [line for line in done.stdout.splitlines() if line.startswith("  datasette ")]
     assert [shlex.split(line)[:4] for line in commands if "publish " in line] == [
         ["datasette", "publish", host, str(out)] for host in ("cloudrun", "heroku", "fly", "vercel")

@@ -186,7 +186,7 @@ async def test_what_each_row_was_to_the_training_is_shown(
 ) -> None:
     rows = (await get(serve(trained), f"{CARD}/rows.json", ROOT)).json()["rows"]
     assert {row["split"] for row in rows} == {"test"}
-    assert "test (held back)" in (await get(serve(trained), f"{CARD}/rows", ROOT)).text
+    assert "They were held back" in (await get(serve(trained), f"{CARD}/rows", ROOT)).text
     conn.execute("insert into messages (message) values ('a new lamp is broken')")
     conn.commit()
     predict_rows(conn, find_classifier(conn, "topics"), "messages")
