@@ -191,11 +191,16 @@ def extra_css_urls(
 
 @hookimpl
 def render_cell(
-    datasette: Datasette, database: str | None, table: str | None, column: str, value: Any
+    datasette: Datasette,
+    database: str | None,
+    table: str | None,
+    column: str,
+    value: Any,
+    row: Any,
 ) -> Any:
     from .web.table_cells import cell
 
-    return cell(datasette, database, table, column, value)
+    return cell(datasette, database, table, column, value, row)
 
 
 @hookimpl

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ..core.database import relation
 from ..core.humanize import counted, one_or_more, rows_have, rows_text
 from ..jobs.columns import ROLES
 from ..jobs.plan import CONCURRENCY
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
     from ..jobs.estimates import JobEstimate
     from ..jobs.plan import Plan, PredictRequest
+    from ..jobs.stale import Answers
     from ..store.classifiers import Classifier
 
 
@@ -43,7 +45,15 @@ if TYPE_CHECKING:
 @param_option
 @click.option("--unlabelled", is_flag=True, help="Only rows without a label.")
 @click.option(
-    "--columns-prefix", metavar="P", help="Write P_label, P_score, P_logprob, P_logprobs."
+    "--stale",
+    is_flag=True,
+    help="Only rows whose text was changed since, or that an earlier version or another minimum"
+    " score answered; with the columns and the minimum score that they have.",
+)
+@click.option(
+    "--columns-prefix",
+    metavar="P",
+    help="Write P_label, P_score, P_logprob, P_logprobs, P_fingerprint.",
 )
 @click.option(
     "--column",
@@ -106,13 +116,14 @@ def predict(database: str, table: str, as_json: bool, **given: Any) -> None:
 
     \b
       datasette ftclassify predict mail.db messages --classifier messages --unlabelled
+      datasette ftclassify predict mail.db messages --stale
       datasette ftclassify predict mail.db messages --where "received > '2026'" --columns-prefix ai
       datasette ftclassify predict mail.db messages --column label topic --column logprobs ''
     """
-    from ..core.database import relation
     from ..jobs.confirming import confirm_predict
     from ..jobs.plan import Plan
     from ..jobs.predict import submit_plan
+    from ..jobs.stale import submit_stale
     from ..store.classifiers import find_classifier, find_for_table
 
     with open_database(database) as conn:
@@ -121,8 +132,15 @@ def predict(database: str, table: str, as_json: bool, **given: Any) -> None:
         classifier = find_classifier(conn, name) if name else find_for_table(conn, table)
         if classifier.task.source.lower() != table.lower():
             say(f"{classifier.title} was trained on {classifier.task.source}, not on {table}.")
+        answers = _stale(conn, classifier, table, given) if given["stale"] else None
+        classifier = classifier if answers is None else answers.classifier
         classifier, access = reach(conn, classifier, given)
-        request = _request(classifier, given)
+        more: dict[str, Any] = {}
+        if answers is None:
+            request = _request(classifier, given)
+        else:
+            request = answers.request(**_terms(classifier, given))
+            more["stale"] = _tell_stale(conn, answers)
         plan = Plan.of(conn, classifier, table, request)
         found = confirm_predict(conn, plan, request, access)
         estimate = None if found is None else found.estimate
@@ -131,16 +149,68 @@ def predict(database: str, table: str, as_json: bool, **given: Any) -> None:
         if found is not None:
             _tell_unlabelled(found.unlabelled)
         agree_to(found, classifier, given)
-        job = submit_plan(conn, plan, request, estimate=estimate, access=access)
+        if answers is None:
+            job = submit_plan(conn, plan, request, estimate=estimate, access=access)
+        else:
+            job = submit_stale(conn, answers, plan, request, estimate=estimate, access=access)
         if given["queue"]:
             tell_queued(conn, job, database, as_json, given["base_url"])
             return
         result = run_here(conn, job, access, database).result or {}
     if as_json:
         named = {"classifier": classifier.name, "version": classifier.version, "table": table}
-        print_json({**named, **result})
+        print_json({**named, **result, **more})
     else:
         _describe(result, classifier, table)
+
+
+_REDONE = (
+    "where", "param", "unlabelled", "column", "label_scores", "overwrite", "threshold", "wrong",
+    "known", "min_known",
+)  # fmt: skip
+"""Options that --stale takes from the answers that are there."""
+
+
+def _stale(
+    conn: sqlite3.Connection, classifier: Classifier, table: str, given: dict[str, Any]
+) -> Answers:
+    """The answers of which the stale ones are to be made again."""
+    from ..jobs.columns import usual_columns
+    from ..jobs.stale import find_answers_in
+
+    changed = [name for name in _REDONE if given[name]]
+    if changed:
+        option = {"threshold": "min-score"}.get(changed[0], changed[0].replace("_", "-"))
+        raise click.UsageError(
+            f"--stale makes answers again as they were made: leave out --{option}, or classify the"
+            " rows without --stale."
+        )
+    prefix = given["columns_prefix"]
+    column = usual_columns(classifier, prefix).fingerprint if prefix else None
+    return find_answers_in(conn, relation(conn, table).name, classifier, column)
+
+
+def _tell_stale(conn: sqlite3.Connection, answers: Answers) -> dict[str, Any]:
+    """Says how many are stale; the same as JSON."""
+    from ..jobs.stale import AGES_TEXT, count_ages
+
+    ages = count_ages(conn, answers.plan(conn))
+    reasons = (f"{ages.counts[age]:,} {text}" for age, text in AGES_TEXT.items()
+               if ages.counts[age])  # fmt: skip
+    few = one_or_more(ages.stale, "is", "are")
+    why = "; ".join(reasons)
+    table = answers.settings.table
+    say(f"{rows_text(ages.stale)} of {table} {few} stale{': ' if why else ''}{why}.")
+    return ages.to_dict()
+
+
+def _terms(classifier: Classifier, given: dict[str, Any]) -> dict[str, Any]:
+    """How a service is asked, and for how much."""
+    from ..jobs.load_classifier import batch_service
+
+    if given["batch"]:
+        batch_service(classifier)
+    return {name: given[name] for name in ("concurrency", "limit_usd", "max_errors", "batch")}
 
 
 def _tell_triggers(conn: sqlite3.Connection, plan: Plan) -> None:
@@ -174,11 +244,8 @@ def _tell_begun(conn: sqlite3.Connection, plan: Plan) -> None:
 def _request(classifier: Classifier, given: dict[str, Any]) -> PredictRequest:
     from ..core.errors import PredictError
     from ..jobs.columns import usual_columns
-    from ..jobs.load_classifier import batch_service
     from ..jobs.plan import PredictRequest
 
-    if given["batch"]:
-        batch_service(classifier)
     columns = usual_columns(
         classifier,
         given["columns_prefix"] or "",
@@ -191,14 +258,13 @@ def _request(classifier: Classifier, given: dict[str, Any]) -> PredictRequest:
         raise PredictError("Every column is left out: name one that is to be written.")
     same = (
         "where", "unlabelled", "overwrite", "threshold", "wrong", "strength", "min_known",
-        "concurrency", "limit_usd", "on_error",
+        "on_error",
     )  # fmt: skip
     return PredictRequest(
         columns=columns,
         params=dict(given["param"]),
-        max_errors=given["max_errors"],
-        batch=given["batch"],
         **{name: given[name] for name in same},
+        **_terms(classifier, given),
     )
 
 

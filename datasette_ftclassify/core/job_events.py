@@ -59,7 +59,7 @@ STARTED = _event("started", "info", "A process began to work on it.", rows=_ROWS
 RESUMED = _event("resumed", "info", "A process goes on with it.", rows=_ROWS)
 REQUESTED = _event("requested", "info", "Somebody asked to pause, resume, retry, cancel or run it.")
 WAITS = _event("waits", "warning", "A worker may not run it, for the reason it names.")
-NEW_ROWS = _event("new-rows", "info", "Rows came after it had finished, and it goes on with them.")
+NEW_ROWS = _event("new-rows", "info", "Rows came or were edited after it had finished.")
 STARTED_OVER = _event("started-over", "warning", "It begins at the first row again.")
 DIED = _event("died", "warning", "Its process died without saying why.")
 LOST_REQUESTS = _event(

@@ -17,9 +17,10 @@ from ..store.classifiers import Classifier
 from ..store.columns import column_owners, own_column
 from .load_classifier import service_of
 
-ROLES = ("label", "score", "logprob", "logprobs", "raw", "reason", "known")
+ROLES = ("label", "score", "logprob", "logprobs", "raw", "reason", "known", "fingerprint")
 """What a column may hold. `raw` is what a language model said, `reason` why a row has no label,
-`known` how much its text is like the training rows."""
+`known` how much its text is like the training rows, `fingerprint` what the answer was made from
+(see `fingerprints`)."""
 
 LABEL_SCORE = "label_score:"
 """What the role of a column begins with that holds the probability of one label, which follows."""
@@ -43,6 +44,7 @@ class Columns:
     raw: str | None = None
     reason: str | None = None
     known: str | None = None
+    fingerprint: str | None = None
     label_scores: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -71,7 +73,7 @@ class Columns:
     def to_dict(self) -> dict[str, Any]:
         """Without what earlier versions did not know and nobody asks for."""
         said = asdict(self)
-        for later in ("known", "label_scores"):
+        for later in ("known", "fingerprint", "label_scores"):
             if not said[later]:
                 del said[later]
         return said
@@ -97,7 +99,7 @@ def usual_columns(
     label_scores: with one for the probability of each label
     """
     service = service_of(classifier)
-    roles = set(ROLES[:4])
+    roles = {*ROLES[:4], "fingerprint"}
     if service is not None and service.capabilities.says_anything:
         roles |= {"raw", "reason"}
     roles |= {"known"} if known else set()
@@ -211,6 +213,7 @@ def make_columns(
     label = classifier.labels.sqlite_type or ("ANY" if _is_strict(conn, target.name) else "")
     label += _reference(conn, classifier)
     types = {"label": label, "score": "REAL", "logprob": "REAL", "known": "REAL"}
+    types["fingerprint"] = "INTEGER"
     table = quote(target.name)
     missing = [column for _, column in columns.items() if target.column(column) is None]
     for role, column in columns.items():

@@ -1,15 +1,22 @@
-"""Classifying new rows as they come.
+"""Classifying new rows as they come, and edited ones again.
 
 One prediction over all rows of a table stores its cursor, as every job does. Whenever there are
 rows after it, the same job is queued again and resumes there: so new rows are found by the table's
-rowid, at the cost of one look into an index. Rows that are changed later keep their answers, and so
-do those that get the rowid of a deleted one.
+key, at the cost of one look into an index. Edited rows, and those whose keys are among the others',
+are found by the fingerprints of their answers: all texts are read again, a little at a time, and
+only when the file has changed.
 """
 
 from __future__ import annotations
 
+import math
+import os
 import sqlite3
+import time
+from collections.abc import Callable
+from typing import Any, Literal
 
+from ..core.database import Key
 from ..core.errors import FtclassifyError, PredictError
 from ..store.classifiers import Classifier, find_by_uid
 from ..store.jobs.job import Job
@@ -19,6 +26,8 @@ from ..store.schema import ensure_schema, transaction
 from ..trainers.access import Access
 from ..trainers.configuration import read_access
 from .agreements import agreement_to
+from .cursor import position_of
+from .fingerprints import FOLLOWED
 from .load_classifier import service_of
 from .plan import Plan, PredictRequest
 from .predict import submit_plan
@@ -38,9 +47,10 @@ def check_follow(
     if request.where or request.unlabelled:
         raise PredictError("New rows are classified as they come only where all rows are chosen.")
     target = find_target(conn, classifier, table)
-    if target.rowid is None:
+    if target.rowid is None and request.columns and not request.columns.fingerprint:
         raise PredictError(
-            f"Table {target.name} is without a rowid, so its new rows cannot be told from others."
+            f"Table {target.name} is without a rowid, so its new rows can be told from others only "
+            "by the column fingerprint: write it, too."
         )
 
 
@@ -56,30 +66,107 @@ def submit_follow(
     return job
 
 
-def queue_new_rows(conn: sqlite3.Connection, access: Access | None = None) -> list[int]:
-    """Queues the jobs whose tables have new rows; gives their ids. Cheap when there are none.
+class EditSearch:
+    """Looks for new and edited rows among those of a file that were answered.
+
+    seconds: that one look may take; the next one goes on
+    """
+
+    def __init__(
+        self, seconds: float = math.inf, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._seconds = seconds
+        self._clock = clock
+        self._places: dict[int, list[Any]] = {}
+        self._begun: dict[int, object] = {}
+        self._ended: dict[int, object] = {}
+        self._found: dict[int, set[tuple[Key, int]]] = {}
+
+    def finds(self, conn: sqlite3.Connection, plan: Plan, job: Job) -> bool:
+        """Whether there is one, as far as was looked. A row that it found before, and that is as
+        it was, counts no more: a trigger keeps it so."""
+        if plan.columns.fingerprint is None:
+            return False
+        changes = _changes(conn)
+        place = self._places.pop(job.id, None)
+        if place is None:
+            if changes is not None and self._ended.get(job.id) == changes:
+                return False
+            self._begun[job.id] = changes
+        end = self._clock() + self._seconds
+        known = self._found.setdefault(job.id, set())
+        for batch in plan.rows_of(FOLLOWED).ages(conn, place):
+            found = {(key, plan.fingerprints.of(text)) for key, text, age in batch
+                     if age in FOLLOWED} - known  # fmt: skip
+            if found:
+                if len(known) > _MOST_FOUND:
+                    known.clear()
+                known |= found
+                return True
+            place = position_of(batch[-1][0])
+            if self._clock() > end:
+                self._places[job.id] = place
+                return False
+        self._ended[job.id] = self._begun[job.id]
+        return False
+
+
+_MOST_FOUND = 10_000
+"""Rows of a job that are remembered."""
+
+
+def _changes(conn: sqlite3.Connection) -> object:
+    """Something that is another one when the file has changed; None where nothing tells."""
+    path = next((row[2] for row in conn.execute("pragma database_list") if row[1] == "main"), "")
+    marks: list[tuple[int, int] | None] = []
+    for name in (path, f"{path}-wal"):
+        try:
+            found = os.stat(name)
+        except OSError:
+            marks.append(None)
+        else:
+            marks.append((found.st_mtime_ns, found.st_size))
+    return tuple(marks) if path else None
+
+
+def queue_new_rows(
+    conn: sqlite3.Connection, access: Access | None = None, search: EditSearch | None = None
+) -> list[int]:
+    """Queues the jobs whose tables have new or edited rows; gives their ids. Cheap when the file
+    has not changed.
 
     Not those that failed or are paused, which must be resumed first, nor those that nobody on this
     machine has agreed to.
+
+    search: of this file; None: all rows are looked at
     """
     reach = access or read_access()
-    return [one.job_id for one in list_following(conn) if _has_new_rows(conn, one, reach)
-            and go_on(conn, one.job_id)]  # fmt: skip
+    search = search or EditSearch()
+    queued = []
+    for one in list_following(conn):
+        found = _look(conn, one, reach, search)
+        if found and go_on(conn, one.job_id, from_the_first=found == "edited"):
+            queued.append(one.job_id)
+    return queued
 
 
-def _has_new_rows(conn: sqlite3.Connection, following: Following, access: Access) -> bool:
+def _look(
+    conn: sqlite3.Connection, following: Following, access: Access, search: EditSearch
+) -> Literal["new", "edited"] | None:
     try:
         job = get_job(conn, following.job_id)
         if job.state != "finished" or agreement_to(conn, job, access) is None:
-            return False
+            return None
         settings = settings_of(job, PredictSettings)
         if settings.table != following.source:
-            return False
+            return None
         classifier = find_by_uid(conn, following.uid)
         # First of all: a condition from a file is not to run in a server's own process.
         check_follow(conn, classifier, following.source, PredictRequest(where=settings.where,
-                     unlabelled=settings.unlabelled))  # fmt: skip
+                     unlabelled=settings.unlabelled, columns=settings.columns))  # fmt: skip
         plan = Plan(conn, classifier, settings)
-        return plan.rows.has_more(conn, plan.row_cursor.now(conn, job.position))
+        if plan.rows.has_more(conn, plan.row_cursor.now(conn, job.position)):
+            return "new"
+        return "edited" if search.finds(conn, plan, job) else None
     except FtclassifyError:
-        return False  # the table, the classifier or the job is gone, or no longer fits
+        return None  # the table, the classifier or the job is gone, or no longer fits

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,9 +18,10 @@ from ..store.minimum_scores import find_minimum
 from ..store.schema import transaction
 from .columns import Columns, check_columns, usual_columns
 from .cursor import RowCursor, start_over
+from .fingerprints import FOLLOWED, STALE, Age, Fingerprints
 from .load_classifier import measures_known, service_of
 from .row_updates import RowUpdates
-from .rows import Rows, find_target
+from .rows import AnswersOf, Rows, find_target
 from .settings import PredictSettings
 
 ON_ERROR = ("null", "fail")
@@ -38,6 +39,8 @@ class PredictRequest:
     columns:     None: named after the classifier
     where, params: only rows that meet the condition; the values of its :names
     unlabelled:  only rows without a label
+    stale:       only rows whose answer is older than their text, the classifier or its minimum
+                 score; needs the column `fingerprint`
     overwrite:   allow writing to columns that were not made for predictions
     threshold:   the minimum score (0-1) of a label; below it a row gets none, and keeps its score.
                  None: the one that is kept with the classifier, 0: every label is written
@@ -60,6 +63,7 @@ class PredictRequest:
     where: str | None = None
     params: Mapping[str, Any] = field(default_factory=dict)
     unlabelled: bool = False
+    stale: bool = False
     overwrite: bool = False
     threshold: float | None = None
     wrong: float | None = None
@@ -76,6 +80,8 @@ class PredictRequest:
     ) -> PredictSettings:
         """What makes two prediction jobs the same one; for the rest see `terms`."""
         columns = self.columns or usual_columns(classifier, min_known=self.min_known)
+        threshold = self._threshold(conn, classifier)
+        own = self.wrong is None and self.threshold is None and threshold is not None
         return PredictSettings(
             classifier=classifier.title,
             uid=classifier.uid,
@@ -85,11 +91,13 @@ class PredictRequest:
             params=dict(self.params),
             unlabelled=self.unlabelled,
             overwrite=self.overwrite,
-            threshold=self._threshold(conn, classifier),
+            threshold=threshold,
             wrong=self.wrong,
             strength=None if self.wrong is None else self.strength,
             min_known=self.min_known,
             on_error=None if service_of(classifier) is None else self.on_error,
+            stale=self.stale or None,
+            own_minimum=own or None,
         )
 
     def _threshold(self, conn: sqlite3.Connection, classifier: Classifier) -> float | None:
@@ -138,10 +146,41 @@ class Plan:
         self._check_roles()
         check_columns(conn, self.target, self.columns, classifier, settings.overwrite)
         self.row_cursor = RowCursor(conn, self.target)
+        roles = [role for role, _ in self.columns.items()]
+        self._fingerprint_at = roles.index("fingerprint") if "fingerprint" in roles else None
         self.updates = RowUpdates(
             self.target, self.columns, classifier, overwrite=settings.overwrite
         )
-        self.rows = Rows(self.target, classifier, where, params, settings.unlabelled)
+        self.fingerprints = Fingerprints.of_classifier(
+            conn, classifier, self.threshold, self.min_known
+        )
+        self.rows = self.rows_of(STALE if settings.stale else None)
+
+    def rows_of(self, ages: Collection[Age] | None) -> Rows:
+        """The rows that are meant; ages: only those whose answer has one of these. Raises
+        PredictError where no column tells."""
+        settings, only = self.settings, None
+        if ages is not None:
+            if self.columns.fingerprint is None:
+                raise PredictError(
+                    "Which answers are stale is told by the column fingerprint: write it, too."
+                )
+            only = AnswersOf(
+                self.fingerprints, frozenset(ages), self.columns.fingerprint,
+                tuple(name for role, name in self.columns.items() if role != "fingerprint"),
+            )  # fmt: skip
+        where, params, unlabelled = settings.where, settings.params, settings.unlabelled
+        return Rows(self.target, self.classifier, where, params, unlabelled, only)
+
+    def keep_to_followed(self) -> None:
+        """From now on only new and edited rows."""
+        self.rows = self.rows_of(FOLLOWED)
+
+    def mark(self, cells: list[Any], text: str | None) -> list[Any]:
+        """The cells of a row with the fingerprint of its answer in their midst."""
+        if self._fingerprint_at is not None:
+            cells[self._fingerprint_at] = self.fingerprints.of(text)
+        return cells
 
     def _check_roles(self) -> None:
         """Raises PredictError for columns that nothing would be written into."""
@@ -178,7 +217,7 @@ class Plan:
                 start_over(conn, job, "the table has lost what was written, and is another one")
             self.row_cursor.begin(conn, job)
             job.step = "classifying"
-            job.total = total
+            job.total = total + (job.rows_done if self.rows.only else 0)
             save_progress(conn, job)
             self.updates.rehearse(conn, first[0][0] if first else None)
             self.row_cursor.note_version(conn)

@@ -17,6 +17,7 @@ from ..core.labels import LabelValue
 from ..core.prediction import Answerer, LogprobsJson, Prediction, probability_at
 from ..store.classifiers import Classifier, find_by_uid
 from ..store.jobs.job import Job
+from ..store.jobs.new_rows import is_followed
 from ..store.jobs.state import add_job, note_terms, save_progress
 from ..store.schema import ensure_schema, transaction
 from ..trainers.access import Access
@@ -154,7 +155,10 @@ def run_predict(lease: Lease, progress: RowProgress, access: Access | None = Non
 
 def _read_plan(conn: sqlite3.Connection, job: Job) -> Plan:
     settings = settings_of(job, PredictSettings)
-    return Plan(conn, find_by_uid(conn, settings.uid), settings)
+    plan = Plan(conn, find_by_uid(conn, settings.uid), settings)
+    if job.result is not None and plan.columns.fingerprint and is_followed(conn, job.id):
+        plan.keep_to_followed()
+    return plan
 
 
 Withheld = Literal["known", "score"]
@@ -178,10 +182,12 @@ class _Writer:
             "logprobs": lambda p, known: logprobs_json(p.logprobs),
             "reason": self._reason,
             "known": lambda p, known: known,
+            "fingerprint": lambda p, known: None,  # see Plan.mark
         }
         for label in plan.columns.label_scores:
             values[LABEL_SCORE + label] = self._score_of(label)
         self._values = [values[role] for role, _ in plan.columns.items()]
+        self._mark = plan.mark
 
     def _score_of(self, label: str) -> Callable[[Prediction, float | None], float]:
         position = self._labels.position_called(label)
@@ -212,12 +218,16 @@ class _Writer:
         return None
 
     def parameters(
-        self, key: tuple[Cell, ...], prediction: Prediction | None, known: float | None
+        self,
+        key: tuple[Cell, ...],
+        text: str | None,
+        prediction: Prediction | None,
+        known: float | None,
     ) -> list[Any]:
         """The answer and the row's key; NULLs for a row that has no text to classify."""
         if prediction is None:
-            return [None] * len(self._values) + list(key)
-        return [value(prediction, known) for value in self._values] + list(key)
+            return self._mark([None] * len(self._values), text) + list(key)
+        return self._mark([value(prediction, known) for value in self._values], text) + list(key)
 
 
 def _answers(
@@ -235,7 +245,7 @@ def _answers(
     every = list(zip(predictions, known, strict=True))
     answers = iter(every)
     updates = [
-        writer.parameters(key, *((None, None) if text is None else next(answers)))
+        writer.parameters(key, text, *((None, None) if text is None else next(answers)))
         for key, text in batch
     ]
     return updates, Counter(writer.why_withheld(*answer) for answer in every)
@@ -248,6 +258,9 @@ def _write(
     they were."""
     kept = plan.write(conn, updates)
     if not batch:
+        if plan.rows.passed is not None:  # new rows are those behind all that were looked at
+            job.position = plan.row_cursor.after(conn, plan.rows.passed)
+            save_progress(conn, job)
         return kept
     answered = sum(text is not None and i not in kept for i, (_, text) in enumerate(batch))
     job.position = plan.row_cursor.after(conn, batch[-1][0])

@@ -8,17 +8,46 @@ from __future__ import annotations
 
 import math
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from ..core.database import Cell, Relation, condition, count, key_text, quote, relation
 from ..core.errors import PredictError, SourceError
 from ..core.labels import unlabelled_sql
 from ..store.classifiers import Classifier
-from .cursor import unpack
+from .cursor import position_of, unpack
+from .fingerprints import Age, Fingerprints
 
 Batch = list[tuple[tuple[Cell, ...], str | None]]
 """Rows as (key, text); the text is None where there is none to classify."""
+
+_MOST_READ = 1_000
+"""Rows that are read at once."""
+
+
+@dataclass(frozen=True)
+class AnswersOf:
+    """Which rows are meant by the answers that they have.
+
+    ages:   of these; empty: none, where all are to be looked at
+    column: that the fingerprint is in; others: that the rest of an answer is in
+    """
+
+    fingerprints: Fingerprints
+    ages: frozenset[Age]
+    column: str
+    others: tuple[str, ...]
+
+    def sql(self, target: Relation) -> str:
+        """Two expressions: the fingerprint, and whether there is an answer. The columns may be
+        still to come."""
+        table = quote(target.name)
+        there = [f"{table}.{quote(name)} is not null" for name in self.others
+                 if target.column(name) is not None]  # fmt: skip
+        column = target.column(self.column)
+        found = "null" if column is None else f"{table}.{quote(column)}"
+        return f"{found}, {' or '.join(there) or '0'}"
 
 
 def find_target(conn: sqlite3.Connection, classifier: Classifier, table: str) -> Relation:
@@ -60,7 +89,12 @@ class Rows:
         where: str | None,
         params: Mapping[str, Any],
         unlabelled: bool,
+        only: AnswersOf | None = None,
     ) -> None:
+        self.only = only
+        self.passed: tuple[Cell, ...] | None = None
+        """The last row that was looked at, where the ones after the last that was taken were left
+        out."""
         self.params = dict(params)
         # With the table's name: a column that is gone would otherwise be read as a text.
         own = self._own = quote(target.name)
@@ -71,13 +105,18 @@ class Rows:
         self._keys = ", ".join(f"{own}.{quote(name)}" for name in target.cursor)
         self._descending = ", ".join(f"{own}.{quote(name)} desc" for name in target.cursor)
         self._marks = ", ".join(f":_ft_{i}" for i in range(len(target.cursor)))
-        self._text = ", ".join(f"{own}.{quote(name)}" for name in classifier.task.text)
+        texts = [f"{own}.{quote(name)}" for name in classifier.task.text]
+        self._text = ", ".join(texts)
+        self._n_texts = len(texts)
+        self._answer = "" if only is None else f", {only.sql(target)}"
         self._n_keys = len(target.cursor)
         self._last: tuple[Cell, ...] | None = None
         self._render = classifier.task.renderer()
 
     def count(self, conn: sqlite3.Connection) -> int:
         """Raises SourceError when the condition does not run."""
+        if self.only is not None:
+            return sum(len(batch) for batch in self._every(conn))
         try:
             return count(conn, f"select count(*) {self._from}", self.params)
         except (sqlite3.Error, sqlite3.Warning) as error:
@@ -95,18 +134,15 @@ class Rows:
         Raises PredictError for a key that cannot be found again: a text that is no UTF-8, read with
         signs for what is wrong in it, is not the one that is there.
         """
-        later, marks = self._later(position)
-        if self._last is not None:
-            ends = {f"_ft_last_{i}": value for i, value in enumerate(self._last)}
-            later += f" and ({self._keys}) <= ({', '.join(f':{name}' for name in ends)})"
-            marks |= ends
-        found = conn.execute(
-            f"select {self._keys}, {self._text} {self._from}{later}"
-            f" order by {self._keys} limit {most}",
-            {**self.params, **marks},
-        ).fetchall()  # read before anything is done with it: nobody waits for that
-        n = self._n_keys
-        batch = [(tuple(row[:n]), self._render(row[n:]).text) for row in found]
+        while True:
+            read = self._read(conn, position, most)
+            batch = [(key, text) for key, text, age in read if self._takes(age)]
+            if batch:
+                self.passed = None
+            if batch or not read:
+                break
+            self.passed = read[-1][0]
+            position = position_of(self.passed)
         for row_key, _ in batch:
             if _has_signs(row_key) and not self._is_there(conn, row_key):
                 raise PredictError(
@@ -115,6 +151,47 @@ class Rows:
                     fields=("where",),
                 )
         return batch
+
+    def _takes(self, age: Age) -> bool:
+        return self.only is None or age in self.only.ages
+
+    def _every(self, conn: sqlite3.Connection) -> Iterator[Batch]:
+        """All rows that are meant, in batches."""
+        position = None
+        while batch := self.after(conn, position, _MOST_READ):
+            yield batch
+            position = position_of(batch[-1][0])
+
+    def ages(
+        self, conn: sqlite3.Connection, position: Sequence[Any] | None = None
+    ) -> Iterator[list[tuple[tuple[Cell, ...], str | None, Age]]]:
+        """All rows after a position in batches, each with the age of its answer."""
+        while read := self._read(conn, position, _MOST_READ):
+            yield read
+            position = position_of(read[-1][0])
+
+    def _read(
+        self, conn: sqlite3.Connection, position: Sequence[Any] | None, most: int
+    ) -> list[tuple[tuple[Cell, ...], str | None, Age]]:
+        later, marks = self._later(position)
+        if self._last is not None:
+            ends = {f"_ft_last_{i}": value for i, value in enumerate(self._last)}
+            later += f" and ({self._keys}) <= ({', '.join(f':{name}' for name in ends)})"
+            marks |= ends
+        found = conn.execute(
+            f"select {self._keys}, {self._text}{self._answer} {self._from}{later}"
+            f" order by {self._keys} limit {most}",
+            {**self.params, **marks},
+        ).fetchall()  # read before anything is done with it: nobody waits for that
+        n, end = self._n_keys, self._n_keys + self._n_texts
+        read: list[tuple[tuple[Cell, ...], str | None, Age]] = []
+        for row in found:
+            text = self._render(row[n:end]).text
+            age: Age = "none"
+            if self.only is not None:
+                age = self.only.fingerprints.age(row[end], text, bool(row[end + 1]))
+            read.append((tuple(row[:n]), text, age))
+        return read
 
     def has_more(self, conn: sqlite3.Connection, position: Sequence[Any] | None) -> bool:
         """Whether there are rows after a job's position. Reads no cell but their keys."""
@@ -139,6 +216,8 @@ class Rows:
     ) -> list[str | None]:
         """The texts of all rows, or of so many drawn at random; no more of them than have so many
         characters together. None for a row without one."""
+        if self.only is not None:
+            return self._sample_of_some(conn, most, characters)
         cursor = conn.execute(
             f"select {self._text} {self._from} order by random() limit {most}", self.params
         )
@@ -150,6 +229,20 @@ class Rows:
                 texts.append(text)
                 room -= len(text or "")
         cursor.close()
+        return texts
+
+    def _sample_of_some(
+        self, conn: sqlite3.Connection, most: int, characters: int | None
+    ) -> list[str | None]:
+        """Of rows that only their answers tell: the first ones, as they cost a reading each."""
+        texts: list[str | None] = []
+        room = math.inf if characters is None else characters
+        for batch in self._every(conn):
+            for _, text in batch:
+                texts.append(text)
+                room -= len(text or "")
+                if room < 0 or len(texts) == most:
+                    return texts
         return texts
 
 

@@ -54,6 +54,8 @@ class PredictSettings:
     wrong, strength: the share of wrong answers that it came from, and what that promises
     min_known:  how much a text must be like the training rows; None: every text is answered
     on_error:   see `PredictRequest`; None: the model is not at a service
+    stale:      only rows whose answer is stale; None: whatever they have
+    own_minimum: whether the threshold is the one that was kept with the classifier
     """
 
     classifier: str
@@ -69,10 +71,12 @@ class PredictSettings:
     strength: str | None = None
     min_known: float | None = None
     on_error: str | None = None
+    stale: bool | None = None
+    own_minimum: bool | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Without what is None and was unknown to earlier versions: their jobs are the same one."""
-        later = ("threshold", "wrong", "strength", "min_known", "on_error")
+        later = ("threshold", "wrong", "strength", "min_known", "on_error", "stale", "own_minimum")
         said = {
             name: value for name, value in asdict(self).items()
             if name not in later or value is not None

@@ -17,6 +17,7 @@ from ..jobs.rows import Rows
 from ..present.writing import triggers_sentence
 from ..store.classifiers import Classifier, find_classifier, find_for_table, list_classifiers
 from ..store.jobs.new_rows import list_following
+from ..store.jobs.state import get_job
 from .classify_form import Form, named_columns, row_condition
 from .filters import RowFilter, read_filters
 
@@ -134,7 +135,7 @@ def facts(conn: sqlite3.Connection, form: Form, allowed: Sequence[Choice]) -> di
         "rows": {},
         "proposed_rows": "all",
         "row": None,
-        "followed_by": _followed_by(conn, target, allowed),
+        **_following(conn, target, allowed),
     }
     if chosen is None:
         return data
@@ -234,12 +235,23 @@ def _triggers(
     return list(updates.triggers(conn))
 
 
-def _followed_by(
+def _following(
     conn: sqlite3.Connection, target: Relation, allowed: Sequence[Choice]
-) -> list[str]:
-    """The classifiers that answer new rows of the table as they come."""
-    uids = {following.uid for following in list_following(conn, target.name)}
-    return [choice.title for choice in allowed if choice.classifier.uid in uids]
+) -> dict[str, Any]:
+    """The classifiers that answer new rows of the table as they come, and how far their jobs are:
+    {title: {"job", "state"}}."""
+    titles = {choice.classifier.uid: choice.title for choice in allowed}
+    found = {}
+    for one in list_following(conn, target.name):
+        if one.uid not in titles:
+            continue
+        try:
+            job = get_job(conn, one.job_id)
+            state = "interrupted" if job.interrupted else job.state
+        except FtclassifyError:
+            state = "failed"
+        found[titles[one.uid]] = {"job": one.job_id, "state": state}
+    return {"followed_by": list(found), "following": found}
 
 
 def _sql(classifier: Classifier, target: Relation) -> str | None:

@@ -17,17 +17,18 @@ from ..core.strengths import PROMISES
 from ..jobs.columns import ROLES, Columns, column_prefix, label_score_columns, usual_columns
 from ..jobs.load_classifier import service_of
 from ..jobs.plan import CONCURRENCY, MAX_ERRORS, PredictRequest
+from ..jobs.stale import Answers, find_answers_in
 from ..store.classifiers import Classifier
 from .filters import Pair, filter_pairs, read_filters
 from .form_fields import FieldError, many, number, one, ticked, whole
 
-ROWS = ("all", "unlabelled", "filter", "row")
+ROWS = ("all", "unlabelled", "filter", "row", "stale")
 MAX_PREFIX = 200
 """Characters: a column's name is not a text."""
 
 _PLAIN = (
     "classifier", "rows", "row", "prefix", "min_score", "wrong", "strength", "min_known",
-    "on_error", "default_label", "max_errors", "concurrency", "limit_usd",
+    "on_error", "default_label", "max_errors", "concurrency", "limit_usd", "answers",
 )  # fmt: skip
 
 _BOXES = ("batch", "overwrite", "follow", "label_scores")
@@ -37,6 +38,7 @@ _BOXES = ("batch", "overwrite", "follow", "label_scores")
 class Form:
     """As typed: every value is text, an empty one was not chosen.
 
+    answers:  the column of fingerprints that tells which answers are stale; empty: the only one
     rows:     one of ROWS; empty, as when it was not chosen, means all of them
     row:      a row's key as in Datasette's address of it
     roles:    of the columns to write; None: all that the classifier has
@@ -60,6 +62,7 @@ class Form:
     max_errors: str = ""
     concurrency: str = ""
     limit_usd: str = ""
+    answers: str = ""
     batch: bool = False
     overwrite: bool = False
     follow: bool = False
@@ -98,8 +101,8 @@ class Form:
 
     def wants(self, role: str) -> bool:
         """Whether the column of that role is to be written. With a minimum of known each row
-        without a label says why."""
-        if role == "reason" and self.min_known:
+        without a label says why; edited rows are known by their fingerprints."""
+        if (role == "reason" and self.min_known) or (role == "fingerprint" and self.follow):
             return True
         return role != "known" if self.roles is None else role in self.roles
 
@@ -125,17 +128,12 @@ class Form:
         """Raises FieldError or SourceError."""
         if len(self.prefix) > MAX_PREFIX or "\0" in self.prefix:
             raise FieldError("prefix", f"A prefix has at most {MAX_PREFIX} characters.")
+        if self.rows == "stale":
+            return self._again(self.stale_answers(conn, classifier, target))
         where, params = self._where(conn, target)
         given: dict[str, Any] = {}
         if service_of(classifier) is not None:
-            max_errors = number("max_errors", self.max_errors, SHARE)
-            given = {
-                "concurrency": whole("concurrency", self.concurrency, CONCURRENCY),
-                "max_errors": MAX_ERRORS if max_errors is None else max_errors,
-                "limit_usd": self.limit(),
-                "on_error": self._on_error(classifier),
-                "batch": self.batch,
-            }
+            given = {**self._terms(), "on_error": self._on_error(classifier)}
         return PredictRequest(
             columns=self.columns(classifier),
             where=where,
@@ -148,6 +146,34 @@ class Form:
             min_known=number("min_known", self.min_known, SHARE),
             **given,
         )
+
+    def stale_answers(
+        self, conn: sqlite3.Connection, classifier: Classifier, target: Relation
+    ) -> Answers:
+        """Of the classifier's, which are to be made again where they are stale."""
+        answers = find_answers_in(conn, target.name, classifier, self.answers or None)
+        if answers.classifier.uid != classifier.uid:
+            raise FieldError(
+                "classifier",
+                f"Stale answers are made again by {answers.classifier.title}: choose it, or rows of"
+                " another kind.",
+            )
+        return answers
+
+    def _again(self, answers: Answers) -> PredictRequest:
+        """With the columns and the minimum score that they have."""
+        remote = service_of(answers.classifier) is not None
+        return answers.request(**(self._terms() if remote else {}))
+
+    def _terms(self) -> dict[str, Any]:
+        """How a service is asked, and for how much."""
+        max_errors = number("max_errors", self.max_errors, SHARE)
+        return {
+            "concurrency": whole("concurrency", self.concurrency, CONCURRENCY),
+            "max_errors": MAX_ERRORS if max_errors is None else max_errors,
+            "limit_usd": self.limit(),
+            "batch": self.batch,
+        }
 
     def limit(self) -> float | None:
         """What the job may cost in USD, as typed. Raises FieldError."""

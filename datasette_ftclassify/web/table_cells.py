@@ -21,6 +21,7 @@ from ..core.untrusted_json import read_json
 from ..jobs.columns import LABEL_SCORE
 from ..store.classifiers import has_store
 from ..store.columns import our_columns
+from . import answer_ages
 from .datasette_reads import PART_SECONDS, read
 
 if TYPE_CHECKING:
@@ -75,7 +76,12 @@ def _fresh(database: Database) -> Columns | None:
 
 
 def cell(
-    datasette: Datasette, database: str | None, table: str | None, column: str, value: Any
+    datasette: Datasette,
+    database: str | None,
+    table: str | None,
+    column: str,
+    value: Any,
+    row: Any = None,
 ) -> markupsafe.Markup | Awaitable[markupsafe.Markup | None] | None:
     """The cell as HTML; None to leave it to Datasette, as for every cell that is not ours."""
     if not database or not table or value is None or database not in datasette.databases:
@@ -83,10 +89,15 @@ def cell(
     db = datasette.get_database(database)
     known = _fresh(db)
     if known is not None:
+        if known.get((table, column), ("", ""))[0] == "fingerprint":
+            return answer_ages.cell(datasette, database, table, column, value, row)
         return _drawn(datasette, database, table, column, value, known)
 
     async def ask_first() -> markupsafe.Markup | None:
-        return _drawn(datasette, database, table, column, value, await columns_of(db))
+        columns = await columns_of(db)
+        if columns.get((table, column), ("", ""))[0] == "fingerprint":
+            return await answer_ages.cell(datasette, database, table, column, value, row)
+        return _drawn(datasette, database, table, column, value, columns)
 
     return ask_first()
 

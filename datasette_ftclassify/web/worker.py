@@ -37,6 +37,8 @@ from .operator_settings import access_of
 if TYPE_CHECKING:
     from datasette.app import Datasette
 
+    from ..jobs.new_rows import EditSearch
+
 LOOK_EVERY = 1.0
 """Seconds between looks into the databases."""
 
@@ -53,6 +55,9 @@ hours, or, in a file that somebody made so, for ever."""
 
 NEW_ROWS_EVERY = 5.0
 """Seconds between looks for new rows of the tables that have theirs classified as they come."""
+
+SEARCH_SECONDS = 0.2
+"""Of those looks for the part that reads texts again, to find edited rows: 1 in 25 of the time."""
 
 LOOK_SECONDS = 2.0
 """For one reading of a file's jobs."""
@@ -81,6 +86,7 @@ class Worker:
         self._children: list[Child] = []
         self._resting: dict[tuple[str, int], float] = {}
         self._followed: dict[str, float] = {}
+        self._searches: dict[str, EditSearch] = {}
         self._prepared: set[str] = set()
         self._served: dict[str, float] = {}
         self._over = threading.Event()
@@ -141,11 +147,12 @@ class Worker:
         agreed: Collection[int],
     ) -> None:
         if time.monotonic() >= self._followed.get(path, 0.0):
-            from ..jobs.new_rows import queue_new_rows
+            from ..jobs.new_rows import EditSearch, queue_new_rows
 
             self._followed[path] = time.monotonic() + NEW_ROWS_EVERY
+            search = self._searches.setdefault(path, EditSearch(SEARCH_SECONDS))
             with within(conn, LOOK_SECONDS):
-                queue_new_rows(conn, access)
+                queue_new_rows(conn, access, search)
         ours = {child.job.id for child in self._children if child.path == path}
         with within(conn, LOOK_SECONDS):
             waiting = maybe_waiting(conn)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 from ...core.labels import LabelSet, LabelValue
@@ -89,6 +89,7 @@ class Cells:
             "logprobs": lambda a, _: None if a.logprobs is None else self._json(a.logprobs),
             "raw": lambda a, _: a.raw,
             "reason": self._reason,
+            "fingerprint": lambda *_: None,  # see Plan.mark
         }
         for label in columns.label_scores:
             values[LABEL_SCORE + label] = self._score_of(label)
@@ -99,7 +100,7 @@ class Cells:
         assert position is not None  # the plan has looked
         return lambda a, _: None if a.logprobs is None else probability_at(a.logprobs, position)
 
-    def __call__(self, answer: CachedAnswer | None) -> Sequence[Any]:
+    def __call__(self, answer: CachedAnswer | None) -> list[Any]:
         """In the order of the columns; NULLs for a row that has no text."""
         if answer is None:
             return [None] * len(self._values)

@@ -38,6 +38,7 @@ class Row:
     """request: None for a row without a text."""
 
     key: tuple[Cell, ...]
+    text: str | None
     request: InferenceRequest | None
 
 
@@ -110,7 +111,7 @@ class Pages:
             self._read_to = position_of(batch[-1][0])
             requests = iter(self._loop.requests([t for _, t in batch if t is not None]))
             self._open.append(
-                [Row(key, None if text is None else next(requests)) for key, text in batch]
+                [Row(key, text, None if text is None else next(requests)) for key, text in batch]
             )
 
     def prepare(self) -> None:
@@ -124,7 +125,7 @@ class Pages:
             self._open.popleft()
             for row in page:
                 answer = None if row.request is None else row.request.answer
-                update = [*self._cells(answer), *row.key]
+                update = [*self._plan.mark(self._cells(answer), row.text), *row.key]
                 self._prepared.add(update, answer, self._cells.abstains(answer))
             self._prepared.last = page[-1].key
 

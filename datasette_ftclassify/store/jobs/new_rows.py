@@ -14,7 +14,8 @@ from .state import note
 
 @dataclass(frozen=True)
 class Following:
-    """A table whose new rows a classifier answers. Its job goes on whenever there are some."""
+    """A table whose new and edited rows a classifier answers. Its job goes on whenever there are
+    some."""
 
     source: str
     uid: str
@@ -40,6 +41,11 @@ def list_following(conn: sqlite3.Connection, source: str | None = None) -> list[
     return [one for one in every if source is None or one.source == source]
 
 
+def is_followed(conn: sqlite3.Connection, job_id: int) -> bool:
+    """Whether the job goes on whenever there are new rows."""
+    return any(one.job_id == job_id for one in list_following(conn))
+
+
 def end_following(conn: sqlite3.Connection, source: str, uid: str) -> None:
     """A job that runs finishes its rows."""
     with transaction(conn):
@@ -47,14 +53,17 @@ def end_following(conn: sqlite3.Connection, source: str, uid: str) -> None:
         conn.execute(sql, [source, uid])
 
 
-def go_on(conn: sqlite3.Connection, job_id: int) -> bool:
-    """Queues a finished job again, to go on after its last row; whether it was finished."""
+def go_on(conn: sqlite3.Connection, job_id: int, *, from_the_first: bool = False) -> bool:
+    """Queues a finished job again, to go on after its last row, or to look at all rows again;
+    whether it was finished."""
     with transaction(conn):
         cursor = conn.execute(
             "update _ftclassify_jobs set state = 'queued', wanted = null, owner = null,"
-            " lease_until = null, updated_at = ? where id = ? and state = 'finished'",
-            [now(), job_id],
+            " lease_until = null, position = case when ? then null else position end,"
+            " updated_at = ? where id = ? and state = 'finished'",
+            [from_the_first, now(), job_id],
         )
         if cursor.rowcount:
-            note(conn, job_id, NEW_ROWS, "goes on with new rows", key="goes on with new rows")
+            what = "goes on with new or edited rows"
+            note(conn, job_id, NEW_ROWS, what, key=what)
     return cursor.rowcount > 0

@@ -37,12 +37,14 @@ def newest_jobs(
     most: int,
     *,
     active: bool = False,
+    kind: str | None = None,
     predicted_by: int | None = None,
     before: int | None = None,
 ) -> list[Job]:
     """Newest first. One whose row is damaged is left out.
 
     active:       only those that run or are queued
+    kind:         only those of that kind
     predicted_by: only the predictions of the classifier with that id
     before:       only those older than the job with that id
     """
@@ -52,6 +54,9 @@ def newest_jobs(
     if active:
         conditions.append(f"state in ({', '.join('?' * len(ACTIVE))})")
         values += ACTIVE
+    if kind is not None:
+        conditions.append("kind = ?")
+        values.append(kind)
     if predicted_by is not None:
         conditions.append("kind = 'predict' and classifier_id = ?")
         values.append(predicted_by)

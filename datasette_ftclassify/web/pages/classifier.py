@@ -32,7 +32,7 @@ from ..evaluation_pictures import pictures_of
 from ..filters import facet_of
 from ..job_facts import query_link
 from ..operator_settings import access_of
-from ..permissions import DELETE, TRAIN, VIEW, may_edit, may_view_table, may_write
+from ..permissions import DELETE, PREDICT, TRAIN, VIEW, may_edit, may_view_table, may_write
 from ..registry import page
 from ..responses import done, show
 from ..try_box import answers_texts
@@ -288,6 +288,7 @@ async def _links(ask: PageRequest, classifier: Classifier, sql: str | None) -> d
         "classify": ask.url("classify", table=table, classifier=classifier.title)
         if await may_write(ask.datasette, ask.actor, ask.database, table)
         else None,
+        "stale": ask.url("stale", table=table) if ask.db.path and await ask.may(PREDICT) else None,
         "cell": cell,
     }
 

@@ -24,6 +24,7 @@ from ...jobs.estimates import JobEstimate
 from ...jobs.new_rows import check_follow, submit_follow
 from ...jobs.plan import Plan, PredictRequest
 from ...jobs.predict import submit_plan
+from ...jobs.stale import submit_stale
 from ...store.classifiers import Classifier, has_store
 from ...store.jobs.job import Job
 from ...store.jobs.new_rows import end_following
@@ -61,6 +62,7 @@ ROLES_TEXT = {
     "logprobs": "those of all labels, as JSON; of more than 50, the 20 most probable",
     "raw": "what the model said",
     "reason": "why a row has no label",
+    "fingerprint": "what the answer was made from: by it a stale one is known",
     "known": "how much its text is like the training rows, 0 to 1",
 }
 
@@ -177,9 +179,8 @@ def _prepare(conn: sqlite3.Connection, form: Form, choice: Choice, access: Acces
     classifier = choice.classifier
     target = relation(conn, form.table)
     request = form.request(conn, classifier, target)
-    taken = (
-        [] if target.is_view else taken_columns(conn, target, form.columns(classifier), classifier)
-    )
+    columns = request.columns or form.columns(classifier)
+    taken = [] if target.is_view else taken_columns(conn, target, columns, classifier)
     if taken and not form.overwrite:
         raise FieldError(
             "overwrite",
@@ -203,6 +204,9 @@ def _prepare(conn: sqlite3.Connection, form: Form, choice: Choice, access: Acces
 def _submit(conn: sqlite3.Connection, form: Form, prepared: _Prepared, access: Access) -> Job:
     request = prepared.request
     plan = prepared.plan or Plan.of(conn, prepared.classifier, form.table, request)
+    if form.rows == "stale":
+        answers = form.stale_answers(conn, prepared.classifier, relation(conn, form.table))
+        return submit_stale(conn, answers, plan, request, estimate=prepared.estimate, access=access)
     if form.follow:
         return submit_follow(conn, plan, request, access)
     return submit_plan(conn, plan, request, estimate=prepared.estimate, access=access)
@@ -246,7 +250,7 @@ async def _review(
     hidden = [pair for pair in form.fields() if pair[0] != "limit_usd"]
     return await show(ask, found, more={
         "form": form, "review": review, "hidden": hidden, "links": _links(ask),
-        "columns": form.columns(prepared.classifier).items(),
+        "columns": (prepared.request.columns or form.columns(prepared.classifier)).items(),
         "found": None if confirmation is None else confirmation.review,
         "row_urls": await review_urls(ask, confirmation, form.table),
         "check_url": await check_url(ask, confirmation, form.table),
@@ -306,9 +310,11 @@ async def _found(ask: PageRequest, form: Form) -> dict[str, Any]:
     """What there is to choose from; the same on the page and at .json."""
     allowed = await _choices(ask)
     access = await access_of(ask.datasette)
-    data: dict[str, Any] = {"classifiers": []}
+    data: dict[str, Any] = {"classifiers": [], "following": {}}
     if ask.db.path:
         data = await read_aside(ask, lambda conn: facts(conn, form, allowed))
+        for followed in data["following"].values():
+            followed["url"] = ask.url("jobs", followed["job"])
     return {
         "database": ask.database,
         "table": ask.table,

@@ -1,0 +1,166 @@
+"""The page of the answers in a table that are older than their text or their classifier."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from typing import TYPE_CHECKING, Any
+
+from ...core.database import Key
+from ...core.errors import FtclassifyError
+from ...core.time_limit import TooSlow
+from ...core.untrusted_json import read_json
+from ...jobs.fingerprints import STALE, Age
+from ...jobs.stale import AGES_TEXT, Answers, answers_in, count_ages, stale_rows
+from ...store.classifiers import has_store
+from ..background_reads import read_aside
+from ..classifier_names import tables_revealed
+from ..permissions import PREDICT, VIEW
+from ..registry import MenuItem, page
+from ..responses import show
+from .check import row_url
+
+if TYPE_CHECKING:
+    from datasette.utils.asgi import Response
+
+    from ..page_request import PageRequest
+
+PAGE = 50
+_LONGEST = 2_000
+"""Characters of a text that are shown."""
+
+COUNT_SECONDS = 5.0
+"""For the counts of one classifier's answers: a page is waited for. Larger tables have as many rows
+counted as that allows."""
+
+
+@page(
+    "/stale",
+    "table",
+    "ftclassify_stale.html",
+    MenuItem(
+        "table",
+        "Stale answers",
+        "Rows whose text, or whose classifier, is newer than their label",
+        order=4,
+        when=lambda subject: subject.takes_labels,
+        filtered=False,
+    ),
+    reads=PREDICT,
+    writes=None,
+)
+async def stale_page(ask: PageRequest) -> Response:
+    """GET /DB/-/ftclassify/stale?table=T: what each classifier wrote into columns of the table, how
+    many answers are stale and why, and these rows.
+
+    `column`: of the fingerprints of the answers whose rows are listed, where there are several;
+    `age`: text, classifier or unknown; `after`: where to go on, from `next`
+    """
+    assert ask.table is not None
+    table = ask.table
+    every = await ask.read(lambda conn: answers_in(conn, table) if has_store(conn) else [])
+    seen = [one for one in every if await _may_see(ask, one)]
+    age = _age(ask.argument("age"))
+    chosen = _chosen(seen, ask.argument("column"))
+    after = ask.argument("after")
+    place = read_json(after, "place") if after else None
+    if place is not None and not isinstance(place, list):
+        raise FtclassifyError("The place to go on from is not one: begin at the first page.")
+    found = await read_aside(ask, lambda conn: _read(ask, conn, seen, chosen, age, place))
+    data = {"table": table, "answers": found[0], "rows": found[1], "next": found[2]}
+    here = {"table": table, "column": chosen and chosen.column, "age": age}
+    more = {
+        "chosen": chosen and chosen.column,
+        "age": age,
+        "ages_text": AGES_TEXT,
+        "links": {
+            "table": str(ask.datasette.urls.table(ask.database, table)),
+            "classify": ask.url("classify"),
+            "next": found[2] and ask.url("stale", **here, after=found[2]),
+        },
+    }
+    return await show(ask, data, more=more)
+
+
+async def _may_see(ask: PageRequest, answers: Answers) -> bool:
+    tables = tables_revealed(answers.classifier)
+    return all([await ask.may(VIEW, table) for table in tables])
+
+
+def _age(text: str) -> Age | None:
+    if text and text not in STALE:
+        raise FtclassifyError(f"The age is one of {', '.join(AGES_TEXT)}, not {text}.")
+    return text or None
+
+
+def _chosen(answers: list[Answers], column: str) -> Answers | None:
+    named = [one for one in answers if not column or one.column.lower() == column.lower()]
+    if column and not named:
+        raise FtclassifyError(f"No classifier has written a column {column} that tells of its age.")
+    return named[0] if named else None
+
+
+def _read(
+    ask: PageRequest,
+    conn: sqlite3.Connection,
+    every: list[Answers],
+    chosen: Answers | None,
+    age: Age | None,
+    after: list[Any] | None,
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]], str | None]:
+    """What is said of each classifier's answers, rows of the chosen one's, and the next page."""
+    said, rows, following = [], list[dict[str, Any]](), None
+    for answers in every:
+        facts = _facts(ask, answers)
+        said.append(facts)
+        try:
+            plan = answers.plan(conn)
+            facts["counts"] = count_ages(conn, plan, COUNT_SECONDS).to_dict()
+            if answers is chosen:
+                found, then = stale_rows(
+                    conn, plan, PAGE, age=age, after=after, seconds=COUNT_SECONDS
+                )
+                following = None if then is None else json.dumps(then)
+                rows = [
+                    {
+                        "key": key,
+                        "url": None if _is_binary(row.key) else row_url(ask, plan.target, key),
+                        "text": None if row.text is None else row.text[:_LONGEST],
+                        "age": row.age,
+                    }
+                    for row, key in ((row, _shown(row.key)) for row in found)
+                ]
+        except TooSlow:
+            raise
+        except FtclassifyError as error:
+            facts["problem"] = str(error)
+    return said, rows, following
+
+
+def _shown(key: Key) -> list[str | int | float | None]:
+    """As JSON; a BLOB as in SQL."""
+    return [f"x'{cell.hex()}'" if isinstance(cell, bytes) else cell for cell in key]
+
+
+def _is_binary(key: Key) -> bool:
+    """Whether Datasette's address of the row cannot say its key."""
+    return any(isinstance(cell, bytes) for cell in key)
+
+
+def _facts(ask: PageRequest, answers: Answers) -> dict[str, Any]:
+    follower = answers.follower
+    return {
+        "classifier": answers.classifier.title,
+        "made_by": answers.settings.classifier,
+        "column": answers.column,
+        "columns": dict(answers.settings.columns.items()),
+        "followed": None
+        if follower is None
+        else {
+            "job": follower.id,
+            "state": "interrupted" if follower.interrupted else follower.state,
+            "url": ask.url("jobs", follower.id),
+        },
+        "counts": None,
+        "problem": None,
+    }
