@@ -47,8 +47,7 @@ if TYPE_CHECKING:
 @click.option(
     "--stale",
     is_flag=True,
-    help="Only rows whose text was changed since, or that an earlier version or another minimum"
-    " score answered; with the columns and the minimum score that they have.",
+    help="Only rows whose answer is older than their text or classifier, as it was made.",
 )
 @click.option(
     "--columns-prefix",

@@ -26,6 +26,23 @@ ROWS = ("all", "unlabelled", "filter", "row", "stale")
 MAX_PREFIX = 200
 """Characters: a column's name is not a text."""
 
+ROLES_TEXT = {
+    "label": "the label",
+    "score": "its probability, 0 to 1",
+    "logprob": "the natural logarithm of that",
+    "logprobs": "those of all labels, as JSON; of more than 50, the 20 most probable",
+    "raw": "what the model said",
+    "reason": "why a row has no label",
+    "fingerprint": "what the answer was made from: by it a stale one is known",
+    "known": "how much its text is like the training rows, 0 to 1",
+}
+
+ON_ERRORS_TEXT = (
+    ("null", "has no label"),
+    ("label", "gets a label of my choice"),
+    ("fail", "ends the job"),
+)
+
 _PLAIN = (
     "classifier", "rows", "row", "prefix", "min_score", "wrong", "strength", "min_known",
     "on_error", "default_label", "max_errors", "concurrency", "limit_usd", "answers",

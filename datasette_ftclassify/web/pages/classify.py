@@ -32,7 +32,7 @@ from ...store.schema import TABLES
 from ..background_reads import bring_up_to_date, queue_aside, read_aside, write_aside
 from ..classifier_names import tables_revealed
 from ..classify_choices import Choice, choices, facts, pick
-from ..classify_form import Form
+from ..classify_form import ON_ERRORS_TEXT, ROLES_TEXT, Form
 from ..filters import facet_of, left_behind
 from ..finding_links import check_url, review_urls
 from ..form_fields import FieldError
@@ -54,23 +54,6 @@ ESTIMATE_SECONDS = 10.0
 """How long an estimate may take before somebody is asked to go on without one."""
 
 TICK = "Fix the rows, or tick the box beside the button to pay all the same."
-
-ROLES_TEXT = {
-    "label": "the label",
-    "score": "its probability, 0 to 1",
-    "logprob": "the natural logarithm of that",
-    "logprobs": "those of all labels, as JSON; of more than 50, the 20 most probable",
-    "raw": "what the model said",
-    "reason": "why a row has no label",
-    "fingerprint": "what the answer was made from: by it a stale one is known",
-    "known": "how much its text is like the training rows, 0 to 1",
-}
-
-ON_ERRORS_TEXT = (
-    ("null", "has no label"),
-    ("label", "gets a label of my choice"),
-    ("fail", "ends the job"),
-)
 
 ADVANCED = ("default_label", "max_errors", "concurrency", "limit_usd")
 """Fields that are folded away."""
