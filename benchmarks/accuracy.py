@@ -107,7 +107,7 @@ def main() -> None:
                     known,
                     given,
                     len(labels),
-                    multilabel=bool(options.delimiter),
+                    exclusive=not options.delimiter,
                     seed=seed,
                     embeddings=options.embeddings,
                     encoder=options.encoder,

@@ -97,7 +97,7 @@ def train(rows: Rows, embeddings: str | None, seed: int) -> tuple[LocalModel, di
     names = sorted({row["label"] for row in rows})
     numbers = np.array([names.index(row["label"]) for row in rows])
     texts = [row["text"] for row in rows]
-    return fit(texts, numbers, len(names), multilabel=False, seed=seed, embeddings=embeddings,
+    return fit(texts, numbers, len(names), exclusive=True, seed=seed, embeddings=embeddings,
                names=names)  # fmt: skip
 
 

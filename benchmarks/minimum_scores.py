@@ -119,7 +119,7 @@ def trained(
 ) -> Run:
     some = parts[0]
     model, _, kept = fit_held_out(
-        [texts[i] for i in some], truth[some], len(names), multilabel=False, seed=seed, names=names
+        [texts[i] for i in some], truth[some], len(names), exclusive=True, seed=seed, names=names
     )
     assert kept is not None
     held_out = judged(kept.logprobs, truth[some[kept.rows]], kept.groups)

@@ -145,7 +145,7 @@ def main() -> None:
     labels = sorted(set(names))
     numbers = {name: number for number, name in enumerate(labels)}
     model, report = fit(
-        texts, np.array([numbers[name] for name in names]), len(labels), multilabel=False
+        texts, np.array([numbers[name] for name in names]), len(labels), exclusive=True
     )
     print(
         f"{len(texts):,} rows, {len(labels)} labels, {report['n_features']:,} features, "

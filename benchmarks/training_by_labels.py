@@ -75,11 +75,11 @@ def measure(way: str, source: str, seed: int, most: float) -> dict[str, Any]:
     known, given, unseen, wanted, count = rows_of(source, seed)
     start, solver = time.process_time(), [0.0]
     if way == "fit":
-        model, report = fit(known, given, count, multilabel=False, seed=seed)
+        model, report = fit(known, given, count, exclusive=True, seed=seed)
         scores = ", ".join(f"{row['score']:.3f} {row['recipe']}" for row in report["recipes"])
         said = f"{report['recipe']} (unseen rows: {scores})"
     else:
-        data = Data.read(known, as_indicators(given, len(known), count, False), count)
+        data = Data.read(known, as_indicators(given, len(known), count, True))
         if way == "LinearSVC" and data.cost > most:
             return {"said": f"left out: {data.cost:.1e} stored values times labels"}
 
@@ -94,7 +94,7 @@ def measure(way: str, source: str, seed: int, most: float) -> dict[str, Any]:
         recipe = Recipe(way, ((base, 1.0),))
         nothing = np.empty(0)
         trial = Trial(recipe, {way: 1.0}, nothing, nothing, nothing, [], "accuracy", "")
-        model, features = finish(data.whole(False), trial, seed, False)
+        model, features = finish(data.whole(False), trial, seed, True)
         said = f"the solver alone {solver[0]:.1f} s, {features:,} features"
     seconds, peak = time.process_time() - start, peak_mb()
     answers = [

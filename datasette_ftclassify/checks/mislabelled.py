@@ -103,7 +103,7 @@ def _doubts(sample: DeepSample, exclusive: bool, seed: int) -> list[LabelIssue]:
     indicators = np.zeros((n, k), dtype=np.int8)
     for i, target in enumerate(sample.targets):
         indicators[i, list(target)] = 1
-    logprobs, rows = out_of_fold(texts, indicators, k, multilabel=True, seed=seed, max_rows=n)
+    logprobs, rows = out_of_fold(texts, indicators, k, exclusive=False, seed=seed, max_rows=n)
     return _missing(sample, np.exp(logprobs), rows, indicators[rows])
 
 

@@ -134,7 +134,7 @@ def _learning_curve(
         data.texts,
         data.targets,
         len(data.labels),
-        multilabel=not data.labels.exclusive,
+        exclusive=data.labels.exclusive,
         seed=seed,
         recipe=report.get("recipe"),
         names=data.labels.names,

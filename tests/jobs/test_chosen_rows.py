@@ -147,21 +147,21 @@ def hard_rows() -> tuple[list[str], np.ndarray, np.ndarray]:
 
 def test_the_learning_curve_is_measured_on_the_other_rows() -> None:
     texts, targets, chosen = hard_rows()
-    *_, last = learning_curve(texts, targets, 3, multilabel=False, chosen=chosen)
+    *_, last = learning_curve(texts, targets, 3, exclusive=True, chosen=chosen)
     assert last["score"] > 0.9
-    assert learning_curve(texts, targets, 3, multilabel=False)[-1]["score"] < 0.8
+    assert learning_curve(texts, targets, 3, exclusive=True)[-1]["score"] < 0.8
     assert last["baseline"] == pytest.approx(1 / 3)
 
 
 def test_with_chosen_rows_alone_nothing_is_measured_and_the_classifier_answers() -> None:
     texts, targets, chosen = hard_rows()
     every = np.ones_like(chosen)
-    model, report, held_out = fit_held_out(texts, targets, 3, multilabel=False, chosen=every)
+    model, report, held_out = fit_held_out(texts, targets, 3, exclusive=True, chosen=every)
     assert held_out is None
     assert "chosen by review queues" in report["why"]
     assert not report["calibration"]["applied"]
     assert model.log_probabilities(texts[:2]).shape == (2, 3)
-    assert learning_curve(texts, targets, 3, multilabel=False, chosen=every) == []
+    assert learning_curve(texts, targets, 3, exclusive=True, chosen=every) == []
 
 
 def test_a_label_that_only_chosen_rows_have_is_given() -> None:
@@ -170,7 +170,7 @@ def test_a_label_that_only_chosen_rows_have_is_given() -> None:
     names = sorted({label for _, label in rows})
     targets = np.array([[int(label == name) for name in names] for _, label in rows])
     rare = targets[:, 2] == 1
-    model, _, held_out = fit_held_out(texts, targets, 3, multilabel=True, chosen=rare)
+    model, _, held_out = fit_held_out(texts, targets, 3, exclusive=False, chosen=rare)
     assert held_out is not None
     assert not rare[held_out.rows].any()
     chances = np.exp(model.log_probabilities(texts))[:, 2]
@@ -182,6 +182,6 @@ def test_a_label_that_only_chosen_rows_have_is_given() -> None:
 def test_without_chosen_rows_nothing_is_another_one() -> None:
     texts, targets, _ = hard_rows()
     none = np.zeros(len(texts), dtype=bool)
-    one, _ = fit(texts, targets, 3, multilabel=False)
-    other, _ = fit(texts, targets, 3, multilabel=False, chosen=none)
+    one, _ = fit(texts, targets, 3, exclusive=True)
+    other, _ = fit(texts, targets, 3, exclusive=True, chosen=none)
     assert (one.log_probabilities(texts) == other.log_probabilities(texts)).all()

@@ -338,11 +338,11 @@ def test_thresholds_are_found_in_the_scale_in_which_the_model_answers():
     rows = np.arange(900)
     model = LocalModel(
         Vectorizer({"a": 0, "b": 1, "c": 2}, {}, np.ones(3, dtype=np.float32)),
-        np.eye(3, dtype=np.float32), np.zeros(3, dtype=np.float32), n_labels=3, multilabel=True,
+        np.eye(3, dtype=np.float32), np.zeros(3, dtype=np.float32), n_labels=3, exclusive=False,
     )  # fmt: skip
-    data: Any = SimpleNamespace(targets=targets, groups=rows)
+    data: Any = SimpleNamespace(targets=targets, groups=rows, exclusive=False)
     trial: Any = SimpleNamespace(rows=rows, logits=logits, usable=np.ones(900, dtype=bool))
-    report, held_out = calibrate_model(model, data, trial, True)
+    report, held_out = calibrate_model(model, data, trial)
     assert model.beta is not None
     assert report["method"] == "beta"
     slopes = model.weights.diagonal()

@@ -51,7 +51,7 @@ def rows(words: list[str]) -> list[str]:
 def trained(folder) -> tuple[LocalModel, dict]:
     texts = rows(ANIMALS) + rows(TOOLS)
     names = np.array([0] * len(rows(ANIMALS)) + [1] * len(rows(TOOLS)))
-    return fit(texts, names, 2, multilabel=False, embeddings=folder)
+    return fit(texts, names, 2, exclusive=True, embeddings=folder)
 
 
 def test_vectors_are_those_of_model2vec(folder):
@@ -94,7 +94,7 @@ def test_embeddings_that_do_harm_are_not_carried_along_and_that_is_said(folder, 
         return (-1 if recipe.embedding else 1) * mix(recipe, scores, scales)
 
     monkeypatch.setattr(selection, "mix", badly)
-    model, report = fit(TWO, np.arange(40) % 2, 2, multilabel=False, embeddings=folder)
+    model, report = fit(TWO, np.arange(40) % 2, 2, exclusive=True, embeddings=folder)
     assert model.embedding is None
     assert report["embeddings"] is None
     assert "vectors" not in to_parts(model)[1]
@@ -102,11 +102,11 @@ def test_embeddings_that_do_harm_are_not_carried_along_and_that_is_said(folder, 
 
 
 def test_embeddings_that_were_asked_for_are_used_where_they_do_no_harm(folder):
-    model, report = fit(TWO, np.arange(40) % 2, 2, multilabel=False, embeddings=folder)
+    model, report = fit(TWO, np.arange(40) % 2, 2, exclusive=True, embeddings=folder)
     assert report["embeddings"] == folder
     assert model.embedding is not None
     texts = [f"word{n}" for n in range(12)]  # one row a label: no fold can tell
-    model, report = fit(texts, np.arange(12), 12, multilabel=False, embeddings=folder)
+    model, report = fit(texts, np.arange(12), 12, exclusive=True, embeddings=folder)
     assert model.embedding is not None
     assert "no held-out row could tell" in report["why"]
 

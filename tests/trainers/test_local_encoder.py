@@ -73,7 +73,7 @@ Once = tuple[LocalModel, dict[str, Any]]
 
 
 def trained(folder: str, **options: Any) -> Once:
-    return fit(TEXTS, KINDS, 2, multilabel=False, encoder=folder, **options)
+    return fit(TEXTS, KINDS, 2, exclusive=True, encoder=folder, **options)
 
 
 @pytest.fixture(scope="module")
@@ -98,7 +98,7 @@ def test_an_encoder_is_used_where_it_helps_and_is_reported(folder: str, once: On
 
 def test_several_labels_a_row_may_have_an_encoder_too(folder: str) -> None:
     targets = np.eye(2, dtype=np.int8)[KINDS]
-    model, report = fit(TEXTS, targets, 2, multilabel=True, encoder=folder)
+    model, report = fit(TEXTS, targets, 2, exclusive=False, encoder=folder)
     assert report["encoder"]
     assert model.log_probabilities(["yak elk"])[0].argmax() == 0
 
@@ -108,10 +108,10 @@ def test_an_encoder_that_says_nothing_is_left_out_and_that_is_said(tmp_path: Pat
     noise = {str(n): list(chooser.normal(size=6)) for n in range(60)}
     folder = str(write_encoder(tmp_path / "noise", noise))
     texts = [f"{word} {n}" for n in range(30) for word in ("yes please", "never ever")]
-    model, report = fit(texts, np.arange(60) % 2, 2, multilabel=False, encoder=folder)
+    model, report = fit(texts, np.arange(60) % 2, 2, exclusive=True, encoder=folder)
     means = {row["embedding"]: row["score"] for row in report["recipes"]}
     assert means[False] == 1.0
-    plain, _ = fit(texts, np.arange(60) % 2, 2, multilabel=False)
+    plain, _ = fit(texts, np.arange(60) % 2, 2, exclusive=True)
     accuracy = (model.log_probabilities(texts).argmax(axis=1) == np.arange(60) % 2).mean()
     assert accuracy == 1.0
     assert plain.embedding is None

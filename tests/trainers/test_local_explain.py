@@ -25,7 +25,7 @@ NAMES = np.repeat([0, 1, 2], 10)
 
 @pytest.fixture(scope="module")
 def model() -> LocalModel:
-    return fit(TEXTS, NAMES, 3, multilabel=False)[0]
+    return fit(TEXTS, NAMES, 3, exclusive=True)[0]
 
 
 @settings(max_examples=100)
@@ -60,11 +60,11 @@ def test_no_more_words_than_asked_for(model):
 
 
 def test_two_labels_and_several_labels_a_row_are_explained_too():
-    binary, _ = fit(TEXTS[:20], NAMES[:20], 2, multilabel=False)
+    binary, _ = fit(TEXTS[:20], NAMES[:20], 2, exclusive=True)
     first, second = (dict(binary.explain("free lunch", label)) for label in (0, 1))
     assert first["free"] > 0 > first["lunch"]
     assert second["free"] == pytest.approx(-first["free"])
-    several, _ = fit(TEXTS, np.eye(3, dtype=int)[NAMES], 3, multilabel=True)
+    several, _ = fit(TEXTS, np.eye(3, dtype=int)[NAMES], 3, exclusive=False)
     logit = several.logits_one("free lunch")[1] - several.bias[1]
     assert sum(a for _, a in several.explain("free lunch", 1)) == pytest.approx(logit, abs=1e-4)
 
@@ -112,7 +112,7 @@ def models() -> dict[str, LocalModel]:
             chooser.shuffle(words)
             texts.append(between.join(words))
             names.append(number % 3)
-        found[script] = fit(texts, np.array(names), 3, multilabel=False)[0]
+        found[script] = fit(texts, np.array(names), 3, exclusive=True)[0]
     return found
 
 

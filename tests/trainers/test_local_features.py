@@ -205,7 +205,7 @@ def test_vowel_signs_belong_to_words_where_words_have_spaces():
 def test_a_classifier_of_an_earlier_version_keeps_its_words():
     """Its weights are for words that end at each mark; it is stored and explained as it was."""
     texts = ["क्रिकेट देखने गए", "बैंकिंग करने गए", "मैच देखने", "कर्ज चुकाने"] * 5
-    model, _ = fit(texts, np.arange(20) % 2, 2, multilabel=False)
+    model, _ = fit(texts, np.arange(20) % 2, 2, exclusive=True)
     header, parts = to_parts(model)
     assert header["format"] == 2
     old = from_parts({**header, "format": 1}, parts)

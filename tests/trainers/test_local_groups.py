@@ -70,7 +70,7 @@ def test_recipes_for_a_huge_table_are_compared_by_a_sample_of_its_rows():
     np.testing.assert_allclose(targets[rows].mean(axis=0), 0.2, atol=0.01)
     [(training, unseen)] = splits(targets[rows], np.arange(len(rows)), 0, 1e10)[0]
     assert len(unseen) == pytest.approx(len(training) / 9, rel=0.01)
-    recipes = candidates(1_000_000, 5, math.inf, multilabel=False, embedding=False)
+    recipes = candidates(1_000_000, 5, math.inf, exclusive=True, embedding=False)
     assert machine not in {base.solve for recipe in recipes for base, _ in recipe.mixture}
 
 
@@ -138,7 +138,7 @@ def test_a_threshold_is_not_judged_on_copies_of_what_it_was_chosen_on(sizes, see
 
 def test_copies_do_not_make_another_recipe_clearly_better():
     """Better on one letter in 30 rows, worse on twelve: a lead of 18 rows, and of no text."""
-    recipes = candidates(100, 2, 1e5, multilabel=False, embedding=False)
+    recipes = candidates(100, 2, 1e5, exclusive=True, embedding=False)
     groups = np.array([0] * 30 + list(range(1, 71)))
     usual = np.where(groups == 0, 0.0, 1.0)
     other = np.where(groups == 0, 1.0, np.where(groups <= 12, 0.0, 1.0))
@@ -166,7 +166,7 @@ def test_texts_of_which_none_can_be_held_out_make_a_classifier_all_the_same(
     texts, labels, multilabel
 ):
     targets = np.eye(2, dtype=int)[labels] if multilabel else np.array(labels)
-    model, report = fit(texts, targets, 2, multilabel=multilabel)
+    model, report = fit(texts, targets, 2, exclusive=not multilabel)
     assert np.isfinite(model.log_probabilities(texts[:1])).all()
     if len(set(texts)) > 1 and len(texts) > 2:
         assert model.log_probabilities_one(LETTER).argmax() == 0
@@ -192,10 +192,10 @@ def test_few_texts_in_any_number_of_copies_train_without_a_warning_of_numpy(size
     words = np.array(["apple", "river", "stone", "cloud", "tiger", "lamp", "chair", "paper"])
     texts = [" ".join(np.roll(words, group)[:3]) + f" {words[group]}{group}" for group in groups]
     targets = np.eye(3, dtype=int)[labels] if multilabel else labels
-    model, report = fit(texts, targets, 3, multilabel=multilabel)
+    model, report = fit(texts, targets, 3, exclusive=not multilabel)
     assert np.isfinite(model.logits(texts)).all()
     assert all(row["score"] is None or 0 <= row["score"] <= 1 for row in report["recipes"])
-    answers, rows = out_of_fold(texts, targets, 3, multilabel=multilabel)
+    answers, rows = out_of_fold(texts, targets, 3, exclusive=not multilabel)
     assert len(answers) == len(rows) <= len(texts)
     assert np.isfinite(answers).all()
 
@@ -222,9 +222,9 @@ SYLLABLES = [f"{a}{b}{c}" for a in "bdfgklmn" for b in "aeiou" for c in ("ra", "
 def test_the_curve_ends_at_the_accuracy_that_the_training_reports():
     """Of the same recipe in the same folds, so that the two can stand beside each other."""
     texts, labels = newcomers_table()
-    _, report = fit(texts, np.array(labels), 4, multilabel=False)
+    _, report = fit(texts, np.array(labels), 4, exclusive=True)
     accuracy = next(r["score"] for r in report["recipes"] if r["recipe"] == report["recipe"])
-    points = learning_curve(texts, np.array(labels), 4, multilabel=False, recipe=report["recipe"])
+    points = learning_curve(texts, np.array(labels), 4, exclusive=True, recipe=report["recipe"])
     assert points[-1]["recipe"] == report["recipe"]
     assert points[-1]["score"] == pytest.approx(accuracy, abs=1e-4)
     last = points[-1]

@@ -31,7 +31,7 @@ def known(model: LocalModel, texts: list[str] | tuple[str, ...]) -> list[float]:
 @pytest.fixture(scope="module")
 def model() -> LocalModel:
     texts, labels = sports(300, seed=1)
-    return fit(texts, np.array(labels), 2, multilabel=False)[0]
+    return fit(texts, np.array(labels), 2, exclusive=True)[0]
 
 
 def test_texts_of_other_kinds_are_less_known_than_nearly_all_rows(model):
@@ -55,7 +55,7 @@ def test_a_classifier_of_several_labels_a_row_tells_them_too():
     both = [f"{a}; {b}" for a, b in zip(texts, texts[100:], strict=False)]
     targets = np.eye(2, dtype=int)[labels]
     targets[:100] |= targets[100:]
-    model = fit(both + texts[100:], targets, 2, multilabel=True)[0]
+    model = fit(both + texts[100:], targets, 2, exclusive=False)[0]
     inside = np.median(known(model, sports(50, seed=4)[0]))
     assert max(known(model, FOREIGN + INVENTED)) < min(0.05, float(inside))
 
@@ -76,7 +76,7 @@ def test_a_model_of_an_earlier_version_says_that_nothing_was_measured(model):
 
 def test_too_few_held_out_rows_measure_nothing():
     few, _ = fit(["puck ice", "bat base", "rink ice", "bat glove"], np.array([0, 1, 0, 1]), 2,
-                 multilabel=False)  # fmt: skip
+                 exclusive=True)  # fmt: skip
     assert few.known("puck", few.log_probabilities_one("puck")) is None
 
 
@@ -108,6 +108,6 @@ def test_copies_of_a_row_do_not_make_its_words_usual():
     words = ["".join(draw.choices("abcdefghijklmnop", k=6)) for _ in range(400)]
     texts = [f"the {' '.join(words[i * 10 : i * 10 + 10])}" for i in range(40)]
     labels = np.repeat([0, 1], 20)
-    model = fit(texts * 4, np.tile(labels, 4), 2, multilabel=False)[0]
+    model = fit(texts * 4, np.tile(labels, 4), 2, exclusive=True)[0]
     assert model.usual is not None
     assert max(model.usual.words) < 0.2

@@ -42,7 +42,7 @@ def table(rows: int, seed: int) -> tuple[list[str], np.ndarray]:
 
 def accuracy(names: list[str] | None, rows: int) -> tuple[float, str]:
     texts, given = table(rows, 1)
-    model, report = fit(texts, given, len(WORDS), multilabel=False, names=names)
+    model, report = fit(texts, given, len(WORDS), exclusive=True, names=names)
     asked, wanted = table(300, 2)
     right = model.log_probabilities(asked).argmax(axis=1) == wanted
     return float(right.mean()), report["recipe"]
@@ -71,8 +71,8 @@ def test_names_help_where_rows_are_few():
 
 def test_codes_as_labels_change_nothing():
     texts, given = table(36, 1)
-    plain, _ = fit(texts, given, 6, multilabel=False)
-    coded, _ = fit(texts, given, 6, multilabel=False, names=["0", "1", "A3", "B4", "x", "-"])
+    plain, _ = fit(texts, given, 6, exclusive=True)
+    coded, _ = fit(texts, given, 6, exclusive=True, names=["0", "1", "A3", "B4", "x", "-"])
     assert to_parts(plain) == to_parts(coded)
 
 
@@ -86,9 +86,9 @@ def test_names_that_mislead_are_left_out():
 
 def test_the_learning_curve_is_of_the_recipe_with_names():
     texts, given = table(36, 1)
-    _, report = fit(texts, given, 6, multilabel=False, names=NAMES)
+    _, report = fit(texts, given, 6, exclusive=True, names=NAMES)
     assert "label names" in report["recipe"]
-    points = learning_curve(texts, given, 6, multilabel=False, recipe=report["recipe"], names=NAMES)
+    points = learning_curve(texts, given, 6, exclusive=True, recipe=report["recipe"], names=NAMES)
     assert {point["recipe"] for point in points} == {report["recipe"]}
     score = next(row["score"] for row in report["recipes"] if row["recipe"] == report["recipe"])
     assert points[-1]["score"] == pytest.approx(score, abs=1e-3)

@@ -45,7 +45,7 @@ def test_a_large_table_is_learnt_from_block_by_block(small_limits):
     texts, names = table(1_500)
     steps = []
     model, report, held_out = fit_held_out(
-        texts, names, 3, multilabel=False, progress=lambda step, share: steps.append(share)
+        texts, names, 3, exclusive=True, progress=lambda step, share: steps.append(share)
     )
     assert (model.log_probabilities(texts[::7]).argmax(axis=1) == names[::7]).mean() > 0.97
     assert "sample of" in report["why"]
@@ -55,7 +55,7 @@ def test_a_large_table_is_learnt_from_block_by_block(small_limits):
     assert held_out.rows.max() > 1_000
     assert (held_out.logprobs.argmax(axis=1) == names[held_out.rows]).mean() > 0.9
     assert steps == sorted(steps)
-    again = fit_held_out(texts, names, 3, multilabel=False)[0]
+    again = fit_held_out(texts, names, 3, exclusive=True)[0]
     np.testing.assert_array_equal(again.weights, model.weights)
 
 
@@ -64,7 +64,7 @@ def test_several_labels_a_row_and_vectors_that_were_asked_for(small_limits):
     targets = np.eye(3, dtype=int)[names]
     targets[::2, 0] = 1
     model, report, _ = fit_held_out(
-        texts, targets, 3, multilabel=True, embeddings="a model that is not looked for"
+        texts, targets, 3, exclusive=False, embeddings="a model that is not looked for"
     )
     assert report["embeddings"] is None
     assert any("embeddings are not used" in warning for warning in report["warnings"])
@@ -73,8 +73,8 @@ def test_several_labels_a_row_and_vectors_that_were_asked_for(small_limits):
 
 def test_blocks_have_the_features_that_the_whole_table_has(small_limits):
     texts, names = table(600)
-    targets = as_indicators(names, len(texts), 3, False)
-    data = Data.read(texts, targets, 3)
+    targets = as_indicators(names, len(texts), 3, True)
+    data = Data.read(texts, targets)
     expected = Data(
         data.terms, targets, data.groups, large_tables.MIN_ROWS_OF_LARGE, None, None
     ).whole(False)
@@ -146,7 +146,7 @@ chooser = random.Random(0)
 words = ["".join(chooser.choices("abcdefgh", k=5)) for _ in range(60)]
 for rows in (800, 3_200):
     texts = [" ".join(chooser.choices(words, k=40)) for _ in range(rows)]
-    fit(texts, np.arange(rows) % 3, 3, multilabel=False)
+    fit(texts, np.arange(rows) % 3, 3, exclusive=True)
     print(peak())
 """
 

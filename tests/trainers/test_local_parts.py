@@ -26,7 +26,7 @@ NAMES = np.repeat([0, 1, 2], 12)
 
 @pytest.fixture(scope="module")
 def model() -> LocalModel:
-    return fit(TEXTS, NAMES, 3, multilabel=False)[0]
+    return fit(TEXTS, NAMES, 3, exclusive=True)[0]
 
 
 @pytest.fixture(scope="module")
@@ -43,8 +43,8 @@ def test_a_stored_classifier_answers_as_before(model, stored):
 
 
 def test_two_labels_and_several_labels_a_row_come_back_too():
-    binary, _ = fit(SPAM + HAM, NAMES[:24], 2, multilabel=False)
-    several, _ = fit(TEXTS, np.eye(3, dtype=int)[NAMES], 3, multilabel=True)
+    binary, _ = fit(SPAM + HAM, NAMES[:24], 2, exclusive=True)
+    several, _ = fit(TEXTS, np.eye(3, dtype=int)[NAMES], 3, exclusive=False)
     for model in (binary, several):
         header, parts = to_parts(model)
         loaded = from_parts(json.loads(json.dumps(header)), parts)
@@ -60,7 +60,7 @@ def test_two_labels_and_several_labels_a_row_come_back_too():
 def test_a_calibration_of_each_label_comes_back(several, labels):
     texts, names = (TEXTS, NAMES) if labels == 3 else (SPAM + HAM, NAMES[:24])
     targets = np.eye(labels, dtype=int)[names] if several else names
-    model, _ = fit(texts, targets, labels, multilabel=several)
+    model, _ = fit(texts, targets, labels, exclusive=not several)
     before = model.log_probabilities(texts)
     model.beta = np.array([[0.9, 0.4, 0.3], [1.2, 1.0, -0.1], [1.0, 0.0, 0.5]])[:labels]
     header, parts = to_parts(model)

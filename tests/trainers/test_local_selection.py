@@ -16,8 +16,8 @@ from datasette_ftclassify.trainers.local.selection import _choose, compare
 from datasette_ftclassify.trainers.local.thresholds import across_halves, best_threshold, f1_scores
 from datasette_ftclassify.trainers.local.training_data import Data
 
-PLAIN = candidates(100, 2, 1e5, multilabel=False, embedding=False)
-BOTH = candidates(100, 2, 1e5, multilabel=False, embedding=True)
+PLAIN = candidates(100, 2, 1e5, exclusive=True, embedding=False)
+BOTH = candidates(100, 2, 1e5, exclusive=True, embedding=True)
 WORDS = ["red", "blue", "green", "grey", "black", "white", "pink", "brown", "gold", "silver"]
 
 
@@ -62,7 +62,7 @@ def test_the_best_of_many_must_lead_by_more_than_the_best_of_few():
     usual = np.arange(100) < 80
     other = usual.copy()
     other[[80, 81, 82, 83, 84, 85, 0, 1]] ^= True  # a lead of .04, 1.4 standard errors
-    many = candidates(1_000, 5, 1e6, multilabel=False, embedding=False)
+    many = candidates(1_000, 5, 1e6, exclusive=True, embedding=False)
     assert len(many) == 9
     for recipes, chosen in ((PLAIN, 1), (many, 0)):
         rows = np.array([usual, other, *[usual] * (len(recipes) - 2)], dtype=float)
@@ -106,7 +106,7 @@ def test_one_row_a_label_tells_nothing_against_the_embeddings():
 @pytest.mark.parametrize(("rows", "labels"), [(6_000, 5), (12_000, 1_500), (120_000, 230)])
 def test_naive_bayes_and_a_mixture_with_it_are_compared_at_every_size(rows, labels, cost):
     """They cost next to nothing, and are the best on some tables."""
-    recipes = candidates(rows, labels, cost, multilabel=False, embedding=False)
+    recipes = candidates(rows, labels, cost, exclusive=True, embedding=False)
     parts = [{base.solve for base, _ in recipe.mixture} for recipe in recipes]
     assert {bayes} in parts
     assert any(bayes in solvers and len(solvers) == 2 for solvers in parts)
@@ -115,9 +115,9 @@ def test_naive_bayes_and_a_mixture_with_it_are_compared_at_every_size(rows, labe
 def test_a_row_whose_label_its_training_part_lacks_says_nothing_of_probabilities():
     texts = [f"{WORDS[row % 2]} {row}" for row in range(41)]
     targets = np.eye(3, dtype=np.int8)[[*(row % 2 for row in range(40)), 2]]
-    data = Data.read(texts, targets, 3)
-    recipe = candidates(41, 3, data.cost, multilabel=False, embedding=False)[0]
-    trial = compare(data, (recipe,), 0, False, ExpectedTime(no_progress))
+    data = Data.read(texts, targets)
+    recipe = candidates(41, 3, data.cost, exclusive=True, embedding=False)[0]
+    trial = compare(data, (recipe,), 0, ExpectedTime(no_progress))
     assert trial.usable[:40].all()
     assert not trial.usable[40]
 
@@ -128,11 +128,11 @@ def test_what_a_fold_holds_out_teaches_it_neither_terms_nor_their_weights(names)
     chooser = np.random.default_rng(5)
     texts = [f"{' '.join(chooser.choice(WORDS, 4))} only{row}" for row in range(80)]
     targets = np.eye(2, dtype=np.int8)[np.arange(80) % 2]
-    data = Data.read(texts, targets, 2, names=["red", "blue"])
-    recipes = candidates(80, 2, data.cost, multilabel=False, embedding=False, names=True)
+    data = Data.read(texts, targets, names=["red", "blue"])
+    recipes = candidates(80, 2, data.cost, exclusive=True, embedding=False, names=True)
     base = next(base for each in recipes for base, _ in each.mixture if base.names == names)
     recipe = Recipe(base.name, ((base, share := 1.0),))
-    trial = compare(data, (recipe,), 0, False, ExpectedTime(no_progress))
+    trial = compare(data, (recipe,), 0, ExpectedTime(no_progress))
     for training, unseen in splits(targets, data.groups, 0, data.cost)[0]:
         learnt, wanted = data.learnt(training, names)
         assert len(learnt) == len(training) + (2 if names else 0)
@@ -172,7 +172,7 @@ def test_the_only_recipe_says_so():
 @pytest.mark.parametrize("multilabel", [False, True])
 def test_every_table_has_recipes_with_names_of_their_own(rows, labels, multilabel):
     for cost in (1e3, 2e8, 1e10):
-        found = candidates(rows, labels, cost, multilabel=multilabel, embedding=True)
+        found = candidates(rows, labels, cost, exclusive=not multilabel, embedding=True)
         assert len({recipe.name for recipe in found}) == len(found)
         assert isinstance(found[0], Recipe)
         assert not found[0].embedding
@@ -193,7 +193,7 @@ def test_every_table_has_recipes_with_names_of_their_own(rows, labels, multilabe
     ],
 )
 def test_what_a_large_table_leaves_out_is_said(rows, labels, cost, missing):
-    recipes = candidates(rows, labels, cost, multilabel=False, embedding=False)
+    recipes = candidates(rows, labels, cost, exclusive=True, embedding=False)
     said = left_out(rows, recipes)
     assert said == (f"Not compared, since the table is large: {missing}." if missing else "")
 
@@ -205,7 +205,7 @@ def test_machines_of_all_labels_in_one_call_are_those_of_one_label_each(large):
     labels = np.concatenate([np.arange(400) % 20, np.zeros(large, dtype=int)])
     texts = [f"{' '.join(chooser.choice(WORDS, 4))} kind{label % 7}" for label in labels]
     targets = np.eye(20, dtype=np.int8)[labels]
-    data = Data.read(texts, targets, 20)
+    data = Data.read(texts, targets)
     rows = np.arange(len(texts))
     design = data.design(data.weighting(rows), rows)
     found = machine(design, targets, 0.5, 0).decide(design)

@@ -111,7 +111,7 @@ def test_a_machine_of_many_labels_need_not_see_every_row(solve, monkeypatch):
 def test_many_labels_with_few_rows_are_compared_with_ridge_regression(labels):
     """By far the best of them there; stochastic gradients took minutes and were worse."""
     rows, cost = 8 * labels, 8 * labels * 170.0 * labels
-    recipes = candidates(rows, labels, cost, multilabel=False, embedding=False)
+    recipes = candidates(rows, labels, cost, exclusive=True, embedding=False)
     names = {base.solve.__name__ for recipe in recipes for base, _ in recipe.mixture}
     assert names == {"ridge", "bayes", "machine"}
 
@@ -134,7 +134,7 @@ def test_class_weights_are_left_out_where_they_take_rows_from_many_labels():
     assert right[1] > right[0] + 0.01
     cost = 10_000 * 190.0 * 227
     for labels, compared in ((227, True), (5, False)):
-        recipes = candidates(10_000, labels, cost, multilabel=False, embedding=False)
+        recipes = candidates(10_000, labels, cost, exclusive=True, embedding=False)
         bases = {base.solve for recipe in recipes for base, _ in recipe.mixture}
         assert (unweighted in bases) == compared
 

@@ -42,7 +42,7 @@ def table(rows: int, labels: int = 4, seed: int = 0) -> tuple[list[str], np.ndar
 @pytest.fixture(scope="module")
 def trained():
     texts, names = table(160)
-    return fit(texts, names, 4, multilabel=False, seed=1)
+    return fit(texts, names, 4, exclusive=True, seed=1)
 
 
 def test_topics_without_an_error_are_told_without_boasting():
@@ -51,7 +51,7 @@ def test_topics_without_an_error_are_told_without_boasting():
     words = np.array([[f"{c}{v}{c}{d}o" for v in "aeiou" for d in "lnr"] for c in "bdgkp"])
     names = np.arange(240) % 5
     texts = [" ".join(chooser.choice(words[name], 4)) for name in names]
-    model, report = fit(texts, names, 5, multilabel=False)
+    model, report = fit(texts, names, 5, exclusive=True)
     assert report["recipes"][0]["score"] == 1.0
     known = model.log_probabilities(texts)
     assert (known.argmax(axis=1) == names).all()
@@ -93,13 +93,13 @@ def test_one_row_is_answered_as_in_a_batch(trained):
 
 def test_the_same_rows_and_seed_give_the_same_classifier(trained):
     texts, names = table(160)
-    again, _ = fit(texts, names, 4, multilabel=False, seed=1)
+    again, _ = fit(texts, names, 4, exclusive=True, seed=1)
     assert to_parts(again) == to_parts(trained[0])
 
 
 def test_two_labels_need_one_column(trained):
     texts, names = table(60, labels=2)
-    model, _ = fit(texts, names, 2, multilabel=False)
+    model, _ = fit(texts, names, 2, exclusive=True)
     assert model.weights.shape[1] == 1
     answers = model.log_probabilities(texts)
     assert (answers.argmax(axis=1) == names).mean() > 0.95
@@ -109,7 +109,7 @@ def test_two_labels_need_one_column(trained):
 
 def test_one_or_two_rows_of_a_label_are_enough():
     texts = [f"{topic} {word}" for topic in TOPICS for word in ("one", "two")][:7]
-    model, report = fit(texts, np.array([0, 0, 1, 1, 2, 2, 3]), 4, multilabel=False)
+    model, report = fit(texts, np.array([0, 0, 1, 1, 2, 2, 3]), 4, exclusive=True)
     assert (model.log_probabilities(texts).argmax(axis=1) == [0, 0, 1, 1, 2, 2, 3]).all()
     assert not report["calibration"]["applied"]
     assert "not calibrated" in report["calibration"]["said"]
@@ -117,32 +117,32 @@ def test_one_or_two_rows_of_a_label_are_enough():
 
 
 def test_two_rows_of_two_labels_are_enough():
-    model, _ = fit(["good", "bad"], np.array([0, 1]), 2, multilabel=False)
+    model, _ = fit(["good", "bad"], np.array([0, 1]), 2, exclusive=True)
     assert model.log_probabilities_one("bad").argmax() == 1
 
 
 def test_a_label_without_rows_is_hardly_given_and_warned_of():
     texts, names = table(80)
-    model, report = fit(texts, names, 6, multilabel=False)
+    model, report = fit(texts, names, 6, exclusive=True)
     assert set(model.log_probabilities(texts).argmax(axis=1)) <= {0, 1, 2, 3}
     assert any("no example" in warning for warning in report["warnings"])
 
 
 def test_texts_without_any_word_still_make_a_classifier():
-    model, report = fit(["", " ", "", ""], np.array([0, 1, 0, 1]), 2, multilabel=False)
+    model, report = fit(["", " ", "", ""], np.array([0, 1, 0, 1]), 2, exclusive=True)
     np.testing.assert_allclose(np.exp(model.log_probabilities_one("anything")).sum(), 1)
     assert "4 texts are empty." in report["warnings"]
 
 
 def test_long_texts_are_warned_of():
     long = "word " * 5_000
-    _, report = fit([long + "a", "short b"] * 3, np.array([0, 1] * 3), 2, multilabel=False)
+    _, report = fit([long + "a", "short b"] * 3, np.array([0, 1] * 3), 2, exclusive=True)
     assert "3 texts are longer than 20,000 characters; the rest is not used." in report["warnings"]
 
 
 def test_one_of_something_is_warned_of_in_the_singular():
     texts = ["word " * 5_000, "", *(f"short {letter * 2}" for letter in "abcdef")]
-    _, report = fit(texts, np.array([0] * 7 + [1]), 3, multilabel=False)
+    _, report = fit(texts, np.array([0] * 7 + [1]), 3, exclusive=True)
     assert report["warnings"] == [
         "1 of 3 labels has no example and will hardly be given.",
         "1 of 3 labels has fewer than five examples.",
@@ -154,7 +154,7 @@ def test_one_of_something_is_warned_of_in_the_singular():
 def test_strange_text_can_be_learnt():
     texts = ["\x00nul\x00", "🎉🎉 party", "مرحبا بالعالم", "bad \ud800 surrogate"] * 4
     names = np.arange(16) % 4
-    model, _ = fit(texts, names, 4, multilabel=False)
+    model, _ = fit(texts, names, 4, exclusive=True)
     assert (model.log_probabilities(texts).argmax(axis=1) == names).all()
     loaded = from_parts(*to_parts(model))
     np.testing.assert_array_equal(loaded.log_probabilities(texts), model.log_probabilities(texts))
@@ -176,13 +176,13 @@ def test_strange_text_can_be_learnt():
 )
 def test_targets_that_do_not_fit_are_refused(texts, targets, n_labels, multilabel, message):
     with pytest.raises(TrainingError, match=message):
-        fit(texts, np.array(targets), n_labels, multilabel=multilabel)
+        fit(texts, np.array(targets), n_labels, exclusive=not multilabel)
 
 
 def test_progress_runs_from_nothing_to_all():
     seen: list[tuple[str, float]] = []
     texts, names = table(40)
-    fit(texts, names, 4, multilabel=False, progress=lambda stage, part: seen.append((stage, part)))
+    fit(texts, names, 4, exclusive=True, progress=lambda stage, part: seen.append((stage, part)))
     parts = [part for _, part in seen]
     assert parts == sorted(parts)
     assert (parts[0], parts[-1]) == (0.0, 1.0)
@@ -203,7 +203,7 @@ def several(rows: int, seed: int = 0) -> tuple[list[str], np.ndarray]:
 
 def test_a_row_may_have_several_labels_or_none():
     texts, targets = several(200)
-    model, report = fit(texts, targets, 4, multilabel=True)
+    model, report = fit(texts, targets, 4, exclusive=False)
     asked, wanted = several(100, seed=5)
     answers = model.log_probabilities(asked)
     given = np.exp(answers) >= model.thresholds
@@ -219,7 +219,7 @@ def test_a_row_may_have_several_labels_or_none():
 
 def test_the_probabilities_of_several_labels_are_calibrated():
     texts, targets = several(400)
-    model, _ = fit(texts, targets, 4, multilabel=True)
+    model, _ = fit(texts, targets, 4, exclusive=False)
     asked, wanted = several(400, seed=5)
     mean = np.exp(model.log_probabilities(asked)).mean(axis=0)
     np.testing.assert_allclose(mean, wanted.mean(axis=0), atol=0.08)
@@ -228,7 +228,7 @@ def test_the_probabilities_of_several_labels_are_calibrated():
 def test_labels_that_all_or_no_rows_have_are_kept_apart_from_the_rest():
     texts, targets = several(60)
     targets[:, 2], targets[:, 3] = 1, 0
-    model, _ = fit(texts, targets, 4, multilabel=True)
+    model, _ = fit(texts, targets, 4, exclusive=False)
     mean = np.exp(model.log_probabilities(texts)).mean(axis=0)
     assert mean[2] > 0.9
     assert mean[3] < 0.1
@@ -246,13 +246,13 @@ def test_every_algorithm_tells_the_topics_apart(solve):
 
 
 def test_large_tables_get_an_algorithm_that_takes_minutes():
-    recipes = candidates(120_000, 230, 6e9, multilabel=False, embedding=False)
+    recipes = candidates(120_000, 230, 6e9, exclusive=True, embedding=False)
     dear = {base.solve for recipe in recipes for base, _ in recipe.mixture} - {bayes}
     assert dear == {machine, unweighted}, "each label sees a tenth of the rows"
-    recipes = candidates(2_000_000, 9, 6e9, multilabel=False, embedding=False)
+    recipes = candidates(2_000_000, 9, 6e9, exclusive=True, embedding=False)
     dear = {base.solve for recipe in recipes for base, _ in recipe.mixture} - {bayes}
     assert dear == {logistic}, "all labels at once"
-    (recipe,) = candidates(120_000, 230, 1e10, multilabel=True, embedding=False)
+    (recipe,) = candidates(120_000, 230, 1e10, exclusive=False, embedding=False)
     assert recipe.mixture[0][0].solve is logistic
 
 
@@ -263,7 +263,7 @@ def test_a_table_too_large_for_folds_is_trained_with_one_held_out_part(monkeypat
     monkeypatch.setattr(module, "SLOW", 10)
     monkeypatch.setattr(group_folds, "ONE_PART", 10)
     texts, names = table(400)
-    model, report = fit(texts, names, 4, multilabel=False)
+    model, report = fit(texts, names, 4, exclusive=True)
     assert "logistic regression" in [row["recipe"] for row in report["recipes"]]
     assert report["calibration"]["rows"] == 40
     asked, wanted = table(80, seed=9)

@@ -48,7 +48,7 @@ def test_several_labels_a_row():
     texts, names = table(300)
     targets = np.eye(3, dtype=int)[names]
     targets[::2, 0] = 1
-    answers, _ = out_of_fold(texts, targets, 3, multilabel=True)
+    answers, _ = out_of_fold(texts, targets, 3, exclusive=False)
     chances = np.exp(answers)
     assert chances[names == 1, 1].mean() > 0.8
     assert chances[names != 1, 1].mean() < 0.2
@@ -77,7 +77,7 @@ def test_long_texts_make_the_sample_smaller():
 
 def test_the_curve_rises_with_the_rows():
     texts, names = table(300)
-    points = learning_curve(texts, names, 3, multilabel=False, fractions=(0.02, 0.2, 1.0))
+    points = learning_curve(texts, names, 3, exclusive=True, fractions=(0.02, 0.2, 1.0))
     json.dumps(points)
     assert [point["rows"] for point in points] == [5, 48, 240]
     assert points[0]["score"] < points[-1]["score"]
@@ -94,7 +94,7 @@ def test_the_curve_of_several_labels_a_row():
         texts,
         np.eye(3, dtype=int)[names],
         3,
-        multilabel=True,
+        exclusive=False,
         progress=lambda stage, part: seen.append(part),
     )
     assert points[-1]["metric"] == "micro F1"
@@ -103,7 +103,7 @@ def test_the_curve_of_several_labels_a_row():
 
 
 def test_too_few_rows_have_no_curve():
-    assert learning_curve(["a", "b", "c"], np.array([0, 1, 0]), 2, multilabel=False) == []
+    assert learning_curve(["a", "b", "c"], np.array([0, 1, 0]), 2, exclusive=True) == []
     assert "too few rows" in curve_sentence([])
 
 
@@ -155,7 +155,7 @@ def test_a_few_rows_without_an_error_promise_nothing():
 
 def test_a_flat_curve_of_labels_with_few_rows_says_nothing_against_more():
     texts = [f"{chr(97 + n % 26) * 4} number{n}" for n in range(60)]
-    points = learning_curve(texts, np.arange(60), 60, multilabel=False)
+    points = learning_curve(texts, np.arange(60), 60, exclusive=True)
     assert points[-1]["labels"] == 60
     sentence = curve_sentence(points)
     assert "too few rows of each label" in sentence
@@ -182,7 +182,7 @@ def test_copies_of_unseen_rows_are_not_learnt_from(form, multilabel):
         form.format(letter, name) for letter in letters for name in ("Anna", "Bo", "Cem", "Di")
     ]
     targets = np.eye(2, dtype=int)[names] if multilabel else np.array(names)
-    points = learning_curve(texts, targets, 2, multilabel=multilabel)
+    points = learning_curve(texts, targets, 2, exclusive=not multilabel)
     assert all(p["score"] < 0.75 for p in points)
     # Of 120 texts, not of 480 rows. Two labels a row: always giving both has 2/3, without a doubt.
     assert points[-1]["high"] - points[-1]["low"] > (0.01 if multilabel else 0.12)

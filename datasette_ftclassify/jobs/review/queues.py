@@ -56,7 +56,7 @@ def _mislabelled(conn: sqlite3.Connection, settings: ReviewSettings) -> Made:
     targets = as_targets(records, labels)
     try:
         logprobs, judged = out_of_fold(
-            texts, targets, len(labels), multilabel=not labels.exclusive, seed=settings.seed,
+            texts, targets, len(labels), exclusive=labels.exclusive, seed=settings.seed,
             cost=_COST,
         )  # fmt: skip
     except TrainingError as error:

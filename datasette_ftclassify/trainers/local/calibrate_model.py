@@ -25,7 +25,7 @@ from .training_data import Data
 
 
 def calibrate_model(
-    model: LocalModel, data: Data, trial: Trial, multilabel: bool
+    model: LocalModel, data: Data, trial: Trial
 ) -> tuple[dict[str, Any], HeldOut | None]:
     """Changes the model. Gives a report, safe for JSON, and what cross-validation answered, each
     row calibrated by other rows; None where no row was held out.
@@ -35,7 +35,7 @@ def calibrate_model(
     before: without beta calibration), said (a sentence or two for people).
     """
     targets, groups = data.targets[trial.rows], data.groups[trial.rows]
-    fit = _several if multilabel else _exclusive
+    fit = _exclusive if data.exclusive else _several
     report, held_out = fit(model, data, trial, targets, groups)
     return {**report, "said": _said(report)}, held_out
 

@@ -47,14 +47,14 @@ def candidates(
     n_labels: int,
     cost: float,
     *,
-    multilabel: bool,
+    exclusive: bool,
     embedding: bool,
     names: bool = False,
 ) -> tuple[Recipe, ...]:
     """The recipes to compare; `cost` is the number of stored feature values times labels, `names`
     whether the labels' names are there to learn from."""
-    if multilabel:
-        recipes = _multilabel(n_labels, cost)
+    if not exclusive:
+        recipes = _several(n_labels, cost)
         return recipes + tuple(map(_with_embedding, recipes)) if embedding else recipes
     recipes = _exclusive(n_rows, n_labels, cost)
     named = _with_names(n_rows) if names else ()
@@ -193,7 +193,7 @@ def _naming(base: Base) -> Base:
     return replace(base, name=f"{base.name} with label names", names=True)
 
 
-def _multilabel(n_labels: int, cost: float) -> tuple[Recipe, ...]:
+def _several(n_labels: int, cost: float) -> tuple[Recipe, ...]:
     if _is_slow(cost, 1.0):
         return (_alone(DESCENT),)
     usual = replace(MACHINE, strength=0.1)

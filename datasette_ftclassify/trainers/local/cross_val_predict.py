@@ -32,7 +32,7 @@ def out_of_fold(
     targets: npt.NDArray[Any],
     n_labels: int,
     *,
-    multilabel: bool = False,
+    exclusive: bool = True,
     seed: int = 0,
     max_rows: int = 20_000,
     cost: float = QUICK_COST,
@@ -45,12 +45,12 @@ def out_of_fold(
     `folds.always_learnt`). cost: of data, up to which the better of two algorithms is used.
     Raises TrainingError for targets that do not fit.
     """
-    wanted = as_indicators(targets, len(texts), n_labels, multilabel)
+    wanted = as_indicators(targets, len(texts), n_labels, exclusive)
     most = min(max_rows, max(100, MAX_CELLS // n_labels))
     rows = sample(wanted, affordable(texts, most), seed)
     wanted = wanted[rows]
     scores, usable, judged = _unseen_scores([texts[row] for row in rows], wanted, seed, cost)
-    found = _probabilities(scores[judged], wanted[judged], usable[judged], multilabel)
+    found = _probabilities(scores[judged], wanted[judged], usable[judged], exclusive)
     return found, rows[judged]
 
 
@@ -59,7 +59,7 @@ def _unseen_scores(
 ) -> tuple[FloatArray, npt.NDArray[np.bool_], Rows]:
     """Scores of each row from a model of the other folds, and whether its labels occur there; and
     which rows are in a fold."""
-    data = Data.read(texts, targets, targets.shape[1], max_weights=MAX_WEIGHTS)
+    data = Data.read(texts, targets, max_weights=MAX_WEIGHTS)
     base = quick_base(data, cost)
     scores = np.zeros(targets.shape, dtype=np.float32)
     usable = np.zeros(len(texts), dtype=np.bool_)
@@ -109,11 +109,11 @@ def _probabilities(
     logits: npt.NDArray[np.float32],
     targets: Targets,
     usable: npt.NDArray[np.bool_],
-    multilabel: bool,
+    exclusive: bool,
 ) -> Array:
     if not len(logits):
         return logits.astype(np.float64)
-    if not multilabel:
+    if exclusive:
         scores = (logits - logits.mean(axis=1, keepdims=True)) / (float(logits.std()) or 1.0)
         found, _ = calibrate(scores, targets.argmax(axis=1), usable)
         return log_softmax(scores.astype(np.float64) / found)

@@ -80,12 +80,10 @@ def rank(values: Sequence[float], value: float) -> float:
     return LEVELS[place - 1] + share * (LEVELS[place] - LEVELS[place - 1])
 
 
-def certainty(logprobs: Array, multilabel: bool) -> float:
+def certainty(logprobs: Array, exclusive: bool) -> float:
     """How little the probabilities are spread: minus the entropy of labels that exclude each other,
     else the logarithm of the highest probability; 0 at most."""
-    if multilabel:
-        return float(logprobs.max())
-    return float(np.exp(logprobs) @ logprobs)
+    return float(np.exp(logprobs) @ logprobs if exclusive else logprobs.max())
 
 
 def known_words(vectorizer: Vectorizer, text: str) -> float:

@@ -23,7 +23,6 @@ def measure(
     vectorizer: Vectorizer,
     texts: Sequence[str],
     held_out: HeldOut,
-    multilabel: bool,
     seed: int,
 ) -> Known | None:
     """What is usual among the rows that were held out; None for fewer than MIN_ROWS.
@@ -35,11 +34,11 @@ def measure(
     if len(usable) < MIN_ROWS:
         return None
     chosen = np.random.default_rng(seed).permutation(usable)[:MOST_ROWS]
-    sure = [certainty(row, multilabel) for row in held_out.logprobs[chosen]]
+    sure = [certainty(row, data.exclusive) for row in held_out.logprobs[chosen]]
     words = _words_of_others(data, vectorizer, texts, held_out.rows[chosen])
-    weight = max(LEAST_WEIGHT, 1 / max(1.0, math.log2(data.targets.shape[1])))
-    if multilabel:
-        weight = 1.0
+    weight = 1.0
+    if data.exclusive:
+        weight = max(LEAST_WEIGHT, 1 / max(1.0, math.log2(data.targets.shape[1])))
     usual = Known(_values(sure), _values(words), (), weight, len(chosen))
     least = 0.5 / (len(chosen) + 1)
     both = [

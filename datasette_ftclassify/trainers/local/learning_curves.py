@@ -41,7 +41,7 @@ def learning_curve(
     targets: npt.NDArray[Any],
     n_labels: int,
     *,
-    multilabel: bool,
+    exclusive: bool,
     seed: int = 0,
     recipe: str | None = None,
     names: Sequence[str] | None = None,
@@ -66,16 +66,16 @@ def learning_curve(
     names:  of the labels, as `fit` got them
     chosen: rows that nothing is measured on, see `TrainingSet`
     """
-    wanted = as_indicators(targets, len(texts), n_labels, multilabel)
+    wanted = as_indicators(targets, len(texts), n_labels, exclusive)
     most = max(500, min(MAX_ROWS, MAX_CELLS // n_labels))
     rows = sample(wanted, affordable(texts, most, MOST_CHARACTERS), seed)
     wanted = wanted[rows]
     judging = np.ones(len(rows), dtype=np.bool_) if chosen is None else ~chosen[rows]
     if judging.sum() // 5 < MIN_UNSEEN:
         return []
-    used, data = _recipe([texts[row] for row in rows], wanted, multilabel, recipe, names)
+    used, data = _recipe([texts[row] for row in rows], wanted, exclusive, recipe, names)
     repeats = splits(data.targets, data.groups, seed, data.cost, ~judging)
-    labels, baseline = int(wanted.any(axis=0).sum()), _baseline(wanted[judging], multilabel)
+    labels, baseline = int(wanted.any(axis=0).sum()), _baseline(wanted[judging], exclusive)
     points: list[CurvePoint] = []
     before: _Measured | None = None
     shares = sorted({share for share in fractions if 0 < share <= 1})
@@ -89,12 +89,12 @@ def learning_curve(
         ]
         sizes = [len(training) for folds in cut for training, _ in folds]
         if sizes and min(sizes) >= MIN_TRAINING:
-            found = _measure(data, used, cut, seed, multilabel)
+            found = _measure(data, used, cut, seed)
             points.append({
                 **found.score(before),
                 "rows": round(sum(sizes) / len(sizes)),
                 "labels": labels,
-                "metric": "micro F1" if multilabel else "accuracy",
+                "metric": "accuracy" if exclusive else "micro F1",
                 "baseline": baseline,
                 "all_rows": len(texts),
                 "recipe": used.name,
@@ -161,19 +161,19 @@ def curve_sentence(points: Sequence[CurvePoint]) -> str:
 def _recipe(
     texts: list[str],
     targets: Targets,
-    multilabel: bool,
+    exclusive: bool,
     name: str | None,
     names: Sequence[str] | None,
 ) -> tuple[Recipe, Data]:
     """The recipe of that name, if it takes seconds with these rows, or a quick one."""
     n_rows, n_labels = targets.shape
-    label_names = None if multilabel or not may_help(n_rows, n_labels) else names
-    data = Data.read(texts, targets, n_labels, names=label_names)
+    label_names = names if exclusive and may_help(n_rows, n_labels) else None
+    data = Data.read(texts, targets, exclusive=exclusive, names=label_names)
     known = candidates(
         n_rows,
         n_labels,
         data.cost,
-        multilabel=multilabel,
+        exclusive=exclusive,
         embedding=False,
         names=len(data.named) > 0,
     )
@@ -185,9 +185,9 @@ def _recipe(
     return Recipe(base.name, ((base, 1.0),)), data
 
 
-def _baseline(targets: Targets, multilabel: bool) -> float:
+def _baseline(targets: Targets, exclusive: bool) -> float:
     counts = np.sort(targets.sum(axis=0, dtype=np.int64))[::-1]
-    if not multilabel:
+    if exclusive:
         return float(counts[0] / len(targets))
     given = np.arange(1, len(counts) + 1)  # labels that every row is given, the commonest ones
     return float((2 * np.cumsum(counts) / (given * len(targets) + counts.sum())).max())
@@ -216,14 +216,14 @@ class _Measured:
     right: npt.NDArray[np.float64]
     whole: npt.NDArray[np.float64]
     groups: Rows
-    multilabel: bool
+    exclusive: bool
 
     def score(self, before: _Measured | None) -> CurveScore:
         """The score over all rows, with its interval, and that of the gain."""
         score = float(self.right.sum() / max(self.whole.sum(), 1e-12))
         sizes = np.bincount(self.groups)
         gain = None
-        if self.multilabel:
+        if not self.exclusive:
             low, high = ratio_interval(*self._by_group())
             if before is not None:
                 gain = ratio_gain_interval(before._by_group(), self._by_group())
@@ -249,21 +249,20 @@ def _measure(
     recipe: Recipe,
     repeats: list[list[tuple[Rows, Rows]]],
     seed: int,
-    multilabel: bool,
 ) -> _Measured:
     bases = {base.name: base for base, _ in recipe.mixture}
-    held, _ = held_out(data, bases, repeats, seed, multilabel)
+    held, _ = held_out(data, bases, repeats, seed)
     rows = held_out_rows(repeats)
     groups = np.unique(data.groups[rows], return_inverse=True)[1]
     targets = data.targets[rows]
     scales = spreads(held)
     logits = [mix(recipe, scores, scales) for scores in held]
-    if not multilabel:
+    if data.exclusive:
         right = np.mean([hits(each, targets) for each in logits], axis=0)
-        return _Measured(right, np.ones(len(rows)), groups, multilabel)
+        return _Measured(right, np.ones(len(rows)), groups, data.exclusive)
     counted = [_counted(each, targets, groups) for each in logits]
     right, whole = np.mean(counted, axis=0)
-    return _Measured(right, whole, groups, multilabel)
+    return _Measured(right, whole, groups, data.exclusive)
 
 
 def _counted(

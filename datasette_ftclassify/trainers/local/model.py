@@ -32,9 +32,10 @@ class LocalModel:
     `weights` has shape (features, columns) and `bias` (columns,), where columns is `n_labels`, or 1
     when two labels exclude each other: then the column is the second label's logit minus the
     first's. Logits are divided by `temperature`; `beta` (n_labels, 3) are the parameters by which
-    the probabilities that come of it are calibrated further. `thresholds` (multilabel only) are the
-    probabilities, one per label, from which on a label is given. `usual` says what is usual among
-    the training rows; None: nothing was measured. Safe to use from several threads.
+    the probabilities that come of it are calibrated further. `thresholds` (where labels do not
+    exclude each other) are the probabilities, one per label, from which on a label is given.
+    `usual` says what is usual among the training rows; None: nothing was measured. Safe to use from
+    several threads.
     """
 
     def __init__(
@@ -44,7 +45,7 @@ class LocalModel:
         bias: FloatArray,
         *,
         n_labels: int,
-        multilabel: bool,
+        exclusive: bool,
         temperature: float = 1.0,
         thresholds: Array | None = None,
         embedding: TextVectors | None = None,
@@ -56,13 +57,17 @@ class LocalModel:
         self.weights = weights
         self.bias = bias
         self.n_labels = n_labels
-        self.multilabel = multilabel
+        self.exclusive = exclusive
         self.temperature = temperature
         self.thresholds = thresholds
         self.embedding = embedding
         self.embedding_weights = embedding_weights
         self.usual = usual
         self.beta = beta
+
+    @property
+    def multilabel(self) -> bool:
+        return not self.exclusive
 
     def log_probabilities(self, texts: Sequence[str]) -> Array:
         """Natural logarithms of each label's probability, shape (len(texts), n_labels).
@@ -82,11 +87,11 @@ class LocalModel:
 
     def _probabilities(self, scores: Array) -> Array:
         found = self._uncorrected(scores)
-        return found if self.beta is None else recalibrated(found, self.beta, not self.multilabel)
+        return found if self.beta is None else recalibrated(found, self.beta, self.exclusive)
 
     def _uncorrected(self, scores: Array) -> Array:
         """Log-probabilities by the temperature alone."""
-        if self.multilabel:
+        if not self.exclusive:
             return log_sigmoid(scores)
         if len(scores) < self.n_labels:
             return log_sigmoid_pair(float(scores[0]))
@@ -100,7 +105,7 @@ class LocalModel:
         """
         if self.usual is None:
             return None
-        sure = certainty(logprobs, self.multilabel)
+        sure = certainty(logprobs, self.exclusive)
         return self.usual.of(sure, known_words(self.vectorizer, text))
 
     def logits(self, texts: Sequence[str]) -> Array:
@@ -120,9 +125,9 @@ class LocalModel:
 
     def _logits(self, scores: Array) -> Array:
         if self.beta is not None:
-            if self.multilabel:
-                return beta_log_odds(self._uncorrected(scores), self.beta)
-            return self._probabilities(scores)
+            if self.exclusive:
+                return self._probabilities(scores)
+            return beta_log_odds(self._uncorrected(scores), self.beta)
         if len(scores) == self.n_labels:
             return scores
         half = 0.5 * float(scores[0])
@@ -155,7 +160,8 @@ class LocalModel:
         (positive) or against (negative) a label.
 
         Each word comes with its contribution to that label's logit relative to the mean of the
-        other labels (multilabel: to the label's own log-odds); largest absolute value first.
+        other labels (where they do not exclude each other: to the label's own log-odds); largest
+        absolute value first.
         Raises IndexError when there is no such label.
         """
         return explain(self, text, label, top)
@@ -167,7 +173,7 @@ class LocalModel:
         wide = matrix.astype(np.float64) / self.temperature
         if wide.shape[1] < self.n_labels:
             return wide[:, 0] if label else -wide[:, 0]
-        if self.multilabel or self.n_labels == 1:
+        if not self.exclusive or self.n_labels == 1:
             return wide[:, label]
         relative: Array = (wide[:, label] * self.n_labels - wide.sum(axis=1)) / (self.n_labels - 1)
         return relative

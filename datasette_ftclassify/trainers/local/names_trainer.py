@@ -157,7 +157,7 @@ def similarity_model(
         np.zeros((0, weights.shape[1]), dtype=np.float32),
         bias.astype(np.float32),
         n_labels=len(named),
-        multilabel=not labels.exclusive,
+        exclusive=labels.exclusive,
         embedding=vectors,
         embedding_weights=np.ascontiguousarray(weights, dtype=np.float32),
     )

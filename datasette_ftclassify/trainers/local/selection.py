@@ -38,33 +38,31 @@ class Trial:
     why: str
 
 
-def compare(
-    data: Data, recipes: tuple[Recipe, ...], seed: int, multilabel: bool, clock: ExpectedTime
-) -> Trial:
+def compare(data: Data, recipes: tuple[Recipe, ...], seed: int, clock: ExpectedTime) -> Trial:
     """Score every recipe on rows that it did not see, and choose."""
     bases = {base.name: base for recipe in recipes for base, _ in recipe.mixture}
     repeats = splits(data.targets, data.groups, seed, data.cost, data.chosen)
-    metric = "mean of micro and macro F1" if multilabel else "accuracy"
+    metric = "accuracy" if data.exclusive else "mean of micro and macro F1"
     if not repeats[0]:
-        return _untried(data, recipes, bases, seed, multilabel, metric)
+        return _untried(data, recipes, bases, seed, metric)
     usual = {base.name for base, _ in recipes[0].mixture}
     folds = sum(map(len, repeats))
     clock.plan({name: folds + (name in usual) for name in bases})
     rows = held_out_rows(repeats)
     held, usable = held_out(
-        data, bases, repeats, seed, multilabel, lambda name: clock.fitted(name, "comparing")
+        data, bases, repeats, seed, lambda name: clock.fitted(name, "comparing")
     )
     scales = spreads(held)
     groups, targets = data.groups[rows], data.targets[rows]
 
     def right(recipe: Recipe) -> Any:
         by_repeat = [mix(recipe, scores, scales) for scores in held]
-        if multilabel:
-            return np.array([_f1_by_part(z, targets, groups) for z in by_repeat]).mean(axis=0)
-        return np.array([hits(z, targets) for z in by_repeat]).mean(axis=0)
+        if data.exclusive:
+            return np.array([hits(z, targets) for z in by_repeat]).mean(axis=0)
+        return np.array([_f1_by_part(z, targets, groups) for z in by_repeat]).mean(axis=0)
 
     by_row = np.array([right(recipe) for recipe in recipes])
-    chosen, table, why = _choose(recipes, by_row, metric, None if multilabel else groups)
+    chosen, table, why = _choose(recipes, by_row, metric, groups if data.exclusive else None)
     if recipes[chosen].names:
         by_recipe = {
             i: [mix(recipe, scores, scales) for scores in held]
@@ -82,7 +80,6 @@ def held_out(
     bases: Mapping[str, Base],
     repeats: list[list[tuple[Rows, Rows]]],
     seed: int,
-    multilabel: bool,
     fitted: Callable[[str], None] = lambda name: None,
 ) -> tuple[list[dict[str, FloatArray]], npt.NDArray[np.bool_]]:
     """Of each repeat the scores (held-out rows, labels) of each base, by models of the folds'
@@ -106,7 +103,10 @@ def held_out(
                 for name, base in bases.items():
                     if base.names == names:
                         model = base.fit(known, targets, seed)
-                        scores[name][places] = _centred(base.decide(model, asked), multilabel)
+                        found = base.decide(model, asked)
+                        if data.exclusive:
+                            found = found - found.mean(axis=1, keepdims=True)
+                        scores[name][places] = found
                         fitted(name)
             usable[places] |= _label_seen(data.targets, training, unseen)
         held.append(scores)
@@ -123,13 +123,12 @@ def _untried(
     recipes: tuple[Recipe, ...],
     bases: Mapping[str, Base],
     seed: int,
-    multilabel: bool,
     metric: str,
 ) -> Trial:
     """The usual recipe, where no row can be held out: the scales of its parts are those on the
     rows that they learn from."""
     rows = np.arange(len(data.targets))
-    held, _ = held_out(data, bases, [[(rows, rows)]], seed, multilabel)
+    held, _ = held_out(data, bases, [[(rows, rows)]], seed)
     recipe = next((each for each in recipes if each.embedding), recipes[0])
     why = f"Chose {recipe.name}: the usual choice, since no row could be held out to compare by. "
     if data.chosen is None or not data.chosen.any():
@@ -235,10 +234,6 @@ def _likeliest(
 def _by_chance(recipes: int) -> float:
     """Standard errors by which the best of so many equal ones leads (Blom 1958); 1 at least."""
     return max(1.0, NormalDist().inv_cdf((recipes - 0.375) / (recipes + 0.25)))
-
-
-def _centred(scores: FloatArray, multilabel: bool) -> FloatArray:
-    return scores if multilabel else scores - scores.mean(axis=1, keepdims=True)
 
 
 def spreads(held: list[dict[str, FloatArray]]) -> dict[str, float]:

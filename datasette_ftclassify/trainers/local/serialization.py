@@ -88,20 +88,20 @@ def from_parts(header: Mapping[str, Any], parts: Mapping[str, bytes]) -> LocalMo
             f"version reads format {FORMATS[-1]} and older ones: upgrade datasette-ftclassify, "
             "or train it again."
         )
-    multilabel = header.get("multilabel")
-    if not isinstance(multilabel, bool):
+    if not isinstance(header.get("multilabel"), bool):
         raise _damaged("multilabel is not true or false")
+    exclusive = not header["multilabel"]
     n_labels = _whole(header, "n_labels", 1, MAX_LABELS)
     n_words = _whole(header, "n_words", 0, MAX_FEATURES)
     n_chars = _whole(header, "n_chars", 0, MAX_FEATURES)
     columns = _whole(header, "columns", 1, n_labels)
-    if columns != n_labels and (multilabel or (columns, n_labels) != (1, 2)):
+    if columns != n_labels and (not exclusive or (columns, n_labels) != (1, 2)):
         raise _damaged(f"{columns} columns of weights do not fit {n_labels} labels")
     n_features = n_words + n_chars
     if n_features * columns > MAX_WEIGHTS:
         raise _damaged(f"{n_features} features times {columns} columns are too many")
     _check_sizes(header.get("sizes"), parts)
-    thresholds = _thresholds(header, n_labels, multilabel)
+    thresholds = _thresholds(header, n_labels, exclusive)
     temperature = _number(header, "temperature", 1e-6, 1e6)
     weights = _array(parts, "weights", "<f2", (n_features, columns))
     bias = _array(parts, "bias", "<f4", (columns,))
@@ -119,7 +119,7 @@ def from_parts(header: Mapping[str, Any], parts: Mapping[str, bytes]) -> LocalMo
         weights,
         bias,
         n_labels=n_labels,
-        multilabel=multilabel,
+        exclusive=exclusive,
         temperature=temperature,
         thresholds=thresholds,
         embedding=embedding,
@@ -175,11 +175,11 @@ def _check_sizes(sizes: Any, parts: Mapping[str, bytes]) -> None:
             raise _damaged(f"the part {str(name)[:20]!r} does not have its declared size")
 
 
-def _thresholds(header: Mapping[str, Any], n_labels: int, multilabel: bool) -> Any:
+def _thresholds(header: Mapping[str, Any], n_labels: int, exclusive: bool) -> Any:
     value = header.get("thresholds")
     if value is None:
         return None
-    if not multilabel:
+    if exclusive:
         raise _damaged("thresholds are given, but labels exclude each other")
     if not isinstance(value, list) or len(value) != n_labels:
         raise _damaged(f"thresholds are not {n_labels} numbers")

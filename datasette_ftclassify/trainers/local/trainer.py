@@ -53,7 +53,7 @@ class LocalTrainer:
             data.texts,
             data.targets,
             len(data.labels),
-            multilabel=not data.labels.exclusive,
+            exclusive=data.labels.exclusive,
             seed=options.seed,
             embeddings=options.embeddings,
             encoder=options.encoder,

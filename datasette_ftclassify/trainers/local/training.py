@@ -44,7 +44,7 @@ def fit_held_out(
     targets: npt.NDArray[Any],
     n_labels: int,
     *,
-    multilabel: bool,
+    exclusive: bool,
     seed: int = 0,
     embeddings: str | None = None,
     encoder: str | None = None,
@@ -55,14 +55,13 @@ def fit_held_out(
     """Train a classifier, report how it was chosen, and give the answers of cross-validation, which
     are None where no row could be held out.
 
-    `targets` holds label numbers 0..n_labels-1, shape (rows,), or with `multilabel` 0 or 1 for
-    each label, shape (rows, n_labels). `embeddings` names a folder or a cached hub model of
-    model2vec, `encoder` a sentence encoder (see `find_encoder`), of which one can be given;
-    cross-validation decides whether it is used, and whether the labels' `names` are learnt from,
-    which are looked at where rows are few. `chosen` rows are learnt from and never held out (see
-    `TrainingSet`). `progress` is called with a stage and
-    the share of the time that is over, 0..1, by what its parts took so far. The same rows and seed
-    give the same classifier, bit by bit.
+    `targets` holds label numbers 0..n_labels-1, shape (rows,), or where labels do not exclude each
+    other 0 or 1 for each label, shape (rows, n_labels). `embeddings` names a folder or a cached hub
+    model of model2vec, `encoder` a sentence encoder (see `find_encoder`), of which one can be
+    given; cross-validation decides whether it is used, and whether the labels' `names` are learnt
+    from, which are looked at where rows are few. `chosen` rows are learnt from and never held out
+    (see `TrainingSet`). `progress` is called with a stage and the share of the time that is over,
+    0..1, by what its parts took so far. The same rows and seed give the same bits.
 
     The report is safe for JSON: recipes (each with its score on unseen rows), metric, recipe,
     why, embeddings, encoder (of a sentence encoder: name, digest, dimensions, bytes, licence,
@@ -72,19 +71,19 @@ def fit_held_out(
     """
     started = time.monotonic()
     report_progress = progress or no_progress
-    wanted = as_indicators(targets, len(texts), n_labels, multilabel)
+    wanted = as_indicators(targets, len(texts), n_labels, exclusive)
     memory = plan_memory(texts, n_labels)
     report_progress(memory.step, 0.0)
     vectors = None if memory.large else find_vectors(embeddings, encoder)
     encoding = Encoding(vectors, report_progress)
-    label_names = None if multilabel or not may_help(len(texts), n_labels) else names
+    label_names = names if exclusive and may_help(len(texts), n_labels) else None
     sampled = sample_rows(wanted, memory.each, seed) if memory.large else np.arange(len(texts))
     known = [texts[row] for row in sampled] if memory.large else texts
     data = Data.read(
         known,
         wanted[sampled],
-        n_labels,
         vectors,
+        exclusive=exclusive,
         names=label_names,
         encoded=encoding.encoded,
         chosen=None if chosen is None else chosen[sampled],
@@ -95,12 +94,12 @@ def fit_held_out(
         len(texts),
         n_labels,
         math.inf if memory.large else data.cost,
-        multilabel=multilabel,
+        exclusive=exclusive,
         embedding=vectors is not None,
         names=len(data.named) > 0,
     )
-    trial = compare(data, recipes, seed, multilabel, clock)
-    missing = "" if multilabel else left_out(len(texts), recipes)
+    trial = compare(data, recipes, seed, clock)
+    missing = left_out(len(texts), recipes) if exclusive else ""
     times = math.ceil(len(texts) / len(known))
     clock.plan({base.name: times for base, _ in trial.recipe.mixture})
     clock.report("fitting")
@@ -109,11 +108,11 @@ def fit_held_out(
     else:
         whole = data.whole(trial.recipe.names)
     model, n_features = finish(
-        whole, trial, seed, multilabel, lambda name: clock.fitted(name, "fitting", times)
+        whole, trial, seed, exclusive, lambda name: clock.fitted(name, "fitting", times)
     )
-    calibration, held_out = calibrate_model(model, data, trial, multilabel)
+    calibration, held_out = calibrate_model(model, data, trial)
     if held_out is not None:
-        model.usual = measure(data, model.vectorizer, known, held_out, multilabel, seed)
+        model.usual = measure(data, model.vectorizer, known, held_out, seed)
         held_out = replace(held_out, rows=sampled[held_out.rows])
     if progress is not None:
         progress("done", 1.0)
@@ -139,7 +138,7 @@ def finish(
     whole: Whole,
     trial: Trial,
     seed: int,
-    multilabel: bool,
+    exclusive: bool,
     fitted: Callable[[str], None] = lambda name: None,
 ) -> tuple[LocalModel, int]:
     """The chosen recipe on all rows, its parts added up into one set of weights, and the number of
@@ -156,7 +155,7 @@ def finish(
         weights[start : start + len(part.weights)] += factor * part.weights
         bias += factor * part.bias
         fitted(base.name)
-    if not multilabel:
+    if exclusive:
         weights -= weights.mean(axis=1, keepdims=True)
         bias -= bias.mean()
         if n_labels == 2:
@@ -176,7 +175,7 @@ def finish(
         as_stored(weights[:kept]),
         bias,
         n_labels=n_labels,
-        multilabel=multilabel,
+        exclusive=exclusive,
         embedding=whole.embedding if embedded else None,
         embedding_weights=np.ascontiguousarray(weights[n_terms:]) if embedded else None,
     )

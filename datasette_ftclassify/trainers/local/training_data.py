@@ -24,7 +24,7 @@ MIN_ROWS_OF_LARGE = 4
 
 
 def as_indicators(
-    targets: npt.NDArray[Any], n_rows: int, n_labels: int, multilabel: bool
+    targets: npt.NDArray[Any], n_rows: int, n_labels: int, exclusive: bool
 ) -> Targets:
     """0/1 targets of shape (rows, labels), checked. Raises TrainingError."""
     given = np.asarray(targets)
@@ -32,7 +32,7 @@ def as_indicators(
         raise TrainingError(f"There are {n_rows} texts, but labels for {len(given)} rows.")
     if n_rows < 2 or n_labels < 1:
         raise TrainingError("Training needs at least two labelled rows.")
-    if multilabel:
+    if not exclusive:
         if given.shape != (n_rows, n_labels) or not np.isin(given, (0, 1)).all():
             raise TrainingError(f"The labels are not 0 or 1 for each of {n_labels} labels.")
         if not given.any():
@@ -49,7 +49,8 @@ def as_indicators(
 
 @dataclass(frozen=True)
 class Data:
-    """The rows to learn from: raw term counts, embeddings, targets."""
+    """The rows to learn from: raw term counts, embeddings, targets; and whether a row has exactly
+    one label."""
 
     terms: TermCounts
     targets: Targets
@@ -57,6 +58,7 @@ class Data:
     min_rows: int
     embedding: TextVectors | None
     embedded: FloatArray | None
+    exclusive: bool = True
     max_weights: int = MAX_WEIGHTS
     named: Rows = field(default_factory=lambda: np.empty(0, dtype=np.intp))
     """The numbers of the labels' names, a row each after those of the texts; none where they are
@@ -69,8 +71,9 @@ class Data:
         cls,
         texts: Sequence[str],
         targets: Targets,
-        n_labels: int,
         embedding: TextVectors | None = None,
+        *,
+        exclusive: bool = True,
         max_weights: int = MAX_WEIGHTS,
         names: Sequence[str] | None = None,
         encoded: Encoded | None = None,
@@ -85,7 +88,16 @@ class Data:
         embedded = None if embedding is None else embedding.rows(read, encoded)
         groups, named = near_groups(texts), np.arange(len(texts), len(read))
         return cls(
-            terms, targets, groups, min_rows, embedding, embedded, max_weights, named, chosen
+            terms,
+            targets,
+            groups,
+            min_rows,
+            embedding,
+            embedded,
+            exclusive,
+            max_weights,
+            named,
+            chosen,
         )
 
     @property
