@@ -24,7 +24,7 @@ needs_browser = pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromiu
 SWITCHES = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
             "--disable-background-networking", "--disable-component-update",
             "--disable-sync"]  # fmt: skip
-PATIENCE = 60_000.0
+PATIENCE = 180_000.0
 """Milliseconds to wait for what should be on the page by then."""
 
 AXE = "axe-core@4.14.1"
