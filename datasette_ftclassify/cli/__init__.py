@@ -20,6 +20,7 @@ from .minimum_score import minimum_command  # noqa: F401  (adds itself to classi
 from .model_files import copy, export_model, import_model
 from .move import move
 from .predict import predict
+from .predict_files import predict_files
 from .publish import publish_copy
 from .retrain import retrain
 from .review import review
@@ -46,6 +47,6 @@ for command in (card, describe):
     classifiers.add_command(command)
 for command in (
     check, review, export, train, retrain, evaluate, ask, predict, move, classifiers, trainers,
-    encoders, jobs, work, publish_copy, export_model, import_model, copy, demo,
+    encoders, jobs, work, publish_copy, export_model, import_model, copy, predict_files, demo,
 ):  # fmt: skip
     ftclassify.add_command(command)

@@ -9,17 +9,20 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from ..core.errors import TaskError
+from ..core.errors import PredictError, TaskError
 from ..core.label_kinds import KINDS
 from ..core.markup import MARKUPS
 from ..core.numbers import LIMIT_USD, SHARE, WRONG_SHARE, Range
 from ..core.splits import SPLIT_SHARE
 from ..core.strengths import PROMISES
+from ..jobs.columns import ROLES
 from ..trainers.options import DECLARED, Kind, Option
 
 if TYPE_CHECKING:
     from ..core.splits import SplitPlan
     from ..core.task import Task
+    from ..jobs.columns import Columns
+    from ..jobs.load_classifier import TrainedModel
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -86,6 +89,68 @@ strength_option = click.option(
     show_default=True,
     help="likely: about that share is wrong; guaranteed: no more is, in nine of ten trainings.",
 )
+known_option = click.option(
+    "--known", is_flag=True, help="Also write P_known, how much a text is like the training rows."
+)
+min_known_option = number_option(
+    "--min-known",
+    help="Write no label, and P_reason, for a text that is less like the training rows than P.",
+)
+min_score_option = number_option(
+    "--min-score",
+    "threshold",
+    help="Write no label whose score is below P; the score is kept. [the classifier's, or 0]",
+)
+
+
+def column_options(command: Command) -> Command:
+    """Which columns are written, and by which names; see `columns_from`."""
+    for option in reversed(
+        [
+            click.option(
+                "--columns-prefix",
+                metavar="P",
+                help="Write P_label, P_score, P_logprob and so on.",
+            ),
+            click.option(
+                "--column",
+                type=(click.Choice(ROLES), str),
+                multiple=True,
+                metavar="ROLE NAME",
+                help="Name of the column for a role, such as score; an empty name leaves it out.",
+            ),
+            click.option(
+                "--label-scores",
+                is_flag=True,
+                help="Also write P_score_LABEL, the probability of each label.",
+            ),
+        ]
+    ):
+        command = option(command)
+    return command
+
+
+def columns_from(
+    model: TrainedModel, given: dict[str, Any], *, fingerprint: bool = True
+) -> Columns:
+    """The columns that `column_options`, `--known` and `--min-known` describe. Raises PredictError
+    where all are left out."""
+    from ..jobs.columns import usual_columns
+
+    columns = usual_columns(
+        model,
+        given["columns_prefix"] or "",
+        known=given["known"],
+        min_known=given["min_known"],
+        label_scores=given["label_scores"],
+        fingerprint=fingerprint,
+    )
+    columns = columns.renamed(dict(given["column"]))
+    if not columns.items():
+        raise PredictError("Every column is left out: name one that is to be written.")
+    return columns
+
+
 where_option = click.option("--where", metavar="SQL", help="Only rows that meet this condition.")
 param_option = click.option(
     "-p",

@@ -8,13 +8,17 @@ import click
 
 from ..core.database import relation
 from ..core.humanize import counted, one_or_more, rows_have, rows_text
-from ..jobs.columns import ROLES
 from ..jobs.plan import CONCURRENCY
 from .confirmation import agree_to, asking_options, reach
 from .options import (
+    column_options,
+    columns_from,
     database_argument,
     despite_option,
     json_option,
+    known_option,
+    min_known_option,
+    min_score_option,
     number_option,
     open_database,
     param_option,
@@ -49,36 +53,13 @@ if TYPE_CHECKING:
     is_flag=True,
     help="Only rows whose answer is older than their text or classifier, as it was made.",
 )
-@click.option(
-    "--columns-prefix",
-    metavar="P",
-    help="Write P_label, P_score, P_logprob, P_logprobs, P_fingerprint.",
-)
-@click.option(
-    "--column",
-    type=(click.Choice(ROLES), str),
-    multiple=True,
-    metavar="ROLE NAME",
-    help="Name of the column for a role, such as score; an empty name leaves it out.",
-)
-@click.option(
-    "--label-scores", is_flag=True, help="Also write P_score_LABEL, the probability of each label."
-)
+@column_options
 @click.option("--overwrite", is_flag=True, help="Write to existing columns, too.")
-@number_option(
-    "--min-score",
-    "threshold",
-    help="Write no label whose score is below P; the score is kept. [the classifier's, or 0]",
-)
+@min_score_option
 @wrong_option
 @strength_option
-@click.option(
-    "--known", is_flag=True, help="Also write P_known, how much a text is like the training rows."
-)
-@number_option(
-    "--min-known",
-    help="Write no label, and P_reason, for a text that is less like the training rows than P.",
-)
+@known_option
+@min_known_option
 @number_option(
     "--concurrency",
     within=CONCURRENCY,
@@ -241,26 +222,14 @@ def _tell_begun(conn: sqlite3.Connection, plan: Plan) -> None:
 
 
 def _request(classifier: Classifier, given: dict[str, Any]) -> PredictRequest:
-    from ..core.errors import PredictError
-    from ..jobs.columns import usual_columns
     from ..jobs.plan import PredictRequest
 
-    columns = usual_columns(
-        classifier,
-        given["columns_prefix"] or "",
-        known=given["known"],
-        min_known=given["min_known"],
-        label_scores=given["label_scores"],
-    )
-    columns = columns.renamed(dict(given["column"]))
-    if not columns.items():
-        raise PredictError("Every column is left out: name one that is to be written.")
     same = (
         "where", "unlabelled", "overwrite", "threshold", "wrong", "strength", "min_known",
         "on_error",
     )  # fmt: skip
     return PredictRequest(
-        columns=columns,
+        columns=columns_from(classifier, given),
         params=dict(given["param"]),
         **{name: given[name] for name in same},
         **_terms(classifier, given),
@@ -276,6 +245,18 @@ def _describe(result: dict[str, Any], classifier: Classifier, table: str) -> Non
         f"{classifier.title} classified {result['predicted']:,} of {rows_text(result['rows'])}"
         f" of {table} into {names}."
     )
+    describe_counts(result)
+    if result.get("failed"):
+        what = "got no answer, or were not written" if "spent" in result else "not written"
+        click.echo(f"{rows_text(result['failed'])} {what}:")
+    for reason, count in result.get("reasons", {}).items():
+        click.echo(f"  {count:5,} x {reason}")
+    if "spent" in result:
+        click.echo(_spent(result["spent"]))
+
+
+def describe_counts(result: dict[str, Any]) -> None:
+    """Rows without a label, and why."""
     if result.get("abstained"):
         click.echo(
             f"{rows_have(result['abstained'])} a score below {result['threshold']:.3g}, the minimum"
@@ -286,13 +267,6 @@ def _describe(result: dict[str, Any], classifier: Classifier, table: str) -> Non
         click.echo(f"{rows_text(result['unlike'])} {few} less known than --min-known: no label.")
     if result["skipped"]:
         click.echo(f"{rows_have(result['skipped'])} no text and got NULL.")
-    if result.get("failed"):
-        what = "got no answer, or were not written" if "spent" in result else "not written"
-        click.echo(f"{rows_text(result['failed'])} {what}:")
-    for reason, count in result.get("reasons", {}).items():
-        click.echo(f"  {count:5,} x {reason}")
-    if "spent" in result:
-        click.echo(_spent(result["spent"]))
 
 
 def _spent(spent: dict[str, Any]) -> str:

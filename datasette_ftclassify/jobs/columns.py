@@ -15,7 +15,7 @@ from ..core.foreign_keys import find_lookup
 from ..core.labels import LabelSet
 from ..store.classifiers import Classifier
 from ..store.columns import column_owners, own_column
-from .load_classifier import service_of
+from .load_classifier import TrainedModel, service_of
 
 ROLES = ("label", "score", "logprob", "logprobs", "raw", "reason", "known", "fingerprint")
 """What a column may hold. `raw` is what a language model said, `reason` why a row has no label,
@@ -85,21 +85,23 @@ def column_prefix(classifier_name: str) -> str:
 
 
 def usual_columns(
-    classifier: Classifier,
+    classifier: TrainedModel,
     prefix: str = "",
     *,
     known: bool = False,
     min_known: float | None = None,
     label_scores: bool = False,
+    fingerprint: bool = True,
 ) -> Columns:
     """What is written where nobody chooses, named with the prefix or after the classifier: also
     `raw` and `reason` of answers that may be anything, and `reason` where texts may be too unlike.
 
     known:        with that column, which only local models can fill
     label_scores: with one for the probability of each label
+    fingerprint:  with that column, which rows of a table have
     """
     service = service_of(classifier)
-    roles = {*ROLES[:4], "fingerprint"}
+    roles = {*ROLES[:4]} | ({"fingerprint"} if fingerprint else set())
     if service is not None and service.capabilities.says_anything:
         roles |= {"raw", "reason"}
     roles |= {"known"} if known else set()

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import date
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol
 
 from ..core.errors import ArtifactError, PredictError, TrainingError
+from ..core.labels import LabelSet
 from ..core.prediction import Answerer
 from ..prompts.prices import PriceTable, load_prices, today
 from ..store.artifacts import load_parts
@@ -28,7 +29,27 @@ from ..trainers.service_errors import ServiceRefused
 from ..trainers.usage import Usage
 
 
-def service_of(classifier: Classifier) -> Service | None:
+class TrainedModel(Protocol):
+    """What a classifier and one in a folder have alike."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def title(self) -> str:
+        """For people."""
+
+    @property
+    def trainer(self) -> str: ...
+
+    @property
+    def labels(self) -> LabelSet: ...
+
+    @property
+    def header(self) -> Mapping[str, Any]: ...
+
+
+def service_of(classifier: TrainedModel) -> Service | None:
     """The service that has the classifier's model; None when the model is in the file.
 
     Raises TrainingError for an unknown trainer.
@@ -37,7 +58,7 @@ def service_of(classifier: Classifier) -> Service | None:
     return trainer if isinstance(trainer, Service) else None
 
 
-def measures_known(classifier: Classifier) -> bool:
+def measures_known(classifier: TrainedModel) -> bool:
     """Whether its answers say how much a text is like the training rows.
 
     Raises TrainingError for an unknown trainer.

@@ -20,6 +20,7 @@ from typing import Any
 
 from ..core.errors import ArtifactError, FtclassifyError, LabelError, SourceError, TaskError
 from ..core.labels import LabelSet
+from ..core.prediction import Answerer
 from ..core.task import Task
 from ..core.untrusted_json import MOST_BYTES, read_object
 from ..metrics.stored import read_metrics
@@ -34,7 +35,7 @@ from ..store.splits import add_split, split_plan
 from ..trainers.base import Learner
 from ..trainers.registry import get_trainer
 from .as_published import without_machine
-from .load_classifier import load_answerer, service_of
+from .load_classifier import label_thresholds, load_answerer, service_of
 
 FORMAT = 1
 """Of the folder."""
@@ -64,6 +65,10 @@ class PortableModel:
     metrics: str | None
     notes: CardNotes
     minimum: MinimumScore | None
+
+    @property
+    def title(self) -> str:
+        return self.name
 
 
 def read_model(conn: sqlite3.Connection, classifier: Classifier) -> PortableModel:
@@ -190,6 +195,11 @@ def _about(model: PortableModel) -> dict[str, Any]:
 
 
 def import_model(folder: str | Path) -> PortableModel:
+    """See `load_model`, which takes the same time."""
+    return load_model(folder)[0]
+
+
+def load_model(folder: str | Path) -> tuple[PortableModel, Answerer]:
     """From a folder that anybody may have written. Raises ArtifactError, which says what is wrong
     with it, and SourceError where there is none."""
     root = Path(folder)
@@ -207,14 +217,18 @@ def import_model(folder: str | Path) -> PortableModel:
         raise ArtifactError(f"{root / MODEL} is damaged: {error}") from error
     trainer = get_trainer(model.trainer)
     if not isinstance(trainer, Learner):
-        raise ArtifactError(f"A model of the trainer {model.trainer} is not in a folder.")
+        raise ArtifactError(
+            f"The model of {root} is at a service ({model.trainer}) that is paid by request, and a "
+            "folder holds models that answer here. In a database it can be asked about a table, "
+            "and what that costs is said first."
+        )
     predictor = trainer.load(model.header, model.parts)
     if (predictor.n_labels, predictor.multilabel) != (
         len(model.labels),
         not model.labels.exclusive,
     ):
         raise ArtifactError(f"{root} is damaged: its labels do not fit its weights.")
-    return model
+    return model, Answerer(predictor, model.labels, label_thresholds(model.minimum))
 
 
 def _described(about: Mapping[str, Any], parts: Mapping[str, bytes]) -> PortableModel:

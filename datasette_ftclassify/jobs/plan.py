@@ -19,7 +19,7 @@ from ..store.schema import transaction
 from .columns import Columns, check_columns, usual_columns
 from .cursor import RowCursor, start_over
 from .fingerprints import FOLLOWED, STALE, Age, Fingerprints
-from .load_classifier import measures_known, service_of
+from .load_classifier import TrainedModel, measures_known, service_of
 from .row_updates import RowUpdates
 from .rows import AnswersOf, Rows, find_target
 from .settings import PredictSettings
@@ -143,7 +143,7 @@ class Plan:
         self.min_known = check_min_known(classifier, settings.min_known)
         self.target = find_target(conn, classifier, settings.table)
         check_condition(conn, self.target, where, params)
-        self._check_roles()
+        check_roles(classifier, self.columns, self.threshold, self.min_known)
         check_columns(conn, self.target, self.columns, classifier, settings.overwrite)
         self.row_cursor = RowCursor(conn, self.target)
         roles = [role for role, _ in self.columns.items()]
@@ -181,20 +181,6 @@ class Plan:
         if self._fingerprint_at is not None:
             cells[self._fingerprint_at] = self.fingerprints.of(text)
         return cells
-
-    def _check_roles(self) -> None:
-        """Raises PredictError for columns that nothing would be written into."""
-        here, title = service_of(self.classifier) is None, self.classifier.title
-        if self.columns.known and not here:
-            raise PredictError(
-                f"{title} is at a service, which does not say how much it knows a text: leave out "
-                "the column known."
-            )
-        always = self.threshold is None and self.min_known is None
-        if here and (self.columns.raw or (self.columns.reason and always)):
-            raise PredictError(
-                f"{title} always answers with a label: leave out the columns raw and reason."
-            )
 
     @classmethod
     def of(
@@ -243,7 +229,24 @@ class Plan:
             save_progress(conn, job)
 
 
-def check_threshold(classifier: Classifier, threshold: Any) -> float | None:
+def check_roles(
+    classifier: TrainedModel, columns: Columns, threshold: float | None, min_known: float | None
+) -> None:
+    """Raises PredictError for columns that nothing would be written into."""
+    here, title = service_of(classifier) is None, classifier.title
+    if columns.known and not here:
+        raise PredictError(
+            f"{title} is at a service, which does not say how much it knows a text: leave out "
+            "the column known."
+        )
+    always = threshold is None and min_known is None
+    if here and (columns.raw or (columns.reason and always)):
+        raise PredictError(
+            f"{title} always answers with a label: leave out the columns raw and reason."
+        )
+
+
+def check_threshold(classifier: TrainedModel, threshold: Any) -> float | None:
     """The minimum score. Raises PredictError when it is none, or cannot be applied."""
     if threshold is None:
         return None
@@ -258,7 +261,7 @@ def check_threshold(classifier: Classifier, threshold: Any) -> float | None:
     return float(threshold)
 
 
-def check_min_known(classifier: Classifier, least: Any) -> float | None:
+def check_min_known(classifier: TrainedModel, least: Any) -> float | None:
     """How much a text must be like the training rows. Raises PredictError when it is no share, or
     cannot be applied."""
     if least is None:

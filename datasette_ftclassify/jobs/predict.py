@@ -9,12 +9,9 @@ from __future__ import annotations
 
 import sqlite3
 from collections import Counter
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
-from ..core.database import Cell
-from ..core.labels import LabelValue
-from ..core.prediction import Answerer, LogprobsJson, Prediction, probability_at
+from ..core.prediction import Answerer
 from ..store.classifiers import Classifier, find_by_uid
 from ..store.jobs.job import Job
 from ..store.jobs.new_rows import is_followed
@@ -23,7 +20,7 @@ from ..store.schema import ensure_schema, transaction
 from ..trainers.access import Access
 from ..trainers.configuration import read_access
 from .agreements import agree, spent_by
-from .columns import LABEL_SCORE
+from .answer_cells import AnswerCells, Withheld
 from .cursor import RowsMoved
 from .lease import Lease, leased
 from .load_classifier import batch_service, load_answerer, service_of
@@ -123,25 +120,27 @@ def run_predict(lease: Lease, progress: RowProgress, access: Access | None = Non
     answerer = load_answerer(conn, plan.classifier)
     plan.begin(conn, job)
     resumed_at = job.rows_done
-    writer = _Writer(plan)
+    cells = AnswerCells(plan.classifier.labels, plan.columns, plan.threshold, plan.min_known)
+    withheld: Counter[Withheld | None] = Counter()
+    reasons: Counter[str] = Counter()
     while True:
         batch = plan.rows.after(conn, job.position, BATCH)
         lease.check()
-        updates, withheld = _answers(batch, answerer, writer) if batch else ([], Counter())
+        updates, held = _answers(batch, answerer, cells, plan) if batch else ([], Counter())
         try:
             with transaction(conn):
                 kept = _write(conn, batch, updates, plan, job)
         except RowsMoved:
             plan.find_place(conn, job)
             if job.position is None:
-                writer.reset_counts()
+                withheld.clear()
+                reasons.clear()
             continue
         if not batch:
             break
-        writer.withheld += withheld
-        writer.reasons.update(kept.values())
+        withheld.update(held)
+        reasons.update(kept.values())
         progress(job.rows_done, job.total or 0)
-    withheld = writer.withheld
     return PredictResult.of(
         job,
         plan.columns,
@@ -149,7 +148,7 @@ def run_predict(lease: Lease, progress: RowProgress, access: Access | None = Non
         abstained=None if plan.threshold is None else withheld["score"],
         threshold=plan.threshold,
         unlike=None if plan.min_known is None else withheld["known"],
-        reasons=dict(writer.reasons),
+        reasons=dict(reasons),
     )
 
 
@@ -161,94 +160,17 @@ def _read_plan(conn: sqlite3.Connection, job: Job) -> Plan:
     return plan
 
 
-Withheld = Literal["known", "score"]
-"""What is too low for a label: how much a text is like the training rows, or the score."""
-
-
-class _Writer:
-    """Turns predictions into the values of one UPDATE, each with `known` of its text."""
-
-    def __init__(self, plan: Plan) -> None:
-        self._labels = plan.classifier.labels
-        self._threshold = plan.threshold
-        self._min_known = plan.min_known
-        self.reads_known = plan.min_known is not None or plan.columns.known is not None
-        self.reset_counts()
-        logprobs_json = LogprobsJson(self._labels)
-        values: dict[str, Callable[[Prediction, float | None], Any]] = {
-            "label": self._label,
-            "score": lambda p, known: p.score,
-            "logprob": lambda p, known: p.logprob,
-            "logprobs": lambda p, known: logprobs_json(p.logprobs),
-            "reason": self._reason,
-            "known": lambda p, known: known,
-            "fingerprint": lambda p, known: None,  # see Plan.mark
-        }
-        for label in plan.columns.label_scores:
-            values[LABEL_SCORE + label] = self._score_of(label)
-        self._values = [values[role] for role, _ in plan.columns.items()]
-        self._mark = plan.mark
-
-    def _score_of(self, label: str) -> Callable[[Prediction, float | None], float]:
-        position = self._labels.position_called(label)
-        assert position is not None  # the plan has looked
-        return lambda p, known: probability_at(p.logprobs, position)
-
-    def reset_counts(self) -> None:
-        """Counts anew."""
-        self.withheld: Counter[Withheld | None] = Counter()
-        self.reasons: Counter[str] = Counter()
-
-    def _label(self, prediction: Prediction, known: float | None) -> LabelValue | None:
-        held = self.why_withheld(prediction, known)
-        return self._labels.cell(prediction.labels) if held is None else None
-
-    def _reason(self, prediction: Prediction, known: float | None) -> str | None:
-        held = self.why_withheld(prediction, known)
-        if held == "known":
-            return f"unlike the training rows: known {known or 0:.3f}, below {self._min_known:g}"
-        return None if held is None else f"score below {self._threshold:g}"
-
-    def why_withheld(self, prediction: Prediction, known: float | None) -> Withheld | None:
-        """What the answer lacks for a label; None: nothing."""
-        if self._min_known is not None and (known or 0) < self._min_known:
-            return "known"
-        if self._threshold is not None and prediction.score < self._threshold:
-            return "score"
-        return None
-
-    def parameters(
-        self,
-        key: tuple[Cell, ...],
-        text: str | None,
-        prediction: Prediction | None,
-        known: float | None,
-    ) -> list[Any]:
-        """The answer and the row's key; NULLs for a row that has no text to classify."""
-        if prediction is None:
-            return self._mark([None] * len(self._values), text) + list(key)
-        return self._mark([value(prediction, known) for value in self._values], text) + list(key)
-
-
 def _answers(
-    batch: Batch, answerer: Answerer, writer: _Writer
+    batch: Batch, answerer: Answerer, cells: AnswerCells, plan: Plan
 ) -> tuple[list[list[Any]], Counter[Withheld | None]]:
     """The parameters of the UPDATE, for each row, and how many rows get no label for want of what.
     Done before the write lock is taken: whoever else wants to write must wait for the writing
     alone."""
-    texts = [text for _, text in batch if text is not None]
-    known: Sequence[float | None] = [None] * len(texts)
-    if writer.reads_known:
-        predictions, known = answerer.answers_known(texts)
-    else:
-        predictions = answerer.answers(texts)
-    every = list(zip(predictions, known, strict=True))
-    answers = iter(every)
+    answers, withheld = cells.of(answerer, [text for _, text in batch])
     updates = [
-        writer.parameters(key, text, *((None, None) if text is None else next(answers)))
-        for key, text in batch
+        [*plan.mark(answer, text), *key] for answer, (key, text) in zip(answers, batch, strict=True)
     ]
-    return updates, Counter(writer.why_withheld(*answer) for answer in every)
+    return updates, withheld
 
 
 def _write(
