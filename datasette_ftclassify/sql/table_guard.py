@@ -42,7 +42,7 @@ class TableGuard:
     def __call__(
         self, action: int, table: str | None, column: str | None, schema: str | None, _: str | None
     ) -> int:
-        if action != sqlite3.SQLITE_READ or not column or not _is_guarded(table or ""):
+        if action != sqlite3.SQLITE_READ or not column or not _is_ours(table or ""):
             return sqlite3.SQLITE_OK
         if self._depth:
             self._has_read = True
@@ -75,6 +75,11 @@ _guards: weakref.WeakValueDictionary[int, TableGuard] = weakref.WeakValueDiction
 """By the address of the connection, which alone holds its guard: they end together."""
 
 
+def is_guarded(conn: sqlite3.Connection) -> bool:
+    """Whether it is one of a server's, with a guard and functions that know it."""
+    return id(conn) in _guards
+
+
 @contextmanager
 def reading_ours(conn: sqlite3.Connection) -> Iterator[None]:
     """What is executed in it are statements of ours."""
@@ -89,6 +94,6 @@ def reading_ours(conn: sqlite3.Connection) -> Iterator[None]:
         guard.end()
 
 
-def _is_guarded(table: str) -> bool:
+def _is_ours(table: str) -> bool:
     name = table.lower()
     return name.startswith(PREFIX) or name in _COPIES
