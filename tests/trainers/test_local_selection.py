@@ -58,12 +58,12 @@ def test_another_recipe_must_be_clearly_better(shares, chosen, reason):
 
 
 def test_the_best_of_many_must_lead_by_more_than_the_best_of_few():
-    """Of nine equal recipes one leads by a standard error and a half, by chance alone."""
+    """Of twelve equal recipes one leads by a standard error and a half, by chance alone."""
     usual = np.arange(100) < 80
     other = usual.copy()
     other[[80, 81, 82, 83, 84, 85, 0, 1]] ^= True  # a lead of .04, 1.4 standard errors
     many = candidates(1_000, 5, 1e6, exclusive=True, embedding=False)
-    assert len(many) == 9
+    assert len(many) == 12
     for recipes, chosen in ((PLAIN, 1), (many, 0)):
         rows = np.array([usual, other, *[usual] * (len(recipes) - 2)], dtype=float)
         assert _choose(recipes, rows, "accuracy")[0] == chosen
@@ -187,9 +187,15 @@ def test_every_table_has_recipes_with_names_of_their_own(rows, labels, multilabe
     [
         (100, 5, 1e5, ""),
         (2_000, 5, 1e7, ""),
-        (12_000, 1_500, 3e9, "other strengths of the support vector machine"),
-        (10_000, 77, 2e8, "ridge regression and other strengths of the support vector machine"),
-        (3_000_000, 9, 6e9, "ridge regression and support vector machines"),
+        (12_000, 1_500, 3e9, "other strengths of the support vector machine and NB-SVM"),
+        (1_000, 77, 1e7, "NB-SVM"),
+        (
+            10_000,
+            77,
+            2e8,
+            "ridge regression, other strengths of the support vector machine and NB-SVM",
+        ),
+        (3_000_000, 9, 6e9, "ridge regression, support vector machines and NB-SVM"),
     ],
 )
 def test_what_a_large_table_leaves_out_is_said(rows, labels, cost, missing):

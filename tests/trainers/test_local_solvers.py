@@ -107,6 +107,24 @@ def test_a_machine_of_many_labels_need_not_see_every_row(solve, monkeypatch):
     assert few.bias.mean() == pytest.approx(whole.bias.mean(), abs=0.05)
 
 
+@pytest.mark.parametrize("exclusive", [True, False])
+@pytest.mark.parametrize("labels", [2, 4])
+def test_machines_of_ratios_are_those_of_scikit_learn_on_weighed_features(labels, exclusive):
+    design, targets = table(200, 60, labels, 1, 1.0)
+    if not exclusive:
+        targets = targets.copy()
+        targets[::3, 0] = 1
+    found = machines.ratio_machine(design, targets, 0.5, 0)
+    features = design.tfidf.toarray()
+    for label in range(labels):
+        own = targets[:, label] == 1
+        shares = [features[rows].sum(axis=0) + machines.RATIO_SMOOTHING for rows in (own, ~own)]
+        ratio = np.log(shares[0] / shares[0].sum()) - np.log(shares[1] / shares[1].sum())
+        alone = LinearSVC(C=0.5, class_weight="balanced" if exclusive else None, random_state=0)
+        wanted = alone.fit(features * ratio, own).decision_function(features * ratio)
+        assert np.abs(found.decide(design)[:, label] - wanted).max() < 0.02 * wanted.std()
+
+
 @pytest.mark.parametrize("labels", [150, 700, 1_500, 5_000])
 def test_many_labels_with_few_rows_are_compared_with_ridge_regression(labels):
     """By far the best of them there; stochastic gradients took minutes and were worse."""

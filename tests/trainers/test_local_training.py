@@ -13,7 +13,7 @@ from datasette_ftclassify.core.errors import TrainingError
 from datasette_ftclassify.trainers.local import fit
 from datasette_ftclassify.trainers.local.candidates import candidates
 from datasette_ftclassify.trainers.local.linear import log_sigmoid, log_softmax
-from datasette_ftclassify.trainers.local.machine import machine, unweighted
+from datasette_ftclassify.trainers.local.machine import machine, ratio_machine, unweighted
 from datasette_ftclassify.trainers.local.recipes import Design, bayes
 from datasette_ftclassify.trainers.local.ridge import ridge
 from datasette_ftclassify.trainers.local.serialization import from_parts, to_parts
@@ -234,7 +234,7 @@ def test_labels_that_all_or_no_rows_have_are_kept_apart_from_the_rest():
     assert mean[3] < 0.1
 
 
-@pytest.mark.parametrize("solve", [ridge, bayes, machine, logistic])
+@pytest.mark.parametrize("solve", [ridge, bayes, machine, ratio_machine, logistic])
 def test_every_algorithm_tells_the_topics_apart(solve):
     from scipy import sparse
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from .features import FloatArray
 from .recipes import SMOOTHING, Design, Linear, Targets, bayes
 from .ridge import SHARED
 from .term_counts import Matrix
@@ -25,6 +26,9 @@ TERMS_PER_CUBE = 2_500
 regression needs anyway, is quicker than passing over all values again and again, which takes 0.22 s
 a label for 1,200 rows of 2,200 characters."""
 MOST_STEPS = 20
+RATIO_SMOOTHING = 0.1
+"""Added to what a label's rows have of a feature, and to what others have, before ratios are made:
+1,000 complaints .766, .745 with 1."""
 WORTH = 0.5  # a larger share of the rows is no saving
 _AT_ONCE = 1_024
 
@@ -34,14 +38,37 @@ def unweighted(design: Design, targets: Targets, strength: float, seed: int) -> 
     return machine(design, targets, strength, seed, balanced=False)
 
 
+def ratio_machine(design: Design, targets: Targets, strength: float, seed: int) -> Linear:
+    """NB-SVM (Wang and Manning 2012): as `machine`, where each label's sees a feature by the
+    logarithm of how much of it the label's rows have against all others. Of 2,500 comments of 6
+    emotions it makes .754 right instead of .720, but of 12 intents .935 instead of .950."""
+    words = design.tfidf
+    own = np.asarray(words.T @ targets.astype(np.float32))
+    others = np.asarray(words.sum(axis=0), dtype=np.float32).reshape(-1, 1) - own
+    own += RATIO_SMOOTHING
+    others += RATIO_SMOOTHING
+    ratios = np.ones((design.width[1], targets.shape[1]), dtype=np.float32)  # of vectors as well
+    ratios[: len(own)] = np.log(own / own.sum(axis=0)) - np.log(others / others.sum(axis=0))
+    return machine(design, targets, strength, seed, ratios=ratios)
+
+
 def machine(
-    design: Design, targets: Targets, strength: float, seed: int, *, balanced: bool = True
+    design: Design,
+    targets: Targets,
+    strength: float,
+    seed: int,
+    *,
+    balanced: bool = True,
+    ratios: FloatArray | None = None,
 ) -> Linear:
     """Where labels exclude each other and it is `balanced`, a label's rows count as much as all
     others together. Where labels are many, one is not set against all other rows, of which most
     say the same, but against those that are close to it and some others: with 77 labels and 10,000
     rows that takes half of the time, and the cost grows with the rows instead of with rows times
-    labels."""
+    labels.
+
+    ratios: (features, labels), by which each label's machine sees the features
+    """
     n_rows, n_labels = targets.shape
     counts = targets.sum(axis=0, dtype=np.intp)
     weights = np.zeros((design.width[1], n_labels), dtype=np.float32)
@@ -49,20 +76,24 @@ def machine(
     labels = np.flatnonzero((counts > 0) & (counts < n_rows))
     exclusive = bool((targets.sum(axis=1) == 1).all())
     if exclusive and seen_share(n_rows, len(labels)) < 1:
-        _against_close_rows(design, targets, labels, strength, seed, balanced, weights, bias)
+        _against_close_rows(
+            design, targets, labels, strength, seed, balanced, ratios, weights, bias
+        )
         return Linear(weights, bias)
-    if n_rows <= SHARED and n_rows**3 < TERMS_PER_CUBE * design.matrix.nnz:
+    if ratios is None and n_rows <= SHARED and n_rows**3 < TERMS_PER_CUBE * design.matrix.nnz:
         return _dual_newton(design, targets, labels, strength, exclusive and balanced, bias)
     matrix = design.matrix.astype(np.float64)  # once, or each call makes a copy
     if exclusive and len(labels) == 2:
         one, other = labels
         balance = "balanced" if balanced else None
-        found = _fitted(matrix, targets[:, one], strength, seed, balance=balance)
-        weights[:, one], bias[one] = found.coef_[0], found.intercept_[0]
+        ratio = None if ratios is None else ratios[:, one]
+        weights[:, one], bias[one] = _column(
+            matrix, targets[:, one], strength, seed, ratio, balance=balance
+        )
         weights[:, other], bias[other] = -weights[:, one], -bias[one]
         return Linear(weights, bias)
     large = labels[counts[labels] > LARGE_SHARE * n_rows]
-    if exclusive and 2 * len(large) < len(labels):
+    if ratios is None and exclusive and 2 * len(large) < len(labels):
         share = {int(label): n_rows / counts[label] for label in labels} if balanced else None
         own = targets.argmax(axis=1)
         found = _fitted(matrix, own, strength / 2 if balanced else strength, seed, balance=share)
@@ -70,8 +101,10 @@ def machine(
         labels = large
     for label in labels:
         each = "balanced" if exclusive and balanced else None
-        found = _fitted(matrix, targets[:, label], strength, seed, balance=each)
-        weights[:, label], bias[label] = found.coef_[0], found.intercept_[0]
+        ratio = None if ratios is None else ratios[:, label]
+        weights[:, label], bias[label] = _column(
+            matrix, targets[:, label], strength, seed, ratio, balance=each
+        )
     return Linear(weights, bias)
 
 
@@ -146,6 +179,7 @@ def _against_close_rows(
     strength: float,
     seed: int,
     balanced: bool,
+    ratios: FloatArray | None,
     weights: npt.NDArray[np.float32],
     bias: npt.NDArray[np.float32],
 ) -> None:
@@ -169,8 +203,10 @@ def _against_close_rows(
         weight = np.full(len(rows), 0.5 if balanced else 1.0)
         weight[: len(its)] *= n_rows / len(its) if balanced else 1.0
         weight[len(seen) :] *= (n_rows - len(seen)) / max(len(far), 1)
-        found = _fitted(matrix[rows], goal, strength, seed, weight=weight)
-        weights[:, label], bias[label] = found.coef_[0], found.intercept_[0]
+        ratio = None if ratios is None else ratios[:, label]
+        weights[:, label], bias[label] = _column(
+            matrix[rows], goal, strength, seed, ratio, weight=weight
+        )
 
 
 def _close_labels(
@@ -190,6 +226,17 @@ def _close_labels(
         scores[np.arange(len(scores)), own[part]] = -np.inf
         found[part] = np.argpartition(-scores, CLOSE - 1, axis=1)[:, :CLOSE]
     return found
+
+
+def _column(
+    matrix: Matrix, goal: Any, strength: float, seed: int, ratio: FloatArray | None, **how: Any
+) -> tuple[npt.NDArray[np.float64], float]:
+    """Weights and bias of one label's machine. ratio: by which it sees the features"""
+    if ratio is not None:
+        values = matrix.data * ratio[matrix.indices]
+        matrix = type(matrix)((values, matrix.indices, matrix.indptr), shape=matrix.shape)
+    found = _fitted(matrix, goal, strength, seed, **how)
+    return found.coef_[0] * (1 if ratio is None else ratio), found.intercept_[0]
 
 
 def _fitted(
