@@ -24,6 +24,7 @@ from .predict_files import predict_files
 from .publish import publish_copy
 from .retrain import retrain
 from .review import review
+from .student import student
 from .train import train
 from .trainers import trainers
 
@@ -46,7 +47,8 @@ def ftclassify() -> None:
 for command in (card, describe):
     classifiers.add_command(command)
 for command in (
-    check, review, export, train, retrain, evaluate, ask, predict, move, classifiers, trainers,
-    encoders, jobs, work, publish_copy, export_model, import_model, copy, predict_files, demo,
+    check, review, export, train, retrain, student, evaluate, ask, predict, move, classifiers,
+    trainers, encoders, jobs, work, publish_copy, export_model, import_model, copy, predict_files,
+    demo,
 ):  # fmt: skip
     ftclassify.add_command(command)

@@ -30,6 +30,13 @@ LISTED = 200
 """Rows on which the answers differ that are listed."""
 
 
+def student_request(first: Classifier, request: TrainRequest) -> TrainRequest:
+    """The request for a classifier on this machine that learns from the first one's rows, and from
+    its answers for rows without a label."""
+    name = request.name or f"{first.name}-student"[:100]
+    return replace(move_request(first, replace(request, name=name)), teacher=first.uid)
+
+
 def move_request(
     first: Classifier, request: TrainRequest, *, on_predictions: bool = False
 ) -> TrainRequest:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
 from ..core.examples import Example
@@ -19,7 +20,7 @@ from ..core.job_events import (
 )
 from ..core.task import Task
 from ..core.training_report import LearningCurve, chosen_text
-from ..store.classifiers import add_classifier
+from ..store.classifiers import add_classifier, find_by_uid
 from ..store.evaluations import OUT_OF_FOLD, add_evaluation
 from ..store.jobs.state import add_event, save_progress
 from ..store.reports import calibration_text
@@ -29,6 +30,7 @@ from ..trainers.base import Learner, Progress, TrainingSet, within
 from .lease import Lease
 from .minimum_scores import carry_over
 from .out_of_fold import judge_held_out, without_chosen
+from .teaching import taught_by
 from .train_request import TrainRequest, read_rows
 from .train_rows import SplitData, TextSample, about_rows, as_training_set
 
@@ -49,7 +51,13 @@ def train_here(
     training = data.of("train", "validation")
     add_event(conn, job, ROWS_READ, _about_data(training, data))
     training_set = as_training_set(training, data.labels, sample, data.chosen)
-    noted = _noting(lease, within(report_progress, 0.0, trained_by))
+    asked = 0.0
+    if request.teacher is not None:
+        asked = 0.3 * trained_by
+        noted = _noting(lease, within(report_progress, 0.0, asked))
+        taught = taught_by(conn, find_by_uid(conn, request.teacher), request.plan.seed, noted)
+        training_set = replace(training_set, taught=taught)
+    noted = _noting(lease, within(report_progress, asked, trained_by))
     trained = trainer.train(training_set, request.chosen, noted)
     said_of = trained.report
     told = [(RECIPE, said_of.get("why")), (RECIPE, calibration_text(said_of))]

@@ -32,6 +32,8 @@ class TrainRequest:
     like:           uid of a classifier whose rows and split are taken instead of a new split
     version_of:     uid of a classifier of which this is a new version, see `version_rows`
     on_predictions: with `like`: rows without a label get the one which that classifier wrote
+    teacher:        uid of a classifier whose answers for rows without a label are learnt from, too,
+                    see `teaching`
     continue_from:  uid of a classifier whose model is trained further
     host:           the one that the rows may be sent to, where the user chose one
     """
@@ -45,6 +47,7 @@ class TrainRequest:
     like: str | None = None
     version_of: str | None = None
     on_predictions: bool = False
+    teacher: str | None = None
     continue_from: str | None = None
     host: str | None = None
 
@@ -66,7 +69,7 @@ class TrainRequest:
             "options": self.chosen.to_dict(),
             "curve": self.curve,
         }
-        others = ("like", "version_of", "on_predictions", "continue_from", "host")
+        others = ("like", "version_of", "on_predictions", "teacher", "continue_from", "host")
         return words | {name: getattr(self, name) for name in others if getattr(self, name)}
 
 

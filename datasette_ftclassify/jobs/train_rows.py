@@ -282,14 +282,16 @@ class TextSample:
         self._chooser = random.Random(seed)
 
     def see(self, record: Record) -> None:
-        if not record.text:
-            return
+        if record.text:
+            self.add(record.text)
+
+    def add(self, text: str) -> None:
         self._seen += 1
         place = self._chooser.randrange(self._seen)
         if len(self.texts) < self._most:
-            self.texts.append(record.text)
+            self.texts.append(text)
         elif place < self._most:
-            self.texts[place] = record.text
+            self.texts[place] = text
 
 
 def as_training_set(

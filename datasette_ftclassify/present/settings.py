@@ -55,7 +55,9 @@ NAMES = {
 }
 """What settings are called, by where a job has them; others go by their own plain names."""
 
-HIDDEN = ("uid", "like", "version_of", "once", "classifier_id", "fields", "task.text_form")
+HIDDEN = (
+    "uid", "like", "teacher", "version_of", "once", "classifier_id", "fields", "task.text_form",
+)  # fmt: skip
 """Marks of the software's own, and the form of a page."""
 
 

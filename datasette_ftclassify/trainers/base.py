@@ -29,6 +29,19 @@ def within(report_progress: Progress, low: float, high: float) -> Progress:
 
 
 @dataclass(frozen=True)
+class Taught:
+    """Texts without a label, with what another classifier, the teacher, answers for them.
+
+    chances: float (m, K), the probability of each label, 0 to 1, in the order of the label set
+    teacher: its title
+    """
+
+    texts: Sequence[str]
+    chances: np.ndarray
+    teacher: str
+
+
+@dataclass(frozen=True)
 class TrainingSet:
     """Rendered examples: texts, their labels' positions, and the labels.
 
@@ -37,6 +50,7 @@ class TrainingSet:
     sample:  texts of the source, labelled or not, where the trainer needs no examples
     chosen:  bool (n,), rows that have a label because a review queue chose them for what a model
              said of them: they teach, and nothing is calibrated or measured with them; None: none
+    taught:  learnt from beside the examples, where cross-validation finds that it helps
     """
 
     texts: Sequence[str]
@@ -44,6 +58,7 @@ class TrainingSet:
     labels: LabelSet
     sample: Sequence[str] = ()
     chosen: np.ndarray | None = None
+    taught: Taught | None = None
 
 
 @dataclass(frozen=True)

@@ -208,7 +208,7 @@ def pages(database: str, name: str) -> list[str]:
         return own  # Datasette's own pages of the view would not end, nor ours that show its rows
     return [
         *own, f"{ours}/classify?table=messages", f"{ours}/train?table=messages&check=2",
-        f"{topics}/retrain",
+        f"{topics}/retrain", f"{topics}/student",
         f"{ours}/export?table=messages", f"{ours}/review?table=messages&queue=audit",
         f"/{database}/messages", f"/{database}/messages/1",
     ]  # fmt: skip

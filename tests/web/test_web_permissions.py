@@ -113,6 +113,7 @@ JOBS = {"/jobs/{id}": "train", "/jobs/{id}/review": "queue"}
 
 NEED_A_FILE_TO_WRITE = {
     "/train", "/review", "/jobs/{id}/review", "/classifiers/{name}/retrain",
+    "/classifiers/{name}/student",
 }  # fmt: skip
 """Pages that are of no use where nothing can be written."""
 

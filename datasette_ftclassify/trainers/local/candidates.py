@@ -54,13 +54,16 @@ def candidates(
     exclusive: bool,
     embedding: bool,
     names: bool = False,
+    taught: int = 0,
 ) -> tuple[Recipe, ...]:
     """The recipes to compare; `cost` is the number of stored feature values times labels, `names`
-    whether the labels' names are there to learn from."""
+    whether the labels' names are there to learn from, `taught` how many texts a teacher answered.
+    """
+    of_teacher = _with_teacher(n_rows + taught, exclusive) if taught else ()
     if not exclusive:
-        recipes = _several(n_labels, cost)
+        recipes = _several(n_labels, cost) + of_teacher
         return recipes + tuple(map(_with_embedding, recipes)) if embedding else recipes
-    recipes = _exclusive(n_rows, n_labels, cost)
+    recipes = _exclusive(n_rows, n_labels, cost) + of_teacher
     named = _with_names(n_rows) if names else ()
     if not embedding:
         return recipes + named
@@ -204,6 +207,19 @@ def _blend(recipe: Recipe, vectors: Base, share: float) -> Recipe:
     part = "" if share == 1.0 else f"{share:g} × "
     name = f"{recipe.name} + {part}{vectors.name}"
     return Recipe(name, (*recipe.mixture, (vectors, share)))
+
+
+def _with_teacher(n_rows: int, exclusive: bool) -> tuple[Recipe, ...]:
+    """Those that can learn probabilities, of the rows with labels and the taught ones together."""
+    first = replace(DESCENT, name=f"{DESCENT.name} on a teacher's answers", taught=True)
+    if not exclusive:
+        return (_alone(first),)
+    second = replace(BAYES, name=f"{BAYES.name} on a teacher's answers", taught=True)
+    found = (_alone(first), _mixed(first, second, 0.5))
+    if n_rows > RIDGE_ROWS:
+        return found
+    third = replace(RIDGE, name=f"{RIDGE.name} on a teacher's answers", taught=True)
+    return (*found, _alone(third), _mixed(third, second, 0.5))
 
 
 def _naming(base: Base) -> Base:

@@ -21,7 +21,8 @@ from .features import FloatArray
 from .gram import gram
 from .term_counts import Matrix
 
-Targets = npt.NDArray[np.int8]  # 0/1, (rows, labels)
+Targets = npt.NDArray[Any]
+"""(rows, labels), 0 or 1, or what a teacher says: probabilities."""
 WORD_WEIGHT = 0.7  # of the word block relative to the character block
 SMOOTHING = 0.03  # of naive Bayes
 
@@ -115,6 +116,7 @@ class Base:
     embedding: bool = False
     names: bool = False  # whether it learns from the labels' names, too
     words: bool = True  # whether it sees more than the embedding
+    taught: bool = False  # whether it learns from a teacher's answers, too
 
     def fit(self, design: AnyDesign, targets: Targets, seed: int) -> Linear:
         with one_thread():
@@ -145,6 +147,16 @@ class Recipe:
     def names(self) -> bool:
         """Then all of its parts do, since they share their features."""
         return any(base.names for base, _ in self.mixture)
+
+    @property
+    def taught(self) -> bool:
+        """As `names`."""
+        return any(base.taught for base, _ in self.mixture)
+
+    @property
+    def asked_for(self) -> tuple[bool, bool]:
+        """What it has that somebody asked for: vectors, a teacher. That is used where it helps."""
+        return self.embedding, self.taught
 
 
 def row_weights(targets: Targets) -> npt.NDArray[np.float64]:

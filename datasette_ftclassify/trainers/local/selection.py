@@ -95,13 +95,13 @@ def held_out(
         scores = {name: np.zeros(shape, dtype=np.float32) for name in bases}
         for training, unseen in folds:
             places = np.searchsorted(rows, unseen)
-            for names in sorted({base.names for base in bases.values()}):
-                learnt, targets = data.learnt(training, names)
+            for kind in sorted({(base.names, base.taught) for base in bases.values()}):
+                learnt, targets = data.learnt(training, *kind)
                 weighting = data.weighting(learnt)
                 known = data.design(weighting, learnt)
                 asked = data.design(weighting, unseen)
                 for name, base in bases.items():
-                    if base.names == names:
+                    if (base.names, base.taught) == kind:
                         model = base.fit(known, targets, seed)
                         found = base.decide(model, asked)
                         if data.exclusive:
@@ -169,10 +169,11 @@ def _choose(
     if len(recipes) == 1:
         only = f"the one recipe for a table like this ({metric} {means[0]:.3f} in cross-validation)"
         return 0, table, f"Chose {recipes[0].name}: {only}."
-    kin = [i for i, recipe in enumerate(recipes) if recipe.embedding == recipes[best].embedding]
+    kin = [i for i, recipe in enumerate(recipes) if recipe.asked_for == recipes[best].asked_for]
     usual = kin[0] if means[kin[0]] >= means[0] else 0
     if not by_row.any():
-        asked = "the one with the embeddings that were asked for" if usual else "the usual choice"
+        what = "teacher's answers" if recipes[usual].taught else "embeddings that were asked for"
+        asked = f"the one with the {what}" if usual else "the usual choice"
         unknown = f"{asked}, since no held-out row could tell ({metric} 0.000 for every recipe)"
         return usual, table, f"Chose {recipes[usual].name}: {unknown}."
     highest = (

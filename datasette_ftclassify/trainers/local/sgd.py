@@ -9,7 +9,8 @@ import numpy as np
 
 from .recipes import AnyDesign, Linear, Targets
 
-BATCH = 256
+BATCHES = (16, 256)
+"""Rows of a step: a sixteenth of the table, within these."""
 PASSES = (3, 20)
 """Fewest and most times that every row is seen."""
 WORK = 6e10
@@ -26,7 +27,8 @@ def logistic(design: AnyDesign, targets: Targets, strength: float, seed: int) ->
     n_rows, n_labels = targets.shape
     most = min(WORK / (design.values * n_labels), ENOUGH_EACH * n_labels / n_rows)
     passes = int(np.clip(most, *PASSES))
-    exclusive = bool((targets.sum(axis=1) == 1).all())
+    size = int(np.clip(n_rows // 16, *BATCHES))
+    exclusive = bool(np.allclose(targets.sum(axis=1), 1, atol=1e-3))
     weights = np.zeros((design.width[1], n_labels), dtype=np.float32)
     bias = np.log((targets.sum(axis=0) + 1) / (n_rows + 1)).astype(np.float32)
     history = np.full(len(weights), 1e-6, dtype=np.float32)
@@ -35,8 +37,8 @@ def logistic(design: AnyDesign, targets: Targets, strength: float, seed: int) ->
         step = np.float32(strength * (1 - turn / passes))
         for part, matrix in design.parts(shuffle):
             spec = shuffle.permutation(len(part))
-            for start in range(0, len(part), BATCH):
-                rows = spec[start : start + BATCH]
+            for start in range(0, len(part), size):
+                rows = spec[start : start + size]
                 batch = matrix[rows]
                 touched, local = np.unique(batch.indices, return_inverse=True)
                 batch.indices = local.astype(np.int32)

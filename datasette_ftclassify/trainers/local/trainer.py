@@ -59,6 +59,7 @@ class LocalTrainer:
             encoder=options.encoder,
             names=data.labels.names,
             chosen=data.chosen,
+            taught=data.taught,
             progress=progress,
         )
         header, parts = to_parts(model)

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ...core.humanize import counted, one_or_more, rows_text
-from ..base import HeldOut, Progress, no_progress, within
+from ..base import HeldOut, Progress, Taught, no_progress, within
 from .asked_vectors import Encoding, encoder_report, find_vectors
 from .calibrate_model import calibrate_model
 from .candidates import candidates, left_out, may_help
@@ -50,6 +50,7 @@ def fit_held_out(
     encoder: str | None = None,
     names: Sequence[str] | None = None,
     chosen: npt.NDArray[np.bool_] | None = None,
+    taught: Taught | None = None,
     progress: Progress | None = None,
 ) -> tuple[LocalModel, dict[str, Any], HeldOut | None]:
     """Train a classifier, report how it was chosen, and give the answers of cross-validation, which
@@ -60,8 +61,10 @@ def fit_held_out(
     model of model2vec, `encoder` a sentence encoder (see `find_encoder`), of which one can be
     given; cross-validation decides whether it is used, and whether the labels' `names` are learnt
     from, which are looked at where rows are few. `chosen` rows are learnt from and never held out
-    (see `TrainingSet`). `progress` is called with a stage and the share of the time that is over,
-    0..1, by what its parts took so far. The same rows and seed give the same bits.
+    (see `TrainingSet`), and so are those that are `taught`: cross-validation says a little too much
+    of these, since the teacher knew the rows that are held out. `progress` is called with a stage
+    and the share of the time that is over, 0..1, by what its parts took so far. The same rows and
+    seed give the same bits.
 
     The report is safe for JSON: recipes (each with its score on unseen rows), metric, recipe,
     why, embeddings, encoder (of a sentence encoder: name, digest, dimensions, bytes, licence,
@@ -87,6 +90,7 @@ def fit_held_out(
         names=label_names,
         encoded=encoding.encoded,
         chosen=None if chosen is None else chosen[sampled],
+        taught=None if memory.large else taught,
     )
     clock = ExpectedTime(within(report_progress, encoding.share, 1.0))
     clock.report("comparing")
@@ -97,6 +101,7 @@ def fit_held_out(
         exclusive=exclusive,
         embedding=vectors is not None,
         names=len(data.named) > 0,
+        taught=0 if data.taught is None else len(data.taught.texts),
     )
     trial = compare(data, recipes, seed, clock)
     missing = left_out(len(texts), recipes) if exclusive else ""
@@ -106,7 +111,7 @@ def fit_held_out(
     if memory.large:
         whole = read_large(texts, wanted, memory.each, seed, lambda: clock.report("fitting"))
     else:
-        whole = data.whole(trial.recipe.names)
+        whole = data.whole(trial.recipe.names, trial.recipe.taught)
     model, n_features = finish(
         whole, trial, seed, exclusive, lambda name: clock.fitted(name, "fitting", times)
     )
@@ -123,13 +128,15 @@ def fit_held_out(
         "why": " ".join(part for part in (trial.why, missing, _on_sample(memory, data)) if part),
         "embeddings": embeddings if model.embedding is not None else None,
         **encoder_report(model.embedding),
+        **({} if taught is None else _about_teacher(trial, taught)),
         "calibration": calibration,
         "n_rows": len(texts),
         "n_features": n_features,
         "seconds": round(time.monotonic() - started, 2),
         "warnings": _warnings(texts, wanted)
         + _unjudged(data)
-        + _unused(trial, embeddings or encoder, memory),
+        + _unused(trial, embeddings or encoder, memory)
+        + _not_taught(trial, taught, memory),
     }
     return model, report, held_out
 
@@ -239,3 +246,16 @@ def _unused(trial: Trial, asked_for: str | None, memory: MemoryPlan) -> list[str
         f"The embeddings are not used, since they did not help: {trial.metric} {max(tried):.3f} on "
         f"unseen rows with them, {max(plain):.3f} without."
     ]
+
+
+def _about_teacher(trial: Trial, taught: Taught) -> dict[str, Any]:
+    used = trial.recipe.taught
+    return {"teacher": {"name": taught.teacher, "rows": len(taught.texts), "used": used}}
+
+
+def _not_taught(trial: Trial, taught: Taught | None, memory: MemoryPlan) -> list[str]:
+    """Says so when a teacher's answers are not learnt from."""
+    if taught is None or trial.recipe.taught:
+        return []
+    why = memory.said if memory.large else "they did not help on rows that were held out"
+    return [f"The answers of {taught.teacher} are not learnt from, since {why}."]

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from ...core.errors import TrainingError
 from ...core.near_duplicates import near_groups
+from ..base import Taught
 from .features import FloatArray
 from .group_folds import Rows
 from .label_names import label_texts
@@ -65,6 +66,8 @@ class Data:
     not learnt from."""
     chosen: npt.NDArray[np.bool_] | None = None
     """Of each row whether it is never held out, see `TrainingSet`."""
+    taught: Taught | None = None
+    """Its texts have the last rows."""
 
     @classmethod
     def read(
@@ -78,19 +81,21 @@ class Data:
         names: Sequence[str] | None = None,
         encoded: Encoded | None = None,
         chosen: npt.NDArray[np.bool_] | None = None,
+        taught: Taught | None = None,
     ) -> Data:
         """names: of the labels, to learn from where that may help; encoded: see `TextVectors`"""
         extra = None if names is None else label_texts(names)
         # A term that occurs in one row only helps where rows are few.
         min_rows = 1 if len(texts) <= 500 else 2 if len(texts) <= 50_000 else MIN_ROWS_OF_LARGE
-        read = texts if extra is None else [*texts, *extra]
+        more = [*(extra or ()), *(taught.texts if taught else ())]
+        read = [*texts, *more] if more else texts
         terms = count_terms(read, min_rows=min_rows)
         embedded = None if embedding is None else embedding.rows(read, encoded)
-        groups, named = near_groups(texts), np.arange(len(texts), len(read))
+        named = np.arange(len(texts), len(texts) + len(extra or ()))
         return cls(
             terms,
             targets,
-            groups,
+            near_groups(texts),
             min_rows,
             embedding,
             embedded,
@@ -98,18 +103,26 @@ class Data:
             max_weights,
             named,
             chosen,
+            taught,
         )
 
     @property
     def cost(self) -> float:
-        return float(self.terms.counts.nnz) * int(self.targets.shape[1])
+        """Stored values of the rows that have labels, times labels."""
+        return float(self.terms.counts.indptr[len(self.targets)]) * int(self.targets.shape[1])
 
-    def learnt(self, rows: Rows, names: bool) -> tuple[Rows, Targets]:
-        """The rows to learn from, with those of the names if they are wanted, and their targets."""
-        if not names:
-            return rows, self.targets[rows]
-        own = np.eye(len(self.named), dtype=np.int8)
-        return np.concatenate([rows, self.named]), np.concatenate([self.targets[rows], own])
+    def learnt(self, rows: Rows, names: bool, taught: bool = False) -> tuple[Rows, Targets]:
+        """The rows to learn from, with those of the names and the taught ones if they are wanted,
+        and their targets, which are probabilities for the taught ones."""
+        targets = self.targets[rows]
+        if taught and self.taught is not None:
+            count = self.terms.counts.shape[0]
+            rows = np.concatenate([rows, np.arange(count - len(self.taught.texts), count)])
+            targets = np.concatenate([targets, self.taught.chances], dtype=np.float32)
+        if names:
+            own = np.eye(len(self.named), dtype=np.int8)
+            rows, targets = np.concatenate([rows, self.named]), np.concatenate([targets, own])
+        return rows, targets
 
     def weighting(self, rows: Rows) -> Weighting:
         most = most_features(self.targets.shape[1], self.max_weights)
@@ -119,9 +132,9 @@ class Data:
         tfidf = scaled(weighting.apply(self.terms, rows), weighting.n_words)
         return Design(tfidf, None if self.embedded is None else self.embedded[rows])
 
-    def whole(self, names: bool) -> Whole:
-        """All rows, with those of the labels' names if they are wanted, to be fitted on."""
-        rows, targets = self.learnt(np.arange(len(self.targets)), names)
+    def whole(self, names: bool, taught: bool = False) -> Whole:
+        """All rows, with those that `learnt` adds, to be fitted on."""
+        rows, targets = self.learnt(np.arange(len(self.targets)), names, taught)
         weighting = self.weighting(rows)
         words, chars = terms_kept(self.terms.words, self.terms.chars, weighting.keep)
         return Whole(self.design(weighting, rows), targets, weighting, words, chars, self.embedding)

@@ -277,6 +277,9 @@ async def _links(ask: PageRequest, classifier: Classifier, sql: str | None) -> d
         "retrain": ask.url(*here, "retrain")
         if ask.db.is_mutable and ask.db.path and await ask.may(TRAIN)
         else None,
+        "student": ask.url(*here, "student")
+        if ask.db.is_mutable and ask.db.path and _is_slow(classifier) and await ask.may(TRAIN)
+        else None,
         "review": ask.url("review", table=table, classifier=classifier.title)
         if ask.db.path and await may_edit(ask.datasette, ask.actor, ask.database, table)
         else None,
@@ -291,6 +294,11 @@ async def _links(ask: PageRequest, classifier: Classifier, sql: str | None) -> d
         "stale": ask.url("stale", table=table) if ask.db.path and await ask.may(PREDICT) else None,
         "cell": cell,
     }
+
+
+def _is_slow(classifier: Classifier) -> bool:
+    """Whether its answers are paid, or need a sentence encoder."""
+    return is_elsewhere(classifier) or bool(classifier.report.get("encoder"))
 
 
 async def _written(ask: PageRequest, classifier: Classifier) -> list[dict[str, str]]:

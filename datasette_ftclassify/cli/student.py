@@ -1,0 +1,40 @@
+"""`student`"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from ..trainers.access import Access
+from .options import database_argument, json_option, open_database, queue_option
+from .output import friendly
+from .train_steps import train_again
+
+
+@click.command()
+@database_argument
+@click.argument("name", required=False)
+@click.option("--name", "new_name", help="Name of the student. [NAME-student]")
+@queue_option
+@json_option
+@friendly
+def student(database: str, name: str | None, as_json: bool, **given: Any) -> None:
+    """Train a plain local classifier that learns from a slow or paid one, and compare the two.
+
+    The student is trained on the rows of NAME, and on what NAME answers for rows without a label:
+    one on this machine is asked, of one at a service the stored answers are taken, and nothing is
+    sent or paid. Both are tested on the same rows.
+
+    \b
+      datasette ftclassify student mail.db messages-encoder
+    """
+    from ..jobs.compare import student_request
+    from ..jobs.train_request import TrainRequest
+    from ..store.classifiers import find_classifier
+
+    with open_database(database) as conn:
+        first = find_classifier(conn, name)
+        request = student_request(first, TrainRequest(name=given["new_name"]))
+        given |= {"yes": True, "despite_findings": False, "base_url": None}
+        train_again(conn, first, first.task, request, Access(), database, given, as_json)
