@@ -8,15 +8,12 @@ import click
 
 from ..core.humanize import key_list, percent, score
 from .options import database_argument, json_option, open_database, param_option, where_option
-from .output import friendly, print_json
+from .output import friendly, one_line, print_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from ..jobs.drift import Drift, Growth
-
-_SHOWN = 100
-"""Characters of a text."""
 
 
 @click.command()
@@ -69,8 +66,7 @@ def _describe(found: Drift) -> None:
     for row in found.rows:
         known = "" if row.known is None else f", known {score(row.known)}"
         key = key_list([row.key])
-        text = " ".join(row.text.split())[:_SHOWN]
-        click.echo(f"  {key}  {row.label} ({score(row.score)}{known})  {text}")
+        click.echo(f"  {key}  {row.label} ({score(row.score)}{known})  {one_line(row.text)}")
     click.echo(drift_read(found))
 
 

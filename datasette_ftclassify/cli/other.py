@@ -17,7 +17,7 @@ from .options import (
     param_option,
     where_option,
 )
-from .output import friendly, print_json, say
+from .output import friendly, one_line, print_json, say
 from .train_steps import access_for, finish_training
 
 if TYPE_CHECKING:
@@ -29,8 +29,6 @@ if TYPE_CHECKING:
     from ..store.classifiers import Classifier
 
 ROWS = Range(1, 1_000, whole=True)
-_SHOWN = 100
-"""Characters of a text."""
 
 
 @click.command()
@@ -121,7 +119,7 @@ def _task(
             )
         say("Rows that are least like the training rows:")
         for key, text, known in rows[:10]:
-            say(f"  {key_list([key])}  known {score(known)}  {_short(text)}")
+            say(f"  {key_list([key])}  known {score(known)}  {one_line(text)}")
         keys = [key for key, _, _ in rows]
         where = keys_condition(relation(conn, classifier.task.source), keys)
     return other_task(conn, classifier, where, params, given["label"])
@@ -153,8 +151,4 @@ def _list(title: str, rows: Sequence[JudgedRow], err: bool) -> None:
         click.echo(f"{title}:", err=err)
     for row in rows:
         answer = f"{row.label}, answered with {row.answer}"
-        click.echo(f"  {key_list([row.key])}  {answer}  {_short(row.text)}", err=err)
-
-
-def _short(text: str) -> str:
-    return " ".join(text.split())[:_SHOWN]
+        click.echo(f"  {key_list([row.key])}  {answer}  {one_line(row.text)}", err=err)

@@ -7,10 +7,12 @@ import sqlite3
 import threading
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from functools import partial
 from typing import TYPE_CHECKING
 
 import click
 
+from ..core.background import in_background
 from ..core.errors import FtclassifyError, JobPaused, JobStopped
 from ..core.humanize import counted
 from ..present.jobs import describe, money, time_left
@@ -131,14 +133,10 @@ def watched(database: str, job_id: int, progress: StepProgress) -> Iterator[None
     if not progress.visible:
         yield
         return
-    over = threading.Event()
-    thread = threading.Thread(target=_watch, args=(database, job_id, progress, over), daemon=True)
-    thread.start()
     try:
-        yield
+        with in_background(partial(_watch, database, job_id, progress)):
+            yield
     finally:
-        over.set()
-        thread.join()
         progress.done()
 
 

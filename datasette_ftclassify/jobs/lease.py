@@ -10,7 +10,9 @@ import sqlite3
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
+from functools import partial
 
+from ..core.background import in_background
 from ..core.errors import FtclassifyError, JobError, JobPaused, JobStopped, SourceError
 from ..core.humanize import counted, dollars
 from ..core.job_events import LOST_REQUESTS
@@ -176,14 +178,8 @@ def _renewed(lease: Lease) -> Iterator[None]:
     if not path:
         yield
         return
-    over = threading.Event()
-    thread = threading.Thread(target=_renew, args=(lease, path, over), daemon=True)
-    thread.start()
-    try:
+    with in_background(partial(_renew, lease, path)):
         yield
-    finally:
-        over.set()
-        thread.join()
 
 
 def _renew(lease: Lease, path: str, over: threading.Event) -> None:

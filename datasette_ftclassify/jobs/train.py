@@ -50,7 +50,7 @@ from .train_plan import (
     plan_training,
 )
 from .train_request import TrainRequest
-from .train_service import train_there
+from .train_service import ServiceTraining
 
 if TYPE_CHECKING:
     from ..metrics.result import Evaluation
@@ -202,7 +202,7 @@ def run_train(
 
     report_progress = recorded(lease, progress)
     if job.classifier_id is None and isinstance(trainer, Service):
-        train_there(lease, task, request, trainer, access, progress)
+        ServiceTraining(lease, task, request, trainer, access, progress).run()
     elif job.classifier_id is None and isinstance(trainer, Learner):
         train_here(lease, task, request, trainer, report_progress)
     elif job.classifier_id is None:

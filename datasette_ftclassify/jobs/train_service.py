@@ -84,8 +84,8 @@ class _Prepared:
         return cls(**{**data, "labels": labels, "format": ExportFormat.from_dict(data["format"])})
 
 
-class _Training:
-    """One attempt of this process at a job."""
+class ServiceTraining:
+    """One attempt of this process at a training at a service."""
 
     def __init__(
         self,
@@ -109,6 +109,10 @@ class _Training:
         return self.lease.conn
 
     def run(self) -> None:
+        """Goes on from where the job stands; stores a classifier and notes it in the job.
+
+        Raises as `Service.train` does, LimitReached when it may not cost so much.
+        """
         endpoint = self.access.endpoint(self.service.name)
         check_host(self.service, endpoint, self.request.host)
         if self.training_log.state.get("step") == OVER:
@@ -278,17 +282,3 @@ def _cost(
     elif tokens is None:
         note = "The service did not say what it billed: the cost is an estimate."
     return Spent(usd=estimate.usd or 0.0, trained_tokens=billed), note
-
-
-def train_there(
-    lease: Lease,
-    task: Task,
-    request: TrainRequest,
-    service: Service,
-    access: Access,
-    progress: Progress,
-) -> None:
-    """Goes on with a training at a service from where the job stands; stores a classifier and
-    notes it in the job. Raises as `Service.train` does, LimitReached when it may not cost so much.
-    """
-    _Training(lease, task, request, service, access, progress).run()

@@ -22,7 +22,7 @@ from ..store.answers import CachedAnswer, keep_answers
 from ..store.disk_space import has_room_beside, is_full
 from ..store.schema import transaction
 from ..store.spending import SQL_FUNCTIONS, Spent, add_spending
-from ..store.tables import check_tables
+from ..store.tables import checked
 from ..trainers.access import Access
 
 WRITE_SECONDS = 0.05
@@ -177,10 +177,4 @@ def _writing(path: str) -> Iterator[sqlite3.Connection]:
 
 def _open(path: str, mode: str, timeout: float) -> sqlite3.Connection:
     uri = f"{Path(path).absolute().as_uri()}?mode={mode}"
-    conn = sqlite3.connect(uri, uri=True, timeout=timeout)
-    try:
-        check_tables(conn)
-    except BaseException:
-        conn.close()
-        raise
-    return conn
+    return checked(sqlite3.connect(uri, uri=True, timeout=timeout))

@@ -49,7 +49,11 @@ _KINDS = {"without", "rowid", "strict", ","}
 def open_database(path: str | Path) -> sqlite3.Connection:
     """A connection to the file. Raises SourceError when it is no database, ArtifactError when what
     bears our tables' names is something else."""
-    conn = connect(path)
+    return checked(connect(path))
+
+
+def checked(conn: sqlite3.Connection) -> sqlite3.Connection:
+    """The connection, if its tables are ours as `check_tables` says; else it is closed."""
     try:
         check_tables(conn)
     except BaseException:

@@ -16,7 +16,7 @@ from ..core.time_limit import within
 from ..store.classifiers import has_store
 from ..store.jobs.queue import put_in_queue
 from ..store.schema import ensure_schema
-from ..store.tables import check_tables, open_database
+from ..store.tables import checked, open_database
 from .lifespan import wake
 
 if TYPE_CHECKING:
@@ -51,12 +51,7 @@ def open_to_read(ask: PageRequest) -> sqlite3.Connection:
     """A connection that can write nothing, for one thread at a time."""
     conn = sqlite3.connect(read_uri(ask), uri=True, check_same_thread=False)
     conn.text_factory = decode
-    try:
-        check_tables(conn)
-    except BaseException:
-        conn.close()
-        raise
-    return conn
+    return checked(conn)
 
 
 async def read_aside(
