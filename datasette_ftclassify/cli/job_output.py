@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from itertools import groupby
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from ..present.jobs import describe, money, shows_step, time_left
+from ..present.jobs import describe, money, shows_step
 
 if TYPE_CHECKING:
     import sqlite3
 
+    from ..present.jobs import JobFacts
     from ..store.jobs.job import Job
     from ..store.jobs.state import Event
 
@@ -20,27 +20,27 @@ MOST_FIGURES = 4
 
 def line(conn: sqlite3.Connection, job: Job) -> str:
     """All that fits on one line."""
-    return line_of(conn, job, describe(conn, job))
+    return line_of(conn, describe(conn, job))
 
 
-def line_of(conn: sqlite3.Connection, job: Job, facts: dict[str, Any]) -> str:
-    """facts: of the job, from `describe`"""
+def line_of(conn: sqlite3.Connection, facts: JobFacts) -> str:
+    job = facts.job
     parts = [
-        f"{job.id:4}", f"{job.kind:8}", f"{facts['state']:11}", job.created_at,
-        *(part for part in (_about(conn, job), *_figures(job, facts)) if part),
+        f"{job.id:4}", f"{job.kind:8}", f"{job.shown_state:11}", job.created_at,
+        *(part for part in (_about(conn, job), *_figures(facts)) if part),
     ]  # fmt: skip
     return "  ".join(parts)
 
 
-def _figures(job: Job, facts: dict[str, Any]) -> list[str]:
-    parts = []
+def _figures(facts: JobFacts) -> list[str]:
+    job, pace, parts = facts.job, facts.pace, []
     if job.total is not None:
         parts.append(f"{job.rows_done:,} of {job.total:,} rows")
     if job.failed:
         parts.append(f"{job.failed:,} without an answer")
-    rate = f"{facts['rows_per_second']:,.0f} rows/s" if facts["rows_per_second"] else ""
-    parts.append(", ".join(part for part in (rate, time_left(facts)) if part))
-    parts.append(money(job, facts["usd"]))
+    rate = f"{pace.rows_per_second:,.0f} rows/s" if pace.rows_per_second else ""
+    parts.append(", ".join(part for part in (rate, pace.left) if part))
+    parts.append(money(job, facts.usd))
     if shows_step(job):
         parts.append(job.step)
     # Of a job that waits or runs again, the error is an old one.
@@ -98,7 +98,3 @@ def event_line(event: Event) -> str:
     ]
     message = f"warning: {event.message}" if event.level == "warning" else event.message
     return "  ".join([event.at, message, *([", ".join(figures)] if figures else [])])
-
-
-def event_object(event: Event) -> dict[str, Any]:
-    return {**asdict(event), "level": event.level}

@@ -12,7 +12,7 @@ import click
 
 from ..core.humanize import counted
 from ..present.jobs import describe, describe_all, shows_step
-from .job_output import event_lines, event_object, line, line_of, settings_lines
+from .job_output import event_lines, line, line_of, settings_lines
 from .options import database_argument, json_option, open_database, usd_option
 from .output import StepProgress, friendly, print_json, say, step_progress
 from .run_job import LOOK_EVERY, jobs_command, now_line, watched, work_command
@@ -48,14 +48,13 @@ def list_command(database: str, as_json: bool) -> None:
     from ..store.jobs.state import list_jobs
 
     with open_database(database) as conn:
-        found = list_jobs(conn)
-        described = describe_all(conn, found)
+        described = describe_all(conn, list_jobs(conn))
         if as_json:
-            print_json({"jobs": described})
+            print_json({"jobs": [facts.to_dict() for facts in described]})
             return
-        for job, facts in zip(found, described, strict=True):
-            click.echo(line_of(conn, job, facts))
-    if not found:
+        for facts in described:
+            click.echo(line_of(conn, facts))
+    if not described:
         click.echo("There is no job yet.")
 
 
@@ -72,7 +71,8 @@ def show(database: str, job_id: int, as_json: bool) -> None:
         job = get_job(conn, job_id)
         events = job_events(conn, job_id)
         if as_json:
-            print_json({**describe(conn, job), "events": [event_object(e) for e in events]})
+            facts = describe(conn, job)
+            print_json({**facts.to_dict(), "events": [event.to_dict() for event in events]})
             return
         click.echo(line(conn, job))
     for text in (*settings_lines(job), *event_lines(events)):
@@ -98,7 +98,7 @@ def follow(database: str, job_id: int, as_json: bool) -> None:
             raise SystemExit(_INTERRUPTED) from None
         progress.done()
         if as_json:
-            print_json(describe(conn, job))
+            print_json(describe(conn, job).to_dict())
         else:
             click.echo(line(conn, job))
     if job.state == "failed":
@@ -175,7 +175,7 @@ def _asking(action: str, text: str) -> click.Command:
             if action == "cancel":
                 job = cancel_at_service(conn, job)
             if as_json:
-                print_json(describe(conn, job))
+                print_json(describe(conn, job).to_dict())
             else:
                 click.echo(line(conn, job))
         if action == "cancel" and job.state == "failed":
@@ -315,7 +315,7 @@ class _Work:
     def _ended(self, job: Job) -> None:
         self._current = None
         self._watch.close()
-        self.ran.append(describe(self._conn, job))
+        self.ran.append(describe(self._conn, job).to_dict())
         say(line(self._conn, job))
 
     def _held(self, job: Job, why: str) -> None:

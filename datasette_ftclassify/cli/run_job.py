@@ -15,7 +15,7 @@ import click
 from ..core.background import in_background
 from ..core.errors import FtclassifyError, JobPaused, JobStopped
 from ..core.humanize import counted
-from ..present.jobs import describe, money, time_left
+from ..present.jobs import describe, money
 from .output import StepProgress, Stopped, print_json, step_progress, with_options
 
 if TYPE_CHECKING:
@@ -164,10 +164,10 @@ def now_line(conn: sqlite3.Connection, job: Job) -> str:
         parts.append(f"{job.rows_done:,} of {job.total:,} rows")
     if (answers := spent_by_job(conn, job.id).requests) and not kind_of(job.kind).trains:
         parts.append(f"{answers:,} answered")
-    if facts["rows_per_second"]:
-        parts.append(f"{facts['rows_per_second']:,.0f} rows/s")
-    if left := time_left(facts):
-        parts.append(left)
-    if paid := money(job, facts["usd"]):
+    if facts.pace.rows_per_second:
+        parts.append(f"{facts.pace.rows_per_second:,.0f} rows/s")
+    if facts.pace.left:
+        parts.append(facts.pace.left)
+    if paid := money(job, facts.usd):
         parts.append(paid)
     return ", ".join(parts)

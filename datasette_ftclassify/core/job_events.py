@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 Level = Literal["info", "warning", "error"]
+Figures = Mapping[str, object]
+"""What comes with an event, by name, as JSON; whoever reads one looks at its type first."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +30,7 @@ class EventKind:
     fields: Mapping[str, str] = field(default_factory=dict)
     more: bool = False
 
-    def check(self, data: Mapping[str, object] | None) -> None:
+    def check(self, data: Figures | None) -> None:
         """Raises ValueError for what was not declared."""
         if EVENTS.get(self.name) is not self:
             raise ValueError(f"There is no kind of event called {self.name}: declare it.")

@@ -11,7 +11,7 @@ import uuid
 from collections.abc import Mapping
 from typing import Any
 
-from ..core.job_events import FIGURES, SERVICE, EventKind
+from ..core.job_events import FIGURES, SERVICE, EventKind, Figures
 from ..store.jobs.state import add_event, save_progress
 from ..store.schema import transaction
 from ..trainers.base import Progress, no_progress
@@ -71,16 +71,15 @@ class JobTrainingLog:
         self,
         message: str,
         *,
-        data: Mapping[str, Any] | None = None,
+        data: Figures | None = None,
         key: str | None = None,
         kind: EventKind = SERVICE,
     ) -> None:
-        figures = None if data is None else dict(data)
-        if isinstance((loss := (figures or {}).get("train_loss")), (int, float)):
+        if isinstance((loss := (data or {}).get("train_loss")), (int, float)):
             self._loss = f", loss {loss:.3f}"
-        if kind is SERVICE and "step" in (figures or {}):
+        if kind is SERVICE and "step" in (data or {}):
             kind = FIGURES
-        add_event(self._lease.conn, self._job, kind, message, data=figures, key=key)
+        add_event(self._lease.conn, self._job, kind, message, data=data, key=key)
 
     def report_progress(self, step: str, share: float) -> None:
         step += self._loss

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -11,62 +12,74 @@ from ..core.humanize import dollars, duration
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from ..store.jobs.job import Job
 
 
-def describe(conn: sqlite3.Connection, job: Job) -> dict[str, Any]:
-    """The job as an object: what `Job.to_dict` says, what was spent, how fast it is.
+@dataclass(frozen=True)
+class Pace:
+    """How fast a job is, by the rate of this attempt; None where that is not known."""
 
-    usd:             spent so far
-    rows_per_second, seconds_left: by the rate of this attempt; None where that is not known
-    """
+    rows_per_second: float | None = None
+    seconds_left: int | None = None
+
+    @property
+    def left(self) -> str:
+        """In words; empty where it is not known or nearly nothing."""
+        return f"about {duration(self.seconds_left)} left" if self.seconds_left else ""
+
+
+@dataclass(frozen=True)
+class JobFacts:
+    """A job, what it has spent so far, in USD, and how fast it is."""
+
+    job: Job
+    usd: float
+    pace: Pace
+
+    def to_dict(self) -> dict[str, Any]:
+        return {**self.job.to_dict(), "usd": self.usd, **asdict(self.pace)}
+
+
+def describe(conn: sqlite3.Connection, job: Job) -> JobFacts:
     from ..store.spending import spent_by_job
 
     return _described(conn, job, spent_by_job(conn, job.id).usd)
 
 
-def describe_all(conn: sqlite3.Connection, jobs: Sequence[Job]) -> list[dict[str, Any]]:
-    """Many jobs, each as `describe` says, and what they spent with one look."""
+def describe_all(conn: sqlite3.Connection, jobs: Sequence[Job]) -> list[JobFacts]:
+    """Many jobs, and what they spent with one look."""
     from ..store.spending import Spent, spent_by_each_job
 
     spent = spent_by_each_job(conn)
     return [_described(conn, job, spent.get(job.id, Spent()).usd) for job in jobs]
 
 
-def _described(conn: sqlite3.Connection, job: Job, usd: float) -> dict[str, Any]:
-    return {**job.to_dict(), "usd": round(usd, 6), **pace(conn, job)}
+def _described(conn: sqlite3.Connection, job: Job, usd: float) -> JobFacts:
+    return JobFacts(job, round(usd, 6), pace(conn, job))
 
 
-def pace(conn: sqlite3.Connection, job: Job) -> dict[str, Any]:
-    """rows_per_second and seconds_left, as `describe` has them."""
-    unknown = {"rows_per_second": None, "seconds_left": None}
+def pace(conn: sqlite3.Connection, job: Job) -> Pace:
     if job.state != "running" or job.interrupted:
-        return unknown
+        return Pace()
     if not job.total:
         ends_at = job.ends_at
         if ends_at is None or not math.isfinite(ends_at):  # the latter in a stranger's file
-            return unknown
-        return {"rows_per_second": None, "seconds_left": max(round(ends_at - time.time()), 0)}
+            return Pace()
+        return Pace(seconds_left=max(round(ends_at - time.time()), 0))
     from ..store.jobs.queries import last_start
 
     began = last_start(conn, job.id)
     before = None if began is None else (began.data or {}).get("rows")
     if began is None or not isinstance(before, int):
-        return unknown
+        return Pace()
     seconds = (moment(job.updated_at) - moment(began.at)).total_seconds()
     rows = job.rows_done - before
     if seconds < 1 or rows <= 0:
-        return unknown
+        return Pace()
     rate = rows / seconds
-    left = round((job.total - job.rows_done) / rate)
-    return {"rows_per_second": round(rate, 2), "seconds_left": left}
-
-
-def time_left(facts: Mapping[str, Any]) -> str:
-    """In words, of what `describe` says; empty where it is not known or nearly nothing."""
-    return f"about {duration(facts['seconds_left'])} left" if facts["seconds_left"] else ""
+    return Pace(round(rate, 2), round((job.total - job.rows_done) / rate))
 
 
 def moment(text: str) -> datetime:

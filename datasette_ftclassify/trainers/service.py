@@ -17,7 +17,7 @@ from typing import IO, Any, Protocol, runtime_checkable
 from urllib.parse import urlsplit
 
 from ..core.errors import TrainingError
-from ..core.job_events import SERVICE, EventKind
+from ..core.job_events import SERVICE, EventKind, Figures
 from ..core.labels import LabelSet
 from ..export import Codec, ExportFormat
 from ..prompts.answer_parser import Answer
@@ -164,7 +164,7 @@ class TrainingLog(Protocol):
         self,
         message: str,
         *,
-        data: Mapping[str, Any] | None = None,
+        data: Figures | None = None,
         key: str | None = None,
         kind: EventKind = SERVICE,
     ) -> None:

@@ -13,6 +13,7 @@ from urllib.parse import urlencode
 from ..core.database import relation
 from ..core.errors import FtclassifyError
 from ..core.humanize import counted, dollars
+from ..core.job_events import Figures
 from ..core.service_model import ServiceIds, checkpoints_of
 from ..jobs.kinds import kind_of
 from ..present.usage_sql import SPLIT_ROWS, split_counts, split_sql
@@ -24,6 +25,7 @@ from .permissions import may_read_ours
 from .routing import table_of, tables_behind
 
 if TYPE_CHECKING:
+    from ..present.jobs import Pace
     from ..store.jobs.job import Job
     from .page_request import PageRequest
 
@@ -77,10 +79,6 @@ def tables_of_job(conn: sqlite3.Connection, job: Job) -> frozenset[str]:
     return frozenset() if table is None else tables_behind(conn, job) | {table}
 
 
-def state_of(job: Job) -> str:
-    return "interrupted" if job.interrupted else job.state
-
-
 def is_active(job: Job) -> bool:
     """Whether there is something to wait for."""
     return job.state in ACTIVE
@@ -112,13 +110,10 @@ def share_of(job: Job) -> float | None:
     return min(int(percent[1]) / 100, 1.0) if percent else None
 
 
-def rows_text(job: Job, facts: Mapping[str, Any]) -> str:
+def rows_text(job: Job, pace: Pace) -> str:
     """Rows done, the rate and the time left."""
-    from ..present.jobs import time_left
-
-    left = time_left(facts)
     if job.total is None:
-        return left.capitalize()
+        return pace.left.capitalize()
     parts = [f"{job.rows_done:,} of {job.total:,} rows"]
     if job.skipped:
         parts.append(f"{job.skipped:,} without a text")
@@ -127,9 +122,9 @@ def rows_text(job: Job, facts: Mapping[str, Any]) -> str:
     low = (job.result or {}).get("abstained")
     if job.kind == "predict" and isinstance(low, int) and low > 0:
         parts.append(f"{low:,} below the minimum score")
-    if facts["rows_per_second"]:
-        parts.append(f"{figure_of(facts['rows_per_second'])} rows/s")
-    parts += [left] if left else []
+    if pace.rows_per_second:
+        parts.append(f"{figure_of(pace.rows_per_second)} rows/s")
+    parts += [pace.left] if pace.left else []
     return ", ".join(parts)
 
 
@@ -178,7 +173,7 @@ def state_text(job: Job, served: bool, agreed: bool) -> str:
     served: whether this server runs jobs
     agreed: whether somebody on this machine has agreed to the job
     """
-    state = state_of(job)
+    state = job.shown_state
     if state in ("queued", "interrupted") and not agreed:
         return (
             "Waits for somebody to agree: nobody on this server has asked for it, or it was changed"
@@ -257,7 +252,7 @@ class Curves:
     rows: list[list[float | None]]
 
 
-def curves(points: Sequence[Mapping[str, Any]], marks: Sequence[float]) -> Curves | None:
+def curves(points: Sequence[Figures], marks: Sequence[float]) -> Curves | None:
     """None without two points of either.
 
     points: as a service reported them, such as {"step": 10, "train_loss": 0.3}
@@ -282,7 +277,7 @@ def curves(points: Sequence[Mapping[str, Any]], marks: Sequence[float]) -> Curve
     )
 
 
-def _numbers(point: Mapping[str, Any]) -> dict[str, float]:
+def _numbers(point: Figures) -> dict[str, float]:
     return {
         name: value for name, value in point.items()
         if isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)

@@ -40,7 +40,7 @@ def test_what_all_jobs_spent_is_added_up_once(conn: sqlite3.Connection) -> None:
     looks: list[str] = []
     conn.set_trace_callback(lambda sql: looks.append(sql) if "_spending" in sql else None)
     told = describe_all(conn, jobs)
-    assert [job["usd"] for job in told] == [0, *(job.id / 8 for job in jobs[1:])]
+    assert [facts.usd for facts in told] == [0, *(job.id / 8 for job in jobs[1:])]
     assert len([sql for sql in looks if "sqlite_master" not in sql]) == 1
     assert told[2] == describe(conn, jobs[2])
 

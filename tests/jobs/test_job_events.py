@@ -118,3 +118,24 @@ def test_events_of_an_earlier_version_are_read(conn: sqlite3.Connection) -> None
     events, _ = last_events(conn, job.id, 10)
     assert [event.kind for event in events] == [None] * len(events)
     assert [event.message for event in events_of(conn, job.id)][-1] == "finished"
+
+
+@pytest.mark.parametrize(
+    "text", ['{"step": 1, "train_loss": NaN}', '{"step": 1e999}', '{"a": "\\ud800"}', "[1]", "{"]
+)
+def test_figures_that_no_reader_of_json_takes_count_as_none(
+    conn: sqlite3.Connection, text: str
+) -> None:
+    """A page that polls gives events as they are, and a browser refuses NaN and half characters."""
+    job = agreed_job(conn, "evaluate", {}, classifier_id=1)
+    note(conn, job.id, job_events.FIGURES, "step 1", {"step": 1})
+    conn.execute("update _ftclassify_job_events set data = ?", [text])
+    [event], _ = last_events(conn, job.id, 10)
+    assert event.data is None
+
+
+def test_a_loss_that_is_no_number_is_left_out_of_what_is_noted(conn: sqlite3.Connection) -> None:
+    job = agreed_job(conn, "evaluate", {}, classifier_id=1)
+    note(conn, job.id, job_events.FIGURES, "x", {"step": 1, "train_loss": float("nan")})
+    [event] = events_of(conn, job.id)
+    assert event.data == {"step": 1}

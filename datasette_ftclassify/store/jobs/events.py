@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from math import isfinite
 from typing import Any
 
-from ...core.job_events import EventKind, Level, level_of
+from ...core.errors import ArtifactError
+from ...core.job_events import EventKind, Figures, Level, level_of
+from ...core.untrusted_json import read_object
 from ..classifiers import now
 
 
@@ -20,12 +23,15 @@ class Event:
 
     at: str
     message: str
-    data: dict[str, Any] | None = None
+    data: Figures | None = None
     kind: str | None = None
 
     @property
     def level(self) -> Level:
         return level_of(self.kind)
+
+    def to_dict(self) -> dict[str, Any]:
+        return {**asdict(self), "level": self.level}
 
 
 def note(
@@ -33,13 +39,15 @@ def note(
     job_id: int,
     kind: EventKind,
     message: str,
-    data: dict[str, Any] | None = None,
+    data: Figures | None = None,
     key: str | None = None,
 ) -> None:
     """Adds an event, without a proof of the lease: `jobs.add_event` is for those who have one.
     Nothing when the key was noted before. Raises ValueError for what was not declared."""
     kind.check(data)
-    figures = None if data is None else json.dumps(data)
+    # A loss that is no number is none that JSON has.
+    whole = {n: v for n, v in (data or {}).items() if not isinstance(v, float) or isfinite(v)}
+    figures = None if data is None else json.dumps(whole)
     conn.execute(
         "insert into _ftclassify_job_events"
         " (job_id, created_at, message, data, event_key, kind) values (?, ?, ?, ?, ?, ?)"
@@ -65,10 +73,9 @@ def kind_column(conn: sqlite3.Connection) -> str:
     return "case typeof(kind) when 'text' then kind end" if "kind" in columns else "null"
 
 
-def figures(text: object) -> dict[str, Any] | None:
+def figures(text: object) -> Figures | None:
     """An event's data as stored; None when there are none, or they make no sense."""
     try:
-        data = json.loads(text) if isinstance(text, str) else None
-    except (ValueError, RecursionError):
+        return None if text is None else read_object(text, "data of the event")
+    except ArtifactError:
         return None
-    return data if isinstance(data, dict) else None

@@ -50,6 +50,10 @@ class Job:
         )
 
     @property
+    def shown_state(self) -> str:
+        return "interrupted" if self.interrupted else self.state
+
+    @property
     def terms(self) -> Terms:
         """What was agreed for it."""
         return Terms.read(self.estimate)
@@ -68,7 +72,7 @@ class Job:
         return {
             "id": self.id,
             "kind": self.kind,
-            "state": "interrupted" if self.interrupted else self.state,
+            "state": self.shown_state,
             "step": self.step,
             "settings": self.settings,
             "total": self.total,

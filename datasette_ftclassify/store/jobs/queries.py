@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ...core.errors import JobError
-from ...core.job_events import RESUMED, STARTED
+from ...core.job_events import RESUMED, STARTED, Figures
 from ..classifiers import has_store
 from .events import kind_column
 from .job import Job
@@ -120,7 +120,7 @@ def last_start(conn: sqlite3.Connection, job_id: int) -> Event | None:
     return None if row is None else Event(row[0], row[1], figures(row[2]), row[3])
 
 
-def training_figures(conn: sqlite3.Connection, job_id: int) -> list[dict[str, Any]]:
+def training_figures(conn: sqlite3.Connection, job_id: int) -> list[Figures]:
     """Losses and accuracies of a training so far, as its events have them, oldest first."""
     rows = conn.execute(
         f"select {_DATA} from _ftclassify_job_events where job_id = ? and data is not null"

@@ -16,7 +16,7 @@ from dataclasses import fields
 from typing import Any
 
 from ...core.errors import ArtifactError, JobError, JobNotFound
-from ...core.job_events import REQUESTED, RESUMED, STARTED, EventKind
+from ...core.job_events import REQUESTED, RESUMED, STARTED, EventKind, Figures
 from ...core.untrusted_json import read_json
 from ..classifiers import has_store, now
 from ..schema import ensure_schema, transaction
@@ -273,7 +273,7 @@ def add_event(
     kind: EventKind,
     message: str,
     *,
-    data: dict[str, Any] | None = None,
+    data: Figures | None = None,
     key: str | None = None,
 ) -> None:
     """Notes something that happened in a running job; nothing when the key was noted before.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from dataclasses import asdict
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -114,11 +115,13 @@ def _page_data(
 
     facts = describe(conn, job)
     classifier, table, kind = parts.classifier_of(conn, job), table_of(conn, job), kind_of(job.kind)
-    public = ("id", "kind", "state", "total", "done", "skipped", "failed", "rows_per_second",
-              "seconds_left", "created_at", "started_at", "updated_at")  # fmt: skip
+    public = ("id", "kind", "total", "done", "skipped", "failed", "created_at", "started_at",
+              "updated_at")  # fmt: skip
     step = job.step if shows_step(job) else ""
     data: dict[str, Any] = {
-        **{name: facts[name] for name in public},
+        **{name: getattr(job, name) for name in public},
+        **asdict(facts.pace),
+        "state": job.shown_state,
         "title": named(kind.title, job, table, classifier),
         "table": table,
         "classifier": classifier,
@@ -129,15 +132,15 @@ def _page_data(
         "active": parts.is_active(job),
         "state_text": parts.state_text(job, served, agreed),
         "agreed": agreed,
-        "rows_text": parts.rows_text(job, facts),
+        "rows_text": parts.rows_text(job, facts.pace),
     }
     inside = {
         "step": step,
         "error": job.error,
-        "usd": facts["usd"],
+        "usd": facts.usd,
         "expected_usd": job.terms.usd,
         "limit_usd": job.terms.limit_usd,
-        "money_text": parts.money_text(job, facts["usd"]),
+        "money_text": parts.money_text(job, facts.usd),
     }
     return data, inside, _paid(conn, job)
 
@@ -149,10 +152,10 @@ def _inner(conn: sqlite3.Connection, job: Job, after: int | None) -> dict[str, A
     """
     if after is not None:
         events = events_after(conn, job.id, after, MOST_EVENTS)
-        return {"events": [_event(e) for e in events], "last_event": _last(events, after)}
+        return {"events": [e.to_dict() for e in events], "last_event": _last(events, after)}
     events, before = last_events(conn, job.id, MOST_EVENTS)
     return {
-        "events": [_event(e) for e in events],
+        "events": [e.to_dict() for e in events],
         "events_before": before,
         "last_event": _last(events, 0),
         "settings": job.settings,
@@ -164,13 +167,6 @@ def _inner(conn: sqlite3.Connection, job: Job, after: int | None) -> dict[str, A
 
 def _last(events: list[Noted], otherwise: int) -> int:
     return events[-1].id if events else otherwise
-
-
-def _event(event: Noted) -> dict[str, Any]:
-    return {
-        "id": event.id, "at": event.at, "message": event.message, "data": event.data,
-        "kind": event.kind, "level": event.level,
-    }  # fmt: skip
 
 
 def _curves(conn: sqlite3.Connection, job: Job) -> parts.Curves | None:
@@ -257,7 +253,7 @@ async def _act(ask: PageRequest) -> Response:
     asked: Job = await ask.write(write)
     if asked.state == "queued":
         wake(ask.datasette)
-    data = {"id": job.id, "state": parts.state_of(asked), "wanted": asked.wanted}
+    data = {"id": job.id, "state": asked.shown_state, "wanted": asked.wanted}
     return await done(ask, ask.url("jobs", job.id), data)
 
 
@@ -318,7 +314,7 @@ def _summary(conn: sqlite3.Connection, job: Job) -> dict[str, Any]:
         "id": job.id,
         "kind": job.kind,
         "writes_rows": kind.writes_rows,
-        "state": parts.state_of(job),
+        "state": job.shown_state,
         "title": named(kind.title, job, table, parts.classifier_of(conn, job)),
         "table": table,
         "share": parts.share_of(job),
