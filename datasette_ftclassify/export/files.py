@@ -21,7 +21,7 @@ from ..core.splits import SplitPlan
 from ..core.task import Task
 from ..prompts.formats import Codec, ExportFormat
 from ..prompts.tokenizer import Tokenizer
-from .manifest import Manifest
+from .manifest import Manifest, TokenCounts
 
 BOM = b"\xef\xbb\xbf"
 PROGRESS_EVERY = 1_000
@@ -211,20 +211,15 @@ class Lines:
             format=self.codec.resolved,
             labels=self.codec.labels,
             counts=dict(counts),
-            plan=asdict(plan),
-            task=task.to_dict(),
+            plan=plan,
+            task=task,
             tokens=self._token_report(),
         )
 
-    def _token_report(self) -> dict[str, Any] | None:
+    def _token_report(self) -> TokenCounts | None:
         if self.tokenizer is None:
             return None
-        return {
-            "total": self.total,
-            "longest": self.longest,
-            "model": self.tokenizer.model,
-            "exact": self.tokenizer.exact,
-        }
+        return TokenCounts(self.total, self.longest, self.tokenizer.model, self.tokenizer.exact)
 
 
 class _Writer:

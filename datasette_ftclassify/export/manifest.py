@@ -6,13 +6,26 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 from ..core.errors import ExportError, FtclassifyError
 from ..core.labels import LabelSet
+from ..core.splits import SplitPlan
+from ..core.task import Task
+from ..core.typed_json import read_dataclass
 from ..prompts.formats import ExportFormat
 
 FORMAT_VERSION = 1
+
+
+@dataclass(frozen=True)
+class TokenCounts:
+    """Training tokens of a file, and of its longest example, as a model counts them; not `exact`
+    where its tokenizer is not known."""
+
+    total: int
+    longest: int
+    model: str
+    exact: bool
 
 
 @dataclass(frozen=True)
@@ -21,8 +34,8 @@ class Manifest:
 
     file:    its name, in the manifest's own folder
     counts:  rows by label name; a row with several labels counts for each
-    tokens:  {"total", "longest", "model", "exact"}, None when they were not counted
-    plan:    {"seed", "validation", "test"}: how rows were divided
+    tokens:  None when they were not counted
+    plan:    how rows were divided
     """
 
     file: str
@@ -33,9 +46,9 @@ class Manifest:
     format: ExportFormat
     labels: LabelSet
     counts: Mapping[str, int]
-    plan: Mapping[str, Any]
-    task: Mapping[str, Any]
-    tokens: Mapping[str, Any] | None = None
+    plan: SplitPlan
+    task: Task
+    tokens: TokenCounts | None = None
 
     def to_json(self) -> str:
         """Pure ASCII, and the same for the same export."""
@@ -44,6 +57,7 @@ class Manifest:
             "format_version": FORMAT_VERSION,
             **asdict(self),
             "labels": self.labels.to_dict(),
+            "task": self.task.to_dict(),
             "codes": codes,
         }
         # Parameters of a condition may be of any type; they are there to be read by people.
@@ -53,6 +67,7 @@ class Manifest:
     def load(cls, path: str | Path) -> Manifest:
         """Raises ExportError when the file is missing, damaged, or of a newer format."""
         try:
+            # A label may hold half a surrogate pair, as an escape.
             data = json.loads(Path(path).read_text(encoding="utf-8"))
             version = data["format_version"]
         except OSError as error:
@@ -64,21 +79,12 @@ class Manifest:
                 f"{path} has format version {version}, and this software reads {FORMAT_VERSION}: "
                 "update it."
             )
+        known = {name: data[name] for name in cls.__dataclass_fields__ if name in data}
         try:
-            return cls._from_dict(data)
+            manifest = read_dataclass(cls, known)
+            # It may come from anywhere, and must not name a file elsewhere on this machine.
+            if Path(manifest.file).name != manifest.file or not manifest.file:
+                raise ValueError(manifest.file)
         except (KeyError, TypeError, ValueError, AttributeError, FtclassifyError) as error:
             raise ExportError(f"The manifest {path} is damaged: export again.") from error
-
-    @classmethod
-    def _from_dict(cls, data: Mapping[str, Any]) -> Manifest:
-        fields = {name: data[name] for name in cls.__dataclass_fields__}
-        # A manifest may come from anywhere, and must not name a file elsewhere on this machine.
-        if Path(fields["file"]).name != fields["file"] or not fields["file"]:
-            raise ValueError(fields["file"])
-        return cls(
-            **{
-                **fields,
-                "format": ExportFormat.from_dict(fields["format"]),
-                "labels": LabelSet.from_dict(fields["labels"]),
-            }
-        )
+        return manifest

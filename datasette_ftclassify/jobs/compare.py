@@ -274,13 +274,14 @@ def _with_local(
         return None, f"{newest.title}, which runs on this machine, is left out: {error}"
 
 
+def what_it_learnt(classifier: Classifier) -> tuple[str, tuple[str, ...], bool]:
+    """What those have in common that can be compared: the same labels of the same rows, as far as
+    their tasks say."""
+    return (classifier.task.source, tuple(classifier.task.labels), classifier.labels.exclusive)
+
+
 def is_comparable(first: Classifier, other: Classifier) -> bool:
-    """Whether the two learnt the same labels of the same rows, as far as their tasks say."""
-    return (
-        first.task.source == other.task.source
-        and first.task.labels == other.task.labels
-        and first.labels.exclusive == other.labels.exclusive
-    )
+    return what_it_learnt(first) == what_it_learnt(other)
 
 
 def _is_local(classifier: Classifier) -> bool | None:

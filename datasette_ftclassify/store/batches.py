@@ -16,15 +16,31 @@ import sqlite3
 import uuid
 from collections.abc import Collection
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
 from .classifiers import now
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 _KEY = 16
 _COLUMNS = (
     "id, job_id, tag, state, requests, usd, file_id, batch_id, done, detail,"
     " (select keys from _ftclassify_batch_keys where batch_id = b.id)"
 )
+
+
+State = Literal["prepared", "uploaded", "running", "ended", "done"]
+
+
+class Changes(TypedDict, total=False):
+    """What may change of a batch."""
+
+    state: State
+    file_id: str | None
+    batch_id: str | None
+    done: int
+    detail: str | None
 
 
 @dataclass(frozen=True)
@@ -35,7 +51,7 @@ class Batch:
     id: int
     job_id: int
     tag: str
-    state: str
+    state: State
     requests: int
     usd: float | None = None
     file_id: str | None = None
@@ -78,10 +94,9 @@ def add_batch(
     return _batch(conn.execute(sql, [cursor.lastrowid]).fetchone())
 
 
-def change_batch(conn: sqlite3.Connection, batch: Batch, **changes: Any) -> Batch:
+def change_batch(conn: sqlite3.Connection, batch: Batch, **changes: Unpack[Changes]) -> Batch:
     """Writes the changes down and gives the batch with them.
 
-    changes: of state, file_id, batch_id, done and detail
     Call in a transaction that proves the job's lease.
     """
     assignments = ", ".join(f"{name} = ?" for name in changes)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypedDict
 
 from ..core.database import Relation, condition, count, quote, relation
 from ..core.errors import ClassifierNotFound, FtclassifyError, SourceError, TrainingError
@@ -26,6 +26,20 @@ COUNT_SECONDS = 0.04
 
 MAX_SHOWN = 400
 """Characters of the text of a single row."""
+
+
+class RowCount(TypedDict):
+    """count: None where it takes too long; about: it is not exact"""
+
+    count: int | None
+    about: bool
+
+
+class ShownRow(TypedDict):
+    """A single row: its key as in an address, and the text that is to be classified."""
+
+    key: str
+    text: str | None
 
 
 @dataclass(frozen=True)
@@ -141,7 +155,7 @@ def facts(conn: sqlite3.Connection, form: Form, allowed: Sequence[Choice]) -> di
         return data
     classifier = chosen.classifier
     rows = _counts(conn, target, classifier, filters)
-    unlabelled = rows.get("unlabelled", {"count": 0})["count"] != 0
+    unlabelled = "unlabelled" in rows and rows["unlabelled"]["count"] != 0
     return {
         **data,
         "rows": rows,
@@ -167,9 +181,9 @@ def _chosen(conn: sqlite3.Connection, form: Form, allowed: Sequence[Choice]) -> 
 
 def _counts(
     conn: sqlite3.Connection, target: Relation, classifier: Classifier, filters: RowFilter
-) -> dict[str, dict[str, Any]]:
-    """{"all" | "unlabelled" | "filter": {"count": n or None, "about": bool}}; those without a label
-    only where the table has the label columns."""
+) -> dict[str, RowCount]:
+    """By "all", "unlabelled" and "filter"; those without a label only where the table has the label
+    columns."""
     found = {"all": _count(conn, target, RowFilter())}
     if found["all"]["count"] is None and target.rowid:
         highest = f"select coalesce(max({quote(target.rowid)}), 0) from {quote(target.name)}"
@@ -181,7 +195,7 @@ def _counts(
     return found
 
 
-def _count(conn: sqlite3.Connection, target: Relation, filters: RowFilter) -> dict[str, Any]:
+def _count(conn: sqlite3.Connection, target: Relation, filters: RowFilter) -> RowCount:
     sql = f"select count(*) from {quote(target.name)} where {condition(filters.where)}"
     try:
         with within(conn, COUNT_SECONDS):
@@ -192,9 +206,7 @@ def _count(conn: sqlite3.Connection, target: Relation, filters: RowFilter) -> di
         raise SourceError(f"The filters do not run on {target.name}: {error}.") from error
 
 
-def _unlabelled(
-    conn: sqlite3.Connection, target: Relation, classifier: Classifier
-) -> dict[str, Any]:
+def _unlabelled(conn: sqlite3.Connection, target: Relation, classifier: Classifier) -> RowCount:
     try:
         with within(conn, COUNT_SECONDS):
             rows = Rows(target, classifier, None, {}, unlabelled=True)
@@ -203,10 +215,7 @@ def _unlabelled(
         return {"count": None, "about": True}
 
 
-def _row(
-    conn: sqlite3.Connection, target: Relation, classifier: Classifier, row: str
-) -> dict[str, Any]:
-    """The one row: its key as in an address, and the text that is to be classified."""
+def _row(conn: sqlite3.Connection, target: Relation, classifier: Classifier, row: str) -> ShownRow:
     where, params = row_condition(target, row)
     if not target.cursor:
         raise SourceError(f"The rows of {target.name} cannot be told apart.")

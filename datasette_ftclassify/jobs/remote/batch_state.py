@@ -9,10 +9,10 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from ...core.job_events import EventKind
-from ...store.batches import Batch, add_batch, change_batch
+from ...store.batches import Batch, Changes, add_batch, change_batch
 from ...store.jobs.state import add_event, save_progress
 from ...store.schema import transaction
 from ...trainers.service import BatchClient
@@ -20,6 +20,9 @@ from ...trainers.service_errors import ServiceProblem, TryAgain
 from ..lease import Lease
 from .batch_requests import BatchInputs
 from .budget import Reservations
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 T = TypeVar("T")
 
@@ -102,7 +105,7 @@ class BatchTracker:
             self.save()
         return sent
 
-    def note(self, sent: SentBatch, **changes: object) -> None:
+    def note(self, sent: SentBatch, **changes: Unpack[Changes]) -> None:
         """Writes changes of the batch down; see store.batches.change_batch."""
         with transaction(self.conn):
             sent.batch = change_batch(self.conn, sent.batch, **changes)

@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
 from ...core.errors import FtclassifyError
-from ...store.classifiers import newest_versions
+from ...jobs.compare import what_it_learnt
+from ...store.classifiers import Classifier, newest_versions
 from ...store.damaged import damaged_classifiers
 from ...store.jobs.queries import newest_jobs
-from ...store.summaries import summaries
+from ...store.summaries import Summary, summaries
 from .. import job_facts as parts
+from ..classifier_names import tables_revealed
 from ..datasette_reads import PART_SECONDS, read
 from ..page_request import page_url
 from ..permissions import DELETE, TRAIN, VIEW, may, may_view_database, tables_allowed
@@ -56,17 +58,24 @@ async def database_page(ask: PageRequest) -> Response:
     """GET /DB/-/ftclassify: the classifiers and newest jobs whose table the visitor may see, and
     where to train. `table=` leaves only that table's."""
     table = ask.argument("table") or None
-    rows = await ask.read(_read)
-    tables = {name for row in rows for name in _tables(row)}
+    found = await ask.read(_read)
+    tables = {name for one, _ in found for name in tables_revealed(one.classifier)}
     visible = await tables_allowed(ask.datasette, ask.actor, VIEW, ask.database, tables)
-    shown = [
-        {**row, "urls": _urls(ask, row)} for row in rows
-        if _tables(row) <= set(visible) and table in (None, row["source"])
+    seen = [
+        (one, quality) for one, quality in found
+        if tables_revealed(one.classifier) <= visible
+        and table in (None, one.classifier.task.source)
     ]  # fmt: skip
-    alike = Counter(map(_task_of, shown))
-    for row in shown:
-        if alike[_task_of(row)] > 1:
-            row["urls"]["compare"] = ask.url("classifiers", _title(row), "compare")
+    alike = Counter(what_it_learnt(one.classifier) for one, _ in seen)
+    shown = [
+        {
+            **one.to_dict(),
+            "label_columns": list(one.classifier.task.labels),
+            "quality": quality,
+            "urls": _urls(ask, one.classifier, alike[what_it_learnt(one.classifier)] > 1),
+        }
+        for one, quality in seen
+    ]
     # Nothing says of which tables they are.
     shows_damaged = table is None and await ask.may(DELETE, CLASSIFIERS)
     damaged = await ask.read(damaged_classifiers) if shows_damaged else []
@@ -90,41 +99,23 @@ async def database_page(ask: PageRequest) -> Response:
     return await show(ask, data, more=more)
 
 
-def _tables(row: dict[str, Any]) -> set[str]:
-    """Tables that a classifier reveals something of, see `classifier_names.tables_revealed`."""
-    return {row["source"], row.get("lookup") or row["source"]}
+def _read(conn: sqlite3.Connection) -> list[tuple[Summary, str]]:
+    """With how good each is, in a sentence."""
+    return [(summary, summary.headline()) for summary in summaries(conn)]
 
 
-def _task_of(row: dict[str, Any]) -> tuple[str, ...]:
-    """What those have in common that can be compared, see `compare.is_comparable`."""
-    return (row["source"], *row["label_columns"])
-
-
-def _title(row: dict[str, Any]) -> str:
-    return f"{row['classifier']}@{row['version']}"
-
-
-def _read(conn: sqlite3.Connection) -> list[dict[str, Any]]:
-    return [
-        {
-            **summary.to_dict(),
-            "label_columns": list(summary.classifier.task.labels),
-            "quality": summary.headline(),
-        }
-        for summary in summaries(conn)
-    ]
-
-
-def _urls(ask: PageRequest, row: dict[str, Any]) -> dict[str, str]:
-    title = _title(row)
+def _urls(ask: PageRequest, classifier: Classifier, comparable: bool) -> dict[str, str]:
+    """comparable: another one learnt the same"""
+    title = classifier.title
     quoted = title.replace("'", "''")
     sql = f"select ft_classify_json(:text, '{quoted}') as answer"
     database = ask.datasette.urls.database(ask.database)
-    return {
-        "source": str(ask.datasette.urls.table(ask.database, row["source"])),
+    urls = {
+        "source": str(ask.datasette.urls.table(ask.database, classifier.task.source)),
         "page": ask.url("classifiers", title),
         "try": f"{database}?{urlencode({'sql': sql, 'text': ''})}",
     }
+    return {**urls, "compare": ask.url("classifiers", title, "compare")} if comparable else urls
 
 
 async def _trainable(ask: PageRequest, table: str | None) -> list[str]:
