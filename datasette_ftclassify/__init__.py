@@ -46,8 +46,10 @@ def get_metadata(key: str | None, database: str | None) -> dict[str, Any]:
 @hookimpl
 def prepare_jinja2_environment(env: Any) -> None:
     from .core import humanize
+    from .web.static_files import static_name
 
     env.globals["ft"] = humanize
+    env.globals["ft_static"] = static_name()
 
 
 @hookimpl

@@ -27,7 +27,7 @@ ROOMS = [
 one is the package itself: what Datasette and sqlite-utils load."""
 LEVEL = {room: level for level, room in enumerate(ROOMS)}
 LEVEL["hookspecs"] = LEVEL["trainers"]  # the hook of trainers, under the name that packages import
-HOSTS = {"sqlite_utils_plugin": LEVEL[""]}
+HOSTS = {"sqlite_utils_plugin": LEVEL[""], "serve_plugin": LEVEL[""]}
 MODULES = [
     path
     for path in sorted(PACKAGE.rglob("*.py"))

@@ -19,6 +19,7 @@ from .jobs import jobs, work
 from .minimum_score import minimum_command  # noqa: F401  (adds itself to classifiers)
 from .model_files import copy, export_model, import_model
 from .move import move
+from .output import whole_only
 from .predict import predict
 from .predict_files import predict_files
 from .publish import publish_copy
@@ -44,6 +45,11 @@ def ftclassify() -> None:
     """
 
 
+for command in (
+    check, review, export, train, retrain, evaluate, predict, move, work, demo,
+    *(classifiers.commands[name] for name in ("drift", "other")),
+):  # fmt: skip
+    whole_only(command)
 for command in (card, describe):
     classifiers.add_command(command)
 for command in (

@@ -15,6 +15,7 @@ from typing import IO, Any, TypeVar
 
 import click
 
+from ..core.distribution import require_whole
 from ..core.errors import FtclassifyError
 from ..core.humanize import duration
 
@@ -53,6 +54,19 @@ def friendly(command: Command) -> Command:
             raise click.ClickException(with_options(error)) from error
 
     return guarded  # type: ignore[return-value]
+
+
+def whole_only(command: click.Command) -> None:
+    """Has a command say so, before anything else, where only what answers is installed."""
+    run = command.callback
+    assert run is not None
+
+    @functools.wraps(run)
+    def checked(*args: Any, **kwargs: Any) -> Any:
+        require_whole()
+        return run(*args, **kwargs)
+
+    command.callback = friendly(checked)
 
 
 def with_options(error: Exception) -> str:

@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
+from importlib.util import find_spec
 from typing import Any, Literal
+
+from .distribution import NotInstalled
 
 Markup = Literal["html"]
 MARKUPS: tuple[Markup, ...] = ("html",)
@@ -66,6 +69,14 @@ def words_of_html(text: str) -> str:
         pass  # what was read until then
     lines = ("".join(words.pieces)).split("\n")
     return "\n".join(line for line in (" ".join(line.split()) for line in lines) if line)
+
+
+def require_parser() -> None:
+    """Raises NotInstalled where texts in HTML cannot be read."""
+    if find_spec("lxml") is None:
+        raise NotInstalled(
+            "Its texts are read as HTML, for which lxml is needed. Run: pip install lxml"
+        )
 
 
 @lru_cache(maxsize=1)

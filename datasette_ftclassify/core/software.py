@@ -6,7 +6,9 @@ import platform
 import sqlite3
 from importlib.metadata import PackageNotFoundError, version
 
-_PACKAGES = ("datasette-ftclassify", "numpy", "scikit-learn")
+from .distribution import WHOLE
+
+_PACKAGES = (WHOLE, "numpy", "scikit-learn")
 
 
 def software_versions() -> dict[str, str]:

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from functools import lru_cache
 from hashlib import blake2b
 
-from .markup import Markup, words_of_html
+from .markup import Markup, require_parser, words_of_html
 
 TEXT_FORM = 1
 """The form of new tasks; 0: texts as they stand, as in tasks stored before there were forms."""
@@ -47,8 +47,11 @@ def is_utf8(text: str) -> bool:
 def reading_of(form: int, markup: Markup | None = None) -> Read:
     """The function by which texts are read in a form.
 
-    markup: texts with markup of that kind are read without it, others as they are
+    markup: texts with markup of that kind are read without it, others as they are. Raises
+            NotInstalled where nothing parses it
     """
+    if markup is not None:
+        require_parser()
     clean = _clean if form else _as_it_stands
     return clean if markup is None else lambda text: clean(words_of_html(text))
 

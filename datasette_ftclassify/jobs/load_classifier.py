@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from datetime import date
 from typing import TYPE_CHECKING, Any, Protocol
 
+from ..core.distribution import require_whole
 from ..core.errors import ArtifactError, PredictError, TrainingError
 from ..core.labels import LabelSet
 from ..core.prediction import Answerer
@@ -177,7 +178,9 @@ def load_batch_client(classifier: Classifier, access: Access, base_of: BaseOf) -
 
 
 def _check_askable(classifier: Classifier) -> None:
-    """Raises TrainingError in a copy made to be published, which does not name the model."""
+    """Raises TrainingError in a copy made to be published, which does not name the model, and
+    NotInstalled."""
+    require_whole()
     if (why := why_unasked(classifier)) is not None:
         raise TrainingError(why)
 

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from ..core.distribution import SERVE, WHOLE
 from ..store.classifiers import Classifier
 from ..trainers.registry import package_of
-
-PLUGIN = "datasette-ftclassify"
 
 
 def packages_of(chosen: Sequence[Classifier]) -> tuple[str, ...]:
     """The packages by which these classifiers answer."""
     brought = {package for one in chosen if (package := package_of(one.trainer)) is not None}
-    plugin = f"{PLUGIN}[encoder]" if any(map(encoder_of, chosen)) else PLUGIN
-    return (plugin, *sorted(brought))
+    extras = ["encoder"] if any(map(encoder_of, chosen)) else []
+    plugin = WHOLE  # which trainers of other packages are made for
+    if not brought:
+        plugin = SERVE
+        extras += ["html"] if any(one.task.markup is not None for one in chosen) else []
+    return (f"{plugin}[{','.join(extras)}]" if extras else plugin, *sorted(brought))
 
 
 def encoder_of(classifier: Classifier) -> str | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable
 
+from ..core.distribution import require_whole
 from ..store.jobs.job import Job
 from ..store.jobs.remote_cancel import is_ending
 from ..store.jobs.state import get_job, next_job
@@ -32,10 +33,11 @@ def run_job(
     access: to services, and the limits of what they may cost; None: from the environment
     digest: of the job as it was agreed to, from the process that started this one; None: see the
             ledger
-    Raises JobError when it cannot be claimed, or nobody on this machine has agreed to it,
-    JobStopped when a pause or cancellation was requested, JobPaused when it pauses for a reason of
-    its own, and whatever made it fail.
+    Raises NotInstalled where only what answers is installed, JobError when it cannot be claimed, or
+    nobody on this machine has agreed to it, JobStopped when a pause or cancellation was requested,
+    JobPaused when it pauses for a reason of its own, and whatever made it fail.
     """
+    require_whole()
     reach = read_access() if access is None else access
     with leased(conn, job_id, reach, digest) as lease:
         lease.result = kind_of(lease.job.kind).run(lease, reach, rows)

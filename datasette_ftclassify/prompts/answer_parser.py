@@ -13,9 +13,6 @@ import unicodedata
 from dataclasses import dataclass
 from typing import Literal
 
-from rapidfuzz import process
-from rapidfuzz.distance import OSA
-
 from ..core.labels import LabelValue, folded, label_name
 from .answer_wrapping import unwrapped
 from .formats import Codec
@@ -194,6 +191,9 @@ class AnswerReader:
 
     def _is_alone(self, fold: str) -> bool:
         """Whether no more than one label is one letter away."""
+        from rapidfuzz import process
+        from rapidfuzz.distance import OSA
+
         near = process.extract(
             fold, self._choices, scorer=OSA.distance, score_cutoff=1, limit=2, processor=None
         )
@@ -208,6 +208,9 @@ class AnswerReader:
         every word of it is the same one; `level 2` is no slip of `level 1`."""
         if not fold or len(fold) > self._longest + MAX_EDITS:
             return None
+        from rapidfuzz import process
+        from rapidfuzz.distance import OSA
+
         best = process.extract(
             fold,
             self._choices,
@@ -324,6 +327,8 @@ def _is_slip(word: str, said: str) -> bool:
     `employee` `employer`."""
     if word == said:
         return True
+    from rapidfuzz.distance import OSA
+
     parts, others = _OPPOSED.findall(word), _OPPOSED.findall(said)
     return (
         word[0] == said[0]

@@ -37,8 +37,10 @@ def published_price(
 
 
 def _price(model: str, host: str, *, decisions: bool) -> Price | None:
-    from genai_prices import Usage, calc_price
-
+    try:
+        from genai_prices import Usage, calc_price
+    except ImportError:  # where only what answers is installed, and nothing is paid
+        return None
     where: dict[str, Any] = {"provider_api_url": f"https://{host}/"}
     if decisions:
         where = {"provider_id": "openai-decisions"}

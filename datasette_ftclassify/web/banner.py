@@ -14,6 +14,7 @@ from .job_facts import table_or_none, tables_of_job
 from .named_classifiers import silent_classifiers
 from .page_request import page_url
 from .permissions import VIEW, may
+from .static_files import static_name
 from .table_cells import columns_of
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ async def script_urls(
         params |= {"say": said, "see": page_url(datasette, str(database))}
     if not params:
         return []
-    script = datasette.urls.static_plugins("datasette_ftclassify", "strip.js")
+    script = datasette.urls.static_plugins(static_name(), "strip.js")
     return [{"url": script + "?" + urlencode(params, doseq=True), "module": True}]
 
 
@@ -46,7 +47,7 @@ async def style_urls(
     datasette: Datasette, request: Any, view: str, database: str | None, table: str | None
 ) -> list[str]:
     """Our styles, for a page with our columns or a strip."""
-    styles = [datasette.urls.static_plugins("datasette_ftclassify", "ftclassify.css")]
+    styles = [datasette.urls.static_plugins(static_name(), "ftclassify.css")]
     if await silent_classifiers(datasette, request, database, table):
         return styles
     if view not in ("table", "row") or not database or not table:

@@ -9,7 +9,7 @@ import sys
 import tempfile
 import time
 
-from ..jobs.child import access_line
+from ..jobs import child
 from ..jobs.watchdog import STUCK_CODE
 from ..store.jobs.job import Job
 from ..trainers.access import Access
@@ -35,7 +35,7 @@ class Child:
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed by `close`
         try:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "datasette_ftclassify.jobs.child", path, str(job.id)],
+                [sys.executable, "-m", child.__name__, path, str(job.id)],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.DEVNULL,
                 stderr=self._errors,
@@ -47,7 +47,7 @@ class Child:
             raise
         try:
             assert self._process.stdin is not None
-            self._process.stdin.write(access_line(access, digest))
+            self._process.stdin.write(child.access_line(access, digest))
             self._process.stdin.flush()
         except BrokenPipeError:
             pass  # it is dead already: `returncode` will say so

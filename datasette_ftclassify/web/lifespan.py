@@ -62,10 +62,11 @@ def has_worker(datasette: Datasette) -> bool:
 
 
 def _start(datasette: Datasette) -> None:
+    from ..core.distribution import only_answers
     from .operator_settings import runs_jobs
     from .worker import Worker
 
-    if runs_jobs(datasette) and datasette not in _workers:
+    if runs_jobs(datasette) and not only_answers() and datasette not in _workers:
         _workers[datasette] = Worker(datasette, asyncio.get_running_loop())
 
 

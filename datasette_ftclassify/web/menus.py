@@ -135,7 +135,10 @@ def _item(
     datasette: Datasette, database: str, item: MenuItem, route: Route, **query: Any
 ) -> dict[str, str]:
     href = page_url(datasette, database, *route.path.split("/")[1:], **query)
-    return {"href": href, "label": item.label, "description": item.description}
+    label, description = item.label, item.description
+    if item.reading is not None and not datasette.get_database(database).is_mutable:
+        label, description = item.reading
+    return {"href": href, "label": label, "description": description}
 
 
 async def _subject(datasette: Datasette, actor: Any, database: str, table: str) -> Subject:

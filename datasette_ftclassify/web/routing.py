@@ -19,6 +19,7 @@ from datasette.utils import tilde_decode
 from datasette.utils.asgi import Forbidden, NotFound, Response
 
 from ..core.database import relation
+from ..core.distribution import require_whole
 from ..core.errors import (
     ArtifactError,
     ClassifierNotFound,
@@ -33,7 +34,7 @@ from ..store.jobs.job import Job
 from ..store.jobs.state import get_job
 from .classifier_names import tables_revealed
 from .page_request import PageRequest, wants_json
-from .permissions import PERMISSIONS, VIEW, may_view_database, may_view_instance
+from .permissions import PERMISSIONS, TRAIN, VIEW, WORK, may_view_database, may_view_instance
 
 if TYPE_CHECKING:
     from datasette.app import Datasette
@@ -146,6 +147,10 @@ class Route:
         await self._find(ask)
         if not all([await ask.may(VIEW, table) for table in (ask.table, *ask.behind)]):
             raise NotFound(_missing(self.about))
+        if self.about == "job" and not ask.db.is_mutable and not await ask.may(TRAIN):
+            raise NotFound(_missing(self.about))  # readers are shown no jobs
+        if action in WORK:
+            require_whole()
         if not await ask.may(action):
             raise Forbidden(f"You may not do this: it needs the permission {action}.")
         return ask

@@ -59,7 +59,7 @@ def test_the_json_is_one_object_with_the_same(mail: Path, tmp_path: Path):
     assert told["removed_classifiers"] == ["topics@1"]
     assert told["ours"]["classifiers"] == {"before": 3, "after": 2}
     assert told["private"][0]["code"] == "email-addresses"
-    assert told["packages"] == ["datasette-ftclassify"]
+    assert told["packages"] == ["datasette-ftclassify-serve"]
     assert told["bytes_after"] == (tmp_path / "out.db").stat().st_size
     assert set(told["commands"]) == {"cloudrun", "heroku", "fly", "vercel", "serve"}
 

@@ -259,7 +259,7 @@ def test_a_published_copy_says_which_encoder_it_needs(
 ) -> None:
     train_things(things, folder)
     copy = publish_copy(things, tmp_path / "public.db")
-    assert copy.packages == ("datasette-ftclassify[encoder]",)
+    assert copy.packages == ("datasette-ftclassify-serve[encoder]",)
     assert copy.encoders == {"things@1": f"{Path(folder).name} (0 MB)"}
     assert any("not the sentence encoder" in line for line in stays(copy))
     assert folder.encode() not in (tmp_path / "public.db").read_bytes()

@@ -14,13 +14,14 @@ from typing import Any
 
 import numpy as np
 
+from ...core.distribution import DISTRIBUTION
 from ...core.errors import TrainingError
 from ..local.features import MAX_CHARACTERS, FloatArray
 from .files import EncoderFiles
 
 MISSING = (
     "Sentence encoders need ONNX Runtime and a tokenizer. "
-    "Run: pip install 'datasette-ftclassify[encoder]'"
+    f"Run: pip install '{DISTRIBUTION}[encoder]'"
 )
 MAX_DIMENSIONS = 4_096
 _INPUTS = ("input_ids", "attention_mask", "token_type_ids")

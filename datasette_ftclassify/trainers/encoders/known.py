@@ -13,6 +13,7 @@ import time
 from collections import OrderedDict
 from pathlib import Path
 
+from ...core.distribution import DISTRIBUTION
 from ...core.errors import AccessError, TrainingError
 from .allowed import allowed_encoders
 from .encoder import Encoder, digest_of
@@ -64,7 +65,7 @@ def needed_encoder(digest: str, name: str) -> Encoder:
         return found
     needs = f"This classifier needs the sentence encoder {name} (SHA-256 {digest[:12]}…)"
     problem = (
-        "which is not known on this machine. Install datasette-ftclassify[encoder] and the "
+        f"which is not known on this machine. Install {DISTRIBUTION}[encoder] and the "
         "encoder, and name it in the setting encoder of datasette-ftclassify, or in "
         "FTCLASSIFY_ENCODER."
     )

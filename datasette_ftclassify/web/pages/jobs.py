@@ -8,7 +8,7 @@ from dataclasses import asdict
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from datasette.utils.asgi import Forbidden
+from datasette.utils.asgi import Forbidden, NotFound
 
 from ...core.errors import FtclassifyError, JobError
 from ...core.numbers import LIMIT_USD
@@ -263,6 +263,8 @@ async def jobs_page(ask: PageRequest) -> Response:
     table = ask.argument("table") or None
     active = ask.argument("active") not in ("", "0")
     jobs = await visible_jobs(ask, MOST_JOBS, table=table, active=active)
+    if not jobs and not ask.db.is_mutable:
+        raise NotFound("There are no jobs here, or you may not see them.")
     data = {"database": ask.database, "table": table, "active": active, "jobs": jobs}
     return await show(ask, data)
 
@@ -275,10 +277,12 @@ async def visible_jobs(
     active: bool = False,
     predicted_by: int | None = None,
 ) -> list[dict[str, Any]]:
-    """The newest jobs of tables that the actor may see.
+    """The newest jobs of tables that the actor may see; where nobody writes, of those that the
+    actor may train on: readers of what was published are shown none.
 
     predicted_by: only the predictions of the classifier with that id
     """
+    action = VIEW if ask.db.is_mutable else TRAIN
     shown: list[Job] = []
     seen: dict[str, bool] = {}
     before: int | None = None
@@ -287,7 +291,7 @@ async def visible_jobs(
         found = await ask.read(some)
         for job, of, tables in found:
             for name in tables - seen.keys():
-                seen[name] = await ask.may(VIEW, name)
+                seen[name] = await ask.may(action, name)
             if tables and table in (None, of) and all(seen[name] for name in tables):
                 shown.append(job)
         if len(shown) >= most or not found:

@@ -42,6 +42,7 @@ SHOWN_TABLES = 50
         "database",
         "Classifiers and jobs",
         "Classifiers trained on the tables of this database, and their jobs",
+        reading=("Classifiers", "Classifiers trained on the tables of this database"),
     ),
     MenuItem(
         "table",
@@ -50,6 +51,7 @@ SHOWN_TABLES = 50
         order=4,
         when=lambda subject: subject.own,
         filtered=False,
+        reading=("Classifiers of this table", "Classifiers trained on this table"),
     ),
     reads=VIEW,
     writes=None,
@@ -146,7 +148,8 @@ async def instance_page(ask: PageRequest) -> Response:
         # Datasette 0.65 has its own notes among the databases.
         if name != "_internal" and await may_view_database(ask.datasette, ask.actor, name):
             databases.append(await _database(ask, name))
-    return await show(ask, {"databases": databases})
+    changes = any(ask.datasette.get_database(row["database"]).is_mutable for row in databases)
+    return await show(ask, {"databases": databases}, more={"shows_jobs": changes})
 
 
 async def _database(ask: PageRequest, name: str) -> dict[str, Any]:
@@ -155,6 +158,8 @@ async def _database(ask: PageRequest, name: str) -> dict[str, Any]:
         sources, worked_on = await read(database, _sources, PART_SECONDS)
     except (sqlite3.Error, FtclassifyError):  # tables of ours that we cannot read
         sources, worked_on = [], []
+    if not database.is_mutable:
+        worked_on = []
     seen = {t for t in frozenset(sources).union(*worked_on) if await may(
         ask.datasette, ask.actor, VIEW, name, t
     )}  # fmt: skip

@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ...core.distribution import SERVE
 from ...core.errors import SourceError
 from ...jobs.publish import PublishedCopy, plan_copy
 from ...present import publishing
@@ -78,6 +79,7 @@ async def publish_page(ask: PageRequest) -> Response:
         "longest": LONGEST,
         "choices": {name: name in wanted for name in seen},
         "plugins": PLUGINS,
+        "alone": copy.packages[0].startswith(SERVE),
         "links": {
             "classifier": ask.url("classifiers", classifier.title),
             "card": ask.url("classifiers", classifier.title, "card"),
