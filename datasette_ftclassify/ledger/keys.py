@@ -28,7 +28,7 @@ def identity_of(database: sqlite3.Connection | str) -> str:
     database: a connection, or a path; a database in memory is itself as long as it lasts
     """
     path = database
-    if isinstance(path, sqlite3.Connection):
+    if not isinstance(path, str):  # of pysqlite3, too
         path = str(path.execute("pragma database_list").fetchone()[2] or "")
         if not path:
             return f"memory:{os.getpid()}:{id(database)}"

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import ast
 import re
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 import datasette_ftclassify
+from datasette_ftclassify.ledger.keys import identity_of
 
 PACKAGE = Path(datasette_ftclassify.__file__).parent
 
@@ -77,3 +80,17 @@ def test_no_statement_needs_a_later_sqlite_than_3_34():
 )  # fmt: skip
 def test_the_test_sees_what_is_newer(sql: str):
     assert newer(iter([sql]))
+
+
+class Pysqlite3:
+    """A connection as `datasette publish vercel` has them: of another build, no `sqlite3` one."""
+
+    def __init__(self, conn: sqlite3.Connection) -> None:
+        self.execute = conn.execute
+
+
+def test_a_connection_of_another_build_of_sqlite_has_a_file_as_well(tmp_path: Path):
+    path = str(tmp_path / "a.db")
+    with closing(sqlite3.connect(path)) as conn:
+        conn.execute("create table t (a)")
+        assert identity_of(Pysqlite3(conn)) == identity_of(conn) == identity_of(path)
