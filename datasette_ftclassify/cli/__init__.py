@@ -46,7 +46,7 @@ def ftclassify() -> None:
 
 
 for command in (
-    check, review, export, train, retrain, evaluate, predict, move, work, demo,
+    check, review, export, train, retrain, student, evaluate, predict, move, work, demo,
     *(classifiers.commands[name] for name in ("drift", "other")),
 ):  # fmt: skip
     whole_only(command)

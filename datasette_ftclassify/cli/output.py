@@ -15,7 +15,7 @@ from typing import IO, Any, TypeVar
 
 import click
 
-from ..core.distribution import require_whole
+from ..core.distribution import NOT_HERE, only_answers, require_whole
 from ..core.errors import FtclassifyError
 from ..core.humanize import duration
 
@@ -50,6 +50,10 @@ def friendly(command: Command) -> Command:
             raise click.ClickException(
                 f"{what} is no text in UTF-8: check the name, and the terminal's encoding."
             ) from None
+        except ModuleNotFoundError as error:
+            if not only_answers():
+                raise
+            raise click.ClickException(NOT_HERE) from error
         except (FtclassifyError, sqlite3.Error, OSError) as error:
             raise click.ClickException(with_options(error)) from error
 

@@ -25,6 +25,12 @@ NOT_FOR_ANSWERS = tuple(_MODULES.split())
 """Modules that nothing needs that only answers."""
 
 
+NOT_HERE = (
+    "Only what answers is installed here: to train, to classify rows of a table and to ask "
+    f"services, install {WHOLE}."
+)
+
+
 class NotInstalled(FtclassifyError):
     """What was asked for needs packages that are not installed here."""
 
@@ -40,7 +46,4 @@ def only_answers() -> bool:
 def require_whole() -> None:
     """Raises NotInstalled."""
     if only_answers():
-        raise NotInstalled(
-            "Only what answers is installed here: to train, to classify rows of a table and to ask "
-            f"services, install {WHOLE}."
-        )
+        raise NotInstalled(NOT_HERE)
