@@ -1,0 +1,211 @@
+"""The table of how good each way is, cell by cell, into a file that a stopped run goes on from.
+
+    python benchmarks/table.py TABLE.json FILE.csv ... [--sizes 20 100 1000 0] [--seeds 3]
+        [--columns plain student linearsvc] [--embeddings MODEL] [--encoder MODEL]
+
+Each FILE has the columns text, label (one a row) and split (train or test). For each size (0 means
+all rows) and seed that many training rows are drawn, with at least one per label where there are as
+many. The columns:
+
+    plain      the local trainer
+    static     with --embeddings, a static model beside the words
+    encoder    with --encoder, a sentence encoder beside the words
+    student    the plain trainer, taught by what the encoder's classifier answers for the training
+               rows that were not drawn, 10,000 at most; none where all were
+    linearsvc  scikit-learn's, of TF-IDF of words and pieces of words, C by cross-validation
+    logistic   scikit-learn's logistic regression (C=10) on the encoder's vectors
+
+A cell has accuracy, ECE and log loss on the test rows, seconds of processor for the training (with
+a student's teacher, without encoding), rows a second, and bytes that are stored. Cells that TABLE
+has already are not computed again; without columns to compute, the table is printed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from statistics import mean
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+import numpy as np
+import temporary_ledger  # noqa: F401
+from accuracy import draw, encode_all, read
+
+from datasette_ftclassify.trainers.base import Taught
+from datasette_ftclassify.trainers.encoders.encode import encode
+from datasette_ftclassify.trainers.encoders.known import use_encoder
+from datasette_ftclassify.trainers.local import fit
+from datasette_ftclassify.trainers.local.beta import losses
+from datasette_ftclassify.trainers.local.calibration import expected_calibration_error
+from datasette_ftclassify.trainers.local.linear import log_softmax
+from datasette_ftclassify.trainers.local.serialization import to_parts
+
+COLUMNS = ("plain", "static", "encoder", "student", "linearsvc", "logistic")
+MOST_TAUGHT = 10_000
+Answers = Callable[[Sequence[str]], Any]
+
+
+class Rows:
+    """Training rows that were drawn, and those that were not."""
+
+    def __init__(self, path: str, size: int, seed: int) -> None:
+        texts, targets, is_training, self.labels = read(path, None)
+        training, test = np.flatnonzero(is_training), np.flatnonzero(~is_training)
+        drawn = training[draw(targets[training], size, seed)]
+        others = np.setdiff1d(training, drawn)[:MOST_TAUGHT]
+        self.texts = [texts[row] for row in drawn]
+        self.given = targets[drawn].argmax(axis=1)
+        self.others = [texts[row] for row in others]
+        self.asked = [texts[row] for row in test]
+        self.wanted = targets[test]
+
+
+def trained(rows: Rows, seed: int, **more: Any) -> tuple[Answers, int]:
+    names = rows.labels
+    model, _ = fit(
+        rows.texts, rows.given, len(names), exclusive=True, seed=seed, names=names, **more
+    )
+    return model.log_probabilities, sum(map(len, to_parts(model)[1].values()))
+
+
+def student(rows: Rows, seed: int, encoder: str) -> tuple[Answers, int] | None:
+    if not rows.others:
+        return None
+    teacher, _ = trained(rows, seed, encoder=encoder)
+    chances = np.exp(teacher(rows.others)).astype(np.float32)
+    return trained(rows, seed, taught=Taught(rows.others, chances, "encoder"))
+
+
+def linear_svc(rows: Rows, seed: int) -> tuple[Answers, int]:
+    """Its scores are made probabilities by a softmax, as it has none."""
+    from sklearn.feature_extraction.text import TfidfVectorizer
+    from sklearn.model_selection import GridSearchCV
+    from sklearn.pipeline import make_pipeline, make_union
+    from sklearn.svm import LinearSVC
+
+    words = TfidfVectorizer(sublinear_tf=True, ngram_range=(1, 2))
+    pieces = TfidfVectorizer(sublinear_tf=True, analyzer="char_wb", ngram_range=(2, 5))
+    model = make_pipeline(make_union(words, pieces), LinearSVC(random_state=seed))
+    if np.bincount(rows.given).min() >= 2:
+        search = {"linearsvc__C": [0.1, 0.3, 1, 3, 10]}
+        model = GridSearchCV(model, search, cv=min(5, int(np.bincount(rows.given).min())))
+    model.fit(rows.texts, rows.given)
+
+    def answers(texts: Sequence[str]) -> Any:
+        scores = np.full((len(texts), len(rows.labels)), -1e3)
+        found = model.decision_function(texts)
+        scores[:, model.classes_] = np.stack([-found, found], 1) if found.ndim == 1 else found
+        return log_softmax(scores)
+
+    return answers, 0
+
+
+def logistic(rows: Rows, seed: int, name: str) -> tuple[Answers, int]:
+    from sklearn.linear_model import LogisticRegression
+
+    encoder = use_encoder(name)
+    model = LogisticRegression(C=10, max_iter=1_000).fit(encode(encoder, rows.texts), rows.given)
+
+    def answers(texts: Sequence[str]) -> Any:
+        found = np.full((len(texts), len(rows.labels)), -np.inf)
+        found[:, model.classes_] = model.predict_log_proba(encode(encoder, texts))
+        return found
+
+    return answers, 0
+
+
+def cell(column: str, rows: Rows, seed: int, options: argparse.Namespace) -> dict[str, Any] | None:
+    """The figures of a cell; None where there is none."""
+    start = time.process_time()
+    ways: dict[str, Callable[[], tuple[Answers, int] | None]] = {
+        "plain": lambda: trained(rows, seed),
+        "static": lambda: trained(rows, seed, embeddings=options.embeddings),
+        "encoder": lambda: trained(rows, seed, encoder=options.encoder),
+        "student": lambda: student(rows, seed, options.encoder),
+        "linearsvc": lambda: linear_svc(rows, seed),
+        "logistic": lambda: logistic(rows, seed, options.encoder),
+    }
+    found = ways[column]()
+    if found is None:
+        return None
+    seconds, start = time.process_time() - start, time.process_time()
+    answers = found[0](rows.asked)
+    rate = len(rows.asked) / max(time.process_time() - start, 1e-9)
+    right = rows.wanted.argmax(axis=1)
+    return {
+        "accuracy": float((answers.argmax(axis=1) == right).mean()),
+        "ece": expected_calibration_error(answers, right),
+        "log_loss": float(losses(np.maximum(answers, -50), rows.wanted, True).mean()),
+        "seconds": seconds,
+        "rows_a_second": rate,
+        "bytes": found[1],
+    }
+
+
+def write(path: Path, cells: dict[str, Any]) -> None:
+    """Whole or not at all, so that a run may be stopped at any moment."""
+    new = path.with_suffix(".new")
+    new.write_text(json.dumps(cells, indent=0))
+    os.replace(new, path)
+
+
+def show(cells: dict[str, Any]) -> None:
+    """A line for each set and size, with means over seeds: accuracy, ECE, log loss, seconds of
+    training, rows a second, stored kilobytes."""
+    print("| set | rows | column | accuracy | ECE | log loss | training | rows/s | stored |")
+    print("|---|---|---|---|---|---|---|---|---|")
+    grouped: dict[tuple[str, str, str], list[dict[str, Any]]] = {}
+    for key, figures in cells.items():
+        name, size, _, column = key.split("/")
+        if figures is not None:
+            grouped.setdefault((name, size, column), []).append(figures)
+    for (name, size, column), found in grouped.items():
+        means = {figure: mean(each[figure] for each in found) for figure in found[0]}
+        print(
+            f"| {name} | {size if size != '0' else 'all'} | {column} | {means['accuracy']:.3f} | "
+            f"{means['ece']:.3f} | {means['log_loss']:.2f} | {means['seconds']:.1f} s | "
+            f"{means['rows_a_second']:,.0f} | {means['bytes'] / 1e3:,.0f} kB |"
+        )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("table", type=Path)
+    parser.add_argument("csv", nargs="*")
+    parser.add_argument("--sizes", type=int, nargs="+", default=[20, 100, 1000, 0])
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--columns", nargs="+", choices=COLUMNS, default=["plain", "linearsvc"])
+    parser.add_argument("--embeddings", help="folder or cached hub name of a model2vec model")
+    parser.add_argument("--encoder", help="folder or package of a sentence encoder")
+    options = parser.parse_args()
+    for column in options.columns:
+        needed = {"static": "embeddings", "plain": "", "linearsvc": ""}.get(column, "encoder")
+        if needed and getattr(options, needed) is None:
+            parser.error(f"the column {column} needs --{needed}")
+    cells: dict[str, Any] = json.loads(options.table.read_text()) if options.table.exists() else {}
+    for path in options.csv:
+        if options.encoder:
+            encode_all(options.encoder, read(path, None)[0])
+        for size in options.sizes:
+            for seed in range(options.seeds if size else 1):
+                rows = None
+                for column in options.columns:
+                    key = f"{Path(path).stem}/{size}/{seed}/{column}"
+                    if key in cells:
+                        continue
+                    rows = rows or Rows(path, size, seed)
+                    cells[key] = cell(column, rows, seed, options)
+                    write(options.table, cells)
+                    print(key, json.dumps(cells[key]), file=sys.stderr, flush=True)
+    show(cells)
+
+
+if __name__ == "__main__":
+    main()
