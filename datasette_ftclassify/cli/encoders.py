@@ -32,7 +32,8 @@ def list_command(as_json: bool) -> None:
     if not known:
         click.echo("No sentence encoder was used on this machine yet.")
     for one in known:
-        about = [f"{one.dimensions} dimensions", _size(one.bytes), one.licence, one.revision]
+        size = _size(one.bytes) if one.bytes else "at a service"
+        about = [f"{one.dimensions} dimensions", size, one.licence, one.revision]
         click.echo(f"{one.name}  {', '.join(part for part in about if part)}")
         click.echo(f"  {one.vectors:,} vectors, {_size(one.kept_bytes)}, {one.digest[:12]}…")
 

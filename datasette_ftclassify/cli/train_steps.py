@@ -134,7 +134,12 @@ def estimate_lines(estimate: TrainEstimate, free: str) -> list[str]:
     from ..core.humanize import price
 
     lines = [f"{rows_text(estimate.rows_sent)} will leave this machine, to {estimate.host}."]
-    if estimate.billed_tokens:
+    if estimate.billed_tokens and not estimate.epochs:
+        lines.append(
+            f"Vectors by {estimate.model}: {estimate.training_tokens:,} tokens{exact},"
+            f" {price(estimate.training_usd)}."
+        )
+    elif estimate.billed_tokens:
         lines.append(
             f"Training {estimate.model}: {estimate.training_tokens:,} tokens{exact} x"
             f" {counted(estimate.epochs, 'epoch')}, {price(estimate.training_usd)}."

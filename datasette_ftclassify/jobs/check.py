@@ -93,10 +93,10 @@ def as_trained_by(trainer: object, model: str | None) -> dict[str, Any]:
     trainer: its name; None: a service that trains, rather one whose models answer at once
     Raises TrainingError for an unknown one.
     """
-    training = [service for service in list_services() if service.capabilities.trains]
+    training = [service for service in list_services() if _takes_examples(service)]
     training.sort(key=lambda service: service.capabilities.deploys)
     service = next(iter(training), None) if trainer is None else get_trainer(str(trainer))
-    if not isinstance(service, Service) or not service.capabilities.trains:
+    if not isinstance(service, Service) or not _takes_examples(service):
         return {}
     options = TrainerOptions(model=model or DEFAULT_MODEL)
 
@@ -104,6 +104,12 @@ def as_trained_by(trainer: object, model: str | None) -> dict[str, Any]:
         return ExportFormat.from_dict(service.choose_format(labels, options))
 
     return {"fmt": choose, "epochs_for": service.epochs_for}
+
+
+def _takes_examples(service: Service) -> bool:
+    """Whether a training sends examples with their labels there."""
+    able = service.capabilities
+    return able.trains and not able.learns_here
 
 
 def run_check(lease: Lease) -> ReportData:

@@ -243,7 +243,7 @@ def _review_training(
     )
     texts = [example.text for example in sent]
     # The test rows go without their labels.
-    labels = task.labels if trains else ()
+    labels = task.labels if trains and not trainer.capabilities.learns_here else ()
     sending = Sending(estimate.host, estimate.rows_sent, task.text, labels, _example(texts))
     aside = frozenset() if trainer.capabilities.needs_examples else _ABOUT_AMOUNTS
     keys = {example.text: example.key for example in reversed(sent)}

@@ -139,8 +139,9 @@ def estimate_requests(
     """
     usage, requests = Usage(), 0
     for text in dict.fromkeys(texts):
-        usage += inference_client.expected(text)
-        requests += 1
+        expected = inference_client.expected(text)
+        usage += expected
+        requests += expected != Usage()  # else nothing has to be sent
     input_tokens, output_tokens = (
         round(n * scale) for n in (usage.input_tokens, usage.output_tokens)
     )

@@ -23,6 +23,7 @@ from ..trainers.service import (
     BatchClient,
     InferenceClient,
     InferenceResponse,
+    LearnsHere,
     OfUnknownModel,
     Service,
 )
@@ -57,6 +58,19 @@ def service_of(classifier: TrainedModel) -> Service | None:
     """
     trainer = get_trainer(classifier.trainer)
     return trainer if isinstance(trainer, Service) else None
+
+
+def has_parts(classifier: TrainedModel) -> bool:
+    """Whether something that it answers with is in the file. Raises as `service_of` does."""
+    service = service_of(classifier)
+    return service is None or isinstance(service, LearnsHere)
+
+
+def parts_of(
+    conn: sqlite3.Connection, classifier: Classifier, schema: str = "main"
+) -> dict[str, bytes]:
+    """Of a classifier at a service; none where all of it is there. Raises ArtifactError."""
+    return load_parts(conn, classifier, schema) if has_parts(classifier) else {}
 
 
 def measures_known(classifier: TrainedModel) -> bool:
@@ -138,11 +152,15 @@ this installation knows it; None: it does not."""
 
 
 def load_inference_client(
-    classifier: Classifier, access: Access, base_of: BaseOf
+    classifier: Classifier,
+    access: Access,
+    base_of: BaseOf,
+    parts: Mapping[str, bytes] | None = None,
 ) -> InferenceClient:
     """The inference client of a classifier; of a retired model one that refuses all requests, see
     `why_stopped`.
 
+    parts: of the classifier, where it has some (`has_parts`); without them it estimates alone
     Raises ArtifactError for a damaged header, AccessError without a key, TrainingError when no
     service has the model."""
     service = service_of(classifier)
@@ -150,7 +168,11 @@ def load_inference_client(
         raise TrainingError(f"{classifier.title} answers from its file: there is nobody to ask.")
     _check_askable(classifier)
     endpoint = access.endpoint(classifier.trainer)
-    inference_client = service.inference_client(classifier.header, classifier.labels, endpoint)
+    header, labels = classifier.header, classifier.labels
+    if parts and isinstance(service, LearnsHere):
+        inference_client = service.answering_client(header, parts, labels, endpoint)
+    else:
+        inference_client = service.inference_client(header, labels, endpoint)
     _name_model(inference_client, base_of)
     why = why_stopped(classifier, today())
     return inference_client if why is None else _RetiredModelClient(inference_client, why)

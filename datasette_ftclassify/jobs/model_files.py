@@ -24,7 +24,7 @@ from ..core.prediction import Answerer
 from ..core.task import Task
 from ..core.untrusted_json import MOST_BYTES, read_object
 from ..metrics.stored import read_metrics
-from ..store.artifacts import MAX_ARTIFACT, MAX_PARTS, load_parts
+from ..store.artifacts import MAX_ARTIFACT, MAX_PARTS
 from ..store.card_notes import LONGEST, CardNotes, card_notes, keep_notes
 from ..store.classifiers import Classifier, add_classifier, check_name
 from ..store.evaluations import TEST, add_evaluation, evaluation_text
@@ -35,7 +35,7 @@ from ..store.splits import add_split, split_plan
 from ..trainers.base import Learner
 from ..trainers.registry import get_trainer
 from .as_published import without_machine
-from .load_classifier import label_thresholds, load_answerer, service_of
+from .load_classifier import label_thresholds, load_answerer, parts_of, service_of
 
 FORMAT = 1
 """Of the folder."""
@@ -87,7 +87,7 @@ def read_model(conn: sqlite3.Connection, classifier: Classifier) -> PortableMode
         training_rows=classifier.training_rows,
         header=classifier.header,
         report=classifier.report,
-        parts={} if elsewhere else load_parts(conn, classifier),
+        parts=parts_of(conn, classifier),
         metrics=evaluation_text(conn, classifier),
         notes=card_notes(conn, classifier),
         minimum=None if minimum is None else replace(minimum, set_by=None),

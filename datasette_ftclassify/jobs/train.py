@@ -31,13 +31,14 @@ from ..trainers.access import Access
 from ..trainers.base import Learner, Progress, no_progress
 from ..trainers.configuration import read_access
 from ..trainers.registry import get_trainer
-from ..trainers.service import Service
+from ..trainers.service import LearnsHere, Service
 from ..trainers.service_errors import ServiceProblem
 from .agreements import agree
 from .evaluate import evaluate_classifier
 from .lease import Lease, leased
 from .load_classifier import service_of
 from .remote.budget import lowest
+from .remote.vectors import VectorLearner
 from .settings import TrainSettings, settings_of
 from .step_progress import recorded
 from .train_local import train_here
@@ -51,6 +52,7 @@ from .train_plan import (
 )
 from .train_request import TrainRequest
 from .train_service import ServiceTraining
+from .vector_plan import estimate_vectors
 
 if TYPE_CHECKING:
     from ..metrics.result import Evaluation
@@ -183,7 +185,8 @@ def plan_and_estimate(
     LimitReached when it would cost more than it may.
     """
     plan = plan_training(conn, task, request, trainer, access, see)
-    estimate = estimate_plan(conn, task, plan, trainer, access, download=download)
+    estimating = estimate_vectors if isinstance(trainer, LearnsHere) else estimate_plan
+    estimate = estimating(conn, task, plan, trainer, access, download=download)
     limits = Limits(lowest(request.limit_usd, access.usd_per_job), access.usd_per_day)
     check_limits(estimate, Ledger(access.ledger).rooms(None, limits))
     return plan, estimate
@@ -201,10 +204,18 @@ def run_train(
         access = read_access() if isinstance(trainer, Service) else Access()
 
     report_progress = recorded(lease, progress)
-    if job.classifier_id is None and isinstance(trainer, Service):
+    if (
+        job.classifier_id is None
+        and isinstance(trainer, Service)
+        and isinstance(trainer, LearnsHere)
+    ):
+        learner = VectorLearner(lease, trainer, access, request.host)
+        train_here(lease, task, request, trainer.capabilities, learner.train, report_progress)
+    elif job.classifier_id is None and isinstance(trainer, Service):
         ServiceTraining(lease, task, request, trainer, access, progress).run()
     elif job.classifier_id is None and isinstance(trainer, Learner):
-        train_here(lease, task, request, trainer, report_progress)
+        able = trainer.capabilities
+        train_here(lease, task, request, able, trainer.train, report_progress)
     elif job.classifier_id is None:
         raise TrainingError(f"The trainer {trainer.name} can neither train here nor elsewhere.")
     classifier = find_by_id(conn, int(job.classifier_id or 0))

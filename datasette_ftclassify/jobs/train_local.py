@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
@@ -26,7 +26,7 @@ from ..store.jobs.state import add_event, save_progress
 from ..store.reports import calibration_text
 from ..store.schema import transaction
 from ..store.splits import add_split
-from ..trainers.base import Learner, Progress, TrainingSet, within
+from ..trainers.base import Capabilities, Progress, Trained, TrainerOptions, TrainingSet, within
 from .lease import Lease
 from .minimum_scores import carry_over
 from .out_of_fold import judge_held_out, without_chosen
@@ -38,14 +38,24 @@ if TYPE_CHECKING:
     from ..metrics.result import Evaluation
 
 
+Train = Callable[[TrainingSet, TrainerOptions, Progress], Trained]
+
+
 def train_here(
-    lease: Lease, task: Task, request: TrainRequest, trainer: Learner, report_progress: Progress
+    lease: Lease,
+    task: Task,
+    request: TrainRequest,
+    able: Capabilities,
+    train: Train,
+    report_progress: Progress,
 ) -> None:
-    """Stores a classifier and notes it in the job. Raises as `train_classifier` does."""
+    """Stores a classifier and notes it in the job. Raises as `train_classifier` does.
+
+    able, train: of the trainer
+    """
     conn, job = lease.conn, lease.job
     trained_by = 0.65 if request.curve else 0.95
     report_progress("reading rows", 0.0)
-    able = trainer.capabilities
     sample = None if able.needs_examples else TextSample(request.plan.seed)
     data = read_rows(conn, task, request, None if sample is None else sample.see)
     training = data.of("train", "validation")
@@ -58,7 +68,7 @@ def train_here(
         taught = taught_by(conn, find_by_uid(conn, request.teacher), request.plan.seed, noted)
         training_set = replace(training_set, taught=taught)
     noted = _noting(lease, within(report_progress, asked, trained_by))
-    trained = trainer.train(training_set, request.chosen, noted)
+    trained = train(training_set, request.chosen, noted)
     said_of = trained.report
     told = [(RECIPE, said_of.get("why")), (RECIPE, calibration_text(said_of))]
     about = about_rows(training, data)
@@ -88,7 +98,7 @@ def train_here(
         classifier = add_classifier(
             conn,
             name=str(request.name),
-            trainer=request.trainer,
+            trainer=trained.trainer or request.trainer,
             labels=data.labels,
             task=task,
             split_id=add_split(conn, task, data.plan, data.members),

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from ..core.errors import AccessError, LimitReached, TrainingError
 from ..core.examples import Example, Record
@@ -54,6 +54,7 @@ class TrainEstimate:
     """What a training at a service, and the evaluation after it, will take.
 
     usd:           of both; None when a price is not known (see `notes`)
+    epochs:        0: nothing is trained there, and tokens are of the texts whose vectors it makes
     billed_tokens: of the training, all epochs together; `exact` when they are the model's own
     requests:      of the evaluation, with their tokens
     rows_sent:     rows that leave this machine, to `host`
@@ -238,10 +239,7 @@ def estimate_plan(
         input_tokens=asked,
         output_tokens=answers,
         notes=tuple(notes),
-        local=tuple(
-            f"{s.classifier.title} ({s.classifier.trainer}): {s.headline()}"
-            for s in made_here(conn, task, plan)
-        ),
+        local=earlier_results(conn, task, plan),
         digest=plan.digest,
     )
 
@@ -256,6 +254,14 @@ def _too_long(counts: Sequence[int], price: Price | None) -> list[str]:
         f"{examples} more than the {most:,} tokens that a training reads of one: the rest is cut "
         "off, and the label with it. Leave such rows out."
     ]
+
+
+def earlier_results(conn: sqlite3.Connection, task: Task, plan: TrainPlan) -> tuple[str, ...]:
+    """Headlines of `made_here`."""
+    return tuple(
+        f"{s.classifier.title} ({s.classifier.trainer}): {s.headline()}"
+        for s in made_here(conn, task, plan)
+    )
 
 
 def made_here(conn: sqlite3.Connection, task: Task, plan: TrainPlan) -> list[Summary]:
@@ -278,7 +284,20 @@ def local_of_split(conn: sqlite3.Connection, split_id: int) -> list[Summary]:
     return sorted((s for s in found if s.metrics), key=lambda summary: -summary.classifier.id)
 
 
-def check_limits(estimate: TrainEstimate, rooms: Sequence[Room]) -> None:
+class Priced(Protocol):
+    """Something that costs money: see `TrainEstimate`."""
+
+    @property
+    def usd(self) -> float | None: ...
+    @property
+    def most_usd(self) -> float | None: ...
+    @property
+    def price(self) -> str: ...
+    @property
+    def notes(self) -> Sequence[str]: ...
+
+
+def check_limits(estimate: Priced, rooms: Sequence[Room]) -> None:
     """Raises LimitReached when the training would cost more than it may, or nobody knows whether.
 
     rooms: what the limits leave that count for it
@@ -304,7 +323,7 @@ def check_limits(estimate: TrainEstimate, rooms: Sequence[Room]) -> None:
             )
 
 
-def check_confirmed(estimate: TrainEstimate, agreed: float | None) -> None:
+def check_confirmed(estimate: Priced, agreed: float | None) -> None:
     """Raises LimitReached when it has become dearer since somebody agreed to the price: the rows
     have changed, or the prices."""
     if agreed is None or estimate.usd is None:

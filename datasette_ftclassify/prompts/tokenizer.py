@@ -39,6 +39,7 @@ _ENCODINGS = {
     "gpt-oss": O200K, "o1": O200K, "o3": O200K, "o4": O200K,
     "gpt-4": CL100K, "gpt-3.5": CL100K, "gpt-35": CL100K,
     "davinci-002": CL100K, "babbage-002": CL100K,
+    "text-embedding-3": CL100K, "text-embedding-ada-002": CL100K,
 }  # fmt: skip
 
 _URL = "https://openaipublic.blob.core.windows.net/encodings/{}.tiktoken"

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol, TypedDict
 
 from ..core.labels import LabelSet, LabelValue
+from ..core.prediction import Predictor
 from ..core.text import Read
 from ..store.classifiers import Classifier
 from ..store.minimum_scores import MinimumScore
@@ -156,6 +157,24 @@ def described(answer: Answer, labels: LabelSet, known: float | None = None) -> A
         pairs = zip(labels.names, answer.logprobs, strict=True)
         fields["logprobs"] = {name: _finite(round(value, 6)) for name, value in pairs}
     return {**fields, "known": None if known is None else round(known, 6)}
+
+
+def explained(
+    predictor: Predictor, text: str, answer: Answer, labels: LabelSet, check: Callable[[], None]
+) -> AnswerJson:
+    """The labels of a text, and the words that spoke for and against them.
+
+    answer: about the text; check: called now and then, may raise to stop
+    """
+    spoken: dict[LabelValue, list[Spoken]] = {}
+    found = (answer.labels if answer.withheld is None else answer.withheld) or ()
+    for label, position in zip(found, labels.positions(found), strict=True):
+        check()
+        words = predictor.explain(text, position)
+        spoken[label] = [{"word": word, "weight": round(weight, 4)} for word, weight in words]
+    said = spoken[found[0]] if found and labels.exclusive else spoken
+    given = label_fields(answer.labels, labels)
+    return {**given, **withheld_fields(answer, labels), "words": said}
 
 
 def withheld_fields(answer: Answer, labels: LabelSet) -> AnswerJson:

@@ -12,15 +12,7 @@ from ..core.prediction import Answerer, Prediction
 from ..jobs.load_classifier import label_thresholds
 from ..store.classifiers import Classifier
 from ..store.minimum_scores import MinimumScore
-from .classifier import (
-    Answer,
-    AnswerJson,
-    Spoken,
-    identity_of,
-    label_fields,
-    withheld_fields,
-    within_minimum,
-)
+from .classifier import Answer, AnswerJson, explained, identity_of, within_minimum
 from .texts import as_text, text_for
 
 if TYPE_CHECKING:
@@ -110,16 +102,8 @@ class LocalClassifier:
                 yield found.labels if minimum is None or minimum.allows(found.score) else None
 
     def explain(self, text: str) -> AnswerJson:
-        found = self._answerer.answer(text)
-        spoken: dict[LabelValue, list[Spoken]] = {}
-        for label, position in zip(found.labels, self.labels.positions(found.labels), strict=True):
-            self._check()
-            words = self._answerer.predictor.explain(text, position)
-            spoken[label] = [{"word": word, "weight": round(weight, 4)} for word, weight in words]
-        said = spoken[found.labels[0]] if self.labels.exclusive else spoken
-        answer = self._answer_of(found)
-        given = label_fields(answer.labels, self.labels)
-        return {**given, **withheld_fields(answer, self.labels), "words": said}
+        answer = self._answer_of(self._answerer.answer(text))
+        return explained(self._answerer.predictor, text, answer, self.labels, self._check)
 
     def _answer_of(self, found: Prediction) -> Answer:
         return within_minimum(Answer(found.labels, found.logprob, found.logprobs), self._minimum)

@@ -9,19 +9,20 @@ from __future__ import annotations
 import sqlite3
 import time
 from collections.abc import Callable, Iterator, Sequence
-from typing import NoReturn
 
 from ..core.errors import AccessError, FtclassifyError
 from ..core.labels import LabelSet, LabelValue
+from ..jobs.load_classifier import parts_of, service_of
 from ..jobs.remote.answer_cache import chosen_logprob, is_sound
 from ..store.answers import CachedAnswer, find_answers, has_answers, input_key
 from ..store.classifiers import Classifier, reading_store
 from ..store.minimum_scores import MinimumScore
 from ..store.published import why_unasked
-from ..trainers.access import Access
+from ..trainers.access import Access, Endpoint
+from ..trainers.service import LearnsHere
 from ..trainers.service_errors import RowRejected
 from . import remote_inference
-from .classifier import Answer, AnswerJson, described, identity_of, within_minimum
+from .classifier import Answer, AnswerJson, described, explained, identity_of, within_minimum
 from .registration import CutText
 from .remote_inference import ASK_SECONDS, NoAnswer, ResponseTimeout, Served
 from .texts import text_for
@@ -64,6 +65,10 @@ class ConnectionInference:
                 "first, or the operator may set a budget for SQL functions (sql_usd_per_day)."
             )
         return remote_inference.INFERENCE.ask(served, text, access, self._writable, self._timeout)
+
+    def endpoint(self, trainer: str) -> Endpoint:
+        """Raises AccessError."""
+        return self._allowed().endpoint(trainer)
 
     def _allowed(self) -> Access:
         if self._access is None:
@@ -136,12 +141,29 @@ class RemoteClassifier:
     def known(self, value: object) -> None:
         """A service does not say it."""
 
-    def explain(self, text: str) -> NoReturn:
-        title, trainer = self._served.classifier.title, self._served.classifier.trainer
-        raise NoAnswer(
-            f"The model of {title} is at a service ({trainer}), which does not say what spoke for "
-            "an answer: nothing can be explained here."
-        )
+    def explain(self, text: str) -> AnswerJson:
+        classifier = self._served.classifier
+        title, trainer = classifier.title, classifier.trainer
+        service: object = service_of(classifier)
+        if not isinstance(service, LearnsHere):
+            raise NoAnswer(
+                f"The model of {title} is at a service ({trainer}), which does not say what spoke "
+                "for an answer: nothing can be explained here."
+            )
+        # It asks for the vector, where it may.
+        answer = answer_of(self._answer_to(text), self.labels, self._minimum)
+        if (why := why_unasked(classifier)) is not None:
+            raise NoAnswer(why)
+        with reading_store():
+            parts = parts_of(self._connection(), classifier, self._schema)
+        endpoint = self._inference.endpoint(trainer)
+        predictor = service.explained(classifier.header, parts, self.labels, text, endpoint)
+        if predictor is None:
+            raise NoAnswer(
+                f"The vector of this text is not stored on this machine, and {title} explains "
+                "nothing without it."
+            )
+        return explained(predictor, text, answer, self.labels, self._check)
 
     def labels_of(self, texts: Sequence[str | None]) -> Iterator[tuple[LabelValue, ...] | None]:
         asked = (t for t in texts if t is not None and not isinstance(t, CutText))
@@ -164,8 +186,10 @@ class RemoteClassifier:
     def _answer(self, value: object) -> CachedAnswer | None:
         """None where there is no text."""
         text = text_for(value, self.read)
-        if text is None:
-            return None
+        return None if text is None else self._answer_to(text)
+
+    def _answer_to(self, text: str) -> CachedAnswer:
+        """text: as `read` gives it"""
         if isinstance(text, CutText):
             raise NoAnswer("The text is too long: no model reads a million bytes.")
         known, key = self._known, input_key(text)

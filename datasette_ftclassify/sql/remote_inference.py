@@ -15,7 +15,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Coroutine
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import astuple, dataclass
 from typing import Any, TypeVar
 
@@ -27,7 +27,7 @@ from ..trainers.access import Access, Endpoint
 from ..trainers.service import InferenceClient
 from ..trainers.service_errors import MOST_AGAIN, AskAgain, RowRejected, ServiceProblem, TryAgain
 from ..trainers.usage import Usage
-from .spending import SqlSpending
+from .spending import SqlSpending, open_beside
 
 T = TypeVar("T")
 
@@ -113,6 +113,18 @@ class _Request:
     @property
     def service(self) -> str:
         return _service(self.served, self.access)
+
+
+def _read_parts(served: Served) -> dict[str, bytes]:
+    """What the classifier answers with beside the service, from its file."""
+    from ..jobs.load_classifier import has_parts, parts_of
+
+    if not has_parts(served.classifier):
+        return {}
+    if not served.path:
+        raise NoAnswer("A database in memory cannot be read from here: save it in a file.")
+    with closing(open_beside(served.path, "ro", LOAD_SECONDS)) as conn:
+        return parts_of(conn, served.classifier)
 
 
 def _spent(usage: Usage, expected: float, cost: Callable[[Usage], float | None]) -> Spent:
@@ -215,7 +227,9 @@ class SqlInference:
         endpoint = access.endpoint(served.classifier.trainer)
         held = self._clients.get(key)
         if held is None or held[0] != endpoint:
-            held = self._clients[key] = (endpoint, load_inference_client(served.classifier, access))
+            parts = _read_parts(served)
+            client = load_inference_client(served.classifier, access, parts)
+            held = self._clients[key] = (endpoint, client)
             await self._close_surplus()
         self._clients.move_to_end(key)
         return held[1]

@@ -171,10 +171,11 @@ def _without_ledger() -> Iterator[None]:
 @contextmanager
 def _writing(path: str) -> Iterator[sqlite3.Connection]:
     """A transaction on a connection of its own."""
-    with closing(_open(path, "rw", WRITE_SECONDS)) as conn, transaction(conn):
+    with closing(open_beside(path, "rw", WRITE_SECONDS)) as conn, transaction(conn):
         yield conn
 
 
-def _open(path: str, mode: str, timeout: float) -> sqlite3.Connection:
+def open_beside(path: str, mode: str, timeout: float) -> sqlite3.Connection:
+    """The database file on a connection of its own. mode: rw or ro"""
     uri = f"{Path(path).absolute().as_uri()}?mode={mode}"
     return checked(sqlite3.connect(uri, uri=True, timeout=timeout))

@@ -130,7 +130,8 @@ def _copy_classifier(conn: sqlite3.Connection, one: Published) -> None:
     # At once, so that what readers may not see is at no time in the file.
     shown = [_json(one.header), _json(one.report)]
     _copy(conn, "classifiers", "id = ?3", [*shown, id], header="?1", report="?2")
-    _copy(conn, "artifacts", "classifier_id = ?", [id])
+    if not one.answers:  # else they say nothing without the service
+        _copy(conn, "artifacts", "classifier_id = ?", [id])
     _copy(conn, "settings", "key = ?", [notes_key(one.classifier)])
     _copy(conn, "minimum_scores", "classifier_id = ?", [id], set_by="null")  # a person's name
     newest = f"(select max(id) from {{}}evaluations where classifier_id = ? and split = '{TEST}')"

@@ -86,13 +86,17 @@ class HeldOut:
 @dataclass(frozen=True)
 class Trained:
     """The outcome of a training in this process: a predictor, its storable form, a report for
-    people, and what cross-validation answered, where there was one."""
+    people, and what cross-validation answered, where there was one.
+
+    trainer: whose classifier it is, where that is another's than the one that was asked
+    """
 
     predictor: Predictor
     header: Mapping[str, Any]
     parts: Mapping[str, bytes]
     report: dict[str, Any]
     held_out: HeldOut | None = None
+    trainer: str | None = None
 
 
 @dataclass(frozen=True)
@@ -121,6 +125,8 @@ class Capabilities:
     cancels:            a training can be ended while it runs
     deploys:            a trained model answers once somebody has deployed it, under a name that is
                         then given
+    learns_here:        the service says something of the texts, without their labels, and what is
+                        trained is trained in this process, see `service.LearnsHere`
     """
 
     trains: bool
@@ -132,6 +138,7 @@ class Capabilities:
     batch: bool = False
     cancels: bool = True
     deploys: bool = False
+    learns_here: bool = False
     limits: Limits = Limits()
 
 

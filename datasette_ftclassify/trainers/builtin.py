@@ -5,6 +5,7 @@ from __future__ import annotations
 from ..hookspecs import hookimpl
 from .base import Trainer
 from .decisions.trainer import DecisionsTrainer
+from .embeddings.trainer import TRAINERS as EMBEDDINGS
 from .local.names_trainer import NamesTrainer
 from .local.trainer import LocalTrainer
 from .openai_protocol.dialect import DIALECTS
@@ -15,4 +16,5 @@ from .openai_protocol.trainer import OpenAITrainer
 @hookimpl
 def register_trainers() -> list[Trainer]:
     protocol = map(OpenAITrainer, DIALECTS)
-    return [LocalTrainer(), NamesTrainer(), *protocol, DecisionsTrainer(), PromptedTrainer()]
+    others = [DecisionsTrainer(), PromptedTrainer(), *EMBEDDINGS]
+    return [LocalTrainer(), NamesTrainer(), *protocol, *others]

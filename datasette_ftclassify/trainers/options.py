@@ -105,9 +105,21 @@ class Option:
         )
 
 
-MODEL = Option("model", "Model", help="The service's model: to fine-tune, or to prompt.")
+MODEL = Option(
+    "model", "Model", help="The service's model: to fine-tune, to prompt, or for vectors."
+)
 MODEL_TO_TUNE = replace(MODEL, label="Model to fine-tune", help="")
 MODEL_TO_ASK = replace(MODEL, label="Model to prompt", help="")
+EMBEDDING_MODEL = replace(MODEL, label="Embedding model", help="")
+DIMENSIONS = Option(
+    "dimensions",
+    "Dimensions",
+    "whole",
+    "Numbers of a vector, for models that can give fewer than they have.",
+    empty="as many as the model has",
+    least=1,
+    most=4_096,
+)
 EMBEDDINGS = Option(
     "embeddings",
     "Static embedding model",
@@ -223,6 +235,7 @@ class TrainerOptions:
     embeddings: str | None = _declared(EMBEDDINGS)
     encoder: str | None = _declared(ENCODER)
     model: str | None = _declared(MODEL)
+    dimensions: int | None = _declared(DIMENSIONS)
     epochs: int | None = _declared(EPOCHS)
     batch_size: int | None = _declared(BATCH_SIZE)
     learning_rate: float | None = _declared(LEARNING_RATE)

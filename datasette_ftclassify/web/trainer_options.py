@@ -180,6 +180,14 @@ def _cost(trainer: Trainer, model: str, table: PriceTable, check: StoredCheck | 
     if not model:
         return "Depends on the model: name one. You agree to the exact price first."
     rows, tokens = check.splits["rows"]["train"], check.tokens
+    if able.learns_here and isinstance(trainer, Service):
+        sent = tokens["text_tokens"]
+        vectors = estimate_inference(
+            table, trainer.priced_as(model), input_tokens=sent, output_tokens=0
+        )
+        if vectors.usd is None:
+            return vectors.note
+        return f"About {dollars(vectors.usd)} for vectors by {model}, and then for each answer"
     if able.trains and isinstance(trainer, Service):
         epochs = trainer.epochs_for(rows)
         price = estimate_training(table, model, tokens["training_tokens"], epochs)
@@ -203,7 +211,7 @@ def _time(trainer: Trainer, check: StoredCheck | None) -> str:
     if not able.trains:
         asked = "; then a request for each test row" if able.leaves_machine else ""
         return f"Ready at once{asked}"
-    if able.leaves_machine:
+    if able.leaves_machine and not able.learns_here:
         return "Minutes to hours: it waits in the service's queue"
     if rows is None:
         return "Seconds for a thousand rows, minutes for a hundred thousand"
@@ -227,7 +235,8 @@ def _leaves(
         sent = check.splits["rows"]
         others = sent["train"] + sent["validation"] if able.trains else 0
         rows = rows_text(sent["test"] + others)
-    what = "Texts and labels of" if able.trains else "Texts, without labels, of"
+    labels = able.trains and not able.learns_here
+    what = "Texts and labels of" if labels else "Texts, without labels, of"
     return f"{what} {rows} go to {to}"
 
 

@@ -22,7 +22,13 @@ from datasette_ftclassify.core.task import define
 from datasette_ftclassify.jobs.columns import ROLES, Columns
 from datasette_ftclassify.jobs.lease import leased
 from datasette_ftclassify.jobs.plan import Plan, PredictRequest
-from datasette_ftclassify.jobs.remote.answer_cache import Cells, is_sound, kept_from, storable
+from datasette_ftclassify.jobs.remote.answer_cache import (
+    Cells,
+    ClassifierAnswers,
+    is_sound,
+    kept_from,
+    storable,
+)
 from datasette_ftclassify.jobs.remote.budget import Budget
 from datasette_ftclassify.jobs.remote.concurrency import ConcurrencyLimit
 from datasette_ftclassify.jobs.remote.inference_loop import InferenceLoop, RetryPolicy
@@ -205,8 +211,9 @@ def ask_all(
     retry_policy = options.pop("retry_policy", quick())
     with leased(conn, job.id) as lease:
         budget = Budget(conn, lease.job, Access(), lambda usage: 0.001)
+        answers = ClassifierAnswers(conn, topics)
         with InferenceLoop(
-            lease, topics, inference_client, budget, retry_policy=retry_policy, **options
+            lease, answers, inference_client, budget, retry_policy=retry_policy, **options
         ) as conversation:
             requests = conversation.requests(texts)
             while conversation.unanswered:
@@ -294,8 +301,9 @@ def predict(
     with leased(conn, job.id) as lease:
         plan.begin(conn, lease.job)
         budget = Budget(conn, lease.job, Access(), lambda usage: 0.001)
+        answers = ClassifierAnswers(conn, topics)
         with InferenceLoop(
-            lease, topics, inference_client, budget, retry_policy=quick()
+            lease, answers, inference_client, budget, retry_policy=quick()
         ) as conversation:
             pages = Pages(plan, lease.job, conversation, 0.2)
 

@@ -42,7 +42,8 @@ def run_with(installed: Path, *arguments: object) -> dict:
 def test_an_installed_trainer_is_listed_with_what_it_declares(installed: Path):
     found = {t["name"]: t for t in run_with(installed, "trainers")["trainers"]}
     assert set(found) == {
-        "azure", "decisions", "local", "majority", "names", "openai", "prompted",
+        "azure", "azure-embeddings", "decisions", "local", "majority", "names", "openai",
+        "openai-embeddings", "prompted",
     }  # fmt: skip
     assert found["majority"]["costs_money"] is False
     assert found["local"]["scores_every_label"] is True
@@ -66,7 +67,10 @@ def test_it_trains_evaluates_predicts_and_is_missed_where_it_is_not(installed, t
 
 def test_the_local_trainer_is_always_there():
     names = [trainer.name for trainer in list_trainers()]
-    assert names == ["azure", "decisions", "local", "names", "openai", "prompted"]
+    assert names == [
+        "azure", "azure-embeddings", "decisions", "local", "names", "openai", "openai-embeddings",
+        "prompted",
+    ]  # fmt: skip
     assert [name for name in names if not get_trainer(name).capabilities.leaves_machine] == [
         "local", "names",
     ]  # fmt: skip

@@ -3,14 +3,51 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from typing import Any
+import sqlite3
+from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta, timezone
+from typing import Any, Protocol
 
 from ...core.labels import LabelSet, LabelValue
 from ...core.prediction import LogprobsJson, probability_at
-from ...store.answers import CachedAnswer
+from ...store.answers import CachedAnswer, find_answers, keep_answers
+from ...store.classifiers import Classifier
 from ...trainers.service import InferenceResponse
 from ..columns import LABEL_SCORE, Columns
+
+
+class Answers(Protocol):
+    """Where an inference loop finds answers that there are, and keeps new ones."""
+
+    def find(self, texts: Mapping[bytes, str]) -> Mapping[bytes, CachedAnswer]:
+        """Of texts by `input_key`, those that need no request."""
+
+    def keep(self, answers: Mapping[bytes, CachedAnswer]) -> None:
+        """Called inside a transaction of the job's database."""
+
+    def is_new(self, seconds: float) -> bool:
+        """Whether the model was made so lately that it may still come."""
+
+
+class ClassifierAnswers:
+    """Those of a classifier, in its database."""
+
+    def __init__(self, conn: sqlite3.Connection, classifier: Classifier) -> None:
+        self._conn, self._classifier = conn, classifier
+
+    def find(self, texts: Mapping[bytes, str]) -> dict[bytes, CachedAnswer]:
+        found = find_answers(self._conn, self._classifier.id, texts)
+        labels = self._classifier.labels
+        return {key: answer for key, answer in found.items() if is_sound(answer, labels)}
+
+    def keep(self, answers: Mapping[bytes, CachedAnswer]) -> None:
+        keep_answers(self._conn, self._classifier.id, answers)
+
+    def is_new(self, seconds: float) -> bool:
+        oldest = datetime.now(timezone.utc) - timedelta(seconds=seconds)
+        # As text: a file that somebody else made may hold anything in the place of a time.
+        return self._classifier.created_at > oldest.strftime("%Y-%m-%dT%H:%M:%SZ")
+
 
 _MOST_RAW = 10_000
 """Characters of an answer that are kept: a label has fewer."""

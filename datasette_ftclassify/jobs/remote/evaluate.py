@@ -48,7 +48,7 @@ def ask_texts(
             loop.turn()
             if loop.has_uncommitted:
                 loop.commit()
-        _require_answers(requests)
+        require_answers(requests)
         answers = [request.answer for request in requests if request.answer is not None]
         return Asked(answers, loop.spent)
 
@@ -71,7 +71,8 @@ def kept_answers(
     return answers
 
 
-def _require_answers(requests: Sequence[InferenceRequest]) -> None:
+def require_answers(requests: Sequence[InferenceRequest]) -> None:
+    """Raises JobPaused where some were given up because the service failed."""
     failed = [q for q in requests if q.exhausted]
     if failed and failed[0].answer is not None:
         raise JobPaused(

@@ -1,4 +1,4 @@
-"""Schedules the requests to one classifier at a service: sends, retries, gives up, stores answers.
+"""Schedules the requests to one model at a service: sends, retries, gives up, stores answers.
 
 Runs in the job's thread. A request counts as under way until its answer is committed, so a process
 that is killed loses at most as many answers as requests may be under way.
@@ -18,8 +18,7 @@ from types import TracebackType
 
 from ...core.errors import FtclassifyError, JobPaused
 from ...ledger import LedgerError
-from ...store.answers import CachedAnswer, find_answers, input_key, keep_answers
-from ...store.classifiers import Classifier
+from ...store.answers import CachedAnswer, input_key
 from ...store.disk_space import has_room, is_full, no_room
 from ...store.jobs.job import Job
 from ...store.jobs.state import save_progress
@@ -29,7 +28,7 @@ from ...trainers.service import InferenceClient, InferenceResponse
 from ...trainers.service_errors import MOST_AGAIN, AskAgain, RowRejected, ServiceRefused, TryAgain
 from ..interrupts import uninterrupted
 from ..lease import Lease
-from .answer_cache import is_sound, kept_from, no_answer
+from .answer_cache import Answers, kept_from, no_answer
 from .budget import Budget
 from .concurrency import ConcurrencyLimit, RetryPolicy
 from .network import Engine, InferenceRequest, Result
@@ -52,7 +51,7 @@ class InferenceLoop:
     def __init__(
         self,
         lease: Lease,
-        classifier: Classifier,
+        answers: Answers,
         inference_client: InferenceClient,
         budget: Budget,
         *,
@@ -67,7 +66,7 @@ class InferenceLoop:
         )
         self.spent = Spent()
         self._lease = lease
-        self._classifier = classifier
+        self._answers = answers
         self._inference_client = inference_client
         self._budget = budget
         self._engine = Engine(inference_client)
@@ -144,14 +143,14 @@ class InferenceLoop:
         keys = [input_key(text) for text in texts]
         asked = dict(zip(keys, texts, strict=True))
         unknown = [k for k in asked if k not in self._open and k not in self._given_up]
-        kept = find_answers(self.conn, self._classifier.id, unknown)
+        kept = self._answers.find({key: asked[key] for key in unknown})
         found: dict[bytes, InferenceRequest] = {}
         for key, text in asked.items():
             found[key] = self._open.get(key) or self._request_for(key, text, kept.get(key))
         return [found[key] for key in keys]
 
     def _request_for(self, key: bytes, text: str, kept: CachedAnswer | None) -> InferenceRequest:
-        if kept is not None and is_sound(kept, self._classifier.labels):
+        if kept is not None:
             return InferenceRequest(key, "", kept, kept=True)
         if key in self._given_up:
             return InferenceRequest(key, "", self._given_up[key])
@@ -280,16 +279,11 @@ class InferenceLoop:
 
     def _refused(self, request: InferenceRequest, problem: ServiceRefused) -> None:
         self._ready.appendleft(request)
-        if problem.code == "model_not_found" and self._is_new():
+        if problem.code == "model_not_found" and self._answers.is_new(self._retry_policy.ready_for):
             self._waits_for = ": the model is not there yet"
             self.pace.hold(self._retry_policy.ready_every)
         else:
             self._pause(str(problem))
-
-    def _is_new(self) -> bool:
-        oldest = datetime.now(timezone.utc) - timedelta(seconds=self._retry_policy.ready_for)
-        # As text: a file that somebody else made may hold anything in the place of a time.
-        return self._classifier.created_at > oldest.strftime("%Y-%m-%dT%H:%M:%SZ")
 
     def _pause(self, why: str) -> None:
         """Pauses the job once the requests under way have ended."""
@@ -343,7 +337,7 @@ class InferenceLoop:
         with _undone_with(self.job), transaction(self.conn, self._engine.going_on):
             if spent != Spent():
                 answers = {q.key: q.answer for q, _ in self._fresh if q.answer is not None}
-                keep_answers(self.conn, self._classifier.id, answers)
+                self._answers.keep(answers)
                 add_spending(self.conn, self.job.id, spent)
             also()
             save_progress(self.conn, self.job)

@@ -28,10 +28,13 @@ MAX_DEPLOYMENT = 200
 """Characters: names of deployments are short."""
 
 
-def load_inference_client(classifier: Classifier, access: Access) -> InferenceClient:
+def load_inference_client(
+    classifier: Classifier, access: Access, parts: Mapping[str, bytes] | None = None
+) -> InferenceClient:
     """See `load_classifier.load_inference_client`; its `model` has no price unless it is known what
     the name that is asked stands for."""
-    return load_classifier.load_inference_client(classifier, access, partial(_base_of, access))
+    base_of = partial(_base_of, access)
+    return load_classifier.load_inference_client(classifier, access, base_of, parts)
 
 
 def load_batch_client(classifier: Classifier, access: Access) -> BatchClient:

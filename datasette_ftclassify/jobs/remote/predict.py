@@ -6,16 +6,19 @@ from typing import Any
 
 from ...core.errors import JobPaused, LimitReached
 from ...ledger import LedgerError
+from ...prompts.prices import PriceTable
 from ...store.classifiers import Classifier
 from ...store.disk_space import has_room, no_room
 from ...store.spending import spent_by_job
 from ...trainers.access import Access
+from ...trainers.service import InferenceClient
 from ..cursor import RowsMoved
 from ..estimates import pricing
 from ..lease import Lease
-from ..load_classifier import prices_of
+from ..load_classifier import parts_of, prices_of
 from ..plan import MAX_ERRORS, Plan
 from ..predict_result import PredictResult, RowProgress
+from .answer_cache import Answers, ClassifierAnswers
 from .budget import Budget
 from .concurrency import MOST, RetryPolicy
 from .inference_loop import InferenceLoop
@@ -34,18 +37,34 @@ def open_inference_loop(
     Raises AccessError without a key, JobPaused when a limit cannot be kept to, there is no room for
     the answers, or the ledger cannot be used.
     """
-    inference_client = load_inference_client(classifier, access)
+    parts = parts_of(lease.conn, classifier)
+    inference_client = load_inference_client(classifier, access, parts)
+    answers, prices = ClassifierAnswers(lease.conn, classifier), prices_of(classifier, access)
+    return open_loop(lease, answers, inference_client, prices, access, retry_policy=retry_policy)
+
+
+def open_loop(
+    lease: Lease,
+    answers: Answers,
+    inference_client: InferenceClient,
+    prices: PriceTable,
+    access: Access,
+    *,
+    usual_concurrency: int = MOST,
+    retry_policy: RetryPolicy | None = None,
+) -> InferenceLoop:
+    """The same with any client and place for answers. Raises JobPaused."""
     try:
         if not has_room(lease.conn):
             raise JobPaused(no_room())
-        cost = pricing(inference_client, prices_of(classifier, access))
+        cost = pricing(inference_client, prices)
         budget = Budget(lease.conn, lease.job, access, cost)
     except (LimitReached, LedgerError) as error:
         raise JobPaused.by(error) from error
-    concurrency = lease.job.terms.concurrency or MOST
+    concurrency = lease.job.terms.concurrency or usual_concurrency
     return InferenceLoop(
         lease,
-        classifier,
+        answers,
         inference_client,
         budget,
         concurrency=min(int(concurrency), MOST_CONCURRENCY),

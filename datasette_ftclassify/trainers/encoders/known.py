@@ -49,7 +49,7 @@ def usual_encoder() -> str | None:
         return names[0]
     try:
         with opened_store(create=False) as store:
-            return next((known.name for known in store.encoders()), None)
+            return next((known.name for known in store.encoders() if known.bytes), None)
     except (FileNotFoundError, VectorStoreError):
         return None
 
@@ -85,7 +85,8 @@ def _named_here(digest: str) -> list[str]:
     found = allowed_encoders()
     try:
         with opened_store(create=False) as store:
-            if noted := store.find(digest):
+            noted = store.find(digest)
+            if noted is not None and noted.bytes:
                 found.insert(0, noted.name)
     except (FileNotFoundError, VectorStoreError):
         pass

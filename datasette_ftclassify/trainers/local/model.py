@@ -8,6 +8,7 @@ mixed, their weights were added up before they came here.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import copy
 
 import numpy as np
 import numpy.typing as npt
@@ -68,6 +69,12 @@ class LocalModel:
     @property
     def multilabel(self) -> bool:
         return not self.exclusive
+
+    def with_vectors(self, vectors: TextVectors) -> LocalModel:
+        """The same model with other vectors of texts, of as many dimensions."""
+        other = copy(self)
+        other.embedding = vectors
+        return other
 
     def log_probabilities(self, texts: Sequence[str]) -> Array:
         """Natural logarithms of each label's probability, shape (len(texts), n_labels).

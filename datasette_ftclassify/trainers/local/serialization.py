@@ -19,7 +19,7 @@ from .features import TOKEN_PATTERNS, FloatArray, Vectorizer
 from .known import LEVELS, MIN_ROWS, MOST_ROWS, Known
 from .model import LocalModel
 from .static_embedding import StaticEmbedding
-from .text_vectors import EncoderVectors, TextVectors
+from .text_vectors import EncoderVectors, GivenVectors, TextVectors
 from .tokenizer import Tokenizer
 
 FORMATS = tuple(TOKEN_PATTERNS)
@@ -132,7 +132,10 @@ def from_parts(header: Mapping[str, Any], parts: Mapping[str, bytes]) -> LocalMo
 
 
 def _vectors_to_parts(vectors: TextVectors) -> tuple[dict[str, Any], dict[str, bytes]]:
-    """Static vectors go along; of an encoder its hash does."""
+    """Static vectors go along; of an encoder its hash does. Whoever has given vectors knows where
+    they are from."""
+    if isinstance(vectors, GivenVectors):
+        return {"given": True, "dimensions": vectors.dimensions}, {}
     if isinstance(vectors, EncoderVectors):
         encoder = {"encoder": vectors.encoder.digest, "name": vectors.name}
         return {**encoder, "dimensions": vectors.dimensions}, {}
@@ -287,6 +290,8 @@ def _embedding(header: Any, parts: Mapping[str, bytes]) -> TextVectors | None:
         raise _damaged("the embedding is not described")
     if "encoder" in header:
         return _of_encoder(header)
+    if "given" in header:
+        return GivenVectors(lambda keys: {}, _whole(header, "dimensions", 1, MAX_DIMENSIONS))
     n_tokens = _whole(header, "n_tokens", 1, MAX_TOKENS)
     dimensions = _whole(header, "dimensions", 1, MAX_DIMENSIONS)
     unknown = header.get("unknown")

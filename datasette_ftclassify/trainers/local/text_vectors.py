@@ -3,9 +3,12 @@ those of a sentence encoder on this machine."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol
 
+import numpy as np
+
+from ...core.errors import TrainingError
 from .features import FloatArray
 
 if TYPE_CHECKING:
@@ -14,6 +17,7 @@ if TYPE_CHECKING:
 Encoded = Callable[[int, int, float], None]
 
 
+_FOUND_AT_ONCE = 1_000
 _AT_ONCE = 4
 """A text of 256 tokens takes a small encoder some 30 ms of one core."""
 
@@ -69,3 +73,38 @@ class EncoderVectors:
         from ..encoders.encode import encode
 
         return encode(self.encoder, texts, encoded)
+
+
+class GivenVectors:
+    """Vectors of texts that somebody else has made, such as a service.
+
+    find: gives those that there are by `text_key`, each of shape (dimensions,)
+    """
+
+    def __init__(
+        self, find: Callable[[Sequence[bytes]], Mapping[bytes, FloatArray]], dimensions: int
+    ) -> None:
+        self._find = find
+        self.dimensions = dimensions
+
+    @property
+    def texts_at_once(self) -> int | None:
+        return None
+
+    def row(self, text: str) -> FloatArray:
+        """Raises TrainingError for a text whose vector nobody gave."""
+        row: FloatArray = self.rows([text])[0]
+        return row
+
+    def rows(self, texts: Sequence[str], encoded: Encoded | None = None) -> FloatArray:
+        from ..encoders.vector_store import text_key
+
+        out = np.empty((len(texts), self.dimensions), dtype=np.float32)
+        for start in range(0, len(texts), _FOUND_AT_ONCE):
+            keys = [text_key(text) for text in texts[start : start + _FOUND_AT_ONCE]]
+            found = self._find(keys)
+            for row, key in enumerate(keys, start):
+                if key not in found:
+                    raise TrainingError("The vector of a text is not here: start again to have it.")
+                out[row] = found[key]
+        return out

@@ -29,6 +29,7 @@ from .memory import MemoryPlan, plan_memory
 from .model import LocalModel, as_stored
 from .recipes import WORD_WEIGHT, Linear, Targets
 from .selection import Trial, compare
+from .text_vectors import TextVectors
 from .training_data import Data, Whole, as_indicators
 
 
@@ -48,6 +49,7 @@ def fit_held_out(
     seed: int = 0,
     embeddings: str | None = None,
     encoder: str | None = None,
+    vectors: TextVectors | None = None,
     names: Sequence[str] | None = None,
     chosen: npt.NDArray[np.bool_] | None = None,
     taught: Taught | None = None,
@@ -58,13 +60,13 @@ def fit_held_out(
 
     `targets` holds label numbers 0..n_labels-1, shape (rows,), or where labels do not exclude each
     other 0 or 1 for each label, shape (rows, n_labels). `embeddings` names a folder or a cached hub
-    model of model2vec, `encoder` a sentence encoder (see `find_encoder`), of which one can be
-    given; cross-validation decides whether it is used, and whether the labels' `names` are learnt
-    from, which are looked at where rows are few. `chosen` rows are learnt from and never held out
-    (see `TrainingSet`), and so are those that are `taught`: cross-validation says a little too much
-    of these, since the teacher knew the rows that are held out. `progress` is called with a stage
-    and the share of the time that is over, 0..1, by what its parts took so far. The same rows and
-    seed give the same bits.
+    model of model2vec, `encoder` a sentence encoder (see `find_encoder`), `vectors` are those of
+    the texts and `names` themselves, of which one can be given; cross-validation decides whether it
+    is used, and whether the labels' `names` are learnt from, which are looked at where rows are
+    few. `chosen` rows are learnt from and never held out (see `TrainingSet`), and so are those that
+    are `taught`: cross-validation says a little too much of these, since the teacher knew the rows
+    that are held out. `progress` is called with a stage and the share of the time that is over,
+    0..1, by what its parts took so far. The same rows and seed give the same bits.
 
     The report is safe for JSON: recipes (each with its score on unseen rows), metric, recipe,
     why, embeddings, encoder (of a sentence encoder: name, digest, dimensions, bytes, licence,
@@ -77,9 +79,10 @@ def fit_held_out(
     wanted = as_indicators(targets, len(texts), n_labels, exclusive)
     memory = plan_memory(texts, n_labels)
     report_progress(memory.step, 0.0)
-    vectors = None if memory.large else find_vectors(embeddings, encoder)
+    asked_for = bool(embeddings or encoder or vectors)
+    vectors = None if memory.large else vectors or find_vectors(embeddings, encoder)
     encoding = Encoding(vectors, report_progress)
-    label_names = names if exclusive and may_help(len(texts), n_labels) else None
+    label_names = learnt_names(len(texts), n_labels, exclusive, names)
     sampled = sample_rows(wanted, memory.each, seed) if memory.large else np.arange(len(texts))
     known = [texts[row] for row in sampled] if memory.large else texts
     data = Data.read(
@@ -135,10 +138,17 @@ def fit_held_out(
         "seconds": round(time.monotonic() - started, 2),
         "warnings": _warnings(texts, wanted)
         + _unjudged(data)
-        + _unused(trial, embeddings or encoder, memory)
+        + _unused(trial, asked_for, memory)
         + _not_taught(trial, taught, memory),
     }
     return model, report, held_out
+
+
+def learnt_names(
+    rows: int, n_labels: int, exclusive: bool, names: Sequence[str] | None
+) -> Sequence[str] | None:
+    """The names of labels that a training of so many rows looks at; None: it looks at none."""
+    return names if exclusive and may_help(rows, n_labels) else None
 
 
 def finish(
@@ -234,9 +244,9 @@ def _on_sample(memory: MemoryPlan, data: Data) -> str:
     )
 
 
-def _unused(trial: Trial, asked_for: str | None, memory: MemoryPlan) -> list[str]:
+def _unused(trial: Trial, asked_for: bool, memory: MemoryPlan) -> list[str]:
     """Says so when embeddings were asked for and are not in the recipe."""
-    if asked_for is None or trial.recipe.embedding:
+    if not asked_for or trial.recipe.embedding:
         return []
     if memory.large:
         return [f"The embeddings are not used, since {memory.said}."]

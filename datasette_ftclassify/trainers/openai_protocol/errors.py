@@ -47,7 +47,10 @@ _BAD_SETTING = {
 }  # fmt: skip
 _OF_THE_TEXT = ("messages", "prompt", "input")
 _LONG_WORDS = re.compile(
-    r"maximum context length|context window|request too large|prompt is too long", re.IGNORECASE
+    r"maximum context length|context window|request too large|prompt is too long"
+    # Ollama's and llama.cpp's about texts for embedding models.
+    r"|exceeds the context length|input is too large|larger than the max context size",
+    re.IGNORECASE,
 )
 _LOOKS_LIKE_KEY = re.compile(
     r"\bsk-[\w*-]{3,}|\bbearer\s+\S{8,}|\S*\*{3,}\S*|(?<=api-key: )\S+", re.IGNORECASE
@@ -147,8 +150,13 @@ class Refusal:
     @property
     def of_text(self) -> bool:
         """Whether it is surely about this one text, which is too long or against a policy."""
+        return self.too_long or bool(self.codes & _POLICY)
+
+    @property
+    def too_long(self) -> bool:
+        """Whether the text, or several together, are more than the model or the server takes."""
         long = self.status == 413 or self.codes & _TOO_LONG or _LONG_WORDS.search(self.words)
-        return bool(self.codes & _POLICY or long)
+        return bool(long)
 
     def problem(self) -> ServiceProblem:
         status = self.status

@@ -271,7 +271,9 @@ async def _check(ask: PageRequest, choices: Choices) -> Response:
     chosen = get_trainer(choices.trainer or TrainRequest.trainer)
     sends = await asyncio.to_thread(_leaves_machine, chosen, access)
     model = choices.setting(chosen.name, "model") or None
-    trainer = chosen.name if chosen.capabilities.trains and isinstance(chosen, Service) else None
+    able = chosen.capabilities
+    there = isinstance(chosen, Service) and able.trains and not able.learns_here
+    trainer = chosen.name if there else None
     fields = {k: v for k, v in choices.query().items() if k not in ("table", "trainer")}
 
     def submit(conn: sqlite3.Connection) -> Job:

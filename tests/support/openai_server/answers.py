@@ -37,7 +37,7 @@ _END = {"chat": b"<|end|>", "completion": b"<|endoftext|>"}
 
 
 async def chat(app: App, request: Request) -> Response:
-    body = checked(CHAT, _with_deployment(request), app.settings.extra_body)
+    body = checked(CHAT, with_deployment(request), app.settings.extra_body)
     id, info, tuned = resolve(app, body["model"], "chat")
     _check_common(body)
     most = _check_chat(app, body, id, info)
@@ -79,7 +79,7 @@ async def chat(app: App, request: Request) -> Response:
 
 
 async def complete(app: App, request: Request) -> Response:
-    body = checked(COMPLETION, _with_deployment(request), app.settings.extra_body)
+    body = checked(COMPLETION, with_deployment(request), app.settings.extra_body)
     id, info, tuned = resolve(app, body["model"], "completion")
     _check_common(body)
     check_range("logprobs", body.get("logprobs"), 0, 5)
@@ -113,7 +113,7 @@ async def complete(app: App, request: Request) -> Response:
     return answer(Completion, record)
 
 
-def _with_deployment(request: Request) -> Any:
+def with_deployment(request: Request) -> Any:
     body = read_json(request)
     if request.deployment is not None and isinstance(body, dict):
         return {**body, "model": request.deployment}

@@ -9,7 +9,7 @@ from collections.abc import Coroutine
 from functools import partial
 from typing import Any
 
-from . import answers, batches, decisions, files, jobs, models, training
+from . import answers, batches, decisions, embeddings, files, jobs, models, training
 from .errors import ApiError
 from .examples import read
 from .faults import DELIVERY, REFUSALS, Fault, Faults
@@ -20,7 +20,7 @@ from .speaking import Speaker
 from .state import State, new_id
 from .wire import Connection, head
 
-ANSWERING = ("/chat/completions", "/completions", "/decisions")
+ANSWERING = ("/chat/completions", "/completions", "/decisions", "/embeddings")
 
 
 class App:
@@ -48,7 +48,7 @@ class App:
         self._learners: dict[tuple[tuple[str, ...], int], asyncio.Task[Learner]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._router = Router()
-        for module in (files, jobs, models, answers, batches, decisions):
+        for module in (files, jobs, models, answers, batches, decisions, embeddings):
             for route, handler in module.ROUTES.items():
                 self._router.add(route, partial(handler, self))
 

@@ -52,7 +52,10 @@ DELIVERY = frozenset({"drop", "hang", "slow", "truncated", "malformed_json", "ht
 ANSWERS = frozenset({"no_logprobs", "out_of_set", "refusal", "content_filter", "empty", "reasons"})
 JOBS = frozenset({"job_fails", "job_stalls", "job_paused", "job_cancelled"})
 BATCHES = frozenset({"batch_fails", "batch_stalls", "batch_expires"})
-KINDS = REFUSALS | DELIVERY | ANSWERS | JOBS | BATCHES
+EMBEDDINGS = frozenset(
+    {"fewer_vectors", "same_index", "not_finite", "other_dimensions", "huge_vectors"}
+)
+KINDS = EMBEDDINGS | REFUSALS | DELIVERY | ANSWERS | JOBS | BATCHES
 
 _BY_STATUS = {
     400: "bad_request", 401: "unauthorized", 403: "forbidden", 404: "not_found",

@@ -18,6 +18,7 @@ from openai.types.chat.completion_create_params import (
 )
 from openai.types.completion_create_params import CompletionCreateParamsNonStreaming
 from openai.types.decision_create_params import DecisionCreateParams
+from openai.types.embedding_create_params import EmbeddingCreateParams
 from openai.types.file_create_params import ExpiresAfter
 from openai.types.file_purpose import FilePurpose
 from openai.types.fine_tuning.job_create_params import JobCreateParams
@@ -42,6 +43,7 @@ BATCH = BatchCreateParams
 CHAT = ChatCreateParams
 COMPLETION = CompletionCreateParamsNonStreaming
 DECISION = DecisionCreateParams
+EMBEDDING = EmbeddingCreateParams
 JOB = JobCreateParams
 UPLOAD = UploadCreateParams
 UPLOAD_COMPLETE = UploadCompleteParams

@@ -16,15 +16,19 @@ class BaseModelInfo:
     alias_of:  the dated name that answers carry
     logprobs:  whether it gives log-probabilities
     reasoning: refuses temperature, max_tokens and log-probabilities, as reasoning models do
+    dimensions, shortens, most_tokens: of vectors, whether fewer may be asked for, and of a text
     """
 
-    form: Literal["chat", "completion", "decision"] = "chat"
+    form: Literal["chat", "completion", "decision", "embedding"] = "chat"
     alias_of: str | None = None
     logprobs: bool = True
     reasoning: bool = False
     tunable: bool = True
     encoding: str = "o200k_base"
     shutdown_date: str | None = None
+    dimensions: int = 16
+    shortens: bool = True
+    most_tokens: int = 8_192
 
 
 def _models() -> dict[str, BaseModelInfo]:
@@ -40,6 +44,10 @@ def _models() -> dict[str, BaseModelInfo]:
         models[name] = BaseModelInfo("completion", encoding="cl100k_base", shutdown_date=end)
     models["gpt-5-mini"] = BaseModelInfo(reasoning=True, logprobs=False, tunable=False)
     models["gpt-6-luna"] = BaseModelInfo("decision", tunable=False)
+    for name in ("text-embedding-3-small", "text-embedding-3-large", "nomic-embed-text"):
+        models[name] = BaseModelInfo(
+            "embedding", tunable=False, encoding="cl100k_base", shortens=name.startswith("text-")
+        )
     return models
 
 
@@ -63,6 +71,8 @@ class Settings:
     ready_seconds:     how long after its job's success a model is still unknown
     batch_tokens:      enqueued tokens beyond which a batch fails
     variants, other:   probability a tuned model gives to other spellings, and to no label at all
+    base64_vectors:    False: vectors are lists of numbers even where base64 was asked for
+    meanings:          of words, see `embeddings.vector`
     keep_log:          False for millions of requests: counts them, keeps none
     """
 
@@ -84,4 +94,6 @@ class Settings:
     batch_tokens: int | None = None
     variants: float = 0.03
     other: float = 0.01
+    base64_vectors: bool = True
+    meanings: dict[str, str] = field(default_factory=dict)
     keep_log: bool = True

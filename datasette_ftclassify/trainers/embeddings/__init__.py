@@ -1,0 +1,1 @@
+"""Embedding models at a service: they turn texts into vectors, which are learnt from here."""
