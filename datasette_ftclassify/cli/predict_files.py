@@ -69,7 +69,7 @@ def predict_files(
       datasette ftclassify export-model mail.db topics topics-model
       datasette ftclassify predict-files topics-model 'in/*.parquet' out --workers 2
     """
-    from ..jobs.files.engines import ENGINES, answer_parts
+    from ..jobs.files.engines import answer_parts, start_engine
     from ..jobs.files.plan import FilesRequest, check_all_done, files_plan, read_model_folder
 
     portable = read_model_folder(model)
@@ -86,7 +86,7 @@ def predict_files(
         _tell_before(plan, out)
         counts = None
         if plan.waiting:
-            engine = ENGINES[given["engine"]](int(given["workers"]), given["address"])
+            engine = start_engine(given["engine"], int(given["workers"]), given["address"])
             with closing(engine), row_progress("Rows", plan.waiting_rows) as show:
                 counts = answer_parts(
                     plan.waiting, engine, lambda rows: show(rows, max(rows, plan.waiting_rows))

@@ -159,6 +159,8 @@ class Spark:
             pyspark: Any = import_module("pyspark")
         os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
         conf = pyspark.SparkConf().setAppName("datasette-ftclassify")
+        for shown in ("spark.ui.enabled", "spark.ui.showConsoleProgress"):
+            conf.setIfMissing(shown, "false")
         if address is not None or not conf.contains("spark.master"):
             conf.setMaster(address or f"local[{workers},{ATTEMPTS}]")
         self._context = pyspark.SparkContext.getOrCreate(conf)
@@ -186,6 +188,23 @@ def _of_extra(name: str) -> Iterator[None]:
             f"{name.capitalize()} is not installed: pip install 'datasette-ftclassify[{name}]'.",
             fields=("engine",),
         ) from error
+
+
+def start_engine(name: str, workers: int, address: str | None = None) -> Engine:
+    """One of ENGINES, which its caller closes. address: of a cluster; None: on this machine
+
+    Raises PredictError where it does not start.
+    """
+    try:
+        return ENGINES[name](workers, address)
+    except PredictError:
+        raise
+    except Exception as error:  # of Dask, Spark or Java
+        raise PredictError(f"The engine {name} did not start: {_first_line(error)}") from error
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
 ENGINES: dict[str, Callable[[int, str | None], Engine]] = {
@@ -241,8 +260,7 @@ def _counts(future: Future[dict[str, Any]]) -> PartCounts:
     except PredictError:
         raise
     except Exception as error:  # of Dask or Spark: a worker died too often, or the cluster is gone
-        text = str(error).strip() or type(error).__name__
-        raise PredictError(f"The engine gave up: {text.splitlines()[0]}") from error
+        raise PredictError(f"The engine gave up: {_first_line(error)}") from error
     if "error" in found:
         raise PredictError(found["error"])
     return PartCounts(**found)
