@@ -23,7 +23,7 @@ from running_jobs import wait_for
 from sample_databases import answer, value
 
 from datasette_ftclassify.core.database import connect
-from datasette_ftclassify.core.errors import AccessError, JobPaused, LimitReached
+from datasette_ftclassify.core.errors import AccessError, JobPaused, LimitReached, TrainingError
 from datasette_ftclassify.jobs.ask import ask_text, estimate_text
 from datasette_ftclassify.jobs.confirming import confirm_predict, confirm_train
 from datasette_ftclassify.jobs.model_files import copy_model
@@ -37,7 +37,9 @@ from datasette_ftclassify.sql.functions import register
 from datasette_ftclassify.store.classifiers import find_classifier
 from datasette_ftclassify.store.jobs.events import job_events
 from datasette_ftclassify.store.jobs.state import list_jobs
+from datasette_ftclassify.trainers.embeddings import paid_vectors
 from datasette_ftclassify.trainers.encoders.vector_store import opened_store, text_key
+from datasette_ftclassify.trainers.local import memory
 
 
 @pytest.fixture(scope="module")
@@ -169,6 +171,22 @@ def test_a_model_without_a_price_is_refused_under_a_limit(
     found = confirm_train(conn, task_of(conn), request("nomic-embed-text"), access_to(server))
     assert found is not None
     assert found.estimate.usd is None
+
+
+def test_what_could_not_be_learnt_from_or_stored_is_not_paid_for(
+    conn: sqlite3.Connection, server: OpenAIServer, monkeypatch: pytest.MonkeyPatch
+):
+    task, access = task_of(conn), access_to(server)
+    with monkeypatch.context() as patch:
+        patch.setattr(paid_vectors, "MOST_BYTES", 10_000)
+        with pytest.raises(TrainingError, match="more than are stored on this machine"):
+            confirm_train(conn, task, request(), access)
+    monkeypatch.setattr(memory, "MOST_KEPT", 100)
+    with pytest.raises(TrainingError, match="no vectors could be learnt from"):
+        confirm_train(conn, task, request(), access)
+    with pytest.raises(TrainingError, match="no vectors could be learnt from"):
+        train_classifier(conn, task, request(), access=access)
+    assert server.log == []
 
 
 def test_the_limit_holds_although_answers_are_lost(conn: sqlite3.Connection, server: OpenAIServer):
