@@ -26,6 +26,7 @@ from .publish import publish_copy
 from .retrain import retrain
 from .review import review
 from .student import student
+from .sweep import sweep
 from .train import train
 from .trainers import trainers
 
@@ -53,8 +54,8 @@ for command in (
 for command in (card, describe):
     classifiers.add_command(command)
 for command in (
-    check, review, export, train, retrain, student, evaluate, ask, predict, move, classifiers,
-    trainers, encoders, jobs, work, publish_copy, export_model, import_model, copy, predict_files,
-    demo,
+    check, review, export, train, sweep, retrain, student, evaluate, ask, predict, move,
+    classifiers, trainers, encoders, jobs, work, publish_copy, export_model, import_model, copy,
+    predict_files, demo,
 ):  # fmt: skip
     ftclassify.add_command(command)

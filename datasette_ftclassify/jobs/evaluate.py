@@ -44,6 +44,7 @@ def evaluate_classifier(
     store: bool = True,
     access: Access | None = None,
     lease: Lease | None = None,
+    split: str = TEST,
 ) -> Evaluation:
     """Metrics on the test split as it was when the classifier was trained, kept with it if `store`.
 
@@ -52,6 +53,7 @@ def evaluate_classifier(
     For a model at a service there are also `abstained_reasons` with their counts, and `spent` on
     the answers that were not kept from before.
 
+    split:  the validation split in its place, of a model that was not trained on it
     lease:  of the job in whose name a service is asked; without one, that is a job of its own
     access: to the service; None: from the environment
     Raises EvaluationError when no row is left. Of a service: AccessError without a key, JobPaused
@@ -59,7 +61,7 @@ def evaluate_classifier(
     """
     if lease is None and store and service_of(classifier) is not None:
         return _as_a_job(conn, classifier, access)
-    rows, counts = read_test_rows(conn, classifier)
+    rows, counts = read_test_rows(conn, classifier, split)
     if service_of(classifier) is None:
         figures, judged = answer_here(load_answerer(conn, classifier), rows, classifier)
     else:
@@ -73,7 +75,7 @@ def evaluate_classifier(
     if store:
         # A view's rows have numbers only, which say nothing when they are read again.
         named = relation(conn, classifier.task.source).identity
-        add_evaluation(conn, classifier, TEST, metrics, judged if named else [])
+        add_evaluation(conn, classifier, split, metrics, judged if named else [])
     return metrics
 
 
@@ -120,17 +122,18 @@ def _as_a_job(
 
 
 def read_test_rows(
-    conn: sqlite3.Connection, classifier: Classifier
+    conn: sqlite3.Connection, classifier: Classifier, split: str = TEST
 ) -> tuple[list[Record], dict[str, int]]:
     """The rows to evaluate on, and how many others there are. Raises EvaluationError for none."""
     membership = Membership(conn, classifier.split_id)
-    rows = list(_test_rows(conn, classifier, membership))
+    rows = list(_rows_of(conn, classifier, membership, split))
+    held_back = membership.count(split)
     known = [r for r in rows if _known(classifier.labels, r.labels.values or ())]
     if not known:
-        raise EvaluationError(_nothing_left(classifier, membership.held_back))
+        raise EvaluationError(_nothing_left(classifier, held_back))
     return known, {
-        "held_back": membership.held_back,
-        "missing": max(membership.held_back - len(rows), 0),
+        "held_back": held_back,
+        "missing": max(held_back - len(rows), 0),
         "unknown_labels": len(rows) - len(known),
     }
 
@@ -147,8 +150,8 @@ def _nothing_left(classifier: Classifier, held_back: int) -> str:
     )
 
 
-def _test_rows(
-    conn: sqlite3.Connection, classifier: Classifier, membership: Membership
+def _rows_of(
+    conn: sqlite3.Connection, classifier: Classifier, membership: Membership, split: str
 ) -> Iterator[Record]:
     source = relation(conn, classifier.task.source)
     has_keys, stable = bool(source.identity), bool(source.primary_key)
@@ -157,8 +160,12 @@ def _test_rows(
         if not record.usable or record.text is None:
             continue
         key = record.key if has_keys else None
-        tested = membership.is_test(key, text_hash(record.text), stable=stable)
-        if tested and not is_chosen(record.key, chosen):
+        hashed = text_hash(record.text)
+        if split == TEST:
+            held = membership.is_test(key, hashed, stable=stable)
+        else:
+            held = membership.split_of(key, hashed, stable=stable) == split
+        if held and not is_chosen(record.key, chosen):
             yield record
 
 

@@ -22,13 +22,14 @@ from ..core.task import Task
 from ..core.training_steps import OVER
 from ..ledger import Ledger, Limits
 from ..store.classifiers import Classifier, find_by_id, find_by_uid
+from ..store.evaluations import TEST, VALIDATION
 from ..store.jobs.job import Job
 from ..store.jobs.state import add_event, add_job, find_unfinished, note_terms
 from ..store.schema import ensure_schema, transaction
 from ..store.spending import spent_by_job
 from ..store.summaries import Summary
 from ..trainers.access import Access
-from ..trainers.base import Learner, Progress, no_progress
+from ..trainers.base import Learner, Progress, Trainer, no_progress
 from ..trainers.configuration import read_access
 from ..trainers.registry import get_trainer
 from ..trainers.service import LearnsHere, Service
@@ -220,7 +221,10 @@ def run_train(
         raise TrainingError(f"The trainer {trainer.name} can neither train here nor elsewhere.")
     classifier = find_by_id(conn, int(job.classifier_id or 0))
     report_progress("evaluating", 0.98)
-    metrics, why = _evaluate(lease, classifier, access)
+    if request.sweep is None:
+        metrics, why = _evaluate(lease, classifier, access)
+    else:
+        metrics, why = None, _answer_validation(lease, classifier, trainer, access)
     _judge_former(lease, request)
     local: list[Summary] = []
     if isinstance(trainer, Service):
@@ -249,17 +253,31 @@ def _judge_former(lease: Lease, request: TrainRequest) -> None:
         )
 
 
+_IN_A_SWEEP = "The test rows judge only the one that the sweep chooses."
+
 _NOT_NOW = (
     EvaluationError, ServiceProblem, AccessError, LimitReached, ArtifactError, JobPaused,
 )  # fmt: skip
 
 
+def _answer_validation(
+    lease: Lease, classifier: Classifier, trainer: Trainer, access: Access
+) -> str:
+    """In a sweep, in the place of the test; gives why there is none. What is trained on this
+    machine has learnt from the validation rows, too, and answers them out of fold."""
+    if isinstance(trainer, Learner) and trainer.capabilities.trains:
+        return _IN_A_SWEEP
+    _, why = _evaluate(lease, classifier, access, VALIDATION)
+    return why or _IN_A_SWEEP
+
+
 def _evaluate(
-    lease: Lease, classifier: Classifier, access: Access
+    lease: Lease, classifier: Classifier, access: Access, split: str = TEST
 ) -> tuple[Evaluation | None, str | None]:
     """The metrics, or why there are none: a training that was paid for has not failed because its
     model cannot be asked yet."""
     try:
-        return evaluate_classifier(lease.conn, classifier, access=access, lease=lease), None
+        found = evaluate_classifier(lease.conn, classifier, access=access, lease=lease, split=split)
+        return found, None
     except _NOT_NOW as error:
         return None, str(error)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from ..core.errors import AccessError, LimitReached, TrainingError
-from ..core.examples import Example, Record
+from ..core.examples import Example, Record, Split
 from ..core.humanize import counted, dollars, price
 from ..core.task import Task
 from ..export import Codec, ExportFormat, export
@@ -38,11 +38,13 @@ class TrainPlan:
     """An order, with the rows that it is made of.
 
     digest: of all that is sent; another one means that the rows have changed
+    judged_by: the split that is answered after the training
     """
 
     data: SplitData
     spec: TrainingSpec
     digest: str
+    judged_by: Split = "test"
 
     @property
     def training(self) -> list[Example]:
@@ -137,7 +139,7 @@ def plan_training(
     )
     service.check(spec, endpoint)
     check_open(service, spec.model, endpoint)
-    return TrainPlan(data, spec, _digest(data, codec))
+    return TrainPlan(data, spec, _digest(data, codec), request.judged_by)
 
 
 def _default_model(service: Service) -> str:
@@ -209,7 +211,7 @@ def estimate_plan(
     trains = service.capabilities.trains
     counts = [count(e.text, e.labels) for e in plan.training] if trains else []
     tokens = sum(counts)
-    test = plan.data.of("test")
+    test = plan.data.of(plan.judged_by)
     answers = sum(tokenizer.count(spec.codec.answer_for(e.labels)) for e in test)
     asked = sum(count(e.text, e.labels) for e in test) - answers
     table = service.prices(access.endpoint(service.name))
@@ -224,11 +226,12 @@ def estimate_plan(
     if tokenizer.note:
         notes.append(tokenizer.note)
     notes += _too_long(counts, table.get(spec.model))
-    rows_sent = len(plan.data.of("train", "validation")) if trains else 0
+    sent: set[Split] = {"train", "validation", plan.judged_by} if trains else {plan.judged_by}
+    rows_sent = len(plan.data.of(*sent))
     return TrainEstimate(
         model=spec.model,
         host=service.host(access.endpoint(service.name)),
-        rows_sent=rows_sent + len(test) if service.capabilities.leaves_machine else 0,
+        rows_sent=rows_sent if service.capabilities.leaves_machine else 0,
         epochs=spec.epochs,
         training_tokens=tokens,
         billed_tokens=training.tokens_billed,

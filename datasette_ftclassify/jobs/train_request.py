@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from ..core.errors import TrainingError
-from ..core.examples import Record
+from ..core.examples import Record, Split
 from ..core.labels import LabelSet
 from ..core.splits import SplitPlan
 from ..core.task import Task
@@ -35,6 +35,7 @@ class TrainRequest:
     teacher:        uid of a classifier whose answers for rows without a label are learnt from, too,
                     see `teaching`
     continue_from:  uid of a classifier whose model is trained further
+    sweep:          id of the sweep that it belongs to: its test rows are left alone, see `sweep`
     host:           the one that the rows may be sent to, where the user chose one
     """
 
@@ -50,11 +51,17 @@ class TrainRequest:
     teacher: str | None = None
     continue_from: str | None = None
     host: str | None = None
+    sweep: str | None = None
 
     @property
     def chosen(self) -> TrainerOptions:
         """The options, written out."""
         return self.options or TrainerOptions(seed=self.plan.seed)
+
+    @property
+    def judged_by(self) -> Split:
+        """The rows that the classifier answers for its figures."""
+        return "test" if self.sweep is None else "validation"
 
     def settings(self, task: Task) -> dict[str, Any]:
         """The words of a job. The limit is none of them: raised, it is still the same training.
@@ -69,7 +76,9 @@ class TrainRequest:
             "options": self.chosen.to_dict(),
             "curve": self.curve,
         }
-        others = ("like", "version_of", "on_predictions", "teacher", "continue_from", "host")
+        others = (
+            "like", "version_of", "on_predictions", "teacher", "continue_from", "host", "sweep",
+        )  # fmt: skip
         return words | {name: getattr(self, name) for name in others if getattr(self, name)}
 
 

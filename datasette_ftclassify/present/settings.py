@@ -56,7 +56,8 @@ NAMES = {
 """What settings are called, by where a job has them; others go by their own plain names."""
 
 HIDDEN = (
-    "uid", "like", "teacher", "version_of", "once", "classifier_id", "fields", "task.text_form",
+    "uid", "like", "teacher", "version_of", "once", "sweep", "classifier_id", "fields",
+    "task.text_form",
 )  # fmt: skip
 """Marks of the software's own, and the form of a page."""
 

@@ -21,8 +21,10 @@ if TYPE_CHECKING:
     from ..metrics.result import Evaluation
 
 TEST = "test"
+VALIDATION = "validation"
 OUT_OF_FOLD = "out of fold"
-"""An evaluation is of the test split, or of training rows by models that had not seen them."""
+"""An evaluation is of the test split, of the validation split where a model was not trained on it,
+or of training rows by models that had not seen them."""
 
 LONGEST_CELL = 50_000
 """Bytes of a row's key or positions."""

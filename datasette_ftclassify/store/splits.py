@@ -151,7 +151,11 @@ class Membership:
     @property
     def held_back(self) -> int:
         """How many rows were in the test split."""
-        return sum(split == "test" for _, split in self._by_key.values())
+        return self.count("test")
+
+    def count(self, split: str) -> int:
+        """How many rows were in a split."""
+        return sum(one == split for _, one in self._by_key.values())
 
     def is_test(self, key: Key | None, text_hash: int, *, stable: bool = True) -> bool:
         """Whether a row belongs to the test split, as it reads now.

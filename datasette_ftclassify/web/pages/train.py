@@ -81,8 +81,8 @@ async def train_page(ask: PageRequest) -> Response:
     findings of that check, and with `progress=1` (JSON) no more than how far it is.
 
     POST: `action` is check or train (the default), `set {…}` to check with what a finding proposes
-    (its `details.set`), or leads elsewhere: preview, export. Takes the same fields; trains after
-    `confirm_usd` says that the price is agreed to, where there is one.
+    (its `details.set`), or leads elsewhere: preview, export, compare. Takes the same fields; trains
+    after `confirm_usd` says that the price is agreed to, where there is one.
     """
     if not ask.db.is_mutable:
         raise NotFound(f"{ask.database} cannot be changed here, so nothing can be trained in it.")
@@ -240,6 +240,8 @@ async def _act(ask: PageRequest, choices: Choices) -> Response:
             return await done(ask, ask.url("train", **choices.query(), check=check), {})
         if action == "export":
             return await done(ask, ask.url("export", **choices.query()), {})
+        if action == "compare":
+            return await done(ask, ask.url("sweep", **choices.query()), {})
         await _ask_for_dates(ask)
         if action == "check":
             return await _check(ask, choices)
@@ -247,7 +249,9 @@ async def _act(ask: PageRequest, choices: Choices) -> Response:
             return await _check(ask, choices.proposed(action.removeprefix("set ")))
         if action == "train":
             return await _train(ask, choices)
-        raise FtclassifyError(f"The action is check, train, preview or export, not {action}.")
+        raise FtclassifyError(
+            f"The action is check, train, preview, export or compare, not {action}."
+        )
     except NotAgreed as unconfirmed:
         if ask.wants_json:
             data = {"error": str(unconfirmed), "errors": [str(unconfirmed)], "status": 400,

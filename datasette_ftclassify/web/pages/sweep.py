@@ -1,0 +1,261 @@
+"""The page of a sweep: several trainings of one task, and which is chosen."""
+
+from __future__ import annotations
+
+import sqlite3
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from datasette.utils.asgi import Forbidden, NotFound
+
+from ...core.errors import FtclassifyError
+from ...core.humanize import dollars
+from ...core.numbers import AGREED_USD, LIMIT_USD, WHOLE
+from ...core.task import Task
+from ...jobs.plausible import check_plausible
+from ...jobs.sweep import Sweep, SweepPrice, cancel_sweep, price_sweep, submit_sweep, sweep_jobs
+from ...jobs.sweep_result import SweepResult, sweep_result
+from ...jobs.train_plan import MORE
+from ...store.jobs.queue import put_in_queue
+from ...store.schema import transaction
+from ..background_reads import bring_up_to_date, path_of, read_aside, write_aside
+from ..classifier_names import may_all
+from ..finding_links import check_url, review_urls
+from ..form_fields import number, whole
+from ..lifespan import wake
+from ..operator_settings import access_of
+from ..permissions import TRAIN
+from ..registry import page
+from ..responses import done, show
+from ..train_form import Choices
+from .classify import TICK
+from .train import require_may_pay
+
+if TYPE_CHECKING:
+    from datasette.utils.asgi import Response
+
+    from ...store.jobs.job import Job
+    from ...trainers.access import Access
+    from ..page_request import PageRequest
+
+OWN = ("variants", "seeds", "limit_usd", "name")
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """What was typed: the task and the split as on the page that trains, and the variants, one a
+    line."""
+
+    choices: Choices
+    variants: str
+    seeds: str
+    limit_usd: str
+
+    @classmethod
+    def read(cls, table: str, fields: dict[str, Any]) -> _Asked:
+        said = {name: str(_first(fields.get(name)) or "") for name in OWN}
+        lines = fields.get("variants")
+        if isinstance(lines, list):  # a JSON body may have a list of variants
+            said["variants"] = "\n".join(map(str, lines))
+        return cls(Choices.read(table, fields), said["variants"], said["seeds"], said["limit_usd"])
+
+    def sweep(self, conn: sqlite3.Connection, access: Access) -> Sweep:
+        """Raises FieldError, SourceError, TaskError or TrainingError."""
+        return Sweep.of(
+            self.task(conn),
+            self.choices.plan(),
+            self.variants.replace("\r\n", "\n").split("\n"),
+            name=self.choices.name or None,
+            seeds=int(whole("seeds", self.seeds, WHOLE) or 1),
+            access=access,
+        )
+
+    def task(self, conn: sqlite3.Connection) -> Task:
+        return self.choices.task(conn)
+
+    def fields(self) -> list[tuple[str, str]]:
+        own = [(name, getattr(self, name)) for name in ("variants", "seeds", "limit_usd")]
+        others = [pair for pair in self.choices.fields() if pair[0] not in OWN or pair[0] == "name"]
+        return [*others, *((name, value) for name, value in own if value)]
+
+
+def _first(value: Any) -> Any:
+    return value[0] if isinstance(value, list) and value else value
+
+
+@page("/sweep", "table", "ftclassify_sweep.html", reads=TRAIN, writes=TRAIN)
+async def sweep_page(ask: PageRequest) -> Response:
+    """GET /DB/-/ftclassify/sweep?table=T with the fields of the page that trains: the form; with
+    `sweep=ID`: how far a sweep is, and which classifier is chosen, and why.
+
+    POST starts one: `variants` (each `TRAINER OPTION=VALUE …`, one a line, or a list), `seeds`,
+    `limit_usd` for all trainings together, and `confirm_usd` where they cost money. With `action`
+    cancel and `sweep` all its trainings are cancelled.
+    """
+    if not ask.db.is_mutable:
+        raise NotFound(f"{ask.database} cannot be changed here, so nothing can be trained in it.")
+    path_of(ask)
+    table = str(ask.table)
+    if ask.method != "POST":
+        if ask.argument("sweep"):
+            return await _result(ask, table, ask.argument("sweep"))
+        fields = {name: ask.arguments(name) for name in ask.request.args}
+        return await _form(ask, _Asked.read(table, fields))
+    if ask.one("action") == "cancel":
+        return await _cancel(ask, table)
+    asked = _Asked.read(table, ask.given)
+    try:
+        if ask.one("action") == "change":
+            return await _form(ask, asked)
+        return await _start(ask, asked)
+    except (FtclassifyError, Forbidden) as error:
+        if ask.wants_json:
+            raise
+        return await _form(ask, asked, error)
+
+
+async def _start(ask: PageRequest, asked: _Asked) -> Response:
+    access = await access_of(ask.datasette)
+    sweep = await read_aside(ask, lambda conn: asked.sweep(conn, access))
+    for name in sweep.names():
+        if not await may_all(ask, TRAIN, name):
+            raise Forbidden(f"You may not train a new version of {name}: choose another name.")
+    limit = number("limit_usd", asked.limit_usd, LIMIT_USD)
+    price = await read_aside(ask, lambda conn: price_sweep(conn, sweep, access))
+    price.limits(limit)
+    if price.paid:
+        await require_may_pay(ask, access)
+        await bring_up_to_date(ask)
+        problem = _not_agreed(ask, price)
+        if problem is not None:
+            return await _price(ask, asked, price, problem)
+    elif not ask.checked("despite_findings"):
+        await read_aside(ask, lambda conn: check_plausible(conn, sweep.task))
+    where = ask.url("sweep", table=sweep.task.source, sweep=sweep.id)
+
+    def submit(conn: sqlite3.Connection) -> list[Job]:
+        with transaction(conn):  # all, or none
+            jobs = submit_sweep(conn, sweep, price, limit_usd=limit, access=access)
+            return [put_in_queue(conn, job) for job in jobs]
+
+    jobs = await write_aside(ask, submit)
+    wake(ask.datasette)
+    data = {"sweep": sweep.id, "jobs": [job.id for job in jobs], "url": where}
+    return await done(ask, where, data, "The trainings have started.")
+
+
+def _not_agreed(ask: PageRequest, price: SweepPrice) -> str | None:
+    """What is left to be agreed to; None: nothing."""
+    refusal = price.paid[0].review.refusal
+    despite = f" {refusal} Send despite_findings to pay all the same." if refusal else ""
+    confirmed = number("confirm_usd", ask.one("confirm_usd"), AGREED_USD)
+    if confirmed is None or price.usd is None or price.usd > confirmed * MORE:
+        said = "" if confirmed is None else f", more than the {dollars(confirmed)} agreed to"
+        return f"Together it will cost {price.text}{said}. To agree, send confirm_usd.{despite}"
+    return despite.strip() if refusal and not ask.checked("despite_findings") else None
+
+
+async def _price(ask: PageRequest, asked: _Asked, price: SweepPrice, problem: str) -> Response:
+    """What all trainings together cost and send, and the button that agrees."""
+    first = price.paid[0]
+    trainings = [
+        {"name": request.name, "seed": request.chosen.seed, "price": found.estimate.price}
+        for request, found in zip(price.requests, price.confirmations, strict=True)
+        if found is not None
+    ]
+    data = {"usd": price.usd, "most_usd": price.most_usd, "trainings": trainings,
+            "review": first.review.to_dict()}  # fmt: skip
+    if ask.wants_json:
+        error = {"error": problem, "errors": [problem], "status": 400}
+        return await show(ask, {**error, **data}, status=400)
+    refused = bool(ask.one("confirm_usd")) and first.review.refusal
+    return await _form(ask, asked, more={
+        **data, "price": price.text, "confirmed": first.review,
+        "error": f"{first.review.refusal} {TICK}" if refused else None,
+        "row_urls": await review_urls(ask, first, asked.choices.table),
+        "check_url": await check_url(ask, first, asked.choices.table),
+    })  # fmt: skip
+
+
+async def _form(
+    ask: PageRequest,
+    asked: _Asked,
+    error: Exception | None = None,
+    *,
+    more: dict[str, Any] | None = None,
+) -> Response:
+    table = asked.choices.table
+    recent = await ask.read(lambda conn: _recent(conn, table))
+    data = {"table": table, "sweeps": recent}
+    context = {
+        "asked": asked,
+        "confirmed": None,
+        "found": None,
+        "hidden": asked.fields(),
+        "ready": bool(asked.choices.label),
+        "error": None if error is None else str(error),
+        "links": _links(ask, table, asked.choices),
+        **(more or {}),
+    }
+    return await show(ask, data, more=context, status=200 if error is None else 400)
+
+
+def _recent(conn: sqlite3.Connection, table: str) -> list[str]:
+    """Ids of the sweeps of a table, the newest first."""
+    from ...jobs.sweep import MOST_JOBS
+    from ...store.jobs.queries import newest_jobs
+
+    found: dict[str, None] = {}
+    for job in newest_jobs(conn, MOST_JOBS, kind="train"):
+        task, sweep = job.settings.get("task"), job.settings.get("sweep")
+        if isinstance(sweep, str) and isinstance(task, dict) and task.get("source") == table:
+            found.setdefault(sweep)
+    return list(found)
+
+
+async def _result(ask: PageRequest, table: str, sweep_id: str) -> Response:
+    result = await read_aside(ask, lambda conn: sweep_result(conn, sweep_id))
+    if result.source != table:
+        raise NotFound(f"There is no sweep {sweep_id} of {table}.")
+    data = {**result.to_dict(), "sweeps": [sweep_id]}
+    more = {
+        "found": result,
+        "confirmed": None,
+        "error": None,
+        "links": {**_links(ask, table), **_of_result(ask, result)},
+    }
+    return await show(ask, data, more=more)
+
+
+def _of_result(ask: PageRequest, result: SweepResult) -> dict[str, Any]:
+    others = [one.best.classifier for one in result.tried[1:] if one.best is not None]
+    titles = [one.title for one in others if one is not None][:3]
+    chosen = result.chosen
+    return {
+        "job": lambda number: ask.url("jobs", number),
+        "classifier": lambda title: ask.url("classifiers", title),
+        "evaluate": chosen and ask.url("classifiers", chosen.title, "evaluate"),
+        "compare": ask.url("classifiers", chosen.title, "compare", **{"with": titles})
+        if chosen and titles
+        else None,
+    }
+
+
+def _links(ask: PageRequest, table: str, choices: Choices | None = None) -> dict[str, Any]:
+    return {
+        "self": ask.url("sweep"),
+        "table": str(ask.datasette.urls.table(ask.database, table)),
+        "train": ask.url("train", **(choices.query() if choices else {"table": table})),
+        "sweep": lambda sweep_id: ask.url("sweep", table=table, sweep=sweep_id),
+    }
+
+
+async def _cancel(ask: PageRequest, table: str) -> Response:
+    sweep_id = ask.one("sweep")
+    access = await access_of(ask.datasette)
+    jobs = await ask.read(lambda conn: sweep_jobs(conn, sweep_id))
+    if not jobs or (await read_aside(ask, lambda c: sweep_result(c, sweep_id))).source != table:
+        raise NotFound(f"There is no sweep {sweep_id} of {table}.")
+    ended = await write_aside(ask, lambda conn: cancel_sweep(conn, sweep_id, access))
+    where = ask.url("sweep", table=table, sweep=sweep_id)
+    return await done(ask, where, {"cancelled": ended}, "The trainings were asked to end.")
