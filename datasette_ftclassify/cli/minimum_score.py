@@ -39,6 +39,12 @@ if TYPE_CHECKING:
     help="Of several labels a row: give each from where its precision is that.",
 )
 @number_option("--recall", within=LABEL_SHARE, metavar="SHARE", help="The same, its recall.")
+@click.option(
+    "--groups",
+    metavar="WHICH",
+    help="Groups of labels that answer below it: confusion, column:NAME, or a delimiter in the"
+    " labels, such as /.",
+)
 @click.option("--none", "no_minimum", is_flag=True, help="Give every answer again.")
 @click.option("--label", metavar="LABEL", help="Show what can be promised of these answers alone.")
 @json_option
@@ -93,14 +99,16 @@ def _choice(given: dict[str, Any]) -> MinimumChoice | None:
         raise click.UsageError(
             "Choose one of --wrong-at-most, --score, --precision, --recall and --none."
         )
+    if given["groups"] is not None and not {*ways} & {"wrong", "score"}:
+        raise click.UsageError("--groups needs --wrong-at-most or --score: below it groups answer.")
     if not ways:
         return None
     (way,) = ways
     if way in FIGURES:
         return MinimumChoice(given["strength"], figure=way, least=given[way])
     if way == "score":
-        return MinimumChoice("fixed", score=given["score"])
-    return MinimumChoice(given["strength"], wrong=given["wrong"])
+        return MinimumChoice("fixed", score=given["score"], groups=given["groups"])
+    return MinimumChoice(given["strength"], wrong=given["wrong"], groups=given["groups"])
 
 
 def _position(classifier: Classifier, label: str | None) -> int | None:

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from ..core.labels import LabelSet, LabelValue
 from ..core.prediction import Answerer, LogprobsJson, Prediction, probability_at
+from ..store.minimum_scores import MinimumScore
 from .columns import LABEL_SCORE, Columns
 
 Withheld = Literal["known", "score"]
@@ -20,6 +21,7 @@ class AnswerCells:
 
     threshold: the minimum score of a label, 0-1; None: there is none
     min_known: how much a text must be like the training rows, 0-1; None: any will do
+    groups:    with the groups of labels that answer below the threshold; None: there are none
     """
 
     def __init__(
@@ -28,7 +30,9 @@ class AnswerCells:
         columns: Columns,
         threshold: float | None,
         min_known: float | None,
+        groups: MinimumScore | None = None,
     ) -> None:
+        self._groups = groups
         self._labels = labels
         self._threshold = threshold
         self._min_known = min_known
@@ -41,6 +45,7 @@ class AnswerCells:
             "logprobs": lambda p, known: logprobs_json(p.logprobs),
             "reason": self._reason,
             "known": lambda p, known: known,
+            "group": self._group,
             "fingerprint": lambda p, known: None,  # who knows the row fills it in: Plan.mark
         }
         for label in columns.label_scores:
@@ -75,6 +80,12 @@ class AnswerCells:
     def _label(self, prediction: Prediction, known: float | None) -> LabelValue | None:
         held = self._why_withheld(prediction, known)
         return self._labels.cell(prediction.labels) if held is None else None
+
+    def _group(self, prediction: Prediction, known: float | None) -> str | None:
+        if self._groups is None or self._why_withheld(prediction, known) != "score":
+            return None
+        found = self._groups.group(prediction.logprobs)
+        return None if found is None else found.name
 
     def _reason(self, prediction: Prediction, known: float | None) -> str | None:
         held = self._why_withheld(prediction, known)

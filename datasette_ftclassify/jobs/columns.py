@@ -17,9 +17,10 @@ from ..store.classifiers import Classifier
 from ..store.columns import column_owners, own_column
 from .load_classifier import TrainedModel, service_of
 
-ROLES = ("label", "score", "logprob", "logprobs", "raw", "reason", "known", "fingerprint")
+ROLES = ("label", "score", "logprob", "logprobs", "raw", "reason", "known", "group", "fingerprint")
 """What a column may hold. `raw` is what a language model said, `reason` why a row has no label,
-`known` how much its text is like the training rows, `fingerprint` what the answer was made from
+`known` how much its text is like the training rows, `group` which group of labels a row without
+label is in, `fingerprint` what the answer was made from
 (see `fingerprints`)."""
 
 LABEL_SCORE = "label_score:"
@@ -44,6 +45,7 @@ class Columns:
     raw: str | None = None
     reason: str | None = None
     known: str | None = None
+    group: str | None = None
     fingerprint: str | None = None
     label_scores: Mapping[str, str] = field(default_factory=dict)
 
@@ -64,6 +66,11 @@ class Columns:
         given: dict[str, Any] = {role: name or None for role, name in names.items()}
         return replace(self, **given)
 
+    def with_group(self, there: bool) -> Columns:
+        """With a column for the group of labels beside that of the label, or without one."""
+        name = f"{self.label.removesuffix('_label')}_group" if there and self.label else None
+        return replace(self, group=name)
+
     def items(self) -> list[tuple[str, str]]:
         """(role, column) of those that are written."""
         roles = [(role, getattr(self, role)) for role in ROLES]
@@ -73,7 +80,7 @@ class Columns:
     def to_dict(self) -> dict[str, Any]:
         """Without what earlier versions did not know and nobody asks for."""
         said = asdict(self)
-        for later in ("known", "fingerprint", "label_scores"):
+        for later in ("known", "group", "fingerprint", "label_scores"):
             if not said[later]:
                 del said[later]
         return said

@@ -11,7 +11,7 @@ import json
 import sqlite3
 from dataclasses import dataclass
 from hashlib import blake2b
-from typing import Literal
+from typing import Any, Literal
 
 from ..core.database import Cell
 from ..store.classifiers import Classifier
@@ -51,11 +51,14 @@ class Fingerprints:
         threshold: float | None,
         min_known: float | None,
     ) -> Fingerprints:
-        """threshold, min_known: as in `PredictSettings`. Where a row may have several labels, the
-        thresholds that are kept with the classifier count."""
-        several = None if classifier.labels.exclusive else find_minimum(conn, classifier)
-        thresholds = None if several is None else several.thresholds
-        made_by = json.dumps([classifier.uid, threshold, min_known, thresholds])
+        """threshold, min_known: as in `PredictSettings`. What else is kept with the classifier
+        counts, too: thresholds of several labels, and groups of labels."""
+        kept = find_minimum(conn, classifier)
+        thresholds = None if kept is None else kept.thresholds
+        words: list[Any] = [classifier.uid, threshold, min_known, thresholds]
+        if kept is not None and kept.tree is not None:
+            words.append(kept.tree.to_dict())
+        made_by = json.dumps(words)
         return cls(_bits(made_by, 3) >> 1)
 
     def of(self, text: str | None) -> int:

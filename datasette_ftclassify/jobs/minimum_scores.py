@@ -12,6 +12,7 @@ from typing import Any, cast
 import numpy as np
 
 from ..core.errors import EvaluationError, FtclassifyError
+from ..core.humanize import counted
 from ..core.strengths import PROMISES, STRENGTHS
 from ..metrics.label_thresholds import Figure, LabelRows, LabelThreshold, label_threshold
 from ..metrics.minimum_scores import (
@@ -26,7 +27,7 @@ from ..metrics.minimum_scores import (
 )
 from ..store.classifiers import Classifier, find_classifier
 from ..store.evaluations import OUT_OF_FOLD, TEST, scored_rows
-from ..store.minimum_scores import MinimumScore, find_minimum, set_minimum
+from ..store.minimum_scores import KeptTree, MinimumScore, find_minimum, set_minimum
 from ..store.out_of_fold import OutOfFold, read_out_of_fold
 from .load_classifier import load_answerer, service_of
 
@@ -44,6 +45,8 @@ class MinimumChoice:
     wrong:    the share of wrong answers, 0-1, of one that promises it
     score:    of a fixed one, 0-1
     figure, least: where a row may have several labels: the precision or recall of each, 0-1
+    groups:   where the groups of labels come from that answer below the score, see
+              `label_trees.find_tree`; None: nothing does
     """
 
     strength: str
@@ -51,6 +54,7 @@ class MinimumChoice:
     score: float | None = None
     figure: str | None = None
     least: float | None = None
+    groups: str | None = None
 
 
 @dataclass(frozen=True)
@@ -144,7 +148,14 @@ def resolve(
     if promise.score is None:
         raise EvaluationError(str(promise.why), fields=("wrong",))
     covered = None if promise.outcome is None else promise.outcome.coverage
-    return MinimumScore(choice.strength, score=promise.score, wrong=promise.wrong, coverage=covered)
+    found = MinimumScore(
+        choice.strength, score=promise.score, wrong=promise.wrong, coverage=covered
+    )
+    if not choice.groups:
+        return found
+    from .label_trees import with_groups
+
+    return with_groups(conn, classifier, found, choice.groups)
 
 
 def choose_minimum(
@@ -183,8 +194,9 @@ def carry_over(conn: sqlite3.Connection, classifier: Classifier) -> str | None:
     fixed = MinimumScore("fixed", score=minimum.score, set_by=minimum.set_by)
     try:
         choice = MinimumChoice(
-            minimum.strength, minimum.wrong, minimum.score, minimum.figure, minimum.least
-        )
+            minimum.strength, minimum.wrong, minimum.score, minimum.figure, minimum.least,
+            None if minimum.tree is None else minimum.tree.origin,
+        )  # fmt: skip
         found = choose_minimum(conn, classifier, choice, minimum.set_by)
     except FtclassifyError as error:
         if minimum.score is None or not classifier.labels.exclusive:
@@ -210,9 +222,20 @@ def said(minimum: MinimumScore | None) -> str:
     if minimum.coverage is not None:
         covered = f", as {share_text(round(minimum.coverage, 3))} of the held-out rows have"
     what = f"Only answers with a score of at least {minimum.score:.3g} are given{covered}"
+    groups = "" if minimum.tree is None else f" {_groups_said(minimum.tree)}"
     if minimum.wrong is None:
-        return f"{what}. That promises nothing."
-    return f"{what}: at most {share_text(minimum.wrong)} wrong ({minimum.strength})."
+        return f"{what}. That promises nothing.{groups}"
+    return f"{what}: at most {share_text(minimum.wrong)} wrong ({minimum.strength}).{groups}"
+
+
+def _groups_said(kept: KeptTree) -> str:
+    """From which scores groups of labels answer below that."""
+    scores = [f"{least:.3g}" for least in kept.levels if least is not None]
+    number = sum(size > 1 for level in kept.tree.sizes for size in level.values())
+    return (
+        f"Below it a row gets one of {counted(number, 'group')} of labels, where that has a score "
+        f"of at least {' or '.join(scores)}, with the same promise of its own."
+    )
 
 
 def test_rows(conn: sqlite3.Connection, classifier: Classifier) -> JudgedRows | None:

@@ -28,7 +28,7 @@ from ..store.artifacts import MAX_ARTIFACT, MAX_PARTS
 from ..store.card_notes import LONGEST, CardNotes, card_notes, keep_notes
 from ..store.classifiers import Classifier, add_classifier, check_name
 from ..store.evaluations import TEST, add_evaluation, evaluation_text
-from ..store.minimum_scores import MinimumScore, find_minimum, set_minimum
+from ..store.minimum_scores import KeptTree, MinimumScore, find_minimum, set_minimum
 from ..store.reports import read_report
 from ..store.schema import ensure_schema, transaction
 from ..store.splits import add_split, split_plan
@@ -249,10 +249,11 @@ def _described(about: Mapping[str, Any], parts: Mapping[str, bytes]) -> Portable
         or not all(isinstance(text, str) and len(text) <= LONGEST for text in texts)
     ):
         raise ArtifactError(f"The {MODEL} is damaged: something in it has the wrong type.")
+    labels = LabelSet.from_dict(_object(about, "labels"))
     return PortableModel(
         name=_text(about, "name"),
         trainer=_text(about, "trainer"),
-        labels=LabelSet.from_dict(_object(about, "labels")),
+        labels=labels,
         task=Task.from_dict(_object(about, "task")),
         plan=plan,
         seed=seed,
@@ -262,16 +263,20 @@ def _described(about: Mapping[str, Any], parts: Mapping[str, bytes]) -> Portable
         parts=parts,
         metrics=kept,
         notes=CardNotes(*map(str, texts)),
-        minimum=None if minimum is None else _minimum(minimum),
+        minimum=None if minimum is None else _minimum(minimum, len(labels)),
     )
 
 
-def _minimum(data: object) -> MinimumScore:
+def _minimum(data: object, n_labels: int) -> MinimumScore:
     plain = isinstance(data, dict) and not any(
-        isinstance(value, (list, dict)) for name, value in data.items() if name != "thresholds"
+        isinstance(value, (list, dict))
+        for name, value in data.items()
+        if name not in ("thresholds", "tree")
     )
     try:
         found = MinimumScore(**data) if isinstance(data, dict) and plain else None
+        if found is not None and found.tree is not None:
+            found = replace(found, tree=KeptTree.from_dict(found.tree, n_labels))
         several = None if found is None or found.thresholds is None else tuple(found.thresholds)
     except TypeError:
         found = None

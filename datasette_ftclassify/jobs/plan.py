@@ -14,7 +14,7 @@ from ..core.numbers import Range
 from ..store.classifiers import Classifier
 from ..store.jobs.job import Job
 from ..store.jobs.state import save_progress
-from ..store.minimum_scores import find_minimum
+from ..store.minimum_scores import MinimumScore, find_minimum
 from ..store.schema import transaction
 from .columns import Columns, check_columns, usual_columns
 from .cursor import RowCursor, start_over
@@ -82,6 +82,7 @@ class PredictRequest:
         columns = self.columns or usual_columns(classifier, min_known=self.min_known)
         threshold = self._threshold(conn, classifier)
         own = self.wrong is None and self.threshold is None and threshold is not None
+        columns = columns.with_group(own and _groups(conn, classifier) is not None)
         return PredictSettings(
             classifier=classifier.title,
             uid=classifier.uid,
@@ -151,6 +152,7 @@ class Plan:
         self.updates = RowUpdates(
             self.target, self.columns, classifier, overwrite=settings.overwrite
         )
+        self.groups = _groups(conn, classifier) if settings.own_minimum else None
         self.fingerprints = Fingerprints.of_classifier(
             conn, classifier, self.threshold, self.min_known
         )
@@ -244,6 +246,12 @@ def check_roles(
         raise PredictError(
             f"{title} always answers with a label: leave out the columns raw and reason."
         )
+
+
+def _groups(conn: sqlite3.Connection, classifier: Classifier) -> MinimumScore | None:
+    """The minimum score that is kept with it, where groups of labels answer below that."""
+    kept = find_minimum(conn, classifier)
+    return None if kept is None or kept.tree is None else kept
 
 
 def check_threshold(classifier: TrainedModel, threshold: Any) -> float | None:

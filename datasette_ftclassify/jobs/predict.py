@@ -120,7 +120,9 @@ def run_predict(lease: Lease, progress: RowProgress, access: Access | None = Non
     answerer = load_answerer(conn, plan.classifier)
     plan.begin(conn, job)
     resumed_at = job.rows_done
-    cells = AnswerCells(plan.classifier.labels, plan.columns, plan.threshold, plan.min_known)
+    cells = AnswerCells(
+        plan.classifier.labels, plan.columns, plan.threshold, plan.min_known, plan.groups
+    )
     withheld: Counter[Withheld | None] = Counter()
     reasons: Counter[str] = Counter()
     while True:

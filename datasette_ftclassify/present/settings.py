@@ -37,6 +37,7 @@ NAMES = {
     "columns.reason": "column for the reason",
     "columns.label_scores": "column for the probability of",
     "columns.fingerprint": "column for what an answer was made from",
+    "columns.group": "column for the group of labels",
     "columns.known": "column for how much a text is like the training rows",
     "unlabelled": "unlabelled rows only",
     "stale": "stale answers only",

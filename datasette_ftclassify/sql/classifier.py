@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol, TypedDict
 
+from ..core.label_tree import Group
 from ..core.labels import LabelSet, LabelValue
 from ..core.prediction import Predictor
 from ..core.text import Read
@@ -24,7 +25,7 @@ class Answer:
               without a minimum score; None without scores
     logprobs: of each label, in the label set's order; None: no scores
     withheld: the labels that would be, where a minimum score keeps them back; `minimum` is that
-              score, 0-1
+              score, 0-1, and `group` what is sure enough in their place
     """
 
     labels: tuple[LabelValue, ...] | None
@@ -34,6 +35,7 @@ class Answer:
     raw: str | None = None
     withheld: tuple[LabelValue, ...] | None = None
     minimum: float | None = None
+    group: Group | None = None
 
     @property
     def score(self) -> float | None:
@@ -60,6 +62,7 @@ class AnswerJson(TypedDict, total=False):
 
     label:         where labels exclude each other, else `labels`; `name`: of a label that is a key
     minimum_score, likeliest: where a minimum score keeps back the label
+    group, group_score: of several labels, one of which it is; where that is sure enough
     known:         how much the text is like the training rows, 0-1
     words:         that spoke for the label, or for each label; of ft_explain
     usd:           what it cost now
@@ -75,6 +78,8 @@ class AnswerJson(TypedDict, total=False):
     raw: str | None
     minimum_score: float | None
     likeliest: str
+    group: str
+    group_score: float
     score: float | None
     logprob: float | None
     logprobs: dict[str, float | None] | None
@@ -121,8 +126,9 @@ def within_minimum(answer: Answer, minimum: MinimumScore | None) -> Answer:
     had = "no score" if answer.score is None else f"the score {answer.score:.3g}"
     reason = f"It has {had}, and {minimum.score:.3g} is the minimum score."
     return replace(
-        answer, labels=None, reason=reason, withheld=answer.labels, minimum=minimum.score
-    )
+        answer, labels=None, reason=reason, withheld=answer.labels, minimum=minimum.score,
+        group=minimum.group(answer.logprobs),
+    )  # fmt: skip
 
 
 def identity_of(classifier: Classifier) -> Identity:
@@ -182,7 +188,12 @@ def withheld_fields(answer: Answer, labels: LabelSet) -> AnswerJson:
     if not answer.withheld:
         return {}
     likeliest = labels.name_of(answer.withheld[0])
-    return {"reason": answer.reason, "minimum_score": answer.minimum, "likeliest": likeliest}
+    fields: AnswerJson = {
+        "reason": answer.reason, "minimum_score": answer.minimum, "likeliest": likeliest,
+    }  # fmt: skip
+    if answer.group is not None:
+        fields |= {"group": answer.group.name, "group_score": round(answer.group.score, 6)}
+    return fields
 
 
 def _finite(value: float | None) -> float | None:

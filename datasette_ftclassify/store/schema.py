@@ -359,10 +359,7 @@ _SET = "datasette-ftclassify"
 _NOTES = (
     """
     create table if not exists _sqlite_migrations (
-        "id" integer primary key,
-        "migration_set" text,
-        "name" text,
-        "applied_at" text
+        "id" integer primary key, "migration_set" text, "name" text, "applied_at" text
     )
     """,
     """
@@ -396,4 +393,6 @@ _MIGRATIONS: dict[str, tuple[str, ...]] = {
     "m012_reviews": _REVIEWS,
     # one of core/job_events.py; NULL: of an earlier version
     "m013_event_kinds": ("alter table _ftclassify_job_events add column kind text",),
+    # JSON, see minimum_scores.KeptTree; NULL: no group answers below the minimum score
+    "m014_label_trees": ("alter table _ftclassify_minimum_scores add column tree text",),
 }

@@ -34,6 +34,7 @@ ROLES_TEXT = {
     "raw": "what the model said",
     "reason": "why a row has no label",
     "fingerprint": "what the answer was made from: by it a stale one is known",
+    "group": "the group of labels, where the label is not sure enough",
     "known": "how much its text is like the training rows, 0 to 1",
 }
 

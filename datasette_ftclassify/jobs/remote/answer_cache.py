@@ -12,6 +12,7 @@ from ...core.labels import LabelSet, LabelValue
 from ...core.prediction import LogprobsJson, probability_at
 from ...store.answers import CachedAnswer, find_answers, keep_answers
 from ...store.classifiers import Classifier
+from ...store.minimum_scores import MinimumScore
 from ...trainers.service import InferenceResponse
 from ..columns import LABEL_SCORE, Columns
 
@@ -106,6 +107,7 @@ class Cells:
 
     default:   labels of a row without an answer; None: NULL
     threshold: the least score of an answered label; below it, and without a score, it is NULL
+    groups:    with the groups of labels that answer then; None: there are none
     """
 
     def __init__(
@@ -114,7 +116,9 @@ class Cells:
         labels: LabelSet,
         default: tuple[LabelValue, ...] | None,
         threshold: float | None = None,
+        groups: MinimumScore | None = None,
     ) -> None:
+        self._groups = groups
         self._labels = labels
         self._default = default
         self._threshold = threshold
@@ -126,6 +130,7 @@ class Cells:
             "logprobs": lambda a, _: None if a.logprobs is None else self._json(a.logprobs),
             "raw": lambda a, _: a.raw,
             "reason": self._reason,
+            "group": self._group,
             "fingerprint": lambda *_: None,  # see Plan.mark
         }
         for label in columns.label_scores:
@@ -161,6 +166,12 @@ class Cells:
         if logprob is None:
             return f"no score, and {self._threshold:g} is asked for"
         return f"score below {self._threshold:g}"
+
+    def _group(self, answer: CachedAnswer, logprob: float | None) -> str | None:
+        if self._groups is None or not self._too_low(answer, logprob):
+            return None
+        found = self._groups.group(answer.logprobs)
+        return None if found is None else found.name
 
     def _label(self, answer: CachedAnswer, logprob: float | None) -> LabelValue | None:
         if self._too_low(answer, logprob):

@@ -89,7 +89,7 @@ class Pages:
         self._prepared = _Prepared()
         self._refused: PredictError | None = None
         labels = plan.classifier.labels
-        self._cells = Cells(plan.columns, labels, plan.default, plan.threshold)
+        self._cells = Cells(plan.columns, labels, plan.default, plan.threshold, plan.groups)
         self.abstained = 0
 
     @property

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     from ..page_request import PageRequest
 
-FIELDS = ("strength", "wrong", "score", "figure", "least")
+FIELDS = ("strength", "wrong", "score", "figure", "least", "groups")
 NONE = "none"
 """In the place of a strength: every answer is given again."""
 
@@ -55,7 +55,8 @@ async def minimum_page(ask: PageRequest) -> Response:
     (precision or recall) of at `least` that much, in a `strength`.
 
     POST keeps what a `strength` comes to: likely or guaranteed with `wrong` (or `figure` and
-    `least`), fixed with `score`, or none.
+    `least`), fixed with `score`, or none. With `groups` (confusion, column:NAME,
+    or a delimiter) groups of labels answer below it.
     """
     classifier = ask.classifier
     assert classifier is not None
@@ -86,6 +87,7 @@ def _choice(given: dict[str, str]) -> MinimumChoice | None:
         score=number("score", given["score"], SHARE) if fixed else None,
         figure=given["figure"] or None,
         least=number("least", given["least"], LABEL_SHARE),
+        groups=given["groups"].strip()[:200] or None,
     )
 
 
