@@ -61,8 +61,8 @@ def _by_confusion(conn: sqlite3.Connection, classifier: Classifier) -> LabelTree
     kept = read_out_of_fold(conn, classifier)
     if kept is None:
         raise EvaluationError(
-            f"No answers of the training of {classifier.title} are kept, which would tell what it "
-            "takes for what: train it again, or name the groups in another way.",
+            f"No answers of the training of {classifier.title} are kept, from which a confusion "
+            "matrix could be made: train it again, or name the groups in another way.",
             fields=("groups",),
         )
     drawn = zip(kept.truth, kept.chosen, kept.sampled.tolist(), strict=True)
