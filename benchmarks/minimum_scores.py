@@ -36,7 +36,7 @@ from datasette_ftclassify.metrics.binomial import at_most
 from datasette_ftclassify.metrics.intervals import independent_rows
 from datasette_ftclassify.metrics.minimum_scores import JudgedRows, group_sizes, minimum_score
 from datasette_ftclassify.trainers.local import fit_held_out
-from datasette_ftclassify.web.pages.classifier import thresholds
+from datasette_ftclassify.web.evaluation_pictures import Threshold, thresholds
 
 SHARES = (0.05, 0.01)
 SURE = 0.05
@@ -49,7 +49,7 @@ class Run:
     held_out: JudgedRows
     test: JudgedRows
     new: JudgedRows
-    test_bins: list[dict[str, float]]
+    test_bins: list[Threshold]
 
 
 @dataclass(frozen=True)
@@ -143,7 +143,7 @@ def by_promise(strength: str) -> Callable[[Run, float], float | None]:
 
 
 def by_slider(run: Run, wrong: float) -> float | None:
-    return next((b["score"] for b in run.test_bins if b["precision"] >= 1 - wrong), None)
+    return next((b.score for b in run.test_bins if b.precision >= 1 - wrong), None)
 
 
 METHODS: dict[str, Callable[[Run, float], float | None]] = {

@@ -222,19 +222,20 @@ def said(minimum: MinimumScore | None) -> str:
     if minimum.coverage is not None:
         covered = f", as {share_text(round(minimum.coverage, 3))} of the held-out rows have"
     what = f"Only answers with a score of at least {minimum.score:.3g} are given{covered}"
-    groups = "" if minimum.tree is None else f" {_groups_said(minimum.tree)}"
+    groups = "" if minimum.tree is None else f" {_groups_said(minimum.tree, minimum.wrong)}"
     if minimum.wrong is None:
         return f"{what}. That promises nothing.{groups}"
     return f"{what}: at most {share_text(minimum.wrong)} wrong ({minimum.strength}).{groups}"
 
 
-def _groups_said(kept: KeptTree) -> str:
+def _groups_said(kept: KeptTree, wrong: float | None) -> str:
     """From which scores groups of labels answer below that."""
     scores = [f"{least:.3g}" for least in kept.levels if least is not None]
     number = sum(size > 1 for level in kept.tree.sizes for size in level.values())
+    promise = "" if wrong is None else ", with the same promise of its own"
     return (
         f"Below it a row gets one of {counted(number, 'group')} of labels, where that has a score "
-        f"of at least {' or '.join(scores)}, with the same promise of its own."
+        f"of at least {' or '.join(scores)}{promise}."
     )
 
 
