@@ -22,7 +22,7 @@ from minimum_scores import divided, judged, read
 
 from datasette_ftclassify.core.label_tree import LISTED, tree_by_confusion
 from datasette_ftclassify.core.near_duplicates import near_groups
-from datasette_ftclassify.jobs.label_trees import group_minimums
+from datasette_ftclassify.jobs.label_trees import CONFUSION, group_minimums, rows_for
 from datasette_ftclassify.metrics.minimum_scores import minimum_score
 from datasette_ftclassify.store.out_of_fold import OutOfFold
 from datasette_ftclassify.trainers.base import HeldOut
@@ -54,10 +54,11 @@ def main() -> None:
         if least is None:
             print(f"seed {seed}: nothing can be promised")
             continue
-        answers = kept.logprobs.argmax(axis=1)
-        pairs = Counter(zip(own.tolist(), answers.tolist(), strict=True))
+        stored = as_stored(kept, own)
+        by, of = rows_for(stored, CONFUSION)
+        pairs = Counter((stored.truth[i][0], stored.chosen[i][0]) for i in by)
         tree = tree_by_confusion(names, ((t, a, n) for (t, a), n in pairs.items()))
-        levels = group_minimums(tree, as_stored(kept, own), least, given.wrong, "likely")
+        levels = group_minimums(tree, stored, of, least, given.wrong, "likely")
         logprobs = model.log_probabilities([texts[i] for i in new])
         labels = judged(logprobs, truth[new], groups[new])
         on = labels.scores >= least

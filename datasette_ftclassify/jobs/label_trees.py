@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -57,6 +58,17 @@ def _why_none(classifier: Classifier, origin: str) -> str:
     return f"No two labels of {classifier.title} have the same beginning before {origin}."
 
 
+def rows_for(kept: OutOfFold, origin: str) -> tuple[list[int], list[int]]:
+    """The rows that groups are found by, and those that their minimum scores are computed from:
+    others, where groups are found by what was answered wrongly, which they would explain too well.
+    Near copies are on one side."""
+    sampled = np.flatnonzero(kept.sampled).tolist()
+    if origin != CONFUSION:
+        return sampled, sampled
+    odd = {i for i in sampled if kept.groups[i] % 2}
+    return [i for i in sampled if i not in odd], [i for i in sampled if i in odd]
+
+
 def _by_confusion(conn: sqlite3.Connection, classifier: Classifier) -> LabelTree:
     kept = read_out_of_fold(conn, classifier)
     if kept is None:
@@ -65,8 +77,8 @@ def _by_confusion(conn: sqlite3.Connection, classifier: Classifier) -> LabelTree
             "matrix could be made: train it again, or name the groups in another way.",
             fields=("groups",),
         )
-    drawn = zip(kept.truth, kept.chosen, kept.sampled.tolist(), strict=True)
-    counts = Counter((truth[0], chosen[0]) for truth, chosen, sampled in drawn if sampled)
+    rows = rows_for(kept, CONFUSION)[0]
+    counts = Counter((kept.truth[i][0], kept.chosen[i][0]) for i in rows)
     return tree_by_confusion(classifier.labels.names, ((t, c, n) for (t, c), n in counts.items()))
 
 
@@ -112,7 +124,8 @@ def with_groups(
             "be promised of groups: train it again, or choose a fixed score.",
             fields=("groups",),
         )
-    levels = group_minimums(tree, kept, minimum.score, minimum.wrong, minimum.strength)
+    rows = rows_for(kept, origin)[1]
+    levels = group_minimums(tree, kept, rows, minimum.score, minimum.wrong, minimum.strength)
     if all(least is None for least in levels):
         raise EvaluationError(
             "That can be promised of no group of labels: too few of the rows that get no label are "
@@ -123,23 +136,28 @@ def with_groups(
 
 
 def group_minimums(
-    tree: LabelTree, kept: OutOfFold, score: float, wrong: float, strength: str
+    tree: LabelTree,
+    kept: OutOfFold,
+    rows: Sequence[int],
+    score: float,
+    wrong: float,
+    strength: str,
 ) -> tuple[float | None, ...]:
     """The minimum score of each level, the coarsest first, by the rows whose label is below `score`
-    and that no finer level has answered; None: nothing can be promised of it."""
-    left = [i for i in np.flatnonzero(kept.sampled).tolist() if kept.score[i] < score]
+    and that no finer level has answered; None: nothing can be promised of it. rows: of `kept`"""
+    left = [i for i in rows if kept.score[i] < score]
     found: list[float | None] = [None] * tree.levels
     for level in reversed(range(tree.levels)):
         best = [(i, tree.best(kept.probabilities[i], level)) for i in left]
         judged = [(i, group) for i, group in best if group is not None]
         if not judged:
             continue
-        rows = JudgedRows(
+        judged_rows = JudgedRows(
             np.array([group.score for _, group in judged]),
             np.array([tree.of_label(kept.truth[i][0], level) == g.name for i, g in judged]),
             groups=kept.groups[[i for i, _ in judged]],
         )
-        least = found[level] = minimum_score(rows, wrong, strength).score
+        least = found[level] = minimum_score(judged_rows, wrong, strength).score
         if least is not None:
             answered = {i for i, group in judged if group.score >= least}
             left = [i for i in left if i not in answered]

@@ -18,7 +18,7 @@ from datasette_ftclassify.core.database import connect
 from datasette_ftclassify.core.errors import ArtifactError, EvaluationError, SourceError
 from datasette_ftclassify.core.label_tree import tree_of_pairs
 from datasette_ftclassify.jobs.fingerprints import Fingerprints
-from datasette_ftclassify.jobs.label_trees import find_tree, group_minimums
+from datasette_ftclassify.jobs.label_trees import find_tree, group_minimums, rows_for
 from datasette_ftclassify.jobs.minimum_scores import MinimumChoice, carry_over, choose_minimum
 from datasette_ftclassify.jobs.plan import PredictRequest
 from datasette_ftclassify.jobs.predict import predict_rows
@@ -170,11 +170,23 @@ def test_the_minimum_of_groups_promises_what_that_of_labels_does():
         np.arange(n), np.ones(n, dtype=bool), n, 4,
     )  # fmt: skip
     tree = tree_of_pairs(["a", "a", "b", "b"])
-    (least,) = group_minimums(tree, kept, 0.9, 0.05, "likely")
+    (least,) = group_minimums(tree, kept, range(n), 0.9, 0.05, "likely")
     assert least is not None
     answers = [tree.answer([math.log(dict(row).get(i, 1e-9)) for i in range(4)], (least,))
                for row in listed]  # fmt: skip
     given = [(a.name == "ab"[t[0] // 2]) for a, t in zip(answers, truth, strict=True) if a]
     assert len(given) > 0.8 * n
     assert 1 - np.mean(given) <= 0.06
-    assert group_minimums(tree, kept, 0.4, 0.05, "likely") == (None,)
+    assert group_minimums(tree, kept, range(n), 0.4, 0.05, "likely") == (None,)
+
+
+def test_groups_by_confusion_are_judged_by_other_rows():
+    n = 10
+    kept = OutOfFold(
+        [(i,) for i in range(n)], [(0,)] * n, [(1,)] * n, np.full(n, 0.5), np.full(n, 0.4),
+        [((1, 0.5), (0, 0.4))] * n, np.arange(n) // 2, np.ones(n, dtype=bool), n, 2,
+    )  # fmt: skip
+    found, judged = rows_for(kept, "confusion")
+    assert sorted(found + judged) == list(range(n))
+    assert {kept.groups[i] for i in found}.isdisjoint(kept.groups[i] for i in judged)
+    assert rows_for(kept, "/") == (list(range(n)), list(range(n)))
