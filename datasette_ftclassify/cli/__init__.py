@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import click
 
+from .agreement import agreement
 from .ask import ask
 from .card import card, describe
 from .check import check
@@ -16,6 +17,7 @@ from .encoders import encoders
 from .evaluate import evaluate
 from .export import export
 from .jobs import jobs, work
+from .merge_labels import merge_labels
 from .minimum_score import minimum_command  # noqa: F401  (adds itself to classifiers)
 from .model_files import copy, export_model, import_model
 from .move import move
@@ -54,8 +56,8 @@ for command in (
 for command in (card, describe):
     classifiers.add_command(command)
 for command in (
-    check, review, export, train, sweep, retrain, student, evaluate, ask, predict, move,
-    classifiers, trainers, encoders, jobs, work, publish_copy, export_model, import_model, copy,
-    predict_files, demo,
+    check, review, agreement, merge_labels, export, train, sweep, retrain, student, evaluate, ask,
+    predict, move, classifiers, trainers, encoders, jobs, work, publish_copy, export_model,
+    import_model, copy, predict_files, demo,
 ):  # fmt: skip
     ftclassify.add_command(command)

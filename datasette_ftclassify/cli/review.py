@@ -7,6 +7,7 @@ import sqlite3
 import sys
 import textwrap
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -20,6 +21,7 @@ from .run_job import run_here
 if TYPE_CHECKING:
     from ..core.task import Task
     from ..jobs.review.shown import QueueNow, ShownRow
+    from ..jobs.settings import ReviewSettings
     from ..store.jobs.job import Job
 
 _WIDTH = 100
@@ -49,6 +51,15 @@ _NO_TASK = {
 @click.option("--delimiter", metavar="CHAR", help="Between several labels in one column.")
 @where_option
 @click.option("--rows", type=click.IntRange(1, 5_000), metavar="N", help="At most so many.")
+@click.option(
+    "--people",
+    type=click.IntRange(1, 10),
+    default=1,
+    show_default=True,
+    metavar="N",
+    help="How many label each row, without seeing each other's answers.",
+)
+@click.option("--as", "person", metavar="NAME", help="Who reviews; else your user name.")
 @click.option("--new", is_flag=True, help="Make another queue, though one is not done yet.")
 @click.option("--list", "listed", is_flag=True, help="List the rows, and change nothing.")
 @click.option(
@@ -74,12 +85,13 @@ def review(
     add_labels: bool,
     note: str,
     undo_last: bool,
+    person: str | None,
     **given: Any,
 ) -> None:
     """Look at rows that are worth a look, one by one, and correct their labels with a key.
 
     A queue that is not done yet goes on, also from a page. Every change is recorded, and can be
-    undone.
+    undone. Where several people label each row, the command agreement shows what they said.
 
     \b
       datasette ftclassify review mail.db messages --text body --label folder
@@ -96,8 +108,8 @@ def review(
             "Keys are read from a terminal, and there is none here: use --list, --json or --set."
         )
     with open_database(database) as conn:
-        job = _queue(conn, database, table, given, open_one=interactive)
-        who = _who()
+        who = person_called(person)
+        job = _queue(conn, database, table, given, who, open_one=interactive)
         if choices:
             _set(conn, job, choices, note, add_labels, as_json, who)
         elif undo_last:
@@ -107,14 +119,17 @@ def review(
             else:
                 click.echo(f"Undone: row {change.place} is open again.")
         elif not interactive:
-            _list(conn, job, as_json)
+            _list(conn, job, as_json, who)
         else:
             Session(conn, job, who, click.getchar, click.prompt).run()
-            queue = queue_now(conn, job)
-            say(f"{rows_text(queue.progress.open)} left. The same command goes on.")
+            queue = queue_now(conn, job, who)
+            say(f"{rows_text(queue.left)} left. The same command goes on.")
 
 
-def _who() -> str:
+def person_called(name: str | None) -> str:
+    """By which name changes are recorded: the one that was given, or the user's."""
+    if name is not None and name.strip():
+        return name.strip()[:200]
     try:
         return getpass.getuser()
     except (OSError, KeyError, ImportError):
@@ -122,9 +137,15 @@ def _who() -> str:
 
 
 def _queue(
-    conn: sqlite3.Connection, database: str, table: str, given: dict[str, Any], *, open_one: bool
+    conn: sqlite3.Connection,
+    database: str,
+    table: str,
+    given: dict[str, Any],
+    who: str,
+    *,
+    open_one: bool,
 ) -> Job:
-    """The newest queue of that kind, or a new one. open_one: with rows that nobody has reviewed"""
+    """The newest queue of that kind, or a new one. open_one: with rows that are left for `who`"""
     from ..jobs.review.build import submit_review
     from ..jobs.review.queues import queue_of
     from ..jobs.settings import ReviewSettings
@@ -138,9 +159,11 @@ def _queue(
             raise ReviewError(f"The queue {kind.name} asks a classifier.", fields=(option,))
         uids[i] = find_classifier(conn, given[option]).uid
     task = _task(conn, table, given)
-    if not given["new"] and (job := _newest(conn, kind.name, task, uids, open_one)):
+    settings = ReviewSettings(
+        task, kind.name, uids[0], uids[1], rows=given["rows"], people=given["people"]
+    )
+    if not given["new"] and (job := _newest(conn, settings, who, open_one)):
         return job
-    settings = ReviewSettings(task, kind.name, uids[0], uids[1], rows=given["rows"])
     return run_here(conn, submit_review(conn, settings), read_access(), database)
 
 
@@ -164,29 +187,29 @@ def _task(conn: sqlite3.Connection, table: str, given: dict[str, Any]) -> Task:
 
 
 def _newest(
-    conn: sqlite3.Connection, queue: str, task: Task, uids: Sequence[str | None], open_one: bool
+    conn: sqlite3.Connection, wanted: ReviewSettings, who: str, open_one: bool
 ) -> Job | None:
+    from ..jobs.review.shown import queue_now
     from ..jobs.settings import ReviewSettings, settings_of
     from ..store.jobs.state import list_jobs
-    from ..store.reviews import progress_of
 
     for job in list_jobs(conn, "review", "finished"):
         try:
             found = settings_of(job, ReviewSettings)
         except FtclassifyError:
             continue
-        same = (found.queue, found.task, found.classifier, found.other) == (queue, task, *uids)
-        if same and (not open_one or progress_of(conn, job.id).open):
+        same = replace(found, rows=wanted.rows, once=wanted.once) == wanted
+        if same and (not open_one or queue_now(conn, job, who).left):
             return job
     return None
 
 
-def _list(conn: sqlite3.Connection, job: Job, as_json: bool) -> None:
+def _list(conn: sqlite3.Connection, job: Job, as_json: bool, who: str) -> None:
     from ..jobs.review.queue_rows import MOST_ROWS
     from ..jobs.review.shown import list_shown, queue_now
 
-    queue = queue_now(conn, job)
-    rows = list_shown(conn, job, most=MOST_ROWS)
+    queue = queue_now(conn, job, who)
+    rows = list_shown(conn, job, most=MOST_ROWS, who=who)
     if as_json:
         print_json({**queue.to_dict(), "rows": [row.to_dict() for row in rows]})
         return
@@ -232,7 +255,7 @@ def _set(
         wanted.setdefault(place, []).extend([label] if label else [])
     done = []
     for place, labels in wanted.items():
-        row = show_row(conn, job, place)
+        row = show_row(conn, job, place, who)
         if row is None:
             raise ReviewError(f"The queue has no row {place}, or it is gone.")
         known = set(queue_now(conn, job).labels)
@@ -275,8 +298,8 @@ class Session:
         say(_HELP)
         place = start(self._conn, self._job, self._who)
         while place is not None:
-            row = show_row(self._conn, self._job, place)
-            queue = queue_now(self._conn, self._job)
+            row = show_row(self._conn, self._job, place, self._who)
+            queue = queue_now(self._conn, self._job, self._who)
             if row is None:
                 click.echo(f"Row {place} is gone.")
                 place = start(self._conn, self._job, self._who, besides=place)
@@ -290,13 +313,19 @@ class Session:
 
         first, others = label_order(queue.labels, row)
         text = (row.text or "")[:_LONGEST]
-        click.echo(f"\n{row.place} of {queue.progress.rows:,}, {queue.progress.open:,} left")
-        click.echo(textwrap.fill(row.why, _WIDTH))
+        click.echo(f"\n{row.place} of {queue.progress.rows:,}, {queue.left:,} left")
+        if row.why:
+            click.echo(textwrap.fill(row.why, _WIDTH))
         for line in text.splitlines() or [""]:
             click.echo(textwrap.fill(line, _WIDTH, initial_indent="  ", subsequent_indent="  "))
         if row.words:
             click.echo(f"words: {', '.join(row.words)}")
-        click.echo(f"label: {_names(row.labels)}   suggested: {_names(row.suggested)}")
+        if row.blind:
+            click.echo(f"your answer: {_names(row.mine)}")
+        else:
+            click.echo(f"label: {_names(row.labels)}   suggested: {_names(row.suggested)}")
+        for person, labels in row.answers or []:
+            click.echo(f"{person}: {_names(labels)}")
         more = f", and {counted(len(others), 'more label')}" if others else ""
         keys = "  ".join(f"{i} {name}" for i, name in enumerate(first[:9], 1))
         click.echo(f"{keys}{more}")
@@ -348,7 +377,7 @@ class Session:
         name = first[int(key) - 1]
         if queue.exclusive:
             return [name]
-        has = row.labels or []
+        has = (row.mine if row.blind else row.labels) or []
         return [label for label in has if label != name] if name in has else [*has, name]
 
 

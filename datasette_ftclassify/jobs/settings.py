@@ -121,6 +121,7 @@ class ReviewSettings:
     queue:      its kind, one of `review.queues.QUEUES`
     classifier: uid of the one whose answers choose the rows; other: that it is compared with
     rows:       at most so many; None: as the kind has it
+    people:     how many label each row, without seeing each other's answers; 1: whoever comes
     once:       random; another queue of the same kind is another job
     """
 
@@ -130,6 +131,7 @@ class ReviewSettings:
     other: str | None = None
     rows: int | None = None
     seed: int = 0
+    people: int = 1
     once: str = ""
 
     def to_dict(self) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from ..core.splits import SplitReport
 from ..core.task import Task
 from ..core.text import text_hash
 from ..core.training_report import AboutRows
+from ..store.change_batches import merged_since
 from ..store.classifiers import Classifier
 from ..store.evaluations import row_results
 from ..store.jobs.state import get_job
@@ -213,4 +214,5 @@ def corrections(conn: sqlite3.Connection, first: Classifier) -> int:
             except (KeyError, TypeError, FtclassifyError):
                 wanted[job_id] = False
         count += rows if wanted[job_id] else 0
-    return count
+    task = first.task
+    return count + merged_since(conn, task.source, task.labels, first.created_at)

@@ -19,14 +19,17 @@ from .reviews import QueuedRow, cells_text, has_reviews, plain_text, read_cells,
 MOST_CHANGES = 500
 """Changes that are listed."""
 
-Action = Literal["label", "keep", "skip"]
-_ACTIONS: dict[Any, Action] = {"label": "label", "keep": "keep", "skip": "skip"}
+Action = Literal["label", "keep", "skip", "answer", "pass"]
+_ACTIONS: dict[Any, Action] = {
+    "label": "label", "keep": "keep", "skip": "skip", "answer": "answer", "pass": "pass"
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Change:
     """What somebody did with a row.
 
+    action:        answer, pass: see `shared_answers`; the table is not written
     before, after: cells of the label columns; equal where the label was kept, or the row skipped
     why:           why the row was shown
     """
@@ -46,6 +49,31 @@ class Change:
     undone_by: str | None
     undone_at: str | None
 
+    @classmethod
+    def read(cls, cells: Sequence[Any]) -> Change:
+        """From the columns of `read_change_columns`. Raises ArtifactError."""
+        id_, job_id, place, source, key, action, before, after, *rest = cells
+        why, note, who, created_at, undone_by, undone_at = rest
+        try:
+            return cls(
+                id=int(id_),
+                job_id=int(job_id),
+                place=int(place),
+                source=plain_text(source),
+                key=read_cells(key),
+                action=_ACTIONS[action],
+                before=read_cells(before),
+                after=read_cells(after),
+                why=plain_text(why),
+                note=plain_text(note),
+                who=plain_text(who),
+                created_at=plain_text(created_at),
+                undone_by=undone_by,
+                undone_at=undone_at,
+            )
+        except (TypeError, ValueError, KeyError) as error:
+            raise ArtifactError("A record of a change is damaged in this file.") from error
+
 
 def add_change(
     conn: sqlite3.Connection,
@@ -59,8 +87,9 @@ def add_change(
     note: str,
     who: str,
 ) -> int:
-    """Records what was done with a row, and that the row is done with; gives the record's number.
-    Call inside the transaction that changes the row."""
+    """Records what was done with a row, and that the row is done with, unless that was an answer
+    (see `shared_answers.settle`); gives the record's number. Call inside the transaction that
+    changes the row."""
     cursor = conn.execute(
         "insert into _ftclassify_label_changes (job_id, place, source, row_key, action,"
         " cells_before, cells_after, why, note, who, created_at)"
@@ -70,7 +99,8 @@ def add_change(
             cells_text(after), row.why, note, who, now(),
         ],
     )  # fmt: skip
-    set_state(conn, job_id, row.place, "skipped" if action == "skip" else "done")
+    if action not in ("answer", "pass"):
+        set_state(conn, job_id, row.place, "skipped" if action == "skip" else "done")
     return int(cursor.lastrowid or 0)
 
 
@@ -86,10 +116,15 @@ _CHANGE = ", ".join(
 )  # fmt: skip
 
 
+def read_change_columns() -> str:
+    """What `Change.read` takes, for a SELECT."""
+    return _CHANGE
+
+
 def get_change(conn: sqlite3.Connection, change_id: int) -> Change | None:
     sql = f"select {_CHANGE} from _ftclassify_label_changes where id = ?"
     found = conn.execute(sql, [change_id]).fetchone()
-    return None if found is None else _change(found)
+    return None if found is None else Change.read(found)
 
 
 def last_change(conn: sqlite3.Connection, job_id: int, who: str) -> Change | None:
@@ -99,15 +134,16 @@ def last_change(conn: sqlite3.Connection, job_id: int, who: str) -> Change | Non
         " and undone_at is null order by id desc limit 1"
     )
     found = conn.execute(sql, [job_id, who]).fetchone()
-    return None if found is None else _change(found)
+    return None if found is None else Change.read(found)
 
 
 def times_changed(conn: sqlite3.Connection, source: str, key: Key) -> tuple[int, int]:
     """How often something was done with a row, in whatever queue, and undone: another answer means
-    that somebody was here meanwhile, also where the label was kept."""
+    that somebody was here meanwhile, also where the label was kept. Answers that people give each
+    for themselves are not told."""
     sql = (
         "select count(*), count(undone_at) from _ftclassify_label_changes"
-        " where source = ? and row_key = ?"
+        " where source = ? and row_key = ? and action in ('label', 'keep', 'skip')"
     )
     done, undone = conn.execute(sql, [source, cells_text(key)]).fetchone()
     return int(done), int(undone)
@@ -121,40 +157,27 @@ def list_changes(
         f"select {_CHANGE} from _ftclassify_label_changes where job_id = ?1"
         " and place = coalesce(?2, place) order by id desc limit ?3"
     )
-    return [_change(row) for row in conn.execute(sql, [job_id, place, most]).fetchall()]
+    return [Change.read(row) for row in conn.execute(sql, [job_id, place, most]).fetchall()]
+
+
+def cells_given(conn: sqlite3.Connection, job_id: int) -> list[tuple[Cell, ...]]:
+    """What label cells held after the changes of a queue, each once, the oldest first: as many as
+    it has labels, or combinations of them, however long it is. Raises ArtifactError."""
+    sql = (
+        f"select {at_most('cells_after')} from _ftclassify_label_changes where job_id = ?"
+        " group by cells_after order by min(id) limit ?"
+    )
+    found = conn.execute(sql, [job_id, MOST_CHANGES]).fetchall()
+    return [read_cells(cells) for (cells,) in found]
 
 
 def mark_undone(conn: sqlite3.Connection, change: Change, who: str) -> None:
-    """Call inside the transaction that writes the old value back."""
+    """And opens the row again. Call inside the transaction that writes the old value back."""
     conn.execute(
         "update _ftclassify_label_changes set undone_by = ?, undone_at = ? where id = ?",
         [who, now(), change.id],
     )
     set_state(conn, change.job_id, change.place, "open")
-
-
-def _change(cells: Sequence[Any]) -> Change:
-    id_, job_id, place, source, key, action, before, after, *rest = cells
-    why, note, who, created_at, undone_by, undone_at = rest
-    try:
-        return Change(
-            id=int(id_),
-            job_id=int(job_id),
-            place=int(place),
-            source=plain_text(source),
-            key=read_cells(key),
-            action=_ACTIONS[action],
-            before=read_cells(before),
-            after=read_cells(after),
-            why=plain_text(why),
-            note=plain_text(note),
-            who=plain_text(who),
-            created_at=plain_text(created_at),
-            undone_by=undone_by,
-            undone_at=undone_at,
-        )
-    except (TypeError, ValueError, KeyError) as error:
-        raise ArtifactError("A record of a change is damaged in this file.") from error
 
 
 def changed_since(conn: sqlite3.Connection, source: str, since: str) -> dict[int, int]:

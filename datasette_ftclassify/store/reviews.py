@@ -22,7 +22,8 @@ from .cell_size import at_most
 CLAIM_SECONDS = 300.0
 """For how long a row is somebody's who was shown it."""
 
-State = Literal["open", "done", "skipped"]
+State = Literal["open", "answered", "done", "skipped"]
+"""answered: by all people who were to answer it each for themselves; it waits for a decision"""
 
 
 @dataclass(frozen=True)
@@ -156,7 +157,9 @@ def _row(cells: Sequence[Any]) -> QueuedRow:
         raise ArtifactError("A row of this queue is damaged: make the queue again.") from error
 
 
-_STATES: dict[Any, State] = {"open": "open", "done": "done", "skipped": "skipped"}
+_STATES: dict[Any, State] = {
+    "open": "open", "answered": "answered", "done": "done", "skipped": "skipped"
+}  # fmt: skip
 
 
 def _items(text: object) -> list[Any]:
@@ -223,7 +226,7 @@ def set_state(conn: sqlite3.Connection, job_id: int, place: int, state: State) -
 @dataclass(frozen=True)
 class Progress:
     """Rows of a queue. changed: of those done, that got another label; claimed: open, and in front
-    of somebody"""
+    of somebody; answered: see `State`"""
 
     rows: int
     open: int
@@ -231,26 +234,30 @@ class Progress:
     skipped: int
     changed: int
     claimed: int
+    answered: int = 0
 
     @property
     def share(self) -> float:
-        return 1 - self.open / self.rows if self.rows else 1.0
+        return 1 - (self.open + self.answered) / self.rows if self.rows else 1.0
 
 
 def progress_of(conn: sqlite3.Connection, job_id: int) -> Progress:
     sql = (
         "select count(*), coalesce(sum(state = 'open'), 0), coalesce(sum(state = 'done'), 0),"
         " coalesce(sum(state = 'skipped'), 0),"
-        " coalesce(sum(state = 'open' and coalesce(claimed_until, 0) > ?), 0)"
+        " coalesce(sum(state = 'open' and coalesce(claimed_until, 0) > ?), 0),"
+        " coalesce(sum(state = 'answered'), 0)"
         " from _ftclassify_review_rows where job_id = ?"
     )
-    rows, open_, done, skipped, claimed = conn.execute(sql, [time.time(), job_id]).fetchone()
+    rows, open_, done, skipped, claimed, answered = conn.execute(
+        sql, [time.time(), job_id]
+    ).fetchone()
     sql = (
         "select count(distinct place) from _ftclassify_label_changes"
         " where job_id = ? and action = 'label' and undone_at is null"
     )
     (changed,) = conn.execute(sql, [job_id]).fetchone()
-    return Progress(rows, open_, done, skipped, changed, claimed)
+    return Progress(rows, open_, done, skipped, changed, claimed, answered)
 
 
 def has_reviews(conn: sqlite3.Connection) -> bool:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import datetime, timezone
 
+from .review_tables import CHANGE_BATCHES, REVIEWS
 from .tables import check_tables, check_triggers
 
 TABLES = tuple(
@@ -19,6 +20,7 @@ TABLES = tuple(
         "tasks", "splits", "split_rows", "classifiers", "artifacts", "evaluations", "jobs",
         "job_events", "columns", "settings", "answers", "spending", "batches", "following",
         "evaluation_rows", "batch_keys", "minimum_scores", "review_rows", "label_changes",
+        "change_batches",
     )
 )  # fmt: skip
 
@@ -311,46 +313,6 @@ _MINIMUM_SCORES = """
         set_at text not null
     )
 """
-_REVIEWS = (
-    """
-    create table _ftclassify_review_rows (
-        job_id integer not null references _ftclassify_jobs(id), -- which made the queue
-        place integer not null,          -- in the queue, from 1
-        row_key text not null,           -- JSON array of the values that identify the row
-        text_hash integer not null,      -- of the normalised text the row had
-        suggested text,                  -- JSON array of positions in the queue's label set
-        likely text not null,            -- JSON array of [position, probability]
-        why text not null,               -- it is shown, for people
-        at_random integer not null,      -- 1: drawn at random; 0: chosen by what a model says of it
-        words text not null,             -- JSON array: that spoke for what is suggested
-        neighbours text not null,        -- JSON array of the keys of rows with texts like its own
-        state text not null,             -- open, done or skipped
-        claimed_by text,                 -- who has it in front of them
-        claimed_until real,              -- Unix time
-        primary key (job_id, place)
-    ) without rowid
-    """,
-    """
-    create table _ftclassify_label_changes (
-        id integer primary key,
-        job_id integer not null,         -- of the queue
-        place integer not null,          -- there
-        source text not null,            -- the table
-        row_key text not null,           -- as in the queue
-        action text not null,            -- label, keep or skip
-        cells_before text not null,      -- JSON array of the label columns' cells
-        cells_after text not null,
-        why text not null,               -- the row was shown
-        note text not null,
-        who text not null,
-        created_at text not null,
-        undone_by text,
-        undone_at text
-    )
-    """,
-    "create index _ftclassify_label_changes_row on _ftclassify_label_changes (source, row_key)",
-    "create index _ftclassify_label_changes_job on _ftclassify_label_changes (job_id, place)",
-)
 
 _SET = "datasette-ftclassify"
 
@@ -390,9 +352,10 @@ _MIGRATIONS: dict[str, tuple[str, ...]] = {
         "alter table _ftclassify_evaluation_rows add column sampled integer",
     ),
     "m011_minimum_scores": (_MINIMUM_SCORES,),
-    "m012_reviews": _REVIEWS,
+    "m012_reviews": REVIEWS,
     # one of core/job_events.py; NULL: of an earlier version
     "m013_event_kinds": ("alter table _ftclassify_job_events add column kind text",),
     # JSON, see minimum_scores.KeptTree; NULL: no group answers below the minimum score
     "m014_label_trees": ("alter table _ftclassify_minimum_scores add column tree text",),
+    "m015_change_batches": CHANGE_BATCHES,
 }

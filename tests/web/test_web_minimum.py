@@ -67,7 +67,9 @@ async def test_only_who_may_chooses_and_sees_the_form(trained: Path, conn: sqlit
         assert "Save the minimum score" not in (await get(datasette, PAGE, visitor)).text
         assert "Save the minimum score" not in (await get(datasette, CARD, visitor)).text
     assert kept(conn) is None
-    assert "Save the minimum score" in (await get(datasette, PAGE, ROOT)).text
+    page = (await get(datasette, PAGE, ROOT)).text
+    assert "Save the minimum score" in page
+    assert "Macro" not in page
     frozen = serve(immutables=(trained,))
     assert "Save the minimum score" not in (await get(frozen, PAGE, ROOT)).text
     refused = await send(frozen, PAGE, {"strength": "none"}, ROOT)

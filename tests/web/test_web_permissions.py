@@ -100,6 +100,7 @@ BODIES: dict[str, dict[str, Any]] = {
     "/train": {"table": "messages", "action": "check", **LABEL},
     "/jobs/{id}": {"action": "pause"},
     "/jobs/{id}/review": {"action": "next"},
+    "/jobs/{id}/agreement": {"action": "decide"},
     "/review": {"table": "messages", "queue": "audit", **LABEL},
 }
 """Of POSTs that succeed for who may; that of a page which is not here may be refused as incomplete,
@@ -108,12 +109,17 @@ but only to who may."""
 CLASSIFIERS = {"/classifiers/{name}": "urgent", "/classifiers/{name}/retrain": "urgent"}
 """Whose versions are all of one table; elsewhere the newest version that all may see."""
 
-JOBS = {"/jobs/{id}": "train", "/jobs/{id}/review": "queue"}
+JOBS = {"/jobs/{id}": "train", "/jobs/{id}/review": "queue", "/jobs/{id}/agreement": "queue"}
 """A job that may be paused, one that has made a queue; elsewhere a check."""
 
 NEED_A_FILE_TO_WRITE = {
-    "/train", "/review", "/jobs/{id}/review", "/classifiers/{name}/retrain",
+    "/train",
+    "/review",
+    "/jobs/{id}/review",
+    "/classifiers/{name}/retrain",
     "/classifiers/{name}/student",
+    "/jobs/{id}/agreement",
+    "/merge-labels",
 }  # fmt: skip
 """Pages that are of no use where nothing can be written."""
 
@@ -190,7 +196,7 @@ def fill(path: Path) -> dict[str, int]:
         run_job(conn, check.id)
         hidden_check = submit_check(conn, hidden, SplitPlan())
         run_job(conn, hidden_check.id)
-        queue = submit_review(conn, ReviewSettings(task, "audit", rows=5))
+        queue = submit_review(conn, ReviewSettings(task, "audit", rows=5, people=2))
         hidden_queue = submit_review(conn, ReviewSettings(hidden, "audit", rows=5))
         for job in (queue, hidden_queue):
             run_job(conn, job.id)

@@ -22,6 +22,9 @@ from ..settings import ReviewSettings, settings_of
 from .queues import Queue, queue_of
 from .rows import find_source
 
+MOST_PEOPLE = 10
+"""Who label the rows of a queue each for themselves."""
+
 
 def submit_review(
     conn: sqlite3.Connection, settings: ReviewSettings, *, access: Access | None = None
@@ -32,6 +35,8 @@ def submit_review(
     SourceError when the table is gone.
     """
     queue_of(settings.queue)
+    if not 1 <= settings.people <= MOST_PEOPLE:
+        raise ReviewError(f"From 1 to {MOST_PEOPLE} people can label each row.", fields=("people",))
     source = find_source(conn, settings.task)
     task = replace(settings.task, source=source.name)
     words = replace(settings, task=task, once=uuid.uuid4().hex).to_dict()

@@ -17,13 +17,14 @@ from ...store.label_changes import (
     Action,
     Change,
     add_change,
+    cells_given,
     get_change,
     last_change,
-    list_changes,
     mark_undone,
 )
-from ...store.reviews import QueuedRow, claim_next, row_at
+from ...store.reviews import QueuedRow, claim, claim_next, row_at
 from ...store.schema import ensure_schema, transaction
+from ...store.shared_answers import answers_of, next_unanswered, settle
 from ..row_updates import is_about_the_file
 from .build import queue_facts
 from .cells import as_cells
@@ -36,11 +37,17 @@ MOST_NOTE = 2_000
 @dataclass(frozen=True)
 class Changed:
     """change: its record; wrote: whether the table was written; next: the place of the row that is
-    now this person's; None: none is left"""
+    now this person's; None: none is left; decided: whether it decided between several answers"""
 
     change: Change
     wrote: bool
     next: int | None
+    decided: bool = False
+
+
+def people_of(job: Job) -> int:
+    """How many label each row of a queue, each for themselves. Raises as `open_queue` does."""
+    return queue_facts(job)[1].people
 
 
 def open_queue(conn: sqlite3.Connection, job: Job) -> tuple[Task, Relation, LabelSet]:
@@ -55,15 +62,22 @@ def open_queue(conn: sqlite3.Connection, job: Job) -> tuple[Task, Relation, Labe
 def _added(conn: sqlite3.Connection, job: Job, task: Task) -> list[LabelValue]:
     """Labels that were given in this queue, the oldest first."""
     read = label_reader(task.label_reading, task.labels)
-    given = (read(c.after).values or () for c in reversed(list_changes(conn, job.id)))
+    given = (read(cells).values or () for cells in cells_given(conn, job.id))
     return [label for labels in given for label in labels]
 
 
 def start(conn: sqlite3.Connection, job: Job, who: str, *, besides: int = 0) -> int | None:
-    """The place of the first row that nobody else has in front of them."""
+    """The place of the first row that nobody else has in front of them; where several people
+    label each row, of the first that this person has not."""
     ensure_schema(conn)
     with transaction(conn):
-        return claim_next(conn, job.id, who, besides=besides)
+        return _next(conn, job, who, besides=besides)
+
+
+def _next(conn: sqlite3.Connection, job: Job, who: str, *, besides: int = 0) -> int | None:
+    if people_of(job) > 1:
+        return next_unanswered(conn, job.id, who, besides=besides)
+    return claim_next(conn, job.id, who, besides=besides)
 
 
 def change_row(
@@ -79,6 +93,8 @@ def change_row(
 ) -> Changed:
     """Gives a row the labels with these names, or keeps those that it has, or skips it (None).
 
+    Where several people label each row, this is the person's own answer, in the place of an earlier
+    one, and writes nothing into the table; once all have answered, it is the decision, which does.
     seen:      of the row as it was shown, see `RowNow`
     new_label: the name of one that is not among those offered, added on purpose
     Raises RowChanged when the row is another one by now, ReviewError when the choice makes no sense
@@ -89,23 +105,36 @@ def change_row(
         task, source, labels = open_queue(conn, job)
         queued = _queued(conn, job, place)
         now = _as_shown(conn, task, source, queued, seen)
-        action: Action = "skip"
+        people = people_of(job)
+        own = people > 1 and queued.state == "open"
+        action: Action = "pass" if own else "skip"
         after = now.cells
         if chosen is not None:
             values = _values(task, labels, chosen, new_label)
-            if set(values) == set(now.labels or ()) and now.labels is not None:
+            if own:
+                action = "answer"
+                after = as_cells(conn, task, source, _with(labels, values), values, now.cells)
+            elif set(values) == set(now.labels or ()) and now.labels is not None:
                 action = "keep"
             else:
                 action = "label"
                 wanted = as_cells(conn, task, source, _with(labels, values), values, now.cells)
-                after = _write(conn, task, source, queued, now.cells, wanted)
+                after = write_row(conn, task, source, queued, now.cells, wanted)
+        if own:
+            for earlier in answers_of(conn, job.id, place):
+                if earlier.who == who:
+                    mark_undone(conn, earlier, who)
         number = add_change(
             conn, queued, job_id=job.id, source=source.name, action=action, before=now.cells,
             after=after, note=note.strip()[:MOST_NOTE], who=who,
         )  # fmt: skip
         change = get_change(conn, number)
         assert change is not None
-        return Changed(change, action == "label", claim_next(conn, job.id, who))
+        if own:
+            settle(conn, job.id, place, people)
+        if people > 1 and not own:
+            return Changed(change, action == "label", None, decided=True)
+        return Changed(change, action == "label", _next(conn, job, who))
 
 
 def undo(conn: sqlite3.Connection, job: Job, who: str, change_id: int | None = None) -> Changed:
@@ -123,10 +152,26 @@ def undo(conn: sqlite3.Connection, job: Job, who: str, change_id: int | None = N
             raise ReviewError(f"{change.undone_by} has undone that already.")
         task, source, _ = open_queue(conn, job)
         queued = _queued(conn, job, change.place)
+        if change.action in ("answer", "pass"):
+            _check_own(change, queued, who)
         if change.action == "label":
-            _write(conn, task, source, queued, change.after, change.before, undoing=True)
+            write_row(conn, task, source, queued, change.after, change.before, undoing=True)
         mark_undone(conn, change, who)
+        if (people := people_of(job)) > 1:
+            settle(conn, job.id, change.place, people)
+        else:  # it is in front of this person again
+            claim(conn, job.id, change.place, who)
         return Changed(change, change.action == "label", change.place)
+
+
+def _check_own(change: Change, queued: QueuedRow, who: str) -> None:
+    """Raises ReviewError for an answer that this person cannot take back."""
+    if change.who != who:
+        raise ReviewError(f"That is the answer of {change.who}, who alone can take it back.")
+    if queued.state in ("done", "skipped"):
+        raise ReviewError(
+            f"Row {queued.place} has been decided since: undo that first, in the list of changes."
+        )
 
 
 def _queued(conn: sqlite3.Connection, job: Job, place: int) -> QueuedRow:
@@ -159,13 +204,13 @@ def _values(
         raise ReviewError(f"There is no label {unknown[0][:100]}.", fields=("label",))
     values = [by_name[name] for name in dict.fromkeys(chosen)]
     if new_label:
-        values.append(_new(task, labels, new_label))
+        values.append(added_label(task, labels, new_label))
         if task.exclusive:
             values = values[-1:]
     return tuple(values)
 
 
-def _new(task: Task, labels: LabelSet, name: str) -> LabelValue:
+def added_label(task: Task, labels: LabelSet, name: str) -> LabelValue:
     """A label that is not there yet. Raises ReviewError where it is, or cannot be one."""
     if is_blank(name):
         raise ReviewError("A label has at least one letter or sign.", fields=("new_label",))
@@ -193,7 +238,7 @@ def _with(labels: LabelSet, values: Sequence[LabelValue]) -> LabelSet:
         raise ReviewError(str(error), fields=("new_label",)) from error
 
 
-def _write(
+def write_row(
     conn: sqlite3.Connection,
     task: Task,
     source: Relation,
@@ -207,21 +252,7 @@ def _write(
     a trigger may have changed. Raises RowChanged or ReviewError, and has changed nothing."""
     where, key = matches(source, queued.key)
     columns = list(map(quote, task.labels))
-    assignments = ", ".join(f"{c} = {_mark(v)}" for c, v in zip(columns, after, strict=True))
-    still = " and ".join(
-        f"{c} is {_mark(v)} collate binary" for c, v in zip(columns, before, strict=True)
-    )
-    sql = f"update {quote(source.name)} set {assignments} where {where} and {still}"
-    try:
-        changed = conn.execute(sql, [*map(_bound, after), *key, *map(_bound, before)]).rowcount
-    except sqlite3.Error as error:
-        if is_about_the_file(error):
-            raise
-        raise ReviewError(
-            f"The table {source.name} refuses this label: {str(error).rstrip('.')}. Nothing was "
-            "changed.",
-            fields=("label",),
-        ) from error
+    changed = write_cells(conn, source, task.labels, (where, key), before, after)
     held = conn.execute(
         f"select {', '.join(columns)} from {quote(source.name)} where {where}", key
     ).fetchone()
@@ -239,6 +270,45 @@ def _write(
             f"This row holds {_said(held)} by now, which somebody else wrote: nothing was {what}."
         )
     return tuple(held)
+
+
+def write_cells(
+    conn: sqlite3.Connection,
+    source: Relation,
+    labels: Sequence[str],
+    rows: tuple[str, Sequence[Cell]],
+    before: Sequence[Cell],
+    after: Sequence[Cell],
+) -> int:
+    """Writes the label cells of rows that hold `before`; gives how many these are.
+
+    rows: a condition, and its values
+    Raises ReviewError where the table refuses it, and has changed nothing.
+    """
+    where, values = rows
+    columns = list(map(quote, labels))
+    assignments = ", ".join(f"{c} = {_mark(v)}" for c, v in zip(columns, after, strict=True))
+    still, held = cells_are(labels, before)
+    sql = f"update {quote(source.name)} set {assignments} where {where} and {still}"
+    try:
+        return conn.execute(sql, [*map(_bound, after), *values, *held]).rowcount
+    except sqlite3.Error as error:
+        if is_about_the_file(error):
+            raise
+        raise ReviewError(
+            f"The table {source.name} refuses this label: {str(error).rstrip('.')}. Nothing was "
+            "changed.",
+            fields=("label",),
+        ) from error
+
+
+def cells_are(labels: Sequence[str], cells: Sequence[Cell]) -> tuple[str, list[Cell]]:
+    """The condition for rows whose label cells are exactly these, and its values."""
+    columns = list(map(quote, labels))
+    sql = " and ".join(
+        f"{c} is {_mark(v)} collate binary" for c, v in zip(columns, cells, strict=True)
+    )
+    return sql, list(map(_bound, cells))
 
 
 def _said(cells: Sequence[Cell]) -> str:

@@ -115,12 +115,14 @@ def read_row(
     cells = tuple(found[n:])
     text = task.renderer()(found[:n]).text
     done = times_changed(conn, source.name, queued.key)
+    # What is sent as somebody's own answer must not become the decision about all of them.
+    stage = ["answered"] if queued.state == "answered" else []
     return RowNow(
         key=queued.key,
         cells=cells,
         text=text,
         labels=label_reader(task.label_reading, task.labels)(cells).values,
-        seen=sha256(repr((list(map(_exact, found)), done)).encode()).hexdigest()[:32],
+        seen=sha256(repr((list(map(_exact, found)), done, *stage)).encode()).hexdigest()[:32],
         moved=text is None or text_hash(text) != queued.text_hash,
     )
 

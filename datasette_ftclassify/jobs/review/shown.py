@@ -4,7 +4,7 @@ pages, in a terminal and as JSON."""
 from __future__ import annotations
 
 import sqlite3
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from ...checks.report import json_key
@@ -16,8 +16,9 @@ from ...metrics.intervals import wilson_interval
 from ...store.jobs.job import Job
 from ...store.label_changes import Change, list_changes
 from ...store.reviews import Progress, QueuedRow, list_rows, progress_of, row_at
+from ...store.shared_answers import answers_of, left_for
 from .build import queue_facts
-from .changes import open_queue
+from .changes import open_queue, people_of
 from .rows import exact, read_row
 
 LONGEST_TEXT = 20_000
@@ -48,6 +49,10 @@ class ShownRow:
     seen:      to be sent back with the choice: it names the row's state
     moved:     whether its text is another one than when the queue was made
     cut:       whether the text goes on
+    blind:     whether somebody is to label it for themselves: nothing is shown then of what the
+               row, a model or others say
+    mine:      where several people label each row, what this person has answered
+    answers:   and what all have, once nobody is to answer any more: (who, labels), None: passed
     """
 
     place: int
@@ -64,6 +69,9 @@ class ShownRow:
     claimed_by: str | None
     seen: str
     moved: bool
+    blind: bool = False
+    mine: list[str] | None = None
+    answers: list[tuple[str, list[str] | None]] | None = None
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -87,6 +95,7 @@ class QueueNow:
 
     probable: of its first rows, how many are probably what it looks for; None: not known
     labels:   the names of those that can be chosen; exclusive: one a row
+    people:   how many label each row, each for themselves; left: rows that this person is to label
     audit:    of a random sample, once a row of it was judged
     """
 
@@ -100,20 +109,25 @@ class QueueNow:
     labels: list[str]
     exclusive: bool
     audit: Audit | None
+    people: int
+    left: int
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
 
 
-def queue_now(conn: sqlite3.Connection, job: Job) -> QueueNow:
-    """Raises ReviewError, SourceError or ArtifactError when the queue cannot be worked in."""
-    queue, _, _, result = queue_facts(job)
+def queue_now(conn: sqlite3.Connection, job: Job, who: str = "") -> QueueNow:
+    """who: whose queue it is, where several people label each row
+    Raises ReviewError, SourceError or ArtifactError when the queue cannot be worked in."""
+    queue, settings, _, result = queue_facts(job)
     with exact(conn):
         task, source, labels = open_queue(conn, job)
     progress = progress_of(conn, job.id)
     probable, said = result.get("probable"), result.get("said")
     audit = None
-    if queue.name == "audit" and progress.done:
+    # Rows are decided the disputed ones first, which say nothing of the others.
+    whole = settings.people < 2 or not (progress.open or progress.answered)
+    if queue.name == "audit" and progress.done and whole:
         wrong = min(progress.changed, progress.done)
         low, high = wilson_interval(wrong, progress.done)
         audit = Audit(progress.done, wrong, wrong / progress.done, low, high)
@@ -128,28 +142,50 @@ def queue_now(conn: sqlite3.Connection, job: Job) -> QueueNow:
         labels=list(labels.names),
         exclusive=task.exclusive,
         audit=audit,
+        people=settings.people,
+        left=progress.open if settings.people < 2 else left_for(conn, job.id, who),
     )
 
 
-def show_row(conn: sqlite3.Connection, job: Job, place: int) -> ShownRow | None:
+def show_row(conn: sqlite3.Connection, job: Job, place: int, who: str = "") -> ShownRow | None:
     """None where the queue has no such place, or the row is gone. Raises as `queue_now` does."""
     with exact(conn):
         task, source, labels = open_queue(conn, job)
         queued = row_at(conn, job.id, place)
         if queued is None:
             return None
-        return _shown(conn, task, source, labels, queued)
+        found = _shown(conn, task, source, labels, queued)
+        return found if found is None else _for_person(conn, job, task, labels, found, who)
 
 
 def list_shown(
-    conn: sqlite3.Connection, job: Job, *, after: int = 0, most: int = 50
+    conn: sqlite3.Connection, job: Job, *, after: int = 0, most: int = 50, who: str = ""
 ) -> list[ShownRow]:
     """The rows of a queue in their order, without those that are gone. Raises as `queue_now`."""
     with exact(conn):
         task, source, labels = open_queue(conn, job)
         rows = list_rows(conn, job.id, after=after, most=most)
         shown = (_shown(conn, task, source, labels, queued, near=False) for queued in rows)
-        return [row for row in shown if row is not None]
+        return [_for_person(conn, job, task, labels, row, who) for row in shown if row is not None]
+
+
+def _for_person(
+    conn: sqlite3.Connection, job: Job, task: Task, labels: LabelSet, row: ShownRow, who: str
+) -> ShownRow:
+    """A row that several people label, as this one may see it."""
+    if people_of(job) < 2:
+        return row
+    read = label_reader(task.label_reading, task.labels)
+    given: dict[str, list[str] | None] = {}
+    for answer in answers_of(conn, job.id, row.place):
+        values = read(answer.after).values if answer.action == "answer" else None
+        given[answer.who] = None if values is None else label_names(labels, values)
+    if row.state != "open":
+        return replace(row, mine=given.get(who), answers=list(given.items()))
+    return replace(
+        row, blind=True, mine=given.get(who), labels=None, suggested=None, likely=[], words=[],
+        neighbours=[], why="",
+    )  # fmt: skip
 
 
 def _shown(
@@ -172,7 +208,7 @@ def _shown(
         key=json_key(queued.key),
         text=text if text is None else text[:LONGEST_TEXT],
         cut=text is not None and len(text) > LONGEST_TEXT,
-        labels=None if now.labels is None else _names(labels, now.labels),
+        labels=None if now.labels is None else label_names(labels, now.labels),
         suggested=None
         if queued.suggested is None
         else [names[p] for p in queued.suggested if p < len(names)],
@@ -187,7 +223,7 @@ def _shown(
     )
 
 
-def _names(labels: LabelSet, values: tuple[LabelValue, ...]) -> list[str]:
+def label_names(labels: LabelSet, values: tuple[LabelValue, ...]) -> list[str]:
     return [label_name(v) if labels.index(v) is None else labels.name_of(v) for v in values]
 
 
@@ -201,7 +237,7 @@ def _neighbours(
         if now is not None and now.text is not None:
             short = " ".join(now.text[: LONGEST_NEIGHBOUR + 1].split())
             cut = short if len(short) <= LONGEST_NEIGHBOUR else short[: LONGEST_NEIGHBOUR - 1] + "…"
-            found.append(Neighbour(json_key(key), cut, _names(labels, now.labels or ())))
+            found.append(Neighbour(json_key(key), cut, label_names(labels, now.labels or ())))
     return found
 
 
@@ -226,14 +262,15 @@ class ShownChange:
 
 
 def changes_shown(
-    conn: sqlite3.Connection, job: Job, *, place: int | None = None, most: int = 50
+    conn: sqlite3.Connection, job: Job, *, place: int | None = None, most: int = 50, who: str = ""
 ) -> list[ShownChange]:
-    """The newest first."""
+    """The newest first. Of answers that people give each for themselves, this person's own."""
     with exact(conn):
         task, _, labels = open_queue(conn, job)
         return [
             shown_change(task, labels, change)
             for change in list_changes(conn, job.id, place=place, most=most)
+            if change.action not in ("answer", "pass") or change.who == who
         ]
 
 
@@ -242,7 +279,7 @@ def shown_change(task: Task, labels: LabelSet, change: Change) -> ShownChange:
         if len(cells) != len(task.labels):
             return None
         values = label_reader(task.label_reading, task.labels)(cells).values
-        return None if values is None else _names(labels, values)
+        return None if values is None else label_names(labels, values)
 
     return ShownChange(
         change.id, change.place, json_key(change.key), change.action, named(change.before),

@@ -12,7 +12,7 @@ from ...core.errors import FtclassifyError, ReviewError
 from ...core.label_kinds import MULTICLASS
 from ...core.numbers import Range
 from ...core.task import Task
-from ...jobs.review.build import submit_review
+from ...jobs.review.build import MOST_PEOPLE, submit_review
 from ...jobs.review.queue_rows import MOST_ROWS
 from ...jobs.review.queues import QUEUES, queue_of
 from ...jobs.review.rows import find_source
@@ -38,7 +38,11 @@ if TYPE_CHECKING:
     from ..page_request import PageRequest
 
 QUEUE_ROWS = Range(1, MOST_ROWS, whole=True)
+PEOPLE = Range(1, MOST_PEOPLE, whole=True)
 _MOST_QUEUES = 50
+_FORM = (
+    "queue", "rows", "people", "classifier", "other", "check", "learnt", "text", "label"
+)  # fmt: skip
 
 
 @page(
@@ -59,8 +63,9 @@ _MOST_QUEUES = 50
 async def review_page(ask: PageRequest) -> Response:
     """GET /DB/-/ftclassify/review?table=T: its queues, and a form that makes one.
 
-    POST makes one: `queue`, `rows`, and what was learnt: `classifier`, the number of a `check`, or
-    the fields of a training such as `text` and `label`; `other` for a second classifier.
+    POST makes one: `queue`, `rows`, `people` (who label each row, each for themselves), and what
+    was learnt: `classifier`, the number of a `check`, or the fields of a training such as `text`
+    and `label`; `other` for a second classifier.
     """
     if not ask.db.is_mutable:
         raise NotFound(
@@ -89,13 +94,14 @@ async def require_edit(ask: PageRequest) -> None:
 async def _make(ask: PageRequest) -> Response:
     queue = queue_of(ask.one("queue"))
     rows = whole("rows", ask.one("rows"), QUEUE_ROWS)
+    people = whole("people", ask.one("people"), PEOPLE) or 1
     table = str(ask.table)
-    own = await _classifiers(ask, table)
+    own = await table_classifiers(ask, table)
     task = await ask.read(lambda conn: _task(conn, ask, table, own))
     asked = [ask.one("classifier") or _name_in(ask.one("learnt"), "classifier"), ask.one("other")]
     uids = [named(own, name, table).uid for name in asked[: queue.classifiers]]
     first, second = [*uids, None, None][:2]
-    settings = ReviewSettings(task, queue.name, first, second, rows=rows)
+    settings = ReviewSettings(task, queue.name, first, second, rows=rows, people=people)
     access = await access_of(ask.datasette)
     job = await queue_aside(ask, lambda conn: submit_review(conn, settings, access=access))
     where = ask.url("jobs", job.id, "review")
@@ -144,12 +150,9 @@ def named(own: Sequence[Classifier], name: str, table: str) -> Classifier:
 
 async def _form(ask: PageRequest, problem: str = "") -> Response:
     table = str(ask.table)
-    access = {c.title for c in await _classifiers(ask, table)}
+    access = {c.title for c in await table_classifiers(ask, table)}
     found = await ask.read(lambda conn: _read(conn, table))
-    chosen = {
-        name: ask.one(name) or ask.argument(name)
-        for name in ("queue", "rows", "classifier", "other", "check", "learnt", "text", "label")
-    }
+    chosen = {name: ask.one(name) or ask.argument(name) for name in _FORM}
     why_not = await ask.read(lambda conn: _why_not(conn, table))
     look = await ask.read(lambda conn: preview_table(conn, Choices(table)))
     columns = [column.name for column in look.columns]
@@ -204,7 +207,7 @@ def _why_not(conn: sqlite3.Connection, table: str) -> str | None:
 _NO_COLUMNS = Task(source="", text=(), labels=(), kind=MULTICLASS.name)
 
 
-async def _classifiers(ask: PageRequest, table: str) -> list[Classifier]:
+async def table_classifiers(ask: PageRequest, table: str) -> list[Classifier]:
     """Those that were trained on the table and reveal nothing that the visitor may not see."""
     found = await ask.read(list_classifiers)
     own = [c for c in found if c.task.source == table]
@@ -254,5 +257,6 @@ def _queue(conn: sqlite3.Connection, job: Job) -> dict[str, Any]:
         "created_at": job.created_at,
         "rows": progress.rows if progress else None,
         "open": progress.open if progress else None,
+        "people": settings.people,
         "changed": progress.changed if progress else None,
     }

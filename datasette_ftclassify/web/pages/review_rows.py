@@ -7,12 +7,15 @@ what they chose for the one before; so everything also works as plain forms.
 from __future__ import annotations
 
 import sqlite3
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from datasette.utils.asgi import NotFound, Response
 
 from ...core.database import relation
 from ...core.errors import FtclassifyError, ReviewError, RowChanged
+from ...core.time_limit import TooSlow
+from ...jobs.review.agreement import next_decision
 from ...jobs.review.changes import Changed, change_row, start, undo
 from ...jobs.review.shown import (
     QueueNow,
@@ -24,9 +27,10 @@ from ...jobs.review.shown import (
     show_row,
 )
 from ...store.jobs.job import Job
-from ..permissions import REVIEW, is_modern, may_edit
+from ..permissions import REVIEW, may_edit
 from ..registry import page
 from ..responses import done, show
+from ..row_events import tell_edited
 from .check import progress_of, row_url
 from .review import require_edit
 
@@ -82,19 +86,22 @@ async def _act(ask: PageRequest, job: Job) -> Response:
         place = await ask.write(lambda conn: start(conn, job, who))
         return await _on(ask, job, place, {"place": place})
     if action == "undo":
-        number = _whole(ask, "change") if ask.one("change") else None
+        number = whole_number(ask, "change") if ask.one("change") else None
         changed = await ask.edit(lambda conn: undo(conn, job, who, number))
-        await _tell(ask, job, changed)
+        await _tell(ask, changed)
         return await _on(ask, job, changed.next, _told(changed))
-    place, seen, note = _whole(ask, "place"), ask.one("seen"), ask.one("note")
+    place, seen, note = whole_number(ask, "place"), ask.one("seen"), ask.one("note")
     chosen, new = _chosen(ask) if action == "label" else (None, "")
     changed = await ask.edit(
         lambda conn: change_row(
             conn, job, place, chosen, seen=seen, who=who, note=note, new_label=new
         )
     )
-    await _tell(ask, job, changed)
-    return await _on(ask, job, changed.next, _told(changed))
+    await _tell(ask, changed)
+    following = changed.next
+    if changed.decided:
+        following = await ask.write(lambda conn: next_decision(conn, job, who))
+    return await _on(ask, job, following, {**_told(changed), "place": following})
 
 
 def _chosen(ask: PageRequest) -> tuple[list[str], str]:
@@ -114,7 +121,7 @@ def _chosen(ask: PageRequest) -> tuple[list[str], str]:
     return names, new
 
 
-def _whole(ask: PageRequest, name: str) -> int:
+def whole_number(ask: PageRequest, name: str) -> int:
     text = ask.one(name)
     if not text.isdecimal() or len(text) > 15:
         raise ReviewError(f"The {name} is a whole number, not {text[:40] or 'nothing'}.")
@@ -129,31 +136,24 @@ def _told(changed: Changed) -> dict[str, Any]:
 async def _on(ask: PageRequest, job: Job, place: int | None, data: dict[str, Any]) -> Response:
     """To the row at that place, or, where none is left, to the queue."""
     where = ask.url("jobs", job.id, "review", place=place)
-    row = None
+    who, row = who_is(ask), None
     if place is not None and ask.wants_json:
-        shown = await ask.read(lambda conn: show_row(conn, job, place))
-        row = None if shown is None else shown.to_dict()
+        with suppress(TooSlow):  # what was done stays done, and is told
+            shown = await ask.read(lambda conn: show_row(conn, job, place, who))
+            row = None if shown is None else shown.to_dict()
     return await done(ask, where, {**data, "row": row})
 
 
-async def _tell(ask: PageRequest, job: Job, changed: Changed) -> None:
-    """Datasette's own event of an edited row, where it has them."""
-    if not changed.wrote or not is_modern(ask.datasette):
-        return
-    from datasette.events import UpdateRowEvent
-
-    change = changed.change
-    await ask.datasette.track_event(
-        UpdateRowEvent(
-            actor=ask.actor, database=ask.database, table=change.source, pks=list(change.key)
-        )
-    )
+async def _tell(ask: PageRequest, changed: Changed) -> None:
+    if changed.wrote:
+        await tell_edited(ask, changed.change.source, changed.change.key)
 
 
 async def _shown(ask: PageRequest, job: Job, error: FtclassifyError | None = None) -> Response:
     more: dict[str, Any] = {
         "queue_url": ask.url("jobs", job.id, "review"),
         "job_url": ask.url("jobs", job.id),
+        "agreement_url": ask.url("jobs", job.id, "agreement"),
         "back": ask.url("review", table=ask.table),
         "table": ask.table,
         "table_url": str(ask.datasette.urls.table(ask.database, str(ask.table))),
@@ -165,7 +165,7 @@ async def _shown(ask: PageRequest, job: Job, error: FtclassifyError | None = Non
         data: dict[str, Any] = {"state": progress_of(job), "queue": None, "row": None}
         return await show(ask, data, more=more)
     place = _wanted(ask)
-    found = await ask.read(lambda conn: _read(conn, job, place))
+    found = await ask.read(lambda conn: _read(conn, job, place, who_is(ask)))
     queue, row = found["queue"], found["row"]
     data = {
         "state": progress_of(job),
@@ -175,7 +175,10 @@ async def _shown(ask: PageRequest, job: Job, error: FtclassifyError | None = Non
     }
     if ask.wants_json and ask.argument("list"):
         start_ = ask.number("start") or 0
-        rows = await ask.read(lambda conn: list_shown(conn, job, after=start_, most=LISTED))
+        who = who_is(ask)
+        rows = await ask.read(
+            lambda conn: list_shown(conn, job, after=start_, most=LISTED, who=who)
+        )
         data["rows"] = [listed.to_dict() for listed in rows]
     status = 200
     if error is not None:
@@ -196,13 +199,13 @@ def _wanted(ask: PageRequest) -> int | None:
     return ask.number("place")
 
 
-def _read(conn: sqlite3.Connection, job: Job, place: int | None) -> dict[str, Any]:
-    queue = queue_now(conn, job)
-    row = None if place is None else show_row(conn, job, place)
+def _read(conn: sqlite3.Connection, job: Job, place: int | None, who: str) -> dict[str, Any]:
+    queue = queue_now(conn, job, who)
+    row = None if place is None else show_row(conn, job, place, who)
     return {
         "queue": queue,
         "row": row,
-        "changes": changes_shown(conn, job, place=place, most=LISTED),
+        "changes": changes_shown(conn, job, place=place, most=LISTED, who=who),
     }
 
 
@@ -224,6 +227,6 @@ def _row_parts(
     }
     if row is not None:
         parts["first"], parts["others"] = label_order(queue.labels, row)
-        ticked = row.labels if row.labels is not None else (row.suggested or [])
+        ticked = row.labels if row.labels is not None else (row.mine or row.suggested or [])
         parts["ticked"] = list(ask.many("label")) if error else ticked
     return parts

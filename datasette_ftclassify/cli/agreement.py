@@ -1,0 +1,162 @@
+"""`agreement`: a queue that several people have labelled, each for themselves"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ..core.errors import ReviewError
+from ..core.humanize import counted, percent, rows_text, score
+from .options import database_argument, json_option, open_database
+from .output import friendly, one_line, print_json
+from .review import person_called
+
+if TYPE_CHECKING:
+    import sqlite3
+
+    from ..jobs.review.agreement import Agreement
+    from ..store.jobs.job import Job
+
+_SHOWN = 100
+"""Disagreements."""
+
+
+@click.command()
+@database_argument
+@click.argument("job_id", metavar="[JOB]", type=int, required=False)
+@click.option(
+    "--decide",
+    "decided",
+    type=(int, str),
+    multiple=True,
+    metavar="PLACE LABEL",
+    help="Decide about the row at that place of the queue; repeat for more.",
+)
+@click.option("--accept", is_flag=True, help="Write the labels on which all agree.")
+@click.option("--undo", "batch", type=int, metavar="N", help="Undo what --accept wrote as N.")
+@click.option("--note", default="", help="Kept with what --decide changes.")
+@click.option("--as", "person", metavar="NAME", help="Who decides; else your user name.")
+@json_option
+@friendly
+def agreement(
+    database: str,
+    job_id: int | None,
+    decided: Sequence[tuple[int, str]],
+    accept: bool,
+    batch: int | None,
+    note: str,
+    person: str | None,
+    as_json: bool,
+) -> None:
+    """Show how far people agree who labelled a queue each for themselves, and decide.
+
+    JOB is the number of the queue's job; without it, the newest queue for several people. The label
+    column is as it was until a row is decided, or what all say is accepted.
+
+    \b
+      datasette ftclassify review mail.db messages --classifier mail --queue audit --people 2
+      datasette ftclassify agreement mail.db
+      datasette ftclassify agreement mail.db --decide 3 invoices --accept
+    """
+    from ..jobs.review.agreement import agreement as find_agreement
+
+    with open_database(database) as conn:
+        job = _job(conn, job_id)
+        done = _act(conn, job, decided, accept, batch, note, person_called(person))
+        found = find_agreement(conn, job)
+    if as_json:
+        print_json({**found.to_dict(), **done})
+        return
+    for line in done.get("said", []):
+        click.echo(line)
+    _describe(found)
+
+
+def _job(conn: sqlite3.Connection, job_id: int | None) -> Job:
+    from ..core.errors import FtclassifyError
+    from ..jobs.review.changes import people_of
+    from ..store.jobs.state import get_job, list_jobs
+
+    if job_id is not None:
+        return get_job(conn, job_id)
+    for job in list_jobs(conn, "review", "finished"):
+        try:
+            if people_of(job) > 1:
+                return job
+        except FtclassifyError:
+            continue
+    raise ReviewError("There is no queue that several people label: make one with review --people.")
+
+
+def _act(
+    conn: sqlite3.Connection,
+    job: Job,
+    decided: Sequence[tuple[int, str]],
+    accept: bool,
+    batch: int | None,
+    note: str,
+    who: str,
+) -> dict[str, Any]:
+    """Does what was asked, one after the other, and says it."""
+    from ..jobs.review.agreement import accept_agreed
+    from ..jobs.review.batches import undo_batch
+    from ..jobs.review.changes import change_row
+    from ..jobs.review.shown import show_row
+    from ..store.change_batches import get_batch, last_of_queue
+
+    said: list[str] = []
+    wanted: dict[int, list[str]] = {}
+    for place, label in decided:
+        wanted.setdefault(place, []).extend([label] if label else [])
+    for place, labels in wanted.items():
+        row = show_row(conn, job, place, who)
+        if row is None or row.state == "open":
+            raise ReviewError(f"Row {place} does not wait for a decision.")
+        change_row(conn, job, place, labels, seen=row.seen, who=who, note=note)
+        said.append(f"Row {place} is decided.")
+    if batch is not None:
+        if get_batch(conn, batch).job_id != job.id:
+            raise ReviewError(f"This queue has no change {batch} of many rows.")
+        undone = undo_batch(conn, batch, who)
+        left = f", {rows_text(undone.kept)} changed since left as they are" if undone.kept else ""
+        said.append(f"{rows_text(len(undone.restored)).capitalize()} undone{left}.")
+    if accept:
+        found = accept_agreed(conn, job, who)
+        made = last_of_queue(conn, job.id)
+        number = "" if made is None else f" (--undo {made.id})"
+        said.append(f"{rows_text(len(found.written)).capitalize()} written{number}.")
+        if found.left:
+            said.append(f"{rows_text(found.left).capitalize()} left as they are. {found.reason}")
+    return {"said": said} if said else {}
+
+
+def _describe(found: Agreement) -> None:
+    if not found.rows or found.share is None or found.low is None or found.high is None:
+        click.echo(f"No row has been answered by {found.wanted} people yet.")
+        return
+    click.echo(
+        f"{found.agreed:,} of {rows_text(found.rows)} have the same labels from all:"
+        f" {percent(found.share, 1)}, with 95% confidence from {percent(found.low, 1)} to"
+        f" {percent(found.high, 1)}."
+    )
+    alpha = "not defined" if found.alpha is None else score(found.alpha)
+    click.echo(f"  Krippendorff's alpha  {alpha}")
+    for pair in found.pairs:
+        kappa = "not defined" if pair.kappa is None else score(pair.kappa)
+        click.echo(
+            f"  {pair.first}, {pair.second}: the same on {percent(pair.share, 1)} of"
+            f" {rows_text(pair.rows)}, Cohen's kappa {kappa}"
+        )
+    for row in found.disagreements[:_SHOWN]:
+        answers = "; ".join(
+            f"{who}: {', '.join(labels) or 'none'}" for who, labels in row.answers.items()
+        )
+        state = "" if row.state == "answered" else f" ({row.state})"
+        click.echo(f"{row.place:4}  {answers}{state}  {one_line(row.text, 60)}")
+    if found.to_decide or found.to_accept:
+        click.echo(
+            f"{counted(found.to_decide, 'disagreement')} to decide,"
+            f" {counted(found.to_accept, 'agreed row')} to accept."
+        )

@@ -1,0 +1,161 @@
+"""`merge-labels`: labels of a column made one, or renamed"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ..core.errors import ReviewError
+from ..core.humanize import rows_text
+from .confirmation import confirm
+from .options import database_argument, json_option, open_database
+from .output import friendly, print_json
+from .review import person_called
+
+if TYPE_CHECKING:
+    import sqlite3
+
+    from ..core.task import Task
+    from ..jobs.review.merges import MergePlan
+
+
+@click.command()
+@database_argument
+@click.argument("table")
+@click.argument("old", nargs=-1)
+@click.option("--into", metavar="LABEL", help="The label that they become; may be a new one.")
+@click.option("--classifier", metavar="NAME", help="Whose label columns are meant.")
+@click.option("--label", multiple=True, metavar="COL", help="Label column; repeat for 0/1 ones.")
+@click.option("--delimiter", metavar="CHAR", help="Between several labels in one column.")
+@click.option("--preview", is_flag=True, help="Show what it would change, and change nothing.")
+@click.option("--undo", "batch", type=int, metavar="N", help="Undo the merge with that number.")
+@click.option("--as", "person", metavar="NAME", help="Who merges; else your user name.")
+@click.option("--yes", is_flag=True, help="Change it without asking.")
+@json_option
+@friendly
+def merge_labels(
+    database: str,
+    table: str,
+    old: Sequence[str],
+    into: str | None,
+    preview: bool,
+    batch: int | None,
+    person: str | None,
+    yes: bool,
+    as_json: bool,
+    **column: Any,
+) -> None:
+    """Make one label of several, or rename one, and see first what it would change.
+
+    Every row is recorded, and all are undone as one. Without OLD, labels that may be one are
+    listed: variants of each other, and those that the newest classifier hardly tells apart.
+
+    \b
+      datasette ftclassify merge-labels mail.db messages --label folder
+      datasette ftclassify merge-labels mail.db messages --label folder Spam junk --into spam
+    """
+    from ..jobs.review.merges import merge_labels as merge
+    from ..jobs.review.merges import plan_merge
+
+    with open_database(database) as conn:
+        if batch is not None:
+            _undo(conn, table, batch, person_called(person), as_json)
+            return
+        task = _task(conn, table, column)
+        if not old:
+            _suggest(conn, task, as_json)
+            return
+        if into is None:
+            raise ReviewError("Say which label they become.", fields=("into",))
+        plan = plan_merge(conn, task, old, into)
+        if preview and as_json:
+            print_json(plan.to_dict())
+            return
+        _describe(plan, table, err=as_json)
+        if preview:
+            return
+        confirm(f"Change {rows_text(plan.changed)}?", yes=yes, otherwise="Nothing was changed.")
+        done = merge(conn, task, old, into, seen=plan.seen, who=person_called(person))
+    if as_json:
+        print_json({**plan.to_dict(), "batch": done.batch})
+    else:
+        click.echo(f"Changed {rows_text(len(done.keys))}; --undo {done.batch} takes it back.")
+
+
+def _task(conn: sqlite3.Connection, table: str, given: dict[str, Any]) -> Task:
+    from ..core.database import relation
+    from ..core.task import define
+    from ..store.classifiers import find_classifier
+
+    source = relation(conn, table)
+    if given["classifier"] is not None:
+        found = find_classifier(conn, given["classifier"])
+        if found.task.source != source.name:
+            raise ReviewError(
+                f"{found.title} was trained on {found.task.source}, not on {source.name}."
+            )
+        return found.task
+    if not given["label"]:
+        raise ReviewError("Name a classifier or the label column.", fields=("classifier", "label"))
+    text = [c for c in source.columns if c not in given["label"]][:1]
+    return define(conn, source.name, text=text, labels=given["label"], delimiter=given["delimiter"])
+
+
+def _undo(conn: sqlite3.Connection, table: str, batch: int, who: str, as_json: bool) -> None:
+    from ..jobs.review.batches import undo_batch
+    from ..store.change_batches import get_batch
+
+    found = get_batch(conn, batch)
+    if found.source.lower() != table.lower() or found.job_id is not None:
+        raise ReviewError(f"Table {table} has no merge {batch}.")
+    undone = undo_batch(conn, batch, who)
+    if as_json:
+        print_json({"batch": batch, "restored": len(undone.restored), "kept": undone.kept})
+        return
+    left = f", {rows_text(undone.kept)} changed since left as they are" if undone.kept else ""
+    click.echo(f"Undone: {rows_text(len(undone.restored))} have their old labels again{left}.")
+
+
+def _suggest(conn: sqlite3.Connection, task: Task, as_json: bool) -> None:
+    from dataclasses import asdict
+
+    from ..jobs.review.merges import labels_now, suggest_merges
+    from ..store.change_batches import list_batches
+
+    labels, found = labels_now(conn, task), suggest_merges(conn, task)
+    merges = list_batches(conn, task.source)
+    if as_json:
+        print_json({
+            "labels": labels,
+            "suggestions": [asdict(suggestion) for suggestion in found],
+            "merges": [asdict(merge) for merge in merges],
+        })  # fmt: skip
+        return
+    for name, rows in labels.items():
+        click.echo(f"{rows:8,}  {name!r}")
+    for suggestion in found:
+        old = " / ".join(map(repr, suggestion.old))
+        click.echo(f"{old} may be {suggestion.into!r}: {suggestion.why}")
+    for merge in merges:
+        undone = f", undone by {merge.undone_by}" if merge.undone_by else ""
+        click.echo(f"merge {merge.id}: {merge.said}, {rows_text(merge.rows)}{undone}")
+
+
+def _describe(plan: MergePlan, table: str, *, err: bool) -> None:
+    for name, having in plan.rows.items():
+        click.echo(f"{having:8,}  {name!r} becomes {plan.into!r}", err=err)
+    new = ", which no row has yet" if plan.new else ""
+    click.echo(
+        f"{rows_text(plan.changed).capitalize()} of {table} get {plan.into!r}{new}.", err=err
+    )
+    if plan.empty:
+        click.echo(f"No row has {', '.join(plan.empty)} any more; the columns stay.", err=err)
+    for one in plan.stale:
+        minimum = ", and its minimum score is of the old labels" if one.minimum else ""
+        click.echo(
+            f"{one.title} goes on answering with {', '.join(one.labels)} until it is trained again"
+            f"{minimum}.",
+            err=err,
+        )

@@ -1,0 +1,56 @@
+"""Undoing changes that were made as one."""
+
+from __future__ import annotations
+
+import sqlite3
+from dataclasses import dataclass
+
+from ...core.database import Key, relation
+from ...core.errors import ReviewError
+from ...store.change_batches import ChangeBatch, changes_of, get_batch, mark_batch_undone
+from ...store.jobs.state import get_job
+from ...store.label_changes import Change, mark_undone
+from ...store.schema import ensure_schema, transaction
+from ...store.shared_answers import settle
+from .changes import people_of, write_cells
+from .rows import exact, matches
+
+
+@dataclass(frozen=True)
+class UndoneBatch:
+    """restored: keys of the rows that hold their old labels again; kept: how many rows hold
+    something else by now, which somebody wrote, or are gone, and were left alone"""
+
+    batch: ChangeBatch
+    restored: list[Key]
+    kept: int
+
+
+def undo_batch(conn: sqlite3.Connection, batch_id: int, who: str) -> UndoneBatch:
+    """Writes the old labels back, all or, where the table refuses one, none. Raises ReviewError
+    then, and where it was undone already; SourceError when the table is gone."""
+    ensure_schema(conn)
+    with exact(conn), transaction(conn):
+        batch = get_batch(conn, batch_id)
+        if batch.undone_at is not None:
+            raise ReviewError(f"{batch.undone_by} has undone that already.")
+        source = relation(conn, batch.source)
+        source.require_columns(batch.columns)
+        restored, kept = [], 0
+        for change in list(changes_of(conn, batch_id)):
+            rows = matches(source, change.key)
+            written = change.action != "label" or write_cells(
+                conn, source, batch.columns, rows, change.after, change.before
+            )
+            if written:
+                restored.append(change.key)
+            kept += not written
+            _reopen(conn, change, who)
+        mark_batch_undone(conn, batch_id, who)
+        return UndoneBatch(batch, restored, kept)
+
+
+def _reopen(conn: sqlite3.Connection, change: Change, who: str) -> None:
+    mark_undone(conn, change, who)
+    if change.job_id:
+        settle(conn, change.job_id, change.place, people_of(get_job(conn, change.job_id)))

@@ -1,0 +1,125 @@
+"""The page of a queue that several people have labelled, each for themselves: how far they agree,
+where not, and what is decided about it."""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import TYPE_CHECKING, Any
+
+from datasette.utils.asgi import NotFound
+
+from ...core.database import Key, relation
+from ...core.errors import FtclassifyError, ReviewError
+from ...core.humanize import rows_text
+from ...jobs.review.agreement import Accepted, accept_agreed, agreement, next_decision
+from ...jobs.review.batches import undo_batch
+from ...store.change_batches import get_batch, last_of_queue
+from ...store.jobs.job import Job
+from ..permissions import REVIEW, may_edit
+from ..registry import page
+from ..responses import done, show
+from ..row_events import tell_edited
+from .check import row_url
+from .review import require_edit
+from .review_rows import who_is, whole_number
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from datasette.utils.asgi import Response
+
+    from ..page_request import PageRequest
+
+ACTIONS = ("accept", "decide", "undo")
+LISTED = 200
+"""Disagreements that the page lists; as JSON there are all."""
+
+
+@page("/jobs/{id}/agreement", "job", "ftclassify_agreement.html", reads=REVIEW, writes=REVIEW)
+async def agreement_page(ask: PageRequest) -> Response:
+    """GET /DB/-/ftclassify/jobs/ID/agreement: of the queue that the job made for several people.
+
+    POST takes an `action`. decide: gives the place of a row with different answers that waits for a
+    decision, which is made on the queue's page. accept: writes the labels on which all agree. undo:
+    takes back all that the `batch` with that number has written.
+    """
+    job = ask.job
+    assert job is not None
+    if job.kind != "review":
+        raise NotFound(f"Job {job.id} made no review queue.")
+    if not ask.db.is_mutable:
+        raise NotFound(
+            f"{ask.database} cannot be changed here, so nothing can be decided: use the original "
+            "file."
+        )
+    if ask.method != "POST":
+        return await _shown(ask, job)
+    await require_edit(ask)
+    try:
+        return await _act(ask, job)
+    except FtclassifyError as error:
+        if ask.wants_json:
+            raise
+        return await _shown(ask, job, error)
+
+
+async def _act(ask: PageRequest, job: Job) -> Response:
+    action, who = ask.one("action"), who_is(ask)
+    here = ask.url("jobs", job.id, "agreement")
+    if action == "decide":
+        place = await ask.write(lambda conn: next_decision(conn, job, who))
+        where = here if place is None else ask.url("jobs", job.id, "review", place=place)
+        return await done(ask, where, {"place": place})
+    if action == "accept":
+        accepted = await ask.edit(lambda conn: accept_agreed(conn, job, who))
+        await _tell(ask, accepted.written)
+        data = {"written": len(accepted.written), "kept": accepted.kept, "left": accepted.left,
+                "reason": accepted.reason}  # fmt: skip
+        return await done(ask, here, data, _accepted(accepted))
+    if action == "undo":
+        number = whole_number(ask, "batch")
+        batch = await ask.read(lambda conn: get_batch(conn, number))
+        if batch.job_id != job.id:
+            raise ReviewError(f"This queue has no change {number} of many rows.")
+        undone = await ask.edit(lambda conn: undo_batch(conn, number, who))
+        await _tell(ask, undone.restored)
+        data = {"restored": len(undone.restored), "kept": undone.kept}
+        said = f"{rows_text(len(undone.restored)).capitalize()} undone."
+        return await done(ask, here, data, said)
+    raise ReviewError(f"The action is one of {', '.join(ACTIONS)}, not {action or 'nothing'}.")
+
+
+async def _tell(ask: PageRequest, keys: Sequence[Key]) -> None:
+    for key in keys:
+        await tell_edited(ask, str(ask.table), key)
+
+
+def _accepted(found: Accepted) -> str:
+    said = f"{rows_text(len(found.written)).capitalize()} written"
+    if found.kept:
+        said += f", {rows_text(found.kept)} had the label"
+    if found.left:
+        said += f", {rows_text(found.left)} left as they are. {found.reason}"
+    return said if found.left else f"{said}."
+
+
+async def _shown(ask: PageRequest, job: Job, error: FtclassifyError | None = None) -> Response:
+    def look(conn: sqlite3.Connection) -> dict[str, Any]:
+        found, batch = agreement(conn, job), last_of_queue(conn, job.id)
+        source = relation(conn, found.source)
+        urls = [row_url(ask, source, one.key) for one in found.disagreements[:LISTED]]
+        undoable = None if batch is None else {"id": batch.id, "said": batch.said, "who": batch.who}
+        return {"data": {**found.to_dict(), "accepted": undoable}, "urls": urls}
+
+    found = await ask.read(look)
+    more = {
+        "page_url": ask.url("jobs", job.id, "agreement"),
+        "queue_url": ask.url("jobs", job.id, "review"),
+        "table": ask.table,
+        "row_urls": found["urls"],
+        "listed": LISTED,
+        "may_edit": await may_edit(ask.datasette, ask.actor, ask.database, str(ask.table)),
+        "error": None if error is None else str(error),
+    }
+    status = 200 if error is None else getattr(error, "status", 400)
+    return await show(ask, found["data"], more=more, status=status)

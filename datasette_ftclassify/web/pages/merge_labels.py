@@ -1,0 +1,207 @@
+"""The page on which labels of a table are merged or renamed: what it would change first."""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import TYPE_CHECKING, Any
+
+from datasette.utils.asgi import NotFound
+
+from ...core.errors import FtclassifyError, ReviewError
+from ...core.humanize import rows_text
+from ...core.task import Task
+from ...jobs.review.batches import undo_batch
+from ...jobs.review.merges import MergePlan, labels_now, merge_labels, plan_merge, suggest_merges
+from ...store.change_batches import get_batch, list_batches
+from ..background_reads import path_of, read_aside
+from ..column_suggestions import preview_table
+from ..permissions import REVIEW, may_edit
+from ..registry import MenuItem, page
+from ..responses import done, show
+from ..row_events import tell_edited
+from ..train_form import Choices
+from .review import named, require_edit, table_classifiers
+from .review_rows import who_is, whole_number
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from datasette.utils.asgi import Response
+
+    from ...core.database import Key
+    from ...store.classifiers import Classifier
+    from ..page_request import PageRequest
+
+MOST_ROWS = 20_000
+"""That are changed from a page: other plugins are told of each, and other writers wait."""
+
+_LISTED = 200
+_ACTIONS = ("preview", "merge", "undo")
+
+
+@page(
+    "/merge-labels",
+    "table",
+    "ftclassify_merge_labels.html",
+    MenuItem(
+        "table",
+        "Merge or rename labels of this table",
+        "Make one label of several, see what it would change first, and undo it as one",
+        order=3,
+        when=lambda subject: subject.on_disk and subject.mutable,
+        filtered=False,
+    ),
+    reads=REVIEW,
+    writes=REVIEW,
+)
+async def merge_labels_page(ask: PageRequest) -> Response:
+    """GET /DB/-/ftclassify/merge-labels?table=T: its labels with their rows, labels that may be
+    one, and earlier merges. The column is that of a `classifier`, or `label` (`delimiter`).
+
+    POST takes an `action`. preview: what it would change to give the rows with the labels `old`
+    (one or several) the label `into`. merge: does it, if the column still is as `seen` names it.
+    undo: takes back the `batch` with that number.
+    """
+    if not ask.db.is_mutable:
+        raise NotFound(
+            f"{ask.database} cannot be changed here, so no label can be merged in it: use the "
+            "original file."
+        )
+    path_of(ask)
+    if ask.method != "POST":
+        return await _shown(ask)
+    await require_edit(ask)
+    try:
+        return await _act(ask)
+    except FtclassifyError as error:
+        if ask.wants_json:
+            raise
+        return await _shown(ask, problem=error)
+
+
+async def _act(ask: PageRequest) -> Response:
+    action, table, who = ask.one("action"), str(ask.table), who_is(ask)
+    here = ask.url("merge-labels", table=table, **_column(ask))
+    if action == "undo":
+        number = whole_number(ask, "batch")
+        batch = await ask.read(lambda conn: get_batch(conn, number))
+        if batch.source != table or batch.job_id is not None:
+            raise ReviewError(f"Table {table} has no merge {number}.")
+        undone = await ask.edit(lambda conn: undo_batch(conn, number, who))
+        await _tell(ask, undone.restored)
+        data = {"restored": len(undone.restored), "kept": undone.kept}
+        left = f", {rows_text(undone.kept)} changed since left as they are" if undone.kept else ""
+        said = f"{rows_text(len(undone.restored)).capitalize()} have their old labels again{left}."
+        return await done(ask, here, data, said)
+    if action not in _ACTIONS:
+        raise ReviewError(f"The action is one of {', '.join(_ACTIONS)}, not {action or 'nothing'}.")
+    own = await table_classifiers(ask, table)
+    old, into, seen = list(ask.many("old")), ask.one("new") or ask.one("into"), ask.one("seen")
+    if not into.strip():
+        raise ReviewError("Choose the label that they become, or name a new one.", fields=("into",))
+
+    def plan_of(conn: sqlite3.Connection) -> tuple[Task, MergePlan]:
+        task = _task(conn, ask, own)
+        return task, plan_merge(conn, task, old, into)
+
+    task, plan = await read_aside(ask, plan_of)
+    if action == "preview":
+        return await _shown(ask, plan)
+    if plan.changed > MOST_ROWS:
+        raise ReviewError(
+            f"{rows_text(plan.changed)} would be changed, and {MOST_ROWS:,} can be from a page: "
+            "keep the more frequent label, or ask whoever runs this Datasette to merge them in the "
+            "file."
+        )
+    merged = await ask.edit(lambda conn: merge_labels(conn, task, old, into, seen=seen, who=who))
+    await _tell(ask, merged.keys)
+    made = {"batch": merged.batch, "changed": len(merged.keys), "into": plan.into}
+    said = f"{plan.said} in {rows_text(len(merged.keys))}."
+    return await done(ask, here, made, said)
+
+
+async def _tell(ask: PageRequest, keys: Sequence[Key]) -> None:
+    for key in keys:
+        await tell_edited(ask, str(ask.table), key)
+
+
+def _column(ask: PageRequest) -> dict[str, Any]:
+    return {
+        name: ask.one(name) or ask.argument(name) for name in ("classifier", "label", "delimiter")
+    }
+
+
+def _task(conn: sqlite3.Connection, ask: PageRequest, own: Sequence[Classifier]) -> Task:
+    """Whose labels are meant: a classifier's, or those of a column; else the newest classifier's,
+    or the column that looks like one of labels."""
+    table, given = str(ask.table), _column(ask)
+    if given["classifier"]:
+        return named(own, given["classifier"], table).task
+    if not given["label"] and own:
+        return max(own, key=lambda classifier: classifier.id).task
+    look = preview_table(conn, Choices(table))
+    label = given["label"] or next(iter(look.choices.label), "")
+    if not label:
+        raise ReviewError("Choose the column of the labels.", fields=("label",))
+    text = next((c.name for c in look.columns if c.name != label), "")
+    choices = {"text": text, "label": label, "delimiter": given["delimiter"]}
+    return Choices.read(table, choices).task(conn)
+
+
+def _preview(plan: MergePlan, known: set[str]) -> dict[str, Any]:
+    """known: classifiers that the visitor may know of"""
+    said = plan.to_dict()
+    return {**said, "stale": [one for one in said["stale"] if one["title"] in known]}
+
+
+async def _shown(
+    ask: PageRequest, plan: MergePlan | None = None, problem: FtclassifyError | None = None
+) -> Response:
+    table = str(ask.table)
+    own = await table_classifiers(ask, table)
+
+    def look(conn: sqlite3.Connection) -> dict[str, Any]:
+        found: dict[str, Any] = {"labels": {}, "suggestions": [], "columns": [], "problem": None}
+        columns = [c.name for c in preview_table(conn, Choices(table)).columns]
+        try:
+            task = _task(conn, ask, own)
+            found["labels"] = labels_now(conn, task)
+            found["columns"] = list(task.labels)
+            found["suggestions"] = [
+                {"old": s.old, "into": s.into, "why": s.why}
+                for s in suggest_merges(conn, task, own)
+            ]
+        except FtclassifyError as error:
+            found["problem"] = str(error)
+        batches = [
+            {
+                "id": b.id, "said": b.said, "rows": b.rows, "who": b.who,
+                "created_at": b.created_at, "undone_by": b.undone_by,
+            }
+            for b in list_batches(conn, table)
+        ]  # fmt: skip
+        return {**found, "merges": batches, "all_columns": columns}
+
+    found = await read_aside(ask, look)
+    all_columns = found.pop("all_columns")
+    data: dict[str, Any] = {
+        "database": ask.database,
+        "table": table,
+        **found,
+        "preview": None if plan is None else _preview(plan, {c.title for c in own}),
+    }
+    if problem is not None:
+        data |= {"error": str(problem), "errors": [str(problem)]}
+    more = {
+        "all_columns": all_columns,
+        "column": _column(ask),
+        "chosen": {"old": list(ask.many("old")) or ask.arguments("old"),
+                   "into": ask.one("into") or ask.argument("into"), "new": ask.one("new")},
+        "listed": _LISTED,
+        "may_edit": await may_edit(ask.datasette, ask.actor, ask.database, table),
+        "page_url": ask.url("merge-labels", table=table),
+        "table_url": str(ask.datasette.urls.table(ask.database, table)),
+        "retrain": {c.title: ask.url("classifiers", c.title, "retrain") for c in own},
+    }  # fmt: skip
+    status = 200 if problem is None else getattr(problem, "status", 400)
+    return await show(ask, data, more=more, status=status)
