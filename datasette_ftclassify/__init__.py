@@ -238,3 +238,11 @@ def register_enrichments(datasette: Datasette) -> list[Any]:
     from .web.plugins.enrichments import ApplyClassifier
 
     return [ApplyClassifier()]
+
+
+@hookimpl
+def register_agent_tools(datasette: Datasette) -> list[Any]:
+    # A hook of the plugin datasette-agent, which alone calls it.
+    from .web.plugins.agent_tools import tools
+
+    return tools()

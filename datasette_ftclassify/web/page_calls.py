@@ -45,7 +45,7 @@ async def call_page(
     body: Mapping[str, Any] | None = None,
     **variables: str | int,
 ) -> PageAnswer:
-    """The answer of a page, as JSON.
+    """The answer of a page about a database or something in it, as JSON.
 
     path:      as the page declares it, such as "/classifiers/{name}"
     body:      of a POST, JSON-safe; None: a GET
@@ -53,7 +53,7 @@ async def call_page(
     """
     from .routes import routes
 
-    (route,) = [route for route in routes() if route.path == path]
+    (route,) = [each for each in routes() if each.path == path and each.about != "instance"]
     named = {name: tilde_encode(str(value)) for name, value in variables.items()}
     address = "/{database}/-/ftclassify".format(**named) + path.format(**named) + ".json"
 

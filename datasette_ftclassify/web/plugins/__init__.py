@@ -30,4 +30,11 @@ PLUGINS = (
         "The enrichment *Apply a classifier*: the labels of a classifier on this machine, in "
         "columns of the selected rows",
     ),
+    OtherPlugin(
+        "datasette-agent",
+        "1.0 (0.4a0)",
+        "register_agent_tools",
+        "Tools for its language model: list classifiers, classify texts, check a table, compare "
+        "classifiers, and train one once the user agrees",
+    ),
 )
