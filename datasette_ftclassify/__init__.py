@@ -149,6 +149,13 @@ def register_events() -> list[Any]:  # Datasette 1.0
 
 
 @hookimpl
+def register_column_types(datasette: Datasette) -> list[Any]:  # Datasette 1.0
+    from .web.column_types import TYPES
+
+    return list(TYPES)
+
+
+@hookimpl
 def top_database(  # Datasette 1.0
     datasette: Datasette, request: Any, database: str
 ) -> Callable[[], Awaitable[str | None]]:

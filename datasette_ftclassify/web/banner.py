@@ -54,6 +54,10 @@ async def style_urls(
         return []
     columns = await columns_of(datasette.get_database(database))
     ours = any(source == table for source, _ in columns)
+    if not ours and hasattr(datasette, "get_column_types"):  # Datasette 1.0
+        from .column_types import has_ours
+
+        ours = await has_ours(datasette, database, table)
     if not ours and not await _is_worked_on(datasette, request, database, table):
         return []
     return styles

@@ -175,13 +175,19 @@ def _cut(text: str) -> str:
 
 def labels(address: str, column: str, value: Any) -> markupsafe.Markup | None:
     """The labels of a JSON array, each with a link to the rows that have it, too."""
-    names = _json(value)
-    if not isinstance(names, list) or not names:
+    names = json_array(value)
+    if names is None:
         return None
     drawn = [label(address, f"{column}__arraycontains", name) for name in names[:_MOST]]
     if any(one is None for one in drawn):
         return None
     return markupsafe.Markup(", ").join(one for one in drawn if one is not None)
+
+
+def json_array(value: Any) -> list[Any] | None:
+    """What a JSON array in a cell holds; None for anything else, and for an empty one."""
+    found = _json(value)
+    return found if isinstance(found, list) and found else None
 
 
 def label(address: str, filter_: str, value: Any) -> markupsafe.Markup | None:

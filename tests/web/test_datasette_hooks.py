@@ -16,7 +16,7 @@ from datasette.plugins import pm
 from folders import ROOT as ROOT_FOLDER
 from running_jobs import queue_predict, wait_for
 from serving import serving
-from visiting import ROOT, get, is_065, serve, submit
+from visiting import ROOT, get, is_065, send, serve, submit
 
 from datasette_ftclassify.core.database import connect
 from datasette_ftclassify.store.jobs.state import get_job
@@ -111,6 +111,60 @@ async def test_the_menu_reads_no_more_for_a_visitor_than_the_query_may(trained: 
     sql = "select kind as message from _ftclassify_jobs"
     assert await items(serve(trained), sql) == {}
     assert len(await items(serve(trained), sql, ROOT)) == 3
+
+
+TYPED = {
+    "answers": {
+        "column_types": {
+            "said": {"type": "ftclassify-label", "config": {"labels": ["Lights", "Noise"]}},
+            "sure": "ftclassify-score",
+        }
+    }
+}
+
+
+def answers(path: Path) -> Path:
+    """Somebody's own table of labels and scores, which no prediction of ours has written."""
+    with closing(connect(path)) as conn, conn:
+        conn.execute("create table answers (id integer primary key, said text, sure real)")
+        conn.executemany(
+            "insert into answers (said, sure) values (?, ?)",
+            [("Lights", 0.25), ('["Lights", "<b>"]', 7), (None, None)],
+        )
+    return path
+
+
+async def test_columns_that_are_said_to_hold_labels_and_scores_are_drawn_as_ours(town: Path):
+    page = (await get(serve(answers(town), tables=TYPED), "/town/answers")).text
+    assert 'href="/town/answers?said__exact=Lights"' in page
+    assert 'href="/town/answers?said__arraycontains=%3Cb%3E"' in page
+    assert "<b>" not in page
+    assert page.count('class="ft-score"') == 1  # 7 is none
+    assert "ftclassify.css" in page
+    assert "ftclassify.css" not in (await get(serve(town), "/town/answers")).text
+
+
+@pytest.mark.parametrize(
+    ("row", "said"),
+    [
+        ({"said": "Lihgts"}, "Lihgts is none of the labels Lights, Noise"),
+        ({"said": '["Noise", "Bins"]'}, "Bins is none of the labels"),
+        ({"sure": 1.5}, "A score is a number from 0 to 1"),
+        ({"sure": "much"}, "A score is a number from 0 to 1"),
+        ({"said": '["Noise", "Lights"]', "sure": 1}, None),
+        ({"said": None, "sure": None}, None),
+    ],
+)
+async def test_what_is_no_label_of_the_column_is_not_written(
+    town: Path, row: dict, said: str | None
+):
+    datasette = serve(answers(town), tables=TYPED)
+    done = await send(datasette, "/town/answers/1/-/update", {"update": row}, ROOT)
+    if said is None:
+        assert done.json() == {"ok": True}
+    else:
+        assert done.status_code == 400
+        assert said in done.text
 
 
 class Recorder:

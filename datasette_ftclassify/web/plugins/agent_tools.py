@@ -245,7 +245,7 @@ _TEXT = {"type": "string"}
 _NAMES = {"type": "array", "items": {"type": "string"}}
 _DATABASE = {**_TEXT, "description": "Name of the database"}
 _CLASSIFIER = {**_TEXT, "description": "Name of a classifier, or NAME@VERSION"}
-_COLUMNS = {
+_COLUMNS: dict[str, Mapping[str, Any]] = {
     "table": {**_TEXT, "description": "Name of the table"},
     "text": {**_NAMES, "description": "Columns with the texts; if left out, they are proposed"},
     "label": {**_NAMES, "description": "Columns with the labels; if left out, they are proposed"},
