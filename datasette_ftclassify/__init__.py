@@ -213,7 +213,7 @@ def render_cell(
 
 
 @hookimpl
-def startup(datasette: Datasette) -> None:
+def startup(datasette: Datasette) -> Callable[[], Awaitable[None]]:
     from datasette.plugins import pm
 
     from .trainers.registry import warn_of_unregistered
@@ -221,6 +221,14 @@ def startup(datasette: Datasette) -> None:
 
     warn_of_unregistered(pm.get_plugins())
     warn_of_settings(datasette)
+
+    async def after_others() -> None:
+        if hasattr(datasette, "_cron_scheduler"):  # of datasette-cron, whose own start-up made it
+            from .web.plugins.cron import set_up_tasks
+
+            await set_up_tasks(datasette)
+
+    return after_others
 
 
 @hookimpl
@@ -253,3 +261,11 @@ def register_agent_tools(datasette: Datasette) -> list[Any]:
     from .web.plugins.agent_tools import tools
 
     return tools()
+
+
+@hookimpl
+def cron_register_handlers(datasette: Datasette) -> dict[str, Callable[..., Awaitable[None]]]:
+    # A hook of the plugin datasette-cron, which alone calls it.
+    from .web.plugins.cron import retrain
+
+    return {"retrain": retrain}

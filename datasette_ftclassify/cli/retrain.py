@@ -17,7 +17,7 @@ from .options import (
     queue_option,
     yes_option,
 )
-from .output import friendly, say
+from .output import friendly, print_json, say
 from .train_steps import access_for, train_again
 
 
@@ -29,9 +29,24 @@ from .train_steps import access_for, train_again
 @yes_option
 @despite_option
 @queue_option
+@click.option(
+    "--only-if-changed", is_flag=True, help="Train nothing where there are no new labels."
+)
+@click.option(
+    "--only-if-better",
+    is_flag=True,
+    help="Use the new version only if it is as good out of fold.",
+)
 @json_option
 @friendly
-def retrain(database: str, name: str | None, as_json: bool, **given: Any) -> None:
+def retrain(
+    database: str,
+    name: str | None,
+    only_if_changed: bool,
+    only_if_better: bool,
+    as_json: bool,
+    **given: Any,
+) -> None:
     """Train a new version of a classifier as it was trained, on the labels as they are now.
 
     Rows that were held back from it judge the new version, too; all others are trained on, those
@@ -40,8 +55,9 @@ def retrain(database: str, name: str | None, as_json: bool, **given: Any) -> Non
 
     \b
       datasette ftclassify retrain mail.db messages
+      datasette ftclassify retrain mail.db messages --only-if-changed --only-if-better
     """
-    from ..jobs.train_version import version_request
+    from ..jobs import train_version
     from ..jobs.version_rows import version_changes
     from ..store.classifiers import find_classifier
 
@@ -51,7 +67,13 @@ def retrain(database: str, name: str | None, as_json: bool, **given: Any) -> Non
         assert changes is not None
         for sentence in changes.sentences(first.title):
             say(sentence)
-        task, request = version_request(conn, first)
+        if only_if_changed and not train_version.has_new_labels(conn, first):
+            said = f"{first.name} knows all labels: nothing is trained."
+            print_json({"trained": False, "said": said}) if as_json else say(said)
+            return
+        task, request = train_version.version_request(conn, first)
+        if only_if_better:
+            request = train_version.only_if_better(request)
         request = replace(request, limit_usd=given["limit_usd"])
         access = access_for(request.trainer, given["base_url"])
         train_again(conn, first, task, request, access, database, given, as_json)

@@ -85,6 +85,9 @@ CARRIED_OVER = _event(
     "carried-over", "info", "The minimum score of the version before goes on with this one, or not."
 )
 
+NOT_USED = _event(
+    "not-used", "warning", "The version before stays in use, since the new one is not as good."
+)
 JUDGED_AGAIN = _event(
     "judged-again", "info", "The version before was evaluated on the same rows, to be compared."
 )

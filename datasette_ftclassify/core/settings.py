@@ -146,6 +146,13 @@ PERMISSIONS = Setting(
     "who may do what, also of a database or a table: docs/permissions.md",
     _object,
 )
+RETRAIN = Setting(
+    "retrain",
+    None,
+    "with datasette-cron: when new versions are trained, such as "
+    '`{"town": {"topics": "0 3 * * *"}}`: docs/hooks.md',
+    _object,
+)
 PRICES = Setting(
     "prices",
     "FTCLASSIFY_PRICES",
@@ -162,7 +169,7 @@ OFFLINE = Setting(
 )
 SETTINGS: tuple[Setting[Any], ...] = (
     USD_PER_JOB, USD_PER_DAY, SQL_USD_PER_DAY, LEDGER, ENCODER, VECTORS, WORKER, TRY_BOX, PROXIES,
-    PERMISSIONS, PRICES, OFFLINE,
+    PERMISSIONS, RETRAIN, PRICES, OFFLINE,
 )  # fmt: skip
 
 

@@ -62,6 +62,7 @@ class AboutRows(TypedDict, total=False):
                          being test rows, or copies of those
     software:            versions by name
     version_of:          of a new version the earlier one; `version_said` says what changed
+    not_used:            why the name stands for the version before this one
     """
 
     rows: dict[str, int]
@@ -81,6 +82,7 @@ class AboutRows(TypedDict, total=False):
     version_of: str
     version_changes: Any
     version_said: list[str]
+    not_used: str
 
 
 class _Tried(TypedDict):

@@ -13,6 +13,7 @@ from ..core.job_events import (
     CHOSEN_ROWS,
     CURVE,
     DOUBT,
+    NOT_USED,
     RECIPE,
     ROWS_READ,
     STEP,
@@ -27,6 +28,7 @@ from ..store.reports import calibration_text
 from ..store.schema import transaction
 from ..store.splits import add_split
 from ..trainers.base import Capabilities, Progress, Trained, TrainerOptions, TrainingSet, within
+from .former_version import why_not_used
 from .lease import Lease
 from .minimum_scores import carry_over
 from .out_of_fold import judge_held_out, without_chosen
@@ -93,6 +95,12 @@ def train_here(
             about["majority"],
             request.plan.seed,
         )
+    if request.only_if_better and request.version_of is not None:
+        rows = [] if judged is None else judged.rows
+        if why := why_not_used(conn, request.version_of, data.labels, rows):
+            about["not_used"] = why
+            about["version_said"] = [*about.get("version_said", ()), why]
+            add_event(conn, job, NOT_USED, why)
     # One transaction: a job that was killed has either stored its classifier and knows it, or not.
     with transaction(conn):
         classifier = add_classifier(

@@ -31,6 +31,8 @@ class TrainRequest:
     limit_usd:      what the training and its evaluation may cost together; None: no limit
     like:           uid of a classifier whose rows and split are taken instead of a new split
     version_of:     uid of a classifier of which this is a new version, see `version_rows`
+    only_if_better: with `version_of`: the name goes on standing for the version before unless this
+                    one is as good, see `former_version` (trainers in this process only)
     on_predictions: with `like`: rows without a label get the one which that classifier wrote
     teacher:        uid of a classifier whose answers for rows without a label are learnt from, too,
                     see `teaching`
@@ -47,6 +49,7 @@ class TrainRequest:
     limit_usd: float | None = None
     like: str | None = None
     version_of: str | None = None
+    only_if_better: bool = False
     on_predictions: bool = False
     teacher: str | None = None
     continue_from: str | None = None
@@ -77,7 +80,8 @@ class TrainRequest:
             "curve": self.curve,
         }
         others = (
-            "like", "version_of", "on_predictions", "teacher", "continue_from", "host", "sweep",
+            "like", "version_of", "only_if_better", "on_predictions", "teacher", "continue_from",
+            "host", "sweep",
         )  # fmt: skip
         return words | {name: getattr(self, name) for name in others if getattr(self, name)}
 

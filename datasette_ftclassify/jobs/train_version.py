@@ -5,20 +5,40 @@ from __future__ import annotations
 import sqlite3
 from dataclasses import replace
 
-from ..core.errors import FtclassifyError
+from ..core.errors import FtclassifyError, TrainingError
 from ..core.task import Task
-from ..store.classifiers import Classifier
+from ..store.classifiers import Classifier, list_classifiers
 from ..store.jobs.state import list_jobs
-from ..trainers.base import TrainerOptions
+from ..trainers.base import Learner, TrainerOptions
+from ..trainers.registry import get_trainer
 from .settings import TrainSettings, settings_of
 from .train_request import TrainRequest
-from .version_rows import task_now
+from .version_rows import task_now, version_changes
 
 
 def version_request(conn: sqlite3.Connection, first: Classifier) -> tuple[Task, TrainRequest]:
     """What trains a new version of a classifier: its task as the labels are now, for which the
     table may be read, and its former settings."""
     return task_now(conn, first), former_request(conn, first)
+
+
+def has_new_labels(conn: sqlite3.Connection, first: Classifier) -> bool:
+    """Whether the rows have labels that the newest version of a classifier, which need not be in
+    use, was not trained with. Reads the table's rows."""
+    newest = list_classifiers(conn, name=first.name)[0]
+    changes = version_changes(conn, newest)
+    return changes is None or changes.has_new_labels
+
+
+def only_if_better(request: TrainRequest) -> TrainRequest:
+    """The request for a version that is used only if it is as good as the one before. Raises
+    TrainingError where that is not known: at a service."""
+    if not isinstance(get_trainer(request.trainer), Learner):
+        raise TrainingError(
+            f"{request.name} is trained at a service, which answers nothing out of fold that two "
+            "versions could be compared by: train it without that condition."
+        )
+    return replace(request, only_if_better=True)
 
 
 def former_request(conn: sqlite3.Connection, first: Classifier) -> TrainRequest:

@@ -51,6 +51,11 @@ class VersionChanges:
     test_changed: int
     new_labels: tuple[str, ...] = ()
 
+    @property
+    def has_new_labels(self) -> bool:
+        """Whether a row has a label that the version before did not learn or was not judged by."""
+        return any((self.corrections, self.new_rows, self.test_changed))
+
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
 

@@ -178,7 +178,7 @@ def find_for_table(conn: sqlite3.Connection, table: str) -> Classifier:
     default = default_name(conn) if has_store(conn) else None
     if not trained or any(c.name == default for c in trained):
         return find_classifier(conn)
-    return max(trained, key=lambda c: c.id)
+    return find_classifier(conn, max(trained, key=lambda c: c.id).name)
 
 
 def find_by_uid(conn: sqlite3.Connection, uid: str) -> Classifier:
@@ -232,10 +232,14 @@ def _find_named(conn: sqlite3.Connection, name: str, schema: str) -> tuple[Any, 
 
 
 def untried(schema: str) -> str:
-    """1 for a checkpoint that was never evaluated: its name stands for an earlier version."""
-    report = "case when json_valid(c.report) then json_extract(c.report, '$.checkpoint') end"
+    """1 for a checkpoint that was never evaluated, and for a version that was trained to be used
+    only if it is as good as the one before: its name stands for an earlier version."""
+    checkpoint, not_used = (
+        f"case when json_valid(c.report) then json_extract(c.report, '$.{key}') end is not null"
+        for key in ("checkpoint", "not_used")
+    )
     evaluated = f"select 1 from {quote(schema)}._ftclassify_evaluations where classifier_id = c.id"
-    return f"({report} is not null and not exists ({evaluated}))"
+    return f"(({checkpoint} and not exists ({evaluated})) or {not_used})"
 
 
 def _select(schema: str, tail: str) -> str:

@@ -29,7 +29,7 @@ def read_report(text: object) -> TrainingReport:
         raise ArtifactError("The report is damaged: calibration says no text.")
     texts = (
         read.get("why"), read.get("model"), read.get("shutdown_date"), read.get("recipe"),
-        calibration_text(read),
+        calibration_text(read), read.get("not_used"),
     )  # fmt: skip
     if any(text is not None and len(text) > MOST_TEXT for text in texts):
         raise ArtifactError("The report is damaged: a text in it is too long.")

@@ -14,7 +14,7 @@ from ..core.errors import AccessError
 from ..core.settings import (
     ENCODER,
     LEDGER,
-    PERMISSIONS,
+    SETTINGS,
     SQL_USD_PER_DAY,
     USD_PER_DAY,
     USD_PER_JOB,
@@ -41,7 +41,7 @@ def read_access(
     services = {service.name: service for service in list_services()}
     expect_known(config, services)
     endpoints = {}
-    for name in sorted({*services, *(others - {PERMISSIONS.name})}):
+    for name in sorted({*services, *others} - {setting.name for setting in SETTINGS}):
         service = services.get(name)
         source = service.reached_as if service and name not in config else name
         given = config.get(source) or {}

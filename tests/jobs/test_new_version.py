@@ -14,15 +14,16 @@ from checking import clean_rows, sentence
 from datasette_ftclassify.core.database import connect
 from datasette_ftclassify.core.task import define
 from datasette_ftclassify.jobs.compare import compare
+from datasette_ftclassify.jobs.former_version import why_not_used
 from datasette_ftclassify.jobs.review.build import submit_review
 from datasette_ftclassify.jobs.review.changes import change_row, undo
 from datasette_ftclassify.jobs.review.shown import show_row
 from datasette_ftclassify.jobs.runner import run_job
 from datasette_ftclassify.jobs.settings import ReviewSettings
 from datasette_ftclassify.jobs.train import TrainRequest, submit_train, train_classifier
-from datasette_ftclassify.jobs.train_version import version_request
+from datasette_ftclassify.jobs.train_version import has_new_labels, only_if_better, version_request
 from datasette_ftclassify.jobs.version_rows import corrections, version_changes
-from datasette_ftclassify.store.classifiers import Classifier, find_classifier
+from datasette_ftclassify.store.classifiers import Classifier, find_classifier, find_for_table
 from datasette_ftclassify.store.jobs.state import get_job, job_events
 
 
@@ -152,3 +153,54 @@ def test_other_peoples_columns_and_earlier_changes_are_no_corrections(conn, befo
     with conn:
         conn.execute("update _ftclassify_jobs set settings = '{\"task\": 1}' where id = 2")
     assert corrections(conn, first) == 0
+
+
+def again(conn: sqlite3.Connection) -> Classifier:
+    """A new version that is to be used only if it is as good."""
+    task, request = version_request(conn, find_classifier(conn, "letters"))
+    return train_classifier(conn, task, only_if_better(request)).classifier
+
+
+def test_a_version_that_is_worse_out_of_fold_is_kept_and_not_used(
+    before: Before, conn: sqlite3.Connection
+):
+    labels = [label for _, label in clean_rows(60)]
+    others = sorted(set(labels))
+    with conn:  # somebody has mixed up half of the labels
+        for key in before.train[::2]:
+            wrong = others[(others.index(labels[key - 1]) + 1 + key % 2) % len(others)]
+            conn.execute("update letters set label = ? where id = ?", [wrong, key])
+        conn.execute("insert into letters (text, label) select 'another ' || text, label from"
+                     " letters where id = ?", [before.train[0]])  # fmt: skip
+    assert has_new_labels(conn, find_classifier(conn, "letters"))
+    second = again(conn)
+    assert second.title == "letters@2"
+    why = second.report["not_used"]
+    assert "letters@1 stays in use" in why
+    (told,) = [e.message for e in job_events(conn, 3) if "stays in use" in e.message]
+    assert told == why
+    assert find_classifier(conn, "letters").title == "letters@1"
+    assert find_classifier(conn).title == "letters@1"
+    assert find_for_table(conn, "letters").title == "letters@1"
+    assert find_classifier(conn, "letters@2").report["version_said"][-1] == why
+    assert not has_new_labels(conn, second)  # the same labels are not trained on every night
+
+
+def test_a_version_that_is_as_good_out_of_fold_is_used(before: Before, conn: sqlite3.Connection):
+    labels = [label for _, label in clean_rows(60)]
+    with conn:
+        conn.executemany(
+            "update letters set label = ? where id = ?",
+            [(labels[key - 1], key) for key in before.train],
+        )
+    second = again(conn)
+    assert "not_used" not in second.report
+    assert find_classifier(conn, "letters").title == "letters@2"
+
+
+def test_without_rows_that_both_answered_the_former_version_stays(conn: sqlite3.Connection):
+    first = find_classifier(conn, "letters")
+    said = why_not_used(conn, first.uid, first.labels, [])
+    assert said is not None
+    assert "nothing says which is better" in said
+    assert why_not_used(conn, "of no classifier", first.labels, []) is None

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from datasette.app import Datasette
 from openai_server import OpenAIServer
-from remote_classifier import add_asked, report_table, train_at
+from remote_classifier import add_asked, report_table
 from running_jobs import PATIENCE
 from visiting import ROOT, serve
 
@@ -160,7 +160,7 @@ async def test_what_is_shown_to_agree_to_is_text(tmp_path: Path):
 async def test_no_tool_spends(tmp_path: Path, openai_server: OpenAIServer):
     path = tmp_path / "town.db"
     with closing(report_table(path, 30)) as conn:
-        add_asked(conn, openai_server, train_at(openai_server))
+        add_asked(conn, openai_server, "ft:gpt-4.1-nano:town::1")
     before = len(openai_server.log)
     datasette = serve(path)
     await datasette.invoke_startup()

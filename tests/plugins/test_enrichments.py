@@ -12,7 +12,7 @@ from datasette import hookimpl
 from datasette.app import Datasette
 from datasette.plugins import pm
 from openai_server import OpenAIServer
-from remote_classifier import add_asked, report_table, train_at
+from remote_classifier import add_asked, report_table
 from sample_databases import rows, value
 from visiting import ROOT, get, is_065, seen, serve, submit
 
@@ -143,7 +143,7 @@ async def test_a_classifier_at_a_service_is_left_to_the_page_with_its_price(
 ):
     path = tmp_path / "town.db"
     with closing(report_table(path, 30)) as conn:
-        add_asked(conn, openai_server, train_at(openai_server))
+        add_asked(conn, openai_server, "ft:gpt-4.1-nano:town::1")
     datasette = served(path)
     page = await get(datasette, "/-/enrich/town/reports/ftclassify", ROOT)
     assert 'value="topics' not in page.text

@@ -12,9 +12,10 @@ from ...core.errors import AccessError, FtclassifyError
 from ...core.time_limit import TooSlow
 from ...jobs.confirming import TrainConfirmation
 from ...jobs.train import submit_train
-from ...jobs.train_version import former_request, version_request
+from ...jobs.train_version import former_request, has_new_labels, only_if_better, version_request
 from ...jobs.version_rows import corrected, corrections, version_changes
 from ...present.settings import settings_list
+from ...trainers.base import Learner
 from ...trainers.registry import get_trainer
 from ..background_reads import bring_up_to_date, path_of, queue_aside, read_aside
 from ..classifier_names import may_all
@@ -58,7 +59,8 @@ class _NoFields:
 async def retrain_page(ask: PageRequest) -> Response:
     """GET, POST /DB/-/ftclassify/classifiers/NAME/retrain: what a new version would learn, and the
     start of its training. POST takes `confirm_usd`, and `despite_findings` for errors in the rows,
-    where it costs money."""
+    where it costs money; `only_if_better`, with which the version before stays in use unless the
+    new one is as good; and `only_if_changed`, with which nothing is trained without new labels."""
     classifier = ask.classifier
     assert classifier is not None
     if not ask.db.is_mutable:
@@ -89,6 +91,14 @@ async def _train(ask: PageRequest, classifier: Classifier) -> Response:
     if not await may_all(ask, TRAIN, classifier.name):
         # The new version would answer in the place of one that belongs to another table.
         raise Forbidden(f"You may not train a new version of {classifier.name}.")
+    if ask.checked("only_if_better"):
+        request = only_if_better(request)
+    if ask.checked("only_if_changed"):
+        changed = await read_aside(ask, lambda conn: has_new_labels(conn, classifier))
+        if not changed:
+            said = f"{classifier.name} knows all labels: nothing is trained."
+            where = ask.url("classifiers", classifier.title)
+            return await done(ask, where, {"job": None, "said": said}, said)
     estimate = await agreed_estimate(ask, task, request, access)
     job = await queue_aside(
         ask, lambda conn: submit_train(conn, task, request, estimate, access=access)
@@ -146,6 +156,7 @@ async def _shown(
         "choices": _NoFields(),
         "ready": readable,
         "fixed": True,
+        "local": isinstance(get_trainer(request.trainer), Learner),
     }
     if problem:
         data |= {"error": problem, "errors": [problem], "status": 400}

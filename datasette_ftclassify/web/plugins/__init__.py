@@ -37,4 +37,10 @@ PLUGINS = (
         "Tools for its language model: list classifiers, classify texts, check a table, compare "
         "classifiers, and train one once the user agrees",
     ),
+    OtherPlugin(
+        "datasette-cron",
+        "1.0 (0.0.1a2)",
+        "cron_register_handlers",
+        "Tasks that train new versions of classifiers where there are new labels",
+    ),
 )
