@@ -20,7 +20,7 @@ from datasette_ftclassify.sql import functions  # noqa: F401, which declares the
 from datasette_ftclassify.sql.declaration import functions_table
 from datasette_ftclassify.store.jobs.states import STATES
 from datasette_ftclassify.trainers.base import options_of
-from datasette_ftclassify.trainers.builtin import register_trainers
+from datasette_ftclassify.trainers.builtin import documented
 from datasette_ftclassify.trainers.options import options_table
 from datasette_ftclassify.web.permissions import PERMISSIONS
 from datasette_ftclassify.web.plugins import PLUGINS
@@ -99,7 +99,7 @@ def settings() -> str:
         (f"`{s.name}`" if s.configured else "–", f"`{s.variable}`" if s.variable else "–", s.help)
         for s in SETTINGS
     ]
-    for service in sorted(register_trainers(), key=lambda trainer: trainer.name):
+    for service in sorted(documented(), key=lambda trainer: trainer.name):
         for field, variable in getattr(service, "variables", {}).items():
             rows.append((f"`{service.name}`: `{field}`", f"`{variable}`", ENDPOINT[field]))
     return as_table("setting|environment|says", rows)
@@ -128,7 +128,7 @@ def pages() -> str:
 
 
 def trainers_table() -> str:
-    trainers = sorted(register_trainers(), key=lambda trainer: trainer.name)
+    trainers = sorted(documented(), key=lambda trainer: trainer.name)
     return options_table({t.name: options_of(t).values() for t in trainers})
 
 

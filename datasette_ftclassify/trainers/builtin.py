@@ -6,6 +6,7 @@ from ..hookspecs import hookimpl
 from .base import Trainer
 from .decisions.trainer import DecisionsTrainer
 from .embeddings.trainer import TRAINERS as EMBEDDINGS
+from .llm_models.trainer import LlmTrainer, is_installed
 from .local.names_trainer import NamesTrainer
 from .local.trainer import LocalTrainer
 from .openai_protocol.dialect import DIALECTS
@@ -15,6 +16,16 @@ from .openai_protocol.trainer import OpenAITrainer
 
 @hookimpl
 def register_trainers() -> list[Trainer]:
+    return [*always(), *([LlmTrainer()] if is_installed() else [])]
+
+
+def always() -> list[Trainer]:
+    """Those that need no further package."""
     protocol = map(OpenAITrainer, DIALECTS)
     others = [DecisionsTrainer(), PromptedTrainer(), *EMBEDDINGS]
     return [LocalTrainer(), NamesTrainer(), *protocol, *others]
+
+
+def documented() -> list[Trainer]:
+    """All of them, whatever is installed, for the documents."""
+    return [*always(), LlmTrainer()]

@@ -245,6 +245,7 @@ def _can(trainer: Trainer) -> list[str]:
     said = {
         "needs no labelled rows": not able.needs_examples,
         "a probability for every label": able.scores_every_label,
+        "no scores": not able.scores_every_label,
         "may answer outside your labels": able.says_anything,
         "answers without a network": not able.leaves_machine,
         "cheaper answers in batches, within a day": able.batch,

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from contextlib import closing
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,9 @@ from datasette_ftclassify.core.database import connect
 from datasette_ftclassify.core.errors import TrainingError
 from datasette_ftclassify.sql.functions import register
 from datasette_ftclassify.trainers.registry import get_trainer, list_trainers
+
+OPTIONAL = {"llm"} if find_spec("llm") else set()
+"""Trainers that are there where a package is."""
 
 
 @pytest.fixture(scope="session")
@@ -43,7 +47,7 @@ def test_an_installed_trainer_is_listed_with_what_it_declares(installed: Path):
     found = {t["name"]: t for t in run_with(installed, "trainers")["trainers"]}
     assert set(found) == {
         "azure", "azure-embeddings", "decisions", "local", "majority", "names", "openai",
-        "openai-embeddings", "prompted",
+        "openai-embeddings", "prompted", *OPTIONAL,
     }  # fmt: skip
     assert found["majority"]["costs_money"] is False
     assert found["local"]["scores_every_label"] is True
@@ -67,10 +71,10 @@ def test_it_trains_evaluates_predicts_and_is_missed_where_it_is_not(installed, t
 
 def test_the_local_trainer_is_always_there():
     names = [trainer.name for trainer in list_trainers()]
-    assert names == [
+    assert names == sorted({
         "azure", "azure-embeddings", "decisions", "local", "names", "openai", "openai-embeddings",
-        "prompted",
-    ]  # fmt: skip
+        "prompted", *OPTIONAL,
+    })  # fmt: skip
     assert [name for name in names if not get_trainer(name).capabilities.leaves_machine] == [
         "local", "names",
     ]  # fmt: skip

@@ -1,0 +1,1 @@
+"""Models of the package llm and its plugins, prompted without training."""
