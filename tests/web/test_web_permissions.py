@@ -120,6 +120,7 @@ NEED_A_FILE_TO_WRITE = {
     "/classifiers/{name}/student",
     "/jobs/{id}/agreement",
     "/merge-labels",
+    "/sweep",
 }  # fmt: skip
 """Pages that are of no use where nothing can be written."""
 
