@@ -146,7 +146,7 @@ def columns_from(
         fingerprint=fingerprint,
     )
     columns = columns.renamed(dict(given["column"]))
-    if not columns.items():
+    if not any(role != "fingerprint" for role, _ in columns.items()):
         raise PredictError("Every column is left out: name one that is to be written.")
     return columns
 

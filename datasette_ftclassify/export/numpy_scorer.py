@@ -179,7 +179,7 @@ class Model:
     def _one(self, text: str) -> tuple[np.ndarray, float]:
         features, values, words = self._features(text)
         scores = np.einsum("i,ij->j", values, self.weights.take(features, axis=0))
-        scores = (scores + self.bias).astype(np.float64) / self.temperature
+        scores = np.add(scores, self.bias, dtype=np.float64) / self.temperature
         found: np.ndarray
         if self.several:
             found = -np.logaddexp(0.0, -scores)

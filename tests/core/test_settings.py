@@ -19,7 +19,7 @@ from datasette_ftclassify.trainers.configuration import read_access
 from datasette_ftclassify.trainers.registry import list_services
 from datasette_ftclassify.web.operator_settings import runs_jobs
 
-OF_TESTS = {"FTCLASSIFY_KILLS"}
+OF_TESTS = {"FTCLASSIFY_KILLS", "FTCLASSIFY_TOGETHER"}
 """Named where the documents say how something is tested."""
 
 

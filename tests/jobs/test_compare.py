@@ -98,7 +98,7 @@ def test_the_majority_is_always_in_it_and_one_without_answers_is_below(
     assert gain.low is not None
     assert gain.low <= gain.value <= gain.high < 0  # type: ignore[operator]
     assert (
-        "topics@1 is better (counting copies of a text once, 39 and 0: p < 0.001)"
+        "topics@1 is better (counting copies of a text once, 45 and 0: p < 0.001)"
         in found.sentence(difference)
     )
     several = find_classifier(conn, "subjects")

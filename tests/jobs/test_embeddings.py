@@ -182,9 +182,9 @@ def test_what_could_not_be_learnt_from_or_stored_is_not_paid_for(
         with pytest.raises(TrainingError, match="more than are stored on this machine"):
             confirm_train(conn, task, request(), access)
     monkeypatch.setattr(memory, "MOST_KEPT", 100)
-    with pytest.raises(TrainingError, match="no vectors could be learnt from"):
+    with pytest.raises(TrainingError, match="no vectors can be used in training"):
         confirm_train(conn, task, request(), access)
-    with pytest.raises(TrainingError, match="no vectors could be learnt from"):
+    with pytest.raises(TrainingError, match="no vectors can be used in training"):
         train_classifier(conn, task, request(), access=access)
     assert server.log == []
 

@@ -35,7 +35,7 @@ from datasette_ftclassify.jobs.agreements import ask as ask_for
 from datasette_ftclassify.jobs.evaluate import submit_evaluate
 from datasette_ftclassify.jobs.plan import PredictRequest
 from datasette_ftclassify.jobs.predict import submit_predict
-from datasette_ftclassify.jobs.remote import batch_answers, batches, inference_loop
+from datasette_ftclassify.jobs.remote import answer_cache, batch_answers, batches, inference_loop
 from datasette_ftclassify.jobs.runner import run_job
 from datasette_ftclassify.ledger import Ledger
 from datasette_ftclassify.sql import remote_inference, spending
@@ -103,7 +103,7 @@ def conn(path: Path) -> Any:
 @pytest.fixture
 def disk(monkeypatch: pytest.MonkeyPatch) -> Disk:
     disk = Disk(after=3)
-    for module in (inference_loop, batch_answers, spending):
+    for module in (answer_cache, batch_answers, spending):
         monkeypatch.setattr(module, "keep_answers", disk.keep)
     return disk
 

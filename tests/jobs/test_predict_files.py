@@ -87,7 +87,7 @@ def test_parquet_gets_the_columns_that_a_table_gets(
 
 def test_lines_stay_as_they_are_but_for_the_columns(model: Path, tmp_path: Path):
     (tmp_path / "a.csv").write_text(
-        '\ufeffcode,message\n007,"noise, at ""night"""\n1.50,\n\n2e5,"two\nlines of bins"\n'
+        '\ufeffcode,message\n007,"noise, at ""night"""\n1.50,\n\n2e5,"the bins\nwere not emptied"\n'
     )
     (tmp_path / "b.jsonl").write_text(
         '{"message": "noise at night", "n": 1.50, "e": "\\u00e9"}\n\n  {}\n{"message": null}\n'
@@ -100,7 +100,11 @@ def test_lines_stay_as_they_are_but_for_the_columns(model: Path, tmp_path: Path)
     with (tmp_path / "out" / "a.csv").open(newline="") as file:
         found = list(csv.DictReader(file))
     assert [row["code"] for row in found] == ["007", "1.50", "2e5"]
-    assert [row["message"] for row in found] == ['noise, at "night"', "", "two\nlines of bins"]
+    assert [row["message"] for row in found] == [
+        'noise, at "night"',
+        "",
+        "the bins\nwere not emptied",
+    ]
     assert [row["p_label"] for row in found] == ["Noise", "", "Bins and recycling"]
     assert 0 < float(found[0]["p_score"]) <= 1
     lines = (tmp_path / "out" / "b.jsonl").read_text().splitlines()

@@ -165,5 +165,5 @@ def test_what_a_teacher_answers_is_left_out_where_it_does_not_help():
     wrong = Taught(others, np.eye(2)[1 - np.array(truth)], "encoder@1")
     model, report = fit(texts, np.array(labels), 2, exclusive=True, taught=wrong)
     assert not report["teacher"]["used"]
-    assert "The answers of encoder@1 are not learnt from" in " ".join(report["warnings"])
+    assert "The answers of encoder@1 are not trained on" in " ".join(report["warnings"])
     assert (model.log_probabilities(others).argmax(axis=1) == truth).mean() > 0.8

@@ -21,7 +21,7 @@ from datasette_ftclassify.trainers.local.features import (
     word_terms,
 )
 from datasette_ftclassify.trainers.local.serialization import from_parts, to_parts
-from datasette_ftclassify.trainers.local.term_counts import Weighting, count_terms
+from datasette_ftclassify.trainers.local.term_counts import Weighting, count_terms, terms_kept
 
 CORPUS = [
     "Where is my card? It still has not arrived",
@@ -125,7 +125,7 @@ def test_weighing_for_training_equals_weighing_for_prediction():
     rows = np.arange(len(CORPUS))
     weighting = Weighting.learn(terms, rows, min_rows=1, most=10_000)
     trained = weighting.apply(terms, rows).toarray()
-    words, chars = terms.terms_kept(weighting.keep)
+    words, chars = terms_kept(terms.words, terms.chars, weighting.keep)
     numbers = {term: number for number, term in enumerate(words)}
     grams = {term: number for number, term in enumerate(chars, len(words))}
     ours = Vectorizer(numbers, grams, weighting.idf)
@@ -139,7 +139,7 @@ def test_weighing_for_training_equals_weighing_for_prediction():
 def test_weighing_sees_only_the_training_rows():
     terms = count_terms(["spam spam", "ham", "eggs"])
     weighting = Weighting.learn(terms, np.array([0, 1]), min_rows=1, most=10_000)
-    words, _ = terms.terms_kept(weighting.keep)
+    words, _ = terms_kept(terms.words, terms.chars, weighting.keep)
     assert words == ["spam", "spam spam", "ham"]
 
 
@@ -149,13 +149,13 @@ def test_too_many_features_leave_the_frequent_ones():
     assert len(weighting.keep) == 1
     assert weighting.keep[0] in (terms.words.index("one"), *range(terms.n_words, 99))
     rare = Weighting.learn(terms, np.arange(3), min_rows=3, most=1_000)
-    assert terms.terms_kept(rare.keep)[0] == ["one"]
+    assert terms_kept(terms.words, terms.chars, rare.keep)[0] == ["one"]
 
 
 def test_words_keep_their_places_beside_more_frequent_characters():
     terms = count_terms([f"filler{n % 3} word{n % 9}" for n in range(90)])
     weighting = Weighting.learn(terms, np.arange(90), min_rows=1, most=30)
-    words, chars = terms.terms_kept(weighting.keep)
+    words, chars = terms_kept(terms.words, terms.chars, weighting.keep)
     assert len(words) == 12
     assert len(chars) == 18
 

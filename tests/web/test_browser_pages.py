@@ -52,8 +52,8 @@ def visit_all(page: Any) -> Iterator[str]:
     expect(page.get_by_role("heading", name="Findings")).to_be_visible()
     checked = page.url
     yield "train, checked"
-    page.get_by_role("radio", name="openai").check()
-    settings = page.locator("fieldset", has=page.get_by_role("radio", name="openai"))
+    page.get_by_role("radio", name="openai", exact=True).check()
+    settings = page.locator("fieldset", has=page.get_by_role("radio", name="openai", exact=True))
     settings.get_by_text("Settings").click()
     settings.get_by_label("Model to fine-tune").fill("gpt-4.1-mini")
     page.get_by_role("button", name="Train", exact=True).click()

@@ -163,8 +163,10 @@ def test_a_training_at_a_service_that_fails_and_is_tried_again(
     ):
         page.goto("/town/-/ftclassify/train?table=messages&name=tuned&text=message&label=topic")
         assert openai_server.api_key not in page.content()
-        page.get_by_role("radio", name="openai").check()
-        settings = page.locator("fieldset", has=page.get_by_role("radio", name="openai"))
+        page.get_by_role("radio", name="openai", exact=True).check()
+        settings = page.locator(
+            "fieldset", has=page.get_by_role("radio", name="openai", exact=True)
+        )
         settings.get_by_text("Settings").click()
         settings.get_by_label("Model to fine-tune").fill(MODEL)
         settings.get_by_label("Epochs").fill("1")

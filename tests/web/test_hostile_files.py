@@ -195,6 +195,7 @@ def pages(database: str, name: str) -> list[str]:
     own = [
         ours, f"{ours}/jobs", f"{ours}/jobs.json?active=1", f"{ours}/jobs/1", f"{ours}/jobs/2.json",
         f"{ours}/jobs/2/finding/0", f"{ours}/jobs/3/review", f"{ours}/jobs/3/review?place=1",
+        f"{ours}/jobs/3/agreement",
         topics, f"{topics}/rows", f"{topics}/card", f"{topics}/compare?with=subjects",
         f"{topics}/drift", f"{topics}/evaluate", f"{topics}/minimum", f"{topics}/publish",
         f"{topics}/try?text=a+drain", OURS, f"/{database}",
@@ -208,7 +209,8 @@ def pages(database: str, name: str) -> list[str]:
         return own  # Datasette's own pages of the view would not end, nor ours that show its rows
     return [
         *own, f"{ours}/classify?table=messages", f"{ours}/train?table=messages&check=2",
-        f"{topics}/retrain", f"{topics}/student",
+        f"{topics}/retrain", f"{ours}/stale?table=messages", f"{ours}/merge-labels?table=messages",
+        f"{ours}/sweep?table=messages", f"{topics}/student",
         f"{ours}/export?table=messages", f"{ours}/review?table=messages&queue=audit",
         f"/{database}/messages", f"/{database}/messages/1",
     ]  # fmt: skip

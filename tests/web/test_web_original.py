@@ -79,7 +79,8 @@ def file(trained_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def served(path: Path, config: dict[str, Any] | None = None, **options: Any) -> Datasette:
     """As `datasette publish` serves it, with one read thread, which all visitors share."""
-    options.setdefault("settings", {"num_sql_threads": 1})
+    patient = {"num_sql_threads": 1, "sql_time_limit_ms": 60_000}  # the machine may be busy
+    options["settings"] = patient | options.get("settings", {})
     files = {"files": [], "immutables": [str(path)]} | options.pop("opened", {})
     datasette = Datasette(**files, **{"metadata" if is_065() else "config": config}, **options)
     if not is_065():
@@ -160,7 +161,7 @@ async def test_what_else_readers_do_goes_on(file: Path):
 
 
 async def test_functions_keep_their_limits_when_sqlite_utils_takes_the_connection(file: Path):
-    datasette = served(file)
+    datasette = served(file, settings={"sql_time_limit_ms": 2_000})
     await sql(datasette, "select 1")
     await datasette.get_database("town").execute_fn(lambda conn: sqlite_utils.Database(conn) and 1)
     told = await sql(datasette, "select ft_classify('a blocked drain')")

@@ -105,7 +105,7 @@ class EmbeddingsTrainer(Service):
         memory = plan_memory(texts, len(labels)) if texts else None
         if memory is not None and memory.large:
             raise TrainingError(
-                f"Since {memory.said}, no vectors could be learnt from: train on fewer rows.",
+                f"Since {memory.said}, no vectors can be used in training: train on fewer rows.",
                 fields=("where",),
             )
         names = learnt_names(len(texts), len(labels), labels.exclusive, labels.names)

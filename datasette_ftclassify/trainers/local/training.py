@@ -268,4 +268,4 @@ def _not_taught(trial: Trial, taught: Taught | None, memory: MemoryPlan) -> list
     if taught is None or trial.recipe.taught:
         return []
     why = memory.said if memory.large else "they did not help on rows that were held out"
-    return [f"The answers of {taught.teacher} are not learnt from, since {why}."]
+    return [f"The answers of {taught.teacher} are not trained on, since {why}."]
