@@ -230,7 +230,9 @@ def test_the_documents_list_the_events_with_their_properties():
     text = (ROOT_FOLDER / "docs" / "hooks.md").read_text(encoding="utf-8")
     listed = {
         name: set(re.findall(r"`(\w+)`", properties))
-        for name, properties in re.findall(r"^\| `(ftclassify-[\w-]+)` \|.*\| (.*) \|$", text, re.M)
+        for name, properties in re.findall(
+            r"^\| `(ftclassify-\w+-[\w-]+)` \|.*\| (.*) \|$", text, re.M
+        )
     }
     inherited = {"created", "actor"}
     assert listed == {e.name: {f.name for f in fields(e)} - inherited for e in EVENTS}
