@@ -195,7 +195,7 @@ class Walk:
 
 @pytest.mark.parametrize("number", range(len(NAMES)))
 async def test_every_page_opens_and_every_link_leads_somewhere(hostile: Path, number: int):
-    datasette = serve(hostile, writers=ROOT)
+    datasette = serve(hostile, writers=ROOT, patient=True)
     base = f"/{tilde_encode(hostile.stem)}/-/ftclassify"
     name = NAMES[number]
     columns = {"text": f"t {name}", "label": f"l {name}"}
