@@ -6,8 +6,6 @@ from __future__ import annotations
 import sqlite3
 from typing import TYPE_CHECKING, Any
 
-from datasette.utils.asgi import NotFound
-
 from ...core.database import Key, relation
 from ...core.errors import FtclassifyError, ReviewError
 from ...core.humanize import rows_text
@@ -21,7 +19,7 @@ from ..responses import done, show
 from ..row_events import tell_edited
 from .check import row_url
 from .review import require_edit
-from .review_rows import who_is, whole_number
+from .review_rows import queue_job, who_is, whole_number
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -43,15 +41,7 @@ async def agreement_page(ask: PageRequest) -> Response:
     decision, which is made on the queue's page. accept: writes the labels on which all agree. undo:
     takes back all that the `batch` with that number has written.
     """
-    job = ask.job
-    assert job is not None
-    if job.kind != "review":
-        raise NotFound(f"Job {job.id} made no review queue.")
-    if not ask.db.is_mutable:
-        raise NotFound(
-            f"{ask.database} cannot be changed here, so nothing can be decided: use the original "
-            "file."
-        )
+    job = queue_job(ask, "nothing can be decided: use the original file.")
     if ask.method != "POST":
         return await _shown(ask, job)
     await require_edit(ask)

@@ -53,15 +53,7 @@ async def review_rows_page(ask: PageRequest) -> Response:
     still as `seen` names it, with a `note`. skip: leaves it for later, in the same way. undo: takes
     back what the visitor did last, or the `change` with that number.
     """
-    job = ask.job
-    assert job is not None
-    if job.kind != "review":
-        raise NotFound(f"Job {job.id} made no review queue.")
-    if not ask.db.is_mutable:
-        raise NotFound(
-            f"{ask.database} cannot be changed here, so no label can be corrected in it: review "
-            "the original file."
-        )
+    job = queue_job(ask, "no label can be corrected in it: review the original file.")
     if ask.method != "POST":
         return await _shown(ask, job)
     await require_edit(ask)
@@ -71,6 +63,20 @@ async def review_rows_page(ask: PageRequest) -> Response:
         if ask.wants_json:
             raise
         return await _shown(ask, job, error)
+
+
+def queue_job(ask: PageRequest, unchangeable: str) -> Job:
+    """The job of an address, which made a queue in a file that can be changed.
+
+    unchangeable: what cannot be done in another file, and what to do instead
+    """
+    job = ask.job
+    assert job is not None
+    if job.kind != "review":
+        raise NotFound(f"Job {job.id} made no review queue.")
+    if not ask.db.is_mutable:
+        raise NotFound(f"{ask.database} cannot be changed here, so {unchangeable}")
+    return job
 
 
 def who_is(ask: PageRequest) -> str:
