@@ -63,9 +63,7 @@ def retrain(
 
     with open_database(database) as conn:
         first = find_classifier(conn, name)
-        changes = version_changes(conn, first)
-        assert changes is not None
-        for sentence in changes.sentences(first.title):
+        for sentence in version_changes(conn, first).sentences(first.title):
             say(sentence)
         if only_if_changed and not train_version.has_new_labels(conn, first):
             said = f"{first.name} knows all labels: nothing is trained."

@@ -26,8 +26,7 @@ def has_new_labels(conn: sqlite3.Connection, first: Classifier) -> bool:
     """Whether the rows have labels that the newest version of a classifier, which need not be in
     use, was not trained with. Reads the table's rows."""
     newest = list_classifiers(conn, name=first.name)[0]
-    changes = version_changes(conn, newest)
-    return changes is None or changes.has_new_labels
+    return version_changes(conn, newest).has_new_labels
 
 
 def only_if_better(request: TrainRequest) -> TrainRequest:

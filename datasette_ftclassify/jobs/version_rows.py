@@ -126,14 +126,16 @@ def read_new_version(conn: sqlite3.Connection, task: Task, first: Classifier) ->
     )
 
 
-def version_changes(
-    conn: sqlite3.Connection, first: Classifier, most: int | None = None
+def version_changes(conn: sqlite3.Connection, first: Classifier) -> VersionChanges:
+    """Reads the table's rows. Raises SourceError when it is gone, or lacks a column."""
+    task = task_now(conn, first)
+    return _Rows(conn, task, first, read_records(conn, task)).changes
+
+
+def version_changes_of_few(
+    conn: sqlite3.Connection, first: Classifier, most: int
 ) -> VersionChanges | None:
-    """Reads the table's rows; None where they, or the test rows, are more than `most`. Raises
-    SourceError when the table is gone, or lacks a column."""
-    if most is None:
-        task = task_now(conn, first)
-        return _Rows(conn, task, first, read_records(conn, task)).changes
+    """The same where neither the table's rows nor the test rows are more than `most`; else None."""
     records = list(islice(read_records(conn, first.task), most + 1))
     if len(records) > most or row_results(conn, first, limit=0)[1] > most:
         return None

@@ -13,7 +13,7 @@ from ...core.time_limit import TooSlow
 from ...jobs.confirming import TrainConfirmation
 from ...jobs.train import submit_train
 from ...jobs.train_version import former_request, has_new_labels, only_if_better, version_request
-from ...jobs.version_rows import corrected, corrections, version_changes
+from ...jobs.version_rows import corrected, corrections, version_changes_of_few
 from ...present.settings import settings_list
 from ...trainers.base import Learner
 from ...trainers.registry import get_trainer
@@ -121,7 +121,7 @@ async def _shown(
     try:
         changed = await ask.read(lambda conn: corrections(conn, classifier))
         changes = await read_aside(
-            ask, lambda conn: version_changes(conn, classifier, _MOST_ROWS), seconds
+            ask, lambda conn: version_changes_of_few(conn, classifier, _MOST_ROWS), seconds
         )
     except TooSlow:
         pass
