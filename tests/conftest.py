@@ -147,3 +147,12 @@ def pytest_configure(config: pytest.Config) -> None:
     # What a shell starts with `&` ignores Ctrl-C, and so would every process that a test sends it.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     config.addinivalue_line("markers", "contract: needs node; see tests/support/judges.py")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int | None:
+    """How many `-n auto` means: two seconds of five are spent waiting for a process, a server or a
+    browser, so that one test a core leaves cores idle."""
+    if "PYTEST_XDIST_AUTO_NUM_WORKERS" in os.environ:
+        return None
+    return max(2, (os.cpu_count() or 1) * 3 // 2)
