@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from itertools import islice
 
 from ..core.database import condition, quote
-from ..core.humanize import one_or_more
-from ..core.label_notations import delimiter_words, torn
-from ..core.labels import label_name, unlabelled_sql
+from ..core.humanize import counted, one_or_more
+from ..core.label_notations import DELIMITERS, delimiter_words, torn
+from ..core.labels import is_placeholder, label_name, named, unlabelled_sql
 from ..core.task import unnamed_vectors
-from .codes import ANY, GRAVE, Code, Section
+from .codes import ANY, GRAVE, WARNING, Code, Section
 from .registry import check
-from .report import Finding, listing, named, names_listing, together
+from .report import Finding, listing, names_listing, together
+from .row_conditions import in_list
 from .scan import Facts
 
 _LEAST_ROWS = 20
@@ -36,6 +37,13 @@ _SHOWN = 3
         "If the cells are vectors of 0 and 1, give the label names in their order; else "
         "leave out what tells no row from another.",
     ),
+    Code(
+        "placeholder-labels",
+        WARNING,
+        "Labels such as `n/a`, `NULL`, `nan` and `-`, which often stand for a missing one.",
+        "Set the cells to NULL where they mean that a row is not labelled, or leave such rows out "
+        "with a condition.",
+    ),
 )
 def notation_findings(facts: Facts) -> Iterator[Finding]:
     yield from _unnamed(facts)
@@ -46,6 +54,7 @@ def notation_findings(facts: Facts) -> Iterator[Finding]:
     yield from _lists(facts)
     yield from _bits(facts)
     yield from _everywhere(facts)
+    yield from _placeholders(facts)
 
 
 def _unnamed(facts: Facts) -> Iterator[Finding]:
@@ -106,13 +115,27 @@ def _torn(facts: Facts) -> Iterator[Finding]:
 
 
 def _lists(facts: Facts) -> Iterator[Finding]:
-    """Labels that look like lists with a delimiter that also stands in names."""
-    if not facts.task.exclusive:
-        return
+    """Labels that look like lists, with a delimiter that also stands in names, or another one than
+    the rest has."""
     names = [name for name, rows in facts.names.items() if rows]
-    delimiter = _likely_delimiter(names)
+    alone = {name.strip() for name in names}
+    if not facts.task.exclusive:
+        delimiters = (*DELIMITERS, *_DOUBTFUL)
+        lists = [name for name in names if any(_lists_by(d, [name], alone) for d in delimiters)]
+        if len(lists) > 1 and facts.task.delimiter:
+            yield facts.finding(
+                "label-notation",
+                "warning",
+                len(lists),
+                f"{len(lists):,} labels look like several labels with something else than "
+                f"{delimiter_words(facts.task.delimiter)} between them: {names_listing(lists, 3)}.",
+                f"Write {delimiter_words(facts.task.delimiter)} between all labels: as they stand, "
+                "each of these is one label.",
+            )
+        return
+    delimiter = next((d for d in _DOUBTFUL if len(_lists_by(d, names, alone)) > 1), None)
     if delimiter is not None:
-        lists = [name for name in names if delimiter in name]
+        lists = _lists_by(delimiter, names, alone)
         yield facts.finding(
             "label-notation",
             "warning",
@@ -132,15 +155,11 @@ _DOUBTFUL = (
 """Delimiters that stand in names as well, so that people are asked."""
 
 
-def _likely_delimiter(names: Sequence[str]) -> str | None:
-    """One of _DOUBTFUL by which the names are lists of the others: every part is a name, too."""
-    alone = {name.strip() for name in names}
-    for delimiter in _DOUBTFUL:
-        lists = [name for name in names if delimiter in name]
-        parts = {part.strip() for name in lists for part in name.split(delimiter)}
-        if len(lists) > 1 and len(parts) > 1 and parts <= alone:
-            return delimiter
-    return None
+def _lists_by(delimiter: str, names: Sequence[str], alone: Set[str]) -> list[str]:
+    """Those of `names` with the delimiter, where every part of them is one of `alone`."""
+    lists = [name for name in names if delimiter in name]
+    parts = {part.strip() for name in lists for part in name.split(delimiter)}
+    return lists if len(parts) > 1 and parts <= alone else []
 
 
 def _bits(facts: Facts) -> Iterator[Finding]:
@@ -164,6 +183,28 @@ def _look_like_bits(names: Sequence[str]) -> bool:
         and len(set(map(len, names))) == 1
         and any(name.startswith("00") or name.startswith("01") for name in names)
         and all(len(name) >= 3 and set(name) <= {"0", "1"} for name in names)
+    )
+
+
+def _placeholders(facts: Facts) -> Iterator[Finding]:
+    labels = {v: n for v, n in facts.counts.items() if n and facts.name_of(v) == label_name(v)}
+    missing = [v for v in labels if is_placeholder(label_name(v), facts.names)]
+    if missing and not facts.task.named_labels:
+        column = facts.task.labels[0]
+        yield facts.finding(
+            "placeholder-labels",
+            "warning",
+            sum(labels[value] for value in missing),
+            f"{placeholders(list(map(label_name, missing)))}.",
+            where=in_list(column, missing) if facts.task.exclusive else None,
+        )
+
+
+def placeholders(names: Sequence[str]) -> str:
+    """What is said of such labels."""
+    return (
+        f"{counted(len(names), 'label')} {one_or_more(len(names), 'looks', 'look')} like a word "
+        f"for a missing one: {names_listing(names)}"
     )
 
 

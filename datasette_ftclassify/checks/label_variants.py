@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 
 from ..core.foreign_keys import find_lookup, find_table_behind_view, keys_without_name
 from ..core.humanize import counted, one_or_more
-from ..core.labels import LabelValue, label_name
+from ..core.labels import LabelValue, label_name, looks_like, named
 from .class_balance import free_text, labels_condition
 from .codes import ERROR, INFO, MILD, WARNING, Code, Section
 from .registry import check
-from .report import Finding, listing, named, names_listing
+from .report import Finding, listing, names_listing
 from .row_conditions import in_list
 from .scan import Facts
 
@@ -23,9 +22,9 @@ _LISTED = 500
     Code(
         "label-variants",
         MILD,
-        "Labels that are one but for case, white space, characters without a width, "
-        "accents, the form of a number or an encoding that was read wrongly; or that were"
-        " merged.",
+        "Labels that differ only by case, spaces, hyphens, quotes, a full stop at the end, "
+        "characters that look alike or have no width, the form of accents or numbers, or an "
+        "encoding that was read wrongly; or that were merged.",
         "Count the ways of writing as one label, or write each in one way: as they stand "
         "they are different labels to learn, though the other findings count them as one.",
     ),
@@ -125,9 +124,8 @@ def _variants_finding(
         "label-variants",
         "warning",
         sum(counts[label] for label in rarer),
-        f"{counted(len(shown), 'label is', 'labels are')} written in several ways that "
-        "differ only by case, white space, characters without a width, accents, the form of a "
-        f"number or an encoding that was read wrongly: {listing(shown, 3)}.",
+        f"{counted(len(shown), 'label is', 'labels are')} written in several ways: "
+        f"{listing(shown, 3)}.",
         seen=facts.variants,
         where=labels_condition(facts, rarer),
         groups=[{label_name(v): counts[v] for v in group} for group in groups[:_LISTED]],
@@ -137,7 +135,7 @@ def _variants_finding(
 
 def _told_apart(names: list[str]) -> str:
     """Variants of a label, each as text that looks like no other of them."""
-    alike = len({repr(unicodedata.normalize("NFC", name)) for name in names}) < len(names)
+    alike = len({repr(looks_like(name)) for name in names}) < len(names)
     shown = [ascii(name) if alike else named(name, always=True) for name in names[:4]]
     return " / ".join(shown + ["…"] * (len(names) > 4))
 

@@ -13,10 +13,10 @@ from typing import Any
 
 from ..core.humanize import counted
 from ..core.label_kinds import KINDS
-from ..core.labels import folded
+from ..core.labels import folded, named
 from .codes import INFO, MILD, Code, Section
 from .registry import Deep, check
-from .report import Finding, listing, named
+from .report import Finding, listing
 from .samples import DeepSample, deep_sample
 from .scan import Facts
 

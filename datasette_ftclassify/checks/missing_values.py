@@ -4,17 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ..core.database import quote
+from ..core.database import condition, quote
 from ..core.humanize import rows_text
-from ..core.labels import unlabelled_sql
+from ..core.labels import LabelValue, label_name, unlabelled_sql
 from ..core.notations import NOTATIONS
+from ..core.task import Task
 from .codes import INFO, WARNING, Code, Section
 from .registry import check
-from .report import Finding
+from .report import Finding, names_listing
 from .scan import Facts
 
 _FILL_IN = "Such rows are passed over: fill them in, or leave them out with a condition."
 _FIX = "Such rows are passed over: fix the cells, or set those not labelled to NULL."
+TEXTS = {
+    "null": "no text at all (NULL)",
+    "empty": "an empty text",
+    "blob": "a BLOB instead of a text",
+}
+"""By `Rendered.problem`."""
+LABELS = {
+    "empty": "a label of blank text",
+    "blob": "a BLOB instead of a label",
+    "undecodable": "a label that is not valid UTF-8",
+}
+"""By `Labels.problem`."""
 _IMPORT_AGAIN = (
     "Import the rows again, and name the encoding of the file that they came from: often "
     "Windows-1252 (cp1252)."
@@ -51,10 +64,10 @@ _IMPORT_AGAIN = (
 def _texts(facts: Facts) -> Iterator[Finding]:
     one = facts.task.text[0] if len(facts.task.text) == 1 and not facts.task.template else None
     column = quote(one) if one else None
-    for problem, what, condition in (
-        ("null", "no text at all (NULL)", f"{column} is null"),
-        ("empty", "an empty text", f"typeof({column}) = 'text' and trim({column}) = ''"),
-        ("blob", "a BLOB instead of a text", f"typeof({column}) = 'blob'"),
+    for problem, where in (
+        ("null", f"{column} is null"),
+        ("empty", f"typeof({column}) = 'text' and trim({column}) = ''"),
+        ("blob", f"typeof({column}) = 'blob'"),
     ):
         seen = facts.text_problems.get(problem)
         if seen:
@@ -62,9 +75,9 @@ def _texts(facts: Facts) -> Iterator[Finding]:
                 f"{problem}-text",
                 "warning",
                 seen.count,
-                f"{rows_text(seen.count).capitalize()} with {what}.",
+                f"{rows_text(seen.count).capitalize()} with {TEXTS[problem]}.",
                 seen=seen,
-                where=condition if column else None,
+                where=where if column else None,
             )
 
     if facts.not_utf8.count:
@@ -153,13 +166,10 @@ def _labels(facts: Facts) -> Iterator[Finding]:
             where=f"({any_blank}) and not ({unlabelled_sql(facts.task.labels)})",
         )
     blob = " or ".join(f"typeof({column}) = 'blob'" for column in columns)
-    for problem, what, condition in (
-        ("blob", "a BLOB instead of a label", f"({blob})"),
-        ("undecodable", "a label that is not valid UTF-8", None),
-        ("invalid", _invalid(facts), None),
-    ):
+    for problem, where in (("blob", f"({blob})"), ("undecodable", None), ("invalid", None)):
         seen = facts.label_problems.get(problem)
         if seen:
+            what = _invalid(facts) if problem == "invalid" else LABELS[problem]
             yield facts.finding(
                 f"{problem}-label",
                 "warning",
@@ -167,7 +177,7 @@ def _labels(facts: Facts) -> Iterator[Finding]:
                 f"{rows_text(seen.count).capitalize()} with {what}.",
                 f"{_kept_bytes(facts)} {_IMPORT_AGAIN}" if problem == "undecodable" else None,
                 seen=seen,
-                where=condition,
+                where=where,
             )
 
 
@@ -181,10 +191,35 @@ def _kept_bytes(facts: Facts) -> str:
 
 
 def _invalid(facts: Facts) -> str:
-    if len(facts.task.labels) > 1:
-        return "something else than 0 and 1 in a label column"
-    if facts.task.label_names:
-        return f"label cells that are no {len(facts.task.label_names)} flags of 0 and 1"
-    if facts.task.notation:
-        return f"label cells that cannot be read as {NOTATIONS[facts.task.notation].words}"
+    """With some of the cells that are meant."""
+    shown = names_listing([label_name(cell) for cell in _invalid_cells(facts)])
+    return f"{invalid_words(facts.task)}{': ' * bool(shown)}{shown}"
+
+
+def _invalid_cells(facts: Facts) -> Iterator[LabelValue]:
+    """Different ones, in no order."""
+    columns = facts.task.labels
+    for place, name in enumerate(columns):
+        column = quote(name)
+        sql = (
+            f"select distinct {column} from {quote(facts.source.name)}"
+            f" where {condition(facts.task.where)} and {column} is not null limit {_LOOKED_AT}"
+        )
+        for (cell,) in facts.conn.execute(sql, dict(facts.task.params)).fetchall():
+            cells = [None] * place + [cell] + [None] * (len(columns) - place - 1)
+            if facts.read_labels(cells).problem == "invalid":
+                yield cell
+
+
+_LOOKED_AT = 500
+
+
+def invalid_words(task: Task) -> str:
+    """What a row has whose labels cannot be read."""
+    if len(task.labels) > 1:
+        return "something else than 0 and 1, yes and no, or x in a label column"
+    if task.label_names:
+        return f"label cells that are no {len(task.label_names)} flags of 0 and 1"
+    if task.notation:
+        return f"label cells that cannot be read as {NOTATIONS[task.notation].words}"
     return "label cells that are no JSON array of texts and numbers"

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..core.database import Cell, Key
+from ..core.labels import named
 from ..core.task import Task
 from .codes import CODES, SEVERITIES, Severity
 from .report_data import (
@@ -149,11 +150,3 @@ def together(names: Sequence[str], mark: str, *, always: bool = False) -> str:
     """Up to four names of a group, with `mark` between them."""
     shown = [named(name, always=always) for name in names[:_MOST_TOGETHER]]
     return mark.join(shown + ["…"] * (len(names) > _MOST_TOGETHER))
-
-
-def named(name: str, *, always: bool = False) -> str:
-    """A label in a sentence of one line: cut when long, and in quotes (always, or) where it could
-    be taken for several names, for quotes or for white space."""
-    short = name if len(name) <= 40 else name[:39] + "…"
-    plain = short.isprintable() and short == short.strip() and not set(short) & set(",\"'")
-    return short if plain and short and not always else repr(short)

@@ -7,11 +7,11 @@ from collections.abc import Collection, Iterator
 from ..core.database import quote
 from ..core.examples import SPLITS
 from ..core.humanize import one_or_more, rows_text
-from ..core.labels import LabelValue, trimmed_sql
+from ..core.labels import LabelValue, named, trimmed_sql
 from .class_balance import ADVISED
 from .codes import ERROR, INFO, MILD, WARNING, Code, Section
 from .registry import check
-from .report import Finding, listing, named, names_listing
+from .report import Finding, listing, names_listing
 from .scan import Facts
 
 _LISTED = 500

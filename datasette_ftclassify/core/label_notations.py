@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from .database import NotUtf8
 from .label_cells import UNLABELLED, Labels, is_label, json_array, read_labels
 from .label_kinds import BINARY, KINDS, MULTICLASS, MULTILABEL
 from .labels import Kind, LabelValue, is_blank, trimmed, variant_key
@@ -70,8 +69,6 @@ def label_reader(reading: Reading, columns: Sequence[str]) -> LabelReader:
     known: dict[tuple[type, LabelValue], LabelValue] = {}
 
     def one(label: LabelValue) -> LabelValue:
-        if isinstance(label, NotUtf8):
-            return label
         key = (type(label), label)
         if key not in known and len(known) < _CACHED:
             known[key] = canonical.get(variant_key(label), label)

@@ -12,7 +12,7 @@ import math
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
@@ -92,6 +92,14 @@ def label_name(value: LabelValue) -> str:
     return value if isinstance(value, str) else json.dumps(value)
 
 
+def named(name: str, *, always: bool = False) -> str:
+    """A label in a sentence of one line: cut when long, and in quotes (always, or) where it could
+    be taken for several names, for quotes or for white space."""
+    short = name if len(name) <= 40 else name[:39] + "…"
+    plain = short.isprintable() and short == short.strip() and not set(short) & set(",\"'")
+    return short if plain and short and not always else repr(short)
+
+
 def label_of_bytes(raw: bytes) -> NotUtf8:
     """A label that is not UTF-8. It is shown as `P\\xe4ckchen`, so that labels of different bytes
     have different names, and goes back into cells as the bytes that it came from."""
@@ -111,12 +119,62 @@ _NUMBER = re.compile(r"(-?(?:0|[1-9][0-9]*))(?:\.([0-9]*?)0*)?")
 
 
 def variant_key(label: LabelValue) -> str:
-    """What two labels share that are one label written in two ways: `folded` names, and of numbers
-    the value, so that 1, 1.0, '1' and '1.00' are variants and 1 and '01' are not. UTF-8 that was
-    read in another encoding counts as what it says."""
-    name = folded(_mended(label_name(label)).replace("\0", ""))
+    """What two labels share that are one label written in two ways: `joined` names, wide letters,
+    ligatures and Cyrillic letters that look like Latin ones, quotes around all and a full stop
+    after it; of numbers the value, so that 1, 1.0, '1' and '1.00' are variants and 1 and '01' are
+    not. UTF-8 that was read in another encoding, and bytes of cp1252, count as what they say."""
+    if isinstance(label, NotUtf8):
+        name = label.raw.decode("cp1252", "backslashreplace")
+    else:
+        name = _mended(label_name(label)).replace("\0", "")
+    name = looks_like(joined(name if name.isascii() else "".join(map(_plain, name))))
+    bare = name.rstrip(_AFTER)
+    if quoted := _QUOTED.fullmatch(bare):
+        bare = quoted[1].strip().rstrip(_AFTER)
+    name = bare or name
     number = _NUMBER.fullmatch(name)
     return name if number is None else f"{number[1]}.{number[2]}" if number[2] else number[1]
+
+
+def joined(name: str) -> str:
+    """What `folded` names share that differ by hyphens and underscores for spaces, too."""
+    name = _JOINTS.sub(" ", unicodedata.normalize("NFC", name))
+    return unicodedata.normalize("NFC", folded(name))
+
+
+# Not before a digit, where it may be a sign, unless it joins it to a word.
+_JOINTS = re.compile(r"(?<=\w)_+(?=\w)|(?<=[^\W\d_])[-\u2010-\u2013]+(?=[^\W_])")
+_AFTER = ".,;:…。 "
+_QUOTED = re.compile("""["'`“”‘’„‚«»‹›](.+)["'`“”‘’„‚«»‹›]""")
+_LOOKALIKES = str.maketrans("аеорсухіѕј", "aeopcyxisj")
+
+
+def is_placeholder(name: str, names: Collection[str]) -> bool:
+    """Whether a label is what people or programs write where there is none.
+
+    names: of all labels: beside a plus a minus is a label
+    """
+    word = folded(name)
+    signs = bool(word) and not set(word) - set("-–—?.…") and "+" not in names
+    return name == "None" or signs or word.strip("()[]<>#.") in _PLACEHOLDERS
+
+
+_PLACEHOLDERS = frozenset(
+    {"null", "nil", "nan", "nat", "na", "n/a", "n.a", "n/k", "tbd", "undefined", "no label",
+     "unlabelled", "unlabeled", "not labelled", "not labeled", "\\n"}
+)  # fmt: skip
+
+
+def looks_like(name: str) -> str:
+    """What names share that look the same: accents in one form, and letters of one alphabet."""
+    return unicodedata.normalize("NFC", name).translate(_LOOKALIKES)
+
+
+def _plain(letter: str) -> str:
+    """A wide or narrow letter, or a ligature, as it is usually written; others as they are."""
+    how = unicodedata.decomposition(letter)
+    compatible = how.startswith(("<wide>", "<narrow>", "<compat>"))
+    return unicodedata.normalize("NFKC", letter) if compatible else letter
 
 
 def _mended(name: str) -> str:
@@ -130,13 +188,22 @@ def _mended(name: str) -> str:
 
 
 def variant_groups(counts: Mapping[LabelValue, int]) -> list[list[LabelValue]]:
-    """Labels that are variants of each other together, the commonest first; most are alone."""
+    """Labels that are variants of each other together, the commonest first; most are alone. Bytes
+    that are not UTF-8 are a variant of a label that is, and never of each other."""
     groups: dict[str, list[LabelValue]] = {}
     for label in counts:
-        # Of bytes that are no UTF-8 nobody can say what they look like.
-        key = repr(label) if isinstance(label, NotUtf8) else variant_key(label)
-        groups.setdefault(key, []).append(label)
-    return [sorted(g, key=lambda v: (-counts[v], label_name(v))) for g in groups.values()]
+        groups.setdefault(variant_key(label), []).append(label)
+    found: list[list[LabelValue]] = []
+    for group in groups.values():
+        ordered = sorted(group, key=lambda label: _commonest(label, counts[label]))
+        readable = not isinstance(ordered[0], NotUtf8)
+        found += [ordered] if readable else [[label] for label in ordered]
+    return found
+
+
+def _commonest(label: LabelValue, rows: int) -> tuple[bool, int, bool, str]:
+    name = label_name(label)
+    return isinstance(label, NotUtf8), -rows, _mended(name) != name, name
 
 
 @dataclass(frozen=True)

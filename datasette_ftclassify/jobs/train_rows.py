@@ -9,13 +9,15 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from ..checks.label_notation import placeholders
+from ..checks.missing_values import LABELS, TEXTS, invalid_words
 from ..core.database import Key, relation
 from ..core.errors import TrainingError
 from ..core.examples import Example, Record, Split, read_records
 from ..core.foreign_keys import all_keys, find_lookup, with_names
-from ..core.humanize import counted, rows_text
+from ..core.humanize import counted, one_or_more, rows_have, rows_text
 from ..core.label_notations import torn
-from ..core.labels import LabelSet, LabelValue, label_name, variant_groups
+from ..core.labels import LabelSet, LabelValue, is_placeholder, label_name, variant_groups
 from ..core.markup import is_html
 from ..core.software import software_versions
 from ..core.splits import SplitPlan, SplitReport, Splitter, split_examples
@@ -177,15 +179,23 @@ def members_of(examples: list[Example]) -> list[Member]:
 def _no_examples(conn: sqlite3.Connection, task: Task) -> str:
     if problem := unnamed_vectors(conn, task):
         return " ".join(problem)
-    if any(record.labels.problem == "invalid" for record in read_records(conn, task)):
-        return (
-            f"The cells of {', '.join(task.labels)} are neither JSON arrays nor 0 and 1: several "
-            "labels in one cell need a delimiter, one label a cell another kind."
-        )
+    why: Counter[str] = Counter()
+    for record in read_records(conn, task):
+        text, labels = record.rendered.problem, record.labels
+        if labels.problem == "invalid":
+            why[invalid_words(task)] += 1
+        elif labels.values is None:
+            why[LABELS.get(labels.problem or "", "no label")] += 1
+        elif text is not None:
+            why[TEXTS[text]] += 1
     split = f" and train, validation or test in {task.split_column}" if task.split_column else ""
+    advice = "Choose other columns, or fix the cells."
+    if invalid_words(task) in why and len(task.labels) == 1:
+        advice = "Several labels in one cell need a delimiter, one label a cell another kind."
+    reasons = ", ".join(f"{rows_have(rows)} {what}" for what, rows in why.most_common(3))
     return (
-        f"{task.source} has no row with both a text and a label{split}: check the rows, "
-        "and see what is found."
+        f"{task.source} has no row with both a text and a label{split}"
+        f"{f': {reasons}' if reasons else ''}. {advice}"
     )
 
 
@@ -355,5 +365,11 @@ def _said(labels: LabelSet, task: Task) -> list[str]:
         lines.append(
             f"warning: {len(odd):,} of {len(labels):,} labels have brackets or quotes, as pieces "
             f"of another notation: {', '.join(odd[:3])}. See the findings of a check."
+        )
+    missing = [name for name in labels.names if is_placeholder(name, labels.names)]
+    if missing:
+        lines.append(
+            f"warning: {placeholders(missing)} and {one_or_more(len(missing), 'was', 'were')} "
+            "trained on. See the findings of a check."
         )
     return lines

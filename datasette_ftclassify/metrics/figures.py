@@ -64,7 +64,7 @@ def _subset_accuracy(answers: SeveralAnswers) -> float:
     {"single": 2},
     _BASELINE,
     always=True,
-    note=lambda result: f"always answering {always_answering(result, 60)}",
+    note=lambda result: f"always answering {always_answering(result)}",
     phrase=lambda result: (
         f"always answering {always_answering(result)} would score {result['majority_accuracy']:.3f}"
     ),
@@ -79,7 +79,7 @@ def _majority_accuracy(answers: SingleAnswers) -> float:
     {"several": 4},
     _BASELINE,
     always=True,
-    note=lambda result: f"always answering {always_answering(result, 60)}",
+    note=lambda result: f"always answering {always_answering(result)}",
     phrase=lambda result: (
         f"always answering {always_answering(result)} would score "
         f"{result['majority_subset_accuracy']:.3f}"

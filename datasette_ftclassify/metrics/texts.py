@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ..core.humanize import counted
+from ..core.labels import named
 from .result import Evaluation
 
 
@@ -20,8 +21,7 @@ def interval_on_rows(low: float, high: float, result: Evaluation) -> str:
     return f"95% interval {low:.3f}–{high:.3f} on {test_rows(result)}"
 
 
-def always_answering(result: Evaluation, most: int | None = None) -> str:
-    """The answer of the baseline, in quotes; of each label `most` characters."""
+def always_answering(result: Evaluation) -> str:
+    """The answer of the baseline, in quotes, on one line."""
     names = result["majority_labels"] if "majority_labels" in result else [result["majority_label"]]
-    shown = (name if most is None or len(name) <= most else f"{name[:most]}…" for name in names)
-    return " + ".join(f"“{name}”" for name in shown) or "no label"
+    return " + ".join(f"“{named(name, always=True)[1:-1]}”" for name in names) or "no label"

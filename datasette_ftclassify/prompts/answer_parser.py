@@ -9,11 +9,10 @@ from __future__ import annotations
 
 import json
 import re
-import unicodedata
 from dataclasses import dataclass
 from typing import Literal
 
-from ..core.labels import LabelValue, folded, label_name
+from ..core.labels import LabelValue, joined, label_name
 from .answer_wrapping import unwrapped
 from .formats import Codec
 
@@ -265,13 +264,9 @@ class AnswerReader:
 def fold_answer(text: str) -> str:
     """What answers share that differ only by case, white space, hyphens and underscores within a
     name, composition of accents, quotes around them and punctuation after them."""
-    text = _JOINTS.sub(" ", unicodedata.normalize("NFC", text))
-    text = unicodedata.normalize("NFC", folded(text))
-    return text.rstrip(_QUOTES + _PUNCTUATION).lstrip(_QUOTES)
+    return joined(text).rstrip(_QUOTES + _PUNCTUATION).lstrip(_QUOTES)
 
 
-# Not before a digit, where it may be a sign, unless it joins it to a word.
-_JOINTS = re.compile(r"(?<=\w)_+(?=\w)|(?<=[^\W\d_])[-\u2010-\u2013]+(?=[^\W_])")
 _CODE_AND_NAME = re.compile(r"(\d{1,4})\s*[=:.)–-]\s*(\S.*)", re.DOTALL)
 _BULLET = re.compile(r"^\s*(?:[-*•]\s+(?=\D)|\d{1,4}[.)]\s+)")
 _BETWEEN = re.compile(r"\s*[,;\n]\s*")

@@ -13,8 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from datasette_ftclassify.checks import CheckReport, run_checks
-from datasette_ftclassify.checks.report import listing, named, together
+from datasette_ftclassify.checks.report import listing, together
 from datasette_ftclassify.checks.row_conditions import literal, of_keys
+from datasette_ftclassify.core.labels import named
 from datasette_ftclassify.core.task import Task, define
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)

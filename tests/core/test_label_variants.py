@@ -16,10 +16,16 @@ from tables import database, table
 from visiting import get, serve
 
 from datasette_ftclassify.checks import run_checks
-from datasette_ftclassify.core.database import connect
+from datasette_ftclassify.core.database import connect, decode
 from datasette_ftclassify.core.errors import TaskError
 from datasette_ftclassify.core.examples import read_records
-from datasette_ftclassify.core.labels import folded, label_name, variant_groups, variant_key
+from datasette_ftclassify.core.labels import (
+    folded,
+    label_name,
+    label_of_bytes,
+    variant_groups,
+    variant_key,
+)
 from datasette_ftclassify.core.task import Task, define, with_variants_merged
 from datasette_ftclassify.jobs.train import TrainRequest, train_classifier
 
@@ -36,6 +42,11 @@ VARIANTS = [
     ["déjà vu", "dÃ©jÃ\u00a0 vu"],
     ["客服", "客服".encode().decode("latin-1")],
     ["it’s", "itâ€™s"],
+    ["urgent", "urgent.", "Urgent;", "'urgent'", '"urgent"', "“Urgent”", "«urgent»."],
+    ["log-in", "log in", "log_in", "log\u2011in", "Log\u2013In"],
+    ["file", "ﬁle", "ｆｉｌｅ"],
+    ["bill", "b\u0456ll", "B\u0406LL"],
+    ["Gebühr", label_of_bytes(b"Geb\xfchr"), label_of_bytes(b"GEB\xdcHR")],
 ]
 APART = [
     "01",
@@ -46,7 +57,17 @@ APART = [
     "v1",
     "a b",
     "ab",
-    "a-b",
+    "a",
+    "A*",
+    "a+",
+    "a-",
+    "fraud",
+    "fraud?",
+    ".",
+    "...",
+    "-",
+    "--",
+    "''",
     "cafe",
     "café",
     "0",
@@ -90,6 +111,25 @@ def test_variants_are_a_finding_with_their_rows_and_stay_apart_until_merged() ->
     twins = report.finding("label-types")
     assert twins is not None
     assert twins.details["set"] == {"merged": ["1"]}
+
+
+def test_letters_of_another_alphabet_are_told_apart_in_the_message() -> None:
+    conn, task = labelled(*["bill"] * 5, *["b\u0456ll"] * 3, *["tea"] * 5)
+    found = run_checks(conn, task, deep=False, leaves_machine=False).finding("label-variants")
+    assert found is not None
+    assert "'bill' / 'b\\u0456ll'" in found.message
+
+
+def test_bytes_of_another_encoding_are_merged_into_the_label_they_spell() -> None:
+    conn, task = labelled(*["Gebühr"] * 3, *["GebÃ¼hr"] * 3, *["ham"] * 5)
+    for _ in range(4):
+        conn.execute("insert into t values ('a fee', cast(x'476562fc6872' as text))")
+    conn.execute("insert into t values ('one more', cast(x'fc6872' as text))")
+    conn.text_factory = decode
+    merged = with_variants_merged(conn, task)
+    assert merged.merged == ("Gebühr",)  # of as many rows as its mangled form
+    told = [value for value in values(conn, merged) if value != "ham"]
+    assert told == ["Gebühr"] * 10 + ["\\xfchr"]
 
 
 def test_normal_forms_are_told_apart_in_the_message() -> None:

@@ -16,17 +16,64 @@ from tables import database, table
 
 from datasette_ftclassify.checks import run_checks
 from datasette_ftclassify.core.database import connect, decode
-from datasette_ftclassify.core.errors import FtclassifyError
+from datasette_ftclassify.core.errors import FtclassifyError, TrainingError
 from datasette_ftclassify.core.label_cells import read_labels
 from datasette_ftclassify.core.labels import BLANKS, is_blank, unlabelled_sql
+from datasette_ftclassify.core.splits import SplitPlan
 from datasette_ftclassify.core.task import define
 from datasette_ftclassify.jobs.rows import count_unlabelled
 from datasette_ftclassify.jobs.train import TrainRequest, train_classifier
+from datasette_ftclassify.jobs.train_rows import read_split
 
 INVISIBLE = [
     "", " ", "\u00a0", "\t", "\r\n", "\u200b", "\ufeff", "\u3000 \u2060", "\x1f", "\u200d\ufe0f",
 ]  # fmt: skip
 VISIBLE = ["a", "0", "\u00a0a", "\0", " \0 ", "\ufffd", "é", "[]", "\u0600", "-"]
+
+
+@pytest.mark.parametrize(
+    "name", ["NULL", "None", "nan", "NaN", "n/a", "#N/A", "-", "--", "?", "<NA>", r"\N", "(null)"]
+)
+def test_words_for_a_missing_label_are_questioned_with_their_rows(name: str) -> None:
+    rows = [(f"text {n}", ["spam", "ham", name][n % 3]) for n in range(30)]
+    conn = table(["text", "label"], rows)
+    task = define(conn, "t", text=["text"], labels=["label"])
+    found = run_checks(conn, task, deep=False, leaves_machine=False).finding("placeholder-labels")
+    assert found is not None
+    assert (found.severity, found.count) == ("warning", 10)
+    assert found.where is not None
+    assert conn.execute(f"select count(*) from t where {found.where}").fetchone() == (10,)
+    said = read_split(conn, task, SplitPlan()).notes["labels_said"]
+    assert said[0].startswith("warning: 1 label looks like a word for a missing one")
+
+
+@pytest.mark.parametrize("labels", [["+", "-"], ["none", "spam"], ["NASA", "nano"], [1, 0]])
+def test_labels_that_mean_something_are_no_words_for_a_missing_one(labels: list[Any]) -> None:
+    conn = table(["text", "label"], [(f"text {n}", labels[n % 2]) for n in range(30)])
+    task = define(conn, "t", text=["text"], labels=["label"])
+    assert run_checks(conn, task, deep=False).finding("placeholder-labels") is None
+
+
+def test_cells_that_are_no_flags_are_named() -> None:
+    rows = [(f"text {n}", *(["maybe", 2, "Ja"][n % 3], "nein")) for n in range(30)]
+    conn = table(["text", "a", "b"], rows)
+    task = define(conn, "t", text=["text"], labels=["a", "b"])
+    found = run_checks(conn, task, deep=False).finding("invalid-label")
+    assert found is not None
+    assert found.count == 20
+    assert "in a label column: maybe, 2" in found.message
+
+
+def test_a_training_without_examples_says_what_the_cells_are() -> None:
+    rows = [(b"text", "a"), (b"more", "b"), (None, "a"), ("text", None)]
+    conn = table(["text", "label"], rows)
+    task = define(conn, "t", text=["text"], labels=["label"])
+    with pytest.raises(TrainingError, match="2 rows have a BLOB instead of a text, 1 row has no"):
+        read_split(conn, task, SplitPlan())
+    conn = table(["text", "a", "b"], [("text", 3, 1), ("more", 0, 2)])
+    task = define(conn, "t", text=["text"], labels=["a", "b"])
+    with pytest.raises(TrainingError, match="2 rows have something else than 0 and 1, yes and no"):
+        read_split(conn, task, SplitPlan())
 
 
 def test_the_blanks_hold_all_that_python_strips() -> None:
@@ -148,7 +195,7 @@ def test_a_training_says_from_how_many_rows_it_did_not_learn(tmp_path: Path) -> 
 
 @pytest.mark.parametrize(
     ("label", "kind", "said"),
-    [(3, "multilabel", "need a delimiter"), (None, None, "check the rows")],
+    [(3, "multilabel", "20 rows have .* need a delimiter"), (None, None, "20 rows have no label")],
 )
 def test_a_training_without_rows_says_so_in_words_of_pages_too(
     tmp_path: Path, label: Any, kind: Any, said: str

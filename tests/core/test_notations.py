@@ -235,6 +235,15 @@ def test_lists_with_a_delimiter_that_stands_in_names_as_well_are_questioned(
     assert checked(["R+D", "R", "S+T", "other"] * 5).finding("label-notation") is None
 
 
+def test_lists_with_another_delimiter_than_the_rest_are_questioned() -> None:
+    cells = ["a", "b", "c", "a|b", "b|c", "a|c", "a;b", "b;c", "a / c", "c / b", "x/y"] * 5
+    report = checked(cells)
+    assert report.task.delimiter == "|"
+    said = [f for f in report.findings if f.code == "label-notation" and f.severity == "warning"]
+    assert [f.count for f in said] == [4]
+    assert "something else than | between them: a;b, b;c, a / c and 1 more" in said[0].message
+
+
 def test_answers_passed_over_in_prodigy_are_not_labelled() -> None:
     cells = [json.dumps({"accept": ["a"], "answer": answer}) for answer in ("accept", "ignore")]
     conn, task = task_of([*cells, cells[0].replace('"a"', '"b"')])
