@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     "--groups",
     metavar="WHICH",
     help="Groups of labels that answer below it: confusion, column:NAME, or a delimiter in the"
-    " labels, such as /.",
+    " labels, such as /. Empty: none. [as before]",
 )
 @click.option("--none", "no_minimum", is_flag=True, help="Give every answer again.")
 @click.option("--label", metavar="LABEL", help="Show what can be promised of these answers alone.")
@@ -62,6 +62,7 @@ def minimum_command(database: str, name: str | None, as_json: bool, **given: Any
       datasette ftclassify classifiers minimum mail.db --wrong-at-most 2% --strength guaranteed
       datasette ftclassify classifiers minimum mail.db messages --none
     """
+    from ..jobs.label_trees import groups_on_test_rows
     from ..jobs.minimum_scores import choose_minimum, promises, said, tested
     from ..store.classifiers import find_classifier
     from ..store.minimum_scores import find_minimum
@@ -73,18 +74,22 @@ def minimum_command(database: str, name: str | None, as_json: bool, **given: Any
             minimum = choose_minimum(conn, classifier, choice, None)
         else:
             minimum = find_minimum(conn, classifier)
-        outcome = None
+        outcome = of_groups = None
         if minimum is not None and minimum.score is not None:
             outcome = tested(conn, classifier, minimum.score)
+            of_groups = groups_on_test_rows(conn, classifier, minimum)
         found = None
         if choice is None and not given["no_minimum"] and classifier.labels.exclusive:
             found = promises(conn, classifier, _position(classifier, given["label"]))
     if as_json:
-        print_json(_as_json(classifier, minimum, outcome, found))
+        print_json(_as_json(classifier, minimum, outcome, of_groups, found))
         return
     click.echo(f"{classifier.title}: {said(minimum)}")
     if outcome is not None:
         click.echo(f"On the test rows: {_outcome(outcome)}.")
+    if of_groups is not None:
+        gave = _outcome(of_groups).replace("answered", "get a group", 1)
+        click.echo(f"Of {of_groups.rows:,} of the test rows without a label: {gave}.")
     if found is not None:
         _describe(found)
     if told := chosen_text(classifier.report):
@@ -99,7 +104,7 @@ def _choice(given: dict[str, Any]) -> MinimumChoice | None:
         raise click.UsageError(
             "Choose one of --wrong-at-most, --score, --precision, --recall and --none."
         )
-    if given["groups"] is not None and not {*ways} & {"wrong", "score"}:
+    if given["groups"] and not {*ways} & {"wrong", "score"}:
         raise click.UsageError("--groups needs --wrong-at-most or --score: below it groups answer.")
     if not ways:
         return None
@@ -121,7 +126,7 @@ def _position(classifier: Classifier, label: str | None) -> int | None:
 
 
 def _as_json(
-    classifier: Classifier, minimum: Any, outcome: Any, found: Promises | None
+    classifier: Classifier, minimum: Any, outcome: Any, of_groups: Any, found: Promises | None
 ) -> dict[str, Any]:
     from dataclasses import asdict
 
@@ -130,6 +135,7 @@ def _as_json(
         "version": classifier.version,
         "minimum": None if minimum is None else minimum.to_dict(),
         "test": None if outcome is None else asdict(outcome),
+        "test_groups": None if of_groups is None else asdict(of_groups),
         "chosen_said": chosen_text(classifier.report),
         **({} if found is None else found.to_dict()),
     }

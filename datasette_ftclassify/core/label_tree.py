@@ -79,7 +79,12 @@ class LabelTree:
         minimums: of each level, 0-1; None: that level is never answered with
         """
         listed = nlargest(LISTED, range(len(logprobs)), key=lambda i: (logprobs[i], -i))
-        probabilities = [(i, math.exp(logprobs[i])) for i in listed]
+        return self.answer_listed([(i, math.exp(logprobs[i])) for i in listed], minimums)
+
+    def answer_listed(
+        self, probabilities: Sequence[tuple[int, float]], minimums: Sequence[float | None]
+    ) -> Group | None:
+        """The same, of (position of a label, 0-1)."""
         for level in reversed(range(self.levels)):
             least = minimums[level]
             if least is None:

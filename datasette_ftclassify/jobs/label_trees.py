@@ -18,10 +18,10 @@ from ..core.errors import EvaluationError, SourceError
 from ..core.examples import read_records
 from ..core.label_tree import LabelTree, tree_by_confusion, tree_by_delimiter, tree_of_pairs
 from ..core.strengths import PROMISES
-from ..metrics.minimum_scores import JudgedRows, minimum_score
+from ..metrics.minimum_scores import JudgedRows, Outcome, judge, minimum_score
 from ..store.classifiers import Classifier
 from ..store.minimum_scores import KeptTree, MinimumScore
-from ..store.out_of_fold import OutOfFold, read_out_of_fold
+from ..store.out_of_fold import OutOfFold, read_out_of_fold, read_unsure
 
 CONFUSION = "confusion"
 COLUMN = "column:"
@@ -133,6 +133,24 @@ def with_groups(
             fields=("groups",),
         )
     return replace(minimum, tree=KeptTree(origin, tree, levels))
+
+
+def groups_on_test_rows(
+    conn: sqlite3.Connection, classifier: Classifier, minimum: MinimumScore
+) -> Outcome | None:
+    """What the groups give of the test rows that get no label; None where there are none of either.
+    Raises ArtifactError when what is stored is damaged."""
+    kept, score = minimum.tree, minimum.score
+    rows = None if kept is None or score is None else read_unsure(conn, classifier, score)
+    if kept is None or rows is None or not len(rows):
+        return None
+    answers = [kept.tree.answer_listed(pairs, kept.levels) for pairs in rows.probabilities]
+    right = [
+        group is not None and kept.tree.of_label(truth[0], group.level) == group.name
+        for group, truth in zip(answers, rows.truth, strict=True)
+    ]
+    given = np.array([0.0 if group is None else 1.0 for group in answers])
+    return judge(JudgedRows(given, np.array(right), groups=rows.groups), 1.0)
 
 
 def group_minimums(

@@ -6,12 +6,13 @@ Promises are computed from what training answered out of fold; the test rows say
 from __future__ import annotations
 
 import sqlite3
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from typing import Any, cast
 
 import numpy as np
 
-from ..core.errors import EvaluationError, FtclassifyError
+from ..core.errors import ArtifactError, EvaluationError, FtclassifyError
 from ..core.humanize import counted
 from ..core.strengths import PROMISES, STRENGTHS
 from ..metrics.label_thresholds import Figure, LabelRows, LabelThreshold, label_threshold
@@ -46,7 +47,7 @@ class MinimumChoice:
     score:    of a fixed one, 0-1
     figure, least: where a row may have several labels: the precision or recall of each, 0-1
     groups:   where the groups of labels come from that answer below the score, see
-              `label_trees.find_tree`; None: nothing does
+              `label_trees.find_tree`; empty: nothing does; None: as it was chosen before
     """
 
     strength: str
@@ -166,6 +167,11 @@ def choose_minimum(
     by: the id of the actor; None: somebody on the command line
     Raises as `resolve` does.
     """
+    if choice is not None and choice.groups is None:
+        with suppress(ArtifactError):  # one that is damaged is replaced
+            before = find_minimum(conn, classifier)
+            if before is not None and before.tree is not None:
+                choice = replace(choice, groups=before.tree.origin)
     minimum = None if choice is None else replace(resolve(conn, classifier, choice), set_by=by)
     return set_minimum(conn, classifier, minimum)
 

@@ -14,7 +14,7 @@ from ..core.errors import ArtifactError
 from ..core.untrusted_json import read_json
 from .cell_size import at_most
 from .classifiers import Classifier, reading_store
-from .evaluations import LONGEST_CELL, OUT_OF_FOLD, evaluation_text, metrics_of, row_columns
+from .evaluations import LONGEST_CELL, OUT_OF_FOLD, TEST, evaluation_text, metrics_of, row_columns
 
 if TYPE_CHECKING:
     import numpy as np
@@ -91,36 +91,63 @@ def read_out_of_fold(conn: sqlite3.Connection, classifier: Classifier) -> OutOfF
 
     Takes a second for 60,000 rows. Raises ArtifactError when it is damaged in this file.
     """
+    return _of_split(conn, classifier, OUT_OF_FOLD)
+
+
+def read_unsure(conn: sqlite3.Connection, classifier: Classifier, below: float) -> OutOfFold | None:
+    """The test rows whose answers have a score below that, 0-1, as they were answered; None where
+    no rows are kept. Raises as `read_out_of_fold` does."""
+    return _of_split(conn, classifier, TEST, "score < ? and text_group is not null", [below])
+
+
+def _of_split(
+    conn: sqlite3.Connection,
+    classifier: Classifier,
+    split: str,
+    condition: str = "true",
+    values: Sequence[float] = (),
+) -> OutOfFold | None:
     with reading_store():
         if "sampled" not in row_columns(conn):
             return None
-        text = evaluation_text(conn, classifier, OUT_OF_FOLD)
+        text = evaluation_text(conn, classifier, split)
         if text is None:
             return None
         answered = metrics_of(classifier, text)["n_test"]
-        found = _cells(conn, classifier)
+        found = _cells(conn, classifier, split, condition, values)
     try:
         return _read(found, answered, len(classifier.labels))
     except (ValueError, TypeError, ArtifactError) as error:
+        what, again = (
+            ("in cross-validation", "train it")
+            if split == OUT_OF_FOLD
+            else ("of the test rows", "evaluate it")
+        )
         raise ArtifactError(
-            f"What {classifier.title} answered in cross-validation is damaged in this file "
-            f"({str(error)[:200]}): train it again."
+            f"What {classifier.title} answered {what} is damaged in this file "
+            f"({str(error)[:200]}): {again} again."
         ) from None
 
 
-def _cells(conn: sqlite3.Connection, classifier: Classifier) -> list[tuple[Any, ...]]:
+def _cells(
+    conn: sqlite3.Connection,
+    classifier: Classifier,
+    split: str,
+    condition: str,
+    of_condition: Sequence[float],
+) -> list[tuple[Any, ...]]:
     where = (
         "from _ftclassify_evaluation_rows where evaluation_id = (select max(id) from"
-        " _ftclassify_evaluations where classifier_id = ? and split = ?)"
+        f" _ftclassify_evaluations where classifier_id = ? and split = ?) and {condition}"
     )
-    values = [classifier.id, OUT_OF_FOLD]
+    values = [classifier.id, split, *of_condition]
     texts = ("row_key", "truth", "chosen", "probabilities")
     sizes = " + ".join(f"coalesce(length({name}), 0)" for name in texts)
     rows, size = conn.execute(f"select count(*), total({sizes}) {where}", values).fetchone()
     if rows > MOST_SAMPLED + MOST_DOUBTED or size > _MOST_BYTES:
         raise ArtifactError(
-            f"This file keeps more answers of {classifier.title} in cross-validation than any "
-            "training writes: train it again."
+            f"This file keeps more answers of {classifier.title} than are read at once: "
+            f"{rows:,} rows, {size:,.0f} characters. Train it again."
         )
     cells = ", ".join(at_most(name, LONGEST_CELL) for name in texts)
     found = conn.execute(f"select {cells}, score, truth_score, text_group, sampled {where}", values)

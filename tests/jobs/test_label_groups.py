@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from commands import run, run_json
 from sample_databases import rows, value
 
 from datasette_ftclassify.cli import ftclassify
@@ -18,7 +19,12 @@ from datasette_ftclassify.core.database import connect
 from datasette_ftclassify.core.errors import ArtifactError, EvaluationError, SourceError
 from datasette_ftclassify.core.label_tree import tree_of_pairs
 from datasette_ftclassify.jobs.fingerprints import Fingerprints
-from datasette_ftclassify.jobs.label_trees import find_tree, group_minimums, rows_for
+from datasette_ftclassify.jobs.label_trees import (
+    find_tree,
+    group_minimums,
+    groups_on_test_rows,
+    rows_for,
+)
 from datasette_ftclassify.jobs.minimum_scores import MinimumChoice, carry_over, choose_minimum
 from datasette_ftclassify.jobs.plan import PredictRequest
 from datasette_ftclassify.jobs.predict import predict_rows
@@ -89,6 +95,45 @@ def test_a_label_that_is_sure_has_no_group(conn, topics):
     predict_rows(conn, topics, "messages", PredictRequest(where="id < 9"))
     assert value(conn, "select count(topics_group) from messages") == 0
     assert value(conn, "select count(topics_label) from messages") == 8
+
+
+def test_what_groups_gave_on_the_test_rows_is_said(conn, trained, topics):
+    """Of the rows that get no label, by the answers of the evaluation."""
+    fixed(conn, topics, 0.9)
+    with conn:
+        conn.execute(
+            "update _ftclassify_minimum_scores set tree = json_set(tree,'$.levels[0]', .6)"
+        )
+    kept = find_minimum(conn, topics)
+    expected, right = [], 0
+    for truth, listed, score in conn.execute(
+        "select truth, probabilities, score from _ftclassify_evaluation_rows r"
+        " join _ftclassify_evaluations e on e.id = r.evaluation_id where classifier_id = ?"
+        " and split = 'test' order by row_key", [topics.id],
+    ):  # fmt: skip
+        if score < 0.9:
+            cells = json.loads(listed)
+            share = dict(zip(cells[::2], cells[1::2], strict=True))
+            group = kept.group([math.log(share.get(i, 1e-9)) for i in range(len(topics.labels))])
+            expected.append(group)
+            own = kept.tree.tree.of_label(json.loads(truth)[0], 0)
+            right += group is not None and group.name == own
+    found = groups_on_test_rows(conn, topics, kept)
+    given = [group for group in expected if group is not None]
+    assert (found.rows, found.answered) == (len(expected), len(given))
+    assert found.wrong == len(given) - right
+    told = run_json("classifiers", "minimum", trained, "topics")
+    assert told["test_groups"]["answered"] == len(given)
+    said = run("classifiers", "minimum", trained, "topics").output
+    assert f"{len(expected)} of the test rows without a label" in said
+
+
+def test_a_change_of_the_score_keeps_the_groups(conn, trained, topics):
+    fixed(conn, topics, 0.9)
+    run("classifiers", "minimum", trained, "topics", "--score", "0.8")
+    assert find_minimum(conn, topics).tree.origin == "column:team"
+    run("classifiers", "minimum", trained, "topics", "--score", "0.8", "--groups", "")
+    assert find_minimum(conn, topics).tree is None
 
 
 def test_without_groups_there_is_no_column(conn, topics):

@@ -55,6 +55,36 @@ def write_parquet(path: Path, texts: list[str | None], first: int = 0, **how: An
     pq.write_table(pyarrow.table({"id": ids, "message": texts, **more}), path, **how)
 
 
+def test_files_get_the_groups_that_a_table_gets(
+    trained: Path, messages: list[str], tmp_path: Path
+):  # fmt: skip
+    with closing(connect(trained)) as conn, conn:
+        conn.execute("alter table messages add column team text")
+        conn.execute(
+            "update messages set team = case when topic like 'Noise%' then 'people' else 'streets'"
+            " end where topic is not null"
+        )
+    minimum = ("classifiers", "minimum", trained, "topics", "--score", "0.97")
+    run(*minimum, "--groups", "column:team")
+    with closing(connect(trained)) as conn, conn:
+        conn.execute(
+            "update _ftclassify_minimum_scores set tree = json_set(tree,'$.levels[0]', .6)"
+        )
+    run("predict", trained, "messages", "--classifier", "topics")
+    run("export-model", trained, "topics", tmp_path / "model")
+    write_parquet(tmp_path / "a.parquet", messages)
+    run("predict-files", tmp_path / "model", tmp_path / "a.parquet", tmp_path / "out")
+    table = pq.read_table(tmp_path / "out" / "a.parquet")
+    with closing(connect(trained)) as conn:
+        expected = rows(conn, "select topics_label, topics_group from messages")
+    columns = (table[name].to_pylist() for name in ("topics_label", "topics_group"))
+    assert list(zip(*columns, strict=True)) == expected
+    assert {group for _, group in expected} >= {"streets", None}
+    own = (tmp_path / "model", tmp_path / "a.parquet", tmp_path / "own", "--min-score", "0.5")
+    done = run_json("predict-files", *own)
+    assert "group" not in done["columns"]  # a score of one's own has no groups
+
+
 def test_parquet_gets_the_columns_that_a_table_gets(
     model: Path, messages: list[str], predicted: dict[str, tuple], tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,

@@ -144,6 +144,52 @@ async def test_the_try_box_says_why_there_is_no_label(trained: Path, conn: sqlit
     assert "The likeliest label is" in text
 
 
+async def test_saving_the_form_as_it_is_shown_loses_nothing(
+    trained: Path, conn: sqlite3.Connection
+):
+    """A form that does not show what is kept drops it with the next change."""
+    with conn:
+        conn.execute("alter table messages add column team text")
+        conn.execute(
+            "update messages set team = case when topic like 'Noise%' then 'people' else 'streets'"
+            " end where topic is not null"
+        )
+    datasette = serve(trained, grants={MINIMUM: {"id": "ann"}})
+    chosen = {"strength": "fixed", "score": "0.875", "groups": "column:team"}
+    assert (await send(datasette, PAGE, chosen, "ann")).status_code == 200
+    for page in (PAGE, CARD):
+        text = (await get(datasette, page, "ann")).text
+        form = text[text.index('class="ft-form ft-minimum"') :]
+        assert shown(form) == {**chosen, "wrong": "5%"}, page
+        assert "of the test rows without a label" in text
+    await send(datasette, PAGE, {"strength": "fixed", "score": "0.5"}, "ann")
+    minimum = kept(conn)
+    assert minimum is not None
+    assert minimum.tree is not None  # nothing was said about groups
+    await send(datasette, PAGE, {"strength": "fixed", "score": "0.5", "groups": ""}, "ann")
+    minimum = kept(conn)
+    assert minimum is not None
+    assert minimum.tree is None
+
+
+async def test_the_form_of_several_labels_shows_what_is_kept(trained: Path):
+    page = PAGE.replace("topics", "subjects")
+    asked = {"figure": "recall", "least": "72.5%", "strength": "likely"}
+    assert (await send(serve(trained), page, asked, ROOT)).status_code == 200
+    text = (await get(serve(trained), page, ROOT)).text
+    assert shown(text[text.index('class="ft-form ft-minimum"') :]) == asked
+
+
+def shown(form: str) -> dict[str, str]:
+    """What a browser would send of the form as it is."""
+    form = form[: form.index("</form>")]
+    found = dict(re.findall(r'<input id="[^"]*"[^>]* name="(\w+)"[^>]* value="([^"]*)"', form))
+    found |= re.findall(r'type="radio" name="(\w+)" value="([^"]*)" checked', form)
+    for name, options in re.findall(r'<select [^>]*name="(\w+)">(.*?)</select>', form):
+        found[name] = re.findall(r'<option value="([^"]*)" selected', options)[0]
+    return found
+
+
 async def test_a_damaged_one_is_said_and_can_be_chosen_again(
     trained: Path, conn: sqlite3.Connection
 ):

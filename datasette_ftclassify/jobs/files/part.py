@@ -181,7 +181,10 @@ def _load(folder: str, digest: str, settings_json: str) -> tuple[FileSettings, A
     model, answerer = load_model(folder)
     render = model.task.renderer()
     added = added_columns(settings, model.labels)
-    cells = AnswerCells(model.labels, settings.columns, settings.threshold, settings.min_known)
+    cells = AnswerCells(
+        model.labels, settings.columns, settings.threshold, settings.min_known,
+        model.minimum if settings.columns.group else None,
+    )  # fmt: skip
     roles = [role for role, _ in settings.columns.items()]
     named = roles.index("label") if "label" in roles else None
     as_text = named is not None and added.types[named] is str and model.labels.exclusive

@@ -98,13 +98,14 @@ def _settings(model: PortableModel, request: FilesRequest) -> FileSettings:
             f"({', '.join(model.task.text)}): name as many.",
             fields=("text",),
         )
-    kept = None if model.minimum is None else model.minimum.score
-    wanted = kept if request.threshold is None else request.threshold
+    kept = model.minimum if request.threshold is None else None
+    wanted = request.threshold if kept is None else kept.score
     threshold, known = check_threshold(model, wanted), check_min_known(model, request.min_known)
     if request.columns.fingerprint is not None:
         raise PredictError("Files have no fingerprints of answers: leave out that column.")
-    check_roles(model, request.columns, threshold, known)
-    return FileSettings(request.columns, tuple(text), threshold, known)
+    columns = request.columns.with_group(kept is not None and kept.tree is not None)
+    check_roles(model, columns, threshold, known)
+    return FileSettings(columns, tuple(text), threshold, known)
 
 
 def find_files(patterns: Sequence[str], out: Path) -> dict[str, Path]:

@@ -95,7 +95,7 @@ async def _card(
     more = {
         "floor": floor,
         "floor_drawn": promise_curve(floor["promises"]),
-        "floor_form": await minimum_form(ask, classifier),
+        "floor_form": await minimum_form(ask, classifier, floor["minimum"]),
         "database": ask.database,
         "predictions": await visible_jobs(ask, _MOST_JOBS, predicted_by=classifier.id),
         "drawn": drawn,

@@ -10,6 +10,7 @@ from ...core.errors import ArtifactError, FtclassifyError
 from ...core.numbers import LABEL_SHARE, SHARE, WRONG_SHARE
 from ...core.strengths import PROMISES, STRENGTHS
 from ...core.training_report import chosen_text
+from ...jobs.label_trees import groups_on_test_rows
 from ...jobs.minimum_scores import (
     FIGURES,
     MinimumChoice,
@@ -20,6 +21,7 @@ from ...jobs.minimum_scores import (
     said,
     tested,
 )
+from ...metrics.minimum_scores import share_text
 from ...store.classifiers import Classifier
 from ...store.minimum_scores import MinimumScore, find_minimum
 from .. import charts
@@ -56,7 +58,7 @@ async def minimum_page(ask: PageRequest) -> Response:
 
     POST keeps what a `strength` comes to: likely or guaranteed with `wrong` (or `figure` and
     `least`), fixed with `score`, or none. With `groups` (confusion, column:NAME,
-    or a delimiter) groups of labels answer below it.
+    or a delimiter) groups of labels answer below it, with empty ones none, else as before.
     """
     classifier = ask.classifier
     assert classifier is not None
@@ -64,7 +66,7 @@ async def minimum_page(ask: PageRequest) -> Response:
         return await _show(ask, classifier)
     require_mutable(ask)
     try:
-        choice = _choice({name: ask.one(name) for name in FIELDS})
+        choice = _choice({name: ask.one(name) for name in FIELDS if name in ask.given})
         by = None if ask.actor is None else str(ask.actor.get("id"))[:200]
         minimum = await ask.write(lambda conn: choose_minimum(conn, classifier, choice, by))
     except FtclassifyError as error:
@@ -75,8 +77,9 @@ async def minimum_page(ask: PageRequest) -> Response:
     return await done(ask, ask.url("classifiers", classifier.title), data, said(minimum))
 
 
-def _choice(given: dict[str, str]) -> MinimumChoice | None:
-    """As typed. Raises FieldError."""
+def _choice(typed: dict[str, str]) -> MinimumChoice | None:
+    """As typed; fields that are not there are not meant. Raises FieldError."""
+    given = {**dict.fromkeys(FIELDS, ""), **typed}
     strength = given["strength"] or PROMISES[0]
     if strength == NONE:
         return None
@@ -87,7 +90,7 @@ def _choice(given: dict[str, str]) -> MinimumChoice | None:
         score=number("score", given["score"], SHARE) if fixed else None,
         figure=given["figure"] or None,
         least=number("least", given["least"], LABEL_SHARE),
-        groups=given["groups"].strip()[:200] or None,
+        groups=given["groups"].strip()[:200] if "groups" in typed else None,
     )
 
 
@@ -107,24 +110,48 @@ async def _show(
         "labels": classifier.labels.names,
         "one_label": classifier.labels.exclusive,
         "label": label,
-        "typed": typed,
         "error": None if error is None else str(error),
         "wrong": next(iter(error.fields), None) if error is not None else None,
-        "form": await minimum_form(ask, classifier),
+        "form": await minimum_form(ask, classifier, found["minimum"], typed, bool(error)),
     }
     return await show(ask, found, more=more, status=200 if error is None else 400)
 
 
-async def minimum_form(ask: PageRequest, classifier: Classifier) -> dict[str, Any] | None:
-    """What the form on pages needs; None for whoever may not choose."""
+async def minimum_form(
+    ask: PageRequest,
+    classifier: Classifier,
+    minimum: dict[str, Any] | None,
+    typed: dict[str, str] | None = None,
+    refused: bool = False,
+) -> dict[str, Any] | None:
+    """What the form on pages needs; None for whoever may not choose.
+
+    minimum: the one that is kept, which is shown but for what is `typed` in its place; `refused`:
+             all is shown as typed
+    """
     if not ask.db.is_mutable or not await ask.may(MINIMUM):
         return None
+    typed = dict(typed or {})
+    if not refused:
+        typed = {**_fields(minimum), **{name: text for name, text in typed.items() if text}}
     return {
         "action": ask.url("classifiers", classifier.title, "minimum"),
         "strengths": list(STRENGTHS.items()),
         "figures": FIGURES,
         "one_label": classifier.labels.exclusive,
+        "typed": typed,
     }
+
+
+def _fields(minimum: dict[str, Any] | None) -> dict[str, str]:
+    """As somebody would type what is kept."""
+    if minimum is None:
+        return {}
+    found = {name: minimum[name] for name in ("strength", "figure") if minimum[name]}
+    found |= {name: share_text(minimum[name]) for name in ("wrong", "least") if minimum[name]}
+    if minimum["strength"] == "fixed":
+        found["score"] = str(minimum["score"])
+    return {**found, "groups": minimum.get("tree", {}).get("origin", "")}
 
 
 def read_minimum(conn: sqlite3.Connection, classifier: Classifier) -> dict[str, Any]:
@@ -146,7 +173,7 @@ def _read(
         position = classifier.labels.position_called(label)
         if position is None:
             raise FtclassifyError(f"{classifier.title} has no label {label}.")
-    found, thresholds, outcome = Promises(0, None, []), None, None
+    found, thresholds, outcome, of_groups = Promises(0, None, []), None, None, None
     try:
         if classifier.labels.exclusive:
             found = promises(conn, classifier, position)
@@ -155,6 +182,7 @@ def _read(
             problem = problem or why
         if minimum is not None and minimum.score is not None:
             outcome = tested(conn, classifier, minimum.score)
+            of_groups = groups_on_test_rows(conn, classifier, minimum)
     except ArtifactError as error:  # damaged: the page has more to say than this
         found = Promises(0, str(error), [])
     told = found.to_dict()
@@ -165,6 +193,7 @@ def _read(
         "minimum_said": problem or said(minimum),
         "chosen_said": chosen_text(classifier.report),
         "test": None if outcome is None else asdict(outcome),
+        "test_groups": None if of_groups is None else asdict(of_groups),
         **told,
         "problem": problem or told["problem"],
         "thresholds": thresholds,
@@ -182,7 +211,7 @@ def _thresholds(
     if minimum is not None:
         choice = MinimumChoice(minimum.strength, figure=minimum.figure, least=minimum.least)
     if any(typed.get(name) for name in ("figure", "least")):
-        choice = _choice({**dict.fromkeys(FIELDS, ""), **typed}) or _USUAL
+        choice = _choice(typed) or _USUAL
     try:
         found = label_thresholds_for(conn, classifier, choice)
     except FtclassifyError as error:
