@@ -76,6 +76,24 @@ def trained(trained_file: Path, tmp_path: Path) -> Path:
     return Path(shutil.copy(trained_file, tmp_path / "town.db"))
 
 
+@pytest.fixture(scope="session")
+def sports_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """See `make_sports`; read it, never write it."""
+    path = tmp_path_factory.mktemp("sports") / "sports.db"
+    from sports import make_sports
+
+    make_sports(path)
+    return path
+
+
+@pytest.fixture
+def sports_db(sports_file: Path, tmp_path: Path) -> Path:
+    """A copy of it that a test may change."""
+    copy = tmp_path / "sports.db"
+    copy.write_bytes(sports_file.read_bytes())
+    return copy
+
+
 @pytest.fixture
 def town(trained: Path) -> Path:
     """Such a copy, without the jobs that trained them."""

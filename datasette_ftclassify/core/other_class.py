@@ -36,6 +36,9 @@ MOST_ROWS = 20_000
 MOST_KEYS = 1_000
 """Rows that may be marked one by one."""
 
+HOW = ("is", "contains")
+"""How a column tells the rows of the class."""
+
 LONGEST_LABEL = 200
 """Characters."""
 
@@ -108,6 +111,21 @@ def keys_condition(source: Relation, keys: Iterable[Key]) -> str:
         raise TaskError(f"Between 1 and {MOST_KEYS:,} rows can be marked one by one.")
     rows = ", ".join(f"({', '.join(map(_literal, key))})" for key in listed)
     return f"({quote_all(source.primary_key)}) in (values {rows})"
+
+
+def column_condition(source: Relation, column: str, how: str, value: str) -> str:
+    """A condition for the rows whose column is or contains (see HOW) the value, whatever its type;
+    capital letters are others only where it is the whole. Raises SourceError, TaskError."""
+    source.require_columns([column])
+    if how not in HOW or not value:
+        raise TaskError(
+            f"Say what the column {HOW[0]} or {HOW[1]} in the rows of the class.",
+            fields=("value",),
+        )
+    cell = f"cast({quote(column)} as text)"
+    if how == HOW[0]:
+        return f"{cell} = {quote_text(value)}"
+    return f"instr(lower({cell}), lower({quote_text(value)})) > 0"
 
 
 def _literal(cell: object) -> str:

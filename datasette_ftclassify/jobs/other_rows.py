@@ -86,10 +86,14 @@ class OtherPreview:
 
 
 def least_known(
-    conn: sqlite3.Connection, classifier: Classifier, most: int, below: float
+    conn: sqlite3.Connection,
+    classifier: Classifier,
+    most: int,
+    below: float,
+    read: int = MOST_READ,
 ) -> list[tuple[Key, str, float]]:
     """(key, text, known) of the unlabelled rows that are least like the training rows, the least
-    first: at most `most`, all below `below` (0-1).
+    first: at most `most`, all below `below` (0-1), of the first `read` unlabelled rows.
 
     Raises TrainingError where the classifier does not say it, PredictError or SourceError where its
     table has no rows to tell apart.
@@ -104,7 +108,7 @@ def least_known(
     rows = Rows(target, classifier, classifier.task.where, classifier.task.params, unlabelled=True)
     found: list[tuple[Key, str, float]] = []
     position: Sequence[Any] | None = None
-    for _ in range(MOST_READ // _BATCH):
+    for _ in range(read // _BATCH):
         batch = [(key, text) for key, text in rows.after(conn, position, _BATCH)]
         if not batch:
             break
@@ -161,8 +165,8 @@ def new_version(conn: sqlite3.Connection, classifier: Classifier) -> TrainReques
     return replace(request, plan=plan, version_of=None)
 
 
-def preview_other(conn: sqlite3.Connection, task: Task) -> OtherPreview:
-    """What the task's other class would catch and misplace.
+def preview_other(conn: sqlite3.Connection, task: Task, max_rows: int = MOST_READ) -> OtherPreview:
+    """What the task's other class would catch and misplace, by a sample of `max_rows`.
 
     Raises TrainingError for too few rows, SourceError when the table no longer fits.
     """
@@ -188,14 +192,19 @@ def preview_other(conn: sqlite3.Connection, task: Task) -> OtherPreview:
     targets = np.array([known.index(name) for name in names])
     chosen = chosen_rows(conn, task.source)
     judging = np.array([not is_chosen(record.key, chosen) for record in records])
-    logprobs, judged = out_of_fold(texts, targets, len(known))
+    logprobs, judged = out_of_fold(texts, targets, len(known), max_rows=max_rows)
     answers = np.array(known)[logprobs.argmax(axis=1)][judging[judged]]
-    before = _before(texts, targets, judging, known, label)
+    before = _before(texts, targets, judging, known, label, max_rows)
     return _judged(records, names, is_other, answers, judged[judging[judged]], label, before)
 
 
 def _before(
-    texts: list[str], targets: np.ndarray, judging: np.ndarray, known: list[str], label: str
+    texts: list[str],
+    targets: np.ndarray,
+    judging: np.ndarray,
+    known: list[str],
+    label: str,
+    max_rows: int,
 ) -> float:
     """The accuracy without the class, on the rows that are `judging`."""
     import numpy as np
@@ -205,7 +214,9 @@ def _before(
     others = [name for name in known if name != label]
     rows = np.flatnonzero(targets != known.index(label))
     new = np.array([others.index(known[target]) for target in targets[rows]])
-    logprobs, judged = out_of_fold([texts[row] for row in rows], new, len(others))
+    logprobs, judged = out_of_fold(
+        [texts[row] for row in rows], new, len(others), max_rows=max_rows
+    )
     right = (logprobs.argmax(axis=1) == new[judged])[judging[rows[judged]]]
     return float(right.mean()) if len(right) else 0.0
 

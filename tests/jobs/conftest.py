@@ -4,14 +4,12 @@ is slow, for tests that kill them; and a classifier of two sports."""
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 from killing import LATENCY
 from openai_server import OpenAIServer
 from remote_classifier import quick, train_at
-from sports import make_sports
 
 from datasette_ftclassify.jobs.remote import inference_loop
 
@@ -36,19 +34,3 @@ def server(running: tuple[OpenAIServer, str], monkeypatch: pytest.MonkeyPatch) -
 def slow_service() -> Iterator[OpenAIServer]:
     with OpenAIServer(latency=LATENCY) as server:
         yield server
-
-
-@pytest.fixture(scope="session")
-def sports_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """See `make_sports`; read it, never write it."""
-    path = tmp_path_factory.mktemp("sports") / "sports.db"
-    make_sports(path)
-    return path
-
-
-@pytest.fixture
-def sports_db(sports_file: Path, tmp_path: Path) -> Path:
-    """A copy of it that a test may change."""
-    copy = tmp_path / "sports.db"
-    copy.write_bytes(sports_file.read_bytes())
-    return copy

@@ -277,6 +277,13 @@ async def _links(ask: PageRequest, classifier: Classifier, sql: str | None) -> d
         "retrain": ask.url(*here, "retrain")
         if ask.db.is_mutable and ask.db.path and await ask.may(TRAIN)
         else None,
+        "other": ask.url(*here, "other")
+        if ask.db.is_mutable
+        and ask.db.path
+        and classifier.labels.exclusive
+        and not is_elsewhere(classifier)
+        and await ask.may(TRAIN)
+        else None,
         "student": ask.url(*here, "student")
         if ask.db.is_mutable and ask.db.path and _is_slow(classifier) and await ask.may(TRAIN)
         else None,

@@ -1,0 +1,186 @@
+"""The page that makes a class for what is none of a classifier's labels: what it would catch and
+misplace is shown before a new version is trained."""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import TYPE_CHECKING, Any
+
+from datasette.utils.asgi import Forbidden, NotFound
+
+from ...checks.report import json_key
+from ...core.database import Key, relation
+from ...core.errors import FtclassifyError, TaskError
+from ...core.other_class import HOW, column_condition, keys_condition, with_other
+from ...core.task import Task
+from ...core.untrusted_json import read_json
+from ...jobs.other_rows import (
+    LEAST_ROWS,
+    OtherPreview,
+    least_known,
+    new_version,
+    other_task,
+    preview_other,
+)
+from ...jobs.train import submit_train
+from ...trainers.access import Access
+from ..background_reads import path_of, queue_aside, read_aside
+from ..classifier_names import may_all
+from ..permissions import TRAIN
+from ..registry import page
+from ..responses import done, show
+from .check import row_url
+
+if TYPE_CHECKING:
+    from datasette.utils.asgi import Response
+
+    from ...store.classifiers import Classifier
+    from ..page_request import PageRequest
+
+MOST_SHOWN = 100
+"""Rows that are proposed."""
+
+MOST_ANSWERED = 5_000
+"""Unlabelled rows that are answered to find these: a page is waited for."""
+
+MOST_JUDGED = 4_000
+"""Rows that a preview is computed from: some seconds."""
+
+_BELOW = 0.05
+_ACTIONS = ("preview", "train")
+
+
+@page("/classifiers/{name}/other", "classifier", "ftclassify_other.html", reads=TRAIN, writes=TRAIN)
+async def other_page(ask: PageRequest) -> Response:
+    """GET /DB/-/ftclassify/classifiers/NAME/other: the unlabelled rows that are least like the
+    training rows.
+
+    POST takes an `action`, the `label` of the class, and its rows: their `keys` (each a JSON
+    array), or the unlabelled rows whose `column` is or contains (`how`) a `value`. preview: what
+    the class would catch and misplace. train: trains a new version with it.
+    """
+    classifier = ask.classifier
+    assert classifier is not None
+    if not ask.db.is_mutable:
+        raise NotFound(f"{ask.database} cannot be changed here, so nothing can be trained in it.")
+    path_of(ask)
+    if ask.method != "POST":
+        return await _shown(ask, classifier)
+    try:
+        return await _act(ask, classifier)
+    except (FtclassifyError, Forbidden) as error:
+        if ask.wants_json:
+            raise
+        return await _shown(ask, classifier, problem=str(error))
+
+
+async def _act(ask: PageRequest, classifier: Classifier) -> Response:
+    action = ask.one("action")
+    if action not in _ACTIONS:
+        raise TaskError(f"The action is one of {', '.join(_ACTIONS)}, not {action or 'nothing'}.")
+
+    def plan(conn: sqlite3.Connection) -> tuple[Task, Any]:
+        return _task(conn, ask, classifier), new_version(conn, classifier)
+
+    if action == "preview":
+        found = await read_aside(
+            ask, lambda conn: preview_other(conn, plan(conn)[0], max_rows=MOST_JUDGED)
+        )
+        if ask.wants_json:
+            return await show(ask, {**_about(classifier), "preview": found.to_dict()})
+        return await _shown(ask, classifier, preview=found)
+    if not await may_all(ask, TRAIN, classifier.name):
+        # The new version would answer in the place of one that belongs to another table.
+        raise Forbidden(f"You may not train a new version of {classifier.name}.")
+    task, request = await read_aside(ask, plan)
+    job = await queue_aside(ask, lambda conn: submit_train(conn, task, request, access=Access()))
+    return await done(ask, ask.url("jobs", job.id), {"job": job.to_dict()}, "Training started.")
+
+
+def _about(classifier: Classifier) -> dict[str, Any]:
+    return {"classifier": classifier.name, "version": classifier.version}
+
+
+def _task(conn: sqlite3.Connection, ask: PageRequest, classifier: Classifier) -> Task:
+    source, given = relation(conn, classifier.task.source), ask.given.get("keys")
+    if given:
+        where = keys_condition(source, map(_key, given if isinstance(given, list) else [given]))
+    elif ask.one("column"):
+        where = column_condition(source, ask.one("column"), ask.one("how"), ask.one("value"))
+    else:
+        raise TaskError(
+            "Mark the rows of the class, or say what a column has in them.", fields=("keys",)
+        )
+    return other_task(conn, classifier, where, {}, ask.one("label") or "other")
+
+
+def _key(given: object) -> Key:
+    key = read_json(given, "key of a row") if isinstance(given, str) else given
+    if not isinstance(key, list) or not all(type(cell) in (str, int, float) for cell in key):
+        raise TaskError("The key of a row is a JSON array of texts and numbers.", fields=("keys",))
+    return tuple(key)
+
+
+async def _shown(
+    ask: PageRequest,
+    classifier: Classifier,
+    *,
+    preview: OtherPreview | None = None,
+    problem: str = "",
+) -> Response:
+    def look(conn: sqlite3.Connection) -> dict[str, Any]:
+        source = relation(conn, classifier.task.source)
+        found: dict[str, Any] = {"rows": [], "note": None, "columns": list(source.columns)}
+        new_version(conn, classifier)
+        with_other(conn, classifier.task, "true")  # says why it can have none
+        try:
+            rows = least_known(conn, classifier, MOST_SHOWN, _BELOW, read=MOST_ANSWERED)
+        except FtclassifyError as error:
+            return {**found, "note": str(error)}
+        found["rows"] = [
+            {
+                "key": json_key(key),
+                "text": text[:300],
+                "known": known,
+                "url": row_url(ask, source, json_key(key)),
+            }
+            for key, text, known in rows
+            if source.primary_key and not any(isinstance(cell, bytes) for cell in key)
+        ]
+        if rows and not found["rows"]:
+            found["note"] = (
+                f"{source.name} has no primary key of texts or numbers to mark its rows by: say "
+                "what a column has in them."
+            )
+        return found
+
+    possible = True
+    try:
+        found = await read_aside(ask, look)
+    except FtclassifyError as error:
+        found, possible = {"rows": [], "note": None, "columns": []}, False
+        problem = problem or str(error)
+    columns = found.pop("columns")
+    data = {
+        **_about(classifier),
+        **found,
+        "least_rows": LEAST_ROWS,
+        "preview": None if preview is None else preview.to_dict(),
+        "problem": problem or None,
+    }
+    if problem:
+        data |= {"error": problem, "errors": [problem], "status": 400}
+    source = classifier.task.source
+    more = {
+        "title": classifier.title,
+        "source": source,
+        "back": ask.url("classifiers", classifier.title),
+        "action": ask.url("classifiers", classifier.title, "other"),
+        "possible": possible,
+        "columns": columns,
+        "how": HOW,
+        "most_answered": MOST_ANSWERED,
+        "typed": {name: ask.one(name) for name in ("label", "column", "how", "value")},
+        "marked": list(ask.many("keys")) if ask.method == "POST" else None,
+    }
+    return await show(ask, data, more=more, status=400 if problem else 200)
