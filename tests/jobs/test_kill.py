@@ -6,6 +6,7 @@ FTCLASSIFY_KILLS says how often a job is killed: 8 times unless told otherwise.
 from __future__ import annotations
 
 import signal
+import sqlite3
 import threading
 from collections.abc import Callable
 from contextlib import closing
@@ -31,7 +32,10 @@ from programs import Program, datasette
 from service_workflow import reports
 
 from datasette_ftclassify.core.database import connect
+from datasette_ftclassify.jobs.sweep_result import sweep_result
+from datasette_ftclassify.store.classifiers import list_classifiers
 from datasette_ftclassify.store.jobs.state import list_jobs
+from datasette_ftclassify.store.spending import spent_by_job
 
 KILLS = number_of_kills(8)
 
@@ -126,3 +130,44 @@ def test_a_training_killed_again_and_again_is_paid_once(server, tmp_path):
         assert conn.execute("select count(*) from _ftclassify_classifiers").fetchone()[0] == 1
     assert repeats(times_asked(server)) <= hits * 32
     assert hits >= min(KILLS, 4)
+
+
+def test_a_sweep_killed_again_and_again_pays_for_each_training_once(server, tmp_path):
+    """Two trainings at the service with one on this machine between them, then the test rows."""
+    server.settings.pace = 0.05
+    path = tmp_path / "town.db"
+    reports(path).close()
+    ways = [f"openai model=gpt-4.1-mini epochs={n}" for n in (1, 2)]
+    variants = [word for way in (ways[0], "local", ways[1]) for word in ("--variant", way)]
+    command = ["sweep", path, "reports", "--text", "text", "--label", "label", "--yes",
+               "--limit-usd", 1, *variants]  # fmt: skip
+
+    def done() -> int:
+        return server.app.requests + events(path)
+
+    hits = killed_often(starting(server, command), KILLS, Moments(done, 3, 10))
+    assert server.jobs_created == 2
+    print(f"{hits} kills, {server.count('POST /fine_tuning/jobs')} requests to create")
+    with closing(connect(path)) as conn:
+        jobs = [job for job in list_jobs(conn) if job.kind == "train"]
+        assert sorted((job.settings["trainer"], job.state) for job in jobs) == [
+            ("local", "finished"), ("openai", "finished"), ("openai", "finished"),
+        ]  # fmt: skip
+        assert [one.version for one in list_classifiers(conn)] == [1, 1, 1]
+        result = sweep_result(conn, jobs[0].settings["sweep"])
+        assert result.chosen is not None
+        (rows,) = {one.rows for tried in result.tried for one in tried.trained}
+        spent = sum(spent_by_job(conn, job.id).usd for job in jobs)
+    assert rows > 5
+    assert spent <= 1
+    assert repeats(times_asked(server)) <= hits * 32
+    assert hits >= min(KILLS, 4)
+
+
+def events(path: Path) -> int:
+    """What the jobs have written into their logs."""
+    try:
+        with closing(sqlite3.connect(path)) as conn:
+            return int(conn.execute("select count(*) from _ftclassify_job_events").fetchone()[0])
+    except sqlite3.OperationalError:  # no table yet
+        return 0
