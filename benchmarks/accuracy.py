@@ -1,7 +1,7 @@
 """How well local classifiers do on a table with a given test part.
 
     python benchmarks/accuracy.py FILE.csv [--delimiter "|"] [--sizes 100 1000 0] [--seeds 3]
-        [--embeddings MODEL | --encoder MODEL [--logistic]]
+        [--embeddings MODEL | --encoder MODEL]
 
 FILE has the columns text, label and split (train or test). For each size (0 means all rows) and
 seed, that many training rows are drawn at random with at least one per label, a classifier is
@@ -9,8 +9,7 @@ trained on them, and accuracy, log loss and expected calibration error are measu
 part. With --delimiter a row may have several labels, and micro and macro F1 are measured; the
 calibration error is that of the labels that were given, and of those of a probability of 0.5 and
 more. Seconds are of the processor. With --encoder each text is encoded once, and its vector kept in
-the file that FTCLASSIFY_VECTORS names; --logistic measures scikit-learn's logistic regression on
-these vectors instead.
+the file that FTCLASSIFY_VECTORS names.
 """
 
 from __future__ import annotations
@@ -84,7 +83,6 @@ def main() -> None:
     parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument("--embeddings", help="folder or cached hub name of a model2vec model")
     parser.add_argument("--encoder", help="folder or package of a sentence encoder")
-    parser.add_argument("--logistic", action="store_true", help="measure logistic regression")
     parser.add_argument("--nameless", action="store_true", help="learn nothing from labels' names")
     options = parser.parse_args()
     texts, targets, is_training, labels = read(options.csv, options.delimiter)
@@ -100,24 +98,20 @@ def main() -> None:
             given = targets[rows] if options.delimiter else targets[rows].argmax(axis=1)
             start = time.process_time()
             known, asked = [texts[row] for row in rows], [texts[row] for row in test]
-            if options.logistic:
-                answers, recipe = logistic(options.encoder, known, given, len(labels), asked)
-            else:
-                model, report = fit(
-                    known,
-                    given,
-                    len(labels),
-                    exclusive=not options.delimiter,
-                    seed=seed,
-                    embeddings=options.embeddings,
-                    encoder=options.encoder,
-                    names=None if options.nameless else labels,
-                )
-                recipe = f"{report['recipe']}, calibrated by {report['calibration']['method']}"
+            model, report = fit(
+                known,
+                given,
+                len(labels),
+                exclusive=not options.delimiter,
+                seed=seed,
+                embeddings=options.embeddings,
+                encoder=options.encoder,
+                names=None if options.nameless else labels,
+            )
             seconds = time.process_time() - start
-            if not options.logistic:
-                recipe += f", {sum(map(len, to_parts(model)[1].values())):,} bytes"
-                answers = model.log_probabilities(asked)
+            recipe = f"{report['recipe']}, calibrated by {report['calibration']['method']}"
+            recipe += f", {sum(map(len, to_parts(model)[1].values())):,} bytes"
+            answers = model.log_probabilities(asked)
             if options.delimiter:
                 names = ("micro F1", "macro F1", "log loss", "ECE of labels given", "from 0.5 on")
                 chances = np.exp(answers)
@@ -154,20 +148,6 @@ def encode_all(name: str, texts: Sequence[str]) -> None:
     seconds = time.process_time() - start
     size = f"{encoder.files.size / 1e6:.0f} MB, {encoder.dimensions} dimensions"
     print(f"{missing:,} texts encoded in {seconds:.1f} s of processor by {name} ({size})")
-
-
-def logistic(
-    name: str, texts: Sequence[str], given: Any, n_labels: int, asked: Sequence[str]
-) -> tuple[Any, str]:
-    """Log-probabilities of scikit-learn's logistic regression on the same vectors, as people use
-    it; a label without a row has no probability."""
-    from sklearn.linear_model import LogisticRegression
-
-    encoder = use_encoder(name)
-    model = LogisticRegression(C=10, max_iter=1_000).fit(encode(encoder, texts), given)
-    answers = np.full((len(asked), n_labels), -np.inf)
-    answers[:, model.classes_] = model.predict_log_proba(encode(encoder, asked))
-    return answers, "logistic regression"
 
 
 def told(names: Sequence[str], figures: Sequence[float]) -> str:

@@ -157,22 +157,35 @@ def write(path: Path, cells: dict[str, Any]) -> None:
 
 
 def show(cells: dict[str, Any]) -> None:
-    """A line for each set and size, with means over seeds: accuracy, ECE, log loss, seconds of
-    training, rows a second, stored kilobytes."""
-    print("| set | rows | column | accuracy | ECE | log loss | training | rows/s | stored |")
-    print("|---|---|---|---|---|---|---|---|---|")
-    grouped: dict[tuple[str, str, str], list[dict[str, Any]]] = {}
+    """Two tables, of means over seeds: how good the answers are, a line for each set and size, and
+    what they cost, a line for each set and column with all rows."""
+    found: dict[tuple[str, str], dict[str, list[dict[str, float]]]] = {}
     for key, figures in cells.items():
         name, size, _, column = key.split("/")
         if figures is not None:
-            grouped.setdefault((name, size, column), []).append(figures)
-    for (name, size, column), found in grouped.items():
-        means = {figure: mean(each[figure] for each in found) for figure in found[0]}
-        print(
-            f"| {name} | {size if size != '0' else 'all'} | {column} | {means['accuracy']:.3f} | "
-            f"{means['ece']:.3f} | {means['log_loss']:.2f} | {means['seconds']:.1f} s | "
-            f"{means['rows_a_second']:,.0f} | {means['bytes'] / 1e3:,.0f} kB |"
-        )
+            found.setdefault((name, size), {}).setdefault(column, []).append(figures)
+    means = {
+        where: {c: {f: mean(cell[f] for cell in each) for f in each[0]} for c, each in of.items()}
+        for where, of in found.items()
+    }
+    columns = [column for column in COLUMNS if any(column in of for of in means.values())]
+    print(f"accuracy (ECE, log loss)\n\n| set | rows | {' | '.join(columns)} |")
+    print("|---" * (len(columns) + 2) + "|")
+    for (name, size), of in means.items():
+        line = [_quality(of[column]) if column in of else "–" for column in columns]
+        print(f"| {name} | {size if size != '0' else 'all'} | {' | '.join(line)} |")
+    print("\n| set, all rows | column | training, processor | rows/s | stored |")
+    print("|---|---|---|---|---|")
+    for (name, size), of in means.items():
+        for column, cell in of.items() if size == "0" else ():
+            stored = f"{cell['bytes'] / 1e3:,.0f} kB" if cell["bytes"] else "–"
+            cost = f"{cell['seconds']:.1f} s | {cell['rows_a_second']:,.0f} | {stored}"
+            print(f"| {name} | {column} | {cost} |")
+
+
+def _quality(cell: dict[str, float]) -> str:
+    accuracy, ece = (f"{cell[figure]:.3f}".lstrip("0") for figure in ("accuracy", "ece"))
+    return f"{accuracy} ({ece}, {cell['log_loss']:.2f})"
 
 
 def main() -> None:

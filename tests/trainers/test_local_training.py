@@ -128,6 +128,15 @@ def test_a_label_without_rows_is_hardly_given_and_warned_of():
     assert any("no example" in warning for warning in report["warnings"])
 
 
+@pytest.mark.parametrize("rare", [10, 40])
+def test_a_report_says_that_rows_of_rare_labels_weigh_more(rare):
+    texts, names = table(160)
+    kept = np.flatnonzero((names > 0) | (np.cumsum(names == 0) <= rare))
+    why = fit([texts[row] for row in kept], names[kept], 4, exclusive=True)[1]["why"]
+    weighed = "Labels have 10 to 40 rows: those of rare labels weigh more"
+    assert (weighed in why) == (rare == 10)
+
+
 def test_texts_without_any_word_still_make_a_classifier():
     model, report = fit(["", " ", "", ""], np.array([0, 1, 0, 1]), 2, exclusive=True)
     np.testing.assert_allclose(np.exp(model.log_probabilities_one("anything")).sum(), 1)

@@ -5,6 +5,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
+
+import numpy.typing as npt
 
 from .label_names import by_name
 from .machine import machine, ratio_machine, seen_share, unweighted
@@ -40,6 +43,7 @@ FEW_EACH = 12
 rows of 700 labels: .346, support vector machine .301), and has at most 14,000 rows or features."""
 NAMES_EACH = 50  # rows a label up to which the labels' names are looked at
 LARGE = 1e8  # stored values times labels, from where only one setting of the machine is tried
+SKEWED = 3  # times that the commonest label has the rows of the rarest, from where weights are said
 RATIO_COST, RATIO_LABELS = 2e7, 20
 """Stored values times labels, and labels, up to which NB-SVM is compared: one label after the other
 sees features of its own, so a fit takes up to 3 s."""
@@ -157,6 +161,19 @@ def left_out(n_rows: int, recipes: Sequence[Recipe]) -> str:
     *first, last = missing
     listed = f"{', '.join(first)} and {last}" if first else last
     return f"Not compared, since the table is large: {listed}."
+
+
+def weights_said(recipe: Recipe, counts: npt.NDArray[Any]) -> str:
+    """That rare labels' rows count for more, in a sentence; empty where they need not, or do not.
+    Labels exclude each other. counts: of each label's rows"""
+    found = counts[counts > 0]
+    weighted = any(base.solve in (ridge, machine, ratio_machine) for base, _ in recipe.mixture)
+    if not weighted or found.max() < SKEWED * found.min():
+        return ""
+    return (
+        f"Labels have {found.min():,} to {found.max():,} rows: those of rare labels weigh more, "
+        "so that all labels count alike."
+    )
 
 
 def may_help(n_rows: int, n_labels: int) -> bool:

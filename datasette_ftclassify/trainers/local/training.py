@@ -19,7 +19,7 @@ from ...core.humanize import counted, one_or_more, rows_text
 from ..base import HeldOut, Progress, Taught, no_progress, within
 from .asked_vectors import Encoding, encoder_report, find_vectors
 from .calibrate_model import calibrate_model
-from .candidates import candidates, left_out, may_help
+from .candidates import candidates, left_out, may_help, weights_said
 from .expected_time import ExpectedTime
 from .features import MAX_CHARACTERS, Vectorizer
 from .group_folds import always_learnt
@@ -107,7 +107,9 @@ def fit_held_out(
         taught=0 if data.taught is None else len(data.taught.texts),
     )
     trial = compare(data, recipes, seed, clock)
-    missing = left_out(len(texts), recipes) if exclusive else ""
+    more = [trial.why]
+    if exclusive:
+        more += [weights_said(trial.recipe, wanted.sum(axis=0)), left_out(len(texts), recipes)]
     times = math.ceil(len(texts) / len(known))
     clock.plan({base.name: times for base, _ in trial.recipe.mixture})
     clock.report("fitting")
@@ -128,7 +130,7 @@ def fit_held_out(
         "recipes": trial.table,
         "metric": trial.metric,
         "recipe": trial.recipe.name,
-        "why": " ".join(part for part in (trial.why, missing, _on_sample(memory, data)) if part),
+        "why": " ".join(filter(None, (*more, _on_sample(memory, data)))),
         "embeddings": embeddings if model.embedding is not None else None,
         **encoder_report(model.embedding),
         **({} if taught is None else _about_teacher(trial, taught)),
