@@ -24,6 +24,7 @@ _AGREED = 0.5
 _NEIGHBOURS = 10
 _CHUNK = 200
 _TINY = 1e-9
+_MOST_WORDS = 6
 
 
 @dataclass(frozen=True)
@@ -145,7 +146,7 @@ def _votes(labels: Any, nearest: Any, weights: Any, n_labels: int) -> Any:
 
 
 def telling_words(
-    texts: Sequence[str], given: Any, of: Any, suggested: Any, most: int = 6
+    texts: Sequence[str], given: Any, of: Any, suggested: Any
 ) -> list[tuple[str, ...]]:
     """Of each of the rows `of` the words that are more frequent in texts of the suggested label
     than in those of the given one, the most telling first."""
@@ -171,7 +172,7 @@ def telling_words(
     for row, label in zip(of, suggested, strict=True):
         words = found[row].indices
         odds = _log_odds(counts, sizes, label, words) - _log_odds(counts, sizes, given[row], words)
-        best = np.argsort(-odds, kind="stable")[:most]
+        best = np.argsort(-odds, kind="stable")[:_MOST_WORDS]
         told.append(tuple(str(names[words[i]]) for i in best if odds[i] > 0))
     return told
 

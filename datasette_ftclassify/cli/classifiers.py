@@ -74,8 +74,7 @@ def list_command(database: str, as_json: bool) -> None:
 
 
 def _listed(summary: Summary) -> dict[str, Any]:
-    from ..jobs.load_classifier import shutdown_of
-    from ..jobs.remote.models import is_elsewhere
+    from ..jobs.load_classifier import is_elsewhere, shutdown_of
 
     stops = shutdown_of(summary.classifier) if is_elsewhere(summary.classifier) else None
     return {

@@ -51,10 +51,9 @@ def import_model(database: str, folder: str, new_name: str | None, as_json: bool
 
     Whoever the folder comes from: nothing in it is run.
     """
-    from ..jobs.model_files import import_model as read
-    from ..jobs.model_files import store_model
+    from ..jobs.model_files import load_model, store_model
 
-    model = read(folder)
+    model, _ = load_model(folder)
     with open_database(database) as conn:
         classifier = store_model(conn, model, new_name)
     if as_json:
@@ -76,11 +75,11 @@ def copy(database: str, name: str, other: str, new_name: str | None, as_json: bo
 
     Its figures and model card go along; jobs, stored answers and rows do not.
     """
-    from ..jobs.model_files import copy_model
+    from ..jobs.model_files import read_model, store_model
     from ..store.classifiers import find_classifier
 
     with open_database(database) as conn, open_database(other) as target:
-        classifier = copy_model(conn, find_classifier(conn, name), target, new_name)
+        classifier = store_model(target, read_model(conn, find_classifier(conn, name)), new_name)
     if as_json:
         print_json({"classifier": classifier.title, "database": other})
     else:

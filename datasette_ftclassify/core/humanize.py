@@ -93,7 +93,7 @@ def duration(seconds: int) -> str:
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
-def key_list(keys: Sequence[Sequence[object]], of: int = 0, most: int = 10) -> str:
+def key_list(keys: Sequence[Sequence[object]], of: int = 0) -> str:
     """The keys of rows, of so many: as numbers or texts, compound ones in brackets."""
-    shown = [str(k[0]) if len(k) == 1 else f"({', '.join(map(str, k))})" for k in keys[:most]]
+    shown = [str(k[0]) if len(k) == 1 else f"({', '.join(map(str, k))})" for k in keys[:10]]
     return ", ".join([*shown, *(["…"] if max(of, len(keys)) > len(shown) else [])])

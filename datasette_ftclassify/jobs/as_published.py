@@ -6,19 +6,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..core.errors import FtclassifyError
 from ..core.table_copy import Selection
 from ..store.classifiers import Classifier
 from ..store.published import PUBLISHED, Published
-from .load_classifier import service_of
+from .load_classifier import is_elsewhere
 
 
 def as_published(classifier: Classifier, selection: Selection) -> Published:
     texts = classifier.task.source.lower() in selection.names
     header, report = dict(classifier.header), without_machine(classifier.report)
-    try:
-        elsewhere = service_of(classifier) is not None
-    except FtclassifyError:  # of a trainer that is not installed here
+    elsewhere = is_elsewhere(classifier)
+    if elsewhere is None:
         elsewhere = isinstance(header.get("host"), str)
     if elsewhere:
         header, report = _without_service(header, report)

@@ -16,7 +16,7 @@ from ..store.classifiers import Classifier, list_classifiers
 from ..store.summaries import summarise
 from ..trainers.registry import get_trainer
 from .compared_rows import CommonRows, TestRows, most_frequent, tested
-from .load_classifier import service_of, shutdown_of
+from .load_classifier import is_elsewhere, shutdown_of
 from .train_request import TrainRequest
 
 if TYPE_CHECKING:
@@ -259,7 +259,11 @@ def _with_local(
     nothing where there is none, or it was named."""
     first = named[0]
     newest = max(
-        (c for c in list_classifiers(conn) if is_comparable(first, c) and _is_local(c) and may(c)),
+        (
+            c
+            for c in list_classifiers(conn)
+            if is_comparable(first, c) and is_elsewhere(c) is False and may(c)
+        ),
         key=lambda classifier: classifier.id,
         default=None,
     )
@@ -284,17 +288,11 @@ def is_comparable(first: Classifier, other: Classifier) -> bool:
     return what_it_learnt(first) == what_it_learnt(other)
 
 
-def _is_local(classifier: Classifier) -> bool | None:
-    try:
-        return service_of(classifier) is None
-    except FtclassifyError:
-        return None
-
-
 def _facts(
     conn: sqlite3.Connection, classifier: Classifier, figures: dict[str, Estimate], *, added: bool
 ) -> Compared:
-    local = _is_local(classifier)
+    elsewhere = is_elsewhere(classifier)
+    local = None if elsewhere is None else not elsewhere
     return Compared(
         classifier,
         figures,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, cast
 
@@ -32,6 +32,8 @@ from .settings import EvaluateSettings
 from .train_rows import is_chosen
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from ..metrics.result import Evaluation
 
 _BATCH = 1_000
@@ -125,8 +127,14 @@ def read_test_rows(
     conn: sqlite3.Connection, classifier: Classifier, split: str = TEST
 ) -> tuple[list[Record], dict[str, int]]:
     """The rows to evaluate on, and how many others there are. Raises EvaluationError for none."""
-    membership = Membership(conn, classifier.split_id)
-    rows = list(_rows_of(conn, classifier, membership, split))
+    source = relation(conn, classifier.task.source)
+    membership = Membership(conn, classifier.split_id, source)
+    chosen = chosen_rows(conn, source.name)
+    rows = [
+        record for record in read_records(conn, classifier.task)
+        if record.usable and _is_held(record, membership, split)
+        and not is_chosen(record.key, chosen)
+    ]  # fmt: skip
     held_back = membership.count(split)
     known = [r for r in rows if _known(classifier.labels, r.labels.values or ())]
     if not known:
@@ -150,23 +158,11 @@ def _nothing_left(classifier: Classifier, held_back: int) -> str:
     )
 
 
-def _rows_of(
-    conn: sqlite3.Connection, classifier: Classifier, membership: Membership, split: str
-) -> Iterator[Record]:
-    source = relation(conn, classifier.task.source)
-    has_keys, stable = bool(source.identity), bool(source.primary_key)
-    chosen = chosen_rows(conn, source.name)
-    for record in read_records(conn, classifier.task):
-        if not record.usable or record.text is None:
-            continue
-        key = record.key if has_keys else None
-        hashed = text_hash(record.text)
-        if split == TEST:
-            held = membership.is_test(key, hashed, stable=stable)
-        else:
-            held = membership.split_of(key, hashed, stable=stable) == split
-        if held and not is_chosen(record.key, chosen):
-            yield record
+def _is_held(record: Record, membership: Membership, split: str) -> bool:
+    hashed = text_hash(record.text or "")
+    if split == TEST:
+        return membership.is_test(record.key, hashed)
+    return membership.split_of(record.key, hashed) == split
 
 
 def _known(labels: LabelSet, values: Sequence[LabelValue]) -> bool:
@@ -179,8 +175,6 @@ def answer_here(
     """The figures of a model that is in the file, and what it answered for each row."""
     import numpy as np
 
-    from ..core.near_duplicates import near_groups
-
     predictor = answerer.predictor
     logprobs = np.concatenate(
         [
@@ -189,16 +183,12 @@ def answer_here(
         ]
     )
     chosen = classifier.labels.label_kind.choose(logprobs, answerer.thresholds)
-    groups = near_groups([r.text or "" for r in rows])
-    labels, truths = classifier.labels, _truths(rows, classifier.labels)
-    majority = majority_label(classifier)
-    figures = figures_of(labels, truths, logprobs, chosen, groups, majority)
+    figures, judged = _judged(classifier, rows, logprobs, chosen)
     if answerer.thresholds is not None:
         names = classifier.labels.names
         for name, least in zip(names, answerer.thresholds.tolist(), strict=True):
             figures["labels"][name]["threshold"] = least if least <= 1 else None  # never given
-    keys = [row.key for row in rows]
-    return figures, judge(keys, labels, truths, logprobs, chosen, groups)
+    return figures, judged
 
 
 def _answered_there(
@@ -208,7 +198,6 @@ def _answered_there(
     classifier: Classifier,
     access: Access,
 ) -> tuple[Evaluation, list[RowResult]]:
-    from ..core.near_duplicates import near_groups
     from .remote.evaluate import Asked, as_arrays, ask_texts, kept_answers, reasons
 
     texts = [r.text or "" for r in rows]
@@ -218,18 +207,21 @@ def _answered_there(
         lease.job.step = "evaluating"
         asked = ask_texts(lease, classifier, texts, access)
     chosen, logprobs = as_arrays(asked.answers, classifier.labels)
-    groups = near_groups(texts)
-    labels, truths = classifier.labels, _truths(rows, classifier.labels)
-    majority = majority_label(classifier)
-    figures = figures_of(labels, truths, logprobs, chosen, groups, majority)
+    figures, judged = _judged(classifier, rows, logprobs, chosen)
     figures["abstained_reasons"] = reasons(asked.answers)
     figures["spent"] = asked.spent.to_dict()
-    keys = [row.key for row in rows]
-    return figures, judge(keys, labels, truths, logprobs, chosen, groups)
+    return figures, judged
 
 
-def _truths(rows: list[Record], labels: LabelSet) -> list[tuple[int, ...]]:
-    return [tuple(labels.positions(row.labels.values or ())) for row in rows]
+def _judged(
+    classifier: Classifier, rows: list[Record], logprobs: np.ndarray, chosen: np.ndarray
+) -> tuple[Evaluation, list[RowResult]]:
+    from ..core.near_duplicates import near_groups
+
+    labels, groups = classifier.labels, near_groups([row.text or "" for row in rows])
+    truths = [tuple(labels.positions(row.labels.values or ())) for row in rows]
+    figures = figures_of(labels, truths, logprobs, chosen, groups, majority_label(classifier))
+    return figures, judge([row.key for row in rows], labels, truths, logprobs, chosen, groups)
 
 
 def majority_label(classifier: Classifier) -> int | None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from ..core.distribution import require_whole
 from ..core.errors import ArtifactError, PredictError, TrainingError
 from ..core.labels import LabelSet
-from ..core.prediction import Answerer
+from ..core.prediction import Answerer, Predictor
 from ..prompts.prices import PriceTable, load_prices, today
 from ..store.artifacts import load_parts
 from ..store.classifiers import Classifier
@@ -58,6 +58,14 @@ def service_of(classifier: TrainedModel) -> Service | None:
     """
     trainer = get_trainer(classifier.trainer)
     return trainer if isinstance(trainer, Service) else None
+
+
+def is_elsewhere(classifier: TrainedModel) -> bool | None:
+    """Whether the model is at a service; None where its trainer is not installed."""
+    try:
+        return service_of(classifier) is not None
+    except TrainingError:
+        return None
 
 
 def has_parts(classifier: TrainedModel) -> bool:
@@ -234,11 +242,15 @@ def load_answerer(
         )
     predictor = trainer.load(classifier.header, load_parts(conn, classifier, schema))
     labels = classifier.labels
-    if (predictor.n_labels, predictor.multilabel) != (len(labels), not labels.exclusive):
+    if not fits(predictor, labels):
         raise ArtifactError(
             f"Classifier {classifier.title} is damaged: its labels do not fit its weights."
         )
     return Answerer(predictor, labels, label_thresholds(find_minimum(conn, classifier, schema)))
+
+
+def fits(predictor: Predictor, labels: LabelSet) -> bool:
+    return (predictor.n_labels, predictor.multilabel) == (len(labels), not labels.exclusive)
 
 
 def label_thresholds(minimum: MinimumScore | None) -> np.ndarray | None:

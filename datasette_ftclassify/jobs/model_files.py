@@ -35,7 +35,7 @@ from ..store.splits import add_split, split_plan
 from ..trainers.base import Learner
 from ..trainers.registry import get_trainer
 from .as_published import without_machine
-from .load_classifier import label_thresholds, load_answerer, parts_of, service_of
+from .load_classifier import fits, label_thresholds, load_answerer, parts_of, service_of
 
 FORMAT = 1
 """Of the folder."""
@@ -126,16 +126,6 @@ def store_model(
     return classifier
 
 
-def copy_model(
-    conn: sqlite3.Connection,
-    classifier: Classifier,
-    other: sqlite3.Connection,
-    name: str | None = None,
-) -> Classifier:
-    """Into another database. Raises ArtifactError where it is damaged."""
-    return store_model(other, read_model(conn, classifier), name)
-
-
 def export_model(
     conn: sqlite3.Connection, classifier: Classifier, folder: str | Path, card: str
 ) -> tuple[str, ...]:
@@ -194,11 +184,6 @@ def _about(model: PortableModel) -> dict[str, Any]:
     }
 
 
-def import_model(folder: str | Path) -> PortableModel:
-    """See `load_model`, which takes the same time."""
-    return load_model(folder)[0]
-
-
 def load_model(folder: str | Path) -> tuple[PortableModel, Answerer]:
     """From a folder that anybody may have written. Raises ArtifactError, which says what is wrong
     with it, and SourceError where there is none."""
@@ -223,10 +208,7 @@ def load_model(folder: str | Path) -> tuple[PortableModel, Answerer]:
             "and what that costs is said first."
         )
     predictor = trainer.load(model.header, model.parts)
-    if (predictor.n_labels, predictor.multilabel) != (
-        len(model.labels),
-        not model.labels.exclusive,
-    ):
+    if not fits(predictor, model.labels):
         raise ArtifactError(f"{root} is damaged: its labels do not fit its weights.")
     return model, Answerer(predictor, model.labels, label_thresholds(model.minimum))
 

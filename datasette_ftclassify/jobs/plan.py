@@ -25,8 +25,9 @@ from .rows import AnswersOf, Rows, find_target
 from .settings import PredictSettings
 
 ON_ERROR = ("null", "fail")
-CONCURRENCY = Range(1, 512, whole=True)
-"""Requests to a service at once."""
+MOST_CONCURRENCY = 512
+"""Requests at once: more would be no faster here, and a file that somebody else made may say it."""
+CONCURRENCY = Range(1, MOST_CONCURRENCY, whole=True)
 
 MAX_ERRORS = 0.2
 """The share of rows without an answer beyond which a prediction is not worth going on with."""

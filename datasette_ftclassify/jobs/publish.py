@@ -17,6 +17,7 @@ from typing import Any
 
 from ..checks.private_sample import PrivateRows, private_rows
 from ..core.database import BUSY_SECONDS, decode, quote, relation
+from ..core.distribution import SERVE, WHOLE
 from ..core.errors import ArtifactError, ClassifierNotFound, SourceError
 from ..core.table_copy import (
     SOURCE,
@@ -40,8 +41,8 @@ from ..store.published import (
     versions,
 )
 from ..store.tables import check_tables, open_database
+from ..trainers.registry import package_of
 from .as_published import as_published
-from .publish_needs import encoder_of, packages_of
 
 
 @dataclass(frozen=True)
@@ -329,3 +330,28 @@ def _row_numbers(conn: sqlite3.Connection) -> dict[str, tuple[Any, ...]]:
             sum_of = f"select count(*), max({rowid}), total({rowid}) from {quote(name)}"
             found[name] = conn.execute(sum_of).fetchone()
     return found
+
+
+def packages_of(chosen: Sequence[Classifier]) -> tuple[str, ...]:
+    """The packages by which these classifiers answer."""
+    brought = {package for one in chosen if (package := package_of(one.trainer)) is not None}
+    extras = ["encoder"] if any(map(encoder_of, chosen)) else []
+    plugin = WHOLE  # which trainers of other packages are made for
+    if not brought:
+        plugin = SERVE
+        extras += ["html"] if any(one.task.markup is not None for one in chosen) else []
+    return (f"{plugin}[{','.join(extras)}]" if extras else plugin, *sorted(brought))
+
+
+def encoder_of(classifier: Classifier) -> str | None:
+    """Name, size and licence of the sentence encoder that a classifier needs to answer."""
+    needed = classifier.header.get("embedding")
+    if not isinstance(needed, Mapping) or not isinstance(needed.get("encoder"), str):
+        return None
+    about = classifier.report.get("encoder")
+    told = []
+    if isinstance(about, Mapping):
+        size, licence = about.get("bytes"), about.get("licence")
+        told += [f"{size / 1e6:,.0f} MB"] if isinstance(size, int) else []
+        told += [licence] if isinstance(licence, str) else []
+    return f"{needed.get('name')} ({', '.join(told)})" if told else str(needed.get("name"))

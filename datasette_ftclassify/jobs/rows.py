@@ -116,7 +116,7 @@ class Rows:
     def count(self, conn: sqlite3.Connection) -> int:
         """Raises SourceError when the condition does not run."""
         if self.only is not None:
-            return sum(len(batch) for batch in self._every(conn))
+            return sum(len(batch) for batch in self.every(conn))
         try:
             return count(conn, f"select count(*) {self._from}", self.params)
         except (sqlite3.Error, sqlite3.Warning) as error:
@@ -155,7 +155,7 @@ class Rows:
     def _takes(self, age: Age) -> bool:
         return self.only is None or age in self.only.ages
 
-    def _every(self, conn: sqlite3.Connection) -> Iterator[Batch]:
+    def every(self, conn: sqlite3.Connection) -> Iterator[Batch]:
         """All rows that are meant, in batches."""
         position = None
         while batch := self.after(conn, position, _MOST_READ):
@@ -237,7 +237,7 @@ class Rows:
         """Of rows that only their answers tell: the first ones, as they cost a reading each."""
         texts: list[str | None] = []
         room = math.inf if characters is None else characters
-        for batch in self._every(conn):
+        for batch in self.every(conn):
             for _, text in batch:
                 texts.append(text)
                 room -= len(text or "")

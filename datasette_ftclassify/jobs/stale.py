@@ -7,7 +7,7 @@ import math
 import sqlite3
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -181,18 +181,13 @@ class Ages:
         return {"stale": self.stale, **counts, "whole": self.whole}
 
 
-def count_ages(
-    conn: sqlite3.Connection,
-    plan: Plan,
-    seconds: float | None = None,
-    clock: Callable[[], float] = time.monotonic,
-) -> Ages:
-    """Reads the texts of the table. seconds: for so long at most; None: to the end"""
-    end = None if seconds is None else clock() + seconds
+def count_ages(conn: sqlite3.Connection, plan: Plan, seconds: float = math.inf) -> Ages:
+    """Reads the texts of the table. seconds: for so long at most"""
+    end = time.monotonic() + seconds
     counts: Counter[Age] = Counter()
     for batch in plan.rows.ages(conn):
         counts.update(age for _, _, age in batch)
-        if end is not None and clock() > end:
+        if time.monotonic() > end:
             return Ages(counts, whole=False)
     return Ages(counts, whole=True)
 
@@ -214,7 +209,6 @@ def stale_rows(
     age: Age | None = None,
     after: Sequence[Any] | None = None,
     seconds: float = math.inf,
-    clock: Callable[[], float] = time.monotonic,
 ) -> tuple[list[StaleRow], list[Any] | None]:
     """The next rows whose answer is stale, and from where to go on; None: there are no more.
 
@@ -222,7 +216,7 @@ def stale_rows(
     after: where to go on; None: at the first row
     seconds: after which no more are looked for
     """
-    end = clock() + seconds
+    end = time.monotonic() + seconds
     wanted = STALE if age is None else {age}
     found: list[StaleRow] = []
     for batch in plan.rows.ages(conn, after):
@@ -232,7 +226,7 @@ def stale_rows(
             if len(found) == most:
                 return _with_identity(conn, plan, found), position_of(found[-1].key)
             found.append(StaleRow(key, text, its_age))
-        if clock() > end:
+        if time.monotonic() > end:
             return _with_identity(conn, plan, found), position_of(batch[-1][0])
     return _with_identity(conn, plan, found), None
 

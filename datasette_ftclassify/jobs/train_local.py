@@ -28,10 +28,9 @@ from ..store.reports import calibration_text
 from ..store.schema import transaction
 from ..store.splits import add_split
 from ..trainers.base import Capabilities, Progress, Trained, TrainerOptions, TrainingSet, within
-from .former_version import why_not_used
 from .lease import Lease
 from .minimum_scores import carry_over
-from .out_of_fold import judge_held_out, without_chosen
+from .out_of_fold import judge_held_out, why_not_used, without_chosen
 from .teaching import taught_by
 from .train_request import TrainRequest, read_rows
 from .train_rows import SplitData, TextSample, about_rows, as_training_set

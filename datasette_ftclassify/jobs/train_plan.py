@@ -17,12 +17,13 @@ from ..export import Codec, ExportFormat, export
 from ..ledger import Room
 from ..prompts.prices import Price, estimate_inference, estimate_training, today
 from ..prompts.tokenizer import tokenizer_for
-from ..store.classifiers import Classifier, list_classifiers
+from ..store.classifiers import list_classifiers
 from ..store.splits import find_split
 from ..store.summaries import Summary, summaries_of
 from ..trainers.access import Access, Endpoint
 from ..trainers.base import check_options
 from ..trainers.service import Service, TrainingSpec
+from .load_classifier import is_elsewhere
 from .train_request import TrainRequest, check_continued, read_rows
 from .train_rows import SplitData, require_labels
 
@@ -260,30 +261,17 @@ def _too_long(counts: Sequence[int], price: Price | None) -> list[str]:
 
 
 def earlier_results(conn: sqlite3.Connection, task: Task, plan: TrainPlan) -> tuple[str, ...]:
-    """Headlines of `made_here`."""
-    return tuple(
-        f"{s.classifier.title} ({s.classifier.trainer}): {s.headline()}"
-        for s in made_here(conn, task, plan)
-    )
-
-
-def made_here(conn: sqlite3.Connection, task: Task, plan: TrainPlan) -> list[Summary]:
-    """The evaluated classifiers that trainers on this machine made from the same rows and split."""
+    """Headlines of the classifiers that trainers on this machine made from the same rows and
+    split."""
     split_id = find_split(conn, task, plan.data.plan, plan.data.members)
-    return [] if split_id is None else local_of_split(conn, split_id)
+    found = [] if split_id is None else local_of_split(conn, split_id)
+    return tuple(f"{s.classifier.title} ({s.classifier.trainer}): {s.headline()}" for s in found)
 
 
 def local_of_split(conn: sqlite3.Connection, split_id: int) -> list[Summary]:
     """The evaluated classifiers with the split whose models are in the file, newest first."""
-    from .load_classifier import service_of
-
-    def is_here(classifier: Classifier) -> bool:
-        try:
-            return classifier.split_id == split_id and service_of(classifier) is None
-        except TrainingError:  # by a trainer that is not installed
-            return False
-
-    found = summaries_of(conn, list(filter(is_here, list_classifiers(conn))))
+    same = (c for c in list_classifiers(conn) if c.split_id == split_id)
+    found = summaries_of(conn, [c for c in same if is_elsewhere(c) is False])
     return sorted((s for s in found if s.metrics), key=lambda summary: -summary.classifier.id)
 
 

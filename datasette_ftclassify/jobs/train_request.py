@@ -32,7 +32,7 @@ class TrainRequest:
     like:           uid of a classifier whose rows and split are taken instead of a new split
     version_of:     uid of a classifier of which this is a new version, see `version_rows`
     only_if_better: with `version_of`: the name goes on standing for the version before unless this
-                    one is as good, see `former_version` (trainers in this process only)
+                    one is as good, see `out_of_fold` (trainers in this process only)
     on_predictions: with `like`: rows without a label get the one which that classifier wrote
     teacher:        uid of a classifier whose answers for rows without a label are learnt from, too,
                     see `teaching`

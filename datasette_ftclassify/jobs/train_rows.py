@@ -210,17 +210,15 @@ def read_as_split_before(
     column, and are trained on; the test keeps to the true labels
     Raises TrainingError when no row is left, or no column holds the predictions.
     """
-    before = Membership(conn, first.split_id)
     source = relation(conn, first.task.source)
-    has_keys, stable = bool(source.identity), bool(source.primary_key)
+    before = Membership(conn, first.split_id, source)
     chosen = chosen_rows(conn, source.name)
     examples: list[Example] = []
     report = SplitReport()
     left_out = left_out_chosen = 0
     for record in _known(read_records(conn, first.task), first.labels):
         text = record.text or ""
-        key = record.key if has_keys else None
-        split = before.split_of(key, text_hash(text), stable=stable)
+        split = before.split_of(record.key, text_hash(text))
         if split is None:
             left_out += 1
             continue

@@ -150,16 +150,13 @@ class _Rows:
     ) -> None:
         from ..core.near_duplicates import near_groups
 
-        before = Membership(conn, first.split_id)
         source = relation(conn, task.source)
-        has_keys, stable = bool(source.identity), bool(source.primary_key)
+        before = Membership(conn, first.split_id, source)
         known: list[tuple[Record, Split | None]] = []
         new_text = False
         for record in records:
             if record.usable:
-                key = record.key if has_keys else None
-                hashed = text_hash(record.text or "")
-                split = before.split_of(key, hashed, stable=stable)
+                split = before.split_of(record.key, text_hash(record.text or ""))
                 new_text |= split is None
                 known.append((record, split))
         copies: set[int] = set()

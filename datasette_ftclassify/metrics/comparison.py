@@ -151,7 +151,6 @@ def compare_answers(
     metrics: Sequence[Metric],
     groups: NDArray[Any],
     classifiers: int,
-    seed: int = 0,
 ) -> tuple[list[dict[str, Estimate]], list[Difference]]:
     """The figures of each, and the differences between each two of the first `classifiers`: what
     comes after those is shown beside them, and no pair is made of it.
@@ -167,7 +166,7 @@ def compare_answers(
     test procedure", Scandinavian Journal of Statistics 6 (1979), 65-70.
     """
     members = np.unique(groups, return_inverse=True)[1]
-    drawn = _draws(answers, metrics, members, seed)
+    drawn = _draws(answers, metrics, members)
     figures = []
     for place, each in enumerate(answers):
         figures.append({m.key: _estimate(m, each, drawn[:, place, i], members)
@@ -201,7 +200,7 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 
 def _draws(
-    answers: Sequence[Answers], metrics: Sequence[Metric], members: NDArray[Any], seed: int
+    answers: Sequence[Answers], metrics: Sequence[Metric], members: NDArray[Any]
 ) -> NDArray[np.float64]:
     """The figures of samples of the groups, (draws, answers, metrics); NaN where one is not known.
     No draws where there are too few groups."""
@@ -209,7 +208,7 @@ def _draws(
     most = LARGE // sum(each.found.size for each in answers)
     draws = 0 if groups < FEW_TEXTS else min(DRAWS, max(FEWEST_DRAWS, most))
     found = np.full((draws, len(answers), len(metrics)), np.nan)
-    random = np.random.default_rng(seed)
+    random = np.random.default_rng(0)
     for draw in range(draws):
         times = np.bincount(random.integers(0, groups, groups), minlength=groups)[members]
         sample = np.repeat(np.arange(rows), times)

@@ -2,8 +2,8 @@
 
 Three layers, the first that knows a model counts: the operator's table (FTCLASSIFY_PRICES), the
 one that comes with this package (prices of training and of fine-tunes, dates, hosts), and, for
-models asked as their provider made them, the library genai-prices (see `published_prices`). What is
-in none of them has no price here; nothing is guessed.
+models asked as their provider made them, the library genai-prices (see
+`price_table.published_price`). What is in none of them has no price here; nothing is guessed.
 """
 
 from __future__ import annotations

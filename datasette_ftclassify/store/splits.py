@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from hashlib import sha256
 from typing import Any
 
-from ..core.database import Key, key_text
+from ..core.database import Key, Relation, key_text
 from ..core.errors import ArtifactError
 from ..core.examples import Split
 from ..core.task import Task
@@ -128,9 +128,16 @@ def _find(conn: sqlite3.Connection, digest: str) -> int | None:
 
 
 class Membership:
-    """What a classifier has seen: asked by key where the source has one, else by text."""
+    """What a classifier has seen: asked by key where the source has one, else by text.
 
-    def __init__(self, conn: sqlite3.Connection, split_id: int) -> None:
+    source: None: one with a primary key
+    """
+
+    def __init__(
+        self, conn: sqlite3.Connection, split_id: int, source: Relation | None = None
+    ) -> None:
+        self._has_keys = source is None or bool(source.identity)
+        self._stable = source is None or bool(source.primary_key)
         self._by_key: dict[str, tuple[int, Split]] = {}
         self._tested: set[int] = set()
         self._seen: dict[int, Split] = {}
@@ -148,37 +155,32 @@ class Membership:
     def __len__(self) -> int:
         return len(self._by_key)
 
-    @property
-    def held_back(self) -> int:
-        """How many rows were in the test split."""
-        return self.count("test")
-
     def count(self, split: str) -> int:
         """How many rows were in a split."""
         return sum(one == split for _, one in self._by_key.values())
 
-    def is_test(self, key: Key | None, text_hash: int, *, stable: bool = True) -> bool:
+    def is_test(self, key: Key, text_hash: int) -> bool:
         """Whether a row belongs to the test split, as it reads now.
 
-        A row edited since then still does, unless its new text was trained on. `key` is None for
-        a source without keys; `stable` is False where keys may have moved to other rows since (a
-        rowid after VACUUM): there the text decides as soon as the two disagree.
+        A row edited since then still does, unless its new text was trained on. Where keys may have
+        moved to other rows since (a rowid after VACUUM), the text decides as soon as the two
+        disagree.
         """
-        known = None if key is None else self._by_key.get(key_text(key))
+        known = self._by_key.get(key_text(key)) if self._has_keys else None
         if known is not None and known[0] == text_hash:
             return known[1] == "test"
-        if key is None or not stable:
+        if not self._stable:
             return text_hash in self._tested and text_hash not in self._seen
         return known is not None and known[1] == "test" and text_hash not in self._seen
 
-    def split_of(self, key: Key | None, text_hash: int, *, stable: bool = True) -> Split | None:
-        """The split of a row as it reads now, `key` and `stable` as for `is_test`; None for a row
-        that was not there, and for one that may not be told from a row of the test."""
-        if self.is_test(key, text_hash, stable=stable):
+    def split_of(self, key: Key, text_hash: int) -> Split | None:
+        """The split of a row as it reads now; None for a row that was not there, and for one that
+        may not be told from a row of the test."""
+        if self.is_test(key, text_hash):
             return "test"
         if text_hash in self._seen:
             return self._seen[text_hash]
-        known = self._by_key.get(key_text(key)) if key is not None and stable else None
+        known = self._by_key.get(key_text(key)) if self._stable else None
         if known is None or known[1] == "test" or self.is_tested(text_hash):
             return None
         return known[1]

@@ -94,6 +94,9 @@ def figure(value: float) -> str:
     return f"{value:.4g}"
 
 
+MOST_BARS = 500
+
+
 @dataclass(frozen=True)
 class Bar:
     """A row of a bar table. share: of the largest; rest: how many names it stands for, being the
@@ -105,12 +108,12 @@ class Bar:
     rest: int = 0
 
 
-def bars(counts: Mapping[str, int], most: int = 500) -> list[Bar]:
-    """The largest first, and one for all beyond `most`."""
+def bars(counts: Mapping[str, int]) -> list[Bar]:
+    """The largest first, and one for all beyond MOST_BARS."""
     items = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
     largest = max(counts.values(), default=0) or 1
-    rows = [Bar(name, count, count / largest) for name, count in items[:most]]
-    others = [count for _, count in items[most:]]
+    rows = [Bar(name, count, count / largest) for name, count in items[:MOST_BARS]]
+    others = [count for _, count in items[MOST_BARS:]]
     return [*rows, Bar("", sum(others), None, len(others))] if others else rows
 
 

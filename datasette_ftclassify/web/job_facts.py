@@ -284,11 +284,11 @@ def _numbers(point: Figures) -> dict[str, float]:
     }  # fmt: skip
 
 
-def thinned(line: Sequence[Any], most: int = MOST_POINTS) -> list[Any]:
+def thinned(line: Sequence[Any]) -> list[Any]:
     """The first, the last, and as many between them as there is room for."""
-    if len(line) <= most:
+    if len(line) <= MOST_POINTS:
         return list(line)
-    return [line[round(i * (len(line) - 1) / (most - 1))] for i in range(most)]
+    return [line[round(i * (len(line) - 1) / (MOST_POINTS - 1))] for i in range(MOST_POINTS)]
 
 
 def checkpoint_steps(job: Job, messages: Sequence[str]) -> list[float]:

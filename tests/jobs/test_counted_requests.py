@@ -22,7 +22,7 @@ from datasette_ftclassify.jobs.ask import ask_text
 from datasette_ftclassify.jobs.evaluate import evaluate_classifier
 from datasette_ftclassify.jobs.plan import PredictRequest
 from datasette_ftclassify.jobs.predict import predict_rows
-from datasette_ftclassify.jobs.remote import predict_in_batches
+from datasette_ftclassify.jobs.remote import predict as remote_predict
 from datasette_ftclassify.ledger import default_path
 from datasette_ftclassify.sql import remote_inference
 from datasette_ftclassify.sql.functions import register
@@ -146,8 +146,8 @@ LINES = "/batches/-/chat/completions"
 
 @pytest.mark.parametrize("kind", [None, "content_policy", "server_error", "no_logprobs"])
 def test_questions_of_batches_are_counted_too(path, server, monkeypatch, kind):
-    quickly = partial(predict_in_batches.ask_in_batches, pace=QUICK)
-    monkeypatch.setattr(predict_in_batches, "ask_in_batches", quickly)
+    quickly = partial(remote_predict.ask_in_batches, pace=QUICK)
+    monkeypatch.setattr(remote_predict, "ask_in_batches", quickly)
     watch = Watch(server)
     server.faults.add(LINES, 400, times=None, where=watch)
     if kind is not None:

@@ -26,7 +26,7 @@ from datasette_ftclassify.core.database import connect
 from datasette_ftclassify.core.errors import AccessError, JobPaused, LimitReached, TrainingError
 from datasette_ftclassify.jobs.ask import ask_text, estimate_text
 from datasette_ftclassify.jobs.confirming import confirm_predict, confirm_train
-from datasette_ftclassify.jobs.model_files import copy_model
+from datasette_ftclassify.jobs.model_files import read_model, store_model
 from datasette_ftclassify.jobs.plan import Plan, PredictRequest
 from datasette_ftclassify.jobs.predict import predict_rows
 from datasette_ftclassify.jobs.publish import publish_copy
@@ -298,7 +298,7 @@ def test_a_copy_answers_and_a_published_one_asks_nobody(
 ):
     classifier, access = find_classifier(town, "topics"), access_to(server)
     with closing(connect(tmp_path / "other.db", must_exist=False)) as other:
-        copied = copy_model(town, classifier, other)
+        copied = store_model(other, read_model(town, classifier))
         ((text, topic),) = embedded.texts(210, 1)
         assert ask_text(other, copied, text, access).answer.labels == (topic,)
     server.log.clear()

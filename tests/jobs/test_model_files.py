@@ -22,7 +22,7 @@ from datasette_ftclassify.core.database import connect
 from datasette_ftclassify.core.errors import FtclassifyError
 from datasette_ftclassify.export.numpy_scorer import Model
 from datasette_ftclassify.jobs.load_classifier import load_answerer
-from datasette_ftclassify.jobs.model_files import import_model, store_model
+from datasette_ftclassify.jobs.model_files import load_model, store_model
 from datasette_ftclassify.store.card_notes import CardNotes, card_notes, keep_notes
 from datasette_ftclassify.store.classifiers import find_classifier
 from datasette_ftclassify.store.minimum_scores import MinimumScore, find_minimum, set_minimum
@@ -222,4 +222,4 @@ def test_a_folder_that_somebody_tampered_with_is_one_clear_error(
         if rows(conn, "select 1 from sqlite_master where name = '_ftclassify_classifiers'"):
             assert rows(conn, "select * from _ftclassify_classifiers") == []
     with pytest.raises(FtclassifyError), closing(connect(other)) as conn:
-        store_model(conn, import_model(folder))
+        store_model(conn, load_model(folder)[0])

@@ -152,7 +152,7 @@ def test_on_predictions_only_true_labels_are_tested(conn, local):
     assert 0 < second.report["predicted_labels"] <= unlabelled
     assert second.training_rows == local.training_rows + second.report["predicted_labels"]
     assert second.labels == local.labels
-    assert Membership(conn, second.split_id).held_back == 48
+    assert Membership(conn, second.split_id).count("test") == 48
     tested = rows(
         conn,
         "select count(*) from _ftclassify_split_rows s join messages m"

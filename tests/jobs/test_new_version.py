@@ -14,7 +14,7 @@ from checking import clean_rows, sentence
 from datasette_ftclassify.core.database import connect
 from datasette_ftclassify.core.task import define
 from datasette_ftclassify.jobs.compare import compare
-from datasette_ftclassify.jobs.former_version import why_not_used
+from datasette_ftclassify.jobs.out_of_fold import why_not_used
 from datasette_ftclassify.jobs.review.build import submit_review
 from datasette_ftclassify.jobs.review.changes import change_row, undo
 from datasette_ftclassify.jobs.review.shown import show_row

@@ -17,6 +17,7 @@ from sqlite_utils import Database
 from sqlite_utils.migrations import Migrations
 from stored import LABELS, TASK, add
 
+from datasette_ftclassify.core.database import relation
 from datasette_ftclassify.core.errors import ArtifactError, ClassifierNotFound, FtclassifyError
 from datasette_ftclassify.core.examples import SPLITS
 from datasette_ftclassify.core.task import Task
@@ -465,10 +466,16 @@ def test_a_row_that_was_edited_is_a_test_row_unless_its_text_was_learnt(
 
 def test_rows_of_a_view_are_known_by_their_text(conn: sqlite3.Connection) -> None:
     members: list[Any] = [((1,), 11, "train"), ((2,), 22, "test")]
-    membership = Membership(conn, add_split(conn, TASK, {}, members))
-    assert membership.is_test(None, 22)
-    assert not membership.is_test(None, 11)
-    assert not membership.is_test(None, 99)
+    membership = of_a_view(conn, members)
+    assert membership.is_test((2,), 22)
+    assert membership.is_test((1,), 22)
+    assert not membership.is_test((2,), 11)
+    assert not membership.is_test((2,), 99)
+
+
+def of_a_view(conn: sqlite3.Connection, members: list[Any]) -> Membership:
+    conn.execute("create view v as select 'a' as text")
+    return Membership(conn, add_split(conn, TASK, {}, members), relation(conn, "v"))
 
 
 def test_what_is_stored_is_json(conn: sqlite3.Connection) -> None:
@@ -531,8 +538,7 @@ def test_damaged_evaluations(conn: sqlite3.Connection, metrics: Any) -> None:
 
 def test_a_text_of_a_view_that_was_also_learnt_is_no_test_row(conn: sqlite3.Connection) -> None:
     members: list[Any] = [((1,), 11, "test"), ((2,), 11, "train")]
-    membership = Membership(conn, add_split(conn, TASK, {}, members))
-    assert not membership.is_test(None, 11)
+    assert not of_a_view(conn, members).is_test((1,), 11)
 
 
 def test_another_process_may_make_the_tables_meanwhile(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from datasette_ftclassify.core.service_model import ServiceIds, ServiceModel, checkpoints_of
-from datasette_ftclassify.store.jobs.terms import RemoteState, Terms
+from datasette_ftclassify.store.jobs.job import RemoteState, Terms
 
 NAMES = st.text(max_size=5)
 NUMBERS = st.floats() | st.integers(-(2**63), 2**63 - 1)

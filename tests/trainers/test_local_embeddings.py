@@ -12,7 +12,7 @@ import pytest
 
 from datasette_ftclassify.core.errors import ArtifactError, TrainingError
 from datasette_ftclassify.trainers.local import LocalModel, fit, selection
-from datasette_ftclassify.trainers.local.embeddings import from_model, load
+from datasette_ftclassify.trainers.local.asked_vectors import from_model, load
 from datasette_ftclassify.trainers.local.serialization import from_parts, to_parts
 
 model2vec = pytest.importorskip("model2vec")

@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
-from ...core.errors import FtclassifyError, TrainingError
+from ...core.errors import FtclassifyError
 from ...core.service_model import Checkpoint, ServiceIds, checkpoints_of
 from ...prompts.prices import today
 from ...store.classifiers import Classifier, add_classifier, find_classifier, list_classifiers
 from ...store.spending import spent_on_classifier
 from ...trainers.access import Access
 from ...trainers.registry import get_trainer
-from ..load_classifier import service_of, shutdown_of
+from ..load_classifier import is_elsewhere, service_of, shutdown_of
 
 
 @dataclass(frozen=True)
@@ -61,14 +61,6 @@ def service_facts(conn: sqlite3.Connection, classifier: Classifier) -> ServiceFa
         checkpoints=checkpoints_of(classifier.report),
         usd=spent_on_classifier(conn, classifier.id).usd,
     )
-
-
-def is_elsewhere(classifier: Classifier) -> bool:
-    """Whether the model is at a service that is known here."""
-    try:
-        return service_of(classifier) is not None
-    except TrainingError:
-        return False
 
 
 def use_checkpoint(conn: sqlite3.Connection, classifier: Classifier, step: int) -> Classifier:

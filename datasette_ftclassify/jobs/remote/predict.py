@@ -2,31 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import closing
 from typing import Any
 
 from ...core.errors import JobPaused, LimitReached
 from ...ledger import LedgerError
 from ...prompts.prices import PriceTable
+from ...store.batches import open_batches
 from ...store.classifiers import Classifier
 from ...store.disk_space import has_room, no_room
 from ...store.spending import spent_by_job
 from ...trainers.access import Access
 from ...trainers.service import InferenceClient
+from ...trainers.service_errors import ServiceProblem
 from ..cursor import RowsMoved
-from ..estimates import pricing
+from ..estimates import check_answers, pricing
 from ..lease import Lease
 from ..load_classifier import parts_of, prices_of
-from ..plan import MAX_ERRORS, Plan
+from ..plan import MAX_ERRORS, MOST_CONCURRENCY, Plan
 from ..predict_result import PredictResult, RowProgress
 from .answer_cache import Answers, ClassifierAnswers
-from .budget import Budget
+from .batches import Pace, fill_by_batches
+from .budget import Budget, Reservations
 from .concurrency import MOST, RetryPolicy
 from .inference_loop import InferenceLoop
-from .model_names import load_inference_client
+from .model_names import load_batch_client, load_inference_client
 from .row_window import Pages, too_many_failed
-
-MOST_CONCURRENCY = 512
-"""Requests at once: more would be no faster here, and a file that somebody else made may say it."""
 
 
 def open_inference_loop(
@@ -91,8 +93,6 @@ def ask_rows(
     plan.begin(conn, job)
     resumed_at = job.rows_done
     if job.terms.batch:
-        from .predict_in_batches import ask_in_batches
-
         ask_in_batches(lease, plan, progress, access)
         job.step = "classifying"
     with open_inference_loop(lease, plan.classifier, access) as loop:
@@ -123,3 +123,29 @@ def _result(lease: Lease, plan: Plan, resumed_at: int, pages: Pages) -> PredictR
     if plan.threshold is not None:
         more |= {"abstained": pages.abstained, "threshold": plan.threshold}
     return PredictResult.of(lease.job, plan.columns, resumed_at, **more)
+
+
+def ask_in_batches(
+    lease: Lease, plan: Plan, progress: RowProgress, access: Access, pace: Pace | None = None
+) -> None:
+    """Fills the kept answers, see `batches.fill_by_batches`. Call it after Plan.begin.
+
+    Raises JobPaused when a limit is reached or the service refuses, JobStopped, AccessError.
+    """
+    conn, job = lease.conn, lease.job
+
+    def pages() -> Iterator[list[str]]:
+        for batch in plan.rows.every(conn):
+            yield [text for _, text in batch if text is not None]
+
+    with closing(load_batch_client(plan.classifier, access)) as batch_client:
+        cost = pricing(batch_client, prices_of(plan.classifier, access), batch=True)
+        if not open_batches(conn, job.id):
+            check_answers(plan.classifier)
+        try:
+            fill_by_batches(
+                lease, plan.classifier, batch_client, pages,
+                cost=cost, holds=Reservations(conn, job, access), progress=progress, pace=pace,
+            )  # fmt: skip
+        except (LimitReached, LedgerError, ServiceProblem) as error:
+            raise JobPaused.by(error) from error

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from datasette.utils.asgi import Response
 
 from ...present.card_markdown import card_markdown
-from ...present.model_card import model_card
-from ..permissions import VIEW
+from ...present.model_card import SOURCE_KEYS, model_card
+from ..permissions import VIEW, is_modern
 from ..registry import page
 from ..responses import show
-from ..table_origin import table_origin
 
 if TYPE_CHECKING:
+    from datasette.app import Datasette
+
     from ..page_request import PageRequest
 
 
@@ -38,3 +39,17 @@ async def model_card_page(ask: PageRequest) -> Response:
         },
     }
     return await show(ask, card.to_dict(), more=more)
+
+
+async def table_origin(datasette: Datasette, database: str, table: str) -> dict[str, Any]:
+    """By SOURCE_KEYS, as far as they are said; of the table before those of its database, and those
+    before what is said of all."""
+    if is_modern(datasette):
+        said = {
+            **await datasette.get_instance_metadata(),
+            **await datasette.get_database_metadata(database),
+            **await datasette.get_resource_metadata(database, table),
+        }
+    else:
+        said = {key: datasette.metadata(key, database=database, table=table) for key in SOURCE_KEYS}
+    return {key: said[key] for key in SOURCE_KEYS if said.get(key)}

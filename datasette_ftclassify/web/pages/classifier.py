@@ -15,9 +15,9 @@ from datasette.utils.asgi import Forbidden, Response
 
 from ...core.errors import ArtifactError, FtclassifyError, SourceError
 from ...core.training_report import chosen_text
-from ...jobs.load_classifier import shutdown_of
+from ...jobs.load_classifier import is_elsewhere, shutdown_of
 from ...jobs.remote.model_names import deploy
-from ...jobs.remote.models import deploys, is_elsewhere
+from ...jobs.remote.models import deploys
 from ...jobs.version_rows import corrections
 from ...metrics.headline import easier_test_rows
 from ...present.usage_sql import split_sql, usage_sql

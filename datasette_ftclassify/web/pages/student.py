@@ -9,7 +9,7 @@ from datasette.utils.asgi import Forbidden, NotFound
 
 from ...core.errors import FtclassifyError
 from ...jobs.compare import student_request
-from ...jobs.remote.models import is_elsewhere
+from ...jobs.load_classifier import is_elsewhere
 from ...jobs.teaching import MOST_TAUGHT
 from ...jobs.train import submit_train
 from ...jobs.train_request import TrainRequest
@@ -72,7 +72,7 @@ async def _shown(ask: PageRequest, classifier: Classifier, *, problem: str = "")
         "version": classifier.version,
         "name": ask.one("name").strip() or student_request(classifier, TrainRequest()).name,
         "most_texts": MOST_TAUGHT,
-        "stored_answers_only": is_elsewhere(classifier),
+        "stored_answers_only": bool(is_elsewhere(classifier)),
         "problem": problem or None,
     }
     if problem:
