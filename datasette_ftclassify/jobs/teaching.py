@@ -14,9 +14,10 @@ from ..core.errors import TrainingError
 from ..core.examples import read_records
 from ..core.humanize import counted
 from ..core.text import text_hash
-from ..store.answers import find_answers, has_answers, input_key
+from ..store.answers import find_answers, input_key
 from ..store.classifiers import Classifier
 from ..store.splits import Membership
+from ..store.tables import has_table
 from ..trainers.base import Progress, Taught, no_progress
 from .load_classifier import load_answerer, service_of
 from .remote.answer_cache import is_sound
@@ -67,7 +68,7 @@ def _unlabelled(conn: sqlite3.Connection, teacher: Classifier) -> Iterator[str]:
 
 def _answered(conn: sqlite3.Connection, teacher: Classifier) -> Iterator[str]:
     """Those of them that have a stored answer."""
-    if has_answers(conn):
+    if has_table(conn, "answers"):
         for texts in _pieces(_unlabelled(conn, teacher)):
             keys = [input_key(text) for text in texts]
             found = find_answers(conn, teacher.id, keys)

@@ -14,10 +14,11 @@ from ..core.errors import AccessError, FtclassifyError
 from ..core.labels import LabelSet, LabelValue
 from ..jobs.load_classifier import parts_of, service_of
 from ..jobs.remote.answer_cache import chosen_logprob, is_sound
-from ..store.answers import CachedAnswer, find_answers, has_answers, input_key
+from ..store.answers import CachedAnswer, find_answers, input_key
 from ..store.classifiers import Classifier, reading_store
 from ..store.minimum_scores import MinimumScore
 from ..store.published import why_unasked
+from ..store.tables import has_table
 from ..trainers.access import Access, Endpoint
 from ..trainers.service import LearnsHere
 from ..trainers.service_errors import RowRejected
@@ -121,7 +122,7 @@ class RemoteClassifier:
         self._connection = connection
         self._inference = inference
         self._check = check
-        self._keeps = has_answers(connection(), schema)
+        self._keeps = has_table(connection(), "answers", schema)
         self._known: dict[bytes, CachedAnswer | None] = {}
         """Answers found in the database, by key; None: it has none."""
 

@@ -13,14 +13,14 @@ from ..core.errors import ClassifierNotFound
 from .schema import transaction
 from .upsert import SETTING
 
-_PREFIX = "alias:"
+ALIAS = "alias:"
 
 
 def resolve_alias(conn: sqlite3.Connection, name: str, schema: str = "main") -> str:
     """The name that an alias stands for, `new@2` for `old@2`; any other name as it is."""
     base, at, version = name.partition("@")
     row = conn.execute(
-        f"select value from {quote(schema)}._ftclassify_settings where key = ?", [_PREFIX + base]
+        f"select value from {quote(schema)}._ftclassify_settings where key = ?", [ALIAS + base]
     ).fetchone()
     return name if row is None else f"{row[0]}{at}{version}"
 
@@ -31,7 +31,7 @@ def aliases_of(conn: sqlite3.Connection, name: str, schema: str = "main") -> lis
         f"select substr(key, ?) from {quote(schema)}._ftclassify_settings"
         " where key like ? and value = ?"
         " order by 1 limit 100",
-        [len(_PREFIX) + 1, f"{_PREFIX}%", name],
+        [len(ALIAS) + 1, f"{ALIAS}%", name],
     )
     return [str(row[0]) for row in rows]
 
@@ -39,14 +39,14 @@ def aliases_of(conn: sqlite3.Connection, name: str, schema: str = "main") -> lis
 def remove_alias(conn: sqlite3.Connection, alias: str) -> None:
     """Raises ClassifierNotFound when no classifier has that alias."""
     with transaction(conn):
-        gone = _forget(conn, "key = ?", _PREFIX + alias)
+        gone = _forget(conn, "key = ?", ALIAS + alias)
     if not gone:
         raise ClassifierNotFound(f"No classifier has the alias {alias}.")
 
 
 def note_name(conn: sqlite3.Connection, name: str) -> None:
     """Call it when a classifier gets a name: the name is no alias any more. In a transaction."""
-    _forget(conn, "key = ?", _PREFIX + name)
+    _forget(conn, "key = ?", ALIAS + name)
 
 
 def note_renaming(conn: sqlite3.Connection, old: str, new: str) -> None:
@@ -54,14 +54,14 @@ def note_renaming(conn: sqlite3.Connection, old: str, new: str) -> None:
     note_name(conn, new)
     conn.execute(
         "update _ftclassify_settings set value = ? where key like ? and value = ?",
-        [new, f"{_PREFIX}%", old],
+        [new, f"{ALIAS}%", old],
     )
-    conn.execute(SETTING, [_PREFIX + old, new])
+    conn.execute(SETTING, [ALIAS + old, new])
 
 
 def note_deletion(conn: sqlite3.Connection, name: str) -> None:
     """Call it when no version of `name` is left. In a transaction."""
-    _forget(conn, f"key like '{_PREFIX}%' and value = ?", name)
+    _forget(conn, f"key like '{ALIAS}%' and value = ?", name)
 
 
 def _forget(conn: sqlite3.Connection, which: str, value: str) -> int:

@@ -48,12 +48,6 @@ def input_key(text: str) -> bytes:
     return sha256(text.encode("utf-8", "surrogatepass")).digest()[:16]
 
 
-def has_answers(conn: sqlite3.Connection, schema: str = "main") -> bool:
-    """Whether the (attached) database can hold answers: one from an earlier version cannot."""
-    sql = f"select 1 from {quote(schema)}.sqlite_master where name = '_ftclassify_answers'"
-    return conn.execute(sql).fetchone() is not None
-
-
 _KEEP = upsert(
     "_ftclassify_answers",
     ["classifier_id", "input"],

@@ -19,6 +19,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
 from .classifiers import now
+from .tables import has_table
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -121,8 +122,7 @@ def open_batches(conn: sqlite3.Connection, job_id: int) -> list[Batch]:
 
 def has_open_batches(conn: sqlite3.Connection, job_id: int) -> bool:
     """Whether any is not done; of a file of a version that had no batches: no."""
-    known = "select 1 from sqlite_master where name = '_ftclassify_batches'"
-    if conn.execute(known).fetchone() is None:
+    if not has_table(conn, "batches"):
         return False
     sql = "select 1 from _ftclassify_batches where job_id = ? and state <> 'done'"
     return conn.execute(sql, [job_id]).fetchone() is not None

@@ -13,8 +13,9 @@ from ..core.errors import ArtifactError, ReviewError
 from ..core.untrusted_json import read_json
 from .cell_size import at_most
 from .classifiers import now
-from .label_changes import Change, read_change_columns
+from .label_changes import CHANGE, Change
 from .reviews import cells_text, plain_text
+from .tables import has_table
 
 MOST_LISTED = 100
 
@@ -39,12 +40,6 @@ class ChangeBatch:
     created_at: str
     undone_by: str | None
     undone_at: str | None
-
-
-def has_batches(conn: sqlite3.Connection) -> bool:
-    """Whether the file has this table: one of an earlier version has not."""
-    sql = "select 1 from sqlite_master where name = '_ftclassify_change_batches'"
-    return conn.execute(sql).fetchone() is not None
 
 
 def add_batch(
@@ -110,7 +105,7 @@ _BATCH = ", ".join(
 def get_batch(conn: sqlite3.Connection, batch_id: int) -> ChangeBatch:
     """Raises ReviewError for none, ArtifactError."""
     found = None
-    if has_batches(conn):
+    if has_table(conn, "change_batches"):
         sql = f"select {_BATCH} from _ftclassify_change_batches where id = ?"
         found = conn.execute(sql, [batch_id]).fetchone()
     if found is None:
@@ -120,7 +115,7 @@ def get_batch(conn: sqlite3.Connection, batch_id: int) -> ChangeBatch:
 
 def list_batches(conn: sqlite3.Connection, source: str) -> list[ChangeBatch]:
     """Of a table, the newest first, those in queues left out."""
-    if not has_batches(conn):
+    if not has_table(conn, "change_batches"):
         return []
     sql = (
         f"select {_BATCH} from _ftclassify_change_batches where source = ? and job_id is null"
@@ -131,7 +126,7 @@ def list_batches(conn: sqlite3.Connection, source: str) -> list[ChangeBatch]:
 
 def last_of_queue(conn: sqlite3.Connection, job_id: int) -> ChangeBatch | None:
     """The newest of a queue that is not undone."""
-    if not has_batches(conn):
+    if not has_table(conn, "change_batches"):
         return None
     sql = (
         f"select {_BATCH} from _ftclassify_change_batches where job_id = ? and undone_at is null"
@@ -144,7 +139,7 @@ def last_of_queue(conn: sqlite3.Connection, job_id: int) -> ChangeBatch | None:
 def changes_of(conn: sqlite3.Connection, batch_id: int) -> Iterator[Change]:
     """Those that are not undone. Raises ArtifactError."""
     sql = (
-        f"select {read_change_columns()} from _ftclassify_label_changes"
+        f"select {CHANGE} from _ftclassify_label_changes"
         " where batch = ? and undone_at is null order by id"
     )
     yield from map(Change.read, conn.execute(sql, [batch_id]).fetchall())
@@ -159,7 +154,7 @@ def mark_batch_undone(conn: sqlite3.Connection, batch_id: int, who: str) -> None
 def merged_since(conn: sqlite3.Connection, source: str, columns: Sequence[str], since: str) -> int:
     """Rows of a table whose labels in these columns were changed in no queue since a time as `now`
     gives it, and not back."""
-    if not has_batches(conn):
+    if not has_table(conn, "change_batches"):
         return 0
     sql = (
         "select count(distinct c.row_key) from _ftclassify_label_changes c"

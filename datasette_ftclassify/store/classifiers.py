@@ -29,6 +29,7 @@ from .aliases import note_name, note_renaming, resolve_alias
 from .cell_size import at_most
 from .reports import read_report
 from .schema import ensure_schema, transaction
+from .tables import has_table
 from .upsert import SETTING
 from .version_numbers import keep_version_numbers, next_version, split_title
 
@@ -151,8 +152,7 @@ def add_task(conn: sqlite3.Connection, task: Task) -> int:
 
 def has_store(conn: sqlite3.Connection, schema: str = "main") -> bool:
     """Whether the (attached) database holds our tables."""
-    sql = f"select 1 from {quote(schema)}.sqlite_master where name = '_ftclassify_classifiers'"
-    return conn.execute(sql).fetchone() is not None
+    return has_table(conn, "classifiers", schema)
 
 
 def find_classifier(

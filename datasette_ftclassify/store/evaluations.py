@@ -157,7 +157,7 @@ def row_results(
     wrong:         only rows whose answer is not the truth
     A file from an earlier version has none.
     """
-    if not _has_rows(conn):
+    if not row_columns(conn):
         return [], 0
     conditions = ["e.classifier_id = :classifier", "e.split = :split"]
     if truth is not None:
@@ -225,7 +225,7 @@ def judged_rows(
     """All rows of the newest evaluation, by key, without their probabilities; none in a file of an
     earlier version, or of a view whose rows have no key. Raises ArtifactError for more than
     MOST_ROWS."""
-    if not _has_rows(conn):
+    if not row_columns(conn):
         return []
     group = "r.text_group" if "text_group" in row_columns(conn) else "null"
     cells = ", ".join(at_most(f"r.{name}", LONGEST_CELL) for name in ("row_key", "truth", "chosen"))
@@ -251,7 +251,7 @@ def paired_counts(
     """Of the rows on which both were evaluated: what `paired.compare_counts` wants. Rows of an
     earlier version, of which no group is known, count as texts of their own."""
     names = ("both", "only_first", "only_second", "neither", "texts", "texts_first", "texts_second")
-    if not _has_rows(conn):
+    if not row_columns(conn):
         return dict.fromkeys(names, 0)
     text = "a.row_key"
     if "text_group" in row_columns(conn):
@@ -270,10 +270,6 @@ def paired_counts(
         {"first": first.id, "second": second.id, "split": split},
     ).fetchone()
     return {name: count or 0 for name, count in zip(names, counts, strict=True)}
-
-
-def _has_rows(conn: sqlite3.Connection) -> bool:
-    return bool(row_columns(conn))
 
 
 def row_columns(conn: sqlite3.Connection) -> set[str]:

@@ -14,9 +14,10 @@ from ..core.errors import ArtifactError
 from ..core.labels import is_blank
 from .cell_size import at_most
 from .classifiers import now
-from .reviews import QueuedRow, cells_text, has_reviews, plain_text, read_cells, set_state
+from .reviews import QueuedRow, cells_text, plain_text, read_cells, set_state
+from .tables import has_table
 
-MOST_CHANGES = 500
+MOSTCHANGES = 500
 """Changes that are listed."""
 
 Action = Literal["label", "keep", "skip", "answer", "pass"]
@@ -51,7 +52,7 @@ class Change:
 
     @classmethod
     def read(cls, cells: Sequence[Any]) -> Change:
-        """From the columns of `read_change_columns`. Raises ArtifactError."""
+        """From the columns of CHANGE. Raises ArtifactError."""
         id_, job_id, place, source, key, action, before, after, *rest = cells
         why, note, who, created_at, undone_by, undone_at = rest
         try:
@@ -104,7 +105,7 @@ def add_change(
     return int(cursor.lastrowid or 0)
 
 
-_CHANGE = ", ".join(
+CHANGE = ", ".join(
     ["id", "job_id", "place"]
     + [
         at_most(name)
@@ -114,15 +115,11 @@ _CHANGE = ", ".join(
         )
     ]
 )  # fmt: skip
-
-
-def read_change_columns() -> str:
-    """What `Change.read` takes, for a SELECT."""
-    return _CHANGE
+"""What `Change.read` takes, for a SELECT."""
 
 
 def get_change(conn: sqlite3.Connection, change_id: int) -> Change | None:
-    sql = f"select {_CHANGE} from _ftclassify_label_changes where id = ?"
+    sql = f"select {CHANGE} from _ftclassify_label_changes where id = ?"
     found = conn.execute(sql, [change_id]).fetchone()
     return None if found is None else Change.read(found)
 
@@ -130,7 +127,7 @@ def get_change(conn: sqlite3.Connection, change_id: int) -> Change | None:
 def last_change(conn: sqlite3.Connection, job_id: int, who: str) -> Change | None:
     """What that person did last in the queue, and has not undone."""
     sql = (
-        f"select {_CHANGE} from _ftclassify_label_changes where job_id = ? and who = ?"
+        f"select {CHANGE} from _ftclassify_label_changes where job_id = ? and who = ?"
         " and undone_at is null order by id desc limit 1"
     )
     found = conn.execute(sql, [job_id, who]).fetchone()
@@ -150,11 +147,11 @@ def times_changed(conn: sqlite3.Connection, source: str, key: Key) -> tuple[int,
 
 
 def list_changes(
-    conn: sqlite3.Connection, job_id: int, *, place: int | None = None, most: int = MOST_CHANGES
+    conn: sqlite3.Connection, job_id: int, *, place: int | None = None, most: int = MOSTCHANGES
 ) -> list[Change]:
     """The newest first."""
     sql = (
-        f"select {_CHANGE} from _ftclassify_label_changes where job_id = ?1"
+        f"select {CHANGE} from _ftclassify_label_changes where job_id = ?1"
         " and place = coalesce(?2, place) order by id desc limit ?3"
     )
     return [Change.read(row) for row in conn.execute(sql, [job_id, place, most]).fetchall()]
@@ -167,7 +164,7 @@ def cells_given(conn: sqlite3.Connection, job_id: int) -> list[tuple[Cell, ...]]
         f"select {at_most('cells_after')} from _ftclassify_label_changes where job_id = ?"
         " group by cells_after order by min(id) limit ?"
     )
-    found = conn.execute(sql, [job_id, MOST_CHANGES]).fetchall()
+    found = conn.execute(sql, [job_id, MOSTCHANGES]).fetchall()
     return [read_cells(cells) for (cells,) in found]
 
 
@@ -183,7 +180,7 @@ def mark_undone(conn: sqlite3.Connection, change: Change, who: str) -> None:
 def changed_since(conn: sqlite3.Connection, source: str, since: str) -> dict[int, int]:
     """{queue: rows} of a table whose labels were changed since a time as `now` gives it, and not
     changed back."""
-    if not has_reviews(conn):
+    if not has_table(conn, "label_changes"):
         return {}
     sql = (
         "select job_id, count(distinct row_key) from _ftclassify_label_changes where source = ?"
@@ -196,7 +193,7 @@ def chosen_rows(conn: sqlite3.Connection, source: str) -> frozenset[str]:
     """The keys, as JSON, of a table's rows that have a label because a model chose them for a
     queue, rather than chance: a figure measured on them would say nothing of the others. Rows that
     had a label before are where they were."""
-    if not has_reviews(conn):
+    if not has_table(conn, "label_changes"):
         return frozenset()
     sql = (
         f"select c.row_key, {at_most('c.cells_before')} from _ftclassify_label_changes c"

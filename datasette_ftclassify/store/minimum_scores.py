@@ -16,6 +16,7 @@ from ..core.untrusted_json import MOST_BYTES, read_json
 from .cell_size import at_most
 from .classifiers import Classifier, now, reading_store
 from .schema import ensure_schema, transaction
+from .tables import has_table
 from .upsert import upsert
 
 NAMES = ("strength", "score", "thresholds", "wrong", "figure", "least", "coverage", "set_by",
@@ -112,7 +113,7 @@ def find_minimum(
     would be than somebody wanted.
     """
     with reading_store():
-        if not _has_table(conn, schema):
+        if not has_table(conn, "minimum_scores", schema):
             return None
         sql = f"select name from {quote(schema)}.pragma_table_info('_ftclassify_minimum_scores')"
         there = {name for (name,) in conn.execute(sql)}
@@ -132,7 +133,8 @@ def set_minimum(
     ensure_schema(conn)
     with transaction(conn):
         if minimum is None:
-            delete_minimum(conn, classifier.id)
+            sql = "delete from _ftclassify_minimum_scores where classifier_id = ?"
+            conn.execute(sql, [classifier.id])
             return None
         minimum = replace(minimum, set_at=now())
         cells = minimum.to_dict()
@@ -145,16 +147,6 @@ def set_minimum(
             [classifier.id, *cells.values()],
         )
     return minimum
-
-
-def delete_minimum(conn: sqlite3.Connection, classifier_id: int) -> None:
-    """Call inside a transaction."""
-    conn.execute("delete from _ftclassify_minimum_scores where classifier_id = ?", [classifier_id])
-
-
-def _has_table(conn: sqlite3.Connection, schema: str) -> bool:
-    sql = f"select 1 from {quote(schema)}.sqlite_master where name = '_ftclassify_minimum_scores'"
-    return conn.execute(sql).fetchone() is not None
 
 
 def _read(classifier: Classifier, cells: dict[str, Any]) -> MinimumScore:

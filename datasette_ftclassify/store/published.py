@@ -17,7 +17,7 @@ from ..core.database import quote, relation
 from ..core.errors import ArtifactError, SourceError
 from ..core.table_copy import SOURCE, row_count
 from ..core.untrusted_json import read_json
-from .aliases import aliases_of
+from .aliases import ALIAS, aliases_of
 from .card_notes import notes_key
 from .classifiers import MOST_VERSIONS, Classifier, default_name, has_store
 from .evaluations import LONGEST_CELL, TEST
@@ -28,8 +28,6 @@ from .upsert import SETTING
 PUBLISHED = "published"
 """In the header of a classifier at a service: it is there with its stored answers alone. A setting
 of a whole copy, too."""
-
-_ALIAS = "alias:"
 
 _KEPT = frozenset(
     f"{PREFIX}{name}"
@@ -106,7 +104,7 @@ def copy_classifiers(
         _copy_classifier(conn, one)
     for name in dict.fromkeys(one.classifier.name for one in published):
         for alias in aliases_of(conn, name, SOURCE):
-            conn.execute(SETTING, [f"{_ALIAS}{alias}", name])
+            conn.execute(SETTING, [f"{ALIAS}{alias}", name])
         _copy_columns(conn, name, tables)
     default = default_of(conn, [one.classifier for one in published])
     conn.execute(SETTING, ["default", default])

@@ -258,9 +258,3 @@ def progress_of(conn: sqlite3.Connection, job_id: int) -> Progress:
     )
     (changed,) = conn.execute(sql, [job_id]).fetchone()
     return Progress(rows, open_, done, skipped, changed, claimed, answered)
-
-
-def has_reviews(conn: sqlite3.Connection) -> bool:
-    """Whether the file has these tables: one of an earlier version has not."""
-    sql = "select 1 from sqlite_master where name = '_ftclassify_label_changes'"
-    return conn.execute(sql).fetchone() is not None

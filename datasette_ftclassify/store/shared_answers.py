@@ -8,7 +8,7 @@ import sqlite3
 import time
 from collections.abc import Collection
 
-from .label_changes import Change, read_change_columns
+from .label_changes import CHANGE, Change
 from .reviews import claim, set_state
 
 _LIVE = "action in ('answer', 'pass') and undone_at is null"
@@ -17,7 +17,7 @@ _LIVE = "action in ('answer', 'pass') and undone_at is null"
 def answers_of(conn: sqlite3.Connection, job_id: int, place: int | None = None) -> list[Change]:
     """Those that were not taken back, the oldest first. Raises ArtifactError."""
     sql = (
-        f"select {read_change_columns()} from _ftclassify_label_changes where job_id = ?1"
+        f"select {CHANGE} from _ftclassify_label_changes where job_id = ?1"
         f" and place = coalesce(?2, place) and {_LIVE} order by place, id"
     )
     return [Change.read(row) for row in conn.execute(sql, [job_id, place]).fetchall()]

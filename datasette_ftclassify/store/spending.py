@@ -8,6 +8,8 @@ from datetime import datetime, timezone
 from operator import add
 from typing import Any
 
+from .tables import has_table
+
 SQL_FUNCTIONS = 0
 """Stands for the job's id where a SQL function asked."""
 
@@ -52,7 +54,7 @@ def add_spending(conn: sqlite3.Connection, job_id: int, spent: Spent) -> None:
 
 def spent_by_job(conn: sqlite3.Connection, job_id: int) -> Spent:
     """Over all days; nothing in a file of a version that spent nothing."""
-    if not _has_spending(conn):
+    if not has_table(conn, "spending"):
         return Spent()
     row = conn.execute(f"select {_SUMS} from _ftclassify_spending where job_id = ?", [job_id])
     return Spent(*row.fetchone())
@@ -60,15 +62,10 @@ def spent_by_job(conn: sqlite3.Connection, job_id: int) -> Spent:
 
 def spent_by_each_job(conn: sqlite3.Connection) -> dict[int, Spent]:
     """As `spent_by_job`, of all jobs that spent anything."""
-    if not _has_spending(conn):
+    if not has_table(conn, "spending"):
         return {}
     rows = conn.execute(f"select job_id, {_SUMS} from _ftclassify_spending group by job_id")
     return {job_id: Spent(*sums) for job_id, *sums in rows.fetchall()}
-
-
-def _has_spending(conn: sqlite3.Connection) -> bool:
-    sql = "select 1 from sqlite_master where name = '_ftclassify_spending'"
-    return conn.execute(sql).fetchone() is not None
 
 
 def spent_on_classifier(conn: sqlite3.Connection, classifier_id: int) -> Spent:

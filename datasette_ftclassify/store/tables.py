@@ -46,6 +46,13 @@ _COMPUTED = {"generated", "as", "check"}
 _KINDS = {"without", "rowid", "strict", ","}
 
 
+def has_table(conn: sqlite3.Connection, name: str, schema: str = "main") -> bool:
+    """Whether the (attached) database has our table of that name, given without its prefix: one
+    that nobody has written to since an earlier version lacks the newer ones."""
+    sql = f"select 1 from {quote(schema)}.sqlite_master where name = ?"
+    return conn.execute(sql, [PREFIX + name]).fetchone() is not None
+
+
 def open_database(path: str | Path) -> sqlite3.Connection:
     """A connection to the file. Raises SourceError when it is no database, ArtifactError when what
     bears our tables' names is something else."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from ...core.job_events import NEW_ROWS
 from ..classifiers import now
 from ..schema import transaction
+from ..tables import has_table
 from ..upsert import upsert
 from .state import note
 
@@ -33,8 +34,7 @@ def add_following(conn: sqlite3.Connection, source: str, uid: str, job_id: int) 
 
 def list_following(conn: sqlite3.Connection, source: str | None = None) -> list[Following]:
     """All, or those of one table; none in a file of an older version."""
-    has = "select 1 from sqlite_master where name = '_ftclassify_following'"
-    if conn.execute(has).fetchone() is None:
+    if not has_table(conn, "following"):
         return []
     sql = "select source, uid, job_id from _ftclassify_following order by source, uid"
     every = [Following(*row) for row in conn.execute(sql).fetchall()]

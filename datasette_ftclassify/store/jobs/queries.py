@@ -9,6 +9,7 @@ from typing import Any
 from ...core.errors import JobError
 from ...core.job_events import RESUMED, STARTED, Figures
 from ..classifiers import has_store
+from ..tables import has_table
 from .events import kind_column
 from .job import Job
 from .state import Event, figures, get_job
@@ -144,9 +145,7 @@ def checkpoint_messages(conn: sqlite3.Connection, job_id: int) -> list[str]:
 def batch_ids(conn: sqlite3.Connection, job_id: int) -> list[tuple[str, str, int]]:
     """(id at the service, its state with us, requests) of the job's batches; none in a file of a
     version that had no batches."""
-    if not conn.execute(
-        "select 1 from sqlite_master where name = '_ftclassify_batches'"
-    ).fetchone():
+    if not has_table(conn, "batches"):
         return []
     rows = conn.execute(
         "select batch_id, state, requests from _ftclassify_batches"

@@ -20,7 +20,8 @@ from ...jobs.settings import CheckSettings, ReviewSettings, settings_of
 from ...store.classifiers import Classifier, list_classifiers
 from ...store.jobs.job import Job
 from ...store.jobs.state import list_jobs
-from ...store.reviews import has_reviews, progress_of
+from ...store.reviews import progress_of
+from ...store.tables import has_table
 from ..background_reads import path_of, queue_aside
 from ..classifier_names import tables_revealed
 from ..column_suggestions import preview_table
@@ -246,7 +247,7 @@ def _source_of(job: Job, kind: type[CheckSettings] | type[ReviewSettings]) -> Ta
 def _queue(conn: sqlite3.Connection, job: Job) -> dict[str, Any]:
     settings = settings_of(job, ReviewSettings)
     known = QUEUES.get(settings.queue)
-    made = job.state == "finished" and has_reviews(conn)
+    made = job.state == "finished" and has_table(conn, "label_changes")
     progress = progress_of(conn, job.id) if made else None
     return {
         "job": job.id,
