@@ -30,11 +30,11 @@ import temporary_ledger  # noqa: F401
 from datasette_ftclassify.metrics.scores import calibration_error
 from datasette_ftclassify.trainers.encoders.encode import count_missing, encode
 from datasette_ftclassify.trainers.encoders.known import use_encoder
-from datasette_ftclassify.trainers.local import fit
 from datasette_ftclassify.trainers.local.beta import losses
 from datasette_ftclassify.trainers.local.calibration import expected_calibration_error
 from datasette_ftclassify.trainers.local.serialization import to_parts
 from datasette_ftclassify.trainers.local.thresholds import f1_scores
+from datasette_ftclassify.trainers.local.training import fit
 
 
 def read(path: str, delimiter: str | None) -> tuple[list[str], Any, Any, list[str]]:

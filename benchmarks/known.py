@@ -24,7 +24,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 import numpy as np
 import temporary_ledger  # noqa: F401
 
-from datasette_ftclassify.trainers.local import LocalModel, fit
+from datasette_ftclassify.trainers.local.model import LocalModel
+from datasette_ftclassify.trainers.local.training import fit
 
 HELD_OUT = 20
 AT_MOST = 1_000

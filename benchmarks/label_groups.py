@@ -26,7 +26,7 @@ from datasette_ftclassify.jobs.label_trees import CONFUSION, group_minimums, row
 from datasette_ftclassify.metrics.minimum_scores import minimum_score
 from datasette_ftclassify.store.out_of_fold import OutOfFold
 from datasette_ftclassify.trainers.base import HeldOut
-from datasette_ftclassify.trainers.local import fit_held_out
+from datasette_ftclassify.trainers.local.training import fit_held_out
 
 
 def main() -> None:

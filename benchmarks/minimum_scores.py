@@ -35,7 +35,7 @@ from datasette_ftclassify.metrics import evaluate
 from datasette_ftclassify.metrics.binomial import at_most
 from datasette_ftclassify.metrics.intervals import independent_rows
 from datasette_ftclassify.metrics.minimum_scores import JudgedRows, group_sizes, minimum_score
-from datasette_ftclassify.trainers.local import fit_held_out
+from datasette_ftclassify.trainers.local.training import fit_held_out
 from datasette_ftclassify.web.evaluation_pictures import Threshold, thresholds
 
 SHARES = (0.05, 0.01)

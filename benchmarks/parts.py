@@ -23,11 +23,13 @@ import numpy as np
 import temporary_ledger  # noqa: F401
 from accuracy import draw, read
 
-from datasette_ftclassify.trainers.local import LocalModel, fit, training
+from datasette_ftclassify.trainers.local import training
 from datasette_ftclassify.trainers.local.candidates import candidates
+from datasette_ftclassify.trainers.local.model import LocalModel
 from datasette_ftclassify.trainers.local.recipes import Base, Recipe, Targets
 from datasette_ftclassify.trainers.local.selection import Trial
 from datasette_ftclassify.trainers.local.thresholds import f1_scores
+from datasette_ftclassify.trainers.local.training import fit
 from datasette_ftclassify.trainers.local.training_data import Data
 
 

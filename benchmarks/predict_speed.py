@@ -31,9 +31,10 @@ import temporary_ledger  # noqa: E402, F401
 from scipy import sparse  # noqa: E402
 from sklearn.feature_extraction.text import TfidfVectorizer  # noqa: E402
 
-from datasette_ftclassify.trainers.local import LocalModel, fit  # noqa: E402
 from datasette_ftclassify.trainers.local.features import CHAR_NGRAMS, WORD_NGRAMS  # noqa: E402
 from datasette_ftclassify.trainers.local.linear import log_softmax, recalibrated  # noqa: E402
+from datasette_ftclassify.trainers.local.model import LocalModel  # noqa: E402
+from datasette_ftclassify.trainers.local.training import fit  # noqa: E402
 
 SYLLABLES = list("aeiou") + [a + b for a in "bdfgklmnprstvz" for b in "aeiou"]
 

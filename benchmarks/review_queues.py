@@ -35,7 +35,7 @@ from datasette_ftclassify.jobs.review.queues import MOST_ROWS
 from datasette_ftclassify.jobs.runner import run_job
 from datasette_ftclassify.jobs.settings import ReviewSettings
 from datasette_ftclassify.store.reviews import list_rows
-from datasette_ftclassify.trainers.local import out_of_fold
+from datasette_ftclassify.trainers.local.cross_val_predict import out_of_fold
 
 CHANGES = (("5% at random", 0.05, False), ("10% at random", 0.10, False),
            ("5% to the second", 0.05, True))  # fmt: skip

@@ -41,11 +41,11 @@ from accuracy import draw, encode_all, read
 from datasette_ftclassify.trainers.base import Taught
 from datasette_ftclassify.trainers.encoders.encode import encode
 from datasette_ftclassify.trainers.encoders.known import use_encoder
-from datasette_ftclassify.trainers.local import fit
 from datasette_ftclassify.trainers.local.beta import losses
 from datasette_ftclassify.trainers.local.calibration import expected_calibration_error
 from datasette_ftclassify.trainers.local.linear import log_softmax
 from datasette_ftclassify.trainers.local.serialization import to_parts
+from datasette_ftclassify.trainers.local.training import fit
 
 COLUMNS = ("plain", "static", "encoder", "student", "linearsvc", "logistic")
 MOST_TAUGHT = 10_000

@@ -36,11 +36,10 @@ from accuracy import read
 from measured import peak_mb
 from predict_speed import made_up
 
-from datasette_ftclassify.trainers.local import fit
 from datasette_ftclassify.trainers.local.candidates import BAYES
 from datasette_ftclassify.trainers.local.recipes import Base, Design, Linear, Recipe, Targets
 from datasette_ftclassify.trainers.local.selection import Trial
-from datasette_ftclassify.trainers.local.training import finish
+from datasette_ftclassify.trainers.local.training import finish, fit
 from datasette_ftclassify.trainers.local.training_data import Data, as_indicators
 
 INTENTS = ("1200x150x60", "5600x700x60", "12000x1500x60", "40000x5000x60")

@@ -92,7 +92,7 @@ def _detail(sample: DeepSample, doubt: LabelIssue) -> dict[str, Any]:
 def _doubts(sample: DeepSample, exclusive: bool, seed: int) -> list[LabelIssue]:
     import numpy as np
 
-    from ..trainers.local import out_of_fold
+    from ..trainers.local.cross_val_predict import out_of_fold
 
     n, k = len(sample.rows), len(sample.values)
     texts = [row.text for row in sample.rows]

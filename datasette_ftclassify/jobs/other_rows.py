@@ -172,7 +172,7 @@ def preview_other(conn: sqlite3.Connection, task: Task, max_rows: int = MOST_REA
     """
     import numpy as np
 
-    from ..trainers.local import out_of_fold
+    from ..trainers.local.cross_val_predict import out_of_fold
 
     assert task.other is not None
     label = task.other.label
@@ -209,7 +209,7 @@ def _before(
     """The accuracy without the class, on the rows that are `judging`."""
     import numpy as np
 
-    from ..trainers.local import out_of_fold
+    from ..trainers.local.cross_val_predict import out_of_fold
 
     others = [name for name in known if name != label]
     rows = np.flatnonzero(targets != known.index(label))

@@ -29,7 +29,8 @@ from datasette_ftclassify.jobs.train_version import version_request
 from datasette_ftclassify.jobs.version_rows import version_changes
 from datasette_ftclassify.store.classifiers import find_classifier
 from datasette_ftclassify.store.out_of_fold import read_out_of_fold
-from datasette_ftclassify.trainers.local import fit, fit_held_out, learning_curve
+from datasette_ftclassify.trainers.local.learning_curves import learning_curve
+from datasette_ftclassify.trainers.local.training import fit, fit_held_out
 
 LABELLED, CHOSEN = 150, 20
 

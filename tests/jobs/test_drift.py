@@ -20,7 +20,7 @@ from datasette_ftclassify.jobs import drift as drift_module
 from datasette_ftclassify.jobs.drift import Drift, find_drift
 from datasette_ftclassify.jobs.publish import publish_copy
 from datasette_ftclassify.store.classifiers import find_classifier
-from datasette_ftclassify.trainers.local import LocalModel
+from datasette_ftclassify.trainers.local.model import LocalModel
 
 
 @pytest.fixture

@@ -26,8 +26,8 @@ from datasette_ftclassify.jobs.train_version import version_request
 from datasette_ftclassify.store.answers import CachedAnswer, input_key, keep_answers
 from datasette_ftclassify.store.classifiers import find_classifier
 from datasette_ftclassify.trainers.base import Taught
-from datasette_ftclassify.trainers.local import fit
 from datasette_ftclassify.trainers.local.candidates import candidates
+from datasette_ftclassify.trainers.local.training import fit
 from datasette_ftclassify.trainers.local.training_data import Data
 
 LABELLED, UNLABELLED = 60, 100

@@ -14,7 +14,7 @@ from sklearn.metrics import f1_score
 
 from datasette_ftclassify.core.near_duplicates import near_groups
 from datasette_ftclassify.metrics import evaluate
-from datasette_ftclassify.trainers.local import LocalModel, beta
+from datasette_ftclassify.trainers.local import beta
 from datasette_ftclassify.trainers.local.calibrate_model import calibrate_model
 from datasette_ftclassify.trainers.local.calibration import (
     calibrate,
@@ -32,6 +32,7 @@ from datasette_ftclassify.trainers.local.linear import (
     log_softmax_one,
     recalibrated,
 )
+from datasette_ftclassify.trainers.local.model import LocalModel
 from datasette_ftclassify.trainers.local.thresholds import (
     best_threshold,
     choose_thresholds,

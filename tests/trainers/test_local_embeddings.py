@@ -9,11 +9,14 @@ import sys
 
 import numpy as np
 import pytest
+from local_logits import logits_of
 
 from datasette_ftclassify.core.errors import ArtifactError, TrainingError
-from datasette_ftclassify.trainers.local import LocalModel, fit, selection
+from datasette_ftclassify.trainers.local import selection
 from datasette_ftclassify.trainers.local.asked_vectors import from_model, load
+from datasette_ftclassify.trainers.local.model import LocalModel
 from datasette_ftclassify.trainers.local.serialization import from_parts, to_parts
+from datasette_ftclassify.trainers.local.training import fit
 
 model2vec = pytest.importorskip("model2vec")
 from tokenizers import Tokenizer  # noqa: E402
@@ -124,7 +127,7 @@ def test_contributions_with_embeddings_add_up_too(trained):
     model, _ = trained
     text = "A yak, elk and peg"
     total = sum(amount for _, amount in model.explain(text, 0, top=99))
-    logits = model.logits_one(text)
+    logits = logits_of(model, text)
     bias = float(model.bias[0]) / model.temperature
     assert total == pytest.approx(logits[0] - logits[1] + bias, abs=1e-4)
     assert dict(model.explain(text, 0))["yak"] > 0 > dict(model.explain(text, 0))["peg"]

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from local_logits import logits_of
 from sample_databases import answer, rows, value
 from tiny_encoder import write_encoder
 
@@ -32,9 +33,10 @@ from datasette_ftclassify.trainers.encoders.encode import BATCH
 from datasette_ftclassify.trainers.encoders.encoder import Encoder
 from datasette_ftclassify.trainers.encoders.known import use_encoder
 from datasette_ftclassify.trainers.encoders.vector_store import opened_store, store_path
-from datasette_ftclassify.trainers.local import LocalModel, fit
 from datasette_ftclassify.trainers.local.explain import WHOLE_TEXT
+from datasette_ftclassify.trainers.local.model import LocalModel
 from datasette_ftclassify.trainers.local.serialization import from_parts, to_parts
+from datasette_ftclassify.trainers.local.training import fit
 
 pytest.importorskip("onnxruntime")
 
@@ -161,7 +163,7 @@ def test_what_the_encoder_adds_is_one_part_of_an_explanation(
     text = "A yak, elk and peg"
     parts = model.explain(text, 0, top=99)
     assert WHOLE_TEXT in dict(parts)
-    logits = model.logits_one(text)
+    logits = logits_of(model, text)
     bias = float(model.bias[0]) / model.temperature
     assert sum(amount for _, amount in parts) == pytest.approx(
         logits[0] - logits[1] + bias, abs=1e-4

@@ -9,10 +9,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from local_logits import logits_of
 
-from datasette_ftclassify.trainers.local import LocalModel, fit
 from datasette_ftclassify.trainers.local.explain import parts_of
 from datasette_ftclassify.trainers.local.features import char_spans, char_terms
+from datasette_ftclassify.trainers.local.model import LocalModel
+from datasette_ftclassify.trainers.local.training import fit
 
 TEXTS = [
     *(f"free prize {n}, call now!" for n in range(10)),
@@ -35,7 +37,7 @@ def model() -> LocalModel:
 )
 def test_the_contributions_add_up_to_the_logit(model, words, label):
     text = " ".join(words)
-    logits = model.logits_one(text) - model.bias / model.temperature
+    logits = logits_of(model, text) - model.bias / model.temperature
     others = np.delete(logits, label).mean()
     total = sum(amount for _, amount in model.explain(text, label, top=1_000))
     assert total == pytest.approx(logits[label] - others, abs=1e-4)
@@ -65,7 +67,7 @@ def test_two_labels_and_several_labels_a_row_are_explained_too():
     assert first["free"] > 0 > first["lunch"]
     assert second["free"] == pytest.approx(-first["free"])
     several, _ = fit(TEXTS, np.eye(3, dtype=int)[NAMES], 3, exclusive=False)
-    logit = several.logits_one("free lunch")[1] - several.bias[1]
+    logit = logits_of(several, "free lunch")[1] - several.bias[1]
     assert sum(a for _, a in several.explain("free lunch", 1)) == pytest.approx(logit, abs=1e-4)
 
 

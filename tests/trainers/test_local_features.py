@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from local_logits import logits_of
 from scipy import sparse
 from sklearn.feature_extraction.text import CountVectorizer, TfidfVectorizer
 
-from datasette_ftclassify.trainers.local import features, fit
+from datasette_ftclassify.trainers.local import features
 from datasette_ftclassify.trainers.local.features import (
     MAX_CHARACTERS,
     NEWEST_TOKENS,
@@ -22,6 +23,7 @@ from datasette_ftclassify.trainers.local.features import (
 )
 from datasette_ftclassify.trainers.local.serialization import from_parts, to_parts
 from datasette_ftclassify.trainers.local.term_counts import Weighting, count_terms, terms_kept
+from datasette_ftclassify.trainers.local.training import fit
 
 CORPUS = [
     "Where is my card? It still has not arrived",
@@ -211,7 +213,7 @@ def test_a_classifier_of_an_earlier_version_keeps_its_words():
     old = from_parts({**header, "format": 1}, parts)
     assert old.vectorizer.tokens.pattern == TOKEN_PATTERNS[1]
     assert to_parts(old)[0]["format"] == 1
-    assert not np.array_equal(old.logits(texts[:1]), model.logits(texts[:1]))
+    assert not np.array_equal(logits_of(old, texts[0]), logits_of(model, texts[0]))
     for each in (old, model):
-        whole = each.logits_one(texts[0])[1] * 2 - each.bias[0] / each.temperature
+        whole = logits_of(each, texts[0])[1] * 2 - each.bias[0] / each.temperature
         assert sum(a for _, a in each.explain(texts[0], 1)) == pytest.approx(whole, abs=1e-4)

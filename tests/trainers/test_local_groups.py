@@ -11,15 +11,20 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from datasette_ftclassify.metrics.intervals import gain_interval, independent_rows, mean_error
-from datasette_ftclassify.trainers.local import curve_sentence, fit, learning_curve, out_of_fold
 from datasette_ftclassify.trainers.local.candidates import candidates
+from datasette_ftclassify.trainers.local.cross_val_predict import out_of_fold
 from datasette_ftclassify.trainers.local.group_folds import deal, splits
 from datasette_ftclassify.trainers.local.large_tables import SAMPLE_VALUES, sample_rows
-from datasette_ftclassify.trainers.local.learning_curves import _part
+from datasette_ftclassify.trainers.local.learning_curves import (
+    _part,
+    curve_sentence,
+    learning_curve,
+)
 from datasette_ftclassify.trainers.local.machine import machine
 from datasette_ftclassify.trainers.local.selection import _choose
 from datasette_ftclassify.trainers.local.serialization import from_parts, to_parts
 from datasette_ftclassify.trainers.local.thresholds import across_halves
+from datasette_ftclassify.trainers.local.training import fit
 
 # Groups as (label, rows): of any sizes, the rows shuffled by the seed.
 TABLES = st.lists(st.tuples(st.integers(0, 4), st.integers(1, 30)), min_size=1, max_size=25)
@@ -193,7 +198,7 @@ def test_few_texts_in_any_number_of_copies_train_without_a_warning_of_numpy(size
     texts = [" ".join(np.roll(words, group)[:3]) + f" {words[group]}{group}" for group in groups]
     targets = np.eye(3, dtype=int)[labels] if multilabel else labels
     model, report = fit(texts, targets, 3, exclusive=not multilabel)
-    assert np.isfinite(model.logits(texts)).all()
+    assert np.isfinite(model.log_probabilities(texts)).all()
     assert all(row["score"] is None or 0 <= row["score"] <= 1 for row in report["recipes"])
     answers, rows = out_of_fold(texts, targets, 3, exclusive=not multilabel)
     assert len(answers) == len(rows) <= len(texts)

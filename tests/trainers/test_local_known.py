@@ -10,9 +10,10 @@ import pytest
 from sports import FOOTBALLERS, sports
 
 from datasette_ftclassify.core.errors import ArtifactError
-from datasette_ftclassify.trainers.local import LocalModel, fit
 from datasette_ftclassify.trainers.local.known import LEVELS
+from datasette_ftclassify.trainers.local.model import LocalModel
 from datasette_ftclassify.trainers.local.serialization import from_parts, to_parts
+from datasette_ftclassify.trainers.local.training import fit
 
 FOREIGN = (
     "Der Zug nach Hamburg hat heute zwei Stunden Verspätung",

@@ -5,11 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from datasette_ftclassify.trainers.local import fit, learning_curve
 from datasette_ftclassify.trainers.local.label_names import by_name, label_texts
+from datasette_ftclassify.trainers.local.learning_curves import learning_curve
 from datasette_ftclassify.trainers.local.recipes import Base, Recipe
 from datasette_ftclassify.trainers.local.selection import _as_good, _likeliest
 from datasette_ftclassify.trainers.local.serialization import to_parts
+from datasette_ftclassify.trainers.local.training import fit
 
 NAMES = [
     "card_arrival",

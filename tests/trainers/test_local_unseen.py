@@ -8,8 +8,8 @@ import random
 import numpy as np
 import pytest
 
-from datasette_ftclassify.trainers.local import curve_sentence, learning_curve, out_of_fold
-from datasette_ftclassify.trainers.local.cross_val_predict import sample
+from datasette_ftclassify.trainers.local.cross_val_predict import out_of_fold, sample
+from datasette_ftclassify.trainers.local.learning_curves import curve_sentence, learning_curve
 
 WORDS = ["alpha beta gamma", "delta epsilon zeta", "eta theta iota"]
 FILLER = ["one", "two", "three", "four", "five", "six", "seven", "eight"]

@@ -47,7 +47,7 @@ def _mislabelled(conn: sqlite3.Connection, settings: ReviewSettings) -> Made:
     """By a cross-validated model and the nearest texts: see `checks.suspicion`."""
     import numpy as np
 
-    from ...trainers.local import out_of_fold
+    from ...trainers.local.cross_val_predict import out_of_fold
 
     task = settings.task
     records = labelled(conn, task)

@@ -138,8 +138,8 @@ class EmbeddingsTrainer(Service):
         progress: Progress,
     ) -> Trained:
         """See `LearnsHere`."""
-        from ..local import fit_held_out
         from ..local.serialization import to_parts
+        from ..local.training import fit_held_out
 
         given = _given(vectors, [*without, *(text for text in data.texts if not text.strip())])
         model, report, held_out = fit_held_out(

@@ -79,7 +79,7 @@ def losses(
 
 
 def fit_beta(logprobs: Array, targets: npt.NDArray[np.int8]) -> Array:
-    """The parameters of each label, (labels, 3), see `linear.beta_log_odds`."""
+    """The parameters of each label, (labels, 3), see `linear.recalibrated`."""
     step = -(-logprobs.size // MAX_CELLS) or 1
     logprobs, targets = logprobs[::step], targets[::step]
     certain, against = beta_features(logprobs)

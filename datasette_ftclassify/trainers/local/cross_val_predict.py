@@ -15,7 +15,7 @@ import numpy.typing as npt
 from .calibration import calibrate, platt
 from .candidates import BAYES, MACHINE, RIDGE
 from .features import FloatArray
-from .group_folds import Rows, deal
+from .group_folds import Rows, deal, labels_seen
 from .linear import Array, log_sigmoid, log_softmax
 from .recipes import Base, Targets
 from .training_data import Data, as_indicators
@@ -69,7 +69,7 @@ def _unseen_scores(
         weighting = data.weighting(training)
         model = base.fit(data.design(weighting, training), targets[training], seed)
         scores[unseen] = base.decide(model, data.design(weighting, unseen))
-        usable[unseen] = (targets[unseen] <= targets[training].any(axis=0)).all(axis=1)
+        usable[unseen] = labels_seen(targets, training, unseen)
     return scores, usable, np.flatnonzero(fold >= 0)
 
 

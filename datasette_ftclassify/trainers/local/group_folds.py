@@ -101,3 +101,8 @@ def _folds(
     fold = deal(targets, groups, n_folds, seed)
     used = range(int(fold.max()) + 1)  # there may be fewer groups than folds
     return [(np.flatnonzero(fold != i), np.flatnonzero(fold == i)) for i in used]
+
+
+def labels_seen(targets: npt.NDArray[Any], training: Rows, unseen: Rows) -> npt.NDArray[np.bool_]:
+    """Of each unseen row whether the training rows have its labels."""
+    return np.asarray((targets[unseen] <= targets[training].any(axis=0)).all(axis=1))

@@ -42,18 +42,13 @@ def beta_features(logprobs: Array) -> tuple[Array, Array]:
     return certain, -np.log(-np.expm1(certain))
 
 
-def beta_log_odds(logprobs: Array, parameters: Array) -> Array:
-    """a ln p - b ln(1 - p) + c, of log-probabilities (…, labels) and parameters (labels, 3)."""
+def recalibrated(logprobs: Array, parameters: Array, exclusive: bool) -> Array:
+    """Log-probabilities (…, labels) by beta calibration, see `beta`, whose log-odds are
+    a ln p - b ln(1 - p) + c by the parameters (labels, 3); with a sum of 1 where labels exclude
+    each other."""
     certain, against = beta_features(logprobs)
     a, b, c = parameters.T
-    odds: Array = a * certain + b * against + c
-    return odds
-
-
-def recalibrated(logprobs: Array, parameters: Array, exclusive: bool) -> Array:
-    """Log-probabilities (…, labels) by beta calibration, see `beta`; with a sum of 1 where labels
-    exclude each other."""
-    found = log_sigmoid(beta_log_odds(logprobs, parameters))
+    found = log_sigmoid(a * certain + b * against + c)
     if exclusive:
         found -= np.log(np.exp(found).sum(axis=-1, keepdims=True))
     return found

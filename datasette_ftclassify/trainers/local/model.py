@@ -16,14 +16,7 @@ import numpy.typing as npt
 from .explain import explain
 from .features import FloatArray, Vectorizer
 from .known import Known, certainty, known_words
-from .linear import (
-    Array,
-    beta_log_odds,
-    log_sigmoid,
-    log_sigmoid_pair,
-    log_softmax_one,
-    recalibrated,
-)
+from .linear import Array, log_sigmoid, log_sigmoid_pair, log_softmax_one, recalibrated
 from .text_vectors import TextVectors
 
 
@@ -93,16 +86,13 @@ class LocalModel:
         return self._probabilities(self._scores(text, self._vector(text)))
 
     def _probabilities(self, scores: Array) -> Array:
-        found = self._uncorrected(scores)
-        return found if self.beta is None else recalibrated(found, self.beta, self.exclusive)
-
-    def _uncorrected(self, scores: Array) -> Array:
-        """Log-probabilities by the temperature alone."""
         if not self.exclusive:
-            return log_sigmoid(scores)
-        if len(scores) < self.n_labels:
-            return log_sigmoid_pair(float(scores[0]))
-        return log_softmax_one(scores)
+            found = log_sigmoid(scores)
+        elif len(scores) < self.n_labels:
+            found = log_sigmoid_pair(float(scores[0]))
+        else:
+            found = log_softmax_one(scores)
+        return found if self.beta is None else recalibrated(found, self.beta, self.exclusive)
 
     def known(self, text: str, logprobs: Array) -> float | None:
         """How much a text is like the training rows, 0 to 1, see `known`; None where that was not
@@ -114,31 +104,6 @@ class LocalModel:
             return None
         sure = certainty(logprobs, self.exclusive)
         return self.usual.of(sure, known_words(self.vectorizer, text))
-
-    def logits(self, texts: Sequence[str]) -> Array:
-        """Scores before the probability function, shape (len(texts), n_labels).
-
-        Multilabel: the log-odds of each label, so ln(1 - p) is `log_sigmoid(-logits)`.
-        """
-        vectors = self._vectors(texts)
-        out = np.empty((len(texts), self.n_labels), dtype=np.float64)
-        for row, text in enumerate(texts):
-            out[row] = self._logits(self._scores(text, vectors[row]))
-        return out
-
-    def logits_one(self, text: str) -> Array:
-        """The same for one text, shape (n_labels,)."""
-        return self._logits(self._scores(text, self._vector(text)))
-
-    def _logits(self, scores: Array) -> Array:
-        if self.beta is not None:
-            if self.exclusive:
-                return self._probabilities(scores)
-            return beta_log_odds(self._uncorrected(scores), self.beta)
-        if len(scores) == self.n_labels:
-            return scores
-        half = 0.5 * float(scores[0])
-        return np.array((-half, half))
 
     @property
     def texts_at_once(self) -> int | None:

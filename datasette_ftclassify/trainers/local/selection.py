@@ -14,7 +14,7 @@ from ...metrics.intervals import mean_error
 from .calibration import lowest_loss
 from .expected_time import ExpectedTime
 from .features import FloatArray
-from .group_folds import Rows, splits
+from .group_folds import Rows, labels_seen, splits
 from .recipes import Base, Recipe, Targets
 from .thresholds import across_halves, best_threshold, f1_scores
 from .training_data import Data
@@ -110,7 +110,7 @@ def held_out(
                             found = found - found.mean(axis=1, keepdims=True)
                         scores[name][places] = found
                         fitted(name)
-            usable[places] |= _label_seen(data.targets, training, unseen)
+            usable[places] |= labels_seen(data.targets, training, unseen)
         held.append(scores)
     return held, usable
 
@@ -272,8 +272,3 @@ def _f1_by_part(logits: FloatArray, targets: Targets, groups: Rows) -> npt.NDArr
     parts = np.array_split(np.arange(len(names)), min(10, len(names)))
     rows = [np.isin(members, part) for part in parts]
     return np.array([np.mean(f1_scores(given[part], targets[part])) for part in rows])
-
-
-def _label_seen(targets: Targets, training: Rows, unseen: Rows) -> npt.NDArray[np.bool_]:
-    seen = targets[training].any(axis=0)
-    return np.asarray((targets[unseen] <= seen).all(axis=1))

@@ -6,6 +6,7 @@ One pass serves all labels at once, so 230 labels and 120,000 rows take minutes,
 from __future__ import annotations
 
 import numpy as np
+from scipy.special import softmax
 
 from .recipes import AnyDesign, Linear, Targets
 
@@ -44,15 +45,10 @@ def logistic(design: AnyDesign, targets: Targets, strength: float, seed: int) ->
                 batch.indices = local.astype(np.int32)
                 batch.resize(len(rows), len(touched))
                 scores = batch @ weights[touched] + bias
-                chance = _softmax(scores) if exclusive else 1 / (1 + np.exp(-scores))
+                chance = softmax(scores, axis=1) if exclusive else 1 / (1 + np.exp(-scores))
                 error = (chance - targets[part[rows]]).astype(np.float32)
                 slope = batch.T @ error
                 history[touched] += (slope**2).sum(axis=1)
                 weights[touched] -= step * slope / np.sqrt(history[touched])[:, None]
                 bias -= step * error.mean(axis=0)
     return Linear(weights, bias)
-
-
-def _softmax(scores: np.ndarray) -> np.ndarray:
-    powers = np.exp(scores - scores.max(axis=1, keepdims=True))
-    return np.asarray(powers / powers.sum(axis=1, keepdims=True))

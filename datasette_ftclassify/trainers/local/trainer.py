@@ -46,8 +46,8 @@ class LocalTrainer:
     ) -> Trained:
         """See `fit`."""
         check_taken(self, options)
-        from . import fit_held_out
         from .serialization import to_parts
+        from .training import fit_held_out
 
         model, report, held_out = fit_held_out(
             data.texts,
