@@ -19,17 +19,12 @@ from .report import Finding, json_key
 from .row_conditions import Seen
 from .samples import DeepSample, deep_sample
 from .scan import Facts
-from .suspicion import suspects
+from .suspicion import missing_labels, suspects
 
 MOST = 1_000
 """Rows that are listed."""
 LEAST_ROWS = 50
 _LEAST_OF_LABEL = 5
-_TRUSTED = 0.8
-"""Of the rows in which the model is that sure of a label, as many must have it, where a row may
-have several."""
-_LIKELY = 0.9
-"""Probability from which on a label that a row lacks is suggested, where it may have several."""
 
 
 @dataclass(frozen=True)
@@ -68,12 +63,13 @@ def mislabelled_findings(facts: Facts) -> Iterator[Finding]:
     seen = Seen()
     for row in dict.fromkeys(doubt.row for doubt in listed):
         seen.add(sample.rows[row].key)
+    count = len({doubt.row for doubt in doubts})
     more = f"; the {MOST:,} most likely are listed" if len(doubts) > MOST else ""
     yield facts.finding(
         "likely-mislabelled",
         "warning",
-        len(doubts),
-        f"{rows_text(len(doubts)).capitalize()} may well have a wrong label{sample.note}{more}.",
+        count,
+        f"{rows_text(count).capitalize()} may well have a wrong label{sample.note}{more}.",
         seen=seen,
         rows_looked_at=len(sample.rows),
         rows=[_detail(sample, doubt) for doubt in listed],
@@ -109,7 +105,8 @@ def _doubts(sample: DeepSample, exclusive: bool, seed: int) -> list[LabelIssue]:
 
 def _wrong(sample: DeepSample, probabilities: Any, rows: Any, given: Any) -> list[LabelIssue]:
     """One label a row: the model is confident of another one, and the nearest texts agree."""
-    found = suspects([sample.rows[row].text for row in rows], given, probabilities, MOST)
+    texts = [sample.rows[row].text for row in rows]
+    found = suspects(texts, given, probabilities, _disputed(sample, rows), MOST)
     names = sample.names
     return [
         LabelIssue(
@@ -120,29 +117,24 @@ def _wrong(sample: DeepSample, probabilities: Any, rows: Any, given: Any) -> lis
             float(found.score[n]),
         )
         for n, i in enumerate(found.rows)
-        if found.probable[n] and not sample.rows[rows[i]].disputed
+        if found.probable[n]
     ]
 
 
 def _missing(sample: DeepSample, probabilities: Any, rows: Any, given: Any) -> list[LabelIssue]:
-    """Several labels a row: one that it lacks is as likely as where it is given, and most likely.
-
-    Labels that a row has without need are not doubted: rare labels look unlikely everywhere.
-    """
+    """Several labels a row: one that it lacks is most likely."""
     import numpy as np
 
-    counts = given.sum(axis=0)
-    thresholds = (probabilities * given).sum(axis=0) / np.maximum(counts, 1)
-    thresholds = np.maximum(np.where(counts > 0, thresholds, 1.0), _LIKELY)
-    above = probabilities >= thresholds
-    # Where the model is often wrong when it is sure, its word counts for nothing.
-    trusted = (above & (given == 1)).sum(axis=0) >= _TRUSTED * np.maximum(above.sum(axis=0), 1)
     names = sample.names
     doubts = []
-    for i, j in zip(*np.nonzero((given == 0) & above & trusted), strict=True):
-        if sample.rows[rows[i]].disputed:
-            continue
+    for i, j in zip(*missing_labels(given, probabilities, _disputed(sample, rows)), strict=True):
         p = float(probabilities[i, j])
         had = " + ".join(names[label] for label in np.flatnonzero(given[i]))
         doubts.append(LabelIssue(int(rows[i]), had, names[j], p, p))
     return doubts
+
+
+def _disputed(sample: DeepSample, rows: Any) -> Any:
+    import numpy as np
+
+    return np.array([sample.rows[row].disputed for row in rows], dtype=np.bool_)

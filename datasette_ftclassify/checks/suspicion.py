@@ -12,11 +12,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from ..core.text import text_hash
+
 if TYPE_CHECKING:
     import numpy as np
 
 FOR_ANOTHER = 0.2
 """How much what speaks for another label counts beside what speaks for the given one."""
+_TRUSTED = 0.8
+"""Of the rows in which the model is that sure of a label, as many must have it, where a row may
+have several."""
+_LIKELY = 0.9
+"""Probability from which on a label that a row lacks is suggested, where it may have several."""
 _CLEARLY = 0.5
 """How much likelier than the given label, in probability, a probably right one must be."""
 _AGREED = 0.5
@@ -37,7 +44,7 @@ class Suspects:
     score:      the suspicion, from -2 to 0.4
     probable:   whether the label is probably wrong: the model is confident of another one, as it is
                 on average where that one is given (Northcutt, Jiang and Chuang 2021, "Confident
-                Learning"), and the nearest texts agree
+                Learning"), the nearest texts agree, and the text is not disputed
     neighbours: positions of the nearest texts, (n, up to 10), the nearest first; -1: no other
     """
 
@@ -50,11 +57,14 @@ class Suspects:
     neighbours: np.ndarray
 
 
-def suspects(texts: Sequence[str], given: Any, probabilities: Any, most: int) -> Suspects:
+def suspects(
+    texts: Sequence[str], given: Any, probabilities: Any, disputed: Any, most: int
+) -> Suspects:
     """Of rows with one label each: those for whose label less speaks than for another one.
 
-    given: (n,), positions of labels; probabilities: (n, K), out of fold
-    most:  rows at most; they are chosen by the probabilities alone
+    given:    (n,), positions of labels; probabilities: (n, K), out of fold
+    disputed: (n,), see `disputed_texts`
+    most:     rows at most; they are chosen by the probabilities alone
     """
     import numpy as np
 
@@ -71,7 +81,10 @@ def suspects(texts: Sequence[str], given: Any, probabilities: Any, most: int) ->
     thresholds = _mean_confidence(probabilities, given)
     margin = other - own
     probable = (
-        (other >= thresholds[suggested]) & (margin >= _CLEARLY) & (margin + lead >= 2 * _AGREED)
+        (other >= thresholds[suggested])
+        & (margin >= _CLEARLY)
+        & (margin + lead >= 2 * _AGREED)
+        & ~disputed[candidates]
     )
     more = (probabilities[candidates] + votes)[here, suggested]
     doubted = np.flatnonzero((more > own + votes[here, labels]) | probable)
@@ -80,6 +93,39 @@ def suspects(texts: Sequence[str], given: Any, probabilities: Any, most: int) ->
         candidates[order], suggested[order], own[order], other[order], score[order],
         probable[order], nearest[order],
     )  # fmt: skip
+
+
+def missing_labels(given: Any, probabilities: Any, disputed: Any) -> tuple[Any, Any]:
+    """Of rows with several labels each: (rows, labels) of those that a row probably lacks. Such a
+    label is as likely as where it is given, and most likely.
+
+    Labels that a row has without need are not doubted: rare labels look unlikely everywhere.
+    given: (n, K), 0 or 1; probabilities: (n, K), out of fold; disputed: (n,)
+    """
+    import numpy as np
+
+    counts = given.sum(axis=0)
+    thresholds = (probabilities * given).sum(axis=0) / np.maximum(counts, 1)
+    thresholds = np.maximum(np.where(counts > 0, thresholds, 1.0), _LIKELY)
+    above = probabilities >= thresholds
+    # Where the model is often wrong when it is sure, its word counts for nothing.
+    trusted = (above & (given == 1)).sum(axis=0) >= _TRUSTED * np.maximum(above.sum(axis=0), 1)
+    rows, labels = np.nonzero((given == 0) & above & trusted & ~disputed[:, None])
+    return rows, labels
+
+
+def disputed_texts(texts: Sequence[str], labels: Sequence[Sequence[Any]]) -> Any:
+    """Whether another row gives the same text other labels, bool (n,): one of them is wrong, which
+    is a finding of its own."""
+    import numpy as np
+
+    hashes = list(map(text_hash, texts))
+    first: dict[int, frozenset[Any]] = {}
+    several = set()
+    for name, own in zip(hashes, map(frozenset, labels), strict=True):
+        if first.setdefault(name, own) != own:
+            several.add(name)
+    return np.array([name in several for name in hashes], dtype=np.bool_)
 
 
 def _suspicion(evidence: Any, given: Any) -> tuple[Any, Any]:

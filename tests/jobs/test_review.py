@@ -15,6 +15,7 @@ from checking import clean_rows
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from datasette_ftclassify.checks import run_checks
 from datasette_ftclassify.core.database import connect, decode
 from datasette_ftclassify.core.errors import FtclassifyError, ReviewError, RowChanged
 from datasette_ftclassify.core.task import Task, define
@@ -95,6 +96,37 @@ def test_the_most_suspicious_rows_come_first_with_what_is_suggested_and_why(conn
     assert queue_now(conn, job).labels == ["garden", "house", "port"]
 
 
+@pytest.mark.parametrize("several", [False, True])
+def test_a_check_and_its_queue_find_the_same_rows(tmp_path: Path, several: bool):
+    """Also where a text stands there twice with two labels, which is another finding."""
+    rows = clean_rows(100)
+    for number in (30, 91, 200):
+        rows[number] = (rows[number][0], "port" if rows[number][1] != "port" else "garden")
+    copies = [(text, "house" if label != "house" else "port") for text, label in rows[40:44]]
+    with closing(connect(tmp_path / "a.db", must_exist=False)) as conn:
+        with conn:
+            conn.execute("create table letters (id integer primary key, text, label)")
+            made = [
+                (text, json.dumps([label] if text[-1] < "n" else [label, "long"]))
+                if several
+                else (text, label)
+                for text, label in rows + copies
+            ]
+            conn.executemany("insert into letters (text, label) values (?, ?)", made)
+        task = define(conn, "letters", text=["text"], labels=["label"])
+        assert task.exclusive is not several
+        finding = run_checks(conn, task, deep=True).finding("likely-mislabelled")
+        assert finding is not None
+        queue = make(conn, task)
+        assert queue.result["probable"] == finding.count
+        keys = {tuple(one["key"]) for one in finding.details["rows"]}
+        assert len(keys) == finding.count
+        listed = {tuple(row.key) for row in list_shown(conn, queue)}
+        assert keys <= listed
+        if not several:
+            assert listed & {(i,) for i in range(301, 305)}
+
+
 def test_a_random_sample_says_how_many_labels_are_wrong_with_an_interval(conn):
     task = define(conn, "letters", text=["text"], labels=["label"])
     job = make(conn, task, "audit", rows=40)
@@ -110,7 +142,7 @@ def test_a_random_sample_says_how_many_labels_are_wrong_with_an_interval(conn):
     assert audit.share == audit.wrong / 40
     assert 0 <= audit.low <= audit.share <= audit.high <= 0.2
     # Rows that chance has drawn may be tested on.
-    assert label_changes.chosen_rows(conn, "letters") == frozenset()
+    assert label_changes.chosen_rows(conn, "letters") == label_changes.NO_ROWS
 
 
 # --- changes -------------------------------------------------------------------------------------
@@ -129,7 +161,7 @@ def test_a_label_is_changed_recorded_and_undone(conn, job):
     assert (change.before, change.after) == (tuple(shown.labels), tuple(shown.suggested))
     assert progress_of(conn, job.id).changed == 1
     # It had a label before, so it is where it was.
-    assert label_changes.chosen_rows(conn, "letters") == frozenset()
+    assert label_changes.chosen_rows(conn, "letters") == label_changes.NO_ROWS
     back = undo(conn, job, "ann")
     assert back.next == 1
     assert label_of(conn, shown) == shown.labels[0]

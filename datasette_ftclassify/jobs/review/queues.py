@@ -78,7 +78,7 @@ def _doubted(
     from ...checks.suspicion import suspects, telling_words
 
     texts = [record.text or "" for record in records]
-    found = suspects(texts, given, chances, most)
+    found = suspects(texts, given, chances, _disputed(records), most)
     words = telling_words(texts, given, found.rows, found.suggested)
     names = labels.names
     rows = []
@@ -104,12 +104,19 @@ def _doubted(
 def _missing_or_needless(
     records: Sequence[Record], labels: LabelSet, chances: Any, given: Any, most: int
 ) -> tuple[list[QueuedRow], int]:
-    """Several labels a row: the one that is most surprising by its presence or its absence."""
+    """Several labels a row: the one that is most surprising by its presence or its absence; first
+    the rows that probably lack one."""
     import numpy as np
 
+    from ...checks.suspicion import missing_labels
+
+    lacking = np.zeros(given.shape, dtype=np.bool_)
+    lacking[missing_labels(given, chances, _disputed(records))] = True
+    probable = np.asarray(lacking.any(axis=1))
     surprise = np.where(given == 1, 1 - chances, chances)
+    surprise = np.where(probable[:, None], lacking * chances, surprise)
     worst = surprise.max(axis=1)
-    order = np.argsort(-worst, kind="stable")[:most]
+    order = np.lexsort((-worst, ~probable))[:most]
     order = order[worst[order] > _EVEN]
     rows = []
     for n, i in enumerate(order.tolist()):
@@ -121,10 +128,17 @@ def _missing_or_needless(
             f"{percent(float(chances[i, j]))}, and the row {'has' if has else 'lacks'} it."
         )
         rows.append(queued(n + 1, records[i], suggested, chances[i], why))
-    return rows, int((worst > _SURE).sum())
+    return rows, int(probable.sum())
 
 
-_EVEN, _SURE = 0.5, 0.9
+_EVEN = 0.5
+
+
+def _disputed(records: Sequence[Record]) -> Any:
+    from ...checks.suspicion import disputed_texts
+
+    texts = [record.text or "" for record in records]
+    return disputed_texts(texts, [record.labels.values or () for record in records])
 
 
 def _audit(conn: sqlite3.Connection, settings: ReviewSettings) -> Made:
