@@ -29,7 +29,6 @@ from .lease import Lease, leased
 from .load_classifier import load_answerer, service_of
 from .row_results import figures_of, judge
 from .settings import EvaluateSettings
-from .train_rows import is_chosen
 
 if TYPE_CHECKING:
     import numpy as np
@@ -133,7 +132,7 @@ def read_test_rows(
     rows = [
         record for record in read_records(conn, classifier.task)
         if record.usable and _is_held(record, membership, split)
-        and not is_chosen(record.key, chosen)
+        and not chosen.has(record.key, record.text)
     ]  # fmt: skip
     held_back = membership.count(split)
     known = [r for r in rows if _known(classifier.labels, r.labels.values or ())]

@@ -26,7 +26,6 @@ from ..trainers.registry import get_trainer
 from .load_classifier import load_answerer, measures_known
 from .rows import Rows, find_target
 from .train_request import TrainRequest
-from .train_rows import is_chosen
 from .train_version import version_request
 
 if TYPE_CHECKING:
@@ -191,7 +190,7 @@ def preview_other(conn: sqlite3.Connection, task: Task, max_rows: int = MOST_REA
     texts = [record.text or "" for record in records]
     targets = np.array([known.index(name) for name in names])
     chosen = chosen_rows(conn, task.source)
-    judging = np.array([not is_chosen(record.key, chosen) for record in records])
+    judging = np.array([not chosen.has(record.key, record.text) for record in records])
     logprobs, judged = out_of_fold(texts, targets, len(known), max_rows=max_rows)
     answers = np.array(known)[logprobs.argmax(axis=1)][judging[judged]]
     before = _before(texts, targets, judging, known, label, max_rows)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import random
 import sqlite3
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ..checks.label_notation import placeholders
 from ..checks.missing_values import LABELS, TEXTS, invalid_words
-from ..core.database import Key, relation
+from ..core.database import relation
 from ..core.errors import TrainingError
 from ..core.examples import Example, Record, Split, read_records
 from ..core.foreign_keys import all_keys, find_lookup, with_names
@@ -26,8 +26,7 @@ from ..core.text import text_hash
 from ..core.training_report import AboutRows
 from ..store.classifiers import Classifier
 from ..store.columns import label_column
-from ..store.label_changes import chosen_rows
-from ..store.reviews import cells_text
+from ..store.label_changes import NO_ROWS, ChosenRows, chosen_rows
 from ..store.splits import Member, Membership, split_plan
 from ..trainers.base import TrainingSet
 
@@ -51,7 +50,7 @@ class SplitData:
     plan: dict[str, Any]
     notes: AboutRows = field(default_factory=AboutRows)
     records: Sequence[Record] = ()
-    chosen: frozenset[str] = frozenset()
+    chosen: ChosenRows = NO_ROWS
 
     def of(self, *splits: Split) -> list[Example]:
         return [example for example in self.examples if example.split in splits]
@@ -85,7 +84,7 @@ def read_split(
     chosen = chosen_rows(conn, task.source)
     usable = list(split_examples(records, splitter))
     if task.split_column:  # which does not say that they are to be learnt from
-        examples = [e for e in usable if e.split == "train" or not is_chosen(e.key, chosen)]
+        examples = [e for e in usable if e.split == "train" or not chosen.has(e.key, e.text)]
     else:
         examples = _without_chosen(usable, records, splitter, chosen)
     for example in examples:
@@ -133,23 +132,18 @@ def read_split(
     )
 
 
-def is_chosen(key: Key, chosen: Collection[str]) -> bool:
-    """Whether the row with that key is one of `chosen_rows`."""
-    return bool(chosen) and cells_text(key) in chosen
-
-
 def _without_chosen(
-    examples: list[Example], records: Sequence[Record], splitter: Splitter, chosen: Collection[str]
+    examples: list[Example], records: Sequence[Record], splitter: Splitter, chosen: ChosenRows
 ) -> list[Example]:
     """The examples, of which those that have a label because a model chose them are trained on, or
     left out where they are copies of a row that is tested with."""
     if not chosen:
         return examples
     group_of = {record.key: id(splitter.near_copies(record)) for record in records}
-    by_chance = {group_of[e.key] for e in examples if not is_chosen(e.key, chosen)}
+    by_chance = {group_of[e.key] for e in examples if not chosen.has(e.key, e.text)}
     kept = []
     for example in examples:
-        if example.split != "train" and is_chosen(example.key, chosen):
+        if example.split != "train" and chosen.has(example.key, example.text):
             if group_of[example.key] in by_chance:
                 continue
             example = replace(example, split="train")
@@ -222,7 +216,7 @@ def read_as_split_before(
         if split is None:
             left_out += 1
             continue
-        if split == "test" and is_chosen(record.key, chosen):
+        if split == "test" and chosen.has(record.key, text):
             left_out_chosen += 1
             continue
         examples.append(Example(record.key, text, record.labels.values or (), split))
@@ -306,7 +300,7 @@ def as_training_set(
     examples: list[Example],
     labels: LabelSet,
     sample: TextSample | None = None,
-    chosen: Collection[str] = (),
+    chosen: ChosenRows = NO_ROWS,
 ) -> TrainingSet:
     """sample: for a trainer that needs no examples. Without one raises TrainingError when fewer
     than two labels are left to tell apart."""
@@ -317,7 +311,7 @@ def as_training_set(
     positions = [labels.positions(example.labels) for example in examples]
     targets = labels.label_kind.as_array(positions, len(labels))
     texts = [example.text for example in examples]
-    some = np.array([is_chosen(example.key, chosen) for example in examples], dtype=np.bool_)
+    some = np.array([chosen.has(one.key, one.text) for one in examples], dtype=np.bool_)
     return TrainingSet(
         texts, targets, labels, sample.texts if sample else (), some if some.any() else None
     )
@@ -345,7 +339,7 @@ def about_rows(training: list[Example], data: SplitData) -> AboutRows:
         "shared_with_train": data.report.shared,
         "majority": majority,
         "label_counts": [counts[value] for value in data.labels.values],
-        "chosen_rows": sum(is_chosen(example.key, data.chosen) for example in training),
+        "chosen_rows": sum(data.chosen.has(one.key, one.text) for one in training),
         "software": software_versions(),
         **data.notes,
     }

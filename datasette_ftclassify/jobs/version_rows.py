@@ -26,7 +26,7 @@ from ..store.evaluations import row_results
 from ..store.jobs.state import get_job
 from ..store.label_changes import changed_since, chosen_rows
 from ..store.splits import Membership, split_plan
-from .train_rows import SplitData, is_chosen, members_of
+from .train_rows import SplitData, members_of
 
 _MOST_TEST_ROWS = 1_000_000
 
@@ -172,7 +172,7 @@ class _Rows:
             if split is None and group in copies:
                 left_out += 1
                 continue
-            if split == "test" and is_chosen(record.key, self.chosen):
+            if split == "test" and self.chosen.has(record.key, record.text):
                 self.chosen_left_out += 1
                 continue
             new += split is None

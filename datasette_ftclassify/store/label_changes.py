@@ -9,15 +9,16 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from ..core.database import Cell, Key
+from ..core.database import Cell, Key, relation
 from ..core.errors import ArtifactError
 from ..core.labels import is_blank
+from ..core.text import text_hash
 from .cell_size import at_most
 from .classifiers import now
 from .reviews import QueuedRow, cells_text, plain_text, read_cells, set_state
 from .tables import has_table
 
-MOSTCHANGES = 500
+MOST_CHANGES = 500
 """Changes that are listed."""
 
 Action = Literal["label", "keep", "skip", "answer", "pass"]
@@ -147,7 +148,7 @@ def times_changed(conn: sqlite3.Connection, source: str, key: Key) -> tuple[int,
 
 
 def list_changes(
-    conn: sqlite3.Connection, job_id: int, *, place: int | None = None, most: int = MOSTCHANGES
+    conn: sqlite3.Connection, job_id: int, *, place: int | None = None, most: int = MOST_CHANGES
 ) -> list[Change]:
     """The newest first."""
     sql = (
@@ -164,7 +165,7 @@ def cells_given(conn: sqlite3.Connection, job_id: int) -> list[tuple[Cell, ...]]
         f"select {at_most('cells_after')} from _ftclassify_label_changes where job_id = ?"
         " group by cells_after order by min(id) limit ?"
     )
-    found = conn.execute(sql, [job_id, MOSTCHANGES]).fetchall()
+    found = conn.execute(sql, [job_id, MOST_CHANGES]).fetchall()
     return [read_cells(cells) for (cells,) in found]
 
 
@@ -189,19 +190,47 @@ def changed_since(conn: sqlite3.Connection, source: str, since: str) -> dict[int
     return {int(job): int(rows) for job, rows in conn.execute(sql, [source, since]).fetchall()}
 
 
-def chosen_rows(conn: sqlite3.Connection, source: str) -> frozenset[str]:
-    """The keys, as JSON, of a table's rows that have a label because a model chose them for a
-    queue, rather than chance: a figure measured on them would say nothing of the others. Rows that
-    had a label before are where they were."""
+@dataclass(frozen=True)
+class ChosenRows:
+    """Rows that have a label because a model chose them for a queue, rather than chance: a figure
+    measured on them would say nothing of the others.
+
+    keys:  of a table, as JSON
+    texts: of a view, whose rows have no keys: hashes, see `text_hash`
+    """
+
+    keys: frozenset[str] = frozenset()
+    texts: frozenset[int] = frozenset()
+
+    def __bool__(self) -> bool:
+        return bool(self.keys or self.texts)
+
+    def has(self, key: Key, text: str | None) -> bool:
+        if self.keys:
+            return cells_text(key) in self.keys
+        return bool(self.texts) and text_hash(text or "") in self.texts
+
+
+NO_ROWS = ChosenRows()
+
+
+def chosen_rows(conn: sqlite3.Connection, source: str) -> ChosenRows:
+    """Those of a table. Of a view, rows with the text of such a row of any table: where it makes
+    another text of them, they are not found. Rows that had a label before are where they were."""
     if not has_table(conn, "label_changes"):
-        return frozenset()
+        return NO_ROWS
+    has_keys = bool(relation(conn, source).identity)
     sql = (
-        f"select c.row_key, {at_most('c.cells_before')} from _ftclassify_label_changes c"
-        " join _ftclassify_review_rows r on r.job_id = c.job_id and r.place = c.place"
-        " where c.source = ? and c.action = 'label' and c.undone_at is null and not r.at_random"
+        f"select c.row_key, r.text_hash, {at_most('c.cells_before')} from _ftclassify_label_changes"
+        " c join _ftclassify_review_rows r on r.job_id = c.job_id and r.place = c.place"
+        " where (c.source = ? or not ?) and c.action = 'label' and c.undone_at is null"
+        " and not r.at_random"
     )
-    with closing(conn.execute(sql, [source])) as found:
-        return frozenset(str(key) for key, before in found if all(map(is_blank, _cells(before))))
+    with closing(conn.execute(sql, [source, has_keys])) as found:
+        rows = [row for row in found if all(map(is_blank, _cells(row[2])))]
+    if has_keys:
+        return ChosenRows(keys=frozenset(str(key) for key, _, _ in rows))
+    return ChosenRows(texts=frozenset(hashed for _, hashed, _ in rows if isinstance(hashed, int)))
 
 
 def _cells(text: object) -> tuple[Cell, ...]:

@@ -130,7 +130,7 @@ def test_rows_to_label_next_are_hard_ones_and_random_ones_in_turns(
     base = ("review", path, "letters", "--queue", "label", "--classifier", "one")
     run(*base, "--set", 1, "port", "--set", 2, "port")
     # The hard one is never tested on; the one that chance has drawn may be.
-    assert chosen_rows(conn, "letters") == {f"[{keys[0]}]"}
+    assert chosen_rows(conn, "letters").keys == {f"[{keys[0]}]"}
     task = define(conn, "letters", text=["text"], labels=["label"])
     for seed in range(3):
         from datasette_ftclassify.core.splits import SplitPlan

@@ -186,3 +186,22 @@ def test_without_chosen_rows_nothing_is_another_one() -> None:
     one, _ = fit(texts, targets, 3, exclusive=True)
     other, _ = fit(texts, targets, 3, exclusive=True, chosen=none)
     assert (one.log_probabilities(texts) == other.log_probabilities(texts)).all()
+
+
+def test_rows_of_a_view_are_known_by_their_text(conn: sqlite3.Connection) -> None:
+    """They have no key of their own, and were counted as drawn at random."""
+    with conn:
+        conn.execute("create view seen as select upper(label) as subject, text from letters")
+    task = define(conn, "seen", text=["text"], labels=["subject"])
+    trained = train_classifier(conn, task, TrainRequest(name="seen", curve=False)).classifier
+    assert trained.report["chosen_rows"] == CHOSEN
+    kept = read_out_of_fold(conn, trained)
+    assert kept is not None
+    chosen = "select text from letters where '[' || id || ']' in ({})"
+    keys = ", ".join(repr(key) for key in in_queue(conn, at_random=False))
+    texts = {text for (text,) in conn.execute(chosen.format(keys))}
+    assert len(texts) == CHOSEN
+    tested = {row.text for row in read_test_rows(conn, trained)[0]}
+    assert tested
+    assert not tested & texts
+    assert len(kept) + CHOSEN == trained.training_rows
