@@ -181,6 +181,6 @@ async def _shown(
         "how": HOW,
         "most_answered": MOST_ANSWERED,
         "typed": {name: ask.one(name) for name in ("label", "column", "how", "value")},
-        "marked": list(ask.many("keys")) if ask.method == "POST" else None,
+        "marked": list(ask.many("keys")) or None,  # at first all are
     }
     return await show(ask, data, more=more, status=400 if problem else 200)
