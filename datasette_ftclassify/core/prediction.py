@@ -49,6 +49,11 @@ class Predictor(Protocol):
         """The words that spoke for (above 0) and against the label, strongest first."""
 
 
+def fits(predictor: Predictor, labels: LabelSet) -> bool:
+    """Whether its weights are of so many labels, and of that kind."""
+    return (predictor.n_labels, predictor.multilabel) == (len(labels), not labels.exclusive)
+
+
 @runtime_checkable
 class Recognizer(Protocol):
     """What a predictor may be besides: one that tells texts of kinds it was not trained on."""

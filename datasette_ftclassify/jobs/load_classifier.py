@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from ..core.distribution import require_whole
 from ..core.errors import ArtifactError, PredictError, TrainingError
 from ..core.labels import LabelSet
-from ..core.prediction import Answerer, Predictor
+from ..core.prediction import Answerer, fits
 from ..prompts.prices import PriceTable, load_prices, today
 from ..store.artifacts import load_parts
 from ..store.classifiers import Classifier
@@ -18,12 +18,12 @@ from ..store.minimum_scores import MinimumScore, find_minimum
 from ..store.published import why_unasked
 from ..trainers.access import Access
 from ..trainers.base import Learner, MeasuresKnown
+from ..trainers.embeddings.trainer import EmbeddingsTrainer
 from ..trainers.registry import get_trainer
 from ..trainers.service import (
     BatchClient,
     InferenceClient,
     InferenceResponse,
-    LearnsHere,
     OfUnknownModel,
     Service,
 )
@@ -71,7 +71,7 @@ def is_elsewhere(classifier: TrainedModel) -> bool | None:
 def has_parts(classifier: TrainedModel) -> bool:
     """Whether something that it answers with is in the file. Raises as `service_of` does."""
     service = service_of(classifier)
-    return service is None or isinstance(service, LearnsHere)
+    return service is None or isinstance(service, EmbeddingsTrainer)
 
 
 def parts_of(
@@ -177,7 +177,7 @@ def load_inference_client(
     _check_askable(classifier)
     endpoint = access.endpoint(classifier.trainer)
     header, labels = classifier.header, classifier.labels
-    if parts and isinstance(service, LearnsHere):
+    if parts and isinstance(service, EmbeddingsTrainer):
         inference_client = service.answering_client(header, parts, labels, endpoint)
     else:
         inference_client = service.inference_client(header, labels, endpoint)
@@ -247,10 +247,6 @@ def load_answerer(
             f"Classifier {classifier.title} is damaged: its labels do not fit its weights."
         )
     return Answerer(predictor, labels, label_thresholds(find_minimum(conn, classifier, schema)))
-
-
-def fits(predictor: Predictor, labels: LabelSet) -> bool:
-    return (predictor.n_labels, predictor.multilabel) == (len(labels), not labels.exclusive)
 
 
 def label_thresholds(minimum: MinimumScore | None) -> np.ndarray | None:

@@ -20,7 +20,7 @@ from typing import Any
 
 from ..core.errors import ArtifactError, FtclassifyError, LabelError, SourceError, TaskError
 from ..core.labels import LabelSet
-from ..core.prediction import Answerer
+from ..core.prediction import Answerer, fits
 from ..core.task import Task
 from ..core.untrusted_json import MOST_BYTES, read_object
 from ..metrics.stored import read_metrics
@@ -35,7 +35,7 @@ from ..store.splits import add_split, split_plan
 from ..trainers.base import Learner
 from ..trainers.registry import get_trainer
 from .as_published import without_machine
-from .load_classifier import fits, label_thresholds, load_answerer, parts_of, service_of
+from .load_classifier import label_thresholds, load_answerer, parts_of, service_of
 
 FORMAT = 1
 """Of the folder."""

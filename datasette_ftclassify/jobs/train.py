@@ -31,8 +31,9 @@ from ..store.summaries import Summary
 from ..trainers.access import Access
 from ..trainers.base import Learner, Progress, Trainer, no_progress
 from ..trainers.configuration import read_access
+from ..trainers.embeddings.trainer import EmbeddingsTrainer
 from ..trainers.registry import get_trainer
-from ..trainers.service import LearnsHere, Service
+from ..trainers.service import Service
 from ..trainers.service_errors import ServiceProblem
 from .agreements import agree
 from .evaluate import evaluate_classifier
@@ -186,8 +187,10 @@ def plan_and_estimate(
     LimitReached when it would cost more than it may.
     """
     plan = plan_training(conn, task, request, trainer, access, see)
-    estimating = estimate_vectors if isinstance(trainer, LearnsHere) else estimate_plan
-    estimate = estimating(conn, task, plan, trainer, access, download=download)
+    if isinstance(trainer, EmbeddingsTrainer):
+        estimate = estimate_vectors(conn, task, plan, trainer, access, download=download)
+    else:
+        estimate = estimate_plan(conn, task, plan, trainer, access, download=download)
     limits = Limits(lowest(request.limit_usd, access.usd_per_job), access.usd_per_day)
     check_limits(estimate, Ledger(access.ledger).rooms(None, limits))
     return plan, estimate
@@ -205,11 +208,7 @@ def run_train(
         access = read_access() if isinstance(trainer, Service) else Access()
 
     report_progress = recorded(lease, progress)
-    if (
-        job.classifier_id is None
-        and isinstance(trainer, Service)
-        and isinstance(trainer, LearnsHere)
-    ):
+    if job.classifier_id is None and isinstance(trainer, EmbeddingsTrainer):
         learner = VectorLearner(lease, trainer, access, request.host)
         train_here(lease, task, request, trainer.capabilities, learner.train, report_progress)
     elif job.classifier_id is None and isinstance(trainer, Service):

@@ -13,7 +13,7 @@ from ..core.task import Task
 from ..prompts.prices import estimate_inference
 from ..prompts.tokenizer import tokenizer_for
 from ..trainers.access import Access
-from ..trainers.service import LearnsHere, Service
+from ..trainers.embeddings.trainer import EmbeddingsTrainer
 from .train_plan import UNSURE, TrainEstimate, TrainPlan, earlier_results
 
 
@@ -41,7 +41,12 @@ class VectorCost:
 
 
 def cost_of_vectors(
-    service: Service, access: Access, model: str, texts: Sequence[str], *, download: bool = False
+    service: EmbeddingsTrainer,
+    access: Access,
+    model: str,
+    texts: Sequence[str],
+    *,
+    download: bool = False,
 ) -> VectorCost:
     """Of texts without a vector. download: as of `tokenizer_for`"""
     tokenizer = tokenizer_for(model, download=download)
@@ -57,16 +62,15 @@ def estimate_vectors(
     conn: sqlite3.Connection,
     task: Task,
     plan: TrainPlan,
-    service: Service,
+    service: EmbeddingsTrainer,
     access: Access,
     *,
     download: bool = False,
 ) -> TrainEstimate:
-    """As `train_plan.estimate_plan`, for a service that `LearnsHere`.
+    """As `train_plan.estimate_plan`, for vectors.
 
     Raises TrainingError for more texts than vectors are stored of.
     """
-    assert isinstance(service, LearnsHere)
     spec, endpoint = plan.spec, access.endpoint(service.name)
     vectors = service.vectors(spec.model, spec.options.dimensions, endpoint)
     texts = [example.text for example in plan.data.of("train", "validation")]

@@ -20,7 +20,7 @@ from ..store.minimum_scores import MinimumScore
 from ..store.published import why_unasked
 from ..store.tables import has_table
 from ..trainers.access import Access, Endpoint
-from ..trainers.service import LearnsHere
+from ..trainers.embeddings.trainer import EmbeddingsTrainer
 from ..trainers.service_errors import RowRejected
 from . import remote_inference
 from .classifier import Answer, AnswerJson, described, explained, identity_of, within_minimum
@@ -145,8 +145,8 @@ class RemoteClassifier:
     def explain(self, text: str) -> AnswerJson:
         classifier = self._served.classifier
         title, trainer = classifier.title, classifier.trainer
-        service: object = service_of(classifier)
-        if not isinstance(service, LearnsHere):
+        service = service_of(classifier)
+        if not isinstance(service, EmbeddingsTrainer):
             raise NoAnswer(
                 f"The model of {title} is at a service ({trainer}), which does not say what spoke "
                 "for an answer: nothing can be explained here."

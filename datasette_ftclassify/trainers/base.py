@@ -126,7 +126,7 @@ class Capabilities:
     deploys:            a trained model answers once somebody has deployed it, under a name that is
                         then given
     learns_here:        the service says something of the texts, without their labels, and what is
-                        trained is trained in this process, see `service.LearnsHere`
+                        trained is trained in this process, see `EmbeddingsTrainer`
     """
 
     trains: bool

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from abc import abstractmethod
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -24,14 +24,13 @@ from ..prompts.answer_parser import Answer
 from ..prompts.prices import PriceTable, load_prices
 from ..prompts.token_scores import LabelScores
 from .access import Endpoint
-from .base import Progress, Trained, Trainer, TrainerOptions, TrainingSet
+from .base import Trainer, TrainerOptions
 from .options import MODEL, Option
 from .service_errors import ServiceProblem
 from .usage import Usage
 
 if TYPE_CHECKING:
-    from ..core.prediction import Predictor
-    from .embeddings.paid_vectors import PaidVectors
+    pass
 
 
 @dataclass(frozen=True, slots=True)
@@ -332,55 +331,3 @@ class Service(Trainer, Protocol):
         self, header: Mapping[str, Any], report: Mapping[str, Any], endpoint: Endpoint
     ) -> list[str]:
         """Deletes the model and its files at the service; gives what was deleted, for people."""
-
-
-@runtime_checkable
-class LearnsHere(Protocol):
-    """What a service may be besides (`capabilities.learns_here`): one that turns texts into
-    vectors, from which is learnt in this process. Its classifiers have parts, as a `Learner`'s."""
-
-    def texts_for(self, texts: Sequence[str], labels: LabelSet) -> list[str]:
-        """What a training on these texts sends, each once: the texts that are not empty, and the
-        words of the labels' names where rows are so few that those are learnt from. Raises
-        TrainingError for more rows than vectors are learnt from."""
-
-    def vectors(self, model: str, dimensions: int | None, endpoint: Endpoint) -> PaidVectors:
-        """Those that this machine has of a model."""
-
-    def vector_client(
-        self, vectors: PaidVectors, endpoint: Endpoint, *, hold: bool = False
-    ) -> InferenceClient:
-        """Adds to the vectors; its answers have no label. hold: for a training, which pays for no
-        vector that cannot be stored. Raises AccessError without a key."""
-
-    def learn(
-        self,
-        data: TrainingSet,
-        options: TrainerOptions,
-        vectors: PaidVectors,
-        without: Collection[str],
-        progress: Progress,
-    ) -> Trained:
-        """From texts whose vectors are there. without: texts that the service gave none for, which
-        count by their words alone. Raises TrainingError when the data do not suffice."""
-
-    def answering_client(
-        self,
-        header: Mapping[str, Any],
-        parts: Mapping[str, bytes],
-        labels: LabelSet,
-        endpoint: Endpoint,
-    ) -> InferenceClient:
-        """As `inference_client`, whose clients estimate alone; also raises ArtifactError for parts
-        that are damaged."""
-
-    def explained(
-        self,
-        header: Mapping[str, Any],
-        parts: Mapping[str, bytes],
-        labels: LabelSet,
-        text: str,
-        endpoint: Endpoint,
-    ) -> Predictor | None:
-        """A predictor that can answer and explain this text without a request; None where the
-        text's vector is not on this machine. Raises as `answering_client` does."""

@@ -14,8 +14,8 @@ from ...store.answers import CachedAnswer
 from ...trainers.access import Access
 from ...trainers.base import Progress, Trained, TrainerOptions, TrainingSet, within
 from ...trainers.embeddings.paid_vectors import PaidVectors
+from ...trainers.embeddings.trainer import EmbeddingsTrainer
 from ...trainers.encoders.vector_store import VectorStoreError, text_key
-from ...trainers.service import LearnsHere, Service
 from ..agreements import agreement_to
 from ..lease import Lease
 from ..train_plan import check_confirmed, check_host, check_limits, check_open
@@ -39,14 +39,15 @@ class VectorLearner:
     Raises AccessError for another one.
     """
 
-    def __init__(self, lease: Lease, service: Service, access: Access, host: str | None) -> None:
+    def __init__(
+        self, lease: Lease, service: EmbeddingsTrainer, access: Access, host: str | None
+    ) -> None:
         self._lease, self._service, self._access = lease, service, access
         check_host(service, access.endpoint(service.name), host)
 
     def train(self, data: TrainingSet, options: TrainerOptions, progress: Progress) -> Trained:
         """Raises as `train_classifier` does; JobPaused where not all can be bought now."""
         service = self._service
-        assert isinstance(service, LearnsHere)
         endpoint = self._access.endpoint(service.name)
         model = options.model or service.default_model or ""
         check_open(service, model, endpoint)
@@ -65,7 +66,6 @@ class VectorLearner:
     ) -> dict[str, str]:
         """The texts that the service rejected, and why."""
         lease, service, access = self._lease, self._service, self._access
-        assert isinstance(service, LearnsHere)
         model = vectors.model
         try:
             vectors.check()

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...core.errors import TrainingError
 from ...core.labels import LabelSet
+from ...core.prediction import fits
 from ...prompts.prices import untuned_name
 from ..access import Endpoint
 from ..base import Capabilities, Progress, Trained, TrainerOptions, TrainingSet, check_taken
@@ -31,7 +32,11 @@ LOCAL = "local"
 
 
 class EmbeddingsTrainer(Service):
-    """See `service.LearnsHere`. dialect: of the server, under the trainer's own name"""
+    """A service (`capabilities.learns_here`) that turns texts into vectors, from which is learnt in
+    this process. Its classifiers have parts, as a `Learner`'s.
+
+    dialect: of the server, under the trainer's own name
+    """
 
     name: str = "openai-embeddings"
     title: str = "Embeddings by OpenAI, or a server that speaks its protocol: learn here from them"
@@ -97,7 +102,9 @@ class EmbeddingsTrainer(Service):
     # What is learnt here
 
     def texts_for(self, texts: Sequence[str], labels: LabelSet) -> list[str]:
-        """See `LearnsHere`."""
+        """What a training on these texts sends, each once: the texts that are not empty, and the
+        words of the labels' names where rows are so few that those are learnt from. Raises
+        TrainingError for more rows than vectors are learnt from."""
         from ..local.label_names import label_texts
         from ..local.memory import plan_memory
         from ..local.training import learnt_names
@@ -113,7 +120,7 @@ class EmbeddingsTrainer(Service):
         return [text for text in dict.fromkeys([*texts, *(named or ())]) if text.strip()]
 
     def vectors(self, model: str, dimensions: int | None, endpoint: Endpoint) -> PaidVectors:
-        """See `LearnsHere`."""
+        """Those that this machine has of a model."""
         from .paid_vectors import EmbeddingModel, PaidVectors
 
         url = self.dialect.address(endpoint).geturl().rstrip("/")
@@ -122,7 +129,8 @@ class EmbeddingsTrainer(Service):
     def vector_client(
         self, vectors: PaidVectors, endpoint: Endpoint, *, hold: bool = False
     ) -> EmbeddingClient:
-        """See `LearnsHere`."""
+        """Adds to the vectors; its answers have no label. hold: for a training, which pays for no
+        vector that cannot be stored. Raises AccessError without a key."""
         from .client import EmbeddingClient
 
         priced_as = self.priced_as(vectors.model.name)
@@ -137,7 +145,8 @@ class EmbeddingsTrainer(Service):
         without: Collection[str],
         progress: Progress,
     ) -> Trained:
-        """See `LearnsHere`."""
+        """From texts whose vectors are there. without: texts that the service gave none for, which
+        count by their words alone. Raises TrainingError when the data do not suffice."""
         from ..local.serialization import to_parts
         from ..local.training import fit_held_out
 
@@ -183,7 +192,8 @@ class EmbeddingsTrainer(Service):
         labels: LabelSet,
         endpoint: Endpoint,
     ) -> InferenceClient:
-        """See `LearnsHere`."""
+        """As `inference_client`, whose clients estimate alone; also raises ArtifactError for parts
+        that are damaged."""
         from .inference import VectorInferenceClient
 
         vectors = self.stored_vectors(header, endpoint)
@@ -198,7 +208,8 @@ class EmbeddingsTrainer(Service):
         text: str,
         endpoint: Endpoint,
     ) -> LocalModel | None:
-        """See `LearnsHere`."""
+        """A model that can answer and explain this text without a request; None where the text's
+        vector is not on this machine. Raises as `answering_client` does."""
         from .inference import with_vectors
 
         vector = self.stored_vectors(header, endpoint).get(text)
@@ -227,8 +238,7 @@ def load(header: Mapping[str, Any], parts: Mapping[str, bytes], labels: LabelSet
     from ..local.text_vectors import GivenVectors
 
     model = from_parts(header, parts)
-    fits = (model.n_labels, model.multilabel) == (len(labels), not labels.exclusive)
-    if not fits or not isinstance(model.embedding, GivenVectors):
+    if not fits(model, labels) or not isinstance(model.embedding, GivenVectors):
         raise ArtifactError("The stored classifier is damaged: its weights are of another kind.")
     return model
 
