@@ -326,8 +326,9 @@ class Service(Trainer, Protocol):
         """As `inference_client`; where `capabilities.batch` says so."""
         raise TrainingError(f"The trainer {self.name} takes no batches: predict without one.")
 
-    @abstractmethod
     def delete_remote(
         self, header: Mapping[str, Any], report: Mapping[str, Any], endpoint: Endpoint
     ) -> list[str]:
-        """Deletes the model and its files at the service; gives what was deleted, for people."""
+        """Deletes the model and its files at the service; gives what was deleted, for people:
+        nothing, where the model is the provider's own and the service keeps no file."""
+        return []

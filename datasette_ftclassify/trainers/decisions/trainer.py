@@ -92,12 +92,6 @@ class DecisionsTrainer(Service):
             model, build_questions(labels, descriptions), labels, endpoint
         )
 
-    def delete_remote(
-        self, header: Mapping[str, Any], report: Mapping[str, Any], endpoint: Endpoint
-    ) -> list[str]:
-        """Nothing: the service keeps neither a model nor a file of ours."""
-        return []
-
 
 def _read_header(header: Mapping[str, Any], labels: LabelSet) -> tuple[str, dict[str, str]]:
     """(model, descriptions), from a file that anyone may have written."""

@@ -224,12 +224,6 @@ class EmbeddingsTrainer(Service):
             DIMENSIONS.check(dimensions, self.name)
         return self.vectors(model, dimensions, endpoint)
 
-    def delete_remote(
-        self, header: Mapping[str, Any], report: Mapping[str, Any], endpoint: Endpoint
-    ) -> list[str]:
-        """Nothing: the model is the provider's own, and it keeps no file."""
-        return []
-
 
 def load(header: Mapping[str, Any], parts: Mapping[str, bytes], labels: LabelSet) -> LocalModel:
     """The stored weights. Raises ArtifactError for damaged ones."""

@@ -8,7 +8,7 @@ mixed, their weights were added up before they came here.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from copy import copy
+from dataclasses import KW_ONLY, dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +20,7 @@ from .linear import Array, log_sigmoid, log_sigmoid_pair, log_softmax_one, recal
 from .text_vectors import TextVectors
 
 
+@dataclass(eq=False)
 class LocalModel:
     """A text classifier of `n_labels` labels that needs numpy alone.
 
@@ -32,32 +33,18 @@ class LocalModel:
     several threads.
     """
 
-    def __init__(
-        self,
-        vectorizer: Vectorizer,
-        weights: FloatArray,
-        bias: FloatArray,
-        *,
-        n_labels: int,
-        exclusive: bool,
-        temperature: float = 1.0,
-        thresholds: Array | None = None,
-        embedding: TextVectors | None = None,
-        embedding_weights: FloatArray | None = None,
-        usual: Known | None = None,
-        beta: Array | None = None,
-    ) -> None:
-        self.vectorizer = vectorizer
-        self.weights = weights
-        self.bias = bias
-        self.n_labels = n_labels
-        self.exclusive = exclusive
-        self.temperature = temperature
-        self.thresholds = thresholds
-        self.embedding = embedding
-        self.embedding_weights = embedding_weights
-        self.usual = usual
-        self.beta = beta
+    vectorizer: Vectorizer
+    weights: FloatArray
+    bias: FloatArray
+    _: KW_ONLY
+    n_labels: int
+    exclusive: bool
+    temperature: float = 1.0
+    thresholds: Array | None = None
+    embedding: TextVectors | None = None
+    embedding_weights: FloatArray | None = None
+    usual: Known | None = None
+    beta: Array | None = None
 
     @property
     def multilabel(self) -> bool:
@@ -65,9 +52,7 @@ class LocalModel:
 
     def with_vectors(self, vectors: TextVectors) -> LocalModel:
         """The same model with other vectors of texts, of as many dimensions."""
-        other = copy(self)
-        other.embedding = vectors
-        return other
+        return replace(self, embedding=vectors)
 
     def log_probabilities(self, texts: Sequence[str]) -> Array:
         """Natural logarithms of each label's probability, shape (len(texts), n_labels).
