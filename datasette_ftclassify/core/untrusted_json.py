@@ -49,7 +49,8 @@ def read_json(
     try:
         data = json.loads(text, parse_constant=_not_finite)
         # Texts without escapes are what they seem to be, which is nearly always so.
-        _check(data, most_depth, texts=size > MOST_CHARACTERS or not _is_plain(text))
+        plain = size <= MOST_CHARACTERS and "\\u" not in text and is_utf8(text)
+        _check(data, most_depth, texts=not plain)
     except (ValueError, RecursionError) as error:
         said = "it is too deep" if isinstance(error, RecursionError) else str(error)[:200]
         raise ArtifactError(f"The {what} is damaged: {said}.") from None
@@ -82,10 +83,6 @@ def figure_or_none(value: object) -> float | None:
     return float(value) if math.isfinite(value) else None
 
 
-def _is_plain(text: str) -> bool:
-    return "\\u" not in text and is_utf8(text)
-
-
 def _not_finite(name: str) -> NoReturn:
     raise ValueError(f"{name} is no number of JSON")
 
@@ -102,21 +99,18 @@ def _check(data: Any, most_depth: int, *, texts: bool) -> None:
                 inner += value.values()
             elif isinstance(value, list):
                 inner += value
-            elif texts or not isinstance(value, str):
-                _check_plain(value)
+            elif isinstance(value, str):
+                if texts:
+                    _check_text(value)
+            elif isinstance(value, float):
+                if not math.isfinite(value):
+                    raise ValueError("a number is too large")
+            elif isinstance(value, int) and not -LARGEST <= value < LARGEST:
+                raise ValueError("a whole number is too large")
         if not inner:
             return
         level = inner
     raise ValueError(f"it is more than {most_depth} levels deep")
-
-
-def _check_plain(value: Any) -> None:
-    if isinstance(value, str):
-        _check_text(value)
-    elif isinstance(value, float) and not math.isfinite(value):
-        raise ValueError("a number is too large")
-    elif isinstance(value, int) and not -LARGEST <= value < LARGEST:
-        raise ValueError("a whole number is too large")
 
 
 def _check_text(text: str) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from ..core.errors import TrainingError
@@ -118,11 +119,6 @@ def _stored(
 
 
 def _pieces(texts: Iterable[str]) -> Iterator[list[str]]:
-    piece: list[str] = []
-    for text in texts:
-        piece.append(text)
-        if len(piece) == _AT_ONCE:
-            yield piece
-            piece = []
-    if piece:
+    rest = iter(texts)
+    while piece := list(islice(rest, _AT_ONCE)):
         yield piece

@@ -21,6 +21,7 @@ from ..core.job_events import ANOTHER_TRAINING
 from ..core.labels import LabelSet
 from ..core.task import Task
 from ..core.training_steps import OVER
+from ..core.typed_json import read_dataclass
 from ..export import ExportFormat
 from ..prompts.prices import PriceTable, estimate_training
 from ..store.classifiers import add_classifier
@@ -77,11 +78,6 @@ class _Prepared:
             "format": self.format.to_dict(),
             "about": dict(self.about),
         }
-
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> _Prepared:
-        labels = LabelSet.from_dict(data["labels"])
-        return cls(**{**data, "labels": labels, "format": ExportFormat.from_dict(data["format"])})
 
 
 class ServiceTraining:
@@ -169,7 +165,7 @@ class ServiceTraining:
         """What was noted, or what is noted now."""
         noted = self.training_log.state.get(_PREPARATION)
         if noted is not None and self._is_held(noted):
-            return _Prepared.from_dict(noted)
+            return read_dataclass(_Prepared, noted)
         if noted is not None:
             self._begin_anew("What was noted of it is not from here: the training begins anew.")
         self.training_log.report_progress("reading rows", 0.0)

@@ -15,6 +15,7 @@ from typing import Any
 from ...core.database import Cell
 from ...core.errors import FtclassifyError, PredictError
 from ...core.labels import LabelSet, label_name
+from ...core.typed_json import read_dataclass
 from ...trainers.configuration import read_access
 from ...trainers.encoders.allowed import allow_encoders
 from ..answer_cells import AnswerCells, Withheld
@@ -42,19 +43,7 @@ class FileSettings:
     min_known: float | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        return {
-            "columns": self.columns.to_dict(),
-            "text": list(self.text),
-            "threshold": self.threshold,
-            "min_known": self.min_known,
-        }
-
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> FileSettings:
-        """Reads what `to_dict` wrote."""
-        return cls(
-            Columns(**data["columns"]), tuple(data["text"]), data["threshold"], data["min_known"]
-        )
+        return {**asdict(self), "columns": self.columns.to_dict(), "text": list(self.text)}
 
 
 def added_columns(settings: FileSettings, labels: LabelSet) -> Added:
@@ -90,10 +79,7 @@ class Part:
 
     @classmethod
     def from_line(cls, line: str) -> Part:
-        data = json.loads(line)
-        groups = data["span"]["row_groups"]
-        data["span"] = Span(None if groups is None else tuple(groups), data["span"]["rows"])
-        return cls(**data)
+        return read_dataclass(cls, json.loads(line))
 
 
 @dataclass(frozen=True)
@@ -174,7 +160,7 @@ _AnswerRows = Callable[[Sequence[tuple[Cell, ...]]], tuple[list[list[Any]], Part
 @lru_cache(maxsize=1)
 def _load(folder: str, digest: str, settings_json: str) -> tuple[FileSettings, Added, _AnswerRows]:
     """Once for all parts that a process answers."""
-    settings = FileSettings.from_dict(json.loads(settings_json))
+    settings = read_dataclass(FileSettings, json.loads(settings_json))
     allow_encoders(read_access().encoder)
     if model_digest(folder) != digest:
         raise PredictError(f"{folder} is another model by now: start again.")

@@ -27,7 +27,7 @@ from ...store.shared_answers import answers_of, next_undecided
 from .cells import as_cells
 from .changes import open_queue, people_of, write_row
 from .queue_rows import MOST_ROWS
-from .rows import RowNow, exact, read_row
+from .rows import exact, read_row
 from .shown import label_names
 
 SHOWN_TEXT = 300
@@ -200,7 +200,8 @@ def _accept(
 ) -> bool:
     """Whether the row was written. Raises ReviewError where it was changed, or is refused."""
     now = read_row(conn, task, source, row)
-    if now is None or now.moved or _changed_since(conn, job, row, now):
+    given = answers_of(conn, job.id, row.place)
+    if now is None or now.moved or any(tuple(answer.before) != now.cells for answer in given):
         raise ReviewError("It was changed since it was answered, so look at it again.")
     values = next(iter(answers.values()))
     note = f"{', '.join(answers)} agree"
@@ -214,10 +215,6 @@ def _accept(
         before=now.cells, after=after, note=note, who=who,
     )  # fmt: skip
     return not same
-
-
-def _changed_since(conn: sqlite3.Connection, job: Job, row: QueuedRow, now: RowNow) -> bool:
-    return any(tuple(a.before) != now.cells for a in answers_of(conn, job.id, row.place))
 
 
 def _shared(job: Job) -> int:

@@ -3,6 +3,7 @@ which two disagree, and those to label next."""
 
 from __future__ import annotations
 
+import math
 import sqlite3
 from collections.abc import Iterator, Sequence
 from heapq import nsmallest
@@ -37,7 +38,7 @@ def unsure(conn: sqlite3.Connection, settings: ReviewSettings) -> Made:
     most = settings.rows or ROWS
     unlabelled = any(r.labels.values is None for r in _with_text(conn, classifier))
     judged = (
-        (_confidence(answerer, logprobs), number, record, logprobs)
+        (answerer.from_logprobs(logprobs).score, number, record, logprobs)
         for number, (record, logprobs) in enumerate(_answers(conn, classifier, answerer))
         if not unlabelled or record.labels.values is None
     )
@@ -173,10 +174,6 @@ def _reads(task: Task) -> tuple[Any, ...]:
     )  # fmt: skip
 
 
-def _confidence(answerer: Answerer, logprobs: Any) -> float:
-    return answerer.from_logprobs(logprobs).score
-
-
 def _margin(labels: LabelSet, logprobs: Any) -> float:
     """Between the two most probable labels; of several a row, how far the least decided is from
     even odds."""
@@ -194,14 +191,9 @@ def _margin(labels: LabelSet, logprobs: Any) -> float:
 def _unsure_of(answerer: Answerer, logprobs: Any, title: str) -> str:
     labels = answerer.labels
     best = logprobs.argsort()[::-1][:2].tolist()
-    chances = [f"{labels.names[i]} {percent(float(_share(logprobs[i])))}" for i in best]
+    shares = [min(math.exp(logprobs[i]), 1.0) for i in best]
+    chances = [f"{labels.names[i]} {percent(n)}" for i, n in zip(best, shares, strict=True)]
     return f"{title} is not sure: {' or '.join(chances)}."
-
-
-def _share(logprob: float) -> float:
-    import math
-
-    return min(math.exp(logprob), 1.0)
 
 
 def _named(labels: LabelSet, values: Sequence[Any]) -> str:
