@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from ...core.errors import TrainingError
@@ -58,9 +59,10 @@ class _Following:
     def run(self) -> Any:
         polls = failures = 0
         status = None
+        retrieve = partial(self.session.client.fine_tuning.jobs.retrieve, self.job_id)
         while True:
             try:
-                job = self.session.call(self._retrieve, need="status")
+                job = self.session.call(retrieve, need="status")
                 if job.status == "paused":
                     self._meet_pause()
                 failures = 0
@@ -80,9 +82,6 @@ class _Following:
             status = job.status
             self.session.wait(polls)
             self.session.training_log.check()
-
-    def _retrieve(self) -> Any:
-        return self.session.client.fine_tuning.jobs.retrieve(self.job_id)
 
     def _report_progress(self, status: str) -> None:
         step = _STEPS.get(status, "training at {}").format(self.session.host)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, TypeVar
 
 import openai
@@ -14,11 +15,11 @@ from ...core.service_model import ServiceIds, checkpoints_of
 from ..service import FineTunedModel, TrainingSpec
 from ..service_errors import ServiceProblem
 from ..stored_model import read_name
-from .errors import FAILURES, problem
+from .errors import FAILURES
 from .model_list import shutdown_of
 from .training_metrics import MOST_POINTS, best, point, read_results
 from .training_requests import TRIES, TrainingSession
-from .uploads import delete_file
+from .uploads import was_deleted
 
 T = TypeVar("T")
 
@@ -127,30 +128,20 @@ def delete_remote(
     # A checkpoint that was chosen goes with the model that it is of, and all others, too.
     name = made.model or model
     for tuned in dict.fromkeys([name, model]):
-        if _delete_model(client, tuned):
+        if was_deleted(client.models.delete, tuned):
             deleted.append(f"model {tuned}")
     # By their names those of this model alone: the file may come from anywhere.
     kept = [checkpoint.model or "" for checkpoint in checkpoints_of(report)]
     for tuned in (each for each in kept if each.startswith(f"{name}:")):
         try:
-            if tuned != model and _delete_model(client, tuned):
+            if tuned != model and was_deleted(client.models.delete, tuned):
                 deleted.append(f"model {tuned}")
         except ServiceProblem:
             continue  # some services delete them with the model, and by no name of their own
     for id in (*made.files.values(), *made.result_files):
-        if delete_file(client, id):
+        if was_deleted(client.files.delete, id):
             deleted.append(f"file {id}")
     return deleted
-
-
-def _delete_model(client: openai.OpenAI, model: str) -> bool:
-    try:
-        client.models.delete(model)
-    except openai.NotFoundError:
-        return False
-    except FAILURES as error:
-        raise problem(error) from None
-    return True
 
 
 def _with_model(session: TrainingSession, job: Any) -> Any:
@@ -212,10 +203,7 @@ def _curve(session: TrainingSession, job: Any, warnings: list[str]) -> list[dict
         except ValueError as error:
             warnings.append(str(error))
     api = session.client.fine_tuning.jobs
-
-    def events() -> Any:
-        return api.list_events(job.id, limit=100)
-
+    events = partial(api.list_events, job.id, limit=100)
     points = _try("events", lambda: _entries(session, events, _figures), warnings) or []
     return sorted(points, key=lambda p: p["step"])
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import tempfile
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -88,7 +89,7 @@ def delete_files(session: TrainingSession, ids: list[str]) -> list[str]:
     session, gone = replace(session, ignore_stop=True), []
     for id in ids:
         try:
-            session.retry(partial(delete_file, session.client, id), DELETES)
+            session.retry(partial(was_deleted, session.client.files.delete, id), DELETES)
         except ServiceProblem as trouble:
             session.training_log.event(
                 f"The file {id} could not be deleted at {session.host}: delete it there. {trouble}",
@@ -254,10 +255,10 @@ def _md5(path: Path) -> str:
     return digest.hexdigest()
 
 
-def delete_file(client: openai.OpenAI, id: str) -> bool:
-    """Deletes a file; whether it was there. Raises ServiceProblem."""
+def was_deleted(delete: Callable[[str], object], name: str) -> bool:
+    """Deletes a file or a model of that name; whether it was there. Raises ServiceProblem."""
     try:
-        client.files.delete(id)
+        delete(name)
     except openai.NotFoundError:
         return False
     except FAILURES as error:
