@@ -1,13 +1,15 @@
-"""From JSON to a dataclass or a TypedDict: fields that are missing or of another type are refused,
-and those that a dataclass does not have."""
+"""From JSON to a dataclass or a TypedDict, and back: fields that are missing or of another type are
+refused, and those that a dataclass does not have."""
 
 from __future__ import annotations
 
 import types
 from collections.abc import Mapping, Sequence
-from dataclasses import is_dataclass
+from dataclasses import fields, is_dataclass
 from functools import cache
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints, is_typeddict
+
+from .errors import ArtifactError, FtclassifyError
 
 T = TypeVar("T")
 
@@ -15,6 +17,41 @@ T = TypeVar("T")
 @cache
 def _hints(cls: Any) -> Mapping[str, Any]:
     return get_type_hints(cls)
+
+
+def read_stored(
+    kind: type[T], data: object, what: str, then: str, error: type[FtclassifyError] = ArtifactError
+) -> T:
+    """A dataclass or TypedDict out of JSON in a file that may be damaged, of a newer version, or a
+    stranger's. Raises `error`.
+
+    what, then: for its message: "The settings of job 3 were", "start a new one"
+    """
+    read: Any = read_typed_dict if is_typeddict(kind) else read_dataclass
+    try:
+        made: T = read(kind, data)
+        return made
+    except (KeyError, TypeError, ValueError, AttributeError, FtclassifyError) as why:
+        raise error(
+            f"{what} not written by this software, or by a newer version of it: {then}."
+        ) from why
+
+
+def as_json(data: object) -> dict[str, Any]:
+    """What is read again as this dataclass: what its `to_dict` says, else its fields; so, too, of
+    the dataclasses in it."""
+    said: dict[str, Any] = _as_json(data)
+    return said
+
+
+def _as_json(value: Any) -> Any:
+    if hasattr(value, "to_dict"):
+        return value.to_dict()
+    if is_dataclass(value):
+        return {field.name: _as_json(getattr(value, field.name)) for field in fields(value)}
+    if isinstance(value, Mapping):
+        return {name: _as_json(each) for name, each in value.items()}
+    return [_as_json(each) for each in value] if isinstance(value, (list, tuple)) else value
 
 
 def read_dataclass(cls: type[T], data: object) -> T:

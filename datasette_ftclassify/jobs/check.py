@@ -16,6 +16,7 @@ from ..core.examples import Record, read_records
 from ..core.labels import LabelSet
 from ..core.splits import SplitPlan
 from ..core.task import Task
+from ..core.typed_json import as_json
 from ..export import ExportFormat
 from ..prompts.tokenizer import DEFAULT_MODEL
 from ..store.columns import predicted_columns
@@ -56,7 +57,7 @@ def submit_check(
     settings = CheckSettings(task, plan, model, leaves_machine, trainer, dict(fields or {}))
     ensure_schema(conn)
     with transaction(conn):
-        job = add_job(conn, "check", settings.to_dict())
+        job = add_job(conn, "check", as_json(settings))
         agree(conn, job, access or read_access())
     return job
 

@@ -168,10 +168,8 @@ def named(text: str, job: Job, table: str | None, classifier: str | None) -> str
     table, classifier: as they are known now; None: as the settings say
     """
     said = job.settings
-    task = said.get("task")
-    source = task.get("source") if isinstance(task, dict) else said.get("table")
     known = classifier or said.get("name") or said.get("classifier")
     return text.format(
-        table=table or (source if isinstance(source, str) else "?"),
+        table=table or job.table or "?",
         classifier=known or f"classifier {job.classifier_id or ''}".strip(),
     )

@@ -31,7 +31,7 @@ from ..store.evaluations import TEST, add_evaluation, evaluation_text
 from ..store.minimum_scores import KeptTree, MinimumScore, find_minimum, set_minimum
 from ..store.reports import read_report
 from ..store.schema import ensure_schema, transaction
-from ..store.splits import add_split, split_plan
+from ..store.splits import StoredPlan, add_split, read_plan, split_plan
 from ..trainers.base import Learner
 from ..trainers.registry import get_trainer
 from .as_published import without_machine
@@ -56,7 +56,7 @@ class PortableModel:
     trainer: str
     labels: LabelSet
     task: Task
-    plan: Mapping[str, Any]
+    plan: StoredPlan
     seed: int
     training_rows: int
     header: Mapping[str, Any]
@@ -107,7 +107,7 @@ def store_model(
             trainer=model.trainer,
             labels=model.labels,
             task=model.task,
-            split_id=add_split(conn, model.task, dict(model.plan), []),
+            split_id=add_split(conn, model.task, model.plan, []),
             seed=model.seed,
             training_rows=model.training_rows,
             header=model.header,
@@ -169,7 +169,7 @@ def _about(model: PortableModel) -> dict[str, Any]:
         "trainer": model.trainer,
         "labels": model.labels.to_dict(),
         "task": model.task.to_dict(),
-        "split": dict(model.plan),
+        "split": model.plan,
         "seed": model.seed,
         "training_rows": model.training_rows,
         "header": dict(model.header),
@@ -217,13 +217,12 @@ def _described(about: Mapping[str, Any], parts: Mapping[str, bytes]) -> Portable
     header, metrics, notes = about.get("header"), about.get("metrics"), about.get("notes")
     texts = [notes.get(n) if isinstance(notes, dict) else "" for n in ("intended_use", "limits")]
     seed, rows = about.get("seed"), about.get("training_rows")
-    plan, minimum = about.get("split"), about.get("minimum_score")
+    minimum = about.get("minimum_score")
     kept = None if metrics is None else json.dumps(metrics)
     if kept is not None:
         read_metrics(kept)
     if (
         not isinstance(header, dict)
-        or not isinstance(plan, dict)
         or type(seed) is not int
         or type(rows) is not int
         or not 0 <= rows < 2**53
@@ -237,7 +236,7 @@ def _described(about: Mapping[str, Any], parts: Mapping[str, bytes]) -> Portable
         trainer=_text(about, "trainer"),
         labels=labels,
         task=Task.from_dict(_object(about, "task")),
-        plan=plan,
+        plan=read_plan(about.get("split")),
         seed=seed,
         training_rows=rows,
         header=header,

@@ -17,7 +17,6 @@ from ..core.labels import label_name
 from ..core.other_class import MOST_KEYS, with_other
 from ..core.splits import SplitPlan
 from ..core.task import Task
-from ..core.typed_json import read_dataclass
 from ..store.classifiers import Classifier
 from ..store.label_changes import chosen_rows
 from ..store.splits import split_plan
@@ -155,11 +154,14 @@ def new_version(conn: sqlite3.Connection, classifier: Classifier) -> TrainReques
             "rows is made for classifiers that are trained on this machine."
         )
     _, request = version_request(conn, classifier)
-    known = split_plan(conn, classifier.split_id)
-    shares = {name: known[name] for name in ("seed", "validation", "test") if name in known}
     try:
-        plan = read_dataclass(SplitPlan, shares)
-    except (TypeError, ValueError, FtclassifyError):
+        known, usual = split_plan(conn, classifier.split_id), SplitPlan()
+        plan = SplitPlan(
+            known.get("seed", usual.seed),
+            known.get("validation", usual.validation),
+            known.get("test", usual.test),
+        )
+    except FtclassifyError:
         plan = request.plan  # a stranger's file
     return replace(request, plan=plan, version_of=None)
 

@@ -10,10 +10,10 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, TypeVar
 
-from ..core.errors import JobError, TaskError
+from ..core.errors import JobError
 from ..core.splits import SplitPlan
 from ..core.task import Task
-from ..core.typed_json import read_dataclass
+from ..core.typed_json import read_dataclass, read_stored
 from ..store.jobs.job import Job
 from .columns import Columns
 from .train_request import TrainRequest
@@ -23,13 +23,13 @@ T = TypeVar("T")
 
 def settings_of(job: Job, kind: type[T]) -> T:
     """The settings of a job. Raises JobError for what was not written as those of this kind."""
-    try:
-        return read_dataclass(kind, job.settings)
-    except (KeyError, TypeError, ValueError, AttributeError, TaskError) as error:
-        raise JobError(
-            f"The settings of job {job.id} were not written by this software, or by a newer "
-            "version of it: cancel it, and start a new one."
-        ) from error
+    return read_stored(
+        kind,
+        job.settings,
+        f"The settings of job {job.id} were",
+        "cancel it, and start a new one",
+        JobError,
+    )
 
 
 @dataclass(frozen=True)
@@ -96,9 +96,6 @@ class CheckSettings:
     trainer: str | None = None
     fields: Mapping[str, Any] = field(default_factory=dict)
 
-    def to_dict(self) -> dict[str, Any]:
-        return {**asdict(self), "task": self.task.to_dict()}
-
 
 @dataclass(frozen=True)
 class EvaluateSettings:
@@ -133,6 +130,3 @@ class ReviewSettings:
     seed: int = 0
     people: int = 1
     once: str = ""
-
-    def to_dict(self) -> dict[str, Any]:
-        return {**asdict(self), "task": self.task.to_dict()}

@@ -17,10 +17,9 @@ from ..checks.report_data import (
     Splits,
     Tokens,
 )
-from ..core.errors import ArtifactError, FtclassifyError
 from ..core.labels import LabelValue
 from ..core.task import Task
-from ..core.typed_json import read_dataclass, read_typed_dict
+from ..core.typed_json import read_stored, read_typed_dict
 from ..store.jobs.job import Job
 
 
@@ -51,9 +50,12 @@ class Found:
     job: int | None = None
     number: int | None = None
 
+    def __post_init__(self) -> None:
+        _ = self.proposal  # what is none is refused when it is read
+
     @property
     def proposal(self) -> Proposal | None:
-        """What it proposes. Raises TypeError for what is none."""
+        """What it proposes."""
         found = self.details.get("set")
         if found is None and "merge" in self.details:
             found = {"merged": self.details["merge"]}  # as checks were stored before there was more
@@ -97,11 +99,6 @@ class StoredCheck:
 
 def read_check(job: Job) -> StoredCheck:
     """What a check job has found. Raises ArtifactError for what this software has not written."""
-    try:
-        check = read_dataclass(StoredCheck, job.result)
-        found = [replace(f, job=job.id, number=n) for n, f in enumerate(check.findings)]
-        for finding in found:
-            _ = finding.proposal
-    except (TypeError, ValueError, KeyError, AttributeError, FtclassifyError) as error:
-        raise ArtifactError("This check is damaged in this file: check the rows again.") from error
+    check = read_stored(StoredCheck, job.result, "This check was", "check the rows again")
+    found = [replace(f, job=job.id, number=n) for n, f in enumerate(check.findings)]
     return replace(check, findings=tuple(found))

@@ -318,16 +318,27 @@ def submit_sweep(
     return jobs
 
 
-def sweep_jobs(conn: sqlite3.Connection, sweep_id: str) -> list[Job]:
-    """Newest first."""
+def sweep_jobs(conn: sqlite3.Connection, sweep_id: str, table: str | None = None) -> list[Job]:
+    """Newest first. table: of this one alone: a stranger's file may call anything one sweep."""
     found = newest_jobs(conn, MOST_JOBS, kind="train")
-    return [job for job in found if job.settings.get("sweep") == sweep_id]
+    mine = (job for job in found if job.settings.get("sweep") == sweep_id)
+    return [job for job in mine if table in (None, job.table)]
 
 
-def cancel_sweep(conn: sqlite3.Connection, sweep_id: str, access: Access) -> int:
-    """Asks all trainings of a sweep that have not ended to end; gives how many these were."""
+def sweeps_of(conn: sqlite3.Connection, table: str) -> list[str]:
+    """Ids of the sweeps of a table, the newest first."""
+    found = (j for j in newest_jobs(conn, MOST_JOBS, kind="train") if j.table == table)
+    ids = (job.settings.get("sweep") for job in found)
+    return list(dict.fromkeys(sweep for sweep in ids if isinstance(sweep, str)))
+
+
+def cancel_sweep(
+    conn: sqlite3.Connection, sweep_id: str, access: Access, table: str | None = None
+) -> int:
+    """Asks all trainings of a sweep (of a table) that have not ended to end; gives how many these
+    were."""
     asked = 0
-    for job in sweep_jobs(conn, sweep_id):
+    for job in sweep_jobs(conn, sweep_id, table):
         if job.state in UNFINISHED and job.wanted != "cancel":
             try:
                 ask(conn, job.id, "cancel", access)

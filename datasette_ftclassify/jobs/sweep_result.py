@@ -163,9 +163,9 @@ def _range(tried: Tried) -> str:
     return text
 
 
-def sweep_result(conn: sqlite3.Connection, sweep_id: str) -> SweepResult:
-    """Raises SourceError when there is no such sweep."""
-    jobs = _newest_of_each(sweep_jobs(conn, sweep_id))
+def sweep_result(conn: sqlite3.Connection, sweep_id: str, table: str | None = None) -> SweepResult:
+    """Of a table alone, where it is given. Raises SourceError when there is no such sweep."""
+    jobs = _newest_of_each(sweep_jobs(conn, sweep_id, table))
     if not jobs:
         raise SourceError(f"There is no sweep {sweep_id} in this file.")
     found = [(job, _classifier(conn, job)) for job in jobs]
@@ -184,10 +184,9 @@ def sweep_result(conn: sqlite3.Connection, sweep_id: str) -> SweepResult:
     tried = [_tried(name, trained) for name, trained in by_name.items()]
     tried.sort(key=lambda one: -1.0 if one.mean is None else one.mean, reverse=True)
     best = tried[0].best
-    task = jobs[0].settings.get("task")
     return SweepResult(
         sweep_id,
-        str(task.get("source")) if isinstance(task, dict) else "?",
+        jobs[0].table or "?",
         "accuracy" if exclusive else "micro F1",
         "held out for validation" if validated else "out of fold",
         tuple(tried),

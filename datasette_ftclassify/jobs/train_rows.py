@@ -7,7 +7,6 @@ import sqlite3
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 from ..checks.label_notation import placeholders
 from ..checks.missing_values import LABELS, TEXTS, invalid_words
@@ -27,7 +26,7 @@ from ..core.training_report import AboutRows
 from ..store.classifiers import Classifier
 from ..store.columns import label_column
 from ..store.label_changes import NO_ROWS, ChosenRows, chosen_rows
-from ..store.splits import Member, Membership, split_plan
+from ..store.splits import Member, Membership, StoredPlan, split_plan
 from ..trainers.base import TrainingSet
 
 _MOST_SAID = 20
@@ -47,7 +46,7 @@ class SplitData:
     members: list[Member]
     labels: LabelSet
     report: SplitReport
-    plan: dict[str, Any]
+    plan: StoredPlan
     notes: AboutRows = field(default_factory=AboutRows)
     records: Sequence[Record] = ()
     chosen: ChosenRows = NO_ROWS
@@ -92,11 +91,7 @@ def read_split(
     if not examples and not descriptions:
         raise TrainingError(_no_examples(conn, task))
     report.shared = sum(map(splitter.shares_train, records))
-    described: dict[str, Any] = {
-        "seed": plan.seed,
-        "validation": plan.validation,
-        "test": plan.test,
-    }
+    described = StoredPlan(seed=plan.seed, validation=plan.validation, test=plan.test)
     if task.split_column:
         described["split_column"] = task.split_column
     seen = dict.fromkeys(label for example in examples for label in example.labels)

@@ -20,8 +20,9 @@ from ..core.errors import JobStopped, TrainingError
 from ..core.job_events import ANOTHER_TRAINING
 from ..core.labels import LabelSet
 from ..core.task import Task
+from ..core.training_report import AboutRows
 from ..core.training_steps import OVER
-from ..core.typed_json import read_dataclass
+from ..core.typed_json import as_json, read_stored
 from ..export import ExportFormat
 from ..prompts.prices import PriceTable, estimate_training
 from ..store.classifiers import add_classifier
@@ -68,16 +69,12 @@ class _Prepared:
     training_rows: int
     tokens: int
     digest: str
-    about: Mapping[str, Any]
+    about: AboutRows
     usd: float | None = None
 
-    def to_dict(self) -> dict[str, Any]:
-        return {
-            **self.__dict__,
-            "labels": self.labels.to_dict(),
-            "format": self.format.to_dict(),
-            "about": dict(self.about),
-        }
+    def __post_init__(self) -> None:
+        if min(self.split_id, self.epochs) < 1 or min(self.training_rows, self.tokens) < 0:
+            raise ValueError("a number makes no sense")
 
 
 class ServiceTraining:
@@ -111,7 +108,7 @@ class ServiceTraining:
         """
         endpoint = self.access.endpoint(self.service.name)
         check_host(self.service, endpoint, self.request.host)
-        if self.training_log.state.get("step") == OVER:
+        if self.lease.job.at_service.step == OVER:
             self._after_the_end()
         while True:
             prepared = self._prepared()
@@ -130,7 +127,7 @@ class ServiceTraining:
         as spent: no service says what it bills for the part that was done."""
         if self._holds is None:
             return
-        if self.training_log.state.get("step") == OVER:
+        if self.lease.job.at_service.step == OVER:
             self._holds.end(self.training_log.tag)
         elif self.lease.job.wanted == "cancel" and self._has_begun():
             spent = self._holds.settle(self.training_log.tag, Spent(), None)
@@ -140,16 +137,15 @@ class ServiceTraining:
 
     def _has_begun(self) -> bool:
         """Whether the training is at the service, so that following it costs no more."""
-        return bool(self.training_log.state.get("job_id"))
+        return bool(self.lease.job.at_service.job_id)
 
     def _after_the_end(self) -> None:
         """Another training costs money again, so somebody must have asked for it: a process that
         takes the job over only writes down how the first one ended."""
         if not self.lease.job.tried_again:
             self.lease.check()
-            why = (
-                self.training_log.state.get("why")
-                or "The training ended at the service without a model."
+            why = self.lease.job.at_service.why or (
+                "The training ended at the service without a model."
             )
             raise TrainingError(f"{why} Retry the job to pay for another training.")
         self._begin_anew("The earlier training ended without a model: this is another one.")
@@ -165,7 +161,12 @@ class ServiceTraining:
         """What was noted, or what is noted now."""
         noted = self.training_log.state.get(_PREPARATION)
         if noted is not None and self._is_held(noted):
-            return read_dataclass(_Prepared, noted)
+            return read_stored(
+                _Prepared,
+                noted,
+                f"What job {self.lease.job.id} has prepared was",
+                "cancel the training at the service if it goes on there, and start a new one",
+            )
         if noted is not None:
             self._begin_anew("What was noted of it is not from here: the training begins anew.")
         self.training_log.report_progress("reading rows", 0.0)
@@ -190,7 +191,7 @@ class ServiceTraining:
                 about=about_rows(plan.training, plan.data),
                 usd=estimate.usd,
             )
-            noted = json.loads(json.dumps(prepared.to_dict()))
+            noted = json.loads(json.dumps(as_json(prepared)))
             if self._holds is not None:
                 self._holds.hold(self.training_log.tag, estimate.most_usd, 0, _digest(noted))
             self.training_log.save(**{_PREPARATION: noted})

@@ -120,7 +120,8 @@ def read_new_version(conn: sqlite3.Connection, task: Task, first: Classifier) ->
         "version_said": changes.sentences(first.title),
         "chosen_left_out": rows.chosen_left_out,
     }
-    plan = {**split_plan(conn, first.split_id), "version_of": first.uid}
+    plan = split_plan(conn, first.split_id)
+    plan["version_of"] = first.uid
     return SplitData(
         rows.examples, members_of(rows.examples), labels, report, plan, notes, chosen=rows.chosen
     )

@@ -240,14 +240,12 @@ def _split(conn: sqlite3.Connection, classifier: Classifier) -> str:
         plan = split_plan(conn, classifier.split_id)
     except ArtifactError:
         return "not known"
-    shares = [plan.get(name) for name in ("validation", "test")]
-    if not all(isinstance(share, (int, float)) and 0 <= share < 1 for share in shares):
+    validation, test = plan.get("validation", -1), plan.get("test", -1)
+    if not (0 <= validation < 1 and 0 <= test < 1):
         return "not known"
-    parts = [f"{percent(float(share or 0))} {name}" for share, name in
-             zip(shares, ("validation", "test"), strict=True)]  # fmt: skip
     return (
-        f"at random (seed {classifier.seed}), {' and '.join(parts)}, each label by itself; equal "
-        "texts and near copies in the same part"
+        f"at random (seed {classifier.seed}), {percent(validation)} validation and "
+        f"{percent(test)} test, each label by itself; equal texts and near copies in the same part"
     )
 
 

@@ -6,12 +6,13 @@ import json
 import sqlite3
 from collections.abc import Iterable
 from hashlib import sha256
-from typing import Any
+from typing import TypedDict
 
 from ..core.database import Key, Relation, key_text
 from ..core.errors import ArtifactError
 from ..core.examples import Split
 from ..core.task import Task
+from ..core.typed_json import read_stored
 from ..core.untrusted_json import read_json, read_object
 from .cell_size import at_most
 from .classifiers import add_task, has_store, now
@@ -20,12 +21,25 @@ from .schema import ensure_schema, transaction
 LONGEST_KEY = 50_000
 """Bytes of a row's key as JSON."""
 
+
+class StoredPlan(TypedDict, total=False):
+    """How a split was made: by seed and shares (0-1), or as a column said; or as the rows of the
+    classifier with that uid were divided before."""
+
+    seed: int
+    validation: float
+    test: float
+    split_column: str
+    predictions_of: str
+    version_of: str
+
+
 Member = tuple[Key, int, Split]
 """A row's key, the hash of its normalised text, and its split."""
 
 
 def add_split(
-    conn: sqlite3.Connection, task: Task, plan: dict[str, Any], members: Iterable[Member]
+    conn: sqlite3.Connection, task: Task, plan: StoredPlan, members: Iterable[Member]
 ) -> int:
     """Stores the membership of a task's examples, once for equal ones; gives its id."""
     ensure_schema(conn)
@@ -51,20 +65,24 @@ def add_split(
 
 
 def find_split(
-    conn: sqlite3.Connection, task: Task, plan: dict[str, Any], members: Iterable[Member]
+    conn: sqlite3.Connection, task: Task, plan: StoredPlan, members: Iterable[Member]
 ) -> int | None:
     """The id of a split with these very members; None when no classifier has it."""
     return _find(conn, _digest(task, plan, _sorted(members))) if has_store(conn) else None
 
 
-def split_plan(conn: sqlite3.Connection, split_id: int) -> dict[str, Any]:
-    """How a stored split was made: seed and shares, or the column that gave it."""
+def split_plan(conn: sqlite3.Connection, split_id: int) -> StoredPlan:
+    """How a stored split was made. Raises ArtifactError."""
     sql = f"select {at_most('plan')} from _ftclassify_splits where id = ?"
     row = conn.execute(sql, [split_id]).fetchone()
-    try:
-        return read_object(row and row[0], "plan of the split")
-    except ArtifactError as error:
-        raise ArtifactError("The split of a classifier is damaged in this file.") from error
+    return read_plan(read_object(row and row[0], "plan of the split"))
+
+
+def read_plan(stored: object) -> StoredPlan:
+    """Raises ArtifactError."""
+    return read_stored(
+        StoredPlan, stored, "How the rows were divided was", "train the classifier again"
+    )
 
 
 def splits_of_rows(conn: sqlite3.Connection, split_id: int, keys: Iterable[Key]) -> dict[str, str]:
@@ -118,7 +136,7 @@ def _sorted(members: Iterable[Member]) -> list[tuple[str, int, Split]]:
     return sorted((key_text(key), text_hash, split) for key, text_hash, split in members)
 
 
-def _digest(task: Task, plan: dict[str, Any], rows: list[tuple[str, int, Split]]) -> str:
+def _digest(task: Task, plan: StoredPlan, rows: list[tuple[str, int, Split]]) -> str:
     return sha256(json.dumps([task.to_dict(), plan, rows], sort_keys=True).encode()).hexdigest()
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import logging
 import sqlite3
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 from urllib.parse import parse_qs
@@ -196,10 +196,8 @@ def tables_of(conn: sqlite3.Connection, job_id: int) -> tuple[str | None, frozen
 
 def table_of(conn: sqlite3.Connection, job: Job) -> str | None:
     """Raises ClassifierNotFound when only a classifier that is gone could say it."""
-    task = job.settings.get("task")
-    table = task.get("source") if isinstance(task, Mapping) else job.settings.get("table")
-    if isinstance(table, str):
-        return table
+    if job.table is not None:
+        return job.table
     if job.classifier_id is None:
         return None
     return find_by_id(conn, job.classifier_id).task.source

@@ -21,6 +21,7 @@ from datasette_ftclassify.core.database import connect
 from datasette_ftclassify.core.errors import JobError
 from datasette_ftclassify.core.splits import SplitPlan
 from datasette_ftclassify.core.task import define
+from datasette_ftclassify.core.typed_json import as_json
 from datasette_ftclassify.jobs.check import submit_check
 from datasette_ftclassify.jobs.columns import Columns
 from datasette_ftclassify.jobs.evaluate import submit_evaluate
@@ -132,7 +133,7 @@ def test_settings_are_read_as_they_were_written(conn: sqlite3.Connection, kind: 
     if kind == "train":
         written = settings.request.settings(settings.task)
     else:
-        written = settings.to_dict() if hasattr(settings, "to_dict") else asdict(settings)
+        written = as_json(settings)
     assert json.loads(json.dumps(written)) == get_job(conn, job.id).settings
 
 

@@ -30,6 +30,7 @@ from working import work
 from datasette_ftclassify.core.database import connect
 from datasette_ftclassify.core.errors import (
     AccessError,
+    ArtifactError,
     JobError,
     JobStopped,
     LimitReached,
@@ -267,6 +268,49 @@ def test_what_was_prepared_counts_once_the_rows_were_sent(conn, openai_server):
     assert "Noise" in result.classifier.labels.names
     assert result.classifier.training_rows == 392
     assert result.metrics["missing"] == 7
+    assert openai_server.jobs_created == 1
+
+
+DAMAGES = (
+    {"preparation": []},
+    {"preparation": {}},
+    {"preparation": {"labels": ["Noise"]}},
+    {"preparation": {"labels": {"values": [], "kind": "multiclass"}}},
+    {"preparation": {"format": {"form": "chat"}}},
+    {"preparation": {"split_id": "1"}},
+    {"preparation": {"epochs": 10.5}},
+    {"preparation": {"tokens": -1}},
+    {"preparation": {"about": {"rows": [392]}}},
+    {"preparation": {"of_a_later_version": True}},
+    {"step": "elsewhere"},
+    {"files": ["file-1"]},
+    {"job_id": ["ftjob-1"]},
+    {"shown": "much"},
+    {"share": "half"},
+    {"last_event": {}},
+)
+
+
+def test_what_a_stranger_noted_of_a_training_is_refused_in_one_sentence(conn, openai_server):
+    access = access_to(openai_server)
+    job = submit_train(conn, topics(conn), request())
+    leave_running(openai_server, conn, job)
+    noted = get_job(conn, job.id).remote
+    for damage in DAMAGES:
+        remote = {**noted, **damage}
+        if damage.get("preparation"):
+            remote["preparation"] = {**noted["preparation"], **damage["preparation"]}
+        with conn:
+            conn.execute("update _ftclassify_jobs set remote = ?", [json.dumps(remote)])
+        with pytest.raises(ArtifactError, match=r"was not written by this software.*start a new"):
+            run_submitted(conn, job, access=access)
+        failed = get_job(conn, job.id)
+        assert (failed.state, failed.remote) == ("failed", remote), damage
+        assert "was not written by this software" in failed.error
+    assert openai_server.jobs_created == 1
+    with conn:  # nothing was lost: as it was, it is followed to its end
+        conn.execute("update _ftclassify_jobs set remote = ?", [json.dumps(noted)])
+    assert run_submitted(conn, job, access=access).classifier.labels.names
     assert openai_server.jobs_created == 1
 
 

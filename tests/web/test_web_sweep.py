@@ -70,8 +70,29 @@ async def test_all_are_cancelled_at_once(path, conn):
     ended = await send(datasette, PAGE, {**TASK, "action": "cancel", "sweep": sweep}, ROOT)
     assert ended.json()["cancelled"] == 3
     assert value(conn, "select count(*) from _ftclassify_jobs where state = 'cancelled'") == 3
+    assert (await get(datasette, f"{PAGE}?table=messages&sweep=none", ROOT)).status_code == 404
     other = {"table": "messages", "action": "cancel", "sweep": "none"}
     assert (await send(datasette, PAGE, other, ROOT)).status_code == 404
+
+
+async def test_a_sweep_of_a_table_is_nothing_of_another_one(path, conn):
+    """Also where a stranger's file says that both are one."""
+    with conn:
+        conn.execute("create table private as select * from messages")
+    datasette = serve(path, writers=ROOT)
+    both = {**TASK, "seeds": 2}
+    await send(datasette, PAGE, {**both, "table": "private", "name": "secret"}, ROOT)
+    sweep = (await send(datasette, PAGE, both, ROOT)).json()["sweep"]
+    with conn:
+        conn.execute(
+            "update _ftclassify_jobs set settings = json_set(settings, '$.sweep', ?)", [sweep]
+        )
+    shown = await get(datasette, f"{PAGE}.json?table=messages&sweep={sweep}", ROOT)
+    assert [one["name"] for one in shown.json()["variants"]] == ["topics-local-1"]
+    cancel = {"table": "messages", "action": "cancel", "sweep": sweep}
+    assert (await send(datasette, PAGE, cancel, ROOT)).json()["cancelled"] == 2
+    left = "select distinct json_extract(settings, '$.name') from _ftclassify_jobs"
+    assert value(conn, f"{left} where state = 'queued'") == "secret-local-1"
 
 
 @pytest.mark.parametrize(

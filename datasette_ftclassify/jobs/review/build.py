@@ -5,11 +5,11 @@ from __future__ import annotations
 import sqlite3
 import uuid
 from collections.abc import Mapping
-from dataclasses import replace
-from typing import Any
+from dataclasses import dataclass, replace
 
-from ...core.errors import ArtifactError, FtclassifyError, ReviewError
+from ...core.errors import ReviewError
 from ...core.labels import LabelSet
+from ...core.typed_json import as_json, read_stored
 from ...store.jobs.job import Job
 from ...store.jobs.state import add_job, save_progress
 from ...store.reviews import add_rows
@@ -39,7 +39,7 @@ def submit_review(
         raise ReviewError(f"From 1 to {MOST_PEOPLE} people can label each row.", fields=("people",))
     source = find_source(conn, settings.task)
     task = replace(settings.task, source=source.name)
-    words = replace(settings, task=task, once=uuid.uuid4().hex).to_dict()
+    words = as_json(replace(settings, task=task, once=uuid.uuid4().hex))
     ensure_schema(conn)
     with transaction(conn):
         job = add_job(conn, "review", words)
@@ -60,15 +60,20 @@ def run_review(lease: Lease) -> Mapping[str, object]:
         add_rows(conn, job.id, made.rows)
         job.total = job.done = len(made.rows)
         save_progress(conn, job)
-    return {
-        "rows": len(made.rows),
-        "probable": made.probable,
-        "said": made.said,
-        "labels": made.labels.to_dict(),
-    }
+    return as_json(QueueResult(made.labels, len(made.rows), made.probable, made.said))
 
 
-def queue_facts(job: Job) -> tuple[Queue, ReviewSettings, LabelSet, Mapping[str, Any]]:
+@dataclass(frozen=True)
+class QueueResult:
+    """What the job of a queue gives; fields as of `queue_rows.Made`."""
+
+    labels: LabelSet
+    rows: int = 0
+    probable: int | None = None
+    said: str = ""
+
+
+def queue_facts(job: Job) -> tuple[Queue, ReviewSettings, QueueResult]:
     """What a finished job made. Raises ReviewError for another job, or one that has not finished,
     ArtifactError for a damaged one."""
     if job.kind != "review":
@@ -76,9 +81,5 @@ def queue_facts(job: Job) -> tuple[Queue, ReviewSettings, LabelSet, Mapping[str,
     settings = settings_of(job, ReviewSettings)
     if job.state != "finished" or job.result is None:
         raise ReviewError(f"The queue of job {job.id} is not made yet: it is {job.state}.")
-    try:
-        return (
-            queue_of(settings.queue), settings, LabelSet.from_dict(job.result["labels"]), job.result
-        )  # fmt: skip
-    except (KeyError, TypeError, FtclassifyError) as error:
-        raise ArtifactError("This queue is damaged in this file: make another one.") from error
+    made = read_stored(QueueResult, job.result, "This queue was", "make another one")
+    return queue_of(settings.queue), settings, made

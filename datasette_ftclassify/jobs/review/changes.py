@@ -53,9 +53,9 @@ def people_of(job: Job) -> int:
 def open_queue(conn: sqlite3.Connection, job: Job) -> tuple[Task, Relation, LabelSet]:
     """What is reviewed, where, and the labels that can be chosen. Raises ReviewError, SourceError
     or ArtifactError when it cannot be."""
-    _, settings, labels, _ = queue_facts(job)
+    _, settings, made = queue_facts(job)
     source = find_source(conn, settings.task)
-    offered = offered_labels(conn, settings.task, labels)
+    offered = offered_labels(conn, settings.task, made.labels)
     return settings.task, source, with_added(offered, _added(conn, job, settings.task))
 
 

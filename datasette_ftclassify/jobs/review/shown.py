@@ -119,11 +119,10 @@ class QueueNow:
 def queue_now(conn: sqlite3.Connection, job: Job, who: str = "") -> QueueNow:
     """who: whose queue it is, where several people label each row
     Raises ReviewError, SourceError or ArtifactError when the queue cannot be worked in."""
-    queue, settings, _, result = queue_facts(job)
+    queue, settings, made = queue_facts(job)
     with exact(conn):
         task, source, labels = open_queue(conn, job)
     progress = progress_of(conn, job.id)
-    probable, said = result.get("probable"), result.get("said")
     audit = None
     # Rows are decided the disputed ones first, which say nothing of the others.
     whole = settings.people < 2 or not (progress.open or progress.answered)
@@ -136,8 +135,8 @@ def queue_now(conn: sqlite3.Connection, job: Job, who: str = "") -> QueueNow:
         queue=queue.name,
         title=queue.title,
         source=source.name,
-        said=said if isinstance(said, str) else "",
-        probable=probable if type(probable) is int else None,
+        said=made.said,
+        probable=made.probable,
         progress=progress,
         labels=list(labels.names),
         exclusive=task.exclusive,

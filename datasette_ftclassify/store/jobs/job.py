@@ -49,6 +49,7 @@ class RemoteState:
     step:     what was begun last; None: nothing was sent
     shown:    how far it was said to be, 0-1
     job_id, files: the service's ids; files by what is in them
+    why:      it ended without a model
     """
 
     prepared: bool = False
@@ -56,6 +57,7 @@ class RemoteState:
     shown: float | None = None
     job_id: str | None = None
     files: Mapping[str, str] = field(default_factory=dict)
+    why: str | None = None
 
     @classmethod
     def read(cls, stored: Mapping[str, Any] | None) -> RemoteState:
@@ -67,6 +69,7 @@ class RemoteState:
             shown if shown is not None and shown <= 1 else None,
             text_or_none(said.get("job_id")),
             texts_of(said.get("files")),
+            text_or_none(said.get("why")),
         )
 
 
@@ -118,6 +121,13 @@ class Job:
     @property
     def shown_state(self) -> str:
         return "interrupted" if self.interrupted else self.state
+
+    @property
+    def table(self) -> str | None:
+        """That it reads or writes; None where its settings do not say."""
+        task = self.settings.get("task")
+        said = task.get("source") if isinstance(task, dict) else self.settings.get("table")
+        return text_or_none(said)
 
     @property
     def terms(self) -> Terms:

@@ -44,7 +44,7 @@ def create_job(
     may be there.
     """
     training_log = session.training_log
-    if training_log.state.get("step") == "create":
+    if session.state.get("step") == "create":
         found = find_job(session, files)
         if found is not None:
             return found
@@ -114,7 +114,7 @@ def _create(
 ) -> str:
     """One job. Raises ServiceProblem; after TryAgain it may be there all the same."""
     while True:
-        without = list(session.training_log.state.get("without") or [])
+        without = session.state.get("without", [])
         try:
             job = session.client.fine_tuning.jobs.create(
                 **_fields(session.training_log.tag, spec, endpoint, files, without)

@@ -49,10 +49,11 @@ def train(
     session = TrainingSession(client, training_log, host, poll)
     try:
         training_log.check()
-        job_id = training_log.state.get("job_id")
+        state = session.state
+        job_id = state.get("job_id")
         if job_id is None:
-            if training_log.state.get("step") == "create":
-                files = dict(training_log.state["files"])
+            if state.get("step") == "create":
+                files = state.get("files", {})
             else:
                 files = send_files(
                     session, spec, limits, file_bytes=file_bytes, part_bytes=part_bytes
@@ -91,7 +92,7 @@ def _begin(
     try:
         job_id = create_job(session, spec, endpoint, files)
     except (ServiceRefused, RowRejected):
-        if not session.training_log.state.get("unheard"):
+        if not session.state.get("unheard"):
             # Without a job nobody has use for the files, and nobody would delete them.
             _clean_up(session)
         raise
@@ -102,10 +103,10 @@ def _begin(
 
 def _settle(session: TrainingSession) -> None:
     """Passes a requested pause or cancellation on to the service."""
-    wanted, state = session.training_log.wanted, session.training_log.state
+    wanted, state = session.training_log.wanted, session.state
     job_id = state.get("job_id")
     if job_id is None and wanted == "cancel" and state.get("step") == "create":
-        job_id = find_job(session, dict(state.get("files") or {}))
+        job_id = find_job(session, state.get("files", {}))
     if wanted == "pause" and job_id is not None:
         pause_job(session, job_id)
     if wanted == "cancel" and job_id is not None:
@@ -125,11 +126,10 @@ def _end(session: TrainingSession, why: str) -> None:
 def _clean_up(session: TrainingSession) -> None:
     """There is no job: the files go, and the training can begin anew."""
     ids = _file_ids(session)
-    if session.training_log.state.get("step") is not None:
+    if session.state.get("step") is not None:
         session.training_log.save(step="upload", files={}, uploads={})
     delete_files(session, ids)
 
 
 def _file_ids(session: TrainingSession) -> list[str]:
-    files = session.training_log.state.get("files") or {}
-    return [id for id in files.values() if id]
+    return [id for id in session.state.get("files", {}).values() if id]

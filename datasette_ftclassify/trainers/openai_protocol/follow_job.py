@@ -85,9 +85,7 @@ class _Following:
 
     def _report_progress(self, status: str) -> None:
         step = _STEPS.get(status, "training at {}").format(self.session.host)
-        self.session.training_log.report_progress(
-            step, float(self.session.training_log.state.get("share") or 0.0)
-        )
+        self.session.training_log.report_progress(step, self.session.state.get("share", 0.0))
 
     def _say_once(self, message: str) -> None:
         if message != self._said:
@@ -96,7 +94,7 @@ class _Following:
 
     def _meet_pause(self) -> None:
         """Resumes what we paused; what somebody else paused is waited for."""
-        if not self.session.training_log.state.get("paused"):
+        if not self.session.state.get("paused"):
             self._say_once(
                 f"The job is paused at {self.session.host}, and goes on when it is resumed there."
             )
@@ -131,17 +129,17 @@ class _Following:
             if figures.get("total_steps"):
                 share = min(figures.get("step", 0) / figures["total_steps"], 1.0)
         if news:
-            changes = {"last_event": news[-1].id}
+            changes = {"last_event": str(news[-1].id)}
             self.session.training_log.save(**changes, **({} if share is None else {"share": share}))
-            self._seen |= {event.id for event in news}
+            self._seen |= {str(event.id) for event in news}
 
     def _news(self) -> list[Any]:
         """Events that were not noted yet, oldest first. Raises ServiceProblem."""
-        known = {*self._seen, self.session.training_log.state.get("last_event")}
+        known = {*self._seen, str(self.session.state.get("last_event"))}
         news: list[Any] = []
         jobs = self.session.client.fine_tuning.jobs
         for page in self.session.pages(lambda: jobs.list_events(self.job_id, limit=EVENTS)):
-            fresh = [event for event in page if event.id not in known]
+            fresh = [event for event in page if str(event.id) not in known]
             news += fresh[: max(MOST_NEWS - len(news), 0)]
             if len(fresh) < len(page) or len(news) == MOST_NEWS:
                 break

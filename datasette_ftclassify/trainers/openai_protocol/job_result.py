@@ -80,13 +80,12 @@ def collect_result(session: TrainingSession, spec: TrainingSpec, job: Any) -> Fi
     if shutdown:
         warnings.append(f"{session.host} says that this model stops on {shutdown}.")
     chosen = _hyperparameters(job)
-    files = session.training_log.state.get("files") or {}
     service = {
         "host": session.host,
         "job": job.id,
         "model": model,
         "base": job.model,
-        "files": dict(files),
+        "files": session.state.get("files", {}),
         "result_files": list(job.result_files or []),
         "suffix": spec.options.suffix,
         "seed": getattr(job, "seed", None),

@@ -17,6 +17,7 @@ from ..service import TrainingLog
 from ..service_errors import TryAgain
 from .errors import FAILURES, problem
 from .pagination import pages
+from .training_state import TrainingState, state_of
 
 T = TypeVar("T")
 
@@ -43,6 +44,11 @@ class TrainingSession:
     poll: tuple[float, float]
     ignore_stop: bool = False
 
+    @property
+    def state(self) -> TrainingState:
+        """As last saved."""
+        return state_of(self.training_log)
+
     def call(self, act: Callable[[], Any], need: str = "id") -> Any:
         """One request. Raises ServiceProblem; an answer without the field `need` is TryAgain."""
         try:
@@ -50,7 +56,7 @@ class TrainingSession:
         except FAILURES as error:
             trouble = problem(error)
             if isinstance(trouble, TryAgain):
-                share = float(self.training_log.state.get("shown") or 0.0)
+                share = self.state.get("shown", 0.0)
                 self.training_log.report_progress(f"trying again: {trouble}", share)
             raise trouble from None
         if getattr(answer, need, None) is None:

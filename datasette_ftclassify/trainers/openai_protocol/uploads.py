@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import openai
 
@@ -24,6 +24,7 @@ from ..service import TrainingSpec
 from ..service_errors import RowRejected, ServiceProblem, ServiceRefused
 from .errors import FAILURES, problem
 from .training_requests import TrainingSession
+from .training_state import Upload
 
 FILE_BYTES = 512 * 1024**2
 """The most that goes as one request (OpenAI's Files API); larger files go as Uploads."""
@@ -62,10 +63,10 @@ def send_files(
     Raises TrainingError, ServiceProblem or JobStopped.
     """
     training_log = session.training_log
-    files: dict[str, str | None] = dict(training_log.state.get("files") or {})
+    files = session.state.get("files", {})
     if not all(split in files for split in SPLITS):
         # Nothing of ours can be there before the first time.
-        again = training_log.state.get("step") == "upload"
+        again = session.state.get("step") == "upload"
         training_log.save(step="upload")
         with tempfile.TemporaryDirectory(prefix="ftclassify-") as folder:
             for split in SPLITS:
@@ -193,7 +194,7 @@ class _Sending:
         return str(made.id)
 
     def _send_parts(self) -> str:
-        begun = bool(self._known())
+        begun = self._known() is not None
         try:
             return self._go_on_sending()
         except (ServiceRefused, RowRejected):
@@ -206,15 +207,15 @@ class _Sending:
     def _go_on_sending(self) -> str:
         client, digest = self.session.client, _md5(self.path)
         upload = self._known()
-        if upload.get("md5") != digest or upload.get("part_bytes") != self.part_bytes:
+        if upload is None or (upload["md5"], upload["part_bytes"]) != (digest, self.part_bytes):
             made = self.session.call(
                 lambda: client.uploads.create(
                     bytes=self.size, filename=self.name, mime_type="text/jsonl", purpose=PURPOSE
                 )
             )
-            upload = {"id": made.id, "md5": digest, "part_bytes": self.part_bytes, "parts": []}
+            upload = {"id": str(made.id), "md5": digest, "part_bytes": self.part_bytes, "parts": []}
             self._note(upload)
-        parts: list[str] = list(upload["parts"])
+        parts = upload["parts"]
         with self.path.open("rb") as file:
             file.seek(len(parts) * self.part_bytes)
             while data := file.read(self.part_bytes):
@@ -238,12 +239,11 @@ class _Sending:
             ).id
         )
 
-    def _known(self) -> dict[str, Any]:
-        uploads = self.session.training_log.state.get("uploads") or {}
-        return dict(uploads.get(self.split) or {})
+    def _known(self) -> Upload | None:
+        return self.session.state.get("uploads", {}).get(self.split)
 
-    def _note(self, upload: dict[str, Any] | None) -> None:
-        uploads = dict(self.session.training_log.state.get("uploads") or {})
+    def _note(self, upload: Upload | None) -> None:
+        uploads = self.session.state.get("uploads", {})
         self.session.training_log.save(uploads={**uploads, self.split: upload})
 
 

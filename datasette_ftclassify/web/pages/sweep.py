@@ -13,7 +13,15 @@ from ...core.humanize import dollars
 from ...core.numbers import AGREED_USD, LIMIT_USD, WHOLE
 from ...core.task import Task
 from ...jobs.plausible import check_plausible
-from ...jobs.sweep import Sweep, SweepPrice, cancel_sweep, price_sweep, submit_sweep, sweep_jobs
+from ...jobs.sweep import (
+    Sweep,
+    SweepPrice,
+    cancel_sweep,
+    price_sweep,
+    submit_sweep,
+    sweep_jobs,
+    sweeps_of,
+)
 from ...jobs.sweep_result import SweepResult, sweep_result
 from ...jobs.train_plan import MORE
 from ...store.jobs.queue import put_in_queue
@@ -185,7 +193,7 @@ async def _form(
     more: dict[str, Any] | None = None,
 ) -> Response:
     table = asked.choices.table
-    recent = await ask.read(lambda conn: _recent(conn, table))
+    recent = await ask.read(lambda conn: sweeps_of(conn, table))
     data = {"table": table, "sweeps": recent}
     context = {
         "asked": asked,
@@ -200,23 +208,14 @@ async def _form(
     return await show(ask, data, more=context, status=200 if error is None else 400)
 
 
-def _recent(conn: sqlite3.Connection, table: str) -> list[str]:
-    """Ids of the sweeps of a table, the newest first."""
-    from ...jobs.sweep import MOST_JOBS
-    from ...store.jobs.queries import newest_jobs
-
-    found: dict[str, None] = {}
-    for job in newest_jobs(conn, MOST_JOBS, kind="train"):
-        task, sweep = job.settings.get("task"), job.settings.get("sweep")
-        if isinstance(sweep, str) and isinstance(task, dict) and task.get("source") == table:
-            found.setdefault(sweep)
-    return list(found)
+async def _require(ask: PageRequest, table: str, sweep_id: str) -> None:
+    if not await ask.read(lambda conn: sweep_jobs(conn, sweep_id, table)):
+        raise NotFound(f"There is no sweep {sweep_id} of {table}.")
 
 
 async def _result(ask: PageRequest, table: str, sweep_id: str) -> Response:
-    result = await read_aside(ask, lambda conn: sweep_result(conn, sweep_id))
-    if result.source != table:
-        raise NotFound(f"There is no sweep {sweep_id} of {table}.")
+    await _require(ask, table, sweep_id)
+    result = await read_aside(ask, lambda conn: sweep_result(conn, sweep_id, table))
     data = {**result.to_dict(), "sweeps": [sweep_id]}
     more = {
         "found": result,
@@ -253,9 +252,7 @@ def _links(ask: PageRequest, table: str, choices: Choices | None = None) -> dict
 async def _cancel(ask: PageRequest, table: str) -> Response:
     sweep_id = ask.one("sweep")
     access = await access_of(ask.datasette)
-    jobs = await ask.read(lambda conn: sweep_jobs(conn, sweep_id))
-    if not jobs or (await read_aside(ask, lambda c: sweep_result(c, sweep_id))).source != table:
-        raise NotFound(f"There is no sweep {sweep_id} of {table}.")
-    ended = await write_aside(ask, lambda conn: cancel_sweep(conn, sweep_id, access))
+    await _require(ask, table, sweep_id)
+    ended = await write_aside(ask, lambda conn: cancel_sweep(conn, sweep_id, access, table))
     where = ask.url("sweep", table=table, sweep=sweep_id)
     return await done(ask, where, {"cancelled": ended}, "The trainings were asked to end.")
