@@ -10,6 +10,8 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
+from datasette.utils.asgi import NotFound
+
 from ..core.database import decode
 from ..core.errors import FtclassifyError
 from ..core.time_limit import within
@@ -39,6 +41,16 @@ def path_of(ask: PageRequest) -> str:
             f"The database {ask.database} is in memory: this needs one that is a file."
         )
     return str(ask.db.path)
+
+
+def require_file(ask: PageRequest, so: str = "nothing can be trained in it.") -> None:
+    """Raises NotFound for a database that cannot be changed, FtclassifyError for one in memory.
+
+    so: what cannot be done therefore, and what to do instead
+    """
+    if not ask.db.is_mutable:
+        raise NotFound(f"{ask.database} cannot be changed here, so {so}")
+    path_of(ask)
 
 
 def read_uri(ask: PageRequest) -> str:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from ..store.classifiers import Classifier, list_classifiers
 from .page_request import PageRequest
+from .permissions import TRAIN
+from .refusals import NotAllowed
 
 
 def tables_revealed(classifier: Classifier) -> frozenset[str]:
@@ -20,6 +22,15 @@ async def may_all(ask: PageRequest, action: str, name: str) -> bool:
     """Whether the visitor may do that with what all versions of the name were trained on."""
     sources = {one.task.source for one in await _versions(ask, name)}
     return all([await ask.may(action, table) for table in sources])
+
+
+async def require_may_replace(
+    ask: PageRequest, name: str, instead: str = ": choose another name"
+) -> None:
+    """Raises NotAllowed where a new version of the name would answer in the place of one that
+    belongs to a table which the visitor may not train on."""
+    if not await may_all(ask, TRAIN, name):
+        raise NotAllowed(f"You may not train a new version of {name}{instead}.")
 
 
 async def _versions(ask: PageRequest, name: str) -> list[Classifier]:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from ..core.errors import FtclassifyError
 from ..core.numbers import WHOLE
 from ..store.classifiers import Classifier
 from ..store.jobs.job import Job
 from .datasette_reads import page_seconds, read, write
 from .form_fields import many, one, ticked
 from .permissions import may
+from .refusals import NotAgreed
 
 if TYPE_CHECKING:
     from datasette.app import Datasette
@@ -27,11 +29,12 @@ class PageRequest:
     """A request that was let in, and what it is about.
 
     given: the fields of a form or a JSON body; a list where a field came several times
-    table: the table (or view) whose permissions count; None for a route about a database
+    table_or_none: the table (or view) whose permissions count; None for a route about a database
     behind: other tables that it reveals something of, which the visitor must see as well
     template: of the page
     damaged: why the classifier cannot be read; `table` is then our own of all classifiers, because
             nothing says what it was trained on
+    refused: why the form was refused that is shown again; see `responses.form_page`
     """
 
     datasette: Datasette
@@ -39,11 +42,47 @@ class PageRequest:
     database: str
     given: dict[str, Any] = field(default_factory=dict)
     template: str = ""
-    table: str | None = None
-    classifier: Classifier | None = None
-    job: Job | None = None
+    table_or_none: str | None = None
+    classifier_or_none: Classifier | None = None
+    job_or_none: Job | None = None
     behind: frozenset[str] = frozenset()
     damaged: str | None = None
+    refused: FtclassifyError | None = None
+
+    @property
+    def table(self) -> str:
+        """Of a route about a table, a classifier or a job."""
+        assert self.table_or_none is not None
+        return self.table_or_none
+
+    @property
+    def classifier(self) -> Classifier:
+        """Of a route about one; not where `damaged` says why it cannot be read."""
+        assert self.classifier_or_none is not None
+        return self.classifier_or_none
+
+    @property
+    def job(self) -> Job:
+        """Of a route about one."""
+        assert self.job_or_none is not None
+        return self.job_or_none
+
+    @property
+    def refusal(self) -> str | None:
+        """Why the form was refused, as the page says it."""
+        if isinstance(self.refused, NotAgreed):
+            return self.refused.on_page
+        return None if self.refused is None else str(self.refused)
+
+    @property
+    def status(self) -> int:
+        """Of the page: it is an error where it says why something was refused."""
+        return 200 if self.refusal is None else int(getattr(self.refused, "status", 400))
+
+    def to_agree(self, kind: type[T]) -> T | None:
+        """What the page asks the visitor to agree to, if it is of this kind."""
+        found = self.refused.found if isinstance(self.refused, NotAgreed) else None
+        return found if isinstance(found, kind) else None
 
     @property
     def actor(self) -> Any:
@@ -85,6 +124,13 @@ class PageRequest:
         """Whether a box is ticked, or a JSON field true."""
         return ticked(self.given.get(name))
 
+    @property
+    def fields(self) -> Mapping[str, Any]:
+        """Of the form or JSON body; of a GET those of the address."""
+        if self.method == "POST":
+            return self.given
+        return {name: self.arguments(name) for name in self.request.args}
+
     def number(self, name: str) -> int | None:
         """A whole number from 0 of the query string; None where it has none."""
         found = WHOLE.read(self.argument(name))
@@ -103,7 +149,7 @@ class PageRequest:
         return await write(self.db, function, self.request)
 
     async def may(self, action: str, table: str | None = None) -> bool:
-        about = self.table if table is None else table
+        about = self.table_or_none if table is None else table
         return about is not None and await may(
             self.datasette, self.actor, action, self.database, about
         )

@@ -6,10 +6,30 @@ from typing import TYPE_CHECKING, Any
 
 from datasette.utils.asgi import Response
 
+from ..core.errors import FtclassifyError
+
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Awaitable, Callable, Mapping
 
     from .page_request import PageRequest
+
+
+async def form_page(
+    ask: PageRequest,
+    shown: Callable[[PageRequest], Awaitable[Response]],
+    act: Callable[[PageRequest], Awaitable[Response]],
+) -> Response:
+    """A page with a form: GET shows it, POST acts. What is refused is said on the page, with
+    everything as it was typed; a program is told by the route, as of every error."""
+    if ask.method != "POST":
+        return await shown(ask)
+    try:
+        return await act(ask)
+    except FtclassifyError as error:
+        if ask.wants_json:
+            raise
+        ask.refused = error
+        return await shown(ask)
 
 
 async def show(
@@ -17,18 +37,22 @@ async def show(
     data: Mapping[str, Any],
     *,
     more: Mapping[str, Any] | None = None,
-    status: int = 200,
+    status: int | None = None,
     template: str | None = None,
 ) -> Response:
     """The data as JSON where that was asked for, else in the page's template.
 
     data:     JSON-safe; the same on the page and at .json
     more:     what the page alone needs, such as pictures
+    status:   None: as of the form that was refused, if any
     template: another one than the page has declared
     """
+    status = ask.status if status is None else status
     if ask.wants_json:
         return Response.json({"ok": status < 400, **data}, status=status)
-    context = {**data, **(more or {}), "ask": ask, "url": ask.url}
+    wrong = next(iter(ask.refused.fields), None) if ask.refused else None
+    refused = {"refusal": ask.refusal, "wrong": wrong}
+    context = {**refused, **data, **(more or {}), "ask": ask, "url": ask.url}
     html = await ask.datasette.render_template(
         template or ask.template, context, request=ask.request
     )

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import logging
 import sqlite3
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 from urllib.parse import parse_qs
@@ -35,6 +35,7 @@ from ..store.jobs.state import get_job
 from .classifier_names import tables_revealed
 from .page_request import PageRequest, wants_json
 from .permissions import PERMISSIONS, TRAIN, VIEW, WORK, may_view_database, may_view_instance
+from .refusals import NotAgreed
 
 if TYPE_CHECKING:
     from datasette.app import Datasette
@@ -145,7 +146,7 @@ class Route:
         if self.about == "database":
             return ask
         await self._find(ask)
-        if not all([await ask.may(VIEW, table) for table in (ask.table, *ask.behind)]):
+        if not all([await ask.may(VIEW, table) for table in (ask.table_or_none, *ask.behind)]):
             raise NotFound(_missing(self.about))
         if self.about == "job" and not ask.db.is_mutable and not await ask.may(TRAIN):
             raise NotFound(_missing(self.about))  # readers are shown no jobs
@@ -164,24 +165,24 @@ class Route:
                 await self._find_classifier(ask, title)
             elif self.about == "job":
                 number = int(variables["id"])
-                ask.job = await ask.read(lambda conn: get_job(conn, number))
-                ask.table, ask.behind = await ask.read(lambda conn: tables_of(conn, number))
+                ask.job_or_none = await ask.read(lambda conn: get_job(conn, number))
+                ask.table_or_none, ask.behind = await ask.read(lambda conn: tables_of(conn, number))
             else:
                 wanted = ask.one("table") or ask.argument("table")
-                ask.table = await ask.read(lambda conn: relation(conn, wanted).name)
+                ask.table_or_none = await ask.read(lambda conn: relation(conn, wanted).name)
         except (ClassifierNotFound, JobNotFound, SourceError) as error:
             # Not in the words of the error: it names what is there, also to who may not know.
             raise NotFound(_missing(self.about)) from error
 
     async def _find_classifier(self, ask: PageRequest, title: str) -> None:
         try:
-            ask.classifier = await ask.read(lambda conn: find_classifier(conn, title))
-            ask.table = ask.classifier.task.source
+            ask.classifier_or_none = await ask.read(lambda conn: find_classifier(conn, title))
+            ask.table_or_none = ask.classifier.task.source
             ask.behind = tables_revealed(ask.classifier) - {ask.table}
         except ArtifactError as error:
             if not self.damaged:
                 raise
-            ask.damaged, ask.table = str(error), CLASSIFIERS
+            ask.damaged, ask.table_or_none = str(error), CLASSIFIERS
 
 
 def _missing(about: str) -> str:
@@ -271,17 +272,21 @@ def _status(error: Exception) -> int:
     return 404 if isinstance(error, NotFound) else int(getattr(error, "status", 400))
 
 
-def error_response(message: str, status: int, fields: Sequence[str] = ()) -> Response:
+def error_response(
+    message: str, status: int, fields: Sequence[str] = (), data: Mapping[str, object] | None = None
+) -> Response:
     """An error in the shape that Datasette's JSON API has; `fields` where it is about some."""
-    body: dict[str, Any] = {"ok": False, "error": message, "errors": [message], "status": status}
-    return Response.json(body | ({"fields": list(fields)} if fields else {}), status=status)
+    body = {"ok": False, "error": message, "errors": [message], "status": status}
+    about = {"fields": list(fields)} if fields else {}
+    return Response.json({**body, **about, **(data or {})}, status=status)
 
 
 async def _error_response(
     datasette: Datasette, request: Request, error: FtclassifyError
 ) -> Response:
     if wants_json(request):
-        return error_response(str(error), _status(error), error.fields)
+        more = error.data if isinstance(error, NotAgreed) else None
+        return error_response(str(error), _status(error), error.fields, more)
     return await error_page(datasette, request, error)
 
 

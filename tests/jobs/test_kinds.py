@@ -130,10 +130,7 @@ WRONG: list[tuple[str, tuple[str, ...], object]] = [
 def test_settings_are_read_as_they_were_written(conn: sqlite3.Connection, kind: str) -> None:
     job = submit(conn, kind)
     settings: Any = settings_of(get_job(conn, job.id), KINDS[kind].settings)
-    if kind == "train":
-        written = settings.request.settings(settings.task)
-    else:
-        written = as_json(settings)
+    written = settings.request.settings(settings.task) if kind == "train" else as_json(settings)
     assert json.loads(json.dumps(written)) == get_job(conn, job.id).settings
 
 

@@ -34,7 +34,7 @@ class TrainingState(TypedDict, total=False):
     uploads: dict[str, Upload | None]
     without: list[str]
     unheard: bool
-    job_id: str
+    job_id: str | None
     last_event: str
     share: float
     shown: float

@@ -6,24 +6,20 @@ from __future__ import annotations
 import sqlite3
 from typing import TYPE_CHECKING, Any
 
-from ...core.database import Key, relation
-from ...core.errors import FtclassifyError, ReviewError
+from ...core.database import relation
+from ...core.errors import ReviewError
 from ...core.humanize import rows_text
 from ...jobs.review.agreement import Accepted, accept_agreed, agreement, next_decision
 from ...jobs.review.batches import undo_batch
 from ...store.change_batches import get_batch, last_of_queue
-from ...store.jobs.job import Job
 from ..permissions import REVIEW, may_edit
 from ..registry import page
-from ..responses import done, show
-from ..row_events import tell_edited
+from ..responses import done, form_page, show
 from .check import row_url
 from .review import require_edit
-from .review_rows import queue_job, who_is, whole_number
+from .review_rows import require_queue, tell_all, who_is, whole_number
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from datasette.utils.asgi import Response
 
     from ..page_request import PageRequest
@@ -41,19 +37,13 @@ async def agreement_page(ask: PageRequest) -> Response:
     decision, which is made on the queue's page. accept: writes the labels on which all agree. undo:
     takes back all that the `batch` with that number has written.
     """
-    job = queue_job(ask, "nothing can be decided: use the original file.")
-    if ask.method != "POST":
-        return await _shown(ask, job)
+    require_queue(ask, "nothing can be decided: use the original file.")
+    return await form_page(ask, _shown, _act)
+
+
+async def _act(ask: PageRequest) -> Response:
     await require_edit(ask)
-    try:
-        return await _act(ask, job)
-    except FtclassifyError as error:
-        if ask.wants_json:
-            raise
-        return await _shown(ask, job, error)
-
-
-async def _act(ask: PageRequest, job: Job) -> Response:
+    job = ask.job
     action, who = ask.one("action"), who_is(ask)
     here = ask.url("jobs", job.id, "agreement")
     if action == "decide":
@@ -62,7 +52,7 @@ async def _act(ask: PageRequest, job: Job) -> Response:
         return await done(ask, where, {"place": place})
     if action == "accept":
         accepted = await ask.edit(lambda conn: accept_agreed(conn, job, who))
-        await _tell(ask, accepted.written)
+        await tell_all(ask, accepted.written)
         data = {"written": len(accepted.written), "kept": accepted.kept, "left": accepted.left,
                 "reason": accepted.reason}  # fmt: skip
         return await done(ask, here, data, _accepted(accepted))
@@ -72,16 +62,11 @@ async def _act(ask: PageRequest, job: Job) -> Response:
         if batch.job_id != job.id:
             raise ReviewError(f"This queue has no change {number} of many rows.")
         undone = await ask.edit(lambda conn: undo_batch(conn, number, who))
-        await _tell(ask, undone.restored)
+        await tell_all(ask, undone.restored)
         data = {"restored": len(undone.restored), "kept": undone.kept}
         said = f"{rows_text(len(undone.restored)).capitalize()} undone."
         return await done(ask, here, data, said)
     raise ReviewError(f"The action is one of {', '.join(ACTIONS)}, not {action or 'nothing'}.")
-
-
-async def _tell(ask: PageRequest, keys: Sequence[Key]) -> None:
-    for key in keys:
-        await tell_edited(ask, str(ask.table), key)
 
 
 def _accepted(found: Accepted) -> str:
@@ -93,7 +78,9 @@ def _accepted(found: Accepted) -> str:
     return said if found.left else f"{said}."
 
 
-async def _shown(ask: PageRequest, job: Job, error: FtclassifyError | None = None) -> Response:
+async def _shown(ask: PageRequest) -> Response:
+    job = ask.job
+
     def look(conn: sqlite3.Connection) -> dict[str, Any]:
         found, batch = agreement(conn, job), last_of_queue(conn, job.id)
         source = relation(conn, found.source)
@@ -108,8 +95,6 @@ async def _shown(ask: PageRequest, job: Job, error: FtclassifyError | None = Non
         "table": ask.table,
         "row_urls": found["urls"],
         "listed": LISTED,
-        "may_edit": await may_edit(ask.datasette, ask.actor, ask.database, str(ask.table)),
-        "error": None if error is None else str(error),
+        "may_edit": await may_edit(ask.datasette, ask.actor, ask.database, ask.table),
     }
-    status = 200 if error is None else getattr(error, "status", 400)
-    return await show(ask, found["data"], more=more, status=status)
+    return await show(ask, found["data"], more=more)

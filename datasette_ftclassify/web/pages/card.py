@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 async def model_card_page(ask: PageRequest) -> Response:
     """GET /DB/-/ftclassify/classifiers/NAME/card; `format=md` for Markdown."""
     classifier = ask.classifier
-    assert classifier is not None
     origin = await table_origin(ask.datasette, ask.database, classifier.task.source)
     card = await ask.read(lambda conn: model_card(conn, classifier, origin))
     if ask.argument("format") == "md" and not ask.wants_json:

@@ -254,7 +254,7 @@ async def review_url(ask: PageRequest, job: Job, finding: Found) -> str | None:
     """Where the rows of a finding with suggested labels are reviewed, for who may."""
     if finding.code != "likely-mislabelled":
         return None
-    table = str(ask.table)
+    table = ask.table
     if not await may_edit(ask.datasette, ask.actor, ask.database, table):
         return None
     return ask.url("review", table=table, queue="mislabelled", check=job.id)

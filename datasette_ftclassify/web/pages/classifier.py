@@ -34,7 +34,7 @@ from ..job_facts import query_link
 from ..operator_settings import access_of
 from ..permissions import DELETE, PREDICT, TRAIN, VIEW, may_edit, may_view_table, may_write
 from ..registry import page
-from ..responses import done, show
+from ..responses import done, form_page, show
 from ..try_box import answers_texts
 from .deletion import delete_page, deletion_of, require_mutable
 from .jobs import visible_jobs
@@ -70,21 +70,15 @@ async def card_page(ask: PageRequest) -> Response:
     `new_name`), remove-alias (`alias`), delete (with `cancel_jobs`, to cancel first what is busy
     with it), or deploy, which notes by which name (`deployment`) a service answers for a model that
     somebody has to deploy there."""
+    if ask.damaged is not None:
+        return await (_change(ask) if ask.method == "POST" else _damaged(ask))
+    return await form_page(ask, _card, _change)
+
+
+async def _card(ask: PageRequest) -> Response:
+    if ask.refused is not None and ask.one("action") not in TYPED:
+        raise ask.refused  # there is no field beside which it could stand
     classifier = ask.classifier
-    if ask.method == "POST":
-        try:
-            return await (delete_page(ask) if ask.one("action") == "delete" else _change(ask))
-        except FtclassifyError as error:
-            if ask.wants_json or classifier is None or ask.one("action") not in TYPED:
-                raise
-            return await _card(ask, classifier, error)
-    return await (_damaged(ask) if classifier is None else _card(ask, classifier))
-
-
-async def _card(
-    ask: PageRequest, classifier: Classifier, error: FtclassifyError | None = None
-) -> Response:
-    """error: why what was typed into one of its forms cannot be done: both are shown"""
     # Other versions may have learnt from tables that are not this visitor's to know of.
     sources = await tables_behind(ask, classifier.name)
     seen = {source for source in sources if await ask.may(VIEW, source)}
@@ -107,13 +101,12 @@ async def _card(
         "one_label": classifier.labels.exclusive,
         "may_change": may_change,
         "answers_texts": await answers_texts(ask.datasette, ask.actor, ask.database, classifier),
-        "refusal": None if error is None else {"action": ask.one("action"), "text": str(error)},
-        "typed": {name: ask.one(name) for name in TYPED.values() if error is not None},
+        "typed": {name: ask.one(name) for name in TYPED.values()},
         "deletion": await deletion_of(ask, classifier.title) if may_change else None,
         "links": {**await _links(ask, classifier, found["sql"]), **query_link(ask, splits)},
         "written": await _written(ask, classifier),
     }
-    return await show(ask, found, more=more, status=200 if error is None else 400)
+    return await show(ask, found, more=more)
 
 
 async def _damaged(ask: PageRequest) -> Response:
@@ -130,14 +123,16 @@ async def _damaged(ask: PageRequest) -> Response:
 
 
 async def _change(ask: PageRequest) -> Response:
+    if ask.one("action") == "delete":
+        return await delete_page(ask)
     require_mutable(ask)
-    classifier = ask.classifier
     action, new, alias = ask.one("action"), ask.one("new_name"), ask.one("alias")
     deployment = ask.one("deployment").strip()
     if action not in ("default", "rename", "remove-alias", "deploy"):
         raise FtclassifyError("The action is one of default, rename, remove-alias, delete, deploy.")
-    if classifier is None:
+    if ask.damaged is not None:
         raise ArtifactError(f"{ask.damaged} Or delete it.")
+    classifier = ask.classifier
     said = {
         "default": f"{classifier.name} is now the default classifier.",
         "rename": f"{classifier.name} is now called {new.strip()}.",

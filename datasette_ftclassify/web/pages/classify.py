@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from datasette.utils.asgi import Forbidden, NotFound
 
 from ...core.database import relation
-from ...core.errors import AccessError, FtclassifyError, PredictError
+from ...core.errors import AccessError, PredictError
 from ...core.humanize import one_or_more
 from ...core.strengths import PROMISES, STRENGTHS
 from ...core.time_limit import TooSlow, within
@@ -40,8 +40,9 @@ from ..job_facts import RUN_ELSEWHERE
 from ..lifespan import has_worker
 from ..operator_settings import access_of, require_limits
 from ..permissions import PREDICT, SPEND, VIEW, WRITES, is_modern, may_write
+from ..refusals import TICK, NotAgreed
 from ..registry import MenuItem, page
-from ..responses import done, show
+from ..responses import done, form_page, show
 
 if TYPE_CHECKING:
     from datasette.app import Datasette
@@ -52,8 +53,6 @@ if TYPE_CHECKING:
 
 ESTIMATE_SECONDS = 10.0
 """How long an estimate may take before somebody is asked to go on without one."""
-
-TICK = "Fix the rows, or tick the box beside the button to pay all the same."
 
 ADVANCED = ("default_label", "max_errors", "concurrency", "limit_usd")
 """Fields that are folded away."""
@@ -110,26 +109,19 @@ async def classify_page(ask: PageRequest) -> Response:
     POST takes the fields of the form, as a form or as JSON, and starts a job. What costs money is
     shown first; `confirm` starts it.
     """
-    assert ask.table is not None
     if ask.table in TABLES or ask.table.startswith("sqlite_"):
         raise NotFound(f"There is no table {ask.table} to classify.")
-    if ask.method != "POST":
-        fields = {name: ask.arguments(name) for name in ask.request.args}
-        return await _show_form(ask, Form.read(ask.table, fields))
+    return await form_page(ask, _show_form, _act)
+
+
+async def _act(ask: PageRequest) -> Response:
     form = Form.read(ask.table, ask.given)
     if ask.one("action") == "change":
-        return await _show_form(ask, form)
+        return await _show_form(ask)
     if ask.db.is_mutable and not await may_write(ask.datasette, ask.actor, ask.database, ask.table):
         raise Forbidden(f"You may not do this: it needs the permissions {_writes(ask)}.")
-    try:
-        if ask.one("action") == "stop":
-            return await _stop_following(ask, form)
-        return await _post(ask, form)
-    except FtclassifyError as error:
-        return await _show_form(ask, form, error)
-
-
-async def _post(ask: PageRequest, form: Form) -> Response:
+    if ask.one("action") == "stop":
+        return await _stop_following(ask, form)
     if reason := await _blocked(ask):
         raise PredictError(reason)
     allowed = await _choices(ask)
@@ -144,7 +136,9 @@ async def _post(ask: PageRequest, form: Form) -> Response:
     confirmed = ask.checked("confirm")
     despite = prepared.refusal is None or ask.checked("despite_findings")
     if prepared.paid and _asks(prepared) and not (confirmed and despite):
-        return await _review(ask, form, prepared, access, confirmed=confirmed)
+        why = asks_to_confirm(choice.title, prepared.estimate, prepared.refusal, confirmed)
+        found = {} if prepared.confirmation is None else prepared.confirmation.to_dict()
+        raise NotAgreed(why, prepared, found, f"{prepared.refusal} {TICK}" if confirmed else None)
     if prepared.slow and prepared.request.limit_usd is None:
         raise FieldError("limit_usd", "There is no estimate: say what it may cost at most.")
     job = await queue_aside(ask, lambda conn: _submit(conn, form, prepared, access))
@@ -203,13 +197,10 @@ async def _stop_following(ask: PageRequest, form: Form) -> Response:
     return await done(ask, where, {}, "New rows are no longer classified as they come.")
 
 
-async def _review(
-    ask: PageRequest, form: Form, prepared: _Prepared, access: Access, *, confirmed: bool
-) -> Response:
-    """The estimate, what was found and what leaves this machine, and the button that agrees to it.
-
-    confirmed: somebody has, and not to the errors that were found
-    """
+async def _review(ask: PageRequest, form: Form, prepared: _Prepared) -> Response:
+    """The estimate, what was found and what leaves this machine, and the button that agrees to
+    it."""
+    access = await access_of(ask.datasette)
     confirmation, estimate = prepared.confirmation, prepared.estimate
     limit = prepared.request.limit_usd
     if limit is None and estimate is not None:
@@ -224,11 +215,6 @@ async def _review(
         "usd_per_day": access.usd_per_day,
         "spent_today": prepared.spent_today,
     }
-    problem = asks_to_confirm(review, prepared.refusal, confirmed)
-    if ask.wants_json:
-        data = {"error": problem, "errors": [problem], "status": 400}
-        data |= {} if confirmation is None else confirmation.to_dict()
-        return await show(ask, data, status=400)
     found = await _found(ask, form)
     hidden = [pair for pair in form.fields() if pair[0] != "limit_usd"]
     return await show(ask, found, more={
@@ -238,36 +224,36 @@ async def _review(
         "row_urls": await review_urls(ask, confirmation, form.table),
         "check_url": await check_url(ask, confirmation, form.table),
         "unlabelled": None if confirmation is None else confirmation.unlabelled,
-        "error": f"{prepared.refusal} {TICK}" if confirmed else None,
-    }, status=400 if confirmed else 200)  # fmt: skip
+    })  # fmt: skip
 
 
-def asks_to_confirm(review: dict[str, Any], refusal: str | None, confirmed: bool) -> str:
+def asks_to_confirm(
+    title: str, estimate: JobEstimate | None, refusal: str | None, confirmed: bool
+) -> str:
     """The error for a program that has not agreed to everything.
 
-    review:    with "classifier", its "estimate" as an object or None, and its "price"
+    title:     of the classifier
     refusal:   of the errors that were found
     confirmed: the price has been agreed to
     """
     despite = "" if refusal is None else f"{refusal} Send despite_findings to pay all the same. "
     if confirmed:
         return despite.rstrip()
-    estimate = review["estimate"]
     if estimate is None:
         return (
             "There are too many rows to estimate the cost: send confirm with limit_usd, what it "
             "may cost at most."
         )
     return (
-        f"{review['classifier']} sends {estimate['requests']:,} requests, "
-        f"{review['price']}. {estimate['note']} {despite}Send confirm to agree, and "
-        "limit_usd for what it may cost at most."
+        f"{title} sends {estimate.requests:,} requests, {estimate.price}. {estimate.note} "
+        f"{despite}Send confirm to agree, and limit_usd for what it may cost at most."
     )
 
 
-async def _show_form(ask: PageRequest, form: Form, error: Exception | None = None) -> Response:
-    if error is not None and ask.wants_json:
-        raise error
+async def _show_form(ask: PageRequest) -> Response:
+    form, prepared = Form.read(ask.table, ask.fields), ask.to_agree(_Prepared)
+    if prepared is not None:
+        return await _review(ask, form, prepared)
     found = await _found(ask, form)
     if not form.rows and ask.method != "POST":
         form = replace(form, rows=found.get("proposed_rows", "all"))
@@ -282,11 +268,8 @@ async def _show_form(ask: PageRequest, form: Form, error: Exception | None = Non
         "strengths": [(name, STRENGTHS[name]) for name in PROMISES],
         "advanced": ADVANCED,
         "unfollowed": left_behind(ask.request.args),
-        "error": None if error is None else str(error),
-        "wrong": next(iter(error.fields), None) if isinstance(error, FtclassifyError) else None,
     }
-    status = 200 if error is None else 400
-    return await show(ask, found, more=more, status=status)
+    return await show(ask, found, more=more)
 
 
 async def _found(ask: PageRequest, form: Form) -> dict[str, Any]:
@@ -310,7 +293,6 @@ async def _found(ask: PageRequest, form: Form) -> dict[str, Any]:
 
 async def _choices(ask: PageRequest) -> list[Choice]:
     """The classifiers that the actor may see and the table has the columns for."""
-    assert ask.table is not None
     table = ask.table
     every = await ask.read(lambda conn: choices(conn, table) if has_store(conn) else [])
     tables = {name for choice in every for name in tables_revealed(choice.classifier)}
@@ -320,7 +302,6 @@ async def _choices(ask: PageRequest) -> list[Choice]:
 
 async def _blocked(ask: PageRequest) -> str | None:
     """Why nothing can be written to the table, whatever is chosen."""
-    assert ask.table is not None
     table = ask.table
     if not ask.db.path:
         return f"{ask.database} is in memory, and jobs need a database that is a file."

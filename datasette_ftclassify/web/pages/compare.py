@@ -53,7 +53,6 @@ async def compare_page(ask: PageRequest) -> Response:
     same task, on the test rows that were held back from all of them. `with` may come several times;
     without it, they are the newest ones."""
     classifier = ask.classifier
-    assert classifier is not None
     everyone = await ask.read(list_classifiers)
     alike = [c for c in everyone if c.id != classifier.id and is_comparable(classifier, c)]
     tables = {table for c in alike for table in tables_revealed(c)}

@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 async def drift_page(ask: PageRequest) -> Response:
     """GET /DB/-/ftclassify/classifiers/NAME/drift: reads the newest rows of the table."""
     classifier = ask.classifier
-    assert classifier is not None
 
     def look(conn: sqlite3.Connection) -> dict[str, Any]:
         found = find_drift(conn, classifier)

@@ -6,7 +6,6 @@ work itself is a job of the worker.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from datasette.utils.asgi import Forbidden
@@ -24,9 +23,10 @@ from ..finding_links import check_url, review_urls
 from ..form_fields import number
 from ..operator_settings import access_of, require_limits
 from ..permissions import DELETE, SPEND, TRAIN
+from ..refusals import TICK, NotAgreed, NotAllowed
 from ..registry import page
-from ..responses import done, show
-from .classify import TICK, asks_to_confirm
+from ..responses import done, form_page, show
+from .classify import asks_to_confirm
 
 if TYPE_CHECKING:
     from datasette.utils.asgi import Response
@@ -34,19 +34,6 @@ if TYPE_CHECKING:
     from ...store.classifiers import Classifier
     from ...trainers.access import Access
     from ..page_request import PageRequest
-
-
-@dataclass(frozen=True)
-class _Shown:
-    """confirmation: None: it costs nothing, or nobody knows what
-    problem:      why it cannot be evaluated now
-    """
-
-    classifier: Classifier
-    paid: bool
-    confirmation: EvaluateConfirmation | None = None
-    problem: str | None = None
-    status: int = 200
 
 
 @page(
@@ -63,41 +50,29 @@ async def evaluate_page(ask: PageRequest) -> Response:
     `despite_findings` for errors in the rows; and `deployment`, the name under which a service
     answers for a model that has to be deployed there.
     """
-    classifier = ask.classifier
-    assert classifier is not None
+    return await form_page(ask, _show, _start)
+
+
+def _is_paid(classifier: Classifier) -> bool:
     service = service_of(classifier)
-    paid = service is not None and service.capabilities.costs_money
-    if ask.method == "POST":
-        return await _post(ask, classifier, paid)
-    try:
-        access = await _require(ask, classifier, paid)
-        confirmation = await _confirmation(ask, classifier, access)
-    except (Forbidden, FtclassifyError) as error:
-        return await _show(ask, _Shown(classifier, paid, problem=str(error)))
-    return await _show(ask, _Shown(classifier, paid, confirmation))
+    return service is not None and service.capabilities.costs_money
 
 
-async def _post(ask: PageRequest, classifier: Classifier, paid: bool) -> Response:
-    access = await _require(ask, classifier, paid)
-    confirmation = None
-    try:
-        classifier = await _deployed(ask, classifier, access)
-        if paid:
-            await bring_up_to_date(ask)
-        confirmation = await _confirmation(ask, classifier, access)
-        limit = number("limit_usd", ask.one("limit_usd"), LIMIT_USD)
-    except FtclassifyError as error:
-        if ask.wants_json:
-            raise
-        return await _show(ask, _Shown(classifier, paid, confirmation, str(error), 400))
-    review = None if confirmation is None else confirmation.review
-    estimate = None if confirmation is None else confirmation.estimate
-    confirmed = ask.checked("confirm")
-    despite = review is None or review.refusal is None or ask.checked("despite_findings")
-    if estimate is not None and estimate.requests and not (confirmed and despite):
-        problem = f"{review.refusal} {TICK}" if review and confirmed else None
-        shown = _Shown(classifier, paid, confirmation, problem, 400 if confirmed else 200)
-        return await _show(ask, shown)
+async def _start(ask: PageRequest) -> Response:
+    classifier = ask.classifier
+    access = await _require(ask, classifier)
+    classifier = await _deployed(ask, classifier, access)
+    if _is_paid(classifier):
+        await bring_up_to_date(ask)
+    found = await _confirmation(ask, classifier, access)
+    limit = number("limit_usd", ask.one("limit_usd"), LIMIT_USD)
+    estimate = None if found is None else found.estimate
+    if found is not None and found.estimate.requests:
+        refusal, confirmed = found.review.refusal, ask.checked("confirm")
+        if not confirmed or (refusal and not ask.checked("despite_findings")):
+            why = asks_to_confirm(classifier.title, found.estimate, refusal, confirmed)
+            data = _about(classifier, found, None)
+            raise NotAgreed(why, found, data, f"{refusal} {TICK}" if confirmed else None)
     job = await queue_aside(
         ask,
         lambda conn: submit_evaluate(
@@ -108,16 +83,16 @@ async def _post(ask: PageRequest, classifier: Classifier, paid: bool) -> Respons
     return await done(ask, where, {"job": job.id, "url": where})
 
 
-async def _require(ask: PageRequest, classifier: Classifier, paid: bool) -> Access:
-    """Raises Forbidden or FtclassifyError when the visitor cannot have it evaluated here."""
+async def _require(ask: PageRequest, classifier: Classifier) -> Access:
+    """Raises FtclassifyError when the visitor cannot have it evaluated here."""
     if not ask.db.path or not ask.db.is_mutable:
         raise EvaluationError(
             f"{ask.database} cannot be changed here, so an evaluation could not be kept in it."
         )
     access = await access_of(ask.datasette)
-    if paid:
+    if _is_paid(classifier):
         if not await ask.may(SPEND):
-            raise Forbidden(f"{classifier.title} costs money: that needs the permission {SPEND}.")
+            raise NotAllowed(f"{classifier.title} costs money: that needs the permission {SPEND}.")
         require_limits(classifier.title, access)
     return access
 
@@ -141,20 +116,25 @@ async def _confirmation(
     return found
 
 
-async def _show(ask: PageRequest, shown: _Shown) -> Response:
-    classifier, confirmation = shown.classifier, shown.confirmation
-    data: dict[str, Any] = {
-        "classifier": classifier.name, "version": classifier.version, "paid": shown.paid,
-        "problem": shown.problem, "estimate": None, "review": None,
-    }  # fmt: skip
-    if confirmation is not None:
-        data |= confirmation.to_dict()
-    if ask.wants_json and ask.method == "POST" and confirmation is not None:
-        asked = {"classifier": classifier.title, "price": confirmation.estimate.price,
-                "estimate": data["estimate"]}  # fmt: skip
-        why = asks_to_confirm(asked, confirmation.review.refusal, ask.checked("confirm"))
-        data |= {"error": why, "errors": [why], "status": 400}
-        return await show(ask, data, status=400)
+def _about(
+    classifier: Classifier, found: EvaluateConfirmation | None, problem: str | None
+) -> dict[str, Any]:
+    """found: None: it costs nothing, or nobody knows what; problem: why it cannot be evaluated"""
+    about = {"classifier": classifier.name, "version": classifier.version,
+             "paid": _is_paid(classifier), "problem": problem}  # fmt: skip
+    return {**about, **({"estimate": None, "review": None} if found is None else found.to_dict())}
+
+
+async def _show(ask: PageRequest) -> Response:
+    confirmation, problem = ask.to_agree(EvaluateConfirmation), ask.refusal
+    # Once more, since a deployment may have been noted before something else was refused.
+    classifier = await ask.read(lambda conn: find_by_id(conn, ask.classifier.id))
+    if confirmation is None:
+        try:
+            access = await _require(ask, classifier)
+            confirmation = await _confirmation(ask, classifier, access)
+        except FtclassifyError as error:
+            problem = problem or str(error)
     more = {
         "title": classifier.title,
         "back": ask.url("classifiers", classifier.title),
@@ -168,4 +148,4 @@ async def _show(ask: PageRequest, shown: _Shown) -> Response:
         "typed": {name: ask.one(name) for name in ("deployment", "limit_usd")},
         "may_deploy": await ask.may(DELETE),
     }
-    return await show(ask, data, more=more, status=shown.status)
+    return await show(ask, _about(classifier, confirmation, problem), more=more)

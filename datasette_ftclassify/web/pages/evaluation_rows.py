@@ -34,7 +34,6 @@ async def judged_page(ask: PageRequest) -> Response:
     `held_out=1`: training rows instead, as cross-validation answered them
     """
     classifier = ask.classifier
-    assert classifier is not None
     chosen = {
         "truth": _position(classifier, ask.argument("truth")),
         "chosen": _position(classifier, ask.argument("chosen")),

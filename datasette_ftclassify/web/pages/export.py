@@ -49,8 +49,7 @@ async def export_page(ask: PageRequest) -> Response:
     """GET …/export?table=T&text=C&label=C: the choice of a format. With `download=1&split=train`
     the file, with `manifest=train` what is in it; `form`, `labels_as`, `multilabel_as` and `bom`
     as the command line has them."""
-    arguments = {name: ask.arguments(name) for name in ask.request.args}
-    choices = Choices.read(str(ask.table), arguments)
+    choices = Choices.read(ask.table, ask.fields)
     chosen = {
         "form": ask.argument("form", "chat"),
         "labels": ask.argument("labels_as", "text"),

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from datasette.utils.asgi import Forbidden, NotFound
 
-from ...core.errors import FtclassifyError, JobError
+from ...core.errors import JobError
 from ...core.numbers import LIMIT_USD
 from ...jobs.agreements import agreement_to
 from ...jobs.agreements import ask as ask_for
@@ -34,7 +34,7 @@ from ..lifespan import has_worker, wake
 from ..operator_settings import access_of
 from ..permissions import PREDICT, SPEND, TRAIN, VIEW, may_write
 from ..registry import page
-from ..responses import done, show
+from ..responses import done, form_page, show
 from ..routing import table_of
 from .classify import result_url
 
@@ -64,19 +64,11 @@ async def job_page(ask: PageRequest) -> Response:
     POST with action=run, pause, resume, cancel or retry. Run agrees to a job that came with the
     file; with limit_usd, a job that is run, resumed or retried may cost another sum in all.
     """
-    if ask.method != "POST":
-        return await _shown(ask)
-    try:
-        return await _act(ask)
-    except FtclassifyError as error:
-        if ask.wants_json:
-            raise
-        return await _shown(ask, str(error))
+    return await form_page(ask, _shown, _act)
 
 
-async def _shown(ask: PageRequest, error: str = "") -> Response:
+async def _shown(ask: PageRequest) -> Response:
     job = ask.job
-    assert job is not None
     served = has_worker(ask.datasette)
     access = await access_of(ask.datasette)
     agreed = await ask.read(lambda conn: agreement_to(conn, job, access) is not None)
@@ -93,7 +85,7 @@ async def _shown(ask: PageRequest, error: str = "") -> Response:
         data["links"] |= parts.query_link(ask, sql)
     if trains:
         data |= await ask.read(lambda conn: _inner(conn, job, ask.number("since")))
-    more: dict[str, Any] = {"problem": error, "paid": paid is not None, "trains": trains}
+    more: dict[str, Any] = {"paid": paid is not None, "trains": trains}
     more["leads_to"] = named(kind_of(job.kind).leads_to, job, data["table"], data["classifier"])
     more["typed_limit"] = ask.one("limit_usd")
     if not ask.wants_json:
@@ -103,7 +95,7 @@ async def _shown(ask: PageRequest, error: str = "") -> Response:
         if trains:
             more["settings_list"] = settings_list(job.settings)
             more["settings_json"] = json.dumps(job.settings, indent=2, ensure_ascii=False)
-    return await show(ask, data, more=more, status=400 if error else 200)
+    return await show(ask, data, more=more)
 
 
 def _page_data(
@@ -204,7 +196,7 @@ def _paid(conn: sqlite3.Connection, job: Job) -> str | None:
 
 
 async def _may_act(ask: PageRequest, job: Job, paid: str | None) -> bool:
-    return await may_act(ask, job.kind, str(ask.table), paid is not None)
+    return await may_act(ask, job.kind, ask.table, paid is not None)
 
 
 async def may_act(ask: PageRequest, kind: str, table: str, paid: bool) -> bool:
@@ -221,7 +213,6 @@ async def may_act(ask: PageRequest, kind: str, table: str, paid: bool) -> bool:
 
 async def _act(ask: PageRequest) -> Response:
     job = ask.job
-    assert job is not None
     paid = await ask.read(lambda conn: _paid(conn, job))
     if not await _may_act(ask, job, paid):
         action = PREDICT if kind_of(job.kind).writes_rows else TRAIN

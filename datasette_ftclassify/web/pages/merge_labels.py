@@ -5,30 +5,26 @@ from __future__ import annotations
 import sqlite3
 from typing import TYPE_CHECKING, Any
 
-from datasette.utils.asgi import NotFound
-
 from ...core.errors import FtclassifyError, ReviewError
 from ...core.humanize import rows_text
 from ...core.task import Task
 from ...jobs.review.batches import undo_batch
 from ...jobs.review.merges import MergePlan, labels_now, merge_labels, plan_merge, suggest_merges
 from ...store.change_batches import get_batch, list_batches
-from ..background_reads import path_of, read_aside
+from ..background_reads import read_aside, require_file
 from ..column_suggestions import preview_table
 from ..permissions import REVIEW, may_edit
 from ..registry import MenuItem, page
-from ..responses import done, show
-from ..row_events import tell_edited
+from ..responses import done, form_page, show
 from ..train_form import Choices
 from .review import named, require_edit, table_classifiers
-from .review_rows import who_is, whole_number
+from .review_rows import tell_all, who_is, whole_number
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from datasette.utils.asgi import Response
 
-    from ...core.database import Key
     from ...store.classifiers import Classifier
     from ..page_request import PageRequest
 
@@ -62,25 +58,13 @@ async def merge_labels_page(ask: PageRequest) -> Response:
     (one or several) the label `into`. merge: does it, if the column still is as `seen` names it.
     undo: takes back the `batch` with that number.
     """
-    if not ask.db.is_mutable:
-        raise NotFound(
-            f"{ask.database} cannot be changed here, so no label can be merged in it: use the "
-            "original file."
-        )
-    path_of(ask)
-    if ask.method != "POST":
-        return await _shown(ask)
-    await require_edit(ask)
-    try:
-        return await _act(ask)
-    except FtclassifyError as error:
-        if ask.wants_json:
-            raise
-        return await _shown(ask, problem=error)
+    require_file(ask, "no label can be merged in it: use the original file.")
+    return await form_page(ask, _shown, _act)
 
 
 async def _act(ask: PageRequest) -> Response:
-    action, table, who = ask.one("action"), str(ask.table), who_is(ask)
+    await require_edit(ask)
+    action, table, who = ask.one("action"), ask.table, who_is(ask)
     here = ask.url("merge-labels", table=table, **_column(ask))
     if action == "undo":
         number = whole_number(ask, "batch")
@@ -88,7 +72,7 @@ async def _act(ask: PageRequest) -> Response:
         if batch.source != table or batch.job_id is not None:
             raise ReviewError(f"Table {table} has no merge {number}.")
         undone = await ask.edit(lambda conn: undo_batch(conn, number, who))
-        await _tell(ask, undone.restored)
+        await tell_all(ask, undone.restored)
         data = {"restored": len(undone.restored), "kept": undone.kept}
         left = f", {rows_text(undone.kept)} changed since left as they are" if undone.kept else ""
         said = f"{rows_text(len(undone.restored)).capitalize()} have their old labels again{left}."
@@ -114,15 +98,10 @@ async def _act(ask: PageRequest) -> Response:
             "file."
         )
     merged = await ask.edit(lambda conn: merge_labels(conn, task, old, into, seen=seen, who=who))
-    await _tell(ask, merged.keys)
+    await tell_all(ask, merged.keys)
     made = {"batch": merged.batch, "changed": len(merged.keys), "into": plan.into}
     said = f"{plan.said} in {rows_text(len(merged.keys))}."
     return await done(ask, here, made, said)
-
-
-async def _tell(ask: PageRequest, keys: Sequence[Key]) -> None:
-    for key in keys:
-        await tell_edited(ask, str(ask.table), key)
 
 
 def _column(ask: PageRequest) -> dict[str, Any]:
@@ -134,7 +113,7 @@ def _column(ask: PageRequest) -> dict[str, Any]:
 def _task(conn: sqlite3.Connection, ask: PageRequest, own: Sequence[Classifier]) -> Task:
     """Whose labels are meant: a classifier's, or those of a column; else the newest classifier's,
     or the column that looks like one of labels."""
-    table, given = str(ask.table), _column(ask)
+    table, given = ask.table, _column(ask)
     if given["classifier"]:
         return named(own, given["classifier"], table).task
     if not given["label"] and own:
@@ -154,10 +133,8 @@ def _preview(plan: MergePlan, known: set[str]) -> dict[str, Any]:
     return {**said, "stale": [one for one in said["stale"] if one["title"] in known]}
 
 
-async def _shown(
-    ask: PageRequest, plan: MergePlan | None = None, problem: FtclassifyError | None = None
-) -> Response:
-    table = str(ask.table)
+async def _shown(ask: PageRequest, plan: MergePlan | None = None) -> Response:
+    table = ask.table
     own = await table_classifiers(ask, table)
 
     def look(conn: sqlite3.Connection) -> dict[str, Any]:
@@ -190,8 +167,6 @@ async def _shown(
         **found,
         "preview": None if plan is None else _preview(plan, {c.title for c in own}),
     }
-    if problem is not None:
-        data |= {"error": str(problem), "errors": [str(problem)]}
     more = {
         "all_columns": all_columns,
         "column": _column(ask),
@@ -203,5 +178,4 @@ async def _shown(
         "table_url": str(ask.datasette.urls.table(ask.database, table)),
         "retrain": {c.title: ask.url("classifiers", c.title, "retrain") for c in own},
     }  # fmt: skip
-    status = 200 if problem is None else getattr(problem, "status", 400)
-    return await show(ask, data, more=more, status=status)
+    return await show(ask, data, more=more)

@@ -28,7 +28,7 @@ from .. import charts
 from ..form_fields import number
 from ..permissions import MINIMUM, VIEW
 from ..registry import page
-from ..responses import done, show
+from ..responses import done, form_page, show
 from .deletion import require_mutable
 
 if TYPE_CHECKING:
@@ -60,19 +60,15 @@ async def minimum_page(ask: PageRequest) -> Response:
     `least`), fixed with `score`, or none. With `groups` (confusion, column:NAME,
     or a delimiter) groups of labels answer below it, with empty ones none, else as before.
     """
-    classifier = ask.classifier
-    assert classifier is not None
-    if ask.method != "POST":
-        return await _show(ask, classifier)
+    return await form_page(ask, _show, _keep)
+
+
+async def _keep(ask: PageRequest) -> Response:
     require_mutable(ask)
-    try:
-        choice = _choice({name: ask.one(name) for name in FIELDS if name in ask.given})
-        by = None if ask.actor is None else str(ask.actor.get("id"))[:200]
-        minimum = await ask.write(lambda conn: choose_minimum(conn, classifier, choice, by))
-    except FtclassifyError as error:
-        if ask.wants_json:
-            raise
-        return await _show(ask, classifier, error)
+    classifier = ask.classifier
+    choice = _choice({name: ask.one(name) for name in FIELDS if name in ask.given})
+    by = None if ask.actor is None else str(ask.actor.get("id"))[:200]
+    minimum = await ask.write(lambda conn: choose_minimum(conn, classifier, choice, by))
     data = {"minimum": None if minimum is None else minimum.to_dict()}
     return await done(ask, ask.url("classifiers", classifier.title), data, said(minimum))
 
@@ -94,13 +90,11 @@ def _choice(typed: dict[str, str]) -> MinimumChoice | None:
     )
 
 
-async def _show(
-    ask: PageRequest, classifier: Classifier, error: FtclassifyError | None = None
-) -> Response:
-    """error: why what was typed cannot be kept: both are shown"""
-    typed = {name: ask.one(name) if error else ask.argument(name) for name in FIELDS}
-    label = ask.argument("label")
-    found = await ask.read(lambda conn: _read(conn, classifier, label, typed if not error else {}))
+async def _show(ask: PageRequest) -> Response:
+    classifier, label = ask.classifier, ask.argument("label")
+    typed = {name: ask.one(name) if ask.refused else ask.argument(name) for name in FIELDS}
+    wanted = {} if ask.refused else typed
+    found = await ask.read(lambda conn: _read(conn, classifier, label, wanted))
     more = {
         "title": classifier.title,
         "found": found,
@@ -110,11 +104,9 @@ async def _show(
         "labels": classifier.labels.names,
         "one_label": classifier.labels.exclusive,
         "label": label,
-        "error": None if error is None else str(error),
-        "wrong": next(iter(error.fields), None) if error is not None else None,
-        "form": await minimum_form(ask, classifier, found["minimum"], typed, bool(error)),
+        "form": await minimum_form(ask, classifier, found["minimum"], typed),
     }
-    return await show(ask, found, more=more, status=200 if error is None else 400)
+    return await show(ask, found, more=more)
 
 
 async def minimum_form(
@@ -122,18 +114,17 @@ async def minimum_form(
     classifier: Classifier,
     minimum: dict[str, Any] | None,
     typed: dict[str, str] | None = None,
-    refused: bool = False,
 ) -> dict[str, Any] | None:
     """What the form on pages needs; None for whoever may not choose.
 
-    minimum: the one that is kept, which is shown but for what is `typed` in its place; `refused`:
-             all is shown as typed
+    minimum: the one that is kept, which is shown but for what is `typed` in its place, unless that
+             was refused: then all is shown as typed
     """
     if not ask.db.is_mutable or not await ask.may(MINIMUM):
         return None
-    typed = dict(typed or {})
-    if not refused:
-        typed = {**_fields(minimum), **{name: text for name, text in typed.items() if text}}
+    if typed is None or ask.refused is None:
+        said = {name: text for name, text in (typed or {}).items() if text}
+        typed = {**_fields(minimum), **said}
     return {
         "action": ask.url("classifiers", classifier.title, "minimum"),
         "strengths": list(STRENGTHS.items()),

@@ -6,8 +6,6 @@ from __future__ import annotations
 import sqlite3
 from typing import TYPE_CHECKING, Any
 
-from datasette.utils.asgi import Forbidden, NotFound
-
 from ...checks.report import json_key
 from ...core.database import Key, relation
 from ...core.errors import FtclassifyError, TaskError
@@ -24,11 +22,11 @@ from ...jobs.other_rows import (
 )
 from ...jobs.train import submit_train
 from ...trainers.access import Access
-from ..background_reads import path_of, queue_aside, read_aside
-from ..classifier_names import may_all
+from ..background_reads import queue_aside, read_aside, require_file
+from ..classifier_names import require_may_replace
 from ..permissions import TRAIN
 from ..registry import page
-from ..responses import done, show
+from ..responses import done, form_page, show
 from .check import row_url
 
 if TYPE_CHECKING:
@@ -59,23 +57,12 @@ async def other_page(ask: PageRequest) -> Response:
     array), or the unlabelled rows whose `column` is or contains (`how`) a `value`. preview: what
     the class would catch and misplace. train: trains a new version with it.
     """
-    classifier = ask.classifier
-    assert classifier is not None
-    if not ask.db.is_mutable:
-        raise NotFound(f"{ask.database} cannot be changed here, so nothing can be trained in it.")
-    path_of(ask)
-    if ask.method != "POST":
-        return await _shown(ask, classifier)
-    try:
-        return await _act(ask, classifier)
-    except (FtclassifyError, Forbidden) as error:
-        if ask.wants_json:
-            raise
-        return await _shown(ask, classifier, problem=str(error))
+    require_file(ask)
+    return await form_page(ask, _shown, _act)
 
 
-async def _act(ask: PageRequest, classifier: Classifier) -> Response:
-    action = ask.one("action")
+async def _act(ask: PageRequest) -> Response:
+    classifier, action = ask.classifier, ask.one("action")
     if action not in _ACTIONS:
         raise TaskError(f"The action is one of {', '.join(_ACTIONS)}, not {action or 'nothing'}.")
 
@@ -88,10 +75,8 @@ async def _act(ask: PageRequest, classifier: Classifier) -> Response:
         )
         if ask.wants_json:
             return await show(ask, {**_about(classifier), "preview": found.to_dict()})
-        return await _shown(ask, classifier, preview=found)
-    if not await may_all(ask, TRAIN, classifier.name):
-        # The new version would answer in the place of one that belongs to another table.
-        raise Forbidden(f"You may not train a new version of {classifier.name}.")
+        return await _shown(ask, found)
+    await require_may_replace(ask, classifier.name, instead="")
     task, request = await read_aside(ask, plan)
     job = await queue_aside(ask, lambda conn: submit_train(conn, task, request, access=Access()))
     return await done(ask, ask.url("jobs", job.id), {"job": job.to_dict()}, "Training started.")
@@ -121,13 +106,9 @@ def _key(given: object) -> Key:
     return tuple(key)
 
 
-async def _shown(
-    ask: PageRequest,
-    classifier: Classifier,
-    *,
-    preview: OtherPreview | None = None,
-    problem: str = "",
-) -> Response:
+async def _shown(ask: PageRequest, preview: OtherPreview | None = None) -> Response:
+    classifier, problem = ask.classifier, ask.refusal
+
     def look(conn: sqlite3.Connection) -> dict[str, Any]:
         source = relation(conn, classifier.task.source)
         found: dict[str, Any] = {"rows": [], "note": None, "columns": list(source.columns)}
@@ -166,7 +147,7 @@ async def _shown(
         **found,
         "least_rows": LEAST_ROWS,
         "preview": None if preview is None else preview.to_dict(),
-        "problem": problem or None,
+        "problem": problem,
     }
     if problem:
         data |= {"error": problem, "errors": [problem], "status": 400}

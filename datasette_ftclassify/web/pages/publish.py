@@ -41,7 +41,6 @@ async def publish_page(ask: PageRequest) -> Response:
     this classifier and the tables or views that are named `with`, else its own table. It is not
     made. POST keeps what its author says on its model card: `intended_use`, `limits`."""
     classifier = ask.classifier
-    assert classifier is not None
     if ask.method == "POST":
         return await _keep_notes(ask, classifier)
     seen = await _tables(ask)

@@ -4,9 +4,7 @@ are now; what costs money shows its price first."""
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
-
-from datasette.utils.asgi import Forbidden, NotFound
+from typing import TYPE_CHECKING
 
 from ...core.errors import AccessError, FtclassifyError
 from ...core.time_limit import TooSlow
@@ -17,20 +15,19 @@ from ...jobs.version_rows import corrected, corrections, version_changes_of_few
 from ...present.settings import settings_list
 from ...trainers.base import Learner
 from ...trainers.registry import get_trainer
-from ..background_reads import bring_up_to_date, path_of, queue_aside, read_aside
-from ..classifier_names import may_all
+from ..background_reads import bring_up_to_date, queue_aside, read_aside, require_file
+from ..classifier_names import require_may_replace
 from ..datasette_reads import page_seconds
 from ..finding_links import check_url, review_urls
 from ..operator_settings import access_of
 from ..permissions import TRAIN
 from ..registry import page
-from ..responses import done, show
-from .train import NotAgreed, agreed_estimate, require_may_pay
+from ..responses import done, form_page, show
+from .train import agreed_estimate, require_may_pay
 
 if TYPE_CHECKING:
     from datasette.utils.asgi import Response
 
-    from ...store.classifiers import Classifier
     from ..page_request import PageRequest
 
 
@@ -61,36 +58,18 @@ async def retrain_page(ask: PageRequest) -> Response:
     start of its training. POST takes `confirm_usd`, and `despite_findings` for errors in the rows,
     where it costs money; `only_if_better`, with which the version before stays in use unless the
     new one is as good; and `only_if_changed`, with which nothing is trained without new labels."""
+    require_file(ask)
+    return await form_page(ask, _shown, _train)
+
+
+async def _train(ask: PageRequest) -> Response:
     classifier = ask.classifier
-    assert classifier is not None
-    if not ask.db.is_mutable:
-        raise NotFound(f"{ask.database} cannot be changed here, so nothing can be trained in it.")
-    path_of(ask)
-    if ask.method != "POST":
-        return await _shown(ask, classifier)
-    try:
-        return await _train(ask, classifier)
-    except NotAgreed as unconfirmed:
-        if ask.wants_json:
-            data = {"error": str(unconfirmed), "errors": [str(unconfirmed)], "status": 400,
-                    **unconfirmed.confirmation.to_dict()}  # fmt: skip
-            return await show(ask, data, status=400)
-        return await _shown(ask, classifier, confirmation=unconfirmed.confirmation)
-    except (FtclassifyError, Forbidden) as error:
-        if ask.wants_json:
-            raise
-        return await _shown(ask, classifier, problem=str(error))
-
-
-async def _train(ask: PageRequest, classifier: Classifier) -> Response:
     task, request = await read_aside(ask, lambda conn: version_request(conn, classifier))
     access = await access_of(ask.datasette)
     if get_trainer(request.trainer).capabilities.costs_money:
         await require_may_pay(ask, access)
         await bring_up_to_date(ask)
-    if not await may_all(ask, TRAIN, classifier.name):
-        # The new version would answer in the place of one that belongs to another table.
-        raise Forbidden(f"You may not train a new version of {classifier.name}.")
+    await require_may_replace(ask, classifier.name, instead="")
     if ask.checked("only_if_better"):
         request = only_if_better(request)
     if ask.checked("only_if_changed"):
@@ -106,13 +85,9 @@ async def _train(ask: PageRequest, classifier: Classifier) -> Response:
     return await done(ask, ask.url("jobs", job.id), {"job": job.to_dict()}, "Training started.")
 
 
-async def _shown(
-    ask: PageRequest,
-    classifier: Classifier,
-    *,
-    problem: str = "",
-    confirmation: TrainConfirmation | None = None,
-) -> Response:
+async def _shown(ask: PageRequest) -> Response:
+    classifier, confirmation = ask.classifier, ask.to_agree(TrainConfirmation)
+    problem = ask.refusal
     seconds = page_seconds(ask.datasette)
     changed = 0
     said: list[str] = []
@@ -135,14 +110,14 @@ async def _shown(
     request = await ask.read(lambda conn: former_request(conn, classifier))
     # As a job stores them: lists of names, not tuples.
     settings = settings_list(json.loads(json.dumps(request.settings(classifier.task))))
-    data: dict[str, Any] = {
+    data = {
         "classifier": classifier.name,
         "version": classifier.version,
         "corrections": changed,
         "changes": None if changes is None else changes.to_dict(),
         "said": said,
         "estimate": None if confirmation is None else confirmation.estimate.to_dict(),
-        "problem": problem or None,
+        "problem": problem,
     }
     more = {
         "title": classifier.title,
@@ -160,7 +135,7 @@ async def _shown(
     }
     if problem:
         data |= {"error": problem, "errors": [problem], "status": 400}
-    return await show(ask, data, more=more, status=400 if ask.method == "POST" and problem else 200)
+    return await show(ask, data, more=more)
 
 
 async def _limits(ask: PageRequest) -> dict[str, float | None]:

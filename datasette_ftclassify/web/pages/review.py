@@ -6,7 +6,7 @@ import sqlite3
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from datasette.utils.asgi import Forbidden, NotFound
+from datasette.utils.asgi import Forbidden
 
 from ...core.errors import FtclassifyError, ReviewError
 from ...core.label_kinds import MULTICLASS
@@ -22,14 +22,14 @@ from ...store.jobs.job import Job
 from ...store.jobs.state import list_jobs
 from ...store.reviews import progress_of
 from ...store.tables import has_table
-from ..background_reads import path_of, queue_aside
+from ..background_reads import queue_aside, require_file
 from ..classifier_names import tables_revealed
 from ..column_suggestions import preview_table
 from ..form_fields import whole
 from ..operator_settings import access_of
 from ..permissions import EDITS, REVIEW, VIEW, is_modern, may_edit
 from ..registry import MenuItem, page
-from ..responses import done, show
+from ..responses import done, form_page, show
 from ..train_form import Choices
 from .check import find_check
 
@@ -68,35 +68,23 @@ async def review_page(ask: PageRequest) -> Response:
     was learnt: `classifier`, the number of a `check`, or the fields of a training such as `text`
     and `label`; `other` for a second classifier.
     """
-    if not ask.db.is_mutable:
-        raise NotFound(
-            f"{ask.database} cannot be changed here, so no label can be corrected in it: review "
-            "the original file."
-        )
-    path_of(ask)
-    if ask.method != "POST":
-        return await _form(ask)
-    await require_edit(ask)
-    try:
-        return await _make(ask)
-    except FtclassifyError as error:
-        if ask.wants_json:
-            raise
-        return await _form(ask, str(error))
+    require_file(ask, "no label can be corrected in it: review the original file.")
+    return await form_page(ask, _form, _make)
 
 
 async def require_edit(ask: PageRequest) -> None:
     """Raises Forbidden for whom Datasette itself would not let change a row."""
-    if not await may_edit(ask.datasette, ask.actor, ask.database, str(ask.table)):
+    if not await may_edit(ask.datasette, ask.actor, ask.database, ask.table):
         needed = ", ".join([REVIEW, *(EDITS if is_modern(ask.datasette) else ())])
         raise Forbidden(f"You may not change labels of {ask.table}: it needs {needed}.")
 
 
 async def _make(ask: PageRequest) -> Response:
+    await require_edit(ask)
     queue = queue_of(ask.one("queue"))
     rows = whole("rows", ask.one("rows"), QUEUE_ROWS)
     people = whole("people", ask.one("people"), PEOPLE) or 1
-    table = str(ask.table)
+    table = ask.table
     own = await table_classifiers(ask, table)
     task = await ask.read(lambda conn: _task(conn, ask, table, own))
     asked = [ask.one("classifier") or _name_in(ask.one("learnt"), "classifier"), ask.one("other")]
@@ -149,15 +137,15 @@ def named(own: Sequence[Classifier], name: str, table: str) -> Classifier:
     return max(found, key=lambda c: c.version)
 
 
-async def _form(ask: PageRequest, problem: str = "") -> Response:
-    table = str(ask.table)
+async def _form(ask: PageRequest) -> Response:
+    table = ask.table
     access = {c.title for c in await table_classifiers(ask, table)}
     found = await ask.read(lambda conn: _read(conn, table))
     chosen = {name: ask.one(name) or ask.argument(name) for name in _FORM}
     why_not = await ask.read(lambda conn: _why_not(conn, table))
     look = await ask.read(lambda conn: preview_table(conn, Choices(table)))
     columns = [column.name for column in look.columns]
-    data: dict[str, Any] = {
+    data = {
         "database": ask.database,
         "table": table,
         "queues": [
@@ -174,7 +162,7 @@ async def _form(ask: PageRequest, problem: str = "") -> Response:
             for q in QUEUES.values()
         ],
         "classifiers": [one for one in found["classifiers"] if one["title"] in access],
-        "problem": problem or None,
+        "problem": ask.refusal,
     }
     more = {
         "checks": found["checks"],
@@ -189,9 +177,7 @@ async def _form(ask: PageRequest, problem: str = "") -> Response:
         "action": ask.url("review", table=table),
         "table_url": str(ask.datasette.urls.table(ask.database, table)),
     }
-    if problem:
-        data |= {"error": problem, "errors": [problem], "status": 400}
-    return await show(ask, data, more=more, status=400 if problem else 200)
+    return await show(ask, data, more=more)
 
 
 def _why_not(conn: sqlite3.Connection, table: str) -> str | None:

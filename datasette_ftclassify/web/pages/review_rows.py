@@ -7,13 +7,14 @@ what they chose for the one before; so everything also works as plain forms.
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from datasette.utils.asgi import NotFound, Response
 
-from ...core.database import relation
-from ...core.errors import FtclassifyError, ReviewError, RowChanged
+from ...core.database import Key, relation
+from ...core.errors import ReviewError, RowChanged
 from ...core.time_limit import TooSlow
 from ...jobs.review.agreement import next_decision
 from ...jobs.review.changes import Changed, change_row, start, undo
@@ -27,9 +28,10 @@ from ...jobs.review.shown import (
     show_row,
 )
 from ...store.jobs.job import Job
+from ..background_reads import require_file
 from ..permissions import REVIEW, may_edit
 from ..registry import page
-from ..responses import done, show
+from ..responses import done, form_page, show
 from ..row_events import tell_edited
 from .check import progress_of, row_url
 from .review import require_edit
@@ -53,30 +55,15 @@ async def review_rows_page(ask: PageRequest) -> Response:
     still as `seen` names it, with a `note`. skip: leaves it for later, in the same way. undo: takes
     back what the visitor did last, or the `change` with that number.
     """
-    job = queue_job(ask, "no label can be corrected in it: review the original file.")
-    if ask.method != "POST":
-        return await _shown(ask, job)
-    await require_edit(ask)
-    try:
-        return await _act(ask, job)
-    except FtclassifyError as error:
-        if ask.wants_json:
-            raise
-        return await _shown(ask, job, error)
+    require_queue(ask, "no label can be corrected in it: review the original file.")
+    return await form_page(ask, _shown, _act)
 
 
-def queue_job(ask: PageRequest, unchangeable: str) -> Job:
-    """The job of an address, which made a queue in a file that can be changed.
-
-    unchangeable: what cannot be done in another file, and what to do instead
-    """
-    job = ask.job
-    assert job is not None
-    if job.kind != "review":
-        raise NotFound(f"Job {job.id} made no review queue.")
-    if not ask.db.is_mutable:
-        raise NotFound(f"{ask.database} cannot be changed here, so {unchangeable}")
-    return job
+def require_queue(ask: PageRequest, so: str) -> None:
+    """Raises NotFound for a job that made no queue, and as `require_file` does."""
+    if ask.job.kind != "review":
+        raise NotFound(f"Job {ask.job.id} made no review queue.")
+    require_file(ask, so)
 
 
 def who_is(ask: PageRequest) -> str:
@@ -84,8 +71,9 @@ def who_is(ask: PageRequest) -> str:
     return str((ask.actor or {}).get("id") or "anonymous")[:200]
 
 
-async def _act(ask: PageRequest, job: Job) -> Response:
-    action, who = ask.one("action") or "label", who_is(ask)
+async def _act(ask: PageRequest) -> Response:
+    await require_edit(ask)
+    job, action, who = ask.job, ask.one("action") or "label", who_is(ask)
     if action not in ACTIONS:
         raise ReviewError(f"The action is one of {', '.join(ACTIONS)}, not {action}.")
     if action == "next":
@@ -150,20 +138,27 @@ async def _on(ask: PageRequest, job: Job, place: int | None, data: dict[str, Any
     return await done(ask, where, {**data, "row": row})
 
 
+async def tell_all(ask: PageRequest, keys: Sequence[Key]) -> None:
+    """Other plugins, of rows of the table that were edited."""
+    for key in keys:
+        await tell_edited(ask, ask.table, key)
+
+
 async def _tell(ask: PageRequest, changed: Changed) -> None:
     if changed.wrote:
         await tell_edited(ask, changed.change.source, changed.change.key)
 
 
-async def _shown(ask: PageRequest, job: Job, error: FtclassifyError | None = None) -> Response:
+async def _shown(ask: PageRequest) -> Response:
+    job = ask.job
     more: dict[str, Any] = {
         "queue_url": ask.url("jobs", job.id, "review"),
         "job_url": ask.url("jobs", job.id),
         "agreement_url": ask.url("jobs", job.id, "agreement"),
         "back": ask.url("review", table=ask.table),
         "table": ask.table,
-        "table_url": str(ask.datasette.urls.table(ask.database, str(ask.table))),
-        "may_edit": await may_edit(ask.datasette, ask.actor, ask.database, str(ask.table)),
+        "table_url": str(ask.datasette.urls.table(ask.database, ask.table)),
+        "may_edit": await may_edit(ask.datasette, ask.actor, ask.database, ask.table),
         "who": who_is(ask),
         "place": None,
     }
@@ -186,15 +181,11 @@ async def _shown(ask: PageRequest, job: Job, error: FtclassifyError | None = Non
             lambda conn: list_shown(conn, job, after=start_, most=LISTED, who=who)
         )
         data["rows"] = [listed.to_dict() for listed in rows]
-    status = 200
-    if error is not None:
-        status = getattr(error, "status", 400)
-        data |= {"error": str(error), "errors": [str(error)], "status": status}
-    more |= _row_parts(ask, queue, row, place, error)
+    more |= _row_parts(ask, queue, row, place)
     source = await ask.read(lambda conn: relation(conn, queue.source))
     more["row_url"] = None if row is None else row_url(ask, source, row.key)
     more["change_urls"] = [row_url(ask, source, change["key"]) for change in data["changes"]]
-    return await show(ask, data, more=more, status=status)
+    return await show(ask, data, more=more)
 
 
 def _wanted(ask: PageRequest) -> int | None:
@@ -220,7 +211,6 @@ def _row_parts(
     queue: QueueNow,
     row: ShownRow | None,
     place: int | None,
-    error: FtclassifyError | None,
 ) -> dict[str, Any]:
     """What the page of a row needs besides its data."""
     rows = queue.progress.rows
@@ -228,11 +218,11 @@ def _row_parts(
         "place": place,
         "previous": place - 1 if place is not None and place > 1 else None,
         "following": place + 1 if place is not None and place < rows else None,
-        "changed_meanwhile": isinstance(error, RowChanged),
-        "typed": {name: ask.one(name) for name in ("note", "new_label")} if error else {},
+        "changed_meanwhile": isinstance(ask.refused, RowChanged),
+        "typed": {name: ask.one(name) for name in ("note", "new_label")},
     }
     if row is not None:
         parts["first"], parts["others"] = label_order(queue.labels, row)
         ticked = row.labels if row.labels is not None else (row.mine or row.suggested or [])
-        parts["ticked"] = list(ask.many("label")) if error else ticked
+        parts["ticked"] = list(ask.many("label")) if ask.refused else ticked
     return parts

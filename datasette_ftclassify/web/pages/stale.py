@@ -56,7 +56,6 @@ async def stale_page(ask: PageRequest) -> Response:
     `column`: of the fingerprints of the answers whose rows are listed, where there are several;
     `age`: text, classifier or unknown; `after`: where to go on, from `next`
     """
-    assert ask.table is not None
     table = ask.table
     every = await ask.read(lambda conn: answers_in(conn, table) if has_store(conn) else [])
     seen = [one for one in every if await _may_see(ask, one)]

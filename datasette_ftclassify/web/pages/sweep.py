@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from datasette.utils.asgi import Forbidden, NotFound
+from datasette.utils.asgi import NotFound
 
-from ...core.errors import FtclassifyError
 from ...core.humanize import dollars
 from ...core.numbers import AGREED_USD, LIMIT_USD, WHOLE
 from ...core.task import Task
@@ -26,17 +26,17 @@ from ...jobs.sweep_result import SweepResult, sweep_result
 from ...jobs.train_plan import MORE
 from ...store.jobs.queue import put_in_queue
 from ...store.schema import transaction
-from ..background_reads import bring_up_to_date, path_of, read_aside, write_aside
-from ..classifier_names import may_all
+from ..background_reads import bring_up_to_date, read_aside, require_file, write_aside
+from ..classifier_names import require_may_replace
 from ..finding_links import check_url, review_urls
 from ..form_fields import number, whole
 from ..lifespan import wake
 from ..operator_settings import access_of
 from ..permissions import TRAIN
+from ..refusals import TICK, NotAgreed
 from ..registry import page
-from ..responses import done, show
+from ..responses import done, form_page, show
 from ..train_form import Choices
-from .classify import TICK
 from .train import require_may_pay
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ class _Asked:
     limit_usd: str
 
     @classmethod
-    def read(cls, table: str, fields: dict[str, Any]) -> _Asked:
+    def read(cls, table: str, fields: Mapping[str, Any]) -> _Asked:
         said = {name: str(_first(fields.get(name)) or "") for name in OWN}
         lines = fields.get("variants")
         if isinstance(lines, list):  # a JSON body may have a list of variants
@@ -100,43 +100,26 @@ async def sweep_page(ask: PageRequest) -> Response:
     `limit_usd` for all trainings together, and `confirm_usd` where they cost money. With `action`
     cancel and `sweep` all its trainings are cancelled.
     """
-    if not ask.db.is_mutable:
-        raise NotFound(f"{ask.database} cannot be changed here, so nothing can be trained in it.")
-    path_of(ask)
-    table = str(ask.table)
-    if ask.method != "POST":
-        if ask.argument("sweep"):
-            return await _result(ask, table, ask.argument("sweep"))
-        fields = {name: ask.arguments(name) for name in ask.request.args}
-        return await _form(ask, _Asked.read(table, fields))
-    if ask.one("action") == "cancel":
-        return await _cancel(ask, table)
-    asked = _Asked.read(table, ask.given)
-    try:
-        if ask.one("action") == "change":
-            return await _form(ask, asked)
-        return await _start(ask, asked)
-    except (FtclassifyError, Forbidden) as error:
-        if ask.wants_json:
-            raise
-        return await _form(ask, asked, error)
+    require_file(ask)
+    if ask.method != "POST" and ask.argument("sweep"):
+        return await _result(ask, ask.table, ask.argument("sweep"))
+    acts = {"cancel": _cancel, "change": _form}
+    return await form_page(ask, _form, acts.get(ask.one("action"), _start))
 
 
-async def _start(ask: PageRequest, asked: _Asked) -> Response:
+async def _start(ask: PageRequest) -> Response:
+    asked = _Asked.read(ask.table, ask.given)
     access = await access_of(ask.datasette)
     sweep = await read_aside(ask, lambda conn: asked.sweep(conn, access))
     for name in sweep.names():
-        if not await may_all(ask, TRAIN, name):
-            raise Forbidden(f"You may not train a new version of {name}: choose another name.")
+        await require_may_replace(ask, name)
     limit = number("limit_usd", asked.limit_usd, LIMIT_USD)
     price = await read_aside(ask, lambda conn: price_sweep(conn, sweep, access))
     price.limits(limit)
     if price.paid:
         await require_may_pay(ask, access)
         await bring_up_to_date(ask)
-        problem = _not_agreed(ask, price)
-        if problem is not None:
-            return await _price(ask, asked, price, problem)
+        _require_agreed(ask, price)
     elif not ask.checked("despite_findings"):
         await read_aside(ask, lambda conn: check_plausible(conn, sweep.task))
     where = ask.url("sweep", table=sweep.task.source, sweep=sweep.id)
@@ -152,60 +135,55 @@ async def _start(ask: PageRequest, asked: _Asked) -> Response:
     return await done(ask, where, data, "The trainings have started.")
 
 
-def _not_agreed(ask: PageRequest, price: SweepPrice) -> str | None:
-    """What is left to be agreed to; None: nothing."""
+def _require_agreed(ask: PageRequest, price: SweepPrice) -> None:
+    """Raises NotAgreed while something is left to be agreed to."""
     refusal = price.paid[0].review.refusal
+    on_page = f"{refusal} {TICK}" if refusal and ask.one("confirm_usd") else None
+    data = _priced(price)
     despite = f" {refusal} Send despite_findings to pay all the same." if refusal else ""
     confirmed = number("confirm_usd", ask.one("confirm_usd"), AGREED_USD)
     if confirmed is None or price.usd is None or price.usd > confirmed * MORE:
         said = "" if confirmed is None else f", more than the {dollars(confirmed)} agreed to"
-        return f"Together it will cost {price.text}{said}. To agree, send confirm_usd.{despite}"
-    return despite.strip() if refusal and not ask.checked("despite_findings") else None
+        problem = f"Together it will cost {price.text}{said}. To agree, send confirm_usd.{despite}"
+        raise NotAgreed(problem, price, data, on_page)
+    if refusal and not ask.checked("despite_findings"):
+        raise NotAgreed(despite.strip(), price, data, on_page)
 
 
-async def _price(ask: PageRequest, asked: _Asked, price: SweepPrice, problem: str) -> Response:
-    """What all trainings together cost and send, and the button that agrees."""
-    first = price.paid[0]
+def _priced(price: SweepPrice) -> dict[str, Any]:
+    """What all trainings together cost and send; JSON-safe."""
     trainings = [
         {"name": request.name, "seed": request.chosen.seed, "price": found.estimate.price}
         for request, found in zip(price.requests, price.confirmations, strict=True)
         if found is not None
     ]
-    data = {"usd": price.usd, "most_usd": price.most_usd, "trainings": trainings,
-            "review": first.review.to_dict()}  # fmt: skip
-    if ask.wants_json:
-        error = {"error": problem, "errors": [problem], "status": 400}
-        return await show(ask, {**error, **data}, status=400)
-    refused = bool(ask.one("confirm_usd")) and first.review.refusal
-    return await _form(ask, asked, more={
-        **data, "price": price.text, "confirmed": first.review,
-        "error": f"{first.review.refusal} {TICK}" if refused else None,
-        "row_urls": await review_urls(ask, first, asked.choices.table),
-        "check_url": await check_url(ask, first, asked.choices.table),
-    })  # fmt: skip
+    return {"usd": price.usd, "most_usd": price.most_usd, "trainings": trainings,
+            "review": price.paid[0].review.to_dict()}  # fmt: skip
 
 
-async def _form(
-    ask: PageRequest,
-    asked: _Asked,
-    error: Exception | None = None,
-    *,
-    more: dict[str, Any] | None = None,
-) -> Response:
-    table = asked.choices.table
+async def _form(ask: PageRequest) -> Response:
+    """What was typed; with a price, the button that agrees to it."""
+    asked, price, table = _Asked.read(ask.table, ask.fields), ask.to_agree(SweepPrice), ask.table
     recent = await ask.read(lambda conn: sweeps_of(conn, table))
     data = {"table": table, "sweeps": recent}
-    context = {
+    more: dict[str, Any] = {
         "asked": asked,
         "confirmed": None,
         "found": None,
         "hidden": asked.fields(),
         "ready": bool(asked.choices.label),
-        "error": None if error is None else str(error),
         "links": _links(ask, table, asked.choices),
-        **(more or {}),
     }
-    return await show(ask, data, more=context, status=200 if error is None else 400)
+    if price is not None:
+        first = price.paid[0]
+        more |= {
+            **_priced(price),
+            "price": price.text,
+            "confirmed": first.review,
+            "row_urls": await review_urls(ask, first, table),
+            "check_url": await check_url(ask, first, table),
+        }
+    return await show(ask, data, more=more)
 
 
 async def _require(ask: PageRequest, table: str, sweep_id: str) -> None:
@@ -220,7 +198,6 @@ async def _result(ask: PageRequest, table: str, sweep_id: str) -> Response:
     more = {
         "found": result,
         "confirmed": None,
-        "error": None,
         "links": {**_links(ask, table), **_of_result(ask, result)},
     }
     return await show(ask, data, more=more)
@@ -249,8 +226,8 @@ def _links(ask: PageRequest, table: str, choices: Choices | None = None) -> dict
     }
 
 
-async def _cancel(ask: PageRequest, table: str) -> Response:
-    sweep_id = ask.one("sweep")
+async def _cancel(ask: PageRequest) -> Response:
+    table, sweep_id = ask.table, ask.one("sweep")
     access = await access_of(ask.datasette)
     await _require(ask, table, sweep_id)
     ended = await write_aside(ask, lambda conn: cancel_sweep(conn, sweep_id, access, table))

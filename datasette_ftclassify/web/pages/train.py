@@ -7,8 +7,6 @@ import asyncio
 import sqlite3
 from typing import TYPE_CHECKING, Any
 
-from datasette.utils.asgi import Forbidden, NotFound
-
 from ...core.errors import AccessError, FtclassifyError, Implausible, LimitReached, TemplateError
 from ...core.humanize import dollars
 from ...core.label_kinds import KINDS
@@ -26,40 +24,26 @@ from ...trainers.base import Trainer
 from ...trainers.registry import get_trainer, list_trainers
 from ...trainers.service import Service
 from ...trainers.shutdown_dates import ask_for_dates
-from ..background_reads import bring_up_to_date, path_of, queue_aside, read_aside
-from ..classifier_names import may_all
+from ..background_reads import bring_up_to_date, queue_aside, read_aside, require_file
+from ..classifier_names import require_may_replace
 from ..column_suggestions import TablePreview, preview_table
 from ..filters import left_behind
 from ..finding_links import check_url, review_urls
 from ..form_fields import number
 from ..operator_settings import access_of
 from ..permissions import SPEND, TRAIN, may_edit
+from ..refusals import TICK, NotAgreed, NotAllowed
 from ..registry import MenuItem, page
-from ..responses import done, show
+from ..responses import done, form_page, show
 from ..train_form import Choices, declared_options
 from ..trainer_options import offers, usual_model, why_not
 from .check import check_or_none, find_check, is_about, pictures_of, progress_of, report_of, row_url
-from .classify import TICK
 
 if TYPE_CHECKING:
     from datasette.utils.asgi import Response
 
     from ...jobs.train import TrainEstimate
     from ..page_request import PageRequest
-
-
-class NotAgreed(FtclassifyError):
-    """A training costs money, and nobody has agreed to its price yet, or to what was found.
-
-    refused: somebody has agreed, though not to the errors that were found
-    """
-
-    def __init__(
-        self, message: str, confirmation: TrainConfirmation, *, refused: bool = False
-    ) -> None:
-        super().__init__(message)
-        self.confirmation = confirmation
-        self.refused = refused
 
 
 @page(
@@ -84,38 +68,25 @@ async def train_page(ask: PageRequest) -> Response:
     (its `details.set`), or leads elsewhere: preview, export, compare. Takes the same fields; trains
     after `confirm_usd` says that the price is agreed to, where there is one.
     """
-    if not ask.db.is_mutable:
-        raise NotFound(f"{ask.database} cannot be changed here, so nothing can be trained in it.")
-    path_of(ask)
-    table = str(ask.table)
-    if ask.method == "POST":
-        return await _act(ask, Choices.read(table, ask.given))
-    arguments = {name: ask.arguments(name) for name in ask.request.args}
-    choices = Choices.read(table, arguments)
+    require_file(ask)
+    return await form_page(ask, _form, _act)
+
+
+async def _form(ask: PageRequest) -> Response:
+    """The page with everything as it was chosen; at its top errors, or what is to be agreed to."""
+    choices, check = Choices.read(ask.table, ask.fields), ask.one("check") or ask.argument("check")
     if ask.wants_json and ask.argument("progress"):
-        job = await ask.read(lambda conn: find_check(conn, ask.argument("check"), table))
+        job = await ask.read(lambda conn: find_check(conn, check, choices.table))
         return await show(ask, {"check": progress_of(job) if job else None})
     if ask.wants_json and ask.argument("preview"):
         look = await ask.read(lambda conn: preview_table(conn, choices, propose=False))
         return await show(ask, _previewed(ask, look))
-    return await _form(ask, choices, ask.argument("check"))
-
-
-async def _form(
-    ask: PageRequest,
-    choices: Choices,
-    check: str = "",
-    *,
-    error: Exception | None = None,
-    status: int = 200,
-    confirmation: TrainConfirmation | None = None,
-) -> Response:
-    """The page with everything as it was chosen; at its top errors, or what is to be agreed to."""
     if not (choices.text or choices.template or choices.label) and check:
         choices = await _as_checked(ask, choices, check)
-    look = await ask.read(lambda conn: preview_table(conn, choices, propose=error is None))
-    if error is not None and (name := _field_of(error, look.choices)):
-        look.errors.setdefault(name, str(error))
+    refusal, confirmation = ask.refusal, ask.to_agree(TrainConfirmation)
+    look = await ask.read(lambda conn: preview_table(conn, choices, propose=refusal is None))
+    if refusal is not None and (name := _field_of(ask.refused, look.choices)):
+        look.errors.setdefault(name, refusal)
     job = await ask.read(lambda conn: find_check(conn, check, look.source.name))
     checked = check_or_none(job) if job else None
     report = report_of(ask, checked, look.source) if checked else None
@@ -140,8 +111,7 @@ async def _form(
         "filters": _filter_links(ask, look, check),
         "left_behind": left_behind([*ask.request.args, *ask.given]),
         "drawn": pictures_of(ask, checked) if checked else None,
-        "error": str(error) if error else None,
-        "doubted": isinstance(error, Implausible),
+        "doubted": isinstance(ask.refused, Implausible),
         "trouble": trouble,
         "may_spend": await ask.may(SPEND),
         "confirmed": confirmation.review if confirmation else None,
@@ -149,14 +119,14 @@ async def _form(
         "check_url": await check_url(ask, confirmation, look.source.name),
         "links": {**_links(ask, look, check), "review": await _review_link(ask, look, job)},
     }
-    return await show(ask, data, more=more, status=status)
+    return await show(ask, data, more=more)
 
 
-def _field_of(error: Exception, choices: Choices) -> str | None:
+def _field_of(error: FtclassifyError | None, choices: Choices) -> str | None:
     """The field of the form that an error is about, beside which it stands as well."""
     if isinstance(error, TemplateError):
         return "template"
-    name = next(iter(error.fields), None) if isinstance(error, FtclassifyError) else None
+    name = None if error is None else next(iter(error.fields), None)
     trainer = choices.trainer or TrainRequest.trainer
     return f"{trainer}-{name}" if name in declared_options() else name
 
@@ -231,41 +201,23 @@ async def _ask_for_dates(ask: PageRequest) -> None:
         await asyncio.to_thread(ask_for_dates, access)
 
 
-async def _act(ask: PageRequest, choices: Choices) -> Response:
-    """Does what a button says. Errors are shown on the page, with everything as typed."""
-    action = ask.one("action", "train")
-    check = ask.one("check")
-    try:
-        if action == "preview":
-            return await done(ask, ask.url("train", **choices.query(), check=check), {})
-        if action == "export":
-            return await done(ask, ask.url("export", **choices.query()), {})
-        if action == "compare":
-            return await done(ask, ask.url("sweep", **choices.query()), {})
-        await _ask_for_dates(ask)
-        if action == "check":
-            return await _check(ask, choices)
-        if action.startswith("set "):
-            return await _check(ask, choices.proposed(action.removeprefix("set ")))
-        if action == "train":
-            return await _train(ask, choices)
-        raise FtclassifyError(
-            f"The action is check, train, preview, export or compare, not {action}."
-        )
-    except NotAgreed as unconfirmed:
-        if ask.wants_json:
-            data = {"error": str(unconfirmed), "errors": [str(unconfirmed)], "status": 400,
-                    **unconfirmed.confirmation.to_dict()}  # fmt: skip
-            return await show(ask, data, status=400)
-        refusal = unconfirmed.confirmation.review.refusal
-        error = FtclassifyError(f"{refusal} {TICK}") if unconfirmed.refused else None
-        return await _form(ask, choices, check, error=error, status=400 if error else 200,
-                           confirmation=unconfirmed.confirmation)  # fmt: skip
-    except (FtclassifyError, Forbidden) as error:
-        if ask.wants_json:
-            raise
-        status = 403 if isinstance(error, Forbidden) else 400
-        return await _form(ask, choices, check, error=error, status=status)
+async def _act(ask: PageRequest) -> Response:
+    """Does what a button says."""
+    choices, action = Choices.read(ask.table, ask.given), ask.one("action", "train")
+    if action == "preview":
+        return await done(ask, ask.url("train", **choices.query(), check=ask.one("check")), {})
+    if action == "export":
+        return await done(ask, ask.url("export", **choices.query()), {})
+    if action == "compare":
+        return await done(ask, ask.url("sweep", **choices.query()), {})
+    await _ask_for_dates(ask)
+    if action == "check":
+        return await _check(ask, choices)
+    if action.startswith("set "):
+        return await _check(ask, choices.proposed(action.removeprefix("set ")))
+    if action == "train":
+        return await _train(ask, choices)
+    raise FtclassifyError(f"The action is check, train, preview, export or compare, not {action}.")
 
 
 async def _check(ask: PageRequest, choices: Choices) -> Response:
@@ -318,9 +270,7 @@ async def _train(ask: PageRequest, choices: Choices) -> Response:
     request = choices.request(_host(trainer, access), usual_model(trainer, access) or None)
     task = await read_aside(ask, choices.task)
     name = request.settings(task)["name"]
-    if not await may_all(ask, TRAIN, name):
-        # The new version would answer in the place of one that belongs to another table.
-        raise Forbidden(f"You may not train a new version of {name}: choose another name.")
+    await require_may_replace(ask, name)
     estimate = await agreed_estimate(ask, task, request, access)
     if estimate is None and not ask.checked("despite_findings"):
         await read_aside(ask, lambda conn: check_plausible(conn, task))
@@ -340,10 +290,10 @@ def _host(trainer: Trainer, access: Access) -> str | None:
 
 
 async def require_may_pay(ask: PageRequest, access: Access) -> None:
-    """Raises Forbidden or LimitReached unless the visitor may spend, and somebody has said how
+    """Raises NotAllowed or LimitReached unless the visitor may spend, and somebody has said how
     much."""
     if not await ask.may(SPEND):
-        raise Forbidden(f"You may not start paid work: it needs the permission {SPEND}.")
+        raise NotAllowed(f"You may not start paid work: it needs the permission {SPEND}.")
     if access.usd_per_job is None and access.usd_per_day is None:
         raise LimitReached(NO_LIMIT)
 
@@ -372,10 +322,11 @@ async def agreed_estimate(
     said_despite = f" {refusal} Send despite_findings to pay all the same." if refusal else ""
     if confirmed is not None and estimate.usd is not None and estimate.usd <= confirmed * MORE:
         if not despite:
-            raise NotAgreed(said_despite.strip(), found, refused=True)
+            raise NotAgreed(said_despite.strip(), found, found.to_dict(), f"{refusal} {TICK}")
         return estimate
     said = "" if confirmed is None else f", more than the {dollars(confirmed)} that were agreed to"
     raise NotAgreed(
         f"It will cost {estimate.price}{said}. To agree to that, send confirm_usd.{said_despite}",
         found,
+        found.to_dict(),
     )

@@ -92,7 +92,6 @@ async def try_page(ask: PageRequest) -> Response:
     may have `columns`, an object, in the place of the text.
     """
     classifier = ask.classifier
-    assert classifier is not None
     if ask.actor is None and not _limit.allows(_visitor(ask)):
         raise TooMany("You have tried many texts in a short time: wait a minute.")
     if ask.method == "POST" and not ask.db.is_mutable:

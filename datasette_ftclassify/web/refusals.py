@@ -1,0 +1,30 @@
+"""Why a form was refused, beyond what the core says: nobody has agreed, or somebody may not."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..core.errors import FtclassifyError
+
+TICK = "Fix the rows, or tick the box beside the button to pay all the same."
+
+
+class NotAllowed(FtclassifyError):
+    """The visitor may not do what this form says, though perhaps what it says with other fields."""
+
+    status = 403
+
+
+class NotAgreed(FtclassifyError):
+    """What costs money has not been agreed to, or not all of it: the page asks for that.
+
+    found:   what there is to agree to
+    data:    the same for a program, JSON-safe
+    on_page: what the page says of it; None: nobody was asked before
+    """
+
+    def __init__(
+        self, message: str, found: object, data: dict[str, Any], on_page: str | None = None
+    ) -> None:
+        super().__init__(message)
+        self.found, self.data, self.on_page = found, data, on_page
