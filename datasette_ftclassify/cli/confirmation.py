@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import sqlite3
 import sys
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from ..core.humanize import counted, dollars, key_list
-from .options import usd_option, yes_option
+from .options import together, usd_option, yes_option
 from .output import Stopped, one_line, say
 
 if TYPE_CHECKING:
@@ -19,29 +18,20 @@ if TYPE_CHECKING:
     from ..store.classifiers import Classifier
     from ..trainers.access import Access
 
-Command = TypeVar("Command", bound=Callable[..., Any])
 
-
-def asking_options(command: Command) -> Command:
-    """For classifiers whose model is at a service."""
-    for option in reversed(
-        [
-            usd_option("Spending limit of the job, in USD. [1.5 times the estimate]"),
-            yes_option,
-            click.option(
-                "--base-url",
-                metavar="URL",
-                help="Address of the service that has the model. [as trained]",
-            ),
-            click.option(
-                "--deployment",
-                metavar="NAME",
-                help="Azure: name of the model's deployment; stored with the classifier.",
-            ),
-        ]
-    ):
-        command = option(command)
-    return command
+asking_options = together(
+    usd_option("Spending limit of the job, in USD. [1.5 times the estimate]"),
+    yes_option,
+    click.option(
+        "--base-url", metavar="URL", help="Address of the service that has the model. [as trained]"
+    ),
+    click.option(
+        "--deployment",
+        metavar="NAME",
+        help="Azure: name of the model's deployment; stored with the classifier.",
+    ),
+)
+"""For classifiers whose model is at a service."""
 
 
 def reach(

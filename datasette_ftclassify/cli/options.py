@@ -42,6 +42,17 @@ base_url_option = click.option(
 )
 
 
+def together(*options: Callable[[Any], Any]) -> Callable[[Command], Command]:
+    """One decorator of several options, which the help lists in their order."""
+
+    def decorate(command: Command) -> Command:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return decorate
+
+
 def typed(allowed: Range) -> Callable[[str], float]:
     """An option's type: a number of the range, which forms read in the same way. click's FloatRange
     takes NaN and infinity."""
@@ -103,31 +114,24 @@ min_score_option = number_option(
 )
 
 
-def column_options(command: Command) -> Command:
-    """Which columns are written, and by which names; see `columns_from`."""
-    for option in reversed(
-        [
-            click.option(
-                "--columns-prefix",
-                metavar="P",
-                help="Write P_label, P_score, P_logprob and so on.",
-            ),
-            click.option(
-                "--column",
-                type=(click.Choice(ROLES), str),
-                multiple=True,
-                metavar="ROLE NAME",
-                help="Name of the column for a role, such as score; an empty name leaves it out.",
-            ),
-            click.option(
-                "--label-scores",
-                is_flag=True,
-                help="Also write P_score_LABEL, the probability of each label.",
-            ),
-        ]
-    ):
-        command = option(command)
-    return command
+column_options = together(
+    click.option(
+        "--columns-prefix", metavar="P", help="Write P_label, P_score, P_logprob and so on."
+    ),
+    click.option(
+        "--column",
+        type=(click.Choice(ROLES), str),
+        multiple=True,
+        metavar="ROLE NAME",
+        help="Name of the column for a role, such as score; an empty name leaves it out.",
+    ),
+    click.option(
+        "--label-scores",
+        is_flag=True,
+        help="Also write P_score_LABEL, the probability of each label.",
+    ),
+)
+"""Which columns are written, and by which names; see `columns_from`."""
 
 
 def columns_from(
@@ -162,87 +166,70 @@ param_option = click.option(
 )
 
 
-def task_options(command: Command) -> Command:
-    """What describes a task: the source, the text, the labels."""
-    for option in reversed(
-        [
-            database_argument,
-            click.argument("table"),
-            click.option(
-                "--text", multiple=True, metavar="COL", help="Text column; repeat for more."
-            ),
-            click.option(
-                "--template",
-                help="Makes one text of columns, e.g. 'Ad: {{ ad }}\\nFor: {{ product }}'.",
-            ),
-            click.option(
-                "--label",
-                multiple=True,
-                required=True,
-                metavar="COL",
-                help="Label column; repeat for several 0/1 columns.",
-            ),
-            click.option(
-                "--kind", type=click.Choice(list(KINDS)), help="Kind of labels. [detected]"
-            ),
-            where_option,
-            param_option,
-            click.option(
-                "--split-column", metavar="COL", help="Column that says train, validation or test."
-            ),
-            click.option(
-                "--delimiter",
-                metavar="CHAR",
-                help="Separates several labels in a cell, such as ';'.",
-            ),
-            click.option(
-                "--label-names",
-                metavar="A,B,C",
-                help="Names for cells such as 0,1,0, in order; a JSON array if one has a comma.",
-            ),
-            click.option(
-                "--markup",
-                type=click.Choice(["none", *MARKUPS]),
-                default="none",
-                help="html: read only the words of HTML texts. [none]",
-            ),
-            click.option(
-                "--merge-variants",
-                is_flag=True,
-                help="Count labels that differ only in case, white space, accents and the like as"
-                " one: the most frequent.",
-            ),
-        ]
-    ):
-        command = option(command)
-    return command
+task_options = together(
+    database_argument,
+    click.argument("table"),
+    click.option("--text", multiple=True, metavar="COL", help="Text column; repeat for more."),
+    click.option(
+        "--template", help="Makes one text of columns, e.g. 'Ad: {{ ad }}\\nFor: {{ product }}'."
+    ),
+    click.option(
+        "--label",
+        multiple=True,
+        required=True,
+        metavar="COL",
+        help="Label column; repeat for several 0/1 columns.",
+    ),
+    click.option("--kind", type=click.Choice(list(KINDS)), help="Kind of labels. [detected]"),
+    where_option,
+    param_option,
+    click.option(
+        "--split-column", metavar="COL", help="Column that says train, validation or test."
+    ),
+    click.option(
+        "--delimiter", metavar="CHAR", help="Separates several labels in a cell, such as ';'."
+    ),
+    click.option(
+        "--label-names",
+        metavar="A,B,C",
+        help="Names for cells such as 0,1,0, in order; a JSON array if one has a comma.",
+    ),
+    click.option(
+        "--markup",
+        type=click.Choice(["none", *MARKUPS]),
+        default="none",
+        help="html: read only the words of HTML texts. [none]",
+    ),
+    click.option(
+        "--merge-variants",
+        is_flag=True,
+        help="Count labels that differ only in case, white space, accents and the like as"
+        " one: the most frequent.",
+    ),
+)
+"""What describes a task: the source, the text, the labels."""
 
 
-def plan_options(command: Command) -> Command:
-    """How rows are split."""
-    for option in reversed(
-        [
-            click.option("--seed", default=0, show_default=True, help="Random seed."),
-            number_option(
-                "--validation",
-                within=SPLIT_SHARE,
-                metavar="SHARE",
-                default=0.1,
-                show_default=True,
-                help="Share of the labelled rows for validation, from 0 to 0.9.",
-            ),
-            number_option(
-                "--test",
-                within=SPLIT_SHARE,
-                metavar="SHARE",
-                default=0.1,
-                show_default=True,
-                help="Share of the labelled rows for the test, from 0 to 0.9.",
-            ),
-        ]
-    ):
-        command = option(command)
-    return command
+plan_options = together(
+    click.option("--seed", default=0, show_default=True, help="Random seed."),
+    number_option(
+        "--validation",
+        within=SPLIT_SHARE,
+        metavar="SHARE",
+        default=0.1,
+        show_default=True,
+        help="Share of the labelled rows for validation, from 0 to 0.9.",
+    ),
+    number_option(
+        "--test",
+        within=SPLIT_SHARE,
+        metavar="SHARE",
+        default=0.1,
+        show_default=True,
+        help="Share of the labelled rows for the test, from 0 to 0.9.",
+    ),
+)
+"""How rows are split."""
 
 
 _TYPES: dict[Kind, Any] = {"whole": int, "number": float, "meanings": (str, str)}
@@ -283,35 +270,30 @@ class TrainingCommand(click.Command):
         return [*known[:-1], *ctx.meta["own"], *known[-1:]]
 
 
-def training_options(command: Command) -> Command:
-    """What a trainer may be told, and how the command goes about it."""
-    for option in reversed(
-        [
-            *map(trainer_option, DECLARED),
-            click.option(
-                "--curve/--no-curve",
-                default=True,
-                help="Learning curve of the local trainer: whether more labels would help. [on]",
-            ),
-            base_url_option,
-            click.option(
-                "--continue-from",
-                metavar="CLASSIFIER",
-                help="Fine-tune the model of this classifier further; same labels.",
-            ),
-            limit_option,
-            yes_option,
-            despite_option,
-            click.option(
-                "--follow/--no-follow",
-                default=True,
-                help="Wait for the end, or only queue the job, as --queue does. [follow]",
-            ),
-            queue_option,
-        ]
-    ):
-        command = option(command)
-    return command
+training_options = together(
+    *map(trainer_option, DECLARED),
+    click.option(
+        "--curve/--no-curve",
+        default=True,
+        help="Learning curve of the local trainer: whether more labels would help. [on]",
+    ),
+    base_url_option,
+    click.option(
+        "--continue-from",
+        metavar="CLASSIFIER",
+        help="Fine-tune the model of this classifier further; same labels.",
+    ),
+    limit_option,
+    yes_option,
+    despite_option,
+    click.option(
+        "--follow/--no-follow",
+        default=True,
+        help="Wait for the end, or only queue the job, as --queue does. [follow]",
+    ),
+    queue_option,
+)
+"""What a trainer may be told, and how the command goes about it."""
 
 
 @contextmanager
