@@ -1,4 +1,6 @@
-"""From the answers that a training gave in cross-validation to what is stored of them."""
+"""From the answers that a training gave in cross-validation to what is stored of them, and whether
+by these a new version is as good as the one before: on rows that both were trained on, each
+answered by models that had not seen it."""
 
 from __future__ import annotations
 

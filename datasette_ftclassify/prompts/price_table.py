@@ -255,8 +255,13 @@ _TOKENS = 1_000
 def published_price(
     model: str, host: str | None, usual_host: str | None, *, decisions: bool = False
 ) -> Price | None:
-    """USD for a million tokens at `host`; where the library does not know that host, at
-    `usual_host`, whose price it then is. None for a model that it does not know there.
+    """USD for a million tokens at `host`, from the library genai-prices; where it does not know
+    that host, at `usual_host`, whose price it then is. None for a model that it does not know
+    there.
+
+    Its data come with the package, and nothing is fetched. It knows no price of training, no dates,
+    and only a few fine-tunes by the beginnings of their names, so it is asked for nothing but plain
+    models, and believed only for the very model that was asked for.
 
     decisions: for closed questions, which are priced apart
     """

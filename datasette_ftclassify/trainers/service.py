@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import IO, Any, Protocol, runtime_checkable
 from urllib.parse import urlsplit
 
 from ..core.errors import TrainingError
@@ -28,9 +28,6 @@ from .base import Trainer, TrainerOptions
 from .options import MODEL, Option
 from .service_errors import ServiceProblem
 from .usage import Usage
-
-if TYPE_CHECKING:
-    pass
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,9 +12,8 @@ from sklearn.svm import LinearSVC
 
 from datasette_ftclassify.trainers.local import machine as machines
 from datasette_ftclassify.trainers.local.candidates import candidates
-from datasette_ftclassify.trainers.local.gram import gram
 from datasette_ftclassify.trainers.local.machine import machine, seen_share, unweighted
-from datasette_ftclassify.trainers.local.recipes import Base, Design, row_weights
+from datasette_ftclassify.trainers.local.recipes import Base, Design, gram, row_weights
 from datasette_ftclassify.trainers.local.ridge import _over_features, _over_rows, ridge
 
 

@@ -1,4 +1,5 @@
-"""A job as it is in the database."""
+"""A job as it is in the database, what was agreed for it, and how far it is at a service: JSON in a
+file that a stranger may have made, so what makes no sense counts as not said."""
 
 from __future__ import annotations
 

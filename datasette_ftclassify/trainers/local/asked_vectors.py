@@ -1,4 +1,5 @@
-"""The vectors that a training was asked to try: found, computed with progress, and reported."""
+"""The vectors that a training was asked to try: found on this machine, computed with progress, and
+reported. Nothing is ever downloaded from here."""
 
 from __future__ import annotations
 

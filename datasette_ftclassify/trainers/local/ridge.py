@@ -6,8 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .features import FloatArray
-from .gram import gram
-from .recipes import Design, Linear, Targets, row_weights
+from .recipes import Design, Linear, Targets, gram, row_weights
 
 EXACT = 2_000  # rows or features up to which double precision costs nothing
 SHARED = 3_000  # rows whose inner products are kept for other algorithms
