@@ -31,7 +31,7 @@ import temporary_ledger  # noqa: F401
 from datasette_ftclassify.core.database import connect
 from datasette_ftclassify.core.task import define
 from datasette_ftclassify.jobs.review.build import submit_review
-from datasette_ftclassify.jobs.review.queues import MOST_ROWS
+from datasette_ftclassify.jobs.review.queue_rows import MOST_ROWS
 from datasette_ftclassify.jobs.runner import run_job
 from datasette_ftclassify.jobs.settings import ReviewSettings
 from datasette_ftclassify.store.reviews import list_rows

@@ -67,7 +67,8 @@ class Hosted:
         return self.tokens
 
     def estimate(self) -> Estimate | None:
-        from ..prompts.prices import estimate_training, today
+        from ..prompts.price_table import today
+        from ..prompts.prices import estimate_training
 
         if self.tokens is None:
             return None

@@ -11,7 +11,7 @@ import click
 from ..core.humanize import dollars, rows_text
 from ..core.training_report import chosen_text
 from ..present.usage_sql import usage_sql
-from ..prompts.prices import today
+from ..prompts.price_table import today
 from .comparison import describe_comparison
 from .confirmation import confirm
 from .drift import drift

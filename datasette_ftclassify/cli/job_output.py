@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     import sqlite3
 
     from ..present.jobs import JobFacts
+    from ..store.jobs.events import Event
     from ..store.jobs.job import Job
-    from ..store.jobs.state import Event
 
 MOST_FIGURES = 4
 """Events with figures in a row that are shown one by one."""

@@ -65,7 +65,8 @@ def list_command(database: str, as_json: bool) -> None:
 @friendly
 def show(database: str, job_id: int, as_json: bool) -> None:
     """Show one job: what it did and cost, and its events."""
-    from ..store.jobs.state import get_job, job_events
+    from ..store.jobs.events import job_events
+    from ..store.jobs.state import get_job
 
     with open_database(database) as conn:
         job = get_job(conn, job_id)
@@ -117,7 +118,8 @@ class _Follower:
         self._told: set[str] = set()
 
     def follow(self) -> Job:
-        from ..store.jobs.state import get_job, job_events
+        from ..store.jobs.events import job_events
+        from ..store.jobs.state import get_job
 
         get_job(self._conn, self._job_id)  # there is one, and so there are events
         seen = len(job_events(self._conn, self._job_id))

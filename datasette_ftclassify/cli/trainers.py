@@ -54,7 +54,7 @@ def _options(trainer: Trainer) -> list[dict[str, Any]]:
 
 def _models(trainer: Trainer, access: Access) -> dict[str, Any]:
     """The models that are known to be at the host and open today, and why there is none."""
-    from ..prompts.prices import today
+    from ..prompts.price_table import today
     from ..trainers.service import Service
 
     if not isinstance(trainer, Service):

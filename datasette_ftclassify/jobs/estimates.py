@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from ..core.errors import TrainingError
 from ..core.humanize import price
-from ..prompts.prices import PriceTable, estimate_inference, today
+from ..prompts.price_table import PriceTable, today
+from ..prompts.prices import estimate_inference
 from ..store.answers import find_answers, input_key
 from ..store.classifiers import Classifier, has_store
 from ..trainers.access import Access

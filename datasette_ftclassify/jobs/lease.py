@@ -19,15 +19,8 @@ from ..core.job_events import LOST_REQUESTS
 from ..ledger import Ledger, LedgerError
 from ..store.disk_space import is_full, no_room
 from ..store.jobs.job import Job
-from ..store.jobs.state import (
-    add_event,
-    ask_job,
-    claim_job,
-    end_job,
-    get_job,
-    new_owner,
-    renew_lease,
-)
+from ..store.jobs.leases import new_owner
+from ..store.jobs.state import add_event, ask_job, claim_job, end_job, get_job, renew_lease
 from ..store.schema import transaction
 from ..store.spending import add_spending
 from ..store.tables import open_database

@@ -11,7 +11,8 @@ from ..core.distribution import require_whole
 from ..core.errors import ArtifactError, PredictError, TrainingError
 from ..core.labels import LabelSet
 from ..core.prediction import Answerer, fits
-from ..prompts.prices import PriceTable, load_prices, today
+from ..prompts.price_table import PriceTable, today
+from ..prompts.prices import load_prices
 from ..store.artifacts import load_parts
 from ..store.classifiers import Classifier
 from ..store.minimum_scores import MinimumScore, find_minimum

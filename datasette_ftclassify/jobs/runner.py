@@ -12,12 +12,9 @@ from ..store.jobs.state import get_job, next_job
 from ..trainers.access import Access
 from ..trainers.configuration import read_access
 from .agreements import NOT_AGREED, agreement_to, paid_trainer
-from .evaluate import submit_evaluate
 from .kinds import kind_of
 from .lease import leased
 from .predict_result import RowProgress, no_row_progress
-
-__all__ = ["may_run", "run_job", "submit_evaluate", "work"]
 
 
 def run_job(

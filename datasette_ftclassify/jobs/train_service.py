@@ -24,7 +24,8 @@ from ..core.training_report import AboutRows
 from ..core.training_steps import OVER
 from ..core.typed_json import as_json, read_stored
 from ..export import ExportFormat
-from ..prompts.prices import PriceTable, estimate_training
+from ..prompts.price_table import PriceTable
+from ..prompts.prices import estimate_training
 from ..store.classifiers import add_classifier
 from ..store.jobs.state import save_progress
 from ..store.schema import transaction

@@ -20,25 +20,9 @@ from typing import Any
 from ..core.errors import FtclassifyError
 from ..core.settings import PRICES
 from .price import Price
-from .price_table import (
-    DECISIONS,
-    UNTUNED,
-    ClosedTo,
-    OtherHost,
-    PriceTable,
-    base_model,
-    today,
-    untuned_name,
-)
+from .price_table import DECISIONS, UNTUNED, ClosedTo, OtherHost, PriceTable, base_model, today
 
 BUILT_IN = Path(__file__).with_name("prices.json")
-
-
-__all__ = [
-    "DECISIONS", "UNTUNED", "ClosedTo", "Estimate", "OtherHost", "Price", "PriceError",
-    "PriceTable", "base_model", "estimate_inference", "estimate_training", "load_prices",
-    "today", "untuned_name",
-]  # fmt: skip
 
 
 class PriceError(FtclassifyError):

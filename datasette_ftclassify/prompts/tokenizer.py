@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from ..core.settings import OFFLINE
-from .prices import base_model
+from .price_table import base_model
 
 DEFAULT_MODEL = "gpt-4.1-mini"
 """The model that counts and estimates are for when none is named."""

@@ -21,7 +21,8 @@ from ..core.job_events import SERVICE, EventKind, Figures
 from ..core.labels import LabelSet
 from ..export import Codec, ExportFormat
 from ..prompts.answer_parser import Answer
-from ..prompts.prices import PriceTable, load_prices
+from ..prompts.price_table import PriceTable
+from ..prompts.prices import load_prices
 from ..prompts.token_scores import LabelScores
 from .access import Endpoint
 from .base import Trainer, TrainerOptions

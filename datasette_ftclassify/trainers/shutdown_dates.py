@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 
 from ..core.errors import AccessError
-from ..prompts.prices import base_model
+from ..prompts.price_table import base_model
 from .access import Access
 from .registry import list_services
 from .service import Service

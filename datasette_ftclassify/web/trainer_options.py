@@ -12,7 +12,8 @@ from ..core.label_kinds import MULTICLASS
 from ..core.labels import LabelSet
 from ..export import ExportFormat
 from ..jobs.stored_check import StoredCheck
-from ..prompts.prices import PriceTable, estimate_inference, estimate_training, load_prices, today
+from ..prompts.price_table import PriceTable, today
+from ..prompts.prices import estimate_inference, estimate_training, load_prices
 from ..trainers.access import Access
 from ..trainers.base import Trainer, TrainerOptions, options_of
 from ..trainers.options import MODEL, Kind, Option

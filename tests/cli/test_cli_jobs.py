@@ -16,6 +16,7 @@ from running_jobs import agreed_job, is_in_the_middle, job_of, make_slow, queue_
 from datasette_ftclassify.cli import ftclassify
 from datasette_ftclassify.core.job_events import FIGURES
 from datasette_ftclassify.present.jobs import describe, describe_all
+from datasette_ftclassify.store.jobs.leases import new_owner
 from datasette_ftclassify.store.jobs.state import (
     add_event,
     add_job,
@@ -23,7 +24,6 @@ from datasette_ftclassify.store.jobs.state import (
     claim_job,
     end_job,
     get_job,
-    new_owner,
     save_progress,
 )
 from datasette_ftclassify.store.schema import transaction

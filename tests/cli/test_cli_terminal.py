@@ -20,7 +20,8 @@ from datasette_ftclassify.cli import ftclassify
 from datasette_ftclassify.cli.output import StepProgress
 from datasette_ftclassify.core.database import connect
 from datasette_ftclassify.core.job_events import FIGURES
-from datasette_ftclassify.store.jobs.state import add_event, add_job, claim_job, end_job, new_owner
+from datasette_ftclassify.store.jobs.leases import new_owner
+from datasette_ftclassify.store.jobs.state import add_event, add_job, claim_job, end_job
 
 TASK = ["messages", "--text", "message", "--label", "topic"]
 BASE = [*TASK, "--trainer", "prompted", "--model", MODEL, "--name", "base"]

@@ -30,8 +30,8 @@ from datasette_ftclassify.jobs.remote.answer_cache import (
     storable,
 )
 from datasette_ftclassify.jobs.remote.budget import Budget
-from datasette_ftclassify.jobs.remote.concurrency import ConcurrencyLimit
-from datasette_ftclassify.jobs.remote.inference_loop import InferenceLoop, RetryPolicy
+from datasette_ftclassify.jobs.remote.concurrency import ConcurrencyLimit, RetryPolicy
+from datasette_ftclassify.jobs.remote.inference_loop import InferenceLoop
 from datasette_ftclassify.jobs.remote.network import Engine, InferenceRequest
 from datasette_ftclassify.jobs.remote.row_window import Pages
 from datasette_ftclassify.prompts.answer_parser import Answer

@@ -42,7 +42,8 @@ from datasette_ftclassify.prompts.prices import estimate_inference, load_prices
 from datasette_ftclassify.store.answers import input_key
 from datasette_ftclassify.store.classifiers import find_classifier
 from datasette_ftclassify.store.deletion import delete_classifier
-from datasette_ftclassify.store.jobs.state import ask_job, get_job, job_events, list_jobs
+from datasette_ftclassify.store.jobs.events import job_events
+from datasette_ftclassify.store.jobs.state import ask_job, get_job, list_jobs
 from datasette_ftclassify.store.spending import Spent, spent_by_job
 from datasette_ftclassify.trainers.access import Access, Endpoint
 from datasette_ftclassify.trainers.openai_protocol.batch import OpenAIBatchClient

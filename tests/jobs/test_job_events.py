@@ -21,11 +21,12 @@ from datasette_ftclassify.jobs.predict import predict_rows
 from datasette_ftclassify.jobs.runner import run_job
 from datasette_ftclassify.jobs.train import TrainRequest, train_classifier
 from datasette_ftclassify.store.classifiers import find_classifier
+from datasette_ftclassify.store.jobs.events import job_events as events_of
 from datasette_ftclassify.store.jobs.events import note
+from datasette_ftclassify.store.jobs.leases import new_owner
 from datasette_ftclassify.store.jobs.queries import last_events, last_start
 from datasette_ftclassify.store.jobs.queue import note_death
-from datasette_ftclassify.store.jobs.state import ask_job, claim_job, end_job, get_job, new_owner
-from datasette_ftclassify.store.jobs.state import job_events as events_of
+from datasette_ftclassify.store.jobs.state import ask_job, claim_job, end_job, get_job
 from datasette_ftclassify.store.jobs.states import ACTIONS, STATES, STORED
 
 PACKAGE = ROOT / "datasette_ftclassify"

@@ -32,25 +32,25 @@ from datasette_ftclassify.core.errors import (
 from datasette_ftclassify.core.task import define
 from datasette_ftclassify.jobs import lease as lease_module
 from datasette_ftclassify.jobs import predict as predict_module
+from datasette_ftclassify.jobs.evaluate import submit_evaluate
 from datasette_ftclassify.jobs.lease import leased
 from datasette_ftclassify.jobs.plan import PredictRequest
 from datasette_ftclassify.jobs.predict import predict_rows, submit_predict
-from datasette_ftclassify.jobs.runner import run_job, submit_evaluate, work
+from datasette_ftclassify.jobs.runner import run_job, work
 from datasette_ftclassify.jobs.train import TrainRequest, run_submitted, submit_train
 from datasette_ftclassify.store.classifiers import find_classifier
 from datasette_ftclassify.store.deletion import delete_classifier, delete_job
 from datasette_ftclassify.store.jobs import leases
+from datasette_ftclassify.store.jobs.events import job_events
 from datasette_ftclassify.store.jobs.job import Job
+from datasette_ftclassify.store.jobs.leases import LEASE_SECONDS, new_owner
 from datasette_ftclassify.store.jobs.state import (
-    LEASE_SECONDS,
     add_job,
     ask_job,
     claim_job,
     end_job,
     get_job,
-    job_events,
     list_jobs,
-    new_owner,
     next_job,
     save_progress,
 )

@@ -24,7 +24,8 @@ from datasette_ftclassify.jobs.train import TrainRequest, submit_train, train_cl
 from datasette_ftclassify.jobs.train_version import has_new_labels, only_if_better, version_request
 from datasette_ftclassify.jobs.version_rows import corrections, version_changes
 from datasette_ftclassify.store.classifiers import Classifier, find_classifier, find_for_table
-from datasette_ftclassify.store.jobs.state import get_job, job_events
+from datasette_ftclassify.store.jobs.events import job_events
+from datasette_ftclassify.store.jobs.state import get_job
 
 
 @dataclass(frozen=True)

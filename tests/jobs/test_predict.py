@@ -26,7 +26,8 @@ from datasette_ftclassify.jobs.plan import PredictRequest
 from datasette_ftclassify.jobs.predict import predict_rows
 from datasette_ftclassify.jobs.train import TrainRequest, train_classifier
 from datasette_ftclassify.store.classifiers import find_classifier
-from datasette_ftclassify.store.jobs.state import job_events, list_jobs
+from datasette_ftclassify.store.jobs.events import job_events
+from datasette_ftclassify.store.jobs.state import list_jobs
 
 ALL_COLUMNS = ["topics_label", "topics_score", "topics_logprob", "topics_logprobs"]
 

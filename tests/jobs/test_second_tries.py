@@ -20,9 +20,10 @@ from datasette_ftclassify.jobs.evaluate import submit_evaluate
 from datasette_ftclassify.jobs.runner import work
 from datasette_ftclassify.jobs.train import run_submitted, submit_train, train_classifier
 from datasette_ftclassify.store.deletion import delete_classifier
+from datasette_ftclassify.store.jobs.events import job_events
 from datasette_ftclassify.store.jobs.job import Job
 from datasette_ftclassify.store.jobs.queue import put_in_queue
-from datasette_ftclassify.store.jobs.state import add_job, ask_job, get_job, job_events
+from datasette_ftclassify.store.jobs.state import add_job, ask_job, get_job
 from datasette_ftclassify.store.spending import Spent, add_spending, spent_by_job
 from datasette_ftclassify.trainers.access import Access
 from datasette_ftclassify.trainers.base import Progress

@@ -52,7 +52,8 @@ from datasette_ftclassify.jobs.training_log import JobTrainingLog
 from datasette_ftclassify.ledger import JobKey, Ledger
 from datasette_ftclassify.prompts import tokenizer
 from datasette_ftclassify.store.classifiers import find_by_id, find_classifier, list_classifiers
-from datasette_ftclassify.store.jobs.state import ask_job, get_job, job_events
+from datasette_ftclassify.store.jobs.events import job_events
+from datasette_ftclassify.store.jobs.state import ask_job, get_job
 from datasette_ftclassify.store.spending import Spent, spent_by_job
 from datasette_ftclassify.store.splits import Membership
 from datasette_ftclassify.trainers.base import TrainerOptions

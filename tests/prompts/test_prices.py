@@ -9,16 +9,14 @@ from typing import Any
 import pytest
 from folders import ROOT
 
+from datasette_ftclassify.prompts.price import Price
+from datasette_ftclassify.prompts.price_table import PriceTable, base_model, untuned_name
 from datasette_ftclassify.prompts.prices import (
     BUILT_IN,
-    Price,
     PriceError,
-    PriceTable,
-    base_model,
     estimate_inference,
     estimate_training,
     load_prices,
-    untuned_name,
 )
 from datasette_ftclassify.trainers.access import Endpoint
 from datasette_ftclassify.trainers.openai_protocol.trainer import ways_on

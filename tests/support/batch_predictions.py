@@ -22,7 +22,8 @@ from datasette_ftclassify.jobs.estimates import pricing
 from datasette_ftclassify.jobs.lease import leased
 from datasette_ftclassify.jobs.plan import Plan, PredictRequest
 from datasette_ftclassify.jobs.predict import submit_predict
-from datasette_ftclassify.jobs.remote.batches import Pace, fill_by_batches
+from datasette_ftclassify.jobs.remote.batch_state import Pace
+from datasette_ftclassify.jobs.remote.batches import fill_by_batches
 from datasette_ftclassify.jobs.remote.budget import Reservations
 from datasette_ftclassify.jobs.settings import PredictSettings, settings_of
 from datasette_ftclassify.prompts.prices import load_prices

@@ -18,7 +18,7 @@ from datasette_ftclassify.core.text import text_hash
 from datasette_ftclassify.jobs.confirming import confirm_predict
 from datasette_ftclassify.jobs.estimates import JobEstimate
 from datasette_ftclassify.jobs.plan import Plan, PredictRequest
-from datasette_ftclassify.jobs.remote.inference_loop import RetryPolicy
+from datasette_ftclassify.jobs.remote.concurrency import RetryPolicy
 from datasette_ftclassify.prompts.formats import ExportFormat
 from datasette_ftclassify.store.classifiers import Classifier, add_classifier
 from datasette_ftclassify.store.splits import add_split

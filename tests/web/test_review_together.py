@@ -28,7 +28,8 @@ from visiting import is_065
 from datasette_ftclassify.core.database import connect
 from datasette_ftclassify.core.task import define
 from datasette_ftclassify.jobs.columns import Columns
-from datasette_ftclassify.jobs.predict import PredictRequest, submit_predict
+from datasette_ftclassify.jobs.plan import PredictRequest
+from datasette_ftclassify.jobs.predict import submit_predict
 from datasette_ftclassify.jobs.review.build import submit_review
 from datasette_ftclassify.jobs.runner import run_job
 from datasette_ftclassify.jobs.settings import ReviewSettings

@@ -38,17 +38,11 @@ from datasette_ftclassify.jobs.agreements import agree
 from datasette_ftclassify.jobs.agreements import ask as ask_for
 from datasette_ftclassify.jobs.child import access_line, read_line
 from datasette_ftclassify.jobs.train import TrainRequest, submit_train
+from datasette_ftclassify.store.jobs.events import job_events
 from datasette_ftclassify.store.jobs.job import Job
+from datasette_ftclassify.store.jobs.leases import new_owner
 from datasette_ftclassify.store.jobs.queue import MAX_DEATHS, hold_job, note_death
-from datasette_ftclassify.store.jobs.state import (
-    add_job,
-    ask_job,
-    claim_job,
-    end_job,
-    get_job,
-    job_events,
-    new_owner,
-)
+from datasette_ftclassify.store.jobs.state import add_job, ask_job, claim_job, end_job, get_job
 from datasette_ftclassify.trainers.access import Access, Endpoint
 from datasette_ftclassify.trainers.base import TrainerOptions
 from datasette_ftclassify.web import worker

@@ -25,8 +25,6 @@ from .batch_requests import BatchBuilder, BatchInputs, Pages
 from .batch_state import BatchTracker, Pace, SentBatch
 from .budget import Reservations
 
-__all__ = ["AT_ONCE", "ROUNDS", "Pace", "Pages", "fill_by_batches"]
-
 AT_ONCE = 4
 """Batches that are at the service at the same time."""
 

@@ -15,7 +15,7 @@ from typing import Any
 from ...core.errors import FtclassifyError
 from ...core.service_model import ServiceModel, checkpoints_of
 from ...ledger import Ledger, LedgerError
-from ...prompts.prices import base_model
+from ...prompts.price_table import base_model
 from ...prompts.tokenizer import encoding_of
 from ...store.classifiers import Classifier
 from ...store.deployments import set_deployment

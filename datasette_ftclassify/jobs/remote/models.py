@@ -9,7 +9,7 @@ from typing import Any
 
 from ...core.errors import FtclassifyError
 from ...core.service_model import Checkpoint, ServiceIds, checkpoints_of
-from ...prompts.prices import today
+from ...prompts.price_table import today
 from ...store.classifiers import Classifier, add_classifier, find_classifier, list_classifiers
 from ...store.spending import spent_on_classifier
 from ...trainers.access import Access

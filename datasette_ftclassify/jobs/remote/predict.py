@@ -8,7 +8,7 @@ from typing import Any
 
 from ...core.errors import JobPaused, LimitReached
 from ...ledger import LedgerError
-from ...prompts.prices import PriceTable
+from ...prompts.price_table import PriceTable
 from ...store.batches import open_batches
 from ...store.classifiers import Classifier
 from ...store.disk_space import has_room, no_room
@@ -23,7 +23,8 @@ from ..load_classifier import parts_of, prices_of
 from ..plan import MAX_ERRORS, MOST_CONCURRENCY, Plan
 from ..predict_result import PredictResult, RowProgress
 from .answer_cache import Answers, ClassifierAnswers
-from .batches import Pace, fill_by_batches
+from .batch_state import Pace
+from .batches import fill_by_batches
 from .budget import Budget, Reservations
 from .concurrency import MOST, RetryPolicy
 from .inference_loop import InferenceLoop

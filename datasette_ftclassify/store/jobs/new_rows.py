@@ -10,7 +10,7 @@ from ..classifiers import now
 from ..schema import transaction
 from ..tables import has_table
 from ..upsert import upsert
-from .state import note
+from .events import note
 
 
 @dataclass(frozen=True)

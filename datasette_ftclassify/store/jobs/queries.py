@@ -10,9 +10,9 @@ from ...core.errors import JobError
 from ...core.job_events import RESUMED, STARTED, Figures
 from ..classifiers import has_store
 from ..tables import has_table
-from .events import kind_column
+from .events import Event, figures, kind_column
 from .job import Job
-from .state import Event, figures, get_job
+from .state import get_job
 from .states import ACTIVE
 
 MOST_FIGURES = 20_000

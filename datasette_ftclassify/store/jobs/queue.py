@@ -7,8 +7,9 @@ import sqlite3
 from ...core.job_events import DIED, FAILED, WAITS
 from ..classifiers import has_store, now
 from ..schema import transaction
+from .events import note
 from .job import Job
-from .state import ask_job, get_job, note
+from .state import ask_job, get_job
 
 MOST_WAITING = 10_000
 """Jobs of one file that a worker knows of; the next ones come when these have ended."""

@@ -21,34 +21,11 @@ from ...core.untrusted_json import read_json
 from ..classifiers import has_store, now
 from ..schema import ensure_schema, transaction
 from ..version_numbers import new_job_number
-from .events import Event, figures, job_events, note
+from .events import note
 from .job import Job
-from .leases import LEASE_SECONDS, lease_ends, new_owner
+from .leases import lease_ends
 from .remote_cancel import TO_BE_CANCELLED, goes_on_elsewhere, is_ending, why_lost
 from .states import ACTIONS, UNFINISHED, ending
-
-__all__ = [
-    "ACTIONS",
-    "ENDED",
-    "LEASE_SECONDS",
-    "UNFINISHED",
-    "Event",
-    "add_event",
-    "add_job",
-    "ask_job",
-    "claim_job",
-    "end_job",
-    "figures",
-    "get_job",
-    "job_events",
-    "list_jobs",
-    "new_owner",
-    "next_job",
-    "note",
-    "note_terms",
-    "renew_lease",
-    "save_progress",
-]  # fmt: skip
 
 ENDED = ("finished", "failed", "cancelled")
 

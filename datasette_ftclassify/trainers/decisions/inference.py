@@ -16,8 +16,9 @@ from ...prompts.answer_parser import Answer
 from ...prompts.token_scores import FLOOR, LabelScores
 from ...prompts.tokenizer import tokenizer_for
 from ..access import Endpoint
-from ..openai_protocol.errors import FAILURES, Refusal, hold_of, problem
+from ..openai_protocol.errors import FAILURES, Refusal, problem
 from ..openai_protocol.http_client import HttpClient
+from ..openai_protocol.rate_limits import hold_of
 from ..openai_protocol.training_options import extra_body_of
 from ..service import InferenceResponse
 from ..service_errors import TryAgain

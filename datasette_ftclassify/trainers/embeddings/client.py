@@ -24,8 +24,9 @@ from ..encoders.encoder import MAX_DIMENSIONS
 from ..encoders.vector_store import VectorStoreError, text_key
 from ..local.features import FloatArray
 from ..openai_protocol.dialect import Dialect
-from ..openai_protocol.errors import FAILURES, Refusal, hold_of, problem
+from ..openai_protocol.errors import FAILURES, Refusal, problem
 from ..openai_protocol.http_client import HttpClient
+from ..openai_protocol.rate_limits import hold_of
 from ..openai_protocol.training_options import extra_body_of
 from ..service import InferenceResponse
 from ..service_errors import AskAgain, RowRejected, ServiceProblem, ServiceRefused, TryAgain

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ...core.errors import TrainingError
 from ...core.labels import LabelSet
 from ...core.prediction import fits
-from ...prompts.prices import untuned_name
+from ...prompts.price_table import untuned_name
 from ..access import Endpoint
 from ..base import Capabilities, Progress, Trained, TrainerOptions, TrainingSet, check_taken
 from ..openai_protocol.dialect import AZURE, OPENAI, Dialect

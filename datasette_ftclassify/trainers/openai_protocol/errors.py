@@ -21,7 +21,7 @@ import openai
 
 from ..service_errors import RowRejected, ServiceProblem, ServiceRefused, TryAgain
 from .bounded_responses import NotJson, TooLarge
-from .rate_limits import hold_of, wait_of
+from .rate_limits import wait_of
 
 FAILURES = (openai.OpenAIError, httpx2.HTTPError, httpx2.StreamError)
 """What requests raise, of the SDK's and of ours; `problem` translates them."""
@@ -59,8 +59,6 @@ _LATER = (408, 409, 423, 424, 425)
 _NOT_BEGUN = (*_LATER, 429, 503, 529)
 """A service that says so has done nothing for the request. Behind any other failure (500, or a
 gateway's 502 and 504) may be an answer that is billed."""
-
-__all__ = ["FAILURES", "Refusal", "hold_of", "problem"]
 
 
 def problem(error: Exception) -> ServiceProblem:

@@ -18,8 +18,9 @@ from ..service import InferenceResponse
 from ..service_errors import AskAgain
 from ..usage import Usage
 from .dialect import OPENAI, Dialect
-from .errors import FAILURES, Refusal, hold_of, problem
+from .errors import FAILURES, Refusal, problem
 from .http_client import HttpClient
+from .rate_limits import hold_of
 from .request_options import Fields
 from .requests import TOKEN_LIMITS, RequestBuilder
 

@@ -11,7 +11,7 @@ from typing import Any
 from ...core.errors import TrainingError
 from ...core.labels import LabelSet
 from ...export import Codec, ExportFormat
-from ...prompts.prices import untuned_name
+from ...prompts.price_table import untuned_name
 from ...prompts.tokenizer import DEFAULT_MODEL
 from ..access import Endpoint
 from ..base import Capabilities, Limits, TrainerOptions, check_taken

@@ -16,7 +16,7 @@ from ...core.errors import ArtifactError, ExportError
 from ...core.labels import LabelSet
 from ...prompts.answer_parser import AnswerReader
 from ...prompts.formats import Codec, ExportFormat
-from ...prompts.prices import base_model
+from ...prompts.price_table import base_model
 from ...prompts.token_scores import TokenScorer
 from ...prompts.tokenizer import Tokenizer, encoding_of, tokenizer_for
 from ..access import Endpoint

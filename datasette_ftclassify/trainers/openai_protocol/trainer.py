@@ -12,7 +12,8 @@ from typing import Any
 
 from ...core.errors import AccessError
 from ...core.labels import LabelSet
-from ...prompts.prices import PriceTable, load_prices, today
+from ...prompts.price_table import PriceTable, today
+from ...prompts.prices import load_prices
 from ...prompts.tokenizer import DEFAULT_MODEL
 from .. import options as known
 from ..access import Endpoint

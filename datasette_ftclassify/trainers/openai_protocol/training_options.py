@@ -9,7 +9,7 @@ from typing import Any
 from ...core.errors import AccessError, TrainingError
 from ...core.labels import LabelSet
 from ...export import ExportFormat
-from ...prompts.prices import base_model
+from ...prompts.price_table import base_model
 from ...prompts.tokenizer import Tokenizer, tokenizer_for
 from ..access import Endpoint
 from ..base import TrainerOptions

@@ -20,7 +20,9 @@ from datasette_ftclassify.core.errors import AccessError, ArtifactError, JobStop
 from datasette_ftclassify.core.training_steps import OVER
 from datasette_ftclassify.hookspecs import hookimpl
 from datasette_ftclassify.prompts.answer_parser import Answer
-from datasette_ftclassify.prompts.prices import Price, PriceTable, load_prices
+from datasette_ftclassify.prompts.price import Price
+from datasette_ftclassify.prompts.price_table import PriceTable
+from datasette_ftclassify.prompts.prices import load_prices
 from datasette_ftclassify.prompts.token_scores import FLOOR, LabelScores
 from datasette_ftclassify.trainers.base import Capabilities, Limits
 from datasette_ftclassify.trainers.options import MODEL as MODEL_OPTION
