@@ -200,30 +200,13 @@ def _one(facts: Facts, labels: int) -> Iterator[Finding]:
 
 
 def _small_labels(facts: Facts, counts: dict[LabelValue, int]) -> Iterator[Finding]:
-    single = _between(counts, 1, 2)
-    rare = _between(counts, 2, RARE)
-    small = _between(counts, RARE, ADVISED)
-    if single:
-        yield _labels_finding(
-            facts,
-            "single-example-labels",
-            single,
-            f"{_labels(single)} one example only",
-        )
-    if rare:
-        yield _labels_finding(
-            facts,
-            "rare-labels",
-            rare,
-            f"{_labels(rare)} fewer than {RARE} examples",
-        )
-    if small:
-        yield _labels_finding(
-            facts,
-            "small-labels",
-            small,
-            f"{_labels(small)} fewer than {ADVISED} examples",
-        )
+    for code, low, high, said in (
+        ("single-example-labels", 1, 2, "one example only"),
+        ("rare-labels", 2, RARE, f"fewer than {RARE} examples"),
+        ("small-labels", RARE, ADVISED, f"fewer than {ADVISED} examples"),
+    ):
+        if some := _between(counts, low, high):
+            yield _labels_finding(facts, code, some, f"{_labels(some)} {said}")
 
 
 def _between(counts: dict[LabelValue, int], low: int, high: int) -> dict[LabelValue, int]:
