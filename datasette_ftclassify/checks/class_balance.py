@@ -114,12 +114,7 @@ _REST = {
 )
 def amount_findings(facts: Facts) -> Iterator[Finding]:
     if not facts.usable:
-        yield facts.finding(
-            "no-examples",
-            "error",
-            facts.total,
-            _none_usable(facts.total),
-        )
+        yield facts.finding("no-examples", _none_usable(facts.total), count=facts.total)
         return
     if facts.too_many_labels:
         yield _too_many(facts)
@@ -144,9 +139,8 @@ def _none_usable(rows: int) -> str:
 def _too_many(facts: Facts) -> Finding:
     return facts.finding(
         "too-many-labels",
-        "error",
-        MAX_LABELS + 1,
         f"There are more than {MAX_LABELS:,} different labels, more than a classifier can hold.",
+        count=MAX_LABELS + 1,
     )
 
 
@@ -157,10 +151,10 @@ def _examples(facts: Facts) -> Iterator[Finding]:
     refused = f", and providers take no fewer than {FEWEST}" if n < FEWEST else ""
     yield facts.finding(
         "too-few-examples",
-        "error" if n < FEWEST else "warning",
-        n,
         f"There {one_or_more(n, 'is 1 labelled example', f'are {n} labelled examples')} in all"
         f"{refused}.",
+        count=n,
+        severity="error" if n < FEWEST else "warning",
     )
 
 
@@ -173,10 +167,9 @@ def free_text(facts: Facts, labels: int) -> bool:
 def _free_text_labels(facts: Facts, labels: int) -> Finding:
     return facts.finding(
         "free-text-labels",
-        "error",
-        labels,
         f"The {facts.usable:,} examples have {labels:,} different labels, so nearly every row has "
         "one of its own.",
+        count=labels,
     )
 
 
@@ -184,18 +177,12 @@ def _one(facts: Facts, labels: int) -> Iterator[Finding]:
     if labels == 1 and () not in facts.combinations:
         only = named(facts.name_of(next(iter(facts.examples))))
         every = one_or_more(facts.usable, "The one row has", f"All {facts.usable:,} rows have")
-        yield facts.finding(
-            "one-label",
-            "error",
-            facts.usable,
-            f"{every} the label {only}.",
-        )
+        yield facts.finding("one-label", f"{every} the label {only}.", count=facts.usable)
     if facts.distinct_texts == 1 and facts.usable > 1:
         yield facts.finding(
             "one-text",
-            "error",
-            facts.usable,
             f"All {facts.usable:,} examples have the same text.",
+            count=facts.usable,
         )
 
 
@@ -226,10 +213,9 @@ def _rest(facts: Facts, names: list[str]) -> Iterator[Finding]:
         return  # relevant and irrelevant
     yield facts.finding(
         "no-label-for-the-rest",
-        "info",
-        len(names),
         f"A text about anything else gets one of the {len(names):,} labels, too: none of them says "
         "that it stands for the rest.",
+        count=len(names),
     )
 
 
@@ -244,9 +230,8 @@ def _labels_finding(
     names = [facts.name_of(label) for label in labels]
     return facts.finding(
         code,
-        "info" if code == "small-labels" else "warning",
-        len(labels),
         f"{message}: {names_listing(names)}.",
+        count=len(labels),
         where=labels_condition(facts, [v for label in labels for v in facts.variants_of[label]]),
         where_rows=sum(labels.values()),
         labels=dict(zip(names[:_LISTED], list(labels.values())[:_LISTED], strict=True)),
@@ -272,12 +257,12 @@ def _imbalance(facts: Facts, counts: dict[LabelValue, int]) -> Iterator[Finding]
     times = f", {ratio:,.0f} times as many as {named(facts.name_of(smallest))}"
     yield facts.finding(
         "imbalance",
-        "warning" if ratio >= STRONG_IMBALANCE or share >= MAJORITY else "info",
-        counts[largest],
         f"The label {named(facts.name_of(largest))} has {counts[largest]:,} examples "
         f"({share:.0%}){times if ratio >= 2 else ''}.",
         f"Look at the measures of each label rather than accuracy (always answering the largest "
         f"scores {share:.0%}), and label more of the small ones.",
+        count=counts[largest],
+        severity="warning" if ratio >= STRONG_IMBALANCE or share >= MAJORITY else "info",
         largest=facts.name_of(largest),
         smallest=facts.name_of(smallest),
         ratio=round(ratio, 2),

@@ -61,7 +61,7 @@ def _unnamed(facts: Facts) -> Iterator[Finding]:
     seen = facts.label_problems.get("vector")
     if seen:
         problem, advice = unnamed_vectors(facts.conn, facts.task) or ("", "")
-        yield facts.finding("label-notation", "error", seen.count, problem, advice, seen=seen)
+        yield facts.finding("label-notation", problem, advice, severity="error", seen=seen)
 
 
 def _cells(facts: Facts) -> Iterator[str]:
@@ -88,11 +88,11 @@ def _read_as(facts: Facts) -> Iterator[Finding]:
     ]
     yield facts.finding(
         "label-notation",
-        "info",
-        facts.usable,
         f"The cells of {task.labels[0]} are {task.label_reading.words.removeprefix(', ')}"
         f"{': ' if shown else ''}{', '.join(shown)}.",
         "Nothing to do if that is right: else choose another delimiter or kind.",
+        count=facts.usable,
+        severity="info",
         notation=task.notation,
         delimiter=task.delimiter,
     )
@@ -104,12 +104,12 @@ def _torn(facts: Facts) -> Iterator[Finding]:
     if odd:
         yield facts.finding(
             "label-notation",
-            "error" if len(odd) * 2 > len(names) else "warning",
-            len(odd),
             f"{len(odd):,} {one_or_more(len(odd), 'label looks', 'labels look')} like a piece of "
             f"another notation, with brackets or quotes: {names_listing(odd)}.",
             "Choose the delimiter or the kind by which the cells are read rightly, or write "
             "several labels as a JSON array.",
+            count=len(odd),
+            severity="error" if len(odd) * 2 > len(names) else "warning",
             labels=odd[:50],
         )
 
@@ -125,12 +125,12 @@ def _lists(facts: Facts) -> Iterator[Finding]:
         if len(lists) > 1 and facts.task.delimiter:
             yield facts.finding(
                 "label-notation",
-                "warning",
-                len(lists),
                 f"{len(lists):,} labels look like several labels with something else than "
                 f"{delimiter_words(facts.task.delimiter)} between them: {names_listing(lists, 3)}.",
                 f"Write {delimiter_words(facts.task.delimiter)} between all labels: as they stand, "
                 "each of these is one label.",
+                count=len(lists),
+                severity="warning",
             )
         return
     delimiter = next((d for d in _DOUBTFUL if len(_lists_by(d, names, alone)) > 1), None)
@@ -138,12 +138,12 @@ def _lists(facts: Facts) -> Iterator[Finding]:
         lists = _lists_by(delimiter, names, alone)
         yield facts.finding(
             "label-notation",
-            "warning",
-            len(lists),
             f"{len(lists):,} labels look like several labels with {delimiter_words(delimiter)} "
             f"between them: {names_listing(lists, 3)}.",
             f"If they are, choose {delimiter_words(delimiter)} as the delimiter: as they stand, "
             "each is one label.",
+            count=len(lists),
+            severity="warning",
             delimiter=delimiter,
             set={"delimiter": delimiter},
         )
@@ -167,12 +167,12 @@ def _bits(facts: Facts) -> Iterator[Finding]:
     if facts.task.exclusive and _look_like_bits(names):
         yield facts.finding(
             "label-notation",
-            "warning",
-            len(names),
             f"The labels look like vectors of 0 and 1 for {len(names[0])} labels, with nothing "
             f"between them: {names_listing(names, 3)}.",
             "If they are, give the label names in the order of the 0s and 1s: as they stand, each "
             "is one label.",
+            count=len(names),
+            severity="warning",
         )
 
 
@@ -193,9 +193,8 @@ def _placeholders(facts: Facts) -> Iterator[Finding]:
         column = facts.task.labels[0]
         yield facts.finding(
             "placeholder-labels",
-            "warning",
-            sum(labels[value] for value in missing),
             f"{placeholders(list(map(label_name, missing)))}.",
+            count=sum(labels[value] for value in missing),
             where=in_list(column, missing) if facts.task.exclusive else None,
         )
 
@@ -216,9 +215,9 @@ def _everywhere(facts: Facts) -> Iterator[Finding]:
         digits = {"0", "1", "-1", "true", "false"} >= {name.lower() for name in every}
         yield facts.finding(
             "label-on-every-row",
-            "error" if digits else "warning",
-            len(every),
             f"Every row has {one_or_more(len(every), 'the label', 'the labels')} "
             f"{listing([named(name) for name in every])}.",
+            count=len(every),
+            severity="error" if digits else "warning",
             labels=every[:50],
         )

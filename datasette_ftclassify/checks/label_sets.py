@@ -34,18 +34,16 @@ def _sets(facts: Facts) -> Iterator[Finding]:
     if none:
         yield facts.finding(
             "rows-without-labels",
-            "info",
-            none,
             f"{rows_text(none).capitalize()} with none of the labels.",
+            count=none,
         )
     inseparable = _inseparable(facts)
     if inseparable:
         names = [together(group, " + ") for group in inseparable]
         yield facts.finding(
             "labels-always-together",
-            "warning",
-            sum(len(group) for group in inseparable),
             f"Labels that never stand apart: {listing(names)}.",
+            count=sum(len(group) for group in inseparable),
             groups=inseparable[:100],
         )
 

@@ -66,13 +66,12 @@ def _keys_in_view(facts: Facts) -> Iterator[Finding]:
     column = facts.task.labels[0]
     yield facts.finding(
         "keys-in-view",
-        "info",
-        len(keys),
         f"The labels look like keys of another table, as {column} of {table} has them, and "
         f"go by the key here: {names_listing(list(map(label_name, keys)))}. What a column of a "
         "view refers to, SQLite does not tell.",
         f"Train on {table}, whose labels go by name, or give the view a column with the "
         "names: join the table that the keys refer to.",
+        count=len(keys),
         table=table,
     )
 
@@ -85,11 +84,10 @@ def _unnamed(facts: Facts, labels: Sequence[LabelValue]) -> Iterator[Finding]:
     rows = sum(facts.counts[key] for key in keys)
     yield facts.finding(
         "unnamed-keys",
-        "warning",
-        rows,
         f"{one_or_more(rows, '1 example has a label', f'{rows:,} examples have labels')} that "
         f"{lookup.table} has no name for: {names_listing([label_name(key) for key in keys])}.",
         f"Add the missing rows to {lookup.table}, or correct the labels; else they go by the key.",
+        count=rows,
         where=in_list(facts.task.labels[0], keys),
     )
 
@@ -104,11 +102,10 @@ def _variants(facts: Facts) -> Iterator[Finding]:
         name = label_name(group[0])
         yield facts.finding(
             "label-types",
-            "error",
-            sum(counts[label] for label in group),
             f"The label {named(name)} stands in the column both as a number and as text.",
             "Count them as one label, or make them one type, for instance with UPDATE … SET label ="
             " cast(label AS text).",
+            count=sum(counts[label] for label in group),
             where=labels_condition(facts, group),
             label=name,
             set={"merged": [group[0]]},
@@ -122,10 +119,10 @@ def _variants_finding(
     shown = [_told_apart([label_name(label) for label in group]) for group in groups]
     return facts.finding(
         "label-variants",
-        "warning",
-        sum(counts[label] for label in rarer),
         f"{counted(len(shown), 'label is', 'labels are')} written in several ways: "
         f"{listing(shown, 3)}.",
+        count=sum(counts[label] for label in rarer),
+        severity="warning",
         seen=facts.variants,
         where=labels_condition(facts, rarer),
         groups=[{label_name(v): counts[v] for v in group} for group in groups[:_LISTED]],
@@ -145,9 +142,9 @@ def _merged(facts: Facts) -> Iterator[Finding]:
     if names:
         yield facts.finding(
             "label-variants",
-            "info",
-            len(names),
             f"All ways of writing {names_listing(names)} count as one label each.",
             "Nothing to do: the table stays as it is, and predictions are written in that way.",
+            count=len(names),
+            severity="info",
             merged=list(facts.task.merged),
         )

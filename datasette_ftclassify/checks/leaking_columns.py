@@ -67,12 +67,12 @@ def _finding(facts: Facts, column: str, result: dict[str, Any]) -> Finding:
     )
     return facts.finding(
         "leaking-columns",
-        "warning" if in_text else "info",
-        1,
         f"The column {column}{' in the text' if in_text else ''} alone tells the label in "
         f"{result['accuracy']:.0%} of the rows (the most frequent label: "
         f"{result['baseline']:.0%}).",
         advice,
+        count=1,
+        severity="warning" if in_text else "info",
         column=column,
         **result,
     )

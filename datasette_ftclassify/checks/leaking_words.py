@@ -56,10 +56,10 @@ def word_findings(facts: Facts) -> Iterator[Finding]:
     shown = [f"{w['word']} ({named(w['label'])})" for w in leaks]
     yield facts.finding(
         "leaking-words",
-        "warning" if sure else "info",
-        len(leaks),
         f"{counted(len(leaks), 'word gives', 'words give')} a label away"
         f"{sample.note}: {listing(shown)}.",
+        count=len(leaks),
+        severity="warning" if sure else "info",
         words=leaks,
     )
 
@@ -131,9 +131,8 @@ def label_word_findings(facts: Facts) -> Iterator[Finding]:
         shown = [f"{named(name)} ({share:.0%})" for name, share in shares.items()]
         yield facts.finding(
             "label-in-text",
-            "info",
-            len(shares),
             f"The name of the label stands in its own texts{sample.note}: {listing(shown)}.",
+            count=len(shares),
             shares={name: round(share, 4) for name, share in list(shares.items())[:500]},
         )
 

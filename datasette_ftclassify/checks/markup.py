@@ -93,11 +93,11 @@ class MarkupTexts:
         )
         yield facts.finding(
             "html-in-text",
-            "warning" if share >= _MANY_ROWS else "info",
-            found,
             f"{rows_text(found).capitalize()} ({percent(share)}) "
             f"{one_or_more(found, 'holds', 'hold')} "
             f"HTML: its tags and styles are read as if they were words.{hardly}",
+            count=found,
+            severity="warning" if share >= _MANY_ROWS else "info",
             seen=self.seen,
             share=round(share, 4),
             without_words=self.without_words,
@@ -135,8 +135,6 @@ class EncodedTexts:
             if seen.count:
                 yield facts.finding(
                     "encoded-text",
-                    "warning",
-                    seen.count,
                     f"{rows_text(seen.count).capitalize()} {one_or_more(seen.count, 'is', 'are')} "
                     f"or {one_or_more(seen.count, 'holds', 'hold')} {_CALLED[name]}, which is read "
                     "as it stands and not as the words that it means.",

@@ -67,9 +67,8 @@ def mislabelled_findings(facts: Facts) -> Iterator[Finding]:
     more = f"; the {MOST:,} most likely are listed" if len(doubts) > MOST else ""
     yield facts.finding(
         "likely-mislabelled",
-        "warning",
-        count,
         f"{rows_text(count).capitalize()} may well have a wrong label{sample.note}{more}.",
+        count=count,
         seen=seen,
         rows_looked_at=len(sample.rows),
         rows=[_detail(sample, doubt) for doubt in listed],

@@ -73,8 +73,6 @@ def _texts(facts: Facts) -> Iterator[Finding]:
         if seen:
             yield facts.finding(
                 f"{problem}-text",
-                "warning",
-                seen.count,
                 f"{rows_text(seen.count).capitalize()} with {TEXTS[problem]}.",
                 seen=seen,
                 where=where if column else None,
@@ -83,8 +81,6 @@ def _texts(facts: Facts) -> Iterator[Finding]:
     if facts.not_utf8.count:
         yield facts.finding(
             "undecodable-text",
-            "warning",
-            facts.not_utf8.count,
             f"{rows_text(facts.not_utf8.count).capitalize()} with a text that is not valid UTF-8: "
             "a sign (\ufffd) is read for each character that is wrong.",
             seen=facts.not_utf8,
@@ -137,8 +133,6 @@ def _labels(facts: Facts) -> Iterator[Finding]:
     if unlabelled:
         yield facts.finding(
             "unlabelled",
-            "info",
-            unlabelled.count,
             f"{rows_text(unlabelled.count).capitalize()} not labelled yet.",
             seen=unlabelled,
             where=null,
@@ -147,8 +141,6 @@ def _labels(facts: Facts) -> Iterator[Finding]:
     if blank:
         yield facts.finding(
             "empty-label",
-            "info",
-            blank.count,
             f"{rows_text(blank.count).capitalize()} not labelled yet: the label is blank text.",
             seen=blank,
             where=f"({unlabelled_sql(facts.task.labels)}) and not ({null})",
@@ -158,8 +150,6 @@ def _labels(facts: Facts) -> Iterator[Finding]:
         any_blank = " or ".join(f"({unlabelled_sql([name])})" for name in facts.task.labels)
         yield facts.finding(
             "partly-blank-flags",
-            "info",
-            partly.count,
             f"{rows_text(partly.count).capitalize()} with some flags blank: blank counts as off "
             "there.",
             seen=partly,
@@ -172,8 +162,6 @@ def _labels(facts: Facts) -> Iterator[Finding]:
             what = _invalid(facts) if problem == "invalid" else LABELS[problem]
             yield facts.finding(
                 f"{problem}-label",
-                "warning",
-                seen.count,
                 f"{rows_text(seen.count).capitalize()} with {what}.",
                 f"{_kept_bytes(facts)} {_IMPORT_AGAIN}" if problem == "undecodable" else None,
                 seen=seen,

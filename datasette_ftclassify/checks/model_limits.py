@@ -63,8 +63,6 @@ class LongTexts:
         if self.seen.count:
             yield facts.finding(
                 "over-token-limit",
-                "warning",
-                self.seen.count,
                 f"{rows_text(self.seen.count).capitalize()} with more tokens than the "
                 f"{self.limit:,} that {self.tokenizer.model} reads of an example; the longest has "
                 f"{self.longest:,}.",
@@ -118,18 +116,15 @@ class Marks:
         if self.with_separator.count:
             yield facts.finding(
                 "separator-in-text",
-                "warning" if self.completion else "info",
-                self.with_separator.count,
                 f"{rows_text(self.with_separator.count).capitalize()} with the separator "
                 f"{json.dumps(self.separator)} inside the text.",
+                severity="warning" if self.completion else "info",
                 seen=self.with_separator,
                 separator=self.separator,
             )
         if self.with_stop.count:
             yield facts.finding(
                 "stop-in-text",
-                "info",
-                self.with_stop.count,
                 f"{rows_text(self.with_stop.count).capitalize()} with the stop sequence "
                 f"{json.dumps(self.stop)} inside the text.",
                 seen=self.with_stop,
@@ -155,11 +150,7 @@ def stop_findings(facts: Facts) -> Iterator[Finding]:
     stop = hosted.format.stop
     holding = [name for name in facts.names if stop and stop in name]
     yield facts.finding(
-        "stop-in-label",
-        "error",
-        max(len(holding), 1),
-        hosted.codec_problem,
-        labels=holding[:_LISTED],
+        "stop-in-label", hosted.codec_problem, count=max(len(holding), 1), labels=holding[:_LISTED]
     )
 
 
@@ -193,9 +184,8 @@ def label_token_findings(facts: Facts) -> Iterator[Finding]:
     if not tokenizer.exact:
         yield facts.finding(
             "vocabulary-unknown",
-            "info",
-            1,
             tokenizer.note or f"The vocabulary of {tokenizer.model} is not known.",
+            count=1,
         )
         return
     # Several labels make a list, and codes are single tokens by design.
@@ -214,10 +204,9 @@ def _several(facts: Facts, names: Sequence[str], several: list[str]) -> Finding:
     codes = {name: code_for(names.index(name)) for name in several[:_LISTED]}
     return facts.finding(
         "labels-of-several-tokens",
-        "info",
-        len(several),
         f"{len(several):,} of {len(names):,} labels {one_or_more(len(several), 'is', 'are')} not "
         f"one token for the model: {names_listing(several)}.",
+        count=len(several),
         codes=codes,
     )
 
@@ -233,9 +222,8 @@ def _same_start(
     if groups:
         yield facts.finding(
             "labels-share-first-token",
-            "info",
-            sum(map(len, groups)),
             f"Labels begin with the same token: {listing(shown, 3)}.",
+            count=sum(map(len, groups)),
             groups=groups[:_LISTED],
         )
 
@@ -261,10 +249,10 @@ def file_findings(facts: Facts) -> Iterator[Finding]:
     over = size > limit
     yield facts.finding(
         "file-too-large",
-        "error" if over else "warning",
-        tokens.train_rows,
         f"The training file would have about {size / 1e6:,.0f} MB; the provider takes "
         f"{limit / 1e6:,.0f} MB.",
+        count=tokens.train_rows,
+        severity="error" if over else "warning",
         bytes=size,
         limit=limit,
     )

@@ -179,7 +179,7 @@ class PrivateData:
             if seen.count:
                 message, advice = private_text(code, seen.count, self.leaves_machine)
                 severity: Severity = "warning" if self.leaves_machine else "info"
-                yield facts.finding(code, severity, seen.count, message, advice, seen=seen)
+                yield facts.finding(code, message, advice, severity=severity, seen=seen)
 
 
 def private_text(code: str, count: int, leaves_machine: bool | None) -> tuple[str, str]:

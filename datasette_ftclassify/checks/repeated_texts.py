@@ -35,8 +35,6 @@ def _repeated(facts: Facts) -> Iterator[Finding]:
     if facts.surplus.count:
         yield facts.finding(
             "exact-duplicates",
-            "warning",
-            facts.surplus.count,
             f"{rows_text(facts.surplus.count).capitalize()} "
             f"{one_or_more(facts.surplus.count, 'repeats', 'repeat')} the text and labels of an "
             "earlier one, case and white space aside.",
@@ -46,8 +44,6 @@ def _repeated(facts: Facts) -> Iterator[Finding]:
         texts = len(facts.conflicts)
         yield facts.finding(
             "conflicting-labels",
-            "warning",
-            facts.conflicting.count,
             f"{rows_text(facts.conflicting.count).capitalize()} share "
             f"{counted(texts, 'text')} but have different labels.",
             seen=facts.conflicting,
@@ -83,11 +79,10 @@ def _near_copies(facts: Facts) -> Iterator[Finding]:
     if near.count:
         yield facts.finding(
             "near-duplicates",
-            "warning" if near.count >= MANY_NEAR_COPIES * facts.usable else "info",
-            near.count,
             f"{rows_text(near.count).capitalize()} are near copies of others (form letters, quoted "
             f"mails, retweets, templates filled in): {counted(groups, 'group')} "
             "of texts that differ in few words.",
+            severity="warning" if near.count >= MANY_NEAR_COPIES * facts.usable else "info",
             seen=near,
             groups=groups,
             largest=facts.largest_group,
@@ -95,8 +90,6 @@ def _near_copies(facts: Facts) -> Iterator[Finding]:
     if facts.disputed_copies.count:
         yield facts.finding(
             "conflicting-near-duplicates",
-            "warning",
-            facts.disputed_copies.count,
             f"{rows_text(facts.disputed_copies.count).capitalize()} are near copies of each other "
             f"with different labels, in "
             f"{counted(facts.disputed_groups, 'group')}.",
@@ -108,10 +101,9 @@ def _near_copies(facts: Facts) -> Iterator[Finding]:
     if facts.groups > 1 and few and repeated:
         yield facts.finding(
             "few-different-texts",
-            "warning",
-            facts.usable,
             f"The {facts.usable:,} examples hold {facts.groups:,} texts that are neither equal nor "
             f"near copies; one stands in {rows_text(facts.largest_group)}.",
+            count=facts.usable,
             groups=facts.groups,
             largest=facts.largest_group,
         )

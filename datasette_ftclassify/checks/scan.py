@@ -179,19 +179,24 @@ class Facts:
     def finding(
         self,
         code: str,
-        severity: Severity,
-        count: int,
         message: str,
         advice: str | None = None,
         *,
+        count: int | None = None,
+        severity: Severity | None = None,
         seen: Seen | SeenGroups | None = None,
         where: str | None = None,
         where_rows: int | None = None,
         **details: Any,
     ) -> Finding:
         """A finding with its condition: `where` if it selects `where_rows` (default: `count`)
-        rows, else the list of the keys `seen`. The advice is that of the code, unless another is
-        given. Raises ValueError for a code or severity that is not declared."""
+        rows, else the list of the keys `seen`. The advice and the severity are those of the code,
+        the count is that of what was `seen`, unless others are given. Raises ValueError for a code
+        or severity that is not declared, or none where the code has several."""
+        if count is None:
+            count = 0 if seen is None else seen.count
+        if severity is None:
+            (severity,) = CODES[code].severities
         expected = count if where_rows is None else where_rows
         by_key = of_keys(self.source.identity, seen.keys) if seen else None
         condition = checked(self.conn, self.task, self.source, where, expected)

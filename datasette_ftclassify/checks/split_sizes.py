@@ -77,25 +77,16 @@ def split_findings(facts: Facts) -> Iterator[Finding]:
         return
     rows = facts.report.rows
     if not rows["train"]:
-        yield facts.finding(
-            "no-training-rows",
-            "error",
-            facts.usable,
-            "No row is in the train split.",
-        )
+        yield facts.finding("no-training-rows", "No row is in the train split.", count=facts.usable)
     if not rows["test"]:
         yield facts.finding(
-            "no-test-rows",
-            "warning",
-            0,
-            "No row is in the test split, so nothing can be measured.",
+            "no-test-rows", "No row is in the test split, so nothing can be measured.", count=0
         )
     elif rows["test"] < ADVISED:
         yield facts.finding(
             "small-test-split",
-            "info",
-            rows["test"],
             f"The test split has {rows_text(rows['test'])}, so every measure has a wide margin.",
+            count=rows["test"],
         )
     if facts.task.split_column:
         yield from _given(facts, facts.task.split_column)
@@ -112,8 +103,6 @@ def _given(facts: Facts, column: str) -> Iterator[Finding]:
         ]
         yield facts.finding(
             "split-values-left-out",
-            "warning",
-            facts.left_out.count,
             f"{rows_text(facts.left_out.count).capitalize()} "
             f"{one_or_more(facts.left_out.count, 'is', 'are')} in no split, because "
             f"{column} is {listing(values)}.",
@@ -125,8 +114,6 @@ def _given(facts: Facts, column: str) -> Iterator[Finding]:
     if facts.shared.count:
         yield facts.finding(
             "shared-across-splits",
-            "warning",
-            facts.shared.count,
             f"{rows_text(facts.shared.count).capitalize()} of validation or test "
             f"{one_or_more(facts.shared.count, 'has', 'have')} a text that is also in train, "
             "or a near copy of one.",
@@ -136,10 +123,9 @@ def _given(facts: Facts, column: str) -> Iterator[Finding]:
     if n and not facts.given_validation:
         yield facts.finding(
             "validation-from-train",
-            "info",
-            n,
             f"{column} names no validation rows, so {rows_text(n)} of train "
             f"{one_or_more(n, 'is', 'are')} used for it.",
+            count=n,
         )
 
 
@@ -175,9 +161,8 @@ def _few_for_copies(facts: Facts, largest: dict[LabelValue, int]) -> Finding:
     ]
     return facts.finding(
         "test-rows-few-for-copies",
-        "warning",
-        len(labels),
         f"The test split has few rows of {listing(small, 3)}, because copies stay together.",
+        count=len(labels),
         labels=dict(list(labels.items())[:_LISTED]),
     )
 
@@ -198,10 +183,10 @@ def _missing(facts: Facts, held_back: Collection[LabelValue]) -> Iterator[Findin
         cannot = "be learnt" if split == "train" else "be measured on it"
         yield facts.finding(
             "label-missing-from-split",
-            "warning" if split == "train" else "info",
-            len(names),
             f"The {split} split has no row of {names_listing(names)}.",
             f"Add such rows: what is not in {split} cannot {cannot}.",
+            count=len(names),
+            severity="warning" if split == "train" else "info",
             split=split,
             labels=names[:_LISTED],
         )

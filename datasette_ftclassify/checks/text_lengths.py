@@ -50,8 +50,6 @@ class ShortTexts:
         if self.seen.count:
             yield facts.finding(
                 "very-short-texts",
-                "info",
-                self.seen.count,
                 f"{rows_text(self.seen.count).capitalize()} with fewer than 3 letters and digits "
                 "in the text.",
                 seen=self.seen,
@@ -91,11 +89,10 @@ class CutTexts:
         if self.seen.count:
             yield facts.finding(
                 "long-texts-cut",
-                "warning" if self.mostly >= _MANY_CUT * self.rows else "info",
-                self.seen.count,
                 f"{rows_text(self.seen.count).capitalize()} with a text of more than "
                 f"{self.limit:,} characters, all that the local trainer reads of one; the longest "
                 f"has {self.longest:,}, and of {self.mostly:,} more than half is not read.",
+                severity="warning" if self.mostly >= _MANY_CUT * self.rows else "info",
                 seen=self.seen,
                 limit=self.limit,
                 longest=self.longest,
@@ -146,9 +143,8 @@ class CommonEnds:
             if len(common.strip()) >= least:
                 yield facts.finding(
                     code,
-                    "info",
-                    self.rows,
                     f"All texts {verb} with {_quoted(common)}.",
+                    count=self.rows,
                     common=common,
                 )
 

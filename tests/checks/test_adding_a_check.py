@@ -52,7 +52,7 @@ class ShoutingTexts:
 
     def findings(self, facts):
         if n := self.seen.count:
-            yield facts.finding("shouting", "info", n, f"{n} rows are in capitals.", seen=self.seen)
+            yield facts.finding("shouting", f"{n} rows are in capitals.", seen=self.seen)
 """
 ROWS = [("FREE TICKETS HERE", "spam"), ("HURRY UP NOW", "spam"), *clean_rows(20)]
 
@@ -127,7 +127,7 @@ def test_every_code_is_found_in_a_test() -> None:
 def test_a_check_finds_nothing_that_it_did_not_declare(apart: None) -> None:
     @registry.check(Section.CELLS, Code("declared", WARNING, "Something.", "Do it."))
     def _undeclared(facts: Facts) -> Iterator[Finding]:
-        yield facts.finding("one-text", "error", 1, "All texts are equal.")
+        yield facts.finding("one-text", "All texts are equal.", count=1, severity="error")
 
     with pytest.raises(ValueError, match="one-text without declaring it"):
         check(clean_rows(5), leaves_machine=False)
