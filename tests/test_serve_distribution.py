@@ -1,11 +1,10 @@
-"""The distribution that only answers: built, installed by itself, and run as `datasette publish
-cloudrun` installs and runs it for a published copy."""
+"""The distribution that only answers: built, installed by itself, and run for a published copy as
+the hosts of `datasette publish` install and run it."""
 
 from __future__ import annotations
 
 import os
 import re
-import shlex
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,18 +14,17 @@ from urllib.error import HTTPError
 from urllib.request import urlopen
 
 import pytest
-from datasette.cli import cli
-from datasette.utils import make_dockerfile
 from folders import ROOT
 from packaging.requirements import Requirement
 from page_walk import Visited, walk
 from published_town import CANARY, publish_town
+from publishing import PROGRAMS, Deployed, deploy
 from running_jobs import wait_for
 from serve_venv import ServeVenv, build_wheel
 
 from datasette_ftclassify.core.distribution import NOT_FOR_ANSWERS, SERVE
 from datasette_ftclassify.jobs.publish import PublishedCopy
-from datasette_ftclassify.present.publish_commands import publish_commands
+from datasette_ftclassify.present.publish_commands import PLUGINS, publish_commands
 
 PACKAGE = "datasette_ftclassify_serve"
 
@@ -45,31 +43,6 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> ServeVenv:
 @pytest.fixture(scope="module")
 def copy(trained_file: Path, tmp_path_factory: pytest.TempPathFactory) -> PublishedCopy:
     return publish_town(trained_file, tmp_path_factory.mktemp("published"))
-
-
-def dockerfile(copy: PublishedCopy) -> list[str]:
-    """That of the command that is printed, by Datasette's own code."""
-    words = shlex.split(publish_commands(Path(copy.path).name, copy.packages)["cloudrun"])
-    command = cli.commands["publish"].commands["cloudrun"]  # type: ignore[attr-defined]
-    folder = Path.cwd()
-    os.chdir(Path(copy.path).parent)
-    try:
-        given = command.make_context("cloudrun", words[3:]).params
-    finally:
-        os.chdir(folder)
-    text = make_dockerfile(
-        files=given["files"], metadata_file=None,
-        extra_options="--setting force_https_urls on",  # which `cloudrun` adds
-        secret="s", install=given["install"], version_note=given["version_note"],
-        **{name: given[name] for name in ("branch", "template_dir", "plugins_dir", "static",
-                                          "spatialite")},
-    )  # fmt: skip
-    return str(text).splitlines()
-
-
-def following(lines: list[str], word: str) -> list[list[str]]:
-    """The words of the lines that begin with it."""
-    return [shlex.split(line)[1:] for line in lines if line.startswith(f"{word} ")]
 
 
 def test_it_installs_what_answering_needs_and_nothing_else(installed: ServeVenv):
@@ -122,18 +95,27 @@ def served(command: list[str], folder: Path, **environ: str) -> Iterator[str]:
             process.wait()
 
 
+@pytest.fixture(scope="module", params=list(PROGRAMS))
+def host(request: pytest.FixtureRequest) -> str:
+    if request.param in PLUGINS:
+        pytest.importorskip(f"datasette_publish_{request.param}")
+    return str(request.param)
+
+
 @pytest.fixture(scope="module")
-def visited(installed: ServeVenv, copy: PublishedCopy) -> list[Visited]:
-    """What a reader sees who follows every link of what cloudrun runs."""
-    lines, folder = dockerfile(copy), Path(copy.path).parent
-    install, inspect = following(lines, "RUN")
-    assert install == ["pip", "install", "-U", "datasette", SERVE]
-    assert inspect[0] == "datasette"
-    installed.run("-m", *inspect, cwd=folder)
-    (command,) = following(lines, "CMD")
-    words = ["0" if word == "$PORT" else word for word in command]
-    assert words[:2] == ["datasette", "serve"]
-    words += ["--setting", "sql_time_limit_ms", "60000"]  # this machine may be busy
+def deployed(host: str, copy: PublishedCopy, tmp_path_factory: pytest.TempPathFactory) -> Deployed:
+    """By the command that is printed."""
+    place = Path(copy.path).parent
+    command = publish_commands(Path(copy.path).name, copy.packages)[host]
+    return deploy(host, command, place, tmp_path_factory.mktemp(host) / "deployed")
+
+
+@pytest.fixture(scope="module")
+def visited(installed: ServeVenv, host: str, deployed: Deployed) -> list[Visited]:
+    """What a reader sees who follows the links of what the host runs; of one host, every link."""
+    if deployed.before:
+        installed.run("-m", *deployed.before, cwd=deployed.folder)
+    words = ["0" if word == "$PORT" else word for word in deployed.serve]
 
     def fetch(path: str) -> tuple[int, bytes]:
         try:
@@ -142,17 +124,26 @@ def visited(installed: ServeVenv, copy: PublishedCopy) -> list[Visited]:
         except HTTPError as error:
             return error.code, error.read()
 
-    with served([str(installed.python), "-m", *words], folder) as url:
-        return list(walk(fetch, ("/", "/-/plugins.json", "/town/-/ftclassify/jobs"), most=150))
+    with served([str(installed.python), "-m", *words], deployed.folder) as url:
+        most = 150 if host == "cloudrun" else 40
+        start = ("/", "/-/plugins.json", "/town/-/ftclassify/jobs", "/town/-/ftclassify")
+        return list(walk(fetch, start, most=most))
 
 
-def test_every_page_of_what_cloudrun_runs_is_shown_to_readers(visited: list[Visited]):
+def test_the_hosts_install_what_answers_and_nothing_else(host: str, deployed: Deployed):
+    besides = ["pysqlite3-binary"] if host == "vercel" else []
+    assert deployed.install == ("datasette", *besides, SERVE)
+    assert (deployed.folder / "town.db").exists()
+
+
+def test_every_page_of_what_the_hosts_run_is_shown_to_readers(host: str, visited: list[Visited]):
     pages = {page.path: page for page in visited}
     assert pages.pop("/town/-/ftclassify/jobs").status == 404
     assert [(page.path, page.status) for page in pages.values() if page.status != 200] == []
     assert SERVE.encode() in pages["/-/plugins.json"].body
-    for part in ("/card.json", "card?format=md", "/try", "/rows", "/minimum", "ftclassify.css"):
-        assert any(part in path for path in pages), part
+    if host == "cloudrun":
+        for part in ("/card.json", "card?format=md", "/try", "/rows", "/minimum", "ftclassify.css"):
+            assert any(part in path for path in pages), part
     for page in pages.values():
         assert CANARY.encode() not in page.body, page.path
         if "/-/ftclassify" in page.path:

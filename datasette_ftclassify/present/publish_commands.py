@@ -13,8 +13,9 @@ _HOSTS = (
     ("fly", "--app"),
     ("vercel", "--project"),
 )
-PLUGINS = {host: f"datasette-publish-{host}" for host in ("fly", "vercel")}
-"""What Datasette needs for a host that it does not know of itself."""
+PLUGINS = {"fly": "datasette-publish-fly httpx", "vercel": "datasette-publish-vercel"}
+"""What `datasette install` needs for a host that Datasette does not know of itself. The plugin for
+Fly needs httpx, and does not bring it along; Datasette 1.0 does not either."""
 
 _LONGEST = 30
 """Characters of the name of a service: Heroku takes no more."""
