@@ -202,3 +202,16 @@ BENCHMARKS = [
 def test_benchmarks_spend_in_a_ledger_of_their_own() -> None:
     own = "\nimport temporary_ledger"
     assert [path.name for path in BENCHMARKS if own not in path.read_text("utf-8")] == []
+
+
+def test_one_module_names_the_errors_of_sqlite():
+    """Those of Datasette's connections may be of another module."""
+    named = {
+        module_of(path)
+        for path in MODULES
+        for node in ast.walk(tree_of(path))
+        if isinstance(node, ast.Attribute)
+        and ast.unparse(node.value) == "sqlite3"
+        and node.attr.endswith(("Error", "Warning"))
+    }
+    assert named == {"core.sqlite_errors"}

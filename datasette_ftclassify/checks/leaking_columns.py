@@ -6,12 +6,12 @@ such a column is a leak; outside it may be the better classifier, and must stay 
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterator
 from typing import Any
 
 from ..core.database import condition, quote
 from ..core.labels import unlabelled_sql
+from ..core.sqlite_errors import SQLITE_ERRORS
 from .codes import MILD, Code, Section
 from .registry import Deep, check
 from .report import Finding
@@ -51,7 +51,7 @@ def column_findings(facts: Facts) -> Iterator[Finding]:
     for column in columns[:MOST_COLUMNS]:
         try:
             result = _predicts(facts, column)
-        except sqlite3.Error:  # a generated column or a view may fail on a row of its own
+        except SQLITE_ERRORS:  # a generated column or a view may fail on a row of its own
             continue
         if result is not None:
             yield _finding(facts, column, result)

@@ -14,6 +14,7 @@ from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from ..core.database import Cell, Key, Relation, condition, count, quote, quote_all
+from ..core.sqlite_errors import SQLITE_ERRORS
 from ..core.task import Task
 
 MOST_KEYS = 200
@@ -144,5 +145,5 @@ def checked(
     sql = f"select count(*) from {quote(source.name)} where {combined}"
     try:
         return combined if count(conn, sql) == rows else None
-    except sqlite3.Error:
+    except SQLITE_ERRORS:
         return None

@@ -6,7 +6,6 @@ import functools
 import json
 import os
 import shutil
-import sqlite3
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -18,6 +17,7 @@ import click
 from ..core.distribution import NOT_HERE, only_answers, require_whole
 from ..core.errors import FtclassifyError
 from ..core.humanize import duration
+from ..core.sqlite_errors import OPERATIONAL_ERRORS, SQLITE_ERRORS
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -54,7 +54,7 @@ def friendly(command: Command) -> Command:
             if not only_answers():
                 raise
             raise click.ClickException(NOT_HERE) from error
-        except (FtclassifyError, sqlite3.Error, OSError) as error:
+        except (FtclassifyError, *SQLITE_ERRORS, OSError) as error:
             raise click.ClickException(with_options(error)) from error
 
     return guarded  # type: ignore[return-value]
@@ -86,9 +86,9 @@ def with_options(error: Exception) -> str:
 
 def _one_line(error: Exception) -> str:
     text = " ".join(str(error).split())
-    if isinstance(error, sqlite3.OperationalError) and "readonly" in text:
+    if isinstance(error, OPERATIONAL_ERRORS) and "readonly" in text:
         return "The database file, or its folder, is read-only: work on a copy that is not."
-    if isinstance(error, sqlite3.OperationalError) and "locked" in text:
+    if isinstance(error, OPERATIONAL_ERRORS) and "locked" in text:
         return "The database is locked by another process: try again when that has finished."
     return text
 

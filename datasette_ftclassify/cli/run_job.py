@@ -15,6 +15,7 @@ import click
 from ..core.background import in_background
 from ..core.errors import FtclassifyError, JobPaused, JobStopped
 from ..core.humanize import counted
+from ..core.sqlite_errors import SQLITE_ERRORS
 from ..present.jobs import describe, money
 from .output import StepProgress, Stopped, print_json, step_progress, with_options
 
@@ -148,7 +149,7 @@ def _watch(database: str, job_id: int, progress: StepProgress, over: threading.E
         while not over.wait(LOOK_EVERY):
             try:
                 progress.show(now_line(conn, get_job(conn, job_id)))
-            except (FtclassifyError, sqlite3.Error):
+            except (FtclassifyError, *SQLITE_ERRORS):
                 continue  # locked for a moment; the next look comes soon
 
 

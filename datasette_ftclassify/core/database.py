@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from .errors import SourceError
+from .sqlite_errors import OPERATIONAL_ERRORS, SQLITE_ERRORS, SQLITE_WARNINGS
 
 BUSY_SECONDS = 30.0
 """How long to wait for another process that is writing."""
@@ -52,7 +53,7 @@ def connect(path: str | Path, *, must_exist: bool = True) -> sqlite3.Connection:
         raise SourceError(f"No database file at {path}: check the path.")
     try:
         conn = _opened(f"{path}")
-    except sqlite3.Error as error:
+    except SQLITE_ERRORS as error:
         refused = any(what in str(error) for what in ("unable to open", "readonly"))
         if not refused or not _is_wal(path):
             raise SourceError(f"Cannot open {path} as a SQLite database: {error}.") from error
@@ -71,7 +72,7 @@ def _opened(name: str, *, uri: bool = False) -> sqlite3.Connection:
     conn = sqlite3.connect(name, timeout=BUSY_SECONDS, uri=uri)
     try:
         conn.execute("select 1 from sqlite_master limit 1").fetchone()
-    except sqlite3.Error:
+    except SQLITE_ERRORS:
         conn.close()
         raise
     return conn
@@ -93,7 +94,7 @@ def is_read_only(conn: sqlite3.Connection) -> bool:
         # A transaction alone begins without complaint: only a write is refused.
         conn.execute("begin immediate")
         conn.execute(f"pragma user_version = {version}")
-    except sqlite3.OperationalError as error:
+    except OPERATIONAL_ERRORS as error:
         if "readonly" not in str(error):
             raise
         return True
@@ -200,7 +201,7 @@ def relation(conn: sqlite3.Connection, name: str) -> Relation:
         info = conn.execute(
             "select name, pk from pragma_table_xinfo(?) where hidden <> 1", [real_name]
         ).fetchall()
-    except sqlite3.Error as error:
+    except SQLITE_ERRORS as error:
         raise SourceError(f"The {row[0]} {real_name} cannot be read: {error}.") from error
     columns = tuple(r[0] for r in info)
     primary_key = tuple(n for _, n in sorted((pk, n) for n, pk in info if pk))
@@ -217,7 +218,7 @@ def _rowid_name(conn: sqlite3.Connection, table: str, columns: Sequence[str]) ->
         try:
             # Unquoted: a quoted name that is no column would be taken for a string.
             conn.execute(f"select {name} from {quote(table)} limit 0")
-        except sqlite3.OperationalError:
+        except OPERATIONAL_ERRORS:
             return None  # WITHOUT ROWID
         return name
     return None
@@ -236,7 +237,7 @@ def reading(source: Relation, where: str | None) -> Iterator[None]:
     """Around the reading of rows: what SQLite has against it becomes a SourceError."""
     try:
         yield
-    except (sqlite3.Error, sqlite3.Warning, ValueError, OverflowError) as error:
+    except (*SQLITE_ERRORS, *SQLITE_WARNINGS, ValueError, OverflowError) as error:
         # ValueError and OverflowError: parameters that SQLite cannot hold.
         what = (
             "The condition does not run"

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 
 from .database import count, did_you_mean, quote, quote_all, relation
 from .errors import SourceError
+from .sqlite_errors import OPERATIONAL_ERRORS, SQLITE_ERRORS, SQLITE_WARNINGS
 
 SOURCE = "source"
 """The schema that the copied database is attached as."""
@@ -86,7 +87,7 @@ def attach(conn: sqlite3.Connection, uri: str) -> None:
     try:
         conn.execute(f"attach ? as {SOURCE}", [f"{uri}?mode=rw"])
         conn.execute(f"select 1 from {SOURCE}.sqlite_master limit 1").fetchone()
-    except sqlite3.OperationalError as error:
+    except OPERATIONAL_ERRORS as error:
         if not any(what in str(error) for what in ("unable to open", "readonly")):
             raise
         if any(row[1] == SOURCE for row in conn.execute("pragma database_list").fetchall()):
@@ -218,7 +219,7 @@ def finish(conn: sqlite3.Connection) -> None:
 def _make(conn: sqlite3.Connection, part: Part) -> None:
     try:
         conn.execute(part.sql)
-    except (sqlite3.Error, sqlite3.Warning) as error:
+    except (*SQLITE_ERRORS, *SQLITE_WARNINGS) as error:
         raise SourceError(
             f"The {part.kind} {part.name} cannot be copied: {error}. To leave it out, name the "
             "tables that go along.",
@@ -237,7 +238,7 @@ def _copy_rows(conn: sqlite3.Connection, table: str) -> None:
             f"insert into main.{quote(table)} ({listed})"
             f" select {listed} from {SOURCE}.{quote(table)}"
         )
-    except sqlite3.Error as error:
+    except SQLITE_ERRORS as error:
         raise SourceError(f"The table {table} cannot be copied: {error}.") from error
 
 
@@ -277,7 +278,7 @@ def _fill(conn: sqlite3.Connection, part: Part) -> None:
         if part.module in _FULL_TEXT:
             columns = f"rowid, {columns}"
         conn.execute(f"insert into main.{name} ({columns}) select {columns} from {SOURCE}.{name}")
-    except sqlite3.Error as error:
+    except SQLITE_ERRORS as error:
         raise SourceError(f"The table {part.name} cannot be copied: {error}.") from error
 
 
@@ -295,7 +296,7 @@ def _missing(conn: sqlite3.Connection, statements: Collection[str] | Iterator[st
     for sql in statements:
         try:
             conn.execute(sql).close()
-        except sqlite3.Error as error:
+        except SQLITE_ERRORS as error:
             if "no such table" in str(error):
                 return f"it needs a table that does not go along ({error})"
     return None
@@ -312,7 +313,7 @@ def size_of_parts(conn: sqlite3.Connection, selection: Selection) -> int | None:
     )
     try:
         sizes = dict(conn.execute(sql).fetchall())
-    except sqlite3.OperationalError as error:
+    except OPERATIONAL_ERRORS as error:
         if "no such table" not in str(error):
             raise
         return None

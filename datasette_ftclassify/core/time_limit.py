@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from .errors import FtclassifyError
+from .sqlite_errors import SQLITE_ERRORS
 
 _STEPS = 10_000
 """Of SQLite's machine between looks at the clock: well under a millisecond."""
@@ -43,7 +44,7 @@ def within(
     _watch(conn, end, late, clock)
     try:
         yield
-    except (sqlite3.Error, FtclassifyError) as error:
+    except (*SQLITE_ERRORS, FtclassifyError) as error:
         if clock() > end:
             raise _too_slow(seconds) from error
         raise

@@ -17,6 +17,7 @@ from uuid import uuid4
 
 from ..core.errors import FtclassifyError, JobError, JobPaused
 from ..core.rendering import renderer
+from ..core.sqlite_errors import SQLITE_ERRORS
 from ..store.answers import CachedAnswer, find_answers, input_key
 from ..store.classifiers import Classifier, has_store
 from ..store.deletion import delete_job
@@ -152,7 +153,7 @@ _NONE = CachedAnswer(None, reason="Ask again later.")
 
 
 def _forget(conn: sqlite3.Connection, job: Job) -> None:
-    with suppress(FtclassifyError, sqlite3.Error):  # a worker will find it, and end it
+    with suppress(FtclassifyError, *SQLITE_ERRORS):  # a worker will find it, and end it
         delete_job(conn, job.id)
 
 

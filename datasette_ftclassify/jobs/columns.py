@@ -13,6 +13,7 @@ from ..core.database import Relation, quote
 from ..core.errors import PredictError
 from ..core.foreign_keys import find_lookup
 from ..core.labels import LabelSet
+from ..core.sqlite_errors import SQLITE_ERRORS
 from ..store.classifiers import Classifier
 from ..store.columns import column_owners, own_column
 from .load_classifier import TrainedModel, service_of
@@ -189,7 +190,7 @@ def _changed_by(conn: sqlite3.Connection, table: str, column: str, labels: Label
         try:
             trial.execute(f"create table t (id integer primary key, c {declared}){strict}")
             trial.executemany("insert into t (c) values (?)", [(value,) for value in labels.values])
-        except sqlite3.Error:
+        except SQLITE_ERRORS:
             return labels.names[0]
         kept = [value for (value,) in trial.execute("select c from t order by id")]
     for name, value, back in zip(labels.names, labels.values, kept, strict=True):

@@ -24,6 +24,7 @@ from ..checks.report_data import JsonKey
 from ..core.database import Cell, check_condition, condition, decode, quote, quote_all, relation
 from ..core.errors import ArtifactError, FtclassifyError
 from ..core.labels import label_name
+from ..core.sqlite_errors import SQLITE_ERRORS
 from ..core.time_limit import TooSlow, within
 from ..store.jobs.state import get_job
 from ..store.tables import check_tables
@@ -104,7 +105,7 @@ def main(uri: str, job_id: int, finding: int, start: int, most: int) -> None:
             rows = _rows(conn, job_id, finding, start, most)
     except ArtifactError as problem:
         error = str(problem)
-    except (FtclassifyError, sqlite3.Error, IndexError) as problem:
+    except (FtclassifyError, *SQLITE_ERRORS, IndexError) as problem:
         error = (
             f"The rows cannot be listed: {str(problem).rstrip('.')}. Check the rows again, since "
             "the table may have changed."

@@ -16,6 +16,7 @@ from ..core.background import in_background
 from ..core.errors import FtclassifyError, JobError, JobPaused, JobStopped, SourceError
 from ..core.humanize import counted, dollars
 from ..core.job_events import LOST_REQUESTS
+from ..core.sqlite_errors import OPERATIONAL_ERRORS, SQLITE_ERRORS
 from ..ledger import Ledger, LedgerError
 from ..store.disk_space import is_full, no_room
 from ..store.jobs.job import Job
@@ -99,7 +100,7 @@ def leased(
         _rest(lease)
         raise
     except Exception as error:
-        if isinstance(error, sqlite3.OperationalError) and is_full(error):
+        if isinstance(error, OPERATIONAL_ERRORS) and is_full(error):
             why = no_room(error)
             _rest(lease, why)
             raise JobPaused(why) from error
@@ -142,19 +143,19 @@ def _end(lease: Lease, state: str, why: str | None = None) -> None:
     instead: whoever looks then sees it interrupted."""
     try:
         end_job(lease.conn, lease.job, state, error=why)
-    except sqlite3.OperationalError as error:
+    except OPERATIONAL_ERRORS as error:
         if not is_full(error):
             raise
 
 
 def _is_busy(error: Exception) -> bool:
-    return isinstance(error, sqlite3.OperationalError) and "locked" in str(error)
+    return isinstance(error, OPERATIONAL_ERRORS) and "locked" in str(error)
 
 
 def _text(error: Exception) -> str:
     if isinstance(error, FtclassifyError):
         return str(error)
-    if not isinstance(error, sqlite3.Error):
+    if not isinstance(error, SQLITE_ERRORS):
         return f"{type(error).__name__}: {error}"
     if "no such" in str(error):
         return (
@@ -188,5 +189,5 @@ def _renew(lease: Lease, path: str, over: threading.Event) -> None:
             lease.why_lost = str(error)
             lease.lost.set()
             return
-        except (sqlite3.OperationalError, SourceError):
+        except (*OPERATIONAL_ERRORS, SourceError):
             continue  # locked by a long write: the lease has room for some more tries

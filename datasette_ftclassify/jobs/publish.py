@@ -19,6 +19,7 @@ from ..checks.private_sample import PrivateRows, private_rows
 from ..core.database import BUSY_SECONDS, decode, quote, relation
 from ..core.distribution import SERVE, WHOLE
 from ..core.errors import ArtifactError, ClassifierNotFound, SourceError
+from ..core.sqlite_errors import SQLITE_ERRORS
 from ..core.table_copy import (
     SOURCE,
     Selection,
@@ -301,7 +302,7 @@ def _rows(conn: sqlite3.Connection, name: str) -> int | None:
     kind = conn.execute(f"select type from {SOURCE}.sqlite_master where name = ?", [name])
     if kind.fetchone()[0] == "view":
         return None
-    with suppress(sqlite3.Error):
+    with suppress(*SQLITE_ERRORS):
         return row_count(conn, SOURCE, name)
     return None
 

@@ -15,6 +15,7 @@ from typing import Any
 from ..core.database import Cell, NotUtf8, Relation, quote, relation
 from ..core.errors import PredictError
 from ..core.humanize import one_or_more
+from ..core.sqlite_errors import OPERATIONAL_ERRORS, SQLITE_ERRORS
 from ..store.classifiers import Classifier
 from .columns import Columns, check_columns, make_columns
 
@@ -104,7 +105,7 @@ class RowUpdates:
             values = []
         try:
             steps = conn.execute(f"explain {sql}", values).fetchall()
-        except sqlite3.Error:  # a trigger needs what this connection has not
+        except SQLITE_ERRORS:  # a trigger needs what this connection has not
             found = conn.execute(
                 "select name, sql from sqlite_master where type = 'trigger'"
                 " and tbl_name = ? collate nocase",
@@ -120,7 +121,7 @@ class RowUpdates:
         check_columns(conn, target, self._columns, self._classifier, self._overwrite)
         try:
             make_columns(conn, target, self._columns, self._classifier)
-        except sqlite3.OperationalError as error:
+        except OPERATIONAL_ERRORS as error:
             if is_about_the_file(error):
                 raise
             raise PredictError(
@@ -136,7 +137,7 @@ class RowUpdates:
             ]
         try:
             return conn.execute(self._sql, update).rowcount > 0
-        except sqlite3.Error as error:
+        except SQLITE_ERRORS as error:
             names = {} if is_about_the_file(error) else self.triggers(conn)
             if not names:
                 raise
@@ -185,7 +186,7 @@ def _named(names: list[str]) -> str:
     return f"{one_or_more(len(names), 'The trigger', 'One of the triggers')} {shown}"
 
 
-def is_about_the_file(error: sqlite3.Error) -> bool:
-    return isinstance(error, sqlite3.OperationalError) and any(
+def is_about_the_file(error: Exception) -> bool:
+    return isinstance(error, OPERATIONAL_ERRORS) and any(
         word in str(error) for word in _OURS_TO_WAIT
     )

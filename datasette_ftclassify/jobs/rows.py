@@ -15,6 +15,7 @@ from typing import Any
 from ..core.database import Cell, Relation, condition, count, key_text, quote, relation
 from ..core.errors import PredictError, SourceError
 from ..core.labels import unlabelled_sql
+from ..core.sqlite_errors import SQLITE_ERRORS, SQLITE_WARNINGS
 from ..store.classifiers import Classifier
 from .cursor import position_of, unpack
 from .fingerprints import Age, Fingerprints
@@ -119,7 +120,7 @@ class Rows:
             return sum(len(batch) for batch in self.every(conn))
         try:
             return count(conn, f"select count(*) {self._from}", self.params)
-        except (sqlite3.Error, sqlite3.Warning) as error:
+        except (*SQLITE_ERRORS, *SQLITE_WARNINGS) as error:
             raise SourceError(f"The condition does not run: {error}.") from error
 
     def end_at_the_last(self, conn: sqlite3.Connection) -> None:

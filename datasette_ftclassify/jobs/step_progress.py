@@ -4,10 +4,10 @@ when it will probably end. Pages and commands read it there, whichever process r
 from __future__ import annotations
 
 import re
-import sqlite3
 import time
 from collections.abc import Callable
 
+from ..core.sqlite_errors import OPERATIONAL_ERRORS
 from ..store.jobs.queue import note_step
 from ..trainers.base import Progress, no_progress
 from .lease import Lease
@@ -50,7 +50,7 @@ def recorded(
         job.step = f"{step} {shown:.0%}" if shown else step
         try:
             note_step(conn, job.id, job.step, None if left is None else time.time() + left)
-        except sqlite3.OperationalError:
+        except OPERATIONAL_ERRORS:
             pass  # locked by a long write: the next one will do
 
     return report_progress

@@ -16,6 +16,7 @@ from pathlib import Path
 from ..core.data_folder import data_folder
 from ..core.errors import FtclassifyError
 from ..core.settings import LEDGER
+from ..core.sqlite_errors import SQLITE_ERRORS
 from .schema import VERSIONS
 
 BUSY_SECONDS = 10.0
@@ -99,7 +100,7 @@ def explained(path: Path) -> Iterator[None]:
     """Raises LedgerError in the place of what SQLite and the system say."""
     try:
         yield
-    except (sqlite3.Error, OSError, RuntimeError) as error:
+    except (*SQLITE_ERRORS, OSError, RuntimeError) as error:
         why = getattr(error, "strerror", None) or str(error)
         raise LedgerError(
             f"The ledger {path}, which keeps what is spent here, cannot be used: {why}. Nothing "

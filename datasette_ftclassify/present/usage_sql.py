@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from ..core.database import quote, quote_text, relation
 from ..core.rendering import sql_expression
+from ..core.sqlite_errors import SQLITE_ERRORS
 from ..core.task import Task
 from ..core.time_limit import TooSlow, within
 from ..store.classifiers import Classifier
@@ -70,6 +71,6 @@ def split_counts(conn: sqlite3.Connection, sql: str, seconds: float) -> dict[str
     try:
         with within(conn, seconds):
             found = conn.execute(f"select split, count(*) from ({sql}) group by 1").fetchall()
-    except (TooSlow, sqlite3.Error):  # an old SQLite may lack JSON
+    except (TooSlow, *SQLITE_ERRORS):  # an old SQLite may lack JSON
         return {}
     return {str(split): int(rows) for split, rows in found}

@@ -22,6 +22,7 @@ from typing import Any
 
 from ..core.errors import ClassifierNotFound, FtclassifyError
 from ..core.prediction import probability_at
+from ..core.sqlite_errors import SQLITE_ERRORS
 from ..trainers.access import Access
 from ..trainers.configuration import read_access
 from .classifier import AnswerJson, described, plain_labels
@@ -96,7 +97,7 @@ class Functions:
                 guard.begin()
             try:
                 return function(*arguments)
-            except sqlite3.Error as error:
+            except SQLITE_ERRORS as error:
                 if was_stopped(error):
                     raise QueryStopped from None
                 raise

@@ -17,6 +17,8 @@ import time
 from collections.abc import Callable
 from types import FunctionType, MethodType
 
+from ..core.sqlite_errors import OPERATIONAL_ERRORS
+
 LOOK_EVERY = 0.001
 """Seconds between two calls of the handler: less than one long text takes."""
 
@@ -47,7 +49,7 @@ def was_stopped(error: BaseException | None) -> bool:
     """Whether the query's time ran out while a function read the database itself, which SQLite then
     ends like the query: as interrupted."""
     while error is not None:
-        if isinstance(error, sqlite3.OperationalError) and str(error) == "interrupted":
+        if isinstance(error, OPERATIONAL_ERRORS) and str(error) == "interrupted":
             return True
         error = error.__cause__
     return False

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 from ..core.database import quote
 from ..core.errors import ClassifierNotFound, FtclassifyError
 from ..core.prediction import Answerer
+from ..core.sqlite_errors import SQLITE_ERRORS
 from ..store.artifacts import artifact_size
 from ..store.classifiers import find_classifier, has_store
 from ..store.minimum_scores import find_minimum
@@ -117,7 +118,7 @@ class Resolver:
         QueryStopped when the query's time ran out while it was read."""
         try:
             return self._resolve(name)
-        except (sqlite3.Error, FtclassifyError) as error:
+        except (*SQLITE_ERRORS, FtclassifyError) as error:
             if was_stopped(error):
                 raise QueryStopped from None
             raise
@@ -146,7 +147,7 @@ class Resolver:
             try:
                 return self._look_up(conn, name)
             except FtclassifyError as error:
-                if isinstance(error.__cause__, sqlite3.Error):
+                if isinstance(error.__cause__, SQLITE_ERRORS):
                     raise
                 error.__cause__ = error.__context__ = None  # they hold all that was read
                 missing = error.with_traceback(None)

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from ..core.errors import LimitReached
 from ..core.humanize import dollars
+from ..core.sqlite_errors import SQLITE_ERRORS
 from ..ledger import Account, Ledger, LedgerError, Limits, Room, functions_of
 from ..store.answers import CachedAnswer, keep_answers
 from ..store.disk_space import has_room_beside, is_full
@@ -137,7 +138,7 @@ class SqlSpending:
                 for classifier_id, answers in file.answers.items():
                     keep_answers(conn, classifier_id, answers)
                 add_spending(conn, SQL_FUNCTIONS, file.owed)
-        except sqlite3.Error as error:
+        except SQLITE_ERRORS as error:
             file.full = is_full(error)
             file.writable = file.full or "locked" in str(error)
             return not file.writable

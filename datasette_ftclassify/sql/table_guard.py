@@ -15,6 +15,7 @@ import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
+from ..core.sqlite_errors import PROGRAMMING_ERRORS
 from ..store.tables import PREFIX
 from .registration import Borrowed
 
@@ -67,7 +68,7 @@ class TableGuard:
             self._prepare_anew()
 
     def _prepare_anew(self) -> None:
-        with suppress(sqlite3.ProgrammingError):  # it is closed
+        with suppress(*PROGRAMMING_ERRORS):  # it is closed
             self._connection().set_authorizer(self)
 
 

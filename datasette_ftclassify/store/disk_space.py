@@ -11,7 +11,7 @@ ROOM = 1_000_000
 less, even the longest ones that are usual."""
 
 
-def is_full(error: sqlite3.Error) -> bool:
+def is_full(error: Exception) -> bool:
     """Whether there is no room on the disk, or within a quota: to SQLite, one that is used up is an
     error of the disk."""
     return any(words in str(error) for words in ("is full", "disk I/O error"))

@@ -14,10 +14,11 @@ import markupsafe
 
 from ..core.database import Cell
 from ..core.errors import FtclassifyError
+from ..core.sqlite_errors import SQLITE_ERRORS
 from ..jobs.fingerprints import Age, Fingerprints
 from ..jobs.stale import AGES_TEXT, answers_in
 from ..store.classifiers import has_store
-from .datasette_reads import PART_SECONDS, read
+from .datasette_reads import read
 from .page_request import page_url
 
 if TYPE_CHECKING:
@@ -80,8 +81,8 @@ async def _judges(db: Database, table: str) -> dict[str, _Judge]:
     if time.monotonic() < until:
         return judges
     try:
-        judges = await read(db, lambda conn: _read(conn, table), PART_SECONDS)
-    except (sqlite3.Error, FtclassifyError):  # no page of a table fails for our sake
+        judges = await read(db, lambda conn: _read(conn, table))
+    except (*SQLITE_ERRORS, FtclassifyError):  # no page of a table fails for our sake
         judges = {}
     known[table] = (time.monotonic() + FRESH, judges)
     return judges

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
 from ..core.errors import FtclassifyError
+from ..core.sqlite_errors import SQLITE_ERRORS
 from ..store.jobs.queries import newest_jobs
-from .datasette_reads import PART_SECONDS, read
+from .datasette_reads import read
 from .job_facts import table_or_none, tables_of_job
 from .named_classifiers import silent_classifiers
 from .page_request import page_url
@@ -73,8 +74,8 @@ async def _is_worked_on(
     if not db.is_mutable:
         return False
     try:
-        jobs = await read(db, lambda conn: _active(conn, table), PART_SECONDS)
-    except (sqlite3.Error, FtclassifyError):  # no page of a table fails for our sake
+        jobs = await read(db, lambda conn: _active(conn, table))
+    except (*SQLITE_ERRORS, FtclassifyError):  # no page of a table fails for our sake
         return False
     seen: dict[str, bool] = {}
     for name in frozenset().union(*jobs):

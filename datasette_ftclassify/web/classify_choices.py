@@ -9,6 +9,7 @@ from typing import Any, TypedDict
 
 from ..core.database import Relation, condition, count, quote, relation
 from ..core.errors import ClassifierNotFound, FtclassifyError, SourceError, TrainingError
+from ..core.sqlite_errors import SQLITE_ERRORS
 from ..core.time_limit import TooSlow, within
 from ..jobs.columns import taken_columns
 from ..jobs.load_classifier import service_of
@@ -202,7 +203,7 @@ def _count(conn: sqlite3.Connection, target: Relation, filters: RowFilter) -> Ro
             return {"count": count(conn, sql, dict(filters.params)), "about": False}
     except TooSlow:
         return {"count": None, "about": True}
-    except sqlite3.Error as error:
+    except SQLITE_ERRORS as error:
         raise SourceError(f"The filters do not run on {target.name}: {error}.") from error
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import sqlite3
 from typing import TYPE_CHECKING, Any
 
 from ..core.errors import FtclassifyError
+from ..core.sqlite_errors import SQLITE_ERRORS
 from ..store.classifiers import newest_versions
 from .classifier_names import tables_revealed
-from .datasette_reads import PART_SECONDS, read
+from .datasette_reads import read
 from .menus import holds_ours
 from .page_request import page_url
 from .permissions import VIEW, tables_allowed
@@ -50,8 +50,8 @@ async def _classifiers(
     if not await holds_ours(db):
         return []
     try:
-        newest = await read(db, newest_versions, PART_SECONDS)
-    except (sqlite3.Error, FtclassifyError):  # tables of ours that we cannot read
+        newest = await read(db, newest_versions)
+    except (*SQLITE_ERRORS, FtclassifyError):  # tables of ours that we cannot read
         return []
     tables = {table for one in newest for table in tables_revealed(one)}
     seen = await tables_allowed(datasette, actor, VIEW, database, tables)

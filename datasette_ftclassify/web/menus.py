@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import sqlite3
 import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 from ..core.errors import FtclassifyError
+from ..core.sqlite_errors import SQLITE_ERRORS
 from ..store.classifiers import has_store, list_classifiers
 from ..store.schema import TABLES
-from .datasette_reads import PART_SECONDS, read
+from .datasette_reads import read
 from .filters import LEFT_BEHIND, carried
 from .page_request import page_url
 from .permissions import may, may_view_database, may_write
@@ -52,8 +52,8 @@ async def holds_ours(database: Database) -> bool:
     if time.monotonic() - _without.get(database, -REST) < REST:
         return False
     try:
-        found = await read(database, has_store, PART_SECONDS)
-    except (sqlite3.Error, FtclassifyError):  # a file's trouble must not take every page down
+        found = await read(database, has_store)
+    except (*SQLITE_ERRORS, FtclassifyError):  # a file's trouble must not take every page down
         found = False
     if found:
         _with[database] = True
@@ -65,8 +65,8 @@ async def holds_ours(database: Database) -> bool:
 async def database_menu(datasette: Datasette, database: str) -> Items:
     """A link to the classifiers of a database that holds our tables."""
     try:
-        found = await read(datasette.get_database(database), has_store, PART_SECONDS)
-    except (sqlite3.Error, FtclassifyError):
+        found = await read(datasette.get_database(database), has_store)
+    except (*SQLITE_ERRORS, FtclassifyError):
         found = False
     if not found:
         return []
@@ -163,8 +163,8 @@ def _filters(request: Any) -> dict[str, list[str]]:
 async def _classifiers(database: Database, table: str) -> tuple[bool, bool]:
     """Whether there are any at all, and any that learnt from the table."""
     try:
-        found = await read(database, list_classifiers, PART_SECONDS)
-    except (sqlite3.Error, FtclassifyError):  # tables of ours that we cannot read
+        found = await read(database, list_classifiers)
+    except (*SQLITE_ERRORS, FtclassifyError):  # tables of ours that we cannot read
         found = []
     return bool(found), any(classifier.task.source == table for classifier in found)
 

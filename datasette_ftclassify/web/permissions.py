@@ -15,7 +15,6 @@ of the file.
 from __future__ import annotations
 
 import json
-import sqlite3
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +23,7 @@ from datasette.utils.asgi import Forbidden
 
 from ..core.distribution import only_answers
 from ..core.errors import FtclassifyError
+from ..core.sqlite_errors import SQLITE_ERRORS
 from ..store.published import holds_more
 from ..store.schema import TABLES
 from .actions import DELETE as DELETE
@@ -36,7 +36,7 @@ from .actions import SPEND as SPEND
 from .actions import TRAIN as TRAIN
 from .actions import VIEW as VIEW
 from .actions import WORK as WORK
-from .datasette_reads import PART_SECONDS, read
+from .datasette_reads import read
 
 if TYPE_CHECKING:
     from datasette.app import Datasette
@@ -260,8 +260,8 @@ async def _may_download(datasette: Datasette, actor: Any, database: str) -> bool
     if db is None or db.is_mutable or _may_read_all(datasette, actor, database):
         return True
     try:
-        return not await read(db, holds_more, PART_SECONDS)
-    except (sqlite3.Error, FtclassifyError):  # nobody knows
+        return not await read(db, holds_more)
+    except (*SQLITE_ERRORS, FtclassifyError):  # nobody knows
         return False
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
@@ -12,6 +11,7 @@ from datasette.utils import InvalidSql, validate_sql_select
 
 from ..core.database import quote
 from ..core.errors import FtclassifyError
+from ..core.sqlite_errors import SQLITE_ERRORS
 from ..store.classifiers import Classifier, newest_versions
 from ..trainers.registry import get_trainer
 from .classifier_names import tables_revealed
@@ -42,8 +42,8 @@ async def query_menu(
         asked = f"select * from (\n{_bare(sql)}\n) limit 0"
         limit = int(PART_SECONDS * 1000)
         found = await db.execute(asked, dict(params or {}), custom_time_limit=limit)
-        fitting = _fitting(await read(db, newest_versions, PART_SECONDS), found.columns)
-    except (sqlite3.Error, FtclassifyError, InvalidSql, QueryInterrupted):
+        fitting = _fitting(await read(db, newest_versions), found.columns)
+    except (*SQLITE_ERRORS, FtclassifyError, InvalidSql, QueryInterrupted):
         return []
     tables = {table for one in fitting for table in tables_revealed(one)}
     seen = await tables_allowed(datasette, actor, VIEW, database, tables)

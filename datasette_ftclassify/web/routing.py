@@ -28,6 +28,7 @@ from ..core.errors import (
     SourceError,
 )
 from ..core.foreign_keys import find_lookup
+from ..core.sqlite_errors import SQLITE_ERRORS
 from ..core.task import Task
 from ..store.classifiers import find_by_id, find_classifier
 from ..store.jobs.job import Job
@@ -61,7 +62,7 @@ MAX_BODY = 2_000_000
 class Unreadable(FtclassifyError):
     """SQLite could not do what a page asked of it."""
 
-    def __init__(self, error: sqlite3.Error) -> None:
+    def __init__(self, error: Exception) -> None:
         self.status = 503 if "locked" in str(error) else 400
         super().__init__(
             f"SQLite says: {error}. If the database is locked, try again. Else its tables "
@@ -127,7 +128,7 @@ class Route:
             return error_response(str(error), _status(error))
         except FtclassifyError as error:
             return await _error_response(datasette, request, error)
-        except sqlite3.Error as error:  # a stranger's file may hold anything in our tables' place
+        except SQLITE_ERRORS as error:  # a stranger's file may hold anything in our tables' place
             _log.exception("SQLite could not answer %s", request.path)
             return await _error_response(datasette, request, Unreadable(error))
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from ..core.database import Relation, condition, quote
 from ..core.labels import MAX_LABELS, LabelValue, unlabelled_sql
+from ..core.sqlite_errors import SQLITE_ERRORS, SQLITE_WARNINGS
 from ..core.time_limit import TooSlow, within
 
 SAMPLE_POINTS = 5
@@ -27,7 +28,7 @@ def in_a_moment(conn: sqlite3.Connection, milliseconds: int, read: Callable[[], 
     try:
         with within(conn, milliseconds / 1000):
             read()
-    except (sqlite3.Error, sqlite3.Warning, TooSlow):
+    except (*SQLITE_ERRORS, *SQLITE_WARNINGS, TooSlow):
         return False
     return True
 

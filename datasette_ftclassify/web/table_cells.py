@@ -17,12 +17,13 @@ import markupsafe
 
 from ..core.errors import ArtifactError, FtclassifyError
 from ..core.label_kinds import KINDS
+from ..core.sqlite_errors import SQLITE_ERRORS
 from ..core.untrusted_json import read_json
 from ..jobs.columns import LABEL_SCORE
 from ..store.classifiers import has_store
 from ..store.columns import our_columns
 from . import answer_ages
-from .datasette_reads import PART_SECONDS, read
+from .datasette_reads import read
 
 if TYPE_CHECKING:
     from datasette.app import Datasette
@@ -55,8 +56,8 @@ async def columns_of(database: Database) -> Columns:
     found: Columns = {}
     fresh = FRESH
     try:
-        found = await read(database, _read, PART_SECONDS)
-    except sqlite3.Error:  # no page of a table fails for our sake
+        found = await read(database, _read)
+    except SQLITE_ERRORS:  # no page of a table fails for our sake
         pass
     except FtclassifyError:  # nor is it slow for a file that is not as ours are
         fresh = REST

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from ..core.errors import AccessError, FtclassifyError, JobError, JobNotFound
+from ..core.sqlite_errors import SQLITE_ERRORS
 from ..core.time_limit import within
 from ..jobs.agreements import agreement_to, agreements_in, digest_of
 from ..jobs.kinds import kind_of
@@ -235,7 +236,7 @@ class Worker:
             with closing(_open(child.path)) as conn, within(conn, LOOK_SECONDS):
                 job = get_job(conn, child.job.id)
                 used = None if job.classifier_id is None else find_by_id(conn, job.classifier_id)
-        except (FtclassifyError, sqlite3.Error):
+        except (FtclassifyError, *SQLITE_ERRORS):
             return  # deleted meanwhile, or locked: the job's end does not depend on who hears of it
         names = [
             name for name, database in self._datasette.databases.items()
@@ -254,7 +255,7 @@ class Worker:
 
     def _leave(self, path: str, error: Exception, job_id: int = 0) -> None:
         self._rest(path, job_id)
-        known = isinstance(error, (FtclassifyError, sqlite3.Error, OSError))
+        known = isinstance(error, (FtclassifyError, *SQLITE_ERRORS, OSError))
         _log.error("Cannot work on the jobs of %s: %s", path, error, exc_info=not known)
 
 

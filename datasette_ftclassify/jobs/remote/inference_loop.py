@@ -17,6 +17,7 @@ from itertools import count, islice
 from types import TracebackType
 
 from ...core.errors import FtclassifyError, JobPaused
+from ...core.sqlite_errors import OPERATIONAL_ERRORS, SQLITE_ERRORS
 from ...ledger import LedgerError
 from ...store.answers import CachedAnswer, input_key
 from ...store.disk_space import has_room, is_full, no_room
@@ -96,12 +97,12 @@ class InferenceLoop:
         trace: TracebackType | None,
     ) -> None:
         try:
-            if error is not None and not isinstance(error, sqlite3.Error):
+            if error is not None and not isinstance(error, SQLITE_ERRORS):
                 interrupted = isinstance(error, KeyboardInterrupt)
                 self._leave(
                     self._retry_policy.interrupt if interrupted else self._retry_policy.leave
                 )
-        except (FtclassifyError, sqlite3.Error):
+        except (FtclassifyError, *SQLITE_ERRORS):
             pass  # the first error says more
         finally:
             self._engine.close()
@@ -116,7 +117,7 @@ class InferenceLoop:
             if lost != Spent() and not self._lease.lost.is_set():
                 with transaction(self.conn):
                     add_spending(self.conn, self.job.id, lost)
-        except (FtclassifyError, sqlite3.Error):
+        except (FtclassifyError, *SQLITE_ERRORS):
             pass
 
     @contextmanager
@@ -310,7 +311,7 @@ class InferenceLoop:
                 with uninterrupted():
                     self._commit(also)
                 return
-            except sqlite3.OperationalError as error:
+            except OPERATIONAL_ERRORS as error:
                 if not is_full(error):
                     raise
                 if time.monotonic() >= deadline:
@@ -328,7 +329,7 @@ class InferenceLoop:
                 self._fresh = [answer]
                 try:
                     self._commit(lambda: None)
-                except sqlite3.OperationalError:
+                except OPERATIONAL_ERRORS:
                     unstored.append(answer)
         self._fresh = unstored
 

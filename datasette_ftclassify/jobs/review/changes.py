@@ -11,6 +11,7 @@ from ...core.database import Cell, NotUtf8, Relation, quote
 from ...core.errors import LabelError, ReviewError, RowChanged
 from ...core.label_notations import label_reader
 from ...core.labels import LabelSet, LabelValue, is_blank, label_name, variant_key
+from ...core.sqlite_errors import SQLITE_ERRORS
 from ...core.task import Task
 from ...store.jobs.job import Job
 from ...store.label_changes import (
@@ -292,7 +293,7 @@ def write_cells(
     sql = f"update {quote(source.name)} set {assignments} where {where} and {still}"
     try:
         return conn.execute(sql, [*map(_bound, after), *values, *held]).rowcount
-    except sqlite3.Error as error:
+    except SQLITE_ERRORS as error:
         if is_about_the_file(error):
             raise
         raise ReviewError(

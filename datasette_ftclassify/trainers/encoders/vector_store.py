@@ -22,6 +22,7 @@ import numpy as np
 from ...core.data_folder import data_folder
 from ...core.errors import FtclassifyError
 from ...core.settings import LEDGER, VECTORS
+from ...core.sqlite_errors import SQLITE_ERRORS
 from ..local.features import FloatArray
 
 MOST_BYTES = 1_000_000_000
@@ -256,7 +257,7 @@ class VectorStore:
     def _explained(self) -> Iterator[None]:
         try:
             yield
-        except (sqlite3.Error, OSError) as error:
+        except (*SQLITE_ERRORS, OSError) as error:
             why = getattr(error, "strerror", None) or str(error)
             raise VectorStoreError(
                 f"The file of vectors {self.path} cannot be used: {why}."

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
 from ...core.errors import FtclassifyError
+from ...core.sqlite_errors import SQLITE_ERRORS
 from ...jobs.compare import what_it_learnt
 from ...store.classifiers import Classifier, newest_versions
 from ...store.damaged import damaged_classifiers
@@ -16,7 +17,7 @@ from ...store.jobs.queries import newest_jobs
 from ...store.summaries import Summary, summaries
 from .. import job_facts as parts
 from ..classifier_names import tables_revealed
-from ..datasette_reads import PART_SECONDS, read
+from ..datasette_reads import read
 from ..page_request import page_url
 from ..permissions import DELETE, TRAIN, VIEW, may, may_view_database, tables_allowed
 from ..registry import MenuItem, page
@@ -155,8 +156,8 @@ async def instance_page(ask: PageRequest) -> Response:
 async def _database(ask: PageRequest, name: str) -> dict[str, Any]:
     database = ask.datasette.get_database(name)
     try:
-        sources, worked_on = await read(database, _sources, PART_SECONDS)
-    except (sqlite3.Error, FtclassifyError):  # tables of ours that we cannot read
+        sources, worked_on = await read(database, _sources)
+    except (*SQLITE_ERRORS, FtclassifyError):  # tables of ours that we cannot read
         sources, worked_on = [], []
     if not database.is_mutable:
         worked_on = []
