@@ -90,8 +90,6 @@ def lower(before: NDArray[Any], now: NDArray[Any]) -> float:
 def other_mix(before: NDArray[Any], now: NDArray[Any]) -> float:
     """The p-value, 0-1, of two counts by label being of other shares: Pearson's test. Labels that
     few rows are expected to have are one."""
-    from scipy.special import chdtrc
-
     table = np.array([before, now], dtype=np.float64)
     expected = _expected(table)
     rare = (expected < LEAST_EXPECTED).any(axis=0)
@@ -100,7 +98,18 @@ def other_mix(before: NDArray[Any], now: NDArray[Any]) -> float:
     if table.shape[1] < 2:
         return 1.0
     expected = _expected(table)
-    return float(chdtrc(table.shape[1] - 1, float(((table - expected) ** 2 / expected).sum())))
+    return _chi_squared(float(((table - expected) ** 2 / expected).sum()), table.shape[1] - 1)
+
+
+def _chi_squared(value: float, freedom: int) -> float:
+    """How often, 0-1, chi-squared of so many degrees of freedom, at least 1, is greater: its finite
+    series (Abramowitz and Stegun, 26.4.4 and 26.4.5)."""
+    half = value / 2
+    if half <= 0:
+        return 1.0
+    powers = [freedom % 2 / 2 + number for number in range(freedom // 2)]
+    terms = [math.exp(power * math.log(half) - half - math.lgamma(power + 1)) for power in powers]
+    return math.fsum([*terms, math.erfc(math.sqrt(half)) if freedom % 2 else 0.0])
 
 
 def grown(before: Sequence[int], now: Sequence[int], least: float) -> list[int]:

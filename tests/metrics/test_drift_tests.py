@@ -8,7 +8,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from datasette_ftclassify.metrics.drift import Answered, drift_tests, grown, lower, other_mix
+from datasette_ftclassify.metrics.drift import (
+    Answered,
+    _chi_squared,
+    drift_tests,
+    grown,
+    lower,
+    other_mix,
+)
 
 SHARES = st.lists(st.sampled_from([0.0, 0.1, 0.25, 0.5, 0.9, 1.0]), min_size=2, max_size=40)
 
@@ -31,6 +38,13 @@ def test_the_test_of_the_answers_is_that_of_scipy(counts):
     before, now = np.array(counts).T
     expected = stats.chi2_contingency([before, now], correction=False)
     assert other_mix(before, now) == pytest.approx(expected.pvalue)
+
+
+@given(st.integers(1, 5_000), st.floats(0, 3))
+@settings(max_examples=200, deadline=None)
+def test_its_p_value_is_that_of_scipy_for_as_many_labels_as_there_may_be(freedom, share):
+    expected = stats.chi2.sf(share * freedom, freedom)
+    assert _chi_squared(share * freedom, freedom) == pytest.approx(expected, rel=1e-9, abs=1e-300)
 
 
 def test_labels_that_few_rows_have_are_counted_as_one():
