@@ -7,6 +7,8 @@ import json
 import os
 import signal
 import subprocess
+import tracemalloc
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -18,8 +20,10 @@ from running_jobs import wait_for
 from sample_databases import rows
 
 from datasette_ftclassify.core.database import connect
+from datasette_ftclassify.jobs.columns import Columns
 from datasette_ftclassify.jobs.files import formats
-from datasette_ftclassify.jobs.files.part import UNFINISHED
+from datasette_ftclassify.jobs.files.part import UNFINISHED, answer_part
+from datasette_ftclassify.jobs.files.plan import FilesRequest, files_plan, read_model_folder
 
 pyarrow = pytest.importorskip("pyarrow", reason="the files extra is not installed")
 pq = pytest.importorskip("pyarrow.parquet")
@@ -140,6 +144,45 @@ def test_lines_stay_as_they_are_but_for_the_columns(model: Path, tmp_path: Path)
     lines = (tmp_path / "out" / "b.jsonl").read_text().splitlines()
     assert lines[0].startswith('{"message": "noise at night", "n": 1.50, "e": "\\u00e9", "p_label"')
     assert [json.loads(line)["p_label"] for line in lines] == ["Noise", None, None]
+
+
+@pytest.mark.parametrize("kind", ["parquet", "csv", "jsonl"])
+def test_memory_does_not_grow_with_the_rows(
+    model: Path, messages: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+):
+    monkeypatch.setattr(formats, "BATCH", 50)
+    monkeypatch.setattr(formats, "_BLOCK", 1 << 14)  # 1 MB waits to be written
+    more = 12_000
+    peaks = []
+    for count in (500, 2_000):
+        path, out = tmp_path / f"{count}.{kind}", tmp_path / f"out{count}"
+        cells = [(messages[i % len(messages)], f"{i:0{more}}") for i in range(count)]
+        if kind == "parquet":
+            columns = dict(zip(("message", "more"), zip(*cells, strict=True), strict=True))
+            pq.write_table(pyarrow.table(columns), path, row_group_size=100)
+        elif kind == "csv":
+            with path.open("w", newline="") as file:
+                csv.writer(file).writerows([("message", "more"), *cells])
+        else:
+            path.write_text("".join(json.dumps({"message": m, "more": c}) + "\n" for m, c in cells))
+        request = FilesRequest(str(model), (str(path),), out, Columns.named("topics"))
+        with files_plan(read_model_folder(str(model)), request) as plan:
+            peaks.append(peak_of(lambda part=plan.parts[0]: answer_part(part, lambda rows: None)))
+    assert peaks[1] - peaks[0] < 1_500 * more / 4, peaks
+
+
+def peak_of(work: Callable[[], object]) -> int:
+    """Bytes that Python and PyArrow had in memory at once, at most."""
+    before = pyarrow.default_memory_pool()
+    pool = pyarrow.proxy_memory_pool(before)
+    pyarrow.set_memory_pool(pool)
+    tracemalloc.start()
+    try:
+        work()
+        return int(tracemalloc.get_traced_memory()[1]) + int(pool.max_memory())
+    finally:
+        tracemalloc.stop()
+        pyarrow.set_memory_pool(before)
 
 
 def test_a_minimum_score_leaves_the_label_out(model: Path, messages: list[str], tmp_path: Path):
