@@ -8,6 +8,7 @@ every page of every other.
 from __future__ import annotations
 
 import sqlite3
+import time
 from collections.abc import Callable
 from inspect import signature
 from typing import TYPE_CHECKING, TypeVar
@@ -24,7 +25,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 PART_SECONDS = 0.2
-"""For what we add to a page of Datasette's, such as an item of a menu: a page has some five."""
+"""Of the processor, for what we add to a page of Datasette's, such as an item of a menu, or to a
+decision of its: a page has some five. How busy the machine is decides about none of them."""
 
 
 def page_seconds(datasette: Datasette) -> float:
@@ -33,15 +35,19 @@ def page_seconds(datasette: Datasette) -> float:
 
 
 async def read(
-    database: Database, function: Callable[[sqlite3.Connection], T], seconds: float
+    database: Database,
+    function: Callable[[sqlite3.Connection], T],
+    seconds: float = PART_SECONDS,
+    clock: Callable[[], float] = time.thread_time,
 ) -> T:
     """What a function finds with one of Datasette's connections for reading.
 
+    clock: see `within`; by default that of the thread's work
     Raises ArtifactError when our tables are not tables like ours, TooSlow after so many seconds.
     """
 
     def run(conn: sqlite3.Connection) -> T:
-        with reading_ours(conn), within(conn, seconds):
+        with reading_ours(conn), within(conn, seconds, clock):
             check_tables(conn)
             return function(conn)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -138,7 +139,7 @@ class PageRequest:
 
     async def read(self, function: Callable[[sqlite3.Connection], T]) -> T:
         """What a function finds with one of Datasette's connections for reading."""
-        return await read(self.db, function, page_seconds(self.datasette))
+        return await read(self.db, function, page_seconds(self.datasette), time.monotonic)
 
     async def write(self, function: Callable[[sqlite3.Connection], T]) -> T:
         """What a function does with Datasette's connection for writing; it commits by itself."""

@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import shutil
 import sqlite3
+import threading
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -16,10 +17,14 @@ import sqlite_utils
 from datasette.app import Datasette
 from visiting import ROOT, cookies, is_065
 
+from datasette_ftclassify.core import time_limit
 from datasette_ftclassify.core.database import connect
 from datasette_ftclassify.jobs.publish import publish_copy
 from datasette_ftclassify.store.jobs.state import add_job
+from datasette_ftclassify.store.published import holds_more
 from datasette_ftclassify.store.schema import TABLES
+from datasette_ftclassify.web import permissions
+from datasette_ftclassify.web.datasette_reads import PART_SECONDS
 from datasette_ftclassify.web.permissions import RAW
 
 SECRET = "canary-host.example"
@@ -228,6 +233,22 @@ async def test_a_copy_that_was_made_for_readers_can_be_downloaded_until_it_holds
     with closing(connect(copy)) as conn, conn:
         add_job(conn, "predict", {"table": "messages", "host": SECRET})
     assert (await sql(served(copy), "/town.db")).status_code == 403
+
+
+async def test_a_permitted_download_does_not_fail_because_the_server_is_busy(
+    file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    copy = tmp_path / "town.db"
+    publish_copy(file, copy, tables=["messages"])
+
+    def kept_waiting(conn: sqlite3.Connection) -> bool:
+        threading.Event().wait(2 * PART_SECONDS)  # others have the processor
+        return holds_more(conn)
+
+    monkeypatch.setattr(permissions, "holds_more", kept_waiting)
+    monkeypatch.setattr(time_limit, "_STEPS", 1)  # the clock is looked at all the time
+    assert (await sql(served(copy), "/town.db")).status_code == 200
+    assert (await sql(served(file), "/town.db")).status_code == 403
 
 
 async def test_a_file_without_tables_of_ours_is_nobody_s_concern(tmp_path: Path):
