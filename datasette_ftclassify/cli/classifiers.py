@@ -126,13 +126,16 @@ def show(database: str, name: str | None, as_json: bool) -> None:
     from ..store.published import why_unasked
     from ..store.reports import calibration_text
     from ..store.summaries import summarise
+    from ..store.used_version import is_used
 
     with open_database(database) as conn:
         classifier = find_classifier(conn, name)
         summary = summarise(conn, classifier)
         facts = service_facts(conn, classifier)
+        used = is_used(conn, classifier)
     details = {
         **_listed(summary),
+        "used": used,
         "task": classifier.task.to_dict(),
         "report": classifier.report,
         "metrics": summary.metrics,
@@ -143,7 +146,9 @@ def show(database: str, name: str | None, as_json: bool) -> None:
         print_json(details)
         return
     task = classifier.task
-    click.echo(f"{classifier.title}: {classifier.labels.kind}, by the {classifier.trainer} trainer")
+    unused = "" if used else ", not in use"
+    by = f"by the {classifier.trainer} trainer"
+    click.echo(f"{classifier.title}: {classifier.labels.kind}, {by}{unused}")
     click.echo(f"  text    {', '.join(task.text)} of {task.source}")
     click.echo(f"  labels  {', '.join(classifier.labels.names)}")
     click.echo(f"  rows    {classifier.training_rows:,} trained on, {classifier.created_at}")
@@ -267,6 +272,25 @@ def default_command(database: str, name: str, as_json: bool) -> None:
         print_json({"default": name})
     else:
         click.echo(f"{name} is now the default classifier.")
+
+
+@classifiers.command("use")
+@database_argument
+@click.argument("name", metavar="NAME@VERSION")
+@json_option
+@friendly
+def use_command(database: str, name: str, as_json: bool) -> None:
+    """Use a version: its classifier's name stands for it, whatever later ones there are."""
+    from ..store.classifiers import find_classifier
+    from ..store.used_version import use_version
+
+    with open_database(database) as conn:
+        classifier = find_classifier(conn, name)
+        use_version(conn, classifier)
+    if as_json:
+        print_json({"classifier": classifier.name, "version": classifier.version})
+    else:
+        click.echo(f"{classifier.name} is now version {classifier.version}.")
 
 
 @classifiers.command()

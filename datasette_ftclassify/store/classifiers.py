@@ -22,6 +22,7 @@ from ..core.database import did_you_mean, quote
 from ..core.errors import ArtifactError, ClassifierNotFound, FtclassifyError
 from ..core.labels import LabelSet
 from ..core.service_model import ServiceModel
+from ..core.sqlite_errors import DATABASE_ERRORS
 from ..core.task import Task
 from ..core.training_report import TrainingReport
 from ..core.untrusted_json import read_object
@@ -204,7 +205,7 @@ def reading_store() -> Iterator[None]:
     """Around reading: tables of our name that somebody else has changed are an ArtifactError."""
     try:
         yield
-    except sqlite3.DatabaseError as error:
+    except DATABASE_ERRORS as error:
         raise ArtifactError(f"The classifiers in this file cannot be read: {error}.") from error
 
 

@@ -77,6 +77,10 @@ def test_managing_classifiers(town: Path):
     for name in ("a", "b", "b"):
         run("train", town, "messages", *TASK, "--name", name, "--no-curve")
     run("classifiers", "default", town, "b")
+    assert "version 1" in run("classifiers", "use", town, "b@1").stdout
+    assert run_json("classifiers", "show", town, "b")["version"] == 1
+    assert "not in use" in run("classifiers", "show", town, "b@2").stdout
+    assert run_json("classifiers", "use", town, "b@2")["version"] == 2
     run("classifiers", "rename", town, "b", "c")
     assert "also called b" in run("classifiers", "list", town).stdout
     assert run_json("classifiers", "show", town, "b")["aliases"] == ["b"]

@@ -26,6 +26,7 @@ from datasette_ftclassify.jobs.version_rows import corrections, version_changes
 from datasette_ftclassify.store.classifiers import Classifier, find_classifier, find_for_table
 from datasette_ftclassify.store.jobs.events import job_events
 from datasette_ftclassify.store.jobs.state import get_job
+from datasette_ftclassify.store.used_version import use_version
 
 
 @dataclass(frozen=True)
@@ -185,6 +186,13 @@ def test_a_version_that_is_worse_out_of_fold_is_kept_and_not_used(
     assert find_for_table(conn, "letters").title == "letters@1"
     assert find_classifier(conn, "letters@2").report["version_said"][-1] == why
     assert not has_new_labels(conn, second)  # the same labels are not trained on every night
+    use_version(conn, second)  # a person knows better
+    second = find_classifier(conn, "letters")
+    assert (second.title, "not_used" in second.report) == ("letters@2", False)
+    assert why not in second.report["version_said"]
+    use_version(conn, find_classifier(conn, "letters@1"))
+    assert find_classifier(conn, "letters").title == "letters@1"
+    assert "letters@1 is used" in find_classifier(conn, "letters@2").report["not_used"]
 
 
 def test_a_version_that_is_as_good_out_of_fold_is_used(before: Before, conn: sqlite3.Connection):

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from datasette.app import Datasette
+from stored import add
 from visiting import ROOT, get, send, serve, submit
 
 from datasette_ftclassify.core.database import connect
@@ -214,6 +215,16 @@ async def test_rename_default_and_delete(trained: Path, how: Any):
         response = await (submit(ds, path, ROOT, **fields) if how else send(ds, path, fields, ROOT))
         return int(response.status_code)
 
+    with closing(connect(trained)) as conn:
+        task = find_classifier(conn, "topics").task
+        add(conn, "topics", task=task, report={"not_used": "topics@1 stays in use."})
+    assert (await get(ds, f"{CARD}.json")).json()["version"] == 1
+    assert "not in use" in (await get(ds, f"{CARD}@2", ROOT)).text
+    assert await ask(f"{CARD}@2", action="use") in (200, 302)
+    assert (await get(ds, f"{CARD}.json")).json()["version"] == 2
+    assert "Use this version" in (await get(ds, f"{CARD}@1", ROOT)).text
+    assert await ask(f"{CARD}@1", action="use") in (200, 302)
+    assert (await get(ds, f"{CARD}.json")).json()["version"] == 1
     assert await ask(CARD, action="rename", new_name="subject areas") in (200, 302)
     renamed = "/town/-/ftclassify/classifiers/subject~20areas"
     assert (await get(ds, f"{renamed}.json")).json()["aliases"] == ["topics"]

@@ -26,6 +26,7 @@ from ...store.classifiers import Classifier, list_classifiers, rename_classifier
 from ...store.columns import label_columns_of
 from ...store.evaluations import OUT_OF_FOLD, row_results
 from ...store.summaries import summaries_of, summarise
+from ...store.used_version import is_used, use_version
 from .. import headline_figures
 from ..classifier_names import may_all, tables_behind, tables_revealed
 from ..evaluation_pictures import pictures_of
@@ -128,13 +129,16 @@ async def _change(ask: PageRequest) -> Response:
     require_mutable(ask)
     action, new, alias = ask.one("action"), ask.one("new_name"), ask.one("alias")
     deployment = ask.one("deployment").strip()
-    if action not in ("default", "rename", "remove-alias", "deploy"):
-        raise FtclassifyError("The action is one of default, rename, remove-alias, delete, deploy.")
+    if action not in ("default", "use", "rename", "remove-alias", "deploy"):
+        raise FtclassifyError(
+            "The action is one of default, use, rename, remove-alias, delete, deploy."
+        )
     if ask.damaged is not None:
         raise ArtifactError(f"{ask.damaged} Or delete it.")
     classifier = ask.classifier
     said = {
         "default": f"{classifier.name} is now the default classifier.",
+        "use": f"{classifier.name} is now version {classifier.version}.",
         "rename": f"{classifier.name} is now called {new.strip()}.",
         "remove-alias": f"{alias} is no longer the name of a classifier.",
         "deploy": f"Requests for {classifier.title} go to the deployment {deployment}.",
@@ -152,6 +156,8 @@ async def _change(ask: PageRequest) -> Response:
     def change(conn: sqlite3.Connection) -> None:
         if action == "default":
             set_default(conn, classifier.name)
+        elif action == "use":
+            use_version(conn, classifier)
         elif action == "remove-alias":
             if alias not in aliases_of(conn, classifier.name):
                 raise FtclassifyError(f"{classifier.name} has no alias {alias}.")
@@ -162,13 +168,9 @@ async def _change(ask: PageRequest) -> Response:
             rename_classifier(conn, classifier.name, new)
 
     await ask.write(change)
-    where = {
-        "default": ask.url("classifiers", classifier.title),
-        "rename": ask.url("classifiers", f"{new.strip()}@{classifier.version}"),
-        "remove-alias": ask.url("classifiers", classifier.title),
-        "deploy": ask.url("classifiers", classifier.title),
-    }
-    return await done(ask, where[action], {"message": said[action]}, said[action])
+    name = new.strip() if action == "rename" else classifier.name
+    where = ask.url("classifiers", f"{name}@{classifier.version}")
+    return await done(ask, where, {"message": said[action]}, said[action])
 
 
 def _read(
@@ -184,6 +186,7 @@ def _read(
     others.sort(key=lambda c: c.name != classifier.name)  # its own versions first
     return {
         **summary.to_dict(),
+        "used": is_used(conn, classifier),
         "title": classifier.title,
         "task": classifier.task.to_dict(),
         "report": {**_public(classifier.report), **_shutdown(classifier)},
