@@ -49,7 +49,7 @@ WAYS = ("fit", "naive Bayes", "LinearSVC")
 
 def linear_svc(design: Design, targets: Targets, strength: float, seed: int) -> Linear:
     found = sklearn.svm.LinearSVC(C=strength, random_state=seed)
-    found.fit(design.tfidf, targets.argmax(axis=1))
+    found.fit(design.matrix, targets.argmax(axis=1))
     sign = np.array([[-1], [1]]) if targets.shape[1] == 2 else 1
     weights = np.asarray((sign * found.coef_).T, dtype=np.float32)
     return Linear(np.ascontiguousarray(weights), np.ravel(sign * found.intercept_))

@@ -155,7 +155,7 @@ def test_several_labels_a_row_are_learnt_from_a_teacher():
     (recipe,) = [r for r in candidates(40, 2, 1e4, exclusive=False, embedding=False, taught=120)
                  if r.taught]  # fmt: skip
     ((base, _),) = recipe.mixture
-    answers = base.fit(whole.design, whole.targets, 0).decide(whole.design)
+    answers = base.fit(whole.features, whole.targets, 0).decide(whole.features.words)
     assert (answers[40:].argmax(axis=1) == truth[40:]).mean() > 0.9
 
 

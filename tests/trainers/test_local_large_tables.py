@@ -79,17 +79,17 @@ def test_blocks_have_the_features_that_the_whole_table_has(small_limits):
         data.terms, targets, data.groups, large_tables.MIN_ROWS_OF_LARGE, None, None
     ).whole(False)
     found = read_large(texts, targets, each=60, seed=0)
-    assert len(found.design.blocks) > 1
+    assert len(found.features.words.blocks) > 1
     assert set(found.words) == set(expected.words)
     assert set(found.chars) == set(expected.chars)
     columns = [expected.words.index(term) for term in found.words]
     columns += [len(expected.words) + expected.chars.index(term) for term in found.chars]
-    whole = expected.design.tfidf.toarray()
-    for rows, part in found.design.parts():
+    whole = expected.features.words.matrix.toarray()
+    for rows, part in found.features.words.parts():
         np.testing.assert_allclose(part.toarray(), whole[rows][:, columns], atol=1e-6)
-    by_blocks = bayes(found.design, targets, 0.03, 0).weights
+    by_blocks = bayes(found.features.words, targets, 0.03, 0).weights
     np.testing.assert_allclose(
-        by_blocks, bayes(expected.design, targets, 0.03, 0).weights[columns], atol=1e-5
+        by_blocks, bayes(expected.features.words, targets, 0.03, 0).weights[columns], atol=1e-5
     )
 
 

@@ -122,6 +122,17 @@ def test_a_row_whose_label_its_training_part_lacks_says_nothing_of_probabilities
     assert not trial.usable[40]
 
 
+@pytest.mark.parametrize("exclusive", [True, False])
+def test_vectors_are_learnt_from_beside_the_words_and_never_in_one_model(exclusive):
+    """Hundreds of dense features in one model with the words hide what single words say."""
+    found = candidates(400, 4, 1e6, exclusive=exclusive, embedding=True)
+    plain = [base for each in found if not each.embedding for base, _ in each.mixture]
+    blended = [each for each in found if each.embedding and each.mixture[:-1] == found[0].mixture]
+    assert blended
+    for recipe in found:
+        assert all(base in plain for base, _ in recipe.mixture if not base.vectors)
+
+
 @pytest.mark.parametrize("names", [False, True])
 def test_what_a_fold_holds_out_teaches_it_neither_terms_nor_their_weights(names):
     """Out-of-fold scores are those of a model that has never read the row."""
@@ -137,8 +148,8 @@ def test_what_a_fold_holds_out_teaches_it_neither_terms_nor_their_weights(names)
         learnt, wanted = data.learnt(training, names)
         assert len(learnt) == len(training) + (2 if names else 0)
         weighting = data.weighting(learnt)
-        model = base.fit(data.design(weighting, learnt), wanted, 0)
-        scores = base.decide(model, data.design(weighting, unseen))
+        model = base.fit(data.features(weighting, learnt), wanted, 0)
+        scores = base.decide(model, data.features(weighting, unseen))
         centred = scores - scores.mean(axis=1, keepdims=True)
         np.testing.assert_allclose(
             trial.logits[unseen], share * centred / trial.scales[base.name], rtol=1e-4, atol=1e-5
@@ -213,9 +224,9 @@ def test_machines_of_all_labels_in_one_call_are_those_of_one_label_each(large):
     targets = np.eye(20, dtype=np.int8)[labels]
     data = Data.read(texts, targets)
     rows = np.arange(len(texts))
-    design = data.design(data.weighting(rows), rows)
+    design = data.features(data.weighting(rows), rows).words
     found = machine(design, targets, 0.5, 0).decide(design)
     for label in range(20):
         alone = LinearSVC(C=0.5, class_weight="balanced", random_state=0)
-        wanted = alone.fit(design.tfidf, targets[:, label]).decision_function(design.tfidf)
+        wanted = alone.fit(design.matrix, targets[:, label]).decision_function(design.matrix)
         assert np.abs(found[:, label] - wanted).max() < 0.1 * wanted.std()

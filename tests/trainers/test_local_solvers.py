@@ -13,7 +13,7 @@ from sklearn.svm import LinearSVC
 from datasette_ftclassify.trainers.local import machine as machines
 from datasette_ftclassify.trainers.local.candidates import candidates
 from datasette_ftclassify.trainers.local.machine import machine, seen_share, unweighted
-from datasette_ftclassify.trainers.local.recipes import Base, Design, gram, row_weights
+from datasette_ftclassify.trainers.local.recipes import Base, Design, Features, gram, row_weights
 from datasette_ftclassify.trainers.local.ridge import _over_features, _over_rows, ridge
 
 
@@ -35,8 +35,8 @@ def table(
 @settings(max_examples=25, deadline=None)
 def test_inner_products_are_those_of_a_dense_product(rows: int, features: int, seed: int) -> None:
     design, _ = table(rows, features, 2, seed)
-    dense = design.tfidf.toarray()
-    np.testing.assert_allclose(gram(design.tfidf), dense @ dense.T, atol=1e-5)
+    dense = design.matrix.toarray()
+    np.testing.assert_allclose(gram(design.matrix), dense @ dense.T, atol=1e-5)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -47,7 +47,7 @@ def test_ridge_over_rows_and_over_features_is_that_of_scikit_learn(rows, feature
     targets = targets[:, [0, 0, 1, 2, 3, 4, 5, 6]] * [1, 0, 1, 1, 1, 1, 1, 1]  # one has no row
     weight = row_weights(targets)
     found = solve(design, targets, weight, 0.5, dtype)
-    peer = Ridge(alpha=0.5).fit(design.tfidf.toarray(), 2.0 * targets - 1, sample_weight=weight)
+    peer = Ridge(alpha=0.5).fit(design.matrix.toarray(), 2.0 * targets - 1, sample_weight=weight)
     np.testing.assert_allclose(found.weights, peer.coef_.T, atol=2e-4)
     np.testing.assert_allclose(found.bias, peer.intercept_, atol=2e-4)
 
@@ -77,7 +77,7 @@ def test_machines_over_rows_are_those_of_scikit_learn(labels, exclusive, solve, 
     for label in range(labels):
         balance = "balanced" if exclusive and solve is machine else None
         peer = LinearSVC(C=0.5, class_weight=balance, tol=1e-8, max_iter=100_000)
-        peer.fit(design.tfidf, targets[:, label])
+        peer.fit(design.matrix, targets[:, label])
         np.testing.assert_allclose(found.weights[:, label], peer.coef_[0], atol=1e-3)
         assert found.bias[label] == pytest.approx(peer.intercept_[0], abs=1e-3)
 
@@ -114,7 +114,7 @@ def test_machines_of_ratios_are_those_of_scikit_learn_on_weighed_features(labels
         targets = targets.copy()
         targets[::3, 0] = 1
     found = machines.ratio_machine(design, targets, 0.5, 0)
-    features = design.tfidf.toarray()
+    features = design.matrix.toarray()
     for label in range(labels):
         own = targets[:, label] == 1
         shares = [features[rows].sum(axis=0) + machines.RATIO_SMOOTHING for rows in (own, ~own)]
@@ -165,7 +165,8 @@ def test_what_is_fitted_has_blas_on_one_thread():
         return ridge(design, targets, strength, seed)
 
     seen: list[int] = []
+    design, targets = table(20, 10, 2, 0)
     with threadpool_limits(2, user_api="blas"):
-        Base("ridge", solve, 1.0).fit(*table(20, 10, 2, 0), 0)
+        Base("ridge", solve, 1.0).fit(Features(design), targets, 0)
     assert seen
     assert set(seen) == {1}

@@ -67,8 +67,8 @@ def _unseen_scores(
     for number in range(int(fold.max()) + 1):
         training, unseen = np.flatnonzero(fold != number), np.flatnonzero(fold == number)
         weighting = data.weighting(training)
-        model = base.fit(data.design(weighting, training), targets[training], seed)
-        scores[unseen] = base.decide(model, data.design(weighting, unseen))
+        model = base.fit(data.features(weighting, training), targets[training], seed)
+        scores[unseen] = base.decide(model, data.features(weighting, unseen))
         usable[unseen] = labels_seen(targets, training, unseen)
     return scores, usable, np.flatnonzero(fold >= 0)
 

@@ -32,12 +32,8 @@ def has_word(text: str) -> bool:
 
 
 def by_name(design: Design, targets: Targets, strength: float, seed: int) -> Linear:
-    """The score of a label is how much a text shares with its name, in words, or in vectors where
-    there is nothing else. The names are the last rows, a label each."""
+    """The score of a label is how much a text shares with its name, in words or in
+    vectors. The names are the last rows, a label each."""
     n_labels = targets.shape[1]
-    weights = np.zeros((design.width[1], n_labels), dtype=np.float32)
-    words = design.tfidf.shape[1]
-    weights[:words] = design.tfidf[-n_labels:].T.toarray()
-    if not words and design.embedding is not None:
-        weights[:] = design.embedding[-n_labels:].T
+    weights = design.matrix[-n_labels:].T.toarray()
     return Linear(weights, np.zeros(n_labels, dtype=np.float32))

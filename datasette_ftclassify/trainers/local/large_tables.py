@@ -17,7 +17,7 @@ import numpy as np
 from .cross_val_predict import sample
 from .features import IntArray
 from .group_folds import Rows
-from .recipes import Targets
+from .recipes import Features, Targets
 from .term_counts import Matrix, Weighting, count_known, count_terms, row_frequency, terms_kept
 from .training_data import MIN_ROWS_OF_LARGE, Whole, most_features, scaled
 
@@ -54,12 +54,8 @@ class LargeDesign:
     counted: Callable[[], None]  # called after each block
 
     @property
-    def width(self) -> tuple[int, int]:
+    def shape(self) -> tuple[int, int]:
         return len(self.texts), len(self.weighting.keep)
-
-    @property
-    def without_embedding(self) -> LargeDesign:
-        return self
 
     def parts(self, chooser: np.random.Generator | None = None) -> Iterator[tuple[Rows, Matrix]]:
         numbers = np.arange(len(self.blocks))
@@ -107,7 +103,7 @@ def read_large(
     pieces = {term: len(numbered) + number for number, term in enumerate(kept_chars)}
     values = round(each * len(texts))
     design = LargeDesign(texts, blocks, (numbered, pieces), weighting, values, counted)
-    return Whole(design, targets, weighting, kept_words, kept_chars)
+    return Whole(Features(design), targets, weighting, kept_words, kept_chars)
 
 
 class _Frequencies:

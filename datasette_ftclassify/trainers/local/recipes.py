@@ -34,15 +34,12 @@ class AnyDesign(Protocol):
     """The features of some rows, which may be too many to be in memory together."""
 
     @property
-    def width(self) -> tuple[int, int]:
-        """Rows, and features with the embedding's."""
+    def shape(self) -> tuple[int, int]:
+        """Rows, features."""
 
     @property
     def values(self) -> int:
         """Stored values, about; 1 at least."""
-
-    @property
-    def without_embedding(self) -> AnyDesign: ...
 
     def parts(
         self, chooser: np.random.Generator | None = None
@@ -53,38 +50,24 @@ class AnyDesign(Protocol):
 
 @dataclass(frozen=True)
 class Design:
-    """The features of some rows: TF-IDF (sparse, columns scaled) and perhaps embeddings."""
+    """The features of some rows: TF-IDF (sparse, columns scaled), or vectors."""
 
-    tfidf: Matrix
-    embedding: FloatArray | None = None
+    matrix: Matrix
+    counts: bool = True  # whether it is TF-IDF
 
     @property
-    def width(self) -> tuple[int, int]:
-        rows, terms = self.tfidf.shape
-        return rows, terms + (0 if self.embedding is None else self.embedding.shape[1])
+    def shape(self) -> tuple[int, int]:
+        rows, features = self.matrix.shape
+        return rows, features
 
     @property
     def values(self) -> int:
         return max(1, int(self.matrix.nnz))
 
-    @cached_property
-    def without_embedding(self) -> Design:
-        return self if self.embedding is None else Design(self.tfidf)
-
-    @cached_property
-    def without_words(self) -> Design:
-        return Design(sparse.csr_matrix((self.tfidf.shape[0], 0), dtype=np.float32), self.embedding)
-
-    @cached_property
-    def matrix(self) -> Matrix:
-        if self.embedding is None:
-            return self.tfidf
-        return sparse.hstack([self.tfidf, sparse.csr_matrix(self.embedding)], format="csr")
-
     def parts(
         self, chooser: np.random.Generator | None = None
     ) -> Iterator[tuple[npt.NDArray[np.intp], Matrix]]:
-        yield np.arange(self.tfidf.shape[0]), self.matrix
+        yield np.arange(self.matrix.shape[0]), self.matrix
 
     @cached_property
     def gram(self) -> FloatArray:
@@ -93,19 +76,23 @@ class Design:
 
 
 @dataclass(frozen=True)
+class Features:
+    """All that is known of some rows: their words, and perhaps their vectors."""
+
+    words: AnyDesign
+    vectors: Design | None = None
+
+
+@dataclass(frozen=True)
 class Linear:
-    """Weights (features, labels), with those of the embedding last, and a bias (labels,)."""
+    """Weights (features, labels) and a bias (labels,)."""
 
     weights: FloatArray
     bias: FloatArray
 
     def decide(self, design: Design) -> FloatArray:
         """Scores, shape (rows, labels)."""
-        width = design.tfidf.shape[1]
-        scores = np.asarray(design.tfidf @ self.weights[:width]) + self.bias
-        if design.embedding is not None:
-            scores += design.embedding @ self.weights[width:]
-        return scores.astype(np.float32)
+        return np.asarray(design.matrix @ self.weights + self.bias, dtype=np.float32)
 
 
 @dataclass(frozen=True)
@@ -116,23 +103,19 @@ class Base:
     name: str
     solve: Callable[[Any, Targets, float, int], Linear]
     strength: float
-    embedding: bool = False
+    vectors: bool = False  # whether it sees the vectors, instead of the words
     names: bool = False  # whether it learns from the labels' names, too
-    words: bool = True  # whether it sees more than the embedding
     taught: bool = False  # whether it learns from a teacher's answers, too
 
-    def fit(self, design: AnyDesign, targets: Targets, seed: int) -> Linear:
+    def fit(self, features: Features, targets: Targets, seed: int) -> Linear:
         with one_thread():
-            seen = self._seen(design) if isinstance(design, Design) else design
-            return self.solve(seen, targets, self.strength, seed)
+            return self.solve(self.seen(features), targets, self.strength, seed)
 
-    def decide(self, model: Linear, design: Design) -> FloatArray:
-        return model.decide(self._seen(design))
+    def decide(self, model: Linear, features: Features) -> FloatArray:
+        return model.decide(self.seen(features))
 
-    def _seen(self, design: Design) -> Design:
-        if not self.words:
-            return design.without_words
-        return design if self.embedding else design.without_embedding
+    def seen(self, features: Features) -> Any:
+        return features.vectors if self.vectors else features.words
 
 
 @dataclass(frozen=True)
@@ -144,7 +127,7 @@ class Recipe:
 
     @property
     def embedding(self) -> bool:
-        return any(base.embedding for base, _ in self.mixture)
+        return any(base.vectors for base, _ in self.mixture)
 
     @property
     def names(self) -> bool:
@@ -172,9 +155,8 @@ def row_weights(targets: Targets) -> npt.NDArray[np.float64]:
 
 def bayes(design: AnyDesign, targets: Targets, strength: float, seed: int) -> Linear:
     """Complement naive Bayes (Rennie et al. 2003) on the TF-IDF values, without a prior."""
-    words = design.without_embedding
-    weights = np.zeros((words.width[1], targets.shape[1]), dtype=np.float32)
-    for rows, tfidf in words.parts():
+    weights = np.zeros((design.shape[1], targets.shape[1]), dtype=np.float32)
+    for rows, tfidf in design.parts():
         given = sparse.csr_matrix(targets[rows], dtype=np.float32)
         weights += np.asarray((tfidf.T @ given).toarray(order="C"))
     # In place, since there may be many features and labels: what the other labels have of each
@@ -184,8 +166,6 @@ def bayes(design: AnyDesign, targets: Targets, strength: float, seed: int) -> Li
     weights /= weights.sum(axis=0)
     np.log(weights, out=weights)
     np.subtract(weights.mean(axis=1, keepdims=True), weights, out=weights)
-    if vectors := design.width[1] - len(weights):
-        weights = np.pad(weights, ((0, vectors), (0, 0)))
     return Linear(weights, np.zeros(targets.shape[1], dtype=np.float32))
 
 

@@ -16,7 +16,7 @@ _AT_ONCE = 1_024
 def ridge(design: Design, targets: Targets, strength: float, seed: int) -> Linear:
     """Onto -1/+1, each label's rows with the same total weight, without a penalty on the bias."""
     row_weight = row_weights(targets)
-    n_rows, n_features = design.width
+    n_rows, n_features = design.shape
     dtype = np.float64 if min(n_rows, n_features) <= EXACT else np.float32
     solve = _over_rows if n_rows <= n_features else _over_features
     return solve(design, targets, row_weight, strength, dtype)

@@ -100,8 +100,8 @@ def held_out(
             for kind in sorted({(base.names, base.taught) for base in bases.values()}):
                 learnt, targets = data.learnt(training, *kind)
                 weighting = data.weighting(learnt)
-                known = data.design(weighting, learnt)
-                asked = data.design(weighting, unseen)
+                known = data.features(weighting, learnt)
+                asked = data.features(weighting, unseen)
                 for name, base in bases.items():
                     if (base.names, base.taught) == kind:
                         model = base.fit(known, targets, seed)

@@ -30,7 +30,7 @@ def logistic(design: AnyDesign, targets: Targets, strength: float, seed: int) ->
     passes = int(np.clip(most, *PASSES))
     size = int(np.clip(n_rows // 16, *BATCHES))
     exclusive = bool(np.allclose(targets.sum(axis=1), 1, atol=1e-3))
-    weights = np.zeros((design.width[1], n_labels), dtype=np.float32)
+    weights = np.zeros((design.shape[1], n_labels), dtype=np.float32)
     bias = np.log((targets.sum(axis=0) + 1) / (n_rows + 1)).astype(np.float32)
     history = np.full(len(weights), 1e-6, dtype=np.float32)
     shuffle = np.random.default_rng(seed)

@@ -164,13 +164,14 @@ def finish(
     terms; `fitted` is called with the name of each part."""
     targets, weighting = whole.targets, whole.weighting
     n_terms, n_labels = len(weighting.keep), targets.shape[1]
-    width = whole.design.width[1]
-    weights = np.zeros((width, n_labels), dtype=np.float32)
+    vectors = whole.features.vectors
+    n_vectors = 0 if vectors is None else vectors.shape[1]
+    weights = np.zeros((n_terms + n_vectors, n_labels), dtype=np.float32)
     bias = np.zeros(n_labels, dtype=np.float32)
     for base, share in trial.recipe.mixture:
-        part: Linear = base.fit(whole.design, targets, seed)
+        part: Linear = base.fit(whole.features, targets, seed)
         factor = np.float32(share / trial.scales[base.name])
-        start = 0 if base.words else n_terms
+        start = n_terms if base.vectors else 0
         weights[start : start + len(part.weights)] += factor * part.weights
         bias += factor * part.bias
         fitted(base.name)
@@ -181,7 +182,7 @@ def finish(
             weights, bias = weights[:, 1:] - weights[:, :1], bias[1:] - bias[:1]
     weights[: weighting.n_words] *= np.float32(WORD_WEIGHT)
     embedded = trial.recipe.embedding
-    kept = n_terms if any(base.words for base, _ in trial.recipe.mixture) else 0
+    kept = 0 if all(base.vectors for base, _ in trial.recipe.mixture) else n_terms
     words, chars = (whole.words, whole.chars) if kept else ([], [])
     numbers = range(kept)
     vectorizer = Vectorizer(

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from scipy import sparse
 
 from ...core.errors import TrainingError
 from ...core.near_duplicates import near_groups
@@ -15,7 +16,7 @@ from ..base import Taught
 from .features import FloatArray
 from .group_folds import Rows
 from .label_names import label_texts
-from .recipes import WORD_WEIGHT, AnyDesign, Design, Targets
+from .recipes import WORD_WEIGHT, Design, Features, Targets
 from .term_counts import Matrix, TermCounts, Weighting, count_terms, terms_kept
 from .text_vectors import Encoded, TextVectors
 
@@ -128,23 +129,27 @@ class Data:
         most = most_features(self.targets.shape[1], self.max_weights)
         return Weighting.learn(self.terms, rows, min_rows=self.min_rows, most=most)
 
-    def design(self, weighting: Weighting, rows: Rows) -> Design:
-        tfidf = scaled(weighting.apply(self.terms, rows), weighting.n_words)
-        return Design(tfidf, None if self.embedded is None else self.embedded[rows])
+    def features(self, weighting: Weighting, rows: Rows) -> Features:
+        words = Design(scaled(weighting.apply(self.terms, rows), weighting.n_words))
+        if self.embedded is None:
+            return Features(words)
+        return Features(words, Design(sparse.csr_matrix(self.embedded[rows]), counts=False))
 
     def whole(self, names: bool, taught: bool = False) -> Whole:
         """All rows, with those that `learnt` adds, to be fitted on."""
         rows, targets = self.learnt(np.arange(len(self.targets)), names, taught)
         weighting = self.weighting(rows)
         words, chars = terms_kept(self.terms.words, self.terms.chars, weighting.keep)
-        return Whole(self.design(weighting, rows), targets, weighting, words, chars, self.embedding)
+        return Whole(
+            self.features(weighting, rows), targets, weighting, words, chars, self.embedding
+        )
 
 
 @dataclass(frozen=True)
 class Whole:
     """All that a classifier is fitted on. words and chars: the terms that are kept"""
 
-    design: AnyDesign
+    features: Features
     targets: Targets
     weighting: Weighting
     words: list[str]
