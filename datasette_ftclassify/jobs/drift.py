@@ -111,6 +111,12 @@ class Drift:
         return {**asdict(self), "rows": rows, "changed": self.changed}
 
 
+def most_texts(answerer: Answerer) -> int:
+    """Texts that are answered while somebody waits: MOST_ROWS, or as many as an encoder reads."""
+    at_once: int | None = getattr(answerer.predictor, "texts_at_once", None)
+    return MOST_ROWS if at_once is None else min(MOST_ROWS, at_once * MOST_MOMENTS)
+
+
 def find_drift(
     conn: sqlite3.Connection,
     classifier: Classifier,
@@ -128,8 +134,7 @@ def find_drift(
     if where:
         check_condition(conn, source, where, params or {})
     answerer = load_answerer(conn, classifier)
-    at_once = getattr(answerer.predictor, "texts_at_once", None)
-    most = MOST_ROWS if at_once is None else min(MOST_ROWS, at_once * MOST_MOMENTS)
+    most = most_texts(answerer)
     reader = _Reader(conn, classifier, source, most)
     test = reader.test_rows()
     new = reader.new_rows(where, params or {})

@@ -36,6 +36,9 @@ LEAST_ROWS = 10
 MOST_READ = 20_000
 """Unlabelled rows that are answered to find those that are least like the training rows."""
 
+_LONG = 4_000
+"""Characters of a text in the mean; of longer ones fewer are answered."""
+
 _BATCH = 500
 _SHOWN = 10
 
@@ -91,7 +94,8 @@ def least_known(
     read: int = MOST_READ,
 ) -> list[tuple[Key, str, float]]:
     """(key, text, known) of the unlabelled rows that are least like the training rows, the least
-    first: at most `most`, all below `below` (0-1), of the first `read` unlabelled rows.
+    first: at most `most`, all below `below` (0-1), of the first `read` unlabelled rows, or of fewer
+    long ones.
 
     Raises TrainingError where the classifier does not say it, PredictError or SourceError where its
     table has no rows to tell apart.
@@ -105,11 +109,13 @@ def least_known(
     answerer = load_answerer(conn, classifier)
     rows = Rows(target, classifier, classifier.task.where, classifier.task.params, unlabelled=True)
     found: list[tuple[Key, str, float]] = []
+    characters = read * _LONG
     position: Sequence[Any] | None = None
-    for _ in range(read // _BATCH):
+    for _ in range(max(read // _BATCH, 1)):
         batch = [(key, text) for key, text in rows.after(conn, position, _BATCH)]
-        if not batch:
+        if not batch or characters < 0:
             break
+        characters -= sum(len(text or "") for _, text in batch)
         position = batch[-1][0]
         texts = [(key, text) for key, text in batch if text is not None]
         _, known = answerer.answers_known([text for _, text in texts])

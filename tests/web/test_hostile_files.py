@@ -210,7 +210,7 @@ def pages(database: str, name: str) -> list[str]:
     return [
         *own, f"{ours}/classify?table=messages", f"{ours}/train?table=messages&check=2",
         f"{topics}/retrain", f"{ours}/stale?table=messages", f"{ours}/merge-labels?table=messages",
-        f"{ours}/sweep?table=messages", f"{topics}/student",
+        f"{ours}/sweep?table=messages", f"{topics}/student", f"{topics}/other",
         f"{ours}/export?table=messages", f"{ours}/review?table=messages&queue=audit",
         f"/{database}/messages", f"/{database}/messages/1",
     ]  # fmt: skip

@@ -118,6 +118,7 @@ NEED_A_FILE_TO_WRITE = {
     "/jobs/{id}/review",
     "/classifiers/{name}/retrain",
     "/classifiers/{name}/student",
+    "/classifiers/{name}/other",
     "/jobs/{id}/agreement",
     "/merge-labels",
     "/sweep",

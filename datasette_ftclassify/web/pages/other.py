@@ -12,6 +12,8 @@ from ...core.errors import FtclassifyError, TaskError
 from ...core.other_class import HOW, column_condition, keys_condition, with_other
 from ...core.task import Task
 from ...core.untrusted_json import read_json
+from ...jobs.drift import MOST_ROWS, most_texts
+from ...jobs.load_classifier import load_answerer
 from ...jobs.other_rows import (
     LEAST_ROWS,
     OtherPreview,
@@ -24,6 +26,7 @@ from ...jobs.train import submit_train
 from ...trainers.access import Access
 from ..background_reads import queue_aside, read_aside, require_file
 from ..classifier_names import require_may_replace
+from ..datasette_reads import page_seconds
 from ..permissions import TRAIN
 from ..registry import page
 from ..responses import done, form_page, show
@@ -37,9 +40,6 @@ if TYPE_CHECKING:
 
 MOST_SHOWN = 100
 """Rows that are proposed."""
-
-MOST_ANSWERED = 5_000
-"""Unlabelled rows that are answered to find these: a page is waited for."""
 
 MOST_JUDGED = 4_000
 """Rows that a preview is computed from: some seconds."""
@@ -115,7 +115,8 @@ async def _shown(ask: PageRequest, preview: OtherPreview | None = None) -> Respo
         new_version(conn, classifier)
         with_other(conn, classifier.task, "true")  # says why it can have none
         try:
-            rows = least_known(conn, classifier, MOST_SHOWN, _BELOW, read=MOST_ANSWERED)
+            most = most_texts(load_answerer(conn, classifier))
+            rows = least_known(conn, classifier, MOST_SHOWN, _BELOW, read=most)
         except FtclassifyError as error:
             return {**found, "note": str(error)}
         found["rows"] = [
@@ -137,7 +138,7 @@ async def _shown(ask: PageRequest, preview: OtherPreview | None = None) -> Respo
 
     possible = True
     try:
-        found = await read_aside(ask, look)
+        found = await read_aside(ask, look, page_seconds(ask.datasette))
     except FtclassifyError as error:
         found, possible = {"rows": [], "note": None, "columns": []}, False
         problem = problem or str(error)
@@ -160,7 +161,7 @@ async def _shown(ask: PageRequest, preview: OtherPreview | None = None) -> Respo
         "possible": possible,
         "columns": columns,
         "how": HOW,
-        "most_answered": MOST_ANSWERED,
+        "most_answered": MOST_ROWS,
         "typed": {name: ask.one(name) for name in ("label", "column", "how", "value")},
         "marked": list(ask.many("keys")) or None,  # at first all are
     }
