@@ -82,7 +82,7 @@ class OpenAITrainer(Service):
         return self.dialect.variables
 
     def epochs_for(self, rows: int) -> int:
-        """See `options.default_epochs`."""
+        """See `training_options.default_epochs`."""
         from .training_options import default_epochs
 
         return default_epochs(rows)
@@ -93,7 +93,7 @@ class OpenAITrainer(Service):
         return sorted(found, key=lambda name: name != DEFAULT_MODEL)
 
     def choose_format(self, labels: LabelSet, options: TrainerOptions) -> Mapping[str, Any]:
-        """See `options.choose_format`."""
+        """See `training_options.choose_format`."""
         from .training_options import choose_format
 
         return choose_format(labels, options, bom=self.dialect.marks_files)
@@ -108,7 +108,7 @@ class OpenAITrainer(Service):
         return self.dialect.host(endpoint)
 
     def shutdown_dates(self, endpoint: Endpoint) -> Mapping[str, date]:
-        """See `models.shutdown_dates`."""
+        """See `model_list.shutdown_dates`."""
         from .client import open_client
         from .model_list import SECONDS, shutdown_dates
 
