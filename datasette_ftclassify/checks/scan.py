@@ -19,6 +19,7 @@ from typing import Any, Protocol
 from ..core.database import Key, Relation
 from ..core.examples import Record, read_records
 from ..core.foreign_keys import find_lookup, read_names, with_names
+from ..core.humanize import shortened
 from ..core.label_cells import Labels
 from ..core.label_notations import label_reader
 from ..core.labels import MAX_LABELS, LabelSet, LabelValue, label_name, variant_groups
@@ -344,8 +345,8 @@ def _note_groups(facts: Facts, splitter: Splitter) -> None:
 
 
 def _sample_row(record: Record, text: str, names: list[str]) -> SampleRow:
-    cut = text if len(text) <= SAMPLE_CHARACTERS else text[: SAMPLE_CHARACTERS - 1] + "…"
-    return {"key": json_key(record.key), "text": cut, "labels": names}
+    shown = shortened(text, SAMPLE_CHARACTERS)
+    return {"key": json_key(record.key), "text": shown, "labels": names}
 
 
 class _Sampler:

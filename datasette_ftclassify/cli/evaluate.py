@@ -9,7 +9,7 @@ import click
 from ..core.humanize import rows_have
 from .confirmation import agree_to, asking_options, reach
 from .options import database_argument, despite_option, json_option, open_database, queue_option
-from .output import friendly, print_json, say
+from .output import friendly, one_line, print_json, say
 from .run_job import run_here, tell_queued
 from .train_steps import unanswered_lines
 
@@ -94,7 +94,7 @@ def describe_metrics(metrics: Evaluation, report: TrainingReport) -> None:
     click.echo(f"\n{'label':{width}}  precision  recall     f1  support")
     for name, row in metrics["labels"].items():
         click.echo(
-            f"{_short(name, width):{width}}  {row['precision']:9.3f}  {row['recall']:6.3f}"
+            f"{one_line(name, width):{width}}  {row['precision']:9.3f}  {row['recall']:6.3f}"
             f"  {row['f1']:5.3f}  {row['support']:7,}"
         )
     _describe_all(metrics)
@@ -111,18 +111,13 @@ def _describe_all(metrics: Evaluation) -> None:
 
     found = [each for each in metrics_of(groups_of(metrics)) if each.key in metrics]
     positive = metrics.get("positive_label")
-    about = "" if positive is None else f" (the positive label is {_short(positive, 40)})"
+    about = "" if positive is None else f" (the positive label is {one_line(positive, 40)})"
     click.echo(f"\nAll figures{about}:")
     width = max(len(each.name) for each in found)
     for each in found:
         interval = each.interval_text(metrics)
         shown = each.text(metrics) + (f" ({interval})" if interval else "")
         click.echo(f"  {each.name:{width}}  {shown:21}  {each.help}")
-
-
-def _short(name: str, width: int) -> str:
-    plain = " ".join(name.split())
-    return plain if len(plain) <= width else plain[: width - 1] + "…"
 
 
 def _confusions(confusion: Confusion | None, most: int = 5) -> list[tuple[int, str, str]]:

@@ -16,7 +16,7 @@ import click
 
 from ..core.distribution import NOT_HERE, only_answers, require_whole
 from ..core.errors import FtclassifyError
-from ..core.humanize import duration
+from ..core.humanize import duration, shortened
 from ..core.sqlite_errors import OPERATIONAL_ERRORS, SQLITE_ERRORS
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -95,8 +95,7 @@ def _one_line(error: Exception) -> str:
 
 def one_line(text: object, most: int = 90) -> str:
     """A text on a line, cut when it is long."""
-    plain = " ".join(str(text).split())
-    return plain if len(plain) <= most else plain[: most - 1] + "…"
+    return shortened(" ".join(str(text).split()), most)
 
 
 def print_json(data: object) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 __all__ = [
     "counted", "dollars", "duration", "key_list", "number", "one_or_more", "percent", "price",
-    "rows_have", "rows_text", "score", "when",
+    "rows_have", "rows_text", "score", "shortened", "when",
 ]  # fmt: skip
 
 
@@ -97,3 +97,8 @@ def key_list(keys: Sequence[Sequence[object]], of: int = 0) -> str:
     """The keys of rows, of so many: as numbers or texts, compound ones in brackets."""
     shown = [str(k[0]) if len(k) == 1 else f"({', '.join(map(str, k))})" for k in keys[:10]]
     return ", ".join([*shown, *(["…"] if max(of, len(keys)) > len(shown) else [])])
+
+
+def shortened(text: str, most: int) -> str:
+    """The text in at most so many characters, with an ellipsis where it is cut."""
+    return text if len(text) <= most else text[: most - 1] + "…"

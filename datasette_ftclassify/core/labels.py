@@ -20,6 +20,7 @@ from typing import Any
 
 from .database import NotUtf8, quote
 from .errors import LabelError
+from .humanize import shortened
 from .label_kinds import KINDS, MULTICLASS, LabelKind
 from .label_kinds import LabelValue as LabelValue
 
@@ -95,7 +96,7 @@ def label_name(value: LabelValue) -> str:
 def named(name: str, *, always: bool = False) -> str:
     """A label in a sentence of one line: cut when long, and in quotes (always, or) where it could
     be taken for several names, for quotes or for white space."""
-    short = name if len(name) <= 40 else name[:39] + "…"
+    short = shortened(name, 40)
     plain = short.isprintable() and short == short.strip() and not set(short) & set(",\"'")
     return short if plain and short and not always else repr(short)
 

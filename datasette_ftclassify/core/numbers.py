@@ -6,6 +6,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from .humanize import shortened
+
 
 @dataclass(frozen=True)
 class Range:
@@ -57,8 +59,7 @@ class Range:
 
     def refusal(self, name: str, text: str) -> str:
         """What is said about a text that is none of the range."""
-        shown = text if len(text) <= 40 else text[:39] + "…"
-        return f"{name} must be {self.said}, not {shown}."
+        return f"{name} must be {self.said}, not {shortened(text, 40)}."
 
 
 SHARE = Range(0, 1)

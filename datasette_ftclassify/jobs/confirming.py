@@ -19,6 +19,7 @@ from ..checks.private_data import DETECTORS, private_text
 from ..checks.report import json_key
 from ..checks.row_conditions import MOST_KEYS
 from ..core.database import Key
+from ..core.humanize import shortened
 from ..core.task import Task
 from ..store.classifiers import Classifier
 from ..trainers.access import Access
@@ -280,10 +281,7 @@ def _requests(
 
 
 def _example(texts: Sequence[str]) -> str | None:
-    if not texts:
-        return None
-    text = texts[0]
-    return text if len(text) <= EXAMPLE else text[: EXAMPLE - 1] + "…"
+    return shortened(texts[0], EXAMPLE) if texts else None
 
 
 def _review(

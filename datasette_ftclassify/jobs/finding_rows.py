@@ -23,6 +23,7 @@ from ..checks.report import json_key
 from ..checks.report_data import JsonKey
 from ..core.database import Cell, check_condition, condition, decode, quote, quote_all, relation
 from ..core.errors import ArtifactError, FtclassifyError
+from ..core.humanize import shortened
 from ..core.labels import label_name
 from ..core.sqlite_errors import SQLITE_ERRORS
 from ..core.time_limit import TooSlow, within
@@ -139,8 +140,7 @@ def _rows(conn: sqlite3.Connection, job_id: int, number: int, start: int, most: 
 
 def _row(key: JsonKey, cells: Sequence[Cell]) -> Row:
     shown = ["" if c is None else "BLOB" if isinstance(c, bytes) else label_name(c) for c in cells]
-    cut = [t if len(t) <= LONGEST_CELL else t[: LONGEST_CELL - 1] + "…" for t in shown]
-    return {"key": key, "cells": cut}
+    return {"key": key, "cells": [shortened(text, LONGEST_CELL) for text in shown]}
 
 
 def _limit_resources() -> None:

@@ -41,7 +41,7 @@ class Trained:
 
     @property
     def state(self) -> str:
-        return "interrupted" if self.job.interrupted else self.job.state
+        return self.job.shown_state
 
 
 @dataclass(frozen=True)

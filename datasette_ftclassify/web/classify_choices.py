@@ -256,8 +256,7 @@ def _following(
         if one.uid not in titles:
             continue
         try:
-            job = get_job(conn, one.job_id)
-            state = "interrupted" if job.interrupted else job.state
+            state = get_job(conn, one.job_id).shown_state
         except FtclassifyError:
             state = "failed"
         found[titles[one.uid]] = {"job": one.job_id, "state": state}

@@ -65,7 +65,7 @@ class JobSpending:
     def reached(self, room: Room) -> LimitReached:
         """What was reached, and how to go on. room: as the ledger gave it"""
         job = self._job
-        done = job.done + job.skipped + job.failed
+        done = job.rows_done
         fields: tuple[str, ...] = ()
         spent = f"{dollars(room.spent)} was spent"
         if room.others:

@@ -9,6 +9,7 @@ from typing import Any
 
 from ...checks.report import json_key
 from ...core.database import Cell, Relation
+from ...core.humanize import shortened
 from ...core.label_notations import label_reader
 from ...core.labels import LabelSet, LabelValue, label_name
 from ...core.task import Task
@@ -235,8 +236,8 @@ def _neighbours(
         now = read_row(conn, task, source, near)
         if now is not None and now.text is not None:
             short = " ".join(now.text[: LONGEST_NEIGHBOUR + 1].split())
-            cut = short if len(short) <= LONGEST_NEIGHBOUR else short[: LONGEST_NEIGHBOUR - 1] + "…"
-            found.append(Neighbour(json_key(key), cut, label_names(labels, now.labels or ())))
+            text, near_labels = shortened(short, LONGEST_NEIGHBOUR), now.labels or ()
+            found.append(Neighbour(json_key(key), text, label_names(labels, near_labels)))
     return found
 
 

@@ -173,11 +173,10 @@ def claim_job(conn: sqlite3.Connection, job_id: int, owner: str) -> Job:
             " ends_at = null, updated_at = ? where id = ?",
             [wanted, owner, *lease_ends(), now(), now(), job_id],
         )
-        through = job.done + job.skipped + job.failed
         if job.started_at:
-            note(conn, job_id, RESUMED, "goes on", {"rows": through})
+            note(conn, job_id, RESUMED, "goes on", {"rows": job.rows_done})
         else:
-            note(conn, job_id, STARTED, "started", {"rows": through})
+            note(conn, job_id, STARTED, "started", {"rows": job.rows_done})
     claimed = get_job(conn, job_id)
     claimed.tried_again = job.state == "failed" or job.wanted == "retry"
     return claimed

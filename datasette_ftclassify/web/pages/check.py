@@ -55,7 +55,7 @@ def find_check(conn: sqlite3.Connection, number: str, table: str) -> Job | None:
 
 def progress_of(job: Job) -> dict[str, Any]:
     """How far a check is, in a few words; cheap, for a page that polls."""
-    state = "interrupted" if job.interrupted else job.state
+    state = job.shown_state
     active = state in ("queued", "running", "interrupted")
     return {"id": job.id, "state": state, "active": active, "step": job.step, "error": job.error}
 

@@ -240,7 +240,7 @@ def _queue(conn: sqlite3.Connection, job: Job) -> dict[str, Any]:
         "queue": settings.queue,
         "title": known.title if known else settings.queue,
         "labels": list(settings.task.labels),
-        "state": "interrupted" if job.interrupted else job.state,
+        "state": job.shown_state,
         "created_at": job.created_at,
         "rows": progress.rows if progress else None,
         "open": progress.open if progress else None,

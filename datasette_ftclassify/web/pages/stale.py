@@ -157,7 +157,7 @@ def _facts(ask: PageRequest, answers: Answers) -> dict[str, Any]:
         if follower is None
         else {
             "job": follower.id,
-            "state": "interrupted" if follower.interrupted else follower.state,
+            "state": follower.shown_state,
             "url": ask.url("jobs", follower.id),
         },
         "counts": None,
