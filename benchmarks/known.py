@@ -1,12 +1,15 @@
 """How well `known` tells texts of other kinds from those that a classifier was trained on.
 
     python benchmarks/known.py FOLDER [--embeddings MODEL] [--seeds 3] [--only banking77]
+        [--signals] [--labels 57]
 
 FOLDER has banking77.csv, sms_spam.csv, cfpb_products_5.csv and goemotions_multilabel.csv with the
 columns text, label and split. Classifiers of banking77 without 20 intents, of sms_spam and of
 cfpb_products_5 are trained on the train part. AUROC of `known`: of test texts against texts of the
 intents that were left out, of the other sets, of other languages, and of single invented words;
-and the share of both that `known` below 0.05 leaves without an answer.
+and the share of both that `known` below 0.05 leaves without an answer. With --signals also of each
+thing that an answer knows of a text, and of a logistic regression of them all that is fitted to
+tell just these texts apart: more than that nobody can make of them.
 """
 
 from __future__ import annotations
@@ -23,13 +26,22 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import numpy as np
 import temporary_ledger  # noqa: F401
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import cross_val_predict
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
+from datasette_ftclassify.trainers.local.features import char_terms, prepare
+from datasette_ftclassify.trainers.local.known import certainty, known_words
 from datasette_ftclassify.trainers.local.model import LocalModel
 from datasette_ftclassify.trainers.local.training import fit
 
 HELD_OUT = 20
 AT_MOST = 1_000
 LEAST = 0.05
+WEIGHTS = (0.1, 0.25, 0.5, 1.0)
+LEAST_TEXTS = 100
+"""From which on something can be fitted to them."""
 OTHER = {
     "banking77": ("sms_spam", "cfpb_products_5", "goemotions_multilabel"),
     "sms_spam": ("cfpb_products_5", "banking77", "goemotions_multilabel"),
@@ -106,6 +118,48 @@ def known(model: LocalModel, texts: Sequence[str]) -> Any:
     return np.array([model.known(text, model.log_probabilities_one(text)) for text in texts])
 
 
+def signals(model: LocalModel, texts: Sequence[str]) -> dict[str, Any]:
+    """What an answer knows of each text; the higher, the more it is like the training rows."""
+    logprobs = np.array([model.log_probabilities_one(text) for text in texts])
+    scores = np.array([model._scores(text, model._vector(text)) for text in texts])
+    if scores.shape[1] == 1:  # of two labels the difference
+        scores = np.hstack([-scores / 2, scores / 2])
+    best = np.sort(logprobs, axis=1)
+    return {
+        "certainty": np.array([certainty(row, exclusive=True) for row in logprobs]),
+        "probability": best[:, -1],
+        "margin": best[:, -1] - best[:, -2],
+        "energy": np.logaddexp.reduce(scores, axis=1),
+        "words": np.array([known_words(model.vectorizer, text) for text in texts]),
+        "pieces": np.array([_known_pieces(model, text) for text in texts]),
+    }
+
+
+def weighted(here: dict[str, Any], there: dict[str, Any]) -> dict[str, float]:
+    """AUROC of what `known` makes of two signals, by the weight of the words."""
+
+    def ranks(name: str, found: dict[str, Any]) -> Any:
+        own = np.sort(here[name])
+        return np.log(np.maximum(np.searchsorted(own, found[name], "right"), 0.5) / len(own))
+
+    both = [(ranks("certainty", found), ranks("words", found)) for found in (here, there)]
+    return {f"{w} words": auroc(*(sure + w * words for sure, words in both)) for w in WEIGHTS}
+
+
+def _known_pieces(model: LocalModel, text: str) -> float:
+    pieces = [piece for word in prepare(text).split() for piece in char_terms(word)]
+    return sum(map(model.vectorizer.chars.__contains__, pieces)) / max(len(pieces), 1)
+
+
+def all_of_them(inside: dict[str, Any], outside: dict[str, Any]) -> Any:
+    """AUROC of a logistic regression of all signals, out of fold."""
+    rows = [np.column_stack(list(found.values())) for found in (inside, outside)]
+    truth = np.repeat([1, 0], [len(part) for part in rows])
+    model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1_000))
+    found = cross_val_predict(model, np.vstack(rows), truth, method="decision_function")
+    return auroc(found[truth == 1], found[truth == 0])
+
+
 def auroc(inside: Any, outside: Any) -> float:
     """The probability that a text of the kind has the higher value, ties half."""
     lower = np.searchsorted(np.sort(outside), inside, side="left")
@@ -118,6 +172,8 @@ def arguments(doc: str, **numbers: int) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=doc.split("\n")[0])
     parser.add_argument("folder", type=Path)
     parser.add_argument("--embeddings")
+    parser.add_argument("--signals", action="store_true")
+    parser.add_argument("--labels", type=int, default=57)
     parser.add_argument("--only", choices=list(OTHER), nargs="*", default=list(OTHER))
     for name, default in numbers.items():
         parser.add_argument(f"--{name}", type=int, default=default)
@@ -135,7 +191,9 @@ def cases(options: argparse.Namespace) -> Iterator[tuple[str, int, Rows, dict[st
                 labels = sorted({row["label"] for row in rows})
                 left_out = set(random.Random(seed).sample(labels, HELD_OUT))
                 outside["intents left out"] = [row for row in rows if row["label"] in left_out]
-                rows = [row for row in rows if row["label"] not in left_out]
+                kept = [label for label in labels if label not in left_out]
+                kept = random.Random(seed).sample(kept, min(options.labels, len(kept)))
+                rows = [row for row in rows if row["label"] in kept]
             yield name, seed, rows, outside | {other: sets[other] for other in OTHER[name]}
 
 
@@ -150,7 +208,8 @@ def main() -> None:
         outside |= {"other languages": FOREIGN, "invented words": invented(200, seed)}
         learnt = [row for row in rows if row["split"] == "train"]
         model, report = train(learnt, options.embeddings, seed)
-        inside = known(model, some([row for row in rows if row["split"] == "test"], seed))
+        own = some([row for row in rows if row["split"] == "test"], seed)
+        inside = known(model, own)
         vectors = "with vectors" if model.embedding is not None else "plain"
         print(f"{name}, seed {seed}, {vectors} ({report['recipe']}): of its own kind "
               f"{(inside < LEAST).mean():.3f} below {LEAST}", flush=True)  # fmt: skip
@@ -158,6 +217,11 @@ def main() -> None:
             found = known(model, texts)
             print(f"  {kind:24s} AUROC {auroc(inside, found):.3f}"
                   f"  below {LEAST}: {(found < LEAST).mean():.3f}", flush=True)  # fmt: skip
+            if options.signals and len(texts) > LEAST_TEXTS:
+                here, there = signals(model, own), signals(model, texts)
+                each = {name: auroc(here[name], there[name]) for name in here}
+                each |= weighted(here, there) | {"all of them": all_of_them(here, there)}
+                print("   ", "  ".join(f"{name} {a:.3f}" for name, a in each.items()), flush=True)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,8 @@ import random
 
 import numpy as np
 import pytest
-from sports import FOOTBALLERS, sports
+from checking import SUBJECTS
+from sports import BASEBALL, COMMON, FOOTBALLERS, HOCKEY, sports
 
 from datasette_ftclassify.core.errors import ArtifactError
 from datasette_ftclassify.trainers.local.known import LEVELS
@@ -59,6 +60,20 @@ def test_a_classifier_of_several_labels_a_row_tells_them_too():
     model = fit(both + texts[100:], targets, 2, exclusive=False)[0]
     inside = np.median(known(model, sports(50, seed=4)[0]))
     assert max(known(model, FOREIGN + INVENTED)) < min(0.05, float(inside))
+
+
+def test_two_words_of_a_label_among_strange_ones_are_not_enough_with_five_labels():
+    """The probabilities alone are sure of such a text."""
+    draw = random.Random(6)
+    subjects = [words.split() for words in (HOCKEY, BASEBALL, *SUBJECTS.values())]
+    labels = [draw.randrange(5) for _ in range(250)]
+    texts = [
+        " ".join(draw.choices(subjects[label], k=4) + draw.choices(COMMON.split(), k=8))
+        for label in labels
+    ]
+    model = fit(texts, np.array(labels), 5, exclusive=True)[0]
+    strange = [f"{words[0]} {words[1]} {' '.join(INVENTED)}" for words in subjects]
+    assert max(known(model, strange)) < 0.05
 
 
 def test_it_comes_back_the_same_from_a_file(model):
