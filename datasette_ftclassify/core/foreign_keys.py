@@ -10,6 +10,7 @@ import sqlite3
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from .database import Relation, quote, relation
 from .labels import MAX_LABELS, MAX_NAME, LabelSet, LabelValue, is_blank, label_name
@@ -150,11 +151,35 @@ def with_names(conn: sqlite3.Connection, task: Task, labels: LabelSet) -> LabelS
     return labels.named(read_names(conn, lookup, labels.values), lookup.table)
 
 
-def all_keys(conn: sqlite3.Connection, lookup: Lookup) -> dict[str, LabelValue]:
-    """{name: key} of the lookup table, for labels that are given by name."""
-    sql = (
-        f"select {quote(lookup.key)} from {quote(lookup.table)}"
-        f" where typeof({quote(lookup.key)}) in ('integer', 'text') limit ?"
-    )
-    keys = [row[0] for row in conn.execute(sql, [MAX_LABELS])]
-    return {name: key for key, name in read_names(conn, lookup, keys).items()}
+def all_keys(
+    conn: sqlite3.Connection, task: Task, lookup: Lookup, known: Iterable[LabelValue]
+) -> dict[str, LabelValue]:
+    """{name: key} of the lookup table, for labels that are given by name. A key that a label in the
+    column equals, for SQLite, is that label; others are as the column would store them.
+
+    known: the labels in the column
+    """
+    key, table = quote(lookup.key), quote(lookup.table)
+    same = ((label, _key_of(conn, lookup, label)) for label in known)
+    written = {row[0]: label for label, row in same if row is not None}
+    stored = f"cast({key} as text)" if _holds_texts(conn, task) else key
+    sql = f"select {key}, {stored} from {table} where typeof({key}) in ('integer', 'text') limit ?"
+    keys = [written.get(own, cell) for own, cell in conn.execute(sql, [MAX_LABELS])]
+    return {name: cell for cell, name in read_names(conn, lookup, keys).items()}
+
+
+def _key_of(conn: sqlite3.Connection, lookup: Lookup, label: LabelValue) -> Sequence[Any] | None:
+    key = quote(lookup.key)
+    sql = f"select {key} from {quote(lookup.table)} where {key} = ? limit 1"
+    row: Sequence[Any] | None = conn.execute(sql, [label]).fetchone()
+    return row
+
+
+def _holds_texts(conn: sqlite3.Connection, task: Task) -> bool:
+    """Whether the label column makes texts of numbers, by its declared type."""
+    found = conn.execute(
+        "select type from pragma_table_info(?) where name = ? collate nocase",
+        [task.source, task.labels[0]],
+    ).fetchone()
+    declared = str(found[0]).upper() if found else ""
+    return "INT" not in declared and any(word in declared for word in ("CHAR", "CLOB", "TEXT"))

@@ -98,7 +98,7 @@ def read_split(
     described_names = list(descriptions or ())
     lookup = find_lookup(conn, task) if described_names else None
     if lookup is not None:  # they are described by name, and stand in the rows as keys
-        keys = all_keys(conn, lookup)
+        keys = all_keys(conn, task, lookup, seen)
         more: list[LabelValue] = [keys[name] for name in described_names if name in keys]
     else:
         names = set(map(label_name, seen))

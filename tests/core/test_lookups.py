@@ -6,6 +6,7 @@ import json
 import re
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
@@ -27,6 +28,7 @@ from datasette_ftclassify.jobs.evaluate import evaluate_classifier
 from datasette_ftclassify.jobs.lease import leased
 from datasette_ftclassify.jobs.plan import PredictRequest
 from datasette_ftclassify.jobs.predict import predict_rows
+from datasette_ftclassify.jobs.review.rows import offered_labels
 from datasette_ftclassify.jobs.train import TrainRequest, train_classifier
 from datasette_ftclassify.jobs.train_rows import read_split
 from datasette_ftclassify.sql.functions import register
@@ -206,6 +208,34 @@ def test_keys_may_be_texts_and_not_of_several_columns():
         )
         task = define(conn, "m", text=["message"], labels=["a"])
         assert find_lookup(conn, task) is None
+
+
+@pytest.mark.parametrize(
+    ("key", "column", "cells"),
+    [
+        ("integer primary key", "text", ("1", "2")),
+        ("integer primary key", "varchar(9)", ("1", "2")),
+        ("text primary key collate nocase", "text", ("X", "y")),
+    ],
+)
+def test_keys_that_the_column_writes_otherwise_are_offered_once(
+    key: str, column: str, cells: tuple[str, str]
+):
+    with closing(connect(":memory:", must_exist=False)) as conn:
+        conn.execute(f"create table topics (id {key}, name text)")
+        own: list[Any] = [1, 2, 3] if "integer" in key else ["X", "Y", "Z"]
+        conn.executemany("insert into topics values (?, ?)", zip(own, WORDS, strict=True))
+        conn.execute(
+            f"create table m (id integer primary key, message, topic {column} references topics)"
+        )
+        conn.executemany("insert into m (message, topic) values ('a', ?)", zip(cells))
+        task = define(conn, "m", text=["message"], labels=["topic"])
+        labels = offered_labels(conn, task, task.label_set(cells))
+        assert labels.values[:2] == cells
+        assert labels.names == tuple(WORDS)
+        conn.execute("update m set topic = ? where id = 1", [labels.values[2]])
+        held = conn.execute("select topic from m where id = 1").fetchone()
+        assert held == (labels.values[2],)
 
 
 @pytest.mark.parametrize(

@@ -136,7 +136,11 @@ def offered_labels(conn: sqlite3.Connection, task: Task, known: LabelSet) -> Lab
     lookup = find_lookup(conn, task)
     if lookup is None:
         return known
-    more = [key for key in all_keys(conn, lookup).values() if known.index(key) is None]
+    more = [
+        key
+        for key in all_keys(conn, task, lookup, known.values).values()
+        if known.index(key) is None
+    ]
     return with_names(conn, task, LabelSet((*known.values, *more), _kind(known, len(more))))
 
 
