@@ -99,10 +99,12 @@ class RowUpdates:
         if not self.are_missing(conn):
             sql, values = self._sql, [None] * (len(self._names) + len(self._target.cursor))
         else:
-            # The columns are not there yet: any other column stands for them.
-            column = quote(next(iter(self._target.columns)))
-            sql = f"update {quote(self._target.name)} set {column} = {column} where 0"
-            values = []
+            # Columns that are not there yet have no trigger of their own: any other one stands for
+            # them, where there is none of ours.
+            target = relation(conn, self._target.name)
+            there = [n for n in self._names if target.column(n)] or [next(iter(target.columns))]
+            same = ", ".join(f"{quote(name)} = {quote(name)}" for name in there)
+            sql, values = f"update {quote(target.name)} set {same} where 0", []
         try:
             steps = conn.execute(f"explain {sql}", values).fetchall()
         except SQLITE_ERRORS:  # a trigger needs what this connection has not

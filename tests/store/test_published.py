@@ -196,6 +196,21 @@ def test_full_text_views_and_triggers_are_what_they_were(tmp_path: Path):
     assert holding(copy, "xylophone", "zither", "glockenspiel") == []
 
 
+def test_a_table_whose_definition_calls_json_is_what_it_was(tmp_path: Path):
+    before = made(
+        tmp_path / "before.db",
+        "create table mails (id integer primary key, raw text check (json_valid(raw)),"
+        " body as (json_extract(raw, '$.body')) stored)",
+        "create index by_topic on mails (json_extract(raw, '$.topic'))",
+        "create view topics as select json_extract(raw, '$.topic') as topic from mails",
+        """insert into mails (raw) values ('{"body": "a parrot", "topic": "birds"}')""",
+    )
+    copy = publish_copy(before, tmp_path / "after.db")
+    assert copy.left_out == {}
+    with closing(sqlite3.connect(copy.path)) as new:
+        assert rows(new, "select body, topic from mails, topics") == [("a parrot", "birds")]
+
+
 def test_chosen_tables_go_along_with_what_is_on_them_and_nothing_of_the_others(tmp_path: Path):
     before = made(tmp_path / "before.db", *SHAPES)
     copy = publish_copy(before, tmp_path / "after.db", tables=["DOCS", "both"])
