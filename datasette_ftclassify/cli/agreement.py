@@ -10,7 +10,7 @@ import click
 from ..core.errors import ReviewError
 from ..core.humanize import counted, percent, rows_text, score
 from .options import database_argument, json_option, open_database
-from .output import friendly, one_line, print_json
+from .output import echo, friendly, one_line, print_json
 from .review import person_called
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ def agreement(
         print_json({**found.to_dict(), **done})
         return
     for line in done.get("said", []):
-        click.echo(line)
+        echo(line)
     _describe(found)
 
 
@@ -134,18 +134,18 @@ def _act(
 
 def _describe(found: Agreement) -> None:
     if not found.rows or found.share is None or found.low is None or found.high is None:
-        click.echo(f"No row has been answered by {found.wanted} people yet.")
+        echo(f"No row has been answered by {found.wanted} people yet.")
         return
-    click.echo(
+    echo(
         f"{found.agreed:,} of {rows_text(found.rows)} have the same labels from all:"
         f" {percent(found.share, 1)}, with 95% confidence from {percent(found.low, 1)} to"
         f" {percent(found.high, 1)}."
     )
     alpha = "not defined" if found.alpha is None else score(found.alpha)
-    click.echo(f"  Krippendorff's alpha  {alpha}")
+    echo(f"  Krippendorff's alpha  {alpha}")
     for pair in found.pairs:
         kappa = "not defined" if pair.kappa is None else score(pair.kappa)
-        click.echo(
+        echo(
             f"  {pair.first}, {pair.second}: the same on {percent(pair.share, 1)} of"
             f" {rows_text(pair.rows)}, Cohen's kappa {kappa}"
         )
@@ -154,9 +154,9 @@ def _describe(found: Agreement) -> None:
             f"{who}: {', '.join(labels) or 'none'}" for who, labels in row.answers.items()
         )
         state = "" if row.state == "answered" else f" ({row.state})"
-        click.echo(f"{row.place:4}  {answers}{state}  {one_line(row.text, 60)}")
+        echo(f"{row.place:4}  {answers}{state}  {one_line(row.text, 60)}")
     if found.to_decide or found.to_accept:
-        click.echo(
+        echo(
             f"{counted(found.to_decide, 'disagreement')} to decide,"
             f" {counted(found.to_accept, 'agreed row')} to accept."
         )

@@ -9,7 +9,7 @@ import click
 
 from .confirmation import asking_options, reach
 from .options import database_argument, json_option, open_database
-from .output import friendly, print_json, say
+from .output import echo, friendly, print_json, say
 
 if TYPE_CHECKING:
     import sqlite3
@@ -120,17 +120,17 @@ def _describe(answer: AnswerJson, *, measurable: bool) -> None:
         return
     labels = answer.get("labels", answer.get("name", answer.get("label")))
     if labels is None:
-        click.echo(f"no label: {answer.get('reason') or 'no answer'}")
+        echo(f"no label: {answer.get('reason') or 'no answer'}")
     else:
         said = ", ".join(map(str, labels)) if isinstance(labels, list) else str(labels)
         score = "" if answer["score"] is None else f"  (score {answer['score']:.3f})"
-        click.echo(f"{said or 'none of the labels'}{score}")
+        echo(f"{said or 'none of the labels'}{score}")
     if said_of_text := known_sentence(answer, measurable=measurable):
-        click.echo(said_of_text)
+        echo(said_of_text)
     scores = {
         name: value for name, value in (answer["logprobs"] or {}).items() if value is not None
     }
     for name in sorted(scores, key=lambda name: -scores[name])[:MOST_LABELS]:
-        click.echo(f"  {math.exp(scores[name]):.3f}  {name}")
+        echo(f"  {math.exp(scores[name]):.3f}  {name}")
     if answer["usd"]:
         say(f"Spent {dollars(answer['usd'])}.")

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from .options import database_argument, json_option, open_database
-from .output import friendly, print_json
+from .output import echo, friendly, print_json
 
 
 @click.command()
@@ -41,7 +41,7 @@ def card(database: str, name: str | None, form: str, metadata: str | None) -> No
     if form == "json":
         print_json(found.to_dict())
     else:
-        click.echo(card_markdown(found), nl=False)
+        echo(card_markdown(found), nl=False)
 
 
 def _origin(path: str | None, database: str, table: str) -> Mapping[str, Any]:
@@ -95,5 +95,5 @@ def describe(
     if as_json:
         print_json({"classifier": classifier.title, **asdict(notes)})
         return
-    click.echo(f"Intended use: {notes.intended_use or 'nothing is said'}")
-    click.echo(f"Limits: {notes.limits or 'nothing is said'}")
+    echo(f"Intended use: {notes.intended_use or 'nothing is said'}")
+    echo(f"Limits: {notes.limits or 'nothing is said'}")

@@ -9,7 +9,7 @@ import click
 
 from ..core.humanize import counted, dollars, key_list, rows_text
 from .options import json_option, open_database, plan_from, plan_options, task_from, task_options
-from .output import friendly, one_line, print_json, say, step_progress
+from .output import echo, friendly, one_line, print_json, say, step_progress
 from .train_steps import train_words
 
 if TYPE_CHECKING:
@@ -94,20 +94,20 @@ def _leaves_machine(given: dict[str, Any]) -> bool | None:
 
 def _describe(report: CheckReport) -> None:
     rows, task = report.rows, report.task
-    click.echo(
+    echo(
         f"{task.source}: {rows_text(rows['total'])}, {rows['labelled']:,} labelled,"
         f" {rows['usable']:,} usable as examples; {task.kind}"
         + task.label_reading.words
         + (f", texts in {task.markup} read as their words" if task.markup else "")
     )
     splits = ", ".join(f"{n:,} {name}" for name, n in report.splits["rows"].items())
-    click.echo(f"Split: {splits}\n")
+    echo(f"Split: {splits}\n")
     _describe_labels(report)
     _describe_lengths(report)
     for example in report.sample:
         labels = ", ".join(map(str, example["labels"]))
-        click.echo(f"  e.g. {example['key']} {labels}: {one_line(example['text'])}")
-    click.echo()
+        echo(f"  e.g. {example['key']} {labels}: {one_line(example['text'])}")
+    echo()
     for finding in report.findings:
         _describe_finding(finding)
 
@@ -122,12 +122,10 @@ def _describe_labels(report: CheckReport, most: int = 15) -> None:
     width = max((len(_visible(name)) for name in counts), default=0)
     for name, n in ordered[:most]:
         bar = "█" * max(1, round(_BAR * n / largest))
-        click.echo(f"  {_visible(name):{width}}  {n:7,}  {bar}")
+        echo(f"  {_visible(name):{width}}  {n:7,}  {bar}")
     if len(ordered) > most:
         rest = ordered[most:]
-        click.echo(
-            f"  … {counted(len(rest), 'more label')}, the smallest with {rows_text(rest[-1][1])}"
-        )
+        echo(f"  … {counted(len(rest), 'more label')}, the smallest with {rows_text(rest[-1][1])}")
 
 
 def _visible(name: str) -> str:
@@ -139,19 +137,19 @@ def _describe_lengths(report: CheckReport) -> None:
     found = report.distributions
     for unit, lengths in (("characters", found["characters"]), ("tokens", found["tokens"])):
         if lengths:
-            click.echo(
+            echo(
                 f"  {unit} per text: {lengths['min']:,} to {lengths['max']:,},"
                 f" median {lengths['median']:,}, 95% under {lengths['p95']:,}"
             )
     if report.tokens:
         exact = "" if report.tokens["exact"] else " (an estimate)"
-        click.echo(
+        echo(
             f"  {report.tokens['training_tokens']:,} training tokens for"
             f" {report.tokens['model']}{exact}"
         )
     usd = report.estimate["usd"] if report.estimate else None
     if report.estimate and usd is not None:
-        click.echo(
+        echo(
             f"  training there would cost about {dollars(usd)} for"
             f" {counted(report.estimate['epochs'], 'epoch')}; train asks before it pays"
         )
@@ -167,11 +165,12 @@ def _option(finding: Finding) -> str | None:
 
 def _describe_finding(finding: Finding) -> None:
     colour = _COLOURS[finding.severity]
-    click.echo(f"{click.style(finding.severity, fg=colour, bold=True)}: {finding.message}")
+    click.echo(click.style(finding.severity, fg=colour, bold=True), nl=False)
+    echo(f": {finding.message}")
     nothing = finding.advice.startswith("Nothing to do")
     option = None if nothing else _option(finding)
-    click.echo(f"    {finding.advice}{f' ({option})' if option else ''}")
+    echo(f"    {finding.advice}{f' ({option})' if option else ''}")
     for group in finding.groups:
-        click.echo(f"    {counted(group.rows, 'row')} together: {key_list(group.keys, group.rows)}")
+        echo(f"    {counted(group.rows, 'row')} together: {key_list(group.keys, group.rows)}")
     if finding.keys and not finding.groups:
-        click.echo(f"    rows: {key_list(finding.keys)}")
+        echo(f"    rows: {key_list(finding.keys)}")

@@ -19,7 +19,7 @@ from .evaluate import describe_metrics
 from .jobs import cancel_at_service
 from .options import base_url_option, database_argument, json_option, open_database
 from .other import other
-from .output import friendly, print_json, say
+from .output import echo, friendly, print_json, say
 from .train_steps import access_for
 
 if TYPE_CHECKING:
@@ -57,20 +57,20 @@ def list_command(database: str, as_json: bool) -> None:
         })  # fmt: skip
         return
     if not found and not damaged:
-        click.echo("There is no classifier yet: make one with datasette ftclassify train.")
+        echo("There is no classifier yet: make one with datasette ftclassify train.")
     for summary in found:
         row = _listed(summary)
         mark = "*" if summary.default else " "
-        click.echo(
+        echo(
             f"{mark} {summary.classifier.title}  {row['trainer']}, {row['kind']},"
             f" {len(row['labels'])} labels, {rows_text(row['training_rows'])} of {row['source']},"
             f" {row['created_at']}  {row['quality']}{_interval(summary)}"
             f"{_stops(row['shutdown_date'])}{_also(summary.aliases)}"
         )
     for one in damaged:
-        click.echo(f"! {one.title}  {one.why}")
+        echo(f"! {one.title}  {one.why}")
     if any(summary.default for summary in found):
-        click.echo("* the default: what ft_classify(text) uses without a name")
+        echo("* the default: what ft_classify(text) uses without a name")
 
 
 def _listed(summary: Summary) -> dict[str, Any]:
@@ -148,47 +148,47 @@ def show(database: str, name: str | None, as_json: bool) -> None:
     task = classifier.task
     unused = "" if used else ", not in use"
     by = f"by the {classifier.trainer} trainer"
-    click.echo(f"{classifier.title}: {classifier.labels.kind}, {by}{unused}")
-    click.echo(f"  text    {', '.join(task.text)} of {task.source}")
-    click.echo(f"  labels  {', '.join(classifier.labels.names)}")
-    click.echo(f"  rows    {classifier.training_rows:,} trained on, {classifier.created_at}")
+    echo(f"{classifier.title}: {classifier.labels.kind}, {by}{unused}")
+    echo(f"  text    {', '.join(task.text)} of {task.source}")
+    echo(f"  labels  {', '.join(classifier.labels.names)}")
+    echo(f"  rows    {classifier.training_rows:,} trained on, {classifier.created_at}")
     if "why" in classifier.report:
-        click.echo(f"  recipe  {classifier.report['why']}")
+        echo(f"  recipe  {classifier.report['why']}")
     if said := calibration_text(classifier.report):
-        click.echo(f"  scores  {said}")
+        echo(f"  scores  {said}")
     if said := chosen_text(classifier.report):
-        click.echo(f"  queues  {said}")
+        echo(f"  queues  {said}")
     if (why := why_unasked(classifier)) is not None:
-        click.echo(f"  model   {why}")
+        echo(f"  model   {why}")
     elif facts is not None:
         _describe_service(facts)
     if task.template is not None:
-        click.echo(f"  written {task.template!r}")
+        echo(f"  written {task.template!r}")
     if task.markup is not None:
-        click.echo(f"  markup  {task.markup}: read as its words, in SQL as well")
+        echo(f"  markup  {task.markup}: read as its words, in SQL as well")
     sql = details["sql"] or "its template cannot be written in SQL: classify with predict"
-    click.echo(f"  SQL     {sql}\n")
+    echo(f"  SQL     {sql}\n")
     if summary.problem:
-        click.echo(summary.problem)
+        echo(summary.problem)
     if summary.metrics:
         describe_metrics(summary.metrics, classifier.report)
 
 
 def _describe_service(facts: ServiceFacts) -> None:
-    click.echo(f"  model   {facts.model} at {facts.host}")
+    echo(f"  model   {facts.model} at {facts.host}")
     if facts.deployment:
-        click.echo(f"  asked   as the deployment {facts.deployment}")
+        echo(f"  asked   as the deployment {facts.deployment}")
     if facts.shutdown is not None and facts.days_left is not None:
         left = f"in {facts.days_left:,} days" if facts.days_left > 0 else "which is past"
-        click.echo(f"  stops   {facts.shutdown}, {left}: move it to another trainer before")
+        echo(f"  stops   {facts.shutdown}, {left}: move it to another trainer before")
     for checkpoint in facts.checkpoints:
         figures = ", ".join(
             f"{name} {checkpoint.figures[key]:.3f}"
             for key, name in (("train_loss", "loss"), ("valid_loss", "validation loss"))
             if key in checkpoint.figures
         )
-        click.echo(f"  kept    checkpoint of step {checkpoint.step}  {figures}")
-    click.echo(f"  spent   {dollars(facts.usd)}")
+        echo(f"  kept    checkpoint of step {checkpoint.step}  {figures}")
+    echo(f"  spent   {dollars(facts.usd)}")
 
 
 @classifiers.command()
@@ -237,7 +237,7 @@ def rename(database: str, old: str, new: str, as_json: bool) -> None:
     if as_json:
         print_json({"old": old, "name": new})
     else:
-        click.echo(f"{old} is now called {new}. Queries with the old name go on working.")
+        echo(f"{old} is now called {new}. Queries with the old name go on working.")
 
 
 @classifiers.command("remove-alias")
@@ -254,7 +254,7 @@ def remove_alias_command(database: str, alias: str, as_json: bool) -> None:
     if as_json:
         print_json({"removed": alias})
     else:
-        click.echo(f"{alias} is no longer the name of a classifier.")
+        echo(f"{alias} is no longer the name of a classifier.")
 
 
 @classifiers.command("default")
@@ -271,7 +271,7 @@ def default_command(database: str, name: str, as_json: bool) -> None:
     if as_json:
         print_json({"default": name})
     else:
-        click.echo(f"{name} is now the default classifier.")
+        echo(f"{name} is now the default classifier.")
 
 
 @classifiers.command("use")
@@ -290,7 +290,7 @@ def use_command(database: str, name: str, as_json: bool) -> None:
     if as_json:
         print_json({"classifier": classifier.name, "version": classifier.version})
     else:
-        click.echo(f"{classifier.name} is now version {classifier.version}.")
+        echo(f"{classifier.name} is now version {classifier.version}.")
 
 
 @classifiers.command()
@@ -314,7 +314,7 @@ def checkpoint(database: str, name: str, step: int, as_json: bool) -> None:
     if as_json:
         print_json(row)
         return
-    click.echo(f"{classifier.title} asks {classifier.at_service.model}.")
+    echo(f"{classifier.title} asks {classifier.at_service.model}.")
     command = shlex.join(["datasette", "ftclassify", "evaluate", database, classifier.title])
     say(f"\nNext: {command}")
 
@@ -367,7 +367,7 @@ def delete(
             trainer = find_classifier(conn, name).trainer
             there = forget_models(conn, name, access_for(trainer, base_url))
             for what in there or ["nothing, it was gone"]:
-                click.echo(f"At the service: deleted {what}.", err=as_json)
+                echo(f"At the service: deleted {what}.", err=as_json)
         gone = delete_classifier(conn, name)
     if as_json:
         print_json({
@@ -375,4 +375,4 @@ def delete(
             "cancelled_jobs": [job.id for job in plan.busy],
         })  # fmt: skip
         return
-    click.echo(gone.done)
+    echo(gone.done)

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-import click
-
 from ..core.database import key_text
 from ..core.humanize import rows_text
+from .output import echo
 
 if TYPE_CHECKING:
     from ..jobs.compare import Comparison
@@ -21,7 +20,7 @@ def describe_comparison(comparison: Comparison) -> None:
     different = ""
     if comparison.texts != comparison.rows:
         different = f" ({comparison.texts:,} different texts)"
-    click.echo(f"On the same {comparison.rows:,} test rows{different}, with 95% intervals:")
+    echo(f"On the same {comparison.rows:,} test rows{different}, with 95% intervals:")
     always = words.baseline(comparison.always)
     width = max([len(always), *(len(each.classifier.title) for each in comparison.compared)])
     for each in comparison.compared:
@@ -30,32 +29,32 @@ def describe_comparison(comparison: Comparison) -> None:
         known += f", {words.size(each.bytes)}" if each.bytes is not None else ""
         known += " (the newest of the task that runs on this machine)" if each.added else ""
         told = _figures_line(comparison, each.figures)
-        click.echo(f"  {each.classifier.title:{width}}  {each.classifier.trainer:9}  {told}")
-        click.echo(f"  {'':{width}}  {'':9}  {known}")
+        echo(f"  {each.classifier.title:{width}}  {each.classifier.trainer:9}  {told}")
+        echo(f"  {'':{width}}  {'':9}  {known}")
     told = _figures_line(comparison, comparison.baseline)
-    click.echo(f"  {always:{width}}  {'':9}  {told}")
+    echo(f"  {always:{width}}  {'':9}  {told}")
     for difference in comparison.differences:
-        click.echo(f"\n  {comparison.sentence(difference)}")
+        echo(f"\n  {comparison.sentence(difference)}")
         first, second = comparison.title(difference.first), comparison.title(difference.second)
         gains = (
             f"{metric.name} {words.gain(difference.figures[metric.key])}"
             for metric in comparison.metrics
         )
-        click.echo(f"  {second} against {first}: {', '.join(gains)}")
+        echo(f"  {second} against {first}: {', '.join(gains)}")
         for change in words.changes(difference):
             name = comparison.labels[change.label]
-            click.echo(
+            echo(
                 f"    {name}: of {rows_text(change.rows)} {second} found {change.second:,},"
                 f" {first} {change.first:,} ({change.gained:,} gained, {change.lost:,} lost)"
             )
     if comparison.disagreed:
         keys = ", ".join(key_text(row.key) for row in comparison.disagreements[:10])
         more = ", …" if comparison.disagreed > 10 else ""
-        click.echo(f"\n  Different answers to {rows_text(comparison.disagreed)}: {keys}{more}")
+        echo(f"\n  Different answers to {rows_text(comparison.disagreed)}: {keys}{more}")
     if comparison.left_out:
-        click.echo(f"  {comparison.left_out}")
+        echo(f"  {comparison.left_out}")
     if comparison.unanswered:
-        click.echo(f"  {comparison.unanswered:,} more test rows were not asked about.")
+        echo(f"  {comparison.unanswered:,} more test rows were not asked about.")
 
 
 def _figures_line(comparison: Comparison, figures: Mapping[str, Estimate]) -> str:

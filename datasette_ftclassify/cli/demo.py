@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from .output import friendly, print_json, say, step_progress
+from .output import echo, friendly, print_json, say, step_progress
 
 
 @click.command()
@@ -30,7 +30,7 @@ def demo(path: str, overwrite: bool, as_json: bool) -> None:
         print_json(result.to_dict())
         return
     for line in result.lines(_program("datasette"), _program("sqlite-utils")):
-        click.echo(line)
+        echo(line)
 
 
 def _program(name: str) -> str:

@@ -8,7 +8,7 @@ import click
 
 from ..core.humanize import key_list, percent, score
 from .options import database_argument, json_option, open_database, param_option, where_option
-from .output import friendly, one_line, print_json
+from .output import echo, friendly, one_line, print_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -56,21 +56,21 @@ def drift(
 def _describe(found: Drift) -> None:
     from ..present.drift import drift_read, drift_sentences, drift_summary
 
-    click.echo(drift_summary(found))
+    echo(drift_summary(found))
     for said in drift_sentences(found):
-        click.echo(f"  {said}")
+        echo(f"  {said}")
     _list("Words that are more frequent than in the test rows", found.words)
     _list("Labels that are answered more often", found.labels)
     if found.rows:
-        click.echo("New rows that are least like the training rows:")
+        echo("New rows that are least like the training rows:")
     for row in found.rows:
         known = "" if row.known is None else f", known {score(row.known)}"
         key = key_list([row.key])
-        click.echo(f"  {key}  {row.label} ({score(row.score)}{known})  {one_line(row.text)}")
-    click.echo(drift_read(found))
+        echo(f"  {key}  {row.label} ({score(row.score)}{known})  {one_line(row.text)}")
+    echo(drift_read(found))
 
 
 def _list(title: str, growths: Iterable[Growth]) -> None:
     said = [f"{each.name} ({percent(each.before)} to {percent(each.now)})" for each in growths]
     if said:
-        click.echo(f"{title}: {', '.join(said)}")
+        echo(f"{title}: {', '.join(said)}")

@@ -9,7 +9,7 @@ import click
 
 from ..core.errors import TrainingError
 from .options import json_option
-from .output import friendly, print_json, say
+from .output import echo, friendly, print_json, say
 
 if TYPE_CHECKING:
     from ..trainers.encoders.vector_store import KnownEncoder
@@ -30,12 +30,12 @@ def list_command(as_json: bool) -> None:
         print_json({"encoders": [{**asdict(one), "kept_bytes": one.kept_bytes} for one in known]})
         return
     if not known:
-        click.echo("No sentence encoder was used on this machine yet.")
+        echo("No sentence encoder was used on this machine yet.")
     for one in known:
         size = _size(one.bytes) if one.bytes else "at a service"
         about = [f"{one.dimensions} dimensions", size, one.licence, one.revision]
-        click.echo(f"{one.name}  {', '.join(part for part in about if part)}")
-        click.echo(f"  {one.vectors:,} vectors, {_size(one.kept_bytes)}, {one.digest[:12]}…")
+        echo(f"{one.name}  {', '.join(part for part in about if part)}")
+        echo(f"  {one.vectors:,} vectors, {_size(one.kept_bytes)}, {one.digest[:12]}…")
 
 
 @encoders.command("add")
@@ -51,7 +51,7 @@ def add(name: str, as_json: bool) -> None:
         print_json({"name": name, "digest": encoder.digest, "dimensions": encoder.dimensions})
         return
     size = _size(encoder.files.size)
-    click.echo(f"{name}: {size}, {encoder.dimensions} dimensions, {encoder.digest[:12]}…")
+    echo(f"{name}: {size}, {encoder.dimensions} dimensions, {encoder.digest[:12]}…")
 
 
 @encoders.command("download")
@@ -70,7 +70,7 @@ def download_command(name: str, yes: bool) -> None:
         click.confirm("Download it?", abort=True, err=True)
     download(planned)
     encoder = use_encoder(name)
-    click.echo(f"{name}: {encoder.dimensions} dimensions, {encoder.digest[:12]}…")
+    echo(f"{name}: {encoder.dimensions} dimensions, {encoder.digest[:12]}…")
 
 
 @encoders.command("remove")
@@ -86,7 +86,7 @@ def remove(name: str) -> None:
     with opened_store() as store:
         for one in found:
             store.forget(one.digest)
-            click.echo(f"Deleted {one.vectors:,} vectors of {one.name}.")
+            echo(f"Deleted {one.vectors:,} vectors of {one.name}.")
 
 
 def _known() -> list[KnownEncoder]:

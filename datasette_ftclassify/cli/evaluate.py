@@ -9,7 +9,7 @@ import click
 from ..core.humanize import rows_have
 from .confirmation import agree_to, asking_options, reach
 from .options import database_argument, despite_option, json_option, open_database, queue_option
-from .output import friendly, one_line, print_json, say
+from .output import (friendly, one_line, print_json, say, echo)
 from .run_job import run_here, tell_queued
 from .train_steps import unanswered_lines
 
@@ -76,33 +76,33 @@ def describe_metrics(metrics: Evaluation, report: TrainingReport) -> None:
     """
     from ..metrics import easier_test_rows, headline
 
-    click.echo(f"{metrics.get('classifier')}@{metrics.get('version')}: {headline(metrics)}")
+    echo(f"{metrics.get('classifier')}@{metrics.get('version')}: {headline(metrics)}")
     easier = easier_test_rows(metrics, report)
     if easier:
-        click.echo(f"  warning: {easier}")
+        echo(f"  warning: {easier}")
     if metrics.get("missing"):
-        click.echo(
+        echo(
             f"  {metrics['missing']:,} of the {metrics['held_back']:,} rows held back are gone, or"
             " now have a text that was trained on."
         )
     if metrics.get("unknown_labels"):
         unknown = rows_have(metrics["unknown_labels"])
-        click.echo(f"  {unknown} been held back with a label that it does not know.")
+        echo(f"  {unknown} been held back with a label that it does not know.")
     for text in unanswered_lines(metrics):
-        click.echo(f"  {text}")
+        echo(f"  {text}")
     width = max(len("label"), *(min(len(name), 40) for name in metrics["labels"]))
-    click.echo(f"\n{'label':{width}}  precision  recall     f1  support")
+    echo(f"\n{'label':{width}}  precision  recall     f1  support")
     for name, row in metrics["labels"].items():
-        click.echo(
+        echo(
             f"{one_line(name, width):{width}}  {row['precision']:9.3f}  {row['recall']:6.3f}"
             f"  {row['f1']:5.3f}  {row['support']:7,}"
         )
     _describe_all(metrics)
     confusions = _confusions(metrics.get("confusion"))
     if confusions:
-        click.echo("\nMost confused:")
+        echo("\nMost confused:")
     for count, truth, answer in confusions:
-        click.echo(f"  {count:5,} x {truth} answered with {answer}")
+        echo(f"  {count:5,} x {truth} answered with {answer}")
 
 
 def _describe_all(metrics: Evaluation) -> None:
@@ -112,12 +112,12 @@ def _describe_all(metrics: Evaluation) -> None:
     found = [each for each in metrics_of(groups_of(metrics)) if each.key in metrics]
     positive = metrics.get("positive_label")
     about = "" if positive is None else f" (the positive label is {one_line(positive, 40)})"
-    click.echo(f"\nAll figures{about}:")
+    echo(f"\nAll figures{about}:")
     width = max(len(each.name) for each in found)
     for each in found:
         interval = each.interval_text(metrics)
         shown = each.text(metrics) + (f" ({interval})" if interval else "")
-        click.echo(f"  {each.name:{width}}  {shown:21}  {each.help}")
+        echo(f"  {each.name:{width}}  {shown:21}  {each.help}")
 
 
 def _confusions(confusion: Confusion | None, most: int = 5) -> list[tuple[int, str, str]]:

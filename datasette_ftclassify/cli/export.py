@@ -15,7 +15,7 @@ from .options import (
     task_options,
     unescape,
 )
-from .output import friendly, print_json, row_progress, say
+from .output import echo, friendly, print_json, row_progress, say
 
 
 @click.command()
@@ -92,6 +92,6 @@ def export(database: str, as_json: bool, **given: Any) -> None:
         return
     for name, rows in result.rows.items():
         path = result.files.get(name)
-        click.echo(f"{name:10} {rows:8,} rows  {path if path else 'no file, since it has no rows'}")
+        echo(f"{name:10} {rows:8,} rows  {path if path else 'no file, since it has no rows'}")
     for note in result.notes:
         say(note)

@@ -14,7 +14,7 @@ from ..core.humanize import counted
 from ..present.jobs import describe, describe_all, shows_step
 from .job_output import event_lines, line, line_of, settings_lines
 from .options import database_argument, json_option, open_database, usd_option
-from .output import StepProgress, friendly, print_json, say, step_progress
+from .output import StepProgress, echo, friendly, print_json, say, step_progress
 from .run_job import LOOK_EVERY, jobs_command, now_line, watched, work_command
 
 if TYPE_CHECKING:
@@ -53,9 +53,9 @@ def list_command(database: str, as_json: bool) -> None:
             print_json({"jobs": [facts.to_dict() for facts in described]})
             return
         for facts in described:
-            click.echo(line_of(conn, facts))
+            echo(line_of(conn, facts))
     if not described:
-        click.echo("There is no job yet.")
+        echo("There is no job yet.")
 
 
 @jobs.command()
@@ -75,9 +75,9 @@ def show(database: str, job_id: int, as_json: bool) -> None:
             facts = describe(conn, job)
             print_json({**facts.to_dict(), "events": [event.to_dict() for event in events]})
             return
-        click.echo(line(conn, job))
+        echo(line(conn, job))
     for text in (*settings_lines(job), *event_lines(events)):
-        click.echo(f"      {text}")
+        echo(f"      {text}")
 
 
 @jobs.command()
@@ -101,7 +101,7 @@ def follow(database: str, job_id: int, as_json: bool) -> None:
         if as_json:
             print_json(describe(conn, job).to_dict())
         else:
-            click.echo(line(conn, job))
+            echo(line(conn, job))
     if job.state == "failed":
         raise SystemExit(1)
 
@@ -179,7 +179,7 @@ def _asking(action: str, text: str) -> click.Command:
             if as_json:
                 print_json(describe(conn, job).to_dict())
             else:
-                click.echo(line(conn, job))
+                echo(line(conn, job))
         if action == "cancel" and job.state == "failed":
             raise SystemExit(1)
 
@@ -260,7 +260,7 @@ def work(
         left = [{"id": job_id, "why": why} for job_id, why in worker.left.items()]
         print_json({"jobs": worker.ran, "left": left})
     else:
-        click.echo(worker.summary())
+        echo(worker.summary())
     if any(job["state"] == "failed" for job in worker.ran):
         raise SystemExit(1)
 

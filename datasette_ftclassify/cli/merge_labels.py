@@ -11,7 +11,7 @@ from ..core.errors import ReviewError
 from ..core.humanize import rows_text
 from .confirmation import confirm
 from .options import database_argument, json_option, open_database
-from .output import friendly, print_json
+from .output import echo, friendly, print_json
 from .review import person_called
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ def merge_labels(
     if as_json:
         print_json({**plan.to_dict(), "batch": done.batch})
     else:
-        click.echo(f"Changed {rows_text(len(done.keys))}; --undo {done.batch} takes it back.")
+        echo(f"Changed {rows_text(len(done.keys))}; --undo {done.batch} takes it back.")
 
 
 def _task(conn: sqlite3.Connection, table: str, given: dict[str, Any]) -> Task:
@@ -115,7 +115,7 @@ def _undo(conn: sqlite3.Connection, table: str, batch: int, who: str, as_json: b
         print_json({"batch": batch, "restored": len(undone.restored), "kept": undone.kept})
         return
     left = f", {rows_text(undone.kept)} changed since left as they are" if undone.kept else ""
-    click.echo(f"Undone: {rows_text(len(undone.restored))} have their old labels again{left}.")
+    echo(f"Undone: {rows_text(len(undone.restored))} have their old labels again{left}.")
 
 
 def _suggest(conn: sqlite3.Connection, task: Task, as_json: bool) -> None:
@@ -134,27 +134,25 @@ def _suggest(conn: sqlite3.Connection, task: Task, as_json: bool) -> None:
         })  # fmt: skip
         return
     for name, rows in labels.items():
-        click.echo(f"{rows:8,}  {name!r}")
+        echo(f"{rows:8,}  {name!r}")
     for suggestion in found:
         old = " / ".join(map(repr, suggestion.old))
-        click.echo(f"{old} may be {suggestion.into!r}: {suggestion.why}")
+        echo(f"{old} may be {suggestion.into!r}: {suggestion.why}")
     for merge in merges:
         undone = f", undone by {merge.undone_by}" if merge.undone_by else ""
-        click.echo(f"merge {merge.id}: {merge.said}, {rows_text(merge.rows)}{undone}")
+        echo(f"merge {merge.id}: {merge.said}, {rows_text(merge.rows)}{undone}")
 
 
 def _describe(plan: MergePlan, table: str, *, err: bool) -> None:
     for name, having in plan.rows.items():
-        click.echo(f"{having:8,}  {name!r} becomes {plan.into!r}", err=err)
+        echo(f"{having:8,}  {name!r} becomes {plan.into!r}", err=err)
     new = ", which no row has yet" if plan.new else ""
-    click.echo(
-        f"{rows_text(plan.changed).capitalize()} of {table} get {plan.into!r}{new}.", err=err
-    )
+    echo(f"{rows_text(plan.changed).capitalize()} of {table} get {plan.into!r}{new}.", err=err)
     if plan.empty:
-        click.echo(f"No row has {', '.join(plan.empty)} any more; the columns stay.", err=err)
+        echo(f"No row has {', '.join(plan.empty)} any more; the columns stay.", err=err)
     for one in plan.stale:
         minimum = ", and its minimum score is of the old labels" if one.minimum else ""
-        click.echo(
+        echo(
             f"{one.title} goes on answering with {', '.join(one.labels)} until it is trained again"
             f"{minimum}.",
             err=err,

@@ -19,7 +19,7 @@ from .options import (
     strength_option,
     wrong_option,
 )
-from .output import friendly, print_json
+from .output import echo, friendly, print_json
 
 if TYPE_CHECKING:
     from ..jobs.minimum_scores import MinimumChoice, Promises, Tested
@@ -84,16 +84,16 @@ def minimum_command(database: str, name: str | None, as_json: bool, **given: Any
     if as_json:
         print_json(_as_json(classifier, minimum, outcome, of_groups, found))
         return
-    click.echo(f"{classifier.title}: {said(minimum)}")
+    echo(f"{classifier.title}: {said(minimum)}")
     if outcome is not None:
-        click.echo(f"On the test rows: {_outcome(outcome)}.")
+        echo(f"On the test rows: {_outcome(outcome)}.")
     if of_groups is not None:
         gave = _outcome(of_groups).replace("answered", "get a group", 1)
-        click.echo(f"Of {of_groups.rows:,} of the test rows without a label: {gave}.")
+        echo(f"Of {of_groups.rows:,} of the test rows without a label: {gave}.")
     if found is not None:
         _describe(found)
     if told := chosen_text(classifier.report):
-        click.echo(told)
+        echo(told)
 
 
 def _choice(given: dict[str, Any]) -> MinimumChoice | None:
@@ -143,11 +143,11 @@ def _as_json(
 
 def _describe(found: Promises) -> None:
     if found.problem is not None:
-        click.echo(found.problem)
+        echo(found.problem)
         return
-    click.echo(f"By {rows_text(found.rows)} that were held out of the training:")
+    echo(f"By {rows_text(found.rows)} that were held out of the training:")
     for one in found.tested:
-        click.echo(_line(one))
+        echo(_line(one))
 
 
 def _line(one: Tested) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from .options import database_argument, json_option, open_database
-from .output import friendly, print_json, say
+from .output import echo, friendly, print_json, say
 
 _name_option = click.option("--name", "new_name", help="Name of the classifier there. [its own]")
 
@@ -36,7 +36,7 @@ def export_model(database: str, name: str, folder: str, as_json: bool) -> None:
     if as_json:
         print_json({"classifier": classifier.title, "folder": folder, "files": list(files)})
         return
-    click.echo(f"Wrote {classifier.title} into {folder}: {', '.join(files)}.")
+    echo(f"Wrote {classifier.title} into {folder}: {', '.join(files)}.")
     say("It holds the words of the texts that it was trained on, and their weights.")
 
 
@@ -59,7 +59,7 @@ def import_model(database: str, folder: str, new_name: str | None, as_json: bool
     if as_json:
         print_json({"classifier": classifier.title})
     else:
-        click.echo(f"Stored {classifier.title}.")
+        echo(f"Stored {classifier.title}.")
 
 
 @click.command()
@@ -83,4 +83,4 @@ def copy(database: str, name: str, other: str, new_name: str | None, as_json: bo
     if as_json:
         print_json({"classifier": classifier.title, "database": other})
     else:
-        click.echo(f"{other} has {classifier.title} now.")
+        echo(f"{other} has {classifier.title} now.")

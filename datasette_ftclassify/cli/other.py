@@ -17,7 +17,7 @@ from .options import (
     param_option,
     where_option,
 )
-from .output import friendly, one_line, print_json, say
+from .output import echo, friendly, one_line, print_json, say
 from .train_steps import access_for, finish_training
 
 if TYPE_CHECKING:
@@ -126,18 +126,18 @@ def _task(
 
 
 def _describe(found: OtherPreview, *, err: bool) -> None:
-    click.echo(
+    echo(
         f"The class {found.label} of {rows_text(found.rows)}, beside {rows_text(found.labelled)} "
         "with a label. Each was answered while it was held out:",
         err=err,
     )
     caught = percent(found.caught / max(found.held_out, 1))
-    click.echo(f"  caught     {found.caught:,} of {found.held_out:,} ({caught})", err=err)
+    echo(f"  caught     {found.caught:,} of {found.held_out:,} ({caught})", err=err)
     by_label = ", ".join(f"{count:,} of {label}" for label, count in found.misplaced.items())
     misplaced = sum(found.misplaced.values())
     what = f" ({by_label})" if by_label else ""
-    click.echo(f"  misplaced  {misplaced:,} of {found.labelled:,}{what}", err=err)
-    click.echo(
+    echo(f"  misplaced  {misplaced:,} of {found.labelled:,}{what}", err=err)
+    echo(
         f"  right      {percent(found.now, 1)} of the rows with a label, {percent(found.before, 1)}"
         " without the class",
         err=err,
@@ -148,7 +148,7 @@ def _describe(found: OtherPreview, *, err: bool) -> None:
 
 def _list(title: str, rows: Sequence[JudgedRow], err: bool) -> None:
     if rows:
-        click.echo(f"{title}:", err=err)
+        echo(f"{title}:", err=err)
     for row in rows:
         answer = f"{row.label}, answered with {row.answer}"
-        click.echo(f"  {key_list([row.key])}  {answer}  {one_line(row.text)}", err=err)
+        echo(f"  {key_list([row.key])}  {answer}  {one_line(row.text)}", err=err)

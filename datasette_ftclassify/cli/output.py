@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import os
+import re
 import shutil
 import sys
 import time
@@ -85,7 +86,7 @@ def with_options(error: Exception) -> str:
 
 
 def _one_line(error: Exception) -> str:
-    text = " ".join(str(error).split())
+    text = _visible(" ".join(str(error).split()))
     if isinstance(error, OPERATIONAL_ERRORS) and "readonly" in text:
         return "The database file, or its folder, is read-only: work on a copy that is not."
     if isinstance(error, OPERATIONAL_ERRORS) and "locked" in text:
@@ -102,9 +103,25 @@ def print_json(data: object) -> None:
     click.echo(json.dumps(data, ensure_ascii=False, indent=2, default=str))
 
 
+_CONTROLS = re.compile(
+    r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
+)
+
+
+def echo(message: object = "", *, nl: bool = True, err: bool = False) -> None:
+    """Prints a message as it is but for characters that could move the terminal's cursor, change
+    its colours or the direction of writing: those, which may come from a cell, are shown as
+    `\\x1b`."""
+    click.echo(_visible(str(message)), nl=nl, err=err)
+
+
+def _visible(text: str) -> str:
+    return _CONTROLS.sub(lambda found: ascii(found[0])[1:-1], text)
+
+
 def say(message: str = "") -> None:
     """A message for the person at the terminal, out of the way of what a program reads."""
-    click.echo(message, err=True)
+    echo(message, err=True)
 
 
 class StepProgress:

@@ -27,7 +27,7 @@ from .options import (
     where_option,
     wrong_option,
 )
-from .output import friendly, print_json, say
+from .output import echo, friendly, print_json, say
 from .run_job import batches_there, run_here, tell_queued
 
 if TYPE_CHECKING:
@@ -241,32 +241,32 @@ def _describe(result: dict[str, Any], classifier: Classifier, table: str) -> Non
         say(f"Went on after {rows_text(result['resumed_at'])} already written.")
     columns = {**result["columns"]}
     names = ", ".join(filter(None, [*columns.pop("label_scores", {}).values(), *columns.values()]))
-    click.echo(
+    echo(
         f"{classifier.title} classified {result['predicted']:,} of {rows_text(result['rows'])}"
         f" of {table} into {names}."
     )
     describe_counts(result)
     if result.get("failed"):
         what = "got no answer, or were not written" if "spent" in result else "not written"
-        click.echo(f"{rows_text(result['failed'])} {what}:")
+        echo(f"{rows_text(result['failed'])} {what}:")
     for reason, count in result.get("reasons", {}).items():
-        click.echo(f"  {count:5,} x {reason}")
+        echo(f"  {count:5,} x {reason}")
     if "spent" in result:
-        click.echo(_spent(result["spent"]))
+        echo(_spent(result["spent"]))
 
 
 def describe_counts(result: dict[str, Any]) -> None:
     """Rows without a label, and why."""
     if result.get("abstained"):
-        click.echo(
+        echo(
             f"{rows_have(result['abstained'])} a score below {result['threshold']:.3g}, the minimum"
             " score, and no label."
         )
     if result.get("unlike"):
         few = one_or_more(result["unlike"], "is", "are")
-        click.echo(f"{rows_text(result['unlike'])} {few} less known than --min-known: no label.")
+        echo(f"{rows_text(result['unlike'])} {few} less known than --min-known: no label.")
     if result["skipped"]:
-        click.echo(f"{rows_have(result['skipped'])} no text and got NULL.")
+        echo(f"{rows_have(result['skipped'])} no text and got NULL.")
 
 
 def _spent(spent: dict[str, Any]) -> str:

@@ -19,7 +19,7 @@ from .options import (
     min_score_option,
     number_option,
 )
-from .output import friendly, one_line, print_json, row_progress, say
+from .output import echo, friendly, one_line, print_json, row_progress, say
 from .predict import describe_counts
 
 if TYPE_CHECKING:
@@ -130,7 +130,7 @@ def _describe(plan: FilesPlan, counts: PartCounts | None, out: Path, as_json: bo
         print_json(result)
         return
     names = ", ".join(name for _, name in settings.columns.items())
-    click.echo(
+    echo(
         f"{plan.model.name} classified {found.predicted:,} of {rows_text(found.rows)} of "
         f"{counted(plan.sources, 'file')} into {names}, in {out}."
     )

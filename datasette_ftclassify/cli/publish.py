@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from .options import database_argument, json_option
-from .output import friendly, print_json, say, step_progress
+from .output import echo, friendly, print_json, say, step_progress
 
 if TYPE_CHECKING:
     from ..jobs.publish import PublishedCopy
@@ -58,23 +58,23 @@ def publish_copy(
         print_json({**copy.to_dict(), "commands": commands})
         return
     _describe(database, copy)
-    click.echo("\nTo publish it:")
+    echo("\nTo publish it:")
     for host, command in commands.items():
         needs = f"   # datasette install {PLUGINS[host]}" if host in PLUGINS else ""
-        click.echo(f"  {command}{needs}")
+        echo(f"  {command}{needs}")
 
 
 def _describe(database: str, copy: PublishedCopy) -> None:
     from ..present import publishing
 
     after, before = publishing.size(copy.bytes_after or 0), publishing.size(copy.bytes_before)
-    click.echo(f"Wrote {copy.path}: {after}, of {before}.")
-    click.echo("\nStays:")
+    echo(f"Wrote {copy.path}: {after}, of {before}.")
+    echo("\nStays:")
     for line in publishing.stays(copy):
-        click.echo(f"  {line}")
-    click.echo("\nGoes:")
+        echo(f"  {line}")
+    echo("\nGoes:")
     for line in list(publishing.goes(copy)) or ["nothing"]:
-        click.echo(f"  {line}")
+        echo(f"  {line}")
     for name, why in copy.left_out.items():
         say(f"{name} is left out: {why}.")
     for sentence in publishing.reveals(copy):

@@ -15,7 +15,7 @@ import click
 from ..core.errors import FtclassifyError, ReviewError, RowChanged
 from ..core.humanize import counted, key_list, percent, rows_text
 from .options import database_argument, json_option, open_database, task_from, where_option
-from .output import friendly, one_line, print_json, say
+from .output import echo, friendly, one_line, print_json, say
 from .run_job import run_here
 
 if TYPE_CHECKING:
@@ -117,7 +117,7 @@ def review(
             if as_json:
                 print_json({"change": change.id, "undone": True})
             else:
-                click.echo(f"Undone: row {change.place} is open again.")
+                echo(f"Undone: row {change.place} is open again.")
         elif not interactive:
             _list(conn, job, as_json, who)
         else:
@@ -213,10 +213,10 @@ def _list(conn: sqlite3.Connection, job: Job, as_json: bool, who: str) -> None:
     if as_json:
         print_json({**queue.to_dict(), "rows": [row.to_dict() for row in rows]})
         return
-    click.echo(queue.said)
+    echo(queue.said)
     for row in rows:
         state = "" if row.state == "open" else f" ({row.state})"
-        click.echo(
+        echo(
             f"{row.place:4}  {key_list([row.key])}  {_names(row.labels)} -> "
             f"{_names(row.suggested)}{state}  {one_line(row.text or '', 60)}"
         )
@@ -226,7 +226,7 @@ def _list(conn: sqlite3.Connection, job: Job, as_json: bool, who: str) -> None:
 def _tell_audit(queue: QueueNow) -> None:
     found = queue.audit
     if found is not None:
-        click.echo(
+        echo(
             f"Of {rows_text(found.rows)} drawn at random {found.wrong:,} had a wrong label:"
             f" {percent(found.share, 1)} of all, with 95% confidence from"
             f" {percent(found.low, 1)} to {percent(found.high, 1)}."
@@ -268,7 +268,7 @@ def _set(
     if as_json:
         print_json({"job": job.id, "changes": done})
     else:
-        click.echo(f"{rows_text(len(done)).capitalize()} reviewed.")
+        echo(f"{rows_text(len(done)).capitalize()} reviewed.")
 
 
 class Session:
@@ -294,14 +294,14 @@ class Session:
         from ..jobs.review.shown import queue_now, show_row
 
         queue = queue_now(self._conn, self._job)
-        click.echo(queue.said)
+        echo(queue.said)
         say(_HELP)
         place = start(self._conn, self._job, self._who)
         while place is not None:
             row = show_row(self._conn, self._job, place, self._who)
             queue = queue_now(self._conn, self._job, self._who)
             if row is None:
-                click.echo(f"Row {place} is gone.")
+                echo(f"Row {place} is gone.")
                 place = start(self._conn, self._job, self._who, besides=place)
                 continue
             self._show(queue, row)
@@ -313,22 +313,22 @@ class Session:
 
         first, others = label_order(queue.labels, row)
         text = (row.text or "")[:_LONGEST]
-        click.echo(f"\n{row.place} of {queue.progress.rows:,}, {queue.left:,} left")
+        echo(f"\n{row.place} of {queue.progress.rows:,}, {queue.left:,} left")
         if row.why:
-            click.echo(textwrap.fill(row.why, _WIDTH))
+            echo(textwrap.fill(row.why, _WIDTH))
         for line in text.splitlines() or [""]:
-            click.echo(textwrap.fill(line, _WIDTH, initial_indent="  ", subsequent_indent="  "))
+            echo(textwrap.fill(line, _WIDTH, initial_indent="  ", subsequent_indent="  "))
         if row.words:
-            click.echo(f"words: {', '.join(row.words)}")
+            echo(f"words: {', '.join(row.words)}")
         if row.blind:
-            click.echo(f"your answer: {_names(row.mine)}")
+            echo(f"your answer: {_names(row.mine)}")
         else:
-            click.echo(f"label: {_names(row.labels)}   suggested: {_names(row.suggested)}")
+            echo(f"label: {_names(row.labels)}   suggested: {_names(row.suggested)}")
         for person, labels in row.answers or []:
-            click.echo(f"{person}: {_names(labels)}")
+            echo(f"{person}: {_names(labels)}")
         more = f", and {counted(len(others), 'more label')}" if others else ""
         keys = "  ".join(f"{i} {name}" for i, name in enumerate(first[:9], 1))
-        click.echo(f"{keys}{more}")
+        echo(f"{keys}{more}")
 
     def _act(self, queue: QueueNow, row: ShownRow) -> int | None:
         """What the next key says; gives the place to show then, None for the end."""
@@ -347,10 +347,10 @@ class Session:
         try:
             return self._change(key, queue, row)
         except RowChanged as error:
-            click.echo(str(error))
+            echo(str(error))
             return row.place
         except ReviewError as error:
-            click.echo(f"{error}  ({_HELP})")
+            echo(f"{error}  ({_HELP})")
             return row.place
 
     def _change(self, key: str, queue: QueueNow, row: ShownRow) -> int | None:

@@ -17,7 +17,7 @@ from ..core.errors import FtclassifyError, JobPaused, JobStopped
 from ..core.humanize import counted
 from ..core.sqlite_errors import SQLITE_ERRORS
 from ..present.jobs import describe, money
-from .output import StepProgress, Stopped, print_json, step_progress, with_options
+from .output import StepProgress, Stopped, echo, print_json, step_progress, with_options
 
 if TYPE_CHECKING:
     from ..store.jobs.job import Job
@@ -122,9 +122,7 @@ def tell_queued(
     if as_json:
         print_json(job.to_dict())
     else:
-        click.echo(
-            f"Job {job.id} waits. Run it with: {work_command(conn, job, database, base_url)}"
-        )
+        echo(f"Job {job.id} waits. Run it with: {work_command(conn, job, database, base_url)}")
 
 
 @contextmanager

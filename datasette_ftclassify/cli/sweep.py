@@ -22,7 +22,7 @@ from .options import (
     task_options,
     yes_option,
 )
-from .output import friendly, print_json, say, step_progress
+from .output import echo, friendly, print_json, say, step_progress
 from .run_job import run_here
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ def sweep(database: str, as_json: bool, **given: Any) -> None:
         )
         if given["cancel"]:
             ended = cancel_sweep(conn, found.id, access)
-            click.echo(f"{counted(ended, 'training')} cancelled or asked to end.")
+            echo(f"{counted(ended, 'training')} cancelled or asked to end.")
             return
         price = _agree(conn, found, access, given)
         jobs = submit_sweep(conn, found, price, limit_usd=given["limit_usd"], access=access)
@@ -96,7 +96,7 @@ def sweep(database: str, as_json: bool, **given: Any) -> None:
     if metrics is not None:
         from ..metrics import headline
 
-        click.echo(f"\nOn the test rows: {headline(metrics)}")
+        echo(f"\nOn the test rows: {headline(metrics)}")
     if following:
         say(f"\nNext: {following}")
 
@@ -148,7 +148,7 @@ def _tell_queued(sweep: Sweep, jobs: list[int], as_json: bool) -> None:
     if as_json:
         print_json({"sweep": sweep.id, "jobs": jobs})
         return
-    click.echo(f"{counted(len(jobs), 'training')} queued; the same command shows what was chosen.")
+    echo(f"{counted(len(jobs), 'training')} queued; the same command shows what was chosen.")
 
 
 def _judge(
@@ -172,15 +172,15 @@ def _judge(
 
 def _describe(result: SweepResult) -> None:
     width = max(len(one.name) for one in result.tried)
-    click.echo(f"{result.metric[:1].upper()}{result.metric[1:]} of answers to rows {result.split}:")
+    echo(f"{result.metric[:1].upper()}{result.metric[1:]} of answers to rows {result.split}:")
     for one in result.tried:
         figures = "no figure" if one.mean is None else f"{one.mean:.3f}"
         if len(one.figures) > 1:
             figures += f" ({min(one.figures):.3f} to {max(one.figures):.3f})"
-        click.echo(f"  {one.name:{width}}  {figures}")
+        echo(f"  {one.name:{width}}  {figures}")
         for trained in one.trained:
             if trained.state != "finished":
-                click.echo(f"    seed {trained.seed}: {trained.state}, job {trained.job.id}")
+                echo(f"    seed {trained.seed}: {trained.state}, job {trained.job.id}")
     if result.baseline is not None:
-        click.echo(f"  {'Most frequent label':{width}}  {result.baseline:.3f}")
-    click.echo(f"\n{result.why}")
+        echo(f"  {'Most frequent label':{width}}  {result.baseline:.3f}")
+    echo(f"\n{result.why}")

@@ -15,7 +15,7 @@ from ..core.humanize import counted, dollars, rows_have, rows_text
 from ..core.training_report import chosen_text
 from .comparison import describe_comparison
 from .confirmation import ask, refuse_errors, review_lines
-from .output import Stopped, print_json, say, step_progress, with_options
+from .output import Stopped, echo, print_json, say, step_progress, with_options
 from .run_job import again, jobs_command, tell_queued, watched, work_command
 
 if TYPE_CHECKING:
@@ -261,10 +261,10 @@ def finish_training(
         return
     describe_training(result, database)
     if comparison is not None:
-        click.echo()
+        echo()
         describe_comparison(comparison)
     elif first:
-        click.echo(f"\nNot compared: {why_not}")
+        echo(f"\nNot compared: {why_not}")
     say(f"\nNext: {next_step(conn, result, database, base_url)}")
 
 
@@ -308,31 +308,31 @@ def describe_training(result: TrainResult, database: str) -> None:
         used = " and ".join(f"{n:,} {name}" for name, n in counts.items())
         if sum(counts.values()) != classifier.training_rows:  # a service only validates on some
             used = f"and validated on {counts.get('validation', 0):,} others"
-        click.echo(f"Trained {classifier.title} on {rows_text(classifier.training_rows)} ({used}).")
+        echo(f"Trained {classifier.title} on {rows_text(classifier.training_rows)} ({used}).")
     else:
-        click.echo(f"{classifier.title} is ready.")
-    click.echo(f"  {len(classifier.labels)} labels, {classifier.labels.kind}")
+        echo(f"{classifier.title} is ready.")
+    echo(f"  {len(classifier.labels)} labels, {classifier.labels.kind}")
     for value, count in report["left_out"].items():
-        click.echo(f"  left out: {rows_text(count)} whose split column says {value}")
+        echo(f"  left out: {rows_text(count)} whose split column says {value}")
     if report.get("left_out_new"):
-        click.echo(f"  left out: {rows_text(report['left_out_new'])} that came since")
+        echo(f"  left out: {rows_text(report['left_out_new'])} that came since")
     if report.get("predicted_labels"):
-        click.echo(f"  {rows_have(report['predicted_labels'])} the label that was predicted")
+        echo(f"  {rows_have(report['predicted_labels'])} the label that was predicted")
     if report["shared_with_train"]:
         shared = report["shared_with_train"]
-        click.echo(f"  {rows_have(shared)} been held back with a text that also stands in train")
+        echo(f"  {rows_have(shared)} been held back with a text that also stands in train")
     if variants := report.get("label_variants"):
         shown = "; ".join(" / ".join(map(ascii, group[:4])) for group in variants[:3])
-        click.echo(
+        echo(
             f"  warning: {counted(len(variants), 'label')} written in several ways: {shown}."
             " --merge-variants counts them as one"
         )
     for line in [*report.get("labels_said", []), *report.get("texts_said", [])]:
-        click.echo(f"  {line}")
+        echo(f"  {line}")
     for line in _report_lines(report):
-        click.echo(f"  {line}")
+        echo(f"  {line}")
     if result.usd:
-        click.echo(f"  {dollars(result.usd)} spent")
+        echo(f"  {dollars(result.usd)} spent")
     _describe_quality(result, database)
 
 
@@ -340,18 +340,18 @@ def _describe_quality(result: TrainResult, database: str) -> None:
     from ..metrics import easier_test_rows, headline
 
     if result.metrics is None:
-        click.echo(f"  Not evaluated: {result.not_evaluated or 'no rows were held back.'}")
+        echo(f"  Not evaluated: {result.not_evaluated or 'no rows were held back.'}")
     else:
-        click.echo(f"  {headline(result.metrics)}")
+        echo(f"  {headline(result.metrics)}")
         easier = easier_test_rows(result.metrics, result.classifier.report)
         if easier:
-            click.echo(f"  warning: {easier}")
+            echo(f"  warning: {easier}")
         for text in unanswered_lines(result.metrics):
-            click.echo(f"  {text}")
+            echo(f"  {text}")
     if result.local and result.metrics:
-        click.echo("  On the same rows, on this machine:")
+        echo("  On the same rows, on this machine:")
         for summary in result.local:
-            click.echo(f"    {summary.classifier.title}: {summary.headline()}")
+            echo(f"    {summary.classifier.title}: {summary.headline()}")
 
 
 def _report_lines(report: TrainingReport) -> list[str]:

@@ -9,7 +9,7 @@ import click
 
 from ..core.errors import AccessError
 from .options import json_option
-from .output import friendly, print_json
+from .output import echo, friendly, print_json
 
 if TYPE_CHECKING:
     from ..trainers.access import Access
@@ -34,15 +34,15 @@ def trainers(as_json: bool) -> None:
         print_json({"trainers": rows})
         return
     for trainer in found:
-        click.echo(f"{trainer.name:10}  {trainer.title}")
-        click.echo(f"{'':10}  {_sentence(trainer.capabilities)}")
+        echo(f"{trainer.name:10}  {trainer.title}")
+        echo(f"{'':10}  {_sentence(trainer.capabilities)}")
         if limits := _limits(trainer):
-            click.echo(f"{'':10}  {limits}")
+            echo(f"{'':10}  {limits}")
         offered = _models(trainer, access)
         if offered.get("closed"):
-            click.echo(f"{'':10}  {offered['closed']}")
+            echo(f"{'':10}  {offered['closed']}")
         elif offered.get("models"):
-            click.echo(f"{'':10}  models: {', '.join(offered['models'])}")
+            echo(f"{'':10}  models: {', '.join(offered['models'])}")
 
 
 def _options(trainer: Trainer) -> list[dict[str, Any]]:

@@ -373,9 +373,14 @@ def test_what_writing_a_row_sets_off_is_said_beforehand(trained: Path):
             "create trigger touch after update on messages begin"
             " update messages set updated_at = 'now' where id = new.id; end"
         )
+        conn.execute("alter table messages add column ai_label")  # and the others are not there
+        conn.execute("create trigger sort after update of ai_label on messages begin select 1; end")
+        conn.execute("create trigger move after update of id on messages begin select 1; end")
     chosen = [trained, "messages", "--classifier", "topics", "--where", "id < 5"]
-    said = run("predict", *chosen).stderr
-    assert "sets off this trigger of messages, as an edit of the row does: touch." in said
+    said = run("predict", *chosen, "--columns-prefix", "ai", "--overwrite").stderr
+    assert "sets off these triggers of messages, as an edit of the row does: " in said
+    assert "sort" in said
+    assert "move" not in said
 
 
 def test_next_steps_can_be_typed(town: Path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 import sqlite3
 from collections.abc import Iterator
@@ -203,3 +204,22 @@ def test_a_check_leads_to_the_training_of_what_was_checked(trained):
     assert command[:4] == ["datasette", "ftclassify", "train", str(trained)]
     task = ["messages", "--kind", "multiclass", *TASK[1:], "--where", "ward is not null"]
     assert command[4:] == [*task, "--seed", "3", "--test", "0.2"]
+
+
+def test_cells_cannot_command_the_terminal(tmp_path: Path) -> None:
+    labels = ["\x1b[2Jbirds", "boats\x9b2J", "bees\u202e"]
+    with closing(sqlite3.connect(tmp_path / "t.db")) as conn, conn:
+        conn.execute('create table "\x1b]0;x\x07" (id integer primary key, text, label)')
+        texts = ((f"\x1b[8mabout \r {n}", labels[n % 3]) for n in range(60))
+        conn.executemany('insert into "\x1b]0;x\x07" (text, label) values (?, ?)', texts)
+    chosen = ["check", str(tmp_path / "t.db"), "\x1b]0;x\x07", "--text", "text", "--quick"]
+    told = CliRunner().invoke(ftclassify, [*chosen, "--label", "label"], color=True)
+    assert told.exit_code == 0, told.output
+    wrong = CliRunner().invoke(ftclassify, [*chosen, "--label", "labels"], color=True)
+    for output in (told.output, wrong.output):
+        assert "\\x1b]0;x\\x07" in output
+        assert not set(re.sub(r"\x1b\[\d+m", "", output)) & set("\x1b\x07\x9b\r\u202e")
+    # One function writes what may come from a cell, and nothing else does.
+    commands = Path(ftclassify.callback.__code__.co_filename).parent.glob("*.py")
+    others = {p.name for p in commands if re.search(r"click\.s?echo\(", p.read_text())}
+    assert others == {"output.py", "check.py"}
