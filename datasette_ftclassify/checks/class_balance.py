@@ -82,7 +82,7 @@ _REST = {
         WARNING,
         "Labels with one example.",
         "Label more rows of them, or merge them into other labels: one example cannot be "
-        "both learnt and tested.",
+        "in both training and test.",
     ),
     Code(
         "rare-labels",
@@ -213,8 +213,8 @@ def _rest(facts: Facts, names: list[str]) -> Iterator[Finding]:
         return  # relevant and irrelevant
     yield facts.finding(
         "no-label-for-the-rest",
-        f"A text about anything else gets one of the {len(names):,} labels, too: none of them says "
-        "that it stands for the rest.",
+        f"A text about anything else gets one of the {len(names):,} labels, too: none of them "
+        "stands for the rest.",
         count=len(names),
     )
 

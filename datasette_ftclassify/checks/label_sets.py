@@ -42,7 +42,7 @@ def _sets(facts: Facts) -> Iterator[Finding]:
         names = [together(group, " + ") for group in inseparable]
         yield facts.finding(
             "labels-always-together",
-            f"Labels that never stand apart: {listing(names)}.",
+            f"Labels that always occur together: {listing(names)}.",
             count=sum(len(group) for group in inseparable),
             groups=inseparable[:100],
         )

@@ -82,7 +82,7 @@ def _texts(facts: Facts) -> Iterator[Finding]:
         yield facts.finding(
             "undecodable-text",
             f"{rows_text(facts.not_utf8.count).capitalize()} with a text that is not valid UTF-8: "
-            "a sign (\ufffd) is read for each character that is wrong.",
+            "each wrong character is read as \ufffd.",
             seen=facts.not_utf8,
         )
 
@@ -180,7 +180,7 @@ def _kept_bytes(facts: Facts) -> str:
 
 def _invalid(facts: Facts) -> str:
     """With some of the cells that are meant."""
-    shown = names_listing([label_name(cell) for cell in _invalid_cells(facts)])
+    shown = names_listing(list(dict.fromkeys(map(label_name, _invalid_cells(facts)))))
     return f"{invalid_words(facts.task)}{': ' * bool(shown)}{shown}"
 
 
@@ -206,6 +206,8 @@ def invalid_words(task: Task) -> str:
     """What a row has whose labels cannot be read."""
     if len(task.labels) > 1:
         return "something else than 0 and 1, yes and no, or x in a label column"
+    if task.exclusive:
+        return "an infinite number for a label"
     if task.label_names:
         return f"label cells that are no {len(task.label_names)} flags of 0 and 1"
     if task.notation:

@@ -85,7 +85,7 @@ def split_findings(facts: Facts) -> Iterator[Finding]:
     elif rows["test"] < ADVISED:
         yield facts.finding(
             "small-test-split",
-            f"The test split has {rows_text(rows['test'])}, so every measure has a wide margin.",
+            f"The test split has {rows_text(rows['test'])}, so every figure has a wide interval.",
             count=rows["test"],
         )
     if facts.task.split_column:

@@ -69,10 +69,10 @@ def _describe(database: str, copy: PublishedCopy) -> None:
 
     after, before = publishing.size(copy.bytes_after or 0), publishing.size(copy.bytes_before)
     echo(f"Wrote {copy.path}: {after}, of {before}.")
-    echo("\nStays:")
+    echo("\nIn the copy:")
     for line in publishing.stays(copy):
         echo(f"  {line}")
-    echo("\nGoes:")
+    echo("\nLeft out:")
     for line in list(publishing.goes(copy)) or ["nothing"]:
         echo(f"  {line}")
     for name, why in copy.left_out.items():

@@ -16,9 +16,10 @@ from .text import is_utf8
 _ON: dict[object, bool] = {
     1: True, "1": True, "1.0": True, "true": True, "t": True, "yes": True, "y": True, "on": True,
     "x": True, "\u2713": True, "\u2714": True, "\u2611": True, "\u2705": True,
-    "ja": True, "oui": True, "si": True, "s\u00ed": True,
+    "+": True, "ja": True, "oui": True, "si": True, "s\u00ed": True,
     0: False, "0": False, "0.0": False, "false": False, "f": False, "no": False, "n": False,
-    "off": False, "\u2610": False, "nein": False, "nee": False, "non": False,
+    "off": False, "-": False, "\u2013": False, "\u2610": False, "nein": False, "nee": False,
+    "non": False,
 }  # fmt: skip
 
 

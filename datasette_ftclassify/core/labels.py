@@ -171,11 +171,13 @@ def looks_like(name: str) -> str:
     return unicodedata.normalize("NFC", name).translate(_LOOKALIKES)
 
 
+_FORMS = ("<wide>", "<narrow>", "<compat>", "<initial>", "<medial>", "<final>", "<isolated>")
+
+
 def _plain(letter: str) -> str:
-    """A wide or narrow letter, or a ligature, as it is usually written; others as they are."""
+    """A wide letter, an Arabic form or a ligature as it is usually written; others as they are."""
     how = unicodedata.decomposition(letter)
-    compatible = how.startswith(("<wide>", "<narrow>", "<compat>"))
-    return unicodedata.normalize("NFKC", letter) if compatible else letter
+    return unicodedata.normalize("NFKC", letter) if how.startswith(_FORMS) else letter
 
 
 def _mended(name: str) -> str:

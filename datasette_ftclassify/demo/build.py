@@ -59,7 +59,7 @@ class DemoResult:
         return [
             f"1. Checked the {self.checks.rows['total']:,} rows of {TABLE}:",
             *found,
-            f"   Wrote {self.mended} labels as the other rows write them; the rest is left.",
+            f"   Corrected {self.mended} labels to the spelling of the other rows; left the rest.",
             f"2. Trained {self.trained.classifier.title} on"
             f" {self.trained.classifier.training_rows:,} labelled rows.",
             f"   {self.trained.classifier.report['why']}",

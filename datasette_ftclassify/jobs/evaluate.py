@@ -148,8 +148,8 @@ def read_test_rows(
 def _nothing_left(classifier: Classifier, held_back: int) -> str:
     if not held_back:
         return (
-            f"No rows were held back when {classifier.title} was trained: train it with a test "
-            "split (a share above 0, or test in the split column)."
+            f"No rows were held back when {classifier.title} was trained: label more, or train it "
+            "with a test split (a share above 0, or test in the split column)."
         )
     return (
         f"Of the {held_back:,} rows of {classifier.task.source} that were held back when "

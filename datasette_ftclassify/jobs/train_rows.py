@@ -16,7 +16,7 @@ from ..core.examples import Example, Record, Split, read_records
 from ..core.foreign_keys import all_keys, find_lookup, with_names
 from ..core.humanize import counted, one_or_more, rows_have, rows_text
 from ..core.label_notations import torn
-from ..core.labels import LabelSet, LabelValue, is_placeholder, label_name, variant_groups
+from ..core.labels import LabelSet, LabelValue, is_placeholder, label_name, named, variant_groups
 from ..core.markup import is_html
 from ..core.software import software_versions
 from ..core.splits import SplitPlan, SplitReport, Splitter, split_examples
@@ -318,7 +318,8 @@ def require_labels(examples: list[Example], labels: LabelSet) -> None:
     fewest = labels.label_kind.fewest
     if len(labels) < fewest:
         raise TrainingError(
-            f"All rows have the label {labels.names[0]}: a classifier needs at least two labels."
+            f"All rows have the label {named(labels.names[0], always=True)}: a classifier needs at "
+            "least two labels."
         )
     if len(seen) < fewest:
         raise TrainingError("The training rows have fewer than two labels: look at the split.")

@@ -195,7 +195,7 @@ def _hamming_loss(answers: SeveralAnswers) -> float:
     "log_loss",
     "Log loss",
     {"single": None, "several": None},
-    "how little probability the truth got, in nats",
+    "how little probability the right label got; 0 is best",
     best=0.0,
     high=math.inf,
     optional=True,

@@ -42,8 +42,8 @@ def drift_read(found: Drift) -> str:
     """Which rows were looked at."""
     rows = rows_text(found.read) if found.all_read else f"the newest {rows_text(found.read)}"
     return (
-        f"Read {rows} of the table. Of those that were in no split, texts that training or test "
-        "had too are left out, and near copies count once."
+        f"Read {rows} of the table. Rows of the training and the test, and copies of them, are "
+        "left out; near copies count once."
     )
 
 

@@ -15,7 +15,7 @@ from ..jobs.stored_check import StoredCheck
 from ..prompts.price_table import PriceTable, today
 from ..prompts.prices import estimate_inference, estimate_training, load_prices
 from ..trainers.access import Access
-from ..trainers.base import Trainer, TrainerOptions, options_of
+from ..trainers.base import Trainer, TrainerOptions, check_options, options_of
 from ..trainers.options import MODEL, Kind, Option
 from ..trainers.registry import list_trainers
 from ..trainers.service import Service, TrainingSpec
@@ -111,7 +111,7 @@ def why_not(trainer: Trainer, access: Access) -> str | None:
     """What has to be configured before the trainer can be used; None: nothing."""
     endpoint = access.endpoint(trainer.name)
     if not isinstance(trainer, Service):
-        return None
+        return _why_not_here(trainer)
     key = trainer.variables.get("api_key")
     if key and endpoint.api_key is None:
         # Without a call of the trainer, which would import a whole SDK first.
@@ -136,6 +136,15 @@ def why_not(trainer: Trainer, access: Access) -> str | None:
     except TrainingError:
         pass  # about this order, which is none
     return _why_closed(trainer, None, access)
+
+
+def _why_not_here(trainer: Trainer) -> str | None:
+    """Of a trainer on this machine: what it lacks where nobody chose an option."""
+    try:
+        check_options(trainer, TrainerOptions())
+    except TrainingError as error:
+        return str(error)
+    return None
 
 
 def _why_closed(trainer: Trainer, model: str | None, access: Access) -> str | None:

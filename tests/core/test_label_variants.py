@@ -45,6 +45,7 @@ VARIANTS = [
     ["urgent", "urgent.", "Urgent;", "'urgent'", '"urgent"', "“Urgent”", "«urgent»."],
     ["log-in", "log in", "log_in", "log\u2011in", "Log\u2013In"],
     ["file", "ﬁle", "ｆｉｌｅ"],
+    ["فاتورة", "\ufed3\ufe8e\ufe97\ufeee\ufead\ufe93"],
     ["bill", "b\u0456ll", "B\u0406LL"],
     ["Gebühr", label_of_bytes(b"Geb\xfchr"), label_of_bytes(b"GEB\xdcHR")],
 ]

@@ -55,13 +55,20 @@ def test_labels_that_mean_something_are_no_words_for_a_missing_one(labels: list[
 
 
 def test_cells_that_are_no_flags_are_named() -> None:
-    rows = [(f"text {n}", *(["maybe", 2, "Ja"][n % 3], "nein")) for n in range(30)]
+    rows = [
+        (f"text {n}", *(["maybe", 2, "Ja"][n % 3], ["nein", "-", "2"][n % 3])) for n in range(30)
+    ]
     conn = table(["text", "a", "b"], rows)
     task = define(conn, "t", text=["text"], labels=["a", "b"])
     found = run_checks(conn, task, deep=False).finding("invalid-label")
     assert found is not None
-    assert found.count == 20
-    assert "in a label column: maybe, 2" in found.message
+    assert found.count == 30
+    assert found.message.endswith("in a label column: maybe, 2.")
+    conn = table(["text", "label"], [("text", [float("inf"), 1.5, 2.5][n % 3]) for n in range(30)])
+    task = define(conn, "t", text=["text"], labels=["label"])
+    found = run_checks(conn, task, deep=False).finding("invalid-label")
+    assert found is not None
+    assert found.message == "10 rows with an infinite number for a label: Infinity."
 
 
 def test_a_training_without_examples_says_what_the_cells_are() -> None:

@@ -148,6 +148,17 @@ def test_a_command_makes_one_and_says_that_it_is_not_trained(path: Path, folder:
     assert "Not trained: 2 labels, 1 of them with what they mean" in done.output
 
 
+async def test_a_page_does_not_offer_it_where_no_encoder_is_known(
+    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "nobody"))
+    datasette = serve(path, grants={"ftclassify-train": {"id": "ann"}})
+    shown = (await get(datasette, "/things/-/ftclassify/train.json?table=things", "ann")).json()
+    offers = {offer["name"]: offer["missing"] for offer in shown["trainers"]}
+    assert offers["local"] is None
+    assert offers["names"].startswith("No sentence encoder is known on this machine.")
+
+
 async def test_a_page_makes_one_of_a_list_of_labels(path: Path, folder: str) -> None:
     known.use_encoder(folder)
     datasette = serve(path, grants={"ftclassify-train": {"id": "ann"}})

@@ -46,8 +46,8 @@ def unsure(conn: sqlite3.Connection, settings: ReviewSettings) -> Made:
         _row(place, answerer, record, logprobs, _unsure_of(answerer, logprobs, classifier.title))
         for place, (_, _, record, logprobs) in enumerate(nsmallest(most, judged, _first), 1)
     ]
-    which = "without a label" if unlabelled else "with a label, since all have one"
-    said = f"The {rows_text(len(rows))} {which} of which {classifier.title} is least sure."
+    which = "without a label" if unlabelled else "(all rows have a label)"
+    said = f"The {rows_text(len(rows))} {which} that {classifier.title} is least sure of."
     return Made(rows, answerer.labels, said)
 
 
@@ -91,8 +91,8 @@ def to_label(conn: sqlite3.Connection, settings: ReviewSettings) -> Made:
                     _row(len(rows) + 1, answerer, record, logprobs, why, at_random=by_chance)
                 )
     said = (
-        f"{rows_text(len(rows)).capitalize()} without a label: in turns those of which "
-        f"{classifier.title} is least sure, and rows drawn at random."
+        f"{rows_text(len(rows)).capitalize()} without a label: those that "
+        f"{classifier.title} is least sure of, and rows drawn at random, in turn."
     )
     return Made(rows, answerer.labels, said)
 

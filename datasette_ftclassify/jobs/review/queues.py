@@ -68,7 +68,9 @@ def _mislabelled(conn: sqlite3.Connection, settings: ReviewSettings) -> Made:
     among = "" if len(judged) == len(records) else f" among {rows_text(len(judged))} that were read"
     said = f"{rows_text(probable).capitalize()} may well have a wrong label{among}."
     if len(rows) > probable:
-        said += " The rows after them are less and less likely to be wrong."
+        said += (
+            f" The {'others' if probable else 'rows'} are listed from the most likely to be wrong."
+        )
     return Made(rows, labels, said, probable)
 
 
@@ -190,13 +192,13 @@ QUEUES = {
         Queue(
             "mislabelled",
             "Probably mislabelled rows",
-            "All rows whose label a model denies that has not seen them, the most suspicious first",
+            "All rows; those whose label a model trained without them would not give come first",
             _mislabelled,
         ),
         Queue(
             "unsure",
             "Rows that a classifier is least sure of",
-            "Unlabelled rows, the least sure first; of all rows where each has a label",
+            "Unlabelled rows, the least sure first; all rows if each has a label",
             unsure,
             classifiers=1,
             rows=ROWS,
@@ -211,7 +213,7 @@ QUEUES = {
         Queue(
             "label",
             "Rows to label next",
-            "Unlabelled rows: in turns hard ones and random ones, which teaches the most",
+            "Unlabelled rows, hard and random ones in turn: a classifier learns most from these",
             to_label,
             classifiers=1,
             rows=ROWS,

@@ -112,11 +112,11 @@ def _said(report: dict[str, Any]) -> str:
     """Whether the scores can be read as probabilities."""
     rows, error = report["rows"], report.get("ece_after")
     if rows < beta.MIN_ROWS or not report["applied"] or error is None:
-        roughly = "were brought to about the right size, but " if report["applied"] else ""
+        says = "says only roughly" if report["applied"] else "does not say"
         return (
-            f"Scores are not calibrated: {rows_text(rows)} could be held out for it, and "
-            f"{beta.MIN_ROWS} are needed. They {roughly}tell which answers are surer, not how "
-            "often they are right."
+            f"Scores are not calibrated: that takes {beta.MIN_ROWS} rows, and {rows_text(rows)} "
+            "could be held out. The higher a score, the surer the answer, but it "
+            f"{says} how often such answers are right."
         )
     each = " label by label" if report["method"] == "beta" else ""
     return (

@@ -39,7 +39,7 @@ class NamesTrainer:
     """Learns nothing: see the module."""
 
     name = NAME
-    title = "On this machine, not trained: by the labels' names and meanings (sentence encoder)"
+    title = "On this machine, without training: by the labels' names and meanings"
     capabilities = Capabilities(
         trains=False,
         needs_examples=False,
