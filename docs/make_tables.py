@@ -64,7 +64,7 @@ def notations() -> str:
             (
                 "`a;b`, `a|b`, `a#b`, `a, b`, a line each",
                 "a delimited list, where the parts come back in other cells; else name the "
-                "delimiter",
+                'delimiter; a label that holds it stands in double quotes: `a;"b; c"`',
             ),
             *((each.examples, _read_as(each)) for each in NOTATIONS.values()),
             ("anything else", "one label"),

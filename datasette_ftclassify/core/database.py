@@ -262,6 +262,16 @@ def check_condition(
             conn.execute(f"explain {sql} {where}", dict(params)).close()
 
 
+def row_condition(source: Relation, key: Sequence[Cell]) -> tuple[str, list[Cell]] | None:
+    """The condition for the row with a key as `examples.Record` has it, and its values; None for
+    what is no key of the table."""
+    if source.rowid and len(key) == len(source.identity) + 1:  # a NULL is in the declared key
+        return f"{source.rowid} = ?", [key[-1]]
+    if not key or len(key) != len(source.identity):
+        return None
+    return " and ".join(f"{quote(name)} is ?" for name in source.identity), list(key)
+
+
 def key_text(key: Key) -> str:
     """A row's key as JSON, for storage and for people: `[12]`, `["a", 3]`, `[{"blob": "ff"}]`.
 

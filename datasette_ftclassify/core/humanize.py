@@ -95,7 +95,8 @@ def duration(seconds: int) -> str:
 
 def key_list(keys: Sequence[Sequence[object]], of: int = 0) -> str:
     """The keys of rows, of so many: as numbers or texts, compound ones in brackets."""
-    shown = [str(k[0]) if len(k) == 1 else f"({', '.join(map(str, k))})" for k in keys[:10]]
+    cells = [["NULL" if cell is None else str(cell) for cell in key] for key in keys[:10]]
+    shown = [key[0] if len(key) == 1 else f"({', '.join(key)})" for key in cells]
     return ", ".join([*shown, *(["…"] if max(of, len(keys)) > len(shown) else [])])
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -96,12 +97,34 @@ def _from_flags(cells: Sequence[object], columns: Sequence[str]) -> Labels:
 def _from_list(text: str, delimiter: str | None) -> Labels:
     """A JSON array, or a delimited list; `[]` is a row with none of the labels."""
     if delimiter is not None and text != "[]":
-        parts = map(trimmed, text.split(delimiter))
+        parts = map(trimmed, split_list(text, delimiter))
         return Labels(tuple(dict.fromkeys(part for part in parts if part)))
     items = json_array(text)
     if items is None or not all(map(is_label, items)):
         return Labels(None, "invalid")
     return Labels(tuple(dict.fromkeys(items)))
+
+
+def split_list(text: str, delimiter: str) -> list[str]:
+    """The parts of a delimited list. In double quotes one may hold the delimiter, as in CSV; quotes
+    around any other are part of it."""
+    if '"' not in text:
+        return text.split(delimiter)
+    parts, place = [], 0
+    while place <= len(text):
+        quoted = _QUOTED.match(text, place)
+        end = quoted.end() if quoted and delimiter in quoted[1] else -1
+        if quoted and (end == len(text) or (end > 0 and text.startswith(delimiter, end))):
+            parts.append(quoted[1].replace('""', '"'))
+        else:
+            found = text.find(delimiter, place)
+            end = found if found >= 0 else len(text)
+            parts.append(text[place:end])
+        place = end + len(delimiter)
+    return parts
+
+
+_QUOTED = re.compile(r'\s*"((?:[^"]|"")*)"')
 
 
 def json_array(text: str) -> list[Any] | None:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from .label_cells import UNLABELLED, Labels, is_label, json_array, read_labels
+from .label_cells import UNLABELLED, Labels, is_label, json_array, read_labels, split_list
 from .label_kinds import BINARY, KINDS, MULTICLASS, MULTILABEL
 from .labels import Kind, LabelValue, is_blank, trimmed, variant_key
 from .notations import NOTATIONS, vector
@@ -196,7 +196,7 @@ def _recombines(texts: Sequence[str], delimiter: str) -> bool:
     lists = [text for text in texts if delimiter in text]
     if len(lists) < 2 or (delimiter == "," and len({t.count(",") for t in texts}) < 2):
         return False
-    parts = [{p.strip() for p in text.split(delimiter) if p.strip()} for text in lists]
+    parts = [{p.strip() for p in split_list(text, delimiter) if p.strip()} for text in lists]
     singles = {text.strip() for text in texts if delimiter not in text}
     uses: dict[str, int] = dict.fromkeys(singles, 1)
     for part in (p for group in parts for p in group):

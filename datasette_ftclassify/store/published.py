@@ -13,7 +13,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
-from ..core.database import quote, relation
+from ..core.database import quote, relation, row_condition
 from ..core.errors import ArtifactError, SourceError
 from ..core.table_copy import SOURCE, row_count
 from ..core.untrusted_json import read_json
@@ -198,8 +198,7 @@ def _drop_deleted_rows(conn: sqlite3.Connection, classifier: Classifier) -> None
         return
     if not source.identity:
         return
-    there = " and ".join(f"{quote(column)} is ?" for column in source.identity)
-    sql = f"select 1 from main.{quote(source.name)} where {there}"
+    sql = f"select 1 from main.{quote(source.name)} where "
     rows = (
         "from main._ftclassify_evaluation_rows where evaluation_id in"
         " (select id from main._ftclassify_evaluations where classifier_id = ?)"
@@ -207,8 +206,8 @@ def _drop_deleted_rows(conn: sqlite3.Connection, classifier: Classifier) -> None
     gone = []
     with closing(conn.execute(f"select row_key {rows}", [classifier.id])) as found:
         for (text,) in found:
-            key = _key(text)
-            if len(key) != len(source.identity) or conn.execute(sql, key).fetchone() is None:
+            there = row_condition(source, _key(text))
+            if there is None or conn.execute(sql + there[0], there[1]).fetchone() is None:
                 gone.append((classifier.id, text))
     conn.executemany(f"delete {rows} and row_key = ?", gone)
 

@@ -13,6 +13,7 @@ from tables import table
 
 from datasette_ftclassify.checks import run_checks
 from datasette_ftclassify.checks.report import CheckReport
+from datasette_ftclassify.core.database import relation
 from datasette_ftclassify.core.errors import TaskError
 from datasette_ftclassify.core.examples import read_records
 from datasette_ftclassify.core.label_notations import label_reader, name_list, propose_reading, torn
@@ -24,6 +25,7 @@ from datasette_ftclassify.core.notations import (
     vector,
 )
 from datasette_ftclassify.core.task import Task, define
+from datasette_ftclassify.jobs.review.cells import as_cells
 
 NAMES = ["parcel", "bill", "login", "praise", 'it\'s "so", é']
 SETS = [[NAMES[0]], [NAMES[1]], NAMES[:2], NAMES[1:4], [NAMES[4], NAMES[0]], NAMES[3:], [NAMES[2]]]
@@ -233,6 +235,18 @@ def test_lists_with_a_delimiter_that_stands_in_names_as_well_are_questioned(
     assert said.severity == "warning"
     assert f"choose {name} as the delimiter" in said.advice
     assert checked(["R+D", "R", "S+T", "other"] * 5).finding("label-notation") is None
+
+
+def test_labels_in_quotes_may_hold_the_delimiter_and_are_written_so() -> None:
+    cells = ['"lost; found"', 'bill;"lost; found"', "bill", "login;bill", '"lost; found";login'] * 5
+    conn, task = task_of(cells)
+    assert task.delimiter == ";"
+    names = {label for record in read_records(conn, task) for label in record.labels.values or ()}
+    assert names == {"lost; found", "bill", "login"}
+    labels = task.label_set(names)
+    chosen = ("bill", "lost; found")
+    written = as_cells(conn, task, relation(conn, "t"), labels, chosen, ["login"])
+    assert written == ('bill;"lost; found"',)
 
 
 def test_lists_with_another_delimiter_than_the_rest_are_questioned() -> None:

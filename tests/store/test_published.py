@@ -20,21 +20,25 @@ from sample_databases import rows, value
 from stored import add
 from visiting import ROOT, get, serve
 
-from datasette_ftclassify.core.database import connect, quote
+from datasette_ftclassify.core.database import connect, quote, relation
 from datasette_ftclassify.core.errors import (
     ArtifactError,
     ClassifierNotFound,
     SourceError,
     TrainingError,
 )
-from datasette_ftclassify.core.task import Task
+from datasette_ftclassify.core.humanize import key_list
+from datasette_ftclassify.core.task import Task, define
+from datasette_ftclassify.jobs.evaluate import evaluate_classifier
 from datasette_ftclassify.jobs.load_classifier import load_inference_client
 from datasette_ftclassify.jobs.publish import PublishedCopy, pack, publish_copy
+from datasette_ftclassify.jobs.train import TrainRequest, train_classifier
 from datasette_ftclassify.store.answers import CachedAnswer, find_answers, input_key, keep_answers
 from datasette_ftclassify.store.classifiers import find_classifier, rename_classifier
 from datasette_ftclassify.store.evaluations import RowResult, add_evaluation, row_results
 from datasette_ftclassify.store.minimum_scores import find_minimum
 from datasette_ftclassify.trainers.access import Access
+from datasette_ftclassify.web.pages.evaluation_rows import text_of_row
 
 HOST = "models.canary-host.example:8443"
 TUNED = "ft:gpt-4.1-mini:canary-org::canary-id"
@@ -209,6 +213,32 @@ def test_a_table_whose_definition_calls_json_is_what_it_was(tmp_path: Path):
     assert copy.left_out == {}
     with closing(sqlite3.connect(copy.path)) as new:
         assert rows(new, "select body, topic from mails, topics") == [("a parrot", "birds")]
+
+
+def test_answers_to_rows_with_a_null_in_their_key_are_shown_and_go_along(tmp_path: Path):
+    path = tmp_path / "town.db"
+    with closing(connect(path, must_exist=False)) as conn:
+        with conn:
+            conn.execute("create table t (a, b, text, label, primary key (a, b))")
+            texts = [("a parrot" if n % 2 else "a boat", "birds" if n % 2 else "boats", n)
+                     for n in range(60)]  # fmt: skip
+            conn.executemany(
+                "insert into t values (?, ?, ?, ?)",
+                [(None if n % 3 else f"k{n}", n, f"{text} {n}", label) for text, label, n in texts],
+            )
+        task = define(conn, "t", text=["text"], labels=["label"])
+        train_classifier(conn, task, TrainRequest(name="c", curve=False))
+        evaluate_classifier(conn, find_classifier(conn, "c"))
+    copy = publish_copy(path, tmp_path / "out.db")
+    for file in (path, Path(copy.path)):
+        with closing(connect(file)) as conn:
+            classifier = find_classifier(conn, "c")
+            found, total = row_results(conn, classifier)
+            assert total == 6
+            source = relation(conn, "t")
+            shown = [text_of_row(conn, classifier, source, row.key) for row in found]
+            assert all(shown)
+    assert key_list([(None, 2.5)]) == "(NULL, 2.5)"
 
 
 def test_chosen_tables_go_along_with_what_is_on_them_and_nothing_of_the_others(tmp_path: Path):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from dataclasses import dataclass
 
-from ...core.database import Key, relation
+from ...core.database import Key, relation, row_condition
 from ...core.errors import ReviewError
 from ...store.change_batches import ChangeBatch, changes_of, get_batch, mark_batch_undone
 from ...store.jobs.state import get_job
@@ -13,7 +13,7 @@ from ...store.label_changes import Change, mark_undone
 from ...store.schema import ensure_schema, transaction
 from ...store.shared_answers import settle
 from .changes import people_of, write_cells
-from .rows import exact, matches
+from .rows import exact
 
 
 @dataclass(frozen=True)
@@ -38,9 +38,10 @@ def undo_batch(conn: sqlite3.Connection, batch_id: int, who: str) -> UndoneBatch
         source.require_columns(batch.columns)
         restored, kept = [], 0
         for change in list(changes_of(conn, batch_id)):
-            rows = matches(source, change.key)
-            written = change.action != "label" or write_cells(
-                conn, source, batch.columns, rows, change.after, change.before
+            row = row_condition(source, change.key)
+            written = change.action != "label" or (
+                row is not None
+                and write_cells(conn, source, batch.columns, row, change.after, change.before)
             )
             if written:
                 restored.append(change.key)

@@ -85,7 +85,10 @@ def _list(task: Task, chosen: Sequence[LabelValue], cell: Cell) -> Cell:
     if task.delimiter is not None:
         spaced = isinstance(cell, str) and f"{task.delimiter} " in cell
         between = task.delimiter + (" " if spaced or (task.delimiter == "," and not cell) else "")
-        return between.join(names) if names else "[]"
+        quoted = (
+            f'"{n.replace(chr(34), chr(34) * 2)}"' if task.delimiter in n else n for n in names
+        )
+        return between.join(quoted) if names else "[]"
     if task.notation is None:
         return json.dumps(list(chosen), ensure_ascii=False)
     text = cell if isinstance(cell, str) else ""

@@ -7,7 +7,7 @@ import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ...core.database import Cell, NotUtf8, Relation, quote
+from ...core.database import Cell, NotUtf8, Relation, quote, row_condition
 from ...core.errors import LabelError, ReviewError, RowChanged
 from ...core.label_notations import label_reader
 from ...core.labels import LabelSet, LabelValue, is_blank, label_name, variant_key
@@ -29,7 +29,7 @@ from ...store.shared_answers import answers_of, next_unanswered, settle
 from ..row_updates import is_about_the_file
 from .build import queue_facts
 from .cells import as_cells
-from .rows import RowNow, exact, find_source, matches, offered_labels, read_row, with_added
+from .rows import RowNow, exact, find_source, offered_labels, read_row, with_added
 
 MOST_NOTE = 2_000
 """Characters of a note."""
@@ -251,7 +251,10 @@ def write_row(
 ) -> tuple[Cell, ...]:
     """Writes the label cells of a row that still holds `before`; gives what they hold then, which
     a trigger may have changed. Raises RowChanged or ReviewError, and has changed nothing."""
-    where, key = matches(source, queued.key)
+    condition = row_condition(source, queued.key)
+    if condition is None:
+        raise RowChanged("This row was deleted meanwhile.")
+    where, key = condition
     columns = list(map(quote, task.labels))
     changed = write_cells(conn, source, task.labels, (where, key), before, after)
     held = conn.execute(

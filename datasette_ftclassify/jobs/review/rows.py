@@ -8,7 +8,17 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import sha256
 
-from ...core.database import Cell, Key, NotUtf8, Relation, decode, quote, quote_all, relation
+from ...core.database import (
+    Cell,
+    Key,
+    NotUtf8,
+    Relation,
+    decode,
+    quote,
+    quote_all,
+    relation,
+    row_condition,
+)  # fmt: skip
 from ...core.errors import ReviewError
 from ...core.foreign_keys import all_keys, find_lookup, with_names
 from ...core.label_kinds import MULTICLASS
@@ -91,20 +101,14 @@ def _generated(conn: sqlite3.Connection, source: Relation) -> set[str]:
     return {str(name) for (name,) in conn.execute(sql, [source.name]).fetchall()}
 
 
-def matches(source: Relation, key: Key) -> tuple[str, list[Cell]]:
-    """The condition for the row with a key as `examples.Record` has it, and its values."""
-    if len(key) == len(source.identity) + 1 and source.rowid:  # a NULL is in the declared key
-        return f"{source.rowid} = ?", [key[-1]]
-    return " and ".join(f"{quote(name)} = ?" for name in source.identity), list(key)
-
-
 def read_row(
     conn: sqlite3.Connection, task: Task, source: Relation, queued: QueuedRow
 ) -> RowNow | None:
     """None where it is gone."""
-    where, values = matches(source, queued.key)
-    if len(values) not in (1, len(source.identity)):
+    condition = row_condition(source, queued.key)
+    if condition is None:
         return None
+    where, values = condition
     found = conn.execute(
         f"select {quote_all([*task.text, *task.labels])} from {quote(source.name)} where {where}",
         values,

@@ -6,7 +6,7 @@ import sqlite3
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from ...core.database import Key, Relation, key_text, quote, quote_all, relation
+from ...core.database import Key, Relation, key_text, quote, quote_all, relation, row_condition
 from ...core.errors import FtclassifyError, SourceError
 from ...store.classifiers import Classifier
 from ...store.evaluations import OUT_OF_FOLD, TEST, RowResult, row_results
@@ -113,12 +113,12 @@ def text_of_row(
     conn: sqlite3.Connection, classifier: Classifier, source: Relation | None, key: Key
 ) -> str | None:
     """As the row is now; None when it is gone."""
-    if source is None or not source.identity or len(key) != len(source.identity):
+    condition = None if source is None else row_condition(source, key)
+    if source is None or condition is None:
         return None
-    task = classifier.task
-    where = " and ".join(f"{quote(column)} is ?" for column in source.identity)
+    task, (where, values) = classifier.task, condition
     cells = conn.execute(
-        f"select {quote_all(task.text)} from {quote(source.name)} where {where}", key
+        f"select {quote_all(task.text)} from {quote(source.name)} where {where}", values
     ).fetchone()
     text = None if cells is None else task.renderer()(cells).text
     return text if text is None or len(text) <= _LONGEST else text[:_LONGEST] + "…"
