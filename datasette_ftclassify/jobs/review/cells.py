@@ -85,10 +85,9 @@ def _list(task: Task, chosen: Sequence[LabelValue], cell: Cell) -> Cell:
     if task.delimiter is not None:
         spaced = isinstance(cell, str) and f"{task.delimiter} " in cell
         between = task.delimiter + (" " if spaced or (task.delimiter == "," and not cell) else "")
-        quoted = (
-            f'"{n.replace(chr(34), chr(34) * 2)}"' if task.delimiter in n else n for n in names
-        )
-        return between.join(quoted) if names else "[]"
+        # As CSV quotes them, which is how SQL does.
+        written = [quote(name) if task.delimiter in name else name for name in names]
+        return between.join(written) if names else "[]"
     if task.notation is None:
         return json.dumps(list(chosen), ensure_ascii=False)
     text = cell if isinstance(cell, str) else ""
