@@ -9,7 +9,7 @@ import click
 from ..core.humanize import rows_have
 from .confirmation import agree_to, asking_options, reach
 from .options import database_argument, despite_option, json_option, open_database, queue_option
-from .output import (friendly, one_line, print_json, say, echo)
+from .output import echo, friendly, one_line, print_json, say
 from .run_job import run_here, tell_queued
 from .train_steps import unanswered_lines
 
