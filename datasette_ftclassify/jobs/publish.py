@@ -19,7 +19,7 @@ from ..checks.private_sample import PrivateRows, private_rows
 from ..core.database import BUSY_SECONDS, decode, quote, relation
 from ..core.distribution import SERVE, WHOLE
 from ..core.errors import ArtifactError, ClassifierNotFound, SourceError
-from ..core.sqlite_errors import SQLITE_ERRORS
+from ..core.sqlite_errors import OPERATIONAL_ERRORS, SQLITE_ERRORS
 from ..core.table_copy import (
     SOURCE,
     Selection,
@@ -188,7 +188,7 @@ def _trust() -> str:
         conn.execute("pragma trusted_schema = off")
         try:
             conn.execute("create table t (a, b as (json(a)))")
-        except sqlite3.OperationalError:
+        except OPERATIONAL_ERRORS:
             return "trusted_schema = on"
     return "trusted_schema = off"
 
