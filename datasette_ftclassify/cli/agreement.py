@@ -67,7 +67,7 @@ def agreement(
         done = _act(conn, job, decided, accept, batch, note, person_called(person))
         found = find_agreement(conn, job)
     if as_json:
-        print_json({**found.to_dict(), **done})
+        print_json({**vars(found), **done})
         return
     for line in done.get("said", []):
         echo(line)

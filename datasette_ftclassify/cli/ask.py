@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .confirmation import asking_options, reach
-from .options import database_argument, json_option, open_database
+from .options import Given, database_argument, json_option, open_database
 from .output import echo, friendly, print_json, say
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def ask(database: str, classifier: str, text: str | None, as_json: bool, **given
 
 
 def _answer(
-    conn: sqlite3.Connection, classifier: Classifier, text: str, given: dict[str, Any]
+    conn: sqlite3.Connection, classifier: Classifier, text: str, given: Given
 ) -> AnswerJson:
     """As ft_classify_json gives it; `usd` is what it cost now."""
     from ..jobs.load_classifier import service_of
@@ -82,9 +82,7 @@ def _here(conn: sqlite3.Connection, classifier: Classifier, text: str) -> Answer
     return {**answer_json(conn, text, classifier.title), "usd": 0.0}
 
 
-def _there(
-    conn: sqlite3.Connection, classifier: Classifier, text: str, given: dict[str, Any]
-) -> AnswerJson:
+def _there(conn: sqlite3.Connection, classifier: Classifier, text: str, given: Given) -> AnswerJson:
     from ..core.database import is_read_only
     from ..jobs.ask import ask_text, estimate_text, kept_answer
     from ..sql.remote_classifier import described_answer

@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..core.humanize import counted, dollars, key_list, rows_text
-from .options import json_option, open_database, plan_from, plan_options, task_from, task_options
+from .options import (
+    Given,
+    json_option,
+    open_database,
+    plan_from,
+    plan_options,
+    task_from,
+    task_options,
+)
 from .output import echo, friendly, one_line, print_json, say, step_progress
 from .train_steps import train_words
 
@@ -81,7 +89,7 @@ def check(database: str, as_json: bool, **given: Any) -> None:
             say("Errors stand in the way of training: fix them first.")
 
 
-def _leaves_machine(given: dict[str, Any]) -> bool | None:
+def _leaves_machine(given: Given) -> bool | None:
     """None: nobody has chosen a trainer."""
     from ..trainers.registry import get_trainer
 

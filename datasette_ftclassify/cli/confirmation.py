@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import sqlite3
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from ..core.humanize import counted, dollars, key_list
-from .options import together, usd_option, yes_option
+from .options import Given, together, usd_option, yes_option
 from .output import Stopped, one_line, say
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ asking_options = together(
 
 
 def reach(
-    conn: sqlite3.Connection, classifier: Classifier, given: dict[str, Any]
+    conn: sqlite3.Connection, classifier: Classifier, given: Given
 ) -> tuple[Classifier, Access]:
     """The classifier as `asking_options` change it, and the way to its model."""
     from ..core.errors import TrainingError
@@ -90,7 +90,7 @@ def agree(
 def agree_to(
     found: EvaluateConfirmation | PredictConfirmation | None,
     classifier: Classifier,
-    given: dict[str, Any],
+    given: Given,
 ) -> None:
     """As `agree`. given: as `asking_options` and `despite_option` have it"""
     agree(

@@ -10,7 +10,7 @@ import click
 from ..core.errors import ReviewError
 from ..core.humanize import rows_text
 from .confirmation import confirm
-from .options import database_argument, json_option, open_database
+from .options import Given, database_argument, json_option, open_database
 from .output import echo, friendly, print_json
 from .review import person_called
 
@@ -84,7 +84,7 @@ def merge_labels(
         echo(f"Changed {rows_text(len(done.keys))}; --undo {done.batch} takes it back.")
 
 
-def _task(conn: sqlite3.Connection, table: str, given: dict[str, Any]) -> Task:
+def _task(conn: sqlite3.Connection, table: str, given: Given) -> Task:
     from ..core.database import relation
     from ..core.task import define
     from ..store.classifiers import find_classifier

@@ -12,6 +12,7 @@ from ..core.numbers import LABEL_SHARE
 from ..core.training_report import chosen_text
 from .classifiers import classifiers
 from .options import (
+    Given,
     database_argument,
     json_option,
     number_option,
@@ -96,7 +97,7 @@ def minimum_command(database: str, name: str | None, as_json: bool, **given: Any
         echo(told)
 
 
-def _choice(given: dict[str, Any]) -> MinimumChoice | None:
+def _choice(given: Given) -> MinimumChoice | None:
     from ..jobs.minimum_scores import FIGURES, MinimumChoice
 
     ways = [name for name in ("wrong", "score", *FIGURES) if given[name] is not None]

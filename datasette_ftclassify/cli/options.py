@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
+Given = dict[str, Any]
+"""The values of a command's options by their names, as click has read them."""
+
 database_argument = click.argument("database", metavar="DB", type=click.Path(dir_okay=False))
 json_option = click.option(
     "--json", "as_json", is_flag=True, help="One JSON object on standard output."
@@ -134,9 +137,7 @@ column_options = together(
 """Which columns are written, and by which names; see `columns_from`."""
 
 
-def columns_from(
-    model: TrainedModel, given: dict[str, Any], *, fingerprint: bool = True
-) -> Columns:
+def columns_from(model: TrainedModel, given: Given, *, fingerprint: bool = True) -> Columns:
     """The columns that `column_options`, `--known` and `--min-known` describe. Raises PredictError
     where all are left out."""
     from ..jobs.columns import usual_columns
@@ -309,7 +310,7 @@ def unescape(text: str | None) -> str | None:
     return None if text is None else text.replace("\\n", "\n").replace("\\t", "\t")
 
 
-def task_from(conn: sqlite3.Connection, given: dict[str, Any], *, checks: bool = False) -> Task:
+def task_from(conn: sqlite3.Connection, given: Given, *, checks: bool = False) -> Task:
     """The task that the options of `task_options` describe; takes them out of `given`.
 
     checks: whether the task is checked, so that a finding says what cannot be learnt
@@ -339,7 +340,7 @@ def task_from(conn: sqlite3.Connection, given: dict[str, Any], *, checks: bool =
     return task
 
 
-def plan_from(given: dict[str, Any]) -> SplitPlan:
+def plan_from(given: Given) -> SplitPlan:
     """The split plan of `plan_options`; takes them out of `given`."""
     from ..core.splits import SplitPlan
 

@@ -10,6 +10,7 @@ from ..core.humanize import key_list, percent, rows_text, score
 from ..core.numbers import Range
 from .confirmation import confirm
 from .options import (
+    Given,
     database_argument,
     json_option,
     number_option,
@@ -102,7 +103,7 @@ def _task(
     classifier: Classifier,
     where: str | None,
     params: dict[str, str],
-    given: dict[str, Any],
+    given: Given,
 ) -> Task:
     from ..core.database import relation
     from ..core.other_class import keys_condition

@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import is_dataclass
 from typing import IO, Any, TypeVar
 
 import click
@@ -19,6 +20,7 @@ from ..core.distribution import NOT_HERE, only_answers, require_whole
 from ..core.errors import FtclassifyError
 from ..core.humanize import duration, shortened
 from ..core.sqlite_errors import OPERATIONAL_ERRORS, SQLITE_ERRORS
+from ..core.typed_json import as_json
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -100,7 +102,11 @@ def one_line(text: object, most: int = 90) -> str:
 
 
 def print_json(data: object) -> None:
-    click.echo(json.dumps(data, ensure_ascii=False, indent=2, default=str))
+    click.echo(json.dumps(data, ensure_ascii=False, indent=2, default=_default))
+
+
+def _default(value: object) -> object:
+    return as_json(value) if is_dataclass(value) else str(value)
 
 
 _CONTROLS = re.compile(

@@ -8,9 +8,11 @@ import click
 
 from ..core.database import relation
 from ..core.humanize import counted, one_or_more, rows_have, rows_text
+from ..core.untrusted_json import JsonObject
 from ..jobs.plan import CONCURRENCY
 from .confirmation import agree_to, asking_options, reach
 from .options import (
+    Given,
     column_options,
     columns_from,
     database_argument,
@@ -115,7 +117,7 @@ def predict(database: str, table: str, as_json: bool, **given: Any) -> None:
         answers = _stale(conn, classifier, table, given) if given["stale"] else None
         classifier = classifier if answers is None else answers.classifier
         classifier, access = reach(conn, classifier, given)
-        more: dict[str, Any] = {}
+        more = {}
         if answers is None:
             request = _request(classifier, given)
         else:
@@ -151,9 +153,7 @@ _REDONE = (
 """Options that --stale takes from the answers that are there."""
 
 
-def _stale(
-    conn: sqlite3.Connection, classifier: Classifier, table: str, given: dict[str, Any]
-) -> Answers:
+def _stale(conn: sqlite3.Connection, classifier: Classifier, table: str, given: Given) -> Answers:
     """The answers of which the stale ones are to be made again."""
     from ..jobs.columns import usual_columns
     from ..jobs.stale import find_answers_in
@@ -184,7 +184,7 @@ def _tell_stale(conn: sqlite3.Connection, answers: Answers) -> dict[str, Any]:
     return ages.to_dict()
 
 
-def _terms(classifier: Classifier, given: dict[str, Any]) -> dict[str, Any]:
+def _terms(classifier: Classifier, given: Given) -> dict[str, Any]:
     """How a service is asked, and for how much."""
     from ..jobs.load_classifier import batch_service
 
@@ -221,7 +221,7 @@ def _tell_begun(conn: sqlite3.Connection, plan: Plan) -> None:
         )
 
 
-def _request(classifier: Classifier, given: dict[str, Any]) -> PredictRequest:
+def _request(classifier: Classifier, given: Given) -> PredictRequest:
     from ..jobs.plan import PredictRequest
 
     same = (
@@ -236,7 +236,7 @@ def _request(classifier: Classifier, given: dict[str, Any]) -> PredictRequest:
     )
 
 
-def _describe(result: dict[str, Any], classifier: Classifier, table: str) -> None:
+def _describe(result: JsonObject, classifier: Classifier, table: str) -> None:
     if result["resumed_at"]:
         say(f"Went on after {rows_text(result['resumed_at'])} already written.")
     columns = {**result["columns"]}
@@ -255,7 +255,7 @@ def _describe(result: dict[str, Any], classifier: Classifier, table: str) -> Non
         echo(_spent(result["spent"]))
 
 
-def describe_counts(result: dict[str, Any]) -> None:
+def describe_counts(result: JsonObject) -> None:
     """Rows without a label, and why."""
     if result.get("abstained"):
         echo(
@@ -269,7 +269,7 @@ def describe_counts(result: dict[str, Any]) -> None:
         echo(f"{rows_have(result['skipped'])} no text and got NULL.")
 
 
-def _spent(spent: dict[str, Any]) -> str:
+def _spent(spent: JsonObject) -> str:
     from ..core.humanize import dollars
 
     if not spent["requests"]:

@@ -14,7 +14,7 @@ import click
 
 from ..core.errors import FtclassifyError, ReviewError, RowChanged
 from ..core.humanize import counted, key_list, percent, rows_text
-from .options import database_argument, json_option, open_database, task_from, where_option
+from .options import Given, database_argument, json_option, open_database, task_from, where_option
 from .output import echo, friendly, one_line, print_json, say
 from .run_job import run_here
 
@@ -140,7 +140,7 @@ def _queue(
     conn: sqlite3.Connection,
     database: str,
     table: str,
-    given: dict[str, Any],
+    given: Given,
     who: str,
     *,
     open_one: bool,
@@ -167,7 +167,7 @@ def _queue(
     return run_here(conn, submit_review(conn, settings), read_access(), database)
 
 
-def _task(conn: sqlite3.Connection, table: str, given: dict[str, Any]) -> Task:
+def _task(conn: sqlite3.Connection, table: str, given: Given) -> Task:
     from ..core.database import relation
     from ..store.classifiers import find_classifier
 
@@ -211,7 +211,7 @@ def _list(conn: sqlite3.Connection, job: Job, as_json: bool, who: str) -> None:
     queue = queue_now(conn, job, who)
     rows = list_shown(conn, job, most=MOST_ROWS, who=who)
     if as_json:
-        print_json({**queue.to_dict(), "rows": [row.to_dict() for row in rows]})
+        print_json({**vars(queue), "rows": rows})
         return
     echo(queue.said)
     for row in rows:

@@ -10,6 +10,7 @@ import click
 from ..core.humanize import counted
 from .confirmation import ask, refuse_errors, review_lines
 from .options import (
+    Given,
     base_url_option,
     despite_option,
     json_option,
@@ -119,9 +120,7 @@ def _access(variants: tuple[str, ...], base_url: str | None) -> Access:
     return access.at(services[0], base_url)
 
 
-def _agree(
-    conn: sqlite3.Connection, sweep: Sweep, access: Access, given: dict[str, Any]
-) -> SweepPrice:
+def _agree(conn: sqlite3.Connection, sweep: Sweep, access: Access, given: Given) -> SweepPrice:
     """Says what all trainings together will send and cost, and asks once."""
     from ..jobs.sweep import price_sweep
 

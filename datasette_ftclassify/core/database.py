@@ -14,7 +14,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from .errors import SourceError
 from .sqlite_errors import OPERATIONAL_ERRORS, SQLITE_ERRORS, SQLITE_WARNINGS
@@ -26,6 +25,8 @@ ROWID_NAMES = ("rowid", "_rowid_", "oid")
 
 Cell = str | int | float | bytes | None
 Key = tuple[Cell, ...]
+Params = Mapping[str, Cell]
+"""The values of a condition's named parameters."""
 
 
 def quote(identifier: str) -> str:
@@ -248,7 +249,7 @@ def reading(source: Relation, where: str | None) -> Iterator[None]:
 
 
 def check_condition(
-    conn: sqlite3.Connection, source: Relation, where: str | None, params: Mapping[str, Any]
+    conn: sqlite3.Connection, source: Relation, where: str | None, params: Params
 ) -> None:
     """Raises SourceError when rows of the source cannot be read, or not by this condition.
 

@@ -23,6 +23,7 @@ from .errors import LabelError
 from .humanize import shortened
 from .label_kinds import KINDS, MULTICLASS, LabelKind
 from .label_kinds import LabelValue as LabelValue
+from .untrusted_json import JsonObject
 
 Kind = str
 """The name of one of `label_kinds.KINDS`."""
@@ -343,7 +344,7 @@ class LabelSet:
         return data
 
     @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> LabelSet:
+    def from_dict(cls, data: JsonObject) -> LabelSet:
         """Reads `to_dict`'s form. Raises LabelError when it is not that."""
         values, kind = data.get("values"), data.get("kind")
         if (

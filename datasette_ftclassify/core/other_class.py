@@ -8,12 +8,12 @@ nothing is written into the label column.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import replace
-from typing import Any
 
 from .database import (
     Key,
+    Params,
     Relation,
     check_condition,
     condition,
@@ -47,7 +47,7 @@ def with_other(
     conn: sqlite3.Connection,
     task: Task,
     where: str,
-    params: Mapping[str, Any] | None = None,
+    params: Params | None = None,
     label: str = "other",
 ) -> Task:
     """The task with the unlabelled rows that meet a condition as one label more, in the place of

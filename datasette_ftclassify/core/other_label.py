@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+
+from .untrusted_json import JsonObject
 
 
 @dataclass(frozen=True)
@@ -18,7 +18,7 @@ class Other:
     where: str
 
     @classmethod
-    def from_stored(cls, data: Mapping[str, Any] | None) -> Other | None:
+    def from_stored(cls, data: JsonObject | None) -> Other | None:
         """From the JSON of a task; None where there is none. Raises KeyError or TypeError for
         anything else."""
         if data is None:

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from typing import Any
 
-from .database import NotUtf8, Relation, condition, quote, quote_all, reading
+from .database import Cell, NotUtf8, Params, Relation, condition, quote, quote_all, reading
 
 PAGE = 1_000
 """Rows of a table that one statement goes through, whether they meet the condition or not."""
@@ -24,7 +24,7 @@ def read_rows(
     source: Relation,
     columns: Sequence[str],
     where: str | None = None,
-    params: Mapping[str, Any] | None = None,
+    params: Params | None = None,
 ) -> Iterator[tuple[Any, ...]]:
     """The columns of all rows that meet the condition, in the order of the table's cursor.
 
@@ -68,9 +68,9 @@ def _end_of_page(
 
 def _between(
     keys: str, after: tuple[Any, ...] | None, until: tuple[Any, ...] | None
-) -> tuple[str, dict[str, Any]]:
+) -> tuple[str, dict[str, Cell]]:
     sql = ""
-    values: dict[str, Any] = {}
+    values: dict[str, Cell] = {}
     for name, sign, key in (("after", ">", after), ("until", "<=", until)):
         if key is not None:
             marks = {f"_ft_{name}_{i}": cell for i, cell in enumerate(key)}
@@ -85,7 +85,7 @@ def _at_one_go(
     sql: str,
     n_columns: int,
     where: str | None,
-    params: Mapping[str, Any],
+    params: Params,
 ) -> Iterator[tuple[Any, ...]]:
     marks = ", ".join("?" * (n_columns + 1))
     with closing(sqlite3.connect("")) as copy:  # a file of its own, which is gone when it is closed

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from .untrusted_json import figure_or_none, text_or_none, texts_of
+from .training_report import Header
+from .untrusted_json import JsonObject, figure_or_none, text_or_none, texts_of
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,7 @@ class ServiceModel:
     deployment: str | None = None
 
     @classmethod
-    def read(cls, header: Mapping[str, Any]) -> ServiceModel:
+    def read(cls, header: Header) -> ServiceModel:
         names = ("model", "base", "host", "deployment")
         return cls(*(text_or_none(header.get(name)) for name in names))
 
@@ -40,7 +41,7 @@ class ServiceIds:
     result_files: tuple[str, ...] = ()
 
     @classmethod
-    def read(cls, report: Mapping[str, Any]) -> ServiceIds:
+    def read(cls, report: JsonObject) -> ServiceIds:
         """report: of the training"""
         said = report.get("service")
         if not isinstance(said, Mapping):
@@ -69,7 +70,7 @@ class Checkpoint:
         return {"step": self.step, "model": self.model, **self.figures}
 
 
-def checkpoints_of(report: Mapping[str, Any]) -> tuple[Checkpoint, ...]:
+def checkpoints_of(report: JsonObject) -> tuple[Checkpoint, ...]:
     """report: of the training"""
     kept = report.get("checkpoints")
     found = (_checkpoint(each) for each in (kept if isinstance(kept, list) else ()))

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import sqlite3
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-from .database import Relation, check_condition, condition, quote, reading, relation
+from .database import Params, Relation, check_condition, condition, quote, reading, relation
 from .errors import TaskError
 from .label_cells import is_label
 from .label_kinds import BINARY, KINDS, MULTICLASS, MULTILABEL
@@ -23,6 +23,7 @@ from .notations import NOTATIONS
 from .other_label import Other
 from .rendering import Renderer, renderer, template_columns
 from .text import TEXT_FORM, Read, reading_of
+from .untrusted_json import JsonObject
 
 _SAMPLE = 5_000
 """Distinct label cells looked at when the kind is proposed."""
@@ -54,7 +55,7 @@ class Task:
     kind: Kind
     template: str | None = None
     where: str | None = None
-    params: Mapping[str, Any] = field(default_factory=dict)
+    params: Params = field(default_factory=dict)
     split_column: str | None = None
     delimiter: str | None = None
     text_form: int = TEXT_FORM
@@ -71,7 +72,7 @@ class Task:
         return {name: value for name, value in data.items() if name not in unused}
 
     @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> Task:
+    def from_dict(cls, data: JsonObject) -> Task:
         """Reads `to_dict`'s form, also from a stranger's file.
 
         Raises TaskError when anything in it has the wrong type.
@@ -181,7 +182,7 @@ def _optional(value: object) -> str | None:
     return None if value is None else _string(value)
 
 
-def _params(values: Mapping[str, Any]) -> dict[str, Any]:
+def _params(values: JsonObject) -> Params:
     if not all(v is None or isinstance(v, (str, int, float)) for v in values.values()):
         raise TypeError(values)
     return dict(values)
@@ -196,7 +197,7 @@ def define(
     template: str | None = None,
     kind: Kind | None = None,
     where: str | None = None,
-    params: Mapping[str, Any] | None = None,
+    params: Params | None = None,
     split_column: str | None = None,
     delimiter: str | None = None,
     label_names: Sequence[str] = (),

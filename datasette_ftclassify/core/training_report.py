@@ -11,6 +11,11 @@ from typing import Any, TypedDict
 from .humanize import counted, one_or_more, rows_text
 from .labels import LabelValue
 
+Header = Mapping[str, Any]
+"""What a trainer stores beside a model's parts, by which it builds the model again: JSON of the
+trainer's own form (trainers come from other packages, too), which it alone reads and checks. What
+those at services have in common: `service_model.ServiceModel`."""
+
 
 class _Interval(TypedDict):
     score: float

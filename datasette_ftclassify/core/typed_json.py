@@ -44,6 +44,13 @@ def as_json(data: object) -> dict[str, Any]:
     return said
 
 
+def json_default(value: object) -> dict[str, Any]:
+    """For `json.dumps`: a dataclass as `as_json` has it. Raises TypeError for anything else."""
+    if not is_dataclass(value):
+        raise TypeError(f"{type(value).__name__} is no JSON")
+    return as_json(value)
+
+
 def _as_json(value: Any) -> Any:
     if hasattr(value, "to_dict"):
         return value.to_dict()

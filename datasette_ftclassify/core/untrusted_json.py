@@ -15,6 +15,10 @@ from typing import Any, NoReturn
 from .errors import ArtifactError
 from .text import is_utf8
 
+JsonObject = Mapping[str, Any]
+"""JSON of somebody else, in a file or from a network: nothing is known of what is in it until it is
+read, by `typed_json` or by a class's own `read` or `from_dict`."""
+
 MOST_BYTES = 4_000_000
 MOST_ITEMS = 400_000
 """Values and commas. A matrix of 500 labels has 250,000."""

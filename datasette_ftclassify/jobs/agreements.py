@@ -10,11 +10,12 @@ from __future__ import annotations
 import json
 import math
 import sqlite3
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from hashlib import sha256
 from typing import Any
 
 from ..core.errors import FtclassifyError, JobError, JobPaused, LimitReached
+from ..core.untrusted_json import JsonObject
 from ..ledger import Agreement, JobKey, Ledger, LedgerError, identity_of
 from ..store.classifiers import Classifier, find_by_id, find_by_uid
 from ..store.jobs.job import Job
@@ -38,7 +39,7 @@ def digest_of(conn: sqlite3.Connection, job: Job) -> str:
 
 
 def digest_of_words(
-    conn: sqlite3.Connection, kind: str, settings: Mapping[str, Any], classifier_id: int | None
+    conn: sqlite3.Connection, kind: str, settings: JsonObject, classifier_id: int | None
 ) -> str:
     words: list[Any] = [kind, settings]
     if not settings.keys().isdisjoint(_CLASSIFIER):
@@ -52,7 +53,7 @@ _CLASSIFIER = ("uid", "classifier_id")
 
 
 def _classifier_facts(
-    conn: sqlite3.Connection, settings: Mapping[str, Any], classifier_id: int | None
+    conn: sqlite3.Connection, settings: JsonObject, classifier_id: int | None
 ) -> list[Any] | None:
     """None when it is gone: then the job does nothing."""
     find: Callable[[], Classifier] = lambda: find_by_id(conn, int(classifier_id or 0))  # noqa: E731

@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from ..core.table_copy import Selection
+from ..core.training_report import Header
+from ..core.untrusted_json import JsonObject
 from ..store.classifiers import Classifier
 from ..store.published import PUBLISHED, Published
 from .load_classifier import is_elsewhere
@@ -23,7 +25,7 @@ def as_published(classifier: Classifier, selection: Selection) -> Published:
     return Published(classifier, header, report, elsewhere, texts)
 
 
-def without_machine(report: Mapping[str, Any]) -> dict[str, Any]:
+def without_machine(report: JsonObject) -> dict[str, Any]:
     """A report without what is for whoever trained: warnings, and folders of this machine."""
     found = {name: value for name, value in report.items() if name != "warnings"}
     if isinstance(found.get("embeddings"), str):
@@ -31,9 +33,7 @@ def without_machine(report: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
-def _without_service(
-    header: Mapping[str, Any], report: Mapping[str, Any]
-) -> tuple[dict[str, Any], dict[str, Any]]:
+def _without_service(header: Header, report: JsonObject) -> tuple[dict[str, Any], dict[str, Any]]:
     """Header and report without host, ids and what was spent; a model that nobody has tuned keeps
     its name."""
     service = _mapping(report.get("service"))
@@ -55,7 +55,7 @@ _SHORTEST_ID = 6
 """Characters: a shorter text may be a part of any word."""
 
 
-def _mapping(value: object) -> Mapping[str, Any]:
+def _mapping(value: object) -> JsonObject:
     return value if isinstance(value, Mapping) else {}
 
 

@@ -112,9 +112,6 @@ class TrainConfirmation:
     estimate: TrainEstimate
     review: Review
 
-    def to_dict(self) -> dict[str, Any]:
-        return {"estimate": self.estimate.to_dict(), "review": self.review.to_dict()}
-
 
 @dataclass(frozen=True)
 class PredictConfirmation:
@@ -124,21 +121,11 @@ class PredictConfirmation:
     review: Review
     unlabelled: JobEstimate | None
 
-    def to_dict(self) -> dict[str, Any]:
-        return {
-            "estimate": self.estimate.to_dict(),
-            "review": self.review.to_dict(),
-            "unlabelled": None if self.unlabelled is None else self.unlabelled.to_dict(),
-        }
-
 
 @dataclass(frozen=True)
 class EvaluateConfirmation:
     estimate: JobEstimate
     review: Review
-
-    def to_dict(self) -> dict[str, Any]:
-        return {"estimate": self.estimate.to_dict(), "review": self.review.to_dict()}
 
 
 def confirm_train(

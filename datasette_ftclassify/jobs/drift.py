@@ -19,6 +19,7 @@ from typing import Any
 from ..core.database import (
     Cell,
     Key,
+    Params,
     Relation,
     check_condition,
     condition,
@@ -122,7 +123,7 @@ def find_drift(
     classifier: Classifier,
     *,
     where: str | None = None,
-    params: Mapping[str, Any] | None = None,
+    params: Params | None = None,
 ) -> Drift:
     """Compares the rows of the classifier's table that were in no split with its test rows.
 
@@ -245,7 +246,7 @@ class _Reader:
         with reading(self._source, None):
             return _different(rows(), self._most)
 
-    def new_rows(self, where: str | None, params: Mapping[str, Any]) -> dict[Key, str]:
+    def new_rows(self, where: str | None, params: Params) -> dict[Key, str]:
         """Of the newest rows those that were in no split, and whose texts were in none."""
         seen = text_hashes(self._conn, self._split)
         descending = ", ".join(f"{quote(name)} desc" for name in self._source.cursor)

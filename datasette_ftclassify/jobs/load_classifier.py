@@ -5,12 +5,13 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable, Mapping
 from datetime import date
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from ..core.distribution import require_whole
 from ..core.errors import ArtifactError, PredictError, TrainingError
 from ..core.labels import LabelSet
 from ..core.prediction import Answerer, fits
+from ..core.training_report import Header
 from ..prompts.price_table import PriceTable, today
 from ..prompts.prices import load_prices
 from ..store.artifacts import load_parts
@@ -49,7 +50,7 @@ class TrainedModel(Protocol):
     def labels(self) -> LabelSet: ...
 
     @property
-    def header(self) -> Mapping[str, Any]: ...
+    def header(self) -> Header: ...
 
 
 def service_of(classifier: TrainedModel) -> Service | None:

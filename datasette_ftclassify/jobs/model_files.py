@@ -22,7 +22,8 @@ from ..core.errors import ArtifactError, FtclassifyError, LabelError, SourceErro
 from ..core.labels import LabelSet
 from ..core.prediction import Answerer, fits
 from ..core.task import Task
-from ..core.untrusted_json import MOST_BYTES, read_object
+from ..core.training_report import Header, TrainingReport
+from ..core.untrusted_json import MOST_BYTES, JsonObject, read_object
 from ..metrics.stored import read_metrics
 from ..store.artifacts import MAX_ARTIFACT, MAX_PARTS
 from ..store.card_notes import LONGEST, CardNotes, card_notes, keep_notes
@@ -59,8 +60,8 @@ class PortableModel:
     plan: StoredPlan
     seed: int
     training_rows: int
-    header: Mapping[str, Any]
-    report: Mapping[str, Any]
+    header: Header
+    report: TrainingReport
     parts: Mapping[str, bytes]
     metrics: str | None
     notes: CardNotes
@@ -213,7 +214,7 @@ def load_model(folder: str | Path) -> tuple[PortableModel, Answerer]:
     return model, Answerer(predictor, model.labels, label_thresholds(model.minimum))
 
 
-def _described(about: Mapping[str, Any], parts: Mapping[str, bytes]) -> PortableModel:
+def _described(about: JsonObject, parts: Mapping[str, bytes]) -> PortableModel:
     header, metrics, notes = about.get("header"), about.get("metrics"), about.get("notes")
     texts = [notes.get(n) if isinstance(notes, dict) else "" for n in ("intended_use", "limits")]
     seed, rows = about.get("seed"), about.get("training_rows")
@@ -266,14 +267,14 @@ def _minimum(data: object, n_labels: int) -> MinimumScore:
     return replace(found, thresholds=several, set_by=None)
 
 
-def _text(about: Mapping[str, Any], name: str) -> str:
+def _text(about: JsonObject, name: str) -> str:
     value = about.get(name)
     if not isinstance(value, str):
         raise ArtifactError(f"The {MODEL} is damaged: its {name} is no text.")
     return value
 
 
-def _object(about: Mapping[str, Any], name: str) -> dict[str, Any]:
+def _object(about: JsonObject, name: str) -> dict[str, Any]:
     value = about.get(name)
     if not isinstance(value, dict):
         raise ArtifactError(f"The {MODEL} is damaged: its {name} is no object.")

@@ -5,11 +5,11 @@ from __future__ import annotations
 
 import sqlite3
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from ..core.database import Key
+from ..core.database import Key, Params
 from ..core.errors import FtclassifyError, TaskError, TrainingError
 from ..core.examples import Record, read_records
 from ..core.humanize import rows_text
@@ -132,7 +132,7 @@ def other_task(
     conn: sqlite3.Connection,
     classifier: Classifier,
     where: str,
-    params: Mapping[str, Any],
+    params: Params,
     label: str,
 ) -> Task:
     """The classifier's task with such a class, see `with_other`. Raises as that does, and TaskError

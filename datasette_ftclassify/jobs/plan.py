@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..core.database import check_condition, relation
+from ..core.database import Params, check_condition, relation
 from ..core.errors import PredictError
 from ..core.labels import LabelSet, LabelValue
 from ..core.numbers import Range
@@ -62,7 +62,7 @@ class PredictRequest:
 
     columns: Columns | None = None
     where: str | None = None
-    params: Mapping[str, Any] = field(default_factory=dict)
+    params: Params = field(default_factory=dict)
     unlabelled: bool = False
     stale: bool = False
     overwrite: bool = False

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import math
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ..core.database import Cell, Relation, condition, count, key_text, quote, relation
+from ..core.database import Cell, Params, Relation, condition, count, key_text, quote, relation
 from ..core.errors import PredictError, SourceError
 from ..core.labels import unlabelled_sql
 from ..core.sqlite_errors import SQLITE_ERRORS, SQLITE_WARNINGS
@@ -88,7 +88,7 @@ class Rows:
         target: Relation,
         classifier: Classifier,
         where: str | None,
-        params: Mapping[str, Any],
+        params: Params,
         unlabelled: bool,
         only: AnswersOf | None = None,
     ) -> None:

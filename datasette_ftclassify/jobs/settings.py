@@ -6,14 +6,15 @@ They are stored as JSON in a file that may be from an older version, or from som
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, TypeVar
 
+from ..core.database import Params
 from ..core.errors import JobError
 from ..core.splits import SplitPlan
 from ..core.task import Task
 from ..core.typed_json import read_dataclass, read_stored
+from ..core.untrusted_json import JsonObject
 from ..store.jobs.job import Job
 from .columns import Columns
 from .train_request import TrainRequest
@@ -40,7 +41,7 @@ class TrainSettings:
     request: TrainRequest
 
     @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> TrainSettings:
+    def from_dict(cls, data: JsonObject) -> TrainSettings:
         words = {**data}
         return cls(Task.from_dict(words.pop("task")), read_dataclass(TrainRequest, words))
 
@@ -63,7 +64,7 @@ class PredictSettings:
     table: str
     columns: Columns
     where: str | None
-    params: Mapping[str, Any]
+    params: Params
     unlabelled: bool
     overwrite: bool
     threshold: float | None = None
@@ -94,7 +95,7 @@ class CheckSettings:
     model: str | None = None
     leaves_machine: bool | None = None
     trainer: str | None = None
-    fields: Mapping[str, Any] = field(default_factory=dict)
+    fields: JsonObject = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

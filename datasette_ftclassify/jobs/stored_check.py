@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, TypedDict
+from typing import TypedDict
 
 from ..checks.codes import Severity
 from ..checks.report_data import (
@@ -20,6 +20,7 @@ from ..checks.report_data import (
 from ..core.labels import LabelValue
 from ..core.task import Task
 from ..core.typed_json import read_stored, read_typed_dict
+from ..core.untrusted_json import JsonObject
 from ..store.jobs.job import Job
 
 
@@ -45,7 +46,7 @@ class Found:
     advice: str
     keys: Sequence[JsonKey] = ()
     where: str | None = None
-    details: Mapping[str, Any] = field(default_factory=dict)
+    details: JsonObject = field(default_factory=dict)
     groups: Sequence[GroupData] = ()
     job: int | None = None
     number: int | None = None

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 from ..core.examples import Example
 from ..core.humanize import counted, rows_text
@@ -80,7 +80,8 @@ def train_here(
             add_event(conn, job, kind, said)
     if request.curve and able.trains:
         noted = _noting(lease, within(report_progress, trained_by, 0.95))
-        curve = _learning_curve(training_set, request.chosen.seed, trained.report, noted)
+        recipe = trained.report.get("recipe")
+        curve = _learning_curve(training_set, request.chosen.seed, recipe, noted)
         about["learning_curve"] = curve
         if curve["summary"]:
             add_event(conn, job, CURVE, curve["summary"])
@@ -149,7 +150,7 @@ def _about_data(training: Sequence[Example], data: SplitData) -> str:
 
 
 def _learning_curve(
-    data: TrainingSet, seed: int, report: Mapping[str, Any], progress: Progress
+    data: TrainingSet, seed: int, trained_as: str | None, progress: Progress
 ) -> LearningCurve:
     """Scores at growing numbers of rows, and what they say about labelling more; `same_recipe`:
     whether they are of the recipe that was trained."""
@@ -161,10 +162,10 @@ def _learning_curve(
         len(data.labels),
         exclusive=data.labels.exclusive,
         seed=seed,
-        recipe=report.get("recipe"),
+        recipe=trained_as,
         names=data.labels.names,
         chosen=data.chosen,
         progress=progress,
     )
-    same = bool(points) and points[0]["recipe"] == report.get("recipe")
+    same = bool(points) and points[0]["recipe"] == trained_as
     return {"points": points, "summary": curve_sentence(points), "same_recipe": same}

@@ -10,11 +10,9 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
 
 from ..core.errors import JobStopped, TrainingError
 from ..core.job_events import ANOTHER_TRAINING
@@ -23,6 +21,7 @@ from ..core.task import Task
 from ..core.training_report import AboutRows
 from ..core.training_steps import OVER
 from ..core.typed_json import as_json, read_stored
+from ..core.untrusted_json import JsonObject
 from ..export import ExportFormat
 from ..prompts.price_table import PriceTable
 from ..prompts.prices import estimate_training
@@ -198,7 +197,7 @@ class ServiceTraining:
             self.training_log.save(**{_PREPARATION: noted})
         return prepared
 
-    def _is_held(self, noted: Mapping[str, Any]) -> bool:
+    def _is_held(self, noted: JsonObject) -> bool:
         """Whether it was noted here, with what it costs set aside; else the file brought it."""
         if self._holds is None or self._has_begun():
             return True
@@ -260,7 +259,7 @@ class ServiceTraining:
             self._holds.end(self.training_log.tag)
 
 
-def _digest(noted: Mapping[str, Any]) -> str:
+def _digest(noted: JsonObject) -> str:
     return sha256(json.dumps(noted, sort_keys=True).encode()).hexdigest()
 
 

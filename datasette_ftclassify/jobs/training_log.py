@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Mapping
 from typing import Any
 
 from ..core.job_events import FIGURES, SERVICE, EventKind, Figures
+from ..core.untrusted_json import JsonObject
 from ..store.jobs.state import add_event, save_progress
 from ..store.schema import transaction
 from ..trainers.base import Progress, no_progress
@@ -39,7 +39,7 @@ class JobTrainingLog:
             self.save(**{_TAG: uuid.uuid4().hex})
 
     @property
-    def state(self) -> Mapping[str, Any]:
+    def state(self) -> JsonObject:
         return self._job.remote or {}
 
     @property
@@ -57,7 +57,7 @@ class JobTrainingLog:
         """Starts over with another tag, and drops the saved state."""
         self._write({_TAG: uuid.uuid4().hex})
 
-    def _write(self, remote: dict[str, Any]) -> None:
+    def _write(self, remote: JsonObject) -> None:
         before = self._job.remote
         self._job.remote = remote
         try:

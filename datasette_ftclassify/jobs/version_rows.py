@@ -5,9 +5,8 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from itertools import islice
-from typing import Any
 
 from ..core.database import Key, relation
 from ..core.errors import FtclassifyError, TrainingError
@@ -20,6 +19,7 @@ from ..core.splits import SplitReport
 from ..core.task import Task
 from ..core.text import text_hash
 from ..core.training_report import AboutRows
+from ..core.typed_json import as_json
 from ..store.change_batches import merged_since
 from ..store.classifiers import Classifier
 from ..store.evaluations import row_results
@@ -55,9 +55,6 @@ class VersionChanges:
     def has_new_labels(self) -> bool:
         """Whether a row has a label that the version before did not learn or was not judged by."""
         return any((self.corrections, self.new_rows, self.test_changed))
-
-    def to_dict(self) -> dict[str, Any]:
-        return asdict(self)
 
     def sentences(self, title: str) -> list[str]:
         """For people; title: of the version before"""
@@ -116,7 +113,7 @@ def read_new_version(conn: sqlite3.Connection, task: Task, first: Classifier) ->
     changes = rows.changes
     notes: AboutRows = {
         "version_of": first.title,
-        "version_changes": changes.to_dict(),
+        "version_changes": as_json(changes),
         "version_said": changes.sentences(first.title),
         "chosen_left_out": rows.chosen_left_out,
     }

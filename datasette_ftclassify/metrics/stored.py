@@ -8,7 +8,7 @@ from typing import Any, cast
 
 from ..core.errors import ArtifactError
 from ..core.labels import MAX_LABELS, MAX_NAME
-from ..core.untrusted_json import LARGEST, read_object
+from ..core.untrusted_json import LARGEST, JsonObject, read_object
 from . import figures  # noqa: F401  (the figures declare themselves)
 from .counts import MOST_CELLS
 from .registry import groups_of, metrics_of
@@ -93,7 +93,7 @@ def _are_bins(value: Any) -> bool:
     )
 
 
-def _fits(data: Mapping[str, Any], checks: Mapping[str, Check]) -> bool:
+def _fits(data: JsonObject, checks: Mapping[str, Check]) -> bool:
     return all(check(data.get(name)) for name, check in checks.items())
 
 

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from ..core.humanize import percent
 from ..core.prediction import UNLIKE
+from ..core.untrusted_json import JsonObject
 
 UNMEASURED = (
     "How much the text is like the training rows is not known: train a new version to see it."
@@ -14,7 +12,7 @@ UNMEASURED = (
 """Of a local classifier from an earlier version, or of one that had too few rows to hold out."""
 
 
-def known_sentence(answer: Mapping[str, Any], *, measurable: bool) -> str | None:
+def known_sentence(answer: JsonObject, *, measurable: bool) -> str | None:
     """What to say beside an answer, as ft_classify_json gives it; None of a text that is like the
     training rows, and of an error.
 

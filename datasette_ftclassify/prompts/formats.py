@@ -7,7 +7,7 @@ answer: a model that gets another prompt than it was trained on answers worse, w
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from json.encoder import encode_basestring
@@ -15,6 +15,7 @@ from typing import Any, Literal, get_args
 
 from ..core.errors import ExportError
 from ..core.labels import LabelSet, LabelValue, label_name
+from ..core.untrusted_json import JsonObject
 from .system_prompt import system_message
 from .tokenizer import Tokenizer, code_for
 
@@ -77,7 +78,7 @@ class ExportFormat:
         return asdict(self)
 
     @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> ExportFormat:
+    def from_dict(cls, data: JsonObject) -> ExportFormat:
         """Reads `to_dict`'s form. Raises ExportError when it is not that."""
         texts = ("form", "labels", "multilabel", "separator")
         if (

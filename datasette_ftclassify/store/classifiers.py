@@ -24,8 +24,8 @@ from ..core.labels import LabelSet
 from ..core.service_model import ServiceModel
 from ..core.sqlite_errors import DATABASE_ERRORS
 from ..core.task import Task
-from ..core.training_report import TrainingReport
-from ..core.untrusted_json import read_object
+from ..core.training_report import Header, TrainingReport
+from ..core.untrusted_json import JsonObject, read_object
 from .aliases import note_name, note_renaming, resolve_alias
 from .cell_size import at_most
 from .reports import read_report
@@ -65,7 +65,7 @@ class Classifier:
     split_id: int
     seed: int
     training_rows: int
-    header: dict[str, Any]
+    header: Header
     report: TrainingReport
     created_at: str
 
@@ -94,9 +94,9 @@ def add_classifier(
     split_id: int,
     seed: int,
     training_rows: int,
-    header: Mapping[str, Any],
+    header: Header,
     parts: Mapping[str, bytes],
-    report: Mapping[str, Any],
+    report: JsonObject,
 ) -> Classifier:
     """Stores a trained classifier as the next version of `name`, whole or not at all.
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
@@ -16,7 +16,8 @@ from typing import Any
 from ..core.database import quote, relation, row_condition
 from ..core.errors import ArtifactError, SourceError
 from ..core.table_copy import SOURCE, row_count
-from ..core.untrusted_json import read_json
+from ..core.training_report import Header
+from ..core.untrusted_json import JsonObject, read_json
 from .aliases import ALIAS, aliases_of
 from .card_notes import notes_key
 from .classifiers import MOST_VERSIONS, Classifier, default_name, has_store
@@ -59,8 +60,8 @@ class Published:
     """
 
     classifier: Classifier
-    header: Mapping[str, Any]
-    report: Mapping[str, Any]
+    header: Header
+    report: JsonObject
     answers: bool
     texts: bool
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from types import NoneType
 from typing import Any
 
 from ..core.errors import ArtifactError
 from ..core.training_report import CurvePoint, LearningCurve, TrainingReport
 from ..core.typed_json import read_typed_dict
-from ..core.untrusted_json import LARGEST, read_object
+from ..core.untrusted_json import LARGEST, JsonObject, read_object
 
 MOST_POINTS = 100
 MOST_TEXT = 10_000
@@ -39,7 +38,7 @@ def read_report(text: object) -> TrainingReport:
     return read
 
 
-def calibration_text(report: Mapping[str, Any]) -> Any:
+def calibration_text(report: JsonObject) -> Any:
     """Whether the scores are calibrated, in a sentence; None where nobody said it."""
     calibration = report.get("calibration")
     return calibration.get("said") if isinstance(calibration, dict) else None

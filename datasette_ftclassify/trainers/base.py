@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 from ..core.errors import TrainingError
 from ..core.labels import LabelSet
 from ..core.prediction import Predictor
+from ..core.training_report import Header
 from .options import Option
 from .options import TrainerOptions as TrainerOptions
 
@@ -92,7 +93,7 @@ class Trained:
     """
 
     predictor: Predictor
-    header: Mapping[str, Any]
+    header: Header
     parts: Mapping[str, bytes]
     report: dict[str, Any]
     held_out: HeldOut | None = None
@@ -170,7 +171,7 @@ class Learner(Trainer, Protocol):
     ) -> Trained:
         """Raises TrainingError when the data do not suffice."""
 
-    def load(self, header: Mapping[str, Any], parts: Mapping[str, bytes]) -> Predictor:
+    def load(self, header: Header, parts: Mapping[str, bytes]) -> Predictor:
         """From what `Trained` held, after a way through a file that anyone may have written.
 
         Raises ArtifactError when it is damaged.
@@ -182,7 +183,7 @@ class MeasuresKnown(Protocol):
     """What a learner may be besides: one whose predictors tell texts of other kinds (see
     `core.prediction.Recognizer`)."""
 
-    def measures_known(self, header: Mapping[str, Any]) -> bool:
+    def measures_known(self, header: Header) -> bool:
         """Whether the classifier with this header does; it may have been trained before that."""
 
 

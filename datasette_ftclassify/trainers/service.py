@@ -19,6 +19,8 @@ from urllib.parse import urlsplit
 from ..core.errors import TrainingError
 from ..core.job_events import SERVICE, EventKind, Figures
 from ..core.labels import LabelSet
+from ..core.training_report import Header, TrainingReport
+from ..core.untrusted_json import JsonObject
 from ..export import Codec, ExportFormat
 from ..prompts.answer_parser import Answer
 from ..prompts.price_table import PriceTable
@@ -150,7 +152,7 @@ class TrainingLog(Protocol):
     """
 
     @property
-    def state(self) -> Mapping[str, Any]: ...
+    def state(self) -> JsonObject: ...
 
     @property
     def tag(self) -> str: ...
@@ -214,8 +216,8 @@ class FineTunedModel:
     trained_tokens: what the service says it billed; None: it did not
     """
 
-    header: Mapping[str, Any]
-    report: Mapping[str, Any]
+    header: Header
+    report: JsonObject
     trained_tokens: int | None = None
 
 
@@ -297,7 +299,7 @@ class Service(Trainer, Protocol):
         """The default number of epochs for so many training examples."""
         return 1
 
-    def choose_format(self, labels: LabelSet, options: TrainerOptions) -> Mapping[str, Any]:
+    def choose_format(self, labels: LabelSet, options: TrainerOptions) -> JsonObject:
         """The `ExportFormat.to_dict()` of a training: what the options say, else what suits the
         model; the usual one."""
         return dict(options.format or ExportFormat().to_dict())
@@ -314,18 +316,16 @@ class Service(Trainer, Protocol):
 
     @abstractmethod
     def inference_client(
-        self, header: Mapping[str, Any], labels: LabelSet, endpoint: Endpoint
+        self, header: Header, labels: LabelSet, endpoint: Endpoint
     ) -> InferenceClient:
         """Raises ArtifactError for a damaged header, AccessError without a key."""
 
-    def batch_client(
-        self, header: Mapping[str, Any], labels: LabelSet, endpoint: Endpoint
-    ) -> BatchClient:
+    def batch_client(self, header: Header, labels: LabelSet, endpoint: Endpoint) -> BatchClient:
         """As `inference_client`; where `capabilities.batch` says so."""
         raise TrainingError(f"The trainer {self.name} takes no batches: predict without one.")
 
     def delete_remote(
-        self, header: Mapping[str, Any], report: Mapping[str, Any], endpoint: Endpoint
+        self, header: Header, report: TrainingReport, endpoint: Endpoint
     ) -> list[str]:
         """Deletes the model and its files at the service; gives what was deleted, for people:
         nothing, where the model is the provider's own and the service keeps no file."""

@@ -4,9 +4,9 @@ the header can choose neither another host nor further fields of a request."""
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 from ..core.errors import AccessError, ArtifactError
+from ..core.training_report import Header
 
 NAME_LENGTH = 500
 """Characters of the name of a model: the longest known are a quarter of it."""
@@ -14,7 +14,7 @@ NAME_LENGTH = 500
 DAMAGED = "The stored classifier does not say rightly which model to ask"
 
 
-def read_name(header: Mapping[str, Any], field: str) -> str:
+def read_name(header: Header, field: str) -> str:
     """A name in a stored header. Raises ArtifactError when it is missing or none."""
     name = header.get(field) if isinstance(header, Mapping) else None
     if (

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, TypedDict
+from typing import TypedDict
 
 from ..core.database import Relation, condition, count, quote, relation
 from ..core.errors import ClassifierNotFound, FtclassifyError, SourceError, TrainingError
@@ -43,6 +43,63 @@ class ShownRow(TypedDict):
     text: str | None
 
 
+class ChoiceOnPage(TypedDict):
+    """A choice for the page's script; fields as of `Choice`, its classifier and its trainer."""
+
+    classifier: str
+    version: int
+    title: str
+    newest: bool
+    source: str
+    kind: str
+    one_label: bool
+    trainer: str
+    leaves_machine: bool
+    costs_money: bool
+    batch: bool
+    columns: dict[str, str]
+
+
+class _Followed(TypedDict):
+    job: int
+    state: str
+
+
+class Followed(_Followed, total=False):
+    """The job that answers new rows, and how far it is; `url` of its page."""
+
+    url: str
+
+
+class _Facts(TypedDict):
+    classifiers: list[ChoiceOnPage]
+    classifier: str | None
+    filters: list[str]
+    rows: dict[str, RowCount]
+    proposed_rows: str
+    row: ShownRow | None
+    followed_by: list[str]
+    following: dict[str, Followed]
+
+
+class Facts(_Facts, total=False):
+    """The choices, and what the chosen ones mean for the table; the fields here only where a
+    classifier is chosen.
+
+    rows:      by "all", "unlabelled" and "filter"
+    following: by the title of the classifier
+    taken:     columns that are there already, and that the classifier did not write
+    sql:       a query that gives the same labels without writing them
+    """
+
+    labels: tuple[str, ...]
+    columns: dict[str, str]
+    taken: list[str]
+    triggers: list[str]
+    triggers_say: str
+    sql: str | None
+
+
 @dataclass(frozen=True)
 class Choice:
     """A classifier that fits the table.
@@ -63,7 +120,7 @@ class Choice:
     def title(self) -> str:
         return self.classifier.title
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> ChoiceOnPage:
         classifier = self.classifier
         return {
             "classifier": classifier.name,
@@ -135,22 +192,21 @@ def pick(allowed: Sequence[Choice], name: str) -> Choice:
     )
 
 
-def facts(conn: sqlite3.Connection, form: Form, allowed: Sequence[Choice]) -> dict[str, Any]:
-    """The choices, and what the chosen ones mean for the table; JSON-safe.
-
-    Raises SourceError for a filter or a row that does not fit.
-    """
+def facts(conn: sqlite3.Connection, form: Form, allowed: Sequence[Choice]) -> Facts:
+    """Raises SourceError for a filter or a row that does not fit."""
     target = relation(conn, form.table)
     chosen = _chosen(conn, form, allowed)
     filters = read_filters(conn, target.name, form.filters)
-    data: dict[str, Any] = {
+    following = _following(conn, target, allowed)
+    data: Facts = {
         "classifiers": [choice.to_dict() for choice in allowed],
         "classifier": None if chosen is None else chosen.title,
         "filters": list(filters.texts),
         "rows": {},
         "proposed_rows": "all",
         "row": None,
-        **_following(conn, target, allowed),
+        "followed_by": list(following),
+        "following": following,
     }
     if chosen is None:
         return data
@@ -247,11 +303,10 @@ def _triggers(
 
 def _following(
     conn: sqlite3.Connection, target: Relation, allowed: Sequence[Choice]
-) -> dict[str, Any]:
-    """The classifiers that answer new rows of the table as they come, and how far their jobs are:
-    {title: {"job", "state"}}."""
+) -> dict[str, Followed]:
+    """The classifiers that answer new rows of the table as they come, by title."""
     titles = {choice.classifier.uid: choice.title for choice in allowed}
-    found = {}
+    found: dict[str, Followed] = {}
     for one in list_following(conn, target.name):
         if one.uid not in titles:
             continue
@@ -260,7 +315,7 @@ def _following(
         except FtclassifyError:
             state = "failed"
         found[titles[one.uid]] = {"job": one.job_id, "state": state}
-    return {"followed_by": list(found), "following": found}
+    return found
 
 
 def _sql(classifier: Classifier, target: Relation) -> str | None:

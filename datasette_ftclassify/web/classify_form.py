@@ -10,7 +10,7 @@ from typing import Any
 
 from datasette.utils import tilde_encode, urlsafe_components
 
-from ..core.database import Relation, quote
+from ..core.database import Params, Relation, quote
 from ..core.errors import SourceError
 from ..core.numbers import LIMIT_USD, SHARE, WRONG_SHARE
 from ..core.strengths import PROMISES
@@ -208,9 +208,7 @@ class Form:
             )
         return self.default_label
 
-    def _where(
-        self, conn: sqlite3.Connection, target: Relation
-    ) -> tuple[str | None, Mapping[str, Any]]:
+    def _where(self, conn: sqlite3.Connection, target: Relation) -> tuple[str | None, Params]:
         """The condition for the rows that were chosen, and its parameters."""
         if self.rows == "row":
             return row_condition(target, self.row)

@@ -15,7 +15,7 @@ from typing import Any
 
 from datasette.filters import Filters
 
-from ..core.database import relation
+from ..core.database import Params, relation
 from ..core.errors import SourceError
 
 LEFT_BEHIND = ("_where", "_search", "_through")
@@ -35,7 +35,7 @@ class RowFilter:
 
     pairs: tuple[Pair, ...] = ()
     where: str | None = None
-    params: Mapping[str, Any] = field(default_factory=dict)
+    params: Params = field(default_factory=dict)
     texts: tuple[str, ...] = ()
 
     def query(self, without: int | None = None) -> dict[str, list[str]]:

@@ -15,6 +15,7 @@ from ..core.errors import FtclassifyError
 from ..core.humanize import counted, dollars
 from ..core.job_events import Figures
 from ..core.service_model import ServiceIds, checkpoints_of
+from ..core.untrusted_json import JsonObject
 from ..jobs.kinds import kind_of
 from ..present.usage_sql import SPLIT_ROWS, split_counts, split_sql
 from ..store.classifiers import find_by_id
@@ -231,7 +232,7 @@ def service_ids(job: Job, batches: Sequence[tuple[str, str, int]]) -> list[Servi
     ]  # fmt: skip
 
 
-def _report(job: Job) -> Mapping[str, Any]:
+def _report(job: Job) -> JsonObject:
     """Of the training, as its result has it."""
     report = (job.result or {}).get("report")
     return report if isinstance(report, Mapping) else {}

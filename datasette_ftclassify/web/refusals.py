@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..core.errors import FtclassifyError
+from ..core.typed_json import as_json
 
 TICK = "Fix the rows, or tick the box beside the button to pay all the same."
 
@@ -18,13 +19,18 @@ class NotAllowed(FtclassifyError):
 class NotAgreed(FtclassifyError):
     """What costs money has not been agreed to, or not all of it: the page asks for that.
 
-    found:   what there is to agree to
-    data:    the same for a program, JSON-safe
+    found:   what there is to agree to, a dataclass
     on_page: what the page says of it; None: nobody was asked before
+    data:    what a program is told of it, JSON-safe; None: its fields
     """
 
     def __init__(
-        self, message: str, found: object, data: dict[str, Any], on_page: str | None = None
+        self,
+        message: str,
+        found: object,
+        on_page: str | None = None,
+        data: dict[str, Any] | None = None,
     ) -> None:
         super().__init__(message)
-        self.found, self.data, self.on_page = found, data, on_page
+        self.found, self.on_page = found, on_page
+        self.data = as_json(found) if data is None else data

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from datasette.utils.asgi import Response
 
 from ..core.errors import FtclassifyError
+from ..core.typed_json import json_default
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -49,7 +50,7 @@ async def show(
     """
     status = ask.status if status is None else status
     if ask.wants_json:
-        return Response.json({"ok": status < 400, **data}, status=status)
+        return Response.json({"ok": status < 400, **data}, status=status, default=json_default)
     wrong = next(iter(ask.refused.fields), None) if ask.refused else None
     refused = {"refusal": ask.refusal, "wrong": wrong}
     context = {**refused, **data, **(more or {}), "ask": ask, "url": ask.url}
@@ -64,7 +65,7 @@ async def done(
 ) -> Response:
     """After an action: JSON about what was done, or on to the page that shows it."""
     if ask.wants_json:
-        return Response.json({"ok": True, **data})
+        return Response.json({"ok": True, **data}, default=json_default)
     if message:
         ask.datasette.add_message(ask.request, message, ask.datasette.INFO)
     return Response.redirect(where)

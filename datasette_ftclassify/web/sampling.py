@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from functools import partial
-from typing import Any
 
-from ..core.database import Relation, condition, quote
+from ..core.database import Params, Relation, condition, quote
 from ..core.labels import MAX_LABELS, LabelValue, unlabelled_sql
 from ..core.sqlite_errors import SQLITE_ERRORS, SQLITE_WARNINGS
 from ..core.time_limit import TooSlow, within
@@ -55,7 +54,7 @@ def label_cells(
     source: Relation,
     column: str,
     where: str | None,
-    params: Mapping[str, Any],
+    params: Params,
 ) -> tuple[list[LabelValue], bool]:
     """Different labels: of all rows where that takes no longer than a moment, else of some here
     and there; and whether of all. Not more than a label set can have."""

@@ -18,7 +18,7 @@ from importlib import import_module
 from typing import Any, Protocol
 
 from ...core.errors import PredictError
-from .part import Part, PartCounts, answer_line
+from .part import Part, PartAnswer, PartCounts, answer_line, counts_of
 
 ATTEMPTS = 4
 """How often a part is tried whose worker dies."""
@@ -32,7 +32,7 @@ class Engine(Protocol):
 
     slots: int
 
-    def answer(self, part: Part, batch: Batch) -> dict[str, Any]:
+    def answer(self, part: Part, batch: Batch) -> PartAnswer:
         """As `answer_line`. Called from several threads."""
 
     def stop(self) -> None:
@@ -54,7 +54,7 @@ class Processes:
         self._lock = threading.Lock()
         self._closed = False
 
-    def answer(self, part: Part, batch: Batch) -> dict[str, Any]:
+    def answer(self, part: Part, batch: Batch) -> PartAnswer:
         for _ in range(ATTEMPTS):
             process = self._process()
             found = self._answer(process, part, batch)
@@ -70,7 +70,7 @@ class Processes:
     @staticmethod
     def _answer(
         process: subprocess.Popen[str], part: Part, batch: Batch
-    ) -> dict[str, Any] | None:  # fmt: skip
+    ) -> PartAnswer | None:  # fmt: skip
         """None: it has died."""
         assert process.stdin is not None
         assert process.stdout is not None
@@ -81,7 +81,7 @@ class Processes:
         except OSError:
             pass  # nothing will come
         for line in process.stdout:
-            said: dict[str, Any] = json.loads(line)
+            said: PartAnswer = json.loads(line)
             if "batch" not in said:
                 return said
             begun += said["batch"]
@@ -137,9 +137,9 @@ class Dask:
         self._client = distributed.Client(self._cluster or address)
         self.slots = max(sum(self._client.nthreads().values()), 1)
 
-    def answer(self, part: Part, batch: Batch) -> dict[str, Any]:
+    def answer(self, part: Part, batch: Batch) -> PartAnswer:
         future = self._client.submit(answer_line, part.to_line(), pure=False)
-        found: dict[str, Any] = future.result()
+        found: PartAnswer = future.result()
         return found
 
     def stop(self) -> None:
@@ -167,9 +167,9 @@ class Spark:
         self._context.setLogLevel("ERROR")
         self.slots = max(self._context.defaultParallelism, 1)
 
-    def answer(self, part: Part, batch: Batch) -> dict[str, Any]:
+    def answer(self, part: Part, batch: Batch) -> PartAnswer:
         lines = self._context.parallelize([part.to_line()], 1)
-        found: dict[str, Any] = lines.map(answer_line).collect()[0]
+        found: PartAnswer = lines.map(answer_line).collect()[0]
         return found
 
     def stop(self) -> None:
@@ -227,7 +227,7 @@ def answer_parts(
         with lock:
             seen[0] += more
 
-    def answer(part: Part) -> dict[str, Any]:
+    def answer(part: Part) -> PartAnswer:
         told = [0]
 
         def batch(more: int) -> None:
@@ -240,7 +240,7 @@ def answer_parts(
 
     waiting = list(reversed(parts))
     with ThreadPoolExecutor(max_workers=engine.slots) as threads:
-        busy: set[Future[dict[str, Any]]] = set()
+        busy: set[Future[PartAnswer]] = set()
         try:
             while waiting or busy:
                 while waiting and len(busy) < engine.slots:
@@ -254,7 +254,7 @@ def answer_parts(
     return counts
 
 
-def _counts(future: Future[dict[str, Any]]) -> PartCounts:
+def _counts(future: Future[PartAnswer]) -> PartCounts:
     try:
         found = future.result()
     except PredictError:
@@ -263,4 +263,4 @@ def _counts(future: Future[dict[str, Any]]) -> PartCounts:
         raise PredictError(f"The engine gave up: {_first_line(error)}") from error
     if "error" in found:
         raise PredictError(found["error"])
-    return PartCounts(**found)
+    return counts_of(found)

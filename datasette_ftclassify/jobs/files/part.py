@@ -6,16 +6,17 @@ import json
 import os
 import secrets
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, fields
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 from ...core.database import Cell
 from ...core.errors import FtclassifyError, PredictError
 from ...core.labels import LabelSet, label_name
 from ...core.typed_json import read_dataclass
+from ...core.untrusted_json import JsonObject
 from ...trainers.configuration import read_access
 from ...trainers.encoders.allowed import allow_encoders
 from ..answer_cells import AnswerCells, Withheld
@@ -67,7 +68,7 @@ class Part:
 
     folder: str
     digest: str
-    settings: Mapping[str, Any]
+    settings: JsonObject
     source: str
     size: int
     changed: int
@@ -130,10 +131,30 @@ def answer_part(part: Part, progress: Callable[[int], None]) -> PartCounts:
     return answer.counts
 
 
-def answer_line(line: str, progress: Callable[[int], None] = lambda rows: None) -> dict[str, Any]:
-    """The same for a worker, which may be elsewhere: counts, or `error`, as JSON."""
+class PartAnswer(TypedDict, total=False):
+    """What a worker says of a part, as JSON: the counts, or an error; or before, that it is through
+    with a batch of so many rows."""
+
+    rows: int
+    predicted: int
+    abstained: int
+    unlike: int
+    error: str
+    batch: int
+
+
+def counts_of(said: PartAnswer) -> PartCounts:
+    return PartCounts(said["rows"], said["predicted"], said["abstained"], said["unlike"])
+
+
+def answer_line(line: str, progress: Callable[[int], None] = lambda rows: None) -> PartAnswer:
+    """The same for a worker, which may be elsewhere."""
     try:
-        return asdict(answer_part(Part.from_line(line), progress))
+        found = answer_part(Part.from_line(line), progress)
+        return {
+            "rows": found.rows, "predicted": found.predicted,
+            "abstained": found.abstained, "unlike": found.unlike,
+        }  # fmt: skip
     except (FtclassifyError, OSError, MemoryError) as error:
         return {"error": str(error) or type(error).__name__}
 

@@ -15,11 +15,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from glob import glob, has_magic
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 from ...core.errors import ArtifactError, PredictError, SourceError
 from ...core.humanize import counted
-from ...core.untrusted_json import read_object
+from ...core.untrusted_json import JsonObject, read_object
 from ..columns import Columns
 from ..model_files import PortableModel, load_model
 from ..plan import check_min_known, check_roles, check_threshold
@@ -215,12 +215,20 @@ def _check_targets(parts: dict[str, list[Part]]) -> None:
                 )
 
 
-def _recorded(out: Path, parts: Sequence[Part]) -> dict[str, Any]:
+class Recorded(TypedDict):
+    """Of a file that was read: its size and last change, as of `Part`, and what it has become."""
+
+    bytes: int
+    changed: int
+    parts: list[str]
+
+
+def _recorded(out: Path, parts: Sequence[Part]) -> Recorded:
     places = [Path(part.target).relative_to(out.resolve()).as_posix() for part in parts]
     return {"bytes": parts[0].size, "changed": parts[0].changed, "parts": places}
 
 
-def _forget_changed(out: Path, before: dict[str, Any], parts: dict[str, list[Part]]) -> None:
+def _forget_changed(out: Path, before: dict[str, Recorded], parts: dict[str, list[Part]]) -> None:
     """Takes away the answers about files that were changed since: before the record says so, so
     that it is done again where this ends between the two."""
     for name, of in parts.items():
@@ -230,7 +238,7 @@ def _forget_changed(out: Path, before: dict[str, Any], parts: dict[str, list[Par
                 (out / place).unlink(missing_ok=True)
 
 
-def _read_record(out: Path, about: dict[str, Any]) -> dict[str, Any]:
+def _read_record(out: Path, about: JsonObject) -> dict[str, Recorded]:
     """The files that are in it; none where there is no record. Raises PredictError for a folder
     with something else."""
     path = out / RECORD
@@ -261,7 +269,7 @@ def _is_recorded(one: object) -> bool:
     )
 
 
-def _write_record(out: Path, record: dict[str, Any]) -> None:
+def _write_record(out: Path, record: JsonObject) -> None:
     made = out / f".{RECORD}.{secrets.token_hex(4)}{UNFINISHED}"
     with made.open("w", encoding="utf-8") as file:
         json.dump(record, file, ensure_ascii=False, indent=1)

@@ -10,10 +10,11 @@ import sqlite3
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from functools import partial
-from typing import Any
 
 from ...core.errors import FtclassifyError
 from ...core.service_model import ServiceModel, checkpoints_of
+from ...core.training_report import Header
+from ...core.untrusted_json import JsonObject
 from ...ledger import Ledger, LedgerError
 from ...prompts.price_table import base_model
 from ...prompts.tokenizer import encoding_of
@@ -42,7 +43,7 @@ def load_batch_client(classifier: Classifier, access: Access) -> BatchClient:
     return load_classifier.load_batch_client(classifier, access, partial(_base_of, access))
 
 
-def note_trained(access: Access, header: Mapping[str, Any], report: Mapping[str, Any]) -> None:
+def note_trained(access: Access, header: Header, report: JsonObject) -> None:
     """Notes what a training here has made, its checkpoints included."""
     made = ServiceModel.read(header)
     names = [made.model, *(checkpoint.model for checkpoint in checkpoints_of(report))]

@@ -4,7 +4,7 @@ pages, in a terminal and as JSON."""
 from __future__ import annotations
 
 import sqlite3
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ...checks.report import json_key
@@ -74,9 +74,6 @@ class ShownRow:
     mine: list[str] | None = None
     answers: list[tuple[str, list[str] | None]] | None = None
 
-    def to_dict(self) -> dict[str, Any]:
-        return asdict(self)
-
 
 @dataclass(frozen=True)
 class Audit:
@@ -112,9 +109,6 @@ class QueueNow:
     audit: Audit | None
     people: int
     left: int
-
-    def to_dict(self) -> dict[str, Any]:
-        return asdict(self)
 
 
 def queue_now(conn: sqlite3.Connection, job: Job, who: str = "") -> QueueNow:
@@ -256,9 +250,6 @@ class ShownChange:
     created_at: str
     undone_by: str | None
     undone_at: str | None
-
-    def to_dict(self) -> dict[str, Any]:
-        return asdict(self)
 
 
 def changes_shown(

@@ -10,7 +10,8 @@ import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+
+from ...core.untrusted_json import JsonObject
 
 END = b"\xff"
 """Stands for the end of an answer. No text in UTF-8 has this byte."""
@@ -49,7 +50,7 @@ def read_positions(logprobs: object) -> tuple[Position, ...] | None:
     return positions or None
 
 
-def _chat(content: Sequence[Mapping[str, Any]]) -> Iterator[Position]:
+def _chat(content: Sequence[JsonObject]) -> Iterator[Position]:
     for place in content:
         listed: list[tuple[bytes, float | None]] = [
             (_chat_token(entry), entry["logprob"]) for entry in place.get("top_logprobs") or ()
@@ -57,14 +58,14 @@ def _chat(content: Sequence[Mapping[str, Any]]) -> Iterator[Position]:
         yield _position(_chat_token(place), place.get("logprob"), listed)
 
 
-def _chat_token(entry: Mapping[str, Any]) -> bytes:
+def _chat_token(entry: JsonObject) -> bytes:
     text, raw = entry["token"], entry.get("bytes")
     if not text or _SPECIAL.fullmatch(text):
         return END
     return bytes(raw) if raw and isinstance(raw, list) else _encoded(text)
 
 
-def _completion(logprobs: Mapping[str, Any]) -> Iterator[Position]:
+def _completion(logprobs: JsonObject) -> Iterator[Position]:
     tokens: Sequence[str] = logprobs.get("tokens") or ()
     said = logprobs.get("token_logprobs") or [None] * len(tokens)
     top = logprobs.get("top_logprobs") or [None] * len(tokens)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ...core.untrusted_json import figure_or_none, text_or_none, texts_of
+from ...core.untrusted_json import JsonObject, figure_or_none, text_or_none, texts_of
 from .leases import is_leased
 
 
@@ -30,7 +30,7 @@ class Terms:
     host: str | None = None
 
     @classmethod
-    def read(cls, stored: Mapping[str, Any] | None) -> Terms:
+    def read(cls, stored: JsonObject | None) -> Terms:
         said = stored or {}
         return cls(
             usd=_amount(said.get("usd")),
@@ -61,7 +61,7 @@ class RemoteState:
     why: str | None = None
 
     @classmethod
-    def read(cls, stored: Mapping[str, Any] | None) -> RemoteState:
+    def read(cls, stored: JsonObject | None) -> RemoteState:
         said = stored or {}
         shown = _amount(said.get("shown"))
         return cls(
@@ -88,21 +88,21 @@ class Job:
     state: str
     wanted: str | None
     step: str
-    settings: dict[str, Any]
+    settings: JsonObject
     classifier_id: int | None
     position: list[Any] | None
     total: int | None
     done: int
     skipped: int
-    result: dict[str, Any] | None
+    result: JsonObject | None
     error: str | None
     owner: str | None
     lease_until: float | None
     created_at: str
     started_at: str | None
     updated_at: str
-    remote: dict[str, Any] | None = None
-    estimate: dict[str, Any] | None = None
+    remote: JsonObject | None = None
+    estimate: JsonObject | None = None
     failed: int = 0
     lease_clock: float | None = None
     ends_at: float | None = None

@@ -10,14 +10,15 @@ from __future__ import annotations
 import json
 import sqlite3
 import uuid
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import closing
 from dataclasses import fields
 from typing import Any
 
+from ...core.database import Cell
 from ...core.errors import ArtifactError, JobError, JobNotFound
 from ...core.job_events import REQUESTED, RESUMED, STARTED, EventKind, Figures
-from ...core.untrusted_json import read_json
+from ...core.untrusted_json import JsonObject, read_json
 from ..classifiers import has_store, now
 from ..schema import ensure_schema, transaction
 from ..version_numbers import new_job_number
@@ -36,10 +37,10 @@ MOST_JOBS = 10_000
 def add_job(
     conn: sqlite3.Connection,
     kind: str,
-    settings: dict[str, Any],
+    settings: JsonObject,
     *,
     classifier_id: int | None = None,
-    estimate: dict[str, Any] | None = None,
+    estimate: JsonObject | None = None,
 ) -> Job:
     """A new queued job, or the unfinished one that was asked for in the same words and that nobody
     has asked to end.
@@ -67,14 +68,14 @@ def add_job(
     return get_job(conn, number)
 
 
-def find_unfinished(conn: sqlite3.Connection, kind: str, settings: Mapping[str, Any]) -> Job | None:
+def find_unfinished(conn: sqlite3.Connection, kind: str, settings: JsonObject) -> Job | None:
     """The job that `add_job` would give again; None where it would make a new one. Raises JobError
     when it is damaged."""
     number = _unfinished(conn, kind, settings) if has_store(conn) else None
     return None if number is None else get_job(conn, number)
 
 
-def _unfinished(conn: sqlite3.Connection, kind: str, settings: Mapping[str, Any]) -> int | None:
+def _unfinished(conn: sqlite3.Connection, kind: str, settings: JsonObject) -> int | None:
     marks = ", ".join("?" * len(UNFINISHED))
     row = conn.execute(
         "select id from _ftclassify_jobs where kind = ? and settings = ?"
@@ -84,7 +85,7 @@ def _unfinished(conn: sqlite3.Connection, kind: str, settings: Mapping[str, Any]
     return None if row is None else int(row[0])
 
 
-def _words(settings: Mapping[str, Any]) -> str:
+def _words(settings: JsonObject) -> str:
     return json.dumps(settings, ensure_ascii=False, sort_keys=True)
 
 
@@ -114,25 +115,25 @@ def list_jobs(
 
 def _rows(
     conn: sqlite3.Connection, tail: str, values: Sequence[Any] = ()
-) -> Iterator[dict[str, Any]]:
+) -> Iterator[dict[str, Cell]]:
     """Rows by column: a file of an older version, which cannot be written, has fewer."""
     cursor = conn.execute(f"select * from _ftclassify_jobs {tail}", values)
     names = [column[0] for column in cursor.description]
     return (dict(zip(names, row, strict=True)) for row in cursor)
 
 
-def _job_or_none(row: dict[str, Any]) -> Job | None:
+def _job_or_none(row: dict[str, Cell]) -> Job | None:
     try:
         return _job(row)
     except JobError:
         return None
 
 
-def _job(row: dict[str, Any]) -> Job:
+def _job(row: dict[str, Cell]) -> Job:
     try:
         return Job(**{name: _checked(name, row[name]) for name in _STORED if name in row})
     except (ValueError, TypeError, ArtifactError) as error:
-        raise JobError(f"Job {row['id']} is damaged in this file: delete its row.") from error
+        raise JobError(f"Job {row['id']!r} is damaged in this file: delete its row.") from error
 
 
 _STORED = tuple(field.name for field in fields(Job) if field.name != "tried_again")
@@ -182,7 +183,7 @@ def claim_job(conn: sqlite3.Connection, job_id: int, owner: str) -> Job:
     return claimed
 
 
-def note_terms(conn: sqlite3.Connection, job_id: int, terms: Mapping[str, Any]) -> Job:
+def note_terms(conn: sqlite3.Connection, job_id: int, terms: JsonObject) -> Job:
     """Keeps with a job what it is expected to cost and may cost, as it was agreed last."""
     with transaction(conn):
         conn.execute(
@@ -279,7 +280,7 @@ def end_job(
     job: Job,
     state: str,
     *,
-    result: Mapping[str, object] | None = None,
+    result: JsonObject | None = None,
     error: str | None = None,
 ) -> None:
     """Stores how it ended, or that it is paused, and gives up the lease. Raises ValueError for

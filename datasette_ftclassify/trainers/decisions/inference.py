@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ...core.labels import LabelSet
+from ...core.untrusted_json import JsonObject
 from ...prompts.answer_parser import Answer
 from ...prompts.token_scores import FLOOR, LabelScores
 from ...prompts.tokenizer import tokenizer_for
@@ -42,7 +43,7 @@ class DecisionsInferenceClient:
     def __init__(
         self,
         model: str,
-        questions: Sequence[Mapping[str, Any]],
+        questions: Sequence[JsonObject],
         labels: LabelSet,
         endpoint: Endpoint,
     ) -> None:
@@ -95,7 +96,7 @@ def read_answers(answers: Any, labels: LabelSet) -> tuple[Answer, LabelScores | 
     return _choice(answers[0], labels) if labels.exclusive else _predicates(answers, labels)
 
 
-def _choice(answer: Mapping[str, Any], labels: LabelSet) -> tuple[Answer, LabelScores | None]:
+def _choice(answer: JsonObject, labels: LabelSet) -> tuple[Answer, LabelScores | None]:
     said = answer["choice"]
     listed = {p["value"]: _probability(p["probability"]) for p in answer["probabilities"]}
     if said not in labels.names:
@@ -117,9 +118,7 @@ def _beyond(total: float) -> float:
     return 1 - total if total < 1 - 1e-6 else 0.0
 
 
-def _predicates(
-    answers: Sequence[Mapping[str, Any]], labels: LabelSet
-) -> tuple[Answer, LabelScores]:
+def _predicates(answers: Sequence[JsonObject], labels: LabelSet) -> tuple[Answer, LabelScores]:
     probabilities = [_probability(answer["probability"]) for answer in answers]
     given = [i for i, p in enumerate(probabilities) if p >= GIVEN_FROM]
     raw = json.dumps([labels.names[i] for i in given], ensure_ascii=False)

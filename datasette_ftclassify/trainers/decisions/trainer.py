@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
 
 from ...core.errors import ArtifactError, TrainingError
 from ...core.labels import LabelSet
+from ...core.training_report import Header
 from ..access import Endpoint
 from ..base import Capabilities, Limits, check_taken
 from ..openai_protocol.dialect import OPENAI
@@ -80,7 +80,7 @@ class DecisionsTrainer(Service):
         )
 
     def inference_client(
-        self, header: Mapping[str, Any], labels: LabelSet, endpoint: Endpoint
+        self, header: Header, labels: LabelSet, endpoint: Endpoint
     ) -> InferenceClient:
         """Raises ArtifactError for a damaged header, AccessError without a key, or when the model
         is at another host than the one the operator set."""
@@ -93,7 +93,7 @@ class DecisionsTrainer(Service):
         )
 
 
-def _read_header(header: Mapping[str, Any], labels: LabelSet) -> tuple[str, dict[str, str]]:
+def _read_header(header: Header, labels: LabelSet) -> tuple[str, dict[str, str]]:
     """(model, descriptions), from a file that anyone may have written."""
     model, descriptions = read_name(header, "model"), header.get("descriptions")
     if not isinstance(descriptions, Mapping) or not all(

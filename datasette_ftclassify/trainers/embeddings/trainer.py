@@ -6,11 +6,12 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import date
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ...core.errors import TrainingError
 from ...core.labels import LabelSet
 from ...core.prediction import fits
+from ...core.training_report import Header
 from ...prompts.price_table import untuned_name
 from ..access import Endpoint
 from ..base import Capabilities, Progress, Trained, TrainerOptions, TrainingSet, check_taken
@@ -176,7 +177,7 @@ class EmbeddingsTrainer(Service):
     # What is stored
 
     def inference_client(
-        self, header: Mapping[str, Any], labels: LabelSet, endpoint: Endpoint
+        self, header: Header, labels: LabelSet, endpoint: Endpoint
     ) -> InferenceClient:
         """One that estimates requests. Raises ArtifactError for a damaged header, AccessError
         without a key, or when the model is at another host than the one the operator set."""
@@ -187,7 +188,7 @@ class EmbeddingsTrainer(Service):
 
     def answering_client(
         self,
-        header: Mapping[str, Any],
+        header: Header,
         parts: Mapping[str, bytes],
         labels: LabelSet,
         endpoint: Endpoint,
@@ -202,7 +203,7 @@ class EmbeddingsTrainer(Service):
 
     def explained(
         self,
-        header: Mapping[str, Any],
+        header: Header,
         parts: Mapping[str, bytes],
         labels: LabelSet,
         text: str,
@@ -215,7 +216,7 @@ class EmbeddingsTrainer(Service):
         vector = self.stored_vectors(header, endpoint).get(text)
         return None if vector is None else with_vectors(load(header, parts, labels), {text: vector})
 
-    def stored_vectors(self, header: Mapping[str, Any], endpoint: Endpoint) -> PaidVectors:
+    def stored_vectors(self, header: Header, endpoint: Endpoint) -> PaidVectors:
         """The vectors of a stored classifier's model. Raises as `inference_client` does."""
         model = read_name(header, "model")
         check_host(model, read_name(header, "host").lower(), self.name, self.host(endpoint))
@@ -225,7 +226,7 @@ class EmbeddingsTrainer(Service):
         return self.vectors(model, dimensions, endpoint)
 
 
-def load(header: Mapping[str, Any], parts: Mapping[str, bytes], labels: LabelSet) -> LocalModel:
+def load(header: Header, parts: Mapping[str, bytes], labels: LabelSet) -> LocalModel:
     """The stored weights. Raises ArtifactError for damaged ones."""
     from ...core.errors import ArtifactError
     from ..local.serialization import from_parts

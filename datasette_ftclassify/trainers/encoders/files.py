@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from ...core.errors import TrainingError
+from ...core.untrusted_json import JsonObject
 
 Pooling = Literal["mean", "cls"]
 
@@ -212,7 +213,7 @@ def _first(folders: Sequence[Path], names: Sequence[str]) -> Path | None:
     return next((path for path in paths if path.is_file()), None)
 
 
-def _settings(folders: Sequence[Path], name: str) -> Mapping[str, Any]:
+def _settings(folders: Sequence[Path], name: str) -> JsonObject:
     """A JSON object, or {"": …} for what is none; empty where the file is not there."""
     path = _first(folders, [name])
     if path is None or path.stat().st_size > _MAX_JSON:
@@ -224,7 +225,7 @@ def _settings(folders: Sequence[Path], name: str) -> Mapping[str, Any]:
     return data if isinstance(data, dict) else {"": data}
 
 
-def _check_modules(name: str, modules: Mapping[str, Any]) -> None:
+def _check_modules(name: str, modules: JsonObject) -> None:
     listed = modules.get("") or []
     kinds = [str(each.get("type")).rpartition(".")[2] for each in listed if isinstance(each, dict)]
     known = {"Transformer", "Pooling", "Normalize"}
@@ -235,7 +236,7 @@ def _check_modules(name: str, modules: Mapping[str, Any]) -> None:
         )
 
 
-def _pooling(name: str, said: Mapping[str, Any]) -> Pooling:
+def _pooling(name: str, said: JsonObject) -> Pooling:
     chosen = {key for key, value in _pooling_modes(said) if value}
     if chosen <= {"mean"}:
         return "mean"
@@ -244,7 +245,7 @@ def _pooling(name: str, said: Mapping[str, Any]) -> Pooling:
     raise TrainingError(f"{name} pools by {', '.join(sorted(chosen))}, which is not supported.")
 
 
-def _pooling_modes(said: Mapping[str, Any]) -> Iterator[tuple[str, object]]:
+def _pooling_modes(said: JsonObject) -> Iterator[tuple[str, object]]:
     if isinstance(said.get("pooling_mode"), str):
         yield said["pooling_mode"], True
     for key, value in said.items():
@@ -252,7 +253,7 @@ def _pooling_modes(said: Mapping[str, Any]) -> Iterator[tuple[str, object]]:
             yield key.removeprefix("pooling_mode_").partition("_tok")[0], value
 
 
-def _max_tokens(said: Mapping[str, Any], tokenizer: Mapping[str, Any]) -> int:
+def _max_tokens(said: JsonObject, tokenizer: JsonObject) -> int:
     for value in (said.get("max_seq_length"), tokenizer.get("model_max_length")):
         if isinstance(value, int) and value >= 8:
             return min(value, MAX_TOKENS)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import inspect
 import math
-from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
 from ...core.errors import ArtifactError, ExportError
 from ...core.labels import LabelSet
+from ...core.training_report import Header
 from ...prompts.answer_parser import AnswerReader
 from ...prompts.formats import ExportFormat
 from ...prompts.tokenizer import tokenizer_for
@@ -45,9 +45,7 @@ class LlmInferenceClient:
     Raises ArtifactError for a damaged header.
     """
 
-    def __init__(
-        self, model: Any, header: Mapping[str, Any], labels: LabelSet, *, priced_as: str
-    ) -> None:
+    def __init__(self, model: Any, header: Header, labels: LabelSet, *, priced_as: str) -> None:
         self.model = priced_as
         self._asked = model
         try:

@@ -12,6 +12,7 @@ from typing import Any
 
 from ...core.errors import AccessError, FtclassifyError, TrainingError
 from ...core.labels import LabelSet
+from ...core.training_report import Header
 from ..access import Endpoint
 from ..base import Capabilities, Limits, TrainerOptions
 from ..openai_protocol.dialect import OPENAI
@@ -85,7 +86,7 @@ class LlmTrainer(PromptedTrainer):
         self._check_order(spec, endpoint)
 
     def inference_client(
-        self, header: Mapping[str, Any], labels: LabelSet, endpoint: Endpoint
+        self, header: Header, labels: LabelSet, endpoint: Endpoint
     ) -> InferenceClient:
         """Raises ArtifactError for a damaged header, AccessError without llm, TrainingError for a
         model that it does not know here."""
@@ -97,9 +98,7 @@ class LlmTrainer(PromptedTrainer):
             find_model(model), header, labels, priced_as=self.priced_as(model)
         )
 
-    def batch_client(
-        self, header: Mapping[str, Any], labels: LabelSet, endpoint: Endpoint
-    ) -> BatchClient:
+    def batch_client(self, header: Header, labels: LabelSet, endpoint: Endpoint) -> BatchClient:
         return Service.batch_client(self, header, labels, endpoint)
 
 

@@ -4,12 +4,13 @@ of what they mean. Its answers are where labelling begins, and the first labels 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ...core.errors import TrainingError
 from ...core.humanize import counted
 from ...core.labels import LabelSet
 from ...core.prediction import Predictor
+from ...core.training_report import Header
 from ..base import (
     Capabilities,
     Limits,
@@ -89,7 +90,7 @@ class NamesTrainer:
         }
         return Trained(model, header, parts, report)
 
-    def load(self, header: Mapping[str, Any], parts: Mapping[str, bytes]) -> Predictor:
+    def load(self, header: Header, parts: Mapping[str, bytes]) -> Predictor:
         """See `serialization.from_parts`."""
         from .serialization import from_parts
 

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from ...core.errors import ArtifactError
+from ...core.training_report import Header
 from . import tokenizer_json
 from .features import TOKEN_PATTERNS, FloatArray, Vectorizer
 from .known import LEVELS, MIN_ROWS, MOST_ROWS, Known
@@ -45,7 +46,7 @@ _BLOCK = 1_000_000
 def to_parts(model: LocalModel) -> tuple[dict[str, Any], dict[str, bytes]]:
     """A JSON-safe header and named blobs: raw little-endian arrays and UTF-8 text."""
     vectorizer = model.vectorizer
-    header: dict[str, Any] = {
+    header = {
         "format": vectorizer.token_format,
         "multilabel": model.multilabel,
         "n_labels": model.n_labels,
@@ -73,7 +74,7 @@ def to_parts(model: LocalModel) -> tuple[dict[str, Any], dict[str, bytes]]:
     return header, parts
 
 
-def from_parts(header: Mapping[str, Any], parts: Mapping[str, bytes]) -> LocalModel:
+def from_parts(header: Header, parts: Mapping[str, bytes]) -> LocalModel:
     """The reverse of `to_parts`, for data that nobody vouches for.
 
     Raises ArtifactError when anything is missing, of the wrong size or out of range, AccessError
@@ -156,14 +157,14 @@ def _damaged(what: str) -> ArtifactError:
     return ArtifactError(f"The stored classifier is damaged: {what}. Train it again.")
 
 
-def _whole(header: Mapping[str, Any], name: str, low: int, high: int) -> int:
+def _whole(header: Header, name: str, low: int, high: int) -> int:
     value = header.get(name)
     if type(value) is not int or not low <= value <= high:
         raise _damaged(f"{name} is not a whole number from {low} to {high}")
     return value
 
 
-def _number(header: Mapping[str, Any], name: str, low: float, high: float) -> float:
+def _number(header: Header, name: str, low: float, high: float) -> float:
     value = header.get(name)
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not low <= value <= high:
         raise _damaged(f"{name} is not a number from {low:g} to {high:g}")
@@ -178,7 +179,7 @@ def _check_sizes(sizes: Any, parts: Mapping[str, bytes]) -> None:
             raise _damaged(f"the part {str(name)[:20]!r} does not have its declared size")
 
 
-def _thresholds(header: Mapping[str, Any], n_labels: int, exclusive: bool) -> Any:
+def _thresholds(header: Header, n_labels: int, exclusive: bool) -> Any:
     value = header.get("thresholds")
     if value is None:
         return None
@@ -308,7 +309,7 @@ def _embedding(header: Any, parts: Mapping[str, bytes]) -> TextVectors | None:
     return StaticEmbedding(vectors, tokenizer, unknown)
 
 
-def _of_encoder(header: Mapping[str, Any]) -> EncoderVectors:
+def _of_encoder(header: Header) -> EncoderVectors:
     """The vectors of an encoder that this machine has. Raises AccessError where it has not."""
     from ..encoders.known import needed_encoder
 

@@ -8,6 +8,7 @@ from itertools import groupby
 from typing import Any
 
 from ...core.errors import ArtifactError
+from ...core.untrusted_json import JsonObject
 from . import normalizers
 from .normalizers import WHITESPACE, EachCharacter, NormalForms, Step
 from .subwords import Subwords, Unigram, WordLevel, WordPiece
@@ -66,12 +67,12 @@ def read_steps(data: Any) -> list[Step]:
     return found
 
 
-def _flat(data: Any, name: str, inner: str) -> list[Mapping[str, Any]]:
+def _flat(data: Any, name: str, inner: str) -> list[JsonObject]:
     """The steps of a sequence, and of sequences in it."""
     if data is None:
         return []
-    left: list[Mapping[str, Any]] = [_object(data, name)]
-    found: list[Mapping[str, Any]] = []
+    left: list[JsonObject] = [_object(data, name)]
+    found: list[JsonObject] = []
     while left:
         step = left.pop(0)
         if step.get("type") == "Sequence":
@@ -83,7 +84,7 @@ def _flat(data: Any, name: str, inner: str) -> list[Mapping[str, Any]]:
     return found
 
 
-def _step(step: Mapping[str, Any]) -> Step:
+def _step(step: JsonObject) -> Step:
     kind = step.get("type")
     if kind == "BertNormalizer":
         lower = _flag(step, "lowercase")
@@ -107,7 +108,7 @@ def _step(step: Mapping[str, Any]) -> Step:
     raise _unsupported("normalizer", kind)
 
 
-def _replaced(step: Mapping[str, Any]) -> tuple[str, str] | None:
+def _replaced(step: JsonObject) -> tuple[str, str] | None:
     """A punctuation mark of ASCII with spaces around it, and the mark; None for another step."""
     pattern = step.get("pattern")
     if step.get("type") != "Replace" or not isinstance(pattern, Mapping):
@@ -123,7 +124,7 @@ def _replace_each(isolated: Mapping[str, str]) -> Step:
     return EachCharacter(lambda character: table.get(character, character))
 
 
-def _is_one_space(step: Mapping[str, Any]) -> bool:
+def _is_one_space(step: JsonObject) -> bool:
     """Whether it is the one replacement by which model2vec makes one space of several."""
     return (step.get("type"), step.get("pattern"), step.get("content")) == (
         "Replace", {"Regex": r"\s+"}, " ",
@@ -149,7 +150,7 @@ def read_cut(data: Any) -> tuple[list[Step], Cut]:
     raise _unsupported("pre_tokenizer", kind)
 
 
-def _metaspace(step: Mapping[str, Any]) -> tuple[list[Step], Cut]:
+def _metaspace(step: JsonObject) -> tuple[list[Step], Cut]:
     scheme = step.get("prepend_scheme", "always")
     if step.get("replacement") != SPACE_MARK or scheme not in ("always", "never"):
         raise _unsupported("pre_tokenizer", "Metaspace of another kind")
@@ -213,7 +214,7 @@ def _vocabulary(data: Any) -> dict[str, int]:
     return vocabulary
 
 
-def _unigram(model: Mapping[str, Any]) -> Unigram:
+def _unigram(model: JsonObject) -> Unigram:
     items = _list(model.get("vocab"), "vocabulary")
     if not 1 <= len(items) <= MAX_VOCABULARY:
         raise ArtifactError(f"its vocabulary does not have 1 to {MAX_VOCABULARY:,} tokens.")
@@ -263,14 +264,14 @@ def _list(data: Any, name: str) -> list[Any]:
     return data
 
 
-def _flag(data: Mapping[str, Any], name: str) -> bool:
+def _flag(data: JsonObject, name: str) -> bool:
     value = data.get(name)
     if not isinstance(value, bool):
         raise ArtifactError(f"{name} is not true or false.")
     return value
 
 
-def _text(data: Mapping[str, Any], name: str, most: int) -> str:
+def _text(data: JsonObject, name: str, most: int) -> str:
     value = data.get(name)
     if not isinstance(value, str) or len(value) > most:
         raise ArtifactError(f"{name} is not a text of at most {most} characters.")

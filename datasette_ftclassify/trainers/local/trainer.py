@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 from ...core.errors import TrainingError
 from ...core.prediction import Predictor
+from ...core.training_report import Header
 from ..base import (
     Capabilities,
     Progress,
@@ -65,11 +65,11 @@ class LocalTrainer:
         header, parts = to_parts(model)
         return Trained(model, header, parts, report, held_out)
 
-    def measures_known(self, header: Mapping[str, Any]) -> bool:
+    def measures_known(self, header: Header) -> bool:
         """See `trainers.base.MeasuresKnown`."""
         return header.get("known") is not None
 
-    def load(self, header: Mapping[str, Any], parts: Mapping[str, bytes]) -> Predictor:
+    def load(self, header: Header, parts: Mapping[str, bytes]) -> Predictor:
         """See `serialization.from_parts`."""
         from .serialization import from_parts
 

@@ -15,6 +15,7 @@ from typing import IO, Any, TypeVar, cast
 import openai
 
 from ...core.labels import LabelSet
+from ...core.training_report import Header
 from ...prompts.answer_parser import Answer
 from ..access import Endpoint
 from ..service import BatchState, InferenceResponse
@@ -57,7 +58,7 @@ class OpenAIBatchClient:
 
     def __init__(
         self,
-        header: Mapping[str, Any],
+        header: Header,
         labels: LabelSet,
         endpoint: Endpoint,
         dialect: Dialect = OPENAI,

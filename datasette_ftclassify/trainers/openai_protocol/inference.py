@@ -12,6 +12,7 @@ from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
 
 from ...core.labels import LabelSet
+from ...core.training_report import Header
 from ...prompts.answer_parser import Answer
 from ..access import Endpoint
 from ..service import InferenceResponse
@@ -39,7 +40,7 @@ class OpenAIInferenceClient:
 
     def __init__(
         self,
-        header: Mapping[str, Any],
+        header: Header,
         labels: LabelSet,
         endpoint: Endpoint,
         dialect: Dialect = OPENAI,

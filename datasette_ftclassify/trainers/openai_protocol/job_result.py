@@ -12,6 +12,7 @@ import openai
 from ...core.errors import ArtifactError, TrainingError
 from ...core.humanize import counted
 from ...core.service_model import ServiceIds, checkpoints_of
+from ...core.training_report import Header, TrainingReport
 from ..service import FineTunedModel, TrainingSpec
 from ..service_errors import ServiceProblem
 from ..stored_model import read_name
@@ -112,7 +113,7 @@ def collect_result(session: TrainingSession, spec: TrainingSpec, job: Any) -> Fi
 
 
 def delete_remote(
-    client: openai.OpenAI, host: str, header: Mapping[str, Any], report: Mapping[str, Any]
+    client: openai.OpenAI, host: str, header: Header, report: TrainingReport
 ) -> list[str]:
     """Deletes the model and its files; gives what was deleted. What is gone already is no error.
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from ...core.errors import TrainingError
 from ...core.labels import LabelSet
+from ...core.training_report import Header, TrainingReport
 from ...export import Codec, ExportFormat
 from ...prompts.price_table import untuned_name
 from ...prompts.tokenizer import DEFAULT_MODEL
@@ -105,7 +106,7 @@ class PromptedTrainer(OpenAITrainer):
         )
 
     def delete_remote(
-        self, header: Mapping[str, Any], report: Mapping[str, Any], endpoint: Endpoint
+        self, header: Header, report: TrainingReport, endpoint: Endpoint
     ) -> list[str]:
         """Nothing: the model is the provider's own, and no file was sent."""
         return []

@@ -14,6 +14,8 @@ from typing import Any
 
 from ...core.errors import ArtifactError, ExportError
 from ...core.labels import LabelSet
+from ...core.training_report import Header
+from ...core.untrusted_json import JsonObject
 from ...prompts.answer_parser import AnswerReader
 from ...prompts.formats import Codec, ExportFormat
 from ...prompts.price_table import base_model
@@ -71,7 +73,7 @@ class StoredModel:
         return f"{self.host}/{self.asked}" if self.is_deployed else self.asked
 
     @classmethod
-    def of(cls, header: Mapping[str, Any], labels: LabelSet, dialect: Dialect) -> StoredModel:
+    def of(cls, header: Header, labels: LabelSet, dialect: Dialect) -> StoredModel:
         """Of `{"model", "format", "host"}` and, optionally, "base" and "deployment".
 
         Raises ArtifactError for anything else: somebody else may have made the file.
@@ -109,7 +111,7 @@ class RequestBuilder:
 
     def __init__(
         self,
-        header: Mapping[str, Any],
+        header: Header,
         labels: LabelSet,
         endpoint: Endpoint,
         dialect: Dialect = OPENAI,
@@ -121,7 +123,7 @@ class RequestBuilder:
         self.form = codec.format.form
         tokenizer = tokenizer_for(self.tuned.base)
         self.max_output = longest_answer(codec, tokenizer)
-        self.options: Mapping[str, Any] = {**self._usual_options(), **extra_body_of(endpoint)}
+        self.options: JsonObject = {**self._usual_options(), **extra_body_of(endpoint)}
         self._scorer = TokenScorer(codec, tokenizer.split)
         # Most answers of a fine-tuned model are one of a few texts.
         self._read = lru_cache(maxsize=1000)(AnswerReader(codec).read)
@@ -130,12 +132,12 @@ class RequestBuilder:
         system = 4 + tokenizer.count(codec.system) if codec.system else 0
         self._frame = 3 + 4 + system if self.form == "chat" else 0
 
-    def body(self, text: str, options: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    def body(self, text: str, options: JsonObject | None = None) -> dict[str, Any]:
         """The JSON of a request, with `options` in the place of the usual ones."""
         prompt = {"messages" if self.form == "chat" else "prompt": self._codec.prompt_for(text)}
         return {"model": self.tuned.asked, **prompt, **(options or self.options)}
 
-    def expected(self, text: str, options: Mapping[str, Any] | None = None) -> Usage:
+    def expected(self, text: str, options: JsonObject | None = None) -> Usage:
         """The tokens that it takes, at most: exact, with the model's vocabulary, for the prompt."""
         prompt = text if self.form == "chat" else text + self._codec.format.separator
         used = options or self.options
@@ -163,7 +165,7 @@ class RequestBuilder:
             scores = self._scorer.score(choice.get("logprobs"))
         return InferenceResponse(answer, scores, usage_of(data), hold)
 
-    def _said(self, choice: Mapping[str, Any]) -> tuple[str | None, str | None]:
+    def _said(self, choice: JsonObject) -> tuple[str | None, str | None]:
         if self.form == "completion":
             return _text(choice["text"]), None
         message = choice["message"]
@@ -183,7 +185,7 @@ class RequestBuilder:
         }  # fmt: skip
 
 
-def usage_of(data: Mapping[str, Any]) -> Usage:
+def usage_of(data: JsonObject) -> Usage:
     """Of an answer; zeros for what it does not say."""
     usage = data.get("usage")
     if not isinstance(usage, Mapping):
@@ -215,6 +217,6 @@ def _text(value: object) -> str | None:
     return value if isinstance(value, str) else None
 
 
-def _tokens(usage: Mapping[str, Any], field: str) -> int:
+def _tokens(usage: JsonObject, field: str) -> int:
     count = usage.get(field)
     return count if isinstance(count, int) and count > 0 else 0

@@ -12,6 +12,7 @@ from typing import Any
 
 from ...core.errors import AccessError
 from ...core.labels import LabelSet
+from ...core.training_report import Header, TrainingReport
 from ...prompts.price_table import PriceTable, today
 from ...prompts.prices import load_prices
 from ...prompts.tokenizer import DEFAULT_MODEL
@@ -137,7 +138,7 @@ class OpenAITrainer(Service):
                 raise ServiceRefused(f"{refusal} {ways}", code=refusal.code) from None
 
     def inference_client(
-        self, header: Mapping[str, Any], labels: LabelSet, endpoint: Endpoint
+        self, header: Header, labels: LabelSet, endpoint: Endpoint
     ) -> InferenceClient:
         """See `inference.OpenAIInferenceClient`. Raises AccessError for a model that is to be
         deployed first."""
@@ -147,9 +148,7 @@ class OpenAITrainer(Service):
         at = self.dialect.extended(endpoint)
         return OpenAIInferenceClient(header, labels, at, self.dialect, priced_as=self.priced_as)
 
-    def batch_client(
-        self, header: Mapping[str, Any], labels: LabelSet, endpoint: Endpoint
-    ) -> BatchClient:
+    def batch_client(self, header: Header, labels: LabelSet, endpoint: Endpoint) -> BatchClient:
         """See `batch.OpenAIBatchClient`. Raises AccessError as `inference_client` does."""
         if not self.capabilities.batch:
             return super().batch_client(header, labels, endpoint)
@@ -160,7 +159,7 @@ class OpenAITrainer(Service):
         return OpenAIBatchClient(header, labels, at, self.dialect, priced_as=self.priced_as)
 
     def delete_remote(
-        self, header: Mapping[str, Any], report: Mapping[str, Any], endpoint: Endpoint
+        self, header: Header, report: TrainingReport, endpoint: Endpoint
     ) -> list[str]:
         """See `job_result.delete_remote`."""
         with self._open(endpoint) as client:
@@ -171,7 +170,7 @@ class OpenAITrainer(Service):
     def console_url(self, host: str, what: str, name: str) -> str | None:
         return self.dialect.console_url(host, what, name)
 
-    def _require_deployment(self, header: Mapping[str, Any]) -> None:
+    def _require_deployment(self, header: Header) -> None:
         if self.dialect.deployments and not header.get("deployment"):
             provider = self.dialect.provider
             raise AccessError(

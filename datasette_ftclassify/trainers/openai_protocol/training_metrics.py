@@ -12,8 +12,9 @@ import csv
 import io
 import itertools
 import math
-from collections.abc import Mapping
 from typing import Any
+
+from ...core.untrusted_json import JsonObject
 
 MOST_BYTES = 8 * 1024**2
 """Of a result file; a larger one is none."""
@@ -44,7 +45,7 @@ FIGURES = {
 _WHOLE = ("step", "total_steps")
 
 
-def point(data: Mapping[str, Any]) -> dict[str, float]:
+def point(data: JsonObject) -> dict[str, float]:
     """The figures among some data, under our names: losses, accuracies (0-1), steps."""
     found: dict[str, float] = {}
     for name, value in data.items():

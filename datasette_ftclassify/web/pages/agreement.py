@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ...core.database import relation
 from ...core.errors import ReviewError
 from ...core.humanize import rows_text
+from ...core.typed_json import as_json
 from ...jobs.review.agreement import Accepted, accept_agreed, agreement, next_decision
 from ...jobs.review.batches import undo_batch
 from ...store.change_batches import get_batch, last_of_queue
@@ -86,7 +87,7 @@ async def _shown(ask: PageRequest) -> Response:
         source = relation(conn, found.source)
         urls = [row_url(ask, source, one.key) for one in found.disagreements[:LISTED]]
         undoable = None if batch is None else {"id": batch.id, "said": batch.said, "who": batch.who}
-        return {"data": {**found.to_dict(), "accepted": undoable}, "urls": urls}
+        return {"data": {**as_json(found), "accepted": undoable}, "urls": urls}
 
     found = await ask.read(look)
     more = {

@@ -7,7 +7,7 @@ import asyncio
 import json
 import sqlite3
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING, TypedDict
 from urllib.parse import urlencode
 
 from datasette.utils import tilde_encode
@@ -53,7 +53,15 @@ def find_check(conn: sqlite3.Connection, number: str, table: str) -> Job | None:
     return job if job.kind == "check" and source == table else None
 
 
-def progress_of(job: Job) -> dict[str, Any]:
+class CheckProgress(TypedDict):
+    id: int
+    state: str
+    active: bool
+    step: str
+    error: str | None
+
+
+def progress_of(job: Job) -> CheckProgress:
     """How far a check is, in a few words; cheap, for a page that polls."""
     state = job.shown_state
     active = state in ("queued", "running", "interrupted")
@@ -280,7 +288,7 @@ async def finding_page(ask: PageRequest) -> Response:
     groups, suggestions = _groups_of(finding, start), finding.suggestions[start:]
     rows = []
     for place, row in enumerate(found):
-        shown: dict[str, Any] = {**row, "url": row_url(ask, source, row["key"])}
+        shown = {**row, "url": row_url(ask, source, row["key"])}
         if place < len(groups):
             shown["group"] = asdict(groups[place])
         if place < len(suggestions):

@@ -6,7 +6,7 @@ It is also the model card that a published copy shows: everything on it comes fr
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
@@ -14,7 +14,7 @@ from datasette.utils import tilde_decode
 from datasette.utils.asgi import Forbidden, Response
 
 from ...core.errors import ArtifactError, FtclassifyError, SourceError
-from ...core.training_report import chosen_text
+from ...core.training_report import TrainingReport, chosen_text
 from ...jobs.load_classifier import is_elsewhere, shutdown_of
 from ...jobs.remote.model_names import deploy
 from ...jobs.remote.models import deploys
@@ -246,7 +246,7 @@ def _compared(
     return found
 
 
-def _public(report: Mapping[str, Any]) -> dict[str, Any]:
+def _public(report: TrainingReport) -> dict[str, Any]:
     """Without the service's ids, which are nobody's business on a published page."""
     return {name: value for name, value in report.items() if name not in _PRIVATE}
 

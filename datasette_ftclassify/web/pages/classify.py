@@ -17,6 +17,7 @@ from ...core.errors import AccessError, PredictError
 from ...core.humanize import one_or_more
 from ...core.strengths import PROMISES, STRENGTHS
 from ...core.time_limit import TooSlow, within
+from ...core.typed_json import as_json
 from ...jobs.agreements import spent_today
 from ...jobs.columns import taken_columns
 from ...jobs.confirming import PredictConfirmation, confirm_predict
@@ -31,7 +32,7 @@ from ...store.jobs.new_rows import end_following
 from ...store.schema import TABLES
 from ..background_reads import bring_up_to_date, queue_aside, read_aside, write_aside
 from ..classifier_names import tables_revealed
-from ..classify_choices import Choice, choices, facts, pick
+from ..classify_choices import Choice, Facts, choices, facts, pick
 from ..classify_form import ON_ERRORS_TEXT, ROLES_TEXT, Form
 from ..filters import facet_of, left_behind
 from ..finding_links import check_url, review_urls
@@ -137,8 +138,8 @@ async def _act(ask: PageRequest) -> Response:
     despite = prepared.refusal is None or ask.checked("despite_findings")
     if prepared.paid and _asks(prepared) and not (confirmed and despite):
         why = asks_to_confirm(choice.title, prepared.estimate, prepared.refusal, confirmed)
-        found = {} if prepared.confirmation is None else prepared.confirmation.to_dict()
-        raise NotAgreed(why, prepared, found, f"{prepared.refusal} {TICK}" if confirmed else None)
+        found = {} if prepared.confirmation is None else as_json(prepared.confirmation)
+        raise NotAgreed(why, prepared, f"{prepared.refusal} {TICK}" if confirmed else None, found)
     if prepared.slow and prepared.request.limit_usd is None:
         raise FieldError("limit_usd", "There is no estimate: say what it may cost at most.")
     job = await queue_aside(ask, lambda conn: _submit(conn, form, prepared, access))
@@ -276,10 +277,10 @@ async def _found(ask: PageRequest, form: Form) -> dict[str, Any]:
     """What there is to choose from; the same on the page and at .json."""
     allowed = await _choices(ask)
     access = await access_of(ask.datasette)
-    data: dict[str, Any] = {"classifiers": [], "following": {}}
+    data: Facts | None = None
     if ask.db.path:
-        data = await read_aside(ask, lambda conn: facts(conn, form, allowed))
-        for followed in data["following"].values():
+        data = found = await read_aside(ask, lambda conn: facts(conn, form, allowed))
+        for followed in found["following"].values():
             followed["url"] = ask.url("jobs", followed["job"])
     return {
         "database": ask.database,
@@ -287,7 +288,7 @@ async def _found(ask: PageRequest, form: Form) -> dict[str, Any]:
         "blocked": await _blocked(ask),
         "may_spend": await ask.may(SPEND),
         "limits": {"usd_per_job": access.usd_per_job, "usd_per_day": access.usd_per_day},
-        **data,
+        **(data or {"classifiers": [], "following": {}}),
     }
 
 

@@ -116,7 +116,7 @@ def _compared(
 
 def _more(ask: PageRequest, classifier: Classifier, found: _Found) -> dict[str, Any]:
     comparison = found.comparison
-    more: dict[str, Any] = {
+    more = {
         "offered": [c.title for c in found.others[:OFFERED]],
         "chosen": [c.title for c in found.chosen],
         "links": {

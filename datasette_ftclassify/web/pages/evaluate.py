@@ -12,6 +12,7 @@ from datasette.utils.asgi import Forbidden
 
 from ...core.errors import AccessError, EvaluationError, FtclassifyError
 from ...core.numbers import LIMIT_USD
+from ...core.typed_json import as_json
 from ...jobs.confirming import EvaluateConfirmation, confirm_evaluate
 from ...jobs.evaluate import submit_evaluate
 from ...jobs.load_classifier import service_of
@@ -72,7 +73,7 @@ async def _start(ask: PageRequest) -> Response:
         if not confirmed or (refusal and not ask.checked("despite_findings")):
             why = asks_to_confirm(classifier.title, found.estimate, refusal, confirmed)
             data = _about(classifier, found, None)
-            raise NotAgreed(why, found, data, f"{refusal} {TICK}" if confirmed else None)
+            raise NotAgreed(why, found, f"{refusal} {TICK}" if confirmed else None, data)
     job = await queue_aside(
         ask,
         lambda conn: submit_evaluate(
@@ -122,7 +123,7 @@ def _about(
     """found: None: it costs nothing, or nobody knows what; problem: why it cannot be evaluated"""
     about = {"classifier": classifier.name, "version": classifier.version,
              "paid": _is_paid(classifier), "problem": problem}  # fmt: skip
-    return {**about, **({"estimate": None, "review": None} if found is None else found.to_dict())}
+    return {**about, **({"estimate": None, "review": None} if found is None else as_json(found))}
 
 
 async def _show(ask: PageRequest) -> Response:

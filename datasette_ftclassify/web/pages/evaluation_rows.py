@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from ...core.database import Key, Relation, key_text, quote, quote_all, relation, row_condition
@@ -25,6 +26,19 @@ _LONGEST = 2_000
 """Characters of a text that are shown."""
 
 
+@dataclass(frozen=True)
+class _JudgedRow:
+    """Labels by name; chosen: None: it got no answer; split: `new` where it had none"""
+
+    key: Key
+    text: str | None
+    truth: list[str]
+    chosen: list[str] | None
+    score: float | None
+    split: str
+    url: str | None = None
+
+
 @page("/classifiers/{name}/rows", "classifier", "ftclassify_rows.html", reads=VIEW, writes=None)
 async def judged_page(ask: PageRequest) -> Response:
     """GET /DB/-/ftclassify/classifiers/NAME/rows?truth=LABEL&chosen=LABEL: test rows of the newest
@@ -44,11 +58,10 @@ async def judged_page(ask: PageRequest) -> Response:
     rows, total = await ask.read(
         lambda conn: _read(conn, classifier, {**chosen, **flags, "split": split}, (page - 1) * PAGE)
     )
-    for row in rows:
-        row["url"] = row_address(ask, classifier, row.pop("path"))
     data = {
         "classifier": classifier.name, "version": classifier.version, "total": total,
-        "page": page, "rows": rows,
+        "page": page,
+        "rows": [replace(row, url=row_address(ask, classifier, key)) for row, key in rows],
     }  # fmt: skip
     names = ("truth", "chosen", "abstained", "wrong", "held_out")
     asked = {name: value for name in names if (value := ask.argument(name))}
@@ -79,7 +92,8 @@ def _number(text: str) -> int:
 
 def _read(
     conn: sqlite3.Connection, classifier: Classifier, wanted: dict[str, Any], offset: int
-) -> tuple[list[dict[str, Any]], int]:
+) -> tuple[list[tuple[_JudgedRow, Key | None]], int]:
+    """The rows, each with the key of its page, and how many there are."""
     found, total = row_results(conn, classifier, **wanted, limit=PAGE, offset=offset)
     try:
         source = relation(conn, classifier.task.source)
@@ -96,17 +110,18 @@ def _shown(
     source: Relation | None,
     row: RowResult,
     splits: Mapping[str, str],
-) -> dict[str, Any]:
+) -> tuple[_JudgedRow, Key | None]:
     names = classifier.labels.names
-    return {
-        "key": list(row.key),
-        "path": row.key if source is not None and len(row.key) == len(source.identity) else None,
-        "text": text_of_row(conn, classifier, source, row.key),
-        "truth": [names[i] for i in row.truth if i < len(names)],
-        "chosen": None if row.chosen is None else [names[i] for i in row.chosen if i < len(names)],
-        "score": row.score,
-        "split": splits.get(key_text(row.key), "new"),
-    }
+    shown = _JudgedRow(
+        key=row.key,
+        text=text_of_row(conn, classifier, source, row.key),
+        truth=[names[i] for i in row.truth if i < len(names)],
+        chosen=None if row.chosen is None else [names[i] for i in row.chosen if i < len(names)],
+        score=row.score,
+        split=splits.get(key_text(row.key), "new"),
+    )
+    has_page = source is not None and len(row.key) == len(source.identity)
+    return shown, row.key if has_page else None
 
 
 def text_of_row(

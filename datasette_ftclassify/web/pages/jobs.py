@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from dataclasses import asdict
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from datasette.utils.asgi import Forbidden, NotFound
 
@@ -56,6 +56,63 @@ MOST_READ = 5_000
 """Of the newest jobs, among which those are looked for that a page shows."""
 
 
+class _ForAll(TypedDict):
+    """Of a job, what everybody may know who may see its table; fields as of `Job` and `Pace`, and
+    texts by the functions of `job_facts`."""
+
+    id: int
+    kind: str
+    total: int | None
+    done: int
+    skipped: int
+    failed: int
+    created_at: str
+    started_at: str | None
+    updated_at: str
+    rows_per_second: float | None
+    seconds_left: int | None
+    state: str
+    title: str
+    table: str | None
+    classifier: str | None
+    step: str
+    wanted: str | None
+    rows: int
+    share: float | None
+    active: bool
+    state_text: str
+    agreed: bool
+    rows_text: str
+
+
+class _Inside(TypedDict):
+    """The reasons and the money, for those who may do something about them."""
+
+    step: str
+    error: str | None
+    usd: float
+    expected_usd: float | None
+    limit_usd: float | None
+    money_text: str
+
+
+@dataclass(frozen=True)
+class JobSummary:
+    """A job in a list. share: how far it is, 0-1; None where nobody knows"""
+
+    id: int
+    kind: str
+    writes_rows: bool
+    state: str
+    title: str
+    table: str | None
+    share: float | None
+    rows: str
+    active: bool
+    created_at: str
+    url: str = ""
+
+
 # What else a POST needs depends on the kind of job: the view asks for it.
 @page("/jobs/{id}", "job", "ftclassify_job.html", reads=VIEW, writes=VIEW)
 async def job_page(ask: PageRequest) -> Response:
@@ -72,21 +129,24 @@ async def _shown(ask: PageRequest) -> Response:
     served = has_worker(ask.datasette)
     access = await access_of(ask.datasette)
     agreed = await ask.read(lambda conn: agreement_to(conn, job, access) is not None)
-    data, inside, paid = await ask.read(lambda conn: _page_data(conn, job, served, agreed))
+    said, inside, paid = await ask.read(lambda conn: _page_data(conn, job, served, agreed))
     trains, acts = await ask.may(TRAIN), await _may_act(ask, job, paid)
-    if trains or acts:
-        data |= inside
-    data["actions"] = parts.actions_of(job, agreed=agreed) if acts else []
     arrays = await ask.read(lambda conn: parts.gives_several_labels(conn, job))
-    data["links"] = _links(ask, job, data, trains, arrays)
-    data["splits"] = {}
+    links, splits = _links(ask, job, said, trains, arrays), dict[str, int]()
     if job.state == "finished" and kind_of(job.kind).writes_rows:
-        sql, data["splits"] = await ask.read(lambda conn: parts.splits_of(conn, job))
-        data["links"] |= parts.query_link(ask, sql)
-    if trains:
-        data |= await ask.read(lambda conn: _inner(conn, job, ask.number("since")))
+        sql, splits = await ask.read(lambda conn: parts.splits_of(conn, job))
+        links |= parts.query_link(ask, sql)
+    inner = await ask.read(lambda conn: _inner(conn, job, ask.number("since"))) if trains else None
+    data = {
+        **said,
+        **(inside if trains or acts else {}),
+        "actions": parts.actions_of(job, agreed=agreed) if acts else [],
+        "links": links,
+        "splits": splits,
+        **(inner or {}),
+    }
     more: dict[str, Any] = {"paid": paid is not None, "trains": trains}
-    more["leads_to"] = named(kind_of(job.kind).leads_to, job, data["table"], data["classifier"])
+    more["leads_to"] = named(kind_of(job.kind).leads_to, job, said["table"], said["classifier"])
     more["typed_limit"] = ask.one("limit_usd")
     if not ask.wants_json:
         more["open_events"] = OPEN_EVENTS
@@ -100,19 +160,25 @@ async def _shown(ask: PageRequest) -> Response:
 
 def _page_data(
     conn: sqlite3.Connection, job: Job, served: bool, agreed: bool
-) -> tuple[dict[str, Any], dict[str, Any], str | None]:
-    """What everybody may know who may see the table; the reasons and the money, for those who may
-    do something about them; and the trainer that costs money, if any."""
+) -> tuple[_ForAll, _Inside, str | None]:
+    """Also the trainer that costs money, if any."""
     from ...present.jobs import describe, shows_step
 
     facts = describe(conn, job)
     classifier, table, kind = parts.classifier_of(conn, job), table_of(conn, job), kind_of(job.kind)
-    public = ("id", "kind", "total", "done", "skipped", "failed", "created_at", "started_at",
-              "updated_at")  # fmt: skip
     step = job.step if shows_step(job) else ""
-    data: dict[str, Any] = {
-        **{name: getattr(job, name) for name in public},
-        **asdict(facts.pace),
+    data: _ForAll = {
+        "id": job.id,
+        "kind": job.kind,
+        "total": job.total,
+        "done": job.done,
+        "skipped": job.skipped,
+        "failed": job.failed,
+        "created_at": job.created_at,
+        "started_at": job.started_at,
+        "updated_at": job.updated_at,
+        "rows_per_second": facts.pace.rows_per_second,
+        "seconds_left": facts.pace.seconds_left,
         "state": job.shown_state,
         "title": named(kind.title, job, table, classifier),
         "table": table,
@@ -126,7 +192,7 @@ def _page_data(
         "agreed": agreed,
         "rows_text": parts.rows_text(job, facts.pace),
     }
-    inside = {
+    inside: _Inside = {
         "step": step,
         "error": job.error,
         "usd": facts.usd,
@@ -168,9 +234,7 @@ def _curves(conn: sqlite3.Connection, job: Job) -> parts.Curves | None:
     return parts.curves(training_figures(conn, job.id), marks)
 
 
-def _links(
-    ask: PageRequest, job: Job, data: dict[str, Any], trains: bool, arrays: bool
-) -> dict[str, str]:
+def _links(ask: PageRequest, job: Job, data: _ForAll, trains: bool, arrays: bool) -> dict[str, str]:
     """Where to go from here; `result` is what the job made, once it has."""
     table = str(ask.datasette.urls.table(ask.database, data["table"]))
     links = {"self": ask.url("jobs", job.id), "all": ask.url(), "table": table}
@@ -267,7 +331,7 @@ async def visible_jobs(
     table: str | None = None,
     active: bool = False,
     predicted_by: int | None = None,
-) -> list[dict[str, Any]]:
+) -> list[JobSummary]:
     """The newest jobs of tables that the actor may see; where nobody writes, of those that the
     actor may train on: readers of what was published are shown none.
 
@@ -289,7 +353,7 @@ async def visible_jobs(
             break
         before = found[-1][0].id
     rows = await ask.read(lambda conn: [_summary(conn, job) for job in shown[:most]])
-    return [{**row, "url": ask.url("jobs", row["id"])} for row in rows]
+    return [replace(row, url=ask.url("jobs", row.id)) for row in rows]
 
 
 def _some(
@@ -301,19 +365,19 @@ def _some(
     return [(job, parts.table_or_none(conn, job), parts.tables_of_job(conn, job)) for job in jobs]
 
 
-def _summary(conn: sqlite3.Connection, job: Job) -> dict[str, Any]:
+def _summary(conn: sqlite3.Connection, job: Job) -> JobSummary:
     from ...present.jobs import pace
 
     kind, table = kind_of(job.kind), parts.table_or_none(conn, job)
-    return {
-        "id": job.id,
-        "kind": job.kind,
-        "writes_rows": kind.writes_rows,
-        "state": job.shown_state,
-        "title": named(kind.title, job, table, parts.classifier_of(conn, job)),
-        "table": table,
-        "share": parts.share_of(job),
-        "rows": parts.rows_text(job, pace(conn, job)),
-        "active": parts.is_active(job),
-        "created_at": job.created_at,
-    }
+    return JobSummary(
+        id=job.id,
+        kind=job.kind,
+        writes_rows=kind.writes_rows,
+        state=job.shown_state,
+        title=named(kind.title, job, table, parts.classifier_of(conn, job)),
+        table=table,
+        share=parts.share_of(job),
+        rows=parts.rows_text(job, pace(conn, job)),
+        active=parts.is_active(job),
+        created_at=job.created_at,
+    )

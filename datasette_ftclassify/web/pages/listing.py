@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import sqlite3
 from collections import Counter
+from dataclasses import dataclass
 from itertools import groupby
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
 from ...core.errors import FtclassifyError
@@ -149,11 +150,21 @@ async def instance_page(ask: PageRequest) -> Response:
         # Datasette 0.65 has its own notes among the databases.
         if name != "_internal" and await may_view_database(ask.datasette, ask.actor, name):
             databases.append(await _database(ask, name))
-    changes = any(ask.datasette.get_database(row["database"]).is_mutable for row in databases)
+    changes = any(ask.datasette.get_database(row.database).is_mutable for row in databases)
     return await show(ask, {"databases": databases}, more={"shows_jobs": changes})
 
 
-async def _database(ask: PageRequest, name: str) -> dict[str, Any]:
+@dataclass(frozen=True)
+class _Database:
+    """How many classifiers and running jobs the visitor may see in it."""
+
+    database: str
+    url: str
+    classifiers: int
+    active_jobs: int
+
+
+async def _database(ask: PageRequest, name: str) -> _Database:
     database = ask.datasette.get_database(name)
     try:
         sources, worked_on = await read(database, _sources)
@@ -164,12 +175,12 @@ async def _database(ask: PageRequest, name: str) -> dict[str, Any]:
     seen = {t for t in frozenset(sources).union(*worked_on) if await may(
         ask.datasette, ask.actor, VIEW, name, t
     )}  # fmt: skip
-    return {
-        "database": name,
-        "url": page_url(ask.datasette, name),
-        "classifiers": sum(source in seen for source in sources),
-        "active_jobs": sum(tables <= seen for tables in worked_on),
-    }
+    return _Database(
+        name,
+        page_url(ask.datasette, name),
+        sum(source in seen for source in sources),
+        sum(tables <= seen for tables in worked_on),
+    )
 
 
 def _sources(conn: sqlite3.Connection) -> tuple[list[str], list[frozenset[str]]]:

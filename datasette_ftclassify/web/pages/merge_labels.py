@@ -161,7 +161,7 @@ async def _shown(ask: PageRequest, plan: MergePlan | None = None) -> Response:
 
     found = await read_aside(ask, look)
     all_columns = found.pop("all_columns")
-    data: dict[str, Any] = {
+    data = {
         "database": ask.database,
         "table": table,
         **found,

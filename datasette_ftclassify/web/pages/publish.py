@@ -7,7 +7,7 @@ from collections.abc import Collection
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ...core.distribution import SERVE
 from ...core.errors import SourceError
@@ -58,7 +58,7 @@ async def publish_page(ask: PageRequest) -> Response:
         "copy": copy_command(Path(path).name, out, copy.classifiers, wanted),
         **publish_commands(out, copy.packages),
     }
-    data: dict[str, Any] = {
+    data = {
         **copy.to_dict(),
         "database": ask.database,
         "classifier": classifier.name,

@@ -114,7 +114,7 @@ async def _shown(ask: PageRequest) -> Response:
         "classifier": classifier.name,
         "version": classifier.version,
         "corrections": changed,
-        "changes": None if changes is None else changes.to_dict(),
+        "changes": changes,
         "said": said,
         "estimate": None if confirmation is None else confirmation.estimate.to_dict(),
         "problem": problem,

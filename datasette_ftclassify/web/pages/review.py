@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from datasette.utils.asgi import Forbidden
 
@@ -149,7 +150,7 @@ async def _form(ask: PageRequest) -> Response:
         "database": ask.database,
         "table": table,
         "queues": [
-            {**queue, "url": ask.url("jobs", queue["job"], "review")} for queue in found["queues"]
+            replace(queue, url=ask.url("jobs", queue.job, "review")) for queue in found.queues
         ],
         "kinds": [
             {
@@ -161,11 +162,11 @@ async def _form(ask: PageRequest) -> Response:
             }
             for q in QUEUES.values()
         ],
-        "classifiers": [one for one in found["classifiers"] if one["title"] in access],
+        "classifiers": [one for one in found.classifiers if one.title in access],
         "problem": ask.refusal,
     }
     more = {
-        "checks": found["checks"],
+        "checks": found.checks,
         "chosen": chosen,
         "columns": columns,
         "proposed": {
@@ -182,8 +183,6 @@ async def _form(ask: PageRequest) -> Response:
 
 def _why_not(conn: sqlite3.Connection, table: str) -> str | None:
     """Why no label of this table or view can be corrected, whatever its column."""
-    from dataclasses import replace
-
     try:
         find_source(conn, replace(_NO_COLUMNS, source=table))
     except FtclassifyError as error:
@@ -203,19 +202,61 @@ async def table_classifiers(ask: PageRequest, table: str) -> list[Classifier]:
     return [c for c in own if not tables_revealed(c) & hidden]
 
 
-def _read(conn: sqlite3.Connection, table: str) -> dict[str, Any]:
+@dataclass(frozen=True)
+class _LearntBy:
+    """A classifier that learnt from the table; its columns in words."""
+
+    title: str
+    text: str
+    label: str
+
+
+@dataclass(frozen=True)
+class _Checked:
+    """The same of a check."""
+
+    id: int
+    text: str
+    label: str
+
+
+@dataclass(frozen=True)
+class _Queue:
+    """rows, open, changed: None before it is made"""
+
+    job: int
+    queue: str
+    title: str
+    labels: tuple[str, ...]
+    state: str
+    created_at: str
+    rows: int | None
+    open: int | None
+    people: int
+    changed: int | None
+    url: str = ""
+
+
+@dataclass(frozen=True)
+class _Found:
+    classifiers: list[_LearntBy]
+    checks: list[_Checked]
+    queues: list[_Queue]
+
+
+def _read(conn: sqlite3.Connection, table: str) -> _Found:
     learnt = [
-        {"title": c.title, "text": ", ".join(c.task.text), "label": ", ".join(c.task.labels)}
+        _LearntBy(c.title, ", ".join(c.task.text), ", ".join(c.task.labels))
         for c in list_classifiers(conn)
         if c.task.source == table
     ]
     checks = [
-        {"id": job.id, "text": ", ".join(task.text), "label": ", ".join(task.labels)}
+        _Checked(job.id, ", ".join(task.text), ", ".join(task.labels))
         for job in list_jobs(conn, "check", "finished")
         if (task := _source_of(job, CheckSettings)) is not None and task.source == table
     ]
     queues = [_queue(conn, job) for job in list_jobs(conn, "review") if _is_of(job, table)]
-    return {"classifiers": learnt, "checks": checks[:10], "queues": queues[:_MOST_QUEUES]}
+    return _Found(learnt, checks[:10], queues[:_MOST_QUEUES])
 
 
 def _is_of(job: Job, table: str) -> bool:
@@ -230,20 +271,20 @@ def _source_of(job: Job, kind: type[CheckSettings] | type[ReviewSettings]) -> Ta
         return None
 
 
-def _queue(conn: sqlite3.Connection, job: Job) -> dict[str, Any]:
+def _queue(conn: sqlite3.Connection, job: Job) -> _Queue:
     settings = settings_of(job, ReviewSettings)
     known = QUEUES.get(settings.queue)
     made = job.state == "finished" and has_table(conn, "label_changes")
     progress = progress_of(conn, job.id) if made else None
-    return {
-        "job": job.id,
-        "queue": settings.queue,
-        "title": known.title if known else settings.queue,
-        "labels": list(settings.task.labels),
-        "state": job.shown_state,
-        "created_at": job.created_at,
-        "rows": progress.rows if progress else None,
-        "open": progress.open if progress else None,
-        "people": settings.people,
-        "changed": progress.changed if progress else None,
-    }
+    return _Queue(
+        job.id,
+        settings.queue,
+        known.title if known else settings.queue,
+        settings.task.labels,
+        job.shown_state,
+        job.created_at,
+        rows=progress.rows if progress else None,
+        open=progress.open if progress else None,
+        people=settings.people,
+        changed=progress.changed if progress else None,
+    )

@@ -9,6 +9,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from datasette.utils.asgi import NotFound, Response
@@ -20,6 +21,7 @@ from ...jobs.review.agreement import next_decision
 from ...jobs.review.changes import Changed, change_row, start, undo
 from ...jobs.review.shown import (
     QueueNow,
+    ShownChange,
     ShownRow,
     changes_shown,
     label_order,
@@ -134,7 +136,7 @@ async def _on(ask: PageRequest, job: Job, place: int | None, data: dict[str, Any
     if place is not None and ask.wants_json:
         with suppress(TooSlow):  # what was done stays done, and is told
             shown = await ask.read(lambda conn: show_row(conn, job, place, who))
-            row = None if shown is None else shown.to_dict()
+            row = shown
     return await done(ask, where, {**data, "row": row})
 
 
@@ -151,7 +153,7 @@ async def _tell(ask: PageRequest, changed: Changed) -> None:
 
 async def _shown(ask: PageRequest) -> Response:
     job = ask.job
-    more: dict[str, Any] = {
+    more = {
         "queue_url": ask.url("jobs", job.id, "review"),
         "job_url": ask.url("jobs", job.id),
         "agreement_url": ask.url("jobs", job.id, "agreement"),
@@ -163,16 +165,16 @@ async def _shown(ask: PageRequest) -> Response:
         "place": None,
     }
     if job.state != "finished":
-        data: dict[str, Any] = {"state": progress_of(job), "queue": None, "row": None}
-        return await show(ask, data, more=more)
+        none = {"state": progress_of(job), "queue": None, "row": None}
+        return await show(ask, none, more=more)
     place = _wanted(ask)
     found = await ask.read(lambda conn: _read(conn, job, place, who_is(ask)))
-    queue, row = found["queue"], found["row"]
+    queue, row = found.queue, found.row
     data = {
         "state": progress_of(job),
-        "queue": queue.to_dict(),
-        "row": None if row is None else row.to_dict(),
-        "changes": [change.to_dict() for change in found["changes"]],
+        "queue": queue,
+        "row": row,
+        "changes": found.changes,
     }
     if ask.wants_json and ask.argument("list"):
         start_ = ask.number("start") or 0
@@ -180,11 +182,11 @@ async def _shown(ask: PageRequest) -> Response:
         rows = await ask.read(
             lambda conn: list_shown(conn, job, after=start_, most=LISTED, who=who)
         )
-        data["rows"] = [listed.to_dict() for listed in rows]
+        data["rows"] = rows
     more |= _row_parts(ask, queue, row, place)
     source = await ask.read(lambda conn: relation(conn, queue.source))
     more["row_url"] = None if row is None else row_url(ask, source, row.key)
-    more["change_urls"] = [row_url(ask, source, change["key"]) for change in data["changes"]]
+    more["change_urls"] = [row_url(ask, source, change.key) for change in found.changes]
     return await show(ask, data, more=more)
 
 
@@ -196,14 +198,19 @@ def _wanted(ask: PageRequest) -> int | None:
     return ask.number("place")
 
 
-def _read(conn: sqlite3.Connection, job: Job, place: int | None, who: str) -> dict[str, Any]:
-    queue = queue_now(conn, job, who)
-    row = None if place is None else show_row(conn, job, place, who)
-    return {
-        "queue": queue,
-        "row": row,
-        "changes": changes_shown(conn, job, place=place, most=LISTED, who=who),
-    }
+@dataclass(frozen=True)
+class _Found:
+    queue: QueueNow
+    row: ShownRow | None
+    changes: list[ShownChange]
+
+
+def _read(conn: sqlite3.Connection, job: Job, place: int | None, who: str) -> _Found:
+    return _Found(
+        queue_now(conn, job, who),
+        None if place is None else show_row(conn, job, place, who),
+        changes_shown(conn, job, place=place, most=LISTED, who=who),
+    )
 
 
 def _row_parts(

@@ -145,9 +145,9 @@ def _require_agreed(ask: PageRequest, price: SweepPrice) -> None:
     if confirmed is None or price.usd is None or price.usd > confirmed * MORE:
         said = "" if confirmed is None else f", more than the {dollars(confirmed)} agreed to"
         problem = f"Together it will cost {price.text}{said}. To agree, send confirm_usd.{despite}"
-        raise NotAgreed(problem, price, data, on_page)
+        raise NotAgreed(problem, price, on_page, data)
     if refusal and not ask.checked("despite_findings"):
-        raise NotAgreed(despite.strip(), price, data, on_page)
+        raise NotAgreed(despite.strip(), price, on_page, data)
 
 
 def _priced(price: SweepPrice) -> dict[str, Any]:

@@ -322,11 +322,10 @@ async def agreed_estimate(
     said_despite = f" {refusal} Send despite_findings to pay all the same." if refusal else ""
     if confirmed is not None and estimate.usd is not None and estimate.usd <= confirmed * MORE:
         if not despite:
-            raise NotAgreed(said_despite.strip(), found, found.to_dict(), f"{refusal} {TICK}")
+            raise NotAgreed(said_despite.strip(), found, f"{refusal} {TICK}")
         return estimate
     said = "" if confirmed is None else f", more than the {dollars(confirmed)} that were agreed to"
     raise NotAgreed(
         f"It will cost {estimate.price}{said}. To agree to that, send confirm_usd.{said_despite}",
         found,
-        found.to_dict(),
     )
