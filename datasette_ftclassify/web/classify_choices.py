@@ -60,30 +60,16 @@ class ChoiceOnPage(TypedDict):
     columns: dict[str, str]
 
 
-class _Followed(TypedDict):
-    job: int
-    state: str
-
-
-class Followed(_Followed, total=False):
+class Followed(TypedDict, total=False):
     """The job that answers new rows, and how far it is; `url` of its page."""
 
+    job: int
+    state: str
     url: str
 
 
-class _Facts(TypedDict):
-    classifiers: list[ChoiceOnPage]
-    classifier: str | None
-    filters: list[str]
-    rows: dict[str, RowCount]
-    proposed_rows: str
-    row: ShownRow | None
-    followed_by: list[str]
-    following: dict[str, Followed]
-
-
-class Facts(_Facts, total=False):
-    """The choices, and what the chosen ones mean for the table; the fields here only where a
+class Facts(TypedDict, total=False):
+    """The choices, and what the chosen ones mean for the table; what follows `labels` only where a
     classifier is chosen.
 
     rows:      by "all", "unlabelled" and "filter"
@@ -92,6 +78,14 @@ class Facts(_Facts, total=False):
     sql:       a query that gives the same labels without writing them
     """
 
+    classifiers: list[ChoiceOnPage]
+    classifier: str | None
+    filters: list[str]
+    rows: dict[str, RowCount]
+    proposed_rows: str
+    row: ShownRow | None
+    followed_by: list[str]
+    following: dict[str, Followed]
     labels: tuple[str, ...]
     columns: dict[str, str]
     taken: list[str]

@@ -31,23 +31,15 @@ async def review_urls(
     ask: PageRequest,
     shown: TrainConfirmation | PredictConfirmation | EvaluateConfirmation | None,
     source: str,
-) -> list[str | None]:
-    """For each finding of what is shown before a payment, None without an address."""
+) -> dict[str, list[str | None] | str | None]:
+    """Of what is shown before a payment: `row_urls` for each finding, None without an address; and
+    `check_url`, where all findings about the table stand, or can be looked for, for who may."""
     if shown is None:
-        return []
+        return {"row_urls": [], "check_url": None}
     table = await ask.read(lambda conn: relation(conn, source))
-    return [rows_url(ask, finding, table) for finding in shown.review.findings]
-
-
-async def check_url(
-    ask: PageRequest,
-    shown: TrainConfirmation | PredictConfirmation | EvaluateConfirmation | None,
-    source: str,
-) -> str | None:
-    """Where all findings about a table stand, or can be looked for; None for who may not train."""
-    if shown is None or not await ask.may(TRAIN, source):
-        return None
-    return ask.url("train", table=source, check=shown.review.check_job)
+    rows = [rows_url(ask, finding, table) for finding in shown.review.findings]
+    check = ask.url("train", table=source, check=shown.review.check_job)
+    return {"row_urls": rows, "check_url": check if await ask.may(TRAIN, source) else None}
 
 
 def rows_url(ask: PageRequest, finding: Found, source: Relation) -> str | None:

@@ -61,6 +61,11 @@ async def access_of(datasette: Datasette) -> Access:
     return replace(access, endpoints=endpoints)
 
 
+def limits_of(access: Access) -> dict[str, float | None]:
+    """What may be spent here, as pages and JSON have it."""
+    return {"usd_per_job": access.usd_per_job, "usd_per_day": access.usd_per_day}
+
+
 def require_limits(title: str, access: Access) -> None:
     """Raises AccessError when nobody has said how much may be spent from pages."""
     if access.usd_per_job is None and access.usd_per_day is None:

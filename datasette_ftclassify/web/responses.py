@@ -43,17 +43,21 @@ async def show(
 ) -> Response:
     """The data as JSON where that was asked for, else in the page's template.
 
-    data:     JSON-safe; the same on the page and at .json
-    more:     what the page alone needs, such as pictures
+    data:     JSON-safe but for dataclasses; the same on the page and at .json
+    more:     what the page alone needs, such as pictures. Of a classifier it has the `title` and
+              the way `back`; and why a form was refused, if it was, and for which field
     status:   None: as of the form that was refused, if any
     template: another one than the page has declared
     """
     status = ask.status if status is None else status
     if ask.wants_json:
         return Response.json({"ok": status < 400, **data}, status=status, default=json_default)
-    wrong = next(iter(ask.refused.fields), None) if ask.refused else None
-    refused = {"refusal": ask.refusal, "wrong": wrong}
-    context = {**refused, **data, **(more or {}), "ask": ask, "url": ask.url}
+    about: dict[str, object] = {"refusal": ask.refusal}
+    about["wrong"] = next(iter(ask.refused.fields), None) if ask.refused else None
+    if ask.classifier_or_none is not None:
+        title = ask.classifier_or_none.title
+        about |= {"title": title, "back": ask.url("classifiers", title)}
+    context = {**about, **data, **(more or {}), "ask": ask, "url": ask.url}
     html = await ask.datasette.render_template(
         template or ask.template, context, request=ask.request
     )

@@ -35,11 +35,11 @@ from ..classifier_names import tables_revealed
 from ..classify_choices import Choice, Facts, choices, facts, pick
 from ..classify_form import ON_ERRORS_TEXT, ROLES_TEXT, Form
 from ..filters import facet_of, left_behind
-from ..finding_links import check_url, review_urls
+from ..finding_links import review_urls
 from ..form_fields import FieldError
 from ..job_facts import RUN_ELSEWHERE
 from ..lifespan import has_worker
-from ..operator_settings import access_of, require_limits
+from ..operator_settings import access_of, limits_of, require_limits
 from ..permissions import PREDICT, SPEND, VIEW, WRITES, is_modern, may_write
 from ..refusals import TICK, NotAgreed
 from ..registry import MenuItem, page
@@ -222,8 +222,7 @@ async def _review(ask: PageRequest, form: Form, prepared: _Prepared) -> Response
         "form": form, "review": review, "hidden": hidden, "links": _links(ask),
         "columns": (prepared.request.columns or form.columns(prepared.classifier)).items(),
         "found": None if confirmation is None else confirmation.review,
-        "row_urls": await review_urls(ask, confirmation, form.table),
-        "check_url": await check_url(ask, confirmation, form.table),
+        **await review_urls(ask, confirmation, form.table),
         "unlabelled": None if confirmation is None else confirmation.unlabelled,
     })  # fmt: skip
 
@@ -287,7 +286,7 @@ async def _found(ask: PageRequest, form: Form) -> dict[str, Any]:
         "table": ask.table,
         "blocked": await _blocked(ask),
         "may_spend": await ask.may(SPEND),
-        "limits": {"usd_per_job": access.usd_per_job, "usd_per_day": access.usd_per_day},
+        "limits": limits_of(access),
         **(data or {"classifiers": [], "following": {}}),
     }
 

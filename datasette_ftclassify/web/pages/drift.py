@@ -49,8 +49,6 @@ async def drift_page(ask: PageRequest) -> Response:
             raise
         data, problem = {}, str(error)
     more = {
-        "title": classifier.title,
-        "back": ask.url("classifiers", classifier.title),
         "refused": problem,
         "table": classifier.task.source,
         "retrain": ask.url("classifiers", classifier.title, "retrain"),

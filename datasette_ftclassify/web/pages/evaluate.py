@@ -20,7 +20,7 @@ from ...jobs.remote.model_names import deploy
 from ...jobs.remote.models import deploys
 from ...store.classifiers import find_by_id
 from ..background_reads import bring_up_to_date, queue_aside, read_aside
-from ..finding_links import check_url, review_urls
+from ..finding_links import review_urls
 from ..form_fields import number
 from ..operator_settings import access_of, require_limits
 from ..permissions import DELETE, SPEND, TRAIN
@@ -137,14 +137,11 @@ async def _show(ask: PageRequest) -> Response:
         except FtclassifyError as error:
             problem = problem or str(error)
     more = {
-        "title": classifier.title,
-        "back": ask.url("classifiers", classifier.title),
         "action": ask.url("classifiers", classifier.title, "evaluate"),
         "asks": classifier.at_service,
         "price": None if confirmation is None else confirmation.estimate.price,
         "found": None if confirmation is None else confirmation.review,
-        "row_urls": await review_urls(ask, confirmation, classifier.task.source),
-        "check_url": await check_url(ask, confirmation, classifier.task.source),
+        **await review_urls(ask, confirmation, classifier.task.source),
         "needs_deployment": deploys(classifier) and not classifier.at_service.deployment,
         "typed": {name: ask.one(name) for name in ("deployment", "limit_usd")},
         "may_deploy": await ask.may(DELETE),

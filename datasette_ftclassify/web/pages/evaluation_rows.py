@@ -67,9 +67,7 @@ async def judged_page(ask: PageRequest) -> Response:
     asked = {name: value for name in names if (value := ask.argument(name))}
     here = ("classifiers", classifier.title, "rows")
     more = {
-        "title": classifier.title,
         "asked": asked,
-        "back": ask.url("classifiers", classifier.title),
         "previous": ask.url(*here, **asked, page=page - 1) if page > 1 else None,
         "next": ask.url(*here, **asked, page=page + 1) if page * PAGE < total else None,
     }

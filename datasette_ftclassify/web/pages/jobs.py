@@ -369,15 +369,7 @@ def _summary(conn: sqlite3.Connection, job: Job) -> JobSummary:
     from ...present.jobs import pace
 
     kind, table = kind_of(job.kind), parts.table_or_none(conn, job)
-    return JobSummary(
-        id=job.id,
-        kind=job.kind,
-        writes_rows=kind.writes_rows,
-        state=job.shown_state,
-        title=named(kind.title, job, table, parts.classifier_of(conn, job)),
-        table=table,
-        share=parts.share_of(job),
-        rows=parts.rows_text(job, pace(conn, job)),
-        active=parts.is_active(job),
-        created_at=job.created_at,
-    )
+    title = named(kind.title, job, table, parts.classifier_of(conn, job))
+    done, rows = parts.share_of(job), parts.rows_text(job, pace(conn, job))
+    return JobSummary(job.id, job.kind, kind.writes_rows, job.shown_state, title, table, done, rows,
+                      parts.is_active(job), job.created_at)  # fmt: skip

@@ -96,9 +96,7 @@ async def _show(ask: PageRequest) -> Response:
     wanted = {} if ask.refused else typed
     found = await ask.read(lambda conn: _read(conn, classifier, label, wanted))
     more = {
-        "title": classifier.title,
         "found": found,
-        "back": ask.url("classifiers", classifier.title),
         "here": ask.url("classifiers", classifier.title, "minimum"),
         "drawn": promise_curve(found["promises"]),
         "labels": classifier.labels.names,

@@ -154,9 +154,7 @@ async def _shown(ask: PageRequest, preview: OtherPreview | None = None) -> Respo
         data |= {"error": problem, "errors": [problem], "status": 400}
     source = classifier.task.source
     more = {
-        "title": classifier.title,
         "source": source,
-        "back": ask.url("classifiers", classifier.title),
         "action": ask.url("classifiers", classifier.title, "other"),
         "possible": possible,
         "columns": columns,

@@ -66,7 +66,6 @@ async def publish_page(ask: PageRequest) -> Response:
         "commands": commands,
     }
     more = {
-        "title": classifier.title,
         "stays": list(publishing.stays(copy)),
         "goes": list(publishing.goes(copy)),
         "reveals": list(publishing.reveals(copy)),

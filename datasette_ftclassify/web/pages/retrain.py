@@ -6,7 +6,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from ...core.errors import AccessError, FtclassifyError
+from ...core.errors import FtclassifyError
 from ...core.time_limit import TooSlow
 from ...jobs.confirming import TrainConfirmation
 from ...jobs.train import submit_train
@@ -18,12 +18,12 @@ from ...trainers.registry import get_trainer
 from ..background_reads import bring_up_to_date, queue_aside, read_aside, require_file
 from ..classifier_names import require_may_replace
 from ..datasette_reads import page_seconds
-from ..finding_links import check_url, review_urls
-from ..operator_settings import access_of
+from ..finding_links import review_urls
+from ..operator_settings import access_of, limits_of
 from ..permissions import TRAIN
 from ..registry import page
 from ..responses import done, form_page, show
-from .train import agreed_estimate, require_may_pay
+from .train import access_or_none, agreed_estimate, require_may_pay
 
 if TYPE_CHECKING:
     from datasette.utils.asgi import Response
@@ -120,14 +120,11 @@ async def _shown(ask: PageRequest) -> Response:
         "problem": problem,
     }
     more = {
-        "title": classifier.title,
-        "back": ask.url("classifiers", classifier.title),
         "links": {"self": ask.url("classifiers", classifier.title, "retrain")},
         "settings_list": settings,
         "confirmed": None if confirmation is None else confirmation.review,
-        "row_urls": await review_urls(ask, confirmation, classifier.task.source),
-        "check_url": await check_url(ask, confirmation, classifier.task.source),
-        "limits": await _limits(ask),
+        **await review_urls(ask, confirmation, classifier.task.source),
+        "limits": limits_of((await access_or_none(ask))[0]),
         "choices": _NoFields(),
         "ready": readable,
         "fixed": True,
@@ -136,11 +133,3 @@ async def _shown(ask: PageRequest) -> Response:
     if problem:
         data |= {"error": problem, "errors": [problem], "status": 400}
     return await show(ask, data, more=more)
-
-
-async def _limits(ask: PageRequest) -> dict[str, float | None]:
-    try:
-        access = await access_of(ask.datasette)
-    except AccessError:
-        return {"usd_per_job": None, "usd_per_day": None}
-    return {"usd_per_job": access.usd_per_job, "usd_per_day": access.usd_per_day}

@@ -141,7 +141,7 @@ def named(own: Sequence[Classifier], name: str, table: str) -> Classifier:
 async def _form(ask: PageRequest) -> Response:
     table = ask.table
     access = {c.title for c in await table_classifiers(ask, table)}
-    found = await ask.read(lambda conn: _read(conn, table))
+    learnt, checks, queues = await ask.read(lambda conn: _read(conn, table))
     chosen = {name: ask.one(name) or ask.argument(name) for name in _FORM}
     why_not = await ask.read(lambda conn: _why_not(conn, table))
     look = await ask.read(lambda conn: preview_table(conn, Choices(table)))
@@ -149,9 +149,7 @@ async def _form(ask: PageRequest) -> Response:
     data = {
         "database": ask.database,
         "table": table,
-        "queues": [
-            replace(queue, url=ask.url("jobs", queue.job, "review")) for queue in found.queues
-        ],
+        "queues": [replace(queue, url=ask.url("jobs", queue.job, "review")) for queue in queues],
         "kinds": [
             {
                 "name": q.name,
@@ -162,11 +160,11 @@ async def _form(ask: PageRequest) -> Response:
             }
             for q in QUEUES.values()
         ],
-        "classifiers": [one for one in found.classifiers if one.title in access],
+        "classifiers": [one for one in learnt if one["title"] in access],
         "problem": ask.refusal,
     }
     more = {
-        "checks": found.checks,
+        "checks": checks,
         "chosen": chosen,
         "columns": columns,
         "proposed": {
@@ -203,24 +201,6 @@ async def table_classifiers(ask: PageRequest, table: str) -> list[Classifier]:
 
 
 @dataclass(frozen=True)
-class _LearntBy:
-    """A classifier that learnt from the table; its columns in words."""
-
-    title: str
-    text: str
-    label: str
-
-
-@dataclass(frozen=True)
-class _Checked:
-    """The same of a check."""
-
-    id: int
-    text: str
-    label: str
-
-
-@dataclass(frozen=True)
 class _Queue:
     """rows, open, changed: None before it is made"""
 
@@ -237,26 +217,24 @@ class _Queue:
     url: str = ""
 
 
-@dataclass(frozen=True)
-class _Found:
-    classifiers: list[_LearntBy]
-    checks: list[_Checked]
-    queues: list[_Queue]
+_Learnt = list[dict[str, str | int]]
 
 
-def _read(conn: sqlite3.Connection, table: str) -> _Found:
-    learnt = [
-        _LearntBy(c.title, ", ".join(c.task.text), ", ".join(c.task.labels))
+def _read(conn: sqlite3.Connection, table: str) -> tuple[_Learnt, _Learnt, list[_Queue]]:
+    """The classifiers that learnt from the table by title, its checks by id, each with its columns
+    in words; and its queues."""
+    learnt: _Learnt = [
+        {"title": c.title, "text": ", ".join(c.task.text), "label": ", ".join(c.task.labels)}
         for c in list_classifiers(conn)
         if c.task.source == table
     ]
-    checks = [
-        _Checked(job.id, ", ".join(task.text), ", ".join(task.labels))
+    checks: _Learnt = [
+        {"id": job.id, "text": ", ".join(task.text), "label": ", ".join(task.labels)}
         for job in list_jobs(conn, "check", "finished")
         if (task := _source_of(job, CheckSettings)) is not None and task.source == table
     ]
     queues = [_queue(conn, job) for job in list_jobs(conn, "review") if _is_of(job, table)]
-    return _Found(learnt, checks[:10], queues[:_MOST_QUEUES])
+    return learnt, checks[:10], queues[:_MOST_QUEUES]
 
 
 def _is_of(job: Job, table: str) -> bool:

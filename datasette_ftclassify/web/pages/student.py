@@ -58,8 +58,6 @@ async def _shown(ask: PageRequest) -> Response:
         "problem": ask.refusal,
     }
     more = {
-        "title": classifier.title,
-        "back": ask.url("classifiers", classifier.title),
         "action": ask.url("classifiers", classifier.title, "student"),
     }
     return await show(ask, data, more=more)

@@ -28,7 +28,7 @@ from ...store.jobs.queue import put_in_queue
 from ...store.schema import transaction
 from ..background_reads import bring_up_to_date, read_aside, require_file, write_aside
 from ..classifier_names import require_may_replace
-from ..finding_links import check_url, review_urls
+from ..finding_links import review_urls
 from ..form_fields import number, whole
 from ..lifespan import wake
 from ..operator_settings import access_of
@@ -180,8 +180,7 @@ async def _form(ask: PageRequest) -> Response:
             **_priced(price),
             "price": price.text,
             "confirmed": first.review,
-            "row_urls": await review_urls(ask, first, table),
-            "check_url": await check_url(ask, first, table),
+            **await review_urls(ask, first, table),
         }
     return await show(ask, data, more=more)
 

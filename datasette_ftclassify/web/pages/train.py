@@ -28,9 +28,9 @@ from ..background_reads import bring_up_to_date, queue_aside, read_aside, requir
 from ..classifier_names import require_may_replace
 from ..column_suggestions import TablePreview, preview_table
 from ..filters import left_behind
-from ..finding_links import check_url, review_urls
+from ..finding_links import review_urls
 from ..form_fields import number
-from ..operator_settings import access_of
+from ..operator_settings import access_of, limits_of
 from ..permissions import SPEND, TRAIN, may_edit
 from ..refusals import TICK, NotAgreed, NotAllowed
 from ..registry import MenuItem, page
@@ -91,7 +91,7 @@ async def _form(ask: PageRequest) -> Response:
     checked = check_or_none(job) if job else None
     report = report_of(ask, checked, look.source) if checked else None
     current = job is not None and is_about(job, look)
-    access, trouble = await _access(ask)
+    access, trouble = await access_or_none(ask)
     offered = await asyncio.to_thread(offers, look.choices, access, checked if current else None)
     data = {
         "database": ask.database,
@@ -101,7 +101,7 @@ async def _form(ask: PageRequest) -> Response:
         "trainers": offered,
         "estimate": confirmation.estimate.to_dict() if confirmation else None,
         "review": confirmation.review.to_dict() if confirmation else None,
-        "limits": {"usd_per_job": access.usd_per_job, "usd_per_day": access.usd_per_day},
+        "limits": limits_of(access),
     }
     more = {
         "look": look,
@@ -115,8 +115,7 @@ async def _form(ask: PageRequest) -> Response:
         "trouble": trouble,
         "may_spend": await ask.may(SPEND),
         "confirmed": confirmation.review if confirmation else None,
-        "row_urls": await review_urls(ask, confirmation, look.source.name),
-        "check_url": await check_url(ask, confirmation, look.source.name),
+        **await review_urls(ask, confirmation, look.source.name),
         "links": {**_links(ask, look, check), "review": await _review_link(ask, look, job)},
     }
     return await show(ask, data, more=more)
@@ -186,7 +185,7 @@ async def _as_checked(ask: PageRequest, choices: Choices, check: str) -> Choices
     return Choices.read(choices.table, settings_of(job, CheckSettings).fields)
 
 
-async def _access(ask: PageRequest) -> tuple[Access, str | None]:
+async def access_or_none(ask: PageRequest) -> tuple[Access, str | None]:
     """What trainers may reach and spend, or why that is not known."""
     try:
         return await access_of(ask.datasette), None
@@ -197,7 +196,7 @@ async def _access(ask: PageRequest) -> tuple[Access, str | None]:
 async def _ask_for_dates(ask: PageRequest) -> None:
     """So that until when models answer stands beside them, as their hosts say it now."""
     if await ask.may(SPEND):
-        access, _ = await _access(ask)
+        access, _ = await access_or_none(ask)
         await asyncio.to_thread(ask_for_dates, access)
 
 
@@ -222,7 +221,7 @@ async def _act(ask: PageRequest) -> Response:
 
 async def _check(ask: PageRequest, choices: Choices) -> Response:
     plan = choices.plan()
-    access, _ = await _access(ask)
+    access, _ = await access_or_none(ask)
     task = await read_aside(ask, choices.task)
     chosen = get_trainer(choices.trainer or TrainRequest.trainer)
     sends = await asyncio.to_thread(_leaves_machine, chosen, access)

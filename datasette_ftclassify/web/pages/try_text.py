@@ -117,8 +117,6 @@ async def try_page(ask: PageRequest) -> Response:
     if outcome.problem:
         data |= {"error": outcome.problem, "errors": [outcome.problem], "status": 400}
     more = {
-        "title": classifier.title,
-        "back": ask.url("classifiers", classifier.title),
         "action": ask.url("classifiers", classifier.title, "try"),
         "typed": typed,
         "columns": {name: columns.get(name, "") for name in classifier.task.text},
