@@ -15,7 +15,6 @@ from ..core.humanize import counted, dollars, rows_have, rows_text
 from ..core.training_report import chosen_text
 from .comparison import describe_comparison
 from .confirmation import ask, refuse_errors, review_lines
-from .options import Given
 from .output import Stopped, echo, print_json, say, step_progress, with_options
 from .run_job import again, jobs_command, tell_queued, watched, work_command
 
@@ -33,7 +32,7 @@ if TYPE_CHECKING:
     from ..trainers.options import Option, TrainerOptions
 
 
-def options_from(given: Given, seed: int) -> TrainerOptions:
+def options_from(given: dict[str, Any], seed: int) -> TrainerOptions:
     """The options of `training_options`."""
     from ..trainers.options import DECLARED, TrainerOptions
     from ..trainers.registry import list_own_options
@@ -276,7 +275,7 @@ def train_again(
     request: TrainRequest,
     access: Access,
     database: str,
-    given: Given,
+    given: dict[str, Any],
     as_json: bool,
 ) -> None:
     """Trains a second classifier once its costs are agreed to, and compares it with the first.
