@@ -23,7 +23,7 @@ from ..store.splits import split_plan
 from ..trainers.base import Learner
 from ..trainers.registry import get_trainer
 from .load_classifier import load_answerer, measures_known
-from .rows import Rows, find_target
+from .rows import Rows, find_target, keys_of
 from .train_request import TrainRequest
 from .train_version import version_request
 
@@ -95,7 +95,7 @@ def least_known(
 ) -> list[tuple[Key, str, float]]:
     """(key, text, known) of the unlabelled rows that are least like the training rows, the least
     first: at most `most`, all below `below` (0-1), of the first `read` unlabelled rows, or of fewer
-    long ones.
+    long ones. Rows with NULL in their key are left out: no key marks them.
 
     Raises TrainingError where the classifier does not say it, PredictError or SourceError where its
     table has no rows to tell apart.
@@ -125,7 +125,12 @@ def least_known(
             if value is not None and value < below
         ]
         found = sorted(found, key=lambda row: row[2])[: min(most, MOST_KEYS)]
-    return found
+    keys = keys_of(conn, target, (position for position, _, _ in found))
+    return [
+        (key, text, value)
+        for key, (_, text, value) in zip(keys, found, strict=True)
+        if key is not None and None not in key
+    ]
 
 
 def other_task(

@@ -8,11 +8,22 @@ from __future__ import annotations
 
 import math
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ..core.database import Cell, Params, Relation, condition, count, key_text, quote, relation
+from ..core.database import (
+    Cell,
+    Key,
+    Params,
+    Relation,
+    condition,
+    count,
+    key_text,
+    quote,
+    quote_all,
+    relation,
+)
 from ..core.errors import PredictError, SourceError
 from ..core.labels import unlabelled_sql
 from ..core.sqlite_errors import SQLITE_ERRORS, SQLITE_WARNINGS
@@ -255,6 +266,19 @@ def _has_signs(key: tuple[Cell, ...]) -> bool:
 def _is_unlabelled(target: Relation, classifier: Classifier) -> str:
     target.require_columns(classifier.task.labels)
     return unlabelled_sql(classifier.task.labels, target.name)
+
+
+def keys_of(
+    conn: sqlite3.Connection, target: Relation, positions: Iterable[Key]
+) -> list[Key | None]:
+    """The key that people know a row by (`Relation.identity`) for each position of the table's
+    cursor; None for a row that is gone."""
+    if target.identity == target.cursor:
+        return list(positions)
+    where = " and ".join(f"{quote(name)} = ?" for name in target.cursor)
+    sql = f"select {quote_all(target.identity)} from {quote(target.name)} where {where}"
+    rows = (conn.execute(sql, position).fetchone() for position in positions)
+    return [None if row is None else tuple(row) for row in rows]
 
 
 def count_unlabelled(conn: sqlite3.Connection, classifier: Classifier) -> int:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ..core.database import Key, quote, quote_all
+from ..core.database import Key
 from ..core.errors import ClassifierNotFound, FtclassifyError, PredictError
 from ..store.classifiers import Classifier, find_by_uid, find_classifier
 from ..store.jobs.job import Job
@@ -27,6 +27,7 @@ from .fingerprints import STALE, Age, Fingerprints
 from .new_rows import submit_follow
 from .plan import Plan, PredictRequest
 from .predict import submit_plan
+from .rows import keys_of
 from .settings import PredictSettings, settings_of
 
 MOST_JOBS = 1_000
@@ -233,15 +234,9 @@ def stale_rows(
 
 def _with_identity(conn: sqlite3.Connection, plan: Plan, found: list[StaleRow]) -> list[StaleRow]:
     """Those found by the table's cursor, each with the key that people know it by."""
-    target = plan.target
-    if target.identity == target.cursor:
-        return found
-    where = " and ".join(f"{quote(name)} = ?" for name in target.cursor)
-    sql = f"select {quote_all(target.identity)} from {quote(target.name)} where {where}"
-    keys = [conn.execute(sql, row.key).fetchone() for row in found]
+    keys = keys_of(conn, plan.target, (row.key for row in found))
     return [
-        row if key is None else replace(row, key=tuple(key))
-        for row, key in zip(found, keys, strict=True)
+        row if key is None else replace(row, key=key) for row, key in zip(found, keys, strict=True)
     ]
 
 

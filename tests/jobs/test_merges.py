@@ -102,8 +102,11 @@ def test_several_labels_in_a_cell_become_one_where_both_stood() -> None:
         ]  # fmt: skip
         undo_batch(conn, batch, "ann")
         assert [row[2] for row in content(conn)] == rows
-        with pytest.raises(ReviewError, match="cannot be"):
-            plan_merge(conn, wanted, ["heat"], "a, b")
+        merge(conn, wanted, ["heat", "heating"], "heat, hot water")
+        assert [row[2] for row in content(conn)] == [
+            'rent, "heat, hot water"', 'rent, "heat, hot water"', '"heat, hot water"', "rent", None
+        ]  # fmt: skip
+        assert sorted(labels_now(conn, wanted)) == ["heat, hot water", "rent"]
 
 
 def test_a_column_of_flags_is_emptied_into_the_other() -> None:

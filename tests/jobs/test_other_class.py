@@ -20,7 +20,7 @@ from datasette_ftclassify.core.examples import read_records
 from datasette_ftclassify.core.other_class import keys_condition, other_keys, with_other
 from datasette_ftclassify.core.task import Task, define
 from datasette_ftclassify.jobs.other_rows import least_known, new_version, other_task, preview_other
-from datasette_ftclassify.jobs.train import train_classifier
+from datasette_ftclassify.jobs.train import TrainRequest, train_classifier
 from datasette_ftclassify.jobs.train_version import version_request
 from datasette_ftclassify.sql.functions import register
 from datasette_ftclassify.store.classifiers import find_classifier
@@ -106,6 +106,23 @@ def test_unlabelled_rows_that_are_least_known_are_proposed(conn, sports_db):
     assert "add --yes" in refused.output
     both = CliRunner().invoke(ftclassify, [*command, "--where", "1"])
     assert both.exit_code == 2
+
+
+@pytest.mark.parametrize("code", ["'c' || id", "10000 - id"])
+def test_proposed_rows_have_the_key_that_marks_them(conn, code):
+    """Where it is not the number that SQLite gives a row, which would mark other rows or none."""
+    kind = "text" if "||" in code else "int"
+    with conn:
+        conn.execute(f"create table coded (code {kind} primary key, text text, sport text)")
+        conn.execute(f"insert into coded select {code}, text, sport from texts")
+    task = define(conn, "coded", text=["text"], labels=["sport"])
+    classifier = train_classifier(conn, task, TrainRequest(name="coded")).classifier
+    found = least_known(conn, classifier, most=30, below=0.05)
+    assert len(found) == 30
+    source = relation(conn, "coded")
+    for key, text, _ in found:
+        marked = f"select text from coded where {keys_condition(source, [key])}"
+        assert conn.execute(marked).fetchall() == [(text,)]
 
 
 def test_labels_that_somebody_gave_are_kept(conn):
