@@ -1,7 +1,7 @@
 """How well local classifiers do on a table with a given test part.
 
     python benchmarks/accuracy.py FILE.csv [--delimiter "|"] [--sizes 100 1000 0] [--seeds 3]
-        [--embeddings MODEL | --encoder MODEL]
+        [--embeddings MODEL | --encoder MODEL [--tune EPOCHS]]
 
 FILE has the columns text, label and split (train or test). For each size (0 means all rows) and
 seed, that many training rows are drawn at random with at least one per label, a classifier is
@@ -9,7 +9,8 @@ trained on them, and accuracy, log loss and expected calibration error are measu
 part. With --delimiter a row may have several labels, and micro and macro F1 are measured; the
 calibration error is that of the labels that were given, and of those of a probability of 0.5 and
 more. Seconds are of the processor. With --encoder each text is encoded once, and its vector kept in
-the file that FTCLASSIFY_VECTORS names.
+the file that FTCLASSIFY_VECTORS names; --tune measures the encoder fine-tuned (0: as many epochs
+as by default).
 """
 
 from __future__ import annotations
@@ -27,9 +28,13 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 import numpy as np
 import temporary_ledger  # noqa: F401
 
+from datasette_ftclassify.core.label_kinds import MULTICLASS, MULTILABEL
+from datasette_ftclassify.core.labels import LabelSet
 from datasette_ftclassify.metrics.scores import calibration_error
+from datasette_ftclassify.trainers.base import TrainerOptions, TrainingSet
 from datasette_ftclassify.trainers.encoders.encode import count_missing, encode
 from datasette_ftclassify.trainers.encoders.known import use_encoder
+from datasette_ftclassify.trainers.finetuning.trainer import EncoderTrainer
 from datasette_ftclassify.trainers.local.beta import losses
 from datasette_ftclassify.trainers.local.calibration import expected_calibration_error
 from datasette_ftclassify.trainers.local.serialization import to_parts
@@ -83,12 +88,13 @@ def main() -> None:
     parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument("--embeddings", help="folder or cached hub name of a model2vec model")
     parser.add_argument("--encoder", help="folder or package of a sentence encoder")
+    parser.add_argument("--tune", type=int, metavar="EPOCHS", help="measure it fine-tuned")
     parser.add_argument("--nameless", action="store_true", help="learn nothing from labels' names")
     options = parser.parse_args()
     texts, targets, is_training, labels = read(options.csv, options.delimiter)
     training, test = np.flatnonzero(is_training), np.flatnonzero(~is_training)
     wanted = targets[test]
-    if options.encoder:
+    if options.encoder and options.tune is None:
         encode_all(options.encoder, texts)
     for size in options.sizes:
         results = []
@@ -98,16 +104,25 @@ def main() -> None:
             given = targets[rows] if options.delimiter else targets[rows].argmax(axis=1)
             start = time.process_time()
             known, asked = [texts[row] for row in rows], [texts[row] for row in test]
-            model, report = fit(
-                known,
-                given,
-                len(labels),
-                exclusive=not options.delimiter,
-                seed=seed,
-                embeddings=options.embeddings,
-                encoder=options.encoder,
-                names=None if options.nameless else labels,
-            )
+            if options.tune is not None:
+                kind = MULTILABEL if options.delimiter else MULTICLASS
+                trained = EncoderTrainer().train(
+                    TrainingSet(known, given, LabelSet(tuple(labels), kind.name)),
+                    TrainerOptions(seed, encoder=options.encoder, epochs=options.tune or None),
+                )
+                model, report = trained.predictor, trained.report
+                trained.stored()
+            else:
+                model, report = fit(
+                    known,
+                    given,
+                    len(labels),
+                    exclusive=not options.delimiter,
+                    seed=seed,
+                    embeddings=options.embeddings,
+                    encoder=options.encoder,
+                    names=None if options.nameless else labels,
+                )
             seconds = time.process_time() - start
             recipe = f"{report['recipe']}, calibrated by {report['calibration']['method']}"
             recipe += f", {sum(map(len, to_parts(model)[1].values())):,} bytes"

@@ -56,19 +56,23 @@ def add(name: str, as_json: bool) -> None:
 
 @encoders.command("download")
 @click.argument("name")
+@click.option("--weights", is_flag=True, help="What is needed to fine-tune it, and not ONNX.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @friendly
-def download_command(name: str, yes: bool) -> None:
+def download_command(name: str, weights: bool, yes: bool) -> None:
     """Download the encoder NAME from the Hugging Face hub, and add it."""
     from ..trainers.encoders.download import download, plan_download
     from ..trainers.encoders.known import use_encoder
 
-    planned = plan_download(name)
+    planned = plan_download(name, weights=weights)
     licence = planned.licence or "no licence named"
     say(f"{name}: {_size(planned.bytes)}, {licence}, revision {planned.revision[:12]}")
     if not yes:
         click.confirm("Download it?", abort=True, err=True)
     download(planned)
+    if weights:
+        echo(f"{name}: can be fine-tuned by the trainer encoder.")
+        return
     encoder = use_encoder(name)
     echo(f"{name}: {encoder.dimensions} dimensions, {encoder.digest[:12]}…")
 
@@ -77,16 +81,23 @@ def download_command(name: str, yes: bool) -> None:
 @click.argument("name")
 @friendly
 def remove(name: str) -> None:
-    """Delete the vectors stored for the encoder NAME. Its own files stay."""
+    """Delete the vectors stored for the encoder NAME, and its files if it was fine-tuned here.
+
+    NAME is its name or its SHA-256, as `encoders list` has them. Other files stay. Classifiers
+    that need a deleted encoder answer no more.
+    """
+    from ..trainers.encoders import made_here
     from ..trainers.encoders.vector_store import opened_store
 
-    found = [one for one in _known() if name in (one.name, one.digest)]
+    found = [one for one in _known() if name in (one.name, one.digest, one.digest[:12])]
     if not found:
         raise TrainingError(f"No encoder {name} was used on this machine: see those that were.")
     with opened_store() as store:
         for one in found:
             store.forget(one.digest)
             echo(f"Deleted {one.vectors:,} vectors of {one.name}.")
+            if size := made_here.remove(one.digest):
+                echo(f"Deleted {_size(size)} that were fine-tuned here.")
 
 
 def _known() -> list[KnownEncoder]:

@@ -88,6 +88,11 @@ def _is_wal(path: str | Path) -> bool:
         return False
 
 
+def path_of(conn: sqlite3.Connection) -> str:
+    """The file of a connection, as an absolute path; "" where it has none."""
+    return str(conn.execute("pragma database_list").fetchone()[2] or "")
+
+
 def is_read_only(conn: sqlite3.Connection) -> bool:
     """Whether nothing can be written: a read-only file, folder or connection."""
     version = count(conn, "pragma user_version")

@@ -17,6 +17,14 @@ trainer's own form (trainers come from other packages, too), which it alone read
 those at services have in common: `service_model.ServiceModel`."""
 
 
+def encoder_digest(header: Header) -> str | None:
+    """By which a sentence encoder is found that a classifier needs to answer; None: it needs none.
+    It may be any text in a file of somebody else."""
+    embedding = header.get("embedding")
+    digest = embedding.get("encoder") if isinstance(embedding, Mapping) else None
+    return digest if isinstance(digest, str) else None
+
+
 class _Interval(TypedDict):
     score: float
     low: float
@@ -104,6 +112,7 @@ class TrainingReport(AboutRows, total=False):
     """why:         what was trained and why, in a sentence or two
     recipe:         the local one that was chosen of `recipes`, by `metric`
     embeddings:     folder or name of a model
+    points:         what the epochs of a fine-tuning on this machine came to, as events have them
     shutdown_date:  day on which the model is retired, as the service says
     checkpoint:     step of the checkpoint that this is
     usd:            what the training cost
@@ -116,6 +125,7 @@ class TrainingReport(AboutRows, total=False):
     recipe: str | None
     recipes: list[TriedRecipe] | None
     metric: str | None
+    points: Any
     embeddings: str | None
     model: str | None
     shutdown_date: str | None

@@ -13,6 +13,7 @@ from contextlib import closing, contextmanager
 from functools import partial
 
 from ..core.background import in_background
+from ..core.database import path_of
 from ..core.errors import FtclassifyError, JobError, JobPaused, JobStopped, SourceError
 from ..core.humanize import counted, dollars
 from ..core.job_events import LOST_REQUESTS
@@ -168,7 +169,7 @@ def _text(error: Exception) -> str:
 @contextmanager
 def _renewed(lease: Lease) -> Iterator[None]:
     """Keeps the lease alive in the background; a database in memory has no second connection."""
-    path = lease.conn.execute("pragma database_list").fetchone()[2]
+    path = path_of(lease.conn)
     if not path:
         yield
         return

@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable
 from typing import Any, Literal
 
-from ..core.database import Key
+from ..core.database import Key, path_of
 from ..core.errors import FtclassifyError, PredictError
 from ..store.classifiers import Classifier, find_by_uid
 from ..store.jobs.job import Job
@@ -117,7 +117,7 @@ _MOST_FOUND = 10_000
 
 def _changes(conn: sqlite3.Connection) -> object:
     """Something that is another one when the file has changed; None where nothing tells."""
-    path = next((row[2] for row in conn.execute("pragma database_list") if row[1] == "main"), "")
+    path = path_of(conn)
     marks: list[tuple[int, int] | None] = []
     for name in (path, f"{path}-wal"):
         try:

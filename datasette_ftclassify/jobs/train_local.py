@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, cast
 
+from ..core.database import path_of
 from ..core.examples import Example
 from ..core.humanize import counted, rows_text
 from ..core.job_events import (
@@ -13,6 +14,7 @@ from ..core.job_events import (
     CHOSEN_ROWS,
     CURVE,
     DOUBT,
+    FIGURES,
     NOT_USED,
     RECIPE,
     ROWS_READ,
@@ -20,9 +22,10 @@ from ..core.job_events import (
     STORED,
 )
 from ..core.task import Task
-from ..core.training_report import LearningCurve, chosen_text
+from ..core.training_report import LearningCurve, chosen_text, encoder_digest
 from ..store.classifiers import add_classifier, find_by_uid
 from ..store.evaluations import OUT_OF_FOLD, add_evaluation
+from ..store.jobs.queries import training_figures
 from ..store.jobs.state import add_event, save_progress
 from ..store.reports import calibration_text
 from ..store.schema import transaction
@@ -54,6 +57,8 @@ def train_here(
 
     able, train: of the trainer
     """
+    from ..trainers.encoders.made_here import note_use
+
     conn, job = lease.conn, lease.job
     trained_by = 0.65 if request.curve else 0.95
     report_progress("reading rows", 0.0)
@@ -62,6 +67,7 @@ def train_here(
     training = data.of("train", "validation")
     add_event(conn, job, ROWS_READ, _about_data(training, data))
     training_set = as_training_set(training, data.labels, sample, data.chosen)
+    training_set = replace(training_set, noted=_noting_epochs(lease))
     asked = 0.0
     if request.teacher is not None:
         asked = 0.3 * trained_by
@@ -101,6 +107,8 @@ def train_here(
             about["not_used"] = why
             about["version_said"] = [*about.get("version_said", ()), why]
             add_event(conn, job, NOT_USED, why)
+    if digest := encoder_digest(trained.header):
+        note_use(digest, path_of(conn))
     # One transaction: a job that was killed has either stored its classifier and knows it, or not.
     with transaction(conn):
         classifier = add_classifier(
@@ -126,6 +134,7 @@ def train_here(
         job.classifier_id = classifier.id
         job.step = "evaluating"
         save_progress(conn, job)
+    trained.stored()
 
 
 def _noting(lease: Lease, report_progress: Progress) -> Progress:
@@ -139,6 +148,18 @@ def _noting(lease: Lease, report_progress: Progress) -> Progress:
         if name not in begun and share < 1:
             begun.add(name)
             add_event(lease.conn, lease.job, STEP, name)
+
+    return noted
+
+
+def _noting_epochs(lease: Lease) -> Callable[[dict[str, float]], None]:
+    """Adds an event for each, which the job's page draws while it is trained."""
+    conn, job = lease.conn, lease.job
+
+    def noted(point: dict[str, float]) -> None:
+        if point not in training_figures(conn, job.id):
+            message = f"epoch {point['epoch']}: validation loss {point['valid_loss']:.3f}"
+            add_event(conn, job, FIGURES, message, data=point)
 
     return noted
 

@@ -307,8 +307,14 @@ def as_training_set(
     targets = labels.label_kind.as_array(positions, len(labels))
     texts = [example.text for example in examples]
     some = np.array([chosen.has(one.key, one.text) for one in examples], dtype=np.bool_)
+    validation = np.array([example.split == "validation" for example in examples], dtype=np.bool_)
     return TrainingSet(
-        texts, targets, labels, sample.texts if sample else (), some if some.any() else None
+        texts,
+        targets,
+        labels,
+        sample.texts if sample else (),
+        some if some.any() else None,
+        validation=validation,
     )
 
 

@@ -6,6 +6,8 @@ import os
 import sqlite3
 from dataclasses import dataclass
 
+from ..core.database import path_of
+
 
 @dataclass(frozen=True)
 class JobKey:
@@ -29,7 +31,7 @@ def identity_of(database: sqlite3.Connection | str) -> str:
     """
     path = database
     if not isinstance(path, str):  # of pysqlite3, too
-        path = str(path.execute("pragma database_list").fetchone()[2] or "")
+        path = path_of(path)
         if not path:
             return f"memory:{os.getpid()}:{id(database)}"
     if not path:

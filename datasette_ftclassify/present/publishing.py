@@ -28,7 +28,8 @@ def stays(copy: PublishedCopy) -> Iterator[str]:
         if needs := copy.encoders.get(title):
             yield (
                 f"but not the sentence encoder {needs}, which {title} needs to answer: it is "
-                "installed there and named in the setting encoder of datasette-ftclassify"
+                "installed there and named in the setting encoder of datasette-ftclassify. A "
+                "student of it, which its page offers to train, needs none"
             )
     for name in ("answers", "evaluation_rows"):
         if copy.ours.get(name, (0, 0))[1]:

@@ -6,6 +6,8 @@ import shutil
 import sqlite3
 from pathlib import Path
 
+from ..core.database import path_of
+
 ROOM = 1_000_000
 """Bytes that must be free before a service is asked: as many answers as may be under way take up
 less, even the longest ones that are usual."""
@@ -20,7 +22,7 @@ def is_full(error: Exception) -> bool:
 def has_room(conn: sqlite3.Connection) -> bool:
     """Whether ROOM bytes are free for a database: on its disk, and within its own largest size.
     Takes microseconds; a quota is not known from it."""
-    path = str(_pragma(conn, "database_list", column=2) or "")
+    path = path_of(conn)
     if path and not has_room_beside(path):
         return False
     pages = int(_pragma(conn, "max_page_count")) - int(_pragma(conn, "page_count"))
@@ -36,8 +38,8 @@ def has_room_beside(path: str, more: int = 0) -> bool:
         return True  # then whoever writes there is told
 
 
-def _pragma(conn: sqlite3.Connection, name: str, column: int = 0) -> str:
-    return str(conn.execute(f"pragma main.{name}").fetchone()[column] or 0)
+def _pragma(conn: sqlite3.Connection, name: str) -> str:
+    return str(conn.execute(f"pragma main.{name}").fetchone()[0] or 0)
 
 
 def no_room(why: object = "less than a megabyte is left") -> str:

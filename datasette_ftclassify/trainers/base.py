@@ -52,6 +52,10 @@ class TrainingSet:
     chosen:  bool (n,), rows that have a label because a review queue chose them for what a model
              said of them: they teach, and nothing is calibrated or measured with them; None: none
     taught:  learnt from beside the examples, where cross-validation finds that it helps
+    validation: bool (n,), rows of the validation split, which a trainer holds out that validates by
+             one split; None: it is not known. Others learn from them, too
+    noted:   called with what each epoch came to, when it has ended, by a trainer that has epochs;
+             one that goes on after it was killed calls it with those before, too
     """
 
     texts: Sequence[str]
@@ -60,6 +64,8 @@ class TrainingSet:
     sample: Sequence[str] = ()
     chosen: np.ndarray | None = None
     taught: Taught | None = None
+    validation: np.ndarray | None = None
+    noted: Callable[[dict[str, float]], None] = lambda point: None
 
 
 @dataclass(frozen=True)
@@ -90,6 +96,7 @@ class Trained:
     people, and what cross-validation answered, where there was one.
 
     trainer: whose classifier it is, where that is another's than the one that was asked
+    stored:  called once the classifier is in a database
     """
 
     predictor: Predictor
@@ -98,6 +105,7 @@ class Trained:
     report: dict[str, Any]
     held_out: HeldOut | None = None
     trainer: str | None = None
+    stored: Callable[[], None] = lambda: None
 
 
 @dataclass(frozen=True)
@@ -128,6 +136,7 @@ class Capabilities:
                         then given
     learns_here:        the service says something of the texts, without their labels, and what is
                         trained is trained in this process, see `EmbeddingsTrainer`
+    slow:           a training in this process takes minutes for a thousand rows
     """
 
     trains: bool
@@ -140,6 +149,7 @@ class Capabilities:
     cancels: bool = True
     deploys: bool = False
     learns_here: bool = False
+    slow: bool = False
     limits: Limits = Limits()
 
 

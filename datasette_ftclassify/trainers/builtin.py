@@ -6,6 +6,7 @@ from ..hookspecs import hookimpl
 from .base import Trainer
 from .decisions.trainer import DecisionsTrainer
 from .embeddings.trainer import TRAINERS as EMBEDDINGS
+from .finetuning.trainer import EncoderTrainer
 from .llm_models.trainer import LlmTrainer, is_installed
 from .local.names_trainer import NamesTrainer
 from .local.trainer import LocalTrainer
@@ -23,7 +24,7 @@ def always() -> list[Trainer]:
     """Those that need no further package."""
     protocol = map(OpenAITrainer, DIALECTS)
     others = [DecisionsTrainer(), PromptedTrainer(), *EMBEDDINGS]
-    return [LocalTrainer(), NamesTrainer(), *protocol, *others]
+    return [LocalTrainer(), NamesTrainer(), EncoderTrainer(), *protocol, *others]
 
 
 def documented() -> list[Trainer]:

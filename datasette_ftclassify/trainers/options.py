@@ -130,10 +130,11 @@ EMBEDDINGS = Option(
 ENCODER = Option(
     "encoder",
     "Sentence encoder",
-    help="Folder or installed package of a sentence encoder (ONNX), to try beside TF-IDF.",
+    help="Folder or installed package of a sentence encoder: ONNX, or weights to fine-tune.",
     metavar="MODEL",
     on_page=False,
 )
+ENCODER_TO_TUNE = replace(ENCODER, empty="the first in the setting encoder that has weights")
 ENCODER_OF_NAMES = replace(ENCODER, empty="the one that was used last on this machine")
 EPOCHS = Option(
     "epochs",

@@ -39,13 +39,14 @@ COUNT_SECONDS = 0.2
 MOST_POINTS = 400
 """Of a curve: more than the picture has room for."""
 
+_ALL = "validation, all rows"
 _SERIES = {
-    "loss": ("train_loss", "valid_loss", "full_valid_loss"),
-    "accuracy": (
-        "train_mean_token_accuracy", "valid_mean_token_accuracy", "full_valid_mean_token_accuracy",
-    ),
+    "loss": {"train_loss": "training", "valid_loss": "validation", "full_valid_loss": _ALL},
+    "accuracy": {
+        "train_mean_token_accuracy": "training", "valid_mean_token_accuracy": "validation",
+        "valid_accuracy": "validation", "full_valid_mean_token_accuracy": _ALL,
+    },
 }  # fmt: skip
-_SERIES_NAMES = ("training", "validation", "validation, all rows")
 
 
 def classifier_of(conn: sqlite3.Connection, job: Job) -> str | None:
@@ -262,10 +263,11 @@ def curves(points: Sequence[Figures], marks: Sequence[float]) -> Curves | None:
     rows = [clean for point in points if "step" in (clean := _numbers(point))]
     drawn = {}
     for what, names in _SERIES.items():
-        lines = {
-            said: thinned([(row["step"], row[name]) for row in rows if name in row])
-            for name, said in zip(names, _SERIES_NAMES, strict=True)
-        }
+        found: dict[str, list[tuple[float, float]]] = {}
+        for name, said in names.items():
+            points_of = [(row["step"], row[name]) for row in rows if name in row]
+            found.setdefault(said, []).extend(points_of)
+        lines = {said: thinned(line) for said, line in found.items()}
         drawn[what] = charts.lines(lines, marks=marks, share=what == "accuracy")
     if not any(drawn.values()):
         return None

@@ -69,14 +69,20 @@ class Offer(TypedDict):
 
 
 def offers(choices: Choices, access: Access, check: StoredCheck | None) -> list[Offer]:
-    """All trainers, those that cost nothing first, and last those that cannot be used yet.
+    """All trainers, those that cost nothing first, and quick ones before; last those that cannot be
+    used yet.
 
     check: of what is chosen; None: nothing is known of the rows
     Takes a while at first, since it may import what a trainer needs: call it in a thread.
     """
-    trainers = sorted(list_trainers(), key=lambda t: (t.capabilities.costs_money, t.name))
-    found = [_offer(trainer, choices, access, check) for trainer in trainers]
+    found = [
+        _offer(trainer, choices, access, check) for trainer in sorted(list_trainers(), key=_rank)
+    ]
     return sorted(found, key=lambda offer: offer["missing"] is not None)
+
+
+def _rank(trainer: Trainer) -> tuple[bool, bool, str]:
+    return trainer.capabilities.costs_money, trainer.capabilities.slow, trainer.name
 
 
 def _offer(trainer: Trainer, choices: Choices, access: Access, check: StoredCheck | None) -> Offer:
@@ -223,6 +229,8 @@ def _time(trainer: Trainer, check: StoredCheck | None) -> str:
         return f"Ready at once{asked}"
     if able.leaves_machine and not able.learns_here:
         return "Minutes to hours: it waits in the service's queue"
+    if able.slow:
+        return "Minutes for a thousand rows, hours for a hundred thousand; less with a GPU"
     if rows is None:
         return "Seconds for a thousand rows, minutes for a hundred thousand"
     # See docs/figures.md: 2 to 31 s for 1,000 to 20,000 rows.

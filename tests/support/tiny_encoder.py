@@ -76,3 +76,20 @@ def _varint(value: int) -> bytes:
         found.append(value & 127 | 128)
         value >>= 7
     return bytes([*found, value])
+
+
+def write_weights(folder: Path, words: Sequence[str]) -> Path:
+    """A BERT of two layers and random weights, as the Hugging Face hub has models. Needs torch."""
+    import torch
+    from transformers import BertConfig, BertModel
+
+    torch.manual_seed(0)
+    config = BertConfig(
+        vocab_size=len(SPECIAL) + len(words), hidden_size=16, num_hidden_layers=2,
+        num_attention_heads=2, intermediate_size=32, max_position_embeddings=64,
+        initializer_range=0.3,
+    )  # fmt: skip
+    BertModel(config).save_pretrained(folder)
+    (folder / "vocab.txt").write_text("\n".join([*SPECIAL, *words]), encoding="utf-8")
+    (folder / "sentence_bert_config.json").write_text('{"max_seq_length": 32}')
+    return folder

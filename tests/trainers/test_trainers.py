@@ -46,7 +46,7 @@ def run_with(installed: Path, *arguments: object) -> dict:
 def test_an_installed_trainer_is_listed_with_what_it_declares(installed: Path):
     found = {t["name"]: t for t in run_with(installed, "trainers")["trainers"]}
     assert set(found) == {
-        "azure", "azure-embeddings", "decisions", "local", "majority", "names", "openai",
+        "azure", "azure-embeddings", "decisions", "encoder", "local", "majority", "names", "openai",
         "openai-embeddings", "prompted", *OPTIONAL,
     }  # fmt: skip
     assert found["majority"]["costs_money"] is False
@@ -72,16 +72,16 @@ def test_it_trains_evaluates_predicts_and_is_missed_where_it_is_not(installed, t
 def test_the_local_trainer_is_always_there():
     names = [trainer.name for trainer in list_trainers()]
     assert names == sorted({
-        "azure", "azure-embeddings", "decisions", "local", "names", "openai", "openai-embeddings",
-        "prompted", *OPTIONAL,
+        "azure", "azure-embeddings", "decisions", "encoder", "local", "names", "openai",
+        "openai-embeddings", "prompted", *OPTIONAL,
     })  # fmt: skip
     assert [name for name in names if not get_trainer(name).capabilities.leaves_machine] == [
-        "local", "names",
+        "encoder", "local", "names",
     ]  # fmt: skip
     with pytest.raises(TrainingError, match=f"there is {', '.join(names)}"):
         get_trainer("magic")
     listed = CliRunner().invoke(ftclassify, ["trainers"]).stdout
-    assert listed.count("nothing leaves this machine") == 2
+    assert listed.count("nothing leaves this machine") == 3
     assert listed.count("once you have deployed it") == 1  # Azure's
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from ...core.errors import TrainingError
 from .encoder import MISSING
+from .files import WEIGHTS
 
 _MODELS = ("onnx/model.onnx", "model.onnx")
 _TOKENIZERS = ("tokenizer.json", "vocab.txt")
@@ -35,26 +36,34 @@ class EncoderDownload:
     bytes: int
 
 
-def plan_download(name: str, endpoint: str | None = None) -> EncoderDownload:
+def plan_download(
+    name: str, endpoint: str | None = None, *, weights: bool = False
+) -> EncoderDownload:
     """Asks the hub about a model, and downloads nothing.
 
     endpoint: address of the hub; None: that of huggingface_hub
-    Raises TrainingError when there is none, or it has no ONNX model or tokenizer.
+    weights:  what is fine-tuned, in the place of the ONNX model
+    Raises TrainingError when there is none, or it has no such model or tokenizer.
     """
     with _explained(name):
         from huggingface_hub import HfApi
 
         found = HfApi(endpoint=endpoint).model_info(name, files_metadata=True, timeout=30)
     sizes = {file.rfilename: file.size or 0 for file in found.siblings or ()}
-    model, tokenizer = _one_of(_MODELS, sizes), _one_of(_TOKENIZERS, sizes)
+    models = (WEIGHTS,) if weights else _MODELS
+    model, tokenizer = _one_of(models, sizes), _one_of(_TOKENIZERS, sizes)
     if model is None or tokenizer is None:
-        missing = "model.onnx" if model is None else "tokenizer.json or vocab.txt"
+        missing = models[-1] if model is None else "tokenizer.json or vocab.txt"
+        other = "one that has it" if weights else "a model that was exported to ONNX"
         raise TrainingError(
-            f"{name} has no {missing} at the hub, so it cannot be used as it is: choose a model "
-            "that was exported to ONNX."
+            f"{name} has no {missing} at the hub, so it cannot be used as it is: choose {other}."
         )
     data = [f"{model}{end}" for end in ("_data", ".data")]
-    files = [file for file in (model, *data, tokenizer, *_SETTINGS) if file in sizes]
+    files = [
+        file
+        for file in (model, *data, tokenizer, *(["config.json"] if weights else []), *_SETTINGS)
+        if file in sizes
+    ]
     licences = (tag for tag in found.tags or () if tag.startswith("license:"))
     licence = next((tag.partition(":")[2] for tag in licences), None)
     size = sum(sizes[file] for file in files)

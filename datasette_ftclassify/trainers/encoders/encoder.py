@@ -39,7 +39,6 @@ class Encoder:
     def __init__(self, files: EncoderFiles) -> None:
         try:
             import onnxruntime
-            import tokenizers
         except ImportError:
             raise TrainingError(MISSING) from None
         self.files = files
@@ -47,8 +46,8 @@ class Encoder:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = 1
         options.log_severity_level = 3  # what it warns of is about speed
+        self._tokenizer = tokenizer_of(files)
         try:
-            self._tokenizer = _tokenizer(tokenizers, files)
             self._session = onnxruntime.InferenceSession(
                 str(files.model), options, providers=["CPUExecutionProvider"]
             )
@@ -105,15 +104,23 @@ def digest_of(files: EncoderFiles) -> str:
     return digest.hexdigest()
 
 
-def _tokenizer(tokenizers: Any, files: EncoderFiles) -> Any:
-    """It cuts texts at the encoder's limit, and fills up nothing."""
+def tokenizer_of(files: EncoderFiles) -> Any:
+    """It cuts texts at the encoder's limit, and fills up nothing. Raises TrainingError for files
+    that have none, or without the package."""
+    try:
+        import tokenizers
+    except ImportError:
+        raise TrainingError(MISSING) from None
     path = files.tokenizer
-    if path.suffix == ".json":
-        found = tokenizers.Tokenizer.from_file(str(path))
-    else:
-        found = _of_vocabulary(tokenizers, path, files.lowercase)
-    found.no_padding()
-    found.enable_truncation(files.max_tokens)
+    try:
+        if path.suffix == ".json":
+            found = tokenizers.Tokenizer.from_file(str(path))
+        else:
+            found = _of_vocabulary(tokenizers, path, files.lowercase)
+        found.no_padding()
+        found.enable_truncation(files.max_tokens)
+    except Exception as error:
+        raise TrainingError(f"{files.name} is no encoder that can be read: {error}") from error
     return found
 
 

@@ -23,6 +23,7 @@ Pooling = Literal["mean", "cls"]
 MAX_TOKENS = 512
 """Of one text, as most encoders have it; a model's own limit is kept where it is lower."""
 _USUAL_TOKENS = 256
+WEIGHTS = "model.safetensors"
 _MODELS = ("model.onnx", "onnx/model.onnx")
 _TOKENIZERS = ("tokenizer.json", "vocab.txt")
 _MAX_JSON = 50_000_000
@@ -33,7 +34,7 @@ class EncoderFiles:
     """The parts of one encoder.
 
     names:      as it was named: one, or that of the model and that of the tokenizer
-    model:      the ONNX file
+    model:      the ONNX file, or the weights
     tokenizer:  tokenizer.json, or the vocabulary of a BERT
     pooling:    how the vectors of a text's tokens become one: their mean, or the first one
     max_tokens: of one text; what follows is not read
@@ -71,12 +72,13 @@ class EncoderFiles:
         return sum(path.stat().st_size for path in self.parts)
 
 
-def find_encoder(name: str) -> EncoderFiles:
+def find_encoder(name: str, *, weights: bool = False) -> EncoderFiles:
     """The files of a named encoder.
 
     name: a folder with an ONNX export as sentence-transformers has it, or one ONNX file; an
           installed package with such files; a model of the Hugging Face cache. Where the tokenizer
           is somewhere else, two such names with a plus sign between them.
+    weights: those that can be fine-tuned, in the place of the ONNX file
     Raises TrainingError, with what is missing.
     """
     names: tuple[str, ...] = (name,)
@@ -94,7 +96,9 @@ def find_encoder(name: str) -> EncoderFiles:
         )
     found = [place for place in places if place]
     folders = [folder for place in found for folder in place.folders]
-    model = found[0].model or _model_in(name, found[0].folders)
+    model = found[0].model
+    if weights or model is None:
+        model = (_weights_in if weights else _model_in)(name, found[0].folders)
     tokenizer = _first(folders, _TOKENIZERS)
     if tokenizer is None:
         raise TrainingError(
@@ -164,7 +168,7 @@ def _cached(name: str) -> _Place | None:
         from huggingface_hub.errors import HFValidationError
     except ImportError:
         return None
-    for file in (*_MODELS, *_TOKENIZERS, "README.md"):
+    for file in (*_MODELS, *_TOKENIZERS, WEIGHTS, "README.md"):
         try:
             found = try_to_load_from_cache(name, file)
         except (HFValidationError, OSError, ValueError):
@@ -206,6 +210,18 @@ def _model_in(name: str, folders: Sequence[Path]) -> Path:
         f"{name} has no model.onnx: an encoder is read in the form that ONNX Runtime runs. Models "
         "of sentence-transformers often have one in their folder onnx, or can be exported."
     )
+
+
+def _weights_in(name: str, folders: Sequence[Path]) -> Path:
+    """Arrays alone, and not a pickle, beside what says how they are put together."""
+    found = _first(folders, [WEIGHTS])
+    if found is None or not found.with_name("config.json").is_file():
+        raise TrainingError(
+            f"{name} has no {WEIGHTS} with a config.json, so it cannot be fine-tuned: name the "
+            "folder of a model as the Hugging Face hub has it, such as all-MiniLM-L6-v2.",
+            fields=("encoder",),
+        )
+    return found
 
 
 def _first(folders: Sequence[Path], names: Sequence[str]) -> Path | None:

@@ -18,6 +18,7 @@ from ...core.errors import AccessError, TrainingError
 from .allowed import allowed_encoders
 from .encoder import Encoder, digest_of
 from .files import EncoderFiles, find_encoder
+from .made_here import is_made_here, place_of
 from .vector_store import KnownEncoder, VectorStoreError, opened_store
 
 MAX_LOADED = 2
@@ -49,7 +50,8 @@ def usual_encoder() -> str | None:
         return names[0]
     try:
         with opened_store(create=False) as store:
-            return next((known.name for known in store.encoders() if known.bytes), None)
+            known = (one for one in store.encoders() if one.bytes and not is_made_here(one.digest))
+            return next((one.name for one in known), None)
     except (FileNotFoundError, VectorStoreError):
         return None
 
@@ -81,8 +83,11 @@ def needed_encoder(digest: str, name: str) -> Encoder:
 
 
 def _named_here(digest: str) -> list[str]:
-    """Names of encoders that a person gave: with a training, or in the settings."""
+    """Names of encoders that a person gave: with a training, or in the settings; and the folder of
+    one that was made here."""
     found = allowed_encoders()
+    if is_made_here(digest):
+        found.insert(0, str(place_of(digest)))
     try:
         with opened_store(create=False) as store:
             noted = store.find(digest)

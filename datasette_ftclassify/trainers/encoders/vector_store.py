@@ -166,13 +166,15 @@ class VectorStore:
             ).fetchone()
         return None if row is None else KnownEncoder(*row)
 
-    def forget(self, digest: str) -> None:
-        """Deletes an encoder's vectors, and that it was used here."""
+    def forget(self, digest: str, *, shrink: bool = True) -> None:
+        """Deletes an encoder's vectors, and that it was used here. shrink: the file, too, which
+        takes as long as copying it"""
         with self._explained():
             with self._writing():
                 self._conn.execute(f"delete from vectors where encoder = {_NUMBER}", [digest])
                 self._conn.execute("delete from encoders where digest = ?", [digest])
-            self._conn.execute("vacuum")
+            if shrink:
+                self._conn.execute("vacuum")
 
     def read(self, digest: str, keys: Sequence[bytes], dimensions: int) -> dict[bytes, FloatArray]:
         """The vectors that are kept, by the texts' keys."""

@@ -6,7 +6,7 @@ calibration on top where that makes rows likelier that it was not fitted on.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -16,16 +16,38 @@ from ...metrics.scores import calibration_error
 from ..base import HeldOut
 from . import beta
 from .calibration import calibrate, expected_calibration_error, platt_each
+from .features import FloatArray
+from .group_folds import Rows
 from .linear import Array, log_sigmoid, log_softmax, recalibrated
 from .model import LocalModel, as_stored
 from .recipes import Targets
-from .selection import Trial
 from .thresholds import across_halves, choose_thresholds, f1_scores
-from .training_data import Data
+
+
+class Known(Protocol):
+    """All rows: whether each has exactly one label, targets (n, labels), numbers of near copies."""
+
+    @property
+    def exclusive(self) -> bool: ...
+    @property
+    def targets(self) -> Targets: ...
+    @property
+    def groups(self) -> Rows: ...
+
+
+class Unseen(Protocol):
+    """Those that were held out, see `selection.Trial`."""
+
+    @property
+    def rows(self) -> Rows: ...
+    @property
+    def logits(self) -> FloatArray: ...
+    @property
+    def usable(self) -> npt.NDArray[np.bool_]: ...
 
 
 def calibrate_model(
-    model: LocalModel, data: Data, trial: Trial
+    model: LocalModel, data: Known, trial: Unseen
 ) -> tuple[dict[str, Any], HeldOut | None]:
     """Changes the model. Gives a report, safe for JSON, and what cross-validation answered, each
     row calibrated by other rows; None where no row was held out.
@@ -41,7 +63,7 @@ def calibrate_model(
 
 
 def _exclusive(
-    model: LocalModel, data: Data, trial: Trial, targets: Targets, groups: npt.NDArray[np.intp]
+    model: LocalModel, data: Known, trial: Unseen, targets: Targets, groups: npt.NDArray[np.intp]
 ) -> tuple[dict[str, Any], HeldOut | None]:
     labels = targets.argmax(axis=1)
     model.temperature, report = calibrate(trial.logits, labels, trial.usable)
@@ -66,7 +88,7 @@ def _exclusive(
 
 
 def _several(
-    model: LocalModel, data: Data, trial: Trial, targets: Targets, groups: npt.NDArray[np.intp]
+    model: LocalModel, data: Known, trial: Unseen, targets: Targets, groups: npt.NDArray[np.intp]
 ) -> tuple[dict[str, Any], HeldOut | None]:
     if not len(targets):
         return {"method": "none", "applied": False, "rows": 0}, None
