@@ -6,8 +6,9 @@ Each FILE has the columns text and label. 50 rows have a label to begin with. Th
 the queue `label` (half of its rows those of the smallest margin, half random) of 50 rows, they get
 their labels as in a review, and the product's own trainer trains on all labelled rows; and so on to
 500. Against it stand trainings on 500 rows drawn at random, `--draws` of them. Accuracy and
-expected calibration error are of test rows that nothing else sees. The queue chooses from a pool of
-4,000 rows, to keep this to minutes.
+expected calibration error are of test rows that nothing else sees: 1,500, or a quarter of a small
+table, or there would be nothing to choose from. The queue chooses from a pool of 4,000 rows at
+most, to keep this to minutes.
 """
 
 from __future__ import annotations
@@ -50,7 +51,8 @@ class Rows:
     def __init__(self, path: str, seed: int, folder: str) -> None:
         texts, labels, names = read(path)
         order = np.random.default_rng(seed).permutation(len(texts))
-        test, pool = order[:TEST], order[TEST : TEST + POOL]
+        tested = min(TEST, len(order) // 4)
+        test, pool = order[:tested], order[tested : tested + POOL]
         self.test_texts = [texts[i] for i in test]
         self.truth = [names[labels[i]] for i in test]
         self.pool = [(texts[i], names[labels[i]]) for i in pool]

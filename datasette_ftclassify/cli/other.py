@@ -119,9 +119,10 @@ def _task(
                 "rows by a condition (--where)."
             )
         say("Rows that are least like the training rows:")
-        for key, text, known in rows[:10]:
-            say(f"  {key_list([key])}  known {score(known)}  {one_line(text)}")
-        keys = [key for key, _, _ in rows]
+        for row in rows[:10]:
+            answer = f"known {score(row.known)}, answered with {row.answer}"
+            say(f"  {key_list([row.key])}  {answer}  {one_line(row.text)}")
+        keys = [row.key for row in rows]
         where = keys_condition(relation(conn, classifier.task.source), keys)
     return other_task(conn, classifier, where, params, given["label"])
 
@@ -143,13 +144,17 @@ def _describe(found: OtherPreview, *, err: bool) -> None:
         " without the class",
         err=err,
     )
+    if found.unlabelled:
+        others = f"{found.unlabelled:,} other rows without a label"
+        echo(f"  also       {found.also:,} of {others} would get it", err=err)
     _list("Not caught", found.missed, err)
     _list("Misplaced", found.wrong, err)
+    _list("Also given to", found.others, err)
 
 
 def _list(title: str, rows: Sequence[JudgedRow], err: bool) -> None:
     if rows:
         echo(f"{title}:", err=err)
     for row in rows:
-        answer = f"{row.label}, answered with {row.answer}"
+        answer = f"{row.label or 'no label'}, answered with {row.answer}"
         echo(f"  {key_list([row.key])}  {answer}  {one_line(row.text)}", err=err)

@@ -39,13 +39,26 @@ MOST_READ = 20_000
 _LONG = 4_000
 """Characters of a text in the mean; of longer ones fewer are answered."""
 
+MOST_ALSO = 1_000
+"""Unlabelled rows besides those of the class, of which it is seen whether they would get it."""
+
 _BATCH = 500
 _SHOWN = 10
 
 
 @dataclass(frozen=True)
+class UnlikeRow:
+    """An unlabelled row: how much it is like the training rows (0-1), and its answer as of now."""
+
+    key: Key
+    text: str
+    known: float
+    answer: str
+
+
+@dataclass(frozen=True)
 class JudgedRow:
-    """A row as it was answered while it was held out."""
+    """A row as it was answered while it was held out. label: "" for none"""
 
     key: Key
     text: str
@@ -65,6 +78,8 @@ class OtherPreview:
     before, now:       the share (0-1) of labelled rows that are answered rightly without the class,
                        and with it
     missed, wrong:     examples of rows of the class that are not caught, and of misplaced ones
+    unlabelled, also:  other rows without a label that were answered, and how many got the class
+    others:            examples of these
     """
 
     label: str
@@ -77,11 +92,14 @@ class OtherPreview:
     now: float
     missed: Sequence[JudgedRow]
     wrong: Sequence[JudgedRow]
+    unlabelled: int
+    also: int
+    others: Sequence[JudgedRow]
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-safe but for keys that are BLOBs, which are shown as texts."""
         data = asdict(self)
-        for row in (*data["missed"], *data["wrong"]):
+        for row in (*data["missed"], *data["wrong"], *data["others"]):
             row["key"] = [c.hex() if isinstance(c, bytes) else c for c in row["key"]]
         return data
 
@@ -92,10 +110,10 @@ def least_known(
     most: int,
     below: float,
     read: int = MOST_READ,
-) -> list[tuple[Key, str, float]]:
-    """(key, text, known) of the unlabelled rows that are least like the training rows, the least
-    first: at most `most`, all below `below` (0-1), of the first `read` unlabelled rows, or of fewer
-    long ones. Rows with NULL in their key are left out: no key marks them.
+) -> list[UnlikeRow]:
+    """The unlabelled rows that are least like the training rows, the least first: at most `most`,
+    all below `below` (0-1), of the first `read` unlabelled rows, or of fewer long ones. Rows with
+    NULL in their key are left out: no key marks them.
 
     Raises TrainingError where the classifier does not say it, PredictError or SourceError where its
     table has no rows to tell apart.
@@ -108,7 +126,7 @@ def least_known(
     target = find_target(conn, classifier, classifier.task.source)
     answerer = load_answerer(conn, classifier)
     rows = Rows(target, classifier, classifier.task.where, classifier.task.params, unlabelled=True)
-    found: list[tuple[Key, str, float]] = []
+    found: list[UnlikeRow] = []
     characters = read * _LONG
     position: Sequence[Any] | None = None
     for _ in range(max(read // _BATCH, 1)):
@@ -118,17 +136,17 @@ def least_known(
         characters -= sum(len(text or "") for _, text in batch)
         position = batch[-1][0]
         texts = [(key, text) for key, text in batch if text is not None]
-        _, known = answerer.answers_known([text for _, text in texts])
+        answers, known = answerer.answers_known([text for _, text in texts])
         found += [
-            (key, text, value)
-            for (key, text), value in zip(texts, known, strict=True)
+            UnlikeRow(key, text, value, label_name(answer.labels[0]) if answer.labels else "")
+            for (key, text), value, answer in zip(texts, known, answers, strict=True)
             if value is not None and value < below
         ]
-        found = sorted(found, key=lambda row: row[2])[: min(most, MOST_KEYS)]
-    keys = keys_of(conn, target, (position for position, _, _ in found))
+        found = sorted(found, key=lambda row: row.known)[: min(most, MOST_KEYS)]
+    keys = keys_of(conn, target, (row.key for row in found))
     return [
-        (key, text, value)
-        for key, (_, text, value) in zip(keys, found, strict=True)
+        replace(row, key=key)
+        for key, row in zip(keys, found, strict=True)
         if key is not None and None not in key
     ]
 
@@ -184,11 +202,17 @@ def preview_other(conn: sqlite3.Connection, task: Task, max_rows: int = MOST_REA
     """
     import numpy as np
 
-    from ..trainers.local.cross_val_predict import out_of_fold
+    from ..trainers.local.cross_val_predict import answers_of, out_of_fold
 
     assert task.other is not None
     label = task.other.label
-    records = [record for record in read_records(conn, task) if record.usable]
+    records: list[Record] = []
+    rest: list[Record] = []
+    for record in read_records(conn, task):
+        if record.usable:
+            records.append(record)
+        elif record.text and record.labels.blank and len(rest) < MOST_ALSO:
+            rest.append(record)
     names = [label_name((record.labels.values or ("",))[0]) for record in records]
     known = sorted(set(names))
     is_other = np.array([name == label for name in names])
@@ -207,7 +231,16 @@ def preview_other(conn: sqlite3.Connection, task: Task, max_rows: int = MOST_REA
     logprobs, judged = out_of_fold(texts, targets, len(known), max_rows=max_rows)
     answers = np.array(known)[logprobs.argmax(axis=1)][judging[judged]]
     before = _before(texts, targets, judging, known, label, max_rows)
-    return _judged(records, names, is_other, answers, judged[judging[judged]], label, before)
+    found = _judged(records, names, is_other, answers, judged[judging[judged]], label, before)
+    if not rest:
+        return found
+    unseen = [record.text or "" for record in rest]
+    given = answers_of(
+        [texts[row] for row in judged], targets[judged], len(known), unseen
+    ) == known.index(label)
+    also = [rest[place] for place in np.flatnonzero(given)]
+    examples = [JudgedRow(row.key, (row.text or "")[:300], "", label) for row in also[:_SHOWN]]
+    return replace(found, unlabelled=len(given), also=len(also), others=examples)
 
 
 def _before(
@@ -263,4 +296,7 @@ def _judged(
         right / len(labelled) if labelled else 0.0,
         [row(*pair) for pair in missed[:_SHOWN]],
         [row(*pair) for pair in wrong[:_SHOWN]],
+        0,
+        0,
+        (),
     )

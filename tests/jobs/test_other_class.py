@@ -50,11 +50,23 @@ def test_the_preview_says_what_it_would_catch_and_misplace(conn):
     assert found.caught > 0.9 * FOOTBALL
     assert sum(found.misplaced.values()) < 0.1 * ROWS
     assert found.now > found.before - 0.05
+    assert found.unlabelled == 60
+    assert found.also <= 3
     json.dumps(found.to_dict())
     mixed = preview_other(conn, task_of(conn, where="sport is null"))
     assert sum(mixed.misplaced.values()) > sum(found.misplaced.values())
     assert mixed.wrong[0].answer == "other"
     assert mixed.wrong[0].label in ("hockey", "baseball")
+    assert (mixed.unlabelled, mixed.also) == (0, 0)
+
+
+def test_the_preview_says_which_other_rows_would_get_the_class(conn):
+    marked = f"id between {ROWS + 61} and {ROWS + 80}"
+    found = preview_other(conn, task_of(conn, where=marked))
+    assert (found.rows, found.unlabelled) == (20, 60 + FOOTBALL - 20)
+    assert found.also >= 18  # the football that nobody marked, and little else
+    assert found.also <= 23
+    assert all("offside" in row.text for row in found.others[:5])
 
 
 def test_the_new_version_answers_football_with_it_and_writes_no_label(conn, sports_db):
@@ -91,8 +103,9 @@ def test_a_version_after_that_keeps_the_class(conn):
 def test_unlabelled_rows_that_are_least_known_are_proposed(conn, sports_db):
     found = least_known(conn, find_classifier(conn, "sports"), most=30, below=0.05)
     assert len(found) == 30
-    assert sum("offside" in text for _, text, _ in found) >= 27
-    assert [known for _, _, known in found] == sorted(known for _, _, known in found)
+    assert sum("offside" in row.text for row in found) >= 27
+    assert [row.known for row in found] == sorted(row.known for row in found)
+    assert {row.answer for row in found} <= {"hockey", "baseball"}
     command = ["classifiers", "other", str(sports_db), "sports", "--least-known", "30"]
     run = CliRunner().invoke(ftclassify, [*command, "--preview"])
     assert run.exit_code == 0, run.output
@@ -120,9 +133,9 @@ def test_proposed_rows_have_the_key_that_marks_them(conn, code):
     found = least_known(conn, classifier, most=30, below=0.05)
     assert len(found) == 30
     source = relation(conn, "coded")
-    for key, text, _ in found:
-        marked = f"select text from coded where {keys_condition(source, [key])}"
-        assert conn.execute(marked).fetchall() == [(text,)]
+    for row in found:
+        marked = f"select text from coded where {keys_condition(source, [row.key])}"
+        assert conn.execute(marked).fetchall() == [(row.text,)]
 
 
 def test_labels_that_somebody_gave_are_kept(conn):

@@ -37,6 +37,8 @@ async def test_unlike_rows_are_marked_judged_and_become_a_class(path: Path):
     found = (await get(datasette, f"{page(path)}.json", ROOT)).json()
     assert len(found["rows"]) >= 30
     assert shown.text.count('name="keys"') == len(found["rows"])
+    assert " checked>" not in shown.text  # hockey that is unlike must not slip in
+    assert {row["answer"] for row in found["rows"]} <= {"hockey", "baseball"}
     keys = [json.dumps(row["key"]) for row in found["rows"] if "offside" in row["text"]]
     marked = {"keys": keys[:30], "label": "football"}
     preview = await submit(datasette, page(path), ROOT, action="preview", **marked)
@@ -45,9 +47,13 @@ async def test_unlike_rows_are_marked_judged_and_become_a_class(path: Path):
     assert "Train a new version with football" in said
     assert "30 rows" in said
     assert "without the class" in said
+    assert "10 of 70 other rows without a label" in said  # the football that was not marked
+    examples = preview.text[preview.text.index("Also given to</h3>") :]
+    assert examples.count(f'<a href="/{path.stem}/texts/') >= 10
     with closing(connect(path)) as conn:
         assert [job.id for job in list_jobs(conn, "train")] == [1]  # nothing is trained yet
     form = preview.text[preview.text.index("ft-agree") : preview.text.index("Cancel")]
+    assert preview.text.count(" checked>") == 30
     assert form.count('type="hidden" name="keys"') == 30
     assert (await submit(datasette, page(path), ROOT, action="train", **marked)).status_code == 302
     with closing(connect(path)) as conn:

@@ -54,6 +54,22 @@ def out_of_fold(
     return found, rows[judged]
 
 
+def answers_of(
+    texts: Sequence[str], targets: Rows, n_labels: int, unseen: Sequence[str], seed: int = 0
+) -> Rows:
+    """Positions of the label that such a model of all `texts`, with one label each, gives the
+    `unseen` ones, the first that are affordable."""
+    unseen = unseen[: affordable(unseen, len(unseen))]
+    learnt, asked = np.arange(len(texts)), np.arange(len(texts), len(texts) + len(unseen))
+    wanted = np.zeros((len(texts) + len(unseen), n_labels), dtype=np.int8)
+    wanted[learnt, targets] = 1
+    data = Data.read([*texts, *unseen], wanted, max_weights=MAX_WEIGHTS)
+    base, weighting = quick_base(data), data.weighting(learnt)
+    model = base.fit(data.features(weighting, learnt), wanted[learnt], seed)
+    found: Rows = base.decide(model, data.features(weighting, asked)).argmax(axis=1)
+    return found
+
+
 def _unseen_scores(
     texts: list[str], targets: Targets, seed: int, cost: float
 ) -> tuple[FloatArray, npt.NDArray[np.bool_], Rows]:

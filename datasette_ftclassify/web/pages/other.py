@@ -4,6 +4,7 @@ misplace is shown before a new version is trained."""
 from __future__ import annotations
 
 import sqlite3
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from ...checks.report import json_key
@@ -45,6 +46,7 @@ MOST_JUDGED = 4_000
 """Rows that a preview is computed from: some seconds."""
 
 _BELOW = 0.05
+_EXAMPLES = ("missed", "wrong", "others")
 _ACTIONS = ("preview", "train")
 
 
@@ -112,6 +114,7 @@ async def _shown(ask: PageRequest, preview: OtherPreview | None = None) -> Respo
     def look(conn: sqlite3.Connection) -> dict[str, Any]:
         source = relation(conn, classifier.task.source)
         found: dict[str, Any] = {"rows": [], "note": None, "columns": list(source.columns)}
+        found["source"] = source
         new_version(conn, classifier)
         with_other(conn, classifier.task, "true")  # says why it can have none
         try:
@@ -121,13 +124,14 @@ async def _shown(ask: PageRequest, preview: OtherPreview | None = None) -> Respo
             return {**found, "note": str(error)}
         found["rows"] = [
             {
-                "key": json_key(key),
-                "text": text[:300],
-                "known": known,
-                "url": row_url(ask, source, json_key(key)),
+                "key": json_key(row.key),
+                "text": row.text[:300],
+                "known": row.known,
+                "answer": row.answer,
+                "url": row_url(ask, source, json_key(row.key)),
             }
-            for key, text, known in rows
-            if source.primary_key and not any(isinstance(cell, bytes) for cell in key)
+            for row in rows
+            if source.primary_key and not any(isinstance(cell, bytes) for cell in row.key)
         ]
         if rows and not found["rows"]:
             found["note"] = (
@@ -142,25 +146,27 @@ async def _shown(ask: PageRequest, preview: OtherPreview | None = None) -> Respo
     except FtclassifyError as error:
         found, possible = {"rows": [], "note": None, "columns": []}, False
         problem = problem or str(error)
-    columns = found.pop("columns")
+    columns, source = found.pop("columns"), found.pop("source", None)
+    judged = None if preview is None else preview.to_dict()
+    for row in chain(*(judged[part] for part in _EXAMPLES)) if judged and source else ():
+        row["url"] = row_url(ask, source, row["key"])
     data = {
         **_about(classifier),
         **found,
         "least_rows": LEAST_ROWS,
-        "preview": None if preview is None else preview.to_dict(),
+        "preview": judged,
         "problem": problem,
     }
     if problem:
         data |= {"error": problem, "errors": [problem], "status": 400}
-    source = classifier.task.source
     more = {
-        "source": source,
+        "source": classifier.task.source,
         "action": ask.url("classifiers", classifier.title, "other"),
         "possible": possible,
         "columns": columns,
         "how": HOW,
         "most_answered": MOST_ROWS,
         "typed": {name: ask.one(name) for name in ("label", "column", "how", "value")},
-        "marked": list(ask.many("keys")) or None,  # at first all are
+        "marked": ask.many("keys"),
     }
     return await show(ask, data, more=more, status=400 if problem else 200)
