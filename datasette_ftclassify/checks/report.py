@@ -2,30 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TypedDict
 
 from ..core.database import Cell, Key
-from ..core.labels import named
+from ..core.labels import LabelValue, named
 from ..core.task import Task
+from ..core.typed_json import read_typed_dict
+from ..core.untrusted_json import JsonObject
 from .codes import CODES, SEVERITIES, Severity
-from .report_data import (
-    Distributions,
-    Estimate,
-    FindingData,
-    JsonKey,
-    ReportData,
-    Rows,
-    SampleRow,
-    Splits,
-    Tokens,
-)
+from .report_data import Distributions, Estimate, JsonKey, Rows, SampleRow, Splits, Tokens
 from .row_conditions import RowGroup
 
 MAX_KEYS = 10
 """Sample keys of a finding, where nobody asks for more."""
 _MOST_TOGETHER = 4
+
+
+class Proposal(TypedDict, total=False):
+    """Fields of a task by which what was found is put right, if somebody agrees."""
+
+    merged: list[LabelValue]
+    markup: str
+    delimiter: str
 
 
 @dataclass(frozen=True)
@@ -37,8 +37,8 @@ class Finding:
     message:  what was found, one sentence
     advice:   what to do next, one sentence
     keys:     keys of some of the rows, as many as `run_checks` was asked for
-    details:  JSON-safe; `set`: fields of the task (merged, markup or delimiter) by which what was
-              found is put right, if somebody agrees
+    details:  JSON-safe, by code; `set`: see `proposal`; `rows`: of each key, its label that is
+              suggested
     where:    condition on the source that selects exactly the rows in question, None when there
               is no simple one
     groups:   of rows that are to be read together, such as copies of a text: `keys` group by group,
@@ -50,10 +50,10 @@ class Finding:
     count: int
     message: str
     advice: str
-    keys: tuple[Key, ...] = ()
-    details: dict[str, Any] = field(default_factory=dict)
+    keys: Sequence[JsonKey] = ()
+    details: JsonObject = field(default_factory=dict)
     where: str | None = None
-    groups: tuple[RowGroup, ...] = ()
+    groups: Sequence[RowGroup] = ()
 
     def __post_init__(self) -> None:
         if self.code not in CODES:
@@ -61,24 +61,36 @@ class Finding:
         if self.severity not in CODES[self.code].severities:
             raise ValueError(f"{self.code} cannot be of severity {self.severity}")
 
-    def to_dict(self) -> FindingData:
-        return {
-            "code": self.code,
-            "severity": self.severity,
-            "count": self.count,
-            "message": self.message,
-            "advice": self.advice,
-            "keys": [json_key(key) for key in self.keys],
-            "details": self.details,
-            "where": self.where,
-            "groups": [
-                {"rows": group.rows, "keys": [json_key(key) for key in group.keys]}
-                for group in self.groups
-            ],
-        }
+    @property
+    def proposal(self) -> Proposal | None:
+        """What it proposes. Raises TypeError for what is none."""
+        found = self.details.get("set")
+        if found is None and "merge" in self.details:
+            found = {"merged": self.details["merge"]}  # as checks were stored before there was more
+        proposal: Proposal | None = read_typed_dict(Proposal, found) if found else None
+        return proposal
+
+    @property
+    def suggestions(self) -> list[str]:
+        """Of each row the label that is suggested; empty where none are."""
+        rows = self.details.get("rows")
+        return [
+            str(row.get("suggested", "")) if isinstance(row, Mapping) else ""
+            for row in (rows if isinstance(rows, list) else ())
+        ]
+
+    @property
+    def in_order(self) -> bool:
+        """Whether its rows stand in the order of `keys`: in groups, or with suggestions."""
+        return bool(self.groups or self.suggestions)
+
+    @property
+    def lists_all(self) -> bool:
+        """Whether all of its rows can be listed."""
+        return self.where is not None or self.count == len(self.keys)
 
 
-@dataclass
+@dataclass(frozen=True)
 class CheckReport:
     """All findings about a task's rows, gravest first, and what the rows look like.
 
@@ -87,7 +99,7 @@ class CheckReport:
     """
 
     task: Task
-    findings: tuple[Finding, ...]
+    findings: Sequence[Finding]
     rows: Rows
     distributions: Distributions
     sample: list[SampleRow]
@@ -104,18 +116,6 @@ class CheckReport:
         """Whether nothing was found that stops a training run."""
         return not any(f.severity == "error" for f in self.findings)
 
-    def to_dict(self) -> ReportData:
-        return {
-            "task": self.task.to_dict(),
-            "findings": [finding.to_dict() for finding in self.findings],
-            "rows": self.rows,
-            "distributions": self.distributions,
-            "sample": self.sample,
-            "splits": self.splits,
-            "tokens": self.tokens,
-            "estimate": self.estimate,
-        }
-
 
 def ordered(findings: list[Finding]) -> tuple[Finding, ...]:
     """Gravest first, then the larger count, then by code."""
@@ -123,7 +123,7 @@ def ordered(findings: list[Finding]) -> tuple[Finding, ...]:
 
 
 def json_key(key: Key) -> JsonKey:
-    return [json_cell(cell) for cell in key]
+    return tuple(map(json_cell, key))
 
 
 def json_cell(cell: Cell) -> str | int | float | None:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, TypedDict
+from typing import TypedDict
 
-from .codes import Severity
-
-JsonKey = list[str | int | float | None]
+JsonKey = tuple[str | int | float | None, ...]
 """The key of a row: bytes as hexadecimal digits, infinities as text."""
 
 LengthBin = TypedDict("LengthBin", {"from": int, "to": "int | None", "count": int})
@@ -95,40 +93,3 @@ class Estimate(TypedDict):
     model: str
     epochs: int
     table_date: str
-
-
-class GroupData(TypedDict):
-    rows: int
-    keys: list[JsonKey]
-
-
-class FindingData(TypedDict):
-    """See `report.Finding`. `details` differ by code."""
-
-    code: str
-    severity: Severity
-    count: int
-    message: str
-    advice: str
-    keys: list[JsonKey]
-    details: dict[str, Any]
-    where: str | None
-    groups: list[GroupData]
-
-
-class _Report(TypedDict):
-    task: dict[str, Any]
-    findings: list[FindingData]
-    rows: Rows
-    distributions: Distributions
-    sample: list[SampleRow]
-    splits: Splits
-    tokens: Tokens | None
-    estimate: Estimate | None
-
-
-class ReportData(_Report, total=False):
-    """rows_digest: of the rows that were checked, as `jobs.check.rows_digest` has it; None: they
-    were changed meanwhile"""
-
-    rows_digest: str | None

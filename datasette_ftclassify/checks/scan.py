@@ -12,7 +12,7 @@ import sqlite3
 from array import array
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Protocol
 
@@ -213,8 +213,9 @@ class Facts:
         keys = keys[: self.most_keys]
         advice = advice or CODES[code].advice
         return Finding(
-            code, severity, count, message, advice, tuple(keys), details, condition, groups
-        )
+            code, severity, count, message, advice, tuple(map(json_key, keys)), details, condition,
+            [replace(group, keys=tuple(map(json_key, group.keys))) for group in groups],
+        )  # fmt: skip
 
 
 def first_pass(facts: Facts, watchers: Sequence[Watcher], progress: Progress) -> Splitter:

@@ -79,7 +79,7 @@ def check(database: str, as_json: bool, **given: Any) -> None:
             **as_trained_by(given["trainer"], given["model"]),
         )
     if as_json:
-        print_json(report.to_dict())
+        print_json(report)
     else:
         _describe(report)
         if report.ok:
@@ -164,7 +164,7 @@ def _describe_lengths(report: CheckReport) -> None:
 
 
 def _option(finding: Finding) -> str | None:
-    proposed = finding.details.get("set", {})
+    proposed = finding.proposal or {}
     if "merged" in proposed:
         return "--merge-variants"
     options = [f"--{name} {shlex.quote(str(value))}" for name, value in proposed.items()]

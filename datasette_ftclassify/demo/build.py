@@ -14,6 +14,7 @@ from ..checks import CheckReport, run_checks
 from ..core.database import connect
 from ..core.errors import SourceError
 from ..core.task import define
+from ..core.typed_json import as_json
 from ..jobs.plan import PredictRequest
 from ..jobs.predict import predict_rows
 from ..jobs.predict_result import PredictResult
@@ -44,7 +45,7 @@ class DemoResult:
     def to_dict(self) -> dict[str, Any]:
         return {
             "database": str(self.path),
-            "findings": self.checks.to_dict()["findings"],
+            "findings": as_json(self.checks)["findings"],
             "mended": self.mended,
             "classifier": self.trained.classifier.name,
             "metrics": self.trained.metrics,

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from hashlib import sha256
 from typing import Any
 
 from ..checks import run_checks
-from ..checks.report import json_key
-from ..checks.report_data import JsonKey, ReportData
+from ..checks.report import Finding, json_key
+from ..checks.report_data import JsonKey
 from ..checks.row_conditions import MOST_KEYS
-from ..core.database import condition, quote, quote_all, relation
+from ..core.database import Relation, condition, quote, quote_all, relation
 from ..core.examples import Record, read_records
 from ..core.labels import LabelSet
 from ..core.splits import SplitPlan
 from ..core.task import Task
 from ..core.typed_json import as_json
+from ..core.untrusted_json import JsonObject
 from ..export import ExportFormat
 from ..prompts.tokenizer import DEFAULT_MODEL
 from ..store.columns import predicted_columns
@@ -113,11 +115,12 @@ def _takes_examples(service: Service) -> bool:
     return able.trains and not able.learns_here
 
 
-def run_check(lease: Lease) -> ReportData:
+def run_check(lease: Lease) -> JsonObject:
     """Runs a claimed check. Raises as `run_checks` does; JobError for settings that are none."""
     settings = settings_of(lease.job, CheckSettings)
     task, plan = settings.task, settings.plan
     priced = as_trained_by(settings.trainer, settings.model)
+    source = relation(lease.conn, task.source)
     before = rows_digest(lease.conn, task)
     report = run_checks(
         lease.conn,
@@ -127,25 +130,23 @@ def run_check(lease: Lease) -> ReportData:
         leaves_machine=settings.leaves_machine,
         seed=plan.seed,
         most_keys=MOST_KEYS,
-        predicted=predicted_columns(lease.conn, relation(lease.conn, task.source)),
+        predicted=predicted_columns(lease.conn, source),
         progress=recorded(lease),
         **priced,
-    ).to_dict()
+    )
     # The digest must be of these very rows, since later calls compare theirs with it.
     same = rows_digest(lease.conn, task) == before
-    report["rows_digest"] = before if same else None
-    source = relation(lease.conn, task.source)
-    for finding in report["findings"]:
-        if finding["details"].get("rows"):  # which have an order
-            finding["keys"] = [row["key"] for row in finding["details"]["rows"]]
-        elif finding["where"] and source.identity and not finding["groups"]:
-            finding["keys"] = _keys(lease.conn, source.name, source.identity, finding["where"])
-    return report
+    findings = [replace(f, keys=_keys(lease.conn, source, f)) for f in report.findings]
+    report = replace(report, findings=findings)
+    return {**as_json(report), "rows_digest": before if same else None}
 
 
-def _keys(
-    conn: sqlite3.Connection, table: str, identity: tuple[str, ...], where: str
-) -> list[JsonKey]:
-    """Of the rows that the checks' own condition selects."""
-    sql = f"select {quote_all(identity)} from {quote(table)} where {condition(where)} limit ?"
-    return [json_key(tuple(row)) for row in conn.execute(sql, [LISTED])]
+def _keys(conn: sqlite3.Connection, source: Relation, finding: Finding) -> Sequence[JsonKey]:
+    """As many as are stored, those of the rows that the finding's own condition selects."""
+    if finding.suggestions:  # which have an order
+        return [row["key"] for row in finding.details["rows"]]
+    if not finding.where or not source.identity or finding.groups:
+        return finding.keys
+    columns, table = quote_all(source.identity), quote(source.name)
+    sql = f"select {columns} from {table} where {condition(finding.where)} limit ?"
+    return [json_key(row) for row in conn.execute(sql, [LISTED])]

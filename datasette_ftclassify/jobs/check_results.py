@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 from ..checks import run_checks
-from ..checks.report import json_key
 from ..checks.row_conditions import MOST_KEYS
 from ..core.errors import ArtifactError, JobError
 from ..core.examples import Record, count_records
@@ -22,14 +21,14 @@ from ..store.jobs.state import list_jobs
 from ..trainers.service import Service
 from .check import as_trained_by, rows_digest
 from .settings import CheckSettings, settings_of
-from .stored_check import Found, StoredCheck, read_check
+from .stored_check import StoredCheck, StoredFinding, read_check
 
 
 @dataclass(frozen=True)
 class Checked:
     """findings: None where the rows were not checked; job: whose result that is"""
 
-    findings: tuple[Found, ...] | None
+    findings: tuple[StoredFinding, ...] | None
     how: str
     job: Job | None = None
 
@@ -87,7 +86,7 @@ def _run(
     trainer: Service,
     model: str | None,
     usable: Sequence[Record] | None,
-) -> tuple[Found, ...]:
+) -> tuple[StoredFinding, ...]:
     report = run_checks(
         conn,
         task,
@@ -101,10 +100,7 @@ def _run(
         most_keys=MOST_KEYS,
         **as_trained_by(trainer.name, model),
     )
-    return tuple(
-        Found(f.code, f.severity, f.count, f.message, f.advice, [*map(json_key, f.keys)], f.where)
-        for f in report.findings
-    )
+    return tuple(StoredFinding(**vars(finding)) for finding in report.findings)
 
 
 def _checks_of(
@@ -131,14 +127,14 @@ class _Recent:
 
     def __init__(self, most: int) -> None:
         self._most = most
-        self._found: OrderedDict[tuple[str, str], tuple[Found, ...]] = OrderedDict()
+        self._found: OrderedDict[tuple[str, str], tuple[StoredFinding, ...]] = OrderedDict()
         self._lock = threading.Lock()
 
-    def find(self, digest: str, words: str) -> tuple[Found, ...] | None:
+    def find(self, digest: str, words: str) -> tuple[StoredFinding, ...] | None:
         with self._lock:
             return self._found.get((digest, words))
 
-    def keep(self, digest: str, words: str, found: tuple[Found, ...]) -> None:
+    def keep(self, digest: str, words: str, found: tuple[StoredFinding, ...]) -> None:
         with self._lock:
             self._found[digest, words] = found
             while len(self._found) > self._most:

@@ -33,7 +33,7 @@ from .load_classifier import prices_of, service_of
 from .plan import Plan, PredictRequest
 from .remote.model_names import load_inference_client
 from .rows import Rows
-from .stored_check import Found
+from .stored_check import StoredFinding
 from .train import plan_and_estimate
 from .train_plan import TrainEstimate, TrainPlan
 from .train_request import TrainRequest
@@ -85,13 +85,13 @@ class Review:
     """
 
     sending: Sending
-    findings: tuple[Found, ...]
+    findings: tuple[StoredFinding, ...]
     warnings: int
     checked: str
     check_job: int | None = None
 
     @property
-    def errors(self) -> tuple[Found, ...]:
+    def errors(self) -> tuple[StoredFinding, ...]:
         return tuple(found for found in self.findings if found.severity == "error")
 
     @property
@@ -298,7 +298,7 @@ def _review(
     return Review(sending, (*errors, *private), len(others) - len(errors), how, job)
 
 
-def _sent(found: Found) -> Found:
+def _sent(found: StoredFinding) -> StoredFinding:
     """Private data that a check found, now that it is clear that the texts are sent."""
     message, advice = private_text(found.code, found.count, leaves_machine=True)
     return replace(found, severity="warning", message=message, advice=advice)
@@ -318,12 +318,12 @@ def _some(texts: Sequence[str]) -> Sequence[str]:
     return some
 
 
-def _private(texts: Sequence[str], keys: Mapping[str, Key]) -> list[Found]:
+def _private(texts: Sequence[str], keys: Mapping[str, Key]) -> list[StoredFinding]:
     found = []
     for code, (_, detect) in DETECTORS.items():
         seen = [text for text in texts if detect(text)]
         if seen:
             sentences = private_text(code, len(seen), leaves_machine=True)
             rows = [json_key(keys[text]) for text in seen if text in keys][:MOST_KEYS]
-            found.append(Found(code, "warning", len(seen), *sentences, rows))
+            found.append(StoredFinding(code, "warning", len(seen), *sentences, rows))
     return found

@@ -13,7 +13,7 @@ from .permissions import TRAIN
 
 if TYPE_CHECKING:
     from ..jobs.confirming import EvaluateConfirmation, PredictConfirmation, TrainConfirmation
-    from ..jobs.stored_check import Found
+    from ..jobs.stored_check import StoredFinding
     from .page_request import PageRequest
 
 _LONGEST_ADDRESS = 1_800
@@ -42,7 +42,7 @@ async def review_urls(
     return {"row_urls": rows, "check_url": check if await ask.may(TRAIN, source) else None}
 
 
-def rows_url(ask: PageRequest, finding: Found, source: Relation) -> str | None:
+def rows_url(ask: PageRequest, finding: StoredFinding, source: Relation) -> str | None:
     """Of the finding's rows: the table page with filters where those say the same, else ours of the
     finding, if a check job has it with a number. None without either."""
     where, keys = finding.where, finding.keys

@@ -19,6 +19,7 @@ from datasette_ftclassify.checks.distributions import distribution
 from datasette_ftclassify.checks.row_conditions import SeenGroups
 from datasette_ftclassify.core.splits import SplitPlan
 from datasette_ftclassify.core.task import Task, define, with_variants_merged
+from datasette_ftclassify.core.typed_json import as_json
 from datasette_ftclassify.export import ExportFormat
 
 DOCS = ROOT / "docs" / "checks.md"
@@ -34,7 +35,7 @@ def test_a_clean_table_has_nothing_to_correct(vocabularies: Path) -> None:
 def test_the_report_is_json() -> None:
     spoilt = [*clean_rows(20), (b"\x00", "garden"), ("text", float("inf")), (None, None)]
     report = check(spoilt, deep=True)
-    assert json.loads(json.dumps(report.to_dict(), allow_nan=False))["rows"]["total"] == 63
+    assert json.loads(json.dumps(as_json(report), allow_nan=False))["rows"]["total"] == 63
 
 
 def test_gravest_findings_come_first() -> None:
@@ -347,7 +348,7 @@ def test_copies_are_listed_group_by_group() -> None:
     assert near.keys == tuple(key for group in near.groups for key in group.keys)
     for group, kind in zip(near.groups, kinds, strict=True):
         assert {rows[key[0] - 1][0][:12] for key in group.keys} == {LETTERS[kind][:12]}
-    told = json.loads(json.dumps(report.to_dict()))["findings"]
+    told = json.loads(json.dumps(as_json(report)))["findings"]
     (listed,) = [f["groups"] for f in told if f["code"] == "near-duplicates"]
     assert [len(group["keys"]) for group in listed] == [7, 4, 2]
     assert found(report, "conflicting-near-duplicates").groups == near.groups

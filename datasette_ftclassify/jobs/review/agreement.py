@@ -7,9 +7,9 @@ import sqlite3
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
-from typing import Any
 
 from ...checks.report import json_key
+from ...checks.report_data import JsonKey
 from ...core.database import Key, Relation
 from ...core.errors import ReviewError
 from ...core.humanize import counted
@@ -55,7 +55,7 @@ class Disagreement:
     for a decision), done or skipped"""
 
     place: int
-    key: list[Any]
+    key: JsonKey
     text: str
     answers: dict[str, list[str]]
     state: str

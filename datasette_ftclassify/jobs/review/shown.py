@@ -5,9 +5,9 @@ from __future__ import annotations
 
 import sqlite3
 from dataclasses import dataclass, replace
-from typing import Any
 
 from ...checks.report import json_key
+from ...checks.report_data import JsonKey
 from ...core.database import Cell, Relation
 from ...core.humanize import shortened
 from ...core.label_notations import label_reader
@@ -35,7 +35,7 @@ FEW_LABELS = 9
 class Neighbour:
     """A row with a text like that of the row that is reviewed."""
 
-    key: list[Any]
+    key: JsonKey
     text: str
     labels: list[str]
 
@@ -57,7 +57,7 @@ class ShownRow:
     """
 
     place: int
-    key: list[Any]
+    key: JsonKey
     text: str | None
     cut: bool
     labels: list[str] | None
@@ -241,7 +241,7 @@ class ShownChange:
 
     id: int
     place: int
-    key: list[Any]
+    key: JsonKey
     action: str
     before: list[str] | None
     after: list[str] | None

@@ -14,6 +14,7 @@ from datasette.utils import tilde_encode
 from datasette.utils.asgi import NotFound
 
 from ...checks.codes import SEVERITIES, Severity
+from ...checks.report import Finding, Proposal
 from ...checks.report_data import Distributions, JsonKey, Lengths, Rows, SampleRow, Splits, Tokens
 from ...core.database import Relation, relation
 from ...core.errors import ArtifactError, FtclassifyError
@@ -23,7 +24,7 @@ from ...core.label_notations import delimiter_words, name_list
 from ...core.task import Task
 from ...jobs.finding_rows import read_finding_rows
 from ...jobs.settings import CheckSettings, settings_of
-from ...jobs.stored_check import Found, Proposal, StoredCheck, read_check
+from ...jobs.stored_check import StoredCheck, read_check
 from ...store.jobs.job import Job
 from ...store.jobs.state import get_job
 from .. import charts
@@ -114,7 +115,7 @@ class SeverityCount(TypedDict):
 
 
 class ReportOnPage(TypedDict):
-    """Fields as in `checks.ReportData`; read_as: how labels were read, in words"""
+    """Fields as in `checks.CheckReport`; read_as: how labels were read, in words"""
 
     rows: Rows
     distributions: Distributions
@@ -248,17 +249,17 @@ class Group:
     listed: int
 
 
-def _groups_of(finding: Found, start: int) -> list[Group]:
+def _groups_of(finding: Finding, start: int) -> list[Group]:
     """Of each row of a finding from number `start` on, where rows are to be read together."""
     found = [
-        Group(number, group["rows"], len(group["keys"]))
+        Group(number, group.rows, len(group.keys))
         for number, group in enumerate(finding.groups, 1)
-        for _ in group["keys"]
+        for _ in group.keys
     ]
     return found[start:]
 
 
-async def review_url(ask: PageRequest, job: Job, finding: Found) -> str | None:
+async def review_url(ask: PageRequest, job: Job, finding: Finding) -> str | None:
     """Where the rows of a finding with suggested labels are reviewed, for who may."""
     if finding.code != "likely-mislabelled":
         return None

@@ -6,6 +6,7 @@ import json
 import sqlite3
 from typing import TYPE_CHECKING, Any
 
+from ...checks.report_data import JsonKey
 from ...core.database import Key
 from ...core.errors import FtclassifyError
 from ...core.time_limit import TooSlow
@@ -136,9 +137,9 @@ def _read(
     return said, rows, following
 
 
-def _shown(key: Key) -> list[str | int | float | None]:
+def _shown(key: Key) -> JsonKey:
     """As JSON; a BLOB as in SQL."""
-    return [f"x'{cell.hex()}'" if isinstance(cell, bytes) else cell for cell in key]
+    return tuple(f"x'{cell.hex()}'" if isinstance(cell, bytes) else cell for cell in key)
 
 
 def _is_binary(key: Key) -> bool:
