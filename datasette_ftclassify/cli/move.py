@@ -42,7 +42,7 @@ def move(database: str, name: str, as_json: bool, **given: Any) -> None:
       datasette ftclassify move mail.db messages-openai --trainer local --on-predictions
     """
     from ..jobs.compare import move_request
-    from ..jobs.train import TrainRequest
+    from ..jobs.train_request import TrainRequest
     from ..store.classifiers import find_classifier
 
     with open_database(database) as conn:

@@ -54,7 +54,8 @@ def train(database: str, as_json: bool, **given: Any) -> None:
           --trainer openai --model gpt-4.1-mini --limit-usd 5
     """
     from ..jobs.plausible import check_plausible
-    from ..jobs.train import TrainRequest, submit_train
+    from ..jobs.train import submit_train
+    from ..jobs.train_request import TrainRequest
 
     with open_database(database) as conn:
         access = access_for(given["trainer"], given["base_url"])

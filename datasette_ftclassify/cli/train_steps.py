@@ -24,7 +24,9 @@ if TYPE_CHECKING:
     from ..core.splits import SplitPlan
     from ..core.task import Task
     from ..core.training_report import TrainingReport
-    from ..jobs.train import TrainEstimate, TrainRequest, TrainResult
+    from ..jobs.train import TrainResult
+    from ..jobs.train_plan import TrainEstimate
+    from ..jobs.train_request import TrainRequest
     from ..metrics.result import Evaluation
     from ..store.classifiers import Classifier
     from ..store.jobs.job import Job

@@ -127,6 +127,11 @@ def split_list(text: str, delimiter: str) -> list[str]:
 _QUOTED = re.compile(r'\s*"((?:[^"]|"")*)"')
 
 
+def in_list(name: str, delimiter: str) -> str:
+    """A label as `split_list` reads it."""
+    return '"{}"'.format(name.replace('"', '""')) if delimiter in name else name
+
+
 def json_array(text: str) -> list[Any] | None:
     """The items of a JSON array; None for any other text."""
     if not text.lstrip().startswith("["):

@@ -18,7 +18,8 @@ from ..core.typed_json import as_json
 from ..jobs.plan import PredictRequest
 from ..jobs.predict import predict_rows
 from ..jobs.predict_result import PredictResult
-from ..jobs.train import TrainRequest, TrainResult, train_classifier
+from ..jobs.train import TrainResult, train_classifier
+from ..jobs.train_request import TrainRequest
 from ..metrics import headline
 from ..sql.functions import register
 from ..trainers.base import Progress, no_progress

@@ -114,18 +114,16 @@ class TrainConfirmation:
 
 
 @dataclass(frozen=True)
-class PredictConfirmation:
-    """unlabelled: what the rows without a label alone would cost; None where that is no less"""
-
-    estimate: JobEstimate
-    review: Review
-    unlabelled: JobEstimate | None
-
-
-@dataclass(frozen=True)
 class EvaluateConfirmation:
     estimate: JobEstimate
     review: Review
+
+
+@dataclass(frozen=True)
+class PredictConfirmation(EvaluateConfirmation):
+    """unlabelled: what the rows without a label alone would cost; None where that is no less"""
+
+    unlabelled: JobEstimate | None
 
 
 def confirm_train(

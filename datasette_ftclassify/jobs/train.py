@@ -59,11 +59,6 @@ from .vector_plan import estimate_vectors
 if TYPE_CHECKING:
     from ..metrics.result import Evaluation
 
-__all__ = [
-    "TrainEstimate", "TrainRequest", "TrainResult", "begun", "plan_and_estimate", "run_submitted",
-    "run_train", "submit_train", "train_classifier",
-]  # fmt: skip
-
 
 @dataclass(frozen=True)
 class TrainResult:

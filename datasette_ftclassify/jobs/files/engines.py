@@ -18,7 +18,7 @@ from importlib import import_module
 from typing import Any, Protocol
 
 from ...core.errors import PredictError
-from .part import Part, PartAnswer, PartCounts, answer_line, counts_of
+from .part import Part, PartCounts, answer_line
 
 ATTEMPTS = 4
 """How often a part is tried whose worker dies."""
@@ -32,7 +32,7 @@ class Engine(Protocol):
 
     slots: int
 
-    def answer(self, part: Part, batch: Batch) -> PartAnswer:
+    def answer(self, part: Part, batch: Batch) -> PartCounts:
         """As `answer_line`. Called from several threads."""
 
     def stop(self) -> None:
@@ -54,7 +54,7 @@ class Processes:
         self._lock = threading.Lock()
         self._closed = False
 
-    def answer(self, part: Part, batch: Batch) -> PartAnswer:
+    def answer(self, part: Part, batch: Batch) -> PartCounts:
         for _ in range(ATTEMPTS):
             process = self._process()
             found = self._answer(process, part, batch)
@@ -62,15 +62,15 @@ class Processes:
                 return found
             if self._closed:
                 break
-        return {
-            "error": f"The process that classified {part.source} died {ATTEMPTS} times (exit code "
+        return PartCounts(
+            error=f"The process that classified {part.source} died {ATTEMPTS} times (exit code "
             f"{process.returncode}): is there memory for so many workers?"
-        }
+        )
 
     @staticmethod
     def _answer(
         process: subprocess.Popen[str], part: Part, batch: Batch
-    ) -> PartAnswer | None:  # fmt: skip
+    ) -> PartCounts | None:  # fmt: skip
         """None: it has died."""
         assert process.stdin is not None
         assert process.stdout is not None
@@ -81,9 +81,9 @@ class Processes:
         except OSError:
             pass  # nothing will come
         for line in process.stdout:
-            said: PartAnswer = json.loads(line)
+            said = json.loads(line)
             if "batch" not in said:
-                return said
+                return PartCounts(**said)
             begun += said["batch"]
             batch(said["batch"])
         batch(-begun)  # they will be answered again
@@ -137,9 +137,9 @@ class Dask:
         self._client = distributed.Client(self._cluster or address)
         self.slots = max(sum(self._client.nthreads().values()), 1)
 
-    def answer(self, part: Part, batch: Batch) -> PartAnswer:
+    def answer(self, part: Part, batch: Batch) -> PartCounts:
         future = self._client.submit(answer_line, part.to_line(), pure=False)
-        found: PartAnswer = future.result()
+        found: PartCounts = future.result()
         return found
 
     def stop(self) -> None:
@@ -167,9 +167,9 @@ class Spark:
         self._context.setLogLevel("ERROR")
         self.slots = max(self._context.defaultParallelism, 1)
 
-    def answer(self, part: Part, batch: Batch) -> PartAnswer:
+    def answer(self, part: Part, batch: Batch) -> PartCounts:
         lines = self._context.parallelize([part.to_line()], 1)
-        found: PartAnswer = lines.map(answer_line).collect()[0]
+        found: PartCounts = lines.map(answer_line).collect()[0]
         return found
 
     def stop(self) -> None:
@@ -227,7 +227,7 @@ def answer_parts(
         with lock:
             seen[0] += more
 
-    def answer(part: Part) -> PartAnswer:
+    def answer(part: Part) -> PartCounts:
         told = [0]
 
         def batch(more: int) -> None:
@@ -235,12 +235,12 @@ def answer_parts(
             answered(more)
 
         found = engine.answer(part, batch)
-        answered(found.get("rows", 0) - told[0])  # of engines that tell no batches
+        answered(found.rows - told[0])  # of engines that tell no batches
         return found
 
     waiting = list(reversed(parts))
     with ThreadPoolExecutor(max_workers=engine.slots) as threads:
-        busy: set[Future[PartAnswer]] = set()
+        busy: set[Future[PartCounts]] = set()
         try:
             while waiting or busy:
                 while waiting and len(busy) < engine.slots:
@@ -254,13 +254,13 @@ def answer_parts(
     return counts
 
 
-def _counts(future: Future[PartAnswer]) -> PartCounts:
+def _counts(future: Future[PartCounts]) -> PartCounts:
     try:
         found = future.result()
     except PredictError:
         raise
     except Exception as error:  # of Dask or Spark: a worker died too often, or the cluster is gone
         raise PredictError(f"The engine gave up: {_first_line(error)}") from error
-    if "error" in found:
-        raise PredictError(found["error"])
-    return counts_of(found)
+    if found.error is not None:
+        raise PredictError(found.error)
+    return found

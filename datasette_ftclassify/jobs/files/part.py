@@ -7,10 +7,10 @@ import os
 import secrets
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any
 
 from ...core.database import Cell
 from ...core.errors import FtclassifyError, PredictError
@@ -42,9 +42,6 @@ class FileSettings:
     text: tuple[str, ...]
     threshold: float | None = None
     min_known: float | None = None
-
-    def to_dict(self) -> dict[str, Any]:
-        return {**asdict(self), "columns": self.columns.to_dict(), "text": list(self.text)}
 
 
 def added_columns(settings: FileSettings, labels: LabelSet) -> Added:
@@ -86,17 +83,20 @@ class Part:
 @dataclass(frozen=True)
 class PartCounts:
     """Rows of a part: in all, with a text, and those that got no label for want of a score, or
-    since their text is too unlike the training rows."""
+    since their text is too unlike the training rows. error: why the part could not be answered"""
 
     rows: int = 0
     predicted: int = 0
     abstained: int = 0
     unlike: int = 0
+    error: str | None = None
 
     def __add__(self, other: PartCounts) -> PartCounts:
         return PartCounts(
-            *(getattr(self, f.name) + getattr(other, f.name) for f in fields(PartCounts))
-        )
+            self.rows + other.rows, self.predicted + other.predicted,
+            self.abstained + other.abstained, self.unlike + other.unlike,
+            self.error or other.error,
+        )  # fmt: skip
 
 
 def fingerprint(path: Path) -> tuple[int, int]:
@@ -131,32 +131,12 @@ def answer_part(part: Part, progress: Callable[[int], None]) -> PartCounts:
     return answer.counts
 
 
-class PartAnswer(TypedDict, total=False):
-    """What a worker says of a part, as JSON: the counts, or an error; or before, that it is through
-    with a batch of so many rows."""
-
-    rows: int
-    predicted: int
-    abstained: int
-    unlike: int
-    error: str
-    batch: int
-
-
-def counts_of(said: PartAnswer) -> PartCounts:
-    return PartCounts(said["rows"], said["predicted"], said["abstained"], said["unlike"])
-
-
-def answer_line(line: str, progress: Callable[[int], None] = lambda rows: None) -> PartAnswer:
-    """The same for a worker, which may be elsewhere."""
+def answer_line(line: str, progress: Callable[[int], None] = lambda rows: None) -> PartCounts:
+    """The same for a worker, which may be elsewhere: what is raised is the error of the counts."""
     try:
-        found = answer_part(Part.from_line(line), progress)
-        return {
-            "rows": found.rows, "predicted": found.predicted,
-            "abstained": found.abstained, "unlike": found.unlike,
-        }  # fmt: skip
+        return answer_part(Part.from_line(line), progress)
     except (FtclassifyError, OSError, MemoryError) as error:
-        return {"error": str(error) or type(error).__name__}
+        return PartCounts(error=str(error) or type(error).__name__)
 
 
 class _Answers:

@@ -19,6 +19,7 @@ from typing import Any, TypedDict
 
 from ...core.errors import ArtifactError, PredictError, SourceError
 from ...core.humanize import counted
+from ...core.typed_json import as_json
 from ...core.untrusted_json import JsonObject, read_object
 from ..columns import Columns
 from ..model_files import PortableModel, load_model
@@ -152,7 +153,7 @@ def _plan(
     out, digest = request.out, model_digest(request.folder)
     about: dict[str, Any] = {
         "format": FORMAT, "model": digest, "classifier": model.name, "part_rows": formats.PART_ROWS,
-        "settings": settings.to_dict(),
+        "settings": as_json(settings),
     }  # fmt: skip
     before = _read_record(out, about)
     parts: dict[str, list[Part]] = {}

@@ -1,7 +1,7 @@
 """Answers parts in a process of its own: `python -m datasette_ftclassify.jobs.files.worker`.
 
 Parts come as lines on standard input, as `Part.to_line` writes them; standard output has a line of
-JSON for each batch, `{"batch": rows}`, and one for each part, the counts or `{"error": …}`. The end
+JSON for each batch, `{"batch": rows}`, and one for each part, its counts. The end
 of the input ends this process at once, so that who starts one and is killed leaves none behind.
 """
 
@@ -12,6 +12,7 @@ import os
 import queue
 import sys
 import threading
+from dataclasses import asdict
 
 from .part import answer_line
 
@@ -20,7 +21,7 @@ def main() -> None:
     lines: queue.SimpleQueue[str] = queue.SimpleQueue()
     threading.Thread(target=_read_until_the_end, args=(lines,), daemon=True).start()
     while True:
-        print(json.dumps(answer_line(lines.get(), _tell_batch)), flush=True)
+        print(json.dumps(asdict(answer_line(lines.get(), _tell_batch))), flush=True)
 
 
 def _tell_batch(rows: int) -> None:

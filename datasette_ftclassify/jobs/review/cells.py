@@ -9,6 +9,7 @@ from collections.abc import Collection, Sequence
 
 from ...core.database import Cell, Relation, quote
 from ...core.errors import ReviewError
+from ...core.label_cells import in_list
 from ...core.label_notations import label_reader
 from ...core.labels import LabelSet, LabelValue, is_blank, label_name
 from ...core.task import Task
@@ -85,11 +86,7 @@ def _list(task: Task, chosen: Sequence[LabelValue], cell: Cell) -> Cell:
     if task.delimiter is not None:
         spaced = isinstance(cell, str) and f"{task.delimiter} " in cell
         between = task.delimiter + (" " if spaced or (task.delimiter == "," and not cell) else "")
-        # As CSV quotes them, which is how SQL does.
-        written = [quote(name) if task.delimiter in name else name for name in names]
-        return between.join(written) if names else "[]"
-    if task.notation is None:
-        return json.dumps(list(chosen), ensure_ascii=False)
+        return between.join(in_list(name, task.delimiter) for name in names) or "[]"
     text = cell if isinstance(cell, str) else ""
     if task.notation == "vector":
         flags = ["1" if name in names else "0" for name in task.label_names]

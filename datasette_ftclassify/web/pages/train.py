@@ -42,7 +42,7 @@ from .check import check_or_none, find_check, is_about, pictures_of, progress_of
 if TYPE_CHECKING:
     from datasette.utils.asgi import Response
 
-    from ...jobs.train import TrainEstimate
+    from ...jobs.train_plan import TrainEstimate
     from ..page_request import PageRequest
 
 
