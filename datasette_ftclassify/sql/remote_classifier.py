@@ -12,8 +12,9 @@ from collections.abc import Callable, Iterator, Sequence
 
 from ..core.errors import AccessError, FtclassifyError
 from ..core.labels import LabelSet, LabelValue
+from ..jobs.answer_cells import chosen_logprob
 from ..jobs.load_classifier import parts_of, service_of
-from ..jobs.remote.answer_cache import chosen_logprob, is_sound
+from ..jobs.remote.answer_cache import is_sound
 from ..store.answers import CachedAnswer, find_answers, input_key
 from ..store.classifiers import Classifier, reading_store
 from ..store.minimum_scores import MinimumScore

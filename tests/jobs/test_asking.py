@@ -19,11 +19,11 @@ from datasette_ftclassify.core.database import connect
 from datasette_ftclassify.core.errors import JobError
 from datasette_ftclassify.core.labels import LabelSet
 from datasette_ftclassify.core.task import define
+from datasette_ftclassify.jobs.answer_cells import AnswerCells
 from datasette_ftclassify.jobs.columns import ROLES, Columns
 from datasette_ftclassify.jobs.lease import leased
 from datasette_ftclassify.jobs.plan import Plan, PredictRequest
 from datasette_ftclassify.jobs.remote.answer_cache import (
-    Cells,
     ClassifierAnswers,
     is_sound,
     kept_from,
@@ -382,7 +382,7 @@ def test_scores_are_of_the_label_that_was_answered() -> None:
     scores = LabelScores((-3.0, -0.1, -2.5), 0.01, True)
     said = InferenceResponse(Answer(("Parks",), "exact", None, "0"), scores, Usage())
     columns = Columns("l", "s", "p", None, "raw", "why")
-    label, score, logprob, raw, reason = Cells(columns, LABELS, None)(kept_from(said))
+    label, score, logprob, raw, reason = AnswerCells(LABELS, columns).of_stored(kept_from(said))[0]
     assert (label, logprob, raw, reason) == ("Parks", -3.0, "0", None)
     assert score == pytest.approx(0.0498, abs=1e-4)
 
@@ -390,11 +390,11 @@ def test_scores_are_of_the_label_that_was_answered() -> None:
 def test_the_score_of_several_labels_is_of_just_these() -> None:
     labels = LabelSet(("a", "b"), "multilabel")
     answer = CachedAnswer(("b",), "exact", None, "b", (-1.0, -0.5))
-    label, score = Cells(Columns("l", "s", None, None), labels, None)(answer)
+    label, score = AnswerCells(labels, Columns("l", "s", None, None)).of_stored(answer)[0]
     assert label == '["b"]'
     assert score == pytest.approx((1 - 0.36788) * 0.60653, abs=1e-4)
-    none = Cells(Columns("l", "s", None, None), labels, None)(CachedAnswer((), "exact"))
-    assert none == ["[]", None]
+    none = AnswerCells(labels, Columns("l", "s", None, None)).of_stored(CachedAnswer((), "exact"))
+    assert none == (["[]", None], False)
 
 
 @pytest.mark.parametrize(

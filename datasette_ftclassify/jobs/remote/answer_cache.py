@@ -1,20 +1,17 @@
-"""Responses as cached answers, and cached answers as the cells of a row."""
+"""Responses as cached answers, and where those are kept."""
 
 from __future__ import annotations
 
 import math
 import sqlite3
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import datetime, timedelta, timezone
-from typing import Any, Protocol
+from typing import Protocol
 
-from ...core.labels import LabelSet, LabelValue
-from ...core.prediction import LogprobsJson, probability_at
+from ...core.labels import LabelSet
 from ...store.answers import CachedAnswer, find_answers, keep_answers
 from ...store.classifiers import Classifier
-from ...store.minimum_scores import MinimumScore
 from ...trainers.service import InferenceResponse
-from ..columns import LABEL_SCORE, Columns
 
 
 class Answers(Protocol):
@@ -88,93 +85,3 @@ def is_sound(answer: CachedAnswer, labels: LabelSet) -> bool:
     if labels.exclusive and len(values) != 1:
         return False
     return all(isinstance(v, (str, int, float)) and labels.index(v) is not None for v in values)
-
-
-def chosen_logprob(answer: CachedAnswer, labels: LabelSet) -> float | None:
-    """Of the label that was answered, natural logarithm; of several, of just these labels being
-    there, taken as independent. None without scores, or without a label."""
-    if answer.labels is None or answer.logprobs is None:
-        return None
-    import numpy as np
-
-    kind = labels.label_kind
-    chosen = kind.as_array([labels.positions(answer.labels)], len(labels))
-    return min(float(kind.logprob(np.array([answer.logprobs]), chosen)[0]), 0.0)
-
-
-class Cells:
-    """The values of a row's columns from an answer.
-
-    default:   labels of a row without an answer; None: NULL
-    threshold: the least score of an answered label; below it, and without a score, it is NULL
-    groups:    with the groups of labels that answer then; None: there are none
-    """
-
-    def __init__(
-        self,
-        columns: Columns,
-        labels: LabelSet,
-        default: tuple[LabelValue, ...] | None,
-        threshold: float | None = None,
-        groups: MinimumScore | None = None,
-    ) -> None:
-        self._groups = groups
-        self._labels = labels
-        self._default = default
-        self._threshold = threshold
-        self._json = LogprobsJson(labels)
-        values: dict[str, Callable[[CachedAnswer, float | None], Any]] = {
-            "label": self._label,
-            "score": lambda _, logprob: None if logprob is None else math.exp(logprob),
-            "logprob": lambda _, logprob: logprob,
-            "logprobs": lambda a, _: None if a.logprobs is None else self._json(a.logprobs),
-            "raw": lambda a, _: a.raw,
-            "reason": self._reason,
-            "group": self._group,
-            "fingerprint": lambda *_: None,  # see Plan.mark
-        }
-        for label in columns.label_scores:
-            values[LABEL_SCORE + label] = self._score_of(label)
-        self._values = [values[role] for role, _ in columns.items()]
-
-    def _score_of(self, label: str) -> Callable[[CachedAnswer, float | None], float | None]:
-        position = self._labels.position_called(label)
-        assert position is not None  # the plan has looked
-        return lambda a, _: None if a.logprobs is None else probability_at(a.logprobs, position)
-
-    def __call__(self, answer: CachedAnswer | None) -> list[Any]:
-        """In the order of the columns; NULLs for a row that has no text."""
-        if answer is None:
-            return [None] * len(self._values)
-        logprob = chosen_logprob(answer, self._labels)
-        return [value(answer, logprob) for value in self._values]
-
-    def abstains(self, answer: CachedAnswer | None) -> bool:
-        """Whether there is an answer, and it is not sure enough for a label."""
-        if self._threshold is None or answer is None:
-            return False
-        return self._too_low(answer, chosen_logprob(answer, self._labels))
-
-    def _too_low(self, answer: CachedAnswer, logprob: float | None) -> bool:
-        if self._threshold is None or answer.labels is None:
-            return False
-        return logprob is None or math.exp(logprob) < self._threshold
-
-    def _reason(self, answer: CachedAnswer, logprob: float | None) -> str | None:
-        if not self._too_low(answer, logprob):
-            return answer.reason
-        if logprob is None:
-            return f"no score, and {self._threshold:g} is asked for"
-        return f"score below {self._threshold:g}"
-
-    def _group(self, answer: CachedAnswer, logprob: float | None) -> str | None:
-        if self._groups is None or not self._too_low(answer, logprob):
-            return None
-        found = self._groups.group(answer.logprobs)
-        return None if found is None else found.name
-
-    def _label(self, answer: CachedAnswer, logprob: float | None) -> LabelValue | None:
-        if self._too_low(answer, logprob):
-            return None
-        values = self._default if answer.labels is None else answer.labels
-        return None if values is None else self._labels.cell(values)

@@ -12,9 +12,9 @@ from ...core.database import Cell, key_text
 from ...core.errors import PredictError
 from ...store.answers import CachedAnswer
 from ...store.jobs.job import Job
+from ..answer_cells import AnswerCells
 from ..cursor import position_of
 from ..plan import Plan
-from .answer_cache import Cells
 from .inference_loop import InferenceLoop
 from .network import InferenceRequest
 
@@ -89,7 +89,9 @@ class Pages:
         self._prepared = _Prepared()
         self._refused: PredictError | None = None
         labels = plan.classifier.labels
-        self._cells = Cells(plan.columns, labels, plan.default, plan.threshold, plan.groups)
+        self._cells = AnswerCells(
+            labels, plan.columns, plan.threshold, groups=plan.groups, default=plan.default
+        )
         self.abstained = 0
 
     @property
@@ -125,8 +127,9 @@ class Pages:
             self._open.popleft()
             for row in page:
                 answer = None if row.request is None else row.request.answer
-                update = [*self._plan.mark(self._cells(answer), row.text), *row.key]
-                self._prepared.add(update, answer, self._cells.abstains(answer))
+                cells, abstains = self._cells.of_stored(answer)
+                update = [*self._plan.mark(cells, row.text), *row.key]
+                self._prepared.add(update, answer, abstains)
             self._prepared.last = page[-1].key
 
     def go_back(self) -> None:
