@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ..core.humanize import counted, dollars, key_list
+from ..core.humanize import counted, dollars, key_list, price
 from .options import Given, together, usd_option, yes_option
 from .output import Stopped, one_line, say
 
@@ -155,8 +155,6 @@ def confirm(question: str, *, yes: bool, otherwise: str) -> None:
 
 def describe_estimate(estimate: JobEstimate, limit_usd: float | None = None) -> str:
     """limit_usd: what it may cost, as it was given"""
-    from ..core.humanize import price
-
     cost = price(estimate.usd, estimate.most_usd if limit_usd is None else limit_usd)
     tokens = f"{counted(estimate.requests, 'request')}, about {estimate.input_tokens:,} tokens"
     return f"{tokens}: {cost}. {estimate.note}"

@@ -11,7 +11,7 @@ import click
 
 from ..core.database import quote_text
 from ..core.errors import JobStopped, TrainingError
-from ..core.humanize import counted, dollars, rows_have, rows_text
+from ..core.humanize import counted, dollars, price, rows_have, rows_text
 from ..core.training_report import chosen_text
 from .comparison import describe_comparison
 from .confirmation import ask, refuse_errors, review_lines
@@ -133,8 +133,6 @@ def agree(
 def estimate_lines(estimate: TrainEstimate, free: str) -> list[str]:
     """What somebody should know before agreeing to it."""
     exact = "" if estimate.exact else " (an estimate)"
-    from ..core.humanize import price
-
     lines = [f"{rows_text(estimate.rows_sent)} will leave this machine, to {estimate.host}."]
     if estimate.billed_tokens and not estimate.epochs:
         lines.append(
@@ -329,9 +327,8 @@ def describe_training(result: TrainResult, database: str) -> None:
             f"  warning: {counted(len(variants), 'label')} written in several ways: {shown}."
             " --merge-variants counts them as one"
         )
-    for line in [*report.get("labels_said", []), *report.get("texts_said", [])]:
-        echo(f"  {line}")
-    for line in _report_lines(report):
+    said = [*report.get("labels_said", []), *report.get("texts_said", [])]
+    for line in [*said, *_report_lines(report)]:
         echo(f"  {line}")
     if result.usd:
         echo(f"  {dollars(result.usd)} spent")
