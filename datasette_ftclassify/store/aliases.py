@@ -10,8 +10,9 @@ import sqlite3
 
 from ..core.database import quote
 from ..core.errors import ClassifierNotFound
+from .cell_size import fits
 from .schema import transaction
-from .upsert import SETTING
+from .settings import LONGEST_NAME, SETTING, read_setting
 
 ALIAS = "alias:"
 
@@ -19,17 +20,15 @@ ALIAS = "alias:"
 def resolve_alias(conn: sqlite3.Connection, name: str, schema: str = "main") -> str:
     """The name that an alias stands for, `new@2` for `old@2`; any other name as it is."""
     base, at, version = name.partition("@")
-    row = conn.execute(
-        f"select value from {quote(schema)}._ftclassify_settings where key = ?", [ALIAS + base]
-    ).fetchone()
-    return name if row is None else f"{row[0]}{at}{version}"
+    stands_for = read_setting(conn, ALIAS + base, schema)
+    return name if stands_for is None else f"{stands_for}{at}{version}"
 
 
 def aliases_of(conn: sqlite3.Connection, name: str, schema: str = "main") -> list[str]:
     """The earlier names that `name` still answers to, in alphabetical order."""
     rows = conn.execute(
         f"select substr(key, ?) from {quote(schema)}._ftclassify_settings"
-        " where key like ? and value = ?"
+        f" where key like ? and value = ? and {fits('key', LONGEST_NAME)}"
         " order by 1 limit 100",
         [len(ALIAS) + 1, f"{ALIAS}%", name],
     )

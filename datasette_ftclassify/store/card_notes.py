@@ -9,12 +9,11 @@ import json
 import sqlite3
 from dataclasses import asdict, dataclass
 
-from ..core.database import quote
 from ..core.errors import ArtifactError, FtclassifyError
 from ..core.untrusted_json import read_object
 from .classifiers import Classifier, reading_store
 from .schema import ensure_schema, transaction
-from .upsert import SETTING
+from .settings import SETTING, read_setting
 
 LONGEST = 5_000
 """Characters of each text."""
@@ -42,16 +41,12 @@ def notes_key(classifier: Classifier) -> str:
 
 def card_notes(conn: sqlite3.Connection, classifier: Classifier, schema: str = "main") -> CardNotes:
     """Empty where nobody has said anything, and where what stands there makes no sense."""
-    sql = (
-        "select case when typeof(value) = 'text' and length(value) < ? then value end"
-        f" from {quote(schema)}._ftclassify_settings where key = ?"
-    )
     with reading_store():
-        row = conn.execute(sql, [20 * LONGEST, notes_key(classifier)]).fetchone()
-    if row is None or row[0] is None:
+        text = read_setting(conn, notes_key(classifier), schema, 20 * LONGEST)
+    if text is None:
         return CardNotes()
     try:
-        said = read_object(row[0], "note")
+        said = read_object(text, "note")
     except ArtifactError:
         return CardNotes()
     texts = [said.get(name) for name in ("intended_use", "limits")]

@@ -27,11 +27,11 @@ from ..core.task import Task
 from ..core.training_report import Header, TrainingReport
 from ..core.untrusted_json import JsonObject, read_object
 from .aliases import note_name, note_renaming, resolve_alias
-from .cell_size import at_most
+from .cell_size import at_most, fits
 from .reports import read_report
 from .schema import ensure_schema, transaction
+from .settings import LONGEST_NAME, SETTING, read_setting
 from .tables import has_table
-from .upsert import SETTING
 from .version_numbers import keep_version_numbers, next_version, split_title
 
 LISTED_BYTES = 32_000_000
@@ -257,7 +257,7 @@ def not_found(conn: sqlite3.Connection, name: str | None, schema: str) -> Classi
     if has_store(conn, schema):
         names = (  # few and short enough to be compared
             f"select distinct name from {quote(schema)}._ftclassify_classifiers"
-            " where length(name) <= 100 limit 500"
+            f" where {fits('name', LONGEST_NAME)} limit 500"
         )
         known = [str(row[0]) for row in conn.execute(names)]
     if not known:
@@ -352,10 +352,7 @@ def _classifier_or_none(row: tuple[Any, ...]) -> Classifier | None:
 
 def default_name(conn: sqlite3.Connection, schema: str = "main") -> str | None:
     """The name of the database's default classifier."""
-    row = conn.execute(
-        f"select value from {quote(schema)}._ftclassify_settings where key = 'default'"
-    ).fetchone()
-    return None if row is None else str(row[0])
+    return read_setting(conn, "default", schema)
 
 
 def set_default(conn: sqlite3.Connection, name: str) -> None:

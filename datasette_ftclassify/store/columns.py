@@ -5,17 +5,26 @@ from __future__ import annotations
 import sqlite3
 
 from ..core.database import Relation
+from .cell_size import fits
 from .classifiers import has_store
+from .settings import LONGEST_NAME
 from .upsert import upsert
 
 MOST_COLUMNS = 10_000
 """Of all tables together that are drawn as ours. A table can have 2,000."""
 
+_FIT = " and ".join(
+    fits(name, LONGEST_NAME) for name in ("source", "column_name", "classifier", "role")
+)
+"""Rows of a size that we write."""
+
 
 def column_owners(conn: sqlite3.Connection, source: str) -> dict[str, str]:
     """{column: name of the classifier that filled it} for the columns that we made in a table."""
     rows = conn.execute(
-        "select column_name, classifier from _ftclassify_columns where source = ?", [source]
+        "select column_name, classifier from _ftclassify_columns"
+        f" where source = ? and {_FIT} limit {MOST_COLUMNS}",
+        [source],
     )
     return dict(rows.fetchall())
 
@@ -26,7 +35,8 @@ def predicted_columns(conn: sqlite3.Connection, source: Relation) -> frozenset[s
     if not has_store(conn):
         return frozenset()
     rows = conn.execute(
-        f"select column_name from _ftclassify_columns where ? or source = ? limit {MOST_COLUMNS}",
+        "select column_name from _ftclassify_columns"
+        f" where (? or source = ?) and {_FIT} limit {MOST_COLUMNS}",
         [source.is_view, source.name],
     )
     return frozenset(name for (name,) in rows.fetchall())
@@ -47,7 +57,7 @@ def label_column(conn: sqlite3.Connection, source: str, classifier: str) -> str 
     none."""
     row = conn.execute(
         "select column_name from _ftclassify_columns"
-        " where source = ? and classifier = ? and role = 'label' limit 1",
+        f" where source = ? and classifier = ? and role = 'label' and {_FIT} limit 1",
         [source, classifier],
     ).fetchone()
     return None if row is None else str(row[0])
@@ -61,7 +71,7 @@ def our_columns(conn: sqlite3.Connection) -> dict[tuple[str, str], tuple[str, st
     rows = conn.execute(
         "select source, column_name, role, coalesce((select kind from _ftclassify_classifiers c"
         " where c.name = classifier order by version desc limit 1), '') from _ftclassify_columns"
-        f" limit {MOST_COLUMNS}"
+        f" where {_FIT} limit {MOST_COLUMNS}"
     )
     return {(source, column): (role, kind) for source, column, role, kind in rows.fetchall()}
 
@@ -70,7 +80,8 @@ def label_columns_of(conn: sqlite3.Connection, classifier: str) -> list[tuple[st
     """(table, column) of the labels that a classifier gave."""
     rows = conn.execute(
         "select source, column_name from _ftclassify_columns"
-        " where classifier = ? and role = 'label' order by source, column_name",
+        f" where classifier = ? and role = 'label' and {_FIT} order by source, column_name"
+        f" limit {MOST_COLUMNS}",
         [classifier],
     )
     return rows.fetchall()

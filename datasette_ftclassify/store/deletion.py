@@ -14,6 +14,7 @@ from ..core.errors import ArtifactError, ClassifierInUse, ClassifierNotFound, Jo
 from ..core.humanize import counted
 from .aliases import note_deletion
 from .card_notes import NOTES
+from .cell_size import fits
 from .classifiers import (
     default_name,
     find_classifier,
@@ -28,6 +29,7 @@ from .jobs.remote_cancel import goes_on_elsewhere
 from .jobs.state import ask_job, get_job
 from .jobs.states import UNFINISHED
 from .schema import ensure_schema, transaction
+from .settings import LONGEST_NAME
 from .version_numbers import keep_version_numbers, split_title
 
 
@@ -250,7 +252,7 @@ def delete_job(conn: sqlite3.Connection, job_id: int) -> None:
 def _newest_name(conn: sqlite3.Connection, besides: str) -> str | None:
     """Of a classifier that can be read."""
     rows = conn.execute(
-        "select name from _ftclassify_classifiers where name <> ? and length(name) < 1000"
+        f"select name from _ftclassify_classifiers where name <> ? and {fits('name', LONGEST_NAME)}"
         " group by name order by max(id) desc limit 50",
         [besides],
     )

@@ -20,11 +20,12 @@ from ..core.training_report import Header
 from ..core.untrusted_json import JsonObject, read_json
 from .aliases import ALIAS, aliases_of
 from .card_notes import notes_key
+from .cell_size import fits
 from .classifiers import MOST_VERSIONS, Classifier, default_name, has_store
 from .evaluations import LONGEST_CELL, TEST
 from .schema import TABLES, ensure_schema
+from .settings import LONGEST_NAME, SETTING
 from .tables import MIGRATIONS, PREFIX
-from .upsert import SETTING
 
 PUBLISHED = "published"
 """In the header of a classifier at a service: it is there with its stored answers alone. A setting
@@ -241,7 +242,7 @@ def versions(conn: sqlite3.Connection) -> list[str]:
         return []
     rows = conn.execute(
         f"select name || '@' || version from {SOURCE}._ftclassify_classifiers"
-        f" where length(name) < 1000 order by name, version desc limit {MOST_VERSIONS}"
+        f" where {fits('name', LONGEST_NAME)} order by name, version desc limit {MOST_VERSIONS}"
     )
     return [str(title) for (title,) in rows.fetchall()]
 

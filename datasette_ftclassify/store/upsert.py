@@ -14,6 +14,3 @@ def upsert(table: str, key: Sequence[str], others: Sequence[str]) -> str:
         f"insert into {table} ({', '.join(columns)}) values ({', '.join('?' * len(columns))})"
         f" on conflict ({', '.join(key)}) do update set {changes}"
     )
-
-
-SETTING = upsert("_ftclassify_settings", ["key"], ["value"])

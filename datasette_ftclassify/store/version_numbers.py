@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 
-from .upsert import SETTING
+from .settings import SETTING
 
 _HIGHEST_VERSION = 10**9 - 2
 """A file that somebody else made may hold a number that has no next one, or more than nine digits:

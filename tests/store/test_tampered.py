@@ -11,8 +11,18 @@ from click.testing import CliRunner
 from sample_databases import answer, rows, value
 
 from datasette_ftclassify.cli import ftclassify
-from datasette_ftclassify.core.database import connect
+from datasette_ftclassify.core.database import connect, relation
 from datasette_ftclassify.sql.functions import register
+from datasette_ftclassify.store.aliases import aliases_of, resolve_alias
+from datasette_ftclassify.store.classifiers import default_name, not_found
+from datasette_ftclassify.store.columns import (
+    column_owners,
+    label_columns_of,
+    our_columns,
+    predicted_columns,
+)
+from datasette_ftclassify.store.damaged import damaged_classifiers
+from datasette_ftclassify.store.published import SOURCE, versions
 
 
 class Bomb:
@@ -143,3 +153,38 @@ def test_metrics_that_make_no_sense_are_said_to_be_damaged(trained):
         result = CliRunner().invoke(ftclassify, [*command, str(trained)])
         assert result.exit_code == 0
     assert "evaluate it again" in result.stdout
+
+
+@pytest.mark.parametrize("long", ["x" * 3_000_000, "a\0" + "x" * 3_000_000], ids=["", "after NUL"])
+def test_names_of_any_length_are_not_read(trained, long):
+    """Each name would be in messages and pages, many times over."""
+    with closing(connect(trained)) as conn:
+        with conn:
+            conn.execute(
+                "insert or replace into _ftclassify_settings values ('default', ?)", [long]
+            )
+            conn.execute("insert into _ftclassify_settings values ('alias:old', ?)", [long])
+            conn.execute("insert into _ftclassify_settings values (?, 'topics')", [f"alias:{long}"])
+            conn.execute(
+                "insert into _ftclassify_columns (source, column_name, classifier, role)"
+                " values ('messages', ?, 'topics', 'label'), ('messages', 'a', ?, 'label'),"
+                " ('messages', 'b', 'topics', ?), (?, 'c', 'topics', 'label')",
+                [long] * 4,
+            )
+            conn.execute(
+                "update _ftclassify_classifiers set name = ? where name = 'subjects'", [long]
+            )
+        found = {
+            "default": default_name(conn),
+            "alias": resolve_alias(conn, "old"),
+            "aliases": aliases_of(conn, "topics"),
+            "damaged": damaged_classifiers(conn),
+            "owners": column_owners(conn, "messages"),
+            "columns": sorted(predicted_columns(conn, relation(conn, "messages"))),
+            "ours": our_columns(conn),
+            "labels": label_columns_of(conn, "topics"),
+            "unknown": str(not_found(conn, "no such", "main")),
+        }
+        conn.execute(f"attach ? as {SOURCE}", [str(trained)])
+        found["versions"] = versions(conn)
+    assert {name: len(str(what)) for name, what in found.items() if len(str(what)) > 1_000} == {}

@@ -57,7 +57,7 @@ VALUES = {
     "not finite": '{"usd": NaN, "limit_usd": Infinity, "rows": -Infinity, "step": 1e999}',
     "half a character": '{"task": {"source": "\\ud800"}, "message": "\\udfff"}',
     "a script": "<script>alert(1)</script>{{ 7777*7 }}",
-    "a NUL": "a\x00b",
+    "a NUL": "a\x00" + "x" * 10_000_000,
     "a BLOB": b"\xff\x00\xfe",
     "no UTF-8": sqlite3.Binary(b"\xff\xfe"),
     "a number": -(2**63),
