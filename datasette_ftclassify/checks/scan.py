@@ -298,8 +298,8 @@ def second_pass(
     facts.report.left_out.update(splitter.left_out)
     written = (g for g in facts.variants_of.values() if len({label_name(v) for v in g}) > 1)
     rarer = {label for group in written for label in group[1:]}
-    sample = _Sampler(facts.usable, sample_size, rng)
-    deep_sample = _Sampler(facts.usable, DEEP_ROWS if deep else 0, rng)
+    sample = Sampler(facts.usable, sample_size, rng)
+    deep_sample = Sampler.deep(facts.usable, facts.seed)
     _note_groups(facts, splitter)
     records = read_records(facts.conn, facts.task) if facts.read is None else facts.read
     for number, record in enumerate(records, 1):
@@ -316,7 +316,7 @@ def second_pass(
             facts.conflicting.add(record.key, text_hash(text))
         if sample.take():
             facts.sample.append(_sample_row(record, text, names))
-        if deep_sample.take():
+        if deep and deep_sample.take():
             facts.deep.append(Sampled(record.key, text[:DEEP_CHARACTERS], labels, disputed))
         group = splitter.near_copies(record)
         if group is not None and group.texts > 1:
@@ -350,7 +350,7 @@ def _sample_row(record: Record, text: str, names: list[str]) -> SampleRow:
     return {"key": json_key(record.key), "text": shown, "labels": names}
 
 
-class _Sampler:
+class Sampler:
     """Takes exactly `size` of `rows` rows, in their order, each with the same chance.
 
     Selection sampling: Knuth, The Art of Computer Programming, volume 2, algorithm 3.4.2 S.
@@ -358,6 +358,11 @@ class _Sampler:
 
     def __init__(self, rows: int, size: int, rng: random.Random) -> None:
         self.left, self.wanted, self.rng = rows, min(rows, size), rng
+
+    @classmethod
+    def deep(cls, rows: int, seed: int) -> Sampler:
+        """That takes the rows which the deep checks look at, and the queue of mislabelled ones."""
+        return cls(rows, DEEP_ROWS, random.Random(seed))
 
     def take(self) -> bool:
         chosen = self.rng.random() * self.left < self.wanted

@@ -3,7 +3,8 @@
 What a model of the other rows gives a label (0-1) and the label's share among the ten nearest texts
 are added up. A row is suspicious as far as little speaks for the label that it has, and, a fifth as
 much, as far as much speaks for another one: the first finds labels that were changed at random, the
-second those that were mistaken for the most similar one. Figures are in docs/figures.md.
+second those that were mistaken for the most similar one. Figures are in docs/figures.md. The check
+and the review queue of mislabelled rows both look at the rows of `Sampler.deep`.
 """
 
 from __future__ import annotations
@@ -12,7 +13,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from ..core.humanize import rows_text
 from ..core.text import text_hash
+from .scan import DEEP_CHARACTERS
 
 if TYPE_CHECKING:
     import numpy as np
@@ -28,6 +31,12 @@ _CLEARLY = 0.5
 """How much likelier than the given label, in probability, a probably right one must be."""
 _AGREED = 0.5
 """Mean of that margin and of the suggested label's lead among the nearest texts."""
+_LEAST_OF_LABEL = 5
+"""Rows that have a label; the word of fewer says nothing about another row."""
+_COST = 6e8
+"""Of data, in stored values times labels, up to which the better model judges: some ten seconds."""
+_CANDIDATES = 5_000
+"""Rows whose nearest texts are looked for, and all of which a model is that sure."""
 _NEIGHBOURS = 10
 _CHUNK = 200
 _TINY = 1e-9
@@ -57,20 +66,45 @@ class Suspects:
     neighbours: np.ndarray
 
 
-def suspects(
-    texts: Sequence[str], given: Any, probabilities: Any, disputed: Any, most: int
-) -> Suspects:
+def judge(
+    texts: Sequence[str], targets: Any, n_labels: int, exclusive: bool, seed: int
+) -> tuple[Any, Any]:
+    """Probabilities (n, K) of labels by models that did not see the row, and positions of the rows
+    that were judged: fewer where texts are long or labels are many.
+
+    targets: (n,), positions of labels, or (n, K), 0 or 1
+    Raises TrainingError for targets that do not fit.
+    """
+    import numpy as np
+
+    from ..trainers.local.cross_val_predict import out_of_fold
+
+    logprobs, rows = out_of_fold(
+        [text[:DEEP_CHARACTERS] for text in texts], targets, n_labels,
+        exclusive=exclusive, seed=seed, max_rows=len(texts), cost=_COST,
+    )  # fmt: skip
+    return np.exp(logprobs), rows
+
+
+def doubted_text(rows: int, judged: int, of: int) -> str:
+    """A sentence: how many may have a wrong label, of how many that were judged."""
+    among = "" if judged == of else f" among {judged:,} of {of:,} rows, which were looked at"
+    return f"{rows_text(rows).capitalize()} may well have a wrong label{among}."
+
+
+def suspects(texts: Sequence[str], given: Any, probabilities: Any, disputed: Any) -> Suspects:
     """Of rows with one label each: those for whose label less speaks than for another one.
 
     given:    (n,), positions of labels; probabilities: (n, K), out of fold
     disputed: (n,), see `disputed_texts`
-    most:     rows at most; they are chosen by the probabilities alone
     """
     import numpy as np
 
     every = np.arange(len(given))
     own = probabilities[every, given]
-    candidates = np.argsort(_suspicion(probabilities, given)[0] * -1, kind="stable")[:most]
+    doubt, best = _suspicion(probabilities, given)
+    clear = probabilities[every, best] - own >= _CLEARLY
+    candidates = np.union1d(np.argsort(-doubt, kind="stable")[:_CANDIDATES], np.flatnonzero(clear))
     labels, own = given[candidates], own[candidates]
     nearest, weights = nearest_texts(texts, candidates)
     votes = _votes(given, nearest, weights, probabilities.shape[1])
@@ -80,11 +114,14 @@ def suspects(
     lead = votes[here, suggested] - votes[here, labels]
     thresholds = _mean_confidence(probabilities, given)
     margin = other - own
+    common = np.bincount(given, minlength=probabilities.shape[1]) >= _LEAST_OF_LABEL
     probable = (
         (other >= thresholds[suggested])
         & (margin >= _CLEARLY)
         & (margin + lead >= 2 * _AGREED)
         & ~disputed[candidates]
+        & common[labels]
+        & common[suggested]
     )
     more = (probabilities[candidates] + votes)[here, suggested]
     doubted = np.flatnonzero((more > own + votes[here, labels]) | probable)
@@ -110,6 +147,7 @@ def missing_labels(given: Any, probabilities: Any, disputed: Any) -> tuple[Any, 
     above = probabilities >= thresholds
     # Where the model is often wrong when it is sure, its word counts for nothing.
     trusted = (above & (given == 1)).sum(axis=0) >= _TRUSTED * np.maximum(above.sum(axis=0), 1)
+    trusted &= counts >= _LEAST_OF_LABEL
     rows, labels = np.nonzero((given == 0) & above & trusted & ~disputed[:, None])
     return rows, labels
 

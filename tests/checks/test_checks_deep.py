@@ -12,8 +12,7 @@ from checking import SUBJECTS, Row, check, clean_rows, codes, found, sentence
 from click.testing import CliRunner
 from sample_databases import messages
 
-from datasette_ftclassify.checks import mislabelled, scan, suspicion
-from datasette_ftclassify.checks.samples import DeepSample
+from datasette_ftclassify.checks import scan, suspicion
 from datasette_ftclassify.cli.check import check as check_command
 from datasette_ftclassify.core.database import connect
 from datasette_ftclassify.core.splits import SplitPlan
@@ -143,12 +142,10 @@ def test_the_votes_of_the_nearest_texts(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_a_label_the_model_is_often_wrong_about_is_not_suggested() -> None:
-    rows = tuple(scan.Sampled((n,), "", (), False) for n in range(12))
-    sample = DeepSample(rows, ("known", "guessed"), ((),) * 12, "")
     given = np.array([[n < 10, n < 5] for n in range(12)]).astype(int)
     probabilities = np.array([[0.95 if n < 11 else 0.1, 0.95] for n in range(12)])
-    doubts = mislabelled._missing(sample, probabilities, np.arange(12), given)
-    assert [(doubt.row, doubt.suggested) for doubt in doubts] == [(10, "known")]
+    rows, labels = suspicion.missing_labels(given, probabilities, np.zeros(12, dtype=bool))
+    assert (rows.tolist(), labels.tolist()) == ([10], [0])
 
 
 def test_labels_in_their_own_texts() -> None:

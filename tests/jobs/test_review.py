@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 import sqlite3
 import threading
 from collections.abc import Iterator
@@ -125,6 +126,29 @@ def test_a_check_and_its_queue_find_the_same_rows(tmp_path: Path, several: bool)
         assert keys <= listed
         if not several:
             assert listed & {(i,) for i in range(301, 305)}
+
+
+def test_of_a_large_table_a_check_and_its_queue_judge_the_same_rows(tmp_path, monkeypatch):
+    """By one model, and both say of how many; labels of a row or two have no say."""
+    monkeypatch.setattr("datasette_ftclassify.checks.scan.DEEP_ROWS", 200)
+    rows = clean_rows(100)
+    for number in random.Random(2).sample(range(300), 20):
+        rows[number] = (rows[number][0], "port" if rows[number][1] != "port" else "garden")
+    rows[7] = (rows[7][0], "once")
+    with closing(connect(tmp_path / "a.db", must_exist=False)) as conn:
+        with conn:
+            conn.execute("create table letters (id integer primary key, text, label)")
+            conn.executemany("insert into letters (text, label) values (?, ?)", rows)
+        task = define(conn, "letters", text=["text"], labels=["label"])
+        finding = run_checks(conn, task, deep=True).finding("likely-mislabelled")
+        assert finding is not None
+        queue = make(conn, task)
+        assert finding.count == queue.result["probable"] > 5
+        assert "among 200 of 300 rows" in finding.message
+        assert queue_now(conn, queue).said.startswith(finding.message)
+        assert finding.details["rows_looked_at"] == 200
+        listed = {tuple(row.key) for row in list_shown(conn, queue)}
+        assert {tuple(one["key"]) for one in finding.details["rows"]} <= listed
 
 
 def test_a_random_sample_says_how_many_labels_are_wrong_with_an_interval(conn):
@@ -522,7 +546,7 @@ def test_the_record_is_json_that_a_query_can_read(conn, job):
     change_row(conn, job, 1, shown.suggested, seen=shown.seen, who="ann")
     sql = "select row_key, cells_before, cells_after from _ftclassify_label_changes"
     found = [json.loads(text) for text in conn.execute(sql).fetchone()]
-    assert found == [shown.key, shown.labels, shown.suggested]
+    assert found == [list(shown.key), shown.labels, shown.suggested]
 
 
 def test_a_queued_row_is_equal_whoever_claims_it() -> None:

@@ -20,10 +20,6 @@ from .queue_rows import MOST_ROWS, Made, queued
 
 _NEIGHBOURS = 3
 
-_COST = 6e8
-"""Of data, in stored values times labels, up to which the better model is used: about a minute. A
-check, which takes a tenth of that, doubts 13,076 rows of 77 labels by a worse one."""
-
 
 @dataclass(frozen=True)
 class Queue:
@@ -47,26 +43,30 @@ def _mislabelled(conn: sqlite3.Connection, settings: ReviewSettings) -> Made:
     """By a cross-validated model and the nearest texts: see `checks.suspicion`."""
     import numpy as np
 
-    from ...trainers.local.cross_val_predict import out_of_fold
+    from ...checks.scan import Sampler
+    from ...checks.suspicion import disputed_texts, doubted_text, judge
 
     task = settings.task
-    records = labelled(conn, task)
-    labels = label_set(conn, task, records)
+    every = labelled(conn, task)
+    labels = label_set(conn, task, every)
+    disputed = disputed_texts(
+        [record.text or "" for record in every], [record.labels.values or () for record in every]
+    )
+    sampler = Sampler.deep(len(every), settings.seed)
+    drawn = np.array([sampler.take() for _ in every])
+    records = [every[i] for i in np.flatnonzero(drawn)]
     texts = [record.text or "" for record in records]
     targets = as_targets(records, labels)
     try:
-        logprobs, judged = out_of_fold(
-            texts, targets, len(labels), exclusive=labels.exclusive, seed=settings.seed,
-            cost=_COST,
-        )  # fmt: skip
+        chances, judged = judge(texts, targets, len(labels), labels.exclusive, settings.seed)
     except TrainingError as error:
         raise ReviewError(f"The labels cannot be judged: {error}") from error
-    chances = np.exp(logprobs)
-    some = [records[i] for i in judged]
     make = _doubted if labels.exclusive else _missing_or_needless
-    rows, probable = make(some, labels, chances, targets[judged], settings.rows or MOST_ROWS)
-    among = "" if len(judged) == len(records) else f" among {rows_text(len(judged))} that were read"
-    said = f"{rows_text(probable).capitalize()} may well have a wrong label{among}."
+    rows, probable = make(
+        [records[i] for i in judged], labels, chances, targets[judged], disputed[drawn][judged],
+        settings.rows or MOST_ROWS,
+    )  # fmt: skip
+    said = doubted_text(probable, len(judged), len(every))
     if len(rows) > probable:
         said += (
             f" The {'others' if probable else 'rows'} are listed from the most likely to be wrong."
@@ -75,16 +75,22 @@ def _mislabelled(conn: sqlite3.Connection, settings: ReviewSettings) -> Made:
 
 
 def _doubted(
-    records: Sequence[Record], labels: LabelSet, chances: Any, given: Any, most: int
+    records: Sequence[Record],
+    labels: LabelSet,
+    chances: Any,
+    given: Any,
+    disputed: Any,
+    most: int,
 ) -> tuple[list[QueuedRow], int]:
     from ...checks.suspicion import suspects, telling_words
 
     texts = [record.text or "" for record in records]
-    found = suspects(texts, given, chances, _disputed(records), most)
-    words = telling_words(texts, given, found.rows, found.suggested)
+    found = suspects(texts, given, chances, disputed)
+    doubted = found.rows[:most]
+    words = telling_words(texts, given, doubted, found.suggested[:most])
     names = labels.names
     rows = []
-    for n, i in enumerate(found.rows.tolist()):
+    for n, i in enumerate(doubted.tolist()):
         suggested, own = int(found.suggested[n]), int(given[i])
         why = (
             f"A model that has not seen this row gives {names[suggested]} "
@@ -104,7 +110,12 @@ def _doubted(
 
 
 def _missing_or_needless(
-    records: Sequence[Record], labels: LabelSet, chances: Any, given: Any, most: int
+    records: Sequence[Record],
+    labels: LabelSet,
+    chances: Any,
+    given: Any,
+    disputed: Any,
+    most: int,
 ) -> tuple[list[QueuedRow], int]:
     """Several labels a row: the one that is most surprising by its presence or its absence; first
     the rows that probably lack one."""
@@ -113,7 +124,7 @@ def _missing_or_needless(
     from ...checks.suspicion import missing_labels
 
     lacking = np.zeros(given.shape, dtype=np.bool_)
-    lacking[missing_labels(given, chances, _disputed(records))] = True
+    lacking[missing_labels(given, chances, disputed)] = True
     probable = np.asarray(lacking.any(axis=1))
     surprise = np.where(given == 1, 1 - chances, chances)
     surprise = np.where(probable[:, None], lacking * chances, surprise)
@@ -134,13 +145,6 @@ def _missing_or_needless(
 
 
 _EVEN = 0.5
-
-
-def _disputed(records: Sequence[Record]) -> Any:
-    from ...checks.suspicion import disputed_texts
-
-    texts = [record.text or "" for record in records]
-    return disputed_texts(texts, [record.labels.values or () for record in records])
 
 
 def _audit(conn: sqlite3.Connection, settings: ReviewSettings) -> Made:
