@@ -298,6 +298,19 @@ def test_another_container_of_the_same_name_is_no_dead_process(conn):
     assert not get_job(conn, job.id).interrupted
 
 
+@pytest.mark.parametrize("column", ["kind", "state", "wanted", "step", "error", "owner", "remote"])
+def test_a_cell_of_any_length_is_not_read(conn, column):
+    """It would be in each page and each message that tells of the job."""
+    job = agreed_job(conn, "evaluate", {})
+    with conn:
+        sql = f"update _ftclassify_jobs set {column} = ? where id = ?"
+        conn.execute(sql, ["x" * 5_000_000, job.id])
+        conn.execute("update _ftclassify_job_events set message = ?, kind = ?", ["x" * 9**7] * 2)
+    with pytest.raises(JobError, match="damaged"):
+        get_job(conn, job.id)
+    assert all(len(str(event)) < 20_000 for event in job_events(conn, job.id))
+
+
 @pytest.mark.parametrize("column", [f.name for f in fields(Job)][2:-1])
 def test_a_damaged_job_holds_up_no_other(conn, column):
     for state in ("queued", "running"):

@@ -60,6 +60,9 @@ work."""
 OTHERS = 2.0
 """Seconds for a page of another file."""
 
+LARGEST = 2_000_000
+"""Bytes of a page of ours: what a file has in abundance is not written out."""
+
 MEMORY = 1_000_000_000
 """Bytes that the server may have had at once."""
 
@@ -107,21 +110,23 @@ class Client:
     url: str
     cookies: dict[str, str]
 
-    def get(self, page: str) -> tuple[int | str, float]:
-        """The status, or what came in the place of an answer; and the seconds that it took."""
+    def get(self, page: str) -> tuple[int | str, float, int]:
+        """The status, or what came in the place of an answer; the seconds that it took, and the
+        bytes of the page."""
         jar = "; ".join(f"{name}={value}" for name, value in self.cookies.items())
         began = time.monotonic()
         status: int | str
+        size = 0
         try:
             with urlopen(Request(self.url + page, headers={"cookie": jar}), timeout=60) as response:
-                response.read()
+                size = len(response.read())
                 status = response.status
         except HTTPError as error:
-            error.close()
+            size = len(error.read())
             status = error.code
         except OSError as error:
             status = repr(error)
-        return status, time.monotonic() - began
+        return status, time.monotonic() - began, size
 
 
 @dataclass
@@ -167,7 +172,7 @@ class Watch:
         self.looks += 1
         ours = f"/other{OURS}"
         for page in ("/other", "/other/messages", ours, f"{ours}/classifiers/topics"):
-            status, took = self.client.get(page)
+            status, took, _ = self.client.get(page)
             self.slowest[page] = max(took, self.slowest.get(page, 0.0))
             if status != 200:
                 self.failed.append(f"{page}: {status}")
@@ -226,13 +231,15 @@ def visit(watch: Watch, database: str, name: str, patience: float) -> Visit:
     found = Visit(name)
     for page in pages(database, name):
         began = watch.work()
-        status, took = watch.client.get(page)
+        status, took, size = watch.client.get(page)
         worked = watch.work() - began
         ours = OURS in page or "sql=" in page
         if took > patience and worked > PATIENCE:
             found.problems.append(f"{name}: {page} took {took:.1f} s, {worked:.1f} s of work")
         if not isinstance(status, int) or (ours and status == 500):
             found.problems.append(f"{name}: {page}: {status}")
+        if ours and size > LARGEST:
+            found.problems.append(f"{name}: {page} has {size:,} bytes")
     return found
 
 

@@ -56,10 +56,15 @@ def note(
     )
 
 
+AT, MESSAGE = "substr(created_at, 1, 100)", "substr(message, 1, 10000)"
+DATA = "substr(data, 1, 100000)"
+"""A file may hold an event of any length; figures that were cut count as none."""
+
+
 def job_events(conn: sqlite3.Connection, job_id: int) -> list[Event]:
     """Oldest first."""
     rows = conn.execute(
-        f"select created_at, message, data, {kind_column(conn)} from _ftclassify_job_events"
+        f"select {AT}, {MESSAGE}, {DATA}, {kind_column(conn)} from _ftclassify_job_events"
         " where job_id = ? order by id",
         [job_id],
     )
@@ -70,7 +75,11 @@ def kind_column(conn: sqlite3.Connection) -> str:
     """Of an event's kind, as a text or NULL; of a file that nobody has written to since an earlier
     version, NULL."""
     columns = {row[1] for row in conn.execute("pragma table_info(_ftclassify_job_events)")}
-    return "case typeof(kind) when 'text' then kind end" if "kind" in columns else "null"
+    return (
+        "case typeof(kind) when 'text' then substr(kind, 1, 100) end"
+        if "kind" in columns
+        else "null"
+    )
 
 
 def figures(text: object) -> Figures | None:

@@ -10,7 +10,7 @@ from ...core.errors import JobError
 from ...core.job_events import RESUMED, STARTED, Figures
 from ..classifiers import has_store
 from ..tables import has_table
-from .events import Event, figures, kind_column
+from .events import AT, DATA, MESSAGE, Event, figures, kind_column
 from .job import Job
 from .state import get_job
 from .states import ACTIVE
@@ -20,10 +20,6 @@ MOST_FIGURES = 20_000
 
 MOST_MESSAGES = 1_000
 """Of those about checkpoints or batches that are looked at, the newest."""
-
-_MESSAGE = "substr(message, 1, 10000)"
-_DATA = "substr(data, 1, 100000)"
-"""A file may hold an event of any length; figures that were cut count as none."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +79,7 @@ def _job_or_none(conn: sqlite3.Connection, job_id: int) -> Job | None:
 def events_after(conn: sqlite3.Connection, job_id: int, after: int, most: int) -> list[Noted]:
     """The next events of a job after that number, oldest first."""
     rows = conn.execute(
-        f"select created_at, {_MESSAGE}, {_DATA}, id, {kind_column(conn)}"
+        f"select {AT}, {MESSAGE}, {DATA}, id, {kind_column(conn)}"
         " from _ftclassify_job_events"
         " where job_id = ? and id > ? order by id limit ?",
         [job_id, after, most],
@@ -94,7 +90,7 @@ def events_after(conn: sqlite3.Connection, job_id: int, after: int, most: int) -
 def last_events(conn: sqlite3.Connection, job_id: int, most: int) -> tuple[list[Noted], int]:
     """The last events of a job, oldest first, and how many there were before them."""
     rows = conn.execute(
-        f"select created_at, {_MESSAGE}, {_DATA}, id, {kind_column(conn)}"
+        f"select {AT}, {MESSAGE}, {DATA}, id, {kind_column(conn)}"
         " from _ftclassify_job_events"
         " where job_id = ? order by id desc limit ?",
         [job_id, most],
@@ -113,7 +109,7 @@ def last_start(conn: sqlite3.Connection, job_id: int) -> Event | None:
     """The event of the job's last beginning; its `data` has the rows that were done by then."""
     kind = kind_column(conn)
     row = conn.execute(
-        f"select created_at, message, data, {kind} from _ftclassify_job_events where job_id = ?"
+        f"select {AT}, {MESSAGE}, {DATA}, {kind} from _ftclassify_job_events where job_id = ?"
         f" and (({kind}) in (?, ?) or (({kind}) is null and message in ('started', 'goes on')))"
         " order by id desc limit 1",
         [job_id, STARTED.name, RESUMED.name],
@@ -124,7 +120,7 @@ def last_start(conn: sqlite3.Connection, job_id: int) -> Event | None:
 def training_figures(conn: sqlite3.Connection, job_id: int) -> list[Figures]:
     """Losses and accuracies of a training so far, as its events have them, oldest first."""
     rows = conn.execute(
-        f"select {_DATA} from _ftclassify_job_events where job_id = ? and data is not null"
+        f"select {DATA} from _ftclassify_job_events where job_id = ? and data is not null"
         " order by id desc limit ?",
         [job_id, MOST_FIGURES],
     )
@@ -135,7 +131,7 @@ def training_figures(conn: sqlite3.Connection, job_id: int) -> list[Figures]:
 def checkpoint_messages(conn: sqlite3.Connection, job_id: int) -> list[str]:
     """What a service said when it kept a checkpoint."""
     rows = conn.execute(
-        f"select {_MESSAGE} from _ftclassify_job_events"
+        f"select {MESSAGE} from _ftclassify_job_events"
         " where job_id = ? and message like '%checkpoint%step%' order by id desc limit ?",
         [job_id, MOST_MESSAGES],
     )

@@ -18,7 +18,8 @@ from typing import Any
 from ...core.database import Cell
 from ...core.errors import ArtifactError, JobError, JobNotFound
 from ...core.job_events import REQUESTED, RESUMED, STARTED, EventKind, Figures
-from ...core.untrusted_json import JsonObject, read_json
+from ...core.untrusted_json import MOST_BYTES, JsonObject, read_json
+from ..cell_size import at_most
 from ..classifiers import has_store, now
 from ..schema import ensure_schema, transaction
 from ..version_numbers import new_job_number
@@ -32,6 +33,9 @@ ENDED = ("finished", "failed", "cancelled")
 
 MOST_JOBS = 10_000
 """In one file. Nobody reads a longer list, and a file that somebody else made may have millions."""
+
+LONGEST = 10_000
+"""Characters of a text of a job, of which the error is the longest."""
 
 
 def add_job(
@@ -116,9 +120,16 @@ def list_jobs(
 def _rows(
     conn: sqlite3.Connection, tail: str, values: Sequence[Any] = ()
 ) -> Iterator[dict[str, Cell]]:
-    """Rows by column: a file of an older version, which cannot be written, has fewer."""
-    cursor = conn.execute(f"select * from _ftclassify_jobs {tail}", values)
-    names = [column[0] for column in cursor.description]
+    """Rows by column: a file of an older version, which cannot be written, has fewer. Of a cell as
+    much as shows that it is too long."""
+    here = conn.execute("select name from pragma_table_info('_ftclassify_jobs')")
+    names = [name for (name,) in here.fetchall() if name in _STORED]
+    cells = ", ".join(
+        f"case when typeof({name}) in ('text', 'blob')"
+        f" then {at_most(name, MOST_BYTES if name in _JSON else LONGEST)} else {name} end"
+        for name in names
+    )
+    cursor = conn.execute(f"select {cells} from _ftclassify_jobs {tail}", values)
     return (dict(zip(names, row, strict=True)) for row in cursor)
 
 
@@ -150,7 +161,9 @@ def _checked(name: str, cell: Any) -> Any:
     if cell is None and name not in _REQUIRED:
         return None
     value = read_json(cell, name) if name in _JSON else cell
-    if not isinstance(value, _JSON.get(name) or _NUMBERS.get(name, str)):
+    expected = _JSON.get(name) or _NUMBERS.get(name, str)
+    too_long = isinstance(value, str) and len(value) > LONGEST
+    if too_long or not isinstance(value, expected):
         raise ValueError(f"{name} is not what it should be")
     return value
 
@@ -293,7 +306,7 @@ def end_job(
             [
                 state,
                 None if result is None else json.dumps(result, ensure_ascii=False),
-                error,
+                None if error is None else error[:LONGEST],
                 job.id,
             ],
         )
