@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from .options import database_argument, json_option, open_database
-from .output import echo, friendly, print_json
+from .output import echo, friendly, print_json, print_result
 
 
 @click.command()
@@ -92,8 +92,9 @@ def describe(
         if changes:
             notes = replace(notes, **changes)
             keep_notes(conn, classifier, notes)
-    if as_json:
-        print_json({"classifier": classifier.title, **asdict(notes)})
-        return
-    echo(f"Intended use: {notes.intended_use or 'nothing is said'}")
-    echo(f"Limits: {notes.limits or 'nothing is said'}")
+    print_result(
+        as_json,
+        {"classifier": classifier.title, **asdict(notes)},
+        f"Intended use: {notes.intended_use or 'nothing is said'}",
+        f"Limits: {notes.limits or 'nothing is said'}",
+    )

@@ -19,7 +19,7 @@ from .evaluate import describe_metrics
 from .jobs import cancel_at_service
 from .options import base_url_option, database_argument, json_option, open_database
 from .other import other
-from .output import echo, friendly, print_json, say
+from .output import echo, friendly, print_json, print_result, say
 from .train_steps import access_for
 
 if TYPE_CHECKING:
@@ -234,10 +234,8 @@ def rename(database: str, old: str, new: str, as_json: bool) -> None:
 
     with open_database(database) as conn:
         rename_classifier(conn, old, new)
-    if as_json:
-        print_json({"old": old, "name": new})
-    else:
-        echo(f"{old} is now called {new}. Queries with the old name go on working.")
+    said = f"{old} is now called {new}. Queries with the old name go on working."
+    print_result(as_json, {"old": old, "name": new}, said)
 
 
 @classifiers.command("remove-alias")
@@ -251,10 +249,7 @@ def remove_alias_command(database: str, alias: str, as_json: bool) -> None:
 
     with open_database(database) as conn:
         remove_alias(conn, alias)
-    if as_json:
-        print_json({"removed": alias})
-    else:
-        echo(f"{alias} is no longer the name of a classifier.")
+    print_result(as_json, {"removed": alias}, f"{alias} is no longer the name of a classifier.")
 
 
 @classifiers.command("default")
@@ -268,10 +263,7 @@ def default_command(database: str, name: str, as_json: bool) -> None:
 
     with open_database(database) as conn:
         set_default(conn, name)
-    if as_json:
-        print_json({"default": name})
-    else:
-        echo(f"{name} is now the default classifier.")
+    print_result(as_json, {"default": name}, f"{name} is now the default classifier.")
 
 
 @classifiers.command("use")
@@ -287,10 +279,8 @@ def use_command(database: str, name: str, as_json: bool) -> None:
     with open_database(database) as conn:
         classifier = find_classifier(conn, name)
         use_version(conn, classifier)
-    if as_json:
-        print_json({"classifier": classifier.name, "version": classifier.version})
-    else:
-        echo(f"{classifier.name} is now version {classifier.version}.")
+    said = f"{classifier.name} is now version {classifier.version}."
+    print_result(as_json, {"classifier": classifier.name, "version": classifier.version}, said)
 
 
 @classifiers.command()

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from .output import echo, friendly, print_json, say, step_progress
+from .output import friendly, print_result, say, step_progress
 
 
 @click.command()
@@ -26,11 +26,8 @@ def demo(path: str, overwrite: bool, as_json: bool) -> None:
     say(f"Making {path}: check, train, evaluate, predict …")
     with step_progress() as progress:
         result = build.run(Path(path), overwrite=overwrite, progress=progress)
-    if as_json:
-        print_json(result.to_dict())
-        return
-    for line in result.lines(_program("datasette"), _program("sqlite-utils")):
-        echo(line)
+    lines = result.lines(_program("datasette"), _program("sqlite-utils"))
+    print_result(as_json, result.to_dict(), *lines)
 
 
 def _program(name: str) -> str:

@@ -11,7 +11,7 @@ from ..core.errors import ReviewError
 from ..core.humanize import rows_text
 from .confirmation import confirm
 from .options import Given, database_argument, json_option, open_database
-from .output import echo, friendly, print_json
+from .output import echo, friendly, print_json, print_result
 from .review import person_called
 
 if TYPE_CHECKING:
@@ -78,10 +78,8 @@ def merge_labels(
             return
         confirm(f"Change {rows_text(plan.changed)}?", yes=yes, otherwise="Nothing was changed.")
         done = merge(conn, task, old, into, seen=plan.seen, who=person_called(person))
-    if as_json:
-        print_json({**plan.to_dict(), "batch": done.batch})
-    else:
-        echo(f"Changed {rows_text(len(done.keys))}; --undo {done.batch} takes it back.")
+    said = f"Changed {rows_text(len(done.keys))}; --undo {done.batch} takes it back."
+    print_result(as_json, {**plan.to_dict(), "batch": done.batch}, said)
 
 
 def _task(conn: sqlite3.Connection, table: str, given: Given) -> Task:
@@ -111,11 +109,10 @@ def _undo(conn: sqlite3.Connection, table: str, batch: int, who: str, as_json: b
     if found.source.lower() != table.lower() or found.job_id is not None:
         raise ReviewError(f"Table {table} has no merge {batch}.")
     undone = undo_batch(conn, batch, who)
-    if as_json:
-        print_json({"batch": batch, "restored": len(undone.restored), "kept": undone.kept})
-        return
     left = f", {rows_text(undone.kept)} changed since left as they are" if undone.kept else ""
-    echo(f"Undone: {rows_text(len(undone.restored))} have their old labels again{left}.")
+    said = f"Undone: {rows_text(len(undone.restored))} have their old labels again{left}."
+    done = {"batch": batch, "restored": len(undone.restored), "kept": undone.kept}
+    print_result(as_json, done, said)
 
 
 def _suggest(conn: sqlite3.Connection, task: Task, as_json: bool) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from .options import database_argument, json_option, open_database
-from .output import echo, friendly, print_json, say
+from .output import echo, friendly, print_json, print_result, say
 
 _name_option = click.option("--name", "new_name", help="Name of the classifier there. [its own]")
 
@@ -56,10 +56,7 @@ def import_model(database: str, folder: str, new_name: str | None, as_json: bool
     model, _ = load_model(folder)
     with open_database(database) as conn:
         classifier = store_model(conn, model, new_name)
-    if as_json:
-        print_json({"classifier": classifier.title})
-    else:
-        echo(f"Stored {classifier.title}.")
+    print_result(as_json, {"classifier": classifier.title}, f"Stored {classifier.title}.")
 
 
 @click.command()
@@ -80,7 +77,5 @@ def copy(database: str, name: str, other: str, new_name: str | None, as_json: bo
 
     with open_database(database) as conn, open_database(other) as target:
         classifier = store_model(target, read_model(conn, find_classifier(conn, name)), new_name)
-    if as_json:
-        print_json({"classifier": classifier.title, "database": other})
-    else:
-        echo(f"{other} has {classifier.title} now.")
+    said = f"{other} has {classifier.title} now."
+    print_result(as_json, {"classifier": classifier.title, "database": other}, said)

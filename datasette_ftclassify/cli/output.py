@@ -105,6 +105,15 @@ def print_json(data: object) -> None:
     click.echo(json.dumps(data, ensure_ascii=False, indent=2, default=_default))
 
 
+def print_result(as_json: bool, data: object, *lines: str) -> None:
+    """What a command has done: an object of JSON, or lines for people."""
+    if as_json:
+        print_json(data)
+        return
+    for line in lines:
+        echo(line)
+
+
 def _default(value: object) -> object:
     return as_json(value) if is_dataclass(value) else str(value)
 

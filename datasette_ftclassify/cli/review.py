@@ -15,7 +15,7 @@ import click
 from ..core.errors import FtclassifyError, ReviewError, RowChanged
 from ..core.humanize import counted, key_list, percent, rows_text
 from .options import Given, database_argument, json_option, open_database, task_from, where_option
-from .output import echo, friendly, one_line, print_json, say
+from .output import echo, friendly, one_line, print_json, print_result, say
 from .run_job import run_here
 
 if TYPE_CHECKING:
@@ -114,10 +114,8 @@ def review(
             _set(conn, job, choices, note, add_labels, as_json, who)
         elif undo_last:
             change = undo(conn, job, who).change
-            if as_json:
-                print_json({"change": change.id, "undone": True})
-            else:
-                echo(f"Undone: row {change.place} is open again.")
+            said = f"Undone: row {change.place} is open again."
+            print_result(as_json, {"change": change.id, "undone": True}, said)
         elif not interactive:
             _list(conn, job, as_json, who)
         else:
@@ -265,10 +263,8 @@ def _set(
             who=who, note=note, new_label=new[0] if new else "",
         ).change  # fmt: skip
         done.append({"place": place, "key": row.key, "action": changed.action, "id": changed.id})
-    if as_json:
-        print_json({"job": job.id, "changes": done})
-    else:
-        echo(f"{rows_text(len(done)).capitalize()} reviewed.")
+    said = f"{rows_text(len(done)).capitalize()} reviewed."
+    print_result(as_json, {"job": job.id, "changes": done}, said)
 
 
 class Session:

@@ -17,7 +17,7 @@ from ..core.errors import FtclassifyError, JobPaused, JobStopped
 from ..core.humanize import counted
 from ..core.sqlite_errors import SQLITE_ERRORS
 from ..present.jobs import describe, money
-from .output import StepProgress, Stopped, echo, print_json, step_progress, with_options
+from .output import StepProgress, Stopped, print_result, step_progress, with_options
 
 if TYPE_CHECKING:
     from ..store.jobs.job import Job
@@ -119,10 +119,8 @@ def tell_queued(
     from ..store.jobs.queue import put_in_queue
 
     job = put_in_queue(conn, job)
-    if as_json:
-        print_json(job.to_dict())
-    else:
-        echo(f"Job {job.id} waits. Run it with: {work_command(conn, job, database, base_url)}")
+    said = f"Job {job.id} waits. Run it with: {work_command(conn, job, database, base_url)}"
+    print_result(as_json, job.to_dict(), said)
 
 
 @contextmanager

@@ -23,7 +23,7 @@ from .options import (
     task_options,
     yes_option,
 )
-from .output import echo, friendly, print_json, say, step_progress
+from .output import echo, friendly, print_json, print_result, say, step_progress
 from .run_job import run_here
 
 if TYPE_CHECKING:
@@ -144,10 +144,8 @@ def _agree(conn: sqlite3.Connection, sweep: Sweep, access: Access, given: Given)
 
 
 def _tell_queued(sweep: Sweep, jobs: list[int], as_json: bool) -> None:
-    if as_json:
-        print_json({"sweep": sweep.id, "jobs": jobs})
-        return
-    echo(f"{counted(len(jobs), 'training')} queued; the same command shows what was chosen.")
+    said = f"{counted(len(jobs), 'training')} queued; the same command shows what was chosen."
+    print_result(as_json, {"sweep": sweep.id, "jobs": jobs}, said)
 
 
 def _judge(

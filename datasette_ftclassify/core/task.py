@@ -23,6 +23,7 @@ from .notations import NOTATIONS
 from .other_label import Other
 from .rendering import Renderer, renderer, template_columns
 from .text import TEXT_FORM, Read, reading_of
+from .typed_json import read_fields
 from .untrusted_json import JsonObject
 
 _SAMPLE = 5_000
@@ -78,23 +79,9 @@ class Task:
         Raises TaskError when anything in it has the wrong type.
         """
         try:
-            task = cls(
-                source=_string(data["source"]),
-                text=_strings(data["text"]),
-                labels=_strings(data["labels"]),
-                kind=_string(data["kind"]),
-                template=_optional(data.get("template")),
-                where=_optional(data.get("where")),
-                params=_params(data.get("params") or {}),
-                split_column=_optional(data.get("split_column")),
-                delimiter=_optional(data.get("delimiter")),
-                text_form=_text_form(data.get("text_form", 0)),
-                notation=data.get("notation"),
-                label_names=_strings(data.get("label_names") or ()),
-                markup=_markup(data.get("markup")),
-                merged=_label_values(data.get("merged") or ()),
-                other=Other.from_stored(data.get("other")),
-            )
+            known = {n: data[n] for n in cls.__dataclass_fields__ if data.get(n) is not None}
+            params = _params(known.pop("params", {}))
+            task = replace(read_fields(cls, {"text_form": 0, **known}), params=params)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise TaskError("A stored task is damaged: train the classifier again.") from error
         several = len(task.labels) > 1 or task.delimiter is not None
@@ -102,6 +89,8 @@ class Task:
             not task.text
             or not task.labels
             or task.kind not in KINDS
+            or not 0 <= task.text_form <= TEXT_FORM
+            or not all(map(is_label, task.merged))
             or (several and task.exclusive)
             or task.notation not in (None, *NOTATIONS)
             or (task.notation is not None and (several or task.exclusive))
@@ -146,40 +135,6 @@ class Task:
         if self.named_labels:
             return LabelSet(self.named_labels, self.kind)
         return LabelSet.of(values, self.kind)
-
-
-def _string(value: object) -> str:
-    if not isinstance(value, str):
-        raise TypeError(value)
-    return value
-
-
-def _strings(values: object) -> tuple[str, ...]:
-    if not isinstance(values, (list, tuple)):
-        raise TypeError(values)
-    return tuple(map(_string, values))
-
-
-def _text_form(value: object) -> int:
-    if type(value) is not int or not 0 <= value <= TEXT_FORM:
-        raise TypeError(value)
-    return value
-
-
-def _markup(value: object) -> Markup | None:
-    if value is None:
-        return None
-    return MARKUPS[MARKUPS.index(_string(value))]
-
-
-def _label_values(values: object) -> tuple[LabelValue, ...]:
-    if not isinstance(values, (list, tuple)) or not all(map(is_label, values)):
-        raise TypeError(values)
-    return tuple(values)
-
-
-def _optional(value: object) -> str | None:
-    return None if value is None else _string(value)
 
 
 def _params(values: JsonObject) -> Params:

@@ -72,6 +72,11 @@ def read_dataclass(cls: type[T], data: object) -> T:
     if read is not None:
         made: T = read(data)
         return made
+    return read_fields(cls, data)
+
+
+def read_fields(cls: type[T], data: Mapping[str, Any]) -> T:
+    """The same without `from_dict`, for a class that has one."""
     hints = _hints(cls)  # type: ignore[arg-type]
     unknown = [name for name in data if name not in hints]
     if unknown:
@@ -103,7 +108,8 @@ def _value(kind: Any, value: Any) -> Any:
         return read_typed_dict(kind, value)
     if isinstance(origin, type) and issubclass(origin, Mapping) and isinstance(value, Mapping):
         return {name: _value(arguments[1], each) for name, each in value.items()}
-    if isinstance(origin, type) and issubclass(origin, Sequence) and isinstance(value, list):
+    listed = isinstance(origin, type) and issubclass(origin, Sequence)
+    if listed and isinstance(value, (list, tuple)):
         items = [_value(arguments[0], item) for item in value]
         return items if origin is list else tuple(items)
     allowed = (int, float) if kind is float else kind

@@ -11,11 +11,10 @@ from __future__ import annotations
 import json
 import math
 import os
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from datetime import date as Date
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 from ..core.errors import FtclassifyError
 from ..core.settings import PRICES
@@ -37,9 +36,6 @@ class Estimate:
     tokens_billed: int
     usd: float | None
     note: str
-
-    def to_dict(self) -> dict[str, Any]:
-        return asdict(self)
 
 
 def load_prices(path: str | Path | None = None) -> PriceTable:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import asdict
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -76,7 +77,7 @@ def test_training_costs_tokens_times_epochs(tmp_path: Path) -> None:
     assert estimate.tokens_billed == 1_500_000
     assert estimate.usd == pytest.approx(6.0)
     assert "2027-02-01" in estimate.note
-    assert json.loads(json.dumps(estimate.to_dict()))["usd"] == pytest.approx(6.0)
+    assert json.loads(json.dumps(asdict(estimate)))["usd"] == pytest.approx(6.0)
 
 
 def test_notes_say_when_it_ends() -> None:
