@@ -14,15 +14,16 @@ import sqlite3
 import stat
 import tempfile
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, astuple, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
-from ..core.errors import ArtifactError, FtclassifyError, LabelError, SourceError, TaskError
+from ..core.errors import ArtifactError, FtclassifyError, SourceError
 from ..core.labels import LabelSet
 from ..core.prediction import Answerer, fits
 from ..core.task import Task
 from ..core.training_report import Header, TrainingReport
+from ..core.typed_json import read_stored
 from ..core.untrusted_json import MOST_BYTES, JsonObject, read_object
 from ..metrics.stored import read_metrics
 from ..store.artifacts import MAX_ARTIFACT, MAX_PARTS
@@ -32,7 +33,7 @@ from ..store.evaluations import TEST, add_evaluation, evaluation_text
 from ..store.minimum_scores import KeptTree, MinimumScore, find_minimum, set_minimum
 from ..store.reports import read_report
 from ..store.schema import ensure_schema, transaction
-from ..store.splits import StoredPlan, add_split, read_plan, split_plan
+from ..store.splits import StoredPlan, add_split, split_plan
 from ..trainers.base import Learner
 from ..trainers.registry import get_trainer
 from .as_published import without_machine
@@ -197,10 +198,7 @@ def load_model(folder: str | Path) -> tuple[PortableModel, Answerer]:
             f"{root} has format {str(about.get('format'))[:20]!r}, and this version reads "
             f"{FORMAT}: upgrade datasette-ftclassify."
         )
-    try:
-        model = _described(about, _parts(root, about.get("parts")))
-    except (LabelError, TaskError) as error:
-        raise ArtifactError(f"{root / MODEL} is damaged: {error}") from error
+    model = _described(about, _parts(root, about.get("parts")))
     trainer = get_trainer(model.trainer)
     if not isinstance(trainer, Learner):
         raise ArtifactError(
@@ -214,71 +212,60 @@ def load_model(folder: str | Path) -> tuple[PortableModel, Answerer]:
     return model, Answerer(predictor, model.labels, label_thresholds(model.minimum))
 
 
+class _Required(TypedDict):
+    name: str
+    trainer: str
+    labels: LabelSet
+    task: Task
+    split: StoredPlan
+    seed: int
+    training_rows: int
+    header: JsonObject
+    report: JsonObject
+
+
+class _About(_Required, total=False):
+    """What `_about` has written, but for the parts."""
+
+    metrics: JsonObject | None
+    notes: CardNotes | None
+    minimum_score: JsonObject | None
+
+
 def _described(about: JsonObject, parts: Mapping[str, bytes]) -> PortableModel:
-    header, metrics, notes = about.get("header"), about.get("metrics"), about.get("notes")
-    texts = [notes.get(n) if isinstance(notes, dict) else "" for n in ("intended_use", "limits")]
-    seed, rows = about.get("seed"), about.get("training_rows")
-    minimum = about.get("minimum_score")
-    kept = None if metrics is None else json.dumps(metrics)
+    known = read_stored(_About, about, f"The {MODEL} was", "export the model again")
+    labels, notes = known["labels"], known.get("notes") or CardNotes()
+    kept = None if known.get("metrics") is None else json.dumps(known["metrics"])
     if kept is not None:
         read_metrics(kept)
-    if (
-        not isinstance(header, dict)
-        or type(seed) is not int
-        or type(rows) is not int
-        or not 0 <= rows < 2**53
-        or not 0 <= seed < 2**53
-        or not all(isinstance(text, str) and len(text) <= LONGEST for text in texts)
-    ):
-        raise ArtifactError(f"The {MODEL} is damaged: something in it has the wrong type.")
-    labels = LabelSet.from_dict(_object(about, "labels"))
+    numbers = (known["seed"], known["training_rows"])
+    if not all(0 <= n < 2**53 for n in numbers) or max(map(len, astuple(notes))) > LONGEST:
+        raise ArtifactError(f"The {MODEL} is damaged: something in it is too large.")
+    minimum = known.get("minimum_score")
     return PortableModel(
-        name=_text(about, "name"),
-        trainer=_text(about, "trainer"),
+        name=known["name"],
+        trainer=known["trainer"],
         labels=labels,
-        task=Task.from_dict(_object(about, "task")),
-        plan=read_plan(about.get("split")),
-        seed=seed,
-        training_rows=rows,
-        header=header,
-        report=read_report(json.dumps(_object(about, "report"))),
+        task=known["task"],
+        plan=known["split"],
+        seed=known["seed"],
+        training_rows=known["training_rows"],
+        header=known["header"],
+        report=read_report(json.dumps(known["report"])),
         parts=parts,
         metrics=kept,
-        notes=CardNotes(*map(str, texts)),
+        notes=notes,
         minimum=None if minimum is None else _minimum(minimum, len(labels)),
     )
 
 
-def _minimum(data: object, n_labels: int) -> MinimumScore:
-    plain = isinstance(data, dict) and not any(
-        isinstance(value, (list, dict))
-        for name, value in data.items()
-        if name not in ("thresholds", "tree")
-    )
-    try:
-        found = MinimumScore(**data) if isinstance(data, dict) and plain else None
-        if found is not None and found.tree is not None:
-            found = replace(found, tree=KeptTree.from_dict(found.tree, n_labels))
-        several = None if found is None or found.thresholds is None else tuple(found.thresholds)
-    except TypeError:
-        found = None
-    if found is None:
-        raise ArtifactError(f"The minimum score in {MODEL} is damaged.")
-    return replace(found, thresholds=several, set_by=None)
-
-
-def _text(about: JsonObject, name: str) -> str:
-    value = about.get(name)
-    if not isinstance(value, str):
-        raise ArtifactError(f"The {MODEL} is damaged: its {name} is no text.")
-    return value
-
-
-def _object(about: JsonObject, name: str) -> dict[str, Any]:
-    value = about.get(name)
-    if not isinstance(value, dict):
-        raise ArtifactError(f"The {MODEL} is damaged: its {name} is no object.")
-    return value
+def _minimum(data: JsonObject, n_labels: int) -> MinimumScore:
+    words = {**data}
+    tree = words.pop("tree", None)
+    what = f"The minimum score in {MODEL} was"
+    found = read_stored(MinimumScore, words, what, "export the model again")
+    kept = None if tree is None else KeptTree.from_dict(tree, n_labels)
+    return replace(found, tree=kept, set_by=None)
 
 
 def _parts(root: Path, declared: object) -> dict[str, bytes]:
