@@ -25,8 +25,7 @@ from .client import open_client
 from .dialect import OPENAI, Dialect
 from .errors import FAILURES, Refusal, problem
 from .pagination import pages
-from .request_options import Fields
-from .requests import RequestBuilder
+from .request_options import StoredModelClient
 
 MAX_REQUESTS = 50_000
 MAX_BYTES = 200_000_000
@@ -48,13 +47,8 @@ _PATHS = {"chat": "/chat/completions", "completion": "/completions"}
 T = TypeVar("T")
 
 
-class OpenAIBatchClient:
-    """Sends and reads batches about one stored classifier's model.
-
-    priced_as: see `OpenAIInferenceClient`
-    Raises ArtifactError for a damaged header, and AccessError without a key, or when the model is
-    not at the host that the operator set.
-    """
+class OpenAIBatchClient(StoredModelClient):
+    """Sends and reads batches about one stored classifier's model. Raises as that does."""
 
     def __init__(
         self,
@@ -69,28 +63,11 @@ class OpenAIBatchClient:
     ) -> None:
         self.max_requests = max_requests
         self.max_bytes = max_bytes
-        self._builder = RequestBuilder(header, labels, endpoint, dialect)
-        self.model = priced_as(self._builder.tuned.priced)
-        self.unknown_as = (
-            None
-            if self._builder.tuned.known
-            else (self._builder.tuned.host, self._builder.tuned.asked)
-        )
-        self._priced_as = priced_as
-        self._fields = Fields.of(self._builder, endpoint)
-        self._options = self._builder.options
+        super().__init__(header, labels, endpoint, dialect, priced_as)
         self._path = (dialect.batch_root or "") + _PATHS[self._builder.form]
         self._host = dialect.host(endpoint)
         self._secrets = (endpoint.api_key,) if endpoint.api_key else ()
         self._client = open_client(endpoint, dialect)
-
-    def stands_for(self, base: str) -> None:
-        """See `OfUnknownModel`."""
-        self.model, self.unknown_as = self._priced_as(base), None
-
-    def expected(self, text: str) -> Usage:
-        """See `RequestBuilder.expected`."""
-        return self._builder.expected(text, self._options)
 
     def line(self, key: str, text: str) -> bytes:
         """A request as a line of the file. In ASCII, so that nothing in a text breaks the line."""

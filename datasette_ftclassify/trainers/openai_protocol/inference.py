@@ -22,20 +22,18 @@ from .dialect import OPENAI, Dialect
 from .errors import FAILURES, Refusal, problem
 from .http_client import HttpClient
 from .rate_limits import hold_of
-from .request_options import Fields
-from .requests import TOKEN_LIMITS, RequestBuilder
+from .request_options import StoredModelClient
+from .requests import TOKEN_LIMITS
 
 SCOUT_SECONDS = 2.0
 """Seconds that other requests wait for the first to find out which fields the server takes."""
 
 
-class OpenAIInferenceClient:
+class OpenAIInferenceClient(StoredModelClient):
     """The `InferenceClient` of one model. For one event loop.
 
-    priced_as: from the name of the model that it was tuned from to the one that prices are under
-    timeout:   seconds that a request may take
-    Raises ArtifactError for a damaged header, and AccessError without a key, or when the model is
-    not at the host that the operator set.
+    timeout: seconds that a request may take
+    Raises as `StoredModelClient` does.
     """
 
     def __init__(
@@ -48,16 +46,9 @@ class OpenAIInferenceClient:
         priced_as: Callable[[str], str] = str,
         timeout: float = 60.0,
     ) -> None:
-        self._builder = RequestBuilder(header, labels, endpoint, dialect)
-        self._tuned = self._builder.tuned
-        self.model = priced_as(self._tuned.priced)
-        self.unknown_as = None if self._tuned.known else (self._tuned.host, self._tuned.asked)
-        self._priced_as = priced_as
+        super().__init__(header, labels, endpoint, dialect, priced_as)
         path = "chat/completions" if self._builder.form == "chat" else "completions"
         self._http = HttpClient(endpoint, path, self._tuned.asked, dialect, timeout=timeout)
-        self._fields = Fields.of(self._builder, endpoint)
-        # Replaced and never changed, so that a request can see whether another one found out more.
-        self._options = self._builder.options
         self._scouting = False
         self._scouted = asyncio.Event()
 
@@ -90,14 +81,6 @@ class OpenAIInferenceClient:
             except (asyncio.TimeoutError, TimeoutError):
                 pass
         self._scouting = True
-
-    def stands_for(self, base: str) -> None:
-        """See `OfUnknownModel`."""
-        self.model, self.unknown_as = self._priced_as(base), None
-
-    def expected(self, text: str) -> Usage:
-        """See `RequestBuilder.expected`."""
-        return self._builder.expected(text, self._options)
 
     async def close(self) -> None:
         await self._http.close()

@@ -6,11 +6,15 @@ The refusal of a field means the same for a single request and in a batch.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ...core.labels import LabelSet
+from ...core.training_report import Header
 from ..access import Endpoint
+from ..usage import Usage
+from .dialect import Dialect
 from .errors import Refusal
 from .requests import EFFORTS, TOKEN_LIMITS, RequestBuilder
 from .training_options import extra_body_of
@@ -76,3 +80,37 @@ class Fields:
         most = self.max_output + REASONING_TOKENS
         name = next((n for n in TOKEN_LIMITS if n in options and n not in self.fixed), None)
         return None if name is None or options[name] >= most else {**options, name: most}
+
+
+class StoredModelClient:
+    """What the clients of a stored classifier's model share.
+
+    priced_as: from the name of the model that it was tuned from to the one that prices are under
+    Raises ArtifactError for a damaged header, and AccessError without a key, or when the model is
+    not at the host that the operator set.
+    """
+
+    def __init__(
+        self,
+        header: Header,
+        labels: LabelSet,
+        endpoint: Endpoint,
+        dialect: Dialect,
+        priced_as: Callable[[str], str],
+    ) -> None:
+        self._builder = RequestBuilder(header, labels, endpoint, dialect)
+        self._tuned = self._builder.tuned
+        self.model = priced_as(self._tuned.priced)
+        self.unknown_as = None if self._tuned.known else (self._tuned.host, self._tuned.asked)
+        self._priced_as = priced_as
+        self._fields = Fields.of(self._builder, endpoint)
+        # Replaced and never changed, so that a request can see whether another one found out more.
+        self._options = self._builder.options
+
+    def stands_for(self, base: str) -> None:
+        """See `OfUnknownModel`."""
+        self.model, self.unknown_as = self._priced_as(base), None
+
+    def expected(self, text: str) -> Usage:
+        """See `RequestBuilder.expected`."""
+        return self._builder.expected(text, self._options)
