@@ -9,12 +9,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..core.database import Cell, Key
-from ..core.errors import ArtifactError, ReviewError
+from ..core.errors import ReviewError
+from ..core.typed_json import read_stored
 from ..core.untrusted_json import read_json
 from .cell_size import at_most
 from .classifiers import now
 from .label_changes import CHANGE, Change
-from .reviews import cells_text, plain_text
+from .reviews import cells_text
 from .tables import has_table
 
 MOST_LISTED = 100
@@ -93,13 +94,8 @@ def add_changes(
     )
 
 
-_BATCH = ", ".join(
-    ["id", "job_id", "rows"]
-    + [
-        at_most(name)
-        for name in ("source", "columns", "said", "who", "created_at", "undone_by", "undone_at")
-    ]
-)
+_TEXTS = ("source", "columns", "said", "who", "created_at", "undone_by", "undone_at")
+_BATCH = ", ".join(["id", "job_id", "rows", *map(at_most, _TEXTS)])
 
 
 def get_batch(conn: sqlite3.Connection, batch_id: int) -> ChangeBatch:
@@ -166,22 +162,6 @@ def merged_since(conn: sqlite3.Connection, source: str, columns: Sequence[str], 
 
 
 def _batch(cells: Sequence[Any]) -> ChangeBatch:
-    id_, job_id, rows, source, columns, said, who, created_at, undone_by, undone_at = cells
-    try:
-        names = read_json(columns, "columns")
-        if not isinstance(names, list):
-            raise TypeError("no list")
-        return ChangeBatch(
-            id=int(id_),
-            job_id=None if job_id is None else int(job_id),
-            source=plain_text(source),
-            columns=tuple(map(plain_text, names)),
-            said=plain_text(said),
-            rows=int(rows),
-            who=plain_text(who),
-            created_at=plain_text(created_at),
-            undone_by=None if undone_by is None else plain_text(undone_by),
-            undone_at=None if undone_at is None else plain_text(undone_at),
-        )
-    except (TypeError, ValueError) as error:
-        raise ArtifactError("A record of changes is damaged in this file.") from error
+    known = dict(zip(("id", "job_id", "rows", *_TEXTS), cells, strict=True))
+    known["columns"] = read_json(known["columns"], "columns")
+    return read_stored(ChangeBatch, known, "A record of changes was", "undo them by hand")

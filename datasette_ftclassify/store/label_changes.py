@@ -6,25 +6,23 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, Literal
 
 from ..core.database import Cell, Key, relation
 from ..core.errors import ArtifactError
 from ..core.labels import is_blank
 from ..core.text import text_hash
+from ..core.typed_json import read_stored
 from .cell_size import at_most
 from .classifiers import now
-from .reviews import QueuedRow, cells_text, plain_text, read_cells, set_state
+from .reviews import QueuedRow, cells_text, read_cells, set_state
 from .tables import has_table
 
 MOST_CHANGES = 500
 """Changes that are listed."""
 
 Action = Literal["label", "keep", "skip", "answer", "pass"]
-_ACTIONS: dict[Any, Action] = {
-    "label": "label", "keep": "keep", "skip": "skip", "answer": "answer", "pass": "pass"
-}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -54,27 +52,10 @@ class Change:
     @classmethod
     def read(cls, cells: Sequence[Any]) -> Change:
         """From the columns of CHANGE. Raises ArtifactError."""
-        id_, job_id, place, source, key, action, before, after, *rest = cells
-        why, note, who, created_at, undone_by, undone_at = rest
-        try:
-            return cls(
-                id=int(id_),
-                job_id=int(job_id),
-                place=int(place),
-                source=plain_text(source),
-                key=read_cells(key),
-                action=_ACTIONS[action],
-                before=read_cells(before),
-                after=read_cells(after),
-                why=plain_text(why),
-                note=plain_text(note),
-                who=plain_text(who),
-                created_at=plain_text(created_at),
-                undone_by=undone_by,
-                undone_at=undone_at,
-            )
-        except (TypeError, ValueError, KeyError) as error:
-            raise ArtifactError("A record of a change is damaged in this file.") from error
+        known = dict(zip((field.name for field in fields(cls)), cells, strict=True))
+        for name in ("key", "before", "after"):
+            known[name] = read_cells(known[name])
+        return read_stored(cls, known, "A record of a change was", "undo it by hand")
 
 
 def add_change(
