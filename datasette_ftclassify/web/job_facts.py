@@ -246,10 +246,14 @@ def _console(host: object, what: str, name: str) -> str | None:
 
 @dataclass(frozen=True)
 class Curves:
-    """Loss and accuracy over the steps; columns, rows: their figures as a table, the step first."""
+    """Loss and accuracy over the steps; columns, rows: their figures as a table, the step first.
+
+    of_what: the accuracy is; services say that of tokens
+    """
 
     loss: charts.Lines | None
     accuracy: charts.Lines | None
+    of_what: str
     columns: list[str]
     rows: list[list[float | None]]
 
@@ -275,6 +279,7 @@ def curves(points: Sequence[Figures], marks: Sequence[float]) -> Curves | None:
     return Curves(
         drawn["loss"],
         drawn["accuracy"],
+        " of tokens" if any("token" in name for name in columns) else "",
         [name.replace("_", " ") for name in columns],
         [[row["step"], *(row.get(name) for name in columns)] for row in thinned(rows)],
     )

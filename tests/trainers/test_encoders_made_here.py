@@ -31,6 +31,7 @@ from datasette_ftclassify.trainers.encoders.files import find_encoder
 from datasette_ftclassify.trainers.encoders.known import usual_encoder
 from datasette_ftclassify.trainers.encoders.vector_store import opened_store, store_path
 from datasette_ftclassify.trainers.finetuning import trainer
+from datasette_ftclassify.web.job_facts import curves
 
 VECTORS = {"animal": [1.0, 0.0], "cat": [1.0, 0.1], "tool": [0.0, 1.0], "saw": [0.1, 1.0]}
 
@@ -201,6 +202,16 @@ def test_the_setting_names_the_encoder_of_a_page(
     monkeypatch.setenv("FTCLASSIFY_ENCODER", str(without))
     with pytest.raises(TrainingError, match="No encoder with weights"):
         trainer.EncoderTrainer().check_options(TrainerOptions())
+
+
+@pytest.mark.parametrize(
+    ("name", "of_what"), [("valid_accuracy", ""), ("valid_mean_token_accuracy", " of tokens")]
+)
+def test_the_accuracy_of_a_job_is_drawn_as_what_it_is(name: str, of_what: str) -> None:
+    drawn = curves([{"step": 6, name: 0.5}, {"step": 12, name: 0.75}], [])
+    assert drawn is not None
+    assert drawn.accuracy is not None
+    assert drawn.of_what == of_what
 
 
 async def test_the_page_says_what_to_install(
