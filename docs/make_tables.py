@@ -22,7 +22,7 @@ from datasette_ftclassify.store.jobs.states import STATES
 from datasette_ftclassify.trainers.base import options_of
 from datasette_ftclassify.trainers.builtin import documented
 from datasette_ftclassify.trainers.options import options_table
-from datasette_ftclassify.web.permissions import PERMISSIONS
+from datasette_ftclassify.web.permissions import PERMISSIONS, VIEW
 from datasette_ftclassify.web.plugins import PLUGINS
 from datasette_ftclassify.web.routes import routes
 
@@ -123,6 +123,8 @@ def pages() -> str:
         reads = f"`{route.reads}`" if route.reads else "–"
         if route.about in ("instance", "database"):
             reads = f"who may see the {route.about}"
+        if route.about == "job" and route.reads == VIEW:
+            reads = "who works on the table"
         rows.append((f"`{place}`", reads, f"`{route.writes}`" if route.writes else "–"))
     return as_table("page|to see it|to send its form", rows)
 

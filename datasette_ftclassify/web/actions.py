@@ -29,10 +29,7 @@ class Permission:
 
 
 PERMISSIONS = {
-    VIEW: Permission(
-        "See the classifiers that were trained on a table, try them, see how far its jobs are",
-        open=True,
-    ),
+    VIEW: Permission("See the classifiers that were trained on a table, and try them", open=True),
     TRAIN: Permission(
         "Check a table, export it, train and evaluate on it; see settings, events and a service's "
         "ids of its jobs"
@@ -53,6 +50,9 @@ PERMISSIONS = {
         database=True,
     ),
 }
+
+JOBS = (TRAIN, PREDICT, REVIEW, DELETE)
+"""Whoever has one of these of a table is shown its jobs; to others they are not there."""
 
 WORK = frozenset((TRAIN, PREDICT, REVIEW, SPEND))
 """What nobody may where only what answers is installed."""

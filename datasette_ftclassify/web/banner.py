@@ -11,10 +11,9 @@ from ..core.errors import FtclassifyError
 from ..core.sqlite_errors import SQLITE_ERRORS
 from ..store.jobs.queries import newest_jobs
 from .datasette_reads import read
-from .job_facts import table_or_none, tables_of_job
+from .job_tables import JobTables, JobViewer, tables_of_job
 from .named_classifiers import silent_classifiers
 from .page_request import page_url
-from .permissions import VIEW, may
 from .static_files import static_name
 from .table_cells import columns_of
 
@@ -67,7 +66,7 @@ async def style_urls(
 async def _is_worked_on(
     datasette: Datasette, request: Any, database: str | None, table: str | None
 ) -> bool:
-    """Whether a job runs on the table that the visitor may see."""
+    """Whether a job runs on the table that the visitor is shown."""
     if not database or not table or database not in datasette.databases:
         return False
     db = datasette.get_database(database)
@@ -77,19 +76,18 @@ async def _is_worked_on(
         jobs = await read(db, lambda conn: _active(conn, table))
     except (*SQLITE_ERRORS, FtclassifyError):  # no page of a table fails for our sake
         return False
-    seen: dict[str, bool] = {}
-    for name in frozenset().union(*jobs):
-        seen[name] = await may(datasette, request.actor, VIEW, database, name)
-    return any(all(seen[name] for name in tables) for tables in jobs)
+    viewer = JobViewer(datasette, request.actor, database)
+    return any([await viewer.sees(tables) for tables in jobs])
 
 
-def _active(conn: sqlite3.Connection, table: str) -> set[frozenset[str]]:
+def _active(conn: sqlite3.Connection, table: str) -> set[JobTables]:
     """The tables that each running job of this one reveals something of."""
-    found: set[frozenset[str]] = set()
+    found: set[JobTables] = set()
     before: int | None = None
     for _ in range(_MOST // _AT_ONCE):
         jobs = newest_jobs(conn, _AT_ONCE, active=True, before=before)
-        found |= {tables_of_job(conn, job) for job in jobs if table_or_none(conn, job) == table}
+        of_jobs = (tables_of_job(conn, job) for job in jobs)
+        found |= {tables for tables in of_jobs if tables.own == table}
         if not jobs:
             break
         before = jobs[-1].id

@@ -23,7 +23,6 @@ from ..store.jobs.states import ACTIONS, ACTIVE, STATES
 from ..trainers.registry import list_services
 from . import charts
 from .permissions import may_read_ours
-from .routing import table_of, tables_behind
 
 if TYPE_CHECKING:
     from ..present.jobs import Pace
@@ -64,21 +63,6 @@ def gives_several_labels(conn: sqlite3.Connection, job: Job) -> bool:
     except FtclassifyError:
         return False
     return found is not None and not found.labels.exclusive
-
-
-def table_or_none(conn: sqlite3.Connection, job: Job) -> str | None:
-    """The job's table; None when nothing says it any more."""
-    try:
-        return table_of(conn, job)
-    except FtclassifyError:
-        return None
-
-
-def tables_of_job(conn: sqlite3.Connection, job: Job) -> frozenset[str]:
-    """All tables that a job reveals something of: only who may see each of them may see the job.
-    Empty when nothing says which."""
-    table = table_or_none(conn, job)
-    return frozenset() if table is None else tables_behind(conn, job) | {table}
 
 
 def is_active(job: Job) -> bool:

@@ -135,10 +135,7 @@ def _item(
     datasette: Datasette, database: str, item: MenuItem, route: Route, **query: Any
 ) -> dict[str, str]:
     href = page_url(datasette, database, *route.path.split("/")[1:], **query)
-    label, description = item.label, item.description
-    if item.reading is not None and not datasette.get_database(database).is_mutable:
-        label, description = item.reading
-    return {"href": href, "label": label, "description": description}
+    return {"href": href, "label": item.label, "description": item.description}
 
 
 async def _subject(datasette: Datasette, actor: Any, database: str, table: str) -> Subject:

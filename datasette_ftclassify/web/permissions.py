@@ -27,6 +27,7 @@ from ..core.sqlite_errors import SQLITE_ERRORS
 from ..store.published import holds_more
 from ..store.schema import TABLES
 from .actions import DELETE as DELETE
+from .actions import JOBS as JOBS
 from .actions import MINIMUM as MINIMUM
 from .actions import PERMISSIONS as PERMISSIONS
 from .actions import PREDICT as PREDICT
@@ -110,6 +111,14 @@ async def may(datasette: Datasette, actor: Any, action: str, database: str, tabl
         actor, action, resource=(database, table), default=PERMISSIONS[action].open
     )
     return bool(granted)
+
+
+async def may_see_jobs(datasette: Datasette, actor: Any, database: str, table: str) -> bool:
+    """Whether the actor does any work on the table, and is so shown the jobs of it."""
+    for action in JOBS:
+        if await may(datasette, actor, action, database, table):
+            return True
+    return False
 
 
 async def tables_allowed(

@@ -39,7 +39,6 @@ class MenuItem:
     order:    among those of the same menu, the smallest first
     when:     whether the page has something to show there
     filtered: whether the filters of the table's page go along
-    reading:  label and description where nothing is written, if they are others: there are no jobs
     """
 
     menu: Literal["main", "database", "table", "row"]
@@ -48,7 +47,6 @@ class MenuItem:
     order: int = 0
     when: Callable[[Subject], bool] = lambda subject: True
     filtered: bool = True
-    reading: tuple[str, str] | None = None
 
 
 @dataclass(frozen=True)

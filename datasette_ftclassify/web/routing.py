@@ -35,7 +35,7 @@ from ..store.jobs.job import Job
 from ..store.jobs.state import get_job
 from .classifier_names import tables_revealed
 from .page_request import PageRequest, wants_json
-from .permissions import PERMISSIONS, TRAIN, VIEW, WORK, may_view_database, may_view_instance
+from .permissions import PERMISSIONS, VIEW, WORK, may_see_jobs, may_view_database, may_view_instance
 from .refusals import NotAgreed
 
 if TYPE_CHECKING:
@@ -149,8 +149,8 @@ class Route:
         await self._find(ask)
         if not all([await ask.may(VIEW, table) for table in (ask.table_or_none, *ask.behind)]):
             raise NotFound(_missing(self.about))
-        if self.about == "job" and not ask.db.is_mutable and not await ask.may(TRAIN):
-            raise NotFound(_missing(self.about))  # readers are shown no jobs
+        if self.about == "job" and not await may_see_jobs(datasette, ask.actor, name, ask.table):
+            raise NotFound(_missing(self.about))
         if action in WORK:
             require_whole()
         if not await ask.may(action):

@@ -10,8 +10,8 @@ from html import unescape
 from pathlib import Path
 
 import pytest
-from datasette.app import Datasette
 from sample_databases import rows
+from visiting import ROOT, get, serve
 
 from datasette_ftclassify.core.database import connect
 from datasette_ftclassify.core.task import define
@@ -93,12 +93,12 @@ def test_rows_of_an_earlier_version_are_put_in_order(path: Path, tmp_path: Path)
 
 
 async def test_facets_and_links_are_of_labels_and_not_of_lists(path: Path):
-    ds = Datasette([str(path)])
+    ds = serve(path)
     page = unescape((await ds.client.get(f"{CARD}/first@1")).text)
     assert "/several/messages?_facet_array=first_label" in page
     with closing(connect(path)) as conn:
         job = rows(conn, "select max(id) from _ftclassify_jobs where kind = 'predict'")[0][0]
-    page = unescape((await ds.client.get(f"/several/-/ftclassify/jobs/{job}")).text)
+    page = unescape((await get(ds, f"/several/-/ftclassify/jobs/{job}", ROOT)).text)
     assert "/several/messages?_facet_array=first_label&first_label__notnull=1" in page
     facets = "_facet_array=first_label&_size=0&_extra=facet_results"
     table = await ds.client.get(f"/several/messages.json?{facets}")
@@ -108,7 +108,7 @@ async def test_facets_and_links_are_of_labels_and_not_of_lists(path: Path):
 
 
 async def test_the_page_says_from_which_score_each_label_is_given(path: Path):
-    ds = Datasette([str(path)])
+    ds = serve(path)
     data = (await ds.client.get(f"{CARD}/first.json")).json()
     with closing(connect(path)) as conn:
         thresholds = load_answerer(conn, find_classifier(conn, "first")).predictor.thresholds

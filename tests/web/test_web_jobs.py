@@ -153,10 +153,30 @@ async def test_many_events_are_folded_and_the_first_left_out(town: Path, conn):
     assert "event 0<" not in page
 
 
-async def test_visitors_see_state_and_progress_and_no_more(town: Path, conn):
+@pytest.mark.parametrize("mutable", [True, False])
+async def test_readers_are_told_of_no_job(town: Path, conn, mutable: bool):
+    paid_training(conn)
+    job_id = queue_predict(town)
+    datasette = serve(town) if mutable else serve(immutables=(town,))
+    for path in (f"{PAGE}{job_id}", f"{PAGE}{job_id}.json", f"{PAGE}{job_id}/review"):
+        assert (await get(datasette, path)).status_code == 404
+    for path in ("/town/-/ftclassify.json", "/town/-/ftclassify/jobs.json",
+                 "/town/-/ftclassify/jobs.json?table=messages&active=1"):  # fmt: skip
+        assert not (await get(datasette, path)).json().get("jobs"), path
+    (counted,) = (await get(datasette, "/-/ftclassify.json")).json()["databases"]
+    assert counted["active_jobs"] == 0
+    for path in ("/town", "/town/messages", "/-/ftclassify", "/town/-/ftclassify",
+                 "/town/-/ftclassify/classifiers/topics"):  # fmt: skip
+        page = (await get(datasette, path)).text
+        assert "ftclassify/jobs" not in page, path
+        assert "strip.js" not in page, path
+
+
+async def test_who_works_on_a_table_sees_how_far_its_jobs_are_and_no_more(town: Path, conn):
     job = paid_training(conn)
-    datasette = serve(town, grants={"ftclassify-predict": {"id": "pat"}})
-    for who in (None, "pat"):
+    works = ("predict", "review", "delete")
+    datasette = serve(town, grants={f"ftclassify-{work}": {"id": work} for work in works})
+    for who in works:
         page = (await get(datasette, f"{PAGE}{job.id}", who)).text
         data = (await get(datasette, f"{PAGE}{job.id}.json", who)).json()
         assert "Running" in page
@@ -172,10 +192,10 @@ async def test_why_a_job_waits_is_for_those_who_may_do_something(town: Path, con
     job_id = queue_predict(town)
     with conn:
         conn.execute("update _ftclassify_jobs set step = 'waits: set OPERATORS_LIMIT'")
-    datasette = serve(town)
+    datasette = serve(town, grants={"ftclassify-review": {"id": "rita"}})
     assert "OPERATORS_LIMIT" in (await get(datasette, f"{PAGE}{job_id}", ROOT)).text
-    assert "OPERATORS_LIMIT" not in (await get(datasette, f"{PAGE}{job_id}")).text
-    assert "OPERATORS_LIMIT" not in (await get(datasette, f"{PAGE}{job_id}.json")).text
+    assert "OPERATORS_LIMIT" not in (await get(datasette, f"{PAGE}{job_id}", "rita")).text
+    assert "OPERATORS_LIMIT" not in (await get(datasette, f"{PAGE}{job_id}.json", "rita")).text
 
 
 @pytest.mark.parametrize("path", ["", ".json"])
@@ -257,8 +277,8 @@ async def test_a_form_of_another_site_is_refused(town: Path):
 @pytest.mark.parametrize(
     ("who", "kind", "status"),
     [
-        (None, "predict", 403),
-        (None, "train", 403),
+        (None, "predict", 404),
+        (None, "train", 404),
         ("pat", "predict", 302),
         ("pat", "train", 403),
         ("tom", "predict", 403),
@@ -319,10 +339,10 @@ async def test_a_finished_job_leads_to_what_it_made(trained: Path):
         job_id = queue_predict(trained)
         end_job(conn, claim_job(conn, job_id, ELSEWHERE), "finished", result={"rows": 1})
     datasette = serve(trained)
-    page = (await get(datasette, f"{PAGE}{job_id}")).text
+    page = (await get(datasette, f"{PAGE}{job_id}", ROOT)).text
     assert "/town/messages?_facet=topics_label" in page
     assert "job.js" not in page
-    made = (await get(datasette, f"{PAGE}1.json")).json()
+    made = (await get(datasette, f"{PAGE}1.json", ROOT)).json()
     assert made["links"]["result"].endswith("/classifiers/topics~401")
     assert made["share"] == 1
 
@@ -396,9 +416,10 @@ async def test_jobs_as_a_list_choose_by_table_and_state(town: Path, conn):
     ended = paid_training(conn)
     end_job(conn, ended, "failed", error="so it is")
     elsewhere = add_job(conn, "predict", {"table": "other", "classifier": "topics@1"})
-    datasette = serve(town, tables={"other": {"allow": {"id": ROOT}}})
+    grants = {"ftclassify-train": {"id": ["tom", ROOT]}}
+    datasette = serve(town, tables={"other": {"allow": {"id": ROOT}}}, grants=grants)
 
-    async def listed(query: str, who: str | None = None) -> list[int]:
+    async def listed(query: str, who: str = "tom") -> list[int]:
         data = (await get(datasette, f"/town/-/ftclassify/jobs.json{query}", who)).json()
         return [job["id"] for job in data["jobs"]]
 
@@ -408,7 +429,7 @@ async def test_jobs_as_a_list_choose_by_table_and_state(town: Path, conn):
     assert await listed("?table=messages&active=1", ROOT) == [active.id]
     assert await listed("?table=other&active=1", ROOT) == [elsewhere.id]
     assert await listed("?table=other&active=1") == []
-    data = (await get(datasette, "/town/-/ftclassify/jobs.json?active=1")).json()
+    data = (await get(datasette, "/town/-/ftclassify/jobs.json?active=1", "tom")).json()
     assert data["jobs"][0]["share"] == 0.1
     assert "so it is" not in json.dumps(data)
     assert get_job(conn, active.id).state == "running"
@@ -425,11 +446,12 @@ async def test_older_jobs_of_a_table_are_found_behind_newer_ones_of_others(
         conn.execute("create table secret (message, topic)")
     for n in range(7):
         add_job(conn, "check", {"n": n, "task": {**TASK, "source": "secret"}})
-    datasette = serve(town, tables={"secret": {"allow": {"id": ROOT}}})
+    grants = {"ftclassify-train": {"id": ["tom", ROOT]}}
+    datasette = serve(town, tables={"secret": {"allow": {"id": ROOT}}}, grants=grants)
     of_table = (await get(datasette, PAGE[:-1] + ".json?table=messages", ROOT)).json()["jobs"]
     assert [job["id"] for job in of_table] == [mine]
-    of_anyone = (await get(datasette, PAGE[:-1] + ".json")).json()["jobs"]
-    assert [job["id"] for job in of_anyone] == [mine]
+    of_tom = (await get(datasette, PAGE[:-1] + ".json", "tom")).json()["jobs"]
+    assert [job["id"] for job in of_tom] == [mine]
     newest = (await get(datasette, PAGE[:-1] + ".json", ROOT)).json()["jobs"]
     assert [job["id"] for job in newest] == [mine + 7, mine + 6, mine + 5]
 

@@ -13,7 +13,7 @@ import time
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.request import urlopen
+from urllib.request import HTTPCookieProcessor, build_opener, urlopen
 
 import pytest
 from datasette.app import Datasette
@@ -217,9 +217,11 @@ def test_a_job_that_nobody_here_agreed_to_is_left_as_it_is(town: Path):
     with closing(connect(copy)) as conn, conn:
         conn.execute("update _ftclassify_jobs set settings = replace(settings, 'id > 1', 'id > 0')")
         before = conn.execute("select * from _ftclassify_jobs where id = ?", [came]).fetchall()
-    with serving(copy) as server:
+    with serving(copy, "--root") as server:
         wait_for_end(copy, own)
-        page = urlopen(f"{server.url}/copy/-/ftclassify/jobs/{came}").read().decode()
+        opener = build_opener(HTTPCookieProcessor())
+        opener.open(server.login).close()
+        page = opener.open(f"{server.url}/copy/-/ftclassify/jobs/{came}").read().decode()
         assert "Waits for somebody to agree" in page
         with closing(connect(copy)) as conn:
             sql = "select * from _ftclassify_jobs where id = ?"

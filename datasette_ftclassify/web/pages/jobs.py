@@ -30,6 +30,7 @@ from ...store.jobs.states import ACTIONS
 from ...store.schema import transaction
 from .. import job_facts as parts
 from ..form_fields import number
+from ..job_tables import JobTables, JobViewer, table_or_none, tables_of_job
 from ..lifespan import has_worker, wake
 from ..operator_settings import access_of
 from ..permissions import PREDICT, SPEND, TRAIN, VIEW, may_write
@@ -57,7 +58,7 @@ MOST_READ = 5_000
 
 
 class _ForAll(TypedDict):
-    """Of a job, what everybody may know who may see its table; fields as of `Job` and `Pace`, and
+    """Of a job, what everybody may know who works on its table; fields as of `Job` and `Pace`, and
     texts by the functions of `job_facts`."""
 
     id: int
@@ -332,22 +333,22 @@ async def visible_jobs(
     active: bool = False,
     predicted_by: int | None = None,
 ) -> list[JobSummary]:
-    """The newest jobs of tables that the actor may see; where nobody writes, of those that the
-    actor may train on: readers of what was published are shown none.
+    """The newest jobs of tables that the actor works on: readers are shown none.
 
     predicted_by: only the predictions of the classifier with that id
     """
-    action = VIEW if ask.db.is_mutable else TRAIN
+    viewer = JobViewer(ask.datasette, ask.actor, ask.database)
     shown: list[Job] = []
-    seen: dict[str, bool] = {}
     before: int | None = None
     for _ in range(MOST_READ // MOST_JOBS):
         some = partial(_some, before=before, active=active, predicted_by=predicted_by)
         found = await ask.read(some)
-        for job, of, tables in found:
-            for name in tables - seen.keys():
-                seen[name] = await ask.may(action, name)
-            if tables and table in (None, of) and all(seen[name] for name in tables):
+        mine = [
+            job for job, of in found
+            if of is not None and table in (None, of) and await viewer.works_on(of)
+        ]  # fmt: skip
+        for job, tables in await ask.read(partial(_with_tables, jobs=mine)) if mine else ():
+            if await viewer.sees(tables):
                 shown.append(job)
         if len(shown) >= most or not found:
             break
@@ -358,17 +359,20 @@ async def visible_jobs(
 
 def _some(
     conn: sqlite3.Connection, *, before: int | None, active: bool, predicted_by: int | None
-) -> list[tuple[Job, str | None, frozenset[str]]]:
-    """The next jobs before that one, the table of each, and the tables that it reveals something
-    of."""
+) -> list[tuple[Job, str | None]]:
+    """The next jobs before that one, and the table of each."""
     jobs = newest_jobs(conn, MOST_JOBS, active=active, predicted_by=predicted_by, before=before)
-    return [(job, parts.table_or_none(conn, job), parts.tables_of_job(conn, job)) for job in jobs]
+    return [(job, table_or_none(conn, job)) for job in jobs]
+
+
+def _with_tables(conn: sqlite3.Connection, jobs: list[Job]) -> list[tuple[Job, JobTables]]:
+    return [(job, tables_of_job(conn, job)) for job in jobs]
 
 
 def _summary(conn: sqlite3.Connection, job: Job) -> JobSummary:
     from ...present.jobs import pace
 
-    kind, table = kind_of(job.kind), parts.table_or_none(conn, job)
+    kind, table = kind_of(job.kind), table_or_none(conn, job)
     title = named(kind.title, job, table, parts.classifier_of(conn, job))
     done, rows = parts.share_of(job), parts.rows_text(job, pace(conn, job))
     return JobSummary(job.id, job.kind, kind.writes_rows, job.shown_state, title, table, done, rows,

@@ -16,9 +16,9 @@ from ...store.classifiers import Classifier, newest_versions
 from ...store.damaged import damaged_classifiers
 from ...store.jobs.queries import newest_jobs
 from ...store.summaries import Summary, summaries
-from .. import job_facts as parts
 from ..classifier_names import tables_revealed
 from ..datasette_reads import read
+from ..job_tables import JobTables, JobViewer, tables_of_job
 from ..page_request import page_url
 from ..permissions import DELETE, TRAIN, VIEW, may, may_view_database, tables_allowed
 from ..registry import MenuItem, page
@@ -42,18 +42,16 @@ SHOWN_TABLES = 50
     "ftclassify_database.html",
     MenuItem(
         "database",
-        "Classifiers and jobs",
-        "Classifiers trained on the tables of this database, and their jobs",
-        reading=("Classifiers", "Classifiers trained on the tables of this database"),
+        "Classifiers",
+        "Classifiers trained on the tables of this database",
     ),
     MenuItem(
         "table",
         "Classifiers of this table",
-        "Classifiers trained on this table, and its jobs",
+        "Classifiers trained on this table",
         order=4,
         when=lambda subject: subject.own,
         filtered=False,
-        reading=("Classifiers of this table", "Classifiers trained on this table"),
     ),
     reads=VIEW,
     writes=None,
@@ -150,8 +148,7 @@ async def instance_page(ask: PageRequest) -> Response:
         # Datasette 0.65 has its own notes among the databases.
         if name != "_internal" and await may_view_database(ask.datasette, ask.actor, name):
             databases.append(await _database(ask, name))
-    changes = any(ask.datasette.get_database(row.database).is_mutable for row in databases)
-    return await show(ask, {"databases": databases}, more={"shows_jobs": changes})
+    return await show(ask, {"databases": databases})
 
 
 @dataclass(frozen=True)
@@ -170,21 +167,17 @@ async def _database(ask: PageRequest, name: str) -> _Database:
         sources, worked_on = await read(database, _sources)
     except (*SQLITE_ERRORS, FtclassifyError):  # tables of ours that we cannot read
         sources, worked_on = [], []
-    if not database.is_mutable:
-        worked_on = []
-    seen = {t for t in frozenset(sources).union(*worked_on) if await may(
-        ask.datasette, ask.actor, VIEW, name, t
-    )}  # fmt: skip
+    seen = {t for t in set(sources) if await may(ask.datasette, ask.actor, VIEW, name, t)}
+    viewer = JobViewer(ask.datasette, ask.actor, name)
     return _Database(
         name,
         page_url(ask.datasette, name),
         sum(source in seen for source in sources),
-        sum(tables <= seen for tables in worked_on),
+        sum([await viewer.sees(tables) for tables in worked_on]),
     )
 
 
-def _sources(conn: sqlite3.Connection) -> tuple[list[str], list[frozenset[str]]]:
+def _sources(conn: sqlite3.Connection) -> tuple[list[str], list[JobTables]]:
     """The table of each classifier (its newest version), and those of each running job."""
     sources = [classifier.task.source for classifier in newest_versions(conn)]
-    jobs = [parts.tables_of_job(conn, job) for job in newest_jobs(conn, 100, active=True)]
-    return sources, [tables for tables in jobs if tables]
+    return sources, [tables_of_job(conn, job) for job in newest_jobs(conn, 100, active=True)]
