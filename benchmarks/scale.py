@@ -6,6 +6,7 @@ Trains a classifier of made-up intents, exports it, and classifies the same text
 characters by each way that is installed, one after the other. Starting (of Java, workers, imports)
 is not counted; a first run of each way is not either. Seconds are by the clock and, where the work
 is in this process, of processor: on a machine with other work only the latter says much.
+`--first` has each recipe of docs/scale.md answer one row in a program of its own.
 `--large` has `predict-files` classify so many rows of Parquet with one worker and says how long it
 took and how much memory.
 """
@@ -18,6 +19,7 @@ import os
 import resource
 import shutil
 import sqlite3
+import subprocess
 import sys
 import tempfile
 import threading
@@ -27,11 +29,13 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import measured  # noqa: F401
 import pyarrow
 import pyarrow.parquet as pq
 import temporary_ledger  # noqa: F401
 from click.testing import CliRunner
 from predict_speed import made_up
+from recipes import recipe
 from sql_functions import make_database
 
 from datasette_ftclassify.cli import ftclassify
@@ -241,6 +245,56 @@ class Peak:
                         self.mb = max(self.mb, int(fields["VmHWM"].split()[0]) / 1024)
 
 
+FIRST = {
+    "SQLite": """
+import sqlite3
+from datasette_ftclassify.sql.functions import register
+conn = sqlite3.connect("bench.db")
+register(conn)
+print(conn.execute("select ft_classify('the lamp flickers')").fetchone())
+""",
+    "numpy alone": """
+import sys
+sys.path.insert(0, "topics-model")
+from classify import Model
+print(Model("topics-model").classify(["the lamp flickers"]))
+""",
+    **{name: recipe(name) for name in ("DuckDB", "Polars", "pandas", "PyArrow", "Dask", "Spark")},
+}
+"""Programs, to be run where `topics-model`, `in` and `bench.db` are."""
+
+
+def first(place: Path) -> None:
+    """Prints what each program takes that starts, answers one row and ends; the best of three."""
+    folder = place / "first"
+    shutil.copytree(place / "model", folder / "topics-model")
+    shutil.copy(place / "bench.db", folder)
+    (folder / "in").mkdir()
+    table = pyarrow.table({"id": [1], "message": ["the lamp flickers"]})
+    pq.write_table(table, folder / "in" / "0.parquet")
+    for name, program in FIRST.items():
+        (folder / "program.py").write_text(program)
+        runs = []
+        for _ in range(3):
+            for written in folder.glob("topics.parquet*"):
+                shutil.rmtree(written) if written.is_dir() else written.unlink()
+            before, clock = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
+            command = [sys.executable, "program.py"]
+            done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+            after = resource.getrusage(resource.RUSAGE_CHILDREN)
+            if "ModuleNotFoundError" in done.stderr:
+                break
+            assert done.returncode == 0, done.stderr
+            processor = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+            runs.append((processor, time.perf_counter() - clock))
+        if runs:
+            processor, clock = min(runs)
+            told = f"{processor:.2f} s of processor, {clock:.2f} by the clock"
+        else:
+            told = "not installed"
+        print(f"first answer, {name:12} {told}", flush=True)
+
+
 def large(place: Path, texts: list[str], rows: int) -> None:
     write_rows(place / "large", texts, rows, max(1, rows // 250_000))
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -266,6 +320,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--rows", type=int, default=20_000)
     parser.add_argument("--ways", nargs="*", default=list(WAYS), choices=list(WAYS))
+    parser.add_argument("--first", action="store_true")
     parser.add_argument("--large", nargs="*", type=int, default=[])
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="ftclassify-scale-") as folder:
@@ -279,6 +334,8 @@ def main() -> None:
             sql = in_sql(place)
             for name in options.ways:
                 measure(name, place, options.rows, sql)
+        if options.first:
+            first(place)
         for rows in options.large:
             large(place, texts, rows)
 
