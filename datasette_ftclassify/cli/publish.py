@@ -46,6 +46,7 @@ def publish_copy(
       datasette ftclassify publish-copy mail.db public.db --table messages --classifier topics
     """
     from ..jobs.publish import publish_copy as make
+    from ..present import publishing
     from ..present.publish_commands import PLUGINS, publish_commands
 
     with step_progress() as progress:
@@ -62,6 +63,7 @@ def publish_copy(
     for host, command in commands.items():
         needs = f"   # datasette install {PLUGINS[host]}" if host in PLUGINS else ""
         echo(f"  {command}{needs}")
+    echo(publishing.metadata(copy.path))
 
 
 def _describe(database: str, copy: PublishedCopy) -> None:

@@ -54,6 +54,7 @@ class PublishedCopy:
     classifiers:   NAME@VERSION of those that answer; default: what answers without a name
     tables, views: names, with the rows of tables
     removed:       {table or view that stayed behind: rows, None for a view}
+    referred:      {table that stayed behind: columns of the copy that refer to it}
     ours:          {table of ours, without its prefix: (rows in the original, rows in the copy)}
     left_out:      {name of what was wanted and cannot be there: why}
     packages:      to be installed where it is published
@@ -68,6 +69,7 @@ class PublishedCopy:
     tables: Mapping[str, int]
     views: tuple[str, ...]
     removed: Mapping[str, int | None]
+    referred: Mapping[str, Sequence[str]]
     removed_classifiers: tuple[str, ...]
     ours: Mapping[str, tuple[int, int]]
     left_out: Mapping[str, str]
@@ -287,6 +289,7 @@ def _known(
         "tables": {name: row_count(tables, "main", name) for name in names},
         "views": views,
         "removed": {name: _rows(conn, name) for name in selection.gone},
+        "referred": _referred(tables, names, selection.gone),
         "removed_classifiers": tuple(t for t in versions(conn) if t not in titles),
         "ours": kept_counts(conn),
         "left_out": left_out,
@@ -312,6 +315,20 @@ def _choose(
         except (ArtifactError, ClassifierNotFound) as error:
             left_out[name] = str(error)
     return chosen
+
+
+def _referred(
+    conn: sqlite3.Connection, names: Sequence[str], gone: Sequence[str]
+) -> dict[str, list[str]]:
+    """What `PublishedCopy.referred` is. names: of the tables in the copy"""
+    behind = {name.lower(): name for name in gone}
+    found: dict[str, list[str]] = {}
+    sql = 'select "table", "from" from pragma_foreign_key_list(?) order by id, seq'
+    for name in names:
+        for target, column in conn.execute(sql, [name]).fetchall():
+            if target.lower() in behind:
+                found.setdefault(behind[target.lower()], []).append(f"{column} of {name}")
+    return found
 
 
 def _rows(conn: sqlite3.Connection, name: str) -> int | None:

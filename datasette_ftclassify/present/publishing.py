@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 
-from ..core.humanize import key_list, rows_text
+from ..core.humanize import key_list, one_or_more, rows_text
 from ..jobs.publish import PublishedCopy
 
 _NAMES = {
@@ -14,6 +15,8 @@ _NAMES = {
     "answers": "stored answers", "evaluations": "evaluations",
     "evaluation_rows": "answers to test rows", "split_rows": "rows of splits",
 }  # fmt: skip
+
+_BEHIND = {"evaluation_rows": "answers to other rows, such as those of cross-validation"}
 
 
 def stays(copy: PublishedCopy) -> Iterator[str]:
@@ -39,13 +42,19 @@ def stays(copy: PublishedCopy) -> Iterator[str]:
 def goes(copy: PublishedCopy) -> Iterator[str]:
     """What stays behind, a line each."""
     for name, n in copy.removed.items():
-        yield f"view {name}" if n is None else f"table {name}, {rows_text(n)}"
+        said = f"view {name}" if n is None else f"table {name}, {rows_text(n)}"
+        if columns := copy.referred.get(name):
+            refer = one_or_more(len(columns), "refers", "refer")
+            said += (
+                f", to which {', '.join(columns)} {refer}: links there lead to errors without it"
+            )
+        yield said
     for title in copy.removed_classifiers:
         yield f"classifier {title}"
     for name in _NAMES:
         before, after = copy.ours.get(name, (0, 0))
         if before > after:
-            yield f"{_NAMES[name]}: {before - after:,}"
+            yield f"{_BEHIND.get(name, _NAMES[name])}: {before - after:,}"
 
 
 def reveals(copy: PublishedCopy) -> Iterator[str]:
@@ -58,6 +67,14 @@ def reveals(copy: PublishedCopy) -> Iterator[str]:
         )
     yield "Private data was looked for in a sample of each table alone: there may be more."
     yield "A classifier holds the words of the texts that it was trained on, and their weights."
+
+
+def metadata(path: str) -> str:
+    """How readers are told of the source and licence of the data."""
+    return (
+        "With --metadata FILE the site and the model card name the source and licence of the data;"
+        f" in that file of Datasette's the database is called {Path(path).stem}."
+    )
 
 
 def size(size: int) -> str:

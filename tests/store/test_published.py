@@ -33,6 +33,7 @@ from datasette_ftclassify.jobs.evaluate import evaluate_classifier
 from datasette_ftclassify.jobs.load_classifier import load_inference_client
 from datasette_ftclassify.jobs.publish import PublishedCopy, pack, publish_copy
 from datasette_ftclassify.jobs.train import TrainRequest, train_classifier
+from datasette_ftclassify.present.publishing import goes
 from datasette_ftclassify.store.answers import CachedAnswer, find_answers, input_key, keep_answers
 from datasette_ftclassify.store.classifiers import find_classifier, rename_classifier
 from datasette_ftclassify.store.evaluations import RowResult, add_evaluation, row_results
@@ -256,6 +257,22 @@ def test_chosen_tables_go_along_with_what_is_on_them_and_nothing_of_the_others(t
     with pytest.raises(SourceError, match="did you mean docs"):
         publish_copy(before, tmp_path / "x.db", tables=["doc"])
     assert sorted(p.name for p in tmp_path.iterdir()) == ["after.db", "before.db"]
+
+
+def test_keys_of_a_table_that_stays_behind_are_told(tmp_path: Path):
+    """Datasette links them to its rows, and such a page is an error."""
+    before = made(
+        tmp_path / "before.db",
+        "create table wards (id integer primary key, name)",
+        "insert into wards values (1, 'North')",
+        'create table letters (text, "ward (id)" references WARDS(id), ward references wards)',
+    )
+    copy = publish_copy(before, tmp_path / "after.db", tables=["letters"])
+    assert list(goes(copy)) == [
+        "table wards, 1 row, to which ward of letters, ward (id) of letters refer: links there "
+        "lead to errors without it"
+    ]
+    assert list(goes(publish_copy(before, tmp_path / "whole.db"))) == []
 
 
 def test_a_wide_encoding_and_texts_that_are_none(tmp_path: Path):
@@ -565,7 +582,8 @@ async def test_readers_of_the_copy_see_and_ask_what_the_original_shows(
 ):
     copy = publish_copy(trained_file, tmp_path / "town.db")
     assert copy.ours["jobs"][0] > 0
-    old, new = serve(immutables=(trained_file,)), serve(immutables=(Path(copy.path),))
+    files = (trained_file, Path(copy.path))
+    old, new = (serve(immutables=(file,), patient=True) for file in files)
     asked = "select ft_classify(message) as a, ft_score(message, 'urgent') as b,"
     asked += " ft_labels(message, 'subjects') as c from messages limit 50"
     for path in (

@@ -16,6 +16,7 @@ from datasette_ftclassify.core.database import connect
 from datasette_ftclassify.jobs.minimum_scores import promises
 from datasette_ftclassify.jobs.plan import PredictRequest
 from datasette_ftclassify.jobs.predict import predict_rows
+from datasette_ftclassify.jobs.publish import publish_copy
 from datasette_ftclassify.store.classifiers import find_classifier
 from datasette_ftclassify.store.minimum_scores import MinimumScore, find_minimum, set_minimum
 from datasette_ftclassify.web.permissions import MINIMUM
@@ -74,6 +75,23 @@ async def test_only_who_may_chooses_and_sees_the_form(trained: Path, conn: sqlit
     assert "Save the minimum score" not in (await get(frozen, PAGE, ROOT)).text
     refused = await send(frozen, PAGE, {"strength": "none"}, ROOT)
     assert refused.status_code in (400, 403)
+
+
+async def test_readers_of_a_copy_are_not_told_to_train_again(trained: Path, tmp_path: Path):
+    """No answers of its training are in the copy, so that nothing can be promised there."""
+    copy = tmp_path / "copy" / "town.db"
+    copy.parent.mkdir()
+    publish_copy(trained, copy)
+    datasette = serve(immutables=(copy,))
+    page = (await get(datasette, CARD)).text
+    assert "Nothing can be promised" not in page
+    assert 'id="minimum"' not in page
+    with closing(connect(trained)) as conn:
+        set_minimum(conn, find_classifier(conn, "topics"), MinimumScore("fixed", 0.9))
+    publish_copy(trained, copy, force=True)
+    page = (await get(serve(immutables=(copy,)), CARD)).text
+    assert "a score of at least 0.9 are given" in page
+    assert "Nothing can be promised" not in page
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,9 @@ PAGE = "/town/-/ftclassify/classifiers/topics/publish"
 @pytest.fixture
 def town(trained: Path) -> Path:
     with closing(connect(trained)) as conn, conn:
-        conn.execute("create table plain (id integer primary key, text)")
+        conn.execute(
+            "create table plain (id integer primary key, text, who references hidden_people)"
+        )
         conn.execute("insert into plain (text) values ('write to ann@example.org')")
         conn.execute("create table hidden_people (name)")
     return trained
@@ -40,7 +42,7 @@ async def test_the_page_says_what_the_command_makes(
     monkeypatch.chdir(town.parent)
     made = run_json(*words[2:])
     for name in ("classifiers", "default", "tables", "views", "ours", "left_out", "private",
-                 "packages", "bytes_before"):  # fmt: skip
+                 "referred", "packages", "bytes_before"):  # fmt: skip
         assert plan[name] == made[name], name
     assert {k: v for k, v in plan["commands"].items() if k != "copy"} == made["commands"]
     if plan["bytes_after"] is not None:  # where this SQLite can say
@@ -66,7 +68,7 @@ async def test_it_shows_the_commands_of_each_host_and_what_texts_reveal(town: Pa
 async def test_it_names_no_table_that_the_visitor_may_not_see(town: Path):
     tables = {"hidden_people": {"allow": {"id": ROOT}}}
     datasette = serve(town, tables=tables, grants={TRAIN: {"id": "tom"}})
-    for page in (PAGE, f"{PAGE}.json", f"{PAGE}.json?with=hidden_people"):
+    for page in (PAGE, f"{PAGE}.json?with=plain", f"{PAGE}.json?with=hidden_people"):
         response = await get(datasette, page, "tom")
         assert response.status_code == 200, page
         assert "hidden_people" not in response.text

@@ -64,6 +64,7 @@ async def publish_page(ask: PageRequest) -> Response:
         "classifier": classifier.name,
         "version": classifier.version,
         "commands": commands,
+        "metadata": publishing.metadata(out),
     }
     more = {
         "stays": list(publishing.stays(copy)),
@@ -116,5 +117,6 @@ def _as_seen(copy: PublishedCopy, seen: Collection[str]) -> PublishedCopy:
         copy,
         path=Path(copy.path).name,
         removed={name: rows for name, rows in copy.removed.items() if name in seen},
+        referred={name: columns for name, columns in copy.referred.items() if name in seen},
         removed_classifiers=(),
     )
