@@ -81,7 +81,8 @@ class Task:
         try:
             known = {n: data[n] for n in cls.__dataclass_fields__ if data.get(n) is not None}
             params = _params(known.pop("params", {}))
-            task = replace(read_fields(cls, {"text_form": 0, **known}), params=params)
+            known["text_form"] = data.get("text_form", 0)
+            task = replace(read_fields(cls, known), params=params)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise TaskError("A stored task is damaged: train the classifier again.") from error
         several = len(task.labels) > 1 or task.delimiter is not None

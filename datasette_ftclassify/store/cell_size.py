@@ -10,6 +10,11 @@ def at_most(column: str, most: int = MOST_BYTES) -> str:
     return f"substr({column}, 1, {most + 1})"
 
 
+def cut(column: str, most: int = 2_000) -> str:
+    """SQL for the text, cut where it is longer than any that we write."""
+    return f"substr({column}, 1, {most})"
+
+
 def fits(column: str, most: int) -> str:
     """SQL for whether the cell has that many bytes at most. `length` of a text ends at its first
     NUL, behind which there may be any number of characters."""

@@ -12,7 +12,7 @@ from ..core.database import Cell, Key
 from ..core.errors import ReviewError
 from ..core.typed_json import read_stored
 from ..core.untrusted_json import read_json
-from .cell_size import at_most
+from .cell_size import at_most, cut
 from .classifiers import now
 from .label_changes import CHANGE, Change
 from .reviews import cells_text
@@ -95,7 +95,9 @@ def add_changes(
 
 
 _TEXTS = ("source", "columns", "said", "who", "created_at", "undone_by", "undone_at")
-_BATCH = ", ".join(["id", "job_id", "rows", *map(at_most, _TEXTS)])
+_BATCH = ", ".join([
+    "id", "job_id", "rows", *(at_most(t) if t == "columns" else cut(t, 10_000) for t in _TEXTS)
+])  # fmt: skip
 
 
 def get_batch(conn: sqlite3.Connection, batch_id: int) -> ChangeBatch:

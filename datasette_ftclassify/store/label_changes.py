@@ -14,7 +14,7 @@ from ..core.errors import ArtifactError
 from ..core.labels import is_blank
 from ..core.text import text_hash
 from ..core.typed_json import read_stored
-from .cell_size import at_most
+from .cell_size import at_most, cut
 from .classifiers import now
 from .reviews import QueuedRow, cells_text, read_cells, set_state
 from .tables import has_table
@@ -87,16 +87,11 @@ def add_change(
     return int(cursor.lastrowid or 0)
 
 
-CHANGE = ", ".join(
-    ["id", "job_id", "place"]
-    + [
-        at_most(name)
-        for name in (
-            "source", "row_key", "action", "cells_before", "cells_after", "why", "note", "who",
-            "created_at", "undone_by", "undone_at",
-        )
-    ]
-)  # fmt: skip
+CHANGE = ", ".join([
+    "id", "job_id", "place", cut("source"), at_most("row_key"), cut("action"),
+    at_most("cells_before"), at_most("cells_after"),
+    *map(cut, ("why", "note", "who", "created_at", "undone_by", "undone_at")),
+])  # fmt: skip
 """What `Change.read` takes, for a SELECT."""
 
 

@@ -17,7 +17,7 @@ from typing import Any, Literal
 from ..core.database import Cell, Key, NotUtf8, decode
 from ..core.errors import ArtifactError
 from ..core.untrusted_json import read_json
-from .cell_size import at_most
+from .cell_size import at_most, cut
 
 CLAIM_SECONDS = 300.0
 """For how long a row is somebody's who was shown it."""
@@ -112,8 +112,9 @@ def add_rows(conn: sqlite3.Connection, job_id: int, rows: Iterable[QueuedRow]) -
 
 _ROW = ", ".join(
     ["place", *map(at_most, ("row_key",)), "text_hash"]
-    + [at_most(name) for name in ("suggested", "likely", "why", "words", "neighbours")]
-    + ["at_random", "state", "claimed_by", "claimed_until"]
+    + [at_most(name) for name in ("suggested", "likely")]
+    + [cut("why"), at_most("words", 100_000), at_most("neighbours", 100_000)]
+    + ["at_random", cut("state"), cut("claimed_by"), "claimed_until"]
 )
 
 
