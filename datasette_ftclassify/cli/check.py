@@ -28,6 +28,7 @@ _BAR = 30
 _OPTIONS = {
     "label-notation": "--label-names a,b,c, --delimiter CHAR, --kind KIND",
     "label-on-every-row": "--label-names a,b,c",
+    "likely-mislabelled": "review --text COL --label COL",
     "no-label-for-the-rest": "predict --min-score SCORE",
 }
 """What an advice is called on the command line, where the finding proposes nothing itself."""
@@ -83,7 +84,8 @@ def check(database: str, as_json: bool, **given: Any) -> None:
     else:
         _describe(report)
         if report.ok:
-            command = shlex.join(train_words(database, task, plan))
+            proposed = [_option(finding) or "" for finding in report.findings if finding.proposal]
+            command = " ".join([shlex.join(train_words(database, task, plan)), *proposed])
             say(f"No error stands in the way of training. Next: {command}")
         else:
             say("Errors stand in the way of training: fix them first.")
@@ -168,7 +170,7 @@ def _option(finding: Finding) -> str | None:
     if "merged" in proposed:
         return "--merge-variants"
     options = [f"--{name} {shlex.quote(str(value))}" for name, value in proposed.items()]
-    return ", ".join(options) or _OPTIONS.get(finding.code)
+    return " ".join(options) or _OPTIONS.get(finding.code)
 
 
 def _describe_finding(finding: Finding) -> None:

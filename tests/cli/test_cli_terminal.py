@@ -203,7 +203,21 @@ def test_a_check_leads_to_the_training_of_what_was_checked(trained):
     command = shlex.split(told.partition("Next: ")[2])
     assert command[:4] == ["datasette", "ftclassify", "train", str(trained)]
     task = ["messages", "--kind", "multiclass", *TASK[1:], "--where", "ward is not null"]
-    assert command[4:] == [*task, "--seed", "3", "--test", "0.2"]
+    proposed = ["--merge-variants", "--markup", "html"]
+    assert command[4:] == [*task, "--seed", "3", "--test", "0.2", *proposed]
+
+
+def test_the_training_after_a_check_is_set_as_its_findings_advise(tmp_path: Path) -> None:
+    with closing(sqlite3.connect(tmp_path / "t.db")) as conn, conn:
+        conn.execute("create table t (id integer primary key, text, label)")
+        kinds = ("bees ", "bees", "boats", "boats", "boats")
+        rows = ((f"<p>about <b>{kinds[n % 5]}</b> {n}</p>", kinds[n % 5]) for n in range(60))
+        conn.executemany("insert into t (text, label) values (?, ?)", rows)
+    columns = ["--text", "text", "--label", "label"]
+    told = run("check", tmp_path / "t.db", "t", *columns, "--quick", "--local").stderr
+    command = shlex.split(told.partition("Next: ")[2])
+    assert {"--merge-variants", "--markup"} <= set(command)
+    assert "count as one label" in run(*command[2:]).stdout
 
 
 def test_cells_cannot_command_the_terminal(tmp_path: Path) -> None:
