@@ -19,10 +19,11 @@ import pytest
 from tiny_encoder import write_weights
 
 from datasette_ftclassify.core.database import connect
-from datasette_ftclassify.core.label_kinds import MULTICLASS
+from datasette_ftclassify.core.label_kinds import MULTICLASS, MULTILABEL
 from datasette_ftclassify.core.labels import LabelSet
 from datasette_ftclassify.core.splits import SplitPlan
 from datasette_ftclassify.core.task import define
+from datasette_ftclassify.core.training_report import encoder_digest
 from datasette_ftclassify.jobs.deletion import delete
 from datasette_ftclassify.jobs.load_classifier import load_answerer
 from datasette_ftclassify.jobs.runner import run_job
@@ -35,22 +36,39 @@ from datasette_ftclassify.trainers.access import Access
 from datasette_ftclassify.trainers.base import TrainerOptions, TrainingSet, no_progress
 from datasette_ftclassify.trainers.encoders import known, made_here
 from datasette_ftclassify.trainers.encoders.vector_store import store_path
+from datasette_ftclassify.trainers.local.linear import log_sigmoid, log_softmax
+from datasette_ftclassify.trainers.local.text_vectors import GivenVectors
 
 for _package in ("torch", "transformers", "onnxscript", "onnxruntime"):
     pytest.importorskip(_package)
 
 from datasette_ftclassify.trainers.finetuning import export, loop  # noqa: E402
 from datasette_ftclassify.trainers.finetuning.training import divide  # noqa: E402
+from datasette_ftclassify.trainers.finetuning.words import choose, logits_of, mixed_model, words_of  # noqa: E402
 
 ANIMALS = re.findall(r"\w+", "cat dog cow pig hen fox rat ant bee elk owl jay yak gnu cod eel")
 TOOLS = re.findall(r"\w+", "saw awl adz axe hoe jig peg pin pry rod tap vom wad nut vise file")
-TEXTS = [(f"{a} {b}", kind) for kind, words in (("animal", ANIMALS), ("tool", TOOLS))
-         for i, a in enumerate(words) for b in words[i + 1 :]]  # fmt: skip
+WORDS = ANIMALS + TOOLS
+PAIRS = [(i + j, f"{a} {WORDS[j]}") for i, a in enumerate(WORDS) for j in range(i + 1, i + 9)
+         if j < len(WORDS)]  # fmt: skip
+TEXTS = [(f"The {pair}", "title") if i % 2 else (f"the {pair}", "lower") for i, pair in PAIRS]
+"""What an encoder sees and the plain classifier does not, which reads all in lower case."""
+TOPICS = [(f"{a} {b}", kind) for kind, words in (("animal", ANIMALS), ("tool", TOOLS))
+          for i, a in enumerate(words) for b in words[i + 1 :]]  # fmt: skip
 
 
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory: pytest.TempPathFactory) -> str:
-    return str(write_weights(tmp_path_factory.mktemp("tiny") / "tiny-bert", ANIMALS + TOOLS))
+    folder = tmp_path_factory.mktemp("tiny") / "tiny-bert"
+    return str(write_weights(folder, [*WORDS, "The", "the"]))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def rates_of_a_small_model() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(loop, "RATE", 1e-2)
+        patch.setattr(loop, "HEAD_RATE", 1e-1)
+        yield
 
 
 @pytest.fixture(autouse=True)
@@ -60,10 +78,10 @@ def nothing_loaded() -> Iterator[None]:
     known._loaded.clear()
 
 
-def a_table(path: Path) -> Path:
+def a_table(path: Path, rows: list[tuple[str, str]] = TEXTS) -> Path:
     with closing(connect(path, must_exist=False)) as conn:
         conn.execute("create table things (id integer primary key, body text, kind text)")
-        conn.executemany("insert into things (body, kind) values (?, ?)", TEXTS)
+        conn.executemany("insert into things (body, kind) values (?, ?)", rows)
         conn.commit()
     return path
 
@@ -113,6 +131,7 @@ def test_two_epochs_make_a_classifier_with_a_curve_and_calibrated_scores(once) -
     assert "for 2 epochs" in report["why"]
     assert "8 bits" in report["why"]
     assert "student" in report["why"]
+    assert f"Then it was trained on all {report['n_rows']} rows" in report["why"]
     assert report["calibration"]["method"] == "temperature"
     with closing(connect(path)) as conn:
         assert training_figures(conn, 1) == report["points"]
@@ -130,25 +149,27 @@ def test_it_answers_without_torch_from_the_folder_that_its_hash_names(things: Pa
         "from datasette_ftclassify.core.database import connect\n"
         "from datasette_ftclassify.sql.functions import register\n"
         f"conn = connect({str(things)!r}); register(conn)\n"
-        "print(conn.execute(\"select ft_classify('yak hen')\").fetchone()[0])"
+        "print(conn.execute(\"select ft_classify('The yak hen')\").fetchone()[0])"
     )
     store_path().unlink()  # which may be deleted at any time
     found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
-    assert found.stdout == "animal\n", found.stderr
+    assert found.stdout == "title\n", found.stderr
 
 
+@pytest.mark.parametrize("again", [False, True], ids=["held out", "all rows"])
 def test_killed_in_the_middle_it_goes_on_to_the_same_weights(
-    once, weights: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    again: bool, once, weights: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("FTCLASSIFY_VECTORS", str(tmp_path / "vectors.db"))
     monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", 0)
     path = a_table(tmp_path / "things.db")
     steps = once[1].classifier.report["points"][0]["step"]
-    killed_at, begun, step = steps + 2, list[int](), loop._Loop._step
+    killed_at = (again, 3 if again else steps + 2)
+    begun, step = list[tuple[bool, int]](), loop._Loop._step
 
     def killing(self: Any, rows: Any) -> float:
-        begun.append(self.state.step)
-        if child == 0 and self.state.step == killed_at:
+        begun.append((self.plan.last is not None, self.state.step))
+        if child == 0 and begun[-1] == killed_at:
             os.kill(os.getpid(), signal.SIGKILL)
         return step(self, rows)
 
@@ -163,9 +184,11 @@ def test_killed_in_the_middle_it_goes_on_to_the_same_weights(
     assert os.WIFSIGNALED(status)
     assert os.WTERMSIG(status) == signal.SIGKILL
     with closing(connect(path)) as conn:
-        assert [point["epoch"] for point in training_figures(conn, 1)] == [1], "the page draws it"
+        drawn = [point["epoch"] for point in training_figures(conn, 1)]
+        assert drawn == ([1, 2] if again else [1]), "the page draws them meanwhile"
     result = train(path, weights)
-    assert begun == list(range(killed_at, 2 * steps)), "only what was not done yet"
+    assert begun[0] == killed_at, "only what was not done yet"
+    assert len(begun) == len(set(begun))
     whole = once[1].classifier.report["points"]
     assert result.classifier.report["points"] == whole
     with closing(connect(path)) as conn:
@@ -176,6 +199,48 @@ def test_killed_in_the_middle_it_goes_on_to_the_same_weights(
     resumed = chances(path, texts)
     monkeypatch.setenv("FTCLASSIFY_VECTORS", str(once[0].parent / "vectors.db"))
     np.testing.assert_allclose(resumed, chances(once[0], texts), atol=1e-6)
+
+
+def test_where_words_do_as_well_no_encoder_is_needed(weights: str, tmp_path: Path) -> None:
+    result = train(a_table(tmp_path / "things.db", TOPICS), weights)
+    assert result.classifier.trainer == "local"
+    assert encoder_digest(result.classifier.header) is None
+    assert "is not used" in result.classifier.report["why"]
+    assert result.metrics is not None
+    assert result.metrics["accuracy"] > 0.9
+    assert not list(made_here.models_folder().glob("*"))
+    assert not list(made_here.trainings_folder().iterdir())
+
+
+def test_words_are_mixed_in_as_far_as_held_out_rows_say(weights: str) -> None:
+    rng = np.random.default_rng(0)
+    targets = np.eye(3)[rng.integers(0, 3, 200)]
+    held, words = (4 * targets + rng.normal(0, 3, (200, 3)) for _ in range(2))
+    mix = choose(held.astype(np.float32), words.astype(np.float32), targets, True)
+    assert mix.share > 0.1
+    assert mix.losses[2] < min(mix.losses[:2])
+    assert not mix.alone
+    noise = rng.normal(0, 3, (200, 3)).astype(np.float32)
+    assert choose(held.astype(np.float32), noise, targets, True).share <= 0.1
+
+
+@pytest.mark.parametrize("kind", [MULTICLASS.name, MULTILABEL.name])
+@pytest.mark.parametrize("n_labels", [2, 3])
+def test_the_mixed_model_answers_as_what_was_judged(kind: str, n_labels: int) -> None:
+    """The words' logits added to the encoder's, which are zero here."""
+    texts = [text for text, _ in TOPICS[::3]]
+    place = np.array([WORDS.index(text.split()[0]) % n_labels for text in texts])
+    exclusive = kind == MULTICLASS.name
+    targets = place if exclusive else np.eye(n_labels, dtype=np.int8)[place]
+    data = TrainingSet(texts, targets, LabelSet(tuple("abc"[:n_labels]), kind))
+    words = words_of(data, np.arange(len(texts)), 0)
+    weights = np.zeros((1, n_labels), dtype=np.float32)
+    tuned = loop.Tuned(None, weights, weights[0], weights, [], 1, 1)
+    vectors = GivenVectors(lambda keys: dict.fromkeys(keys, np.ones(1, dtype=np.float32)), 1)
+    mixed = mixed_model(tuned, vectors, words, 0.5, exclusive)
+    logits = 0.5 * logits_of(words, texts[:30]).astype(np.float64)
+    wanted = log_softmax(logits) if exclusive else log_sigmoid(logits)
+    np.testing.assert_allclose(mixed.log_probabilities(texts[:30]), wanted, atol=0.02)
 
 
 def test_another_process_that_trains_the_same_may_delete_the_checkpoints(
@@ -248,8 +313,6 @@ def test_a_sweep_compares_seeds_of_it(weights: str, tmp_path: Path) -> None:
 def test_several_labels_a_row_and_the_first_token_are_learnt_too(
     weights: str, tmp_path: Path, cls: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(loop, "RATE", 1e-2)  # of so small a model, to learn in a few steps
-    monkeypatch.setattr(loop, "HEAD_RATE", 1e-1)
     chance = np.random.default_rng(0)
     targets = chance.integers(0, 2, (64, 3)).astype(np.float32)
     # Token 3 is [SEP]; of each label there is a token of its own in the text.

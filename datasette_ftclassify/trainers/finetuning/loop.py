@@ -94,6 +94,7 @@ class Tuned:
     held:   what they say of the held-out rows, (rows, labels)
     points: of each epoch that was judged
     best:   the number of the epoch, from 1
+    steps:  that this process trained: 0 where it went on after the last one
     """
 
     model: Any
@@ -102,6 +103,7 @@ class Tuned:
     held: FloatArray
     points: list[Point]
     best: int
+    steps: int
 
 
 def fine_tune(
@@ -173,7 +175,8 @@ class _Loop:
         bias = self.head.bias.detach().cpu().numpy().astype(np.float32)
         held = self.logits(self.held.tokens)
         model = self.model.eval().cpu()
-        return Tuned(model, weights, bias, held, self.state.points, self._best_epoch())
+        steps = self.state.step - self.first
+        return Tuned(model, weights, bias, held, self.state.points, self._best_epoch(), steps)
 
     def _begin(self) -> None:
         """What stands on the vectors begins as a classifier by the nearest mean, so that few steps
@@ -214,7 +217,7 @@ class _Loop:
     def _judge(self) -> None:
         state = self.state
         logits = self.logits(self.held.tokens)
-        loss, accuracy = _judged(logits, self.held.targets, self.plan.exclusive)
+        loss, accuracy = judged(logits, self.held.targets, self.plan.exclusive)
         point: Point = {
             "epoch": state.epoch + 1, "step": state.step, "total_steps": self.steps,
             "train_loss": state.loss / len(self.train.tokens), "valid_loss": loss,
@@ -379,7 +382,7 @@ def _parts(tokens: Sequence[Sequence[int]]) -> Iterator[list[int]]:
         yield part
 
 
-def _judged(logits: FloatArray, targets: FloatArray, exclusive: bool) -> tuple[float, float]:
+def judged(logits: FloatArray, targets: FloatArray, exclusive: bool) -> tuple[float, float]:
     """Loss and accuracy on held-out rows: the loss at the temperature that suits best, since scores
     are calibrated afterwards; of several labels the share of decisions that are right."""
     if exclusive:
