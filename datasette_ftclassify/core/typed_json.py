@@ -13,9 +13,6 @@ from .errors import ArtifactError, FtclassifyError
 
 T = TypeVar("T")
 
-LONGEST = 100_000
-"""Characters of a text. What is read is shown, and a file may hold any."""
-
 
 @cache
 def _hints(cls: Any) -> Mapping[str, Any]:
@@ -115,8 +112,6 @@ def _value(kind: Any, value: Any) -> Any:
     if listed and isinstance(value, (list, tuple)):
         items = [_value(arguments[0], item) for item in value]
         return items if origin is list else tuple(items)
-    if isinstance(value, str) and len(value) > LONGEST:
-        raise TypeError(f"a text of {len(value):,} characters is too long")
     allowed = (int, float) if kind is float else kind
     plain = isinstance(allowed, (type, tuple)) and isinstance(value, allowed)
     if plain and (kind is bool or not isinstance(value, bool)):

@@ -25,6 +25,8 @@ MOST_ITEMS = 400_000
 MOST_DEPTH = 16
 MOST_CHARACTERS = 1_000_000
 """Of one text."""
+MOST_SHOWN = 100_000
+"""Of one text in what is written on pages, perhaps several times: a task, settings of a job."""
 LARGEST = 2**63
 """Of a whole number: what SQLite can hold."""
 
@@ -36,6 +38,7 @@ def read_json(
     most_bytes: int = MOST_BYTES,
     most_items: int = MOST_ITEMS,
     most_depth: int = MOST_DEPTH,
+    most_characters: int = MOST_CHARACTERS,
 ) -> Any:
     """What the JSON says: finite numbers, texts that can be encoded, lists and objects.
 
@@ -53,8 +56,8 @@ def read_json(
     try:
         data = json.loads(text, parse_constant=_not_finite)
         # Texts without escapes are what they seem to be, which is nearly always so.
-        plain = size <= MOST_CHARACTERS and "\\u" not in text and is_utf8(text)
-        _check(data, most_depth, texts=not plain)
+        plain = size <= most_characters and "\\u" not in text and is_utf8(text)
+        _check(data, most_depth, None if plain else most_characters)
     except (ValueError, RecursionError) as error:
         said = "it is too deep" if isinstance(error, RecursionError) else str(error)[:200]
         raise ArtifactError(f"The {what} is damaged: {said}.") from None
@@ -91,21 +94,23 @@ def _not_finite(name: str) -> NoReturn:
     raise ValueError(f"{name} is no number of JSON")
 
 
-def _check(data: Any, most_depth: int, *, texts: bool) -> None:
-    """Raises ValueError for what would trip somebody up later. texts: look at these, too"""
+def _check(data: Any, most_depth: int, longest: int | None) -> None:
+    """Raises ValueError for what would trip somebody up later. longest: characters of a text; None:
+    texts are not looked at"""
     level: list[Any] = [data]
     for _ in range(most_depth):
         inner: list[Any] = []
         for value in level:
             if isinstance(value, dict):
-                for name in value if texts else ():
-                    _check_text(name)
+                if longest is not None:
+                    for name in value:
+                        _check_text(name, longest)
                 inner += value.values()
             elif isinstance(value, list):
                 inner += value
             elif isinstance(value, str):
-                if texts:
-                    _check_text(value)
+                if longest is not None:
+                    _check_text(value, longest)
             elif isinstance(value, float):
                 if not math.isfinite(value):
                     raise ValueError("a number is too large")
@@ -117,8 +122,8 @@ def _check(data: Any, most_depth: int, *, texts: bool) -> None:
     raise ValueError(f"it is more than {most_depth} levels deep")
 
 
-def _check_text(text: str) -> None:
-    if len(text) > MOST_CHARACTERS:
-        raise ValueError(f"a text has more than {MOST_CHARACTERS:,} characters")
+def _check_text(text: str, longest: int) -> None:
+    if len(text) > longest:
+        raise ValueError(f"a text has more than {longest:,} characters")
     if not is_utf8(text):
         raise ValueError("a text has half a character")

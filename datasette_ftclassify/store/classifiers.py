@@ -25,7 +25,7 @@ from ..core.service_model import ServiceModel
 from ..core.sqlite_errors import DATABASE_ERRORS
 from ..core.task import Task
 from ..core.training_report import Header, TrainingReport
-from ..core.untrusted_json import JsonObject, read_object
+from ..core.untrusted_json import MOST_SHOWN, JsonObject, read_object
 from .aliases import note_name, note_renaming, resolve_alias
 from .cell_size import at_most, fits
 from .reports import read_report
@@ -279,7 +279,7 @@ def _classifier(row: tuple[Any, ...]) -> Classifier:
             version=int(row[3]),
             trainer=_short(row[4]),
             labels=LabelSet.from_dict(read_object(row[5], "label set")),
-            task=Task.from_dict(read_object(row[13], "task")),
+            task=Task.from_dict(read_object(row[13], "task", most_characters=MOST_SHOWN)),
             split_id=row[7],
             seed=int(row[8]),
             training_rows=int(row[9]),

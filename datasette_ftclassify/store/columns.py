@@ -12,6 +12,8 @@ from .upsert import upsert
 
 MOST_COLUMNS = 10_000
 """Of all tables together that are drawn as ours. A table can have 2,000."""
+MOST_LISTED = 100
+"""Of one classifier that are listed: who looks at each must be allowed to."""
 
 _FIT = " and ".join(
     fits(name, LONGEST_NAME) for name in ("source", "column_name", "classifier", "role")
@@ -77,11 +79,11 @@ def our_columns(conn: sqlite3.Connection) -> dict[tuple[str, str], tuple[str, st
 
 
 def label_columns_of(conn: sqlite3.Connection, classifier: str) -> list[tuple[str, str]]:
-    """(table, column) of the labels that a classifier gave."""
+    """(table, column) of the labels that a classifier gave, the first MOST_LISTED."""
     rows = conn.execute(
         "select source, column_name from _ftclassify_columns"
         f" where classifier = ? and role = 'label' and {_FIT} order by source, column_name"
-        f" limit {MOST_COLUMNS}",
+        f" limit {MOST_LISTED}",
         [classifier],
     )
     return rows.fetchall()

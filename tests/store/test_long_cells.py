@@ -7,13 +7,15 @@ from contextlib import closing
 import pytest
 
 from datasette_ftclassify.core.database import connect
-from datasette_ftclassify.core.errors import ArtifactError, TaskError
-from datasette_ftclassify.core.task import Task, define
+from datasette_ftclassify.core.errors import ArtifactError, JobError
+from datasette_ftclassify.core.task import define
 from datasette_ftclassify.jobs.review.build import submit_review
 from datasette_ftclassify.jobs.review.changes import change_row
 from datasette_ftclassify.jobs.review.shown import show_row
 from datasette_ftclassify.jobs.runner import run_job
 from datasette_ftclassify.jobs.settings import ReviewSettings
+from datasette_ftclassify.store.classifiers import find_classifier
+from datasette_ftclassify.store.jobs.state import get_job
 from datasette_ftclassify.store.label_changes import list_changes
 from datasette_ftclassify.store.reviews import list_rows
 
@@ -60,7 +62,15 @@ def test_a_record_of_a_review_is_short_or_damaged(reviewed, table, column):
 
 
 @pytest.mark.parametrize("field", ["source", "template", "where", "delimiter", "split_column"])
-def test_a_stored_task_has_no_text_of_megabytes(field):
-    task = Task("messages", ("message",), ("topic",), "multiclass").to_dict()
-    with pytest.raises(TaskError, match="damaged"):
-        Task.from_dict({**task, field: LONG})
+def test_no_task_and_no_settings_have_a_text_that_is_longer_than_a_page(reviewed, field):
+    path, job_id = reviewed
+    with closing(connect(path)) as conn:
+        for table, column in (("tasks", "definition"), ("jobs", "settings")):
+            where = "$.task." if table == "jobs" else "$."
+            sql = f"update _ftclassify_{table} set {column} = json_set({column}, ?, ?)"
+            conn.execute(sql, [where + field, LONG[:900_000]])
+        with pytest.raises(ArtifactError, match="damaged"):
+            find_classifier(conn, "topics")
+        with pytest.raises(JobError, match="damaged"):
+            get_job(conn, job_id)
+        conn.rollback()

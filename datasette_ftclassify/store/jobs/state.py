@@ -18,7 +18,7 @@ from typing import Any
 from ...core.database import Cell
 from ...core.errors import ArtifactError, JobError, JobNotFound
 from ...core.job_events import REQUESTED, RESUMED, STARTED, EventKind, Figures
-from ...core.untrusted_json import MOST_BYTES, JsonObject, read_json
+from ...core.untrusted_json import MOST_BYTES, MOST_SHOWN, JsonObject, read_json
 from ..cell_size import at_most
 from ..classifiers import has_store, now
 from ..schema import ensure_schema, transaction
@@ -160,7 +160,7 @@ def _checked(name: str, cell: Any) -> Any:
     """A cell as a job has it. Raises ValueError for what can stand in none that we wrote."""
     if cell is None and name not in _REQUIRED:
         return None
-    value = read_json(cell, name) if name in _JSON else cell
+    value = read_json(cell, name, most_characters=MOST_SHOWN) if name in _JSON else cell
     expected = _JSON.get(name) or _NUMBERS.get(name, str)
     too_long = isinstance(value, str) and len(value) > LONGEST
     if too_long or not isinstance(value, expected):
