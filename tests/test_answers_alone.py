@@ -19,7 +19,8 @@ INSTALL = "install datasette-ftclassify."
 
 NOT_FOR_ANSWERS = (
     "sqlite_utils_plugin", "trainers.local.", "trainers.openai_protocol.", "trainers.decisions.",
-    "trainers.embeddings.", "trainers.llm_models.", "web.plugins.", "web.column_types",
+    "trainers.embeddings.", "trainers.finetuning.",
+    "trainers.llm_models.", "web.plugins.", "web.column_types",
 )  # fmt: skip
 """Where modules may import what answering does not need: those of training, services and hosts that
 are optional, and of Datasette 1.0, which no other module imports at its top. Those of them that

@@ -72,8 +72,8 @@ def reveals(copy: PublishedCopy) -> Iterator[str]:
 def metadata(path: str) -> str:
     """How readers are told of the source and licence of the data."""
     return (
-        "With --metadata FILE the site and the model card name the source and licence of the data;"
-        f" in that file of Datasette's the database is called {Path(path).stem}."
+        "The site and the model card name the source and licence of the data where the command is"
+        f" given a file of Datasette's metadata, in which the database is called {Path(path).stem}."
     )
 
 

@@ -22,6 +22,7 @@ from datasette_ftclassify.core.foreign_keys import Lookup, find_lookup
 from datasette_ftclassify.core.labels import LabelSet
 from datasette_ftclassify.core.splits import SplitPlan
 from datasette_ftclassify.core.task import define
+from datasette_ftclassify.core.typed_json import as_json
 from datasette_ftclassify.export import ExportFormat
 from datasette_ftclassify.jobs.check import run_check, submit_check
 from datasette_ftclassify.jobs.evaluate import evaluate_classifier
@@ -82,7 +83,7 @@ def test_a_service_is_told_names_and_what_it_says_is_read_as_a_key(path: Path):
 def test_the_check_counts_by_name(path: Path):
     with closing(connect(path)) as conn:
         task = find_classifier(conn, "topics").task
-        report = run_checks(conn, task, leaves_machine=False).to_dict()
+        report = as_json(run_checks(conn, task, leaves_machine=False))
         assert report["distributions"]["keys"] == {"parcel": "1", "bill": "2", "login": "3"}
         for counts in report["distributions"]["labels"].values():
             assert set(counts) == set(WORDS)

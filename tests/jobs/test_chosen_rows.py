@@ -111,7 +111,7 @@ def test_a_row_that_lost_its_label_and_was_chosen_is_tested_with_no_more(
         conn.execute("update letters set label = null where id = ?", [key])
     settings = ReviewSettings(first.task, "unsure", first.uid, rows=100)
     job = run_job(conn, submit_review(conn, settings).id)
-    row = next(row for row in list_shown(conn, job, most=100) if row.key == [key])
+    row = next(row for row in list_shown(conn, job, most=100) if tuple(row.key) == (key,))
     change_row(conn, job, row.place, ["garden"], seen=row.seen, who="ann")
     after, left = read_test_rows(conn, first)
     assert {r.key for r in after} == {r.key for r in before} - {(key,)}

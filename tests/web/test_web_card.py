@@ -307,8 +307,8 @@ async def test_versions_are_compared_on_the_rows_that_both_were_tested_on(traine
 async def test_the_card_leads_to_its_predictions_and_its_answers(trained: Path):
     with closing(connect(trained)) as conn:
         predict_rows(conn, find_classifier(conn, "topics"), "messages", PredictRequest())
-    ds = Datasette([str(trained)])
-    page = (await ds.client.get(CARD)).text
+    ds = serve(trained)
+    page = (await get(ds, CARD, ROOT)).text
     assert "<title>topics@1 in town</title>" in page
     made = page[page.index("<h2>Predictions</h2>") :]
     assert re.search(

@@ -228,7 +228,7 @@ async def test_without_answers_of_the_training_only_a_fixed_score_is_left(
 ):
     with conn:
         conn.execute("delete from _ftclassify_evaluations where split <> 'test'")
-    assert "Train it again, or choose a fixed score" in (await get(serve(trained), CARD)).text
+    assert "Train it again, or choose a fixed score" in (await get(serve(trained), CARD, ROOT)).text
     refused = await send(serve(trained), PAGE, {"strength": "likely", "wrong": "5%"}, ROOT)
     assert "Train it again" in refused.json()["error"]
     answer = await send(serve(trained), PAGE, {"strength": "fixed", "score": "0.25"}, ROOT)
