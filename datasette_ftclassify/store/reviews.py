@@ -110,12 +110,11 @@ def add_rows(conn: sqlite3.Connection, job_id: int, rows: Iterable[QueuedRow]) -
     )  # fmt: skip
 
 
-_ROW = ", ".join(
-    ["place", *map(at_most, ("row_key",)), "text_hash"]
-    + [at_most(name) for name in ("suggested", "likely")]
-    + [cut("why"), at_most("words", 100_000), at_most("neighbours", 100_000)]
-    + ["at_random", cut("state"), cut("claimed_by"), "claimed_until"]
-)
+_ROW = ", ".join([
+    "place", at_most("row_key"), "text_hash", at_most("suggested"), at_most("likely"), cut("why"),
+    at_most("words", 100_000), at_most("neighbours", 100_000), "at_random", cut("state"),
+    cut("claimed_by"), "claimed_until",
+])  # fmt: skip
 
 
 def row_at(conn: sqlite3.Connection, job_id: int, place: int) -> QueuedRow | None:

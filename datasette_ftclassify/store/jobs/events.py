@@ -11,6 +11,7 @@ from typing import Any
 from ...core.errors import ArtifactError
 from ...core.job_events import EventKind, Figures, Level, level_of
 from ...core.untrusted_json import read_object
+from ..cell_size import cut
 from ..classifiers import now
 
 
@@ -56,8 +57,7 @@ def note(
     )
 
 
-AT, MESSAGE = "substr(created_at, 1, 100)", "substr(message, 1, 10000)"
-DATA = "substr(data, 1, 100000)"
+AT, MESSAGE, DATA = cut("created_at", 100), cut("message", 10_000), cut("data", 100_000)
 """A file may hold an event of any length; figures that were cut count as none."""
 
 
@@ -76,7 +76,7 @@ def kind_column(conn: sqlite3.Connection) -> str:
     version, NULL."""
     columns = {row[1] for row in conn.execute("pragma table_info(_ftclassify_job_events)")}
     return (
-        "case typeof(kind) when 'text' then substr(kind, 1, 100) end"
+        f"case typeof(kind) when 'text' then {cut('kind', 100)} end"
         if "kind" in columns
         else "null"
     )
