@@ -124,23 +124,32 @@ def agreements_in(database: str, access: Access) -> dict[JobKey, Agreement]:
         return here
 
 
-NOT_AGREED = (
-    "nobody on this machine has agreed to this job: it came with the file, or was changed since. "
-    "Look at it, then run it"
-)
+def why_not_agreed(conn: sqlite3.Connection, job: Job, access: Access) -> str | None:
+    """A sentence why the job may not run; None when a person on this machine has agreed to it."""
+    if agreement_to(conn, job, access) is not None:
+        return None
+    try:
+        Ledger(access.ledger).agreement(key_of(conn, job))
+    except LedgerError as error:
+        return str(error)  # somebody may have agreed, and nobody can know it
+    return (
+        "Nobody on this machine has agreed to this job: it came with the file, or was changed "
+        "since. Look at it, then run it."
+    )
 
 
 def require_agreement(
     conn: sqlite3.Connection, job: Job, access: Access, digest: str | None = None
 ) -> None:
-    """Raises JobPaused for a job that a trigger changed while it was claimed.
+    """Raises JobPaused for a job that nobody has agreed to, as one that a trigger changed while it
+    was claimed.
 
     digest: of the job as it was agreed to, from the process that started this one
     """
     if digest is not None and digest == digest_of(conn, job):
         return
-    if agreement_to(conn, job, access) is None:
-        raise JobPaused(f"Job {job.id} is not run: {NOT_AGREED}.")
+    if why := why_not_agreed(conn, job, access):
+        raise JobPaused(f"Job {job.id} is not run. {why}")
 
 
 def ask(

@@ -11,7 +11,7 @@ from ..store.jobs.remote_cancel import is_ending
 from ..store.jobs.state import get_job, next_job
 from ..trainers.access import Access
 from ..trainers.configuration import read_access
-from .agreements import NOT_AGREED, agreement_to, paid_trainer
+from .agreements import paid_trainer, why_not_agreed
 from .kinds import kind_of
 from .lease import leased
 from .predict_result import RowProgress, no_row_progress
@@ -47,8 +47,8 @@ def may_run(conn: sqlite3.Connection, job: Job, access: Access) -> str | None:
     The file, and with it the job, may come from anywhere: it waits for a person on this machine.
     What costs money waits for the operator's limits, too.
     """
-    if agreement_to(conn, job, access) is None:
-        return NOT_AGREED
+    if why := why_not_agreed(conn, job, access):
+        return why
     if access.usd_per_job is not None or access.usd_per_day is not None or is_ending(job):
         return None
     paid = paid_trainer(conn, job)

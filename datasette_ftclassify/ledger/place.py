@@ -109,6 +109,15 @@ def explained(path: Path) -> Iterator[None]:
 
 
 @contextmanager
+def reading(conn: sqlite3.Connection, path: Path) -> Iterator[sqlite3.Connection]:
+    """A transaction that waits for no writer, and sees one state. Raises LedgerError."""
+    with explained(path):
+        conn.execute("begin")
+        with conn:
+            yield conn
+
+
+@contextmanager
 def writing(conn: sqlite3.Connection, path: Path) -> Iterator[sqlite3.Connection]:
     """A transaction in which no other process writes. Raises LedgerError."""
     with explained(path):

@@ -359,8 +359,8 @@ def test_a_strangers_queue_spends_nothing_before_somebody_agrees(
         held: list[str] = []
         assert work(conn, access=access, held=lambda job, why: held.append(why)) == 0
         assert len(held) == 20
-        assert "nobody on this machine has agreed" in held[0]
-        with pytest.raises(JobPaused, match="nobody on this machine"):
+        assert "Nobody on this machine has agreed" in held[0]
+        with pytest.raises(JobPaused, match="Nobody on this machine"):
             run_job(conn, 1, access=access)
         assert queue_new_rows(conn, access) == []
         assert server.count(ASK) == 0

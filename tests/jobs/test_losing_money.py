@@ -7,7 +7,7 @@ import os
 import signal
 import sqlite3
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -29,7 +29,15 @@ from datasette_ftclassify.jobs.columns import Columns
 from datasette_ftclassify.jobs.plan import PredictRequest
 from datasette_ftclassify.jobs.predict import submit_predict
 from datasette_ftclassify.jobs.runner import run_job, work
-from datasette_ftclassify.ledger import Account, JobKey, Ledger, LedgerError, Limits, default_path
+from datasette_ftclassify.ledger import (
+    Account,
+    Agreement,
+    JobKey,
+    Ledger,
+    LedgerError,
+    Limits,
+    default_path,
+)
 from datasette_ftclassify.ledger.limits import hold
 from datasette_ftclassify.ledger.totals import add_spent, day_before
 from datasette_ftclassify.sql.spending import SqlSpending
@@ -59,12 +67,18 @@ def town(server: OpenAIServer, tmp_path: Path) -> Path:
 
 
 def stop_between_writes(pid: int, path: Path) -> None:
-    """Stops a process at a moment when it holds no lock, as it would be for most of its time."""
-    with closing(sqlite3.connect(path, timeout=0, isolation_level=None)) as conn:
+    """Stops a process at a moment when it holds no lock, of the file or of the ledger, as it would
+    be for most of its time."""
+    with (
+        closing(sqlite3.connect(path, timeout=0, isolation_level=None)) as conn,
+        closing(sqlite3.connect(default_path(), timeout=0, isolation_level=None)) as ledger,
+    ):
 
         def stopped() -> bool:
             os.kill(pid, signal.SIGSTOP)
             try:
+                ledger.execute("begin immediate")
+                ledger.execute("rollback")
                 conn.execute("begin immediate")
                 conn.execute("update _ftclassify_jobs set lease_until = 0, lease_clock = 0")
                 conn.execute("commit")
@@ -132,6 +146,44 @@ def test_a_ledger_that_is_deleted_stops_what_uses_it(server: OpenAIServer, town:
         assert Ledger().spent_today().requests == 120 - asked
 
 
+def test_a_ledger_that_somebody_writes_is_read(tmp_path: Path) -> None:
+    """As while a process is stopped in the midst of a write: nobody who reads waits for it."""
+    ledger = Ledger(tmp_path / "ledger.db")
+    ledger.agree(KEY, Agreement("digest", 0.5))
+    assert ledger.hold(KEY, "a batch", 0.25, 10, Limits()) is None
+    reads: list[Callable[[], object]] = [
+        lambda: ledger.agreement(KEY),
+        lambda: ledger.base_of("host", "model"),
+        lambda: ledger.spent(KEY),
+        ledger.spent_today,
+        ledger.under_way,
+        lambda: ledger.rooms(KEY, Limits(day=1.0)),
+        lambda: ledger.held(KEY, "a batch"),
+    ]
+    before = [read() for read in reads]
+    with ledger.writing():
+        assert [read() for read in reads] == before
+
+
+def test_a_ledger_that_cannot_be_read_is_the_reason_that_is_given(
+    server: OpenAIServer, town: Path, tmp_path: Path
+) -> None:
+    """Somebody has agreed, and nobody can know it."""
+    broken = tmp_path / "broken.db"
+    broken.write_bytes(b"no database" * 100)
+    access = access_to(server, usd_per_job=1.0, ledger=str(broken))
+    with closing(connect(town)) as conn:
+        job = submit_predict(conn, find_classifier(conn, "topics"), "reports")
+        told: list[str] = []
+        assert work(conn, access=access, held=lambda job, why: told.append(why)) == 0
+        with pytest.raises(JobPaused) as refused:
+            run_job(conn, job.id, access=access)
+        for said in (told[0], str(refused.value)):
+            assert f"The ledger {broken}" in said
+            assert "obody on this machine" not in said
+        assert get_job(conn, job.id).state == "queued"
+
+
 def test_another_ledger_agrees_to_nothing(server: OpenAIServer, town: Path, tmp_path: Path) -> None:
     """As when a server and the command line are given different ones."""
     other = access_to(server, usd_per_job=1.0, ledger=str(tmp_path / "other.db"))
@@ -139,7 +191,7 @@ def test_another_ledger_agrees_to_nothing(server: OpenAIServer, town: Path, tmp_
         job = submit_predict(conn, find_classifier(conn, "topics"), "reports")
         told: list[str] = []
         assert work(conn, access=other, held=lambda job, why: told.append(why)) == 0
-        assert "nobody on this machine has agreed" in told[0]
+        assert "Nobody on this machine has agreed" in told[0]
         assert server.count(ASK) == 0
         assert get_job(conn, job.id).state == "queued"
         assert work(conn, access=access_to(server, usd_per_job=1.0)) == 1

@@ -15,7 +15,7 @@ from ...store.spending import Spent, spent_by_job
 from ...trainers.access import Access
 from ...trainers.service_errors import AskAgain, ServiceProblem
 from ...trainers.usage import Usage
-from ..agreements import agreement_to, key_of
+from ..agreements import agreement_to, key_of, why_not_agreed
 
 Cost = Callable[[Usage], float | None]
 """From tokens to USD; None when no price is known."""
@@ -26,7 +26,7 @@ def limits_of(conn: sqlite3.Connection, job: Job, access: Access) -> Limits:
     with this. Raises JobPaused when nobody on this machine has agreed to the job."""
     agreement = agreement_to(conn, job, access)
     if agreement is None:
-        raise JobPaused(f"Job {job.id} asks nothing: nobody on this machine has agreed to it.")
+        raise JobPaused(f"Job {job.id} asks nothing. {why_not_agreed(conn, job, access)}")
     return Limits(lowest(agreement.limit_usd, access.usd_per_job), access.usd_per_day)
 
 
