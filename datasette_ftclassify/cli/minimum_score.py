@@ -6,10 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..core.errors import EvaluationError
+from ..core.errors import ArtifactError
 from ..core.humanize import percent, rows_text
 from ..core.numbers import LABEL_SHARE
-from ..core.training_report import chosen_text
 from .classifiers import classifiers
 from .options import (
     Given,
@@ -24,7 +23,7 @@ from .output import echo, friendly, print_json
 
 if TYPE_CHECKING:
     from ..jobs.minimum_scores import MinimumChoice, Promises, Tested
-    from ..store.classifiers import Classifier
+    from ..metrics.minimum_scores import Outcome
 
 
 @classifiers.command("minimum")
@@ -63,38 +62,32 @@ def minimum_command(database: str, name: str | None, as_json: bool, **given: Any
       datasette ftclassify classifiers minimum mail.db --wrong-at-most 2% --strength guaranteed
       datasette ftclassify classifiers minimum mail.db messages --none
     """
-    from ..jobs.label_trees import groups_on_test_rows
-    from ..jobs.minimum_scores import choose_minimum, promises, said, tested
+    from ..jobs.minimum_scores import choose_minimum
+    from ..present.minimum import read_minimum
     from ..store.classifiers import find_classifier
-    from ..store.minimum_scores import find_minimum
 
     with open_database(database) as conn:
         classifier = find_classifier(conn, name)
         choice = _choice(given)
-        if choice is not None or given["no_minimum"]:
-            minimum = choose_minimum(conn, classifier, choice, None)
-        else:
-            minimum = find_minimum(conn, classifier)
-        outcome = of_groups = None
-        if minimum is not None and minimum.score is not None:
-            outcome = tested(conn, classifier, minimum.score)
-            of_groups = groups_on_test_rows(conn, classifier, minimum)
-        found = None
-        if choice is None and not given["no_minimum"] and classifier.labels.exclusive:
-            found = promises(conn, classifier, _position(classifier, given["label"]))
+        chosen = choice is not None or given["no_minimum"]
+        if chosen:
+            choose_minimum(conn, classifier, choice, None)
+        found = read_minimum(conn, classifier, given["label"], choice, thresholds=as_json)
+    if found.damaged is not None:
+        raise ArtifactError(found.damaged)
     if as_json:
-        print_json(_as_json(classifier, minimum, outcome, of_groups, found))
+        print_json(found)
         return
-    echo(f"{classifier.title}: {said(minimum)}")
-    if outcome is not None:
-        echo(f"On the test rows: {_outcome(outcome)}.")
-    if of_groups is not None:
-        gave = _outcome(of_groups).replace("answered", "get a group", 1)
-        echo(f"Of {of_groups.rows:,} of the test rows without a label: {gave}.")
-    if found is not None:
-        _describe(found)
-    if told := chosen_text(classifier.report):
-        echo(told)
+    echo(f"{classifier.title}: {found.minimum_said}")
+    if found.test is not None:
+        echo(f"On the test rows: {_outcome(found.test)}.")
+    if found.test_groups is not None:
+        gave = _outcome(found.test_groups).replace("answered", "get a group", 1)
+        echo(f"Of {found.test_groups.rows:,} of the test rows without a label: {gave}.")
+    if not chosen and classifier.labels.exclusive:
+        _describe(found.promises)
+    if found.chosen_said:
+        echo(found.chosen_said)
 
 
 def _choice(given: Given) -> MinimumChoice | None:
@@ -115,31 +108,6 @@ def _choice(given: Given) -> MinimumChoice | None:
     if way == "score":
         return MinimumChoice("fixed", score=given["score"], groups=given["groups"])
     return MinimumChoice(given["strength"], wrong=given["wrong"], groups=given["groups"])
-
-
-def _position(classifier: Classifier, label: str | None) -> int | None:
-    if label is None:
-        return None
-    position = classifier.labels.position_called(label)
-    if position is None:
-        raise EvaluationError(f"{classifier.title} has no label {label}.")
-    return position
-
-
-def _as_json(
-    classifier: Classifier, minimum: Any, outcome: Any, of_groups: Any, found: Promises | None
-) -> dict[str, Any]:
-    from dataclasses import asdict
-
-    return {
-        "classifier": classifier.name,
-        "version": classifier.version,
-        "minimum": None if minimum is None else minimum.to_dict(),
-        "test": None if outcome is None else asdict(outcome),
-        "test_groups": None if of_groups is None else asdict(of_groups),
-        "chosen_said": chosen_text(classifier.report),
-        **({} if found is None else found.to_dict()),
-    }
 
 
 def _describe(found: Promises) -> None:
@@ -163,9 +131,9 @@ def _line(one: Tested) -> str:
     return f"{start}{covered}" + ("" if one.test is None else f"; test rows: {_outcome(one.test)}")
 
 
-def _outcome(outcome: Any) -> str:
+def _outcome(outcome: Outcome) -> str:
     answered = f"{percent(outcome.coverage, 1)} answered"
-    if outcome.error is None:
+    if outcome.error is None or outcome.error_low is None or outcome.error_high is None:
         return answered
     low, high = percent(outcome.error_low, 1), percent(outcome.error_high, 1)
     return f"{answered}, {percent(outcome.error, 1)} of these wrong ({low} to {high})"

@@ -9,6 +9,7 @@ from typing import Any
 
 from click.testing import CliRunner, Result
 from sample_databases import value
+from visiting import get, serve
 
 from datasette_ftclassify.cli import ftclassify
 from datasette_ftclassify.core.database import connect
@@ -84,3 +85,21 @@ def test_predict_asks_for_a_share(trained: Path):
     )
     assert refused.exit_code == 1
     assert "not both" in refused.output
+
+
+async def test_the_command_and_the_page_say_the_same(trained: Path):
+    run(trained, "topics", "--wrong-at-most", "20%")
+    run(trained, "subjects", "--precision", "0.7")
+    datasette = serve(trained)
+    for name in ("topics", "subjects"):
+        address = f"/town/-/ftclassify/classifiers/{name}/minimum.json"
+        assert (await get(datasette, address)).json() == {"ok": True, **data(trained, name)}
+
+
+def test_a_damaged_one_ends_with_1(trained: Path):
+    run(trained, "topics", "--score", "0.5")
+    with closing(connect(trained)) as conn, conn:
+        conn.execute("update _ftclassify_minimum_scores set score = 7")
+    refused = run(trained, "topics", "--json")
+    assert refused.exit_code == 1
+    assert "is damaged in this file: choose it again" in refused.output

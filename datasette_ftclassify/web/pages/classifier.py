@@ -20,6 +20,7 @@ from ...jobs.remote.model_names import deploy
 from ...jobs.remote.models import deploys
 from ...jobs.version_rows import corrections
 from ...metrics.headline import easier_test_rows
+from ...present.minimum import read_minimum
 from ...present.usage_sql import split_sql, usage_sql
 from ...store.aliases import aliases_of, remove_alias
 from ...store.classifiers import Classifier, list_classifiers, rename_classifier, set_default
@@ -39,7 +40,7 @@ from ..responses import done, form_page, show
 from ..try_box import answers_texts
 from .deletion import delete_page, deletion_of, require_mutable
 from .jobs import visible_jobs
-from .minimum import minimum_form, promise_curve, read_minimum
+from .minimum import minimum_form, promise_curve
 
 if TYPE_CHECKING:
     from ..page_request import PageRequest
@@ -86,11 +87,12 @@ async def _card(ask: PageRequest) -> Response:
     found = await ask.read(lambda conn: _read(conn, classifier, seen))
     drawn, splits = found.pop("drawn"), found.pop("splits")
     may_change = ask.db.is_mutable and await ask.may(DELETE)
-    found["minimum"] = floor = await ask.read(lambda conn: read_minimum(conn, classifier))
+    floor = await ask.read(lambda conn: read_minimum(conn, classifier, thresholds=False))
+    found["minimum"] = floor
     more = {
         "floor": floor,
-        "floor_drawn": promise_curve(floor["promises"]),
-        "floor_form": await minimum_form(ask, classifier, floor["minimum"]),
+        "floor_drawn": promise_curve(floor.promises.tested),
+        "floor_form": await minimum_form(ask, classifier, floor.minimum),
         "database": ask.database,
         "predictions": await visible_jobs(ask, _MOST_JOBS, predicted_by=classifier.id),
         "drawn": drawn,
