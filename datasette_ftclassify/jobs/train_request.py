@@ -143,8 +143,8 @@ def continued(conn: sqlite3.Connection, request: TrainRequest, first_uid: str) -
     asked for, too.
     """
     first = find_by_uid(conn, first_uid)
-    model, fmt = first.header.get("model"), first.header.get("format")
-    if first.trainer != request.trainer or not isinstance(model, str) or not isinstance(fmt, dict):
+    model, fmt = first.at_service.model, first.header.get("format")
+    if first.trainer != request.trainer or model is None or not isinstance(fmt, dict):
         raise TrainingError(
             f"{first.title} was trained by {first.trainer}: {request.trainer} cannot go on from it."
         )

@@ -23,6 +23,7 @@ from typing import Any
 from ..core.errors import ClassifierNotFound, FtclassifyError
 from ..core.prediction import probability_at
 from ..core.sqlite_errors import SQLITE_ERRORS
+from ..store.cell_size import LONGEST_NAME
 from ..trainers.access import Access
 from ..trainers.configuration import read_access
 from .classifier import AnswerJson, described, plain_labels
@@ -30,7 +31,7 @@ from .declaration import FUNCTIONS as FUNCTIONS
 from .declaration import sql_function
 from .query_limit import QueryStopped, was_stopped
 from .registration import Borrowed, CutText, Scalar, create_function
-from .resolver import LONGEST_NAME, WAIT_SECONDS, ConnectionState, Resolver
+from .resolver import WAIT_SECONDS, ConnectionState, Resolver
 from .table_guard import TableGuard
 from .texts import as_text, classifiable, text_for
 

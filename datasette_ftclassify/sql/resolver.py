@@ -22,6 +22,7 @@ from ..core.errors import ClassifierNotFound, FtclassifyError
 from ..core.prediction import Answerer
 from ..core.sqlite_errors import SQLITE_ERRORS
 from ..store.artifacts import artifact_size
+from ..store.cell_size import LONGEST_NAME
 from ..store.classifiers import find_classifier, has_store
 from ..store.minimum_scores import find_minimum
 from ..store.tables import check_tables
@@ -36,10 +37,6 @@ if TYPE_CHECKING:
 
 MAX_LOADED = 8
 """Classifiers kept in memory at once, in all."""
-
-LONGEST_NAME = 200
-"""Characters; a name has at most 100, and a version. To look for one like a longer text takes long,
-and much memory."""
 
 CHECK_EVERY = 0.001
 """Seconds for which the answer of `pragma data_version` is trusted while call follows call."""

@@ -12,7 +12,7 @@ from ..core.database import quote
 from ..core.errors import ClassifierNotFound
 from .cell_size import fits
 from .schema import transaction
-from .settings import LONGEST_NAME, SETTING, read_setting
+from .settings import SETTING, read_setting
 
 ALIAS = "alias:"
 
@@ -28,7 +28,7 @@ def aliases_of(conn: sqlite3.Connection, name: str, schema: str = "main") -> lis
     """The earlier names that `name` still answers to, in alphabetical order."""
     rows = conn.execute(
         f"select substr(key, ?) from {quote(schema)}._ftclassify_settings"
-        f" where key like ? and value = ? and {fits('key', LONGEST_NAME)}"
+        f" where key like ? and value = ? and {fits('key')}"
         " order by 1 limit 100",
         [len(ALIAS) + 1, f"{ALIAS}%", name],
     )

@@ -7,15 +7,13 @@ from typing import Any
 
 from ..core.database import quote
 from ..core.errors import ArtifactError
-from .cell_size import at_most
+from .cell_size import LONGEST_NAME, at_most
 from .classifiers import Classifier, reading_store
 
 MAX_ARTIFACT = 400_000_000
 """Bytes of all parts of one classifier: of half a million vectors, or of ten times the weights that
 training keeps."""
 MAX_PARTS = 100
-_LONGEST = 200
-"""Characters of a part's name."""
 
 
 def load_parts(
@@ -24,7 +22,7 @@ def load_parts(
     """The parts of the artifact by name. Raises ArtifactError when they are not what was stored."""
     s = quote(schema)
     where = f"from {s}._ftclassify_artifacts where classifier_id = ?"
-    what = f"{at_most('part', _LONGEST)}, case when typeof(data) = 'blob' then length(data) end"
+    what = f"{at_most('part', LONGEST_NAME)}, case when typeof(data) = 'blob' then length(data) end"
     with reading_store():
         # Nothing of a BLOB is read for its length.
         sizes = conn.execute(f"select {what} {where} limit {MAX_PARTS + 1}", [classifier.id])

@@ -27,10 +27,10 @@ from ..core.task import Task
 from ..core.training_report import Header, TrainingReport
 from ..core.untrusted_json import MOST_SHOWN, JsonObject, read_object
 from .aliases import note_name, note_renaming, resolve_alias
-from .cell_size import at_most, fits
+from .cell_size import LONGEST_NAME, at_most, fits
 from .reports import read_report
 from .schema import ensure_schema, transaction
-from .settings import LONGEST_NAME, SETTING, read_setting
+from .settings import SETTING, read_setting
 from .tables import has_table
 from .version_numbers import keep_version_numbers, next_version, split_title
 
@@ -40,14 +40,11 @@ LISTED_BYTES = 32_000_000
 MOST_VERSIONS = 5_000
 """Classifiers in one file, all versions counted: more than anyone trains."""
 
-_LONGEST = 200
-"""Characters of a name, an id, a time."""
-
 _COLUMNS = ", ".join([
-    "c.id", *(at_most(f"c.{name}", _LONGEST) for name in ("uid", "name")), "c.version",
-    at_most("c.trainer", _LONGEST), at_most("c.labels"), "c.task_id", "c.split_id", "c.seed",
+    "c.id", *(at_most(f"c.{name}", LONGEST_NAME) for name in ("uid", "name")), "c.version",
+    at_most("c.trainer", LONGEST_NAME), at_most("c.labels"), "c.task_id", "c.split_id", "c.seed",
     "c.training_rows", at_most("c.header"), at_most("c.report"),
-    at_most("c.created_at", _LONGEST), at_most("t.definition"),
+    at_most("c.created_at", LONGEST_NAME), at_most("t.definition"),
 ])  # fmt: skip
 
 
@@ -257,7 +254,7 @@ def not_found(conn: sqlite3.Connection, name: str | None, schema: str) -> Classi
     if has_store(conn, schema):
         names = (  # few and short enough to be compared
             f"select distinct name from {quote(schema)}._ftclassify_classifiers"
-            f" where {fits('name', LONGEST_NAME)} limit 500"
+            f" where {fits('name')} limit 500"
         )
         known = [str(row[0]) for row in conn.execute(names)]
     if not known:
@@ -295,7 +292,7 @@ def _classifier(row: tuple[Any, ...]) -> Classifier:
 
 
 def _short(cell: object) -> str:
-    if not isinstance(cell, str) or len(cell) > _LONGEST:
+    if not isinstance(cell, str) or len(cell) > LONGEST_NAME:
         raise ValueError("a name or a time makes no sense")
     return cell
 

@@ -7,7 +7,6 @@ import sqlite3
 from ..core.database import Relation
 from .cell_size import fits
 from .classifiers import has_store
-from .settings import LONGEST_NAME
 from .upsert import upsert
 
 MOST_COLUMNS = 10_000
@@ -15,9 +14,7 @@ MOST_COLUMNS = 10_000
 MOST_LISTED = 100
 """Of one classifier that are listed: who looks at each must be allowed to."""
 
-_FIT = " and ".join(
-    fits(name, LONGEST_NAME) for name in ("source", "column_name", "classifier", "role")
-)
+_FIT = " and ".join(fits(name) for name in ("source", "column_name", "classifier", "role"))
 """Rows of a size that we write."""
 
 

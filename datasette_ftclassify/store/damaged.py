@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from ..core.errors import ArtifactError, ClassifierNotFound
 from .cell_size import fits
 from .classifiers import MOST_VERSIONS, find_classifier, has_store, reading_store
-from .settings import LONGEST_NAME
 
 
 @dataclass(frozen=True)
@@ -26,7 +25,7 @@ def damaged_classifiers(conn: sqlite3.Connection) -> list[Damaged]:
     with reading_store():
         rows = conn.execute(
             "select name || '@' || version from _ftclassify_classifiers"
-            f" where {fits('name', LONGEST_NAME)} and {fits('version', 99)} order by id limit ?",
+            f" where {fits('name')} and {fits('version', 99)} order by id limit ?",
             [MOST_VERSIONS],
         )
         titles = sorted(str(title) for (title,) in rows.fetchall())

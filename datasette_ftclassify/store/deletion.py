@@ -29,7 +29,6 @@ from .jobs.remote_cancel import goes_on_elsewhere
 from .jobs.state import ask_job, get_job
 from .jobs.states import UNFINISHED
 from .schema import ensure_schema, transaction
-from .settings import LONGEST_NAME
 from .version_numbers import keep_version_numbers, split_title
 
 
@@ -252,7 +251,7 @@ def delete_job(conn: sqlite3.Connection, job_id: int) -> None:
 def _newest_name(conn: sqlite3.Connection, besides: str) -> str | None:
     """Of a classifier that can be read."""
     rows = conn.execute(
-        f"select name from _ftclassify_classifiers where name <> ? and {fits('name', LONGEST_NAME)}"
+        f"select name from _ftclassify_classifiers where name <> ? and {fits('name')}"
         " group by name order by max(id) desc limit 50",
         [besides],
     )

@@ -13,7 +13,7 @@ from ..core.errors import ArtifactError
 from ..core.label_tree import Group, LabelTree
 from ..core.labels import MAX_LABELS
 from ..core.untrusted_json import MOST_BYTES, read_json
-from .cell_size import at_most
+from .cell_size import LONGEST_NAME, at_most
 from .classifiers import Classifier, now, reading_store
 from .schema import ensure_schema, transaction
 from .tables import has_table
@@ -21,11 +21,8 @@ from .upsert import upsert
 
 NAMES = ("strength", "score", "thresholds", "wrong", "figure", "least", "coverage", "set_by",
          "set_at", "tree")  # fmt: skip
-_LONGEST = 200
-"""Characters of a word, a name or a time."""
-
-_TEXTS = {"strength": _LONGEST, "thresholds": MOST_BYTES, "figure": _LONGEST,
-          "set_by": _LONGEST, "set_at": _LONGEST, "tree": MOST_BYTES}  # fmt: skip
+_TEXTS = {"strength": LONGEST_NAME, "thresholds": MOST_BYTES, "figure": LONGEST_NAME,
+          "set_by": LONGEST_NAME, "set_at": LONGEST_NAME, "tree": MOST_BYTES}  # fmt: skip
 _CELLS = {
     name: at_most(name, _TEXTS[name])
     if name in _TEXTS

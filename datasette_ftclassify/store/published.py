@@ -24,7 +24,7 @@ from .cell_size import fits
 from .classifiers import MOST_VERSIONS, Classifier, default_name, has_store
 from .evaluations import LONGEST_CELL, TEST
 from .schema import TABLES, ensure_schema
-from .settings import LONGEST_NAME, SETTING
+from .settings import SETTING
 from .tables import MIGRATIONS, PREFIX
 
 PUBLISHED = "published"
@@ -242,7 +242,7 @@ def versions(conn: sqlite3.Connection) -> list[str]:
         return []
     rows = conn.execute(
         f"select name || '@' || version from {SOURCE}._ftclassify_classifiers"
-        f" where {fits('name', LONGEST_NAME)} order by name, version desc limit {MOST_VERSIONS}"
+        f" where {fits('name')} order by name, version desc limit {MOST_VERSIONS}"
     )
     return [str(title) for (title,) in rows.fetchall()]
 

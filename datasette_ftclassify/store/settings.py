@@ -5,18 +5,15 @@ from __future__ import annotations
 import sqlite3
 
 from ..core.database import quote
-from .cell_size import fits
+from .cell_size import NAME_BYTES, fits
 from .upsert import upsert
 
 SETTING = upsert("_ftclassify_settings", ["key"], ["value"])
 """SQL that writes a setting: its values are the key and the text."""
 
-LONGEST_NAME = 1_000
-"""Bytes of a name that is read. One of a hundred characters has 400 at most."""
-
 
 def read_setting(
-    conn: sqlite3.Connection, key: str, schema: str = "main", most: int = LONGEST_NAME
+    conn: sqlite3.Connection, key: str, schema: str = "main", most: int = NAME_BYTES
 ) -> str | None:
     """The text; None where there is none, or what stands there is no text or has more bytes than
     `most`."""
