@@ -38,7 +38,8 @@ from datasette_ftclassify.jobs.review.changes import change_row
 from datasette_ftclassify.jobs.review.shown import list_shown, queue_now
 from datasette_ftclassify.jobs.runner import run_job
 from datasette_ftclassify.jobs.settings import ReviewSettings
-from datasette_ftclassify.jobs.train import TrainRequest, train_classifier
+from datasette_ftclassify.jobs.train import train_classifier
+from datasette_ftclassify.jobs.train_request import TrainRequest
 from datasette_ftclassify.metrics.scores import calibration_error
 from datasette_ftclassify.store.classifiers import Classifier
 

@@ -30,7 +30,8 @@ import temporary_ledger  # noqa: F401
 
 from datasette_ftclassify.core.database import connect
 from datasette_ftclassify.core.task import define
-from datasette_ftclassify.jobs.train import TrainRequest, submit_train, train_classifier
+from datasette_ftclassify.jobs.train import submit_train, train_classifier
+from datasette_ftclassify.jobs.train_request import TrainRequest
 from datasette_ftclassify.store.jobs.state import get_job
 
 IDLE_SECONDS = 15.0

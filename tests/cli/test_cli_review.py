@@ -15,7 +15,8 @@ from commands import run, run_json
 from datasette_ftclassify.cli.review import Session
 from datasette_ftclassify.core.database import connect
 from datasette_ftclassify.core.task import define
-from datasette_ftclassify.jobs.train import TrainRequest, train_classifier
+from datasette_ftclassify.jobs.train import train_classifier
+from datasette_ftclassify.jobs.train_request import TrainRequest
 from datasette_ftclassify.store.jobs.state import get_job
 from datasette_ftclassify.store.label_changes import chosen_rows, list_changes
 

@@ -20,7 +20,8 @@ from datasette_ftclassify.core.label_kinds import KINDS, OneLabel
 from datasette_ftclassify.core.labels import LabelSet
 from datasette_ftclassify.core.task import Task, define
 from datasette_ftclassify.jobs.predict import predict_rows
-from datasette_ftclassify.jobs.train import TrainRequest, TrainResult, train_classifier
+from datasette_ftclassify.jobs.train import TrainResult, train_classifier
+from datasette_ftclassify.jobs.train_request import TrainRequest
 from datasette_ftclassify.metrics.answers import SingleAnswers
 from datasette_ftclassify.metrics.registry import METRICS, metric
 from datasette_ftclassify.sql.functions import register

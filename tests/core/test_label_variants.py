@@ -27,7 +27,8 @@ from datasette_ftclassify.core.labels import (
     variant_key,
 )
 from datasette_ftclassify.core.task import Task, define, with_variants_merged
-from datasette_ftclassify.jobs.train import TrainRequest, train_classifier
+from datasette_ftclassify.jobs.train import train_classifier
+from datasette_ftclassify.jobs.train_request import TrainRequest
 
 NFD = unicodedata.normalize("NFD", "Café")
 VARIANTS = [

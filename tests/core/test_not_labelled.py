@@ -22,7 +22,8 @@ from datasette_ftclassify.core.labels import BLANKS, is_blank, unlabelled_sql
 from datasette_ftclassify.core.splits import SplitPlan
 from datasette_ftclassify.core.task import define
 from datasette_ftclassify.jobs.rows import count_unlabelled
-from datasette_ftclassify.jobs.train import TrainRequest, train_classifier
+from datasette_ftclassify.jobs.train import train_classifier
+from datasette_ftclassify.jobs.train_request import TrainRequest
 from datasette_ftclassify.jobs.train_rows import read_split
 
 INVISIBLE = [

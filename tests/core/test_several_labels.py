@@ -20,7 +20,8 @@ from datasette_ftclassify.jobs.evaluate import evaluate_classifier
 from datasette_ftclassify.jobs.load_classifier import load_answerer
 from datasette_ftclassify.jobs.plan import PredictRequest
 from datasette_ftclassify.jobs.predict import predict_rows
-from datasette_ftclassify.jobs.train import TrainRequest, train_classifier
+from datasette_ftclassify.jobs.train import train_classifier
+from datasette_ftclassify.jobs.train_request import TrainRequest
 from datasette_ftclassify.store.classifiers import find_classifier
 from datasette_ftclassify.store.evaluations import paired_counts, row_results
 from datasette_ftclassify.store.schema import ensure_schema

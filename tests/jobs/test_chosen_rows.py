@@ -23,7 +23,8 @@ from datasette_ftclassify.jobs.review.changes import change_row
 from datasette_ftclassify.jobs.review.shown import list_shown
 from datasette_ftclassify.jobs.runner import run_job
 from datasette_ftclassify.jobs.settings import ReviewSettings
-from datasette_ftclassify.jobs.train import TrainRequest, train_classifier
+from datasette_ftclassify.jobs.train import train_classifier
+from datasette_ftclassify.jobs.train_request import TrainRequest
 from datasette_ftclassify.jobs.train_rows import read_split
 from datasette_ftclassify.jobs.train_version import version_request
 from datasette_ftclassify.jobs.version_rows import version_changes

@@ -20,7 +20,8 @@ from datasette_ftclassify.jobs.export import export_task
 from datasette_ftclassify.jobs.new_rows import queue_new_rows
 from datasette_ftclassify.jobs.predict import predict_rows, submit_predict
 from datasette_ftclassify.jobs.runner import work
-from datasette_ftclassify.jobs.train import TrainRequest, train_classifier
+from datasette_ftclassify.jobs.train import train_classifier
+from datasette_ftclassify.jobs.train_request import TrainRequest
 from datasette_ftclassify.sql.functions import register
 from datasette_ftclassify.store.classifiers import find_classifier
 from datasette_ftclassify.store.deletion import delete_classifier

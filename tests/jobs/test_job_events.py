@@ -19,7 +19,8 @@ from datasette_ftclassify.core.job_events import EVENTS, EventKind
 from datasette_ftclassify.core.task import define
 from datasette_ftclassify.jobs.predict import predict_rows
 from datasette_ftclassify.jobs.runner import run_job
-from datasette_ftclassify.jobs.train import TrainRequest, train_classifier
+from datasette_ftclassify.jobs.train import train_classifier
+from datasette_ftclassify.jobs.train_request import TrainRequest
 from datasette_ftclassify.store.classifiers import find_classifier
 from datasette_ftclassify.store.jobs.events import job_events as events_of
 from datasette_ftclassify.store.jobs.events import note

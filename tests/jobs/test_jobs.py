@@ -37,7 +37,8 @@ from datasette_ftclassify.jobs.lease import leased
 from datasette_ftclassify.jobs.plan import PredictRequest
 from datasette_ftclassify.jobs.predict import predict_rows, submit_predict
 from datasette_ftclassify.jobs.runner import run_job, work
-from datasette_ftclassify.jobs.train import TrainRequest, run_submitted, submit_train
+from datasette_ftclassify.jobs.train import run_submitted, submit_train
+from datasette_ftclassify.jobs.train_request import TrainRequest
 from datasette_ftclassify.store.classifiers import find_classifier
 from datasette_ftclassify.store.deletion import delete_classifier, delete_job
 from datasette_ftclassify.store.jobs import leases

@@ -30,7 +30,8 @@ from datasette_ftclassify.jobs.plan import PredictRequest
 from datasette_ftclassify.jobs.predict import submit_predict
 from datasette_ftclassify.jobs.runner import run_job
 from datasette_ftclassify.jobs.settings import PredictSettings, TrainSettings, settings_of
-from datasette_ftclassify.jobs.train import TrainRequest, submit_train
+from datasette_ftclassify.jobs.train import submit_train
+from datasette_ftclassify.jobs.train_request import TrainRequest
 from datasette_ftclassify.store.classifiers import find_classifier
 from datasette_ftclassify.store.jobs.job import Job
 from datasette_ftclassify.store.jobs.state import get_job

@@ -24,7 +24,8 @@ from datasette_ftclassify.jobs.review.merges import (
     plan_merge,
     suggest_merges,
 )
-from datasette_ftclassify.jobs.train import TrainRequest, train_classifier
+from datasette_ftclassify.jobs.train import train_classifier
+from datasette_ftclassify.jobs.train_request import TrainRequest
 from datasette_ftclassify.jobs.version_rows import corrections
 from datasette_ftclassify.store.change_batches import list_batches
 

@@ -15,7 +15,8 @@ from datasette_ftclassify.core.database import connect
 from datasette_ftclassify.jobs.minimum_scores import MinimumChoice, choose_minimum, resolve
 from datasette_ftclassify.jobs.plan import PredictRequest
 from datasette_ftclassify.jobs.predict import predict_rows
-from datasette_ftclassify.jobs.train import TrainRequest, train_classifier
+from datasette_ftclassify.jobs.train import train_classifier
+from datasette_ftclassify.jobs.train_request import TrainRequest
 from datasette_ftclassify.store.classifiers import find_classifier
 from datasette_ftclassify.store.minimum_scores import MinimumScore, find_minimum, set_minimum
 

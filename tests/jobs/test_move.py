@@ -22,7 +22,8 @@ from datasette_ftclassify.core.task import define, with_variants_merged
 from datasette_ftclassify.jobs.compare import compare, move_request
 from datasette_ftclassify.jobs.plan import PredictRequest
 from datasette_ftclassify.jobs.predict import predict_rows
-from datasette_ftclassify.jobs.train import TrainRequest, train_classifier
+from datasette_ftclassify.jobs.train import train_classifier
+from datasette_ftclassify.jobs.train_request import TrainRequest
 from datasette_ftclassify.metrics.comparison import compare_pairs
 from datasette_ftclassify.store.classifiers import find_classifier
 from datasette_ftclassify.store.evaluations import evaluation_text, metrics_of, paired_counts

@@ -20,7 +20,8 @@ from datasette_ftclassify.jobs.review.changes import change_row, undo
 from datasette_ftclassify.jobs.review.shown import show_row
 from datasette_ftclassify.jobs.runner import run_job
 from datasette_ftclassify.jobs.settings import ReviewSettings
-from datasette_ftclassify.jobs.train import TrainRequest, submit_train, train_classifier
+from datasette_ftclassify.jobs.train import submit_train, train_classifier
+from datasette_ftclassify.jobs.train_request import TrainRequest
 from datasette_ftclassify.jobs.train_version import has_new_labels, only_if_better, version_request
 from datasette_ftclassify.jobs.version_rows import corrections, version_changes
 from datasette_ftclassify.store.classifiers import Classifier, find_classifier, find_for_table

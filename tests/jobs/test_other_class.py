@@ -20,7 +20,8 @@ from datasette_ftclassify.core.examples import read_records
 from datasette_ftclassify.core.other_class import keys_condition, other_keys, with_other
 from datasette_ftclassify.core.task import Task, define
 from datasette_ftclassify.jobs.other_rows import least_known, new_version, other_task, preview_other
-from datasette_ftclassify.jobs.train import TrainRequest, train_classifier
+from datasette_ftclassify.jobs.train import train_classifier
+from datasette_ftclassify.jobs.train_request import TrainRequest
 from datasette_ftclassify.jobs.train_version import version_request
 from datasette_ftclassify.sql.functions import register
 from datasette_ftclassify.store.classifiers import find_classifier

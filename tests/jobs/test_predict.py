@@ -24,7 +24,8 @@ from datasette_ftclassify.jobs import predict as predict_module
 from datasette_ftclassify.jobs.columns import Columns
 from datasette_ftclassify.jobs.plan import PredictRequest
 from datasette_ftclassify.jobs.predict import predict_rows
-from datasette_ftclassify.jobs.train import TrainRequest, train_classifier
+from datasette_ftclassify.jobs.train import train_classifier
+from datasette_ftclassify.jobs.train_request import TrainRequest
 from datasette_ftclassify.store.classifiers import find_classifier
 from datasette_ftclassify.store.jobs.events import job_events
 from datasette_ftclassify.store.jobs.state import list_jobs

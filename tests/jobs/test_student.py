@@ -21,7 +21,8 @@ from datasette_ftclassify.core.task import define
 from datasette_ftclassify.jobs import teaching
 from datasette_ftclassify.jobs.compare import compare, student_request
 from datasette_ftclassify.jobs.teaching import taught_by
-from datasette_ftclassify.jobs.train import TrainRequest, train_classifier
+from datasette_ftclassify.jobs.train import train_classifier
+from datasette_ftclassify.jobs.train_request import TrainRequest
 from datasette_ftclassify.jobs.train_version import version_request
 from datasette_ftclassify.store.answers import CachedAnswer, input_key, keep_answers
 from datasette_ftclassify.store.classifiers import find_classifier

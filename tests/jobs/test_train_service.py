@@ -40,14 +40,8 @@ from datasette_ftclassify.core.task import define
 from datasette_ftclassify.jobs.evaluate import evaluate_classifier
 from datasette_ftclassify.jobs.lease import leased
 from datasette_ftclassify.jobs.remote.models import forget_models, use_checkpoint
-from datasette_ftclassify.jobs.train import (
-    TrainRequest,
-    begun,
-    run_submitted,
-    submit_train,
-    train_classifier,
-)
-from datasette_ftclassify.jobs.train_request import continued
+from datasette_ftclassify.jobs.train import begun, run_submitted, submit_train, train_classifier
+from datasette_ftclassify.jobs.train_request import TrainRequest, continued
 from datasette_ftclassify.jobs.training_log import JobTrainingLog
 from datasette_ftclassify.ledger import JobKey, Ledger
 from datasette_ftclassify.prompts import tokenizer

@@ -9,7 +9,8 @@ import pytest
 from sample_databases import FEW, town_database
 
 from datasette_ftclassify.core.task import define
-from datasette_ftclassify.jobs.train import TrainRequest, train_classifier
+from datasette_ftclassify.jobs.train import train_classifier
+from datasette_ftclassify.jobs.train_request import TrainRequest
 
 
 @pytest.fixture(scope="session")

@@ -25,7 +25,8 @@ from sample_databases import answer, rows, value
 
 from datasette_ftclassify.core.database import connect
 from datasette_ftclassify.core.task import define
-from datasette_ftclassify.jobs.train import TrainRequest, train_classifier
+from datasette_ftclassify.jobs.train import train_classifier
+from datasette_ftclassify.jobs.train_request import TrainRequest
 from datasette_ftclassify.sql import functions, registration
 from datasette_ftclassify.sql.functions import FUNCTIONS, array_items, register
 from datasette_ftclassify.sql.registration import create_function

@@ -32,7 +32,8 @@ from datasette_ftclassify.core.task import Task, define
 from datasette_ftclassify.jobs.evaluate import evaluate_classifier
 from datasette_ftclassify.jobs.load_classifier import load_inference_client
 from datasette_ftclassify.jobs.publish import PublishedCopy, pack, publish_copy
-from datasette_ftclassify.jobs.train import TrainRequest, train_classifier
+from datasette_ftclassify.jobs.train import train_classifier
+from datasette_ftclassify.jobs.train_request import TrainRequest
 from datasette_ftclassify.present.publishing import goes
 from datasette_ftclassify.store.answers import CachedAnswer, find_answers, input_key, keep_answers
 from datasette_ftclassify.store.classifiers import find_classifier, rename_classifier

@@ -31,7 +31,8 @@ from datasette_ftclassify.jobs.evaluate import evaluate_classifier
 from datasette_ftclassify.jobs.new_rows import queue_new_rows
 from datasette_ftclassify.jobs.predict import predict_rows
 from datasette_ftclassify.jobs.runner import work
-from datasette_ftclassify.jobs.train import TrainRequest, train_classifier
+from datasette_ftclassify.jobs.train import train_classifier
+from datasette_ftclassify.jobs.train_request import TrainRequest
 from datasette_ftclassify.sql.functions import register
 from datasette_ftclassify.store.classifiers import find_classifier, set_default
 from datasette_ftclassify.store.deletion import delete_classifier

@@ -11,7 +11,8 @@ from pathlib import Path
 from datasette_ftclassify.core.database import connect
 from datasette_ftclassify.core.task import define
 from datasette_ftclassify.demo.build import load_messages
-from datasette_ftclassify.jobs.train import TrainRequest, train_classifier
+from datasette_ftclassify.jobs.train import train_classifier
+from datasette_ftclassify.jobs.train_request import TrainRequest
 
 FEW = 300
 """Of the 557 messages, where a test trains on the way to something else: that takes a sixth of the

@@ -14,7 +14,8 @@ from sample_databases import town_database
 
 from datasette_ftclassify.core.task import Task, define
 from datasette_ftclassify.demo.build import merge_label_variants
-from datasette_ftclassify.jobs.train import TrainEstimate, TrainRequest, plan_and_estimate
+from datasette_ftclassify.jobs.train import TrainEstimate, plan_and_estimate
+from datasette_ftclassify.jobs.train_request import TrainRequest
 from datasette_ftclassify.trainers.access import Access, Endpoint
 from datasette_ftclassify.trainers.base import TrainerOptions
 from datasette_ftclassify.trainers.registry import get_trainer

@@ -9,7 +9,8 @@ from pathlib import Path
 from datasette_ftclassify.core.database import connect
 from datasette_ftclassify.core.splits import SplitPlan
 from datasette_ftclassify.core.task import define
-from datasette_ftclassify.jobs.train import TrainRequest, train_classifier
+from datasette_ftclassify.jobs.train import train_classifier
+from datasette_ftclassify.jobs.train_request import TrainRequest
 
 HOCKEY = (
     "puck goalie skates rink faceoff stick ice slapshot icing zamboni crease powerplay boards "

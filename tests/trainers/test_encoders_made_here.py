@@ -21,7 +21,8 @@ from datasette_ftclassify.core.errors import TrainingError
 from datasette_ftclassify.core.task import define
 from datasette_ftclassify.jobs.deletion import delete
 from datasette_ftclassify.jobs.publish import publish_copy
-from datasette_ftclassify.jobs.train import TrainRequest, train_classifier
+from datasette_ftclassify.jobs.train import train_classifier
+from datasette_ftclassify.jobs.train_request import TrainRequest
 from datasette_ftclassify.present.publishing import stays
 from datasette_ftclassify.sql.functions import register
 from datasette_ftclassify.trainers.base import TrainerOptions

@@ -29,7 +29,8 @@ from datasette_ftclassify.jobs.load_classifier import load_answerer
 from datasette_ftclassify.jobs.runner import run_job
 from datasette_ftclassify.jobs.sweep import Sweep, price_sweep, submit_sweep
 from datasette_ftclassify.jobs.sweep_result import sweep_result
-from datasette_ftclassify.jobs.train import TrainRequest, TrainResult, train_classifier
+from datasette_ftclassify.jobs.train import TrainResult, train_classifier
+from datasette_ftclassify.jobs.train_request import TrainRequest
 from datasette_ftclassify.store.classifiers import find_classifier
 from datasette_ftclassify.store.jobs.queries import training_figures
 from datasette_ftclassify.trainers.access import Access

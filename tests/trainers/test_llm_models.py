@@ -20,7 +20,8 @@ from datasette_ftclassify.core.errors import FtclassifyError, JobPaused, Trainin
 from datasette_ftclassify.core.task import define
 from datasette_ftclassify.jobs.plan import PredictRequest
 from datasette_ftclassify.jobs.predict import predict_rows
-from datasette_ftclassify.jobs.train import TrainRequest, train_classifier
+from datasette_ftclassify.jobs.train import train_classifier
+from datasette_ftclassify.jobs.train_request import TrainRequest
 from datasette_ftclassify.ledger import Ledger
 from datasette_ftclassify.store.classifiers import Classifier
 from datasette_ftclassify.trainers.access import Access, Endpoint

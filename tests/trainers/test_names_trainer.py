@@ -20,12 +20,12 @@ from datasette_ftclassify.core.errors import TrainingError
 from datasette_ftclassify.core.task import Task, define
 from datasette_ftclassify.jobs.predict import predict_rows
 from datasette_ftclassify.jobs.train import (
-    TrainRequest,
     TrainResult,
     run_submitted,
     submit_train,
     train_classifier,
 )
+from datasette_ftclassify.jobs.train_request import TrainRequest
 from datasette_ftclassify.sql.functions import register
 from datasette_ftclassify.store.classifiers import find_classifier
 from datasette_ftclassify.store.jobs.state import get_job

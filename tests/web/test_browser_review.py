@@ -11,7 +11,8 @@ from checking import clean_rows
 
 from datasette_ftclassify.core.database import connect
 from datasette_ftclassify.core.task import define
-from datasette_ftclassify.jobs.train import TrainRequest, train_classifier
+from datasette_ftclassify.jobs.train import train_classifier
+from datasette_ftclassify.jobs.train_request import TrainRequest
 
 WRONG = {31: "port", 92: "garden"}
 

@@ -18,7 +18,8 @@ from visiting import get, serve
 
 from datasette_ftclassify.core.database import connect
 from datasette_ftclassify.core.task import define
-from datasette_ftclassify.jobs.train import TrainRequest, train_classifier
+from datasette_ftclassify.jobs.train import train_classifier
+from datasette_ftclassify.jobs.train_request import TrainRequest
 from datasette_ftclassify.store.schema import TABLES
 
 DRAIN = "The drain on Mill Lane is blocked and the road floods"

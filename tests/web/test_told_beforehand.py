@@ -25,7 +25,8 @@ from datasette_ftclassify.core.task import define
 from datasette_ftclassify.jobs.plan import PredictRequest
 from datasette_ftclassify.jobs.plausible import check_plausible
 from datasette_ftclassify.jobs.predict import predict_rows
-from datasette_ftclassify.jobs.train import TrainRequest, train_classifier
+from datasette_ftclassify.jobs.train import train_classifier
+from datasette_ftclassify.jobs.train_request import TrainRequest
 from datasette_ftclassify.store.classifiers import find_classifier
 from datasette_ftclassify.store.deletion import delete_classifier, delete_job
 from datasette_ftclassify.store.jobs.state import add_job, list_jobs

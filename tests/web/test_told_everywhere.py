@@ -23,7 +23,8 @@ from datasette_ftclassify.jobs.evaluate import evaluate_classifier
 from datasette_ftclassify.jobs.plan import PredictRequest
 from datasette_ftclassify.jobs.predict import submit_predict
 from datasette_ftclassify.jobs.runner import run_job
-from datasette_ftclassify.jobs.train import TrainRequest, submit_train
+from datasette_ftclassify.jobs.train import submit_train
+from datasette_ftclassify.jobs.train_request import TrainRequest
 from datasette_ftclassify.store.classifiers import find_classifier
 from datasette_ftclassify.store.jobs.queue import MAX_DEATHS, note_death
 from datasette_ftclassify.store.jobs.state import add_job, ask_job, get_job, list_jobs

@@ -20,7 +20,8 @@ from datasette_ftclassify.jobs.publish import publish_copy
 from datasette_ftclassify.jobs.review.build import submit_review
 from datasette_ftclassify.jobs.runner import run_job
 from datasette_ftclassify.jobs.settings import ReviewSettings
-from datasette_ftclassify.jobs.train import TrainRequest, train_classifier
+from datasette_ftclassify.jobs.train import train_classifier
+from datasette_ftclassify.jobs.train_request import TrainRequest
 from datasette_ftclassify.store.jobs.state import get_job
 from datasette_ftclassify.store.label_changes import list_changes
 

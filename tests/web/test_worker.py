@@ -37,7 +37,8 @@ from datasette_ftclassify.core.task import define
 from datasette_ftclassify.jobs.agreements import agree
 from datasette_ftclassify.jobs.agreements import ask as ask_for
 from datasette_ftclassify.jobs.child import access_line, read_line
-from datasette_ftclassify.jobs.train import TrainRequest, submit_train
+from datasette_ftclassify.jobs.train import submit_train
+from datasette_ftclassify.jobs.train_request import TrainRequest
 from datasette_ftclassify.store.jobs.events import job_events
 from datasette_ftclassify.store.jobs.job import Job
 from datasette_ftclassify.store.jobs.leases import new_owner
