@@ -334,11 +334,10 @@ def delete(
     Columns with its predictions stay. Jobs that are busy with it are cancelled first, with
     --cancel-jobs; else nothing is deleted. The numbers of deleted versions are not given again.
     """
-    from ..jobs.deletion import delete as delete_classifier
     from ..jobs.deletion import end_jobs
     from ..jobs.remote.models import forget_models
     from ..store.classifiers import find_classifier
-    from ..store.deletion import plan_deletion
+    from ..store.deletion import delete_classifier, plan_deletion
 
     there: list[str] = []
     with open_database(database) as conn:

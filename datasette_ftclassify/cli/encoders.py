@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import TYPE_CHECKING
 
 import click
 
 from ..core.errors import TrainingError
+from ..core.humanize import counted
+from .confirmation import confirm
 from .options import json_option
 from .output import echo, friendly, print_json, say
-
-if TYPE_CHECKING:
-    from ..trainers.encoders.vector_store import KnownEncoder
 
 
 @click.group()
@@ -25,16 +23,27 @@ def encoders() -> None:
 @friendly
 def list_command(as_json: bool) -> None:
     """Encoders, and how many vectors of texts are stored for each."""
-    known = _known()
+    from ..trainers.encoders.known import encoders_here
+    from ..trainers.encoders.made_here import databases_of, is_made_here
+
+    known = [(one, is_made_here(one.digest), databases_of(one.digest)) for one in encoders_here()]
     if as_json:
-        print_json({"encoders": [{**asdict(one), "kept_bytes": one.kept_bytes} for one in known]})
+        print_json({"encoders": [
+            {**asdict(one), "kept_bytes": one.kept_bytes,
+             "fine_tuned_here": made, "databases": used}
+            for one, made, used in known
+        ]})  # fmt: skip
         return
     if not known:
         echo("No sentence encoder was used on this machine yet.")
-    for one in known:
+    for one, made, used in known:
         size = _size(one.bytes) if one.bytes else "at a service"
-        about = [f"{one.dimensions} dimensions", size, one.licence, one.revision]
+        dimensions = counted(one.dimensions, "dimension") if one.dimensions else None
+        about = [dimensions, size, one.licence, one.revision]
         echo(f"{one.name}  {', '.join(part for part in about if part)}")
+        if made:
+            whose = f", for classifiers in {', '.join(used)}" if used else ""
+            echo(f"  fine-tuned here{whose}")
         echo(f"  {one.vectors:,} vectors, {_size(one.kept_bytes)}, {one.digest[:12]}…")
 
 
@@ -79,35 +88,35 @@ def download_command(name: str, weights: bool, yes: bool) -> None:
 
 @encoders.command("remove")
 @click.argument("name")
+@click.option("--yes", is_flag=True, help="Do not ask, of one that was fine-tuned here.")
 @friendly
-def remove(name: str) -> None:
+def remove(name: str, yes: bool) -> None:
     """Delete the vectors stored for the encoder NAME, and its files if it was fine-tuned here.
 
     NAME is its name or its SHA-256, as `encoders list` has them. Other files stay. Classifiers
     that need a deleted encoder answer no more.
     """
     from ..trainers.encoders import made_here
+    from ..trainers.encoders.known import encoders_here
     from ..trainers.encoders.vector_store import opened_store
 
-    found = [one for one in _known() if name in (one.name, one.digest, one.digest[:12])]
+    found = [one for one in encoders_here() if name in (one.name, one.digest, one.digest[:12])]
     if not found:
         raise TrainingError(f"No encoder {name} was used on this machine: see those that were.")
+    for one in filter(lambda one: made_here.is_made_here(one.digest), found):
+        used = ", ".join(made_here.databases_of(one.digest)) or "no database that is known"
+        say(
+            f"It was fine-tuned here for classifiers in {used}. There and in copies of these, "
+            "they answer no more without it, and nothing brings it back but another training."
+        )
+        confirm(f"Delete {one.name}?", yes=yes, otherwise="Nothing was deleted.")
     with opened_store() as store:
         for one in found:
             store.forget(one.digest)
             echo(f"Deleted {one.vectors:,} vectors of {one.name}.")
-            if size := made_here.remove(one.digest):
+            if size := made_here.size_of(one.digest):
+                made_here.remove(one.digest)
                 echo(f"Deleted {_size(size)} that were fine-tuned here.")
-
-
-def _known() -> list[KnownEncoder]:
-    from ..trainers.encoders.vector_store import opened_store
-
-    try:
-        with opened_store(create=False) as store:
-            return store.encoders()
-    except FileNotFoundError:
-        return []
 
 
 def _size(size: int) -> str:

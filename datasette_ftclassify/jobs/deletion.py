@@ -1,5 +1,4 @@
-"""Deleting a classifier: the jobs that use it are cancelled before, and what was made for it alone
-goes with it."""
+"""Before a classifier is deleted, the jobs that use it are cancelled."""
 
 from __future__ import annotations
 
@@ -7,8 +6,7 @@ import sqlite3
 import time
 from collections.abc import Callable
 
-from ..core.database import path_of
-from ..store.deletion import Deletion, cancel_jobs, delete_classifier, plan_deletion
+from ..store.deletion import cancel_jobs, plan_deletion
 from ..store.jobs.job import Job
 from ..store.jobs.remote_cancel import is_ending
 
@@ -42,14 +40,3 @@ def end_jobs(
         time.sleep(LOOK_EVERY)
         if any(job.interrupted for job in left):
             cancel_jobs(conn, name)  # its process died before it had heard of it
-
-
-def delete(conn: sqlite3.Connection, name: str) -> Deletion:
-    """As `delete_classifier`. An encoder that was fine-tuned here for classifiers of this file is
-    deleted with the last of them."""
-    gone = delete_classifier(conn, name)
-    if gone.encoders:
-        from ..trainers.encoders.made_here import release
-
-        release(gone.encoders, path_of(conn))
-    return gone

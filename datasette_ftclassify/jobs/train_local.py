@@ -22,7 +22,7 @@ from ..core.job_events import (
     STORED,
 )
 from ..core.task import Task
-from ..core.training_report import LearningCurve, chosen_text, encoder_digest
+from ..core.training_report import LearningCurve, chosen_text
 from ..store.classifiers import add_classifier, find_by_uid
 from ..store.evaluations import OUT_OF_FOLD, add_evaluation
 from ..store.jobs.queries import training_figures
@@ -107,8 +107,7 @@ def train_here(
             about["not_used"] = why
             about["version_said"] = [*about.get("version_said", ()), why]
             add_event(conn, job, NOT_USED, why)
-    if digest := encoder_digest(trained.header):
-        note_use(digest, path_of(conn))
+    note_use(trained.header, path_of(conn))
     # One transaction: a job that was killed has either stored its classifier and knows it, or not.
     with transaction(conn):
         classifier = add_classifier(

@@ -39,7 +39,6 @@ class Deletion:
     titles:   NAME@VERSION of what is deleted, newest first
     answers:  the version that answers for the name afterwards; None: there is none left
     default:  the default's name afterwards; `changed`: whether it was another one before
-    encoders: hashes of sentence encoders that no classifier of the file needs then
     hidden:   whether whoever reads this may not know the default
     busy:     jobs that must be cancelled before; `others`: how many paused or queued ones go, too
     """
@@ -50,12 +49,12 @@ class Deletion:
     changed: bool
     busy: tuple[Job, ...]
     others: int
-    encoders: frozenset[str] = frozenset()
     hidden: bool = False
 
     losses: ClassVar[str] = (
-        "Its evaluations, its jobs and the answers kept of a service are deleted with it, and so "
-        "is an encoder that was fine-tuned for it alone. Columns with its predictions stay."
+        "Its evaluations, its jobs and the answers kept of a service are deleted with it. Columns "
+        "with its predictions stay, and so does, since a copy of this file may need it, "
+        "an encoder that was fine-tuned for it."
     )
 
     @property
@@ -114,7 +113,6 @@ def plan_deletion(conn: sqlite3.Connection, name: str) -> Deletion:
         changed=lost,
         busy=busy,
         others=len(jobs) - len(busy),
-        encoders=_encoders_of_none_but(conn, [id for id, *_ in gone]),
     )
 
 
@@ -172,14 +170,6 @@ def _versions(
     if not gone:
         raise not_found(conn, name, "main")
     return gone, [row for row in every if row not in gone], every[0] in gone
-
-
-def _encoders_of_none_but(conn: sqlite3.Connection, classifier_ids: list[int]) -> frozenset[str]:
-    named = "case when typeof(header) = 'text' and json_valid(header) then"
-    named += " json_extract(header, '$.embedding.encoder') end"
-    found = conn.execute(f"select id, {named} from _ftclassify_classifiers").fetchall()
-    gone = {digest for id, digest in found if id in classifier_ids and isinstance(digest, str)}
-    return frozenset(gone - {digest for id, digest in found if id not in classifier_ids})
 
 
 def _unfinished(conn: sqlite3.Connection, classifier_ids: list[int]) -> list[Job]:

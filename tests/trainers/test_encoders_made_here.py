@@ -1,5 +1,5 @@
-"""The files of encoders that were fine-tuned on this machine: found by their hash, deleted with the
-last classifier that needs them, and out of reach of other files. And what is said where the
+"""The files of encoders that were fine-tuned on this machine: found by their hash, listed and
+deleted for a person alone, and out of reach of other files. And what is said where the
 packages for fine-tuning are not. No torch is needed."""
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from commands import run
+from commands import run, run_json
 from sample_databases import value
 from tiny_encoder import write_encoder
 from visiting import get, serve
@@ -19,18 +19,18 @@ from visiting import get, serve
 from datasette_ftclassify.core.database import connect
 from datasette_ftclassify.core.errors import TrainingError
 from datasette_ftclassify.core.task import define
-from datasette_ftclassify.jobs.deletion import delete
 from datasette_ftclassify.jobs.publish import publish_copy
 from datasette_ftclassify.jobs.train import train_classifier
 from datasette_ftclassify.jobs.train_request import TrainRequest
 from datasette_ftclassify.present.publishing import stays
 from datasette_ftclassify.sql.functions import register
+from datasette_ftclassify.store.deletion import delete_classifier
 from datasette_ftclassify.trainers.base import TrainerOptions
 from datasette_ftclassify.trainers.encoders import known, made_here
 from datasette_ftclassify.trainers.encoders.encoder import digest_of
 from datasette_ftclassify.trainers.encoders.files import find_encoder
 from datasette_ftclassify.trainers.encoders.known import usual_encoder
-from datasette_ftclassify.trainers.encoders.vector_store import opened_store, store_path
+from datasette_ftclassify.trainers.encoders.vector_store import store_path
 from datasette_ftclassify.trainers.finetuning import trainer
 from datasette_ftclassify.web.job_facts import curves
 
@@ -88,24 +88,23 @@ def test_it_is_not_the_encoder_that_is_meant_where_none_is_named(things: Path) -
     assert usual_encoder() is None
 
 
-def test_the_last_classifier_of_the_file_that_made_it_takes_it_along(
-    things: Path, place: Path, tmp_path: Path
+@pytest.mark.parametrize("copied", ["the file", "the classifier", "not"])
+def test_deleting_its_classifier_takes_it_from_no_copy(
+    things: Path, place: Path, tmp_path: Path, copied: str
 ) -> None:
-    other = Path(shutil.copy(things, tmp_path / "other.db"))
-    made_here.note_use(place.name, str(other))
-    with closing(connect(other)) as conn:
-        delete(conn, "things")
-    assert place.is_dir(), "the first file needs it"
-    with closing(connect(things)) as conn:
-        task = define(conn, "things", text=["body"], labels=["kind"])
-        options = TrainerOptions(encoder=str(place), descriptions={"animal": "", "tool": ""})
-        train_classifier(conn, task, TrainRequest(trainer="names", options=options))
-        delete(conn, "things@1")
-        assert place.is_dir(), "so does the second version"
-        delete(conn, "things")
-    assert not place.exists()
-    with opened_store() as store:
-        assert store.find(place.name) is None
+    other = tmp_path / "other.db"
+    if copied == "the file":
+        shutil.copy(things, other)
+    else:
+        connect(other, must_exist=False).close()
+    if copied == "the classifier":
+        run("copy", things, "things", other)
+    said = run("classifiers", "delete", things, "things", "--yes").stderr
+    assert "an encoder that was fine-tuned for it stays" in said
+    assert ask(things, "cat") is None
+    assert ask(other, "cat") == (None if copied == "not" else "animal")
+    assert place.is_dir()
+    assert run_json("encoders", "list")["encoders"][0]["digest"] == place.name
 
 
 @pytest.mark.parametrize("said", [None, "..", "/etc", "../../things.db", ["a"], {"a": 1}, 5])
@@ -118,7 +117,7 @@ def test_what_another_file_says_of_it_deletes_nothing(
             header = json.dumps({"embedding": {"encoder": said}})
             conn.execute("update _ftclassify_classifiers set header = ?", [header])
             conn.commit()
-        assert delete(conn, "things").titles == ("things@1",)
+        assert delete_classifier(conn, "things").titles == ("things@1",)
     assert place.is_dir()
     assert things.is_file()
 
@@ -132,11 +131,44 @@ def test_a_copy_to_publish_says_that_a_student_of_it_needs_no_encoder(
     assert str(tmp_path).encode() not in (tmp_path / "public.db").read_bytes()
 
 
-def test_a_command_lists_and_removes_it(things: Path, place: Path) -> None:
-    assert place.name[:12] in run("encoders", "list").stdout
-    assert "fine-tuned here" in run("encoders", "remove", place.name).stdout
+@pytest.mark.parametrize("forgotten", [False, True])
+def test_a_command_lists_and_removes_it(things: Path, place: Path, forgotten: bool) -> None:
+    """Also where the file of vectors was deleted."""
+    if forgotten:
+        store_path().unlink()
+    shown = run("encoders", "list").stdout
+    assert place.name[:12] in shown
+    assert f"fine-tuned here, for classifiers in {things}" in shown
+    (listed,) = run_json("encoders", "list")["encoders"]
+    assert (listed["name"], listed["digest"]) == (str(place), place.name)
+    assert listed["bytes"] == sum(
+        p.stat().st_size for p in (place / "model.onnx", place / "vocab.txt")
+    )
+    assert listed["databases"] == [str(things)]
+    refused = run("encoders", "remove", place.name, code=1)
+    assert f"here for classifiers in {things}. There and in copies" in refused.stderr
+    assert place.is_dir()
+    assert "fine-tuned here" in run("encoders", "remove", place.name, "--yes").stdout
     assert not place.exists()
     assert ask(things, "cat") is None
+
+
+def test_the_list_knows_which_files_a_classifier_of_it_was_copied_into(
+    things: Path, tmp_path: Path
+) -> None:
+    other = tmp_path / "ôther.db"
+    connect(other, must_exist=False).close()
+    run("copy", things, "things", other)
+    assert run_json("encoders", "list")["encoders"][0]["databases"] == [str(things), str(other)]
+
+
+def test_a_damaged_one_is_listed_and_removed(things: Path, place: Path) -> None:
+    store_path().unlink()
+    (place / "model.onnx").unlink()
+    (place / "databases.json").write_text('[1, {"a": 2}]')
+    assert place.name[:12] in run("encoders", "list").stdout
+    run("encoders", "remove", place.name[:12], "--yes")
+    assert not place.exists()
 
 
 def test_what_trainings_left_goes_after_a_week(tmp_path: Path) -> None:

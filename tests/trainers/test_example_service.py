@@ -17,6 +17,7 @@ from click.testing import CliRunner
 from example_packages import install
 from example_service.postroom import KEY, Postroom
 from sample_databases import town_database
+from stored import list_jobs
 from visiting import get, send, serve
 
 import datasette_ftclassify
@@ -24,7 +25,7 @@ from datasette_ftclassify.cli import ftclassify
 from datasette_ftclassify.core.database import connect
 from datasette_ftclassify.jobs.runner import run_job
 from datasette_ftclassify.sql.functions import register
-from datasette_ftclassify.store.jobs.state import ask_job, list_jobs
+from datasette_ftclassify.store.jobs.state import ask_job
 from datasette_ftclassify.trainers import registry
 
 TASK = ["messages", "--text", "message", "--label", "topic", "--name", "post"]

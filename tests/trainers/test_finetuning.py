@@ -24,7 +24,6 @@ from datasette_ftclassify.core.labels import LabelSet
 from datasette_ftclassify.core.splits import SplitPlan
 from datasette_ftclassify.core.task import define
 from datasette_ftclassify.core.training_report import encoder_digest
-from datasette_ftclassify.jobs.deletion import delete
 from datasette_ftclassify.jobs.load_classifier import load_answerer
 from datasette_ftclassify.jobs.runner import run_job
 from datasette_ftclassify.jobs.sweep import Sweep, price_sweep, submit_sweep
@@ -294,9 +293,7 @@ def test_8_bits_that_answer_otherwise_are_not_used(
     assert "stored in 32 bits" in result.classifier.report["why"]
     (place,) = made_here.models_folder().iterdir()
     assert not (place / "single.onnx").exists()
-    with closing(connect(tmp_path / "things.db")) as conn:
-        delete(conn, "things")
-    assert not place.exists()
+    assert made_here.databases_of(place.name) == [str(tmp_path / "things.db")]
 
 
 def test_a_sweep_compares_seeds_of_it(weights: str, tmp_path: Path) -> None:

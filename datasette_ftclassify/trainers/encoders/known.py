@@ -11,6 +11,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import OrderedDict
+from contextlib import suppress
 from pathlib import Path
 
 from ...core.distribution import DISTRIBUTION
@@ -18,7 +19,7 @@ from ...core.errors import AccessError, TrainingError
 from .allowed import allowed_encoders
 from .encoder import Encoder, digest_of
 from .files import EncoderFiles, find_encoder
-from .made_here import is_made_here, place_of
+from .made_here import all_places, is_made_here, place_of, size_of
 from .vector_store import KnownEncoder, VectorStoreError, opened_store
 
 MAX_LOADED = 2
@@ -54,6 +55,20 @@ def usual_encoder() -> str | None:
             return next((one.name for one in known), None)
     except (FileNotFoundError, VectorStoreError):
         return None
+
+
+def encoders_here() -> list[KnownEncoder]:
+    """Those that were used on this machine, the latest first, and those that were fine-tuned here
+    of which the file of vectors knows nothing, since it was deleted. Raises VectorStoreError."""
+    noted: list[KnownEncoder] = []
+    with suppress(FileNotFoundError), opened_store(create=False) as store:
+        noted = store.encoders()
+    known = {one.digest for one in noted}
+    others = ((place.name, place) for place in all_places() if place.name not in known)
+    return noted + [
+        KnownEncoder(digest, str(place), 0, size_of(digest), None, None, place.stat().st_mtime)
+        for digest, place in others
+    ]
 
 
 def needed_encoder(digest: str, name: str) -> Encoder:

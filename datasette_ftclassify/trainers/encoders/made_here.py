@@ -3,8 +3,8 @@ go.
 
 A folder for each beside the file of vectors, named by the hash of its files. A classifier has that
 hash alone, so its database is a small file, and one from a stranger can name no other file of this
-machine. Beside the model stands which databases have a classifier of it: what a database says of an
-encoder that it did not make deletes nothing.
+machine. Nobody knows of every copy of a database, so deleting a classifier deletes no encoder: a
+person does. For them stands beside the model which databases were given a classifier of it.
 """
 
 from __future__ import annotations
@@ -14,11 +14,10 @@ import os
 import re
 import shutil
 import time
-from collections.abc import Collection
-from contextlib import suppress
 from pathlib import Path
 
-from .vector_store import VectorStoreError, opened_store, store_path
+from ...core.training_report import Header, encoder_digest
+from .vector_store import store_path
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _USED_BY = "databases.json"
@@ -59,39 +58,45 @@ def add(folder: Path, digest: str) -> Path:
     return place
 
 
-def note_use(digest: str, database: str) -> None:
-    """That a database will have a classifier with the encoder: noted before, since what is noted
-    too much deletes nothing. database: its path; "": it has none"""
-    if database and is_made_here(digest):
-        _write_users(place_of(digest), {*_users(place_of(digest)), _real(database)})
+def all_places() -> list[Path]:
+    return [place for place in sorted(models_folder().glob("*")) if is_made_here(place.name)]
 
 
-def release(digests: Collection[str], database: str) -> None:
-    """The database has no classifier with these encoders any more. Those that were noted for it and
-    for no other are deleted."""
-    for digest in digests:
-        if not _DIGEST.fullmatch(digest):
-            continue
-        place = place_of(digest)
-        used = _users(place)
-        if _real(database) not in used:
-            continue
-        if left := used - {_real(database)}:
-            _write_users(place, left)
-        else:
-            remove(digest)
-            with suppress(FileNotFoundError, VectorStoreError), opened_store(create=False) as store:
-                store.forget(digest, shrink=False)
+def note_use(header: Header, database: str) -> None:
+    """That a database is given a classifier, which may need an encoder that was made here: noted
+    before, for what no classifier was stored with is swept away. database: its path; "": it has
+    none"""
+    digest = encoder_digest(header)
+    if digest is None or not database or not is_made_here(digest):
+        return
+    place = place_of(digest)
+    new = place / f"{_USED_BY}.{os.getpid()}"
+    users = {*databases_of(digest), os.path.realpath(database)}
+    new.write_text(json.dumps(sorted(users)), encoding="utf-8")
+    new.replace(place / _USED_BY)
 
 
-def remove(digest: str) -> int:
-    """Deletes an encoder that was made here; the bytes that it had, 0 where there is none."""
+def databases_of(digest: str) -> list[str]:
+    """Paths of databases that were given a classifier with the encoder. Some may be gone, and of
+    copies nothing is known."""
+    try:
+        found = json.loads((place_of(digest) / _USED_BY).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return []
+    return [path for path in found if isinstance(path, str)] if isinstance(found, list) else []
+
+
+def size_of(digest: str) -> int:
+    """Bytes of its files; 0 where there is none that was made here."""
     if not is_made_here(digest):
         return 0
-    place = place_of(digest)
-    size = sum(path.stat().st_size for path in place.rglob("*") if path.is_file())
-    shutil.rmtree(place, ignore_errors=True)
-    return size
+    return sum(path.stat().st_size for path in place_of(digest).rglob("*") if path.is_file())
+
+
+def remove(digest: str) -> None:
+    """Deletes an encoder that was made here."""
+    if is_made_here(digest):
+        shutil.rmtree(place_of(digest), ignore_errors=True)
 
 
 def sweep(now: float | None = None) -> None:
@@ -105,21 +110,3 @@ def sweep(now: float | None = None) -> None:
                 shutil.rmtree(folder, ignore_errors=True)
         except OSError:  # another process was faster, or it is no folder of ours
             continue
-
-
-def _real(database: str) -> str:
-    return os.path.realpath(database)
-
-
-def _users(place: Path) -> set[str]:
-    try:
-        found = json.loads((place / _USED_BY).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return set()
-    return {str(path) for path in found} if isinstance(found, list) else set()
-
-
-def _write_users(place: Path, paths: Collection[str]) -> None:
-    new = place / f"{_USED_BY}.{os.getpid()}"
-    new.write_text(json.dumps(sorted(paths)), encoding="utf-8")
-    new.replace(place / _USED_BY)

@@ -70,6 +70,7 @@ class KnownEncoder:
 
     digest:   as of `Encoder`
     name:     as it was named, folders from the root on
+    dimensions: of a vector; 0: not known before it is used again
     bytes:    of its files; 0: it has none here, it is a model at a service
     vectors:  that are kept
     used_at:  seconds since 1970

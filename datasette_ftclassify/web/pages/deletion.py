@@ -11,9 +11,9 @@ from datasette.utils.asgi import Forbidden, Response
 
 from ...core.errors import ClassifierInUse, FtclassifyError
 from ...jobs.agreements import paid_trainer
-from ...jobs.deletion import delete, end_jobs
+from ...jobs.deletion import end_jobs
 from ...store.classifiers import find_classifier
-from ...store.deletion import Deletion, busy_text, plan_deletion
+from ...store.deletion import Deletion, busy_text, delete_classifier, plan_deletion
 from ..background_reads import write_aside
 from ..events import DeleteClassifierEvent, track
 from ..lifespan import has_worker
@@ -54,7 +54,7 @@ async def delete_page(ask: PageRequest) -> Response:
             await _require_may_cancel(ask, job)
         await write_aside(ask, lambda conn: end_jobs(conn, title, seconds=CANCEL_SECONDS))
     try:
-        gone = await ask.write(lambda conn: delete(conn, title))
+        gone = await ask.write(lambda conn: delete_classifier(conn, title))
         gone = await _as_seen(ask, gone)
     except ClassifierInUse as error:
         refusal = _in_words(ask, error)
