@@ -77,11 +77,12 @@ def agreement(
 def _job(conn: sqlite3.Connection, job_id: int | None) -> Job:
     from ..core.errors import FtclassifyError
     from ..jobs.review.changes import people_of
-    from ..store.jobs.state import get_job, list_jobs
+    from ..store.jobs.queries import newest_jobs
+    from ..store.jobs.state import get_job
 
     if job_id is not None:
         return get_job(conn, job_id)
-    for job in list_jobs(conn, "review", "finished"):
+    for job in newest_jobs(conn, kind="review", state="finished"):
         try:
             if people_of(job) > 1:
                 return job

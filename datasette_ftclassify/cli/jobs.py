@@ -14,7 +14,7 @@ from ..core.humanize import counted
 from ..present.jobs import describe, describe_all, shows_step
 from .job_output import event_lines, line, line_of, settings_lines
 from .options import database_argument, json_option, open_database, usd_option
-from .output import StepProgress, echo, friendly, print_json, say, step_progress
+from .output import StepProgress, echo, friendly, print_json, print_json_list, say, step_progress
 from .run_job import LOOK_EVERY, jobs_command, now_line, watched, work_command
 
 if TYPE_CHECKING:
@@ -45,17 +45,21 @@ def jobs() -> None:
 @friendly
 def list_command(database: str, as_json: bool) -> None:
     """List all jobs, newest first."""
-    from ..store.jobs.state import list_jobs
+    from ..store.jobs.queries import MOST_JOBS, newest_jobs
 
+    shown = 0
     with open_database(database) as conn:
-        described = describe_all(conn, list_jobs(conn))
+        described = describe_all(conn, newest_jobs(conn))
         if as_json:
-            print_json({"jobs": [facts.to_dict() for facts in described]})
+            print_json_list("jobs", (facts.to_dict() for facts in described))
             return
         for facts in described:
             echo(line_of(conn, facts))
-    if not described:
+            shown += 1
+    if not shown:
         echo("There is no job yet.")
+    if shown == MOST_JOBS:
+        say(f"These are the newest {MOST_JOBS:,}.")
 
 
 @jobs.command()

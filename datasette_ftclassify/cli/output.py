@@ -9,9 +9,10 @@ import re
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import is_dataclass
+from textwrap import indent
 from typing import IO, Any, TypeVar
 
 import click
@@ -103,6 +104,18 @@ def one_line(text: object, most: int = 90) -> str:
 
 def print_json(data: object) -> None:
     click.echo(json.dumps(data, ensure_ascii=False, indent=2, default=_default))
+
+
+def print_json_list(name: str, items: Iterable[object]) -> None:
+    """As `print_json`, of an object with a list under that name, of which one is in memory at a
+    time."""
+    click.echo(f'{{\n  "{name}": [', nl=False)
+    between = ""
+    for item in items:
+        text = json.dumps(item, ensure_ascii=False, indent=2, default=_default)
+        click.echo(f"{between}\n{indent(text, '    ')}", nl=False)
+        between = ","
+    click.echo("\n  ]\n}" if between else "]\n}")
 
 
 def print_result(as_json: bool, data: object, *lines: str) -> None:

@@ -189,9 +189,9 @@ def _newest(
 ) -> Job | None:
     from ..jobs.review.shown import queue_now
     from ..jobs.settings import ReviewSettings, settings_of
-    from ..store.jobs.state import list_jobs
+    from ..store.jobs.queries import newest_jobs
 
-    for job in list_jobs(conn, "review", "finished"):
+    for job in newest_jobs(conn, kind="review", state="finished"):
         try:
             found = settings_of(job, ReviewSettings)
         except FtclassifyError:

@@ -177,7 +177,7 @@ def _describe(result: SweepResult) -> None:
         echo(f"  {one.name:{width}}  {figures}")
         for trained in one.trained:
             if trained.state != "finished":
-                echo(f"    seed {trained.seed}: {trained.state}, job {trained.job.id}")
+                echo(f"    seed {trained.seed}: {trained.state}, job {trained.job}")
     if result.baseline is not None:
         echo(f"  {'Most frequent label':{width}}  {result.baseline:.3f}")
     echo(f"\n{result.why}")

@@ -6,8 +6,9 @@ import json
 import sqlite3
 import threading
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
+from itertools import chain, islice
 
 from ..checks import run_checks
 from ..checks.row_conditions import MOST_KEYS
@@ -17,7 +18,7 @@ from ..core.humanize import when
 from ..core.splits import SplitPlan
 from ..core.task import Task
 from ..store.jobs.job import Job
-from ..store.jobs.state import list_jobs
+from ..store.jobs.queries import newest_jobs
 from ..trainers.service import Service
 from .check import as_trained_by, rows_digest
 from .settings import CheckSettings, settings_of
@@ -52,12 +53,13 @@ def check_rows(
     digest: of the rows, where they have been read; `usable`: those that can be trained on
     """
     checks = _checks_of(conn, task, plan, model)
+    newest = list(islice(checks, 1))
     rows = 0 if most is None else count_records(conn, task)
     too_many = most is not None and rows > most
-    if too_many and not checks:
+    if too_many and not newest:
         return _unchecked(rows)
     digest = digest or rows_digest(conn, task)
-    for job, check in checks:
+    for job, check in chain(newest, checks):
         if check.rows_digest == digest:
             how = f"Checked by job {job.id} ({when(job.updated_at)}): the rows are the same."
             return Checked(tuple(check.findings), how, job)
@@ -105,10 +107,9 @@ def _run(
 
 def _checks_of(
     conn: sqlite3.Connection, task: Task, plan: SplitPlan | None, model: str | None
-) -> list[tuple[Job, StoredCheck]]:
+) -> Iterator[tuple[Job, StoredCheck]]:
     """Finished check jobs about the task, newest first; of its rows as they were then."""
-    found = []
-    for job in list_jobs(conn, "check", "finished"):
+    for job in newest_jobs(conn, kind="check", state="finished"):
         try:
             settings = settings_of(job, CheckSettings)
             if settings.task != task or plan not in (None, settings.plan):
@@ -118,8 +119,7 @@ def _checks_of(
             continue
         # Which texts and labels it can take goes by the model.
         if model is None or (check.tokens is not None and check.tokens["model"] == model):
-            found.append((job, check))
-    return found
+            yield job, check
 
 
 class _Recent:

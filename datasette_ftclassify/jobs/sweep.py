@@ -15,7 +15,7 @@ import json
 import re
 import shlex
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from hashlib import sha256
 from typing import Any
@@ -26,6 +26,7 @@ from ..core.splits import SplitPlan
 from ..core.task import Task
 from ..store.jobs.job import Job
 from ..store.jobs.queries import newest_jobs
+from ..store.jobs.state import get_job
 from ..store.jobs.states import UNFINISHED
 from ..store.schema import ensure_schema, transaction
 from ..trainers.access import Access
@@ -263,8 +264,8 @@ def price_sweep(
 ) -> SweepPrice:
     """Sends no request and writes nothing. Raises what would stop one of the trainings before it
     was sent: TrainingError, AccessError, or LimitReached."""
-    done = {_key(job) for job in sweep_jobs(conn, sweep.id) if _is_begun(job)}
     requests = tuple(sweep.requests())
+    done = _begun(conn, sweep, requests)
     known: dict[str, TrainConfirmation | None] = {}
     found: list[TrainConfirmation | None] = []
     for request, name in zip(requests, sweep.names() * sweep.seeds, strict=True):
@@ -282,8 +283,17 @@ def _is_begun(job: Job) -> bool:
     return job.state == "finished" or (job.state in UNFINISHED and job.wanted != "cancel")
 
 
-def _key(job: Job) -> str:
-    return json.dumps(job.settings, sort_keys=True)
+def _begun(
+    conn: sqlite3.Connection, sweep: Sweep, requests: Sequence[TrainRequest]
+) -> dict[str, int]:
+    """{settings: id of the newest job} of those of the trainings that were begun."""
+    wanted = {_words(request, sweep.task) for request in requests}
+    found: dict[str, int] = {}
+    for job in sweep_jobs(conn, sweep.id):
+        words = json.dumps(job.settings, sort_keys=True)
+        if words in wanted and _is_begun(job):
+            found.setdefault(words, job.id)
+    return found
 
 
 def _words(request: TrainRequest, task: Task) -> str:
@@ -304,12 +314,14 @@ def submit_sweep(
     """
     ensure_schema(conn)
     limits = price.limits(limit_usd)
-    known = {_key(job): job for job in reversed(sweep_jobs(conn, sweep.id)) if _is_begun(job)}
+    known = _begun(conn, sweep, price.requests)
     jobs = []
     with transaction(conn):
         for request, found, limit in zip(price.requests, price.confirmations, limits, strict=True):
-            job = known.get(_words(request, sweep.task))
-            if job is None:
+            number = known.get(_words(request, sweep.task))
+            if number is not None:
+                job = get_job(conn, number)
+            else:
                 estimate = None if found is None else found.estimate
                 limited = replace(request, limit_usd=limit)
                 job = submit_train(conn, sweep.task, limited, estimate, access=access)
@@ -318,11 +330,12 @@ def submit_sweep(
     return jobs
 
 
-def sweep_jobs(conn: sqlite3.Connection, sweep_id: str, table: str | None = None) -> list[Job]:
-    """Newest first. table: of this one alone: a stranger's file may call anything one sweep."""
+def sweep_jobs(conn: sqlite3.Connection, sweep_id: str, table: str | None = None) -> Iterator[Job]:
+    """Newest first, read one by one. table: of this one alone: a stranger's file may call anything
+    one sweep."""
     found = newest_jobs(conn, MOST_JOBS, kind="train")
     mine = (job for job in found if job.settings.get("sweep") == sweep_id)
-    return [job for job in mine if table in (None, job.table)]
+    return (job for job in mine if table in (None, job.table))
 
 
 def sweeps_of(conn: sqlite3.Connection, table: str) -> list[str]:

@@ -5,21 +5,21 @@ from __future__ import annotations
 
 import sqlite3
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from statistics import mean
 from typing import Any
 
 from ..core.database import Key, key_text
 from ..core.errors import FtclassifyError, SourceError
-from ..core.humanize import counted, rows_text
+from ..core.humanize import counted, rows_text, shortened
 from ..store.classifiers import Classifier, find_by_id
 from ..store.evaluations import VALIDATION, judged_rows
 from ..store.jobs.job import Job
 from ..store.out_of_fold import read_out_of_fold
 from ..store.splits import splits_of_rows
 from .load_classifier import service_of
-from .sweep import sweep_jobs
+from .sweep import MOST_TRAININGS, sweep_jobs
 
 _Row = tuple[tuple[int, ...], tuple[int, ...] | None]
 """(truth, answer) as positions of labels."""
@@ -29,19 +29,40 @@ _Row = tuple[tuple[int, ...], tuple[int, ...] | None]
 class Trained:
     """One training.
 
+    job:        its id; name, trainer, said, seed: by its settings; state, error: as of `Job`
     classifier: None: there is none (yet), as `state` says
     figure:     0-1, of `rows` answers; None: it has none
     """
 
-    job: Job
+    job: int
+    name: str
+    trainer: str
+    said: str
     seed: int
+    source: str | None
+    state: str
+    error: str | None
     classifier: Classifier | None = None
     figure: float | None = None
     rows: int = 0
 
-    @property
-    def state(self) -> str:
-        return self.job.shown_state
+    @classmethod
+    def of(cls, conn: sqlite3.Connection, job: Job) -> Trained:
+        settings = job.settings
+        given = settings.get("options")
+        options = {**given} if isinstance(given, dict) else {}
+        seed = options.pop("seed", None)
+        return cls(
+            job.id,
+            str(settings.get("name")),
+            str(settings.get("trainer")),
+            shortened(" ".join(f"{k}={v}" for k, v in options.items() if v not in (None, {})), 500),
+            seed if isinstance(seed, int) else 0,
+            job.table,
+            job.shown_state,
+            job.error,
+            _classifier(conn, job),
+        )
 
 
 @dataclass(frozen=True)
@@ -77,13 +98,13 @@ class Tried:
             "highest": max(self.figures, default=None),
             "trainings": [
                 {
-                    "job": one.job.id,
+                    "job": one.job,
                     "state": one.state,
                     "seed": one.seed,
                     "classifier": one.classifier and one.classifier.title,
                     "figure": one.figure,
                     "rows": one.rows,
-                    "error": one.job.error,
+                    "error": one.error,
                 }
                 for one in self.trained
             ],
@@ -111,7 +132,6 @@ class SweepResult:
     baseline: float | None
     open: int
     has_test: bool
-    jobs: tuple[Job, ...] = field(repr=False, default=())
 
     @property
     def chosen(self) -> Classifier | None:
@@ -165,28 +185,28 @@ def _range(tried: Tried) -> str:
 
 def sweep_result(conn: sqlite3.Connection, sweep_id: str, table: str | None = None) -> SweepResult:
     """Of a table alone, where it is given. Raises SourceError when there is no such sweep."""
-    jobs = _newest_of_each(sweep_jobs(conn, sweep_id, table))
-    if not jobs:
+    found = _newest_of_each(conn, sweep_jobs(conn, sweep_id, table))
+    if not found:
         raise SourceError(f"There is no sweep {sweep_id} in this file.")
-    found = [(job, _classifier(conn, job)) for job in jobs]
-    made = [one for _, one in found if one is not None]
+    made = [one.classifier for one in found if one.classifier is not None]
     validated = any(service_of(one) is not None for one in made)
     rows = {one.id: _rows(conn, one, validated=validated) for one in made}
     exclusive = all(one.labels.exclusive for one in made)
     by_name: dict[str, list[Trained]] = {}
-    for job, classifier in found:
-        answers = [] if classifier is None else rows[classifier.id]
+    for one in found:
+        answers = [] if one.classifier is None else rows[one.classifier.id]
         figure = _figure(answers, exclusive=exclusive) if answers else None
-        seed = _seed(job)
-        by_name.setdefault(str(job.settings.get("name")), []).append(
-            Trained(job, seed, classifier, figure, len(answers))
-        )
-    tried = [_tried(name, trained) for name, trained in by_name.items()]
+        judged = replace(one, figure=figure, rows=len(answers))
+        by_name.setdefault(one.name, []).append(judged)
+    tried = [
+        Tried(name, trained[0].trainer, trained[0].said, tuple(trained))
+        for name, trained in by_name.items()
+    ]
     tried.sort(key=lambda one: -1.0 if one.mean is None else one.mean, reverse=True)
     best = tried[0].best
     return SweepResult(
         sweep_id,
-        jobs[0].table or "?",
+        found[0].source or "?",
         "accuracy" if exclusive else "micro F1",
         "held out for validation" if validated else "out of fold",
         tuple(tried),
@@ -196,22 +216,19 @@ def sweep_result(conn: sqlite3.Connection, sweep_id: str, table: str | None = No
         sum(one.state in ("queued", "running", "interrupted", "paused") for t in tried
             for one in t.trained),
         bool(made) and any((one.report.get("rows") or {}).get("test") for one in made),
-        tuple(jobs),
     )  # fmt: skip
 
 
-def _newest_of_each(jobs: Sequence[Job]) -> list[Job]:
-    """One for each variant and seed, the newest, in the order in which they were queued."""
-    found: dict[tuple[str, int], Job] = {}
+def _newest_of_each(conn: sqlite3.Connection, jobs: Iterable[Job]) -> list[Trained]:
+    """One for each variant and seed, the newest, in the order in which they were queued; as many as
+    a sweep has."""
+    found: dict[tuple[str, int], Trained] = {}
     for job in jobs:
-        found.setdefault((str(job.settings.get("name")), _seed(job)), job)
-    return sorted(found.values(), key=lambda job: job.id)
-
-
-def _seed(job: Job) -> int:
-    options = job.settings.get("options")
-    seed = options.get("seed") if isinstance(options, dict) else None
-    return seed if isinstance(seed, int) else 0
+        one = Trained.of(conn, job)
+        found.setdefault((one.name, one.seed), one)
+        if len(found) == MOST_TRAININGS:
+            break
+    return sorted(found.values(), key=lambda one: one.job)
 
 
 def _classifier(conn: sqlite3.Connection, job: Job) -> Classifier | None:
@@ -259,11 +276,3 @@ def _baseline(rows: Sequence[_Row]) -> float | None:
     if not rows:
         return None
     return Counter(truth for truth, _ in rows).most_common(1)[0][1] / len(rows)
-
-
-def _tried(name: str, trained: Sequence[Trained]) -> Tried:
-    settings = trained[0].job.settings
-    options = settings.get("options")
-    said = {k: v for k, v in options.items() if k != "seed"} if isinstance(options, dict) else {}
-    text = " ".join(f"{k}={v}" for k, v in said.items() if v not in (None, {}))
-    return Tried(name, str(settings.get("trainer")), text, tuple(trained))

@@ -8,7 +8,7 @@ from dataclasses import replace
 from ..core.errors import FtclassifyError, TrainingError
 from ..core.task import Task
 from ..store.classifiers import Classifier, list_classifiers
-from ..store.jobs.state import list_jobs
+from ..store.jobs.queries import newest_jobs
 from ..trainers.base import Learner, TrainerOptions
 from ..trainers.registry import get_trainer
 from .settings import TrainSettings, settings_of
@@ -45,7 +45,7 @@ def former_request(conn: sqlite3.Connection, first: Classifier) -> TrainRequest:
     training is known; else the usual ones of its trainer."""
     options = TrainerOptions(seed=first.seed)
     request = TrainRequest(trainer=first.trainer, options=options)
-    for job in list_jobs(conn, "train", "finished"):
+    for job in newest_jobs(conn, kind="train", state="finished"):
         if job.classifier_id == first.id:
             try:
                 request = settings_of(job, TrainSettings).request

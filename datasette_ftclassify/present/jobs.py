@@ -12,7 +12,7 @@ from ..core.humanize import dollars, duration
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Iterator
 
     from ..store.jobs.job import Job
 
@@ -48,12 +48,12 @@ def describe(conn: sqlite3.Connection, job: Job) -> JobFacts:
     return _described(conn, job, spent_by_job(conn, job.id).usd)
 
 
-def describe_all(conn: sqlite3.Connection, jobs: Sequence[Job]) -> list[JobFacts]:
+def describe_all(conn: sqlite3.Connection, jobs: Iterable[Job]) -> Iterator[JobFacts]:
     """Many jobs, and what they spent with one look."""
     from ..store.spending import Spent, spent_by_each_job
 
     spent = spent_by_each_job(conn)
-    return [_described(conn, job, spent.get(job.id, Spent()).usd) for job in jobs]
+    return (_described(conn, job, spent.get(job.id, Spent()).usd) for job in jobs)
 
 
 def _described(conn: sqlite3.Connection, job: Job, usd: float) -> JobFacts:

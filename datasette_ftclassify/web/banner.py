@@ -20,7 +20,6 @@ from .table_cells import columns_of
 if TYPE_CHECKING:
     from datasette.app import Datasette
 
-_AT_ONCE = 50
 _MOST = 1_000
 """Active jobs that are looked at; more than a server works at by far."""
 
@@ -82,13 +81,5 @@ async def _is_worked_on(
 
 def _active(conn: sqlite3.Connection, table: str) -> set[JobTables]:
     """The tables that each running job of this one reveals something of."""
-    found: set[JobTables] = set()
-    before: int | None = None
-    for _ in range(_MOST // _AT_ONCE):
-        jobs = newest_jobs(conn, _AT_ONCE, active=True, before=before)
-        of_jobs = (tables_of_job(conn, job) for job in jobs)
-        found |= {tables for tables in of_jobs if tables.own == table}
-        if not jobs:
-            break
-        before = jobs[-1].id
-    return found
+    of_jobs = (tables_of_job(conn, job) for job in newest_jobs(conn, _MOST, active=True))
+    return {tables for tables in of_jobs if tables.own == table}

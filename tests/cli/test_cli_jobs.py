@@ -39,7 +39,7 @@ def test_what_all_jobs_spent_is_added_up_once(conn: sqlite3.Connection) -> None:
             add_spending(conn, job.id, Spent(usd=job.id / 8, requests=1))
     looks: list[str] = []
     conn.set_trace_callback(lambda sql: looks.append(sql) if "_spending" in sql else None)
-    told = describe_all(conn, jobs)
+    told = list(describe_all(conn, jobs))
     assert [facts.usd for facts in told] == [0, *(job.id / 8 for job in jobs[1:])]
     assert len([sql for sql in looks if "sqlite_master" not in sql]) == 1
     assert told[2] == describe(conn, jobs[2])

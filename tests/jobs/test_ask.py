@@ -16,6 +16,7 @@ from click.testing import CliRunner
 from openai_server import OpenAIServer
 from remote_classifier import access_to, add_asked, asked_texts, report_table, train_at
 from service_training import environment
+from stored import list_jobs
 from visiting import get, send, serve, submit
 from visitor import Visitor
 
@@ -29,7 +30,7 @@ from datasette_ftclassify.jobs.agreements import agree, spent_today
 from datasette_ftclassify.jobs.ask import ask_text, estimate_text, text_of
 from datasette_ftclassify.jobs.runner import run_job
 from datasette_ftclassify.store.classifiers import add_classifier, find_classifier
-from datasette_ftclassify.store.jobs.state import add_job, list_jobs
+from datasette_ftclassify.store.jobs.state import add_job
 from datasette_ftclassify.store.splits import add_split
 from datasette_ftclassify.trainers.access import Access, Endpoint
 from datasette_ftclassify.trainers.configuration import read_access

@@ -31,6 +31,7 @@ from remote_classifier import (
     train_at,
 )
 from running_jobs import wait_for
+from stored import list_jobs
 
 from datasette_ftclassify.cli import ftclassify
 from datasette_ftclassify.core.errors import ClassifierInUse, JobPaused, JobStopped, LimitReached
@@ -43,7 +44,7 @@ from datasette_ftclassify.store.answers import input_key
 from datasette_ftclassify.store.classifiers import find_classifier
 from datasette_ftclassify.store.deletion import delete_classifier
 from datasette_ftclassify.store.jobs.events import job_events
-from datasette_ftclassify.store.jobs.state import ask_job, get_job, list_jobs
+from datasette_ftclassify.store.jobs.state import ask_job, get_job
 from datasette_ftclassify.store.spending import Spent, spent_by_job
 from datasette_ftclassify.trainers.access import Access, Endpoint
 from datasette_ftclassify.trainers.openai_protocol.batch import OpenAIBatchClient

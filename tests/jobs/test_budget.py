@@ -14,6 +14,7 @@ from click.testing import CliRunner
 from openai_server import OpenAIServer
 from remote_classifier import ASK, access_to, add_asked, estimate_predict, report_table
 from sample_databases import value
+from stored import list_jobs
 
 from datasette_ftclassify.cli import ftclassify
 from datasette_ftclassify.core.database import connect
@@ -30,7 +31,7 @@ from datasette_ftclassify.jobs.runner import run_job, work
 from datasette_ftclassify.ledger import Ledger
 from datasette_ftclassify.store.classifiers import find_classifier
 from datasette_ftclassify.store.jobs.job import Job
-from datasette_ftclassify.store.jobs.state import add_job, get_job, list_jobs
+from datasette_ftclassify.store.jobs.state import add_job, get_job
 from datasette_ftclassify.store.spending import Spent, add_spending, spent_by_job
 from datasette_ftclassify.trainers.access import Access
 from datasette_ftclassify.trainers.service_errors import TryAgain

@@ -17,6 +17,7 @@ from click.testing import CliRunner
 from openai_server import OpenAIServer
 from remote_classifier import access_to, add_asked, report_table, reports, train_at
 from service_training import MODEL, environment
+from stored import list_jobs
 from visiting import get, send, serve, submit
 from visitor import Visitor
 
@@ -36,7 +37,6 @@ from datasette_ftclassify.jobs.lease import leased
 from datasette_ftclassify.jobs.plan import Plan, PredictRequest
 from datasette_ftclassify.jobs.runner import run_job
 from datasette_ftclassify.jobs.train_request import TrainRequest
-from datasette_ftclassify.store.jobs.state import list_jobs
 from datasette_ftclassify.trainers.access import Access
 from datasette_ftclassify.trainers.base import TrainerOptions
 

@@ -21,6 +21,7 @@ from openai_server import OpenAIServer
 from programs import Program, datasette
 from running_jobs import wait_for
 from sample_databases import answer, value
+from stored import list_jobs
 
 from datasette_ftclassify.core.database import connect
 from datasette_ftclassify.core.errors import AccessError, JobPaused, LimitReached, TrainingError
@@ -36,7 +37,6 @@ from datasette_ftclassify.sql import remote_inference
 from datasette_ftclassify.sql.functions import register
 from datasette_ftclassify.store.classifiers import find_classifier
 from datasette_ftclassify.store.jobs.events import job_events
-from datasette_ftclassify.store.jobs.state import list_jobs
 from datasette_ftclassify.trainers.embeddings import paid_vectors
 from datasette_ftclassify.trainers.encoders.vector_store import opened_store, text_key
 from datasette_ftclassify.trainers.local import memory

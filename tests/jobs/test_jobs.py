@@ -18,6 +18,7 @@ from click.testing import CliRunner
 from programs import Program
 from running_jobs import PATIENCE, agreed_job, forget_jobs, wait_for
 from sample_databases import rows, town_database, value
+from stored import list_jobs
 from working import READY, work_in_small_batches
 
 from datasette_ftclassify.cli import ftclassify
@@ -51,7 +52,6 @@ from datasette_ftclassify.store.jobs.state import (
     claim_job,
     end_job,
     get_job,
-    list_jobs,
     next_job,
     save_progress,
 )

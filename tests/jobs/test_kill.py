@@ -30,11 +30,11 @@ from openai_server import OpenAIServer
 from paid_rows import check_books, predict_command, predict_key
 from programs import Program, datasette
 from service_workflow import reports
+from stored import list_jobs
 
 from datasette_ftclassify.core.database import connect
 from datasette_ftclassify.jobs.sweep_result import sweep_result
 from datasette_ftclassify.store.classifiers import list_classifiers
-from datasette_ftclassify.store.jobs.state import list_jobs
 from datasette_ftclassify.store.spending import spent_by_job
 
 KILLS = number_of_kills(8)

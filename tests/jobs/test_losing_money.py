@@ -21,6 +21,7 @@ from programs import Program, datasette
 from remote_classifier import ASK, access_to, add_asked, count_answers, report_table, train_at
 from running_jobs import wait_for
 from service_workflow import access_to as access_at
+from stored import list_jobs
 
 from datasette_ftclassify.core.database import connect
 from datasette_ftclassify.core.errors import JobPaused, LimitReached
@@ -43,7 +44,7 @@ from datasette_ftclassify.ledger.totals import add_spent, day_before
 from datasette_ftclassify.sql.spending import SqlSpending
 from datasette_ftclassify.store.classifiers import find_classifier
 from datasette_ftclassify.store.jobs.leases import new_owner
-from datasette_ftclassify.store.jobs.state import get_job, list_jobs
+from datasette_ftclassify.store.jobs.state import get_job
 from datasette_ftclassify.store.schema import ensure_schema
 from datasette_ftclassify.store.spending import SQL_FUNCTIONS, Spent, spent_by_job
 from datasette_ftclassify.trainers.access import Access

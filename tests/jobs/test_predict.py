@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 from sample_databases import messages, rows, value
+from stored import list_jobs
 
 from datasette_ftclassify.core.database import connect
 from datasette_ftclassify.core.errors import PredictError, SourceError
@@ -28,7 +29,6 @@ from datasette_ftclassify.jobs.train import train_classifier
 from datasette_ftclassify.jobs.train_request import TrainRequest
 from datasette_ftclassify.store.classifiers import find_classifier
 from datasette_ftclassify.store.jobs.events import job_events
-from datasette_ftclassify.store.jobs.state import list_jobs
 
 ALL_COLUMNS = ["topics_label", "topics_score", "topics_logprob", "topics_logprobs"]
 

@@ -12,6 +12,7 @@ import pytest
 from click.testing import CliRunner
 from sample_databases import rows, value
 from sports import FOOTBALLERS, INSERT, ROWS
+from stored import list_jobs
 from visiting import get, serve
 
 from datasette_ftclassify.cli import ftclassify
@@ -20,7 +21,6 @@ from datasette_ftclassify.core.errors import PredictError
 from datasette_ftclassify.jobs.plan import PredictRequest
 from datasette_ftclassify.jobs.predict import predict_rows
 from datasette_ftclassify.store.classifiers import find_classifier
-from datasette_ftclassify.store.jobs.state import list_jobs
 
 TRAINED = f"select count(*) from texts where id <= {ROWS} and "
 

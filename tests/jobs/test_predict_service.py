@@ -31,6 +31,7 @@ from remote_classifier import (
 from running_jobs import wait_for
 from sample_databases import rows, value
 from service_training import environment
+from stored import list_jobs
 from working import predict_reports
 
 from datasette_ftclassify.core.database import connect
@@ -54,7 +55,7 @@ from datasette_ftclassify.jobs.remote.budget import Budget
 from datasette_ftclassify.jobs.runner import may_run, run_job, work
 from datasette_ftclassify.ledger import Ledger
 from datasette_ftclassify.store.classifiers import find_classifier
-from datasette_ftclassify.store.jobs.state import ask_job, get_job, list_jobs
+from datasette_ftclassify.store.jobs.state import ask_job, get_job
 from datasette_ftclassify.store.spending import spent_by_job
 from datasette_ftclassify.trainers.access import Access, Endpoint
 

@@ -157,4 +157,4 @@ def test_the_command_says_why_and_gives_all_as_json(tmp_path, conn):
     assert len(said["variants"][0]["trainings"]) == 2
     assert said["chosen"]
     assert said["metrics"]["accuracy"] > 0
-    assert len(sweep_jobs(conn, said["sweep"])) == 2
+    assert len(list(sweep_jobs(conn, said["sweep"]))) == 2

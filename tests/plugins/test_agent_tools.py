@@ -13,11 +13,11 @@ from datasette.app import Datasette
 from openai_server import OpenAIServer
 from remote_classifier import add_asked, report_table
 from running_jobs import PATIENCE
+from stored import list_jobs
 from visiting import ROOT, serve
 
 from datasette_ftclassify.core.database import connect
 from datasette_ftclassify.store.classifiers import list_classifiers
-from datasette_ftclassify.store.jobs.state import list_jobs
 from datasette_ftclassify.web import lifespan
 
 pytest.importorskip("datasette_agent", reason="tests/plugins/requirements-1.txt is not here")

@@ -14,9 +14,9 @@ from datasette.app import Datasette
 from openai_server import OpenAIServer
 from remote_classifier import add_asked, report_table
 from running_jobs import PATIENCE
+from stored import list_jobs
 
 from datasette_ftclassify.core.database import connect
-from datasette_ftclassify.store.jobs.state import list_jobs
 
 pytest.importorskip("datasette_cron", reason="tests/plugins/requirements-1.txt is not here")
 

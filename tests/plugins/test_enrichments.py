@@ -14,11 +14,11 @@ from datasette.plugins import pm
 from openai_server import OpenAIServer
 from remote_classifier import add_asked, report_table
 from sample_databases import rows, value
+from stored import list_jobs
 from visiting import ROOT, get, is_065, seen, serve, submit
 
 from datasette_ftclassify.core.database import connect
 from datasette_ftclassify.jobs.runner import run_job
-from datasette_ftclassify.store.jobs.state import list_jobs
 
 pytest.importorskip("datasette_enrichments", reason="tests/plugins/requirements-*.txt are not here")
 

@@ -15,7 +15,7 @@ from click.testing import CliRunner
 from commands import run, run_json
 from running_jobs import job_of, queue_predict, wait_for
 from sample_databases import value
-from stored import add
+from stored import add, list_jobs
 from visiting import ROOT, get, send, serve, submit
 
 from datasette_ftclassify.cli import ftclassify
@@ -41,7 +41,6 @@ from datasette_ftclassify.store.jobs.state import (
     claim_job,
     end_job,
     get_job,
-    list_jobs,
     save_progress,
 )
 

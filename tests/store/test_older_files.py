@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from folders import SUPPORT
+from stored import list_jobs
 from visiting import ROOT, get, serve
 
 from datasette_ftclassify.core.database import connect
@@ -20,7 +21,7 @@ from datasette_ftclassify.core.task import define
 from datasette_ftclassify.jobs.train import train_classifier
 from datasette_ftclassify.sql.functions import register
 from datasette_ftclassify.store.classifiers import find_classifier, list_classifiers
-from datasette_ftclassify.store.jobs.state import get_job, list_jobs
+from datasette_ftclassify.store.jobs.state import get_job
 
 OLDER = sorted((SUPPORT / "older").glob("*.db.gz"))
 

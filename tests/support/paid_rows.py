@@ -10,11 +10,11 @@ from typing import NamedTuple
 
 from openai_examples import WORDS
 from service_workflow import NAMES, reports, train_at
+from stored import list_jobs
 
 from datasette_ftclassify.core.database import connect
 from datasette_ftclassify.jobs.agreements import key_of
 from datasette_ftclassify.ledger import JobKey, default_path
-from datasette_ftclassify.store.jobs.state import list_jobs
 from datasette_ftclassify.trainers.access import Access
 
 

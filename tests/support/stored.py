@@ -1,4 +1,4 @@
-"""A small stored classifier."""
+"""What is stored in a file: a small classifier, and its jobs."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from typing import Any
 from datasette_ftclassify.core.labels import LabelSet
 from datasette_ftclassify.core.task import Task
 from datasette_ftclassify.store.classifiers import Classifier, add_classifier
+from datasette_ftclassify.store.jobs.job import Job
+from datasette_ftclassify.store.jobs.queries import newest_jobs
 from datasette_ftclassify.store.splits import add_split
 
 TASK = Task("t", ("text",), ("label",), "multiclass")
@@ -29,3 +31,10 @@ def add(conn: sqlite3.Connection, name: str = "topics", **changes: Any) -> Class
         "report": {"majority": 0},
     }
     return add_classifier(conn, **{**arguments, **changes})
+
+
+def list_jobs(
+    conn: sqlite3.Connection, kind: str | None = None, state: str | None = None
+) -> list[Job]:
+    """Newest first."""
+    return list(newest_jobs(conn, kind=kind, state=state))

@@ -25,10 +25,11 @@ from openai_server import OpenAIServer
 from programs import Program, datasette
 from running_jobs import wait_for
 from serving import serving
+from stored import list_jobs
 
 from datasette_ftclassify.cli import ftclassify
 from datasette_ftclassify.core.database import connect
-from datasette_ftclassify.store.jobs.state import get_job, list_jobs
+from datasette_ftclassify.store.jobs.state import get_job
 from datasette_ftclassify.trainers.registry import get_trainer
 
 KEY = f"sk-canary-{secrets.token_hex(16)}"

@@ -15,6 +15,7 @@ import folders
 import pytest
 from click.testing import CliRunner
 from lookup_tables import desk
+from stored import list_jobs
 from visiting import ROOT, get, seen, send, serve, submit
 
 from datasette_ftclassify.checks import run_checks
@@ -29,7 +30,7 @@ from datasette_ftclassify.jobs.train import train_classifier
 from datasette_ftclassify.jobs.train_request import TrainRequest
 from datasette_ftclassify.store.classifiers import find_classifier
 from datasette_ftclassify.store.deletion import delete_classifier, delete_job
-from datasette_ftclassify.store.jobs.state import add_job, list_jobs
+from datasette_ftclassify.store.jobs.state import add_job
 from datasette_ftclassify.web.charts import HistogramBin, histogram
 from datasette_ftclassify.web.evaluation_pictures import _label_rows
 

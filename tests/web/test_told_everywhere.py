@@ -11,6 +11,7 @@ from html import unescape
 from pathlib import Path
 from typing import Any
 
+from stored import list_jobs
 from terminal_words import words_of_the_terminal
 from visiting import ROOT, get, seen, serve, submit
 
@@ -27,7 +28,7 @@ from datasette_ftclassify.jobs.train import submit_train
 from datasette_ftclassify.jobs.train_request import TrainRequest
 from datasette_ftclassify.store.classifiers import find_classifier
 from datasette_ftclassify.store.jobs.queue import MAX_DEATHS, note_death
-from datasette_ftclassify.store.jobs.state import add_job, ask_job, get_job, list_jobs
+from datasette_ftclassify.store.jobs.state import add_job, ask_job, get_job
 
 OURS = "/town/-/ftclassify"
 FORMS: list[tuple[str, dict[str, Any]]] = [

@@ -19,6 +19,7 @@ from remote_classifier import access_to, add_asked, report_table, train_at
 from running_jobs import wait_for
 from sample_databases import rows, value
 from serving import serving
+from stored import list_jobs
 from tables import HOSTILE_NAMES
 from visitor import MODERN, Visitor
 
@@ -30,7 +31,7 @@ from datasette_ftclassify.jobs.predict import predict_rows, submit_predict
 from datasette_ftclassify.jobs.runner import run_job
 from datasette_ftclassify.store.classifiers import find_classifier
 from datasette_ftclassify.store.jobs.job import Job
-from datasette_ftclassify.store.jobs.state import get_job, list_jobs
+from datasette_ftclassify.store.jobs.state import get_job
 from datasette_ftclassify.trainers.access import Access
 from datasette_ftclassify.web.pages.classify import result_url
 

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 from sample_databases import rows
 from sports import INSERT, football, sports
+from stored import list_jobs
 from visiting import ROOT, get, seen, send, serve, submit
 
 from datasette_ftclassify.core.database import connect
 from datasette_ftclassify.jobs.settings import TrainSettings, settings_of
-from datasette_ftclassify.store.jobs.state import list_jobs
 
 FOOTBALL = 40
 

@@ -8,12 +8,12 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from stored import list_jobs
 from visiting import ROOT, get, seen, serve, submit
 
 from datasette_ftclassify.core.database import connect
 from datasette_ftclassify.jobs.settings import TrainSettings, settings_of
 from datasette_ftclassify.store.classifiers import find_classifier
-from datasette_ftclassify.store.jobs.state import list_jobs
 
 PAGE = "/town/-/ftclassify/classifiers/topics/student"
 

@@ -17,13 +17,13 @@ from openai_server import OpenAIServer
 from running_jobs import job_of
 from sample_databases import town_database
 from service_training import environment
+from stored import list_jobs
 from train_page import PAGE, PAYING, TRAIN, look, page
 from visiting import ROOT, get, is_065, send, serve, submit
 
 from datasette_ftclassify.core.database import connect, relation
 from datasette_ftclassify.core.task import Task
 from datasette_ftclassify.jobs.runner import run_job
-from datasette_ftclassify.store.jobs.state import list_jobs
 from datasette_ftclassify.store.schema import _MIGRATIONS
 from datasette_ftclassify.trainers import builtin, shutdown_dates
 from datasette_ftclassify.web import sampling

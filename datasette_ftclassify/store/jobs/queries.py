@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +15,9 @@ from .events import AT, DATA, MESSAGE, Event, figures, kind_column
 from .job import Job
 from .state import get_job
 from .states import ACTIVE
+
+MOST_JOBS = 10_000
+"""Of one file. Nobody reads a longer list, and a file that somebody else made may have millions."""
 
 MOST_FIGURES = 20_000
 """Of a training, the newest: a picture has room for some hundred."""
@@ -31,42 +35,49 @@ class Noted(Event):
 
 def newest_jobs(
     conn: sqlite3.Connection,
-    most: int,
+    most: int = MOST_JOBS,
     *,
     active: bool = False,
     kind: str | None = None,
+    state: str | None = None,
     predicted_by: int | None = None,
     before: int | None = None,
-) -> list[Job]:
-    """Newest first. One whose row is damaged is left out.
+) -> Iterator[Job]:
+    """Newest first, read one by one: each may be megabytes, so whoever goes through many holds none
+    of them, but the little that it needs. One whose row is damaged is left out.
 
     active:       only those that run or are queued
-    kind:         only those of that kind
+    kind, state:  only those of that kind, or in that state
     predicted_by: only the predictions of the classifier with that id
     before:       only those older than the job with that id
     """
     if not has_store(conn):
-        return []
+        return iter(())
     conditions, values = ["1"], list[Any]()
     if active:
         conditions.append(f"state in ({', '.join('?' * len(ACTIVE))})")
         values += ACTIVE
-    if kind is not None:
-        conditions.append("kind = ?")
-        values.append(kind)
     if predicted_by is not None:
-        conditions.append("kind = 'predict' and classifier_id = ?")
-        values.append(predicted_by)
-    if before is not None:
-        conditions.append("id < ?")
-        values.append(before)
+        conditions.append("kind = 'predict'")
+    for condition, value in (
+        ("kind = ?", kind), ("state = ?", state), ("classifier_id = ?", predicted_by),
+        ("id < ?", before),
+    ):  # fmt: skip
+        if value is not None:
+            conditions.append(condition)
+            values.append(value)
     rows = conn.execute(
         f"select id from _ftclassify_jobs where {' and '.join(conditions)}"
         " order by id desc limit ?",
         [*values, most],
     )
-    found = [_job_or_none(conn, job_id) for (job_id,) in rows.fetchall()]
-    return [job for job in found if job is not None]
+    return jobs_of(conn, [job_id for (job_id,) in rows.fetchall()])
+
+
+def jobs_of(conn: sqlite3.Connection, ids: Iterable[int]) -> Iterator[Job]:
+    """The jobs with these ids, read one by one, without damaged and deleted ones."""
+    found = (_job_or_none(conn, job_id) for job_id in ids)
+    return (job for job in found if job is not None)
 
 
 def _job_or_none(conn: sqlite3.Connection, job_id: int) -> Job | None:

@@ -31,9 +31,6 @@ from .states import ACTIONS, UNFINISHED, ending
 
 ENDED = ("finished", "failed", "cancelled")
 
-MOST_JOBS = 10_000
-"""In one file. Nobody reads a longer list, and a file that somebody else made may have millions."""
-
 LONGEST = 10_000
 """Characters of a text of a job, of which the error is the longest."""
 
@@ -101,20 +98,6 @@ def get_job(conn: sqlite3.Connection, job_id: int) -> Job:
     if row is None:
         raise JobNotFound(f"There is no job {job_id} in this database.")
     return _job(row)
-
-
-def list_jobs(
-    conn: sqlite3.Connection, kind: str | None = None, state: str | None = None
-) -> list[Job]:
-    """All jobs (of a kind and a state), newest first; without damaged ones. Raises JobError for
-    more than MOST_JOBS."""
-    if not has_store(conn):
-        return []
-    chosen = "where kind is coalesce(?, kind) and state is coalesce(?, state)"
-    every = list(_rows(conn, f"{chosen} order by id desc limit {MOST_JOBS + 1}", [kind, state]))
-    if len(every) > MOST_JOBS:
-        raise JobError(f"This file has more than {MOST_JOBS:,} jobs: delete old ones.")
-    return [job for job in map(_job_or_none, every) if job is not None]
 
 
 def _rows(

@@ -21,6 +21,7 @@ from ...store.jobs.queries import (
     batch_ids,
     checkpoint_messages,
     events_after,
+    jobs_of,
     last_events,
     newest_jobs,
     training_figures,
@@ -338,35 +339,35 @@ async def visible_jobs(
     predicted_by: only the predictions of the classifier with that id
     """
     viewer = JobViewer(ask.datasette, ask.actor, ask.database)
-    shown: list[Job] = []
+    shown: list[int] = []
     before: int | None = None
     for _ in range(MOST_READ // MOST_JOBS):
         some = partial(_some, before=before, active=active, predicted_by=predicted_by)
         found = await ask.read(some)
         mine = [
-            job for job, of in found
+            id for id, of in found
             if of is not None and table in (None, of) and await viewer.works_on(of)
         ]  # fmt: skip
-        for job, tables in await ask.read(partial(_with_tables, jobs=mine)) if mine else ():
+        for id, tables in await ask.read(partial(_with_tables, ids=mine)) if mine else ():
             if await viewer.sees(tables):
-                shown.append(job)
+                shown.append(id)
         if len(shown) >= most or not found:
             break
-        before = found[-1][0].id
-    rows = await ask.read(lambda conn: [_summary(conn, job) for job in shown[:most]])
+        before = found[-1][0]
+    rows = await ask.read(lambda conn: [_summary(conn, job) for job in jobs_of(conn, shown[:most])])
     return [replace(row, url=ask.url("jobs", row.id)) for row in rows]
 
 
 def _some(
     conn: sqlite3.Connection, *, before: int | None, active: bool, predicted_by: int | None
-) -> list[tuple[Job, str | None]]:
-    """The next jobs before that one, and the table of each."""
+) -> list[tuple[int, str | None]]:
+    """The ids of the next jobs before that one, and the table of each."""
     jobs = newest_jobs(conn, MOST_JOBS, active=active, predicted_by=predicted_by, before=before)
-    return [(job, table_or_none(conn, job)) for job in jobs]
+    return [(job.id, table_or_none(conn, job)) for job in jobs]
 
 
-def _with_tables(conn: sqlite3.Connection, jobs: list[Job]) -> list[tuple[Job, JobTables]]:
-    return [(job, tables_of_job(conn, job)) for job in jobs]
+def _with_tables(conn: sqlite3.Connection, ids: list[int]) -> list[tuple[int, JobTables]]:
+    return [(job.id, tables_of_job(conn, job)) for job in jobs_of(conn, ids)]
 
 
 def _summary(conn: sqlite3.Connection, job: Job) -> JobSummary:

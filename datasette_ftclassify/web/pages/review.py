@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from datasette.utils.asgi import Forbidden
@@ -20,7 +21,7 @@ from ...jobs.review.rows import find_source
 from ...jobs.settings import CheckSettings, ReviewSettings, settings_of
 from ...store.classifiers import Classifier, list_classifiers
 from ...store.jobs.job import Job
-from ...store.jobs.state import list_jobs
+from ...store.jobs.queries import newest_jobs
 from ...store.reviews import progress_of
 from ...store.tables import has_table
 from ..background_reads import queue_aside, require_file
@@ -228,13 +229,14 @@ def _read(conn: sqlite3.Connection, table: str) -> tuple[_Learnt, _Learnt, list[
         for c in list_classifiers(conn)
         if c.task.source == table
     ]
-    checks: _Learnt = [
+    checks: Iterator[dict[str, str | int]] = (
         {"id": job.id, "text": ", ".join(task.text), "label": ", ".join(task.labels)}
-        for job in list_jobs(conn, "check", "finished")
+        for job in newest_jobs(conn, kind="check", state="finished")
         if (task := _source_of(job, CheckSettings)) is not None and task.source == table
-    ]
-    queues = [_queue(conn, job) for job in list_jobs(conn, "review") if _is_of(job, table)]
-    return learnt, checks[:10], queues[:_MOST_QUEUES]
+    )
+    mine = (job for job in newest_jobs(conn, kind="review") if _is_of(job, table))
+    queues = (_queue(conn, job) for job in mine)
+    return learnt, list(islice(checks, 10)), list(islice(queues, _MOST_QUEUES))
 
 
 def _is_of(job: Job, table: str) -> bool:

@@ -186,7 +186,7 @@ async def _form(ask: PageRequest) -> Response:
 
 
 async def _require(ask: PageRequest, table: str, sweep_id: str) -> None:
-    if not await ask.read(lambda conn: sweep_jobs(conn, sweep_id, table)):
+    if not await ask.read(lambda conn: any(sweep_jobs(conn, sweep_id, table))):
         raise NotFound(f"There is no sweep {sweep_id} of {table}.")
 
 
