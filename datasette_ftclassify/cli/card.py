@@ -11,6 +11,11 @@ import click
 from .options import database_argument, json_option, open_database
 from .output import echo, friendly, print_json, print_result
 
+metadata_option = click.option(
+    "--metadata", type=click.Path(exists=True, dir_okay=False),
+    help="Datasette's metadata file, which says the source and the licence of the data.",
+)  # fmt: skip
+
 
 @click.command()
 @database_argument
@@ -19,10 +24,7 @@ from .output import echo, friendly, print_json, print_result
     "--format", "form", type=click.Choice(["md", "json"]), default="md", show_default=True,
     help="Markdown with metadata as Hugging Face reads them, or JSON.",
 )  # fmt: skip
-@click.option(
-    "--metadata", "metadata", type=click.Path(exists=True, dir_okay=False),
-    help="Datasette's metadata file, which says the source and the licence of the data.",
-)  # fmt: skip
+@metadata_option
 @friendly
 def card(database: str, name: str | None, form: str, metadata: str | None) -> None:
     """Show the model card of a classifier: what it is for, its data, figures and known failures.
@@ -36,7 +38,7 @@ def card(database: str, name: str | None, form: str, metadata: str | None) -> No
 
     with open_database(database) as conn:
         classifier = find_classifier(conn, name)
-        origin = _origin(metadata, database, classifier.task.source)
+        origin = origin_in(metadata, database, classifier.task.source)
         found = model_card(conn, classifier, origin)
     if form == "json":
         print_json(found.to_dict())
@@ -44,7 +46,7 @@ def card(database: str, name: str | None, form: str, metadata: str | None) -> No
         echo(card_markdown(found), nl=False)
 
 
-def _origin(path: str | None, database: str, table: str) -> Mapping[str, Any]:
+def origin_in(path: str | None, database: str, table: str) -> Mapping[str, Any]:
     """What the metadata say of the table, its database, or all of them; the nearest goes before."""
     from pathlib import Path
 

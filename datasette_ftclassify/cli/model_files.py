@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from .card import metadata_option, origin_in
 from .options import database_argument, json_option, open_database
 from .output import echo, friendly, print_json, print_result, say
 
@@ -14,9 +15,12 @@ _name_option = click.option("--name", "new_name", help="Name of the classifier t
 @database_argument
 @click.argument("name")
 @click.argument("folder", type=click.Path(file_okay=False))
+@metadata_option
 @json_option
 @friendly
-def export_model(database: str, name: str, folder: str, as_json: bool) -> None:
+def export_model(
+    database: str, name: str, folder: str, metadata: str | None, as_json: bool
+) -> None:
     """Write a local classifier into a new FOLDER: JSON, plain arrays, its model card, and a file
     that classifies with numpy alone.
 
@@ -31,7 +35,8 @@ def export_model(database: str, name: str, folder: str, as_json: bool) -> None:
 
     with open_database(database) as conn:
         classifier = find_classifier(conn, name)
-        card = card_markdown(model_card(conn, classifier))
+        origin = origin_in(metadata, database, classifier.task.source)
+        card = card_markdown(model_card(conn, classifier, origin))
         files = export(conn, classifier, folder, card)
     if as_json:
         print_json({"classifier": classifier.title, "folder": folder, "files": list(files)})

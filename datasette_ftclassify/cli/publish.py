@@ -47,7 +47,7 @@ def publish_copy(
     """
     from ..jobs.publish import publish_copy as make
     from ..present import publishing
-    from ..present.publish_commands import PLUGINS, publish_commands
+    from ..present.publish_commands import PLUGINS, publish_commands, why_fewer
 
     with step_progress() as progress:
         copy = make(
@@ -56,13 +56,15 @@ def publish_copy(
         )  # fmt: skip
     commands = publish_commands(copy.path, copy.packages)
     if as_json:
-        print_json({**copy.to_dict(), "commands": commands})
+        print_json({**copy.to_dict(), "commands": commands, "fewer": why_fewer(copy.path)})
         return
     _describe(database, copy)
     echo("\nTo publish it:")
     for host, command in commands.items():
         needs = f"   # datasette install {PLUGINS[host]}" if host in PLUGINS else ""
         echo(f"  {command}{needs}")
+    if fewer := why_fewer(copy.path):
+        say(fewer)
     echo(publishing.metadata(copy.path))
 
 

@@ -21,6 +21,7 @@ import unicodedata
 from array import array
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
+from hashlib import sha256
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -43,10 +44,16 @@ CACHED_WORDS = 20_000
 
 
 class Model:
-    """folder: that of model.json. Raises ValueError for a model that needs more than numpy."""
+    """folder: that of model.json. Raises ValueError for a model that needs more than numpy and for
+    files that were changed or are not whole, and OSError for missing ones."""
 
     def __init__(self, folder: str | Path = ".") -> None:
-        place = Path(folder)
+        try:
+            self._load(Path(folder))
+        except (LookupError, TypeError, AttributeError, RecursionError) as error:
+            raise ValueError("The model.json is damaged: export the model again.") from error
+
+    def _load(self, place: Path) -> None:
         about = json.loads((place / "model.json").read_text(encoding="utf-8"))
         if about["format"] != FORMAT:
             raise ValueError(f"The folder has format {about['format']}; this reads {FORMAT}.")
@@ -66,11 +73,19 @@ class Model:
         least = self.minimum.get("thresholds") or head["thresholds"] or [0.5] * head["n_labels"]
         self.least = np.array([2.0 if one is None else one for one in least])
 
+        def read(name: str) -> bytes:
+            told = about["parts"][name]
+            with (place / f"{name}.bin").open("rb") as file:
+                data = file.read(told["bytes"] + 1)
+            if sha256(data).hexdigest() != told["sha256"]:
+                raise ValueError(f"{name}.bin was changed or is not whole: export the model again.")
+            return data
+
         def part(name: str, kind: str) -> np.ndarray:
-            return np.fromfile(place / f"{name}.bin", kind).astype(np.float32)
+            return np.frombuffer(read(name), kind).astype(np.float32)
 
         def terms(name: str, start: int) -> dict[str, int]:
-            text = (place / f"{name}.bin").read_bytes().decode("utf-8")
+            text = read(name).decode("utf-8")
             return {term: start + i for i, term in enumerate(text.split("\n"))} if text else {}
 
         self.words = terms("words", 0)
@@ -84,10 +99,15 @@ class Model:
         rows = [self._one(self._read(text))[0] for text in texts]
         return np.array(rows).reshape(-1, len(self.labels))
 
-    def answers(self, texts: Sequence[str]) -> list[dict[str, Any]]:
-        """For each text: its label (None below the minimum score) or labels, and their scores."""
-        found: list[dict[str, Any]] = []
-        for row in np.exp(self.log_probabilities(texts)):
+    def answers(self, texts: Sequence[str]) -> list[dict[str, Any] | None]:
+        """For each text: its label (None below the minimum score) or labels, and the scores of all.
+        None for a blank one, which has no answer."""
+        found: list[dict[str, Any] | None] = []
+        for text in map(self._text, texts):
+            if text is None:
+                found.append(None)
+                continue
+            row = np.exp(self._one(text)[0])
             scores = dict(zip(map(str, self.labels), row.tolist(), strict=True))
             if self.several:
                 labels = [self.labels[i] for i in np.flatnonzero(row >= self.least)]
@@ -173,8 +193,11 @@ class Model:
         for cell in cells:
             if type(cell) in (int, float) and cell == cell:
                 cell = str(cell)
-            text = self._read(cell) if isinstance(cell, str) else ""
-            yield text if text and not text.isspace() and not cell.isspace() else None
+            yield self._text(cell) if isinstance(cell, str) else None
+
+    def _text(self, cell: str) -> str | None:
+        text = self._read(cell)
+        return text if text and not text.isspace() and not cell.isspace() else None
 
     def _one(self, text: str) -> tuple[np.ndarray, float]:
         features, values, words = self._features(text)
@@ -259,7 +282,17 @@ def pieces(word: str) -> Iterator[str]:
             yield padded[start : start + size]
 
 
+def main() -> None:
+    if sys.argv[1:] in (["-h"], ["--help"]):
+        sys.exit(print(__doc__))
+    try:
+        model = Model(Path(__file__).parent)
+    except (OSError, ValueError) as error:
+        sys.exit(f"Error: {error}")
+    lines = (line.decode("utf-8", "replace").rstrip("\r\n") for line in sys.stdin.buffer)
+    for text in sys.argv[1:] or lines:
+        print(json.dumps(model.answers([text])[0], ensure_ascii=False), flush=True)
+
+
 if __name__ == "__main__":
-    given = sys.argv[1:] or [line.rstrip("\n") for line in sys.stdin]
-    for answer in Model(Path(__file__).parent).answers(given):
-        print(json.dumps(answer, ensure_ascii=False))
+    main()

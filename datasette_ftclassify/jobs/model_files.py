@@ -18,8 +18,10 @@ from dataclasses import asdict, astuple, dataclass, replace
 from pathlib import Path
 from typing import Any, TypedDict
 
+from ..core.database import path_of
 from ..core.errors import ArtifactError, FtclassifyError, SourceError
 from ..core.labels import LabelSet
+from ..core.new_files import writing_into
 from ..core.prediction import Answerer, fits
 from ..core.task import Task
 from ..core.training_report import Header, TrainingReport
@@ -100,8 +102,11 @@ def store_model(
     conn: sqlite3.Connection, model: PortableModel, name: str | None = None
 ) -> Classifier:
     """Into a database, as the next version of its name or of another one."""
-    name = check_name(name or model.name)
+    from ..trainers.encoders.made_here import note_use
+
+    name = check_name(model.name if name is None else name)
     ensure_schema(conn)
+    note_use(model.header, path_of(conn))
     with transaction(conn):
         classifier = add_classifier(
             conn,
@@ -141,18 +146,17 @@ def export_model(
             f"The model of {classifier.title} is at a service ({classifier.trainer}): there is "
             "nothing here to export. To another database it can be copied."
         )
-    target = Path(folder)
+    target = Path(folder).resolve()  # a link to a folder is one
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise SourceError(f"{target} is there, and is no empty folder: choose another one.")
-    if not target.resolve().parent.is_dir():
-        raise SourceError(f"There is no folder {target.resolve().parent}.")
     model = read_model(conn, classifier)
     files = {f"{name}.bin": data for name, data in model.parts.items()}
     files[MODEL] = json.dumps(_about(model), ensure_ascii=False, indent=1).encode()
     files[CARD] = card.encode()
     files[SCORER] = (Path(__file__).parents[1] / "export" / "numpy_scorer.py").read_bytes()
     # Whole or not at all: it gets its name when everything is in it.
-    made = Path(tempfile.mkdtemp(prefix=".export-model-", dir=target.resolve().parent))
+    with writing_into(target.parent):
+        made = Path(tempfile.mkdtemp(prefix=".export-model-", dir=target.parent))
     try:
         for name, data in files.items():
             (made / name).write_bytes(data)

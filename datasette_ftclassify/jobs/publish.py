@@ -19,6 +19,7 @@ from ..checks.private_sample import PrivateRows, private_rows
 from ..core.database import BUSY_SECONDS, decode, quote, relation
 from ..core.distribution import SERVE, WHOLE
 from ..core.errors import ArtifactError, ClassifierNotFound, SourceError
+from ..core.new_files import writing_into
 from ..core.sqlite_errors import OPERATIONAL_ERRORS, SQLITE_ERRORS
 from ..core.table_copy import (
     SOURCE,
@@ -40,6 +41,7 @@ from ..store.published import (
     default_of,
     is_ours,
     kept_counts,
+    stored_answers,
     versions,
 )
 from ..store.tables import check_tables, open_database
@@ -60,6 +62,7 @@ class PublishedCopy:
     packages:      to be installed where it is published
     undescribed:   those of the classifiers of which nobody has said what they are for
     encoders:      {NAME@VERSION: the sentence encoder that it needs to answer, with its size}
+    stored:        {NAME@VERSION: answers that are stored}, of those whose model is at a service
     bytes_before, bytes_after: of the files; None: it is not made yet, and SQLite cannot say
     """
 
@@ -77,6 +80,7 @@ class PublishedCopy:
     packages: tuple[str, ...]
     undescribed: tuple[str, ...]
     encoders: Mapping[str, str]
+    stored: Mapping[str, int]
     bytes_before: int
     bytes_after: int | None
 
@@ -137,10 +141,10 @@ def plan_copy(
         check_tables(conn, SOURCE)
         with within(conn, seconds), within(old, seconds):
             conn.execute("begin")
-            selection, chosen, published = _select(conn, classifiers, tables)
+            selection, published = _select(conn, classifiers, tables)
             with reading_store():
                 copy_classifiers(conn, published, selection.names)
-            known = _known(conn, old, selection, chosen, selection.left_out)
+            known = _known(conn, old, selection, published, selection.left_out)
             theirs = size_of_parts(old, selection)
         ours = _pragma(conn, "page_count") * _pragma(conn, "page_size")
     size = None if theirs is None else ours + theirs
@@ -204,8 +208,6 @@ def _check_target(source: Path, target: Path, force: bool) -> None:
         raise SourceError("The copy cannot take the place of its original: choose another file.")
     if target.exists() and not force:
         raise SourceError(f"There is already a file {target}.", fields=("force",))
-    if not target.parent.is_dir():
-        raise SourceError(f"There is no folder {target.parent}.")
     for beside in ("-wal", "-journal"):
         if Path(f"{target}{beside}").exists():
             raise SourceError(
@@ -217,7 +219,8 @@ def _check_target(source: Path, target: Path, force: bool) -> None:
 @contextmanager
 def _new_file(target: Path, force: bool) -> Iterator[Path]:
     """A file beside the target, which takes its place when all went well, and else is deleted."""
-    number, name = tempfile.mkstemp(prefix=".publish-copy-", suffix=".db", dir=target.parent)
+    with writing_into(target.parent):
+        number, name = tempfile.mkstemp(prefix=".publish-copy-", suffix=".db", dir=target.parent)
     os.close(number)
     path = Path(name).resolve()
     try:
@@ -255,31 +258,32 @@ def _copy(
     tables: Sequence[str],
     tell: Callable[[str], None],
 ) -> dict[str, Any]:
-    selection, chosen, published = _select(conn, classifiers, tables)
+    selection, published = _select(conn, classifiers, tables)
     left_out = selection.left_out | copy_parts(conn, selection, tell)
     with reading_store():
         copy_classifiers(conn, published, selection.names)
     finish(conn)
-    return _known(conn, conn, selection, chosen, left_out)
+    return _known(conn, conn, selection, published, left_out)
 
 
 def _select(
     conn: sqlite3.Connection, classifiers: Sequence[str], tables: Sequence[str]
-) -> tuple[Selection, list[Classifier], list[Published]]:
+) -> tuple[Selection, list[Published]]:
     selection = select_parts(conn, is_ours, tables)
     with reading_store():
         chosen = _choose(conn, classifiers, selection.left_out)
-    return selection, chosen, [as_published(one, selection) for one in chosen]
+    return selection, [as_published(one, selection) for one in chosen]
 
 
 def _known(
     conn: sqlite3.Connection,
     tables: sqlite3.Connection,
     selection: Selection,
-    chosen: Sequence[Classifier],
+    published: Sequence[Published],
     left_out: Mapping[str, str],
 ) -> dict[str, Any]:
     """What is said of a copy. tables: a connection whose main database has its tables"""
+    chosen = [one.classifier for one in published]
     names = [part.name for part in selection.tables]
     titles = tuple(one.title for one in chosen)
     views = tuple(view.name for view in selection.views if view.name not in left_out)
@@ -297,6 +301,7 @@ def _known(
         "undescribed": tuple(c.title for c in chosen if not card_notes(conn, c, SOURCE)),
         "packages": packages_of(chosen),
         "encoders": {one.title: needs for one in chosen if (needs := encoder_of(one))},
+        "stored": stored_answers(conn, published),
     }
 
 

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
-from ..core.humanize import key_list, one_or_more, rows_text
+from ..core.humanize import counted, key_list, one_or_more, rows_text
 from ..jobs.publish import PublishedCopy
 
 _NAMES = {
@@ -34,9 +34,16 @@ def stays(copy: PublishedCopy) -> Iterator[str]:
                 "installed there and named in the setting encoder of datasette-ftclassify. A "
                 "student of it, which its page offers to train, needs none"
             )
-    for name in ("answers", "evaluation_rows"):
-        if copy.ours.get(name, (0, 0))[1]:
-            yield f"{_NAMES[name]}: {copy.ours[name][1]:,}"
+        answers = copy.stored.get(title)
+        if answers:
+            yield f"{counted(answers, 'stored answer')} of {title}, and it gives no other ones"
+        elif answers == 0:
+            yield (
+                f"but no stored answer of {title}, whose model is at a service: it answers nothing "
+                "in the copy, unless rows are classified with it before"
+            )
+    if tested := copy.ours.get("evaluation_rows", (0, 0))[1]:
+        yield f"{_NAMES['evaluation_rows']}: {tested:,}"
 
 
 def goes(copy: PublishedCopy) -> Iterator[str]:

@@ -53,8 +53,8 @@ class Deletion:
 
     losses: ClassVar[str] = (
         "Its evaluations, its jobs and the answers kept of a service are deleted with it. Columns "
-        "with its predictions stay, and so does, since a copy of this file may need it, "
-        "an encoder that was fine-tuned for it."
+        "with its predictions stay. An encoder that was fine-tuned for it stays, too, since a copy "
+        "of this file may need it."
     )
 
     @property

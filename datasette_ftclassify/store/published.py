@@ -236,6 +236,13 @@ def kept_counts(conn: sqlite3.Connection) -> dict[str, tuple[int, int]]:
     return found
 
 
+def stored_answers(conn: sqlite3.Connection, published: Sequence[Published]) -> dict[str, int]:
+    """{NAME@VERSION: answers in the copy}, of those whose model is at a service."""
+    sql = "select count(*) from main._ftclassify_answers where classifier_id = ?"
+    asked = [one.classifier for one in published if one.answers]
+    return {one.title: int(conn.execute(sql, [one.id]).fetchone()[0]) for one in asked}
+
+
 def versions(conn: sqlite3.Connection) -> list[str]:
     """NAME@VERSION of all classifiers of the attached database, damaged ones included."""
     if not has_store(conn, SOURCE):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
 import shlex
 import sqlite3
+import subprocess
 from contextlib import closing
 from pathlib import Path
 
@@ -11,10 +13,14 @@ import pytest
 from click.testing import CliRunner
 from commands import run, run_json
 from datasette.cli import cli as datasette
+from datasette.utils import make_dockerfile
 from stored import add
 
 from datasette_ftclassify.core.database import connect
-from datasette_ftclassify.present.publish_commands import publish_commands, service_name
+from datasette_ftclassify.present.publish_commands import publish_commands, service_name, why_fewer
+from datasette_ftclassify.store.answers import CachedAnswer, input_key, keep_answers
+
+ODD = "-my $(data);'.db"
 
 
 @pytest.fixture
@@ -34,7 +40,7 @@ def mail(tmp_path: Path) -> Path:
 
 
 def test_it_says_what_stays_what_goes_and_how_to_publish(mail: Path, tmp_path: Path):
-    out = tmp_path / "out" / "my data.db"
+    out = tmp_path / "my out" / "data.db"
     out.parent.mkdir()
     done = run("publish-copy", mail, out, "--table", "t", "--classifier", "topics")
     for line in (
@@ -86,6 +92,28 @@ def test_what_cannot_be_done_is_one_line_and_nothing_is_written(
     assert not list(tmp_path.glob(".publish*"))
 
 
+def test_what_a_model_at_a_service_answers_in_the_copy_is_said(mail: Path, tmp_path: Path):
+    with closing(connect(mail)) as conn:
+        header = {"model": "ft:x", "host": "h.example"}
+        paid = add(conn, "paid", trainer="openai", parts={}, header=header)
+        said = run("publish-copy", mail, tmp_path / "a.db", "--classifier", "paid").stdout
+        assert "  but no stored answer of paid@1, whose model is at a service" in said
+        with conn:
+            keep_answers(conn, paid.id, {input_key("noise"): CachedAnswer(("a",), "exact", None)})
+    told = run_json("publish-copy", mail, tmp_path / "b.db")
+    assert told["stored"] == {"paid@1": 1}
+    said = run("publish-copy", mail, tmp_path / "c.db").stdout
+    assert "  1 stored answer of paid@1, and it gives no other ones\n" in said
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="a folder that refuses even root")
+def test_a_folder_that_cannot_be_written_is_named(mail: Path):
+    """And not the file that was to be made there first."""
+    said = run("publish-copy", mail, "/proc/a.db", code=1).stderr
+    assert said.startswith("Error: Nothing can be written into the folder /proc: ")
+    assert said.count("\n") == 1
+
+
 def test_a_file_that_is_no_database_is_said_to_be_none(tmp_path: Path):
     (tmp_path / "a.db").write_text("no database at all, but a text of some length " * 30)
     assert "as a SQLite database" in run("publish-copy", tmp_path / "a.db", "b.db", code=1).stderr
@@ -100,18 +128,42 @@ def test_it_replaces_a_file_when_it_is_told_to(mail: Path, tmp_path: Path):
         assert conn.execute("select count(*) from t").fetchone() == (8,)
 
 
-@pytest.mark.parametrize("host", ["cloudrun", "heroku"])
-def test_the_commands_have_the_options_that_datasette_knows(host: str):
-    words = shlex.split(publish_commands("-my $(data);'.db", ["a b"])[host])
-    assert words[:4] == ["datasette", "publish", host, "./-my $(data);'.db"]
+@pytest.mark.parametrize(("host", "path"), [("cloudrun", "data.db"), ("heroku", ODD)])
+def test_the_commands_have_the_options_that_datasette_knows(host: str, path: str):
+    words = shlex.split(publish_commands(path, ["a b"])[host])
+    assert words[:4] == ["datasette", "publish", host, f"./{path}" if path == ODD else path]
     known = CliRunner().invoke(datasette, ["publish", host, "--help"]).output
     assert [word for word in words[4:] if word.startswith("--") and word not in known] == []
 
 
 @pytest.mark.parametrize(
+    "name", ["a-1.db", "öff.db", "my mails.db", "it's.db", "a;b.db", "a&b.db", "(1).db", ODD],
+)  # fmt: skip
+def test_only_hosts_whose_image_can_be_built_are_named(name: str):
+    """By the Dockerfile that Datasette writes for them."""
+    given = inspect.signature(make_dockerfile).parameters
+    said = make_dockerfile(**{**dict.fromkeys(given), "files": [name], "install": [], "static": []})
+    (line,) = (line for line in said.splitlines() if line.startswith("RUN datasette inspect "))
+    words = line.removeprefix("RUN datasette inspect ").removesuffix(
+        " --inspect-file inspect-data.json"
+    )
+    read = subprocess.run(["sh", "-c", f"printf %s/ {words}"], capture_output=True, text=True)
+    built = read.stdout == f"{name}/" and not name.startswith("-")
+    commands = publish_commands(f"/some folder/{name}", ["p"])
+    assert {"cloudrun", "fly"} & set(commands) == ({"cloudrun", "fly"} if built else set())
+    assert {"heroku", "vercel", "serve"} <= set(commands)
+    fewer = why_fewer(name)
+    assert (fewer is None) == built
+    if fewer is not None:
+        assert name in fewer
+        assert "cloudrun" in publish_commands(fewer.split()[-1].rstrip("."), ["p"])
+
+
+@pytest.mark.parametrize(
     ("path", "name"),
     [
-        ("/a/My Data_2.db", "my-data-2"), ("2026.db", "data-2026"), ("ü.db", "data"),
+        ("/a/My Data_2.db", "my-data-2"), ("2026.db", "data-2026"), ("Öfflés.db", "offles"),
+        ("数.db", "data"),
         ("x" * 80 + ".db", "x" * 30),
     ],
 )  # fmt: skip

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
+import sys
 import venv
 from contextlib import closing
 from pathlib import Path
@@ -90,6 +92,26 @@ def test_the_scorer_needs_numpy_alone(folders: Path, trained_file: Path, tmp_pat
     assert abs(said["score"] - best) < 1e-6
 
 
+def test_the_scorer_on_the_command_line(folders: Path, tmp_path: Path):
+    folder = Path(shutil.copytree(folders / "topics", tmp_path / "tôpics & co"))
+
+    def classify(*texts: str, given: bytes = b"", code: int = 0) -> tuple[list[str], str]:
+        command = [sys.executable, str(folder / "classify.py"), *texts]
+        done = subprocess.run(command, input=given, capture_output=True)
+        assert done.returncode == code, done.stderr
+        return done.stdout.decode().splitlines(), done.stderr.decode()
+
+    lines, _ = classify(given="the lamp flickers\r\n\nZürich".encode() + b" \xff\n")
+    assert len(lines) == 3
+    assert lines[1] == "null"
+    assert lines[0] == classify("the lamp flickers")[0][0]
+    assert "texts.txt" in "".join(classify("--help")[0])
+    (folder / "words.bin").write_bytes((folder / "words.bin").read_bytes()[:-9])
+    assert classify("a", code=1) == (
+        [], "Error: words.bin was changed or is not whole: export the model again.\n",
+    )  # fmt: skip
+
+
 def test_what_is_imported_answers_the_same_with_figures_and_card(
     folders: Path, trained: Path, tmp_path: Path
 ):
@@ -97,7 +119,12 @@ def test_what_is_imported_answers_the_same_with_figures_and_card(
         classifier = find_classifier(conn, "topics")
         keep_notes(conn, classifier, CardNotes("for all"))
         set_minimum(conn, classifier, MinimumScore("fixed", 0.9, set_by="ann"))
-    run("export-model", trained, "topics", tmp_path / "model")
+    said = {"databases": {trained.stem: {"source": "The *town* hall", "license": "CC0"}}}
+    (tmp_path / "metadata.json").write_text(json.dumps(said))
+    given = ("--metadata", tmp_path / "metadata.json")
+    run("export-model", trained, "topics", tmp_path / "model", *given)
+    readme = (tmp_path / "model" / "README.md").read_text()
+    assert "- Source: The \\*town\\* hall\n- Licence: CC0\n" in readme
     assert "ann" not in (tmp_path / "model" / "model.json").read_text().split('"set_by"')[1][:9]
     other = tmp_path / "other.db"
     town_database(other).close()
@@ -119,8 +146,10 @@ def test_what_is_imported_answers_the_same_with_figures_and_card(
             assert found is not None
             assert figures is not None
             assert found["accuracy"] == figures["accuracy"]
-    answers = Model(tmp_path / "model").answers(["zzz"])
+    answers = Model(tmp_path / "model").answers(["zzz", " \u200b"])
+    assert answers[0] is not None
     assert answers[0]["label"] is None  # below the minimum score
+    assert answers[1] is None  # no text, as ft_classify_json has it
 
 
 def test_a_model_at_a_service_is_copied_and_not_exported(tmp_path: Path):
@@ -141,7 +170,21 @@ def test_no_folder_with_files_is_written_into(folders: Path, trained_file: Path,
     (tmp_path / "full" / "a").touch()
     done = run("export-model", trained_file, "topics", tmp_path / "full", code=1)
     assert "no empty folder" in done.stderr
-    assert not list(tmp_path.glob(".export*"))
+    (tmp_path / "full" / "empty").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "full" / "empty")
+    (tmp_path / "to be made").symlink_to(tmp_path / "new")
+    for name in ("link", "to be made"):
+        run("export-model", trained_file, "topics", tmp_path / name)
+        assert (tmp_path / name / "model.json").is_file()
+    if Path("/proc/self").exists():  # a folder that refuses even root
+        done = run("export-model", trained_file, "topics", "/proc/a", code=1)
+        assert done.stderr.startswith("Error: Nothing can be written into the folder /proc: ")
+    assert not [*tmp_path.rglob(".export*")]
+
+
+def test_an_empty_name_is_none(folders: Path, trained: Path):
+    done = run("import-model", trained, folders / "topics", "--name", " ", code=1)
+    assert "1 to 100 printable characters" in done.stderr
 
 
 def changed(folder: Path, **changes: Any) -> None:
@@ -203,6 +246,14 @@ TAMPERED = {
 }
 
 
+SCORER_REFUSES = (
+    "an array that is cut", "an array that was changed", "a link to a device", "a missing array",
+    "no JSON", "JSON without end", "another format", "labels that do not fit",
+    "a header that is none",
+)  # fmt: skip
+"""The rest it does not read."""
+
+
 @pytest.mark.parametrize("what", TAMPERED)
 def test_a_folder_that_somebody_tampered_with_is_one_clear_error(
     folders: Path, tmp_path: Path, what: str
@@ -212,6 +263,9 @@ def test_a_folder_that_somebody_tampered_with_is_one_clear_error(
     for file in (folders / "topics").iterdir():
         (folder / file.name).write_bytes(file.read_bytes())
     TAMPERED[what](folder)
+    if what in SCORER_REFUSES:
+        with pytest.raises((ValueError, OSError)):
+            Model(folder).answers(["the lamp flickers"])
     other = tmp_path / "other.db"
     with closing(connect(other, must_exist=False)) as conn, conn:
         conn.execute("create table t (a)")

@@ -23,7 +23,12 @@ from datasette_ftclassify.core.database import connect
 from datasette_ftclassify.jobs.columns import Columns
 from datasette_ftclassify.jobs.files import formats
 from datasette_ftclassify.jobs.files.part import UNFINISHED, answer_part
-from datasette_ftclassify.jobs.files.plan import FilesRequest, files_plan, read_model_folder
+from datasette_ftclassify.jobs.files.plan import (
+    FilesRequest,
+    files_plan,
+    find_files,
+    read_model_folder,
+)
 
 pyarrow = pytest.importorskip("pyarrow", reason="the files extra is not installed")
 pq = pytest.importorskip("pyarrow.parquet")
@@ -295,6 +300,24 @@ def test_what_cannot_be_classified_is_one_clear_line(model: Path, tmp_path: Path
     assert said in done.stderr
     assert done.stderr.count("\n") == 1, done.stderr
     assert not list(tmp_path.glob("out/*.*[vl]"))
+
+
+def test_a_name_is_a_name_where_a_file_has_it(tmp_path: Path):
+    """And no pattern; where none has it, it is one."""
+    folder = tmp_path / "mails [old]"
+    folder.mkdir()
+    for name in ("a [1].csv", "_b?.csv"):
+        (folder / name).touch()
+    (tmp_path / "a1.csv").touch()
+    names = tuple(str(folder / name) for name in ("a [1].csv", "_b?.csv"))
+    found = find_files((*names, str(tmp_path / "a[1-3].csv")), tmp_path / "out")
+    assert sorted(found) == ["_b?.csv", "a [1].csv", "a1.csv"]
+
+
+def test_answers_go_into_no_folder_of_a_folder_that_is_not_there(model: Path, tmp_path: Path):
+    (tmp_path / "a.csv").write_text("message\nnoise\n")
+    done = run("predict-files", model, tmp_path / "a.csv", tmp_path / "no" / "out", code=1)
+    assert done.stderr == f"Error: There is no folder {tmp_path / 'no'}.\n"
 
 
 def test_a_model_that_is_paid_for_is_refused(model: Path, trained_file: Path, tmp_path: Path):

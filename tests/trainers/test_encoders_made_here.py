@@ -100,7 +100,7 @@ def test_deleting_its_classifier_takes_it_from_no_copy(
     if copied == "the classifier":
         run("copy", things, "things", other)
     said = run("classifiers", "delete", things, "things", "--yes").stderr
-    assert "an encoder that was fine-tuned for it stays" in said
+    assert "An encoder that was fine-tuned for it stays" in said
     assert ask(things, "cat") is None
     assert ask(other, "cat") == (None if copied == "not" else "animal")
     assert place.is_dir()
@@ -141,9 +141,7 @@ def test_a_command_lists_and_removes_it(things: Path, place: Path, forgotten: bo
     assert f"fine-tuned here, for classifiers in {things}" in shown
     (listed,) = run_json("encoders", "list")["encoders"]
     assert (listed["name"], listed["digest"]) == (str(place), place.name)
-    assert listed["bytes"] == sum(
-        p.stat().st_size for p in (place / "model.onnx", place / "vocab.txt")
-    )
+    assert listed["bytes"] >= (place / "model.onnx").stat().st_size
     assert listed["databases"] == [str(things)]
     refused = run("encoders", "remove", place.name, code=1)
     assert f"here for classifiers in {things}. There and in copies" in refused.stderr

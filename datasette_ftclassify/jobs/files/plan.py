@@ -19,6 +19,7 @@ from typing import Any, TypedDict
 
 from ...core.errors import ArtifactError, PredictError, SourceError
 from ...core.humanize import counted
+from ...core.new_files import writing_into
 from ...core.typed_json import as_json
 from ...core.untrusted_json import JsonObject, read_object
 from ..columns import Columns
@@ -86,7 +87,8 @@ def files_plan(model: PortableModel, request: FilesRequest) -> Iterator[FilesPla
     added = added_columns(settings, model.labels)
     for path in found.values():
         format_of(path).check(path, settings.text, added)
-    request.out.mkdir(exist_ok=True)
+    with writing_into(request.out.resolve().parent):
+        request.out.mkdir(exist_ok=True)
     with _locked(request.out):
         yield _plan(model, request, settings, found)
 
@@ -115,11 +117,13 @@ def find_files(patterns: Sequence[str], out: Path) -> dict[str, Path]:
     found: dict[str, Path] = {}
     away = out.resolve()
     for pattern in patterns:
-        root = _root(pattern)
+        # A file may be called so: "mails [2024].csv".
+        wild = has_magic(pattern) and not Path(pattern).exists()
+        root = _root(pattern) if wild else Path(pattern).parent
         # Without those of other programs: _SUCCESS, _metadata.
-        named = glob(pattern, recursive=True) if has_magic(pattern) else [pattern]
-        paths = [Path(n) for n in sorted(named) if pattern == n or Path(n).name[0] != "_"]
-        paths = [path for path in paths if not (has_magic(pattern) and path.is_dir())]
+        named = glob(pattern, recursive=True) if wild else [pattern]
+        paths = [Path(n) for n in sorted(named) if not wild or Path(n).name[0] != "_"]
+        paths = [path for path in paths if not (wild and path.is_dir())]
         if not paths:
             raise SourceError(f"There is no file {pattern}.")
         for path in paths:

@@ -13,7 +13,7 @@ from ...core.distribution import SERVE
 from ...core.errors import SourceError
 from ...jobs.publish import PublishedCopy, plan_copy
 from ...present import publishing
-from ...present.publish_commands import PLUGINS, copy_command, publish_commands
+from ...present.publish_commands import PLUGINS, copy_command, plain_name, publish_commands
 from ...store.card_notes import LONGEST, CardNotes, card_notes, keep_notes
 from ...store.published import is_ours
 from ..background_reads import READ_SECONDS, bring_up_to_date, path_of
@@ -51,7 +51,7 @@ async def publish_page(ask: PageRequest) -> Response:
             f"{classifier.task.source} is gone, and no other table was chosen to go along."
         )
     path = path_of(ask)
-    out = f"{Path(path).stem}-public.db"
+    out = plain_name(f"{Path(path).stem}-public.db")
     plan = partial(plan_copy, path, out, classifiers=[classifier.title], tables=wanted)
     copy = _as_seen(await asyncio.to_thread(plan, seconds=READ_SECONDS), seen)
     commands = {
