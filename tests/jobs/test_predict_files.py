@@ -302,6 +302,25 @@ def test_what_cannot_be_classified_is_one_clear_line(model: Path, tmp_path: Path
     assert not list(tmp_path.glob("out/*.*[vl]"))
 
 
+@pytest.mark.parametrize("delimiter", [";", "\t"])
+def test_a_csv_keeps_its_delimiter(model: Path, tmp_path: Path, delimiter: str):
+    """Spreadsheets of many countries write semicolons."""
+    rows = [["id", "message", "x"], ["1", f"noise{delimiter} at night", "2,5"]]
+    with (tmp_path / "a.csv").open("w", newline="") as file:
+        csv.writer(file, delimiter=delimiter).writerows(rows)
+    said = run(
+        "predict-files", model, tmp_path / "a.csv", tmp_path / "out", "--columns-prefix", "p"
+    )
+    assert "classified 1 of 1 row" in said.stdout
+    with (tmp_path / "out" / "a.csv").open(newline="") as file:
+        head, row = csv.reader(file, delimiter=delimiter)
+    assert (head[:4], row[:4]) == ([*rows[0], "p_label"], [*rows[1], "Noise"])
+    again = run(
+        "predict-files", model, tmp_path / "a.csv", tmp_path / "out", "--columns-prefix", "p"
+    )
+    assert "Nothing is left to do" in again.stdout
+
+
 def test_a_name_is_a_name_where_a_file_has_it(tmp_path: Path):
     """And no pattern; where none has it, it is one."""
     folder = tmp_path / "mails [old]"
@@ -312,6 +331,10 @@ def test_a_name_is_a_name_where_a_file_has_it(tmp_path: Path):
     names = tuple(str(folder / name) for name in ("a [1].csv", "_b?.csv"))
     found = find_files((*names, str(tmp_path / "a[1-3].csv")), tmp_path / "out")
     assert sorted(found) == ["_b?.csv", "a [1].csv", "a1.csv"]
+    (folder / "part-1").mkdir()
+    (folder / "part-1" / "c.csv").touch()
+    found = find_files((str(folder / "part-?" / "*.csv"),), tmp_path / "out")
+    assert found == {"part-1/c.csv": folder / "part-1" / "c.csv"}
 
 
 def test_answers_go_into_no_folder_of_a_folder_that_is_not_there(model: Path, tmp_path: Path):

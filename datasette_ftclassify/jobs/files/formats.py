@@ -7,7 +7,7 @@ import csv
 import json
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -227,26 +227,38 @@ class _Lines:
 
 
 class Csv(_Lines):
-    """With a header; every cell stays the text that it is."""
+    """With a header; every cell stays the text that it is.
 
-    def __init__(self, delimiter: str) -> None:
-        self._delimiter = delimiter
+    delimiters: the one is taken by which the header has the text columns
+    """
+
+    def __init__(self, *delimiters: str) -> None:
+        self._delimiters = delimiters
 
     def check(self, path: Path, text: Sequence[str], added: Added) -> None:
         with self._open(path) as file:
-            names = self._header(path, self._reader(file))
+            names = self._header(path, self._reader(file, self._delimiter(path, text)))
         _check_added(path, names, added)
         find_columns(path, names, text)
+
+    def _delimiter(self, path: Path, text: Sequence[str]) -> str:
+        """The first one where none fits."""
+        for delimiter in self._delimiters:
+            with suppress(SourceError), self._open(path) as file:
+                find_columns(path, self._header(path, self._reader(file, delimiter)), text)
+                return delimiter
+        return self._delimiters[0]
 
     def rewrite(
         self, path: Path, span: Span, target: Path, text: Sequence[str], added: Added,
         answer: Answer,
     ) -> int:  # fmt: skip
+        delimiter = self._delimiter(path, text)
         with self._open(path) as file, target.open("w", encoding="utf-8", newline="") as out:
-            reader = self._reader(file)
+            reader = self._reader(file, delimiter)
             names = self._header(path, reader)
             places = find_columns(path, names, text)
-            writer = csv.writer(out, delimiter=self._delimiter, lineterminator="\n")
+            writer = csv.writer(out, delimiter=delimiter, lineterminator="\n")
             writer.writerow([*names, *added.names])
             rows = 0
             for batch in _batches(self._rows(path, reader, len(names))):
@@ -255,9 +267,10 @@ class Csv(_Lines):
                 rows += len(batch)
         return rows
 
-    def _reader(self, file: IO[str]) -> Any:
+    @staticmethod
+    def _reader(file: IO[str], delimiter: str) -> Any:
         csv.field_size_limit(_LONGEST_CELL)
-        return csv.reader(file, delimiter=self._delimiter, strict=True)
+        return csv.reader(file, delimiter=delimiter, strict=True)
 
     @staticmethod
     def _header(path: Path, reader: Any) -> list[str]:
@@ -348,7 +361,7 @@ def _batches(rows: Iterator[Any]) -> Iterator[list[Any]]:
 
 
 FORMATS: dict[str, Format] = {
-    ".parquet": Parquet(), ".csv": Csv(","), ".tsv": Csv("\t"), ".jsonl": JsonLines(),
+    ".parquet": Parquet(), ".csv": Csv(",", ";", "\t"), ".tsv": Csv("\t"), ".jsonl": JsonLines(),
     ".ndjson": JsonLines(),
 }  # fmt: skip
 """By the suffix of a file's name."""

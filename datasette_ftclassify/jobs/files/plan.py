@@ -13,7 +13,7 @@ import secrets
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from glob import glob, has_magic
+from glob import escape, glob, has_magic
 from pathlib import Path
 from typing import Any, TypedDict
 
@@ -117,11 +117,11 @@ def find_files(patterns: Sequence[str], out: Path) -> dict[str, Path]:
     found: dict[str, Path] = {}
     away = out.resolve()
     for pattern in patterns:
-        # A file may be called so: "mails [2024].csv".
-        wild = has_magic(pattern) and not Path(pattern).exists()
-        root = _root(pattern) if wild else Path(pattern).parent
+        # A file or folder may be called so: "mails [2024].csv".
+        wild, root = has_magic(pattern) and not Path(pattern).exists(), _root(pattern)
+        below = Path(pattern).relative_to(root)
         # Without those of other programs: _SUCCESS, _metadata.
-        named = glob(pattern, recursive=True) if wild else [pattern]
+        named = glob(str(Path(escape(str(root))) / below), recursive=True) if wild else [pattern]
         paths = [Path(n) for n in sorted(named) if not wild or Path(n).name[0] != "_"]
         paths = [path for path in paths if not (wild and path.is_dir())]
         if not paths:
@@ -143,12 +143,13 @@ def find_files(patterns: Sequence[str], out: Path) -> dict[str, Path]:
 
 
 def _root(pattern: str) -> Path:
-    fixed: list[str] = []
+    """The folders in front of the first piece that has wildcards and is no folder's name."""
+    root = Path()
     for piece in Path(pattern).parts[:-1]:
-        if has_magic(piece):
+        if has_magic(piece) and not (root / piece).is_dir():
             break
-        fixed.append(piece)
-    return Path(*fixed)
+        root /= piece
+    return root
 
 
 def _plan(
