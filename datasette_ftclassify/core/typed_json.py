@@ -7,7 +7,17 @@ import types
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from functools import cache
-from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints, is_typeddict
+from typing import (
+    Annotated,
+    Any,
+    Literal,
+    TypeVar,
+    Union,
+    get_args,
+    get_origin,
+    get_type_hints,
+    is_typeddict,
+)
 
 from .errors import ArtifactError, FtclassifyError
 
@@ -16,7 +26,7 @@ T = TypeVar("T")
 
 @cache
 def _hints(cls: Any) -> Mapping[str, Any]:
-    return get_type_hints(cls)
+    return get_type_hints(cls, include_extras=True)
 
 
 def read_stored(
@@ -81,7 +91,7 @@ def read_fields(cls: type[T], data: Mapping[str, Any]) -> T:
     unknown = [name for name in data if name not in hints]
     if unknown:
         raise TypeError(f"{cls.__name__} has no field {unknown[0]!r:.100}")
-    return cls(**{name: _value(hints[name], value) for name, value in data.items()})
+    return cls(**{name: read_value(hints[name], value) for name, value in data.items()})
 
 
 def read_typed_dict(cls: Any, data: object) -> Any:
@@ -93,11 +103,18 @@ def read_typed_dict(cls: Any, data: object) -> Any:
     if missing:
         raise TypeError(f"{cls.__name__} needs {missing[0]}")
     hints = _hints(cls)
-    return {name: _value(hints.get(name, Any), value) for name, value in data.items()}
+    return {name: read_value(hints.get(name, Any), value) for name, value in data.items()}
 
 
-def _value(kind: Any, value: Any) -> Any:
+def read_value(kind: Any, value: Any) -> Any:
+    """A field. Behind a type, in `Annotated`, stand functions that say whether a value of it can be
+    one of the field. Raises TypeError."""
     origin, arguments = get_origin(kind), get_args(kind)
+    if origin is Annotated:
+        found = read_value(arguments[0], value)
+        if not all(check(value) for check in arguments[1:]):
+            raise TypeError(f"{value!r:.100} cannot be")
+        return found
     if origin in (Union, types.UnionType):
         return _first(arguments, value)
     if kind is Any or (origin is Literal and value in arguments):
@@ -107,14 +124,17 @@ def _value(kind: Any, value: Any) -> Any:
     if is_typeddict(kind):
         return read_typed_dict(kind, value)
     if isinstance(origin, type) and issubclass(origin, Mapping) and isinstance(value, Mapping):
-        return {name: _value(arguments[1], each) for name, each in value.items()}
+        names, values = arguments
+        return {read_value(names, n): read_value(values, each) for n, each in value.items()}
     listed = isinstance(origin, type) and issubclass(origin, Sequence)
     if listed and isinstance(value, (list, tuple)):
-        items = [_value(arguments[0], item) for item in value]
+        item = arguments[0]
+        plain = item in (int, str) and {*map(type, value)} <= {item}  # of a large matrix
+        items = [*value] if plain else [read_value(item, each) for each in value]
         return items if origin is list else tuple(items)
     allowed = (int, float) if kind is float else kind
-    plain = isinstance(allowed, (type, tuple)) and isinstance(value, allowed)
-    if plain and (kind is bool or not isinstance(value, bool)):
+    simple = isinstance(allowed, (type, tuple)) and isinstance(value, allowed)
+    if simple and (kind is bool or not isinstance(value, bool)):
         return value
     raise TypeError(f"{value!r:.100} is no {kind}")
 
@@ -122,7 +142,7 @@ def _value(kind: Any, value: Any) -> Any:
 def _first(kinds: Sequence[Any], value: Any) -> Any:
     for kind in kinds[:-1]:
         try:
-            return _value(kind, value)
+            return read_value(kind, value)
         except TypeError:
             continue
-    return _value(kinds[-1], value)
+    return read_value(kinds[-1], value)

@@ -22,6 +22,7 @@ from .train_request import TrainRequest
 if TYPE_CHECKING:
     from ..metrics.comparison import Difference, Estimate
     from ..metrics.registry import Metric
+    from ..metrics.result import Spending
 
 MOST_COMPARED = 10
 """Classifiers at once: each two of them are a pair."""
@@ -311,11 +312,8 @@ def _usd_per_1000(conn: sqlite3.Connection, classifier: Classifier) -> float | N
     except FtclassifyError:
         return None
     metrics = summarise(conn, classifier).metrics
-    spent = metrics.get("spent") if metrics else None
-    usd, requests = (spent.get(name) if isinstance(spent, dict) else None
-                     for name in ("usd", "requests"))  # fmt: skip
-    if not isinstance(usd, (int, float)) or not isinstance(requests, (int, float)):
-        return None
+    spent: Spending = {} if metrics is None else metrics.get("spent", {})
+    usd, requests = spent.get("usd", 0), spent.get("requests", 0)
     return 1_000 * usd / requests if usd > 0 and requests > 0 else None
 
 

@@ -7,11 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from .result import Confusion, LabelFigures
+from .result import MOST_CELLS, Confusion, LabelFigures
 from .validation import Bools, Ints
 
-MOST_CELLS = 50_000
-"""Cells of a stored confusion matrix that are no 0."""
 WHOLE_MATRIX = 200
 """Labels of a confusion matrix that is stored whole: 5,000 labels have 25 million cells."""
 

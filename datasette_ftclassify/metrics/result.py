@@ -1,4 +1,5 @@
-"""An evaluation as it is computed, stored as JSON and shown.
+"""An evaluation as it is computed, stored as JSON and shown. `stored.read_metrics` reads it by its
+types, and by the functions behind them.
 
 Its figures are those of `registry.METRICS`, by their keys; those that every version stored, or that
 something else than a list of figures reads, are here by name.
@@ -6,36 +7,100 @@ something else than a list of figures reads, are here by name.
 
 from __future__ import annotations
 
-from typing import TypedDict
+from collections.abc import Sequence, Sized
+from typing import Annotated, TypedDict
+
+from ..core.labels import MAX_LABELS, MAX_NAME
+
+MOST_BINS = 100
+MOST_REASONS = 100
+MOST_CELLS = 50_000
+"""Of a stored confusion matrix, that are no 0."""
+
+
+def _is_count(value: int) -> bool:
+    return value >= 0
+
+
+def _is_share(value: float) -> bool:
+    return 0 <= value <= 1
+
+
+def _is_name(value: str) -> bool:
+    return len(value) <= MAX_NAME
+
+
+def _are_labels(value: Sized) -> bool:
+    return len(value) <= MAX_LABELS
+
+
+def _are_reasons(value: Sized) -> bool:
+    return len(value) <= MOST_REASONS
+
+
+def _are_bins(value: Sequence[Bin]) -> bool:
+    return len(value) <= MOST_BINS and not any(
+        each["count"] and (each["accuracy"] is None or each["confidence"] is None) for each in value
+    )
+
+
+def _is_confusion(value: Confusion) -> bool:
+    """See `counts.confusion_cells`."""
+    size, cells, matrix = len(value["labels"]), value.get("cells"), value.get("matrix", [])
+    if cells is not None:
+        return (
+            len(cells) % 3 == 0
+            and len(cells) <= 3 * MOST_CELLS
+            and all(count >= 0 for count in cells)
+            and all(row < size for row in cells[::3])
+            and all(column <= size for column in cells[1::3])
+        )
+    widths = {len(row) for row in matrix}
+    return (
+        len(matrix) == size
+        and len(widths) <= 1
+        and widths <= {size, size + 1}
+        and all(count >= 0 for row in matrix for count in row)
+    )
+
+
+Count = Annotated[int, _is_count]
+Share = Annotated[float, _is_share]
+Name = Annotated[str, _is_name]
+Names = Annotated[list[Name], _are_labels]
 
 
 class Bin(TypedDict):
     """Scores from `low` to `high`: how many, their mean, and the share that was right; None where
     there are none."""
 
-    low: float
-    high: float
-    count: int
-    confidence: float | None
-    accuracy: float | None
+    low: Share
+    high: Share
+    count: Count
+    confidence: Share | None
+    accuracy: Share | None
 
 
 class _Figures(TypedDict):
-    precision: float
-    recall: float
-    f1: float
-    support: int
+    precision: Share
+    recall: Share
+    f1: Share
+    support: Count
 
 
 class LabelFigures(_Figures, total=False):
     """Of one label. support: rows that have it; predicted: rows that were given it
     threshold: the probability from which on it is given, where rows may have several labels"""
 
-    predicted: int
-    threshold: float | None
+    predicted: Count
+    threshold: Share | None
 
 
-class Confusion(TypedDict, total=False):
+class _Confusion(TypedDict):
+    labels: Names
+
+
+class Confusion(_Confusion, total=False):
     """The truth in rows and the choice in columns, one more at the end where there are abstentions.
 
     matrix:   whole; of many labels there are `cells` instead: row, column and count of those that
@@ -43,20 +108,33 @@ class Confusion(TypedDict, total=False):
     left_out: the sum of the cells that are not in `cells`
     """
 
-    labels: list[str]
     matrix: list[list[int]]
     cells: list[int]
-    left_out: int
+    left_out: Count
+
+
+class Spending(TypedDict, total=False):
+    """See `store.spending.Spent`."""
+
+    usd: float
+    requests: int
+    input_tokens: int
+    cached_tokens: int
+    output_tokens: int
+    trained_tokens: int
+
+
+Bins = Annotated[list[Bin], _are_bins]
 
 
 class _Always(TypedDict):
-    n_test: int
-    n_scored: int
-    abstained: int
+    n_test: Count
+    n_scored: Count
+    abstained: Count
     macro_f1: float
     ece: float | None
-    labels: dict[str, LabelFigures]
-    reliability: list[Bin]
+    labels: Annotated[dict[Name, LabelFigures], _are_labels]
+    reliability: Bins
 
 
 class Evaluation(_Always, total=False):
@@ -71,18 +149,18 @@ class Evaluation(_Always, total=False):
     spent:           on the answers that were not stored before
     """
 
-    classifier: str
-    version: int
-    kind: str
-    n_distinct: int
-    held_back: int
-    missing: int
-    unknown_labels: int
-    abstained_reasons: dict[str, int]
-    spent: dict[str, float | int | None]
-    majority_label: str
-    majority_labels: list[str]
-    positive_label: str
+    classifier: Name
+    version: Count
+    kind: Name
+    n_distinct: Count
+    held_back: Count
+    missing: Count
+    unknown_labels: Count
+    abstained_reasons: Annotated[dict[Name, Count], _are_reasons]
+    spent: Spending
+    majority_label: Name
+    majority_labels: Names
+    positive_label: Name
     accuracy: float
     accuracy_low: float
     accuracy_high: float
@@ -92,8 +170,8 @@ class Evaluation(_Always, total=False):
     majority_accuracy: float
     majority_subset_accuracy: float
     micro_f1: float
-    confusion: Confusion
-    row_reliability: list[Bin]
+    confusion: Annotated[Confusion, _is_confusion]
+    row_reliability: Bins
 
 
 class Pairs(TypedDict):

@@ -6,8 +6,9 @@ import sqlite3
 from dataclasses import asdict, astuple, dataclass
 from datetime import datetime, timezone
 from operator import add
-from typing import Any
+from typing import cast
 
+from ..metrics.result import Spending
 from .tables import has_table
 
 SQL_FUNCTIONS = 0
@@ -28,8 +29,8 @@ class Spent:
     def __add__(self, other: Spent) -> Spent:
         return Spent(*map(add, astuple(self), astuple(other)))
 
-    def to_dict(self) -> dict[str, Any]:
-        return asdict(self)
+    def to_dict(self) -> Spending:
+        return cast(Spending, asdict(self))
 
 
 _FIELDS = tuple(Spent.__dataclass_fields__)

@@ -8,7 +8,7 @@ import runpy
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 import numpy as np
 import pytest
@@ -25,6 +25,7 @@ from datasette_ftclassify.jobs.evaluate import evaluate_classifier
 from datasette_ftclassify.metrics import evaluate, headline
 from datasette_ftclassify.metrics.answers import SingleAnswers
 from datasette_ftclassify.metrics.registry import METRICS, groups_of, metric, metrics_of
+from datasette_ftclassify.metrics.result import Evaluation
 from datasette_ftclassify.metrics.stored import read_metrics
 from datasette_ftclassify.store.classifiers import find_classifier
 
@@ -90,6 +91,13 @@ def test_a_strangers_figure_is_possible_or_damaged(matthews: None, value: object
         with pytest.raises(ArtifactError, match=r"damaged|JSON|no number|too"):
             read_metrics(json.dumps({**some(), key: value}))
     assert read_metrics(json.dumps({**some(), "matthews": -0.5}))["matthews"] == -0.5
+
+
+def test_no_field_of_another_type_is_read() -> None:
+    figures = {key for each in METRICS.values() for key in each.keys}
+    for key in get_type_hints(Evaluation).keys() - figures:
+        with pytest.raises(ArtifactError, match=f"{key} makes no sense"):
+            read_metrics(json.dumps({**some(), key: [{}]}))
 
 
 @pytest.mark.parametrize("labels", [2, 3])
