@@ -10,12 +10,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ..core.database import json_key
 from ..core.errors import LabelError, TrainingError
 from ..core.label_kinds import KINDS
 from ..core.labels import LabelSet
 from .codes import WARNING, Code, Section
 from .registry import Deep, check
-from .report import Finding, json_key
+from .report import Finding
 from .row_conditions import Seen
 from .scan import Facts
 from .suspicion import doubted_text, judge, missing_labels, suspects

@@ -6,13 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypedDict
 
-from ..core.database import Cell, Key
+from ..core.database import JsonKey
 from ..core.labels import LabelValue, named
 from ..core.task import Task
 from ..core.typed_json import read_typed_dict
 from ..core.untrusted_json import JsonObject
 from .codes import CODES, SEVERITIES, Severity
-from .report_data import Distributions, Estimate, JsonKey, Rows, SampleRow, Splits, Tokens
+from .report_data import Distributions, Estimate, Rows, SampleRow, Splits, Tokens
 from .row_conditions import RowGroup
 
 MAX_KEYS = 10
@@ -120,19 +120,6 @@ class CheckReport:
 def ordered(findings: list[Finding]) -> tuple[Finding, ...]:
     """Gravest first, then the larger count, then by code."""
     return tuple(sorted(findings, key=lambda f: (SEVERITIES.index(f.severity), -f.count, f.code)))
-
-
-def json_key(key: Key) -> JsonKey:
-    return tuple(map(json_cell, key))
-
-
-def json_cell(cell: Cell) -> str | int | float | None:
-    """A cell as JSON has it: bytes as hexadecimal digits, infinities as text."""
-    if isinstance(cell, bytes):
-        return cell.hex()
-    if isinstance(cell, float) and cell in (float("inf"), float("-inf")):
-        return str(cell)
-    return cell
 
 
 def listing(shown: Sequence[str], most: int = 5) -> str:

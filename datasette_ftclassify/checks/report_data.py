@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TypedDict
 
-JsonKey = tuple[str | int | float | None, ...]
-"""The key of a row: bytes as hexadecimal digits, infinities as text."""
+from ..core.database import JsonKey
 
 LengthBin = TypedDict("LengthBin", {"from": int, "to": "int | None", "count": int})
 """How many are from `from` on, and below `to`: None for the last."""

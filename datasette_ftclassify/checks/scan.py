@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Protocol
 
-from ..core.database import Key, Relation
+from ..core.database import Key, Relation, json_key
 from ..core.examples import Record, read_records
 from ..core.foreign_keys import find_lookup, read_names, with_names
 from ..core.humanize import shortened
@@ -28,7 +28,7 @@ from ..core.task import Task
 from ..core.text import text_hash
 from .codes import CODES, Severity
 from .hosted import Hosted
-from .report import MAX_KEYS, Finding, json_key
+from .report import MAX_KEYS, Finding
 from .report_data import SampleRow
 from .row_conditions import Seen, SeenGroups, checked, of_keys
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from ..core.database import key_text
-from ..core.humanize import rows_text
+from ..core.humanize import key_list, rows_text
 from .output import echo
 
 if TYPE_CHECKING:
@@ -48,9 +47,8 @@ def describe_comparison(comparison: Comparison) -> None:
                 f" {first} {change.first:,} ({change.gained:,} gained, {change.lost:,} lost)"
             )
     if comparison.disagreed:
-        keys = ", ".join(key_text(row.key) for row in comparison.disagreements[:10])
-        more = ", …" if comparison.disagreed > 10 else ""
-        echo(f"\n  Different answers to {rows_text(comparison.disagreed)}: {keys}{more}")
+        keys = key_list([row.key for row in comparison.disagreements], comparison.disagreed)
+        echo(f"\n  Different answers to {rows_text(comparison.disagreed)}: {keys}")
     if comparison.left_out:
         echo(f"  {comparison.left_out}")
     if comparison.unanswered:

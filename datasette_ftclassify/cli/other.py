@@ -72,6 +72,8 @@ def other(
       datasette ftclassify classifiers other sports.db sports --where "source = 'football.example'"
       datasette ftclassify classifiers other sports.db sports --least-known 100 --preview
     """
+    from dataclasses import asdict
+
     from ..jobs.other_rows import new_version, preview_other
     from ..jobs.train import submit_train
     from ..store.classifiers import find_classifier
@@ -83,7 +85,7 @@ def other(
         found = preview_other(conn, task)
         if as_json and given["preview"]:
             print_json({"classifier": classifier.name, "version": classifier.version,
-                        **found.to_dict()})  # fmt: skip
+                        **asdict(found)})  # fmt: skip
             return
         _describe(found, err=as_json)
         if given["preview"]:

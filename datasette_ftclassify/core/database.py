@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import difflib
 import json
+import math
 import re
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from .errors import SourceError
 from .sqlite_errors import OPERATIONAL_ERRORS, SQLITE_ERRORS, SQLITE_WARNINGS
@@ -25,6 +27,8 @@ ROWID_NAMES = ("rowid", "_rowid_", "oid")
 
 Cell = str | int | float | bytes | None
 Key = tuple[Cell, ...]
+JsonKey = tuple[str | int | float | None, ...]
+"""A row's key as it is shown, see `json_key`."""
 Params = Mapping[str, Cell]
 """The values of a condition's named parameters."""
 
@@ -278,13 +282,27 @@ def row_condition(source: Relation, key: Sequence[Cell]) -> tuple[str, list[Cell
     return " and ".join(f"{quote(name)} is ?" for name in source.identity), list(key)
 
 
-def key_text(key: Key) -> str:
-    """A row's key as JSON, for storage and for people: `[12]`, `["a", 3]`, `[{"blob": "ff"}]`.
+def stored_key(key: Key) -> list[Any]:
+    """A row's key as JSON for storage; a BLOB as an object, so that it comes back as one."""
+    return [{"blob": cell.hex()} if isinstance(cell, bytes) else cell for cell in key]
 
-    Different keys have different texts.
-    """
-    cells = [{"blob": cell.hex()} if isinstance(cell, bytes) else cell for cell in key]
-    return json.dumps(cells, ensure_ascii=False)
+
+def key_text(key: Key) -> str:
+    """The same as a text: `[12]`, `["a", 3]`, `[{"blob": "ff"}]`. Different keys have different
+    texts."""
+    return json.dumps(stored_key(key), ensure_ascii=False)
+
+
+def json_key(key: Iterable[Cell]) -> JsonKey:
+    """A row's key as pages, commands and their JSON show it: a BLOB as in SQL, `x'00ff'`,
+    infinities as text."""
+    return tuple(map(_json_cell, key))
+
+
+def _json_cell(cell: Cell) -> str | int | float | None:
+    if isinstance(cell, bytes):
+        return f"x'{cell.hex()}'"
+    return str(cell) if isinstance(cell, float) and math.isinf(cell) else cell
 
 
 def count(conn: sqlite3.Connection, sql: str, params: object = ()) -> int:

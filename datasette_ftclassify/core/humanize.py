@@ -9,6 +9,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from .database import Cell, json_key
+
 __all__ = [
     "counted", "dollars", "duration", "key_list", "number", "one_or_more", "percent", "price",
     "rows_have", "rows_text", "score", "shortened", "when",
@@ -93,9 +95,9 @@ def duration(seconds: int) -> str:
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
-def key_list(keys: Sequence[Sequence[object]], of: int = 0) -> str:
+def key_list(keys: Sequence[Sequence[Cell]], of: int = 0) -> str:
     """The keys of rows, of so many: as numbers or texts, compound ones in brackets."""
-    cells = [["NULL" if cell is None else str(cell) for cell in key] for key in keys[:10]]
+    cells = [["NULL" if cell is None else str(cell) for cell in json_key(key)] for key in keys[:10]]
     shown = [key[0] if len(key) == 1 else f"({', '.join(key)})" for key in cells]
     return ", ".join([*shown, *(["…"] if max(of, len(keys)) > len(shown) else [])])
 

@@ -9,10 +9,9 @@ from hashlib import sha256
 from typing import Any
 
 from ..checks import run_checks
-from ..checks.report import Finding, json_key
-from ..checks.report_data import JsonKey
+from ..checks.report import Finding
 from ..checks.row_conditions import MOST_KEYS
-from ..core.database import Relation, condition, quote, quote_all, relation
+from ..core.database import JsonKey, Relation, condition, json_key, quote, quote_all, relation
 from ..core.examples import Record, read_records
 from ..core.labels import LabelSet
 from ..core.splits import SplitPlan

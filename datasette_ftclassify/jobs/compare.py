@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, replace
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
-from ..core.database import Key
+from ..core.database import Key, json_key
 from ..core.errors import EvaluationError, FtclassifyError
 from ..core.humanize import counted
 from ..store.artifacts import artifact_size
@@ -147,7 +147,7 @@ class Comparison:
             "disagreed": self.disagreed,
             "disagreements": [
                 {
-                    "key": list(row.key),
+                    "key": list(json_key(row.key)),
                     "truth": list(row.truth),
                     "answers": [None if a is None else list(a) for a in row.answers],
                 }

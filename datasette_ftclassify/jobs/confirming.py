@@ -16,9 +16,8 @@ from typing import Any
 
 from ..checks.codes import stopping
 from ..checks.private_data import DETECTORS, private_text
-from ..checks.report import json_key
 from ..checks.row_conditions import MOST_KEYS
-from ..core.database import Key
+from ..core.database import Key, json_key
 from ..core.humanize import shortened
 from ..core.task import Task
 from ..store.classifiers import Classifier

@@ -12,7 +12,7 @@ from __future__ import annotations
 import sqlite3
 from typing import Any
 
-from ..core.database import Cell, Relation, count, quote
+from ..core.database import Cell, Relation, count, quote, stored_key
 from ..core.errors import PredictError
 from ..core.job_events import STARTED_OVER
 from ..store.jobs.events import note
@@ -78,7 +78,7 @@ class RowCursor:
 
     def after(self, conn: sqlite3.Connection, key: tuple[Cell, ...]) -> list[Any]:
         """The place behind a row, as JSON."""
-        place = position_of(key)
+        place = stored_key(key)
         if not self._moves:
             return place
         mark: dict[str, Any] = {"schema": _version(conn)}
@@ -86,7 +86,7 @@ class RowCursor:
             columns = ", ".join(map(quote, names))
             sql = f"select {columns} from {quote(self._target.name)} where {self._target.rowid} = ?"
             row = conn.execute(sql, key).fetchone()
-            mark["key"] = None if row is None else position_of(tuple(row))
+            mark["key"] = None if row is None else stored_key(tuple(row))
         return [*place, mark]
 
 
@@ -109,11 +109,6 @@ def _version(conn: sqlite3.Connection) -> int:
     return count(conn, "pragma schema_version")
 
 
-def position_of(key: tuple[Cell, ...]) -> list[Any]:
-    """A row's key as JSON; a BLOB as an object, so that it comes back as one."""
-    return [{"blob": value.hex()} if isinstance(value, bytes) else value for value in key]
-
-
 def unpack(value: Any) -> Cell:
-    """The other way round."""
+    """Of a cell of `stored_key` the cell."""
     return bytes.fromhex(value["blob"]) if isinstance(value, dict) else value

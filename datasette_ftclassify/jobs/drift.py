@@ -8,7 +8,6 @@ change.
 
 from __future__ import annotations
 
-import json
 import re
 import sqlite3
 from collections import Counter
@@ -18,11 +17,13 @@ from typing import Any
 
 from ..core.database import (
     Cell,
+    JsonKey,
     Key,
     Params,
     Relation,
     check_condition,
     condition,
+    json_key,
     key_text,
     quote,
     quote_all,
@@ -75,7 +76,7 @@ class Growth:
 class NewRow:
     """A row that is least like the training rows. known: None: not measured"""
 
-    key: Key
+    key: JsonKey
     text: str
     label: str
     score: float
@@ -107,9 +108,7 @@ class Drift:
         return any(test.changed for test in self.tests)
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON-safe; keys as lists."""
-        rows = [{**asdict(row), "key": json.loads(key_text(row.key))} for row in self.rows]
-        return {**asdict(self), "rows": rows, "changed": self.changed}
+        return {**asdict(self), "changed": self.changed}
 
 
 def most_texts(answerer: Answerer) -> int:
@@ -325,7 +324,7 @@ def _least_known(new: Mapping[Key, str], now: Answered, names: Sequence[str]) ->
     keys = list(new)
     return [
         NewRow(
-            keys[i],
+            json_key(keys[i]),
             new[keys[i]][:_MOST_SHOWN],
             names[now.labels[i]],
             float(now.scores[i]),

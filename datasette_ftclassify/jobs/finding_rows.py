@@ -19,9 +19,17 @@ from collections.abc import Sequence
 from contextlib import closing
 from typing import TypedDict
 
-from ..checks.report import json_key
-from ..checks.report_data import JsonKey
-from ..core.database import Cell, check_condition, condition, decode, quote, quote_all, relation
+from ..core.database import (
+    Cell,
+    JsonKey,
+    check_condition,
+    condition,
+    decode,
+    json_key,
+    quote,
+    quote_all,
+    relation,
+)
 from ..core.errors import ArtifactError, FtclassifyError
 from ..core.humanize import shortened
 from ..core.labels import label_name

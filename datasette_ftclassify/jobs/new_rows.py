@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable
 from typing import Any, Literal
 
-from ..core.database import Key, path_of
+from ..core.database import Key, path_of, stored_key
 from ..core.errors import FtclassifyError, PredictError
 from ..store.classifiers import Classifier, find_by_uid
 from ..store.jobs.job import Job
@@ -26,7 +26,6 @@ from ..store.schema import ensure_schema, transaction
 from ..trainers.access import Access
 from ..trainers.configuration import read_access
 from .agreements import agreement_to
-from .cursor import position_of
 from .fingerprints import FOLLOWED
 from .load_classifier import service_of
 from .plan import Plan, PredictRequest
@@ -103,7 +102,7 @@ class EditSearch:
                     known.clear()
                 known |= found
                 return True
-            place = position_of(batch[-1][0])
+            place = stored_key(batch[-1][0])
             if self._clock() > end:
                 self._places[job.id] = place
                 return False

@@ -6,10 +6,10 @@ from __future__ import annotations
 import sqlite3
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from ..core.database import Key, Params
+from ..core.database import JsonKey, Key, Params, json_key
 from ..core.errors import FtclassifyError, TaskError, TrainingError
 from ..core.examples import Record, read_records
 from ..core.humanize import rows_text
@@ -60,7 +60,7 @@ class UnlikeRow:
 class JudgedRow:
     """A row as it was answered while it was held out. label: "" for none"""
 
-    key: Key
+    key: JsonKey
     text: str
     label: str
     answer: str
@@ -95,13 +95,6 @@ class OtherPreview:
     unlabelled: int
     also: int
     others: Sequence[JudgedRow]
-
-    def to_dict(self) -> dict[str, Any]:
-        """JSON-safe but for keys that are BLOBs, which are shown as texts."""
-        data = asdict(self)
-        for row in (*data["missed"], *data["wrong"], *data["others"]):
-            row["key"] = [c.hex() if isinstance(c, bytes) else c for c in row["key"]]
-        return data
 
 
 def least_known(
@@ -239,7 +232,9 @@ def preview_other(conn: sqlite3.Connection, task: Task, max_rows: int = MOST_REA
         [texts[row] for row in judged], targets[judged], len(known), unseen
     ) == known.index(label)
     also = [rest[place] for place in np.flatnonzero(given)]
-    examples = [JudgedRow(row.key, (row.text or "")[:300], "", label) for row in also[:_SHOWN]]
+    examples = [
+        JudgedRow(json_key(row.key), (row.text or "")[:300], "", label) for row in also[:_SHOWN]
+    ]
     return replace(found, unlabelled=len(given), also=len(also), others=examples)
 
 
@@ -277,7 +272,7 @@ def _judged(
 ) -> OtherPreview:
     def row(place: int, answer: str) -> JudgedRow:
         record = records[place]
-        return JudgedRow(record.key, (record.text or "")[:300], names[place], answer)
+        return JudgedRow(json_key(record.key), (record.text or "")[:300], names[place], answer)
 
     pairs = [(int(place), str(answer)) for place, answer in zip(judged, answers, strict=True)]
     inside = [(place, answer) for place, answer in pairs if is_other[place]]

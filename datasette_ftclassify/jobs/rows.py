@@ -19,16 +19,17 @@ from ..core.database import (
     Relation,
     condition,
     count,
-    key_text,
     quote,
     quote_all,
     relation,
+    stored_key,
 )
 from ..core.errors import PredictError, SourceError
+from ..core.humanize import key_list
 from ..core.labels import unlabelled_sql
 from ..core.sqlite_errors import SQLITE_ERRORS, SQLITE_WARNINGS
 from ..store.classifiers import Classifier
-from .cursor import position_of, unpack
+from .cursor import unpack
 from .fingerprints import Age, Fingerprints
 
 Batch = list[tuple[tuple[Cell, ...], str | None]]
@@ -154,11 +155,11 @@ class Rows:
             if batch or not read:
                 break
             self.passed = read[-1][0]
-            position = position_of(self.passed)
+            position = stored_key(self.passed)
         for row_key, _ in batch:
             if _has_signs(row_key) and not self._is_there(conn, row_key):
                 raise PredictError(
-                    f"The row with the key {key_text(row_key)} cannot be found again, since its "
+                    f"The row with the key {key_list([row_key])} cannot be found again, since its "
                     "key is not valid UTF-8: fix the key, or leave the row out.",
                     fields=("where",),
                 )
@@ -172,7 +173,7 @@ class Rows:
         position = None
         while batch := self.after(conn, position, _MOST_READ):
             yield batch
-            position = position_of(batch[-1][0])
+            position = stored_key(batch[-1][0])
 
     def ages(
         self, conn: sqlite3.Connection, position: Sequence[Any] | None = None
@@ -180,7 +181,7 @@ class Rows:
         """All rows after a position in batches, each with the age of its answer."""
         while read := self._read(conn, position, _MOST_READ):
             yield read
-            position = position_of(read[-1][0])
+            position = stored_key(read[-1][0])
 
     def _read(
         self, conn: sqlite3.Connection, position: Sequence[Any] | None, most: int

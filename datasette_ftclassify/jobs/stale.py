@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ..core.database import Key
+from ..core.database import Key, stored_key
 from ..core.errors import ClassifierNotFound, FtclassifyError, PredictError
 from ..store.classifiers import Classifier, find_by_uid, find_classifier
 from ..store.jobs.job import Job
@@ -21,7 +21,6 @@ from ..store.jobs.state import get_job
 from ..store.minimum_scores import find_minimum
 from ..store.schema import transaction
 from ..trainers.access import Access
-from .cursor import position_of
 from .estimates import JobEstimate
 from .fingerprints import STALE, Age, Fingerprints
 from .new_rows import submit_follow
@@ -225,10 +224,10 @@ def stale_rows(
             if its_age not in wanted:
                 continue
             if len(found) == most:
-                return _with_identity(conn, plan, found), position_of(found[-1].key)
+                return _with_identity(conn, plan, found), stored_key(found[-1].key)
             found.append(StaleRow(key, text, its_age))
         if time.monotonic() > end:
-            return _with_identity(conn, plan, found), position_of(batch[-1][0])
+            return _with_identity(conn, plan, found), stored_key(batch[-1][0])
     return _with_identity(conn, plan, found), None
 
 

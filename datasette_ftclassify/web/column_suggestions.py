@@ -11,8 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, TypedDict
 
-from ..checks.report_data import JsonKey
-from ..core.database import Cell, Relation, condition, quote, quote_all, relation
+from ..core.database import Cell, JsonKey, Relation, condition, json_key, quote, quote_all, relation
 from ..core.errors import FtclassifyError, SourceError, TemplateError
 from ..core.foreign_keys import find_lookup, read_names
 from ..core.label_kinds import MULTICLASS, MULTILABEL
@@ -299,7 +298,6 @@ def _example(
     look: TablePreview, columns: tuple[str, ...], labels: tuple[str, ...], row: tuple[Cell, ...]
 ) -> tuple[Example, tuple[LabelValue, ...]]:
     """A row as the page shows it, without its labels, and these."""
-    from ..checks.report import json_key
 
     n_key, end = len(look.source.identity), len(look.source.identity) + len(columns)
     markup = next((m for m in MARKUPS if m == look.choices.markup), None)

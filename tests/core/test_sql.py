@@ -21,11 +21,13 @@ from datasette_ftclassify.core.database import (
     count,
     did_you_mean,
     is_read_only,
+    json_key,
     key_text,
     quote,
     relation,
 )
 from datasette_ftclassify.core.errors import SourceError
+from datasette_ftclassify.core.humanize import key_list
 
 IDENTIFIERS = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), min_size=1)
 
@@ -239,6 +241,17 @@ def test_key_texts() -> None:
     assert key_text(("aé",)) == '["aé"]'
     assert json.loads(key_text((b"\xff",))) == [{"blob": "ff"}]
     assert key_text((b"\xff",)) != key_text(("ff",))
+
+
+@given(st.lists(CELLS, min_size=1).map(tuple))
+def test_keys_are_shown_alike_in_json_and_in_lists(key: tuple) -> None:
+    shown = json.loads(json.dumps(json_key(key), allow_nan=False))
+    listed = ", ".join("NULL" if cell is None else str(cell) for cell in shown)
+    assert key_list([key]) == (listed if len(key) == 1 else f"({listed})")
+
+
+def test_a_blob_is_shown_as_in_sql() -> None:
+    assert json_key((b"\x00\xff", float("inf"), 3, None)) == ("x'00ff'", "inf", 3, None)
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="needs another user")

@@ -457,7 +457,7 @@ def test_a_row_without_an_answer_may_end_the_job(town: Town) -> None:
     town.fill(60)
     (text, _) = reports(60)[41]
     town.server.faults.add(ASK, "out_of_set", None, where=lambda r: text.encode() in r.body)
-    with pytest.raises(PredictError, match=r"The row \[42\] of reports has no answer: cut off"):
+    with pytest.raises(PredictError, match=r"The row 42 of reports has no answer: cut off"):
         town.predict(on_error="fail")
     assert town.job().state == "failed"
 

@@ -16,8 +16,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from typing import Any
 
-from datasette_ftclassify.core.database import connect
-from datasette_ftclassify.jobs.cursor import position_of
+from datasette_ftclassify.core.database import connect, stored_key
 from datasette_ftclassify.jobs.estimates import pricing
 from datasette_ftclassify.jobs.lease import leased
 from datasette_ftclassify.jobs.plan import Plan, PredictRequest
@@ -62,7 +61,7 @@ def fill(
         def pages() -> Iterator[list[str]]:
             after = None
             while batch := plan.rows.after(conn, after, 10):
-                after = position_of(batch[-1][0])
+                after = stored_key(batch[-1][0])
                 yield [text for _, text in batch if text is not None]
 
         fill_by_batches(

@@ -416,6 +416,16 @@ async def test_hostile_names_and_cells(town: Path, keyless: None):
     assert job_of(town, run_last(town)).state == "finished"
 
 
+async def test_a_row_whose_key_is_a_blob_has_no_address(town: Path):
+    with closing(connect(town)) as conn, conn:
+        conn.execute("create table notes (id blob primary key, message, topic)")
+        sql = "select cast(id as blob), message, topic from messages"
+        conn.execute(f"insert into notes {sql} order by id limit 60")
+    examples = (await look(serve(town, grants=TRAIN), table="notes", **CHOSEN))["examples"]
+    assert [e["url"] for e in examples] == [None] * 5
+    assert all(re.fullmatch(r"x'(3\d)+'", e["key"][0]) for e in examples)
+
+
 async def test_a_view_can_be_trained_on(town: Path, keyless: None):
     with closing(connect(town)) as conn, conn:
         conn.execute("create view short as select message, topic from messages where id < 300")

@@ -8,12 +8,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ...core.database import Cell, key_text
+from ...core.database import Cell, stored_key
 from ...core.errors import PredictError
+from ...core.humanize import key_list
 from ...store.answers import CachedAnswer
 from ...store.jobs.job import Job
 from ..answer_cells import AnswerCells
-from ..cursor import position_of
 from ..plan import Plan
 from .inference_loop import InferenceLoop
 from .network import InferenceRequest
@@ -110,7 +110,7 @@ class Pages:
             if not batch:
                 self._all_read = True
                 return
-            self._read_to = position_of(batch[-1][0])
+            self._read_to = stored_key(batch[-1][0])
             requests = iter(self._loop.requests([t for _, t in batch if t is not None]))
             self._open.append(
                 [Row(key, text, None if text is None else next(requests)) for key, text in batch]
@@ -174,7 +174,7 @@ class Pages:
             answer = None if row.request is None else row.request.answer
             if answer is not None and answer.labels is None:
                 return PredictError(
-                    f"The row {key_text(row.key)} of {self._plan.target.name} has no answer: "
+                    f"The row {key_list([row.key])} of {self._plan.target.name} has no answer: "
                     f"{_reason(answer)}. Where such rows get no label, or one of your choice, they "
                     "do not end the job.",
                     fields=("on_error",),

@@ -8,9 +8,7 @@ from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
-from ...checks.report import json_key
-from ...checks.report_data import JsonKey
-from ...core.database import Key, Relation
+from ...core.database import JsonKey, Key, Relation, json_key
 from ...core.errors import ReviewError
 from ...core.humanize import counted
 from ...core.label_notations import label_reader

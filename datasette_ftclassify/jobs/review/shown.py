@@ -6,9 +6,7 @@ from __future__ import annotations
 import sqlite3
 from dataclasses import dataclass, replace
 
-from ...checks.report import json_key
-from ...checks.report_data import JsonKey
-from ...core.database import Cell, Relation
+from ...core.database import Cell, JsonKey, Relation, json_key
 from ...core.humanize import shortened
 from ...core.label_notations import label_reader
 from ...core.labels import LabelSet, LabelValue, label_name

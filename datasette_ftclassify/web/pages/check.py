@@ -5,7 +5,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import sqlite3
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, TypedDict
 from urllib.parse import urlencode
@@ -15,8 +17,8 @@ from datasette.utils.asgi import NotFound
 
 from ...checks.codes import SEVERITIES, Severity
 from ...checks.report import Finding, Proposal
-from ...checks.report_data import Distributions, JsonKey, Lengths, Rows, SampleRow, Splits, Tokens
-from ...core.database import Relation, relation
+from ...checks.report_data import Distributions, Lengths, Rows, SampleRow, Splits, Tokens
+from ...core.database import Cell, Relation, json_key, relation
 from ...core.errors import ArtifactError, FtclassifyError
 from ...core.humanize import rows_text
 from ...core.label_kinds import KINDS
@@ -193,9 +195,15 @@ def _button(proposal: Proposal) -> str:
     return "Count each as one label" if "merged" in proposal else "Read HTML as its words"
 
 
-def row_url(ask: PageRequest, source: Relation, key: JsonKey) -> str | None:
-    """The row's own page; None for a row without one, as in a view."""
-    if source.is_view or len(key) != len(source.identity) or None in key:
+_BLOB = re.compile(r"x'(?:[0-9a-f]{2})*'")
+"""As `json_key` shows one, of which Datasette's address of a row has no form."""
+
+
+def row_url(ask: PageRequest, source: Relation | None, key: Sequence[Cell]) -> str | None:
+    """The row's own page; None for a row without one, as in a view. key: as it is, or as shown"""
+    if source is None or source.is_view or len(key) != len(source.identity):
+        return None
+    if any(cell is None or (_BLOB.fullmatch(str(cell)) is not None) for cell in json_key(key)):
         return None
     path = ",".join(tilde_encode(str(cell)) for cell in key)
     return str(ask.datasette.urls.row(ask.database, source.name, path))

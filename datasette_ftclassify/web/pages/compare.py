@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
-from ...core.database import relation
+from ...core.database import Relation, relation
 from ...core.errors import EvaluationError, FtclassifyError, SourceError
 from ...jobs.compare import MOST_COMPARED, Comparison, compare, is_comparable
 from ...present import comparison as words
@@ -18,7 +18,8 @@ from ..classifier_names import tables_revealed
 from ..permissions import VIEW
 from ..registry import page
 from ..responses import show
-from .evaluation_rows import row_address, text_of_row
+from .check import row_url
+from .evaluation_rows import text_of_row
 
 if TYPE_CHECKING:
     from datasette.utils.asgi import Response
@@ -41,7 +42,7 @@ class _Found:
     chosen: Sequence[Classifier]
     comparison: Comparison | None = None
     texts: list[str | None] = field(default_factory=list)
-    has_keys: bool = False
+    source: Relation | None = None
     problem: str | None = None
 
 
@@ -111,7 +112,7 @@ def _compared(
     texts = [
         text_of_row(conn, classifier, source, row.key) for row in found.disagreements[:SHOWN_ROWS]
     ]
-    return _Found(others, chosen, found, texts, source is not None and bool(source.identity))
+    return _Found(others, chosen, found, texts, source)
 
 
 def _more(ask: PageRequest, classifier: Classifier, found: _Found) -> dict[str, Any]:
@@ -136,7 +137,7 @@ def _more(ask: PageRequest, classifier: Classifier, found: _Found) -> dict[str, 
             {
                 "row": row,
                 "text": text,
-                "url": row_address(ask, classifier, row.key if found.has_keys else None),
+                "url": row_url(ask, found.source, row.key),
             }
             for row, text in zip(comparison.disagreements, found.texts, strict=False)
         ],

@@ -15,6 +15,7 @@ from ...store.splits import splits_of_rows
 from ..permissions import VIEW
 from ..registry import page
 from ..responses import show
+from .check import row_url
 
 if TYPE_CHECKING:
     from datasette.utils.asgi import Response
@@ -55,13 +56,13 @@ async def judged_page(ask: PageRequest) -> Response:
     flags = {name: bool(ask.argument(name)) for name in ("abstained", "wrong")}
     page = _number(ask.argument("page", "1"))
     split = OUT_OF_FOLD if ask.argument("held_out") else TEST
-    rows, total = await ask.read(
+    rows, total, source = await ask.read(
         lambda conn: _read(conn, classifier, {**chosen, **flags, "split": split}, (page - 1) * PAGE)
     )
     data = {
         "classifier": classifier.name, "version": classifier.version, "total": total,
         "page": page,
-        "rows": [replace(row, url=row_address(ask, classifier, key)) for row, key in rows],
+        "rows": [replace(row, url=row_url(ask, source, row.key)) for row in rows],
     }  # fmt: skip
     names = ("truth", "chosen", "abstained", "wrong", "held_out")
     asked = {name: value for name in names if (value := ask.argument(name))}
@@ -90,8 +91,8 @@ def _number(text: str) -> int:
 
 def _read(
     conn: sqlite3.Connection, classifier: Classifier, wanted: dict[str, Any], offset: int
-) -> tuple[list[tuple[_JudgedRow, Key | None]], int]:
-    """The rows, each with the key of its page, and how many there are."""
+) -> tuple[list[_JudgedRow], int, Relation | None]:
+    """The rows, how many there are, and the table; None when it is gone."""
     found, total = row_results(conn, classifier, **wanted, limit=PAGE, offset=offset)
     try:
         source = relation(conn, classifier.task.source)
@@ -99,7 +100,7 @@ def _read(
     except SourceError:
         source = None
     splits = splits_of_rows(conn, classifier.split_id, [row.key for row in found])
-    return [_shown(conn, classifier, source, row, splits) for row in found], total
+    return [_shown(conn, classifier, source, row, splits) for row in found], total, source
 
 
 def _shown(
@@ -108,9 +109,9 @@ def _shown(
     source: Relation | None,
     row: RowResult,
     splits: Mapping[str, str],
-) -> tuple[_JudgedRow, Key | None]:
+) -> _JudgedRow:
     names = classifier.labels.names
-    shown = _JudgedRow(
+    return _JudgedRow(
         key=row.key,
         text=text_of_row(conn, classifier, source, row.key),
         truth=[names[i] for i in row.truth if i < len(names)],
@@ -118,8 +119,6 @@ def _shown(
         score=row.score,
         split=splits.get(key_text(row.key), "new"),
     )
-    has_page = source is not None and len(row.key) == len(source.identity)
-    return shown, row.key if has_page else None
 
 
 def text_of_row(
@@ -135,13 +134,3 @@ def text_of_row(
     ).fetchone()
     text = None if cells is None else task.renderer()(cells).text
     return text if text is None or len(text) <= _LONGEST else text[:_LONGEST] + "…"
-
-
-def row_address(ask: PageRequest, classifier: Classifier, key: Key | None) -> str | None:
-    """Of the row's page in Datasette; None for one that has none."""
-    from datasette.utils import tilde_encode
-
-    if key is None or None in key:
-        return None
-    path = ",".join(tilde_encode(str(value)) for value in key)
-    return str(ask.datasette.urls.row(ask.database, classifier.task.source, path))

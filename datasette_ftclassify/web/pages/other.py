@@ -7,11 +7,11 @@ import sqlite3
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
-from ...checks.report import json_key
-from ...core.database import Key, relation
+from ...core.database import Key, json_key, relation
 from ...core.errors import FtclassifyError, TaskError
 from ...core.other_class import HOW, column_condition, keys_condition, with_other
 from ...core.task import Task
+from ...core.typed_json import as_json
 from ...core.untrusted_json import read_json
 from ...jobs.drift import MOST_ROWS, most_texts
 from ...jobs.load_classifier import load_answerer
@@ -76,7 +76,7 @@ async def _act(ask: PageRequest) -> Response:
             ask, lambda conn: preview_other(conn, plan(conn)[0], max_rows=MOST_JUDGED)
         )
         if ask.wants_json:
-            return await show(ask, {**_about(classifier), "preview": found.to_dict()})
+            return await show(ask, {**_about(classifier), "preview": as_json(found)})
         return await _shown(ask, found)
     await require_may_replace(ask, classifier.name, instead="")
     task, request = await read_aside(ask, plan)
@@ -128,7 +128,7 @@ async def _shown(ask: PageRequest, preview: OtherPreview | None = None) -> Respo
                 "text": row.text[:300],
                 "known": row.known,
                 "answer": row.answer,
-                "url": row_url(ask, source, json_key(row.key)),
+                "url": row_url(ask, source, row.key),
             }
             for row in rows
             if source.primary_key and not any(isinstance(cell, bytes) for cell in row.key)
@@ -147,7 +147,7 @@ async def _shown(ask: PageRequest, preview: OtherPreview | None = None) -> Respo
         found, possible = {"rows": [], "note": None, "columns": []}, False
         problem = problem or str(error)
     columns, source = found.pop("columns"), found.pop("source", None)
-    judged = None if preview is None else preview.to_dict()
+    judged = None if preview is None else as_json(preview)
     for row in chain(*(judged[part] for part in _EXAMPLES)) if judged and source else ():
         row["url"] = row_url(ask, source, row["key"])
     data = {

@@ -6,8 +6,7 @@ import json
 import sqlite3
 from typing import TYPE_CHECKING, Any
 
-from ...checks.report_data import JsonKey
-from ...core.database import Key
+from ...core.database import json_key
 from ...core.errors import FtclassifyError
 from ...core.time_limit import TooSlow
 from ...core.untrusted_json import read_json
@@ -123,28 +122,18 @@ def _read(
                 following = None if then is None else json.dumps(then)
                 rows = [
                     {
-                        "key": key,
-                        "url": None if _is_binary(row.key) else row_url(ask, plan.target, key),
+                        "key": json_key(row.key),
+                        "url": row_url(ask, plan.target, row.key),
                         "text": None if row.text is None else row.text[:_LONGEST],
                         "age": row.age,
                     }
-                    for row, key in ((row, _shown(row.key)) for row in found)
+                    for row in found
                 ]
         except TooSlow:
             raise
         except FtclassifyError as error:
             facts["problem"] = str(error)
     return said, rows, following
-
-
-def _shown(key: Key) -> JsonKey:
-    """As JSON; a BLOB as in SQL."""
-    return tuple(f"x'{cell.hex()}'" if isinstance(cell, bytes) else cell for cell in key)
-
-
-def _is_binary(key: Key) -> bool:
-    """Whether Datasette's address of the row cannot say its key."""
-    return any(isinstance(cell, bytes) for cell in key)
 
 
 def _facts(ask: PageRequest, answers: Answers) -> dict[str, Any]:
