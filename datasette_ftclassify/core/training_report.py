@@ -106,6 +106,44 @@ class TriedRecipe(_Tried, total=False):
     """A recipe that was compared, and its score in cross-validation, 0-1."""
 
     score: float | None
+    embedding: bool
+
+
+class Calibration(TypedDict, total=False):
+    """How scores were calibrated by rows that were held out: see
+    `trainers.local.calibrate_model`."""
+
+    method: str
+    applied: bool
+    rows: int
+    temperature: float
+    ece_before: float
+    ece_after: float | None
+    log_loss_after: float
+    micro_f1: float
+    macro_f1: float
+    micro_f1_at_half: float
+    macro_f1_at_half: float
+    said: str
+
+
+class AboutEncoder(TypedDict, total=False):
+    """A sentence encoder that a classifier needs to answer."""
+
+    name: str
+    digest: str
+    dimensions: int
+    bytes: int
+    licence: str | None
+    revision: str | None
+
+
+class AboutTeacher(TypedDict):
+    """A classifier whose answers were there to learn from; `used`: whether that helped."""
+
+    name: str
+    rows: int
+    used: bool
 
 
 class TrainingReport(AboutRows, total=False):
@@ -116,7 +154,7 @@ class TrainingReport(AboutRows, total=False):
     shutdown_date:  day on which the model is retired, as the service says
     checkpoint:     step of the checkpoint that this is
     usd:            what the training cost
-    calibration:    how the scores were calibrated; `said` in a sentence
+    calibration:    a Calibration, of the trainers that come along
     service, checkpoints: see `service_model`
     """
 
@@ -134,6 +172,16 @@ class TrainingReport(AboutRows, total=False):
     calibration: Any
     service: Any
     checkpoints: Any
+
+
+class LocalReport(TrainingReport, total=False):
+    """Of the trainers on this machine, which add what another's report may have in another form."""
+
+    encoder: AboutEncoder
+    teacher: AboutTeacher
+    n_rows: int
+    n_features: int
+    seconds: float
 
 
 def chosen_text(report: Mapping[str, Any]) -> str | None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from ..core.errors import TrainingError
 from ..core.labels import LabelSet
 from ..core.prediction import Predictor
 from ..core.training_report import Header
+from ..core.untrusted_json import JsonObject
 from .options import Option
 from .options import TrainerOptions as TrainerOptions
 
@@ -102,7 +103,7 @@ class Trained:
     predictor: Predictor
     header: Header
     parts: Mapping[str, bytes]
-    report: dict[str, Any]
+    report: JsonObject
     held_out: HeldOut | None = None
     trainer: str | None = None
     stored: Callable[[], None] = lambda: None

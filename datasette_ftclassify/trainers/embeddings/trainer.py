@@ -171,7 +171,7 @@ class EmbeddingsTrainer(Service):
             "model": asked.name, "base": asked.name, "host": asked.host,
             "dimensions": asked.dimensions,
         }  # fmt: skip
-        report |= {"service": {"model": asked.name, "host": asked.host}}
+        report["service"] = {"model": asked.name, "host": asked.host}
         return Trained(model, header, parts, report, held_out)
 
     # What is stored

@@ -16,12 +16,13 @@ import numpy.typing as npt
 from ...core.errors import TrainingError
 from ...core.humanize import counted, percent, rows_text
 from ...core.near_duplicates import near_groups
+from ...core.training_report import LocalReport
 from ..base import Progress, Trained, TrainerOptions, TrainingSet, within
 from ..encoders import made_here
 from ..encoders.encoder import digest_of, tokenizer_of
 from ..encoders.files import EncoderFiles
 from ..encoders.known import use_encoder
-from ..local.asked_vectors import encoder_report
+from ..local.asked_vectors import about_encoder
 from ..local.calibrate_model import calibrate_model
 from ..local.features import MAX_CHARACTERS, FloatArray
 from ..local.group_folds import Rows as Positions
@@ -127,9 +128,8 @@ def train(
         model, divided, HeldLogits(divided.held, mix.logits, usable)
     )
     header, parts = to_parts(model)
-    about = encoder_report(vectors)
-    about["encoder"] |= {"licence": files.licence, "revision": files.revision}
-    report = {
+    about = about_encoder(vectors)
+    report: LocalReport = {
         "recipe": "fine-tuned encoder",
         "why": _why(files, first, exported, divided, mix, again),
         "calibration": calibration,
@@ -137,7 +137,7 @@ def train(
         "n_rows": len(data.texts),
         "seconds": round(time.monotonic() - started, 2),
         "warnings": _warnings(divided),
-        **about,
+        "encoder": {**about, "licence": files.licence, "revision": files.revision},
     }
 
     return Trained(
@@ -205,7 +205,8 @@ def _by_words(
         f"held out words alone have a log loss of {alone:.3f}, and with the encoder {encoder:.3f}. "
         "So this is what the trainer local makes."
     )
-    report = found.report | {"why": f"{said} {found.report['why']}", "points": tuned.points}
+    why = f"{said} {found.report['why']}"
+    report = {**found.report, "why": why, "points": tuned.points}
     stored = partial(shutil.rmtree, folder, True)
     return replace(found, report=report, trainer=LocalTrainer.name, stored=stored)
 

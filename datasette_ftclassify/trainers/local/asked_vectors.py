@@ -10,6 +10,7 @@ import numpy as np
 
 from ...core.errors import ArtifactError, TrainingError
 from ...core.humanize import counted
+from ...core.training_report import AboutEncoder
 from ..base import Progress
 from .serialization import MAX_TOKENS, MAX_VECTORS
 from .static_embedding import StaticEmbedding
@@ -48,20 +49,16 @@ class Encoding:
         self._progress(f"{step} ({rate:,.0f} a second)" if done else step, self.share)
 
 
-def encoder_report(vectors: TextVectors | None) -> dict[str, Any]:
-    """What a classifier's report says of the encoder that it needs; nothing without one."""
-    if not isinstance(vectors, EncoderVectors):
-        return {}
+def about_encoder(vectors: EncoderVectors) -> AboutEncoder:
+    """What a classifier's report says of the encoder that it needs."""
     files = vectors.encoder.files
     return {
-        "encoder": {
-            "name": vectors.name,
-            "digest": vectors.encoder.digest,
-            "dimensions": vectors.dimensions,
-            "bytes": files.size,
-            "licence": files.licence,
-            "revision": files.revision,
-        }
+        "name": vectors.name,
+        "digest": vectors.encoder.digest,
+        "dimensions": vectors.dimensions,
+        "bytes": files.size,
+        "licence": files.licence,
+        "revision": files.revision,
     }
 
 

@@ -6,12 +6,13 @@ calibration on top where that makes rows likelier that it was not fitted on.
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from ...core.humanize import rows_text
+from ...core.training_report import Calibration
 from ...metrics.scores import calibration_error
 from ..base import HeldOut
 from . import beta
@@ -48,7 +49,7 @@ class Unseen(Protocol):
 
 def calibrate_model(
     model: LocalModel, data: Known, trial: Unseen
-) -> tuple[dict[str, Any], HeldOut | None]:
+) -> tuple[Calibration, HeldOut | None]:
     """Changes the model. Gives a report, safe for JSON, and what cross-validation answered, each
     row calibrated by other rows; None where no row was held out.
 
@@ -64,7 +65,7 @@ def calibrate_model(
 
 def _exclusive(
     model: LocalModel, data: Known, trial: Unseen, targets: Targets, groups: npt.NDArray[np.intp]
-) -> tuple[dict[str, Any], HeldOut | None]:
+) -> tuple[Calibration, HeldOut | None]:
     labels = targets.argmax(axis=1)
     model.temperature, report = calibrate(trial.logits, labels, trial.usable)
     if not report["applied"]:
@@ -89,7 +90,7 @@ def _exclusive(
 
 def _several(
     model: LocalModel, data: Known, trial: Unseen, targets: Targets, groups: npt.NDArray[np.intp]
-) -> tuple[dict[str, Any], HeldOut | None]:
+) -> tuple[Calibration, HeldOut | None]:
     if not len(targets):
         return {"method": "none", "applied": False, "rows": 0}, None
     logits = trial.logits.astype(np.float64)
@@ -116,7 +117,7 @@ def _several(
     )
     micro, macro = f1_scores(given, targets)
     half_micro, half_macro = f1_scores(chances >= 0.5, targets)
-    report = {
+    report: Calibration = {
         "method": "platt" if model.beta is None else "beta",
         "applied": True,
         "rows": len(targets),
@@ -130,7 +131,7 @@ def _several(
     return report, HeldOut(trial.rows, found, given, groups, trial.usable)
 
 
-def _said(report: dict[str, Any]) -> str:
+def _said(report: Calibration) -> str:
     """Whether the scores can be read as probabilities."""
     rows, error = report["rows"], report.get("ece_after")
     if rows < beta.MIN_ROWS or not report["applied"] or error is None:

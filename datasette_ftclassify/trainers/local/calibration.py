@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ...core.training_report import Calibration
 from ...metrics.scores import calibration_error
 from .linear import Array, log_softmax
 
@@ -92,7 +93,7 @@ def matching_temperature(logits: Array, labels: npt.NDArray[Any]) -> float:
 
 def calibrate(
     logits: Array | npt.NDArray[np.float32], labels: npt.NDArray[Any], usable: npt.NDArray[np.bool_]
-) -> tuple[float, dict[str, Any]]:
+) -> tuple[float, Calibration]:
     """A temperature from out-of-fold logits, and what to report of it.
 
     `usable` marks the rows whose label occurred in the training part of their fold: the others
@@ -101,9 +102,9 @@ def calibrate(
     rows = np.flatnonzero(usable)
     rows = rows[:: -(-rows.size * logits.shape[1] // MAX_CELLS) or 1]
     logits, labels = logits[rows].astype(np.float64), labels[rows]
-    report: dict[str, Any] = {"method": "temperature", "rows": len(labels)}
+    report: Calibration = {"method": "temperature", "rows": len(labels)}
     if len(labels) < MIN_ROWS:
-        return 1.0, report | {"applied": False, "temperature": 1.0}
+        return 1.0, {**report, "applied": False, "temperature": 1.0}
 
     def error(candidate: float) -> float:
         return expected_calibration_error(log_softmax(logits / candidate), labels)
@@ -112,13 +113,13 @@ def calibrate(
     # The matching one is also a limit: at a lower temperature the model boasts.
     if other > found or error(other) < error(found) - CLEARLY_LESS:
         found = other
-    report |= {
+    return found, {
+        **report,
         "ece_before": error(1.0),
         "ece_after": error(found),
         "temperature": found,
         "applied": True,
     }
-    return found, report
 
 
 def platt(scores: Array, positive: npt.NDArray[Any]) -> tuple[float, float]:

@@ -64,7 +64,7 @@ class NamesTrainer:
         """
         check_taken(self, options)
         from ..encoders.known import use_encoder
-        from .asked_vectors import Encoding, encoder_report
+        from .asked_vectors import Encoding, about_encoder
         from .serialization import to_parts
         from .text_vectors import EncoderVectors
 
@@ -86,7 +86,7 @@ class NamesTrainer:
             ),
             "calibration": {"said": "Scores are not calibrated: there was no row to do it by."},
             "warnings": [],
-            **encoder_report(vectors),
+            "encoder": about_encoder(vectors),
         }
         return Trained(model, header, parts, report)
 

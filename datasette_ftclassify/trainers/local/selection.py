@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ...core.training_report import TriedRecipe
 from ...metrics.intervals import mean_error
 from .calibration import lowest_loss
 from .expected_time import ExpectedTime
@@ -33,7 +34,7 @@ class Trial:
     rows: Rows  # that were held out, ascending
     logits: FloatArray  # (len(rows), labels) of the chosen recipe
     usable: npt.NDArray[np.bool_]  # whether the row's labels occurred in its training part
-    table: list[dict[str, Any]]
+    table: list[TriedRecipe]
     metric: str
     why: str
 
@@ -137,7 +138,9 @@ def _untried(
         why += "The rows of each label are copies of one text."
     else:
         why += "Rows that were chosen by review queues judge nothing: label a random sample, too."
-    table = [{"recipe": r.name, "score": None, "embedding": r.embedding} for r in recipes]
+    table: list[TriedRecipe] = [
+        {"recipe": r.name, "score": None, "embedding": r.embedding} for r in recipes
+    ]
     none = np.empty(0, dtype=np.intp)
     logits = np.empty((0, data.targets.shape[1]), dtype=np.float32)
     return Trial(recipe, spreads(held), none, logits, none == 1, table, metric, why)
@@ -148,7 +151,7 @@ def _choose(
     by_row: npt.NDArray[Any],
     metric: str,
     groups: Rows | None = None,
-) -> tuple[int, list[dict[str, Any]], str]:
+) -> tuple[int, list[TriedRecipe], str]:
     """The best recipe, unless it beats the usual one by less than chance could do, which is more
     the more recipes are compared: of its kind, since those with embeddings and those without are
     variants of each other.
@@ -159,7 +162,7 @@ def _choose(
     count as one.
     """
     means = by_row.mean(axis=1)
-    table = [
+    table: list[TriedRecipe] = [
         {"recipe": recipe.name, "score": round(float(mean), 4), "embedding": recipe.embedding}
         for recipe, mean in zip(recipes, means, strict=True)
     ]

@@ -16,8 +16,9 @@ import numpy as np
 import numpy.typing as npt
 
 from ...core.humanize import counted, one_or_more, rows_text
+from ...core.training_report import LocalReport
 from ..base import HeldOut, Progress, Taught, no_progress, within
-from .asked_vectors import Encoding, encoder_report, find_vectors
+from .asked_vectors import Encoding, about_encoder, find_vectors
 from .calibrate_model import calibrate_model
 from .candidates import candidates, left_out, may_help, weights_said
 from .expected_time import ExpectedTime
@@ -29,13 +30,13 @@ from .memory import MemoryPlan, plan_memory
 from .model import LocalModel, as_stored
 from .recipes import WORD_WEIGHT, Linear, Targets
 from .selection import Trial, compare
-from .text_vectors import TextVectors
+from .text_vectors import EncoderVectors, TextVectors
 from .training_data import Data, Whole, as_indicators
 
 
 def fit(
     texts: Sequence[str], targets: npt.NDArray[Any], n_labels: int, **settings: Any
-) -> tuple[LocalModel, dict[str, Any]]:
+) -> tuple[LocalModel, LocalReport]:
     """As `fit_held_out`, for who wants the model and the report alone."""
     return fit_held_out(texts, targets, n_labels, **settings)[:2]
 
@@ -54,7 +55,7 @@ def fit_held_out(
     chosen: npt.NDArray[np.bool_] | None = None,
     taught: Taught | None = None,
     progress: Progress | None = None,
-) -> tuple[LocalModel, dict[str, Any], HeldOut | None]:
+) -> tuple[LocalModel, LocalReport, HeldOut | None]:
     """Train a classifier, report how it was chosen, and give the answers of cross-validation, which
     are None where no row could be held out.
 
@@ -126,14 +127,12 @@ def fit_held_out(
         held_out = replace(held_out, rows=sampled[held_out.rows])
     if progress is not None:
         progress("done", 1.0)
-    report = {
+    report: LocalReport = {
         "recipes": trial.table,
         "metric": trial.metric,
         "recipe": trial.recipe.name,
         "why": " ".join(filter(None, (*more, _on_sample(memory, data)))),
         "embeddings": embeddings if model.embedding is not None else None,
-        **encoder_report(model.embedding),
-        **({} if taught is None else _about_teacher(trial, taught)),
         "calibration": calibration,
         "n_rows": len(texts),
         "n_features": n_features,
@@ -143,6 +142,11 @@ def fit_held_out(
         + _unused(trial, asked_for, memory)
         + _not_taught(trial, taught, memory),
     }
+    if isinstance(model.embedding, EncoderVectors):
+        report["encoder"] = about_encoder(model.embedding)
+    if taught is not None:
+        used = trial.recipe.taught
+        report["teacher"] = {"name": taught.teacher, "rows": len(taught.texts), "used": used}
     return model, report, held_out
 
 
@@ -253,17 +257,12 @@ def _unused(trial: Trial, asked_for: bool, memory: MemoryPlan) -> list[str]:
         return []
     if memory.large:
         return [f"The embeddings are not used, since {memory.said}."]
-    tried = [row["score"] for row in trial.table if row["embedding"]]
-    plain = [row["score"] for row in trial.table if not row["embedding"]]
+    tried = [row["score"] or 0.0 for row in trial.table if row["embedding"]]
+    plain = [row["score"] or 0.0 for row in trial.table if not row["embedding"]]
     return [
         f"The embeddings are not used, since they did not help: {trial.metric} {max(tried):.3f} on "
         f"unseen rows with them, {max(plain):.3f} without."
     ]
-
-
-def _about_teacher(trial: Trial, taught: Taught) -> dict[str, Any]:
-    used = trial.recipe.taught
-    return {"teacher": {"name": taught.teacher, "rows": len(taught.texts), "used": used}}
 
 
 def _not_taught(trial: Trial, taught: Taught | None, memory: MemoryPlan) -> list[str]:
