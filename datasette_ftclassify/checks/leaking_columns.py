@@ -15,6 +15,7 @@ from ..core.sqlite_errors import SQLITE_ERRORS
 from .codes import MILD, Code, Section
 from .registry import Deep, check
 from .report import Finding
+from .report_data import LeakingColumn, LeakingValue
 from .scan import Facts
 
 ACCURACY = 0.95
@@ -57,7 +58,7 @@ def column_findings(facts: Facts) -> Iterator[Finding]:
             yield _finding(facts, column, result)
 
 
-def _finding(facts: Facts, column: str, result: dict[str, Any]) -> Finding:
+def _finding(facts: Facts, column: str, result: LeakingColumn) -> Finding:
     in_text = column in facts.task.text
     advice = (
         "Leave it out of the text unless it is known before the label is."
@@ -78,7 +79,7 @@ def _finding(facts: Facts, column: str, result: dict[str, Any]) -> Finding:
     )
 
 
-def _predicts(facts: Facts, column: str) -> dict[str, Any] | None:
+def _predicts(facts: Facts, column: str) -> LeakingColumn | None:
     """How often the commonest label among the *other* rows with the same value is right.
 
     Leaving the row itself out keeps columns of nearly unique values from looking good.
@@ -144,7 +145,7 @@ def _count(groups: Any) -> tuple[int, dict[Any, int], list[tuple[Any, Any, int, 
     return right, labels, values
 
 
-def _best(values: list[tuple[Any, Any, int, int]], labels: dict[Any, int]) -> list[dict[str, Any]]:
+def _best(values: list[tuple[Any, Any, int, int]], labels: dict[Any, int]) -> list[LeakingValue]:
     """The values with the most rows: what each says, how surely, and how much of that label."""
     most = sorted(values, key=lambda v: -v[2])[:_PURE]
     return [

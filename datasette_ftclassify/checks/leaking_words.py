@@ -17,6 +17,7 @@ from ..core.labels import folded, named
 from .codes import INFO, MILD, Code, Section
 from .registry import Deep, check
 from .report import Finding, listing
+from .report_data import LeakingWord
 from .samples import DeepSample, deep_sample
 from .scan import Facts
 
@@ -64,7 +65,7 @@ def word_findings(facts: Facts) -> Iterator[Finding]:
     )
 
 
-def _words(sample: DeepSample) -> list[dict[str, Any]]:
+def _words(sample: DeepSample) -> list[LeakingWord]:
     from sklearn.feature_extraction.text import CountVectorizer
 
     words = CountVectorizer(binary=True, min_df=LEAST_ROWS, dtype="int32")
@@ -81,7 +82,7 @@ def _words(sample: DeepSample) -> list[dict[str, Any]]:
     prior = with_label[both.col] / len(sample.rows)
     telling = (precision >= PRECISION) & (recall >= RECALL) & (precision >= LIFT * prior)
     names, vocabulary = sample.names, words.get_feature_names_out()
-    found = [
+    found: list[LeakingWord] = [
         {
             "word": str(vocabulary[both.row[i]]),
             "label": names[both.col[i]],

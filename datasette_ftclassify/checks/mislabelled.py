@@ -17,6 +17,7 @@ from ..core.labels import LabelSet
 from .codes import WARNING, Code, Section
 from .registry import Deep, check
 from .report import Finding
+from .report_data import MislabelledRow
 from .row_conditions import Seen
 from .scan import Facts
 from .suspicion import doubted_text, judge, missing_labels, suspects
@@ -73,7 +74,7 @@ def mislabelled_findings(facts: Facts) -> Iterator[Finding]:
     )
 
 
-def _detail(facts: Facts, doubt: LabelIssue) -> dict[str, Any]:
+def _detail(facts: Facts, doubt: LabelIssue) -> MislabelledRow:
     return {
         "key": json_key(facts.deep[doubt.row].key),
         "given": doubt.given,

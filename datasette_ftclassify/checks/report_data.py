@@ -41,6 +41,41 @@ class SampleRow(TypedDict):
     labels: list[str]
 
 
+class _Tells(TypedDict):
+    label: str
+    precision: float
+    recall: float
+    rows: int
+
+
+class LeakingWord(_Tells):
+    """A word of texts, and what it says of a label, 0-1."""
+
+    word: str
+
+
+class LeakingValue(_Tells):
+    """A value of a column, and what it says of its most frequent label, 0-1."""
+
+    value: str
+
+
+class LeakingColumn(TypedDict):
+    """How often (0-1) a column alone tells the label; `baseline`: the most frequent label's share."""
+
+    accuracy: float
+    baseline: float
+    distinct: int
+    values: list[LeakingValue]
+
+
+class MislabelledRow(TypedDict):
+    key: JsonKey
+    given: str
+    suggested: str
+    probability: float
+
+
 class Rows(TypedDict):
     """total is labelled plus unlabelled, where a row with a faulty label cell counts as
     unlabelled; usable ones have a text and a label."""

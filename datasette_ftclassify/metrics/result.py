@@ -186,3 +186,9 @@ class Pairs(TypedDict):
     texts_first: int
     texts_second: int
     p_value: float
+
+
+class PairsSaid(Pairs):
+    """sentence: whether the second one is better, as far as that is significant"""
+
+    sentence: str

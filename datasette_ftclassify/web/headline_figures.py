@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import sqlite3
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ..core.humanize import counted
 from ..metrics.registry import Metric, groups_of, main_metrics, metrics_of
@@ -13,7 +13,7 @@ from ..store.classifiers import Classifier
 from ..store.evaluations import paired_counts
 
 if TYPE_CHECKING:
-    from ..metrics.result import Evaluation, Pairs
+    from ..metrics.result import Evaluation, Pairs, PairsSaid
 
 
 @dataclass(frozen=True)
@@ -67,9 +67,7 @@ def _tile(metric: Metric, metrics: Evaluation) -> Tile:
     return Tile(metric.name, metric.text(metrics), note, low, high)
 
 
-def comparison(
-    conn: sqlite3.Connection, this: Classifier, other: Classifier
-) -> dict[str, Any] | None:
+def comparison(conn: sqlite3.Connection, this: Classifier, other: Classifier) -> PairsSaid | None:
     """Of the test rows on which both were evaluated: counts as `metrics.comparison` has them,
     `this` being the first, and a `sentence`. None where they have none in common, and for labels of
     other columns: to be right is not the same there."""

@@ -12,8 +12,7 @@ from __future__ import annotations
 import math
 from bisect import bisect_right
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -57,10 +56,6 @@ class Known:
             self.weight,
         )  # fmt: skip
         return rank(self.together, both)
-
-    def to_dict(self) -> dict[str, Any]:
-        """As the header of a stored classifier has it."""
-        return {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self).items()}
 
 
 def together(certainty: float, words: float, weight: float) -> float:

@@ -15,6 +15,7 @@ import numpy as np
 
 from ...core.errors import ArtifactError
 from ...core.training_report import Header
+from ...core.typed_json import as_json
 from . import tokenizer_json
 from .features import TOKEN_PATTERNS, FloatArray, Vectorizer
 from .known import LEVELS, MIN_ROWS, MOST_ROWS, Known
@@ -57,7 +58,7 @@ def to_parts(model: LocalModel) -> tuple[dict[str, Any], dict[str, bytes]]:
         "beta": None if model.beta is None else model.beta.tolist(),
         "thresholds": None if model.thresholds is None else model.thresholds.tolist(),
         "embedding": None,
-        "known": None if model.usual is None else model.usual.to_dict(),
+        "known": None if model.usual is None else as_json(model.usual),
     }
     parts = {
         "words": "\n".join(vectorizer.words).encode("utf-8"),
