@@ -61,7 +61,7 @@ class LeakingValue(_Tells):
 
 
 class LeakingColumn(TypedDict):
-    """How often (0-1) a column alone tells the label; `baseline`: the most frequent label's share."""
+    """How often (0-1) a column alone tells the label, and the most frequent label would."""
 
     accuracy: float
     baseline: float

@@ -104,7 +104,7 @@ async def _act(ask: PageRequest) -> Response:
     return await done(ask, here, made, said)
 
 
-def _column(ask: PageRequest) -> dict[str, Any]:
+def _column(ask: PageRequest) -> dict[str, str]:
     return {
         name: ask.one(name) or ask.argument(name) for name in ("classifier", "label", "delimiter")
     }

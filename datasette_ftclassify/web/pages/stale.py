@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ...core.database import json_key
+from ...core.database import JsonKey, json_key
 from ...core.errors import FtclassifyError
 from ...core.time_limit import TooSlow
 from ...core.untrusted_json import read_json
 from ...jobs.fingerprints import STALE, Age
-from ...jobs.stale import AGES_TEXT, Answers, answers_in, count_ages, stale_rows
+from ...jobs.stale import AGES_TEXT, Ages, Answers, answers_in, count_ages, stale_rows
 from ...store.classifiers import has_store
 from ..background_reads import read_aside
 from ..classifier_names import tables_revealed
@@ -32,6 +34,35 @@ _LONGEST = 2_000
 COUNT_SECONDS = 5.0
 """For the counts of one classifier's answers: a page is waited for. Larger tables have as many rows
 counted as that allows."""
+
+
+@dataclass(frozen=True)
+class _Followed:
+    job: int
+    state: str
+    url: str
+
+
+@dataclass
+class _AnswersOnPage:
+    """Of a classifier in columns of the table. made_by: the version; column: of the fingerprints
+    problem: why there are no `counts`"""
+
+    classifier: str
+    made_by: str
+    column: str
+    columns: Mapping[str, str]
+    followed: _Followed | None
+    counts: Ages | None = None
+    problem: str | None = None
+
+
+@dataclass(frozen=True)
+class _RowOnPage:
+    key: JsonKey
+    url: str | None
+    text: str | None
+    age: Age
 
 
 @page(
@@ -106,50 +137,42 @@ def _read(
     chosen: Answers | None,
     age: Age | None,
     after: list[Any] | None,
-) -> tuple[list[dict[str, Any]], list[dict[str, Any]], str | None]:
+) -> tuple[list[_AnswersOnPage], list[_RowOnPage], str | None]:
     """What is said of each classifier's answers, rows of the chosen one's, and the next page."""
-    said, rows, following = [], list[dict[str, Any]](), None
+    said, rows, following = [], list[_RowOnPage](), None
     for answers in every:
         facts = _facts(ask, answers)
         said.append(facts)
         try:
             plan = answers.plan(conn)
-            facts["counts"] = count_ages(conn, plan, COUNT_SECONDS).to_dict()
+            facts.counts = count_ages(conn, plan, COUNT_SECONDS)
             if answers is chosen:
                 found, then = stale_rows(
                     conn, plan, PAGE, age=age, after=after, seconds=COUNT_SECONDS
                 )
                 following = None if then is None else json.dumps(then)
                 rows = [
-                    {
-                        "key": json_key(row.key),
-                        "url": row_url(ask, plan.target, row.key),
-                        "text": None if row.text is None else row.text[:_LONGEST],
-                        "age": row.age,
-                    }
+                    _RowOnPage(
+                        json_key(row.key),
+                        row_url(ask, plan.target, row.key),
+                        None if row.text is None else row.text[:_LONGEST],
+                        row.age,
+                    )
                     for row in found
                 ]
         except TooSlow:
             raise
         except FtclassifyError as error:
-            facts["problem"] = str(error)
+            facts.problem = str(error)
     return said, rows, following
 
 
-def _facts(ask: PageRequest, answers: Answers) -> dict[str, Any]:
-    follower = answers.follower
-    return {
-        "classifier": answers.classifier.title,
-        "made_by": answers.settings.classifier,
-        "column": answers.column,
-        "columns": dict(answers.settings.columns.items()),
-        "followed": None
-        if follower is None
-        else {
-            "job": follower.id,
-            "state": follower.shown_state,
-            "url": ask.url("jobs", follower.id),
-        },
-        "counts": None,
-        "problem": None,
-    }
+def _facts(ask: PageRequest, answers: Answers) -> _AnswersOnPage:
+    job, followed = answers.follower, None
+    if job is not None:
+        followed = _Followed(job.id, job.shown_state, ask.url("jobs", job.id))
+    settings = answers.settings
+    return _AnswersOnPage(
+        answers.classifier.title, settings.classifier, answers.column,
+        dict(settings.columns.items()), followed,
+    )  # fmt: skip
