@@ -32,7 +32,7 @@ class TaskError(FtclassifyError):
 
 
 class LabelError(FtclassifyError):
-    """The labels cannot form a label set."""
+    """The labels cannot form a label set, or there is no such label in it."""
 
 
 class TemplateError(FtclassifyError):

@@ -151,11 +151,11 @@ def check_columns(
     classifier: Classifier,
     overwrite: bool,
 ) -> None:
-    """Raises PredictError when a column to write exists and was not made for predictions."""
+    """Raises PredictError when a column to write exists and was not made for predictions,
+    LabelError for the score of a label that the classifier does not have."""
     task = classifier.task
     for name in columns.label_scores:
-        if classifier.labels.position_called(name) is None:
-            raise PredictError(f"{classifier.title} has no label {name}.")
+        classifier.position_of(name)
     for _, column in columns.items():
         there = target.column(column)
         if there is None:

@@ -7,7 +7,7 @@ import sqlite3
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from ..core.errors import ArtifactError, EvaluationError, FtclassifyError
+from ..core.errors import ArtifactError, FtclassifyError
 from ..core.training_report import chosen_text
 from ..jobs.label_trees import groups_on_test_rows
 from ..jobs.minimum_scores import (
@@ -87,13 +87,9 @@ def read_minimum(
     label:      promises are of the answers with that one alone
     choice:     by which thresholds of labels are computed; None: what is kept, else a usual one
     thresholds: whether they are, which takes a second for 60,000 rows
-    Raises EvaluationError for a label that the classifier does not have.
+    Raises LabelError for a label that the classifier does not have.
     """
-    position = None
-    if label is not None:
-        position = classifier.labels.position_called(label)
-        if position is None:
-            raise EvaluationError(f"{classifier.title} has no label {label}.")
+    position = None if label is None else classifier.position_of(label)
     minimum = damaged = test = test_groups = of_labels = why = None
     found = Promises(0, None, [])
     try:

@@ -19,7 +19,7 @@ from itertools import groupby
 from typing import Any
 
 from ..core.database import did_you_mean, quote
-from ..core.errors import ArtifactError, ClassifierNotFound, FtclassifyError
+from ..core.errors import ArtifactError, ClassifierNotFound, FtclassifyError, LabelError
 from ..core.labels import LabelSet
 from ..core.service_model import ServiceModel
 from ..core.sqlite_errors import DATABASE_ERRORS
@@ -69,6 +69,13 @@ class Classifier:
     @property
     def title(self) -> str:
         return f"{self.name}@{self.version}"
+
+    def position_of(self, label: str) -> int:
+        """Of a label in its label set. Raises LabelError for one that it does not have."""
+        position = self.labels.position_called(label)
+        if position is None:
+            raise LabelError(f"{self.title} has no label {label}.")
+        return position
 
     @property
     def at_service(self) -> ServiceModel:

@@ -50,8 +50,8 @@ async def judged_page(ask: PageRequest) -> Response:
     """
     classifier = ask.classifier
     chosen = {
-        "truth": _position(classifier, ask.argument("truth")),
-        "chosen": _position(classifier, ask.argument("chosen")),
+        name: classifier.position_of(label) if (label := ask.argument(name)) else None
+        for name in ("truth", "chosen")
     }
     flags = {name: bool(ask.argument(name)) for name in ("abstained", "wrong")}
     page = _number(ask.argument("page", "1"))
@@ -73,14 +73,6 @@ async def judged_page(ask: PageRequest) -> Response:
         "next": ask.url(*here, **asked, page=page + 1) if page * PAGE < total else None,
     }
     return await show(ask, data, more=more)
-
-
-def _position(classifier: Classifier, name: str) -> int | None:
-    if not name:
-        return None
-    if name not in classifier.labels.names:
-        raise FtclassifyError(f"{classifier.title} has no label {name}.")
-    return classifier.labels.names.index(name)
 
 
 def _number(text: str) -> int:
