@@ -262,43 +262,35 @@ async def _links(ask: PageRequest, classifier: Classifier, sql: str | None) -> d
         address = ask.url(*here, "rows", truth=truth, **answer)
         return address if len(address) <= _LONGEST_ADDRESS else None
 
+    def page_of(name: str, offered: object, **query: int) -> str | None:
+        return ask.url(*here, name, **query) if offered else None
+
+    trains, on_disk = await ask.may(TRAIN), bool(ask.db.path)
+    changes, local = trains and ask.db.is_mutable, not is_elsewhere(classifier)
+    queues, one_label = changes and on_disk, classifier.labels.exclusive
+    edits = on_disk and await may_edit(ask.datasette, ask.actor, ask.database, table)
+    writes = await may_write(ask.datasette, ask.actor, ask.database, table)
     return {
         "source": str(ask.datasette.urls.table(ask.database, table)),
         "self": ask.url(*here),
-        "try": ask.url(*here, "try"),
-        "evaluate": ask.url(*here, "evaluate")
-        if ask.db.is_mutable and await ask.may(TRAIN)
-        else None,
-        "card": ask.url(*here, "card"),
-        "publish": ask.url(*here, "publish") if ask.db.path and await ask.may(TRAIN) else None,
-        "drift": ask.url(*here, "drift")
-        if not is_elsewhere(classifier) and await ask.may(TRAIN)
-        else None,
-        "retrain": ask.url(*here, "retrain")
-        if ask.db.is_mutable and ask.db.path and await ask.may(TRAIN)
-        else None,
-        "other": ask.url(*here, "other")
-        if ask.db.is_mutable
-        and ask.db.path
-        and classifier.labels.exclusive
-        and not is_elsewhere(classifier)
-        and await ask.may(TRAIN)
-        else None,
-        "student": ask.url(*here, "student")
-        if ask.db.is_mutable and ask.db.path and _is_slow(classifier) and await ask.may(TRAIN)
-        else None,
-        "review": ask.url("review", table=table, classifier=classifier.title)
-        if ask.db.path and await may_edit(ask.datasette, ask.actor, ask.database, table)
-        else None,
-        "wrong": ask.url(*here, "rows", wrong=1),
-        "held_out": ask.url(*here, "rows", wrong=1, held_out=1),
-        "minimum": ask.url(*here, "minimum"),
-        "compare": ask.url(*here, "compare"),
+        "try": page_of("try", True),
+        "evaluate": page_of("evaluate", changes),
+        "card": page_of("card", True),
+        "publish": page_of("publish", on_disk and trains),
+        "drift": page_of("drift", trains and local),
+        "retrain": page_of("retrain", queues),
+        "other": page_of("other", queues and one_label and local),
+        "student": page_of("student", queues and _is_slow(classifier)),
+        "review": ask.url("review", table=table, classifier=classifier.title) if edits else None,
+        "wrong": page_of("rows", True, wrong=1),
+        "held_out": page_of("rows", True, wrong=1, held_out=1),
+        "minimum": page_of("minimum", True),
+        "compare": page_of("compare", True),
         "query": f"{ask.datasette.urls.database(ask.database)}?{urlencode({'sql': sql or ''})}",
         "classify": ask.url("classify", table=table, classifier=classifier.title)
-        if await may_write(ask.datasette, ask.actor, ask.database, table)
+        if writes
         else None,
-        "stale": ask.url("stale", table=table) if ask.db.path and await ask.may(PREDICT) else None,
+        "stale": ask.url("stale", table=table) if on_disk and await ask.may(PREDICT) else None,
         "cell": cell,
     }
 
