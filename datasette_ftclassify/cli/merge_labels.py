@@ -10,7 +10,7 @@ import click
 from ..core.errors import ReviewError
 from ..core.humanize import rows_text
 from .confirmation import confirm
-from .options import Given, database_argument, json_option, open_database
+from .options import Given, database_argument, json_option, open_database, task_of
 from .output import echo, friendly, print_json, print_result
 from .review import person_called
 
@@ -84,21 +84,11 @@ def merge_labels(
 
 def _task(conn: sqlite3.Connection, table: str, given: Given) -> Task:
     from ..core.database import relation
-    from ..core.task import define
-    from ..store.classifiers import find_classifier
 
-    source = relation(conn, table)
-    if given["classifier"] is not None:
-        found = find_classifier(conn, given["classifier"])
-        if found.task.source != source.name:
-            raise ReviewError(
-                f"{found.title} was trained on {found.task.source}, not on {source.name}."
-            )
-        return found.task
-    if not given["label"]:
-        raise ReviewError("Name a classifier or the label column.", fields=("classifier", "label"))
-    text = [c for c in source.columns if c not in given["label"]][:1]
-    return define(conn, source.name, text=text, labels=given["label"], delimiter=given["delimiter"])
+    if given["classifier"] is None:  # any text does: it is not read
+        others = [c for c in relation(conn, table).columns if c not in given["label"]]
+        given = {**given, "text": others[:1]}
+    return task_of(conn, table, given, ("label",))
 
 
 def _undo(conn: sqlite3.Connection, table: str, batch: int, who: str, as_json: bool) -> None:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from ..core.errors import PredictError, TaskError
+from ..core.errors import PredictError, ReviewError, TaskError
 from ..core.label_kinds import KINDS
 from ..core.markup import MARKUPS
 from ..core.numbers import LIMIT_USD, SHARE, WRONG_SHARE, Range
@@ -167,47 +167,51 @@ param_option = click.option(
 )
 
 
-task_options = together(
-    database_argument,
-    click.argument("table"),
-    click.option("--text", multiple=True, metavar="COL", help="Text column; repeat for more."),
-    click.option(
-        "--template", help="Makes one text of columns, e.g. 'Ad: {{ ad }}\\nFor: {{ product }}'."
-    ),
-    click.option(
-        "--label",
-        multiple=True,
-        required=True,
-        metavar="COL",
-        help="Label column; repeat for several 0/1 columns.",
-    ),
-    click.option("--kind", type=click.Choice(list(KINDS)), help="Kind of labels. [detected]"),
-    where_option,
-    param_option,
-    click.option(
-        "--split-column", metavar="COL", help="Column that says train, validation or test."
-    ),
-    click.option(
-        "--delimiter", metavar="CHAR", help="Separates several labels in a cell, such as ';'."
-    ),
-    click.option(
-        "--label-names",
-        metavar="A,B,C",
-        help="Names for cells such as 0,1,0, in order; a JSON array if one has a comma.",
-    ),
-    click.option(
-        "--markup",
-        type=click.Choice(["none", *MARKUPS]),
-        default="none",
-        help="html: read only the words of HTML texts. [none]",
-    ),
-    click.option(
-        "--merge-variants",
-        is_flag=True,
-        help="Count labels that differ only in case, white space, accents and the like as"
-        " one: the most frequent.",
-    ),
-)
+def described(*, label: bool) -> Callable[[Command], Command]:
+    """The options that say what the text and the labels are. label: a label column must be named"""
+    return together(
+        click.option("--text", multiple=True, metavar="COL", help="Text column; repeat for more."),
+        click.option(
+            "--template",
+            help="Makes one text of columns, e.g. 'Ad: {{ ad }}\\nFor: {{ product }}'.",
+        ),
+        click.option(
+            "--label",
+            multiple=True,
+            required=label,
+            metavar="COL",
+            help="Label column; repeat for several 0/1 columns.",
+        ),
+        click.option("--kind", type=click.Choice(list(KINDS)), help="Kind of labels. [detected]"),
+        where_option,
+        param_option,
+        click.option(
+            "--split-column", metavar="COL", help="Column that says train, validation or test."
+        ),
+        click.option(
+            "--delimiter", metavar="CHAR", help="Separates several labels in a cell, such as ';'."
+        ),
+        click.option(
+            "--label-names",
+            metavar="A,B,C",
+            help="Names for cells such as 0,1,0, in order; a JSON array if one has a comma.",
+        ),
+        click.option(
+            "--markup",
+            type=click.Choice(["none", *MARKUPS]),
+            default="none",
+            help="html: read only the words of HTML texts. [none]",
+        ),
+        click.option(
+            "--merge-variants",
+            is_flag=True,
+            help="Count labels that differ only in case, white space, accents and the like as"
+            " one: the most frequent.",
+        ),
+    )
+
+
+task_options = together(database_argument, click.argument("table"), described(label=True))
 """What describes a task: the source, the text, the labels."""
 
 
@@ -338,6 +342,43 @@ def task_from(conn: sqlite3.Connection, given: Given, *, checks: bool = False) -
     if not checks and (problem := unnamed_vectors(conn, task)):
         raise TaskError(" ".join(problem), fields=("label_names",))
     return task
+
+
+def task_of(conn: sqlite3.Connection, table: str, given: Given, needed: Sequence[str]) -> Task:
+    """The task of the classifier that is named, or the one that `described` options describe.
+
+    needed: what these must say where no classifier is named
+    Raises ReviewError for a classifier of another table, for both, and for neither.
+    """
+    from ..core.database import relation
+    from ..store.classifiers import find_classifier
+
+    source = relation(conn, table).name
+    said = [name for name in _DESCRIBED if given.get(name) not in (None, (), False, "none")]
+    if given["classifier"] is None:
+        if not set(needed) <= {"text" if name == "template" else name for name in said}:
+            raise ReviewError(
+                f"Name a classifier, or the {' and the '.join(needed)} column.",
+                fields=("classifier", *needed),
+            )
+        return task_from(conn, {**_DESCRIBED, **given, "table": source}, checks=True)
+    found = find_classifier(conn, given["classifier"])
+    if found.task.source != source:
+        raise ReviewError(f"{found.title} was trained on {found.task.source}, not on {source}.")
+    if said:
+        raise ReviewError(
+            f"{found.title} says what is read of {source}: leave out what else says it.",
+            fields=tuple(said),
+        )
+    return found.task
+
+
+_DESCRIBED: Given = {
+    "text": (), "template": None, "label": (), "kind": None, "where": None, "param": (),
+    "split_column": None, "delimiter": None, "label_names": None, "markup": "none",
+    "merge_variants": False,
+}  # fmt: skip
+"""The options of `described`, none of them given."""
 
 
 def plan_from(given: Given) -> SplitPlan:

@@ -14,12 +14,11 @@ import click
 
 from ..core.errors import FtclassifyError, ReviewError, RowChanged
 from ..core.humanize import counted, key_list, percent, rows_text
-from .options import Given, database_argument, json_option, open_database, task_from, where_option
+from .options import Given, database_argument, described, json_option, open_database, task_of
 from .output import echo, friendly, one_line, print_json, print_result, say
 from .run_job import run_here
 
 if TYPE_CHECKING:
-    from ..core.task import Task
     from ..jobs.review.shown import QueueNow, ShownRow
     from ..jobs.settings import ReviewSettings
     from ..store.jobs.job import Job
@@ -28,10 +27,6 @@ _WIDTH = 100
 _LONGEST = 3_000
 _HELP = "1-9 label, / another, s skip, u undo, n note, arrows move, q end"
 _LEFT, _RIGHT = ("\x1b[D", "\x00K", "\xe0K"), ("\x1b[C", "\x00M", "\xe0M")
-_NO_TASK = {
-    "template": None, "kind": None, "where": None, "param": (), "split_column": None,
-    "delimiter": None, "label_names": None, "markup": "none", "merge_variants": False,
-}  # fmt: skip
 
 
 @click.command()
@@ -46,10 +41,7 @@ _NO_TASK = {
 )
 @click.option("--classifier", metavar="NAME", help="Whose task, and whose answers, are meant.")
 @click.option("--other", metavar="NAME", help="Second classifier, for disagree.")
-@click.option("--text", multiple=True, metavar="COL", help="Text column, without a classifier.")
-@click.option("--label", multiple=True, metavar="COL", help="Label column; repeat for 0/1 ones.")
-@click.option("--delimiter", metavar="CHAR", help="Between several labels in one column.")
-@where_option
+@described(label=False)
 @click.option("--rows", type=click.IntRange(1, 5_000), metavar="N", help="At most so many.")
 @click.option(
     "--people",
@@ -156,32 +148,13 @@ def _queue(
         if given[option] is None:
             raise ReviewError(f"The queue {kind.name} asks a classifier.", fields=(option,))
         uids[i] = find_classifier(conn, given[option]).uid
-    task = _task(conn, table, given)
+    task = task_of(conn, table, given, ("text", "label"))
     settings = ReviewSettings(
         task, kind.name, uids[0], uids[1], rows=given["rows"], people=given["people"]
     )
     if not given["new"] and (job := _newest(conn, settings, who, open_one)):
         return job
     return run_here(conn, submit_review(conn, settings), read_access(), database)
-
-
-def _task(conn: sqlite3.Connection, table: str, given: Given) -> Task:
-    from ..core.database import relation
-    from ..store.classifiers import find_classifier
-
-    source = relation(conn, table).name
-    if given["classifier"] is not None:
-        found = find_classifier(conn, given["classifier"])
-        if found.task.source != source:
-            raise ReviewError(f"{found.title} was trained on {found.task.source}, not on {source}.")
-        return found.task
-    if not given["label"] or not given["text"]:
-        raise ReviewError(
-            "Name a classifier, or the text and the label column.",
-            fields=("classifier", "text", "label"),
-        )
-    named = {name: given[name] for name in ("text", "label", "delimiter", "where")}
-    return task_from(conn, {**_NO_TASK, **named, "table": source}, checks=True)
 
 
 def _newest(

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 @friendly
 def trainers(as_json: bool) -> None:
     """List the trainers: what each does, and what it needs."""
+    from ..trainers.base import usual_encoder_of
     from ..trainers.configuration import read_access
     from ..trainers.registry import list_trainers
 
@@ -28,7 +29,7 @@ def trainers(as_json: bool) -> None:
     if as_json:
         rows = [
             {"name": t.name, "title": t.title, **asdict(t.capabilities),
-             "options": _options(t), **_models(t, access)}
+             "options": _options(t), "encoder": usual_encoder_of(t), **_models(t, access)}
             for t in found
         ]  # fmt: skip
         print_json({"trainers": rows})
@@ -38,6 +39,8 @@ def trainers(as_json: bool) -> None:
         echo(f"{'':10}  {_sentence(trainer.capabilities)}")
         if limits := _limits(trainer):
             echo(f"{'':10}  {limits}")
+        if encoder := usual_encoder_of(trainer):
+            echo(f"{'':10}  sentence encoder: {encoder}")
         offered = _models(trainer, access)
         if offered.get("closed"):
             echo(f"{'':10}  {offered['closed']}")

@@ -287,12 +287,14 @@ def _more_rows(ranked: _Ranked, wrong: float, strength: str) -> int | None:
     if strength == "likely":
         shares = np.maximum(shares, ranked.expected)
     lead = np.where(ranked.ends, wrong - shares, 0.0)
-    if not (lead > 0).any():
-        last = _surest(ranked)
-        if ranked.wrong[last] / (last + 1) >= wrong:
-            return None
-        lead[last] = wrong / 2  # too few to say: of the surest, half as many may be wrong
+    last = _surest(ranked)
+    if ranked.wrong[last] / (last + 1) < wrong:
+        # These few may say too little: of the surest, half as many may be wrong. Whatever lead
+        # there is, or a larger share would be said to take more rows than a smaller one.
+        lead[last] = max(lead[last], wrong / 2)
     at = lead > 0
+    if not at.any():
+        return None
     needed = _MARGINS[strength] ** 2 * wrong * (1 - wrong) / lead[at] ** 2
     least = fewest_rows(wrong, _FIRST_WRONG) if strength == "guaranteed" else LEAST_ROWS
     factor = (np.maximum(needed, least) / ranked.independent[at]).min()

@@ -208,6 +208,14 @@ class TakesOptions(Protocol):
 
 
 @runtime_checkable
+class UsesEncoder(Protocol):
+    """What a trainer may be besides: one that needs a sentence encoder of this machine."""
+
+    def encoder_title(self, options: TrainerOptions) -> str:
+        """The one that would be used, without its folder. Raises TrainingError for none."""
+
+
+@runtime_checkable
 class ChecksOptions(Protocol):
     """What a trainer may be besides: one that looks at the options together before a job is
     noted."""
@@ -232,6 +240,16 @@ def check_taken(trainer: Trainer, options: TrainerOptions) -> None:
                 fields=(name,),
             )
         taken[name].check(value, trainer.name)
+
+
+def usual_encoder_of(trainer: Trainer) -> str | None:
+    """The encoder that a trainer uses where none is named; None: it uses none, or knows none."""
+    if not isinstance(trainer, UsesEncoder):
+        return None
+    try:
+        return trainer.encoder_title(TrainerOptions())
+    except TrainingError:
+        return None
 
 
 def check_options(trainer: Trainer, options: TrainerOptions) -> None:

@@ -15,7 +15,7 @@ from ..jobs.stored_check import StoredCheck
 from ..prompts.price_table import PriceTable, today
 from ..prompts.prices import estimate_inference, estimate_training, load_prices
 from ..trainers.access import Access
-from ..trainers.base import Trainer, TrainerOptions, check_options, options_of
+from ..trainers.base import Trainer, TrainerOptions, check_options, options_of, usual_encoder_of
 from ..trainers.options import MODEL, Kind, Option
 from ..trainers.registry import list_trainers
 from ..trainers.service import Service, TrainingSpec
@@ -51,6 +51,7 @@ class Offer(TypedDict):
     """A trainer as it stands on the page, in sentences.
 
     missing: why it cannot be used yet; None: it can
+    encoder: the sentence encoder that it uses here; None: none, or none is known
     until:   the day on which its model is retired; until_stated: whether the service says so
     """
 
@@ -63,6 +64,7 @@ class Offer(TypedDict):
     time: str
     leaves: str
     can: list[str]
+    encoder: str | None
     until: str | None
     until_stated: bool
     settings: list[FormField]
@@ -107,6 +109,7 @@ def _offer(trainer: Trainer, choices: Choices, access: Access, check: StoredChec
         "time": _time(trainer, check),
         "leaves": _leaves(trainer, access, check, missing),
         "can": _can(trainer),
+        "encoder": usual_encoder_of(trainer),
         "until": None if closed or until is None else until.isoformat(),
         "until_stated": stated is not None,
         "settings": _settings(trainer, choices, model, access),

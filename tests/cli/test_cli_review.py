@@ -96,6 +96,8 @@ def test_a_script_lists_sets_and_undoes(path: Path, conn: sqlite3.Connection) ->
         (("--classifier", "one", "--set", 999, "port"), "no row 999"),
         (("--list", "--queue", "label"), "asks a classifier (--classifier)"),
         (("--list",), "the text and the label column"),
+        (("--list", "--label", "label"), "the text and the label column"),
+        (("--list", "--classifier", "one", "--merge-variants"), "leave out what else says it"),
         (("--list", "--queue", "best", "--classifier", "one"), "not best"),
         (("--classifier", "one", "--undo"), "nothing of yours"),
         (("--classifier", "none", "--list"), "none"),
@@ -105,6 +107,23 @@ def test_what_cannot_be_done_is_one_line(path: Path, arguments: tuple[Any, ...],
     told = run("review", path, "letters", *arguments, code=1).output
     assert said in told
     assert len(told.strip().splitlines()) == 1
+
+
+def test_without_a_classifier_rows_are_read_as_a_training_would_read_them(
+    path: Path, conn: sqlite3.Connection
+) -> None:
+    with conn:
+        conn.execute("update letters set label = 'PORT ' where id in (3, 6, 9)")
+        conn.execute("update letters set text = '<b>' || text || '</b>' where id = 31")
+    base = ("review", path, "letters", "--text", "text", "--label", "label", "--list")
+    assert "PORT " in run_json(*base)["labels"]
+    task = ("--merge-variants", "--markup", "html")
+    read = run_json(*base, *task)
+    assert "PORT " not in read["labels"]
+    assert (read["rows"][0]["key"], "<b>" in read["rows"][0]["text"]) == ([31], False)
+    merge = ("merge-labels", path, "letters")
+    assert "leave out" in run(*merge, "--classifier", "one", "--label", "label", code=1).output
+    assert run_json(*merge, "--label", "label")["labels"]["PORT "] == 3
 
 
 def test_rows_that_a_classifier_is_least_sure_of_come_without_a_label_first(path: Path) -> None:

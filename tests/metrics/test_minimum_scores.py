@@ -120,6 +120,20 @@ def test_without_enough_rows_it_says_about_how_many_more_could_do(rows: int, wro
     assert np.mean(found) > 0.4
 
 
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 10**6), st.integers(20, 500), st.sampled_from(PROMISES))
+def test_a_larger_share_never_takes_more_rows_than_a_smaller_one(
+    seed: int, n: int, strength: str
+) -> None:
+    needed = [
+        0 if promise.score is not None else promise.more_rows
+        for promise in curve(draw(seed, n), strength)
+    ]
+    known = [rows for rows in needed if rows is not None]
+    assert known == sorted(known, reverse=True)
+    assert needed[len(needed) - len(known) :] == known
+
+
 def test_where_sure_answers_are_wrong_no_number_of_rows_is_named() -> None:
     random = np.random.default_rng(0)
     rows = JudgedRows(random.random(400), random.random(400) < 0.5)

@@ -25,6 +25,7 @@ from datasette_ftclassify.jobs.train_request import TrainRequest
 from datasette_ftclassify.present.publishing import stays
 from datasette_ftclassify.sql.functions import register
 from datasette_ftclassify.store.deletion import delete_classifier
+from datasette_ftclassify.trainers.access import Access
 from datasette_ftclassify.trainers.base import TrainerOptions
 from datasette_ftclassify.trainers.encoders import known, made_here
 from datasette_ftclassify.trainers.encoders.encoder import digest_of
@@ -33,6 +34,8 @@ from datasette_ftclassify.trainers.encoders.known import usual_encoder
 from datasette_ftclassify.trainers.encoders.vector_store import store_path
 from datasette_ftclassify.trainers.finetuning import trainer
 from datasette_ftclassify.web.job_facts import curves
+from datasette_ftclassify.web.train_form import Choices
+from datasette_ftclassify.web.trainer_options import offers
 
 VECTORS = {"animal": [1.0, 0.0], "cat": [1.0, 0.1], "tool": [0.0, 1.0], "saw": [0.1, 1.0]}
 
@@ -230,6 +233,10 @@ def test_the_setting_names_the_encoder_of_a_page(
     monkeypatch.setattr(trainer, "find_spec", lambda name: True)
     monkeypatch.setenv("FTCLASSIFY_ENCODER", f"{without}, {weights}")
     trainer.EncoderTrainer().check_options(TrainerOptions())
+    here = {offer["name"]: offer for offer in offers(Choices("things"), Access(), None)}
+    shown = {name: here[name]["encoder"] for name in ("local", "names", "encoder")}
+    assert shown == {"local": None, "names": "without", "encoder": "weights"}
+    assert "sentence encoder: weights\n" in run("trainers").output
     monkeypatch.setenv("FTCLASSIFY_ENCODER", str(without))
     with pytest.raises(TrainingError, match="No encoder with weights"):
         trainer.EncoderTrainer().check_options(TrainerOptions())

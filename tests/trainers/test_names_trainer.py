@@ -167,6 +167,8 @@ async def test_a_page_makes_one_of_a_list_of_labels(path: Path, folder: str) -> 
     offer = next(offer for offer in shown["trainers"] if offer["name"] == "names")
     assert [field["name"] for field in offer["settings"]] == ["names-descriptions"]
     assert "needs no labelled rows" in offer["can"]
+    html = (await get(datasette, f"{page}?table=things", "ann")).text
+    assert "<dt>Sentence encoder</dt><dd" in html
     fields = {"table": "things", "text": "body", "label": "kind", "trainer": "names",
               "names-descriptions": "animal\ntool: for work"}  # fmt: skip
     done = (await send(datasette, page, fields, "ann")).json()

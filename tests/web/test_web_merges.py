@@ -62,6 +62,28 @@ async def test_variants_are_previewed_merged_and_undone_by_plain_forms(path: Pat
     assert labels(path) == Counter(LABELS)
 
 
+async def test_labels_that_differ_by_a_space_are_told_apart_where_html_shows_one(
+    path: Path,
+) -> None:
+    with closing(sqlite3.connect(path)) as conn, conn:
+        conn.execute("update messages set label = 'no  spam' where label = 'junk'")
+        conn.execute("update messages set label = 'no spam' where label = 'ham'")
+    datasette = serve(path, grants=GRANTS, writers="rita")
+    given = {"table": "messages", "label": "label"}
+    merge = {**given, "old": "no  spam", "into": "no spam"}
+    preview = await submit(datasette, PAGE, "rita", action="preview", **merge)
+    state = re.search(r'name="seen" value="(\w+)"', preview.text)
+    assert state
+    await submit(datasette, PAGE, "rita", action="merge", seen=state[1], **merge)
+    page = await get(datasette, f"{PAGE}?table=messages&label=label", "rita")
+    message = "'no  spam' / 'no spam'"
+    env = getattr(datasette, "_jinja_env", None) or datasette.jinja_env
+    called = "{% from 'ftclassify/review.html' import finding %}{{ finding(f, none) }}"
+    told = await env.from_string(called).render_async(f={"message": message})
+    for html in (preview.text, page.text, told):
+        assert "no\xa0\xa0spam" in html
+
+
 async def test_nobody_else_merges_and_a_stale_preview_is_shown_again(path: Path) -> None:
     datasette = serve(path, grants=GRANTS, writers="rita")
     given = {"table": "messages", "label": "label", "old": "junk", "into": "spam"}

@@ -12,14 +12,17 @@ from typing import Any
 
 import pytest
 from checking import clean_rows
+from commands import run
 from visiting import ROOT, get, is_065, seen, send, serve, submit
 
 from datasette_ftclassify.core.database import connect
+from datasette_ftclassify.core.splits import SplitPlan
 from datasette_ftclassify.core.task import define
+from datasette_ftclassify.jobs.check import submit_check
 from datasette_ftclassify.jobs.publish import publish_copy
 from datasette_ftclassify.jobs.review.build import submit_review
 from datasette_ftclassify.jobs.runner import run_job
-from datasette_ftclassify.jobs.settings import ReviewSettings
+from datasette_ftclassify.jobs.settings import ReviewSettings, settings_of
 from datasette_ftclassify.jobs.train import train_classifier
 from datasette_ftclassify.jobs.train_request import TrainRequest
 from datasette_ftclassify.store.jobs.state import get_job
@@ -207,9 +210,6 @@ async def test_programs_read_the_queue_and_work_in_it(path: Path) -> None:
 
 @pytest.mark.parametrize("kind", ["classifier", "check"])
 async def test_a_queue_is_of_what_a_classifier_or_a_check_was_about(path: Path, kind: str) -> None:
-    from datasette_ftclassify.core.splits import SplitPlan
-    from datasette_ftclassify.jobs.check import submit_check
-
     with closing(connect(path)) as conn:
         task = define(conn, "messages", text=["text"], labels=["label"], where="id < 150")
         if kind == "classifier":
@@ -230,6 +230,33 @@ async def test_a_queue_is_of_what_a_classifier_or_a_check_was_about(path: Path, 
         assert found
         listed = (await get(datasette, found[0], ROOT)).text
         assert "Suggested" in listed
+
+
+async def test_without_a_classifier_labels_are_read_as_the_form_says(path: Path) -> None:
+    with closing(connect(path)) as conn, conn:
+        conn.execute("update messages set label = 'PORT ' where id in (3, 6, 9)")
+    datasette = serve(path, grants=GRANTS, writers="rita")
+    page = f"{OURS}/review?table=messages"
+    fields = {"text": "text", "label": "label", "queue": "audit", "rows": "3"}
+    ticked = {"merge_variants": "1", "markup": "html", "delimiter": ""}
+    form = (await get(datasette, page, "rita")).text
+    assert all(f'name="{name}"' in form for name in {**fields, **ticked})
+    await submit(datasette, page, "rita", table="messages", **fields, **ticked)
+    with closing(connect(path)) as conn:
+        task = settings_of(get_job(conn, 2), ReviewSettings).task
+    assert (task.merged, task.markup) == (("port",), "html")
+    with closing(connect(path)) as conn:
+        run_job(conn, submit_check(conn, task, SplitPlan()).id)
+        trained = train_classifier(conn, task, TrainRequest(name="letters", curve=False))
+    form = seen((await get(datasette, page, "rita")).text)
+    assert "check 3: label (its variants as one) from text (HTML as its words)" in form
+    card = seen((await get(datasette, f"{OURS}/classifiers/letters", ROOT)).text)
+    said = "all ways of writing port count as one"
+    assert said in card
+    assert said in run("classifiers", "show", path, trained.classifier.title).stdout
+    merging = f"{OURS}/merge-labels?table=messages&label=label&delimiter=%20"
+    listed = await get(datasette, merging, "rita")
+    assert 'name="delimiter" value=" "' in listed.text
 
 
 async def test_an_immutable_file_is_not_reviewed_and_says_so(path: Path) -> None:

@@ -65,6 +65,10 @@ class EncoderTrainer:
             )
         self._files(options)
 
+    def encoder_title(self, options: TrainerOptions) -> str:
+        """See `UsesEncoder`: the one of the options, else the first known one that has weights."""
+        return self._files(options).title
+
     def train(
         self, data: TrainingSet, options: TrainerOptions, progress: Progress = no_progress
     ) -> Trained:

@@ -55,6 +55,12 @@ class NamesTrainer:
         """Raises TrainingError where no encoder is named or known."""
         self._encoder_name(options)
 
+    def encoder_title(self, options: TrainerOptions) -> str:
+        """See `UsesEncoder`: the one of the options, else the usual one of this machine."""
+        from ..encoders.files import find_encoder
+
+        return find_encoder(self._encoder_name(options)).title
+
     def train(
         self, data: TrainingSet, options: TrainerOptions, progress: Progress = no_progress
     ) -> Trained:

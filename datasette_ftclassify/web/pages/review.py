@@ -13,7 +13,7 @@ from datasette.utils.asgi import Forbidden
 from ...core.errors import FtclassifyError, ReviewError
 from ...core.label_kinds import MULTICLASS
 from ...core.numbers import Range
-from ...core.task import Task
+from ...core.task import Task, with_variants_merged
 from ...jobs.review.build import MOST_PEOPLE, submit_review
 from ...jobs.review.queue_rows import MOST_ROWS
 from ...jobs.review.queues import QUEUES, queue_of
@@ -24,7 +24,7 @@ from ...store.jobs.job import Job
 from ...store.jobs.queries import newest_jobs
 from ...store.reviews import progress_of
 from ...store.tables import has_table
-from ..background_reads import queue_aside, require_file
+from ..background_reads import queue_aside, read_aside, require_file
 from ..classifier_names import tables_revealed
 from ..column_suggestions import preview_table
 from ..form_fields import whole
@@ -44,7 +44,8 @@ QUEUE_ROWS = Range(1, MOST_ROWS, whole=True)
 PEOPLE = Range(1, MOST_PEOPLE, whole=True)
 _MOST_QUEUES = 50
 _FORM = (
-    "queue", "rows", "people", "classifier", "other", "check", "learnt", "text", "label"
+    "queue", "rows", "people", "classifier", "other", "check", "learnt", "text", "label",
+    "delimiter", "markup", "merge_variants",
 )  # fmt: skip
 
 
@@ -68,7 +69,8 @@ async def review_page(ask: PageRequest) -> Response:
 
     POST makes one: `queue`, `rows`, `people` (who label each row, each for themselves), and what
     was learnt: `classifier`, the number of a `check`, or the fields of a training such as `text`
-    and `label`; `other` for a second classifier.
+    and `label`, with `merge_variants` to count variants of a label as one; `other` for a second
+    classifier.
     """
     require_file(ask, "no label can be corrected in it: review the original file.")
     return await form_page(ask, _form, _make)
@@ -88,7 +90,7 @@ async def _make(ask: PageRequest) -> Response:
     people = whole("people", ask.one("people"), PEOPLE) or 1
     table = ask.table
     own = await table_classifiers(ask, table)
-    task = await ask.read(lambda conn: _task(conn, ask, table, own))
+    task = await read_aside(ask, lambda conn: _task(conn, ask, table, own))
     asked = [ask.one("classifier") or _name_in(ask.one("learnt"), "classifier"), ask.one("other")]
     uids = [named(own, name, table).uid for name in asked[: queue.classifiers]]
     first, second = [*uids, None, None][:2]
@@ -115,7 +117,8 @@ def _task(
         if job is None:
             raise ReviewError(f"There is no check {check} of {table}.", fields=("check",))
         return settings_of(job, CheckSettings).task
-    return Choices.read(table, ask.given).task(conn)
+    task = Choices.read(table, ask.given).task(conn)
+    return with_variants_merged(conn, task) if ask.checked("merge_variants") else task
 
 
 def _name_in(learnt: str, kind: str) -> str:
@@ -222,21 +225,28 @@ _Learnt = list[dict[str, str | int]]
 
 
 def _read(conn: sqlite3.Connection, table: str) -> tuple[_Learnt, _Learnt, list[_Queue]]:
-    """The classifiers that learnt from the table by title, its checks by id, each with its columns
-    in words; and its queues."""
+    """The classifiers that learnt from the table by title, its checks by id, each with what it
+    reads in words; and its queues."""
     learnt: _Learnt = [
-        {"title": c.title, "text": ", ".join(c.task.text), "label": ", ".join(c.task.labels)}
+        {"title": c.title, **_columns_said(c.task)}
         for c in list_classifiers(conn)
         if c.task.source == table
     ]
     checks: Iterator[dict[str, str | int]] = (
-        {"id": job.id, "text": ", ".join(task.text), "label": ", ".join(task.labels)}
+        {"id": job.id, **_columns_said(task)}
         for job in newest_jobs(conn, kind="check", state="finished")
         if (task := _source_of(job, CheckSettings)) is not None and task.source == table
     )
     mine = (job for job in newest_jobs(conn, kind="review") if _is_of(job, table))
     queues = (_queue(conn, job) for job in mine)
     return learnt, list(islice(checks, 10)), list(islice(queues, _MOST_QUEUES))
+
+
+def _columns_said(task: Task) -> dict[str, str]:
+    """How a task reads a table, which tells its checks apart."""
+    html = " (HTML as its words)" if task.markup else ""
+    merged = " (its variants as one)" if task.merged else ""
+    return {"text": ", ".join(task.text) + html, "label": ", ".join(task.labels) + merged}
 
 
 def _is_of(job: Job, table: str) -> bool:
