@@ -97,7 +97,13 @@ async def test_a_queue_is_made_worked_through_and_undone_by_plain_forms(path: Pa
     assert f'href="{QUEUE}"' in row.text
     assert f'action="{QUEUE}"' in row.text
     said = seen(row.text)
-    for wanted in ("row 1 of", "garden", "Suggested", "Similar rows", "Words that speak for it"):
+    for wanted in (
+        "row 1 of",
+        "garden",
+        "Suggested",
+        "Similar rows",
+        "Words that speak for garden",
+    ):
         assert wanted in said, wanted
     chosen = await submit(
         datasette, f"{QUEUE}?place=1", "rita",
