@@ -121,8 +121,7 @@ def _act(
         if get_batch(conn, batch).job_id != job.id:
             raise ReviewError(f"This queue has no change {batch} of many rows.")
         undone = undo_batch(conn, batch, who)
-        left = f", {rows_text(undone.kept)} changed since left as they are" if undone.kept else ""
-        said.append(f"{rows_text(len(undone.restored)).capitalize()} undone{left}.")
+        said.append(f"Undone: {undone.said}.")
     if accept:
         found = accept_agreed(conn, job, who)
         made = last_of_queue(conn, job.id)

@@ -99,10 +99,8 @@ def _undo(conn: sqlite3.Connection, table: str, batch: int, who: str, as_json: b
     if found.source.lower() != table.lower() or found.job_id is not None:
         raise ReviewError(f"Table {table} has no merge {batch}.")
     undone = undo_batch(conn, batch, who)
-    left = f", {rows_text(undone.kept)} changed since left as they are" if undone.kept else ""
-    said = f"Undone: {rows_text(len(undone.restored))} have their old labels again{left}."
     done = {"batch": batch, "restored": len(undone.restored), "kept": undone.kept}
-    print_result(as_json, done, said)
+    print_result(as_json, done, f"Undone: {undone.said}.")
 
 
 def _suggest(conn: sqlite3.Connection, task: Task, as_json: bool) -> None:

@@ -14,6 +14,7 @@ _NAMES = {
     "batches": "batches at services", "following": "tables whose new rows are classified",
     "answers": "stored answers", "evaluations": "evaluations",
     "evaluation_rows": "answers to test rows", "split_rows": "rows of splits",
+    "review_rows": "rows of review queues", "label_changes": "who changed or kept which label",
 }  # fmt: skip
 
 _BEHIND = {"evaluation_rows": "answers to other rows, such as those of cross-validation"}

@@ -77,6 +77,9 @@ async def test_labels_that_differ_by_a_space_are_told_apart_where_html_shows_one
     await submit(datasette, PAGE, "rita", action="merge", seen=state[1], **merge)
     page = await get(datasette, f"{PAGE}?table=messages&label=label", "rita")
     message = "'no  spam' / 'no spam'"
+    merges = (await get(datasette, f"{PAGE}.json?table=messages&label=label", "rita")).json()
+    undone = run("merge-labels", path, "messages", "--undo", merges["merges"][0]["id"])
+    assert "Undone: 1 row has its old label again." in undone.output
     env = getattr(datasette, "_jinja_env", None) or datasette.jinja_env
     called = "{% from 'ftclassify/review.html' import finding %}{{ finding(f, none) }}"
     told = await env.from_string(called).render_async(f={"message": message})

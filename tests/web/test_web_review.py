@@ -25,6 +25,7 @@ from datasette_ftclassify.jobs.runner import run_job
 from datasette_ftclassify.jobs.settings import ReviewSettings, settings_of
 from datasette_ftclassify.jobs.train import train_classifier
 from datasette_ftclassify.jobs.train_request import TrainRequest
+from datasette_ftclassify.present.publishing import goes
 from datasette_ftclassify.store.jobs.state import get_job
 from datasette_ftclassify.store.label_changes import list_changes
 
@@ -260,6 +261,8 @@ async def test_without_a_classifier_labels_are_read_as_the_form_says(path: Path)
     said = "all ways of writing port count as one"
     assert said in card
     assert said in run("classifiers", "show", path, trained.classifier.title).stdout
+    publish = seen((await get(datasette, f"{OURS}/classifiers/letters/publish", ROOT)).text)
+    assert "pip install datasette 'datasette-ftclassify-serve[html]'" in publish
     merging = f"{OURS}/merge-labels?table=messages&label=label&delimiter=%20"
     listed = await get(datasette, merging, "rita")
     assert 'name="delimiter" value=" "' in listed.text
@@ -296,7 +299,9 @@ async def test_who_reviewed_what_does_not_go_along_with_a_published_copy(
     body = {"place": 1, "seen": mark(row), "label": "garden", "note": "canary note"}
     assert (await send(datasette, QUEUE, body, ROOT)).status_code == 200
     copy = tmp_path / "copy.db"
-    publish_copy(path, copy)
+    left = list(goes(publish_copy(path, copy)))
+    assert "who changed or kept which label: 1" in left
+    assert any(line.startswith("rows of review queues: ") for line in left)
     assert b"canary note" not in copy.read_bytes()
     with closing(sqlite3.connect(copy)) as conn:
         for table in ("_ftclassify_review_rows", "_ftclassify_label_changes"):

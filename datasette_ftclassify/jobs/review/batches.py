@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from ...core.database import Key, relation, row_condition
 from ...core.errors import ReviewError
+from ...core.humanize import counted
 from ...store.change_batches import ChangeBatch, changes_of, get_batch, mark_batch_undone
 from ...store.jobs.state import get_job
 from ...store.label_changes import Change, mark_undone
@@ -24,6 +25,13 @@ class UndoneBatch:
     batch: ChangeBatch
     restored: list[Key]
     kept: int
+
+    @property
+    def said(self) -> str:
+        """For people, without the full stop."""
+        have = counted(len(self.restored), "row has its old label", "rows have their old labels")
+        are = counted(self.kept, "row changed since is", "rows changed since are")
+        return f"{have} again{f', {are} left alone' if self.kept else ''}"
 
 
 def undo_batch(conn: sqlite3.Connection, batch_id: int, who: str) -> UndoneBatch:

@@ -65,7 +65,7 @@ async def _act(ask: PageRequest) -> Response:
         undone = await ask.edit(lambda conn: undo_batch(conn, number, who))
         await tell_all(ask, undone.restored)
         data = {"restored": len(undone.restored), "kept": undone.kept}
-        said = f"{rows_text(len(undone.restored)).capitalize()} undone."
+        said = f"{undone.said}."
         return await done(ask, here, data, said)
     raise ReviewError(f"The action is one of {', '.join(ACTIONS)}, not {action or 'nothing'}.")
 

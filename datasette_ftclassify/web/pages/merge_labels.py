@@ -74,9 +74,7 @@ async def _act(ask: PageRequest) -> Response:
         undone = await ask.edit(lambda conn: undo_batch(conn, number, who))
         await tell_all(ask, undone.restored)
         data = {"restored": len(undone.restored), "kept": undone.kept}
-        left = f", {rows_text(undone.kept)} changed since left as they are" if undone.kept else ""
-        said = f"{rows_text(len(undone.restored)).capitalize()} have their old labels again{left}."
-        return await done(ask, here, data, said)
+        return await done(ask, here, data, f"{undone.said}.")
     if action not in _ACTIONS:
         raise ReviewError(f"The action is one of {', '.join(_ACTIONS)}, not {action or 'nothing'}.")
     own = await table_classifiers(ask, table)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shlex
 from collections.abc import Collection
 from dataclasses import asdict, replace
 from functools import partial
@@ -78,6 +79,7 @@ async def publish_page(ask: PageRequest) -> Response:
         "longest": LONGEST,
         "choices": {name: name in wanted for name in seen},
         "plugins": PLUGINS,
+        "install": shlex.join(["pip", "install", "datasette", *copy.packages]),
         "alone": copy.packages[0].startswith(SERVE),
         "links": {
             "classifier": ask.url("classifiers", classifier.title),
