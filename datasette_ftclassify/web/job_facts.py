@@ -96,6 +96,9 @@ def share_of(job: Job) -> float | None:
     return min(int(percent[1]) / 100, 1.0) if percent else None
 
 
+_UNLIKE = "unlike the training rows, so without a label"
+
+
 def rows_text(job: Job, pace: Pace) -> str:
     """Rows done, the rate and the time left."""
     if job.total is None:
@@ -105,9 +108,10 @@ def rows_text(job: Job, pace: Pace) -> str:
         parts.append(f"{job.skipped:,} without a text")
     if job.failed:
         parts.append(f"{job.failed:,} without an answer")
-    low = (job.result or {}).get("abstained")
-    if job.kind == "predict" and isinstance(low, int) and low > 0:
-        parts.append(f"{low:,} below the minimum score")
+    for name, why in (("abstained", "below the minimum score"), ("unlike", _UNLIKE)):
+        count = (job.result or {}).get(name)
+        if job.kind == "predict" and isinstance(count, int) and count > 0:
+            parts.append(f"{count:,} {why}")
     if pace.rows_per_second:
         parts.append(f"{figure_of(pace.rows_per_second)} rows/s")
     parts += [pace.left] if pace.left else []
