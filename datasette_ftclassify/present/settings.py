@@ -98,5 +98,7 @@ def _flat(data: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, str]
                 yield before + name, ", ".join(map(str, value))
         elif value is True:
             yield before + name, "yes"
+        elif isinstance(value, float) and abs(value) < 1:
+            yield before + name, f"{value:.4g}"  # nobody reads sixteen digits of a score
         elif value not in (None, "", False):
             yield before + name, str(value)

@@ -47,6 +47,12 @@ def test_settings_of_every_kind_of_job_have_words(trained: Path, conn: sqlite3.C
     assert "fields" not in shown
 
 
+def test_a_score_is_told_with_the_digits_that_somebody_reads() -> None:
+    settings = {"threshold": 0.20626036034283693, "limit_usd": 2.5, "plan": {"test": 0.1}}
+    told = [text for _, text in settings_list(settings)]
+    assert told == ["0.2063", "2.5", "0.1"]
+
+
 async def test_a_job_that_waits_has_no_empty_list_of_events(
     trained: Path, conn: sqlite3.Connection
 ) -> None:
