@@ -7,10 +7,10 @@ from collections.abc import Iterator, Sequence
 
 from ..core.humanize import counted, one_or_more
 from ..core.labels import MAX_LABELS, LabelValue, label_name, named
+from ..core.literals import in_list
 from .codes import ERROR, GRAVE, INFO, MILD, WARNING, Code, Section
 from .registry import check
 from .report import Finding, names_listing
-from .row_conditions import in_list
 from .scan import Facts
 
 FEWEST = 10

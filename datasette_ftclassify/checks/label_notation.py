@@ -9,11 +9,11 @@ from ..core.database import condition, quote
 from ..core.humanize import counted, one_or_more
 from ..core.label_notations import DELIMITERS, delimiter_words, torn
 from ..core.labels import is_placeholder, label_name, named, unlabelled_sql
+from ..core.literals import in_list
 from ..core.task import unnamed_vectors
 from .codes import ANY, GRAVE, WARNING, Code, Section
 from .registry import check
 from .report import Finding, listing, names_listing, together
-from .row_conditions import in_list
 from .scan import Facts
 
 _LEAST_ROWS = 20

@@ -7,11 +7,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from ..core.foreign_keys import find_lookup, find_table_behind_view, keys_without_name
 from ..core.humanize import counted, one_or_more
 from ..core.labels import LabelValue, label_name, looks_like, named
+from ..core.literals import in_list
 from .class_balance import free_text, labels_condition
 from .codes import ERROR, INFO, MILD, WARNING, Code, Section
 from .registry import check
 from .report import Finding, listing, names_listing
-from .row_conditions import in_list
 from .scan import Facts
 
 _LISTED = 500

@@ -23,6 +23,7 @@ from ..core.humanize import shortened
 from ..core.label_cells import Labels
 from ..core.label_notations import label_reader
 from ..core.labels import MAX_LABELS, LabelSet, LabelValue, label_name, variant_groups
+from ..core.literals import of_keys
 from ..core.splits import SplitPlan, SplitReport, Splitter
 from ..core.task import Task
 from ..core.text import text_hash
@@ -30,7 +31,7 @@ from .codes import CODES, Severity
 from .hosted import Hosted
 from .report import MAX_KEYS, Finding
 from .report_data import SampleRow
-from .row_conditions import Seen, SeenGroups, checked, of_keys
+from .row_conditions import Seen, SeenGroups, checked
 
 Progress = Callable[[str, float], None]
 DEEP_ROWS = 20_000

@@ -27,6 +27,7 @@ from .errors import TaskError
 from .foreign_keys import find_lookup
 from .label_kinds import BINARY, MULTICLASS
 from .labels import unlabelled_sql
+from .literals import of_keys
 from .other_label import Other
 from .task import Task
 
@@ -101,7 +102,7 @@ def _check(conn: sqlite3.Connection, task: Task, source: Relation, label: str) -
 
 def keys_condition(source: Relation, keys: Iterable[Key]) -> str:
     """A condition for these rows. Raises TaskError for a table without a primary key, whose rows
-    may get other numbers, and for more than MOST_KEYS."""
+    may get other numbers, for more than MOST_KEYS, and for a key that cannot be written."""
     listed = list(keys)
     if not source.primary_key:
         raise TaskError(
@@ -109,8 +110,12 @@ def keys_condition(source: Relation, keys: Iterable[Key]) -> str:
         )
     if not 0 < len(listed) <= MOST_KEYS:
         raise TaskError(f"Between 1 and {MOST_KEYS:,} rows can be marked one by one.")
-    rows = ", ".join(f"({', '.join(map(_literal, key))})" for key in listed)
-    return f"({quote_all(source.primary_key)}) in (values {rows})"
+    where = of_keys(source.primary_key, listed)
+    if where is None:
+        raise TaskError(
+            f"A row's key in {source.name} has no simple form in SQL: mark the rows by a condition."
+        )
+    return where
 
 
 def column_condition(source: Relation, column: str, how: str, value: str) -> str:
@@ -126,12 +131,6 @@ def column_condition(source: Relation, column: str, how: str, value: str) -> str
     if how == HOW[0]:
         return f"{cell} = {quote_text(value)}"
     return f"instr(lower({cell}), lower({quote_text(value)})) > 0"
-
-
-def _literal(cell: object) -> str:
-    if isinstance(cell, bytes):
-        return f"x'{cell.hex()}'"
-    return quote_text(cell) if isinstance(cell, str) else repr(cell)
 
 
 def other_keys(conn: sqlite3.Connection, task: Task) -> frozenset[Key]:

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from datasette_ftclassify.checks import CheckReport, run_checks
 from datasette_ftclassify.checks.report import listing, together
-from datasette_ftclassify.checks.row_conditions import literal, of_keys
 from datasette_ftclassify.core.labels import named
+from datasette_ftclassify.core.literals import literal, of_keys
 from datasette_ftclassify.core.task import Task, define
 from datasette_ftclassify.core.typed_json import as_json
 

@@ -170,6 +170,14 @@ def test_rows_may_be_marked_one_by_one(conn):
     assert other_keys(conn, with_other(conn, pairs, where)) == {("it's", 1.5)}
 
 
+@pytest.mark.parametrize("key", ["a\0b", float("inf"), 1e-9 / 3])
+def test_a_key_that_sql_might_read_as_another_marks_no_row(conn, key):
+    with conn:
+        conn.execute("create table if not exists odd (id primary key, text, sport)")
+    with pytest.raises(TaskError, match="mark the rows by a condition"):
+        keys_condition(relation(conn, "odd"), [(key,)])
+
+
 @pytest.mark.parametrize(
     ("given", "error", "said"),
     [

@@ -63,8 +63,8 @@ async def test_unlike_rows_are_marked_judged_and_become_a_class(path: Path):
         assert rows(conn, "select sport from texts order by id") == before
     assert task.other is not None
     assert task.other.label == "football"
-    assert task.other.where.count("), (") == 29
-    assert f"({json.loads(keys[0])[0]})" in task.other.where
+    assert task.other.where.count(", ") == 29
+    assert f"({json.loads(keys[0])[0]}, " in task.other.where
 
 
 async def test_rows_by_a_column_are_the_same_for_a_program(path: Path):
