@@ -19,6 +19,7 @@ from datasette_ftclassify.core.errors import SourceError, TaskError, TrainingErr
 from datasette_ftclassify.core.examples import read_records
 from datasette_ftclassify.core.other_class import keys_condition, other_keys, with_other
 from datasette_ftclassify.core.task import Task, define
+from datasette_ftclassify.core.typed_json import as_json
 from datasette_ftclassify.jobs.other_rows import least_known, new_version, other_task, preview_other
 from datasette_ftclassify.jobs.train import train_classifier
 from datasette_ftclassify.jobs.train_request import TrainRequest
@@ -53,7 +54,7 @@ def test_the_preview_says_what_it_would_catch_and_misplace(conn):
     assert found.now > found.before - 0.05
     assert found.unlabelled == 60
     assert found.also <= 3
-    json.dumps(found.to_dict())
+    json.dumps(as_json(found))
     mixed = preview_other(conn, task_of(conn, where="sport is null"))
     assert sum(mixed.misplaced.values()) > sum(found.misplaced.values())
     assert mixed.wrong[0].answer == "other"
