@@ -18,8 +18,12 @@ from datasette_ftclassify.core.errors import LimitReached
 PACKAGE = ROOT / "datasette_ftclassify"
 COMMANDS = {"cli", "demo", "publish_commands.py"}
 """What is typed into a terminal, the last as a page shows it to be copied."""
+SCRIPT = PACKAGE / "export" / "numpy_scorer.py"
+"""Run as a command of its own, beside an exported model."""
 SOURCES = sorted(
-    p for p in PACKAGE.rglob("*.py") if not COMMANDS & set(p.relative_to(PACKAGE).parts)
+    p
+    for p in PACKAGE.rglob("*.py")
+    if not COMMANDS & set(p.relative_to(PACKAGE).parts) and p != SCRIPT
 )
 PAGES = sorted([*PACKAGE.glob("templates/**/*.html"), *PACKAGE.glob("static/*.js")])
 

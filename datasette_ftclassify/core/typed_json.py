@@ -4,8 +4,8 @@ refused, and those that a dataclass does not have."""
 from __future__ import annotations
 
 import types
-from collections.abc import Mapping, Sequence
-from dataclasses import fields, is_dataclass
+from collections.abc import Mapping, Sequence, Sized
+from dataclasses import dataclass, fields, is_dataclass
 from functools import cache
 from typing import (
     Annotated,
@@ -22,6 +22,17 @@ from typing import (
 from .errors import ArtifactError, FtclassifyError
 
 T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class AtMost:
+    """In `Annotated`: how many items or characters there may be. It is looked at before they are
+    read, since a stranger's list may be long."""
+
+    most: int
+
+    def __call__(self, value: object) -> bool:
+        return not isinstance(value, Sized) or len(value) <= self.most
 
 
 @cache
@@ -111,9 +122,12 @@ def read_value(kind: Any, value: Any) -> Any:
     one of the field. Raises TypeError."""
     origin, arguments = get_origin(kind), get_args(kind)
     if origin is Annotated:
+        checks = arguments[1:]
+        if not all(check(value) for check in checks if isinstance(check, AtMost)):
+            raise TypeError("There are more than there can be")
         found = read_value(arguments[0], value)
-        if not all(check(value) for check in arguments[1:]):
-            raise TypeError(f"{value!r:.100} cannot be")
+        if not all(check(value) for check in checks):
+            raise TypeError("It cannot be")
         return found
     if origin in (Union, types.UnionType):
         return _first(arguments, value)

@@ -7,10 +7,11 @@ something else than a list of figures reads, are here by name.
 
 from __future__ import annotations
 
-from collections.abc import Sequence, Sized
+from collections.abc import Sequence
 from typing import Annotated, TypedDict
 
 from ..core.labels import MAX_LABELS, MAX_NAME
+from ..core.typed_json import AtMost
 
 MOST_BINS = 100
 MOST_REASONS = 100
@@ -26,20 +27,8 @@ def _is_share(value: float) -> bool:
     return 0 <= value <= 1
 
 
-def _is_name(value: str) -> bool:
-    return len(value) <= MAX_NAME
-
-
-def _are_labels(value: Sized) -> bool:
-    return len(value) <= MAX_LABELS
-
-
-def _are_reasons(value: Sized) -> bool:
-    return len(value) <= MOST_REASONS
-
-
 def _are_bins(value: Sequence[Bin]) -> bool:
-    return len(value) <= MOST_BINS and not any(
+    return not any(
         each["count"] and (each["accuracy"] is None or each["confidence"] is None) for each in value
     )
 
@@ -50,7 +39,6 @@ def _is_confusion(value: Confusion) -> bool:
     if cells is not None:
         return (
             len(cells) % 3 == 0
-            and len(cells) <= 3 * MOST_CELLS
             and all(count >= 0 for count in cells)
             and all(row < size for row in cells[::3])
             and all(column <= size for column in cells[1::3])
@@ -66,8 +54,8 @@ def _is_confusion(value: Confusion) -> bool:
 
 Count = Annotated[int, _is_count]
 Share = Annotated[float, _is_share]
-Name = Annotated[str, _is_name]
-Names = Annotated[list[Name], _are_labels]
+Name = Annotated[str, AtMost(MAX_NAME)]
+Names = Annotated[list[Name], AtMost(MAX_LABELS)]
 
 
 class Bin(TypedDict):
@@ -108,8 +96,8 @@ class Confusion(_Confusion, total=False):
     left_out: the sum of the cells that are not in `cells`
     """
 
-    matrix: list[list[int]]
-    cells: list[int]
+    matrix: Annotated[list[list[int]], AtMost(MAX_LABELS)]
+    cells: Annotated[list[int], AtMost(3 * MOST_CELLS)]
     left_out: Count
 
 
@@ -124,7 +112,7 @@ class Spending(TypedDict, total=False):
     trained_tokens: int
 
 
-Bins = Annotated[list[Bin], _are_bins]
+Bins = Annotated[list[Bin], AtMost(MOST_BINS), _are_bins]
 
 
 class _Always(TypedDict):
@@ -133,7 +121,7 @@ class _Always(TypedDict):
     abstained: Count
     macro_f1: float
     ece: float | None
-    labels: Annotated[dict[Name, LabelFigures], _are_labels]
+    labels: Annotated[dict[Name, LabelFigures], AtMost(MAX_LABELS)]
     reliability: Bins
 
 
@@ -156,7 +144,7 @@ class Evaluation(_Always, total=False):
     held_back: Count
     missing: Count
     unknown_labels: Count
-    abstained_reasons: Annotated[dict[Name, Count], _are_reasons]
+    abstained_reasons: Annotated[dict[Name, Count], AtMost(MOST_REASONS)]
     spent: Spending
     majority_label: Name
     majority_labels: Names

@@ -13,7 +13,7 @@ from visiting import ROOT, get, send, serve
 
 from datasette_ftclassify.cli import ftclassify
 from datasette_ftclassify.core.database import connect
-from datasette_ftclassify.core.errors import JobError, PredictError
+from datasette_ftclassify.core.errors import JobError, LabelError, PredictError
 from datasette_ftclassify.core.labels import LabelSet
 from datasette_ftclassify.jobs.columns import Columns, label_score_columns
 from datasette_ftclassify.jobs.plan import PredictRequest
@@ -82,7 +82,7 @@ def test_a_label_that_is_none_is_refused(trained: Path):
     with closing(connect(trained)) as conn:
         columns = Columns.named("t", ["label"])
         given = Columns(**{**columns.to_dict(), "label_scores": {"gone": "t_gone"}})
-        with pytest.raises(PredictError, match="no label gone"):
+        with pytest.raises(LabelError, match="no label gone"):
             predict_rows(
                 conn, find_classifier(conn, "topics"), "messages", PredictRequest(columns=given)
             )
