@@ -12,7 +12,7 @@ from ..store.spending import Spent, today
 from .agreements import Agreement, add_agreement, agreements_in
 from .keys import JobKey
 from .limits import Limits, Room, hold, rooms, tightest
-from .place import LedgerError, connect, default_path, file_at, reading, writing
+from .place import LedgerError, connect, default_path, file_at, transaction
 from .totals import TODAY, add_spent, record_lost, spent_where, usd_under_way
 
 
@@ -46,19 +46,13 @@ class Ledger:
                 "while it was in use, so nothing that costs money is done with it. Start what used "
                 "it anew, once the right file is there."
             )
-        with writing(self._conn, self.path) as db:
+        with transaction(self._conn, self.path) as db:
             yield db
 
     @contextmanager
-    def _once(self) -> Iterator[sqlite3.Connection]:
+    def _once(self, *, writes: bool = True) -> Iterator[sqlite3.Connection]:
         """A transaction, on a connection of its own: pages ask from many threads."""
-        with closing(connect(self.path)) as conn, writing(conn, self.path) as db:
-            yield db
-
-    @contextmanager
-    def _reading(self) -> Iterator[sqlite3.Connection]:
-        """As `_once`, and no writer keeps it waiting."""
-        with closing(connect(self.path)) as conn, reading(conn, self.path) as db:
+        with closing(connect(self.path)) as conn, transaction(conn, self.path, writes=writes) as db:
             yield db
 
     # Agreements
@@ -70,7 +64,7 @@ class Ledger:
 
     def agreements(self, database: str) -> dict[JobKey, Agreement]:
         """To all jobs of a database."""
-        with self._reading() as db:
+        with self._once(writes=False) as db:
             return agreements_in(db, database)
 
     def agreement(self, key: JobKey) -> Agreement | None:
@@ -87,7 +81,7 @@ class Ledger:
 
     def base_of(self, host: str, name: str) -> str | None:
         """None: this installation does not know it."""
-        with self._reading() as db:
+        with self._once(writes=False) as db:
             sql = "select base from models where host = ? and name = ?"
             row: tuple[str] | None = db.execute(sql, [host, name]).fetchone()
             return None if row is None else row[0]
@@ -103,23 +97,23 @@ class Ledger:
     def spent(self, key: JobKey) -> Spent:
         """By a job, over all days."""
         where = "database = :database and nonce = :nonce"
-        with self._reading() as db:
+        with self._once(writes=False) as db:
             return spent_where(db, where, vars(key))
 
     def spent_today(self, *, functions: bool = False) -> Spent:
         """By everything, or by SQL functions alone."""
         only = " and nonce = ''" if functions else ""
-        with self._reading() as db:
+        with self._once(writes=False) as db:
             return spent_where(db, f"{TODAY}{only}", {"day": today()})
 
     def under_way(self) -> float:
         """USD that may come to be spent by what is under way."""
-        with self._reading() as db:
+        with self._once(writes=False) as db:
             return usd_under_way(db, "1", {})
 
     def rooms(self, key: JobKey | None, limits: Limits) -> list[Room]:
         """What each limit leaves; of a job that is still to be (None), all of its own."""
-        with self._reading() as db:
+        with self._once(writes=False) as db:
             return rooms(db, key or JobKey("", 0, "new"), limits, "")
 
     # Batches and trainings, which outlive their process
@@ -142,7 +136,7 @@ class Ledger:
     def held(self, key: JobKey, name: str, digest: str = "") -> tuple[float, int] | None:
         """(USD, requests) that were set aside for it and are not settled; None: nothing was, by
         that name and digest."""
-        with self._reading() as db:
+        with self._once(writes=False) as db:
             row: tuple[float, int] | None = db.execute(
                 "select usd, requests from under_way where holder = ? and database = ?"
                 " and nonce = ? and digest = ?",

@@ -109,18 +109,12 @@ def explained(path: Path) -> Iterator[None]:
 
 
 @contextmanager
-def reading(conn: sqlite3.Connection, path: Path) -> Iterator[sqlite3.Connection]:
-    """A transaction that waits for no writer, and sees one state. Raises LedgerError."""
+def transaction(
+    conn: sqlite3.Connection, path: Path, *, writes: bool = True
+) -> Iterator[sqlite3.Connection]:
+    """In which no other process writes; or, where it only reads, one that sees one state and waits
+    for no writer. Raises LedgerError."""
     with explained(path):
-        conn.execute("begin")
-        with conn:
-            yield conn
-
-
-@contextmanager
-def writing(conn: sqlite3.Connection, path: Path) -> Iterator[sqlite3.Connection]:
-    """A transaction in which no other process writes. Raises LedgerError."""
-    with explained(path):
-        conn.execute("begin immediate")
+        conn.execute("begin immediate" if writes else "begin")
         with conn:
             yield conn
