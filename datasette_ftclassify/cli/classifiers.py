@@ -203,8 +203,10 @@ def compare(database: str, names: tuple[str, ...], as_json: bool) -> None:
 
     A row counts that all have answered. A model at a service is not asked: it counts with the
     answers that it gave when it was evaluated. The newest classifier of the task that runs on this
-    machine, and always giving the most frequent label, are shown beside them. p-values are of exact
-    McNemar tests, corrected for the number of pairs (Holm).
+    machine, and always giving the most frequent label, are shown beside them. Of each two the newer
+    is told against the older. p-values are of exact McNemar tests, corrected for the number of
+    pairs (Holm). Apart from that, those trained on this machine are compared on rows that they were
+    trained on, each answered out of fold.
 
     \b
       datasette ftclassify classifiers compare mail.db messages messages-openai

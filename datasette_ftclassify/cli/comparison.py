@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from ..core.humanize import key_list, rows_text
@@ -10,7 +10,9 @@ from .output import echo
 
 if TYPE_CHECKING:
     from ..jobs.compare import Comparison
+    from ..jobs.compared_pairs import Pairs
     from ..metrics.comparison import Estimate
+    from ..metrics.registry import Metric
 
 
 def describe_comparison(comparison: Comparison) -> None:
@@ -27,25 +29,12 @@ def describe_comparison(comparison: Comparison) -> None:
         known += words.where(each.local, each.until)
         known += f", {words.size(each.bytes)}" if each.bytes is not None else ""
         known += " (the newest of the task that runs on this machine)" if each.added else ""
-        told = _figures_line(comparison, each.figures)
+        told = _figures_line(comparison.metrics, each.figures)
         echo(f"  {each.classifier.title:{width}}  {each.classifier.trainer:9}  {told}")
         echo(f"  {'':{width}}  {'':9}  {known}")
-    told = _figures_line(comparison, comparison.baseline)
+    told = _figures_line(comparison.metrics, comparison.baseline)
     echo(f"  {always:{width}}  {'':9}  {told}")
-    for difference in comparison.differences:
-        echo(f"\n  {comparison.sentence(difference)}")
-        first, second = comparison.title(difference.first), comparison.title(difference.second)
-        gains = (
-            f"{metric.name} {words.gain(difference.figures[metric.key])}"
-            for metric in comparison.metrics
-        )
-        echo(f"  {second} against {first}: {', '.join(gains)}")
-        for change in words.changes(difference):
-            name = comparison.labels[change.label]
-            echo(
-                f"    {name}: of {rows_text(change.rows)} {second} found {change.second:,},"
-                f" {first} {change.first:,} ({change.gained:,} gained, {change.lost:,} lost)"
-            )
+    _describe_pairs(comparison)
     if comparison.disagreed:
         keys = key_list([row.key for row in comparison.disagreements], comparison.disagreed)
         echo(f"\n  Different answers to {rows_text(comparison.disagreed)}: {keys}")
@@ -53,13 +42,46 @@ def describe_comparison(comparison: Comparison) -> None:
         echo(f"  {comparison.left_out}")
     if comparison.unanswered:
         echo(f"  {comparison.unanswered:,} more test rows were not asked about.")
+    _describe_out_of_fold(comparison)
 
 
-def _figures_line(comparison: Comparison, figures: Mapping[str, Estimate]) -> str:
+def _describe_out_of_fold(comparison: Comparison) -> None:
+    found = comparison.out_of_fold
+    echo(f"\nOut of fold: {comparison.no_out_of_fold if found is None else found.about}")
+    if found is None:
+        return
+    width = max(map(len, found.titles))
+    for title, figures in zip(found.titles, found.figures, strict=True):
+        echo(f"  {title:{width}}  {_figures_line(found.metrics, figures)}")
+    _describe_pairs(found)
+    for said in filter(None, (found.relabelled_said, *found.left_out)):
+        echo(f"  {said}")
+
+
+def _describe_pairs(pairs: Pairs) -> None:
+    from ..present import comparison as words
+
+    for difference in pairs.differences:
+        echo(f"\n  {pairs.sentence(difference)}")
+        first, second = pairs.title(difference.first), pairs.title(difference.second)
+        gains = (
+            f"{metric.name} {words.gain(difference.figures[metric.key])}"
+            for metric in pairs.metrics
+        )
+        echo(f"  {second} against {first}: {', '.join(gains)}")
+        for change in words.changes(difference):
+            name = pairs.labels[change.label]
+            echo(
+                f"    {name}: of {rows_text(change.rows)} {second} found {change.second:,},"
+                f" {first} {change.first:,} ({change.gained:,} gained, {change.lost:,} lost)"
+            )
+
+
+def _figures_line(metrics: Iterable[Metric], figures: Mapping[str, Estimate]) -> str:
     from ..present import comparison as words
 
     shown = []
-    for metric in comparison.metrics:
+    for metric in metrics:
         each = figures[metric.key]
         ends = words.interval(each)
         shown.append(f"{metric.name} {words.figure(each)}" + (f" ({ends})" if ends else ""))

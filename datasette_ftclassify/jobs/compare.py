@@ -4,24 +4,23 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
 from ..core.database import Key, json_key
 from ..core.errors import EvaluationError, FtclassifyError
-from ..core.humanize import counted
 from ..store.artifacts import artifact_size
 from ..store.classifiers import Classifier, list_classifiers
 from ..store.summaries import summarise
 from ..trainers.registry import get_trainer
-from .compared_rows import CommonRows, TestRows, most_frequent, tested
+from .compared_pairs import OutOfFoldPairs, Pairs, compare_out_of_fold, compared_metrics, flat
+from .compared_rows import CommonRows, HeldBack, most_frequent, tested
 from .load_classifier import is_elsewhere, shutdown_of
 from .train_request import TrainRequest
 
 if TYPE_CHECKING:
-    from ..metrics.comparison import Difference, Estimate
-    from ..metrics.registry import Metric
+    from ..metrics.comparison import Estimate
     from ..metrics.result import Spending
 
 MOST_COMPARED = 10
@@ -89,7 +88,7 @@ class Compared:
             "usd_per_1000": self.usd_per_1000,
             "bytes": self.bytes,
             "until": None if self.until is None else self.until.isoformat(),
-            **_flat(self.figures),
+            **flat(self.figures),
         }
 
 
@@ -104,37 +103,29 @@ class Disagreement:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class Comparison(Pairs):
     """Classifiers on the test rows that none of them was trained on.
 
-    rows:          that all have answered; of so many different `texts`. `unanswered` are those that
-                   one has no answer for
-    metrics:       that are compared, the most telling first
-    always:        the labels of the baseline, which `baseline` are the figures of: the most
-                   frequent label of the first one's training; of several labels, those that these
-                   rows have most often
-    differences:   between each two
-    labels:        their names, by the places that `differences` speak of
-    disagreements: the first of `disagreed` rows with different answers
-    left_out:      why the newest local classifier of the task is not among them; empty if it is, or
-                   there is none
+    unanswered:     test rows that one has no answer for
+    always:         the labels of the baseline, which `baseline` are the figures of: the most
+                    frequent label of the first one's training; of several labels, those that these
+                    rows have most often
+    disagreements:  the first of `disagreed` rows with different answers
+    left_out:       why the newest local classifier of the task is not among them; empty if it is,
+                    or there is none
+    out_of_fold:    the same of rows that they were trained on; or `no_out_of_fold`, why there are
+                    none
     """
 
     compared: tuple[Compared, ...]
-    rows: int
-    texts: int
     unanswered: int
-    metrics: tuple[Metric, ...]
     always: tuple[str, ...]
     baseline: dict[str, Estimate]
-    differences: tuple[Difference, ...]
-    labels: tuple[str, ...]
     disagreements: tuple[Disagreement, ...]
     disagreed: int
-    left_out: str = ""
-
-    def title(self, place: int) -> str:
-        return self.compared[place].classifier.title
+    left_out: str
+    out_of_fold: OutOfFoldPairs | None
+    no_out_of_fold: str | None
 
     def to_dict(self) -> dict[str, Any]:
         return {
@@ -142,8 +133,8 @@ class Comparison:
             "texts": self.texts,
             "unanswered": self.unanswered,
             "classifiers": [each.to_dict() for each in self.compared],
-            "baseline": {"always": list(self.always), **_flat(self.baseline)},
-            "pairs": [self._pair(each) for each in self.differences],
+            "baseline": {"always": list(self.always), **flat(self.baseline)},
+            "pairs": self.pairs_dict(),
             "disagreed": self.disagreed,
             "disagreements": [
                 {
@@ -154,45 +145,9 @@ class Comparison:
                 for row in self.disagreements
             ],
             "left_out": self.left_out or None,
+            "out_of_fold": self.out_of_fold.to_dict() if self.out_of_fold else None,
+            "no_out_of_fold": self.no_out_of_fold,
         }
-
-    def _pair(self, difference: Difference) -> dict[str, Any]:
-        changes = [asdict(change) for change in difference.labels]
-        return {
-            "first": self.title(difference.first),
-            "second": self.title(difference.second),
-            **difference.pairs,
-            "p_adjusted": difference.p_adjusted,
-            "differences": _flat(difference.figures),
-            "labels": [{**change, "label": self.labels[change["label"]]} for change in changes],
-            "sentence": self.sentence(difference),
-        }
-
-    def sentence(self, difference: Difference) -> str:
-        """Which of two is better, if that is significant, for people."""
-        from ..metrics.comparison import p_value_text
-
-        pairs, titles = (
-            difference.pairs,
-            (self.title(difference.first), self.title(difference.second)),
-        )
-        better = titles[pairs["texts_second"] > pairs["texts_first"]]
-        p = p_value_text({**pairs, "p_value": difference.p_adjusted}, "texts_first", "texts_second")
-        counts = (
-            f"{counted(pairs['only_first'], 'row is', 'rows are')} right by {titles[0]} alone,"
-            f" {pairs['only_second']:,} by {titles[1]} alone"
-        )
-        if difference.significant:
-            return f"{counts}: {better} is better ({p})."
-        return f"{counts}: too little to tell which is better ({p})."
-
-
-def _flat(figures: dict[str, Estimate]) -> dict[str, float | None]:
-    """KEY, KEY_low and KEY_high, as an evaluation has them."""
-    found: dict[str, float | None] = {}
-    for key, each in figures.items():
-        found |= {key: each.value, f"{key}_low": each.low, f"{key}_high": each.high}
-    return found
 
 
 def compare(
@@ -201,16 +156,15 @@ def compare(
     may: Callable[[Classifier], bool] = lambda classifier: True,
 ) -> Comparison:
     """Classifiers on the rows that were held back from all of them, with the newest local one of
-    the task of the first, where that was tested on these rows. Sends no request.
+    their task, where that was tested on these rows. The oldest comes first, in whatever order they
+    are named, and each newer one is told against each older one. Sends no request.
 
     may: whether a classifier that was not named may be shown
     Raises EvaluationError for less than two or more than MOST_COMPARED, and as `CommonRows.of`.
     """
-    from ..metrics import figures as declared  # noqa: F401
     from ..metrics.comparison import compare_answers
-    from ..metrics.registry import metrics_of
 
-    named = list({classifier.id: classifier for classifier in classifiers}.values())
+    named = sorted({each.id: each for each in classifiers}.values(), key=lambda each: each.id)
     if len(named) < 2:
         raise EvaluationError("Name at least two different classifiers to compare.")
     if len(named) > MOST_COMPARED:
@@ -221,38 +175,40 @@ def compare(
     common = local or common
     answers, groups = common.answers(), common.groups()
     labels = common.classifiers[0].labels
-    about = {"single" if labels.exclusive else "several", labels.kind}
-    about |= {"two"} if labels.positive is not None else set()
-    metrics = sorted(
-        (each for each in metrics_of(about) if each.compared),
-        key=lambda metric: (metric.place(about) is None, metric.place(about)),
-    )
+    metrics = compared_metrics(labels)
     always, baseline = most_frequent(answers[0])
     figures, differences = compare_answers([*answers, baseline], metrics, groups, len(answers))
+    try:
+        out_of_fold, why_not = compare_out_of_fold(conn, common.classifiers), None
+    except EvaluationError as error:
+        out_of_fold, why_not = None, str(error)
     disagreements = list(_disagreements(common))
     return Comparison(
+        titles=tuple(each.title for each in common.classifiers),
+        rows=len(common.keys),
+        texts=len(set(groups.tolist())),
+        metrics=metrics,
+        differences=tuple(differences),
+        labels=labels.names,
         compared=tuple(
             _facts(conn, classifier, own, added=classifier not in named)
             for classifier, own in zip(common.classifiers, figures, strict=False)
         ),
-        rows=len(common.keys),
-        texts=len(set(groups.tolist())),
         unanswered=common.unanswered,
-        metrics=tuple(metrics),
         always=tuple(labels.names[position] for position in always),
         baseline=figures[-1],
-        differences=tuple(differences),
-        labels=labels.names,
         disagreements=tuple(disagreements[:LISTED]),
         disagreed=len(disagreements),
         left_out=left_out,
+        out_of_fold=out_of_fold,
+        no_out_of_fold=why_not,
     )
 
 
 def _with_local(
     conn: sqlite3.Connection,
     named: Sequence[Classifier],
-    found: Sequence[TestRows],
+    found: Sequence[HeldBack],
     common: CommonRows,
     may: Callable[[Classifier], bool],
 ) -> tuple[CommonRows | None, str]:
@@ -274,7 +230,10 @@ def _with_local(
         rows = tested(conn, newest)
         if not rows.rows.keys() >= set(common.keys):
             return None, f"{newest.title}, which runs on this machine, was tested on other rows."
-        return CommonRows.of([*named, newest], [*found, rows]), ""
+        everyone = sorted(
+            zip([*named, newest], [*found, rows], strict=True), key=lambda each: each[0].id
+        )
+        return CommonRows.of(*zip(*everyone, strict=True)), ""
     except FtclassifyError as error:
         return None, f"{newest.title}, which runs on this machine, is left out: {error}"
 

@@ -1,4 +1,5 @@
-"""What classifiers answered on the test rows that were held back from all of them."""
+"""What classifiers answered on rows that were held back from all of them: the test rows, or rows of
+the training, each answered out of fold."""
 
 from __future__ import annotations
 
@@ -7,13 +8,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from ..core.database import Key
+from ..core.database import Key, relation
 from ..core.errors import EvaluationError
 from ..core.humanize import counted
 from ..core.labels import variant_key
 from ..store.answers import find_answers, input_key
 from ..store.classifiers import Classifier
 from ..store.evaluations import RowResult, judged_rows
+from ..store.out_of_fold import read_out_of_fold
 from .evaluate import answer_here, majority_label, read_test_rows
 from .load_classifier import load_answerer, service_of
 
@@ -24,14 +26,15 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class TestRows:
-    """held: the keys of all of a classifier's test rows; `rows` are those that it has answered."""
+class HeldBack:
+    """held: the keys of all rows that were held back from a classifier; `rows` are those that it
+    has answered."""
 
     held: frozenset[Key]
     rows: dict[Key, RowResult]
 
 
-def tested(conn: sqlite3.Connection, classifier: Classifier) -> TestRows:
+def tested(conn: sqlite3.Connection, classifier: Classifier) -> HeldBack:
     """What its newest evaluation stored; where that stored no rows, as of a view, what it answers
     now. Sends no request: a model at a service counts with its stored answers.
 
@@ -40,12 +43,12 @@ def tested(conn: sqlite3.Connection, classifier: Classifier) -> TestRows:
     stored = judged_rows(conn, classifier)
     if stored:
         known = {row.key: row for row in stored if _is_possible(row, classifier)}
-        return TestRows(frozenset(known), known)
+        return HeldBack(frozenset(known), known)
     records, _ = read_test_rows(conn, classifier)
     held = frozenset(record.key for record in records)
     if service_of(classifier) is None:
         _, rows = answer_here(load_answerer(conn, classifier), records, classifier)
-        return TestRows(held, {row.key: row for row in rows})
+        return HeldBack(held, {row.key: row for row in rows})
     from ..core.near_duplicates import near_groups
 
     texts = [record.text or "" for record in records]
@@ -58,7 +61,35 @@ def tested(conn: sqlite3.Connection, classifier: Classifier) -> TestRows:
             truth = _positions(classifier, record.labels.values or ())
             chosen = None if answer.labels is None else _positions(classifier, answer.labels)
             answered[record.key] = RowResult(record.key, truth, chosen, None, group)
-    return TestRows(held, answered)
+    return HeldBack(held, answered)
+
+
+def answered_out_of_fold(conn: sqlite3.Connection, classifier: Classifier) -> dict[Key, RowResult]:
+    """By key the rows that it was trained on, as models answered that had not seen them; of very
+    many a random sample.
+
+    Raises EvaluationError when there are none that can be told apart, SourceError when the table is
+    gone, ArtifactError when they are damaged.
+    """
+    if not relation(conn, classifier.task.source).identity:
+        raise EvaluationError("the rows of a view cannot be told apart")
+    found = read_out_of_fold(conn, classifier)
+    if found is None:
+        elsewhere = service_of(classifier) is not None
+        raise EvaluationError(
+            "its model is at a service"
+            if elsewhere
+            else "no row could be held out, or this file does not keep what was answered"
+        )
+    rows = zip(
+        found.keys, found.truth, found.chosen, found.score.tolist(), found.groups.tolist(),
+        found.sampled.tolist(), strict=True,
+    )  # fmt: skip
+    return {
+        key: RowResult(key, truth, chosen, score, group)
+        for key, truth, chosen, score, group, sampled in rows
+        if sampled
+    }
 
 
 def _positions(classifier: Classifier, labels: Sequence[Any]) -> tuple[int, ...]:
@@ -93,7 +124,7 @@ class CommonRows:
     by: tuple[list[RowResult], ...]
 
     @classmethod
-    def of(cls, classifiers: Sequence[Classifier], found: Sequence[TestRows]) -> CommonRows:
+    def of(cls, classifiers: Sequence[Classifier], found: Sequence[HeldBack]) -> CommonRows:
         """Raises EvaluationError for classifiers that cannot be compared: they have no row in
         common, or a row has another label for the one than for the other, and to be right is not
         the same for both."""
@@ -117,10 +148,10 @@ class CommonRows:
 
     def _expect_same_labels(self) -> None:
         first = self.classifiers[0]
-        truths = [_variants(first, row.truth) for row in self.by[0]]
+        truths = [variants_of(first, row.truth) for row in self.by[0]]
         for other, rows in zip(self.classifiers[1:], self.by[1:], strict=True):
             differ = sum(
-                truth != _variants(other, row.truth)
+                truth != variants_of(other, row.truth)
                 for truth, row in zip(truths, rows, strict=True)
             )
             if differ:
@@ -153,7 +184,8 @@ class CommonRows:
         return [_several(first, truth == 1, classifier, rows) for classifier, rows in both]
 
 
-def _variants(classifier: Classifier, positions: Sequence[int]) -> set[str]:
+def variants_of(classifier: Classifier, positions: Sequence[int]) -> set[str]:
+    """The labels, however they are written."""
     return {variant_key(classifier.labels.values[position]) for position in positions}
 
 

@@ -139,11 +139,11 @@ def test_the_newest_local_one_is_added_where_it_was_tested_on_these_rows(
     first = find_classifier(conn, "topics")
     paid = [clone(conn, first, name, right, "openai") for name in ("one", "two")]
     found = compare(conn, *paid)
-    assert [each.classifier.title for each in found.compared] == ["one@1", "two@1", "topics@1"]
-    assert [each.added for each in found.compared] == [False, False, True]
-    assert [each.local for each in found.compared] == [False, False, True]
-    assert found.compared[2].bytes
-    assert found.compared[2].usd_per_1000 == 0
+    assert [each.classifier.title for each in found.compared] == ["topics@1", "one@1", "two@1"]
+    assert [each.added for each in found.compared] == [True, False, False]
+    assert [each.local for each in found.compared] == [True, False, False]
+    assert found.compared[0].bytes
+    assert found.compared[0].usd_per_1000 == 0
     assert len(found.differences) == 3
     with conn:  # the local one no longer has all of these rows
         conn.execute(
@@ -157,6 +157,36 @@ def test_the_newest_local_one_is_added_where_it_was_tested_on_these_rows(
     assert [each.classifier.title for each in found.compared] == ["one@1", "two@1"]
     assert found.left_out == "topics@1, which runs on this machine, was tested on other rows."
     assert compare(conn, *paid, may=lambda classifier: False).left_out == ""
+
+
+def test_gains_are_those_of_the_newer_one_in_whatever_order_they_are_named(
+    conn: sqlite3.Connection,
+) -> None:
+    first = find_classifier(conn, "topics")
+    second = clone(conn, first, "perfect", right)
+    found = compare(conn, second, first)
+    assert found == compare(conn, first, second)
+    (pair,) = found.to_dict()["pairs"]
+    assert (pair["first"], pair["second"]) == ("topics@1", "perfect@1")
+    assert pair["differences"]["accuracy"] > 0
+
+
+def test_those_without_answers_out_of_fold_are_named(conn: sqlite3.Connection) -> None:
+    first = find_classifier(conn, "topics")
+    paid, copied = (clone(conn, first, name, right, name) for name in ("openai", "local"))
+    found = compare(conn, first, paid)
+    assert (found.out_of_fold, found.to_dict()["out_of_fold"]) == (None, None)
+    assert [each.classifier.title for each in found.compared] == ["topics@1", "openai@1", "local@1"]
+    assert "openai@1 has no answers out of fold: its model is at a service." in str(
+        found.no_out_of_fold
+    )
+    both = compare(conn, paid, copied).no_out_of_fold
+    assert "local@1 has no answers out of fold: no row could be held out" in str(both)
+    other = clone(conn, first, "other", right, out_of_fold=True)
+    held = compare(conn, other, paid, first).out_of_fold
+    assert held is not None
+    assert (held.titles, len(held.left_out)) == (("topics@1", "other@1"), 1)
+    assert held.figures[1]["accuracy"].value == 1.0
 
 
 @pytest.mark.parametrize("count", [1, MOST_COMPARED + 1])

@@ -10,8 +10,10 @@ from pathlib import Path
 
 import pytest
 from checking import clean_rows, sentence
+from click.testing import CliRunner
 
-from datasette_ftclassify.core.database import connect
+from datasette_ftclassify.cli import ftclassify
+from datasette_ftclassify.core.database import connect, path_of
 from datasette_ftclassify.core.task import define
 from datasette_ftclassify.jobs.compare import compare
 from datasette_ftclassify.jobs.out_of_fold import why_not_used
@@ -25,6 +27,7 @@ from datasette_ftclassify.jobs.train_request import TrainRequest
 from datasette_ftclassify.jobs.train_version import has_new_labels, only_if_better, version_request
 from datasette_ftclassify.jobs.version_rows import corrections, version_changes
 from datasette_ftclassify.store.classifiers import Classifier, find_classifier, find_for_table
+from datasette_ftclassify.store.evaluations import OUT_OF_FOLD, judged_rows
 from datasette_ftclassify.store.jobs.events import job_events
 from datasette_ftclassify.store.jobs.state import get_job
 from datasette_ftclassify.store.used_version import use_version
@@ -132,6 +135,40 @@ def test_it_learns_corrections_and_new_rows_and_both_are_judged_by_the_same_rows
     compared = compare(conn, first, second)
     assert compared.rows == len(before.test)
     assert corrections(conn, second) == 0
+    assert_training_rows_are_compared(conn, first, second, before.train[:3])
+
+
+def assert_training_rows_are_compared(
+    conn: sqlite3.Connection, first: Classifier, second: Classifier, corrected: list[int]
+) -> None:
+    """The rows with the same label for both, and those that were corrected apart from them."""
+    found = compare(conn, second, first)
+    held = found.out_of_fold
+    assert held is not None
+    rows = [
+        {row.key[0]: row for row in judged_rows(conn, each, OUT_OF_FOLD)}
+        for each in (first, second)
+    ]
+    same = rows[0].keys() & rows[1].keys() - {*corrected}
+    assert held.rows == len(same) > 100
+    assert [figures["accuracy"].value for figures in held.figures] == pytest.approx(
+        [sum(of[key].right for key in same) / len(same) for of in rows]
+    )
+    (pair,) = held.to_dict()["pairs"]
+    assert (pair["first"], pair["second"]) == ("letters@1", "letters@2")
+    assert pair["differences"]["accuracy_low"] <= pair["differences"]["accuracy"]
+    assert held.relabelled == 3
+    truth = {key: rows[1][key].truth for key in corrected}
+    assert list(held.right) == [
+        sum(of[key].chosen == truth[key] for key in corrected) for of in rows
+    ]
+    assert str(held.relabelled_said).startswith("3 more rows have other labels since letters@1")
+    told = CliRunner().invoke(
+        ftclassify, ["classifiers", "compare", path_of(conn), "letters@2", "letters@1"]
+    )
+    for said in (held.about, held.relabelled_said, held.sentence(held.differences[0])):
+        assert str(said) in told.stdout
+    assert "letters@2 against letters@1" in told.stdout
 
 
 def test_a_label_that_was_added_is_learnt(conn, before):

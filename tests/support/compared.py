@@ -11,6 +11,8 @@ from datasette_ftclassify.metrics.result import Evaluation
 from datasette_ftclassify.store.artifacts import load_parts
 from datasette_ftclassify.store.classifiers import Classifier, add_classifier
 from datasette_ftclassify.store.evaluations import (
+    OUT_OF_FOLD,
+    TEST,
     RowResult,
     add_evaluation,
     evaluation_text,
@@ -23,9 +25,15 @@ Answer = Callable[[int, RowResult], RowResult]
 
 
 def clone(
-    conn: sqlite3.Connection, first: Classifier, name: str, answer: Answer, trainer: str = "local"
+    conn: sqlite3.Connection,
+    first: Classifier,
+    name: str,
+    answer: Answer,
+    trainer: str = "local",
+    *,
+    out_of_fold: bool = False,
 ) -> Classifier:
-    """The same classifier by another name, evaluated with other answers."""
+    """The same classifier by another name, evaluated with other answers; also out of fold."""
     made = add_classifier(
         conn,
         name=name,
@@ -39,9 +47,11 @@ def clone(
         parts=load_parts(conn, first),
         report=first.report,
     )
-    metrics = stored_metrics(first, str(evaluation_text(conn, first)))
-    rows = [answer(place, row) for place, row in enumerate(judged_rows(conn, first))]
-    add_evaluation(conn, made, "test", cast("Evaluation", metrics), rows)
+    for split in [TEST, OUT_OF_FOLD] if out_of_fold else [TEST]:
+        metrics = stored_metrics(first, str(evaluation_text(conn, first, split)))
+        judged = judged_rows(conn, first, split)
+        rows = [answer(place, row) for place, row in enumerate(judged)]
+        add_evaluation(conn, made, split, cast("Evaluation", metrics), rows)
     return made
 
 

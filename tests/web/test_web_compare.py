@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import sqlite3
@@ -17,6 +18,7 @@ from datasette_ftclassify.core.database import connect
 from datasette_ftclassify.core.errors import EvaluationError
 from datasette_ftclassify.jobs.compare import compare
 from datasette_ftclassify.store.classifiers import find_classifier, list_classifiers
+from datasette_ftclassify.store.evaluations import OUT_OF_FOLD, judged_rows
 
 CARD = "/town/-/ftclassify/classifiers/topics"
 PAGE = f"{CARD}/compare"
@@ -45,9 +47,35 @@ async def test_what_page_json_and_core_say_is_the_same(file: Path) -> None:
         value = each.figures["macro_f1"].value
         assert f"{value:.3f}" in page
     assert "Always “" in page
+    assert str(found.no_out_of_fold) in page
     assert "at a service" in page
     assert "on this machine" in page
     assert "They answer 48 rows differently; these are the first 25" in page
+
+
+async def test_rows_of_the_training_are_compared_on_the_page_of_either(
+    file: Path, tmp_path: Path
+) -> None:
+    path = Path(shutil.copy(file, tmp_path / "town.db"))
+    with closing(connect(path)) as conn:
+        first = find_classifier(conn, "topics")
+        second = clone(conn, first, "sure", right, out_of_fold=True)
+        relabelled = [row.key for row in judged_rows(conn, first, OUT_OF_FOLD) if row.truth == (0,)]
+        with conn:
+            conn.executemany(
+                "update _ftclassify_evaluation_rows set truth = '[1]', chosen = '[1]' where row_key"
+                " = ? and evaluation_id = (select max(id) from _ftclassify_evaluations)",
+                [(json.dumps(key),) for key in relabelled[:3]],
+            )
+        held = compare(conn, first, second).out_of_fold
+    assert held is not None
+    assert (held.relabelled, held.right[1]) == (3, 3)
+    for page in (f"{PAGE}?with=sure", f"{PAGE.replace('topics', 'sure')}?with=topics"):
+        shown = seen((await get(serve(path), page)).text)
+        assert "topics@1 against sure@1" not in shown
+        assert shown.count("sure@1 against topics@1") == 2
+        for said in (held.about, held.relabelled_said, held.sentence(held.differences[0])):
+            assert str(said) in shown
 
 
 async def test_the_rows_with_different_answers_lead_to_themselves(file: Path) -> None:

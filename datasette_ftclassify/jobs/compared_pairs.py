@@ -1,0 +1,203 @@
+"""Classifiers on the same rows, each newer one told against each older one: the test rows in
+`compare`, and here the rows that they were trained on, answered out of fold."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from ..core.errors import EvaluationError, FtclassifyError
+from ..core.humanize import counted, rows_text
+from ..store.classifiers import Classifier
+from .compared_rows import CommonRows, HeldBack, answered_out_of_fold, variants_of
+
+if TYPE_CHECKING:
+    from ..core.labels import LabelSet
+    from ..metrics.comparison import Difference, Estimate
+    from ..metrics.registry import Metric
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Classifiers on the same rows.
+
+    titles:      of the classifiers, the oldest first
+    rows:        of so many different `texts`
+    metrics:     that are compared, the most telling first
+    differences: between each two, the newer against the older
+    labels:      their names, by the places that `differences` speak of
+    """
+
+    titles: tuple[str, ...]
+    rows: int
+    texts: int
+    metrics: tuple[Metric, ...]
+    differences: tuple[Difference, ...]
+    labels: tuple[str, ...]
+
+    def title(self, place: int) -> str:
+        return self.titles[place]
+
+    def pairs_dict(self) -> list[dict[str, Any]]:
+        return [self._pair(each) for each in self.differences]
+
+    def _pair(self, difference: Difference) -> dict[str, Any]:
+        changes = [asdict(change) for change in difference.labels]
+        return {
+            "first": self.title(difference.first),
+            "second": self.title(difference.second),
+            **difference.pairs,
+            "p_adjusted": difference.p_adjusted,
+            "differences": flat(difference.figures),
+            "labels": [{**change, "label": self.labels[change["label"]]} for change in changes],
+            "sentence": self.sentence(difference),
+        }
+
+    def sentence(self, difference: Difference) -> str:
+        """Which of two is better, if that is significant, for people."""
+        from ..metrics.comparison import p_value_text
+
+        pairs, titles = (
+            difference.pairs,
+            (self.title(difference.first), self.title(difference.second)),
+        )
+        better = titles[pairs["texts_second"] > pairs["texts_first"]]
+        p = p_value_text({**pairs, "p_value": difference.p_adjusted}, "texts_first", "texts_second")
+        counts = (
+            f"{counted(pairs['only_first'], 'row is', 'rows are')} right by {titles[0]} alone,"
+            f" {pairs['only_second']:,} by {titles[1]} alone"
+        )
+        if difference.significant:
+            return f"{counts}: {better} is better ({p})."
+        return f"{counts}: too little to tell which is better ({p})."
+
+
+@dataclass(frozen=True)
+class OutOfFoldPairs(Pairs):
+    """Classifiers on rows that all were trained on, with the same labels, each row answered by
+    models that had not seen it.
+
+    figures:       of each, by key
+    relabelled:    other rows that all answered: their labels are not the same for all
+    right:         of each, how many of those it answers as they are labelled for the newest
+    left_out:      sentences on those that have no such answers
+    """
+
+    figures: tuple[dict[str, Estimate], ...]
+    relabelled: int
+    right: tuple[int, ...]
+    left_out: tuple[str, ...]
+
+    @property
+    def about(self) -> str:
+        """What rows these are, for people."""
+        return (
+            f"{rows_text(self.rows).capitalize()} of the training, with the same label for all, "
+            "each answered by models that had not seen it (cross-validation). Recipes were chosen "
+            "by these rows, so only the test rows say how good each is; the difference counts."
+        )
+
+    @property
+    def relabelled_said(self) -> str | None:
+        """What is right among the rows that have another label now, for people; None: there are
+        none."""
+        if not self.relabelled:
+            return None
+        have = counted(self.relabelled, "more row has another label", "more rows have other labels")
+        pairs = zip(self.titles, self.right, strict=True)
+        right = ", ".join(f"{title} is right on {count:,}" for title, count in pairs)
+        return (
+            f"{have} since {self.titles[0]} was trained. By the labels of {self.titles[-1]}, "
+            f"{right}. They are counted apart: a review that shows rows for what a model said of "
+            "them says nothing of the others."
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "rows": self.rows,
+            "texts": self.texts,
+            "classifiers": [
+                {"title": title, **flat(figures)}
+                for title, figures in zip(self.titles, self.figures, strict=True)
+            ],
+            "pairs": self.pairs_dict(),
+            "relabelled": {
+                "rows": self.relabelled,
+                "right": dict(zip(self.titles, self.right, strict=True)),
+            },
+            "left_out": list(self.left_out),
+        }
+
+
+def flat(figures: Mapping[str, Estimate]) -> dict[str, float | None]:
+    """KEY, KEY_low and KEY_high, as an evaluation has them."""
+    found: dict[str, float | None] = {}
+    for key, each in figures.items():
+        found |= {key: each.value, f"{key}_low": each.low, f"{key}_high": each.high}
+    return found
+
+
+def compared_metrics(labels: LabelSet) -> tuple[Metric, ...]:
+    """Those that are compared, the most telling first."""
+    from ..metrics import figures as declared  # noqa: F401
+    from ..metrics.registry import metrics_of
+
+    about = {"single" if labels.exclusive else "several", labels.kind}
+    about |= {"two"} if labels.positive is not None else set()
+    return tuple(sorted(
+        (each for each in metrics_of(about) if each.compared),
+        key=lambda metric: (metric.place(about) is None, metric.place(about)),
+    ))  # fmt: skip
+
+
+def compare_out_of_fold(
+    conn: sqlite3.Connection, classifiers: Sequence[Classifier]
+) -> OutOfFoldPairs:
+    """Those of some classifiers that were answered out of fold, the oldest first, on the rows that
+    all have in common. Raises EvaluationError where fewer than two have any, or none in common."""
+    from ..metrics.comparison import compare_answers
+
+    found, left_out = [], []
+    for classifier in classifiers:
+        try:
+            found.append((classifier, answered_out_of_fold(conn, classifier)))
+        except FtclassifyError as error:
+            left_out.append(f"{classifier.title} has no answers out of fold: {error}".rstrip("."))
+    if len(found) < 2:
+        raise EvaluationError(f"{'. '.join(left_out)}.")
+    having = tuple(classifier for classifier, _ in found)
+    first = found[0][1]
+    learnt = {
+        key: [variants_of(classifier, rows[key].truth) for classifier, rows in found]
+        for key in first
+        if all(key in rows for _, rows in found)
+    }
+    same = [key for key, labels in learnt.items() if all(each == labels[-1] for each in labels)]
+    others = learnt.keys() - same
+    if not same:
+        raise EvaluationError(
+            f"{' and '.join(each.title for each in having)} have answered no row out of fold that "
+            "has the same label for all."
+        )
+    held = [HeldBack(frozenset(same), {key: rows[key] for key in same}) for _, rows in found]
+    common = CommonRows.of(having, held)
+    answers, groups = common.answers(), common.groups()
+    metrics = compared_metrics(having[0].labels)
+    figures, differences = compare_answers(answers, metrics, groups, len(answers))
+    return OutOfFoldPairs(
+        titles=tuple(each.title for each in having),
+        rows=len(same),
+        texts=len(set(groups.tolist())),
+        metrics=metrics,
+        differences=tuple(differences),
+        labels=having[0].labels.names,
+        figures=tuple(figures),
+        relabelled=len(others),
+        right=tuple(
+            sum(variants_of(each, rows[key].chosen or ()) == learnt[key][-1] for key in others)
+            for each, rows in found
+        ),
+        left_out=tuple(f"{said}." for said in left_out),
+    )
