@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import TYPE_CHECKING
 
 import click
 
 from ..core.humanize import key_list, percent, score
 from .options import database_argument, json_option, open_database, param_option, where_option
-from .output import echo, friendly, one_line, print_json
+from .output import echo, friendly, one_line, print_json, say
+from .train_steps import train_words
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -40,6 +42,7 @@ def drift(
       datasette ftclassify classifiers drift mail.db messages
       datasette ftclassify classifiers drift mail.db messages --where "received > '2026-11'"
     """
+    from ..core.splits import SplitPlan
     from ..jobs.drift import find_drift
     from ..store.classifiers import find_classifier
 
@@ -51,6 +54,9 @@ def drift(
         print_json({**about, **found.to_dict()})
     else:
         _describe(found)
+        if found.share is not None:
+            words = train_words(database, classifier.task, SplitPlan(test=found.share))
+            say(f"Next: {shlex.join([*words, '--name', classifier.name])}")
 
 
 def _describe(found: Drift) -> None:

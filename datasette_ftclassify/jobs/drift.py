@@ -8,11 +8,12 @@ change.
 
 from __future__ import annotations
 
+import math
 import re
 import sqlite3
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from ..core.database import (
@@ -54,6 +55,10 @@ MOST_CHARACTERS = 4_000_000
 LEAST_ROWS = 50
 """Texts of each kind; fewer cannot show a change."""
 
+MOST_TESTED = 0.4
+"""Share of the labelled rows, 0-1, that is proposed for a test at most."""
+_STEP = 0.05
+
 CLEARLY = 3.0
 """Standard errors by which a word or a label must have grown to be named."""
 
@@ -91,6 +96,7 @@ class Drift:
     read:      rows of the table that were looked at, the newest ones
     all_read:  whether these are all
     tests:     none where `problem` says why nothing can be said
+    share:     0-1, for the test of another training, where that would give enough test rows
     """
 
     new: int
@@ -102,6 +108,7 @@ class Drift:
     labels: Sequence[Growth] = ()
     rows: Sequence[NewRow] = ()
     problem: str | None = None
+    share: float | None = None
 
     @property
     def changed(self) -> bool:
@@ -139,19 +146,23 @@ def find_drift(
     test = reader.test_rows()
     new = reader.new_rows(where, params or {})
     found = Drift(len(new), len(test), reader.read, reader.all_read)
-    if (problem := _too_few(found, classifier)) is not None:
-        return Drift(found.new, found.test, found.read, found.all_read, problem=problem)
+    if found.test < LEAST_ROWS:
+        problem, share = _too_few_tested(classifier, found.test)
+        return replace(found, problem=problem, share=share)
+    if found.new < LEAST_ROWS:
+        problem = (
+            f"There are {rows_text(found.new)} with new texts, and {LEAST_ROWS} are needed to tell "
+            "a change from chance."
+        )
+        return replace(found, problem=problem)
     before, now = (answered(answerer, list(rows.values())) for rows in (test, new))
     names = classifier.labels.names
-    return Drift(
-        found.new,
-        found.test,
-        found.read,
-        found.all_read,
-        drift_tests(before, now, len(names)),
-        _grown_words(list(test.values()), list(new.values())),
-        _grown_labels(before, now, names),
-        _least_known(new, now, names),
+    return replace(
+        found,
+        tests=drift_tests(before, now, len(names)),
+        words=_grown_words(list(test.values()), list(new.values())),
+        labels=_grown_labels(before, now, names),
+        rows=_least_known(new, now, names),
     )
 
 
@@ -189,18 +200,23 @@ def _source(conn: sqlite3.Connection, classifier: Classifier) -> Relation:
     return source
 
 
-def _too_few(found: Drift, classifier: Classifier) -> str | None:
-    if found.test < LEAST_ROWS:
-        return (
-            f"{classifier.title} has {rows_text(found.test)} with texts of their own in its test "
-            f"part, and {LEAST_ROWS} are needed to compare with: train it with a larger test part."
-        )
-    if found.new < LEAST_ROWS:
-        return (
-            f"There are {rows_text(found.new)} with new texts, and {LEAST_ROWS} are needed to tell "
-            "a change from chance."
-        )
-    return None
+def _too_few_tested(classifier: Classifier, texts: int) -> tuple[str, float | None]:
+    """Why so few test texts say nothing and what helps, and the share for the test that would do;
+    None: no share of these rows would, or a column says which rows are the test's."""
+    problem = (
+        f"{classifier.title} has {rows_text(texts)} with texts of their own in its test part, and "
+        f"{LEAST_ROWS} are needed to compare with. A new version keeps these test rows"
+    )
+    if classifier.task.split_column is not None:
+        column = classifier.task.split_column
+        return f"{problem}: let {column} say test of more rows, and train it anew.", None
+    rows = classifier.report.get("rows") or {}
+    labelled = sum(rows.values())
+    share = rows.get("test", 0) / labelled * LEAST_ROWS / texts if texts and labelled else 1.0
+    if share > MOST_TESTED:
+        return f"{problem}, and there are too few others: label more, and train it anew.", None
+    share = math.ceil(share / _STEP) * _STEP
+    return f"{problem}: train it anew with a share for the test of {share:.2g}.", round(share, 2)
 
 
 class _Reader:

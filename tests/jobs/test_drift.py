@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
+import shlex
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
+from html import unescape
 from pathlib import Path
 
 import pytest
@@ -16,9 +19,13 @@ from visiting import ROOT, get, serve
 from datasette_ftclassify.cli import ftclassify
 from datasette_ftclassify.core.database import connect
 from datasette_ftclassify.core.errors import EvaluationError, SourceError
+from datasette_ftclassify.core.task import define
 from datasette_ftclassify.jobs import drift as drift_module
 from datasette_ftclassify.jobs.drift import Drift, find_drift
 from datasette_ftclassify.jobs.publish import publish_copy
+from datasette_ftclassify.jobs.train import train_classifier
+from datasette_ftclassify.jobs.train_request import TrainRequest
+from datasette_ftclassify.jobs.train_version import version_request
 from datasette_ftclassify.store.classifiers import find_classifier
 from datasette_ftclassify.trainers.local.model import LocalModel
 
@@ -63,6 +70,55 @@ def test_few_rows_say_nothing(conn):
     few = found(conn)
     assert few.tests == ()
     assert "50 are needed" in str(few.problem)
+
+
+SMALL = "/small/-/ftclassify/classifiers/sports/drift"
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Path:
+    """Of 120 rows, trained with the usual shares."""
+    path = tmp_path / "small.db"
+    with closing(connect(path, must_exist=False)) as conn:
+        texts, labels = sports(120, seed=1)
+        with conn:
+            conn.execute("create table texts (id integer primary key, text text, sport text)")
+            conn.executemany(INSERT, [*zip(texts, map(str, labels), strict=True)])
+        task = define(conn, "texts", text=["text"], labels=["sport"])
+        train_classifier(conn, task, TrainRequest(name="sports", curve=False))
+        add(conn, sports(90, seed=2)[0])
+    return path
+
+
+async def test_what_is_said_of_few_test_rows_helps(small, monkeypatch):
+    """A new version keeps them, and another training has as many as are needed."""
+    monkeypatch.setattr(drift_module, "LEAST_ROWS", 30)
+    with closing(connect(small)) as conn:
+        few = found(conn)
+        assert few.test < 30
+        assert "A new version keeps these test rows" in str(few.problem)
+        assert few.share == pytest.approx(0.3, abs=0.05)
+        task, request = version_request(conn, find_classifier(conn, "sports"))
+        train_classifier(conn, task, request)
+        assert found(conn).test == few.test
+    page = (await get(serve(small, writers=ROOT), SMALL, ROOT)).text
+    address = unescape(re.findall(r'href="([^"]+)">Train it anew', page)[0])
+    form = (await get(serve(small, writers=ROOT), address, ROOT)).text
+    assert re.search(rf'name="test"[^>]*value="{few.share}"', form)
+    said = CliRunner().invoke(ftclassify, ["classifiers", "drift", str(small), "sports"])
+    command = shlex.split(said.stderr.rpartition("Next: ")[2])
+    again = CliRunner().invoke(ftclassify, [*command[2:], "--no-curve"])
+    assert again.exit_code == 0, again.output
+    with closing(connect(small)) as conn:
+        assert found(conn).problem is None
+
+
+def test_too_few_rows_for_a_test_are_said(small, monkeypatch):
+    monkeypatch.setattr(drift_module, "LEAST_ROWS", 80)
+    with closing(connect(small)) as conn:
+        few = found(conn)
+        assert few.share is None
+        assert "label more" in str(few.problem)
 
 
 def test_copies_say_nothing(conn):

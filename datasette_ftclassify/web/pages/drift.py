@@ -52,6 +52,27 @@ async def drift_page(ask: PageRequest) -> Response:
         "refused": problem,
         "table": classifier.task.source,
         "retrain": ask.url("classifiers", classifier.title, "retrain"),
+        "anew": _anew(ask, data.get("share")),
     }
     about = {"classifier": classifier.name, "version": classifier.version}
     return await show(ask, {**about, **data}, more=more, status=400 if problem else 200)
+
+
+def _anew(ask: PageRequest, share: float | None) -> str | None:
+    """The page that trains the classifier's task on a new split; None where it could not choose
+    those rows."""
+    task = ask.classifier.task
+    if share is None or task.where is not None or task.other is not None:
+        return None
+    said = {"template": task.template, "markup": task.markup, "delimiter": task.delimiter}
+    chosen = {name: value for name, value in said.items() if value is not None}
+    return ask.url(
+        "train",
+        table=task.source,
+        text=list(task.text),
+        label=list(task.labels),
+        kind=task.kind,
+        name=ask.classifier.name,
+        test=share,
+        **chosen,
+    )
