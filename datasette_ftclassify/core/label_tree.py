@@ -12,14 +12,18 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from heapq import nlargest
-from typing import Any
+from typing import Annotated
 
-from .errors import ArtifactError
+from .labels import MAX_LABELS
+from .typed_json import AtMost
 
 LISTED = 4
 MOST_LEVELS = 5
 _LONGEST = 500
 """Characters of a group's name."""
+
+GroupPath = Annotated[tuple[Annotated[str, AtMost(_LONGEST)], ...], AtMost(MOST_LEVELS)]
+"""The names of the groups that a label is in, the coarsest first; empty for one that is in none."""
 
 
 @dataclass(frozen=True)
@@ -36,11 +40,9 @@ class Group:
 
 @dataclass(frozen=True)
 class LabelTree:
-    """paths: of each label, in the order of the label set, the names of the groups that it is in,
-    the coarsest first; empty for a label that is in none
-    """
+    """paths: of each label, in the order of the label set"""
 
-    paths: tuple[tuple[str, ...], ...]
+    paths: Annotated[tuple[GroupPath, ...], AtMost(MAX_LABELS)]
 
     @property
     def levels(self) -> int:
@@ -93,26 +95,6 @@ class LabelTree:
             if found is not None and found.score >= least:
                 return found
         return None
-
-    def to_list(self) -> list[list[str]]:
-        return [list(path) for path in self.paths]
-
-    @classmethod
-    def from_list(cls, data: object, n_labels: int) -> LabelTree:
-        """Raises ArtifactError for what is none of so many labels."""
-        sound = isinstance(data, list) and len(data) == n_labels and all(map(_is_path, data))
-        if not sound:
-            raise ArtifactError("A tree of labels is damaged in this file: choose it again.")
-        assert isinstance(data, list)
-        return cls(tuple(tuple(path) for path in data))
-
-
-def _is_path(path: Any) -> bool:
-    return (
-        isinstance(path, list)
-        and len(path) <= MOST_LEVELS
-        and all(isinstance(name, str) and len(name) <= _LONGEST for name in path)
-    )
 
 
 def tree_by_delimiter(names: Sequence[str], delimiter: str) -> LabelTree:

@@ -35,6 +35,13 @@ class AtMost:
         return not isinstance(value, Sized) or len(value) <= self.most
 
 
+def _is_share(value: float) -> bool:
+    return 0 <= value <= 1
+
+
+Share = Annotated[float, _is_share]
+
+
 @cache
 def _hints(cls: Any) -> Mapping[str, Any]:
     return get_type_hints(cls, include_extras=True)

@@ -32,7 +32,7 @@ from ..store.artifacts import MAX_ARTIFACT, MAX_PARTS
 from ..store.card_notes import LONGEST, CardNotes, card_notes, keep_notes
 from ..store.classifiers import Classifier, add_classifier, check_name
 from ..store.evaluations import TEST, add_evaluation, evaluation_text
-from ..store.minimum_scores import KeptTree, MinimumScore, find_minimum, set_minimum
+from ..store.minimum_scores import MinimumScore, find_minimum, set_minimum
 from ..store.reports import read_report
 from ..store.schema import ensure_schema, transaction
 from ..store.splits import StoredPlan, add_split, split_plan
@@ -129,7 +129,6 @@ def store_model(
             keep_notes(conn, classifier, model.notes)
         if model.minimum is not None:
             set_minimum(conn, classifier, model.minimum)
-            find_minimum(conn, classifier)  # one that makes no sense is refused, and all with it
     return classifier
 
 
@@ -259,17 +258,16 @@ def _described(about: JsonObject, parts: Mapping[str, bytes]) -> PortableModel:
         parts=parts,
         metrics=kept,
         notes=notes,
-        minimum=None if minimum is None else _minimum(minimum, len(labels)),
+        minimum=None if minimum is None else _minimum(minimum, labels),
     )
 
 
-def _minimum(data: JsonObject, n_labels: int) -> MinimumScore:
-    words = {**data}
-    tree = words.pop("tree", None)
+def _minimum(data: JsonObject, labels: LabelSet) -> MinimumScore:
     what = f"The minimum score in {MODEL} was"
-    found = read_stored(MinimumScore, words, what, "export the model again")
-    kept = None if tree is None else KeptTree.from_dict(tree, n_labels)
-    return replace(found, tree=kept, set_by=None)
+    found = read_stored(MinimumScore, data, what, "export the model again")
+    if not found.fits(labels):
+        raise ArtifactError(f"The minimum score in {MODEL} is not one for these labels.")
+    return replace(found, set_by=None)
 
 
 def _parts(root: Path, declared: object) -> dict[str, bytes]:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Annotated, TypedDict
 
 from ..core.labels import MAX_LABELS, MAX_NAME
-from ..core.typed_json import AtMost
+from ..core.typed_json import AtMost, Share
 
 MOST_BINS = 100
 MOST_REASONS = 100
@@ -21,10 +21,6 @@ MOST_CELLS = 50_000
 
 def _is_count(value: int) -> bool:
     return value >= 0
-
-
-def _is_share(value: float) -> bool:
-    return 0 <= value <= 1
 
 
 def _are_bins(value: Sequence[Bin]) -> bool:
@@ -53,7 +49,6 @@ def _is_confusion(value: Confusion) -> bool:
 
 
 Count = Annotated[int, _is_count]
-Share = Annotated[float, _is_share]
 Name = Annotated[str, AtMost(MAX_NAME)]
 Names = Annotated[list[Name], AtMost(MAX_LABELS)]
 

@@ -5,14 +5,16 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Annotated, Any, TypedDict
 
 from ..core.database import quote
 from ..core.errors import ArtifactError
-from ..core.label_tree import Group, LabelTree
-from ..core.labels import MAX_LABELS
-from ..core.untrusted_json import MOST_BYTES, read_json
+from ..core.label_tree import MOST_LEVELS, Group, GroupPath, LabelTree
+from ..core.labels import MAX_LABELS, LabelSet
+from ..core.typed_json import AtMost, Share, read_dataclass, read_typed_dict
+from ..core.untrusted_json import MOST_BYTES, JsonObject, read_json
 from .cell_size import LONGEST_NAME, at_most
 from .classifiers import Classifier, now, reading_store
 from .schema import ensure_schema, transaction
@@ -29,6 +31,17 @@ _CELLS = {
     else f"case when typeof({name}) in ('real', 'integer', 'null') then {name} else '' end"
     for name in NAMES
 }
+_JSON = {
+    "thresholds": ("thresholds of the labels", MAX_LABELS + 1),
+    "tree": ("tree of the labels", 5 * MAX_LABELS + 100),
+}
+"""What they are called, and how many values they have at most."""
+
+
+class _StoredTree(TypedDict):
+    origin: str
+    labels: Annotated[tuple[GroupPath, ...], AtMost(MAX_LABELS)]
+    levels: Annotated[tuple[Share | None, ...], AtMost(MOST_LEVELS)]
 
 
 @dataclass(frozen=True)
@@ -44,19 +57,17 @@ class KeptTree:
     tree: LabelTree
     levels: tuple[float | None, ...]
 
-    def to_dict(self) -> dict[str, Any]:
-        return {"origin": self.origin, "labels": self.tree.to_list(), "levels": list(self.levels)}
+    def to_dict(self) -> _StoredTree:
+        return {"origin": self.origin, "labels": self.tree.paths, "levels": self.levels}
 
     @classmethod
-    def from_dict(cls, data: object, n_labels: int) -> KeptTree:
-        """Raises ArtifactError for what is none of so many labels."""
-        if not isinstance(data, dict) or not isinstance(data.get("origin"), str):
-            raise ArtifactError("A tree of labels is damaged in this file: choose it again.")
-        tree, levels = LabelTree.from_list(data.get("labels"), n_labels), data.get("levels")
-        sound = isinstance(levels, list) and len(levels) == tree.levels
-        if not sound or not all(map(_is_share_or_none, levels or ())):
-            raise ArtifactError("A tree of labels is damaged in this file: choose it again.")
-        return cls(data["origin"], tree, tuple(levels or ()))
+    def from_dict(cls, data: JsonObject) -> KeptTree:
+        """Raises TypeError for what is none."""
+        stored = read_typed_dict(_StoredTree, data)
+        tree, levels = LabelTree(stored["labels"]), stored["levels"]
+        if len(levels) != tree.levels:
+            raise TypeError(f"{len(levels)} minimum scores of {tree.levels} levels")
+        return cls(stored["origin"], tree, levels)
 
 
 @dataclass(frozen=True)
@@ -75,15 +86,25 @@ class MinimumScore:
     """
 
     strength: str
-    score: float | None = None
-    thresholds: tuple[float | None, ...] | None = None
-    wrong: float | None = None
+    score: Share | None = None
+    thresholds: Annotated[tuple[Share | None, ...], AtMost(MAX_LABELS)] | None = None
+    wrong: Share | None = None
     figure: str | None = None
-    least: float | None = None
-    coverage: float | None = None
+    least: Share | None = None
+    coverage: Share | None = None
     set_by: str | None = None
     set_at: str = ""
     tree: KeptTree | None = None
+
+    def fits(self, labels: LabelSet) -> bool:
+        """Whether it can be one for answers with these labels."""
+        several, n = not labels.exclusive, len(labels)
+        return (
+            (self.score is None) == several
+            and (self.thresholds is not None) == several
+            and (self.thresholds is None or len(self.thresholds) == n)
+            and (self.tree is None or (not several and len(self.tree.tree.paths) == n))
+        )
 
     def allows(self, score: float | None) -> bool:
         """Whether an answer of that score, 0-1, is given; None: it has none, and is not."""
@@ -147,38 +168,13 @@ def set_minimum(
 
 
 def _read(classifier: Classifier, cells: dict[str, Any]) -> MinimumScore:
-    several = not classifier.labels.exclusive
-    thresholds = cells["thresholds"]
-    sound = (
-        isinstance(cells["strength"], str)
-        and all(_is_share_or_none(cells[name]) for name in ("score", "wrong", "least", "coverage"))
-        and all(isinstance(cells[name], (str, type(None))) for name in ("figure", "set_by"))
-        and isinstance(cells["set_at"], str)
-        and (cells["score"] is None) == several
-        and (thresholds is not None) == several
+    for name, (what, most) in _JSON.items():
+        if cells[name] is not None:
+            cells[name] = read_json(cells[name], what, most_items=most)
+    with suppress(TypeError):
+        minimum = read_dataclass(MinimumScore, cells)
+        if minimum.fits(classifier.labels):
+            return minimum
+    raise ArtifactError(
+        f"The minimum score of {classifier.title} is damaged in this file: choose it again."
     )
-    if sound and several:
-        found = read_json(thresholds, "thresholds of the labels", most_items=MAX_LABELS + 1)
-        sound = (
-            isinstance(found, list)
-            and len(found) == len(classifier.labels)
-            and all(map(_is_share_or_none, found))
-        )
-        cells["thresholds"] = tuple(found) if sound else None
-    tree = cells["tree"]
-    if sound and tree is not None:
-        if several:
-            sound = False
-        else:
-            most = 5 * MAX_LABELS + 100
-            data = read_json(tree, "tree of the labels", most_items=most)
-            cells["tree"] = KeptTree.from_dict(data, len(classifier.labels))
-    if not sound:
-        raise ArtifactError(
-            f"The minimum score of {classifier.title} is damaged in this file: choose it again."
-        )
-    return MinimumScore(**cells)
-
-
-def _is_share_or_none(value: object) -> bool:
-    return value is None or (type(value) in (int, float) and 0 <= value <= 1)  # type: ignore[operator]

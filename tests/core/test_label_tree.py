@@ -8,11 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from datasette_ftclassify.core.errors import ArtifactError
 from datasette_ftclassify.core.label_tree import (
     GROUPED,
     LISTED,
-    LabelTree,
     tree_by_confusion,
     tree_by_delimiter,
     tree_of_pairs,
@@ -87,14 +85,3 @@ def test_a_group_is_at_least_as_probable_as_its_likeliest_label(weights, data):
     else:
         best = max(shares[i] for i in listed if groups[i] is not None)
         assert best - 1e-9 <= found.score <= 1
-
-
-@pytest.mark.parametrize("data", [None, [], [["a"]], [["a"], "b"], [["a"], [1]], [["x"] * 9, []]])
-def test_a_damaged_tree_is_refused(data):
-    with pytest.raises(ArtifactError, match="damaged"):
-        LabelTree.from_list(data, 2)
-
-
-def test_it_is_read_as_it_was_written():
-    tree = tree_by_delimiter(NAMES, "/")
-    assert LabelTree.from_list(tree.to_list(), len(NAMES)) == tree

@@ -241,6 +241,9 @@ TAMPERED = {
     "a minimum score that is none": lambda folder: changed(
         folder, minimum_score={"strength": "fixed", "score": 7}
     ),
+    "a minimum score of other labels": lambda folder: changed(
+        folder, minimum_score={"strength": "fixed", "thresholds": [0.5]}
+    ),
     "a seed that is none": lambda folder: changed(folder, seed=1e400),
     "a report that is none": lambda folder: changed(folder, report={"recipe": [1]}),
 }

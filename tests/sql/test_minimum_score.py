@@ -114,6 +114,26 @@ def test_a_damaged_one_answers_nothing_and_says_so(conn, damage: str):
     assert value(conn, "select ft_classify(?)", [DRAIN]) is not None
 
 
+@pytest.mark.parametrize(
+    "damage",
+    [
+        {"labels": None}, {"labels": []}, {"labels": [["a"]]}, {"first": "b"}, {"first": [1]},
+        {"first": ["x"] * 9}, {"first": ["x" * 501]}, {"levels": []}, {"levels": [7]},
+        {"levels": 0.5}, {"origin": 3},
+    ],
+)  # fmt: skip
+def test_a_damaged_tree_of_labels_is_one_too(conn, damage: dict[str, object]):
+    others = [["a"]] * (len(find_classifier(conn, "topics").labels) - 1)
+    whole = {"origin": "'/'", "labels": [["a"], *others], "levels": [0.5]}
+    if "first" in damage:
+        damage = {"labels": [damage["first"], *others]}
+    keep(conn, 0.0)
+    for tree, sound in ((whole, True), ({**whole, **damage}, False)):
+        with conn:
+            conn.execute("update _ftclassify_minimum_scores set tree = ?", [json.dumps(tree)])
+        assert (value(conn, "select ft_classify(?)", [DRAIN]) is not None) is sound
+
+
 def test_thresholds_of_another_number_of_labels_are_damaged(conn):
     for thresholds in ((), (0.5,), None):
         keep(conn, None, "subjects", thresholds=thresholds)
