@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from ..present.jobs import JobFacts
     from ..store.jobs.events import Event
     from ..store.jobs.job import Job
+    from ..store.jobs.queries import Find
 
 MOST_FIGURES = 4
 """Events with figures in a row that are shown one by one."""
@@ -23,11 +24,11 @@ def line(conn: sqlite3.Connection, job: Job) -> str:
     return line_of(conn, describe(conn, job))
 
 
-def line_of(conn: sqlite3.Connection, facts: JobFacts) -> str:
+def line_of(conn: sqlite3.Connection, facts: JobFacts, find: Find | None = None) -> str:
     job = facts.job
     parts = [
         f"{job.id:4}", f"{job.kind:8}", f"{job.shown_state:11}", job.created_at,
-        *(part for part in (_about(conn, job), *_figures(facts)) if part),
+        *(part for part in (_about(conn, job, find), *_figures(facts)) if part),
     ]  # fmt: skip
     return "  ".join(parts)
 
@@ -47,15 +48,14 @@ def _figures(facts: JobFacts) -> list[str]:
     return [*parts, (job.error or "") if job.state in ("paused", "failed", "cancelled") else ""]
 
 
-def _about(conn: sqlite3.Connection, job: Job) -> str:
+def _about(conn: sqlite3.Connection, job: Job, find: Find | None) -> str:
     from ..core.errors import FtclassifyError
     from ..jobs.kinds import kind_of, named
     from ..store.classifiers import find_by_id
 
+    find = find or find_by_id
     try:
-        classifier = (
-            None if job.classifier_id is None else find_by_id(conn, job.classifier_id).title
-        )
+        classifier = None if job.classifier_id is None else find(conn, job.classifier_id).title
     except FtclassifyError:
         classifier = None  # it is gone
     return named(kind_of(job.kind).line, job, None, classifier)

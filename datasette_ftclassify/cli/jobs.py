@@ -45,16 +45,16 @@ def jobs() -> None:
 @friendly
 def list_command(database: str, as_json: bool) -> None:
     """List all jobs, newest first."""
-    from ..store.jobs.queries import MOST_JOBS, newest_jobs
+    from ..store.jobs.queries import MOST_JOBS, newest_brief, newest_jobs, remembered
 
-    shown = 0
+    shown, find = 0, remembered()
     with open_database(database) as conn:
-        described = describe_all(conn, newest_jobs(conn))
         if as_json:
-            print_json_list("jobs", (facts.to_dict() for facts in described))
+            whole = describe_all(conn, newest_jobs(conn))
+            print_json_list("jobs", (facts.to_dict() for facts in whole))
             return
-        for facts in described:
-            echo(line_of(conn, facts))
+        for facts in describe_all(conn, newest_brief(conn)):
+            echo(line_of(conn, facts, find))
             shown += 1
     if not shown:
         echo("There is no job yet.")

@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 
 from ..core.errors import FtclassifyError
 from ..core.sqlite_errors import SQLITE_ERRORS
-from ..store.jobs.queries import newest_jobs
+from ..store.jobs.queries import newest_brief, remembered
 from .datasette_reads import read
 from .job_tables import JobTables, JobViewer, tables_of_job
 from .named_classifiers import silent_classifiers
@@ -81,5 +81,6 @@ async def _is_worked_on(
 
 def _active(conn: sqlite3.Connection, table: str) -> set[JobTables]:
     """The tables that each running job of this one reveals something of."""
-    of_jobs = (tables_of_job(conn, job) for job in newest_jobs(conn, _MOST, active=True))
+    find = remembered()
+    of_jobs = (tables_of_job(conn, job, find) for job in newest_brief(conn, _MOST, active=True))
     return {tables for tables in of_jobs if tables.own == table}

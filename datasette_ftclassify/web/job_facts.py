@@ -19,6 +19,7 @@ from ..core.untrusted_json import JsonObject
 from ..jobs.kinds import kind_of
 from ..present.usage_sql import SPLIT_ROWS, split_counts, split_sql
 from ..store.classifiers import find_by_id
+from ..store.jobs.queries import Find
 from ..store.jobs.states import ACTIONS, ACTIVE, STATES
 from ..trainers.registry import list_services
 from . import charts
@@ -48,10 +49,10 @@ _SERIES = {
 }  # fmt: skip
 
 
-def classifier_of(conn: sqlite3.Connection, job: Job) -> str | None:
+def classifier_of(conn: sqlite3.Connection, job: Job, find: Find = find_by_id) -> str | None:
     """NAME@VERSION of the classifier that the job used or made, while it is there."""
     try:
-        return None if job.classifier_id is None else find_by_id(conn, job.classifier_id).title
+        return None if job.classifier_id is None else find(conn, job.classifier_id).title
     except FtclassifyError:
         return None
 

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ..core.errors import FtclassifyError
+from ..store.classifiers import find_by_id
+from ..store.jobs.queries import Find
 from .permissions import VIEW, may, may_see_jobs
 from .routing import table_of, tables_behind
 
@@ -25,17 +27,12 @@ class JobTables:
     behind: frozenset[str]
 
 
-def table_or_none(conn: sqlite3.Connection, job: Job) -> str | None:
-    """The job's table; None when nothing says it any more."""
+def tables_of_job(conn: sqlite3.Connection, job: Job, find: Find = find_by_id) -> JobTables:
     try:
-        return table_of(conn, job)
+        own = table_of(conn, job, find)
     except FtclassifyError:
-        return None
-
-
-def tables_of_job(conn: sqlite3.Connection, job: Job) -> JobTables:
-    own = table_or_none(conn, job)
-    return JobTables(own, frozenset() if own is None else tables_behind(conn, job))
+        own = None
+    return JobTables(own, frozenset() if own is None else tables_behind(conn, job, find))
 
 
 class JobViewer:

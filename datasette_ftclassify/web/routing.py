@@ -32,6 +32,7 @@ from ..core.sqlite_errors import SQLITE_ERRORS
 from ..core.task import Task
 from ..store.classifiers import find_by_id, find_classifier
 from ..store.jobs.job import Job
+from ..store.jobs.queries import Find
 from ..store.jobs.state import get_job
 from .classifier_names import tables_revealed
 from .page_request import PageRequest, wants_json
@@ -196,21 +197,21 @@ def tables_of(conn: sqlite3.Connection, job_id: int) -> tuple[str | None, frozen
     return table_of(conn, job), tables_behind(conn, job)
 
 
-def table_of(conn: sqlite3.Connection, job: Job) -> str | None:
+def table_of(conn: sqlite3.Connection, job: Job, find: Find = find_by_id) -> str | None:
     """Raises ClassifierNotFound when only a classifier that is gone could say it."""
     if job.table is not None:
         return job.table
     if job.classifier_id is None:
         return None
-    return find_by_id(conn, job.classifier_id).task.source
+    return find(conn, job.classifier_id).task.source
 
 
-def tables_behind(conn: sqlite3.Connection, job: Job) -> frozenset[str]:
+def tables_behind(conn: sqlite3.Connection, job: Job, find: Find = find_by_id) -> frozenset[str]:
     """What the job's classifier learnt from: a prediction names it, and may be of another table."""
     if job.classifier_id is None:
         return _naming(conn, job)
     try:
-        return tables_revealed(find_by_id(conn, job.classifier_id))
+        return tables_revealed(find(conn, job.classifier_id))
     except FtclassifyError:  # it is gone, and its name with it
         return frozenset()
 

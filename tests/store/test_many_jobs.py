@@ -30,6 +30,9 @@ TEXTS = {f"text {n}": "x" * 90_000 for n in range(14)}
 MOST = 10_000_000
 """Bytes: some copies of one, and half of those of one kind."""
 
+LITTLE = 1_000_000
+"""Bytes: less than one."""
+
 
 @pytest.fixture(scope="module")
 def path(trained_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -55,11 +58,11 @@ def path(trained_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @contextmanager
-def little_memory() -> Iterator[None]:
+def little_memory(most: int = MOST) -> Iterator[None]:
     tracemalloc.start()
     try:
         yield
-        assert tracemalloc.get_traced_memory()[1] < MOST
+        assert tracemalloc.get_traced_memory()[1] < most
     finally:
         tracemalloc.stop()
 
@@ -101,6 +104,53 @@ def test_a_list_that_is_printed_job_by_job_is_json(tmp_path: Path, trained_file:
     assert some[0]["id"] == len(some)
     connect(tmp_path / "empty.db", must_exist=False).close()
     assert run_json("jobs", "list", tmp_path / "empty.db") == {"jobs": []}
+
+
+LARGE = json.dumps({"report": TEXTS})
+ADD = (
+    "insert into _ftclassify_jobs (kind, state, settings, classifier_id, result, position, remote,"
+    " created_at, updated_at)"
+    " values (?, 'finished', ?, ?, ?, ?, ?, '2026-01-01T00:00:00Z', '2026-01-01T00:00:00Z')"
+)
+
+
+@pytest.mark.parametrize("kind", ["train", "predict"])
+@pytest.mark.parametrize("known", [True, False])
+async def test_lists_leave_out_what_makes_a_job_large(
+    trained_file: Path, tmp_path: Path, kind: str, known: bool
+) -> None:
+    """known: that a classifier says the table, or settings of a usual size do"""
+    path = tmp_path / "town.db"
+    path.write_bytes(trained_file.read_bytes())
+    with closing(connect(path)) as conn, conn:
+        classifier = find_classifier(conn, "topics")
+        settings = {"task": classifier.task.to_dict()}
+        large = (LARGE, f"[{LARGE}]", LARGE)
+        for _ in range(64):
+            words = {"fields": TEXTS} if known else settings
+            id_ = classifier.id if known else None
+            conn.execute(ADD, [kind, json.dumps(words), id_, *large])
+    datasette = serve(path, patient=True)
+    page = await get(datasette, "/town/-/ftclassify/jobs.json", ROOT)
+    assert [job["table"] for job in page.json()["jobs"]][:64] == ["messages"] * 64
+    words = ["jobs", "list", str(path)]
+    with open(os.devnull, "w") as nowhere, redirect_stdout(nowhere), little_memory(LITTLE):
+        await get(datasette, "/town/-/ftclassify/jobs.json", ROOT)
+        ftclassify(words, standalone_mode=False)
+
+
+async def test_older_jobs_are_listed_behind_many_damaged_ones(
+    trained_file: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "town.db"
+    path.write_bytes(trained_file.read_bytes())
+    with closing(connect(path)) as conn, conn:
+        for _ in range(300):
+            conn.execute(ADD, ["train", "{", None, None, None, None])
+    page = await get(serve(path), "/town/-/ftclassify/jobs.json", ROOT)
+    before = await get(serve(trained_file), "/town/-/ftclassify/jobs.json", ROOT)
+    ids = [[job["id"] for job in found.json()["jobs"]] for found in (page, before)]
+    assert ids[0] == ids[1] != []
 
 
 @pytest.mark.parametrize("page", ["jobs.json", "review.json?table=messages"])

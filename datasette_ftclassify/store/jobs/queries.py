@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from ...core.errors import JobError
 from ...core.job_events import RESUMED, STARTED, Figures
-from ..classifiers import has_store
+from ..classifiers import Classifier, find_by_id, has_store
 from ..tables import has_table
 from .events import AT, DATA, MESSAGE, Event, figures, kind_column
 from .job import Job
-from .state import get_job
+from .state import brief_jobs, get_job
 from .states import ACTIVE
+
+Find = Callable[[sqlite3.Connection, int], Classifier]
 
 MOST_JOBS = 10_000
 """Of one file. Nobody reads a longer list, and a file that somebody else made may have millions."""
+
+_AT_ONCE = 500
+"""Ids in a query: old versions of SQLite take 999 parameters."""
 
 MOST_FIGURES = 20_000
 """Of a training, the newest: a picture has room for some hundred."""
@@ -37,14 +43,44 @@ def newest_jobs(
     conn: sqlite3.Connection,
     most: int = MOST_JOBS,
     *,
+    kind: str | None = None,
+    state: str | None = None,
+) -> Iterator[Job]:
+    """Newest first, read one by one: each may be megabytes, so whoever goes through many holds none
+    of them, but the little that it needs. One whose row is damaged is left out.
+
+    kind, state: only those of that kind, or in that state
+    """
+    found = (
+        _job_or_none(conn, job_id) for job_id in newest_ids(conn, most, kind=kind, state=state)
+    )
+    return (job for job in found if job is not None)
+
+
+def newest_brief(
+    conn: sqlite3.Connection,
+    most: int = MOST_JOBS,
+    *,
+    active: bool = False,
+    kind: str | None = None,
+) -> Iterator[Job]:
+    """As `newest_jobs`, of each what a list shows: see `brief_jobs`."""
+    ids = newest_ids(conn, most, active=active, kind=kind)
+    for start in range(0, len(ids), _AT_ONCE):
+        yield from brief_jobs(conn, ids[start : start + _AT_ONCE])
+
+
+def newest_ids(
+    conn: sqlite3.Connection,
+    most: int,
+    *,
     active: bool = False,
     kind: str | None = None,
     state: str | None = None,
     predicted_by: int | None = None,
     before: int | None = None,
-) -> Iterator[Job]:
-    """Newest first, read one by one: each may be megabytes, so whoever goes through many holds none
-    of them, but the little that it needs. One whose row is damaged is left out.
+) -> list[int]:
+    """Of jobs, damaged ones among them, newest first.
 
     active:       only those that run or are queued
     kind, state:  only those of that kind, or in that state
@@ -52,7 +88,7 @@ def newest_jobs(
     before:       only those older than the job with that id
     """
     if not has_store(conn):
-        return iter(())
+        return []
     conditions, values = ["1"], list[Any]()
     if active:
         conditions.append(f"state in ({', '.join('?' * len(ACTIVE))})")
@@ -71,13 +107,7 @@ def newest_jobs(
         " order by id desc limit ?",
         [*values, most],
     )
-    return jobs_of(conn, [job_id for (job_id,) in rows.fetchall()])
-
-
-def jobs_of(conn: sqlite3.Connection, ids: Iterable[int]) -> Iterator[Job]:
-    """The jobs with these ids, read one by one, without damaged and deleted ones."""
-    found = (_job_or_none(conn, job_id) for job_id in ids)
-    return (job for job in found if job is not None)
+    return [job_id for (job_id,) in rows.fetchall()]
 
 
 def _job_or_none(conn: sqlite3.Connection, job_id: int) -> Job | None:
@@ -85,6 +115,11 @@ def _job_or_none(conn: sqlite3.Connection, job_id: int) -> Job | None:
         return get_job(conn, job_id)
     except JobError:
         return None
+
+
+def remembered() -> Find:
+    """`find_by_id` for many jobs, of which most are of a few classifiers."""
+    return lru_cache(maxsize=16)(find_by_id)
 
 
 def events_after(conn: sqlite3.Connection, job_id: int, after: int, most: int) -> list[Noted]:

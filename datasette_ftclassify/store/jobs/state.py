@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import sqlite3
 import uuid
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import closing
 from dataclasses import fields
 from typing import Any
@@ -19,7 +19,7 @@ from ...core.database import Cell
 from ...core.errors import ArtifactError, JobError, JobNotFound
 from ...core.job_events import REQUESTED, RESUMED, STARTED, EventKind, Figures
 from ...core.untrusted_json import MOST_BYTES, MOST_SHOWN, JsonObject, read_json
-from ..cell_size import at_most
+from ..cell_size import at_most, fits
 from ..classifiers import has_store, now
 from ..schema import ensure_schema, transaction
 from ..version_numbers import new_job_number
@@ -33,6 +33,11 @@ ENDED = ("finished", "failed", "cancelled")
 
 LONGEST = 10_000
 """Characters of a text of a job, of which the error is the longest."""
+
+BRIEF_BYTES = 20_000
+BRIEF_SETTINGS = 400_000
+"""Of JSON that is read of a job in a list. Settings have some hundred bytes, or say what 500 labels
+mean in a paragraph each."""
 
 
 def add_job(
@@ -100,20 +105,51 @@ def get_job(conn: sqlite3.Connection, job_id: int) -> Job:
     return _job(row)
 
 
+def brief_jobs(conn: sqlite3.Connection, ids: Sequence[int]) -> Iterator[Job]:
+    """Of the jobs with these ids what a list shows, newest first, without damaged and deleted ones.
+
+    They have no position, a result only where it is that of a prediction, and `{}` in the place of
+    JSON of more than BRIEF_BYTES or BRIEF_SETTINGS: no job is run or judged by that.
+    """
+    if not ids or not has_store(conn):
+        return iter(())
+    tail = f"where id in ({', '.join('?' * len(ids))}) order by id desc"
+    found = (_job_or_none(row) for row in _rows(conn, tail, ids, _brief_cell))
+    return (job for job in found if job is not None)
+
+
 def _rows(
-    conn: sqlite3.Connection, tail: str, values: Sequence[Any] = ()
+    conn: sqlite3.Connection,
+    tail: str,
+    values: Sequence[Any] = (),
+    cell: Callable[[str], str] | None = None,
 ) -> Iterator[dict[str, Cell]]:
-    """Rows by column: a file of an older version, which cannot be written, has fewer. Of a cell as
-    much as shows that it is too long."""
+    """Rows by column: a file of an older version, which cannot be written, has fewer.
+
+    cell: the SQL that is read of a column; None: the cell, or as much as shows that it is too long
+    """
     here = conn.execute("select name from pragma_table_info('_ftclassify_jobs')")
     names = [name for (name,) in here.fetchall() if name in _STORED]
-    cells = ", ".join(
-        f"case when typeof({name}) in ('text', 'blob')"
-        f" then {at_most(name, MOST_BYTES if name in _JSON else LONGEST)} else {name} end"
-        for name in names
-    )
+    cells = ", ".join(map(cell or _cell, names))
     cursor = conn.execute(f"select {cells} from _ftclassify_jobs {tail}", values)
     return (dict(zip(names, row, strict=True)) for row in cursor)
+
+
+def _cell(name: str) -> str:
+    most = MOST_BYTES if name in _JSON else LONGEST
+    return (
+        f"case when typeof({name}) in ('text', 'blob') then {at_most(name, most)} else {name} end"
+    )
+
+
+def _brief_cell(name: str) -> str:
+    if name == "position":
+        return "null"
+    if name not in _JSON:
+        return _cell(name)
+    small = fits(name, BRIEF_SETTINGS if name == "settings" else BRIEF_BYTES)
+    cell = f"case when {small} then {name} when {name} is not null then '{{}}' end"
+    return f"case when kind = 'predict' then {cell} end" if name == "result" else cell
 
 
 def _job_or_none(row: dict[str, Cell]) -> Job | None:

@@ -11,27 +11,29 @@ from typing import TYPE_CHECKING, Any, TypedDict
 from datasette.utils.asgi import Forbidden, NotFound
 
 from ...core.errors import JobError
+from ...core.humanize import shortened
 from ...core.numbers import LIMIT_USD
 from ...jobs.agreements import agreement_to
 from ...jobs.agreements import ask as ask_for
 from ...jobs.kinds import kind_of, named
 from ...present.settings import settings_list
 from ...store.jobs.queries import (
+    Find,
     Noted,
     batch_ids,
     checkpoint_messages,
     events_after,
-    jobs_of,
     last_events,
-    newest_jobs,
+    newest_ids,
+    remembered,
     training_figures,
 )
-from ...store.jobs.state import note_terms
+from ...store.jobs.state import brief_jobs, note_terms
 from ...store.jobs.states import ACTIONS
 from ...store.schema import transaction
 from .. import job_facts as parts
 from ..form_fields import number
-from ..job_tables import JobTables, JobViewer, table_or_none, tables_of_job
+from ..job_tables import JobTables, JobViewer, tables_of_job
 from ..lifespan import has_worker, wake
 from ..operator_settings import access_of
 from ..permissions import PREDICT, SPEND, TRAIN, VIEW, may_write
@@ -56,6 +58,9 @@ MOST_JOBS = 200
 
 MOST_READ = 5_000
 """Of the newest jobs, among which those are looked for that a page shows."""
+
+_AT_ONCE = 25
+"""Jobs that are read at once, within the time that a page has for a look."""
 
 
 class _ForAll(TypedDict):
@@ -339,42 +344,35 @@ async def visible_jobs(
     predicted_by: only the predictions of the classifier with that id
     """
     viewer = JobViewer(ask.datasette, ask.actor, ask.database)
-    shown: list[int] = []
+    shown: list[JobSummary] = []
     before: int | None = None
-    for _ in range(MOST_READ // MOST_JOBS):
+    for _ in range(MOST_READ // _AT_ONCE):
         some = partial(_some, before=before, active=active, predicted_by=predicted_by)
-        found = await ask.read(some)
-        mine = [
-            id for id, of in found
-            if of is not None and table in (None, of) and await viewer.works_on(of)
-        ]  # fmt: skip
-        for id, tables in await ask.read(partial(_with_tables, ids=mine)) if mine else ():
-            if await viewer.sees(tables):
-                shown.append(id)
-        if len(shown) >= most or not found:
+        found, before = await ask.read(some)
+        for row, tables in found:
+            if table in (None, tables.own) and await viewer.sees(tables):
+                shown.append(replace(row, url=ask.url("jobs", row.id)))
+        if len(shown) >= most or before is None:
             break
-        before = found[-1][0]
-    rows = await ask.read(lambda conn: [_summary(conn, job) for job in jobs_of(conn, shown[:most])])
-    return [replace(row, url=ask.url("jobs", row.id)) for row in rows]
+    return shown[:most]
 
 
 def _some(
     conn: sqlite3.Connection, *, before: int | None, active: bool, predicted_by: int | None
-) -> list[tuple[int, str | None]]:
-    """The ids of the next jobs before that one, and the table of each."""
-    jobs = newest_jobs(conn, MOST_JOBS, active=active, predicted_by=predicted_by, before=before)
-    return [(job.id, table_or_none(conn, job)) for job in jobs]
+) -> tuple[list[tuple[JobSummary, JobTables]], int | None]:
+    """The next jobs, and the last one that was looked at, None when there are no more."""
+    ids = newest_ids(conn, _AT_ONCE, active=active, predicted_by=predicted_by, before=before)
+    find = remembered()
+    rows = [_summary(conn, job, find) for job in brief_jobs(conn, ids)]
+    return rows, ids[-1] if ids else None
 
 
-def _with_tables(conn: sqlite3.Connection, ids: list[int]) -> list[tuple[int, JobTables]]:
-    return [(job.id, tables_of_job(conn, job)) for job in jobs_of(conn, ids)]
-
-
-def _summary(conn: sqlite3.Connection, job: Job) -> JobSummary:
+def _summary(conn: sqlite3.Connection, job: Job, find: Find) -> tuple[JobSummary, JobTables]:
     from ...present.jobs import pace
 
-    kind, table = kind_of(job.kind), table_or_none(conn, job)
-    title = named(kind.title, job, table, parts.classifier_of(conn, job))
+    kind, tables = kind_of(job.kind), tables_of_job(conn, job, find)
+    title = named(kind.title, job, tables.own, parts.classifier_of(conn, job, find))
     done, rows = parts.share_of(job), parts.rows_text(job, pace(conn, job))
-    return JobSummary(job.id, job.kind, kind.writes_rows, job.shown_state, title, table, done, rows,
-                      parts.is_active(job), job.created_at)  # fmt: skip
+    row = JobSummary(job.id, job.kind, kind.writes_rows, job.shown_state, shortened(title, 300),
+                     tables.own, done, rows, parts.is_active(job), job.created_at)  # fmt: skip
+    return row, tables

@@ -14,7 +14,7 @@ from ...core.sqlite_errors import SQLITE_ERRORS
 from ...jobs.compare import what_it_learnt
 from ...store.classifiers import Classifier, newest_versions
 from ...store.damaged import damaged_classifiers
-from ...store.jobs.queries import newest_jobs
+from ...store.jobs.queries import newest_brief, remembered
 from ...store.summaries import Summary, summaries
 from ..classifier_names import tables_revealed
 from ..datasette_reads import read
@@ -180,4 +180,5 @@ async def _database(ask: PageRequest, name: str) -> _Database:
 def _sources(conn: sqlite3.Connection) -> tuple[list[str], list[JobTables]]:
     """The table of each classifier (its newest version), and those of each running job."""
     sources = [classifier.task.source for classifier in newest_versions(conn)]
-    return sources, [tables_of_job(conn, job) for job in newest_jobs(conn, 100, active=True)]
+    find, active = remembered(), newest_brief(conn, 100, active=True)
+    return sources, [tables_of_job(conn, job, find) for job in active]
