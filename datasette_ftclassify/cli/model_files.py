@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import click
 
 from .card import metadata_option, origin_in
@@ -73,14 +75,20 @@ def import_model(database: str, folder: str, new_name: str | None, as_json: bool
 @friendly
 def copy(database: str, name: str, other: str, new_name: str | None, as_json: bool) -> None:
     """Copy a classifier into an OTHER database, as the next version of its name there: from
-    development to production.
+    development to production. Into its own database with another --name alone.
 
     Its figures and model card go along; jobs, stored answers and rows do not.
     """
+    from ..core.errors import SourceError
     from ..jobs.model_files import read_model, store_model
     from ..store.classifiers import find_classifier
 
     with open_database(database) as conn, open_database(other) as target:
-        classifier = store_model(target, read_model(conn, find_classifier(conn, name)), new_name)
+        model = find_classifier(conn, name)
+        if os.path.samefile(database, other) and new_name in (None, model.name):
+            raise SourceError(
+                f"{other} is the database that {model.title} is in: name the copy with --name."
+            )
+        classifier = store_model(target, read_model(conn, model), new_name)
     said = f"{other} has {classifier.title} now."
     print_result(as_json, {"classifier": classifier.title, "database": other}, said)

@@ -165,6 +165,20 @@ def test_a_model_at_a_service_is_copied_and_not_exported(tmp_path: Path):
     assert run_json("copy", tmp_path / "a.db", "paid", tmp_path / "b.db")["classifier"] == "paid@1"
 
 
+@pytest.mark.parametrize("other", ["town.db", "sub/../town.db", "soft.db", "hard.db"])
+def test_a_copy_into_its_own_database_needs_another_name(trained: Path, other: str):
+    (trained.parent / "sub").mkdir()
+    (trained.parent / "soft.db").symlink_to(trained)
+    (trained.parent / "hard.db").hardlink_to(trained)
+    same = trained.parent / other
+    for name in ([], ["--name", "topics"]):
+        done = run("copy", trained, "topics", same, *name, code=1)
+        assert "is the database that topics@1 is in: name the copy with --name" in done.stderr
+    assert run_json("copy", trained, "topics", same, "--name", "b")["classifier"] == "b@1"
+    with closing(connect(trained)) as conn:
+        assert find_classifier(conn, "topics").version == 1
+
+
 def test_no_folder_with_files_is_written_into(folders: Path, trained_file: Path, tmp_path: Path):
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "a").touch()
