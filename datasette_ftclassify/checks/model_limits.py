@@ -1,4 +1,5 @@
-"""The data against the limits of a hosted model: tokens, limits, labels as tokens, and the cost."""
+"""The data against the limits of a hosted model: tokens, limits, labels as tokens, and the cost.
+Where nobody has chosen one, `run_checks` makes an info of what is found."""
 
 from __future__ import annotations
 
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING
 from ..core.database import Key
 from ..core.humanize import one_or_more, rows_text
 from ..core.labels import LabelValue
-from .codes import ERROR, GRAVE, INFO, MILD, WARNING, Code, Section
+from .codes import ANY, INFO, MILD, Code, Section
 from .registry import check, text_check
 from .report import Finding, listing, names_listing, together
 from .row_conditions import Seen
@@ -30,7 +31,7 @@ _LISTED = 500
     Section.MODEL,
     Code(
         "over-token-limit",
-        WARNING,
+        MILD,
         "Texts longer than the model reads.",
         "Shorten them or leave them out: the provider cuts or refuses them.",
     ),
@@ -66,6 +67,7 @@ class LongTexts:
                 f"{rows_text(self.seen.count).capitalize()} with more tokens than the "
                 f"{self.limit:,} that {self.tokenizer.model} reads of an example; the longest has "
                 f"{self.longest:,}.",
+                severity="warning",
                 seen=self.seen,
                 limit=self.limit,
                 longest=self.longest,
@@ -136,7 +138,7 @@ class Marks:
     Section.MODEL,
     Code(
         "stop-in-label",
-        ERROR,
+        ("error", "info"),
         "Labels that hold the stop sequence.",
         "Choose a stop sequence that is in no label, or write labels as codes.",
         stops="training",
@@ -150,7 +152,11 @@ def stop_findings(facts: Facts) -> Iterator[Finding]:
     stop = hosted.format.stop
     holding = [name for name in facts.names if stop and stop in name]
     yield facts.finding(
-        "stop-in-label", hosted.codec_problem, count=max(len(holding), 1), labels=holding[:_LISTED]
+        "stop-in-label",
+        hosted.codec_problem,
+        count=max(len(holding), 1),
+        severity="error",
+        labels=holding[:_LISTED],
     )
 
 
@@ -232,7 +238,7 @@ def _same_start(
     Section.MODEL,
     Code(
         "file-too-large",
-        GRAVE,
+        ANY,
         "The training file would be larger than a provider takes.",
         "Shorten the texts or train on a part of the rows.",
         stops="training",

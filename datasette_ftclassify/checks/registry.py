@@ -96,6 +96,11 @@ def _add(new: Check) -> None:
     _CHECKS.append(new)
 
 
+def codes_of(section: Section) -> frozenset[str]:
+    """Names of what the checks of a section find."""
+    return frozenset(c.name for check in _CHECKS if check.section is section for c in check.codes)
+
+
 def registered() -> Sequence[Check]:
     """By section, then by the name of the file, then as they stand in it."""
     sections = list(Section)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import sqlite3
 from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ..core.database import relation
@@ -12,7 +13,7 @@ from ..core.examples import Record, count_records
 from ..core.labels import LabelSet
 from ..core.splits import SplitPlan
 from ..core.task import Task
-from .codes import CODES
+from .codes import CODES, Section
 from .distributions import distribution
 from .hosted import Hosted
 from .registry import Check, registered
@@ -52,7 +53,8 @@ def run_checks(
     plan:           how rows are divided; the default one when None
     model:          the hosted model to count tokens for; tokens.DEFAULT_MODEL when None
     leaves_machine: whether the texts will be sent to a provider, which takes private data more
-                    seriously; None: nobody has said yet. Counts tokens and costs unless False
+                    seriously; None: nobody has said yet, so what is found about the model is an
+                    info. Counts tokens and costs unless False
     sample_size:    examples in the report's sample
     seed:           of the samples and of the mislabelled check
     deep:           also look for mislabelled rows and leaks (seconds, on at most 20,000 rows)
@@ -92,7 +94,10 @@ def run_checks(
     findings: list[Finding] = []
     for check in checks:
         if check.deep is None:
-            findings.extend(check.findings(facts, watchers.get(check)))
+            found = check.findings(facts, watchers.get(check))
+            if check.section is Section.MODEL and leaves_machine is None:
+                found = (replace(finding, severity="info") for finding in found)
+            findings.extend(found)
     if deep and not any(CODES[finding.code].hides_deep for finding in findings):
         findings.extend(_deep(facts, [check for check in checks if check.deep], report))
     report("Done", 1.0)

@@ -86,7 +86,7 @@ class Facts:
     leaves_machine: bool | None = True
     """None: nobody has said yet who trains."""
     hosted: Hosted | None = None
-    """What is asked where a provider trains; None: the texts stay here."""
+    """What is asked where a provider may train; None: the texts stay here."""
     total: int = 0
     labelled: int = 0
     usable: int = 0
@@ -127,7 +127,7 @@ class Facts:
         """Characters that the trainer reads of a text; None: all."""
         from ..trainers.local.features import MAX_CHARACTERS
 
-        return MAX_CHARACTERS if self.hosted is None else None
+        return None if self.leaves_machine else MAX_CHARACTERS
 
     @property
     def counts(self) -> Counter[LabelValue]:

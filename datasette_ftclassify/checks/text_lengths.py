@@ -64,7 +64,7 @@ class ShortTexts:
         "Texts longer than the local trainer reads; of a tenth of the rows not even half is read.",
         "Nothing to do if the beginning tells the label; else put what matters there.",
     ),
-    when=lambda facts: facts.hosted is None,
+    when=lambda facts: not facts.leaves_machine,
 )
 class CutTexts:
     """Texts longer than what the local trainer reads of each."""

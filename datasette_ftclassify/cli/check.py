@@ -22,6 +22,7 @@ from .train_steps import train_words
 
 if TYPE_CHECKING:
     from ..checks import CheckReport, Finding
+    from ..checks.report_data import Lengths
 
 _COLOURS = {"error": "red", "warning": "yellow", "info": "cyan"}
 _BAR = 30
@@ -62,6 +63,7 @@ def check(database: str, as_json: bool, **given: Any) -> None:
     from ..jobs.check import as_trained_by
     from ..store.columns import predicted_columns
 
+    leaves_machine = _leaves_machine(given)
     with open_database(database) as conn, step_progress() as progress:
         task = task_from(conn, given, checks=True)
         plan = plan_from(given)
@@ -70,7 +72,7 @@ def check(database: str, as_json: bool, **given: Any) -> None:
             task,
             plan=plan,
             model=given["model"],
-            leaves_machine=_leaves_machine(given),
+            leaves_machine=leaves_machine,
             sample_size=given["sample"],
             seed=plan.seed,
             deep=not given["quick"],
@@ -82,7 +84,7 @@ def check(database: str, as_json: bool, **given: Any) -> None:
     if as_json:
         print_json(report)
     else:
-        _describe(report)
+        _describe(report, hosted=leaves_machine is True)
         if report.ok:
             proposed = [_option(finding) or "" for finding in report.findings if finding.proposal]
             command = " ".join([shlex.join(train_words(database, task, plan)), *proposed])
@@ -102,7 +104,12 @@ def _leaves_machine(given: Given) -> bool | None:
     return True if given["model"] else None
 
 
-def _describe(report: CheckReport) -> None:
+def _describe(report: CheckReport, *, hosted: bool) -> None:
+    """hosted: whether a hosted model was chosen; what one would make of the rows stands apart from
+    the rest otherwise."""
+    from ..checks.codes import Section
+    from ..checks.registry import codes_of
+
     rows, task = report.rows, report.task
     echo(
         f"{task.source}: {rows_text(rows['total'])}, {rows['labelled']:,} labelled,"
@@ -113,13 +120,24 @@ def _describe(report: CheckReport) -> None:
     splits = ", ".join(f"{n:,} {name}" for name, n in report.splits["rows"].items())
     echo(f"Split: {splits}\n")
     _describe_labels(report)
-    _describe_lengths(report)
+    _describe_lengths("characters", report.distributions["characters"])
+    if hosted:
+        _describe_tokens(report)
     for example in report.sample:
         labels = ", ".join(map(str, example["labels"]))
         echo(f"  e.g. {example['key']} {labels}: {one_line(example['text'])}")
     echo()
+    apart = frozenset() if hosted else codes_of(Section.MODEL)
     for finding in report.findings:
-        _describe_finding(finding)
+        if finding.code not in apart:
+            _describe_finding(finding)
+    if report.tokens and not hosted:
+        model = report.tokens["model"]
+        echo(f"\nOnly if a hosted model is trained, such as {model} (--local leaves this out):")
+        _describe_tokens(report)
+        for finding in report.findings:
+            if finding.code in apart:
+                _describe_finding(finding)
 
 
 def _describe_labels(report: CheckReport, most: int = 15) -> None:
@@ -143,14 +161,16 @@ def _visible(name: str) -> str:
     return one_line(name if name == " ".join(name.split()) else repr(name), 30)
 
 
-def _describe_lengths(report: CheckReport) -> None:
-    found = report.distributions
-    for unit, lengths in (("characters", found["characters"]), ("tokens", found["tokens"])):
-        if lengths:
-            echo(
-                f"  {unit} per text: {lengths['min']:,} to {lengths['max']:,},"
-                f" median {lengths['median']:,}, 95% under {lengths['p95']:,}"
-            )
+def _describe_lengths(unit: str, lengths: Lengths | None) -> None:
+    if lengths:
+        echo(
+            f"  {unit} per text: {lengths['min']:,} to {lengths['max']:,},"
+            f" median {lengths['median']:,}, 95% under {lengths['p95']:,}"
+        )
+
+
+def _describe_tokens(report: CheckReport) -> None:
+    _describe_lengths("tokens", report.distributions["tokens"])
     if report.tokens:
         exact = "" if report.tokens["exact"] else " (an estimate)"
         echo(

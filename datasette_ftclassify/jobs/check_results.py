@@ -117,8 +117,10 @@ def _checks_of(
             check = read_check(job)
         except (JobError, ArtifactError):
             continue
-        # Which texts and labels it can take goes by the model.
-        if model is None or (check.tokens is not None and check.tokens["model"] == model):
+        # Which texts and labels it can take goes by the model, and only a check for a service says
+        # so without reserve.
+        counted = check.tokens if settings.leaves_machine else None
+        if model is None or (counted is not None and counted["model"] == model):
             yield job, check
 
 

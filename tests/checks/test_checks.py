@@ -5,18 +5,24 @@ from __future__ import annotations
 import ast
 import json
 import re
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 from checking import SUBJECTS, check, clean_rows, codes, found, sentence, table
+from click.testing import CliRunner
 from folders import ROOT
 from hypothesis import given
 from hypothesis import strategies as st
 
 from datasette_ftclassify import checks
 from datasette_ftclassify.checks import Finding, hosted, run_checks
+from datasette_ftclassify.checks.codes import Section
 from datasette_ftclassify.checks.distributions import distribution
+from datasette_ftclassify.checks.registry import codes_of
 from datasette_ftclassify.checks.row_conditions import SeenGroups
+from datasette_ftclassify.cli import ftclassify
 from datasette_ftclassify.core.splits import SplitPlan
 from datasette_ftclassify.core.task import Task, define, with_variants_merged
 from datasette_ftclassify.core.typed_json import as_json
@@ -547,6 +553,35 @@ def test_what_stays_here_is_not_counted_for_a_provider() -> None:
     assert report.estimate is None
     assert report.distributions["tokens"] is None
     assert "labels-of-several-tokens" not in codes(report)
+
+
+def test_where_nobody_has_chosen_a_hosted_model_its_limits_stand_in_nobodys_way(
+    tmp_path: Path,
+) -> None:
+    """Nor is it left out what the local trainer does not read."""
+    rows = [*clean_rows(), ("here is it\n\n###\n\n too", "house"), ("t", "the END")]
+    rows.append(("x" * 30_000, "garden"))
+    given = {"fmt": ExportFormat(form="completion", stop=" END"), "leaves_machine": None}
+    report = check(rows, **given)
+    model = codes_of(Section.MODEL)
+    assert {"separator-in-text", "stop-in-label"} <= codes(report) & model
+    assert {f.severity for f in report.findings if f.code in model} == {"info"}
+    assert report.ok
+    assert not check(rows, fmt=given["fmt"]).ok
+    assert "long-texts-cut" in codes(report)
+    path = tmp_path / "letters.db"
+    with closing(sqlite3.connect(path)) as conn, conn:
+        conn.execute("create table t (text, label)")
+        conn.executemany("insert into t values (?, ?)", rows)
+    words = ["check", str(path), "t", "--text", "text", "--label", "label", "--quick"]
+    told = CliRunner().invoke(ftclassify, words).stdout
+    mine, there = told.split("Only if a hosted model is trained, such as gpt-4.1-mini")
+    assert "token" not in mine
+    assert "training tokens for gpt-4.1-mini" in there
+    assert "with the separator" in there
+    assert "warning" not in there
+    for chosen in ("--local", "--trainer=local"):
+        assert "token" not in CliRunner().invoke(ftclassify, [*words, chosen]).stdout
 
 
 # The rest of the report

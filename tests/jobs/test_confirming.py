@@ -36,7 +36,9 @@ from datasette_ftclassify.jobs.confirming import (
 from datasette_ftclassify.jobs.lease import leased
 from datasette_ftclassify.jobs.plan import Plan, PredictRequest
 from datasette_ftclassify.jobs.runner import run_job
+from datasette_ftclassify.jobs.settings import CheckSettings, settings_of
 from datasette_ftclassify.jobs.train_request import TrainRequest
+from datasette_ftclassify.store.jobs.state import get_job
 from datasette_ftclassify.trainers.access import Access
 from datasette_ftclassify.trainers.base import TrainerOptions
 
@@ -312,7 +314,7 @@ async def test_findings_lead_to_their_rows_before_a_payment(
     assert all(len(f["keys"]) == 3 for f in sent["review"]["findings"] if f["code"] in links)
     # So do those of a check job.
     with closing(connect(judged)) as conn:
-        job = submit_check(conn, task_of(conn), training().plan, model=MODEL, leaves_machine=None)
+        job = submit_check(conn, task_of(conn), training().plan, model=MODEL, leaves_machine=True)
         run_job(conn, job.id, access=Access())
     train = await submit(datasette, PAGE, "ann", action="train", **chosen)
     assert f"Checked by job {job.id}" in train.text
@@ -323,6 +325,19 @@ async def test_findings_lead_to_their_rows_before_a_payment(
     assert f'name="check" value="{job.id}"' in checked.text
     # Here it is clear that the texts are sent.
     assert "These texts would leave this machine" in train.text
+
+
+async def test_a_check_on_the_page_is_for_the_trainer_that_is_chosen_there(
+    judged: Path, service: OpenAIServer
+) -> None:
+    """Who trains on this machine reads nothing of a model that they might have chosen."""
+    datasette = serve(judged, grants=PAYING)
+    for trainer, sends in (("", False), ("local", False), ("openai", True)):
+        given = {"action": "check", **CHOSEN, "trainer": trainer}
+        job = (await send(datasette, PAGE, given, "ann")).json()["job"]["id"]
+        with closing(connect(judged)) as conn:
+            settings = settings_of(get_job(conn, job), CheckSettings)
+        assert settings.leaves_machine is sends
 
 
 def rows_behind(page: str) -> dict[str, str]:

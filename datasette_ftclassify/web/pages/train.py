@@ -21,7 +21,7 @@ from ...jobs.train_request import TrainRequest
 from ...store.jobs.job import Job
 from ...trainers.access import Access
 from ...trainers.base import Trainer
-from ...trainers.registry import get_trainer, list_trainers
+from ...trainers.registry import get_trainer
 from ...trainers.service import Service
 from ...trainers.shutdown_dates import ask_for_dates
 from ..background_reads import bring_up_to_date, queue_aside, read_aside, require_file
@@ -224,7 +224,6 @@ async def _check(ask: PageRequest, choices: Choices) -> Response:
     access, _ = await access_or_none(ask)
     task = await read_aside(ask, choices.task)
     chosen = get_trainer(choices.trainer or TrainRequest.trainer)
-    sends = await asyncio.to_thread(_leaves_machine, chosen, access)
     model = choices.setting(chosen.name, "model") or None
     able = chosen.capabilities
     there = isinstance(chosen, Service) and able.trains and not able.learns_here
@@ -238,7 +237,7 @@ async def _check(ask: PageRequest, choices: Choices) -> Response:
             plan,
             model=model,
             trainer=trainer,
-            leaves_machine=sends,
+            leaves_machine=able.leaves_machine,
             fields=fields,
             access=access,
         )
@@ -246,15 +245,6 @@ async def _check(ask: PageRequest, choices: Choices) -> Response:
     job = await queue_aside(ask, submit)
     where = ask.url("train", **choices.query(), check=job.id) + "#ft-checked"
     return await done(ask, where, {"job": job.to_dict()})
-
-
-def _leaves_machine(chosen: Trainer, access: Access) -> bool | None:
-    """Whether the texts will be sent away; None: only if another trainer is chosen instead, so
-    that tokens matter."""
-    if chosen.capabilities.leaves_machine:
-        return True
-    others = (t for t in list_trainers() if t.capabilities.leaves_machine)
-    return None if any(not why_not(t, access) for t in others) else False
 
 
 async def _train(ask: PageRequest, choices: Choices) -> Response:
