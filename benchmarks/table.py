@@ -1,7 +1,7 @@
 """The table of how good each way is, cell by cell, into a file that a stopped run goes on from.
 
     python benchmarks/table.py TABLE.json FILE.csv ... [--sizes 20 100 1000 0] [--seeds 3]
-        [--columns plain student linearsvc] [--embeddings MODEL] [--encoder MODEL]
+        [--columns plain student linearsvc] [--embeddings MODEL] [--encoder MODEL] [--tuned MODEL]
 
 Each FILE has the columns text, label (one a row) and split (train or test). For each size (0 means
 all rows) and seed that many training rows are drawn, with at least one per label where there are as
@@ -10,13 +10,16 @@ many. The columns:
     plain      the local trainer
     static     with --embeddings, a static model beside the words
     encoder    with --encoder, a sentence encoder beside the words
+    finetuned  with --tuned, the trainer encoder: such an encoder with weights, fine-tuned; none
+               for fewer rows than it takes
     student    the plain trainer, taught by what the encoder's classifier answers for the training
                rows that were not drawn, 10,000 at most; none where all were
     linearsvc  scikit-learn's, of TF-IDF of words and pieces of words, C by cross-validation
     logistic   scikit-learn's logistic regression (C=10) on the encoder's vectors
 
 A cell has accuracy, ECE and log loss on the test rows, seconds of processor for the training (with
-a student's teacher, without encoding), rows a second, and bytes that are stored. Cells that TABLE
+a student's teacher, without encoding), rows a second of processor, and bytes that are stored (not
+the encoder that answering needs as well). Cells that TABLE
 has already are not computed again; without columns to compute, the table is printed.
 """
 
@@ -38,16 +41,21 @@ import numpy as np
 import temporary_ledger  # noqa: F401
 from accuracy import draw, encode_all, read
 
-from datasette_ftclassify.trainers.base import Taught
+from datasette_ftclassify.core.label_kinds import MULTICLASS
+from datasette_ftclassify.core.labels import LabelSet
+from datasette_ftclassify.trainers.base import Taught, TrainerOptions, TrainingSet
 from datasette_ftclassify.trainers.encoders.encode import encode
 from datasette_ftclassify.trainers.encoders.known import use_encoder
+from datasette_ftclassify.trainers.finetuning.trainer import FEWEST, EncoderTrainer
 from datasette_ftclassify.trainers.local.beta import losses
 from datasette_ftclassify.trainers.local.calibration import expected_calibration_error
 from datasette_ftclassify.trainers.local.linear import log_softmax
 from datasette_ftclassify.trainers.local.serialization import to_parts
 from datasette_ftclassify.trainers.local.training import fit
 
-COLUMNS = ("plain", "static", "encoder", "student", "linearsvc", "logistic")
+COLUMNS = ("plain", "static", "encoder", "finetuned", "student", "linearsvc", "logistic")
+NEEDED = {"plain": "", "linearsvc": "", "static": "embeddings", "finetuned": "tuned"}
+"""Options without which there is no such column; of the others `encoder`."""
 MOST_TAUGHT = 10_000
 Answers = Callable[[Sequence[str]], Any]
 
@@ -73,6 +81,18 @@ def trained(rows: Rows, seed: int, **more: Any) -> tuple[Answers, int]:
         rows.texts, rows.given, len(names), exclusive=True, seed=seed, names=names, **more
     )
     return model.log_probabilities, sum(map(len, to_parts(model)[1].values()))
+
+
+def finetuned(rows: Rows, seed: int, encoder: str) -> tuple[Answers, int] | None:
+    if len(rows.texts) < FEWEST:
+        return None
+    labels = LabelSet(tuple(rows.labels), MULTICLASS.name)
+    found = EncoderTrainer().train(
+        TrainingSet(rows.texts, rows.given, labels), TrainerOptions(seed, encoder=encoder)
+    )
+    found.stored()
+    answers: Any = found.predictor
+    return answers.log_probabilities, sum(map(len, found.parts.values()))
 
 
 def student(rows: Rows, seed: int, encoder: str) -> tuple[Answers, int] | None:
@@ -128,6 +148,7 @@ def cell(column: str, rows: Rows, seed: int, options: argparse.Namespace) -> dic
         "plain": lambda: trained(rows, seed),
         "static": lambda: trained(rows, seed, embeddings=options.embeddings),
         "encoder": lambda: trained(rows, seed, encoder=options.encoder),
+        "finetuned": lambda: finetuned(rows, seed, options.tuned),
         "student": lambda: student(rows, seed, options.encoder),
         "linearsvc": lambda: linear_svc(rows, seed),
         "logistic": lambda: logistic(rows, seed, options.encoder),
@@ -197,9 +218,10 @@ def main() -> None:
     parser.add_argument("--columns", nargs="+", choices=COLUMNS, default=["plain", "linearsvc"])
     parser.add_argument("--embeddings", help="folder or cached hub name of a model2vec model")
     parser.add_argument("--encoder", help="folder or package of a sentence encoder")
+    parser.add_argument("--tuned", help="folder or package of a sentence encoder with weights")
     options = parser.parse_args()
     for column in options.columns:
-        needed = {"static": "embeddings", "plain": "", "linearsvc": ""}.get(column, "encoder")
+        needed = NEEDED.get(column, "encoder")
         if needed and getattr(options, needed) is None:
             parser.error(f"the column {column} needs --{needed}")
     cells: dict[str, Any] = json.loads(options.table.read_text()) if options.table.exists() else {}
