@@ -9,7 +9,7 @@ said: what happens then is the trainer's.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Literal
 
@@ -35,6 +35,8 @@ class Option:
     flag:    on the command line, without its two hyphens; the name
     metavar: there, what stands for the value
     on_page: whether a page and the JSON API take it: not a folder of the server, or an address
+    offered: names of what people of this machine have named before: a page and the JSON API take
+             these alone, and nothing where there are none; None: they take what was typed
     part:    the field of `ExportFormat` that it is
     """
 
@@ -50,6 +52,7 @@ class Option:
     flag: str | None = None
     metavar: str | None = None
     on_page: bool = True
+    offered: Callable[[], Collection[str]] | None = None
     part: str | None = None
 
     def within(self, least: float | None = None, most: float | None = None) -> Option:
@@ -105,6 +108,18 @@ class Option:
         )
 
 
+def _encoders() -> Collection[str]:
+    from .encoders.known import offered_encoders
+
+    return offered_encoders()
+
+
+def _encoders_to_tune() -> Collection[str]:
+    from .encoders.known import offered_encoders
+
+    return offered_encoders(weights=True)
+
+
 MODEL = Option(
     "model", "Model", help="The service's model: to fine-tune, to prompt, or for vectors."
 )
@@ -132,9 +147,14 @@ ENCODER = Option(
     "Sentence encoder",
     help="Folder or installed package of a sentence encoder: ONNX, or weights to fine-tune.",
     metavar="MODEL",
-    on_page=False,
+    offered=_encoders,
 )
-ENCODER_TO_TUNE = replace(ENCODER, empty="the first in the setting encoder that has weights")
+ENCODER_BESIDE = replace(ENCODER, empty="none, words and characters alone")
+ENCODER_TO_TUNE = replace(
+    ENCODER,
+    empty="the first in the setting encoder that has weights",
+    offered=_encoders_to_tune,
+)
 ENCODER_OF_NAMES = replace(ENCODER, empty="the one that was used last on this machine")
 EPOCHS = Option(
     "epochs",

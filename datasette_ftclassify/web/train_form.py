@@ -228,6 +228,11 @@ def _or(value: T | None, usual: T) -> T:
 
 def _read_option(option: Option, name: str, text: str) -> Any:
     """The value that was typed. Raises FieldError."""
+    if option.offered is not None:
+        offered = option.offered()
+        if text not in offered:
+            names = ", ".join(offered) or "none"
+            raise FieldError(name, f"{called(name)} is one that this server names: {names}.")
     # Each trainer says itself how large a number may be.
     if option.kind == "whole":
         return whole(name, text, WHOLE)

@@ -280,13 +280,15 @@ def _settings(trainer: Trainer, choices: Choices, model: str, access: Access) ->
     """The fields for the options that the trainer takes, in order."""
     fields: list[FormField] = []
     for option in options_of(trainer).values():
-        if not option.on_page:
+        offered = option.offered() if option.offered else ()
+        if not option.on_page or (option.offered and not offered):
             continue
         more: FormField = {}
         if option.name == MODEL.name:
             more = {"proposed": list(_proposed(trainer, access)), "usual": model}
-        elif option.choices:
-            more = {"options": [("", option.empty), *option.choices]}
+        elif offered or option.choices:
+            listed = option.choices or [(name, name) for name in offered]
+            more = {"options": [("", option.empty), *listed]}
         elif option.kind in ("whole", "number"):
             more = {"step": "1" if option.kind == "whole" else "any"}
             if option.least is not None:
@@ -299,8 +301,8 @@ def _settings(trainer: Trainer, choices: Choices, model: str, access: Access) ->
             "name": f"{trainer.name}-{option.name}",
             "label": option.label,
             "value": choices.setting(trainer.name, option.name),
-            "type": _INPUTS[option.kind],
-            "help": _help(option),
+            "type": "select" if offered else _INPUTS[option.kind],
+            "help": "" if offered else _help(option),
             **more,
         })  # fmt: skip
     return fields

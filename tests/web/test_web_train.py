@@ -18,6 +18,7 @@ from running_jobs import job_of
 from sample_databases import town_database
 from service_training import environment
 from stored import list_jobs
+from tiny_encoder import write_encoder
 from train_page import PAGE, PAYING, TRAIN, look, page
 from visiting import ROOT, get, is_065, send, serve, submit
 
@@ -25,11 +26,11 @@ from datasette_ftclassify.core.database import connect, relation
 from datasette_ftclassify.core.task import Task
 from datasette_ftclassify.jobs.runner import run_job
 from datasette_ftclassify.store.schema import _MIGRATIONS
-from datasette_ftclassify.trainers import builtin, shutdown_dates
+from datasette_ftclassify.trainers import shutdown_dates
+from datasette_ftclassify.trainers.encoders.known import encoders_here
 from datasette_ftclassify.web import sampling
 from datasette_ftclassify.web.filters import carried
 from datasette_ftclassify.web.finding_links import as_filters
-from datasette_ftclassify.web.pages import train as train_page
 from datasette_ftclassify.web.pages.check import label_filter
 from datasette_ftclassify.web.train_form import Choices
 
@@ -69,6 +70,42 @@ async def checked(datasette: Any, path: Path, **fields: Any) -> str:
     assert response.status_code == 302, response.text
     run_last(path)
     return str(response.headers["location"]).partition("#")[0]
+
+
+async def test_an_encoder_is_one_of_those_that_the_operator_named(
+    town: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """And nobody reads where it is: a page loads no folder that a visitor names."""
+    pytest.importorskip("onnxruntime")
+    folder = write_encoder(tmp_path / "owls", {"tree": [1.0, 0.0], "bus": [0.0, 1.0]})
+    datasette = serve(town, grants=TRAIN)
+    form = page(table="messages", **CHOSEN)
+
+    async def train(encoder: str) -> Any:
+        given = {"trainer": "local", "local-encoder": encoder, "name": "topics"}
+        return await post(datasette, action="train", **CHOSEN, **given)
+
+    assert "local-encoder" not in (await get(datasette, form, "ann")).text
+    monkeypatch.setenv("FTCLASSIFY_ENCODER", f"no-such-package, {folder}")
+    shown = (await get(datasette, form, "ann")).text
+    (field,) = re.findall(r'<select[^>]*name="local-encoder".*?</select>', shown, re.DOTALL)
+    assert re.findall(r'value="([^"]*)"', field) == ["", "owls"]
+    assert "encoder-encoder" not in shown, "it has no weights to fine-tune"
+    for typed in (str(folder), "no-such-package", "/etc"):
+        refused = await train(typed)
+        assert refused.status_code == 400
+        assert "Encoder is one that this server names: owls." in refused.text
+    with closing(connect(town)) as conn:
+        assert list_jobs(conn) == []
+    assert (await train("owls")).status_code == 200
+    job = job_of(town, run_last(town))
+    assert job.state == "finished", job.error
+    assert job.settings["options"]["encoder"] == "owls"
+    assert [used.name for used in encoders_here()] == [str(folder)]
+    told = (await get(datasette, f"/town/-/ftclassify/jobs/{job.id}", "ann")).text
+    assert "owls" in told
+    for text in (shown, told):
+        assert str(tmp_path) not in text
 
 
 async def test_a_newcomer_sees_a_proposal_and_examples(town: Path):
@@ -347,7 +384,7 @@ async def test_rows_that_no_table_page_can_list_have_a_page(town: Path, keyless:
 @pytest.mark.parametrize(
     ("trainer", "key", "advice"),
     [("local", "", "Nothing leaves this machine, but"),
-     ("local", "k", "Nothing leaves this machine with the local trainer"),
+     ("local", "k", "Nothing leaves this machine, but"),
      ("openai", "k", "These texts would leave this machine")],
 )  # fmt: skip
 async def test_what_a_check_says_of_private_data_depends_on_the_trainer(
@@ -359,8 +396,6 @@ async def test_what_a_check_says_of_private_data_depends_on_the_trainer(
     if key:
         monkeypatch.setenv("OPENAI_API_KEY", key)
         monkeypatch.setenv("OPENAI_BASE_URL", "http://127.0.0.1:9/v1")
-    # The package llm, which is there for tests, has models that need no key of ours.
-    monkeypatch.setattr(train_page, "list_trainers", builtin.always)
     datasette = serve(town, grants=TRAIN)
     where = await checked(datasette, town, trainer=trainer, **{"openai-model": "gpt-4.1-mini"})
     data = (await get(datasette, where.replace("/train?", "/train.json?"), "ann")).json()

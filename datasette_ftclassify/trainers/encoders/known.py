@@ -12,6 +12,7 @@ import threading
 import time
 from collections import OrderedDict
 from contextlib import suppress
+from importlib.util import find_spec
 from pathlib import Path
 
 from ...core.distribution import DISTRIBUTION
@@ -32,7 +33,7 @@ _lock = threading.Lock()
 def use_encoder(name: str) -> Encoder:
     """An encoder that a person named, which classifiers of files may then use on this machine.
     Raises TrainingError."""
-    files = find_encoder(name)
+    files = find_named(name)
     encoder = _load(files, digest_of(files))
     try:
         with opened_store() as store:
@@ -55,6 +56,30 @@ def usual_encoder() -> str | None:
             return next((one.name for one in known), None)
     except (FileNotFoundError, VectorStoreError):
         return None
+
+
+def find_named(name: str, *, weights: bool = False) -> EncoderFiles:
+    """The files of an encoder by one of the titles of `offered_encoders`, else as `find_encoder`
+    takes its name. Raises TrainingError."""
+    return find_encoder(offered_encoders(weights=weights).get(name, name), weights=weights)
+
+
+def offered_encoders(*, weights: bool = False) -> dict[str, str]:
+    """{title: name} of those that people of this machine named, in the settings, or with a training
+    or `encoders add`: a page may train with these. Without those that cannot be used.
+
+    weights: to be fine-tuned
+    """
+    names = allowed_encoders()
+    with suppress(VectorStoreError):
+        names += [one.name for one in encoders_here() if one.bytes and not is_made_here(one.digest)]
+    found: dict[str, str] = {}
+    if not weights and find_spec("onnxruntime") is None:
+        return found
+    for name in names:
+        with suppress(TrainingError):
+            found.setdefault(find_encoder(name, weights=weights).title, name)
+    return found
 
 
 def encoders_here() -> list[KnownEncoder]:

@@ -93,9 +93,10 @@ class EncoderTrainer:
     def _files(self, options: TrainerOptions) -> EncoderFiles:
         from ..encoders.allowed import allowed_encoders
         from ..encoders.files import find_encoder
+        from ..encoders.known import find_named
 
         if options.encoder:
-            return find_encoder(options.encoder, weights=True)
+            return find_named(options.encoder, weights=True)
         for name in allowed_encoders():
             try:
                 return find_encoder(name, weights=True)

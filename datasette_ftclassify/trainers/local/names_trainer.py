@@ -57,9 +57,9 @@ class NamesTrainer:
 
     def encoder_title(self, options: TrainerOptions) -> str:
         """See `UsesEncoder`: the one of the options, else the usual one of this machine."""
-        from ..encoders.files import find_encoder
+        from ..encoders.known import find_named
 
-        return find_encoder(self._encoder_name(options)).title
+        return find_named(self._encoder_name(options)).title
 
     def train(
         self, data: TrainingSet, options: TrainerOptions, progress: Progress = no_progress
