@@ -10,6 +10,9 @@ from typing import Any
 from .training_report import Header
 from .untrusted_json import JsonObject, figure_or_none, text_or_none, texts_of
 
+PUBLISHED = "published"
+"""In a header: see `ServiceModel`. A setting of a whole copy, too."""
+
 
 @dataclass(frozen=True)
 class ServiceModel:
@@ -17,17 +20,23 @@ class ServiceModel:
 
     base:       the model that it was trained from
     deployment: its name at a service that answers for deployments alone
+    format:     of prompts and answers, see `prompts.formats`
+    published:  it is there with its stored answers alone
     """
 
     model: str | None = None
     base: str | None = None
     host: str | None = None
     deployment: str | None = None
+    format: JsonObject | None = None
+    published: bool = False
 
     @classmethod
     def read(cls, header: Header) -> ServiceModel:
-        names = ("model", "base", "host", "deployment")
-        return cls(*(text_or_none(header.get(name)) for name in names))
+        names, fmt = ("model", "base", "host", "deployment"), header.get("format")
+        model, base, host, deployment = (text_or_none(header.get(name)) for name in names)
+        codec = fmt if isinstance(fmt, Mapping) else None
+        return cls(model, base, host, deployment, codec, header.get(PUBLISHED) is True)
 
 
 @dataclass(frozen=True)

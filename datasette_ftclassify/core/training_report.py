@@ -6,6 +6,7 @@ A trainer may add to it whatever is JSON; these are the parts that something rea
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, TypedDict
 
 from .humanize import counted, one_or_more, rows_text
@@ -14,15 +15,26 @@ from .labels import LabelValue
 Header = Mapping[str, Any]
 """What a trainer stores beside a model's parts, by which it builds the model again: JSON of the
 trainer's own form (trainers come from other packages, too), which it alone reads and checks. What
-those at services have in common: `service_model.ServiceModel`."""
+others want to know of it: `NeededEncoder` and `service_model.ServiceModel`."""
 
 
-def encoder_digest(header: Header) -> str | None:
-    """By which a sentence encoder is found that a classifier needs to answer; None: it needs none.
-    It may be any text in a file of somebody else."""
-    embedding = header.get("embedding")
-    digest = embedding.get("encoder") if isinstance(embedding, Mapping) else None
-    return digest if isinstance(digest, str) else None
+@dataclass(frozen=True)
+class NeededEncoder:
+    """A sentence encoder without which a classifier cannot answer. Both may be any text in a file
+    of somebody else.
+
+    digest: by which its files are found
+    """
+
+    digest: str
+    name: str
+
+    @classmethod
+    def read(cls, header: Header) -> NeededEncoder | None:
+        said = header.get("embedding")
+        if not isinstance(said, Mapping) or not isinstance(said.get("encoder"), str):
+            return None
+        return cls(said["encoder"], str(said.get("name")))
 
 
 class _Interval(TypedDict):

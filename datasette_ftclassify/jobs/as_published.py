@@ -6,26 +6,27 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ..core.service_model import PUBLISHED, ServiceModel
 from ..core.table_copy import Selection
 from ..core.training_report import Header
 from ..core.untrusted_json import JsonObject
 from ..store.classifiers import Classifier
-from ..store.published import PUBLISHED, Published
+from ..store.published import Published
 from .load_classifier import is_elsewhere
 
 
 def as_published(classifier: Classifier, selection: Selection) -> Published:
     texts = classifier.task.source.lower() in selection.names
-    header, report = dict(classifier.header), without_machine(classifier.report)
+    header, report = classifier.header, without_machine(classifier.report)
     elsewhere = is_elsewhere(classifier)
     if elsewhere is None:
-        elsewhere = isinstance(header.get("host"), str)
+        elsewhere = classifier.at_service.host is not None
     if elsewhere:
-        header, report = _without_service(header, report)
+        header, report = _without_service(classifier.at_service, report)
     return Published(classifier, header, report, elsewhere, texts)
 
 
-def without_machine(report: JsonObject) -> dict[str, Any]:
+def without_machine(report: JsonObject) -> JsonObject:
     """A report without what is for whoever trained: warnings, and folders of this machine."""
     found = {name: value for name, value in report.items() if name != "warnings"}
     if isinstance(found.get("embeddings"), str):
@@ -33,20 +34,19 @@ def without_machine(report: JsonObject) -> dict[str, Any]:
     return found
 
 
-def _without_service(header: Header, report: JsonObject) -> tuple[dict[str, Any], dict[str, Any]]:
+def _without_service(asked: ServiceModel, report: JsonObject) -> tuple[Header, JsonObject]:
     """Header and report without host, ids and what was spent; a model that nobody has tuned keeps
     its name."""
     service = _mapping(report.get("service"))
-    base, model = header.get("base"), header.get("model")
     tuned = "job" in service
     ids = [value for name, value in service.items() if name not in _NO_IDS]
-    hosts = [header.get("host"), service.get("host")]
-    private = {*_texts([*ids, *hosts, header.get("deployment"), model, report.get("checkpoints")])}
+    hosts = [asked.host, service.get("host")]
+    private = {*_texts([*ids, *hosts, asked.deployment, asked.model, report.get("checkpoints")])}
     private |= {host.partition(":")[0] for host in _texts(hosts)}
-    private -= {base} if tuned else {base, model}
+    private -= {asked.base} if tuned else {asked.base, asked.model}
     longest_first = sorted((t for t in private if len(t) >= _SHORTEST_ID), key=len, reverse=True)
     told = {k: v for k, v in report.items() if k not in ("service", "checkpoints", "usd")}
-    public = {"base": base} if tuned else {"base": base, "model": model}
+    public = {"base": asked.base} if tuned else {"base": asked.base, "model": asked.model}
     return {**public, PUBLISHED: True}, _replaced(told, longest_first)
 
 

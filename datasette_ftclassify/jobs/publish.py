@@ -32,7 +32,7 @@ from ..core.table_copy import (
     size_of_parts,
 )
 from ..core.time_limit import within
-from ..core.training_report import encoder_digest
+from ..core.training_report import NeededEncoder
 from ..store.card_notes import card_notes
 from ..store.classifiers import Classifier, find_classifier, list_classifiers, reading_store
 from ..store.published import (
@@ -385,13 +385,13 @@ def packages_of(chosen: Sequence[Classifier]) -> tuple[str, ...]:
 
 def encoder_of(classifier: Classifier) -> str | None:
     """Name, size and licence of the sentence encoder that a classifier needs to answer."""
-    if encoder_digest(classifier.header) is None:
+    needed = NeededEncoder.read(classifier.header)
+    if needed is None:
         return None
-    name = str(classifier.header["embedding"].get("name"))
     about = classifier.report.get("encoder")
     told = []
     if isinstance(about, Mapping):
         size, licence = about.get("bytes"), about.get("licence")
         told += [f"{size / 1e6:,.0f} MB"] if isinstance(size, int) else []
         told += [licence] if isinstance(licence, str) else []
-    return f"{name} ({', '.join(told)})" if told else name
+    return f"{needed.name} ({', '.join(told)})" if told else needed.name

@@ -128,7 +128,7 @@ def check_continued(
             "only a model with the same labels can be trained further. Train from the start.",
             fields=("continue_from",),
         )
-    if first.header.get("format") != dict(fmt):
+    if first.at_service.format != dict(fmt):
         raise TrainingError(
             f"{first.title} was trained with another format of prompts and answers: leave out the "
             "options that change it, or train from the start.",
@@ -143,8 +143,8 @@ def continued(conn: sqlite3.Connection, request: TrainRequest, first_uid: str) -
     asked for, too.
     """
     first = find_by_uid(conn, first_uid)
-    model, fmt = first.at_service.model, first.header.get("format")
-    if first.trainer != request.trainer or model is None or not isinstance(fmt, dict):
+    model, fmt = first.at_service.model, first.at_service.format
+    if first.trainer != request.trainer or model is None or fmt is None:
         raise TrainingError(
             f"{first.title} was trained by {first.trainer}: {request.trainer} cannot go on from it."
         )

@@ -15,6 +15,7 @@ from typing import Any
 
 from ..core.database import quote, relation, row_condition
 from ..core.errors import ArtifactError, SourceError
+from ..core.service_model import PUBLISHED
 from ..core.table_copy import SOURCE, row_count
 from ..core.training_report import Header
 from ..core.untrusted_json import JsonObject, read_json
@@ -26,10 +27,6 @@ from .evaluations import LONGEST_CELL, TEST
 from .schema import TABLES, ensure_schema
 from .settings import SETTING
 from .tables import MIGRATIONS, PREFIX
-
-PUBLISHED = "published"
-"""In the header of a classifier at a service: it is there with its stored answers alone. A setting
-of a whole copy, too."""
 
 _KEPT = frozenset(
     f"{PREFIX}{name}"
@@ -44,7 +41,7 @@ _KEPT = frozenset(
 def why_unasked(classifier: Classifier) -> str | None:
     """Why nobody can be asked for more answers of a model at a service; None in other files than
     those that were made to be published."""
-    if classifier.header.get(PUBLISHED) is not True:
+    if not classifier.at_service.published:
         return None
     return (
         f"{classifier.title} answers only what it was asked before this file was published: other "

@@ -23,7 +23,7 @@ from datasette_ftclassify.core.label_kinds import MULTICLASS, MULTILABEL
 from datasette_ftclassify.core.labels import LabelSet
 from datasette_ftclassify.core.splits import SplitPlan
 from datasette_ftclassify.core.task import define
-from datasette_ftclassify.core.training_report import encoder_digest
+from datasette_ftclassify.core.training_report import NeededEncoder
 from datasette_ftclassify.jobs.load_classifier import load_answerer
 from datasette_ftclassify.jobs.runner import run_job
 from datasette_ftclassify.jobs.sweep import Sweep, price_sweep, submit_sweep
@@ -204,7 +204,7 @@ def test_killed_in_the_middle_it_goes_on_to_the_same_weights(
 def test_where_words_do_as_well_no_encoder_is_needed(weights: str, tmp_path: Path) -> None:
     result = train(a_table(tmp_path / "things.db", TOPICS), weights)
     assert result.classifier.trainer == "local"
-    assert encoder_digest(result.classifier.header) is None
+    assert NeededEncoder.read(result.classifier.header) is None
     assert "is not used" in result.classifier.report["why"]
     assert result.metrics is not None
     assert result.metrics["accuracy"] > 0.9

@@ -16,7 +16,7 @@ import shutil
 import time
 from pathlib import Path
 
-from ...core.training_report import Header, encoder_digest
+from ...core.training_report import Header, NeededEncoder
 from .vector_store import store_path
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
@@ -66,12 +66,12 @@ def note_use(header: Header, database: str) -> None:
     """That a database is given a classifier, which may need an encoder that was made here: noted
     before, for what no classifier was stored with is swept away. database: its path; "": it has
     none"""
-    digest = encoder_digest(header)
-    if digest is None or not database or not is_made_here(digest):
+    needed = NeededEncoder.read(header)
+    if needed is None or not database or not is_made_here(needed.digest):
         return
-    place = place_of(digest)
+    place = place_of(needed.digest)
     new = place / f"{_USED_BY}.{os.getpid()}"
-    users = {*databases_of(digest), os.path.realpath(database)}
+    users = {*databases_of(needed.digest), os.path.realpath(database)}
     new.write_text(json.dumps(sorted(users)), encoding="utf-8")
     new.replace(place / _USED_BY)
 

@@ -11,7 +11,7 @@ import openai
 
 from ...core.errors import ArtifactError, TrainingError
 from ...core.humanize import counted
-from ...core.service_model import ServiceIds, checkpoints_of
+from ...core.service_model import ServiceIds, ServiceModel, checkpoints_of
 from ...core.training_report import Header, TrainingReport
 from ..service import FineTunedModel, TrainingSpec
 from ..service_errors import ServiceProblem
@@ -119,7 +119,8 @@ def delete_remote(
 
     Raises ArtifactError when the header names another host, or is damaged; ServiceProblem.
     """
-    model, there, made = read_name(header, "model"), header.get("host"), ServiceIds.read(report)
+    model, made = read_name(header, "model"), ServiceIds.read(report)
+    there = ServiceModel.read(header).host
     if there != host:
         raise ArtifactError(
             f"The model is at {there}, and the base URL that is set leads to {host}."

@@ -12,6 +12,7 @@ from typing import Any
 
 from ...core.errors import AccessError
 from ...core.labels import LabelSet
+from ...core.service_model import ServiceModel
 from ...core.training_report import Header, TrainingReport
 from ...prompts.price_table import PriceTable, today
 from ...prompts.prices import load_prices
@@ -171,10 +172,11 @@ class OpenAITrainer(Service):
         return self.dialect.console_url(host, what, name)
 
     def _require_deployment(self, header: Header) -> None:
-        if self.dialect.deployments and not header.get("deployment"):
+        asked = ServiceModel.read(header)
+        if self.dialect.deployments and not asked.deployment:
             provider = self.dialect.provider
             raise AccessError(
-                f"The model {header.get('model')} is trained, and {provider} answers only for "
+                f"The model {asked.model} is trained, and {provider} answers only for "
                 f"models that are deployed. Deploy it in {provider}, then evaluate the classifier "
                 "with the name of the deployment."
             )
