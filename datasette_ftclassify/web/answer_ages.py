@@ -13,12 +13,10 @@ from weakref import WeakKeyDictionary
 import markupsafe
 
 from ..core.database import Cell
-from ..core.errors import FtclassifyError
-from ..core.sqlite_errors import SQLITE_ERRORS
 from ..jobs.fingerprints import Age, Fingerprints
 from ..jobs.stale import AGES_TEXT, answers_in
 from ..store.classifiers import has_store
-from .datasette_reads import read
+from .datasette_reads import read_or
 from .page_request import page_url
 
 if TYPE_CHECKING:
@@ -80,10 +78,7 @@ async def _judges(db: Database, table: str) -> dict[str, _Judge]:
     until, judges = known.get(table, (0.0, {}))
     if time.monotonic() < until:
         return judges
-    try:
-        judges = await read(db, lambda conn: _read(conn, table))
-    except (*SQLITE_ERRORS, FtclassifyError):  # no page of a table fails for our sake
-        judges = {}
+    judges = await read_or(db, lambda conn: _read(conn, table), {})
     known[table] = (time.monotonic() + FRESH, judges)
     return judges
 

@@ -7,10 +7,8 @@ import sqlite3
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
-from ..core.errors import FtclassifyError
-from ..core.sqlite_errors import SQLITE_ERRORS
 from ..store.jobs.queries import newest_brief, remembered
-from .datasette_reads import read
+from .datasette_reads import read_or
 from .job_tables import JobTables, JobViewer, tables_of_job
 from .named_classifiers import silent_classifiers
 from .page_request import page_url
@@ -71,10 +69,7 @@ async def _is_worked_on(
     db = datasette.get_database(database)
     if not db.is_mutable:
         return False
-    try:
-        jobs = await read(db, lambda conn: _active(conn, table))
-    except (*SQLITE_ERRORS, FtclassifyError):  # no page of a table fails for our sake
-        return False
+    jobs = await read_or(db, lambda conn: _active(conn, table), ())
     viewer = JobViewer(datasette, request.actor, database)
     return any([await viewer.sees(tables) for tables in jobs])
 

@@ -1,16 +1,35 @@
-"""A classifier's name is shared by its versions, which may have learnt from different tables."""
+"""The tables that classifiers reveal something of: who may not see those, sees no such classifier.
+
+A name is shared by its versions, which may have learnt from different tables.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
 from ..store.classifiers import Classifier, list_classifiers
 from .page_request import PageRequest
-from .permissions import TRAIN
+from .permissions import TRAIN, VIEW, tables_allowed
 from .refusals import NotAllowed
+
+if TYPE_CHECKING:
+    from datasette.app import Datasette
 
 
 def tables_revealed(classifier: Classifier) -> frozenset[str]:
     """Tables that a classifier reveals something of: of its training rows and of its labels."""
     return frozenset(filter(None, (classifier.task.source, classifier.labels.lookup)))
+
+
+async def seen_classifiers(
+    datasette: Datasette, actor: Any, database: str, classifiers: Iterable[Classifier]
+) -> list[Classifier]:
+    """Those that reveal nothing of a table that the visitor may not see."""
+    every = list(classifiers)
+    tables = {table for one in every for table in tables_revealed(one)}
+    seen = await tables_allowed(datasette, actor, VIEW, database, tables)
+    return [one for one in every if tables_revealed(one) <= seen]
 
 
 async def tables_behind(ask: PageRequest, name: str) -> set[str]:

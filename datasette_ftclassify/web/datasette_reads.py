@@ -13,6 +13,8 @@ from collections.abc import Callable
 from inspect import signature
 from typing import TYPE_CHECKING, TypeVar
 
+from ..core.errors import FtclassifyError
+from ..core.sqlite_errors import SQLITE_ERRORS
 from ..core.time_limit import within
 from ..sql.table_guard import reading_ours
 from ..store.tables import check_tables
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from datasette.utils.asgi import Request
 
 T = TypeVar("T")
+D = TypeVar("D")
 
 PART_SECONDS = 0.2
 """Of the processor, for what we add to a page of Datasette's, such as an item of a menu, or to a
@@ -53,6 +56,17 @@ async def read(
 
     result: T = await database.execute_fn(run)
     return result
+
+
+async def read_or(
+    database: Database, function: Callable[[sqlite3.Connection], T], otherwise: D
+) -> T | D:
+    """The same, or `otherwise` where nothing can be read: no page of Datasette's fails for our
+    sake."""
+    try:
+        return await read(database, function)
+    except (*SQLITE_ERRORS, FtclassifyError):
+        return otherwise
 
 
 async def write(

@@ -5,14 +5,11 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from ..core.errors import FtclassifyError
-from ..core.sqlite_errors import SQLITE_ERRORS
 from ..store.classifiers import newest_versions
-from .classifier_names import tables_revealed
-from .datasette_reads import read
+from .classifier_names import seen_classifiers
+from .datasette_reads import read_or
 from .menus import holds_ours
 from .page_request import page_url
-from .permissions import VIEW, tables_allowed
 
 if TYPE_CHECKING:
     from datasette.app import Datasette
@@ -49,12 +46,7 @@ async def _classifiers(
     db = datasette.get_database(database)
     if not await holds_ours(db):
         return []
-    try:
-        newest = await read(db, newest_versions)
-    except (*SQLITE_ERRORS, FtclassifyError):  # tables of ours that we cannot read
-        return []
-    tables = {table for one in newest for table in tables_revealed(one)}
-    seen = await tables_allowed(datasette, actor, VIEW, database, tables)
+    newest = await read_or(db, newest_versions, ())
     return [
         (
             f"{database}: {one.name}",
@@ -62,6 +54,5 @@ async def _classifiers(
             page_url(datasette, database, "classifiers", one.title),
             f"{database} {one.name} {one.task.source} classifier",
         )
-        for one in newest
-        if tables_revealed(one) <= seen
+        for one in await seen_classifiers(datasette, actor, database, newest)
     ]

@@ -7,11 +7,9 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
-from ..core.errors import FtclassifyError
-from ..core.sqlite_errors import SQLITE_ERRORS
 from ..store.classifiers import has_store, list_classifiers
 from ..store.schema import TABLES
-from .datasette_reads import read
+from .datasette_reads import read_or
 from .filters import LEFT_BEHIND, carried
 from .page_request import page_url
 from .permissions import may, may_view_database, may_write
@@ -51,24 +49,17 @@ async def holds_ours(database: Database) -> bool:
         return True
     if time.monotonic() - _without.get(database, -REST) < REST:
         return False
-    try:
-        found = await read(database, has_store)
-    except (*SQLITE_ERRORS, FtclassifyError):  # a file's trouble must not take every page down
-        found = False
+    found = await read_or(database, has_store, False)
     if found:
         _with[database] = True
     else:
         _without[database] = time.monotonic()
-    return bool(found)
+    return found
 
 
 async def database_menu(datasette: Datasette, database: str) -> Items:
     """A link to the classifiers of a database that holds our tables."""
-    try:
-        found = await read(datasette.get_database(database), has_store)
-    except (*SQLITE_ERRORS, FtclassifyError):
-        found = False
-    if not found:
+    if not await read_or(datasette.get_database(database), has_store, False):
         return []
     return [_item(datasette, database, item, route) for item, route in items("database")]
 
@@ -159,10 +150,7 @@ def _filters(request: Any) -> dict[str, list[str]]:
 
 async def _classifiers(database: Database, table: str) -> tuple[bool, bool]:
     """Whether there are any at all, and any that learnt from the table."""
-    try:
-        found = await read(database, list_classifiers)
-    except (*SQLITE_ERRORS, FtclassifyError):  # tables of ours that we cannot read
-        found = []
+    found = await read_or(database, list_classifiers, ())
     return bool(found), any(classifier.task.source == table for classifier in found)
 
 

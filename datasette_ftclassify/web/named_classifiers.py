@@ -15,12 +15,11 @@ from typing import TYPE_CHECKING, Any
 from datasette.utils import tilde_decode
 
 from ..core.errors import ClassifierNotFound, FtclassifyError
-from ..core.sqlite_errors import SQLITE_ERRORS
 from ..sql.functions import FUNCTIONS
 from ..sql.resolver import ConnectionState, Resolver
 from ..store.classifiers import list_classifiers
 from .classifier_names import tables_revealed
-from .datasette_reads import read
+from .datasette_reads import read_or
 from .permissions import VIEW, is_modern, may
 
 if TYPE_CHECKING:
@@ -53,10 +52,7 @@ async def silent_classifiers(
     sql = None if table else await _query_of(datasette, request, database)
     parameters = {name: request.args[name] for name in request.args}
     db = datasette.get_database(database)
-    try:
-        silent = await read(db, lambda conn: _silent(conn, sql, table, parameters))
-    except (*SQLITE_ERRORS, FtclassifyError):  # no page of anybody's fails for our sake
-        silent = []
+    silent = await read_or(db, lambda conn: _silent(conn, sql, table, parameters), ())
     said = [one.sentence(await _seen(datasette, request, database, one)) for one in silent]
     request._ftclassify_silent = said
     return said

@@ -19,11 +19,8 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from datasette.utils import actor_matches_allow
-from datasette.utils.asgi import Forbidden
 
 from ..core.distribution import only_answers
-from ..core.errors import FtclassifyError
-from ..core.sqlite_errors import SQLITE_ERRORS
 from ..store.published import holds_more
 from ..store.schema import TABLES
 from .actions import DELETE as DELETE
@@ -37,7 +34,7 @@ from .actions import SPEND as SPEND
 from .actions import TRAIN as TRAIN
 from .actions import VIEW as VIEW
 from .actions import WORK as WORK
-from .datasette_reads import read
+from .datasette_reads import read_or
 
 if TYPE_CHECKING:
     from datasette.app import Datasette
@@ -173,12 +170,6 @@ async def _may_change(datasette: Datasette, actor: Any, needed: tuple[str, ...],
     return not modern or all([await _allowed(datasette, actor, a, *of) for a in needed[1:]])
 
 
-async def require(datasette: Datasette, actor: Any, action: str, database: str, table: str) -> None:
-    """Raises Forbidden, naming the action, unless the actor may."""
-    if not await may(datasette, actor, action, database, table):
-        raise Forbidden(f"You may not do this with {table}: it needs the permission {action}.")
-
-
 async def _allowed(
     datasette: Datasette, actor: Any, action: str, database: str, table: str
 ) -> bool:
@@ -268,10 +259,7 @@ async def _may_download(datasette: Datasette, actor: Any, database: str) -> bool
     db = datasette.databases.get(database)
     if db is None or db.is_mutable or _may_read_all(datasette, actor, database):
         return True
-    try:
-        return not await read(db, holds_more)
-    except (*SQLITE_ERRORS, FtclassifyError):  # nobody knows
-        return False
+    return not await read_or(db, holds_more, True)
 
 
 async def _old_download(datasette: Datasette, actor: Any, database: str) -> bool | None:

@@ -14,10 +14,10 @@ from ..core.errors import FtclassifyError
 from ..core.sqlite_errors import SQLITE_ERRORS
 from ..store.classifiers import Classifier, newest_versions
 from ..trainers.registry import get_trainer
-from .classifier_names import tables_revealed
+from .classifier_names import seen_classifiers
 from .datasette_reads import PART_SECONDS, read
 from .menus import Items, holds_ours
-from .permissions import VIEW, may_run_sql, tables_allowed
+from .permissions import may_run_sql
 
 if TYPE_CHECKING:
     from datasette.app import Datasette
@@ -45,8 +45,6 @@ async def query_menu(
         fitting = _fitting(await read(db, newest_versions), found.columns)
     except (*SQLITE_ERRORS, FtclassifyError, InvalidSql, QueryInterrupted):
         return []
-    tables = {table for one in fitting for table in tables_revealed(one)}
-    seen = await tables_allowed(datasette, actor, VIEW, database, tables)
     base = str(datasette.urls.database(database)) + "/-/query?"
     return [
         {
@@ -54,8 +52,7 @@ async def query_menu(
             "label": f"Classify these rows with {one.name}",
             "description": f"The same query, with the label of each {one.task.text[0]}",
         }
-        for one in fitting
-        if tables_revealed(one) <= seen
+        for one in await seen_classifiers(datasette, actor, database, fitting)
     ][:MOST]
 
 

@@ -31,7 +31,7 @@ from ...store.jobs.job import Job
 from ...store.jobs.new_rows import end_following
 from ...store.schema import TABLES
 from ..background_reads import bring_up_to_date, queue_aside, read_aside, write_aside
-from ..classifier_names import tables_revealed
+from ..classifier_names import seen_classifiers
 from ..classify_choices import Choice, Facts, choices, facts, pick
 from ..classify_form import ON_ERRORS_TEXT, ROLES_TEXT, Form
 from ..filters import facet_of, left_behind
@@ -40,7 +40,7 @@ from ..form_fields import FieldError
 from ..job_facts import RUN_ELSEWHERE
 from ..lifespan import has_worker
 from ..operator_settings import access_of, limits_of, require_limits
-from ..permissions import PREDICT, SPEND, VIEW, WRITES, is_modern, may_write
+from ..permissions import PREDICT, SPEND, WRITES, is_modern, may_write
 from ..refusals import TICK, NotAgreed
 from ..registry import MenuItem, page
 from ..responses import done, form_page, show
@@ -295,9 +295,10 @@ async def _choices(ask: PageRequest) -> list[Choice]:
     """The classifiers that the actor may see and the table has the columns for."""
     table = ask.table
     every = await ask.read(lambda conn: choices(conn, table) if has_store(conn) else [])
-    tables = {name for choice in every for name in tables_revealed(choice.classifier)}
-    seen = {name for name in tables if await ask.may(VIEW, name)}
-    return [choice for choice in every if tables_revealed(choice.classifier) <= seen]
+    offered = (choice.classifier for choice in every)
+    seen = await seen_classifiers(ask.datasette, ask.actor, ask.database, offered)
+    ids = {classifier.id for classifier in seen}
+    return [choice for choice in every if choice.classifier.id in ids]
 
 
 async def _blocked(ask: PageRequest) -> str | None:

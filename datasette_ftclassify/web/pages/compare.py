@@ -14,7 +14,7 @@ from ...jobs.compare import MOST_COMPARED, Comparison, compare, is_comparable
 from ...present import comparison as words
 from ...store.classifiers import Classifier, list_classifiers
 from ..background_reads import read_aside
-from ..classifier_names import tables_revealed
+from ..classifier_names import seen_classifiers
 from ..permissions import VIEW
 from ..registry import page
 from ..responses import show
@@ -56,9 +56,8 @@ async def compare_page(ask: PageRequest) -> Response:
     classifier = ask.classifier
     everyone = await ask.read(list_classifiers)
     alike = [c for c in everyone if c.id != classifier.id and is_comparable(classifier, c)]
-    tables = {table for c in alike for table in tables_revealed(c)}
-    seen = {table for table in tables if await ask.may(VIEW, table)}
-    others = sorted((c for c in alike if tables_revealed(c) <= seen), key=lambda c: -c.id)
+    seen = await seen_classifiers(ask.datasette, ask.actor, ask.database, alike)
+    others = sorted(seen, key=lambda c: -c.id)
     chosen = _chosen(others, ask.arguments("with"))
     # It may take its time: of rows that no evaluation has stored, answers are computed here.
     reads = read_aside if ask.db.path else type(ask).read

@@ -25,11 +25,11 @@ from ...store.jobs.queries import newest_jobs
 from ...store.reviews import progress_of
 from ...store.tables import has_table
 from ..background_reads import queue_aside, read_aside, require_file
-from ..classifier_names import tables_revealed
+from ..classifier_names import seen_classifiers
 from ..column_suggestions import preview_table
 from ..form_fields import whole
 from ..operator_settings import access_of
-from ..permissions import EDITS, REVIEW, VIEW, is_modern, may_edit
+from ..permissions import EDITS, REVIEW, is_modern, may_edit
 from ..registry import MenuItem, page
 from ..responses import done, form_page, show
 from ..train_form import Choices
@@ -198,10 +198,8 @@ _NO_COLUMNS = Task(source="", text=(), labels=(), kind=MULTICLASS.name)
 async def table_classifiers(ask: PageRequest, table: str) -> list[Classifier]:
     """Those that were trained on the table and reveal nothing that the visitor may not see."""
     found = await ask.read(list_classifiers)
-    own = [c for c in found if c.task.source == table]
-    behind = {name for c in own for name in tables_revealed(c)} - {table}
-    hidden = {name for name in behind if not await ask.may(VIEW, name)}
-    return [c for c in own if not tables_revealed(c) & hidden]
+    own = (c for c in found if c.task.source == table)
+    return await seen_classifiers(ask.datasette, ask.actor, ask.database, own)
 
 
 @dataclass(frozen=True)

@@ -16,8 +16,8 @@ from ...jobs.fingerprints import STALE, Age
 from ...jobs.stale import AGES_TEXT, Ages, Answers, answers_in, count_ages, stale_rows
 from ...store.classifiers import has_store
 from ..background_reads import read_aside
-from ..classifier_names import tables_revealed
-from ..permissions import PREDICT, VIEW
+from ..classifier_names import seen_classifiers
+from ..permissions import PREDICT
 from ..registry import MenuItem, page
 from ..responses import show
 from .check import row_url
@@ -89,7 +89,9 @@ async def stale_page(ask: PageRequest) -> Response:
     """
     table = ask.table
     every = await ask.read(lambda conn: answers_in(conn, table) if has_store(conn) else [])
-    seen = [one for one in every if await _may_see(ask, one)]
+    by = (one.classifier for one in every)
+    visible = {one.id for one in await seen_classifiers(ask.datasette, ask.actor, ask.database, by)}
+    seen = [one for one in every if one.classifier.id in visible]
     age = _age(ask.argument("age"))
     chosen = _chosen(seen, ask.argument("column"))
     after = ask.argument("after")
@@ -110,11 +112,6 @@ async def stale_page(ask: PageRequest) -> Response:
         },
     }
     return await show(ask, data, more=more)
-
-
-async def _may_see(ask: PageRequest, answers: Answers) -> bool:
-    tables = tables_revealed(answers.classifier)
-    return all([await ask.may(VIEW, table) for table in tables])
 
 
 def _age(text: str) -> Age | None:
