@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ..jobs.stored_check import StoredFinding
     from .page_request import PageRequest
 
-_LONGEST_ADDRESS = 1_800
+LONGEST_ADDRESS = 1_800
 """Characters; proxies and browsers start to refuse addresses at a few thousand."""
 
 _SOME = 50
@@ -60,7 +60,7 @@ def rows_url(ask: PageRequest, finding: StoredFinding, source: Relation) -> str 
     if filters:
         table = str(ask.datasette.urls.table(ask.database, source.name))
         address = f"{table}?{urlencode(filters)}"
-        if len(address) <= _LONGEST_ADDRESS:
+        if len(address) <= LONGEST_ADDRESS:
             return address
     return ours
 

@@ -18,7 +18,7 @@ from ..core.service_model import ServiceIds, checkpoints_of
 from ..core.untrusted_json import JsonObject
 from ..jobs.kinds import kind_of
 from ..present.usage_sql import SPLIT_ROWS, split_counts, split_sql
-from ..store.classifiers import find_by_id
+from ..store.classifiers import Classifier, find_by_id
 from ..store.jobs.queries import Find
 from ..store.jobs.states import ACTIONS, ACTIVE, STATES
 from ..trainers.registry import list_services
@@ -49,21 +49,12 @@ _SERIES = {
 }  # fmt: skip
 
 
-def classifier_of(conn: sqlite3.Connection, job: Job, find: Find = find_by_id) -> str | None:
-    """NAME@VERSION of the classifier that the job used or made, while it is there."""
+def classifier_of(conn: sqlite3.Connection, job: Job, find: Find = find_by_id) -> Classifier | None:
+    """That the job used or made, while it is there."""
     try:
-        return None if job.classifier_id is None else find(conn, job.classifier_id).title
+        return None if job.classifier_id is None else find(conn, job.classifier_id)
     except FtclassifyError:
         return None
-
-
-def gives_several_labels(conn: sqlite3.Connection, job: Job) -> bool:
-    """Whether the job's classifier gives several labels to a row, while it is there."""
-    try:
-        found = None if job.classifier_id is None else find_by_id(conn, job.classifier_id)
-    except FtclassifyError:
-        return False
-    return found is not None and not found.labels.exclusive
 
 
 def is_active(job: Job) -> bool:

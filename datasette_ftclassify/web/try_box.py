@@ -6,7 +6,7 @@ Datasette 1.0 has a place for it; on 0.65 the menus lead there.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
@@ -109,19 +109,10 @@ async def _box(
     actor: Any,
     database: str,
     classifier: Classifier,
-    columns: Sequence[tuple[str, str]],
+    columns: Iterable[tuple[str, str]],
 ) -> TryBox:
     here = ("classifiers", classifier.title)
     several = classifier.task.template is not None or len(classifier.task.text) > 1
-    stored = [
-        StoredAnswers(
-            f"{table}.{column}",
-            f"{datasette.urls.table(database, table)}"
-            f"?{urlencode(facet_of(column, arrays=not classifier.labels.exclusive))}",
-        )
-        for table, column in columns
-        if await may_view_table(datasette, actor, database, table)
-    ]
     return TryBox(
         classifier.title,
         page_url(datasette, database, *here),
@@ -129,8 +120,28 @@ async def _box(
         page_url(datasette, database, *here, "try"),
         await answers_texts(datasette, actor, database, classifier),
         classifier.task.text if several else (),
-        tuple(stored),
+        await stored_answers(datasette, actor, database, classifier, columns),
     )
+
+
+async def stored_answers(
+    datasette: Datasette,
+    actor: Any,
+    database: str,
+    classifier: Classifier,
+    columns: Iterable[tuple[str, str]],
+) -> tuple[StoredAnswers, ...]:
+    """columns: (table, column) with its labels; those of tables that the visitor may see"""
+    arrays = not classifier.labels.exclusive
+    found = [
+        StoredAnswers(
+            f"{table}.{column}",
+            f"{datasette.urls.table(database, table)}?{urlencode(facet_of(column, arrays=arrays))}",
+        )
+        for table, column in columns
+        if await may_view_table(datasette, actor, database, table)
+    ]
+    return tuple(found)
 
 
 async def answers_texts(

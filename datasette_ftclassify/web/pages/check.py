@@ -267,14 +267,11 @@ def _groups_of(finding: Finding, start: int) -> list[Group]:
     return found[start:]
 
 
-async def review_url(ask: PageRequest, job: Job, finding: Finding) -> str | None:
-    """Where the rows of a finding with suggested labels are reviewed, for who may."""
-    if finding.code != "likely-mislabelled":
+async def review_url(ask: PageRequest, table: str, check: Job | None) -> str | None:
+    """Where the rows that a check calls probably mislabelled are reviewed, for who may."""
+    if check is None or not await may_edit(ask.datasette, ask.actor, ask.database, table):
         return None
-    table = ask.table
-    if not await may_edit(ask.datasette, ask.actor, ask.database, table):
-        return None
-    return ask.url("review", table=table, queue="mislabelled", check=job.id)
+    return ask.url("review", table=table, queue="mislabelled", check=check.id)
 
 
 @page("/jobs/{id}/finding/{number}", "job", "ftclassify_finding.html", reads=TRAIN, writes=None)
@@ -313,7 +310,9 @@ async def finding_page(ask: PageRequest) -> Response:
         "identity": source.identity or ("row",),
         "next": ask.url("jobs", job.id, "finding", number, start=start + PAGE_ROWS),
         "back": ask.url("train", table=source.name, check=job.id),
-        "review": await review_url(ask, job, finding),
+        "review": await review_url(ask, ask.table, job)
+        if finding.code == "likely-mislabelled"
+        else None,
     }
     return await show(ask, data, more=more)
 

@@ -31,13 +31,13 @@ from ...store.used_version import is_used, use_version
 from .. import headline_figures
 from ..classifier_names import may_all, tables_behind, tables_revealed
 from ..evaluation_pictures import pictures_of
-from ..filters import facet_of
+from ..finding_links import LONGEST_ADDRESS
 from ..job_facts import query_link
 from ..operator_settings import access_of
-from ..permissions import DELETE, PREDICT, TRAIN, VIEW, may_edit, may_view_table, may_write
+from ..permissions import DELETE, PREDICT, TRAIN, VIEW, may_edit, may_write
 from ..registry import page
 from ..responses import done, form_page, show
-from ..try_box import answers_texts
+from ..try_box import answers_texts, stored_answers
 from .deletion import delete_page, deletion_of, require_mutable
 from .jobs import visible_jobs
 from .minimum import minimum_form, promise_curve
@@ -55,8 +55,6 @@ _MOST_COMPARED = 5
 """Others of the same task that are compared with this one row by row."""
 
 _MOST_JOBS = 5
-_LONGEST_ADDRESS = 1_800
-"""Characters; proxies and browsers start to refuse addresses at a few thousand."""
 
 
 @page(
@@ -89,6 +87,7 @@ async def _card(ask: PageRequest) -> Response:
     may_change = ask.db.is_mutable and await ask.may(DELETE)
     floor = await ask.read(lambda conn: read_minimum(conn, classifier, thresholds=False))
     found["minimum"] = floor
+    written = await ask.read(lambda conn: label_columns_of(conn, classifier.name))
     more = {
         "floor": floor,
         "floor_drawn": promise_curve(floor.promises.tested),
@@ -107,7 +106,9 @@ async def _card(ask: PageRequest) -> Response:
         "typed": {name: ask.one(name) for name in TYPED.values()},
         "deletion": await deletion_of(ask, classifier.title) if may_change else None,
         "links": {**await _links(ask, classifier, found["sql"]), **query_link(ask, splits)},
-        "written": await _written(ask, classifier),
+        "written": await stored_answers(
+            ask.datasette, ask.actor, ask.database, classifier, written
+        ),
     }
     return await show(ask, found, more=more)
 
@@ -260,7 +261,7 @@ async def _links(ask: PageRequest, classifier: Classifier, sql: str | None) -> d
     def cell(truth: str = "", chosen: str | None = "") -> str | None:
         answer = {"abstained": 1} if chosen is None else {"chosen": chosen}
         address = ask.url(*here, "rows", truth=truth, **answer)
-        return address if len(address) <= _LONGEST_ADDRESS else None
+        return address if len(address) <= LONGEST_ADDRESS else None
 
     def page_of(name: str, offered: object, **query: int) -> str | None:
         return ask.url(*here, name, **query) if offered else None
@@ -298,17 +299,3 @@ async def _links(ask: PageRequest, classifier: Classifier, sql: str | None) -> d
 def _is_slow(classifier: Classifier) -> bool:
     """Whether its answers are paid, or need a sentence encoder."""
     return is_elsewhere(classifier) or bool(classifier.report.get("encoder"))
-
-
-async def _written(ask: PageRequest, classifier: Classifier) -> list[dict[str, str]]:
-    """The label columns that the classifier filled, in tables that the actor may see."""
-    found = await ask.read(lambda conn: label_columns_of(conn, classifier.name))
-    return [
-        {
-            "name": f"{table}.{column}",
-            "href": str(ask.datasette.urls.table(ask.database, table))
-            + f"?{urlencode(facet_of(column, arrays=not classifier.labels.exclusive))}",
-        }
-        for table, column in found
-        if await may_view_table(ask.datasette, ask.actor, ask.database, table)
-    ]

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
-from ...core.database import Relation, relation
-from ...core.errors import EvaluationError, FtclassifyError, SourceError
+from ...core.database import Relation
+from ...core.errors import EvaluationError, FtclassifyError
 from ...jobs.compare import MOST_COMPARED, Comparison, compare, is_comparable
 from ...present import comparison as words
 from ...store.classifiers import Classifier, list_classifiers
@@ -19,7 +19,7 @@ from ..permissions import VIEW
 from ..registry import page
 from ..responses import show
 from .check import row_url
-from .evaluation_rows import text_of_row
+from .evaluation_rows import table_of_texts, text_of_row
 
 if TYPE_CHECKING:
     from datasette.utils.asgi import Response
@@ -103,11 +103,7 @@ def _compared(
         found = compare(conn, classifier, *chosen, may=lambda c: c.id in known)
     except EvaluationError as error:
         return _Found(others, chosen, problem=str(error))
-    try:
-        source = relation(conn, classifier.task.source)
-        source.require_columns(classifier.task.text)
-    except SourceError:
-        source = None
+    source = table_of_texts(conn, classifier)
     texts = [
         text_of_row(conn, classifier, source, row.key) for row in found.disagreements[:SHOWN_ROWS]
     ]

@@ -86,11 +86,7 @@ def _read(
 ) -> tuple[list[_JudgedRow], int, Relation | None]:
     """The rows, how many there are, and the table; None when it is gone."""
     found, total = row_results(conn, classifier, **wanted, limit=PAGE, offset=offset)
-    try:
-        source = relation(conn, classifier.task.source)
-        source.require_columns(classifier.task.text)
-    except SourceError:
-        source = None
+    source = table_of_texts(conn, classifier)
     splits = splits_of_rows(conn, classifier.split_id, [row.key for row in found])
     return [_shown(conn, classifier, source, row, splits) for row in found], total, source
 
@@ -111,6 +107,16 @@ def _shown(
         score=row.score,
         split=splits.get(key_text(row.key), "new"),
     )
+
+
+def table_of_texts(conn: sqlite3.Connection, classifier: Classifier) -> Relation | None:
+    """That it was trained on; None where it is gone, or lacks a column of the texts."""
+    try:
+        source = relation(conn, classifier.task.source)
+        source.require_columns(classifier.task.text)
+    except SourceError:
+        return None
+    return source
 
 
 def text_of_row(

@@ -13,7 +13,7 @@ from datasette.utils.asgi import Forbidden, NotFound
 from ...core.errors import JobError
 from ...core.humanize import shortened
 from ...core.numbers import LIMIT_USD
-from ...jobs.agreements import agreement_to
+from ...jobs.agreements import agreement_to, paid_trainer
 from ...jobs.agreements import ask as ask_for
 from ...jobs.kinds import kind_of, named
 from ...present.settings import settings_list
@@ -45,6 +45,7 @@ from .classify import result_url
 if TYPE_CHECKING:
     from datasette.utils.asgi import Response
 
+    from ...store.classifiers import Classifier
     from ...store.jobs.job import Job
     from ..page_request import PageRequest
 
@@ -136,9 +137,12 @@ async def _shown(ask: PageRequest) -> Response:
     served = has_worker(ask.datasette)
     access = await access_of(ask.datasette)
     agreed = await ask.read(lambda conn: agreement_to(conn, job, access) is not None)
-    said, inside, paid = await ask.read(lambda conn: _page_data(conn, job, served, agreed))
-    trains, acts = await ask.may(TRAIN), await _may_act(ask, job, paid)
-    arrays = await ask.read(lambda conn: parts.gives_several_labels(conn, job))
+    classifier = await ask.read(lambda conn: parts.classifier_of(conn, job))
+    said, inside, paid = await ask.read(
+        lambda conn: _page_data(conn, job, classifier, served, agreed)
+    )
+    trains, acts = await ask.may(TRAIN), await may_act(ask, job.kind, ask.table, paid is not None)
+    arrays = classifier is not None and not classifier.labels.exclusive
     links, splits = _links(ask, job, said, trains, arrays), dict[str, int]()
     if job.state == "finished" and kind_of(job.kind).writes_rows:
         sql, splits = await ask.read(lambda conn: parts.splits_of(conn, job))
@@ -166,13 +170,13 @@ async def _shown(ask: PageRequest) -> Response:
 
 
 def _page_data(
-    conn: sqlite3.Connection, job: Job, served: bool, agreed: bool
+    conn: sqlite3.Connection, job: Job, made: Classifier | None, served: bool, agreed: bool
 ) -> tuple[_ForAll, _Inside, str | None]:
     """Also the trainer that costs money, if any."""
     from ...present.jobs import describe, shows_step
 
     facts = describe(conn, job)
-    classifier, table, kind = parts.classifier_of(conn, job), table_of(conn, job), kind_of(job.kind)
+    classifier, table, kind = made.title if made else None, table_of(conn, job), kind_of(job.kind)
     step = job.step if shows_step(job) else ""
     data: _ForAll = {
         "id": job.id,
@@ -207,7 +211,7 @@ def _page_data(
         "limit_usd": job.terms.limit_usd,
         "money_text": parts.money_text(job, facts.usd),
     }
-    return data, inside, _paid(conn, job)
+    return data, inside, paid_trainer(conn, job)
 
 
 def _inner(conn: sqlite3.Connection, job: Job, after: int | None) -> dict[str, Any]:
@@ -260,16 +264,6 @@ def _links(ask: PageRequest, job: Job, data: _ForAll, trains: bool, arrays: bool
     return links
 
 
-def _paid(conn: sqlite3.Connection, job: Job) -> str | None:
-    from ...jobs.agreements import paid_trainer
-
-    return paid_trainer(conn, job)
-
-
-async def _may_act(ask: PageRequest, job: Job, paid: str | None) -> bool:
-    return await may_act(ask, job.kind, ask.table, paid is not None)
-
-
 async def may_act(ask: PageRequest, kind: str, table: str, paid: bool) -> bool:
     """Whether the actor may pause, resume, cancel and retry a job: who may start such a job, may.
 
@@ -284,8 +278,8 @@ async def may_act(ask: PageRequest, kind: str, table: str, paid: bool) -> bool:
 
 async def _act(ask: PageRequest) -> Response:
     job = ask.job
-    paid = await ask.read(lambda conn: _paid(conn, job))
-    if not await _may_act(ask, job, paid):
+    paid = await ask.read(lambda conn: paid_trainer(conn, job)) is not None
+    if not await may_act(ask, job.kind, ask.table, paid):
         action = PREDICT if kind_of(job.kind).writes_rows else TRAIN
         needed = f"{action} and {SPEND}" if paid else action
         raise Forbidden(
@@ -371,7 +365,8 @@ def _summary(conn: sqlite3.Connection, job: Job, find: Find) -> tuple[JobSummary
     from ...present.jobs import pace
 
     kind, tables = kind_of(job.kind), tables_of_job(conn, job, find)
-    title = named(kind.title, job, tables.own, parts.classifier_of(conn, job, find))
+    made = parts.classifier_of(conn, job, find)
+    title = named(kind.title, job, tables.own, made.title if made else None)
     done, rows = parts.share_of(job), parts.rows_text(job, pace(conn, job))
     row = JobSummary(job.id, job.kind, kind.writes_rows, job.shown_state, shortened(title, 300),
                      tables.own, done, rows, parts.is_active(job), job.created_at)  # fmt: skip

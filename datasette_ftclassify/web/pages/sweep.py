@@ -11,7 +11,6 @@ from datasette.utils.asgi import NotFound
 
 from ...core.humanize import dollars
 from ...core.numbers import AGREED_USD, LIMIT_USD, WHOLE
-from ...core.task import Task
 from ...jobs.plausible import check_plausible
 from ...jobs.sweep import (
     Sweep,
@@ -70,16 +69,13 @@ class _Asked:
     def sweep(self, conn: sqlite3.Connection, access: Access) -> Sweep:
         """Raises FieldError, SourceError, TaskError or TrainingError."""
         return Sweep.of(
-            self.task(conn),
+            self.choices.task(conn),
             self.choices.plan(),
             self.variants.replace("\r\n", "\n").split("\n"),
             name=self.choices.name or None,
             seeds=int(whole("seeds", self.seeds, WHOLE) or 1),
             access=access,
         )
-
-    def task(self, conn: sqlite3.Connection) -> Task:
-        return self.choices.task(conn)
 
     def fields(self) -> list[tuple[str, str]]:
         own = [(name, getattr(self, name)) for name in ("variants", "seeds", "limit_usd")]

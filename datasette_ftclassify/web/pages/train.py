@@ -31,13 +31,22 @@ from ..filters import left_behind
 from ..finding_links import review_urls
 from ..form_fields import number
 from ..operator_settings import access_of, limits_of
-from ..permissions import SPEND, TRAIN, may_edit
+from ..permissions import SPEND, TRAIN
 from ..refusals import TICK, NotAgreed, NotAllowed
 from ..registry import MenuItem, page
 from ..responses import done, form_page, show
 from ..train_form import Choices, declared_options
 from ..trainer_options import offers, usual_model, why_not
-from .check import check_or_none, find_check, is_about, pictures_of, progress_of, report_of, row_url
+from .check import (
+    check_or_none,
+    find_check,
+    is_about,
+    pictures_of,
+    progress_of,
+    report_of,
+    review_url,
+    row_url,
+)
 
 if TYPE_CHECKING:
     from datasette.utils.asgi import Response
@@ -116,7 +125,10 @@ async def _form(ask: PageRequest) -> Response:
         "may_spend": await ask.may(SPEND),
         "confirmed": confirmation.review if confirmation else None,
         **await review_urls(ask, confirmation, look.source.name),
-        "links": {**_links(ask, look, check), "review": await _review_link(ask, look, job)},
+        "links": {
+            **_links(ask, look, check),
+            "review": await review_url(ask, look.source.name, job),
+        },
     }
     return await show(ask, data, more=more)
 
@@ -153,14 +165,6 @@ def _filter_links(ask: PageRequest, look: TablePreview, check: str) -> list[dict
         {"text": text, "remove": ask.url("train", **base, **found.query(number), check=check)}
         for number, text in enumerate(found.texts)
     ]
-
-
-async def _review_link(ask: PageRequest, look: TablePreview, check: Job | None) -> str | None:
-    """Where the rows that a check calls probably mislabelled are reviewed, for who may."""
-    table = look.source.name
-    if check is None or not await may_edit(ask.datasette, ask.actor, ask.database, table):
-        return None
-    return ask.url("review", table=table, queue="mislabelled", check=check.id)
 
 
 def _links(ask: PageRequest, look: TablePreview, check: str) -> dict[str, str]:
