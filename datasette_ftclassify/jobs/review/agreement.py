@@ -8,12 +8,10 @@ from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
-from ...core.database import JsonKey, Key, Relation, json_key
+from ...core.database import JsonKey, Key, json_key
 from ...core.errors import ReviewError
 from ...core.humanize import counted
-from ...core.label_notations import label_reader
-from ...core.labels import LabelSet, LabelValue
-from ...core.task import Task
+from ...core.labels import LabelValue
 from ...metrics.agreement import cohen_kappa, krippendorff_alpha
 from ...metrics.intervals import wilson_interval
 from ...store.change_batches import add_batch, put_into, set_rows
@@ -23,10 +21,9 @@ from ...store.reviews import QueuedRow, list_rows
 from ...store.schema import ensure_schema, transaction
 from ...store.shared_answers import answers_of, next_undecided
 from .cells import as_cells
-from .changes import open_queue, people_of, write_row
+from .changes import open_queue, write_row
 from .queue_rows import MOST_ROWS
-from .rows import exact, read_row
-from .shown import label_names
+from .rows import OpenQueue, exact, read_row
 
 SHOWN_TEXT = 300
 """Characters of a text that are listed."""
@@ -106,12 +103,11 @@ _Answers = dict[str, tuple[LabelValue, ...]]
 
 def agreement(conn: sqlite3.Connection, job: Job) -> Agreement:
     """Raises ReviewError for a queue that is one person's, and as `open_queue` does."""
-    wanted = _shared(job)
     with exact(conn):
-        task, source, labels = open_queue(conn, job)
-        found = list(_answered(conn, job, task))
+        queue = _shared(conn, job)
+        found = list(_answered(conn, queue))
         differ = [(row, answers) for row, answers in found if not _same(answers)]
-        shown = [_disagreement(conn, task, source, labels, *one) for one in differ]
+        shown = [_disagreement(conn, queue, *one) for one in differ]
     units = [{who: frozenset(values) for who, values in a.items()} for _, a in found]
     people = sorted({who for unit in units for who in unit})
     agreed = len(found) - len(differ)
@@ -120,8 +116,8 @@ def agreement(conn: sqlite3.Connection, job: Job) -> Agreement:
     accept = sum(_same(answers) for _, answers in waiting)
     return Agreement(
         job=job.id,
-        source=source.name,
-        wanted=wanted,
+        source=queue.source.name,
+        wanted=queue.people,
         people=people,
         rows=len(found),
         agreed=agreed,
@@ -139,24 +135,23 @@ def agreement(conn: sqlite3.Connection, job: Job) -> Agreement:
 def next_decision(conn: sqlite3.Connection, job: Job, who: str) -> int | None:
     """The place of the first row with different answers that waits for a decision and that nobody
     else has in front of them. Raises as `agreement`."""
-    _shared(job)
     ensure_schema(conn)
     with exact(conn), transaction(conn):
-        task, _, _ = open_queue(conn, job)
-        places = [row.place for row, a in _answered(conn, job, task) if not _same(a)]
+        queue = _shared(conn, job)
+        places = [row.place for row, a in _answered(conn, queue) if not _same(a)]
         return next_undecided(conn, job.id, who, places)
 
 
 def accept_agreed(conn: sqlite3.Connection, job: Job, who: str) -> Accepted:
     """Writes the labels on which all agree, into the rows that are as they were when they were
     answered; each is recorded, and all are undone as one. Raises as `agreement`."""
-    _shared(job)
     ensure_schema(conn)
     with exact(conn), transaction(conn):
-        task, source, labels = open_queue(conn, job)
+        queue = _shared(conn, job)
+        task, source = queue.task, queue.source
         rows = [
             (row, answers)
-            for row, answers in _answered(conn, job, task)
+            for row, answers in _answered(conn, queue)
             if row.state == "answered" and _same(answers)
         ]
         if not rows:
@@ -169,7 +164,7 @@ def accept_agreed(conn: sqlite3.Connection, job: Job, who: str) -> Accepted:
         kept, reasons = 0, []
         for row, answers in rows:
             try:
-                wrote = _accept(conn, job, task, source, labels, row, answers, who)
+                wrote = _accept(conn, queue, row, answers, who)
             except ReviewError as error:
                 reasons.append(f"Row {row.place}: {error}")
                 continue
@@ -184,18 +179,11 @@ def accept_agreed(conn: sqlite3.Connection, job: Job, who: str) -> Accepted:
 
 
 def _accept(
-    conn: sqlite3.Connection,
-    job: Job,
-    task: Task,
-    source: Relation,
-    labels: LabelSet,
-    row: QueuedRow,
-    answers: _Answers,
-    who: str,
+    conn: sqlite3.Connection, queue: OpenQueue, row: QueuedRow, answers: _Answers, who: str
 ) -> bool:
     """Whether the row was written. Raises ReviewError where it was changed, or is refused."""
-    now = read_row(conn, task, source, row)
-    given = answers_of(conn, job.id, row.place)
+    now = read_row(conn, queue, row)
+    given = answers_of(conn, queue.job.id, row.place)
     if now is None or now.moved or any(tuple(answer.before) != now.cells for answer in given):
         raise ReviewError("It was changed since it was answered, so look at it again.")
     values = next(iter(answers.values()))
@@ -203,32 +191,32 @@ def _accept(
     same = now.labels is not None and set(values) == set(now.labels)
     after = now.cells
     if not same:
-        wanted = as_cells(conn, task, source, labels, values, now.cells)
-        after = write_row(conn, task, source, row, now.cells, wanted)
+        wanted = as_cells(conn, queue.task, queue.source, queue.labels, values, now.cells)
+        after = write_row(conn, queue, row, now.cells, wanted)
     add_change(
-        conn, row, job_id=job.id, source=source.name, action="keep" if same else "label",
-        before=now.cells, after=after, note=note, who=who,
+        conn, row, job_id=queue.job.id, source=queue.source.name,
+        action="keep" if same else "label", before=now.cells, after=after, note=note, who=who,
     )  # fmt: skip
     return not same
 
 
-def _shared(job: Job) -> int:
-    wanted = people_of(job)
-    if wanted < 2:
+def _shared(conn: sqlite3.Connection, job: Job) -> OpenQueue:
+    queue = open_queue(conn, job)
+    if queue.people < 2:
         raise ReviewError(
             "The rows of this queue are labelled by one person each: make a queue that several "
             "people label, each for themselves."
         )
-    return wanted
+    return queue
 
 
-def _answered(conn: sqlite3.Connection, job: Job, task: Task) -> list[tuple[QueuedRow, _Answers]]:
+def _answered(conn: sqlite3.Connection, queue: OpenQueue) -> list[tuple[QueuedRow, _Answers]]:
     """The rows with two answers or more that nobody is to answer any more, with these."""
-    read = label_reader(task.label_reading, task.labels)
-    rows = {r.place: r for r in list_rows(conn, job.id, most=MOST_ROWS) if r.state != "open"}
+    job_id = queue.job.id
+    rows = {r.place: r for r in list_rows(conn, job_id, most=MOST_ROWS) if r.state != "open"}
     found: dict[int, _Answers] = {}
-    for answer in answers_of(conn, job.id):
-        values = read(answer.after).values if answer.action == "answer" else None
+    for answer in answers_of(conn, job_id):
+        values = queue.read(answer.after) if answer.action == "answer" else None
         if answer.place in rows and values is not None:
             found.setdefault(answer.place, {})[answer.who] = values
     return [(rows[place], answers) for place, answers in found.items() if len(answers) > 1]
@@ -245,14 +233,9 @@ def _pair(units: Sequence[Mapping[str, Hashable]], first: str, second: str) -> P
 
 
 def _disagreement(
-    conn: sqlite3.Connection,
-    task: Task,
-    source: Relation,
-    labels: LabelSet,
-    row: QueuedRow,
-    answers: _Answers,
+    conn: sqlite3.Connection, queue: OpenQueue, row: QueuedRow, answers: _Answers
 ) -> Disagreement:
-    now = read_row(conn, task, source, row)
+    now = read_row(conn, queue, row)
     text = "" if now is None or now.text is None else now.text[:SHOWN_TEXT]
-    named = {who: label_names(labels, values) for who, values in answers.items()}
+    named = {who: queue.names(values) for who, values in answers.items()}
     return Disagreement(row.place, json_key(row.key), text, named, row.state)

@@ -7,7 +7,7 @@ import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ...core.database import Cell, NotUtf8, Relation, quote, row_condition
+from ...core.database import Cell, NotUtf8, Relation, quote, quote_all, row_condition
 from ...core.errors import LabelError, ReviewError, RowChanged
 from ...core.label_notations import label_reader
 from ...core.labels import LabelSet, LabelValue, is_blank, label_name, variant_key
@@ -29,7 +29,7 @@ from ...store.shared_answers import answers_of, next_unanswered, settle
 from ..row_updates import is_about_the_file
 from .build import queue_facts
 from .cells import as_cells
-from .rows import RowNow, exact, find_source, offered_labels, read_row, with_added
+from .rows import OpenQueue, RowNow, exact, find_source, offered_labels, read_row, with_added
 
 MOST_NOTE = 2_000
 """Characters of a note."""
@@ -51,13 +51,13 @@ def people_of(job: Job) -> int:
     return queue_facts(job)[1].people
 
 
-def open_queue(conn: sqlite3.Connection, job: Job) -> tuple[Task, Relation, LabelSet]:
-    """What is reviewed, where, and the labels that can be chosen. Raises ReviewError, SourceError
-    or ArtifactError when it cannot be."""
+def open_queue(conn: sqlite3.Connection, job: Job) -> OpenQueue:
+    """Raises ReviewError, SourceError or ArtifactError when it cannot be worked in."""
     _, settings, made = queue_facts(job)
     source = find_source(conn, settings.task)
     offered = offered_labels(conn, settings.task, made.labels)
-    return settings.task, source, with_added(offered, _added(conn, job, settings.task))
+    labels = with_added(offered, _added(conn, job, settings.task))
+    return OpenQueue(job, settings.task, source, labels, settings.people)
 
 
 def _added(conn: sqlite3.Connection, job: Job, task: Task) -> list[LabelValue]:
@@ -103,37 +103,36 @@ def change_row(
     """
     ensure_schema(conn)
     with exact(conn), transaction(conn):
-        task, source, labels = open_queue(conn, job)
+        queue = open_queue(conn, job)
         queued = _queued(conn, job, place)
-        now = _as_shown(conn, task, source, queued, seen)
-        people = people_of(job)
-        own = people > 1 and queued.state == "open"
+        now = _as_shown(conn, queue, queued, seen)
+        own = queue.people > 1 and queued.state == "open"
         action: Action = "pass" if own else "skip"
         after = now.cells
         if chosen is not None:
-            values = _values(task, labels, chosen, new_label)
+            values = _values(queue, chosen, new_label)
             if own:
                 action = "answer"
-                after = as_cells(conn, task, source, _with(labels, values), values, now.cells)
+                after = _as_cells(conn, queue, values, now)
             elif set(values) == set(now.labels or ()) and now.labels is not None:
                 action = "keep"
             else:
                 action = "label"
-                wanted = as_cells(conn, task, source, _with(labels, values), values, now.cells)
-                after = write_row(conn, task, source, queued, now.cells, wanted)
+                wanted = _as_cells(conn, queue, values, now)
+                after = write_row(conn, queue, queued, now.cells, wanted)
         if own:
             for earlier in answers_of(conn, job.id, place):
                 if earlier.who == who:
                     mark_undone(conn, earlier, who)
         number = add_change(
-            conn, queued, job_id=job.id, source=source.name, action=action, before=now.cells,
+            conn, queued, job_id=job.id, source=queue.source.name, action=action, before=now.cells,
             after=after, note=note.strip()[:MOST_NOTE], who=who,
         )  # fmt: skip
         change = get_change(conn, number)
         assert change is not None
         if own:
-            settle(conn, job.id, place, people)
-        if people > 1 and not own:
+            settle(conn, job.id, place, queue.people)
+        if queue.people > 1 and not own:
             return Changed(change, action == "label", None, decided=True)
         return Changed(change, action == "label", _next(conn, job, who))
 
@@ -151,15 +150,15 @@ def undo(conn: sqlite3.Connection, job: Job, who: str, change_id: int | None = N
             raise ReviewError("There is nothing of yours to undo in this queue.")
         if change.undone_at is not None:
             raise ReviewError(f"{change.undone_by} has undone that already.")
-        task, source, _ = open_queue(conn, job)
+        queue = open_queue(conn, job)
         queued = _queued(conn, job, change.place)
         if change.action in ("answer", "pass"):
             _check_own(change, queued, who)
         if change.action == "label":
-            write_row(conn, task, source, queued, change.after, change.before, undoing=True)
+            write_row(conn, queue, queued, change.after, change.before, undoing=True)
         mark_undone(conn, change, who)
-        if (people := people_of(job)) > 1:
-            settle(conn, job.id, change.place, people)
+        if queue.people > 1:
+            settle(conn, job.id, change.place, queue.people)
         else:  # it is in front of this person again
             claim(conn, job.id, change.place, who)
         return Changed(change, change.action == "label", change.place)
@@ -182,10 +181,8 @@ def _queued(conn: sqlite3.Connection, job: Job, place: int) -> QueuedRow:
     return queued
 
 
-def _as_shown(
-    conn: sqlite3.Connection, task: Task, source: Relation, queued: QueuedRow, seen: str
-) -> RowNow:
-    now = read_row(conn, task, source, queued)
+def _as_shown(conn: sqlite3.Connection, queue: OpenQueue, queued: QueuedRow, seen: str) -> RowNow:
+    now = read_row(conn, queue, queued)
     if now is None:
         raise RowChanged("This row was deleted meanwhile.")
     if now.seen != seen:
@@ -196,17 +193,16 @@ def _as_shown(
     return now
 
 
-def _values(
-    task: Task, labels: LabelSet, chosen: Sequence[str], new_label: str
-) -> tuple[LabelValue, ...]:
+def _values(queue: OpenQueue, chosen: Sequence[str], new_label: str) -> tuple[LabelValue, ...]:
+    labels = queue.labels
     by_name = dict(zip(labels.names, labels.values, strict=True))
     unknown = [name for name in chosen if name not in by_name]
     if unknown:
         raise ReviewError(f"There is no label {unknown[0][:100]}.", fields=("label",))
     values = [by_name[name] for name in dict.fromkeys(chosen)]
     if new_label:
-        values.append(added_label(task, labels, new_label))
-        if task.exclusive:
+        values.append(added_label(queue.task, labels, new_label))
+        if queue.task.exclusive:
             values = values[-1:]
     return tuple(values)
 
@@ -232,17 +228,19 @@ def added_label(task: Task, labels: LabelSet, name: str) -> LabelValue:
     return name
 
 
-def _with(labels: LabelSet, values: Sequence[LabelValue]) -> LabelSet:
+def _as_cells(
+    conn: sqlite3.Connection, queue: OpenQueue, values: Sequence[LabelValue], now: RowNow
+) -> tuple[Cell, ...]:
     try:
-        return with_added(labels, values)
+        labels = with_added(queue.labels, values)
     except LabelError as error:
         raise ReviewError(str(error), fields=("new_label",)) from error
+    return as_cells(conn, queue.task, queue.source, labels, values, now.cells)
 
 
 def write_row(
     conn: sqlite3.Connection,
-    task: Task,
-    source: Relation,
+    queue: OpenQueue,
     queued: QueuedRow,
     before: Sequence[Cell],
     after: Sequence[Cell],
@@ -251,14 +249,14 @@ def write_row(
 ) -> tuple[Cell, ...]:
     """Writes the label cells of a row that still holds `before`; gives what they hold then, which
     a trigger may have changed. Raises RowChanged or ReviewError, and has changed nothing."""
+    source, columns = queue.source, queue.task.labels
     condition = row_condition(source, queued.key)
     if condition is None:
         raise RowChanged("This row was deleted meanwhile.")
     where, key = condition
-    columns = list(map(quote, task.labels))
-    changed = write_cells(conn, source, task.labels, (where, key), before, after)
+    changed = write_cells(conn, source, columns, condition, before, after)
     held = conn.execute(
-        f"select {', '.join(columns)} from {quote(source.name)} where {where}", key
+        f"select {quote_all(columns)} from {quote(source.name)} where {where}", key
     ).fetchone()
     if held is None:
         if changed:

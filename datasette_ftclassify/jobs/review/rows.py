@@ -23,9 +23,10 @@ from ...core.errors import ReviewError
 from ...core.foreign_keys import all_keys, find_lookup, with_names
 from ...core.label_kinds import MULTICLASS
 from ...core.label_notations import label_reader
-from ...core.labels import Kind, LabelSet, LabelValue
+from ...core.labels import Kind, LabelSet, LabelValue, label_name
 from ...core.task import Task
 from ...core.text import text_hash
+from ...store.jobs.job import Job
 from ...store.label_changes import times_changed
 from ...store.reviews import QueuedRow
 
@@ -40,6 +41,29 @@ def exact(conn: sqlite3.Connection) -> Iterator[None]:
         yield
     finally:
         conn.text_factory = before
+
+
+@dataclass(frozen=True)
+class OpenQueue:
+    """A queue that can be worked in.
+
+    labels: those that can be chosen
+    people: how many label each row, each for themselves
+    """
+
+    job: Job
+    task: Task
+    source: Relation
+    labels: LabelSet
+    people: int
+
+    def read(self, cells: Sequence[Cell]) -> tuple[LabelValue, ...] | None:
+        """What label cells say; None: the row is not labelled, or not properly."""
+        return label_reader(self.task.label_reading, self.task.labels)(cells).values
+
+    def names(self, values: Sequence[LabelValue]) -> list[str]:
+        index, name_of = self.labels.index, self.labels.name_of
+        return [label_name(v) if index(v) is None else name_of(v) for v in values]
 
 
 @dataclass(frozen=True)
@@ -101,10 +125,9 @@ def _generated(conn: sqlite3.Connection, source: Relation) -> set[str]:
     return {str(name) for (name,) in conn.execute(sql, [source.name]).fetchall()}
 
 
-def read_row(
-    conn: sqlite3.Connection, task: Task, source: Relation, queued: QueuedRow
-) -> RowNow | None:
+def read_row(conn: sqlite3.Connection, queue: OpenQueue, queued: QueuedRow) -> RowNow | None:
     """None where it is gone."""
+    task, source = queue.task, queue.source
     condition = row_condition(source, queued.key)
     if condition is None:
         return None
@@ -125,7 +148,7 @@ def read_row(
         key=queued.key,
         cells=cells,
         text=text,
-        labels=label_reader(task.label_reading, task.labels)(cells).values,
+        labels=queue.read(cells),
         seen=sha256(repr((list(map(_exact, found)), done, *stage)).encode()).hexdigest()[:32],
         moved=text is None or text_hash(text) != queued.text_hash,
     )

@@ -6,19 +6,16 @@ from __future__ import annotations
 import sqlite3
 from dataclasses import dataclass, replace
 
-from ...core.database import Cell, JsonKey, Relation, json_key
+from ...core.database import Cell, JsonKey, json_key
 from ...core.humanize import shortened
-from ...core.label_notations import label_reader
-from ...core.labels import LabelSet, LabelValue, label_name
-from ...core.task import Task
 from ...metrics.intervals import wilson_interval
 from ...store.jobs.job import Job
 from ...store.label_changes import Change, list_changes
 from ...store.reviews import Progress, QueuedRow, list_rows, progress_of, row_at
 from ...store.shared_answers import answers_of, left_for
 from .build import queue_facts
-from .changes import open_queue, people_of
-from .rows import exact, read_row
+from .changes import open_queue
+from .rows import OpenQueue, exact, read_row
 
 LONGEST_TEXT = 20_000
 """Characters of a text that are shown."""
@@ -114,7 +111,7 @@ def queue_now(conn: sqlite3.Connection, job: Job, who: str = "") -> QueueNow:
     Raises ReviewError, SourceError or ArtifactError when the queue cannot be worked in."""
     queue, settings, made = queue_facts(job)
     with exact(conn):
-        task, source, labels = open_queue(conn, job)
+        now = open_queue(conn, job)
     progress = progress_of(conn, job.id)
     audit = None
     # Rows are decided the disputed ones first, which say nothing of the others.
@@ -127,12 +124,12 @@ def queue_now(conn: sqlite3.Connection, job: Job, who: str = "") -> QueueNow:
         job=job.id,
         queue=queue.name,
         title=queue.title,
-        source=source.name,
+        source=now.source.name,
         said=made.said,
         probable=made.probable,
         progress=progress,
-        labels=list(labels.names),
-        exclusive=task.exclusive,
+        labels=list(now.labels.names),
+        exclusive=now.task.exclusive,
         audit=audit,
         people=settings.people,
         left=progress.open if settings.people < 2 else left_for(conn, job.id, who),
@@ -142,12 +139,10 @@ def queue_now(conn: sqlite3.Connection, job: Job, who: str = "") -> QueueNow:
 def show_row(conn: sqlite3.Connection, job: Job, place: int, who: str = "") -> ShownRow | None:
     """None where the queue has no such place, or the row is gone. Raises as `queue_now` does."""
     with exact(conn):
-        task, source, labels = open_queue(conn, job)
+        queue = open_queue(conn, job)
         queued = row_at(conn, job.id, place)
-        if queued is None:
-            return None
-        found = _shown(conn, task, source, labels, queued)
-        return found if found is None else _for_person(conn, job, task, labels, found, who)
+        found = None if queued is None else _shown(conn, queue, queued)
+        return found if found is None else _for_person(conn, queue, found, who)
 
 
 def list_shown(
@@ -155,23 +150,20 @@ def list_shown(
 ) -> list[ShownRow]:
     """The rows of a queue in their order, without those that are gone. Raises as `queue_now`."""
     with exact(conn):
-        task, source, labels = open_queue(conn, job)
+        queue = open_queue(conn, job)
         rows = list_rows(conn, job.id, after=after, most=most)
-        shown = (_shown(conn, task, source, labels, queued, near=False) for queued in rows)
-        return [_for_person(conn, job, task, labels, row, who) for row in shown if row is not None]
+        shown = (_shown(conn, queue, queued, near=False) for queued in rows)
+        return [_for_person(conn, queue, row, who) for row in shown if row is not None]
 
 
-def _for_person(
-    conn: sqlite3.Connection, job: Job, task: Task, labels: LabelSet, row: ShownRow, who: str
-) -> ShownRow:
+def _for_person(conn: sqlite3.Connection, queue: OpenQueue, row: ShownRow, who: str) -> ShownRow:
     """A row that several people label, as this one may see it."""
-    if people_of(job) < 2:
+    if queue.people < 2:
         return row
-    read = label_reader(task.label_reading, task.labels)
     given: dict[str, list[str] | None] = {}
-    for answer in answers_of(conn, job.id, row.place):
-        values = read(answer.after).values if answer.action == "answer" else None
-        given[answer.who] = None if values is None else label_names(labels, values)
+    for answer in answers_of(conn, queue.job.id, row.place):
+        values = queue.read(answer.after) if answer.action == "answer" else None
+        given[answer.who] = None if values is None else queue.names(values)
     if row.state != "open":
         return replace(row, mine=given.get(who), answers=list(given.items()))
     return replace(
@@ -181,18 +173,12 @@ def _for_person(
 
 
 def _shown(
-    conn: sqlite3.Connection,
-    task: Task,
-    source: Relation,
-    labels: LabelSet,
-    queued: QueuedRow,
-    *,
-    near: bool = True,
+    conn: sqlite3.Connection, queue: OpenQueue, queued: QueuedRow, *, near: bool = True
 ) -> ShownRow | None:
-    now = read_row(conn, task, source, queued)
+    now = read_row(conn, queue, queued)
     if now is None:
         return None
-    names = labels.names
+    names = queue.labels.names
     known = [(p, share) for p, share in queued.likely if p < len(names)]
     text = now.text
     return ShownRow(
@@ -200,14 +186,14 @@ def _shown(
         key=json_key(queued.key),
         text=text if text is None else text[:LONGEST_TEXT],
         cut=text is not None and len(text) > LONGEST_TEXT,
-        labels=None if now.labels is None else label_names(labels, now.labels),
+        labels=None if now.labels is None else queue.names(now.labels),
         suggested=None
         if queued.suggested is None
         else [names[p] for p in queued.suggested if p < len(names)],
         likely=[(names[p], share) for p, share in known],
         why=queued.why,
         words=list(queued.words),
-        neighbours=_neighbours(conn, task, source, labels, queued) if near else [],
+        neighbours=_neighbours(conn, queue, queued) if near else [],
         state=queued.state,
         claimed_by=queued.claimed_by,
         seen=now.seen,
@@ -215,21 +201,15 @@ def _shown(
     )
 
 
-def label_names(labels: LabelSet, values: tuple[LabelValue, ...]) -> list[str]:
-    return [label_name(v) if labels.index(v) is None else labels.name_of(v) for v in values]
-
-
-def _neighbours(
-    conn: sqlite3.Connection, task: Task, source: Relation, labels: LabelSet, queued: QueuedRow
-) -> list[Neighbour]:
+def _neighbours(conn: sqlite3.Connection, queue: OpenQueue, queued: QueuedRow) -> list[Neighbour]:
     found = []
     for key in queued.neighbours:
         near = QueuedRow(0, key, 0, None, (), "")
-        now = read_row(conn, task, source, near)
+        now = read_row(conn, queue, near)
         if now is not None and now.text is not None:
             short = " ".join(now.text[: LONGEST_NEIGHBOUR + 1].split())
             text, near_labels = shortened(short, LONGEST_NEIGHBOUR), now.labels or ()
-            found.append(Neighbour(json_key(key), text, label_names(labels, near_labels)))
+            found.append(Neighbour(json_key(key), text, queue.names(near_labels)))
     return found
 
 
@@ -255,20 +235,18 @@ def changes_shown(
 ) -> list[ShownChange]:
     """The newest first. Of answers that people give each for themselves, this person's own."""
     with exact(conn):
-        task, _, labels = open_queue(conn, job)
+        queue = open_queue(conn, job)
         return [
-            shown_change(task, labels, change)
+            _shown_change(queue, change)
             for change in list_changes(conn, job.id, place=place, most=most)
             if change.action not in ("answer", "pass") or change.who == who
         ]
 
 
-def shown_change(task: Task, labels: LabelSet, change: Change) -> ShownChange:
+def _shown_change(queue: OpenQueue, change: Change) -> ShownChange:
     def named(cells: tuple[Cell, ...]) -> list[str] | None:
-        if len(cells) != len(task.labels):
-            return None
-        values = label_reader(task.label_reading, task.labels)(cells).values
-        return None if values is None else label_names(labels, values)
+        values = queue.read(cells) if len(cells) == len(queue.task.labels) else None
+        return None if values is None else queue.names(values)
 
     return ShownChange(
         change.id, change.place, json_key(change.key), change.action, named(change.before),
