@@ -29,10 +29,9 @@ from ..trainers.access import Access
 from .agreements import agree
 from .estimates import JobEstimate, agreed, check_answers, estimate_requests
 from .lease import Lease, leased
-from .load_classifier import prices_of, service_of
+from .load_classifier import load_inference_client, prices_of, service_of
 from .remote.answer_cache import is_sound
 from .remote.concurrency import RetryPolicy
-from .remote.model_names import load_inference_client
 from .remote.predict import open_inference_loop
 from .settings import AskSettings
 

@@ -28,9 +28,8 @@ from .check import RowsDigest
 from .check_results import Checked, check_rows
 from .estimates import JobEstimate, check_answers, estimate_requests, estimate_texts, without_answer
 from .evaluate import read_test_rows
-from .load_classifier import prices_of, service_of
+from .load_classifier import load_inference_client, prices_of, service_of
 from .plan import Plan, PredictRequest
-from .remote.model_names import load_inference_client
 from .rows import Rows
 from .stored_check import StoredFinding
 from .train import plan_and_estimate

@@ -17,8 +17,7 @@ from ..store.classifiers import Classifier, has_store
 from ..trainers.access import Access
 from ..trainers.service import BatchClient, InferenceClient
 from ..trainers.usage import Usage
-from .load_classifier import prices_of, why_stopped
-from .remote.model_names import load_inference_client
+from .load_classifier import load_inference_client, prices_of, why_stopped
 
 if TYPE_CHECKING:
     from collections.abc import Callable

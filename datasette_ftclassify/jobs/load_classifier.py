@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import date
 from typing import TYPE_CHECKING, Protocol
 
@@ -156,19 +156,24 @@ class _RetiredModelClient:
 if TYPE_CHECKING:
     import numpy as np
 
-BaseOf = Callable[[str, str], "str | None"]
-"""From a host and the name under which a model is asked there to the model it was tuned from, as
-this installation knows it; None: it does not."""
+
+def base_of(access: Access, host: str, name: str) -> str | None:
+    """The model that the one which is asked by that name at a host was tuned from, as this
+    installation knows it: prices follow from that, so no database file is trusted with it."""
+    from ..ledger import Ledger, LedgerError
+
+    try:
+        return Ledger(access.ledger).base_of(host, name)
+    except LedgerError:
+        return None  # without it nothing is paid for either
 
 
 def load_inference_client(
-    classifier: Classifier,
-    access: Access,
-    base_of: BaseOf,
-    parts: Mapping[str, bytes] | None = None,
+    classifier: Classifier, access: Access, parts: Mapping[str, bytes] | None = None
 ) -> InferenceClient:
     """The inference client of a classifier; of a retired model one that refuses all requests, see
-    `why_stopped`.
+    `why_stopped`. Its `model` has no price unless it is known what the name that is asked stands
+    for.
 
     parts: of the classifier, where it has some (`has_parts`); without them it estimates alone
     Raises ArtifactError for a damaged header, AccessError without a key, TrainingError when no
@@ -183,7 +188,7 @@ def load_inference_client(
         inference_client = service.answering_client(header, parts, labels, endpoint)
     else:
         inference_client = service.inference_client(header, labels, endpoint)
-    _name_model(inference_client, base_of)
+    _name_model(inference_client, access)
     why = why_stopped(classifier, today())
     return inference_client if why is None else _RetiredModelClient(inference_client, why)
 
@@ -199,13 +204,13 @@ def batch_service(classifier: Classifier) -> Service:
     return service
 
 
-def load_batch_client(classifier: Classifier, access: Access, base_of: BaseOf) -> BatchClient:
+def load_batch_client(classifier: Classifier, access: Access) -> BatchClient:
     """As `load_inference_client`. Raises PredictError, too, when no service takes batches."""
     service = batch_service(classifier)
     _check_askable(classifier)
     endpoint = access.endpoint(classifier.trainer)
     batch_client = service.batch_client(classifier.header, classifier.labels, endpoint)
-    _name_model(batch_client, base_of)
+    _name_model(batch_client, access)
     return batch_client
 
 
@@ -217,9 +222,9 @@ def _check_askable(classifier: Classifier) -> None:
         raise TrainingError(why)
 
 
-def _name_model(asks: object, base_of: BaseOf) -> None:
+def _name_model(asks: object, access: Access) -> None:
     if isinstance(asks, OfUnknownModel) and asks.unknown_as is not None:
-        base = base_of(*asks.unknown_as)
+        base = base_of(access, *asks.unknown_as)
         if base is not None:
             asks.stands_for(base)
 

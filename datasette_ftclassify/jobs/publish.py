@@ -11,7 +11,7 @@ import sqlite3
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -113,13 +113,15 @@ def publish_copy(
             attach(conn, source.resolve().as_uri())
             check_tables(conn, SOURCE)
             conn.execute("begin")
-            made = _copy(conn, classifiers, tables, tell)
+            selection, published = _select(conn, classifiers, tables)
+            left_out = selection.left_out | copy_parts(conn, selection, tell)
+            with reading_store():
+                copy_classifiers(conn, published, selection.names)
+            finish(conn)
+            made = _known(source, out, conn, conn, selection, published, left_out)
             conn.execute("commit")
         pack(path)
-        size = path.stat().st_size
-    return PublishedCopy(
-        path=str(out), bytes_before=source.stat().st_size, bytes_after=size, **made
-    )
+        return replace(made, bytes_after=path.stat().st_size)
 
 
 def plan_copy(
@@ -144,13 +146,10 @@ def plan_copy(
             selection, published = _select(conn, classifiers, tables)
             with reading_store():
                 copy_classifiers(conn, published, selection.names)
-            known = _known(conn, old, selection, published, selection.left_out)
+            known = _known(source, out, conn, old, selection, published, selection.left_out)
             theirs = size_of_parts(old, selection)
         ours = _pragma(conn, "page_count") * _pragma(conn, "page_size")
-    size = None if theirs is None else ours + theirs
-    return PublishedCopy(
-        path=str(out), bytes_before=source.stat().st_size, bytes_after=size, **known
-    )
+    return replace(known, bytes_after=None if theirs is None else ours + theirs)
 
 
 _KEPT_SETTINGS = ("encoding", "page_size", "user_version", "application_id")
@@ -252,20 +251,6 @@ def _linked(path: Path, target: Path) -> bool:
     return True
 
 
-def _copy(
-    conn: sqlite3.Connection,
-    classifiers: Sequence[str],
-    tables: Sequence[str],
-    tell: Callable[[str], None],
-) -> dict[str, Any]:
-    selection, published = _select(conn, classifiers, tables)
-    left_out = selection.left_out | copy_parts(conn, selection, tell)
-    with reading_store():
-        copy_classifiers(conn, published, selection.names)
-    finish(conn)
-    return _known(conn, conn, selection, published, left_out)
-
-
 def _select(
     conn: sqlite3.Connection, classifiers: Sequence[str], tables: Sequence[str]
 ) -> tuple[Selection, list[Published]]:
@@ -276,33 +261,38 @@ def _select(
 
 
 def _known(
+    source: Path,
+    out: str | Path,
     conn: sqlite3.Connection,
     tables: sqlite3.Connection,
     selection: Selection,
     published: Sequence[Published],
     left_out: Mapping[str, str],
-) -> dict[str, Any]:
-    """What is said of a copy. tables: a connection whose main database has its tables"""
+) -> PublishedCopy:
+    """Without its size. tables: a connection whose main database has the copy's tables"""
     chosen = [one.classifier for one in published]
     names = [part.name for part in selection.tables]
     titles = tuple(one.title for one in chosen)
     views = tuple(view.name for view in selection.views if view.name not in left_out)
-    return {
-        "classifiers": titles,
-        "default": default_of(conn, chosen) if chosen else None,
-        "tables": {name: row_count(tables, "main", name) for name in names},
-        "views": views,
-        "removed": {name: _rows(conn, name) for name in selection.gone},
-        "referred": _referred(tables, names, selection.gone),
-        "removed_classifiers": tuple(t for t in versions(conn) if t not in titles),
-        "ours": kept_counts(conn),
-        "left_out": left_out,
-        "private": tuple(private_rows(tables, names)),
-        "undescribed": tuple(c.title for c in chosen if not card_notes(conn, c, SOURCE)),
-        "packages": packages_of(chosen),
-        "encoders": {one.title: needs for one in chosen if (needs := encoder_of(one))},
-        "stored": stored_answers(conn, published),
-    }
+    return PublishedCopy(
+        path=str(out),
+        classifiers=titles,
+        default=default_of(conn, chosen) if chosen else None,
+        tables={name: row_count(tables, "main", name) for name in names},
+        views=views,
+        removed={name: _rows(conn, name) for name in selection.gone},
+        referred=_referred(tables, names, selection.gone),
+        removed_classifiers=tuple(t for t in versions(conn) if t not in titles),
+        ours=kept_counts(conn),
+        left_out=left_out,
+        private=tuple(private_rows(tables, names)),
+        packages=packages_of(chosen),
+        undescribed=tuple(c.title for c in chosen if not card_notes(conn, c, SOURCE)),
+        encoders={one.title: needs for one in chosen if (needs := encoder_of(one))},
+        stored=stored_answers(conn, published),
+        bytes_before=source.stat().st_size,
+        bytes_after=None,
+    )
 
 
 def _choose(

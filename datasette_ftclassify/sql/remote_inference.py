@@ -221,7 +221,7 @@ class SqlInference:
         return asyncio.run_coroutine_threadsafe(work, self._loop)
 
     async def _client_for(self, served: Served, access: Access) -> InferenceClient:
-        from ..jobs.remote.model_names import load_inference_client
+        from ..jobs.load_classifier import load_inference_client
 
         key = (served.path, served.classifier.uid)
         endpoint = access.endpoint(served.classifier.trainer)

@@ -15,14 +15,11 @@ from remote_classifier import add_asked, quick, report_table, train_at
 from datasette_ftclassify.core.errors import FtclassifyError
 from datasette_ftclassify.jobs.ask import ask_text, estimate_text
 from datasette_ftclassify.jobs.evaluate import evaluate_classifier
+from datasette_ftclassify.jobs.load_classifier import load_batch_client, load_inference_client
 from datasette_ftclassify.jobs.plan import PredictRequest
 from datasette_ftclassify.jobs.predict import predict_rows
 from datasette_ftclassify.jobs.remote import inference_loop
-from datasette_ftclassify.jobs.remote.model_names import (
-    deploy,
-    load_batch_client,
-    load_inference_client,
-)
+from datasette_ftclassify.jobs.remote.model_names import deploy
 from datasette_ftclassify.ledger import Ledger
 from datasette_ftclassify.sql import remote_inference
 from datasette_ftclassify.sql.functions import register

@@ -429,7 +429,7 @@ def test_a_paid_classifier_answers_with_what_was_kept_and_asks_nobody(full: Path
         assert found[input_key("one")].labels == ("a",)
         assert found[input_key("two")].raw == "maybe b"
         with pytest.raises(TrainingError, match="original file"):
-            load_inference_client(paid, Access(endpoints={}), lambda host, name: None)
+            load_inference_client(paid, Access(endpoints={}))
 
 
 async def test_pages_of_a_paid_classifier_say_that_it_answers_with_what_was_kept(

@@ -7,9 +7,8 @@ trained here and deployments that were named here; most other names are those of
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
-from functools import partial
 
 from ...core.errors import FtclassifyError
 from ...core.service_model import ServiceModel, checkpoints_of
@@ -21,26 +20,11 @@ from ...prompts.tokenizer import encoding_of
 from ...store.classifiers import Classifier
 from ...store.deployments import set_deployment
 from ...trainers.access import Access
-from ...trainers.service import BatchClient, InferenceClient
-from .. import load_classifier
+from ..load_classifier import base_of
 from .models import deploys
 
 MAX_DEPLOYMENT = 200
 """Characters: names of deployments are short."""
-
-
-def load_inference_client(
-    classifier: Classifier, access: Access, parts: Mapping[str, bytes] | None = None
-) -> InferenceClient:
-    """See `load_classifier.load_inference_client`; its `model` has no price unless it is known what
-    the name that is asked stands for."""
-    base_of = partial(_base_of, access)
-    return load_classifier.load_inference_client(classifier, access, base_of, parts)
-
-
-def load_batch_client(classifier: Classifier, access: Access) -> BatchClient:
-    """As `load_inference_client`."""
-    return load_classifier.load_batch_client(classifier, access, partial(_base_of, access))
 
 
 def note_trained(access: Access, header: Header, report: JsonObject) -> None:
@@ -65,15 +49,8 @@ def deploy(
     model, host = changed.at_service.model, changed.at_service.host
     if model is not None and host is not None:
         known = base_model(model) if encoding_of(model) is not None else None
-        _note(access, host, [name], known or _base_of(access, host.lower(), model))
+        _note(access, host, [name], known or base_of(access, host.lower(), model))
     return changed
-
-
-def _base_of(access: Access, host: str, name: str) -> str | None:
-    try:
-        return Ledger(access.ledger).base_of(host, name)
-    except LedgerError:
-        return None  # without it nothing is paid for either
 
 
 def _note(access: Access, host: str | None, names: Sequence[str | None], base: str | None) -> None:

@@ -19,7 +19,7 @@ from ...trainers.service_errors import ServiceProblem
 from ..cursor import RowsMoved
 from ..estimates import check_answers, pricing
 from ..lease import Lease
-from ..load_classifier import parts_of, prices_of
+from ..load_classifier import load_batch_client, load_inference_client, parts_of, prices_of
 from ..plan import MAX_ERRORS, MOST_CONCURRENCY, Plan
 from ..predict_result import PredictResult, RowProgress
 from .answer_cache import Answers, ClassifierAnswers
@@ -28,7 +28,6 @@ from .batches import fill_by_batches
 from .budget import Budget, Reservations
 from .concurrency import MOST, RetryPolicy
 from .inference_loop import InferenceLoop
-from .model_names import load_batch_client, load_inference_client
 from .row_window import Pages, too_many_failed
 
 
