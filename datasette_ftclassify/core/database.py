@@ -149,6 +149,8 @@ class Relation:
     rowid: str | None
     """A name by which the rowid can be read; None for views, WITHOUT ROWID tables, and tables
     whose own columns hide all three names."""
+    typeless: frozenset[str] = frozenset()
+    """Columns in which a number is never equal to its text."""
     is_virtual: bool = False
     """Whether a module makes its rows, such as full text: it can have no more columns."""
 
@@ -209,15 +211,20 @@ def relation(conn: sqlite3.Connection, name: str) -> Relation:
     try:
         # The name is bound: quoted, a table called `name` would be the pragma's own column.
         info = conn.execute(
-            "select name, pk from pragma_table_xinfo(?) where hidden <> 1", [real_name]
+            "select name, pk, type from pragma_table_xinfo(?) where hidden <> 1", [real_name]
         ).fetchall()
     except SQLITE_ERRORS as error:
         raise SourceError(f"The {row[0]} {real_name} cannot be read: {error}.") from error
     columns = tuple(r[0] for r in info)
-    primary_key = tuple(n for _, n in sorted((pk, n) for n, pk in info if pk))
+    primary_key = tuple(n for _, n in sorted((pk, n) for n, pk, _ in info if pk))
+    typeless = frozenset(n for n, _, declared in info if not _TYPED.search(declared or ""))
     rowid = None if is_view else _rowid_name(conn, real_name, columns)
     is_virtual = re.match(r"\s*create\s+virtual\b", str(row[2]), re.IGNORECASE) is not None
-    return Relation(real_name, is_view, columns, primary_key, rowid, is_virtual)
+    return Relation(real_name, is_view, columns, primary_key, rowid, typeless, is_virtual)
+
+
+_TYPED = re.compile(r"int|char|clob|text|^(?!any$|.*blob).", re.IGNORECASE)
+"""A declared type that makes numbers of texts, or the reverse; ANY does in no STRICT table."""
 
 
 def _rowid_name(conn: sqlite3.Connection, table: str, columns: Sequence[str]) -> str | None:
@@ -303,6 +310,18 @@ def _json_cell(cell: Cell) -> str | int | float | None:
     if isinstance(cell, bytes):
         return f"x'{cell.hex()}'"
     return str(cell) if isinstance(cell, float) and math.isinf(cell) else cell
+
+
+def meant_by(shown: Cell) -> tuple[Cell, ...]:
+    """What a cell of `json_key` may be in its row: itself, or the BLOB or infinity shown so."""
+    if not isinstance(shown, str):
+        return (shown,)
+    if _BLOB.fullmatch(shown):
+        return shown, bytes.fromhex(shown[2:-1])
+    return (shown, float(shown)) if shown in ("inf", "-inf") else (shown,)
+
+
+_BLOB = re.compile(r"x'(?:[0-9a-f]{2})*'")
 
 
 def count(conn: sqlite3.Connection, sql: str, params: object = ()) -> int:

@@ -17,18 +17,22 @@ import threading
 import time
 from collections.abc import Sequence
 from contextlib import closing
+from itertools import product
 from typing import TypedDict
 
 from ..core.database import (
     Cell,
     JsonKey,
+    Relation,
     check_condition,
     condition,
     decode,
     json_key,
+    meant_by,
     quote,
     quote_all,
     relation,
+    row_condition,
 )
 from ..core.errors import ArtifactError, FtclassifyError
 from ..core.humanize import shortened
@@ -141,9 +145,18 @@ def _rows(conn: sqlite3.Connection, job_id: int, number: int, start: int, most: 
         )
         found = conn.execute(sql, [most, start])
         return [_row(json_key(row[:n_keys]), row[n_keys:]) for row in found]
-    marks = " and ".join(f"{quote(name)} = ?" for name in identity)
-    sql = f"select {columns} from {table} where {marks}"
-    return [_row(key, conn.execute(sql, key[:n_keys]).fetchone() or ()) for key in keys]
+    sql = f"select {columns} from {table} where "
+    return [_row(key, _read_row(conn, sql, source, key)) for key in keys]
+
+
+def _read_row(conn: sqlite3.Connection, sql: str, source: Relation, key: JsonKey) -> Sequence[Cell]:
+    """sql: up to the condition. Empty where there is no such row any more"""
+    for cells in product(*map(meant_by, key)):
+        found = row_condition(source, cells)
+        row = None if found is None else conn.execute(sql + found[0], found[1]).fetchone()
+        if row is not None:
+            return tuple(row)
+    return ()
 
 
 def _row(key: JsonKey, cells: Sequence[Cell]) -> Row:

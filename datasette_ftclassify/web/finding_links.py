@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
-from ..core.database import Relation, relation
+from ..core.database import Relation, meant_by, relation
 from ..jobs.check import LISTED
 from .filters import Pair, in_filter
 from .permissions import TRAIN
@@ -55,8 +55,9 @@ def rows_url(ask: PageRequest, finding: StoredFinding, source: Relation) -> str 
     whole = finding.count == len(keys) or (where and len(keys) < LISTED)
     if filters is None and keys and (whole or ours is None) and len(source.identity) == 1:
         some = keys if whole else keys[:_SOME]
-        pair = in_filter(source.identity[0], [key[0] for key in some])
-        filters = [pair] if pair and all(len(key) == 1 for key in some) else None
+        plain = all(len(key) == 1 and len(meant_by(key[0])) == 1 for key in some)
+        pair = in_filter(source.identity[0], [key[0] for key in some]) if plain else None
+        filters = [pair] if pair else None
     if filters:
         table = str(ask.datasette.urls.table(ask.database, source.name))
         address = f"{table}?{urlencode(filters)}"

@@ -5,10 +5,10 @@ from __future__ import annotations
 
 import asyncio
 import json
-import re
 import sqlite3
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import TYPE_CHECKING, TypedDict
 from urllib.parse import urlencode
 
@@ -18,11 +18,12 @@ from datasette.utils.asgi import NotFound
 from ...checks.codes import SEVERITIES, Severity
 from ...checks.report import Finding, Proposal
 from ...checks.report_data import Distributions, Lengths, Rows, SampleRow, Splits, Tokens
-from ...core.database import Cell, Relation, json_key, relation
+from ...core.database import Cell, Relation, json_key, meant_by, relation
 from ...core.errors import ArtifactError, FtclassifyError
 from ...core.humanize import rows_text
 from ...core.label_kinds import KINDS
 from ...core.label_notations import delimiter_words, name_list
+from ...core.literals import literal
 from ...core.task import Task
 from ...jobs.finding_rows import read_finding_rows
 from ...jobs.settings import CheckSettings, settings_of
@@ -195,18 +196,23 @@ def _button(proposal: Proposal) -> str:
     return "Count each as one label" if "merged" in proposal else "Read HTML as its words"
 
 
-_BLOB = re.compile(r"x'(?:[0-9a-f]{2})*'")
-"""As `json_key` shows one, of which Datasette's address of a row has no form."""
-
-
 def row_url(ask: PageRequest, source: Relation | None, key: Sequence[Cell]) -> str | None:
     """The row's own page; None for a row without one, as in a view. key: as it is, or as shown"""
     if source is None or source.is_view or len(key) != len(source.identity):
         return None
-    if any(cell is None or (_BLOB.fullmatch(str(cell)) is not None) for cell in json_key(key)):
+    if not source.primary_key and source.rowid != "rowid":
+        return None  # Datasette finds such rows by the column of that name
+    if not all(map(partial(_is_in_addresses, source), source.identity, json_key(key))):
         return None
     path = ",".join(tilde_encode(str(cell)) for cell in key)
-    return str(ask.datasette.urls.row(ask.database, source.name, path))
+    return str(ask.datasette.urls.row(ask.database, source.name, path)) if path else None
+
+
+def _is_in_addresses(source: Relation, column: str, cell: Cell) -> bool:
+    """Whether Datasette finds a row by the text of this cell of its key."""
+    if literal(cell) is None or len(meant_by(cell)) > 1:
+        return False
+    return isinstance(cell, str) or column not in source.typeless
 
 
 def pictures_of(ask: PageRequest, check: StoredCheck) -> Pictures:
