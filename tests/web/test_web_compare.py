@@ -50,7 +50,7 @@ async def test_what_page_json_and_core_say_is_the_same(file: Path) -> None:
     assert str(found.no_out_of_fold) in page
     assert "at a service" in page
     assert "on this machine" in page
-    assert "They answer 48 rows differently; these are the first 25" in page
+    assert "They answer 48 test rows differently; these are the first 25" in page
 
 
 async def test_rows_of_the_training_are_compared_on_the_page_of_either(
