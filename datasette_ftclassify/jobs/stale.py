@@ -11,12 +11,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ..core.database import Key, stored_key
+from ..core.database import Key, relation, stored_key
 from ..core.errors import ClassifierNotFound, FtclassifyError, PredictError
 from ..store.classifiers import Classifier, find_by_uid, find_classifier
 from ..store.jobs.job import Job
 from ..store.jobs.new_rows import end_following, list_following
-from ..store.jobs.queries import newest_jobs
+from ..store.jobs.queries import newest_brief
 from ..store.jobs.state import get_job
 from ..store.minimum_scores import find_minimum
 from ..store.schema import transaction
@@ -98,20 +98,22 @@ class Answers:
 def answers_in(
     conn: sqlite3.Connection, table: str, classifier: Classifier | None = None
 ) -> list[Answers]:
-    """The answers in a table of whose age something is known.
+    """The answers in columns of a table of whose age something is known.
 
     classifier: only those of its name
     """
     found: dict[str, Answers] = {}
     followers = _followers(conn, table)
-    for job in newest_jobs(conn, MOST_JOBS, kind="predict"):
+    here = relation(conn, table)
+    for job in newest_brief(conn, MOST_JOBS, kind="predict"):
         try:
             settings = settings_of(job, PredictSettings)
-            column = settings.columns.fingerprint
-            if settings.table != table or column is None or column.lower() in found:
+            written = settings.columns.fingerprint
+            column = None if written is None else here.column(written)
+            if settings.table != table or column is None or column in found:
                 continue
             follower = followers.get(column.lower())
-            found[column.lower()] = Answers(_now(conn, settings), settings, follower)
+            found[column] = Answers(_now(conn, settings), settings, follower)
         except FtclassifyError:
             continue  # the job was not written by this software, or the classifier is gone
     names = None if classifier is None else classifier.name
