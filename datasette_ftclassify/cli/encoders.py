@@ -24,26 +24,30 @@ def encoders() -> None:
 def list_command(as_json: bool) -> None:
     """Encoders, and how many vectors of texts are stored for each."""
     from ..trainers.encoders.known import encoders_here
-    from ..trainers.encoders.made_here import databases_of, is_made_here
+    from ..trainers.encoders.made_here import databases_of, is_made_here, made_from
 
-    known = [(one, is_made_here(one.digest), databases_of(one.digest)) for one in encoders_here()]
+    known = [
+        (one, is_made_here(one.digest), made_from(one.digest), databases_of(one.digest))
+        for one in encoders_here()
+    ]
     if as_json:
         print_json({"encoders": [
             {**asdict(one), "kept_bytes": one.kept_bytes,
-             "fine_tuned_here": made, "databases": used}
-            for one, made, used in known
+             "fine_tuned_here": made, "made_from": asdict(base) if base else None,
+             "databases": used}
+            for one, made, base, used in known
         ]})  # fmt: skip
         return
     if not known:
         echo("No sentence encoder was used on this machine yet.")
-    for one, made, used in known:
+    for one, made, base, used in known:
         size = _size(one.bytes) if one.bytes else "at a service"
         dimensions = counted(one.dimensions, "dimension") if one.dimensions else None
         about = [dimensions, size, one.licence, one.revision]
         echo(f"{one.name}  {', '.join(part for part in about if part)}")
         if made:
             whose = f", for classifiers in {', '.join(used)}" if used else ""
-            echo(f"  fine-tuned here{whose}")
+            echo(f"  fine-tuned here{f' from {base}' if base else ''}{whose}")
         echo(f"  {one.vectors:,} vectors, {_size(one.kept_bytes)}, {one.digest[:12]}…")
 
 

@@ -51,8 +51,10 @@ def nothing_loaded() -> Iterator[None]:
 @pytest.fixture
 def place(tmp_path: Path, nothing_loaded: None) -> Path:
     """The folder of an encoder as a training leaves it."""
+    base = write_encoder(tmp_path / "small one", {**VECTORS, "dog": [1.0, 0.2]})
+    (base / "README.md").write_text("---\nlicense: mit\n---\n")
     made = write_encoder(tmp_path / "made", VECTORS)
-    return made_here.add(made, digest_of(find_encoder(str(made))))
+    return made_here.add(made, digest_of(find_encoder(str(made))), find_encoder(str(base)))
 
 
 @pytest.fixture
@@ -141,11 +143,15 @@ def test_a_command_lists_and_removes_it(things: Path, place: Path, forgotten: bo
         store_path().unlink()
     shown = run("encoders", "list").stdout
     assert place.name[:12] in shown
-    assert f"fine-tuned here, for classifiers in {things}" in shown
+    assert f"fine-tuned here from small one, mit, for classifiers in {things}" in shown
     (listed,) = run_json("encoders", "list")["encoders"]
     assert (listed["name"], listed["digest"]) == (str(place), place.name)
     assert listed["bytes"] >= (place / "model.onnx").stat().st_size
     assert listed["databases"] == [str(things)]
+    assert listed["made_from"] == {"name": "small one", "licence": "mit", "revision": None}
+    (place / "made_from.json").unlink()  # an earlier version noted nothing
+    assert "fine-tuned here, for classifiers" in run("encoders", "list").stdout
+    assert run_json("encoders", "list")["encoders"][0]["made_from"] is None
     refused = run("encoders", "remove", place.name, code=1)
     assert f"here for classifiers in {things}. There and in copies" in refused.stderr
     assert place.is_dir()

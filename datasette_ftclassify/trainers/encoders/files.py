@@ -134,7 +134,7 @@ def _place(name: str) -> _Place | None:
     if path.is_file() and path.suffix == ".onnx":
         return _Place([path.parent, path.parent.parent], path)
     if path.is_dir():
-        return _Place([path])
+        return _Place([path], None, _licence(path / "README.md"))
     return _package(name) or _cached(name)
 
 

@@ -14,13 +14,18 @@ import os
 import re
 import shutil
 import time
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from ...core.training_report import Header, NeededEncoder
+from ...core.typed_json import read_dataclass
+from .files import EncoderFiles
 from .vector_store import store_path
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _USED_BY = "databases.json"
+_MADE_FROM = "made_from.json"
 _OLD = 7 * 86_400
 """Seconds after which what a training left that did not end is deleted."""
 
@@ -45,8 +50,25 @@ def is_made_here(digest: str) -> bool:
     return bool(_DIGEST.fullmatch(digest)) and place_of(digest).is_dir()
 
 
-def add(folder: Path, digest: str) -> Path:
-    """Moves a folder with the files of an encoder to its place, where the same may be already."""
+@dataclass(frozen=True)
+class MadeFrom:
+    """The encoder that was fine-tuned: its title, and what was said of it; None: nothing."""
+
+    name: str
+    licence: str | None = None
+    revision: str | None = None
+
+    def __str__(self) -> str:
+        return ", ".join(filter(None, (self.name, self.revision, self.licence)))
+
+
+def add(folder: Path, digest: str, base: EncoderFiles) -> Path:
+    """Moves a folder with the files of an encoder to its place, where the same may be already.
+
+    base: that it was made from
+    """
+    made_from = MadeFrom(base.title, base.licence, base.revision)
+    (folder / _MADE_FROM).write_text(json.dumps(asdict(made_from)), encoding="utf-8")
     place = place_of(digest)
     place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     try:
@@ -79,11 +101,23 @@ def note_use(header: Header, database: str) -> None:
 def databases_of(digest: str) -> list[str]:
     """Paths of databases that were given a classifier with the encoder. Some may be gone, and of
     copies nothing is known."""
-    try:
-        found = json.loads((place_of(digest) / _USED_BY).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return []
+    found = _read(digest, _USED_BY)
     return [path for path in found if isinstance(path, str)] if isinstance(found, list) else []
+
+
+def made_from(digest: str) -> MadeFrom | None:
+    """None where nobody noted it, as an earlier version did not."""
+    try:
+        return read_dataclass(MadeFrom, _read(digest, _MADE_FROM))
+    except (TypeError, ValueError, AttributeError, KeyError):
+        return None
+
+
+def _read(digest: str, name: str) -> Any:
+    try:
+        return json.loads((place_of(digest) / name).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
 
 
 def size_of(digest: str) -> int:

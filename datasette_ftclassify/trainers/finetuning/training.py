@@ -182,7 +182,7 @@ def _exported(tuned: Tuned, files: EncoderFiles, texts: Sequence[str]) -> Export
     into = Path(tempfile.mkdtemp(prefix="export-", dir=made_here.trainings_folder()))
     try:
         exported = export(tuned, files, into, texts)
-        place = made_here.add(into, exported.encoder.digest)
+        place = made_here.add(into, exported.encoder.digest, files)
     finally:
         shutil.rmtree(into, ignore_errors=True)
     return replace(exported, encoder=use_encoder(str(place)))
