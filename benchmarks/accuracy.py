@@ -104,24 +104,19 @@ def main() -> None:
             given = targets[rows] if options.delimiter else targets[rows].argmax(axis=1)
             start = time.process_time()
             known, asked = [texts[row] for row in rows], [texts[row] for row in test]
+            kind = MULTILABEL if options.delimiter else MULTICLASS
+            named = tuple(range(len(labels)) if options.nameless else labels)
+            data = TrainingSet(known, given, LabelSet(named, kind.name))
             if options.tune is not None:
-                kind = MULTILABEL if options.delimiter else MULTICLASS
                 trained = EncoderTrainer().train(
-                    TrainingSet(known, given, LabelSet(tuple(labels), kind.name)),
+                    data,
                     TrainerOptions(seed, encoder=options.encoder, epochs=options.tune or None),
                 )
                 model, report = trained.predictor, trained.report
                 trained.stored()
             else:
-                model, report = fit(
-                    known,
-                    given,
-                    len(labels),
-                    exclusive=not options.delimiter,
-                    seed=seed,
-                    embeddings=options.embeddings,
-                    encoder=options.encoder,
-                    names=None if options.nameless else labels,
+                model, report, _ = fit(
+                    data, seed=seed, embeddings=options.embeddings, encoder=options.encoder
                 )
             seconds = time.process_time() - start
             recipe = f"{report['recipe']}, calibrated by {report['calibration']['method']}"

@@ -31,6 +31,9 @@ from sklearn.model_selection import cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from datasette_ftclassify.core.label_kinds import MULTICLASS
+from datasette_ftclassify.core.labels import LabelSet
+from datasette_ftclassify.trainers.base import TrainingSet
 from datasette_ftclassify.trainers.local.features import char_terms, prepare
 from datasette_ftclassify.trainers.local.known import certainty, known_words
 from datasette_ftclassify.trainers.local.model import LocalModel
@@ -110,8 +113,8 @@ def train(rows: Rows, embeddings: str | None, seed: int) -> tuple[LocalModel, di
     names = sorted({row["label"] for row in rows})
     numbers = np.array([names.index(row["label"]) for row in rows])
     texts = [row["text"] for row in rows]
-    return fit(texts, numbers, len(names), exclusive=True, seed=seed, embeddings=embeddings,
-               names=names)  # fmt: skip
+    data = TrainingSet(texts, numbers, LabelSet(tuple(names), MULTICLASS.name))
+    return fit(data, seed=seed, embeddings=embeddings)[:2]
 
 
 def known(model: LocalModel, texts: Sequence[str]) -> Any:

@@ -20,13 +20,15 @@ import numpy as np
 import temporary_ledger  # noqa: F401
 from minimum_scores import divided, judged, read
 
+from datasette_ftclassify.core.label_kinds import MULTICLASS
 from datasette_ftclassify.core.label_tree import LISTED, tree_by_confusion
+from datasette_ftclassify.core.labels import LabelSet
 from datasette_ftclassify.core.near_duplicates import near_groups
 from datasette_ftclassify.jobs.label_trees import CONFUSION, group_minimums, rows_for
 from datasette_ftclassify.metrics.minimum_scores import minimum_score
 from datasette_ftclassify.store.out_of_fold import OutOfFold
-from datasette_ftclassify.trainers.base import HeldOut
-from datasette_ftclassify.trainers.local.training import fit_held_out
+from datasette_ftclassify.trainers.base import HeldOut, TrainingSet
+from datasette_ftclassify.trainers.local.training import fit
 
 
 def main() -> None:
@@ -40,14 +42,9 @@ def main() -> None:
     groups = near_groups(texts)
     for seed in range(given.seeds):
         some, _, new = divided(groups, given.train, 0, seed)
-        model, _, kept = fit_held_out(
-            [texts[i] for i in some],
-            truth[some],
-            len(names),
-            exclusive=True,
-            seed=seed,
-            names=names,
-        )
+        label_set = LabelSet(tuple(names), MULTICLASS.name)
+        data = TrainingSet([texts[i] for i in some], truth[some], label_set)
+        model, _, kept = fit(data, seed=seed)
         assert kept is not None
         own = truth[some[kept.rows]]
         least = minimum_score(judged(kept.logprobs, own, kept.groups), given.wrong, "likely").score

@@ -29,13 +29,16 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 import numpy as np
 import temporary_ledger  # noqa: F401
 
+from datasette_ftclassify.core.label_kinds import MULTICLASS
+from datasette_ftclassify.core.labels import LabelSet
 from datasette_ftclassify.core.near_duplicates import near_groups
 from datasette_ftclassify.core.strengths import PROMISES
 from datasette_ftclassify.metrics import evaluate
 from datasette_ftclassify.metrics.binomial import at_most
 from datasette_ftclassify.metrics.intervals import independent_rows
 from datasette_ftclassify.metrics.minimum_scores import JudgedRows, group_sizes, minimum_score
-from datasette_ftclassify.trainers.local.training import fit_held_out
+from datasette_ftclassify.trainers.base import TrainingSet
+from datasette_ftclassify.trainers.local.training import fit
 from datasette_ftclassify.web.evaluation_pictures import Threshold, thresholds
 
 SHARES = (0.05, 0.01)
@@ -118,9 +121,8 @@ def trained(
     seed: int,
 ) -> Run:
     some = parts[0]
-    model, _, kept = fit_held_out(
-        [texts[i] for i in some], truth[some], len(names), exclusive=True, seed=seed, names=names
-    )
+    labels = LabelSet(tuple(names), MULTICLASS.name)
+    model, _, kept = fit(TrainingSet([texts[i] for i in some], truth[some], labels), seed=seed)
     assert kept is not None
     held_out = judged(kept.logprobs, truth[some[kept.rows]], kept.groups)
     logprobs = [model.log_probabilities([texts[i] for i in part]) for part in parts[1:]]

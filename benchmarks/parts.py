@@ -23,6 +23,9 @@ import numpy as np
 import temporary_ledger  # noqa: F401
 from accuracy import draw, read
 
+from datasette_ftclassify.core.label_kinds import MULTICLASS, MULTILABEL
+from datasette_ftclassify.core.labels import LabelSet
+from datasette_ftclassify.trainers.base import TrainingSet
 from datasette_ftclassify.trainers.local import training
 from datasette_ftclassify.trainers.local.candidates import candidates
 from datasette_ftclassify.trainers.local.model import LocalModel
@@ -59,7 +62,8 @@ def alone(base: Base, texts: list[str], data: Data, seed: int) -> LocalModel:
     usual = training.candidates
     training.candidates = lambda *arguments, **settings: (recipe,)
     try:
-        return fit(texts, data.targets, data.targets.shape[1], exclusive=False, seed=seed)[0]
+        labels = LabelSet(tuple(range(data.targets.shape[1])), MULTILABEL.name)
+        return fit(TrainingSet(texts, data.targets, labels), seed=seed)[0]
     finally:
         training.candidates = usual
 
@@ -95,7 +99,9 @@ def measure(path: str, delimiter: str | None, size: int, seed: int) -> None:
         best = max(best, show(base.name, alone(base, known, data, seed), start))
     start = time.process_time()
     given = targets[rows].argmax(axis=1) if exclusive else targets[rows]
-    model, report = fit(known, given, len(labels), exclusive=exclusive, seed=seed, names=names)
+    kind = MULTICLASS if exclusive else MULTILABEL
+    label_set = LabelSet(tuple(names or range(len(labels))), kind.name)
+    model, report, _ = fit(TrainingSet(known, given, label_set), seed=seed)
     lost = best - show(f"the trainer: {report['recipe']}", model, start)
     print(f"  lost to the best part: {100 * lost:.1f} points")
 

@@ -31,6 +31,9 @@ import temporary_ledger  # noqa: E402, F401
 from scipy import sparse  # noqa: E402
 from sklearn.feature_extraction.text import TfidfVectorizer  # noqa: E402
 
+from datasette_ftclassify.core.label_kinds import MULTICLASS  # noqa: E402
+from datasette_ftclassify.core.labels import LabelSet  # noqa: E402
+from datasette_ftclassify.trainers.base import TrainingSet  # noqa: E402
 from datasette_ftclassify.trainers.local.features import CHAR_NGRAMS, WORD_NGRAMS  # noqa: E402
 from datasette_ftclassify.trainers.local.linear import log_softmax, recalibrated  # noqa: E402
 from datasette_ftclassify.trainers.local.model import LocalModel  # noqa: E402
@@ -145,9 +148,9 @@ def main() -> None:
         fresh, _ = made_up(6_000, options.labels, 60, seed=2)
     labels = sorted(set(names))
     numbers = {name: number for number, name in enumerate(labels)}
-    model, report = fit(
-        texts, np.array([numbers[name] for name in names]), len(labels), exclusive=True
-    )
+    given = np.array([numbers[name] for name in names])
+    label_set = LabelSet(tuple(range(len(labels))), MULTICLASS.name)
+    model, report, _ = fit(TrainingSet(texts, given, label_set))
     print(
         f"{len(texts):,} rows, {len(labels)} labels, {report['n_features']:,} features, "
         f"trained in {report['seconds']} s ({report['recipe']})"

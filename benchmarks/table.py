@@ -75,11 +75,12 @@ class Rows:
         self.wanted = targets[test]
 
 
-def trained(rows: Rows, seed: int, **more: Any) -> tuple[Answers, int]:
-    names = rows.labels
-    model, _ = fit(
-        rows.texts, rows.given, len(names), exclusive=True, seed=seed, names=names, **more
-    )
+def trained(
+    rows: Rows, seed: int, taught: Taught | None = None, **vectors: str
+) -> tuple[Answers, int]:
+    labels = LabelSet(tuple(rows.labels), MULTICLASS.name)
+    data = TrainingSet(rows.texts, rows.given, labels, taught=taught)
+    model, *_ = fit(data, seed=seed, **vectors)
     return model.log_probabilities, sum(map(len, to_parts(model)[1].values()))
 
 

@@ -36,6 +36,9 @@ from accuracy import read
 from measured import peak_mb
 from predict_speed import made_up
 
+from datasette_ftclassify.core.label_kinds import MULTICLASS
+from datasette_ftclassify.core.labels import LabelSet
+from datasette_ftclassify.trainers.base import TrainingSet
 from datasette_ftclassify.trainers.local.candidates import BAYES
 from datasette_ftclassify.trainers.local.recipes import Base, Design, Linear, Recipe, Targets
 from datasette_ftclassify.trainers.local.selection import Trial
@@ -74,7 +77,8 @@ def measure(way: str, source: str, seed: int, most: float) -> dict[str, Any]:
     known, given, unseen, wanted, count = rows_of(source, seed)
     start, solver = time.process_time(), [0.0]
     if way == "fit":
-        model, report = fit(known, given, count, exclusive=True, seed=seed)
+        labels = LabelSet(tuple(range(count)), MULTICLASS.name)
+        model, report, _ = fit(TrainingSet(known, given, labels), seed=seed)
         scores = ", ".join(f"{row['score']:.3f} {row['recipe']}" for row in report["recipes"])
         said = f"{report['recipe']} (unseen rows: {scores})"
     else:

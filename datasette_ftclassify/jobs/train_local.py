@@ -176,16 +176,6 @@ def _learning_curve(
     whether they are of the recipe that was trained."""
     from ..trainers.local.learning_curves import curve_sentence, learning_curve
 
-    points = learning_curve(
-        data.texts,
-        data.targets,
-        len(data.labels),
-        exclusive=data.labels.exclusive,
-        seed=seed,
-        recipe=trained_as,
-        names=data.labels.names,
-        chosen=data.chosen,
-        progress=progress,
-    )
+    points = learning_curve(data, seed=seed, recipe=trained_as, progress=progress)
     same = bool(points) and points[0]["recipe"] == trained_as
     return {"points": points, "summary": curve_sentence(points), "same_recipe": same}

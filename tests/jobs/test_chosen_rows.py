@@ -30,8 +30,9 @@ from datasette_ftclassify.jobs.train_version import version_request
 from datasette_ftclassify.jobs.version_rows import version_changes
 from datasette_ftclassify.store.classifiers import find_classifier
 from datasette_ftclassify.store.out_of_fold import read_out_of_fold
+from datasette_ftclassify.trainers.local import training
 from datasette_ftclassify.trainers.local.learning_curves import learning_curve
-from datasette_ftclassify.trainers.local.training import fit, fit_held_out
+from tests.support.training_sets import fit, training_set
 
 LABELLED, CHOSEN = 150, 20
 
@@ -149,21 +150,21 @@ def hard_rows() -> tuple[list[str], np.ndarray, np.ndarray]:
 
 def test_the_learning_curve_is_measured_on_the_other_rows() -> None:
     texts, targets, chosen = hard_rows()
-    *_, last = learning_curve(texts, targets, 3, exclusive=True, chosen=chosen)
+    *_, last = learning_curve(training_set(texts, targets, 3, chosen=chosen))
     assert last["score"] > 0.9
-    assert learning_curve(texts, targets, 3, exclusive=True)[-1]["score"] < 0.8
+    assert learning_curve(training_set(texts, targets, 3))[-1]["score"] < 0.8
     assert last["baseline"] == pytest.approx(1 / 3)
 
 
 def test_with_chosen_rows_alone_nothing_is_measured_and_the_classifier_answers() -> None:
     texts, targets, chosen = hard_rows()
     every = np.ones_like(chosen)
-    model, report, held_out = fit_held_out(texts, targets, 3, exclusive=True, chosen=every)
+    model, report, held_out = training.fit(training_set(texts, targets, 3, chosen=every))
     assert held_out is None
     assert "chosen by review queues" in report["why"]
     assert not report["calibration"]["applied"]
     assert model.log_probabilities(texts[:2]).shape == (2, 3)
-    assert learning_curve(texts, targets, 3, exclusive=True, chosen=every) == []
+    assert learning_curve(training_set(texts, targets, 3, chosen=every)) == []
 
 
 def test_a_label_that_only_chosen_rows_have_is_given() -> None:
@@ -172,7 +173,7 @@ def test_a_label_that_only_chosen_rows_have_is_given() -> None:
     names = sorted({label for _, label in rows})
     targets = np.array([[int(label == name) for name in names] for _, label in rows])
     rare = targets[:, 2] == 1
-    model, _, held_out = fit_held_out(texts, targets, 3, exclusive=False, chosen=rare)
+    model, _, held_out = training.fit(training_set(texts, targets, 3, exclusive=False, chosen=rare))
     assert held_out is not None
     assert not rare[held_out.rows].any()
     chances = np.exp(model.log_probabilities(texts))[:, 2]

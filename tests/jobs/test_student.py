@@ -28,8 +28,8 @@ from datasette_ftclassify.store.answers import CachedAnswer, input_key, keep_ans
 from datasette_ftclassify.store.classifiers import find_classifier
 from datasette_ftclassify.trainers.base import Taught
 from datasette_ftclassify.trainers.local.candidates import candidates
-from datasette_ftclassify.trainers.local.training import fit
 from datasette_ftclassify.trainers.local.training_data import Data
+from tests.support.training_sets import fit
 
 LABELLED, UNLABELLED = 60, 100
 

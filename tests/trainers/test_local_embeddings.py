@@ -16,7 +16,7 @@ from datasette_ftclassify.trainers.local import selection
 from datasette_ftclassify.trainers.local.asked_vectors import from_model, load
 from datasette_ftclassify.trainers.local.model import LocalModel
 from datasette_ftclassify.trainers.local.serialization import from_parts, to_parts
-from datasette_ftclassify.trainers.local.training import fit
+from tests.support.training_sets import fit
 
 model2vec = pytest.importorskip("model2vec")
 from tokenizers import Tokenizer  # noqa: E402

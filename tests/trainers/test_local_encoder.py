@@ -37,7 +37,7 @@ from datasette_ftclassify.trainers.encoders.vector_store import opened_store, st
 from datasette_ftclassify.trainers.local.explain import WHOLE_TEXT
 from datasette_ftclassify.trainers.local.model import LocalModel
 from datasette_ftclassify.trainers.local.serialization import from_parts, to_parts
-from datasette_ftclassify.trainers.local.training import fit
+from tests.support.training_sets import fit
 
 pytest.importorskip("onnxruntime")
 

@@ -14,7 +14,7 @@ from local_logits import logits_of
 from datasette_ftclassify.trainers.local.explain import parts_of
 from datasette_ftclassify.trainers.local.features import char_spans, char_terms
 from datasette_ftclassify.trainers.local.model import LocalModel
-from datasette_ftclassify.trainers.local.training import fit
+from tests.support.training_sets import fit
 
 TEXTS = [
     *(f"free prize {n}, call now!" for n in range(10)),

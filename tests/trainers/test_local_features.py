@@ -23,7 +23,7 @@ from datasette_ftclassify.trainers.local.features import (
 )
 from datasette_ftclassify.trainers.local.serialization import from_parts, to_parts
 from datasette_ftclassify.trainers.local.term_counts import Weighting, count_terms, terms_kept
-from datasette_ftclassify.trainers.local.training import fit
+from tests.support.training_sets import fit
 
 CORPUS = [
     "Where is my card? It still has not arrived",

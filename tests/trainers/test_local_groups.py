@@ -24,7 +24,7 @@ from datasette_ftclassify.trainers.local.machine import machine
 from datasette_ftclassify.trainers.local.selection import _choose
 from datasette_ftclassify.trainers.local.serialization import from_parts, to_parts
 from datasette_ftclassify.trainers.local.thresholds import across_halves
-from datasette_ftclassify.trainers.local.training import fit
+from tests.support.training_sets import fit, training_set
 
 # Groups as (label, rows): of any sizes, the rows shuffled by the seed.
 TABLES = st.lists(st.tuples(st.integers(0, 4), st.integers(1, 30)), min_size=1, max_size=25)
@@ -229,7 +229,7 @@ def test_the_curve_ends_at_the_accuracy_that_the_training_reports():
     texts, labels = newcomers_table()
     _, report = fit(texts, np.array(labels), 4, exclusive=True)
     accuracy = next(r["score"] for r in report["recipes"] if r["recipe"] == report["recipe"])
-    points = learning_curve(texts, np.array(labels), 4, exclusive=True, recipe=report["recipe"])
+    points = learning_curve(training_set(texts, np.array(labels), 4), recipe=report["recipe"])
     assert points[-1]["recipe"] == report["recipe"]
     assert points[-1]["score"] == pytest.approx(accuracy, abs=1e-4)
     last = points[-1]

@@ -14,7 +14,7 @@ from datasette_ftclassify.core.errors import ArtifactError
 from datasette_ftclassify.trainers.local.known import LEVELS
 from datasette_ftclassify.trainers.local.model import LocalModel
 from datasette_ftclassify.trainers.local.serialization import from_parts, to_parts
-from datasette_ftclassify.trainers.local.training import fit
+from tests.support.training_sets import fit
 
 FOREIGN = (
     "Der Zug nach Hamburg hat heute zwei Stunden Verspätung",

@@ -10,7 +10,7 @@ from datasette_ftclassify.trainers.local.learning_curves import learning_curve
 from datasette_ftclassify.trainers.local.recipes import Base, Recipe
 from datasette_ftclassify.trainers.local.selection import _as_good, _likeliest
 from datasette_ftclassify.trainers.local.serialization import to_parts
-from datasette_ftclassify.trainers.local.training import fit
+from tests.support.training_sets import fit, training_set
 
 NAMES = [
     "card_arrival",
@@ -89,7 +89,7 @@ def test_the_learning_curve_is_of_the_recipe_with_names():
     texts, given = table(36, 1)
     _, report = fit(texts, given, 6, exclusive=True, names=NAMES)
     assert "label names" in report["recipe"]
-    points = learning_curve(texts, given, 6, exclusive=True, recipe=report["recipe"], names=NAMES)
+    points = learning_curve(training_set(texts, given, 6, names=NAMES), recipe=report["recipe"])
     assert {point["recipe"] for point in points} == {report["recipe"]}
     score = next(row["score"] for row in report["recipes"] if row["recipe"] == report["recipe"])
     assert points[-1]["score"] == pytest.approx(score, abs=1e-3)

@@ -13,8 +13,9 @@ from datasette_ftclassify.trainers.local import large_tables, memory
 from datasette_ftclassify.trainers.local.large_tables import read_large
 from datasette_ftclassify.trainers.local.memory import free_bytes, plan_memory
 from datasette_ftclassify.trainers.local.recipes import bayes
-from datasette_ftclassify.trainers.local.training import fit_held_out
+from datasette_ftclassify.trainers.local.training import fit
 from datasette_ftclassify.trainers.local.training_data import Data, as_indicators
+from tests.support.training_sets import training_set
 
 WORDS = ["alpha beta gamma", "delta epsilon zeta", "eta theta iota"]
 
@@ -44,8 +45,8 @@ def small_limits(monkeypatch):
 def test_a_large_table_is_learnt_from_block_by_block(small_limits):
     texts, names = table(1_500)
     steps = []
-    model, report, held_out = fit_held_out(
-        texts, names, 3, exclusive=True, progress=lambda step, share: steps.append(share)
+    model, report, held_out = fit(
+        training_set(texts, names, 3), progress=lambda step, share: steps.append(share)
     )
     assert (model.log_probabilities(texts[::7]).argmax(axis=1) == names[::7]).mean() > 0.97
     assert "sample of" in report["why"]
@@ -55,7 +56,7 @@ def test_a_large_table_is_learnt_from_block_by_block(small_limits):
     assert held_out.rows.max() > 1_000
     assert (held_out.logprobs.argmax(axis=1) == names[held_out.rows]).mean() > 0.9
     assert steps == sorted(steps)
-    again = fit_held_out(texts, names, 3, exclusive=True)[0]
+    again = fit(training_set(texts, names, 3))[0]
     np.testing.assert_array_equal(again.weights, model.weights)
 
 
@@ -63,8 +64,9 @@ def test_several_labels_a_row_and_vectors_that_were_asked_for(small_limits):
     texts, names = table(900)
     targets = np.eye(3, dtype=int)[names]
     targets[::2, 0] = 1
-    model, report, _ = fit_held_out(
-        texts, targets, 3, exclusive=False, embeddings="a model that is not looked for"
+    model, report, _ = fit(
+        training_set(texts, targets, 3, exclusive=False),
+        embeddings="a model that is not looked for",
     )
     assert report["embeddings"] is None
     assert any("embeddings are not used" in warning for warning in report["warnings"])
@@ -135,7 +137,7 @@ def test_what_is_free_is_that_of_the_control_group_where_that_is_less(tmp_path, 
 PEAKS = """
 import random
 from datasette_ftclassify.trainers.local import large_tables, memory, sgd
-from datasette_ftclassify.trainers.local.training import fit
+from tests.support.training_sets import fit
 from tests.support.memory import peak
 import numpy as np
 

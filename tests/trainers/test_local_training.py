@@ -16,7 +16,7 @@ from datasette_ftclassify.trainers.local.recipes import Design, bayes
 from datasette_ftclassify.trainers.local.ridge import ridge
 from datasette_ftclassify.trainers.local.serialization import from_parts, to_parts
 from datasette_ftclassify.trainers.local.sgd import logistic
-from datasette_ftclassify.trainers.local.training import fit
+from tests.support.training_sets import fit
 
 TOPICS = [
     "card arrived delivery post waiting envelope",

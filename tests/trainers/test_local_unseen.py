@@ -10,6 +10,7 @@ import pytest
 
 from datasette_ftclassify.trainers.local.cross_val_predict import out_of_fold, sample
 from datasette_ftclassify.trainers.local.learning_curves import curve_sentence, learning_curve
+from tests.support.training_sets import training_set
 
 WORDS = ["alpha beta gamma", "delta epsilon zeta", "eta theta iota"]
 FILLER = ["one", "two", "three", "four", "five", "six", "seven", "eight"]
@@ -77,7 +78,7 @@ def test_long_texts_make_the_sample_smaller():
 
 def test_the_curve_rises_with_the_rows():
     texts, names = table(300)
-    points = learning_curve(texts, names, 3, exclusive=True, fractions=(0.02, 0.2, 1.0))
+    points = learning_curve(training_set(texts, names, 3), fractions=(0.02, 0.2, 1.0))
     json.dumps(points)
     assert [point["rows"] for point in points] == [5, 48, 240]
     assert points[0]["score"] < points[-1]["score"]
@@ -90,20 +91,15 @@ def test_the_curve_rises_with_the_rows():
 def test_the_curve_of_several_labels_a_row():
     texts, names = table(300)
     seen: list[float] = []
-    points = learning_curve(
-        texts,
-        np.eye(3, dtype=int)[names],
-        3,
-        exclusive=False,
-        progress=lambda stage, part: seen.append(part),
-    )
+    data = training_set(texts, np.eye(3, dtype=int)[names], 3, exclusive=False)
+    points = learning_curve(data, progress=lambda stage, part: seen.append(part))
     assert points[-1]["metric"] == "micro F1"
     assert points[-1]["score"] > 0.8
     assert seen[-1] == 1.0
 
 
 def test_too_few_rows_have_no_curve():
-    assert learning_curve(["a", "b", "c"], np.array([0, 1, 0]), 2, exclusive=True) == []
+    assert learning_curve(training_set(["a", "b", "c"], np.array([0, 1, 0]), 2)) == []
     assert "too few rows" in curve_sentence([])
 
 
@@ -155,7 +151,7 @@ def test_a_few_rows_without_an_error_promise_nothing():
 
 def test_a_flat_curve_of_labels_with_few_rows_says_nothing_against_more():
     texts = [f"{chr(97 + n % 26) * 4} number{n}" for n in range(60)]
-    points = learning_curve(texts, np.arange(60), 60, exclusive=True)
+    points = learning_curve(training_set(texts, np.arange(60), 60))
     assert points[-1]["labels"] == 60
     sentence = curve_sentence(points)
     assert "too few rows of each label" in sentence
@@ -182,7 +178,7 @@ def test_copies_of_unseen_rows_are_not_learnt_from(form, multilabel):
         form.format(letter, name) for letter in letters for name in ("Anna", "Bo", "Cem", "Di")
     ]
     targets = np.eye(2, dtype=int)[names] if multilabel else np.array(names)
-    points = learning_curve(texts, targets, 2, exclusive=not multilabel)
+    points = learning_curve(training_set(texts, targets, 2, exclusive=not multilabel))
     assert all(p["score"] < 0.75 for p in points)
     # Of 120 texts, not of 480 rows. Two labels a row: always giving both has 2/3, without a doubt.
     assert points[-1]["high"] - points[-1]["low"] > (0.01 if multilabel else 0.12)

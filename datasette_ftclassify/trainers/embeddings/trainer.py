@@ -116,7 +116,7 @@ class EmbeddingsTrainer(Service):
                 f"Since {memory.said}, no vectors can be used in training: train on fewer rows.",
                 fields=("where",),
             )
-        names = learnt_names(len(texts), len(labels), labels.exclusive, labels.names)
+        names = learnt_names(len(texts), labels)
         named = label_texts(names) if names is not None else None
         return [text for text in dict.fromkeys([*texts, *(named or ())]) if text.strip()]
 
@@ -149,20 +149,10 @@ class EmbeddingsTrainer(Service):
         """From texts whose vectors are there. without: texts that the service gave none for, which
         count by their words alone. Raises TrainingError when the data do not suffice."""
         from ..local.serialization import to_parts
-        from ..local.training import fit_held_out
+        from ..local.training import fit
 
         given = _given(vectors, [*without, *(text for text in data.texts if not text.strip())])
-        model, report, held_out = fit_held_out(
-            data.texts,
-            data.targets,
-            len(data.labels),
-            exclusive=data.labels.exclusive,
-            seed=options.seed,
-            vectors=given,
-            names=data.labels.names,
-            chosen=data.chosen,
-            progress=progress,
-        )
+        model, report, held_out = fit(data, seed=options.seed, vectors=given, progress=progress)
         header, parts = to_parts(model)
         if model.embedding is None:
             return Trained(model, header, parts, report, held_out, trainer=LOCAL)

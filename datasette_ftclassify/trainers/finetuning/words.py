@@ -37,14 +37,8 @@ class Mix:
 
 def words_of(data: TrainingSet, rows: Positions, seed: int) -> LocalModel:
     """The plain local classifier of some rows, without what is not linear in it."""
-    model, _ = fit(
-        [data.texts[row] for row in rows.tolist()],
-        data.targets[rows],
-        len(data.labels),
-        exclusive=data.labels.exclusive,
-        seed=seed,
-        names=data.labels.names,
-    )
+    texts = [data.texts[row] for row in rows.tolist()]
+    model, *_ = fit(TrainingSet(texts, data.targets[rows], data.labels), seed=seed)
     return replace(model, beta=None)
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ...core.labels import LabelSet
 from ...core.training_report import CurvePoint, CurveScore
 from ...metrics.intervals import (
     gain_interval,
@@ -17,12 +18,14 @@ from ...metrics.intervals import (
     ratio_interval,
     share_interval,
 )
-from .candidates import candidates, may_help
+from ..base import TrainingSet
+from .candidates import candidates
 from .cross_val_predict import MAX_WEIGHTS, QUICK_COST, affordable, quick_base, sample
 from .group_folds import Rows, splits
 from .recipes import Recipe, Targets
 from .selection import held_out, held_out_rows, hits, mix, spreads
 from .thresholds import across_halves, best_threshold
+from .training import learnt_names
 from .training_data import Data, as_indicators
 
 MAX_ROWS = 12_000
@@ -37,15 +40,10 @@ SURE_OF_ALL = 0.97  # the least that a score without an error must surely be to 
 
 
 def learning_curve(
-    texts: Sequence[str],
-    targets: npt.NDArray[Any],
-    n_labels: int,
+    data: TrainingSet,
     *,
-    exclusive: bool,
     seed: int = 0,
     recipe: str | None = None,
-    names: Sequence[str] | None = None,
-    chosen: npt.NDArray[np.bool_] | None = None,
     fractions: Sequence[float] = (0.1, 0.25, 0.5, 1.0),
     progress: Callable[[str, float], None] | None = None,
 ) -> list[CurvePoint]:
@@ -63,18 +61,18 @@ def learning_curve(
     recipe: as `fit` reports it. Where that takes seconds, the curve is of this recipe in the folds
             of `fit`, so that the accuracy of its last point is the one that `fit` reports;
             otherwise a quick one is used, which the points name
-    names:  of the labels, as `fit` got them
-    chosen: rows that nothing is measured on, see `TrainingSet`
     """
-    wanted = as_indicators(targets, len(texts), n_labels, exclusive)
+    texts, n_labels, exclusive = data.texts, len(data.labels), data.labels.exclusive
+    wanted = as_indicators(data.targets, len(texts), n_labels, exclusive)
     most = max(500, min(MAX_ROWS, MAX_CELLS // n_labels))
     rows = sample(wanted, affordable(texts, most, MOST_CHARACTERS), seed)
     wanted = wanted[rows]
-    judging = np.ones(len(rows), dtype=np.bool_) if chosen is None else ~chosen[rows]
+    judging = np.ones(len(rows), dtype=np.bool_) if data.chosen is None else ~data.chosen[rows]
     if judging.sum() // 5 < MIN_UNSEEN:
         return []
-    used, data = _recipe([texts[row] for row in rows], wanted, exclusive, recipe, names)
-    repeats = splits(data.targets, data.groups, seed, data.cost, ~judging)
+    some = [texts[row] for row in rows]
+    used, read = _recipe(some, wanted, data.labels, recipe)
+    repeats = splits(read.targets, read.groups, seed, read.cost, ~judging)
     labels, baseline = int(wanted.any(axis=0).sum()), _baseline(wanted[judging], exclusive)
     points: list[CurvePoint] = []
     before: _Measured | None = None
@@ -82,14 +80,14 @@ def learning_curve(
     for done, share in enumerate(shares):
         cut = [
             [
-                (_part(training, data.groups, share, [seed, repeat, fold]), unseen)
+                (_part(training, read.groups, share, [seed, repeat, fold]), unseen)
                 for fold, (training, unseen) in enumerate(folds)
             ]
             for repeat, folds in enumerate(repeats)
         ]
         sizes = [len(training) for folds in cut for training, _ in folds]
         if sizes and min(sizes) >= MIN_TRAINING:
-            found = _measure(data, used, cut, seed)
+            found = _measure(read, used, cut, seed)
             points.append({
                 **found.score(before),
                 "rows": round(sum(sizes) / len(sizes)),
@@ -159,19 +157,14 @@ def curve_sentence(points: Sequence[CurvePoint]) -> str:
 
 
 def _recipe(
-    texts: list[str],
-    targets: Targets,
-    exclusive: bool,
-    name: str | None,
-    names: Sequence[str] | None,
+    texts: list[str], targets: Targets, labels: LabelSet, name: str | None
 ) -> tuple[Recipe, Data]:
     """The recipe of that name, if it takes seconds with these rows, or a quick one."""
-    n_rows, n_labels = targets.shape
-    label_names = names if exclusive and may_help(n_rows, n_labels) else None
-    data = Data.read(texts, targets, exclusive=exclusive, names=label_names)
+    rows, exclusive = len(texts), labels.exclusive
+    data = Data.read(texts, targets, exclusive=exclusive, names=learnt_names(rows, labels))
     known = candidates(
-        n_rows,
-        n_labels,
+        rows,
+        len(labels),
         data.cost,
         exclusive=exclusive,
         embedding=False,

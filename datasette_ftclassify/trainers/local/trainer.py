@@ -47,19 +47,13 @@ class LocalTrainer:
         """See `fit`."""
         check_taken(self, options)
         from .serialization import to_parts
-        from .training import fit_held_out
+        from .training import fit
 
-        model, report, held_out = fit_held_out(
-            data.texts,
-            data.targets,
-            len(data.labels),
-            exclusive=data.labels.exclusive,
+        model, report, held_out = fit(
+            data,
             seed=options.seed,
             embeddings=options.embeddings,
             encoder=options.encoder,
-            names=data.labels.names,
-            chosen=data.chosen,
-            taught=data.taught,
             progress=progress,
         )
         header, parts = to_parts(model)

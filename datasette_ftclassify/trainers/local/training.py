@@ -10,14 +10,13 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from ...core.humanize import counted, one_or_more, rows_text
+from ...core.labels import LabelSet
 from ...core.training_report import LocalReport
-from ..base import HeldOut, Progress, Taught, no_progress, within
+from ..base import HeldOut, Progress, Taught, TrainingSet, no_progress, within
 from .asked_vectors import Encoding, about_encoder, find_vectors
 from .calibrate_model import calibrate_model
 from .candidates import candidates, left_out, may_help, weights_said
@@ -35,39 +34,25 @@ from .training_data import Data, Whole, as_indicators
 
 
 def fit(
-    texts: Sequence[str], targets: npt.NDArray[Any], n_labels: int, **settings: Any
-) -> tuple[LocalModel, LocalReport]:
-    """As `fit_held_out`, for who wants the model and the report alone."""
-    return fit_held_out(texts, targets, n_labels, **settings)[:2]
-
-
-def fit_held_out(
-    texts: Sequence[str],
-    targets: npt.NDArray[Any],
-    n_labels: int,
+    data: TrainingSet,
     *,
-    exclusive: bool,
     seed: int = 0,
     embeddings: str | None = None,
     encoder: str | None = None,
     vectors: TextVectors | None = None,
-    names: Sequence[str] | None = None,
-    chosen: npt.NDArray[np.bool_] | None = None,
-    taught: Taught | None = None,
     progress: Progress | None = None,
 ) -> tuple[LocalModel, LocalReport, HeldOut | None]:
     """Train a classifier, report how it was chosen, and give the answers of cross-validation, which
     are None where no row could be held out.
 
-    `targets` holds label numbers 0..n_labels-1, shape (rows,), or where labels do not exclude each
-    other 0 or 1 for each label, shape (rows, n_labels). `embeddings` names a folder or a cached hub
-    model of model2vec, `encoder` a sentence encoder (see `find_encoder`), `vectors` are those of
-    the texts and `names` themselves, of which one can be given; cross-validation decides whether it
-    is used, and whether the labels' `names` are learnt from, which are looked at where rows are
-    few. `chosen` rows are learnt from and never held out (see `TrainingSet`), and so are those that
-    are `taught`: cross-validation says a little too much of these, since the teacher knew the rows
-    that are held out. `progress` is called with a stage and the share of the time that is over,
-    0..1, by what its parts took so far. The same rows and seed give the same bits.
+    `embeddings` names a folder or a cached hub model of model2vec, `encoder` a sentence encoder
+    (see `find_encoder`), `vectors` are those of the texts and the labels' names themselves, of
+    which one can be given; cross-validation decides whether it is used, and whether the names are
+    learnt from, which are looked at where rows are few. Rows that are `chosen` are learnt from and
+    never held out, and so are those that are `taught`: cross-validation says a little too much of
+    these, since the teacher knew the rows that are held out. `progress` is called with a stage and
+    the share of the time that is over, 0..1, by what its parts took so far. The same rows and seed
+    give the same bits.
 
     The report is safe for JSON: recipes (each with its score on unseen rows), metric, recipe,
     why, embeddings, encoder (of a sentence encoder: name, digest, dimensions, bytes, licence,
@@ -77,37 +62,37 @@ def fit_held_out(
     """
     started = time.monotonic()
     report_progress = progress or no_progress
-    wanted = as_indicators(targets, len(texts), n_labels, exclusive)
+    texts, n_labels, exclusive = data.texts, len(data.labels), data.labels.exclusive
+    wanted = as_indicators(data.targets, len(texts), n_labels, exclusive)
     memory = plan_memory(texts, n_labels)
     report_progress(memory.step, 0.0)
     asked_for = bool(embeddings or encoder or vectors)
     vectors = None if memory.large else vectors or find_vectors(embeddings, encoder)
     encoding = Encoding(vectors, report_progress)
-    label_names = learnt_names(len(texts), n_labels, exclusive, names)
     sampled = sample_rows(wanted, memory.each, seed) if memory.large else np.arange(len(texts))
     known = [texts[row] for row in sampled] if memory.large else texts
-    data = Data.read(
+    read = Data.read(
         known,
         wanted[sampled],
         vectors,
         exclusive=exclusive,
-        names=label_names,
+        names=learnt_names(len(texts), data.labels),
         encoded=encoding.encoded,
-        chosen=None if chosen is None else chosen[sampled],
-        taught=None if memory.large else taught,
+        chosen=None if data.chosen is None else data.chosen[sampled],
+        taught=None if memory.large else data.taught,
     )
     clock = ExpectedTime(within(report_progress, encoding.share, 1.0))
     clock.report("comparing")
     recipes = candidates(
         len(texts),
         n_labels,
-        math.inf if memory.large else data.cost,
+        math.inf if memory.large else read.cost,
         exclusive=exclusive,
         embedding=vectors is not None,
-        names=len(data.named) > 0,
-        taught=0 if data.taught is None else len(data.taught.texts),
+        names=len(read.named) > 0,
+        taught=0 if read.taught is None else len(read.taught.texts),
     )
-    trial = compare(data, recipes, seed, clock)
+    trial = compare(read, recipes, seed, clock)
     more = [trial.why]
     if exclusive:
         more += [weights_said(trial.recipe, wanted.sum(axis=0)), left_out(len(texts), recipes)]
@@ -117,13 +102,13 @@ def fit_held_out(
     if memory.large:
         whole = read_large(texts, wanted, memory.each, seed, lambda: clock.report("fitting"))
     else:
-        whole = data.whole(trial.recipe.names, trial.recipe.taught)
+        whole = read.whole(trial.recipe.names, trial.recipe.taught)
     model, n_features = finish(
         whole, trial, seed, exclusive, lambda name: clock.fitted(name, "fitting", times)
     )
-    calibration, held_out = calibrate_model(model, data, trial)
+    calibration, held_out = calibrate_model(model, read, trial)
     if held_out is not None:
-        model.usual = measure(data, model.vectorizer, known, held_out, seed)
+        model.usual = measure(read, model.vectorizer, known, held_out, seed)
         held_out = replace(held_out, rows=sampled[held_out.rows])
     if progress is not None:
         progress("done", 1.0)
@@ -131,30 +116,28 @@ def fit_held_out(
         "recipes": trial.table,
         "metric": trial.metric,
         "recipe": trial.recipe.name,
-        "why": " ".join(filter(None, (*more, _on_sample(memory, data)))),
+        "why": " ".join(filter(None, (*more, _on_sample(memory, read)))),
         "embeddings": embeddings if model.embedding is not None else None,
         "calibration": calibration,
         "n_rows": len(texts),
         "n_features": n_features,
         "seconds": round(time.monotonic() - started, 2),
         "warnings": _warnings(texts, wanted)
-        + _unjudged(data)
+        + _unjudged(read)
         + _unused(trial, asked_for, memory)
-        + _not_taught(trial, taught, memory),
+        + _not_taught(trial, data.taught, memory),
     }
     if isinstance(model.embedding, EncoderVectors):
         report["encoder"] = about_encoder(model.embedding)
-    if taught is not None:
-        used = trial.recipe.taught
+    if data.taught is not None:
+        taught, used = data.taught, trial.recipe.taught
         report["teacher"] = {"name": taught.teacher, "rows": len(taught.texts), "used": used}
     return model, report, held_out
 
 
-def learnt_names(
-    rows: int, n_labels: int, exclusive: bool, names: Sequence[str] | None
-) -> Sequence[str] | None:
+def learnt_names(rows: int, labels: LabelSet) -> Sequence[str] | None:
     """The names of labels that a training of so many rows looks at; None: it looks at none."""
-    return names if exclusive and may_help(rows, n_labels) else None
+    return labels.names if labels.exclusive and may_help(rows, len(labels)) else None
 
 
 def finish(
