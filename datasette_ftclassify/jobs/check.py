@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from hashlib import sha256
-from typing import Any
+from typing import Any, TypedDict
 
 from ..checks import run_checks
 from ..checks.report import Finding
@@ -88,8 +88,15 @@ def rows_digest(conn: sqlite3.Connection, task: Task) -> str:
     return digest.value
 
 
-def as_trained_by(trainer: object, model: str | None) -> dict[str, Any]:
-    """Arguments of `run_checks` by which it counts what a training by that trainer would send and
+class Sent(TypedDict, total=False):
+    """Arguments of `run_checks`."""
+
+    fmt: Callable[[LabelSet], ExportFormat]
+    epochs_for: Callable[[int], int]
+
+
+def as_trained_by(trainer: object, model: str | None) -> Sent:
+    """By which it counts what a training by that trainer would send and
     cost; nothing for one that trains nothing elsewhere.
 
     trainer: its name; None: a service that trains, rather one whose models answer at once

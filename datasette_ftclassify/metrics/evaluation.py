@@ -81,7 +81,11 @@ def evaluate(
         given = label_flags("truth", np.asarray(truth), numbers.shape)
         flags, without = _chosen_flags(chosen, numbers.shape)
         answers = SeveralAnswers(names, numbers, scored, sizes, given, flags, without)
-        return cast(Evaluation, _figures({"several", kind.name}, answers) | _about_sets(answers))
+        about_sets = {
+            "majority_labels": [names[i] for i in answers.commonest[0]],
+            "row_reliability": answers.scores.row_reliability,
+        }
+        return cast(Evaluation, _figures({"several", kind.name}, answers) | about_sets)
     two = len(names) == 2
     actual = label_indices("truth", truth, len(names), lowest=0)
     check_shape("truth", actual, shape[:1])
@@ -96,8 +100,13 @@ def evaluate(
         1 if positive is None or not two else _label_index("positive", positive, names),
     )
     about = {"single", "two", kind.name} if two else {"single", kind.name}
-    result = _figures(about, answers) | _about_labels(answers)
-    return cast(Evaluation, result | ({"positive_label": names[answers.positive]} if two else {}))
+    matrix = answers.matrix if answers.abstained else answers.matrix[:, :-1]
+    about_labels = {
+        "majority_label": names[answers.common],
+        "confusion": counts.stored_confusion(names, matrix),
+        **({"positive_label": names[answers.positive]} if two else {}),
+    }
+    return cast(Evaluation, _figures(about, answers) | about_labels)
 
 
 def _figures(groups: set[Group], answers: SingleAnswers | SeveralAnswers) -> dict[str, object]:
@@ -116,21 +125,6 @@ def _figures(groups: set[Group], answers: SingleAnswers | SeveralAnswers) -> dic
     return result | {
         "reliability": answers.scores.reliability,
         "labels": answers.tally.by_label(answers.labels),
-    }
-
-
-def _about_labels(answers: SingleAnswers) -> dict[str, object]:
-    matrix = answers.matrix if answers.abstained else answers.matrix[:, :-1]
-    return {
-        "majority_label": answers.labels[answers.common],
-        "confusion": counts.stored_confusion(answers.labels, matrix),
-    }
-
-
-def _about_sets(answers: SeveralAnswers) -> dict[str, object]:
-    return {
-        "majority_labels": [answers.labels[i] for i in answers.commonest[0]],
-        "row_reliability": answers.scores.row_reliability,
     }
 
 

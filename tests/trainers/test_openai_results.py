@@ -9,6 +9,7 @@ import pytest
 from fine_tuning_runs import ROWS, Setting, TrainingLog
 from openai_server import OpenAIServer
 
+from datasette_ftclassify.core.service_model import Checkpoint
 from datasette_ftclassify.trainers.openai_protocol.training_metrics import best, point, read_results
 
 OPENAI = b"""step,train_loss,train_accuracy,valid_loss,valid_mean_token_accuracy
@@ -82,11 +83,14 @@ def test_the_figures_of_an_event():
 
 
 def test_the_best_checkpoint_by_all_validation_examples_where_they_were_looked_at():
-    points = [{"step": 1, "valid_loss": 0.1, "full_valid_loss": 0.3},
-              {"step": 2, "valid_loss": 0.4, "full_valid_loss": 0.2}]  # fmt: skip
-    assert best(points) is points[1]
-    assert best([{"step": 1, "valid_loss": 0.1}, {"step": 2}]) == {"step": 1, "valid_loss": 0.1}
-    assert best([{"step": 1}]) is None
+    kept = [
+        Checkpoint(1, "m1", {"valid_loss": 0.1, "full_valid_loss": 0.3}),
+        Checkpoint(2, "m2", {"valid_loss": 0.4, "full_valid_loss": 0.2}),
+    ]
+    assert best(kept) is kept[1]
+    some = [Checkpoint(1, "m1", {"valid_loss": 0.1}), Checkpoint(2, "m2", {})]
+    assert best(some) is some[0]
+    assert best(some[1:]) is None
 
 
 # At a server

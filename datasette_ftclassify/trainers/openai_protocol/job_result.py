@@ -11,7 +11,7 @@ import openai
 
 from ...core.errors import ArtifactError, TrainingError
 from ...core.humanize import counted
-from ...core.service_model import ServiceIds, ServiceModel, checkpoints_of
+from ...core.service_model import Checkpoint, ServiceIds, ServiceModel, checkpoints_of
 from ...core.training_report import Header, TrainingReport
 from ..service import FineTunedModel, TrainingSpec
 from ..service_errors import ServiceProblem
@@ -102,7 +102,7 @@ def collect_result(session: TrainingSession, spec: TrainingSpec, job: Any) -> Fi
         },
         report={
             "service": service,
-            "checkpoints": checkpoints,
+            "checkpoints": [kept.to_dict() for kept in checkpoints],
             "curve": curve,
             "why": _why(session.host, job, chosen, checkpoints, curve),
             "shutdown_date": shutdown,
@@ -168,18 +168,18 @@ def _try(what: str, act: Callable[[], Any], warnings: list[str]) -> Any:
         return None
 
 
-def _checkpoints(session: TrainingSession, job_id: str) -> list[dict[str, Any]]:
-    """By step: the model's name, the step, and figures."""
+def _checkpoints(session: TrainingSession, job_id: str) -> list[Checkpoint]:
+    """By step."""
     api = session.client.fine_tuning.jobs.checkpoints
     found = _entries(session, lambda: api.list(job_id), _checkpoint)
-    return sorted(found, key=lambda kept: kept["step"] or 0)
+    return sorted(found, key=lambda kept: kept.step)
 
 
-def _checkpoint(item: Any) -> dict[str, Any]:
+def _checkpoint(item: Any) -> Checkpoint:
     metrics = getattr(item, "metrics", None)
     figures = point(metrics.model_dump()) if metrics is not None else {}
     figures.pop("step", None)
-    return {"model": item.fine_tuned_model_checkpoint, "step": item.step_number, **figures}
+    return Checkpoint(item.step_number or 0, item.fine_tuned_model_checkpoint, figures)
 
 
 def _entries(
@@ -244,7 +244,7 @@ def _why(
     host: str,
     job: Any,
     chosen: Mapping[str, Any],
-    checkpoints: list[dict[str, Any]],
+    checkpoints: list[Checkpoint],
     curve: list[dict[str, float]],
 ) -> str:
     """The training in a sentence or two."""
@@ -260,5 +260,5 @@ def _why(
         said += f" The validation loss ended at {last:.3f}."
     lowest = best(checkpoints)
     if lowest is not None and len(checkpoints) > 1 and lowest is not checkpoints[-1]:
-        said += f" The checkpoint at step {lowest['step']} had the lowest."
+        said += f" The checkpoint at step {lowest.step} had the lowest."
     return said

@@ -12,8 +12,10 @@ import csv
 import io
 import itertools
 import math
+from collections.abc import Sequence
 from typing import Any
 
+from ...core.service_model import Checkpoint
 from ...core.untrusted_json import JsonObject
 
 MOST_BYTES = 8 * 1024**2
@@ -98,10 +100,10 @@ def _plain(content: bytes) -> bytes:
         return content
 
 
-def best(points: list[dict[str, Any]]) -> dict[str, Any] | None:
+def best(checkpoints: Sequence[Checkpoint]) -> Checkpoint | None:
     """The one with the lowest validation loss, over all validation examples where it is known."""
     for name in ("full_valid_loss", "valid_loss"):
-        known = [p for p in points if name in p]
+        known = [kept for kept in checkpoints if name in kept.figures]
         if known:
-            return min(known, key=lambda p: p[name])
+            return min(known, key=lambda kept: kept.figures[name])
     return None
