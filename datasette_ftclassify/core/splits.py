@@ -341,14 +341,10 @@ def _quota(rows: int, groups: int, share: float, least_groups: int) -> int:
     return max(1, round(rows * share))
 
 
-def split_examples(
-    records: Iterable[Record], splitter: Splitter, report: SplitReport | None = None
-) -> Iterator[Example]:
-    """The usable records as examples with their split, counted into `report` on the way."""
+def split_examples(records: Iterable[Record], splitter: Splitter) -> Iterator[Example]:
+    """The usable records as examples with their split."""
     for record in records:
         split = splitter.split_of(record)
         if split is None or record.text is None or record.labels.values is None:
             continue
-        if report is not None:
-            report.count(split, record.labels.values)
         yield Example(record.key, record.text, record.labels.values, split)

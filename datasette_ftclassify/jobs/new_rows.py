@@ -13,7 +13,6 @@ import math
 import os
 import sqlite3
 import time
-from collections.abc import Callable
 from typing import Any, Literal
 
 from ..core.database import Key, path_of, stored_key
@@ -71,11 +70,8 @@ class EditSearch:
     seconds: that one look may take; the next one goes on
     """
 
-    def __init__(
-        self, seconds: float = math.inf, clock: Callable[[], float] = time.monotonic
-    ) -> None:
+    def __init__(self, seconds: float = math.inf) -> None:
         self._seconds = seconds
-        self._clock = clock
         self._places: dict[int, list[Any]] = {}
         self._begun: dict[int, object] = {}
         self._ended: dict[int, object] = {}
@@ -92,7 +88,7 @@ class EditSearch:
             if changes is not None and self._ended.get(job.id) == changes:
                 return False
             self._begun[job.id] = changes
-        end = self._clock() + self._seconds
+        end = time.monotonic() + self._seconds
         known = self._found.setdefault(job.id, set())
         for batch in plan.rows_of(FOLLOWED).ages(conn, place):
             found = {(key, plan.fingerprints.of(text)) for key, text, age in batch
@@ -103,7 +99,7 @@ class EditSearch:
                 known |= found
                 return True
             place = stored_key(batch[-1][0])
-            if self._clock() > end:
+            if time.monotonic() > end:
                 self._places[job.id] = place
                 return False
         self._ended[job.id] = self._begun[job.id]

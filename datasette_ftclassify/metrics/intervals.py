@@ -10,9 +10,12 @@ from numpy.typing import NDArray
 
 from ..core.errors import EvaluationError
 
+Z95 = 1.959964
+"""By which an interval is one of 95%."""
 
-def wilson_interval(successes: float, n: float, z: float = 1.959964) -> tuple[float, float]:
-    """The score interval of a share, both ends in 0–1; `z` = 1.959964 makes it 95%.
+
+def wilson_interval(successes: float, n: float, z: float = Z95) -> tuple[float, float]:
+    """The score interval of a share, both ends in 0–1; of 95% unless `z` says otherwise.
 
     Unlike the textbook interval it does not shrink to nothing at 0 of n or n of n, and it holds its
     promise at small n. Source: E. B. Wilson, "Probable inference, the law of succession, and
@@ -47,8 +50,8 @@ def share_interval(share: float, sizes: NDArray[Any]) -> tuple[float, float]:
     return wilson_interval(min(share * independent, independent), independent)
 
 
-def gain_interval(gained: float, lost: float, n: float, z: float = 1.959964) -> tuple[float, float]:
-    """The interval of the difference of two shares of the same `n` independent rows, -1 to 1.
+def gain_interval(gained: float, lost: float, n: float) -> tuple[float, float]:
+    """The 95% interval of the difference of two shares of the same `n` independent rows, -1 to 1.
 
     gained, lost: shares of the rows that are right the second time and not the first, and the
                   other way round, 0-1
@@ -57,7 +60,7 @@ def gain_interval(gained: float, lost: float, n: float, z: float = 1.959964) -> 
     on paired data", Journal of Educational and Behavioral Statistics 37 (2012), 479-488.
     """
     more, less = (gained * n + 1) / (n + 2), (lost * n + 1) / (n + 2)
-    half = z * sqrt((more + less - (more - less) ** 2) / (n + 2))
+    half = Z95 * sqrt((more + less - (more - less) ** 2) / (n + 2))
     return max(-1.0, more - less - half), min(1.0, more - less + half)
 
 

@@ -11,7 +11,6 @@ What is promised is about texts like those of these rows. For other texts nothin
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -178,10 +177,10 @@ def fixed_score(rows: JudgedRows | None, score: float) -> Promise:
     return Promise("fixed", None, score, outcome)
 
 
-def curve(rows: JudgedRows, strength: str, shares: Sequence[float] = SHARES) -> list[Promise]:
-    """What can be promised for each share of wrong answers, see `minimum_score`."""
+def curve(rows: JudgedRows, strength: str) -> list[Promise]:
+    """What can be promised for each of SHARES, see `minimum_score`."""
     ranked = _Ranked.of(rows) if len(rows) else None
-    return [_promise(rows, ranked, wrong, strength) for wrong in shares]
+    return [_promise(rows, ranked, wrong, strength) for wrong in SHARES]
 
 
 @dataclass(frozen=True)

@@ -77,13 +77,3 @@ def spent_on_classifier(conn: sqlite3.Connection, classifier_id: int) -> Spent:
         [classifier_id],
     )
     return Spent(*row.fetchone())
-
-
-def spent_today(conn: sqlite3.Connection, job_id: int | None = None) -> Spent:
-    """Of one job, or of all jobs and SQL functions together."""
-    only = "" if job_id is None else " and job_id = :job"
-    row = conn.execute(
-        f"select {_SUMS} from _ftclassify_spending where day = :day{only}",
-        {"day": today(), "job": job_id},
-    )
-    return Spent(*row.fetchone())

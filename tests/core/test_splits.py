@@ -25,7 +25,10 @@ def split(
     for each in records:
         splitter.add(each)
     report = SplitReport(left_out=splitter.left_out)
-    return list(split_examples(records, splitter, report)), report, splitter
+    examples = list(split_examples(records, splitter))
+    for example in examples:
+        report.count(example.split, example.labels)
+    return examples, report, splitter
 
 
 def splits(records: Iterable[Record], plan: SplitPlan | None = None, given: bool = False) -> dict:

@@ -34,7 +34,7 @@ from datasette_ftclassify.sql import remote_inference
 from datasette_ftclassify.sql.functions import FUNCTIONS, register
 from datasette_ftclassify.store.answers import CachedAnswer
 from datasette_ftclassify.store.classifiers import find_classifier
-from datasette_ftclassify.store.spending import SQL_FUNCTIONS, Spent, spent_today
+from datasette_ftclassify.store.spending import SQL_FUNCTIONS, Spent, spent_by_job
 from datasette_ftclassify.trainers.access import Access
 
 DRAIN, BENCH, NEW = "a drain, seen today", "a bench, seen today", "a kerb, seen today"
@@ -103,7 +103,7 @@ def told(conn: sqlite3.Connection, text: str = NEW) -> dict[str, Any]:
 
 def spent(path: Path) -> Spent:
     with closing(connect(path)) as conn:
-        return spent_today(conn, SQL_FUNCTIONS)
+        return spent_by_job(conn, SQL_FUNCTIONS)
 
 
 # Kept answers

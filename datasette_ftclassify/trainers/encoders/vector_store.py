@@ -113,12 +113,11 @@ def text_key(text: str) -> bytes:
 class VectorStore:
     """The file, opened for one thread. Raises VectorStoreError.
 
-    path:   None: where `store_path` says
     create: False: raises FileNotFoundError where there is none
     """
 
-    def __init__(self, path: Path | None = None, *, create: bool = True) -> None:
-        self.path = path or store_path()
+    def __init__(self, *, create: bool = True) -> None:
+        self.path = store_path()
         if not create and not self.path.exists():
             raise FileNotFoundError(self.path)
         with self._explained():
@@ -167,15 +166,14 @@ class VectorStore:
             ).fetchone()
         return None if row is None else KnownEncoder(*row)
 
-    def forget(self, digest: str, *, shrink: bool = True) -> None:
-        """Deletes an encoder's vectors, and that it was used here. shrink: the file, too, which
-        takes as long as copying it"""
+    def forget(self, digest: str) -> None:
+        """Deletes an encoder's vectors, and that it was used here, and makes the file smaller,
+        which takes as long as copying it."""
         with self._explained():
             with self._writing():
                 self._conn.execute(f"delete from vectors where encoder = {_NUMBER}", [digest])
                 self._conn.execute("delete from encoders where digest = ?", [digest])
-            if shrink:
-                self._conn.execute("vacuum")
+            self._conn.execute("vacuum")
 
     def read(self, digest: str, keys: Sequence[bytes], dimensions: int) -> dict[bytes, FloatArray]:
         """The vectors that are kept, by the texts' keys."""

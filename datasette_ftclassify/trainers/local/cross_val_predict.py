@@ -54,9 +54,7 @@ def out_of_fold(
     return found, rows[judged]
 
 
-def answers_of(
-    texts: Sequence[str], targets: Rows, n_labels: int, unseen: Sequence[str], seed: int = 0
-) -> Rows:
+def answers_of(texts: Sequence[str], targets: Rows, n_labels: int, unseen: Sequence[str]) -> Rows:
     """Positions of the label that such a model of all `texts`, with one label each, gives the
     `unseen` ones, the first that are affordable."""
     unseen = unseen[: affordable(unseen, len(unseen))]
@@ -65,7 +63,7 @@ def answers_of(
     wanted[learnt, targets] = 1
     data = Data.read([*texts, *unseen], wanted, max_weights=MAX_WEIGHTS)
     base, weighting = quick_base(data), data.weighting(learnt)
-    model = base.fit(data.features(weighting, learnt), wanted[learnt], seed)
+    model = base.fit(data.features(weighting, learnt), wanted[learnt], 0)
     found: Rows = base.decide(model, data.features(weighting, asked)).argmax(axis=1)
     return found
 

@@ -32,9 +32,9 @@ FEWEST_SAMPLED = 2_000
 SAMPLE_VALUES."""
 
 
-def values_each(texts: Sequence[str], looked_at: int = 300) -> float:
+def values_each(texts: Sequence[str]) -> float:
     """Stored values of a row, about: of some texts here and there."""
-    some = texts[:: max(1, len(texts) // looked_at)]
+    some = texts[:: max(1, len(texts) // 300)]
     return max(1.0, float(count_terms(some).counts.nnz) / len(some))
 
 
