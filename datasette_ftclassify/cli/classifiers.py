@@ -47,9 +47,11 @@ def list_command(database: str, as_json: bool) -> None:
     """List all classifiers and their versions."""
     from ..store.damaged import damaged_classifiers
     from ..store.summaries import summaries
+    from ..store.used_version import is_used
 
     with open_database(database) as conn:
         found, damaged = summaries(conn), damaged_classifiers(conn)
+        used = {one.classifier.id for one in found if is_used(conn, one.classifier)}
     if as_json:
         print_json({
             "classifiers": [_listed(summary) for summary in found],
@@ -60,7 +62,7 @@ def list_command(database: str, as_json: bool) -> None:
         echo("There is no classifier yet: make one with datasette ftclassify train.")
     for summary in found:
         row = _listed(summary)
-        mark = "*" if summary.default else " "
+        mark = "*" if summary.default and summary.classifier.id in used else " "
         echo(
             f"{mark} {summary.classifier.title}  {row['trainer']}, {row['kind']},"
             f" {len(row['labels'])} labels, {rows_text(row['training_rows'])} of {row['source']},"
@@ -202,11 +204,11 @@ def compare(database: str, names: tuple[str, ...], as_json: bool) -> None:
     """Compare classifiers on the test rows that were held back from all of them.
 
     A row counts that all have answered. A model at a service is not asked: it counts with the
-    answers that it gave when it was evaluated. The newest classifier of the task that runs on this
-    machine, and always giving the most frequent label, are shown beside them. Of each two the newer
-    is told against the older. p-values are of exact McNemar tests, corrected for the number of
-    pairs (Holm). Apart from that, those trained on this machine are compared on rows that they were
-    trained on, each answered out of fold.
+    answers that it gave when it was evaluated. Always giving the most frequent label is shown
+    beside them, and, where all are at services, the newest classifier of the task that runs on this
+    machine. Of each two the newer is told against the older. p-values are of exact McNemar tests,
+    corrected for the number of pairs (Holm). Apart from that, those trained on this machine are
+    compared on rows that they were trained on, each answered out of fold.
 
     \b
       datasette ftclassify classifiers compare mail.db messages messages-openai

@@ -56,7 +56,8 @@ def drift(
         _describe(found)
         if found.share is not None:
             words = train_words(database, classifier.task, SplitPlan(test=found.share))
-            say(f"Next: {shlex.join([*words, '--name', classifier.name])}")
+            words += ["--trainer", classifier.trainer, "--name", classifier.name]
+            say(f"Next: {shlex.join(words)}")
 
 
 def _describe(found: Drift) -> None:

@@ -155,9 +155,10 @@ def compare(
     *classifiers: Classifier,
     may: Callable[[Classifier], bool] = lambda classifier: True,
 ) -> Comparison:
-    """Classifiers on the rows that were held back from all of them, with the newest local one of
-    their task, where that was tested on these rows. The oldest comes first, in whatever order they
-    are named, and each newer one is told against each older one. Sends no request.
+    """Classifiers on the rows that were held back from all of them, if none is local with the
+    newest local one of their task, where that was tested on these rows. The oldest comes first, in
+    whatever order they are named, and each newer one is told against each older one. Sends no
+    request.
 
     may: whether a classifier that was not named may be shown
     Raises EvaluationError for less than two or more than MOST_COMPARED, and as `CommonRows.of`.
@@ -213,7 +214,7 @@ def _with_local(
     may: Callable[[Classifier], bool],
 ) -> tuple[CommonRows | None, str]:
     """The same rows with the newest local classifier of the task as well, or why it is not there;
-    nothing where there is none, or it was named."""
+    nothing where there is none, or one was named."""
     first = named[0]
     newest = max(
         (
@@ -224,7 +225,8 @@ def _with_local(
         key=lambda classifier: classifier.id,
         default=None,
     )
-    if newest is None or newest in named or len(named) == MOST_COMPARED:
+    has_local = any(is_elsewhere(classifier) is False for classifier in named)
+    if newest is None or has_local or len(named) == MOST_COMPARED:
         return None, ""
     try:
         rows = tested(conn, newest)

@@ -152,8 +152,8 @@ def compare_answers(
     groups: NDArray[Any],
     classifiers: int,
 ) -> tuple[list[dict[str, Estimate]], list[Difference]]:
-    """The figures of each, and the differences between each two of the first `classifiers`: what
-    comes after those is shown beside them, and no pair is made of it.
+    """The figures of each, and the differences between each two of the first `classifiers`, those
+    of the last one first: what comes after those is shown beside them, and no pair is made of it.
 
     answers: of the same n rows in the same order, labels being in the same order
     metrics: those that are compared
@@ -171,7 +171,7 @@ def compare_answers(
     for place, each in enumerate(answers):
         figures.append({m.key: _estimate(m, each, drawn[:, place, i], members)
                         for i, m in enumerate(metrics)})  # fmt: skip
-    couples = list(combinations(range(classifiers), 2))
+    couples = sorted(combinations(range(classifiers), 2), key=lambda c: (-c[1], -c[0]))
     counted = [
         compare_pairs(answers[a].right_rows.tolist(), answers[b].right_rows.tolist(), groups)
         for a, b in couples

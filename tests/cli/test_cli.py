@@ -91,6 +91,8 @@ def test_managing_classifiers(town: Path):
     assert [(c["classifier"], c["version"], c["default"]) for c in found] == [
         ("a", 1, False), ("c", 2, True), ("c", 1, True),
     ]  # fmt: skip
+    listed = run("classifiers", "list", town).stdout
+    assert re.findall(r"^\* (\S+@\d)", listed, re.MULTILINE) == ["c@2"]
     assert "already" in run("classifiers", "rename", town, "a", "c", code=1).stderr
     asked = run("classifiers", "delete", town, "c", code=1).stderr  # nobody answered the question
     assert "its jobs and the answers kept of a service are deleted with it" in asked

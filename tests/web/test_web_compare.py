@@ -78,6 +78,25 @@ async def test_rows_of_the_training_are_compared_on_the_page_of_either(
             assert str(said) in shown
 
 
+async def test_the_page_of_a_new_version_leads_to_its_comparison_with_the_former(
+    file: Path, tmp_path: Path
+) -> None:
+    path = Path(shutil.copy(file, tmp_path / "town.db"))
+    said = "update _ftclassify_classifiers set report = json_set(report, '$.version_of', ?,"
+    said += " '$.version_said', json_array('It is new.')) where name = 'silent'"
+    card = CARD.replace("topics", "silent~401")
+    for former, links in (("topics@1", 1), ("nobody@1", 0)):
+        with closing(sqlite3.connect(path)) as conn, conn:
+            conn.execute(said, [former])
+        found = re.findall(r'href="([^"]+)">Compare them<', (await get(serve(path), card)).text)
+        assert len(found) == links
+        for address in map(unescape, found):
+            data = (await get(serve(path), address.replace("?", ".json?"))).json()
+            assert [one["title"] for one in data["comparison"]["classifiers"]] == [
+                "topics@1", "silent@1",
+            ]  # fmt: skip
+
+
 async def test_the_rows_with_different_answers_lead_to_themselves(file: Path) -> None:
     page = (await get(serve(file), PAGE)).text
     rows = re.findall(r'<td><a href="([^"]+/messages/\d+)">', page)

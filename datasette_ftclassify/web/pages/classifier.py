@@ -105,7 +105,11 @@ async def _card(ask: PageRequest) -> Response:
         "answers_texts": await answers_texts(ask.datasette, ask.actor, ask.database, classifier),
         "typed": {name: ask.one(name) for name in TYPED.values()},
         "deletion": await deletion_of(ask, classifier.title) if may_change else None,
-        "links": {**await _links(ask, classifier, found["sql"]), **query_link(ask, splits)},
+        "links": {
+            **await _links(ask, classifier, found["sql"]),
+            **query_link(ask, splits),
+            "former": _former(ask, classifier, found["versions"]),
+        },
         "written": await stored_answers(
             ask.datasette, ask.actor, ask.database, classifier, written
         ),
@@ -294,6 +298,16 @@ async def _links(ask: PageRequest, classifier: Classifier, sql: str | None) -> d
         "stale": ask.url("stale", table=table) if on_disk and await ask.may(PREDICT) else None,
         "cell": cell,
     }
+
+
+def _former(
+    ask: PageRequest, classifier: Classifier, versions: Sequence[dict[str, Any]]
+) -> str | None:
+    """The comparison of a new version with the one before, where that is there and to be seen."""
+    former = classifier.report.get("version_of")
+    if all(version["title"] != former for version in versions):
+        return None
+    return ask.url("classifiers", classifier.title, "compare", **{"with": former})
 
 
 def _is_slow(classifier: Classifier) -> bool:

@@ -72,6 +72,7 @@ def _anew(ask: PageRequest, share: float | None) -> str | None:
         text=list(task.text),
         label=list(task.labels),
         kind=task.kind,
+        trainer=ask.classifier.trainer,
         name=ask.classifier.name,
         test=share,
         **chosen,
