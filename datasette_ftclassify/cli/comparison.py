@@ -54,7 +54,7 @@ def _describe_out_of_fold(comparison: Comparison) -> None:
     for title, figures in zip(found.titles, found.figures, strict=True):
         echo(f"  {title:{width}}  {_figures_line(found.metrics, figures)}")
     _describe_pairs(found)
-    for said in filter(None, (found.relabelled_said, *found.left_out)):
+    for said in found.notes:
         echo(f"  {said}")
 
 

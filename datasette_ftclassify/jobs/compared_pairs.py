@@ -4,13 +4,15 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+from ..core.database import Key, key_text
 from ..core.errors import EvaluationError, FtclassifyError
 from ..core.humanize import counted, rows_text
 from ..store.classifiers import Classifier
+from ..store.splits import hashes_of_rows
 from .compared_rows import CommonRows, HeldBack, answered_out_of_fold, variants_of
 
 if TYPE_CHECKING:
@@ -80,12 +82,14 @@ class OutOfFoldPairs(Pairs):
     models that had not seen it.
 
     figures:       of each, by key
+    edited:        rows left out, since all answered them and not all with the same text
     relabelled:    other rows that all answered: their labels are not the same for all
     right:         of each, how many of those it answers as they are labelled for the newest
     left_out:      sentences on those that have no such answers
     """
 
     figures: tuple[dict[str, Estimate], ...]
+    edited: int
     relabelled: int
     right: tuple[int, ...]
     left_out: tuple[str, ...]
@@ -94,9 +98,10 @@ class OutOfFoldPairs(Pairs):
     def about(self) -> str:
         """What rows these are, for people."""
         return (
-            f"{rows_text(self.rows).capitalize()} of the training, with the same label for all, "
-            "each answered by models that had not seen it (cross-validation). Recipes were chosen "
-            "by these rows, so only the test rows say how good each is; the difference counts."
+            f"{rows_text(self.rows).capitalize()} of the training, with the same label for each "
+            "classifier, answered by models that had not seen them (cross-validation). Recipes "
+            "were chosen by these rows, so only the test rows say how good each is; the "
+            "difference counts."
         )
 
     @property
@@ -114,10 +119,18 @@ class OutOfFoldPairs(Pairs):
             "them says nothing of the others."
         )
 
+    @property
+    def notes(self) -> list[str]:
+        """What else there is to say of the rows and classifiers, for people."""
+        edited = counted(self.edited, "more row was", "more rows were")
+        said = [f"{edited} edited between the trainings, and left out."] if self.edited else []
+        return [*filter(None, [self.relabelled_said]), *said, *self.left_out]
+
     def to_dict(self) -> dict[str, Any]:
         return {
             "rows": self.rows,
             "texts": self.texts,
+            "edited": self.edited,
             "classifiers": [
                 {"title": title, **flat(figures)}
                 for title, figures in zip(self.titles, self.figures, strict=True)
@@ -174,6 +187,8 @@ def compare_out_of_fold(
         for key in first
         if all(key in rows for _, rows in found)
     }
+    edited = _edited(conn, having, learnt)
+    learnt = {key: labels for key, labels in learnt.items() if key not in edited}
     same = [key for key, labels in learnt.items() if all(each == labels[-1] for each in labels)]
     others = learnt.keys() - same
     if not same:
@@ -194,6 +209,7 @@ def compare_out_of_fold(
         differences=tuple(differences),
         labels=having[0].labels.names,
         figures=tuple(figures),
+        edited=len(edited),
         relabelled=len(others),
         right=tuple(
             sum(variants_of(each, rows[key].chosen or ()) == learnt[key][-1] for key in others)
@@ -201,3 +217,14 @@ def compare_out_of_fold(
         ),
         left_out=tuple(f"{said}." for said in left_out),
     )
+
+
+def _edited(
+    conn: sqlite3.Connection, classifiers: Sequence[Classifier], keys: Collection[Key]
+) -> set[Key]:
+    """The rows that did not have the same text in the training of each."""
+    splits = {classifier.split_id for classifier in classifiers}
+    if len(splits) == 1:
+        return set()
+    hashes = [hashes_of_rows(conn, split, keys) for split in splits]
+    return {key for key in keys if len({of.get(key_text(key)) for of in hashes}) > 1}

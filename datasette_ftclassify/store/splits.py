@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from hashlib import sha256
-from typing import TypedDict
+from typing import Any, TypedDict
 
 from ..core.database import Key, Relation, key_text
 from ..core.errors import ArtifactError
@@ -87,13 +87,22 @@ def read_plan(stored: object) -> StoredPlan:
 
 def splits_of_rows(conn: sqlite3.Connection, split_id: int, keys: Iterable[Key]) -> dict[str, str]:
     """{key as text: split} of the rows that were there when the classifier was trained."""
-    sql = "select split from _ftclassify_split_rows where split_id = ? and row_key = ?"
-    found = {}
+    return {key: str(split) for key, split in _of_rows(conn, "split", split_id, keys)}
+
+
+def hashes_of_rows(conn: sqlite3.Connection, split_id: int, keys: Iterable[Key]) -> dict[str, int]:
+    """{key as text: hash of the text that it had} of the same rows."""
+    return dict(_of_rows(conn, "text_hash", split_id, keys))
+
+
+def _of_rows(
+    conn: sqlite3.Connection, column: str, split_id: int, keys: Iterable[Key]
+) -> Iterator[tuple[str, Any]]:
+    sql = f"select {column} from _ftclassify_split_rows where split_id = ? and row_key = ?"
     for text in map(key_text, keys):
         row = conn.execute(sql, [split_id, text]).fetchone()
         if row is not None:
-            found[text] = str(row[0])
-    return found
+            yield text, row[0]
 
 
 def keys_of_split(

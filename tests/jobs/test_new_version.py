@@ -112,6 +112,7 @@ def test_it_learns_corrections_and_new_rows_and_both_are_judged_by_the_same_rows
         conn.execute("insert into letters values (900, ?, 'port')", [sentence("port", 900)])
         conn.execute("insert into letters values (901, ?, 'port')", [copied.upper()])
         conn.execute("update letters set label = null where id = ?", before.train[5:6])
+        conn.execute("update letters set text = text || ' again' where id = ?", before.train[6:7])
     assert corrections(conn, first) == 4
     changes = version_changes(conn, first)
     assert (changes.corrections, changes.new_rows, changes.left_out) == (4, 1, 1)
@@ -135,13 +136,18 @@ def test_it_learns_corrections_and_new_rows_and_both_are_judged_by_the_same_rows
     compared = compare(conn, first, second)
     assert compared.rows == len(before.test)
     assert corrections(conn, second) == 0
-    assert_training_rows_are_compared(conn, first, second, before.train[:3])
+    assert_training_rows_are_compared(conn, first, second, before.train[:3], before.train[6])
 
 
 def assert_training_rows_are_compared(
-    conn: sqlite3.Connection, first: Classifier, second: Classifier, corrected: list[int]
+    conn: sqlite3.Connection,
+    first: Classifier,
+    second: Classifier,
+    corrected: list[int],
+    edited: int,
 ) -> None:
-    """The rows with the same label for both, and those that were corrected apart from them."""
+    """The rows with the same label and text for both, and those that were corrected apart from
+    them."""
     found = compare(conn, second, first)
     held = found.out_of_fold
     assert held is not None
@@ -149,7 +155,8 @@ def assert_training_rows_are_compared(
         {row.key[0]: row for row in judged_rows(conn, each, OUT_OF_FOLD)}
         for each in (first, second)
     ]
-    same = rows[0].keys() & rows[1].keys() - {*corrected}
+    same = rows[0].keys() & rows[1].keys() - {*corrected, edited}
+    assert held.edited == held.to_dict()["edited"] == 1
     assert held.rows == len(same) > 100
     assert [figures["accuracy"].value for figures in held.figures] == pytest.approx(
         [sum(of[key].right for key in same) / len(same) for of in rows]
@@ -166,9 +173,10 @@ def assert_training_rows_are_compared(
     told = CliRunner().invoke(
         ftclassify, ["classifiers", "compare", path_of(conn), "letters@2", "letters@1"]
     )
-    for said in (held.about, held.relabelled_said, held.sentence(held.differences[0])):
-        assert str(said) in told.stdout
+    for said in (held.about, *held.notes, held.sentence(held.differences[0])):
+        assert said in told.stdout
     assert "letters@2 against letters@1" in told.stdout
+    assert "1 more row was edited between the trainings, and left out." in told.stdout
 
 
 def test_a_label_that_was_added_is_learnt(conn, before):
