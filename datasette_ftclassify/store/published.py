@@ -121,7 +121,8 @@ def default_of(conn: sqlite3.Connection, published: Sequence[Classifier]) -> str
 
 def _copy_classifier(conn: sqlite3.Connection, one: Published) -> None:
     id, split_id = one.classifier.id, one.classifier.split_id
-    _copy(conn, "tasks", "id = (select task_id from {}classifiers where id = ?)", [id])
+    task = {} if one.texts else {"definition": _TASK}
+    _copy(conn, "tasks", "id = (select task_id from {}classifiers where id = ?)", [id], **task)
     # Its digest tells whoever has the rows that it is of them.
     _copy(conn, "splits", "id = ?", [split_id], digest=f"'published-{split_id}'")
     # At once, so that what readers may not see is at no time in the file.
@@ -132,7 +133,7 @@ def _copy_classifier(conn: sqlite3.Connection, one: Published) -> None:
     _copy(conn, "settings", "key = ?", [notes_key(one.classifier)])
     _copy(conn, "minimum_scores", "classifier_id = ?", [id], set_by="null")  # a person's name
     newest = f"(select max(id) from {{}}evaluations where classifier_id = ? and split = '{TEST}')"
-    _copy(conn, "evaluations", f"id = {newest}", [id])
+    _copy(conn, "evaluations", f"id = {newest}", [id], metrics=_METRICS)
     if one.texts:
         _copy(conn, "evaluation_rows", f"evaluation_id = {newest}", [id])
         _drop_deleted_rows(conn, one.classifier)
@@ -146,9 +147,19 @@ def _copy_classifier(conn: sqlite3.Connection, one: Published) -> None:
             [split_id, id], text_hash="0",
         )  # fmt: skip
     if one.answers:
-        # What a model said beside a label may be a part of the text.
-        said = "case when labels is null then raw end" if one.texts else "null"
-        _copy(conn, "answers", "classifier_id = ?", [id], raw=said)
+        # What a model said may be a part of the text, which may be of any table.
+        _copy(conn, "answers", "classifier_id = ?", [id], raw="null")
+
+
+_TASK = "json_set(json_remove(definition, '$.where', '$.params', '$.other'), '$.published', id)"
+"""Of a table that stays behind without conditions, which have keys and cells of its rows; with its
+id, as two tasks may have been different by these alone."""
+
+_METRICS = (
+    "case when json_valid(metrics)"
+    " then json_remove(metrics, '$.spent', '$.abstained_reasons') else '{}' end"
+)
+"""Of an evaluation without what it cost, and what a service said of texts that it refused."""
 
 
 def _copy(

@@ -8,6 +8,7 @@ import sqlite3
 import tempfile
 import threading
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ from datasette_ftclassify.core.errors import (
     TrainingError,
 )
 from datasette_ftclassify.core.humanize import key_list
+from datasette_ftclassify.core.other_label import Other
 from datasette_ftclassify.core.task import Task, define
 from datasette_ftclassify.jobs.evaluate import evaluate_classifier
 from datasette_ftclassify.jobs.load_classifier import load_inference_client
@@ -327,7 +329,8 @@ def holding(copy: PublishedCopy, *words: str) -> list[str]:
 
 def evaluated(conn: sqlite3.Connection, classifier: Any) -> None:
     results = [RowResult((i,), (0,), (i % 2,), 0.5 + i / 100) for i in range(1, 5)]
-    add_evaluation(conn, classifier, "test", {"n": 4}, results)
+    figures = {"n": 4, "spent": {"usd": 12.345678}, "abstained_reasons": {f"{HOST}: canary": 1}}
+    add_evaluation(conn, classifier, "test", figures, results)
 
 
 @pytest.fixture
@@ -345,13 +348,16 @@ def full(tmp_path: Path) -> Path:
         paid = add(conn, "paid", trainer="openai", header=SERVICE_HEADER, report=SERVICE_REPORT,
                    parts={})  # fmt: skip
         far = Task("hidden", ("text",), ("text",), "multiclass")
-        away = add(conn, "away", task=far)
+        other = Other("none of them", "text in ('canary-row')")
+        some = replace(far, where="text <> :who", params={"who": "canary-who"}, other=other)
+        away = add(conn, "away", task=some)
+        add(conn, "whole", task=far)
         for one in (old, keep, paid, away):
             evaluated(conn, one)
         rename_classifier(conn, "topics", "subjects")
         with conn:
             said = CachedAnswer(("a",), "exact", None, "canary-said")
-            unsaid = CachedAnswer(None, None, "not a label", "maybe b")
+            unsaid = CachedAnswer(None, None, "not a label", "canary-of-a-text-of-another-table")
             keep_answers(conn, paid.id, {input_key("one"): said, input_key("two"): unsaid})
             conn.execute(
                 "insert into _ftclassify_jobs (id, kind, state, settings, result, error, owner,"
@@ -386,14 +392,14 @@ def full(tmp_path: Path) -> Path:
 def test_nothing_but_what_readers_need_is_in_the_bytes(full: Path, tmp_path: Path):
     assert full.read_bytes().count(b"canary") >= 20
     copy = publish_copy(
-        full, tmp_path / "out.db", tables=["t"], classifiers=["subjects", "paid", "away"]
+        full, tmp_path / "out.db", tables=["t"], classifiers=["subjects", "paid", "away", "whole"]
     )
-    assert copy.classifiers == ("subjects@2", "paid@1", "away@1")
+    assert copy.classifiers == ("subjects@2", "paid@1", "away@1", "whole@1")
     assert holding(copy, "canary", "models.", "12.345678", "hidden\\u") == []
     assert copy.removed_classifiers == ("subjects@1",)
     with closing(opened(Path(copy.path))) as conn:
         assert {name: new for name, (_, new) in copy.ours.items() if new} == {
-            "tasks": 2, "splits": 1, "classifiers": 3, "artifacts": 4, "evaluations": 3,
+            "tasks": 3, "splits": 1, "classifiers": 4, "artifacts": 6, "evaluations": 3,
             "evaluation_rows": 6, "answers": 2, "columns": 1, "split_rows": 1, "settings": 3,
             "minimum_scores": 1,
         }  # fmt: skip
@@ -410,8 +416,10 @@ def test_nothing_but_what_readers_need_is_in_the_bytes(full: Path, tmp_path: Pat
         assert find_classifier(conn).title == "subjects@2"
         minimum = find_minimum(conn, found)
         assert (minimum.score, minimum.wrong, minimum.set_by) == (0.5, 0.05, None)
+        assert rows(conn, "select distinct metrics from _ftclassify_evaluations") == [('{"n":4}',)]
         # Figures without rows, where the rows' texts stay behind.
         assert row_results(conn, find_classifier(conn, "away")) == ([], 0)
+        assert find_classifier(conn, "away").task == find_classifier(conn, "whole").task
         # The row that was deleted is no test row any more.
         assert sorted(r.key for r in row_results(conn, found)[0]) == [(1,), (2,), (3,)]
 
@@ -427,7 +435,10 @@ def test_a_paid_classifier_answers_with_what_was_kept_and_asks_nobody(full: Path
         }
         found = find_answers(conn, paid.id, [input_key("one"), input_key("two")])
         assert found[input_key("one")].labels == ("a",)
-        assert found[input_key("two")].raw == "maybe b"
+        assert (found[input_key("two")].reason, found[input_key("two")].raw) == (
+            "not a label",
+            None,
+        )
         with pytest.raises(TrainingError, match="original file"):
             load_inference_client(paid, Access(endpoints={}))
 
