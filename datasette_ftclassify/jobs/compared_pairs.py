@@ -65,6 +65,8 @@ class Pairs:
             difference.pairs,
             (self.title(difference.first), self.title(difference.second)),
         )
+        if pairs["only_first"] == pairs["only_second"] == 0:
+            return f"{' and '.join(titles)} are right on the same rows."
         better = titles[pairs["texts_second"] > pairs["texts_first"]]
         p = p_value_text({**pairs, "p_value": difference.p_adjusted}, "texts_first", "texts_second")
         counts = (

@@ -178,6 +178,12 @@ def test_beside_one_that_runs_here_nobody_is_added(conn: sqlite3.Connection) -> 
     assert found.left_out == ""
 
 
+def test_two_that_are_right_on_the_same_rows_are_said_to_be(conn: sqlite3.Connection) -> None:
+    first = find_classifier(conn, "topics")
+    found = compare(conn, first, clone(conn, first, "same", lambda place, row: row))
+    assert found.sentence(found.differences[0]) == "topics@1 and same@1 are right on the same rows."
+
+
 def test_those_without_answers_out_of_fold_are_named(conn: sqlite3.Connection) -> None:
     first = find_classifier(conn, "topics")
     paid, copied = (clone(conn, first, name, right, name) for name in ("openai", "local"))
