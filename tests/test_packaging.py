@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import tarfile
@@ -47,6 +48,18 @@ def installed(built: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     (wheel,) = built.glob("*.whl")
     run("-m", "pip", "install", "--quiet", "--no-deps", "--no-index", "--target", target, wheel)
     return target
+
+
+def test_the_oldest_datasette_that_is_allowed_is_tried_and_named():
+    oldest = re.findall(r'"datasette>=([0-9.a]+)"', (ROOT / "pyproject.toml").read_text())
+    workflow = (ROOT / ".github" / "workflows" / "test.yml").read_text()
+    (tried,) = re.findall(r"name: Datasette ([0-9.a]+) and ([0-9.a]+)", workflow)
+    assert f'datasette: ["{tried[0]}", "{tried[1]}"]' in workflow
+    assert [tried[0]] == oldest
+    assert (
+        f"from {tried[0]} on, and the 1.0 alphas from {tried[1]} on"
+        in (ROOT / "README.md").read_text()
+    )
 
 
 def below(folder: Path) -> set[str]:

@@ -7,9 +7,17 @@ from html import unescape
 from pathlib import Path
 from typing import Any
 
+import pytest
 from datasette.app import Datasette
+from datasette.version import __version__
 
 ROOT = "root"
+
+
+fault_of_the_oldest = pytest.mark.skipif(
+    __version__ in ("0.65.1", "1.0a37"),
+    reason="this version of Datasette fails here by itself: a later one does not",
+)
 
 
 def is_065(datasette: Any = Datasette) -> bool:

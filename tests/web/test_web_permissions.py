@@ -24,7 +24,7 @@ from typing import Any
 import pytest
 from datasette.app import Datasette
 from sample_databases import make_trained
-from visiting import ROOT, cookies, is_065, serve
+from visiting import ROOT, cookies, fault_of_the_oldest, is_065, serve
 
 import datasette_ftclassify
 from datasette_ftclassify.core.database import connect
@@ -507,6 +507,7 @@ async def test_what_was_learnt_from_a_table_that_is_gone_is_listed(trained: Path
 # --- our own tables ------------------------------------------------------------------------------
 
 
+@fault_of_the_oldest
 async def test_our_tables_are_for_root(town: Town):
     get = town.datasette.client.get
     for table in TABLES:
@@ -524,6 +525,7 @@ async def test_our_tables_are_for_root(town: Town):
     assert not [table["name"] for table in listed if table["name"] in TABLES]
 
 
+@fault_of_the_oldest
 async def test_our_tables_are_closed_however_their_names_are_written(town: Town):
     """SQLite finds a table by its name in any case. Before 0.65.5 the hook was asked for the name
     as the visitor had written it."""
