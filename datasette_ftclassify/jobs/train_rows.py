@@ -77,8 +77,7 @@ def read_split(
         if record.usable:
             records.append(record)
             splitter.add(record)
-        # Not labelled is something else: such rows are left for the classifier.
-        unread += record.labels.problem not in (None, "empty") and record.labels.values is None
+        unread += is_unread(record)
     report = SplitReport(left_out=splitter.left_out)
     chosen = chosen_rows(conn, task.source)
     usable = list(split_examples(records, splitter))
@@ -104,24 +103,8 @@ def read_split(
         names = set(map(label_name, seen))
         more = [name for name in described_names if name not in names]
     labels = with_names(conn, task, task.label_set([*seen, *more]))
-    counts = Counter(label for example in examples for label in example.labels)
-    groups = [list(map(label_name, g)) for g in variant_groups(counts) if len(g) > 1]
-    said = _said(labels, task)
-    if unread:
-        said.append(
-            f"warning: the labels of {rows_text(unread)} cannot be read, so these rows were "
-            "left out. See the findings of a check."
-        )
-    if labels.lookup:
-        said.append(
-            f"The labels are keys of {labels.lookup}, and go by the names that it has for them."
-        )
-    notes: AboutRows = {
-        "labels_said": said,
-        "label_variants": [list(group) for group in groups[:_MOST_SAID]],
-        "texts_said": _texts_said(records, task),
-        "chosen_left_out": len(usable) - len(examples),
-    }
+    notes = how_read(task, labels, records, examples, unread)
+    notes["chosen_left_out"] = len(usable) - len(examples)
     return SplitData(
         examples, members_of(examples), labels, report, described, notes, records, chosen
     )
@@ -144,6 +127,40 @@ def _without_chosen(
             example = replace(example, split="train")
         kept.append(example)
     return kept
+
+
+def is_unread(record: Record) -> bool:
+    """Whether a row has labels that cannot be read. Not labelled is something else: such rows are
+    left for the classifier."""
+    return record.labels.problem not in (None, "empty") and record.labels.values is None
+
+
+def how_read(
+    task: Task,
+    labels: LabelSet,
+    records: Sequence[Record],
+    examples: Sequence[Example],
+    unread: int,
+) -> AboutRows:
+    """What is to be said of how the rows were read. records: the usable ones; unread: how many
+    `is_unread`"""
+    counts = Counter(label for example in examples for label in example.labels)
+    groups = [list(map(label_name, g)) for g in variant_groups(counts) if len(g) > 1]
+    said = _said(labels, task)
+    if unread:
+        said.append(
+            f"warning: the labels of {rows_text(unread)} cannot be read, so these rows were "
+            "left out. See the findings of a check."
+        )
+    if labels.lookup:
+        said.append(
+            f"The labels are keys of {labels.lookup}, and go by the names that it has for them."
+        )
+    return {
+        "labels_said": said,
+        "label_variants": [list(group) for group in groups[:_MOST_SAID]],
+        "texts_said": _texts_said(records, task),
+    }
 
 
 def _texts_said(records: Sequence[Record], task: Task) -> list[str]:

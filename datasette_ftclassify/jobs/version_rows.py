@@ -26,7 +26,7 @@ from ..store.evaluations import row_results
 from ..store.jobs.state import get_job
 from ..store.label_changes import changed_since, chosen_rows
 from ..store.splits import Membership, split_plan
-from .train_rows import SplitData, members_of
+from .train_rows import SplitData, how_read, is_unread, members_of
 
 _MOST_TEST_ROWS = 1_000_000
 
@@ -112,6 +112,7 @@ def read_new_version(conn: sqlite3.Connection, task: Task, first: Classifier) ->
     labels = with_names(conn, task, task.label_set(seen))
     changes = rows.changes
     notes: AboutRows = {
+        **how_read(task, labels, rows.records, rows.examples, rows.unread),
         "version_of": first.title,
         "version_changes": as_json(changes),
         "version_said": changes.sentences(first.title),
@@ -152,15 +153,18 @@ class _Rows:
         before = Membership(conn, first.split_id, source)
         known: list[tuple[Record, Split | None]] = []
         new_text = False
+        self.unread = 0
         for record in records:
+            self.unread += is_unread(record)
             if record.usable:
                 split = before.split_of(record.key, text_hash(record.text or ""))
                 new_text |= split is None
                 known.append((record, split))
+        self.records = [record for record, _ in known]
         copies: set[int] = set()
         groups: Sequence[int] = [0] * len(known)
         if new_text:
-            groups = near_groups([record.text or "" for record, _ in known]).tolist()
+            groups = near_groups([record.text or "" for record in self.records]).tolist()
             copies = {g for g, (_, split) in zip(groups, known, strict=True) if split == "test"}
         self.examples: list[Example] = []
         self.chosen = chosen_rows(conn, source.name)

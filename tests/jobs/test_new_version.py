@@ -179,6 +179,21 @@ def assert_training_rows_are_compared(
     assert "1 more row was edited between the trainings, and left out." in told.stdout
 
 
+def test_how_its_rows_were_read_is_said_as_of_the_first_one(conn, before):
+    with conn:
+        conn.execute("update letters set text = '<p>' || text || '</p><br>' where id = ?",
+                     before.train[:1])  # fmt: skip
+        conn.execute("update letters set label = upper(label) where id = ?", before.train[1:2])
+        conn.execute("update letters set label = x'ff' where id = ?", before.train[2:3])
+    task, request = version_request(conn, find_classifier(conn, "letters@1"))
+    again = train_classifier(conn, task, request).classifier.report
+    anew = train_classifier(conn, task, TrainRequest(name="anew", curve=False)).classifier.report
+    for key in ("labels_said", "label_variants", "texts_said"):
+        assert again[key] == anew[key]
+    assert again["texts_said"] == ["1 text is in HTML, whose tags were read as words"]
+    assert len(again["label_variants"]) == 1
+
+
 def test_a_label_that_was_added_is_learnt(conn, before):
     first = find_classifier(conn, "letters@1")
     correct(conn, before.train[:1], "", new="ship")
