@@ -33,9 +33,6 @@ def classifiers() -> None:
 
 
 classifiers.add_command(drift)
-
-
-classifiers.add_command(drift)
 classifiers.add_command(other)
 
 

@@ -9,15 +9,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from ..core.database import relation
 from ..core.errors import FtclassifyError
 from ..core.examples import Example
 from ..core.humanize import rows_text
 from ..core.labels import LabelSet
 from ..store.classifiers import Classifier, find_by_uid
 from ..store.evaluations import RowResult
-from ..store.out_of_fold import MOST_DOUBTED, MOST_SAMPLED, read_out_of_fold
+from ..store.out_of_fold import MOST_DOUBTED, MOST_SAMPLED
 from ..trainers.base import HeldOut
+from .compared_rows import answered_out_of_fold
 from .row_results import figures_of, judge
 
 if TYPE_CHECKING:
@@ -150,21 +150,14 @@ def _right(
     """On how many of the rows that both answered the former one and the new one are right, and how
     many these are."""
     try:
-        has_keys = bool(relation(conn, former.task.source).identity)
-        found = read_out_of_fold(conn, former) if has_keys else None
-    except FtclassifyError:  # what the former one answered is damaged
-        found = None
-    if found is None:
+        found = answered_out_of_fold(conn, former)
+    except FtclassifyError:  # it answered nothing, or that is damaged
         return 0, 0, 0
-    answered = {
-        key: {former.labels.values[position] for position in chosen}
-        for key, chosen, sampled in zip(found.keys, found.chosen, found.sampled, strict=True)
-        if sampled
-    }
     before = now = compared = 0
     for row in rows:
-        if row.sampled and row.key in answered:
+        if row.sampled and row.key in found:
             compared += 1
             now += row.right
-            before += answered[row.key] == {labels.values[position] for position in row.truth}
+            answer = {former.labels.values[i] for i in found[row.key].chosen or ()}
+            before += answer == {labels.values[position] for position in row.truth}
     return before, now, compared
