@@ -35,20 +35,32 @@ class PrivateRows:
     keys: tuple[str, ...]
 
 
-def private_rows(conn: sqlite3.Connection, tables: Collection[str]) -> Iterator[PrivateRows]:
+def private_rows(
+    conn: sqlite3.Connection, tables: Collection[str], hosts: Collection[str] = ()
+) -> Iterator[PrivateRows]:
     """What is found in the texts of the tables, of the first 50. A second's work for a table of
-    long texts."""
+    long texts.
+
+    hosts: of services, which columns of reasons may name
+    """
+    detectors = {
+        **DETECTORS,
+        "service-host": (
+            "the host of a model's service",
+            lambda text: any(h in text for h in hosts),
+        ),
+    }
     for table in list(tables)[:_MOST_TABLES]:
-        seen: dict[str, list[str]] = {code: [] for code in DETECTORS}
+        seen: dict[str, list[str]] = {code: [] for code in detectors}
         sampled = 0
         for key, texts in _sample(conn, relation(conn, table)):
             sampled += 1
-            for code, (_, detect) in DETECTORS.items():
+            for code, (_, detect) in detectors.items():
                 if any(detect(text) for text in texts):
                     seen[code].append(key)
         for code, keys in seen.items():
             if keys:
-                what, shown = DETECTORS[code][0], tuple(keys[:_SHOWN_KEYS])
+                what, shown = detectors[code][0], tuple(keys[:_SHOWN_KEYS])
                 yield PrivateRows(table, code, what, len(keys), sampled, shown)
 
 

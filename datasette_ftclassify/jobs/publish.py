@@ -41,6 +41,7 @@ from ..store.published import (
     default_of,
     is_ours,
     kept_counts,
+    service_hosts,
     stored_answers,
     versions,
 )
@@ -285,7 +286,7 @@ def _known(
         removed_classifiers=tuple(t for t in versions(conn) if t not in titles),
         ours=kept_counts(conn),
         left_out=left_out,
-        private=tuple(private_rows(tables, names)),
+        private=tuple(private_rows(tables, names, service_hosts(conn))),
         packages=packages_of(chosen),
         undescribed=tuple(c.title for c in chosen if not card_notes(conn, c, SOURCE)),
         encoders={one.title: needs for one in chosen if (needs := encoder_of(one))},

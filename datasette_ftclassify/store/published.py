@@ -251,6 +251,18 @@ def stored_answers(conn: sqlite3.Connection, published: Sequence[Published]) -> 
     return {one.title: int(conn.execute(sql, [one.id]).fetchone()[0]) for one in asked}
 
 
+def service_hosts(conn: sqlite3.Connection) -> list[str]:
+    """Of the models at services of the attached database."""
+    if not has_store(conn, SOURCE):
+        return []
+    host = "case when json_valid(header) then json_extract(header, '$.host') end"
+    rows = conn.execute(
+        f"select distinct {host} from {SOURCE}._ftclassify_classifiers"
+        f" where typeof({host}) = 'text' limit {MOST_VERSIONS}"
+    )
+    return [host for (host,) in rows.fetchall() if host]
+
+
 def versions(conn: sqlite3.Connection) -> list[str]:
     """NAME@VERSION of all classifiers of the attached database, damaged ones included."""
     if not has_store(conn, SOURCE):

@@ -106,6 +106,19 @@ def test_what_a_model_at_a_service_answers_in_the_copy_is_said(mail: Path, tmp_p
     assert "  1 stored answer of paid@1, and it gives no other ones\n" in said
 
 
+def test_rows_that_name_the_service_of_a_model_are_told(mail: Path, tmp_path: Path):
+    with closing(connect(mail)) as conn, conn:
+        add(conn, "paid", trainer="openai", parts={}, header={"model": "m", "host": "h.example:81"})
+        conn.execute("alter table t add column paid_reason text")
+        said = "h.example:81 answered 400: no such text"
+        conn.execute("update t set paid_reason = ? where id in (3, 5)", [said])
+    told = run("publish-copy", mail, tmp_path / "a.db").stderr
+    assert "sampled rows of t have the host of a model's service, such as row 3, 5" in told
+    (found,) = [f for f in run_json("publish-copy", mail, tmp_path / "b.db")["private"]
+                if f["code"] == "service-host"]  # fmt: skip
+    assert (found["table"], found["rows"]) == ("t", 2)
+
+
 @pytest.mark.skipif(not Path("/proc/self").exists(), reason="a folder that refuses even root")
 def test_a_folder_that_cannot_be_written_is_named(mail: Path):
     """And not the file that was to be made there first."""
