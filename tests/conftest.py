@@ -107,11 +107,27 @@ def town(trained: Path) -> Path:
 
 
 @pytest.fixture
-def conn(town: Path) -> Iterator[sqlite3.Connection]:
+def path(town: Path) -> Path:
+    """What `conn` is connected to. Where tests give a file of another kind, so is `conn`."""
+    return town
+
+
+@pytest.fixture
+def conn(path: Path) -> Iterator[sqlite3.Connection]:
     from datasette_ftclassify.core.database import connect
 
-    with closing(connect(town)) as conn:
+    with closing(connect(path)) as conn:
         yield conn
+
+
+@pytest.fixture
+def nothing_loaded() -> Iterator[None]:
+    """Keeps no sentence encoder in memory, from before nor for later."""
+    from datasette_ftclassify.trainers.encoders import known
+
+    known._loaded.clear()
+    yield
+    known._loaded.clear()
 
 
 @pytest.fixture(scope="session")

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from checking import check, clean_rows, table
 from click.testing import CliRunner
+from commands import run
 from folders import ROOT as FOLDER
 from visiting import ROOT, get, seen, serve
 
@@ -101,7 +102,7 @@ async def test_a_check_of_one_file_is_everywhere(shouting: None, tmp_path: Path)
     words = ["check", str(path), "t", "--text", "text", "--label", "label", "--local", "--quick"]
     told = CliRunner().invoke(ftclassify, words)
     assert f"info: {MESSAGE}\n    Lower your voice.\n    rows: 1, 2" in told.output
-    as_json = CliRunner().invoke(ftclassify, [*words, "--json"], catch_exceptions=False).stdout
+    as_json = run(*words, "--json").stdout
     assert [f["message"] for f in json.loads(as_json)["findings"] if f["code"] == "shouting"]
     page = await get(
         serve(path, writers=ROOT), f"/town/-/ftclassify/train?table=t&check={job.id}", ROOT

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from checking import SUBJECTS, check, clean_rows, codes, found, sentence, table
-from click.testing import CliRunner
+from commands import run
 from folders import ROOT
 from hypothesis import given
 from hypothesis import strategies as st
@@ -22,7 +22,6 @@ from datasette_ftclassify.checks.codes import Section
 from datasette_ftclassify.checks.distributions import distribution
 from datasette_ftclassify.checks.registry import codes_of
 from datasette_ftclassify.checks.row_conditions import SeenGroups
-from datasette_ftclassify.cli import ftclassify
 from datasette_ftclassify.core.splits import SplitPlan
 from datasette_ftclassify.core.task import Task, define, with_variants_merged
 from datasette_ftclassify.core.typed_json import as_json
@@ -574,14 +573,14 @@ def test_where_nobody_has_chosen_a_hosted_model_its_limits_stand_in_nobodys_way(
         conn.execute("create table t (text, label)")
         conn.executemany("insert into t values (?, ?)", rows)
     words = ["check", str(path), "t", "--text", "text", "--label", "label", "--quick"]
-    told = CliRunner().invoke(ftclassify, words).stdout
+    told = run(*words).stdout
     mine, there = told.split("Only if a hosted model is trained, such as gpt-4.1-mini")
     assert "token" not in mine
     assert "training tokens for gpt-4.1-mini" in there
     assert "with the separator" in there
     assert "warning" not in there
     for chosen in ("--local", "--trainer=local"):
-        assert "token" not in CliRunner().invoke(ftclassify, [*words, chosen]).stdout
+        assert "token" not in run(*words, chosen).stdout
 
 
 # The rest of the report

@@ -7,10 +7,9 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
+from commands import says
 from service_training import MODEL, environment, quick_to_ask, town
 
-from datasette_ftclassify.cli import ftclassify
 from datasette_ftclassify.core.database import connect
 from datasette_ftclassify.store.classifiers import find_classifier
 from datasette_ftclassify.store.spending import spent_on_classifier
@@ -26,15 +25,9 @@ def db(tmp_path: Path, openai_server, vocabularies, monkeypatch) -> Path:
     return tmp_path / "town.db"
 
 
-def run(*arguments: object, code: int = 0) -> str:
-    result = CliRunner().invoke(ftclassify, [str(a) for a in arguments])
-    assert result.exit_code == code, result.output
-    return result.stdout if code == 0 else result.stderr
-
-
 def train(db: Path, name: str, trainer: str, *more: object) -> dict:
     given = ["--name", name, "--trainer", trainer, "--no-curve", "--yes", "--json", *more]
-    return json.loads(run("train", db, *TASK, *given))
+    return json.loads(says("train", db, *TASK, *given))
 
 
 def prompted(db: Path, *more: object) -> dict:
@@ -46,10 +39,10 @@ def test_what_tuning_brings_is_told_on_the_same_rows(db, openai_server):
     assert openai_server.jobs_created == 0
     assert base["rows"]["test"] == base["metrics"]["n_test"] == 48
     with quick_to_ask():
-        moved = run("move", db, "base", "--trainer", "openai", "--model", MODEL, "--yes", "--json")
+        moved = says("move", db, "base", "--trainer", "openai", "--model", MODEL, "--yes", "--json")
     compared = json.loads(moved)["comparison"]
     assert (
-        json.loads(run("classifiers", "compare", db, "base", "base-openai", "--json")) == compared
+        json.loads(says("classifiers", "compare", db, "base", "base-openai", "--json")) == compared
     )
     first, second = compared["classifiers"]
     assert (first["trainer"], second["trainer"]) == ("prompted", "openai")
@@ -61,7 +54,7 @@ def test_what_tuning_brings_is_told_on_the_same_rows(db, openai_server):
     # USD 0.40 and 1.60 for a million tokens, and twice as much for a fine-tuned model.
     assert 0 < first["usd_per_1000"] < second["usd_per_1000"] < 1
     assert (first["local"], first["bytes"]) == (False, None)
-    told = run("classifiers", "compare", db, "base", "base-openai")
+    told = says("classifiers", "compare", db, "base", "base-openai")
     assert "On the same 48 test rows" in told
     assert "base-openai@1 is better (" in told
 
@@ -75,7 +68,7 @@ def test_an_untuned_model_is_asked_at_its_own_price(db, openai_server):
     expected = 0.4 * spent.input_tokens + 1.6 * spent.output_tokens
     assert spent.usd == pytest.approx(expected / 1e6)
     given = ["--classifier", "base", "--batch", "--yes", "--json"]
-    told = json.loads(run("predict", db, "messages", *given))["spent"]
+    told = json.loads(says("predict", db, "messages", *given))["spent"]
     expected = 0.4 * told["input_tokens"] + 1.6 * told["output_tokens"]
     assert told["usd"] == pytest.approx(0.5 * expected / 1e6)
     assert openai_server.batches_created == 1
@@ -87,9 +80,9 @@ def test_two_that_share_no_answered_row_are_not_compared(db):
     with closing(connect(db)) as conn, conn:
         conn.execute("delete from _ftclassify_answers")
         conn.execute("delete from _ftclassify_evaluation_rows")
-    told = run("classifiers", "compare", db, "one", "base", code=1)
+    told = says("classifiers", "compare", db, "one", "base", code=1)
     assert "test row in common: evaluate both" in told
-    assert "No classifier called two" in run("classifiers", "compare", db, "one", "two", code=1)
+    assert "No classifier called two" in says("classifiers", "compare", db, "one", "two", code=1)
 
 
 @pytest.mark.parametrize(
@@ -104,7 +97,7 @@ def test_two_that_share_no_answered_row_are_not_compared(db):
     ],
 )
 def test_what_means_nothing_to_an_untuned_model_is_refused(db, openai_server, options, words):
-    told = run("train", db, *TASK, "--trainer", "prompted", "--yes", *options, code=1)
+    told = says("train", db, *TASK, "--trainer", "prompted", "--yes", *options, code=1)
     assert words in told
     assert len(told.splitlines()) == 1
     assert openai_server.log == []

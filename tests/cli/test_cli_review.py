@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -54,12 +53,6 @@ def path(made: Path, tmp_path: Path) -> Path:
     copy = tmp_path / "desk.db"
     copy.write_bytes(made.read_bytes())
     return copy
-
-
-@pytest.fixture
-def conn(path: Path) -> Iterator[sqlite3.Connection]:
-    with closing(connect(path)) as conn:
-        yield conn
 
 
 def label(conn: sqlite3.Connection, key: int) -> Any:

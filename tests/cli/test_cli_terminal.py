@@ -6,12 +6,12 @@ import json
 import re
 import shlex
 import sqlite3
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner, Result
+from click.testing import CliRunner
+from commands import run
 from running_jobs import wait_for
 from sample_databases import value
 from service_training import MODEL, environment, town
@@ -42,18 +42,6 @@ def asked(db: Path) -> Path:
     """With a classifier at a service, which costs money and was not evaluated."""
     run("train", db, *BASE, "--test", 0, "--yes")
     return db
-
-
-@pytest.fixture
-def conn(trained: Path) -> Iterator[sqlite3.Connection]:
-    with closing(connect(trained)) as conn:
-        yield conn
-
-
-def run(*arguments: object, code: int = 0) -> Result:
-    result = CliRunner().invoke(ftclassify, [str(a) for a in arguments])
-    assert result.exit_code == code, result.output
-    return result
 
 
 def made_batches(db: Path) -> int:

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
+from commands import run
 from datasette.app import Datasette
 from lookup_tables import WORDS, desk
 from sample_databases import answer, rows, value
@@ -274,9 +275,9 @@ def test_a_deleted_label_does_not_hold_the_predictions_fast(path: Path, tmp_path
 
 
 def test_the_command_line_says_names(path: Path):
-    said = CliRunner().invoke(ftclassify, ["classifiers", "show", str(path), "topics"]).output
+    said = run("classifiers", "show", path, "topics").output
     assert "parcel, bill, login" in said
-    told = CliRunner().invoke(ftclassify, ["classifiers", "list", str(path), "--json"]).output
+    told = run("classifiers", "list", path, "--json").output
     assert '"label_names"' in told
     asked = CliRunner().invoke(ftclassify, ["ask", str(path), "topics", "the parcel and the van"])
     assert asked.output.startswith("parcel  (score "), asked.output

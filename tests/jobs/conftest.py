@@ -1,8 +1,9 @@
 """A service with a classifier that was trained there, for tests of jobs that ask it, and one that
-is slow, for tests that kill them; and a classifier of two sports."""
+is slow, for tests that kill them; and the classifier of topics."""
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,6 +13,7 @@ from openai_server import OpenAIServer
 from remote_classifier import quick, train_at
 
 from datasette_ftclassify.jobs.remote import inference_loop
+from datasette_ftclassify.store.classifiers import Classifier, find_classifier
 
 
 @pytest.fixture(scope="module")
@@ -19,6 +21,11 @@ def running() -> Iterator[tuple[OpenAIServer, str]]:
     """(the server, the name of the model that it has tuned)"""
     with OpenAIServer() as server:
         yield server, train_at(server)
+
+
+@pytest.fixture
+def topics(conn: sqlite3.Connection) -> Classifier:
+    return find_classifier(conn, "topics")
 
 
 @pytest.fixture

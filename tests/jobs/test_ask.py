@@ -6,7 +6,6 @@ import html
 import json
 import re
 import sqlite3
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -56,12 +55,6 @@ def town(tmp_path: Path, tuned: tuple, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def server(tuned: tuple) -> OpenAIServer:
     return tuned[0]
-
-
-@pytest.fixture
-def conn(town: Path) -> Iterator[sqlite3.Connection]:
-    with closing(connect(town)) as conn:
-        yield conn
 
 
 def command(*words: object, code: int = 0, given: str | None = None) -> Any:

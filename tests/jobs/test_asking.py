@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -178,12 +178,6 @@ def test_the_engine_gives_back_what_comes_and_ends_what_does_not() -> None:
 def path(tmp_path: Path) -> Path:
     report_table(tmp_path / "town.db", 500).close()
     return tmp_path / "town.db"
-
-
-@pytest.fixture
-def conn(path: Path) -> Iterator[Any]:
-    with closing(connect(path)) as conn:
-        yield conn
 
 
 @pytest.fixture

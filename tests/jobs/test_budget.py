@@ -45,17 +45,6 @@ def path(running: tuple[OpenAIServer, str], tmp_path: Path) -> Path:
     return tmp_path / "town.db"
 
 
-@pytest.fixture
-def conn(path: Path) -> Any:
-    with closing(connect(path)) as conn:
-        yield conn
-
-
-@pytest.fixture
-def topics(conn: Any) -> Any:
-    return find_classifier(conn, "topics")
-
-
 def dollar_a_thousand(usage: Usage) -> float:
     return (usage.input_tokens + usage.output_tokens) / 1000
 

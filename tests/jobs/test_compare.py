@@ -6,7 +6,6 @@ import json
 import math
 import re
 import sqlite3
-from collections.abc import Iterator
 from contextlib import closing, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from commands import run, run_json
 from compared import clone, none, right
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -34,12 +34,6 @@ from datasette_ftclassify.store.evaluations import (
     judged_rows,
     metrics_of,
 )
-
-
-@pytest.fixture
-def conn(trained: Path) -> Iterator[sqlite3.Connection]:
-    with closing(connect(trained)) as conn:
-        yield conn
 
 
 def stored(conn: sqlite3.Connection, classifier: Classifier) -> dict[str, Any]:
@@ -359,8 +353,8 @@ def test_three_are_told_on_the_command_line_and_as_json(trained: Path) -> None:
         clone(conn, first, "perfect", right)
         clone(conn, first, "silent", none)
     words = ["classifiers", "compare", str(trained), "topics", "perfect", "silent"]
-    told = CliRunner().invoke(ftclassify, words, catch_exceptions=False).stdout
-    data = json.loads(CliRunner().invoke(ftclassify, [*words, "--json"]).stdout)
+    told = run(*words).stdout
+    data = run_json(*words)
     assert [c["title"] for c in data["classifiers"]] == ["topics@1", "perfect@1", "silent@1"]
     couples = [("perfect@1", "silent@1"), ("topics@1", "silent@1"), ("topics@1", "perfect@1")]
     assert [(pair["first"], pair["second"]) for pair in data["pairs"]] == couples

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import shlex
 import sqlite3
@@ -13,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from commands import run, run_json
 from sports import FOOTBALLERS, INSERT, ROWS, football, sports
 from visiting import ROOT, get, serve
 
@@ -107,8 +107,7 @@ async def test_what_is_said_of_few_test_rows_helps(small, monkeypatch):
     assert re.search(rf'name="test"[^>]*value="{few.share}"', form)
     said = CliRunner().invoke(ftclassify, ["classifiers", "drift", str(small), "sports"])
     command = shlex.split(said.stderr.rpartition("Next: ")[2])
-    again = CliRunner().invoke(ftclassify, [*command[2:], "--no-curve"])
-    assert again.exit_code == 0, again.output
+    run(*command[2:], "--no-curve")
     with closing(connect(small)) as conn:
         assert found(conn).problem is None
 
@@ -180,14 +179,12 @@ def test_what_cannot_be_compared_is_said(conn, sports_db, tmp_path):
 def test_the_command_and_the_page_say_the_same(conn, sports_db):
     add(conn, sports(90, seed=2)[0] + football(30))
     command = ["classifiers", "drift", str(sports_db), "sports"]
-    said = CliRunner().invoke(ftclassify, command)
-    assert said.exit_code == 0, said.output
+    said = run(*command)
     assert "The new rows are not like those of the test" in said.output
     assert "offside (0% to" in said.output
-    data = json.loads(CliRunner().invoke(ftclassify, [*command, "--json"]).stdout)
+    data = run_json(*command)
     assert data["changed"] is True
-    bad = CliRunner().invoke(ftclassify, [*command, "--where", "nope = 1"])
-    assert bad.exit_code == 1
+    bad = run(*command, "--where", "nope = 1", code=1)
     assert "no such column" in bad.output
 
 

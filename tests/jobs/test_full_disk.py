@@ -25,7 +25,6 @@ from remote_classifier import (
     quick,
     report_table,
     reports,
-    train_at,
 )
 from sample_databases import value
 
@@ -73,12 +72,6 @@ class Disk:
         self.is_full, self.after = False, 1_000_000
 
 
-@pytest.fixture(scope="module")
-def running() -> Iterator[tuple[OpenAIServer, str]]:
-    with OpenAIServer() as server:
-        yield server, train_at(server)
-
-
 @pytest.fixture
 def server(running: tuple[OpenAIServer, str], monkeypatch: pytest.MonkeyPatch) -> OpenAIServer:
     monkeypatch.setattr(inference_loop, "DEFAULT_RETRY_POLICY", replace(quick(), full=0.0))
@@ -92,12 +85,6 @@ def path(running: tuple[OpenAIServer, str], tmp_path: Path) -> Path:
     with closing(report_table(tmp_path / "town.db", ROWS)) as conn:
         add_asked(conn, *running, held=ROWS)
     return tmp_path / "town.db"
-
-
-@pytest.fixture
-def conn(path: Path) -> Any:
-    with closing(connect(path)) as conn:
-        yield conn
 
 
 @pytest.fixture

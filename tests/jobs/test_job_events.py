@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import ast
-import json
 import sqlite3
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
+from commands import run, run_json
 from folders import ROOT
 from running_jobs import agreed_job
 from visiting import get, seen, serve
 
-from datasette_ftclassify.cli import ftclassify
 from datasette_ftclassify.core import job_events
 from datasette_ftclassify.core.job_events import EVENTS, EventKind
 from datasette_ftclassify.core.task import define
@@ -98,8 +96,8 @@ async def test_a_warning_is_marked_on_the_page_and_in_the_terminal(
     data = (await get(serve(town), f"/town/-/ftclassify/jobs/{job.id}.json", "root")).json()
     assert [(e["kind"], e["level"]) for e in data["events"]] == [("died", "warning")]
     words = ["jobs", "show", str(town), str(job.id)]
-    assert "warning: its process died" in CliRunner().invoke(ftclassify, words).output
-    shown = json.loads(CliRunner().invoke(ftclassify, [*words, "--json"]).stdout)
+    assert "warning: its process died" in run(*words).output
+    shown = run_json(*words)
     assert [(e["kind"], e["level"]) for e in shown["events"]] == [("died", "warning")]
 
 

@@ -14,14 +14,13 @@ from dataclasses import fields
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
+from commands import says
 from programs import Program
 from running_jobs import PATIENCE, agreed_job, forget_jobs, wait_for
 from sample_databases import rows, town_database, value
 from stored import list_jobs
 from working import READY, work_in_small_batches
 
-from datasette_ftclassify.cli import ftclassify
 from datasette_ftclassify.core.database import connect
 from datasette_ftclassify.core.errors import (
     JobError,
@@ -59,18 +58,6 @@ from datasette_ftclassify.store.schema import transaction
 from datasette_ftclassify.store.spending import Spent, add_spending
 
 ELSEWHERE = "another-machine:1:token"
-
-
-@pytest.fixture
-def conn(trained: Path):
-    with closing(connect(trained)) as conn:
-        forget_jobs(conn)  # those that made the fixture are not what these tests are about
-        yield conn
-
-
-@pytest.fixture
-def topics(conn):
-    return find_classifier(conn, "topics")
 
 
 def state(conn, job_id=1):
@@ -420,7 +407,7 @@ def test_a_damaged_job_is_an_error_and_not_a_crash(conn):
 @pytest.mark.parametrize("kind", ["train", "predict", "evaluate"])
 def test_a_job_with_settings_missing_is_listed(conn, trained, kind):
     agreed_job(conn, kind, {})
-    assert kind in run("jobs", "list", trained)
+    assert kind in says("jobs", "list", trained)
 
 
 @pytest.mark.parametrize("cell", [None, "x", [1]])
@@ -511,35 +498,29 @@ def test_kill_9_at_random_moments_of_training_and_prediction(tmp_path, trained):
         assert value(conn, "pragma integrity_check") == "ok"
 
 
-def run(*arguments: object, code: int = 0) -> str:
-    result = CliRunner().invoke(ftclassify, [str(a) for a in arguments])
-    assert result.exit_code == code, result.output
-    return result.stdout if code == 0 else result.stderr
-
-
 def test_the_command_line_queues_lists_works_and_shows(tmp_path: Path):
     town = tmp_path / "town.db"
     town_database(town).close()
-    assert "no job yet" in run("jobs", "list", town)
+    assert "no job yet" in says("jobs", "list", town)
     task = ["--text", "message", "--label", "topic", "--no-curve"]
-    assert "ftclassify work" in run("train", town, "messages", *task, "--queue")
-    listed = run("jobs", "list", town)
+    assert "ftclassify work" in says("train", town, "messages", *task, "--queue")
+    listed = says("jobs", "list", town)
     assert "queued" in listed
     assert "messages from messages" in listed
-    assert "paused" in run("jobs", "pause", town, 1)
-    assert "No job waits" in run("work", town)
-    assert "nothing to pause" in run("jobs", "pause", town, 1, code=1)
-    run("jobs", "resume", town, 1)
-    assert "Ran 1 job" in run("work", town)
-    assert "finished" in run("jobs", "follow", town, 1)
-    shown = run("jobs", "show", town, 1)
+    assert "paused" in says("jobs", "pause", town, 1)
+    assert "No job waits" in says("work", town)
+    assert "nothing to pause" in says("jobs", "pause", town, 1, code=1)
+    says("jobs", "resume", town, 1)
+    assert "Ran 1 job" in says("work", town)
+    assert "finished" in says("jobs", "follow", town, 1)
+    shown = says("jobs", "show", town, 1)
     assert "asked to pause" in shown
     assert "started" in shown
-    run("predict", town, "messages", "--queue")
-    run("work", town)
+    says("predict", town, "messages", "--queue")
+    says("work", town)
     with closing(connect(town)) as conn:
         assert value(conn, "select count(*) from messages where messages_label is null") == 0
-    assert "There is no job 7" in run("jobs", "show", town, 7, code=1)
+    assert "There is no job 7" in says("jobs", "show", town, 7, code=1)
 
 
 def test_a_lease_outlives_a_file_that_is_locked_when_it_is_opened(conn, topics, monkeypatch):

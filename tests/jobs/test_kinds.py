@@ -5,19 +5,15 @@ from __future__ import annotations
 import json
 import re
 import sqlite3
-from collections.abc import Iterator
-from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import CliRunner
+from commands import run
 from running_jobs import agreed_job
 from visiting import get, serve
 
-from datasette_ftclassify.cli import ftclassify
-from datasette_ftclassify.core.database import connect
 from datasette_ftclassify.core.errors import JobError
 from datasette_ftclassify.core.splits import SplitPlan
 from datasette_ftclassify.core.task import define
@@ -38,12 +34,6 @@ from datasette_ftclassify.store.jobs.state import get_job
 from datasette_ftclassify.trainers.base import TrainerOptions
 
 TASK = {"text": ["message"], "labels": ["topic"]}
-
-
-@pytest.fixture
-def conn(town: Path) -> Iterator[sqlite3.Connection]:
-    with closing(connect(town)) as conn:
-        yield conn
 
 
 @dataclass(frozen=True)
@@ -73,7 +63,7 @@ async def test_a_kind_that_is_declared_runs_and_is_shown(
     job = agreed_job(conn, "count", settings, classifier_id=classifier.id)
     done = run_job(conn, job.id)
     assert done.result == {"rows": conn.execute("select count(*) from messages").fetchone()[0]}
-    listed = CliRunner().invoke(ftclassify, ["jobs", "list", str(town)]).output
+    listed = run("jobs", "list", town).output
     assert re.search(r"count +finished .* messages", listed)
     ann = {"id": "ann"}
     page = await get(serve(town, grants={"ftclassify-train": ann}), f"{JOBS}/{job.id}", "ann")
@@ -98,9 +88,9 @@ def submit(conn: sqlite3.Connection, kind: str) -> Job:
     return submit_evaluate(conn, topics.id)
 
 
-def changed(settings: dict[str, Any], path: tuple[str, ...], value: object) -> dict[str, Any]:
-    """The same with another value at the path; without it for an Ellipsis."""
-    name, *rest = path
+def changed(settings: dict[str, Any], keys: tuple[str, ...], value: object) -> dict[str, Any]:
+    """The same with another value at those keys; without it for an Ellipsis."""
+    name, *rest = keys
     if rest:
         return {**settings, name: changed(settings[name], tuple(rest), value)}
     others = {k: v for k, v in settings.items() if k != name}
@@ -135,12 +125,12 @@ def test_settings_are_read_as_they_were_written(conn: sqlite3.Connection, kind: 
     assert json.loads(json.dumps(written)) == get_job(conn, job.id).settings
 
 
-@pytest.mark.parametrize(("kind", "path", "value"), WRONG)
+@pytest.mark.parametrize(("kind", "keys", "value"), WRONG)
 def test_settings_of_somebody_else_are_refused_in_one_sentence(
-    conn: sqlite3.Connection, kind: str, path: tuple[str, ...], value: object
+    conn: sqlite3.Connection, kind: str, keys: tuple[str, ...], value: object
 ) -> None:
     written = get_job(conn, submit(conn, kind).id).settings
-    job = agreed_job(conn, kind, {**changed(written, path, value)})
+    job = agreed_job(conn, kind, {**changed(written, keys, value)})
     with pytest.raises(JobError) as caught:
         run_job(conn, job.id)
     said = f"The settings of job {job.id} were not written by this software"

@@ -46,11 +46,6 @@ def conn(trained: Path):
         yield conn
 
 
-@pytest.fixture
-def topics(conn):
-    return find_classifier(conn, "topics")
-
-
 def fixed(conn: sqlite3.Connection, classifier, score: float = 1.0):
     choice = MinimumChoice("fixed", score=score, groups="column:team")
     return choose_minimum(conn, classifier, choice, None)

@@ -7,11 +7,10 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
+from commands import run
 from sample_databases import rows, value
 from visiting import ROOT, get, send, serve
 
-from datasette_ftclassify.cli import ftclassify
 from datasette_ftclassify.core.database import connect
 from datasette_ftclassify.core.errors import JobError, LabelError, PredictError
 from datasette_ftclassify.core.labels import LabelSet
@@ -30,11 +29,8 @@ def labels(*names: str) -> LabelSet:
 
 
 def test_each_label_has_a_column_of_its_probability(trained: Path):
-    run = CliRunner().invoke(ftclassify, [
-        "predict", str(trained), "messages", "--classifier", "topics", "--label-scores", "--json",
-    ])  # fmt: skip
-    assert run.exit_code == 0, run.output
-    written = json.loads(run.stdout)["columns"]["label_scores"]
+    ran = run("predict", trained, "messages", "--classifier", "topics", "--label-scores", "--json")
+    written = json.loads(ran.stdout)["columns"]["label_scores"]
     with closing(connect(trained)) as conn:
         register(conn)
         assert set(written) == set(find_classifier(conn, "topics").labels.names)

@@ -3,15 +3,13 @@ have another one of their own."""
 
 from __future__ import annotations
 
-from contextlib import closing
 from pathlib import Path
 
-import pytest
 from click.testing import CliRunner
+from commands import run
 from sample_databases import rows, value
 
 from datasette_ftclassify.cli import ftclassify
-from datasette_ftclassify.core.database import connect
 from datasette_ftclassify.jobs.minimum_scores import MinimumChoice, choose_minimum, resolve
 from datasette_ftclassify.jobs.plan import PredictRequest
 from datasette_ftclassify.jobs.predict import predict_rows
@@ -19,12 +17,6 @@ from datasette_ftclassify.jobs.train import train_classifier
 from datasette_ftclassify.jobs.train_request import TrainRequest
 from datasette_ftclassify.store.classifiers import find_classifier
 from datasette_ftclassify.store.minimum_scores import MinimumScore, find_minimum, set_minimum
-
-
-@pytest.fixture
-def conn(trained: Path):
-    with closing(connect(trained)) as conn:
-        yield conn
 
 
 def median(conn) -> float:
@@ -53,11 +45,10 @@ def test_the_command_says_that_it_is_the_classifiers(conn, trained: Path):
     score = median(conn)
     set_minimum(conn, find_classifier(conn, "topics"), MinimumScore("fixed", score))
     arguments = ["predict", str(trained), "messages", "--classifier", "topics"]
-    run = CliRunner().invoke(ftclassify, arguments)
-    assert run.exit_code == 0, run.output
-    assert f"below {score:.3g}, the minimum score, and no label" in run.output
-    run = CliRunner().invoke(ftclassify, [*arguments, "--min-score", "0"])
-    assert "no label" not in run.output
+    ran = run(*arguments)
+    assert f"below {score:.3g}, the minimum score, and no label" in ran.output
+    ran = CliRunner().invoke(ftclassify, [*arguments, "--min-score", "0"])
+    assert "no label" not in ran.output
 
 
 def train_again(conn) -> list[str]:

@@ -9,11 +9,10 @@ from contextlib import closing
 from dataclasses import replace
 
 import pytest
-from click.testing import CliRunner
+from commands import run, run_json
 from sample_databases import rows, value
 from sports import FOOTBALLERS, INSERT, ROWS, football, sports
 
-from datasette_ftclassify.cli import ftclassify
 from datasette_ftclassify.core.database import connect, relation
 from datasette_ftclassify.core.errors import SourceError, TaskError, TrainingError
 from datasette_ftclassify.core.examples import read_records
@@ -73,12 +72,8 @@ def test_the_preview_says_which_other_rows_would_get_the_class(conn):
 
 def test_the_new_version_answers_football_with_it_and_writes_no_label(conn, sports_db):
     before = rows(conn, "select id, sport from texts order by id")
-    run = CliRunner().invoke(
-        ftclassify,
-        ["classifiers", "other", str(sports_db), "sports", "--where", MARK, "--yes"],
-    )
-    assert run.exit_code == 0, run.output
-    assert f"The class other of {FOOTBALL} rows" in run.output
+    ran = run("classifiers", "other", sports_db, "sports", "--where", MARK, "--yes")
+    assert f"The class other of {FOOTBALL} rows" in ran.output
     assert rows(conn, "select id, sport from texts order by id") == before
     classifier = find_classifier(conn, "sports")
     assert classifier.version == 2
@@ -109,18 +104,15 @@ def test_unlabelled_rows_that_are_least_known_are_proposed(conn, sports_db):
     assert [row.known for row in found] == sorted(row.known for row in found)
     assert {row.answer for row in found} <= {"hockey", "baseball"}
     command = ["classifiers", "other", str(sports_db), "sports", "--least-known", "30"]
-    run = CliRunner().invoke(ftclassify, [*command, "--preview"])
-    assert run.exit_code == 0, run.output
-    assert "Rows that are least like the training rows" in run.output
-    assert "caught" in run.output
+    ran = run(*command, "--preview")
+    assert "Rows that are least like the training rows" in ran.output
+    assert "caught" in ran.output
     assert find_classifier(conn, "sports").version == 1
-    data = json.loads(CliRunner().invoke(ftclassify, [*command, "--preview", "--json"]).stdout)
+    data = run_json(*command, "--preview")
     assert data["rows"] == 30
-    refused = CliRunner().invoke(ftclassify, command)
-    assert refused.exit_code == 1
+    refused = run(*command, code=1)
     assert "add --yes" in refused.output
-    both = CliRunner().invoke(ftclassify, [*command, "--where", "1"])
-    assert both.exit_code == 2
+    run(*command, "--where", "1", code=2)
 
 
 @pytest.mark.parametrize("code", ["'c' || id", "10000 - id"])

@@ -30,12 +30,6 @@ from datasette_ftclassify.store.splits import splits_of_rows
 from datasette_ftclassify.trainers.base import HeldOut
 
 
-@pytest.fixture
-def conn(trained: Path):
-    with closing(connect(trained)) as conn:
-        yield conn
-
-
 @pytest.mark.parametrize("name", ["topics", "urgent", "subjects"])
 def test_each_row_that_was_trained_on_has_an_answer_of_a_model_that_had_not_seen_it(conn, name):
     classifier = find_classifier(conn, name)

@@ -11,13 +11,11 @@ import subprocess
 import sys
 import time
 from contextlib import closing
-from pathlib import Path
 
 import pytest
 from sample_databases import messages, rows, value
 from stored import list_jobs
 
-from datasette_ftclassify.core.database import connect
 from datasette_ftclassify.core.errors import PredictError, SourceError
 from datasette_ftclassify.core.task import define
 from datasette_ftclassify.jobs import plan as plan_module
@@ -31,17 +29,6 @@ from datasette_ftclassify.store.classifiers import find_classifier
 from datasette_ftclassify.store.jobs.events import job_events
 
 ALL_COLUMNS = ["topics_label", "topics_score", "topics_logprob", "topics_logprobs"]
-
-
-@pytest.fixture
-def conn(trained: Path):
-    with closing(connect(trained)) as conn:
-        yield conn
-
-
-@pytest.fixture
-def topics(conn):
-    return find_classifier(conn, "topics")
 
 
 def test_all_rows_get_a_label_a_score_and_all_logprobs(conn, topics):

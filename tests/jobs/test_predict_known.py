@@ -9,13 +9,12 @@ from pathlib import Path
 from urllib.parse import quote
 
 import pytest
-from click.testing import CliRunner
+from commands import run
 from sample_databases import rows, value
 from sports import FOOTBALLERS, INSERT, ROWS
 from stored import list_jobs
 from visiting import get, serve
 
-from datasette_ftclassify.cli import ftclassify
 from datasette_ftclassify.core.database import connect
 from datasette_ftclassify.core.errors import PredictError
 from datasette_ftclassify.jobs.plan import PredictRequest
@@ -63,11 +62,8 @@ def test_without_a_minimum_they_are(conn):
 
 
 def test_the_command_writes_known_and_takes_a_minimum(sports_db, conn):
-    run = CliRunner().invoke(
-        ftclassify, ["predict", str(sports_db), "texts", "--known", "--min-known", "0.05"]
-    )
-    assert run.exit_code == 0, run.output
-    assert "less known than --min-known" in run.output
+    ran = run("predict", sports_db, "texts", "--known", "--min-known", "0.05")
+    assert "less known than --min-known" in ran.output
     assert value(conn, f"select max(sports_known) from texts where id > {ROWS}") < 0.05
     assert value(conn, TRAINED + "sports_known between 0 and 1") == ROWS
     assert value(conn, TRAINED + "(sports_known < 0.05) <> (sports_label is null)") == 0
@@ -118,4 +114,4 @@ async def test_the_box_and_the_command_say_what_is_known_of_a_text(sports_db, co
     page = await get(serve(sports_db), f"{address}?text={quote(FOOTBALLERS[0])}")
     assert said in page.text
     ask = ["ask", str(sports_db), "sports", FOOTBALLERS[0]]
-    assert said in CliRunner().invoke(ftclassify, ask).output
+    assert said in run(*ask).output

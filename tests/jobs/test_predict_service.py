@@ -26,7 +26,6 @@ from remote_classifier import (
     quick,
     report_table,
     reports,
-    train_at,
 )
 from running_jobs import wait_for
 from sample_databases import rows, value
@@ -60,12 +59,6 @@ from datasette_ftclassify.store.spending import spent_by_job
 from datasette_ftclassify.trainers.access import Access, Endpoint
 
 ROLES = ("label", "score", "logprob", "logprobs", "raw", "reason")
-
-
-@pytest.fixture(scope="module")
-def running() -> Iterator[tuple[OpenAIServer, str]]:
-    with OpenAIServer() as server:
-        yield server, train_at(server)
 
 
 class Town:

@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import sqlite3
-from contextlib import closing
-from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
+from commands import run, run_json
 from sample_databases import rows, value
 
-from datasette_ftclassify.cli import ftclassify
-from datasette_ftclassify.core.database import connect
 from datasette_ftclassify.core.errors import PredictError
 from datasette_ftclassify.jobs.columns import Columns
 from datasette_ftclassify.jobs.new_rows import EditSearch, queue_new_rows, submit_follow
@@ -39,17 +34,6 @@ TABLES = {
         "create table notes (a integer, b blob, message, primary key (a, b)) without rowid"
     ),
 }
-
-
-@pytest.fixture
-def conn(trained: Path):
-    with closing(connect(trained)) as conn:
-        yield conn
-
-
-@pytest.fixture
-def topics(conn):
-    return find_classifier(conn, "topics")
 
 
 def new_version(conn: sqlite3.Connection) -> None:
@@ -205,14 +189,12 @@ def test_the_command_makes_stale_answers_again(trained, conn, topics):
     with conn:
         conn.execute("update notes set message = 'A pothole' where a = 2")
     command = ["predict", str(trained), "notes", "--classifier", "topics", "--stale"]
-    told = CliRunner().invoke(ftclassify, command)
-    assert told.exit_code == 0, told.output
+    told = run(*command)
     assert "1 row of notes is stale: 1 the text was changed." in told.output
     assert "classified 1 of 1 row" in told.output
-    said = json.loads(CliRunner().invoke(ftclassify, [*command, "--json"]).stdout)
+    said = run_json(*command)
     assert (said["rows"], said["stale"]["stale"], said["stale"]["current"]) == (0, 0, 9)
-    refused = CliRunner().invoke(ftclassify, [*command, "--min-score", "0.3"])
-    assert refused.exit_code == 2
+    refused = run(*command, "--min-score", "0.3", code=2)
     assert "leave out --min-score" in refused.output
 
 

@@ -8,12 +8,11 @@ import time
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
+from commands import run
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from visiting import ROOT, get, serve
 
-from datasette_ftclassify.cli import ftclassify
 from datasette_ftclassify.cli.run_job import now_line
 from datasette_ftclassify.core.task import Task
 from datasette_ftclassify.jobs.lease import Lease
@@ -55,10 +54,10 @@ async def test_a_training_shows_the_time_left_on_its_page_and_on_the_command_lin
     assert data["share"] == 0.25
     assert data["seconds_left"] == pytest.approx(300, abs=5)
     assert data["rows_text"] == "About 5 min left"
-    listed = CliRunner().invoke(ftclassify, ["jobs", "list", str(town)]).output
+    listed = run("jobs", "list", town).output
     assert "about 5 min left" in listed
     assert "about 5 min left" in now_line(conn, get_job(conn, lease.job.id))
-    told = CliRunner().invoke(ftclassify, ["jobs", "list", str(town), "--json"]).output
+    told = run("jobs", "list", town, "--json").output
     assert json.loads(told)["jobs"][0]["seconds_left"] == pytest.approx(300, abs=5)
 
 

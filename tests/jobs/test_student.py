@@ -11,10 +11,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from click.testing import CliRunner
+from commands import run
 from sports import BASEBALL, HOCKEY, sports
 
-from datasette_ftclassify.cli import ftclassify
 from datasette_ftclassify.core.database import connect
 from datasette_ftclassify.core.errors import TrainingError
 from datasette_ftclassify.core.task import define
@@ -80,8 +79,7 @@ def test_a_student_is_tested_on_the_rows_of_its_teacher_and_says_what_it_learnt(
 
 def test_the_command_says_what_the_student_costs_in_accuracy(taught_table, tmp_path):
     path = shutil.copy(taught_table, tmp_path)
-    done = CliRunner().invoke(ftclassify, ["student", str(path), "teacher", "--json"])
-    assert done.exit_code == 0, done.output
+    done = run("student", path, "teacher", "--json")
     found = json.loads(done.output)
     assert found["classifier"] == "teacher-student"
     assert found["comparison"]["rows"] == found["metrics"]["n_test"]

@@ -12,12 +12,11 @@ from typing import Any, get_type_hints
 
 import numpy as np
 import pytest
-from click.testing import CliRunner
+from commands import run
 from folders import ROOT as FOLDER
 from sklearn.metrics import matthews_corrcoef
 from visiting import ROOT, get, seen, serve
 
-from datasette_ftclassify.cli import ftclassify
 from datasette_ftclassify.core.database import connect
 from datasette_ftclassify.core.errors import ArtifactError
 from datasette_ftclassify.core.label_kinds import MULTILABEL
@@ -60,10 +59,10 @@ async def test_a_figure_of_one_declaration_is_everywhere(matthews: None, trained
     assert f"; matthews correlation {value:.3f}; " in headline(found)
     line = rf"Matthews correlation +{value:.3f}\b"
     for words in (["evaluate", trained, "topics"], ["classifiers", "show", trained, "topics"]):
-        told = CliRunner().invoke(ftclassify, list(map(str, words)), catch_exceptions=False).stdout
+        told = run(*words).stdout
         assert re.search(line, told)
         assert HELP in told
-        as_json = CliRunner().invoke(ftclassify, [*map(str, words), "--json"]).stdout
+        as_json = run(*map(str, words), "--json").stdout
         data = json.loads(as_json)
         assert data.get("metrics", data)["matthews"] == value
     address = "/town/-/ftclassify/classifiers/topics"

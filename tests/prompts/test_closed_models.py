@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from commands import says
 from openai_server import OpenAIServer
 from service_training import MODEL, environment, quick_to_ask, town
 from train_page import PAYING, look
@@ -39,12 +40,6 @@ def on(day: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(price_table, "_now", lambda: then)
 
 
-def run(*arguments: object, code: int = 0) -> str:
-    result = CliRunner().invoke(ftclassify, [str(a) for a in arguments])
-    assert result.exit_code == code, result.output
-    return result.stdout if code == 0 else result.stderr
-
-
 @pytest.mark.parametrize("trainer", ["openai", "prompted"])
 @pytest.mark.parametrize("queue", [(), ("--queue",)])
 def test_a_closed_model_is_refused_before_anything_is_sent(
@@ -61,46 +56,46 @@ def test_a_closed_model_is_refused_before_anything_is_sent(
     monkeypatch.setenv("FTCLASSIFY_PRICES", str(tmp_path / "prices.json"))
     on("2027-01-15", monkeypatch)
     asked = ("--trainer", trainer, "--model", MODEL, "--yes", *queue)
-    said = run("train", db, *TASK, *asked, code=1)
+    said = says("train", db, *TASK, *asked, code=1)
     assert "stopped answering at 127.0.0.1" in said
     assert (
         "on 2027-01-14. Nothing was sent. There is other there, or another trainer: local" in said
     )
     assert openai_server.log == []
-    assert "no job yet" in run("jobs", "list", db)
+    assert "no job yet" in says("jobs", "list", db)
 
 
 def test_a_stopped_classifier_keeps_what_it_has_answered(
     db: Path, openai_server: OpenAIServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     paid = ("--trainer", "openai", "--model", MODEL, "--epochs", 1, "--name", "paid", "--yes")
-    run("train", db, *TASK, *paid)
+    says("train", db, *TASK, *paid)
     some = ("messages", "--classifier", "paid", "--where", "id < 20", "--yes")
-    run("predict", db, *some)
+    says("predict", db, *some)
     on("2099-01-14", monkeypatch)
     sent = len(openai_server.log)
-    said = run("predict", db, "messages", "--classifier", "paid", "--yes", code=1)
+    said = says("predict", db, "messages", "--classifier", "paid", "--yes", code=1)
     assert f"The model of paid@1, ft:{MODEL}" in said
     assert "on 2099-01-14. Its columns and stored answers stay" in said
     assert "move it to another trainer" in said
     # What was answered already costs nothing and asks nobody.
-    run("predict", db, *some)
+    says("predict", db, *some)
     assert len(openai_server.log) == sent
-    assert "stopped on 2099-01-14" in run("classifiers", "list", db)
-    moved = run("move", db, "paid", "--trainer", "local", "--name", "here", "--no-curve")
+    assert "stopped on 2099-01-14" in says("classifiers", "list", db)
+    moved = says("move", db, "paid", "--trainer", "local", "--name", "here", "--no-curve")
     assert "here@1" in moved
 
 
 def test_a_queued_job_is_refused_when_its_day_has_come(
     db: Path, openai_server: OpenAIServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run("train", db, *TASK, "--trainer", "openai", "--model", MODEL, "--name", "paid", "--yes")
-    run("predict", db, "messages", "--classifier", "paid", "--yes", "--queue")
+    says("train", db, *TASK, "--trainer", "openai", "--model", MODEL, "--name", "paid", "--yes")
+    says("predict", db, "messages", "--classifier", "paid", "--yes", "--queue")
     on("2099-02-01", monkeypatch)
     sent = len(openai_server.log)
     CliRunner().invoke(ftclassify, ["work", str(db), "--limit-usd", "5"])
     assert len(openai_server.log) == sent
-    assert "stopped answering" in run("jobs", "list", db)
+    assert "stopped answering" in says("jobs", "list", db)
 
 
 @pytest.mark.parametrize(
@@ -116,7 +111,7 @@ async def test_no_face_offers_what_is_closed(
     monkeypatch.setenv("FTCLASSIFY_USD_PER_JOB", "5")
     town(tmp_path / "town.db").close()
     on(day, monkeypatch)
-    listed = {t["name"]: t for t in json.loads(run("trainers", "--json"))["trainers"]}
+    listed = {t["name"]: t for t in json.loads(says("trainers", "--json"))["trainers"]}
     seen = await look(serve(tmp_path / "town.db", grants=PAYING))
     offers = {t["name"]: t for t in seen["trainers"]}
     for name, first in (("openai", openai), ("prompted", untuned)):
@@ -125,8 +120,8 @@ async def test_no_face_offers_what_is_closed(
         assert next(iter(proposed), None) == first
     if openai is None:
         assert "no training since 2027-01-06" in offers["openai"]["missing"]
-        assert "no training since 2027-01-06" in run("trainers")
+        assert "no training since 2027-01-06" in says("trainers")
         table = ("--text", "message", "--label", "topic")
         assert (
-            "$" not in run("check", tmp_path / "town.db", "messages", *table).split("gpt-4.1")[-1]
+            "$" not in says("check", tmp_path / "town.db", "messages", *table).split("gpt-4.1")[-1]
         )

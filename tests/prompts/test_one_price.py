@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from commands import run
 from hypothesis import given
 from hypothesis import strategies as st
 from openai_server import OpenAIServer
@@ -38,8 +39,7 @@ def test_check_names_the_price_that_train_asks_for(
         asked = estimate_train(conn, task, request, access_to(openai_server))
     words = ["check", str(tmp_path / "r.db"), "reports", "--text", "body", "--label", "topic"]
     words += ["--kind", "multiclass", "--model", MODEL, "--quick", "--json"]
-    result = CliRunner().invoke(ftclassify, words)
-    assert result.exit_code == 0, result.output
+    result = run(*words)
     told = json.loads(result.stdout)
     assert asked is not None
     assert told["estimate"]["epochs"] == asked.epochs == epochs

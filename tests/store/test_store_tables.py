@@ -14,12 +14,11 @@ from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
+from commands import run
 from running_jobs import queue_predict, without_jobs
 from sample_databases import answer, value
 from visiting import ROOT, get, serve
 
-from datasette_ftclassify.cli import ftclassify
 from datasette_ftclassify.core.database import connect
 from datasette_ftclassify.core.errors import ArtifactError, FtclassifyError
 from datasette_ftclassify.core.splits import SplitPlan
@@ -193,8 +192,7 @@ def test_functions_and_commands_say_that_it_is_a_view(trained: Path):
         assert value(conn, "select ft_classify('a drain')") is None
         assert "is a view" in answer(conn, "select ft_classify_json('a drain')")["error"]
     for command in (["classifiers", "list"], ["jobs", "list"], ["work"]):
-        result = CliRunner().invoke(ftclassify, [*command, str(trained)])
-        assert result.exit_code == 1
+        result = run(*command, trained, code=1)
         assert result.stderr.startswith(f"Error: {name} in this file is a view")
         assert result.stderr.count("\n") == 1
 

@@ -7,10 +7,9 @@ import pickle
 from contextlib import closing
 
 import pytest
-from click.testing import CliRunner
+from commands import run
 from sample_databases import answer, rows, value
 
-from datasette_ftclassify.cli import ftclassify
 from datasette_ftclassify.core.database import connect, relation
 from datasette_ftclassify.sql.functions import register
 from datasette_ftclassify.store.aliases import aliases_of, resolve_alias
@@ -120,8 +119,7 @@ def test_queries_go_on_and_say_what_is_wrong(trained, how, tmp_path):
 def test_the_command_line_says_it_in_one_line(trained, how):
     with closing(connect(trained)) as conn, conn:
         TAMPERING[how](conn)
-    result = CliRunner().invoke(ftclassify, ["evaluate", str(trained), "urgent"])
-    assert result.exit_code == 1
+    result = run("evaluate", trained, "urgent", code=1)
     assert result.stderr.startswith("Error: ")
     assert result.stderr.count("\n") == 1
 
@@ -150,8 +148,7 @@ def test_metrics_that_make_no_sense_are_said_to_be_damaged(trained):
     with closing(connect(trained)) as conn, conn:
         conn.execute("update _ftclassify_evaluations set metrics = '{\"labels\": 7}'")
     for command in (["classifiers", "list"], ["classifiers", "show"]):
-        result = CliRunner().invoke(ftclassify, [*command, str(trained)])
-        assert result.exit_code == 0
+        result = run(*command, trained)
     assert "evaluate it again" in result.stdout
 
 

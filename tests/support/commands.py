@@ -17,6 +17,12 @@ def run(*arguments: object, code: int = 0) -> Result:
     return result
 
 
+def says(*arguments: object, code: int = 0) -> str:
+    """What a command prints, or how it says that it failed."""
+    result = run(*arguments, code=code)
+    return result.stdout if code == 0 else result.stderr
+
+
 def run_json(*arguments: object) -> dict:
     """What --json prints: exactly one JSON object on standard output."""
     return json.loads(run(*arguments, "--json").stdout)

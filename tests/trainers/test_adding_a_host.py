@@ -7,10 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
+from commands import says
 from openai_server import OpenAIServer
 
-from datasette_ftclassify.cli import ftclassify
 from datasette_ftclassify.trainers import registry
 from datasette_ftclassify.trainers.openai_protocol.dialect import DIALECTS, Dialect
 
@@ -43,27 +42,21 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[OpenAIServer]:
         registry._registered.cache_clear()
 
 
-def run(*arguments: object, code: int = 0) -> str:
-    result = CliRunner().invoke(ftclassify, [str(a) for a in arguments])
-    assert result.exit_code == code, result.output + result.stderr
-    return result.stdout if code == 0 else result.stderr
-
-
 def test_an_entry_is_a_trainer_with_its_header_its_limits_and_its_fields(
     town: Path, server: OpenAIServer, vocabularies: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    listed = {t["name"]: t for t in json.loads(run("trainers", "--json"))["trainers"]}
+    listed = {t["name"]: t for t in json.loads(says("trainers", "--json"))["trainers"]}
     assert (listed["townhall"]["batch"], listed["townhall"]["deploys"]) == (False, False)
     options = {option["name"]: option for option in listed["townhall"]["options"]}
     assert options["suffix"]["most"] == 12
     task = [town, "messages", "--text", "message", "--label", "topic", "--name", "hall"]
     model = ["--trainer", "townhall", "--model", "gpt-4.1-mini", "--epochs", 2]
     train = ["train", *task, *model, "--yes"]
-    assert "Set TOWNHALL_KEY" in run(*train, code=1)
+    assert "Set TOWNHALL_KEY" in says(*train, code=1)
     monkeypatch.setenv("TOWNHALL_KEY", server.settings.api_key)
-    assert "townhall takes 12 at most" in run(*train, "--suffix", "s" * 13, code=1)
+    assert "townhall takes 12 at most" in says(*train, "--suffix", "s" * 13, code=1)
     assert server.log == []
-    made = json.loads(run(*train, "--json"))
+    made = json.loads(says(*train, "--json"))
     assert made["metrics"]["accuracy"] > made["metrics"]["majority_accuracy"]
     (created,) = [
         json.loads(request.body)
@@ -73,5 +66,5 @@ def test_an_entry_is_a_trainer_with_its_header_its_limits_and_its_fields(
     assert created["hyperparameters"] == {"n_epochs": 2}
     assert created["project"] == "town"
     assert not {"method", "metadata", "legacy_hyperparameters"} & set(created)
-    assert "cannot be asked in batches" in run("predict", town, "messages", "--classifier", "hall",
+    assert "cannot be asked in batches" in says("predict", town, "messages", "--classifier", "hall",
                                      "--batch", "--yes", code=1)  # fmt: skip

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import CliRunner
+from commands import says
 from example_packages import install
 from example_service.postroom import KEY, Postroom
 from sample_databases import town_database
@@ -21,7 +21,6 @@ from stored import list_jobs
 from visiting import get, send, serve
 
 import datasette_ftclassify
-from datasette_ftclassify.cli import ftclassify
 from datasette_ftclassify.core.database import connect
 from datasette_ftclassify.jobs.runner import run_job
 from datasette_ftclassify.sql.functions import register
@@ -56,14 +55,8 @@ def town(tmp_path: Path) -> Path:
     return tmp_path / "town.db"
 
 
-def run(*arguments: object, code: int = 0) -> str:
-    result = CliRunner().invoke(ftclassify, [str(a) for a in arguments])
-    assert result.exit_code == code, result.output + result.stderr
-    return result.stdout if code == 0 else result.stderr
-
-
 def train(town: Path, *more: object, code: int = 0) -> str:
-    return run("train", town, *TASK, "--trainer", "postroom", *more, code=code)
+    return says("train", town, *TASK, "--trainer", "postroom", *more, code=code)
 
 
 def words(room: Postroom) -> int:
@@ -74,7 +67,7 @@ def words(room: Postroom) -> int:
 def test_from_a_table_to_columns_within_limits(
     room: Postroom, town: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    listed = {t["name"]: t for t in json.loads(run("trainers", "--json"))["trainers"]}
+    listed = {t["name"]: t for t in json.loads(says("trainers", "--json"))["trainers"]}
     assert listed["postroom"]["costs_money"]
     told = train(town, code=1)
     assert f"rows will leave this machine, to {room.url.partition('//')[2]}." in told
@@ -93,10 +86,10 @@ def test_from_a_table_to_columns_within_limits(
     assert len(room.said("PUT", "/trainings/")) == 1
 
     limit = 40 * ASKED_USD
-    stopped = run("predict", town, "messages", "--yes", "--limit-usd", limit, code=1)
+    stopped = says("predict", town, "messages", "--yes", "--limit-usd", limit, code=1)
     assert "with a larger limit (--limit-usd)" in stopped
     assert 0 < words(room) - asked <= 40
-    done = json.loads(run("predict", town, "messages", "--yes", "--json"))
+    done = json.loads(says("predict", town, "messages", "--yes", "--json"))
     texts = [body["text"] for body in room.said("POST", "/models/")]
     assert len(texts) == len(set(texts))  # nothing was paid for twice, by any of the three jobs
     assert done["spent"]["usd"] == pytest.approx((words(room) - asked) * ASKED_USD)
@@ -116,7 +109,7 @@ def test_from_a_table_to_columns_within_limits(
     assert 0.2 < score < 1
     assert room.said("POST", "/models/")[-1] == {"text": lamp}
 
-    assert f"model {training['model']}" in run(
+    assert f"model {training['model']}" in says(
         "classifiers", "delete", town, "post", "--at-service", "--yes"
     )
     assert room.models == {}
@@ -186,19 +179,19 @@ async def test_a_page_trains_by_it(
 
 
 def test_an_option_of_its_own_is_on_the_command_line(room: Postroom, town: Path) -> None:
-    asked = run("train", "--help")
+    asked = says("train", "--help")
     assert "--smoothing FLOAT" in asked
     assert "Added to the count of each word. [1] (postroom)" in " ".join(asked.split())
-    assert "--smoothing" in run("move", "--help")
+    assert "--smoothing" in says("move", "--help")
     assert "must be a number from 0.01 to 100" in train(town, "--yes", "--smoothing", 0, code=1)
-    local = run("train", town, *TASK, "--smoothing", 2, code=1)
+    local = says("train", town, *TASK, "--smoothing", 2, code=1)
     assert "The option smoothing means nothing to the trainer local" in local
     train(town, "--yes", "--smoothing", 2.5)
     (body,) = room.said("PUT", "/trainings/")
     assert body["smoothing"] == 2.5
-    shown = run("jobs", "show", town, 1)
+    shown = says("jobs", "show", town, 1)
     assert "smoothing 2.5" in shown
-    listed = {t["name"]: t["options"] for t in json.loads(run("trainers", "--json"))["trainers"]}
+    listed = {t["name"]: t["options"] for t in json.loads(says("trainers", "--json"))["trainers"]}
     assert [o["name"] for o in listed["postroom"]] == ["model", "smoothing"]
 
 

@@ -34,7 +34,7 @@ from datasette_ftclassify.store.classifiers import find_classifier
 from datasette_ftclassify.store.jobs.queries import training_figures
 from datasette_ftclassify.trainers.access import Access
 from datasette_ftclassify.trainers.base import TrainerOptions, TrainingSet, no_progress
-from datasette_ftclassify.trainers.encoders import known, made_here
+from datasette_ftclassify.trainers.encoders import made_here
 from datasette_ftclassify.trainers.encoders.vector_store import store_path
 from datasette_ftclassify.trainers.local.linear import log_sigmoid, log_softmax
 from datasette_ftclassify.trainers.local.text_vectors import GivenVectors
@@ -45,6 +45,8 @@ for _package in ("torch", "transformers", "onnxscript", "onnxruntime"):
 from datasette_ftclassify.trainers.finetuning import export, loop  # noqa: E402
 from datasette_ftclassify.trainers.finetuning.training import divide  # noqa: E402
 from datasette_ftclassify.trainers.finetuning.words import choose, logits_of, mixed_model, words_of  # noqa: E402
+
+pytestmark = pytest.mark.usefixtures("nothing_loaded")
 
 ANIMALS = re.findall(r"\w+", "cat dog cow pig hen fox rat ant bee elk owl jay yak gnu cod eel")
 TOOLS = re.findall(r"\w+", "saw awl adz axe hoe jig peg pin pry rod tap vom wad nut vise file")
@@ -69,13 +71,6 @@ def rates_of_a_small_model() -> Iterator[None]:
         patch.setattr(loop, "RATE", 1e-2)
         patch.setattr(loop, "HEAD_RATE", 1e-1)
         yield
-
-
-@pytest.fixture(autouse=True)
-def nothing_loaded() -> Iterator[None]:
-    known._loaded.clear()
-    yield
-    known._loaded.clear()
 
 
 def a_table(path: Path, rows: list[tuple[str, str]] = TEXTS) -> Path:

@@ -8,7 +8,6 @@ import os
 import re
 import shutil
 import signal
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -41,6 +40,8 @@ from tests.support.training_sets import fit
 
 pytest.importorskip("onnxruntime")
 
+pytestmark = pytest.mark.usefixtures("nothing_loaded")
+
 ANIMALS = re.findall(r"\w+", "cat dog cow pig hen fox rat ant bee elk owl jay yak gnu cod eel")
 TOOLS = re.findall(r"\w+", "saw awl adz axe hoe jig peg pin pry rod tap vom wad nut")
 
@@ -55,13 +56,6 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> str:
         for word in words
     }
     return str(write_encoder(tmp_path_factory.mktemp("encoder"), vectors))
-
-
-@pytest.fixture(autouse=True)
-def nothing_loaded() -> Iterator[None]:
-    known._loaded.clear()
-    yield
-    known._loaded.clear()
 
 
 def pairs(words: list[str]) -> list[str]:

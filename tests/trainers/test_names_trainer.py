@@ -3,7 +3,6 @@ it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -34,6 +33,8 @@ from datasette_ftclassify.trainers.encoders import known
 
 pytest.importorskip("onnxruntime")
 
+pytestmark = pytest.mark.usefixtures("nothing_loaded")
+
 ANIMALS = ["cat", "dog", "cow", "pig", "hen", "fox"]
 TOOLS = ["saw", "axe", "hoe", "awl", "pry", "rod"]
 BOTH = {"animal": "", "tool": ""}
@@ -49,13 +50,6 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> str:
         for place, word in enumerate(words)
     }
     return str(write_encoder(tmp_path_factory.mktemp("encoder"), vectors))
-
-
-@pytest.fixture(autouse=True)
-def nothing_loaded() -> Iterator[None]:
-    known._loaded.clear()
-    yield
-    known._loaded.clear()
 
 
 @pytest.fixture

@@ -11,13 +11,12 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
+from commands import run
 from datasette.app import Datasette
 from datasette.plugins import pm
 from example_packages import install
 from sample_databases import answer, town_database
 
-from datasette_ftclassify.cli import ftclassify
 from datasette_ftclassify.core.database import connect
 from datasette_ftclassify.core.errors import TrainingError
 from datasette_ftclassify.sql.functions import register
@@ -80,7 +79,7 @@ def test_the_local_trainer_is_always_there():
     ]  # fmt: skip
     with pytest.raises(TrainingError, match=f"there is {', '.join(names)}"):
         get_trainer("magic")
-    listed = CliRunner().invoke(ftclassify, ["trainers"]).stdout
+    listed = run("trainers").stdout
     assert listed.count("nothing leaves this machine") == 3
     assert listed.count("once you have deployed it") == 1  # Azure's
 

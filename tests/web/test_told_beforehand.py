@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import re
 import sqlite3
-from collections.abc import Iterator
 from contextlib import closing
 from html import unescape
 from pathlib import Path
@@ -35,12 +34,6 @@ from datasette_ftclassify.web.charts import HistogramBin, histogram
 from datasette_ftclassify.web.evaluation_pictures import _label_rows
 
 CARD = "/town/-/ftclassify/classifiers/topics"
-
-
-@pytest.fixture
-def conn(trained: Path) -> Iterator[sqlite3.Connection]:
-    with closing(connect(trained)) as conn:
-        yield conn
 
 
 def run(*words: object, code: int = 0) -> str:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from commands import run
 from datasette.app import Datasette
 from datasette.utils import tilde_encode
 from openai_server import OpenAIServer
@@ -34,12 +35,6 @@ from datasette_ftclassify.store.jobs.job import Job
 from datasette_ftclassify.store.jobs.state import get_job
 from datasette_ftclassify.trainers.access import Access
 from datasette_ftclassify.web.pages.classify import result_url
-
-
-@pytest.fixture
-def conn(trained: Path) -> Iterator[sqlite3.Connection]:
-    with closing(connect(trained)) as conn:
-        yield conn
 
 
 def predictions(conn: sqlite3.Connection) -> list[Job]:
@@ -411,15 +406,9 @@ def test_a_multilabel_classifier_has_thresholds_of_its_own(conn: sqlite3.Connect
 
 
 def test_min_score_on_the_command_line(trained: Path, conn: sqlite3.Connection):
-    from click.testing import CliRunner
-
-    from datasette_ftclassify.cli import ftclassify
-
-    arguments = ["predict", str(trained), "messages", "--classifier", "topics"]
-    run = CliRunner().invoke(ftclassify, [*arguments, "--min-score", "0.9"])
-    assert run.exit_code == 0, run.output
+    ran = run("predict", trained, "messages", "--classifier", "topics", "--min-score", "0.9")
     low = value(conn, "select count(*) from messages where topics_label is null")
-    assert f"{low} rows have a score below 0.9, the minimum score, and no label." in run.output
+    assert f"{low} rows have a score below 0.9, the minimum score, and no label." in ran.output
 
 
 # What costs money

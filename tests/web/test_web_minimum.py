@@ -25,12 +25,6 @@ CARD = "/town/-/ftclassify/classifiers/topics"
 PAGE = f"{CARD}/minimum"
 
 
-@pytest.fixture
-def conn(trained: Path):
-    with closing(connect(trained)) as conn:
-        yield conn
-
-
 def kept(conn: sqlite3.Connection, name: str = "topics") -> MinimumScore | None:
     return find_minimum(conn, find_classifier(conn, name))
 

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
-from collections.abc import Iterator
-from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -13,7 +10,6 @@ from sample_databases import town_database, value
 from service_training import MODEL
 from visiting import ROOT, get, seen, send, serve, submit
 
-from datasette_ftclassify.core.database import connect
 from datasette_ftclassify.jobs.runner import run_job
 from datasette_ftclassify.trainers.access import Access
 
@@ -33,12 +29,6 @@ def path(small: Path, tmp_path: Path) -> Path:
     path = tmp_path / "town.db"
     path.write_bytes(small.read_bytes())
     return path
-
-
-@pytest.fixture
-def conn(path: Path) -> Iterator[sqlite3.Connection]:
-    with closing(connect(path)) as conn:
-        yield conn
 
 
 async def test_from_the_form_to_the_choice(path, conn):
