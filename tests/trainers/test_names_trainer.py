@@ -159,7 +159,9 @@ async def test_a_page_makes_one_of_a_list_of_labels(path: Path, folder: str) -> 
     page = "/things/-/ftclassify/train"
     shown = (await get(datasette, f"{page}.json?table=things", "ann")).json()
     offer = next(offer for offer in shown["trainers"] if offer["name"] == "names")
-    assert [field["name"] for field in offer["settings"]] == ["names-descriptions"]
+    descriptions, encoder = offer["settings"]
+    assert descriptions["name"] == "names-descriptions"
+    assert encoder["name"] == "names-encoder"  # which was named on this machine
     assert "needs no labelled rows" in offer["can"]
     html = (await get(datasette, f"{page}?table=things", "ann")).text
     assert "<dt>Sentence encoder</dt><dd" in html
