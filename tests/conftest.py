@@ -121,6 +121,26 @@ def conn(path: Path) -> Iterator[sqlite3.Connection]:
 
 
 @pytest.fixture
+def db(tmp_path: Path, openai_server: OpenAIServer, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A new database of messages, for commands whose environment names the server."""
+    from service_training import environment, town
+
+    for name, setting in environment(openai_server).items():
+        monkeypatch.setenv(name, setting)
+    town(tmp_path / "town.db").close()
+    return tmp_path / "town.db"
+
+
+@pytest.fixture
+def quick() -> Iterator[None]:
+    """See `quick_to_ask`."""
+    from service_training import quick_to_ask
+
+    with quick_to_ask():
+        yield
+
+
+@pytest.fixture
 def nothing_loaded() -> Iterator[None]:
     """Keeps no sentence encoder in memory, from before nor for later."""
     from datasette_ftclassify.trainers.encoders import known

@@ -8,21 +8,15 @@ from pathlib import Path
 
 import pytest
 from commands import says
-from service_training import MODEL, environment, quick_to_ask, town
+from service_training import MODEL, quick_to_ask
 
 from datasette_ftclassify.core.database import connect
 from datasette_ftclassify.store.classifiers import find_classifier
 from datasette_ftclassify.store.spending import spent_on_classifier
 
+pytestmark = pytest.mark.usefixtures("vocabularies")
+
 TASK = ["messages", "--text", "message", "--label", "topic"]
-
-
-@pytest.fixture
-def db(tmp_path: Path, openai_server, vocabularies, monkeypatch) -> Path:
-    for name, setting in environment(openai_server).items():
-        monkeypatch.setenv(name, setting)
-    town(tmp_path / "town.db").close()
-    return tmp_path / "town.db"
 
 
 def train(db: Path, name: str, trainer: str, *more: object) -> dict:

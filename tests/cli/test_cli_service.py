@@ -13,25 +13,13 @@ from click.testing import CliRunner
 from openai_server import OpenAIServer
 from programs import Program, datasette
 from running_jobs import wait_for
-from service_training import MODEL, environment, quick_to_ask, town
+from service_training import MODEL, environment, town
 
 from datasette_ftclassify.cli import ftclassify
 from datasette_ftclassify.core.database import connect
 from datasette_ftclassify.store.jobs.state import get_job
 
-
-@pytest.fixture(autouse=True)
-def quick():
-    with quick_to_ask():
-        yield
-
-
-@pytest.fixture
-def db(tmp_path: Path, openai_server, monkeypatch) -> Path:
-    for name, setting in environment(openai_server).items():
-        monkeypatch.setenv(name, setting)
-    town(tmp_path / "town.db").close()
-    return tmp_path / "town.db"
+pytestmark = pytest.mark.usefixtures("quick")
 
 
 def run(*arguments: object, code: int = 0, said: str = "") -> str:

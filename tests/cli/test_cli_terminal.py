@@ -14,7 +14,7 @@ from click.testing import CliRunner
 from commands import run
 from running_jobs import wait_for
 from sample_databases import value
-from service_training import MODEL, environment, town
+from service_training import MODEL
 from terminal import Terminal
 
 from datasette_ftclassify.cli import ftclassify
@@ -27,14 +27,6 @@ from datasette_ftclassify.store.jobs.state import add_event, add_job, claim_job,
 TASK = ["messages", "--text", "message", "--label", "topic"]
 BASE = [*TASK, "--trainer", "prompted", "--model", MODEL, "--name", "base"]
 CTRL_C = "\x03"
-
-
-@pytest.fixture
-def db(tmp_path: Path, openai_server, monkeypatch) -> Path:
-    for name, setting in environment(openai_server).items():
-        monkeypatch.setenv(name, setting)
-    town(tmp_path / "town.db").close()
-    return tmp_path / "town.db"
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sample_databases import rows, value
 from scipy.stats import binomtest
-from service_training import access_to, quick_to_ask, request, topics, town
+from service_training import access_to, request, topics, town
 from service_workflow import reports
 
 from datasette_ftclassify.core.database import connect
@@ -30,11 +30,7 @@ from datasette_ftclassify.store.evaluations import evaluation_text, metrics_of, 
 from datasette_ftclassify.store.splits import Membership
 from datasette_ftclassify.web import headline_figures
 
-
-@pytest.fixture(autouse=True)
-def quick():
-    with quick_to_ask():
-        yield
+pytestmark = pytest.mark.usefixtures("quick")
 
 
 @pytest.fixture(scope="module")

@@ -15,16 +15,7 @@ from openai_server import OpenAIServer
 from programs import Program
 from running_jobs import PATIENCE
 from sample_databases import rows, value
-from service_training import (
-    MODEL,
-    access_to,
-    environment,
-    estimate_train,
-    quick_to_ask,
-    request,
-    topics,
-    town,
-)
+from service_training import MODEL, access_to, environment, estimate_train, request, topics, town
 from working import work
 
 from datasette_ftclassify.core.database import connect
@@ -52,6 +43,8 @@ from datasette_ftclassify.store.spending import Spent, spent_by_job
 from datasette_ftclassify.store.splits import Membership
 from datasette_ftclassify.trainers.base import TrainerOptions
 
+pytestmark = pytest.mark.usefixtures("quick")
+
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
@@ -62,12 +55,6 @@ def path(tmp_path: Path) -> Path:
 def conn(path):
     with closing(town(path)) as conn:
         yield conn
-
-
-@pytest.fixture(autouse=True)
-def quick():
-    with quick_to_ask():
-        yield
 
 
 class Killed(BaseException):

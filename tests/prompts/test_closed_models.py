@@ -10,28 +10,16 @@ import pytest
 from click.testing import CliRunner
 from commands import says
 from openai_server import OpenAIServer
-from service_training import MODEL, environment, quick_to_ask, town
+from service_training import MODEL, town
 from train_page import PAYING, look
 from visiting import serve
 
 from datasette_ftclassify.cli import ftclassify
 from datasette_ftclassify.prompts import price_table
 
+pytestmark = pytest.mark.usefixtures("quick")
+
 TASK = ("messages", "--text", "message", "--label", "topic")
-
-
-@pytest.fixture(autouse=True)
-def quick():
-    with quick_to_ask():
-        yield
-
-
-@pytest.fixture
-def db(tmp_path: Path, openai_server: OpenAIServer, monkeypatch: pytest.MonkeyPatch) -> Path:
-    for name, setting in environment(openai_server).items():
-        monkeypatch.setenv(name, setting)
-    town(tmp_path / "town.db").close()
-    return tmp_path / "town.db"
 
 
 def on(day: str, monkeypatch: pytest.MonkeyPatch) -> None:
