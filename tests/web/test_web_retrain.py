@@ -52,3 +52,11 @@ async def test_a_table_that_never_ends_holds_the_page_up_no_longer_than_a_query(
     page = await get(datasette, PAGE, ROOT)
     assert page.status_code == 200
     assert "is not counted here" in seen(page.text)
+
+
+async def test_rows_that_cannot_be_read_are_an_error_to_programs_too(path: Path) -> None:
+    with closing(connect(path)) as conn, conn:
+        conn.execute("alter table messages rename column message to body")
+    refused = await get(serve(path), f"{PAGE}.json", ROOT)
+    assert refused.status_code == refused.json()["status"] == 400
+    assert refused.json()["ok"] is False

@@ -132,4 +132,4 @@ async def _shown(ask: PageRequest) -> Response:
     }
     if problem:
         data |= {"error": problem, "errors": [problem], "status": 400}
-    return await show(ask, data, more=more)
+    return await show(ask, data, more=more, status=ask.status if readable else 400)
