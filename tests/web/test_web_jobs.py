@@ -198,13 +198,13 @@ async def test_why_a_job_waits_is_for_those_who_may_do_something(town: Path, con
     assert "OPERATORS_LIMIT" not in (await get(datasette, f"{PAGE}{job_id}.json", "rita")).text
 
 
-@pytest.mark.parametrize("path", ["", ".json"])
-async def test_jobs_of_unseen_tables_are_not_there(town: Path, conn, path: str):
+@pytest.mark.parametrize("suffix", ["", ".json"])
+async def test_jobs_of_unseen_tables_are_not_there(town: Path, conn, suffix: str):
     job = paid_training(conn)
     datasette = serve(town, tables={"messages": {"allow": {"id": ROOT}}})
-    assert (await get(datasette, f"{PAGE}{job.id}{path}")).status_code == 404
-    assert (await get(datasette, f"{PAGE}999{path}")).status_code == 404
-    assert (await get(datasette, f"{PAGE}{job.id}{path}", ROOT)).status_code == 200
+    assert (await get(datasette, f"{PAGE}{job.id}{suffix}")).status_code == 404
+    assert (await get(datasette, f"{PAGE}999{suffix}")).status_code == 404
+    assert (await get(datasette, f"{PAGE}{job.id}{suffix}", ROOT)).status_code == 200
 
 
 async def test_the_buttons_are_those_that_the_state_allows(town: Path, conn):
