@@ -174,6 +174,15 @@ def test_stale_rows_are_listed_page_by_page(conn, topics):
     assert stale_rows(conn, plan, 4, age="classifier") == ([], None)
 
 
+def test_a_column_that_is_gone_holds_no_answers(conn, topics):
+    fill(conn, "a rowid")
+    predict_rows(conn, topics, "notes")
+    (answers,) = answers_in(conn, "notes")
+    with conn:
+        conn.execute(f"alter table notes rename column {answers.column} to was")
+    assert answers_in(conn, "notes") == []
+
+
 def test_without_the_column_nothing_is_told(conn, topics):
     fill(conn, "a rowid")
     predict_rows(conn, topics, "notes", PredictRequest(columns=Columns.named("x")))
