@@ -22,6 +22,7 @@ from sample_databases import rows, value
 from serving import serving
 from stored import list_jobs
 from tables import HOSTILE_NAMES
+from visiting import fault_of_the_oldest
 from visitor import MODERN, Visitor
 
 from datasette_ftclassify.core.database import connect, quote
@@ -146,6 +147,7 @@ async def test_a_row_with_a_compound_key(trained: Path, conn: sqlite3.Connection
     assert rows(conn, "select b from notes where topics_label is not null") == [(2,)]
 
 
+@fault_of_the_oldest
 @pytest.mark.parametrize("name", HOSTILE_NAMES)
 async def test_hostile_names(trained: Path, conn: sqlite3.Connection, name: str):
     table = f"<b>{name}" if name.strip() else name
