@@ -193,7 +193,7 @@ def tuned() -> Iterator[tuple[OpenAIServer, OpenAI, str]]:
 
 
 def _is_roomy() -> bool:
-    """Whether temporary files may be kept in memory, programs among them."""
+    """Whether the files of tests may be kept in memory, programs among them."""
     try:
         found = os.statvfs(MEMORY)
     except (AttributeError, OSError):
@@ -203,11 +203,10 @@ def _is_roomy() -> bool:
 
 def pytest_configure(config: pytest.Config) -> None:
     # Nobody needs these files after a power cut, and a disk takes 10 ms to confirm a transaction.
-    if "TMPDIR" not in os.environ and _is_roomy():
+    if "PYTEST_DEBUG_TEMPROOT" not in os.environ and _is_roomy():
         memory = tempfile.TemporaryDirectory(prefix="ftclassify-tests-", dir=MEMORY)
         config.add_cleanup(memory.cleanup)
-        os.chmod(memory.name, 0o755)  # as that of the system, for tests that act as another user
-        os.environ["TMPDIR"] = tempfile.tempdir = memory.name
+        os.environ["PYTEST_DEBUG_TEMPROOT"] = memory.name
     # For fixtures that outlive a test; never the ledger of whoever runs the tests.
     folder = tempfile.TemporaryDirectory(prefix="ftclassify-ledger-")
     config.add_cleanup(folder.cleanup)
