@@ -30,8 +30,9 @@ from datasette_ftclassify.store.classifiers import find_classifier
 from datasette_ftclassify.web.routing import _body
 
 SCRIPT = "<script>alert(1)</script>"
-PRODUCT = "{{ 7777*7 }}{% raw %}"
-"""Anybody who evaluates it writes 54439."""
+PRODUCT = "{{ 77**11 }}{% raw %}"
+EVALUATED = str(77**11)
+"""What anybody who evaluates it writes, too long to stand in a fingerprint by chance."""
 
 BRACKET = "" if is_065() else "]"  # Datasette 0.65 cannot show such a table at all
 NAMES = [
@@ -50,7 +51,7 @@ WORDS = ["drain flood pipe", "noise music night", "tree park bench", "road kerb 
 CELLS = [SCRIPT, "'\"><svg onload=alert(1)>", "x" * 100_000, "nul\x00byte", "🦉" * 50,
          "\u202eالعربية שלום", PRODUCT, "</textarea></pre></title><script>alert(1)</script>",
          "&lt;b&gt; &#60;", "javascript:alert(1)", "]]>--><!--", "\r\n\x1b[31m"]  # fmt: skip
-DATABASE = "to'wn & <b>{{ 7777*7 }}"
+DATABASE = "to'wn & <b>{{ 77**11 }}"
 
 
 class Page(HTMLParser):
@@ -86,7 +87,7 @@ class Page(HTMLParser):
 
 def check_html(text: str, address: str, own: set[str]) -> Page:
     """Nothing on the page came from a name or a cell; `own` are Datasette's inline scripts."""
-    assert "54439" not in text, address
+    assert EVALUATED not in text, address
     page = Page(text)
     assert not page.tags & {"img", "b", "iframe", "object"}, address
     for name, value in page.attributes:
@@ -102,7 +103,7 @@ def check_html(text: str, address: str, own: set[str]) -> Page:
 
 @pytest.mark.parametrize(
     "text",
-    [SCRIPT, "<p onclick='alert(1)'>", "<img src=x>", "<a href='javascript:alert(1)'>", "54439",
+    [SCRIPT, "<p onclick='alert(1)'>", "<img src=x>", "<a href='javascript:alert(1)'>", EVALUATED,
      '<p title="" onmouseover="alert(1)\'">', '<p x"y>'],
 )  # fmt: skip
 def test_a_page_that_lets_them_through_is_found(text: str):
@@ -143,7 +144,7 @@ def _rows() -> Iterator[tuple[str, str, str | None]]:
 
 
 def _title(number: int) -> str:
-    return ["plain", f"{SCRIPT}'\"{{{{ 7777*7 }}}}/% .?#&", "שלום العربية 🦉 [x"][number]
+    return ["plain", f"{SCRIPT}'\"{{{{ 77**11 }}}}/% .?#&", "שלום العربية 🦉 [x"][number]
 
 
 @pytest.fixture(scope="module")
@@ -257,7 +258,7 @@ async def test_datasettes_pages_of_hostile_tables_with_our_columns(hostile: Path
         address = f"/{tilde_encode(hostile.stem)}/{tilde_encode(name)}?_size=50"
         response = await get(datasette, address, ROOT)
         assert response.status_code == 200
-        assert "54439" not in response.text
+        assert EVALUATED not in response.text
         assert 'class="ft-score"' in response.text
         page = Page(response.text)
         assert not page.tags & {"img", "b", "iframe"}
