@@ -29,7 +29,7 @@ from ..trainers.access import Access
 from .agreements import agree
 from .estimates import JobEstimate, agreed, check_answers, estimate_requests
 from .lease import Lease, leased
-from .load_classifier import load_inference_client, prices_of, service_of
+from .load_classifier import load_inference_client, paid_service, prices_of
 from .remote.answer_cache import is_sound
 from .remote.concurrency import RetryPolicy
 from .remote.predict import open_inference_loop
@@ -91,15 +91,11 @@ def estimate_text(classifier: Classifier, text: str, access: Access) -> JobEstim
     Raises AccessError without a key, TrainingError when the model answers no more, or its trainer
     is not here.
     """
-    service = service_of(classifier)
-    if service is None or not service.capabilities.costs_money:
+    if paid_service(classifier) is None:
         return None
-    inference_client, prices = (
-        load_inference_client(classifier, access),
-        prices_of(classifier, access),
-    )
+    client, prices = load_inference_client(classifier, access), prices_of(classifier, access)
     check_answers(classifier)
-    return estimate_requests(inference_client, [classifier.task.read(text)], prices, tries=TRIES)
+    return estimate_requests(client, [classifier.task.read(text)], prices, tries=TRIES)
 
 
 def ask_text(

@@ -28,7 +28,7 @@ from .check import RowsDigest
 from .check_results import Checked, check_rows
 from .estimates import JobEstimate, check_answers, estimate_requests, estimate_texts, without_answer
 from .evaluate import read_test_rows
-from .load_classifier import load_inference_client, prices_of, service_of
+from .load_classifier import load_inference_client, paid_service, prices_of
 from .plan import Plan, PredictRequest
 from .rows import Rows
 from .stored_check import StoredFinding
@@ -159,8 +159,8 @@ def confirm_predict(
     Raises AccessError without a key, SourceError for a condition that does not run.
     """
     classifier = plan.classifier
-    service = service_of(classifier)
-    if service is None or not service.capabilities.costs_money:
+    service = paid_service(classifier)
+    if service is None:
         return None
     texts = plan.rows.sample(conn, SCANNED, SCANNED_CHARACTERS)
     total = plan.rows.count(conn)
@@ -179,8 +179,8 @@ def confirm_evaluate(
 
     Raises EvaluationError when there is no row to evaluate on, AccessError without a key.
     """
-    service = service_of(classifier)
-    if service is None or not service.capabilities.costs_money:
+    service = paid_service(classifier)
+    if service is None:
         return None
     rows, _ = read_test_rows(conn, classifier)
     keys = {row.text or "": row.key for row in reversed(rows)}

@@ -62,6 +62,12 @@ def service_of(classifier: TrainedModel) -> Service | None:
     return trainer if isinstance(trainer, Service) else None
 
 
+def paid_service(classifier: TrainedModel) -> Service | None:
+    """The same where its answers cost money; else None."""
+    service = service_of(classifier)
+    return service if service is not None and service.capabilities.costs_money else None
+
+
 def is_elsewhere(classifier: TrainedModel) -> bool | None:
     """Whether the model is at a service; None where its trainer is not installed."""
     try:

@@ -49,15 +49,9 @@ def may_run(conn: sqlite3.Connection, job: Job, access: Access) -> str | None:
     """
     if why := why_not_agreed(conn, job, access):
         return why
-    if access.usd_per_job is not None or access.usd_per_day is not None or is_ending(job):
+    if is_ending(job) or (paid := paid_trainer(conn, job)) is None:
         return None
-    paid = paid_trainer(conn, job)
-    if paid is None:
-        return None
-    return (
-        f"Job {job.id} costs money ({paid}), and no limit is set: set FTCLASSIFY_USD_PER_JOB or "
-        "FTCLASSIFY_USD_PER_DAY."
-    )
+    return access.why_unlimited(f"Job {job.id} ({paid})")
 
 
 def work(

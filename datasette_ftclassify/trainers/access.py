@@ -46,6 +46,17 @@ class Access:
     ledger: str | None = None
     encoder: str | None = None
 
+    def why_unlimited(self, what: str) -> str | None:
+        """Why `what`, which costs money, may not begin from a page or a queue: nobody has said how
+        much may be spent. None where somebody has."""
+        if self.usd_per_job is not None or self.usd_per_day is not None:
+            return None
+        return (
+            f"{what} costs money, and no limit is set: the operator sets usd_per_job or "
+            "usd_per_day for datasette-ftclassify, or FTCLASSIFY_USD_PER_JOB or "
+            "FTCLASSIFY_USD_PER_DAY."
+        )
+
     def endpoint(self, trainer: str) -> Endpoint:
         """Of a trainer; an empty one when nothing is known of it."""
         return self.endpoints.get(trainer, Endpoint())

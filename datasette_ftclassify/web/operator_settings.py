@@ -61,19 +61,17 @@ async def access_of(datasette: Datasette) -> Access:
     return replace(access, endpoints=endpoints)
 
 
+async def access_or_why(datasette: Datasette) -> tuple[Access, str | None]:
+    """The same, or nothing and why that is not known."""
+    try:
+        return await access_of(datasette), None
+    except AccessError as error:
+        return Access(), str(error)
+
+
 def limits_of(access: Access) -> dict[str, float | None]:
     """What may be spent here, as pages and JSON have it."""
     return {"usd_per_job": access.usd_per_job, "usd_per_day": access.usd_per_day}
-
-
-def require_limits(title: str, access: Access) -> None:
-    """Raises AccessError when nobody has said how much may be spent from pages."""
-    if access.usd_per_job is None and access.usd_per_day is None:
-        raise AccessError(
-            f"{title} costs money, and this Datasette has no limit of what may be spent: "
-            "its operator sets usd_per_job or usd_per_day for datasette-ftclassify, or "
-            "FTCLASSIFY_USD_PER_JOB or FTCLASSIFY_USD_PER_DAY."
-        )
 
 
 def _secrets() -> dict[str, list[str]]:

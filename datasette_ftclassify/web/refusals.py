@@ -7,8 +7,6 @@ from typing import Any
 from ..core.errors import FtclassifyError
 from ..core.typed_json import as_json
 
-TICK = "Fix the rows, or tick the box beside the button to pay all the same."
-
 
 class NotAllowed(FtclassifyError):
     """The visitor may not do what this form says, though perhaps what it says with other fields."""

@@ -15,12 +15,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from glob import escape, glob, has_magic
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Annotated, Any, TypedDict
 
-from ...core.errors import ArtifactError, PredictError, SourceError
+from ...core.errors import PredictError, SourceError
 from ...core.humanize import counted
 from ...core.new_files import writing_into
-from ...core.typed_json import as_json
+from ...core.typed_json import as_json, read_stored
 from ...core.untrusted_json import JsonObject, read_object
 from ..columns import Columns
 from ..model_files import PortableModel, load_model
@@ -221,12 +221,21 @@ def _check_targets(parts: dict[str, list[Part]]) -> None:
                 )
 
 
+def _is_below(place: str) -> bool:
+    """Whether it is in the folder of the answers."""
+    return not Path(place).is_absolute() and ".." not in Path(place).parts
+
+
 class Recorded(TypedDict):
     """Of a file that was read: its size and last change, as of `Part`, and what it has become."""
 
     bytes: int
     changed: int
-    parts: list[str]
+    parts: list[Annotated[str, _is_below]]
+
+
+class _Record(TypedDict):
+    files: dict[str, Recorded]
 
 
 def _recorded(out: Path, parts: Sequence[Part]) -> Recorded:
@@ -256,23 +265,13 @@ def _read_record(out: Path, about: JsonObject) -> dict[str, Recorded]:
     with path.open("rb") as file:
         text = file.read(MOST_RECORD + 1).decode("utf-8", "replace")
     record = read_object(text, RECORD, most_bytes=MOST_RECORD, most_items=MOST_RECORD // 20)
-    files = record.get("files")
-    if not isinstance(files, dict) or not all(_is_recorded(one) for one in files.values()):
-        raise ArtifactError(f"{path} is damaged: choose another folder.")
+    kept = read_stored(_Record, record, f"{path} was", "choose another folder")
     for name, what in (("model", "another model"), ("settings", "other columns or minimums")):
         if record.get(name) != about[name]:
             raise PredictError(f"{out} has the answers of {what}: choose another folder.")
     if (record.get("format"), record.get("part_rows")) != (FORMAT, formats.PART_ROWS):
         raise PredictError(f"{out} was written by another version: choose another folder.")
-    return files
-
-
-def _is_recorded(one: object) -> bool:
-    parts = one.get("parts") if isinstance(one, dict) else None
-    return isinstance(parts, list) and all(
-        isinstance(place, str) and not Path(place).is_absolute() and ".." not in Path(place).parts
-        for place in parts
-    )
+    return kept["files"]
 
 
 def _write_record(out: Path, record: JsonObject) -> None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from datasette.utils.asgi import Forbidden, NotFound
 
 from ...core.database import relation
-from ...core.errors import AccessError, PredictError
+from ...core.errors import PredictError
 from ...core.humanize import one_or_more
 from ...core.strengths import PROMISES, STRENGTHS
 from ...core.time_limit import TooSlow, within
@@ -39,9 +39,9 @@ from ..finding_links import review_urls
 from ..form_fields import FieldError
 from ..job_facts import RUN_ELSEWHERE
 from ..lifespan import has_worker
-from ..operator_settings import access_of, limits_of, require_limits
+from ..operator_settings import access_of, limits_of
+from ..paying import require_may_pay, require_priced, require_said
 from ..permissions import PREDICT, SPEND, WRITES, is_modern, may_write
-from ..refusals import TICK, NotAgreed
 from ..registry import MenuItem, page
 from ..responses import done, form_page, show
 
@@ -129,17 +129,14 @@ async def _act(ask: PageRequest) -> Response:
     choice = pick(allowed, form.classifier)
     access = await access_of(ask.datasette)
     if choice.paid:
-        if not await ask.may(SPEND):
-            raise Forbidden(f"{choice.title} costs money: that needs the permission {SPEND}.")
-        require_limits(choice.title, access)
+        await require_may_pay(ask, choice.title, access)
         await bring_up_to_date(ask)
     prepared = await read_aside(ask, lambda conn: _prepare(conn, form, choice, access))
-    confirmed = ask.checked("confirm")
-    despite = prepared.refusal is None or ask.checked("despite_findings")
-    if prepared.paid and _asks(prepared) and not (confirmed and despite):
-        why = asks_to_confirm(choice.title, prepared.estimate, prepared.refusal, confirmed)
-        found = {} if prepared.confirmation is None else as_json(prepared.confirmation)
-        raise NotAgreed(why, prepared, f"{prepared.refusal} {TICK}" if confirmed else None, found)
+    if prepared.paid and _asks(prepared):
+        asks = asks_to_confirm(choice.title, prepared.estimate)
+        found, refusal = prepared.confirmation, prepared.refusal
+        data = {} if found is None else as_json(found)
+        require_said(ask, ask.checked("confirm"), asks, prepared, refusal=refusal, data=data)
     if prepared.slow and prepared.request.limit_usd is None:
         raise FieldError("limit_usd", "There is no estimate: say what it may cost at most.")
     job = await queue_aside(ask, lambda conn: _submit(conn, form, prepared, access))
@@ -174,8 +171,8 @@ def _prepare(conn: sqlite3.Connection, form: Form, choice: Choice, access: Acces
             found = confirm_predict(conn, plan, request, access)
     except TooSlow:
         slow = True
-    if choice.paid and found is not None and found.estimate.usd is None:
-        raise AccessError(f"{classifier.title} cannot be kept to a limit: {found.estimate.note}")
+    if choice.paid and found is not None:
+        require_priced(classifier.title, found.estimate)
     return _Prepared(classifier, request, plan, found, choice.paid, slow, spent_today(access))
 
 
@@ -227,18 +224,8 @@ async def _review(ask: PageRequest, form: Form, prepared: _Prepared) -> Response
     })  # fmt: skip
 
 
-def asks_to_confirm(
-    title: str, estimate: JobEstimate | None, refusal: str | None, confirmed: bool
-) -> str:
-    """The error for a program that has not agreed to everything.
-
-    title:     of the classifier
-    refusal:   of the errors that were found
-    confirmed: the price has been agreed to
-    """
-    despite = "" if refusal is None else f"{refusal} Send despite_findings to pay all the same. "
-    if confirmed:
-        return despite.rstrip()
+def asks_to_confirm(title: str, estimate: JobEstimate | None) -> str:
+    """What a program is told that has not agreed to the price. title: of the classifier"""
     if estimate is None:
         return (
             "There are too many rows to estimate the cost: send confirm with limit_usd, what it "
@@ -246,7 +233,7 @@ def asks_to_confirm(
         )
     return (
         f"{title} sends {estimate.requests:,} requests, {estimate.price}. {estimate.note} "
-        f"{despite}Send confirm to agree, and limit_usd for what it may cost at most."
+        "Send confirm to agree, and limit_usd for what it may cost at most."
     )
 
 

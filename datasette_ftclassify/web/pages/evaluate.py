@@ -10,21 +10,21 @@ from typing import TYPE_CHECKING, Any
 
 from datasette.utils.asgi import Forbidden
 
-from ...core.errors import AccessError, EvaluationError, FtclassifyError
+from ...core.errors import EvaluationError, FtclassifyError
 from ...core.numbers import LIMIT_USD
 from ...core.typed_json import as_json
 from ...jobs.confirming import EvaluateConfirmation, confirm_evaluate
 from ...jobs.evaluate import submit_evaluate
-from ...jobs.load_classifier import service_of
+from ...jobs.load_classifier import paid_service
 from ...jobs.remote.model_names import deploy
 from ...jobs.remote.models import deploys
 from ...store.classifiers import find_by_id
 from ..background_reads import bring_up_to_date, queue_aside, read_aside
 from ..finding_links import review_urls
 from ..form_fields import number
-from ..operator_settings import access_of, require_limits
-from ..permissions import DELETE, SPEND, TRAIN
-from ..refusals import TICK, NotAgreed, NotAllowed
+from ..operator_settings import access_of
+from ..paying import require_may_pay, require_priced, require_said
+from ..permissions import DELETE, TRAIN
 from ..registry import page
 from ..responses import done, form_page, show
 from .classify import asks_to_confirm
@@ -54,26 +54,19 @@ async def evaluate_page(ask: PageRequest) -> Response:
     return await form_page(ask, _show, _start)
 
 
-def _is_paid(classifier: Classifier) -> bool:
-    service = service_of(classifier)
-    return service is not None and service.capabilities.costs_money
-
-
 async def _start(ask: PageRequest) -> Response:
     classifier = ask.classifier
     access = await _require(ask, classifier)
     classifier = await _deployed(ask, classifier, access)
-    if _is_paid(classifier):
+    if paid_service(classifier) is not None:
         await bring_up_to_date(ask)
     found = await _confirmation(ask, classifier, access)
     limit = number("limit_usd", ask.one("limit_usd"), LIMIT_USD)
     estimate = None if found is None else found.estimate
     if found is not None and found.estimate.requests:
-        refusal, confirmed = found.review.refusal, ask.checked("confirm")
-        if not confirmed or (refusal and not ask.checked("despite_findings")):
-            why = asks_to_confirm(classifier.title, found.estimate, refusal, confirmed)
-            data = _about(classifier, found, None)
-            raise NotAgreed(why, found, f"{refusal} {TICK}" if confirmed else None, data)
+        asks = asks_to_confirm(classifier.title, found.estimate)
+        data, refusal = _about(classifier, found, None), found.review.refusal
+        require_said(ask, ask.checked("confirm"), asks, found, refusal=refusal, data=data)
     job = await queue_aside(
         ask,
         lambda conn: submit_evaluate(
@@ -91,10 +84,8 @@ async def _require(ask: PageRequest, classifier: Classifier) -> Access:
             f"{ask.database} cannot be changed here, so an evaluation could not be kept in it."
         )
     access = await access_of(ask.datasette)
-    if _is_paid(classifier):
-        if not await ask.may(SPEND):
-            raise NotAllowed(f"{classifier.title} costs money: that needs the permission {SPEND}.")
-        require_limits(classifier.title, access)
+    if paid_service(classifier) is not None:
+        await require_may_pay(ask, classifier.title, access)
     return access
 
 
@@ -112,8 +103,8 @@ async def _confirmation(
     ask: PageRequest, classifier: Classifier, access: Access
 ) -> EvaluateConfirmation | None:
     found = await read_aside(ask, lambda conn: confirm_evaluate(conn, classifier, access))
-    if found is not None and found.estimate.requests and found.estimate.usd is None:
-        raise AccessError(f"{classifier.title} cannot be kept to a limit: {found.estimate.note}")
+    if found is not None:
+        require_priced(classifier.title, found.estimate)
     return found
 
 
@@ -122,7 +113,7 @@ def _about(
 ) -> dict[str, Any]:
     """found: None: it costs nothing, or nobody knows what; problem: why it cannot be evaluated"""
     about = {"classifier": classifier.name, "version": classifier.version,
-             "paid": _is_paid(classifier), "problem": problem}  # fmt: skip
+             "paid": paid_service(classifier) is not None, "problem": problem}  # fmt: skip
     return {**about, **({"estimate": None, "review": None} if found is None else as_json(found))}
 
 

@@ -19,11 +19,12 @@ from ..background_reads import bring_up_to_date, queue_aside, read_aside, requir
 from ..classifier_names import require_may_replace
 from ..datasette_reads import page_seconds
 from ..finding_links import review_urls
-from ..operator_settings import access_of, limits_of
+from ..operator_settings import access_of, access_or_why, limits_of
+from ..paying import require_may_pay
 from ..permissions import TRAIN
 from ..registry import page
 from ..responses import done, form_page, show
-from .train import access_or_none, agreed_estimate, require_may_pay
+from .train import agreed_estimate
 
 if TYPE_CHECKING:
     from datasette.utils.asgi import Response
@@ -67,7 +68,7 @@ async def _train(ask: PageRequest) -> Response:
     task, request = await read_aside(ask, lambda conn: version_request(conn, classifier))
     access = await access_of(ask.datasette)
     if get_trainer(request.trainer).capabilities.costs_money:
-        await require_may_pay(ask, access)
+        await require_may_pay(ask, f"A new version of {classifier.name}", access)
         await bring_up_to_date(ask)
     await require_may_replace(ask, classifier.name, instead="")
     if ask.checked("only_if_better"):
@@ -124,7 +125,7 @@ async def _shown(ask: PageRequest) -> Response:
         "settings_list": settings,
         "confirmed": None if confirmation is None else confirmation.review,
         **await review_urls(ask, confirmation, classifier.task.source),
-        "limits": limits_of((await access_or_none(ask))[0]),
+        "limits": limits_of((await access_or_why(ask.datasette))[0]),
         "choices": _NoFields(),
         "ready": readable,
         "fixed": True,

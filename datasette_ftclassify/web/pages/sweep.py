@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from datasette.utils.asgi import NotFound
 
-from ...core.humanize import dollars
-from ...core.numbers import AGREED_USD, LIMIT_USD, WHOLE
+from ...core.numbers import LIMIT_USD, WHOLE
 from ...jobs.plausible import check_plausible
 from ...jobs.sweep import (
     Sweep,
@@ -22,7 +21,6 @@ from ...jobs.sweep import (
     sweeps_of,
 )
 from ...jobs.sweep_result import SweepResult, sweep_result
-from ...jobs.train_plan import MORE
 from ...store.jobs.queue import put_in_queue
 from ...store.schema import transaction
 from ..background_reads import bring_up_to_date, read_aside, require_file, write_aside
@@ -31,12 +29,11 @@ from ..finding_links import review_urls
 from ..form_fields import number, whole
 from ..lifespan import wake
 from ..operator_settings import access_of
+from ..paying import require_agreed, require_may_pay
 from ..permissions import TRAIN
-from ..refusals import TICK, NotAgreed
 from ..registry import page
 from ..responses import done, form_page, show
 from ..train_form import Choices
-from .train import require_may_pay
 
 if TYPE_CHECKING:
     from datasette.utils.asgi import Response
@@ -113,9 +110,12 @@ async def _start(ask: PageRequest) -> Response:
     price = await read_aside(ask, lambda conn: price_sweep(conn, sweep, access))
     price.limits(limit)
     if price.paid:
-        await require_may_pay(ask, access)
+        await require_may_pay(ask, "The sweep", access)
         await bring_up_to_date(ask)
-        _require_agreed(ask, price)
+        refusal, data = price.paid[0].review.refusal, _priced(price)
+        require_agreed(
+            ask, price.usd, price.text, price, refusal=refusal, what="Together it", data=data
+        )
     elif not ask.checked("despite_findings"):
         await read_aside(ask, lambda conn: check_plausible(conn, sweep.task))
     where = ask.url("sweep", table=sweep.task.source, sweep=sweep.id)
@@ -129,21 +129,6 @@ async def _start(ask: PageRequest) -> Response:
     wake(ask.datasette)
     data = {"sweep": sweep.id, "jobs": [job.id for job in jobs], "url": where}
     return await done(ask, where, data, "The trainings have started.")
-
-
-def _require_agreed(ask: PageRequest, price: SweepPrice) -> None:
-    """Raises NotAgreed while something is left to be agreed to."""
-    refusal = price.paid[0].review.refusal
-    on_page = f"{refusal} {TICK}" if refusal and ask.one("confirm_usd") else None
-    data = _priced(price)
-    despite = f" {refusal} Send despite_findings to pay all the same." if refusal else ""
-    confirmed = number("confirm_usd", ask.one("confirm_usd"), AGREED_USD)
-    if confirmed is None or price.usd is None or price.usd > confirmed * MORE:
-        said = "" if confirmed is None else f", more than the {dollars(confirmed)} agreed to"
-        problem = f"Together it will cost {price.text}{said}. To agree, send confirm_usd.{despite}"
-        raise NotAgreed(problem, price, on_page, data)
-    if refusal and not ask.checked("despite_findings"):
-        raise NotAgreed(despite.strip(), price, on_page, data)
 
 
 def _priced(price: SweepPrice) -> dict[str, Any]:

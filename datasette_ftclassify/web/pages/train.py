@@ -7,16 +7,13 @@ import asyncio
 import sqlite3
 from typing import TYPE_CHECKING, Any
 
-from ...core.errors import AccessError, FtclassifyError, Implausible, LimitReached, TemplateError
-from ...core.humanize import dollars
+from ...core.errors import AccessError, FtclassifyError, Implausible, TemplateError
 from ...core.label_kinds import KINDS
-from ...core.numbers import AGREED_USD
 from ...core.task import Task
 from ...jobs.check import submit_check
 from ...jobs.confirming import TrainConfirmation, confirm_train
 from ...jobs.plausible import check_plausible
 from ...jobs.settings import CheckSettings, settings_of
-from ...jobs.train_plan import MORE
 from ...jobs.train_request import TrainRequest
 from ...store.jobs.job import Job
 from ...trainers.access import Access
@@ -29,10 +26,9 @@ from ..classifier_names import require_may_replace
 from ..column_suggestions import TablePreview, preview_table
 from ..filters import left_behind
 from ..finding_links import review_urls
-from ..form_fields import number
-from ..operator_settings import access_of, limits_of
+from ..operator_settings import access_of, access_or_why, limits_of
+from ..paying import require_agreed, require_may_pay
 from ..permissions import SPEND, TRAIN
-from ..refusals import TICK, NotAgreed, NotAllowed
 from ..registry import MenuItem, page
 from ..responses import done, form_page, show
 from ..train_form import Choices, declared_options
@@ -100,7 +96,7 @@ async def _form(ask: PageRequest) -> Response:
     checked = check_or_none(job) if job else None
     report = report_of(ask, checked, look.source) if checked else None
     current = job is not None and is_about(job, look)
-    access, trouble = await access_or_none(ask)
+    access, trouble = await access_or_why(ask.datasette)
     offered = await asyncio.to_thread(offers, look.choices, access, checked if current else None)
     data = {
         "database": ask.database,
@@ -189,18 +185,10 @@ async def _as_checked(ask: PageRequest, choices: Choices, check: str) -> Choices
     return Choices.read(choices.table, settings_of(job, CheckSettings).fields)
 
 
-async def access_or_none(ask: PageRequest) -> tuple[Access, str | None]:
-    """What trainers may reach and spend, or why that is not known."""
-    try:
-        return await access_of(ask.datasette), None
-    except AccessError as error:
-        return Access(), str(error)
-
-
 async def _ask_for_dates(ask: PageRequest) -> None:
     """So that until when models answer stands beside them, as their hosts say it now."""
     if await ask.may(SPEND):
-        access, _ = await access_or_none(ask)
+        access, _ = await access_or_why(ask.datasette)
         await asyncio.to_thread(ask_for_dates, access)
 
 
@@ -225,7 +213,7 @@ async def _act(ask: PageRequest) -> Response:
 
 async def _check(ask: PageRequest, choices: Choices) -> Response:
     plan = choices.plan()
-    access, _ = await access_or_none(ask)
+    access, _ = await access_or_why(ask.datasette)
     task = await read_aside(ask, choices.task)
     chosen = get_trainer(choices.trainer or TrainRequest.trainer)
     model = choices.setting(chosen.name, "model") or None
@@ -255,7 +243,7 @@ async def _train(ask: PageRequest, choices: Choices) -> Response:
     trainer = get_trainer(choices.trainer or TrainRequest.trainer)
     access = await access_of(ask.datasette)
     if trainer.capabilities.costs_money:
-        await require_may_pay(ask, access)
+        await require_may_pay(ask, trainer.title, access)
         await bring_up_to_date(ask)
     missing = await asyncio.to_thread(why_not, trainer, access)
     if missing:
@@ -282,43 +270,14 @@ def _host(trainer: Trainer, access: Access) -> str | None:
     return trainer.host(access.endpoint(trainer.name))
 
 
-async def require_may_pay(ask: PageRequest, access: Access) -> None:
-    """Raises NotAllowed or LimitReached unless the visitor may spend, and somebody has said how
-    much."""
-    if not await ask.may(SPEND):
-        raise NotAllowed(f"You may not start paid work: it needs the permission {SPEND}.")
-    if access.usd_per_job is None and access.usd_per_day is None:
-        raise LimitReached(NO_LIMIT)
-
-
-NO_LIMIT = (
-    "A paid training cannot be started from a page before a limit is set: whoever runs this "
-    "server sets usd_per_job or usd_per_day in the configuration of datasette-ftclassify, or "
-    "FTCLASSIFY_USD_PER_JOB or FTCLASSIFY_USD_PER_DAY in its environment."
-)
-
-
 async def agreed_estimate(
     ask: PageRequest, task: Task, request: TrainRequest, access: Access
 ) -> TrainEstimate | None:
-    """The estimate, once somebody has agreed to it; None when there is nothing to pay.
-
-    Raises NotAgreed when nobody has, or it has become more than was agreed to, or the checks found
-    an error that nobody has agreed to.
-    """
-    confirmed = number("confirm_usd", ask.one("confirm_usd"), AGREED_USD)
+    """The estimate, once somebody has agreed to it; None when there is nothing to pay. Raises as
+    `require_agreed` does."""
     found = await read_aside(ask, lambda conn: confirm_train(conn, task, request, access))
     if found is None:
         return None
-    estimate, refusal = found.estimate, found.review.refusal
-    despite = refusal is None or ask.checked("despite_findings")
-    said_despite = f" {refusal} Send despite_findings to pay all the same." if refusal else ""
-    if confirmed is not None and estimate.usd is not None and estimate.usd <= confirmed * MORE:
-        if not despite:
-            raise NotAgreed(said_despite.strip(), found, f"{refusal} {TICK}")
-        return estimate
-    said = "" if confirmed is None else f", more than the {dollars(confirmed)} that were agreed to"
-    raise NotAgreed(
-        f"It will cost {estimate.price}{said}. To agree to that, send confirm_usd.{said_despite}",
-        found,
-    )
+    estimate = found.estimate
+    require_agreed(ask, estimate.usd, estimate.price, found, refusal=found.review.refusal)
+    return estimate

@@ -13,8 +13,6 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypedDict
 
-from datasette.utils.asgi import Forbidden
-
 from ...core.errors import AccessError, FtclassifyError
 from ...core.humanize import dollars
 from ...core.numbers import AGREED_USD
@@ -32,8 +30,9 @@ from ...store.published import why_unasked
 from ...trainers.access import Access
 from ..background_reads import bring_up_to_date, path_of, read_aside, write_aside
 from ..form_fields import number
-from ..operator_settings import access_of, plugin_settings, require_limits
-from ..permissions import SPEND, VIEW
+from ..operator_settings import access_of, plugin_settings
+from ..paying import require_may_pay
+from ..permissions import VIEW
 from ..registry import page
 from ..responses import show
 
@@ -166,7 +165,7 @@ async def _of_service(ask: PageRequest, classifier: Classifier, text: str) -> _O
     try:
         access = await _may_ask(ask, classifier)
         estimate = await read_aside(ask, lambda conn: estimate_text(classifier, text, access))
-    except (FtclassifyError, Forbidden) as error:
+    except FtclassifyError as error:
         if ask.method == "POST":
             raise
         who = identity_of(classifier)
@@ -186,15 +185,10 @@ async def _of_service(ask: PageRequest, classifier: Classifier, text: str) -> _O
 
 
 async def _may_ask(ask: PageRequest, classifier: Classifier) -> Access:
-    """Raises Forbidden or FtclassifyError when the visitor cannot have it asked."""
+    """Raises FtclassifyError when the visitor cannot have it asked."""
     title = classifier.title
     if (why := why_unasked(classifier)) is not None:
         raise FtclassifyError(why)
-    if not await ask.may(SPEND):
-        raise Forbidden(
-            f"{title} has no stored answer for this text, and a request costs money: that needs "
-            f"the permission {SPEND}."
-        )
     if not ask.db.is_mutable:
         raise FtclassifyError(
             f"{title} has no stored answer for this text, and {ask.database} cannot be changed "
@@ -202,7 +196,8 @@ async def _may_ask(ask: PageRequest, classifier: Classifier) -> Access:
         )
     path_of(ask)
     access = await access_of(ask.datasette)
-    require_limits(title, access)
+    what = f"{title} has no stored answer for this text, and a request"
+    await require_may_pay(ask, what, access)
     return access
 
 
