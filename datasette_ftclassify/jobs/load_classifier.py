@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import date
 from typing import TYPE_CHECKING, Protocol
 
@@ -248,18 +248,30 @@ def load_answerer(
 ) -> Answerer:
     """Loads the artifact. Raises ArtifactError for a damaged one, TrainingError for an unknown
     trainer, or one whose models are not in the file."""
+    return answerer_maker(conn, classifier, schema)()
+
+
+def answerer_maker(
+    conn: sqlite3.Connection, classifier: Classifier, schema: str = "main"
+) -> Callable[[], Answerer]:
+    """Reads the artifact; what it gives loads it, in any thread. Both raise as `load_answerer`."""
     trainer = get_trainer(classifier.trainer)
     if not isinstance(trainer, Learner):
         raise TrainingError(
             f"The model of {classifier.title} is at a service ({classifier.trainer}), not here."
         )
-    predictor = trainer.load(classifier.header, load_parts(conn, classifier, schema))
-    labels = classifier.labels
-    if not fits(predictor, labels):
-        raise ArtifactError(
-            f"Classifier {classifier.title} is damaged: its labels do not fit its weights."
-        )
-    return Answerer(predictor, labels, label_thresholds(find_minimum(conn, classifier, schema)))
+    labels, parts = classifier.labels, load_parts(conn, classifier, schema)
+    thresholds = label_thresholds(find_minimum(conn, classifier, schema))
+
+    def make() -> Answerer:
+        predictor = trainer.load(classifier.header, parts)
+        if not fits(predictor, labels):
+            raise ArtifactError(
+                f"Classifier {classifier.title} is damaged: its labels do not fit its weights."
+            )
+        return Answerer(predictor, labels, thresholds)
+
+    return make
 
 
 def label_thresholds(minimum: MinimumScore | None) -> np.ndarray | None:

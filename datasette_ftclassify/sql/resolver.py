@@ -2,17 +2,14 @@
 
 SQLite is asked whether the file has changed (`pragma data_version` for other connections,
 `total_changes` for our own). Only then is the name looked up again, and only a different training
-is loaded. Loaded classifiers are shared by the connections of a process. Of a classifier whose
-model is at a service nothing is loaded: only the stored answers are used.
+is loaded (`loading`). Of a classifier whose model is at a service nothing is: only the stored
+answers are used.
 """
 
 from __future__ import annotations
 
 import sqlite3
-import threading
 import time
-import weakref
-from collections import OrderedDict
 from collections.abc import Callable
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -21,6 +18,7 @@ from ..core.database import quote
 from ..core.errors import ClassifierNotFound, FtclassifyError
 from ..core.prediction import Answerer
 from ..core.sqlite_errors import SQLITE_ERRORS
+from ..jobs.load_classifier import answerer_maker, service_of
 from ..store.artifacts import artifact_size
 from ..store.cell_size import LONGEST_NAME
 from ..store.classifiers import find_classifier, has_store
@@ -28,15 +26,13 @@ from ..store.minimum_scores import find_minimum
 from ..store.tables import check_tables
 from ..trainers.access import Access
 from ..trainers.configuration import read_access
+from . import loading
 from .classifier import SqlClassifier
 from .local_classifier import AnswerMemo, LocalClassifier
 from .query_limit import QueryLimit, QueryStopped, was_stopped
 
 if TYPE_CHECKING:
     from .remote_classifier import ConnectionInference
-
-MAX_LOADED = 8
-"""Classifiers kept in memory at once, in all."""
 
 CHECK_EVERY = 0.001
 """Seconds for which the answer of `pragma data_version` is trusted while call follows call."""
@@ -102,8 +98,8 @@ class Resolver:
         self._version_queries: list[str] = []
         self._known: dict[object, SqlClassifier | FtclassifyError] = {}
         self._missing: dict[object, FtclassifyError] = {}
-        with _lock:
-            _resolvers.add(self)
+        with loading.lock:
+            loading.users.add(self)
 
     def rest(self) -> None:
         """Drops its cache, unless it is in use just now. Any thread may call this."""
@@ -173,7 +169,7 @@ class Resolver:
         if isinstance(named, bytes):
             raise ClassifierNotFound("A classifier is named by a text, not by a BLOB.")
         name = None if named is None else str(named)
-        if len(self._known) >= MAX_LOADED:
+        if len(self._known) >= loading.MAX_LOADED:
             self._known.clear()
         # Listed anew for each look-up: a database may have been attached since the last one.
         schemas = _schemas(conn)
@@ -200,33 +196,28 @@ class Resolver:
         classifier = find_classifier(conn, name, schema)
         minimum = find_minimum(conn, classifier, schema)
         state = self._state
+        if service_of(classifier) is not None:
+            from .remote_classifier import RemoteClassifier
+
+            return RemoteClassifier(
+                classifier,
+                minimum,
+                schema,
+                path,
+                state.connection,
+                state.inference,
+                state.limit.check,
+            )
+
+        def read() -> tuple[Callable[[], Answerer], int]:
+            size = artifact_size(conn, classifier, schema)
+            loading.make_room(size)
+            return answerer_maker(conn, classifier, schema), size
+
         # A database in memory has no file to be known by but its own connection.
-        key = (path or f"memory-{id(conn)}", classifier.uid)
-        with _lock:
-            kept = _answerers.get(key)
-        if kept is None:
-            # Outside the lock: a large classifier must not make the small ones wait.
-            from ..jobs.load_classifier import load_answerer, service_of
-
-            if service_of(classifier) is not None:
-                from .remote_classifier import RemoteClassifier
-
-                return RemoteClassifier(
-                    classifier,
-                    minimum,
-                    schema,
-                    path,
-                    state.connection,
-                    state.inference,
-                    state.limit.check,
-                )
-            _make_room(artifact_size(conn, classifier, schema))
-            kept = load_answerer(conn, classifier, schema), artifact_size(conn, classifier, schema)
-        with _lock:
-            _answerers[key] = kept
-            _answerers.move_to_end(key)
-        _make_room(0)
-        return LocalClassifier(classifier, minimum, kept[0], state.memo, state.limit.check)
+        key = path or f"memory-{id(conn)}", classifier.uid
+        answerer = loading.loaded(key, read, state.limit.check)
+        return LocalClassifier(classifier, minimum, answerer, state.memo, state.limit.check)
 
 
 def _schemas(conn: sqlite3.Connection) -> list[tuple[str, str]]:
@@ -235,27 +226,5 @@ def _schemas(conn: sqlite3.Connection) -> list[tuple[str, str]]:
     return [(name, path or "") for _, name, path in rows if name != "temp"]
 
 
-MAX_LOADED_BYTES = 400_000_000
-"""Of what was read from files for all classifiers in memory; one is kept, whatever its size."""
-
 AT_REST = 1.0
 """Seconds after which a connection that asks for no classifier is taken to be done."""
-
-_resolvers: weakref.WeakSet[Resolver] = weakref.WeakSet()
-_answerers: OrderedDict[tuple[str, str], tuple[Answerer, int]] = OrderedDict()
-_lock = threading.Lock()
-
-
-def _make_room(size: int) -> None:
-    """Forgets the classifiers that were asked least lately, where they and a new one of so many
-    bytes would be too many; connections at rest, which know them as well, forget all of theirs."""
-    with _lock:
-        before = len(_answerers)
-        while len(_answerers) > 1 and (
-            len(_answerers) > MAX_LOADED
-            or sum(known for _, known in _answerers.values()) + size > MAX_LOADED_BYTES
-        ):
-            _answerers.popitem(last=False)
-        if len(_answerers) < before:
-            for resolver in list(_resolvers):
-                resolver.rest()

@@ -14,10 +14,12 @@ from inspect import signature
 from typing import TYPE_CHECKING, TypeVar
 
 from ..core.errors import FtclassifyError
-from ..core.sqlite_errors import SQLITE_ERRORS
-from ..core.time_limit import within
+from ..core.sqlite_errors import OPERATIONAL_ERRORS, SQLITE_ERRORS
+from ..core.time_limit import TooSlow, within
+from ..sql.loading import has_to_wait
 from ..sql.table_guard import reading_ours
 from ..store.tables import check_tables
+from .loading import StillLoading
 
 if TYPE_CHECKING:
     from datasette.app import Datasette
@@ -46,13 +48,19 @@ async def read(
     """What a function finds with one of Datasette's connections for reading.
 
     clock: see `within`; by default that of the thread's work
-    Raises ArtifactError when our tables are not tables like ours, TooSlow after so many seconds.
+    Raises ArtifactError when our tables are not tables like ours, TooSlow after so many seconds,
+    StillLoading.
     """
 
     def run(conn: sqlite3.Connection) -> T:
-        with reading_ours(conn), within(conn, seconds, clock):
-            check_tables(conn)
-            return function(conn)
+        try:
+            with reading_ours(conn), within(conn, seconds, clock):
+                check_tables(conn)
+                return function(conn)
+        except (TooSlow, *OPERATIONAL_ERRORS):
+            if has_to_wait():
+                raise StillLoading from None
+            raise
 
     result: T = await database.execute_fn(run)
     return result

@@ -56,6 +56,8 @@ PARTS = {
 }
 About = Literal["instance", "database", "table", "classifier", "job"]
 CLASSIFIERS = "_ftclassify_classifiers"
+RETRY_AFTER = "5"
+"""Seconds after which a busy server is worth asking again."""
 MAX_BODY = 2_000_000
 """Bytes of a form or of JSON: a text to try, never a table."""
 
@@ -128,10 +130,10 @@ class Route:
                 raise
             return error_response(str(error), _status(error))
         except FtclassifyError as error:
-            return await _error_response(datasette, request, error)
+            return await error_answer(datasette, request, error)
         except SQLITE_ERRORS as error:  # a stranger's file may hold anything in our tables' place
             _log.exception("SQLite could not answer %s", request.path)
-            return await _error_response(datasette, request, Unreadable(error))
+            return await error_answer(datasette, request, Unreadable(error))
 
     async def _let_in(self, request: Request, datasette: Datasette, action: str) -> PageRequest:
         if self.about == "instance":
@@ -283,13 +285,17 @@ def error_response(
     return Response.json({**body, **about, **(data or {})}, status=status)
 
 
-async def _error_response(
-    datasette: Datasette, request: Request, error: FtclassifyError
-) -> Response:
+async def error_answer(datasette: Datasette, request: Request, error: FtclassifyError) -> Response:
+    """An error in the form that was asked for."""
+    status = _status(error)
     if wants_json(request):
         more = error.data if isinstance(error, NotAgreed) else None
-        return error_response(str(error), _status(error), error.fields, more)
-    return await error_page(datasette, request, error)
+        response = error_response(str(error), status, error.fields, more)
+    else:
+        response = await error_page(datasette, request, error)
+    if status == 503:
+        response.headers["retry-after"] = RETRY_AFTER
+    return response
 
 
 async def error_page(datasette: Datasette, request: Request, error: Exception) -> Response:

@@ -12,12 +12,14 @@ import threading
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Executor, Future
 from contextvars import ContextVar, copy_context
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
 from datasette.utils import await_me_maybe
 
 from ..sql.table_guard import TableGuard
+from .loading import read_when_loaded
 from .permissions import may_read_ours
 
 if TYPE_CHECKING:
@@ -129,7 +131,8 @@ class _Readers(Executor):
         self._threads = threads
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
-        return self._threads.submit(copy_context().run, _serve, fn, *args, **kwargs)
+        read = partial(copy_context().run, _serve, fn, *args, **kwargs)
+        return read_when_loaded(self._threads.submit, read)
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         self._threads.shutdown(wait=wait, cancel_futures=cancel_futures)

@@ -422,16 +422,16 @@ def test_tokens_are_counted_for_a_model(conn, vocabularies):
 
 
 def test_what_cannot_be_loaded_is_not_tried_for_every_row(trained, monkeypatch):
-    from datasette_ftclassify.jobs import load_classifier
+    from datasette_ftclassify.sql import resolver
 
     tried = []
-    load = load_classifier.load_answerer
+    maker = resolver.answerer_maker
 
     def counted(*arguments):
         tried.append(1)
-        return load(*arguments)
+        return maker(*arguments)
 
-    monkeypatch.setattr(load_classifier, "load_answerer", counted)
+    monkeypatch.setattr(resolver, "answerer_maker", counted)
     with closing(connect(trained)) as conn, conn:
         conn.execute("update _ftclassify_artifacts set data = x'00' where part = 'weights'")
     with closing(connect(trained)) as conn:
@@ -445,11 +445,11 @@ def test_what_cannot_be_loaded_is_not_tried_for_every_row(trained, monkeypatch):
 
 
 def test_loaded_classifiers_have_a_limit_of_memory_in_all(trained, monkeypatch):
-    from datasette_ftclassify.sql import resolver
+    from datasette_ftclassify.sql import loading, resolver
 
     names = ("topics", "urgent", "subjects")
-    monkeypatch.setattr(resolver, "_answerers", OrderedDict())
-    monkeypatch.setattr(resolver, "MAX_LOADED_BYTES", 1_000_000)
+    monkeypatch.setattr(loading, "_answerers", OrderedDict())
+    monkeypatch.setattr(loading, "MAX_LOADED_BYTES", 1_000_000)
     monkeypatch.setattr(resolver, "AT_REST", 0.0)
     with closing(connect(trained)) as conn, closing(connect(trained)) as other:
         register(conn)
@@ -457,12 +457,12 @@ def test_loaded_classifiers_have_a_limit_of_memory_in_all(trained, monkeypatch):
         first = value(other, "select ft_classify('a drain', 'topics')")
         for name in names:
             assert value(conn, "select ft_classify('a drain', ?)", [name]) is not None
-            sizes = [size for _, size in resolver._answerers.values()]
+            sizes = [size for _, size in loading._answerers.values()]
             assert sum(sizes) <= 1_000_000 or len(sizes) == 1
-        gone = weakref.ref(next(iter(resolver._answerers.values()))[0])
+        gone = weakref.ref(next(iter(loading._answerers.values()))[0])
         assert value(other, "select ft_classify('a drain', 'topics')") == first
         gc.collect()
-        assert gone() is None or len(resolver._answerers) > 1
+        assert gone() is None or len(loading._answerers) > 1
 
 
 def test_known_tells_texts_of_other_kinds(conn):
