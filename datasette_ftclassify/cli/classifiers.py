@@ -44,11 +44,9 @@ def list_command(database: str, as_json: bool) -> None:
     """List all classifiers and their versions."""
     from ..store.damaged import damaged_classifiers
     from ..store.summaries import summaries
-    from ..store.used_version import is_used
 
     with open_database(database) as conn:
         found, damaged = summaries(conn), damaged_classifiers(conn)
-        used = {one.classifier.id for one in found if is_used(conn, one.classifier)}
     if as_json:
         print_json({
             "classifiers": [_listed(summary) for summary in found],
@@ -59,12 +57,12 @@ def list_command(database: str, as_json: bool) -> None:
         echo("There is no classifier yet: make one with datasette ftclassify train.")
     for summary in found:
         row = _listed(summary)
-        mark = "*" if summary.default and summary.classifier.id in used else " "
+        mark = "*" if summary.default else " "
         echo(
             f"{mark} {summary.classifier.title}  {row['trainer']}, {row['kind']},"
             f" {len(row['labels'])} labels, {rows_text(row['training_rows'])} of {row['source']},"
             f" {row['created_at']}  {row['quality']}{_interval(summary)}"
-            f"{_stops(row['shutdown_date'])}{_also(summary.aliases)}"
+            f"{_unused(summary)}{_stops(row['shutdown_date'])}{_also(summary.aliases)}"
         )
     for one in damaged:
         echo(f"! {one.title}  {one.why}")
@@ -103,6 +101,10 @@ def _interval(summary: Summary) -> str:
     return f" ({found})" if found else ""
 
 
+def _unused(summary: Summary) -> str:
+    return "" if summary.used else ", not in use"
+
+
 def _also(aliases: tuple[str, ...]) -> str:
     return f"  also called {', '.join(aliases)}" if aliases else ""
 
@@ -125,16 +127,13 @@ def show(database: str, name: str | None, as_json: bool) -> None:
     from ..store.published import why_unasked
     from ..store.reports import calibration_text
     from ..store.summaries import summarise
-    from ..store.used_version import is_used
 
     with open_database(database) as conn:
         classifier = find_classifier(conn, name)
         summary = summarise(conn, classifier)
         facts = service_facts(conn, classifier)
-        used = is_used(conn, classifier)
     details = {
         **_listed(summary),
-        "used": used,
         "task": classifier.task.to_dict(),
         "report": classifier.report,
         "metrics": summary.metrics,
@@ -145,9 +144,9 @@ def show(database: str, name: str | None, as_json: bool) -> None:
         print_json(details)
         return
     task = classifier.task
-    unused = "" if used else ", not in use"
+    used = ", the default" if summary.default else _unused(summary)
     by = f"by the {classifier.trainer} trainer"
-    echo(f"{classifier.title}: {classifier.labels.kind}, {by}{unused}")
+    echo(f"{classifier.title}: {classifier.labels.kind}, {by}{used}")
     echo(f"  text    {', '.join(task.text)} of {task.source}")
     echo(f"  labels  {', '.join(classifier.labels.names)}")
     if task.merged:

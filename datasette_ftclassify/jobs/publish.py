@@ -38,7 +38,6 @@ from ..store.classifiers import Classifier, find_classifier, list_classifiers, r
 from ..store.published import (
     Published,
     copy_classifiers,
-    default_of,
     is_ours,
     kept_counts,
     service_hosts,
@@ -54,7 +53,7 @@ from .as_published import as_published
 class PublishedCopy:
     """What a copy holds, and what it does not.
 
-    classifiers:   NAME@VERSION of those that answer; default: what answers without a name
+    classifiers:   NAME@VERSION of those that answer; default: of what answers without a name
     tables, views: names, with the rows of tables
     removed:       {table or view that stayed behind: rows, None for a view}
     referred:      {table that stayed behind: columns of the copy that refer to it}
@@ -278,7 +277,7 @@ def _known(
     return PublishedCopy(
         path=str(out),
         classifiers=titles,
-        default=default_of(conn, chosen) if chosen else None,
+        default=find_classifier(conn).title if chosen else None,
         tables={name: row_count(tables, "main", name) for name in names},
         views=views,
         removed={name: _rows(conn, name) for name in selection.gone},

@@ -27,7 +27,7 @@ def stays(copy: PublishedCopy) -> Iterator[str]:
     for name in copy.views:
         yield f"view {name}"
     for title in copy.classifiers:
-        default = ", the default" if title.rpartition("@")[0] == copy.default else ""
+        default = ", the default" if title == copy.default else ""
         yield f"classifier {title}{default}"
         if needs := copy.encoders.get(title):
             yield (

@@ -15,7 +15,6 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timezone
-from itertools import groupby
 from typing import Any
 
 from ..core.database import did_you_mean, quote
@@ -163,7 +162,7 @@ def has_store(conn: sqlite3.Connection, schema: str = "main") -> bool:
 def find_classifier(
     conn: sqlite3.Connection, name: str | None = None, schema: str = "main"
 ) -> Classifier:
-    """The classifier called `name` (newest version), `name@version`, or the default one.
+    """The classifier called `name` (the version in use), `name@version`, or the default one.
 
     Raises ClassifierNotFound, or ArtifactError when what is stored makes no sense.
     """
@@ -316,12 +315,6 @@ def list_classifiers(
     with reading_store():
         found = list(_undamaged(conn, schema, name))
     return sorted(found, key=lambda c: (c.name, -c.version))
-
-
-def newest_versions(conn: sqlite3.Connection) -> list[Classifier]:
-    """The newest version of each name, by name. Raises as `list_classifiers` does."""
-    by_name = groupby(list_classifiers(conn), key=lambda c: c.name)
-    return [next(versions) for _, versions in by_name]
 
 
 def _undamaged(conn: sqlite3.Connection, schema: str, name: str | None) -> Iterator[Classifier]:

@@ -105,12 +105,12 @@ def copy_classifiers(
         for alias in aliases_of(conn, name, SOURCE):
             conn.execute(SETTING, [f"{ALIAS}{alias}", name])
         _copy_columns(conn, name, tables)
-    default = default_of(conn, [one.classifier for one in published])
+    default = _default_of(conn, [one.classifier for one in published])
     conn.execute(SETTING, ["default", default])
     conn.execute(SETTING, [PUBLISHED, "true"])
 
 
-def default_of(conn: sqlite3.Connection, published: Sequence[Classifier]) -> str:
+def _default_of(conn: sqlite3.Connection, published: Sequence[Classifier]) -> str:
     """The default's name in the copy: the same one, or else the newest that goes along."""
     default = default_name(conn, SOURCE)
     names = {one.name for one in published}

@@ -12,6 +12,7 @@ from ..core.labels import LabelSet
 from .aliases import aliases_of
 from .classifiers import LISTED_BYTES, Classifier, default_name, has_store, list_classifiers
 from .evaluations import evaluation_text, metrics_of
+from .used_version import used_ids
 
 if TYPE_CHECKING:
     from ..metrics.result import Evaluation
@@ -19,13 +20,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Summary:
-    """A classifier, whether it is the default, its newest metrics (None: not evaluated), and the
-    earlier names that it answers to.
+    """A classifier, its newest metrics (None: not evaluated), and the earlier names that it answers
+    to.
 
+    used:    whether its name stands for this version
+    default: whether it answers where no classifier is named
     problem: why there are no metrics although it was evaluated
     """
 
     classifier: Classifier
+    used: bool
     default: bool
     metrics: Evaluation | None
     aliases: tuple[str, ...] = ()
@@ -44,6 +48,7 @@ class Summary:
         return {
             "classifier": classifier.name,
             "version": classifier.version,
+            "used": self.used,
             "default": self.default,
             "aliases": list(self.aliases),
             "trainer": classifier.trainer,
@@ -71,6 +76,7 @@ def summarise(conn: sqlite3.Connection, classifier: Classifier) -> Summary:
 def summaries_of(conn: sqlite3.Connection, classifiers: Sequence[Classifier]) -> list[Summary]:
     """Of these, in their order. Of a list, metrics are read as far as LISTED_BYTES go."""
     default = default_name(conn) if classifiers else None
+    used = used_ids(conn, classifiers)
     left = LISTED_BYTES
     found = []
     for classifier in classifiers:
@@ -85,7 +91,9 @@ def summaries_of(conn: sqlite3.Connection, classifiers: Sequence[Classifier]) ->
         except ArtifactError:
             problem = "Its evaluation is damaged: evaluate it again."
         aliases = tuple(aliases_of(conn, classifier.name))
-        found.append(Summary(classifier, classifier.name == default, metrics, aliases, problem))
+        is_used = classifier.id in used
+        is_default = is_used and classifier.name == default
+        found.append(Summary(classifier, is_used, is_default, metrics, aliases, problem))
     return found
 
 

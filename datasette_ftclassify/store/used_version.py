@@ -4,17 +4,26 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from collections.abc import Iterable
 from typing import Any
 
 from ..core.errors import FtclassifyError
-from .classifiers import Classifier, find_row
+from .classifiers import Classifier, find_row, list_classifiers
 from .schema import transaction
 
 
-def is_used(conn: sqlite3.Connection, classifier: Classifier) -> bool:
-    """Whether its name stands for this version, without a number."""
-    row = find_row(conn, classifier.name, "main")
-    return row is not None and row[0] == classifier.id
+def used_ids(conn: sqlite3.Connection, classifiers: Iterable[Classifier]) -> set[int]:
+    """The ids of the versions that the names of these classifiers stand for, read or not."""
+    rows = (find_row(conn, name, "main") for name in {one.name for one in classifiers})
+    return {row[0] for row in rows if row is not None}
+
+
+def used_versions(conn: sqlite3.Connection) -> list[Classifier]:
+    """Of each name the version that it stands for, by name, without damaged ones. Raises as
+    `list_classifiers` does."""
+    found = list_classifiers(conn)
+    used = used_ids(conn, found)
+    return [one for one in found if one.id in used]
 
 
 def use_version(conn: sqlite3.Connection, classifier: Classifier) -> None:
@@ -34,7 +43,7 @@ def use_version(conn: sqlite3.Connection, classifier: Classifier) -> None:
             [f"{classifier.title} is used instead.", classifier.name, classifier.version],
         )
         conn.execute(f"{change} ? where id = ?", [json.dumps(report), classifier.id])
-        if not is_used(conn, classifier):
+        if classifier.id not in used_ids(conn, [classifier]):
             raise FtclassifyError(
                 f"{classifier.title} cannot be used yet: evaluate it first, and delete later "
                 "versions that are damaged."

@@ -16,9 +16,10 @@ from ..jobs.load_classifier import service_of
 from ..jobs.row_updates import RowUpdates
 from ..jobs.rows import Rows
 from ..present.writing import triggers_sentence
-from ..store.classifiers import Classifier, find_classifier, find_for_table, list_classifiers
+from ..store.classifiers import Classifier, find_for_table, list_classifiers
 from ..store.jobs.new_rows import list_following
 from ..store.jobs.state import get_job
+from ..store.used_version import used_ids
 from .classify_form import Form, named_columns, row_condition
 from .filters import RowFilter, read_filters
 
@@ -49,7 +50,7 @@ class ChoiceOnPage(TypedDict):
     classifier: str
     version: int
     title: str
-    newest: bool
+    used: bool
     source: str
     kind: str
     one_label: bool
@@ -98,14 +99,14 @@ class Facts(TypedDict, total=False):
 class Choice:
     """A classifier that fits the table.
 
-    newest: it is the version that the name alone stands for
+    used:   it is the version that the name alone stands for
     remote: texts are sent somewhere else
     paid:   its answers cost money
     batch:  its service takes many requests at once, for less
     """
 
     classifier: Classifier
-    newest: bool
+    used: bool
     remote: bool = False
     paid: bool = False
     batch: bool = False
@@ -120,7 +121,7 @@ class Choice:
             "classifier": classifier.name,
             "version": classifier.version,
             "title": classifier.title,
-            "newest": self.newest,
+            "used": self.used,
             "source": classifier.task.source,
             "kind": classifier.labels.kind,
             "one_label": classifier.labels.exclusive,
@@ -133,44 +134,28 @@ class Choice:
 
 
 def choices(conn: sqlite3.Connection, table: str) -> list[Choice]:
-    """The classifiers whose text columns the table has: newest versions first, by name."""
+    """The classifiers whose text columns the table has: versions in use first, by name."""
     columns = set(relation(conn, table).columns)
-    found: list[Choice] = []
-    meant: dict[str, str] = {}
-    for classifier in list_classifiers(conn):
-        if not columns.issuperset(classifier.task.text):
-            continue
-        name = classifier.name
-        if name not in meant:
-            meant[name] = _meant_by(conn, classifier)
-        choice = _choice(classifier, newest=classifier.title == meant[name])
-        if choice is not None:
-            found.append(choice)
-    return sorted(found, key=lambda choice: not choice.newest)
+    fitting = [c for c in list_classifiers(conn) if columns.issuperset(c.task.text)]
+    used = used_ids(conn, fitting)
+    every = (_choice(classifier, used=classifier.id in used) for classifier in fitting)
+    return sorted(filter(None, every), key=lambda choice: not choice.used)
 
 
-def _meant_by(conn: sqlite3.Connection, newest: Classifier) -> str:
-    """The version that the name of a classifier stands for, which may be damaged."""
-    try:
-        return find_classifier(conn, newest.name).title
-    except FtclassifyError:
-        return newest.title
-
-
-def _choice(classifier: Classifier, *, newest: bool) -> Choice | None:
+def _choice(classifier: Classifier, *, used: bool) -> Choice | None:
     """None when its trainer is not installed here."""
     try:
         service = service_of(classifier)
     except TrainingError:
         return None
     if service is None:
-        return Choice(classifier, newest)
+        return Choice(classifier, used)
     able = service.capabilities
-    return Choice(classifier, newest, able.leaves_machine, able.costs_money, able.batch)
+    return Choice(classifier, used, able.leaves_machine, able.costs_money, able.batch)
 
 
 def pick(allowed: Sequence[Choice], name: str) -> Choice:
-    """The one called `name` (its newest version) or `name@version`.
+    """The one called `name` (its version in use) or `name@version`.
 
     Raises ClassifierNotFound for one that is not there, does not fit the table or may not be
     seen; the message does not say which.
@@ -178,7 +163,7 @@ def pick(allowed: Sequence[Choice], name: str) -> Choice:
     for choice in allowed:
         if name in (choice.title, choice.classifier.name):
             return choice
-    known = ", ".join(choice.classifier.name for choice in allowed if choice.newest)
+    known = ", ".join(choice.classifier.name for choice in allowed if choice.used)
     if not name:
         raise ClassifierNotFound(f"Choose a classifier: there is {known or 'none for this table'}.")
     raise ClassifierNotFound(

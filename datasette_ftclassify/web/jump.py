@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from ..store.classifiers import newest_versions
+from ..store.used_version import used_versions
 from .classifier_names import seen_classifiers
 from .datasette_reads import read_or
 from .menus import holds_ours
@@ -27,7 +27,7 @@ from json_each(:classifiers)
 
 
 async def jump_items(datasette: Datasette, actor: Any) -> list[JumpSQL]:
-    """The newest version of each classifier that the visitor may see.
+    """The version in use of each classifier that the visitor may see.
 
     The files are read as our pages read them, for a short time and only if their tables are ours;
     Datasette's own SQL is given what was found.
@@ -46,7 +46,7 @@ async def _classifiers(
     db = datasette.get_database(database)
     if not await holds_ours(db):
         return []
-    newest = await read_or(db, newest_versions, ())
+    used = await read_or(db, used_versions, ())
     return [
         (
             f"{database}: {one.name}",
@@ -54,5 +54,5 @@ async def _classifiers(
             page_url(datasette, database, "classifiers", one.title),
             f"{database} {one.name} {one.task.source} classifier",
         )
-        for one in await seen_classifiers(datasette, actor, database, newest)
+        for one in await seen_classifiers(datasette, actor, database, used)
     ]

@@ -12,7 +12,8 @@ from datasette.utils import InvalidSql, validate_sql_select
 from ..core.database import quote
 from ..core.errors import FtclassifyError
 from ..core.sqlite_errors import SQLITE_ERRORS
-from ..store.classifiers import Classifier, newest_versions
+from ..store.classifiers import Classifier
+from ..store.used_version import used_versions
 from ..trainers.registry import get_trainer
 from .classifier_names import seen_classifiers
 from .datasette_reads import PART_SECONDS, read
@@ -42,7 +43,7 @@ async def query_menu(
         asked = f"select * from (\n{_bare(sql)}\n) limit 0"
         limit = int(PART_SECONDS * 1000)
         found = await db.execute(asked, dict(params or {}), custom_time_limit=limit)
-        fitting = _fitting(await read(db, newest_versions), found.columns)
+        fitting = _fitting(await read(db, used_versions), found.columns)
     except (*SQLITE_ERRORS, FtclassifyError, InvalidSql, QueryInterrupted):
         return []
     base = str(datasette.urls.database(database)) + "/-/query?"

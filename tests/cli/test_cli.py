@@ -79,7 +79,12 @@ def test_managing_classifiers(town: Path):
     run("classifiers", "default", town, "b")
     assert "version 1" in run("classifiers", "use", town, "b@1").stdout
     assert run_json("classifiers", "show", town, "b")["version"] == 1
-    assert "not in use" in run("classifiers", "show", town, "b@2").stdout
+    for shown in (run("classifiers", "show", town, "b@2"), run("classifiers", "list", town)):
+        assert re.findall(r"^ *(b@2)\b.*, not in use", shown.stdout, re.MULTILINE) == ["b@2"]
+    assert (
+        "b@1: multiclass, by the local trainer, the default"
+        in run("classifiers", "show", town).stdout
+    )
     assert run_json("classifiers", "use", town, "b@2")["version"] == 2
     run("classifiers", "rename", town, "b", "c")
     assert "also called b" in run("classifiers", "list", town).stdout
@@ -89,7 +94,7 @@ def test_managing_classifiers(town: Path):
     assert "no classifier" in run("classifiers", "remove-alias", town, "b", code=1).stderr.lower()
     found = run_json("classifiers", "list", town)["classifiers"]
     assert [(c["classifier"], c["version"], c["default"]) for c in found] == [
-        ("a", 1, False), ("c", 2, True), ("c", 1, True),
+        ("a", 1, False), ("c", 2, True), ("c", 1, False),
     ]  # fmt: skip
     listed = run("classifiers", "list", town).stdout
     assert re.findall(r"^\* (\S+@\d)", listed, re.MULTILINE) == ["c@2"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 import shlex
 import sqlite3
 import subprocess
@@ -19,6 +20,8 @@ from stored import add
 from datasette_ftclassify.core.database import connect
 from datasette_ftclassify.present.publish_commands import publish_commands, service_name, why_fewer
 from datasette_ftclassify.store.answers import CachedAnswer, input_key, keep_answers
+from datasette_ftclassify.store.classifiers import find_classifier
+from datasette_ftclassify.store.used_version import use_version
 
 ODD = "-my $(data);'.db"
 
@@ -56,10 +59,20 @@ def test_it_says_what_stays_what_goes_and_how_to_publish(mail: Path, tmp_path: P
     assert commands[-1] == f"  datasette serve -i {shlex.quote(str(out))}"
 
 
+def test_one_version_is_the_default_of_the_copy(mail: Path, tmp_path: Path):
+    with closing(connect(mail)) as conn:
+        use_version(conn, find_classifier(conn, "topics@1"))
+    both = [option for n in (1, 2) for option in ("--classifier", f"topics@{n}")]
+    said = run("publish-copy", mail, tmp_path / "out.db", *both).stdout
+    assert re.findall("classifier (.*), the default", said) == ["topics@1"]
+    with closing(connect(tmp_path / "out.db")) as conn:
+        assert find_classifier(conn).title == "topics@1"
+
+
 def test_the_json_is_one_object_with_the_same(mail: Path, tmp_path: Path):
     told = run_json("publish-copy", mail, tmp_path / "out.db")
     assert told["classifiers"] == ["topics@2", "urgent@1"]
-    assert told["default"] == "topics"
+    assert told["default"] == "topics@2"
     assert told["tables"] == {"t": 8, "other": 0}
     assert told["views"] == ["v"]
     assert told["removed_classifiers"] == ["topics@1"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from contextlib import closing
-from dataclasses import fields
+from dataclasses import fields, replace
 from html import unescape
 from pathlib import Path
 from urllib.parse import parse_qs, urlencode, urlsplit
@@ -16,9 +16,11 @@ from datasette.plugins import pm
 from folders import ROOT as ROOT_FOLDER
 from running_jobs import queue_predict, wait_for
 from serving import serving
+from stored import add
 from visiting import ROOT, get, is_065, send, serve, submit
 
 from datasette_ftclassify.core.database import connect
+from datasette_ftclassify.store.classifiers import find_classifier
 from datasette_ftclassify.store.jobs.state import get_job
 from datasette_ftclassify.web.events import EVENTS
 
@@ -37,6 +39,18 @@ async def test_a_classifier_is_jumped_to_by_its_name(trained: Path):
     assert set(found) == {"town: topics", "town: urgent", "town: subjects"}
     assert set(await jumps(datasette, q="urg")) == {"town: urgent"}
     assert (await get(datasette, found["town: urgent"])).status_code == 200
+
+
+async def test_the_version_in_use_is_jumped_to_and_asked(trained: Path):
+    """A newer one that reads another column is not what the name of the classifier stands for."""
+    with closing(connect(trained)) as conn:
+        task = replace(find_classifier(conn, "topics").task, text=("ward",))
+        add(conn, "topics", task=task, report={"not_used": "topics@1 stays in use."})
+    datasette = serve(trained)
+    assert (await jumps(datasette))["town: topics"].endswith("/topics~401")
+    assert "Classify these rows with topics" in await items(
+        datasette, "select message from messages"
+    )
 
 
 async def test_what_may_not_be_seen_is_not_jumped_to(trained: Path):

@@ -14,6 +14,7 @@ import pytest
 from datasette.app import Datasette
 from stored import add
 from visiting import ROOT, get, send, serve, submit
+from visiting import seen as seen_text
 
 from datasette_ftclassify.core.database import connect
 from datasette_ftclassify.jobs.plan import PredictRequest
@@ -225,6 +226,19 @@ async def test_rename_default_and_delete(trained: Path, how: Any):
     assert "Use this version" in (await get(ds, f"{CARD}@1", ROOT)).text
     assert await ask(f"{CARD}@1", action="use") in (200, 302)
     assert (await get(ds, f"{CARD}.json")).json()["version"] == 1
+    listed = [
+        one for one in (await get(ds, "/town/-/ftclassify.json")).json()["classifiers"]
+        if one["classifier"] == "topics"
+    ]  # fmt: skip
+    assert [(one["version"], one["used"], one["default"]) for one in listed] == [
+        (2, False, False), (1, True, True),
+    ]  # fmt: skip
+    page = seen_text((await get(ds, "/town/-/ftclassify")).text)
+    assert "topics version 1, the default" in page
+    assert "Other versions 2 " in page
+    classify = seen_text((await get(ds, "/town/-/ftclassify/classify?table=messages", ROOT)).text)
+    assert "topics@2: multiclass, local, not in use" in classify
+    assert "Make it the default" not in (await get(ds, f"{CARD}@2", ROOT)).text
     assert await ask(CARD, action="rename", new_name="subject areas") in (200, 302)
     renamed = "/town/-/ftclassify/classifiers/subject~20areas"
     assert (await get(ds, f"{renamed}.json")).json()["aliases"] == ["topics"]

@@ -27,7 +27,7 @@ from ...store.classifiers import Classifier, list_classifiers, rename_classifier
 from ...store.columns import label_columns_of
 from ...store.evaluations import OUT_OF_FOLD, row_results
 from ...store.summaries import summaries_of, summarise
-from ...store.used_version import is_used, use_version
+from ...store.used_version import use_version
 from .. import headline_figures
 from ..classifier_names import may_all, tables_behind, tables_revealed
 from ..evaluation_pictures import pictures_of
@@ -193,7 +193,6 @@ def _read(
     others.sort(key=lambda c: c.name != classifier.name)  # its own versions first
     return {
         **summary.to_dict(),
-        "used": is_used(conn, classifier),
         "title": classifier.title,
         "task": classifier.task.to_dict(),
         "report": {**_public(classifier.report), **_shutdown(classifier)},

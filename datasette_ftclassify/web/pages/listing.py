@@ -12,10 +12,11 @@ from urllib.parse import urlencode
 from ...core.errors import FtclassifyError
 from ...core.sqlite_errors import SQLITE_ERRORS
 from ...jobs.compare import what_it_learnt
-from ...store.classifiers import Classifier, newest_versions
+from ...store.classifiers import Classifier
 from ...store.damaged import damaged_classifiers
 from ...store.jobs.queries import newest_brief, remembered
 from ...store.summaries import Summary, summaries
+from ...store.used_version import used_versions
 from ..classifier_names import tables_revealed
 from ..datasette_reads import read
 from ..job_tables import JobTables, JobViewer, tables_of_job
@@ -96,7 +97,10 @@ async def database_page(ask: PageRequest) -> Response:
             for name in trainable[:SHOWN_TABLES]
         ],
     }
-    named = [list(versions) for _, versions in groupby(shown, key=lambda row: row["classifier"])]
+    named = [
+        sorted(versions, key=lambda row: not row["used"])  # others newest first
+        for _, versions in groupby(shown, key=lambda row: row["classifier"])
+    ]
     more = {"named": named, "more_tables": max(len(trainable) - SHOWN_TABLES, 0)}
     return await show(ask, data, more=more)
 
@@ -178,7 +182,7 @@ async def _database(ask: PageRequest, name: str) -> _Database:
 
 
 def _sources(conn: sqlite3.Connection) -> tuple[list[str], list[JobTables]]:
-    """The table of each classifier (its newest version), and those of each running job."""
-    sources = [classifier.task.source for classifier in newest_versions(conn)]
+    """The table of each classifier (its version in use), and those of each running job."""
+    sources = [classifier.task.source for classifier in used_versions(conn)]
     find, active = remembered(), newest_brief(conn, 100, active=True)
     return sources, [tables_of_job(conn, job, find) for job in active]
