@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import groupby
 from typing import TYPE_CHECKING
 
-from ..present.jobs import describe, money, shows_step
+from ..present.jobs import describe, money, progress_text, shows_step
 
 if TYPE_CHECKING:
     import sqlite3
@@ -34,14 +34,8 @@ def line_of(conn: sqlite3.Connection, facts: JobFacts, find: Find | None = None)
 
 
 def _figures(facts: JobFacts) -> list[str]:
-    job, pace, parts = facts.job, facts.pace, []
-    if job.total is not None:
-        parts.append(f"{job.rows_done:,} of {job.total:,} rows")
-    if job.failed:
-        parts.append(f"{job.failed:,} without an answer")
-    rate = f"{pace.rows_per_second:,.0f} rows/s" if pace.rows_per_second else ""
-    parts.append(", ".join(part for part in (rate, pace.left) if part))
-    parts.append(money(job, facts.usd))
+    job = facts.job
+    parts = [progress_text(job, facts.pace), money(job, facts.usd)]
     if shows_step(job):
         parts.append(job.step)
     # Of a job that waits or runs again, the error is an old one.

@@ -82,6 +82,32 @@ def pace(conn: sqlite3.Connection, job: Job) -> Pace:
     return Pace(round(rate, 2), round((job.total - job.rows_done) / rate))
 
 
+_UNLIKE = "unlike the training rows, so without a label"
+
+
+def progress_text(job: Job, pace: Pace) -> str:
+    """Rows done, those without a label and why, the rate and the time left."""
+    if job.total is None:
+        return pace.left
+    parts = [f"{job.rows_done:,} of {job.total:,} rows"]
+    if job.skipped:
+        parts.append(f"{job.skipped:,} without a text")
+    if job.failed:
+        parts.append(f"{job.failed:,} without an answer")
+    for name, why in (("abstained", "below the minimum score"), ("unlike", _UNLIKE)):
+        count = (job.result or {}).get(name)
+        if job.kind == "predict" and isinstance(count, int) and count > 0:
+            parts.append(f"{count:,} {why}")
+    if pace.rows_per_second:
+        parts.append(f"{figure_of(pace.rows_per_second)} rows/s")
+    parts += [pace.left] if pace.left else []
+    return ", ".join(parts)
+
+
+def figure_of(rate: float) -> str:
+    return f"{rate:,.0f}" if rate >= 10 else f"{rate:.2g}"
+
+
 def moment(text: str) -> datetime:
     """A time as the store writes it. Raises ValueError for anything else."""
     return datetime.strptime(text, "%Y-%m-%dT%H:%M:%SZ")

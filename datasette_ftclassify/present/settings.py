@@ -85,7 +85,8 @@ def _option_names() -> dict[str, str]:
 def _named(path: str, names: Mapping[str, str]) -> str:
     for at, name in names.items():
         if path == at or path.startswith(f"{at}."):
-            return name + path[len(at) :].replace(".", ", ", 1)
+            more = path[len(at) :]
+            return name + more.replace(".", " " if name.endswith(" of") else ", ", 1)
     return path.removeprefix("task.").replace("_", " ").replace(".", ", ")
 
 

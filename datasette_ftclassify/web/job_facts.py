@@ -26,7 +26,6 @@ from . import charts
 from .permissions import may_read_ours
 
 if TYPE_CHECKING:
-    from ..present.jobs import Pace
     from ..store.jobs.job import Job
     from .page_request import PageRequest
 
@@ -86,32 +85,6 @@ def share_of(job: Job) -> float | None:
         return job.at_service.shown
     percent = re.search(r"(\d{1,3})%$", job.step)
     return min(int(percent[1]) / 100, 1.0) if percent else None
-
-
-_UNLIKE = "unlike the training rows, so without a label"
-
-
-def rows_text(job: Job, pace: Pace) -> str:
-    """Rows done, the rate and the time left."""
-    if job.total is None:
-        return pace.left.capitalize()
-    parts = [f"{job.rows_done:,} of {job.total:,} rows"]
-    if job.skipped:
-        parts.append(f"{job.skipped:,} without a text")
-    if job.failed:
-        parts.append(f"{job.failed:,} without an answer")
-    for name, why in (("abstained", "below the minimum score"), ("unlike", _UNLIKE)):
-        count = (job.result or {}).get(name)
-        if job.kind == "predict" and isinstance(count, int) and count > 0:
-            parts.append(f"{count:,} {why}")
-    if pace.rows_per_second:
-        parts.append(f"{figure_of(pace.rows_per_second)} rows/s")
-    parts += [pace.left] if pace.left else []
-    return ", ".join(parts)
-
-
-def figure_of(rate: float) -> str:
-    return f"{rate:,.0f}" if rate >= 10 else f"{rate:.2g}"
 
 
 def money_text(job: Job, usd: float) -> str:

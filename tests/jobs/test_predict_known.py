@@ -19,9 +19,8 @@ from datasette_ftclassify.core.database import connect
 from datasette_ftclassify.core.errors import PredictError
 from datasette_ftclassify.jobs.plan import PredictRequest
 from datasette_ftclassify.jobs.predict import predict_rows
-from datasette_ftclassify.present.jobs import Pace
+from datasette_ftclassify.present.jobs import Pace, progress_text
 from datasette_ftclassify.store.classifiers import find_classifier
-from datasette_ftclassify.web.job_facts import rows_text
 
 TRAINED = f"select count(*) from texts where id <= {ROWS} and "
 
@@ -48,7 +47,7 @@ def test_a_footballer_is_no_hockey_player(conn):
     assert left_out < 0.1 * ROWS
     assert result.to_dict()["unlike"] == left_out + 3
     job = max((job for job in list_jobs(conn) if job.kind == "predict"), key=lambda job: job.id)
-    assert f"{left_out + 3} unlike the training rows" in rows_text(job, Pace())
+    assert f"{left_out + 3} unlike the training rows" in progress_text(job, Pace())
     assert value(conn, TRAINED + "(sports_label is null) <> (sports_reason is not null)") == 0
 
 

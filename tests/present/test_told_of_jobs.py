@@ -47,6 +47,15 @@ def test_settings_of_every_kind_of_job_have_words(trained: Path, conn: sqlite3.C
     assert "fields" not in shown
 
 
+def test_the_column_of_one_label_is_told_by_its_name() -> None:
+    columns = {"label": "l", "label_scores": {"a.b": "l_score_a"}}
+    told = settings_list({"columns": columns})
+    assert told == [
+        ("column for the label", "l"),
+        ("column for the probability of a.b", "l_score_a"),
+    ]
+
+
 def test_a_score_is_told_with_the_digits_that_somebody_reads() -> None:
     settings = {"threshold": 0.20626036034283693, "limit_usd": 2.5, "plan": {"test": 0.1}}
     told = [text for _, text in settings_list(settings)]
@@ -86,6 +95,8 @@ async def test_rows_that_were_passed_over_are_not_called_new(
     page = html.unescape((await get(serve(trained), f"{JOBS}/{job.id}", ROOT)).text)
     passed_over = f"{splits['passed over']} more have no label from it: no text, no answer, or one"
     assert f"{passed_over} below a minimum." in page
+    for shown in (page, run("jobs", "show", trained, job.id).stdout):
+        assert f"rows, {splits['passed over']} without a text" in shown
 
 
 def _rows(conn: sqlite3.Connection, sql: str) -> list[sqlite3.Row]:

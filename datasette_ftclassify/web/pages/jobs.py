@@ -173,7 +173,7 @@ def _page_data(
     conn: sqlite3.Connection, job: Job, made: Classifier | None, served: bool, agreed: bool
 ) -> tuple[_ForAll, _Inside, str | None]:
     """Also the trainer that costs money, if any."""
-    from ...present.jobs import describe, shows_step
+    from ...present.jobs import describe, progress_text, shows_step
 
     facts = describe(conn, job)
     classifier, table, kind = made.title if made else None, table_of(conn, job), kind_of(job.kind)
@@ -201,7 +201,7 @@ def _page_data(
         "active": parts.is_active(job),
         "state_text": parts.state_text(job, served, agreed),
         "agreed": agreed,
-        "rows_text": parts.rows_text(job, facts.pace),
+        "rows_text": progress_text(job, facts.pace).capitalize(),
     }
     inside: _Inside = {
         "step": step,
@@ -362,12 +362,12 @@ def _some(
 
 
 def _summary(conn: sqlite3.Connection, job: Job, find: Find) -> tuple[JobSummary, JobTables]:
-    from ...present.jobs import pace
+    from ...present.jobs import pace, progress_text
 
     kind, tables = kind_of(job.kind), tables_of_job(conn, job, find)
     made = parts.classifier_of(conn, job, find)
     title = named(kind.title, job, tables.own, made.title if made else None)
-    done, rows = parts.share_of(job), parts.rows_text(job, pace(conn, job))
+    done, rows = parts.share_of(job), progress_text(job, pace(conn, job)).capitalize()
     row = JobSummary(job.id, job.kind, kind.writes_rows, job.shown_state, shortened(title, 300),
                      tables.own, done, rows, parts.is_active(job), job.created_at)  # fmt: skip
     return row, tables
