@@ -27,6 +27,11 @@ def score(value: float) -> str:
     return f"{value:.3f}"
 
 
+def label_text(label: str) -> str:
+    """A label for people; in quotes where it has white space that nobody would see."""
+    return label if label == " ".join(label.split()) else repr(label)
+
+
 def counted(count: int, one: str, more: str | None = None) -> str:
     """So many of something: `1 row`, `1,200 rows`.
 

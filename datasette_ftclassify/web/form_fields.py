@@ -52,5 +52,12 @@ def whole(field: str, text: str, allowed: Range) -> int | None:
 
 def called(field: str) -> str:
     """A field for people: `Limit in USD` for limit_usd, `Epochs` for openai-epochs."""
-    name = field.rpartition("-")[2].replace("_", " ").capitalize()
-    return name.replace(" usd", " in USD")
+    name = field.rpartition("-")[2]
+    return _CALLED.get(name, name.replace("_", " ").capitalize().replace(" usd", " in USD"))
+
+
+_CALLED = {
+    "min_score": "Minimum score",
+    "min_known": "Minimum of known",
+    "wrong": "Wrong answers",
+}

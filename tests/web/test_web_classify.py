@@ -234,9 +234,10 @@ async def test_its_own_columns_are_written_again(trained: Path):
     ("fields", "said"),
     [
         ({"classifier": "nobody"}, "No classifier nobody fits"),
-        ({"min_score": "2"}, "must be a number from 0 to 1, not 2"),
+        ({"min_score": "2"}, "Minimum score must be a number from 0 to 1, not 2"),
         ({"min_score": "nan"}, "must be a number"),
-        ({"min_known": "2"}, "must be a number from 0 to 1, not 2"),
+        ({"min_known": "2"}, "Minimum of known must be a number from 0 to 1, not 2"),
+        ({"wrong": "15"}, "Wrong answers must be a number above 0 and up to 0.5"),
         ({"classifier": "subjects", "min_score": "0.5"}, "several labels"),
         ({"roles": [""]}, "at least one column"),
         ({"rows": "some"}, "The rows are one of"),

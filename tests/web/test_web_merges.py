@@ -53,7 +53,7 @@ async def test_variants_are_previewed_merged_and_undone_by_plain_forms(path: Pat
     assert labels(path) == Counter(spam=6, ham=1)
     found = (await get(datasette, f"{PAGE}.json?table=messages&label=label", "rita")).json()
     (merge,) = found["merges"]
-    assert (merge["who"], merge["rows"], merge["said"]) == ("rita", 3, "Spam , junk became spam")
+    assert (merge["who"], merge["rows"], merge["said"]) == ("rita", 3, "'Spam ', junk became spam")
     late = await send(datasette, PAGE, {**given, "action": "merge", "seen": state[1]}, "rita")
     assert late.status_code == 400  # there are no such labels any more
     body = {"table": "messages", "action": "undo", "batch": merge["id"]}

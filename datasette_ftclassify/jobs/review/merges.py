@@ -12,7 +12,7 @@ from typing import Any
 
 from ...core.database import Cell, Key, Relation, quote
 from ...core.errors import FtclassifyError, LabelError, ReviewError, RowChanged
-from ...core.humanize import percent, rows_text
+from ...core.humanize import label_text, percent, rows_text
 from ...core.label_kinds import MULTICLASS
 from ...core.label_notations import label_reader
 from ...core.labels import LabelSet, LabelValue, label_name, variant_groups
@@ -75,7 +75,7 @@ class MergePlan:
 
     @property
     def said(self) -> str:
-        return f"{', '.join(self.rows)} became {self.into}"
+        return f"{', '.join(map(label_text, self.rows))} became {label_text(self.into)}"
 
 
 @dataclass(frozen=True)
