@@ -121,9 +121,12 @@ def usual_columns(
     return columns
 
 
-def label_score_columns(labels: LabelSet, prefix: str) -> dict[str, str]:
+def label_score_columns(
+    labels: LabelSet, prefix: str, kept: Mapping[str, str] | None = None
+) -> dict[str, str]:
     """By label, PREFIX_score_LABEL with letters, digits and underscores, each name once.
 
+    kept: of some labels, whose columns have names already
     Raises PredictError for more labels than MOST_LABEL_SCORES.
     """
     if len(labels) > MOST_LABEL_SCORES:
@@ -132,16 +135,35 @@ def label_score_columns(labels: LabelSet, prefix: str) -> dict[str, str]:
             "each for their probability: write those of all labels into one column instead.",
             fields=("label_scores",),
         )
-    found: dict[str, str] = {}
-    taken: set[str] = set()
+    found = {label: column for label, column in (kept or {}).items() if label in labels.names}
+    taken = {column.lower() for column in found.values()}
     for number, label in enumerate(labels.names, 1):
-        plain = re.sub(r"\W+", "_", label).strip("_")[:60] or str(number)
-        name = f"{prefix}_score_{plain}"
+        if label in found:
+            continue
+        name = prefix + _score_suffix(label, number)
         while name.lower() in taken:
             name += f"_{number}"
         taken.add(name.lower())
         found[label] = name
     return found
+
+
+def _score_suffix(label: str, number: int) -> str:
+    plain = re.sub(r"\W+", "_", label).strip("_")[:60]
+    return f"_score_{plain or number}"
+
+
+def label_scores_now(former: Mapping[str, str], labels: LabelSet) -> dict[str, str]:
+    """Columns for the labels of a newer version: those that the former one filled, also where a
+    label is gone, and new ones named alike; without these where `labels` are too many."""
+    suffixes = ((column, _score_suffix(label, 0)) for label, column in former.items())
+    prefixes = (column[: -len(end)] for column, end in suffixes if column.endswith(end))
+    prefix = next(prefixes, None)
+    if prefix is None or len(labels) > MOST_LABEL_SCORES:
+        return dict(former)
+    found = label_score_columns(labels, prefix, former)
+    taken = {column.lower() for column in found.values()}
+    return found | {label: c for label, c in former.items() if c.lower() not in taken}
 
 
 def check_columns(
@@ -152,10 +174,13 @@ def check_columns(
     overwrite: bool,
 ) -> None:
     """Raises PredictError when a column to write exists and was not made for predictions,
-    LabelError for the score of a label that the classifier does not have."""
+    LabelError for the score of a label that the classifier does not have, and for which no version
+    of it has made the column."""
     task = classifier.task
-    for name in columns.label_scores:
-        classifier.position_of(name)
+    owners = column_owners(conn, target.name)
+    for name, column in columns.label_scores.items():
+        if owners.get(target.column(column) or "") != classifier.name:
+            classifier.position_of(name)
     for _, column in columns.items():
         there = target.column(column)
         if there is None:

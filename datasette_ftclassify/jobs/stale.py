@@ -21,6 +21,7 @@ from ..store.jobs.state import get_job
 from ..store.minimum_scores import find_minimum
 from ..store.schema import transaction
 from ..trainers.access import Access
+from .columns import label_scores_now
 from .estimates import JobEstimate
 from .fingerprints import STALE, Age, Fingerprints
 from .new_rows import submit_follow
@@ -78,8 +79,7 @@ class Answers:
         """
         then = self.settings
         fixed = None if then.own_minimum or then.wrong is not None else then.threshold
-        known = set(self.classifier.labels.names)
-        scores = {k: v for k, v in then.columns.label_scores.items() if k in known}
+        scores = label_scores_now(then.columns.label_scores, self.classifier.labels)
         return PredictRequest(
             columns=replace(then.columns, label_scores=scores),
             stale=True,

@@ -20,7 +20,8 @@ from datasette_ftclassify.jobs.predict import predict_rows
 from datasette_ftclassify.jobs.runner import run_job
 from datasette_ftclassify.jobs.settings import PredictSettings, settings_of
 from datasette_ftclassify.sql.functions import register
-from datasette_ftclassify.store.classifiers import find_classifier
+from datasette_ftclassify.store.artifacts import load_parts
+from datasette_ftclassify.store.classifiers import add_classifier, find_classifier
 from datasette_ftclassify.store.jobs.state import get_job
 
 
@@ -72,6 +73,30 @@ def test_names_are_letters_digits_and_underscores_and_each_is_there_once():
     assert all(len(name) < 90 for name in found.values())
     with pytest.raises(PredictError, match="more than the 100"):
         label_score_columns(labels(*map(str, range(101))), "p")
+
+
+def test_rows_that_are_classified_again_have_the_scores_of_the_labels_as_they_are_now(
+    trained: Path,
+) -> None:
+    """Of a label that is gone none stays, which would look like one of the answer beside it."""
+    run("predict", trained, "messages", "--classifier", "topics", "--label-scores")
+    with closing(connect(trained)) as conn:
+        first = find_classifier(conn, "topics")
+        names = ("Noise!", *first.labels.names[1:])
+        add_classifier(
+            conn, name="topics", trainer="local", labels=LabelSet(names, first.labels.kind),
+            task=first.task, split_id=first.split_id, seed=0, training_rows=first.training_rows,
+            header=first.header, parts=load_parts(conn, first), report=first.report,
+        )  # fmt: skip
+        gone = first.labels.names[0]
+        (column,) = label_score_columns(labels(gone), "topics").values()
+        assert value(conn, f'select count("{column}") from messages') > 0
+        again = run("predict", trained, "messages", "--classifier", "topics", "--stale", "--json")
+        written = json.loads(again.stdout)["columns"]["label_scores"]
+        assert value(conn, f'select count("{column}") from messages') == 0
+        sums = " + ".join(f'"{written[name]}"' for name in names)
+        assert len({*written.values()}) == len(names) + 1
+        assert value(conn, f"select max(abs(1 - ({sums}))) from messages") < 1e-6
 
 
 def test_a_label_that_is_none_is_refused(trained: Path):
