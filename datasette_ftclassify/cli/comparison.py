@@ -18,6 +18,10 @@ if TYPE_CHECKING:
 def describe_comparison(comparison: Comparison) -> None:
     from ..present import comparison as words
 
+    if comparison.no_test_rows:
+        echo(comparison.no_test_rows)
+        _describe_out_of_fold(comparison)
+        return
     different = ""
     if comparison.texts != comparison.rows:
         different = f" ({comparison.texts:,} different texts)"

@@ -106,6 +106,8 @@ class Disagreement:
 class Comparison(Pairs):
     """Classifiers on the test rows that none of them was trained on.
 
+    no_test_rows:   why there are none in common, so that all below is empty but `out_of_fold`; None
+                    where there are
     unanswered:     test rows that one has no answer for
     always:         the labels of the baseline, which `baseline` are the figures of: the most
                     frequent label of the first one's training; of several labels, those that these
@@ -117,6 +119,7 @@ class Comparison(Pairs):
                     none
     """
 
+    no_test_rows: str | None
     compared: tuple[Compared, ...]
     unanswered: int
     always: tuple[str, ...]
@@ -131,6 +134,7 @@ class Comparison(Pairs):
         return {
             "rows": self.rows,
             "texts": self.texts,
+            "no_test_rows": self.no_test_rows,
             "unanswered": self.unanswered,
             "classifiers": [each.to_dict() for each in self.compared],
             "baseline": {"always": list(self.always), **flat(self.baseline)},
@@ -156,12 +160,13 @@ def compare(
     may: Callable[[Classifier], bool] = lambda classifier: True,
 ) -> Comparison:
     """Classifiers on the rows that were held back from all of them, if none is local with the
-    newest local one of their task, where that was tested on these rows. The oldest comes first, in
-    whatever order they are named, and each newer one is told against each older one. Sends no
-    request.
+    newest local one of their task, where that was tested on these rows; without such rows, on those
+    of the training alone. The oldest comes first, in whatever order they are named, and each newer
+    one is told against each older one. Sends no request.
 
     may: whether a classifier that was not named may be shown
-    Raises EvaluationError for less than two or more than MOST_COMPARED, and as `CommonRows.of`.
+    Raises EvaluationError for less than two or more than MOST_COMPARED, and as `CommonRows.of`
+    where they have no row of the training in common either.
     """
     from ..metrics.comparison import compare_answers
 
@@ -170,8 +175,11 @@ def compare(
         raise EvaluationError("Name at least two different classifiers to compare.")
     if len(named) > MOST_COMPARED:
         raise EvaluationError(f"At most {MOST_COMPARED} classifiers are compared at once.")
-    found = [tested(conn, classifier) for classifier in named]
-    common = CommonRows.of(named, found)
+    try:
+        found = [tested(conn, classifier) for classifier in named]
+        common = CommonRows.of(named, found)
+    except EvaluationError as error:
+        return _out_of_fold_alone(conn, named, error)
     local, left_out = _with_local(conn, named, found, common, may)
     common = local or common
     answers, groups = common.answers(), common.groups()
@@ -191,6 +199,7 @@ def compare(
         metrics=metrics,
         differences=tuple(differences),
         labels=labels.names,
+        no_test_rows=None,
         compared=tuple(
             _facts(conn, classifier, own, added=classifier not in named)
             for classifier, own in zip(common.classifiers, figures, strict=False)
@@ -203,6 +212,34 @@ def compare(
         left_out=left_out,
         out_of_fold=out_of_fold,
         no_out_of_fold=why_not,
+    )
+
+
+def _out_of_fold_alone(
+    conn: sqlite3.Connection, named: Sequence[Classifier], why: EvaluationError
+) -> Comparison:
+    """Raises `why` where that is not possible either."""
+    try:
+        held = compare_out_of_fold(conn, named)
+    except EvaluationError:
+        raise why from None
+    return Comparison(
+        titles=tuple(each.title for each in named),
+        rows=0,
+        texts=0,
+        metrics=(),
+        differences=(),
+        labels=held.labels,
+        no_test_rows=f"{why} So they are compared on rows of the training alone.",
+        compared=tuple(_facts(conn, each, {}, added=False) for each in named),
+        unanswered=0,
+        always=(),
+        baseline={},
+        disagreements=(),
+        disagreed=0,
+        left_out="",
+        out_of_fold=held,
+        no_out_of_fold=None,
     )
 
 

@@ -196,7 +196,7 @@ def compare_out_of_fold(
     if not same:
         raise EvaluationError(
             f"{' and '.join(each.title for each in having)} have answered no row out of fold that "
-            "has the same label for all."
+            "has the same text and label for all."
         )
     held = [HeldBack(frozenset(same), {key: rows[key] for key in same}) for _, rows in found]
     common = CommonRows.of(having, held)
@@ -224,9 +224,15 @@ def compare_out_of_fold(
 def _edited(
     conn: sqlite3.Connection, classifiers: Sequence[Classifier], keys: Collection[Key]
 ) -> set[Key]:
-    """The rows that did not have the same text in the training of each."""
-    splits = {classifier.split_id for classifier in classifiers}
-    if len(splits) == 1:
-        return set()
-    hashes = [hashes_of_rows(conn, split, keys) for split in splits]
-    return {key for key in keys if len({of.get(key_text(key)) for of in hashes}) > 1}
+    """The rows that did not have the same text in the trainings of those that read it alike: to
+    others, such as those that read another column, it is another one anyway."""
+    alike: dict[Any, set[int]] = {}
+    for each in classifiers:
+        task = each.task
+        reading = (task.text, task.template, task.text_form, task.markup)
+        alike.setdefault(reading, set()).add(each.split_id)
+    edited = set()
+    for splits in alike.values():
+        hashes = [hashes_of_rows(conn, split, keys) for split in splits if len(splits) > 1]
+        edited |= {key for key in keys if len({of.get(key_text(key)) for of in hashes}) > 1}
+    return edited

@@ -196,6 +196,52 @@ def test_those_without_answers_out_of_fold_are_named(conn: sqlite3.Connection) -
     assert held.figures[1]["accuracy"].value == 1.0
 
 
+def test_without_test_rows_those_of_the_training_are_compared_alone(trained: Path) -> None:
+    with closing(connect(trained)) as conn:
+        first = find_classifier(conn, "topics")
+        second = clone(conn, first, "sure", right, out_of_fold=True)
+        held = compare(conn, first, second).out_of_fold
+        with conn:
+            for table in ("evaluations", "split_rows"):
+                conn.execute(f"delete from _ftclassify_{table} where split = 'test'")
+        found = compare(conn, first, second)
+        with pytest.raises(EvaluationError, match="No rows were held back"):
+            compare(conn, first, find_classifier(conn, "urgent"))
+    assert held is not None
+    assert found.out_of_fold == held
+    words = ["classifiers", "compare", str(trained), "topics", "sure"]
+    data, told = run_json(*words), run(*words).stdout
+    assert data == found.to_dict()
+    assert [each["title"] for each in data["classifiers"]] == ["topics@1", "sure@1"]
+    assert (data["rows"], data["pairs"], data["disagreed"]) == (0, [], 0)
+    for said in (found.no_test_rows, held.about, held.sentence(held.differences[0])):
+        assert str(said) in told
+    assert str(found.no_test_rows).endswith("on rows of the training alone.")
+
+
+def test_rows_of_which_two_read_other_columns_are_not_called_edited(
+    conn: sqlite3.Connection,
+) -> None:
+    first = find_classifier(conn, "topics")
+    second = clone(conn, first, "sure", right, out_of_fold=True)
+    with conn:
+        for table, columns in (
+            ("splits", "99, task_id, plan, 'other', created_at"),
+            ("split_rows", "99, row_key, text_hash + 1, split"),
+        ):
+            which = "id" if table == "splits" else "split_id"
+            conn.execute(
+                f"insert into _ftclassify_{table} select {columns} from _ftclassify_{table}"
+                f" where {which} = ?",
+                [first.split_id],
+            )
+    edited = replace(second, split_id=99)
+    assert "same text and label for all" in str(compare(conn, first, edited).no_out_of_fold)
+    held = compare(conn, first, replace(edited, task=replace(first.task, text=("ward",))))
+    assert held.out_of_fold is not None
+    assert held.out_of_fold.edited == 0
+
+
 @pytest.mark.parametrize("count", [1, MOST_COMPARED + 1])
 def test_too_few_or_too_many_are_refused(conn: sqlite3.Connection, count: int) -> None:
     first = find_classifier(conn, "topics")

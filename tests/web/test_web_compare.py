@@ -78,6 +78,26 @@ async def test_rows_of_the_training_are_compared_on_the_page_of_either(
             assert str(said) in shown
 
 
+async def test_without_test_rows_the_page_says_so_and_compares_the_others(
+    file: Path, tmp_path: Path
+) -> None:
+    path = Path(shutil.copy(file, tmp_path / "town.db"))
+    with closing(connect(path)) as conn:
+        first = find_classifier(conn, "topics")
+        second = clone(conn, first, "sure", right, out_of_fold=True)
+        with conn:
+            for table in ("evaluations", "split_rows"):
+                conn.execute(f"delete from _ftclassify_{table} where split = 'test'")
+        found = compare(conn, first, second)
+    assert found.out_of_fold is not None
+    page = (await get(serve(path), f"{PAGE}?with=sure")).text
+    for said in (found.no_test_rows, found.out_of_fold.about):
+        assert str(said) in seen(page)
+    assert re.findall("<h2>(.*)</h2>", page) == ["Out of fold", "Compare with others"]
+    data = (await get(serve(path), f"{PAGE}.json?with=sure")).json()
+    assert data["comparison"] == found.to_dict()
+
+
 async def test_the_page_of_a_new_version_leads_to_its_comparison_with_the_former(
     file: Path, tmp_path: Path
 ) -> None:
