@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ..core.service_model import PUBLISHED, ServiceModel
@@ -12,6 +11,7 @@ from ..core.training_report import Header
 from ..core.untrusted_json import JsonObject
 from ..store.classifiers import Classifier
 from ..store.published import Published
+from ..trainers.options import EMBEDDINGS, ENCODER, without_folders
 from .load_classifier import is_elsewhere
 
 
@@ -28,10 +28,22 @@ def as_published(classifier: Classifier, selection: Selection) -> Published:
 
 def without_machine(report: JsonObject) -> JsonObject:
     """A report without what is for whoever trained: warnings, and folders of this machine."""
-    found = {name: value for name, value in report.items() if name != "warnings"}
-    if isinstance(found.get("embeddings"), str):
-        found["embeddings"] = Path(found["embeddings"]).name
-    return found
+    return {name: value for name, value in named_vectors(report).items() if name != "warnings"}
+
+
+def without_places(data: Any, settings: Mapping[str, Any]) -> Any:
+    """JSON about a job for others than the people of this machine: an encoder, or vectors, that its
+    settings name have no folder, wherever they are named."""
+    options = settings.get("options")
+    said = [options.get(o.name) for o in (EMBEDDINGS, ENCODER)] if isinstance(options, dict) else []
+    names = {name: without_folders(name) for name in said if name and isinstance(name, str)}
+    return replaced(data, names)
+
+
+def named_vectors(report: JsonObject) -> JsonObject:
+    """A report, which earlier versions gave the folder of static vectors."""
+    named = report.get("embeddings")
+    return {**report, "embeddings": without_folders(named)} if isinstance(named, str) else report
 
 
 def _without_service(asked: ServiceModel, report: JsonObject) -> tuple[Header, JsonObject]:
@@ -47,10 +59,11 @@ def _without_service(asked: ServiceModel, report: JsonObject) -> tuple[Header, J
     longest_first = sorted((t for t in private if len(t) >= _SHORTEST_ID), key=len, reverse=True)
     told = {k: v for k, v in report.items() if k not in ("service", "checkpoints", "usd")}
     public = {"base": asked.base} if tuned else {"base": asked.base, "model": asked.model}
-    return {**public, PUBLISHED: True}, _replaced(told, longest_first)
+    return {**public, PUBLISHED: True}, replaced(told, dict.fromkeys(longest_first, _NOT_SAID))
 
 
 _NO_IDS = ("base", "hyperparameters", "seed", "suffix")
+_NOT_SAID = "(not published)"
 _SHORTEST_ID = 6
 """Characters: a shorter text may be a part of any word."""
 
@@ -69,13 +82,14 @@ def _texts(value: Any) -> Iterator[str]:
         yield from _texts(list(value.values()))
 
 
-def _replaced(value: Any, secrets: Sequence[str]) -> Any:
+def replaced(value: Any, texts: Mapping[str, str]) -> Any:
+    """JSON in whose texts the ones are replaced by the others, in order."""
     if isinstance(value, str):
-        for secret in secrets:
-            value = value.replace(secret, "(not published)")
+        for text, other in texts.items():
+            value = value.replace(text, other)
         return value
     if isinstance(value, list):
-        return [_replaced(one, secrets) for one in value]
+        return [replaced(one, texts) for one in value]
     if isinstance(value, Mapping):
-        return {name: _replaced(one, secrets) for name, one in value.items()}
+        return {name: replaced(one, texts) for name, one in value.items()}
     return value

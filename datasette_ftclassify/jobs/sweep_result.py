@@ -18,6 +18,7 @@ from ..store.evaluations import VALIDATION, judged_rows
 from ..store.jobs.job import Job
 from ..store.out_of_fold import read_out_of_fold
 from ..store.splits import splits_of_rows
+from .as_published import without_places
 from .load_classifier import service_of
 from .sweep import MOST_TRAININGS, sweep_jobs
 
@@ -48,7 +49,7 @@ class Trained:
 
     @classmethod
     def of(cls, conn: sqlite3.Connection, job: Job) -> Trained:
-        settings = job.settings
+        settings = without_places(job.settings, job.settings)
         given = settings.get("options")
         options = {**given} if isinstance(given, dict) else {}
         seed = options.pop("seed", None)
@@ -60,7 +61,7 @@ class Trained:
             seed if isinstance(seed, int) else 0,
             job.table,
             job.shown_state,
-            job.error,
+            without_places(job.error, job.settings),
             _classifier(conn, job),
         )
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
+from pathlib import Path
 from typing import Any, Literal
 
 from ..core.errors import TrainingError
@@ -297,6 +298,11 @@ DECLARED: tuple[Option, ...] = tuple(
 """The options that may be several trainers', in order."""
 
 _PLAIN = [option for option in DECLARED if option.part is None]
+
+
+def without_folders(name: str) -> str:
+    """The name of an encoder, or of vectors, for others than the people of this machine."""
+    return "+".join(Path(part).name for part in name.split("+"))
 
 
 def stored_at(option: Option) -> str:

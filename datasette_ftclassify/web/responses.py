@@ -8,10 +8,12 @@ from datasette.utils.asgi import Response
 
 from ..core.errors import FtclassifyError
 from ..core.typed_json import json_default
+from ..jobs.as_published import without_places
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
+    from ..store.jobs.job import Job
     from .page_request import PageRequest
 
 
@@ -62,6 +64,17 @@ async def show(
         template or ask.template, context, request=ask.request
     )
     return Response.html(html, status=status)
+
+
+async def job_done(ask: PageRequest, where: str, job: Job, message: str = "") -> Response:
+    """After an action that has queued a job: `done`, with the job."""
+    return await done(ask, where, {"job": job_json(job)}, message)
+
+
+def job_json(job: Job) -> dict[str, Any]:
+    """A job for a program, as its page shows it."""
+    found: dict[str, Any] = without_places(job.to_dict(), job.settings)
+    return found
 
 
 async def done(

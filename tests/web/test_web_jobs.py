@@ -69,6 +69,20 @@ def prediction(conn: sqlite3.Connection, path: Path, **progress: Any) -> Job:
     return job
 
 
+async def test_pages_name_an_encoder_without_the_folders_that_it_is_in(town: Path, conn):
+    options = {"encoder": "/home/ann/minilm-int8+/home/ann/minilm"}
+    options["embeddings"] = "/home/ann/static"
+    job = claim_job(conn, add_job(conn, "train", {**PAID, "options": options}).id, ELSEWHERE)
+    add_event(conn, job, SERVICE, "There is no sentence encoder '/home/ann/static'.")
+    with transaction(conn):
+        end_job(conn, job, "failed", error="/home/ann/static is not a model2vec model.")
+    for end in ("", ".json"):
+        said = (await get(serve(town), f"{PAGE}{job.id}{end}", ROOT)).text
+        assert "/home/ann" not in said
+        assert "minilm-int8+minilm" in said
+        assert "static is not a model2vec model" in said
+
+
 async def test_a_running_training_shows_its_curves_money_and_ids(town: Path, conn):
     job = paid_training(conn)
     page = (await get(serve(town), f"{PAGE}{job.id}", ROOT)).text

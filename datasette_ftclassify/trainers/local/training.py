@@ -17,6 +17,7 @@ from ...core.humanize import counted, one_or_more, rows_text
 from ...core.labels import LabelSet
 from ...core.training_report import LocalReport
 from ..base import HeldOut, Progress, Taught, TrainingSet, no_progress, within
+from ..options import without_folders
 from .asked_vectors import Encoding, about_encoder, find_vectors
 from .calibrate_model import calibrate_model
 from .candidates import candidates, left_out, may_help, weights_said
@@ -117,7 +118,7 @@ def fit(
         "metric": trial.metric,
         "recipe": trial.recipe.name,
         "why": " ".join(filter(None, (*more, _on_sample(memory, read)))),
-        "embeddings": embeddings if model.embedding is not None else None,
+        "embeddings": without_folders(embeddings) if embeddings and model.embedding else None,
         "calibration": calibration,
         "n_rows": len(texts),
         "n_features": n_features,

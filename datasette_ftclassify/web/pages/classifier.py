@@ -15,6 +15,7 @@ from datasette.utils.asgi import Forbidden, Response
 
 from ...core.errors import ArtifactError, FtclassifyError, SourceError
 from ...core.training_report import TrainingReport, chosen_text
+from ...jobs.as_published import named_vectors
 from ...jobs.load_classifier import is_elsewhere, shutdown_of
 from ...jobs.remote.model_names import deploy
 from ...jobs.remote.models import deploys
@@ -254,7 +255,7 @@ def _compared(
 
 def _public(report: TrainingReport) -> dict[str, Any]:
     """Without the service's ids, which are nobody's business on a published page."""
-    return {name: value for name, value in report.items() if name not in _PRIVATE}
+    return {name: value for name, value in named_vectors(report).items() if name not in _PRIVATE}
 
 
 async def _links(ask: PageRequest, classifier: Classifier, sql: str | None) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from ...core.humanize import shortened
 from ...core.numbers import LIMIT_USD
 from ...jobs.agreements import agreement_to, paid_trainer
 from ...jobs.agreements import ask as ask_for
+from ...jobs.as_published import without_places
 from ...jobs.kinds import kind_of, named
 from ...present.settings import settings_list
 from ...store.jobs.queries import (
@@ -164,9 +165,10 @@ async def _shown(ask: PageRequest) -> Response:
         more["took"] = parts.took(job)
         more["curves"] = await ask.read(lambda conn: _curves(conn, job)) if trains else None
         if trains:
-            more["settings_list"] = settings_list(job.settings)
-            more["settings_json"] = json.dumps(job.settings, indent=2, ensure_ascii=False)
-    return await show(ask, data, more=more)
+            settings = without_places(job.settings, job.settings)
+            more["settings_list"] = settings_list(settings)
+            more["settings_json"] = json.dumps(settings, indent=2, ensure_ascii=False)
+    return await show(ask, without_places(data, job.settings), more=more)
 
 
 def _page_data(

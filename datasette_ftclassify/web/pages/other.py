@@ -30,7 +30,7 @@ from ..classifier_names import require_may_replace
 from ..datasette_reads import page_seconds
 from ..permissions import TRAIN
 from ..registry import page
-from ..responses import done, form_page, show
+from ..responses import form_page, job_done, show
 from .check import row_url
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ async def _act(ask: PageRequest) -> Response:
     await require_may_replace(ask, classifier.name, instead="")
     task, request = await read_aside(ask, plan)
     job = await queue_aside(ask, lambda conn: submit_train(conn, task, request, access=Access()))
-    return await done(ask, ask.url("jobs", job.id), {"job": job.to_dict()}, "Training started.")
+    return await job_done(ask, ask.url("jobs", job.id), job, "Training started.")
 
 
 def _about(classifier: Classifier) -> dict[str, Any]:

@@ -23,7 +23,7 @@ from ..operator_settings import access_of, access_or_why, limits_of
 from ..paying import require_may_pay
 from ..permissions import TRAIN
 from ..registry import page
-from ..responses import done, form_page, show
+from ..responses import done, form_page, job_done, show
 from .train import agreed_estimate
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ async def _train(ask: PageRequest) -> Response:
     job = await queue_aside(
         ask, lambda conn: submit_train(conn, task, request, estimate, access=access)
     )
-    return await done(ask, ask.url("jobs", job.id), {"job": job.to_dict()}, "Training started.")
+    return await job_done(ask, ask.url("jobs", job.id), job, "Training started.")
 
 
 async def _shown(ask: PageRequest) -> Response:

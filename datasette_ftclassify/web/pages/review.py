@@ -31,7 +31,7 @@ from ..form_fields import whole
 from ..operator_settings import access_of
 from ..permissions import EDITS, REVIEW, is_modern, may_edit
 from ..registry import MenuItem, page
-from ..responses import done, form_page, show
+from ..responses import done, form_page, job_json, show
 from ..train_form import Choices
 from .check import find_check
 
@@ -98,7 +98,7 @@ async def _make(ask: PageRequest) -> Response:
     access = await access_of(ask.datasette)
     job = await queue_aside(ask, lambda conn: submit_review(conn, settings, access=access))
     where = ask.url("jobs", job.id, "review")
-    return await done(ask, where, {"job": job.to_dict(), "url": where})
+    return await done(ask, where, {"job": job_json(job), "url": where})
 
 
 def _task(

@@ -15,7 +15,7 @@ from ..background_reads import queue_aside, require_file
 from ..classifier_names import require_may_replace
 from ..permissions import TRAIN
 from ..registry import page
-from ..responses import done, form_page, show
+from ..responses import form_page, job_done, show
 
 if TYPE_CHECKING:
     from datasette.utils.asgi import Response
@@ -44,7 +44,7 @@ async def _train(ask: PageRequest) -> Response:
     job = await queue_aside(
         ask, lambda conn: submit_train(conn, classifier.task, request, access=Access())
     )
-    return await done(ask, ask.url("jobs", job.id), {"job": job.to_dict()}, "Training started.")
+    return await job_done(ask, ask.url("jobs", job.id), job, "Training started.")
 
 
 async def _shown(ask: PageRequest) -> Response:

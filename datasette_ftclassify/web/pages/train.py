@@ -30,7 +30,7 @@ from ..operator_settings import access_of, access_or_why, limits_of
 from ..paying import require_agreed, require_may_pay
 from ..permissions import SPEND, TRAIN
 from ..registry import MenuItem, page
-from ..responses import done, form_page, show
+from ..responses import done, form_page, job_done, show
 from ..train_form import Choices, declared_options
 from ..trainer_options import offers, usual_model, why_not
 from .check import (
@@ -236,7 +236,7 @@ async def _check(ask: PageRequest, choices: Choices) -> Response:
 
     job = await queue_aside(ask, submit)
     where = ask.url("train", **choices.query(), check=job.id) + "#ft-checked"
-    return await done(ask, where, {"job": job.to_dict()})
+    return await job_done(ask, where, job)
 
 
 async def _train(ask: PageRequest, choices: Choices) -> Response:
@@ -261,7 +261,7 @@ async def _train(ask: PageRequest, choices: Choices) -> Response:
         ask, lambda conn: submit_train(conn, task, request, estimate, access=access)
     )
     message = "Training started."
-    return await done(ask, ask.url("jobs", job.id), {"job": job.to_dict()}, message)
+    return await job_done(ask, ask.url("jobs", job.id), job, message)
 
 
 def _host(trainer: Trainer, access: Access) -> str | None:
