@@ -130,8 +130,8 @@ def ask_text(
 
 
 def _ask(lease: Lease, classifier: Classifier, text: str, access: Access) -> AskedText:
-    until = time.monotonic() + ASK_SECONDS
     with open_inference_loop(lease, classifier, access, retry_policy=RETRY_POLICY) as loop:
+        until = time.monotonic() + ASK_SECONDS
         (request,) = loop.requests([classifier.task.read(text)])
         while loop.unanswered or loop.has_uncommitted:
             loop.turn()

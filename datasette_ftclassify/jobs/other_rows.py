@@ -15,6 +15,7 @@ from ..core.examples import Record, read_records
 from ..core.humanize import rows_text
 from ..core.labels import label_name
 from ..core.other_class import MOST_KEYS, with_other
+from ..core.prediction import Answerer
 from ..core.splits import SplitPlan
 from ..core.task import Task
 from ..store.classifiers import Classifier
@@ -103,10 +104,11 @@ def least_known(
     most: int,
     below: float,
     read: int = MOST_READ,
+    answerer: Answerer | None = None,
 ) -> list[UnlikeRow]:
     """The unlabelled rows that are least like the training rows, the least first: at most `most`,
     all below `below` (0-1), of the first `read` unlabelled rows, or of fewer long ones. Rows with
-    NULL in their key are left out: no key marks them.
+    NULL in their key are left out: no key marks them. answerer: of the classifier, if it is loaded
 
     Raises TrainingError where the classifier does not say it, PredictError or SourceError where its
     table has no rows to tell apart.
@@ -117,7 +119,7 @@ def least_known(
             "or mark the rows by a condition."
         )
     target = find_target(conn, classifier, classifier.task.source)
-    answerer = load_answerer(conn, classifier)
+    answerer = answerer or load_answerer(conn, classifier)
     rows = Rows(target, classifier, classifier.task.where, classifier.task.params, unlabelled=True)
     found: list[UnlikeRow] = []
     characters = read * _LONG

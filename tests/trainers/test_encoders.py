@@ -6,8 +6,11 @@ from __future__ import annotations
 import json
 import shutil
 import sys
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -271,3 +274,26 @@ def test_the_real_encoder_of_a_package_tells_meanings_apart() -> None:
     )
     assert encoder.dimensions == 384
     assert card @ other > 0.5 > card @ weather
+
+
+def test_an_encoder_that_several_need_at_once_is_read_once(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    digest = use_encoder(str(folder)).digest
+    known._loaded.clear()
+    read, begun = [], threading.Barrier(3)
+
+    class Counted(Encoder):
+        def __init__(self, *arguments: Any) -> None:
+            read.append(1)
+            super().__init__(*arguments)
+
+    monkeypatch.setattr(known, "Encoder", Counted)
+
+    def needed(_: int) -> object:
+        begun.wait(30)
+        return needed_encoder(digest, "small")
+
+    with ThreadPoolExecutor(3) as threads:
+        assert len(set(threads.map(needed, range(3)))) == 1
+    assert read == [1]

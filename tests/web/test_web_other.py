@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from contextlib import closing
 from pathlib import Path
 
@@ -12,8 +13,10 @@ from sports import INSERT, football, sports
 from stored import list_jobs
 from visiting import ROOT, get, seen, send, serve, submit
 
+from datasette_ftclassify.core import time_limit
 from datasette_ftclassify.core.database import connect
 from datasette_ftclassify.jobs.settings import TrainSettings, settings_of
+from datasette_ftclassify.trainers.local.trainer import LocalTrainer
 
 FOOTBALL = 40
 
@@ -65,6 +68,23 @@ async def test_unlike_rows_are_marked_judged_and_become_a_class(path: Path):
     assert task.other.label == "football"
     assert task.other.where.count(", ") == 29
     assert f"({json.loads(keys[0])[0]}, " in task.other.where
+
+
+async def test_loading_the_classifier_counts_for_no_limit_of_the_rows(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    limits: list[float] = []
+    load = LocalTrainer.load
+
+    def noted(*arguments):
+        (ends,) = time_limit._ends.values()
+        limits.append(ends[-1] - time.monotonic())
+        return load(*arguments)
+
+    monkeypatch.setattr(LocalTrainer, "load", noted)
+    assert (await get(serve(path), page(path), ROOT)).status_code == 200
+    (left,) = limits  # it is loaded once
+    assert left > 2
 
 
 async def test_rows_by_a_column_are_the_same_for_a_program(path: Path):

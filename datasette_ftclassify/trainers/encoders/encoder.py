@@ -36,13 +36,13 @@ class Encoder:
     Raises TrainingError when the files are no such encoder, or a package is missing.
     """
 
-    def __init__(self, files: EncoderFiles) -> None:
+    def __init__(self, files: EncoderFiles, digest: str | None = None) -> None:
         try:
             import onnxruntime
         except ImportError:
             raise TrainingError(MISSING) from None
         self.files = files
-        self.digest = digest_of(files)
+        self.digest = digest or digest_of(files)
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = 1
         options.log_severity_level = 3  # what it warns of is about speed

@@ -27,7 +27,7 @@ MAX_LOADED = 2
 """Encoders kept in memory at once: each takes as much as its file."""
 
 _loaded: OrderedDict[str, Encoder] = OrderedDict()
-_lock = threading.Lock()
+_lock, _loading = threading.Lock(), threading.Lock()
 
 
 def use_encoder(name: str) -> Encoder:
@@ -139,15 +139,15 @@ def _named_here(digest: str) -> list[str]:
 
 
 def _load(files: EncoderFiles, digest: str) -> Encoder:
-    with _lock:
+    with _loading:  # each once, whoever else wants it
         found = _loaded.get(digest)
-    if found is None or found.files != files:  # the same may have been named otherwise before
-        found = Encoder(files)
-    with _lock:
-        _loaded[digest] = found
-        _loaded.move_to_end(digest)
-        while len(_loaded) > MAX_LOADED:
-            _loaded.popitem(last=False)
+        if found is None or found.files != files:  # the same may have been named otherwise before
+            found = Encoder(files, digest)
+        with _lock:
+            _loaded[digest] = found
+            _loaded.move_to_end(digest)
+            while len(_loaded) > MAX_LOADED:
+                _loaded.popitem(last=False)
     return found
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ...core.database import Key, json_key, relation
 from ...core.errors import FtclassifyError, TaskError
 from ...core.other_class import HOW, column_condition, keys_condition, with_other
+from ...core.prediction import Answerer
 from ...core.task import Task
 from ...core.typed_json import as_json
 from ...core.untrusted_json import read_json
@@ -118,8 +119,10 @@ async def _shown(ask: PageRequest, preview: OtherPreview | None = None) -> Respo
         new_version(conn, classifier)
         with_other(conn, classifier.task, "true")  # says why it can have none
         try:
-            most = most_texts(load_answerer(conn, classifier))
-            rows = least_known(conn, classifier, MOST_SHOWN, _BELOW, read=most)
+            if isinstance(answerer, FtclassifyError):
+                raise answerer
+            most = most_texts(answerer)
+            rows = least_known(conn, classifier, MOST_SHOWN, _BELOW, most, answerer)
         except FtclassifyError as error:
             return {**found, "note": str(error)}
         found["rows"] = [
@@ -141,6 +144,11 @@ async def _shown(ask: PageRequest, preview: OtherPreview | None = None) -> Respo
         return found
 
     possible = True
+    answerer: Answerer | FtclassifyError
+    try:  # by itself: how long it takes says nothing of the rows
+        answerer = await read_aside(ask, lambda conn: load_answerer(conn, classifier))
+    except FtclassifyError as error:
+        answerer = error
     try:
         found = await read_aside(ask, look, page_seconds(ask.datasette))
     except FtclassifyError as error:
