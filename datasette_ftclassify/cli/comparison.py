@@ -74,9 +74,8 @@ def _describe_pairs(pairs: Pairs) -> None:
         )
         echo(f"  {second} against {first}: {', '.join(gains)}")
         for change in words.changes(difference):
-            name = pairs.labels[change.label]
             echo(
-                f"    {name}: of {rows_text(change.rows)} {second} found {change.second:,},"
+                f"    {change.label}: of {rows_text(change.rows)} {second} found {change.second:,},"
                 f" {first} {change.first:,} ({change.gained:,} gained, {change.lost:,} lost)"
             )
 

@@ -198,7 +198,6 @@ def compare(
         texts=len(set(groups.tolist())),
         metrics=metrics,
         differences=tuple(differences),
-        labels=labels.names,
         no_test_rows=None,
         compared=tuple(
             _facts(conn, classifier, own, added=classifier not in named)
@@ -229,7 +228,6 @@ def _out_of_fold_alone(
         texts=0,
         metrics=(),
         differences=(),
-        labels=held.labels,
         no_test_rows=f"{why} So they are compared on rows of the training alone.",
         compared=tuple(_facts(conn, each, {}, added=False) for each in named),
         unanswered=0,

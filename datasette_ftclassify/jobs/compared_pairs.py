@@ -29,7 +29,6 @@ class Pairs:
     rows:        of so many different `texts`
     metrics:     that are compared, the most telling first
     differences: between each two, the newer against the older
-    labels:      their names, by the places that `differences` speak of
     """
 
     titles: tuple[str, ...]
@@ -37,7 +36,6 @@ class Pairs:
     texts: int
     metrics: tuple[Metric, ...]
     differences: tuple[Difference, ...]
-    labels: tuple[str, ...]
 
     def title(self, place: int) -> str:
         return self.titles[place]
@@ -46,14 +44,13 @@ class Pairs:
         return [self._pair(each) for each in self.differences]
 
     def _pair(self, difference: Difference) -> dict[str, Any]:
-        changes = [asdict(change) for change in difference.labels]
         return {
             "first": self.title(difference.first),
             "second": self.title(difference.second),
             **difference.pairs,
             "p_adjusted": difference.p_adjusted,
             "differences": flat(difference.figures),
-            "labels": [{**change, "label": self.labels[change["label"]]} for change in changes],
+            "labels": [asdict(change) for change in difference.labels],
             "sentence": self.sentence(difference),
         }
 
@@ -209,7 +206,6 @@ def compare_out_of_fold(
         texts=len(set(groups.tolist())),
         metrics=metrics,
         differences=tuple(differences),
-        labels=having[0].labels.names,
         figures=tuple(figures),
         edited=len(edited),
         relabelled=len(others),

@@ -138,7 +138,7 @@ class Difference:
 
 @dataclass(frozen=True)
 class LabelChange:
-    label: int
+    label: str
     rows: int
     first: int
     second: int
@@ -269,7 +269,7 @@ def _changes(first: Answers, second: Answers) -> list[LabelChange]:
     ]
     changes = [
         LabelChange(label, *map(int, each))
-        for label, each in enumerate(zip(*counts, strict=True))
+        for label, each in zip(first.labels, zip(*counts, strict=True), strict=True)
         if each[0]
     ]
-    return sorted(changes, key=lambda c: (-abs(c.gained - c.lost), -c.gained - c.lost, c.label))
+    return sorted(changes, key=lambda c: (-abs(c.gained - c.lost), -c.gained - c.lost))

@@ -6,6 +6,7 @@ import json
 import math
 import re
 import sqlite3
+from collections import Counter
 from contextlib import closing, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -23,6 +24,7 @@ from sklearn.metrics import f1_score, roc_auc_score
 from datasette_ftclassify.cli import ftclassify
 from datasette_ftclassify.core.database import connect
 from datasette_ftclassify.core.errors import EvaluationError
+from datasette_ftclassify.core.labels import LabelSet
 from datasette_ftclassify.jobs.compare import MOST_COMPARED, compare
 from datasette_ftclassify.metrics.answers import SingleAnswers
 from datasette_ftclassify.metrics.comparison import compare_answers, holm
@@ -117,13 +119,29 @@ def test_what_is_gained_and_lost_is_told_label_by_label(conn: sqlite3.Connection
     assert sum(change.lost for change in difference.labels) == 2
     assert difference.pairs["only_second"] == len(wrong)
     for change in difference.labels:
-        of_label = [row for row in rows if row.truth == (change.label,)]
+        of_label = [row for row in rows if first.labels.names[row.truth[0]] == change.label]
         assert change.rows == len(of_label)
         assert change.first == sum(row.right for row in of_label)
         assert change.second == change.first + change.gained - change.lost
     assert found.disagreed == len(wrong) + 2
     places = {row.key for row in found.disagreements}
     assert places == {rows[place].key for place in (*wrong, *good)}
+
+
+def test_labels_are_called_by_the_label_set_that_counts_them(conn: sqlite3.Connection) -> None:
+    """The second of three has one more label, before the others'."""
+    first = find_classifier(conn, "topics")
+
+    def later(place: int, row: RowResult) -> RowResult:
+        return replace(row, truth=(row.truth[0] + 1,), chosen=None)
+
+    silent = clone(conn, first, "silent", later)
+    names = ("A", *first.labels.names)
+    more = replace(silent, labels=LabelSet(names, first.labels.kind))
+    found = compare(conn, first, more, clone(conn, first, "perfect", right)).to_dict()
+    pair = next(each for each in found["pairs"] if each["first"] == "silent@1")
+    counts = Counter(first.labels.names[row.truth[0]] for row in judged_rows(conn, first))
+    assert {change["label"]: change["gained"] for change in pair["labels"]} == counts
 
 
 def test_the_newest_local_one_is_added_where_it_was_tested_on_these_rows(
