@@ -290,8 +290,30 @@ def row_condition(source: Relation, key: Sequence[Cell]) -> tuple[str, list[Cell
 
 
 def stored_key(key: Key) -> list[Any]:
-    """A row's key as JSON for storage; a BLOB as an object, so that it comes back as one."""
-    return [{"blob": cell.hex()} if isinstance(cell, bytes) else cell for cell in key]
+    """A row's key as JSON for storage, see `packed`."""
+    return list(map(packed, key))
+
+
+def packed(cell: Cell) -> Any:
+    """A cell as JSON; what JSON has not, as an object, so that it comes back by `unpacked`."""
+    if isinstance(cell, bytes):
+        return {"blob": cell.hex()}
+    if isinstance(cell, float) and not math.isfinite(cell):
+        return {"real": str(cell)}
+    return cell
+
+
+def unpacked(value: Any) -> Cell:
+    """The other way round. Raises TypeError or ValueError for what is no packed cell."""
+    if isinstance(value, list):
+        raise TypeError("a list is no cell")
+    if not isinstance(value, dict):
+        return value  # type: ignore[no-any-return]
+    ((kind, said),) = value.items()
+    if kind == "real":
+        return float(said)
+    raw = bytes.fromhex(said)
+    return raw if kind == "blob" else decode(raw)
 
 
 def key_text(key: Key) -> str:

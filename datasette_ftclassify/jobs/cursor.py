@@ -12,7 +12,7 @@ from __future__ import annotations
 import sqlite3
 from typing import Any
 
-from ..core.database import Cell, Relation, count, quote, stored_key
+from ..core.database import Cell, Relation, count, quote, stored_key, unpacked
 from ..core.errors import PredictError
 from ..core.job_events import STARTED_OVER
 from ..store.jobs.events import note
@@ -64,7 +64,7 @@ class RowCursor:
             return None
         matches = " and ".join(f"{quote(name)} = ?" for name in names)
         sql = f"select {self._target.rowid} from {quote(self._target.name)} where {matches}"
-        row = conn.execute(sql, [unpack(cell) for cell in key]).fetchone()
+        row = conn.execute(sql, [unpacked(cell) for cell in key]).fetchone()
         return None if row is None else self.after(conn, (row[0],))
 
     def check(self, conn: sqlite3.Connection) -> None:
@@ -107,8 +107,3 @@ def _is_kept(conn: sqlite3.Connection, target: Relation) -> bool:
 
 def _version(conn: sqlite3.Connection) -> int:
     return count(conn, "pragma schema_version")
-
-
-def unpack(value: Any) -> Cell:
-    """Of a cell of `stored_key` the cell."""
-    return bytes.fromhex(value["blob"]) if isinstance(value, dict) else value

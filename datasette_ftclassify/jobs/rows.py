@@ -23,13 +23,13 @@ from ..core.database import (
     quote_all,
     relation,
     stored_key,
+    unpacked,
 )
 from ..core.errors import PredictError, SourceError
 from ..core.humanize import key_list
 from ..core.labels import unlabelled_sql
 from ..core.sqlite_errors import SQLITE_ERRORS, SQLITE_WARNINGS
 from ..store.classifiers import Classifier
-from .cursor import unpack
 from .fingerprints import Age, Fingerprints
 
 Batch = list[tuple[tuple[Cell, ...], str | None]]
@@ -216,7 +216,7 @@ class Rows:
         """A condition for the rows after a position, to be added to others, and its parameters."""
         if position is None:
             return "", {}
-        marks = {f"_ft_{i}": unpack(value) for i, value in enumerate(position[: self._n_keys])}
+        marks = {f"_ft_{i}": unpacked(value) for i, value in enumerate(position[: self._n_keys])}
         return f" and ({self._keys}) > ({self._marks})", marks
 
     def _is_there(self, conn: sqlite3.Connection, key: tuple[Cell, ...]) -> bool:

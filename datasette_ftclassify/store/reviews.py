@@ -7,14 +7,13 @@ Several people work in it at once: a row that one of them is shown is claimed fo
 from __future__ import annotations
 
 import json
-import math
 import sqlite3
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from ..core.database import Cell, Key, NotUtf8, decode
+from ..core.database import Cell, Key, NotUtf8, packed, unpacked
 from ..core.errors import ArtifactError
 from ..core.untrusted_json import read_json
 from .cell_size import at_most, cut
@@ -54,30 +53,9 @@ class QueuedRow:
 
 
 def cells_text(cells: Sequence[Cell]) -> str:
-    """As JSON; what JSON has not, as an object, so that it comes back."""
-    return json.dumps(list(map(_packed, cells)), ensure_ascii=False)
-
-
-def _packed(cell: Cell) -> object:
-    if isinstance(cell, bytes):
-        return {"blob": cell.hex()}
-    if isinstance(cell, NotUtf8):
-        return {"text": cell.raw.hex()}
-    if isinstance(cell, float) and not math.isfinite(cell):
-        return {"real": str(cell)}
-    return cell
-
-
-def _unpacked(cell: Any) -> Cell:
-    if not isinstance(cell, dict):
-        if isinstance(cell, list):
-            raise TypeError("a list is no cell")
-        return cell  # type: ignore[no-any-return]
-    ((kind, value),) = cell.items()
-    if kind == "real":
-        return float(value)
-    raw = bytes.fromhex(value)
-    return raw if kind == "blob" else decode(raw)
+    """As JSON. A text that is no UTF-8 comes back, too."""
+    each = [{"text": c.raw.hex()} if isinstance(c, NotUtf8) else packed(c) for c in cells]
+    return json.dumps(each, ensure_ascii=False)
 
 
 def read_cells(text: object) -> tuple[Cell, ...]:
@@ -86,7 +64,7 @@ def read_cells(text: object) -> tuple[Cell, ...]:
     if not isinstance(found, list):
         raise ArtifactError("A stored row is damaged.")
     try:
-        return tuple(map(_unpacked, found))
+        return tuple(map(unpacked, found))
     except (TypeError, ValueError) as error:
         raise ArtifactError("A stored row is damaged.") from error
 

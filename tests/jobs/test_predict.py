@@ -176,6 +176,8 @@ SHAPES = {
     "blob key without rowid": (
         "create table [t] (id blob primary key, message text) without rowid"
     ),
+    "real key": "create table [t] (id real primary key, message text)",
+    "real key without rowid": "create table [t] (id real primary key, message text) without rowid",
     "a column called rowid": "create table [t] (rowid text, id text, message text)",
     "hostile names": 'create table [t] (id text, "me""ss age.[x" text)',
 }
@@ -194,6 +196,8 @@ def test_every_kind_of_table(conn, topics, shape, monkeypatch):
         }
         if shape == "blob key without rowid":
             made["id"] = bytes([number])
+        if shape.startswith("real key"):
+            made["id"] = {0: -math.inf, 174: math.inf}.get(number, number / 7)
         if shape == "integer key":
             made["id"] = number * 7 - 300
         cells = [made.get(column, message["message"]) for column in columns]
@@ -210,6 +214,7 @@ def test_every_kind_of_table(conn, topics, shape, monkeypatch):
     assert result.written == result.total == value(conn, "select count(*) from t")
     assert value(conn, "select count(*) from t where topics_label is null") == 0
     assert value(conn, "select count(distinct topics_score) from t") > 150
+    assert [job.state for job in list_jobs(conn) if job.kind == "predict"] == ["finished"]
 
 
 def test_a_key_that_is_no_utf_8_ends_the_job_and_not_never(conn, topics):
