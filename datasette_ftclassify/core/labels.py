@@ -7,6 +7,7 @@ string is needed (JSON keys, exports, pages).
 
 from __future__ import annotations
 
+import html
 import json
 import math
 import re
@@ -113,23 +114,28 @@ def folded(name: str) -> str:
     the normal form of their accents."""
     if not name.isascii():
         name = unicodedata.normalize("NFC", name.translate(_NOTHING))
-    return " ".join(name.split()).casefold()
+    return " ".join(name.split()).casefold().replace("i\u0307", "i").replace("\u0131", "i")
 
 
 _NOTHING = dict.fromkeys(map(ord, INVISIBLE))
-_NUMBER = re.compile(r"(-?(?:0|[1-9][0-9]*))(?:\.([0-9]*?)0*)?")
+_NUMBER = re.compile(r"\+?(-?(?:0|[1-9][0-9]*))(?:(?:\.|,(?![0-9]{3}$))([0-9]*?)0*)?")
+_AROUND_SIGNS = re.compile(r" ?([/&%+()]) ?")
+_MIDNIGHT = re.compile(r"^(\d{4}-\d\d-\d\d)[ t]00:00(?::00(?:\.0+)?)?$")
 
 
 def variant_key(label: LabelValue) -> str:
     """What two labels share that are one label written in two ways: `joined` names, wide letters,
-    ligatures and Cyrillic letters that look like Latin ones, quotes around all and a full stop
-    after it; of numbers the value, so that 1, 1.0, '1' and '1.00' are variants and 1 and '01' are
-    not. UTF-8 that was read in another encoding, and bytes of cp1252, count as what they say."""
+    ligatures and Cyrillic letters that look like Latin ones, curved quotes and long dashes, spaces
+    beside signs, quotes around all and a full stop after it; of numbers the value, so that 1, 1.0,
+    '1' and '1,0' are variants and 1 and '01' are not; a day and its midnight. UTF-8 that was read
+    in another encoding, bytes of cp1252 and entities of HTML count as what they say."""
     if isinstance(label, NotUtf8):
         name = label.raw.decode("cp1252", "backslashreplace")
     else:
         name = _mended(label_name(label)).replace("\0", "")
+    name = html.unescape(name) if "&" in name else name
     name = looks_like(joined(name if name.isascii() else "".join(map(_plain, name))))
+    name = _MIDNIGHT.sub(r"\1", _AROUND_SIGNS.sub(r"\1", name))
     bare = name.rstrip(_AFTER)
     if quoted := _QUOTED.fullmatch(bare):
         bare = quoted[1].strip().rstrip(_AFTER)
@@ -148,7 +154,7 @@ def joined(name: str) -> str:
 _JOINTS = re.compile(r"(?<=\w)_+(?=\w)|(?<=[^\W\d_])[-\u2010-\u2013]+(?=[^\W_])")
 _AFTER = ".,;:…。 "
 _QUOTED = re.compile("""["'`“”‘’„‚«»‹›](.+)["'`“”‘’„‚«»‹›]""")
-_LOOKALIKES = str.maketrans("аеорсухіѕј", "aeopcyxisj")
+_LOOKALIKES = str.maketrans("аеорсухіѕјيىك’‘“”‐‑‒–—―−", "aeopcyxisjییک''\"\"-------")
 
 
 def is_placeholder(name: str, names: Collection[str]) -> bool:
@@ -176,7 +182,9 @@ _FORMS = ("<wide>", "<narrow>", "<compat>", "<initial>", "<medial>", "<final>", 
 
 
 def _plain(letter: str) -> str:
-    """A wide letter, an Arabic form or a ligature as it is usually written; others as they are."""
+    """A wide letter, an Arabic form, a ligature or a digit as it is usually written, or itself."""
+    if letter.isdecimal():
+        return str(unicodedata.decimal(letter))
     how = unicodedata.decomposition(letter)
     return unicodedata.normalize("NFKC", letter) if how.startswith(_FORMS) else letter
 
@@ -187,7 +195,7 @@ def _mended(name: str) -> str:
         return name
     for encoding in ("cp1252", "latin-1"):
         with suppress(UnicodeError):
-            return name.encode(encoding).decode()
+            return _mended(name.encode(encoding).decode())
     return name
 
 
