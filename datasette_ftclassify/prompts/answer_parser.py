@@ -43,7 +43,7 @@ _EAST_ASIAN = "\u2e80"
 _OTHER_WORD = ("less", "free", "er", "or", "ee")
 """Endings that make another word of the one before them."""
 
-_QUOTES = "\"'`*“”‘’„‚«»‹› "
+_QUOTES = "\"'`*_~“”‘’„‚«»‹› "
 _PUNCTUATION = ".,;:!?…。"
 _HOWS: tuple[How, ...] = ("exact", "folded", "nearest")
 
