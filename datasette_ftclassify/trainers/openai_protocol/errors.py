@@ -35,11 +35,24 @@ WORDS = 400
 _NO_MONEY = {
     "insufficient_quota", "billing_hard_limit_reached", "billing_not_active",
     "access_terminated", "insufficient_balance", "insufficient_credits", "quota_exceeded",
+    "arrearage",
 }  # fmt: skip
 _FILTER = {"content_filter", "content_filtered", "responsibleaipolicyviolation"}
 _POLICY = {*_FILTER, "content_policy_violation", "invalid_prompt", "cyber_policy_violation"}
 _TOO_LONG = {"context_length_exceeded", "string_above_max_length", "request_too_large"}
-_NO_MODEL = {"model_not_found", "invalid_model", "model_not_available"}
+_NO_MODEL = {
+    "model_not_found", "invalid_model", "model_not_available", "model_decommissioned",
+    "model_deprecated",
+}  # fmt: skip
+_NO_MODEL_WORDS = re.compile(
+    r"\bmodel\b.{1,200}\b(?:not found|does not exist|decommissioned|deprecated)\b", re.IGNORECASE
+)
+_NO_KEY = {"invalid_api_key", "api_key_invalid", "invalidapikey"}
+_NO_KEY_WORDS = re.compile(
+    r"\b(?:invalid|incorrect|expired|missing) API[ _-]?key\b"
+    r"|\bAPI[ _-]?key\b.{0,40}\b(?:not valid|invalid|incorrect|expired|missing|required)\b",
+    re.IGNORECASE,
+)
 _BAD_SETTING = {
     "unsupported_parameter", "unsupported_value", "unknown_parameter", "invalid_parameter",
     "invalid_value", "invalid_type", "missing_required_parameter", "operationnotsupported",
@@ -49,13 +62,14 @@ _OF_THE_TEXT = ("messages", "prompt", "input")
 _LONG_WORDS = re.compile(
     r"maximum context length|context window|request too large|prompt is too long"
     # Ollama's and llama.cpp's about texts for embedding models.
-    r"|exceeds the context length|input is too large|larger than the max context size",
+    r"|exceeds the context length|input is too large|larger than the max context size"
+    r"|exceeds the available context size|too many tokens|tokens.{0,60} must be <= \d+",
     re.IGNORECASE,
 )
 _LOOKS_LIKE_KEY = re.compile(
     r"\bsk-[\w*-]{3,}|\bbearer\s+\S{8,}|\S*\*{3,}\S*|(?<=api-key: )\S+", re.IGNORECASE
 )
-_LATER = (408, 409, 423, 424, 425)
+_LATER = (408, 409, 423, 424, 425, 498)
 _NOT_BEGUN = (*_LATER, 429, 503, 529)
 """A service that says so has done nothing for the request. Behind any other failure (500, or a
 gateway's 502 and 504) may be an answer that is billed."""
@@ -113,6 +127,8 @@ class Refusal:
     def words(self) -> str:
         """The provider's own, on one line that ends in a full stop."""
         text = self.body if isinstance(self.body, str) else self._find("message", "detail", "error")
+        if isinstance(text, list):  # FastAPI's: what is wrong with each field
+            text = "; ".join(str(d["msg"]) for d in text if isinstance(d, dict) and "msg" in d)
         if not isinstance(text, str) or text.lstrip().startswith("<"):
             text = ""  # a page for people says less than its status
         try:
@@ -138,6 +154,9 @@ class Refusal:
     def parameter(self) -> str:
         """The field of the request that it is about, or ""."""
         found = self._find("param")
+        if isinstance(details := self._find("detail"), list) and details:
+            place = details[0].get("loc") if isinstance(details[0], dict) else None
+            found = ".".join(map(str, place[1:])) if isinstance(place, list) else None
         return found if isinstance(found, str) else ""
 
     @property
@@ -164,6 +183,8 @@ class Refusal:
             return self._refused("Add credit or raise the limit at the provider, then go on.")
         if status == 429 and _LONG_WORDS.search(self.words):
             return RowRejected(f"{self} The text has more tokens than a minute's limit.")
+        if status == 500 and _LONG_WORDS.search(self.words):
+            return self._bad_request()
         if status == 429 or status in _LATER or status >= 500 or status < 300:
             after = wait_of(self.headers, self.words, limited=status == 429)
             return TryAgain(
@@ -172,7 +193,9 @@ class Refusal:
                 rate_limited=status == 429,
                 unbilled=status in _NOT_BEGUN,
             )
-        if status in (401, 403):
+        if status in (401, 403) or (
+            status == 400 and (self.codes & _NO_KEY or _NO_KEY_WORDS.search(self.words))
+        ):
             return self._not_allowed()
         if "deploymentnotfound" in self.codes:
             # No reason to wait: more often than not it is another name.
@@ -180,7 +203,9 @@ class Refusal:
                 "Give the deployment's name as Azure shows it; a new one answers after some "
                 "minutes."
             )
-        if self.codes & _NO_MODEL:
+        if self.codes & _NO_MODEL or (
+            status in (400, 404) and not self.of_text and _NO_MODEL_WORDS.search(self.words)
+        ):
             return self._refused(
                 "The model may have been deleted or shut down, belong to another organization, or "
                 "not be ready yet: a new one can take some minutes.",
@@ -199,7 +224,7 @@ class Refusal:
     def _not_allowed(self) -> ServiceRefused:
         if NOT_AVAILABLE in self.codes:
             return ServiceRefused(str(self), code=NOT_AVAILABLE)  # who trains says what is possible
-        if self.status == 401:
+        if self.status in (400, 401):
             return self._refused("Check the key: it may be wrong, expired or revoked.")
         return self._refused(
             "The key may not do this: check its permissions, project and organization, or use "
@@ -232,7 +257,10 @@ class Refusal:
 
     def _find(self, *names: str) -> Any:
         """The first of the fields that says something, in the error or around it."""
-        body = self.body if isinstance(self.body, dict) else {}
+        body = self.body
+        if isinstance(body, list) and body:  # Google's
+            body = body[0]
+        body = body if isinstance(body, dict) else {}
         error = body.get("error")
         places = [error, body] if isinstance(error, dict) else [body]
         return next((place[name] for place in places for name in names if place.get(name)), None)
