@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence, Set
 from itertools import islice
 
 from ..core.database import condition, quote
+from ..core.flags import flag
 from ..core.humanize import counted, one_or_more
 from ..core.label_notations import DELIMITERS, delimiter_words, torn
 from ..core.labels import is_placeholder, label_name, named, unlabelled_sql
@@ -150,7 +151,8 @@ def _lists(facts: Facts) -> Iterator[Finding]:
 
 
 _DOUBTFUL = (
-    "/", "+", "&", "::", "·", "•", "\t", "、", "，", "；", "،", "؛", " - ", " and ", " ",
+    "/", "+", "&", "::", "·", "•", "\t", "、", "，", "；", "،", "؛", " - ", " and ", "<br>",
+    "~", " ",
 )  # fmt: skip
 """Delimiters that stand in names as well, so that people are asked."""
 
@@ -164,11 +166,11 @@ def _lists_by(delimiter: str, names: Sequence[str], alone: Set[str]) -> list[str
 
 def _bits(facts: Facts) -> Iterator[Finding]:
     names = [name for name, rows in facts.names.items() if rows]
-    if facts.task.exclusive and _look_like_bits(names):
+    if facts.task.exclusive and (length := _bits_of(names)):
         yield facts.finding(
             "label-notation",
-            f"The labels look like vectors of 0 and 1 for {len(names[0])} labels, with nothing "
-            f"between them: {names_listing(names, 3)}.",
+            f"The labels look like vectors of 0 and 1 for {length} labels: "
+            f"{names_listing(names, 3)}.",
             "If they are, give the label names in the order of the 0s and 1s: as they stand, each "
             "is one label.",
             count=len(names),
@@ -176,14 +178,19 @@ def _bits(facts: Facts) -> Iterator[Finding]:
         )
 
 
-def _look_like_bits(names: Sequence[str]) -> bool:
-    """Whether the labels may be vectors with nothing between their 0s and 1s, as codes may, too."""
-    return (
-        len(names) >= 3
-        and len(set(map(len, names))) == 1
-        and any(name.startswith("00") or name.startswith("01") for name in names)
-        and all(len(name) >= 3 and set(name) <= {"0", "1"} for name in names)
-    )
+def _bits_of(names: Sequence[str]) -> int:
+    """Of how many flags, such as 0 and 1, T and F or 1 and -1, each label may be a vector, with
+    nothing or one sign between them, as codes may, too; 0 where they are none."""
+    names = [name.replace("-1", "0").lower() for name in names]
+    if len(names) < 3 or len(set(map(len, names))) > 1:
+        return 0
+    between = {sign for name in names for sign in name[1::2]}
+    apart = len(between) == 1 and not min(between).isalnum()
+    vectors = [name[::2] for name in names] if apart else names
+    signs = set().union(*vectors)
+    codes = signs == {"0", "1"} and not any(v.startswith(("00", "01")) for v in vectors)
+    both = len(signs) == 2 and set(map(flag, signs)) == {True, False}
+    return len(vectors[0]) if both and not codes and len(vectors[0]) >= 3 else 0
 
 
 def _placeholders(facts: Facts) -> Iterator[Finding]:

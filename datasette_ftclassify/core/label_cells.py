@@ -10,18 +10,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .database import NotUtf8
+from .flags import flag
 from .label_kinds import KINDS
 from .labels import Kind, LabelValue, is_blank, label_of_bytes, trimmed
 from .text import is_utf8
-
-_ON: dict[object, bool] = {
-    1: True, "1": True, "1.0": True, "true": True, "t": True, "yes": True, "y": True, "on": True,
-    "x": True, "\u2713": True, "\u2714": True, "\u2611": True, "\u2705": True,
-    "+": True, "ja": True, "oui": True, "si": True, "s\u00ed": True,
-    0: False, "0": False, "0.0": False, "false": False, "f": False, "no": False, "n": False,
-    "off": False, "-": False, "\u2013": False, "\u2610": False, "nein": False, "nee": False,
-    "non": False,
-}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -82,9 +74,7 @@ def _from_flags(cells: Sequence[object], columns: Sequence[str]) -> Labels:
     chosen: list[LabelValue] = []
     partly_blank = False
     for cell, column in zip(cells, columns, strict=True):
-        on = _ON.get(cell)
-        if on is None and isinstance(cell, str):
-            on = _ON.get(trimmed(cell).lower())
+        on = None if cell is None else flag(trimmed(str(cell)))
         if on is None and is_blank(cell):
             on, partly_blank = False, True
         if on is None:

@@ -15,9 +15,9 @@ from typing import Any
 from .label_cells import UNLABELLED, Labels, is_label, json_array, read_labels, split_list
 from .label_kinds import BINARY, KINDS, MULTICLASS, MULTILABEL
 from .labels import Kind, LabelValue, is_blank, trimmed, variant_key
-from .notations import NOTATIONS, vector
+from .notations import BITS, NOTATIONS, vector
 
-DELIMITERS = ("|", ";", "#", "\n", ",")
+DELIMITERS = ("|", ";", "#", ";#", "\n", ",")
 _CACHED, _CACHED_CHARACTERS = 20_000, 1_000
 
 
@@ -150,9 +150,10 @@ def propose_reading(cells: Iterable[LabelValue]) -> Reading:
             return Reading(MULTILABEL.name, notation=notation)
         if sum(json_array(text) is not None for text in texts) * 2 > len(texts):
             return Reading(MULTILABEL.name)
-        for delimiter in DELIMITERS:
-            if _recombines(texts, delimiter):
-                return Reading(MULTILABEL.name, delimiter)
+        # Another delimiter leaves pieces of the right one at its parts, which makes more of them.
+        parts = {d: n for d in DELIMITERS if (n := _recombining(texts, d))}
+        if parts:
+            return Reading(MULTILABEL.name, min(parts, key=lambda d: parts[d]))
     return Reading((BINARY if len(values) == 2 else MULTICLASS).name)
 
 
@@ -167,7 +168,7 @@ def _notation(texts: list[str]) -> str | None:
         read = [text for text in texts if _are_labels(notation.parse(text))]
         inside = [text[1:-1] for text in read]
         if len(read) * 2 > len(texts) and (
-            notation.between is None or _recombines(inside, notation.between)
+            notation.between is None or _recombining(inside, notation.between)
         ):
             return notation.name
         # Of a damaged cell that begins with a quote, the others still say what they are.
@@ -183,7 +184,7 @@ def _are_labels(items: list[Any] | None) -> bool:
 
 def _are_vectors(texts: list[str]) -> bool:
     """Whether nearly all are as long as each other: three flags at least, two in brackets."""
-    vectors = [vector(text) or [] for text in texts if not text.isdecimal() and vector(text)]
+    vectors = [vector(text) or [] for text in texts if not BITS.fullmatch(text) and vector(text)]
     if len(vectors) < 2 or len(vectors) < 0.9 * len(texts):
         return False
     lengths = {len(flags) for flags in vectors}
@@ -191,11 +192,12 @@ def _are_vectors(texts: list[str]) -> bool:
     return len(lengths) == 1 and min(lengths) >= least
 
 
-def _recombines(texts: Sequence[str], delimiter: str) -> bool:
-    """Whether lists, rather than names that happen to hold the character, explain `texts`."""
+def _recombining(texts: Sequence[str], delimiter: str) -> int:
+    """Of how many different parts `texts` are made, where they are lists; 0 where they are names
+    that happen to hold the character."""
     lists = [text for text in texts if delimiter in text]
     if len(lists) < 2 or (delimiter == "," and len({t.count(",") for t in texts}) < 2):
-        return False
+        return 0
     parts = [{p.strip() for p in split_list(text, delimiter) if p.strip()} for text in lists]
     singles = {text.strip() for text in texts if delimiter not in text}
     uses: dict[str, int] = dict.fromkeys(singles, 1)
@@ -203,7 +205,8 @@ def _recombines(texts: Sequence[str], delimiter: str) -> bool:
         uses[part] = uses.get(part, 0) + 1
     vocabulary = set().union(*parts)
     again = sum(uses[part] > 1 for part in vocabulary)
-    return len(vocabulary) <= max(len(texts), 2) and again * 2 >= len(vocabulary)
+    count = len(vocabulary)
+    return count if count <= max(len(texts), 2) and again * 2 >= count else 0
 
 
 _TORN = re.compile(

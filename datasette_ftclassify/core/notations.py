@@ -13,6 +13,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from .flags import flag
+
 _MOST_CHARACTERS = 20_000
 """Of a cell that is no JSON array: more is no list of labels."""
 
@@ -67,41 +69,42 @@ def notation(
     return declare
 
 
-_FLAGS = {
-    "0": False, "0.": False, "0.0": False, "false": False, "no": False,
-    "1": True, "1.": True, "1.0": True, "true": True, "yes": True,
-}  # fmt: skip
-
-
 @notation(
     "vector",
     "vectors of 0 and 1",
-    '`[0, 1, 0]`, `0,1,0`, `[0. 1. 0.]`, `[true, false]`, `["yes", "no"]`, `tensor([0, 1])`',
+    '`[0, 1, 0]`, `0,1,0`, `[[0. 1. 0.]]`, `[true, false]`, `{t,f}`, `["yes", "no"]`, '
+    "`tensor([0, 1])`",
     flags=True,
     more="an error until somebody names the labels in order (*Label names*)",
 )
 def vector(text: str) -> list[bool] | None:
-    """The flags of `[0, 1, 0]`, `0,1,0`, `[0. 1.]`, `["yes", "no"]`, `01`; None for any other
-    text."""
+    """The flags of `[0, 1, 0]`, `0,1,0`, `[[0. 1.]]`, `{t,f}`, `["yes", "no"]`, `01`, `TF`; None
+    for any other text."""
     if len(text) > _MOST_CHARACTERS:
         return None
     call = _CALL.fullmatch(text)
     bare = call[1].strip() if call else text
-    if bare[:1] + bare[-1:] in ("[]", "()"):
-        bare = bare[1:-1]
-    parts = list(bare) if _BITS.fullmatch(bare) else _BETWEEN_FLAGS.split(bare.strip(" ,"))
-    flags = [_FLAGS.get(part.strip("'\"").lower()) for part in parts]
-    return None if None in flags else [bool(flag) for flag in flags]
+    while bare[:1] + bare[-1:] in ("[]", "()", "{}", "<>"):
+        bare = bare[1:-1].strip()
+    parts = list(bare) if BITS.fullmatch(bare) else _BETWEEN_FLAGS.split(bare.strip(" ,"))
+    flags = [flag(_NUMPY.sub(r"\1", part.strip("'\""))) for part in parts]
+    return None if None in flags else [bool(on) for on in flags]
 
 
-_BITS = re.compile("[01]{2,}")
-_BETWEEN_FLAGS = re.compile(r"\s*[,;|\s]\s*")
+BITS = re.compile("(?i)[01]{2,}|[tf]{2,}|[yn]{2,}|[jn]{2,}|[x-]{2,}|[+-]{2,}")
+"""Flags with nothing between them."""
+_BETWEEN_FLAGS = re.compile(r"\s*[,;|/\s]\s*")
+_NUMPY = re.compile(r"^np\.(?:\w+\()?([^()]*?)_?\)?$")
 
 
 _LITERAL = re.compile(
-    r"""\s*(?:(?P<text>'(?:[^'\\\n]|\\.)*'|"(?:[^"\\\n]|\\.)*")|(?P<number>[+-]?\d+(?:\.\d+)?))\s*,?"""
+    r"""\s*(?:np\.str_\()?[ub]?(?:(?P<text>'(?:[^'\\\n]|\\.)*'|"(?:[^"\\\n]|\\.)*")
+    |(?P<number>[+-]?\d+(?:\.\d+)?))\)?\s*,?""",
+    re.VERBOSE,
 )
-_CALL = re.compile(r"(?s)(?:array|tensor|set|frozenset)\((.*?)(?:,\s*dtype=[\w<>'.]+)?\s*\)")
+_CALL = re.compile(
+    r"""(?s)(?:np\.)?(?:array|tensor|set|frozenset)\((.*?)(?:,\s*\w+=[\w<>'":.]+)*\s*\)"""
+)
 
 
 @notation(
@@ -138,7 +141,7 @@ def python_list(text: str) -> list[Any] | None:
 
 _KEYS = (
     "choices", "taxonomy", "accept", "labels", "label", "tags", "categories", "value", "result",
-    "annotations", "cats",
+    "annotations", "cats", "name",
 )  # fmt: skip
 """Where labelling tools keep the labels: `{"choices": ["a"]}`, `[{"value": {"choices": ["a"]}}]`,
 `{"taxonomy": [["a", "b"]]}` (Label Studio), `[{"label": "a"}]` (doccano), `{"accept": ["a"],
@@ -160,13 +163,16 @@ def tool_labels(text: str) -> list[Any] | None:
     return _labels_in(_json(text))
 
 
+_DEEPEST = 10
+
+
 def _labels_in(value: Any, depth: int = 0) -> list[Any] | None:
-    if isinstance(value, list) and depth < 6:
+    if isinstance(value, list) and depth < _DEEPEST:
         parts = [_labels_in(v, depth + 1) if isinstance(v, (dict, list)) else [v] for v in value]
         if any(part is None for part in parts):
             return None
         return [label for part in parts for label in part or ()]
-    if not isinstance(value, dict) or depth >= 6:
+    if not isinstance(value, dict) or depth >= _DEEPEST:
         return None
     if value.get("answer", "accept") != "accept":
         return []
@@ -192,10 +198,8 @@ def object_labels(text: str) -> list[Any] | None:
 
 
 def _chosen(flags: dict[Any, Any]) -> list[Any] | None:
-    on = {
-        key: False if flag is None else _FLAGS.get(str(flag).lower()) for key, flag in flags.items()
-    }
-    return None if not on or None in on.values() else [key for key, flag in on.items() if flag]
+    on = {key: False if said is None else flag(str(said)) for key, said in flags.items()}
+    return None if not on or None in on.values() else [key for key, yes in on.items() if yes]
 
 
 def _json(text: str) -> Any:
@@ -210,8 +214,9 @@ def _json(text: str) -> Any:
 
 
 _FLAG = re.compile(
-    r"""\s*(?P<key>'(?:[^'\\\n]|\\.)*'|"(?:[^"\\\n]|\\.)*"|[+-]?\d+)\s*:
-        \s*(?:np\.(?:\w+\()?)?(?P<flag>'\w*'|"\w*"|True|False|None|[01](?:\.0*)?)_?\)?\s*(?:,|$)""",
+    r"""\s*(?:(?P<key>'(?:[^'\\\n]|\\.)*'|"(?:[^"\\\n]|\\.)*"|[+-]?\d+)
+        |(?P<word>[^\W\d][\w -]{0,99}?))\s*(?::|=>?)\s*(?:np\.(?:\w+\()?)?
+        (?P<flag>'\w*'|"\w*"|[^\s,;'"(){}]+?)_?\)?\s*(?:[,;\n]|$)""",
     re.VERBOSE,
 )
 
@@ -219,15 +224,16 @@ _FLAG = re.compile(
 @notation(
     "flags",
     "dictionaries of true and false as Python writes them",
-    "`{'a': True, 'b': False}`, `{'a': 1, 'b': np.float64(0.0)}`",
+    "`{'a': True, 'b': False}`, `{'a': 1, 'b': np.float64(0.0)}`, `a=1; b=0`",
     more="the labels are the keys that are true",
 )
 def python_flags(text: str) -> list[Any] | None:
     """The keys of `{'a': True, 'b': False}`, of 1 and 0 or of yes and no, that are true; also with
-    NumPy's numbers."""
-    if len(text) > _MOST_CHARACTERS or text[:1] + text[-1:] != "{}":
+    NumPy's numbers, and of several without brackets."""
+    if len(text) > _MOST_CHARACTERS:
         return None
-    inside = text[1:-1].strip()
+    bare = text[:1] + text[-1:] != "{}"
+    inside = text if bare else text[1:-1].strip()
     flags: dict[Any, Any] = {}
     position = 0
     while position < len(inside):
@@ -235,12 +241,12 @@ def python_flags(text: str) -> list[Any] | None:
         if entry is None:
             return None
         try:
-            key = ast.literal_eval(entry["key"].lstrip("+"))
+            key = entry["word"] or ast.literal_eval(entry["key"].lstrip("+"))
         except (ValueError, SyntaxError):
             return None
         flags[key] = None if entry["flag"] == "None" else entry["flag"].strip("'\"")
         position = entry.end()
-    return _chosen(flags)
+    return None if bare and len(flags) < 2 else _chosen(flags)
 
 
 _BARE = re.compile(r'\s*(?:"(?P<text>(?:[^"\\]|\\.)*)"|(?P<word>[^,"\[\]{}:]+))\s*(?:,|$)')

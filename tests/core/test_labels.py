@@ -193,8 +193,17 @@ def test_one_label_in_a_cell(cell: object, labels: Labels) -> None:
 
 
 @pytest.mark.parametrize("on", [1, "1", 1.0, "1.0", "true", "TRUE", " True ", "yes"])
-@pytest.mark.parametrize("off", [0, "0", 0.0, "0.0", "false", "no", "", " ", None])
+@pytest.mark.parametrize("off", [0, "0", 0.0, "0.0", "false", "no", "", " ", None, -0.0])
 def test_flags(on: object, off: object) -> None:
+    assert flags(on, off, on) == Labels(("c0", "c2"))
+
+
+@pytest.mark.parametrize(
+    ("on", "off"),
+    [("WAHR", "FALSCH"), ("VRAI", "FAUX"), ("Verdadero", "FALSO"), ("1,0", "0,00"), ("да", "нет"),
+     ("是", "否"), ("はい", "いいえ"), ("\u2714\ufe0f", "❌"), ("✓", "✗"), ("J", "N")],
+)  # fmt: skip
+def test_flags_of_other_languages(on: str, off: str) -> None:
     assert flags(on, off, on) == Labels(("c0", "c2"))
 
 

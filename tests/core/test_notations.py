@@ -62,6 +62,17 @@ WAYS: dict[str, Callable[[list[str]], str]] = {
         [{"id": 7, "result": [{"value": {"choices": [name]}} for name in labels]}]
     ),
     "doccano": lambda labels: json.dumps([{"label": name, "user": 1} for name in labels]),
+    "Label Studio, a task": lambda labels: json.dumps(
+        {"annotations": [{"result": [{"value": {"choices": labels}}], "was_cancelled": False}]}
+    ),
+    "GitHub": lambda labels: json.dumps([{"id": 1, "name": name} for name in labels]),
+    "SharePoint": lambda labels: f";#{';#'.join(labels)};#",
+    "Python 2": lambda labels: f"[{', '.join(f'u{name!r}' for name in labels)}]",
+    "NumPy texts": lambda labels: f"[{', '.join(f'np.str_({name!r})' for name in labels)}]",
+    "pairs": lambda labels: "; ".join(f"{n!r}={'no' if n not in labels else 'yes'}" for n in NAMES),
+    "hstore": lambda labels: ", ".join(
+        f'{json.dumps(n)}=>"{"t" if n in labels else "f"}"' for n in NAMES
+    ),
     "Prodigy": lambda labels: json.dumps({"accept": labels, "answer": "accept"}),
     "spaCy": lambda labels: json.dumps({"cats": {n: float(n in labels) for n in NAMES}}),
     "Label Studio, taxonomy": lambda labels: json.dumps(
@@ -130,6 +141,15 @@ VECTORS: dict[str, Callable[[list[int]], str]] = {
     "commas": lambda row: ",".join(map(str, row)),
     "spaces": lambda row: " ".join(map(str, row)),
     "semicolons": lambda row: "; ".join(map(str, row)),
+    "slashes": lambda row: "/".join(map(str, row)),
+    "decimals": lambda row: ", ".join(f"{flag:.2f}" for flag in row),
+    "NumPy exponents": lambda row: "[" + " ".join(f"{flag:.8e}" for flag in row) + "]",
+    "NumPy numbers": lambda row: "[" + ", ".join(f"np.int64({flag})" for flag in row) + "]",
+    "NumPy booleans": lambda row: "[" + ", ".join(f"np.{bool(flag)}_" for flag in row) + "]",
+    "a row of a matrix": lambda row: json.dumps([row]),
+    "PyTorch, elsewhere": lambda row: f"tensor({row}, device='cuda:0', dtype=torch.int8)",
+    "Postgres": lambda row: "{" + ",".join("t" if flag else "f" for flag in row) + "}",
+    "Y and N": lambda row: ",".join("Y" if flag else "N" for flag in row),
 }
 
 
@@ -149,8 +169,11 @@ def test_vectors_ask_for_names_and_take_them(way: str) -> None:
     assert Task.from_dict(json.loads(json.dumps(task.to_dict()))) == task
 
 
-def test_digits_without_anything_between_them_are_questioned_and_read_when_named() -> None:
-    cells = ["".join(map(str, flags(labels))) for labels in SETS]
+@pytest.mark.parametrize("signs", ["01", "FT", "ny", "-x"])
+def test_flags_without_anything_between_them_are_questioned_and_read_when_named(
+    signs: str,
+) -> None:
+    cells = ["".join(signs[on] for on in flags(labels)) for labels in SETS]
     said = checked(cells * 5).finding("label-notation")
     assert said is not None
     assert said.severity == "warning"
@@ -277,9 +300,9 @@ def test_what_is_no_list_of_python(text: str) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["{", "{}}", "{'a': 1 'b': 0}", "{'a': 0.93, 'b': 0.07}", "{'a': 2}", "{a: 1}", "{'a'}",
+    ["{", "{}}", "{'a': 1 'b': 0}", "{'a': 0.93, 'b': 0.07}", "{'a': 2}", "{a: 2}", "{'a'}",
      "{'a': [1]}", "{'a': {'b': 1}}", "{'a': __import__('os')}", "{'\\ud800': 1", "{'a': 1}x",
-     "{" + "'a': 1, " * 20_000 + "}", "{'a': 1e0}", "{}", "['a']"],
+     "{" + "'a': 1, " * 20_000 + "}", "{'a': 1e2}", "a: 1", "{}", "['a']"],
 )  # fmt: skip
 def test_what_is_no_dict_of_flags(text: str) -> None:
     assert python_flags(text) is None
