@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from datasette_ftclassify.core.errors import LabelError
 from datasette_ftclassify.core.label_cells import UNLABELLED, Labels, json_array, read_labels
-from datasette_ftclassify.core.labels import MAX_LABELS, LabelSet, folded, label_name
+from datasette_ftclassify.core.labels import MAX_LABELS, LabelSet, folded, is_blank, label_name
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]))
 VALUES = st.one_of(
@@ -46,7 +46,7 @@ def as_stored(cell: Any) -> Any:
 def test_a_cell_is_its_label(cell: Any) -> None:
     cell = as_stored(cell)
     labels = single(cell)
-    if isinstance(cell, str) and not cell.strip():
+    if isinstance(cell, str) and is_blank(cell):
         assert labels == Labels(None, "empty")
     else:
         assert labels.values == (cell,)
