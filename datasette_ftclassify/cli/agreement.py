@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..core.errors import ReviewError
+from ..core.errors import FtclassifyError, ReviewError
 from ..core.humanize import counted, percent, rows_text, score
+from ..store.change_batches import get_batch, last_of_queue
+from ..store.jobs.state import get_job
 from .options import database_argument, json_option, open_database
 from .output import echo, friendly, one_line, print_json
 from .review import person_called
@@ -75,10 +77,8 @@ def agreement(
 
 
 def _job(conn: sqlite3.Connection, job_id: int | None) -> Job:
-    from ..core.errors import FtclassifyError
     from ..jobs.review.changes import people_of
     from ..store.jobs.queries import newest_jobs
-    from ..store.jobs.state import get_job
 
     if job_id is not None:
         return get_job(conn, job_id)
@@ -105,7 +105,6 @@ def _act(
     from ..jobs.review.batches import undo_batch
     from ..jobs.review.changes import change_row
     from ..jobs.review.shown import show_row
-    from ..store.change_batches import get_batch, last_of_queue
 
     said: list[str] = []
     wanted: dict[int, list[str]] = {}

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from .confirmation import asking_options, reach
+from ..core.humanize import dollars
+from ..jobs.load_classifier import may_measure_known, service_of
+from ..store.classifiers import find_classifier
+from ..store.minimum_scores import find_minimum
+from .confirmation import agree, asking_options, reach
 from .options import Given, database_argument, json_option, open_database
 from .output import echo, friendly, print_json, say
 
@@ -47,8 +52,6 @@ def ask(database: str, classifier: str, text: str | None, as_json: bool, **given
       datasette ftclassify ask ads.db ad-match --column company Acme --column ad 'Anvils!'
     """
     from ..jobs.ask import text_of
-    from ..jobs.load_classifier import may_measure_known
-    from ..store.classifiers import find_classifier
 
     with open_database(database) as conn:
         found = find_classifier(conn, classifier)
@@ -68,8 +71,6 @@ def _answer(
     conn: sqlite3.Connection, classifier: Classifier, text: str, given: Given
 ) -> AnswerJson:
     """As ft_classify_json gives it; `usd` is what it cost now."""
-    from ..jobs.load_classifier import service_of
-
     if service_of(classifier) is None:
         return _here(conn, classifier, text)
     return _there(conn, classifier, text, given)
@@ -86,8 +87,6 @@ def _there(conn: sqlite3.Connection, classifier: Classifier, text: str, given: G
     from ..core.database import is_read_only
     from ..jobs.ask import ask_text, estimate_text, kept_answer
     from ..sql.remote_classifier import described_answer
-    from ..store.minimum_scores import find_minimum
-    from .confirmation import agree
 
     minimum = find_minimum(conn, classifier)
     kept = kept_answer(conn, classifier, text)
@@ -108,9 +107,6 @@ def _there(conn: sqlite3.Connection, classifier: Classifier, text: str, given: G
 
 
 def _describe(answer: AnswerJson, *, measurable: bool) -> None:
-    import math
-
-    from ..core.humanize import dollars
     from ..present.known import known_sentence
 
     if "error" in answer:

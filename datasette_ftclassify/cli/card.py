@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
+from pathlib import Path
 from typing import Any
 
 import click
+from datasette.utils import BadMetadataError, parse_metadata
 
+from ..store.card_notes import card_notes, keep_notes
+from ..store.classifiers import find_classifier
 from .options import database_argument, json_option, open_database
 from .output import echo, friendly, print_json, print_result
 
@@ -34,7 +38,6 @@ def card(database: str, name: str | None, form: str, metadata: str | None) -> No
     """
     from ..present.card_markdown import card_markdown
     from ..present.model_card import model_card
-    from ..store.classifiers import find_classifier
 
     with open_database(database) as conn:
         classifier = find_classifier(conn, name)
@@ -48,10 +51,6 @@ def card(database: str, name: str | None, form: str, metadata: str | None) -> No
 
 def origin_in(path: str | None, database: str, table: str) -> Mapping[str, Any]:
     """What the metadata say of the table, its database, or all of them; the nearest goes before."""
-    from pathlib import Path
-
-    from datasette.utils import BadMetadataError, parse_metadata
-
     if path is None:
         return {}
     try:
@@ -81,11 +80,6 @@ def describe(
 
     What is said goes along into a published copy.
     """
-    from dataclasses import asdict
-
-    from ..store.card_notes import card_notes, keep_notes
-    from ..store.classifiers import find_classifier
-
     with open_database(database) as conn:
         classifier = find_classifier(conn, name)
         notes = card_notes(conn, classifier)

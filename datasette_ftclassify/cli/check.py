@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import shlex
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
+from ..checks import CheckReport, Finding, run_checks
+from ..checks.codes import Section
+from ..checks.registry import codes_of
+from ..checks.report_data import Lengths
+from ..core.database import relation
 from ..core.humanize import counted, dollars, key_list, rows_text
+from ..store.columns import predicted_columns
+from ..trainers.registry import get_trainer
 from .options import (
     Given,
     json_option,
@@ -19,10 +26,6 @@ from .options import (
 )
 from .output import echo, friendly, one_line, print_json, say, step_progress
 from .train_steps import train_words
-
-if TYPE_CHECKING:
-    from ..checks import CheckReport, Finding
-    from ..checks.report_data import Lengths
 
 _COLOURS = {"error": "red", "warning": "yellow", "info": "cyan"}
 _BAR = 30
@@ -58,10 +61,7 @@ def check(database: str, as_json: bool, **given: Any) -> None:
           --template 'Company: {{ company }}\\nAd: {{ ad }}'
       datasette ftclassify check posts.db posts --text body --label a --label b --label c
     """
-    from ..checks import run_checks
-    from ..core.database import relation
     from ..jobs.check import as_trained_by
-    from ..store.columns import predicted_columns
 
     leaves_machine = _leaves_machine(given)
     with open_database(database) as conn, step_progress() as progress:
@@ -95,8 +95,6 @@ def check(database: str, as_json: bool, **given: Any) -> None:
 
 def _leaves_machine(given: Given) -> bool | None:
     """None: nobody has chosen a trainer."""
-    from ..trainers.registry import get_trainer
-
     if given["local"]:
         return False
     if given["trainer"]:
@@ -107,9 +105,6 @@ def _leaves_machine(given: Given) -> bool | None:
 def _describe(report: CheckReport, *, hosted: bool) -> None:
     """hosted: whether a hosted model was chosen; what one would make of the rows stands apart from
     the rest otherwise."""
-    from ..checks.codes import Section
-    from ..checks.registry import codes_of
-
     rows, task = report.rows, report.task
     echo(
         f"{task.source}: {rows_text(rows['total'])}, {rows['labelled']:,} labelled,"

@@ -10,8 +10,13 @@ import click
 
 from ..core.humanize import dollars, rows_text
 from ..core.training_report import chosen_text
+from ..jobs.load_classifier import is_elsewhere, shutdown_of
 from ..present.usage_sql import usage_sql
 from ..prompts.price_table import today
+from ..store.aliases import remove_alias
+from ..store.classifiers import find_classifier, rename_classifier, set_default
+from ..store.published import why_unasked
+from ..store.reports import calibration_text
 from .comparison import describe_comparison
 from .confirmation import confirm
 from .drift import drift
@@ -71,8 +76,6 @@ def list_command(database: str, as_json: bool) -> None:
 
 
 def _listed(summary: Summary) -> dict[str, Any]:
-    from ..jobs.load_classifier import is_elsewhere, shutdown_of
-
     stops = shutdown_of(summary.classifier) if is_elsewhere(summary.classifier) else None
     return {
         **summary.to_dict(),
@@ -123,9 +126,6 @@ def _stops(day: str | None) -> str:
 def show(database: str, name: str | None, as_json: bool) -> None:
     """Show one classifier: task, training, figures, and the SQL to use it."""
     from ..jobs.remote.models import service_facts
-    from ..store.classifiers import find_classifier
-    from ..store.published import why_unasked
-    from ..store.reports import calibration_text
     from ..store.summaries import summarise
 
     with open_database(database) as conn:
@@ -211,7 +211,6 @@ def compare(database: str, names: tuple[str, ...], as_json: bool) -> None:
       datasette ftclassify classifiers compare mail.db messages@1 messages@2 messages@3
     """
     from ..jobs.compare import compare as compare_classifiers
-    from ..store.classifiers import find_classifier
 
     with open_database(database) as conn:
         comparison = compare_classifiers(conn, *(find_classifier(conn, name) for name in names))
@@ -232,8 +231,6 @@ def rename(database: str, old: str, new: str, as_json: bool) -> None:
 
     Queries that use the old name go on working: `remove-alias` ends that.
     """
-    from ..store.classifiers import rename_classifier
-
     with open_database(database) as conn:
         rename_classifier(conn, old, new)
     said = f"{old} is now called {new}. Queries with the old name go on working."
@@ -247,8 +244,6 @@ def rename(database: str, old: str, new: str, as_json: bool) -> None:
 @friendly
 def remove_alias_command(database: str, alias: str, as_json: bool) -> None:
     """Remove an earlier name of a classifier, which queries may still use."""
-    from ..store.aliases import remove_alias
-
     with open_database(database) as conn:
         remove_alias(conn, alias)
     print_result(as_json, {"removed": alias}, f"{alias} is no longer the name of a classifier.")
@@ -261,8 +256,6 @@ def remove_alias_command(database: str, alias: str, as_json: bool) -> None:
 @friendly
 def default_command(database: str, name: str, as_json: bool) -> None:
     """Make a classifier the one that the SQL functions use without a name."""
-    from ..store.classifiers import set_default
-
     with open_database(database) as conn:
         set_default(conn, name)
     print_result(as_json, {"default": name}, f"{name} is now the default classifier.")
@@ -275,7 +268,6 @@ def default_command(database: str, name: str, as_json: bool) -> None:
 @friendly
 def use_command(database: str, name: str, as_json: bool) -> None:
     """Use a version: its classifier's name stands for it, whatever later ones there are."""
-    from ..store.classifiers import find_classifier
     from ..store.used_version import use_version
 
     with open_database(database) as conn:
@@ -297,7 +289,6 @@ def checkpoint(database: str, name: str, step: int, as_json: bool) -> None:
     `classifiers show` lists the steps that the service has kept.
     """
     from ..jobs.remote.models import use_checkpoint
-    from ..store.classifiers import find_classifier
     from ..store.summaries import summarise
 
     with open_database(database) as conn:
@@ -338,7 +329,6 @@ def delete(
     """
     from ..jobs.deletion import end_jobs
     from ..jobs.remote.models import forget_models
-    from ..store.classifiers import find_classifier
     from ..store.deletion import delete_classifier, plan_deletion
 
     there: list[str] = []

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from ..core.humanize import key_list, rows_text
+from ..present import comparison as words
 from .output import echo
 
 if TYPE_CHECKING:
@@ -16,8 +17,6 @@ if TYPE_CHECKING:
 
 
 def describe_comparison(comparison: Comparison) -> None:
-    from ..present import comparison as words
-
     if comparison.no_test_rows:
         echo(comparison.no_test_rows)
         _describe_out_of_fold(comparison)
@@ -63,8 +62,6 @@ def _describe_out_of_fold(comparison: Comparison) -> None:
 
 
 def _describe_pairs(pairs: Pairs) -> None:
-    from ..present import comparison as words
-
     for difference in pairs.differences:
         echo(f"\n  {pairs.sentence(difference)}")
         first, second = pairs.title(difference.first), pairs.title(difference.second)
@@ -81,8 +78,6 @@ def _describe_pairs(pairs: Pairs) -> None:
 
 
 def _figures_line(metrics: Iterable[Metric], figures: Mapping[str, Estimate]) -> str:
-    from ..present import comparison as words
-
     shown = []
     for metric in metrics:
         each = figures[metric.key]

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from ..core.errors import TrainingError
 from ..core.humanize import counted, dollars, key_list, price
+from ..trainers.registry import get_trainer
 from .options import Given, together, usd_option, yes_option
 from .output import Stopped, one_line, say
 
@@ -38,10 +40,8 @@ def reach(
     conn: sqlite3.Connection, classifier: Classifier, given: Given
 ) -> tuple[Classifier, Access]:
     """The classifier as `asking_options` change it, and the way to its model."""
-    from ..core.errors import TrainingError
     from ..jobs.remote.model_names import deploy
     from ..trainers.configuration import read_access
-    from ..trainers.registry import get_trainer
 
     access = read_access().at(classifier.trainer, given["base_url"])
     if given["deployment"]:

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import click
 
 from ..core.humanize import key_list, percent, score
+from ..core.splits import SplitPlan
+from ..store.classifiers import find_classifier
 from .options import database_argument, json_option, open_database, param_option, where_option
 from .output import echo, friendly, one_line, print_json, say
 from .train_steps import train_words
@@ -42,9 +44,7 @@ def drift(
       datasette ftclassify classifiers drift mail.db messages
       datasette ftclassify classifiers drift mail.db messages --where "received > '2026-11'"
     """
-    from ..core.splits import SplitPlan
     from ..jobs.drift import find_drift
-    from ..store.classifiers import find_classifier
 
     with open_database(database) as conn:
         classifier = find_classifier(conn, name)

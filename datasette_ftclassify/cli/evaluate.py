@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 import click
 
 from ..core.humanize import rows_have
+from ..store.classifiers import find_classifier
 from .confirmation import agree_to, asking_options, reach
 from .options import database_argument, despite_option, json_option, open_database, queue_option
 from .output import echo, friendly, one_line, print_json, say
@@ -38,7 +39,6 @@ def evaluate(database: str, name: str | None, as_json: bool, **given: Any) -> No
     from ..core.database import is_read_only
     from ..jobs.confirming import confirm_evaluate
     from ..jobs.evaluate import evaluate_classifier, submit_evaluate
-    from ..store.classifiers import find_classifier
 
     with open_database(database) as conn:
         classifier = find_classifier(conn, name)

@@ -6,6 +6,8 @@ from typing import Any
 
 import click
 
+from ..export import ExportFormat
+from ..prompts.tokenizer import tokenizer_for
 from .options import (
     json_option,
     open_database,
@@ -65,9 +67,7 @@ def export(database: str, as_json: bool, **given: Any) -> None:
       datasette ftclassify export mail.db messages --text body --label folder \\
           --out mail/ --format completion --labels code
     """
-    from ..export import ExportFormat
     from ..jobs.export import export_task
-    from ..prompts.tokenizer import tokenizer_for
 
     with open_database(database) as conn:
         task = task_from(conn, given)

@@ -5,7 +5,9 @@ from __future__ import annotations
 from itertools import groupby
 from typing import TYPE_CHECKING
 
+from ..core.errors import FtclassifyError
 from ..present.jobs import describe, money, progress_text, shows_step
+from ..store.classifiers import find_by_id
 
 if TYPE_CHECKING:
     import sqlite3
@@ -43,9 +45,7 @@ def _figures(facts: JobFacts) -> list[str]:
 
 
 def _about(conn: sqlite3.Connection, job: Job, find: Find | None) -> str:
-    from ..core.errors import FtclassifyError
     from ..jobs.kinds import kind_of, named
-    from ..store.classifiers import find_by_id
 
     find = find or find_by_id
     try:

@@ -3,25 +3,26 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 import time
 from contextlib import ExitStack
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
+from ..core.errors import FtclassifyError, JobStopped
 from ..core.humanize import counted
 from ..present.jobs import describe, describe_all, shows_step
+from ..store.jobs.events import job_events
+from ..store.jobs.job import Job
+from ..store.jobs.remote_cancel import is_ending
+from ..store.jobs.state import get_job
+from ..trainers.access import Access
 from .job_output import event_lines, line, line_of, settings_lines
 from .options import database_argument, json_option, open_database, usd_option
 from .output import StepProgress, echo, friendly, print_json, print_json_list, say, step_progress
 from .run_job import LOOK_EVERY, jobs_command, now_line, watched, work_command
-
-if TYPE_CHECKING:
-    import sqlite3
-
-    from ..store.jobs.job import Job
-    from ..trainers.access import Access
 
 _PATIENCE = 5.0
 """Seconds after which a job that is followed has no worker, it seems."""
@@ -69,9 +70,6 @@ def list_command(database: str, as_json: bool) -> None:
 @friendly
 def show(database: str, job_id: int, as_json: bool) -> None:
     """Show one job: what it did and cost, and its events."""
-    from ..store.jobs.events import job_events
-    from ..store.jobs.state import get_job
-
     with open_database(database) as conn:
         job = get_job(conn, job_id)
         events = job_events(conn, job_id)
@@ -122,9 +120,6 @@ class _Follower:
         self._told: set[str] = set()
 
     def follow(self) -> Job:
-        from ..store.jobs.events import job_events
-        from ..store.jobs.state import get_job
-
         get_job(self._conn, self._job_id)  # there is one, and so there are events
         seen = len(job_events(self._conn, self._job_id))
         while True:
@@ -192,10 +187,7 @@ def _asking(action: str, text: str) -> click.Command:
 
 def cancel_at_service(conn: sqlite3.Connection, job: Job) -> Job:
     """Cancels at its service what nobody is at here. Says so when that cannot be done."""
-    from ..core.errors import FtclassifyError, JobStopped
     from ..jobs.runner import run_job
-    from ..store.jobs.remote_cancel import is_ending
-    from ..store.jobs.state import get_job
 
     if not is_ending(job):
         return job

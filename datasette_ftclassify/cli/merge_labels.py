@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from ..core.database import relation
 from ..core.errors import ReviewError
 from ..core.humanize import rows_text
+from ..store.change_batches import get_batch, list_batches
 from .confirmation import confirm
 from .options import Given, database_argument, json_option, open_database, task_of
 from .output import echo, friendly, print_json, print_result
@@ -83,8 +86,6 @@ def merge_labels(
 
 
 def _task(conn: sqlite3.Connection, table: str, given: Given) -> Task:
-    from ..core.database import relation
-
     if given["classifier"] is None:  # any text does: it is not read
         others = [c for c in relation(conn, table).columns if c not in given["label"]]
         given = {**given, "text": others[:1]}
@@ -93,7 +94,6 @@ def _task(conn: sqlite3.Connection, table: str, given: Given) -> Task:
 
 def _undo(conn: sqlite3.Connection, table: str, batch: int, who: str, as_json: bool) -> None:
     from ..jobs.review.batches import undo_batch
-    from ..store.change_batches import get_batch
 
     found = get_batch(conn, batch)
     if found.source.lower() != table.lower() or found.job_id is not None:
@@ -104,10 +104,7 @@ def _undo(conn: sqlite3.Connection, table: str, batch: int, who: str, as_json: b
 
 
 def _suggest(conn: sqlite3.Connection, task: Task, as_json: bool) -> None:
-    from dataclasses import asdict
-
     from ..jobs.review.merges import labels_now, suggest_merges
-    from ..store.change_batches import list_batches
 
     labels, found = labels_now(conn, task), suggest_merges(conn, task)
     merges = list_batches(conn, task.source)

@@ -9,6 +9,7 @@ import click
 from ..core.errors import ArtifactError
 from ..core.humanize import percent, rows_text
 from ..core.numbers import LABEL_SHARE
+from ..store.classifiers import find_classifier
 from .classifiers import classifiers
 from .options import (
     Given,
@@ -64,7 +65,6 @@ def minimum_command(database: str, name: str | None, as_json: bool, **given: Any
     """
     from ..jobs.minimum_scores import choose_minimum
     from ..present.minimum import read_minimum
-    from ..store.classifiers import find_classifier
 
     with open_database(database) as conn:
         classifier = find_classifier(conn, name)

@@ -6,6 +6,8 @@ import os
 
 import click
 
+from ..core.errors import SourceError
+from ..store.classifiers import find_classifier
 from .card import metadata_option, origin_in
 from .options import database_argument, json_option, open_database
 from .output import echo, friendly, print_json, print_result, say
@@ -33,7 +35,6 @@ def export_model(
     from ..jobs.model_files import export_model as export
     from ..present.card_markdown import card_markdown
     from ..present.model_card import model_card
-    from ..store.classifiers import find_classifier
 
     with open_database(database) as conn:
         classifier = find_classifier(conn, name)
@@ -79,9 +80,7 @@ def copy(database: str, name: str, other: str, new_name: str | None, as_json: bo
 
     Its figures and model card go along; jobs, stored answers and rows do not.
     """
-    from ..core.errors import SourceError
     from ..jobs.model_files import read_model, store_model
-    from ..store.classifiers import find_classifier
 
     with open_database(database) as conn, open_database(other) as target:
         model = find_classifier(conn, name)

@@ -6,6 +6,8 @@ from typing import Any
 
 import click
 
+from ..jobs.train_request import TrainRequest
+from ..store.classifiers import find_classifier
 from .options import (
     TrainingCommand,
     database_argument,
@@ -42,8 +44,6 @@ def move(database: str, name: str, as_json: bool, **given: Any) -> None:
       datasette ftclassify move mail.db messages-openai --trainer local --on-predictions
     """
     from ..jobs.compare import move_request
-    from ..jobs.train_request import TrainRequest
-    from ..store.classifiers import find_classifier
 
     with open_database(database) as conn:
         access = access_for(given["trainer"], given["base_url"])

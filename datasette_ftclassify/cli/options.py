@@ -5,24 +5,25 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import click
 
+from ..core.database import relation
 from ..core.errors import PredictError, ReviewError, TaskError
 from ..core.label_kinds import KINDS
+from ..core.label_notations import name_list
 from ..core.markup import MARKUPS
 from ..core.numbers import LIMIT_USD, SHARE, WRONG_SHARE, Range
-from ..core.splits import SPLIT_SHARE
+from ..core.splits import SPLIT_SHARE, SplitPlan
 from ..core.strengths import PROMISES
-from ..jobs.columns import ROLES
+from ..core.task import Task, define, unnamed_vectors, with_variants_merged
+from ..jobs.columns import ROLES, Columns, usual_columns
+from ..jobs.load_classifier import TrainedModel
+from ..store.classifiers import find_classifier
+from ..store.tables import open_database as opened
 from ..trainers.options import DECLARED, Kind, Option
-
-if TYPE_CHECKING:
-    from ..core.splits import SplitPlan
-    from ..core.task import Task
-    from ..jobs.columns import Columns
-    from ..jobs.load_classifier import TrainedModel
+from ..trainers.registry import list_own_options
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -140,8 +141,6 @@ column_options = together(
 def columns_from(model: TrainedModel, given: Given, *, fingerprint: bool = True) -> Columns:
     """The columns that `column_options`, `--known` and `--min-known` describe. Raises PredictError
     where all are left out."""
-    from ..jobs.columns import usual_columns
-
     columns = usual_columns(
         model,
         given["columns_prefix"] or "",
@@ -262,8 +261,6 @@ class TrainingCommand(click.Command):
     """A command with `training_options`, which has besides those that are one trainer's own."""
 
     def get_params(self, ctx: click.Context) -> list[click.Parameter]:
-        from ..trainers.registry import list_own_options
-
         known = super().get_params(ctx)
         if "own" not in ctx.meta:
             taken = {flag for parameter in known for flag in parameter.opts}
@@ -303,8 +300,6 @@ training_options = together(
 
 @contextmanager
 def open_database(path: str) -> Iterator[sqlite3.Connection]:
-    from ..store.tables import open_database as opened
-
     with closing(opened(path)) as conn:
         yield conn
 
@@ -319,9 +314,6 @@ def task_from(conn: sqlite3.Connection, given: Given, *, checks: bool = False) -
 
     checks: whether the task is checked, so that a finding says what cannot be learnt
     """
-    from ..core.label_notations import name_list
-    from ..core.task import define, unnamed_vectors, with_variants_merged
-
     template = given.pop("template")
     task = define(
         conn,
@@ -350,9 +342,6 @@ def task_of(conn: sqlite3.Connection, table: str, given: Given, needed: Sequence
     needed: what these must say where no classifier is named
     Raises ReviewError for a classifier of another table, for both, and for neither.
     """
-    from ..core.database import relation
-    from ..store.classifiers import find_classifier
-
     source = relation(conn, table).name
     said = [name for name in _DESCRIBED if given.get(name) not in (None, (), False, "none")]
     if given["classifier"] is None:
@@ -383,6 +372,4 @@ _DESCRIBED: Given = {
 
 def plan_from(given: Given) -> SplitPlan:
     """The split plan of `plan_options`; takes them out of `given`."""
-    from ..core.splits import SplitPlan
-
     return SplitPlan(given.pop("seed"), given.pop("validation"), given.pop("test"))

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from ..core.database import relation
 from ..core.humanize import key_list, percent, rows_text, score
 from ..core.numbers import Range
+from ..core.other_class import keys_condition
+from ..store.classifiers import find_classifier
 from .confirmation import confirm
 from .options import (
     Given,
@@ -72,11 +76,8 @@ def other(
       datasette ftclassify classifiers other sports.db sports --where "source = 'football.example'"
       datasette ftclassify classifiers other sports.db sports --least-known 100 --preview
     """
-    from dataclasses import asdict
-
     from ..jobs.other_rows import new_version, preview_other
     from ..jobs.train import submit_train
-    from ..store.classifiers import find_classifier
 
     with open_database(database) as conn:
         classifier = find_classifier(conn, name)
@@ -107,8 +108,6 @@ def _task(
     params: dict[str, str],
     given: Given,
 ) -> Task:
-    from ..core.database import relation
-    from ..core.other_class import keys_condition
     from ..jobs.other_rows import least_known, other_task
 
     if (where is None) == (given["least_known"] is None):

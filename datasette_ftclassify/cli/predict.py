@@ -7,9 +7,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..core.database import relation
-from ..core.humanize import counted, one_or_more, rows_have, rows_text
+from ..core.humanize import counted, dollars, one_or_more, rows_have, rows_text
 from ..core.untrusted_json import JsonObject
-from ..jobs.plan import CONCURRENCY
+from ..jobs.columns import usual_columns
+from ..jobs.load_classifier import batch_service
+from ..jobs.plan import CONCURRENCY, Plan, PredictRequest
+from ..store.classifiers import find_classifier, find_for_table
+from ..store.jobs.state import find_unfinished
 from .confirmation import agree_to, asking_options, reach
 from .options import (
     Given,
@@ -103,10 +107,8 @@ def predict(database: str, table: str, as_json: bool, **given: Any) -> None:
       datasette ftclassify predict mail.db messages --column label topic --column logprobs ''
     """
     from ..jobs.confirming import confirm_predict
-    from ..jobs.plan import Plan
     from ..jobs.predict import submit_plan
     from ..jobs.stale import submit_stale
-    from ..store.classifiers import find_classifier, find_for_table
 
     with open_database(database) as conn:
         relation(conn, table)  # first of all, what is named wrongly
@@ -155,7 +157,6 @@ _REDONE = (
 
 def _stale(conn: sqlite3.Connection, classifier: Classifier, table: str, given: Given) -> Answers:
     """The answers of which the stale ones are to be made again."""
-    from ..jobs.columns import usual_columns
     from ..jobs.stale import find_answers_in
 
     changed = [name for name in _REDONE if given[name]]
@@ -186,8 +187,6 @@ def _tell_stale(conn: sqlite3.Connection, answers: Answers) -> dict[str, Any]:
 
 def _terms(classifier: Classifier, given: Given) -> dict[str, Any]:
     """How a service is asked, and for how much."""
-    from ..jobs.load_classifier import batch_service
-
     if given["batch"]:
         batch_service(classifier)
     return {name: given[name] for name in ("concurrency", "limit_usd", "max_errors", "batch")}
@@ -210,8 +209,6 @@ def _tell_unlabelled(estimate: JobEstimate | None) -> None:
 def _tell_begun(conn: sqlite3.Connection, plan: Plan) -> None:
     """Says of which requests the estimate counts a second time: those that an interrupted job has
     at a service, in batches whose answers are still to come."""
-    from ..store.jobs.state import find_unfinished
-
     job = find_unfinished(conn, "predict", plan.settings.to_dict())
     if job is not None and (batches := batches_there(conn, job.id)):
         what = counted(batches, "batch", "batches")
@@ -222,8 +219,6 @@ def _tell_begun(conn: sqlite3.Connection, plan: Plan) -> None:
 
 
 def _request(classifier: Classifier, given: Given) -> PredictRequest:
-    from ..jobs.plan import PredictRequest
-
     same = (
         "where", "unlabelled", "overwrite", "threshold", "wrong", "strength", "min_known",
         "on_error",
@@ -270,8 +265,6 @@ def describe_counts(result: JsonObject) -> None:
 
 
 def _spent(spent: JsonObject) -> str:
-    from ..core.humanize import dollars
-
     if not spent["requests"]:
         return "Spent nothing: every answer was stored by earlier requests."
     requests = counted(spent["requests"], "request")

@@ -7,6 +7,8 @@ from typing import Any
 
 import click
 
+from ..jobs.version_rows import version_changes
+from ..store.classifiers import find_classifier
 from .options import (
     base_url_option,
     database_argument,
@@ -58,8 +60,6 @@ def retrain(
       datasette ftclassify retrain mail.db messages --only-if-changed --only-if-better
     """
     from ..jobs import train_version
-    from ..jobs.version_rows import version_changes
-    from ..store.classifiers import find_classifier
 
     with open_database(database) as conn:
         first = find_classifier(conn, name)

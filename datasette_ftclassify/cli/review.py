@@ -14,6 +14,8 @@ import click
 
 from ..core.errors import FtclassifyError, ReviewError, RowChanged
 from ..core.humanize import counted, key_list, percent, rows_text
+from ..jobs.settings import ReviewSettings, settings_of
+from ..store.classifiers import find_classifier
 from .options import Given, database_argument, described, json_option, open_database, task_of
 from .output import echo, friendly, one_line, print_json, print_result, say
 from .run_job import run_here
@@ -138,8 +140,6 @@ def _queue(
     """The newest queue of that kind, or a new one. open_one: with rows that are left for `who`"""
     from ..jobs.review.build import submit_review
     from ..jobs.review.queues import queue_of
-    from ..jobs.settings import ReviewSettings
-    from ..store.classifiers import find_classifier
     from ..trainers.configuration import read_access
 
     kind = queue_of(given["queue"])
@@ -161,7 +161,6 @@ def _newest(
     conn: sqlite3.Connection, wanted: ReviewSettings, who: str, open_one: bool
 ) -> Job | None:
     from ..jobs.review.shown import queue_now
-    from ..jobs.settings import ReviewSettings, settings_of
     from ..store.jobs.queries import newest_jobs
 
     for job in newest_jobs(conn, kind="review", state="finished"):

@@ -8,7 +8,6 @@ import threading
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from functools import partial
-from typing import TYPE_CHECKING
 
 import click
 
@@ -17,11 +16,13 @@ from ..core.errors import FtclassifyError, JobPaused, JobStopped
 from ..core.humanize import counted
 from ..core.sqlite_errors import SQLITE_ERRORS
 from ..present.jobs import describe, money
+from ..store.batches import open_batches
+from ..store.jobs.job import Job
+from ..store.jobs.state import get_job
+from ..store.tables import open_database
+from ..trainers.access import Access
+from ..trainers.registry import list_services
 from .output import StepProgress, Stopped, print_result, step_progress, with_options
-
-if TYPE_CHECKING:
-    from ..store.jobs.job import Job
-    from ..trainers.access import Access
 
 LOOK_EVERY = 0.5
 """Seconds between looks at a job that is followed, or for one that waits."""
@@ -34,7 +35,6 @@ def run_here(conn: sqlite3.Connection, job: Job, access: Access, database: str) 
     Raises Stopped for Ctrl-C and ClickException for a job that is paused, with what to do next.
     """
     from ..jobs.runner import run_job
-    from ..store.jobs.state import get_job
 
     try:
         with step_progress() as progress, watched(database, job.id, progress):
@@ -54,8 +54,6 @@ def run_here(conn: sqlite3.Connection, job: Job, access: Access, database: str) 
 
 def again(conn: sqlite3.Connection, job_id: int, database: str) -> str:
     """How a job goes on that somebody has paused or cancelled."""
-    from ..store.jobs.state import get_job
-
     action = "resume" if get_job(conn, job_id).state == "paused" else "retry"
     return f"To go on: {jobs_command(action, database, job_id)}, or the same command again."
 
@@ -73,8 +71,6 @@ def _interrupted(conn: sqlite3.Connection, job_id: int, database: str) -> str:
 
 def batches_there(conn: sqlite3.Connection, job_id: int) -> int:
     """Batches of a job that a service has, and whose answers are not here."""
-    from ..store.batches import open_batches
-
     return sum(batch.batch_id is not None for batch in open_batches(conn, job_id))
 
 
@@ -105,8 +101,6 @@ def work_command(
 
 def _address_variable(trainer: str | None) -> str:
     """The environment variable of a service's address."""
-    from ..trainers.registry import list_services
-
     services = {service.name: service for service in list_services()}
     known = services[trainer].variables if trainer in services else {}
     return known.get("base_url", "OPENAI_BASE_URL")
@@ -138,9 +132,6 @@ def watched(database: str, job_id: int, progress: StepProgress) -> Iterator[None
 
 
 def _watch(database: str, job_id: int, progress: StepProgress, over: threading.Event) -> None:
-    from ..store.jobs.state import get_job
-    from ..store.tables import open_database
-
     with closing(open_database(database)) as conn:
         while not over.wait(LOOK_EVERY):
             try:

@@ -6,6 +6,8 @@ from typing import Any
 
 import click
 
+from ..jobs.train_request import TrainRequest
+from ..store.classifiers import find_classifier
 from ..trainers.access import Access
 from .options import database_argument, json_option, open_database, queue_option
 from .output import friendly
@@ -30,8 +32,6 @@ def student(database: str, name: str | None, as_json: bool, **given: Any) -> Non
       datasette ftclassify student mail.db messages-encoder
     """
     from ..jobs.compare import student_request
-    from ..jobs.train_request import TrainRequest
-    from ..store.classifiers import find_classifier
 
     with open_database(database) as conn:
         first = find_classifier(conn, name)

@@ -7,7 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ..core.errors import TrainingError
 from ..core.humanize import counted
+from ..jobs.load_classifier import service_of
+from ..trainers.registry import get_trainer
+from ..trainers.service import Service
 from .confirmation import ask, refuse_errors, review_lines
 from .options import (
     Given,
@@ -104,11 +108,8 @@ def sweep(database: str, as_json: bool, **given: Any) -> None:
 
 def _access(variants: tuple[str, ...], base_url: str | None) -> Access:
     """What the environment lets the trainers reach; base_url: of the only service among them."""
-    from ..core.errors import TrainingError
     from ..jobs.sweep import Variant
     from ..trainers.configuration import read_access
-    from ..trainers.registry import get_trainer
-    from ..trainers.service import Service
 
     names = {Variant.parse(text).trainer for text in variants}
     services = [name for name in names if isinstance(get_trainer(name), Service)]
@@ -153,7 +154,6 @@ def _judge(
 ) -> tuple[Evaluation | None, str]:
     """The chosen one's figures on the test rows, where they cost nothing, and what to do next."""
     from ..jobs.evaluate import evaluate_classifier
-    from ..jobs.load_classifier import service_of
 
     chosen = result.chosen
     if chosen is None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from ..jobs.train_request import TrainRequest
 from .options import (
     TrainingCommand,
     json_option,
@@ -55,7 +56,6 @@ def train(database: str, as_json: bool, **given: Any) -> None:
     """
     from ..jobs.plausible import check_plausible
     from ..jobs.train import submit_train
-    from ..jobs.train_request import TrainRequest
 
     with open_database(database) as conn:
         access = access_for(given["trainer"], given["base_url"])

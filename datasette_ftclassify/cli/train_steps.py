@@ -5,14 +5,26 @@ from __future__ import annotations
 
 import json
 import shlex
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..core.database import quote_text
+from ..core.database import quote_text, relation
 from ..core.errors import JobStopped, TrainingError
 from ..core.humanize import counted, dollars, price, rows_have, rows_text
+from ..core.splits import SplitPlan
 from ..core.training_report import chosen_text
+from ..jobs.rows import count_unlabelled
+from ..jobs.train_request import continued
+from ..store.classifiers import find_classifier
+from ..store.jobs.remote_cancel import goes_on_elsewhere
+from ..store.jobs.state import ask_job, get_job
+from ..store.reports import calibration_text
+from ..trainers.access import Access
+from ..trainers.options import DECLARED, TrainerOptions
+from ..trainers.registry import get_trainer, list_own_options
+from ..trainers.service import Service
 from .comparison import describe_comparison
 from .confirmation import ask, refuse_errors, review_lines
 from .output import Stopped, echo, print_json, say, step_progress, with_options
@@ -36,9 +48,6 @@ if TYPE_CHECKING:
 
 def options_from(given: dict[str, Any], seed: int) -> TrainerOptions:
     """The options of `training_options`."""
-    from ..trainers.options import DECLARED, TrainerOptions
-    from ..trainers.registry import list_own_options
-
     options = [*DECLARED, *(option for _, option in list_own_options())]
     said = {o.name: _value(o, given[o.name]) for o in options if o.name in given}
     return TrainerOptions.of(said, seed)
@@ -62,10 +71,7 @@ def _value(option: Option, given: Any) -> Any:
 
 def access_for(trainer: str, base_url: str | None) -> Access:
     """What the environment lets a trainer reach, with another address for it if one was given."""
-    from ..trainers.access import Access
     from ..trainers.configuration import read_access
-    from ..trainers.registry import get_trainer
-    from ..trainers.service import Service
 
     if not isinstance(get_trainer(trainer), Service):
         if base_url is not None:
@@ -78,13 +84,6 @@ def request_with(
     conn: sqlite3.Connection, request: TrainRequest, access: Access, continue_from: str | None
 ) -> TrainRequest:
     """The request with the host that it is for, and what it continues from."""
-    from dataclasses import replace
-
-    from ..jobs.train_request import continued
-    from ..store.classifiers import find_classifier
-    from ..trainers.registry import get_trainer
-    from ..trainers.service import Service
-
     trainer = get_trainer(request.trainer)
     if isinstance(trainer, Service):
         request = replace(request, host=trainer.host(access.endpoint(trainer.name)))
@@ -170,8 +169,6 @@ def local_command(database: str, task: Task, request: TrainRequest) -> str:
 
 def train_words(database: str, task: Task, plan: SplitPlan) -> list[str]:
     """The words of the command that trains a task on a split."""
-    from ..core.splits import SplitPlan
-
     words = ["datasette", "ftclassify", "train", database, task.source, "--kind", task.kind]
     if task.template is not None:
         words += ["--template", task.template]
@@ -204,8 +201,6 @@ def follow_training(
     base_url: the service's, as it was given
     """
     from ..jobs.train import run_submitted
-    from ..store.jobs.remote_cancel import goes_on_elsewhere
-    from ..store.jobs.state import ask_job, get_job
 
     try:
         with step_progress() as progress, watched(database, job.id, progress):
@@ -354,8 +349,6 @@ def _describe_quality(result: TrainResult, database: str) -> None:
 
 
 def _report_lines(report: TrainingReport) -> list[str]:
-    from ..store.reports import calibration_text
-
     curve = report.get("learning_curve")
     lines = [
         report.get("why"), calibration_text(report), chosen_text(report),
@@ -372,10 +365,6 @@ def next_step(
 
     base_url: the service's, as it was given
     """
-    from ..core.database import relation
-    from ..jobs.rows import count_unlabelled
-    from ..trainers.registry import get_trainer
-
     classifier: Classifier = result.classifier
     there = ["--base-url", base_url] if base_url is not None else []
     if get_trainer(classifier.trainer).capabilities.deploys and not is_deployed(classifier):

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from ..core.errors import AccessError
+from ..prompts.price_table import today
+from ..trainers.access import Access
+from ..trainers.base import Capabilities, Trainer, options_of, usual_encoder_of
+from ..trainers.registry import list_trainers
+from ..trainers.service import Service
 from .options import json_option
 from .output import echo, friendly, print_json
-
-if TYPE_CHECKING:
-    from ..trainers.access import Access
-    from ..trainers.base import Capabilities, Trainer
 
 
 @click.command()
@@ -21,9 +22,7 @@ if TYPE_CHECKING:
 @friendly
 def trainers(as_json: bool) -> None:
     """List the trainers: what each does, and what it needs."""
-    from ..trainers.base import usual_encoder_of
     from ..trainers.configuration import read_access
-    from ..trainers.registry import list_trainers
 
     found, access = list_trainers(), read_access()
     if as_json:
@@ -49,17 +48,12 @@ def trainers(as_json: bool) -> None:
 
 
 def _options(trainer: Trainer) -> list[dict[str, Any]]:
-    from ..trainers.base import options_of
-
     shown = ("name", "label", "kind", "help", "least", "most")
     return [{n: getattr(option, n) for n in shown} for option in options_of(trainer).values()]
 
 
 def _models(trainer: Trainer, access: Access) -> dict[str, Any]:
     """The models that are known to be at the host and open today, and why there is none."""
-    from ..prompts.price_table import today
-    from ..trainers.service import Service
-
     if not isinstance(trainer, Service):
         return {}
     endpoint = access.endpoint(trainer.name)
@@ -92,8 +86,6 @@ def _sentence(can: Capabilities) -> str:
 
 
 def _limits(trainer: Trainer) -> str:
-    from ..trainers.base import options_of
-
     limits = trainer.capabilities.limits
     parts = [f"{limits.examples:,} examples at least"] if limits.examples > 2 else []
     if limits.file_bytes is not None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ..core.database import Key, key_text
 from ..core.errors import EvaluationError, FtclassifyError
 from ..core.humanize import counted, rows_text
+from ..metrics.registry import metrics_of
 from ..store.classifiers import Classifier
 from ..store.splits import hashes_of_rows
 from .compared_rows import CommonRows, HeldBack, answered_out_of_fold, variants_of
@@ -154,7 +155,6 @@ def flat(figures: Mapping[str, Estimate]) -> dict[str, float | None]:
 def compared_metrics(labels: LabelSet) -> tuple[Metric, ...]:
     """Those that are compared, the most telling first."""
     from ..metrics import figures as declared  # noqa: F401
-    from ..metrics.registry import metrics_of
 
     about = {"single" if labels.exclusive else "several", labels.kind}
     about |= {"two"} if labels.positive is not None else set()

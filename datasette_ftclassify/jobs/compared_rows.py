@@ -6,23 +6,21 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import numpy as np
 
 from ..core.database import Key, relation
 from ..core.errors import EvaluationError
 from ..core.humanize import counted
 from ..core.labels import variant_key
+from ..metrics.answers import Answers, SeveralAnswers, SingleAnswers
 from ..store.answers import find_answers, input_key
 from ..store.classifiers import Classifier
 from ..store.evaluations import RowResult, judged_rows
 from ..store.out_of_fold import read_out_of_fold
 from .evaluate import answer_here, majority_label, read_test_rows
 from .load_classifier import load_answerer, service_of
-
-if TYPE_CHECKING:
-    import numpy as np
-
-    from ..metrics.answers import Answers, SeveralAnswers, SingleAnswers
 
 
 @dataclass(frozen=True)
@@ -166,8 +164,6 @@ class CommonRows:
     def groups(self) -> np.ndarray:
         """(n,) the same number for rows whose texts are equal or near copies, as far as one of the
         classifiers knows."""
-        import numpy as np
-
         for rows in self.by:
             if all(row.group is not None for row in rows):
                 return np.array([row.group for row in rows])
@@ -190,10 +186,6 @@ def variants_of(classifier: Classifier, positions: Sequence[int]) -> set[str]:
 
 
 def _single(classifier: Classifier, rows: Sequence[RowResult]) -> SingleAnswers:
-    import numpy as np
-
-    from ..metrics.answers import SingleAnswers
-
     labels = classifier.labels
     chosen = labels.label_kind.as_array([row.chosen for row in rows], len(labels))
     scores = np.array([np.nan if row.score is None else row.score for row in rows])
@@ -223,10 +215,6 @@ def _several(
 ) -> SeveralAnswers:
     """With the labels in the first one's order; those that the classifier does not know are never
     answered, and an answer that the first does not know is no label of the row."""
-    import numpy as np
-
-    from ..metrics.answers import SeveralAnswers
-
     names = first.labels.names
     flags = classifier.labels.label_kind.as_array(
         [row.chosen for row in rows], len(classifier.labels)
@@ -248,10 +236,6 @@ def _several(
 def most_frequent(answers: Answers) -> tuple[tuple[int, ...], Answers]:
     """The labels that occur most often, as an evaluation reckons them, and the answers of whoever
     always gives those."""
-    import numpy as np
-
-    from ..metrics.answers import SeveralAnswers, SingleAnswers
-
     without = np.zeros(answers.rows, dtype=np.bool_)
     unscored = np.broadcast_to(np.nan, (answers.rows, len(answers.labels)))
     if isinstance(answers, SingleAnswers):

@@ -16,6 +16,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+import numpy as np
+
 from ..core.database import (
     Cell,
     JsonKey,
@@ -168,8 +170,6 @@ def find_drift(
 
 def answered(answerer: Answerer, texts: Sequence[str]) -> Answered:
     """What the tests compare, of at least one text."""
-    import numpy as np
-
     predictions, known = answerer.answers_known(texts)
     return Answered(
         np.array([prediction.score for prediction in predictions]),
@@ -241,8 +241,6 @@ class _Reader:
 
     def test_rows(self) -> dict[Key, str]:
         """As they read now, if they have the text that they had."""
-        import numpy as np
-
         stored = keys_of_split(self._conn, self._split, "test", MOST_READ)
         chosen = np.random.default_rng(0).permutation(len(stored))
         matches = " and ".join(f"{quote(name)} = ?" for name in self._source.identity)
@@ -334,8 +332,6 @@ def _growths(
 
 
 def _least_known(new: Mapping[Key, str], now: Answered, names: Sequence[str]) -> list[NewRow]:
-    import numpy as np
-
     values = now.scores if now.known is None else now.known
     keys = list(new)
     return [

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..core.errors import TrainingError
 from ..core.humanize import price
@@ -18,9 +18,6 @@ from ..trainers.access import Access
 from ..trainers.service import BatchClient, InferenceClient
 from ..trainers.usage import Usage
 from .load_classifier import load_inference_client, prices_of, why_stopped
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 SAMPLED_ROWS = 2_000
 """Rows whose texts are counted; of more, so many are drawn at random."""

@@ -5,7 +5,9 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import TYPE_CHECKING, cast
+from typing import cast
+
+import numpy as np
 
 from ..core.database import relation
 from ..core.errors import EvaluationError
@@ -13,6 +15,7 @@ from ..core.examples import Record, read_records
 from ..core.labels import LabelSet, LabelValue
 from ..core.prediction import Answerer
 from ..core.text import text_hash
+from ..metrics.result import Evaluation
 from ..store.classifiers import Classifier, find_by_id
 from ..store.evaluations import TEST, RowResult, add_evaluation
 from ..store.jobs.job import Job
@@ -29,11 +32,6 @@ from .lease import Lease, leased
 from .load_classifier import load_answerer, service_of
 from .row_results import figures_of, judge
 from .settings import EvaluateSettings
-
-if TYPE_CHECKING:
-    import numpy as np
-
-    from ..metrics.result import Evaluation
 
 _BATCH = 1_000
 
@@ -172,8 +170,6 @@ def answer_here(
     answerer: Answerer, rows: list[Record], classifier: Classifier
 ) -> tuple[Evaluation, list[RowResult]]:
     """The figures of a model that is in the file, and what it answered for each row."""
-    import numpy as np
-
     predictor = answerer.predictor
     logprobs = np.concatenate(
         [

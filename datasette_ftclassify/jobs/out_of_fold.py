@@ -7,23 +7,20 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+
+import numpy as np
 
 from ..core.errors import FtclassifyError
 from ..core.examples import Example
 from ..core.humanize import rows_text
 from ..core.labels import LabelSet
+from ..metrics.result import Evaluation
 from ..store.classifiers import Classifier, find_by_uid
 from ..store.evaluations import RowResult
 from ..store.out_of_fold import MOST_DOUBTED, MOST_SAMPLED
 from ..trainers.base import HeldOut
 from .compared_rows import answered_out_of_fold
 from .row_results import figures_of, judge
-
-if TYPE_CHECKING:
-    import numpy as np
-
-    from ..metrics.result import Evaluation
 
 
 @dataclass(frozen=True)
@@ -94,8 +91,6 @@ def _kept(
     """The rows that are kept, ascending, and whether each is of the random sample: as many as
     `sampled`, and of the others those `doubted` whose own label (of several, the least likely of
     them, or the likeliest of the others) the model denied most."""
-    import numpy as np
-
     n = len(truths)
     drawn = np.ones(n, dtype=np.bool_)
     if n <= sampled:

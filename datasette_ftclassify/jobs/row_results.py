@@ -5,17 +5,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+
+import numpy as np
 
 from ..core.database import Key
 from ..core.labels import LabelSet
 from ..metrics import evaluate
+from ..metrics.result import Evaluation
 from ..store.evaluations import RowResult
-
-if TYPE_CHECKING:
-    import numpy as np
-
-    from ..metrics.result import Evaluation
 
 LISTED = 4
 """Labels of a row whose probabilities are kept, the most probable ones, where a row has one."""
@@ -62,8 +59,6 @@ def judge(
     chosen:   the answers, as `LabelKind.as_array` has them
     groups:   (n,) numbers, the same for rows whose texts are equal or near copies
     """
-    import numpy as np
-
     kind = labels.label_kind
     given = kind.as_positions(chosen)
     scores = kind.logprob(logprobs, chosen)

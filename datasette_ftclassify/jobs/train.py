@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..core.errors import (
     AccessError,
@@ -21,6 +21,7 @@ from ..core.job_events import JUDGED_AGAIN, NOT_JUDGED
 from ..core.task import Task
 from ..core.training_steps import OVER
 from ..ledger import Ledger, Limits
+from ..metrics.result import Evaluation
 from ..store.classifiers import Classifier, find_by_id, find_by_uid
 from ..store.evaluations import TEST, VALIDATION
 from ..store.jobs.job import Job
@@ -55,9 +56,6 @@ from .train_plan import (
 from .train_request import TrainRequest
 from .train_service import ServiceTraining
 from .vector_plan import estimate_vectors
-
-if TYPE_CHECKING:
-    from ..metrics.result import Evaluation
 
 
 @dataclass(frozen=True)

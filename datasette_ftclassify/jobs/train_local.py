@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
 from ..core.database import path_of
 from ..core.examples import Example
@@ -23,6 +23,7 @@ from ..core.job_events import (
 )
 from ..core.task import Task
 from ..core.training_report import LearningCurve, chosen_text
+from ..metrics.result import Evaluation
 from ..store.classifiers import add_classifier, find_by_uid
 from ..store.evaluations import OUT_OF_FOLD, add_evaluation
 from ..store.jobs.queries import training_figures
@@ -37,10 +38,6 @@ from .out_of_fold import judge_held_out, why_not_used, without_chosen
 from .teaching import taught_by
 from .train_request import TrainRequest, read_rows
 from .train_rows import SplitData, TextSample, about_rows, as_training_set
-
-if TYPE_CHECKING:
-    from ..metrics.result import Evaluation
-
 
 Train = Callable[[TrainingSet, TrainerOptions, Progress], Trained]
 

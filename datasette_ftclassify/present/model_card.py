@@ -10,22 +10,20 @@ import hashlib
 import sqlite3
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..core.errors import ArtifactError
 from ..core.examples import SPLITS
 from ..core.humanize import percent
 from ..metrics.counts import confusion_cells
 from ..metrics.registry import groups_of, main_metrics, metrics_of
+from ..metrics.result import Evaluation
 from ..store.artifacts import load_parts
 from ..store.card_notes import CardNotes, card_notes
 from ..store.classifiers import Classifier
 from ..store.minimum_scores import MinimumScore, find_minimum
 from ..store.splits import split_plan
 from ..store.summaries import Summary, summarise
-
-if TYPE_CHECKING:
-    from ..metrics.result import Evaluation
 
 SHOWN = 5
 """Labels and confusions that are listed."""

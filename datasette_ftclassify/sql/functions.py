@@ -23,6 +23,7 @@ from typing import Any
 from ..core.errors import ClassifierNotFound, FtclassifyError
 from ..core.prediction import probability_at
 from ..core.sqlite_errors import SQLITE_ERRORS
+from ..prompts.tokenizer import slices, tokenizer_for
 from ..store.cell_size import LONGEST_NAME
 from ..trainers.access import Access
 from ..trainers.configuration import read_access
@@ -228,7 +229,6 @@ class Functions:
         plain = as_text(text)
         if plain is None or isinstance(plain, CutText):
             return None
-        from ..prompts.tokenizer import slices, tokenizer_for
 
         named = isinstance(model, str) and len(model) <= LONGEST_NAME
         tokenizer = tokenizer_for(str(model) if named else None)

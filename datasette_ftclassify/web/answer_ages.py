@@ -7,10 +7,12 @@ import sqlite3
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from weakref import WeakKeyDictionary
 
 import markupsafe
+from datasette.app import Datasette
+from datasette.database import Database
 
 from ..core.database import Cell
 from ..jobs.fingerprints import Age, Fingerprints
@@ -18,10 +20,6 @@ from ..jobs.stale import AGES_TEXT, answers_in
 from ..store.classifiers import has_store
 from .datasette_reads import read_or
 from .page_request import page_url
-
-if TYPE_CHECKING:
-    from datasette.app import Datasette
-    from datasette.database import Database
 
 FRESH = 1.0
 """Seconds for which the classifiers of a table's columns are not asked for again."""

@@ -8,7 +8,7 @@ import sqlite3
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 from datasette.utils.asgi import NotFound
 
@@ -16,14 +16,12 @@ from ..core.database import decode
 from ..core.errors import FtclassifyError
 from ..core.time_limit import within
 from ..store.classifiers import has_store
+from ..store.jobs.job import Job
 from ..store.jobs.queue import put_in_queue
 from ..store.schema import ensure_schema
 from ..store.tables import checked, open_database
 from .lifespan import wake
-
-if TYPE_CHECKING:
-    from ..store.jobs.job import Job
-    from .page_request import PageRequest
+from .page_request import PageRequest
 
 T = TypeVar("T")
 

@@ -4,8 +4,10 @@ classifiers that the SQL names, and the styles of our cells. Other pages get not
 from __future__ import annotations
 
 import sqlite3
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import urlencode
+
+from datasette.app import Datasette
 
 from ..store.jobs.queries import newest_brief, remembered
 from .datasette_reads import read_or
@@ -14,9 +16,6 @@ from .named_classifiers import silent_classifiers
 from .page_request import page_url
 from .static_files import static_name
 from .table_cells import columns_of
-
-if TYPE_CHECKING:
-    from datasette.app import Datasette
 
 _MOST = 1_000
 """Active jobs that are looked at; more than a server works at by far."""

@@ -6,15 +6,14 @@ A name is shared by its versions, which may have learnt from different tables.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from datasette.app import Datasette
 
 from ..store.classifiers import Classifier, list_classifiers
 from .page_request import PageRequest
 from .permissions import TRAIN, VIEW, tables_allowed
 from .refusals import NotAllowed
-
-if TYPE_CHECKING:
-    from datasette.app import Datasette
 
 
 def tables_revealed(classifier: Classifier) -> frozenset[str]:

@@ -4,15 +4,13 @@ prediction these are drawn without it, elsewhere somebody says what a column hol
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import markupsafe
+from datasette.app import Datasette
 from datasette.column_types import ColumnType, SQLiteType
 
 from . import table_cells
-
-if TYPE_CHECKING:
-    import markupsafe
-    from datasette.app import Datasette
 
 _MOST_NAMED = 20
 """Labels that a refusal lists."""

@@ -5,16 +5,13 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from typing import TYPE_CHECKING
+
+from datasette.app import Datasette
 
 from ..sql.functions import register
 from ..trainers.access import Access
 from ..trainers.configuration import read_access
 from .visitors import guard_tables
-
-if TYPE_CHECKING:
-    from datasette.app import Datasette
-
 
 _SHARE_TO_WAIT = 0.7
 """Of a query's time, that which may be spent on waiting for services: the rest is for the answers

@@ -11,7 +11,11 @@ import sqlite3
 import time
 from collections.abc import Callable
 from inspect import signature
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
+
+from datasette.app import Datasette
+from datasette.database import Database
+from datasette.utils.asgi import Request
 
 from ..core.errors import FtclassifyError
 from ..core.sqlite_errors import OPERATIONAL_ERRORS, SQLITE_ERRORS
@@ -20,11 +24,6 @@ from ..sql.loading import has_to_wait
 from ..sql.table_guard import reading_ours
 from ..store.tables import check_tables
 from .loading import StillLoading
-
-if TYPE_CHECKING:
-    from datasette.app import Datasette
-    from datasette.database import Database
-    from datasette.utils.asgi import Request
 
 T = TypeVar("T")
 D = TypeVar("D")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..core.training_report import TrainingReport
+from ..metrics.counts import confusion_cells
 from ..metrics.result import Bin, Evaluation, LabelFigures
 from . import charts, headline_figures
 
@@ -72,8 +73,6 @@ def pictures_of(metrics: Evaluation | None, report: TrainingReport) -> Pictures 
 
 
 def _confusion(metrics: Evaluation) -> charts.Confusion | None:
-    from ..metrics.counts import confusion_cells
-
     found = metrics.get("confusion")
     if not found:
         return None

@@ -6,7 +6,12 @@ Datasette 0.65 has no events: nothing is told there.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
+
+from datasette.app import Datasette
+
+from ..store.classifiers import Classifier
+from ..store.jobs.job import Job
 
 try:
     from datasette.events import Event
@@ -14,13 +19,6 @@ except ImportError:  # Datasette 0.65
 
     class Event:  # type: ignore[no-redef]
         """Nobody makes one there."""
-
-
-if TYPE_CHECKING:
-    from datasette.app import Datasette
-
-    from ..store.classifiers import Classifier
-    from ..store.jobs.job import Job
 
 
 @dataclass

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
 from ..core.database import Relation, meant_by, relation
 from ..jobs.check import LISTED
+from ..jobs.confirming import EvaluateConfirmation, PredictConfirmation, TrainConfirmation
+from ..jobs.stored_check import StoredFinding
 from .filters import Pair, in_filter
+from .page_request import PageRequest
 from .permissions import TRAIN
-
-if TYPE_CHECKING:
-    from ..jobs.confirming import EvaluateConfirmation, PredictConfirmation, TrainConfirmation
-    from ..jobs.stored_check import StoredFinding
-    from .page_request import PageRequest
 
 LONGEST_ADDRESS = 1_800
 """Characters; proxies and browsers start to refuse addresses at a few thousand."""

@@ -5,15 +5,12 @@ from __future__ import annotations
 
 import sqlite3
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from ..core.humanize import counted
 from ..metrics.registry import Metric, groups_of, main_metrics, metrics_of
+from ..metrics.result import Evaluation, Pairs, PairsSaid
 from ..store.classifiers import Classifier
 from ..store.evaluations import paired_counts
-
-if TYPE_CHECKING:
-    from ..metrics.result import Evaluation, Pairs, PairsSaid
 
 
 @dataclass(frozen=True)

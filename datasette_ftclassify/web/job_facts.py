@@ -7,27 +7,25 @@ import re
 import sqlite3
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import Any, TypedDict
 from urllib.parse import urlencode
 
 from ..core.database import relation
 from ..core.errors import FtclassifyError
-from ..core.humanize import counted, dollars
+from ..core.humanize import counted, dollars, duration
 from ..core.job_events import Figures
 from ..core.service_model import ServiceIds, checkpoints_of
 from ..core.untrusted_json import JsonObject
 from ..jobs.kinds import kind_of
 from ..present.usage_sql import SPLIT_ROWS, split_counts, split_sql
 from ..store.classifiers import Classifier, find_by_id
+from ..store.jobs.job import Job
 from ..store.jobs.queries import Find
 from ..store.jobs.states import ACTIONS, ACTIVE, STATES
 from ..trainers.registry import list_services
 from . import charts
+from .page_request import PageRequest
 from .permissions import may_read_ours
-
-if TYPE_CHECKING:
-    from ..store.jobs.job import Job
-    from .page_request import PageRequest
 
 RUN_ELSEWHERE = "Whoever runs it can turn its worker on, or run a worker beside it."
 """What to do about a server that runs no jobs."""
@@ -151,7 +149,6 @@ def state_text(job: Job, served: bool, agreed: bool) -> str:
 
 def took(job: Job) -> str:
     """The duration of a job that has ended; empty for any other."""
-    from ..core.humanize import duration
     from ..present.jobs import moment
 
     if is_active(job) or not job.started_at:

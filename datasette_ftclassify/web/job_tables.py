@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import sqlite3
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from datasette.app import Datasette
 
 from ..core.errors import FtclassifyError
 from ..store.classifiers import find_by_id
+from ..store.jobs.job import Job
 from ..store.jobs.queries import Find
 from .permissions import VIEW, may, may_see_jobs
 from .routing import table_of, tables_behind
-
-if TYPE_CHECKING:
-    from datasette.app import Datasette
-
-    from ..store.jobs.job import Job
 
 
 @dataclass(frozen=True)

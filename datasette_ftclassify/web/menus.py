@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from weakref import WeakKeyDictionary
+
+from datasette.app import Datasette
+from datasette.database import Database
 
 from ..store.classifiers import has_store, list_classifiers
 from ..store.schema import TABLES
@@ -17,10 +20,6 @@ from .registry import MenuItem, Subject
 from .routes import items
 from .routing import Route
 from .try_box import boxes_of
-
-if TYPE_CHECKING:
-    from datasette.app import Datasette
-    from datasette.database import Database
 
 Items = list[dict[str, str]]
 

@@ -10,8 +10,9 @@ import re
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from datasette.app import Datasette
 from datasette.utils import tilde_decode
 
 from ..core.errors import ClassifierNotFound, FtclassifyError
@@ -21,9 +22,6 @@ from ..store.classifiers import list_classifiers
 from .classifier_names import tables_revealed
 from .datasette_reads import read_or
 from .permissions import VIEW, is_modern, may
-
-if TYPE_CHECKING:
-    from datasette.app import Datasette
 
 _LONGEST = 200_000
 """Characters of SQL that is looked through for one page, with that of the views it reads."""

@@ -8,16 +8,15 @@ from __future__ import annotations
 
 import logging
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from datasette.app import Datasette
 
 from ..core.errors import AccessError
 from ..core.settings import WORKER
 from ..trainers.access import Access, Endpoint
 from ..trainers.configuration import read_access
 from ..trainers.registry import list_services
-
-if TYPE_CHECKING:
-    from datasette.app import Datasette
 
 PLUGIN = "datasette-ftclassify"
 

@@ -6,14 +6,12 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import urlencode
 
+from datasette.app import Datasette
 from datasette.utils import tilde_encode
 from datasette.utils.asgi import BadRequest, Forbidden, NotFound, Request
-
-if TYPE_CHECKING:
-    from datasette.app import Datasette
 
 
 @dataclass(frozen=True)

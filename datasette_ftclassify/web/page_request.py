@@ -6,7 +6,13 @@ import sqlite3
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
+from urllib.parse import urlencode
+
+from datasette.app import Datasette
+from datasette.database import Database
+from datasette.utils import tilde_encode
+from datasette.utils.asgi import Request
 
 from ..core.errors import FtclassifyError
 from ..core.numbers import WHOLE
@@ -16,11 +22,6 @@ from .datasette_reads import page_seconds, read, write
 from .form_fields import many, one, ticked
 from .permissions import may
 from .refusals import NotAgreed
-
-if TYPE_CHECKING:
-    from datasette.app import Datasette
-    from datasette.database import Database
-    from datasette.utils.asgi import Request
 
 T = TypeVar("T")
 
@@ -158,10 +159,6 @@ class PageRequest:
 
 def page_url(datasette: Datasette, database: str, *parts: object, **query: object) -> str:
     """The address of one of our pages."""
-    from urllib.parse import urlencode
-
-    from datasette.utils import tilde_encode
-
     path = "/".join([str(datasette.urls.database(database)) + "/-/ftclassify"]
                     + [tilde_encode(str(part)) for part in parts])  # fmt: skip
     shown = {name: value for name, value in query.items() if value not in (None, "")}

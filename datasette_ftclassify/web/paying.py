@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..core.errors import AccessError
 from ..core.humanize import dollars
 from ..core.numbers import AGREED_USD
+from ..jobs.estimates import JobEstimate
 from ..jobs.train_plan import MORE
+from ..trainers.access import Access
 from .form_fields import number
+from .page_request import PageRequest
 from .permissions import SPEND
 from .refusals import NotAgreed, NotAllowed
-
-if TYPE_CHECKING:
-    from ..jobs.estimates import JobEstimate
-    from ..trainers.access import Access
-    from .page_request import PageRequest
 
 
 async def require_may_pay(ask: PageRequest, what: str, access: Access) -> None:

@@ -16,8 +16,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from datasette.app import Datasette
 from datasette.utils import actor_matches_allow
 
 from ..core.distribution import only_answers
@@ -35,9 +36,6 @@ from .actions import TRAIN as TRAIN
 from .actions import VIEW as VIEW
 from .actions import WORK as WORK
 from .datasette_reads import read_or
-
-if TYPE_CHECKING:
-    from datasette.app import Datasette
 
 PLUGIN = "datasette-ftclassify"
 

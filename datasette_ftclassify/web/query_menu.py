@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import urlencode
 
+from datasette.app import Datasette
 from datasette.database import QueryInterrupted
 from datasette.utils import InvalidSql, validate_sql_select
 
@@ -19,9 +20,6 @@ from .classifier_names import seen_classifiers
 from .datasette_reads import PART_SECONDS, read
 from .menus import Items, holds_ours
 from .permissions import may_run_sql
-
-if TYPE_CHECKING:
-    from datasette.app import Datasette
 
 MOST = 5
 """Classifiers that are offered for one query."""

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
 
 from datasette.utils.asgi import Response
 
 from ..core.errors import FtclassifyError
 from ..core.typed_json import json_default
 from ..jobs.as_published import without_places
-
-if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
-
-    from ..store.jobs.job import Job
-    from .page_request import PageRequest
+from ..store.jobs.job import Job
+from .page_request import PageRequest
 
 
 async def form_page(

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING
+
+from datasette.app import Datasette
+from datasette.utils.asgi import Request, Response
 
 from .pages import load_pages
 from .registry import MenuItem, pages
 from .routing import Route
-
-if TYPE_CHECKING:
-    from datasette.app import Datasette
-    from datasette.utils.asgi import Request, Response
 
 load_pages()
 

@@ -12,11 +12,12 @@ import logging
 import sqlite3
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar
 from urllib.parse import parse_qs
 
+from datasette.app import Datasette
 from datasette.utils import tilde_decode
-from datasette.utils.asgi import Forbidden, NotFound, Response
+from datasette.utils.asgi import Forbidden, NotFound, Request, Response
 
 from ..core.database import relation
 from ..core.distribution import require_whole
@@ -38,10 +39,6 @@ from .classifier_names import tables_revealed
 from .page_request import PageRequest, wants_json
 from .permissions import PERMISSIONS, VIEW, WORK, may_see_jobs, may_view_database, may_view_instance
 from .refusals import NotAgreed
-
-if TYPE_CHECKING:
-    from datasette.app import Datasette
-    from datasette.utils.asgi import Request
 
 T = TypeVar("T")
 

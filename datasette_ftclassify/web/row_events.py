@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+from ..core.database import Key
+from .page_request import PageRequest
 from .permissions import is_modern
-
-if TYPE_CHECKING:
-    from ..core.database import Key
-    from .page_request import PageRequest
 
 
 async def tell_edited(ask: PageRequest, table: str, key: Key) -> None:

@@ -9,11 +9,13 @@ import math
 import sqlite3
 import time
 from collections.abc import Awaitable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import urlencode
 from weakref import WeakKeyDictionary
 
 import markupsafe
+from datasette.app import Datasette
+from datasette.database import Database
 
 from ..core.errors import ArtifactError, FtclassifyError
 from ..core.label_kinds import KINDS
@@ -24,10 +26,6 @@ from ..store.classifiers import has_store
 from ..store.columns import our_columns
 from . import answer_ages
 from .datasette_reads import read
-
-if TYPE_CHECKING:
-    from datasette.app import Datasette
-    from datasette.database import Database
 
 Columns = Mapping[tuple[str, str], tuple[str, str]]
 """As `store.columns.our_columns` gives them."""

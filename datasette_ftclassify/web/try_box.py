@@ -8,8 +8,10 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import urlencode
+
+from datasette.app import Datasette
 
 from ..core.errors import AccessError, FtclassifyError
 from ..core.settings import TRY_BOX
@@ -24,9 +26,6 @@ from .filters import facet_of
 from .operator_settings import plugin_settings
 from .page_request import page_url
 from .permissions import SPEND, VIEW, may, may_view_table
-
-if TYPE_CHECKING:
-    from datasette.app import Datasette
 
 MOST = 3
 """Classifiers of a table that are shown."""

@@ -13,20 +13,17 @@ from collections.abc import Awaitable, Callable
 from concurrent.futures import Executor, Future
 from contextvars import ContextVar, copy_context
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from weakref import WeakSet
 
+from datasette.app import Datasette
 from datasette.utils import await_me_maybe
+from datasette.utils.asgi import Request
 
 from ..sql.table_guard import TableGuard
+from .lifespan import App, Receive, Scope, Send
 from .loading import read_when_loaded
 from .permissions import may_read_ours
-
-if TYPE_CHECKING:
-    from datasette.app import Datasette
-    from datasette.utils.asgi import Request
-
-    from .lifespan import App, Receive, Scope, Send
 
 
 class Visitor:

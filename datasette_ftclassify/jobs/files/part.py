@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from functools import lru_cache
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -195,8 +196,6 @@ def _counts(texts: Sequence[str | None], withheld: Counter[Withheld | None]) -> 
 
 def model_digest(folder: str) -> str:
     """SHA-256 of model.json, which has those of all arrays. Raises OSError."""
-    from hashlib import sha256
-
     return sha256((Path(folder) / MODEL).read_bytes()).hexdigest()
 
 

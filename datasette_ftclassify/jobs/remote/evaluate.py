@@ -6,7 +6,8 @@ import sqlite3
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+
+import numpy as np
 
 from ...core.errors import EvaluationError, JobPaused
 from ...core.labels import LabelSet
@@ -18,9 +19,6 @@ from ..lease import Lease
 from .answer_cache import is_sound
 from .network import InferenceRequest
 from .predict import open_inference_loop
-
-if TYPE_CHECKING:
-    import numpy as np
 
 
 @dataclass(frozen=True)
@@ -84,8 +82,6 @@ def require_answers(requests: Sequence[InferenceRequest]) -> None:
 def as_arrays(answers: Sequence[CachedAnswer], labels: LabelSet) -> tuple[np.ndarray, np.ndarray]:
     """(chosen, logprobs) as `evaluation.evaluate` wants them: -1 for abstentions, and NaN where
     there are no scores."""
-    import numpy as np
-
     logprobs = np.full((len(answers), len(labels)), np.nan)
     for row, answer in enumerate(answers):
         if answer.logprobs is not None:

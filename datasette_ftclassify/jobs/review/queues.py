@@ -7,6 +7,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ...checks.scan import Sampler
+from ...checks.suspicion import (
+    disputed_texts,
+    doubted_text,
+    judge,
+    missing_labels,
+    suspects,
+    telling_words,
+)
 from ...core.errors import ReviewError, TrainingError
 from ...core.examples import Record, read_records
 from ...core.foreign_keys import with_names
@@ -42,9 +51,6 @@ class Queue:
 def _mislabelled(conn: sqlite3.Connection, settings: ReviewSettings) -> Made:
     """By a cross-validated model and the nearest texts: see `checks.suspicion`."""
     import numpy as np
-
-    from ...checks.scan import Sampler
-    from ...checks.suspicion import disputed_texts, doubted_text, judge
 
     task = settings.task
     every = labelled(conn, task)
@@ -82,8 +88,6 @@ def _doubted(
     disputed: Any,
     most: int,
 ) -> tuple[list[QueuedRow], int]:
-    from ...checks.suspicion import suspects, telling_words
-
     texts = [record.text or "" for record in records]
     found = suspects(texts, given, chances, disputed)
     doubted = found.rows[:most]
@@ -120,8 +124,6 @@ def _missing_or_needless(
     """Several labels a row: the one that is most surprising by its presence or its absence; first
     the rows that probably lack one."""
     import numpy as np
-
-    from ...checks.suspicion import missing_labels
 
     lacking = np.zeros(given.shape, dtype=np.bool_)
     lacking[missing_labels(given, chances, disputed)] = True

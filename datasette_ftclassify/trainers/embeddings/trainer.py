@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import date
 from typing import TYPE_CHECKING
 
-from ...core.errors import TrainingError
+from ...core.errors import ArtifactError, TrainingError
 from ...core.labels import LabelSet
 from ...core.prediction import fits
 from ...core.training_report import Header
@@ -218,7 +218,6 @@ class EmbeddingsTrainer(Service):
 
 def load(header: Header, parts: Mapping[str, bytes], labels: LabelSet) -> LocalModel:
     """The stored weights. Raises ArtifactError for damaged ones."""
-    from ...core.errors import ArtifactError
     from ..local.serialization import from_parts
     from ..local.text_vectors import GivenVectors
 

@@ -4,7 +4,9 @@ where not, and what is decided about it."""
 from __future__ import annotations
 
 import sqlite3
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from datasette.utils.asgi import Response
 
 from ...core.database import relation
 from ...core.errors import ReviewError
@@ -13,17 +15,13 @@ from ...core.typed_json import as_json
 from ...jobs.review.agreement import Accepted, accept_agreed, agreement, next_decision
 from ...jobs.review.batches import undo_batch
 from ...store.change_batches import get_batch, last_of_queue
+from ..page_request import PageRequest
 from ..permissions import REVIEW, may_edit
 from ..registry import page
 from ..responses import done, form_page, show
 from .check import row_url
 from .review import require_edit
 from .review_rows import require_queue, tell_all, who_is, whole_number
-
-if TYPE_CHECKING:
-    from datasette.utils.asgi import Response
-
-    from ..page_request import PageRequest
 
 ACTIONS = ("accept", "decide", "undo")
 LISTED = 200

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from datasette.app import Datasette
 from datasette.utils.asgi import Response
 
 from ...present.card_markdown import card_markdown
 from ...present.model_card import SOURCE_KEYS, model_card
+from ..page_request import PageRequest
 from ..permissions import VIEW, is_modern
 from ..registry import page
 from ..responses import show
-
-if TYPE_CHECKING:
-    from datasette.app import Datasette
-
-    from ..page_request import PageRequest
 
 
 @page("/classifiers/{name}/card", "classifier", "ftclassify_card.html", reads=VIEW, writes=None)

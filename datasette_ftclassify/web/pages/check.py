@@ -9,11 +9,11 @@ import sqlite3
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
-from typing import TYPE_CHECKING, TypedDict
+from typing import TypedDict
 from urllib.parse import urlencode
 
 from datasette.utils import tilde_encode
-from datasette.utils.asgi import NotFound
+from datasette.utils.asgi import NotFound, Response
 
 from ...checks.codes import SEVERITIES, Severity
 from ...checks.report import Finding, Proposal
@@ -32,17 +32,13 @@ from ...store.jobs.job import Job
 from ...store.jobs.state import get_job
 from .. import charts
 from ..background_reads import read_uri
+from ..column_suggestions import TablePreview
 from ..filters import Pair
 from ..finding_links import rows_url
+from ..page_request import PageRequest
 from ..permissions import TRAIN, may_edit
 from ..registry import page
 from ..responses import show
-
-if TYPE_CHECKING:
-    from datasette.utils.asgi import Response
-
-    from ..column_suggestions import TablePreview
-    from ..page_request import PageRequest
 
 PAGE_ROWS = 50
 

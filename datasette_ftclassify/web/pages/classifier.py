@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Collection, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import urlencode
 
 from datasette.utils import tilde_decode
@@ -35,6 +35,7 @@ from ..evaluation_pictures import pictures_of
 from ..finding_links import LONGEST_ADDRESS
 from ..job_facts import query_link
 from ..operator_settings import access_of
+from ..page_request import PageRequest
 from ..permissions import DELETE, PREDICT, TRAIN, VIEW, may_edit, may_write
 from ..registry import page
 from ..responses import done, form_page, show
@@ -42,10 +43,6 @@ from ..try_box import answers_texts, stored_answers
 from .deletion import delete_page, deletion_of, require_mutable
 from .jobs import visible_jobs
 from .minimum import minimum_form, promise_curve
-
-if TYPE_CHECKING:
-    from ..page_request import PageRequest
-
 
 TYPED = {"rename": "new_name", "deploy": "deployment"}
 """Fields of the page's forms that somebody types into, by their action."""

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import sqlite3
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
+from urllib.parse import urlencode
 
-from datasette.utils.asgi import Forbidden, NotFound
+from datasette.app import Datasette
+from datasette.utils.asgi import Forbidden, NotFound, Response
 
 from ...core.database import relation
 from ...core.errors import PredictError
@@ -30,6 +32,7 @@ from ...store.classifiers import Classifier, has_store
 from ...store.jobs.job import Job
 from ...store.jobs.new_rows import end_following
 from ...store.schema import TABLES
+from ...trainers.access import Access
 from ..background_reads import bring_up_to_date, queue_aside, read_aside, write_aside
 from ..classifier_names import seen_classifiers
 from ..classify_choices import Choice, Facts, choices, facts, pick
@@ -40,17 +43,11 @@ from ..form_fields import FieldError
 from ..job_facts import RUN_ELSEWHERE
 from ..lifespan import has_worker
 from ..operator_settings import access_of, limits_of
+from ..page_request import PageRequest
 from ..paying import require_may_pay, require_priced, require_said
 from ..permissions import PREDICT, SPEND, WRITES, is_modern, may_write
 from ..registry import MenuItem, page
 from ..responses import done, form_page, show
-
-if TYPE_CHECKING:
-    from datasette.app import Datasette
-    from datasette.utils.asgi import Response
-
-    from ...trainers.access import Access
-    from ..page_request import PageRequest
 
 ESTIMATE_SECONDS = 10.0
 """How long an estimate may take before somebody is asked to go on without one."""
@@ -340,8 +337,6 @@ def result_url(datasette: Datasette, database: str, job: Job, *, arrays: bool) -
 
     arrays: whether the label column holds JSON arrays
     """
-    from urllib.parse import urlencode
-
     settings = job.settings
     table, columns = settings.get("table"), settings.get("columns")
     if not isinstance(table, str):

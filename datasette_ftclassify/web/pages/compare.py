@@ -5,8 +5,10 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import urlencode
+
+from datasette.utils.asgi import Response
 
 from ...core.database import Relation
 from ...core.errors import EvaluationError, FtclassifyError
@@ -15,16 +17,12 @@ from ...present import comparison as words
 from ...store.classifiers import Classifier, list_classifiers
 from ..background_reads import read_aside
 from ..classifier_names import seen_classifiers
+from ..page_request import PageRequest
 from ..permissions import VIEW
 from ..registry import page
 from ..responses import show
 from .check import row_url
 from .evaluation_rows import table_of_texts, text_of_row
-
-if TYPE_CHECKING:
-    from datasette.utils.asgi import Response
-
-    from ..page_request import PageRequest
 
 USUAL = 3
 """Others that are compared where none was chosen."""

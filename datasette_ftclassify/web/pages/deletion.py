@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from datasette.utils import tilde_decode
 from datasette.utils.asgi import Forbidden, Response
@@ -14,17 +14,15 @@ from ...jobs.agreements import paid_trainer
 from ...jobs.deletion import end_jobs
 from ...store.classifiers import find_classifier
 from ...store.deletion import Deletion, busy_text, delete_classifier, plan_deletion
+from ...store.jobs.job import Job
 from ..background_reads import write_aside
 from ..events import DeleteClassifierEvent, track
 from ..lifespan import has_worker
+from ..page_request import PageRequest
 from ..permissions import may_view_table
 from ..responses import done
 from ..routing import table_of
 from .jobs import may_act
-
-if TYPE_CHECKING:
-    from ...store.jobs.job import Job
-    from ..page_request import PageRequest
 
 CANCEL_SECONDS = 8.0
 """How long a page waits for cancelled jobs to end before it says that they are still at it."""

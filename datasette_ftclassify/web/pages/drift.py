@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import sqlite3
+from typing import Any
+
+from datasette.utils.asgi import Response
 
 from ...core.database import relation
 from ...core.errors import FtclassifyError
 from ...jobs.drift import find_drift
 from ...present.drift import drift_read, drift_sentences, drift_summary
 from ..background_reads import read_aside
+from ..page_request import PageRequest
 from ..permissions import TRAIN
 from ..registry import page
 from ..responses import show
 from .check import row_url
-
-if TYPE_CHECKING:
-    import sqlite3
-    from typing import Any
-
-    from datasette.utils.asgi import Response
-
-    from ..page_request import PageRequest
 
 
 @page("/classifiers/{name}/drift", "classifier", "ftclassify_drift.html", reads=TRAIN, writes=None)

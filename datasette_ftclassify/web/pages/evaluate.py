@@ -6,9 +6,9 @@ work itself is a job of the worker.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from datasette.utils.asgi import Forbidden
+from datasette.utils.asgi import Forbidden, Response
 
 from ...core.errors import EvaluationError, FtclassifyError
 from ...core.numbers import LIMIT_USD
@@ -18,23 +18,18 @@ from ...jobs.evaluate import submit_evaluate
 from ...jobs.load_classifier import paid_service
 from ...jobs.remote.model_names import deploy
 from ...jobs.remote.models import deploys
-from ...store.classifiers import find_by_id
+from ...store.classifiers import Classifier, find_by_id
+from ...trainers.access import Access
 from ..background_reads import bring_up_to_date, queue_aside, read_aside
 from ..finding_links import review_urls
 from ..form_fields import number
 from ..operator_settings import access_of
+from ..page_request import PageRequest
 from ..paying import require_may_pay, require_priced, require_said
 from ..permissions import DELETE, TRAIN
 from ..registry import page
 from ..responses import done, form_page, show
 from .classify import asks_to_confirm
-
-if TYPE_CHECKING:
-    from datasette.utils.asgi import Response
-
-    from ...store.classifiers import Classifier
-    from ...trainers.access import Access
-    from ..page_request import PageRequest
 
 
 @page(

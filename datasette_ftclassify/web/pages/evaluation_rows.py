@@ -5,22 +5,20 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from datasette.utils.asgi import Response
 
 from ...core.database import Key, Relation, key_text, quote, quote_all, relation, row_condition
 from ...core.errors import FtclassifyError, SourceError
 from ...store.classifiers import Classifier
 from ...store.evaluations import OUT_OF_FOLD, TEST, RowResult, row_results
 from ...store.splits import splits_of_rows
+from ..page_request import PageRequest
 from ..permissions import VIEW
 from ..registry import page
 from ..responses import show
 from .check import row_url
-
-if TYPE_CHECKING:
-    from datasette.utils.asgi import Response
-
-    from ..page_request import PageRequest
 
 PAGE = 50
 _LONGEST = 2_000

@@ -8,9 +8,9 @@ import re
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
-from datasette.utils.asgi import Response
+from datasette.utils.asgi import Request, Response
 
 from ...core.examples import SPLITS
 from ...export import ExportFormat
@@ -18,15 +18,11 @@ from ...jobs.export import SplitExport
 from ..background_reads import open_to_read, path_of
 from ..column_suggestions import TablePreview, preview_table
 from ..form_fields import FieldError
+from ..page_request import PageRequest
 from ..permissions import TRAIN
 from ..registry import MenuItem, page
 from ..responses import show
 from ..train_form import Choices
-
-if TYPE_CHECKING:
-    from datasette.utils.asgi import Request
-
-    from ..page_request import PageRequest
 
 T = TypeVar("T")
 

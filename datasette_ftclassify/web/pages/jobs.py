@@ -6,9 +6,9 @@ import json
 import sqlite3
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import Any, TypedDict
 
-from datasette.utils.asgi import Forbidden, NotFound
+from datasette.utils.asgi import Forbidden, NotFound, Response
 
 from ...core.errors import JobError
 from ...core.humanize import shortened
@@ -18,6 +18,8 @@ from ...jobs.agreements import ask as ask_for
 from ...jobs.as_published import without_places
 from ...jobs.kinds import kind_of, named
 from ...present.settings import settings_list
+from ...store.classifiers import Classifier
+from ...store.jobs.job import Job
 from ...store.jobs.queries import (
     Find,
     Noted,
@@ -37,18 +39,12 @@ from ..form_fields import number
 from ..job_tables import JobTables, JobViewer, tables_of_job
 from ..lifespan import has_worker, wake
 from ..operator_settings import access_of
+from ..page_request import PageRequest
 from ..permissions import PREDICT, SPEND, TRAIN, VIEW, may_write
 from ..registry import page
 from ..responses import done, form_page, show
 from ..routing import table_of
 from .classify import result_url
-
-if TYPE_CHECKING:
-    from datasette.utils.asgi import Response
-
-    from ...store.classifiers import Classifier
-    from ...store.jobs.job import Job
-    from ..page_request import PageRequest
 
 MOST_EVENTS = 500
 """Events on a page, and in one answer: what came before is in the next one."""

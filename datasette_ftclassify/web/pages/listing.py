@@ -6,8 +6,9 @@ import sqlite3
 from collections import Counter
 from dataclasses import dataclass
 from itertools import groupby
-from typing import TYPE_CHECKING
 from urllib.parse import urlencode
+
+from datasette.utils.asgi import Response
 
 from ...core.errors import FtclassifyError
 from ...core.sqlite_errors import SQLITE_ERRORS
@@ -20,17 +21,12 @@ from ...store.used_version import used_versions
 from ..classifier_names import tables_revealed
 from ..datasette_reads import read
 from ..job_tables import JobTables, JobViewer, tables_of_job
-from ..page_request import page_url
+from ..page_request import PageRequest, page_url
 from ..permissions import DELETE, TRAIN, VIEW, may, may_view_database, tables_allowed
 from ..registry import MenuItem, page
 from ..responses import show
 from ..routing import CLASSIFIERS
 from .jobs import visible_jobs
-
-if TYPE_CHECKING:
-    from datasette.utils.asgi import Response
-
-    from ..page_request import PageRequest
 
 SHOWN_JOBS = 10
 SHOWN_TABLES = 50

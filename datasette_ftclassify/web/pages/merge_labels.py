@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import sqlite3
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import Any
+
+from datasette.utils.asgi import Response
 
 from ...core.errors import FtclassifyError, ReviewError
 from ...core.humanize import rows_text
@@ -11,22 +14,16 @@ from ...core.task import Task
 from ...jobs.review.batches import undo_batch
 from ...jobs.review.merges import MergePlan, labels_now, merge_labels, plan_merge, suggest_merges
 from ...store.change_batches import get_batch, list_batches
+from ...store.classifiers import Classifier
 from ..background_reads import read_aside, require_file
 from ..column_suggestions import preview_table
+from ..page_request import PageRequest
 from ..permissions import REVIEW, may_edit
 from ..registry import MenuItem, page
 from ..responses import done, form_page, show
 from ..train_form import Choices
 from .review import named, require_edit, table_classifiers
 from .review_rows import tell_all, who_is, whole_number
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from datasette.utils.asgi import Response
-
-    from ...store.classifiers import Classifier
-    from ..page_request import PageRequest
 
 MOST_ROWS = 20_000
 """That are changed from a page: other plugins are told of each, and other writers wait."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+
+from datasette.utils.asgi import Response
 
 from ...core.numbers import LABEL_SHARE, SHARE, WRONG_SHARE
 from ...core.strengths import PROMISES, STRENGTHS
@@ -14,17 +16,11 @@ from ...store.classifiers import Classifier
 from ...store.minimum_scores import MinimumScore
 from .. import charts
 from ..form_fields import number
+from ..page_request import PageRequest
 from ..permissions import MINIMUM, VIEW
 from ..registry import page
 from ..responses import done, form_page, show
 from .deletion import require_mutable
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    from datasette.utils.asgi import Response
-
-    from ..page_request import PageRequest
 
 FIELDS = ("strength", "wrong", "score", "figure", "least", "groups")
 NONE = "none"

@@ -5,7 +5,9 @@ from __future__ import annotations
 
 import sqlite3
 from itertools import chain
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from datasette.utils.asgi import Response
 
 from ...core.database import Key, json_key, relation
 from ...core.errors import FtclassifyError, TaskError
@@ -25,20 +27,16 @@ from ...jobs.other_rows import (
     preview_other,
 )
 from ...jobs.train import submit_train
+from ...store.classifiers import Classifier
 from ...trainers.access import Access
 from ..background_reads import queue_aside, read_aside, require_file
 from ..classifier_names import require_may_replace
 from ..datasette_reads import page_seconds
+from ..page_request import PageRequest
 from ..permissions import TRAIN
 from ..registry import page
 from ..responses import form_page, job_done, show
 from .check import row_url
-
-if TYPE_CHECKING:
-    from datasette.utils.asgi import Response
-
-    from ...store.classifiers import Classifier
-    from ..page_request import PageRequest
 
 MOST_SHOWN = 100
 """Rows that are proposed."""

@@ -8,7 +8,8 @@ from collections.abc import Collection
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+from datasette.utils.asgi import Response
 
 from ...core.distribution import SERVE
 from ...core.errors import SourceError
@@ -16,18 +17,14 @@ from ...jobs.publish import PublishedCopy, plan_copy
 from ...present import publishing
 from ...present.publish_commands import PLUGINS, copy_command, plain_name, publish_commands
 from ...store.card_notes import LONGEST, CardNotes, card_notes, keep_notes
+from ...store.classifiers import Classifier
 from ...store.published import is_ours
 from ..background_reads import READ_SECONDS, bring_up_to_date, path_of
+from ..page_request import PageRequest
 from ..permissions import TRAIN, may_view_table
 from ..registry import page
 from ..responses import done, show
 from .deletion import require_mutable
-
-if TYPE_CHECKING:
-    from datasette.utils.asgi import Response
-
-    from ...store.classifiers import Classifier
-    from ..page_request import PageRequest
 
 
 @page(

@@ -4,7 +4,8 @@ are now; what costs money shows its price first."""
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+
+from datasette.utils.asgi import Response
 
 from ...core.errors import FtclassifyError
 from ...core.time_limit import TooSlow
@@ -20,17 +21,12 @@ from ..classifier_names import require_may_replace
 from ..datasette_reads import page_seconds
 from ..finding_links import review_urls
 from ..operator_settings import access_of, access_or_why, limits_of
+from ..page_request import PageRequest
 from ..paying import require_may_pay
 from ..permissions import TRAIN
 from ..registry import page
 from ..responses import done, form_page, job_done, show
 from .train import agreed_estimate
-
-if TYPE_CHECKING:
-    from datasette.utils.asgi import Response
-
-    from ..page_request import PageRequest
-
 
 _MOST_ROWS = 20_000
 """Of the table, and of the test, that a page compares with what there was: some two seconds."""

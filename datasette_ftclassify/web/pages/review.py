@@ -6,9 +6,8 @@ import sqlite3
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
-from typing import TYPE_CHECKING
 
-from datasette.utils.asgi import Forbidden
+from datasette.utils.asgi import Forbidden, Response
 
 from ...core.errors import FtclassifyError, ReviewError
 from ...core.label_kinds import MULTICLASS
@@ -29,16 +28,12 @@ from ..classifier_names import seen_classifiers
 from ..column_suggestions import preview_table
 from ..form_fields import whole
 from ..operator_settings import access_of
+from ..page_request import PageRequest
 from ..permissions import EDITS, REVIEW, is_modern, may_edit
 from ..registry import MenuItem, page
 from ..responses import done, form_page, job_json, show
 from ..train_form import Choices
 from .check import find_check
-
-if TYPE_CHECKING:
-    from datasette.utils.asgi import Response
-
-    from ..page_request import PageRequest
 
 QUEUE_ROWS = Range(1, MOST_ROWS, whole=True)
 PEOPLE = Range(1, MOST_PEOPLE, whole=True)

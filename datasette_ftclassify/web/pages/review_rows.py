@@ -10,7 +10,7 @@ import sqlite3
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from datasette.utils.asgi import NotFound, Response
 
@@ -31,15 +31,13 @@ from ...jobs.review.shown import (
 )
 from ...store.jobs.job import Job
 from ..background_reads import require_file
+from ..page_request import PageRequest
 from ..permissions import REVIEW, may_edit
 from ..registry import page
 from ..responses import done, form_page, show
 from ..row_events import tell_edited
 from .check import progress_of, row_url
 from .review import require_edit
-
-if TYPE_CHECKING:
-    from ..page_request import PageRequest
 
 LISTED = 50
 """Rows, or changes, that are listed at once."""

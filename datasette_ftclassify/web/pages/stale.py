@@ -6,7 +6,9 @@ import json
 import sqlite3
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from datasette.utils.asgi import Response
 
 from ...core.database import JsonKey, json_key
 from ...core.errors import FtclassifyError
@@ -17,15 +19,11 @@ from ...jobs.stale import AGES_TEXT, Ages, Answers, answers_in, count_ages, stal
 from ...store.classifiers import has_store
 from ..background_reads import read_aside
 from ..classifier_names import seen_classifiers
+from ..page_request import PageRequest
 from ..permissions import PREDICT
 from ..registry import MenuItem, page
 from ..responses import show
 from .check import row_url
-
-if TYPE_CHECKING:
-    from datasette.utils.asgi import Response
-
-    from ..page_request import PageRequest
 
 PAGE = 50
 _LONGEST = 2_000

@@ -3,7 +3,7 @@ paid one."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from datasette.utils.asgi import Response
 
 from ...jobs.compare import student_request
 from ...jobs.load_classifier import is_elsewhere
@@ -13,14 +13,10 @@ from ...jobs.train_request import TrainRequest
 from ...trainers.access import Access
 from ..background_reads import queue_aside, require_file
 from ..classifier_names import require_may_replace
+from ..page_request import PageRequest
 from ..permissions import TRAIN
 from ..registry import page
 from ..responses import form_page, job_done, show
-
-if TYPE_CHECKING:
-    from datasette.utils.asgi import Response
-
-    from ..page_request import PageRequest
 
 
 @page(

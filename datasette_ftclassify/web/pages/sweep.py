@@ -5,9 +5,9 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from datasette.utils.asgi import NotFound
+from datasette.utils.asgi import NotFound, Response
 
 from ...core.numbers import LIMIT_USD, WHOLE
 from ...jobs.plausible import check_plausible
@@ -21,26 +21,22 @@ from ...jobs.sweep import (
     sweeps_of,
 )
 from ...jobs.sweep_result import SweepResult, sweep_result
+from ...store.jobs.job import Job
 from ...store.jobs.queue import put_in_queue
 from ...store.schema import transaction
+from ...trainers.access import Access
 from ..background_reads import bring_up_to_date, read_aside, require_file, write_aside
 from ..classifier_names import require_may_replace
 from ..finding_links import review_urls
 from ..form_fields import number, whole
 from ..lifespan import wake
 from ..operator_settings import access_of
+from ..page_request import PageRequest
 from ..paying import require_agreed, require_may_pay
 from ..permissions import TRAIN
 from ..registry import page
 from ..responses import done, form_page, show
 from ..train_form import Choices
-
-if TYPE_CHECKING:
-    from datasette.utils.asgi import Response
-
-    from ...store.jobs.job import Job
-    from ...trainers.access import Access
-    from ..page_request import PageRequest
 
 OWN = ("variants", "seeds", "limit_usd", "name")
 

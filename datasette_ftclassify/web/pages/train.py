@@ -5,7 +5,9 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from datasette.utils.asgi import Response
 
 from ...core.errors import AccessError, FtclassifyError, Implausible, TemplateError
 from ...core.label_kinds import KINDS
@@ -14,6 +16,8 @@ from ...jobs.check import submit_check
 from ...jobs.confirming import TrainConfirmation, confirm_train
 from ...jobs.plausible import check_plausible
 from ...jobs.settings import CheckSettings, settings_of
+from ...jobs.train import submit_train
+from ...jobs.train_plan import TrainEstimate
 from ...jobs.train_request import TrainRequest
 from ...store.jobs.job import Job
 from ...trainers.access import Access
@@ -27,6 +31,7 @@ from ..column_suggestions import TablePreview, preview_table
 from ..filters import left_behind
 from ..finding_links import review_urls
 from ..operator_settings import access_of, access_or_why, limits_of
+from ..page_request import PageRequest
 from ..paying import require_agreed, require_may_pay
 from ..permissions import SPEND, TRAIN
 from ..registry import MenuItem, page
@@ -43,12 +48,6 @@ from .check import (
     review_url,
     row_url,
 )
-
-if TYPE_CHECKING:
-    from datasette.utils.asgi import Response
-
-    from ...jobs.train_plan import TrainEstimate
-    from ..page_request import PageRequest
 
 
 @page(
@@ -255,7 +254,6 @@ async def _train(ask: PageRequest, choices: Choices) -> Response:
     estimate = await agreed_estimate(ask, task, request, access)
     if estimate is None and not ask.checked("despite_findings"):
         await read_aside(ask, lambda conn: check_plausible(conn, task))
-    from ...jobs.train import submit_train
 
     job = await queue_aside(
         ask, lambda conn: submit_train(conn, task, request, estimate, access=access)

@@ -11,7 +11,9 @@ import threading
 import time
 from collections import OrderedDict
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypedDict
+from typing import TypedDict
+
+from datasette.utils.asgi import Response
 
 from ...core.errors import AccessError, FtclassifyError
 from ...core.humanize import dollars
@@ -31,15 +33,11 @@ from ...trainers.access import Access
 from ..background_reads import bring_up_to_date, path_of, read_aside, write_aside
 from ..form_fields import number
 from ..operator_settings import access_of, plugin_settings
+from ..page_request import PageRequest
 from ..paying import require_may_pay
 from ..permissions import VIEW
 from ..registry import page
 from ..responses import show
-
-if TYPE_CHECKING:
-    from datasette.utils.asgi import Response
-
-    from ..page_request import PageRequest
 
 MAX_TEXT = 20_000
 """Characters: some pages; more than anyone types."""

@@ -13,8 +13,9 @@ import asyncio
 import json
 import time
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from datasette.app import Datasette
 from datasette_agent.questions import QuestionsNotSupported
 from datasette_agent.tools import AgentTool
 from markupsafe import Markup
@@ -23,9 +24,6 @@ from ..job_facts import RUN_ELSEWHERE
 from ..lifespan import has_worker
 from ..page_calls import PageAnswer, call_page
 from ..page_request import page_url
-
-if TYPE_CHECKING:
-    from datasette.app import Datasette
 
 MOST_TEXTS = 20
 MOST_FINDINGS = 20

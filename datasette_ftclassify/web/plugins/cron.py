@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from datasette.app import Datasette
 
 from ...core.errors import AccessError
 from ...core.settings import RETRAIN
 from ..operator_settings import plugin_settings
 from ..page_calls import call_page
-
-if TYPE_CHECKING:
-    from datasette.app import Datasette
 
 ACTOR = {"id": "datasette-cron"}
 HANDLER = "ftclassify:retrain"

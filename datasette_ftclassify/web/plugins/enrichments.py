@@ -9,9 +9,11 @@ anybody who sends a request, is told nothing of it.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import parse_qs
 
+from datasette.app import Datasette
+from datasette.database import Database
 from datasette.utils.asgi import BadRequest
 from datasette_enrichments import Enrichment
 from markupsafe import Markup
@@ -26,10 +28,6 @@ from ..lifespan import has_worker
 from ..page_calls import call_page
 from ..page_request import page_url
 from ..visitors import visiting_actor
-
-if TYPE_CHECKING:
-    from datasette.app import Datasette
-    from datasette.database import Database
 
 FIELDS = ("classifier", "prefix", "min_score", "overwrite")
 """Of the form, which are also those of the page that classifies rows."""
