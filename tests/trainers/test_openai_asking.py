@@ -307,7 +307,7 @@ async def test_a_question_that_is_given_up_holds_nobody(
 
 
 async def test_many_at_once(vocabularies: Path) -> None:
-    with OpenAIServer(latency=0.1) as server:
+    with OpenAIServer(latency=1) as server:
         async with asking(server, untuned(server, "gpt-4o")) as inference_client:
             await inference_client.ask("a kerb")
             replies = await asyncio.gather(*(inference_client.ask(f"kerb {i}") for i in range(100)))
