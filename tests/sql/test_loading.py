@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 
 import pytest
 
@@ -39,6 +39,7 @@ def work(monkeypatch: pytest.MonkeyPatch):
     work = Work()
     yield work
     work.go.set()
+    wait([load for _, load in list(loading._loading.values())], 60)
 
 
 def stop() -> None:
