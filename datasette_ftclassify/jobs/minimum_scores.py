@@ -13,7 +13,7 @@ from typing import Any, cast
 import numpy as np
 
 from ..core.errors import ArtifactError, EvaluationError, FtclassifyError
-from ..core.humanize import counted
+from ..core.humanize import counted, percent
 from ..core.strengths import PROMISES, STRENGTHS
 from ..metrics.label_thresholds import Figure, LabelRows, LabelThreshold, label_threshold
 from ..metrics.minimum_scores import (
@@ -23,6 +23,7 @@ from ..metrics.minimum_scores import (
     curve,
     fixed_score,
     judge,
+    least_wrong,
     minimum_score,
     share_text,
 )
@@ -146,8 +147,6 @@ def resolve(
             fields=("figure",),
         )
     promise = _promise(conn, classifier, choice)
-    if promise.score is None:
-        raise EvaluationError(str(promise.why), fields=("wrong",))
     covered = None if promise.outcome is None else promise.outcome.coverage
     found = MinimumScore(
         choice.strength, score=promise.score, wrong=promise.wrong, coverage=covered
@@ -267,6 +266,7 @@ def _tested(promise: Promise, test: JudgedRows | None) -> Tested:
 
 
 def _promise(conn: sqlite3.Connection, classifier: Classifier, choice: MinimumChoice) -> Promise:
+    """Raises EvaluationError where that cannot be promised, with what can."""
     if choice.strength == "fixed":
         if choice.score is None:
             raise EvaluationError("Say from which score on it answers.", fields=("score",))
@@ -276,7 +276,18 @@ def _promise(conn: sqlite3.Connection, classifier: Classifier, choice: MinimumCh
     rows = _judged(conn, classifier)
     if rows is None:
         raise EvaluationError(_no_rows(classifier), fields=("strength",))
-    return minimum_score(rows, choice.wrong, choice.strength)
+    promise = minimum_score(rows, choice.wrong, choice.strength)
+    if promise.score is None:
+        possible = least_wrong(rows, choice.wrong, choice.strength)
+        raise EvaluationError(f"{promise.why}{_instead(possible)}", fields=("wrong",))
+    return promise
+
+
+def _instead(possible: Promise | None) -> str:
+    if possible is None or possible.wrong is None or possible.outcome is None:
+        return ""
+    share, answered = share_text(possible.wrong), percent(possible.outcome.coverage)
+    return f" At most {share} wrong can be had, with an answer for {answered} of the rows."
 
 
 def _of_labels(

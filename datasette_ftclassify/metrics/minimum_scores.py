@@ -162,13 +162,22 @@ def minimum_score(rows: JudgedRows, wrong: float, strength: str) -> Promise:
 def _promise(rows: JudgedRows, ranked: _Ranked | None, wrong: float, strength: str) -> Promise:
     if ranked is None:
         return Promise(strength, wrong, None, why="No row was held out of the training.")
-    find = _likely if strength == "likely" else _guaranteed
-    last = find(ranked, wrong)
+    last = _last(ranked, wrong, strength)
     if last is not None:
         # Where all of them may be given, so may be an answer of any score.
         score = float(ranked.scores[last]) if last < len(rows) - 1 else 0.0
         return Promise(strength, wrong, score, judge(rows, score))
     return _nothing(ranked, wrong, strength)
+
+
+def least_wrong(rows: JudgedRows, wrong: float, strength: str) -> Promise | None:
+    """What can be promised with the fewest wrong answers, of shares in whole per cent above `wrong`
+    up to a half; None: nothing. Raises as `minimum_score`."""
+    ranked = _Ranked.of(rows) if len(rows) else None
+    shares = (percent / 100 for percent in range(math.floor(100 * wrong + 1e-9) + 1, 51))
+    possible = (s for s in shares if ranked is not None and _last(ranked, s, strength) is not None)
+    found = next(possible, None)
+    return None if found is None else _promise(rows, ranked, found, strength)
 
 
 def fixed_score(rows: JudgedRows | None, score: float) -> Promise:
@@ -221,15 +230,20 @@ class _Ranked:
         return n, min(n, math.ceil(self.wrong[place] / (place + 1) * n - 1e-9))
 
 
-def _likely(ranked: _Ranked, wrong: float) -> int | None:
+def _last(ranked: _Ranked, wrong: float, strength: str) -> int | None:
     """The last place up to which answers may be given; None: nowhere."""
+    return (_likely if strength == "likely" else _guaranteed)(ranked, wrong)
+
+
+def _likely(ranked: _Ranked, wrong: float) -> int | None:
+    """As `_last`."""
     margin = np.sqrt(wrong * (1 - wrong) / ranked.independent)
     kept = ranked.ends & (ranked.independent >= LEAST_ROWS) & (ranked.expected + margin <= wrong)
     return int(np.flatnonzero(kept)[-1]) if kept.any() else None
 
 
 def _guaranteed(ranked: _Ranked, wrong: float) -> int | None:
-    """As `_likely`."""
+    """As `_last`."""
     ends = np.flatnonzero(ranked.ends)
     found, size = None, float(fewest_rows(wrong, _FIRST_WRONG))
     while True:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -50,12 +51,15 @@ def test_what_cannot_be_promised_ends_with_1_and_bad_usage_with_2(trained: Path)
     refused = run(trained, "topics", "--wrong-at-most", "0.1%", "--strength", "guaranteed")
     assert refused.exit_code == 1
     assert "cannot be guaranteed" in refused.output
+    possible = re.search(r"At most (\d+%) wrong can be had", refused.output)
+    assert possible is not None
     for bad in (
         ["--wrong-at-most", "5%", "--score", "0.5"], ["--wrong-at-most", "70%"],
         ["--none", "--score", "0.5"], ["--strength", "fixed"],
     ):  # fmt: skip
         assert run(trained, "topics", *bad).exit_code == 2
     assert data(trained, "topics")["minimum"] is None
+    assert data(trained, "topics", "--wrong-at-most", possible[1], "--strength", "guaranteed")
 
 
 def test_the_answers_with_one_label_can_be_looked_at_alone(trained: Path):

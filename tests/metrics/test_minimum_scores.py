@@ -17,6 +17,7 @@ from datasette_ftclassify.metrics.minimum_scores import (
     curve,
     fixed_score,
     judge,
+    least_wrong,
     minimum_score,
 )
 from datasette_ftclassify.metrics.score_calibration import beta_calibrated
@@ -132,6 +133,19 @@ def test_a_larger_share_never_takes_more_rows_than_a_smaller_one(
     known = [rows for rows in needed if rows is not None]
     assert known == sorted(known, reverse=True)
     assert needed[len(needed) - len(known) :] == known
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 10**6), st.integers(0, 500), st.sampled_from(PROMISES), st.floats(0.001, 0.5))
+def test_the_smallest_share_that_can_be_promised_is_named(
+    seed: int, n: int, strength: str, wrong: float
+) -> None:
+    rows = draw(seed, n)
+    found = least_wrong(rows, wrong, strength)
+    named = 51 if found is None else round(100 * (found.wrong or 0))
+    assert found is None or (found.score is not None and wrong < named / 100)
+    for percent in range(int(100 * wrong + 1e-9) + 1, named):
+        assert minimum_score(rows, percent / 100, strength).score is None
 
 
 def test_where_sure_answers_are_wrong_no_number_of_rows_is_named() -> None:
