@@ -121,7 +121,7 @@ async def test_nothing_is_queued_for_who_may_not_write(town: Path):
     [
         ("_search=lamp", {}, "not by _search"),
         ("_where=id>3", {}, "not by _where"),
-        ("", {"min_score": "7"}, "Min score"),
+        ("", {"min_score": "7"}, "Minimum score"),
         ("", {"classifier": "other"}, "Not a valid choice"),
         ("", {"prefix": "x" * 300}, "at most 200 characters"),
     ],
