@@ -23,6 +23,8 @@ def flag(text: str) -> bool | None:
     """Whether a text without white space around it says yes: 1 and 0 as any program writes them,
     and the words and signs of forms and sheets in several languages. None for other texts, and for
     signs that say yes in one sheet and no in another, such as an empty circle."""
+    if text in _FLAGS:  # nearly every cell
+        return _FLAGS[text]
     word = text.lower().replace("\ufe0f", "")
     if _NUMBER.fullmatch(word):
         return "1" in word.split("e")[0]
