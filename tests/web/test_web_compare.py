@@ -53,13 +53,18 @@ async def test_what_page_json_and_core_say_is_the_same(file: Path) -> None:
     assert "They answer 48 test rows differently; these are the first 25" in page
 
 
-async def test_rows_of_the_training_are_compared_on_the_page_of_either(
-    file: Path, tmp_path: Path
-) -> None:
+@pytest.fixture
+def twins(file: Path, tmp_path: Path) -> Path:
+    """With `sure`, which was right about each row of the training of `topics`, too."""
     path = Path(shutil.copy(file, tmp_path / "town.db"))
     with closing(connect(path)) as conn:
-        first = find_classifier(conn, "topics")
-        second = clone(conn, first, "sure", right, out_of_fold=True)
+        clone(conn, find_classifier(conn, "topics"), "sure", right, out_of_fold=True)
+    return path
+
+
+async def test_rows_of_the_training_are_compared_on_the_page_of_either(twins: Path) -> None:
+    with closing(connect(twins)) as conn:
+        first, second = (find_classifier(conn, name) for name in ("topics", "sure"))
         relabelled = [row.key for row in judged_rows(conn, first, OUT_OF_FOLD) if row.truth == (0,)]
         with conn:
             conn.executemany(
@@ -71,30 +76,26 @@ async def test_rows_of_the_training_are_compared_on_the_page_of_either(
     assert held is not None
     assert (held.relabelled, held.right[1]) == (3, 3)
     for page in (f"{PAGE}?with=sure", f"{PAGE.replace('topics', 'sure')}?with=topics"):
-        shown = seen((await get(serve(path), page)).text)
+        shown = seen((await get(serve(twins), page)).text)
         assert "topics@1 against sure@1" not in shown
         assert shown.count("sure@1 against topics@1") == 2
         for said in (held.about, held.relabelled_said, held.sentence(held.differences[0])):
             assert str(said) in shown
 
 
-async def test_without_test_rows_the_page_says_so_and_compares_the_others(
-    file: Path, tmp_path: Path
-) -> None:
-    path = Path(shutil.copy(file, tmp_path / "town.db"))
-    with closing(connect(path)) as conn:
-        first = find_classifier(conn, "topics")
-        second = clone(conn, first, "sure", right, out_of_fold=True)
+async def test_without_test_rows_the_page_says_so_and_compares_the_others(twins: Path) -> None:
+    with closing(connect(twins)) as conn:
+        first, second = (find_classifier(conn, name) for name in ("topics", "sure"))
         with conn:
             for table in ("evaluations", "split_rows"):
                 conn.execute(f"delete from _ftclassify_{table} where split = 'test'")
         found = compare(conn, first, second)
     assert found.out_of_fold is not None
-    page = (await get(serve(path), f"{PAGE}?with=sure")).text
+    page = (await get(serve(twins), f"{PAGE}?with=sure")).text
     for said in (found.no_test_rows, found.out_of_fold.about):
         assert str(said) in seen(page)
     assert re.findall("<h2>(.*)</h2>", page) == ["Out of fold", "Compare with others"]
-    data = (await get(serve(path), f"{PAGE}.json?with=sure")).json()
+    data = (await get(serve(twins), f"{PAGE}.json?with=sure")).json()
     assert data["comparison"] == found.to_dict()
 
 
