@@ -215,3 +215,12 @@ def test_one_module_names_the_errors_of_sqlite():
         and node.attr.endswith(("Error", "Warning"))
     }
     assert named == {"core.sqlite_errors"}
+
+
+def test_no_test_imports_by_the_name_tests() -> None:
+    """Installed packages bring a `tests` of their own, which Python finds before a folder without
+    `__init__.py`: what tests share is found through pytest's `pythonpath`."""
+    files = sorted((PACKAGE.parent / "tests").rglob("*.py"))
+    by_name = re.compile(r"^\s*(from|import) tests\b", re.MULTILINE)
+    assert len(files) > 200
+    assert [path.name for path in files if by_name.search(path.read_text("utf-8"))] == []

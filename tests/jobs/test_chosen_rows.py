@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from checking import clean_rows
 from commands import run
+from training_sets import fit, training_set
 
 from datasette_ftclassify.core.database import connect
 from datasette_ftclassify.core.splits import SplitPlan
@@ -32,7 +33,6 @@ from datasette_ftclassify.store.classifiers import find_classifier
 from datasette_ftclassify.store.out_of_fold import read_out_of_fold
 from datasette_ftclassify.trainers.local import training
 from datasette_ftclassify.trainers.local.learning_curves import learning_curve
-from tests.support.training_sets import fit, training_set
 
 LABELLED, CHOSEN = 150, 20
 

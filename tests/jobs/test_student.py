@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from commands import run
 from sports import BASEBALL, HOCKEY, sports
+from training_sets import fit
 
 from datasette_ftclassify.core.database import connect
 from datasette_ftclassify.core.errors import TrainingError
@@ -28,7 +29,6 @@ from datasette_ftclassify.store.classifiers import find_classifier
 from datasette_ftclassify.trainers.base import Taught
 from datasette_ftclassify.trainers.local.candidates import candidates
 from datasette_ftclassify.trainers.local.training_data import Data
-from tests.support.training_sets import fit
 
 LABELLED, UNLABELLED = 60, 100
 

@@ -11,13 +11,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from local_logits import logits_of
+from training_sets import fit
 
 from datasette_ftclassify.core.errors import ArtifactError, TrainingError
 from datasette_ftclassify.trainers.local import selection
 from datasette_ftclassify.trainers.local.asked_vectors import from_model, load
 from datasette_ftclassify.trainers.local.model import LocalModel
 from datasette_ftclassify.trainers.local.serialization import from_parts, to_parts
-from tests.support.training_sets import fit
 
 model2vec = pytest.importorskip("model2vec")
 from tokenizers import Tokenizer  # noqa: E402

@@ -17,6 +17,7 @@ import pytest
 from local_logits import logits_of
 from sample_databases import answer, rows, value
 from tiny_encoder import write_encoder
+from training_sets import fit
 
 from datasette_ftclassify.core.database import connect
 from datasette_ftclassify.core.errors import AccessError, ArtifactError, TrainingError
@@ -36,7 +37,6 @@ from datasette_ftclassify.trainers.encoders.vector_store import opened_store, st
 from datasette_ftclassify.trainers.local.explain import WHOLE_TEXT
 from datasette_ftclassify.trainers.local.model import LocalModel
 from datasette_ftclassify.trainers.local.serialization import from_parts, to_parts
-from tests.support.training_sets import fit
 
 pytest.importorskip("onnxruntime")
 

@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from local_logits import logits_of
+from training_sets import fit
 
 from datasette_ftclassify.trainers.local.explain import parts_of
 from datasette_ftclassify.trainers.local.features import char_spans, char_terms
 from datasette_ftclassify.trainers.local.model import LocalModel
-from tests.support.training_sets import fit
 
 TEXTS = [
     *(f"free prize {n}, call now!" for n in range(10)),

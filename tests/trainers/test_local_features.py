@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from local_logits import logits_of
 from scipy import sparse
 from sklearn.feature_extraction.text import CountVectorizer, TfidfVectorizer
+from training_sets import fit
 
 from datasette_ftclassify.trainers.local import features
 from datasette_ftclassify.trainers.local.features import (
@@ -23,7 +24,6 @@ from datasette_ftclassify.trainers.local.features import (
 )
 from datasette_ftclassify.trainers.local.serialization import from_parts, to_parts
 from datasette_ftclassify.trainers.local.term_counts import Weighting, count_terms, terms_kept
-from tests.support.training_sets import fit
 
 CORPUS = [
     "Where is my card? It still has not arrived",

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from training_sets import fit, training_set
 
 from datasette_ftclassify.metrics.intervals import gain_interval, independent_rows, mean_error
 from datasette_ftclassify.trainers.local.candidates import candidates
@@ -24,7 +25,6 @@ from datasette_ftclassify.trainers.local.machine import machine
 from datasette_ftclassify.trainers.local.selection import _choose
 from datasette_ftclassify.trainers.local.serialization import from_parts, to_parts
 from datasette_ftclassify.trainers.local.thresholds import across_halves
-from tests.support.training_sets import fit, training_set
 
 # Groups as (label, rows): of any sizes, the rows shuffled by the seed.
 TABLES = st.lists(st.tuples(st.integers(0, 4), st.integers(1, 30)), min_size=1, max_size=25)

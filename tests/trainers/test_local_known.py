@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from checking import SUBJECTS
 from sports import BASEBALL, COMMON, FOOTBALLERS, HOCKEY, sports
+from training_sets import fit
 
 from datasette_ftclassify.core.errors import ArtifactError
 from datasette_ftclassify.trainers.local.known import LEVELS
 from datasette_ftclassify.trainers.local.model import LocalModel
 from datasette_ftclassify.trainers.local.serialization import from_parts, to_parts
-from tests.support.training_sets import fit
 
 FOREIGN = (
     "Der Zug nach Hamburg hat heute zwei Stunden Verspätung",

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from training_sets import fit, training_set
 
 from datasette_ftclassify.trainers.local.label_names import by_name, label_texts
 from datasette_ftclassify.trainers.local.learning_curves import learning_curve
 from datasette_ftclassify.trainers.local.recipes import Base, Recipe
 from datasette_ftclassify.trainers.local.selection import _as_good, _likeliest
 from datasette_ftclassify.trainers.local.serialization import to_parts
-from tests.support.training_sets import fit, training_set
 
 NAMES = [
     "card_arrival",

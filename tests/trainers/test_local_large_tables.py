@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 
 import numpy as np
 import pytest
+from training_sets import training_set
 
 from datasette_ftclassify.core.errors import TrainingError
 from datasette_ftclassify.trainers.local import large_tables, memory
@@ -15,7 +17,6 @@ from datasette_ftclassify.trainers.local.memory import free_bytes, plan_memory
 from datasette_ftclassify.trainers.local.recipes import bayes
 from datasette_ftclassify.trainers.local.training import fit
 from datasette_ftclassify.trainers.local.training_data import Data, as_indicators
-from tests.support.training_sets import training_set
 
 WORDS = ["alpha beta gamma", "delta epsilon zeta", "eta theta iota"]
 
@@ -137,8 +138,8 @@ def test_what_is_free_is_that_of_the_control_group_where_that_is_less(tmp_path, 
 PEAKS = """
 import random
 from datasette_ftclassify.trainers.local import large_tables, memory, sgd
-from tests.support.training_sets import fit
-from tests.support.memory import peak
+from training_sets import fit
+from memory import peak
 import numpy as np
 
 memory.MOST_KEPT, large_tables.SAMPLE_VALUES, large_tables.BLOCK_VALUES = 100_000, 60_000, 60_000
@@ -155,6 +156,8 @@ for rows in (800, 3_200):
 
 def test_memory_hardly_grows_with_the_rows():
     """Counts alone would take 2,800 bytes a row, a fit on all of them four times as many."""
-    done = subprocess.run([sys.executable, "-c", PEAKS], capture_output=True, text=True, check=True)
+    environ = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    command = [sys.executable, "-c", PEAKS]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env=environ)
     few, many = map(int, done.stdout.split())
     assert many - few < 2_400 * 4_000  # a text of 240 characters, its row, and chance

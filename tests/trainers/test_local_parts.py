@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from training_sets import fit
 
 from datasette_ftclassify.core.errors import ArtifactError
 from datasette_ftclassify.trainers.local.model import LocalModel
 from datasette_ftclassify.trainers.local.serialization import from_parts, to_parts
-from tests.support.training_sets import fit
 
 SPAM = [f"win cash prize {n} now, claim your free ringtone" for n in range(12)]
 HAM = [f"see you at {n} for lunch, mum says hello" for n in range(12)]

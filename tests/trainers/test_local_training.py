@@ -8,6 +8,7 @@ import sys
 
 import numpy as np
 import pytest
+from training_sets import fit
 
 from datasette_ftclassify.core.errors import TrainingError
 from datasette_ftclassify.trainers.local.candidates import candidates
@@ -16,7 +17,6 @@ from datasette_ftclassify.trainers.local.recipes import Design, bayes
 from datasette_ftclassify.trainers.local.ridge import ridge
 from datasette_ftclassify.trainers.local.serialization import from_parts, to_parts
 from datasette_ftclassify.trainers.local.sgd import logistic
-from tests.support.training_sets import fit
 
 TOPICS = [
     "card arrived delivery post waiting envelope",

@@ -7,10 +7,10 @@ import random
 
 import numpy as np
 import pytest
+from training_sets import training_set
 
 from datasette_ftclassify.trainers.local.cross_val_predict import out_of_fold, sample
 from datasette_ftclassify.trainers.local.learning_curves import curve_sentence, learning_curve
-from tests.support.training_sets import training_set
 
 WORDS = ["alpha beta gamma", "delta epsilon zeta", "eta theta iota"]
 FILLER = ["one", "two", "three", "four", "five", "six", "seven", "eight"]
