@@ -72,7 +72,7 @@ def main() -> None:
         most = Counter(row["label"] for row in rest).most_common()
         label = most[-1 if name == "sms_spam" else 0][0]
         others = {**others, "one label": [row for row in rest if row["label"] == label]}
-        model, _ = train(learnt, options.embeddings, seed)
+        model, _ = train(learnt, options.embeddings, options.encoder, seed)
         names = sorted({row["label"] for row in learnt})
         answerer = Answerer(model, LabelSet.of(names, "multiclass"))
         pool = answered(answerer, [row["text"] for row in rest[:2_000]])

@@ -1,7 +1,7 @@
 """How well `known` tells texts of other kinds from those that a classifier was trained on.
 
-    python benchmarks/known.py FOLDER [--embeddings MODEL] [--seeds 3] [--only banking77]
-        [--signals] [--labels 57]
+    python benchmarks/known.py FOLDER [--embeddings MODEL | --encoder MODEL] [--seeds 3]
+        [--only banking77] [--signals] [--labels 57]
 
 FOLDER has banking77.csv, sms_spam.csv, cfpb_products_5.csv and goemotions_multilabel.csv with the
 columns text, label and split. Classifiers of banking77 without 20 intents, of sms_spam and of
@@ -109,12 +109,14 @@ def invented(count: int, seed: int) -> list[str]:
     return ["".join(syllable() for _ in range(draw.randint(2, 4))) for _ in range(count)]
 
 
-def train(rows: Rows, embeddings: str | None, seed: int) -> tuple[LocalModel, dict[str, Any]]:
+def train(
+    rows: Rows, embeddings: str | None, encoder: str | None, seed: int
+) -> tuple[LocalModel, dict[str, Any]]:
     names = sorted({row["label"] for row in rows})
     numbers = np.array([names.index(row["label"]) for row in rows])
     texts = [row["text"] for row in rows]
     data = TrainingSet(texts, numbers, LabelSet(tuple(names), MULTICLASS.name))
-    return fit(data, seed=seed, embeddings=embeddings)[:2]
+    return fit(data, seed=seed, embeddings=embeddings, encoder=encoder)[:2]
 
 
 def known(model: LocalModel, texts: Sequence[str]) -> Any:
@@ -171,10 +173,11 @@ def auroc(inside: Any, outside: Any) -> float:
 
 
 def arguments(doc: str, **numbers: int) -> argparse.Namespace:
-    """FOLDER, --only, --embeddings, and these whole numbers."""
+    """FOLDER, --only, --embeddings, --encoder, and these whole numbers."""
     parser = argparse.ArgumentParser(description=doc.split("\n")[0])
     parser.add_argument("folder", type=Path)
     parser.add_argument("--embeddings")
+    parser.add_argument("--encoder")
     parser.add_argument("--signals", action="store_true")
     parser.add_argument("--labels", type=int, default=57)
     parser.add_argument("--only", choices=list(OTHER), nargs="*", default=list(OTHER))
@@ -210,7 +213,7 @@ def main() -> None:
         }
         outside |= {"other languages": FOREIGN, "invented words": invented(200, seed)}
         learnt = [row for row in rows if row["split"] == "train"]
-        model, report = train(learnt, options.embeddings, seed)
+        model, report = train(learnt, options.embeddings, options.encoder, seed)
         own = some([row for row in rows if row["split"] == "test"], seed)
         inside = known(model, own)
         vectors = "with vectors" if model.embedding is not None else "plain"

@@ -93,6 +93,31 @@ def test_an_encoder_is_used_where_it_helps_and_is_reported(folder: str, once: On
     np.testing.assert_array_equal(model.log_probabilities(asked), one_by_one)
 
 
+def test_what_is_answered_and_then_asked_how_known_it_is_is_encoded_once(
+    folder: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One by one and in chunks as predictions go; the vectors are kept nowhere else."""
+    # Twice as many texts, so that some can be held out and `known` is measured.
+    texts = TEXTS + pairs(ANIMALS[1:]) + pairs(TOOLS[1:])
+    targets = np.array([*KINDS, *[0] * len(pairs(ANIMALS[1:])), *[1] * len(pairs(TOOLS[1:]))])
+    model, _ = fit(texts, targets, 2, exclusive=True, encoder=folder)
+    assert model.centroids is not None
+    asked: list[str] = []
+    whole = Encoder.row
+
+    def row(self: Encoder, text: str) -> Any:
+        asked.append(text)
+        return whole(self, text)
+
+    monkeypatch.setattr(Encoder, "row", row)
+    store_path().unlink()
+    model.known("yak elk", model.log_probabilities_one("yak elk"))
+    chunk = ["nut peg", "elk yak", "rod tap"]
+    for text, found in zip(chunk, model.log_probabilities(chunk), strict=True):
+        assert model.known(text, found) is not None
+    assert sorted(asked) == sorted(["yak elk", *chunk])
+
+
 def test_several_labels_a_row_may_have_an_encoder_too(folder: str) -> None:
     targets = np.eye(2, dtype=np.int8)[KINDS]
     model, report = fit(TEXTS, targets, 2, exclusive=False, encoder=folder)

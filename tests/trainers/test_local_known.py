@@ -8,13 +8,20 @@ import random
 import numpy as np
 import pytest
 from checking import SUBJECTS
+from hypothesis import given
+from hypothesis import strategies as st
 from sports import BASEBALL, COMMON, FOOTBALLERS, HOCKEY, sports
 from training_sets import fit
 
 from datasette_ftclassify.core.errors import ArtifactError
-from datasette_ftclassify.trainers.local.known import LEVELS
+from datasette_ftclassify.trainers.encoders.vector_store import text_key
+from datasette_ftclassify.trainers.local.centroids import find_centroids
+from datasette_ftclassify.trainers.local.known import LEVELS, directions
 from datasette_ftclassify.trainers.local.model import LocalModel
 from datasette_ftclassify.trainers.local.serialization import from_parts, to_parts
+from datasette_ftclassify.trainers.local.text_vectors import GivenVectors
+
+Kept = dict[bytes, np.ndarray]
 
 FOREIGN = (
     "Der Zug nach Hamburg hat heute zwei Stunden Verspätung",
@@ -127,3 +134,79 @@ def test_copies_of_a_row_do_not_make_its_words_usual():
     model = fit(texts * 4, np.tile(labels, 4), 2, exclusive=True)[0]
     assert model.usual is not None
     assert max(model.usual.words) < 0.2
+
+
+def placed(count: int, seed: int, *, strange: bool = False) -> tuple[list[str], np.ndarray, Kept]:
+    """Texts whose words say nothing, labels 0 and 1, and the vectors that tell the labels; strange
+    ones are as much like label 0 as its own rows, and in the rest like no row."""
+    draw = np.random.default_rng(seed)
+    words = COMMON.split()
+    texts = [f"{' '.join(draw.choice(words, size=8))} {seed}.{row}" for row in range(count)]
+    labels = np.arange(count) % 2
+    vectors = draw.normal(0, 0.1, size=(count, 8))
+    vectors[np.arange(count), 0 if strange else labels] += 1
+    vectors[:, 3 if strange else 2] += 1
+    vectors /= np.sqrt((vectors**2).sum(axis=1, keepdims=True))
+    kept = dict(zip(map(text_key, texts), vectors.astype(np.float32), strict=True))
+    return texts, labels, kept
+
+
+@pytest.fixture(scope="module")
+def near() -> LocalModel:
+    texts, labels, kept = placed(300, seed=1)
+    return fit(texts, labels, 2, exclusive=True, vectors=GivenVectors(lambda keys: kept, 8))[0]
+
+
+def test_a_text_that_no_training_row_is_near_to_is_told_by_its_vector(near):
+    """Its words are usual, and the probabilities are rather sure."""
+    strange, _, kept = placed(50, seed=2, strange=True)
+    model = near.with_vectors(GivenVectors(lambda keys: kept, 8))
+    assert np.exp(model.log_probabilities(strange)).max(axis=1).mean() > 0.8
+    assert (np.array(known(model, strange)) < 0.05).mean() > 0.9
+
+
+def test_with_vectors_as_many_are_below_a_value_as_it_says_too(near):
+    texts, _, kept = placed(800, seed=3)
+    values = np.array(known(near.with_vectors(GivenVectors(lambda keys: kept, 8)), texts))
+    for share in (0.05, 0.1, 0.25):
+        assert share / 2 < (values < share).mean() < 1.5 * share
+
+
+def test_centroids_come_back_the_same_from_a_file(near):
+    header, parts = to_parts(near)
+    texts, _, kept = placed(20, seed=4)
+    loaded = from_parts(json.loads(json.dumps(header)), parts)
+    models = [each.with_vectors(GivenVectors(lambda keys: kept, 8)) for each in (near, loaded)]
+    assert known(models[0], texts) == known(models[1], texts)
+    del header["known"]["nearest"]  # as an older version has it
+    older = from_parts(header, parts).with_vectors(GivenVectors(lambda keys: kept, 8))
+    assert len(known(older, texts)) == 20
+
+
+@pytest.mark.parametrize("count", [0, -1, 10**9, None, True, 1])
+def test_centroids_that_a_stranger_wrote_are_refused(near, count):
+    header, parts = to_parts(near)
+    header["n_centroids"] = count
+    with pytest.raises(ArtifactError, match="damaged"):
+        from_parts(header, parts)
+
+
+def test_centroids_without_vectors_are_refused(near, model):
+    header, parts = to_parts(model)
+    header["known"]["nearest"] = to_parts(near)[0]["known"]["nearest"]
+    with pytest.raises(ArtifactError, match="damaged"):
+        from_parts(header, parts)
+
+
+@given(
+    rows=st.integers(1, 60), labels=st.integers(1, 5), empty=st.booleans(), seed=st.integers(0, 99)
+)
+def test_each_label_has_centroids_and_zero_vectors_are_in_none(rows, labels, empty, seed):
+    draw = np.random.default_rng(seed)
+    vectors = np.zeros((rows, 4), dtype=np.float32)
+    if not empty:
+        vectors += draw.normal(size=(rows, 4)).astype(np.float32)
+    targets = np.eye(labels, dtype=np.int8)[draw.integers(0, labels, rows)]
+    found = find_centroids(vectors, targets, seed)
+    assert len(found) == 0 if empty else targets.any(axis=0).sum() <= len(found) <= rows
+    assert np.isfinite(directions(found)).all()

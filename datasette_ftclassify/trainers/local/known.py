@@ -2,8 +2,9 @@
 
 A text of a kind that nobody trained on shows in two ways: the probabilities are spread over the
 labels, and its words were never seen. With few labels the first says little: a spam classifier is
-sure of one invented word. Each is ranked among the training rows, as they were answered while they
-were held out, and so is what both say together. That rank is `known`: 0.5 means that half of the
+sure of one invented word. Where the classifier reads vectors, there is a third: nothing that was
+trained on is near. Each is ranked among the training rows, as they were answered while they were
+held out, and so is what they say together. That rank is `known`: 0.5 means that half of the
 training rows looked less familiar, 0 that all of them looked more so.
 """
 
@@ -15,9 +16,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
-from .features import Vectorizer, prepare, word_terms
+from .features import FloatArray, Vectorizer, prepare, word_terms
 from .linear import Array
+
+Centroids = npt.NDArray[np.int8]
+"""(centres, dimensions), see `centroids`: only the direction of each counts."""
 
 LEVELS = (
     0.0, 0.001, 0.002, 0.005, 0.01, 0.02, 0.03, 0.05, 0.075, *(i / 40 for i in range(4, 41)),
@@ -37,9 +42,10 @@ class Known:
 
     certainty: see `certainty`
     words:     the share of words and pairs of words that other training rows have, too
-    together:  what the function `together` makes of both
+    together:  what the function `together` makes of them
     weight:    of the words beside the probabilities
     rows:      that were ranked, MIN_ROWS at least
+    nearest:   similarity to the nearest centroid (see `centroids`); empty without vectors
     """
 
     certainty: tuple[float, ...]
@@ -47,20 +53,20 @@ class Known:
     together: tuple[float, ...]
     weight: float
     rows: int
+    nearest: tuple[float, ...] = ()
 
-    def of(self, certainty: float, words: float) -> float:
-        """0 to 1 from the two values of a text."""
+    def of(self, certainty: float, words: float, nearest: float | None) -> float:
+        """0 to 1 from the values of a text. nearest: None without vectors"""
+        return rank(self.together, self.combined(certainty, words, nearest))
+
+    def combined(self, certainty: float, words: float, nearest: float | None) -> float:
+        """Of the ranks of the values (Fisher 1925, combining tests, one of them weighted)."""
         least = 0.5 / (self.rows + 1)
-        both = together(
-            max(rank(self.certainty, certainty), least), max(rank(self.words, words), least),
-            self.weight,
-        )  # fmt: skip
-        return rank(self.together, both)
-
-
-def together(certainty: float, words: float, weight: float) -> float:
-    """Of two ranks, above 0 (Fisher 1925, combining tests, one of them weighted)."""
-    return math.log(certainty) + weight * math.log(words)
+        found = math.log(max(rank(self.certainty, certainty), least))
+        found += self.weight * math.log(max(rank(self.words, words), least))
+        if nearest is not None:
+            found += math.log(max(rank(self.nearest, nearest), least))
+        return found
 
 
 def rank(values: Sequence[float], value: float) -> float:
@@ -87,3 +93,15 @@ def known_words(vectorizer: Vectorizer, text: str) -> float:
     if not terms:
         return 0.0
     return sum(map(vectorizer.words.__contains__, terms)) / len(terms)
+
+
+def directions(centroids: Centroids) -> FloatArray:
+    """Each of length 1, to compare with (or all zero)."""
+    wide = centroids.astype(np.float32)
+    lengths = np.sqrt(np.einsum("ij,ij->i", wide, wide))
+    return np.asarray(wide / np.maximum(lengths, 1e-9)[:, None], dtype=np.float32)
+
+
+def similarity(made: FloatArray, vector: FloatArray) -> float:
+    """The cosine of a text's vector and the nearest of the `directions`; -1 where there is none."""
+    return float(np.einsum("ij,j->i", made, vector).max(initial=-1.0))

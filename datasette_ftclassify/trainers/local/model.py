@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
 
 from .explain import explain
 from .features import FloatArray, Vectorizer
-from .known import Known, certainty, known_words
+from .known import Centroids, Known, certainty, directions, known_words, similarity
 from .linear import Array, log_sigmoid, log_sigmoid_pair, log_softmax_one, recalibrated
 from .text_vectors import TextVectors
 
@@ -29,8 +30,8 @@ class LocalModel:
     first's. Logits are divided by `temperature`; `beta` (n_labels, 3) are the parameters by which
     the probabilities that come of it are calibrated further. `thresholds` (where labels do not
     exclude each other) are the probabilities, one per label, from which on a label is given.
-    `usual` says what is usual among the training rows; None: nothing was measured. Safe to use from
-    several threads.
+    `usual` says what is usual among the training rows; None: nothing was measured. `centroids` are
+    those of their vectors that `usual` speaks of. Safe to use from several threads.
     """
 
     vectorizer: Vectorizer
@@ -45,6 +46,11 @@ class LocalModel:
     embedding_weights: FloatArray | None = None
     usual: Known | None = None
     beta: Array | None = None
+    centroids: Centroids | None = None
+
+    @cached_property
+    def _directions(self) -> FloatArray | None:
+        return None if self.centroids is None else directions(self.centroids)
 
     @property
     def multilabel(self) -> bool:
@@ -88,7 +94,12 @@ class LocalModel:
         if self.usual is None:
             return None
         sure = certainty(logprobs, self.exclusive)
-        return self.usual.of(sure, known_words(self.vectorizer, text))
+        return self.usual.of(sure, known_words(self.vectorizer, text), self._nearest(text))
+
+    def _nearest(self, text: str) -> float | None:
+        if self._directions is None or self.embedding is None:
+            return None
+        return similarity(self._directions, self.embedding.row(text))
 
     @property
     def texts_at_once(self) -> int | None:

@@ -18,7 +18,7 @@ from ...core.training_report import Header
 from ...core.typed_json import as_json
 from . import tokenizer_json
 from .features import TOKEN_PATTERNS, FloatArray, Vectorizer
-from .known import LEVELS, MIN_ROWS, MOST_ROWS, Known
+from .known import LEVELS, MIN_ROWS, MOST_ROWS, Centroids, Known
 from .model import LocalModel
 from .static_embedding import StaticEmbedding
 from .text_vectors import EncoderVectors, GivenVectors, TextVectors
@@ -34,6 +34,7 @@ MAX_TOKENS = 1_000_000
 MAX_VECTORS = 130_000_000
 MAX_TERM_BYTES = 64_000_000
 MAX_DIMENSIONS = 4_096
+MAX_CENTROIDS = 20_000
 MAX_NAME = 200
 MAX_BETA = 1_000.0
 MAX_VALUE = 1e6  # far from where sums of single precision overflow
@@ -71,6 +72,9 @@ def to_parts(model: LocalModel) -> tuple[dict[str, Any], dict[str, bytes]]:
         header["embedding"], more = _vectors_to_parts(model.embedding)
         parts |= more
         parts["embedding_weights"] = model.embedding_weights.astype("<f4").tobytes()
+    if model.centroids is not None:
+        header["n_centroids"] = len(model.centroids)
+        parts["centroids"] = model.centroids.tobytes()
     header["sizes"] = {name: len(blob) for name, blob in parts.items()}
     return header, parts
 
@@ -111,6 +115,7 @@ def from_parts(header: Header, parts: Mapping[str, bytes]) -> LocalModel:
     if n_features and float(idf.min()) <= 0:
         raise _damaged("idf holds a value that is not positive")
     embedding = _embedding(header.get("embedding"), parts)
+    usual = _known(header.get("known"))
     return LocalModel(
         Vectorizer(
             _terms(parts, "words", n_words, 0),
@@ -128,8 +133,9 @@ def from_parts(header: Header, parts: Mapping[str, bytes]) -> LocalModel:
         embedding_weights=None
         if embedding is None
         else _array(parts, "embedding_weights", "<f4", (embedding.dimensions, columns)),
-        usual=_known(header.get("known")),
+        usual=usual,
         beta=_beta(header.get("beta"), n_labels),
+        centroids=_centroids(header, parts, embedding) if usual and usual.nearest else None,
     )
 
 
@@ -201,8 +207,10 @@ def _known(header: Any) -> Known | None:
     if not isinstance(header, Mapping):
         raise _damaged("what is usual among its training rows is not described")
     found = {}
-    for name in ("certainty", "words", "together"):
+    for name in ("certainty", "words", "together", "nearest"):
         value = header.get(name)
+        if name == "nearest" and not value:  # without vectors, or of an older version
+            continue
         if not isinstance(value, list) or len(value) != len(LEVELS):
             raise _damaged(f"known {name} is not {len(LEVELS)} numbers")
         numbers = [_number({name: item}, name, -MAX_VALUE, MAX_VALUE) for item in value]
@@ -211,6 +219,18 @@ def _known(header: Any) -> Known | None:
         found[name] = tuple(numbers)
     weight = _number(header, "weight", 0, 1)
     return Known(**found, weight=weight, rows=_whole(header, "rows", MIN_ROWS, MOST_ROWS))
+
+
+def _centroids(
+    header: Header, parts: Mapping[str, bytes], embedding: TextVectors | None
+) -> Centroids:
+    if embedding is None:
+        raise _damaged("centroids are given, but it reads no vectors")
+    shape = _whole(header, "n_centroids", 1, MAX_CENTROIDS), embedding.dimensions
+    blob = _blob(parts, "centroids")
+    if len(blob) != math.prod(shape):
+        raise _damaged(f"the part 'centroids' has {len(blob)} bytes instead of {math.prod(shape)}")
+    return np.frombuffer(blob, dtype=np.int8).reshape(shape)
 
 
 def _beta(value: Any, n_labels: int) -> Any:

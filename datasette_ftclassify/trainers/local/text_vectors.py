@@ -51,6 +51,7 @@ class EncoderVectors:
     def __init__(self, encoder: Encoder, name: str) -> None:
         self.encoder = encoder
         self.name = name
+        self._recent: dict[str, FloatArray] = {}  # replaced as a whole: several threads may ask
 
     @property
     def dimensions(self) -> int:
@@ -67,12 +68,20 @@ class EncoderVectors:
         return texts * vector_bytes(self.dimensions)
 
     def row(self, text: str) -> FloatArray:
-        return self.encoder.row(text)
+        """As `TextVectors`; of a text that was just answered without encoding it again."""
+        found = self._recent.get(text)
+        if found is None:
+            found = self.encoder.row(text)
+            self._recent = {text: found}
+        return found
 
     def rows(self, texts: Sequence[str], encoded: Encoded | None = None) -> FloatArray:
         from ..encoders.encode import encode
 
-        return encode(self.encoder, texts, encoded)
+        found = encode(self.encoder, texts, encoded)
+        if len(texts) <= _AT_ONCE:
+            self._recent = dict(zip(texts, found, strict=True))
+        return found
 
 
 class GivenVectors:

@@ -109,7 +109,7 @@ def fit(
     )
     calibration, held_out = calibrate_model(model, read, trial)
     if held_out is not None:
-        model.usual = measure(read, model.vectorizer, known, held_out, seed)
+        measure(model, read, known, held_out, seed)
         held_out = replace(held_out, rows=sampled[held_out.rows])
     if progress is not None:
         progress("done", 1.0)
