@@ -9,11 +9,11 @@ import click
 
 from ..core.errors import FtclassifyError, ReviewError
 from ..core.humanize import counted, percent, rows_text, score
-from ..store.change_batches import get_batch, last_of_queue
+from ..store.change_batches import last_of_queue
 from ..store.jobs.state import get_job
 from .options import database_argument, json_option, open_database
 from .output import echo, friendly, one_line, print_json
-from .review import person_called
+from .review import by_place, person_called
 
 if TYPE_CHECKING:
     import sqlite3
@@ -107,20 +107,14 @@ def _act(
     from ..jobs.review.shown import show_row
 
     said: list[str] = []
-    wanted: dict[int, list[str]] = {}
-    for place, label in decided:
-        wanted.setdefault(place, []).extend([label] if label else [])
-    for place, labels in wanted.items():
+    for place, labels in by_place(decided).items():
         row = show_row(conn, job, place, who)
         if row is None or row.state == "open":
             raise ReviewError(f"Row {place} does not wait for a decision.")
         change_row(conn, job, place, labels, seen=row.seen, who=who, note=note)
         said.append(f"Row {place} is decided.")
     if batch is not None:
-        if get_batch(conn, batch).job_id != job.id:
-            raise ReviewError(f"This queue has no change {batch} of many rows.")
-        undone = undo_batch(conn, batch, who)
-        said.append(f"Undone: {undone.said}.")
+        said.append(f"Undone: {undo_batch(conn, batch, who, job).said}.")
     if accept:
         found = accept_agreed(conn, job, who)
         made = last_of_queue(conn, job.id)

@@ -11,7 +11,7 @@ import click
 from ..core.database import relation
 from ..core.errors import ReviewError
 from ..core.humanize import rows_text
-from ..store.change_batches import get_batch, list_batches
+from ..store.change_batches import list_batches
 from .confirmation import confirm
 from .options import Given, database_argument, json_option, open_database, task_of
 from .output import echo, friendly, print_json, print_result
@@ -59,12 +59,15 @@ def merge_labels(
       datasette ftclassify merge-labels mail.db messages --label folder
       datasette ftclassify merge-labels mail.db messages --label folder Spam junk --into spam
     """
+    from ..jobs.review.batches import undo_batch
     from ..jobs.review.merges import merge_labels as merge
     from ..jobs.review.merges import plan_merge
 
     with open_database(database) as conn:
         if batch is not None:
-            _undo(conn, table, batch, person_called(person), as_json)
+            undone = undo_batch(conn, batch, person_called(person), table)
+            back = {"batch": batch, "restored": len(undone.restored), "kept": undone.kept}
+            print_result(as_json, back, f"Undone: {undone.said}.")
             return
         task = _task(conn, table, column)
         if not old:
@@ -90,17 +93,6 @@ def _task(conn: sqlite3.Connection, table: str, given: Given) -> Task:
         others = [c for c in relation(conn, table).columns if c not in given["label"]]
         given = {**given, "text": others[:1]}
     return task_of(conn, table, given, ("label",))
-
-
-def _undo(conn: sqlite3.Connection, table: str, batch: int, who: str, as_json: bool) -> None:
-    from ..jobs.review.batches import undo_batch
-
-    found = get_batch(conn, batch)
-    if found.source.lower() != table.lower() or found.job_id is not None:
-        raise ReviewError(f"Table {table} has no merge {batch}.")
-    undone = undo_batch(conn, batch, who)
-    done = {"batch": batch, "restored": len(undone.restored), "kept": undone.kept}
-    print_result(as_json, done, f"Undone: {undone.said}.")
 
 
 def _suggest(conn: sqlite3.Connection, task: Task, as_json: bool) -> None:

@@ -207,6 +207,14 @@ def _names(labels: Sequence[str] | None) -> str:
     return "-" if labels is None else ", ".join(labels) or "none"
 
 
+def by_place(choices: Sequence[tuple[int, str]]) -> dict[int, list[str]]:
+    """The labels that options name for each place of a queue; none where one is empty."""
+    wanted: dict[int, list[str]] = {}
+    for place, label in choices:
+        wanted.setdefault(place, []).extend([label] if label else [])
+    return wanted
+
+
 def _set(
     conn: sqlite3.Connection,
     job: Job,
@@ -220,11 +228,8 @@ def _set(
     from ..jobs.review.changes import change_row
     from ..jobs.review.shown import queue_now, show_row
 
-    wanted: dict[int, list[str]] = {}
-    for place, label in choices:
-        wanted.setdefault(place, []).extend([label] if label else [])
     done = []
-    for place, labels in wanted.items():
+    for place, labels in by_place(choices).items():
         row = show_row(conn, job, place, who)
         if row is None:
             raise ReviewError(f"The queue has no row {place}, or it is gone.")

@@ -122,6 +122,14 @@ class PageRequest:
         """All values of that field, without empty ones."""
         return many(self.given.get(name))
 
+    def action(self, *allowed: str, usual: str = "") -> str:
+        """What the form's button says: one of those. Raises FtclassifyError for anything else."""
+        found = self.one("action") or usual
+        if found not in allowed:
+            named = ", ".join(allowed)
+            raise FtclassifyError(f"The action is one of {named}, not {found or 'nothing'}.")
+        return found
+
     def checked(self, name: str) -> bool:
         """Whether a box is ticked, or a JSON field true."""
         return ticked(self.given.get(name))

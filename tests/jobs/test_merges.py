@@ -78,7 +78,7 @@ def test_the_preview_is_what_the_update_does_and_one_undo_puts_it_back(
         batch = merge(conn, wanted, ["Spam ", "Ham"], into)
         after = [into if c in ("Spam ", "Ham") else c for c in rows]
         assert [row[2] for row in content(conn)] == after
-        assert undo_batch(conn, batch, "bob").kept == 0
+        assert undo_batch(conn, batch, "bob", "t").kept == 0
         assert content(conn) == before
         (record,) = list_batches(conn, "t")
         assert (record.who, record.undone_by) == ("ann", "bob")
@@ -101,7 +101,7 @@ def test_several_labels_in_a_cell_become_one_where_both_stood() -> None:
         assert [row[2] for row in content(conn)] == [
             "rent, heat", "rent, heat", "heat", "rent", None
         ]  # fmt: skip
-        undo_batch(conn, batch, "ann")
+        undo_batch(conn, batch, "ann", "t")
         assert [row[2] for row in content(conn)] == rows
         merge(conn, wanted, ["heat", "heating"], "heat, hot water")
         assert [row[2] for row in content(conn)] == [
@@ -120,7 +120,7 @@ def test_a_column_of_flags_is_emptied_into_the_other() -> None:
         assert [row[2:] for row in content(conn)] == [
             (1, 0, 0), (1, 0, 0), (1, 0, 1), (0, 0, 1), (None, None, None)
         ]  # fmt: skip
-        undo_batch(conn, batch, "ann")
+        undo_batch(conn, batch, "ann", "t")
         assert [row[2:] for row in content(conn)] == rows
         with pytest.raises(ReviewError, match="columns of their own"):
             plan_merge(conn, wanted, ["heating"], "warmth")
@@ -155,7 +155,7 @@ def test_what_was_changed_after_the_preview_or_the_merge_is_not_overwritten() ->
         batch = merge(conn, wanted, ["a"], "b")
         conn.execute("update t set label = 'mine' where id = 1")
         conn.commit()
-        assert undo_batch(conn, batch, "ann").kept == 1
+        assert undo_batch(conn, batch, "ann", "t").kept == 1
         assert [row[2] for row in content(conn)] == ["mine", "a", "b", "c", "a"]
 
 

@@ -151,12 +151,12 @@ def test_what_all_say_is_written_and_undone_as_one(conn: sqlite3.Connection, job
     (kept_one, *others) = done.written
     with conn:
         conn.execute("update letters set label = 'ship' where id = ?", kept_one)
-    back = undo_batch(conn, batch.id, "eve")
+    back = undo_batch(conn, batch.id, "eve", job)
     assert back.kept == 1
     assert table(conn) == {**before, kept_one[0]: "ship"}
     assert agreement(conn, job).to_accept == ROWS
     with pytest.raises(ReviewError, match="eve has undone"):
-        undo_batch(conn, batch.id, "eve")
+        undo_batch(conn, batch.id, "eve", job)
     assert others
 
 

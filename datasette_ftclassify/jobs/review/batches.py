@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from ...core.database import Key, relation, row_condition
 from ...core.errors import ReviewError
 from ...core.humanize import counted
-from ...store.change_batches import ChangeBatch, changes_of, get_batch, mark_batch_undone
+from ...store.change_batches import changes_of, get_batch, mark_batch_undone
+from ...store.jobs.job import Job
 from ...store.jobs.state import get_job
 from ...store.label_changes import Change, mark_undone
 from ...store.schema import ensure_schema, transaction
@@ -22,7 +23,6 @@ class UndoneBatch:
     """restored: keys of the rows that hold their old labels again; kept: how many rows hold
     something else by now, which somebody wrote, or are gone, and were left alone"""
 
-    batch: ChangeBatch
     restored: list[Key]
     kept: int
 
@@ -34,12 +34,21 @@ class UndoneBatch:
         return f"{have} again{f', {are} left alone' if self.kept else ''}"
 
 
-def undo_batch(conn: sqlite3.Connection, batch_id: int, who: str) -> UndoneBatch:
-    """Writes the old labels back, all or, where the table refuses one, none. Raises ReviewError
-    then, and where it was undone already; SourceError when the table is gone."""
+def undo_batch(conn: sqlite3.Connection, batch_id: int, who: str, of: Job | str) -> UndoneBatch:
+    """Writes the old labels back, all or, where the table refuses one, none.
+
+    of: the job of the queue, or the table whose labels were merged
+    Raises ReviewError where the table refuses, for a change that is not of that, and where it was
+    undone already; SourceError when the table is gone.
+    """
     ensure_schema(conn)
     with exact(conn), transaction(conn):
         batch = get_batch(conn, batch_id)
+        if isinstance(of, str):
+            if batch.source.lower() != of.lower() or batch.job_id is not None:
+                raise ReviewError(f"Table {of} has no merge {batch_id}.")
+        elif batch.job_id != of.id:
+            raise ReviewError(f"This queue has no change {batch_id} of many rows.")
         if batch.undone_at is not None:
             raise ReviewError(f"{batch.undone_by} has undone that already.")
         source = relation(conn, batch.source)
@@ -56,7 +65,7 @@ def undo_batch(conn: sqlite3.Connection, batch_id: int, who: str) -> UndoneBatch
             kept += not written
             _reopen(conn, change, who)
         mark_batch_undone(conn, batch_id, who)
-        return UndoneBatch(batch, restored, kept)
+        return UndoneBatch(restored, kept)
 
 
 def _reopen(conn: sqlite3.Connection, change: Change, who: str) -> None:

@@ -9,21 +9,18 @@ from typing import Any
 from datasette.utils.asgi import Response
 
 from ...core.database import relation
-from ...core.errors import ReviewError
 from ...core.humanize import rows_text
 from ...core.typed_json import as_json
 from ...jobs.review.agreement import Accepted, accept_agreed, agreement, next_decision
-from ...jobs.review.batches import undo_batch
-from ...store.change_batches import get_batch, last_of_queue
+from ...store.change_batches import last_of_queue
 from ..page_request import PageRequest
 from ..permissions import REVIEW, may_edit
 from ..registry import page
 from ..responses import done, form_page, show
 from .check import row_url
 from .review import require_edit
-from .review_rows import require_queue, tell_all, who_is, whole_number
+from .review_rows import require_queue, tell_all, undo_many, who_is
 
-ACTIONS = ("accept", "decide", "undo")
 LISTED = 200
 """Disagreements that the page lists; as JSON there are all."""
 
@@ -43,29 +40,19 @@ async def agreement_page(ask: PageRequest) -> Response:
 async def _act(ask: PageRequest) -> Response:
     await require_edit(ask)
     job = ask.job
-    action, who = ask.one("action"), who_is(ask)
+    action, who = ask.action("accept", "decide", "undo"), who_is(ask)
     here = ask.url("jobs", job.id, "agreement")
     if action == "decide":
         place = await ask.write(lambda conn: next_decision(conn, job, who))
         where = here if place is None else ask.url("jobs", job.id, "review", place=place)
         return await done(ask, where, {"place": place})
-    if action == "accept":
-        accepted = await ask.edit(lambda conn: accept_agreed(conn, job, who))
-        await tell_all(ask, accepted.written)
-        data = {"written": len(accepted.written), "kept": accepted.kept, "left": accepted.left,
-                "reason": accepted.reason}  # fmt: skip
-        return await done(ask, here, data, _accepted(accepted))
     if action == "undo":
-        number = whole_number(ask, "batch")
-        batch = await ask.read(lambda conn: get_batch(conn, number))
-        if batch.job_id != job.id:
-            raise ReviewError(f"This queue has no change {number} of many rows.")
-        undone = await ask.edit(lambda conn: undo_batch(conn, number, who))
-        await tell_all(ask, undone.restored)
-        data = {"restored": len(undone.restored), "kept": undone.kept}
-        said = f"{undone.said}."
-        return await done(ask, here, data, said)
-    raise ReviewError(f"The action is one of {', '.join(ACTIONS)}, not {action or 'nothing'}.")
+        return await undo_many(ask, job, here)
+    accepted = await ask.edit(lambda conn: accept_agreed(conn, job, who))
+    await tell_all(ask, accepted.written)
+    data = {"written": len(accepted.written), "kept": accepted.kept, "left": accepted.left,
+            "reason": accepted.reason}  # fmt: skip
+    return await done(ask, here, data, _accepted(accepted))
 
 
 def _accepted(found: Accepted) -> str:

@@ -129,15 +129,11 @@ async def _damaged(ask: PageRequest) -> Response:
 
 
 async def _change(ask: PageRequest) -> Response:
-    if ask.one("action") == "delete":
-        return await delete_page(ask)
     require_mutable(ask)
-    action, new, alias = ask.one("action"), ask.one("new_name"), ask.one("alias")
-    deployment = ask.one("deployment").strip()
-    if action not in ("default", "use", "rename", "remove-alias", "deploy"):
-        raise FtclassifyError(
-            "The action is one of default, use, rename, remove-alias, delete, deploy."
-        )
+    action = ask.action("default", "use", "rename", "remove-alias", "delete", "deploy")
+    if action == "delete":
+        return await delete_page(ask)
+    new, alias, deployment = ask.one("new_name"), ask.one("alias"), ask.one("deployment").strip()
     if ask.damaged is not None:
         raise ArtifactError(f"{ask.damaged} Or delete it.")
     classifier = ask.classifier

@@ -43,7 +43,6 @@ async def deletion_of(ask: PageRequest, title: str) -> dict[str, Any]:
 
 
 async def delete_page(ask: PageRequest) -> Response:
-    require_mutable(ask)
     known = ask.classifier_or_none
     title = tilde_decode(ask.request.url_vars["name"]) if known is None else known.title
     plan = await ask.read(lambda conn: plan_deletion(conn, title))

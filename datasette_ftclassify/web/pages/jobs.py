@@ -10,7 +10,6 @@ from typing import Any, TypedDict
 
 from datasette.utils.asgi import Forbidden, NotFound, Response
 
-from ...core.errors import JobError
 from ...core.humanize import shortened
 from ...core.numbers import LIMIT_USD
 from ...jobs.agreements import agreement_to, paid_trainer
@@ -284,11 +283,7 @@ async def _act(ask: PageRequest) -> Response:
             f"You may not do this with job {job.id}: it needs the permission {needed}, and a "
             "database that may be changed."
         )
-    requested = ask.one("action")
-    if requested not in ACTIONS:
-        raise JobError(
-            f"A job can be asked to {', '.join(ACTIONS)}, and not to {requested or 'nothing'}."
-        )
+    requested = ask.action(*ACTIONS)
     limit = (
         number("limit_usd", ask.one("limit_usd"), LIMIT_USD)
         if paid and requested in ("run", "resume", "retry")

@@ -11,9 +11,8 @@ from datasette.utils.asgi import Response
 from ...core.errors import FtclassifyError, ReviewError
 from ...core.humanize import rows_text
 from ...core.task import Task
-from ...jobs.review.batches import undo_batch
 from ...jobs.review.merges import MergePlan, labels_now, merge_labels, plan_merge, suggest_merges
-from ...store.change_batches import get_batch, list_batches
+from ...store.change_batches import list_batches
 from ...store.classifiers import Classifier
 from ..background_reads import read_aside, require_file
 from ..column_suggestions import preview_table
@@ -23,13 +22,12 @@ from ..registry import MenuItem, page
 from ..responses import done, form_page, show
 from ..train_form import Choices
 from .review import named, require_edit, table_classifiers
-from .review_rows import tell_all, who_is, whole_number
+from .review_rows import tell_all, undo_many, who_is
 
 MOST_ROWS = 20_000
 """That are changed from a page: other plugins are told of each, and other writers wait."""
 
 _LISTED = 200
-_ACTIONS = ("preview", "merge", "undo")
 
 
 @page(
@@ -61,19 +59,10 @@ async def merge_labels_page(ask: PageRequest) -> Response:
 
 async def _act(ask: PageRequest) -> Response:
     await require_edit(ask)
-    action, table, who = ask.one("action"), ask.table, who_is(ask)
+    action, table, who = ask.action("preview", "merge", "undo"), ask.table, who_is(ask)
     here = ask.url("merge-labels", table=table, **_column(ask))
     if action == "undo":
-        number = whole_number(ask, "batch")
-        batch = await ask.read(lambda conn: get_batch(conn, number))
-        if batch.source != table or batch.job_id is not None:
-            raise ReviewError(f"Table {table} has no merge {number}.")
-        undone = await ask.edit(lambda conn: undo_batch(conn, number, who))
-        await tell_all(ask, undone.restored)
-        data = {"restored": len(undone.restored), "kept": undone.kept}
-        return await done(ask, here, data, f"{undone.said}.")
-    if action not in _ACTIONS:
-        raise ReviewError(f"The action is one of {', '.join(_ACTIONS)}, not {action or 'nothing'}.")
+        return await undo_many(ask, table, here)
     own = await table_classifiers(ask, table)
     old, into, seen = list(ask.many("old")), ask.one("new") or ask.one("into"), ask.one("seen")
     if not into.strip():

@@ -46,7 +46,6 @@ MOST_JUDGED = 4_000
 
 _BELOW = 0.05
 _EXAMPLES = ("missed", "wrong", "others")
-_ACTIONS = ("preview", "train")
 
 
 @page("/classifiers/{name}/other", "classifier", "ftclassify_other.html", reads=TRAIN, writes=TRAIN)
@@ -63,9 +62,7 @@ async def other_page(ask: PageRequest) -> Response:
 
 
 async def _act(ask: PageRequest) -> Response:
-    classifier, action = ask.classifier, ask.one("action")
-    if action not in _ACTIONS:
-        raise TaskError(f"The action is one of {', '.join(_ACTIONS)}, not {action or 'nothing'}.")
+    classifier, action = ask.classifier, ask.action("preview", "train")
 
     def plan(conn: sqlite3.Connection) -> tuple[Task, Any]:
         return _task(conn, ask, classifier), new_version(conn, classifier)

@@ -18,6 +18,7 @@ from ...core.database import Key, relation
 from ...core.errors import ReviewError, RowChanged
 from ...core.time_limit import TooSlow
 from ...jobs.review.agreement import next_decision
+from ...jobs.review.batches import undo_batch
 from ...jobs.review.changes import Changed, change_row, start, undo
 from ...jobs.review.shown import (
     QueueNow,
@@ -41,8 +42,6 @@ from .review import require_edit
 
 LISTED = 50
 """Rows, or changes, that are listed at once."""
-
-ACTIONS = ("next", "label", "skip", "undo")
 
 
 @page("/jobs/{id}/review", "job", "ftclassify_review_rows.html", reads=REVIEW, writes=REVIEW)
@@ -73,9 +72,8 @@ def who_is(ask: PageRequest) -> str:
 
 async def _act(ask: PageRequest) -> Response:
     await require_edit(ask)
-    job, action, who = ask.job, ask.one("action") or "label", who_is(ask)
-    if action not in ACTIONS:
-        raise ReviewError(f"The action is one of {', '.join(ACTIONS)}, not {action}.")
+    action = ask.action("next", "label", "skip", "undo", usual="label")
+    job, who = ask.job, who_is(ask)
     if action == "next":
         place = await ask.write(lambda conn: start(conn, job, who))
         return await _on(ask, job, place, {"place": place})
@@ -142,6 +140,15 @@ async def tell_all(ask: PageRequest, keys: Sequence[Key]) -> None:
     """Other plugins, of rows of the table that were edited."""
     for key in keys:
         await tell_edited(ask, ask.table, key)
+
+
+async def undo_many(ask: PageRequest, of: Job | str, where: str) -> Response:
+    """Takes back what the form's `batch` has written, of a queue or a table as of `undo_batch`."""
+    number, who = whole_number(ask, "batch"), who_is(ask)
+    undone = await ask.edit(lambda conn: undo_batch(conn, number, who, of))
+    await tell_all(ask, undone.restored)
+    data = {"restored": len(undone.restored), "kept": undone.kept}
+    return await done(ask, where, data, f"{undone.said}.")
 
 
 async def _tell(ask: PageRequest, changed: Changed) -> None:
