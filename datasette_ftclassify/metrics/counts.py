@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -90,6 +91,11 @@ def stored_confusion(labels: list[str], matrix: Ints) -> Confusion:
         "cells": cells.ravel().tolist(),
         "left_out": int(counts[order[MOST_CELLS:]].sum()),
     }
+
+
+def mistakes(cells: Iterable[tuple[int, int, int]]) -> list[tuple[int, int, int]]:
+    """Those of `confusion_cells` that are wrong, the most frequent first."""
+    return sorted((c for c in cells if c[0] != c[1]), key=lambda c: (-c[2], c))
 
 
 def confusion_cells(confusion: Confusion) -> list[tuple[int, int, int]]:

@@ -15,7 +15,7 @@ from typing import Any
 from ..core.errors import ArtifactError
 from ..core.examples import SPLITS
 from ..core.humanize import percent
-from ..metrics.counts import confusion_cells
+from ..metrics.counts import confusion_cells, mistakes
 from ..metrics.registry import groups_of, main_metrics, metrics_of
 from ..metrics.result import Evaluation
 from ..store.artifacts import load_parts
@@ -284,11 +284,9 @@ def _confusions(metrics: Evaluation | None) -> list[Confusion]:
     if not found:
         return []
     names = found["labels"]
-    cells = [cell for cell in confusion_cells(found) if cell[0] != cell[1]]
-    cells.sort(key=lambda cell: (-cell[2], cell[:2]))
     return [
         Confusion(names[i], names[j] if j < len(names) else None, count)
-        for i, j, count in cells[:SHOWN]
+        for i, j, count in mistakes(confusion_cells(found))[:SHOWN]
     ]
 
 

@@ -11,6 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from ..metrics.counts import mistakes
+
 if TYPE_CHECKING:
     from ..metrics.result import Bin
 
@@ -346,8 +348,7 @@ def confusion(
     """
     k = len(labels)
     abstains = any(j == k for _, j, _ in cells)
-    wrong = [(count, i, j) for i, j, count in cells if i != j]
-    wrong.sort(key=lambda item: (-item[0], item[1], item[2]))
+    wrong = mistakes(cells)
     shown = _most_confused(k, wrong)
     columns = [*shown, *([k] if abstains else [])]
     names = [*labels, "no answer"]
@@ -359,7 +360,7 @@ def confusion(
         rows=[_matrix_row(names, rows.get(i, {}), i, columns) for i in shown],
         left_out=k - len(shown),
         uncounted=uncounted,
-        pairs=[Mistake(names[i], names[j], j == k, count) for count, i, j in wrong[:20]],
+        pairs=[Mistake(names[i], names[j], j == k, count) for i, j, count in wrong[:20]],
     )
 
 
@@ -367,7 +368,7 @@ def _most_confused(k: int, wrong: Sequence[tuple[int, int, int]]) -> list[int]:
     if k <= MATRIX_LABELS:
         return list(range(k))
     chosen: dict[int, None] = {}
-    for _, i, j in wrong:
+    for i, j, _ in wrong:
         for label in (i, j):
             if label < k and len(chosen) < MATRIX_LABELS:
                 chosen[label] = None

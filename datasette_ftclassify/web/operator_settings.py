@@ -17,8 +17,7 @@ from ..core.settings import WORKER
 from ..trainers.access import Access, Endpoint
 from ..trainers.configuration import read_access
 from ..trainers.registry import list_services
-
-PLUGIN = "datasette-ftclassify"
+from .permissions import PLUGIN
 
 _log = logging.getLogger(__name__)
 
