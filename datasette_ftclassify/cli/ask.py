@@ -99,7 +99,7 @@ def _there(conn: sqlite3.Connection, classifier: Classifier, text: str, given: G
         )
     classifier, access = reach(conn, classifier, given)
     estimate = estimate_text(classifier, text, access)
-    agree(estimate, classifier, yes=given["yes"], limit_usd=given["limit_usd"])
+    agree(estimate, classifier, given)
     asked = ask_text(
         conn, classifier, text, access, estimate=estimate, limit_usd=given["limit_usd"]
     )

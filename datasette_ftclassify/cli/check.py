@@ -13,6 +13,7 @@ from ..checks.registry import codes_of
 from ..checks.report_data import Lengths
 from ..core.database import relation
 from ..core.humanize import counted, dollars, key_list, rows_text
+from ..present.our_command import our_command
 from ..store.columns import predicted_columns
 from ..trainers.registry import get_trainer
 from .options import (
@@ -87,7 +88,7 @@ def check(database: str, as_json: bool, **given: Any) -> None:
         _describe(report, hosted=leaves_machine is True)
         if report.ok:
             proposed = [_option(finding) or "" for finding in report.findings if finding.proposal]
-            command = " ".join([shlex.join(train_words(database, task, plan)), *proposed])
+            command = " ".join([our_command(*train_words(database, task, plan)), *proposed])
             say(f"No error stands in the way of training. Next: {command}")
         else:
             say("Errors stand in the way of training: fix them first.")

@@ -3,7 +3,6 @@ have files of their own"""
 
 from __future__ import annotations
 
-import shlex
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -11,6 +10,7 @@ import click
 from ..core.humanize import dollars, rows_text
 from ..core.training_report import chosen_text
 from ..jobs.load_classifier import is_elsewhere, shutdown_of
+from ..present.our_command import our_command
 from ..present.usage_sql import usage_sql
 from ..prompts.price_table import today
 from ..store.aliases import remove_alias
@@ -298,8 +298,7 @@ def checkpoint(database: str, name: str, step: int, as_json: bool) -> None:
         print_json(row)
         return
     echo(f"{classifier.title} asks {classifier.at_service.model}.")
-    command = shlex.join(["datasette", "ftclassify", "evaluate", database, classifier.title])
-    say(f"\nNext: {command}")
+    say(f"\nNext: {our_command('evaluate', database, classifier.title)}")
 
 
 @classifiers.command()

@@ -15,7 +15,7 @@ from .options import Given, together, usd_option, yes_option
 from .output import Stopped, one_line, say
 
 if TYPE_CHECKING:
-    from ..jobs.confirming import EvaluateConfirmation, PredictConfirmation, Review
+    from ..jobs.confirming import Review
     from ..jobs.estimates import JobEstimate
     from ..store.classifiers import Classifier
     from ..trainers.access import Access
@@ -55,26 +55,22 @@ def reach(
 
 
 def agree(
-    estimate: JobEstimate | None,
-    classifier: Classifier,
-    *,
-    yes: bool,
-    limit_usd: float | None = None,
-    review: Review | None = None,
-    despite_findings: bool = False,
+    estimate: JobEstimate | None, classifier: Classifier, given: Given, review: Review | None = None
 ) -> None:
     """Says whom it will ask and what that costs, and asks; returns when somebody agrees, or nothing
     is asked.
 
-    limit_usd: what it may cost, as it was given
-    review:    what was found in the rows; despite_findings: pay though there are errors in it
+    given:  as `asking_options` have it, and with a review `despite_option`
+    review: what was found in the rows
     Raises click's exceptions otherwise.
     """
     if estimate is None or estimate.requests == 0:
         return
-    asked = classifier.at_service
+    asked, limit_usd = classifier.at_service, given["limit_usd"]
     say(f"{classifier.title} asks {asked.model} at {asked.host}, so the texts leave this machine.")
-    say(describe_estimate(estimate, limit_usd))
+    cost = price(estimate.usd, estimate.most_usd if limit_usd is None else limit_usd)
+    tokens = f"{counted(estimate.requests, 'request')}, about {estimate.input_tokens:,} tokens"
+    say(f"{tokens}: {cost}. {estimate.note}")
     if limit_usd is not None and estimate.usd is not None and limit_usd < estimate.usd:
         say(
             f"The limit of {dollars(limit_usd)} will be reached before the end: the job then "
@@ -83,24 +79,8 @@ def agree(
     if review is not None:
         for line in review_lines(review):
             say(line)
-        refuse_errors(review, despite_findings)
-    ask(yes=yes)
-
-
-def agree_to(
-    found: EvaluateConfirmation | PredictConfirmation | None,
-    classifier: Classifier,
-    given: Given,
-) -> None:
-    """As `agree`. given: as `asking_options` and `despite_option` have it"""
-    agree(
-        None if found is None else found.estimate,
-        classifier,
-        yes=given["yes"],
-        limit_usd=given["limit_usd"],
-        review=None if found is None else found.review,
-        despite_findings=given["despite_findings"],
-    )
+        refuse_errors(review, given["despite_findings"])
+    ask(yes=given["yes"])
 
 
 def review_lines(review: Review) -> list[str]:
@@ -151,10 +131,3 @@ def confirm(question: str, *, yes: bool, otherwise: str) -> None:
         raise Stopped(otherwise) from None
     if not agreed:
         raise click.ClickException(otherwise)
-
-
-def describe_estimate(estimate: JobEstimate, limit_usd: float | None = None) -> str:
-    """limit_usd: what it may cost, as it was given"""
-    cost = price(estimate.usd, estimate.most_usd if limit_usd is None else limit_usd)
-    tokens = f"{counted(estimate.requests, 'request')}, about {estimate.input_tokens:,} tokens"
-    return f"{tokens}: {cost}. {estimate.note}"

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import shlex
 from typing import TYPE_CHECKING
 
 import click
 
 from ..core.humanize import key_list, percent, score
 from ..core.splits import SplitPlan
+from ..present.our_command import our_command
 from ..store.classifiers import find_classifier
 from .options import database_argument, json_option, open_database, param_option, where_option
 from .output import echo, friendly, one_line, print_json, say
@@ -57,7 +57,7 @@ def drift(
         if found.share is not None:
             words = train_words(database, classifier.task, SplitPlan(test=found.share))
             words += ["--trainer", classifier.trainer, "--name", classifier.name]
-            say(f"Next: {shlex.join(words)}")
+            say(f"Next: {our_command(*words)}")
 
 
 def _describe(found: Drift) -> None:

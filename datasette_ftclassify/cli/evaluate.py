@@ -8,7 +8,7 @@ import click
 
 from ..core.humanize import rows_have
 from ..store.classifiers import find_classifier
-from .confirmation import agree_to, asking_options, reach
+from .confirmation import agree, asking_options, reach
 from .options import database_argument, despite_option, json_option, open_database, queue_option
 from .output import echo, friendly, one_line, print_json, say
 from .run_job import run_here, tell_queued
@@ -50,7 +50,7 @@ def evaluate(database: str, name: str | None, as_json: bool, **given: Any) -> No
         classifier, access = reach(conn, classifier, given)
         found = confirm_evaluate(conn, classifier, access)
         estimate = None if found is None else found.estimate
-        agree_to(found, classifier, given)
+        agree(estimate, classifier, given, None if found is None else found.review)
         limit = given["limit_usd"]
         job = submit_evaluate(
             conn, classifier.id, limit_usd=limit, estimate=estimate, access=access
@@ -98,11 +98,8 @@ def describe_metrics(metrics: Evaluation, report: TrainingReport) -> None:
             f"  {row['f1']:5.3f}  {row['support']:7,}"
         )
     _describe_all(metrics)
-    confusions = _confusions(metrics.get("confusion"))
-    if confusions:
-        echo("\nMost confused:")
-    for count, truth, answer in confusions:
-        echo(f"  {count:5,} x {truth} answered with {answer}")
+    if confusion := metrics.get("confusion"):
+        _describe_mistakes(confusion)
 
 
 def _describe_all(metrics: Evaluation) -> None:
@@ -120,11 +117,11 @@ def _describe_all(metrics: Evaluation) -> None:
         echo(f"  {each.name:{width}}  {shown:21}  {each.help}")
 
 
-def _confusions(confusion: Confusion | None, most: int = 5) -> list[tuple[int, str, str]]:
-    if confusion is None:
-        return []
-    from ..metrics.counts import confusion_cells
+def _describe_mistakes(confusion: Confusion) -> None:
+    from ..metrics.counts import confusion_cells, mistakes
 
-    names = [*confusion["labels"], "no answer"]
-    pairs = [(count, names[i], names[j]) for i, j, count in confusion_cells(confusion) if i != j]
-    return sorted(pairs, key=lambda pair: -pair[0])[:most]
+    names, found = [*confusion["labels"], "no answer"], mistakes(confusion_cells(confusion))
+    if found:
+        echo("\nMost confused:")
+    for i, j, count in found[:5]:
+        echo(f"  {count:5,} x {names[i]} answered with {names[j]}")

@@ -14,6 +14,7 @@ import click
 from ..core.errors import FtclassifyError, JobStopped
 from ..core.humanize import counted
 from ..present.jobs import describe, describe_all, shows_step
+from ..present.our_command import our_command
 from ..store.jobs.events import job_events
 from ..store.jobs.job import Job
 from ..store.jobs.remote_cancel import is_ending
@@ -22,7 +23,7 @@ from ..trainers.access import Access
 from .job_output import event_lines, line, line_of, settings_lines
 from .options import database_argument, json_option, open_database, usd_option
 from .output import StepProgress, echo, friendly, print_json, print_json_list, say, step_progress
-from .run_job import LOOK_EVERY, jobs_command, now_line, watched, work_command
+from .run_job import LOOK_EVERY, now_line, watched, work_command
 
 _PATIENCE = 5.0
 """Seconds after which a job that is followed has no worker, it seems."""
@@ -302,7 +303,7 @@ class _Work:
     def tell_paused(self) -> None:
         self._watch.close()
         if self._current is not None:
-            command = jobs_command("resume", self._database, self._current)
+            command = our_command("jobs", "resume", self._database, self._current)
             say(f"Job {self._current} is paused and keeps its place: {command}")
 
     def _started(self, job: Job) -> None:

@@ -16,7 +16,7 @@ from .options import (
     training_options,
 )
 from .output import friendly
-from .train_steps import access_for, options_from, request_with, train_again
+from .train_steps import access_for, options_from, request_with, train_agreed
 
 
 @click.command(cls=TrainingCommand)
@@ -60,4 +60,4 @@ def move(database: str, name: str, as_json: bool, **given: Any) -> None:
             on_predictions=given["on_predictions"],
         )
         request = request_with(conn, request, access, given["continue_from"])
-        train_again(conn, first, first.task, request, access, database, given, as_json)
+        train_agreed(conn, first.task, request, access, database, given, as_json, first)

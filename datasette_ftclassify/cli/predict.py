@@ -14,7 +14,7 @@ from ..jobs.load_classifier import batch_service
 from ..jobs.plan import CONCURRENCY, Plan, PredictRequest
 from ..store.classifiers import find_classifier, find_for_table
 from ..store.jobs.state import find_unfinished
-from .confirmation import agree_to, asking_options, reach
+from .confirmation import agree, asking_options, reach
 from .options import (
     Given,
     column_options,
@@ -132,7 +132,7 @@ def predict(database: str, table: str, as_json: bool, **given: Any) -> None:
         _tell_triggers(conn, plan)
         if found is not None:
             _tell_unlabelled(found.unlabelled)
-        agree_to(found, classifier, given)
+        agree(estimate, classifier, given, None if found is None else found.review)
         if answers is None:
             job = submit_plan(conn, plan, request, estimate=estimate, access=access)
         else:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import shlex
 from typing import TYPE_CHECKING
 
 import click
 
+from ..present.our_command import our_command
 from .options import database_argument, json_option
 from .output import echo, friendly, print_json, say, step_progress
 
@@ -84,9 +84,7 @@ def _describe(database: str, copy: PublishedCopy) -> None:
     for sentence in publishing.reveals(copy):
         say(sentence)
     for title in copy.undescribed:
-        command = shlex.join(
-            ["datasette", "ftclassify", "classifiers", "describe", database, title]
-        )
+        command = our_command("classifiers", "describe", database, title)
         say(
             f"{title}: nobody has said what it is for, and what not. To say it on its model card, "
             f"before you publish: {command} --intended-use … --limits …"

@@ -20,7 +20,7 @@ from .options import (
     yes_option,
 )
 from .output import friendly, print_json, say
-from .train_steps import access_for, train_again
+from .train_steps import access_for, train_agreed
 
 
 @click.command()
@@ -74,4 +74,4 @@ def retrain(
             request = train_version.only_if_better(request)
         request = replace(request, limit_usd=given["limit_usd"])
         access = access_for(request.trainer, given["base_url"])
-        train_again(conn, first, task, request, access, database, given, as_json)
+        train_agreed(conn, task, request, access, database, given, as_json, first)

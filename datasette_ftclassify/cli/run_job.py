@@ -16,6 +16,7 @@ from ..core.errors import FtclassifyError, JobPaused, JobStopped
 from ..core.humanize import counted
 from ..core.sqlite_errors import SQLITE_ERRORS
 from ..present.jobs import describe, money
+from ..present.our_command import our_command
 from ..store.batches import open_batches
 from ..store.jobs.job import Job
 from ..store.jobs.state import get_job
@@ -55,7 +56,7 @@ def run_here(conn: sqlite3.Connection, job: Job, access: Access, database: str) 
 def again(conn: sqlite3.Connection, job_id: int, database: str) -> str:
     """How a job goes on that somebody has paused or cancelled."""
     action = "resume" if get_job(conn, job_id).state == "paused" else "retry"
-    return f"To go on: {jobs_command(action, database, job_id)}, or the same command again."
+    return f"To go on: {our_command('jobs', action, database, job_id)}, or the same command again."
 
 
 def _interrupted(conn: sqlite3.Connection, job_id: int, database: str) -> str:
@@ -65,17 +66,13 @@ def _interrupted(conn: sqlite3.Connection, job_id: int, database: str) -> str:
     what = counted(batches, "batch goes on", "batches go on")
     return (
         f"Stopped. {what} at the service and will be paid for: the same command fetches the"
-        f" answers. To end that: {jobs_command('cancel', database, job_id)}"
+        f" answers. To end that: {our_command('jobs', 'cancel', database, job_id)}"
     )
 
 
 def batches_there(conn: sqlite3.Connection, job_id: int) -> int:
     """Batches of a job that a service has, and whose answers are not here."""
     return sum(batch.batch_id is not None for batch in open_batches(conn, job_id))
-
-
-def jobs_command(action: str, database: str, job_id: int) -> str:
-    return shlex.join(["datasette", "ftclassify", "jobs", action, database, str(job_id)])
 
 
 def work_command(
@@ -85,7 +82,7 @@ def work_command(
     from ..jobs.agreements import paid_trainer
     from ..jobs.estimates import usual_limit, whole_cents
 
-    words = ["datasette", "ftclassify", "work", database]
+    words = ["work", database]
     terms = job.terms
     limit = terms.limit_usd
     if limit is None and terms.usd is not None:
@@ -94,9 +91,9 @@ def work_command(
         words += ["--limit-usd", f"{whole_cents(limit):.2f}"]
     variable = _address_variable(paid_trainer(conn, job))
     if base_url is None or variable == "OPENAI_BASE_URL":
-        return shlex.join([*words, *(["--base-url", base_url] if base_url is not None else [])])
+        return our_command(*words, *(["--base-url", base_url] if base_url is not None else []))
     # The option is OpenAI's; another service's address goes by the name that it has itself.
-    return f"{variable}={shlex.quote(base_url)} {shlex.join(words)}"
+    return f"{variable}={shlex.quote(base_url)} {our_command(*words)}"
 
 
 def _address_variable(trainer: str | None) -> str:

@@ -11,7 +11,7 @@ from ..store.classifiers import find_classifier
 from ..trainers.access import Access
 from .options import database_argument, json_option, open_database, queue_option
 from .output import friendly
-from .train_steps import train_again
+from .train_steps import train_agreed
 
 
 @click.command()
@@ -37,4 +37,4 @@ def student(database: str, name: str | None, as_json: bool, **given: Any) -> Non
         first = find_classifier(conn, name)
         request = student_request(first, TrainRequest(name=given["new_name"]))
         given |= {"yes": True, "despite_findings": False, "base_url": None}
-        train_again(conn, first, first.task, request, Access(), database, given, as_json)
+        train_agreed(conn, first.task, request, Access(), database, given, as_json, first)

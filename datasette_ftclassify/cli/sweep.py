@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -10,6 +9,7 @@ import click
 from ..core.errors import TrainingError
 from ..core.humanize import counted
 from ..jobs.load_classifier import service_of
+from ..present.our_command import our_command
 from ..trainers.registry import get_trainer
 from ..trainers.service import Service
 from .confirmation import ask, refuse_errors, review_lines
@@ -159,12 +159,12 @@ def _judge(
     if chosen is None:
         return None, ""
     if service_of(chosen) is not None:
-        return None, shlex.join(["datasette", "ftclassify", "evaluate", database, chosen.title])
+        return None, our_command("evaluate", database, chosen.title)
     others = [one.best.classifier for one in result.tried[1:] if one.best is not None]
     titles = [one.title for one in others if one is not None][:3]
-    words = ["datasette", "ftclassify", "classifiers", "compare", database, chosen.title, *titles]
     metrics = evaluate_classifier(conn, chosen) if result.has_test else None
-    return metrics, shlex.join(words) if titles and result.has_test else ""
+    following = our_command("classifiers", "compare", database, chosen.title, *titles)
+    return metrics, following if titles and result.has_test else ""
 
 
 def _describe(result: SweepResult) -> None:

@@ -18,14 +18,7 @@ from .options import (
     training_options,
 )
 from .output import friendly
-from .train_steps import (
-    access_for,
-    agree,
-    finish_training,
-    local_command,
-    options_from,
-    request_with,
-)
+from .train_steps import access_for, options_from, request_with, train_agreed
 
 
 @click.command(cls=TrainingCommand)
@@ -54,9 +47,6 @@ def train(database: str, as_json: bool, **given: Any) -> None:
       datasette ftclassify train mail.db messages --text body --label folder \\
           --trainer openai --model gpt-4.1-mini --limit-usd 5
     """
-    from ..jobs.plausible import check_plausible
-    from ..jobs.train import submit_train
-
     with open_database(database) as conn:
         access = access_for(given["trainer"], given["base_url"])
         task = task_from(conn, given)
@@ -70,13 +60,4 @@ def train(database: str, as_json: bool, **given: Any) -> None:
             limit_usd=given["limit_usd"],
         )
         request = request_with(conn, request, access, given["continue_from"])
-        free = local_command(database, task, request)
-        estimate = agree(conn, task, request, access, yes=given["yes"], free=free,
-            despite_findings=given["despite_findings"])  # fmt: skip
-        if estimate is None and not given["despite_findings"]:
-            check_plausible(conn, task)
-        job = submit_train(conn, task, request, estimate, access=access)
-        queue, base_url = given["queue"] or not given["follow"], given["base_url"]
-        finish_training(
-            conn, job, access, database, as_json=as_json, base_url=base_url, queue=queue
-        )
+        train_agreed(conn, task, request, access, database, given, as_json)

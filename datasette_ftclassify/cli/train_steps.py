@@ -4,7 +4,6 @@ training, and printing its result."""
 from __future__ import annotations
 
 import json
-import shlex
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +16,7 @@ from ..core.splits import SplitPlan
 from ..core.training_report import chosen_text
 from ..jobs.rows import count_unlabelled
 from ..jobs.train_request import continued
+from ..present.our_command import our_command
 from ..store.classifiers import find_classifier
 from ..store.jobs.remote_cancel import goes_on_elsewhere
 from ..store.jobs.state import ask_job, get_job
@@ -27,8 +27,9 @@ from ..trainers.registry import get_trainer, list_own_options
 from ..trainers.service import Service
 from .comparison import describe_comparison
 from .confirmation import ask, refuse_errors, review_lines
+from .options import Given
 from .output import Stopped, echo, print_json, say, step_progress, with_options
-from .run_job import again, jobs_command, tell_queued, watched, work_command
+from .run_job import again, tell_queued, watched, work_command
 
 if TYPE_CHECKING:
     import sqlite3
@@ -46,7 +47,7 @@ if TYPE_CHECKING:
     from ..trainers.options import Option, TrainerOptions
 
 
-def options_from(given: dict[str, Any], seed: int) -> TrainerOptions:
+def options_from(given: Given, seed: int) -> TrainerOptions:
     """The options of `training_options`."""
     options = [*DECLARED, *(option for _, option in list_own_options())]
     said = {o.name: _value(o, given[o.name]) for o in options if o.name in given}
@@ -97,15 +98,12 @@ def agree(
     task: Task,
     request: TrainRequest,
     access: Access,
-    *,
-    yes: bool,
+    given: Given,
     free: str,
-    despite_findings: bool = False,
 ) -> TrainEstimate | None:
     """Says what a training will send and cost, and asks; None when there is nothing to ask.
 
     free: the command that trains the same on this machine
-    despite_findings: pay though the checks found errors
     Raises ClickException for a no, and where nobody can be asked.
     """
     from ..jobs.confirming import confirm_train
@@ -124,8 +122,8 @@ def agree(
         return None
     for line in [*estimate_lines(found.estimate, free), *review_lines(found.review)]:
         say(line)
-    refuse_errors(found.review, despite_findings)
-    ask(yes=yes)
+    refuse_errors(found.review, given["despite_findings"])
+    ask(yes=given["yes"])
     return found.estimate
 
 
@@ -161,15 +159,9 @@ def estimate_lines(estimate: TrainEstimate, free: str) -> list[str]:
     return lines
 
 
-def local_command(database: str, task: Task, request: TrainRequest) -> str:
-    """The command that trains the same task on the same split, on this machine."""
-    name = request.settings(task)["name"]
-    return shlex.join([*train_words(database, task, request.plan), "--name", f"{name}-local"])
-
-
 def train_words(database: str, task: Task, plan: SplitPlan) -> list[str]:
-    """The words of the command that trains a task on a split."""
-    words = ["datasette", "ftclassify", "train", database, task.source, "--kind", task.kind]
+    """The words of the command that trains a task on a split; see `our_command`."""
+    words = ["train", database, task.source, "--kind", task.kind]
     if task.template is not None:
         words += ["--template", task.template]
     else:
@@ -221,7 +213,7 @@ def follow_training(
         raise Stopped(
             f"Stopped following job {job.id}. What has begun at {host} goes on there. Give the same"
             f" command again to follow it to its end, or: {command}"
-            f"\nTo end it there: {jobs_command('cancel', database, job.id)}"
+            f"\nTo end it there: {our_command('jobs', 'cancel', database, job.id)}"
         ) from None
 
 
@@ -263,27 +255,32 @@ def finish_training(
     say(f"\nNext: {next_step(conn, result, database, base_url)}")
 
 
-def train_again(
+def train_agreed(
     conn: sqlite3.Connection,
-    first: Classifier,
     task: Task,
     request: TrainRequest,
     access: Access,
     database: str,
-    given: dict[str, Any],
+    given: Given,
     as_json: bool,
+    first: Classifier | None = None,
 ) -> None:
-    """Trains a second classifier once its costs are agreed to, and compares it with the first.
+    """Trains once the costs are agreed to.
 
     given: the options of the command
+    first: as of `finish_training`; without it, a task that cannot be learnt well is refused
     """
+    from ..jobs.plausible import check_plausible
     from ..jobs.train import submit_train
 
-    free = shlex.join(
-        ["datasette", "ftclassify", "move", database, first.name, "--trainer", "local"]
-    )
-    estimate = agree(conn, task, request, access, yes=given["yes"], free=free,
-        despite_findings=given["despite_findings"])  # fmt: skip
+    if first is not None:
+        free = our_command("move", database, first.name, "--trainer", "local")
+    else:
+        named = ("--name", f"{request.settings(task)['name']}-local")
+        free = our_command(*train_words(database, task, request.plan), *named)
+    estimate = agree(conn, task, request, access, given, free)
+    if first is None and estimate is None and not given["despite_findings"]:
+        check_plausible(conn, task)
     job = submit_train(conn, task, request, estimate, access=access)
     queue = given["queue"] or not given.get("follow", True)
     finish_training(conn, job, access, database, as_json=as_json, base_url=given["base_url"],
@@ -367,22 +364,16 @@ def next_step(
     """
     classifier: Classifier = result.classifier
     there = ["--base-url", base_url] if base_url is not None else []
-    if get_trainer(classifier.trainer).capabilities.deploys and not is_deployed(classifier):
+    deploys = get_trainer(classifier.trainer).capabilities.deploys
+    if deploys and classifier.at_service.deployment is None:
         there += ["--deployment", "DEPLOYMENT"]
     held_back = (classifier.report.get("rows") or {}).get("test")
     if result.metrics is None and held_back:
-        words = ["datasette", "ftclassify", "evaluate", database, classifier.name]
-        return shlex.join([*words, *there])
+        return our_command("evaluate", database, classifier.name, *there)
     source = relation(conn, classifier.task.source)
     if source.is_view:
         sql = f"select ft_classify('a text', {quote_text(classifier.name)})"
         return f"ask it in SQL, since a view has no columns to write: {sql}"
-    words = ["datasette", "ftclassify", "predict", database, source.name]
-    words += ["--classifier", classifier.name]
-    if count_unlabelled(conn, classifier):
-        words.append("--unlabelled")
-    return shlex.join([*words, *there])
-
-
-def is_deployed(classifier: Classifier) -> bool:
-    return classifier.at_service.deployment is not None
+    only = ["--unlabelled"] if count_unlabelled(conn, classifier) else []
+    named = ("--classifier", classifier.name)
+    return our_command("predict", database, source.name, *named, *only, *there)

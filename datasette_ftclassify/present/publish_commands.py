@@ -8,6 +8,8 @@ import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 
+from .our_command import our_command
+
 _HOSTS = (
     ("cloudrun", "--service"),
     ("heroku", "--name"),
@@ -73,7 +75,6 @@ def copy_command(
     path: str, out: str, classifiers: Sequence[str] = (), tables: Sequence[str] = ()
 ) -> str:
     """The command that makes a copy of a database, quoted for a shell."""
-    words = ["datasette", "ftclassify", "publish-copy", path, out]
-    words += [word for name in tables for word in ("--table", name)]
+    words = [word for name in tables for word in ("--table", name)]
     words += [word for name in classifiers for word in ("--classifier", name)]
-    return shlex.join(words)
+    return our_command("publish-copy", path, out, *words)
