@@ -56,7 +56,7 @@ def rows_url(ask: PageRequest, finding: StoredFinding, source: Relation) -> str 
         pair = in_filter(source.identity[0], [key[0] for key in some]) if plain else None
         filters = [pair] if pair else None
     if filters:
-        table = str(ask.datasette.urls.table(ask.database, source.name))
+        table = ask.table_url(source.name)
         address = f"{table}?{urlencode(filters)}"
         if len(address) <= LONGEST_ADDRESS:
             return address

@@ -102,6 +102,15 @@ class PageRequest:
     def wants_json(self) -> bool:
         return wants_json(self.request)
 
+    @property
+    def visitor(self) -> tuple[Datasette, Any, str]:
+        """Who asks, and where: the first arguments of the functions of `permissions`."""
+        return self.datasette, self.actor, self.database
+
+    def table_url(self, table: str | None = None) -> str:
+        """Of a table's own page; None: the one that this is about."""
+        return str(self.datasette.urls.table(self.database, self.table if table is None else table))
+
     def url(self, *parts: object, **query: object) -> str:
         """Of one of our pages of this database: url("jobs", 3)."""
         return page_url(self.datasette, self.database, *parts, **query)

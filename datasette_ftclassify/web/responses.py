@@ -8,9 +8,16 @@ from typing import Any
 from datasette.utils.asgi import Response
 
 from ..core.errors import FtclassifyError
+from ..core.task import Task
 from ..core.typed_json import json_default
 from ..jobs.as_published import without_places
+from ..jobs.train import submit_train
+from ..jobs.train_plan import TrainEstimate
+from ..jobs.train_request import TrainRequest
+from ..sql.classifier import identity_of
 from ..store.jobs.job import Job
+from ..trainers.access import Access
+from .background_reads import queue_aside
 from .page_request import PageRequest
 
 
@@ -37,18 +44,23 @@ async def show(
     data: Mapping[str, Any],
     *,
     more: Mapping[str, Any] | None = None,
-    status: int | None = None,
+    problem: str | None = None,
     template: str | None = None,
 ) -> Response:
     """The data as JSON where that was asked for, else in the page's template.
 
-    data:     JSON-safe but for dataclasses; the same on the page and at .json
+    data:     JSON-safe but for dataclasses; the same on the page and at .json. Of a classifier's
+              pages, its name and version besides
     more:     what the page alone needs, such as pictures. Of a classifier it has the `title` and
               the way `back`; and why a form was refused, if it was, and for which field
-    status:   None: as of the form that was refused, if any
+    problem:  why not all could be done or shown; the status is that of an error then
     template: another one than the page has declared
     """
-    status = ask.status if status is None else status
+    status = max(ask.status, 400) if problem else ask.status
+    if ask.classifier_or_none is not None:
+        data = {**identity_of(ask.classifier), **data}
+    if problem:
+        data = {**data, "error": problem, "errors": [problem], "status": status}
     if ask.wants_json:
         return Response.json({"ok": status < 400, **data}, status=status, default=json_default)
     about: dict[str, object] = {"refusal": ask.refusal}
@@ -63,9 +75,18 @@ async def show(
     return Response.html(html, status=status)
 
 
-async def job_done(ask: PageRequest, where: str, job: Job, message: str = "") -> Response:
-    """After an action that has queued a job: `done`, with the job."""
-    return await done(ask, where, {"job": job_json(job)}, message)
+async def start_training(
+    ask: PageRequest,
+    task: Task,
+    request: TrainRequest,
+    estimate: TrainEstimate | None = None,
+    access: Access = Access(),  # noqa: B008 - it is frozen
+) -> Response:
+    """Queues a training, and leads to its job. estimate: what was agreed to, if it costs money"""
+    job = await queue_aside(
+        ask, lambda conn: submit_train(conn, task, request, estimate, access=access)
+    )
+    return await done(ask, ask.url("jobs", job.id), {"job": job_json(job)}, "Training started.")
 
 
 def job_json(job: Job) -> dict[str, Any]:

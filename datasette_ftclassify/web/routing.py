@@ -12,7 +12,7 @@ import logging
 import sqlite3
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 from urllib.parse import parse_qs
 
 from datasette.app import Datasette
@@ -39,8 +39,6 @@ from .classifier_names import tables_revealed
 from .page_request import PageRequest, wants_json
 from .permissions import PERMISSIONS, VIEW, WORK, may_see_jobs, may_view_database, may_view_instance
 from .refusals import NotAgreed
-
-T = TypeVar("T")
 
 _log = logging.getLogger(__name__)
 
@@ -166,8 +164,8 @@ class Route:
                 await self._find_classifier(ask, title)
             elif self.about == "job":
                 number = int(variables["id"])
-                ask.job_or_none = await ask.read(lambda conn: get_job(conn, number))
-                ask.table_or_none, ask.behind = await ask.read(lambda conn: tables_of(conn, number))
+                found = await ask.read(lambda conn: _job_and_tables(conn, number))
+                ask.job_or_none, ask.table_or_none, ask.behind = found
             else:
                 wanted = ask.one("table") or ask.argument("table")
                 ask.table_or_none = await ask.read(lambda conn: relation(conn, wanted).name)
@@ -190,14 +188,17 @@ def _missing(about: str) -> str:
     return f"There is no such {about} here, or you may not see it."
 
 
-def tables_of(conn: sqlite3.Connection, job_id: int) -> tuple[str | None, frozenset[str]]:
-    """The table that a job reads or writes, None when its row does not say; and those behind it."""
+def _job_and_tables(
+    conn: sqlite3.Connection, job_id: int
+) -> tuple[Job, str | None, frozenset[str]]:
+    """A job, the table that it reads or writes, and those behind it."""
     job = get_job(conn, job_id)
-    return table_of(conn, job), tables_behind(conn, job)
+    return job, table_of(conn, job), tables_behind(conn, job)
 
 
 def table_of(conn: sqlite3.Connection, job: Job, find: Find = find_by_id) -> str | None:
-    """Raises ClassifierNotFound when only a classifier that is gone could say it."""
+    """That a job reads or writes; None when its row does not say. Raises ClassifierNotFound when
+    only a classifier that is gone could say it."""
     if job.table is not None:
         return job.table
     if job.classifier_id is None:

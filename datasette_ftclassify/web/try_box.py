@@ -15,13 +15,12 @@ from datasette.app import Datasette
 
 from ..core.errors import AccessError, FtclassifyError
 from ..core.settings import TRY_BOX
-from ..core.sqlite_errors import SQLITE_ERRORS
 from ..jobs.load_classifier import service_of
 from ..store.classifiers import Classifier, default_name, find_classifier, list_classifiers
 from ..store.columns import label_columns_of
 from ..store.published import why_unasked
 from .classifier_names import tables_revealed
-from .datasette_reads import read
+from .datasette_reads import read_or
 from .filters import facet_of
 from .operator_settings import plugin_settings
 from .page_request import page_url
@@ -73,10 +72,7 @@ async def boxes_of(
     datasette: Datasette, actor: Any, database: str, table: str | None
 ) -> list[TryBox]:
     db = datasette.get_database(database)
-    try:
-        found = await read(db, lambda conn: _classifiers(conn, table))
-    except (*SQLITE_ERRORS, FtclassifyError):  # no page of Datasette's fails for our sake
-        return []
+    found = await read_or(db, lambda conn: _classifiers(conn, table), ())
     boxes = []
     for classifier, columns in found:
         seen = [

@@ -1,4 +1,7 @@
-"""One file a page (or two that belong together), which declares itself: `web/registry.py`."""
+"""One file a page (or two that belong together), which declares itself: `web/registry.py`.
+
+What a page takes and answers with is in docs/api.md: its JSON has the fields of its form.
+"""
 
 from __future__ import annotations
 

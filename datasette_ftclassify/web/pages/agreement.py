@@ -27,12 +27,6 @@ LISTED = 200
 
 @page("/jobs/{id}/agreement", "job", "ftclassify_agreement.html", reads=REVIEW, writes=REVIEW)
 async def agreement_page(ask: PageRequest) -> Response:
-    """GET /DB/-/ftclassify/jobs/ID/agreement: of the queue that the job made for several people.
-
-    POST takes an `action`. decide: gives the place of a row with different answers that waits for a
-    decision, which is made on the queue's page. accept: writes the labels on which all agree. undo:
-    takes back all that the `batch` with that number has written.
-    """
     require_queue(ask, "nothing can be decided: use the original file.")
     return await form_page(ask, _shown, _act)
 
@@ -81,6 +75,6 @@ async def _shown(ask: PageRequest) -> Response:
         "table": ask.table,
         "row_urls": found["urls"],
         "listed": LISTED,
-        "may_edit": await may_edit(ask.datasette, ask.actor, ask.database, ask.table),
+        "may_edit": await may_edit(*ask.visitor, ask.table),
     }
     return await show(ask, found["data"], more=more)

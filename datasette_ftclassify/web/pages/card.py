@@ -17,7 +17,6 @@ from ..responses import show
 
 @page("/classifiers/{name}/card", "classifier", "ftclassify_card.html", reads=VIEW, writes=None)
 async def model_card_page(ask: PageRequest) -> Response:
-    """GET /DB/-/ftclassify/classifiers/NAME/card; `format=md` for Markdown."""
     classifier = ask.classifier
     origin = await table_origin(ask.datasette, ask.database, classifier.task.source)
     card = await ask.read(lambda conn: model_card(conn, classifier, origin))
@@ -29,7 +28,7 @@ async def model_card_page(ask: PageRequest) -> Response:
         "card": card,
         "links": {
             "classifier": ask.url(*here),
-            "source": str(ask.datasette.urls.table(ask.database, classifier.task.source)),
+            "source": ask.table_url(classifier.task.source),
             "markdown": ask.url(*here, "card", format="md"),
             "json": f"{ask.url(*here, 'card')}.json",
         },

@@ -35,6 +35,7 @@ from ..background_reads import read_uri
 from ..column_suggestions import TablePreview
 from ..filters import Pair
 from ..finding_links import rows_url
+from ..job_facts import is_active
 from ..page_request import PageRequest
 from ..permissions import TRAIN, may_edit
 from ..registry import page
@@ -63,9 +64,8 @@ class CheckProgress(TypedDict):
 
 def progress_of(job: Job) -> CheckProgress:
     """How far a check is, in a few words; cheap, for a page that polls."""
-    state = job.shown_state
-    active = state in ("queued", "running", "interrupted")
-    return {"id": job.id, "state": state, "active": active, "step": job.step, "error": job.error}
+    return {"id": job.id, "state": job.shown_state, "active": is_active(job), "step": job.step,
+            "error": job.error}  # fmt: skip
 
 
 def is_about(job: Job, look: TablePreview) -> bool:
@@ -217,7 +217,7 @@ def pictures_of(ask: PageRequest, check: StoredCheck) -> Pictures:
     for by_label in check.distributions["labels"].values():
         for name, rows in by_label.items():
             counts[name] = counts.get(name, 0) + rows
-    table = str(ask.datasette.urls.table(ask.database, check.task.source))
+    table = ask.table_url(check.task.source)
     keys = check.distributions.get("keys", {})
     links = {
         name: f"{table}?{urlencode([pair])}"
@@ -271,14 +271,14 @@ def _groups_of(finding: Finding, start: int) -> list[Group]:
 
 async def review_url(ask: PageRequest, table: str, check: Job | None) -> str | None:
     """Where the rows that a check calls probably mislabelled are reviewed, for who may."""
-    if check is None or not await may_edit(ask.datasette, ask.actor, ask.database, table):
+    if check is None or not await may_edit(*ask.visitor, table):
         return None
     return ask.url("review", table=table, queue="mislabelled", check=check.id)
 
 
 @page("/jobs/{id}/finding/{number}", "job", "ftclassify_finding.html", reads=TRAIN, writes=None)
 async def finding_page(ask: PageRequest) -> Response:
-    """GET …/jobs/ID/finding/N?start=0: the rows of a finding that no table page can list."""
+    """The rows of a finding that no table page can list, from the one with number `start` on."""
     job = ask.job
     number = int(ask.request.url_vars["number"])
     if job is None or job.kind != "check" or not job.result:

@@ -64,10 +64,6 @@ _MOST_JOBS = 5
     damaged=True,
 )
 async def card_page(ask: PageRequest) -> Response:
-    """GET and POST /DB/-/ftclassify/classifiers/NAME; POST takes an `action`: default, rename (to
-    `new_name`), remove-alias (`alias`), delete (with `cancel_jobs`, to cancel first what is busy
-    with it), or deploy, which notes by which name (`deployment`) a service answers for a model that
-    somebody has to deploy there."""
     if ask.damaged is not None:
         return await (_change(ask) if ask.method == "POST" else _damaged(ask))
     return await form_page(ask, _card, _change)
@@ -100,7 +96,7 @@ async def _card(ask: PageRequest) -> Response:
         "several": classifier.task.template is not None or len(classifier.task.text) > 1,
         "one_label": classifier.labels.exclusive,
         "may_change": may_change,
-        "answers_texts": await answers_texts(ask.datasette, ask.actor, ask.database, classifier),
+        "answers_texts": await answers_texts(*ask.visitor, classifier),
         "typed": {name: ask.one(name) for name in TYPED.values()},
         "deletion": await deletion_of(ask, classifier.title) if may_change else None,
         "links": {
@@ -108,9 +104,7 @@ async def _card(ask: PageRequest) -> Response:
             **query_link(ask, splits),
             "former": _former(ask, classifier, found["versions"]),
         },
-        "written": await stored_answers(
-            ask.datasette, ask.actor, ask.database, classifier, written
-        ),
+        "written": await stored_answers(*ask.visitor, classifier, written),
     }
     return await show(ask, found, more=more)
 
@@ -266,10 +260,10 @@ async def _links(ask: PageRequest, classifier: Classifier, sql: str | None) -> d
     trains, on_disk = await ask.may(TRAIN), bool(ask.db.path)
     changes, local = trains and ask.db.is_mutable, not is_elsewhere(classifier)
     queues, one_label = changes and on_disk, classifier.labels.exclusive
-    edits = on_disk and await may_edit(ask.datasette, ask.actor, ask.database, table)
-    writes = await may_write(ask.datasette, ask.actor, ask.database, table)
+    edits = on_disk and await may_edit(*ask.visitor, table)
+    writes = await may_write(*ask.visitor, table)
     return {
-        "source": str(ask.datasette.urls.table(ask.database, table)),
+        "source": ask.table_url(table),
         "self": ask.url(*here),
         "try": page_of("try", True),
         "evaluate": page_of("evaluate", changes),

@@ -102,11 +102,6 @@ class _Prepared:
     writes=PREDICT,
 )
 async def classify_page(ask: PageRequest) -> Response:
-    """GET, POST /DB/-/ftclassify/classify?table=T, with filters of the table's page or row=KEY.
-
-    POST takes the fields of the form, as a form or as JSON, and starts a job. What costs money is
-    shown first; `confirm` starts it.
-    """
     if ask.table in TABLES or ask.table.startswith("sqlite_"):
         raise NotFound(f"There is no table {ask.table} to classify.")
     return await form_page(ask, _show_form, _act)
@@ -116,7 +111,7 @@ async def _act(ask: PageRequest) -> Response:
     form = Form.read(ask.table, ask.given)
     if ask.one("action") == "change":
         return await _show_form(ask)
-    if ask.db.is_mutable and not await may_write(ask.datasette, ask.actor, ask.database, ask.table):
+    if ask.db.is_mutable and not await may_write(*ask.visitor, ask.table):
         raise Forbidden(f"You may not do this: it needs the permissions {_writes(ask)}.")
     if ask.one("action") == "stop":
         return await _stop_following(ask, form)
@@ -280,7 +275,7 @@ async def _choices(ask: PageRequest) -> list[Choice]:
     table = ask.table
     every = await ask.read(lambda conn: choices(conn, table) if has_store(conn) else [])
     offered = (choice.classifier for choice in every)
-    seen = await seen_classifiers(ask.datasette, ask.actor, ask.database, offered)
+    seen = await seen_classifiers(*ask.visitor, offered)
     ids = {classifier.id for classifier in seen}
     return [choice for choice in every if choice.classifier.id in ids]
 
@@ -297,7 +292,7 @@ async def _blocked(ask: PageRequest) -> str | None:
             f"{table} is a view and has no columns of its own to write: classify the table behind "
             "it, or use the classifier in the view's SQL."
         )
-    if not await may_write(ask.datasette, ask.actor, ask.database, table):
+    if not await may_write(*ask.visitor, table):
         return f"You may not write into {table}: that needs the permissions {_writes(ask)}."
     return None
 

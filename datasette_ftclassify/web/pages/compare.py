@@ -48,13 +48,10 @@ class _Found:
     "/classifiers/{name}/compare", "classifier", "ftclassify_compare.html", reads=VIEW, writes=None
 )
 async def compare_page(ask: PageRequest) -> Response:
-    """GET /DB/-/ftclassify/classifiers/NAME/compare?with=NAME: the classifier beside others of the
-    same task, on the test rows that were held back from all of them. `with` may come several times;
-    without it, they are the newest ones."""
     classifier = ask.classifier
     everyone = await ask.read(list_classifiers)
     alike = [c for c in everyone if c.id != classifier.id and is_comparable(classifier, c)]
-    seen = await seen_classifiers(ask.datasette, ask.actor, ask.database, alike)
+    seen = await seen_classifiers(*ask.visitor, alike)
     others = sorted(seen, key=lambda c: -c.id)
     chosen = _chosen(others, ask.arguments("with"))
     # It may take its time: of rows that no evaluation has stored, answers are computed here.

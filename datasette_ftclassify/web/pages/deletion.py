@@ -87,7 +87,7 @@ async def _as_seen(ask: PageRequest, deletion: Deletion) -> Deletion:
             return None  # damaged: nobody knows what it is about
 
     table = await ask.read(source)
-    seen = table is not None and await may_view_table(ask.datasette, ask.actor, ask.database, table)
+    seen = table is not None and await may_view_table(*ask.visitor, table)
     return deletion if seen else replace(deletion, default=None, hidden=True)
 
 

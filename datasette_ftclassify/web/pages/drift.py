@@ -21,7 +21,7 @@ from .check import row_url
 
 @page("/classifiers/{name}/drift", "classifier", "ftclassify_drift.html", reads=TRAIN, writes=None)
 async def drift_page(ask: PageRequest) -> Response:
-    """GET /DB/-/ftclassify/classifiers/NAME/drift: reads the newest rows of the table."""
+    """Reads the newest rows of the table."""
     classifier = ask.classifier
 
     def look(conn: sqlite3.Connection) -> dict[str, Any]:
@@ -50,8 +50,7 @@ async def drift_page(ask: PageRequest) -> Response:
         "retrain": ask.url("classifiers", classifier.title, "retrain"),
         "anew": _anew(ask, data.get("share")),
     }
-    about = {"classifier": classifier.name, "version": classifier.version}
-    return await show(ask, {**about, **data}, more=more, status=400 if problem else 200)
+    return await show(ask, data, more=more, problem=problem)
 
 
 def _anew(ask: PageRequest, share: float | None) -> str | None:

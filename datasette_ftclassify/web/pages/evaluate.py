@@ -40,12 +40,6 @@ from .classify import asks_to_confirm
     writes=TRAIN,
 )
 async def evaluate_page(ask: PageRequest) -> Response:
-    """GET, POST /DB/-/ftclassify/classifiers/NAME/evaluate: starts an evaluation.
-
-    POST takes what somebody agreed to, where it costs money: `confirm`, `limit_usd`, and
-    `despite_findings` for errors in the rows; and `deployment`, the name under which a service
-    answers for a model that has to be deployed there.
-    """
     return await form_page(ask, _show, _start)
 
 
@@ -107,8 +101,7 @@ def _about(
     classifier: Classifier, found: EvaluateConfirmation | None, problem: str | None
 ) -> dict[str, Any]:
     """found: None: it costs nothing, or nobody knows what; problem: why it cannot be evaluated"""
-    about = {"classifier": classifier.name, "version": classifier.version,
-             "paid": paid_service(classifier) is not None, "problem": problem}  # fmt: skip
+    about = {"paid": paid_service(classifier) is not None, "problem": problem}
     return {**about, **({"estimate": None, "review": None} if found is None else as_json(found))}
 
 

@@ -40,12 +40,6 @@ class _JudgedRow:
 
 @page("/classifiers/{name}/rows", "classifier", "ftclassify_rows.html", reads=VIEW, writes=None)
 async def judged_page(ask: PageRequest) -> Response:
-    """GET /DB/-/ftclassify/classifiers/NAME/rows?truth=LABEL&chosen=LABEL: test rows of the newest
-    evaluation, least sure first.
-
-    `abstained=1`: without an answer; `wrong=1`: whose answer is not the truth; `page`: from 1
-    `held_out=1`: training rows instead, as cross-validation answered them
-    """
     classifier = ask.classifier
     chosen = {
         name: classifier.position_of(label) if (label := ask.argument(name)) else None
@@ -58,10 +52,10 @@ async def judged_page(ask: PageRequest) -> Response:
         lambda conn: _read(conn, classifier, {**chosen, **flags, "split": split}, (page - 1) * PAGE)
     )
     data = {
-        "classifier": classifier.name, "version": classifier.version, "total": total,
+        "total": total,
         "page": page,
         "rows": [replace(row, url=row_url(ask, source, row.key)) for row in rows],
-    }  # fmt: skip
+    }
     names = ("truth", "chosen", "abstained", "wrong", "held_out")
     asked = {name: value for name in names if (value := ask.argument(name))}
     here = ("classifiers", classifier.title, "rows")

@@ -42,9 +42,6 @@ T = TypeVar("T")
     writes=None,
 )
 async def export_page(ask: PageRequest) -> Response:
-    """GET …/export?table=T&text=C&label=C: the choice of a format. With `download=1&split=train`
-    the file, with `manifest=train` what is in it; `form`, `labels_as`, `multilabel_as` and `bom`
-    as the command line has them."""
     choices = Choices.read(ask.table, ask.fields)
     chosen = {
         "form": ask.argument("form", "chat"),
@@ -86,7 +83,7 @@ async def _choose(ask: PageRequest, look: TablePreview, chosen: dict[str, Any]) 
         "links": {
             "self": ask.url("export"),
             "train": ask.url("train", **query) if prepares else None,
-            "table": str(ask.datasette.urls.table(ask.database, look.source.name)),
+            "table": ask.table_url(look.source.name),
         },
     }
     return await show(ask, data, more=more)

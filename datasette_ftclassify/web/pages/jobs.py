@@ -120,11 +120,7 @@ class JobSummary:
 # What else a POST needs depends on the kind of job: the view asks for it.
 @page("/jobs/{id}", "job", "ftclassify_job.html", reads=VIEW, writes=VIEW)
 async def job_page(ask: PageRequest) -> Response:
-    """GET /DB/-/ftclassify/jobs/ID, of which `.json?since=EVENT` is cheap enough for each second.
-
-    POST with action=run, pause, resume, cancel or retry. Run agrees to a job that came with the
-    file; with limit_usd, a job that is run, resumed or retried may cost another sum in all.
-    """
+    """Its `.json?since=EVENT` is cheap enough for each second."""
     return await form_page(ask, _shown, _act)
 
 
@@ -244,7 +240,7 @@ def _curves(conn: sqlite3.Connection, job: Job) -> parts.Curves | None:
 
 def _links(ask: PageRequest, job: Job, data: _ForAll, trains: bool, arrays: bool) -> dict[str, str]:
     """Where to go from here; `result` is what the job made, once it has."""
-    table = str(ask.datasette.urls.table(ask.database, data["table"]))
+    table = ask.table_url(data["table"])
     links = {"self": ask.url("jobs", job.id), "all": ask.url(), "table": table}
     if data["classifier"]:
         links["classifier"] = ask.url("classifiers", data["classifier"])
@@ -270,7 +266,7 @@ async def may_act(ask: PageRequest, kind: str, table: str, paid: bool) -> bool:
         return False
     if not kind_of(kind).writes_rows:
         return await ask.may(TRAIN, table)
-    return await may_write(ask.datasette, ask.actor, ask.database, table)
+    return await may_write(*ask.visitor, table)
 
 
 async def _act(ask: PageRequest) -> Response:
@@ -308,7 +304,6 @@ async def _act(ask: PageRequest) -> Response:
 
 @page("/jobs", "database", "ftclassify_jobs.html", reads=VIEW, writes=None)
 async def jobs_page(ask: PageRequest) -> Response:
-    """GET /DB/-/ftclassify/jobs: the newest jobs; `table=` and `active=1` choose among them."""
     table = ask.argument("table") or None
     active = ask.argument("active") not in ("", "0")
     jobs = await visible_jobs(ask, MOST_JOBS, table=table, active=active)
@@ -330,7 +325,7 @@ async def visible_jobs(
 
     predicted_by: only the predictions of the classifier with that id
     """
-    viewer = JobViewer(ask.datasette, ask.actor, ask.database)
+    viewer = JobViewer(*ask.visitor)
     shown: list[JobSummary] = []
     before: int | None = None
     for _ in range(MOST_READ // _AT_ONCE):

@@ -10,8 +10,6 @@ from urllib.parse import urlencode
 
 from datasette.utils.asgi import Response
 
-from ...core.errors import FtclassifyError
-from ...core.sqlite_errors import SQLITE_ERRORS
 from ...jobs.compare import what_it_learnt
 from ...store.classifiers import Classifier
 from ...store.damaged import damaged_classifiers
@@ -19,7 +17,7 @@ from ...store.jobs.queries import newest_brief, remembered
 from ...store.summaries import Summary, summaries
 from ...store.used_version import used_versions
 from ..classifier_names import tables_revealed
-from ..datasette_reads import read
+from ..datasette_reads import read_or
 from ..job_tables import JobTables, JobViewer, tables_of_job
 from ..page_request import PageRequest, page_url
 from ..permissions import DELETE, TRAIN, VIEW, may, may_view_database, tables_allowed
@@ -54,8 +52,7 @@ SHOWN_TABLES = 50
     writes=None,
 )
 async def database_page(ask: PageRequest) -> Response:
-    """GET /DB/-/ftclassify: the classifiers and newest jobs whose table the visitor may see, and
-    where to train. `table=` leaves only that table's."""
+    """What is of tables that the visitor may see; `table=` leaves only what is of that one."""
     table = ask.argument("table") or None
     found = await ask.read(_read)
     tables = {name for one, _ in found for name in tables_revealed(one.classifier)}
@@ -113,7 +110,7 @@ def _urls(ask: PageRequest, classifier: Classifier, comparable: bool) -> dict[st
     sql = f"select ft_classify_json(:text, '{quoted}') as answer"
     database = ask.datasette.urls.database(ask.database)
     urls = {
-        "source": str(ask.datasette.urls.table(ask.database, classifier.task.source)),
+        "source": ask.table_url(classifier.task.source),
         "page": ask.url("classifiers", title),
         "try": f"{database}?{urlencode({'sql': sql, 'text': ''})}",
     }
@@ -142,7 +139,7 @@ async def _trainable(ask: PageRequest, table: str | None) -> list[str]:
     writes=None,
 )
 async def instance_page(ask: PageRequest) -> Response:
-    """GET /-/ftclassify: the databases that the visitor may see, and what is in each."""
+    """The databases that the visitor may see."""
     databases = []
     for name in list(ask.datasette.databases):
         # Datasette 0.65 has its own notes among the databases.
@@ -162,11 +159,8 @@ class _Database:
 
 
 async def _database(ask: PageRequest, name: str) -> _Database:
-    database = ask.datasette.get_database(name)
-    try:
-        sources, worked_on = await read(database, _sources)
-    except (*SQLITE_ERRORS, FtclassifyError):  # tables of ours that we cannot read
-        sources, worked_on = [], []
+    nothing: tuple[list[str], list[JobTables]] = [], []  # of tables of ours that we cannot read
+    sources, worked_on = await read_or(ask.datasette.get_database(name), _sources, nothing)
     seen = {t for t in set(sources) if await may(ask.datasette, ask.actor, VIEW, name, t)}
     viewer = JobViewer(ask.datasette, ask.actor, name)
     return _Database(

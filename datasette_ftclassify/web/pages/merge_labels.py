@@ -46,13 +46,6 @@ _LISTED = 200
     writes=REVIEW,
 )
 async def merge_labels_page(ask: PageRequest) -> Response:
-    """GET /DB/-/ftclassify/merge-labels?table=T: its labels with their rows, labels that may be
-    one, and earlier merges. The column is that of a `classifier`, or `label` (`delimiter`).
-
-    POST takes an `action`. preview: what it would change to give the rows with the labels `old`
-    (one or several) the label `into`. merge: does it, if the column still is as `seen` names it.
-    undo: takes back the `batch` with that number.
-    """
     require_file(ask, "no label can be merged in it: use the original file.")
     return await form_page(ask, _shown, _act)
 
@@ -157,9 +150,9 @@ async def _shown(ask: PageRequest, plan: MergePlan | None = None) -> Response:
         "chosen": {"old": list(ask.many("old")) or ask.arguments("old"),
                    "into": ask.one("into") or ask.argument("into"), "new": ask.one("new")},
         "listed": _LISTED,
-        "may_edit": await may_edit(ask.datasette, ask.actor, ask.database, table),
+        "may_edit": await may_edit(*ask.visitor, table),
         "page_url": ask.url("merge-labels", table=table),
-        "table_url": str(ask.datasette.urls.table(ask.database, table)),
+        "table_url": ask.table_url(table),
         "retrain": {c.title: ask.url("classifiers", c.title, "retrain") for c in own},
     }  # fmt: skip
     return await show(ask, data, more=more)

@@ -46,14 +46,6 @@ class MinimumForm:
     writes=MINIMUM,
 )
 async def minimum_page(ask: PageRequest) -> Response:
-    """GET /DB/-/ftclassify/classifiers/NAME/minimum: what can be promised, of the answers with one
-    `label` where it is given. Of several labels a row: the threshold of each for a `figure`
-    (precision or recall) of at `least` that much, in a `strength`.
-
-    POST keeps what a `strength` comes to: likely or guaranteed with `wrong` (or `figure` and
-    `least`), fixed with `score`, or none. With `groups` (confusion, column:NAME,
-    or a delimiter) groups of labels answer below it, with empty ones none, else as before.
-    """
     return await form_page(ask, _show, _keep)
 
 

@@ -26,16 +26,14 @@ from ...jobs.other_rows import (
     other_task,
     preview_other,
 )
-from ...jobs.train import submit_train
 from ...store.classifiers import Classifier
-from ...trainers.access import Access
-from ..background_reads import queue_aside, read_aside, require_file
+from ..background_reads import read_aside, require_file
 from ..classifier_names import require_may_replace
 from ..datasette_reads import page_seconds
 from ..page_request import PageRequest
 from ..permissions import TRAIN
 from ..registry import page
-from ..responses import form_page, job_done, show
+from ..responses import form_page, show, start_training
 from .check import row_url
 
 MOST_SHOWN = 100
@@ -50,13 +48,6 @@ _EXAMPLES = ("missed", "wrong", "others")
 
 @page("/classifiers/{name}/other", "classifier", "ftclassify_other.html", reads=TRAIN, writes=TRAIN)
 async def other_page(ask: PageRequest) -> Response:
-    """GET /DB/-/ftclassify/classifiers/NAME/other: the unlabelled rows that are least like the
-    training rows.
-
-    POST takes an `action`, the `label` of the class, and its rows: their `keys` (each a JSON
-    array), or the unlabelled rows whose `column` is or contains (`how`) a `value`. preview: what
-    the class would catch and misplace. train: trains a new version with it.
-    """
     require_file(ask)
     return await form_page(ask, _shown, _act)
 
@@ -72,16 +63,11 @@ async def _act(ask: PageRequest) -> Response:
             ask, lambda conn: preview_other(conn, plan(conn)[0], max_rows=MOST_JUDGED)
         )
         if ask.wants_json:
-            return await show(ask, {**_about(classifier), "preview": as_json(found)})
+            return await show(ask, {"preview": as_json(found)})
         return await _shown(ask, found)
     await require_may_replace(ask, classifier.name, instead="")
     task, request = await read_aside(ask, plan)
-    job = await queue_aside(ask, lambda conn: submit_train(conn, task, request, access=Access()))
-    return await job_done(ask, ask.url("jobs", job.id), job, "Training started.")
-
-
-def _about(classifier: Classifier) -> dict[str, Any]:
-    return {"classifier": classifier.name, "version": classifier.version}
+    return await start_training(ask, task, request)
 
 
 def _task(conn: sqlite3.Connection, ask: PageRequest, classifier: Classifier) -> Task:
@@ -154,14 +140,11 @@ async def _shown(ask: PageRequest, preview: OtherPreview | None = None) -> Respo
     for row in chain(*(judged[part] for part in _EXAMPLES)) if judged and source else ():
         row["url"] = row_url(ask, source, row["key"])
     data = {
-        **_about(classifier),
         **found,
         "least_rows": LEAST_ROWS,
         "preview": judged,
         "problem": problem,
     }
-    if problem:
-        data |= {"error": problem, "errors": [problem], "status": 400}
     more = {
         "source": classifier.task.source,
         "action": ask.url("classifiers", classifier.title, "other"),
@@ -172,4 +155,4 @@ async def _shown(ask: PageRequest, preview: OtherPreview | None = None) -> Respo
         "typed": {name: ask.one(name) for name in ("label", "column", "how", "value")},
         "marked": ask.many("keys"),
     }
-    return await show(ask, data, more=more, status=400 if problem else 200)
+    return await show(ask, data, more=more, problem=problem)

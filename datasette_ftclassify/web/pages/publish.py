@@ -35,9 +35,7 @@ from .deletion import require_mutable
     writes=TRAIN,
 )
 async def publish_page(ask: PageRequest) -> Response:
-    """GET /DB/-/ftclassify/classifiers/NAME/publish?with=TABLE: what a copy would hold that has
-    this classifier and the tables or views that are named `with`, else its own table. It is not
-    made. POST keeps what its author says on its model card: `intended_use`, `limits`."""
+    """The copy is not made; POST keeps what its author says on the model card."""
     classifier = ask.classifier
     if ask.method == "POST":
         return await _keep_notes(ask, classifier)
@@ -59,8 +57,6 @@ async def publish_page(ask: PageRequest) -> Response:
     data = {
         **copy.to_dict(),
         "database": ask.database,
-        "classifier": classifier.name,
-        "version": classifier.version,
         "commands": commands,
         "metadata": publishing.metadata(out),
     }
@@ -106,7 +102,7 @@ async def _tables(ask: PageRequest) -> list[str]:
         for name in names
         if not is_ours(name)
         and name.lower() not in hidden
-        and await may_view_table(ask.datasette, ask.actor, ask.database, name)
+        and await may_view_table(*ask.visitor, name)
     ]
 
 

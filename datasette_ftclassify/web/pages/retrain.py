@@ -10,13 +10,12 @@ from datasette.utils.asgi import Response
 from ...core.errors import FtclassifyError
 from ...core.time_limit import TooSlow
 from ...jobs.confirming import TrainConfirmation
-from ...jobs.train import submit_train
 from ...jobs.train_version import former_request, has_new_labels, only_if_better, version_request
 from ...jobs.version_rows import corrected, corrections, version_changes_of_few
 from ...present.settings import settings_list
 from ...trainers.base import Learner
 from ...trainers.registry import get_trainer
-from ..background_reads import bring_up_to_date, queue_aside, read_aside, require_file
+from ..background_reads import bring_up_to_date, read_aside, require_file
 from ..classifier_names import require_may_replace
 from ..datasette_reads import page_seconds
 from ..finding_links import review_urls
@@ -25,7 +24,7 @@ from ..page_request import PageRequest
 from ..paying import require_may_pay
 from ..permissions import TRAIN
 from ..registry import page
-from ..responses import done, form_page, job_done, show
+from ..responses import done, form_page, show, start_training
 from .train import agreed_estimate
 
 _MOST_ROWS = 20_000
@@ -51,10 +50,6 @@ class _NoFields:
     writes=TRAIN,
 )
 async def retrain_page(ask: PageRequest) -> Response:
-    """GET, POST /DB/-/ftclassify/classifiers/NAME/retrain: what a new version would learn, and the
-    start of its training. POST takes `confirm_usd`, and `despite_findings` for errors in the rows,
-    where it costs money; `only_if_better`, with which the version before stays in use unless the
-    new one is as good; and `only_if_changed`, with which nothing is trained without new labels."""
     require_file(ask)
     return await form_page(ask, _shown, _train)
 
@@ -76,10 +71,7 @@ async def _train(ask: PageRequest) -> Response:
             where = ask.url("classifiers", classifier.title)
             return await done(ask, where, {"job": None, "said": said}, said)
     estimate = await agreed_estimate(ask, task, request, access)
-    job = await queue_aside(
-        ask, lambda conn: submit_train(conn, task, request, estimate, access=access)
-    )
-    return await job_done(ask, ask.url("jobs", job.id), job, "Training started.")
+    return await start_training(ask, task, request, estimate, access)
 
 
 async def _shown(ask: PageRequest) -> Response:
@@ -108,8 +100,6 @@ async def _shown(ask: PageRequest) -> Response:
     # As a job stores them: lists of names, not tuples.
     settings = settings_list(json.loads(json.dumps(request.settings(classifier.task))))
     data = {
-        "classifier": classifier.name,
-        "version": classifier.version,
         "corrections": changed,
         "changes": changes,
         "said": said,
@@ -127,6 +117,4 @@ async def _shown(ask: PageRequest) -> Response:
         "fixed": True,
         "local": isinstance(get_trainer(request.trainer), Learner),
     }
-    if problem:
-        data |= {"error": problem, "errors": [problem], "status": 400}
-    return await show(ask, data, more=more, status=ask.status if readable else 400)
+    return await show(ask, data, more=more, problem=problem)

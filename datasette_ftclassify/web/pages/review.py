@@ -60,20 +60,13 @@ _FORM = (
     writes=REVIEW,
 )
 async def review_page(ask: PageRequest) -> Response:
-    """GET /DB/-/ftclassify/review?table=T: its queues, and a form that makes one.
-
-    POST makes one: `queue`, `rows`, `people` (who label each row, each for themselves), and what
-    was learnt: `classifier`, the number of a `check`, or the fields of a training such as `text`
-    and `label`, with `merge_variants` to count variants of a label as one; `other` for a second
-    classifier.
-    """
     require_file(ask, "no label can be corrected in it: review the original file.")
     return await form_page(ask, _form, _make)
 
 
 async def require_edit(ask: PageRequest) -> None:
     """Raises Forbidden for whom Datasette itself would not let change a row."""
-    if not await may_edit(ask.datasette, ask.actor, ask.database, ask.table):
+    if not await may_edit(*ask.visitor, ask.table):
         needed = ", ".join([REVIEW, *(EDITS if is_modern(ask.datasette) else ())])
         raise Forbidden(f"You may not change labels of {ask.table}: it needs {needed}.")
 
@@ -171,9 +164,9 @@ async def _form(ask: PageRequest) -> Response:
             "label": chosen["label"] or next(iter(look.choices.label), ""),
         },
         "why_not": why_not,
-        "may_edit": await may_edit(ask.datasette, ask.actor, ask.database, table),
+        "may_edit": await may_edit(*ask.visitor, table),
         "action": ask.url("review", table=table),
-        "table_url": str(ask.datasette.urls.table(ask.database, table)),
+        "table_url": ask.table_url(table),
     }
     return await show(ask, data, more=more)
 
@@ -194,7 +187,7 @@ async def table_classifiers(ask: PageRequest, table: str) -> list[Classifier]:
     """Those that were trained on the table and reveal nothing that the visitor may not see."""
     found = await ask.read(list_classifiers)
     own = (c for c in found if c.task.source == table)
-    return await seen_classifiers(ask.datasette, ask.actor, ask.database, own)
+    return await seen_classifiers(*ask.visitor, own)
 
 
 @dataclass(frozen=True)

@@ -46,14 +46,6 @@ LISTED = 50
 
 @page("/jobs/{id}/review", "job", "ftclassify_review_rows.html", reads=REVIEW, writes=REVIEW)
 async def review_rows_page(ask: PageRequest) -> Response:
-    """GET /DB/-/ftclassify/jobs/ID/review: the queue that the job made; with `place=N` its N-th
-    row; as JSON with `list=1` the rows from the place after `start` on.
-
-    POST takes an `action`. next: gives the place of a row that nobody else has. label: gives the
-    row at `place` the labels named in `label` (or `new_label`, with `add` to confirm it), if it is
-    still as `seen` names it, with a `note`. skip: leaves it for later, in the same way. undo: takes
-    back what the visitor did last, or the `change` with that number.
-    """
     require_queue(ask, "no label can be corrected in it: review the original file.")
     return await form_page(ask, _shown, _act)
 
@@ -164,8 +156,8 @@ async def _shown(ask: PageRequest) -> Response:
         "agreement_url": ask.url("jobs", job.id, "agreement"),
         "back": ask.url("review", table=ask.table),
         "table": ask.table,
-        "table_url": str(ask.datasette.urls.table(ask.database, ask.table)),
-        "may_edit": await may_edit(ask.datasette, ask.actor, ask.database, ask.table),
+        "table_url": ask.table_url(),
+        "may_edit": await may_edit(*ask.visitor, ask.table),
         "who": who_is(ask),
         "place": None,
     }

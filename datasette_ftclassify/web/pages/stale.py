@@ -79,16 +79,10 @@ class _RowOnPage:
     writes=None,
 )
 async def stale_page(ask: PageRequest) -> Response:
-    """GET /DB/-/ftclassify/stale?table=T: what each classifier wrote into columns of the table, how
-    many answers are stale and why, and these rows.
-
-    `column`: of the fingerprints of the answers whose rows are listed, where there are several;
-    `age`: text, classifier or unknown; `after`: where to go on, from `next`
-    """
     table = ask.table
     every = await ask.read(lambda conn: answers_in(conn, table) if has_store(conn) else [])
     by = (one.classifier for one in every)
-    visible = {one.id for one in await seen_classifiers(ask.datasette, ask.actor, ask.database, by)}
+    visible = {one.id for one in await seen_classifiers(*ask.visitor, by)}
     seen = [one for one in every if one.classifier.id in visible]
     age = _age(ask.argument("age"))
     chosen = _chosen(seen, ask.argument("column"))
@@ -104,7 +98,7 @@ async def stale_page(ask: PageRequest) -> Response:
         "age": age,
         "ages_text": AGES_TEXT,
         "links": {
-            "table": str(ask.datasette.urls.table(ask.database, table)),
+            "table": ask.table_url(table),
             "classify": ask.url("classify"),
             "next": found[2] and ask.url("stale", **here, after=found[2]),
         },

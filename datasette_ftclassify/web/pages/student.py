@@ -8,15 +8,13 @@ from datasette.utils.asgi import Response
 from ...jobs.compare import student_request
 from ...jobs.load_classifier import is_elsewhere
 from ...jobs.teaching import MOST_TAUGHT
-from ...jobs.train import submit_train
 from ...jobs.train_request import TrainRequest
-from ...trainers.access import Access
-from ..background_reads import queue_aside, require_file
+from ..background_reads import require_file
 from ..classifier_names import require_may_replace
 from ..page_request import PageRequest
 from ..permissions import TRAIN
 from ..registry import page
-from ..responses import form_page, job_done, show
+from ..responses import form_page, show, start_training
 
 
 @page(
@@ -27,8 +25,6 @@ from ..responses import form_page, job_done, show
     writes=TRAIN,
 )
 async def student_page(ask: PageRequest) -> Response:
-    """GET, POST /DB/-/ftclassify/classifiers/NAME/student: what a student learns from, and the
-    start of its training. POST takes its `name`, else NAME-student. Nothing is sent or paid."""
     require_file(ask)
     return await form_page(ask, _shown, _train)
 
@@ -37,23 +33,16 @@ async def _train(ask: PageRequest) -> Response:
     classifier, name = ask.classifier, ask.one("name").strip() or None
     request = student_request(classifier, TrainRequest(name=name))
     await require_may_replace(ask, str(request.name))
-    job = await queue_aside(
-        ask, lambda conn: submit_train(conn, classifier.task, request, access=Access())
-    )
-    return await job_done(ask, ask.url("jobs", job.id), job, "Training started.")
+    return await start_training(ask, classifier.task, request)
 
 
 async def _shown(ask: PageRequest) -> Response:
     classifier = ask.classifier
     data = {
-        "classifier": classifier.name,
-        "version": classifier.version,
         "name": ask.one("name").strip() or student_request(classifier, TrainRequest()).name,
         "most_texts": MOST_TAUGHT,
         "stored_answers_only": bool(is_elsewhere(classifier)),
         "problem": ask.refusal,
     }
-    more = {
-        "action": ask.url("classifiers", classifier.title, "student"),
-    }
-    return await show(ask, data, more=more)
+    action = ask.url("classifiers", classifier.title, "student")
+    return await show(ask, data, more={"action": action})

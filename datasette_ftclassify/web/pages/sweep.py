@@ -82,13 +82,6 @@ def _first(value: Any) -> Any:
 
 @page("/sweep", "table", "ftclassify_sweep.html", reads=TRAIN, writes=TRAIN)
 async def sweep_page(ask: PageRequest) -> Response:
-    """GET /DB/-/ftclassify/sweep?table=T with the fields of the page that trains: the form; with
-    `sweep=ID`: how far a sweep is, and which classifier is chosen, and why.
-
-    POST starts one: `variants` (each `TRAINER OPTION=VALUE …`, one a line, or a list), `seeds`,
-    `limit_usd` for all trainings together, and `confirm_usd` where they cost money. With `action`
-    cancel and `sweep` all its trainings are cancelled.
-    """
     require_file(ask)
     if ask.method != "POST" and ask.argument("sweep"):
         return await _result(ask, ask.table, ask.argument("sweep"))
@@ -196,7 +189,7 @@ def _of_result(ask: PageRequest, result: SweepResult) -> dict[str, Any]:
 def _links(ask: PageRequest, table: str, choices: Choices | None = None) -> dict[str, Any]:
     return {
         "self": ask.url("sweep"),
-        "table": str(ask.datasette.urls.table(ask.database, table)),
+        "table": ask.table_url(table),
         "train": ask.url("train", **(choices.query() if choices else {"table": table})),
         "sweep": lambda sweep_id: ask.url("sweep", table=table, sweep=sweep_id),
     }

@@ -16,7 +16,6 @@ from ...jobs.check import submit_check
 from ...jobs.confirming import TrainConfirmation, confirm_train
 from ...jobs.plausible import check_plausible
 from ...jobs.settings import CheckSettings, settings_of
-from ...jobs.train import submit_train
 from ...jobs.train_plan import TrainEstimate
 from ...jobs.train_request import TrainRequest
 from ...store.jobs.job import Job
@@ -35,7 +34,7 @@ from ..page_request import PageRequest
 from ..paying import require_agreed, require_may_pay
 from ..permissions import SPEND, TRAIN
 from ..registry import MenuItem, page
-from ..responses import done, form_page, job_done, show
+from ..responses import done, form_page, job_json, show, start_training
 from ..train_form import Choices, declared_options
 from ..trainer_options import offers, usual_model, why_not
 from .check import (
@@ -65,13 +64,6 @@ from .check import (
     writes=TRAIN,
 )
 async def train_page(ask: PageRequest) -> Response:
-    """GET: the form, with `preview=1` (JSON) the rendered examples alone, with `check=ID` the
-    findings of that check, and with `progress=1` (JSON) no more than how far it is.
-
-    POST: `action` is check or train (the default), `set {…}` to check with what a finding proposes
-    (its `details.set`), or leads elsewhere: preview, export, compare. Takes the same fields; trains
-    after `confirm_usd` says that the price is agreed to, where there is one.
-    """
     require_file(ask)
     return await form_page(ask, _form, _act)
 
@@ -164,7 +156,7 @@ def _filter_links(ask: PageRequest, look: TablePreview, check: str) -> list[dict
 
 def _links(ask: PageRequest, look: TablePreview, check: str) -> dict[str, str]:
     query = look.choices.query()
-    table = str(ask.datasette.urls.table(ask.database, look.source.name))
+    table = ask.table_url(look.source.name)
     page = ask.url("train", table=look.source.name, check=check, progress=1)
     return {
         "table": table,
@@ -235,7 +227,7 @@ async def _check(ask: PageRequest, choices: Choices) -> Response:
 
     job = await queue_aside(ask, submit)
     where = ask.url("train", **choices.query(), check=job.id) + "#ft-checked"
-    return await job_done(ask, where, job)
+    return await done(ask, where, {"job": job_json(job)})
 
 
 async def _train(ask: PageRequest, choices: Choices) -> Response:
@@ -254,12 +246,7 @@ async def _train(ask: PageRequest, choices: Choices) -> Response:
     estimate = await agreed_estimate(ask, task, request, access)
     if estimate is None and not ask.checked("despite_findings"):
         await read_aside(ask, lambda conn: check_plausible(conn, task))
-
-    job = await queue_aside(
-        ask, lambda conn: submit_train(conn, task, request, estimate, access=access)
-    )
-    message = "Training started."
-    return await job_done(ask, ask.url("jobs", job.id), job, message)
+    return await start_training(ask, task, request, estimate, access)
 
 
 def _host(trainer: Trainer, access: Access) -> str | None:

@@ -82,12 +82,6 @@ class TooMany(FtclassifyError):
 # A POST that costs money needs another permission: the view asks for it.
 @page("/classifiers/{name}/try", "classifier", "ftclassify_try.html", reads=VIEW, writes=VIEW)
 async def try_page(ask: PageRequest) -> Response:
-    """GET /DB/-/ftclassify/classifiers/NAME/try?text=…, or with a `column-NAME` for each column
-    that the classifier reads: what it says of a text, as far as that costs nothing.
-
-    POST asks a classifier at a service, after `confirm_usd` says that the price is agreed to. JSON
-    may have `columns`, an object, in the place of the text.
-    """
     classifier = ask.classifier
     if ask.actor is None and not _limit.allows(_visitor(ask)):
         raise TooMany("You have tried many texts in a short time: wait a minute.")
@@ -108,11 +102,13 @@ async def try_page(ask: PageRequest) -> Response:
         outcome = await _of_service(ask, classifier, text)
     several = classifier.task.template is not None or len(classifier.task.text) > 1
     estimate = outcome.estimate
-    data = {"classifier": classifier.name, "version": classifier.version, "text": text,
-            "answer": outcome.answer, "scores": _scores(outcome.answer), "usd": outcome.usd,
-            "estimate": None if estimate is None else estimate.to_dict()}  # fmt: skip
-    if outcome.problem:
-        data |= {"error": outcome.problem, "errors": [outcome.problem], "status": 400}
+    data = {
+        "text": text,
+        "answer": outcome.answer,
+        "scores": _scores(outcome.answer),
+        "usd": outcome.usd,
+        "estimate": None if estimate is None else estimate.to_dict(),
+    }
     more = {
         "action": ask.url("classifiers", classifier.title, "try"),
         "typed": typed,
@@ -126,8 +122,7 @@ async def try_page(ask: PageRequest) -> Response:
         if outcome.answer is None
         else known_sentence(outcome.answer, measurable=may_measure_known(classifier)),
     }
-    status = 400 if outcome.problem else 200
-    return await show(ask, data, more=more, status=status)
+    return await show(ask, data, more=more, problem=outcome.problem)
 
 
 @dataclass(frozen=True)
@@ -166,10 +161,7 @@ async def _of_service(ask: PageRequest, classifier: Classifier, text: str) -> _O
     except FtclassifyError as error:
         if ask.method == "POST":
             raise
-        who = identity_of(classifier)
-        return _Outcome(
-            {"error": str(error), "classifier": who["classifier"], "version": who["version"]}
-        )
+        return _Outcome({"error": str(error), **identity_of(classifier)})
     if ask.method != "POST":
         return _Outcome(estimate=estimate)
     if (problem := _not_agreed(ask, estimate)) is not None:
