@@ -29,7 +29,7 @@ from .output import echo, friendly, one_line, print_json, say, step_progress
 from .train_steps import train_words
 
 _COLOURS = {"error": "red", "warning": "yellow", "info": "cyan"}
-_BAR = 30
+_BAR, _LABELS = 30, 15
 _OPTIONS = {
     "label-notation": "--label-names a,b,c, --delimiter CHAR, --kind KIND",
     "label-on-every-row": "--label-names a,b,c",
@@ -136,7 +136,7 @@ def _describe(report: CheckReport, *, hosted: bool) -> None:
                 _describe_finding(finding)
 
 
-def _describe_labels(report: CheckReport, most: int = 15) -> None:
+def _describe_labels(report: CheckReport) -> None:
     counts: dict[str, int] = {}
     for by_label in report.distributions["labels"].values():
         for name, n in by_label.items():
@@ -144,11 +144,10 @@ def _describe_labels(report: CheckReport, most: int = 15) -> None:
     ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
     largest = max(counts.values(), default=1)
     width = max((len(_visible(name)) for name in counts), default=0)
-    for name, n in ordered[:most]:
+    for name, n in ordered[:_LABELS]:
         bar = "█" * max(1, round(_BAR * n / largest))
         echo(f"  {_visible(name):{width}}  {n:7,}  {bar}")
-    if len(ordered) > most:
-        rest = ordered[most:]
+    if rest := ordered[_LABELS:]:
         echo(f"  … {counted(len(rest), 'more label')}, the smallest with {rows_text(rest[-1][1])}")
 
 

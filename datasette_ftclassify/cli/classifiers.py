@@ -63,11 +63,12 @@ def list_command(database: str, as_json: bool) -> None:
     for summary in found:
         row = _listed(summary)
         mark = "*" if summary.default else " "
+        also = f"  also called {', '.join(summary.aliases)}" if summary.aliases else ""
         echo(
             f"{mark} {summary.classifier.title}  {row['trainer']}, {row['kind']},"
             f" {len(row['labels'])} labels, {rows_text(row['training_rows'])} of {row['source']},"
             f" {row['created_at']}  {row['quality']}{_interval(summary)}"
-            f"{_unused(summary)}{_stops(row['shutdown_date'])}{_also(summary.aliases)}"
+            f"{_unused(summary)}{_stops(row['shutdown_date'])}{also}"
         )
     for one in damaged:
         echo(f"! {one.title}  {one.why}")
@@ -106,10 +107,6 @@ def _interval(summary: Summary) -> str:
 
 def _unused(summary: Summary) -> str:
     return "" if summary.used else ", not in use"
-
-
-def _also(aliases: tuple[str, ...]) -> str:
-    return f"  also called {', '.join(aliases)}" if aliases else ""
 
 
 def _stops(day: str | None) -> str:

@@ -7,7 +7,7 @@ from dataclasses import asdict
 import click
 
 from ..core.errors import TrainingError
-from ..core.humanize import counted
+from ..core.humanize import bytes_text, counted
 from .confirmation import confirm
 from .options import json_option
 from .output import echo, friendly, print_json, say
@@ -41,14 +41,14 @@ def list_command(as_json: bool) -> None:
     if not known:
         echo("No sentence encoder was used on this machine yet.")
     for one, made, base, used in known:
-        size = _size(one.bytes) if one.bytes else "at a service"
+        size = bytes_text(one.bytes) if one.bytes else "at a service"
         dimensions = counted(one.dimensions, "dimension") if one.dimensions else None
         about = [dimensions, size, one.licence, one.revision]
         echo(f"{one.name}  {', '.join(part for part in about if part)}")
         if made:
             whose = f", for classifiers in {', '.join(used)}" if used else ""
             echo(f"  fine-tuned here{f' from {base}' if base else ''}{whose}")
-        echo(f"  {one.vectors:,} vectors, {_size(one.kept_bytes)}, {one.digest[:12]}…")
+        echo(f"  {one.vectors:,} vectors, {bytes_text(one.kept_bytes)}, {one.digest[:12]}…")
 
 
 @encoders.command("add")
@@ -63,7 +63,7 @@ def add(name: str, as_json: bool) -> None:
     if as_json:
         print_json({"name": name, "digest": encoder.digest, "dimensions": encoder.dimensions})
         return
-    size = _size(encoder.files.size)
+    size = bytes_text(encoder.files.size)
     echo(f"{name}: {size}, {encoder.dimensions} dimensions, {encoder.digest[:12]}…")
 
 
@@ -79,7 +79,7 @@ def download_command(name: str, weights: bool, yes: bool) -> None:
 
     planned = plan_download(name, weights=weights)
     licence = planned.licence or "no licence named"
-    say(f"{name}: {_size(planned.bytes)}, {licence}, revision {planned.revision[:12]}")
+    say(f"{name}: {bytes_text(planned.bytes)}, {licence}, revision {planned.revision[:12]}")
     if not yes:
         click.confirm("Download it?", abort=True, err=True)
     download(planned)
@@ -120,8 +120,4 @@ def remove(name: str, yes: bool) -> None:
             echo(f"Deleted {one.vectors:,} vectors of {one.name}.")
             if size := made_here.size_of(one.digest):
                 made_here.remove(one.digest)
-                echo(f"Deleted {_size(size)} that were fine-tuned here.")
-
-
-def _size(size: int) -> str:
-    return f"{size / 1e6:,.1f} MB"
+                echo(f"Deleted {bytes_text(size)} that were fine-tuned here.")

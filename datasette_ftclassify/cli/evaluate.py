@@ -6,13 +6,12 @@ from typing import TYPE_CHECKING, Any, cast
 
 import click
 
-from ..core.humanize import rows_have
+from ..core.humanize import rows_have, rows_text
 from ..store.classifiers import find_classifier
 from .confirmation import agree, asking_options, reach
 from .options import database_argument, despite_option, json_option, open_database, queue_option
 from .output import echo, friendly, one_line, print_json, say
 from .run_job import run_here, tell_queued
-from .train_steps import unanswered_lines
 
 if TYPE_CHECKING:
     from ..core.training_report import TrainingReport
@@ -74,22 +73,7 @@ def describe_metrics(metrics: Evaluation, report: TrainingReport) -> None:
 
     report: of the training
     """
-    from ..metrics import easier_test_rows, headline
-
-    echo(f"{metrics.get('classifier')}@{metrics.get('version')}: {headline(metrics)}")
-    easier = easier_test_rows(metrics, report)
-    if easier:
-        echo(f"  warning: {easier}")
-    if metrics.get("missing"):
-        echo(
-            f"  {metrics['missing']:,} of the {metrics['held_back']:,} rows held back are gone, or"
-            " now have a text that was trained on."
-        )
-    if metrics.get("unknown_labels"):
-        unknown = rows_have(metrics["unknown_labels"])
-        echo(f"  {unknown} been held back with a label that it does not know.")
-    for text in unanswered_lines(metrics):
-        echo(f"  {text}")
+    describe_headline(metrics, report, f"{metrics.get('classifier')}@{metrics.get('version')}: ")
     width = max(len("label"), *(min(len(name), 40) for name in metrics["labels"]))
     echo(f"\n{'label':{width}}  precision  recall     f1  support")
     for name, row in metrics["labels"].items():
@@ -102,11 +86,33 @@ def describe_metrics(metrics: Evaluation, report: TrainingReport) -> None:
         _describe_mistakes(confusion)
 
 
+def describe_headline(metrics: Evaluation, report: TrainingReport, before: str = "  ") -> None:
+    """The figures that say most, after what stands `before` them, and what to know of the rows.
+
+    report: of the training
+    """
+    from ..metrics import easier_test_rows, headline
+
+    echo(f"{before}{headline(metrics)}")
+    if easier := easier_test_rows(metrics, report):
+        echo(f"  warning: {easier}")
+    if metrics.get("missing"):
+        echo(
+            f"  {metrics['missing']:,} of the {metrics['held_back']:,} rows held back are gone, or"
+            " now have a text that was trained on."
+        )
+    if metrics.get("unknown_labels"):
+        unknown = rows_have(metrics["unknown_labels"])
+        echo(f"  {unknown} been held back with a label that it does not know.")
+    for why, count in (metrics.get("abstained_reasons") or {}).items():
+        echo(f"  {rows_text(count)} held back got no answer: {why}")
+
+
 def _describe_all(metrics: Evaluation) -> None:
     """Every figure of its kind, as the page lists them."""
-    from ..metrics.registry import groups_of, metrics_of
+    from ..metrics.registry import metrics_in
 
-    found = [each for each in metrics_of(groups_of(metrics)) if each.key in metrics]
+    found = metrics_in(metrics)
     positive = metrics.get("positive_label")
     about = "" if positive is None else f" (the positive label is {one_line(positive, 40)})"
     echo(f"\nAll figures{about}:")

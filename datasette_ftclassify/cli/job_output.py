@@ -5,8 +5,7 @@ from __future__ import annotations
 from itertools import groupby
 from typing import TYPE_CHECKING
 
-from ..core.errors import FtclassifyError
-from ..present.jobs import describe, money, progress_text, shows_step
+from ..present.jobs import classifier_of, describe, money, progress_text, shows_step
 from ..store.classifiers import find_by_id
 
 if TYPE_CHECKING:
@@ -26,7 +25,7 @@ def line(conn: sqlite3.Connection, job: Job) -> str:
     return line_of(conn, describe(conn, job))
 
 
-def line_of(conn: sqlite3.Connection, facts: JobFacts, find: Find | None = None) -> str:
+def line_of(conn: sqlite3.Connection, facts: JobFacts, find: Find = find_by_id) -> str:
     job = facts.job
     parts = [
         f"{job.id:4}", f"{job.kind:8}", f"{job.shown_state:11}", job.created_at,
@@ -44,15 +43,11 @@ def _figures(facts: JobFacts) -> list[str]:
     return [*parts, (job.error or "") if job.state in ("paused", "failed", "cancelled") else ""]
 
 
-def _about(conn: sqlite3.Connection, job: Job, find: Find | None) -> str:
+def _about(conn: sqlite3.Connection, job: Job, find: Find) -> str:
     from ..jobs.kinds import kind_of, named
 
-    find = find or find_by_id
-    try:
-        classifier = None if job.classifier_id is None else find(conn, job.classifier_id).title
-    except FtclassifyError:
-        classifier = None  # it is gone
-    return named(kind_of(job.kind).line, job, None, classifier)
+    classifier = classifier_of(conn, job, find)
+    return named(kind_of(job.kind).line, job, None, classifier.title if classifier else None)
 
 
 def settings_lines(job: Job) -> list[str]:

@@ -12,6 +12,7 @@ from ..core.untrusted_json import JsonObject
 from ..jobs.columns import usual_columns
 from ..jobs.load_classifier import batch_service
 from ..jobs.plan import CONCURRENCY, Plan, PredictRequest
+from ..present.writing import triggers_sentence
 from ..store.classifiers import find_classifier, find_for_table
 from ..store.jobs.state import find_unfinished
 from .confirmation import agree, asking_options, reach
@@ -39,8 +40,6 @@ from .run_job import batches_there, run_here, tell_queued
 if TYPE_CHECKING:
     import sqlite3
 
-    from ..jobs.estimates import JobEstimate
-    from ..jobs.plan import Plan, PredictRequest
     from ..jobs.stale import Answers
     from ..store.classifiers import Classifier
 
@@ -129,9 +128,11 @@ def predict(database: str, table: str, as_json: bool, **given: Any) -> None:
         found = confirm_predict(conn, plan, request, access)
         estimate = None if found is None else found.estimate
         _tell_begun(conn, plan)
-        _tell_triggers(conn, plan)
-        if found is not None:
-            _tell_unlabelled(found.unlabelled)
+        if triggers := triggers_sentence(plan.target.name, list(plan.updates.triggers(conn))):
+            say(triggers)
+        if found is not None and (fewer := found.unlabelled) is not None:
+            requests = counted(fewer.requests, "request")
+            say(f"The rows without a label alone (--unlabelled): {requests}, {fewer.price}.")
         agree(estimate, classifier, given, None if found is None else found.review)
         if answers is None:
             job = submit_plan(conn, plan, request, estimate=estimate, access=access)
@@ -190,20 +191,6 @@ def _terms(classifier: Classifier, given: Given) -> dict[str, Any]:
     if given["batch"]:
         batch_service(classifier)
     return {name: given[name] for name in ("concurrency", "limit_usd", "max_errors", "batch")}
-
-
-def _tell_triggers(conn: sqlite3.Connection, plan: Plan) -> None:
-    from ..present.writing import triggers_sentence
-
-    sentence = triggers_sentence(plan.target.name, list(plan.updates.triggers(conn)))
-    if sentence:
-        say(sentence)
-
-
-def _tell_unlabelled(estimate: JobEstimate | None) -> None:
-    if estimate is not None:
-        requests = counted(estimate.requests, "request")
-        say(f"The rows without a label alone (--unlabelled): {requests}, {estimate.price}.")
 
 
 def _tell_begun(conn: sqlite3.Connection, plan: Plan) -> None:

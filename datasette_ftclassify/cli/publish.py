@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from ..core.humanize import bytes_text
 from ..present.our_command import our_command
 from .options import database_argument, json_option
 from .output import echo, friendly, print_json, say, step_progress
@@ -71,7 +72,7 @@ def publish_copy(
 def _describe(database: str, copy: PublishedCopy) -> None:
     from ..present import publishing
 
-    after, before = publishing.size(copy.bytes_after or 0), publishing.size(copy.bytes_before)
+    after, before = bytes_text(copy.bytes_after or 0), bytes_text(copy.bytes_before)
     echo(f"Wrote {copy.path}: {after}, of {before}.")
     echo("\nIn the copy:")
     for line in publishing.stays(copy):

@@ -87,7 +87,10 @@ def sweep(database: str, as_json: bool, **given: Any) -> None:
         price = _agree(conn, found, access, given)
         jobs = submit_sweep(conn, found, price, limit_usd=given["limit_usd"], access=access)
         if given["queue"]:
-            _tell_queued(found, [job.id for job in jobs], as_json)
+            said = (
+                f"{counted(len(jobs), 'training')} queued; the same command shows what was chosen."
+            )
+            print_result(as_json, {"sweep": found.id, "jobs": [job.id for job in jobs]}, said)
             return
         for number, job in enumerate(jobs, 1):
             say(f"Training {number} of {len(jobs)}: {job.settings['name']}")
@@ -142,11 +145,6 @@ def _agree(conn: sqlite3.Connection, sweep: Sweep, access: Access, given: Given)
     refuse_errors(first.review, given["despite_findings"])
     ask(yes=given["yes"])
     return price
-
-
-def _tell_queued(sweep: Sweep, jobs: list[int], as_json: bool) -> None:
-    said = f"{counted(len(jobs), 'training')} queued; the same command shows what was chosen."
-    print_result(as_json, {"sweep": sweep.id, "jobs": jobs}, said)
 
 
 def _judge(

@@ -27,6 +27,7 @@ from ..trainers.registry import get_trainer, list_own_options
 from ..trainers.service import Service
 from .comparison import describe_comparison
 from .confirmation import ask, refuse_errors, review_lines
+from .evaluate import describe_headline
 from .options import Given
 from .output import Stopped, echo, print_json, say, step_progress, with_options
 from .run_job import again, tell_queued, watched, work_command
@@ -40,7 +41,6 @@ if TYPE_CHECKING:
     from ..jobs.train import TrainResult
     from ..jobs.train_plan import TrainEstimate
     from ..jobs.train_request import TrainRequest
-    from ..metrics.result import Evaluation
     from ..store.classifiers import Classifier
     from ..store.jobs.job import Job
     from ..trainers.access import Access
@@ -246,7 +246,7 @@ def finish_training(
         about = {"comparison": compared, "not_compared": why_not} if first else {}
         print_json({**result.to_dict(), **about})
         return
-    describe_training(result, database)
+    describe_training(result)
     if comparison is not None:
         echo()
         describe_comparison(comparison)
@@ -287,13 +287,7 @@ def train_agreed(
         queue=queue, first=first)  # fmt: skip
 
 
-def unanswered_lines(metrics: Evaluation) -> list[str]:
-    """Why rows held back got no answer, the most frequent reasons first."""
-    reasons = metrics.get("abstained_reasons") or {}
-    return [f"{rows_text(count)} held back got no answer: {why}" for why, count in reasons.items()]
-
-
-def describe_training(result: TrainResult, database: str) -> None:
+def describe_training(result: TrainResult) -> None:
     classifier, report = result.classifier, result.classifier.report
     if classifier.training_rows:
         counts = {name: n for name, n in report["rows"].items() if name != "test"}
@@ -324,21 +318,10 @@ def describe_training(result: TrainResult, database: str) -> None:
         echo(f"  {line}")
     if result.usd:
         echo(f"  {dollars(result.usd)} spent")
-    _describe_quality(result, database)
-
-
-def _describe_quality(result: TrainResult, database: str) -> None:
-    from ..metrics import easier_test_rows, headline
-
     if result.metrics is None:
         echo(f"  Not evaluated: {result.not_evaluated or 'no rows were held back.'}")
     else:
-        echo(f"  {headline(result.metrics)}")
-        easier = easier_test_rows(result.metrics, result.classifier.report)
-        if easier:
-            echo(f"  warning: {easier}")
-        for text in unanswered_lines(result.metrics):
-            echo(f"  {text}")
+        describe_headline(result.metrics, report)
     if result.local and result.metrics:
         echo("  On the same rows, on this machine:")
         for summary in result.local:

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from ..core.errors import AccessError
+from ..present.capabilities import capability_words
 from ..prompts.price_table import today
 from ..trainers.access import Access
 from ..trainers.base import Capabilities, Trainer, options_of, usual_encoder_of
@@ -69,18 +70,7 @@ def _sentence(can: Capabilities) -> str:
         "trains a model of its own" if can.trains else "prompts a model, no training",
         "costs money" if can.costs_money else "free",
         "texts leave this machine" if can.leaves_machine else "nothing leaves this machine",
-        "needs labelled rows" if can.needs_examples else "needs no labelled rows",
-        "a probability for every label" if can.scores_every_label else "labels without scores",
-    ]
-    parts += [
-        words
-        for has, words in (
-            (can.says_anything, "may answer outside the label set"),
-            (can.batch, "batches for less money"),
-            (can.trains and not can.cancels, "a training cannot be cancelled"),
-            (can.deploys, "a model answers once you have deployed it there"),
-        )
-        if has
+        *capability_words(can),
     ]
     return ", ".join(parts)
 

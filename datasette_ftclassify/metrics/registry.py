@@ -144,9 +144,14 @@ def metrics_of(groups: Set[Group]) -> Sequence[Metric]:
     return [each for each in METRICS.values() if each.groups.keys() & groups]
 
 
+def metrics_in(result: Evaluation) -> list[Metric]:
+    """The figures that an evaluation has."""
+    return [each for each in metrics_of(groups_of(result)) if each.key in result]
+
+
 def main_metrics(result: Evaluation) -> Sequence[Metric]:
     """Those that say most of an evaluation, as far as it has them, the first first."""
     groups = groups_of(result)
-    found = [(each.place(groups), each) for each in metrics_of(groups) if each.key in result]
+    found = [(each.place(groups), each) for each in metrics_in(result)]
     placed = [(place, each) for place, each in found if place is not None]
     return [each for _, each in sorted(placed, key=lambda pair: pair[0])]

@@ -8,13 +8,17 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from ..core.errors import FtclassifyError
 from ..core.humanize import dollars, duration
+from ..store.classifiers import find_by_id
 
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Iterable, Iterator
 
+    from ..store.classifiers import Classifier
     from ..store.jobs.job import Job
+    from ..store.jobs.queries import Find
 
 
 @dataclass(frozen=True)
@@ -82,6 +86,14 @@ def pace(conn: sqlite3.Connection, job: Job) -> Pace:
     return Pace(round(rate, 2), round((job.total - job.rows_done) / rate))
 
 
+def classifier_of(conn: sqlite3.Connection, job: Job, find: Find = find_by_id) -> Classifier | None:
+    """That the job used or made, while it is there."""
+    try:
+        return None if job.classifier_id is None else find(conn, job.classifier_id)
+    except FtclassifyError:
+        return None
+
+
 _UNLIKE = "unlike the training rows, so without a label"
 
 
@@ -98,14 +110,10 @@ def progress_text(job: Job, pace: Pace) -> str:
         count = (job.result or {}).get(name)
         if job.kind == "predict" and isinstance(count, int) and count > 0:
             parts.append(f"{count:,} {why}")
-    if pace.rows_per_second:
-        parts.append(f"{figure_of(pace.rows_per_second)} rows/s")
+    if rate := pace.rows_per_second:
+        parts.append(f"{rate:,.0f} rows/s" if rate >= 10 else f"{rate:.2g} rows/s")
     parts += [pace.left] if pace.left else []
     return ", ".join(parts)
-
-
-def figure_of(rate: float) -> str:
-    return f"{rate:,.0f}" if rate >= 10 else f"{rate:.2g}"
 
 
 def moment(text: str) -> datetime:

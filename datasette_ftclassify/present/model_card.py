@@ -16,7 +16,7 @@ from ..core.errors import ArtifactError
 from ..core.examples import SPLITS
 from ..core.humanize import percent
 from ..metrics.counts import confusion_cells, mistakes
-from ..metrics.registry import groups_of, main_metrics, metrics_of
+from ..metrics.registry import main_metrics, metrics_in
 from ..metrics.result import Evaluation
 from ..store.artifacts import load_parts
 from ..store.card_notes import CardNotes, card_notes
@@ -254,8 +254,8 @@ def _problem(summary: Summary) -> str | None:
 def _figures(metrics: Evaluation | None) -> list[Figure]:
     if metrics is None:
         return []
-    every = {one.key: one for one in metrics_of(groups_of(metrics)) if one.key in metrics}
-    main = {one.key: one for one in main_metrics(metrics) if one.key in every}
+    every = {one.key: one for one in metrics_in(metrics)}
+    main = {one.key: one for one in main_metrics(metrics)}
     found = []
     for one in (main | every).values():
         value = metrics.get(one.key)

@@ -83,8 +83,3 @@ def metadata(path: str) -> str:
         "The site and the model card name the source and licence of the data where the command is"
         f" given a file of Datasette's metadata, in which the database is called {Path(path).stem}."
     )
-
-
-def size(size: int) -> str:
-    """Of a file, in bytes."""
-    return f"{size / 1e6:,.1f} MB" if size >= 1e6 else f"{max(size // 1000, 1):,} kB"

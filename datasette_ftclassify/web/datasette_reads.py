@@ -90,10 +90,6 @@ async def write(
             check_tables(conn)
             return function(conn)
 
-    on_behalf = {"request": request} if request is not None and _tells(database) else {}
-    result: T = await database.execute_write_fn(run, **on_behalf)
+    tells = request is not None and "request" in signature(database.execute_write_fn).parameters
+    result: T = await database.execute_write_fn(run, **({"request": request} if tells else {}))
     return result
-
-
-def _tells(database: Database) -> bool:
-    return "request" in signature(database.execute_write_fn).parameters

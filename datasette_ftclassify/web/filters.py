@@ -47,19 +47,20 @@ class RowFilter:
         return arguments
 
 
-def carried(arguments: Mapping[str, Sequence[str]]) -> list[Pair]:
-    """The filters among the arguments of a table page, in the form with an operator.
+def carried(arguments: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
+    """The filters among the arguments of a table page, in the form with an operator, as arguments
+    of one of ours.
 
     A bare `column=value` becomes `column__exact=value`, since our pages have fields of their own
     that may be called as a column is.
     """
-    pairs = []
+    kept: dict[str, list[str]] = {}
     for name, values in arguments.items():
         if name.startswith("_") and "__" not in name:
             continue
         full = name if "__" in name else f"{name}__exact"
-        pairs += [(full, str(value)) for value in values]
-    return pairs
+        kept.setdefault(full, []).extend(map(str, values))
+    return kept
 
 
 def filter_pairs(arguments: Mapping[str, Any]) -> list[Pair]:

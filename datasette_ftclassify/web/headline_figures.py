@@ -7,7 +7,7 @@ import sqlite3
 from dataclasses import dataclass
 
 from ..core.humanize import counted
-from ..metrics.registry import Metric, groups_of, main_metrics, metrics_of
+from ..metrics.registry import Metric, main_metrics, metrics_in
 from ..metrics.result import Evaluation, Pairs, PairsSaid
 from ..store.classifiers import Classifier
 from ..store.evaluations import paired_counts
@@ -46,8 +46,7 @@ def all_figures(metrics: Evaluation) -> list[Row]:
     """Every figure that the evaluation has."""
     return [
         Row(each.name, each.text(metrics), each.interval_text(metrics), each.help)
-        for each in metrics_of(groups_of(metrics))
-        if each.key in metrics
+        for each in metrics_in(metrics)
     ]
 
 

@@ -17,10 +17,10 @@ from ..core.job_events import Figures
 from ..core.service_model import ServiceIds, checkpoints_of
 from ..core.untrusted_json import JsonObject
 from ..jobs.kinds import kind_of
+from ..present.jobs import moment
 from ..present.usage_sql import SPLIT_ROWS, split_counts, split_sql
-from ..store.classifiers import Classifier, find_by_id
+from ..store.classifiers import find_by_id
 from ..store.jobs.job import Job
-from ..store.jobs.queries import Find
 from ..store.jobs.states import ACTIONS, ACTIVE, STATES
 from ..trainers.registry import list_services
 from . import charts
@@ -44,14 +44,6 @@ _SERIES = {
         "valid_accuracy": "validation", "full_valid_mean_token_accuracy": _ALL,
     },
 }  # fmt: skip
-
-
-def classifier_of(conn: sqlite3.Connection, job: Job, find: Find = find_by_id) -> Classifier | None:
-    """That the job used or made, while it is there."""
-    try:
-        return None if job.classifier_id is None else find(conn, job.classifier_id)
-    except FtclassifyError:
-        return None
 
 
 def is_active(job: Job) -> bool:
@@ -149,8 +141,6 @@ def state_text(job: Job, served: bool, agreed: bool) -> str:
 
 def took(job: Job) -> str:
     """The duration of a job that has ended; empty for any other."""
-    from ..present.jobs import moment
-
     if is_active(job) or not job.started_at:
         return ""
     try:

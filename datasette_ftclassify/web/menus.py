@@ -141,10 +141,7 @@ def _filters(request: Any) -> dict[str, list[str]]:
     if request is None:
         return {}
     given = {name: request.args.getlist(name) for name in request.args}
-    kept: dict[str, list[str]] = {}
-    for name, value in carried(given):
-        kept.setdefault(name, []).append(value)
-    return kept | {name: v for name, v in given.items() if name.startswith(LEFT_BEHIND)}
+    return carried(given) | {name: v for name, v in given.items() if name.startswith(LEFT_BEHIND)}
 
 
 async def _classifiers(database: Database, table: str) -> tuple[bool, bool]:

@@ -287,8 +287,6 @@ def old_permission(datasette: Datasette, actor: Any, action: str, resource: Any)
 
 def new_permission(datasette: Datasette, actor: Any, action: str) -> Any:
     """The answer of Datasette 1.0's permission_resources_sql hook; None: no opinion."""
-    from datasette.permissions import PermissionSQL
-
     if action == "view-table":
         return _closed(datasette, actor)
     if action == "view-database-download":
@@ -301,15 +299,7 @@ def new_permission(datasette: Datasette, actor: Any, action: str) -> Any:
     if PERMISSIONS[action].open and not any(database is None for database, _, _ in rules):
         # Seeing a table is asked besides, so this opens nothing that was closed.
         rules.append((None, None, True))
-    if not rules:
-        return None
-    sql = (
-        "select json_extract(value, '$[0]') as parent, json_extract(value, '$[1]') as child,"
-        " json_extract(value, '$[2]') as allow, :ftclassify_reason as reason"
-        " from json_each(:ftclassify_rules)"
-    )
-    params = {"ftclassify_rules": json.dumps(rules), "ftclassify_reason": f"{PLUGIN}, {action}"}
-    return PermissionSQL(sql=sql, params=params)
+    return _as_sql(rules, "rules", f"{PLUGIN}, {action}")
 
 
 def _closed(datasette: Datasette, actor: Any) -> Any:
@@ -332,16 +322,23 @@ async def _not_downloaded(datasette: Datasette, actor: Any) -> Any:
 
 
 def _denied(places: Sequence[tuple[str, str | None]]) -> Any:
+    rules = [(database, table, False) for database, table in places]
+    return _as_sql(rules, "closed", "tells of tables that may not be seen")
+
+
+def _as_sql(rules: Sequence[Rule], name: str, reason: str) -> Any:
+    """Rules as Datasette 1.0 takes them, None without any. name: of the parameters"""
     from datasette.permissions import PermissionSQL
 
-    if not places:
+    if not rules:
         return None
     sql = (
         "select json_extract(value, '$[0]') as parent, json_extract(value, '$[1]') as child,"
-        " 0 as allow, 'tells of tables that may not be seen' as reason"
-        " from json_each(:ftclassify_closed)"
+        f" json_extract(value, '$[2]') as allow, :ftclassify_{name}_reason as reason"
+        f" from json_each(:ftclassify_{name})"
     )
-    return PermissionSQL(sql=sql, params={"ftclassify_closed": json.dumps(places)})
+    params = {f"ftclassify_{name}": json.dumps(rules), f"ftclassify_{name}_reason": reason}
+    return PermissionSQL(sql=sql, params=params)
 
 
 def actions() -> list[Any]:

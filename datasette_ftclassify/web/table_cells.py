@@ -16,6 +16,7 @@ from weakref import WeakKeyDictionary
 import markupsafe
 from datasette.app import Datasette
 from datasette.database import Database
+from datasette.utils import await_me_maybe
 
 from ..core.errors import ArtifactError, FtclassifyError
 from ..core.label_kinds import KINDS
@@ -29,6 +30,8 @@ from .datasette_reads import read
 
 Columns = Mapping[tuple[str, str], tuple[str, str]]
 """As `store.columns.our_columns` gives them."""
+
+Drawn = markupsafe.Markup | Awaitable[markupsafe.Markup | None] | None
 
 FRESH = 1.0
 """Seconds for which the columns of a database are not asked for again."""
@@ -81,30 +84,28 @@ def cell(
     column: str,
     value: Any,
     row: Any = None,
-) -> markupsafe.Markup | Awaitable[markupsafe.Markup | None] | None:
+) -> Drawn:
     """The cell as HTML; None to leave it to Datasette, as for every cell that is not ours."""
     if not database or not table or value is None or database not in datasette.databases:
         return None
     db = datasette.get_database(database)
-    known = _fresh(db)
-    if known is not None:
-        if known.get((table, column), ("", ""))[0] == "fingerprint":
+
+    def draw(columns: Columns) -> Drawn:
+        role, kind = columns.get((table, column), ("", ""))
+        if role == "fingerprint":
             return answer_ages.cell(datasette, database, table, column, value, row)
-        return _drawn(datasette, database, table, column, value, known)
+        return _drawn(datasette, database, table, column, value, role, kind)
 
     async def ask_first() -> markupsafe.Markup | None:
-        columns = await columns_of(db)
-        if columns.get((table, column), ("", ""))[0] == "fingerprint":
-            return await answer_ages.cell(datasette, database, table, column, value, row)
-        return _drawn(datasette, database, table, column, value, columns)
+        return await await_me_maybe(draw(await columns_of(db)))
 
-    return ask_first()
+    known = _fresh(db)
+    return ask_first() if known is None else draw(known)
 
 
 def _drawn(
-    datasette: Datasette, database: str, table: str, column: str, value: Any, columns: Columns
+    datasette: Datasette, database: str, table: str, column: str, value: Any, role: str, kind: str
 ) -> markupsafe.Markup | None:
-    role, kind = columns.get((table, column), ("", ""))
     if role in ("score", "known") or role.startswith(LABEL_SCORE):
         return score(value)
     if role == "logprob":

@@ -12,6 +12,7 @@ from ..core.label_kinds import MULTICLASS
 from ..core.labels import LabelSet
 from ..export import ExportFormat
 from ..jobs.stored_check import StoredCheck
+from ..present.capabilities import capability_words
 from ..prompts.price_table import PriceTable, today
 from ..prompts.prices import estimate_inference, estimate_training, load_prices
 from ..trainers.access import Access
@@ -108,7 +109,7 @@ def _offer(trainer: Trainer, choices: Choices, access: Access, check: StoredChec
         "cost": closed or _cost(trainer, model, table, check),
         "time": _time(trainer, check),
         "leaves": _leaves(trainer, access, check, missing),
-        "can": _can(trainer),
+        "can": capability_words(able),
         "encoder": usual_encoder_of(trainer),
         "until": None if closed or until is None else until.isoformat(),
         "until_stated": stated is not None,
@@ -259,21 +260,6 @@ def _leaves(
     labels = able.trains and not able.learns_here
     what = "Texts and labels of" if labels else "Texts, without labels, of"
     return f"{what} {rows} go to {to}"
-
-
-def _can(trainer: Trainer) -> list[str]:
-    able = trainer.capabilities
-    said = {
-        "needs no labelled rows": not able.needs_examples,
-        "a probability for every label": able.scores_every_label,
-        "no scores": not able.scores_every_label,
-        "may answer outside your labels": able.says_anything,
-        "answers without a network": not able.leaves_machine,
-        "cheaper answers in batches, within a day": able.batch,
-        "cannot be stopped once it has begun": not able.cancels,
-        "answers once you have deployed the model there": able.deploys,
-    }
-    return [text for text, holds in said.items() if holds]
 
 
 def _settings(trainer: Trainer, choices: Choices, model: str, access: Access) -> list[FormField]:

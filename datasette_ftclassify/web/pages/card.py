@@ -27,7 +27,6 @@ async def model_card_page(ask: PageRequest) -> Response:
     more = {
         "card": card,
         "links": {
-            "classifier": ask.url(*here),
             "source": ask.table_url(classifier.task.source),
             "markdown": ask.url(*here, "card", format="md"),
             "json": f"{ask.url(*here, 'card')}.json",

@@ -224,19 +224,12 @@ def pictures_of(ask: PageRequest, check: StoredCheck) -> Pictures:
         for name in counts
         if (pair := label_filter(check.task, keys.get(name, name)))
     }
-    lengths = {
-        unit: LengthsOnPage(found, charts.histogram(bins_of(found)))
-        for unit, found in (
-            ("characters", check.distributions["characters"]),
-            ("tokens", check.distributions["tokens"]),
-        )
-        if found
-    }
+    lengths = {}
+    for unit in ("characters", "tokens"):
+        if found := check.distributions[unit]:
+            bins = [charts.HistogramBin(b["from"], b["to"], b["count"]) for b in found["bins"]]
+            lengths[unit] = LengthsOnPage(found, charts.histogram(bins))
     return Pictures(charts.bars(counts), links, lengths)
-
-
-def bins_of(lengths: Lengths) -> list[charts.HistogramBin]:
-    return [charts.HistogramBin(b["from"], b["to"], b["count"]) for b in lengths["bins"]]
 
 
 def label_filter(task: Task, name: str) -> Pair | None:

@@ -190,7 +190,6 @@ async def _stop_following(ask: PageRequest, form: Form) -> Response:
 async def _review(ask: PageRequest, form: Form, prepared: _Prepared) -> Response:
     """The estimate, what was found and what leaves this machine, and the button that agrees to
     it."""
-    access = await access_of(ask.datasette)
     confirmation, estimate = prepared.confirmation, prepared.estimate
     limit = prepared.request.limit_usd
     if limit is None and estimate is not None:
@@ -201,8 +200,6 @@ async def _review(ask: PageRequest, form: Form, prepared: _Prepared) -> Response
         "price": None if estimate is None else estimate.price,
         "limit_usd": limit,
         "batch": prepared.request.batch,
-        "usd_per_job": access.usd_per_job,
-        "usd_per_day": access.usd_per_day,
         "spent_today": prepared.spent_today,
     }
     found = await _found(ask, form)

@@ -111,7 +111,6 @@ def _more(ask: PageRequest, classifier: Classifier, found: _Found) -> dict[str, 
         "offered": [c.title for c in found.others[:OFFERED]],
         "chosen": [c.title for c in found.chosen],
         "links": {
-            "back": ask.url("classifiers", classifier.title),
             "self": ask.url("classifiers", classifier.title, "compare"),
             "json": f"{ask.url('classifiers', classifier.title, 'compare')}.json?"
             + urlencode({"with": [c.title for c in found.chosen]}, doseq=True),

@@ -16,6 +16,7 @@ from ...jobs.agreements import agreement_to, paid_trainer
 from ...jobs.agreements import ask as ask_for
 from ...jobs.as_published import without_places
 from ...jobs.kinds import kind_of, named
+from ...present.jobs import classifier_of, describe, pace, progress_text, shows_step
 from ...present.settings import settings_list
 from ...store.classifiers import Classifier
 from ...store.jobs.job import Job
@@ -129,7 +130,7 @@ async def _shown(ask: PageRequest) -> Response:
     served = has_worker(ask.datasette)
     access = await access_of(ask.datasette)
     agreed = await ask.read(lambda conn: agreement_to(conn, job, access) is not None)
-    classifier = await ask.read(lambda conn: parts.classifier_of(conn, job))
+    classifier = await ask.read(lambda conn: classifier_of(conn, job))
     said, inside, paid = await ask.read(
         lambda conn: _page_data(conn, job, classifier, served, agreed)
     )
@@ -166,8 +167,6 @@ def _page_data(
     conn: sqlite3.Connection, job: Job, made: Classifier | None, served: bool, agreed: bool
 ) -> tuple[_ForAll, _Inside, str | None]:
     """Also the trainer that costs money, if any."""
-    from ...present.jobs import describe, progress_text, shows_step
-
     facts = describe(conn, job)
     classifier, table, kind = made.title if made else None, table_of(conn, job), kind_of(job.kind)
     step = job.step if shows_step(job) else ""
@@ -350,10 +349,8 @@ def _some(
 
 
 def _summary(conn: sqlite3.Connection, job: Job, find: Find) -> tuple[JobSummary, JobTables]:
-    from ...present.jobs import pace, progress_text
-
     kind, tables = kind_of(job.kind), tables_of_job(conn, job, find)
-    made = parts.classifier_of(conn, job, find)
+    made = classifier_of(conn, job, find)
     title = named(kind.title, job, tables.own, made.title if made else None)
     done, rows = parts.share_of(job), progress_text(job, pace(conn, job)).capitalize()
     row = JobSummary(job.id, job.kind, kind.writes_rows, job.shown_state, shortened(title, 300),

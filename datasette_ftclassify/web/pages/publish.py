@@ -13,6 +13,7 @@ from datasette.utils.asgi import Response
 
 from ...core.distribution import SERVE
 from ...core.errors import SourceError
+from ...core.humanize import bytes_text
 from ...jobs.publish import PublishedCopy, plan_copy
 from ...present import publishing
 from ...present.publish_commands import PLUGINS, copy_command, plain_name, publish_commands
@@ -65,8 +66,8 @@ async def publish_page(ask: PageRequest) -> Response:
         "goes": list(publishing.goes(copy)),
         "reveals": list(publishing.reveals(copy)),
         "sizes": {
-            "before": publishing.size(copy.bytes_before),
-            "after": None if copy.bytes_after is None else publishing.size(copy.bytes_after),
+            "before": bytes_text(copy.bytes_before),
+            "after": None if copy.bytes_after is None else bytes_text(copy.bytes_after),
         },
         "notes": await ask.read(lambda conn: card_notes(conn, classifier)),
         "longest": LONGEST,
@@ -75,7 +76,6 @@ async def publish_page(ask: PageRequest) -> Response:
         "install": shlex.join(["pip", "install", "datasette", *copy.packages]),
         "alone": copy.packages[0].startswith(SERVE),
         "links": {
-            "classifier": ask.url("classifiers", classifier.title),
             "card": ask.url("classifiers", classifier.title, "card"),
             "self": ask.url("classifiers", classifier.title, "publish"),
         },

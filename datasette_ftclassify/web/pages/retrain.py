@@ -35,13 +35,6 @@ _NOT_COUNTED = (
 )
 
 
-class _NoFields:
-    """In the place of what was chosen on a form: all is chosen already."""
-
-    def fields(self) -> list[tuple[str, str]]:
-        return []
-
-
 @page(
     "/classifiers/{name}/retrain",
     "classifier",
@@ -112,7 +105,6 @@ async def _shown(ask: PageRequest) -> Response:
         "confirmed": None if confirmation is None else confirmation.review,
         **await review_urls(ask, confirmation, classifier.task.source),
         "limits": limits_of((await access_or_why(ask.datasette))[0]),
-        "choices": _NoFields(),
         "ready": readable,
         "fixed": True,
         "local": isinstance(get_trainer(request.trainer), Learner),

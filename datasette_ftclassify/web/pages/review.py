@@ -38,6 +38,7 @@ from .check import find_check
 QUEUE_ROWS = Range(1, MOST_ROWS, whole=True)
 PEOPLE = Range(1, MOST_PEOPLE, whole=True)
 _MOST_QUEUES = 50
+_KIND = ("name", "title", "help", "rows", "classifiers")
 _FORM = (
     "queue", "rows", "people", "classifier", "other", "check", "learnt", "text", "label",
     "delimiter", "markup", "merge_variants",
@@ -142,16 +143,7 @@ async def _form(ask: PageRequest) -> Response:
         "database": ask.database,
         "table": table,
         "queues": [replace(queue, url=ask.url("jobs", queue.job, "review")) for queue in queues],
-        "kinds": [
-            {
-                "name": q.name,
-                "title": q.title,
-                "help": q.help,
-                "rows": q.rows,
-                "classifiers": q.classifiers,
-            }
-            for q in QUEUES.values()
-        ],
+        "kinds": [{name: getattr(queue, name) for name in _KIND} for queue in QUEUES.values()],
         "classifiers": [one for one in learnt if one["title"] in access],
         "problem": ask.refusal,
     }

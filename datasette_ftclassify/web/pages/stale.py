@@ -84,7 +84,9 @@ async def stale_page(ask: PageRequest) -> Response:
     by = (one.classifier for one in every)
     visible = {one.id for one in await seen_classifiers(*ask.visitor, by)}
     seen = [one for one in every if one.classifier.id in visible]
-    age = _age(ask.argument("age"))
+    age: Age | None = ask.argument("age") or None
+    if age is not None and age not in STALE:
+        raise FtclassifyError(f"The age is one of {', '.join(AGES_TEXT)}, not {age}.")
     chosen = _chosen(seen, ask.argument("column"))
     after = ask.argument("after")
     place = read_json(after, "place") if after else None
@@ -104,12 +106,6 @@ async def stale_page(ask: PageRequest) -> Response:
         },
     }
     return await show(ask, data, more=more)
-
-
-def _age(text: str) -> Age | None:
-    if text and text not in STALE:
-        raise FtclassifyError(f"The age is one of {', '.join(AGES_TEXT)}, not {text}.")
-    return text or None
 
 
 def _chosen(answers: list[Answers], column: str) -> Answers | None:

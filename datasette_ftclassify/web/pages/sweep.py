@@ -28,7 +28,7 @@ from ...trainers.access import Access
 from ..background_reads import bring_up_to_date, read_aside, require_file, write_aside
 from ..classifier_names import require_may_replace
 from ..finding_links import review_urls
-from ..form_fields import number, whole
+from ..form_fields import number, one, whole
 from ..lifespan import wake
 from ..operator_settings import access_of
 from ..page_request import PageRequest
@@ -53,7 +53,7 @@ class _Asked:
 
     @classmethod
     def read(cls, table: str, fields: Mapping[str, Any]) -> _Asked:
-        said = {name: str(_first(fields.get(name)) or "") for name in OWN}
+        said = {name: one(fields.get(name)) for name in OWN}
         lines = fields.get("variants")
         if isinstance(lines, list):  # a JSON body may have a list of variants
             said["variants"] = "\n".join(map(str, lines))
@@ -74,10 +74,6 @@ class _Asked:
         own = [(name, getattr(self, name)) for name in ("variants", "seeds", "limit_usd")]
         others = [pair for pair in self.choices.fields() if pair[0] not in OWN or pair[0] == "name"]
         return [*others, *((name, value) for name, value in own if value)]
-
-
-def _first(value: Any) -> Any:
-    return value[0] if isinstance(value, list) and value else value
 
 
 @page("/sweep", "table", "ftclassify_sweep.html", reads=TRAIN, writes=TRAIN)

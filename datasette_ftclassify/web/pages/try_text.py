@@ -23,7 +23,7 @@ from ...jobs.ask import ask_text, estimate_text, kept_answer, text_of
 from ...jobs.estimates import JobEstimate
 from ...jobs.load_classifier import may_measure_known, service_of
 from ...present.known import known_sentence
-from ...sql.classifier import AnswerJson, identity_of
+from ...sql.classifier import AnswerJson
 from ...sql.functions import explained_json
 from ...sql.remote_classifier import described_answer
 from ...store.classifiers import Classifier
@@ -94,7 +94,7 @@ async def try_page(ask: PageRequest) -> Response:
     if len(text) > MAX_TEXT:
         raise FtclassifyError(f"The text has more than {MAX_TEXT:,} characters: try a shorter one.")
     outcome = _Outcome()
-    if text and not _is_asked(classifier):
+    if text and service_of(classifier) is None:
         outcome = _Outcome(
             await ask.read(lambda conn: explained_json(conn, text, classifier.title))
         )
@@ -161,7 +161,10 @@ async def _of_service(ask: PageRequest, classifier: Classifier, text: str) -> _O
     except FtclassifyError as error:
         if ask.method == "POST":
             raise
-        return _Outcome({"error": str(error), **identity_of(classifier)})
+        said = str(error)
+        return _Outcome(
+            {"error": said, "classifier": classifier.name, "version": classifier.version}
+        )
     if ask.method != "POST":
         return _Outcome(estimate=estimate)
     if (problem := _not_agreed(ask, estimate)) is not None:
@@ -217,11 +220,6 @@ def _visitor(ask: PageRequest) -> str:
         return seen[-proxies][:_LONGEST_ADDRESS]
     client = ask.request.scope.get("client")
     return str(client[0]) if client else ""
-
-
-def _is_asked(classifier: Classifier) -> bool:
-    """Whether its model is at a service. Raises TrainingError when its trainer is not here."""
-    return service_of(classifier) is not None
 
 
 class LabelScore(TypedDict):

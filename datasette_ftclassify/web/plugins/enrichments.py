@@ -101,9 +101,7 @@ class ApplyClassifier(Enrichment):  # type: ignore[misc,unused-ignore]
                 f"A classifier is applied to rows that are chosen by filters of columns, not by "
                 f"{', '.join(unfollowed)}: take that away on the table's page, and choose again."
             )
-        filters: dict[str, list[str]] = {}
-        for name, value in carried(arguments):
-            filters.setdefault(name, []).append(value)
+        filters = carried(arguments)
         fields = {name: config.get(name) for name in FIELDS}
         rows = "filter" if filters else "all"
         answer = await call_page(
