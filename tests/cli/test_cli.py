@@ -114,18 +114,8 @@ def test_multilabel_by_a_delimiter(town: Path):
             "update messages set tags = topic || case when message like '%street%'"
             " then ' + street' else '' end"
         )
-    metrics = run_json(
-        "train",
-        town,
-        "messages",
-        "--text",
-        "message",
-        "--label",
-        "tags",
-        "--delimiter",
-        "+",
-        "--no-curve",
-    )["metrics"]
+    task = ("--text", "message", "--label", "tags", "--delimiter", "+")
+    metrics = run_json("train", town, "messages", *task, "--no-curve")["metrics"]
     assert {"micro_f1", "macro_f1", "subset_accuracy"} <= set(metrics)
     assert "accuracy" not in metrics
     assert "street" in metrics["labels"]

@@ -256,22 +256,6 @@ async def test_rename_default_and_delete(trained: Path, how: Any):
     assert (await get(ds, urgent)).status_code == 404
 
 
-async def test_only_who_may_changes_it(trained: Path):
-    for visitor in (None, "ann"):
-        refused = await send(serve(trained), CARD, {"action": "delete"}, visitor)
-        assert refused.status_code == 403
-        assert "ftclassify-delete" in refused.json()["error"]
-    with closing(connect(trained)) as conn:
-        count = conn.execute("select count(*) from _ftclassify_classifiers").fetchone()
-        assert count == (3,)
-
-
-async def test_nothing_is_told_of_what_may_not_be_seen(trained: Path):
-    missing = await Datasette([str(trained)]).client.get(f"{CARD}ish.json")
-    assert missing.status_code == 404
-    assert "topics" not in missing.json()["error"]
-
-
 async def test_a_strangers_figures_do_not_take_the_page_down(trained: Path):
     with sqlite3.connect(trained) as conn:
         for damage in (

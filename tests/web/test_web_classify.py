@@ -37,12 +37,6 @@ from datasette_ftclassify.store.jobs.state import get_job
 from datasette_ftclassify.trainers.access import Access
 from datasette_ftclassify.web.pages.classify import result_url
 
-
-def predictions(conn: sqlite3.Connection) -> list[Job]:
-    """The jobs that this page may have queued."""
-    return [job for job in list_jobs(conn) if job.kind == "predict"]
-
-
 # What it offers
 
 
@@ -199,7 +193,7 @@ async def test_columns_that_are_there_are_not_overwritten_unasked(
     assert "already has a column topics_label" in response.text
     assert 'name="overwrite"' in response.text
     assert 'value="0.25"' in response.text
-    assert not predictions(conn)
+    assert not list_jobs(conn, "predict")
     job = visitor.job(await visitor.post(**given, overwrite="1"))
     assert job.state == "finished"
     assert value(conn, "select count(*) from messages where topics_label = 'mine'") == 0
@@ -251,7 +245,7 @@ async def test_what_cannot_work_is_said_at_once(
         response = await send(**{"classifier": "topics", **fields})
         assert response.status_code == 400
         assert said in html.unescape(response.text)
-    assert not predictions(conn)
+    assert not list_jobs(conn, "predict")
 
 
 async def test_nothing_typed_is_lost(trained: Path):
@@ -278,7 +272,7 @@ async def test_a_view_is_explained(trained: Path, conn: sqlite3.Connection):
     assert "from &#34;recent&#34;" in page.text
     response = await visitor.post("recent", classifier="topics")
     assert response.status_code == 400
-    assert not predictions(conn)
+    assert not list_jobs(conn, "predict")
 
 
 async def test_an_immutable_file_is_explained(trained: Path):
@@ -320,7 +314,7 @@ async def test_who_may(
     response = await visitor.post_json(classifier="topics")
     assert response.status_code == (200 if starts == 302 else starts)
     assert (await visitor.post(classifier="topics")).status_code == starts
-    assert bool(predictions(conn)) == (starts == 302)
+    assert bool(list_jobs(conn, "predict")) == (starts == 302)
 
 
 async def test_a_classifier_of_a_table_that_may_not_be_seen(
@@ -346,7 +340,7 @@ async def test_as_json(trained: Path, conn: sqlite3.Connection):
     visitor = Visitor(trained)
     response = await visitor.post_json(classifier="topics", rows="unlabelled", prefix="ai")
     data = response.json()
-    (job,) = predictions(conn)
+    (job,) = list_jobs(conn, "predict")
     assert data == {"ok": True, "job": job.id, "url": f"/town/-/ftclassify/jobs/{job.id}"}
     assert visitor.run(job.id).done == 69
     refused = await visitor.post_json(classifier="topics", min_score=3)
@@ -392,7 +386,7 @@ def test_without_a_least_score_every_row_gets_a_label(conn: sqlite3.Connection):
     result = predict_rows(conn, topics, "messages")
     assert result.abstained is None
     assert "abstained" not in result.to_dict()
-    assert "threshold" not in predictions(conn)[0].settings
+    assert "threshold" not in list_jobs(conn, "predict")[0].settings
 
 
 @pytest.mark.parametrize("threshold", [-0.1, 1.1, float("nan"), "0.5"])
@@ -453,13 +447,13 @@ async def test_the_cost_is_shown_and_agreed_to(paid: tuple[OpenAIServer, Path]):
     assert "$5.00" in page.text
     assert 'name="prefix" value="ai"' in page.text
     with closing(connect(path)) as conn:
-        assert not predictions(conn)
+        assert not list_jobs(conn, "predict")
     back = await visitor.post("reports", **fields, action="change")
     assert 'name="prefix" maxlength="200" value="ai"' in back.text
     response = await visitor.post("reports", **fields, confirm="1", limit_usd="0.02")
     assert response.status_code == 302
     with closing(connect(path)) as conn:
-        (queued,) = predictions(conn)
+        (queued,) = list_jobs(conn, "predict")
         assert queued.estimate is not None
         assert queued.estimate["limit_usd"] == 0.02
         assert queued.estimate["concurrency"] == 4
@@ -494,7 +488,7 @@ async def test_spending_needs_a_permission_and_limits(paid: tuple[OpenAIServer, 
     assert refused.status_code == 400
     assert "usd_per_job" in refused.text
     with closing(connect(path)) as conn:
-        assert not predictions(conn)
+        assert not list_jobs(conn, "predict")
 
 
 async def test_without_a_key_or_a_price(paid: tuple[OpenAIServer, Path], tmp_path: Path):
@@ -576,7 +570,7 @@ async def test_what_cannot_be_followed(trained: Path, conn: sqlite3.Connection):
     assert response.json()["ok"]  # which is new is known by the fingerprints
     response = await visitor.post_json(**asked, rows="unlabelled")
     assert "only where all rows" in response.json()["error"]
-    assert len(predictions(conn)) == 1
+    assert len(list_jobs(conn, "predict")) == 1
 
 
 async def test_who_may_not_write_may_not_stop_it(trained: Path):

@@ -99,18 +99,6 @@ async def test_filters_leave_rows_out(town: Path):
     assert 0 < some.text.count("\n") < every.text.count("\n") / 2
 
 
-@pytest.mark.parametrize(("who", "status"), [(None, 403), ("bob", 403), ("ann", 200)])
-async def test_who_may(town: Path, who: str | None, status: int):
-    datasette = serve(town, grants=TRAIN)
-    for path in (page(), download(), page(manifest="train")):
-        assert (await get(datasette, path, who)).status_code == status
-
-
-async def test_a_table_that_may_not_be_seen_is_not_exported(town: Path):
-    datasette = serve(town, grants=TRAIN, tables={"messages": {"allow": {"id": "bob"}}})
-    assert (await get(datasette, download(), "ann")).status_code in (403, 404)
-
-
 async def test_who_asks_for_the_head_alone_gets_no_rows(town: Path):
     datasette = serve(town, grants=TRAIN)
     jar = cookies(datasette, "ann")

@@ -97,13 +97,6 @@ async def test_the_page_says_whether_new_rows_are_followed(town: Path):
     assert "are not classified now" in (await visitor.get("the notes")).text
 
 
-async def test_who_may_not_predict_sees_no_texts(town: Path):
-    visitor = Visitor(town, "ann")
-    asked = visitor.url("the notes").replace("/classify?", "/stale?")
-    response = await visitor.datasette.client.get(asked, cookies=visitor.cookies)
-    assert response.status_code == 403
-
-
 @pytest.mark.parametrize(
     "query", [{"age": "old"}, {"column": "nope"}, {"after": "{"}, {"after": "3"}]
 )
