@@ -11,8 +11,8 @@ from ..core.errors import FtclassifyError, ReviewError
 from ..core.humanize import counted, percent, rows_text, score
 from ..store.change_batches import last_of_queue
 from ..store.jobs.state import get_job
-from .options import database_argument, json_option, open_database
-from .output import echo, friendly, one_line, print_json
+from .options import database_argument, json_command, open_database
+from .output import echo, one_line, print_json
 from .review import by_place, person_called
 
 if TYPE_CHECKING:
@@ -40,8 +40,7 @@ _SHOWN = 100
 @click.option("--undo", "batch", type=int, metavar="N", help="Undo what --accept wrote as N.")
 @click.option("--note", default="", help="Kept with what --decide changes.")
 @click.option("--as", "person", metavar="NAME", help="Who decides; else your user name.")
-@json_option
-@friendly
+@json_command
 def agreement(
     database: str,
     job_id: int | None,

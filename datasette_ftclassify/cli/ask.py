@@ -13,8 +13,8 @@ from ..jobs.load_classifier import may_measure_known, service_of
 from ..store.classifiers import find_classifier
 from ..store.minimum_scores import find_minimum
 from .confirmation import agree, asking_options, reach
-from .options import Given, database_argument, json_option, open_database
-from .output import echo, friendly, print_json, say
+from .options import Given, database_argument, json_command, open_database
+from .output import echo, print_json, say
 
 if TYPE_CHECKING:
     import sqlite3
@@ -38,8 +38,7 @@ MOST_LABELS = 10
     help="A column that the classifier reads, in place of TEXT; repeat for more.",
 )
 @asking_options
-@json_option
-@friendly
+@json_command
 def ask(database: str, classifier: str, text: str | None, as_json: bool, **given: Any) -> None:
     """Ask a classifier about one text, or about standard input where TEXT is -.
 

@@ -12,7 +12,7 @@ from datasette.utils import BadMetadataError, parse_metadata
 
 from ..store.card_notes import card_notes, keep_notes
 from ..store.classifiers import find_classifier
-from .options import database_argument, json_option, open_database
+from .options import database_argument, json_command, open_database
 from .output import echo, friendly, print_json, print_result
 
 metadata_option = click.option(
@@ -71,8 +71,7 @@ def _block(data: Any, name: str) -> dict[str, Any]:
 @click.argument("name")
 @click.option("--intended-use", metavar="TEXT", help="What the classifier is for.")
 @click.option("--limits", metavar="TEXT", help="What it is not for, and where it fails.")
-@json_option
-@friendly
+@json_command
 def describe(
     database: str, name: str, intended_use: str | None, limits: str | None, as_json: bool
 ) -> None:

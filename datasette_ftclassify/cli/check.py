@@ -18,14 +18,14 @@ from ..store.columns import predicted_columns
 from ..trainers.registry import get_trainer
 from .options import (
     Given,
-    json_option,
+    json_command,
     open_database,
     plan_from,
     plan_options,
     task_from,
     task_options,
 )
-from .output import echo, friendly, one_line, print_json, say, step_progress
+from .output import echo, one_line, print_json, say, step_progress
 from .train_steps import train_words
 
 _COLOURS = {"error": "red", "warning": "yellow", "info": "cyan"}
@@ -49,8 +49,7 @@ _OPTIONS = {
 @click.option("--sample", default=5, show_default=True, help="Number of random examples to show.")
 @click.option("--quick", is_flag=True, help="Leave out the search for label errors and leaks.")
 @plan_options
-@json_option
-@friendly
+@json_command
 def check(database: str, as_json: bool, **given: Any) -> None:
     """Check a labelled table for problems before training on it.
 

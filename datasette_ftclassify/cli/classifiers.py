@@ -22,9 +22,9 @@ from .confirmation import confirm
 from .drift import drift
 from .evaluate import describe_metrics
 from .jobs import cancel_at_service
-from .options import base_url_option, database_argument, json_option, open_database
+from .options import base_url_option, database_argument, json_command, open_database
 from .other import other
-from .output import echo, friendly, print_json, print_result, say
+from .output import echo, print_json, print_result, say
 from .train_steps import access_for
 
 if TYPE_CHECKING:
@@ -43,8 +43,7 @@ classifiers.add_command(other)
 
 @classifiers.command("list")
 @database_argument
-@json_option
-@friendly
+@json_command
 def list_command(database: str, as_json: bool) -> None:
     """List all classifiers and their versions."""
     from ..store.damaged import damaged_classifiers
@@ -118,8 +117,7 @@ def _stops(day: str | None) -> str:
 @classifiers.command()
 @database_argument
 @click.argument("name", required=False)
-@json_option
-@friendly
+@json_command
 def show(database: str, name: str | None, as_json: bool) -> None:
     """Show one classifier: task, training, figures, and the SQL to use it."""
     from ..jobs.remote.models import service_facts
@@ -191,8 +189,7 @@ def _describe_service(facts: ServiceFacts) -> None:
 @classifiers.command()
 @database_argument
 @click.argument("names", nargs=-1, required=True)
-@json_option
-@friendly
+@json_command
 def compare(database: str, names: tuple[str, ...], as_json: bool) -> None:
     """Compare classifiers on the test rows that were held back from all of them.
 
@@ -221,8 +218,7 @@ def compare(database: str, names: tuple[str, ...], as_json: bool) -> None:
 @database_argument
 @click.argument("old")
 @click.argument("new")
-@json_option
-@friendly
+@json_command
 def rename(database: str, old: str, new: str, as_json: bool) -> None:
     """Rename a classifier, with all its versions.
 
@@ -237,8 +233,7 @@ def rename(database: str, old: str, new: str, as_json: bool) -> None:
 @classifiers.command("remove-alias")
 @database_argument
 @click.argument("alias")
-@json_option
-@friendly
+@json_command
 def remove_alias_command(database: str, alias: str, as_json: bool) -> None:
     """Remove an earlier name of a classifier, which queries may still use."""
     with open_database(database) as conn:
@@ -249,8 +244,7 @@ def remove_alias_command(database: str, alias: str, as_json: bool) -> None:
 @classifiers.command("default")
 @database_argument
 @click.argument("name")
-@json_option
-@friendly
+@json_command
 def default_command(database: str, name: str, as_json: bool) -> None:
     """Make a classifier the one that the SQL functions use without a name."""
     with open_database(database) as conn:
@@ -261,8 +255,7 @@ def default_command(database: str, name: str, as_json: bool) -> None:
 @classifiers.command("use")
 @database_argument
 @click.argument("name", metavar="NAME@VERSION")
-@json_option
-@friendly
+@json_command
 def use_command(database: str, name: str, as_json: bool) -> None:
     """Use a version: its classifier's name stands for it, whatever later ones there are."""
     from ..store.used_version import use_version
@@ -278,8 +271,7 @@ def use_command(database: str, name: str, as_json: bool) -> None:
 @database_argument
 @click.argument("name")
 @click.argument("step", type=int)
-@json_option
-@friendly
+@json_command
 def checkpoint(database: str, name: str, step: int, as_json: bool) -> None:
     """Use the model as it was at a STEP of its training, as a new version.
 
@@ -307,8 +299,7 @@ def checkpoint(database: str, name: str, step: int, as_json: bool) -> None:
     "--at-service", is_flag=True, help="Delete the model and its files at the service as well."
 )
 @base_url_option
-@json_option
-@friendly
+@json_command
 def delete(
     database: str,
     name: str,

@@ -8,14 +8,14 @@ from pathlib import Path
 
 import click
 
-from .output import friendly, print_result, say, step_progress
+from .options import json_command
+from .output import print_result, say, step_progress
 
 
 @click.command()
 @click.argument("path", default="ftclassify-demo.db", type=click.Path(dir_okay=False))
 @click.option("--overwrite", is_flag=True, help="Replace the file if it is there.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
-@friendly
+@json_command
 def demo(path: str, overwrite: bool, as_json: bool) -> None:
     """Make a small example database, and check, train and predict on it.
 

@@ -10,8 +10,8 @@ from ..core.humanize import key_list, percent, score
 from ..core.splits import SplitPlan
 from ..present.our_command import our_command
 from ..store.classifiers import find_classifier
-from .options import database_argument, json_option, open_database, param_option, where_option
-from .output import echo, friendly, one_line, print_json, say
+from .options import database_argument, json_command, open_database, param_option, where_option
+from .output import echo, one_line, print_json, say
 from .train_steps import train_words
 
 if TYPE_CHECKING:
@@ -25,8 +25,7 @@ if TYPE_CHECKING:
 @click.argument("name", required=False)
 @where_option
 @param_option
-@json_option
-@friendly
+@json_command
 def drift(
     database: str,
     name: str | None,

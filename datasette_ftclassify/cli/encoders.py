@@ -9,7 +9,7 @@ import click
 from ..core.errors import TrainingError
 from ..core.humanize import bytes_text, counted
 from .confirmation import confirm
-from .options import json_option
+from .options import json_command
 from .output import echo, friendly, print_json, say
 
 
@@ -19,8 +19,7 @@ def encoders() -> None:
 
 
 @encoders.command("list")
-@json_option
-@friendly
+@json_command
 def list_command(as_json: bool) -> None:
     """Encoders, and how many vectors of texts are stored for each."""
     from ..trainers.encoders.known import encoders_here
@@ -53,8 +52,7 @@ def list_command(as_json: bool) -> None:
 
 @encoders.command("add")
 @click.argument("name")
-@json_option
-@friendly
+@json_command
 def add(name: str, as_json: bool) -> None:
     """Let classifiers use the encoder NAME on this machine: a folder, or an installed package."""
     from ..trainers.encoders.known import use_encoder

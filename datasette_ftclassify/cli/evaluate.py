@@ -9,8 +9,8 @@ import click
 from ..core.humanize import rows_have, rows_text
 from ..store.classifiers import find_classifier
 from .confirmation import agree, asking_options, reach
-from .options import database_argument, despite_option, json_option, open_database, queue_option
-from .output import echo, friendly, one_line, print_json, say
+from .options import database_argument, despite_option, json_command, open_database, queue_option
+from .output import echo, one_line, print_json, say
 from .run_job import run_here, tell_queued
 
 if TYPE_CHECKING:
@@ -24,8 +24,7 @@ if TYPE_CHECKING:
 @asking_options
 @despite_option
 @queue_option
-@json_option
-@friendly
+@json_command
 def evaluate(database: str, name: str | None, as_json: bool, **given: Any) -> None:
     """Evaluate a classifier on the test rows that were held back when it was trained.
 

@@ -9,7 +9,7 @@ import click
 from ..export import ExportFormat
 from ..prompts.tokenizer import tokenizer_for
 from .options import (
-    json_option,
+    json_command,
     open_database,
     plan_from,
     plan_options,
@@ -17,7 +17,7 @@ from .options import (
     task_options,
     unescape,
 )
-from .output import echo, friendly, print_json, row_progress, say
+from .output import echo, print_json, row_progress, say
 
 
 @click.command()
@@ -54,8 +54,7 @@ from .output import echo, friendly, print_json, row_progress, say
 )
 @click.option("--overwrite", is_flag=True, help="Replace files of an earlier export.")
 @plan_options
-@json_option
-@friendly
+@json_command
 def export(database: str, as_json: bool, **given: Any) -> None:
     """Write fine-tuning files, one for each split, each with a manifest.
 

@@ -21,8 +21,8 @@ from ..store.jobs.remote_cancel import is_ending
 from ..store.jobs.state import get_job
 from ..trainers.access import Access
 from .job_output import event_lines, line, line_of, settings_lines
-from .options import database_argument, json_option, open_database, usd_option
-from .output import StepProgress, echo, friendly, print_json, print_json_list, say, step_progress
+from .options import database_argument, json_command, open_database, usd_option
+from .output import StepProgress, echo, print_json, print_json_list, say, step_progress
 from .run_job import LOOK_EVERY, now_line, watched, work_command
 
 _PATIENCE = 5.0
@@ -43,8 +43,7 @@ def jobs() -> None:
 
 @jobs.command("list")
 @database_argument
-@json_option
-@friendly
+@json_command
 def list_command(database: str, as_json: bool) -> None:
     """List all jobs, newest first."""
     from ..store.jobs.queries import MOST_JOBS, newest_brief, newest_jobs, remembered
@@ -67,8 +66,7 @@ def list_command(database: str, as_json: bool) -> None:
 @jobs.command()
 @database_argument
 @click.argument("job_id", metavar="ID", type=int)
-@json_option
-@friendly
+@json_command
 def show(database: str, job_id: int, as_json: bool) -> None:
     """Show one job: what it did and cost, and its events."""
     with open_database(database) as conn:
@@ -86,8 +84,7 @@ def show(database: str, job_id: int, as_json: bool) -> None:
 @jobs.command()
 @database_argument
 @click.argument("job_id", metavar="ID", type=int)
-@json_option
-@friendly
+@json_command
 def follow(database: str, job_id: int, as_json: bool) -> None:
     """Show the progress of a job until it has ended.
 
@@ -166,8 +163,7 @@ def _asking(action: str, text: str) -> click.Command:
     @database_argument
     @click.argument("job_id", metavar="ID", type=int)
     @usd_option("Spending limit of the job.", hidden=not limits)
-    @json_option
-    @friendly
+    @json_command
     def ask(database: str, job_id: int, limit_usd: float | None, as_json: bool) -> None:
         from ..jobs.agreements import ask as ask_for
         from ..trainers.configuration import read_access
@@ -227,8 +223,7 @@ for _wish, _text in (
     help="Address of a server that speaks OpenAI's protocol. [OPENAI_BASE_URL, or OpenAI]",
 )
 @usd_option("Spending limit of each job. [FTCLASSIFY_USD_PER_JOB]")
-@json_option
-@friendly
+@json_command
 def work(
     database: str, wait: bool, base_url: str | None, limit_usd: float | None, as_json: bool
 ) -> None:

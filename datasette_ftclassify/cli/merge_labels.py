@@ -13,8 +13,8 @@ from ..core.errors import ReviewError
 from ..core.humanize import rows_text
 from ..store.change_batches import list_batches
 from .confirmation import confirm
-from .options import Given, database_argument, json_option, open_database, task_of
-from .output import echo, friendly, print_json, print_result
+from .options import Given, database_argument, json_command, open_database, task_of
+from .output import echo, print_json, print_result
 from .review import person_called
 
 if TYPE_CHECKING:
@@ -36,8 +36,7 @@ if TYPE_CHECKING:
 @click.option("--undo", "batch", type=int, metavar="N", help="Undo the merge with that number.")
 @click.option("--as", "person", metavar="NAME", help="Who merges; else your user name.")
 @click.option("--yes", is_flag=True, help="Change it without asking.")
-@json_option
-@friendly
+@json_command
 def merge_labels(
     database: str,
     table: str,

@@ -14,13 +14,13 @@ from .classifiers import classifiers
 from .options import (
     Given,
     database_argument,
-    json_option,
+    json_command,
     number_option,
     open_database,
     strength_option,
     wrong_option,
 )
-from .output import echo, friendly, print_json
+from .output import echo, print_json
 
 if TYPE_CHECKING:
     from ..jobs.minimum_scores import MinimumChoice, Promises, Tested
@@ -48,8 +48,7 @@ if TYPE_CHECKING:
 )
 @click.option("--none", "no_minimum", is_flag=True, help="Give every answer again.")
 @click.option("--label", metavar="LABEL", help="Show what can be promised of these answers alone.")
-@json_option
-@friendly
+@json_command
 def minimum_command(database: str, name: str | None, as_json: bool, **given: Any) -> None:
     """Choose from which score a classifier answers, or see what each choice would give.
 

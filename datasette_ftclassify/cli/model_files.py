@@ -9,8 +9,8 @@ import click
 from ..core.errors import SourceError
 from ..store.classifiers import find_classifier
 from .card import metadata_option, origin_in
-from .options import database_argument, json_option, open_database
-from .output import echo, friendly, print_json, print_result, say
+from .options import database_argument, json_command, open_database
+from .output import echo, print_json, print_result, say
 
 _name_option = click.option("--name", "new_name", help="Name of the classifier there. [its own]")
 
@@ -20,8 +20,7 @@ _name_option = click.option("--name", "new_name", help="Name of the classifier t
 @click.argument("name")
 @click.argument("folder", type=click.Path(file_okay=False))
 @metadata_option
-@json_option
-@friendly
+@json_command
 def export_model(
     database: str, name: str, folder: str, metadata: str | None, as_json: bool
 ) -> None:
@@ -52,8 +51,7 @@ def export_model(
 @database_argument
 @click.argument("folder", type=click.Path())
 @_name_option
-@json_option
-@friendly
+@json_command
 def import_model(database: str, folder: str, new_name: str | None, as_json: bool) -> None:
     """Store the classifier of a FOLDER that export-model wrote, as the next version of its name.
 
@@ -72,8 +70,7 @@ def import_model(database: str, folder: str, new_name: str | None, as_json: bool
 @click.argument("name")
 @click.argument("other", type=click.Path(exists=True, dir_okay=False))
 @_name_option
-@json_option
-@friendly
+@json_command
 def copy(database: str, name: str, other: str, new_name: str | None, as_json: bool) -> None:
     """Copy a classifier into an OTHER database, as the next version of its name there: from
     development to production. Into its own database with another --name alone.

@@ -11,11 +11,10 @@ from ..store.classifiers import find_classifier
 from .options import (
     TrainingCommand,
     database_argument,
-    json_option,
+    json_command,
     open_database,
     training_options,
 )
-from .output import friendly
 from .train_steps import access_for, options_from, request_with, train_agreed
 
 
@@ -30,8 +29,7 @@ from .train_steps import access_for, options_from, request_with, train_agreed
     help="Also train on unlabelled rows, with the labels that NAME predicted for them.",
 )
 @training_options
-@json_option
-@friendly
+@json_command
 def move(database: str, name: str, as_json: bool, **given: Any) -> None:
     """Train a classifier again with another trainer, on the same rows, and compare the two.
 

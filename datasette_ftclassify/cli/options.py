@@ -24,6 +24,7 @@ from ..store.classifiers import find_classifier
 from ..store.tables import open_database as opened
 from ..trainers.options import DECLARED, Kind, Option
 from ..trainers.registry import list_own_options
+from .output import friendly
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -34,6 +35,11 @@ database_argument = click.argument("database", metavar="DB", type=click.Path(dir
 json_option = click.option(
     "--json", "as_json", is_flag=True, help="One JSON object on standard output."
 )
+
+
+def json_command(command: Command) -> Command:
+    """A command with --json, whose errors are a line as `friendly` says them."""
+    return json_option(friendly(command))
 
 
 queue_option = click.option(

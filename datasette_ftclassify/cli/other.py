@@ -16,13 +16,13 @@ from .confirmation import confirm
 from .options import (
     Given,
     database_argument,
-    json_option,
+    json_command,
     number_option,
     open_database,
     param_option,
     where_option,
 )
-from .output import echo, friendly, one_line, print_json, say
+from .output import echo, one_line, print_json, say
 from .train_steps import access_for, finish_training
 
 if TYPE_CHECKING:
@@ -56,8 +56,7 @@ ROWS = Range(1, 1_000, whole=True)
 @click.option("--label", default="other", show_default=True, help="The name of the class.")
 @click.option("--preview", is_flag=True, help="Show what it would do, and train nothing.")
 @click.option("--yes", is_flag=True, help="Train without asking.")
-@json_option
-@friendly
+@json_command
 def other(
     database: str,
     name: str | None,

@@ -22,7 +22,7 @@ from .options import (
     columns_from,
     database_argument,
     despite_option,
-    json_option,
+    json_command,
     known_option,
     min_known_option,
     min_score_option,
@@ -34,7 +34,7 @@ from .options import (
     where_option,
     wrong_option,
 )
-from .output import echo, friendly, print_json, say
+from .output import echo, print_json, say
 from .run_job import batches_there, run_here, tell_queued
 
 if TYPE_CHECKING:
@@ -92,8 +92,7 @@ if TYPE_CHECKING:
 @asking_options
 @despite_option
 @queue_option
-@json_option
-@friendly
+@json_command
 def predict(database: str, table: str, as_json: bool, **given: Any) -> None:
     """Classify the rows of a table into new columns.
 

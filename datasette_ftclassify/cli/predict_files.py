@@ -13,13 +13,13 @@ from ..core.numbers import Range
 from .options import (
     column_options,
     columns_from,
-    json_option,
+    json_command,
     known_option,
     min_known_option,
     min_score_option,
     number_option,
 )
-from .output import echo, friendly, one_line, print_json, row_progress, say
+from .output import echo, one_line, print_json, row_progress, say
 from .predict import describe_counts
 
 if TYPE_CHECKING:
@@ -55,8 +55,7 @@ _WORKERS = Range(1, 512, whole=True)
 @click.option(
     "--address", metavar="URL", help="Of the cluster of Dask or Spark. [one on this machine]"
 )
-@json_option
-@friendly
+@json_command
 def predict_files(
     model: str, files: tuple[str, ...], out: Path, as_json: bool, **given: Any
 ) -> None:

@@ -8,8 +8,8 @@ import click
 
 from ..core.humanize import bytes_text
 from ..present.our_command import our_command
-from .options import database_argument, json_option
-from .output import echo, friendly, print_json, say, step_progress
+from .options import database_argument, json_command
+from .output import echo, print_json, say, step_progress
 
 if TYPE_CHECKING:
     from ..jobs.publish import PublishedCopy
@@ -27,8 +27,7 @@ if TYPE_CHECKING:
     help="Table or view; repeat for more. [all of them]",
 )  # fmt: skip
 @click.option("--force", is_flag=True, help="Replace OUT if it is there.")
-@json_option
-@friendly
+@json_command
 def publish_copy(
     database: str,
     out: str,

@@ -13,13 +13,13 @@ from .options import (
     base_url_option,
     database_argument,
     despite_option,
-    json_option,
+    json_command,
     limit_option,
     open_database,
     queue_option,
     yes_option,
 )
-from .output import friendly, print_json, say
+from .output import print_json, say
 from .train_steps import access_for, train_agreed
 
 
@@ -39,8 +39,7 @@ from .train_steps import access_for, train_agreed
     is_flag=True,
     help="Use the new version only if it is as good out of fold.",
 )
-@json_option
-@friendly
+@json_command
 def retrain(
     database: str,
     name: str | None,

@@ -16,8 +16,8 @@ from ..core.errors import FtclassifyError, ReviewError, RowChanged
 from ..core.humanize import counted, key_list, percent, rows_text
 from ..jobs.settings import ReviewSettings, settings_of
 from ..store.classifiers import find_classifier
-from .options import Given, database_argument, described, json_option, open_database, task_of
-from .output import echo, friendly, one_line, print_json, print_result, say
+from .options import Given, database_argument, described, json_command, open_database, task_of
+from .output import echo, one_line, print_json, print_result, say
 from .run_job import run_here
 
 if TYPE_CHECKING:
@@ -67,8 +67,7 @@ _LEFT, _RIGHT = ("\x1b[D", "\x00K", "\xe0K"), ("\x1b[C", "\x00M", "\xe0M")
 @click.option("--add-labels", is_flag=True, help="--set may use labels that are not there yet.")
 @click.option("--note", default="", help="Kept with what --set changes.")
 @click.option("--undo", "undo_last", is_flag=True, help="Take back what you did last.")
-@json_option
-@friendly
+@json_command
 def review(
     database: str,
     table: str,

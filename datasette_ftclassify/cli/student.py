@@ -9,8 +9,7 @@ import click
 from ..jobs.train_request import TrainRequest
 from ..store.classifiers import find_classifier
 from ..trainers.access import Access
-from .options import database_argument, json_option, open_database, queue_option
-from .output import friendly
+from .options import database_argument, json_command, open_database, queue_option
 from .train_steps import train_agreed
 
 
@@ -19,8 +18,7 @@ from .train_steps import train_agreed
 @click.argument("name", required=False)
 @click.option("--name", "new_name", help="Name of the student. [NAME-student]")
 @queue_option
-@json_option
-@friendly
+@json_command
 def student(database: str, name: str | None, as_json: bool, **given: Any) -> None:
     """Train a plain local classifier that learns from a slow or paid one, and compare the two.
 

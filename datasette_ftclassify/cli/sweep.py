@@ -17,7 +17,7 @@ from .options import (
     Given,
     base_url_option,
     despite_option,
-    json_option,
+    json_command,
     limit_option,
     open_database,
     plan_from,
@@ -27,7 +27,7 @@ from .options import (
     task_options,
     yes_option,
 )
-from .output import echo, friendly, print_json, print_result, say, step_progress
+from .output import echo, print_json, print_result, say, step_progress
 from .run_job import run_here
 
 if TYPE_CHECKING:
@@ -57,8 +57,7 @@ if TYPE_CHECKING:
 @despite_option
 @queue_option
 @click.option("--cancel", is_flag=True, help="Cancel all trainings of the sweep.")
-@json_option
-@friendly
+@json_command
 def sweep(database: str, as_json: bool, **given: Any) -> None:
     """Train one task in several ways, and choose the best without the test rows.
 

@@ -9,7 +9,7 @@ import click
 from ..jobs.train_request import TrainRequest
 from .options import (
     TrainingCommand,
-    json_option,
+    json_command,
     open_database,
     plan_from,
     plan_options,
@@ -17,7 +17,6 @@ from .options import (
     task_options,
     training_options,
 )
-from .output import friendly
 from .train_steps import access_for, options_from, request_with, train_agreed
 
 
@@ -31,8 +30,7 @@ from .train_steps import access_for, options_from, request_with, train_agreed
 )
 @training_options
 @plan_options
-@json_option
-@friendly
+@json_command
 def train(database: str, as_json: bool, **given: Any) -> None:
     """Train a classifier on a labelled table, and evaluate it on rows held back.
 

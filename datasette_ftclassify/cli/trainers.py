@@ -14,13 +14,12 @@ from ..trainers.access import Access
 from ..trainers.base import Capabilities, Trainer, options_of, usual_encoder_of
 from ..trainers.registry import list_trainers
 from ..trainers.service import Service
-from .options import json_option
-from .output import echo, friendly, print_json
+from .options import json_command
+from .output import echo, print_json
 
 
 @click.command()
-@json_option
-@friendly
+@json_command
 def trainers(as_json: bool) -> None:
     """List the trainers: what each does, and what it needs."""
     from ..trainers.configuration import read_access

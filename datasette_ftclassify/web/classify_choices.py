@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TypedDict
+from typing import Any, TypedDict
 
 from ..core.database import Relation, condition, count, quote, relation
 from ..core.errors import ClassifierNotFound, FtclassifyError, SourceError, TrainingError
@@ -44,23 +44,6 @@ class ShownRow(TypedDict):
     text: str | None
 
 
-class ChoiceOnPage(TypedDict):
-    """A choice for the page's script; fields as of `Choice`, its classifier and its trainer."""
-
-    classifier: str
-    version: int
-    title: str
-    used: bool
-    source: str
-    kind: str
-    one_label: bool
-    trainer: str
-    leaves_machine: bool
-    costs_money: bool
-    batch: bool
-    columns: dict[str, str]
-
-
 class Followed(TypedDict, total=False):
     """The job that answers new rows, and how far it is; `url` of its page."""
 
@@ -79,7 +62,7 @@ class Facts(TypedDict, total=False):
     sql:       a query that gives the same labels without writing them
     """
 
-    classifiers: list[ChoiceOnPage]
+    classifiers: list[dict[str, Any]]
     classifier: str | None
     filters: list[str]
     rows: dict[str, RowCount]
@@ -115,7 +98,8 @@ class Choice:
     def title(self) -> str:
         return self.classifier.title
 
-    def to_dict(self) -> ChoiceOnPage:
+    def to_dict(self) -> dict[str, Any]:
+        """For the page's script."""
         classifier = self.classifier
         return {
             "classifier": classifier.name,

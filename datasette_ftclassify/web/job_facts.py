@@ -7,7 +7,7 @@ import re
 import sqlite3
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypedDict
+from typing import Any
 from urllib.parse import urlencode
 
 from ..core.database import relation
@@ -150,16 +150,9 @@ def took(job: Job) -> str:
     return duration(max(round((ended - began).total_seconds()), 0))
 
 
-class ServiceId(TypedDict):
-    """href: of the service's console; None where none is known"""
-
-    name: str
-    id: str
-    href: str | None
-
-
-def service_ids(job: Job, batches: Sequence[tuple[str, str, int]]) -> list[ServiceId]:
-    """What the job has at a service. batches: (id, state, requests)"""
+def service_ids(job: Job, batches: Sequence[tuple[str, str, int]]) -> list[dict[str, str | None]]:
+    """What the job has at a service, each a name, an id, and an href of the service's console; None
+    where none is known. batches: (id, state, requests)"""
     made, log = ServiceIds.read(_report(job)), job.at_service
     host = made.host or job.terms.host or job.settings.get("host")
     rows = [("training job", "job", made.job or log.job_id), ("model", "model", made.model)]

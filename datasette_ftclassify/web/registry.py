@@ -61,18 +61,27 @@ _PAGES: list[Page] = []
 
 def page(
     path: str,
-    about: About,
-    template: str,
     *menu: MenuItem,
     reads: str | None,
     writes: str | None,
+    about: About | None = None,
+    template: str | None = None,
     damaged: bool = False,
 ) -> Callable[[View], View]:
-    """Registers a view; all but `menu` as `routing.Route` says. Raises ValueError for an action
-    that is none of ours and for an address that is taken."""
+    """Registers a view; all but `menu` as `routing.Route` says.
+
+    about:    None: a classifier or a job where the path has one, else a table
+    template: None: ftclassify_WORD.html, after the last word of the path
+    Raises ValueError for an action that is none of ours and for an address that is taken.
+    """
+    of: About = about or (
+        "classifier" if "{name}" in path else "job" if "{id}" in path else "table"
+    )
+    words = [part.replace("-", "_") for part in path.split("/") if "{" not in part]
+    file = template or f"ftclassify_{words[-1]}.html"
 
     def register(view: View) -> View:
-        route = Route(path, view, about, template, reads, writes, damaged)
+        route = Route(path, view, of, file, reads, writes, damaged)
         if any(known.route.pattern == route.pattern for known in _PAGES):
             raise ValueError(f"Two pages have the address {route.place}")
         _PAGES.append(Page(route, menu, view.__module__))

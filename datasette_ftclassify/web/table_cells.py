@@ -97,7 +97,8 @@ def cell(
         return _drawn(datasette, database, table, column, value, role, kind)
 
     async def ask_first() -> markupsafe.Markup | None:
-        return await await_me_maybe(draw(await columns_of(db)))
+        drawn: markupsafe.Markup | None = await await_me_maybe(draw(await columns_of(db)))
+        return drawn
 
     known = _fresh(db)
     return ask_first() if known is None else draw(known)

@@ -30,8 +30,6 @@ from ..responses import show
 
 @page(
     "/vowels",
-    "table",
-    "ftclassify_vowels.html",
     MenuItem("table", "Count vowels", "Those of the table's name", order=9),
     reads=TRAIN,
     writes=None,
@@ -101,12 +99,12 @@ async def test_a_page_of_one_file_is_everywhere(vowels: Datasette) -> None:
 
 def test_a_page_without_a_permission_of_ours_cannot_be_declared(apart: None) -> None:
     with pytest.raises(TypeError):
-        page("/free", "table", "x.html")  # type: ignore[call-arg]
+        page("/free")  # type: ignore[call-arg]
     for reads, writes in (("view-table", None), (VIEW, "ftclassify-everything")):
         with pytest.raises(ValueError, match="no permission of ours"):
-            page("/free", "table", "x.html", reads=reads, writes=writes)(None)  # type: ignore[arg-type]
+            page("/free", reads=reads, writes=writes)(None)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="Two pages have the address"):
-        page("/train", "table", "x.html", reads=VIEW, writes=None)(None)  # type: ignore[arg-type]
+        page("/train", reads=VIEW, writes=None)(None)  # type: ignore[arg-type]
 
 
 def test_every_permission_is_asked_for_and_no_other_is_named() -> None:

@@ -25,7 +25,7 @@ LISTED = 200
 """Disagreements that the page lists; as JSON there are all."""
 
 
-@page("/jobs/{id}/agreement", "job", "ftclassify_agreement.html", reads=REVIEW, writes=REVIEW)
+@page("/jobs/{id}/agreement", reads=REVIEW, writes=REVIEW)
 async def agreement_page(ask: PageRequest) -> Response:
     require_queue(ask, "nothing can be decided: use the original file.")
     return await form_page(ask, _shown, _act)

@@ -15,7 +15,7 @@ from ..registry import page
 from ..responses import show
 
 
-@page("/classifiers/{name}/card", "classifier", "ftclassify_card.html", reads=VIEW, writes=None)
+@page("/classifiers/{name}/card", reads=VIEW, writes=None)
 async def model_card_page(ask: PageRequest) -> Response:
     classifier = ask.classifier
     origin = await table_origin(ask.datasette, ask.database, classifier.task.source)

@@ -9,15 +9,15 @@ import sqlite3
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
-from typing import TypedDict
+from typing import Any
 from urllib.parse import urlencode
 
 from datasette.utils import tilde_encode
 from datasette.utils.asgi import NotFound, Response
 
-from ...checks.codes import SEVERITIES, Severity
+from ...checks.codes import SEVERITIES
 from ...checks.report import Finding, Proposal
-from ...checks.report_data import Distributions, Lengths, Rows, SampleRow, Splits, Tokens
+from ...checks.report_data import Lengths
 from ...core.database import Cell, Relation, json_key, meant_by, relation
 from ...core.errors import ArtifactError, FtclassifyError
 from ...core.humanize import rows_text
@@ -54,15 +54,7 @@ def find_check(conn: sqlite3.Connection, number: str, table: str) -> Job | None:
     return job if job.kind == "check" and source == table else None
 
 
-class CheckProgress(TypedDict):
-    id: int
-    state: str
-    active: bool
-    step: str
-    error: str | None
-
-
-def progress_of(job: Job) -> CheckProgress:
+def progress_of(job: Job) -> dict[str, Any]:
     """How far a check is, in a few words; cheap, for a page that polls."""
     return {"id": job.id, "state": job.shown_state, "active": is_active(job), "step": job.step,
             "error": job.error}  # fmt: skip
@@ -89,43 +81,6 @@ def is_about(job: Job, look: TablePreview) -> bool:
         and (task.where, dict(task.params)) == (look.filter.where, dict(look.filter.params))
         and settings.plan == now
     )
-
-
-class FindingOnPage(TypedDict):
-    """set: JSON of the fields that put it right, which a button says in words; url: of its rows"""
-
-    code: str
-    severity: Severity
-    count: int
-    message: str
-    advice: str
-    set: str | None
-    button: str | None
-    url: str | None
-
-
-class SampleOnPage(SampleRow):
-    url: str | None
-
-
-class SeverityCount(TypedDict):
-    name: Severity
-    count: int
-
-
-class ReportOnPage(TypedDict):
-    """Fields as in `checks.CheckReport`; read_as: how labels were read, in words"""
-
-    rows: Rows
-    distributions: Distributions
-    sample: list[SampleOnPage]
-    splits: Splits
-    tokens: Tokens | None
-    findings: list[FindingOnPage]
-    severities: list[SeverityCount]
-    kind: str
-    delimiter: str | None
-    read_as: str
 
 
 @dataclass(frozen=True)
@@ -155,9 +110,11 @@ def check_or_none(job: Job) -> StoredCheck | None:
         return None
 
 
-def report_of(ask: PageRequest, check: StoredCheck, source: Relation) -> ReportOnPage:
-    """What a check has found, its findings with addresses of their rows."""
-    findings: list[FindingOnPage] = []
+def report_of(ask: PageRequest, check: StoredCheck, source: Relation) -> dict[str, Any]:
+    """What a check has found, as `checks.CheckReport` has it; `read_as` is how labels were read, in
+    words. Findings have the `url` of their rows, and `set`, JSON of the fields that put it right,
+    which a `button` says in words."""
+    findings = []
     for found in check.findings:
         proposal = found.proposal
         findings.append({
@@ -269,7 +226,7 @@ async def review_url(ask: PageRequest, table: str, check: Job | None) -> str | N
     return ask.url("review", table=table, queue="mislabelled", check=check.id)
 
 
-@page("/jobs/{id}/finding/{number}", "job", "ftclassify_finding.html", reads=TRAIN, writes=None)
+@page("/jobs/{id}/finding/{number}", reads=TRAIN, writes=None)
 async def finding_page(ask: PageRequest) -> Response:
     """The rows of a finding that no table page can list, from the one with number `start` on."""
     job = ask.job

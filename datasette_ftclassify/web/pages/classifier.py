@@ -57,8 +57,7 @@ _MOST_JOBS = 5
 
 @page(
     "/classifiers/{name}",
-    "classifier",
-    "ftclassify_classifier.html",
+    template="ftclassify_classifier.html",
     reads=VIEW,
     writes=DELETE,
     damaged=True,

@@ -83,8 +83,6 @@ class _Prepared:
 
 @page(
     "/classify",
-    "table",
-    "ftclassify_classify.html",
     MenuItem(
         "table",
         "Classify rows",

@@ -44,9 +44,7 @@ class _Found:
     problem: str | None = None
 
 
-@page(
-    "/classifiers/{name}/compare", "classifier", "ftclassify_compare.html", reads=VIEW, writes=None
-)
+@page("/classifiers/{name}/compare", reads=VIEW, writes=None)
 async def compare_page(ask: PageRequest) -> Response:
     classifier = ask.classifier
     everyone = await ask.read(list_classifiers)

@@ -19,7 +19,7 @@ from ..responses import show
 from .check import row_url
 
 
-@page("/classifiers/{name}/drift", "classifier", "ftclassify_drift.html", reads=TRAIN, writes=None)
+@page("/classifiers/{name}/drift", reads=TRAIN, writes=None)
 async def drift_page(ask: PageRequest) -> Response:
     """Reads the newest rows of the table."""
     classifier = ask.classifier

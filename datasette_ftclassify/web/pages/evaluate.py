@@ -32,13 +32,7 @@ from ..responses import done, form_page, show
 from .classify import asks_to_confirm
 
 
-@page(
-    "/classifiers/{name}/evaluate",
-    "classifier",
-    "ftclassify_evaluate.html",
-    reads=TRAIN,
-    writes=TRAIN,
-)
+@page("/classifiers/{name}/evaluate", reads=TRAIN, writes=TRAIN)
 async def evaluate_page(ask: PageRequest) -> Response:
     return await form_page(ask, _show, _start)
 

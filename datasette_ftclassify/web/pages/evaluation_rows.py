@@ -38,7 +38,7 @@ class _JudgedRow:
     url: str | None = None
 
 
-@page("/classifiers/{name}/rows", "classifier", "ftclassify_rows.html", reads=VIEW, writes=None)
+@page("/classifiers/{name}/rows", reads=VIEW, writes=None)
 async def judged_page(ask: PageRequest) -> Response:
     classifier = ask.classifier
     chosen = {

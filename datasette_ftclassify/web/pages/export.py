@@ -29,8 +29,6 @@ T = TypeVar("T")
 
 @page(
     "/export",
-    "table",
-    "ftclassify_export.html",
     MenuItem(
         "table",
         "Export for fine-tuning",

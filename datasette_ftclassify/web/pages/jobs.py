@@ -6,7 +6,7 @@ import json
 import sqlite3
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, TypedDict
+from typing import Any
 
 from datasette.utils.asgi import Forbidden, NotFound, Response
 
@@ -61,46 +61,6 @@ _AT_ONCE = 25
 """Jobs that are read at once, within the time that a page has for a look."""
 
 
-class _ForAll(TypedDict):
-    """Of a job, what everybody may know who works on its table; fields as of `Job` and `Pace`, and
-    texts by the functions of `job_facts`."""
-
-    id: int
-    kind: str
-    total: int | None
-    done: int
-    skipped: int
-    failed: int
-    created_at: str
-    started_at: str | None
-    updated_at: str
-    rows_per_second: float | None
-    seconds_left: int | None
-    state: str
-    title: str
-    table: str | None
-    classifier: str | None
-    step: str
-    wanted: str | None
-    rows: int
-    share: float | None
-    active: bool
-    state_text: str
-    agreed: bool
-    rows_text: str
-
-
-class _Inside(TypedDict):
-    """The reasons and the money, for those who may do something about them."""
-
-    step: str
-    error: str | None
-    usd: float
-    expected_usd: float | None
-    limit_usd: float | None
-    money_text: str
-
-
 @dataclass(frozen=True)
 class JobSummary:
     """A job in a list. share: how far it is, 0-1; None where nobody knows"""
@@ -119,7 +79,7 @@ class JobSummary:
 
 
 # What else a POST needs depends on the kind of job: the view asks for it.
-@page("/jobs/{id}", "job", "ftclassify_job.html", reads=VIEW, writes=VIEW)
+@page("/jobs/{id}", template="ftclassify_job.html", reads=VIEW, writes=VIEW)
 async def job_page(ask: PageRequest) -> Response:
     """Its `.json?since=EVENT` is cheap enough for each second."""
     return await form_page(ask, _shown, _act)
@@ -165,12 +125,13 @@ async def _shown(ask: PageRequest) -> Response:
 
 def _page_data(
     conn: sqlite3.Connection, job: Job, made: Classifier | None, served: bool, agreed: bool
-) -> tuple[_ForAll, _Inside, str | None]:
-    """Also the trainer that costs money, if any."""
+) -> tuple[dict[str, Any], dict[str, Any], str | None]:
+    """What everybody may know who works on the job's table; the reasons and the money, for those
+    who may do something about them; and the trainer that costs money, if any."""
     facts = describe(conn, job)
     classifier, table, kind = made.title if made else None, table_of(conn, job), kind_of(job.kind)
     step = job.step if shows_step(job) else ""
-    data: _ForAll = {
+    data = {
         "id": job.id,
         "kind": job.kind,
         "total": job.total,
@@ -195,7 +156,7 @@ def _page_data(
         "agreed": agreed,
         "rows_text": progress_text(job, facts.pace).capitalize(),
     }
-    inside: _Inside = {
+    inside = {
         "step": step,
         "error": job.error,
         "usd": facts.usd,
@@ -237,7 +198,9 @@ def _curves(conn: sqlite3.Connection, job: Job) -> parts.Curves | None:
     return parts.curves(training_figures(conn, job.id), marks)
 
 
-def _links(ask: PageRequest, job: Job, data: _ForAll, trains: bool, arrays: bool) -> dict[str, str]:
+def _links(
+    ask: PageRequest, job: Job, data: dict[str, Any], trains: bool, arrays: bool
+) -> dict[str, str]:
     """Where to go from here; `result` is what the job made, once it has."""
     table = ask.table_url(data["table"])
     links = {"self": ask.url("jobs", job.id), "all": ask.url(), "table": table}
@@ -301,7 +264,7 @@ async def _act(ask: PageRequest) -> Response:
     return await done(ask, ask.url("jobs", job.id), data)
 
 
-@page("/jobs", "database", "ftclassify_jobs.html", reads=VIEW, writes=None)
+@page("/jobs", about="database", reads=VIEW, writes=None)
 async def jobs_page(ask: PageRequest) -> Response:
     table = ask.argument("table") or None
     active = ask.argument("active") not in ("", "0")

@@ -33,8 +33,6 @@ SHOWN_TABLES = 50
 
 @page(
     "",
-    "database",
-    "ftclassify_database.html",
     MenuItem(
         "database",
         "Classifiers",
@@ -48,6 +46,8 @@ SHOWN_TABLES = 50
         when=lambda subject: subject.own,
         filtered=False,
     ),
+    about="database",
+    template="ftclassify_database.html",
     reads=VIEW,
     writes=None,
 )
@@ -132,9 +132,9 @@ async def _trainable(ask: PageRequest, table: str | None) -> list[str]:
 
 @page(
     "",
-    "instance",
-    "ftclassify_index.html",
     MenuItem("main", "Classifiers", "Of all databases"),
+    about="instance",
+    template="ftclassify_index.html",
     reads=VIEW,
     writes=None,
 )

@@ -32,8 +32,6 @@ _LISTED = 200
 
 @page(
     "/merge-labels",
-    "table",
-    "ftclassify_merge_labels.html",
     MenuItem(
         "table",
         "Merge or rename labels of this table",

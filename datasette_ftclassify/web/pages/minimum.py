@@ -38,13 +38,7 @@ class MinimumForm:
     figures: Sequence[str] = FIGURES
 
 
-@page(
-    "/classifiers/{name}/minimum",
-    "classifier",
-    "ftclassify_minimum.html",
-    reads=VIEW,
-    writes=MINIMUM,
-)
+@page("/classifiers/{name}/minimum", reads=VIEW, writes=MINIMUM)
 async def minimum_page(ask: PageRequest) -> Response:
     return await form_page(ask, _show, _keep)
 

@@ -46,7 +46,7 @@ _BELOW = 0.05
 _EXAMPLES = ("missed", "wrong", "others")
 
 
-@page("/classifiers/{name}/other", "classifier", "ftclassify_other.html", reads=TRAIN, writes=TRAIN)
+@page("/classifiers/{name}/other", reads=TRAIN, writes=TRAIN)
 async def other_page(ask: PageRequest) -> Response:
     require_file(ask)
     return await form_page(ask, _shown, _act)

@@ -28,13 +28,7 @@ from ..responses import done, show
 from .deletion import require_mutable
 
 
-@page(
-    "/classifiers/{name}/publish",
-    "classifier",
-    "ftclassify_publish.html",
-    reads=TRAIN,
-    writes=TRAIN,
-)
+@page("/classifiers/{name}/publish", reads=TRAIN, writes=TRAIN)
 async def publish_page(ask: PageRequest) -> Response:
     """The copy is not made; POST keeps what its author says on the model card."""
     classifier = ask.classifier

@@ -35,13 +35,7 @@ _NOT_COUNTED = (
 )
 
 
-@page(
-    "/classifiers/{name}/retrain",
-    "classifier",
-    "ftclassify_retrain.html",
-    reads=TRAIN,
-    writes=TRAIN,
-)
+@page("/classifiers/{name}/retrain", reads=TRAIN, writes=TRAIN)
 async def retrain_page(ask: PageRequest) -> Response:
     require_file(ask)
     return await form_page(ask, _shown, _train)

@@ -47,8 +47,6 @@ _FORM = (
 
 @page(
     "/review",
-    "table",
-    "ftclassify_review.html",
     MenuItem(
         "table",
         "Review the labels of this table",

@@ -44,7 +44,7 @@ LISTED = 50
 """Rows, or changes, that are listed at once."""
 
 
-@page("/jobs/{id}/review", "job", "ftclassify_review_rows.html", reads=REVIEW, writes=REVIEW)
+@page("/jobs/{id}/review", template="ftclassify_review_rows.html", reads=REVIEW, writes=REVIEW)
 async def review_rows_page(ask: PageRequest) -> Response:
     require_queue(ask, "no label can be corrected in it: review the original file.")
     return await form_page(ask, _shown, _act)

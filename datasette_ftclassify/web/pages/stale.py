@@ -65,8 +65,6 @@ class _RowOnPage:
 
 @page(
     "/stale",
-    "table",
-    "ftclassify_stale.html",
     MenuItem(
         "table",
         "Stale answers",
@@ -84,9 +82,10 @@ async def stale_page(ask: PageRequest) -> Response:
     by = (one.classifier for one in every)
     visible = {one.id for one in await seen_classifiers(*ask.visitor, by)}
     seen = [one for one in every if one.classifier.id in visible]
-    age: Age | None = ask.argument("age") or None
-    if age is not None and age not in STALE:
-        raise FtclassifyError(f"The age is one of {', '.join(AGES_TEXT)}, not {age}.")
+    asked = ask.argument("age")
+    age = next((one for one in STALE if one == asked), None)
+    if asked and age is None:
+        raise FtclassifyError(f"The age is one of {', '.join(AGES_TEXT)}, not {asked}.")
     chosen = _chosen(seen, ask.argument("column"))
     after = ask.argument("after")
     place = read_json(after, "place") if after else None

@@ -17,13 +17,7 @@ from ..registry import page
 from ..responses import form_page, show, start_training
 
 
-@page(
-    "/classifiers/{name}/student",
-    "classifier",
-    "ftclassify_student.html",
-    reads=TRAIN,
-    writes=TRAIN,
-)
+@page("/classifiers/{name}/student", reads=TRAIN, writes=TRAIN)
 async def student_page(ask: PageRequest) -> Response:
     require_file(ask)
     return await form_page(ask, _shown, _train)

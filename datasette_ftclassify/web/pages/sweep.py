@@ -76,7 +76,7 @@ class _Asked:
         return [*others, *((name, value) for name, value in own if value)]
 
 
-@page("/sweep", "table", "ftclassify_sweep.html", reads=TRAIN, writes=TRAIN)
+@page("/sweep", reads=TRAIN, writes=TRAIN)
 async def sweep_page(ask: PageRequest) -> Response:
     require_file(ask)
     if ask.method != "POST" and ask.argument("sweep"):

@@ -51,8 +51,6 @@ from .check import (
 
 @page(
     "/train",
-    "table",
-    "ftclassify_train.html",
     MenuItem(
         "table",
         "Train a classifier on this table",

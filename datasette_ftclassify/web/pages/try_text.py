@@ -11,7 +11,7 @@ import threading
 import time
 from collections import OrderedDict
 from dataclasses import dataclass
-from typing import TypedDict
+from typing import Any
 
 from datasette.utils.asgi import Response
 
@@ -80,7 +80,7 @@ class TooMany(FtclassifyError):
 
 
 # A POST that costs money needs another permission: the view asks for it.
-@page("/classifiers/{name}/try", "classifier", "ftclassify_try.html", reads=VIEW, writes=VIEW)
+@page("/classifiers/{name}/try", reads=VIEW, writes=VIEW)
 async def try_page(ask: PageRequest) -> Response:
     classifier = ask.classifier
     if ask.actor is None and not _limit.allows(_visitor(ask)):
@@ -222,18 +222,9 @@ def _visitor(ask: PageRequest) -> str:
     return str(client[0]) if client else ""
 
 
-class LabelScore(TypedDict):
-    """score: probability, 0-1"""
-
-    name: str
-    score: float
-
-
-def _scores(answer: AnswerJson | None) -> list[LabelScore]:
-    """All labels, the most probable first."""
+def _scores(answer: AnswerJson | None) -> list[dict[str, Any]]:
+    """All labels, the most probable first, each with its name and its probability, 0-1."""
     logprobs = (answer or {}).get("logprobs") or {}
-    rows: list[LabelScore] = [
-        {"name": name, "score": 0.0 if value is None else math.exp(value)}
-        for name, value in logprobs.items()
-    ]
-    return sorted(rows, key=lambda row: -row["score"])
+    rows = {name: 0.0 if one is None else math.exp(one) for name, one in logprobs.items()}
+    ordered = sorted(rows, key=lambda name: -rows[name])
+    return [{"name": name, "score": rows[name]} for name in ordered]
