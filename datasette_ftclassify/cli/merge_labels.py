@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -117,16 +118,14 @@ def _suggest(conn: sqlite3.Connection, task: Task, as_json: bool) -> None:
 
 
 def _describe(plan: MergePlan, table: str, *, err: bool) -> None:
+    tell = partial(echo, err=err)
     for name, having in plan.rows.items():
-        echo(f"{having:8,}  {name!r} becomes {plan.into!r}", err=err)
+        tell(f"{having:8,}  {name!r} becomes {plan.into!r}")
     new = ", which no row has yet" if plan.new else ""
-    echo(f"{rows_text(plan.changed).capitalize()} of {table} get {plan.into!r}{new}.", err=err)
+    tell(f"{rows_text(plan.changed).capitalize()} of {table} get {plan.into!r}{new}.")
     if plan.empty:
-        echo(f"No row has {', '.join(plan.empty)} any more; the columns stay.", err=err)
+        tell(f"No row has {', '.join(plan.empty)} any more; the columns stay.")
     for one in plan.stale:
         minimum = ", and its minimum score is of the old labels" if one.minimum else ""
-        echo(
-            f"{one.title} goes on answering with {', '.join(one.labels)} until it is trained again"
-            f"{minimum}.",
-            err=err,
-        )
+        on = f"{one.title} goes on answering with {', '.join(one.labels)}"
+        tell(f"{on} until it is trained again{minimum}.")

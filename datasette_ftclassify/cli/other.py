@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -27,10 +28,9 @@ from .train_steps import access_for, finish_training
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Sequence
 
     from ..core.task import Task
-    from ..jobs.other_rows import JudgedRow, OtherPreview
+    from ..jobs.other_rows import OtherPreview
     from ..store.classifiers import Classifier
 
 ROWS = Range(1, 1_000, whole=True)
@@ -128,33 +128,29 @@ def _task(
 
 
 def _describe(found: OtherPreview, *, err: bool) -> None:
-    echo(
+    tell = partial(echo, err=err)
+    tell(
         f"The class {found.label} of {rows_text(found.rows)}, beside {rows_text(found.labelled)} "
-        "with a label. Each was answered while it was held out:",
-        err=err,
+        "with a label. Each was answered while it was held out:"
     )
     caught = percent(found.caught / max(found.held_out, 1))
-    echo(f"  caught     {found.caught:,} of {found.held_out:,} ({caught})", err=err)
+    tell(f"  caught     {found.caught:,} of {found.held_out:,} ({caught})")
     by_label = ", ".join(f"{count:,} of {label}" for label, count in found.misplaced.items())
     misplaced = sum(found.misplaced.values())
     what = f" ({by_label})" if by_label else ""
-    echo(f"  misplaced  {misplaced:,} of {found.labelled:,}{what}", err=err)
-    echo(
+    tell(f"  misplaced  {misplaced:,} of {found.labelled:,}{what}")
+    tell(
         f"  right      {percent(found.now, 1)} of the rows with a label, {percent(found.before, 1)}"
-        " without the class",
-        err=err,
+        " without the class"
     )
     if found.unlabelled:
         others = f"{found.unlabelled:,} other rows without a label"
-        echo(f"  also       {found.also:,} of {others} would get it", err=err)
-    _list("Not caught", found.missed, err)
-    _list("Misplaced", found.wrong, err)
-    _list("Also given to", found.others, err)
-
-
-def _list(title: str, rows: Sequence[JudgedRow], err: bool) -> None:
-    if rows:
-        echo(f"{title}:", err=err)
-    for row in rows:
-        answer = f"{row.label or 'no label'}, answered with {row.answer}"
-        echo(f"  {key_list([row.key])}  {answer}  {one_line(row.text)}", err=err)
+        tell(f"  also       {found.also:,} of {others} would get it")
+    for title, rows in (
+        ("Not caught", found.missed), ("Misplaced", found.wrong), ("Also given to", found.others),
+    ):  # fmt: skip
+        if rows:
+            tell(f"{title}:")
+        for row in rows:
+            answer = f"{row.label or 'no label'}, answered with {row.answer}"
+            tell(f"  {key_list([row.key])}  {answer}  {one_line(row.text)}")

@@ -31,6 +31,13 @@ async def seen_classifiers(
     return [one for one in every if tables_revealed(one) <= seen]
 
 
+async def seen_ids(
+    datasette: Datasette, actor: Any, database: str, classifiers: Iterable[Classifier]
+) -> set[int]:
+    """The same, their ids alone."""
+    return {one.id for one in await seen_classifiers(datasette, actor, database, classifiers)}
+
+
 async def tables_behind(ask: PageRequest, name: str) -> set[str]:
     """The tables that the versions of this name reveal something of."""
     return {table for one in await _versions(ask, name) for table in tables_revealed(one)}

@@ -27,8 +27,9 @@ from . import charts
 from .page_request import PageRequest
 from .permissions import may_read_ours
 
-RUN_ELSEWHERE = "Whoever runs it can turn its worker on, or run a worker beside it."
-"""What to do about a server that runs no jobs."""
+RUNS_NO_JOBS = (
+    "This server runs no jobs. Whoever runs it can turn its worker on, or run a worker beside it."
+)
 
 COUNT_SECONDS = 0.2
 """For counting rows by their splits; of larger tables the page has the query alone."""
@@ -129,9 +130,7 @@ def state_text(job: Job, served: bool, agreed: bool) -> str:
         by_row = kind_of(job.kind).writes_rows
         when = "after the rows at hand" if by_row else "as soon as it can"
         return f"Was asked to {job.wanted}, and does so {when}."
-    nobody = "" if served else (
-        f" This server runs no jobs. {RUN_ELSEWHERE}"
-    )  # fmt: skip
+    nobody = "" if served else f" {RUNS_NO_JOBS}"
     declared = STATES.get(state)
     if declared is None:  # of a stranger's file
         return ""

@@ -19,12 +19,12 @@ from ..jobs.load_classifier import service_of
 from ..store.classifiers import Classifier, default_name, find_classifier, list_classifiers
 from ..store.columns import label_columns_of
 from ..store.published import why_unasked
-from .classifier_names import tables_revealed
+from .classifier_names import seen_ids
 from .datasette_reads import read_or
 from .filters import facet_of
 from .operator_settings import plugin_settings
 from .page_request import page_url
-from .permissions import SPEND, VIEW, may, may_view_table
+from .permissions import SPEND, may, may_view_table
 
 MOST = 3
 """Classifiers of a table that are shown."""
@@ -73,15 +73,12 @@ async def boxes_of(
 ) -> list[TryBox]:
     db = datasette.get_database(database)
     found = await read_or(db, lambda conn: _classifiers(conn, table), ())
-    boxes = []
-    for classifier, columns in found:
-        seen = [
-            await may(datasette, actor, VIEW, database, name)
-            for name in tables_revealed(classifier)
-        ]
-        if all(seen):
-            boxes.append(await _box(datasette, actor, database, classifier, columns))
-    return boxes
+    seen = await seen_ids(datasette, actor, database, (classifier for classifier, _ in found))
+    return [
+        await _box(datasette, actor, database, classifier, columns)
+        for classifier, columns in found
+        if classifier.id in seen
+    ]
 
 
 def _classifiers(

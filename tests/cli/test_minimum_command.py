@@ -2,34 +2,29 @@
 
 from __future__ import annotations
 
-import json
 import re
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from click.testing import CliRunner, Result
+from commands import run, run_json
 from sample_databases import value
 from visiting import get, serve
 
-from datasette_ftclassify.cli import ftclassify
 from datasette_ftclassify.core.database import connect
 from datasette_ftclassify.sql.functions import register
 
 
-def run(path: Path, *arguments: str) -> Result:
-    return CliRunner().invoke(ftclassify, ["classifiers", "minimum", str(path), *arguments])
+def said(path: Path, *arguments: str, code: int = 0) -> str:
+    return run("classifiers", "minimum", path, *arguments, code=code).output
 
 
 def data(path: Path, *arguments: str) -> dict[str, Any]:
-    answer = run(path, *arguments, "--json")
-    assert answer.exit_code == 0, answer.output
-    found: dict[str, Any] = json.loads(answer.stdout)
-    return found
+    return run_json("classifiers", "minimum", path, *arguments)
 
 
 def test_it_shows_keeps_and_gives_up_a_promise(trained: Path):
-    shown = run(trained, "topics").output
+    shown = said(trained, "topics")
     assert "Every answer is given, whatever its score." in shown
     assert "20% wrong, likely" in shown
     assert "test rows:" in shown
@@ -42,22 +37,22 @@ def test_it_shows_keeps_and_gives_up_a_promise(trained: Path):
         below = "ft_score(message, 'topics') < ?"
         sql = f"select total((ft_classify(message, 'topics') is null) <> ({below})) from messages"
         assert value(conn, f"{sql} where message <> ''", [kept["minimum"]["score"]]) == 0
-    assert "at most 20% wrong (likely)" in run(trained, "topics").output
+    assert "at most 20% wrong (likely)" in said(trained, "topics")
     assert data(trained, "topics", "--none")["minimum"] is None
     assert data(trained, "topics")["minimum"] is None
 
 
 def test_what_cannot_be_promised_ends_with_1_and_bad_usage_with_2(trained: Path):
-    refused = run(trained, "topics", "--wrong-at-most", "0.1%", "--strength", "guaranteed")
-    assert refused.exit_code == 1
-    assert "cannot be guaranteed" in refused.output
-    possible = re.search(r"At most (\d+%) wrong can be had", refused.output)
+    asked = ("--wrong-at-most", "0.1%", "--strength", "guaranteed")
+    refused = said(trained, "topics", *asked, code=1)
+    assert "cannot be guaranteed" in refused
+    possible = re.search(r"At most (\d+%) wrong can be had", refused)
     assert possible is not None
     for bad in (
         ["--wrong-at-most", "5%", "--score", "0.5"], ["--wrong-at-most", "70%"],
         ["--none", "--score", "0.5"], ["--strength", "fixed"],
     ):  # fmt: skip
-        assert run(trained, "topics", *bad).exit_code == 2
+        said(trained, "topics", *bad, code=2)
     assert data(trained, "topics")["minimum"] is None
     assert data(trained, "topics", "--wrong-at-most", possible[1], "--strength", "guaranteed")
 
@@ -65,35 +60,25 @@ def test_what_cannot_be_promised_ends_with_1_and_bad_usage_with_2(trained: Path)
 def test_the_answers_with_one_label_can_be_looked_at_alone(trained: Path):
     one = data(trained, "topics", "--label", "Street lighting")
     assert 0 < one["rows"] < data(trained, "topics")["rows"]
-    refused = run(trained, "topics", "--label", "gone")
-    assert refused.exit_code == 1
-    assert "has no label gone" in refused.output
+    assert "has no label gone" in said(trained, "topics", "--label", "gone", code=1)
 
 
 def test_several_labels_get_thresholds(trained: Path):
     kept = data(trained, "subjects", "--recall", "0.7")
     assert all(0 <= least <= 1 for least in kept["minimum"]["thresholds"])
     assert kept["minimum"]["figure"] == "recall"
-    assert "recall of at least 70%" in run(trained, "subjects").output
+    assert "recall of at least 70%" in said(trained, "subjects")
 
 
 def test_predict_asks_for_a_share(trained: Path):
-    arguments = ["predict", str(trained), "messages", "--classifier", "topics"]
-    result = CliRunner().invoke(
-        ftclassify, [*arguments, "--wrong-at-most", "10%", "--strength", "likely", "--json"]
-    )
-    assert result.exit_code == 0, result.output
-    assert 0 < json.loads(result.stdout)["threshold"] < 1
-    refused = CliRunner().invoke(
-        ftclassify, [*arguments, "--wrong-at-most", "10%", "--min-score", "0.5"]
-    )
-    assert refused.exit_code == 1
-    assert "not both" in refused.output
+    arguments = ["predict", trained, "messages", "--classifier", "topics", "--wrong-at-most", "10%"]
+    assert 0 < run_json(*arguments, "--strength", "likely")["threshold"] < 1
+    assert "not both" in run(*arguments, "--min-score", "0.5", code=1).output
 
 
 async def test_the_command_and_the_page_say_the_same(trained: Path):
-    run(trained, "topics", "--wrong-at-most", "20%")
-    run(trained, "subjects", "--precision", "0.7")
+    said(trained, "topics", "--wrong-at-most", "20%")
+    said(trained, "subjects", "--precision", "0.7")
     datasette = serve(trained)
     for name in ("topics", "subjects"):
         address = f"/town/-/ftclassify/classifiers/{name}/minimum.json"
@@ -101,9 +86,8 @@ async def test_the_command_and_the_page_say_the_same(trained: Path):
 
 
 def test_a_damaged_one_ends_with_1(trained: Path):
-    run(trained, "topics", "--score", "0.5")
+    said(trained, "topics", "--score", "0.5")
     with closing(connect(trained)) as conn, conn:
         conn.execute("update _ftclassify_minimum_scores set score = 7")
-    refused = run(trained, "topics", "--json")
-    assert refused.exit_code == 1
-    assert "is damaged in this file: choose it again" in refused.output
+    refused = said(trained, "topics", "--json", code=1)
+    assert "is damaged in this file: choose it again" in refused

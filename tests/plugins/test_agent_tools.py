@@ -140,7 +140,7 @@ async def test_nothing_is_trained_before_the_user_agrees(
     internal = datasette.get_internal_database()
     await internal.execute_write("update agent_questions set status='answered', answer_json='true'")
     begun = await call(datasette, "train", **given, supports_questions=True)
-    assert "this server runs no jobs" in begun["said"]
+    assert "This server runs no jobs" in begun["said"]
     (job,) = jobs()
     assert (job.kind, job.settings["trainer"], job.state) == ("train", "local", "queued")
 

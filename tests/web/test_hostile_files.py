@@ -133,14 +133,6 @@ class Client:
 
 
 @dataclass
-class Visit:
-    """What came of looking at one file."""
-
-    name: str
-    problems: list[str] = field(default_factory=list)
-
-
-@dataclass
 class Watch:
     """Somebody who looks at another file all the while.
 
@@ -230,20 +222,21 @@ def test_every_page_of_ours_is_opened():
     assert not missed
 
 
-def visit(watch: Watch, database: str, name: str, patience: float) -> Visit:
-    found = Visit(name)
+def visit(watch: Watch, database: str, name: str, patience: float) -> list[str]:
+    """The problems that one file makes."""
+    problems = []
     for page in pages(database, name):
         began = watch.work()
         status, took, size = watch.client.get(page)
         worked = watch.work() - began
         ours = OURS in page or "sql=" in page
         if took > patience and worked > PATIENCE:
-            found.problems.append(f"{name}: {page} took {took:.1f} s, {worked:.1f} s of work")
+            problems.append(f"{name}: {page} took {took:.1f} s, {worked:.1f} s of work")
         if not isinstance(status, int) or (ours and status == 500):
-            found.problems.append(f"{name}: {page}: {status}")
+            problems.append(f"{name}: {page}: {status}")
         if ours and size > LARGEST:
-            found.problems.append(f"{name}: {page} has {size:,} bytes")
-    return found
+            problems.append(f"{name}: {page} has {size:,} bytes")
+    return problems
 
 
 def peak_memory(pid: int) -> int:
@@ -310,7 +303,7 @@ def test_such_files_hold_up_nobody(
         assert not watch.failed, running.log[-20_000:]
         with watch.going_on():
             for name, path in files.items():
-                problems += visit(watch, path.stem, name, PATIENCE + slack).problems
+                problems += visit(watch, path.stem, name, PATIENCE + slack)
                 peaks[name] = peak_memory(running.pid)
         log = running.log
     if watch.failed:

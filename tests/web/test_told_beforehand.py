@@ -12,13 +12,12 @@ from typing import Any
 
 import folders
 import pytest
-from click.testing import CliRunner
+from commands import run
 from lookup_tables import desk
 from stored import list_jobs
 from visiting import ROOT, get, seen, send, serve, submit
 
 from datasette_ftclassify.checks import run_checks
-from datasette_ftclassify.cli import ftclassify
 from datasette_ftclassify.core.database import connect
 from datasette_ftclassify.core.errors import Implausible
 from datasette_ftclassify.core.task import define
@@ -34,12 +33,6 @@ from datasette_ftclassify.web.charts import HistogramBin, histogram
 from datasette_ftclassify.web.evaluation_pictures import _label_rows
 
 CARD = "/town/-/ftclassify/classifiers/topics"
-
-
-def run(*words: object, code: int = 0) -> str:
-    told = CliRunner().invoke(ftclassify, list(map(str, words)))
-    assert told.exit_code == code, told.output
-    return str(told.output)
 
 
 def test_numbers_that_are_no_key_are_a_text_like_any_other(conn: sqlite3.Connection) -> None:
@@ -105,7 +98,7 @@ async def test_a_training_on_what_looks_like_a_key_asks_first(
     assert words in seen(refused.text)
     assert 'name="despite_findings"' in refused.text
     assert "--" not in seen(refused.text)
-    told = run("train", trained, "messages", "--text", text, "--label", label, code=1)
+    told = run("train", trained, "messages", "--text", text, "--label", label, code=1).output
     assert words in told
     assert "--despite-findings" in told
     assert len(list_jobs(conn)) == before
@@ -225,7 +218,7 @@ async def test_a_training_says_which_texts_are_no_plain_ones(tmp_path: Path) -> 
             conn.execute("insert into m values (?, ?, ?)", [n, text, label])
         conn.execute("update m set t = cast(x'6170706c6520e9' as text) where id = 57")
         conn.commit()
-    told = run("train", path, "m", "--text", "t", "--label", "l", "--name", "topics")
+    told = run("train", path, "m", "--text", "t", "--label", "l", "--name", "topics").output
     for shown in (told, seen((await get(serve(path), CARD, ROOT)).text)):
         assert "6 texts are in HTML, whose tags were read as words" in shown
         assert "1 text is not valid UTF-8" in shown

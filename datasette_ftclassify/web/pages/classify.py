@@ -34,13 +34,13 @@ from ...store.jobs.new_rows import end_following
 from ...store.schema import TABLES
 from ...trainers.access import Access
 from ..background_reads import bring_up_to_date, queue_aside, read_aside, write_aside
-from ..classifier_names import seen_classifiers
+from ..classifier_names import seen_ids
 from ..classify_choices import Choice, Facts, choices, facts, pick
 from ..classify_form import ON_ERRORS_TEXT, ROLES_TEXT, Form
 from ..filters import facet_of, left_behind
 from ..finding_links import review_urls
 from ..form_fields import FieldError
-from ..job_facts import RUN_ELSEWHERE
+from ..job_facts import RUNS_NO_JOBS
 from ..lifespan import has_worker
 from ..operator_settings import access_of, limits_of
 from ..page_request import PageRequest
@@ -269,9 +269,7 @@ async def _choices(ask: PageRequest) -> list[Choice]:
     """The classifiers that the actor may see and the table has the columns for."""
     table = ask.table
     every = await ask.read(lambda conn: choices(conn, table) if has_store(conn) else [])
-    offered = (choice.classifier for choice in every)
-    seen = await seen_classifiers(*ask.visitor, offered)
-    ids = {classifier.id for classifier in seen}
+    ids = await seen_ids(*ask.visitor, (choice.classifier for choice in every))
     return [choice for choice in every if choice.classifier.id in ids]
 
 
@@ -300,7 +298,7 @@ def _queued(ask: PageRequest, job: Job) -> str:
     if job.state == "running":
         return f"Job {job.id} is at these rows already."
     if not has_worker(ask.datasette):
-        return f"Job {job.id} waits: this server runs no jobs. {RUN_ELSEWHERE}"
+        return f"Job {job.id} waits. {RUNS_NO_JOBS}"
     return ""
 
 

@@ -36,8 +36,6 @@ SHOWN_ROWS = 25
 class _Found:
     """problem: why there is no comparison; `texts` of the rows with different answers"""
 
-    others: Sequence[Classifier]
-    chosen: Sequence[Classifier]
     comparison: Comparison | None = None
     texts: list[str | None] = field(default_factory=list)
     source: Relation | None = None
@@ -55,14 +53,16 @@ async def compare_page(ask: PageRequest) -> Response:
     # It may take its time: of rows that no evaluation has stored, answers are computed here.
     reads = read_aside if ask.db.path else type(ask).read
     found = await reads(ask, lambda conn: _compared(conn, classifier, others, chosen))
+    titles, compared = [c.title for c in others], [c.title for c in chosen]
     data = {
         "database": ask.database,
         "title": classifier.title,
-        "others": [c.title for c in others],
+        "others": titles,
         "comparison": found.comparison.to_dict() if found.comparison else None,
         "problem": found.problem,
     }
-    return await show(ask, data, more=_more(ask, classifier, found))
+    more = {"offered": titles[:OFFERED], "chosen": compared, **_more(ask, found, compared)}
+    return await show(ask, data, more=more)
 
 
 def _chosen(others: Sequence[Classifier], titles: Sequence[str]) -> list[Classifier]:
@@ -90,33 +90,26 @@ def _compared(
     chosen: Sequence[Classifier],
 ) -> _Found:
     if not chosen:
-        return _Found(others, chosen, problem="There is no other classifier of this task yet.")
+        return _Found(problem="There is no other classifier of this task yet.")
     known = {c.id for c in others} | {classifier.id}
     try:
         found = compare(conn, classifier, *chosen, may=lambda c: c.id in known)
     except EvaluationError as error:
-        return _Found(others, chosen, problem=str(error))
+        return _Found(problem=str(error))
     source = table_of_texts(conn, classifier)
     texts = [
         text_of_row(conn, classifier, source, row.key) for row in found.disagreements[:SHOWN_ROWS]
     ]
-    return _Found(others, chosen, found, texts, source)
+    return _Found(found, texts, source)
 
 
-def _more(ask: PageRequest, classifier: Classifier, found: _Found) -> dict[str, Any]:
-    comparison = found.comparison
-    more = {
-        "offered": [c.title for c in found.others[:OFFERED]],
-        "chosen": [c.title for c in found.chosen],
-        "links": {
-            "self": ask.url("classifiers", classifier.title, "compare"),
-            "json": f"{ask.url('classifiers', classifier.title, 'compare')}.json?"
-            + urlencode({"with": [c.title for c in found.chosen]}, doseq=True),
-        },
-    }
+def _more(ask: PageRequest, found: _Found, chosen: Sequence[str]) -> dict[str, Any]:
+    comparison, here = found.comparison, ask.url("classifiers", ask.classifier.title, "compare")
+    json = f"{here}.json?{urlencode({'with': chosen}, doseq=True)}"
+    links = {"links": {"self": here, "json": json}}
     if comparison is None:
-        return more
-    return more | {
+        return links
+    return links | {
         "found": comparison,
         "words": words,
         "pages": [ask.url("classifiers", c.classifier.title) for c in comparison.compared],

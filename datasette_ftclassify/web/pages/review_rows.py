@@ -33,10 +33,9 @@ from ...jobs.review.shown import (
 from ...store.jobs.job import Job
 from ..background_reads import require_file
 from ..page_request import PageRequest
-from ..permissions import REVIEW, may_edit
+from ..permissions import REVIEW, is_modern, may_edit
 from ..registry import page
 from ..responses import done, form_page, show
-from ..row_events import tell_edited
 from .check import progress_of, row_url
 from .review import require_edit
 
@@ -128,10 +127,19 @@ async def _on(ask: PageRequest, job: Job, place: int | None, data: dict[str, Any
     return await done(ask, where, {**data, "row": row})
 
 
+async def _tell_edited(ask: PageRequest, table: str, key: Key) -> None:
+    """Other plugins, of a row that the visitor has edited. Nothing on Datasette 0.65."""
+    if is_modern(ask.datasette):
+        from datasette.events import UpdateRowEvent
+
+        about = {"database": ask.database, "table": table, "pks": list(key)}
+        await ask.datasette.track_event(UpdateRowEvent(actor=ask.actor, **about))
+
+
 async def tell_all(ask: PageRequest, keys: Sequence[Key]) -> None:
     """Other plugins, of rows of the table that were edited."""
     for key in keys:
-        await tell_edited(ask, ask.table, key)
+        await _tell_edited(ask, ask.table, key)
 
 
 async def undo_many(ask: PageRequest, of: Job | str, where: str) -> Response:
@@ -145,7 +153,7 @@ async def undo_many(ask: PageRequest, of: Job | str, where: str) -> Response:
 
 async def _tell(ask: PageRequest, changed: Changed) -> None:
     if changed.wrote:
-        await tell_edited(ask, changed.change.source, changed.change.key)
+        await _tell_edited(ask, changed.change.source, changed.change.key)
 
 
 async def _shown(ask: PageRequest) -> Response:

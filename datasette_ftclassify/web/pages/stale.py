@@ -18,7 +18,7 @@ from ...jobs.fingerprints import STALE, Age
 from ...jobs.stale import AGES_TEXT, Ages, Answers, answers_in, count_ages, stale_rows
 from ...store.classifiers import has_store
 from ..background_reads import read_aside
-from ..classifier_names import seen_classifiers
+from ..classifier_names import seen_ids
 from ..page_request import PageRequest
 from ..permissions import PREDICT
 from ..registry import MenuItem, page
@@ -79,8 +79,7 @@ class _RowOnPage:
 async def stale_page(ask: PageRequest) -> Response:
     table = ask.table
     every = await ask.read(lambda conn: answers_in(conn, table) if has_store(conn) else [])
-    by = (one.classifier for one in every)
-    visible = {one.id for one in await seen_classifiers(*ask.visitor, by)}
+    visible = await seen_ids(*ask.visitor, (one.classifier for one in every))
     seen = [one for one in every if one.classifier.id in visible]
     asked = ask.argument("age")
     age = next((one for one in STALE if one == asked), None)

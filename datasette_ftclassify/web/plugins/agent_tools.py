@@ -20,7 +20,7 @@ from datasette_agent.questions import QuestionsNotSupported
 from datasette_agent.tools import AgentTool
 from markupsafe import Markup
 
-from ..job_facts import RUN_ELSEWHERE
+from ..job_facts import RUNS_NO_JOBS
 from ..lifespan import has_worker
 from ..page_calls import PageAnswer, call_page
 from ..page_request import page_url
@@ -211,9 +211,7 @@ async def _ended(datasette: Datasette, actor: Any, database: str, number: int) -
 
 
 def _unfinished(datasette: Datasette, database: str, job: Mapping[str, Any]) -> dict[str, Any]:
-    said = str(job["state_text"])
-    if not has_worker(datasette):
-        said = f"The job waits: this server runs no jobs. {RUN_ELSEWHERE}"
+    said = str(job["state_text"]) if has_worker(datasette) else f"The job waits. {RUNS_NO_JOBS}"
     page = page_url(datasette, database, "jobs", job["id"])
     return {"job": job["id"], "state": job["state"], "said": said, "page": page}
 

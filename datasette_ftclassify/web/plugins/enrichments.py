@@ -23,7 +23,7 @@ from wtforms.validators import ValidationError
 from ...core.numbers import SHARE
 from ..filters import carried, left_behind
 from ..form_fields import FieldError, number
-from ..job_facts import RUN_ELSEWHERE
+from ..job_facts import RUNS_NO_JOBS
 from ..lifespan import has_worker
 from ..page_calls import call_page
 from ..page_request import page_url
@@ -132,5 +132,5 @@ def _help(problem: str, page: str, others: bool, works: bool) -> Markup:
             ).format(page)
         )
     if not works:
-        said.append(Markup("{}").format(f"This server runs no jobs. {RUN_ELSEWHERE}"))
+        said.append(Markup("{}").format(RUNS_NO_JOBS))
     return Markup(" ").join(said)
