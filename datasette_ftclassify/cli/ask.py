@@ -70,23 +70,14 @@ def _answer(
     conn: sqlite3.Connection, classifier: Classifier, text: str, given: Given
 ) -> AnswerJson:
     """As ft_classify_json gives it; `usd` is what it cost now."""
-    if service_of(classifier) is None:
-        return _here(conn, classifier, text)
-    return _there(conn, classifier, text, given)
-
-
-def _here(conn: sqlite3.Connection, classifier: Classifier, text: str) -> AnswerJson:
-    from ..sql.functions import answer_json, register
-
-    register(conn)
-    return {**answer_json(conn, text, classifier.title), "usd": 0.0}
-
-
-def _there(conn: sqlite3.Connection, classifier: Classifier, text: str, given: Given) -> AnswerJson:
     from ..core.database import is_read_only
     from ..jobs.ask import ask_text, estimate_text, kept_answer
+    from ..sql.functions import answer_json, register
     from ..sql.remote_classifier import described_answer
 
+    if service_of(classifier) is None:
+        register(conn)
+        return {**answer_json(conn, text, classifier.title), "usd": 0.0}
     minimum = find_minimum(conn, classifier)
     kept = kept_answer(conn, classifier, text)
     if kept is not None:

@@ -66,7 +66,7 @@ def list_command(database: str, as_json: bool) -> None:
         echo(
             f"{mark} {summary.classifier.title}  {row['trainer']}, {row['kind']},"
             f" {len(row['labels'])} labels, {rows_text(row['training_rows'])} of {row['source']},"
-            f" {row['created_at']}  {row['quality']}{_interval(summary)}"
+            f" {row['created_at']}  {''.join(_quality(summary))}"
             f"{_unused(summary)}{_stops(row['shutdown_date'])}{also}"
         )
     for one in damaged:
@@ -79,29 +79,22 @@ def _listed(summary: Summary) -> dict[str, Any]:
     stops = shutdown_of(summary.classifier) if is_elsewhere(summary.classifier) else None
     return {
         **summary.to_dict(),
-        "quality": _quality(summary),
+        "quality": _quality(summary)[0],
         "shutdown_date": None if stops is None else stops.isoformat(),
     }
 
 
-def _quality(summary: Summary) -> str:
-    """The figure that says most."""
+def _quality(summary: Summary) -> tuple[str, str]:
+    """The figure that says most, and its interval, so that nobody takes two for different that are
+    not."""
     from ..metrics.registry import main_metrics
 
     if summary.metrics is None:
-        return "not evaluated"
+        return "not evaluated", ""
     first = main_metrics(summary.metrics)[0]
-    return f"{first.name_in_sentence} {first.text(summary.metrics)}"
-
-
-def _interval(summary: Summary) -> str:
-    """Of that figure, so that nobody takes two for different that are not."""
-    from ..metrics.registry import main_metrics
-
-    if summary.metrics is None:
-        return ""
-    found = main_metrics(summary.metrics)[0].interval_text(summary.metrics)
-    return f" ({found})" if found else ""
+    interval = first.interval_text(summary.metrics)
+    said = f"{first.name_in_sentence} {first.text(summary.metrics)}"
+    return said, f" ({interval})" if interval else ""
 
 
 def _unused(summary: Summary) -> str:

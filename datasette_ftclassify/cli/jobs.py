@@ -238,8 +238,14 @@ def work(
       datasette ftclassify predict mail.db messages --queue
       datasette ftclassify work mail.db
     """
+    from ..trainers.configuration import read_access
+
+    given = {} if base_url is None else {"OPENAI_BASE_URL": base_url}
+    access = read_access(environ={**os.environ, **given})
+    if limit_usd is not None:
+        access = replace(access, usd_per_job=limit_usd)
     with open_database(database) as conn, step_progress() as progress:
-        worker = _Work(conn, _access(base_url, limit_usd), database, progress)
+        worker = _Work(conn, access, database, progress)
         try:
             worker.run()
             while wait:
@@ -255,14 +261,6 @@ def work(
         echo(worker.summary())
     if any(job["state"] == "failed" for job in worker.ran):
         raise SystemExit(1)
-
-
-def _access(base_url: str | None, limit_usd: float | None) -> Access:
-    from ..trainers.configuration import read_access
-
-    given = {} if base_url is None else {"OPENAI_BASE_URL": base_url}
-    access = read_access(environ={**os.environ, **given})
-    return access if limit_usd is None else replace(access, usd_per_job=limit_usd)
 
 
 class _Work:

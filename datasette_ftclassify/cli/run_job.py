@@ -89,18 +89,13 @@ def work_command(
         limit = usual_limit(terms.usd)
     if limit is not None and paid_trainer(conn, job) is not None:
         words += ["--limit-usd", f"{whole_cents(limit):.2f}"]
-    variable = _address_variable(paid_trainer(conn, job))
+    # The environment variable of the service's address.
+    services = {service.name: service.variables for service in list_services()}
+    variable = services.get(paid_trainer(conn, job) or "", {}).get("base_url", "OPENAI_BASE_URL")
     if base_url is None or variable == "OPENAI_BASE_URL":
         return our_command(*words, *(["--base-url", base_url] if base_url is not None else []))
     # The option is OpenAI's; another service's address goes by the name that it has itself.
     return f"{variable}={shlex.quote(base_url)} {our_command(*words)}"
-
-
-def _address_variable(trainer: str | None) -> str:
-    """The environment variable of a service's address."""
-    services = {service.name: service for service in list_services()}
-    known = services[trainer].variables if trainer in services else {}
-    return known.get("base_url", "OPENAI_BASE_URL")
 
 
 def tell_queued(

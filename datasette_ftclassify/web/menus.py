@@ -130,9 +130,12 @@ def _item(
 
 async def _subject(datasette: Datasette, actor: Any, database: str, table: str) -> Subject:
     db = datasette.get_database(database)
-    any_, own = await _classifiers(db, table)
-    takes = any_ and await _may_classify(datasette, actor, database, table)
-    return Subject(bool(db.path), db.is_mutable, any_, own, takes)
+    found = await read_or(db, list_classifiers, ())
+    own = any(classifier.task.source == table for classifier in found)
+    # Columns are written into tables, and not into views.
+    takes = bool(found) and await may_write(datasette, actor, database, table)
+    takes = takes and table not in await db.view_names()
+    return Subject(bool(db.path), db.is_mutable, bool(found), own, takes)
 
 
 def _filters(request: Any) -> dict[str, list[str]]:
@@ -142,16 +145,3 @@ def _filters(request: Any) -> dict[str, list[str]]:
         return {}
     given = {name: request.args.getlist(name) for name in request.args}
     return carried(given) | {name: v for name, v in given.items() if name.startswith(LEFT_BEHIND)}
-
-
-async def _classifiers(database: Database, table: str) -> tuple[bool, bool]:
-    """Whether there are any at all, and any that learnt from the table."""
-    found = await read_or(database, list_classifiers, ())
-    return bool(found), any(classifier.task.source == table for classifier in found)
-
-
-async def _may_classify(datasette: Datasette, actor: Any, database: str, table: str) -> bool:
-    """Columns are written into tables, and not into views."""
-    if not await may_write(datasette, actor, database, table):
-        return False
-    return table not in await datasette.get_database(database).view_names()

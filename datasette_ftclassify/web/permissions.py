@@ -97,10 +97,7 @@ def is_modern(datasette: Datasette) -> bool:
 async def may_view_database(datasette: Datasette, actor: Any, database: str) -> bool:
     """Whether the actor may see the database at all."""
     if is_modern(datasette):
-        from datasette.resources import DatabaseResource
-
-        resource = DatabaseResource(database=database)
-        return bool(await datasette.allowed(action="view-database", resource=resource, actor=actor))
+        return await _allowed(datasette, actor, "view-database", database)
     visible, _ = await datasette.check_visibility(
         actor, permissions=[("view-database", database), "view-instance"]
     )
@@ -109,10 +106,7 @@ async def may_view_database(datasette: Datasette, actor: Any, database: str) -> 
 
 async def may_run_sql(datasette: Datasette, actor: Any, database: str) -> bool:
     """Whether the actor may send SQL of their own to the database. Only for Datasette 1.0."""
-    from datasette.resources import DatabaseResource
-
-    resource = DatabaseResource(database=database)
-    return bool(await datasette.allowed(action="execute-sql", resource=resource, actor=actor))
+    return await _allowed(datasette, actor, "execute-sql", database)
 
 
 async def may_view_instance(datasette: Datasette, actor: Any) -> bool:
@@ -212,11 +206,13 @@ async def _may_change(datasette: Datasette, actor: Any, needed: tuple[str, ...],
 
 
 async def _allowed(
-    datasette: Datasette, actor: Any, action: str, database: str, table: str
+    datasette: Datasette, actor: Any, action: str, database: str, table: str | None = None
 ) -> bool:
-    from datasette.resources import TableResource
+    """Of a table, or of a whole database."""
+    from datasette.resources import DatabaseResource, TableResource
 
-    resource = TableResource(database=database, table=table)
+    of = {"database": database}
+    resource = DatabaseResource(**of) if table is None else TableResource(**of, table=table)
     return bool(await datasette.allowed(action=action, resource=resource, actor=actor))
 
 

@@ -9,6 +9,8 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+from stored import list_jobs
+
 from datasette_ftclassify.core.database import connect
 from datasette_ftclassify.jobs.agreements import agree
 from datasette_ftclassify.jobs.plan import PredictRequest
@@ -46,6 +48,12 @@ def agreed_job(
 def job_of(path: Path, job_id: int) -> Job:
     with closing(connect(path)) as conn:
         return get_job(conn, job_id)
+
+
+def jobs_of(path: Path, kind: str | None = None) -> list[Job]:
+    """Newest first."""
+    with closing(connect(path)) as conn:
+        return list_jobs(conn, kind)
 
 
 def without_jobs(path: Path) -> Path:

@@ -23,13 +23,11 @@ import pytest
 from openai_examples import examples
 from openai_server import OpenAIServer
 from programs import Program, datasette
-from running_jobs import wait_for
+from running_jobs import job_of, jobs_of, wait_for
 from serving import serving
-from stored import list_jobs
 
 from datasette_ftclassify.cli import ftclassify
 from datasette_ftclassify.core.database import connect
-from datasette_ftclassify.store.jobs.state import get_job
 from datasette_ftclassify.trainers.registry import get_trainer
 
 KEY = f"sk-canary-{secrets.token_hex(16)}"
@@ -160,8 +158,7 @@ def test_commands_that_fail(world: World, kind: str | int):
             f"{TRAIN} --name broken-{kind} --epochs 1 --yes --seed 3",
             "predict DB reports --classifier asked --yes --columns-prefix a --concurrency 2",
         )
-    with closing(connect(world.path)) as conn:
-        assert {"failed", "paused"} & {job.state for job in list_jobs(conn)}
+    assert {"failed", "paused"} & {job.state for job in jobs_of(world.path)}
 
 
 def test_a_redirect_gets_no_key(world: World):
@@ -187,8 +184,7 @@ def test_a_server_with_its_worker_and_all_its_pages(world: World):
         f"{TRAIN} --name queued --epochs 1 --yes --queue --seed 5",
         "predict DB reports --classifier paid --where id<30 --columns-prefix w --yes --queue",
     )
-    with closing(connect(world.path)) as conn:
-        queued = [job.id for job in list_jobs(conn) if job.state == "queued"]
+    queued = [job.id for job in jobs_of(world.path) if job.state == "queued"]
     assert len(queued) == 2
     options = [world.path, "--root"]
     with serving(*options, main=talkative_datasette, **world.environ) as server:
@@ -196,8 +192,7 @@ def test_a_server_with_its_worker_and_all_its_pages(world: World):
         fetch(opener, server.login)
 
         def ended() -> bool:
-            with closing(connect(world.path)) as conn:
-                states = [get_job(conn, job_id).state for job_id in queued]
+            states = [job_of(world.path, job_id).state for job_id in queued]
             return all(state in ("finished", "failed", "paused") for state in states)
 
         wait_for(ended, "the end of the worker's jobs")
@@ -225,8 +220,7 @@ def test_a_server_with_its_worker_and_all_its_pages(world: World):
     for some in ("/jobs/1", "/classifiers/paid", "/jobs.json", "/train", "/classify"):
         shown = [page for page in seen if some in page]
         assert shown, f"{some}: {sorted(seen)}"
-    with closing(connect(world.path)) as conn:
-        assert [get_job(conn, job_id).error for job_id in queued] == [None, None]
+    assert [job_of(world.path, job_id).error for job_id in queued] == [None, None]
 
 
 def test_the_key_is_nowhere(world: World):

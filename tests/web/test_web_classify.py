@@ -17,7 +17,7 @@ from datasette.app import Datasette
 from datasette.utils import tilde_encode
 from openai_server import OpenAIServer
 from remote_classifier import access_to, add_asked, report_table, train_at
-from running_jobs import wait_for
+from running_jobs import job_of, jobs_of, wait_for
 from sample_databases import rows, value
 from serving import serving
 from stored import list_jobs
@@ -446,8 +446,7 @@ async def test_the_cost_is_shown_and_agreed_to(paid: tuple[OpenAIServer, Path]):
     assert "20 requests" in page.text  # every text twice
     assert "$5.00" in page.text
     assert 'name="prefix" value="ai"' in page.text
-    with closing(connect(path)) as conn:
-        assert not list_jobs(conn, "predict")
+    assert not jobs_of(path, "predict")
     back = await visitor.post("reports", **fields, action="change")
     assert 'name="prefix" maxlength="200" value="ai"' in back.text
     response = await visitor.post("reports", **fields, confirm="1", limit_usd="0.02")
@@ -487,8 +486,7 @@ async def test_spending_needs_a_permission_and_limits(paid: tuple[OpenAIServer, 
     refused = await free.post("reports", classifier="topics", confirm="1")
     assert refused.status_code == 400
     assert "usd_per_job" in refused.text
-    with closing(connect(path)) as conn:
-        assert not list_jobs(conn, "predict")
+    assert not jobs_of(path, "predict")
 
 
 async def test_without_a_key_or_a_price(paid: tuple[OpenAIServer, Path], tmp_path: Path):
@@ -516,8 +514,7 @@ async def test_a_label_for_rows_without_an_answer(paid: tuple[OpenAIServer, Path
     assert "has no label" in html.unescape(refused.text)
     data = {"classifier": "topics", "on_error": "Roads", "confirm": True}
     number = (await visitor.post_json("reports", **data)).json()["job"]
-    with closing(connect(path)) as conn:
-        assert get_job(conn, number).settings["on_error"] == "Roads"
+    assert job_of(path, number).settings["on_error"] == "Roads"
 
 
 def test_a_service_abstains_with_a_reason(paid: tuple[OpenAIServer, Path]):

@@ -8,6 +8,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from running_jobs import jobs_of
 from sample_databases import rows
 from sports import INSERT, football, sports
 from stored import list_jobs
@@ -53,8 +54,7 @@ async def test_unlike_rows_are_marked_judged_and_become_a_class(path: Path):
     assert "10 of 70 other rows without a label" in said  # the football that was not marked
     examples = preview.text[preview.text.index("Also given to</h3>") :]
     assert examples.count(f'<a href="/{path.stem}/texts/') >= 10
-    with closing(connect(path)) as conn:
-        assert [job.id for job in list_jobs(conn, "train")] == [1]  # nothing is trained yet
+    assert [job.id for job in jobs_of(path, "train")] == [1]  # nothing is trained yet
     form = preview.text[preview.text.index("ft-agree") : preview.text.index("Cancel")]
     assert preview.text.count(" checked>") == 30
     assert form.count('type="hidden" name="keys"') == 30

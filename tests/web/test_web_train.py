@@ -14,7 +14,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from openai_server import OpenAIServer
-from running_jobs import job_of
+from running_jobs import job_of, jobs_of
 from sample_databases import town_database
 from service_training import environment
 from stored import list_jobs
@@ -95,8 +95,7 @@ async def test_an_encoder_is_one_of_those_that_the_operator_named(
         refused = await train(typed)
         assert refused.status_code == 400
         assert "Encoder is one that this server names: owls." in refused.text
-    with closing(connect(town)) as conn:
-        assert list_jobs(conn) == []
+    assert jobs_of(town) == []
     assert (await train("owls")).status_code == 200
     job = job_of(town, run_last(town))
     assert job.state == "finished", job.error
@@ -158,8 +157,7 @@ async def test_nothing_typed_is_lost(town: Path):
     assert 'role="alert"' in text
     for value in ("{{ nix }}", 'value="mine"', 'value="7"', 'value="0.25"', "Northgate"):
         assert value in text
-    with closing(connect(town)) as conn:
-        assert list_jobs(conn) == []
+    assert jobs_of(town) == []
 
 
 async def test_a_label_that_was_unticked_is_not_proposed_again(town: Path):
@@ -197,8 +195,7 @@ async def test_filters_of_the_table_page_come_along_and_can_be_removed(town: Pat
     sent = await submit(datasette, page(), "ann", table="messages", action="train",
                         ward__exact="Northgate", **CHOSEN)  # fmt: skip
     assert sent.status_code == 302, sent.text
-    with closing(connect(town)) as conn:
-        task = list_jobs(conn)[0].settings["task"]
+    task = jobs_of(town)[0].settings["task"]
     assert list(task["params"].values()) == ["Northgate"]
     assert "Northgate" not in task["where"]
 
@@ -465,8 +462,7 @@ async def test_training_here_starts_at_once(town: Path):
     sent = await submit(datasette, page(), "ann", table="messages", action="train",
                         name="desk", trainer="local", **CHOSEN)  # fmt: skip
     assert sent.status_code == 302
-    with closing(connect(town)) as conn:
-        job = list_jobs(conn)[0]
+    job = jobs_of(town)[0]
     assert sent.headers["location"] == f"/town/-/ftclassify/jobs/{job.id}"
     assert (job.kind, job.state, job.settings["name"]) == ("train", "queued", "desk")
 
@@ -566,8 +562,7 @@ async def test_a_price_is_agreed_to_before_anything_is_paid(
     assert form.status_code == 200
     assert "rows will leave this machine" in form.text
     assert form.text.count('value="kept name"') == 2
-    with closing(connect(town)) as conn:
-        assert list_jobs(conn) == []
+    assert jobs_of(town) == []
     agreed = await train_paid(datasette, confirm_usd=estimate["usd"])
     assert agreed.json()["ok"], agreed.text
     job = job_of(town, agreed.json()["job"]["id"])
@@ -701,8 +696,7 @@ async def test_the_same_again_after_it_failed_or_was_paused_goes_on(
     with closing(connect(town)) as conn, conn:
         conn.execute("update _ftclassify_jobs set state = ?, error = 'broken'", [state])
     assert (await submit(datasette, page(), "ann", **fields)).status_code == 302
-    with closing(connect(town)) as conn:
-        (job,) = list_jobs(conn)
+    (job,) = jobs_of(town)
     assert job.state == "queued"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
 from datasette.utils.asgi import Response
@@ -28,6 +29,7 @@ MOST_ROWS = 20_000
 """That are changed from a page: other plugins are told of each, and other writers wait."""
 
 _LISTED = 200
+_MERGE = ("id", "said", "rows", "who", "created_at", "undone_by")
 
 
 @page(
@@ -102,12 +104,6 @@ def _task(conn: sqlite3.Connection, ask: PageRequest, own: Sequence[Classifier])
     return Choices.read(table, choices).task(conn)
 
 
-def _preview(plan: MergePlan, known: set[str]) -> dict[str, Any]:
-    """known: classifiers that the visitor may know of"""
-    said = plan.to_dict()
-    return {**said, "stale": [one for one in said["stale"] if one["title"] in known]}
-
-
 async def _shown(ask: PageRequest, plan: MergePlan | None = None) -> Response:
     table = ask.table
     own = await table_classifiers(ask, table)
@@ -119,29 +115,19 @@ async def _shown(ask: PageRequest, plan: MergePlan | None = None) -> Response:
             task = _task(conn, ask, own)
             found["labels"] = labels_now(conn, task)
             found["columns"] = list(task.labels)
-            found["suggestions"] = [
-                {"old": s.old, "into": s.into, "why": s.why}
-                for s in suggest_merges(conn, task, own)
-            ]
+            found["suggestions"] = [asdict(one) for one in suggest_merges(conn, task, own)]
         except FtclassifyError as error:
             found["problem"] = str(error)
-        batches = [
-            {
-                "id": b.id, "said": b.said, "rows": b.rows, "who": b.who,
-                "created_at": b.created_at, "undone_by": b.undone_by,
-            }
-            for b in list_batches(conn, table)
-        ]  # fmt: skip
+        batches = [{n: getattr(b, n) for n in _MERGE} for b in list_batches(conn, table)]
         return {**found, "merges": batches, "all_columns": columns}
 
     found = await read_aside(ask, look)
     all_columns = found.pop("all_columns")
-    data = {
-        "database": ask.database,
-        "table": table,
-        **found,
-        "preview": None if plan is None else _preview(plan, {c.title for c in own}),
-    }
+    preview = None if plan is None else plan.to_dict()
+    if preview is not None:  # of classifiers that the visitor may know of
+        titles = {c.title for c in own}
+        preview["stale"] = [one for one in preview["stale"] if one["title"] in titles]
+    data = {"database": ask.database, "table": table, **found, "preview": preview}
     more = {
         "all_columns": all_columns,
         "column": _column(ask),
