@@ -46,14 +46,11 @@ def _body(card: ModelCard) -> Iterator[str]:
         f"{escaped(card.table)} and answers with {_names(card.label_columns)}."
     )
     yield ""
-    yield "## Intended use"
-    yield ""
+    yield from ("## Intended use", "")
     yield from _paragraphs(card.notes.intended_use or "The author has not said what it is for.")
-    yield "## Limits"
-    yield ""
+    yield from ("## Limits", "")
     yield from _paragraphs(card.notes.limits or "The author has not said what it is not for.")
-    yield "## Data"
-    yield ""
+    yield from ("## Data", "")
     yield f"- Table: {escaped(card.table)}" + (
         f", only rows that meet {escaped(card.where)}" if card.where else ""
     )
@@ -69,8 +66,7 @@ def _body(card: ModelCard) -> Iterator[str]:
         ("Label", "Training rows"),
         [(name, "not known" if n is None else number(n)) for name, n in card.labels],
     )
-    yield "## Evaluation"
-    yield ""
+    yield from ("## Evaluation", "")
     if card.problem:
         yield escaped(card.problem, 1_000)
         yield ""
@@ -82,8 +78,7 @@ def _body(card: ModelCard) -> Iterator[str]:
             [(one.name, one.text, one.interval, one.help) for one in card.figures],
         )
         yield from _failures(card)
-    yield "## Training"
-    yield ""
+    yield from ("## Training", "")
     facts: list[tuple[str, object]] = [
         ("Trainer", card.trainer), ("Model", card.model), ("Recipe", card.recipe),
         ("Minimum score", card.minimum_score or "none: it always answers"),
@@ -98,16 +93,14 @@ def _body(card: ModelCard) -> Iterator[str]:
 
 def _failures(card: ModelCard) -> Iterator[str]:
     if card.weakest:
-        yield "### Weakest labels"
-        yield ""
+        yield from ("### Weakest labels", "")
         yield from _table(
             ("Label", "Test rows", "Precision", "Recall", "F1"),
             [(w.name, number(w.test_rows), *(f"{f:.3f}" for f in (w.precision, w.recall, w.f1)))
              for w in card.weakest],
         )  # fmt: skip
     if card.confusions:
-        yield "### Most frequent confusions"
-        yield ""
+        yield from ("### Most frequent confusions", "")
         yield from _table(
             ("True label", "Answer", "Test rows"),
             [(c.truth, c.chosen or "none", number(c.count)) for c in card.confusions],

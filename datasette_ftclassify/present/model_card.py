@@ -23,7 +23,7 @@ from ..store.card_notes import CardNotes, card_notes
 from ..store.classifiers import Classifier
 from ..store.minimum_scores import MinimumScore, find_minimum
 from ..store.splits import split_plan
-from ..store.summaries import Summary, summarise
+from ..store.summaries import summarise
 
 SHOWN = 5
 """Labels and confusions that are listed."""
@@ -150,7 +150,7 @@ def model_card(
         rows=_counts(report.get("rows")),
         split=_split(conn, classifier),
         figures=tuple(_figures(summary.metrics)),
-        problem=_problem(summary),
+        problem=None if summary.metrics is not None else summary.headline(),
         weakest=tuple(_weakest(summary.metrics)),
         confusions=tuple(_confusions(summary.metrics)),
         minimum_score=_promise(find_minimum(conn, classifier)),
@@ -245,10 +245,6 @@ def _split(conn: sqlite3.Connection, classifier: Classifier) -> str:
         f"at random (seed {classifier.seed}), {percent(validation)} validation and "
         f"{percent(test)} test, each label by itself; equal texts and near copies in the same part"
     )
-
-
-def _problem(summary: Summary) -> str | None:
-    return None if summary.metrics is not None else summary.headline()
 
 
 def _figures(metrics: Evaluation | None) -> list[Figure]:

@@ -8,8 +8,8 @@ import sqlite3
 import sys
 from pathlib import Path
 
+import commands
 import pytest
-from click.testing import CliRunner
 from programs import Program
 from running_jobs import agreed_job, is_in_the_middle, job_of, make_slow, queue_predict, wait_for
 
@@ -46,9 +46,7 @@ def test_what_all_jobs_spent_is_added_up_once(conn: sqlite3.Connection) -> None:
 
 
 def run(*arguments: object, code: int = 0, **environ: str) -> str:
-    result = CliRunner().invoke(ftclassify, [str(a) for a in arguments], env=environ)
-    assert result.exit_code == code, result.output
-    return result.stdout
+    return commands.run(*arguments, code=code, **environ).stdout
 
 
 def impatient(*arguments: str) -> None:
@@ -119,10 +117,8 @@ def test_to_follow_a_failed_job_is_an_error(town: Path, conn):
 
 def test_there_is_nothing_to_follow_in_a_file_without_jobs(tmp_path: Path):
     sqlite3.connect(tmp_path / "new.db").close()
-    told = CliRunner().invoke(ftclassify, ["jobs", "follow", str(tmp_path / "new.db"), "1"])
-    assert (told.exit_code, told.stderr) == (
-        1, "Error: There is no job 1 in this database.\n",
-    )  # fmt: skip
+    told = commands.run("jobs", "follow", tmp_path / "new.db", 1, code=1).stderr
+    assert told == "Error: There is no job 1 in this database.\n"
 
 
 def test_following_waits_for_a_worker_and_for_the_end(town: Path):

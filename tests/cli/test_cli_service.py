@@ -8,14 +8,13 @@ import signal
 from contextlib import closing
 from pathlib import Path
 
+import commands
 import pytest
-from click.testing import CliRunner
 from openai_server import OpenAIServer
 from programs import Program, datasette
 from running_jobs import wait_for
 from service_training import MODEL, environment, town
 
-from datasette_ftclassify.cli import ftclassify
 from datasette_ftclassify.core.database import connect
 from datasette_ftclassify.store.jobs.state import get_job
 
@@ -24,8 +23,7 @@ pytestmark = pytest.mark.usefixtures("quick")
 
 def run(*arguments: object, code: int = 0, said: str = "") -> str:
     """What the command prints, and what it says to the person."""
-    result = CliRunner().invoke(ftclassify, [str(a) for a in arguments])
-    assert result.exit_code == code, result.output
+    result = commands.run(*arguments, code=code)
     assert said in result.stderr
     return result.stdout if code == 0 else result.stderr
 

@@ -9,8 +9,8 @@ from click.testing import CliRunner, Result
 from datasette_ftclassify.cli import ftclassify
 
 
-def run(*arguments: object, code: int = 0) -> Result:
-    result = CliRunner().invoke(ftclassify, [str(a) for a in arguments])
+def run(*arguments: object, code: int = 0, **environ: str) -> Result:
+    result = CliRunner().invoke(ftclassify, [str(a) for a in arguments], env=environ)
     if result.exception and not isinstance(result.exception, SystemExit):
         raise result.exception
     assert result.exit_code == code, result.output

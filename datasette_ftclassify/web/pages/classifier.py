@@ -14,7 +14,7 @@ from datasette.utils import tilde_decode
 from datasette.utils.asgi import Forbidden, Response
 
 from ...core.errors import ArtifactError, FtclassifyError, SourceError
-from ...core.training_report import TrainingReport, chosen_text
+from ...core.training_report import chosen_text
 from ...jobs.as_published import named_vectors
 from ...jobs.load_classifier import is_elsewhere, shutdown_of
 from ...jobs.remote.model_names import deploy
@@ -170,7 +170,11 @@ async def _change(ask: PageRequest) -> Response:
 def _read(
     conn: sqlite3.Connection, classifier: Classifier, seen: Collection[str]
 ) -> dict[str, Any]:
-    summary = summarise(conn, classifier)
+    summary, day = summarise(conn, classifier), shutdown_of(classifier)
+    # Without the service's ids, which are nobody's business on a published page.
+    report = {n: v for n, v in named_vectors(classifier.report).items() if n not in _PRIVATE}
+    if day is not None:  # from which its model answers no more; perhaps by the price table alone
+        report["shutdown_date"] = day.isoformat()
     others = [
         c
         for c in list_classifiers(conn)
@@ -182,7 +186,7 @@ def _read(
         **summary.to_dict(),
         "title": classifier.title,
         "task": classifier.task.to_dict(),
-        "report": {**_public(classifier.report), **_shutdown(classifier)},
+        "report": report,
         "metrics": summary.metrics,
         "quality": summary.headline(),
         "problem": summary.problem,
@@ -213,12 +217,6 @@ def _splits(conn: sqlite3.Connection, classifier: Classifier) -> str | None:
         return None  # the table is gone
 
 
-def _shutdown(classifier: Classifier) -> dict[str, str]:
-    """The day from which its model answers no more, also where only the price table knows it."""
-    day = shutdown_of(classifier)
-    return {} if day is None else {"shutdown_date": day.isoformat()}
-
-
 def _compared(
     conn: sqlite3.Connection, classifier: Classifier, others: Sequence[Classifier]
 ) -> list[dict[str, Any]]:
@@ -237,11 +235,6 @@ def _compared(
             "compared": compared,
         })  # fmt: skip
     return found
-
-
-def _public(report: TrainingReport) -> dict[str, Any]:
-    """Without the service's ids, which are nobody's business on a published page."""
-    return {name: value for name, value in named_vectors(report).items() if name not in _PRIVATE}
 
 
 async def _links(ask: PageRequest, classifier: Classifier, sql: str | None) -> dict[str, Any]:

@@ -60,13 +60,8 @@ async def delete_page(ask: PageRequest) -> Response:
         ask.datasette.add_message(ask.request, str(refusal), ask.datasette.ERROR)
         return Response.redirect(ask.url("classifiers", title))
     for deleted in gone.titles:
-        await track(
-            ask.datasette,
-            DeleteClassifierEvent,
-            ask.actor,
-            database=ask.database,
-            classifier=deleted,
-        )
+        about = {"database": ask.database, "classifier": deleted}
+        await track(ask.datasette, DeleteClassifierEvent, ask.actor, **about)
     data = {
         "message": gone.done, "deleted": list(gone.titles), "default": gone.default,
         "cancelled_jobs": [job.id for job in plan.busy],

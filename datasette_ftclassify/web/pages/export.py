@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -104,8 +105,11 @@ async def _download(
         task = await rows.run(lambda: choices.task(conn))
         export = await rows.run(lambda: SplitExport(conn, task, fmt, plan, split))
         if manifest:
-            await rows.run(lambda: _read_through(export.chunks()))
-            return _manifest(export.manifest(name).to_json(), name)
+            await rows.run(lambda: deque(export.chunks(), maxlen=0))  # so that all is counted
+            file = name.replace(".jsonl", ".manifest.json")
+            headers = {"content-disposition": f'attachment; filename="{file}"'}
+            text = export.manifest(name).to_json()
+            return Response(text, headers=headers, content_type="application/json")
         chunks = export.chunks()
         rows.at_end.append(chunks.close)
         first = await rows.run(lambda: next(chunks, b""))
@@ -119,17 +123,6 @@ async def _download(
 def file_name(table: str) -> str:
     """A table's name as a part of a file's: letters, digits, hyphens and underscores of ASCII."""
     return re.sub(r"[^A-Za-z0-9_]+", "-", table).strip("-")[:60] or "table"
-
-
-def _read_through(chunks: Iterator[bytes]) -> None:
-    for _ in chunks:
-        pass
-
-
-def _manifest(text: str, name: str) -> Response:
-    file = name.replace(".jsonl", ".manifest.json")
-    headers = {"content-disposition": f'attachment; filename="{file}"'}
-    return Response(text, headers=headers, content_type="application/json")
 
 
 class _Aside:
