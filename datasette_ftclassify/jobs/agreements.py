@@ -15,7 +15,6 @@ from hashlib import sha256
 from typing import Any
 
 from ..core.errors import FtclassifyError, JobError, JobPaused, LimitReached
-from ..core.untrusted_json import JsonObject
 from ..ledger import Agreement, JobKey, Ledger, LedgerError, identity_of
 from ..store.classifiers import Classifier, find_by_id, find_by_uid
 from ..store.jobs.job import Job
@@ -35,15 +34,9 @@ def key_of(conn: sqlite3.Connection, job: Job) -> JobKey:
 
 def digest_of(conn: sqlite3.Connection, job: Job) -> str:
     """Of what the job does: which rows, which columns, which model at which host."""
-    return digest_of_words(conn, job.kind, job.settings, job.classifier_id)
-
-
-def digest_of_words(
-    conn: sqlite3.Connection, kind: str, settings: JsonObject, classifier_id: int | None
-) -> str:
-    words: list[Any] = [kind, settings]
-    if not settings.keys().isdisjoint(_CLASSIFIER):
-        words.append(_classifier_facts(conn, settings, classifier_id))
+    words: list[Any] = [job.kind, job.settings]
+    if not job.settings.keys().isdisjoint(_CLASSIFIER):
+        words.append(_classifier_facts(conn, job))
     text = json.dumps(words, sort_keys=True, default=str)
     return sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
@@ -52,15 +45,13 @@ _CLASSIFIER = ("uid", "classifier_id")
 """Settings that name a classifier which is there when somebody agrees."""
 
 
-def _classifier_facts(
-    conn: sqlite3.Connection, settings: JsonObject, classifier_id: int | None
-) -> list[Any] | None:
+def _classifier_facts(conn: sqlite3.Connection, job: Job) -> list[Any] | None:
     """None when it is gone: then the job does nothing."""
-    find: Callable[[], Classifier] = lambda: find_by_id(conn, int(classifier_id or 0))  # noqa: E731
-    if "uid" in settings:
-        find = lambda: find_by_uid(conn, str(settings["uid"]))  # noqa: E731
     try:
-        found = find()
+        if "uid" in job.settings:
+            found = find_by_uid(conn, str(job.settings["uid"]))
+        else:
+            found = find_by_id(conn, int(job.classifier_id or 0))
     except FtclassifyError:
         return None
     return [found.uid, found.trainer, found.labels.to_dict(), dict(found.header)]
@@ -108,44 +99,32 @@ def spent_today(access: Access) -> float:
 def agreement_to(conn: sqlite3.Connection, job: Job, access: Access) -> Agreement | None:
     """What a person on this machine has agreed to; None when nobody has agreed to this job, or it
     has been changed since."""
-    return _agreement_or_why(conn, job, access)[0]
+    key = key_of(conn, job)
+    found = agreements_in(key.database, access).get(key)
+    return found if found is not None and found.digest == digest_of(conn, job) else None
 
 
 def why_not_agreed(conn: sqlite3.Connection, job: Job, access: Access) -> str | None:
     """A sentence why the job may not run; None when a person on this machine has agreed to it."""
-    found, unreadable = _agreement_or_why(conn, job, access)
-    if found is not None:
+    if agreement_to(conn, job, access) is not None:
         return None
-    # Where the ledger cannot be read, somebody may have agreed, and nobody can know it.
-    return unreadable or (
+    try:
+        Ledger(access.ledger).agreements(identity_of(conn))
+    except LedgerError as error:
+        return str(error)  # somebody may have agreed, and nobody can know it
+    return (
         "Nobody on this machine has agreed to this job: it came with the file, or was changed "
         "since. Look at it, then run it."
     )
 
 
-def _agreement_or_why(
-    conn: sqlite3.Connection, job: Job, access: Access
-) -> tuple[Agreement | None, str | None]:
-    """To the job as it now stands, and why the ledger cannot be read."""
-    key = key_of(conn, job)
-    known, unreadable = _agreements_or_why(key.database, access)
-    found = known.get(key)
-    if found is None or found.digest != digest_of(conn, job):
-        return None, unreadable
-    return found, unreadable
-
-
 def agreements_in(database: str, access: Access) -> dict[JobKey, Agreement]:
-    """To all jobs of a database; none when the ledger cannot be read."""
-    return _agreements_or_why(database, access)[0]
-
-
-def _agreements_or_why(database: str, access: Access) -> tuple[dict[JobKey, Agreement], str | None]:
+    """To all jobs of a database; where the ledger cannot be read, those that are known without."""
     here = {key: found for key, found in _here.items() if key.database == database}
     try:
-        return {**Ledger(access.ledger).agreements(database), **here}, None
-    except LedgerError as error:
-        return here, str(error)
+        return Ledger(access.ledger).agreements(database) | here
+    except LedgerError:
+        return here
 
 
 def require_agreement(

@@ -8,9 +8,8 @@ together. See `Ledger`.
 from __future__ import annotations
 
 from .account import Account
-from .agreements import Agreement
 from .keys import JobKey, functions_of, identity_of
-from .ledger import Ledger
+from .ledger import Agreement, Ledger
 from .limits import Limits, Room
 from .place import LedgerError, default_path
 

@@ -5,15 +5,29 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Collection, Iterator
 from contextlib import closing, contextmanager
-from dataclasses import replace
+from dataclasses import astuple, dataclass, replace
 from pathlib import Path
 
+from ..store.classifiers import now
 from ..store.spending import Spent, today
-from .agreements import Agreement, add_agreement, agreements_in
 from .keys import JobKey
 from .limits import Limits, Room, hold, rooms, tightest
 from .place import LedgerError, connect, default_path, file_at, transaction
 from .totals import TODAY, add_spent, record_lost, spent_where, usd_under_way
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """What a person saw and agreed to.
+
+    digest:       of what the job does, so that one that was changed since has another
+    limit_usd:    for the job in all; None: none was set
+    expected_usd: what it was said to cost; None: not known, or nothing
+    """
+
+    digest: str
+    limit_usd: float | None = None
+    expected_usd: float | None = None
 
 
 class Ledger:
@@ -58,18 +72,22 @@ class Ledger:
     # Agreements
 
     def agree(self, key: JobKey, agreement: Agreement) -> None:
-        """Notes that a person on this machine wants the job done."""
+        """Notes that a person on this machine wants the job done: one that a file brought along
+        has no agreement."""
         with self._once() as db:
-            add_agreement(db, key, agreement)
+            db.execute(
+                "insert or replace into agreements (database, job, nonce, digest, limit_usd,"
+                " expected_usd, agreed_at) values (?, ?, ?, ?, ?, ?, ?)",
+                [*astuple(key), *astuple(agreement), now()],
+            )
 
     def agreements(self, database: str) -> dict[JobKey, Agreement]:
         """To all jobs of a database."""
+        columns = "job, nonce, digest, limit_usd, expected_usd"
         with self._once(writes=False) as db:
-            return agreements_in(db, database)
-
-    def agreement(self, key: JobKey) -> Agreement | None:
-        """None: nobody has agreed to such a job."""
-        return self.agreements(key.database).get(key)
+            sql = f"select {columns} from agreements where database = ?"
+            rows = db.execute(sql, [database]).fetchall()
+        return {JobKey(database, job, nonce): Agreement(*row) for job, nonce, *row in rows}
 
     # Models
 

@@ -156,7 +156,7 @@ def test_a_ledger_that_somebody_writes_is_read(tmp_path: Path) -> None:
     ledger.agree(KEY, Agreement("digest", 0.5))
     assert ledger.hold(KEY, "a batch", 0.25, 10, Limits()) is None
     reads: list[Callable[[], object]] = [
-        lambda: ledger.agreement(KEY),
+        lambda: ledger.agreements(KEY.database),
         lambda: ledger.base_of("host", "model"),
         lambda: ledger.spent(KEY),
         ledger.spent_today,
