@@ -11,10 +11,10 @@ from functools import partial
 
 import click
 
-from ..core.background import in_background
 from ..core.errors import FtclassifyError, JobPaused, JobStopped
 from ..core.humanize import counted
 from ..core.sqlite_errors import SQLITE_ERRORS
+from ..jobs.lease import in_background
 from ..present.jobs import describe, money
 from ..present.our_command import our_command
 from ..store.batches import open_batches

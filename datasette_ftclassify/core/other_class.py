@@ -28,8 +28,7 @@ from .foreign_keys import find_lookup
 from .label_kinds import BINARY, MULTICLASS
 from .labels import unlabelled_sql
 from .literals import of_keys
-from .other_label import Other
-from .task import Task
+from .task import Other, Task
 
 MOST_ROWS = 20_000
 """Of the class; more would drown the others."""

@@ -92,3 +92,8 @@ def _checkpoint(said: object) -> Checkpoint | None:
     losses = {name: figure_or_none(value) for name, value in said.items() if name != "step"}
     figures = {str(name): value for name, value in losses.items() if value is not None}
     return Checkpoint(said["step"], text_or_none(said.get("model")), figures)
+
+
+OVER = "over"
+"""What a training log has as its `step` when a training ended without a model. Tried again, it is
+another training, under another tag."""

@@ -20,11 +20,22 @@ from .label_notations import DELIMITERS, Reading, label_reader, propose_reading,
 from .labels import Kind, LabelSet, LabelValue, unlabelled_sql, variant_groups
 from .markup import MARKUPS, Markup
 from .notations import NOTATIONS
-from .other_label import Other
 from .rendering import Renderer, renderer, template_columns
 from .text import TEXT_FORM, Read, reading_of
 from .typed_json import read_fields
 from .untrusted_json import JsonObject
+
+
+@dataclass(frozen=True)
+class Other:
+    """Unlabelled rows that count as one label more: what is none of the others (see `other_class`).
+
+    where: the condition that they meet, SQL, with the task's parameters
+    """
+
+    label: str
+    where: str
+
 
 _SAMPLE = 5_000
 """Distinct label cells looked at when the kind is proposed."""

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from functools import partial
 
-from ..core.background import in_background
 from ..core.database import path_of
 from ..core.errors import FtclassifyError, JobError, JobPaused, JobStopped, SourceError
 from ..core.humanize import counted, dollars
@@ -192,3 +191,16 @@ def _renew(lease: Lease, path: str, over: threading.Event) -> None:
             return
         except (*OPERATIONAL_ERRORS, SourceError):
             continue  # locked by a long write: the lease has room for some more tries
+
+
+@contextmanager
+def in_background(work: Callable[[threading.Event], None]) -> Iterator[None]:
+    """Runs `work` in a thread meanwhile, until the event that it is given is set at the end."""
+    over = threading.Event()
+    thread = threading.Thread(target=work, args=(over,), daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()

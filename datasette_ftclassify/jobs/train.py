@@ -18,8 +18,8 @@ from ..core.errors import (
 )
 from ..core.examples import Record
 from ..core.job_events import JUDGED_AGAIN, NOT_JUDGED
+from ..core.service_model import OVER
 from ..core.task import Task
-from ..core.training_steps import OVER
 from ..ledger import Ledger, Limits
 from ..metrics.result import Evaluation
 from ..store.classifiers import Classifier, find_by_id, find_by_uid

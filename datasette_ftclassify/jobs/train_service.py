@@ -17,9 +17,9 @@ from pathlib import Path
 from ..core.errors import JobStopped, TrainingError
 from ..core.job_events import ANOTHER_TRAINING
 from ..core.labels import LabelSet
+from ..core.service_model import OVER
 from ..core.task import Task
 from ..core.training_report import AboutRows
-from ..core.training_steps import OVER
 from ..core.typed_json import as_json, read_stored
 from ..core.untrusted_json import JsonObject
 from ..export import ExportFormat

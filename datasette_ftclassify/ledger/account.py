@@ -15,8 +15,7 @@ from ..store.jobs.leases import new_owner
 from ..store.spending import Spent, today
 from .keys import JobKey
 from .ledger import Ledger
-from .limits import Limits, Room, hold, tightest
-from .totals import add_spent, record_lost
+from .limits import Limits, Room, add_spent, hold, record_lost, tightest
 
 
 class Account:

@@ -11,9 +11,19 @@ from pathlib import Path
 from ..store.classifiers import now
 from ..store.spending import Spent, today
 from .keys import JobKey
-from .limits import Limits, Room, hold, rooms, tightest
+from .limits import (
+    TODAY,
+    Limits,
+    Room,
+    add_spent,
+    hold,
+    record_lost,
+    rooms,
+    spent_where,
+    tightest,
+    usd_under_way,
+)
 from .place import LedgerError, connect, default_path, file_at, transaction
-from .totals import TODAY, add_spent, record_lost, spent_where, usd_under_way
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,8 @@ import math
 
 from ..core.humanize import rows_text
 from .answers import Answers, SeveralAnswers, SingleAnswers
-from .registry import metric
+from .registry import always_answering, interval_on_rows, metric, test_rows
 from .result import Evaluation
-from .texts import always_answering, interval_on_rows, test_rows
 
 _BASELINE = "what always giving the most frequent label would score"
 

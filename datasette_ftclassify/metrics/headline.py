@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from ..core.humanize import rows_text
 from ..core.training_report import TrainingReport
-from .registry import Metric, main_metrics
+from .registry import Metric, main_metrics, test_rows
 from .result import Evaluation
-from .texts import test_rows
 
 
 def headline(result: Evaluation) -> str:

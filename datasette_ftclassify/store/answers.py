@@ -19,7 +19,7 @@ from ..core.errors import ArtifactError
 from ..core.labels import LabelValue
 from ..core.untrusted_json import read_json
 from .classifiers import now
-from .upsert import upsert
+from .schema import upsert
 
 _ASKED_AT_ONCE = 500
 """Keys in one query: SQLite takes 999 parameters."""

@@ -7,7 +7,7 @@ import sqlite3
 from ..core.database import Relation
 from .cell_size import fits
 from .classifiers import has_store
-from .upsert import upsert
+from .schema import upsert
 
 MOST_COLUMNS = 10_000
 """Of all tables together that are drawn as ours. A table can have 2,000."""

@@ -17,9 +17,8 @@ from ..core.typed_json import AtMost, Share, read_dataclass, read_typed_dict
 from ..core.untrusted_json import MOST_BYTES, JsonObject, read_json
 from .cell_size import LONGEST_NAME, at_most
 from .classifiers import Classifier, now, reading_store
-from .schema import ensure_schema, transaction
+from .schema import ensure_schema, transaction, upsert
 from .tables import has_table
-from .upsert import upsert
 
 NAMES = ("strength", "score", "thresholds", "wrong", "figure", "least", "coverage", "set_by",
          "set_at", "tree")  # fmt: skip

@@ -7,7 +7,7 @@ copy may be read by an old SQLite: nothing here needs one newer than 3.34.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import datetime, timezone
 
@@ -359,3 +359,14 @@ _MIGRATIONS: dict[str, tuple[str, ...]] = {
     "m014_label_trees": ("alter table _ftclassify_minimum_scores add column tree text",),
     "m015_change_batches": CHANGE_BATCHES,
 }
+
+
+def upsert(table: str, key: Sequence[str], others: Sequence[str]) -> str:
+    """SQL that inserts a row of these columns, or changes the one that has its key. Unlike
+    `replace`, it is no deletion that triggers are not told of: counts of rows stay right."""
+    columns = [*key, *others]
+    changes = ", ".join(f"{name} = excluded.{name}" for name in others)
+    return (
+        f"insert into {table} ({', '.join(columns)}) values ({', '.join('?' * len(columns))})"
+        f" on conflict ({', '.join(key)}) do update set {changes}"
+    )

@@ -6,7 +6,7 @@ import sqlite3
 
 from ..core.database import quote
 from .cell_size import NAME_BYTES, fits
-from .upsert import upsert
+from .schema import upsert
 
 SETTING = upsert("_ftclassify_settings", ["key"], ["value"])
 """SQL that writes a setting: its values are the key and the text."""

@@ -11,11 +11,10 @@ import pytest
 from table_shapes import SHAPES, fill
 
 from datasette_ftclassify.checks import run_checks
-from datasette_ftclassify.core import row_pages
+from datasette_ftclassify.core import examples
 from datasette_ftclassify.core.database import connect, relation
 from datasette_ftclassify.core.errors import SourceError
-from datasette_ftclassify.core.examples import Record, read_records
-from datasette_ftclassify.core.row_pages import read_rows
+from datasette_ftclassify.core.examples import Record, read_records, read_rows
 from datasette_ftclassify.core.task import define
 from datasette_ftclassify.export import ExportFormat
 from datasette_ftclassify.jobs.export import export_task
@@ -32,7 +31,7 @@ def path(tmp_path: Path) -> Path:
 def test_each_row_is_read_once_in_order(
     path: Path, shape: str, page: int, where: str | None, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(row_pages, "PAGE", page)
+    monkeypatch.setattr(examples, "PAGE", page)
     fill(path, shape)
     params = {"label": "a"} if where == "label = :label" else {}
     with closing(connect(path)) as conn:

@@ -39,8 +39,7 @@ from datasette_ftclassify.ledger import (
     Limits,
     default_path,
 )
-from datasette_ftclassify.ledger.limits import hold
-from datasette_ftclassify.ledger.totals import add_spent, day_before
+from datasette_ftclassify.ledger.limits import add_spent, day_before, hold
 from datasette_ftclassify.sql.spending import SqlSpending
 from datasette_ftclassify.store.classifiers import find_classifier
 from datasette_ftclassify.store.jobs.leases import new_owner

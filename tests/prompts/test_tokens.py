@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from datasette_ftclassify.core.labels import LabelSet
 from datasette_ftclassify.prompts import tokenizer as tokens
-from datasette_ftclassify.prompts.system_prompt import system_message
+from datasette_ftclassify.prompts.formats import system_message
 from datasette_ftclassify.prompts.tokenizer import SLICE, code_for, encoding_of, tokenizer_for
 
 

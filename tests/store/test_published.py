@@ -29,8 +29,7 @@ from datasette_ftclassify.core.errors import (
     TrainingError,
 )
 from datasette_ftclassify.core.humanize import key_list
-from datasette_ftclassify.core.other_label import Other
-from datasette_ftclassify.core.task import Task, define
+from datasette_ftclassify.core.task import Other, Task, define
 from datasette_ftclassify.jobs.evaluate import evaluate_classifier
 from datasette_ftclassify.jobs.load_classifier import load_inference_client
 from datasette_ftclassify.jobs.publish import PublishedCopy, pack, publish_copy

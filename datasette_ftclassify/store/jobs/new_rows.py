@@ -7,9 +7,8 @@ from dataclasses import dataclass
 
 from ...core.job_events import NEW_ROWS
 from ..classifiers import now
-from ..schema import transaction
+from ..schema import transaction, upsert
 from ..tables import has_table
-from ..upsert import upsert
 from .events import note
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 
-from ...core.training_steps import OVER
+from ...core.service_model import OVER
 from ..batches import has_open_batches
 from .job import Job
 

@@ -13,7 +13,7 @@ from typing import Any
 import openai
 
 from ...core.errors import JobStopped, TrainingError
-from ...core.training_steps import OVER
+from ...core.service_model import OVER
 from ..access import Endpoint
 from ..base import Limits
 from ..service import FineTunedModel, TrainingLog, TrainingSpec

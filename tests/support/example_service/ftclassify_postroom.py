@@ -17,7 +17,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from datasette_ftclassify.core.errors import AccessError, ArtifactError, JobStopped, TrainingError
-from datasette_ftclassify.core.training_steps import OVER
+from datasette_ftclassify.core.service_model import OVER
 from datasette_ftclassify.hookspecs import hookimpl
 from datasette_ftclassify.prompts.answer_parser import Answer
 from datasette_ftclassify.prompts.price import Price
