@@ -10,13 +10,14 @@ from __future__ import annotations
 import json
 import math
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from contextlib import suppress
 from hashlib import sha256
 from typing import Any
 
 from ..core.errors import FtclassifyError, JobError, JobPaused, LimitReached
 from ..ledger import Agreement, JobKey, Ledger, LedgerError, identity_of
-from ..store.classifiers import Classifier, find_by_id, find_by_uid
+from ..store.classifiers import find_by_id, find_by_uid
 from ..store.jobs.job import Job
 from ..store.jobs.remote_cancel import is_ending
 from ..store.jobs.state import ask_job
@@ -170,17 +171,12 @@ def _trainers(conn: sqlite3.Connection, job: Job) -> Iterator[str]:
     """Every trainer that the job may lead to: its fields need not agree with each other."""
     if "trainer" in job.settings:
         yield str(job.settings["trainer"])
-    uid = job.settings.get("uid")
-    finders: list[tuple[Callable[[sqlite3.Connection, Any], Classifier], object]] = [
-        (find_by_uid, None if uid is None else str(uid)),
-        (find_by_id, job.classifier_id),
-    ]
-    for find, value in finders:
-        try:
-            if value is not None:
-                yield find(conn, value).trainer
-        except FtclassifyError:
-            continue  # it is gone, and so is what it could cost
+    if job.settings.get("uid") is not None:
+        with suppress(FtclassifyError):  # it is gone, and so is what it could cost
+            yield find_by_uid(conn, str(job.settings["uid"])).trainer
+    if job.classifier_id is not None:
+        with suppress(FtclassifyError):
+            yield find_by_id(conn, job.classifier_id).trainer
 
 
 def _costs_money(trainer: str) -> bool:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
@@ -122,13 +122,13 @@ class Comparison(Pairs):
     no_test_rows: str | None
     compared: tuple[Compared, ...]
     unanswered: int
-    always: tuple[str, ...]
-    baseline: dict[str, Estimate]
-    disagreements: tuple[Disagreement, ...]
-    disagreed: int
-    left_out: str
-    out_of_fold: OutOfFoldPairs | None
-    no_out_of_fold: str | None
+    always: tuple[str, ...] = ()
+    baseline: Mapping[str, Estimate] = field(default_factory=dict)
+    disagreements: tuple[Disagreement, ...] = ()
+    disagreed: int = 0
+    left_out: str = ""
+    out_of_fold: OutOfFoldPairs | None = None
+    no_out_of_fold: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
         return {
@@ -231,13 +231,7 @@ def _out_of_fold_alone(
         no_test_rows=f"{why} So they are compared on rows of the training alone.",
         compared=tuple(_facts(conn, each, {}, added=False) for each in named),
         unanswered=0,
-        always=(),
-        baseline={},
-        disagreements=(),
-        disagreed=0,
-        left_out="",
         out_of_fold=held,
-        no_out_of_fold=None,
     )
 
 

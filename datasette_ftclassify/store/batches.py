@@ -72,20 +72,19 @@ def add_batch(
     job_id: int,
     keys: Collection[bytes],
     usd: float | None,
-    tag: str | None = None,
+    tag: str,
 ) -> Batch:
     """A prepared batch.
 
     keys: of its requests, see answers.input_key
     usd:  what it may cost; None: no price is known
-    tag:  of no other one; None: a new one
+    tag:  of no other one, see `new_tag`
     """
-    values = [job_id, tag or new_tag(), "prepared", len(keys), usd]
     cursor = conn.execute(
         "insert into _ftclassify_batches"
         " (job_id, tag, state, requests, usd, created_at, updated_at)"
         " values (?, ?, ?, ?, ?, ?, ?)",
-        [*values, now(), now()],
+        [job_id, tag, "prepared", len(keys), usd, now(), now()],
     )
     conn.execute(
         "insert into _ftclassify_batch_keys (batch_id, keys) values (?, ?)",

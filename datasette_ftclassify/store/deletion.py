@@ -29,6 +29,7 @@ from .jobs.remote_cancel import goes_on_elsewhere
 from .jobs.state import ask_job, get_job
 from .jobs.states import UNFINISHED
 from .schema import ensure_schema, transaction
+from .settings import SETTING
 from .version_numbers import keep_version_numbers, split_title
 
 
@@ -136,7 +137,9 @@ def delete_classifier(conn: sqlite3.Connection, name: str) -> Deletion:
         if not is_taken(conn, gone[0][1]):
             note_deletion(conn, gone[0][1])
         if plan.changed:
-            _set_default(conn, plan.default)
+            conn.execute("delete from _ftclassify_settings where key = 'default'")
+            if plan.default is not None:
+                conn.execute(SETTING, ["default", plan.default])
     return plan
 
 
@@ -251,9 +254,3 @@ def _newest_name(conn: sqlite3.Connection, besides: str) -> str | None:
         except (ArtifactError, ClassifierNotFound):
             continue
     return None
-
-
-def _set_default(conn: sqlite3.Connection, name: str | None) -> None:
-    conn.execute("delete from _ftclassify_settings where key = 'default'")
-    if name is not None:
-        conn.execute("insert into _ftclassify_settings values ('default', ?)", [name])

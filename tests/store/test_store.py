@@ -25,7 +25,7 @@ from datasette_ftclassify.metrics import evaluate
 from datasette_ftclassify.store import schema
 from datasette_ftclassify.store.aliases import aliases_of, remove_alias
 from datasette_ftclassify.store.artifacts import load_parts
-from datasette_ftclassify.store.batches import add_batch
+from datasette_ftclassify.store.batches import add_batch, new_tag
 from datasette_ftclassify.store.classifiers import (
     add_task,
     check_name,
@@ -219,7 +219,7 @@ def test_deleting_leaves_the_split_of_a_training_that_is_at_a_service(
 
 def test_deleting_takes_the_questions_of_batches_along(conn: sqlite3.Connection) -> None:
     job = add_job(conn, "predict", {}, classifier_id=add(conn).id)
-    add_batch(conn, job.id, [b"k" * 16], None)
+    add_batch(conn, job.id, [b"k" * 16], None, new_tag())
     # Cancelled here alone: what is at the service nobody waits for any more.
     conn.execute("update _ftclassify_jobs set state = 'cancelled'")
     delete_classifier(conn, "topics")

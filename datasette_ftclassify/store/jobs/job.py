@@ -146,20 +146,11 @@ class Job:
         return self.done + self.skipped + self.failed
 
     def to_dict(self) -> dict[str, Any]:
-        return {
-            "id": self.id,
-            "kind": self.kind,
-            "state": self.shown_state,
-            "step": self.step,
-            "settings": self.settings,
-            "total": self.total,
-            "done": self.done,
-            "skipped": self.skipped,
-            "failed": self.failed,
-            "estimate": self.estimate,
-            "result": self.result,
-            "error": self.error,
-            "created_at": self.created_at,
-            "started_at": self.started_at,
-            "updated_at": self.updated_at,
-        }
+        shown = {name: getattr(self, name) for name in _SHOWN}
+        return shown | {"state": self.shown_state}
+
+
+_SHOWN = (
+    "id", "kind", "state", "step", "settings", "total", "done", "skipped", "failed", "estimate",
+    "result", "error", "created_at", "started_at", "updated_at",
+)  # fmt: skip

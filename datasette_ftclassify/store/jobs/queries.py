@@ -124,43 +124,35 @@ def remembered() -> Find:
 
 def events_after(conn: sqlite3.Connection, job_id: int, after: int, most: int) -> list[Noted]:
     """The next events of a job after that number, oldest first."""
-    rows = conn.execute(
-        f"select {AT}, {MESSAGE}, {DATA}, id, {kind_column(conn)}"
-        " from _ftclassify_job_events"
-        " where job_id = ? and id > ? order by id limit ?",
-        [job_id, after, most],
-    )
-    return [_noted(row) for row in rows.fetchall()]
+    return _noted(conn, job_id, "and id > ? order by id limit ?", after, most)
 
 
 def last_events(conn: sqlite3.Connection, job_id: int, most: int) -> tuple[list[Noted], int]:
     """The last events of a job, oldest first, and how many there were before them."""
-    rows = conn.execute(
-        f"select {AT}, {MESSAGE}, {DATA}, id, {kind_column(conn)}"
-        " from _ftclassify_job_events"
-        " where job_id = ? order by id desc limit ?",
-        [job_id, most],
-    ).fetchall()
+    found = _noted(conn, job_id, "order by id desc limit ?", most)
     sql = "select count(*) from _ftclassify_job_events where job_id = ?"
     total = int(conn.execute(sql, [job_id]).fetchone()[0])
-    return [_noted(row) for row in reversed(rows)], total - len(rows)
-
-
-def _noted(row: tuple[Any, ...]) -> Noted:
-    at, message, data, number, kind = row
-    return Noted(str(at), str(message), figures(data), kind, number)
+    return found[::-1], total - len(found)
 
 
 def last_start(conn: sqlite3.Connection, job_id: int) -> Event | None:
     """The event of the job's last beginning; its `data` has the rows that were done by then."""
     kind = kind_column(conn)
-    row = conn.execute(
-        f"select {AT}, {MESSAGE}, {DATA}, {kind} from _ftclassify_job_events where job_id = ?"
-        f" and (({kind}) in (?, ?) or (({kind}) is null and message in ('started', 'goes on')))"
-        " order by id desc limit 1",
-        [job_id, STARTED.name, RESUMED.name],
-    ).fetchone()
-    return None if row is None else Event(row[0], row[1], figures(row[2]), row[3])
+    which = f"({kind}) in (?, ?) or (({kind}) is null and message in ('started', 'goes on'))"
+    tail = f"and ({which}) order by id desc limit 1"
+    return next(iter(_noted(conn, job_id, tail, STARTED.name, RESUMED.name)), None)
+
+
+def _noted(conn: sqlite3.Connection, job_id: int, tail: str, *values: Any) -> list[Noted]:
+    rows = conn.execute(
+        f"select {AT}, {MESSAGE}, {DATA}, {kind_column(conn)}, id from _ftclassify_job_events"
+        f" where job_id = ? {tail}",
+        [job_id, *values],
+    )
+    return [
+        Noted(str(at), str(message), figures(data), kind, number)
+        for at, message, data, kind, number in rows.fetchall()
+    ]
 
 
 def training_figures(conn: sqlite3.Connection, job_id: int) -> list[Figures]:

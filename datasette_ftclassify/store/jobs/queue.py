@@ -77,10 +77,9 @@ def note_death(conn: sqlite3.Connection, job_id: int, how: str, *, again: bool =
     with transaction(conn):
         if not is_waiting(get_job(conn, job_id)):
             return False
-        every = _count(conn, job_id, after=0)
+        every, since_retry = _deaths(conn, job_id)
         note(conn, job_id, DIED, f"its process died: {how}", key=f"died {every + 1}")
-        deaths = _count(conn, job_id, after=_last_retry(conn, job_id))
-        if not again or deaths > MAX_DEATHS:
+        if not again or since_retry >= MAX_DEATHS:
             error = (
                 f"Its process died {MAX_DEATHS + 1} times without saying why, at last: {how}. "
                 "Retry it once there is more memory, or with fewer rows."
@@ -96,17 +95,12 @@ def note_death(conn: sqlite3.Connection, job_id: int, how: str, *, again: bool =
     return True
 
 
-def _count(conn: sqlite3.Connection, job_id: int, *, after: int) -> int:
+def _deaths(conn: sqlite3.Connection, job_id: int) -> tuple[int, int]:
+    """In all, and since somebody last asked to try again."""
     sql = (
-        "select count(*) from _ftclassify_job_events"
-        " where job_id = ? and id > ? and event_key like 'died %'"
+        "select count(*), coalesce(sum(id > (select coalesce(max(id), 0) from"
+        " _ftclassify_job_events where job_id = ?1 and message = 'asked to retry')), 0)"
+        " from _ftclassify_job_events where job_id = ?1 and event_key like 'died %'"
     )
-    return int(conn.execute(sql, [job_id, after]).fetchone()[0])
-
-
-def _last_retry(conn: sqlite3.Connection, job_id: int) -> int:
-    sql = (
-        "select coalesce(max(id), 0) from _ftclassify_job_events"
-        " where job_id = ? and message = 'asked to retry'"
-    )
-    return int(conn.execute(sql, [job_id]).fetchone()[0])
+    every, since_retry = conn.execute(sql, [job_id]).fetchone()
+    return every, since_retry
