@@ -3,13 +3,14 @@ its own.
 
 How long that takes says nothing of a query, which runs in one of a few threads and has a time limit
 of its own. So a query waits for no longer than it may, and the loading goes on without it: the next
-one finds the classifier. Whoever sends a query again then (`noting_loads`) is told at once that it
-has to wait. One classifier of a file is loaded at a time, and few in all, so that no file takes the
-processor or the memory for itself.
+one finds the classifier. A query that is sent again then (`read_when_loaded`) is told at once that
+it has to wait, and holds no thread meanwhile. One classifier of a file is loaded at a time, and few
+in all, so that no file takes the processor or the memory for itself.
 """
 
 from __future__ import annotations
 
+import asyncio
 import math
 import threading
 import time
@@ -17,10 +18,11 @@ import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, wait
-from contextlib import contextmanager
-from typing import Protocol
+from contextlib import contextmanager, suppress
+from typing import Protocol, TypeVar
 
 from ..core.prediction import Answerer
+from ..core.time_limit import TooSlow
 from .query_limit import QueryStopped
 
 MAX_LOADED = 8
@@ -35,7 +37,15 @@ MOST_LOADING = 3
 NOTED_SECONDS = 0.2
 """That a query waits whose sender sends it again."""
 
+LOAD_SECONDS = 30.0
+"""That a query which is sent again waits for classifiers in all."""
+
+ATTEMPTS = 3
+"""To send it, each of which may need one more classifier."""
+
 _LOOK_EVERY = 0.01
+
+T = TypeVar("T")
 
 Key = tuple[str, str]
 """Database file, and the classifier's uid."""
@@ -163,3 +173,65 @@ def make_room(size: int) -> None:
         if len(_answerers) < before:
             for user in list(users):
                 user.rest()
+
+
+class StillLoading(TooSlow):
+    """A classifier is not loaded yet."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The model of a classifier is still being loaded, as it is when it is first asked "
+            "after a start of the server. Try again in a moment."
+        )
+
+
+def read_when_loaded(
+    submit: Callable[[Callable[[], object]], object], read: Callable[[], T]
+) -> Future[T]:
+    """The outcome of a read; while that fails and has to wait for a classifier, it is made again,
+    with all of its time for its answers. Call it where an event loop runs.
+
+    submit: has a function called in one of the threads for reading
+    """
+    loop = asyncio.get_running_loop()
+    until = time.monotonic() + LOAD_SECONDS
+    outcome: Future[T] = Future()
+    left = ATTEMPTS
+
+    def attempt() -> None:
+        nonlocal left
+        if not outcome.running() and not outcome.set_running_or_notify_cancel():
+            return
+        left -= 1
+        with noting_loads() as loads:
+            try:
+                found = read()
+            except BaseException as error:
+                if loads and left and time.monotonic() < until:
+                    waiting = asyncio.run_coroutine_threadsafe(_ended(loads[-1], until), loop)
+                    waiting.add_done_callback(lambda _: send())
+                else:
+                    outcome.set_exception(error)
+                return
+        outcome.set_result(found)
+
+    def send() -> None:
+        try:
+            submit(attempt)
+        except RuntimeError as error:  # the server ends
+            outcome.set_exception(error)
+
+    send()
+    return outcome
+
+
+async def _ended(load: Load, until: float) -> None:
+    ended, loop = asyncio.Event(), asyncio.get_running_loop()
+
+    def wake(_: object) -> None:
+        with suppress(RuntimeError):  # the server has ended
+            loop.call_soon_threadsafe(ended.set)
+
+    load.add_done_callback(wake)
+    with suppress(asyncio.TimeoutError):
+        await asyncio.wait_for(ended.wait(), until - time.monotonic())

@@ -20,10 +20,9 @@ from datasette.utils.asgi import Request
 from ..core.errors import FtclassifyError
 from ..core.sqlite_errors import OPERATIONAL_ERRORS, SQLITE_ERRORS
 from ..core.time_limit import TooSlow, within
-from ..sql.loading import has_to_wait
+from ..sql.loading import StillLoading, has_to_wait
 from ..sql.table_guard import reading_ours
 from ..store.tables import check_tables
-from .loading import StillLoading
 
 T = TypeVar("T")
 D = TypeVar("D")

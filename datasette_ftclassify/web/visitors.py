@@ -20,9 +20,9 @@ from datasette.app import Datasette
 from datasette.utils import await_me_maybe
 from datasette.utils.asgi import Request
 
+from ..sql.loading import read_when_loaded
 from ..sql.table_guard import TableGuard
 from .lifespan import App, Receive, Scope, Send
-from .loading import read_when_loaded
 from .permissions import may_read_ours
 
 

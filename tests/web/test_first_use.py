@@ -12,8 +12,8 @@ import pytest
 from datasette.app import Datasette
 from visiting import get, is_065, seen, serve
 
+from datasette_ftclassify.sql import loading
 from datasette_ftclassify.trainers.local.trainer import LocalTrainer
-from datasette_ftclassify.web import loading
 
 TRY = "/town/-/ftclassify/classifiers/topics/try"
 QUERY = "/town.json" if is_065() else "/town/-/query.json"
