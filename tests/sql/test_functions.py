@@ -1,4 +1,5 @@
-"""The SQL functions, as queries."""
+"""The SQL functions, as queries. Each is declared in one place, and everything that lists functions
+has it."""
 
 from __future__ import annotations
 
@@ -6,11 +7,13 @@ import gc
 import json
 import math
 import os
+import runpy
 import sqlite3
 import subprocess
 import sys
 import weakref
 from collections import OrderedDict
+from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -18,6 +21,7 @@ from pathlib import Path
 import programs
 import pytest
 import sqlite_utils
+from folders import ROOT
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from programs import output_of
@@ -28,12 +32,14 @@ from datasette_ftclassify.core.task import define
 from datasette_ftclassify.jobs.train import train_classifier
 from datasette_ftclassify.jobs.train_request import TrainRequest
 from datasette_ftclassify.sql import functions, registration
-from datasette_ftclassify.sql.functions import FUNCTIONS, array_items, register
+from datasette_ftclassify.sql.declaration import sql_function
+from datasette_ftclassify.sql.functions import FUNCTIONS, Functions, array_items, register
 from datasette_ftclassify.sql.registration import create_function
 from datasette_ftclassify.sql.texts import classifiable
 from datasette_ftclassify.store.aliases import remove_alias
 from datasette_ftclassify.store.classifiers import rename_classifier, set_default
 from datasette_ftclassify.store.deletion import delete_classifier
+from datasette_ftclassify.web.named_classifiers import named_classifiers
 
 DRAIN = "The drain on Mill Lane is blocked and the road floods"
 
@@ -487,3 +493,30 @@ def test_a_classifier_of_an_earlier_version_has_no_known(trained):
         full = answer(conn, "select ft_classify_json(?)", [DRAIN])
     assert full["label"] == "Water and drains"
     assert full["known"] is None
+
+
+@pytest.fixture
+def new_function() -> Iterator[str]:
+    @sql_function("twice the score", longest=1_000)
+    def ft_double(functions: Functions, text: object, classifier: object = None) -> float | None:
+        answer = functions.resolve(classifier).answer(text)
+        return None if answer is None or answer.score is None else 2 * answer.score
+
+    yield "ft_double"
+    del FUNCTIONS["ft_double"]
+
+
+def test_a_declared_function_is_in_queries_documents_and_pages(trained: Path, new_function: str):
+    with closing(connect(trained)) as conn:
+        register(conn)
+        ((twice, once, named),) = rows(
+            conn, "select ft_double('the drain'), ft_score('the drain'), ft_double('a', 'urgent')"
+        )
+        assert twice == 2 * once
+        assert 1 <= named <= 2
+        assert value(conn, "select ft_double(x'00')") is None
+    made = runpy.run_path(str(ROOT / "docs" / "make_tables.py"))
+    table = made["TABLES"]["sql.md"]["SQL functions"]()
+    assert "\n| `ft_double(text [, classifier])` | twice the score |" in table
+    sql = "select ft_double(body, 'gone'), ft_tokens(body, 'gpt-4o') from t"
+    assert list(named_classifiers(sql, {})) == ["gone"]
