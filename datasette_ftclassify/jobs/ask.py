@@ -18,7 +18,7 @@ from uuid import uuid4
 from ..core.errors import FtclassifyError, JobError, JobPaused
 from ..core.rendering import renderer
 from ..core.sqlite_errors import SQLITE_ERRORS
-from ..store.answers import CachedAnswer, find_answers, input_key
+from ..store.answers import CachedAnswer, input_key
 from ..store.classifiers import Classifier, has_store
 from ..store.deletion import delete_job
 from ..store.jobs.job import Job
@@ -30,7 +30,7 @@ from .agreements import agree
 from .estimates import JobEstimate, agreed, check_answers, estimate_requests
 from .lease import Lease, leased
 from .load_classifier import load_inference_client, paid_service, prices_of
-from .remote.answer_cache import is_sound
+from .remote.answer_cache import find_sound
 from .remote.concurrency import RetryPolicy
 from .remote.predict import open_inference_loop
 from .settings import AskSettings
@@ -81,8 +81,7 @@ def kept_answer(conn: sqlite3.Connection, classifier: Classifier, text: str) -> 
     if not has_store(conn):
         return None
     key = input_key(classifier.task.read(text))
-    found = find_answers(conn, classifier.id, [key]).get(key)
-    return found if found is not None and is_sound(found, classifier.labels) else None
+    return find_sound(conn, classifier, [key]).get(key)
 
 
 def estimate_text(classifier: Classifier, text: str, access: Access) -> JobEstimate | None:

@@ -79,15 +79,7 @@ def answered_out_of_fold(conn: sqlite3.Connection, classifier: Classifier) -> di
             if elsewhere
             else "no row could be held out, or this file does not keep what was answered"
         )
-    rows = zip(
-        found.keys, found.truth, found.chosen, found.score.tolist(), found.groups.tolist(),
-        found.sampled.tolist(), strict=True,
-    )  # fmt: skip
-    return {
-        key: RowResult(key, truth, chosen, score, group)
-        for key, truth, chosen, score, group, sampled in rows
-        if sampled
-    }
+    return {row.key: row for row in found.drawn()}
 
 
 def _positions(classifier: Classifier, labels: Sequence[Any]) -> tuple[int, ...]:

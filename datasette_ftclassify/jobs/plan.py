@@ -18,7 +18,7 @@ from ..store.minimum_scores import MinimumScore, find_minimum
 from ..store.schema import transaction
 from .columns import Columns, check_columns, usual_columns
 from .cursor import RowCursor, start_over
-from .fingerprints import FOLLOWED, STALE, Age, Fingerprints
+from .fingerprints import STALE, Age, Fingerprints
 from .load_classifier import TrainedModel, measures_known, service_of
 from .row_updates import RowUpdates
 from .rows import AnswersOf, Rows, find_target
@@ -174,10 +174,6 @@ class Plan:
             )  # fmt: skip
         where, params, unlabelled = settings.where, settings.params, settings.unlabelled
         return Rows(self.target, self.classifier, where, params, unlabelled, only)
-
-    def keep_to_followed(self) -> None:
-        """From now on only new and edited rows."""
-        self.rows = self.rows_of(FOLLOWED)
 
     def mark(self, cells: list[Any], text: str | None) -> list[Any]:
         """The cells of a row with the fingerprint of its answer in their midst."""

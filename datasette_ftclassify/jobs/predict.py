@@ -22,6 +22,7 @@ from ..trainers.configuration import read_access
 from .agreements import agree, spent_by
 from .answer_cells import AnswerCells, Withheld
 from .cursor import RowsMoved
+from .fingerprints import FOLLOWED
 from .lease import Lease, leased
 from .load_classifier import batch_service, load_answerer, service_of
 from .plan import Plan, PredictRequest
@@ -158,7 +159,7 @@ def _read_plan(conn: sqlite3.Connection, job: Job) -> Plan:
     settings = settings_of(job, PredictSettings)
     plan = Plan(conn, find_by_uid(conn, settings.uid), settings)
     if job.result is not None and plan.columns.fingerprint and is_followed(conn, job.id):
-        plan.keep_to_followed()
+        plan.rows = plan.rows_of(FOLLOWED)  # new and edited ones
     return plan
 
 

@@ -206,7 +206,7 @@ def _check_target(source: Path, target: Path, force: bool) -> None:
     if target.exists() and target.samefile(source):
         raise SourceError("The copy cannot take the place of its original: choose another file.")
     if target.exists() and not force:
-        raise SourceError(f"There is already a file {target}.", fields=("force",))
+        raise _taken(target)
     for beside in ("-wal", "-journal"):
         if Path(f"{target}{beside}").exists():
             raise SourceError(
@@ -242,13 +242,15 @@ def _linked(path: Path, target: Path) -> bool:
     Raises SourceError when somebody else has made a file of that name meanwhile."""
     try:
         os.link(path, target)
-    except FileExistsError:
-        raise SourceError(f"There is already a file {target}.", fields=("force",)) from None
-    except OSError:
-        if target.exists():
-            raise SourceError(f"There is already a file {target}.", fields=("force",)) from None
+    except OSError as error:
+        if isinstance(error, FileExistsError) or target.exists():
+            raise _taken(target) from None
         return False
     return True
+
+
+def _taken(target: Path) -> SourceError:
+    return SourceError(f"There is already a file {target}.", fields=("force",))
 
 
 def _select(

@@ -149,7 +149,8 @@ class Rows:
         """
         while True:
             read = self._read(conn, position, most)
-            batch = [(key, text) for key, text, age in read if self._takes(age)]
+            ages = None if self.only is None else self.only.ages
+            batch = [(key, text) for key, text, age in read if ages is None or age in ages]
             if batch:
                 self.passed = None
             if batch or not read:
@@ -164,9 +165,6 @@ class Rows:
                     fields=("where",),
                 )
         return batch
-
-    def _takes(self, age: Age) -> bool:
-        return self.only is None or age in self.only.ages
 
     def every(self, conn: sqlite3.Connection) -> Iterator[Batch]:
         """All rows that are meant, in batches."""

@@ -10,20 +10,17 @@ from dataclasses import dataclass, replace
 from statistics import mean
 from typing import Any
 
-from ..core.database import Key, key_text
+from ..core.database import key_text
 from ..core.errors import FtclassifyError, SourceError
 from ..core.humanize import counted, rows_text, shortened
 from ..store.classifiers import Classifier, find_by_id
-from ..store.evaluations import VALIDATION, judged_rows
+from ..store.evaluations import VALIDATION, RowResult, judged_rows
 from ..store.jobs.job import Job
 from ..store.out_of_fold import read_out_of_fold
 from ..store.splits import splits_of_rows
 from .as_published import without_places
 from .load_classifier import service_of
 from .sweep import MOST_TRAININGS, sweep_jobs
-
-_Row = tuple[tuple[int, ...], tuple[int, ...] | None]
-"""(truth, answer) as positions of labels."""
 
 
 @dataclass(frozen=True)
@@ -241,39 +238,31 @@ def _classifier(conn: sqlite3.Connection, job: Job) -> Classifier | None:
         return None  # it was deleted since
 
 
-def _rows(conn: sqlite3.Connection, classifier: Classifier, *, validated: bool) -> list[_Row]:
+def _rows(conn: sqlite3.Connection, classifier: Classifier, *, validated: bool) -> list[RowResult]:
     """Answers to rows that it has not seen.
 
     validated: of the validation rows alone, which all classifiers of the sweep can answer
     """
     stored = judged_rows(conn, classifier, VALIDATION)
     if stored:
-        return [(row.truth, row.chosen) for row in stored]
+        return stored
     found = read_out_of_fold(conn, classifier)
-    if found is None:
-        return []
-    sampled: list[tuple[Key, _Row]] = [
-        (key, (truth, chosen))
-        for key, truth, chosen, drawn in zip(
-            found.keys, found.truth, found.chosen, found.sampled.tolist(), strict=True
-        )
-        if drawn
-    ]
+    drawn = [] if found is None else found.drawn()
     if not validated:
-        return [row for _, row in sampled]
-    splits = splits_of_rows(conn, classifier.split_id, [key for key, _ in sampled])
-    return [row for key, row in sampled if splits.get(key_text(key)) == "validation"]
+        return drawn
+    splits = splits_of_rows(conn, classifier.split_id, [row.key for row in drawn])
+    return [row for row in drawn if splits.get(key_text(row.key)) == "validation"]
 
 
-def _figure(rows: Sequence[_Row], *, exclusive: bool) -> float:
+def _figure(rows: Sequence[RowResult], *, exclusive: bool) -> float:
     if exclusive:
-        return sum(truth == chosen for truth, chosen in rows) / len(rows)
-    both = sum(len(set(truth) & set(chosen or ())) for truth, chosen in rows)
-    said = sum(len(truth) + len(chosen or ()) for truth, chosen in rows)
+        return sum(row.right for row in rows) / len(rows)
+    both = sum(len(set(row.truth) & set(row.chosen or ())) for row in rows)
+    said = sum(len(row.truth) + len(row.chosen or ()) for row in rows)
     return 2 * both / said if said else 0.0
 
 
-def _baseline(rows: Sequence[_Row]) -> float | None:
+def _baseline(rows: Sequence[RowResult]) -> float | None:
     if not rows:
         return None
-    return Counter(truth for truth, _ in rows).most_common(1)[0][1] / len(rows)
+    return Counter(row.truth for row in rows).most_common(1)[0][1] / len(rows)

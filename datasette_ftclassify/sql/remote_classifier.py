@@ -14,8 +14,8 @@ from ..core.errors import AccessError, FtclassifyError
 from ..core.labels import LabelSet, LabelValue
 from ..jobs.answer_cells import chosen_logprob
 from ..jobs.load_classifier import parts_of, service_of
-from ..jobs.remote.answer_cache import is_sound
-from ..store.answers import CachedAnswer, find_answers, input_key
+from ..jobs.remote.answer_cache import find_sound
+from ..store.answers import CachedAnswer, input_key
 from ..store.classifiers import Classifier, reading_store
 from ..store.minimum_scores import MinimumScore
 from ..store.published import why_unasked
@@ -210,8 +210,8 @@ class RemoteClassifier:
             return {}
         keys = {input_key(text): text for text in texts}
         with reading_store():
-            found = find_answers(self._connection(), self._served.classifier.id, keys, self._schema)
-        return {keys[k]: answer for k, answer in found.items() if is_sound(answer, self.labels)}
+            found = find_sound(self._connection(), self._served.classifier, keys, self._schema)
+        return {keys[key]: answer for key, answer in found.items()}
 
 
 def answer_of(found: CachedAnswer, labels: LabelSet, minimum: MinimumScore | None) -> Answer:

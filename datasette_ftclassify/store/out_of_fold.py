@@ -14,7 +14,15 @@ from ..core.errors import ArtifactError
 from ..core.untrusted_json import read_json
 from .cell_size import at_most
 from .classifiers import Classifier, reading_store
-from .evaluations import LONGEST_CELL, OUT_OF_FOLD, TEST, evaluation_text, metrics_of, row_columns
+from .evaluations import (
+    LONGEST_CELL,
+    OUT_OF_FOLD,
+    TEST,
+    RowResult,
+    evaluation_text,
+    metrics_of,
+    row_columns,
+)
 
 if TYPE_CHECKING:
     import numpy as np
@@ -75,6 +83,14 @@ class OutOfFold:
 
         pairs = zip(self.truth, self.chosen, strict=True)
         return np.array([truth == chosen for truth, chosen in pairs], dtype=np.bool_)
+
+    def drawn(self) -> list[RowResult]:
+        """The rows of the random sample alone, without their probabilities."""
+        rows = zip(
+            self.keys, self.truth, self.chosen, self.score.tolist(), self.groups.tolist(),
+            strict=True,
+        )  # fmt: skip
+        return [RowResult(*row) for row, drawn in zip(rows, self.sampled, strict=True) if drawn]
 
     def of_label(self, position: int) -> tuple[np.ndarray, np.ndarray]:
         """Of one label the probability in each row, float (n,), 0 where it is not among those kept,

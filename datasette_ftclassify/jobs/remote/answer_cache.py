@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta, timezone
 from typing import Protocol
 
@@ -34,9 +34,7 @@ class ClassifierAnswers:
         self._conn, self._classifier = conn, classifier
 
     def find(self, texts: Mapping[bytes, str]) -> dict[bytes, CachedAnswer]:
-        found = find_answers(self._conn, self._classifier.id, texts)
-        labels = self._classifier.labels
-        return {key: answer for key, answer in found.items() if is_sound(answer, labels)}
+        return find_sound(self._conn, self._classifier, texts)
 
     def keep(self, answers: Mapping[bytes, CachedAnswer]) -> None:
         keep_answers(self._conn, self._classifier.id, answers)
@@ -45,6 +43,14 @@ class ClassifierAnswers:
         oldest = datetime.now(timezone.utc) - timedelta(seconds=seconds)
         # As text: a file that somebody else made may hold anything in the place of a time.
         return self._classifier.created_at > oldest.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def find_sound(
+    conn: sqlite3.Connection, classifier: Classifier, keys: Iterable[bytes], schema: str = "main"
+) -> dict[bytes, CachedAnswer]:
+    """Those of the keys that the file has answers for, and that make sense."""
+    found = find_answers(conn, classifier.id, keys, schema)
+    return {key: answer for key, answer in found.items() if is_sound(answer, classifier.labels)}
 
 
 _MOST_RAW = 10_000

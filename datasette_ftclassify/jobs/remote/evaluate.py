@@ -11,12 +11,12 @@ import numpy as np
 
 from ...core.errors import EvaluationError, JobPaused
 from ...core.labels import LabelSet
-from ...store.answers import CachedAnswer, find_answers, input_key
+from ...store.answers import CachedAnswer, input_key
 from ...store.classifiers import Classifier
 from ...store.spending import Spent
 from ...trainers.access import Access
 from ..lease import Lease
-from .answer_cache import is_sound
+from .answer_cache import find_sound
 from .network import InferenceRequest
 from .predict import open_inference_loop
 
@@ -59,8 +59,8 @@ def kept_answers(
     Raises EvaluationError when some are missing.
     """
     keys = [input_key(text) for text in texts]
-    found = find_answers(conn, classifier.id, keys)
-    answers = [found[k] for k in keys if k in found and is_sound(found[k], classifier.labels)]
+    found = find_sound(conn, classifier, keys)
+    answers = [found[key] for key in keys if key in found]
     if len(answers) < len(keys):
         raise EvaluationError(
             f"{classifier.title} answers at a service, and {len(keys) - len(answers):,} answers "

@@ -7,7 +7,7 @@ import math
 import sqlite3
 from collections.abc import Iterator, Sequence
 from heapq import nsmallest
-from itertools import islice
+from itertools import islice, zip_longest
 from typing import Any
 
 from ...core.errors import ReviewError
@@ -81,15 +81,14 @@ def to_label(conn: sqlite3.Connection, settings: ReviewSettings) -> Made:
     numbers = {row[1] for row in drawn}
     hard = [row for row in nsmallest(most, judged, _first) if row[1] not in numbers]
     rows: list[QueuedRow] = []
-    for pair in _in_turns(hard, drawn):
-        for (_, _, record, logprobs), by_chance in pair:
-            if len(rows) < most:
-                why = _unsure_of(answerer, logprobs, classifier.title)
-                if by_chance:
-                    why = f"Drawn at random from {rows_text(count)} without a label."
-                rows.append(
-                    _row(len(rows) + 1, answerer, record, logprobs, why, at_random=by_chance)
-                )
+    by_chance = f"Drawn at random from {rows_text(count)} without a label."
+    for pair in zip_longest(hard, drawn):
+        for row, at_random in zip(pair, (False, True), strict=True):
+            if row is None or len(rows) == most:
+                continue
+            _, _, record, logprobs = row
+            why = by_chance if at_random else _unsure_of(answerer, logprobs, classifier.title)
+            rows.append(_row(len(rows) + 1, answerer, record, logprobs, why, at_random=at_random))
     said = (
         f"{rows_text(len(rows)).capitalize()} without a label: those that "
         f"{classifier.title} is least sure of, and rows drawn at random, in turn."
@@ -218,11 +217,3 @@ def _row(
         said = answerer.predictor.explain(record.text or "", position, _WORDS)
         words = [word for word, weight in said if weight > 0]
     return queued(place, record, suggested, np.exp(logprobs), why, at_random=at_random, words=words)
-
-
-def _in_turns(
-    hard: Sequence[Judged], drawn: Sequence[Judged]
-) -> Iterator[list[tuple[Judged, bool]]]:
-    for i in range(max(len(hard), len(drawn))):
-        turn = [(hard[i], False)] if i < len(hard) else []
-        yield [*turn, *([(drawn[i], True)] if i < len(drawn) else [])]
