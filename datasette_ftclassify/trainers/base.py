@@ -154,6 +154,18 @@ class Capabilities:
     limits: Limits = Limits()
 
 
+PROMPTS = Capabilities(
+    trains=False,
+    needs_examples=False,
+    scores_every_label=True,
+    leaves_machine=True,
+    costs_money=True,
+    says_anything=True,
+    limits=Limits(examples=0),
+)
+"""Of a service that prompts a ready model."""
+
+
 class Trainer(Protocol):
     """What every trainer says of itself. It is besides either a `Learner` (in this
     process) or a `Service` (somewhere else, see `service`).

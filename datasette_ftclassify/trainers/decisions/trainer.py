@@ -9,7 +9,7 @@ from ...core.errors import ArtifactError, TrainingError
 from ...core.labels import LabelSet
 from ...core.training_report import Header
 from ..access import Endpoint
-from ..base import Capabilities, Limits, check_taken
+from ..base import PROMPTS, check_taken
 from ..openai_protocol.dialect import OPENAI
 from ..options import DESCRIPTIONS, MODEL_TO_ASK
 from ..service import FineTunedModel, InferenceClient, Service, TrainingLog, TrainingSpec
@@ -22,15 +22,7 @@ class DecisionsTrainer(Service):
 
     name = NAME
     title = "OpenAI's Decisions API: closed questions about each text, no training"
-    capabilities = Capabilities(
-        trains=False,
-        needs_examples=False,
-        scores_every_label=True,
-        leaves_machine=True,
-        costs_money=True,
-        says_anything=True,
-        limits=Limits(examples=0),
-    )
+    capabilities = PROMPTS
     options = (MODEL_TO_ASK, DESCRIPTIONS)
     default_model = DEFAULT_MODEL
     reached_as = OPENAI.trainer

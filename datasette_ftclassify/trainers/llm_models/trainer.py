@@ -14,7 +14,7 @@ from ...core.errors import AccessError, FtclassifyError, TrainingError
 from ...core.labels import LabelSet
 from ...core.training_report import Header
 from ..access import Endpoint
-from ..base import Capabilities, Limits, TrainerOptions
+from ..base import PROMPTS, TrainerOptions
 from ..openai_protocol.dialect import OPENAI
 from ..openai_protocol.prompted import PromptedTrainer
 from ..service import BatchClient, InferenceClient, Service, TrainingSpec
@@ -36,21 +36,11 @@ class LlmTrainer(PromptedTrainer):
     """Trains nothing: sends the prompt of `prompted` to a model by way of llm. Its answers carry no
     probabilities, so there are no scores."""
 
-    capabilities = Capabilities(
-        trains=False,
-        needs_examples=False,
-        scores_every_label=False,
-        leaves_machine=True,
-        costs_money=True,
-        says_anything=True,
-        limits=Limits(examples=0),
-    )
+    capabilities = replace(PROMPTS, scores_every_label=False)
     reached_as = DIALECT.trainer
 
     def __init__(self) -> None:
-        super().__init__()
-        self.dialect = DIALECT
-        self.name, self.title = DIALECT.trainer, DIALECT.title
+        super().__init__(DIALECT)
 
     def proposed_models(self, endpoint: Endpoint, day: date) -> Sequence[str]:
         """None: they are as many as there are plugins, and of most nobody knows the price."""

@@ -15,10 +15,10 @@ from ...export import Codec, ExportFormat
 from ...prompts.price_table import untuned_name
 from ...prompts.tokenizer import DEFAULT_MODEL
 from ..access import Endpoint
-from ..base import Capabilities, Limits, TrainerOptions, check_taken
+from ..base import PROMPTS, TrainerOptions, check_taken
 from ..options import DESCRIPTIONS, FORMAT, MODEL_TO_ASK
 from ..service import FineTunedModel, TrainingLog, TrainingSpec
-from .dialect import OPENAI
+from .dialect import OPENAI, Dialect
 from .trainer import OpenAITrainer
 
 DIALECT = replace(
@@ -31,22 +31,13 @@ DIALECT = replace(
 class PromptedTrainer(OpenAITrainer):
     """Trains nothing: sends a chat model the prompt that a tuned one is trained on."""
 
-    capabilities = Capabilities(
-        trains=False,
-        needs_examples=False,
-        scores_every_label=True,
-        leaves_machine=True,
-        costs_money=True,
-        says_anything=True,
-        batch=True,
-        limits=Limits(examples=0),
-    )
+    capabilities = replace(PROMPTS, batch=True)
 
     options = (MODEL_TO_ASK, *FORMAT, DESCRIPTIONS)
     reached_as = OPENAI.trainer
 
-    def __init__(self, **settings: Any) -> None:
-        super().__init__(DIALECT, **settings)
+    def __init__(self, dialect: Dialect = DIALECT, **settings: Any) -> None:
+        super().__init__(dialect, **settings)
 
     def epochs_for(self, rows: int) -> int:
         """Once, as far as that means anything where nothing is learnt."""
