@@ -34,6 +34,7 @@ from running_jobs import wait_for
 from stored import list_jobs
 
 from datasette_ftclassify.core.errors import ClassifierInUse, JobPaused, JobStopped, LimitReached
+from datasette_ftclassify.jobs.lease import in_background
 from datasette_ftclassify.jobs.plan import PredictRequest
 from datasette_ftclassify.jobs.predict import predict_rows
 from datasette_ftclassify.ledger import Ledger
@@ -443,20 +444,14 @@ def test_a_queue_without_room_for_one_request_is_told(server, town):
 @contextmanager
 def when(condition: Callable[[], bool], act: Callable[[], None]) -> Iterator[None]:
     """Acts beside the block, as soon as the condition holds."""
-    over = threading.Event()
 
-    def look() -> None:
+    def look(over: threading.Event) -> None:
         while not condition() and not over.wait(0.01):
             pass
         act()
 
-    thread = threading.Thread(target=look)
-    thread.start()
-    try:
+    with in_background(look):
         yield
-    finally:
-        over.set()
-        thread.join()
 
 
 def test_a_limit_is_met_before_a_batch_is_made(server, town):

@@ -227,22 +227,18 @@ def test_a_key_that_is_no_utf_8_ends_the_job_and_not_never(conn, topics):
     assert predict_rows(conn, topics, "t", PredictRequest(where="id < 'b'")).written == 1
 
 
-def test_a_view_is_refused_with_a_way_out(conn, topics):
-    conn.execute("create view v as select * from messages")
-    with pytest.raises(PredictError, match="is a view"):
-        predict_rows(conn, topics, "v")
-
-
-def test_a_virtual_table_is_refused_in_plain_words(conn, topics):
-    conn.execute("create virtual table f using fts5(message)")
-    with pytest.raises(PredictError, match="is a virtual table"):
-        predict_rows(conn, topics, "f")
-
-
-def test_a_table_without_the_text_column_is_refused(conn, topics):
-    conn.execute("create table other (msg text)")
-    with pytest.raises(SourceError, match="no column message"):
-        predict_rows(conn, topics, "other")
+@pytest.mark.parametrize(
+    ("made", "error", "why"),
+    [
+        ("view t as select * from messages", PredictError, "is a view"),
+        ("virtual table t using fts5(message)", PredictError, "is a virtual table"),
+        ("table t (msg text)", SourceError, "no column message"),
+    ],
+)
+def test_what_cannot_be_written_is_refused_in_plain_words(conn, topics, made, error, why):
+    conn.execute(f"create {made}")
+    with pytest.raises(error, match=why):
+        predict_rows(conn, topics, "t")
 
 
 def test_an_empty_table_finishes(conn, topics):

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from killing import Killed, die_at
 from openai_server import OpenAIServer
 from running_jobs import agreed_job
 from sample_databases import value
@@ -26,11 +27,6 @@ from datasette_ftclassify.store.jobs.queue import put_in_queue
 from datasette_ftclassify.store.jobs.state import add_job, ask_job, get_job
 from datasette_ftclassify.store.spending import Spent, add_spending, spent_by_job
 from datasette_ftclassify.trainers.access import Access
-from datasette_ftclassify.trainers.base import Progress
-
-
-class Killed(BaseException):
-    """What a process that dies in this moment would not live to see."""
 
 
 @pytest.fixture
@@ -42,14 +38,6 @@ def path(tmp_path: Path) -> Path:
 def conn(path: Path) -> Iterator[sqlite3.Connection]:
     with quick_to_ask(), closing(town(path)) as conn:
         yield conn
-
-
-def die_at(words: str) -> Progress:
-    def hear(step: str, share: float) -> None:
-        if words in step:
-            raise Killed
-
-    return hear
 
 
 def die(conn: sqlite3.Connection, job: Job, access: Access, words: str) -> None:

@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from killing import Killed, die_at
 from openai_server import OpenAIServer
 from programs import Program
 from running_jobs import PATIENCE
@@ -55,10 +56,6 @@ def path(tmp_path: Path) -> Path:
 def conn(path):
     with closing(town(path)) as conn:
         yield conn
-
-
-class Killed(BaseException):
-    """What a process that dies in this moment would not live to see."""
 
 
 def test_from_the_table_to_an_evaluated_classifier(conn, openai_server, vocabularies):
@@ -197,16 +194,6 @@ def _none_of_ours() -> dict[str, None]:
     """Takes what is set for this process out of the environment."""
     ours = ("OPENAI", "FTCLASSIFY_USD", "FTCLASSIFY_SQL", "FTCLASSIFY_PRICES")
     return {name: None for name in os.environ if name.startswith(ours)}
-
-
-def die_at(words: str):
-    """A progress that kills when a step with the words is told."""
-
-    def hear(step: str, share: float) -> None:
-        if words in step:
-            raise Killed
-
-    return hear
 
 
 def leave_running(server: OpenAIServer, conn, job) -> None:

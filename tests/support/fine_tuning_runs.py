@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from killing import Killed
 from openai_examples import examples
 from openai_server import OpenAIServer
 
@@ -27,10 +28,6 @@ _BY_CODE = {"0": "Roads", "1": "Parks", "2": "Water"}
 BOM = b"\xef\xbb\xbf"
 ROWS = 12
 SHORT = (0.001, 0.01)
-
-
-class Killed(BaseException):
-    """What stands for kill -9: nothing catches it."""
 
 
 class TrainingLog:

@@ -20,6 +20,21 @@ from paid_rows import check_books, check_rows, make_watched, predict_key
 from programs import Program
 from service_workflow import access_to
 
+
+class Killed(BaseException):
+    """What a process that dies in this moment would not live to see: nothing catches it."""
+
+
+def die_at(words: str) -> Callable[[str, float], None]:
+    """A progress that kills when a step with the words is told."""
+
+    def hear(step: str, share: float) -> None:
+        if words in step:
+            raise Killed
+
+    return hear
+
+
 IN_FLIGHT = 8
 MOST_BETWEEN = 80
 """Requests from a start, or from a kill, to the next kill."""

@@ -15,8 +15,7 @@ import sqlite3
 import sys
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.error import HTTPError
@@ -35,6 +34,7 @@ from datasette_ftclassify.core.database import connect
 from datasette_ftclassify.core.splits import SplitPlan
 from datasette_ftclassify.core.task import define
 from datasette_ftclassify.jobs.check import submit_check
+from datasette_ftclassify.jobs.lease import in_background
 from datasette_ftclassify.jobs.review.build import submit_review
 from datasette_ftclassify.jobs.review.changes import change_row
 from datasette_ftclassify.jobs.review.shown import show_row
@@ -172,21 +172,12 @@ class Watch:
             if status != 200:
                 self.failed.append(f"{page}: {status}")
 
-    @contextmanager
-    def going_on(self) -> Iterator[None]:
-        over = threading.Event()
-
-        def again() -> None:
+    def going_on(self) -> AbstractContextManager[None]:
+        def again(over: threading.Event) -> None:
             while not over.wait(0.2):
                 self.look()
 
-        thread = threading.Thread(target=again)
-        thread.start()
-        try:
-            yield
-        finally:
-            over.set()
-            thread.join()
+        return in_background(again)
 
 
 def pages(database: str, name: str) -> list[str]:

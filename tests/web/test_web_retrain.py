@@ -1,4 +1,5 @@
-"""The page that trains a new version: what it says of the rows before, however many there are."""
+"""The pages that train a new version of a classifier, or a student: what the first says of the rows
+before, however many there are."""
 
 from __future__ import annotations
 
@@ -8,9 +9,12 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from visiting import ROOT, get, seen, serve
+from stored import list_jobs
+from visiting import ROOT, get, seen, serve, submit
 
 from datasette_ftclassify.core.database import connect
+from datasette_ftclassify.jobs.settings import TrainSettings, settings_of
+from datasette_ftclassify.store.classifiers import find_classifier
 from datasette_ftclassify.web.pages import retrain
 
 PAGE = "/town/-/ftclassify/classifiers/topics/retrain"
@@ -60,3 +64,29 @@ async def test_rows_that_cannot_be_read_are_an_error_to_programs_too(path: Path)
     refused = await get(serve(path), f"{PAGE}.json", ROOT)
     assert refused.status_code == refused.json()["status"] == 400
     assert refused.json()["ok"] is False
+
+
+STUDENT = "/town/-/ftclassify/classifiers/topics/student"
+
+
+async def test_a_student_is_queued_with_its_teacher(path: Path) -> None:
+    datasette = serve(path)
+    page = await get(datasette, STUDENT, ROOT)
+    assert "Train a student of topics@1" in seen(page.text)
+    assert "nothing is paid" in seen(page.text)
+    said = json.loads((await get(datasette, f"{STUDENT}.json", ROOT)).text)
+    assert said["name"] == "topics-student"
+    done = await submit(datasette, STUDENT, ROOT, name="small")
+    assert done.status_code == 302
+    with closing(connect(path)) as conn:
+        job = list_jobs(conn, "train")[0]
+        request = settings_of(job, TrainSettings).request
+        teacher = find_classifier(conn, "topics")
+    assert (request.name, request.trainer) == ("small", "local")
+    assert request.teacher == request.like == teacher.uid
+
+
+async def test_a_name_that_cannot_be_is_refused_on_the_page(path: Path) -> None:
+    refused = await submit(serve(path), STUDENT, ROOT, name="a@b")
+    assert refused.status_code == 400
+    assert 'role="alert"' in refused.text
