@@ -316,7 +316,8 @@ def second_pass(
         if disputed:
             facts.conflicting.add(record.key, text_hash(text))
         if sample.take():
-            facts.sample.append(_sample_row(record, text, names))
+            shown = shortened(text, SAMPLE_CHARACTERS)
+            facts.sample.append({"key": json_key(record.key), "text": shown, "labels": names})
         if deep and deep_sample.take():
             facts.deep.append(Sampled(record.key, text[:DEEP_CHARACTERS], labels, disputed))
         group = splitter.near_copies(record)
@@ -344,11 +345,6 @@ def _note_groups(facts: Facts, splitter: Splitter) -> None:
         facts.largest_group = max(facts.largest_group, group.rows)
         for label in group.labels:
             facts.largest_of[label] = max(facts.largest_of[label], group.rows)
-
-
-def _sample_row(record: Record, text: str, names: list[str]) -> SampleRow:
-    shown = shortened(text, SAMPLE_CHARACTERS)
-    return {"key": json_key(record.key), "text": shown, "labels": names}
 
 
 class Sampler:

@@ -63,7 +63,8 @@ class Fingerprints:
 
     def of(self, text: str | None) -> int:
         """Of the answer to a text; None: the row has none, and so no label."""
-        return self.state << _TEXT_BITS | _text_bits(text)
+        bits = 0 if text is None else _bits(text, 5) or 1
+        return self.state << _TEXT_BITS | bits
 
     def age(self, found: Cell, text: str | None, answered: bool) -> Age:
         """found: the number in the row; answered: whether one of the other columns has a value"""
@@ -72,10 +73,6 @@ class Fingerprints:
         if found >> _TEXT_BITS != self.state:
             return "classifier"
         return "current" if found == self.of(text) else "text"
-
-
-def _text_bits(text: str | None) -> int:
-    return 0 if text is None else _bits(text, 5) or 1
 
 
 def _bits(text: str, size: int) -> int:

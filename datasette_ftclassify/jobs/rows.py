@@ -158,7 +158,9 @@ class Rows:
             self.passed = read[-1][0]
             position = stored_key(self.passed)
         for row_key, _ in batch:
-            if _has_signs(row_key) and not self._is_there(conn, row_key):
+            # What `decode` writes for bytes that are no UTF-8.
+            has_signs = any(isinstance(cell, str) and "\ufffd" in cell for cell in row_key)
+            if has_signs and not self._is_there(conn, row_key):
                 raise PredictError(
                     f"The row with the key {key_list([row_key])} cannot be found again, since its "
                     "key is not valid UTF-8: fix the key, or leave the row out.",
@@ -255,11 +257,6 @@ class Rows:
                 if room < 0 or len(texts) == most:
                     return texts
         return texts
-
-
-def _has_signs(key: tuple[Cell, ...]) -> bool:
-    """Whether a text has what `sql.decode` writes for bytes that are no UTF-8."""
-    return any(isinstance(cell, str) and "\ufffd" in cell for cell in key)
 
 
 def _is_unlabelled(target: Relation, classifier: Classifier) -> str:

@@ -62,7 +62,9 @@ def train_here(
     sample = None if able.needs_examples else TextSample(request.plan.seed)
     data = read_rows(conn, task, request, None if sample is None else sample.see)
     training = data.of("train", "validation")
-    add_event(conn, job, ROWS_READ, _about_data(training, data))
+    rows, labels = rows_text(len(training)), counted(len(data.labels), "label")
+    read = f"read {rows} for training and {len(data.of('test')):,} for the test, {labels}"
+    add_event(conn, job, ROWS_READ, read)
     training_set = as_training_set(training, data.labels, sample, data.chosen)
     training_set = replace(training_set, noted=_noting_epochs(lease))
     asked = 0.0
@@ -158,12 +160,6 @@ def _noting_epochs(lease: Lease) -> Callable[[dict[str, float]], None]:
             add_event(conn, job, FIGURES, message, data=point)
 
     return noted
-
-
-def _about_data(training: Sequence[Example], data: SplitData) -> str:
-    """The rows, in a few words."""
-    rows, labels = rows_text(len(training)), counted(len(data.labels), "label")
-    return f"read {rows} for training and {len(data.of('test')):,} for the test, {labels}"
 
 
 def _learning_curve(

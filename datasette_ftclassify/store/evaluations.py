@@ -74,7 +74,11 @@ def add_evaluation(
     """Keeps an evaluation. The rows of an earlier one go: they were about the same split."""
     ensure_schema(conn)
     with transaction(conn):
-        _forget_rows(conn, classifier, split)
+        conn.execute(
+            "delete from _ftclassify_evaluation_rows where evaluation_id in"
+            " (select id from _ftclassify_evaluations where classifier_id = ? and split = ?)",
+            [classifier.id, split],
+        )
         cursor = conn.execute(
             "insert into _ftclassify_evaluations (classifier_id, split, metrics, created_at)"
             " values (?, ?, ?, ?)",
@@ -84,21 +88,12 @@ def add_evaluation(
             "insert into _ftclassify_evaluation_rows"
             " (evaluation_id, row_key, truth, chosen, score, text_group, truth_score,"
             " probabilities, sampled) values (?, ?, ?, ?, ?, ?, ?, ?, ?) on conflict do nothing",
-            ((cursor.lastrowid, *_cells(row)) for row in rows if _storable(row.key)),
-        )
-
-
-def _forget_rows(conn: sqlite3.Connection, classifier: Classifier, split: str) -> None:
-    conn.execute(
-        "delete from _ftclassify_evaluation_rows where evaluation_id in"
-        " (select id from _ftclassify_evaluations where classifier_id = ? and split = ?)",
-        [classifier.id, split],
-    )
-
-
-def _storable(key: Key) -> bool:
-    # JSON has no bytes: a row with a BLOB for a key counts, but is not listed.
-    return not any(isinstance(value, bytes) for value in key)
+            # JSON has no bytes: a row with a BLOB for a key counts, but is not listed.
+            (
+                (cursor.lastrowid, *_cells(row)) for row in rows
+                if not any(isinstance(value, bytes) for value in row.key)
+            ),
+        )  # fmt: skip
 
 
 def _cells(row: RowResult) -> tuple[Any, ...]:

@@ -75,11 +75,7 @@ def split_plan(conn: sqlite3.Connection, split_id: int) -> StoredPlan:
     """How a stored split was made. Raises ArtifactError."""
     sql = f"select {at_most('plan')} from _ftclassify_splits where id = ?"
     row = conn.execute(sql, [split_id]).fetchone()
-    return read_plan(read_object(row and row[0], "plan of the split"))
-
-
-def read_plan(stored: object) -> StoredPlan:
-    """Raises ArtifactError."""
+    stored = read_object(row and row[0], "plan of the split")
     return read_stored(
         StoredPlan, stored, "How the rows were divided was", "train the classifier again"
     )

@@ -101,7 +101,9 @@ class Pages:
     @property
     def ready(self) -> bool:
         """Whether the first page can be written."""
-        return bool(self._open) and _is_answered(self._open[0])
+        return bool(self._open) and all(
+            row.request is None or row.request.answer is not None for row in self._open[0]
+        )
 
     def fill(self) -> None:
         """Reads ahead while the inference loop takes further texts."""
@@ -203,10 +205,6 @@ def too_many_failed(job: Job, max_errors: float, *, ended: bool) -> bool:
     if ended and job.failed and not job.done:
         return True
     return (ended or asked >= _JUDGED_FROM) and job.failed > max_errors * asked
-
-
-def _is_answered(page: list[Row]) -> bool:
-    return all(row.request is None or row.request.answer is not None for row in page)
 
 
 def _reason(answer: CachedAnswer) -> str:
