@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from typing import cast
 
 from ..core.database import path_of
-from ..core.examples import Example
 from ..core.humanize import counted, rows_text
 from ..core.job_events import (
     CARRIED_OVER,
@@ -37,7 +36,7 @@ from .minimum_scores import carry_over
 from .out_of_fold import judge_held_out, why_not_used, without_chosen
 from .teaching import taught_by
 from .train_request import TrainRequest, read_rows
-from .train_rows import SplitData, TextSample, about_rows, as_training_set
+from .train_rows import TextSample, about_rows, as_training_set
 
 Train = Callable[[TrainingSet, TrainerOptions, Progress], Trained]
 
