@@ -180,9 +180,7 @@ def _one(facts: Facts, labels: int) -> Iterator[Finding]:
         yield facts.finding("one-label", f"{every} the label {only}.", count=facts.usable)
     if facts.distinct_texts == 1 and facts.usable > 1:
         yield facts.finding(
-            "one-text",
-            f"All {facts.usable:,} examples have the same text.",
-            count=facts.usable,
+            "one-text", f"All {facts.usable:,} examples have the same text.", count=facts.usable
         )
 
 

@@ -49,10 +49,7 @@ class Hosted:
         self.tokens: TokenCounts | None = None
 
     def counter(
-        self,
-        label_set: Callable[[], LabelSet],
-        characters: Sequence[int],
-        rng: random.Random,
+        self, label_set: Callable[[], LabelSet], characters: Sequence[int], rng: random.Random
     ) -> TokenCounts:
         """Of texts with so many characters, once the labels are known."""
         try:
@@ -104,9 +101,7 @@ class TokenCounts:
     ) -> None:
         self.tokenizer, self.codec, self.rng = tokenizer, codec, rng
         self.share = min(
-            1.0,
-            TOKEN_ROWS / max(len(characters), 1),
-            TOKEN_CHARACTERS / max(sum(characters), 1),
+            1.0, TOKEN_ROWS / max(len(characters), 1), TOKEN_CHARACTERS / max(sum(characters), 1)
         )
         self.frame = codec.token_counter(tokenizer) if codec else _plain_frame
         self.counts: array[int] = array("Q")

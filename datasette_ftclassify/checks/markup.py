@@ -45,8 +45,7 @@ _FORMS: dict[str, Callable[[str], object]] = {
         re.MULTILINE,
     ).search,
     "base64": re.compile(
-        r"(?i:^content-transfer-encoding:\s*base64)|(?:^[A-Za-z0-9+/]{60,76}\r?\n){3}",
-        re.MULTILINE,
+        r"(?i:^content-transfer-encoding:\s*base64)|(?:^[A-Za-z0-9+/]{60,76}\r?\n){3}", re.MULTILINE
     ).search,
 }
 

@@ -36,30 +36,10 @@ _IMPORT_AGAIN = (
 
 @check(
     Section.CELLS,
-    Code(
-        "null-text",
-        WARNING,
-        "Rows whose text is NULL.",
-        _FILL_IN,
-    ),
-    Code(
-        "empty-text",
-        WARNING,
-        "Rows whose text is empty or white space.",
-        _FILL_IN,
-    ),
-    Code(
-        "blob-text",
-        WARNING,
-        "Rows whose text is a BLOB.",
-        _FILL_IN,
-    ),
-    Code(
-        "undecodable-text",
-        WARNING,
-        "Rows whose text is not valid UTF-8.",
-        _IMPORT_AGAIN,
-    ),
+    Code("null-text", WARNING, "Rows whose text is NULL.", _FILL_IN),
+    Code("empty-text", WARNING, "Rows whose text is empty or white space.", _FILL_IN),
+    Code("blob-text", WARNING, "Rows whose text is a BLOB.", _FILL_IN),
+    Code("undecodable-text", WARNING, "Rows whose text is not valid UTF-8.", _IMPORT_AGAIN),
 )
 def _texts(facts: Facts) -> Iterator[Finding]:
     one = facts.task.text[0] if len(facts.task.text) == 1 and not facts.task.template else None
@@ -95,24 +75,9 @@ def _texts(facts: Facts) -> Iterator[Finding]:
         "Rows whose label is blank text: not labelled, as NULL is.",
         "Nothing to do: they count as rows whose label is NULL.",
     ),
-    Code(
-        "blob-label",
-        WARNING,
-        "Rows whose label is a BLOB.",
-        _FIX,
-    ),
-    Code(
-        "undecodable-label",
-        WARNING,
-        "Rows whose label is not valid UTF-8.",
-        _IMPORT_AGAIN,
-    ),
-    Code(
-        "invalid-label",
-        WARNING,
-        "Rows whose labels are no list, or no 0 and 1.",
-        _FIX,
-    ),
+    Code("blob-label", WARNING, "Rows whose label is a BLOB.", _FIX),
+    Code("undecodable-label", WARNING, "Rows whose label is not valid UTF-8.", _IMPORT_AGAIN),
+    Code("invalid-label", WARNING, "Rows whose labels are no list, or no 0 and 1.", _FIX),
     Code(
         "unlabelled",
         INFO,

@@ -128,36 +128,11 @@ _MASK = (
 
 @text_check(
     Section.PRIVATE,
-    Code(
-        "email-addresses",
-        MILD,
-        "Texts with e-mail addresses.",
-        _MASK,
-    ),
-    Code(
-        "phone-numbers",
-        MILD,
-        "Texts with phone numbers.",
-        _MASK,
-    ),
-    Code(
-        "card-numbers",
-        MILD,
-        "Texts with payment card numbers.",
-        _MASK,
-    ),
-    Code(
-        "bank-accounts",
-        MILD,
-        "Texts with IBANs.",
-        _MASK,
-    ),
-    Code(
-        "secret-keys",
-        MILD,
-        "Texts with API keys, tokens or private keys.",
-        _MASK,
-    ),
+    Code("email-addresses", MILD, "Texts with e-mail addresses.", _MASK),
+    Code("phone-numbers", MILD, "Texts with phone numbers.", _MASK),
+    Code("card-numbers", MILD, "Texts with payment card numbers.", _MASK),
+    Code("bank-accounts", MILD, "Texts with IBANs.", _MASK),
+    Code("secret-keys", MILD, "Texts with API keys, tokens or private keys.", _MASK),
     when=lambda facts: facts.private,
 )
 class PrivateData:

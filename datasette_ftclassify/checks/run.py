@@ -105,11 +105,7 @@ def run_checks(
 
 
 def _read(
-    facts: Facts,
-    watchers: list[Watcher],
-    sample_size: int,
-    deep: bool,
-    report: Progress,
+    facts: Facts, watchers: list[Watcher], sample_size: int, deep: bool, report: Progress
 ) -> None:
     rows = count_records(facts.conn, facts.task)
     # The deep checks take about as long as the reading.

@@ -102,18 +102,8 @@ class CutTexts:
 
 @text_check(
     Section.CELLS,
-    Code(
-        "common-beginning",
-        INFO,
-        "All texts begin with the same words.",
-        _LEAVE_OUT,
-    ),
-    Code(
-        "common-ending",
-        INFO,
-        "All texts end with the same words.",
-        _LEAVE_OUT,
-    ),
+    Code("common-beginning", INFO, "All texts begin with the same words.", _LEAVE_OUT),
+    Code("common-ending", INFO, "All texts end with the same words.", _LEAVE_OUT),
 )
 class CommonEnds:
     """What all texts begin and end with: it costs tokens and says nothing."""

@@ -65,10 +65,7 @@ def with_other(
             )
     kind = MULTICLASS.name if task.kind == BINARY.name else task.kind
     return replace(
-        task,
-        kind=kind,
-        params={**task.params, **(params or {})},
-        other=Other(label.strip(), where),
+        task, kind=kind, params={**task.params, **(params or {})}, other=Other(label.strip(), where)
     )
 
 
@@ -123,8 +120,7 @@ def column_condition(source: Relation, column: str, how: str, value: str) -> str
     source.require_columns([column])
     if how not in HOW or not value:
         raise TaskError(
-            f"Say what the column {HOW[0]} or {HOW[1]} in the rows of the class.",
-            fields=("value",),
+            f"Say what the column {HOW[0]} or {HOW[1]} in the rows of the class.", fields=("value",)
         )
     cell = f"cast({quote(column)} as text)"
     if how == HOW[0]:

@@ -108,12 +108,7 @@ KINDS = {
             line="{classifier} from {table}",
             trains=True,
         ),
-        JobKind(
-            "evaluate",
-            EvaluateSettings,
-            _evaluate,
-            title="Evaluation of {classifier}",
-        ),
+        JobKind("evaluate", EvaluateSettings, _evaluate, title="Evaluation of {classifier}"),
         JobKind(
             "predict",
             PredictSettings,
@@ -143,12 +138,7 @@ KINDS = {
             leads_to="Review the rows",
             result="queue",
         ),
-        JobKind(
-            "ask",
-            AskSettings,
-            _ask,
-            title="Request to {classifier}",
-        ),
+        JobKind("ask", AskSettings, _ask, title="Request to {classifier}"),
     )
 }
 

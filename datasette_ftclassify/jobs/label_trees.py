@@ -154,12 +154,7 @@ def groups_on_test_rows(
 
 
 def group_minimums(
-    tree: LabelTree,
-    kept: OutOfFold,
-    rows: Sequence[int],
-    score: float,
-    wrong: float,
-    strength: str,
+    tree: LabelTree, kept: OutOfFold, rows: Sequence[int], score: float, wrong: float, strength: str
 ) -> tuple[float | None, ...]:
     """The minimum score of each level, the coarsest first, by the rows whose label is below `score`
     and that no finer level has answered; None: nothing can be promised of it. rows: of `kept`"""

@@ -63,10 +63,7 @@ class Lease:
 
 @contextmanager
 def leased(
-    conn: sqlite3.Connection,
-    job_id: int,
-    access: Access | None = None,
-    digest: str | None = None,
+    conn: sqlite3.Connection, job_id: int, access: Access | None = None, digest: str | None = None
 ) -> Iterator[Lease]:
     """Claims a job that a person on this machine has agreed to, and writes down how the block
     ended. What its last process had under way when it died counts as spent from here on.

@@ -147,11 +147,7 @@ def least_known(
 
 
 def other_task(
-    conn: sqlite3.Connection,
-    classifier: Classifier,
-    where: str,
-    params: Params,
-    label: str,
+    conn: sqlite3.Connection, classifier: Classifier, where: str, params: Params, label: str
 ) -> Task:
     """The classifier's task with such a class, see `with_other`. Raises as that does, and TaskError
     for a label that rows have already."""

@@ -120,11 +120,7 @@ class PredictRequest:
 
     def terms(self) -> dict[str, Any]:
         """What may be agreed anew when a job goes on."""
-        return {
-            "concurrency": self.concurrency,
-            "max_errors": self.max_errors,
-            "batch": self.batch,
-        }
+        return {"concurrency": self.concurrency, "max_errors": self.max_errors, "batch": self.batch}
 
 
 class Plan:

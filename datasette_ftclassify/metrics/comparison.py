@@ -147,10 +147,7 @@ class LabelChange:
 
 
 def compare_answers(
-    answers: Sequence[Answers],
-    metrics: Sequence[Metric],
-    groups: NDArray[Any],
-    classifiers: int,
+    answers: Sequence[Answers], metrics: Sequence[Metric], groups: NDArray[Any], classifiers: int
 ) -> tuple[list[dict[str, Estimate]], list[Difference]]:
     """The figures of each, and the differences between each two of the first `classifiers`, those
     of the last one first: what comes after those is shown beside them, and no pair is made of it.

@@ -78,8 +78,7 @@ def ratio_interval(parts: NDArray[Any], wholes: NDArray[Any], seed: int = 0) -> 
 
 
 def ratio_gain_interval(
-    before: tuple[NDArray[Any], NDArray[Any]],
-    after: tuple[NDArray[Any], NDArray[Any]],
+    before: tuple[NDArray[Any], NDArray[Any]], after: tuple[NDArray[Any], NDArray[Any]]
 ) -> tuple[float, float]:
     """A 95% interval of the difference of two such ratios of the same groups, each given as its
     parts and wholes, by the same draws. (-1, 1) where there are too few groups to draw from."""

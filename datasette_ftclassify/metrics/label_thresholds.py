@@ -89,11 +89,7 @@ def label_threshold(
         return LabelThreshold(None, support, why)
     on = one.scores >= found
     return LabelThreshold(
-        found,
-        support,
-        None,
-        _share(one, one.right, on),
-        _share(one, on, one.right),
+        found, support, None, _share(one, one.right, on), _share(one, on, one.right)
     )
 
 

@@ -44,10 +44,7 @@ class ConnectionInference:
     """
 
     def __init__(
-        self,
-        access: Callable[[], Access],
-        writable: Callable[[str], bool],
-        time_limit: float,
+        self, access: Callable[[], Access], writable: Callable[[str], bool], time_limit: float
     ) -> None:
         self._read_access = access
         self._writable = writable

@@ -68,11 +68,7 @@ def new_tag() -> str:
 
 
 def add_batch(
-    conn: sqlite3.Connection,
-    job_id: int,
-    keys: Collection[bytes],
-    usd: float | None,
-    tag: str,
+    conn: sqlite3.Connection, job_id: int, keys: Collection[bytes], usd: float | None, tag: str
 ) -> Batch:
     """A prepared batch.
 

@@ -68,10 +68,7 @@ def test_no_group_by_confusion_has_very_many_labels(drawn):
         assert all(1 < size <= GROUPED for size in level.values())
 
 
-@given(
-    st.lists(st.floats(0.001, 1), min_size=2, max_size=12),
-    st.data(),
-)
+@given(st.lists(st.floats(0.001, 1), min_size=2, max_size=12), st.data())
 def test_a_group_is_at_least_as_probable_as_its_likeliest_label(weights, data):
     shares = [weight / sum(weights) for weight in weights]
     groups = data.draw(

@@ -170,9 +170,7 @@ def test_vectors_ask_for_names_and_take_them(way: str) -> None:
 
 
 @pytest.mark.parametrize("signs", ["01", "FT", "ny", "-x"])
-def test_flags_without_anything_between_them_are_questioned_and_read_when_named(
-    signs: str,
-) -> None:
+def test_flags_without_anything_between_them_are_questioned_and_read_when_named(signs: str) -> None:
     cells = ["".join(signs[on] for on in flags(labels)) for labels in SETS]
     said = checked(cells * 5).finding("label-notation")
     assert said is not None

@@ -132,7 +132,7 @@ def no_constants(name: str) -> None:
         min_size=1,
         max_size=LISTED_ALL,
         unique_by=lambda pair: pair[0],
-    ),
+    )
 )
 def test_logprobs_are_json(pairs: list[tuple[str, float]]) -> None:
     given = dict(pairs)

@@ -238,10 +238,7 @@ def no_file_beyond(size: int) -> Iterator[None]:
 
 @pytest.mark.parametrize("submit", [predict, evaluate])
 def test_without_room_for_the_ledger_nothing_more_is_asked(
-    conn: Any,
-    server: OpenAIServer,
-    submit: Callable[[Any], int],
-    monkeypatch: pytest.MonkeyPatch,
+    conn: Any, server: OpenAIServer, submit: Callable[[Any], int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The system refuses to let the ledger's file grow, as it does when a quota is used up."""
     job_id = submit(conn)

@@ -323,8 +323,7 @@ def test_pause_and_cancel_reach_the_service(conn, path, openai_server):
 
 
 @pytest.mark.parametrize(
-    ("limits", "limit"),
-    [({"usd_per_job": 0.01}, None), ({"usd_per_day": 0.01}, None), ({}, 0.01)],
+    ("limits", "limit"), [({"usd_per_job": 0.01}, None), ({"usd_per_day": 0.01}, None), ({}, 0.01)]
 )
 def test_nothing_is_sent_when_it_would_cost_more_than_it_may(conn, openai_server, limits, limit):
     access = access_to(openai_server, **limits)

@@ -194,11 +194,7 @@ def test_every_split_has_its_file_and_manifest(tmp_path: Path, vocabularies: Pat
     steps: list[int] = []
     result = write(
         tmp_path / "new" / "folder",
-        [
-            example("one", 1),
-            example("two", 2),
-            example("three", 1, split="test"),
-        ],
+        [example("one", 1), example("two", 2), example("three", 1, split="test")],
         tokenizer=tokenizer_for("gpt-4.1-mini"),
         progress=steps.append,
     )

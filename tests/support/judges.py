@@ -28,10 +28,7 @@ import pytest
 DESCRIPTION = os.environ.get("FTCLASSIFY_OPENAPI", "")
 AIMOCK = os.environ.get("FTCLASSIFY_AIMOCK", "")
 
-PACKAGES = {
-    "prism": "@stoplight/prism-cli@5.14.2",
-    "llmock": "@copilotkit/aimock@1.43.0",
-}
+PACKAGES = {"prism": "@stoplight/prism-cli@5.14.2", "llmock": "@copilotkit/aimock@1.43.0"}
 
 
 @dataclass

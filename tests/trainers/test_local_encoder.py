@@ -176,9 +176,7 @@ def test_what_a_file_says_of_an_encoder_is_checked(
         from_parts(header, parts)
 
 
-def test_what_the_encoder_adds_is_one_part_of_an_explanation(
-    once: Once,
-) -> None:
+def test_what_the_encoder_adds_is_one_part_of_an_explanation(once: Once) -> None:
     model, _ = once
     text = "A yak, elk and peg"
     parts = model.explain(text, 0, top=99)

@@ -31,10 +31,7 @@ def model() -> LocalModel:
 
 
 @settings(max_examples=100)
-@given(
-    words=st.lists(st.sampled_from(WORDS)),
-    label=st.integers(0, 2),
-)
+@given(words=st.lists(st.sampled_from(WORDS)), label=st.integers(0, 2))
 def test_the_contributions_add_up_to_the_logit(model, words, label):
     text = " ".join(words)
     logits = logits_of(model, text) - model.bias / model.temperature
@@ -94,11 +91,7 @@ SCRIPTS = {
         ["今天", "我们", "一起", "去看", "昨天", "非常", "喜欢"],
         "",
     ),
-    "hindi": (
-        ["क्रिकेट", "बैंकिंग", "रेस्टोरेंट"],
-        ["आज", "हम", "देखने", "गए", "बहुत", "अच्छा", "लगा"],
-        " ",
-    ),
+    "hindi": (["क्रिकेट", "बैंकिंग", "रेस्टोरेंट"], ["आज", "हम", "देखने", "गए", "बहुत", "अच्छा", "लगा"], " "),
 }
 STRANGE = ["İstanbul", "don't", "。", "«", "👍🏽", "e\u0301", "กำ"]
 

@@ -187,8 +187,7 @@ def test_texts_of_which_none_can_be_held_out_make_a_classifier_all_the_same(
 
 @settings(max_examples=15, deadline=None)
 @given(
-    st.lists(st.tuples(st.integers(0, 2), st.integers(1, 4)), min_size=2, max_size=6),
-    st.booleans(),
+    st.lists(st.tuples(st.integers(0, 2), st.integers(1, 4)), min_size=2, max_size=6), st.booleans()
 )
 def test_few_texts_in_any_number_of_copies_train_without_a_warning_of_numpy(sizes, multilabel):
     labels, groups = table(sizes, 0)

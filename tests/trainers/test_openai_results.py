@@ -56,10 +56,7 @@ def test_the_columns_of_azure_where_minus_one_is_nothing():
 
 def test_steps_are_put_in_order_and_odd_columns_left_out():
     content = b"Step, train_loss ,note\n2,0.5,x\n1,0.7,y\n,0.1,z\nthree,0.2,\n"
-    assert read_results(content) == [
-        {"step": 1, "train_loss": 0.7},
-        {"step": 2, "train_loss": 0.5},
-    ]
+    assert read_results(content) == [{"step": 1, "train_loss": 0.7}, {"step": 2, "train_loss": 0.5}]
 
 
 @pytest.mark.parametrize(

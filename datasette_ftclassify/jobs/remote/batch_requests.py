@@ -50,11 +50,7 @@ class BatchBuilder:
     """
 
     def __init__(
-        self,
-        conn: sqlite3.Connection,
-        classifier_id: int,
-        batch_client: BatchClient,
-        pages: Pages,
+        self, conn: sqlite3.Connection, classifier_id: int, batch_client: BatchClient, pages: Pages
     ) -> None:
         self._conn = conn
         self._classifier_id = classifier_id

@@ -29,12 +29,7 @@ class Asked:
     spent: Spent
 
 
-def ask_texts(
-    lease: Lease,
-    classifier: Classifier,
-    texts: Sequence[str],
-    access: Access,
-) -> Asked:
+def ask_texts(lease: Lease, classifier: Classifier, texts: Sequence[str], access: Access) -> Asked:
     """The answers to all texts, within the lease and the budget of a job.
 
     Raises JobPaused also when a text got no answer because the service failed: an evaluation must

@@ -89,11 +89,7 @@ def use_checkpoint(conn: sqlite3.Connection, classifier: Classifier, step: int) 
         training_rows=classifier.training_rows,
         header={**classifier.header, "model": model, "deployment": None},
         parts={},
-        report={
-            **report,
-            "checkpoint": step,
-            "why": f"{why}The checkpoint of step {step}.",
-        },
+        report={**report, "checkpoint": step, "why": f"{why}The checkpoint of step {step}."},
     )
 
 

@@ -74,12 +74,7 @@ def open_loop(
     )
 
 
-def ask_rows(
-    lease: Lease,
-    plan: Plan,
-    progress: RowProgress,
-    access: Access,
-) -> PredictResult:
+def ask_rows(lease: Lease, plan: Plan, progress: RowProgress, access: Access) -> PredictResult:
     """Runs a claimed job from its position to the end.
 
     One that failed because too many rows had no answer starts over: those rows are sent again, and

@@ -81,12 +81,7 @@ def _mislabelled(conn: sqlite3.Connection, settings: ReviewSettings) -> Made:
 
 
 def _doubted(
-    records: Sequence[Record],
-    labels: LabelSet,
-    chances: Any,
-    given: Any,
-    disputed: Any,
-    most: int,
+    records: Sequence[Record], labels: LabelSet, chances: Any, given: Any, disputed: Any, most: int
 ) -> tuple[list[QueuedRow], int]:
     texts = [record.text or "" for record in records]
     found = suspects(texts, given, chances, disputed)
@@ -114,12 +109,7 @@ def _doubted(
 
 
 def _missing_or_needless(
-    records: Sequence[Record],
-    labels: LabelSet,
-    chances: Any,
-    given: Any,
-    disputed: Any,
-    most: int,
+    records: Sequence[Record], labels: LabelSet, chances: Any, given: Any, disputed: Any, most: int
 ) -> tuple[list[QueuedRow], int]:
     """Several labels a row: the one that is most surprising by its presence or its absence; first
     the rows that probably lack one."""

@@ -41,11 +41,7 @@ class DecisionsInferenceClient:
     """The `InferenceClient` of this API. For one event loop."""
 
     def __init__(
-        self,
-        model: str,
-        questions: Sequence[JsonObject],
-        labels: LabelSet,
-        endpoint: Endpoint,
+        self, model: str, questions: Sequence[JsonObject], labels: LabelSet, endpoint: Endpoint
     ) -> None:
         """Raises AccessError without a key."""
         self.model = PRICED_AS.format(model)

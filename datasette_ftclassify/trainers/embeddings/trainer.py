@@ -177,11 +177,7 @@ class EmbeddingsTrainer(Service):
         return VectorInferenceClient(self.vector_client(vectors, endpoint), None, labels)
 
     def answering_client(
-        self,
-        header: Header,
-        parts: Mapping[str, bytes],
-        labels: LabelSet,
-        endpoint: Endpoint,
+        self, header: Header, parts: Mapping[str, bytes], labels: LabelSet, endpoint: Endpoint
     ) -> InferenceClient:
         """As `inference_client`, whose clients estimate alone; also raises ArtifactError for parts
         that are damaged."""

@@ -212,12 +212,7 @@ def _by_words(
 
 
 def _why(
-    files: EncoderFiles,
-    tuned: Tuned,
-    exported: Exported,
-    divided: Divided,
-    mix: Mix,
-    again: bool,
+    files: EncoderFiles, tuned: Tuned, exported: Exported, divided: Divided, mix: Mix, again: bool
 ) -> str:
     size, best = exported.encoder.files.size, tuned.points[tuned.best - 1]
     right = "accuracy" if divided.exclusive else "share of right decisions"

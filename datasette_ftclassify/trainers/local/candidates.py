@@ -104,11 +104,7 @@ def _exclusive(n_rows: int, n_labels: int, cost: float) -> tuple[Recipe, ...]:
         # with 227 labels of 44 rows, and gains half a point with 77 of 130 (Banking77).
         many = seen_share(n_rows, n_labels) < 1
         return _with_bayes(SHARP_MACHINE) + (_unweighted() if many else ())
-    with_ridge = (
-        _alone(RIDGE),
-        _mixed(RIDGE, BAYES, 0.5),
-        _mixed(RIDGE, MACHINE, 1.0),
-    )
+    with_ridge = (_alone(RIDGE), _mixed(RIDGE, BAYES, 0.5), _mixed(RIDGE, MACHINE, 1.0))
     # The usual choice where it is quick, since it was the best of these in the mean of six tables
     # of 2 to 12 labels (.795; mixed with naive Bayes .791, the machine so .782).
     with_ratios = (

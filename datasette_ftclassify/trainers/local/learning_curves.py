@@ -238,10 +238,7 @@ class _Measured:
 
 
 def _measure(
-    data: Data,
-    recipe: Recipe,
-    repeats: list[list[tuple[Rows, Rows]]],
-    seed: int,
+    data: Data, recipe: Recipe, repeats: list[list[tuple[Rows, Rows]]], seed: int
 ) -> _Measured:
     bases = {base.name: base for base, _ in recipe.mixture}
     held, _ = held_out(data, bases, repeats, seed)

@@ -122,11 +122,7 @@ def held_out_rows(repeats: list[list[tuple[Rows, Rows]]]) -> Rows:
 
 
 def _untried(
-    data: Data,
-    recipes: tuple[Recipe, ...],
-    bases: Mapping[str, Base],
-    seed: int,
-    metric: str,
+    data: Data, recipes: tuple[Recipe, ...], bases: Mapping[str, Base], seed: int, metric: str
 ) -> Trial:
     """The usual recipe, where no row can be held out: the scales of its parts are those on the
     rows that they learn from."""
@@ -147,10 +143,7 @@ def _untried(
 
 
 def _choose(
-    recipes: tuple[Recipe, ...],
-    by_row: npt.NDArray[Any],
-    metric: str,
-    groups: Rows | None = None,
+    recipes: tuple[Recipe, ...], by_row: npt.NDArray[Any], metric: str, groups: Rows | None = None
 ) -> tuple[int, list[TriedRecipe], str]:
     """The best recipe, unless it beats the usual one by less than chance could do, which is more
     the more recipes are compared: of its kind, since those with embeddings and those without are

@@ -70,10 +70,7 @@ def create_job(
 
 
 def find_job(
-    session: TrainingSession,
-    files: dict[str, str | None],
-    *,
-    after: float | None = None,
+    session: TrainingSession, files: dict[str, str | None], *, after: float | None = None
 ) -> str | None:
     """The id of the job with our tag or our file; None when it was not there each time.
 
@@ -145,10 +142,7 @@ def _fields(
     options = spec.options
     extra, legacy, beside = extra_fields(options, endpoint)
     chosen = {**beside, **hyperparameters(spec)}
-    fields: dict[str, Any] = {
-        "model": spec.model,
-        "training_file": files["train"],
-    }
+    fields: dict[str, Any] = {"model": spec.model, "training_file": files["train"]}
     if "seed" not in without:
         fields["seed"] = options.seed
     if files.get("validation"):

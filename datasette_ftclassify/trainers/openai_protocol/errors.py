@@ -188,10 +188,7 @@ class Refusal:
         if status == 429 or status in _LATER or status >= 500 or status < 300:
             after = wait_of(self.headers, self.words, limited=status == 429)
             return TryAgain(
-                str(self),
-                after=after,
-                rate_limited=status == 429,
-                unbilled=status in _NOT_BEGUN,
+                str(self), after=after, rate_limited=status == 429, unbilled=status in _NOT_BEGUN
             )
         if status in (401, 403) or (
             status == 400 and (self.codes & _NO_KEY or _NO_KEY_WORDS.search(self.words))

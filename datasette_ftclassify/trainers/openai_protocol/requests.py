@@ -110,11 +110,7 @@ class RequestBuilder:
     """
 
     def __init__(
-        self,
-        header: Header,
-        labels: LabelSet,
-        endpoint: Endpoint,
-        dialect: Dialect = OPENAI,
+        self, header: Header, labels: LabelSet, endpoint: Endpoint, dialect: Dialect = OPENAI
     ) -> None:
         self.tuned = StoredModel.of(header, labels, dialect)
         here = dialect.host(endpoint)

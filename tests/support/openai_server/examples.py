@@ -134,9 +134,7 @@ def _read_line(data: dict[str, Any]) -> Example:
     return Example(frame, text, answer["content"])
 
 
-def split_messages(
-    messages: Sequence[dict[str, Any]],
-) -> tuple[tuple[tuple[str, str], ...], str]:
+def split_messages(messages: Sequence[dict[str, Any]]) -> tuple[tuple[tuple[str, str], ...], str]:
     """The frame and the text of a conversation that awaits its answer."""
     pairs = [(m["role"], content_text(m.get("content"))) for m in messages]
     if not pairs or pairs[-1][0] != "user":

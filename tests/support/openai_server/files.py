@@ -151,8 +151,7 @@ async def add_part(app: App, request: Request, id: str) -> Response:
     app.state.keep(part, data.content)
     upload["parts"].append(part)
     return answer(
-        UploadPart,
-        {"object": "upload.part", "id": part, "created_at": now(), "upload_id": id},
+        UploadPart, {"object": "upload.part", "id": part, "created_at": now(), "upload_id": id}
     )
 
 

@@ -20,11 +20,7 @@ from .state import Job, new_id, now
 if TYPE_CHECKING:
     from .app import App
 
-LIMITS = {
-    "n_epochs": (1, 50),
-    "batch_size": (1, 256),
-    "learning_rate_multiplier": (1e-9, 1e6),
-}
+LIMITS = {"n_epochs": (1, 50), "batch_size": (1, 256), "learning_rate_multiplier": (1e-9, 1e6)}
 
 
 def dump_job(job: Job) -> dict[str, Any]:

@@ -110,8 +110,4 @@ def _deployed(app: App, name: str) -> str:
     )
 
 
-ROUTES = {
-    "GET /models": list_models,
-    "GET /models/{id}": retrieve,
-    "DELETE /models/{id}": delete,
-}
+ROUTES = {"GET /models": list_models, "GET /models/{id}": retrieve, "DELETE /models/{id}": delete}

@@ -74,9 +74,7 @@ def _meet(job: Job, fate: dict[str, Any]) -> None:
 
 def _fail(job: Job, code: str, message: str, param: str | None) -> None:
     job.record.update(
-        status="failed",
-        finished_at=now(),
-        error={"code": code, "message": message, "param": param},
+        status="failed", finished_at=now(), error={"code": code, "message": message, "param": param}
     )
     job.log(message, "error")
 
