@@ -9,7 +9,6 @@ but a vector tells what its text is about, so the file is readable by its owner 
 from __future__ import annotations
 
 import os
-import sqlite3
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
@@ -19,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ...core.data_folder import data_folder
+from ...core.data_folder import data_folder, open_own
 from ...core.errors import FtclassifyError
 from ...core.settings import LEDGER, VECTORS
 from ...core.sqlite_errors import SQLITE_ERRORS
@@ -120,16 +119,12 @@ class VectorStore:
         self.path = store_path()
         if not create and not self.path.exists():
             raise FileNotFoundError(self.path)
+        other = (
+            f"{self.path} is a database of something else: set {VECTORS.variable} to a file of its "
+            "own."
+        )
         with self._explained():
-            if not self.path.exists():
-                self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-                os.close(os.open(self.path, os.O_CREAT | os.O_RDWR, 0o600))
-            self._conn = sqlite3.connect(self.path, timeout=10.0, isolation_level=None)
-            try:
-                self._prepare()
-            except BaseException:
-                self._conn.close()
-                raise
+            self._conn = open_own(self.path, _APPLICATION, (_TABLES,), VectorStoreError(other))
 
     def close(self) -> None:
         self._conn.close()
@@ -233,26 +228,6 @@ class VectorStore:
         self._conn.execute("begin immediate")
         with self._conn:
             yield
-
-    def _prepare(self) -> None:
-        self._conn.execute("pragma synchronous = normal")
-        if self._is_ours():
-            return
-        self._conn.execute("pragma journal_mode = wal")
-        with self._writing():
-            if self._is_ours():  # another process was faster
-                return
-            if self._conn.execute("select 1 from sqlite_master limit 1").fetchone():
-                raise VectorStoreError(
-                    f"{self.path} is a database of something else: set {VECTORS.variable} to a "
-                    "file of its own."
-                )
-            for statement in _TABLES:
-                self._conn.execute(statement)
-            self._conn.execute(f"pragma application_id = {_APPLICATION}")
-
-    def _is_ours(self) -> bool:
-        return bool(self._conn.execute("pragma application_id").fetchone()[0] == _APPLICATION)
 
     @contextmanager
     def _explained(self) -> Iterator[None]:
