@@ -354,6 +354,7 @@ class LabelSet:
     @classmethod
     def from_dict(cls, data: JsonObject) -> LabelSet:
         """Reads `to_dict`'s form. Raises LabelError when it is not that."""
+        damaged = LabelError("A stored label set is damaged: train the classifier again.")
         values, kind = data.get("values"), data.get("kind")
         if (
             not isinstance(values, list)
@@ -363,16 +364,14 @@ class LabelSet:
             or not all(type(v) in (str, int, float) for v in values)
             or not all(math.isfinite(v) for v in values if type(v) is float)
         ):
-            raise LabelError("A stored label set is damaged: train the classifier again.")
+            raise damaged
         values = list(values)  # what it is read from stays as it is
         try:
             for number, raw in dict(data.get("raw") or {}).items():
                 label = label_of_bytes(bytes.fromhex(raw))
                 values[values.index(label, int(number))] = label
         except (ValueError, TypeError) as error:
-            raise LabelError(
-                "A stored label set is damaged: train the classifier again."
-            ) from error
+            raise damaged from error
         names, lookup = data.get("names"), data.get("lookup")
         if names is None:
             return cls(tuple(values), kind)
@@ -382,7 +381,7 @@ class LabelSet:
             or not all(isinstance(name, str) for name in names)
             or not isinstance(lookup, str)
         ):
-            raise LabelError("A stored label set is damaged: train the classifier again.")
+            raise damaged
         return cls(tuple(values), kind, tuple(names), lookup)
 
     def as_it_was(self, value: LabelValue) -> LabelValue:

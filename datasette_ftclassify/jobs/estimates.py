@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import sqlite3
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, astuple, dataclass
 from typing import Any
 
 from ..core.errors import TrainingError
@@ -139,21 +139,14 @@ def estimate_requests(
         expected = inference_client.expected(text)
         usage += expected
         requests += expected != Usage()  # else nothing has to be sent
-    input_tokens, output_tokens = (
-        round(n * scale) for n in (usage.input_tokens, usage.output_tokens)
-    )
-    found = estimate_inference(
-        prices,
-        inference_client.model,
-        input_tokens=input_tokens,
-        output_tokens=output_tokens,
-        cached_tokens=round(usage.cached_tokens * scale),
-        batch=batch,
-    )
+    scaled = Usage(*(round(tokens * scale) for tokens in astuple(usage)))
+    found = estimate_inference(prices, inference_client.model, batch=batch, **asdict(scaled))
     note = found.note
     if scale > 1:
         note += f" Scaled from {rows:,} rows; repeated texts make it less."
-    return JobEstimate(found.usd, round(requests * scale), input_tokens, output_tokens, note, tries)
+    return JobEstimate(
+        found.usd, round(requests * scale), scaled.input_tokens, scaled.output_tokens, note, tries
+    )
 
 
 def pricing(
@@ -162,13 +155,7 @@ def pricing(
     """A function from tokens to USD; it gives None when the model has no known price."""
 
     def cost(usage: Usage) -> float | None:
-        return estimate_inference(
-            prices,
-            inference_client.model,
-            input_tokens=usage.input_tokens,
-            output_tokens=usage.output_tokens,
-            cached_tokens=usage.cached_tokens,
-            batch=batch,
-        ).usd
+        model = inference_client.model  # what it stands for may be told later
+        return estimate_inference(prices, model, batch=batch, **asdict(usage)).usd
 
     return cost

@@ -59,6 +59,9 @@ _TABLES = (
 )
 
 
+_COLUMNS = "digest, name, dimensions, bytes, licence, revision, used_at"
+
+
 class VectorStoreError(FtclassifyError):
     """The file of vectors cannot be read or written."""
 
@@ -133,7 +136,7 @@ class VectorStore:
         """That the encoder is used here, and as what it was named."""
         with self._explained():
             self._conn.execute(
-                "insert into encoders (digest, name, dimensions, bytes, licence, revision, used_at)"
+                f"insert into encoders ({_COLUMNS})"
                 " values (?, ?, ?, ?, ?, ?, ?) on conflict (digest) do update set "
                 "name = excluded.name, licence = excluded.licence, revision = excluded.revision, "
                 "used_at = excluded.used_at",
@@ -145,20 +148,17 @@ class VectorStore:
 
     def encoders(self) -> list[KnownEncoder]:
         """Those that were used here, the latest first."""
-        columns = "digest, name, dimensions, bytes, licence, revision, used_at"
         count = "(select count(*) from vectors where encoder = encoders.id)"
         with self._explained():
             rows = self._conn.execute(
-                f"select {columns}, {count} from encoders order by used_at desc, id"
+                f"select {_COLUMNS}, {count} from encoders order by used_at desc, id"
             )
             return [KnownEncoder(*row) for row in rows.fetchall()]
 
     def find(self, digest: str) -> KnownEncoder | None:
         with self._explained():
-            columns = "digest, name, dimensions, bytes, licence, revision, used_at"
-            row = self._conn.execute(
-                f"select {columns} from encoders where digest = ?", [digest]
-            ).fetchone()
+            sql = f"select {_COLUMNS} from encoders where digest = ?"
+            row = self._conn.execute(sql, [digest]).fetchone()
         return None if row is None else KnownEncoder(*row)
 
     def forget(self, digest: str) -> None:
