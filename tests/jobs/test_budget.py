@@ -68,7 +68,7 @@ def test_what_is_under_way_counts_until_it_is_settled(conn: Any) -> None:
     assert budget.reserve([Usage(500)]) == [0.5]
     assert budget.failed(1.0, TryAgain("Too many.", rate_limited=True)) == Spent()
     assert budget.reserve([THOUSAND, Usage(1)]) == [1.0]
-    budget.close()
+    budget.account.close()
 
 
 def test_once_an_answer_was_dearer_than_expected_so_are_all_others(conn: Any) -> None:
@@ -77,18 +77,18 @@ def test_once_an_answer_was_dearer_than_expected_so_are_all_others(conn: Any) ->
     budget.settle(1.0, Usage(2700, 0, 300))  # three times as much
     # 3 are spent, 1 is under way and may cost 3: one more fits into 10, and no second one.
     assert budget.reserve([THOUSAND] * 2) == [1.0]
-    budget.close()
+    budget.account.close()
 
 
 def test_what_has_become_dearer_counts_so_for_other_jobs(conn: Any) -> None:
     one, other = (Budget(conn, agreed_job(conn, n=n), day(10), dollar_a_thousand) for n in range(2))
     assert one.reserve([THOUSAND] * 2) == [1.0, 1.0]
     one.settle(1.0, Usage(2700, 0, 300))  # three times as much
-    one.refresh()
+    one.account.save()
     # 3 are spent, and 1 is under way that may cost 3.
     assert other.reserve([THOUSAND] * 5) == [1.0] * 4
-    one.close()
-    other.close()
+    one.account.close()
+    other.account.close()
 
 
 @pytest.mark.parametrize(
@@ -122,7 +122,7 @@ def test_a_limit_without_a_price_cannot_be_kept(conn: Any) -> None:
         Budget(conn, agreed_job(conn, 3), Access(), lambda usage: None)
     free = Budget(conn, agreed_job(conn, n=2), Access(), lambda usage: None)
     assert free.reserve([THOUSAND]) == [0.0]
-    free.close()
+    free.account.close()
 
 
 def test_other_jobs_count_for_the_day_and_not_for_the_job(conn: Any) -> None:
@@ -131,8 +131,8 @@ def test_other_jobs_count_for_the_day_and_not_for_the_job(conn: Any) -> None:
     access = Access(usd_per_day=3, usd_per_job=3)
     budget = Budget(conn, job, access, dollar_a_thousand)
     assert budget.reserve([THOUSAND] * 2) == [1.0]
-    assert "for a day" in str(budget.reached(budget.room))
-    budget.close()
+    assert "for a day" in str(budget.reached(budget.account.room))
+    budget.account.close()
 
 
 def spend(conn: Any, job: Job, usd: float) -> None:
@@ -153,10 +153,12 @@ def test_jobs_of_two_databases_keep_to_the_limit_of_a_day_together(
             mine += budget.reserve([THOUSAND])
             if mine and turn % 3 == 0:
                 budget.settle(mine.pop(0), THOUSAND)
-                budget.refresh()
+                budget.account.save()
             assert Ledger().spent_today().usd + sum(map(sum, under_way)) <= 10
         assert Ledger().spent_today().usd + sum(map(sum, under_way)) > 8
-        assert [budget.close().usd for budget in budgets] == [sum(mine) for mine in under_way]
+        assert [budget.account.close().usd for budget in budgets] == [
+            sum(mine) for mine in under_way
+        ]
         assert Ledger().spent_today().usd == 10  # what was sent and not answered counts
 
 
@@ -198,7 +200,7 @@ def test_what_a_process_has_under_way_is_no_batch_that_is_gone(conn: Any) -> Non
     holds.hold("batch", 2.0, 1)
     holds.keep([])
     assert Ledger().under_way() == 1.0
-    budget.close()
+    budget.account.close()
 
 
 def test_what_a_part_of_a_batch_cost_is_put_in_the_place_of_its_share(conn: Any) -> None:
@@ -217,7 +219,7 @@ def test_a_service_that_does_not_say_what_it_used_has_used_what_was_expected(con
     (reserved,) = budget.reserve([THOUSAND])
     assert reserved == 1.0
     assert budget.settle(reserved, Usage()).usd == 1.0
-    budget.close()
+    budget.account.close()
 
 
 @pytest.mark.parametrize("planted", [-1e9, "-9", b"-9", float("-inf"), 1e9, None])
@@ -236,10 +238,10 @@ def test_nothing_in_a_file_makes_room_for_more(conn: Any, planted: object) -> No
     budget = Budget(conn, get_job(conn, job.id), access, dollar_a_thousand)
     assert budget.reserve([Usage(600)]) == []
     assert budget.reserve([Usage(400)]) == [0.4]
-    budget.close()
+    budget.account.close()
     wide = Budget(conn, get_job(conn, job.id), day(3), dollar_a_thousand)
     assert wide.reserve([Usage(700)]) == []
-    wide.close()
+    wide.account.close()
 
 
 def test_agreed_is_the_estimate_and_half_as_much_beside_what_was_spent() -> None:

@@ -135,8 +135,9 @@ class Reservations(JobSpending):
 
 
 class Budget(JobSpending):
-    """Reservations for the requests of one job. For one thread; close it.
+    """Reservations for the requests of one job. For one thread; close its account.
 
+    account: in the ledger, in USD; its `room` is what the tightest limit had at the last reserve
     Raises LimitReached, too, when there is a limit, and no price to keep to it by.
     """
 
@@ -144,26 +145,24 @@ class Budget(JobSpending):
         super().__init__(conn, job, access)
         self._cost = cost
         self.known(cost(Usage(1, 0, 1)))
-        self._account = Account(self.ledger, self.key, self.limits)
+        self.account = Account(self.ledger, self.key, self.limits)
 
     def reserve(self, expected: Sequence[Usage]) -> list[float]:
         """Reserves what the requests cost at most; gives the amounts of the first ones, as many as
         the limits allow. What has no known price counts as nothing, where there is no limit."""
         amounts = [self.known(self._cost(usage)) for usage in expected]
-        granted = self._account.reserve(amounts)
-        self.room = self._account.room
-        return amounts[:granted]
+        return amounts[: self.account.reserve(amounts)]
 
     def failed(self, reserved: float, error: Exception) -> Spent:
         """A request that brought no answer to keep. Gives what that cost."""
         if isinstance(error, AskAgain) and error.usage is not None:
             return self.settle(reserved, error.usage)
         if isinstance(error, AskAgain) and not error.sent:
-            self._account.release(reserved)
+            self.account.release(reserved)
         elif isinstance(error, ServiceProblem) and error.unbilled:
-            self._account.refuse(reserved)
+            self.account.refuse(reserved)
         else:
-            return self._account.lose(reserved)
+            return self.account.lose(reserved)
         return Spent()
 
     def settle(self, reserved: float, usage: Usage) -> Spent:
@@ -171,13 +170,5 @@ class Budget(JobSpending):
         service does not report its usage."""
         usd = reserved if usage == Usage() else self.known(self._cost(usage))
         spent = Spent(usd, 1, usage.input_tokens, usage.cached_tokens, usage.output_tokens)
-        self._account.settle(reserved, spent)
+        self.account.settle(reserved, spent)
         return spent
-
-    def refresh(self) -> None:
-        """Writes down what was settled, if anything was and no `reserve` has done it."""
-        self._account.save()
-
-    def close(self) -> Spent:
-        """What is still under way counts as spent. Gives that."""
-        return self._account.close()

@@ -113,7 +113,7 @@ class InferenceLoop:
         until it can."""
         try:
             unstored = sum((cost for _, cost in self._fresh), self._lost)
-            lost = unstored + self._budget.close()
+            lost = unstored + self._budget.account.close()
             if lost != Spent() and not self._lease.lost.is_set():
                 with transaction(self.conn):
                     add_spending(self.conn, self.job.id, lost)
@@ -181,7 +181,7 @@ class InferenceLoop:
         elif self._pausing is not None:
             raise self._pausing
         elif self._out_of_money:
-            raise JobPaused.by(self._budget.reached(self._budget.room))
+            raise JobPaused.by(self._budget.reached(self._budget.account.room))
         elif self._open:
             time.sleep(min(_LOOK_EVERY, self._idle_for()))
 
@@ -228,7 +228,7 @@ class InferenceLoop:
 
     def _note_spent(self) -> None:
         with self._pausing_without_ledger():
-            self._budget.refresh()
+            self._budget.account.save()
 
     def _take(self, results: list[Result]) -> None:
         for request, result in results:
