@@ -1,4 +1,5 @@
-"""Sweeps: chosen without the test rows, one price for all, and nothing but ordinary jobs."""
+"""Sweeps: chosen without the test rows, one price and one limit for all, and nothing but ordinary
+jobs."""
 
 from __future__ import annotations
 
@@ -12,10 +13,11 @@ import pytest
 from click.testing import CliRunner
 from commands import run
 from sample_databases import town_database, value
+from service_training import MODEL, access_to, quick_to_ask, topics, town
 
 from datasette_ftclassify.cli import ftclassify
 from datasette_ftclassify.core.database import connect
-from datasette_ftclassify.core.errors import SourceError, TrainingError
+from datasette_ftclassify.core.errors import LimitReached, SourceError, TrainingError
 from datasette_ftclassify.core.splits import SplitPlan
 from datasette_ftclassify.core.task import Task, define
 from datasette_ftclassify.jobs.runner import run_job
@@ -29,6 +31,7 @@ from datasette_ftclassify.jobs.sweep import (
 )
 from datasette_ftclassify.jobs.sweep_result import sweep_result
 from datasette_ftclassify.store.classifiers import list_classifiers
+from datasette_ftclassify.store.spending import spent_by_job
 from datasette_ftclassify.trainers.access import Access
 
 ROWS = 90
@@ -158,3 +161,72 @@ def test_the_command_says_why_and_gives_all_as_json(tmp_path, conn):
     assert said["chosen"]
     assert said["metrics"]["accuracy"] > 0
     assert len(list(sweep_jobs(conn, said["sweep"]))) == 2
+
+
+@pytest.fixture
+def asked(tmp_path: Path):
+    with closing(town(tmp_path / "town.db")) as asked:
+        with asked:
+            asked.execute("delete from messages where id > 200")
+        yield asked
+
+
+def test_one_price_and_one_limit_for_all_and_no_test_row_is_sent(
+    asked, openai_server, vocabularies
+):
+    access = access_to(openai_server)
+    variants = [f"openai model={MODEL} epochs={n}" for n in (1, 2)]
+    sweep = Sweep.of(topics(asked), SplitPlan(), variants, name="t", access=access)
+    price = price_sweep(asked, sweep, access)
+    assert openai_server.log == []
+    once, twice = (found.estimate for found in price.paid)
+    assert price.usd == once.usd + twice.usd
+    with pytest.raises(LimitReached, match="for all trainings together"):
+        submit_sweep(asked, sweep, price, limit_usd=price.most_usd * 0.9, access=access)
+    limit = price.most_usd * 1.5
+    jobs = submit_sweep(asked, sweep, price, limit_usd=limit, access=access)
+    limits = [job.terms.limit_usd for job in jobs]
+    assert sum(each for each in limits if each is not None) == pytest.approx(limit)
+    with quick_to_ask():
+        for job in jobs:
+            run_job(asked, job.id, access=access)
+    spent = sum(spent_by_job(asked, job.id).usd for job in jobs)
+    assert 0 < spent <= limit
+    assert spent == pytest.approx(price.usd, rel=0.1)
+    everything = sent(openai_server)
+    assert sum(text in everything for text in texts_of(asked, "validation")) > 5
+    assert not [text for text in texts_of(asked, "test") if text in everything]
+    result = sweep_result(asked, sweep.id)
+    assert result.split == "held out for validation"
+    rows = {one.rows for tried in result.tried for one in tried.trained}
+    assert rows == {once.requests}  # all by the same rows
+    assert result.chosen is not None
+    again = price_sweep(asked, sweep, access)
+    assert again.usd == 0
+    assert submit_sweep(asked, sweep, again, access=access) == []
+
+
+def texts_of(asked, split: str) -> list[str]:
+    """Those that JSON writes as they are."""
+    sql = (
+        "select message from messages where '[' || id || ']' in"
+        " (select row_key from _ftclassify_split_rows where split = ?)"
+    )
+    texts = (text for (text,) in asked.execute(sql, [split]))
+    return [text for text in texts if text.isascii() and not set(text) & set('"\\\n\t')]
+
+
+def sent(server) -> str:
+    return "\n".join(request.body.decode("utf-8", "replace") for request in server.log)
+
+
+def test_a_cancelled_training_is_not_what_the_same_sweep_goes_on_with(asked, openai_server):
+    access = access_to(openai_server)
+    sweep = Sweep.of(topics(asked), SplitPlan(), [f"openai model={MODEL}"], access=access)
+    price = price_sweep(asked, sweep, access)
+    submit_sweep(asked, sweep, price, access=access)
+    assert price_sweep(asked, sweep, access).usd == 0
+    with asked:
+        asked.execute("update _ftclassify_jobs set wanted = 'cancel'")
+    assert price_sweep(asked, sweep, access).usd == price.usd
+    assert value(asked, "select count(*) from _ftclassify_jobs") == 2
