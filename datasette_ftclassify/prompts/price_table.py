@@ -176,14 +176,11 @@ class PriceTable:
             return f"{name} and its fine-tunes stopped answering at {host} on {price.shutdown}."
         if not trains:
             return None
-        ends = price.training_ends if price is not None else self._training_ends()
+        of_host = (table.training_ends for table in self.layers() if table.training_ends)
+        ends = price.training_ends if price is not None else next(of_host, None)
         if ends is not None and ends < day:
             return f"{host} has started no training of {name} since {ends}."
         return None
-
-    def _training_ends(self) -> Date | None:
-        """Of the host, for models that nothing else is known of."""
-        return next((t.training_ends for t in self.layers() if t.training_ends), None)
 
     def training_over(self, day: Date) -> str | None:
         """Why the host trains nothing any more, in a sentence; None while it does, or when that is

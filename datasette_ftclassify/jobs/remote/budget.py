@@ -49,13 +49,9 @@ class JobSpending:
         self._job = job
         self._by_operator = self.limits.job is not None and self.limits.job == access.usd_per_job
 
-    @property
-    def limited(self) -> bool:
-        return self.limits.job is not None or self.limits.day is not None
-
     def known(self, usd: float | None) -> float:
         """An amount. Raises LimitReached when it is not known and there is a limit to keep to."""
-        if usd is None and self.limited:
+        if usd is None and (self.limits.job, self.limits.day) != (None, None):
             raise LimitReached(
                 "A spending limit was set, but no price of the model is known to keep to it: set "
                 "FTCLASSIFY_PRICES to a table that has it (0 for a model of your own)."
