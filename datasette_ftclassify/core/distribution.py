@@ -7,7 +7,10 @@ classifying rows and services need is there as well is found here.
 
 from __future__ import annotations
 
+import platform
+import sqlite3
 from functools import lru_cache
+from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 
 from .errors import FtclassifyError
@@ -47,3 +50,17 @@ def require_whole() -> None:
     """Raises NotInstalled."""
     if only_answers():
         raise NotInstalled(NOT_HERE)
+
+
+_PACKAGES = (WHOLE, "numpy", "scikit-learn")
+
+
+def software_versions() -> dict[str, str]:
+    """{package: version} of those that a training depends on, where they are installed."""
+    found = {"python": platform.python_version(), "sqlite": sqlite3.sqlite_version}
+    for name in _PACKAGES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import platform
 import random
 import sqlite3
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from importlib.metadata import PackageNotFoundError, version
 
 from ..checks.label_notation import placeholders
 from ..checks.missing_values import LABELS, TEXTS, invalid_words
 from ..core.database import relation
-from ..core.distribution import WHOLE
+from ..core.distribution import software_versions
 from ..core.errors import TrainingError
 from ..core.examples import Example, Record, Split, read_records
 from ..core.foreign_keys import all_keys, find_lookup, with_names
@@ -386,17 +384,3 @@ def _said(labels: LabelSet, task: Task) -> list[str]:
             "trained on. See the findings of a check."
         )
     return lines
-
-
-_PACKAGES = (WHOLE, "numpy", "scikit-learn")
-
-
-def software_versions() -> dict[str, str]:
-    """{package: version} of those that a training depends on, where they are installed."""
-    found = {"python": platform.python_version(), "sqlite": sqlite3.sqlite_version}
-    for name in _PACKAGES:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return found

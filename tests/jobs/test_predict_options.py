@@ -42,73 +42,73 @@ TRAINED = f"select count(*) from texts where id <= {ROWS} and "
 
 
 @pytest.fixture
-def conn(sports_db: Path) -> Iterator[sqlite3.Connection]:
-    with closing(connect(sports_db)) as conn:
-        with conn:
-            conn.executemany(INSERT, [(text, None) for text in (*FOOTBALLERS, None)])
-        yield conn
+def sports(sports_db: Path) -> Iterator[sqlite3.Connection]:
+    with closing(connect(sports_db)) as sports:
+        with sports:
+            sports.executemany(INSERT, [(text, None) for text in (*FOOTBALLERS, None)])
+        yield sports
 
 
-def test_a_footballer_is_no_hockey_player(conn):
+def test_a_footballer_is_no_hockey_player(sports):
     result = predict_rows(
-        conn, find_classifier(conn, "sports"), "texts", PredictRequest(min_known=0.05)
+        sports, find_classifier(sports, "sports"), "texts", PredictRequest(min_known=0.05)
     )
-    unlike = rows(conn, f"select sports_label, sports_reason from texts where id > {ROWS}")
+    unlike = rows(sports, f"select sports_label, sports_reason from texts where id > {ROWS}")
     assert [label for label, _ in unlike] == [None] * 4
     reasons = [reason for _, reason in unlike]
     assert all("unlike the training rows" in reason for reason in reasons[:3])
     assert reasons[3] is None  # it has no text
-    assert value(conn, TRAINED + "sports_label = sport") > 0.85 * ROWS
-    left_out = value(conn, TRAINED + "sports_label is null")
+    assert value(sports, TRAINED + "sports_label = sport") > 0.85 * ROWS
+    left_out = value(sports, TRAINED + "sports_label is null")
     assert left_out < 0.1 * ROWS
     assert result.to_dict()["unlike"] == left_out + 3
-    job = max((job for job in list_jobs(conn) if job.kind == "predict"), key=lambda job: job.id)
+    job = max((job for job in list_jobs(sports) if job.kind == "predict"), key=lambda job: job.id)
     assert f"{left_out + 3} unlike the training rows" in progress_text(job, Pace())
-    assert value(conn, TRAINED + "(sports_label is null) <> (sports_reason is not null)") == 0
+    assert value(sports, TRAINED + "(sports_label is null) <> (sports_reason is not null)") == 0
 
 
-def test_without_a_minimum_they_are(conn):
-    result = predict_rows(conn, find_classifier(conn, "sports"), "texts")
+def test_without_a_minimum_they_are(sports):
+    result = predict_rows(sports, find_classifier(sports, "sports"), "texts")
     label = f"select sports_label from texts where id = {ROWS + 1}"
-    assert value(conn, label) in ("hockey", "baseball")
+    assert value(sports, label) in ("hockey", "baseball")
     assert "unlike" not in result.to_dict()
-    columns = {row[1] for row in conn.execute("pragma table_info(texts)")}
+    columns = {row[1] for row in sports.execute("pragma table_info(texts)")}
     assert not columns & {"sports_known", "sports_reason"}
 
 
-def test_the_command_writes_known_and_takes_a_minimum(sports_db, conn):
+def test_the_command_writes_known_and_takes_a_minimum(sports_db, sports):
     ran = run("predict", sports_db, "texts", "--known", "--min-known", "0.05")
     assert "less known than --min-known" in ran.output
-    assert value(conn, f"select max(sports_known) from texts where id > {ROWS}") < 0.05
-    assert value(conn, TRAINED + "sports_known between 0 and 1") == ROWS
-    assert value(conn, TRAINED + "(sports_known < 0.05) <> (sports_label is null)") == 0
+    assert value(sports, f"select max(sports_known) from texts where id > {ROWS}") < 0.05
+    assert value(sports, TRAINED + "sports_known between 0 and 1") == ROWS
+    assert value(sports, TRAINED + "(sports_known < 0.05) <> (sports_label is null)") == 0
 
 
-def test_a_reason_tells_the_score_from_the_text(conn):
+def test_a_reason_tells_the_score_from_the_text(sports):
     request = PredictRequest(min_known=0.05, threshold=0.9999)
-    result = predict_rows(conn, find_classifier(conn, "sports"), "texts", request).to_dict()
+    result = predict_rows(sports, find_classifier(sports, "sports"), "texts", request).to_dict()
     assert result["abstained"] > 0
     assert result["unlike"] >= 3
     sql = "select count(*) from texts where sports_reason like '{}%'"
-    assert value(conn, sql.format("score below")) == result["abstained"]
-    assert value(conn, sql.format("unlike the")) == result["unlike"]
+    assert value(sports, sql.format("score below")) == result["abstained"]
+    assert value(sports, sql.format("unlike the")) == result["unlike"]
 
 
-def test_it_is_refused_where_nothing_was_measured(conn):
-    with conn:
-        conn.execute("update _ftclassify_classifiers set header = json_remove(header, '$.known')")
-    classifier = find_classifier(conn, "sports")
+def test_it_is_refused_where_nothing_was_measured(sports):
+    with sports:
+        sports.execute("update _ftclassify_classifiers set header = json_remove(header, '$.known')")
+    classifier = find_classifier(sports, "sports")
     with pytest.raises(PredictError, match="Train a new version") as refused:
-        predict_rows(conn, classifier, "texts", PredictRequest(min_known=0.05))
+        predict_rows(sports, classifier, "texts", PredictRequest(min_known=0.05))
     assert refused.value.fields == ("min_known",)
     with pytest.raises(PredictError, match="0 to 1"):
-        predict_rows(conn, classifier, "texts", PredictRequest(min_known=5))
+        predict_rows(sports, classifier, "texts", PredictRequest(min_known=5))
 
 
-def test_a_job_of_an_earlier_version_is_the_same_job(conn):
+def test_a_job_of_an_earlier_version_is_the_same_job(sports):
     """Its settings name no column for known, and no minimum."""
-    predict_rows(conn, find_classifier(conn, "sports"), "texts")
-    (job,) = list_jobs(conn, kind="predict")
+    predict_rows(sports, find_classifier(sports, "sports"), "texts")
+    (job,) = list_jobs(sports, kind="predict")
     assert not {"min_known", "known"} & (set(job.settings) | set(job.settings["columns"]))
 
 
