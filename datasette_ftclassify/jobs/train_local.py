@@ -61,8 +61,8 @@ def train_here(
     sample = None if able.needs_examples else TextSample(request.plan.seed)
     data = read_rows(conn, task, request, None if sample is None else sample.see)
     training = data.of("train", "validation")
-    rows, labels = rows_text(len(training)), counted(len(data.labels), "label")
-    read = f"read {rows} for training and {len(data.of('test')):,} for the test, {labels}"
+    tested, known = len(data.of("test")), counted(len(data.labels), "label")
+    read = f"read {rows_text(len(training))} for training and {tested:,} for the test, {known}"
     add_event(conn, job, ROWS_READ, read)
     training_set = as_training_set(training, data.labels, sample, data.chosen)
     training_set = replace(training_set, noted=_noting_epochs(lease))
