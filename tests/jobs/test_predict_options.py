@@ -119,10 +119,10 @@ def test_a_job_of_an_earlier_version_is_the_same_job(sports):
         (True, "train a new version to see it"),
     ],
 )
-async def test_the_box_and_the_command_say_what_is_known_of_a_text(sports_db, conn, older, said):
+async def test_the_box_and_the_command_say_what_is_known_of_a_text(sports_db, sports, older, said):
     if older:
-        with conn:
-            conn.execute(
+        with sports:
+            sports.execute(
                 "update _ftclassify_classifiers set header = json_remove(header, '$.known')"
             )
     address = "/sports/-/ftclassify/classifiers/sports/try"
