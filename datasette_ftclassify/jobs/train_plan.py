@@ -15,8 +15,7 @@ from ..core.humanize import counted, dollars, price
 from ..core.task import Task
 from ..export import Codec, ExportFormat, export
 from ..ledger import Room
-from ..prompts.price import Price
-from ..prompts.price_table import today
+from ..prompts.price_table import Price, today
 from ..prompts.prices import estimate_inference, estimate_training
 from ..prompts.tokenizer import tokenizer_for
 from ..store.classifiers import list_classifiers

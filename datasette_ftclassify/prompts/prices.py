@@ -18,8 +18,16 @@ from pathlib import Path
 
 from ..core.errors import FtclassifyError
 from ..core.settings import PRICES
-from .price import Price
-from .price_table import DECISIONS, UNTUNED, ClosedTo, OtherHost, PriceTable, base_model, today
+from .price_table import (
+    DECISIONS,
+    UNTUNED,
+    ClosedTo,
+    OtherHost,
+    Price,
+    PriceTable,
+    base_model,
+    today,
+)
 
 BUILT_IN = Path(__file__).with_name("prices.json")
 

@@ -183,6 +183,23 @@ SHAPES = {
 }
 
 
+def fill(conn, shape):
+    """Makes the table `t` of 175 messages: of a shape with two columns."""
+    conn.execute(SHAPES[shape])
+    texts = [(n, m["message"]) for n, m in enumerate(messages()[:175])]
+    conn.executemany("insert into t values (?, ?)", texts)
+    conn.commit()
+
+
+def stop_at(rows_done, conn, classifier, table):
+    def stop(done, total):
+        if done == rows_done:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        predict_rows(conn, classifier, table, progress=stop)
+
+
 @pytest.mark.parametrize("shape", SHAPES)
 def test_every_kind_of_table(conn, topics, shape, monkeypatch):
     monkeypatch.setattr(predict_module, "BATCH", 50)
@@ -297,17 +314,8 @@ def test_a_vacuum_half_way_loses_no_row_and_mixes_none_up(
 
 def test_a_vacuum_between_two_attempts(conn, topics, monkeypatch):
     monkeypatch.setattr(predict_module, "BATCH", 50)
-    conn.execute(SHAPES["no key"])
-    texts = [(n, m["message"]) for n, m in enumerate(messages()[:175])]
-    conn.executemany("insert into t values (?, ?)", texts)
-    conn.commit()
-
-    def interrupt(done, total):
-        if done == 100:
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        predict_rows(conn, topics, "t", progress=interrupt)
+    fill(conn, "no key")
+    stop_at(100, conn, topics, "t")
     conn.execute("delete from t where rowid < 90")
     conn.commit()
     conn.execute("vacuum")
@@ -317,20 +325,10 @@ def test_a_vacuum_between_two_attempts(conn, topics, monkeypatch):
 
 def test_a_table_that_was_made_anew_is_classified_from_its_first_row(conn, topics, monkeypatch):
     monkeypatch.setattr(predict_module, "BATCH", 50)
-    conn.execute(SHAPES["integer key"])
-    texts = [(n, m["message"]) for n, m in enumerate(messages()[:175])]
-    conn.executemany("insert into t values (?, ?)", texts)
-    conn.commit()
-
-    def interrupt(done, total):
-        raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        predict_rows(conn, topics, "t", progress=interrupt)
+    fill(conn, "integer key")
+    stop_at(50, conn, topics, "t")
     conn.execute("drop table t")
-    conn.execute(SHAPES["integer key"])
-    conn.executemany("insert into t values (?, ?)", texts)
-    conn.commit()
+    fill(conn, "integer key")
     assert predict_rows(conn, topics, "t").written == 175
     assert value(conn, "select count(*) from t where topics_label is null") == 0
 
@@ -380,10 +378,7 @@ def test_a_database_that_others_keep_busy_fails_no_job(conn, topics, trained, mo
 
 def test_a_table_that_is_changed_again_and_again_is_given_up(conn, topics, monkeypatch):
     monkeypatch.setattr(predict_module, "BATCH", 50)
-    conn.execute(SHAPES["no key"])
-    texts = [(n, m["message"]) for n, m in enumerate(messages()[:175])]
-    conn.executemany("insert into t values (?, ?)", texts)
-    conn.commit()
+    fill(conn, "no key")
 
     def change(done, total):
         conn.execute(f"create table if not exists other{time.monotonic_ns()} (x)")
@@ -411,13 +406,7 @@ def test_others_can_write_while_texts_are_classified(conn, topics, trained, monk
 
 def test_an_error_half_way_keeps_what_was_written_and_goes_on(conn, topics, monkeypatch):
     monkeypatch.setattr(predict_module, "BATCH", 100)
-
-    def stop(done, total):
-        if done == 300:
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        predict_rows(conn, topics, "messages", progress=stop)
+    stop_at(300, conn, topics, "messages")
     assert value(conn, "select count(*) from messages where topics_label is not null") == 300
     result = predict_rows(conn, topics, "messages")
     assert (result.resumed_at, result.written) == (300, 557)

@@ -29,8 +29,7 @@ from datasette_ftclassify.core.humanize import price
 from datasette_ftclassify.core.task import define
 from datasette_ftclassify.jobs.estimates import agreed, usual_limit
 from datasette_ftclassify.jobs.train_request import TrainRequest
-from datasette_ftclassify.prompts.price import Price
-from datasette_ftclassify.prompts.price_table import PriceTable, base_model, untuned_name
+from datasette_ftclassify.prompts.price_table import Price, PriceTable, base_model, untuned_name
 from datasette_ftclassify.prompts.prices import (
     BUILT_IN,
     PriceError,

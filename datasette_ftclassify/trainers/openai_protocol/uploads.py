@@ -23,8 +23,7 @@ from ..base import Limits
 from ..service import TrainingSpec
 from ..service_errors import RowRejected, ServiceProblem, ServiceRefused
 from .errors import FAILURES, problem
-from .training_requests import TrainingSession
-from .training_state import Upload
+from .training_requests import TrainingSession, Upload
 
 FILE_BYTES = 512 * 1024**2
 """The most that goes as one request (OpenAI's Files API); larger files go as Uploads."""

@@ -20,8 +20,7 @@ from datasette_ftclassify.core.errors import AccessError, ArtifactError, JobStop
 from datasette_ftclassify.core.service_model import OVER
 from datasette_ftclassify.hookspecs import hookimpl
 from datasette_ftclassify.prompts.answer_parser import Answer
-from datasette_ftclassify.prompts.price import Price
-from datasette_ftclassify.prompts.price_table import PriceTable
+from datasette_ftclassify.prompts.price_table import Price, PriceTable
 from datasette_ftclassify.prompts.prices import load_prices
 from datasette_ftclassify.prompts.token_scores import FLOOR, LabelScores
 from datasette_ftclassify.trainers.base import Capabilities, Limits
