@@ -21,7 +21,7 @@ def encoders() -> None:
 @encoders.command("list")
 @json_command
 def list_command(as_json: bool) -> None:
-    """Encoders, and how many vectors of texts are stored for each."""
+    """Encoders and static vectors, and how many vectors of texts are stored for each."""
     from ..trainers.encoders.known import encoders_here
     from ..trainers.encoders.made_here import databases_of, is_made_here, made_from
 

@@ -57,6 +57,10 @@ def options_from(given: Given, seed: int) -> TrainerOptions:
 def _value(option: Option, given: Any) -> Any:
     if option.kind == "meanings":
         return dict(given)
+    if option.offered is not None and given:  # which a new version finds from any folder
+        from ..trainers.encoders.known import from_root
+
+        return from_root(given)
     if option.kind != "object" or given is None:
         return given
     try:

@@ -115,7 +115,7 @@ ENCODER = Setting(
     "encoder",
     "FTCLASSIFY_ENCODER",
     "the sentence encoder that classifiers of files may use here, beside those that were trained "
-    "with: an installed package or a folder; several with commas between them",
+    "with: an installed package or a folder; several, and static vectors, with commas between them",
     _text,
 )
 VECTORS = Setting(

@@ -9,12 +9,17 @@ said: what happens then is the trainer's.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
+from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from ..core.errors import TrainingError
+from ..core.humanize import bytes_text
+
+if TYPE_CHECKING:
+    from .encoders.files import Form
 
 Kind = Literal["whole", "number", "text", "lines", "choice", "meanings", "object"]
 """Of values: int, float, str on one line, str on several, one of `choices`, {label: meaning}, a
@@ -36,8 +41,8 @@ class Option:
     flag:    on the command line, without its two hyphens; the name
     metavar: there, what stands for the value
     on_page: whether a page and the JSON API take it: not a folder of the server, or an address
-    offered: names of what people of this machine have named before: a page and the JSON API take
-             these alone, and nothing where there are none; None: they take what was typed
+    offered: (name, in words) of what people of this machine have named before: a page and the JSON
+             API take these names alone, and nothing where there are none; None: what was typed
     part:    the field of `ExportFormat` that it is
     """
 
@@ -53,7 +58,7 @@ class Option:
     flag: str | None = None
     metavar: str | None = None
     on_page: bool = True
-    offered: Callable[[], Collection[str]] | None = None
+    offered: Callable[[], Mapping[str, str]] | None = None
     part: str | None = None
 
     def within(self, least: float | None = None, most: float | None = None) -> Option:
@@ -109,16 +114,11 @@ class Option:
         )
 
 
-def _encoders() -> Collection[str]:
+def _offered(form: Form) -> Mapping[str, str]:
     from .encoders.known import offered_encoders
 
-    return offered_encoders()
-
-
-def _encoders_to_tune() -> Collection[str]:
-    from .encoders.known import offered_encoders
-
-    return offered_encoders(weights=True)
+    found = offered_encoders(form).items()
+    return {title: f"{title}, {bytes_text(files.size)}" for title, files in found}
 
 
 MODEL = Option(
@@ -141,22 +141,32 @@ EMBEDDINGS = Option(
     "Static embedding model",
     help="Folder or hub name of a static embedding model (model2vec), to try beside TF-IDF.",
     metavar="MODEL",
-    on_page=False,
+    offered=partial(_offered, "static"),
+)
+EMBEDDINGS_BESIDE = replace(
+    EMBEDDINGS,
+    help="Helps most where rows are few; the vectors are stored with the classifier.",
+    empty="none",
 )
 ENCODER = Option(
     "encoder",
     "Sentence encoder",
     help="Folder or installed package of a sentence encoder: ONNX, or weights to fine-tune.",
     metavar="MODEL",
-    offered=_encoders,
+    offered=partial(_offered, "onnx"),
 )
-ENCODER_BESIDE = replace(ENCODER, empty="none, words and characters alone")
+ENCODER_BESIDE = replace(
+    ENCODER,
+    help="Helps more than static vectors, reads texts slowly, and is needed to answer.",
+    empty="none",
+)
 ENCODER_TO_TUNE = replace(
     ENCODER,
+    help="",
     empty="the first in the setting encoder that has weights",
-    offered=_encoders_to_tune,
+    offered=partial(_offered, "weights"),
 )
-ENCODER_OF_NAMES = replace(ENCODER, empty="the one that was used last on this machine")
+ENCODER_OF_NAMES = replace(ENCODER, help="", empty="the one that was used last on this machine")
 EPOCHS = Option(
     "epochs",
     "Epochs",

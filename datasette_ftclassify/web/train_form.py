@@ -228,11 +228,7 @@ def _or(value: T | None, usual: T) -> T:
 
 def _read_option(option: Option, name: str, text: str) -> Any:
     """The value that was typed. Raises FieldError."""
-    if option.offered is not None:
-        offered = option.offered()
-        if text not in offered:
-            names = ", ".join(offered) or "none"
-            raise FieldError(name, f"{called(name)} is one that this server names: {names}.")
+    require_offered(option, name, text)
     # Each trainer says itself how large a number may be.
     if option.kind == "whole":
         return whole(name, text, WHOLE)
@@ -241,6 +237,16 @@ def _read_option(option: Option, name: str, text: str) -> Any:
     if option.kind == "meanings":
         return _descriptions(name, text)
     return _object(name, text) if option.kind == "object" else text
+
+
+def require_offered(option: Option, name: str, value: Any) -> None:
+    """Raises FieldError for what a visitor may not name: a folder of this machine."""
+    offered = {} if option.offered is None else option.offered()
+    if option.offered is not None and value not in offered:
+        names = ", ".join(offered) or "none"
+        raise FieldError(name, f"{option.label} is one that this server names: {names}.")
+    if not option.on_page:
+        raise FieldError(name, f"{option.label} is chosen on the command line alone.")
 
 
 def _object(name: str, text: str) -> dict[str, Any]:

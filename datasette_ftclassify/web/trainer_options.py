@@ -266,14 +266,14 @@ def _settings(trainer: Trainer, choices: Choices, model: str, access: Access) ->
     """The fields for the options that the trainer takes, in order."""
     fields: list[FormField] = []
     for option in options_of(trainer).values():
-        offered = option.offered() if option.offered else ()
+        offered = option.offered() if option.offered else {}
         if not option.on_page or (option.offered and not offered):
             continue
         more: FormField = {}
         if option.name == MODEL.name:
             more = {"proposed": list(_proposed(trainer, access)), "usual": model}
         elif offered or option.choices:
-            listed = option.choices or [(name, name) for name in offered]
+            listed = option.choices or offered.items()
             more = {"options": [("", option.empty), *listed]}
         elif option.kind in ("whole", "number"):
             more = {"step": "1" if option.kind == "whole" else "any"}
@@ -288,7 +288,7 @@ def _settings(trainer: Trainer, choices: Choices, model: str, access: Access) ->
             "label": option.label,
             "value": choices.setting(trainer.name, option.name),
             "type": "select" if offered else _INPUTS[option.kind],
-            "help": "" if offered else _help(option),
+            "help": _help(option),
             **more,
         })  # fmt: skip
     return fields
@@ -303,5 +303,6 @@ _INPUTS: dict[Kind, str] = {
 def _help(option: Option) -> str:
     if option.kind == "meanings":
         return "A line for each label: its name, or name: what it means"
-    empty = f"Empty: {option.empty}" if option.empty and not option.choices else ""
+    chosen = option.choices or option.offered
+    empty = f"Empty: {option.empty}" if option.empty and not chosen else ""
     return f"{option.help} {empty}".strip()

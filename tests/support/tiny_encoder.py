@@ -27,6 +27,20 @@ def write_encoder(
     return folder
 
 
+def write_static(folder: Path, vectors: Mapping[str, Sequence[float]]) -> Path:
+    """The same as static vectors, as model2vec stores them."""
+    import numpy as np
+    from model2vec import StaticModel
+    from tokenizers import Tokenizer, models, pre_tokenizers
+
+    numbers = {word: number for number, word in enumerate(("[UNK]", *vectors))}
+    tokenizer = Tokenizer(models.WordLevel(numbers, unk_token="[UNK]"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    rows = np.array([[0.0] * len(next(iter(vectors.values()))), *vectors.values()], np.float32)
+    StaticModel(rows, tokenizer, normalize=True).save_pretrained(folder)
+    return folder
+
+
 def gather_model(rows: Sequence[Sequence[float]]) -> bytes:
     """An ONNX model: from input_ids (1, tokens) to the table's rows (1, tokens, dimensions)."""
     flat = [number for row in rows for number in row]

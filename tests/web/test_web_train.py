@@ -7,27 +7,30 @@ import json
 import re
 import sqlite3
 import time
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+from commands import run
 from openai_server import OpenAIServer
 from running_jobs import job_of, jobs_of
 from sample_databases import town_database
 from service_training import environment
 from stored import list_jobs
-from tiny_encoder import write_encoder
+from tiny_encoder import write_encoder, write_static
 from train_page import PAGE, PAYING, TRAIN, look, page
 from visiting import get, send, serve, submit
 
 from datasette_ftclassify.core.database import connect, relation
 from datasette_ftclassify.core.task import Task
 from datasette_ftclassify.jobs.runner import run_job
+from datasette_ftclassify.store.classifiers import find_classifier
 from datasette_ftclassify.store.schema import _MIGRATIONS
 from datasette_ftclassify.trainers import shutdown_dates
-from datasette_ftclassify.trainers.encoders.known import encoders_here
+from datasette_ftclassify.trainers.encoders.known import encoders_here, usual_encoder
 from datasette_ftclassify.web import sampling
 from datasette_ftclassify.web.filters import carried
 from datasette_ftclassify.web.finding_links import as_filters
@@ -72,39 +75,83 @@ async def checked(datasette: Any, path: Path, **fields: Any) -> str:
     return str(response.headers["location"]).partition("#")[0]
 
 
+VECTORS = {"tree": [1.0, 0.0], "bus": [0.0, 1.0]}
+
+
+@pytest.mark.parametrize(
+    ("option", "label", "package", "write"),
+    [
+        ("encoder", "Sentence encoder", "onnxruntime", write_encoder),
+        ("embeddings", "Static embedding model", "model2vec", write_static),
+    ],
+)
 async def test_an_encoder_is_one_of_those_that_the_operator_named(
-    town: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    town: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    option: str,
+    label: str,
+    package: str,
+    write: Callable[[Path, Mapping[str, Sequence[float]]], Path],
 ):
-    """And nobody reads where it is: a page loads no folder that a visitor names."""
-    pytest.importorskip("onnxruntime")
-    folder = write_encoder(tmp_path / "owls", {"tree": [1.0, 0.0], "bus": [0.0, 1.0]})
+    """And so are static vectors; nobody reads where it is: a page loads no folder that a visitor
+    names."""
+    pytest.importorskip(package)
+    folder = write(tmp_path / "owls", VECTORS)
     datasette = serve(town, grants=TRAIN)
-    form = page(table="messages", **CHOSEN)
+    form, field = page(table="messages", **CHOSEN), f"local-{option}"
 
-    async def train(encoder: str) -> Any:
-        given = {"trainer": "local", "local-encoder": encoder, "name": "topics"}
-        return await post(datasette, action="train", **CHOSEN, **given)
+    async def train(named: str, who: str = "ann", **more: str) -> Any:
+        given = {"trainer": "local", field: named, "name": "topics", **more}
+        return await submit(datasette, form, who, action="train", **CHOSEN, **given)
 
-    assert "local-encoder" not in (await get(datasette, form, "ann")).text
+    assert field not in (await get(datasette, form, "ann")).text
     monkeypatch.setenv("FTCLASSIFY_ENCODER", f"no-such-package, {folder}")
     shown = (await get(datasette, form, "ann")).text
-    (field,) = re.findall(r'<select[^>]*name="local-encoder".*?</select>', shown, re.DOTALL)
-    assert re.findall(r'value="([^"]*)"', field) == ["", "owls"]
-    assert "encoder-encoder" not in shown, "it has no weights to fine-tune"
+    (select,) = re.findall(rf'<select[^>]*name="{field}".*?</select>', shown, re.DOTALL)
+    assert re.findall(r'value="([^"]*)"', select) == ["", "owls"]
+    assert re.search(r"owls, [\d.]+ (bytes|kB)", select)
+    for other in {"local-encoder", "local-embeddings", "encoder-encoder"} - {field}:
+        assert other not in shown, "it is none, or has no weights to fine-tune"
     for typed in (str(folder), "no-such-package", "/etc"):
-        refused = await train(typed)
+        refused = await train(typed, test="0.25")
         assert refused.status_code == 400
-        assert "Encoder is one that this server names: owls." in refused.text
+        assert f"{label} is one that this server names: owls." in refused.text
+        assert 'value="0.25"' in refused.text, "nothing that was typed is lost"
+    assert (await train("owls", who="bob")).status_code == 403
     assert jobs_of(town) == []
-    assert (await train("owls")).status_code == 200
+    assert (await train("owls")).status_code == 302
     job = job_of(town, run_last(town))
     assert job.state == "finished", job.error
-    assert job.settings["options"]["encoder"] == "owls"
+    assert job.settings["options"][option] == "owls"
     assert [used.name for used in encoders_here()] == [str(folder)]
     told = (await get(datasette, f"/town/-/ftclassify/jobs/{job.id}", "ann")).text
     assert "owls" in told
     for text in (shown, told):
         assert str(tmp_path) not in text
+
+
+async def test_static_vectors_of_the_command_line_are_offered_and_kept_by_a_new_version(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    pytest.importorskip("model2vec")
+    town = tmp_path / "town.db"
+    town_database(town, 90).close()
+    write_static(tmp_path / "models/owls", VECTORS)
+    monkeypatch.chdir(tmp_path)
+    chosen = ("--text", "message", "--label", "topic", "--name", "topics")
+    run("train", town, "messages", *chosen, "--no-curve", "--embeddings", "models/owls")
+    monkeypatch.chdir("/")
+    assert usual_encoder() is None
+    datasette = serve(town, grants=TRAIN)
+    assert '"owls"' in (await get(datasette, page(**CHOSEN), "ann")).text
+    again = "/town/-/ftclassify/classifiers/topics/retrain"
+    assert (await submit(datasette, again, "ann")).status_code == 302
+    job = job_of(town, run_last(town))
+    assert job.state == "finished", job.error
+    with closing(connect(town)) as conn:
+        reports = [find_classifier(conn, f"topics@{n}").report for n in (1, 2)]
+    assert all("on vectors" in str(report["recipes"]) for report in reports), "both tried them"
 
 
 async def test_a_newcomer_sees_a_proposal_and_examples(town: Path):
@@ -633,11 +680,11 @@ async def test_no_address_is_taken_from_a_visitor(
     monkeypatch.setenv("FTCLASSIFY_USD_PER_JOB", "50")
     datasette = serve(town, grants=PAYING)
     sent = await train_paid(datasette, base_url="http://evil.example/v1", host="evil.example",
-                            embeddings="/etc", where="1=1", confirm_usd=50)  # fmt: skip
+                            wandb="evil", where="1=1", confirm_usd=50)  # fmt: skip
     settings = sent.json()["job"]["settings"]
     assert "evil" not in str(settings)
     assert settings["task"]["where"] is None
-    assert settings["options"]["embeddings"] is None
+    assert settings["options"]["wandb"] is None
 
 
 async def test_a_million_rows_open_in_a_moment(tmp_path: Path, keyless: None):

@@ -19,6 +19,8 @@ from ...core.errors import TrainingError
 from ...core.untrusted_json import JsonObject
 
 Pooling = Literal["mean", "cls"]
+Form = Literal["onnx", "weights", "static"]
+"""Of a model: to be run, to be fine-tuned, or one of model2vec, a vector for each token."""
 
 MAX_TOKENS = 512
 """Of one text, as most encoders have it; a model's own limit is kept where it is lower."""
@@ -26,6 +28,7 @@ _USUAL_TOKENS = 256
 WEIGHTS = "model.safetensors"
 _MODELS = ("model.onnx", "onnx/model.onnx")
 _TOKENIZERS = ("tokenizer.json", "vocab.txt")
+_MODULES = ("Transformer", "Pooling", "Normalize", "StaticEmbedding")
 _MAX_JSON = 50_000_000
 
 
@@ -72,13 +75,13 @@ class EncoderFiles:
         return sum(path.stat().st_size for path in self.parts)
 
 
-def find_encoder(name: str, *, weights: bool = False) -> EncoderFiles:
+def find_encoder(name: str, form: Form = "onnx") -> EncoderFiles:
     """The files of a named encoder.
 
     name: a folder with an ONNX export as sentence-transformers has it, or one ONNX file; an
           installed package with such files; a model of the Hugging Face cache. Where the tokenizer
           is somewhere else, two such names with a plus sign between them.
-    weights: those that can be fine-tuned, in the place of the ONNX file
+    form: other than "onnx": its weights, in the place of the ONNX file
     Raises TrainingError, with what is missing.
     """
     names: tuple[str, ...] = (name,)
@@ -96,16 +99,27 @@ def find_encoder(name: str, *, weights: bool = False) -> EncoderFiles:
         )
     found = [place for place in places if place]
     folders = [folder for place in found for folder in place.folders]
+    modules = _modules(folders)
+    model_type = _settings(found[0].folders, "config.json").get("model_type")
+    static = model_type == "model2vec" or "StaticEmbedding" in modules
+    if static and form != "static":
+        raise TrainingError(f"{name} is a static embedding model, and no sentence encoder.")
+    if form == "static" and not static:
+        raise TrainingError(f"{name} is no static embedding model of model2vec.")
     model = found[0].model
-    if weights or model is None:
-        model = (_weights_in if weights else _model_in)(name, found[0].folders)
+    if form != "onnx" or model is None:
+        model = (_model_in if form == "onnx" else _weights_in)(name, found[0].folders)
     tokenizer = _first(folders, _TOKENIZERS)
     if tokenizer is None:
         raise TrainingError(
             f"{name} has a model, but no tokenizer.json or vocab.txt. Name the folder or package "
             f"that has one behind a plus sign: {names[0]}+FOLDER"
         )
-    _check_modules(name, _settings(folders, "modules.json"))
+    if other := next((kind for kind in modules if kind not in _MODULES), None):
+        raise TrainingError(
+            f"{name} has a module {other}, which is not supported: choose a sentence encoder of "
+            "transformer and pooling alone, such as all-MiniLM-L6-v2 or bge-small."
+        )
     cased = _settings(folders, "tokenizer_config.json")
     return EncoderFiles(
         names,
@@ -241,15 +255,10 @@ def _settings(folders: Sequence[Path], name: str) -> JsonObject:
     return data if isinstance(data, dict) else {"": data}
 
 
-def _check_modules(name: str, modules: JsonObject) -> None:
-    listed = modules.get("") or []
-    kinds = [str(each.get("type")).rpartition(".")[2] for each in listed if isinstance(each, dict)]
-    known = {"Transformer", "Pooling", "Normalize"}
-    if other := next((kind for kind in kinds if kind not in known), None):
-        raise TrainingError(
-            f"{name} has a module {other}, which is not supported: choose a sentence encoder of "
-            "transformer and pooling alone, such as all-MiniLM-L6-v2 or bge-small."
-        )
+def _modules(folders: Sequence[Path]) -> list[str]:
+    """The kinds of modules that sentence-transformers would make of the files."""
+    listed = _settings(folders, "modules.json").get("") or []
+    return [str(each.get("type")).rpartition(".")[2] for each in listed if isinstance(each, dict)]
 
 
 def _pooling(name: str, said: JsonObject) -> Pooling:

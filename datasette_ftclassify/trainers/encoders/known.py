@@ -1,4 +1,4 @@
-"""Which encoders this machine has, by the hash of their files.
+"""Which encoders, and static vectors, this machine has, by the hash of their files.
 
 A classifier says by a hash which encoder it needs. What it means here was said by a person: an
 encoder that was trained with on this machine, or one that the operator's settings name. So a
@@ -19,7 +19,7 @@ from ...core.distribution import DISTRIBUTION
 from ...core.errors import AccessError, TrainingError
 from .allowed import allowed_encoders
 from .encoder import Encoder, digest_of
-from .files import EncoderFiles, find_encoder
+from .files import EncoderFiles, Form, find_encoder
 from .made_here import all_places, is_made_here, place_of, size_of
 from .vector_store import KnownEncoder, VectorStoreError, opened_store
 
@@ -36,8 +36,7 @@ def use_encoder(name: str) -> Encoder:
     files = find_named(name)
     encoder = _load(files, digest_of(files))
     try:
-        with opened_store() as store:
-            store.note(_known(encoder))
+        note_use(files, encoder.digest, encoder.dimensions)
     except VectorStoreError as error:
         raise TrainingError(
             f"{error} It keeps which encoders are used here, so none can be used without it."
@@ -45,40 +44,41 @@ def use_encoder(name: str) -> Encoder:
     return encoder
 
 
+def note_use(files: EncoderFiles, digest: str, dimensions: int) -> None:
+    """That a person named a model on this machine. Raises VectorStoreError."""
+    name = from_root(files.name)
+    about = (files.size, files.licence, files.revision, time.time())
+    with opened_store() as store:
+        store.note(KnownEncoder(digest, name, dimensions, *about))
+
+
 def usual_encoder() -> str | None:
-    """The name of the one that is meant where none is named: that of the settings, else the one
-    that was used last on this machine; None: none is known."""
-    if names := allowed_encoders():
-        return names[0]
-    try:
-        with opened_store(create=False) as store:
-            known = (one for one in store.encoders() if one.bytes and not is_made_here(one.digest))
-            return next((one.name for one in known), None)
-    except (FileNotFoundError, VectorStoreError):
-        return None
+    """The name of the one that is meant where none is named: of those that can be used the first
+    of the settings, else the one that was used last on this machine; None: none is known."""
+    names = [files.name for files in offered_encoders().values()]
+    return next(iter(names or allowed_encoders()), None)
 
 
-def find_named(name: str, *, weights: bool = False) -> EncoderFiles:
+def find_named(name: str, form: Form = "onnx") -> EncoderFiles:
     """The files of an encoder by one of the titles of `offered_encoders`, else as `find_encoder`
     takes its name. Raises TrainingError."""
-    return find_encoder(offered_encoders(weights=weights).get(name, name), weights=weights)
+    return offered_encoders(form).get(name) or find_encoder(name, form)
 
 
-def offered_encoders(*, weights: bool = False) -> dict[str, str]:
-    """{title: name} of those that people of this machine named, in the settings, or with a training
-    or `encoders add`: a page may train with these. Without those that cannot be used.
-
-    weights: to be fine-tuned
-    """
+def offered_encoders(form: Form = "onnx") -> dict[str, EncoderFiles]:
+    """By title those that people of this machine named, in the settings, or with a training or
+    `encoders add`: a page may train with these. Without those that cannot be used."""
     names = allowed_encoders()
     with suppress(VectorStoreError):
         names += [one.name for one in encoders_here() if one.bytes and not is_made_here(one.digest)]
-    found: dict[str, str] = {}
-    if not weights and find_spec("onnxruntime") is None:
+    found: dict[str, EncoderFiles] = {}
+    runs = {"onnx": "onnxruntime", "static": "model2vec"}
+    if form in runs and find_spec(runs[form]) is None:
         return found
     for name in names:
         with suppress(TrainingError):
-            found.setdefault(find_encoder(name, weights=weights).title, name)
+            files = find_encoder(name, form)
+            found.setdefault(files.title, files)
     return found
 
 
@@ -151,20 +151,10 @@ def _load(files: EncoderFiles, digest: str) -> Encoder:
     return found
 
 
-def _known(encoder: Encoder) -> KnownEncoder:
-    files = encoder.files
-    name = "+".join(map(_from_root, files.names))
-    return KnownEncoder(
-        encoder.digest,
-        name,
-        encoder.dimensions,
-        files.size,
-        files.licence,
-        files.revision,
-        time.time(),
-    )
-
-
-def _from_root(name: str) -> str:
+def from_root(name: str) -> str:
+    """A name as it is understood in every folder."""
     path = Path(name).expanduser()
-    return str(path.resolve()) if path.exists() else name
+    if path.exists():
+        return str(path.resolve())
+    first, plus, second = name.partition("+")
+    return f"{from_root(first)}+{from_root(second)}" if plus else name

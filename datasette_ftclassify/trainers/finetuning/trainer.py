@@ -96,10 +96,10 @@ class EncoderTrainer:
         from ..encoders.known import find_named
 
         if options.encoder:
-            return find_named(options.encoder, weights=True)
+            return find_named(options.encoder, "weights")
         for name in allowed_encoders():
             try:
-                return find_encoder(name, weights=True)
+                return find_encoder(name, "weights")
             except TrainingError:
                 continue
         raise TrainingError(

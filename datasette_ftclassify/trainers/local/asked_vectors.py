@@ -3,6 +3,7 @@ reported. Nothing is ever downloaded from here."""
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -75,7 +76,14 @@ def load(name: str) -> StaticEmbedding:
             "Sentence embeddings need the model2vec package. "
             "Run: pip install 'datasette-ftclassify[embeddings]'"
         ) from None
-    folder = Path(name).expanduser()
+    from ..encoders.encoder import digest_of
+    from ..encoders.known import find_named, note_use
+    from ..encoders.vector_store import VectorStoreError
+
+    files = None
+    with suppress(TrainingError):  # of another layout, which no page offers
+        files = find_named(name, "static")
+    folder = files.model.parent if files else Path(name).expanduser()
     if not folder.is_dir():
         cached = maybe_get_cached_model_path(name)
         if cached is None:
@@ -89,7 +97,11 @@ def load(name: str) -> StaticEmbedding:
         model = StaticModel.from_pretrained(folder, force_download=False)
     except Exception as error:
         raise TrainingError(f"{name!r} is not a model2vec model: {error}") from error
-    return from_model(model)
+    loaded = from_model(model)
+    if files:
+        with suppress(VectorStoreError):
+            note_use(files, digest_of(files), loaded.dimensions)
+    return loaded
 
 
 def from_model(model: Any) -> StaticEmbedding:

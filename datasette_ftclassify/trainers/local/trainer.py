@@ -16,7 +16,7 @@ from ..base import (
     check_taken,
     no_progress,
 )
-from ..options import EMBEDDINGS, ENCODER_BESIDE
+from ..options import EMBEDDINGS_BESIDE, ENCODER_BESIDE
 
 
 class LocalTrainer:
@@ -31,7 +31,7 @@ class LocalTrainer:
         leaves_machine=False,
         costs_money=False,
     )
-    options = (EMBEDDINGS, ENCODER_BESIDE)
+    options = (EMBEDDINGS_BESIDE, ENCODER_BESIDE)
 
     def check_options(self, options: TrainerOptions) -> None:
         """A text has one vector."""
