@@ -15,7 +15,7 @@ import json
 import re
 import shlex
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from hashlib import sha256
 from typing import Any
@@ -47,6 +47,8 @@ MOST_JOBS = 1_000
 
 LOCAL = "local"
 
+Require = Callable[[Option, Any], None]
+
 
 @dataclass(frozen=True)
 class Variant:
@@ -56,9 +58,12 @@ class Variant:
     said: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
-    def parse(cls, text: str) -> Variant:
+    def parse(cls, text: str, require: Require = lambda option, value: None) -> Variant:
         """From `TRAINER OPTION=VALUE …`, such as `openai model=gpt-x epochs=3`; a value with a
-        space in quotes. Raises TrainingError for what means nothing to the trainer."""
+        space in quotes. Raises TrainingError for what means nothing to the trainer.
+
+        require: raises for a value that whoever says it may not choose, before it is looked at
+        """
         try:
             name, *words = shlex.split(text)
         except ValueError as error:
@@ -78,6 +83,7 @@ class Variant:
                     fields=("variants",),
                 )
             said[option] = _value(known[option], value)
+            require(known[option], said[option])
         variant = cls(name, said)
         check_options(trainer, variant.options(0))
         return variant
@@ -140,9 +146,14 @@ class Sweep:
         name: str | None = None,
         seeds: int = 1,
         access: Access | None = None,
+        require: Require = lambda option, value: None,
     ) -> Sweep:
-        """The local trainer is always among the variants. Raises TrainingError for no sweep."""
-        parsed = dict.fromkeys(Variant.parse(text).title for text in variants if text.strip())
+        """The local trainer is always among the variants. Raises TrainingError for no sweep.
+
+        require: as of `Variant.parse`
+        """
+        texts = [text for text in variants if text.strip()]
+        parsed = dict.fromkeys(Variant.parse(text, require).title for text in texts)
         found = [Variant.parse(title) for title in parsed]
         if not any(variant.trainer == LOCAL for variant in found):
             found.insert(0, Variant(LOCAL))

@@ -92,6 +92,10 @@ async def test_a_sweep_of_a_table_is_nothing_of_another_one(path, conn):
         ({"seeds": "99"}, "1 to 50 trainings"),
         ({"variants": "nobody"}, "nobody"),
         ({"variants": ["local x=1"]}, "no option"),
+        ({"variants": ["local", "local encoder=/etc"]}, "names: none"),
+        ({"variants": "local\nlocal embeddings=/etc"}, "names: none"),
+        ({"variants": "encoder encoder=/etc"}, "names: none"),
+        ({"variants": "openai model=m wandb=p"}, "command line alone"),
     ],
 )
 async def test_what_makes_no_sense_starts_nothing(path, conn, fields, said):

@@ -36,7 +36,7 @@ from ..paying import require_agreed, require_may_pay
 from ..permissions import TRAIN
 from ..registry import page
 from ..responses import done, form_page, show
-from ..train_form import Choices
+from ..train_form import Choices, require_offered
 
 OWN = ("variants", "seeds", "limit_usd", "name")
 
@@ -68,6 +68,7 @@ class _Asked:
             name=self.choices.name or None,
             seeds=int(whole("seeds", self.seeds, WHOLE) or 1),
             access=access,
+            require=lambda option, value: require_offered(option, "variants", value),
         )
 
     def fields(self) -> list[tuple[str, str]]:
