@@ -50,9 +50,9 @@ from datasette_ftclassify.jobs.plan import PredictRequest
 from datasette_ftclassify.jobs.predict import predict_rows, submit_predict
 from datasette_ftclassify.jobs.predict_result import PredictResult
 from datasette_ftclassify.jobs.remote import inference_loop
-from datasette_ftclassify.jobs.remote.budget import Budget
 from datasette_ftclassify.jobs.runner import may_run, run_job, work
 from datasette_ftclassify.ledger import Ledger
+from datasette_ftclassify.ledger.account import Account
 from datasette_ftclassify.store.classifiers import find_classifier
 from datasette_ftclassify.store.jobs.state import ask_job, get_job
 from datasette_ftclassify.store.spending import spent_by_job
@@ -126,16 +126,16 @@ def test_ctrl_c_behind_a_transaction_counts_nothing_twice(
     town: Town, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     town.fill(40)
-    real = Budget.refresh
+    real = Account.save
     pressed = []
 
-    def press(budget: Budget) -> None:
+    def press(account: Account) -> None:
         if not pressed:
             pressed.append(True)
             signal.raise_signal(signal.SIGINT)
-        real(budget)
+        real(account)
 
-    monkeypatch.setattr(Budget, "refresh", press)
+    monkeypatch.setattr(Account, "save", press)
     with pytest.raises(KeyboardInterrupt):
         town.predict()
     job = town.job()
