@@ -16,7 +16,7 @@ from urllib.parse import urlencode, urljoin, urlsplit
 import pytest
 from datasette.utils import tilde_encode
 from datasette.utils.asgi import Request
-from visiting import ROOT, cookies, get, is_065, send, serve
+from visiting import ROOT, cookies, fault_of_the_oldest, get, is_065, send, serve
 
 from datasette_ftclassify.core.database import connect, quote, quote_all
 from datasette_ftclassify.core.errors import FtclassifyError
@@ -195,6 +195,7 @@ class Walk:
         return address not in self.seen and alike < 6
 
 
+@fault_of_the_oldest
 @pytest.mark.parametrize("number", range(len(NAMES)))
 async def test_every_page_opens_and_every_link_leads_somewhere(hostile: Path, number: int):
     datasette = serve(hostile, writers=ROOT, patient=True)
@@ -252,6 +253,7 @@ async def test_the_export_of_hostile_cells_is_whole(hostile: Path):
     assert response.headers["x-content-type-options"] == "nosniff"
 
 
+@fault_of_the_oldest
 async def test_datasettes_pages_of_hostile_tables_with_our_columns(hostile: Path):
     datasette = serve(hostile, writers=ROOT)
     for name in NAMES:
