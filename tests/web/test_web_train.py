@@ -146,6 +146,9 @@ async def test_static_vectors_of_the_command_line_are_offered_and_kept_by_a_new_
     datasette = serve(town, grants=TRAIN)
     assert '"owls"' in (await get(datasette, page(**CHOSEN), "ann")).text
     again = "/town/-/ftclassify/classifiers/topics/retrain"
+    shown = (await get(datasette, again, "ann")).text
+    assert "owls" in shown
+    assert str(tmp_path) not in shown
     assert (await submit(datasette, again, "ann")).status_code == 302
     job = job_of(town, run_last(town))
     assert job.state == "finished", job.error

@@ -9,6 +9,7 @@ from datasette.utils.asgi import Response
 
 from ...core.errors import FtclassifyError
 from ...core.time_limit import TooSlow
+from ...jobs.as_published import without_places
 from ...jobs.confirming import TrainConfirmation
 from ...jobs.train_version import former_request, has_new_labels, only_if_better, version_request
 from ...jobs.version_rows import corrected, corrections, version_changes_of_few
@@ -85,7 +86,7 @@ async def _shown(ask: PageRequest) -> Response:
         said = [*corrected(changed, classifier.title), _NOT_COUNTED]
     request = await ask.read(lambda conn: former_request(conn, classifier))
     # As a job stores them: lists of names, not tuples.
-    settings = settings_list(json.loads(json.dumps(request.settings(classifier.task))))
+    settings = json.loads(json.dumps(request.settings(classifier.task)))
     data = {
         "corrections": changed,
         "changes": changes,
@@ -95,7 +96,7 @@ async def _shown(ask: PageRequest) -> Response:
     }
     more = {
         "links": {"self": ask.url("classifiers", classifier.title, "retrain")},
-        "settings_list": settings,
+        "settings_list": settings_list(without_places(settings, settings)),
         "confirmed": None if confirmation is None else confirmation.review,
         **await review_urls(ask, confirmation, classifier.task.source),
         "limits": limits_of((await access_or_why(ask.datasette))[0]),
@@ -103,4 +104,4 @@ async def _shown(ask: PageRequest) -> Response:
         "fixed": True,
         "local": isinstance(get_trainer(request.trainer), Learner),
     }
-    return await show(ask, data, more=more, problem=problem)
+    return await show(ask, data, more=more, problem=without_places(problem, settings))
