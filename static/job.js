@@ -35,7 +35,9 @@ class FtJob extends HTMLElement {
   wake() {
     this.wait = FASTEST;
     clearTimeout(this.timer);
-    if (!document.hidden) this.ask();
+    if (document.hidden) return;
+    this.woken = this.asking; // the answer that is on its way may be older
+    this.ask();
   }
 
   plan() {
@@ -58,7 +60,8 @@ class FtJob extends HTMLElement {
     } finally {
       this.asking = false;
     }
-    this.plan();
+    if (this.woken) this.wake();
+    else this.plan();
   }
 
   async get(url, read) {

@@ -140,6 +140,26 @@ def test_what_happened_while_the_computer_slept_is_all_there_afterwards(base, br
     sync_api.expect(page.locator(".ft-state")).to_have_text("Running")
 
 
+def test_whoever_comes_back_while_an_older_answer_is_on_its_way_sees_the_newer_state(
+    base, browser, conn
+):
+    job = begin(conn, "predict", {"table": "messages", "classifier": "x"})
+    end_job(conn, job, "paused")
+    page = browser.new_page()
+    page.goto(f"/town/-/ftclassify/jobs/{job.id}")
+    sync_api.expect(page.locator(".ft-state")).to_have_text("Paused")
+    paused = page.request.get(f"/town/-/ftclassify/jobs/{job.id}.json?since=999").text()
+    held: list[Any] = []
+    page.route("**/jobs/*.json*", lambda route: held.append(route), times=1)
+    with page.expect_request("**/jobs/*.json*"):
+        page.evaluate("window.dispatchEvent(new Event('pageshow'))")
+    ask_job(conn, job.id, "resume")  # by somebody else
+    claim_job(conn, job.id, ELSEWHERE)
+    page.evaluate("window.dispatchEvent(new Event('pageshow'))")
+    held.pop().fulfill(body=paused, content_type="application/json")
+    sync_api.expect(page.locator(".ft-state")).to_have_text("Running")
+
+
 def test_without_javascript_the_page_can_be_read_and_reloaded(base, chrome, conn):
     job = begin(conn, "predict", {"table": "messages", "classifier": "x"})
     with signed_in(chrome, base, java_script_enabled=False) as page:

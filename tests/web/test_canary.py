@@ -109,37 +109,52 @@ class World:
         return b"\n".join(self.said.values()).decode("utf-8", "replace")
 
 
-@pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    with OpenAIServer(pace=0.01) as server:
-        server.settings.api_key = KEY
-        yield World(tmp_path_factory.mktemp("canary"), server)
-
-
 TRAIN = "train DB reports --text text --label label --trainer openai --model gpt-4.1-mini"
 
 
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """After everything that people do has been done once."""
+    with OpenAIServer(pace=0.01) as server:
+        server.settings.api_key = KEY
+        world = World(tmp_path_factory.mktemp("canary"), server)
+        world.run(
+            f"{TRAIN} --name paid --epochs 1 --yes",
+            "evaluate DB paid --yes",
+            "predict DB reports --classifier paid --yes",
+            "jobs list DB --json",
+            "jobs show DB 1",
+            "classifiers show DB paid",
+            f"check DB {' '.join(TASK)}",
+            f"export DB {' '.join(TASK)} --out {world.out}",
+            "train DB reports --text text --label label --trainer decisions --name asked --yes",
+            f"{TRAIN} --name batched --epochs 1 --yes",
+            "predict DB reports --classifier batched --batch --yes --columns-prefix b",
+            "classifiers delete DB batched --at-service --yes",
+            f"publish-copy DB {world.path.parent / 'public.db'}",
+        )
+        yield world
+
+
+@pytest.fixture(autouse=True)
+def nowhere(world: World) -> Iterator[None]:
+    """The key is in nothing that a test has left behind."""
+    yield
+    world.look()
+    places = [name for name, said in world.said.items() if SECRET.encode() in said]
+    assert places == []
+    # Nor is it in what was sent, but for the header that it belongs into.
+    assert world.server.requests_with(KEY) == []
+
+
 def test_commands_that_succeed(world: World):
-    world.run(
-        f"{TRAIN} --name paid --epochs 1 --yes",
-        "evaluate DB paid --yes",
-        "predict DB reports --classifier paid --yes",
-        "jobs list DB --json",
-        "jobs show DB 1",
-        "classifiers show DB paid",
-        f"check DB {' '.join(TASK)}",
-        f"export DB {' '.join(TASK)} --out {world.out}",
-        "train DB reports --text text --label label --trainer decisions --name asked --yes",
-        f"{TRAIN} --name batched --epochs 1 --yes",
-        "predict DB reports --classifier batched --batch --yes --columns-prefix b",
-        "classifiers delete DB batched --at-service --yes",
-        f"publish-copy DB {world.path.parent / 'public.db'}",
-    )
     told = world.text()
     assert "Trained paid@1" in told
     assert "Sending HTTP Request" in told, "the SDK did not log: the test sees less than it should"
     assert world.server.batches_created == 1
     assert world.out.is_dir()
+    assert any(name.startswith("town.db") for name in world.said)
+    assert any(name.endswith(".jsonl") or ".jsonl " in name for name in world.said)
 
 
 def test_a_published_copy_names_no_host_no_id_and_no_model_of_ones_own(world: World):
@@ -217,18 +232,8 @@ def test_a_server_with_its_worker_and_all_its_pages(world: World):
             ]
         world.look()
     world.hear("server", server.log.encode())
+    assert any(name.startswith("town.db-wal") for name in world.said)
     for some in ("/jobs/1", "/classifiers/paid", "/jobs.json", "/train", "/classify"):
         shown = [page for page in seen if some in page]
         assert shown, f"{some}: {sorted(seen)}"
     assert [job_of(world.path, job_id).error for job_id in queued] == [None, None]
-
-
-def test_the_key_is_nowhere(world: World):
-    """The last: it looks at what the others left."""
-    world.look()
-    places = [name for name, said in world.said.items() if SECRET.encode() in said]
-    assert places == []
-    assert any(name.startswith("town.db-wal") for name in world.said)
-    assert any(name.endswith(".jsonl") or ".jsonl " in name for name in world.said)
-    # Nor is it in what was sent, but for the header that it belongs into.
-    assert world.server.requests_with(KEY) == []
