@@ -1,8 +1,8 @@
 """What the texts of each label are like, as vectors: the centres of a few clusters of its rows.
 
-`known` looks how near a text is to the nearest one. Centres take a fifth of the room that the rows'
-own vectors would, tell nearly as much (docs/figures.md), and are means of several texts where a
-label has them. Nothing here depends on the number of threads: see `model.LocalModel`.
+`known` looks how near a text is to the nearest one. Centres take less room than the rows' own
+vectors, tell nearly as much (docs/figures.md), and are means of several texts where a label has
+them. Sums are made by einsum, so that nothing depends on the number of threads.
 """
 
 from __future__ import annotations
