@@ -253,7 +253,8 @@ class Town:
         where = {"metadata" if is_065() else "config": configuration()}
         files, fixed = ([], [str(path)]) if immutable else ([str(path)], [])
         # Who may write SQL is told the columns of all tables by Datasette 1.0 itself.
-        settings = {"default_allow_sql": False}
+        # What is asked is who may, and not how long a busy machine takes.
+        settings = {"default_allow_sql": False, "sql_time_limit_ms": 60_000}
         self.datasette = Datasette(files, immutables=fixed, settings=settings, **where)
         if not is_065():
             self.datasette.root_enabled = True
