@@ -100,20 +100,16 @@ def spent_today(access: Access) -> float:
 def agreement_to(conn: sqlite3.Connection, job: Job, access: Access) -> Agreement | None:
     """What a person on this machine has agreed to; None when nobody has agreed to this job, or it
     has been changed since."""
-    key = key_of(conn, job)
-    found = agreements_in(key.database, access).get(key)
-    return found if found is not None and found.digest == digest_of(conn, job) else None
+    return _agreement_or_why(conn, job, access)[0]
 
 
 def why_not_agreed(conn: sqlite3.Connection, job: Job, access: Access) -> str | None:
     """A sentence why the job may not run; None when a person on this machine has agreed to it."""
-    if agreement_to(conn, job, access) is not None:
+    found, unreadable = _agreement_or_why(conn, job, access)
+    if found is not None:
         return None
-    try:
-        Ledger(access.ledger).agreements(identity_of(conn))
-    except LedgerError as error:
-        return str(error)  # somebody may have agreed, and nobody can know it
-    return (
+    # Where the ledger cannot be read, somebody may have agreed, and nobody can know it.
+    return unreadable or (
         "Nobody on this machine has agreed to this job: it came with the file, or was changed "
         "since. Look at it, then run it."
     )
@@ -121,11 +117,26 @@ def why_not_agreed(conn: sqlite3.Connection, job: Job, access: Access) -> str | 
 
 def agreements_in(database: str, access: Access) -> dict[JobKey, Agreement]:
     """To all jobs of a database; where the ledger cannot be read, those that are known without."""
+    return _agreements_or_why(database, access)[0]
+
+
+def _agreement_or_why(
+    conn: sqlite3.Connection, job: Job, access: Access
+) -> tuple[Agreement | None, str | None]:
+    """To the job as it now stands, and why the ledger cannot be read: of one look at it."""
+    key = key_of(conn, job)
+    known, unreadable = _agreements_or_why(key.database, access)
+    found = known.get(key)
+    agreed = found is not None and found.digest == digest_of(conn, job)
+    return found if agreed else None, unreadable
+
+
+def _agreements_or_why(database: str, access: Access) -> tuple[dict[JobKey, Agreement], str | None]:
     here = {key: found for key, found in _here.items() if key.database == database}
     try:
-        return Ledger(access.ledger).agreements(database) | here
-    except LedgerError:
-        return here
+        return Ledger(access.ledger).agreements(database) | here, None
+    except LedgerError as error:
+        return here, str(error)
 
 
 def require_agreement(

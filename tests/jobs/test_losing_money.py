@@ -26,6 +26,7 @@ from stored import list_jobs
 from datasette_ftclassify.core.database import connect
 from datasette_ftclassify.core.errors import JobPaused, LimitReached
 from datasette_ftclassify.jobs.agreements import ask as ask_for
+from datasette_ftclassify.jobs.agreements import why_not_agreed
 from datasette_ftclassify.jobs.columns import Columns
 from datasette_ftclassify.jobs.plan import PredictRequest
 from datasette_ftclassify.jobs.predict import submit_predict
@@ -185,6 +186,24 @@ def test_a_ledger_that_cannot_be_read_is_the_reason_that_is_given(
             assert f"The ledger {broken}" in said
             assert "obody on this machine" not in said
         assert get_job(conn, job.id).state == "queued"
+
+
+def test_a_ledger_that_can_be_read_a_moment_later_is_still_the_reason(
+    server: OpenAIServer, town: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was seen and what is said of it are of one look."""
+    access = access_to(server, usd_per_job=1.0)
+    with closing(connect(town)) as conn:
+        job = submit_predict(conn, find_classifier(conn, "topics"), "reports")
+        readable, refused = Ledger.agreements, [LedgerError("The ledger is locked.")]
+
+        def read(ledger: Ledger, database: str) -> Any:
+            if refused:
+                raise refused.pop()
+            return readable(ledger, database)
+
+        monkeypatch.setattr(Ledger, "agreements", read)
+        assert why_not_agreed(conn, job, access) == "The ledger is locked."
 
 
 def test_another_ledger_agrees_to_nothing(server: OpenAIServer, town: Path, tmp_path: Path) -> None:
